@@ -1,0 +1,1 @@
+"""What several parts share and what is nobody's business rule."""
