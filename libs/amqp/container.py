@@ -1,0 +1,54 @@
+"""A service container that gives each worker its correlation id and deadline, and logs each failure once."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from nameko.containers import ServiceContainer, WorkerContext
+
+from libs import context
+
+log = logging.getLogger(__name__)
+
+HandleResult = Callable[[WorkerContext, Any, Any], tuple[Any, Any]]
+
+
+class DeadlineExceeded(Exception):
+    """The caller has stopped waiting, so the work was not begun."""
+
+
+class Container(ServiceContainer):
+    """Runs workers like nameko's own container; a config.yml asks for it with SERVICE_CONTAINER_CLS.
+
+    An entrypoint may put into a worker's context data `correlation_id` and `deadline` (a moment of time.monotonic());
+    work whose deadline has passed while it waited for a free worker is not begun.
+    """
+
+    def _run_worker(self, worker_ctx: WorkerContext, handle_result: HandleResult | None) -> None:
+        deadline = worker_ctx.data.pop("deadline", None)
+        with context.work(worker_ctx.data.get("correlation_id"), deadline):
+            self._inject_dependencies(worker_ctx)
+            self._worker_setup(worker_ctx)
+            if deadline is not None and time.monotonic() > deadline:
+                result, exc_info = None, (DeadlineExceeded, DeadlineExceeded("nobody waits any more"), None)
+            else:
+                result, exc_info = _run(worker_ctx)
+            if handle_result is not None:
+                result, exc_info = handle_result(worker_ctx, result, exc_info)
+            self._worker_result(worker_ctx, result, exc_info)
+            self._worker_teardown(worker_ctx)
+
+
+def _run(worker_ctx: WorkerContext) -> tuple[Any, Any]:
+    entrypoint = worker_ctx.entrypoint
+    name = f"{worker_ctx.service_name}.{entrypoint.method_name}"
+    try:
+        return getattr(worker_ctx.service, entrypoint.method_name)(*worker_ctx.args, **worker_ctx.kwargs), None
+    except Exception as error:  # noqa: BLE001 - whatever it is, the entrypoint decides what becomes of it
+        if isinstance(error, entrypoint.expected_exceptions):
+            log.info("%s refused: %s: %s", name, type(error).__name__, error)
+        else:
+            log.exception("%s failed", name)
+        return None, sys.exc_info()

@@ -1,0 +1,138 @@
+"""Publishing with confirms: persistent, mandatory, pipelined in batches, and never waiting for ever."""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from amqp.exceptions import AMQPError
+from kombu import Connection
+from kombu.exceptions import KombuError
+
+CONNECT_SECONDS = 3.0
+CONFIRM_SECONDS = 5.0
+
+
+class BrokerUnavailable(Exception):
+    """The broker cannot be reached or did not confirm in time; what was published may or may not have arrived."""
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """One message to publish. `body` is bytes of `content_type`; a mandatory one must reach at least one queue."""
+
+    exchange: str
+    routing_key: str
+    body: bytes
+    headers: dict[str, Any] = field(default_factory=dict)
+    message_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    content_type: str = "application/json"
+    content_encoding: str = "utf-8"
+    mandatory: bool = True
+
+
+class Publisher:
+    """Publishes batches over one connection of its own, opened when first needed and again after a failure.
+
+    Safe to share between threads and greenlets. `declare(channel)` runs on every new connection, so that queues
+    exist before anything is sent to them.
+    """
+
+    def __init__(
+        self, amqp_url: str, declare: Callable[[Any], None] | None = None, confirm_seconds: float = CONFIRM_SECONDS
+    ) -> None:
+        self.amqp_url = amqp_url
+        self.confirm_seconds = confirm_seconds
+        self._declare = declare
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._channel: Any = None
+        self._published = 0
+        self._waiting: dict[int, str] = {}
+        self._failed: dict[str, str] = {}
+
+    def publish(self, batch: Sequence[Outgoing]) -> dict[str, str]:
+        """Publish `batch` in order and wait until the broker has answered for every message.
+
+        Returns the messages that did not arrive, as {message_id: reason}; empty when all are safe. Raises
+        BrokerUnavailable when that cannot be known: publish the batch again then, for copies do no harm here.
+        """
+        with self._lock:
+            fresh = self._connection is None
+            try:
+                return self._publish(batch)
+            except (AMQPError, KombuError, OSError) as error:
+                self._drop()
+                if fresh:
+                    raise BrokerUnavailable(str(error)) from error
+            try:  # a connection that had been idle may have died long ago: one new one may do
+                return self._publish(batch)
+            except (AMQPError, KombuError, OSError) as error:
+                self._drop()
+                raise BrokerUnavailable(str(error)) from error
+
+    def close(self) -> None:
+        """Close the connection; the next publish opens another."""
+        with self._lock:
+            self._drop()
+
+    def _publish(self, batch: Sequence[Outgoing]) -> dict[str, str]:
+        channel = self._open()
+        self._failed = {}
+        for message in batch:
+            self._send(channel, message)
+        deadline = time.monotonic() + self.confirm_seconds
+        while self._waiting:
+            # a time-out of zero would mean "no time-out" to the socket
+            channel.connection.drain_events(timeout=max(deadline - time.monotonic(), 0.001))
+        return self._failed
+
+    def _send(self, channel: Any, message: Outgoing) -> None:
+        prepared = channel.prepare_message(
+            message.body,
+            content_type=message.content_type,
+            content_encoding=message.content_encoding,
+            headers=message.headers,
+            properties={"delivery_mode": 2, "message_id": message.message_id},
+        )
+        self._published += 1
+        self._waiting[self._published] = message.message_id
+        channel._basic_publish(
+            prepared, message.exchange, message.routing_key, mandatory=message.mandatory, timeout=self.confirm_seconds
+        )
+
+    def _open(self) -> Any:
+        if self._connection is None:
+            connection = Connection(self.amqp_url, connect_timeout=CONNECT_SECONDS)
+            connection.connect()
+            self._connection = connection
+            channel = connection.channel()
+            if self._declare:
+                self._declare(channel)
+            channel.confirm_select()
+            channel.events["basic_ack"].add(lambda tag, multiple: self._answered(tag, multiple, None))
+            channel.events["basic_nack"].add(lambda tag, multiple: self._answered(tag, multiple, "nacked"))
+            channel.events["basic_return"].add(self._returned)
+            self._channel, self._published, self._waiting = channel, 0, {}
+        return self._channel
+
+    def _answered(self, tag: int, multiple: bool, reason: str | None) -> None:
+        tags = [waiting for waiting in self._waiting if waiting <= tag] if multiple else [tag]
+        for answered in tags:
+            message_id = self._waiting.pop(answered, None)
+            if message_id and reason:
+                self._failed[message_id] = reason
+
+    def _returned(self, error: Exception, exchange: str, routing_key: str, message: Any) -> None:
+        # the broker returns an unroutable message first and confirms it afterwards
+        self._failed[message.properties["message_id"]] = f"unroutable: {exchange} {routing_key}"
+
+    def _drop(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            try:
+                connection.collect(socket_timeout=1.0)
+            except Exception:  # noqa: BLE001 - it is being thrown away, however broken it is
+                pass

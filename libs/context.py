@@ -1,0 +1,37 @@
+"""What travels with a piece of work: the correlation id, and how long its caller still waits.
+
+Both live in context variables, which are separate for every thread and greenlet. The correlation id is made where work
+begins (a browser's request, a job, a timer) and rides in every RPC header, event and log line that follows from it.
+"""
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
+_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+
+def correlation_id() -> str:
+    """Return the id of the work in hand; empty outside any work."""
+    return _correlation_id.get()
+
+
+def remaining_seconds(limit: float) -> float:
+    """Return how many seconds are left for the work in hand, at most `limit`; zero or less when its caller gave up."""
+    deadline = _deadline.get()
+    return limit if deadline is None else min(limit, deadline - time.monotonic())
+
+
+@contextmanager
+def work(correlation_id: str | None = None, deadline: float | None = None) -> Iterator[str]:
+    """Run the block as one piece of work; `deadline` is a moment of `time.monotonic()`. Yields the correlation id."""
+    ident = correlation_id or uuid.uuid4().hex
+    id_token, deadline_token = _correlation_id.set(ident), _deadline.set(deadline)
+    try:
+        yield ident
+    finally:
+        _correlation_id.reset(id_token)
+        _deadline.reset(deadline_token)

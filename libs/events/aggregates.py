@@ -1,0 +1,100 @@
+"""Aggregates: documents that carry their own outbox, so that a change and its event are one write.
+
+Beside its own fields a stored aggregate has `outbox` (events not yet published, oldest first), `outbox_at` (since when;
+absent while the outbox is empty) and `relay` (who is publishing them, and until when). Nothing may ever replace a whole
+document: that would throw away events. The relay takes them from here.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from pymongo import ASCENDING
+from pymongo.collection import Collection
+
+from libs.clock import utc_now
+from libs.context import correlation_id
+from libs.events.catalogue import Event
+
+Document = dict[str, Any]
+
+OUTBOX_FIELDS = {"outbox": 0, "outbox_at": 0, "relay": 0}
+
+
+class VersionConflict(Exception):
+    """Somebody else saved the document since it was read; read it again and decide again."""
+
+
+class Aggregates:
+    """The aggregates of one collection. A document here has `id` (kept as `_id`) and `version` among its fields.
+
+    `saved`, when set, is called after each write that left an event, to wake the relay.
+    """
+
+    def __init__(self, collection: Collection[Document]) -> None:
+        self.collection = collection
+        self.saved: Callable[[], None] = lambda: None
+
+    def create_indexes(self) -> None:
+        """Create the index by which the relay finds full outboxes without reading the others."""
+        self.collection.create_index(
+            [("outbox_at", ASCENDING)], partialFilterExpression={"outbox_at": {"$exists": True}}, name="outbox"
+        )
+
+    def find(self, ident: str) -> Document | None:
+        """Return the document `ident` without its outbox, or None."""
+        return self.found(self.collection.find_one({"_id": ident}, OUTBOX_FIELDS))
+
+    def find_one(self, where: Document, **options: Any) -> Document | None:
+        """Return the first document that matches, without its outbox, or None."""
+        return self.found(self.collection.find_one(where, OUTBOX_FIELDS, **options))
+
+    def find_all(self, where: Document, **options: Any) -> list[Document]:
+        """Return the documents that match, without their outboxes; `sort` and `limit` as pymongo has them."""
+        return [document for found in self.collection.find(where, OUTBOX_FIELDS, **options) if (document := self.found(found))]
+
+    def add(self, fields: Document, event: Event, body: Document) -> None:
+        """Insert a new aggregate together with the event that announces it.
+
+        Raises ValidationError when `body` is not what the catalogue says, and pymongo's DuplicateKeyError when a unique
+        index already holds such a document.
+        """
+        now = utc_now()
+        document = {**fields, "_id": fields["id"], "outbox": [_pending(event, body)], "outbox_at": now}
+        del document["id"]
+        self.collection.insert_one(document)
+        self.saved()
+
+    def save(self, fields: Document, event: Event | None, body: Document | None = None, **guard: Any) -> None:
+        """Save a changed aggregate, whose version was raised by one since it was read, with the event that tells of it.
+
+        `guard` adds conditions that the stored document must still meet. Raises VersionConflict when it does not, or
+        when its version is not the one that was read.
+        """
+        changes = {name: value for name, value in fields.items() if name != "id"}
+        update: Document = {"$set": changes}
+        if event is not None and body is not None:
+            update["$push"] = {"outbox": _pending(event, body)}
+            update["$min"] = {"outbox_at": utc_now()}
+        where = {"_id": fields["id"], "version": fields["version"] - 1, **guard}
+        if self.collection.update_one(where, update).matched_count == 0:
+            raise VersionConflict(f"{self.collection.name} {fields['id']} has changed since it was read")
+        if event is not None:
+            self.saved()
+
+    @staticmethod
+    def found(document: Document | None) -> Document | None:
+        """Return a stored document as its part knows it: `_id` called `id`."""
+        if document is not None:
+            document["id"] = document.pop("_id")
+        return document
+
+
+def _pending(event: Event, body: Document) -> Document:
+    event.load(body)
+    return {
+        "id": f"{event.name}:{body['id']}:{body['version']}",
+        "name": event.name,
+        "version": body["version"],
+        "correlation_id": correlation_id(),
+        "body": body,
+    }

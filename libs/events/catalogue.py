@@ -1,0 +1,142 @@
+"""Every event there is: who publishes it, who listens, and the shape of its body. docs/events.md is made from this.
+
+A body is the whole public state of one aggregate: `id`, `version` (an integer, +1 for each saved change) and the rest.
+Amounts are integers in the currency's minor unit; times are ISO 8601 in UTC. Fields may be added, never renamed or
+removed; a listener ignores what it does not know.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, fields, validate
+
+
+class Snapshot(Schema):
+    """What every event's body has."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    id = fields.String(required=True, validate=validate.Length(min=1))
+    version = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
+
+
+class TicketSnapshot(Snapshot):
+    """A listing as tickets knows it."""
+
+    seller_id = fields.String(required=True)
+    title = fields.String(required=True)
+    price_cents = fields.Integer(required=True, strict=True)
+    price_version = fields.Integer(required=True, strict=True)
+    currency = fields.String(required=True)
+    category = fields.String(required=True)
+    venue = fields.String(allow_none=True, load_default=None)
+    starts_at = fields.AwareDateTime(allow_none=True, load_default=None)
+    withdrawn = fields.Boolean(required=True)
+    status = fields.String(required=True)
+    reserved_until = fields.AwareDateTime(allow_none=True, load_default=None)
+    created_at = fields.AwareDateTime(required=True)
+    updated_at = fields.AwareDateTime(required=True)
+
+
+class OrderedTicket(Schema):
+    """The ticket of an order as it was when the order was made."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    id = fields.String(required=True)
+    title = fields.String(required=True)
+    price_cents = fields.Integer(required=True, strict=True)
+    currency = fields.String(required=True)
+    category = fields.String(required=True)
+    venue = fields.String(allow_none=True, load_default=None)
+    starts_at = fields.AwareDateTime(allow_none=True, load_default=None)
+
+
+class OrderSnapshot(Snapshot):
+    """An order as orders knows it."""
+
+    status = fields.String(required=True)
+    cancel_reason = fields.String(allow_none=True, load_default=None)
+    buyer_id = fields.String(required=True)
+    seller_id = fields.String(required=True)
+    expires_at = fields.AwareDateTime(required=True)
+    reservation_no = fields.Integer(required=True, strict=True)
+    price_cents = fields.Integer(required=True, strict=True)
+    currency = fields.String(required=True)
+    ticket = fields.Nested(OrderedTicket, required=True)
+    refunded_at = fields.AwareDateTime(allow_none=True, load_default=None)
+    created_at = fields.AwareDateTime(required=True)
+    updated_at = fields.AwareDateTime(required=True)
+
+
+class PaymentSnapshot(Snapshot):
+    """A payment as payments knows it; its id is its order's."""
+
+    order_id = fields.String(required=True)
+    stripe_id = fields.String(allow_none=True, load_default=None)
+    status = fields.String(required=True)
+    final = fields.Boolean(load_default=False)
+    amount_cents = fields.Integer(required=True, strict=True)
+    currency = fields.String(required=True)
+    declines = fields.Integer(load_default=0, strict=True)
+    decline_code = fields.String(allow_none=True, load_default=None)
+    card_brand = fields.String(allow_none=True, load_default=None)
+    card_last4 = fields.String(allow_none=True, load_default=None)
+    created_at = fields.AwareDateTime(required=True)
+    updated_at = fields.AwareDateTime(required=True)
+
+
+class DeadlineSnapshot(Snapshot):
+    """An order's deadline as expiration knows it; its id is its order's."""
+
+    order_id = fields.String(required=True)
+    expires_at = fields.AwareDateTime(required=True)
+
+
+class SessionSnapshot(Snapshot):
+    """A session that was ended before its time; its id is the token's `jti`."""
+
+    user_id = fields.String(required=True)
+    expires_at = fields.AwareDateTime(required=True)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One kind of fact. Its queue for each listener is `<listener>.<name>`; broadcast ones reach every process instead."""
+
+    name: str
+    source: str
+    listeners: tuple[str, ...]
+    schema: Schema = field(repr=False, compare=False)
+    broadcast: tuple[str, ...] = ()
+
+    @property
+    def exchange(self) -> str:
+        """The topic exchange that it is published to, the one that stock nameko would use."""
+        return f"{self.source}.events"
+
+    def load(self, body: Any) -> dict[str, Any]:
+        """Return `body` with its times parsed; raise marshmallow's ValidationError when it is not of our shape."""
+        loaded: dict[str, Any] = self.schema.load(body)
+        return loaded
+
+
+_ORDER_LISTENERS = ("tickets", "payments", "expiration")
+
+TicketCreated = Event("TicketCreated", "tickets", ("orders",), TicketSnapshot(), ("gateway",))
+TicketUpdated = Event("TicketUpdated", "tickets", ("orders",), TicketSnapshot(), ("gateway",))
+OrderCreated = Event("OrderCreated", "orders", _ORDER_LISTENERS, OrderSnapshot(), ("gateway",))
+OrderAwaitingPayment = Event("OrderAwaitingPayment", "orders", _ORDER_LISTENERS, OrderSnapshot(), ("gateway",))
+OrderUpdated = Event("OrderUpdated", "orders", _ORDER_LISTENERS, OrderSnapshot(), ("gateway",))
+OrderCancelled = Event("OrderCancelled", "orders", _ORDER_LISTENERS, OrderSnapshot(), ("gateway",))
+OrderCompleted = Event("OrderCompleted", "orders", _ORDER_LISTENERS, OrderSnapshot(), ("gateway",))
+PaymentAuthorized = Event("PaymentAuthorized", "payments", ("orders",), PaymentSnapshot())
+PaymentCreated = Event("PaymentCreated", "payments", ("orders",), PaymentSnapshot())
+PaymentFailed = Event("PaymentFailed", "payments", ("orders",), PaymentSnapshot())
+PaymentRefunded = Event("PaymentRefunded", "payments", ("orders",), PaymentSnapshot())
+ExpirationComplete = Event("ExpirationComplete", "expiration", ("orders",), DeadlineSnapshot())
+SessionRevoked = Event("SessionRevoked", "auth", (), SessionSnapshot(), ("gateway",))
+
+EVENTS: dict[str, Event] = {event.name: event for event in list(globals().values()) if isinstance(event, Event)}

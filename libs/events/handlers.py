@@ -1,0 +1,159 @@
+"""Handlers of events: acknowledged after the effect, retried with growing delays, parked when nothing helps."""
+
+import json
+import logging
+import socket
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from kombu import Queue
+from marshmallow import ValidationError
+from nameko.exceptions import ContainerBeingKilled
+from nameko.extensions import Entrypoint, SharedExtension
+from pymongo.errors import ConnectionFailure, ExecutionTimeout
+
+from libs.amqp import BrokerUnavailable, Outgoing, Publisher, QueueConsumer
+from libs.events import topology
+from libs.events.aggregates import VersionConflict
+from libs.events.catalogue import EVENTS, Event
+
+log = logging.getLogger(__name__)
+
+DELAYS_SECONDS = (0.1, 1.0, 5.0, 30.0)
+"""How long an event waits before its second, third… try."""
+
+
+class Unavailable(Exception):
+    """Something that a handler needs is away: the event is tried again for as long as it takes, and never parked."""
+
+
+class Unreadable(Exception):
+    """The message is not JSON, or not what the catalogue says: no further try can help."""
+
+
+TRANSIENT = (Unavailable, VersionConflict, BrokerUnavailable, ConnectionFailure, ExecutionTimeout, socket.timeout, ConnectionError)
+
+
+class EventPublisher(SharedExtension):
+    """The one publisher of a service's handlers, for what must be tried again or parked."""
+
+    def __init__(self) -> None:
+        self.publisher: Publisher | None = None
+
+    def setup(self) -> None:
+        """Prepare the publisher; it connects when first used."""
+        self.publisher = Publisher(self.container.config["AMQP_URI"], declare=topology.declare)
+
+    def stop(self) -> None:
+        """Close its connection."""
+        if self.publisher:
+            self.publisher.close()
+
+
+class EventHandler(Entrypoint):
+    """Calls a method with the body of each event, its times parsed, at least once.
+
+    `delays_seconds`: how long to wait before each further try. An event that still fails after the last is parked in
+    `<queue>.parked` with the reason, unless the error is one of TRANSIENT, which the last delay repeats for as long as
+    it lasts. What cannot be decoded is parked at once.
+    """
+
+    consumer = QueueConsumer()
+    retries = EventPublisher()
+
+    def __init__(self, event: Event, delays_seconds: tuple[float, ...] = DELAYS_SECONDS, **kwargs: Any) -> None:
+        self.event = event
+        self.delays_seconds = delays_seconds
+        self.queue: Queue | None = None
+        super().__init__(**kwargs)
+
+    def setup(self) -> None:
+        """Take part in consuming; the catalogue must name this service as a listener."""
+        listener = self.container.service_name
+        if listener not in self.event.listeners:
+            raise ValueError(f"the catalogue does not name {listener} as a listener of {self.event.name}")
+        self.queue = topology.listener_queue(listener, self.event)
+        self.consumer.register_provider(self)
+
+    def stop(self) -> None:
+        """Take no further event; those in hand are finished and acknowledged."""
+        self.consumer.unregister_provider(self)
+
+    def declare(self, channel: Any) -> None:
+        """Declare all that this handler needs."""
+        topology.declare(channel, [self.event])
+        topology.declare_retries(channel, self.delays_seconds)
+
+    def handle_message(self, message: Any) -> None:
+        """Hand one message to a worker."""
+        try:
+            body = self.event.load(json.loads(message.body))
+        except (ValueError, TypeError, ValidationError) as error:
+            self._settle(message, Unreadable(f"{type(error).__name__}: {error}"))
+            return
+        # of all headers only these two go on: a token or a broker's own header must not travel with what we send
+        context = {"correlation_id": message.headers.get("nameko.correlation_id") or None}
+        done = partial(self._done, message)
+        try:
+            self.container.spawn_worker(self, (body,), {}, context_data=context, handle_result=done)
+        except ContainerBeingKilled:
+            self.consumer.requeue_message(message)
+
+    def _done(self, message: Any, worker_ctx: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
+        self._settle(message, exc_info[1] if exc_info else None)
+        return result, exc_info
+
+    def _settle(self, message: Any, error: BaseException | None) -> None:
+        """Acknowledge the message, once what failed is safe elsewhere; hand it back to the broker when it is not."""
+        try:
+            if error is not None:
+                self._put_elsewhere(message, error)
+        except Exception:  # noqa: BLE001 - raising here would end the process; the broker keeps the message
+            log.exception("%s could not be put aside", message.properties.get("message_id"))
+            self.consumer.requeue_message(message)
+        else:
+            self.consumer.ack_message(message)
+
+    def _put_elsewhere(self, message: Any, error: BaseException) -> None:
+        queue = self.queue.name
+        attempt = int(message.headers.get("x-attempt", 1))
+        delay = next_delay(error, attempt, self.delays_seconds)
+        headers = {**message.headers, "x-attempt": attempt + 1, "x-reason": f"{type(error).__name__}: {error}"[:1000]}
+        headers.setdefault("x-failed-at", datetime.now(UTC).isoformat())
+        if delay is None:
+            log.error("parked an event of %s after %s tries: %s", queue, attempt, headers["x-reason"])
+            copy = _copy(message, "", topology.parked_name(queue), {**headers, "x-attempt": attempt, "x-queue": queue})
+        else:
+            copy = _copy(message, topology.retry_name(delay), queue, headers)
+        assert self.retries.publisher is not None
+        refused = self.retries.publisher.publish([copy])
+        if refused:
+            raise BrokerUnavailable(str(refused))
+
+
+def next_delay(error: BaseException, attempt: int, delays_seconds: tuple[float, ...]) -> float | None:
+    """Return the seconds to wait after the failed try number `attempt`, or None when the event is to be parked."""
+    if isinstance(error, Unreadable):
+        return None
+    if attempt <= len(delays_seconds):
+        return delays_seconds[attempt - 1]
+    return delays_seconds[-1] if isinstance(error, TRANSIENT) and delays_seconds else None
+
+
+def _copy(message: Any, exchange: str, routing_key: str, headers: dict[str, Any]) -> Outgoing:
+    body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
+    properties = message.properties
+    options = {"message_id": properties["message_id"]} if properties.get("message_id") else {}
+    return Outgoing(
+        exchange,
+        routing_key,
+        body,
+        headers,
+        content_type=message.content_type or "application/octet-stream",
+        content_encoding=message.content_encoding or "binary",
+        **options,
+    )
+
+
+handles = EventHandler.decorator

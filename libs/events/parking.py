@@ -1,0 +1,116 @@
+"""Parked events: what an operator can look at, send home again, or throw away. Nothing else ever removes one."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kombu import Connection
+
+from libs.amqp.publisher import CONNECT_SECONDS, Outgoing, Publisher
+from libs.events import topology
+from libs.events.catalogue import EVENTS
+
+GONE_BEFORE_REPLAY = ("x-attempt", "x-reason", "x-failed-at", "x-queue")
+
+
+@dataclass(frozen=True)
+class Parked:
+    """One parked event: the listener's queue, the event's id, why and after how many tries it was parked, its body."""
+
+    queue: str
+    event_id: str | None
+    reason: str
+    attempts: int
+    failed_at: str
+    body: Any
+    headers: dict[str, Any]
+
+
+class Parking:
+    """The parking queues of one broker."""
+
+    def __init__(self, amqp_url: str) -> None:
+        self.amqp_url = amqp_url
+
+    def count(self) -> dict[str, int]:
+        """Return how many events are parked, for each listener's queue that has any."""
+        with Connection(self.amqp_url, connect_timeout=CONNECT_SECONDS) as connection:
+            channel = connection.channel()
+            topology.declare(channel)
+            counts = {
+                queue: channel.queue_declare(topology.parked_name(queue), passive=True).message_count
+                for queue in _queues()
+            }
+        return {queue: count for queue, count in counts.items() if count}
+
+    def show(self, queue: str, limit: int = 100) -> list[Parked]:
+        """Return the first `limit` events parked for `queue`; they stay parked."""
+        shown: list[Parked] = []
+        self._visit(queue, limit, lambda message: shown.append(_parked(queue, message)) or False)
+        return shown
+
+    def replay(self, queue: str, event_id: str | None = None) -> int:
+        """Send the parked events of `queue`, or the one with `event_id`, home again; return how many."""
+        publisher = Publisher(self.amqp_url, declare=topology.declare)
+
+        def send_home(message: Any) -> bool:
+            if event_id not in (None, message.properties.get("message_id")):
+                return False
+            return not publisher.publish([_homeward(queue, message)])
+
+        try:
+            return self._visit(queue, None, send_home)
+        finally:
+            publisher.close()
+
+    def discard(self, queue: str, event_id: str) -> int:
+        """Throw the parked event `event_id` of `queue` away for good; return how many there were."""
+        return self._visit(queue, None, lambda message: message.properties.get("message_id") == event_id)
+
+    def _visit(self, queue: str, limit: int | None, is_done: Callable[[Any], bool]) -> int:
+        """Look at each parked message; take out those for which `is_done` returns True, and return how many."""
+        with Connection(self.amqp_url, connect_timeout=CONNECT_SECONDS) as connection:
+            channel = connection.channel()
+            name, done = topology.parked_name(queue), 0
+            waiting = channel.queue_declare(name, passive=True).message_count
+            for _ in range(waiting if limit is None else min(limit, waiting)):
+                message = channel.basic_get(name)
+                if message is None:
+                    break
+                if is_done(message):
+                    channel.basic_ack(message.delivery_tag)
+                    done += 1
+            return done  # what was not acknowledged goes back when the connection closes
+
+
+def _queues() -> list[str]:
+    return [topology.queue_name(listener, event) for event in EVENTS.values() for listener in event.listeners]
+
+
+def _parked(queue: str, message: Any) -> Parked:
+    headers = message.headers
+    raw = message.body if isinstance(message.body, bytes) else str(message.body).encode()
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        body = raw.decode(errors="replace")
+    return Parked(
+        queue,
+        message.properties.get("message_id"),
+        headers.get("x-reason", ""),
+        int(headers.get("x-attempt", 0)),
+        headers.get("x-failed-at", ""),
+        body,
+        headers,
+    )
+
+
+def _homeward(queue: str, message: Any) -> Outgoing:
+    headers = {name: value for name, value in message.headers.items() if name not in GONE_BEFORE_REPLAY}
+    body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
+    ident = message.properties.get("message_id")
+    return Outgoing(
+        "", queue, body, headers, content_type=message.properties.get("content_type", "application/json"),
+        **({"message_id": ident} if ident else {}),
+    )

@@ -1,0 +1,53 @@
+"""A service's database: opened with deadlines, its outboxes relayed for as long as the service runs."""
+
+from typing import Any
+
+from nameko.extensions import DependencyProvider
+
+from libs.amqp import Publisher
+from libs.database import connect
+from libs.events import topology
+from libs.events.aggregates import Aggregates
+from libs.events.relay import Relay
+from libs.settings import required
+
+
+class Stored(DependencyProvider):
+    """Gives a service its store: `store_class(database)`, with `create_indexes()`.
+
+    Every attribute of the store that is an Aggregates is relayed. Needs AMQP_URI and MONGO_URL in config.yml.
+    """
+
+    def __init__(self, store_class: Any) -> None:
+        self.store_class = store_class
+
+    def setup(self) -> None:
+        """Open the database, create the indexes and prepare the relay."""
+        config = self.container.config
+        self.store = self.store_class(connect(required("MONGO_URL", config)))
+        self.store.create_indexes()
+        publisher = Publisher(required("AMQP_URI", config), declare=topology.declare)
+        self.relay = relay_of(self.store, publisher)
+
+    def start(self) -> None:
+        """Start relaying."""
+        self._thread = self.container.spawn_managed_thread(self.relay.run, identifier="relay")
+
+    def stop(self) -> None:
+        """Finish the round in hand; what still waits is published by the next start."""
+        self.relay.stop()
+        self._thread.wait()
+        self.relay.publisher.close()
+
+    def get_dependency(self, worker_ctx: Any) -> Any:
+        """Return the store."""
+        return self.store
+
+
+def relay_of(store: Any, publisher: Publisher) -> Relay:
+    """Return a relay for all aggregates of `store`, woken by each of their writes."""
+    relay = Relay(publisher, [value for value in vars(store).values() if isinstance(value, Aggregates)])
+    for aggregates in relay.aggregates:
+        aggregates.create_indexes()
+        aggregates.saved = relay.wake
+    return relay

@@ -1,0 +1,54 @@
+"""The exchanges and queues of the catalogue, and their names. Declared by everyone, before anything is published.
+
+All queues are durable and classic; on one node a classic queue with confirms keeps as much as a quorum queue and has no
+leader to lose. A message that must wait goes to `events.retry.<ms>` through the fanout exchange of that name, with its
+listener's queue as routing key; when its time is up the broker sends it to the default exchange, and so back home.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from kombu import Exchange, Queue
+
+from libs.events.catalogue import EVENTS, Event
+
+RETRY_PREFIX = "events.retry."
+
+
+def queue_name(listener: str, event: Event) -> str:
+    """Return the name of the queue in which `listener` receives `event`."""
+    return f"{listener}.{event.name}"
+
+
+def parked_name(queue: str) -> str:
+    """Return the name of the queue that keeps what `queue`'s handler could not do."""
+    return f"{queue}.parked"
+
+
+def retry_name(delay_seconds: float) -> str:
+    """Return the name of the exchange, and of its queue, in which messages wait for `delay_seconds`."""
+    return f"{RETRY_PREFIX}{round(delay_seconds * 1000)}"
+
+
+def listener_queue(listener: str, event: Event) -> Queue:
+    """Return the queue in which `listener` receives `event`."""
+    exchange = Exchange(event.exchange, type="topic", durable=True)
+    return Queue(queue_name(listener, event), exchange=exchange, routing_key=event.name, durable=True)
+
+
+def declare(channel: Any, events: Iterable[Event] = EVENTS.values()) -> None:
+    """Declare every exchange, every listener's queue and its parking queue; harmless to repeat."""
+    for event in events:
+        Exchange(event.exchange, type="topic", durable=True)(channel).declare()
+        for listener in event.listeners:
+            listener_queue(listener, event)(channel).declare()
+            Queue(parked_name(queue_name(listener, event)), durable=True)(channel).declare()
+
+
+def declare_retries(channel: Any, delays_seconds: Iterable[float]) -> None:
+    """Declare one waiting queue for each delay."""
+    for delay in delays_seconds:
+        name = retry_name(delay)
+        arguments = {"x-message-ttl": round(delay * 1000), "x-dead-letter-exchange": ""}
+        exchange = Exchange(name, type="fanout", durable=True)
+        Queue(name, exchange=exchange, durable=True, queue_arguments=arguments)(channel).declare()

@@ -1,0 +1,29 @@
+"""One format for every log line of every process, with the correlation id of the work that wrote it."""
+
+import logging
+import sys
+import time
+
+from libs.context import correlation_id
+
+FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s [%(correlation_id)s] %(message)s"
+
+
+class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes lines to standard error; named in each part's config.yml."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        formatter = logging.Formatter(FORMAT, "%Y-%m-%dT%H:%M:%S")
+        formatter.converter = time.gmtime
+        self.setFormatter(formatter)
+
+    def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
+        """Add the correlation id to the record."""
+        record.correlation_id = correlation_id() or "-"
+        return super().filter(record)
+
+
+def set_up(level: str = "INFO") -> None:
+    """Send this process's log to standard error in the common format."""
+    logging.basicConfig(level=level, handlers=[ConsoleHandler()], force=True)

@@ -1,0 +1,90 @@
+"""Who is calling: the token of a call, verified by the service itself, and never trusted from anybody else."""
+
+from typing import Any
+
+from nameko.extensions import DependencyProvider
+
+from libs.rpc.client import Client
+from libs.settings import required
+from libs.tokens import Claims, InvalidToken, Signer, Verifier
+
+
+class Unauthenticated(Exception):
+    """The call needs a valid token of a user, and has none."""
+
+
+class Forbidden(Exception):
+    """The token is valid, but not one that may do this."""
+
+
+class Caller:
+    """The caller of one call. Verifies the token when first asked, so that public methods pay nothing."""
+
+    def __init__(self, verifier: Verifier, token: str | None) -> None:
+        self._verifier = verifier
+        self._token = token
+
+    @property
+    def claims(self) -> Claims:
+        """The verified claims; raises Unauthenticated."""
+        try:
+            return self._verifier.verify(self._token)
+        except InvalidToken as error:
+            raise Unauthenticated("Please sign in.") from error
+
+    @property
+    def session(self) -> Claims:
+        """The claims of a signed-in user; raises Unauthenticated, or Forbidden for a service's or operator's token."""
+        claims = self.claims
+        if not claims.is_user:
+            raise Forbidden("This is for users.")
+        return claims
+
+    @property
+    def user_id(self) -> str:
+        """The id of the signed-in user; raises as `session` does."""
+        return self.session.subject
+
+    def require(self, *issuers: str) -> str:
+        """Return the name of the calling service or operator; raise Forbidden unless it is one of `issuers`."""
+        claims = self.claims
+        if claims.is_user or claims.issuer not in issuers:
+            raise Forbidden("This is not for you.")
+        return claims.issuer
+
+
+class CallerProvider(DependencyProvider):
+    """Gives a service the caller of the call in hand. Needs TOKEN_PUBLIC_KEYS in config.yml."""
+
+    def setup(self) -> None:
+        """Read the public keys; stop the start when there are none."""
+        self.verifier = Verifier(required("TOKEN_PUBLIC_KEYS", self.container.config))
+
+    def get_dependency(self, worker_ctx: Any) -> Caller:
+        """Return the caller; never raises."""
+        return Caller(self.verifier, worker_ctx.data.get("token"))
+
+
+class Neighbours(DependencyProvider):
+    """Lets a service ask the others in its own name: `self.neighbours.call("tickets", "get", {...})`.
+
+    Needs AMQP_URI and SIGNING_KEY in config.yml.
+    """
+
+    def setup(self) -> None:
+        """Prepare the client; it connects on the first call."""
+        config = self.container.config
+        self.client = Client(required("AMQP_URI", config))
+        self.signer = Signer(required("SIGNING_KEY", config))
+
+    def call(self, service: str, method: str, arguments: dict[str, Any], timeout: float = 3.0) -> Any:
+        """Return what the other service's method returns; raises as `Client.call` does."""
+        return self.client.call(service, method, arguments, token=self.signer.mint_service(), timeout=timeout)
+
+    def get_dependency(self, worker_ctx: Any) -> "Neighbours":
+        """Return this."""
+        return self
+
+    def stop(self) -> None:
+        """Close the client."""
+        self.client.close()

@@ -1,0 +1,266 @@
+"""One multiplexing RPC client a process: many calls at once over two connections, each call with a deadline.
+
+Replies come to one exclusive queue that a thread of ours reads; requests leave over a second connection. Requests are
+transient and expire in the queue when their caller has given up. Works with threads, gevent and eventlet alike; it
+connects on the first call, so that it may be made before a fork.
+"""
+
+import json
+import logging
+import socket
+import threading
+import time
+import uuid
+from typing import Any
+
+from amqp.exceptions import AMQPError
+from kombu import Connection, Exchange, Queue
+from kombu.exceptions import KombuError
+
+from libs import context
+
+log = logging.getLogger(__name__)
+
+RPC_EXCHANGE = Exchange("nameko-rpc", type="topic", durable=True)
+CONNECT_SECONDS = 2.0
+HEARTBEAT_SECONDS = 20
+RETURN_CHECK_SECONDS = 0.05
+BROKER_ERRORS = (AMQPError, KombuError, OSError)
+
+
+class RemoteError(Exception):
+    """The service answered with an error: its name, a sentence, and what else the caller may want to know."""
+
+    def __init__(self, name: str, message: str = "", details: dict[str, Any] | None = None) -> None:
+        super().__init__(f"{name}: {message}")
+        self.name = name
+        self.message = message
+        self.details = details or {}
+
+
+class ServiceUnavailable(Exception):
+    """No answer in time, no such service, or no broker; a command may or may not have been carried out."""
+
+
+class _Waiter:
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.reply: dict[str, Any] | None = None
+        self.problem = ""
+
+    def fail(self, problem: str) -> None:
+        self.problem = problem
+        self.done.set()
+
+
+class Client:
+    """Calls methods of services. `timeout`: seconds a call may take unless it says otherwise."""
+
+    def __init__(self, amqp_url: str, timeout: float = 5.0) -> None:
+        self.amqp_url = amqp_url
+        self.timeout = timeout
+        self._waiting: dict[str, _Waiter] = {}
+        self._lock = threading.Lock()  # guards the sending connection
+        self._start = threading.Lock()
+        self._sender: Connection | None = None
+        self._channel: Any = None
+        self._reply_to = ""
+        self._ready = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def call(
+        self,
+        service: str,
+        method: str,
+        arguments: dict[str, Any] | None = None,
+        *,
+        token: str | None = None,
+        correlation_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Return what `service.method(**arguments)` returns.
+
+        Raises RemoteError when it answered with an error, ServiceUnavailable when it did not answer within `timeout`
+        seconds, or within what is left of the work in hand. `token` says who is calling.
+        """
+        limit = context.remaining_seconds(self.timeout if timeout is None else timeout)
+        if limit <= 0:
+            raise ServiceUnavailable(f"no time is left to call {service}.{method}")
+        deadline = time.monotonic() + limit
+        self._listen(deadline)
+        ident, waiter = uuid.uuid4().hex, _Waiter()
+        self._waiting[ident] = waiter
+        try:
+            headers = {"nameko.correlation_id": correlation_id or context.correlation_id() or ident}
+            if token is not None:
+                headers["nameko.token"] = token
+            self._send(f"{service}.{method}", ident, arguments or {}, headers, deadline)
+            self._wait(waiter, deadline)
+        finally:
+            self._waiting.pop(ident, None)
+        return _result(waiter, f"{service}.{method}")
+
+    def query(self, service: str, method: str, arguments: dict[str, Any] | None = None, **options: Any) -> Any:
+        """Like `call`, for what changes nothing: tried a second time when the first fails before half its time is up."""
+        started, limit = time.monotonic(), options.pop("timeout", None) or self.timeout
+        try:
+            return self.call(service, method, arguments, timeout=limit, **options)
+        except ServiceUnavailable:
+            left = limit - (time.monotonic() - started)
+            if left < limit / 2:
+                raise
+            time.sleep(0.1)
+            return self.call(service, method, arguments, timeout=left, **options)
+
+    def close(self) -> None:
+        """Close both connections; calls in flight fail."""
+        self._closed = True
+        with self._lock:
+            self._drop_sender()
+        if self._thread is not None:
+            self._thread.join(3)
+
+    # the sending side
+
+    def _send(self, key: str, ident: str, arguments: dict[str, Any], headers: dict[str, Any], deadline: float) -> None:
+        body = json.dumps({"args": [], "kwargs": arguments}).encode()
+        for last in (False, True):  # a connection that had been idle may have died: a fresh one is tried once
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._lock.acquire(timeout=left):
+                raise ServiceUnavailable(f"{key} could not be sent in time")
+            try:
+                fresh = self._channel is None
+                channel = self._open_sender()
+                left_ms = max(1, round((deadline - time.monotonic()) * 1000))
+                message = channel.prepare_message(
+                    body,
+                    content_type="application/json",
+                    content_encoding="utf-8",
+                    headers={**headers, "nameko.timeout_ms": left_ms},
+                    properties={
+                        "reply_to": self._reply_to,
+                        "correlation_id": ident,
+                        "delivery_mode": 1,
+                        "expiration": str(left_ms),
+                    },
+                )
+                channel._basic_publish(message, RPC_EXCHANGE.name, key, mandatory=True, timeout=CONNECT_SECONDS)
+                return
+            except BROKER_ERRORS as error:
+                self._drop_sender()
+                if last or fresh:
+                    raise ServiceUnavailable(f"{key} could not be sent: {error}") from error
+            finally:
+                self._lock.release()
+
+    def _open_sender(self) -> Any:
+        if self._channel is None:
+            self._sender = Connection(self.amqp_url, connect_timeout=CONNECT_SECONDS)
+            self._sender.connect()
+            channel = self._sender.channel()
+            RPC_EXCHANGE(channel).declare()
+            channel.events["basic_return"].add(self._returned)
+            self._channel = channel
+        return self._channel
+
+    def _drop_sender(self) -> None:
+        sender, self._sender, self._channel = self._sender, None, None
+        if sender is not None:
+            try:
+                sender.collect()
+            except Exception:  # noqa: BLE001 - it is being thrown away, however broken it is
+                pass
+
+    def _returned(self, error: Exception, exchange: str, routing_key: str, message: Any) -> None:
+        waiter = self._waiting.get(message.properties.get("correlation_id"))
+        if waiter:
+            waiter.fail("there is no such service")
+
+    def _wait(self, waiter: _Waiter, deadline: float) -> None:
+        if waiter.done.wait(min(RETURN_CHECK_SECONDS, deadline - time.monotonic())):
+            return
+        self._read_returns()  # nobody else reads the sending connection
+        waiter.done.wait(max(0.0, deadline - time.monotonic()))
+
+    def _read_returns(self) -> None:
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._sender is not None:
+                    self._sender.drain_events(timeout=0.001)
+            except (TimeoutError, socket.timeout):
+                pass
+            except BROKER_ERRORS:
+                self._drop_sender()
+            finally:
+                self._lock.release()
+
+    # the receiving side
+
+    def _listen(self, deadline: float) -> None:
+        with self._start:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._receive, name="rpc-replies", daemon=True)
+                self._thread.start()
+        if not self._ready.wait(max(0.0, min(deadline - time.monotonic(), 2 * CONNECT_SECONDS))):
+            raise ServiceUnavailable("the broker cannot be reached")
+
+    def _receive(self) -> None:
+        pause = 0.2
+        while not self._closed:
+            try:
+                with Connection(
+                    self.amqp_url, connect_timeout=CONNECT_SECONDS, heartbeat=HEARTBEAT_SECONDS
+                ) as connection:
+                    self._consume(connection)
+                    pause = 0.2
+            except BROKER_ERRORS as error:
+                self._fail_all(f"the broker went away: {error}")
+                if not self._closed:
+                    log.warning("rpc replies: the broker is away: %s", error)
+                time.sleep(pause)
+                pause = min(pause * 2, 2.0)
+
+    def _consume(self, connection: Connection) -> None:
+        reply_to = uuid.uuid4().hex
+        channel = connection.channel()
+        queue = Queue(
+            f"rpc.reply-{reply_to}",
+            exchange=RPC_EXCHANGE,
+            routing_key=reply_to,
+            exclusive=True,
+            auto_delete=True,
+            durable=False,
+        )
+        with connection.Consumer([queue], channel=channel, on_message=self._reply, no_ack=True):
+            self._reply_to = reply_to
+            self._ready.set()
+            while not self._closed:
+                try:
+                    connection.drain_events(timeout=1)
+                except (TimeoutError, socket.timeout):
+                    pass
+                connection.heartbeat_check(rate=2)
+
+    def _reply(self, message: Any) -> None:
+        waiter = self._waiting.get(message.properties.get("correlation_id"))
+        if waiter is not None:
+            waiter.reply = json.loads(message.body)
+            waiter.done.set()
+
+    def _fail_all(self, problem: str) -> None:
+        self._ready.clear()
+        for waiter in list(self._waiting.values()):
+            waiter.fail(problem)
+
+
+def _result(waiter: _Waiter, name: str) -> Any:
+    if waiter.reply is None:
+        raise ServiceUnavailable(f"{name}: {waiter.problem or 'no answer in time'}")
+    error = waiter.reply.get("error")
+    if error is None:
+        return waiter.reply.get("result")
+    arguments = error.get("exc_args") or []
+    details = next((argument for argument in arguments if isinstance(argument, dict)), None)
+    message = next((argument for argument in arguments if isinstance(argument, str)), error.get("value") or "")
+    raise RemoteError(error["exc_type"], message, details)
