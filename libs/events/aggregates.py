@@ -5,7 +5,7 @@ absent while the outbox is empty) and `relay` (who is publishing them, and until
 document: that would throw away events. The relay takes them from here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pymongo import ASCENDING
@@ -64,18 +64,27 @@ class Aggregates:
         self.collection.insert_one(document)
         self.saved()
 
-    def save(self, fields: Document, event: Event | None, body: Document | None = None, **guard: Any) -> None:
+    def save(
+        self,
+        fields: Document,
+        event: Event | None,
+        body: Document | None = None,
+        guard: Document | None = None,
+        unset: Iterable[str] = (),
+    ) -> None:
         """Save a changed aggregate, whose version was raised by one since it was read, with the event that tells of it.
 
-        `guard` adds conditions that the stored document must still meet. Raises VersionConflict when it does not, or
-        when its version is not the one that was read.
+        `guard` adds conditions that the stored document must still meet; `unset` names fields to remove. Raises
+        VersionConflict when somebody saved it since it was read, or when it does not meet the guard.
         """
         changes = {name: value for name, value in fields.items() if name != "id"}
         update: Document = {"$set": changes}
         if event is not None and body is not None:
             update["$push"] = {"outbox": _pending(event, body)}
             update["$min"] = {"outbox_at": utc_now()}
-        where = {"_id": fields["id"], "version": fields["version"] - 1, **guard}
+        if unset:
+            update["$unset"] = dict.fromkeys(unset, "")
+        where = {"_id": fields["id"], "version": fields["version"] - 1, **(guard or {})}
         if self.collection.update_one(where, update).matched_count == 0:
             raise VersionConflict(f"{self.collection.name} {fields['id']} has changed since it was read")
         if event is not None:

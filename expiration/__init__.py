@@ -1,0 +1,1 @@
+"""expiration: time; says when an order's deadline has come."""

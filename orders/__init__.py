@@ -1,0 +1,1 @@
+"""orders: who gets which ticket; the only authority on reservations."""

@@ -1,0 +1,209 @@
+"""The rules of an order: who gets a ticket, for how long, and how it ends. Pure: time and ids come from the caller.
+
+    created --authorized in time--> awaiting_payment --captured--> complete
+       |  buyer cancels, deadline, third declined card   |  capture failed for good
+       +-------------------------------------------------+--> cancelled
+
+complete and cancelled are terminal.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+LIVE = ("created", "awaiting_payment", "complete")
+
+
+class Refused(Exception):
+    """What the caller asked for is against a rule; the message is a sentence for the user."""
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.details = details
+
+
+class TicketNotFound(Refused):
+    """There is no such ticket."""
+
+
+class TicketReserved(Refused):
+    """Another order holds the ticket."""
+
+
+class TicketSold(Refused):
+    """Another order has paid for the ticket."""
+
+
+class TicketWithdrawn(Refused):
+    """The seller took the ticket off sale."""
+
+
+class TicketStarted(Refused):
+    """What the ticket is for has begun."""
+
+
+class OwnTicket(Refused):
+    """Sellers cannot buy their own tickets."""
+
+
+class PriceChanged(Refused):
+    """The price is no longer the one the buyer saw; details say price_cents and version."""
+
+
+class OrderNotFound(Refused):
+    """There is no such order."""
+
+
+class NotOwner(Refused):
+    """The order is somebody else's."""
+
+
+class OrderComplete(Refused):
+    """The order has been paid for."""
+
+
+class OrderBeingPaid(Refused):
+    """The order's payment has begun."""
+
+
+@dataclass
+class Order:
+    """One buyer's claim on one ticket. `ticket` is the ticket as it was then, its price frozen."""
+
+    id: str
+    version: int
+    status: str
+    cancel_reason: str | None
+    buyer_id: str
+    seller_id: str
+    ticket: dict[str, Any]
+    reservation_no: int
+    expires_at: datetime
+    refunded_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the order holds its ticket."""
+        return self.status in LIVE
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether its time to pay has run out."""
+        return self.status == "created" and now >= self.expires_at
+
+    def cancel(self, buyer_id: str, now: datetime) -> str | None:
+        """Cancel for the buyer; return the event, or None when it was cancelled before."""
+        self.check_owner(buyer_id)
+        if self.status == "complete":
+            raise OrderComplete("This order has been paid for and cannot be cancelled.")
+        if self.status == "awaiting_payment":
+            raise OrderBeingPaid("This order is being paid for and cannot be cancelled now.")
+        return self._cancel("buyer", now) if self.status == "created" else None
+
+    def expire(self, now: datetime) -> str | None:
+        """Cancel if the time to pay has run out; return the event, or None."""
+        return self._cancel("expired", now) if self.is_overdue(now) else None
+
+    def follow_payment(self, payment: dict[str, Any], now: datetime) -> str | None:
+        """Act on the state in a payment's snapshot; return the event of the change, or None when there is none.
+
+        How often or in what order snapshots come makes no difference.
+        """
+        target = next_status(self.status, self.is_overdue(now), payment["status"], payment["final"])
+        if target == "awaiting_payment":
+            return self._move("awaiting_payment", "OrderAwaitingPayment", now)
+        if target == "cancelled":
+            return self._cancel("payment_failed" if payment["final"] else "expired", now)
+        if payment["status"] == "refunded" and self.refunded_at is None and (target or self.status) != "awaiting_payment":
+            self.refunded_at = payment["updated_at"]
+            return self._move(target or self.status, "OrderCompleted" if target else "OrderUpdated", now)
+        return self._move("complete", "OrderCompleted", now) if target == "complete" else None
+
+    def give_up(self, now: datetime) -> str | None:
+        """Cancel an order whose payment could not be settled for too long; return the event, or None."""
+        return self._cancel("payment_failed", now) if self.status == "awaiting_payment" else None
+
+    def move_deadline(self, expires_at: datetime, now: datetime) -> str | None:
+        """Give an unpaid order another deadline; return the event, or None when it is past having one."""
+        if self.status != "created":
+            return None
+        self.expires_at = expires_at
+        return self._move(self.status, "OrderUpdated", now)
+
+    def check_owner(self, buyer_id: str) -> None:
+        """Raise NotOwner unless the order is this buyer's."""
+        if self.buyer_id != buyer_id:
+            raise NotOwner("This order is not yours.")
+
+    def public(self) -> dict[str, Any]:
+        """Return the snapshot that its parties may see, as JSON values."""
+        return {
+            "id": self.id,
+            "version": self.version,
+            "status": self.status,
+            "cancel_reason": self.cancel_reason,
+            "buyer_id": self.buyer_id,
+            "seller_id": self.seller_id,
+            "expires_at": _iso(self.expires_at),
+            "reservation_no": self.reservation_no,
+            "price_cents": self.ticket["price_cents"],
+            "currency": self.ticket["currency"],
+            "ticket": {**self.ticket, "starts_at": _iso(self.ticket["starts_at"])},
+            "refunded_at": _iso(self.refunded_at),
+            "created_at": _iso(self.created_at),
+            "updated_at": _iso(self.updated_at),
+        }
+
+    def _cancel(self, reason: str, now: datetime) -> str:
+        self.cancel_reason = reason
+        return self._move("cancelled", "OrderCancelled", now)
+
+    def _move(self, status: str, event: str, now: datetime) -> str:
+        self.status = status
+        self.version += 1
+        self.updated_at = now
+        return event
+
+
+def next_status(status: str, is_overdue: bool, payment_status: str, payment_final: bool) -> str | None:
+    """Return the status to which a payment's state moves an order, or None when it moves it nowhere."""
+    if status not in ("created", "awaiting_payment"):
+        return None
+    if payment_status in ("captured", "refunded"):
+        return "complete"
+    if payment_status == "cancelled" and payment_final:
+        return "cancelled"
+    if payment_status == "authorized" and status == "created":
+        return "cancelled" if is_overdue else "awaiting_payment"
+    return None
+
+
+def check_ticket(ticket: dict[str, Any], buyer_id: str, seen_version: int | None, now: datetime) -> None:
+    """Raise what forbids this buyer to reserve the ticket, as our copy has it."""
+    if ticket["seller_id"] == buyer_id:
+        raise OwnTicket("You cannot buy your own ticket.")
+    if ticket["withdrawn"]:
+        raise TicketWithdrawn("This ticket was withdrawn from sale.")
+    if ticket["starts_at"] is not None and now >= ticket["starts_at"]:
+        raise TicketStarted("This ticket can no longer be bought: it has started.")
+    if seen_version is not None and seen_version < ticket["price_version"]:
+        details = {"price_cents": ticket["price_cents"], "version": ticket["version"]}
+        raise PriceChanged("The price has changed since you saw it.", **details)
+
+
+def reserved(
+    ident: str, ticket: dict[str, Any], buyer_id: str, reservation_no: int, expires_at: datetime, now: datetime
+) -> Order:
+    """Return a new order that gives this buyer the ticket until `expires_at`, or until it starts if that is earlier."""
+    frozen = {name: ticket[name] for name in ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")}
+    starts_at = ticket["starts_at"]
+    return Order(
+        id=ident, version=1, status="created", cancel_reason=None, buyer_id=buyer_id, seller_id=ticket["seller_id"],
+        ticket=frozen, reservation_no=reservation_no, expires_at=min(expires_at, starts_at) if starts_at else expires_at,
+        refunded_at=None, created_at=now, updated_at=now,
+    )  # fmt: skip
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,202 @@
+"""The orders service: reserve, cancel, and follow the payment and the clock to the order's end."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from nameko.dependency_providers import Config
+from nameko.timer import timer
+from pymongo.errors import DuplicateKeyError
+
+from libs import cursors
+from libs.clock import utc_now
+from libs.events import Stored, VersionConflict, handles
+from libs.events.catalogue import (
+    ExpirationComplete,
+    PaymentAuthorized,
+    PaymentCreated,
+    PaymentFailed,
+    PaymentRefunded,
+    TicketCreated,
+    TicketUpdated,
+)
+from libs.rpc import RemoteError, ServiceUnavailable
+from libs.rpc.caller import CallerProvider, Forbidden, Neighbours, Unauthenticated
+from libs.rpc.entrypoint import rpc
+from orders import domain
+from orders.domain import Order
+from orders.store import OrderStore, new_id
+
+EXPECTED = (domain.Refused, cursors.InvalidCursor, Unauthenticated, Forbidden)
+MAXIMUM_PAGE = 100
+RESERVATION_TRIES = 10
+SWEEP_SECONDS, SWEEP_BATCH = 5, 200
+ASK_PAYMENTS_SECONDS, ASK_PAYMENTS_AFTER, GIVE_UP_AFTER = 30, timedelta(seconds=60), timedelta(hours=24)
+
+
+class OrdersService:
+    """Gives each ticket to one buyer and follows the order to its end."""
+
+    name = "orders"
+    store = Stored(OrderStore)
+    caller = CallerProvider()
+    neighbours = Neighbours()
+    config = Config()
+
+    @rpc(expected_exceptions=EXPECTED)
+    def create(self, ticket_id: str, version: int | None = None, idempotency_key: str | None = None) -> dict[str, Any]:
+        """Reserve a ticket for the caller. `version`: the ticket's version that the buyer saw. Returns the order.
+
+        With the same `idempotency_key` the same order comes back.
+        """
+        buyer_id = self.caller.user_id
+        if idempotency_key and (made := self.store.find_by_key(buyer_id, idempotency_key)):
+            return made.public()
+        ticket = self._ticket(ticket_id)
+        domain.check_ticket(ticket, buyer_id, version, utc_now())
+        return self._reserve(ticket, buyer_id, idempotency_key).public()
+
+    @rpc(expected_exceptions=EXPECTED)
+    def get(self, order_id: str) -> dict[str, Any]:
+        """Return one of the caller's orders."""
+        buyer_id, order = self.caller.user_id, self.store.get(order_id)
+        order.check_owner(buyer_id)
+        return _public(order)
+
+    @rpc(expected_exceptions=EXPECTED)
+    def list(self, limit: int = 50, after: str | None = None) -> dict[str, Any]:
+        """Return {"orders", "next"}: one page of the caller's orders, newest first, and the cursor of the page after it."""
+        size = max(1, min(int(limit), MAXIMUM_PAGE))
+        found = self.store.list_by_buyer(self.caller.user_id, size + 1, cursors.decode(after, {"_id": str}))
+        page = found[:size]
+        following = cursors.encode({"_id": page[-1].id}) if len(found) > size else None
+        return {"orders": [_public(order) for order in page], "next": following}
+
+    @rpc(expected_exceptions=EXPECTED)
+    def cancel(self, order_id: str) -> dict[str, Any]:
+        """Cancel one of the caller's orders; doing it again changes nothing. Returns the order."""
+        buyer_id = self.caller.user_id
+        return _public(self._change(order_id, lambda order: order.cancel(buyer_id, utc_now())))
+
+    @rpc(expected_exceptions=EXPECTED)
+    def snapshot(self, order_id: str) -> dict[str, Any]:
+        """Return any order; for the other services."""
+        self.caller.require("payments", "expiration", "tickets", "operator")
+        return _public(self.store.get(order_id))
+
+    @rpc(expected_exceptions=EXPECTED)
+    def move_deadline(self, order_id: str, expires_at: str) -> dict[str, Any]:
+        """Give an unpaid order another deadline (ISO 8601 with offset); for operators. Returns the order."""
+        self.caller.require("operator")
+        deadline = datetime.fromisoformat(expires_at)
+        return _public(self._change(order_id, lambda order: order.move_deadline(deadline, utc_now())))
+
+    @handles(TicketCreated)
+    def on_ticket_created(self, ticket: dict[str, Any]) -> None:
+        """Keep a copy."""
+        self.store.tickets.apply(ticket)
+
+    @handles(TicketUpdated)
+    def on_ticket_updated(self, ticket: dict[str, Any]) -> None:
+        """Keep the newest copy."""
+        self.store.tickets.apply(ticket)
+
+    @handles(PaymentAuthorized)
+    def on_payment_authorized(self, payment: dict[str, Any]) -> None:
+        """Stop the clock if the card was authorized in time; payments then captures."""
+        self._follow(payment)
+
+    @handles(PaymentCreated)
+    def on_payment_created(self, payment: dict[str, Any]) -> None:
+        """Complete the order: the money has been captured."""
+        self._follow(payment)
+
+    @handles(PaymentFailed)
+    def on_payment_failed(self, payment: dict[str, Any]) -> None:
+        """Release the ticket if the failure is final."""
+        self._follow(payment)
+
+    @handles(PaymentRefunded)
+    def on_payment_refunded(self, payment: dict[str, Any]) -> None:
+        """Record the refund; it cancels nothing by itself."""
+        self._follow(payment)
+
+    @handles(ExpirationComplete)
+    def on_expiration_complete(self, deadline: dict[str, Any]) -> None:
+        """Release the ticket if its time is up by our own clock; the event is only a hint."""
+        self._change(deadline["order_id"], lambda order: order.expire(utc_now()))
+
+    @timer(interval=SWEEP_SECONDS)
+    def sweep_overdue(self) -> None:
+        """Release what is overdue, whether or not anybody told us."""
+        for order in self.store.list_overdue(utc_now(), SWEEP_BATCH):
+            self._change(order.id, lambda order: order.expire(utc_now()))
+
+    @timer(interval=ASK_PAYMENTS_SECONDS)
+    def ask_payments(self) -> None:
+        """Ask payments about orders that have been waiting for their money for too long, and give up after a day."""
+        now = utc_now()
+        for order in self.store.list_awaiting(now - ASK_PAYMENTS_AFTER, SWEEP_BATCH):
+            try:
+                self._follow(self.neighbours.call("payments", "settle", {"order_id": order.id}, timeout=20))
+            except (RemoteError, ServiceUnavailable):
+                if order.updated_at < now - GIVE_UP_AFTER:
+                    self._change(order.id, lambda order: order.give_up(utc_now()))
+
+    def _follow(self, payment: dict[str, Any]) -> None:
+        self._change(payment["order_id"], lambda order: order.follow_payment(payment, utc_now()))
+
+    def _ticket(self, ticket_id: str) -> dict[str, Any]:
+        found = self.store.tickets.find(ticket_id) if isinstance(ticket_id, str) else None
+        if found is None:
+            found = TicketCreated.load(self._ask_tickets(str(ticket_id)))
+            self.store.tickets.apply(found)
+        return found
+
+    def _ask_tickets(self, ticket_id: str) -> Any:
+        try:
+            return self.neighbours.call("tickets", "get", {"ticket_id": ticket_id})
+        except RemoteError as error:
+            raise domain.TicketNotFound("There is no such ticket.") from error
+
+    def _reserve(self, ticket: dict[str, Any], buyer_id: str, idempotency_key: str | None) -> Order:
+        """Insert the ticket's next order; two unique indexes settle every race, not the reads before them."""
+        for _ in range(RESERVATION_TRIES):
+            now, newest = utc_now(), self.store.newest(ticket["id"])
+            if newest and newest.is_overdue(now):
+                newest = self._change(newest.id, lambda order: order.expire(utc_now()))
+            if newest and newest.is_live:
+                raise _taken(newest)
+            number = newest.reservation_no + 1 if newest else 1
+            expires_at = now + timedelta(seconds=int(self.config["RESERVATION_WINDOW_SECONDS"]))
+            order = domain.reserved(new_id(), ticket, buyer_id, number, expires_at, now)
+            try:
+                self.store.add(order, idempotency_key)
+                return order
+            except DuplicateKeyError:
+                if idempotency_key and (made := self.store.find_by_key(buyer_id, idempotency_key)):
+                    return made
+        raise domain.TicketReserved("Somebody else was quicker; try again.")
+
+    def _change(self, order_id: str, change: Any) -> Order:
+        """Load, change, save; read again when somebody else saved first, and leave the rest to a later retry."""
+        for last in (False, False, True):
+            order: Order = self.store.get(order_id)
+            event = change(order)
+            try:
+                if event:
+                    self.store.save(order, event)
+                return order
+            except VersionConflict:
+                if last:
+                    raise
+        raise AssertionError("unreachable")
+
+
+def _taken(order: Order) -> domain.Refused:
+    if order.status == "complete":
+        return domain.TicketSold("This ticket has been sold.")
+    return domain.TicketReserved("This ticket is reserved.")
+
+
+def _public(order: Order) -> dict[str, Any]:
+    return order.public()

@@ -1,0 +1,94 @@
+"""The orders, and copies of the tickets they are for, in MongoDB."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+from pymongo import ASCENDING, DESCENDING
+from pymongo.database import Database
+
+from libs.events import EVENTS, Aggregates, Copies
+from orders.domain import Order, OrderNotFound
+
+Document = dict[str, Any]
+
+STORED_BESIDE = ("ticket_id", "active", "idempotency_key")
+
+
+class OrderStore:
+    """Orders with their outboxes. `active` is True while an order holds its ticket and absent once it is cancelled."""
+
+    def __init__(self, db: Database[Document]) -> None:
+        self.orders = Aggregates(db.orders)
+        self.tickets = Copies(db.tickets)
+
+    def create_indexes(self) -> None:
+        """Let the database itself refuse a second live order on a ticket, and a second order of one number."""
+        collection = self.orders.collection
+        collection.create_index(
+            [("ticket_id", ASCENDING)], unique=True, partialFilterExpression={"active": True}, name="one_winner"
+        )
+        collection.create_index([("ticket_id", ASCENDING), ("reservation_no", DESCENDING)], unique=True)
+        collection.create_index(
+            [("buyer_id", ASCENDING), ("idempotency_key", ASCENDING)],
+            unique=True,
+            partialFilterExpression={"idempotency_key": {"$exists": True}},
+        )
+        collection.create_index([("buyer_id", ASCENDING), ("_id", DESCENDING)])
+        collection.create_index([("status", ASCENDING), ("expires_at", ASCENDING)])
+        collection.create_index([("status", ASCENDING), ("updated_at", ASCENDING)])
+
+    def get(self, order_id: object) -> Order:
+        """Return an order; raise OrderNotFound."""
+        found = self.orders.find(order_id) if isinstance(order_id, str) else None
+        if found is None:
+            raise OrderNotFound("There is no such order.")
+        return _order(found)
+
+    def newest(self, ticket_id: str) -> Order | None:
+        """Return the ticket's order with the highest number, or None."""
+        found = self.orders.find_one({"ticket_id": ticket_id}, sort=[("reservation_no", DESCENDING)])
+        return _order(found) if found else None
+
+    def find_by_key(self, buyer_id: str, idempotency_key: str) -> Order | None:
+        """Return the order that this buyer made with this idempotency key, or None."""
+        found = self.orders.find_one({"buyer_id": buyer_id, "idempotency_key": idempotency_key})
+        return _order(found) if found else None
+
+    def add(self, order: Order, idempotency_key: str | None = None) -> None:
+        """Insert a new order with its OrderCreated; raise DuplicateKeyError when it lost a race."""
+        fields = {**asdict(order), "ticket_id": order.ticket["id"], "active": True}
+        if idempotency_key is not None:
+            fields["idempotency_key"] = idempotency_key
+        self.orders.add(fields, EVENTS["OrderCreated"], order.public())
+
+    def save(self, order: Order, event: str) -> None:
+        """Save a changed order with its event; raise VersionConflict. A cancelled one gives its ticket free."""
+        self.orders.save(asdict(order), EVENTS[event], order.public(), unset=() if order.is_live else ("active",))
+
+    def list_by_buyer(self, buyer_id: str, limit: int, after: Document | None) -> list[Order]:
+        """Return at most `limit` of the buyer's orders, newest first, those older than the position `after`."""
+        where: Document = {"buyer_id": buyer_id}
+        if after is not None:
+            where["_id"] = {"$lt": after["_id"]}
+        return [_order(found) for found in self.orders.find_all(where, sort=[("_id", DESCENDING)], limit=limit)]
+
+    def list_overdue(self, now: datetime, limit: int) -> list[Order]:
+        """Return unpaid orders whose deadline has passed, the longest overdue first."""
+        where = {"status": "created", "expires_at": {"$lte": now}}
+        return [_order(found) for found in self.orders.find_all(where, sort=[("expires_at", ASCENDING)], limit=limit)]
+
+    def list_awaiting(self, since: datetime, limit: int) -> list[Order]:
+        """Return orders whose payment began before `since` and has not ended."""
+        where = {"status": "awaiting_payment", "updated_at": {"$lte": since}}
+        return [_order(found) for found in self.orders.find_all(where, sort=[("updated_at", ASCENDING)], limit=limit)]
+
+
+def new_id() -> str:
+    """Return a fresh id; later ones sort after earlier ones."""
+    return str(ObjectId())
+
+
+def _order(found: Document) -> Order:
+    return Order(**{name: value for name, value in found.items() if name not in STORED_BESIDE})

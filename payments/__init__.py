@@ -1,0 +1,1 @@
+"""payments: the money; one PaymentIntent at Stripe for each order."""

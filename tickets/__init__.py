@@ -1,0 +1,1 @@
+"""tickets: the listings, and whether one may be edited."""
