@@ -1,0 +1,65 @@
+"""One job in Redis, through rq-scheduler, for each open deadline; its id is made from the order's.
+
+Jobs are written as JSON: rq-scheduler itself would use pickle, and whoever can write to Redis could then run code here.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from redis import Redis
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq_scheduler import Scheduler
+
+QUEUE = "expiration"
+POLL_SECONDS = 1
+REDIS_TIMEOUT_SECONDS = 5
+
+
+class JsonJob(Job):
+    """A job whose data are JSON."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["serializer"] = JSONSerializer
+        super().__init__(*args, **kwargs)
+
+
+def connect(url: str) -> "Redis[bytes]":
+    """Return a connection to Redis whose every wait has an end."""
+    return Redis.from_url(url, socket_timeout=REDIS_TIMEOUT_SECONDS, socket_connect_timeout=REDIS_TIMEOUT_SECONDS)
+
+
+class Schedule:
+    """The scheduled jobs."""
+
+    def __init__(self, connection: "Redis[bytes]") -> None:
+        queue = Queue(QUEUE, connection=connection, job_class=JsonJob, serializer=JSONSerializer)
+        self.scheduler = Scheduler(queue=queue, connection=connection, interval=POLL_SECONDS, job_class=JsonJob)
+
+    def put(self, order_id: str, expires_at: datetime) -> None:
+        """Schedule the job of an order's deadline, in place of any earlier one."""
+        self.scheduler.enqueue_at(
+            expires_at.astimezone(UTC).replace(tzinfo=None),  # rq-scheduler means naive UTC
+            "expiration.jobs.complete",
+            order_id,
+            job_id=job_id(order_id),
+            job_result_ttl=0,
+        )
+
+    def remove(self, order_id: str) -> None:
+        """Remove the job of an order's deadline, if there is one."""
+        ident = job_id(order_id)
+        self.scheduler.cancel(ident)
+        self.scheduler.connection.delete(JsonJob.key_for(ident))
+
+    def missing(self, order_ids: list[str]) -> list[str]:
+        """Return those orders whose job is neither scheduled nor waiting for the worker."""
+        scheduled = [order_id for order_id in order_ids if job_id(order_id) not in self.scheduler]
+        waiting = {ident for ident in Queue(QUEUE, connection=self.scheduler.connection).get_job_ids()} if scheduled else set()
+        return [order_id for order_id in scheduled if job_id(order_id) not in waiting]
+
+
+def job_id(order_id: str) -> str:
+    """Return the id of the job of an order's deadline."""
+    return f"expire-{order_id}"

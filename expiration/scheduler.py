@@ -1,0 +1,15 @@
+"""The rq-scheduler process: `python -m expiration.scheduler`. Moves due jobs to the worker's queue every second."""
+
+from expiration.schedule import Schedule, connect
+from libs import logs
+from libs.settings import required
+
+
+def main() -> None:
+    """Run until told to stop."""
+    logs.set_up()
+    Schedule(connect(required("REDIS_URL"))).scheduler.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""The expiration service: keeps the deadlines of open orders, and a job in Redis for each."""
+
+from datetime import timedelta
+from typing import Any
+
+from nameko.extensions import DependencyProvider
+from nameko.timer import timer
+from pymongo.errors import DuplicateKeyError
+from redis import RedisError
+
+from expiration.domain import Deadline, deadline_of
+from expiration.schedule import Schedule, connect
+from expiration.store import DeadlineStore
+from libs.clock import utc_now
+from libs.events import Stored, VersionConflict, handles
+from libs.events.catalogue import OrderAwaitingPayment, OrderCancelled, OrderCompleted, OrderCreated, OrderUpdated
+from libs.events.handlers import Unavailable
+from libs.settings import required
+
+RESTORE_SECONDS, RESTORE_BATCH, RESTORE_AHEAD = 5, 1000, timedelta(seconds=30)
+
+
+class Jobs(DependencyProvider):
+    """Gives the service its schedule. Needs REDIS_URL in config.yml."""
+
+    def setup(self) -> None:
+        """Prepare the schedule; it connects when first used."""
+        self.schedule = Schedule(connect(required("REDIS_URL", self.container.config)))
+
+    def get_dependency(self, worker_ctx: Any) -> Schedule:
+        """Return the schedule."""
+        return self.schedule
+
+
+class ExpirationService:
+    """Remembers by when each order must be paid."""
+
+    name = "expiration"
+    store = Stored(DeadlineStore)
+    schedule = Jobs()
+
+    @handles(OrderCreated)
+    def on_order_created(self, order: dict[str, Any]) -> None:
+        """Set the clock."""
+        self._follow(order)
+
+    @handles(OrderUpdated)
+    def on_order_updated(self, order: dict[str, Any]) -> None:
+        """Set the clock anew if the deadline was moved."""
+        self._follow(order)
+
+    @handles(OrderAwaitingPayment)
+    def on_order_awaiting_payment(self, order: dict[str, Any]) -> None:
+        """Stop the clock."""
+        self._follow(order)
+
+    @handles(OrderCancelled)
+    def on_order_cancelled(self, order: dict[str, Any]) -> None:
+        """Stop the clock."""
+        self._follow(order)
+
+    @handles(OrderCompleted)
+    def on_order_completed(self, order: dict[str, Any]) -> None:
+        """Stop the clock."""
+        self._follow(order)
+
+    @timer(interval=RESTORE_SECONDS)
+    def restore(self) -> None:
+        """Make again the jobs that Redis has lost, of all deadlines that are due soon."""
+        due_soon = self.store.list_open(utc_now() + RESTORE_AHEAD, RESTORE_BATCH)
+        lost = set(self.schedule.missing([deadline.id for deadline in due_soon]))
+        for deadline in due_soon:
+            if deadline.id in lost:
+                self.schedule.put(deadline.id, deadline.expires_at)
+
+    def _follow(self, order: dict[str, Any]) -> None:
+        """Write the record first, then the job, even if the record was up to date: its writer may have died in between."""
+        deadline = self._recorded(order)
+        try:
+            if deadline.state == "open":
+                self.schedule.put(deadline.id, deadline.expires_at)
+            else:
+                self.schedule.remove(deadline.id)
+        except RedisError as error:
+            raise Unavailable(str(error)) from error
+
+    def _recorded(self, order: dict[str, Any]) -> Deadline:
+        found: Deadline | None = self.store.find(order["id"])
+        if found is None:
+            found = deadline_of(order)
+            try:
+                self.store.add(found)
+            except DuplicateKeyError as error:
+                raise VersionConflict(f"the deadline of order {found.id} was just recorded") from error
+        elif found.follow(order):
+            self.store.save(found)
+        return found

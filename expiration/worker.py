@@ -1,0 +1,21 @@
+"""The rq worker process: `python -m expiration.worker`. Runs due jobs in this process, which keeps its connections."""
+
+from rq import SimpleWorker
+from rq.serializers import JSONSerializer
+
+from expiration.schedule import QUEUE, JsonJob, connect
+from libs import logs
+from libs.settings import required
+
+
+def main() -> None:
+    """Run until told to stop; refuses to start without its settings."""
+    logs.set_up()
+    for setting in ("EXPIRATION_AMQP_URL", "EXPIRATION_MONGO_URL"):
+        required(setting)
+    worker = SimpleWorker([QUEUE], connection=connect(required("REDIS_URL")), job_class=JsonJob, serializer=JSONSerializer)
+    worker.work(logging_level="WARNING")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Settling a payment: the one way in which Stripe, the payment and its order are brought together."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from libs.clock import utc_now
+from libs.events import VersionConflict
+from payments.card_provider import CaptureRefused, CardProvider
+from payments.domain import Intent, Payment, Step, decide
+from payments.store import PaymentStore
+
+ROUNDS = 12
+KEY_LIFETIME = timedelta(hours=20)
+"""How long a repeated request with the same key is sure to be replayed by Stripe, which keeps keys for 24 hours."""
+
+
+class Settlement:
+    """Brings payments forward; safe to call from anywhere, at any time, any number of times."""
+
+    def __init__(self, store: PaymentStore, cards: CardProvider, clock: Callable[[], datetime] = utc_now) -> None:
+        self.store = store
+        self.cards = cards
+        self.clock = clock
+
+    def settle(self, order_id: str) -> tuple[Payment, Intent | None]:
+        """Do all that can be done now for the order's payment; return it, and its PaymentIntent as last read.
+
+        Raises PaymentNotFound, StripeUnavailable, or VersionConflict when others kept changing it.
+        """
+        for _ in range(ROUNDS):
+            payment = self.store.get(order_id)
+            intent = self.cards.retrieve(payment.stripe_id) if payment.stripe_id else None
+            try:
+                if not self._take(decide(payment, intent, self.clock()), payment, intent):
+                    return payment, intent
+            except VersionConflict:
+                continue
+        raise VersionConflict(f"the payment of order {order_id} keeps changing")
+
+    def open(self, payment: Payment) -> Payment:
+        """Return the payment with its PaymentIntent made; leaves a trace first, so that a crash loses none."""
+        if payment.stripe_id is not None:
+            return payment
+        if payment.creating_at is None:
+            payment.creating_at = self.clock()
+            payment.saved(self.clock())
+            self.store.save(payment)
+        self._find(payment)
+        return self.store.get(payment.id)
+
+    def _take(self, step: Step, payment: Payment, intent: Intent | None) -> bool:
+        """Take one step; return whether another look is needed."""
+        if step is Step.FIND:
+            self._find(payment)
+        elif intent is None or step is Step.REST:
+            self.store.rest(payment)
+            return False
+        elif step is Step.CANCEL:
+            self.cards.cancel(intent.id)
+        elif step is Step.REFUND:
+            self.cards.refund(intent.id)
+        elif step is Step.CAPTURE:
+            return self._capture(payment, intent)
+        else:
+            return self._record(payment, intent)
+        return True
+
+    def _record(self, payment: Payment, intent: Intent) -> bool:
+        event = payment.record(intent, self.clock())
+        if event is None:
+            self.store.rest(payment)
+        else:
+            self.store.save(payment, event)
+        return False
+
+    def _capture(self, payment: Payment, intent: Intent) -> bool:
+        try:
+            self.cards.capture(intent.id, payment.capture_tries + 1)
+        except CaptureRefused:
+            payment.capture_was_refused(self.clock())
+            self.store.save(payment)
+            return False  # the reconciler tries again
+        return True
+
+    def _find(self, payment: Payment) -> None:
+        fresh = payment.creating_at is not None and self.clock() - payment.creating_at < KEY_LIFETIME
+        intent = None if fresh else self.cards.search(payment.id)
+        payment.stripe_id = (intent or self.cards.create(payment.order)).id
+        payment.creating_at = None
+        payment.saved(self.clock())
+        self.store.save(payment)
