@@ -1,0 +1,23 @@
+"""Ids in URLs and bodies: what cannot be an id is answered like an unknown one."""
+
+import re
+
+from gateway.errors import Refused
+
+ID = re.compile(r"[0-9a-f][0-9a-f-]{23,35}", re.ASCII)
+
+
+def ticket(ticket_id: str) -> str:
+    """Return the id of a ticket; raise TicketNotFound when no ticket can have it."""
+    return _known(ticket_id, "TicketNotFound")
+
+
+def order(order_id: str) -> str:
+    """Return the id of an order; raise OrderNotFound when no order can have it."""
+    return _known(order_id, "OrderNotFound")
+
+
+def _known(thing_id: str, error: str) -> str:
+    if not ID.fullmatch(thing_id):
+        raise Refused(error)
+    return thing_id

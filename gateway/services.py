@@ -1,0 +1,69 @@
+"""Calls to the five services: one client per process, and three ways to speak (nobody, the user, the gateway)."""
+
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from flask import current_app, session
+
+from libs.tokens import Signer
+
+CALL_SECONDS = 5.0
+QUERIES = {"get", "list", "list_mine", "is_revoked", "revoked_sessions"}
+
+
+class RpcClient(Protocol):
+    """What the gateway asks of `libs.rpc.Client`; tests give a fake with the same verbs."""
+
+    def call(self, service: str, method: str, arguments: dict[str, Any], **options: Any) -> Any:
+        """Return the JSON result; raise RemoteError or ServiceUnavailable."""
+
+    def query(self, service: str, method: str, arguments: dict[str, Any], **options: Any) -> Any:
+        """Like `call`, for what may be tried twice because it changes nothing."""
+
+
+class Services:
+    """The client, made on first use (so after gunicorn's fork), and the gateway's own key."""
+
+    def __init__(self, connect: Callable[[], RpcClient], signer: Signer) -> None:
+        self._connect = connect
+        self._signer = signer
+        self._client: RpcClient | None = None
+        self._lock = threading.Lock()
+
+    def call(self, method: str, arguments: dict[str, Any], token: str | None, timeout: float) -> Any:
+        """Return the result of `<service>.<method>`, waiting `timeout` seconds at most."""
+        service, _, name = method.partition(".")
+        send = self.client.query if name in QUERIES else self.client.call
+        return send(service, name, arguments, token=token, timeout=timeout)
+
+    def call_as_gateway(self, method: str, timeout: float = CALL_SECONDS, **arguments: Any) -> Any:
+        """Call with a token that names the gateway itself; works outside a request too."""
+        return self.call(method, arguments, self._signer.mint_service(), timeout)
+
+    @property
+    def client(self) -> RpcClient:
+        """The one client of this process."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
+
+
+def call_public(method: str, *, timeout: float = CALL_SECONDS, **arguments: Any) -> Any:
+    """Call what needs no session."""
+    return _services().call(method, arguments, None, timeout)
+
+
+def call_as_user(method: str, *, timeout: float = CALL_SECONDS, **arguments: Any) -> Any:
+    """Call with the session's token; the service checks it again and decides who owns what."""
+    return _services().call(method, arguments, session.get("token"), timeout)
+
+
+def call_as_gateway(method: str, *, timeout: float = CALL_SECONDS, **arguments: Any) -> Any:
+    """Call what has no user, such as a webhook."""
+    return _services().call_as_gateway(method, timeout, **arguments)
+
+
+def _services() -> Services:
+    return cast(Services, current_app.extensions["services"])

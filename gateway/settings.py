@@ -1,0 +1,48 @@
+"""The gateway's settings, read from the environment once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from libs.settings import MissingSetting, required
+
+SECRET_KEY_CHARACTERS = 32  # a signing key needs at least 256 bits (OWASP ASVS 5.0, 11.2.3 and 9.1.1)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the gateway needs to know about where it runs."""
+
+    secret_key: str
+    amqp_url: str
+    signing_key: str
+    public_keys: str
+    stripe_publishable_key: str
+    stripe_api_base: str | None
+    currency: str
+    tls: bool
+    trusted_hosts: tuple[str, ...]
+
+    @property
+    def stripe_is_simulated(self) -> bool:
+        """Whether cards are charged by the simulated Stripe, so that pages offer test cards."""
+        return self.stripe_api_base is not None
+
+    @classmethod
+    def read(cls, source: Mapping[str, Any]) -> "Settings":
+        """Return the settings in `source`; stop the program when a required one is missing or too weak."""
+        secret_key = required("GATEWAY_SECRET_KEY", source)
+        if len(secret_key) < SECRET_KEY_CHARACTERS:
+            raise MissingSetting("GATEWAY_SECRET_KEY", f"shorter than {SECRET_KEY_CHARACTERS} characters")
+        hosts = (source.get("GATEWAY_TRUSTED_HOSTS") or "").split(",")
+        return cls(
+            secret_key=secret_key,
+            amqp_url=required("GATEWAY_AMQP_URL", source),
+            signing_key=required("GATEWAY_SIGNING_KEY", source),
+            public_keys=required("TOKEN_PUBLIC_KEYS", source),
+            stripe_publishable_key=required("STRIPE_PUBLISHABLE_KEY", source),
+            stripe_api_base=source.get("STRIPE_API_BASE") or None,
+            currency=source.get("CURRENCY") or "usd",
+            tls=source.get("GATEWAY_TLS") == "1",
+            trusted_hosts=tuple(host.strip() for host in hosts if host.strip()),
+        )
