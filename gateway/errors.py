@@ -1,0 +1,180 @@
+"""Errors: one table from a domain word to a status and a sentence, and how JSON and pages show them."""
+
+import logging
+from typing import Any, NamedTuple
+
+from flask import Flask, Response, flash, jsonify, make_response, redirect, render_template, request, url_for
+from marshmallow import ValidationError
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
+
+from libs.rpc import RemoteError, ServiceUnavailable
+
+RETRY_AFTER_SECONDS = 2
+
+log = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """The gateway itself refuses, with a name from the table below."""
+
+    def __init__(self, name: str, **details: Any) -> None:
+        super().__init__(name)
+        self.name = name
+        self.message = ""
+        self.details = details
+
+
+class Meaning(NamedTuple):
+    """How an error is told: `sentence` None passes on the service's own; `field` is the input it is about."""
+
+    status: int
+    sentence: str | None = None
+    field: str | None = None
+
+
+ERRORS = {
+    "InvalidArguments": Meaning(400, "Something in the request is not valid."),
+    "InvalidCursor": Meaning(400, "This page of the list no longer exists. Start again from the first page.", "after"),
+    "InvalidJson": Meaning(400, "The body must be a JSON object."),
+    "InvalidKey": Meaning(400, "The Idempotency-Key must have 1 to 255 printable characters."),
+    "InvalidTicket": Meaning(400),
+    "InvalidEmail": Meaning(400, "Enter an email address, like ana@example.com.", "email"),
+    "InvalidPassword": Meaning(400, None, "password"),
+    "EmailInUse": Meaning(400, "Email in use", "email"),
+    "WrongCredentials": Meaning(400, "Wrong email or password."),
+    "InvalidCard": Meaning(400, "This card cannot be used. Check it or try another one.", "token"),
+    "InvalidSignature": Meaning(400, "The signature is not valid."),
+    "Unauthenticated": Meaning(401, "Sign in to go on."),
+    "PaymentDeclined": Meaning(402, "Your card was declined. You were not charged."),
+    "AuthenticationRequired": Meaning(402, "Your bank wants you to confirm this payment. You were not charged yet."),
+    "Forbidden": Meaning(403, "You may not do this."),
+    "NotOwner": Meaning(403, "This belongs to somebody else."),
+    "OwnTicket": Meaning(403, "This is your own ticket: you cannot buy it."),
+    "ForeignOrigin": Meaning(403, "This request came from another site, so nothing was done."),
+    "StaleForm": Meaning(403, "This form was too old, so nothing was done. Open the page again and repeat it."),
+    "TicketNotFound": Meaning(404, "There is no such ticket."),
+    "OrderNotFound": Meaning(404, "There is no such order."),
+    "PaymentNotFound": Meaning(404, "There is no such payment."),
+    "TicketReserved": Meaning(409, "This ticket is reserved. It may be on sale again in a few minutes."),
+    "TicketSold": Meaning(409, "This ticket is sold."),
+    "TicketWithdrawn": Meaning(409, "This ticket was withdrawn from sale."),
+    "TicketStarted": Meaning(409, "It has already started, so this ticket is no longer for sale."),
+    "PriceChanged": Meaning(409, "The price has changed. Look at the new price before you buy.", "version"),
+    "OrderComplete": Meaning(409, "This order is paid, so it can no longer be cancelled."),
+    "OrderBeingPaid": Meaning(409, "This order is being paid, so it cannot be cancelled now."),
+    "OrderCancelled": Meaning(409, "This order is cancelled. You were not charged."),
+    "TooManyAttempts": Meaning(429, "Too many tries. Wait a little before you try again."),
+}
+
+STATUSES = {
+    400: ("That did not work", "The request could not be understood."),
+    401: ("Sign in", "Sign in to go on."),
+    402: ("Payment declined", "Your card was declined. You were not charged."),
+    403: ("Not allowed", "You may not do this."),
+    404: ("Not found", "There is no such page. The link may be old or mistyped."),
+    405: ("Not possible here", "This page cannot be used that way."),
+    409: ("Not possible now", "Things have changed in the meantime, so this is not possible now."),
+    413: ("Too large", "What you sent is too large: one mebibyte is the limit."),
+    415: ("Not JSON", "Send the body as application/json."),
+    429: ("Too many tries", "Too many tries. Wait a little before you try again."),
+    500: ("Something went wrong", "Something went wrong on our side. We have noted it; please try again."),
+    503: ("Back in a moment", "A part of Ticketing is not answering. Please try again in a moment."),
+}
+
+
+def register(app: Flask) -> None:
+    """Make `app` answer every failure in JSON under /api and as a page elsewhere, never with internals."""
+    app.register_error_handler(RemoteError, _domain_error)
+    app.register_error_handler(Refused, _domain_error)
+    app.register_error_handler(ServiceUnavailable, _unavailable)
+    app.register_error_handler(ValidationError, _invalid)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def describe(error: RemoteError | Refused) -> dict[str, Any]:
+    """Return what a client may know of a domain error: `message`, the `field` it is about, and its details."""
+    meaning = ERRORS[error.name]
+    told: dict[str, Any] = {"message": meaning.sentence or error.message}
+    if meaning.field:
+        told["field"] = meaning.field
+    details = error.details or {}
+    if error.name == "PriceChanged" and "price_cents" in details:
+        told |= {"price": details["price_cents"] / 100, "version": details.get("version")}
+    if error.name == "PaymentDeclined":
+        told |= {"declineCode": details.get("decline_code"), "remaining": details.get("remaining")}
+    if error.name == "AuthenticationRequired":
+        told["clientSecret"] = details.get("client_secret")
+    return told
+
+
+def list_problems(error: ValidationError) -> list[dict[str, str]]:
+    """Return each field's first problem as `{"message", "field"}`."""
+    messages: dict[str, Any] = error.normalized_messages()
+    return [{"message": _first(problems), "field": field} for field, problems in messages.items()]
+
+
+def _first(problems: Any) -> str:
+    while not isinstance(problems, str):
+        problems = next(iter(problems.values())) if isinstance(problems, dict) else problems[0]
+    return problems
+
+
+def _domain_error(error: RemoteError | Refused) -> AnyResponse:
+    if error.name not in ERRORS:
+        return _unexpected(error)
+    status = ERRORS[error.name].status
+    response = _answer(status, [describe(error)])
+    if status == 429:
+        response.headers["Retry-After"] = str(int((error.details or {}).get("retry_after") or RETRY_AFTER_SECONDS))
+    return response
+
+
+def _unavailable(error: ServiceUnavailable) -> AnyResponse:
+    log.warning("unavailable: %s", error)
+    response = _answer(503, [{"message": STATUSES[503][1]}])
+    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def _invalid(error: ValidationError) -> AnyResponse:
+    return _answer(400, list_problems(error))
+
+
+def _http_error(error: HTTPException) -> AnyResponse:
+    status = error.code or 500
+    if status < 400:
+        return error.get_response()
+    response = _answer(status, [{"message": STATUSES.get(status, STATUSES[400 if status < 500 else 500])[1]}])
+    for name in ("Allow", "Retry-After"):
+        value = error.get_response().headers.get(name)
+        if value:
+            response.headers[name] = value
+    return response
+
+
+def _unexpected(error: Exception) -> AnyResponse:
+    log.error("unexpected error", exc_info=error)
+    return _answer(500, [{"message": STATUSES[500][1]}])
+
+
+def _answer(status: int, problems: list[dict[str, Any]]) -> AnyResponse:
+    if request.path.startswith("/api/"):
+        response: Response = jsonify(errors=problems)
+        response.status_code = status
+        return response
+    if status == 401:
+        return sign_in_first()
+    title, sentence = STATUSES.get(status, STATUSES[400 if status < 500 else 500])
+    text = problems[0]["message"] if problems else sentence
+    return make_response(render_template("error.html", status=status, title=title, text=text), status)
+
+
+def sign_in_first() -> AnyResponse:
+    """Send the visitor to the sign-in page, and from there back to where they were."""
+    if request.path.startswith("/api/"):
+        return _answer(401, [{"message": STATUSES[401][1]}])
+    flash("Sign in to go on.", "info")
+    here = request.full_path.rstrip("?") if request.method in ("GET", "HEAD") else request.path.rpartition("/")[0]
+    return redirect(url_for("account.sign_in", next=here or "/"), 303)
