@@ -1,0 +1,71 @@
+"""The background thread that hears SessionRevoked from auth, over a connection of its own."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from kombu import Connection, Consumer, Exchange, Queue
+
+from gateway.revocations import Revocations, timestamp
+
+EXCHANGE = Exchange("auth.events", type="topic", durable=True)
+ROUTING_KEY = "SessionRevoked"
+HEARTBEAT_SECONDS = 2
+POLL_SECONDS = 0.5
+PAUSES = (0.2, 0.5, 1.0)
+
+log = logging.getLogger(__name__)
+
+
+class RevocationListener:
+    """Keeps `revocations` current; `load()` returns auth's list and is called after each (re)connect."""
+
+    def __init__(self, amqp_url: str, revocations: Revocations, load: Callable[[], list[dict[str, Any]]]) -> None:
+        self._amqp_url = amqp_url
+        self._revocations = revocations
+        self._load = load
+        self._started = False
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Start listening once per process; call it from a request, so that it runs after gunicorn's fork."""
+        if self._started:
+            return
+        with self._lock:
+            if not self._started:
+                threading.Thread(target=self._run, name="revocations", daemon=True).start()
+                self._started = True
+
+    def _run(self) -> None:
+        failures = 0
+        while True:
+            began = time.monotonic()
+            try:
+                self._listen()
+            except Exception as error:  # any broker or auth failure: sessions are asked for one by one until it is back
+                failures = 0 if time.monotonic() - began > max(PAUSES) else failures + 1
+                log.warning("not listening for revoked sessions: %s", error or type(error).__name__)
+            time.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
+
+    def _listen(self) -> None:
+        queue = Queue("", exchange=EXCHANGE, routing_key=ROUTING_KEY, exclusive=True, auto_delete=True, durable=False)
+        with Connection(self._amqp_url, connect_timeout=3, heartbeat=HEARTBEAT_SECONDS) as connection:
+            connection.ensure_connection(max_retries=1)
+            with Consumer(connection, [queue], on_message=self._on_message, no_ack=True, accept=["json"]):
+                self._revocations.load(self._load())
+                while True:
+                    self._drain(connection)
+                    self._revocations.confirm()
+
+    def _drain(self, connection: Connection) -> None:
+        connection.heartbeat_check()
+        try:
+            connection.drain_events(timeout=POLL_SECONDS)
+        except TimeoutError:
+            return
+
+    def _on_message(self, message: Any) -> None:
+        body = message.decode()
+        self._revocations.add(body["id"], timestamp(body["expires_at"]))
