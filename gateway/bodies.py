@@ -1,0 +1,52 @@
+"""JSON bodies: bounded, really JSON, an object, and then what the schema says."""
+
+import json
+from decimal import Decimal
+from typing import Any, NoReturn
+
+from flask import request
+from marshmallow import Schema
+from werkzeug.exceptions import UnsupportedMediaType
+
+from gateway.errors import Refused
+from gateway.security import SAFE_METHODS, WEBHOOKS
+
+LIMIT_BYTES = 1024 * 1024
+NUMBER_CHARACTERS = 40
+
+
+def check_body() -> None:
+    """Answer 415 and 413 before anything else is decided about a call of the API."""
+    if request.method in SAFE_METHODS or not request.path.startswith("/api/"):
+        return
+    has_body = bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "")
+    if has_body and request.mimetype != "application/json" and not request.path.startswith(WEBHOOKS):
+        raise UnsupportedMediaType
+    request.get_data()  # raises RequestEntityTooLarge past MAX_CONTENT_LENGTH, for chunked bodies too
+
+
+def read_body(schema: Schema) -> dict[str, Any]:
+    """Return the valid arguments in this request's body; raise ValidationError or Refused."""
+    body = parse(request.get_data())
+    if not isinstance(body, dict):
+        raise Refused("InvalidJson")
+    loaded: dict[str, Any] = schema.load(body)
+    return loaded
+
+
+def parse(raw: bytes) -> Any:
+    """Return the JSON value in `raw`, with exact decimals; raise Refused for NaN, absurd depth or anything malformed."""
+    try:
+        return json.loads(raw or b"{}", parse_float=_number, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise Refused("InvalidJson") from error
+
+
+def _number(text: str) -> Decimal:
+    if len(text) > NUMBER_CHARACTERS:
+        raise ValueError("a number with absurdly many digits")
+    return Decimal(text)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

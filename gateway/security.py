@@ -1,0 +1,102 @@
+"""What protects a browser: same-origin checks, CSRF tokens in forms, and the headers of every response."""
+
+import hmac
+import secrets
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request, session
+from markupsafe import Markup
+
+from gateway.errors import Refused
+from gateway.settings import Settings
+from libs import context
+
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+WEBHOOKS = "/api/webhooks/"
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+YEAR_SECONDS = 31_536_000
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Check every request of `app` and dress every response."""
+    policy = content_security_policy(settings)
+
+    @app.after_request
+    def dress(response: Response) -> Response:
+        response.headers.update(HEADERS)
+        response.headers["Content-Security-Policy"] = policy
+        response.headers["X-Request-Id"] = context.correlation_id()
+        if settings.tls:
+            response.headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}; includeSubDomains"
+        _limit_caching(response)
+        return response
+
+    app.before_request(check_origin)
+    app.before_request(check_form)
+    app.add_template_global(csrf_field)
+
+
+def content_security_policy(settings: Settings) -> str:
+    """Return the policy: our own files only, and Stripe's hosts when cards are real (docs.stripe.com/security/guide)."""
+    script, connect, frame = "'self'", "'self'", "'none'"
+    if not settings.stripe_is_simulated:
+        script += " https://js.stripe.com"
+        connect += " https://api.stripe.com"
+        frame = "https://js.stripe.com https://hooks.stripe.com"
+    return (
+        f"default-src 'none'; script-src {script}; style-src 'self'; img-src 'self'; font-src 'self'; "
+        f"connect-src {connect}; frame-src {frame}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; "
+        "object-src 'none'"
+    )
+
+
+def check_origin() -> None:
+    """Refuse a change that another site asked for; a client that says nothing about its origin is no browser."""
+    if request.method in SAFE_METHODS or request.path.startswith(WEBHOOKS):
+        return
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        raise Refused("ForeignOrigin")
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+        raise Refused("ForeignOrigin")
+
+
+def check_form() -> None:
+    """Refuse a form that does not carry the token of the session it was made for."""
+    if request.method in SAFE_METHODS or request.path.startswith("/api/") or request.endpoint is None:
+        return
+    expected = session.get("csrf", "")
+    given = request.form.get("csrf_token", "")
+    if not expected or not hmac.compare_digest(expected.encode(), given.encode()):
+        raise Refused("StaleForm")
+
+
+def csrf_field() -> Markup:
+    """Return the hidden input that every form carries."""
+    if "csrf" not in session:
+        session["csrf"] = secrets.token_urlsafe(32)
+    return Markup('<input type="hidden" name="csrf_token" value="{}">').format(session["csrf"])
+
+
+def safe_path(target: str | None) -> str | None:
+    """Return `target` if it is a path on this site, else None; browsers drop control characters and read \\ as /."""
+    if not target or not target.startswith("/") or target.startswith("//") or "\\" in target:
+        return None
+    if any(ord(character) <= 0x20 or ord(character) == 0x7F for character in target):
+        return None
+    return target
+
+
+def _limit_caching(response: Response) -> None:
+    if request.endpoint == "static" and response.status_code < 400:
+        return
+    private = session or session.modified or response.status_code >= 400
+    response.headers["Cache-Control"] = "no-store" if private else "no-cache"
+    response.vary.add("Cookie")
