@@ -1,0 +1,104 @@
+"""The fields that schemas are made of: text, prices in exact cents, moments in UTC."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+PRICE_TEXT = re.compile(r"\d{1,9}(\.\d{1,2})?", re.ASCII)
+MIN_PRICE_CENTS, MAX_PRICE_CENTS = 50, 99_999_999  # Stripe's own bounds for an amount
+
+
+def saying(text: str) -> dict[str, str]:
+    """Return marshmallow's messages so that a missing, null or wrong value all say `text`."""
+    return dict.fromkeys(("required", "null", "invalid", "invalid_utf8", "too_large"), text)
+
+
+class Plain(fields.String):
+    """A string that can be stored: no half of a surrogate pair, at most `maximum` characters."""
+
+    def __init__(self, problem: str, *, maximum: int = 255, minimum: int = 0, **options: Any) -> None:
+        super().__init__(error_messages=saying(problem), **options)
+        self.minimum, self.maximum = minimum, maximum
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = self._clean(super()._deserialize(value, attr, data, **kwargs))
+        if not self.minimum <= len(text) <= self.maximum or any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise self.make_error("invalid")
+        return text
+
+    def _clean(self, text: str) -> str:
+        return text
+
+
+class Text(Plain):
+    """A line of text to show: trimmed, without control characters."""
+
+    def _clean(self, text: str) -> str:
+        if any(unicodedata.category(letter) == "Cc" for letter in text.strip()):
+            raise self.make_error("invalid")
+        return text.strip()
+
+
+class Price(fields.Field[int]):
+    """Major units outside (19.99, as a number or as text), integer cents inside; never a float on the way in."""
+
+    def __init__(self, problem: str, *, minimum_cents: int = MIN_PRICE_CENTS, **options: Any) -> None:
+        super().__init__(error_messages=saying(problem), **options)
+        self.minimum_cents = minimum_cents
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
+        cents = to_cents(value)
+        if cents is None or not self.minimum_cents <= cents <= MAX_PRICE_CENTS:
+            raise self.make_error("invalid")
+        return cents
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> float | None:
+        return None if value is None else value / 100
+
+
+def to_cents(value: Any) -> int | None:
+    """Return the cents of a price given as Decimal, int or text; None when it is no price of whole cents."""
+    if isinstance(value, str) and PRICE_TEXT.fullmatch(value.strip()):
+        value = Decimal(value.strip())
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= MAX_PRICE_CENTS:
+        return None
+    numerator, denominator = value.as_integer_ratio()
+    cents, rest = divmod(numerator * 100, denominator)
+    return None if rest else cents
+
+
+class Moment(fields.Field[str]):
+    """An ISO 8601 time with its offset outside, the same moment in UTC inside."""
+
+    def __init__(self, problem: str, **options: Any) -> None:
+        super().__init__(error_messages=saying(problem), **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        try:
+            moment = datetime.fromisoformat(value)
+            if moment.tzinfo is None:
+                raise ValidationError(self.error_messages["invalid"])
+            utc = moment.astimezone(UTC)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise self.make_error("invalid") from error
+        return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Whole(fields.Field[int]):
+    """A whole number between two bounds; digits in text count too when `text` is allowed, as in a URL."""
+
+    def __init__(self, problem: str, minimum: int, maximum: int, *, text: bool = False, **options: Any) -> None:
+        super().__init__(error_messages=saying(problem), **options)
+        self.minimum, self.maximum, self.text = minimum, maximum, text
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
+        if self.text and isinstance(value, str) and re.fullmatch(r"\d{1,15}", value, re.ASCII):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not self.minimum <= value <= self.maximum:
+            raise self.make_error("invalid")
+        return value
