@@ -1,0 +1,13 @@
+"""The JSON API."""
+
+from flask import Flask
+
+from gateway.api import orders, payments, tickets, users, webhooks
+from gateway.bodies import check_body
+
+
+def register(app: Flask) -> None:
+    """Give `app` every route under /api."""
+    app.before_request(check_body)
+    for module in (users, tickets, orders, payments, webhooks):
+        app.register_blueprint(module.bp)

@@ -1,0 +1,54 @@
+"""Orders: reserve a ticket, look, give it back."""
+
+import re
+from typing import Any
+
+from flask import Blueprint, Response, request
+from flask_login import login_required
+
+from gateway import ids
+from gateway.api.paging import answer_page, read_query
+from gateway.bodies import read_body
+from gateway.errors import Refused
+from gateway.schemas import OrderAnswer, OrderBody, PageQuery
+from gateway.services import call_as_user
+
+PRINTABLE = re.compile(r"[\x21-\x7e]{1,255}")
+
+bp = Blueprint("api_orders", __name__, url_prefix="/api/orders")
+
+
+@bp.post("")
+@login_required
+def create() -> tuple[Any, int]:
+    """Reserve a ticket; the same Idempotency-Key gives the same order again."""
+    body = read_body(OrderBody())
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not PRINTABLE.fullmatch(key):
+        raise Refused("InvalidKey")
+    ticket_id = ids.ticket(body["ticket_id"])
+    order = call_as_user("orders.create", ticket_id=ticket_id, version=body["version"], idempotency_key=key)
+    return OrderAnswer().dump(order), 201
+
+
+@bp.get("")
+@login_required
+def list_mine() -> Response:
+    """List the user's own orders, newest first."""
+    page = call_as_user("orders.list", **read_query(PageQuery()))
+    return answer_page(OrderAnswer(), page["orders"], page["next"])
+
+
+@bp.get("/<order_id>")
+@login_required
+def get(order_id: str) -> Any:
+    """Show one of the user's own orders."""
+    return OrderAnswer().dump(call_as_user("orders.get", order_id=ids.order(order_id)))
+
+
+@bp.delete("/<order_id>")
+@login_required
+def cancel(order_id: str) -> tuple[str, int]:
+    """Cancel an unpaid order; doing it again changes nothing."""
+    call_as_user("orders.cancel", order_id=ids.order(order_id))
+    return "", 204

@@ -1,0 +1,38 @@
+"""Paying: hand the card to payments, then wait a little for the order to be complete."""
+
+import time
+from typing import Any
+
+from gateway.errors import Refused
+from gateway.services import call_as_user
+from libs.rpc import ServiceUnavailable
+
+PAY_SECONDS = 15.0  # Stripe itself may take several seconds to ask a bank
+OUTCOME_SECONDS = 5.0
+PAUSES = (0.05, 0.1, 0.2, 0.3, 0.5)
+
+
+def pay(order_id: str, token: str) -> dict[str, Any]:
+    """Return the payment with its `status`: "complete", or "confirming" when the outcome takes over five seconds.
+
+    Raises OrderCancelled when the order ended otherwise; whatever was authorized is then voided by payments.
+    """
+    began = time.monotonic()
+    payment: dict[str, Any] = call_as_user("payments.pay", timeout=PAY_SECONDS, order_id=order_id, token=token)
+    status = _await_order(order_id, began + OUTCOME_SECONDS)
+    if status == "cancelled":
+        raise Refused("OrderCancelled")
+    return {**payment, "order_id": order_id, "status": "complete" if status == "complete" else "confirming"}
+
+
+def _await_order(order_id: str, until: float) -> str:
+    """Return the order's status once it has ended, or what it is when time is up; the card is taken care of by now."""
+    pauses = iter(PAUSES)
+    while True:
+        try:
+            status = str(call_as_user("orders.get", order_id=order_id)["status"])
+        except ServiceUnavailable:
+            return "unknown"
+        if status in ("complete", "cancelled") or time.monotonic() >= until:
+            return status
+        time.sleep(next(pauses, PAUSES[-1]))
