@@ -1,0 +1,58 @@
+"""The Flask application, made by a factory."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask
+
+from gateway import api, errors, health, pages, security, sessions
+from gateway.bodies import LIMIT_BYTES
+from gateway.correlation import Correlation
+from gateway.revocation_listener import RevocationListener
+from gateway.revocations import Revocations
+from gateway.services import RpcClient, Services
+from gateway.settings import Settings
+from libs.rpc import Client
+from libs.tokens import Signer
+
+IS_REVOKED_SECONDS = 2.0
+
+
+def create_app(
+    client: RpcClient | None = None,
+    settings: Mapping[str, Any] | None = None,
+    revocations: Revocations | None = None,
+) -> Flask:
+    """Return the gateway.
+
+    Without a `client` it connects to the broker on first use. `settings` stands in for the environment. With
+    `revocations` nothing listens to the broker: whoever gives them keeps them current.
+    """
+    read = Settings.read(os.environ if settings is None else settings)
+    app = Flask(__name__)
+    app.config.update(MAX_CONTENT_LENGTH=LIMIT_BYTES, TRUSTED_HOSTS=list(read.trusted_hosts) or None)
+    services = Services(lambda: client or Client(read.amqp_url), Signer(read.signing_key))
+    app.extensions["services"] = services
+    sessions.register(app, read, revocations or _listen(app, read, services))
+    security.register(app, read)
+    errors.register(app)
+    app.register_blueprint(health.bp)
+    api.register(app)
+    pages.register(app, read)
+    app.wsgi_app = Correlation(app.wsgi_app)  # type: ignore[method-assign]
+    return app
+
+
+def _listen(app: Flask, settings: Settings, services: Services) -> Revocations:
+    """Return revocations that a background thread keeps current from the first request on."""
+
+    def ask(session_id: str) -> bool:
+        return bool(services.call_as_gateway("auth.is_revoked", IS_REVOKED_SECONDS, session_id=session_id))
+
+    revocations = Revocations(ask)
+    listener = RevocationListener(
+        settings.amqp_url, revocations, lambda: services.call_as_gateway("auth.revoked_sessions")
+    )
+    app.before_request(listener.start)
+    return revocations
