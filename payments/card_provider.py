@@ -14,6 +14,8 @@ from payments.domain import Intent, InvalidCard, InvalidSignature, StripeUnavail
 
 TIMEOUT_SECONDS = 10
 WEBHOOK_TOLERANCE_SECONDS = 300
+PAST_CONFIRMING = ("payment_intent_unexpected_state", "lock_timeout", "idempotency_key_in_use")
+"""Codes that say another request got there first, so that the next read of the PaymentIntent tells what came of it."""
 
 
 class CaptureRefused(Exception):
@@ -36,7 +38,9 @@ class CardProvider:
             "amount": order["price_cents"],
             "currency": order["currency"],
             "capture_method": "manual",
-            "payment_method_types": ["card"],
+            # cards only, and only those confirmed in place: nothing that stays undecided longer than a reservation lasts
+            "allowed_payment_method_types": ["card"],
+            "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
             "metadata": {"order_id": order["id"]},
         }
         with _speaking():
@@ -64,10 +68,13 @@ class CardProvider:
                 self._stripe.payment_intents.confirm(stripe_id, {"payment_method": method}, _key(key))
             except stripe.CardError:
                 return  # the PaymentIntent says so too, and it is what is read next
+            except stripe.IdempotencyError:
+                return  # another request is just confirming it, with another card: the next read tells
             except stripe.InvalidRequestError as error:
-                if error.code in ("resource_missing", "token_already_used") or error.param in ("payment_method", "card[token]"):
+                if error.code in ("resource_missing", "token_already_used"):
                     raise InvalidCard("This card cannot be used; enter it again.") from error
-                # it is past being confirmed, or another request is just confirming it: the next read tells
+                if error.code not in PAST_CONFIRMING:
+                    raise
 
     def capture(self, stripe_id: str, number: int) -> None:
         """Capture the authorized amount; `number` counts the tries. Raises CaptureRefused."""

@@ -263,4 +263,6 @@ def _result(waiter: _Waiter, name: str) -> Any:
     arguments = error.get("exc_args") or []
     details = next((argument for argument in arguments if isinstance(argument, dict)), None)
     message = next((argument for argument in arguments if isinstance(argument, str)), error.get("value") or "")
+    if error["exc_type"] == "ServiceUnavailable":
+        raise ServiceUnavailable(f"{name}: {message}")
     raise RemoteError(error["exc_type"], message, details)

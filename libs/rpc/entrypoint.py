@@ -17,10 +17,16 @@ from nameko.exceptions import ContainerBeingKilled, IncorrectSignature, Malforme
 from nameko.rpc import Rpc as NamekoRpc
 from nameko.rpc import RpcConsumer as NamekoRpcConsumer
 
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout
+
 from libs.amqp import QueueConsumer
-from libs.rpc.client import BROKER_ERRORS, CONNECT_SECONDS, RPC_EXCHANGE
+from libs.amqp.container import DeadlineExceeded
+from libs.rpc.client import BROKER_ERRORS, CONNECT_SECONDS, RPC_EXCHANGE, ServiceUnavailable
 
 log = logging.getLogger(__name__)
+
+AWAY = (ServiceUnavailable, ConnectionFailure, ExecutionTimeout, NetworkTimeout, DeadlineExceeded)
+"""Errors that say nothing about the call, only that something behind this service is away: ServiceUnavailable to callers."""
 
 
 class Responder:
@@ -82,10 +88,6 @@ class RpcConsumer(NamekoRpcConsumer):
             self.responder = Responder(self.container.config["AMQP_URI"])
         super().setup()
 
-    def stop(self) -> None:
-        """Stop consuming, then close the responder."""
-        super().stop()
-
     def handle_message(self, message: Any) -> None:
         """Hand a call to its method; answer at once what cannot be handed on."""
         try:
@@ -145,6 +147,8 @@ def _decode(message: Any) -> dict[str, Any]:
 def _serialize(error: BaseException) -> dict[str, Any]:
     """Return the error as nameko writes it, but with a dictionary of details left as it is."""
     serialized: dict[str, Any] = serialize(error)
+    if isinstance(error, AWAY):
+        return {**serialized, "exc_type": "ServiceUnavailable"}
     details = getattr(error, "details", None)
     if details:
         serialized["exc_args"] = [str(error), details]
