@@ -1,0 +1,36 @@
+"""Run the fake Stripe until it is stopped.
+
+Settings: STRIPE_WEBHOOK_SECRET (required), FAKE_STRIPE_PORT (12111), FAKE_STRIPE_WEBHOOK_URL (where signed webhooks go; unset: nowhere),
+FAKE_STRIPE_STATE (a file that keeps everything across kill -9; unset: memory), FAKE_STRIPE_HOST (127.0.0.1, and nothing else is accepted).
+"""
+
+import os
+import signal
+import sys
+
+from libs.fake_stripe.server import HOST, PublicAddress, listening
+from libs.settings import required
+
+DEFAULT_PORT = 12111
+
+
+def main() -> None:
+    """Read the settings and serve."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    secret = required("STRIPE_WEBHOOK_SECRET")
+    port = int(os.environ.get("FAKE_STRIPE_PORT") or DEFAULT_PORT)
+    url = os.environ.get("FAKE_STRIPE_WEBHOOK_URL") or None
+    path = os.environ.get("FAKE_STRIPE_STATE") or None
+    try:
+        with listening(port, secret, url, path, os.environ.get("FAKE_STRIPE_HOST") or HOST) as server:
+            print(
+                f"fake Stripe on http://{HOST}:{server.port}, webhooks to {url or 'nowhere'}, state in {path or 'memory'}",
+                flush=True,
+            )
+            server.serve_forever(poll_interval=0.1)
+    except (PublicAddress, ValueError) as problem:
+        sys.exit(str(problem))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""The fake Stripe's web application: every request's way from key and parameters to the reply."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import stripe
+from flask import Flask, Response, g, json, request
+
+from libs.fake_stripe import control, parameters
+from libs.fake_stripe.call import Call
+from libs.fake_stripe.errors import StripeError, unauthorized
+from libs.fake_stripe.faults import Fault, Faults
+from libs.fake_stripe.idempotency import Keys, Reply, fingerprint
+from libs.fake_stripe.objects import expanded, new_id, shown
+from libs.fake_stripe.routes import CARD, ROUTES, Route
+from libs.fake_stripe.state import Document, State
+from libs.fake_stripe.webhooks import Webhooks
+
+KEY = re.compile(r"(sk|rk|pk)_test_\w+")
+LOOPBACK_ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost)(:\d+)?")
+HIDDEN_FROM_BROWSERS = (
+    "amount_capturable",
+    "amount_received",
+    "application",
+    "latest_charge",
+    "metadata",
+    "on_behalf_of",
+    "review",
+)
+NOT_FOR_BROWSERS = (
+    "This API call cannot be made with a publishable API key. Please use a secret API key. "
+    "You can find a list of your API keys at https://dashboard.stripe.com/account/apikeys."
+)
+
+
+def create_app(state: State, webhooks: Webhooks) -> Flask:
+    """Return the application on this state; whoever calls it starts and stops the webhooks."""
+    app = Flask(__name__)
+    api = Api(state, webhooks)
+    app.extensions["fake_stripe"] = api
+    for route in ROUTES:
+        endpoint = f"{route.method} {route.path}"
+        app.add_url_rule(route.path, endpoint, api.view(route), methods=[route.method], provide_automatic_options=False)
+    app.register_blueprint(control.blueprint(api))
+    app.register_error_handler(404, lambda error: _no_such_route())
+    app.register_error_handler(405, lambda error: _no_such_route())
+    app.register_error_handler(StripeError, lambda error: _response(Reply(error.status, error.body)))
+    app.after_request(_allow_pages_on_this_machine)
+    return app
+
+
+def _no_such_route() -> Response:
+    message = f"Unrecognized request URL ({request.method}: {request.path})."
+    return _response(Reply(404, StripeError(404, "invalid_request_error", message).body))
+
+
+class Api:
+    """The API on one state: checks, idempotency, faults, then the route's handler in one transaction."""
+
+    def __init__(self, state: State, webhooks: Webhooks) -> None:
+        self.state, self.webhooks = state, webhooks
+        self.keys, self.faults = Keys(state), Faults()
+
+    def view(self, route: Route) -> Callable[..., Response]:
+        """Return the Flask view of a route."""
+
+        def answer(**ids: str) -> Response:
+            g.request_id = new_id("req")
+            fault = self.faults.take(request.method, request.path)
+            try:
+                reply = self._reply(route, ids, fault)
+            except StripeError as refused:
+                reply = Reply(refused.status, refused.body)
+            self.webhooks.wake()
+            if fault and fault.kind == "lost_reply":
+                request.environ["werkzeug.socket"].shutdown(2)
+            return _response(reply)
+
+        return answer
+
+    def call(self, **details: Any) -> Call:
+        """Return a call on this state, for a handler."""
+        return Call(self.state, self.webhooks, origin=request.host_url.rstrip("/"), **details)
+
+    def _reply(self, route: Route, ids: dict[str, str], fault: Fault | None) -> Reply:
+        publishable = _authorize(route)
+        pairs = list((request.form if request.method == "POST" else request.args).items(multi=True))
+        pairs = [(name, text) for name, text in pairs if name not in ("key", "_stripe_version", "_stripe_account")]
+        key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
+        call = self.call(publishable=publishable, request_id=g.request_id, idempotency_key=key)
+        if key is None:
+            _linger(fault)
+            with self.state.transaction():
+                return self._execute(route, call, pairs, ids, fault)[0]
+        with self.keys.reserved(key):
+            _linger(fault)
+            return self._once(route, call, pairs, ids, fault)
+
+    def _once(
+        self, route: Route, call: Call, pairs: list[tuple[str, str]], ids: dict[str, str], fault: Fault | None
+    ) -> Reply:
+        key, print = call.idempotency_key or "", fingerprint(pairs)
+        with self.state.transaction():
+            reply = self.keys.recall(key, request.path, print)
+            if reply is None:
+                reply, kept = self._execute(route, call, pairs, ids, fault)
+                if kept:
+                    self.keys.keep(key, request.path, print, reply)
+            elif fault and fault.kind == "error":
+                reply = Reply(fault.error.status, fault.error.body)
+        return reply
+
+    def _execute(
+        self, route: Route, call: Call, pairs: list[tuple[str, str]], ids: dict[str, str], fault: Fault | None
+    ) -> tuple[Reply, bool]:
+        """Return the reply, and whether it is to be kept for the key."""
+        ordered = fault.error if fault and fault.kind == "error" else None
+        if ordered and not (fault and fault.executed):
+            return Reply(ordered.status, ordered.body), ordered.executed
+        reply = self._handled(route, call, pairs, ids)
+        if ordered:
+            return Reply(ordered.status, ordered.body), ordered.executed
+        return reply, True
+
+    def _handled(self, route: Route, call: Call, pairs: list[tuple[str, str]], ids: dict[str, str]) -> Reply:
+        """Run the route's handler; a refusal that changed nothing is raised, which also rolls back."""
+        try:
+            call.params = _parameters(route, pairs)
+            found = expanded(self.state, route.handler(call, **ids), call.params.get("expand", []))
+        except StripeError as refused:
+            if not refused.executed:
+                raise
+            return Reply(refused.status, refused.body)
+        return Reply(200, _for_browsers(found) if call.publishable else shown(found))
+
+
+def _linger(fault: Fault | None) -> None:
+    if fault and fault.kind == "slow":
+        time.sleep(fault.seconds)
+
+
+def _parameters(route: Route, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    values = parameters.decoded(pairs)
+    data = values.get("payment_method_data")
+    card = data.pop("card", None) if isinstance(data, dict) else None
+    checked = parameters.checked(route.parameters, values, route.extra)
+    if card is not None:
+        checked["payment_method_data"]["card"] = parameters.value(CARD, card, "payment_method_data[card]")
+    return checked
+
+
+def _authorize(route: Route) -> bool:
+    """Whether the key is a publishable one; refuse (401) a key that is missing, wrong or not enough."""
+    key = _key()
+    if not key:
+        raise unauthorized(
+            "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer auth "
+            "(e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
+        )
+    if not KEY.fullmatch(key):
+        raise unauthorized(
+            f"Invalid API Key provided: {key[:8]}{'*' * max(0, min(len(key), 24) - 12)}{key[-4:] if len(key) > 12 else ''}"
+        )
+    publishable = key.startswith("pk_")
+    if publishable and not route.publishable:
+        raise unauthorized(NOT_FOR_BROWSERS, code="secret_key_required")
+    return publishable
+
+
+def _key() -> str | None:
+    authorization = request.authorization
+    if authorization is None:
+        return request.values.get("key")
+    return authorization.token if authorization.type == "bearer" else authorization.username
+
+
+def _for_browsers(found: Document) -> Document:
+    """What a publishable key sees of an object."""
+    return {name: value for name, value in shown(found).items() if name not in HIDDEN_FROM_BROWSERS}
+
+
+def _response(reply: Reply) -> Response:
+    response = Response(json.dumps(reply.body, indent=2, sort_keys=False), reply.status, mimetype="application/json")
+    response.headers["Request-Id"] = g.get("request_id", "")
+    response.headers["Stripe-Version"] = request.headers.get("Stripe-Version", stripe.api_version)
+    if key := request.headers.get("Idempotency-Key"):
+        response.headers["Idempotency-Key"] = key
+    if reply.replayed:
+        response.headers |= {"Idempotent-Replayed": "true", "Stripe-Should-Retry": "false"}
+    return response
+
+
+def _allow_pages_on_this_machine(response: Response) -> Response:
+    """Let Stripe.js call the API from a page on a loopback address, as Stripe lets it from anywhere."""
+    origin = request.headers.get("Origin", "")
+    if request.path.startswith("/v1/") and LOOPBACK_ORIGIN.fullmatch(origin):
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Vary"] = "Origin"
+        if request.method == "OPTIONS":
+            response.status_code = 204
+            response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Idempotency-Key"
+            response.headers["Access-Control-Allow-Methods"] = "GET, POST"
+    return response

@@ -1,0 +1,71 @@
+"""Disputes: a cardholder takes a captured charge back; opened by a control or by Stripe's disputed test cards."""
+
+from libs.fake_stripe.call import Call
+from libs.fake_stripe.errors import invalid, missing
+from libs.fake_stripe.events import emit
+from libs.fake_stripe.objects import listed, new_id, now
+from libs.fake_stripe.state import Document
+
+WEEK = 7 * 24 * 3600
+
+
+def open_dispute(call: Call, charge: Document, reason: str = "fraudulent") -> Document:
+    """Dispute a captured charge in full."""
+    if not charge["captured"] or charge["disputed"]:
+        raise invalid(f"Charge {charge['id']} cannot be disputed: it is not captured, or disputed already.")
+    dispute: Document = {
+        "id": new_id("dp"),
+        "object": "dispute",
+        "amount": charge["amount_captured"],
+        "balance_transactions": [],
+        "charge": charge["id"],
+        "created": now(),
+        "currency": charge["currency"],
+        "evidence": {},
+        "evidence_details": {"due_by": now() + WEEK, "has_evidence": False, "past_due": False, "submission_count": 0},
+        "is_charge_refundable": False,
+        "livemode": False,
+        "metadata": {},
+        "payment_intent": charge["payment_intent"],
+        "reason": reason,
+        "status": "needs_response",
+    }
+    call.state.add(dispute, parent=charge["id"])
+    call.state.save(charge | {"disputed": True})
+    emit(call, "charge.dispute.created", dispute)
+    emit(call, "charge.dispute.funds_withdrawn", dispute)
+    return dispute
+
+
+def close(call: Call, id: str, status: str) -> Document:
+    """Decide a dispute: `won` gives the money back, `lost` does not."""
+    dispute = retrieve(call, id)
+    if status not in ("won", "lost") or dispute["status"] in ("won", "lost"):
+        raise invalid(f"Dispute {id} is {dispute['status']}; it can be closed once, as won or lost.", param="status")
+    dispute["status"] = status
+    call.state.save(dispute)
+    emit(call, "charge.dispute.closed", dispute)
+    if status == "won":
+        emit(call, "charge.dispute.funds_reinstated", dispute)
+    return dispute
+
+
+def retrieve(call: Call, id: str) -> Document:
+    """Return one dispute."""
+    found = call.find("dispute", id)
+    if found is None:
+        raise missing("dispute", id, "id", in_url=True)
+    return found
+
+
+def list_disputes(call: Call) -> Document:
+    """Return disputes, newest first, of one charge, one PaymentIntent or all."""
+    intent = call.params.get("payment_intent")
+    return listed(
+        call.state,
+        "dispute",
+        call.params,
+        "/v1/disputes",
+        parent=call.params.get("charge"),
+        keep=lambda dispute: intent in (None, dispute["payment_intent"]),
+    )

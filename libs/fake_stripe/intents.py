@@ -1,0 +1,273 @@
+"""PaymentIntents: one payment from its amount to its end, in Stripe's statuses."""
+
+import re
+from typing import Any
+
+from libs.fake_stripe import attempts, charges, payment_methods
+from libs.fake_stripe.amounts import check_amount
+from libs.fake_stripe.call import Call
+from libs.fake_stripe.errors import invalid, missing, not_emulated, unexpected_state
+from libs.fake_stripe.events import emit
+from libs.fake_stripe.objects import listed, merged, new_id, now, shown
+from libs.fake_stripe.state import Document
+
+OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
+CONFIRMABLE = OPEN
+CANCELABLE = ("requires_payment_method", "requires_capture", "requires_confirmation", "requires_action", "processing")
+KEPT = (
+    "description",
+    "receipt_email",
+    "setup_future_usage",
+    "shipping",
+    "statement_descriptor",
+    "statement_descriptor_suffix",
+    "payment_method_options",
+    "transfer_group",
+)
+EMULATED = {
+    *KEPT,
+    "allowed_payment_method_types",
+    "amount",
+    "automatic_payment_methods",
+    "capture_method",
+    "client_secret",
+    "confirm",
+    "confirmation_method",
+    "currency",
+    "error_on_requires_action",
+    "excluded_payment_method_types",
+    "expand",
+    "metadata",
+    "off_session",
+    "payment_method",
+    "payment_method_data",
+    "radar_options",
+    "return_url",
+    "use_stripe_sdk",
+}
+NEEDS_RETURN_URL = (
+    "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. Because some of these payment methods might "
+    "redirect your customer off of your page, you must provide a `return_url`. If you don't want to accept redirect-based payment methods, "
+    "set `automatic_payment_methods[enabled]` to `true` and `automatic_payment_methods[allow_redirects]` to `never` when creating "
+    "Setup Intents and Payment Intents."
+)
+
+
+def create(call: Call) -> Document:
+    """Make a PaymentIntent; with `confirm`, try to pay it at once."""
+    params = call.params
+    _refuse_strangers(params)
+    check_amount(params["amount"], params["currency"])
+    if "return_url" in params and not params.get("confirm"):
+        raise invalid("You cannot use `return_url` unless `confirm` is set to true.", param="return_url")
+    intent = _blank(params)
+    method = _method(call, intent, params)
+    if method:
+        intent |= {"payment_method": method["id"], "status": "requires_confirmation"}
+    call.state.add(intent)
+    emit(call, "payment_intent.created", intent)
+    return _confirmed(call, intent, params) if params.get("confirm") else intent
+
+
+def _refuse_strangers(params: dict[str, Any]) -> None:
+    for name in params:
+        if name not in EMULATED:
+            raise not_emulated(name)
+    if params.get("allowed_payment_method_types", ["card"]) != ["card"]:
+        raise not_emulated("allowed_payment_method_types")
+
+
+def _blank(params: dict[str, Any]) -> Document:
+    id = new_id("pi")
+    intent: Document = {
+        "id": id,
+        "object": "payment_intent",
+        "amount": params["amount"],
+        "amount_capturable": 0,
+        "amount_details": {"tip": {}},
+        "amount_received": 0,
+        "application": None,
+        "application_fee_amount": None,
+        "automatic_payment_methods": _automatic(params),
+        "canceled_at": None,
+        "cancellation_reason": None,
+        "capture_method": params.get("capture_method", "automatic_async"),
+        "client_secret": f"{id}_secret_{new_id('s')[3:]}",
+        "confirmation_method": params.get("confirmation_method", "automatic"),
+        "created": now(),
+        "currency": params["currency"].lower(),
+        "customer": None,
+        "description": None,
+        "excluded_payment_method_types": params.get("excluded_payment_method_types"),
+        "last_payment_error": None,
+        "latest_charge": None,
+        "livemode": False,
+        "metadata": merged({}, params.get("metadata")),
+        "next_action": None,
+        "on_behalf_of": None,
+        "payment_method": None,
+        "payment_method_configuration_details": None,
+        "payment_method_options": {
+            "card": {"installments": None, "mandate_options": None, "request_three_d_secure": "automatic"}
+        },
+        "payment_method_types": ["card"],
+        "processing": None,
+        "receipt_email": None,
+        "review": None,
+        "setup_future_usage": None,
+        "shipping": None,
+        "source": None,
+        "statement_descriptor": None,
+        "statement_descriptor_suffix": None,
+        "status": "requires_payment_method",
+        "transfer_data": None,
+        "transfer_group": None,
+    }
+    return intent | {name: params[name] for name in KEPT if params.get(name)}
+
+
+def _automatic(params: dict[str, Any]) -> Document | None:
+    """Stripe chooses the payment methods, as allowed."""
+    chosen = params.get("automatic_payment_methods")
+    if "allowed_payment_method_types" in params:
+        if chosen:
+            raise invalid(
+                "You may only specify one of these parameters: allowed_payment_method_types, automatic_payment_methods."
+            )
+        return None
+    return {"allow_redirects": "always", **(chosen or {"enabled": True})}
+
+
+def _method(call: Call, intent: Document, params: dict[str, Any]) -> Document | None:
+    if "payment_method" in params:
+        return payment_methods.usable(call, params["payment_method"], intent["id"])
+    if "payment_method_data" in params:
+        return payment_methods.make(call, params["payment_method_data"], "payment_method_data")
+    return None
+
+
+def get(call: Call, id: str, param: str = "intent") -> Document:
+    """Return a PaymentIntent; a publishable key must show its client secret."""
+    intent = call.find("payment_intent", id)
+    if intent is None:
+        raise missing("payment_intent", id, param, in_url=True)
+    if call.publishable and call.params.get("client_secret") != intent["client_secret"]:
+        raise invalid(
+            "The client_secret provided does not match the client_secret associated with this PaymentIntent.",
+            param="client_secret",
+        )
+    return intent
+
+
+def retrieve(call: Call, id: str) -> Document:
+    """Return one PaymentIntent."""
+    return get(call, id)
+
+
+def update(call: Call, id: str) -> Document:
+    """Change a PaymentIntent; money and payment method only while it is unpaid."""
+    intent, params = get(call, id), call.params
+    _refuse_strangers(params)
+    for name in {"amount", "currency", "payment_method", "payment_method_data", "capture_method"} & params.keys():
+        if intent["status"] not in OPEN:
+            raise unexpected_state(
+                _forbidden(f"This PaymentIntent's {name} could not be updated", intent, "updated", OPEN), shown(intent)
+            )
+    intent |= {name: params[name] or None for name in (*KEPT, "amount", "currency", "capture_method") if name in params}
+    check_amount(intent["amount"], intent["currency"])
+    if "metadata" in params:
+        intent["metadata"] = merged(intent["metadata"], params["metadata"])
+    if method := _method(call, intent, params):
+        intent |= {"payment_method": method["id"], "status": "requires_confirmation", "next_action": None}
+    call.state.save(intent)
+    return intent
+
+
+def _forbidden(what: str, intent: Document, verb: str, statuses: tuple[str, ...]) -> str:
+    allowed = ", ".join(statuses)
+    return (
+        f"{what} because it has a status of {intent['status']}. "
+        f"Only a PaymentIntent with one of the following statuses may be {verb}: {allowed}."
+    )
+
+
+def confirm(call: Call, id: str) -> Document:
+    """Try to pay: succeeds, asks for 3-D Secure, or refuses with the bank's reason (402)."""
+    intent = get(call, id)
+    _refuse_strangers(call.params)
+    if intent["status"] in ("succeeded", "requires_capture"):
+        message = (
+            "You cannot confirm this PaymentIntent because it has already succeeded after being previously confirmed."
+        )
+        raise unexpected_state(message, shown(intent))
+    if intent["status"] not in CONFIRMABLE:
+        raise unexpected_state(
+            _forbidden("You cannot confirm this PaymentIntent", intent, "confirmed", CONFIRMABLE), shown(intent)
+        )
+    return _confirmed(call, intent, call.params)
+
+
+def _confirmed(call: Call, intent: Document, params: dict[str, Any]) -> Document:
+    automatic = intent["automatic_payment_methods"] or {}
+    if automatic.get("enabled") and automatic.get("allow_redirects") == "always" and not params.get("return_url"):
+        if not params.get("use_stripe_sdk"):
+            raise invalid(NEEDS_RETURN_URL)
+    if "return_url" in params and not re.match(r"[a-z][a-z0-9+.-]*://", params["return_url"]):
+        raise invalid("Not a valid URL", param="return_url", code="url_invalid")
+    intent |= {name: params[name] for name in ("receipt_email", "shipping", "capture_method") if params.get(name)}
+    method = _method(call, intent, params)
+    if method is None and intent["payment_method"]:
+        method = payment_methods.usable(call, intent["payment_method"], intent["id"])
+    if method is None:
+        raise unexpected_state(
+            "You cannot confirm this PaymentIntent because it's missing a payment method. You can either update the PaymentIntent with a "
+            "payment method and then confirm it again, or confirm it again directly with a payment method or ConfirmationToken.",
+            shown(intent),
+        )
+    return attempts.begin(call, intent, method, params)
+
+
+def capture(call: Call, id: str) -> Document:
+    """Take the money of an authorized PaymentIntent, in whole or in part."""
+    intent = get(call, id)
+    if intent["status"] == "succeeded":
+        message = "This PaymentIntent could not be captured because it has already been captured."
+        raise unexpected_state(message, shown(intent))
+    if intent["status"] != "requires_capture":
+        what = "This PaymentIntent could not be captured"
+        raise unexpected_state(_forbidden(what, intent, "captured", ("requires_capture",)), shown(intent))
+    amount: int = call.params.get("amount_to_capture") or intent["amount_capturable"]
+    if not 0 < amount <= intent["amount_capturable"]:
+        raise invalid(
+            f"The provided amount_to_capture of {amount} is greater than amount_capturable ({intent['amount_capturable']}) for this payment.",
+            param="amount_to_capture",
+            code="amount_too_large" if amount > 0 else "amount_too_small",
+        )
+    charge = charges.get(call, intent["latest_charge"])
+    intent["metadata"] = merged(intent["metadata"], call.params.get("metadata"))
+    charges.capture(call, charge, amount)
+    return attempts.settled(call, intent, charge, amount)
+
+
+def cancel(call: Call, id: str) -> Document:
+    """End an unpaid PaymentIntent for good; an authorization is released (its charge stays uncaptured, and is not refunded)."""
+    intent = get(call, id)
+    if intent["status"] not in CANCELABLE:
+        raise unexpected_state(
+            _forbidden("You cannot cancel this PaymentIntent", intent, "canceled", CANCELABLE), shown(intent)
+        )
+    intent |= {
+        "status": "canceled",
+        "amount_capturable": 0,
+        "canceled_at": now(),
+        "cancellation_reason": call.params.get("cancellation_reason"),
+        "next_action": None,
+    }
+    call.state.save(intent)
+    emit(call, "payment_intent.canceled", intent)
+    return intent
+
+
+def list_intents(call: Call) -> Document:
+    """Return PaymentIntents, newest first."""
+    return listed(call.state, "payment_intent", call.params, "/v1/payment_intents")
