@@ -112,13 +112,15 @@ class Order:
         """
         target = next_status(self.status, self.is_overdue(now), payment["status"], payment["final"])
         if target == "awaiting_payment":
-            return self._move("awaiting_payment", "OrderAwaitingPayment", now)
+            return self._move(target, "OrderAwaitingPayment", now)
         if target == "cancelled":
             return self._cancel("payment_failed" if payment["final"] else "expired", now)
-        if payment["status"] == "refunded" and self.refunded_at is None and (target or self.status) != "awaiting_payment":
+        refunded = payment["status"] == "refunded" and self.refunded_at is None
+        if refunded:
             self.refunded_at = payment["updated_at"]
-            return self._move(target or self.status, "OrderCompleted" if target else "OrderUpdated", now)
-        return self._move("complete", "OrderCompleted", now) if target == "complete" else None
+        if target == "complete":
+            return self._move(target, "OrderCompleted", now)
+        return self._move(self.status, "OrderUpdated", now) if refunded else None
 
     def give_up(self, now: datetime) -> str | None:
         """Cancel an order whose payment could not be settled for too long; return the event, or None."""

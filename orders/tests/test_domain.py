@@ -1,0 +1,178 @@
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import pytest
+
+from orders import domain
+from orders.domain import next_status
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+WINDOW = timedelta(minutes=15)
+LATE = NOON + WINDOW
+
+
+def a_ticket(**changes):
+    ticket = {
+        "id": "t1", "version": 3, "price_version": 2, "seller_id": "ana", "title": "Hamlet, row 3", "price_cents": 1999,
+        "currency": "usd", "category": "stage", "venue": None, "starts_at": None, "withdrawn": False, "status": "on_sale",
+    }  # fmt: skip
+    return {**ticket, **changes}
+
+
+def an_order(status="created", **changes):
+    order = domain.reserved("o1", a_ticket(), "bo", 1, NOON + WINDOW, NOON)
+    order.status = status
+    for name, value in changes.items():
+        setattr(order, name, value)
+    return order
+
+
+def a_payment(status, final=False):
+    return {"order_id": "o1", "status": status, "final": final, "updated_at": NOON}
+
+
+def test_reserving_freezes_the_price_for_the_window():
+    ticket = a_ticket()
+    order = domain.reserved("o1", ticket, "bo", 7, NOON + WINDOW, NOON)
+
+    ticket["price_cents"] = 9999
+
+    assert order.public()["price_cents"] == 1999
+    assert (order.status, order.version, order.reservation_no) == ("created", 1, 7)
+
+
+def test_a_window_ends_when_the_ticket_starts():
+    starts_at = NOON + timedelta(minutes=5)
+
+    order = domain.reserved("o1", a_ticket(starts_at=starts_at), "bo", 1, NOON + WINDOW, NOON)
+
+    assert order.expires_at == starts_at
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"seller_id": "bo"}, domain.OwnTicket),
+        ({"withdrawn": True}, domain.TicketWithdrawn),
+        ({"starts_at": NOON}, domain.TicketStarted),
+    ],
+)
+def test_a_ticket_that_cannot_be_bought_is_refused(changes, error):
+    with pytest.raises(error):
+        domain.check_ticket(a_ticket(**changes), "bo", None, NOON)
+
+
+def test_a_changed_price_is_refused_and_told():
+    with pytest.raises(domain.PriceChanged) as refusal:
+        domain.check_ticket(a_ticket(), "bo", 1, NOON)
+
+    assert refusal.value.details == {"price_cents": 1999, "version": 3}
+
+
+def test_a_version_since_which_only_other_things_changed_is_fine():
+    domain.check_ticket(a_ticket(), "bo", 2, NOON)
+
+
+def test_the_derived_status_of_a_copy_decides_nothing():
+    domain.check_ticket(a_ticket(status="sold"), "bo", None, NOON)
+
+
+def test_the_buyer_cancels_an_unpaid_order():
+    order = an_order()
+
+    event = order.cancel("bo", NOON)
+
+    assert (event, order.status, order.cancel_reason, order.version) == ("OrderCancelled", "cancelled", "buyer", 2)
+
+
+def test_cancelling_twice_changes_nothing():
+    order = an_order("cancelled")
+
+    assert order.cancel("bo", NOON) is None
+    assert order.version == 1
+
+
+def test_a_complete_order_cannot_be_cancelled():
+    with pytest.raises(domain.OrderComplete):
+        an_order("complete").cancel("bo", NOON)
+
+
+def test_an_order_being_paid_cannot_be_cancelled():
+    with pytest.raises(domain.OrderBeingPaid):
+        an_order("awaiting_payment").cancel("bo", NOON)
+
+
+def test_somebody_elses_order_cannot_be_cancelled():
+    with pytest.raises(domain.NotOwner):
+        an_order().cancel("cy", NOON)
+
+
+def test_an_order_expires_at_its_deadline_and_not_before():
+    order = an_order()
+
+    assert order.expire(LATE - timedelta(milliseconds=1)) is None
+    assert order.expire(LATE) == "OrderCancelled"
+    assert order.cancel_reason == "expired"
+
+
+@pytest.mark.parametrize("status", ["awaiting_payment", "complete", "cancelled"])
+def test_nothing_but_an_unpaid_order_expires(status):
+    assert an_order(status).expire(LATE + WINDOW) is None
+
+
+def test_an_authorization_in_time_stops_the_clock():
+    order = an_order()
+
+    assert order.follow_payment(a_payment("authorized"), NOON) == "OrderAwaitingPayment"
+    assert order.expire(LATE) is None
+
+
+def test_an_authorization_after_the_deadline_cancels():
+    order = an_order()
+
+    assert order.follow_payment(a_payment("authorized"), LATE) == "OrderCancelled"
+    assert order.cancel_reason == "expired"
+
+
+@pytest.mark.parametrize("status", ["created", "awaiting_payment"])
+def test_a_capture_completes(status):
+    order = an_order(status)
+
+    assert order.follow_payment(a_payment("captured"), LATE + WINDOW) == "OrderCompleted"
+    assert order.status == "complete"
+
+
+@pytest.mark.parametrize("status", ["created", "awaiting_payment"])
+def test_only_a_final_failure_cancels(status):
+    order = an_order(status)
+
+    assert order.follow_payment(a_payment("open"), NOON) is None
+    assert order.follow_payment(a_payment("cancelled", final=True), NOON) == "OrderCancelled"
+    assert order.cancel_reason == "payment_failed"
+
+
+def test_a_refund_is_recorded_and_cancels_nothing():
+    order = an_order("complete")
+
+    assert order.follow_payment(a_payment("refunded"), NOON) == "OrderUpdated"
+    assert (order.status, order.refunded_at) == ("complete", NOON)
+    assert order.follow_payment(a_payment("refunded"), NOON) is None
+
+
+def test_no_payment_moves_a_terminal_order():
+    states = product(("complete", "cancelled"), (False, True), ("open", "authorized", "captured", "cancelled", "refunded"), (False, True))
+
+    assert {next_status(*state) for state in states} == {None}
+
+
+def test_a_repeated_snapshot_changes_nothing():
+    order = an_order()
+    order.follow_payment(a_payment("authorized"), NOON)
+    version = order.version
+
+    assert order.follow_payment(a_payment("authorized"), NOON) is None
+    assert order.version == version
+
+
+def test_moving_the_deadline_of_a_paid_order_changes_nothing():
+    assert an_order("complete").move_deadline(LATE + WINDOW, NOON) is None

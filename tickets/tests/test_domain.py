@@ -1,0 +1,148 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tickets import domain
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+DETAILS = {"title": "Hamlet, row 3", "price_cents": 1999, "category": "stage"}
+
+
+def a_ticket(**details):
+    return domain.listed("t1", "ana", "usd", NOON, **{**DETAILS, **details})
+
+
+def an_order(status, reservation_no=1, version=1):
+    return {"id": f"o{reservation_no}", "reservation_no": reservation_no, "version": version, "status": status, "expires_at": NOON}
+
+
+def test_a_new_ticket_is_on_sale():
+    assert a_ticket().status == "on_sale"
+
+
+@pytest.mark.parametrize(
+    ("order_status", "status"),
+    [("created", "reserved"), ("awaiting_payment", "reserved"), ("complete", "sold"), ("cancelled", "on_sale")],
+)
+def test_a_tickets_status_follows_its_newest_order(order_status, status):
+    ticket = a_ticket()
+
+    ticket.follow(an_order(order_status), NOON)
+
+    assert ticket.status == status
+
+
+def test_a_late_event_of_a_dead_order_frees_nothing():
+    ticket = a_ticket()
+    ticket.follow(an_order("created", reservation_no=2), NOON)
+
+    changed = ticket.follow(an_order("cancelled", reservation_no=1, version=9), NOON)
+
+    assert (changed, ticket.status) == (False, "reserved")
+
+
+def test_created_after_cancelled_locks_nothing():
+    ticket = a_ticket()
+    ticket.follow(an_order("cancelled", version=2), NOON)
+
+    assert ticket.follow(an_order("created", version=1), NOON) is False
+    assert ticket.status == "on_sale"
+
+
+def test_the_same_event_twice_changes_nothing():
+    ticket = a_ticket()
+    ticket.follow(an_order("created"), NOON)
+    version = ticket.version
+
+    assert ticket.follow(an_order("created"), NOON) is False
+    assert ticket.version == version
+
+
+@pytest.mark.parametrize(("status", "error"), [("created", domain.TicketReserved), ("complete", domain.TicketSold)])
+def test_a_held_ticket_cannot_be_edited_or_withdrawn(status, error):
+    ticket = a_ticket()
+    ticket.follow(an_order(status), NOON)
+
+    with pytest.raises(error):
+        ticket.edit("ana", NOON, **DETAILS)
+    with pytest.raises(error):
+        ticket.withdraw("ana", NOON)
+
+
+def test_somebody_elses_ticket_cannot_be_edited():
+    with pytest.raises(domain.NotOwner):
+        a_ticket().edit("bo", NOON, **DETAILS)
+
+
+def test_a_withdrawn_ticket_cannot_be_edited_but_withdrawn_again():
+    ticket = a_ticket()
+
+    assert ticket.withdraw("ana", NOON) is True
+    assert ticket.withdraw("ana", NOON) is False
+    with pytest.raises(domain.TicketWithdrawn):
+        ticket.edit("ana", NOON, **DETAILS)
+
+
+def test_a_withdrawal_that_raced_with_a_reservation_binds_when_it_is_released():
+    ticket = a_ticket()
+    ticket.withdraw("ana", NOON)
+
+    ticket.follow(an_order("created"), NOON)
+    assert ticket.status == "reserved"
+
+    ticket.follow(an_order("cancelled", version=2), NOON)
+    assert ticket.status == "withdrawn"
+
+
+def test_the_price_version_moves_only_with_the_price():
+    ticket = a_ticket()
+
+    ticket.edit("ana", NOON, **{**DETAILS, "title": "Hamlet, row 4"})
+    assert (ticket.version, ticket.price_version) == (2, 1)
+
+    ticket.edit("ana", NOON, **{**DETAILS, "price_cents": 2000})
+    assert (ticket.version, ticket.price_version) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"title": "  "},
+        {"title": "x" * 201},
+        {"title": 7},
+        {"title": {"$ne": None}},
+        {"price_cents": 49},
+        {"price_cents": 100_000_000},
+        {"price_cents": 19.99},
+        {"price_cents": True},
+        {"price_cents": "1999"},
+        {"category": "opera"},
+        {"category": ["stage"]},
+        {"venue": "x" * 201},
+        {"starts_at": "tomorrow"},
+        {"starts_at": "2026-12-24T19:30:00"},
+    ],
+)
+def test_details_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(domain.InvalidTicket):
+        a_ticket(**wrong)
+
+
+def test_details_are_cleaned():
+    ticket = a_ticket(title="  Hamlet ", venue="  ", starts_at="2026-12-24T20:30:00.123456+01:00")
+
+    assert (ticket.title, ticket.venue) == ("Hamlet", None)
+    assert ticket.starts_at == datetime(2026, 12, 24, 19, 30, 0, 123000, tzinfo=UTC)
+
+
+def test_only_a_reserved_ticket_says_until_when():
+    ticket = a_ticket()
+    ticket.follow(an_order("created"), NOON)
+    assert ticket.public()["reserved_until"] == "2026-11-22T12:00:00.000Z"
+
+    ticket.follow(an_order("complete", version=3), NOON + timedelta(minutes=1))
+    assert ticket.public()["reserved_until"] is None
+
+
+def test_words_are_compared_without_case_or_punctuation():
+    assert domain.words("Straße, Row-3", None) == ["3", "row", "strasse"]
