@@ -1,0 +1,105 @@
+"""How templates show money, times and states; nowhere else is anything formatted for people."""
+
+import hashlib
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from flask import Flask, url_for
+
+from libs.context import correlation_id
+
+SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£"}
+CATEGORIES = {
+    "movie": "Movie",
+    "concert": "Concert",
+    "match": "Match",
+    "show": "Show",
+    "stage": "Stage",
+    "other": "Other",
+}
+STATES = {
+    "on_sale": "On sale",
+    "reserved": "Reserved",
+    "sold": "Sold",
+    "withdrawn": "Withdrawn",
+    "created": "Waiting for payment",
+    "awaiting_payment": "Confirming payment",
+    "complete": "Paid",
+    "cancelled": "Cancelled",
+}
+BRANDS = {"visa": "Visa", "mastercard": "Mastercard", "amex": "American Express", "discover": "Discover"}
+DECLINES = {
+    "insufficient_funds": "The card does not have enough money for this.",
+    "expired_card": "The card has expired.",
+    "incorrect_cvc": "The security code is not right.",
+    "processing_error": "The bank could not process the card just now.",
+}
+
+
+def register(app: Flask) -> None:
+    """Give templates the filters and globals below."""
+    for filter_ in (money, amount, moment, local_input, category, state, brand, decline):
+        app.add_template_filter(filter_)
+    app.jinja_env.globals["CATEGORIES"] = CATEGORIES
+    app.add_template_global(asset)
+    app.add_template_global(utc_now)
+    app.add_template_global(correlation_id)
+
+
+def money(cents: int, currency: str = "usd") -> str:
+    """Return $1,234.50 for dollars, 1,234.50 SEK for a currency without a symbol of ours."""
+    text = f"{cents // 100:,}.{cents % 100:02}"
+    symbol = SYMBOLS.get(currency.lower())
+    return f"{symbol}{text}" if symbol else f"{text} {currency.upper()}"
+
+
+def amount(cents: int) -> str:
+    """Return 1234.50, as a price is typed."""
+    return f"{cents // 100}.{cents % 100:02}"
+
+
+def moment(iso: str) -> str:
+    """Return 22 Nov 2026, 03:32 UTC."""
+    when = datetime.fromisoformat(iso).astimezone(UTC)
+    return f"{when.day} {when:%b %Y, %H:%M} UTC"
+
+
+def local_input(iso: str | None) -> str:
+    """Return the moment as `<input type=datetime-local>` wants it, in UTC."""
+    return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%dT%H:%M}" if iso else ""
+
+
+def category(name: str) -> str:
+    """Return a category's label."""
+    return CATEGORIES.get(name, name)
+
+
+def state(name: str) -> str:
+    """Return a ticket's or order's state in words."""
+    return STATES.get(name, name)
+
+
+def brand(name: str | None) -> str:
+    """Return a card brand's name."""
+    return BRANDS.get(name or "", "Card")
+
+
+def decline(code: str | None) -> str:
+    """Return why a card was declined, as far as its holder is helped by knowing."""
+    return DECLINES.get(code or "", "The bank declined the card without saying why.")
+
+
+def utc_now() -> str:
+    """Return the server's time, by which countdowns are corrected."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def asset(name: str) -> str:
+    """Return the URL of a static file, which changes with its content so that browsers may keep it."""
+    return url_for("static", filename=name, v=_digest(name))
+
+
+@cache
+def _digest(name: str) -> str:
+    return hashlib.sha256((Path(__file__).parent / "static" / name).read_bytes()).hexdigest()[:12]
