@@ -1,0 +1,15 @@
+"""The pages a browser shows; they work without any JavaScript."""
+
+from flask import Flask
+
+from gateway import formats
+from gateway.pages import account, orders, tickets
+from gateway.settings import Settings
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Give `app` its pages, and templates what they need to format."""
+    formats.register(app)
+    app.jinja_env.globals["settings"] = settings
+    for module in (tickets, account, orders):
+        app.register_blueprint(module.bp)

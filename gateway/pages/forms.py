@@ -1,0 +1,43 @@
+"""Forms: what was typed, what is wrong with it, and the call that it leads to."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import request
+from marshmallow import Schema, ValidationError
+
+from gateway.errors import ERRORS, describe, list_problems
+from libs.rpc import RemoteError
+
+Result = TypeVar("Result")
+
+
+class Form:
+    """One form on a page: `typed` is kept when something is wrong, `problems` maps a field to a sentence."""
+
+    def __init__(self, schema: Schema, initial: dict[str, Any] | None = None) -> None:
+        self._schema = schema
+        self.typed: dict[str, Any] = request.form.to_dict() if request.method == "POST" else initial or {}
+        self.problems: dict[str, str] = {}
+        self.status = 200
+
+    def submit(self, action: Callable[[dict[str, Any]], Result]) -> Result | None:
+        """Return what `action` returns for valid input; None, with `problems` filled, when the input is to blame."""
+        try:
+            return action(self._schema.load(self.given()))
+        except ValidationError as error:
+            self._refuse(400, list_problems(error))
+        except RemoteError as error:
+            status = ERRORS[error.name].status if error.name in ERRORS else 500
+            if status not in (400, 429):
+                raise
+            self._refuse(status, [describe(error)])
+        return None
+
+    def given(self) -> dict[str, Any]:
+        """Return what was typed, without the fields that were left empty."""
+        return {name: value for name, value in self.typed.items() if value != ""}
+
+    def _refuse(self, status: int, problems: list[dict[str, Any]]) -> None:
+        self.status = status
+        self.problems = {problem.get("field", ""): problem["message"] for problem in problems}

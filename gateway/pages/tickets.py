@@ -1,0 +1,153 @@
+"""Tickets: find one, look at it, reserve it; sell, edit and withdraw one's own."""
+
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_login import login_required
+from marshmallow import ValidationError
+
+from gateway import ids
+from gateway.api.paging import read_query
+from gateway.errors import ERRORS, describe, list_problems
+from gateway.formats import amount, local_input
+from gateway.pages.forms import Form
+from gateway.schemas import OrderBody, PageQuery, TicketBody, TicketQuery
+from gateway.services import call_as_user, call_public
+from gateway.sessions import viewer
+from libs.rpc import RemoteError
+
+PAGE_TICKETS = 24
+LIVE = ("created", "awaiting_payment", "complete")
+
+bp = Blueprint("tickets", __name__)
+
+
+@bp.get("/")
+def listing() -> Any:
+    """List tickets that match the search in the URL."""
+    try:
+        query, problems = read_query(TicketQuery()), {}
+    except ValidationError as error:
+        problems = {problem["field"]: problem["message"] for problem in list_problems(error)}
+        return render_template("tickets/listing.html", page={"tickets": [], "next": None}, problems=problems), 400
+    page = call_public("tickets.list", **{**query, "limit": PAGE_TICKETS})
+    return render_template("tickets/listing.html", page=page, problems=problems)
+
+
+@bp.get("/tickets/<ticket_id>")
+def show(ticket_id: str) -> Any:
+    """Show one ticket, and how to buy it or why not."""
+    ticket = call_public("tickets.get", ticket_id=ids.ticket(ticket_id))
+    started = bool(ticket["starts_at"]) and datetime.fromisoformat(ticket["starts_at"]) <= datetime.now(UTC)
+    return render_template(
+        "tickets/show.html",
+        ticket=ticket,
+        started=started,
+        order=_find_own_order(ticket),
+        key=secrets.token_urlsafe(16),
+    )
+
+
+@bp.post("/tickets/<ticket_id>/buy")
+@login_required
+def buy(ticket_id: str) -> Any:
+    """Reserve the ticket and take the buyer to the payment page; a second click leads to the same order."""
+    seen = OrderBody(only=["version"]).load({"version": request.form.get("version", type=int)})
+    key = request.form.get("key", "")[:64] or None
+    try:
+        order = call_as_user("orders.create", ticket_id=ids.ticket(ticket_id), idempotency_key=key, **seen)
+    except RemoteError as error:
+        return _tell(error, ticket_id)
+    return redirect(url_for("orders.show", order_id=order["id"]), 303)
+
+
+@bp.route("/sell", methods=["GET", "POST"])
+@login_required
+def sell() -> Any:
+    """Put a ticket on sale."""
+    form = TicketForm()
+    ticket = form.submit(lambda data: call_as_user("tickets.create", **data)) if request.method == "POST" else None
+    if ticket:
+        flash("Your ticket is on sale.", "success")
+        return redirect(url_for("tickets.show", ticket_id=ticket["id"]), 303)
+    return render_template("tickets/form.html", form=form, ticket=None), form.status
+
+
+@bp.route("/tickets/<ticket_id>/edit", methods=["GET", "POST"])
+@login_required
+def edit(ticket_id: str) -> Any:
+    """Change one's own ticket while nobody has reserved it."""
+    ticket = call_public("tickets.get", ticket_id=ids.ticket(ticket_id))
+    form = TicketForm(ticket)
+    if request.method == "POST":
+        try:
+            saved = form.submit(lambda data: call_as_user("tickets.update", ticket_id=ticket_id, **data))
+        except RemoteError as error:
+            return _tell(error, ticket_id)
+        if saved:
+            flash("Your changes are saved.", "success")
+            return redirect(url_for("tickets.show", ticket_id=ticket_id), 303)
+    elif ticket["seller_id"] != getattr(viewer(), "id", None):
+        raise RemoteError("NotOwner")
+    elif ticket["status"] != "on_sale":
+        return _tell(RemoteError(f"Ticket{ticket['status'].capitalize()}"), ticket_id)
+    return render_template("tickets/form.html", form=form, ticket=ticket), form.status
+
+
+@bp.post("/tickets/<ticket_id>/withdraw")
+@login_required
+def withdraw(ticket_id: str) -> Any:
+    """Take one's own ticket off sale."""
+    try:
+        call_as_user("tickets.withdraw", ticket_id=ids.ticket(ticket_id))
+    except RemoteError as error:
+        return _tell(error, ticket_id)
+    flash("Your ticket is withdrawn from sale.", "success")
+    return redirect(url_for("tickets.show", ticket_id=ticket_id), 303)
+
+
+@bp.get("/my/tickets")
+@login_required
+def mine() -> Any:
+    """List one's own tickets with their state."""
+    query = read_query(PageQuery(only=["after"]))
+    return render_template("tickets/mine.html", page=call_as_user("tickets.list_mine", limit=PAGE_TICKETS, **query))
+
+
+class TicketForm(Form):
+    """The form of a new ticket, or of `ticket`."""
+
+    def __init__(self, ticket: dict[str, Any] | None = None) -> None:
+        initial = ticket and {
+            "title": ticket["title"],
+            "price": amount(ticket["price_cents"]),
+            "category": ticket["category"],
+            "venue": ticket["venue"] or "",
+            "startsAt": local_input(ticket["starts_at"]),
+        }
+        super().__init__(TicketBody(), initial)
+
+    def given(self) -> dict[str, Any]:
+        """Return what was typed; the browser's date field knows no zone, and its label says UTC."""
+        given = super().given()
+        if given.get("startsAt"):
+            given["startsAt"] += "Z"
+        return given
+
+
+def _find_own_order(ticket: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the visitor's own live order for a ticket that is taken, among their newest hundred orders."""
+    if viewer() is None or ticket["status"] not in ("reserved", "sold"):
+        return None
+    orders: list[dict[str, Any]] = call_as_user("orders.list", limit=100)["orders"]
+    return next((order for order in orders if order["ticket"]["id"] == ticket["id"] and order["status"] in LIVE), None)
+
+
+def _tell(error: RemoteError, ticket_id: str) -> Any:
+    """Go back to the ticket, which shows how things are now, and say why nothing was done; raise what is no news."""
+    if error.name not in ERRORS or ERRORS[error.name].status not in (400, 409):
+        raise error
+    flash(describe(error)["message"], "error")
+    return redirect(url_for("tickets.show", ticket_id=ticket_id), 303)

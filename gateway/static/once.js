@@ -1,0 +1,12 @@
+// A form marked data-once is sent once: a second click while the first is under way does nothing.
+for (const form of document.querySelectorAll("form[data-once]")) {
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.sent) return event.preventDefault();
+    form.dataset.sent = "yes";
+    const button = form.querySelector("button");
+    button.setAttribute("aria-disabled", "true");
+    if (button.dataset.busy) button.textContent = button.dataset.busy;
+  });
+}
+// A page that comes back from the browser's history may be sent again.
+addEventListener("pageshow", (event) => event.persisted && location.reload());
