@@ -1,0 +1,76 @@
+"""The gateway with fake services behind it, and browsers to walk through it."""
+
+import re
+
+import pytest
+from flask.testing import FlaskClient
+
+from gateway.app import create_app
+from gateway.revocations import Revocations
+from gateway.tests.fakes import SETTINGS, FakeServices
+
+
+@pytest.fixture
+def services():
+    return FakeServices()
+
+
+@pytest.fixture
+def revocations(services):
+    known = Revocations(lambda session_id: services.call("auth", "is_revoked", {"session_id": session_id}))
+    known._current_until = float("inf")
+    return known
+
+
+@pytest.fixture
+def app(services, revocations):
+    app = create_app(services, SETTINGS, revocations)
+    app.test_client_class = Browser
+    return app
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+@pytest.fixture
+def sign_up(app):
+    """Return a browser in which a new user has just signed up."""
+
+    def sign_up(name):
+        browser = app.test_client()
+        browser.post("/api/users/signup", json={"email": f"{name}@example.com", "password": f"{name} and a word"})
+        return browser
+
+    return sign_up
+
+
+@pytest.fixture
+def ana(sign_up):
+    """The seller."""
+    return sign_up("ana")
+
+
+@pytest.fixture
+def bo(sign_up):
+    """The buyer."""
+    return sign_up("bo")
+
+
+@pytest.fixture
+def ticket(ana):
+    """Ana's ticket."""
+    return ana.post("/api/tickets", json={"title": "Hamlet, row 3", "price": 19.99}).json
+
+
+class Browser(FlaskClient):
+    """A client that fills in forms as a browser does, hidden fields included."""
+
+    def submit(self, page, action=None, **typed):
+        """Open `page`, and send its form that leads to `action` (the page itself by default)."""
+        shown = self.get(page).text
+        form = re.search(rf'<form[^>]*action="{re.escape(action or page)}".*?</form>', shown, re.DOTALL)
+        assert form, f"{page} has no form for {action or page}"
+        hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form.group()))
+        return self.post(action or page, data=hidden | typed)

@@ -1,0 +1,215 @@
+"""The five services in memory, behind the same verbs as `libs.rpc.Client`."""
+
+import copy
+import uuid
+from datetime import UTC, datetime, timedelta
+
+from libs.rpc import RemoteError, ServiceUnavailable
+from libs.tokens import Signer, Verifier, new_key
+
+AUTH_PRIVATE, AUTH_PUBLIC = new_key("auth:1")
+GATEWAY_PRIVATE, GATEWAY_PUBLIC = new_key("gateway:1")
+PUBLIC_KEYS = f"{AUTH_PUBLIC},{GATEWAY_PUBLIC}"
+SETTINGS = {
+    "GATEWAY_SECRET_KEY": "k" * 48,
+    "GATEWAY_AMQP_URL": "amqp://nobody@127.0.0.1:1//",
+    "GATEWAY_SIGNING_KEY": GATEWAY_PRIVATE,
+    "TOKEN_PUBLIC_KEYS": PUBLIC_KEYS,
+    "STRIPE_PUBLISHABLE_KEY": "pk_test_ticketing",
+    "STRIPE_API_BASE": "http://127.0.0.1:12111",
+}
+DECLINES = {
+    "tok_chargeDeclined": "generic_decline",
+    "tok_chargeDeclinedInsufficientFunds": "insufficient_funds",
+    "tok_chargeDeclinedExpiredCard": "expired_card",
+}
+
+
+def iso(moment):
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class FakeServices:
+    """Users, tickets, orders and payments in dictionaries; `away` names the services that do not answer."""
+
+    def __init__(self):
+        self.users, self.tickets, self.orders, self.payments = {}, {}, {}, {}
+        self.keys, self.revoked, self.away, self.calls = {}, set(), set(), []
+        self.settles = True  # whether a payment completes its order at once
+        self.signer, self.verifier = Signer(AUTH_PRIVATE), Verifier(PUBLIC_KEYS)
+
+    def call(self, service, method, arguments=None, *, token=None, correlation_id=None, timeout=None):
+        self.calls.append((f"{service}.{method}", arguments))
+        if service in self.away:
+            raise ServiceUnavailable(service)
+        caller = self.verifier.verify(token) if token else None
+        return copy.deepcopy(getattr(self, f"{service}_{method}")(caller, **(arguments or {})))
+
+    query = call
+
+    # auth
+
+    def auth_sign_up(self, _, email, password):
+        if email.lower() in self.users:
+            raise RemoteError("EmailInUse")
+        if password == "password":
+            raise RemoteError("InvalidPassword", "This password is too common.")
+        self.users[email.lower()] = {"id": uuid.uuid4().hex, "email": email.lower(), "password": password}
+        return self.auth_sign_in(_, email, password)
+
+    def auth_sign_in(self, _, email, password):
+        if password == "again and again":
+            raise RemoteError("TooManyAttempts", "", {"retry_after": 30})
+        user = self.users.get(email.lower())
+        if user is None or user["password"] != password:
+            raise RemoteError("WrongCredentials")
+        token = self.signer.mint(user["id"], 43200, email=user["email"])
+        return {"user": {"id": user["id"], "email": user["email"]}, "token": token}
+
+    def auth_sign_out(self, caller):
+        self.revoked.add(caller.session_id)
+
+    def auth_is_revoked(self, caller, session_id):
+        assert caller.issuer == "gateway"
+        return session_id in self.revoked
+
+    # tickets
+
+    def tickets_create(self, caller, **said):
+        now = iso(datetime.now(UTC))
+        ticket = {"id": uuid.uuid4().hex, "version": 1, "seller_id": caller.subject, "currency": "usd", **said}
+        ticket |= {"withdrawn": False, "status": "on_sale", "price_version": 1, "reserved_until": None}
+        return self.tickets.setdefault(ticket["id"], ticket | {"created_at": now, "updated_at": now})
+
+    def tickets_get(self, _, ticket_id):
+        if ticket_id not in self.tickets:
+            raise RemoteError("TicketNotFound")
+        return self.tickets[ticket_id]
+
+    def _own_free(self, caller, ticket_id):
+        ticket = self.tickets_get(caller, ticket_id)
+        if ticket["seller_id"] != caller.subject:
+            raise RemoteError("NotOwner")
+        if ticket["status"] in ("reserved", "sold"):
+            raise RemoteError("TicketReserved" if ticket["status"] == "reserved" else "TicketSold")
+        return ticket
+
+    def tickets_update(self, caller, ticket_id, **said):
+        ticket = self._own_free(caller, ticket_id)
+        ticket.update(said, version=ticket["version"] + 1)
+        return ticket
+
+    def tickets_withdraw(self, caller, ticket_id):
+        ticket = self._own_free(caller, ticket_id)
+        ticket.update(withdrawn=True, status="withdrawn")
+        return ticket
+
+    def tickets_list(self, _, status="on_sale", q="", category=None, limit=50, after=None, sort="newest", **bounds):
+        found = [t for t in reversed(self.tickets.values()) if status in ("all", t["status"])]
+        found = [t for t in found if q.lower() in t["title"].lower() and category in (None, t["category"])]
+        low, high = bounds.get("min_price_cents", 0), bounds.get("max_price_cents", 10**9)
+        found = [t for t in found if low <= t["price_cents"] <= high]
+        if sort != "newest":
+            found.sort(key=lambda t: t["price_cents"], reverse=sort == "price_desc")
+        return self._page("tickets", found, limit, after)
+
+    def tickets_list_mine(self, caller, limit=50, after=None):
+        own = [t for t in reversed(self.tickets.values()) if t["seller_id"] == caller.subject]
+        return self._page("tickets", own, limit, after)
+
+    def _page(self, name, found, limit, after):
+        if after is not None and not after.isdigit():
+            raise RemoteError("InvalidCursor")
+        start = int(after or 0)
+        following = str(start + limit) if len(found) > start + limit else None
+        return {name: found[start : start + limit], "next": following}
+
+    # orders
+
+    def orders_create(self, caller, ticket_id, version=None, idempotency_key=None):
+        if (caller.subject, idempotency_key) in self.keys:
+            return self.keys[caller.subject, idempotency_key]
+        ticket = self.tickets_get(caller, ticket_id)
+        if ticket["seller_id"] == caller.subject:
+            raise RemoteError("OwnTicket")
+        if ticket["status"] != "on_sale":
+            raise RemoteError("Ticket" + ticket["status"].capitalize())
+        if version and version < ticket["version"]:
+            details = {"price_cents": ticket["price_cents"], "version": ticket["version"]}
+            raise RemoteError("PriceChanged", "", details)
+        return self._reserve(caller, ticket, idempotency_key)
+
+    def _reserve(self, caller, ticket, key):
+        now = datetime.now(UTC)
+        shown = ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")
+        order = {"id": uuid.uuid4().hex, "version": 1, "status": "created", "cancel_reason": None}
+        order |= {"buyer_id": caller.subject, "seller_id": ticket["seller_id"], "reservation_no": 1}
+        order |= {"expires_at": iso(now + timedelta(minutes=15)), "price_cents": ticket["price_cents"]}
+        order |= {"currency": "usd", "ticket": {name: ticket[name] for name in shown}, "refunded_at": None}
+        order |= {"created_at": iso(now), "updated_at": iso(now)}
+        ticket.update(status="reserved", reserved_until=order["expires_at"])
+        if key:
+            self.keys[caller.subject, key] = order
+        return self.orders.setdefault(order["id"], order)
+
+    def orders_get(self, caller, order_id):
+        if order_id not in self.orders:
+            raise RemoteError("OrderNotFound")
+        if self.orders[order_id]["buyer_id"] != caller.subject:
+            raise RemoteError("NotOwner")
+        return self.orders[order_id]
+
+    def orders_list(self, caller, limit=50, after=None):
+        own = [o for o in reversed(self.orders.values()) if o["buyer_id"] == caller.subject]
+        return self._page("orders", own, limit, after)
+
+    def orders_cancel(self, caller, order_id):
+        order = self.orders_get(caller, order_id)
+        if order["status"] in ("complete", "awaiting_payment"):
+            raise RemoteError("OrderComplete" if order["status"] == "complete" else "OrderBeingPaid")
+        return self.end(order, "buyer")
+
+    def end(self, order, reason):
+        """Cancel an order and put its ticket on sale again."""
+        order.update(status="cancelled", cancel_reason=reason)
+        self.tickets[order["ticket"]["id"]].update(status="on_sale", reserved_until=None)
+        return order
+
+    # payments
+
+    def payments_pay(self, caller, order_id, token):
+        order = self.orders_get(caller, order_id)
+        if order["status"] == "cancelled":
+            raise RemoteError("OrderCancelled")
+        payment = self.payments.setdefault(order_id, self._new_payment(order))
+        if token in DECLINES:
+            self._decline(order, payment, DECLINES[token])
+        payment.update(status="captured" if self.settles else "authorized", stripe_id="pi_1", card_last4="4242")
+        payment.update(card_brand="visa", decline_code=None)
+        order["status"] = "complete" if self.settles else "awaiting_payment"
+        self.tickets[order["ticket"]["id"]]["status"] = "sold" if self.settles else "reserved"
+        return payment
+
+    def _new_payment(self, order):
+        now = iso(datetime.now(UTC))
+        payment = {"id": uuid.uuid4().hex, "order_id": order["id"], "stripe_id": None, "status": "open", "version": 1}
+        payment |= {"amount_cents": order["price_cents"], "currency": "usd", "declines": 0, "decline_code": None}
+        return payment | {"card_brand": None, "card_last4": None, "created_at": now, "updated_at": now}
+
+    def _decline(self, order, payment, code):
+        payment.update(declines=payment["declines"] + 1, decline_code=code)
+        if payment["declines"] == 3:
+            self.end(order, "payment_failed")
+        details = {"decline_code": code, "remaining": 3 - payment["declines"]}
+        raise RemoteError("PaymentDeclined", "Your card was declined.", details)
+
+    def payments_get(self, caller, order_id):
+        self.orders_get(caller, order_id)
+        if order_id not in self.payments:
+            raise RemoteError("PaymentNotFound")
+        return self.payments[order_id]
+
+    def payments_receive_webhook(self, caller, payload, signature):
+        assert caller.issuer == "gateway"
+        if signature != "good":
+            raise RemoteError("InvalidSignature")

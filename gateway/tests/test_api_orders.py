@@ -1,0 +1,163 @@
+"""Orders and payments over the JSON API."""
+
+import pytest
+
+from gateway import checkout
+
+SHOWN = {"id", "status", "cancelReason", "userId", "expiresAt", "ticket", "version", "createdAt", "updatedAt"}
+
+
+@pytest.fixture
+def order(bo, ticket):
+    """Bo's order for Ana's ticket."""
+    return bo.post("/api/orders", json={"ticketId": ticket["id"]}).json
+
+
+def test_order_shows_its_ticket_and_deadline(bo, ticket):
+    answer = bo.post("/api/orders", json={"ticketId": ticket["id"], "version": 1})
+
+    assert answer.status_code == 201
+    assert set(answer.json) >= SHOWN
+    assert answer.json["ticket"]["price"] == 19.99
+    assert (answer.json["status"], answer.json["cancelReason"]) == ("created", None)
+
+
+def test_same_idempotency_key_gives_the_same_order(bo, ticket):
+    answers = [
+        bo.post("/api/orders", json={"ticketId": ticket["id"]}, headers={"Idempotency-Key": "once"}) for _ in range(2)
+    ]
+
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json["id"] == answers[1].json["id"]
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "two words", "é"])
+def test_unusable_idempotency_key_is_refused(bo, ticket, key):
+    answer = bo.post("/api/orders", json={"ticketId": ticket["id"]}, headers={"Idempotency-Key": key})
+
+    assert answer.status_code == 400
+
+
+def test_reserved_ticket_cannot_be_ordered(sign_up, order, ticket):
+    cy = sign_up("cy")
+
+    assert cy.post("/api/orders", json={"ticketId": ticket["id"]}).status_code == 409
+
+
+def test_own_ticket_cannot_be_ordered(ana, ticket):
+    assert ana.post("/api/orders", json={"ticketId": ticket["id"]}).status_code == 403
+
+
+def test_changed_price_is_answered_with_the_new_one(ana, bo, ticket):
+    ana.put(f"/api/tickets/{ticket['id']}", json={"title": "Hamlet", "price": 25})
+
+    answer = bo.post("/api/orders", json={"ticketId": ticket["id"], "version": 1})
+
+    assert answer.status_code == 409
+    assert answer.json["errors"][0] | {"price": 25, "version": 2} == answer.json["errors"][0]
+
+
+@pytest.mark.parametrize("version", [0, -1, 1.5, "1", True, {"$gt": 0}])
+def test_version_is_a_whole_number(bo, ticket, version):
+    assert bo.post("/api/orders", json={"ticketId": ticket["id"], "version": version}).status_code == 400
+
+
+def test_buyer_lists_reads_and_cancels_own_orders(bo, order):
+    listed, read = bo.get("/api/orders").json, bo.get(f"/api/orders/{order['id']}").json
+    cancelled = [bo.delete(f"/api/orders/{order['id']}").status_code for _ in range(2)]
+
+    assert listed == [read] == [order]
+    assert cancelled == [204, 204]
+    assert bo.get(f"/api/orders/{order['id']}").json["cancelReason"] == "buyer"
+
+
+def test_somebody_elses_order_is_not_shown(ana, order):
+    answers = [ana.get(f"/api/orders/{order['id']}"), ana.delete(f"/api/orders/{order['id']}")]
+
+    assert [answer.status_code for answer in answers] == [403, 403]
+
+
+def test_paid_order_is_complete_and_paying_again_gives_the_same_payment(bo, order):
+    answers = [bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"}) for _ in range(2)]
+
+    assert answers[0].status_code == 201
+    assert answers[0].json == answers[1].json
+    expected = {"orderId": order["id"], "stripeId": "pi_1", "status": "complete"}
+    assert answers[0].json == expected | {"id": answers[0].json["id"]}
+
+
+def test_paid_order_cannot_be_cancelled(bo, order):
+    bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"})
+
+    assert bo.delete(f"/api/orders/{order['id']}").status_code == 409
+
+
+def test_slow_outcome_is_answered_as_confirming(bo, order, services, monkeypatch):
+    services.settles = False
+    monkeypatch.setattr(checkout, "OUTCOME_SECONDS", 0)
+
+    answer = bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"})
+
+    assert (answer.status_code, answer.json["status"]) == (201, "confirming")
+
+
+def test_taken_card_is_never_answered_as_a_failure(bo, order, services):
+    pay = services.payments_pay
+
+    def pay_and_lose_orders(caller, **arguments):
+        services.away.add("orders")
+        return pay(caller, **arguments)
+
+    services.payments_pay = pay_and_lose_orders
+
+    answer = bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"})
+
+    assert (answer.status_code, answer.json["status"]) == (201, "confirming")
+
+
+def test_declined_card_says_why_and_how_often_one_may_try(bo, order):
+    answer = bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_chargeDeclinedInsufficientFunds"})
+
+    assert answer.status_code == 402
+    told = answer.json["errors"][0]
+    assert (told["declineCode"], told["remaining"]) == ("insufficient_funds", 2)
+
+
+def test_cancelled_order_cannot_be_paid(bo, order):
+    bo.delete(f"/api/orders/{order['id']}")
+
+    assert bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"}).status_code == 409
+
+
+def test_order_that_ends_cancelled_is_not_answered_as_paid(bo, order, services):
+    services.settles = False
+    pay = services.payments_pay
+
+    def pay_too_late(caller, **arguments):
+        payment = pay(caller, **arguments)
+        services.end(services.orders[order["id"]], "expired")
+        return payment
+
+    services.payments_pay = pay_too_late
+
+    assert bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"}).status_code == 409
+
+
+def test_webhook_is_handed_to_payments_as_it_came(client, services):
+    answer = client.post("/api/webhooks/stripe", data=b'{"id": "evt_1"}', headers={"Stripe-Signature": "good"})
+
+    assert answer.status_code == 200
+    assert services.calls[-1][1] == {"payload": '{"id": "evt_1"}', "signature": "good"}
+
+
+@pytest.mark.parametrize(("body", "signature"), [(b"{}", "bad"), (b"{}", None), (b"\xff", "good")])
+def test_webhook_with_a_bad_signature_is_refused(client, body, signature):
+    headers = {"Stripe-Signature": signature} if signature else {}
+
+    assert client.post("/api/webhooks/stripe", data=body, headers=headers).status_code == 400
+
+
+def test_webhook_is_asked_for_again_while_payments_is_away(client, services):
+    services.away.add("payments")
+
+    assert client.post("/api/webhooks/stripe", data=b"{}").status_code == 503

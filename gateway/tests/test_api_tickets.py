@@ -1,0 +1,131 @@
+"""Tickets over the JSON API."""
+
+import pytest
+
+from gateway.schemas import CATEGORIES
+
+HAMLET = {"title": "Hamlet, row 3", "price": 19.99}
+SHOWN = {"id", "title", "price", "currency", "category", "userId", "status", "version", "createdAt", "updatedAt"}
+
+
+def test_created_ticket_is_on_sale_at_its_price(ana):
+    answer = ana.post("/api/tickets", json=HAMLET | {"title": "  Hamlet, row 3 "})
+
+    assert answer.status_code == 201
+    assert set(answer.json) >= SHOWN
+    assert answer.json | HAMLET | {"status": "on_sale", "category": "other", "currency": "usd"} == answer.json
+
+
+def test_price_may_be_given_as_text_and_comes_back_as_a_number(ana):
+    answer = ana.post("/api/tickets", json=HAMLET | {"price": "19.99"})
+
+    assert answer.json["price"] == 19.99
+
+
+def test_venue_and_start_come_back_in_utc(ana):
+    said = {"venue": "Old Theatre", "startsAt": "2027-01-31T20:30:00+01:00"}
+
+    answer = ana.post("/api/tickets", json=HAMLET | said)
+
+    assert (answer.json["venue"], answer.json["startsAt"]) == ("Old Theatre", "2027-01-31T19:30:00.000Z")
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_each_category_is_taken(ana, category):
+    assert ana.post("/api/tickets", json=HAMLET | {"category": category}).json["category"] == category
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"title": ""},
+        {"title": "   "},
+        {"title": "x" * 201},
+        {"title": "two\nlines"},
+        {"title": {"$ne": None}},
+        {"category": "opera"},
+        {"category": None},
+        {"venue": 7},
+        {"venue": "x" * 201},
+        {"startsAt": "tomorrow"},
+        {"startsAt": "2027-01-31T19:30:00"},
+        {"startsAt": "0001-01-01T00:00:00+14:00"},
+        {"startsAt": 1800000000},
+    ],
+)
+def test_ticket_with_a_wrong_field_is_refused_with_its_name(ana, wrong):
+    answer = ana.post("/api/tickets", json=HAMLET | wrong)
+
+    assert answer.status_code == 400
+    assert [problem["field"] for problem in answer.json["errors"]] == list(wrong)
+
+
+def test_unknown_fields_are_ignored(ana):
+    answer = ana.post("/api/tickets", json=HAMLET | {"userId": "somebody", "status": "sold", "version": 9})
+
+    assert (answer.json["status"], answer.json["version"]) == ("on_sale", 1)
+
+
+def test_list_leads_to_its_next_page(ana, client):
+    for number in range(3):
+        ana.post("/api/tickets", json={"title": f"Seat {number}", "price": 10 + number})
+
+    first = client.get("/api/tickets?limit=2&sort=price_asc&q=seat")
+    following = first.headers["Link"].removeprefix("<").removesuffix('>; rel="next"')
+
+    assert [ticket["title"] for ticket in first.json] == ["Seat 0", "Seat 1"]
+    assert [ticket["title"] for ticket in client.get(following).json] == ["Seat 2"]
+    assert "Link" not in client.get(following).headers
+
+
+def test_every_filter_reaches_the_service(client, services):
+    client.get(
+        "/api/tickets?status=all&q=ham&category=stage&min_price=5&max_price=19.99&sort=price_desc&limit=7&after=0"
+    )
+
+    assert services.calls[-1] == (
+        "tickets.list",
+        {
+            "status": "all",
+            "q": "ham",
+            "category": "stage",
+            "min_price_cents": 500,
+            "max_price_cents": 1999,
+            "sort": "price_desc",
+            "limit": 7,
+            "after": "0",
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    "query", ["status=withdrawn", "category=opera", "min_price=cheap", "sort=oldest", "limit=0", "limit=101", "after=x"]
+)
+def test_wrong_query_is_refused(client, query):
+    answer = client.get(f"/api/tickets?{query}")
+
+    assert answer.status_code == 400
+    assert answer.json["errors"][0]["field"] == query.split("=")[0]
+
+
+def test_seller_lists_and_changes_and_withdraws_own_tickets(ana, ticket):
+    changed = ana.put(f"/api/tickets/{ticket['id']}", json={"title": "Hamlet, row 4", "price": 21})
+    withdrawn = [ana.delete(f"/api/tickets/{ticket['id']}").status_code for _ in range(2)]
+    mine = ana.get("/api/tickets/mine")
+
+    assert (changed.status_code, changed.json["price"], withdrawn) == (200, 21, [204, 204])
+    assert [(ticket["title"], ticket["status"]) for ticket in mine.json] == [("Hamlet, row 4", "withdrawn")]
+
+
+def test_reserved_ticket_cannot_be_changed(ana, bo, ticket):
+    bo.post("/api/orders", json={"ticketId": ticket["id"]})
+
+    answers = [ana.put(f"/api/tickets/{ticket['id']}", json=HAMLET), ana.delete(f"/api/tickets/{ticket['id']}")]
+
+    assert [answer.status_code for answer in answers] == [409, 409]
+
+
+def test_somebody_elses_ticket_cannot_be_changed(bo, ticket):
+    answers = [bo.put(f"/api/tickets/{ticket['id']}", json=HAMLET), bo.delete(f"/api/tickets/{ticket['id']}")]
+
+    assert [answer.status_code for answer in answers] == [403, 403]

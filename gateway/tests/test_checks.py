@@ -1,0 +1,106 @@
+"""In which order a request is judged, and what is refused before any service hears of it."""
+
+import pytest
+
+MEBIBYTE = 1024 * 1024
+UNKNOWN = "0" * 24
+GUARDED = [
+    ("POST", "/api/tickets"),
+    ("PUT", f"/api/tickets/{UNKNOWN}"),
+    ("DELETE", f"/api/tickets/{UNKNOWN}"),
+    ("GET", "/api/tickets/mine"),
+    ("POST", "/api/orders"),
+    ("GET", "/api/orders"),
+    ("GET", f"/api/orders/{UNKNOWN}"),
+    ("DELETE", f"/api/orders/{UNKNOWN}"),
+    ("POST", "/api/payments"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+def test_guarded_call_without_a_session_is_401(client, method, path):
+    answer = client.open(path, method=method)
+
+    assert answer.status_code == 401
+    assert answer.json == {"errors": [{"message": "Sign in to go on."}]}
+
+
+def test_body_that_is_not_json_is_415_before_401(client):
+    answer = client.post("/api/tickets", data="title=Hamlet", content_type="application/x-www-form-urlencoded")
+
+    assert answer.status_code == 415
+
+
+def test_large_body_that_is_not_json_is_415(client):
+    assert client.post("/api/tickets", data=b"x" * (MEBIBYTE + 1), content_type="text/plain").status_code == 415
+
+
+def test_large_body_is_413_before_401(client):
+    answer = client.post("/api/tickets", data=b"x" * (MEBIBYTE + 1), content_type="application/json")
+
+    assert (answer.status_code, answer.is_json) == (413, True)
+
+
+def test_session_is_asked_for_before_the_body_is_read(client):
+    assert client.post("/api/tickets", data="{", content_type="application/json").status_code == 401
+
+
+def test_body_is_judged_before_the_ticket_is_looked_for(ana):
+    assert ana.put(f"/api/tickets/{UNKNOWN}", json={"title": ""}).status_code == 400
+    assert ana.put(f"/api/tickets/{UNKNOWN}", json={"title": "Hamlet", "price": 5}).status_code == 404
+
+
+@pytest.mark.parametrize("ident", ["x", "0" * 23, "0" * 99, "%00", "{$ne:1}", "ABCDEF" * 4, "٠" * 24])
+def test_malformed_id_is_404_and_no_service_hears_of_it(ana, services, ident):
+    heard = len(services.calls)
+
+    answers = [
+        ana.get(f"/api/tickets/{ident}"),
+        ana.get(f"/api/orders/{ident}"),
+        ana.post("/api/orders", json={"ticketId": ident}),
+        ana.post("/api/payments", json={"orderId": ident, "token": "tok_visa"}),
+        ana.get(f"/tickets/{ident}"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [404] * 5
+    assert len(services.calls) == heard
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b'"text"',
+        b"null",
+        b"7",
+        b'{"price": NaN}',
+        b'{"price": -Infinity}',
+        b'{"price": ' + b"9" * 5000 + b"}",
+        b'{"price": 1.' + b"9" * 100 + b"}",
+        b'{"a": ' * 100_000,
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b'{"title": "\xed\xa0\x80"}',
+    ],
+)
+def test_body_that_is_no_json_object_is_400(ana, body):
+    answer = ana.post("/api/tickets", data=body, content_type="application/json")
+
+    assert answer.status_code == 400
+    assert answer.json == {"errors": [{"message": "The body must be a JSON object."}]}
+
+
+def test_missing_body_is_400_and_needs_no_content_type(ana):
+    answer = ana.post("/api/tickets")
+
+    assert answer.status_code == 400
+    assert [problem["field"] for problem in answer.json["errors"]] == ["title", "price"]
+
+
+def test_unknown_path_and_wrong_method_are_told_in_json_under_api(client):
+    unknown, wrong = client.get("/api/nothing"), client.delete("/api/users/currentuser")
+
+    assert (unknown.status_code, wrong.status_code) == (404, 405)
+    assert "GET" in wrong.headers["Allow"]
+    assert unknown.json["errors"] and wrong.json["errors"]

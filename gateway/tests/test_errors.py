@@ -1,0 +1,71 @@
+"""How failures are told."""
+
+import pytest
+
+from gateway.errors import ERRORS, STATUSES
+from libs.rpc import RemoteError
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_each_domain_error_has_its_status_and_sentence_in_json_and_on_a_page(client, services, name):
+    def fail(*_, **__):
+        raise RemoteError(name, "The service's own words.")
+
+    services.tickets_list = fail
+
+    answer, page = client.get("/api/tickets"), client.get("/")
+
+    assert answer.status_code == ERRORS[name].status
+    assert answer.json["errors"][0]["message"] == (ERRORS[name].sentence or "The service's own words.")
+    assert page.status_code == (303 if ERRORS[name].status == 401 else ERRORS[name].status)
+
+
+def test_every_status_of_a_domain_error_has_a_page_title():
+    assert {meaning.status for meaning in ERRORS.values()} <= set(STATUSES)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("mongodb://secret"), RemoteError("OperationFailure", "mongodb://secret")]
+)
+def test_unexpected_failure_shows_no_internals(client, services, error):
+    def fail(*_, **__):
+        raise error
+
+    services.tickets_list = fail
+
+    answer, page = client.get("/api/tickets"), client.get("/")
+
+    assert (answer.status_code, page.status_code) == (500, 500)
+    assert "secret" not in answer.text + page.text and "Traceback" not in page.text
+    assert page.headers["X-Request-Id"] in page.text
+
+
+def test_absent_service_is_503_with_retry_after(client, services):
+    services.away.add("tickets")
+
+    answer, page = client.get("/api/tickets"), client.get("/")
+
+    for told in (answer, page):
+        assert (told.status_code, told.headers["Retry-After"]) == (503, "2")
+    assert answer.is_json and "<h1>" in page.text
+
+
+def test_ready_only_while_auth_answers(client, services):
+    ready = client.get("/readyz").status_code
+    services.away.add("auth")
+
+    assert (ready, client.get("/readyz").status_code, client.get("/healthz").status_code) == (200, 503, 200)
+
+
+def test_correlation_id_of_a_client_is_kept_and_nonsense_is_not(client):
+    kept = client.get("/healthz", headers={"X-Request-Id": "0123abcd-4567"})
+    replaced = client.get("/healthz", headers={"X-Request-Id": "x\ty"})
+
+    assert kept.headers["X-Request-Id"] == "0123abcd-4567"
+    assert len(replaced.headers["X-Request-Id"]) == 32
+
+
+def test_pages_tell_a_wrong_method_and_a_large_body(ana):
+    assert "<h1>" in ana.get("/signout").text
+    assert ana.get("/signout").status_code == 405
+    assert ana.post("/sell", data={"title": "x" * 2_000_000}).status_code == 413

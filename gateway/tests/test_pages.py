@@ -1,0 +1,253 @@
+"""Stories of people who use the pages, without any JavaScript."""
+
+import html
+import re
+
+import pytest
+
+from gateway import checkout
+
+
+@pytest.fixture
+def order_page(bo, ticket):
+    """The page of Bo's order for Ana's ticket."""
+    return bo.submit(f"/tickets/{ticket['id']}", f"/tickets/{ticket['id']}/buy").headers["Location"]
+
+
+def told(browser, path):
+    """Return the text of a page without its tags."""
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", browser.get(path).text)))
+
+
+def test_visitor_signs_up_and_sells_and_finds_the_ticket(client):
+    welcome = client.submit("/signup", email="ana@example.com", password="correct horse")
+    sold = client.submit("/sell", title="Hamlet, row 3", price="19.99", category="stage", venue="", startsAt="")
+
+    assert (welcome.status_code, welcome.headers["Location"]) == (303, "/")
+    assert sold.status_code == 303
+    assert "Your ticket is on sale." in told(client, sold.headers["Location"])
+    assert "Hamlet, row 3 $19.99" in told(client, "/?q=hamlet&category=stage")
+
+
+def test_sign_in_leads_back_to_where_one_was(client, ana, ticket):
+    refused = client.get("/my/orders?after=0")
+    signed_in = client.submit(
+        refused.headers["Location"], "/signin", email="ana@example.com", password="ana and a word"
+    )
+
+    assert refused.status_code == 303
+    assert signed_in.headers["Location"] == "/my/orders?after=0"
+
+
+def test_sign_in_never_leads_to_another_site(client, ana):
+    signed_in = client.submit(
+        "/signin?next=//evil.example", "/signin", email="ana@example.com", password="ana and a word"
+    )
+
+    assert signed_in.headers["Location"] == "/"
+
+
+def test_wrong_password_keeps_the_email_and_not_the_password(client, ana):
+    answer = client.submit("/signin", email="ana@example.com", password="wrong and typed")
+
+    assert answer.status_code == 400
+    assert "Wrong email or password." in answer.text
+    assert 'value="ana@example.com"' in answer.text and "wrong and typed" not in answer.text
+
+
+def test_signing_out_ends_the_session(ana):
+    ana.submit("/", "/signout")
+
+    assert "Sign in" in told(ana, "/")
+    assert ana.get("/my/tickets").status_code == 303
+
+
+def test_wrong_listing_is_explained_at_its_fields_and_keeps_what_was_typed(ana):
+    answer = ana.submit("/sell", title=" ", price="19.999", category="stage", venue="Old Theatre", startsAt="")
+
+    assert answer.status_code == 400
+    assert "<title>Error: Sell a ticket" in answer.text
+    assert 'href="#title"' in answer.text and 'aria-describedby="price-hint price-problem"' in answer.text
+    assert 'value="19.999"' in answer.text and 'value="Old Theatre"' in answer.text
+
+
+def test_search_and_filters_stay_in_the_address_of_the_next_page(ana, client):
+    for number in range(30):
+        ana.post("/api/tickets", json={"title": f"Seat {number}", "price": 10 + number})
+
+    shown = client.get("/?q=seat&sort=price_asc&min_price=5").text
+    following = html.unescape(re.search(r'rel="next" href="([^"]+)"', shown).group(1))
+
+    assert "q=seat" in following and "sort=price_asc" in following and "min_price=5" in following
+    assert "Seat 29" in client.get(following).text
+
+
+def test_search_without_a_match_offers_a_way_out(client):
+    assert "No ticket on sale matches this search. See all tickets" in told(client, "/?q=nothing")
+
+
+def test_wrong_search_is_explained(client):
+    answer = client.get("/?min_price=cheap")
+
+    assert answer.status_code == 400
+    assert 'href="#min_price"' in answer.text and 'value="cheap"' in answer.text
+
+
+def test_title_cannot_bring_its_own_markup(ana, client):
+    ticket = ana.post("/api/tickets", json={"title": "<script>alert(1)</script>", "price": 5}).json
+
+    assert "<script>alert" not in client.get("/").text + client.get(f"/tickets/{ticket['id']}").text
+
+
+def test_seller_edits_and_withdraws_an_own_ticket(ana, ticket):
+    page = f"/tickets/{ticket['id']}"
+    ana.submit(f"{page}/edit", title="Hamlet, row 4", price="21", category="stage", startsAt="2027-01-31T19:30")
+    edited = told(ana, page)
+    ana.submit(page, f"{page}/withdraw")
+
+    assert "Hamlet, row 4" in edited and "$21.00" in edited and "31 Jan 2027, 19:30 UTC" in edited
+    assert "It is withdrawn" in told(ana, page)
+
+
+def test_seller_reads_why_a_reserved_ticket_cannot_be_edited(ana, ticket, order_page):
+    answer = ana.get(f"/tickets/{ticket['id']}/edit")
+
+    assert answer.status_code == 303
+    assert "A buyer has reserved it" in told(ana, answer.headers["Location"])
+    assert "No changes while it is reserved." in told(ana, "/my/tickets")
+
+
+def test_only_the_seller_may_open_the_edit_page(bo, ticket):
+    assert bo.get(f"/tickets/{ticket['id']}/edit").status_code == 403
+
+
+def test_buyer_reserves_pays_and_gets_a_receipt(bo, ticket, order_page):
+    form = told(bo, order_page)
+    paid = bo.submit(order_page, f"{order_page}/pay", token="tok_visa")
+    receipt = told(bo, order_page)
+
+    assert "Reserved for you until" in form and "Pay $19.99" in form
+    assert (paid.status_code, paid.headers["Location"]) == (303, order_page)
+    assert "The ticket is yours" in receipt and "Visa ending in 4242" in receipt and "$19.99" in receipt
+    assert order_page.rpartition("/")[2] in receipt
+    assert "You bought this ticket." in told(bo, f"/tickets/{ticket['id']}")
+
+
+def test_second_click_on_buy_leads_to_the_same_order(bo, ticket):
+    shown = bo.get(f"/tickets/{ticket['id']}").text
+    form = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', shown))
+
+    clicks = [bo.post(f"/tickets/{ticket['id']}/buy", data=form).headers["Location"] for _ in range(2)]
+
+    assert clicks[0] == clicks[1]
+
+
+def test_declined_buyer_reads_why_and_tries_again_on_the_same_order(bo, order_page):
+    bo.submit(order_page, f"{order_page}/pay", token="tok_chargeDeclinedInsufficientFunds")
+    declined = told(bo, order_page)
+    bo.submit(order_page, f"{order_page}/pay", token="tok_visa")
+
+    assert "Error: Pay" in declined and "does not have enough money" in declined and "2 tries left" in declined
+    assert "The ticket is yours" in told(bo, order_page)
+
+
+def test_third_decline_cancels_the_order_and_offers_to_reserve_again(bo, order_page):
+    for _ in range(3):
+        bo.submit(order_page, f"{order_page}/pay", token="tok_chargeDeclined")
+
+    shown = told(bo, order_page)
+
+    assert "The payment did not succeed" in shown and "You were not charged." in shown and "Reserve again" in shown
+
+
+def test_slow_payment_is_being_confirmed_and_cannot_be_paid_again(bo, order_page, services, monkeypatch):
+    services.settles = False
+    monkeypatch.setattr(checkout, "OUTCOME_SECONDS", 0)
+    bo.submit(order_page, f"{order_page}/pay", token="tok_visa")
+
+    page = bo.get(order_page).text
+
+    assert "We are confirming your payment" in page and 'http-equiv="refresh"' in page
+    assert f'action="{order_page}/pay"' not in page and f'action="{order_page}/cancel"' not in page
+
+
+def test_payment_without_an_answer_is_not_called_a_failure(bo, order_page, services):
+    shown = bo.get(order_page).text
+    token = re.search(r'name="csrf_token" value="([^"]*)"', shown).group(1)
+    services.away.add("payments")
+
+    answer = bo.post(f"{order_page}/pay", data={"csrf_token": token, "token": "tok_visa"})
+
+    assert answer.status_code == 303
+    assert "You will not be charged twice" in told(bo, order_page)
+
+
+def test_buyer_cancels_and_the_ticket_is_on_sale_again(bo, ticket, order_page):
+    bo.submit(order_page, f"{order_page}/cancel")
+
+    assert "You cancelled it." in told(bo, order_page)
+    assert "Buy for $19.99" in told(bo, f"/tickets/{ticket['id']}")
+
+
+def test_reservation_whose_time_is_over_offers_no_payment(bo, order_page, services):
+    services.orders[order_page.rpartition("/")[2]]["expires_at"] = "2020-01-01T00:00:00.000Z"
+
+    page = bo.get(order_page).text
+
+    assert "The time to pay is over" in page and "/pay" not in page
+
+
+def test_expired_order_says_so_and_leads_back_to_the_ticket(bo, ticket, order_page, services):
+    services.end(services.orders[order_page.rpartition("/")[2]], "expired")
+
+    page = bo.get(order_page).text
+
+    assert "It was not paid in time" in page and f'href="/tickets/{ticket["id"]}"' in page
+
+
+def test_buyer_of_a_reserved_ticket_is_led_to_the_payment_and_others_wait(bo, sign_up, ticket, order_page):
+    page = f"/tickets/{ticket['id']}"
+
+    assert "Continue to payment" in told(bo, page)
+    assert "Another buyer has reserved this ticket." in told(sign_up("cy"), page)
+
+
+def test_too_late_buyer_is_told_on_the_ticket_page(sign_up, bo, ticket):
+    cy = sign_up("cy")
+    shown = cy.get(f"/tickets/{ticket['id']}").text
+    form = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', shown))
+    bo.post("/api/orders", json={"ticketId": ticket["id"]})
+
+    answer = cy.post(f"/tickets/{ticket['id']}/buy", data=form)
+
+    assert answer.status_code == 303
+    assert "This ticket is reserved." in told(cy, answer.headers["Location"])
+
+
+def test_buyer_who_saw_an_older_price_is_shown_the_new_one(ana, bo, ticket):
+    shown = bo.get(f"/tickets/{ticket['id']}").text
+    form = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', shown))
+    ana.put(f"/api/tickets/{ticket['id']}", json={"title": "Hamlet", "price": 25})
+
+    answer = bo.post(f"/tickets/{ticket['id']}/buy", data=form)
+
+    seen = told(bo, answer.headers["Location"])
+    assert "The price has changed." in seen and "Buy for $25.00" in seen
+
+
+def test_orders_are_listed_with_their_state_and_what_to_do(bo, ticket, order_page):
+    waiting = told(bo, "/my/orders")
+    bo.submit(order_page, f"{order_page}/pay", token="tok_visa")
+
+    assert "Waiting for payment" in waiting and "Continue to payment" in waiting
+    assert "Paid Receipt" in told(bo, "/my/orders")
+
+
+def test_somebody_elses_order_is_not_shown(ana, order_page):
+    assert ana.get(order_page).status_code == 403
+
+
+def test_started_show_is_not_for_sale(ana, bo, ticket, services):
+    services.tickets[ticket["id"]]["starts_at"] = "2020-01-01T00:00:00.000Z"
+
+    assert "It has already started" in told(bo, f"/tickets/{ticket['id']}")

@@ -1,0 +1,60 @@
+"""Prices: exact cents from whatever a client writes."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.bodies import parse
+from gateway.fields import MAX_PRICE_CENTS, MIN_PRICE_CENTS, to_cents
+from gateway.formats import amount, money
+from gateway.schemas import TicketAnswer, TicketBody
+
+CENTS = st.integers(MIN_PRICE_CENTS, MAX_PRICE_CENTS)
+
+
+def cents_of(price):
+    """Return the cents in a body with this literal as its price."""
+    return TicketBody().load(parse(b'{"title": "Hamlet", "price": %s}' % price.encode()))["price_cents"]
+
+
+def test_19_99_is_1999_cents():
+    assert cents_of("19.99") == cents_of('"19.99"') == 1999
+
+
+@given(CENTS)
+def test_every_price_is_read_exactly_as_number_and_as_text(cents):
+    text = f"{cents // 100}.{cents % 100:02}"
+
+    assert cents_of(text) == cents_of(f'"{text}"') == cents
+
+
+@given(CENTS)
+def test_every_price_survives_being_written_and_read_again(cents):
+    written = json.dumps(TicketAnswer().dump({"price_cents": cents})["price"])
+
+    assert cents_of(written) == cents
+
+
+@pytest.mark.parametrize("price", ["20", "20.0", "2e1", '"20"', '"20.0"', '" 20.00 "'])
+def test_twenty_may_be_written_in_many_ways(price):
+    assert cents_of(price) == 2000
+
+
+@pytest.mark.parametrize("price", [0, "0.49", "1000000", "19.999", "-1", "1e3", "1,000", "0x10", "", "NaN", True, None])
+def test_what_is_no_price_is_refused(ana, price):
+    answer = ana.post("/api/tickets", json={"title": "Hamlet", "price": price})
+
+    assert answer.status_code == 400
+    assert answer.json["errors"][0]["field"] == "price"
+
+
+@pytest.mark.parametrize("value", [[], {}, {"$gt": 0}, 19.99, "٣"])
+def test_only_exact_numbers_are_prices(value):
+    assert to_cents(value) is None
+
+
+def test_money_is_shown_with_its_currency():
+    assert (money(123456789), money(1999, "eur"), money(5, "sek")) == ("$1,234,567.89", "€19.99", "0.05 SEK")
+    assert amount(123450) == "1234.50"

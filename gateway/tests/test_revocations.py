@@ -1,0 +1,66 @@
+"""What a process knows of sessions that ended early."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gateway.revocations import Revocations
+from libs.rpc import ServiceUnavailable
+
+LATER = datetime.now(UTC) + timedelta(hours=1)
+
+
+def unavailable(_session_id):
+    raise ServiceUnavailable("auth")
+
+
+@pytest.fixture
+def clock():
+    return [100.0]
+
+
+@pytest.fixture
+def known(clock):
+    return Revocations(unavailable, lambda: clock[0])
+
+
+def test_nobody_is_trusted_before_the_list_is_loaded(known):
+    with pytest.raises(ServiceUnavailable):
+        known.is_revoked("s1")
+
+
+def test_current_list_decides_without_asking(known):
+    known.load([{"id": "s1", "expires_at": LATER.isoformat()}])
+    known.confirm()
+
+    assert (known.is_revoked("s1"), known.is_revoked("s2")) == (True, False)
+
+
+def test_list_is_good_for_two_seconds_after_it_was_confirmed(known, clock):
+    known.confirm()
+    clock[0] += 2
+
+    assert known.is_revoked("s1") is False
+
+    clock[0] += 0.1
+    with pytest.raises(ServiceUnavailable):
+        known.is_revoked("s1")
+
+
+def test_known_revocation_needs_no_connection(known):
+    known.add("s1", LATER.timestamp())
+
+    assert known.is_revoked("s1") is True
+
+
+def test_auth_is_asked_while_the_list_may_be_old():
+    known = Revocations(lambda session_id: session_id == "s1")
+
+    assert (known.is_revoked("s1"), known.is_revoked("s2")) == (True, False)
+
+
+def test_sessions_are_forgotten_once_their_token_has_ended(known):
+    known.add("old", 1.0)
+    known.add("new", LATER.timestamp())
+
+    assert list(known._ended) == ["new"]

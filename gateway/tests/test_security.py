@@ -1,0 +1,186 @@
+"""What protects a browser and its session."""
+
+import re
+
+import pytest
+
+from gateway.app import create_app
+from gateway.revocations import Revocations
+from gateway.security import safe_path
+from gateway.tests.fakes import SETTINGS
+from libs.rpc import ServiceUnavailable
+
+UNKNOWN = "0" * 24
+SAFE = {"GET", "HEAD", "OPTIONS"}
+
+
+def routes(app, changing):
+    """Return (method, path) of every route, with an id that no thing has."""
+    for rule in app.url_map.iter_rules():
+        for method in sorted(rule.methods - {"OPTIONS"}):
+            if (method not in SAFE) == changing:
+                yield method, re.sub("<[a-z]+_id>", UNKNOWN, rule.rule).replace("<path:filename>", "style.css")
+
+
+def test_every_form_without_its_token_is_refused(app, ana, services):
+    forms = [path for method, path in routes(app, changing=True) if not path.startswith("/api/")]
+    heard = len(services.calls)
+
+    answers = [ana.post(path, data=data).status_code for path in forms for data in ({}, {"csrf_token": "guess"})]
+
+    assert len(forms) >= 9
+    assert set(answers) == {403}
+    assert len(services.calls) == heard
+
+
+def test_token_of_another_session_is_refused(client, ana):
+    client.get("/signin")
+    with client.session_transaction() as session:
+        token = session["csrf"]
+
+    assert ana.post("/sell", data={"title": "Hamlet", "price": "5", "csrf_token": token}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost.evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_every_change_that_another_site_asks_for_is_refused(app, ana, services, headers):
+    heard = len(services.calls)
+
+    answers = {
+        (path, ana.open(path, method=method, headers=headers).status_code)
+        for method, path in routes(app, changing=True)
+        if not path.startswith("/api/webhooks/")
+    }
+
+    assert {status for _, status in answers} == {403}
+    assert len(services.calls) == heard
+
+
+def test_own_origin_passes(client):
+    headers = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
+
+    assert client.post("/api/users/signout", headers=headers).status_code == 200
+
+
+def test_every_answer_carries_the_security_headers(app, client):
+    for method, path in [*routes(app, changing=False), *routes(app, changing=True), ("GET", "/no/such/page")]:
+        with client.open(path, method=method) as answer:
+            headers = answer.headers
+        assert "default-src 'none'" in headers["Content-Security-Policy"], path
+        assert "unsafe" not in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "same-origin"
+        assert headers["X-Request-Id"]
+
+
+def test_pages_load_nothing_that_the_policy_forbids(ana):
+    for path in ("/", "/sell", "/my/tickets", "/my/orders"):
+        page = ana.get(path).text
+        assert "style=" not in page and "<style" not in page and "onclick" not in page
+        assert "//" not in page.replace("<!doctype html>", "")
+
+
+def test_private_pages_are_never_stored(ana, client, ticket):
+    private = [ana.get(path) for path in ("/", "/sell", "/my/orders", "/api/orders", f"/tickets/{ticket['id']}")]
+
+    assert {answer.headers["Cache-Control"] for answer in private} == {"no-store"}
+    assert client.get("/").headers["Cache-Control"] == "no-cache"
+    assert "Set-Cookie" not in client.get("/").headers
+
+
+def test_session_cookie_is_out_of_reach_of_scripts_and_other_sites(client):
+    answer = client.post("/api/users/signup", json={"email": "ana@example.com", "password": "correct horse"})
+
+    cookie = answer.headers["Set-Cookie"]
+
+    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Path=/" in cookie and "Domain" not in cookie
+
+
+def test_session_cookie_is_bound_to_the_host_under_tls(services, revocations):
+    client = create_app(services, SETTINGS | {"GATEWAY_TLS": "1"}, revocations).test_client()
+
+    answer = client.post("/api/users/signup", json={"email": "ana@example.com", "password": "correct horse"})
+
+    assert answer.headers["Set-Cookie"].startswith("__Host-session=")
+    assert "Secure" in answer.headers["Set-Cookie"]
+    assert "max-age=31536000" in answer.headers["Strict-Transport-Security"]
+
+
+def test_captured_cookie_is_worthless_after_signing_out(app, ana):
+    captured = ana.get_cookie("session").value
+    ana.post("/api/users/signout")
+    thief = app.test_client()
+    thief.set_cookie("session", captured)
+
+    assert thief.get("/api/orders").status_code == 401
+    assert thief.get("/api/users/currentuser").json == {"currentUser": None}
+
+
+def test_session_revoked_elsewhere_is_refused(ana, app, revocations):
+    with ana.session_transaction() as session:
+        claims = app.extensions["verifier"].verify(session["token"])
+    revocations.add(claims.session_id, claims.expires_at)
+
+    assert ana.get("/api/orders").status_code == 401
+    assert ana.get("/my/orders").headers["Location"].startswith("/signin?next=")
+
+
+def test_token_of_a_service_is_no_session(client, app):
+    with client.session_transaction() as session:
+        session["token"] = app.extensions["services"]._signer.mint_service()
+
+    assert client.get("/api/orders").status_code == 401
+
+
+def test_nothing_private_opens_while_nobody_can_tell_who_is_signed_in(services):
+    def nobody(_session_id):
+        raise ServiceUnavailable("auth")
+
+    client = create_app(services, SETTINGS, Revocations(nobody)).test_client()
+    client.post("/api/users/signup", json={"email": "ana@example.com", "password": "correct horse"})
+
+    answers = [client.get(path) for path in ("/api/orders", "/my/orders", "/sell", "/api/users/currentuser")]
+
+    assert [answer.status_code for answer in answers] == [503] * 4
+
+
+def test_signing_in_leaves_nothing_of_the_earlier_session(client):
+    client.get("/signin")
+    before = client.get_cookie("session").value
+    client.submit("/signup", email="ana@example.com", password="correct horse")
+
+    with client.session_transaction() as session:
+        assert set(session) == {"token", "_permanent", "_flashes"}
+    assert client.get_cookie("session").value != before
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["//evil.example", "https://evil.example", "/\\evil.example", "\\\\evil", "/\t/evil.example", "evil", "", None],
+)
+def test_next_leads_nowhere_else(target):
+    assert safe_path(target) is None
+
+
+def test_next_leads_back_to_a_path_of_ours():
+    assert safe_path("/tickets/1?q=a&b=%2F") == "/tickets/1?q=a&b=%2F"
+
+
+@pytest.mark.parametrize("name", ["GATEWAY_SECRET_KEY", "GATEWAY_AMQP_URL", "GATEWAY_SIGNING_KEY", "TOKEN_PUBLIC_KEYS"])
+@pytest.mark.parametrize("value", ["", "changeme", None])
+def test_gateway_does_not_start_without_its_secrets(name, value):
+    with pytest.raises(SystemExit, match=name):
+        create_app(settings=SETTINGS | {name: value})
+
+
+def test_gateway_does_not_start_with_a_short_secret_key():
+    with pytest.raises(SystemExit, match="GATEWAY_SECRET_KEY"):
+        create_app(settings=SETTINGS | {"GATEWAY_SECRET_KEY": "short"})
