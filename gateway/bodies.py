@@ -35,9 +35,9 @@ def read_body(schema: Schema) -> dict[str, Any]:
 
 
 def parse(raw: bytes) -> Any:
-    """Return the JSON value in `raw`, with exact decimals; raise Refused for NaN, absurd depth or anything malformed."""
+    """Return the JSON value in `raw`, with exact decimals; raise Refused for NaN, absurd depth or no JSON."""
     try:
-        return json.loads(raw or b"{}", parse_float=_number, parse_constant=_refuse)
+        return json.loads(raw.decode() or "{}", parse_float=_number, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise Refused("InvalidJson") from error
 

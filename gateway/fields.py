@@ -13,7 +13,7 @@ PRICE_TEXT = re.compile(r"\d{1,9}(\.\d{1,2})?", re.ASCII)
 MIN_PRICE_CENTS, MAX_PRICE_CENTS = 50, 99_999_999  # Stripe's own bounds for an amount
 
 
-def saying(text: str) -> dict[str, str]:
+def saying(text: str) -> dict[str, Any]:
     """Return marshmallow's messages so that a missing, null or wrong value all say `text`."""
     return dict.fromkeys(("required", "null", "invalid", "invalid_utf8", "too_large"), text)
 

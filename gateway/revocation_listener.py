@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from kombu import Connection, Consumer, Exchange, Queue
+from kombu.connection import Connection
+from kombu.entity import Exchange, Queue
+from kombu.messaging import Consumer
 
 from gateway.revocations import Revocations, timestamp
 

@@ -12,13 +12,14 @@ LISTED = ("on_sale", "reserved", "sold", "all")
 SORTS = ("newest", "price_asc", "price_desc")
 PRICE_PROBLEM = "Enter a price from 0.50 to 999,999.99, with at most two decimals."
 TITLE_PROBLEM = "Enter a title of 1 to 200 characters."
-PASSWORD_PROBLEM = "Choose a password of 8 to 64 characters."
 
 
 class EdgeSchema(Schema):
     """Fields are named in camelCase outside unless they say otherwise; unknown ones are ignored."""
 
     class Meta:
+        """How marshmallow treats what is not declared."""
+
         unknown = EXCLUDE
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
@@ -36,7 +37,7 @@ class SignUpBody(EdgeSchema):
     """A new user's email and password."""
 
     email = Text("Enter an email address, like ana@example.com.", minimum=3, maximum=254, required=True)
-    password = Plain(PASSWORD_PROBLEM, minimum=8, maximum=64, required=True)
+    password = Plain("Choose a password of 8 to 64 characters.", minimum=8, maximum=64, required=True)
 
 
 class SignInBody(EdgeSchema):

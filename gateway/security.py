@@ -44,7 +44,7 @@ def register(app: Flask, settings: Settings) -> None:
 
 
 def content_security_policy(settings: Settings) -> str:
-    """Return the policy: our own files only, and Stripe's hosts when cards are real (docs.stripe.com/security/guide)."""
+    """Return the policy: our own files, and Stripe's hosts when cards are real (docs.stripe.com/security/guide)."""
     script, connect, frame = "'self'", "'self'", "'none'"
     if not settings.stripe_is_simulated:
         script += " https://js.stripe.com"

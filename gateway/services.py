@@ -15,10 +15,12 @@ QUERIES = {"get", "list", "list_mine", "is_revoked", "revoked_sessions"}
 class RpcClient(Protocol):
     """What the gateway asks of `libs.rpc.Client`; tests give a fake with the same verbs."""
 
-    def call(self, service: str, method: str, arguments: dict[str, Any], **options: Any) -> Any:
+    @property
+    def call(self) -> Callable[..., Any]:
         """Return the JSON result; raise RemoteError or ServiceUnavailable."""
 
-    def query(self, service: str, method: str, arguments: dict[str, Any], **options: Any) -> Any:
+    @property
+    def query(self) -> Callable[..., Any]:
         """Like `call`, for what may be tried twice because it changes nothing."""
 
 

@@ -39,7 +39,8 @@ def register(app: Flask, settings: Settings, revocations: Revocations) -> None:
     )
     app.extensions["verifier"] = Verifier(settings.public_keys)
     app.extensions["revocations"] = revocations
-    logins = LoginManager(app)
+    logins = LoginManager()
+    logins.init_app(app, add_context_processor=False)
     logins.session_protection = None  # binding to the browser's name protects nothing that the token does not
     logins.request_loader(find_viewer)
     logins.unauthorized_handler(sign_in_first)
@@ -49,7 +50,7 @@ def register(app: Flask, settings: Settings, revocations: Revocations) -> None:
 def find_viewer(_request: Request) -> Viewer | None:
     """Return the user of the session's token, or None; raise ServiceUnavailable while nobody can tell."""
     token = session.get("token")
-    if token is None:
+    if token is None or g.get("session_unknown"):
         return None
     try:
         claims = current_app.extensions["verifier"].verify(token)
@@ -61,9 +62,7 @@ def find_viewer(_request: Request) -> Viewer | None:
 
 
 def viewer() -> Viewer | None:
-    """Return who is signed in for a template; None also on an error page while nobody can tell."""
-    if g.get("session_unknown"):
-        return None
+    """Return who is signed in, or None."""
     return current_user if current_user.is_authenticated else None
 
 
@@ -91,5 +90,5 @@ def _is_revoked(session_id: str) -> bool:
     try:
         return bool(current_app.extensions["revocations"].is_revoked(session_id))
     except ServiceUnavailable:
-        g.session_unknown = True
+        g.session_unknown = True  # the error page that follows is shown to nobody in particular
         raise
