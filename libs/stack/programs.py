@@ -1,0 +1,116 @@
+"""The programs of the system: their commands, and which settings each of them gets, and no more."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+import redis
+import requests
+from amqp.exceptions import AMQPError
+from kombu import Connection
+
+from libs.stack.program import Program
+from libs.stack.servers import answers
+
+if TYPE_CHECKING:
+    from libs.stack.stack import Stack
+
+SERVICES = ("auth", "tickets", "orders", "payments", "expiration")
+STRIPE = ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET")
+PASSED_ON = ("RESERVATION_WINDOW_SECONDS", "CURRENCY", "LOG_LEVEL")  # from the caller's environment, when set there
+USES_REDIS = ("auth", "expiration", "scheduler", "worker", "gateway")
+USES_STRIPE = ("payments", "gateway")
+PART = {"scheduler": "expiration", "worker": "expiration"}  # whose names the settings of these programs carry
+
+
+def everything(stack: "Stack") -> list[Program]:
+    """Return every program of the system, in order of start."""
+    nameko = os.path.join(sys.prefix, "bin", "nameko")
+    python = sys.executable
+    gunicorn = [python, "-m", "gunicorn", "-c", "gateway/gunicorn.conf.py", "gateway.app:create_app()"]
+    commands: dict[str, tuple[list[str], Callable[[], bool]]] = {
+        **{
+            name: ([nameko, "run", "--config", f"{name}/config.yml", f"{name}.service"], _consumes(stack, name))
+            for name in SERVICES
+        },
+        "scheduler": ([python, "-m", "expiration.scheduler"], lambda: _schedules(stack)),
+        "worker": ([python, "-m", "expiration.worker"], lambda: _works(stack)),
+        "gateway": (gunicorn, lambda: _succeeds(f"{stack.gateway_url}/readyz")),
+    }
+    if not stack.uses_real_stripe:
+        fake = [python, "-m", "libs.fake_stripe"]
+        commands = {"fake-stripe": (fake, lambda: answers(stack.ports.stripe)), **commands}
+    return [
+        Program(name, command, is_ready, environment(name, stack)) for name, (command, is_ready) in commands.items()
+    ]
+
+
+def nothing(_stack: "Stack") -> list[Program]:
+    """Return no program: for a stack of servers alone."""
+    return []
+
+
+def environment(name: str, stack: "Stack") -> dict[str, str]:
+    """Return the settings of the program `name`, or of `operator`."""
+    part = PART.get(name, name)
+    prefix = part.upper()
+    if name == "fake-stripe":
+        return {
+            "FAKE_STRIPE_PORT": str(stack.ports.stripe),
+            "FAKE_STRIPE_STATE": str(stack.folder / "fake-stripe.json"),
+            "FAKE_STRIPE_WEBHOOK_URL": f"{stack.gateway_url}/api/webhooks/stripe",
+            "STRIPE_WEBHOOK_SECRET": stack.secrets["STRIPE_WEBHOOK_SECRET"],
+        }
+    settings = {
+        f"{prefix}_AMQP_URL": stack.amqp_url,
+        f"{prefix}_SIGNING_KEY": stack.secrets[f"{prefix}_SIGNING_KEY"],
+        "TOKEN_PUBLIC_KEYS": stack.secrets["TOKEN_PUBLIC_KEYS"],
+        **{setting: stack.environ[setting] for setting in PASSED_ON if stack.environ.get(setting)},
+    }
+    if part in SERVICES:
+        settings[f"{prefix}_MONGO_URL"] = stack.mongo_url(part)
+    if name in USES_REDIS:
+        settings["REDIS_URL"] = stack.redis_url
+    if name in USES_STRIPE:
+        settings |= stripe_settings(stack)
+    if name == "gateway":
+        settings["GATEWAY_SECRET_KEY"] = stack.secrets["GATEWAY_SECRET_KEY"]
+        settings["GATEWAY_PORT"] = str(stack.ports.gateway)
+    return settings
+
+
+def stripe_settings(stack: "Stack") -> Mapping[str, str]:
+    """Return the caller's Stripe keys when all three are set, else those of the fake and its address."""
+    if stack.uses_real_stripe:
+        return {setting: stack.environ[setting] for setting in STRIPE}
+    return {**{setting: stack.secrets[setting] for setting in STRIPE}, "STRIPE_API_BASE": stack.stripe_url}
+
+
+def _consumes(stack: "Stack", service: str) -> Callable[[], bool]:
+    def is_ready() -> bool:
+        with suppress(OSError, AMQPError), Connection(stack.amqp_url, connect_timeout=5) as connection:
+            return connection.channel().queue_declare(f"rpc-{service}", passive=True).consumer_count > 0
+        return False
+
+    return is_ready
+
+
+def _schedules(stack: "Stack") -> bool:
+    with suppress(redis.RedisError), closing(redis.Redis.from_url(stack.redis_url)) as client:
+        return any(client.scan_iter("rq:scheduler_instance:*"))
+    return False
+
+
+def _works(stack: "Stack") -> bool:
+    with suppress(redis.RedisError), closing(redis.Redis.from_url(stack.redis_url)) as client:
+        pids = (client.hget(key, "pid") for key in client.smembers("rq:workers"))
+        return str(stack.pid("worker")).encode() in pids
+    return False
+
+
+def _succeeds(url: str) -> bool:
+    with suppress(requests.RequestException):
+        return requests.get(url, timeout=5).ok
+    return False

@@ -1,0 +1,144 @@
+"""How RabbitMQ, Redis and mongod run privately: their configuration files, commands and readiness."""
+
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import pymongo
+import redis
+import requests
+from pymongo.errors import OperationFailure, PyMongoError
+
+from libs.stack import install
+from libs.stack.ports import HOST, Ports
+from libs.stack.program import Program
+
+RABBITMQ_USER = "ticketing"
+REPLICA_SET = "rs0"
+
+
+def servers(folder: Path, ports: Ports, secrets: Mapping[str, str]) -> list[Program]:
+    """Write the servers' configuration under `folder` and return the servers, in order of start."""
+    for name in ("rabbitmq/conf.d", "redis", "mongo"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return [
+        # RabbitMQ would start a shared, detached epmd of its own; this one is ours, and is stopped with the rest.
+        Program("epmd", ["epmd", "-port", str(ports.epmd), "-address", HOST], lambda: answers(ports.epmd)),
+        _rabbitmq(folder / "rabbitmq", ports, secrets["RABBITMQ_PASSWORD"]),
+        _redis(folder / "redis", ports.redis, secrets["REDIS_PASSWORD"]),
+        _mongo(folder / "mongo", ports.mongo),
+    ]
+
+
+def _rabbitmq(folder: Path, ports: Ports, password: str) -> Program:
+    (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
+    (folder / "advanced.config").write_text("[].\n")
+    _write_private(
+        folder / "rabbitmq.conf",
+        f"listeners.tcp.local = {HOST}:{ports.amqp}",
+        f"management.tcp.ip = {HOST}",
+        f"management.tcp.port = {ports.management}",
+        f"default_user = {RABBITMQ_USER}",
+        f"default_pass = {password}",
+        "default_user_tags.administrator = true",
+    )
+    settings = {
+        "HOME": str(folder),  # where Erlang keeps its cookie
+        "ERL_EPMD_ADDRESS": HOST,
+        "ERL_EPMD_PORT": str(ports.epmd),
+        "ERL_FLAGS": "-start_epmd false",
+        "ERL_CRASH_DUMP_BYTES": "0",
+        "RABBITMQ_NODENAME": "ticketing@localhost",
+        "RABBITMQ_DIST_PORT": str(ports.erlang),
+        "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+        "RABBITMQ_LOG_BASE": str(folder / "logs"),
+        "RABBITMQ_LOGS": "-",
+        "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "generated"),
+        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+        "RABBITMQ_CONFIG_FILES": str(folder / "conf.d" / "*.conf"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+        "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),  # not the machine's /etc/rabbitmq/rabbitmq-env.conf
+        "RABBITMQ_ALLOW_INPUT": "1",  # replaces the start script by the node, so that its pid is the node's
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-noinput +S 2:2 -kernel inet_dist_use_interface {127,0,0,1}",
+    }
+    return Program(
+        "rabbitmq", [install.RABBITMQ_SERVER], lambda: rabbitmq_is_ready(ports, password), settings, signal_group=False
+    )
+
+
+def _redis(folder: Path, port: int, password: str) -> Program:
+    _write_private(
+        folder / "redis.conf",
+        f"bind {HOST}",
+        f"port {port}",
+        f"dir {folder}",
+        f"requirepass {password}",
+        "appendonly yes",
+        'save ""',
+        "maxmemory-policy noeviction",
+        "databases 1024",
+        "set-proc-title no",
+    )
+    url = f"redis://:{password}@{HOST}:{port}"
+    return Program("redis", ["redis-server", str(folder / "redis.conf")], lambda: redis_is_ready(url))
+
+
+def _mongo(folder: Path, port: int) -> Program:
+    options = {
+        "--bind_ip": HOST,
+        "--port": str(port),
+        "--dbpath": str(folder),
+        "--replSet": REPLICA_SET,
+        "--oplogSize": "256",
+        "--wiredTigerCacheSizeGB": "0.25",
+        # A lone node has nobody to hand over to: stop at once instead of after 15 s.
+        "--setParameter": "shutdownTimeoutMillisForSignaledShutdown=100",
+    }
+    words = [word for option in options.items() for word in option]
+    command = [str(install.mongod()), *words, "--nounixsocket", "--quiet"]
+    return Program("mongo", command, lambda: mongo_is_ready(port))
+
+
+def answers(port: int) -> bool:
+    """Return whether something accepts connections on the loopback `port`."""
+    with suppress(OSError), socket.create_connection((HOST, port), timeout=5):
+        return True
+    return False
+
+
+def rabbitmq_is_ready(ports: Ports, password: str) -> bool:
+    """Return whether RabbitMQ answers on its management API and says that it accepts AMQP connections."""
+    url = f"http://{HOST}:{ports.management}/api/health/checks/port-listener/{ports.amqp}"
+    with suppress(requests.RequestException):
+        return requests.get(url, auth=(RABBITMQ_USER, password), timeout=5).ok
+    return False
+
+
+def redis_is_ready(url: str) -> bool:
+    """Return whether Redis answers and has loaded its data."""
+    with suppress(redis.RedisError), redis.Redis.from_url(url) as client:
+        return bool(client.ping())
+    return False
+
+
+def mongo_is_ready(port: int) -> bool:
+    """Return whether mongod is the primary of its replica set of one; make it so when it is not."""
+    member = f"{HOST}:{port}"
+    with suppress(PyMongoError), pymongo.MongoClient(HOST, port, directConnection=True, timeoutMS=5000) as client:
+        config = {"_id": REPLICA_SET, "version": 1, "members": [{"_id": 0, "host": member}]}
+        try:
+            known = client.admin.command("replSetGetConfig")["config"]
+            if known["members"][0]["host"] != member:
+                config["version"] = known["version"] + 1
+                client.admin.command("replSetReconfig", config, force=True)
+        except OperationFailure:
+            client.admin.command("replSetInitiate", config)
+        return bool(client.admin.command("hello")["isWritablePrimary"])
+    return False
+
+
+def _write_private(path: Path, *lines: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text("\n".join(lines) + "\n")

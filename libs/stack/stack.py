@@ -1,0 +1,205 @@
+"""One stack: private servers and the programs of the system, in a folder and on ports of its own."""
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+import requests
+
+from libs.stack import install, secrets
+from libs.stack.ports import HOST, Ports, PortTaken
+from libs.stack.program import Program
+from libs.stack.programs import STRIPE, everything
+from libs.stack.servers import RABBITMQ_USER, REPLICA_SET, servers
+from libs.stack.supervisor import Failed, Supervisor, members, wait_until
+
+SERVER_PORTS = ("amqp", "management", "erlang", "epmd", "redis", "mongo")
+READY_SECONDS = 90
+
+
+class StackError(Exception):
+    """The stack cannot start or go on; the message says why, for the person at the terminal."""
+
+
+class Stack:
+    """Servers and programs in `folder`, started by `start` (or `with`) and stopped by `stop`.
+
+    `programs` is `everything`, `nothing` (servers only), or another function from the stack to its programs.
+    `say` gets one line per step.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        ports: Ports | None = None,
+        programs: Callable[["Stack"], list[Program]] = everything,
+        environ: Mapping[str, str] = os.environ,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.folder = folder.resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.environ = environ
+        self.ports = ports or Ports.from_environment(environ)
+        self.secrets = secrets.keep(self.folder / "secrets.env")
+        self.supervisor = Supervisor(self.folder)
+        self._say = say
+        self._choose_programs = programs
+        self._programs: dict[str, Program] = {}
+        self._lock: TextIO | None = None
+
+    @classmethod
+    def join(cls, folder: Path) -> Self:
+        """Return the stack that another process runs in `folder`; raise StackError when there is none."""
+        if not members(folder.resolve()):
+            raise StackError(f"no stack runs in {folder}")
+        return cls(folder, Ports.load(folder / "ports.json"))
+
+    @property
+    def uses_real_stripe(self) -> bool:
+        """Whether the caller's environment has all three of Stripe's keys."""
+        return all(self.environ.get(setting) for setting in STRIPE)
+
+    @property
+    def amqp_url(self) -> str:
+        """The AMQP address of the default vhost."""
+        return self.amqp_url_of("/")
+
+    def amqp_url_of(self, vhost: str) -> str:
+        """Return the AMQP address of `vhost`."""
+        user = f"{RABBITMQ_USER}:{self.secrets['RABBITMQ_PASSWORD']}"
+        return f"amqp://{user}@{HOST}:{self.ports.amqp}/{requests.utils.quote(vhost, safe='')}"
+
+    def mongo_url(self, database: str) -> str:
+        """Return the address of `database` in the replica set."""
+        return f"mongodb://{HOST}:{self.ports.mongo}/{database}?replicaSet={REPLICA_SET}"
+
+    @property
+    def redis_url(self) -> str:
+        """The address of Redis's database 0; another number may be appended after the slash."""
+        return f"redis://:{self.secrets['REDIS_PASSWORD']}@{HOST}:{self.ports.redis}/"
+
+    @property
+    def gateway_url(self) -> str:
+        """The address of the site."""
+        return f"http://{HOST}:{self.ports.gateway}"
+
+    @property
+    def stripe_url(self) -> str:
+        """The address of the fake Stripe."""
+        return f"http://{HOST}:{self.ports.stripe}"
+
+    @property
+    def management_url(self) -> str:
+        """The address of RabbitMQ's management pages."""
+        return f"http://{HOST}:{self.ports.management}"
+
+    def management(self, method: str, path: str) -> requests.Response:
+        """Call RabbitMQ's management API, such as ("PUT", "/api/vhosts/orders"); raise requests.HTTPError when it refuses."""
+        auth = (RABBITMQ_USER, self.secrets["RABBITMQ_PASSWORD"])
+        reply = requests.request(method, self.management_url + path, auth=auth, timeout=30)
+        reply.raise_for_status()
+        return reply
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start everything and return when all of it is ready; raise StackError when something does not come up."""
+        self._take_lock()
+        if members(self.folder):
+            self._say("stopping what an earlier run left behind")
+            self.supervisor.stop()
+        (self.folder / "logs").mkdir(exist_ok=True)
+        try:
+            programs = self._choose_programs(self)
+            started = servers(self.folder, self.ports, self.secrets)
+            self._programs = {program.name: program for program in [*started, *programs]}
+            self.ports.require_free(SERVER_PORTS + self._program_ports())
+            self.ports.save(self.folder / "ports.json")
+            self.supervisor.start(started, programs)
+        except (Failed, PortTaken, install.MissingServers) as error:
+            raise StackError(str(error)) from error
+        self._wait_for(started)
+        if programs:
+            self.supervisor.start_programs()
+            self._wait_for(programs)
+
+    def _program_ports(self) -> tuple[str, ...]:
+        listening = {"gateway": "gateway", "fake-stripe": "stripe"}
+        return tuple(port for program, port in listening.items() if program in self._programs)
+
+    def stop(self) -> None:
+        """Stop everything, in order, and leave no process behind. Safe to repeat."""
+        self.supervisor.stop()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def pid(self, name: str) -> int:
+        """Return the process id of the program `name`, 0 while it does not run."""
+        return int(self.supervisor.state(name)["pid"])
+
+    def kill(self, name: str) -> None:
+        """Kill `name` (SIGKILL, with its workers) and return once it is dead; the supervisor then starts it again."""
+        pid = self.pid(name)
+        os.killpg(pid, signal.SIGKILL)
+        if not wait_until(lambda: self.pid(name) != pid, 10):
+            raise StackError(f"{name} (process {pid}) does not die")
+
+    def stop_program(self, name: str) -> None:
+        """Stop `name` as an operator would (SIGTERM); it stays stopped until `start_program`."""
+        self.supervisor.call("stopProcess", self._full_name(name))
+
+    def start_program(self, name: str) -> None:
+        """Start `name` again; `wait_ready` says when it is ready."""
+        self.supervisor.call("startProcess", self._full_name(name), False)
+
+    def wait_ready(self, name: str, deadline: float = READY_SECONDS) -> None:
+        """Return once `name` is ready; raise StackError with the end of its log after `deadline` seconds."""
+        program = self._programs[name]
+        if not wait_until(lambda: self._is_ready(program), deadline):
+            raise StackError(
+                f"{name} is not ready after {deadline:.0f} s. The end of its log:\n{self.logs(name)[-2000:]}"
+            )
+
+    def logs(self, name: str) -> str:
+        """Return the log of the program `name`."""
+        return (self.folder / "logs" / f"{name}.log").read_text(errors="replace")
+
+    def _is_ready(self, program: Program) -> bool:
+        if self.supervisor.process_ended():
+            raise StackError(f"supervisord ended; see {self.folder}/logs/supervisord.log")
+        return self.pid(program.name) != 0 and program.is_ready()
+
+    def _wait_for(self, programs: Sequence[Program]) -> None:
+        began = time.monotonic()
+        for program in programs:
+            self.wait_ready(program.name, max(1.0, began + READY_SECONDS - time.monotonic()))
+            self._say(f"{program.name:<12} ready after {time.monotonic() - began:4.1f} s")
+
+    def _full_name(self, name: str) -> str:
+        return f"{self.supervisor.state(name)['group']}:{name}"
+
+    def _take_lock(self) -> None:
+        lock = open(self.folder / "lock", "w")  # noqa: SIM115 - held as long as the stack runs
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.close()
+            raise StackError(f"a stack already runs in {self.folder}; `make stop` stops it") from error
+        self._lock = lock

@@ -1,0 +1,196 @@
+"""Runs programs under supervisord, which restarts what dies, and leaves none of them behind."""
+
+import ctypes
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from xmlrpc.client import Fault, ServerProxy
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from libs.stack.install import VIRTUAL_ENVIRONMENT
+from libs.stack.program import Program
+
+ROOT = Path(__file__).parents[2]
+MARK = "TICKETING_STACK"  # in the environment of every process of a stack: the stack's folder
+STOP_SECONDS = 20
+SOCKET_PATH_LIMIT = 90  # bytes; sun_path has 108 (unix(7)), and supervisord appends its pid for a moment
+PR_SET_PDEATHSIG = 1  # prctl(2)
+_libc = ctypes.CDLL(None)
+
+
+class Failed(Exception):
+    """The supervisor did not start, or is gone."""
+
+
+class Supervisor:
+    """One supervisord, with the servers and the programs as two groups: programs stop before servers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.socket = folder / "supervisor.sock"
+        self.pidfile = folder / "supervisord.pid"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def call(self, method: str, *arguments: object) -> Any:
+        """Call supervisord's own RPC interface (supervisord.org/api.html); raise Failed when it is not there or refuses."""
+        transport = SupervisorTransport(None, None, f"unix://{self.socket}")
+        try:
+            with ServerProxy("http://127.0.0.1", transport) as proxy:
+                return getattr(proxy.supervisor, method)(*arguments)
+        except (OSError, HTTPException) as error:
+            raise Failed(f"the stack in {self.folder} does not run") from error
+        except Fault as fault:
+            raise Failed(f"supervisord refuses {method}{arguments}: {fault.faultString}") from fault
+
+    def start(self, servers: Sequence[Program], programs: Sequence[Program]) -> None:
+        """Start supervisord and the servers; `start_programs` starts the rest. Raise Failed when it does not answer."""
+        if len(os.fsencode(self.socket)) > SOCKET_PATH_LIMIT:
+            raise Failed(f"the path of {self.folder} is too long for a socket in it: move the project to a shorter one")
+        config = self.folder / "supervisord.conf"
+        config.touch(mode=0o600)
+        config.write_text(configuration(self.folder, servers, programs))
+        with open(self.folder / "logs" / "supervisord.out", "wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", config],
+                env=environment(self.folder),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C and a closing terminal reach only us, and we stop in order
+                preexec_fn=die_with_parent,
+            )
+        if not wait_until(lambda: self.answers() or self.process_ended(), STOP_SECONDS) or self.process_ended():
+            raise Failed(f"supervisord did not start; see {self.folder}/logs/supervisord.out")
+
+    def start_programs(self) -> None:
+        """Start the programs, all at once."""
+        self.call("startProcessGroup", "programs", False)
+
+    def answers(self) -> bool:
+        """Return whether supervisord answers on its socket."""
+        with suppress(Failed):
+            return bool(self.call("getState")["statename"] == "RUNNING")
+        return False
+
+    def process_ended(self) -> bool:
+        """Return whether the supervisord that this object started has ended."""
+        return self.process is not None and self.process.poll() is not None
+
+    def state(self, name: str) -> dict[str, Any]:
+        """Return what supervisord knows about the program `name`; `pid` is 0 when it does not run. Raise KeyError if unknown."""
+        return {state["name"]: state for state in self.states()}[name]
+
+    def states(self) -> list[dict[str, Any]]:
+        """Return what supervisord knows about each process."""
+        return list(self.call("getAllProcessInfo"))
+
+    def stop(self) -> None:
+        """Stop programs, then servers, then supervisord, and whatever of them is left. Safe to repeat."""
+        for pid in self._own_pid():
+            _signal(pid, signal.SIGTERM)
+        if self.process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(2 * STOP_SECONDS)
+        wait_until(lambda: not self._own_pid(), 2 * STOP_SECONDS)
+        for kind, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, 5)):
+            for pid in members(self.folder):
+                _signal(pid, kind)
+            if wait_until(lambda: not members(self.folder), seconds):
+                break
+        if self.process is not None:
+            self.process.wait(5)
+            self.process = None
+
+    def _own_pid(self) -> list[int]:
+        try:
+            pid = int(self.pidfile.read_text())
+        except (OSError, ValueError):
+            return []
+        return [pid] if pid in members(self.folder) else []
+
+
+def configuration(folder: Path, servers: Sequence[Program], programs: Sequence[Program]) -> str:
+    """Return supervisord's configuration for a stack in `folder`."""
+    groups = [("servers", servers, True)] + ([("programs", programs, False)] if programs else [])
+    user = "user = root\n" if os.geteuid() == 0 else ""
+    sections = [
+        f"[unix_http_server]\nfile = {folder}/supervisor.sock\nchmod = 0700\n",
+        f"[supervisord]\nlogfile = {folder}/logs/supervisord.log\nlogfile_maxbytes = 5MB\nlogfile_backups = 1\n"
+        f"pidfile = {folder}/supervisord.pid\nchildlogdir = {folder}/logs\nnodaemon = true\nsilent = true\n{user}",
+        "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n",
+    ]
+    for priority, (group, members_, autostart) in enumerate(groups):
+        names = ",".join(program.name for program in members_)
+        sections.append(f"[group:{group}]\nprograms = {names}\npriority = {priority}\n")
+        sections += [_section(folder, program, autostart) for program in members_]
+    return "\n".join(sections)
+
+
+def _section(folder: Path, program: Program, autostart: bool) -> str:
+    variables = ",".join(f'{name}="{value}"' for name, value in program.environment.items())
+    lines = {
+        "command": shlex.join(program.command),
+        "environment": variables,
+        "directory": str(ROOT),
+        "autostart": str(autostart).lower(),
+        "autorestart": "true",
+        "startretries": "100000",
+        "stopwaitsecs": str(STOP_SECONDS - 5),
+        "stopasgroup": str(program.signal_group).lower(),
+        "killasgroup": "true",
+        "redirect_stderr": "true",
+        "stdout_logfile": f"{folder}/logs/{program.name}.log",
+        "stdout_logfile_maxbytes": "5MB",
+        "stdout_logfile_backups": "2",
+    }
+    # supervisord expands %(name)s in every value.
+    settings = (f"{name} = {value}".replace("%", "%%") for name, value in lines.items() if value)
+    return f"[program:{program.name}]\n" + "\n".join(settings) + "\n"
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return what every process of the stack finds in its environment: little of the caller's, and the stack's mark."""
+    kept = {name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER") if name in os.environ}
+    path = [str(VIRTUAL_ENVIRONMENT / "bin"), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]
+    return {**kept, "PATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1", MARK: str(folder)}
+
+
+def members(folder: Path) -> list[int]:
+    """Return the ids of the running processes that carry the mark of the stack in `folder`."""
+    mark = f"{MARK}={folder}".encode()
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and mark in _environ(entry)]
+
+
+def _environ(entry: Path) -> list[bytes]:
+    with suppress(OSError):  # it ended just now, or is another user's
+        return (entry / "environ").read_bytes().split(b"\0")
+    return []
+
+
+def die_with_parent() -> None:
+    """Have the kernel send this process SIGTERM when its parent ends, however that ends."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def wait_until(condition: Callable[[], object], seconds: float) -> bool:
+    """Return True as soon as `condition()` holds, False when it did not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _signal(pid: int, kind: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, kind)
