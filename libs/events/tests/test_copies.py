@@ -1,0 +1,46 @@
+import random
+
+import pytest
+
+from libs.events import Copies
+
+
+@pytest.fixture
+def copies(mongo):
+    return Copies(mongo.tickets)
+
+
+def a_ticket(version, ident="t1"):
+    return {"id": ident, "version": version, "title": f"Hamlet, edition {version}"}
+
+
+def test_a_newer_version_replaces_and_an_older_or_equal_one_does_not(copies):
+    assert copies.apply(a_ticket(2)) is True
+    assert copies.apply(a_ticket(1)) is False
+    assert copies.apply(a_ticket(2)) is False
+    assert copies.apply(a_ticket(3)) is True
+
+    assert copies.find("t1") == a_ticket(3)
+
+
+def test_any_order_and_number_of_snapshots_ends_in_the_newest(copies):
+    snapshots = [a_ticket(version) for version in range(1, 6)] * 3
+    random.Random(7).shuffle(snapshots)
+
+    for snapshot in snapshots:
+        copies.apply(snapshot)
+
+    assert copies.find("t1") == a_ticket(5)
+
+
+def test_a_missing_copy_is_fetched_from_its_source_and_kept(mongo):
+    asked = []
+    copies = Copies(mongo.tickets, fetch=lambda ident: asked.append(ident) or a_ticket(4, ident))
+
+    assert copies.find("t9") == a_ticket(4, "t9")
+    assert copies.find("t9") == a_ticket(4, "t9")
+    assert asked == ["t9"]
+
+
+def test_what_its_source_does_not_know_either_is_none(mongo):
+    assert Copies(mongo.tickets, fetch=lambda ident: None).find("t9") is None

@@ -1,0 +1,157 @@
+import json
+import signal
+
+import pytest
+from kombu import Connection
+
+from libs.amqp import Outgoing, Publisher
+from libs.events import topology
+from libs.events.handlers import DELAYS_SECONDS, Unavailable, Unreadable, next_delay
+from libs.events.parking import Parking
+from libs.testing import nameko_service, wait_for, waiting
+
+QUEUE = "orders.ExpirationComplete"
+PROBE = "libs.events.tests.probe:Probe"
+
+
+@pytest.fixture
+def publisher(amqp_url):
+    publisher = Publisher(amqp_url, declare=topology.declare)
+    yield publisher
+    publisher.close()
+
+
+@pytest.fixture
+def probe(amqp_url, mongo_url):
+    def start():
+        return nameko_service(PROBE, QUEUE, AMQP_URI=amqp_url, MONGO_URL=mongo_url)
+
+    return start
+
+
+def send(publisher, order_id, version=1):
+    body = {"id": order_id, "version": version, "order_id": order_id, "expires_at": "2026-11-22T12:00:00.000Z"}
+    message = Outgoing("expiration.events", "ExpirationComplete", json.dumps(body).encode(), {"nameko.token": "secret"}, f"event-{order_id}")
+    assert publisher.publish([message]) == {}
+
+
+def behave(mongo, order_id, behaviour):
+    mongo.behaviours.update_one({"_id": order_id}, {"$set": {"behaviour": behaviour}}, upsert=True)
+
+
+def handled(mongo, order_id):
+    return mongo.notes.count_documents({"order_id": order_id})
+
+
+def test_an_event_published_before_its_listener_ever_ran_is_handled(mongo, publisher, probe):
+    send(publisher, "o1")
+
+    with probe():
+        wait_for(lambda: handled(mongo, "o1") == 1)
+
+
+def test_a_failing_event_is_retried_then_parked_with_the_reason_and_others_go_on(mongo, amqp_url, publisher, probe):
+    behave(mongo, "o1", "bad")
+    with probe():
+        send(publisher, "o1")
+        send(publisher, "o2")
+
+        wait_for(lambda: Parking(amqp_url).count() == {QUEUE: 1})
+
+    assert handled(mongo, "o1") == 3
+    assert handled(mongo, "o2") == 1
+    (parked,) = Parking(amqp_url).show(QUEUE)
+    assert (parked.event_id, parked.attempts) == ("event-o1", 3)
+    assert parked.reason == "RuntimeError: this order makes no sense"
+    assert parked.body["order_id"] == "o1"
+
+
+def test_a_parked_event_is_replayed_once_its_cause_is_gone(mongo, amqp_url, publisher, probe):
+    behave(mongo, "o1", "bad")
+    with probe():
+        send(publisher, "o1")
+        wait_for(lambda: Parking(amqp_url).count() == {QUEUE: 1})
+        behave(mongo, "o1", "good")
+
+        assert Parking(amqp_url).replay(QUEUE) == 1
+
+        wait_for(lambda: handled(mongo, "o1") == 4)
+    assert Parking(amqp_url).count() == {}
+
+
+def test_only_the_named_parked_event_is_discarded(mongo, amqp_url, publisher, probe):
+    for order_id in ("o1", "o2"):
+        behave(mongo, order_id, "bad")
+    with probe():
+        send(publisher, "o1")
+        send(publisher, "o2")
+        wait_for(lambda: Parking(amqp_url).count() == {QUEUE: 2})
+
+    assert Parking(amqp_url).discard(QUEUE, "event-o1") == 1
+
+    assert [parked.event_id for parked in Parking(amqp_url).show(QUEUE)] == ["event-o2"]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [(b"{broken", "application/json"), (b"\x80\x04.", "application/x-python-serialize"), (b'{"id": "o1"}', "application/json")],
+)
+def test_what_cannot_be_read_is_parked_as_it_came(amqp_url, publisher, probe, body, content_type):
+    with probe():
+        publisher.publish([Outgoing("expiration.events", "ExpirationComplete", body, content_type=content_type)])
+
+        wait_for(lambda: waiting(amqp_url, f"{QUEUE}.parked") == 1)
+
+    with Connection(amqp_url) as connection:
+        parked = connection.channel().basic_get(f"{QUEUE}.parked")
+    assert (parked.body if isinstance(parked.body, bytes) else parked.body.encode()) == body
+    assert parked.headers["x-reason"].startswith("Unreadable")
+
+
+def test_an_event_whose_handler_dies_with_its_process_is_handled_by_the_next(mongo, publisher, probe):
+    behave(mongo, "o1", "fatal")
+    with probe() as first:
+        send(publisher, "o1")
+        assert first.wait(10) == 9
+    behave(mongo, "o1", "good")
+
+    with probe():
+        wait_for(lambda: handled(mongo, "o1") == 2)
+
+
+def test_sigterm_lets_handlers_finish_and_acknowledge(mongo, amqp_url, publisher, probe):
+    behave(mongo, "o1", "slow")
+    with probe() as service:
+        send(publisher, "o1")
+        wait_for(lambda: handled(mongo, "o1") == 1)
+
+        service.send_signal(signal.SIGTERM)
+        service.wait(10)
+
+    assert handled(mongo, "finished") == 1
+    assert waiting(amqp_url, QUEUE) == 0
+
+
+def test_an_unavailable_neighbour_never_parks_an_event(mongo, amqp_url, publisher, probe):
+    behave(mongo, "o1", "unavailable")
+    with probe():
+        send(publisher, "o1")
+
+        wait_for(lambda: handled(mongo, "o1") >= 6)
+
+        assert Parking(amqp_url).count() == {}
+        behave(mongo, "o1", "good")
+
+
+@pytest.mark.parametrize(
+    ("error", "attempt", "delay"),
+    [
+        (RuntimeError(), 1, DELAYS_SECONDS[0]),
+        (RuntimeError(), len(DELAYS_SECONDS), DELAYS_SECONDS[-1]),
+        (RuntimeError(), len(DELAYS_SECONDS) + 1, None),
+        (Unavailable(), len(DELAYS_SECONDS) + 100, DELAYS_SECONDS[-1]),
+        (Unreadable(), 1, None),
+    ],
+)
+def test_delays_grow_and_end_only_for_what_cannot_get_better(error, attempt, delay):
+    assert next_delay(error, attempt, DELAYS_SECONDS) == delay

@@ -1,0 +1,65 @@
+"""What tests of services share: a service as a process of its own, and waiting for a condition instead of sleeping."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from amqp.exceptions import NotFound
+from kombu import Connection
+
+ROOT = Path(__file__).parent.parent
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:
+    """Return the first true value of `condition()`; raise AssertionError when there is none within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds} s in vain for {what or condition}")
+        time.sleep(0.01)
+    return value
+
+
+def consumers(amqp_url: str, queue: str) -> int:
+    """Return how many consume a queue; 0 when there is none of that name."""
+    return _declared(amqp_url, queue)[1]
+
+
+def waiting(amqp_url: str, queue: str) -> int:
+    """Return how many messages are ready in a queue; 0 when there is none of that name."""
+    return _declared(amqp_url, queue)[0]
+
+
+@contextmanager
+def nameko_service(module: str, queue: str, **config: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the service of `module` (`package.module:Class`) as a process until the block ends; ready once it consumes `queue`."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "config.yml"
+        path.write_text(json.dumps({"SERVICE_CONTAINER_CLS": "libs.amqp.Container", **config}))
+        command = [str(Path(sys.executable).with_name("nameko")), "run", "--config", str(path), module]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+        before = consumers(config["AMQP_URI"], queue)
+        process = subprocess.Popen(command, env=environment, cwd=ROOT)
+        try:
+            wait_for(lambda: consumers(config["AMQP_URI"], queue) > before or process.poll() is not None, 20, module)
+            assert process.poll() is None, f"{module} ended by itself"
+            yield process
+        finally:
+            process.kill()
+            process.wait(10)
+
+
+def _declared(amqp_url: str, queue: str) -> tuple[int, int]:
+    with Connection(amqp_url, connect_timeout=3) as connection:
+        try:
+            declared = connection.channel().queue_declare(queue, passive=True)
+        except NotFound:
+            return 0, 0
+        return declared.message_count, declared.consumer_count
