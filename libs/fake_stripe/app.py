@@ -8,7 +8,7 @@ from typing import Any
 import stripe
 from flask import Flask, Response, g, json, request
 
-from libs.fake_stripe import control, parameters
+from libs.fake_stripe import browser, control, parameters
 from libs.fake_stripe.call import Call
 from libs.fake_stripe.errors import StripeError, unauthorized
 from libs.fake_stripe.faults import Fault, Faults
@@ -37,13 +37,14 @@ NOT_FOR_BROWSERS = (
 
 def create_app(state: State, webhooks: Webhooks) -> Flask:
     """Return the application on this state; whoever calls it starts and stops the webhooks."""
-    app = Flask(__name__)
+    app = Flask(__name__, static_url_path="/v3/static")
     api = Api(state, webhooks)
     app.extensions["fake_stripe"] = api
     for route in ROUTES:
         endpoint = f"{route.method} {route.path}"
         app.add_url_rule(route.path, endpoint, api.view(route), methods=[route.method], provide_automatic_options=False)
     app.register_blueprint(control.blueprint(api))
+    app.register_blueprint(browser.blueprint(api))
     app.register_error_handler(404, lambda error: _no_such_route())
     app.register_error_handler(405, lambda error: _no_such_route())
     app.register_error_handler(StripeError, lambda error: _response(Reply(error.status, error.body)))
