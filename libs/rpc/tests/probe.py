@@ -1,0 +1,59 @@
+"""A small service for the tests of RPC."""
+
+import eventlet
+from nameko.rpc import RpcProxy
+
+from libs.context import correlation_id
+from libs.rpc.caller import CallerProvider
+from libs.rpc.entrypoint import rpc
+
+DONE = []
+
+
+class Taken(Exception):
+    def __init__(self, message, **details):
+        super().__init__(message)
+        self.details = details
+
+
+class Probe:
+    name = "probe"
+    caller = CallerProvider()
+    itself = RpcProxy("probe")
+
+    @rpc
+    def echo(self, value):
+        return value
+
+    @rpc
+    def echo_by_stock_proxy(self, value):
+        return self.itself.echo(value)
+
+    @rpc(expected_exceptions=Taken)
+    def refuse(self):
+        raise Taken("somebody was quicker", price_cents=1999)
+
+    @rpc
+    def fail(self):
+        raise KeyError("inside")
+
+    @rpc
+    def unspeakable(self):
+        return {1, 2}
+
+    @rpc
+    def sleep(self, seconds):
+        eventlet.sleep(seconds)
+        DONE.append(seconds)
+
+    @rpc
+    def done(self):
+        return DONE
+
+    @rpc
+    def whoami(self):
+        return self.caller.user_id
+
+    @rpc
+    def correlation(self):
+        return correlation_id()

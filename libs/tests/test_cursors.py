@@ -1,0 +1,24 @@
+import pytest
+
+from libs import cursors
+
+FIELDS = {"price_cents": int, "_id": str}
+
+
+def test_a_cursor_comes_back_as_the_position_it_was_made_from():
+    position = {"price_cents": 1999, "_id": "abc"}
+
+    assert cursors.decode(cursors.encode(position), FIELDS) == position
+
+
+def test_no_cursor_is_no_position():
+    assert cursors.decode(None, FIELDS) is None
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["", "!", "e30", 7, {"$gt": ""}, cursors.encode({"_id": "abc"}), cursors.encode({"price_cents": {"$gt": 0}, "_id": "x"})],
+)
+def test_anything_else_is_refused(cursor):
+    with pytest.raises(cursors.InvalidCursor):
+        cursors.decode(cursor, FIELDS)

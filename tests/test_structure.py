@@ -1,0 +1,57 @@
+"""What may import what, and what no code may do to an aggregate; read from the source."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PARTS = ("auth", "tickets", "orders", "payments", "expiration", "gateway")
+PRODUCTION = [path for part in (*PARTS, "libs") for path in (ROOT / part).rglob("*.py") if "tests" not in path.parts]
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module.split(".")[0]
+
+
+def called(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            yield node.func.attr
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_part_imports_another_part(part):
+    others = set(PARTS) - {part}
+
+    for path in (ROOT / part).rglob("*.py"):
+        assert not others & set(imported(path)), path
+
+
+def test_libs_imports_no_part():
+    for path in PRODUCTION:
+        if path.is_relative_to(ROOT / "libs"):
+            assert not set(PARTS) & set(imported(path)), path
+
+
+@pytest.mark.parametrize("part", PARTS[:-1])
+def test_a_domain_file_imports_only_the_standard_library(part):
+    assert set(imported(ROOT / part / "domain.py")) <= sys.stdlib_module_names
+
+
+def test_no_code_replaces_a_whole_document():
+    replacing = {"replace_one", "find_one_and_replace", "ReplaceOne"}
+
+    for path in PRODUCTION:
+        assert not replacing & set(called(path)), path
+
+
+def test_nothing_reads_or_writes_pickle():
+    for path in PRODUCTION:
+        assert not {"pickle", "marshal", "shelve"} & set(imported(path)), path
