@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from kombu.connection import Connection
@@ -14,8 +15,8 @@ from gateway.revocations import Revocations, timestamp
 
 EXCHANGE = Exchange("auth.events", type="topic", durable=True)
 ROUTING_KEY = "SessionRevoked"
-HEARTBEAT_SECONDS = 2
-POLL_SECONDS = 0.5
+HEARTBEAT_SECONDS = 2  # the broker sends one every half of this
+POLL_SECONDS = 0.25
 PAUSES = (0.2, 0.5, 1.0)
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class RevocationListener:
         self._revocations = revocations
         self._load = load
         self._started = False
+        self._stopping = threading.Event()
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -40,16 +42,20 @@ class RevocationListener:
                 threading.Thread(target=self._run, name="revocations", daemon=True).start()
                 self._started = True
 
+    def stop(self) -> None:
+        """Stop listening, within a moment."""
+        self._stopping.set()
+
     def _run(self) -> None:
         failures = 0
-        while True:
+        while not self._stopping.is_set():
             began = time.monotonic()
             try:
                 self._listen()
             except Exception as error:  # any broker or auth failure: sessions are asked for one by one until it is back
                 failures = 0 if time.monotonic() - began > max(PAUSES) else failures + 1
                 log.warning("not listening for revoked sessions: %s", error or type(error).__name__)
-            time.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
+            self._stopping.wait(PAUSES[min(failures, len(PAUSES) - 1)])
 
     def _listen(self) -> None:
         queue = Queue("", exchange=EXCHANGE, routing_key=ROUTING_KEY, exclusive=True, auto_delete=True, durable=False)
@@ -57,16 +63,19 @@ class RevocationListener:
             connection.ensure_connection(max_retries=1)
             with Consumer(connection, [queue], on_message=self._on_message, no_ack=True, accept=["json"]):
                 self._revocations.load(self._load())
-                while True:
-                    self._drain(connection)
-                    self._revocations.confirm()
+                self._follow(connection)
 
-    def _drain(self, connection: Connection) -> None:
-        connection.heartbeat_check()
-        try:
-            connection.drain_events(timeout=POLL_SECONDS)
-        except TimeoutError:
-            return
+    def _follow(self, connection: Connection) -> None:
+        """Hear messages until the connection breaks; each frame, a heartbeat too, proves that none is missing."""
+        frames = None
+        while not self._stopping.is_set():
+            connection.heartbeat_check()
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=POLL_SECONDS)
+            heard = connection.connection.bytes_recv  # py-amqp counts frames here, whatever the name says
+            if heard != frames:
+                self._revocations.confirm()
+            frames = heard
 
     def _on_message(self, message: Any) -> None:
         body = message.decode()

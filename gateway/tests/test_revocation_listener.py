@@ -1,0 +1,74 @@
+"""Hearing of revoked sessions from a real broker."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from kombu import Connection
+
+from gateway.revocation_listener import EXCHANGE, RevocationListener
+from gateway.revocations import Revocations
+from libs.rpc import ServiceUnavailable
+
+LATER = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+
+
+def unavailable(_session_id):
+    raise ServiceUnavailable("auth")
+
+
+def answers(known, session_id):
+    """Return what is known of the session, None while nobody can tell."""
+    try:
+        return known.is_revoked(session_id)
+    except ServiceUnavailable:
+        return None
+
+
+def wait_for(condition, seconds=10):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def known(amqp_url):
+    """What a listener knows that has just loaded auth's list, in which s0 is revoked."""
+    known = Revocations(unavailable)
+    listener = RevocationListener(amqp_url, known, lambda: [{"id": "s0", "expires_at": LATER}])
+    listener.start()
+    wait_for(lambda: answers(known, "s1") is False)
+    yield known
+    listener.stop()
+
+
+def test_list_of_auth_is_known_from_the_start(known):
+    assert known.is_revoked("s0") is True
+
+
+def test_revoked_session_is_heard_of(known, amqp_url):
+    body = {"id": "s1", "version": 1, "user_id": "u1", "expires_at": LATER}
+    with Connection(amqp_url) as connection:
+        connection.Producer().publish(body, exchange=EXCHANGE, routing_key="SessionRevoked")
+
+    wait_for(lambda: answers(known, "s1"))
+
+
+def test_quiet_connection_stays_current_by_its_heartbeats(known):
+    until = time.monotonic() + 4
+
+    while time.monotonic() < until:
+        assert answers(known, "s1") is False
+        time.sleep(0.05)
+
+
+def test_nobody_is_trusted_while_the_list_cannot_be_loaded(amqp_url):
+    known = Revocations(unavailable)
+    listener = RevocationListener(amqp_url, known, lambda: unavailable(None))
+
+    listener.start()
+    time.sleep(0.5)
+    listener.stop()
+
+    assert answers(known, "s1") is None
