@@ -176,5 +176,12 @@ def sign_in_first() -> AnyResponse:
     if request.path.startswith("/api/"):
         return _answer(401, [{"message": STATUSES[401][1]}])
     flash("Sign in to go on.", "info")
-    here = request.full_path.rstrip("?") if request.method in ("GET", "HEAD") else request.path.rpartition("/")[0]
-    return redirect(url_for("account.sign_in", next=here or "/"), 303)
+    return redirect(url_for("account.sign_in", next=_current_page()), 303)
+
+
+def _current_page() -> str:
+    """Return the page that a browser is on: for a form without a page of its own, the page above it."""
+    if request.method in ("GET", "HEAD"):
+        return request.full_path.rstrip("?")
+    has_page = request.url_rule is not None and "GET" in (request.url_rule.methods or ())
+    return request.path if has_page else request.path.rpartition("/")[0] or "/"
