@@ -1,6 +1,9 @@
 """How gunicorn runs the gateway: `gunicorn -c gateway/gunicorn.conf.py "gateway.app:create_app()"`."""
 
 import os
+from typing import Any
+
+from libs import logs
 
 bind = f"{os.environ.get('GATEWAY_HOST', '127.0.0.1')}:{os.environ.get('GATEWAY_PORT', '8000')}"
 worker_class = "gevent"
@@ -8,9 +11,15 @@ workers = 2
 worker_connections = 1000
 preload_app = False  # each worker makes its own connections, after the fork and after gevent's patching
 timeout = 30  # a worker whose hub is stuck for so long is replaced
+control_socket_disable = True  # its default path is shared by every gunicorn of a user
 graceful_timeout = 25  # a payment may take 15 s, and 5 s more for its outcome
 keepalive = 5
 accesslog = "-"
 errorlog = "-"
 loglevel = os.environ.get("LOG_LEVEL", "INFO").lower()
 access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms request=%({x-request-id}o)s'
+
+
+def post_worker_init(_worker: Any) -> None:
+    """Write the application's own log in the format of all parts."""
+    logs.set_up(os.environ.get("LOG_LEVEL", "INFO"))
