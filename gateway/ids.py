@@ -4,7 +4,7 @@ import re
 
 from gateway.errors import Refused
 
-ID = re.compile(r"[0-9a-f][0-9a-f-]{23,35}", re.ASCII)
+ID = re.compile("[0-9a-f]{24}")  # an ObjectId, which is what tickets and orders are stored under
 
 
 def ticket(ticket_id: str) -> str:

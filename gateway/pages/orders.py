@@ -79,7 +79,8 @@ def stage(order: dict[str, Any], payment: dict[str, Any] | None, now: datetime) 
     """Return what the buyer can do: "pay", or only read that it is "overdue", "confirming", "complete", "cancelled"."""
     if order["status"] in ("complete", "cancelled"):
         return str(order["status"])
-    if order["status"] == "awaiting_payment" or (payment and payment["status"] in ("authorized", "captured")):
+    taken = payment and (payment["is_confirming"] or payment["status"] in ("authorized", "captured"))
+    if order["status"] == "awaiting_payment" or taken:
         return "confirming"
     return "pay" if datetime.fromisoformat(order["expires_at"]) > now else "overdue"
 

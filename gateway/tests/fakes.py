@@ -1,7 +1,7 @@
 """The five services in memory, behind the same verbs as `libs.rpc.Client`."""
 
 import copy
-import uuid
+import secrets
 from datetime import UTC, datetime, timedelta
 
 from libs.rpc import RemoteError, ServiceUnavailable
@@ -54,7 +54,7 @@ class FakeServices:
             raise RemoteError("EmailInUse")
         if password == "password":
             raise RemoteError("InvalidPassword", "This password is too common.")
-        self.users[email.lower()] = {"id": uuid.uuid4().hex, "email": email.lower(), "password": password}
+        self.users[email.lower()] = {"id": secrets.token_hex(12), "email": email.lower(), "password": password}
         return self.auth_sign_in(_, email, password)
 
     def auth_sign_in(self, _, email, password):
@@ -77,7 +77,7 @@ class FakeServices:
 
     def tickets_create(self, caller, **said):
         now = iso(datetime.now(UTC))
-        ticket = {"id": uuid.uuid4().hex, "version": 1, "seller_id": caller.subject, "currency": "usd", **said}
+        ticket = {"id": secrets.token_hex(12), "version": 1, "seller_id": caller.subject, "currency": "usd", **said}
         ticket |= {"withdrawn": False, "status": "on_sale", "price_version": 1, "reserved_until": None}
         return self.tickets.setdefault(ticket["id"], ticket | {"created_at": now, "updated_at": now})
 
@@ -142,7 +142,7 @@ class FakeServices:
     def _reserve(self, caller, ticket, key):
         now = datetime.now(UTC)
         shown = ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")
-        order = {"id": uuid.uuid4().hex, "version": 1, "status": "created", "cancel_reason": None}
+        order = {"id": secrets.token_hex(12), "version": 1, "status": "created", "cancel_reason": None}
         order |= {"buyer_id": caller.subject, "seller_id": ticket["seller_id"], "reservation_no": 1}
         order |= {"expires_at": iso(now + timedelta(minutes=15)), "price_cents": ticket["price_cents"]}
         order |= {"currency": "usd", "ticket": {name: ticket[name] for name in shown}, "refunded_at": None}
@@ -192,8 +192,15 @@ class FakeServices:
 
     def _new_payment(self, order):
         now = iso(datetime.now(UTC))
-        payment = {"id": uuid.uuid4().hex, "order_id": order["id"], "stripe_id": None, "status": "open", "version": 1}
+        payment = {
+            "id": secrets.token_hex(12),
+            "order_id": order["id"],
+            "stripe_id": None,
+            "status": "open",
+            "version": 1,
+        }
         payment |= {"amount_cents": order["price_cents"], "currency": "usd", "declines": 0, "decline_code": None}
+        payment |= {"is_confirming": False}
         return payment | {"card_brand": None, "card_last4": None, "created_at": now, "updated_at": now}
 
     def _decline(self, order, payment, code):

@@ -50,7 +50,7 @@ def test_body_is_judged_before_the_ticket_is_looked_for(ana):
     assert ana.put(f"/api/tickets/{UNKNOWN}", json={"title": "Hamlet", "price": 5}).status_code == 404
 
 
-@pytest.mark.parametrize("ident", ["x", "0" * 23, "0" * 99, "%00", "{$ne:1}", "ABCDEF" * 4, "٠" * 24])
+@pytest.mark.parametrize("ident", ["x", "0" * 23, "0" * 25, "%00", "{$ne:1}", "ABCDEF" * 4, "٠" * 24])
 def test_malformed_id_is_404_and_no_service_hears_of_it(ana, services, ident):
     heard = len(services.calls)
 

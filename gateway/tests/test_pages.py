@@ -171,6 +171,15 @@ def test_slow_payment_is_being_confirmed_and_cannot_be_paid_again(bo, order_page
     assert f'action="{order_page}/pay"' not in page and f'action="{order_page}/cancel"' not in page
 
 
+def test_payment_whose_outcome_is_unknown_cannot_be_paid_again(bo, order_page, services):
+    order = services.orders[order_page.rpartition("/")[2]]
+    services.payments[order["id"]] = services._new_payment(order) | {"is_confirming": True}
+
+    page = bo.get(order_page).text
+
+    assert "We are confirming your payment" in page and f'action="{order_page}/pay"' not in page
+
+
 def test_payment_without_an_answer_is_not_called_a_failure(bo, order_page, services):
     shown = bo.get(order_page).text
     token = re.search(r'name="csrf_token" value="([^"]*)"', shown).group(1)
