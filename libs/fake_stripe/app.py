@@ -14,7 +14,7 @@ from libs.fake_stripe.errors import StripeError, unauthorized
 from libs.fake_stripe.faults import Fault, Faults
 from libs.fake_stripe.idempotency import Keys, Reply, fingerprint
 from libs.fake_stripe.objects import expanded, new_id, shown
-from libs.fake_stripe.routes import CARD, ROUTES, Route
+from libs.fake_stripe.routes import CARD_DATA, ROUTES, Route
 from libs.fake_stripe.state import Document, State
 from libs.fake_stripe.webhooks import Webhooks
 
@@ -144,12 +144,14 @@ def _linger(fault: Fault | None) -> None:
 
 def _parameters(route: Route, pairs: list[tuple[str, str]]) -> dict[str, Any]:
     values = parameters.decoded(pairs)
+    data = {"payment_method_data": CARD_DATA} if _has_card_data(values) else {}
+    return parameters.checked(route.parameters, values, route.extra | data)
+
+
+def _has_card_data(values: dict[str, Any]) -> bool:
+    """Whether a card comes as `payment_method_data`: Stripe takes it, the library's types know other methods only."""
     data = values.get("payment_method_data")
-    card = data.pop("card", None) if isinstance(data, dict) else None
-    checked = parameters.checked(route.parameters, values, route.extra)
-    if card is not None:
-        checked["payment_method_data"]["card"] = parameters.value(CARD, card, "payment_method_data[card]")
-    return checked
+    return isinstance(data, dict) and data.get("type") == "card"
 
 
 def _authorize(route: Route) -> bool:

@@ -9,7 +9,7 @@ import stripe
 from libs.fake_stripe import charges, disputes, events, intents, payment_methods, refunds, search
 from libs.fake_stripe.state import Document
 
-CARD = stripe.params.PaymentMethodCreateParamsCard
+CARD_DATA = stripe.params.PaymentMethodCreateParams
 BY_STRIPE_JS = {"client_secret": str, "expected_payment_method_type": str}
 
 
