@@ -1,0 +1,46 @@
+"""PaymentIntents are found by what the shop wrote into their metadata."""
+
+import pytest
+import stripe
+
+
+def found(intents, query):
+    return [intent.id for intent in intents.search({"query": query}).data]
+
+
+def test_intent_is_found_by_its_order(new_intent, intents):
+    mine, other = new_intent(metadata={"order_id": "a"}), new_intent(metadata={"order_id": "b"})
+
+    assert found(intents, "metadata['order_id']:'a'") == [mine.id]
+    assert found(intents, 'metadata["order_id"]:"a" OR metadata["order_id"]:"b"') == [other.id, mine.id]
+
+
+def test_clauses_narrow_each_other(new_intent, intents):
+    intent = new_intent(metadata={"order_id": "a", "seat": "A1"})
+    intents.cancel(new_intent(metadata={"order_id": "a"}).id)
+
+    assert found(intents, "metadata['order_id']:'a' AND status:'requires_payment_method' AND amount>1000") == [
+        intent.id
+    ]
+    assert found(intents, "metadata['order_id']:'a' AND -status:'canceled'") == [intent.id]
+    assert found(intents, "metadata['seat']:'A1'") == [intent.id]
+    assert found(intents, "-metadata['seat']:null") == [intent.id]
+
+
+def test_pages_lead_on(new_intent, intents):
+    ids = [new_intent().id for _ in range(3)]
+    query = "metadata['order_id']:'order-1'"
+
+    first = intents.search({"query": query, "limit": 2})
+    rest = intents.search({"query": query, "limit": 2, "page": first.next_page})
+
+    assert [intent.id for intent in (*first.data, *rest.data)] == ids[::-1]
+    assert rest.next_page is None
+
+
+@pytest.mark.parametrize(
+    "query", ["order", "metadata['a']:'b' AND amount>1 OR amount<1", "amount:'1'; drop table objects"]
+)
+def test_query_that_is_not_stripes_is_refused(intents, query):
+    with pytest.raises(stripe.InvalidRequestError):
+        intents.search({"query": query})
