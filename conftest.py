@@ -75,14 +75,16 @@ def mongo_url(servers: Stack) -> Iterator[str]:
     """Yield the address of a MongoDB database that is empty and this test's alone."""
     name = f"test_{secrets.token_hex(6)}"
     yield servers.mongo_url(name)
-    with pymongo.MongoClient(servers.mongo_url(name)) as client:
+    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(servers.mongo_url(name))
+    with client:
         client.drop_database(name)
 
 
 @pytest.fixture
 def mongo(mongo_url: str) -> Iterator[Database[dict[str, Any]]]:
     """Yield the database of `mongo_url`, opened."""
-    with pymongo.MongoClient(mongo_url, tz_aware=True, timeoutMS=5000) as client:
+    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(mongo_url, tz_aware=True, timeoutMS=5000)
+    with client:
         yield client.get_default_database()
 
 

@@ -22,6 +22,7 @@ STRIPE = ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET"
 PASSED_ON = ("RESERVATION_WINDOW_SECONDS", "CURRENCY", "LOG_LEVEL")  # from the caller's environment, when set there
 USES_REDIS = ("auth", "expiration", "scheduler", "worker", "gateway")
 USES_STRIPE = ("payments", "gateway")
+ONLY_LISTENS = {"expiration": "expiration.OrderCreated"}  # services without RPC, and a queue that they consume
 PART = {"scheduler": "expiration", "worker": "expiration"}  # whose names the settings of these programs carry
 
 
@@ -89,9 +90,11 @@ def stripe_settings(stack: "Stack") -> Mapping[str, str]:
 
 
 def _consumes(stack: "Stack", service: str) -> Callable[[], bool]:
+    queue = ONLY_LISTENS.get(service, f"rpc-{service}")
+
     def is_ready() -> bool:
         with suppress(OSError, AMQPError), Connection(stack.amqp_url, connect_timeout=5) as connection:
-            return connection.channel().queue_declare(f"rpc-{service}", passive=True).consumer_count > 0
+            return bool(connection.channel().queue_declare(queue, passive=True).consumer_count)
         return False
 
     return is_ready

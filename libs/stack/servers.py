@@ -4,6 +4,7 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pymongo
 import redis
@@ -126,7 +127,7 @@ def redis_is_ready(url: str) -> bool:
 def mongo_is_ready(port: int) -> bool:
     """Return whether mongod is the primary of its replica set of one; make it so when it is not."""
     member = f"{HOST}:{port}"
-    with suppress(PyMongoError), pymongo.MongoClient(HOST, port, directConnection=True, timeoutMS=5000) as client:
+    with suppress(PyMongoError), _mongo_client(port) as client:
         config = {"_id": REPLICA_SET, "version": 1, "members": [{"_id": 0, "host": member}]}
         try:
             known = client.admin.command("replSetGetConfig")["config"]
@@ -137,6 +138,10 @@ def mongo_is_ready(port: int) -> bool:
             client.admin.command("replSetInitiate", config)
         return bool(client.admin.command("hello")["isWritablePrimary"])
     return False
+
+
+def _mongo_client(port: int) -> pymongo.MongoClient[dict[str, Any]]:
+    return pymongo.MongoClient(HOST, port, directConnection=True, timeoutMS=5000)
 
 
 def _write_private(path: Path, *lines: str) -> None:

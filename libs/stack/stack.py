@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
+from urllib.parse import quote
 
 import requests
 
@@ -49,7 +50,7 @@ class Stack:
         self.supervisor = Supervisor(self.folder)
         self._say = say
         self._choose_programs = programs
-        self._programs: dict[str, Program] = {}
+        self.programs: dict[str, Program] = {}
         self._lock: TextIO | None = None
 
     @classmethod
@@ -72,7 +73,7 @@ class Stack:
     def amqp_url_of(self, vhost: str) -> str:
         """Return the AMQP address of `vhost`."""
         user = f"{RABBITMQ_USER}:{self.secrets['RABBITMQ_PASSWORD']}"
-        return f"amqp://{user}@{HOST}:{self.ports.amqp}/{requests.utils.quote(vhost, safe='')}"
+        return f"amqp://{user}@{HOST}:{self.ports.amqp}/{quote(vhost, safe='')}"
 
     def mongo_url(self, database: str) -> str:
         """Return the address of `database` in the replica set."""
@@ -99,7 +100,7 @@ class Stack:
         return f"http://{HOST}:{self.ports.management}"
 
     def management(self, method: str, path: str) -> requests.Response:
-        """Call RabbitMQ's management API, such as ("PUT", "/api/vhosts/orders"); raise requests.HTTPError when it refuses."""
+        """Call RabbitMQ's management API, such as ("PUT", "/api/vhosts/x"); raise HTTPError when it refuses."""
         auth = (RABBITMQ_USER, self.secrets["RABBITMQ_PASSWORD"])
         reply = requests.request(method, self.management_url + path, auth=auth, timeout=30)
         reply.raise_for_status()
@@ -128,7 +129,7 @@ class Stack:
         try:
             programs = self._choose_programs(self)
             started = servers(self.folder, self.ports, self.secrets)
-            self._programs = {program.name: program for program in [*started, *programs]}
+            self.programs = {program.name: program for program in [*started, *programs]}
             self.ports.require_free(SERVER_PORTS + self._program_ports())
             self.ports.save(self.folder / "ports.json")
             self.supervisor.start(started, programs)
@@ -141,7 +142,7 @@ class Stack:
 
     def _program_ports(self) -> tuple[str, ...]:
         listening = {"gateway": "gateway", "fake-stripe": "stripe"}
-        return tuple(port for program, port in listening.items() if program in self._programs)
+        return tuple(port for program, port in listening.items() if program in self.programs)
 
     def stop(self) -> None:
         """Stop everything, in order, and leave no process behind. Safe to repeat."""
@@ -171,7 +172,7 @@ class Stack:
 
     def wait_ready(self, name: str, deadline: float = READY_SECONDS) -> None:
         """Return once `name` is ready; raise StackError with the end of its log after `deadline` seconds."""
-        program = self._programs[name]
+        program = self.programs[name]
         if not wait_until(lambda: self._is_ready(program), deadline):
             raise StackError(
                 f"{name} is not ready after {deadline:.0f} s. The end of its log:\n{self.logs(name)[-2000:]}"
@@ -187,10 +188,14 @@ class Stack:
         return self.pid(program.name) != 0 and program.is_ready()
 
     def _wait_for(self, programs: Sequence[Program]) -> None:
-        began = time.monotonic()
-        for program in programs:
-            self.wait_ready(program.name, max(1.0, began + READY_SECONDS - time.monotonic()))
-            self._say(f"{program.name:<12} ready after {time.monotonic() - began:4.1f} s")
+        began, waiting = time.monotonic(), list(programs)
+        while waiting:
+            for program in [program for program in waiting if self._is_ready(program)]:
+                waiting.remove(program)
+                self._say(f"{program.name:<12} ready after {time.monotonic() - began:4.1f} s")
+            if waiting and time.monotonic() - began > READY_SECONDS:
+                self.wait_ready(waiting[0].name, 0)
+            time.sleep(0.1)
 
     def _full_name(self, name: str) -> str:
         return f"{self.supervisor.state(name)['group']}:{name}"

@@ -41,7 +41,7 @@ class Supervisor:
         self.process: subprocess.Popen[bytes] | None = None
 
     def call(self, method: str, *arguments: object) -> Any:
-        """Call supervisord's own RPC interface (supervisord.org/api.html); raise Failed when it is not there or refuses."""
+        """Call supervisord's RPC interface (supervisord.org/api.html); raise Failed when it is not there or refuses."""
         transport = SupervisorTransport(None, None, f"unix://{self.socket}")
         try:
             with ServerProxy("http://127.0.0.1", transport) as proxy:
@@ -81,12 +81,16 @@ class Supervisor:
             return bool(self.call("getState")["statename"] == "RUNNING")
         return False
 
+    def wait(self) -> int:
+        """Wait until the supervisord that this object started ends; return its exit code."""
+        return self.process.wait() if self.process else 0
+
     def process_ended(self) -> bool:
         """Return whether the supervisord that this object started has ended."""
         return self.process is not None and self.process.poll() is not None
 
     def state(self, name: str) -> dict[str, Any]:
-        """Return what supervisord knows about the program `name`; `pid` is 0 when it does not run. Raise KeyError if unknown."""
+        """Return what supervisord knows about the program `name`; `pid` is 0 while it does not run."""
         return {state["name"]: state for state in self.states()}[name]
 
     def states(self) -> list[dict[str, Any]]:

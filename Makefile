@@ -1,0 +1,47 @@
+PYTHON := .venv/bin/python
+LOCK := .venv/bin/uv pip compile --quiet --generate-hashes --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help venv run stop status shell test test-fast check format lock clean
+
+help: ## List what make can do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+venv:
+	@libs/stack/make-venv
+
+run: venv ## Run the whole system here until Ctrl-C (installs what is missing)
+	@$(PYTHON) -m libs.stack run
+
+stop: venv ## Stop the system, or what a killed run left behind
+	@$(PYTHON) -m libs.stack stop
+
+status: venv ## List the running system's processes
+	@$(PYTHON) -m libs.stack status
+
+shell: venv ## Open an operator's nameko shell on the running system
+	@settings="$$($(PYTHON) -m libs.stack env operator)" && eval "$$settings" && \
+	PYTHONSTARTUP=libs/operator/shell.py exec .venv/bin/nameko shell --config libs/operator/config.yml
+
+test: venv ## Run every test, on real servers and in a browser (installs what is missing)
+	@$(PYTHON) -m libs.stack install --browser
+	$(PYTHON) -m pytest
+
+test-fast: venv ## Run the tests that need no server
+	$(PYTHON) -m pytest -m "not integration"
+
+check: venv ## Look for mistakes in style and types
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+
+format: venv ## Lay out the code, and mend what can be mended by itself
+	$(PYTHON) -m ruff check --fix
+	$(PYTHON) -m ruff format
+
+lock: venv ## Lock the versions in requirements*.in with their hashes
+	$(LOCK) requirements.in --output-file requirements.txt
+	$(LOCK) requirements.in requirements-dev.in --output-file requirements-dev.txt
+
+clean: stop ## Stop the system; delete its data, the virtual environment and caches
+	rm -rf .stack .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

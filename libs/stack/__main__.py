@@ -1,0 +1,111 @@
+"""The stack's command line: `python -m libs.stack run|servers|stop|status|env|install`."""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from libs.stack import install
+from libs.stack.programs import environment, everything, nothing
+from libs.stack.stack import Stack, StackError
+from libs.stack.supervisor import ROOT, Failed, Supervisor, die_with_parent
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(BaseException):
+    """Somebody asked the stack to stop: Ctrl-C, SIGTERM, or a terminal that closed."""
+
+
+def main() -> None:
+    """Do what the command line asks; exit with a sentence and code 1 when that is impossible."""
+    parser = argparse.ArgumentParser(prog="python -m libs.stack", description=__doc__)
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / ".stack", help="where the stack's data, logs and keys are"
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="run everything until Ctrl-C")
+    commands.add_parser("servers", help="run RabbitMQ, Redis and MongoDB alone until Ctrl-C")
+    commands.add_parser("stop", help="stop the stack, or what a killed one left behind")
+    commands.add_parser("status", help="list the processes")
+    asked = commands.add_parser("env", help="print a program's settings: eval the output in a shell")
+    asked.add_argument("program", nargs="?", default="operator")
+    commands.add_parser("install", help="install missing servers").add_argument("--browser", action="store_true")
+    options = parser.parse_args()
+    try:
+        _do(options)
+    except (StackError, Failed, install.MissingServers) as problem:
+        sys.exit(str(problem))
+
+
+def _do(options: argparse.Namespace) -> None:
+    folder = options.folder.resolve()
+    match options.command:
+        case "run" | "servers":
+            install.require()
+            run(Stack(folder, programs=everything if options.command == "run" else nothing, say=say))
+        case "stop":
+            Supervisor(folder).stop()
+        case "status":
+            for state in Supervisor(folder).states():
+                say(f"{state['name']:<12} {state['statename']:<9} {state['description']}")
+        case "env":
+            for name, value in environment(options.program, Stack.join(folder)).items():
+                say(f"export {name}={shlex.quote(value)}")
+        case "install":
+            install.require(options.browser)
+
+
+def run(stack: Stack) -> NoReturn:
+    """Run `stack` until somebody asks it to stop, then stop all of it; exit with the code that says why."""
+    if os.environ.get("MAKELEVEL"):
+        die_with_parent()  # so that a killed make takes the stack with it
+    for kind in STOPPING:
+        if signal.getsignal(kind) != signal.SIG_IGN:  # as under nohup
+            signal.signal(kind, _interrupt)
+    code: int | str = "the supervisor ended, so everything was stopped"
+    try:
+        stack.start()
+        _tell_where_to_look(stack)
+        if stack.supervisor.wait() == 0:
+            code = 0
+    except Interrupted:
+        code = 0
+    except StackError as problem:
+        code = str(problem)
+    finally:
+        for kind in STOPPING:
+            signal.signal(kind, signal.SIG_IGN)
+        say("stopping")
+        stack.stop()
+    sys.exit(code)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise Interrupted
+
+
+def _tell_where_to_look(stack: Stack) -> None:
+    if "gateway" in stack.programs:
+        say(f"\nthe site            {stack.gateway_url}")
+    if "fake-stripe" in stack.programs:
+        say(f"fake Stripe         {stack.stripe_url}  (its ledger of charges and refunds)")
+    say(
+        f"RabbitMQ            {stack.management_url}  (user ticketing, RABBITMQ_PASSWORD in {stack.folder}/secrets.env)"
+    )
+    say(f"logs                {stack.folder}/logs")
+    say("Ctrl-C stops everything.")
+
+
+def say(line: str) -> None:
+    """Print `line` at once; a terminal that has gone away is no reason to fail."""
+    with suppress(OSError):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
