@@ -1,23 +1,26 @@
-"""A stand-in for Stripe on this machine: the parts of its API that a card payment uses, with controls to make it misbehave.
+"""A stand-in for Stripe on this machine: what a card payment uses of its API, with controls to make it misbehave.
 
-Start it with `python -m libs.fake_stripe` (settings: see `__main__`), or inside a test with `libs.fake_stripe.testing.running()`.
-The real `stripe` library talks to it; the page's script is served at `/v3/`. It takes test keys only: any `sk_test_…` or `pk_test_…`.
+Start it with `python -m libs.fake_stripe` (settings: see `__main__`), or inside a test with
+`libs.fake_stripe.testing.running()`. The real `stripe` library talks to it; the page's script is served at `/v3/`.
+It takes test keys only: any `sk_test_…` or `pk_test_…`.
 
-The rooms: `app` (routes and the way of a request), `intents`, `charges`, `refunds`, `payment_methods`, `disputes`, `events` (Stripe's objects),
-`cards` (test cards), `parameters` (what Stripe would refuse), `idempotency`, `errors`, `state` (the database), `webhooks` (delivery),
-`faults`, `control`, `ledger`, `browser` (Stripe.js and the 3-D Secure page).
+The rooms: `routes`, `app` (the way of a request), `access`, `parameters` (what Stripe would refuse), `idempotency`,
+`errors`; Stripe's objects in `intents`, `intent_shape`, `attempts` (to pay one), `charges`, `refunds`,
+`payment_methods`, `disputes`, `events`, `search`; `cards` (test cards), `amounts`; `state` (the database);
+`webhooks` (delivery), `faults`, `control`, `ledger`; `browser` (Stripe.js and the 3-D Secure page).
 
 Controls, JSON over HTTP, from this machine only:
 
 | call | effect |
 | --- | --- |
-| GET /_control/ledger[?order_id=…] | each PaymentIntent with order_id, amount, status, its charges (captured and refunded amounts) and refunds |
+| GET /_control/ledger[?order_id=…] | each PaymentIntent: order_id, amount, status, charges (captured, refunded) |
 | POST /_control/reset | forget everything, the controls included |
 | POST /_control/clock {"advance": seconds} | move the clock by which idempotency keys age (they live 24 hours) |
-| POST /_control/authenticate {"payment_intent", "outcome": "complete"|"fail"} | answer the 3-D Secure challenge without a browser |
+| POST /_control/authenticate {"payment_intent", "outcome": "complete"|"fail"} | answer the 3-D Secure challenge |
 | POST /_control/refunds {"payment_intent" or "charge", "amount"?, "reason"?} | refund as from Stripe's dashboard |
-| POST /_control/disputes {"payment_intent" or "charge", "reason"?} | open a dispute; {"dispute", "status": "won"|"lost"} closes it |
-| POST /_control/webhooks {"action", "match"?, "count"?, "times"?, "seconds"?, "sent"?} | see `webhooks`: drop, duplicate, delay, reorder, fail |
+| POST /_control/disputes {"payment_intent" or "charge", "reason"?} | open a dispute |
+| POST /_control/disputes {"dispute", "status": "won"|"lost"} | close a dispute |
+| POST /_control/webhooks {"action", "match"?, "count"?, …} | see `webhooks`: drop, duplicate, delay, reorder, fail |
 | GET /_control/webhooks | rules in force, and what waits to be delivered |
 | DELETE /_control/webhooks | back to plain delivery; what is held back goes out |
 | POST /_control/faults {"kind", "path"?, "method"?, "count"?, …} | see `faults`: slow, error, lost_reply |

@@ -1,7 +1,8 @@
 """Run the fake Stripe until it is stopped.
 
-Settings: STRIPE_WEBHOOK_SECRET (required), FAKE_STRIPE_PORT (12111), FAKE_STRIPE_WEBHOOK_URL (where signed webhooks go; unset: nowhere),
-FAKE_STRIPE_STATE (a file that keeps everything across kill -9; unset: memory), FAKE_STRIPE_HOST (127.0.0.1, and nothing else is accepted).
+Settings: STRIPE_WEBHOOK_SECRET (required), FAKE_STRIPE_PORT (12111), FAKE_STRIPE_WEBHOOK_URL (where signed webhooks go;
+unset: nowhere), FAKE_STRIPE_STATE (a file that keeps everything across kill -9; unset: memory), FAKE_STRIPE_HOST
+(127.0.0.1, and nothing else is accepted).
 """
 
 import os
@@ -23,10 +24,8 @@ def main() -> None:
     path = os.environ.get("FAKE_STRIPE_STATE") or None
     try:
         with listening(port, secret, url, path, os.environ.get("FAKE_STRIPE_HOST") or HOST) as server:
-            print(
-                f"fake Stripe on http://{HOST}:{server.port}, webhooks to {url or 'nowhere'}, state in {path or 'memory'}",
-                flush=True,
-            )
+            address = f"http://{HOST}:{server.port}"
+            print(f"fake Stripe on {address}, webhooks to {url or 'nowhere'}, state in {path or 'memory'}", flush=True)
             server.serve_forever(poll_interval=0.1)
     except (PublicAddress, ValueError) as problem:
         sys.exit(str(problem))

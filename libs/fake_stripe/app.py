@@ -9,8 +9,9 @@ import stripe
 from flask import Flask, Response, g, json, request
 
 from libs.fake_stripe import browser, control, parameters
+from libs.fake_stripe.access import is_publishable
 from libs.fake_stripe.call import Call
-from libs.fake_stripe.errors import StripeError, unauthorized
+from libs.fake_stripe.errors import StripeError
 from libs.fake_stripe.faults import Fault, Faults
 from libs.fake_stripe.idempotency import Keys, Reply, fingerprint
 from libs.fake_stripe.objects import expanded, new_id, shown
@@ -18,7 +19,6 @@ from libs.fake_stripe.routes import CARD_DATA, ROUTES, Route
 from libs.fake_stripe.state import Document, State
 from libs.fake_stripe.webhooks import Webhooks
 
-KEY = re.compile(r"(sk|rk|pk)_test_\w+")
 LOOPBACK_ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost)(:\d+)?")
 HIDDEN_FROM_BROWSERS = (
     "amount_capturable",
@@ -28,10 +28,6 @@ HIDDEN_FROM_BROWSERS = (
     "metadata",
     "on_behalf_of",
     "review",
-)
-NOT_FOR_BROWSERS = (
-    "This API call cannot be made with a publishable API key. Please use a secret API key. "
-    "You can find a list of your API keys at https://dashboard.stripe.com/account/apikeys."
 )
 
 
@@ -86,7 +82,7 @@ class Api:
         return Call(self.state, self.webhooks, origin=request.host_url.rstrip("/"), **details)
 
     def _reply(self, route: Route, ids: dict[str, str], fault: Fault | None) -> Reply:
-        publishable = _authorize(route)
+        publishable = is_publishable(route.publishable)
         pairs = list((request.form if request.method == "POST" else request.args).items(multi=True))
         pairs = [(name, text) for name, text in pairs if name not in ("key", "_stripe_version", "_stripe_account")]
         key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
@@ -152,31 +148,6 @@ def _has_card_data(values: dict[str, Any]) -> bool:
     """Whether a card comes as `payment_method_data`: Stripe takes it, the library's types know other methods only."""
     data = values.get("payment_method_data")
     return isinstance(data, dict) and data.get("type") == "card"
-
-
-def _authorize(route: Route) -> bool:
-    """Whether the key is a publishable one; refuse (401) a key that is missing, wrong or not enough."""
-    key = _key()
-    if not key:
-        raise unauthorized(
-            "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer auth "
-            "(e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
-        )
-    if not KEY.fullmatch(key):
-        raise unauthorized(
-            f"Invalid API Key provided: {key[:8]}{'*' * max(0, min(len(key), 24) - 12)}{key[-4:] if len(key) > 12 else ''}"
-        )
-    publishable = key.startswith("pk_")
-    if publishable and not route.publishable:
-        raise unauthorized(NOT_FOR_BROWSERS, code="secret_key_required")
-    return publishable
-
-
-def _key() -> str | None:
-    authorization = request.authorization
-    if authorization is None:
-        return request.values.get("key")
-    return authorization.token if authorization.type == "bearer" else authorization.username
 
 
 def _for_browsers(found: Document) -> Document:

@@ -35,8 +35,9 @@ DECLINES = {
 class TestCard:
     """One test card: its names after `tok_` and `pm_card_`, and how it answers.
 
-    `decline` is the decline code, given after a passed challenge when there is one; `challenge` asks for 3-D Secure while the buyer is
-    present; `set_up` needs no challenge off session; `dispute` is the reason of the dispute that follows a payment.
+    `decline` is the decline code, given after a passed challenge when there is one; `challenge` asks for 3-D Secure
+    while the buyer is present; `set_up` needs no challenge off session; `dispute` is the reason of the dispute that
+    follows a payment.
     """
 
     __test__ = False

@@ -1,4 +1,4 @@
-"""The controls under /_control: for tests and operators on this machine, never for pages (the package's docstring lists them)."""
+"""The controls under /_control, for programs on this machine and never for pages (the package lists them)."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def blueprint(api: Api) -> Blueprint:
     @controls.post("/reset")
     def reset() -> Response:
         api.faults.clear()
-        api.webhooks.use_plain_delivery()
         api.state.clear()
+        api.webhooks.forget()
         return jsonify({})
 
     @controls.post("/clock")

@@ -1,12 +1,16 @@
-"""Faults to order (POST /_control/faults): the next `count` (1) API requests of a `method` and `path` pattern (all by default) go wrong.
+"""Faults to order (POST /_control/faults): the next `count` (1) API requests that fit go wrong.
+
+`method` and `path` are patterns, `*` by default.
 
 | kind | effect |
 | --- | --- |
 | slow | the answer comes `seconds` (1) late; the idempotency key is in use meanwhile |
-| error | answered with `status` (500), `type`, `code`, `decline_code`, `message` instead of being executed; `executed: true` executes it first |
+| error | answered with `status` (500), `type`, `code`, `decline_code`, `message` instead of being executed |
+| error with `executed: true` | executed, and answered so all the same |
 | lost_reply | executed, then the connection is closed without an answer |
 
-An error's reply is kept for its idempotency key (and given again, as Stripe does with its 500s) if it was executed, or with `stored: true`.
+An error's reply is kept for its idempotency key (and given again, as Stripe does with its 500s) if it was executed, or
+with `stored: true`.
 """
 
 import fnmatch

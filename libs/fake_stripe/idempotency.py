@@ -15,8 +15,8 @@ from libs.fake_stripe.state import State
 LIFETIME = 24 * 3600
 LONGEST_KEY = 255
 IN_USE = (
-    "There is currently another in-progress request using this Stripe Idempotent Key (that probably means you submitted twice, and the other "
-    "request is still going through): {}. Please try again later."
+    "There is currently another in-progress request using this Stripe Idempotent Key (that probably means you "
+    "submitted twice, and the other request is still going through): {}. Please try again later."
 )
 OTHER_ENDPOINT = (
     "Keys for idempotent requests can only be used for the same endpoint they were first used for ('{}' vs '{}'). "

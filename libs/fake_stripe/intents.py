@@ -6,136 +6,42 @@ from typing import Any
 from libs.fake_stripe import attempts, charges, payment_methods
 from libs.fake_stripe.amounts import check_amount
 from libs.fake_stripe.call import Call
-from libs.fake_stripe.errors import invalid, missing, not_emulated, unexpected_state
+from libs.fake_stripe.errors import invalid, missing, unexpected_state
 from libs.fake_stripe.events import emit
-from libs.fake_stripe.objects import listed, merged, new_id, now, shown
+from libs.fake_stripe.intent_shape import KEPT, new_intent, refuse_strangers
+from libs.fake_stripe.objects import listed, merged, now, shown
 from libs.fake_stripe.state import Document
 
 OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
 CONFIRMABLE = OPEN
 CANCELABLE = ("requires_payment_method", "requires_capture", "requires_confirmation", "requires_action", "processing")
-KEPT = (
-    "description",
-    "receipt_email",
-    "setup_future_usage",
-    "shipping",
-    "statement_descriptor",
-    "statement_descriptor_suffix",
-    "payment_method_options",
-    "transfer_group",
-)
-EMULATED = {
-    *KEPT,
-    "allowed_payment_method_types",
-    "amount",
-    "automatic_payment_methods",
-    "capture_method",
-    "client_secret",
-    "confirm",
-    "confirmation_method",
-    "currency",
-    "error_on_requires_action",
-    "excluded_payment_method_types",
-    "expand",
-    "metadata",
-    "off_session",
-    "payment_method",
-    "payment_method_data",
-    "radar_options",
-    "return_url",
-    "use_stripe_sdk",
-}
 NEEDS_RETURN_URL = (
-    "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. Because some of these payment methods might "
-    "redirect your customer off of your page, you must provide a `return_url`. If you don't want to accept redirect-based payment methods, "
-    "set `automatic_payment_methods[enabled]` to `true` and `automatic_payment_methods[allow_redirects]` to `never` when creating "
-    "Setup Intents and Payment Intents."
+    "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. Because some of these "
+    "payment methods might redirect your customer off of your page, you must provide a `return_url`. If you don't want "
+    "to accept redirect-based payment methods, set `automatic_payment_methods[enabled]` to `true` and "
+    "`automatic_payment_methods[allow_redirects]` to `never` when creating Setup Intents and Payment Intents."
+)
+NEEDS_METHOD = (
+    "You cannot confirm this PaymentIntent because it's missing a payment method. You can either update the "
+    "PaymentIntent with a payment method and then confirm it again, or confirm it again directly with a payment method "
+    "or ConfirmationToken."
 )
 
 
 def create(call: Call) -> Document:
     """Make a PaymentIntent; with `confirm`, try to pay it at once."""
     params = call.params
-    _refuse_strangers(params)
+    refuse_strangers(params)
     check_amount(params["amount"], params["currency"])
     if "return_url" in params and not params.get("confirm"):
         raise invalid("You cannot use `return_url` unless `confirm` is set to true.", param="return_url")
-    intent = _blank(params)
+    intent = new_intent(params)
     method = _method(call, intent, params)
     if method:
         intent |= {"payment_method": method["id"], "status": "requires_confirmation"}
     call.state.add(intent)
     emit(call, "payment_intent.created", intent)
     return _confirmed(call, intent, params) if params.get("confirm") else intent
-
-
-def _refuse_strangers(params: dict[str, Any]) -> None:
-    for name in params:
-        if name not in EMULATED:
-            raise not_emulated(name)
-    if params.get("allowed_payment_method_types", ["card"]) != ["card"]:
-        raise not_emulated("allowed_payment_method_types")
-
-
-def _blank(params: dict[str, Any]) -> Document:
-    id = new_id("pi")
-    intent: Document = {
-        "id": id,
-        "object": "payment_intent",
-        "amount": params["amount"],
-        "amount_capturable": 0,
-        "amount_details": {"tip": {}},
-        "amount_received": 0,
-        "application": None,
-        "application_fee_amount": None,
-        "automatic_payment_methods": _automatic(params),
-        "canceled_at": None,
-        "cancellation_reason": None,
-        "capture_method": params.get("capture_method", "automatic_async"),
-        "client_secret": f"{id}_secret_{new_id('s')[3:]}",
-        "confirmation_method": params.get("confirmation_method", "automatic"),
-        "created": now(),
-        "currency": params["currency"].lower(),
-        "customer": None,
-        "description": None,
-        "excluded_payment_method_types": params.get("excluded_payment_method_types"),
-        "last_payment_error": None,
-        "latest_charge": None,
-        "livemode": False,
-        "metadata": merged({}, params.get("metadata")),
-        "next_action": None,
-        "on_behalf_of": None,
-        "payment_method": None,
-        "payment_method_configuration_details": None,
-        "payment_method_options": {
-            "card": {"installments": None, "mandate_options": None, "request_three_d_secure": "automatic"}
-        },
-        "payment_method_types": ["card"],
-        "processing": None,
-        "receipt_email": None,
-        "review": None,
-        "setup_future_usage": None,
-        "shipping": None,
-        "source": None,
-        "statement_descriptor": None,
-        "statement_descriptor_suffix": None,
-        "status": "requires_payment_method",
-        "transfer_data": None,
-        "transfer_group": None,
-    }
-    return intent | {name: params[name] for name in KEPT if params.get(name)}
-
-
-def _automatic(params: dict[str, Any]) -> Document | None:
-    """Stripe chooses the payment methods, as allowed."""
-    chosen = params.get("automatic_payment_methods")
-    if "allowed_payment_method_types" in params:
-        if chosen:
-            raise invalid(
-                "You may only specify one of these parameters: allowed_payment_method_types, automatic_payment_methods."
-            )
-        return None
-    return {"allow_redirects": "always", **(chosen or {"enabled": True})}
 
 
 def _method(call: Call, intent: Document, params: dict[str, Any]) -> Document | None:
@@ -167,7 +73,7 @@ def retrieve(call: Call, id: str) -> Document:
 def update(call: Call, id: str) -> Document:
     """Change a PaymentIntent; money and payment method only while it is unpaid."""
     intent, params = get(call, id), call.params
-    _refuse_strangers(params)
+    refuse_strangers(params)
     for name in {"amount", "currency", "payment_method", "payment_method_data", "capture_method"} & params.keys():
         if intent["status"] not in OPEN:
             raise unexpected_state(
@@ -194,7 +100,7 @@ def _forbidden(what: str, intent: Document, verb: str, statuses: tuple[str, ...]
 def confirm(call: Call, id: str) -> Document:
     """Try to pay: succeeds, asks for 3-D Secure, or refuses with the bank's reason (402)."""
     intent = get(call, id)
-    _refuse_strangers(call.params)
+    refuse_strangers(call.params)
     if intent["status"] in ("succeeded", "requires_capture"):
         message = (
             "You cannot confirm this PaymentIntent because it has already succeeded after being previously confirmed."
@@ -209,9 +115,9 @@ def confirm(call: Call, id: str) -> Document:
 
 def _confirmed(call: Call, intent: Document, params: dict[str, Any]) -> Document:
     automatic = intent["automatic_payment_methods"] or {}
-    if automatic.get("enabled") and automatic.get("allow_redirects") == "always" and not params.get("return_url"):
-        if not params.get("use_stripe_sdk"):
-            raise invalid(NEEDS_RETURN_URL)
+    may_redirect = automatic.get("enabled") and automatic.get("allow_redirects") == "always"
+    if may_redirect and not params.get("return_url") and not params.get("use_stripe_sdk"):
+        raise invalid(NEEDS_RETURN_URL)
     if "return_url" in params and not re.match(r"[a-z][a-z0-9+.-]*://", params["return_url"]):
         raise invalid("Not a valid URL", param="return_url", code="url_invalid")
     intent |= {name: params[name] for name in ("receipt_email", "shipping", "capture_method") if params.get(name)}
@@ -219,11 +125,7 @@ def _confirmed(call: Call, intent: Document, params: dict[str, Any]) -> Document
     if method is None and intent["payment_method"]:
         method = payment_methods.usable(call, intent["payment_method"], intent["id"])
     if method is None:
-        raise unexpected_state(
-            "You cannot confirm this PaymentIntent because it's missing a payment method. You can either update the PaymentIntent with a "
-            "payment method and then confirm it again, or confirm it again directly with a payment method or ConfirmationToken.",
-            shown(intent),
-        )
+        raise unexpected_state(NEEDS_METHOD, shown(intent))
     return attempts.begin(call, intent, method, params)
 
 
@@ -239,9 +141,10 @@ def capture(call: Call, id: str) -> Document:
     amount: int = call.params.get("amount_to_capture") or intent["amount_capturable"]
     if not 0 < amount <= intent["amount_capturable"]:
         raise invalid(
-            f"The provided amount_to_capture of {amount} is greater than amount_capturable ({intent['amount_capturable']}) for this payment.",
+            f"The provided amount_to_capture of {amount} is greater than amount_capturable "
+            f"({intent['amount_capturable']}) for this payment.",
             param="amount_to_capture",
-            code="amount_too_large" if amount > 0 else "amount_too_small",
+            code="amount_too_large",
         )
     charge = charges.get(call, intent["latest_charge"])
     intent["metadata"] = merged(intent["metadata"], call.params.get("metadata"))
@@ -250,7 +153,7 @@ def capture(call: Call, id: str) -> Document:
 
 
 def cancel(call: Call, id: str) -> Document:
-    """End an unpaid PaymentIntent for good; an authorization is released (its charge stays uncaptured, and is not refunded)."""
+    """End an unpaid PaymentIntent for good; an authorization is released, its charge uncaptured and unrefunded."""
     intent = get(call, id)
     if intent["status"] not in CANCELABLE:
         raise unexpected_state(

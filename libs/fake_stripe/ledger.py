@@ -6,7 +6,7 @@ from libs.fake_stripe.state import Document, State
 
 
 def read(state: State, order_id: str | None = None) -> list[dict[str, Any]]:
-    """Return every PaymentIntent (of one order, or of all), oldest first, with its charges and refunds; amounts in minor units."""
+    """Return every PaymentIntent (of one order, or of all), oldest first, with its charges; amounts in minor units."""
     if order_id is None:
         intents = list(state.newest("payment_intent"))
     else:

@@ -140,9 +140,8 @@ def _metadata(sent: Any, path: str) -> dict[str, str]:
         raise invalid(f"You can specify up to {keys} keys in {path}.", param=path)
     for name, text in sent.items():
         if len(name) > key_length or len(text) > value_length:
-            raise invalid(
-                f"Invalid {path}: keys have up to {key_length}, values up to {value_length} characters.", param=path
-            )
+            limits = f"keys have up to {key_length}, values up to {value_length} characters"
+            raise invalid(f"Invalid {path}: {limits}.", param=path)
     return sent
 
 
@@ -151,8 +150,8 @@ def _scalar(hint: Any, sent: Any, path: str) -> Any:
         raise invalid(f"Invalid string: {path}", param=path)
     if sent == "":
         raise invalid(
-            f"You passed an empty string for '{path}'. We assume empty values are an attempt to unset a parameter; however "
-            f"'{path}' cannot be unset. You should remove '{path}' from your request or supply a non-empty value.",
+            f"You passed an empty string for '{path}'. We assume empty values are an attempt to unset a parameter; "
+            f"however '{path}' cannot be unset. You should remove '{path}' from your request or supply a non-empty value.",
             param=path,
             code="parameter_invalid_empty",
         )

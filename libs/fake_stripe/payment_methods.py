@@ -12,8 +12,8 @@ from libs.fake_stripe.state import Document
 BILLING = {"address": None, "email": None, "name": None, "phone": None, "tax_id": None}
 ADDRESS = {"city": None, "country": None, "line1": None, "line2": None, "postal_code": None, "state": None}
 REUSED = (
-    "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a connected account "
-    "without Customer attachment, or was detached from a Customer. It may not be used again. "
+    "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a "
+    "connected account without Customer attachment, or was detached from a Customer. It may not be used again. "
     "To use a PaymentMethod multiple times, you must attach it to a Customer first."
 )
 

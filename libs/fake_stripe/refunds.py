@@ -66,10 +66,9 @@ def _check(charge: Document, amount: int) -> None:
     if amount <= 0:
         raise invalid("Invalid positive integer", param="amount", code="parameter_invalid_integer")
     if amount > _refundable(charge):
-        raise invalid(
-            f"Refund amount ({_money(amount)}) is greater than unrefunded amount on charge ({_money(_refundable(charge))})",
-            param="amount",
-        )
+        left = _money(_refundable(charge))
+        message = f"Refund amount ({_money(amount)}) is greater than unrefunded amount on charge ({left})"
+        raise invalid(message, param="amount")
 
 
 def _money(cents: int) -> str:

@@ -1,4 +1,4 @@
-"""The API's routes: method and path, what handles it, which parameters it takes, and whether a publishable key may call it."""
+"""The API's routes: method, path, handler, the parameters it takes, and whether a publishable key may call it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

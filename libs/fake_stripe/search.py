@@ -16,7 +16,7 @@ Clause = tuple[str, list[str | int]]
 
 
 def search_intents(call: Call) -> Document:
-    """Return PaymentIntents that match `query`, newest first (this search is never behind, Stripe's may be a minute)."""
+    """Return PaymentIntents that match `query`, newest first (never behind, as Stripe's may be by a minute)."""
     condition, values = condition_of(call.params["query"])
     params = {"limit": call.params.get("limit", 10)}
     if "page" in call.params:

@@ -15,7 +15,7 @@ import stripe
 from libs.fake_stripe.server import listening, serving
 
 SECRET_KEY, PUBLISHABLE_KEY = "sk_test_fake", "pk_test_fake"
-WEBHOOK_SECRET = "whsec_of_the_fake_stripe"
+WEBHOOK_SECRET = "whsec_of_the_fake_stripe"  # noqa: S105 - of tests
 
 
 @dataclass
@@ -38,9 +38,8 @@ class FakeStripe:
     def control(self, name: str, method: str = "POST", **body: Any) -> Any:
         """Use one of the controls that the package's docstring lists; raises HTTPError when it refuses."""
         data = None if method == "GET" else json.dumps(body).encode()
-        request = urllib.request.Request(
-            f"{self.url}/_control/{name}", data, {"Content-Type": "application/json"}, method=method
-        )
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}/_control/{name}", data, headers, method=method)  # noqa: S310
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as reply:
             return json.load(reply)
 
@@ -54,7 +53,7 @@ def running(webhook_url: str | None = None, state_path: str | None = None, port:
 
 @dataclass
 class Receiver:
-    """A receiver of webhooks: checks each signature, answers what `answers` says, keeps the events in order of arrival."""
+    """A receiver of webhooks: checks each signature, answers as `answers` says, keeps the events as they arrive."""
 
     url: str = ""
     answers: Callable[[stripe.Event], int] = lambda event: 200
@@ -80,9 +79,9 @@ def receiving() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             event = stripe.Webhook.construct_event(body, self.headers["Stripe-Signature"], WEBHOOK_SECRET)
+            receiver.arrived.put(event)
             self.send_response(receiver.answers(event))
             self.end_headers()
-            receiver.arrived.put(event)
 
         def log_message(self, *args: object) -> None:
             pass

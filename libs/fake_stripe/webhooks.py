@@ -1,6 +1,6 @@
-"""Delivery of events to the webhook's address: signed as Stripe signs, repeated until a 2xx; and ways to make it go wrong.
+"""Delivery of events to the webhook's address: signed, repeated until a 2xx; and ways to make it go wrong.
 
-A rule (POST /_control/webhooks) acts on events whose type matches `match` (a pattern, `*` by default), `count` times (always by default):
+A rule (POST /_control/webhooks) acts on events whose type fits the pattern `match` (`*`), `count` times (always):
 
 | action | effect |
 | --- | --- |
@@ -8,7 +8,8 @@ A rule (POST /_control/webhooks) acts on events whose type matches `match` (a pa
 | duplicate | delivered `times` times (2) |
 | delay | delivered `seconds` later (1) |
 | reorder | held back until the next event has been tried, `seconds` (5) at the longest |
-| fail | the first `times` (1) tries count as answered 500, so they are repeated; with `sent: false` they are not even sent |
+| fail | the first `times` (1) tries count as answered 500, so they are repeated |
+| fail with `sent: false` | those tries are not even sent |
 """
 
 import fnmatch
@@ -32,8 +33,9 @@ SENDERS = 4  # as many at once, so their order is not certain; neither is Stripe
 TIMEOUT = 10.0  # seconds for one try
 FIRST_PAUSE, LONGEST_PAUSE, MOST_TRIES = 0.5, 60.0, 20
 ACTIONS = ("drop", "duplicate", "delay", "reorder", "fail")
-DUE = """select * from deliveries where due <= ? and not exists
-    (select 1 from deliveries earlier where earlier.id = deliveries.after and earlier.attempts = 0) order by due, id limit ?"""
+DUE = """select * from deliveries where due <= ? and not exists (
+    select 1 from deliveries earlier where earlier.id = deliveries.after and earlier.attempts = 0
+) order by due, id limit ?"""
 
 
 @dataclass
@@ -66,7 +68,7 @@ class Webhooks:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
 
     def queue(self, event: Document) -> int:
-        """Queue the event's delivery as the rules say, in the caller's transaction; returns 1 if it is to be delivered."""
+        """Queue the event's delivery as the rules say, in the caller's transaction; returns the addresses it is for."""
         if self.url is None:
             return 0
         rule = self._rule(event["type"])
@@ -111,6 +113,13 @@ class Webhooks:
             self.state.db.execute("update deliveries set due = ? where attempts = 0", (time.time(),))
             self._release_held(after=None)
         self.wake()
+
+    def forget(self) -> None:
+        """Drop the rules, and return once nothing is being sent any more."""
+        self.rules, self._held = [], []
+        end = time.monotonic() + TIMEOUT
+        while self._in_flight and time.monotonic() < end:
+            time.sleep(0.005)
 
     def report(self) -> dict[str, Any]:
         """Return the rules in force and what waits."""
@@ -185,7 +194,7 @@ class Webhooks:
             "Stripe-Signature": signature,
             "User-Agent": "Stripe/1.0 (fake)",
         }
-        request = urllib.request.Request(self.url or "", body.encode(), headers)
+        request = urllib.request.Request(self.url or "", body.encode(), headers)  # noqa: S310 - ours, checked at the start
         try:
             with self._opener.open(request, timeout=TIMEOUT) as reply:
                 return bool(200 <= reply.status < 300)
