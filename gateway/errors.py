@@ -46,7 +46,7 @@ ERRORS = {
     "InvalidCard": Meaning(400, "This card cannot be used. Check it or try another one.", "token"),
     "InvalidSignature": Meaning(400, "The signature is not valid."),
     "Unauthenticated": Meaning(401, "Sign in to go on."),
-    "PaymentDeclined": Meaning(402, "Your card was declined. You were not charged."),
+    "PaymentDeclined": Meaning(402),
     "AuthenticationRequired": Meaning(402, "Your bank wants you to confirm this payment. You were not charged yet."),
     "Forbidden": Meaning(403, "You may not do this."),
     "NotOwner": Meaning(403, "This belongs to somebody else."),
@@ -64,6 +64,7 @@ ERRORS = {
     "OrderComplete": Meaning(409, "This order is paid, so it can no longer be cancelled."),
     "OrderBeingPaid": Meaning(409, "This order is being paid, so it cannot be cancelled now."),
     "OrderCancelled": Meaning(409, "This order is cancelled. You were not charged."),
+    "VersionConflict": Meaning(409, "Somebody else changed this just now. Look at it again."),
     "TooManyAttempts": Meaning(429, "Too many tries. Wait a little before you try again."),
 }
 

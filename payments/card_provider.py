@@ -38,8 +38,7 @@ class CardProvider:
             "amount": order["price_cents"],
             "currency": order["currency"],
             "capture_method": "manual",
-            # cards only, and only those confirmed in place: nothing that stays undecided longer than a reservation lasts
-            "allowed_payment_method_types": ["card"],
+            # only what is confirmed in place; with manual capture that leaves cards and what behaves as one
             "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
             "metadata": {"order_id": order["id"]},
         }

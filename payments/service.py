@@ -134,18 +134,10 @@ class PaymentsService:
             raise Unavailable(str(error)) from error
 
     def _payable(self, order_id: str) -> Payment:
-        """Return the caller's payment as Stripe has it now, with its PaymentIntent, marked as being confirmed."""
-        buyer_id, payment = self.caller.user_id, self._payment(order_id)
-        payment.check_payable(buyer_id)
-        if payment.stripe_id is not None:
-            payment = self._settlement().settle(payment.id)[0]
-            payment.check_payable(buyer_id)
-        payment = self._settlement().open(payment)
-        if payment.status == "open":
-            payment.confirming_at = utc_now()
-            payment.saved(utc_now())
-            self.store.save(payment)
-        return payment
+        """Return the caller's payment, with its PaymentIntent, marked as being confirmed if it is still open."""
+        buyer_id = self.caller.user_id
+        payment = self._payment(order_id)
+        return self._settlement().begin(payment.id, lambda payment: payment.check_payable(buyer_id))
 
     def _payment(self, order_id: str) -> Payment:
         try:

@@ -37,16 +37,45 @@ class Settlement:
                 continue
         raise VersionConflict(f"the payment of order {order_id} keeps changing")
 
-    def open(self, payment: Payment) -> Payment:
-        """Return the payment with its PaymentIntent made; leaves a trace first, so that a crash loses none."""
-        if payment.stripe_id is not None:
-            return payment
+    def begin(self, order_id: str, check: Callable[[Payment], None]) -> Payment:
+        """Return the order's payment as Stripe has it now and, if it is still open, marked as being confirmed.
+
+        Its PaymentIntent is made if there is none yet. `check` raises what forbids to pay. Every step leaves its trace
+        before Stripe is asked, so that a crash loses none.
+        """
+        for _ in range(ROUNDS):
+            payment = self.store.get(order_id)
+            check(payment)
+            try:
+                if payment.stripe_id is None:
+                    self._create(payment)
+                elif (payment := self._settled(payment, check)).status != "open":
+                    return payment
+                else:
+                    return self._mark_confirming(payment)
+            except VersionConflict:
+                continue
+        raise VersionConflict(f"the payment of order {order_id} keeps changing")
+
+    def _settled(self, payment: Payment, check: Callable[[Payment], None]) -> Payment:
+        settled = self.settle(payment.id)[0]
+        check(settled)
+        return settled
+
+    def _create(self, payment: Payment) -> None:
         if payment.creating_at is None:
             payment.creating_at = self.clock()
-            payment.saved(self.clock())
-            self.store.save(payment)
+            self._save(payment)
         self._find(payment)
-        return self.store.get(payment.id)
+
+    def _mark_confirming(self, payment: Payment) -> Payment:
+        payment.confirming_at = self.clock()
+        self._save(payment)
+        return payment
+
+    def _save(self, payment: Payment) -> None:
+        payment.saved(self.clock())
+        self.store.save(payment)
 
     def _take(self, step: Step, payment: Payment, intent: Intent | None) -> bool:
         """Take one step; return whether another look is needed."""
@@ -87,5 +116,4 @@ class Settlement:
         intent = None if fresh else self.cards.search(payment.id)
         payment.stripe_id = (intent or self.cards.create(payment.order)).id
         payment.creating_at = None
-        payment.saved(self.clock())
-        self.store.save(payment)
+        self._save(payment)

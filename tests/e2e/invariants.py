@@ -1,0 +1,117 @@
+"""What must hold once everything has come to rest: checked in the databases, the queues and the ledger of the fake Stripe."""
+
+from collections import Counter
+
+import pymongo
+import requests
+from kombu import Connection
+
+from libs.events import EVENTS, topology
+from libs.testing import wait_for
+
+OUTBOXES = {
+    "auth": ["revoked_sessions"],
+    "tickets": ["tickets"],
+    "orders": ["orders"],
+    "payments": ["payments"],
+    "expiration": ["deadlines"],
+}
+LIVE = ("created", "awaiting_payment", "complete")
+
+
+def check(system, seconds=60):
+    """Wait until every outbox and queue is empty and every copy is what its source is, then check the money."""
+    with pymongo.MongoClient(system.mongo_url("admin"), tz_aware=True) as mongo:
+        await_rest(system, mongo, seconds)
+        orders = list(mongo.orders.orders.find())
+        check_one_winner(orders)
+        check_money(orders, ledger(system))
+
+
+def await_rest(system, mongo, seconds):
+    """Wait until nothing is left over, and say what is when that takes too long."""
+    try:
+        wait_for(lambda: not leftovers(system, mongo), seconds)
+    except AssertionError:
+        assert leftovers(system, mongo) == []
+
+
+def leftovers(system, mongo):
+    """Return what is not at rest yet, as sentences."""
+    return [*full_outboxes(mongo), *full_queues(system), *different_copies(mongo)]
+
+
+def full_outboxes(mongo):
+    for part, collections in OUTBOXES.items():
+        for collection in collections:
+            for document in mongo[part][collection].find({"outbox_at": {"$exists": True}}, {"outbox.id": 1}):
+                yield f"{part} has not published {[pending['id'] for pending in document['outbox']]}"
+
+
+def full_queues(system):
+    with Connection(system.amqp_url) as connection:
+        channel = connection.channel()
+        for event in EVENTS.values():
+            for listener in event.listeners:
+                queue = topology.queue_name(listener, event)
+                for name in (queue, topology.parked_name(queue)):
+                    count = channel.queue_declare(name, passive=True).message_count
+                    if count:
+                        yield f"{count} messages are in {name}"
+
+
+def different_copies(mongo):
+    tickets = {ticket["_id"]: ticket for ticket in mongo.tickets.tickets.find()}
+    orders = {order["_id"]: order for order in mongo.orders.orders.find()}
+    newest = {}
+    for order in sorted(orders.values(), key=lambda order: order["reservation_no"]):
+        newest[order["ticket_id"]] = order
+    for ticket_id, ticket in tickets.items():
+        copy = mongo.orders.tickets.find_one({"_id": ticket_id}) or {}
+        if copy.get("version") != ticket["version"]:
+            yield f"orders has version {copy.get('version')} of ticket {ticket_id}, not {ticket['version']}"
+        order, held = newest.get(ticket_id), ticket["reservation"]
+        if order and (held is None or (held["order_id"], held["version"]) != (order["_id"], order["version"])):
+            yield f"tickets knows {held} of order {order['_id']} version {order['version']}"
+    for order_id, order in orders.items():
+        payment = mongo.payments.payments.find_one({"_id": order_id}) or {"order": {}}
+        if payment["order"].get("version") != order["version"]:
+            yield f"payments has another version of order {order_id} than {order['version']}"
+        deadline = mongo.expiration.deadlines.find_one({"_id": order_id}) or {}
+        if deadline.get("order_version") != order["version"]:
+            yield f"expiration has another version of order {order_id} than {order['version']}"
+
+
+def ledger(system, order_id=None):
+    """Return the fake Stripe's PaymentIntents with what was charged and refunded."""
+    answer = requests.get(f"{system.stripe_url}/_control/ledger", params={"order_id": order_id}, timeout=10)
+    return answer.json()
+
+
+def check_one_winner(orders):
+    live = Counter(order["ticket_id"] for order in orders if order["status"] in LIVE)
+
+    assert not {ticket_id for ticket_id, count in live.items() if count > 1}
+
+
+def check_money(orders, intents):
+    by_order = {}
+    for intent in intents:
+        by_order.setdefault(intent["order_id"], []).append(intent)
+    for order in orders:
+        captured, refunds, net = charged(by_order.get(order["_id"], []))
+        price = order["ticket"]["price_cents"]
+
+        assert captured in ([], [price]), f"order {order['_id']} was charged {captured}"
+        assert len(refunds) <= 1, f"order {order['_id']} was refunded {refunds}"
+        if order["status"] == "complete":
+            assert net == price, f"order {order['_id']} is complete but {net} was paid"
+        if order["status"] == "cancelled":
+            assert net == 0, f"order {order['_id']} is cancelled but {net} was kept"
+
+
+def charged(intents):
+    charges = [charge for intent in intents for charge in intent["charges"]]
+    captured = [charge["captured"] for charge in charges if charge["captured"]]
+    refunds = [refund["amount"] for charge in charges for refund in charge["refunds"]]
+    return captured, refunds, sum(captured) - sum(refunds)

@@ -1,0 +1,92 @@
+"""People who use the API of a running system, and its operator."""
+
+import itertools
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+
+import requests
+
+from libs.rpc import Client
+from libs.stack.programs import environment
+from libs.testing import wait_for
+from libs.tokens import Signer
+
+_numbers = itertools.count(1)
+
+
+class Person:
+    """Somebody with a browser's cookies who speaks JSON. Every answer is checked by the caller."""
+
+    def __init__(self, url, name):
+        self.url = url
+        self.email = f"{name}-{next(_numbers)}-{secrets.token_hex(3)}@example.org"
+        self.http = requests.Session()
+
+    def sign_up(self):
+        answer = self.post("/api/users/signup", {"email": self.email, "password": "correct horse battery"})
+        assert answer.status_code == 201, answer.text
+        self.id = answer.json()["id"]
+        return self
+
+    def get(self, path):
+        return self.http.get(self.url + path, timeout=15)
+
+    def post(self, path, body=None, **headers):
+        return self.http.post(self.url + path, json=body, headers=headers, timeout=30)
+
+    def delete(self, path):
+        return self.http.delete(self.url + path, timeout=15)
+
+    def list_ticket(self, title="Hamlet, row 3", price=19.99):
+        answer = self.post("/api/tickets", {"title": title, "price": price, "category": "stage"})
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
+
+    def reserve(self, ticket_id):
+        answer = self.post("/api/orders", {"ticketId": ticket_id})
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
+
+    def pay(self, order_id, token="tok_visa"):
+        return self.post("/api/payments", {"orderId": order_id, "token": token})
+
+    def order(self, order_id):
+        return self.get(f"/api/orders/{order_id}").json()
+
+    def ticket(self, ticket_id):
+        return self.get(f"/api/tickets/{ticket_id}").json()
+
+    def sees_order(self, order_id, status, seconds=20):
+        """Wait until the order has this status; answers other than 200 are only waited through."""
+
+        def reached():
+            try:
+                answer = self.get(f"/api/orders/{order_id}")
+            except requests.RequestException:
+                return False
+            return answer.status_code == 200 and answer.json()["status"] == status
+
+        wait_for(reached, seconds, f"order {order_id} to be {status}")
+
+    def sees_ticket(self, ticket_id, status, seconds=20):
+        """Wait until the ticket has this status."""
+        wait_for(lambda: self.ticket(ticket_id)["status"] == status, seconds, f"ticket {ticket_id} to be {status}")
+
+
+class Operator:
+    """Somebody with the operator's key who calls the services directly."""
+
+    def __init__(self, system):
+        settings = environment("operator", system)
+        self.signer = Signer(settings["OPERATOR_SIGNING_KEY"])
+        self.client = Client(settings["OPERATOR_AMQP_URL"], timeout=10)
+
+    def call(self, service, method, **arguments):
+        return self.client.call(service, method, arguments, token=self.signer.mint_service())
+
+    def let_expire(self, order_id, seconds=1.0):
+        """Move the order's deadline to `seconds` from now."""
+        deadline = datetime.now(UTC) + timedelta(seconds=seconds)
+        self.call("orders", "move_deadline", order_id=order_id, expires_at=deadline.isoformat())
+        return time.monotonic() + seconds

@@ -1,0 +1,99 @@
+import pytest
+
+from tests.e2e.invariants import charged, ledger
+
+pytestmark = pytest.mark.usefixtures("at_rest")
+
+
+def test_a_ticket_is_listed_reserved_paid_and_owned(ana, bo, system):
+    ticket_id = ana.list_ticket("Hamlet, row 3", 19.99)
+    order_id = bo.reserve(ticket_id)
+
+    payment = bo.pay(order_id)
+
+    assert (payment.status_code, payment.json()["status"]) == (201, "complete")
+    assert bo.order(order_id)["status"] == "complete"
+    bo.sees_ticket(ticket_id, "sold")
+    assert charged(ledger(system, order_id)) == ([1999], [], 1999)
+
+
+def test_paying_twice_charges_once(ana, bo, system):
+    order_id = bo.reserve(ana.list_ticket())
+    first = bo.pay(order_id)
+
+    second = bo.pay(order_id)
+
+    assert (second.status_code, second.json()["stripeId"]) == (201, first.json()["stripeId"])
+    assert charged(ledger(system, order_id)) == ([1999], [], 1999)
+
+
+def test_after_a_decline_another_card_buys_the_ticket(ana, bo):
+    order_id = bo.reserve(ana.list_ticket())
+
+    declined = bo.pay(order_id, "tok_chargeDeclinedInsufficientFunds")
+    assert declined.status_code == 402
+    assert "insufficient funds" in declined.json()["errors"][0]["message"]
+
+    assert bo.pay(order_id).json()["status"] == "complete"
+
+
+def test_the_third_declined_card_releases_the_ticket(ana, bo, person):
+    ticket_id = ana.list_ticket()
+    order_id = bo.reserve(ticket_id)
+
+    for _ in range(3):
+        assert bo.pay(order_id, "tok_chargeDeclined").status_code == 402
+
+    bo.sees_order(order_id, "cancelled")
+    assert bo.order(order_id)["cancelReason"] == "payment_failed"
+    assert bo.pay(order_id).status_code == 409
+    bo.sees_ticket(ticket_id, "on_sale")
+    person("cy").reserve(ticket_id)
+
+
+def test_an_unpaid_ticket_is_on_sale_again_when_the_window_closes(ana, bo, person, operator):
+    ticket_id = ana.list_ticket()
+    order_id = bo.reserve(ticket_id)
+    bo.sees_ticket(ticket_id, "reserved")
+
+    operator.let_expire(order_id)
+
+    bo.sees_order(order_id, "cancelled")
+    assert bo.order(order_id)["cancelReason"] == "expired"
+    assert bo.pay(order_id).status_code == 409
+    bo.sees_ticket(ticket_id, "on_sale")
+    cy = person("cy")
+    assert cy.pay(cy.reserve(ticket_id)).json()["status"] == "complete"
+
+
+def test_a_cancelled_ticket_is_sold_to_another_and_a_second_cancel_frees_nothing(ana, bo, person):
+    ticket_id = ana.list_ticket()
+    order_id = bo.reserve(ticket_id)
+    assert bo.delete(f"/api/orders/{order_id}").status_code == 204
+    cy = person("cy")
+    later = cy.reserve(ticket_id)
+
+    assert bo.delete(f"/api/orders/{order_id}").status_code == 204
+
+    assert cy.order(later)["status"] == "created"
+    assert cy.pay(later).json()["status"] == "complete"
+    cy.sees_ticket(ticket_id, "sold")
+    assert cy.delete(f"/api/orders/{later}").status_code == 409
+
+
+def test_nobody_else_can_see_pay_or_cancel_an_order(ana, bo, person):
+    order_id = bo.reserve(ana.list_ticket())
+    cy = person("cy")
+
+    assert cy.get(f"/api/orders/{order_id}").status_code == 403
+    assert cy.pay(order_id).status_code == 403
+    assert cy.delete(f"/api/orders/{order_id}").status_code == 403
+
+
+def test_a_session_that_was_signed_out_is_good_for_nothing(bo):
+    captured = bo.http.cookies.copy()
+    assert bo.post("/api/users/signout").status_code == 200
+
+    bo.http.cookies = captured
+
+    assert bo.get("/api/orders").status_code == 401
