@@ -1,6 +1,6 @@
 """Faults to order (POST /_control/faults): the next `count` (1) API requests that fit go wrong.
 
-`method` and `path` are patterns, `*` by default.
+`method` and `path` are patterns, `*` by default; the first fault that fits happens. Faults are kept in memory.
 
 | kind | effect |
 | --- | --- |

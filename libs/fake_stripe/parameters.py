@@ -151,7 +151,8 @@ def _scalar(hint: Any, sent: Any, path: str) -> Any:
     if sent == "":
         raise invalid(
             f"You passed an empty string for '{path}'. We assume empty values are an attempt to unset a parameter; "
-            f"however '{path}' cannot be unset. You should remove '{path}' from your request or supply a non-empty value.",
+            f"however '{path}' cannot be unset. You should remove '{path}' from your request or supply a non-empty "
+            "value.",
             param=path,
             code="parameter_invalid_empty",
         )

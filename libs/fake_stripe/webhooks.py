@@ -1,6 +1,7 @@
 """Delivery of events to the webhook's address: signed, repeated until a 2xx; and ways to make it go wrong.
 
-A rule (POST /_control/webhooks) acts on events whose type fits the pattern `match` (`*`), `count` times (always):
+A rule (POST /_control/webhooks) acts on events whose type fits the pattern `match` (`*`), `count` times (always); the
+first rule that fits wins. Rules are kept in memory, what waits for delivery is kept in the state.
 
 | action | effect |
 | --- | --- |

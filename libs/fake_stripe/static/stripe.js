@@ -117,8 +117,12 @@
     Object.assign(frame.style, { border: "0", width: "min(400px, 95vw)", height: "360px", background: "white", borderRadius: "8px" });
     frame.title = "3-D Secure (simulation)";
     frame.src = address + "&frame=1";
+    shade.setAttribute("role", "dialog");
+    shade.setAttribute("aria-modal", "true");
+    shade.setAttribute("aria-label", frame.title);
     shade.append(frame);
     document.body.append(shade);
+    frame.addEventListener("load", () => frame.focus(), { once: true });
     return new Promise((resolve) => {
       const listener = (message) => {
         if (message.origin !== ORIGIN || message.source !== frame.contentWindow || message.data !== "3d-secure-done") return;

@@ -83,6 +83,11 @@ def test_parameter_that_stripe_would_refuse_is_refused(intents, wrong, code, par
     assert (refused.value.http_status, refused.value.code, refused.value.param) == (400, code, param)
 
 
+def test_what_the_fake_does_not_emulate_is_refused_and_not_ignored(new_intent):
+    with pytest.raises(stripe.InvalidRequestError, match="does not emulate customer"):
+        new_intent(customer="cus_1")
+
+
 def test_missing_parameter_is_refused(intents):
     with pytest.raises(stripe.InvalidRequestError) as refused:
         intents.create({"amount": 1500})
