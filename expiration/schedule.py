@@ -56,7 +56,11 @@ class Schedule:
     def missing(self, order_ids: list[str]) -> list[str]:
         """Return those orders whose job is neither scheduled nor waiting for the worker."""
         scheduled = [order_id for order_id in order_ids if job_id(order_id) not in self.scheduler]
-        waiting = {ident for ident in Queue(QUEUE, connection=self.scheduler.connection).get_job_ids()} if scheduled else set()
+        waiting = (
+            {ident for ident in Queue(QUEUE, connection=self.scheduler.connection).get_job_ids()}
+            if scheduled
+            else set()
+        )
         return [order_id for order_id in scheduled if job_id(order_id) not in waiting]
 
 

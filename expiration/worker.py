@@ -13,7 +13,9 @@ def main() -> None:
     logs.set_up()
     for setting in ("EXPIRATION_AMQP_URL", "EXPIRATION_MONGO_URL"):
         required(setting)
-    worker = SimpleWorker([QUEUE], connection=connect(required("REDIS_URL")), job_class=JsonJob, serializer=JSONSerializer)
+    worker = SimpleWorker(
+        [QUEUE], connection=connect(required("REDIS_URL")), job_class=JsonJob, serializer=JSONSerializer
+    )
     worker.work(logging_level="WARNING")
 
 

@@ -65,6 +65,7 @@ ERRORS = {
     "OrderBeingPaid": Meaning(409, "This order is being paid, so it cannot be cancelled now."),
     "OrderCancelled": Meaning(409, "This order is cancelled. You were not charged."),
     "VersionConflict": Meaning(409, "Somebody else changed this just now. Look at it again."),
+    "StripeUnavailable": Meaning(503, "Payments are not possible at the moment. You have not been charged."),
     "TooManyAttempts": Meaning(429, "Too many tries. Wait a little before you try again."),
 }
 
@@ -127,7 +128,7 @@ def _domain_error(error: RemoteError | Refused) -> AnyResponse:
         return _unexpected(error)
     status = ERRORS[error.name].status
     response = _answer(status, [describe(error)])
-    if status == 429:
+    if status in (429, 503):
         response.headers["Retry-After"] = str(int((error.details or {}).get("retry_after") or RETRY_AFTER_SECONDS))
     return response
 

@@ -99,7 +99,12 @@ class Verifier:
                 raise InvalidToken("unknown key")
             options = {"require": REQUIRED_CLAIMS}
             claims = jwt.decode(
-                token, key, [ALGORITHM], audience=AUDIENCE, leeway=CLOCK_SKEW_SECONDS, options=options  # type: ignore[arg-type]
+                token,
+                key,
+                [ALGORITHM],
+                audience=AUDIENCE,
+                leeway=CLOCK_SKEW_SECONDS,
+                options=options,  # type: ignore[arg-type]
             )
         except (jwt.InvalidTokenError, ValueError) as error:
             raise InvalidToken(str(error)) from error
@@ -113,9 +118,7 @@ class Verifier:
 def new_key(name: str) -> tuple[str, str]:
     """Return a fresh pair of settings (private, public) for the key `name`, such as `auth:1`."""
     key = Ed25519PrivateKey.generate()
-    seed = key.private_bytes(
-        serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serialization.NoEncryption()
-    )
+    seed = key.private_bytes(serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serialization.NoEncryption())
     public = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     return f"{name}={base64.b64encode(seed).decode()}", f"{name}={base64.b64encode(public).decode()}"
 

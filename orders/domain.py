@@ -198,7 +198,9 @@ def reserved(
     ident: str, ticket: dict[str, Any], buyer_id: str, reservation_no: int, expires_at: datetime, now: datetime
 ) -> Order:
     """Return a new order that gives this buyer the ticket until `expires_at`, or until it starts if that is earlier."""
-    frozen = {name: ticket[name] for name in ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")}
+    frozen = {
+        name: ticket[name] for name in ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")
+    }
     starts_at = ticket["starts_at"]
     return Order(
         id=ident, version=1, status="created", cancel_reason=None, buyer_id=buyer_id, seller_id=ticket["seller_id"],

@@ -14,8 +14,11 @@ from payments.domain import Intent, InvalidCard, InvalidSignature, StripeUnavail
 
 TIMEOUT_SECONDS = 10
 WEBHOOK_TOLERANCE_SECONDS = 300
-PAST_CONFIRMING = ("payment_intent_unexpected_state", "lock_timeout", "idempotency_key_in_use")
-"""Codes that say another request got there first, so that the next read of the PaymentIntent tells what came of it."""
+UNEXPECTED_STATE = "payment_intent_unexpected_state"
+
+
+class Busy(Exception):
+    """Stripe is just carrying out another request about the same PaymentIntent; look again in a moment."""
 
 
 class CaptureRefused(Exception):
@@ -23,7 +26,10 @@ class CaptureRefused(Exception):
 
 
 class CardProvider:
-    """Talks to Stripe. `api_base`: the address of a stand-in; None for Stripe itself. Raises StripeUnavailable."""
+    """Talks to Stripe. `api_base`: the address of a stand-in; None for Stripe itself.
+
+    Every method may raise StripeUnavailable, or Busy.
+    """
 
     def __init__(self, secret_key: str, webhook_secret: str, api_base: str | None = None) -> None:
         self.webhook_secret = webhook_secret
@@ -68,11 +74,11 @@ class CardProvider:
             except stripe.CardError:
                 return  # the PaymentIntent says so too, and it is what is read next
             except stripe.IdempotencyError:
-                return  # another request is just confirming it, with another card: the next read tells
+                return  # another card was tried under this key: the next read tells what came of it
             except stripe.InvalidRequestError as error:
                 if error.code in ("resource_missing", "token_already_used"):
                     raise InvalidCard("This card cannot be used; enter it again.") from error
-                if error.code not in PAST_CONFIRMING:
+                if error.code != UNEXPECTED_STATE:
                     raise
 
     def capture(self, stripe_id: str, number: int) -> None:
@@ -83,7 +89,7 @@ class CardProvider:
             except stripe.CardError as error:
                 raise CaptureRefused(str(error)) from error
             except stripe.InvalidRequestError as error:
-                if error.code != "payment_intent_unexpected_state":
+                if error.code != UNEXPECTED_STATE:
                     raise CaptureRefused(str(error)) from error
 
     def cancel(self, stripe_id: str) -> None:
@@ -92,7 +98,7 @@ class CardProvider:
             try:
                 self._stripe.payment_intents.cancel(stripe_id, {}, _key(f"cancel:{stripe_id}"))
             except stripe.InvalidRequestError as error:
-                if error.code != "payment_intent_unexpected_state":
+                if error.code != UNEXPECTED_STATE:
                     raise
 
     def refund(self, stripe_id: str) -> None:
@@ -151,10 +157,11 @@ def _key(key: str) -> Any:
 
 @contextmanager
 def _speaking() -> Iterator[None]:
-    """Say StripeUnavailable for every failure that says nothing about what we asked."""
+    """Say Busy or StripeUnavailable for every failure that says nothing about what we asked."""
     try:
         yield
-    except (stripe.APIConnectionError, stripe.APIError, stripe.RateLimitError, stripe.AuthenticationError) as error:
-        if isinstance(error, stripe.CardError | stripe.InvalidRequestError | stripe.IdempotencyError):
-            raise
-        raise StripeUnavailable(str(error)) from error
+    except (stripe.CardError, stripe.InvalidRequestError, stripe.IdempotencyError):
+        raise
+    except stripe.StripeError as error:
+        # 409: a request with the same key, or on the same object, is under way (https://docs.stripe.com/error-low-level)
+        raise (Busy if error.http_status == 409 else StripeUnavailable)(str(error)) from error

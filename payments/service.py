@@ -1,5 +1,6 @@
 """The payments service: authorize, capture, void, refund; always by way of `settle`."""
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -15,10 +16,12 @@ from libs.rpc.caller import CallerProvider, Forbidden, Neighbours, Unauthenticat
 from libs.rpc.entrypoint import rpc
 from libs.settings import required
 from payments import domain
-from payments.card_provider import CardProvider
+from payments.card_provider import Busy, CardProvider
 from payments.domain import Intent, Payment, StripeUnavailable
 from payments.settlement import Settlement
 from payments.store import PaymentStore
+
+log = logging.getLogger(__name__)
 
 EXPECTED = (domain.Refused, StripeUnavailable, Unauthenticated, Forbidden)
 RECONCILE_SECONDS, RECONCILE_BATCH = 5, 100
@@ -58,13 +61,14 @@ class PaymentsService:
         payment = self._payable(order_id)
         if payment.status != "open":
             return payment.public()
-        before = payment.declines
         try:
-            self.cards.confirm(payment.stripe_id, str(token), f"confirm:{payment.id}:{before + 1}")
-            settled, intent = self._settlement().settle(payment.id)
-        except StripeUnavailable:
-            return self.store.get(payment.id).public()
-        return _outcome(settled, intent, before)
+            self.cards.confirm(payment.stripe_id, str(token), f"confirm:{payment.id}:{payment.declines + 1}")
+        except domain.InvalidCard:
+            self._settlement().settle(payment.id)  # nothing was tried: the payment is no longer being confirmed
+            raise
+        except (StripeUnavailable, Busy):
+            return _public(self.store.get(payment.id))
+        return self._outcome(payment)
 
     @rpc(expected_exceptions=EXPECTED)
     def get(self, order_id: str) -> dict[str, Any]:
@@ -124,6 +128,8 @@ class PaymentsService:
                 self._settlement().settle(payment.id)
             except VersionConflict:
                 continue  # somebody else is at it
+            except Exception:  # noqa: BLE001 - one that cannot be settled must not keep the others waiting
+                log.exception("the payment of order %s could not be settled", payment.id)
 
     def _follow(self, order: dict[str, Any]) -> None:
         """Keep the copy, then settle even if it was known already: whoever kept it may have died before settling."""
@@ -132,6 +138,14 @@ class PaymentsService:
             self._settlement().settle(order["id"])
         except StripeUnavailable as error:
             raise Unavailable(str(error)) from error
+
+    def _outcome(self, before: Payment) -> dict[str, Any]:
+        """Return, or raise, what came of trying the card; what nobody knows yet the reconciler will find out."""
+        try:
+            payment, intent = self._settlement().settle(before.id)
+        except (StripeUnavailable, VersionConflict):
+            return _public(self.store.get(before.id))
+        return _told(payment, intent, before.declines)
 
     def _payable(self, order_id: str) -> Payment:
         """Return the caller's payment, with its PaymentIntent, marked as being confirmed if it is still open."""
@@ -160,7 +174,7 @@ class PaymentsService:
         return Settlement(self.store, self.cards)
 
 
-def _outcome(payment: Payment, intent: Intent | None, declines_before: int) -> dict[str, Any]:
+def _told(payment: Payment, intent: Intent | None, declines_before: int) -> dict[str, Any]:
     if payment.status in ("authorized", "captured"):
         return payment.public()
     if payment.declines > declines_before:

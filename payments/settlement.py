@@ -1,15 +1,16 @@
 """Settling a payment: the one way in which Stripe, the payment and its order are brought together."""
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from libs.clock import utc_now
 from libs.events import VersionConflict
-from payments.card_provider import CaptureRefused, CardProvider
+from payments.card_provider import Busy, CaptureRefused, CardProvider
 from payments.domain import Intent, Payment, Step, decide
 from payments.store import PaymentStore
 
-ROUNDS = 12
+ROUNDS, PAUSE_SECONDS = 12, 0.02
 KEY_LIFETIME = timedelta(hours=20)
 """How long a repeated request with the same key is sure to be replayed by Stripe, which keeps keys for 24 hours."""
 
@@ -27,14 +28,14 @@ class Settlement:
 
         Raises PaymentNotFound, StripeUnavailable, or VersionConflict when others kept changing it.
         """
-        for _ in range(ROUNDS):
-            payment = self.store.get(order_id)
-            intent = self.cards.retrieve(payment.stripe_id) if payment.stripe_id else None
+        for number in range(ROUNDS):
             try:
+                payment = self.store.get(order_id)
+                intent = self.cards.retrieve(payment.stripe_id) if payment.stripe_id else None
                 if not self._take(decide(payment, intent, self.clock()), payment, intent):
                     return payment, intent
-            except VersionConflict:
-                continue
+            except (VersionConflict, Busy):
+                time.sleep(PAUSE_SECONDS * number)
         raise VersionConflict(f"the payment of order {order_id} keeps changing")
 
     def begin(self, order_id: str, check: Callable[[Payment], None]) -> Payment:
@@ -43,7 +44,7 @@ class Settlement:
         Its PaymentIntent is made if there is none yet. `check` raises what forbids to pay. Every step leaves its trace
         before Stripe is asked, so that a crash loses none.
         """
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             payment = self.store.get(order_id)
             check(payment)
             try:
@@ -53,8 +54,8 @@ class Settlement:
                     return payment
                 else:
                     return self._mark_confirming(payment)
-            except VersionConflict:
-                continue
+            except (VersionConflict, Busy):
+                time.sleep(PAUSE_SECONDS * number)
         raise VersionConflict(f"the payment of order {order_id} keeps changing")
 
     def _settled(self, payment: Payment, check: Callable[[Payment], None]) -> Payment:

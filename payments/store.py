@@ -23,8 +23,12 @@ class PaymentStore:
     def create_indexes(self) -> None:
         """Index what the reconciler and the webhook look up."""
         collection = self.payments.collection
-        collection.create_index([("updated_at", ASCENDING)], partialFilterExpression={"work_left": True}, name="work_left")
-        collection.create_index([("stripe_id", ASCENDING)], unique=True, partialFilterExpression={"stripe_id": {"$type": "string"}})
+        collection.create_index(
+            [("updated_at", ASCENDING)], partialFilterExpression={"work_left": True}, name="work_left"
+        )
+        collection.create_index(
+            [("stripe_id", ASCENDING)], unique=True, partialFilterExpression={"stripe_id": {"$type": "string"}}
+        )
 
     def get(self, order_id: object) -> Payment:
         """Return the payment of an order; raise PaymentNotFound."""
@@ -62,9 +66,14 @@ class PaymentStore:
 
     def list_unfinished(self, confirming_before: datetime, others_before: datetime, limit: int) -> list[Payment]:
         """Return payments with work left that nobody has touched lately; those being confirmed sooner than others."""
-        urgent = {"$or": [{"confirming_at": {"$ne": None}}, {"capture_tries": {"$gt": 0}}], "updated_at": {"$lte": confirming_before}}
+        urgent = {
+            "$or": [{"confirming_at": {"$ne": None}}, {"capture_tries": {"$gt": 0}}],
+            "updated_at": {"$lte": confirming_before},
+        }
         where = {"work_left": True, "$or": [urgent, {"updated_at": {"$lte": others_before}}]}
-        return [_payment(found) for found in self.payments.find_all(where, sort=[("updated_at", ASCENDING)], limit=limit)]
+        return [
+            _payment(found) for found in self.payments.find_all(where, sort=[("updated_at", ASCENDING)], limit=limit)
+        ]
 
 
 def _document(payment: Payment) -> Document:

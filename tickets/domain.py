@@ -126,7 +126,9 @@ class Ticket:
             "starts_at": _iso(self.starts_at),
             "withdrawn": self.withdrawn,
             "status": self.status,
-            "reserved_until": _iso(self.reservation["expires_at"]) if self.status == "reserved" and self.reservation else None,
+            "reserved_until": _iso(self.reservation["expires_at"])
+            if self.status == "reserved" and self.reservation
+            else None,
             "created_at": _iso(self.created_at),
             "updated_at": _iso(self.updated_at),
         }
@@ -198,7 +200,9 @@ def _moment(value: object) -> datetime | None:
             raise ValueError
         moment = moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise InvalidTicket("The start must be a time with its offset from UTC, such as 2026-12-24T19:30:00Z.") from error
+        raise InvalidTicket(
+            "The start must be a time with its offset from UTC, such as 2026-12-24T19:30:00Z."
+        ) from error
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 

@@ -11,7 +11,8 @@ def test_addresses_are_compared_trimmed_and_in_lower_case(email):
 
 
 @pytest.mark.parametrize(
-    "email", ["", "ana", "ana@", "@example.org", "a b@example.org", "ana@localhost", "x" * 255 + "@a.org", None, 7, {"$ne": 1}]
+    "email",
+    ["", "ana", "ana@", "@example.org", "a b@example.org", "ana@localhost", "x" * 255 + "@a.org", None, 7, {"$ne": 1}],
 )
 def test_what_is_no_address_is_refused(email):
     with pytest.raises(domain.InvalidEmail):

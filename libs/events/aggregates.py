@@ -50,7 +50,11 @@ class Aggregates:
 
     def find_all(self, where: Document, **options: Any) -> list[Document]:
         """Return the documents that match, without their outboxes; `sort` and `limit` as pymongo has them."""
-        return [document for found in self.collection.find(where, OUTBOX_FIELDS, **options) if (document := self.found(found))]
+        return [
+            document
+            for found in self.collection.find(where, OUTBOX_FIELDS, **options)
+            if (document := self.found(found))
+        ]
 
     def add(self, fields: Document, event: Event, body: Document) -> None:
         """Insert a new aggregate together with the event that announces it.

@@ -32,7 +32,15 @@ class Unreadable(Exception):
     """The message is not JSON, or not what the catalogue says: no further try can help."""
 
 
-TRANSIENT = (Unavailable, VersionConflict, BrokerUnavailable, ConnectionFailure, ExecutionTimeout, socket.timeout, ConnectionError)
+TRANSIENT = (
+    Unavailable,
+    VersionConflict,
+    BrokerUnavailable,
+    ConnectionFailure,
+    ExecutionTimeout,
+    socket.timeout,
+    ConnectionError,
+)
 
 
 class EventPublisher(SharedExtension):

@@ -111,6 +111,10 @@ def _homeward(queue: str, message: Any) -> Outgoing:
     body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
     ident = message.properties.get("message_id")
     return Outgoing(
-        "", queue, body, headers, content_type=message.properties.get("content_type", "application/json"),
+        "",
+        queue,
+        body,
+        headers,
+        content_type=message.properties.get("content_type", "application/json"),
         **({"message_id": ident} if ident else {}),
     )

@@ -75,7 +75,9 @@ class Relay:
         if not documents:
             return 0
         try:
-            failed = self.publisher.publish([_message(pending) for document in documents for pending in document["outbox"]])
+            failed = self.publisher.publish(
+                [_message(pending) for document in documents for pending in document["outbox"]]
+            )
         except BrokerUnavailable:
             taken = {"_id": {"$in": [document["_id"] for document in documents]}, "relay.lease": lease}
             collection.update_many(taken, {"$unset": {"relay": ""}})

@@ -156,4 +156,3 @@ def _serialize(error: BaseException) -> dict[str, Any]:
 
 
 rpc = Rpc.decorator
-

@@ -160,7 +160,12 @@ def test_a_refund_is_recorded_and_cancels_nothing():
 
 
 def test_no_payment_moves_a_terminal_order():
-    states = product(("complete", "cancelled"), (False, True), ("open", "authorized", "captured", "cancelled", "refunded"), (False, True))
+    states = product(
+        ("complete", "cancelled"),
+        (False, True),
+        ("open", "authorized", "captured", "cancelled", "refunded"),
+        (False, True),
+    )
 
     assert {next_status(*state) for state in states} == {None}
 

@@ -31,7 +31,9 @@ def test_an_intent_that_was_being_made_is_looked_for():
     assert decide(a_payment("cancelled", creating_at=NOON), None, NOON) is Step.FIND
 
 
-@pytest.mark.parametrize("status", ["requires_payment_method", "requires_confirmation", "requires_action", "requires_capture"])
+@pytest.mark.parametrize(
+    "status", ["requires_payment_method", "requires_confirmation", "requires_action", "requires_capture"]
+)
 def test_what_is_not_captured_is_voided_when_the_order_was_cancelled(status):
     assert decide(a_payment("cancelled"), an_intent(status), NOON) is Step.CANCEL
 
@@ -58,7 +60,13 @@ def test_the_third_declined_card_ends_the_payment():
     assert decide(a_payment(), an_intent("requires_payment_method", declines=3), NOON) is Step.CANCEL
 
 
-@pytest.mark.parametrize("refused", [{"capture_tries": 10, "capture_refused_at": NOON}, {"capture_tries": 1, "capture_refused_at": NOON - timedelta(minutes=10)}])
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"capture_tries": 10, "capture_refused_at": NOON},
+        {"capture_tries": 1, "capture_refused_at": NOON - timedelta(minutes=10)},
+    ],
+)
 def test_a_capture_refused_for_too_long_is_given_up(refused):
     assert decide(a_payment("awaiting_payment", **refused), an_intent("requires_capture"), NOON) is Step.CANCEL
 

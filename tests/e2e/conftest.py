@@ -1,7 +1,9 @@
 import pytest
 
-from tests.e2e import invariants
-from tests.e2e.people import Operator, Person
+pytest.register_assert_rewrite("tests.e2e.invariants")
+
+from tests.e2e import invariants  # noqa: E402 - after its asserts were told to explain themselves
+from tests.e2e.people import Operator, Person  # noqa: E402
 
 
 @pytest.fixture

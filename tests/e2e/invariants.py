@@ -32,7 +32,7 @@ def await_rest(system, mongo, seconds):
     """Wait until nothing is left over, and say what is when that takes too long."""
     try:
         wait_for(lambda: not leftovers(system, mongo), seconds)
-    except AssertionError:
+    except AssertionError:  # say what it is that is left over
         assert leftovers(system, mongo) == []
 
 

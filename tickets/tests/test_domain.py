@@ -13,7 +13,13 @@ def a_ticket(**details):
 
 
 def an_order(status, reservation_no=1, version=1):
-    return {"id": f"o{reservation_no}", "reservation_no": reservation_no, "version": version, "status": status, "expires_at": NOON}
+    return {
+        "id": f"o{reservation_no}",
+        "reservation_no": reservation_no,
+        "version": version,
+        "status": status,
+        "expires_at": NOON,
+    }
 
 
 def test_a_new_ticket_is_on_sale():

@@ -13,7 +13,9 @@ PARTS = ("auth", "tickets", "orders", "payments", "expiration")
 def handlers_of(part):
     module = importlib.import_module(f"{part}.service")
     service = next(value for value in vars(module).values() if getattr(value, "name", None) == part)
-    entrypoints = (entrypoint for method in vars(service).values() for entrypoint in getattr(method, "nameko_entrypoints", ()))
+    entrypoints = (
+        entrypoint for method in vars(service).values() for entrypoint in getattr(method, "nameko_entrypoints", ())
+    )
     return {entrypoint.event.name for entrypoint in entrypoints if isinstance(entrypoint, EventHandler)}
 
 

@@ -31,7 +31,13 @@ def probe(amqp_url, mongo_url):
 
 def send(publisher, order_id, version=1):
     body = {"id": order_id, "version": version, "order_id": order_id, "expires_at": "2026-11-22T12:00:00.000Z"}
-    message = Outgoing("expiration.events", "ExpirationComplete", json.dumps(body).encode(), {"nameko.token": "secret"}, f"event-{order_id}")
+    message = Outgoing(
+        "expiration.events",
+        "ExpirationComplete",
+        json.dumps(body).encode(),
+        {"nameko.token": "secret"},
+        f"event-{order_id}",
+    )
     assert publisher.publish([message]) == {}
 
 
@@ -94,7 +100,11 @@ def test_only_the_named_parked_event_is_discarded(mongo, amqp_url, publisher, pr
 
 @pytest.mark.parametrize(
     ("body", "content_type"),
-    [(b"{broken", "application/json"), (b"\x80\x04.", "application/x-python-serialize"), (b'{"id": "o1"}', "application/json")],
+    [
+        (b"{broken", "application/json"),
+        (b"\x80\x04.", "application/x-python-serialize"),
+        (b'{"id": "o1"}', "application/json"),
+    ],
 )
 def test_what_cannot_be_read_is_parked_as_it_came(amqp_url, publisher, probe, body, content_type):
     with probe():

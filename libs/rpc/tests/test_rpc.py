@@ -104,7 +104,11 @@ def test_a_call_that_waited_too_long_for_a_worker_is_not_begun(client, probe):
 
 
 def test_the_rest_of_the_time_travels_with_the_work(client, probe):
-    with probe(), context.work(deadline=time.monotonic() - 1), pytest.raises(ServiceUnavailable, match="no time is left"):
+    with (
+        probe(),
+        context.work(deadline=time.monotonic() - 1),
+        pytest.raises(ServiceUnavailable, match="no time is left"),
+    ):
         client.call("probe", "echo", {"value": 1})
 
 
