@@ -12,7 +12,7 @@ from typing import NoReturn
 from libs.stack import install
 from libs.stack.programs import environment, everything, nothing
 from libs.stack.stack import Stack, StackError
-from libs.stack.supervisor import ROOT, Failed, Supervisor, die_with_parent
+from libs.stack.supervisor import ROOT, Failed, Supervisor, die_with_parent, members
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -80,7 +80,8 @@ def run(stack: Stack) -> NoReturn:
     finally:
         for kind in STOPPING:
             signal.signal(kind, signal.SIG_IGN)
-        say("stopping")
+        if members(stack.folder):
+            say("stopping")
         stack.stop()
     sys.exit(code)
 

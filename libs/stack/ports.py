@@ -45,9 +45,9 @@ class Ports:
 
     def require_free(self, names: tuple[str, ...]) -> None:
         """Raise PortTaken, naming every port of `names` on which something already listens."""
-        taken = [f"{getattr(self, name)} ({name}; {setting(name)} moves it)" for name in names if self._taken(name)]
+        taken = [f"\n  {getattr(self, name)}: set {setting(name)} to another" for name in names if self._taken(name)]
         if taken:
-            raise PortTaken("another program already listens on port " + ", port ".join(taken))
+            raise PortTaken("another program already listens on a port that is needed:" + "".join(taken))
 
     def _taken(self, name: str) -> bool:
         with socket.socket() as probe:

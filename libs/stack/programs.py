@@ -102,7 +102,8 @@ def _consumes(stack: "Stack", service: str) -> Callable[[], bool]:
 
 def _schedules(stack: "Stack") -> bool:
     with suppress(redis.RedisError), closing(redis.Redis.from_url(stack.redis_url)) as client:
-        return any(client.scan_iter("rq:scheduler_instance:*"))
+        births = (client.hget(key, "birth") for key in client.scan_iter("rq:scheduler_instance:*"))
+        return any(float(birth) >= stack.started_at("scheduler") for birth in births if birth)
     return False
 
 

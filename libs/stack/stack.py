@@ -145,15 +145,20 @@ class Stack:
         return tuple(port for program, port in listening.items() if program in self.programs)
 
     def stop(self) -> None:
-        """Stop everything, in order, and leave no process behind. Safe to repeat."""
+        """Stop everything that `start` started, in order, and leave no process behind. Safe to repeat."""
+        if self._lock is None:
+            return
         self.supervisor.stop()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._lock.close()
+        self._lock = None
 
     def pid(self, name: str) -> int:
         """Return the process id of the program `name`, 0 while it does not run."""
         return int(self.supervisor.state(name)["pid"])
+
+    def started_at(self, name: str) -> int:
+        """Return when the program `name` was last started, in seconds since 1970."""
+        return int(self.supervisor.state(name)["start"])
 
     def kill(self, name: str) -> None:
         """Kill `name` (SIGKILL, with its workers) and return once it is dead; the supervisor then starts it again."""

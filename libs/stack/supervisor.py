@@ -105,7 +105,7 @@ class Supervisor:
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(2 * STOP_SECONDS)
         wait_until(lambda: not self._own_pid(), 2 * STOP_SECONDS)
-        for kind, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, 5)):
+        for kind, seconds in ((signal.SIGTERM, 8), (signal.SIGKILL, 5)):  # all of them survive kill -9 with their data
             for pid in members(self.folder):
                 _signal(pid, kind)
             if wait_until(lambda: not members(self.folder), seconds):
