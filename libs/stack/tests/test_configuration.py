@@ -1,0 +1,90 @@
+"""What the stack decides and writes before any process starts."""
+
+import configparser
+import socket
+import stat
+
+import pytest
+
+from libs.stack import Ports, Stack, StackError, free_ports, install, secrets
+from libs.stack.ports import PortTaken
+from libs.stack.program import Program
+from libs.stack.programs import everything
+from libs.stack.supervisor import configuration
+from libs.tokens import Signer, Verifier
+
+
+def test_free_ports_are_all_different():
+    ports = vars(free_ports()).values()
+
+    assert len(set(ports)) == len(ports)
+
+
+def test_setting_moves_one_port():
+    ports = Ports.from_environment({"GATEWAY_PORT": "9000", "STACK_REDIS_PORT": "9001"})
+
+    assert (ports.gateway, ports.redis, ports.amqp) == (9000, 9001, Ports().amqp)
+
+
+def test_taken_port_is_named_with_the_setting_that_moves_it():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = Ports(redis=taken.getsockname()[1])
+
+        with pytest.raises(PortTaken, match="STACK_REDIS_PORT"):
+            ports.require_free(("redis",))
+
+
+def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path):
+    first = secrets.keep(tmp_path / "secrets.env")
+
+    assert secrets.keep(tmp_path / "secrets.env") == first
+    assert stat.S_IMODE((tmp_path / "secrets.env").stat().st_mode) == 0o600
+
+
+def test_every_signing_key_has_its_public_key():
+    made = secrets.generate()
+
+    token = Signer(made["ORDERS_SIGNING_KEY"]).mint_service()
+
+    assert Verifier(made["TOKEN_PUBLIC_KEYS"]).verify(token).issuer == "orders"
+
+
+def test_program_gets_its_own_keys_and_no_other(tmp_path):
+    programs = {program.name: program for program in everything(Stack(tmp_path, environ={}))}
+
+    signing_keys = [name for name in programs["worker"].environment if name.endswith("SIGNING_KEY")]
+
+    assert signing_keys == ["EXPIRATION_SIGNING_KEY"]
+    assert "STRIPE_SECRET_KEY" not in programs["orders"].environment
+
+
+def test_real_stripe_keys_replace_the_fake(tmp_path):
+    keys = {"STRIPE_SECRET_KEY": "a", "STRIPE_PUBLISHABLE_KEY": "b", "STRIPE_WEBHOOK_SECRET": "c"}
+    programs = {program.name: program for program in everything(Stack(tmp_path, environ=keys))}
+
+    assert "fake-stripe" not in programs
+    assert keys.items() <= programs["payments"].environment.items()
+    assert "STRIPE_API_BASE" not in programs["payments"].environment
+
+
+def test_percent_signs_and_spaces_survive_the_supervisor_configuration(tmp_path):
+    program = Program("some", ["echo", "50 %"], lambda: True, {"KEY": "a%2F,b=c"})
+
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(configuration(tmp_path, [], [program]))
+
+    assert parser["program:some"]["command"] == "echo '50 %%'"
+    assert parser["program:some"]["environment"] == 'KEY="a%%2F,b=c"'
+
+
+def test_missing_server_is_named_with_the_command_that_installs_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(install, "missing_packages", lambda browser=False: ["redis-server"])
+    monkeypatch.setattr(install, "APT_INSTALL", "false")
+
+    with pytest.raises(install.MissingServers, match="apt-get install redis-server"):
+        install.require()
+
+
+def test_joining_a_stack_that_does_not_run_says_so(tmp_path):
+    with pytest.raises(StackError, match="no stack runs"):
+        Stack.join(tmp_path)
