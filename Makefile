@@ -1,5 +1,5 @@
 PYTHON := .venv/bin/python
-LOCK := .venv/bin/uv pip compile --quiet --generate-hashes --custom-compile-command "make lock"
+LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
 .PHONY: help venv run stop status shell test test-fast check format lock clean
