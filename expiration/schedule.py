@@ -25,7 +25,7 @@ class JsonJob(Job):
         super().__init__(*args, **kwargs)
 
 
-def connect(url: str) -> "Redis[bytes]":
+def connect(url: str) -> Redis:
     """Return a connection to Redis whose every wait has an end."""
     return Redis.from_url(url, socket_timeout=REDIS_TIMEOUT_SECONDS, socket_connect_timeout=REDIS_TIMEOUT_SECONDS)
 
@@ -33,7 +33,7 @@ def connect(url: str) -> "Redis[bytes]":
 class Schedule:
     """The scheduled jobs."""
 
-    def __init__(self, connection: "Redis[bytes]") -> None:
+    def __init__(self, connection: Redis) -> None:
         queue = Queue(QUEUE, connection=connection, job_class=JsonJob, serializer=JSONSerializer)
         self.scheduler = Scheduler(queue=queue, connection=connection, interval=POLL_SECONDS, job_class=JsonJob)
 

@@ -74,7 +74,7 @@ class ExpirationService:
                 self.schedule.put(deadline.id, deadline.expires_at)
 
     def _follow(self, order: dict[str, Any]) -> None:
-        """Write the record first, then the job, even if the record was up to date: its writer may have died in between."""
+        """Write the record, then the job, even if the record was up to date: its writer may have died in between."""
         deadline = self._recorded(order)
         try:
             if deadline.state == "open":

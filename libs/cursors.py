@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -15,7 +16,7 @@ def encode(position: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(position, separators=(",", ":")).encode()).decode().rstrip("=")
 
 
-def decode(cursor: object, fields: dict[str, type]) -> dict[str, Any] | None:
+def decode(cursor: object, fields: Mapping[str, type]) -> dict[str, Any] | None:
     """Return the position of `cursor`, which must have exactly `fields` with values of these types; None for None."""
     if cursor is None:
         return None

@@ -3,13 +3,14 @@
 import logging
 import sys
 import time
+from typing import TextIO
 
 from libs.context import correlation_id
 
 FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s [%(correlation_id)s] %(message)s"
 
 
-class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]
+class ConsoleHandler(logging.StreamHandler[TextIO]):
     """Writes lines to standard error; named in each part's config.yml."""
 
     def __init__(self) -> None:
@@ -18,10 +19,10 @@ class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]
         formatter.converter = time.gmtime
         self.setFormatter(formatter)
 
-    def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
-        """Add the correlation id to the record."""
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, with the correlation id of the work that wrote it."""
         record.correlation_id = correlation_id() or "-"
-        return super().filter(record)
+        return super().format(record)
 
 
 def set_up(level: str = "INFO") -> None:

@@ -39,7 +39,7 @@ def waiting(amqp_url: str, queue: str) -> int:
 
 @contextmanager
 def nameko_service(module: str, queue: str, **config: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the service of `module` (`package.module:Class`) as a process until the block ends; ready once it consumes `queue`."""
+    """Run the service `package.module:Class` as a process while the block runs; ready once it consumes `queue`."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "config.yml"
         path.write_text(json.dumps({"SERVICE_CONTAINER_CLS": "libs.amqp.Container", **config}))

@@ -1,8 +1,8 @@
 """Signed tokens (JWT, Ed25519): who may mint them, and how every part checks one by itself.
 
-A key has a name, `<issuer>:<number>`, which is the token's `kid`. The issuer is `auth` (sessions of users), the name
-of a service, or `operator`; a key can only speak for its own issuer. Two numbers of one issuer may be valid at once,
-which is how keys are rotated. Settings hold keys as `<name>=<base64 of 32 bytes>`; public ones in a comma-separated list.
+A key has a name, `<issuer>:<number>`, which is the token's `kid`. The issuer is `auth` (users' sessions), a service's
+name, or `operator`; a key can only speak for its own issuer. Two numbers of one issuer may be valid at once,
+which is how keys are rotated. Settings hold keys as `<name>=<base64 of 32 bytes>`, public ones separated by commas.
 """
 
 import base64
@@ -95,7 +95,7 @@ class Verifier:
         try:
             name = jwt.get_unverified_header(token).get("kid")
             key = self._keys.get(name) if isinstance(name, str) else None
-            if key is None:
+            if name is None or key is None:
                 raise InvalidToken("unknown key")
             options = {"require": REQUIRED_CLAIMS}
             claims = jwt.decode(

@@ -204,8 +204,8 @@ def reserved(
     starts_at = ticket["starts_at"]
     return Order(
         id=ident, version=1, status="created", cancel_reason=None, buyer_id=buyer_id, seller_id=ticket["seller_id"],
-        ticket=frozen, reservation_no=reservation_no, expires_at=min(expires_at, starts_at) if starts_at else expires_at,
-        refunded_at=None, created_at=now, updated_at=now,
+        ticket=frozen, reservation_no=reservation_no, refunded_at=None, created_at=now, updated_at=now,
+        expires_at=min(expires_at, starts_at) if starts_at else expires_at,
     )  # fmt: skip
 
 

@@ -64,7 +64,7 @@ class OrdersService:
 
     @rpc(expected_exceptions=EXPECTED)
     def list(self, limit: int = 50, after: str | None = None) -> dict[str, Any]:
-        """Return {"orders", "next"}: one page of the caller's orders, newest first, and the cursor of the page after it."""
+        """Return {"orders", "next"}: one page of the caller's orders, newest first, and the next page's cursor."""
         size = max(1, min(int(limit), MAXIMUM_PAGE))
         found = self.store.list_by_buyer(self.caller.user_id, size + 1, cursors.decode(after, {"_id": str}))
         page = found[:size]

@@ -116,7 +116,7 @@ class CardProvider:
         Raises InvalidSignature when it was not signed with our secret within the last five minutes.
         """
         try:
-            event = stripe.Webhook.construct_event(payload, signature, self.webhook_secret, WEBHOOK_TOLERANCE_SECONDS)  # type: ignore[no-untyped-call]
+            event = stripe.Webhook.construct_event(payload, signature, self.webhook_secret, WEBHOOK_TOLERANCE_SECONDS)
         except (stripe.SignatureVerificationError, ValueError) as error:
             raise InvalidSignature("The signature is not valid.") from error
         about = event.data.object.to_dict()
@@ -125,7 +125,7 @@ class CardProvider:
     def _method(self, token: str) -> str:
         if not token.startswith("tok_"):
             return token
-        return self._stripe.payment_methods.create({"type": "card", "card": {"token": token}}).id  # type: ignore[typeddict-unknown-key]
+        return self._stripe.payment_methods.create({"type": "card", "card": {"token": token}}).id
 
     def _intent(self, found: Any) -> Intent:
         charge = found.latest_charge if isinstance(found.latest_charge, stripe.Charge) else None

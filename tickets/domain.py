@@ -1,4 +1,4 @@
-"""The rules of a listing. What is reserved or sold is told by orders; here it only decides what the seller may still do."""
+"""The rules of a listing. orders tells what is reserved or sold; here that only limits what the seller may still do."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -94,7 +94,8 @@ def position(ticket: Ticket, sort: str) -> Document:
 
 def beyond(order: list[tuple[str, int]], after: Document) -> Document:
     """Return the query for what comes after the position `after` in `order`."""
-    alternatives, equal = [], {}
+    alternatives: list[Document] = []
+    equal: Document = {}
     for name, direction in order:
         alternatives.append({**equal, name: {"$gt" if direction == ASCENDING else "$lt": after[name]}})
         equal[name] = after[name]

@@ -4,7 +4,7 @@ The changes to nameko 2.14's own, with the places that make them necessary:
 - stock closes its connection as soon as its consumers are cancelled, while workers still run, so that their
   acknowledgements are lost and their messages handled again (`nameko/messaging.py`, `on_iteration`);
 - stock waits up to 30 s before it tries a lost broker again (`kombu/connection.py`, `ensure_connection`);
-- stock acknowledges what it cannot decode (`kombu/mixins.py`, `on_decode_error`): here the provider gets the raw message.
+- stock acknowledges what it cannot decode (`kombu/mixins.py`, `on_decode_error`): a provider gets the raw message.
 """
 
 from collections.abc import Callable, Iterator

@@ -4,6 +4,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -132,7 +133,5 @@ class Publisher:
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
-            try:
+            with suppress(Exception):  # it is being thrown away, however broken it is
                 connection.collect(socket_timeout=1.0)
-            except Exception:  # noqa: BLE001 - it is being thrown away, however broken it is
-                pass

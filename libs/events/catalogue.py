@@ -15,6 +15,8 @@ class Snapshot(Schema):
     """What every event's body has."""
 
     class Meta:
+        """How marshmallow treats what is not declared."""
+
         unknown = EXCLUDE
 
     id = fields.String(required=True, validate=validate.Length(min=1))
@@ -43,6 +45,8 @@ class OrderedTicket(Schema):
     """The ticket of an order as it was when the order was made."""
 
     class Meta:
+        """How marshmallow treats what is not declared."""
+
         unknown = EXCLUDE
 
     id = fields.String(required=True)
@@ -104,7 +108,7 @@ class SessionSnapshot(Snapshot):
 
 @dataclass(frozen=True)
 class Event:
-    """One kind of fact. Its queue for each listener is `<listener>.<name>`; broadcast ones reach every process instead."""
+    """One kind of fact, with a queue `<listener>.<name>` for each listener; `broadcast` ones reach every process."""
 
     name: str
     source: str

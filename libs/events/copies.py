@@ -10,7 +10,7 @@ Document = dict[str, Any]
 
 
 class Copies:
-    """The copies of one collection. `fetch(id)`, when given, asks the source for one that is missing; it may return None."""
+    """The copies of one collection. `fetch(id)`, when given, asks the source for a missing one; it may return None."""
 
     def __init__(self, collection: Collection[Document], fetch: Callable[[str], Document | None] | None = None) -> None:
         self.collection = collection

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from kombu import Queue
 from marshmallow import ValidationError
 from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import Entrypoint, SharedExtension
@@ -16,7 +15,7 @@ from pymongo.errors import ConnectionFailure, ExecutionTimeout
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher, QueueConsumer
 from libs.events import topology
 from libs.events.aggregates import VersionConflict
-from libs.events.catalogue import EVENTS, Event
+from libs.events.catalogue import Event
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +72,7 @@ class EventHandler(Entrypoint):
     def __init__(self, event: Event, delays_seconds: tuple[float, ...] = DELAYS_SECONDS, **kwargs: Any) -> None:
         self.event = event
         self.delays_seconds = delays_seconds
-        self.queue: Queue | None = None
+        self.queue: Any = None
         super().__init__(**kwargs)
 
     def setup(self) -> None:

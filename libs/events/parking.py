@@ -47,7 +47,12 @@ class Parking:
     def show(self, queue: str, limit: int = 100) -> list[Parked]:
         """Return the first `limit` events parked for `queue`; they stay parked."""
         shown: list[Parked] = []
-        self._visit(queue, limit, lambda message: shown.append(_parked(queue, message)) or False)
+
+        def show(message: Any) -> bool:
+            shown.append(_parked(queue, message))
+            return False
+
+        self._visit(queue, limit, show)
         return shown
 
     def replay(self, queue: str, event_id: str | None = None) -> int:

@@ -7,10 +7,10 @@ connects on the first call, so that it may be made before a fork.
 
 import json
 import logging
-import socket
 import threading
 import time
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from amqp.exceptions import AMQPError
@@ -102,7 +102,7 @@ class Client:
         return _result(waiter, f"{service}.{method}")
 
     def query(self, service: str, method: str, arguments: dict[str, Any] | None = None, **options: Any) -> Any:
-        """Like `call`, for what changes nothing: tried a second time when the first fails before half its time is up."""
+        """Like `call`, for what changes nothing: tried again when the first try fails before half its time is up."""
         started, limit = time.monotonic(), options.pop("timeout", None) or self.timeout
         try:
             return self.call(service, method, arguments, timeout=limit, **options)
@@ -167,10 +167,8 @@ class Client:
     def _drop_sender(self) -> None:
         sender, self._sender, self._channel = self._sender, None, None
         if sender is not None:
-            try:
+            with suppress(Exception):  # it is being thrown away, however broken it is
                 sender.collect()
-            except Exception:  # noqa: BLE001 - it is being thrown away, however broken it is
-                pass
 
     def _returned(self, error: Exception, exchange: str, routing_key: str, message: Any) -> None:
         waiter = self._waiting.get(message.properties.get("correlation_id"))
@@ -188,7 +186,7 @@ class Client:
             try:
                 if self._sender is not None:
                     self._sender.drain_events(timeout=0.001)
-            except (TimeoutError, socket.timeout):
+            except TimeoutError:
                 pass
             except BROKER_ERRORS:
                 self._drop_sender()
@@ -236,10 +234,8 @@ class Client:
             self._reply_to = reply_to
             self._ready.set()
             while not self._closed:
-                try:
+                with suppress(TimeoutError):
                     connection.drain_events(timeout=1)
-                except (TimeoutError, socket.timeout):
-                    pass
                 connection.heartbeat_check(rate=2)
 
     def _reply(self, message: Any) -> None:

@@ -9,6 +9,7 @@ import json
 import logging
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,6 @@ from kombu import Connection
 from nameko.exceptions import ContainerBeingKilled, IncorrectSignature, MalformedRequest, MethodNotFound, serialize
 from nameko.rpc import Rpc as NamekoRpc
 from nameko.rpc import RpcConsumer as NamekoRpcConsumer
-
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout
 
 from libs.amqp import QueueConsumer
@@ -26,7 +26,7 @@ from libs.rpc.client import BROKER_ERRORS, CONNECT_SECONDS, RPC_EXCHANGE, Servic
 log = logging.getLogger(__name__)
 
 AWAY = (ServiceUnavailable, ConnectionFailure, ExecutionTimeout, NetworkTimeout, DeadlineExceeded)
-"""Errors that say nothing about the call, only that something behind this service is away: ServiceUnavailable to callers."""
+"""Errors that say only that something behind this service is away: callers get ServiceUnavailable."""
 
 
 class Responder:
@@ -39,7 +39,7 @@ class Responder:
         self._channel: Any = None
 
     def send(self, reply_to: str, correlation_id: str | None, payload: dict[str, Any]) -> None:
-        """Send `payload` as the reply; when the broker is away the reply is lost and the caller's deadline ends its wait."""
+        """Send `payload`; when the broker is away it is lost, and the caller's deadline ends its wait."""
         body = json.dumps(payload).encode()
         with self._lock:
             for _ in range(2):
@@ -66,10 +66,8 @@ class Responder:
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
-            try:
+            with suppress(Exception):  # it is being thrown away, however broken it is
                 connection.collect()
-            except Exception:  # noqa: BLE001 - it is being thrown away, however broken it is
-                pass
 
     def close(self) -> None:
         """Close the channel."""

@@ -1,4 +1,4 @@
-"""What must hold once everything has come to rest: checked in the databases, the queues and the ledger of the fake Stripe."""
+"""What must hold once everything has come to rest: in the databases, the queues and the fake Stripe's ledger."""
 
 from collections import Counter
 

@@ -48,8 +48,8 @@ class Person:
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
 
-    def pay(self, order_id, token="tok_visa"):
-        return self.post("/api/payments", {"orderId": order_id, "token": token})
+    def pay(self, order_id, card="tok_visa"):
+        return self.post("/api/payments", {"orderId": order_id, "token": card})
 
     def order(self, order_id):
         return self.get(f"/api/orders/{order_id}").json()

@@ -1,5 +1,6 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_paying_and_cancelling_at_once_ends_in_one_or_the_other(ana, bo):
     for _ in range(3):
         order_id = bo.reserve(ana.list_ticket())
 
-        paid, cancelled = all_at_once([lambda: bo.pay(order_id), lambda: bo.delete(f"/api/orders/{order_id}")])
+        paid, cancelled = all_at_once([partial(bo.pay, order_id), partial(bo.delete, f"/api/orders/{order_id}")])
 
         ended = "cancelled" if cancelled.status_code == 204 else "complete"
         assert (paid.status_code, ended) in [(201, "complete"), (201, "cancelled"), (409, "cancelled")]

@@ -7,7 +7,7 @@ from libs.context import correlation_id
 from libs.rpc.caller import CallerProvider
 from libs.rpc.entrypoint import rpc
 
-DONE = []
+DONE: list[float] = []
 
 
 class Taken(Exception):
