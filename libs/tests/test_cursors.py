@@ -17,7 +17,15 @@ def test_no_cursor_is_no_position():
 
 @pytest.mark.parametrize(
     "cursor",
-    ["", "!", "e30", 7, {"$gt": ""}, cursors.encode({"_id": "abc"}), cursors.encode({"price_cents": {"$gt": 0}, "_id": "x"})],
+    [
+        "",
+        "!",
+        "e30",
+        7,
+        {"$gt": ""},
+        cursors.encode({"_id": "abc"}),
+        cursors.encode({"price_cents": {"$gt": 0}, "_id": "x"}),
+    ],
 )
 def test_anything_else_is_refused(cursor):
     with pytest.raises(cursors.InvalidCursor):
