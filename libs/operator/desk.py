@@ -1,0 +1,69 @@
+"""The operator's desk: every service to call in an operator's name, and the parked events."""
+
+from collections.abc import Callable
+from typing import Any
+
+from libs.events.parking import Parked, Parking
+from libs.rpc import Client
+from libs.settings import required
+from libs.tokens import Signer
+
+CALL_SECONDS = 30.0
+
+HELP = """\
+An operator's shell. Call any method of a service by its name and keyword arguments, in an operator's name:
+
+  orders.snapshot(order_id="…")                          one order
+  orders.move_deadline(order_id="…", expires_at="…")     another deadline for an unpaid order
+  payments.settle(order_id="…")                          bring a payment and Stripe together now
+  tickets.list(status="all", q="hamlet")                 what the public sees
+
+Events that failed every try wait in parking queues, for ever:
+
+  parked()                        how many, for each listener's queue
+  show_parked("orders.X")         which, and why
+  replay("orders.X")              send them to their listener again; replay("orders.X", "event id") only one
+  discard("orders.X", "event id") throw one away
+
+`n` is nameko's own: n.rpc.tickets.get("…") works too, as nobody in particular. helpdesk() shows this again.
+"""
+
+
+class Service:
+    """One service: `service.method(argument=…)` calls it in the operator's name."""
+
+    def __init__(self, client: Client, signer: Signer, name: str) -> None:
+        self._client = client
+        self._signer = signer
+        self._name = name
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        """Return the method as a function of keyword arguments."""
+        if method.startswith("_"):
+            raise AttributeError(method)
+
+        def call(**arguments: Any) -> Any:
+            token = self._signer.mint_service()
+            return self._client.call(self._name, method, arguments, token=token, timeout=CALL_SECONDS)
+
+        return call
+
+
+def names() -> dict[str, Any]:
+    """Return what the shell offers, by name. Needs OPERATOR_AMQP_URL and OPERATOR_SIGNING_KEY."""
+    amqp_url = required("OPERATOR_AMQP_URL")
+    client, signer = Client(amqp_url), Signer(required("OPERATOR_SIGNING_KEY"))
+    parking = Parking(amqp_url)
+
+    def show_parked(queue: str, limit: int = 20) -> list[Parked]:
+        return parking.show(queue, limit)
+
+    services = {name: Service(client, signer, name) for name in ("auth", "tickets", "orders", "payments")}
+    return {
+        **services,
+        "parked": parking.count,
+        "show_parked": show_parked,
+        "replay": parking.replay,
+        "discard": parking.discard,
+        "helpdesk": lambda: print(HELP),
+    }
