@@ -1,0 +1,119 @@
+"""The story as people click through it, in Chromium. SCREENSHOTS=FOLDER keeps a picture of each page."""
+
+import os
+import re
+import secrets
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
+
+
+@pytest.fixture(scope="module")
+def browser(system):
+    # a fixture of the whole system comes first, so that its processes are started outside playwright's event loop
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*FLAGS, "--disable-sync", "--no-first-run"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visitor(browser, system):
+    contexts = []
+
+    def visit(name, **options):
+        context = browser.new_context(base_url=system.gateway_url, **options)
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto("/signup")
+        page.get_by_label("Email").fill(f"{name}-{secrets.token_hex(4)}@example.org")
+        page.get_by_label("Password").fill("correct horse battery")
+        page.get_by_role("button", name=re.compile("sign up|create", re.I)).click()
+        expect(page.get_by_role("button", name=re.compile("sign out", re.I))).to_be_visible()
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+def picture(page, name):
+    folder = os.environ.get("SCREENSHOTS")
+    if folder:
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def sell(page, title):
+    page.goto("/sell")
+    page.get_by_label("Title").fill(title)
+    page.get_by_label("Price").fill("19.99")
+    page.get_by_label("Category").select_option("stage")
+    picture(page, "sell")
+    page.get_by_role("button", name="Put on sale").click()
+    expect(page.get_by_role("heading", name=title)).to_be_visible()
+
+
+def buy(page, title):
+    page.goto("/")
+    picture(page, "listing")
+    page.get_by_role("link", name=title).click()
+    picture(page, "ticket")
+    page.get_by_role("button", name="Buy for $19.99").click()
+    expect(page.get_by_role("button", name="Pay $19.99")).to_be_visible()
+    picture(page, "order")
+
+
+def pay(page, card):
+    page.get_by_label(re.compile(card)).check()
+    page.get_by_role("button", name="Pay $19.99").click()
+
+
+def a_title():
+    return f"Hamlet, seat {secrets.token_hex(3)}"
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_a_ticket_is_sold_in_the_browser(visitor, javascript):
+    title = a_title()
+    sell(visitor("ana"), title)
+    bo = visitor("bo", java_script_enabled=javascript)
+
+    buy(bo, title)
+    pay(bo, "not enough money")
+    expect(bo.get_by_text("insufficient funds").first).to_be_visible()
+    picture(bo, "declined")
+    pay(bo, "Visa ending in 4242")
+
+    expect(bo.get_by_text("4242")).to_be_visible()
+    picture(bo, "receipt")
+    bo.goto("/my/orders")
+    expect(bo.get_by_text(title)).to_be_visible()
+    picture(bo, "my-orders")
+
+
+def test_an_expired_order_says_so_and_the_ticket_is_on_sale_again(visitor, operator):
+    title = a_title()
+    sell(visitor("ana"), title)
+    bo = visitor("bo", viewport={"width": 390, "height": 844})
+    buy(bo, title)
+
+    operator.let_expire(bo.url.rsplit("/", 1)[1].split("?")[0])
+
+    expect(bo.get_by_text(re.compile("ran out|expired|time is up", re.I)).first).to_be_visible(timeout=30_000)
+    picture(bo, "expired")
+    cy = visitor("cy")
+    cy.goto("/")
+    expect(cy.get_by_role("link", name=title)).to_be_visible()
