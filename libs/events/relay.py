@@ -1,9 +1,11 @@
 """The relay: takes events out of the outboxes and publishes them, at once after a write and again after any crash.
 
-One round: lease a batch of documents with full outboxes, publish their events in one pipelined batch, take out what the
-broker confirmed, give the leases back. A lease only saves work: should one run out while its holder is paused, two
-relays publish the same events, which listeners do not mind, and each takes out only what it published itself. What was
-refused waits, alone, with growing delays. Leases and delays are told by the database's clock alone.
+One round: lease a batch of documents with full outboxes, publish the first event of each in one pipelined batch, then
+their second events and so on, take out what the broker confirmed, give the leases back. So the events of one aggregate
+leave in order, and what is refused, or cannot be published at all, holds up only its own aggregate, which waits with
+growing delays. A lease only saves work: should one run out while its holder is paused, two relays publish the same
+events, which listeners do not mind, and each takes out only what it published itself. Leases and delays are told by the
+database's clock alone.
 """
 
 import json
@@ -11,19 +13,22 @@ import logging
 import threading
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pymongo import UpdateOne
 from pymongo.errors import PyMongoError
 
 from libs.amqp.publisher import BrokerUnavailable, Outgoing, Publisher
+from libs.clock import utc_now
 from libs.events.aggregates import Aggregates
 from libs.events.catalogue import EVENTS
+from libs.metrics import observe
 
 log = logging.getLogger(__name__)
 
-BATCH = 100
-LEASE_SECONDS = 30
+BATCH, EVENTS_OF_EACH = 100, 20
+LEASE_SECONDS = 30.0
 POLL_SECONDS = 0.5
 BACKOFF_SECONDS = 30
 
@@ -33,9 +38,12 @@ Document = dict[str, Any]
 class Relay:
     """Publishes the outboxes of some collections of one database. Run it in a thread, or call `flush` by hand."""
 
-    def __init__(self, publisher: Publisher, aggregates: Sequence[Aggregates]) -> None:
+    def __init__(
+        self, publisher: Publisher, aggregates: Sequence[Aggregates], lease_seconds: float = LEASE_SECONDS
+    ) -> None:
         self.publisher = publisher
         self.aggregates = aggregates
+        self.lease_seconds = lease_seconds
         self._wake = threading.Event()
         self._stopped = False
 
@@ -44,7 +52,7 @@ class Relay:
         self._wake.set()
 
     def run(self) -> None:
-        """Publish until `stop` is called; a broker or database that is away is tried again every few seconds."""
+        """Publish until `stop` is called; whatever goes wrong is tried again every few seconds."""
         failures = 0
         while not self._stopped:
             self._wake.wait(POLL_SECONDS if not failures else min(0.5 * 2**failures, 5.0))
@@ -52,9 +60,10 @@ class Relay:
             try:
                 self.flush()
                 failures = 0
-            except (BrokerUnavailable, PyMongoError) as error:
+            except Exception as error:  # noqa: BLE001 - a relay that ended would leave every later event behind
                 failures += 1
-                log.warning("the relay tries again later: %s: %s", type(error).__name__, error)
+                known = isinstance(error, (BrokerUnavailable, PyMongoError))
+                log.warning("the relay tries again: %s: %s", type(error).__name__, error, exc_info=not known)
 
     def stop(self) -> None:
         """Let `run` return after its round."""
@@ -65,40 +74,95 @@ class Relay:
         """Publish what waits now and is not leased to another relay; return how many events were published."""
         published = 0
         for aggregates in self.aggregates:
-            while count := self._round(aggregates.collection):
+            while (count := self._round(aggregates.collection)) is not None:
                 published += count
         return published
 
-    def _round(self, collection: Any) -> int:
+    def _round(self, collection: Any) -> int | None:
+        """Return how many events were published; None when nothing waited."""
         lease = uuid.uuid4().hex
-        documents = _claim(collection, lease)
-        if not documents:
-            return 0
+        claims = [_Claim(document) for document in _claim(collection, lease, self.lease_seconds)]
+        if not claims:
+            return None
         try:
-            failed = self.publisher.publish(
-                [_message(pending) for document in documents for pending in document["outbox"]]
-            )
-        except BrokerUnavailable:
-            taken = {"_id": {"$in": [document["_id"] for document in documents]}, "relay.lease": lease}
-            collection.update_many(taken, {"$unset": {"relay": ""}})
-            raise
-        collection.bulk_write([_done(document, lease, failed) for document in documents], ordered=False)
-        for ident, reason in failed.items():
-            log.error("event %s was not accepted: %s", ident, reason)
-        return sum(len(document["outbox"]) for document in documents) - len(failed)
+            for place in range(max(len(claim.outbox) for claim in claims)):
+                self._publish([claim for claim in claims if claim.goes_on(place)], place)
+        finally:  # also when the broker went away half-way
+            collection.bulk_write([claim.settled(lease) for claim in claims], ordered=False)
+        published = sum(len(claim.sent) for claim in claims)
+        observe("relay_batch_events", published, collection=collection.name)
+        oldest = min(claim.document["outbox_at"] for claim in claims)
+        observe("outbox_age_seconds", (utc_now() - oldest).total_seconds(), collection=collection.name)
+        return published
+
+    def _publish(self, claims: "list[_Claim]", place: int) -> None:
+        """Publish the event at `place` of each of the claims."""
+        batch = [(claim, message) for claim in claims if (message := claim.message(place))]
+        failed = self.publisher.publish([message for _, message in batch])
+        for claim, message in batch:
+            if message.message_id in failed:
+                claim.refuse(place, failed[message.message_id])
+            else:
+                claim.sent.append(message.message_id)
 
 
-def _claim(collection: Any, lease: str) -> list[Document]:
+@dataclass
+class _Claim:
+    """A leased document, how far its outbox has been published, and whether something in it was refused."""
+
+    document: Document
+    sent: list[str] = field(default_factory=list)
+    refused: bool = False
+
+    @property
+    def outbox(self) -> list[Document]:
+        events: list[Document] = self.document["outbox"]
+        return events
+
+    def goes_on(self, place: int) -> bool:
+        return place < len(self.outbox) and not self.refused
+
+    def message(self, place: int) -> Outgoing | None:
+        try:
+            return _message(self.outbox[place])
+        except Exception as error:  # noqa: BLE001 - an unknown name, or what is no JSON: it must not stop the others
+            self.refuse(place, f"{type(error).__name__}: {error}")
+            return None
+
+    def refuse(self, place: int, reason: str) -> None:
+        self.refused = True
+        log.error("event %s waits: %s", self.outbox[place].get("id"), reason)
+
+    def settled(self, lease: str) -> UpdateOne:
+        """Return the update that takes out what was sent and gives the lease back, or backs off after a refusal."""
+        rest = {"$filter": {"input": "$outbox", "cond": {"$not": [{"$in": ["$$this.id", self.sent]}]}}}
+        empty = {"$eq": [{"$size": "$outbox"}, 0]}
+        relay: Any = "$$REMOVE"
+        if self.refused:
+            attempts = self.document["relay"]["attempts"] + 1
+            delay = min(2**attempts, BACKOFF_SECONDS)
+            relay = {"until": {"$add": ["$$NOW", delay * 1000]}, "attempts": attempts}
+        return UpdateOne(
+            {"_id": self.document["_id"], "relay.lease": lease},
+            [
+                {"$set": {"outbox": rest, "relay": relay}},
+                {"$set": {"outbox_at": {"$cond": [empty, "$$REMOVE", "$outbox_at"]}}},
+            ],
+        )
+
+
+def _claim(collection: Any, lease: str, lease_seconds: float) -> list[Document]:
     free = {"$expr": {"$lte": [{"$ifNull": ["$relay.until", 0]}, "$$NOW"]}}
     waiting = {"outbox_at": {"$exists": True}, **free}
     idents = [found["_id"] for found in collection.find(waiting, {"_id": 1}).sort("outbox_at", 1).limit(BATCH)]
     if not idents:
         return []
-    until = {"$add": ["$$NOW", LEASE_SECONDS * 1000]}
+    until = {"$add": ["$$NOW", round(lease_seconds * 1000)]}
     attempts = {"$ifNull": ["$relay.attempts", 0]}
     taken = {"$set": {"relay": {"lease": lease, "until": until, "attempts": attempts}}}
     collection.update_many({"_id": {"$in": idents}, **waiting}, [taken])
-    return list(collection.find({"_id": {"$in": idents}, "relay.lease": lease}, {"outbox": 1, "relay": 1}))
+    wanted = {"outbox": {"$slice": EVENTS_OF_EACH}, "outbox_at": 1, "relay": 1}
+    return list(collection.find({"_id": {"$in": idents}, "relay.lease": lease}, wanted))
 
 
 def _message(pending: Document) -> Outgoing:
@@ -107,27 +171,4 @@ def _message(pending: Document) -> Outgoing:
     body = json.dumps(pending["body"], separators=(",", ":")).encode()
     return Outgoing(
         event.exchange, event.name, body, headers, message_id=pending["id"], mandatory=bool(event.listeners)
-    )
-
-
-def _done(document: Document, lease: str, failed: dict[str, str]) -> UpdateOne:
-    """Take out what was sent, up to the first event that was not: order within one aggregate is kept."""
-    sent = []
-    for pending in document["outbox"]:
-        if pending["id"] in failed:
-            break
-        sent.append(pending["id"])
-    rest = {"$filter": {"input": "$outbox", "cond": {"$not": [{"$in": ["$$this.id", sent]}]}}}
-    empty = {"$eq": [{"$size": "$outbox"}, 0]}
-    relay: Any = "$$REMOVE"
-    if len(sent) < len(document["outbox"]):
-        attempts = document["relay"]["attempts"] + 1
-        delay = min(2**attempts, BACKOFF_SECONDS)
-        relay = {"until": {"$add": ["$$NOW", delay * 1000]}, "attempts": attempts}
-    return UpdateOne(
-        {"_id": document["_id"], "relay.lease": lease},
-        [
-            {"$set": {"outbox": rest, "relay": relay}},
-            {"$set": {"outbox_at": {"$cond": [empty, "$$REMOVE", "$outbox_at"]}}},
-        ],
     )

@@ -1,4 +1,13 @@
 import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 from kombu import Connection
@@ -6,7 +15,7 @@ from kombu import Connection
 from libs.amqp import BrokerUnavailable, Publisher
 from libs.events import Aggregates, Relay, topology
 from libs.events.catalogue import ExpirationComplete, SessionRevoked
-from libs.testing import waiting
+from libs.testing import ROOT, wait_for, waiting
 
 QUEUE = "orders.ExpirationComplete"
 
@@ -43,6 +52,66 @@ def received(amqp_url):
         while message := channel.basic_get(QUEUE, no_ack=True):
             messages.append(message)
         return messages
+
+
+def versions(messages):
+    """What was received, as (id, version), in the order in which it came."""
+    return [(json.loads(message.body)["id"], message.headers["version"]) for message in messages]
+
+
+def firsts(messages):
+    """The versions of each aggregate in the order in which they first came."""
+    seen = {}
+    for ident, version in versions(messages):
+        if version not in seen.setdefault(ident, []):
+            seen[ident].append(version)
+    return seen
+
+
+def spoil(deadlines, ident, place, **fields):
+    changes = {f"outbox.{place}.{name}": value for name, value in fields.items()}
+    deadlines.collection.update_one({"_id": ident}, {"$set": changes})
+
+
+@contextmanager
+def meanwhile(amqp_url, happens):
+    """A publisher during whose first batch something else happens."""
+
+    class Meanwhile(Publisher):
+        def publish(self, batch):
+            while left:
+                left.pop()()
+            return super().publish(batch)
+
+    left = [happens]
+    publisher = Meanwhile(amqp_url, declare=topology.declare)
+    yield publisher
+    publisher.close()
+
+
+@contextmanager
+def running(relay):
+    thread = threading.Thread(target=relay.run)
+    thread.start()
+    yield thread
+    relay.stop()
+    thread.join(10)
+
+
+@contextmanager
+def relay_process(amqp_url, mongo_url, moment="never"):
+    """A relay with a lease of one second, as a process; `moment`: what it does to itself at its first batch."""
+    command = [sys.executable, "-m", "libs.events.tests.relay_process", amqp_url, mongo_url, moment]
+    process = subprocess.Popen(command, cwd=ROOT)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def is_stopped(process):
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def full(deadlines):
@@ -100,43 +169,129 @@ def test_what_cannot_be_routed_waits_alone_and_is_never_dropped(amqp_url, deadli
     assert [message.properties["message_id"] for message in received(amqp_url)] == ["ExpirationComplete:o2:1"]
 
 
-def test_two_relays_publish_each_event_once_while_their_leases_hold(amqp_url, deadlines, relay):
-    from libs.events.relay import _claim
-
+def test_an_event_is_not_published_by_a_second_relay_while_the_first_one_has_it(amqp_url, deadlines, relay):
     add(deadlines, "o1")
-    assert [document["_id"] for document in _claim(deadlines.collection, "another relay")] == ["o1"]
+    seen = []
+    with meanwhile(amqp_url, lambda: seen.append(relay.flush())) as publisher:
+        assert Relay(publisher, [deadlines]).flush() == 1
+
+    assert seen == [0]
+    assert len(received(amqp_url)) == 1
+
+
+def test_an_event_saved_while_others_are_published_stays(amqp_url, deadlines, relay):
+    add(deadlines, "o1")
+
+    with meanwhile(amqp_url, lambda: change(deadlines, "o1", 2)) as publisher:
+        assert Relay(publisher, [deadlines]).flush() == 2
+
+    assert full(deadlines) == 0
+    assert [message.headers["version"] for message in received(amqp_url)] == [1, 2]
+
+
+@pytest.mark.parametrize("poison", [{"name": "TicketStolen"}, {"body": {"at": datetime(2026, 11, 22)}}, {"body": {"photo": b"bytes"}}])
+def test_what_can_never_be_published_holds_up_only_what_is_behind_it(amqp_url, deadlines, relay, poison):
+    for ident in ("o1", "o2", "o3"):
+        add(deadlines, ident)
+    change(deadlines, "o2", 2)
+    change(deadlines, "o2", 3)
+    spoil(deadlines, "o2", 1, **poison)
+
+    assert relay.flush() == 3
+
+    assert versions(received(amqp_url)) == [("o1", 1), ("o2", 1), ("o3", 1)]
+    left = deadlines.collection.find_one({"outbox_at": {"$exists": True}})
+    assert [pending["version"] for pending in left["outbox"]] == [2, 3]
+
+
+def test_what_is_behind_a_refused_event_is_not_published_before_it(amqp_url, deadlines, relay):
+    add(deadlines, "o1")
+    change(deadlines, "o1", 2)
+    spoil(deadlines, "o1", 0, name="TicketCreated")
+    relay.flush()
+    received(amqp_url)
+    with Connection(amqp_url) as connection:
+        connection.channel().queue_delete("orders.TicketCreated")
+    add(deadlines, "o3")
+    change(deadlines, "o3", 2)
+    spoil(deadlines, "o3", 0, name="TicketCreated")
 
     assert relay.flush() == 0
 
-    assert waiting(amqp_url, QUEUE) == 0
+    assert received(amqp_url) == []
 
 
-def test_a_relay_that_was_paused_past_its_lease_takes_out_nothing(deadlines, relay):
-    from libs.events.relay import _claim, _done
+def test_a_write_is_published_at_once(amqp_url, deadlines, relay, monkeypatch):
+    monkeypatch.setattr("libs.events.relay.POLL_SECONDS", 60)
+    deadlines.saved = relay.wake
+    with running(relay):
+        add(deadlines, "o1")
+        wait_for(lambda: full(deadlines) == 0, 3)
+        started = time.monotonic()
+        change(deadlines, "o1", 2)
 
+        wait_for(lambda: waiting(amqp_url, QUEUE) == 2, 3)
+
+    assert time.monotonic() - started < 1
+
+
+def test_a_relay_outlives_every_error(deadlines, monkeypatch):
+    failed = []
+
+    def publish(batch):
+        failed.append(batch)
+        raise AttributeError("a bug in a driver")
+
+    publisher = Publisher("amqp://127.0.0.1:1/")
+    monkeypatch.setattr(publisher, "publish", publish)
+    relay = Relay(publisher, [deadlines])
     add(deadlines, "o1")
-    (paused,) = _claim(deadlines.collection, "paused")
-    deadlines.collection.update_one({"_id": "o1"}, {"$unset": {"relay.until": ""}})
-    relay.flush()
-    change(deadlines, "o1", 2)
+    with running(relay) as thread:
+        wait_for(lambda: failed, 3)
+        assert thread.is_alive()
 
-    deadlines.collection.bulk_write([_done(paused, "paused", {})])
-
-    stored = deadlines.collection.find_one({"_id": "o1"})
-    assert [pending["version"] for pending in stored["outbox"]] == [2]
+    assert len(deadlines.collection.find_one()["outbox"]) == 1
 
 
-def test_an_event_saved_while_others_are_published_stays(deadlines, relay):
-    from libs.events.relay import _claim, _done
-
+@pytest.mark.parametrize("moment", ["kill-before", "kill-after"])
+def test_a_relay_killed_before_or_after_it_published_loses_nothing(amqp_url, mongo_url, deadlines, relay, moment):
     add(deadlines, "o1")
-    (claimed,) = _claim(deadlines.collection, "mine")
-    change(deadlines, "o1", 2)
+    with relay_process(amqp_url, mongo_url, moment) as killed:
+        assert killed.wait(10) == -signal.SIGKILL
 
-    deadlines.collection.bulk_write([_done(claimed, "mine", {})])
+    wait_for(lambda: relay.flush() == 1, 5)
 
-    assert full(deadlines) == 1
-    assert relay.flush() == 1
+    assert full(deadlines) == 0
+    assert versions(received(amqp_url)) == [("o1", 1)] * (2 if moment == "kill-after" else 1)
+
+
+@pytest.mark.parametrize("moment", ["stop-before", "stop-after"])
+def test_a_relay_paused_past_its_lease_repeats_itself_at_worst(amqp_url, mongo_url, deadlines, relay, moment):
+    add(deadlines, "o1")
+    with relay_process(amqp_url, mongo_url, moment) as paused:
+        wait_for(lambda: is_stopped(paused))
+        wait_for(lambda: relay.flush() == 1, 5)
+        change(deadlines, "o1", 2)
+        relay.flush()
+        change(deadlines, "o1", 3)
+        paused.send_signal(signal.SIGCONT)
+
+        wait_for(lambda: full(deadlines) == 0, 5)
+
+    assert firsts(received(amqp_url)) == {"o1": [1, 2, 3]}
+
+
+def test_two_relays_and_many_writers_lose_nothing_and_keep_the_order(amqp_url, mongo_url, deadlines):
+    def write(ident):
+        add(deadlines, ident)
+        for version in range(2, 31):
+            change(deadlines, ident, version)
+
+    with relay_process(amqp_url, mongo_url), relay_process(amqp_url, mongo_url), ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, [f"o{number}" for number in range(16)]))
+        wait_for(lambda: full(deadlines) == 0, 20)
+
+    assert firsts(received(amqp_url)) == {f"o{number}": list(range(1, 31)) for number in range(16)}
 
 
 def test_a_broker_that_is_away_loses_nothing(deadlines):
