@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import select
 import shlex
 import signal
 import sys
@@ -71,8 +72,7 @@ def run(stack: Stack) -> NoReturn:
     try:
         stack.start()
         _tell_where_to_look(stack)
-        if stack.supervisor.wait() == 0:
-            code = 0
+        _wait(stack)
     except Interrupted:
         code = 0
     except StackError as problem:
@@ -84,6 +84,21 @@ def run(stack: Stack) -> NoReturn:
             say("stopping")
         stack.stop()
     sys.exit(code)
+
+
+def _wait(stack: Stack) -> None:
+    """Return when supervisord ends; raise Interrupted when that was `make stop`, or when the terminal closes.
+
+    The kernel tells only the leader of a session that its terminal closed (make, say), and that one may keep it.
+    """
+    terminal = select.poll()
+    if sys.stdout.isatty():
+        terminal.register(sys.stdout, 0)
+    while not stack.supervisor.process_ended():
+        if terminal.poll(1000):
+            raise Interrupted
+    if stack.supervisor.exit_code() == 0:
+        raise Interrupted
 
 
 def _interrupt(_number: int, _frame: object) -> None:

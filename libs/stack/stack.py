@@ -20,7 +20,7 @@ from libs.stack.servers import RABBITMQ_USER, REPLICA_SET, servers
 from libs.stack.supervisor import Failed, Supervisor, members, wait_until
 
 SERVER_PORTS = ("amqp", "management", "erlang", "epmd", "redis", "mongo")
-READY_SECONDS = 90
+READY_SECONDS = 60
 
 
 class StackError(Exception):

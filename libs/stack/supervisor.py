@@ -81,9 +81,9 @@ class Supervisor:
             return bool(self.call("getState")["statename"] == "RUNNING")
         return False
 
-    def wait(self) -> int:
-        """Wait until the supervisord that this object started ends; return its exit code."""
-        return self.process.wait() if self.process else 0
+    def exit_code(self) -> int | None:
+        """Return the exit code of the supervisord that this object started, None while it runs."""
+        return self.process.poll() if self.process else None
 
     def process_ended(self) -> bool:
         """Return whether the supervisord that this object started has ended."""
@@ -102,6 +102,7 @@ class Supervisor:
         for pid in self._own_pid():
             _signal(pid, signal.SIGTERM)
         if self.process is not None:
+            self.process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(2 * STOP_SECONDS)
         wait_until(lambda: not self._own_pid(), 2 * STOP_SECONDS)

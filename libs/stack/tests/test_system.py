@@ -1,0 +1,25 @@
+"""The whole system under the supervisor."""
+
+import requests
+
+
+def test_killed_program_comes_back(system):
+    first = system.pid("orders")
+
+    system.kill("orders")
+    system.wait_ready("orders", 30)
+
+    assert system.pid("orders") not in (0, first)
+
+
+def test_stopped_program_stays_away_until_it_is_started(system):
+    system.stop_program("fake-stripe")
+
+    assert system.pid("fake-stripe") == 0
+
+    system.start_program("fake-stripe")
+    system.wait_ready("fake-stripe", 30)
+
+
+def test_site_answers(system):
+    assert requests.get(system.gateway_url, timeout=10).ok
