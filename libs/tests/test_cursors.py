@@ -25,6 +25,9 @@ def test_no_cursor_is_no_position():
         {"$gt": ""},
         cursors.encode({"_id": "abc"}),
         cursors.encode({"price_cents": {"$gt": 0}, "_id": "x"}),
+        cursors.encode({"price_cents": True, "_id": "x"}),
+        cursors.encode({"price_cents": 2**63, "_id": "x"}),
+        cursors.encode({"price_cents": 1, "_id": "\ud800"}),
     ],
 )
 def test_anything_else_is_refused(cursor):
