@@ -186,9 +186,13 @@ def _split(text: str) -> list[str]:
 
 def _text(value: object, name: str, minimum: int, maximum: int) -> str:
     text = value.strip() if isinstance(value, str) else None
-    if text is None or not minimum <= len(text) <= maximum or "\x00" in text:
+    if text is None or not minimum <= len(text) <= maximum or not _is_storable(text):
         raise InvalidTicket(f"{name} must be {minimum} to {maximum} characters long.")
     return text
+
+
+def _is_storable(text: str) -> bool:
+    return not any(letter == "\x00" or "\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _moment(value: object) -> datetime | None:

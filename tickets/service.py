@@ -1,12 +1,15 @@
 """The tickets service: list, edit, withdraw; and follow what orders says of each ticket."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from nameko.dependency_providers import Config
+from nameko.timer import timer
 
 from libs import cursors
 from libs.clock import utc_now
-from libs.events import Stored, handles
+from libs.events import Stored, VersionConflict, handles
 from libs.events.catalogue import (
     OrderAwaitingPayment,
     OrderCancelled,
@@ -16,13 +19,17 @@ from libs.events.catalogue import (
     TicketCreated,
     TicketUpdated,
 )
+from libs.rpc import arguments
+from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from tickets import domain, store
 from tickets.store import TicketStore
 
-EXPECTED = (domain.Refused, cursors.InvalidCursor, Unauthenticated, Forbidden)
-MAXIMUM_PAGE = 100
+EXPECTED = (domain.Refused, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
+MAXIMUM_PAGE, MAXIMUM_SEARCH = 100, 200
+LISTED = ("on_sale", "reserved", "sold", "all")
+SHELVE_SECONDS = 5
 
 
 class TicketsService:
@@ -34,25 +41,37 @@ class TicketsService:
     config = Config()
 
     @rpc(expected_exceptions=EXPECTED)
-    def create(self, **details: Any) -> dict[str, Any]:
-        """List a ticket for sale: title, price_cents, category, venue, starts_at. Returns the ticket."""
+    def create(
+        self, title: str, price_cents: int, category: str = "other", venue: str | None = None, starts_at: Any = None
+    ) -> dict[str, Any]:
+        """List a ticket for sale. `starts_at`: ISO 8601 with offset. Returns the ticket."""
+        details = {"title": title, "price_cents": price_cents, "category": category, "venue": venue}
         seller_id, currency = self.caller.user_id, self.config["CURRENCY"]
-        ticket = domain.listed(store.new_id(), seller_id, currency, utc_now(), **details)
+        ticket = domain.listed(store.new_id(), seller_id, currency, utc_now(), **details, starts_at=starts_at)
         self.store.add(ticket, TicketCreated)
         return ticket.public()
 
     @rpc(expected_exceptions=EXPECTED)
-    def update(self, ticket_id: str, **details: Any) -> dict[str, Any]:
+    def update(
+        self,
+        ticket_id: str,
+        title: str,
+        price_cents: int,
+        category: str = "other",
+        venue: str | None = None,
+        starts_at: Any = None,
+    ) -> dict[str, Any]:
         """Replace what the seller says of a ticket; refused while it is reserved or sold. Returns the ticket."""
-        seller_id, ticket = self.caller.user_id, self.store.get(ticket_id)
-        ticket.edit(seller_id, utc_now(), **details)
+        details = {"title": title, "price_cents": price_cents, "category": category, "venue": venue}
+        seller_id, ticket = self.caller.user_id, self.store.get(arguments.text("ticket_id", ticket_id))
+        ticket.edit(seller_id, utc_now(), **details, starts_at=starts_at)
         self.store.save(ticket, TicketUpdated)
         return _public(ticket)
 
     @rpc(expected_exceptions=EXPECTED)
     def withdraw(self, ticket_id: str) -> dict[str, Any]:
         """Take a ticket off sale for good; doing it again changes nothing. Returns the ticket."""
-        seller_id, ticket = self.caller.user_id, self.store.get(ticket_id)
+        seller_id, ticket = self.caller.user_id, self.store.get(arguments.text("ticket_id", ticket_id))
         if ticket.withdraw(seller_id, utc_now()):
             self.store.save(ticket, TicketUpdated)
         return _public(ticket)
@@ -60,7 +79,7 @@ class TicketsService:
     @rpc(expected_exceptions=EXPECTED)
     def get(self, ticket_id: str) -> dict[str, Any]:
         """Return one ticket; anybody may ask."""
-        return _public(self.store.get(ticket_id))
+        return _public(self.store.get(arguments.text("ticket_id", ticket_id)))
 
     @rpc(expected_exceptions=EXPECTED)
     def list(
@@ -70,12 +89,14 @@ class TicketsService:
 
         Filters: q, category, min_price_cents, max_price_cents. Anybody may ask.
         """
-        return self._page(store.on_offer(status, utc_now(), **filters), sort, limit, after)
+        where = store.on_offer(arguments.choice("status", status, LISTED), utc_now(), **_checked(filters))
+        return self._page(where, arguments.choice("sort", sort, store.SORTS), limit, after)
 
     @rpc(expected_exceptions=EXPECTED)
-    def list_mine(self, limit: int = 50, after: str | None = None) -> dict[str, Any]:
-        """Return one page of the caller's own listings, newest first, as `list` does."""
-        return self._page({"seller_id": self.caller.user_id}, "newest", limit, after)
+    def list_mine(self, status: str = "all", limit: int = 50, after: str | None = None) -> dict[str, Any]:
+        """Return one page of the caller's own listings with `status`, newest first, as `list` does."""
+        where = store.of_seller(self.caller.user_id, arguments.choice("status", status, store.STATUSES))
+        return self._page(where, "newest", limit, after)
 
     @handles(OrderCreated)
     def on_order_created(self, order: dict[str, Any]) -> None:
@@ -102,6 +123,11 @@ class TicketsService:
         """The ticket is sold."""
         self._follow(order)
 
+    @timer(interval=SHELVE_SECONDS)
+    def shelve_started(self) -> None:
+        """Clear the lists of what has started; until then they leave it out one by one."""
+        self.store.shelve_started(utc_now())
+
     def _follow(self, order: dict[str, Any]) -> None:
         ticket = self.store.get(order["ticket"]["id"])
         if ticket.follow(order, utc_now()):
@@ -109,11 +135,24 @@ class TicketsService:
 
     def _page(self, where: dict[str, Any], sort: str, limit: int, after: str | None) -> dict[str, Any]:
         types = {name: str if name == "_id" else int for name, _ in store.SORTS[sort]}
-        size = max(1, min(int(limit), MAXIMUM_PAGE))
+        size = arguments.whole("limit", limit, 1, MAXIMUM_PAGE)
         found = self.store.list(where, sort, size + 1, cursors.decode(after, types))
         page = found[:size]
         following = cursors.encode(store.position(page[-1], sort)) if len(found) > size else None
         return {"tickets": [_public(ticket) for ticket in page], "next": following}
+
+
+def _checked(filters: dict[str, Any]) -> dict[str, Any]:
+    """Return the filters that were given; raise InvalidArguments."""
+    checks: dict[str, Callable[[str, Any], Any]] = {
+        "q": partial(arguments.text, maximum=MAXIMUM_SEARCH),
+        "category": partial(arguments.choice, values=domain.CATEGORIES),
+        "min_price_cents": partial(arguments.whole, minimum=0, maximum=domain.MAXIMUM_PRICE_CENTS),
+        "max_price_cents": partial(arguments.whole, minimum=0, maximum=domain.MAXIMUM_PRICE_CENTS),
+    }
+    for name in filters:
+        arguments.choice("each filter", name, checks)
+    return {name: checks[name](name, value) for name, value in filters.items() if value is not None}
 
 
 def _public(ticket: domain.Ticket) -> dict[str, Any]:

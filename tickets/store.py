@@ -10,16 +10,21 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 
 from libs.events import Aggregates, Event
-from tickets.domain import Ticket, TicketNotFound, words
+from tickets.domain import CATEGORIES, Ticket, TicketNotFound, words
 
 Document = dict[str, Any]
+Order = list[tuple[str, int]]
 
-DERIVED = ("status", "words")
-SORTS: dict[str, list[tuple[str, int]]] = {
+DERIVED = ("shelf", "words", "prefixes")
+SORTS: dict[str, Order] = {
     "newest": [("_id", DESCENDING)],
     "price_asc": [("price_cents", ASCENDING), ("_id", ASCENDING)],
     "price_desc": [("price_cents", DESCENDING), ("_id", DESCENDING)],
 }
+SHELVES = ("on_sale", "started", "reserved", "sold", "withdrawn")
+STATUSES = {**{status: [status] for status in ("on_sale", "reserved", "sold", "withdrawn")}, "all": list(SHELVES)}
+LONGEST_PREFIX = 12
+SLOWEST_LIST_MS = 2000
 
 
 def new_id() -> str:
@@ -28,23 +33,34 @@ def new_id() -> str:
 
 
 class TicketStore:
-    """Listings with their outboxes; `status` and `words` are stored beside a ticket's fields for the lists alone."""
+    """Listings with their outboxes, and beside a ticket's fields some that are stored for the lists alone.
+
+    `shelf` is where the lists find a ticket: its status, or "started" for one that nobody bought in time; `words` are
+    those of its title and venue, `prefixes` the beginnings of these.
+    """
 
     def __init__(self, db: Database[Document]) -> None:
         self.tickets = Aggregates(db.tickets)
 
     def create_indexes(self) -> None:
-        """Index every list that the pages and the API offer."""
-        collection = self.tickets.collection
-        for sort in SORTS.values():
-            collection.create_index([("status", ASCENDING), *sort])
-            collection.create_index([("status", ASCENDING), ("category", ASCENDING), *sort])
-        collection.create_index([("status", ASCENDING), ("words", ASCENDING), ("_id", DESCENDING)])
-        collection.create_index([("seller_id", ASCENDING), ("_id", DESCENDING)])
+        """Index every list that the pages and the API offer.
 
-    def get(self, ticket_id: object) -> Ticket:
+        Each index first fixes what is equal, then sorts; MongoDB merges the scans of several shelves or categories in
+        order, so that a page costs the same whatever the number of tickets. Two questions have no such index and cost
+        as much as their best one finds: several words at once, and a range of prices sorted by age.
+        """
+        collection = self.tickets.collection
+        newest, by_price = [("_id", DESCENDING), ("price_cents", ASCENDING)], SORTS["price_asc"]
+        for sort in (newest, by_price):
+            collection.create_index([("shelf", ASCENDING), *sort])
+            collection.create_index([("shelf", ASCENDING), ("category", ASCENDING), *sort])
+            collection.create_index([("shelf", ASCENDING), ("category", ASCENDING), ("prefixes", ASCENDING), *sort])
+        collection.create_index([("seller_id", ASCENDING), ("shelf", ASCENDING), ("_id", DESCENDING)])
+        collection.create_index([("shelf", ASCENDING), ("starts_at", ASCENDING)])
+
+    def get(self, ticket_id: str) -> Ticket:
         """Return a ticket; raise TicketNotFound."""
-        found = self.tickets.find(ticket_id) if isinstance(ticket_id, str) else None
+        found = self.tickets.find(ticket_id)
         if found is None:
             raise TicketNotFound("There is no such ticket.")
         return _ticket(found)
@@ -59,10 +75,18 @@ class TicketStore:
 
     def list(self, where: Document, sort: str, limit: int, after: Document | None) -> list[Ticket]:
         """Return at most `limit` tickets that match, in the order `sort`, those beyond the position `after`."""
-        order = SORTS[sort]
-        if after is not None:
-            where = {"$and": [where, beyond(order, after)]}
-        return [_ticket(found) for found in self.tickets.find_all(where, sort=order, limit=limit)]
+        found: list[Document] = []
+        for scan, order in scans(where, sort, after):
+            options = {"sort": order, "limit": limit - len(found), "max_time_ms": SLOWEST_LIST_MS}
+            found += self.tickets.find_all(scan, **options)
+            if len(found) == limit:
+                break
+        return [_ticket(ticket) for ticket in found]
+
+    def shelve_started(self, now: datetime) -> int:
+        """Take what has started by now out of the lists of what is on sale; return how many tickets that were."""
+        started = {"shelf": "on_sale", "starts_at": {"$lte": now}}
+        return self.tickets.collection.update_many(started, {"$set": {"shelf": "started"}}).modified_count
 
 
 def on_offer(
@@ -74,16 +98,22 @@ def on_offer(
     max_price_cents: int | None = None,
 ) -> Document:
     """Return the query for the public list. What is on sale has not started yet."""
-    where: Document = {} if status == "all" else {"status": status}
+    where: Document = {"shelf": {"$in": STATUSES[status]}}
     if status == "on_sale":
-        where["$or"] = [{"starts_at": None}, {"starts_at": {"$gt": now}}]
+        where["starts_at"] = {"$not": {"$lte": now}}
     if category is not None:
         where["category"] = category
-    if q:
-        where["$and"] = [{"words": {"$regex": f"^{re.escape(word)}"}} for word in words(q)] or [{}]
+    if searched := words(q):
+        where = {"category": {"$in": CATEGORIES}, **where, **_search(searched)}
     bounds = {"$gte": min_price_cents, "$lte": max_price_cents}
     price = {operator: bound for operator, bound in bounds.items() if bound is not None}
     return {**where, "price_cents": price} if price else where
+
+
+def of_seller(seller_id: str, status: str) -> Document:
+    """Return the query for a seller's own list, in which what has started is still on sale."""
+    shelves = STATUSES[status]
+    return {"seller_id": seller_id, "shelf": {"$in": [*shelves, "started"] if status == "on_sale" else shelves}}
 
 
 def position(ticket: Ticket, sort: str) -> Document:
@@ -92,18 +122,40 @@ def position(ticket: Ticket, sort: str) -> Document:
     return {name: place[name] for name, _ in SORTS[sort]}
 
 
-def beyond(order: list[tuple[str, int]], after: Document) -> Document:
-    """Return the query for what comes after the position `after` in `order`."""
-    alternatives: list[Document] = []
+def scans(where: Document, sort: str, after: Document | None) -> list[tuple[Document, Order]]:
+    """Return the queries, with their orders, that one after another find what is beyond the position `after`.
+
+    What ties with the position comes first. One query for all, with `$or`, would be sorted in memory.
+    """
+    order = SORTS[sort]
+    if after is None:
+        return [(where, order)]
+    found: list[tuple[Document, Order]] = []
     equal: Document = {}
-    for name, direction in order:
-        alternatives.append({**equal, name: {"$gt" if direction == ASCENDING else "$lt": after[name]}})
+    for number, (name, direction) in enumerate(order):
+        beyond = {**equal, name: {"$gt" if direction == ASCENDING else "$lt": after[name]}}
+        found.insert(0, ({"$and": [where, beyond]}, order[number:]))
         equal[name] = after[name]
-    return {"$or": alternatives}
+    return found
+
+
+def _search(searched: list[str]) -> Document:
+    """Return the query for tickets with words that begin so. The longest, likely the rarest, is looked up."""
+    looked_up = max(searched, key=len)
+    rest = [word for word in searched if word != looked_up or len(word) > LONGEST_PREFIX]
+    found: Document = {"prefixes": looked_up[:LONGEST_PREFIX]}
+    if rest:
+        found["$and"] = [{"words": {"$regex": f"^{re.escape(word)}"}} for word in rest]
+    return found
 
 
 def _fields(ticket: Ticket) -> Document:
-    return {**asdict(ticket), "status": ticket.status, "words": words(ticket.title, ticket.venue)}
+    """Return what is stored of a ticket that was saved just now."""
+    started = ticket.starts_at is not None and ticket.starts_at <= ticket.updated_at
+    found = words(ticket.title, ticket.venue)
+    prefixes = {word[:length] for word in found for length in range(1, min(len(word), LONGEST_PREFIX) + 1)}
+    shelf = "started" if started and ticket.status == "on_sale" else ticket.status
+    return {**asdict(ticket), "shelf": shelf, "words": found, "prefixes": sorted(prefixes)}
 
 
 def _ticket(found: Document) -> Ticket:

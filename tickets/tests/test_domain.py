@@ -117,6 +117,8 @@ def test_the_price_version_moves_only_with_the_price():
         {"title": "x" * 201},
         {"title": 7},
         {"title": {"$ne": None}},
+        {"title": "\x00"},
+        {"title": "\ud800"},
         {"price_cents": 49},
         {"price_cents": 100_000_000},
         {"price_cents": 19.99},

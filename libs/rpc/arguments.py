@@ -1,0 +1,50 @@
+"""Checks of a call's arguments, so that whoever calls a service reads what is wrong instead of an unexpected error."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+
+MAXIMUM_TEXT = 1024
+
+
+class InvalidArguments(Exception):
+    """An argument is not of the kind that the method takes; the message names it."""
+
+
+def text(name: str, value: object, maximum: int = MAXIMUM_TEXT) -> str:
+    """Return `value` if it is a string of at most `maximum` characters that can be stored."""
+    if not isinstance(value, str) or len(value) > maximum or not is_storable(value):
+        raise InvalidArguments(f"{name} must be text of at most {maximum} characters.")
+    return value
+
+
+def whole(name: str, value: object, minimum: int, maximum: int) -> int:
+    """Return `value` if it is a whole number between the bounds."""
+    if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
+        raise InvalidArguments(f"{name} must be a whole number from {minimum} to {maximum}.")
+    return value
+
+
+def choice(name: str, value: Any, values: Collection[str]) -> str:
+    """Return `value` if it is one of `values`."""
+    if not isinstance(value, str) or value not in values:
+        raise InvalidArguments(f"{name} must be one of {', '.join(values)}.")
+    return value
+
+
+def moment(name: str, value: object) -> datetime:
+    """Return the time that `value` says in ISO 8601 with its offset, in UTC and whole milliseconds."""
+    try:
+        local = datetime.fromisoformat(text(name, value))
+        if local.tzinfo is None:
+            raise ValueError("no offset")
+        found = local.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        sentence = f"{name} must be a time with its offset from UTC, such as 2026-12-24T19:30:00Z."
+        raise InvalidArguments(sentence) from error
+    return found.replace(microsecond=found.microsecond // 1000 * 1000)
+
+
+def is_storable(value: str) -> bool:
+    """Return whether MongoDB can store a text: half a surrogate pair has no UTF-8."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
