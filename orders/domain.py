@@ -50,6 +50,10 @@ class PriceChanged(Refused):
     """The price is no longer the one the buyer saw; details say price_cents and version."""
 
 
+class KeyReused(Refused):
+    """The idempotency key belongs to an order for another ticket."""
+
+
 class OrderNotFound(Refused):
     """There is no such order."""
 
@@ -130,7 +134,7 @@ class Order:
         """Give an unpaid order another deadline; return the event, or None when it is past having one."""
         if self.status != "created":
             return None
-        self.expires_at = expires_at
+        self.expires_at = _before_start(expires_at, self.ticket["starts_at"])
         return self._move(self.status, "OrderUpdated", now)
 
     def check_owner(self, buyer_id: str) -> None:
@@ -201,12 +205,15 @@ def reserved(
     frozen = {
         name: ticket[name] for name in ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")
     }
-    starts_at = ticket["starts_at"]
     return Order(
         id=ident, version=1, status="created", cancel_reason=None, buyer_id=buyer_id, seller_id=ticket["seller_id"],
         ticket=frozen, reservation_no=reservation_no, refunded_at=None, created_at=now, updated_at=now,
-        expires_at=min(expires_at, starts_at) if starts_at else expires_at,
+        expires_at=_before_start(expires_at, ticket["starts_at"]),
     )  # fmt: skip
+
+
+def _before_start(expires_at: datetime, starts_at: datetime | None) -> datetime:
+    return expires_at if starts_at is None else min(expires_at, starts_at)
 
 
 def _iso(moment: datetime | None) -> str | None:

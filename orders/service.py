@@ -1,6 +1,6 @@
 """The orders service: reserve, cancel, and follow the payment and the clock to the order's end."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from nameko.dependency_providers import Config
@@ -19,15 +19,16 @@ from libs.events.catalogue import (
     TicketCreated,
     TicketUpdated,
 )
-from libs.rpc import RemoteError, ServiceUnavailable
+from libs.rpc import RemoteError, ServiceUnavailable, arguments
+from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, Neighbours, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from orders import domain
 from orders.domain import Order
 from orders.store import OrderStore, new_id
 
-EXPECTED = (domain.Refused, cursors.InvalidCursor, Unauthenticated, Forbidden)
-MAXIMUM_PAGE = 100
+EXPECTED = (domain.Refused, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
+MAXIMUM_PAGE, MAXIMUM_KEY, MAXIMUM_VERSION = 100, 255, 2**31
 RESERVATION_TRIES = 10
 SWEEP_SECONDS, SWEEP_BATCH = 5, 200
 ASK_PAYMENTS_SECONDS, ASK_PAYMENTS_AFTER, GIVE_UP_AFTER = 30, timedelta(seconds=60), timedelta(hours=24)
@@ -46,26 +47,30 @@ class OrdersService:
     def create(self, ticket_id: str, version: int | None = None, idempotency_key: str | None = None) -> dict[str, Any]:
         """Reserve a ticket for the caller. `version`: the ticket's version that the buyer saw. Returns the order.
 
-        With the same `idempotency_key` the same order comes back.
+        With the same `idempotency_key` the same order comes back, whatever has become of it since.
         """
-        buyer_id = self.caller.user_id
-        if idempotency_key and (made := self.store.find_by_key(buyer_id, idempotency_key)):
+        buyer_id, ticket_id = self.caller.user_id, arguments.text("ticket_id", ticket_id)
+        if version is not None:
+            arguments.whole("version", version, 1, MAXIMUM_VERSION)
+        if idempotency_key is not None:
+            arguments.text("idempotency_key", idempotency_key, MAXIMUM_KEY)
+        if made := self._made(buyer_id, ticket_id, idempotency_key):
             return made.public()
-        ticket = self._ticket(ticket_id)
+        ticket = self._ticket(ticket_id, version or 1)
         domain.check_ticket(ticket, buyer_id, version, utc_now())
         return self._reserve(ticket, buyer_id, idempotency_key).public()
 
     @rpc(expected_exceptions=EXPECTED)
     def get(self, order_id: str) -> dict[str, Any]:
         """Return one of the caller's orders."""
-        buyer_id, order = self.caller.user_id, self.store.get(order_id)
+        buyer_id, order = self.caller.user_id, self.store.get(arguments.text("order_id", order_id))
         order.check_owner(buyer_id)
         return _public(order)
 
     @rpc(expected_exceptions=EXPECTED)
     def list(self, limit: int = 50, after: str | None = None) -> dict[str, Any]:
         """Return {"orders", "next"}: one page of the caller's orders, newest first, and the next page's cursor."""
-        size = max(1, min(int(limit), MAXIMUM_PAGE))
+        size = arguments.whole("limit", limit, 1, MAXIMUM_PAGE)
         found = self.store.list_by_buyer(self.caller.user_id, size + 1, cursors.decode(after, {"_id": str}))
         page = found[:size]
         following = cursors.encode({"_id": page[-1].id}) if len(found) > size else None
@@ -74,20 +79,21 @@ class OrdersService:
     @rpc(expected_exceptions=EXPECTED)
     def cancel(self, order_id: str) -> dict[str, Any]:
         """Cancel one of the caller's orders; doing it again changes nothing. Returns the order."""
-        buyer_id = self.caller.user_id
+        buyer_id, order_id = self.caller.user_id, arguments.text("order_id", order_id)
         return _public(self._change(order_id, lambda order: order.cancel(buyer_id, utc_now())))
 
     @rpc(expected_exceptions=EXPECTED)
     def snapshot(self, order_id: str) -> dict[str, Any]:
         """Return any order; for the other services."""
         self.caller.require("payments", "expiration", "tickets", "operator")
-        return _public(self.store.get(order_id))
+        return _public(self.store.get(arguments.text("order_id", order_id)))
 
     @rpc(expected_exceptions=EXPECTED)
     def move_deadline(self, order_id: str, expires_at: str) -> dict[str, Any]:
         """Give an unpaid order another deadline (ISO 8601 with offset); for operators. Returns the order."""
         self.caller.require("operator")
-        deadline = datetime.fromisoformat(expires_at)
+        deadline = arguments.moment("expires_at", expires_at)
+        order_id = arguments.text("order_id", order_id)
         return _public(self._change(order_id, lambda order: order.move_deadline(deadline, utc_now())))
 
     @handles(TicketCreated)
@@ -145,10 +151,11 @@ class OrdersService:
     def _follow(self, payment: dict[str, Any]) -> None:
         self._change(payment["order_id"], lambda order: order.follow_payment(payment, utc_now()))
 
-    def _ticket(self, ticket_id: str) -> dict[str, Any]:
-        found = self.store.tickets.find(ticket_id) if isinstance(ticket_id, str) else None
-        if found is None:
-            found = TicketCreated.load(self._ask_tickets(str(ticket_id)))
+    def _ticket(self, ticket_id: str, version: int) -> dict[str, Any]:
+        """Return our copy; ask tickets when there is none, or when the buyer saw a newer version, and maybe price."""
+        found: dict[str, Any] | None = self.store.tickets.find(ticket_id)
+        if found is None or found["version"] < version:
+            found = TicketCreated.load(self._ask_tickets(ticket_id))
             self.store.tickets.apply(found)
         return found
 
@@ -165,6 +172,8 @@ class OrdersService:
             if newest and newest.is_overdue(now):
                 newest = self._change(newest.id, lambda order: order.expire(utc_now()))
             if newest and newest.is_live:
+                if made := self._made(buyer_id, ticket["id"], idempotency_key):
+                    return made  # by a request with the same key that was quicker
                 raise _taken(newest)
             number = newest.reservation_no + 1 if newest else 1
             expires_at = now + timedelta(seconds=int(self.config["RESERVATION_WINDOW_SECONDS"]))
@@ -173,9 +182,16 @@ class OrdersService:
                 self.store.add(order, idempotency_key)
                 return order
             except DuplicateKeyError:
-                if idempotency_key and (made := self.store.find_by_key(buyer_id, idempotency_key)):
+                if made := self._made(buyer_id, ticket["id"], idempotency_key):
                     return made
         raise domain.TicketReserved("Somebody else was quicker; try again.")
+
+    def _made(self, buyer_id: str, ticket_id: str, idempotency_key: str | None) -> Order | None:
+        """Return the order that this key has made already; raise KeyReused when that is for another ticket."""
+        made: Order | None = self.store.find_by_key(buyer_id, idempotency_key) if idempotency_key else None
+        if made and made.ticket["id"] != ticket_id:
+            raise domain.KeyReused("This Idempotency-Key was used for another ticket.")
+        return made
 
     def _change(self, order_id: str, change: Any) -> Order:
         """Load, change, save; read again when somebody else saved first, and leave the rest to a later retry."""

@@ -39,9 +39,9 @@ class OrderStore:
         collection.create_index([("status", ASCENDING), ("expires_at", ASCENDING)])
         collection.create_index([("status", ASCENDING), ("updated_at", ASCENDING)])
 
-    def get(self, order_id: object) -> Order:
+    def get(self, order_id: str) -> Order:
         """Return an order; raise OrderNotFound."""
-        found = self.orders.find(order_id) if isinstance(order_id, str) else None
+        found = self.orders.find(order_id)
         if found is None:
             raise OrderNotFound("There is no such order.")
         return _order(found)

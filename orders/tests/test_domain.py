@@ -182,3 +182,12 @@ def test_a_repeated_snapshot_changes_nothing():
 
 def test_moving_the_deadline_of_a_paid_order_changes_nothing():
     assert an_order("complete").move_deadline(LATE + WINDOW, NOON) is None
+
+
+def test_no_operator_moves_a_deadline_beyond_the_start():
+    starts_at = NOON + timedelta(minutes=5)
+    order = domain.reserved("o1", a_ticket(starts_at=starts_at), "bo", 1, NOON + WINDOW, NOON)
+
+    order.move_deadline(LATE, NOON)
+
+    assert order.expires_at == starts_at
