@@ -43,7 +43,7 @@ class Stack:
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.folder = folder.resolve()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.environ = environ
         self.ports = ports or Ports.from_environment(environ)
         self.secrets = secrets.keep(self.folder / "secrets.env")
