@@ -21,7 +21,7 @@ from pymongo.database import Database
 from libs.stack import Stack, free_ports
 from libs.stack.programs import nothing
 
-NEEDS_SERVERS = {"servers", "amqp_url", "mongo_url", "mongo", "redis_url", "system"}
+NEEDS_SERVERS = {"servers", "stack_folder", "amqp_url", "mongo_url", "mongo", "redis_url", "system"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
