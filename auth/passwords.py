@@ -1,28 +1,52 @@
-"""Hashing passwords with argon2id, outside the event loop, which it would block for some 50 ms a time."""
+"""Hashing passwords with argon2id, outside the event loop, which it would block for some 50 ms a time.
 
+Only so many are hashed at once as there are cores, and only so many wait: whoever floods the sign-in page gets 503,
+and the rest of the service, its heartbeats to the broker included, goes on.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from eventlet import tpool
+from eventlet.semaphore import Semaphore
+
+from libs import context
+from libs.rpc import ServiceUnavailable
 
 HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 """OWASP's minimum for argon2id: 19 MiB, two iterations, one degree of parallelism (Password Storage Cheat Sheet)."""
 
-COMMON = frozenset((Path(__file__).parent / "common-passwords.txt").read_text().split())
+WAITING = 30
+"""How many callers may wait for their turn; fewer than the service's max_workers, so that others are still served."""
+WAIT_SECONDS = 4.0
 
 _NOBODY = HASHER.hash("nobody has this password")
+_places = Semaphore(WAITING)
+_running = Semaphore(os.cpu_count() or 2)
+
+
+def read_common(path: Path = Path(__file__).parent / "common-passwords.txt") -> frozenset[str]:
+    """Return the passwords, in lower case, that too many people use."""
+    return frozenset(line for line in path.read_text().splitlines() if not line.startswith("# "))
 
 
 def hashed(password: str) -> str:
-    """Return the hash to keep for `password`."""
-    result: str = tpool.execute(HASHER.hash, password)
+    """Return the hash to keep for `password`; raise ServiceUnavailable when too many wait."""
+    result: str = _in_turn(HASHER.hash, password)
     return result
 
 
 def matches(stored: str | None, password: str) -> bool:
-    """Return whether `password` is the one of the hash `stored`; takes as long when there is no such user (None)."""
-    right: bool = tpool.execute(_verify, stored or _NOBODY, password)
+    """Return whether `password` is the one of the hash `stored`; works as hard when there is no such user (None).
+
+    Raises ServiceUnavailable when too many wait.
+    """
+    right: bool = _in_turn(_verify, stored or _NOBODY, password)
     return right and stored is not None
 
 
@@ -36,3 +60,18 @@ def _verify(stored: str, password: str) -> bool:
         return HASHER.verify(stored, password)
     except (VerificationError, InvalidHashError):
         return False
+
+
+def _in_turn(work: Callable[..., Any], *arguments: str) -> Any:
+    with _held(_places, 0), _held(_running, context.remaining_seconds(WAIT_SECONDS)):
+        return tpool.execute(work, *arguments)
+
+
+@contextmanager
+def _held(semaphore: Semaphore, seconds: float) -> Iterator[None]:
+    if not (semaphore.acquire(timeout=seconds) if seconds > 0 else semaphore.acquire(blocking=False)):
+        raise ServiceUnavailable("too many passwords wait to be checked")
+    try:
+        yield
+    finally:
+        semaphore.release()
