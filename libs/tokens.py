@@ -31,7 +31,10 @@ class InvalidKey(ValueError):
 
 @dataclass(frozen=True)
 class Claims:
-    """What a verified token says: the issuer, the user's id (or the service's or operator's name), and the session."""
+    """What a verified token says: the issuer, the user's id (or the service's or operator's name), and the session.
+
+    `generation`: of the user's sessions; ending all of them raises it, and tokens of an older one are no longer good.
+    """
 
     issuer: str
     subject: str
@@ -39,6 +42,7 @@ class Claims:
     issued_at: int
     expires_at: int
     email: str | None = None
+    generation: int = 0
 
     @property
     def is_user(self) -> bool:
@@ -57,7 +61,7 @@ class Signer:
         self.issuer = self.key_name.split(":")[0]
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
 
-    def mint(self, subject: str, lifetime_seconds: int, **extra: str) -> str:
+    def mint(self, subject: str, lifetime_seconds: int, **extra: str | int) -> str:
         """Return a new token for `subject`, with an id of its own, that ends after `lifetime_seconds`."""
         now = int(time.time())
         claims = {
@@ -111,7 +115,13 @@ class Verifier:
         if claims["iss"] != name.split(":")[0]:
             raise InvalidToken("the key may not speak for this issuer")
         return Claims(
-            claims["iss"], claims["sub"], claims["jti"], int(claims["iat"]), int(claims["exp"]), claims.get("email")
+            claims["iss"],
+            claims["sub"],
+            claims["jti"],
+            int(claims["iat"]),
+            int(claims["exp"]),
+            claims.get("email"),
+            int(claims.get("generation", 0)),
         )
 
 

@@ -75,6 +75,20 @@ class OrderSnapshot(Snapshot):
     updated_at = fields.AwareDateTime(required=True)
 
 
+class PaymentDispute(Schema):
+    """A cardholder's claim to have a payment back; status and reason in Stripe's words."""
+
+    class Meta:
+        """How marshmallow treats what is not declared."""
+
+        unknown = EXCLUDE
+
+    id = fields.String(required=True)
+    status = fields.String(required=True)
+    reason = fields.String(required=True)
+    amount_cents = fields.Integer(required=True, strict=True)
+
+
 class PaymentSnapshot(Snapshot):
     """A payment as payments knows it; its id is its order's."""
 
@@ -88,6 +102,8 @@ class PaymentSnapshot(Snapshot):
     decline_code = fields.String(allow_none=True, load_default=None)
     card_brand = fields.String(allow_none=True, load_default=None)
     card_last4 = fields.String(allow_none=True, load_default=None)
+    refunded_cents = fields.Integer(load_default=0, strict=True)
+    dispute = fields.Nested(PaymentDispute, allow_none=True, load_default=None)
     created_at = fields.AwareDateTime(required=True)
     updated_at = fields.AwareDateTime(required=True)
 
@@ -100,9 +116,13 @@ class DeadlineSnapshot(Snapshot):
 
 
 class SessionSnapshot(Snapshot):
-    """A session that was ended before its time; its id is the token's `jti`."""
+    """A session that was ended before its time; its id is the token's `jti`.
+
+    With a `generation`, all sessions of a user below that generation were ended; then its id is the user's.
+    """
 
     user_id = fields.String(required=True)
+    generation = fields.Integer(allow_none=True, load_default=None, strict=True)
     expires_at = fields.AwareDateTime(required=True)
 
 
