@@ -1,11 +1,17 @@
-"""The rules of users and passwords."""
+"""The rules of users, their passwords, and how often somebody may try."""
 
+import hashlib
+import ipaddress
 import re
+from dataclasses import dataclass
+from typing import Any
 
 SESSION_SECONDS = 12 * 60 * 60
 MINIMUM_PASSWORD, MAXIMUM_PASSWORD = 8, 64
 MAXIMUM_EMAIL = 254
 """The longest address that mail can be sent to (RFC 5321, section 4.5.3.1.3, less the brackets)."""
+KNOWN_ADDRESSES = 20
+"""From how many network addresses a user is remembered to have signed in, newest last."""
 
 EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f.]+(\.[^@\s\x00-\x1f.]+)+")
 
@@ -13,13 +19,17 @@ EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f.]+(\.[^@\s\x00-\x1f.]+)+")
 class Refused(Exception):
     """What the caller asked for is against a rule; the message is a sentence for the user."""
 
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.details = details
+
 
 class InvalidEmail(Refused):
     """The address does not look like one."""
 
 
 class InvalidPassword(Refused):
-    """The password is too short, too long or too common."""
+    """The password is too short, too long, too common or the user's own email."""
 
 
 class EmailInUse(Refused):
@@ -28,6 +38,86 @@ class EmailInUse(Refused):
 
 class WrongCredentials(Refused):
     """No user has this address and this password; which of the two is wrong is nobody's business."""
+
+
+class WrongPassword(Refused):
+    """This is not the password of the user who is signed in."""
+
+
+class TooManyAttempts(Refused):
+    """Too many tries; `details["retry_after"]` says for how many seconds none is accepted."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many tries are free, and how long at most to wait between those that follow, in seconds."""
+
+    free: int
+    longest: int
+
+    def wait(self, tries: int) -> int:
+        """Return the seconds to wait after so many tries: none, then 1, 2, 4, … up to the longest."""
+        return 0 if tries < self.free else min(self.longest, 2 ** min(tries - self.free, 20))
+
+
+@dataclass(frozen=True)
+class Counter:
+    """What is counted, under a key that gives away neither emails nor addresses, and its limit."""
+
+    key: str
+    limit: Limit
+
+
+ONE_ACCOUNT_FROM_ONE_ADDRESS = Limit(free=5, longest=900)
+ONE_ADDRESS = Limit(free=50, longest=900)
+ONE_ACCOUNT = Limit(free=50, longest=60)
+OWN_PASSWORD = Limit(free=5, longest=900)
+TAKEN_EMAILS = Limit(free=20, longest=900)
+
+
+def sign_in_counters(email: str, address: str, is_known: bool) -> list[Counter]:
+    """Return what a wrong sign-in counts towards.
+
+    An address is slowed down for one account after five failures, and for all accounts after fifty. An account that is
+    attacked from many addresses takes one try a minute at worst from addresses that are new to it. An address from
+    which this user has signed in before (`is_known`) is exempt from these two, so that neither a neighbour behind the
+    same address nor strangers anywhere keep the user out.
+    """
+    pair = Counter(_key("sign-in", email, address), ONE_ACCOUNT_FROM_ONE_ADDRESS)
+    if is_known:
+        return [pair]
+    return [pair, Counter(_key("address", address), ONE_ADDRESS), Counter(_key("account", email), ONE_ACCOUNT)]
+
+
+def password_counters(user_id: str) -> list[Counter]:
+    """Return what a wrong current password counts towards, when a user who is signed in wants another."""
+    return [Counter(_key("password", user_id), OWN_PASSWORD)]
+
+
+def sign_up_counters(address: str, free: int) -> list[Counter]:
+    """Return what every sign-up counts towards: robots that make accounts are slowed down after `free` of them."""
+    return [Counter(_key("sign-up", address), Limit(free, 900))]
+
+
+def taken_counters(address: str) -> list[Counter]:
+    """Return what a sign-up with an email that is in use counts towards: asking who has an account is slow."""
+    return [Counter(_key("taken", address), TAKEN_EMAILS)]
+
+
+def network(address: object) -> str:
+    """Return what stands for a client's address: an IPv6 client has a whole /64 to choose addresses from (RFC 6177)."""
+    try:
+        parsed = ipaddress.ip_address(str(address))
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+
+
+def fingerprint(address: str) -> str:
+    """Return what is kept of an address from which a user signed in."""
+    return _digest(address)
 
 
 def normalised_email(email: object) -> str:
@@ -40,7 +130,7 @@ def normalised_email(email: object) -> str:
     return address
 
 
-def check_password(password: object, common: frozenset[str]) -> str:
+def check_password(password: object, email: str, common: frozenset[str]) -> str:
     """Return an acceptable password unchanged; raise InvalidPassword.
 
     Any characters are allowed and none are demanded (OWASP ASVS 5.0, 6.2.5 and 6.2.9).
@@ -49,4 +139,14 @@ def check_password(password: object, common: frozenset[str]) -> str:
         raise InvalidPassword(f"Password must be {MINIMUM_PASSWORD} to {MAXIMUM_PASSWORD} characters long.")
     if password.lower() in common:
         raise InvalidPassword("This password is too common; choose another.")
+    if password.strip().lower() in (email, email.partition("@")[0]):
+        raise InvalidPassword("Your email is no password; choose another.")
     return password
+
+
+def _key(kind: str, *parts: str) -> str:
+    return f"{kind}:{_digest(*parts)}"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode(errors="replace")).hexdigest()[:32]

@@ -1,21 +1,26 @@
-"""The auth service: sign up, sign in, sign out."""
+"""The auth service: sign up, sign in, sign out, another password."""
 
 from datetime import UTC, datetime
 from typing import Any
 
+from nameko.dependency_providers import Config
 from nameko.extensions import DependencyProvider
 
-from auth import passwords
-from auth.domain import SESSION_SECONDS, Refused, WrongCredentials, check_password, normalised_email
+from auth import domain, passwords
+from auth.attempts import Attempts, InMongo, InRedis
+from auth.domain import SESSION_SECONDS, EmailInUse, Refused, WrongCredentials, WrongPassword
 from auth.store import UserStore
 from libs.clock import utc_now
-from libs.events import Stored
+from libs.database import connect
+from libs.events import Stored, VersionConflict
 from libs.rpc.caller import CallerProvider, Forbidden, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from libs.settings import required
-from libs.tokens import Signer
+from libs.tokens import Claims, Signer
 
-EXPECTED = (Refused, Unauthenticated, Forbidden)
+EXPECTED = (Refused, Unauthenticated, Forbidden, VersionConflict)
+SECRET = ("password", "current", "new")
+COMMON = passwords.read_common()
 
 
 class Sessions(DependencyProvider):
@@ -30,6 +35,22 @@ class Sessions(DependencyProvider):
         return self.signer
 
 
+class AttemptsProvider(DependencyProvider):
+    """Counts tries. Needs REDIS_URL and MONGO_URL in config.yml."""
+
+    def setup(self) -> None:
+        """Prepare both places to count in; Redis is connected to when first needed."""
+        config = self.container.config
+        in_redis = InRedis(required("REDIS_URL", config))
+        in_mongo = InMongo(connect(required("MONGO_URL", config)).attempts)
+        in_mongo.create_indexes()
+        self.attempts = Attempts(in_redis, in_mongo)
+
+    def get_dependency(self, worker_ctx: Any) -> Attempts:
+        """Return the counters."""
+        return self.attempts
+
+
 class AuthService:
     """Knows the users and begins and ends their sessions."""
 
@@ -37,23 +58,35 @@ class AuthService:
     store = Stored(UserStore)
     caller = CallerProvider()
     sessions = Sessions()
+    attempts = AttemptsProvider()
+    config = Config()
 
-    @rpc(expected_exceptions=EXPECTED, sensitive_arguments=("password",))
-    def sign_up(self, email: str, password: str) -> dict[str, Any]:
-        """Create a user and begin a session: {"user": {id, email}, "token"}."""
-        email = normalised_email(email)
-        password_hash = passwords.hashed(check_password(password, passwords.COMMON))
-        return self._begin(self.store.add(email, password_hash))
+    @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
+    def sign_up(self, email: str, password: str, address: str | None = None) -> dict[str, Any]:
+        """Create a user and begin a session: {"user": {id, email}, "token"}. `address`: as in `sign_in`."""
+        email, source = domain.normalised_email(email), self._source(address)
+        password = domain.check_password(password, email, COMMON)
+        self.attempts.count(domain.sign_up_counters(source, int(self.config["SIGN_UPS_PER_ADDRESS"])))
+        with self.attempts.counting(domain.taken_counters(source), EmailInUse):
+            return self._begin(self.store.add(email, passwords.hashed(password), domain.fingerprint(source)))
 
-    @rpc(expected_exceptions=EXPECTED, sensitive_arguments=("password",))
-    def sign_in(self, email: str, password: str) -> dict[str, Any]:
-        """Begin a session for the user with this address and password: {"user": {id, email}, "token"}."""
-        known = isinstance(email, str) and isinstance(password, str)
-        user = self.store.find_by_email(email.strip().lower()) if known else None
-        if not passwords.matches(user["password_hash"] if user else None, str(password)) or user is None:
-            raise WrongCredentials("Wrong email or password.")
+    @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
+    def sign_in(self, email: str, password: str, address: str | None = None) -> dict[str, Any]:
+        """Begin a session for the user with this address and password: {"user": {id, email}, "token"}.
+
+        `address` is the client's network address; only the gateway may tell it. Without one the call counts as coming
+        from one unknown place. Raises TooManyAttempts by the rule of `domain.sign_in_counters`.
+        """
+        email, password, source = _text(email).strip().lower(), _text(password), self._source(address)
+        user = self.store.find_by_email(email)
+        place = domain.fingerprint(source)
+        counters = domain.sign_in_counters(email, source, user is not None and place in user["addresses"])
+        with self.attempts.counting(counters, WrongCredentials):
+            if not passwords.matches(user["password_hash"] if user else None, password) or user is None:
+                raise WrongCredentials("Wrong email or password.")
         if passwords.is_outdated(user["password_hash"]):
-            self.store.set_password_hash(user["_id"], passwords.hashed(password))
+            self.store.rehash(user, passwords.hashed(password))
+        self.store.remember_address(user, place)
         return self._begin(user)
 
     @rpc(expected_exceptions=EXPECTED)
@@ -63,26 +96,59 @@ class AuthService:
         self.store.revoke(session, datetime.fromtimestamp(session.expires_at, UTC))
 
     @rpc(expected_exceptions=EXPECTED)
-    def current_user(self) -> dict[str, Any]:
-        """Return the caller as {id, email}; raise Unauthenticated when the session was ended."""
-        session = self.caller.session
-        if self.store.is_revoked(session.session_id):
-            raise Unauthenticated("Please sign in.")
-        return {"id": session.subject, "email": session.email}
+    def sign_out_everywhere(self) -> None:
+        """End all sessions of the caller, this one included."""
+        self.store.end_all(self._live_user())
+
+    @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
+    def change_password(self, current: str, new: str) -> dict[str, Any]:
+        """Replace the caller's password, end all their sessions and begin a new one: {"user", "token"}.
+
+        Raises WrongPassword, InvalidPassword, TooManyAttempts.
+        """
+        user = self._live_user()
+        with self.attempts.counting(domain.password_counters(user["id"]), WrongPassword):
+            if not passwords.matches(user["password_hash"], _text(current)):
+                raise WrongPassword("This is not your current password.")
+        password_hash = passwords.hashed(domain.check_password(new, user["email"], COMMON))
+        return self._begin(self.store.end_all(user, password_hash=password_hash))
 
     @rpc(expected_exceptions=EXPECTED)
-    def is_revoked(self, session_id: str) -> bool:
-        """Return whether a session was ended; for the gateway."""
+    def current_user(self) -> dict[str, Any]:
+        """Return the caller as {id, email}; raise Unauthenticated when the session was ended."""
+        user = self._live_user()
+        return {"id": user["id"], "email": user["email"]}
+
+    @rpc(expected_exceptions=EXPECTED)
+    def is_revoked(self, session_id: str, user_id: str = "", generation: int = 0) -> bool:
+        """Return whether a session was ended, alone or with all others of its user; for the gateway."""
         self.caller.require("gateway")
-        return bool(self.store.is_revoked(str(session_id)))
+        return bool(self.store.is_revoked(str(session_id), str(user_id), int(generation)))
 
     @rpc(expected_exceptions=EXPECTED)
     def revoked_sessions(self) -> list[dict[str, Any]]:
-        """Return the ended sessions whose tokens would still be good, as [{id, expires_at}]; for the gateway."""
+        """Return what was ended whose tokens would still be good, as `UserStore.revoked_sessions`; for the gateway."""
         self.caller.require("gateway")
         found: list[dict[str, Any]] = self.store.revoked_sessions(utc_now())
         return found
 
+    def _live_user(self) -> dict[str, Any]:
+        session: Claims = self.caller.session
+        user: dict[str, Any] | None = self.store.find(session.subject)
+        if user is None or self.store.is_revoked(session.session_id, session.subject, session.generation):
+            raise Unauthenticated("Please sign in.")
+        return user
+
+    def _source(self, address: str | None) -> str:
+        if address is None:
+            return domain.network(None)
+        self.caller.require("gateway")
+        return domain.network(address)
+
     def _begin(self, user: dict[str, Any]) -> dict[str, Any]:
-        token = self.sessions.mint(user["_id"], SESSION_SECONDS, email=user["email"])
-        return {"user": {"id": user["_id"], "email": user["email"]}, "token": token}
+        token = self.sessions.mint(user["id"], SESSION_SECONDS, email=user["email"], generation=user["generation"])
+        return {"user": {"id": user["id"], "email": user["email"]}, "token": token}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

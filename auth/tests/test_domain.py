@@ -21,10 +21,58 @@ def test_what_is_no_address_is_refused(email):
 
 @pytest.mark.parametrize("password", ["eight ch", "ünïcödé ist erlaubt", "x" * 64, "        "])
 def test_any_characters_make_a_password(password):
-    assert domain.check_password(password, COMMON) == password
+    assert domain.check_password(password, "ana@example.org", COMMON) == password
 
 
 @pytest.mark.parametrize("password", ["short", "x" * 65, "Password123", None, ["a long password"]])
 def test_short_long_common_and_other_things_are_no_password(password):
     with pytest.raises(domain.InvalidPassword):
-        domain.check_password(password, COMMON)
+        domain.check_password(password, "ana@example.org", COMMON)
+
+
+@pytest.mark.parametrize("password", ["ana.lopez@example.org", "ANA.Lopez@Example.org", "ana.lopez", " ana.lopez "])
+def test_the_users_own_email_is_no_password(password):
+    with pytest.raises(domain.InvalidPassword):
+        domain.check_password(password, "ana.lopez@example.org", COMMON)
+
+
+def test_waits_double_after_the_free_tries_up_to_the_longest():
+    limit = domain.Limit(free=5, longest=900)
+
+    assert [limit.wait(tries) for tries in (0, 4, 5, 6, 7, 14, 15, 10**6)] == [0, 0, 1, 2, 4, 512, 900, 900]
+
+
+def test_wrong_sign_in_counts_for_the_account_the_address_and_both_together():
+    limits = [counter.limit for counter in domain.sign_in_counters("ana@example.org", "192.0.2.1", is_known=False)]
+
+    assert limits == [domain.ONE_ACCOUNT_FROM_ONE_ADDRESS, domain.ONE_ADDRESS, domain.ONE_ACCOUNT]
+
+
+def test_from_an_address_that_the_account_knows_nobody_else_slows_the_user_down():
+    known = domain.sign_in_counters("ana@example.org", "192.0.2.1", is_known=True)
+    neighbours = domain.sign_in_counters("bo@example.org", "192.0.2.1", is_known=False)
+    strangers = domain.sign_in_counters("ana@example.org", "198.51.100.7", is_known=False)
+
+    assert not {counter.key for counter in known} & {counter.key for counter in neighbours + strangers}
+
+
+def test_counters_give_away_neither_emails_nor_addresses():
+    keys = [counter.key for counter in domain.sign_in_counters("ana@example.org", "192.0.2.1", is_known=False)]
+
+    assert not [key for key in keys if "ana" in key or "192" in key]
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8:0:0:ffff::9", "2001:db8::/64"),
+        ("", "unknown"),
+        (None, "unknown"),
+        ({"$ne": 1}, "unknown"),
+    ],
+)
+def test_a_whole_ipv6_network_counts_as_one_address(address, network):
+    assert domain.network(address) == network

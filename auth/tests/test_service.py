@@ -1,0 +1,308 @@
+"""The auth service as a process of its own, on real servers."""
+
+import secrets
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from argon2 import PasswordHasher
+from pymongo import MongoClient
+
+from libs.rpc import Client, RemoteError, ServiceUnavailable
+from libs.testing import nameko_service, new_vhost
+from libs.tokens import Signer, Verifier, new_key
+
+AUTH, AUTH_PUBLIC = new_key("auth:1")
+GATEWAY, GATEWAY_PUBLIC = new_key("gateway:1")
+ORDERS, ORDERS_PUBLIC = new_key("orders:1")
+PUBLIC_KEYS = f"{AUTH_PUBLIC},{GATEWAY_PUBLIC},{ORDERS_PUBLIC}"
+PASSWORD = "correct horse battery"
+SIGN_UPS = 30
+NO_REDIS = "redis://127.0.0.1:1/"
+
+
+def address():
+    """Return an address that nobody else has."""
+    return f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
+
+
+class Caller:
+    """Speaks to auth as the gateway does. Each caller has an address of its own unless told another."""
+
+    def __init__(self, client):
+        self.client, self.gateway = client, Signer(GATEWAY)
+        self.address = address()
+        self.email = f"ana-{secrets.token_hex(6)}@example.org"
+
+    def call(self, method, token=None, **arguments):
+        return self.client.call("auth", method, arguments, token=token, timeout=10)
+
+    def ask(self, method, **arguments):
+        return self.call(method, self.gateway.mint_service(), **arguments)
+
+    def sign_up(self):
+        return self.ask("sign_up", email=self.email, password=PASSWORD, address=self.address)["token"]
+
+    def sign_in(self, password=PASSWORD, email=None, source=None):
+        about = {"email": email or self.email, "password": password, "address": source or self.address}
+        return self.ask("sign_in", **about)["token"]
+
+    def refusal(self, method, token=None, **arguments):
+        with pytest.raises(RemoteError) as caught:
+            self.call(method, token, **arguments)
+        return caught.value.name
+
+    def tries(self, count, email=None, source=None):
+        """Sign in with a wrong password again and again; return the answers."""
+        return [self.answer("wrong", email, source) for _ in range(count)]
+
+    def answer(self, *arguments):
+        try:
+            return self.sign_in(*arguments) and "signed in"
+        except RemoteError as error:
+            return error.name
+
+    def is_live(self, token):
+        try:
+            return bool(self.call("current_user", token))
+        except RemoteError as error:
+            assert error.name == "Unauthenticated"
+            return False
+
+
+@contextmanager
+def auth(servers, redis_url):
+    """Run the service; yield its process, a client and its database."""
+    mongo_url = servers.mongo_url(f"test_{secrets.token_hex(6)}")
+    with new_vhost(servers) as amqp_url, closing(Client(amqp_url)) as client, MongoClient(mongo_url) as mongo:
+        settings = {
+            "AMQP_URI": amqp_url,
+            "MONGO_URL": mongo_url,
+            "REDIS_URL": redis_url,
+            "SIGNING_KEY": AUTH,
+            "TOKEN_PUBLIC_KEYS": PUBLIC_KEYS,
+            "SIGN_UPS_PER_ADDRESS": SIGN_UPS,
+            "max_workers": 50,
+        }
+        with nameko_service("auth.service:AuthService", "rpc-auth", **settings) as process:
+            yield process, client, mongo.get_default_database()
+        mongo.drop_database(mongo.get_default_database().name)
+
+
+@pytest.fixture(scope="module")
+def running(servers):
+    with auth(servers, servers.redis_url) as running:
+        yield running
+
+
+@pytest.fixture
+def caller(running):
+    return Caller(running[1])
+
+
+def test_attack_from_one_address_is_stopped_and_keeps_nobody_else_out(caller):
+    check_attack(caller)
+
+
+def test_attack_is_stopped_without_redis_too(servers):
+    with auth(servers, NO_REDIS) as (_, client, _):
+        check_attack(Caller(client))
+
+
+def check_attack(caller):
+    caller.sign_up()
+    attacker = address()
+
+    assert caller.tries(20, source=attacker) == ["WrongCredentials"] * 5 + ["TooManyAttempts"] * 15
+
+    assert caller.answer(PASSWORD, None, attacker) == "TooManyAttempts"
+    assert caller.answer(PASSWORD, None, address()) == "signed in"
+    assert caller.answer("wrong", f"bo-{caller.email}", attacker) == "WrongCredentials"
+
+
+def test_unknown_account_is_throttled_like_a_known_one(caller):
+    caller.sign_up()
+
+    known = caller.tries(8, source=address())
+    unknown = caller.tries(8, email=f"nobody-{caller.email}", source=address())
+
+    assert known == unknown
+
+
+def test_refusal_says_when_to_come_back_and_keeps_its_word(caller):
+    caller.sign_up()
+    caller.tries(6)
+
+    with pytest.raises(RemoteError) as caught:
+        caller.sign_in()
+    assert caught.value.details == {"retry_after": 1}
+
+    time.sleep(1.05)
+    assert caller.sign_in()
+
+
+def test_address_that_tries_many_accounts_is_stopped_but_not_its_users(caller):
+    caller.sign_up()
+    for number in range(50):
+        caller.answer("wrong", f"{number}@example.org")
+
+    assert caller.answer("wrong", "one-more@example.org") == "TooManyAttempts"
+    assert caller.answer(PASSWORD) == "signed in"
+
+
+def test_account_attacked_from_everywhere_still_opens_where_its_user_was_before(caller):
+    caller.sign_up()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: caller.answer("wrong", None, address()), range(60)))
+
+    assert caller.answer("wrong", None, address()) == "TooManyAttempts"
+    assert caller.answer(PASSWORD) == "signed in"
+
+
+def test_asking_which_emails_are_in_use_is_slow(caller):
+    caller.sign_up()
+    about = {"email": caller.email, "password": PASSWORD, "address": address()}
+
+    refusals = [caller.refusal("sign_up", caller.gateway.mint_service(), **about) for _ in range(22)]
+
+    assert refusals == ["EmailInUse"] * 20 + ["TooManyAttempts"] * 2
+
+
+def test_making_accounts_by_the_hundred_is_slow(caller):
+    about = {"password": PASSWORD, "address": address()}
+    with ThreadPoolExecutor(8) as pool:
+        emails = [f"{number}-{caller.email}" for number in range(SIGN_UPS)]
+        list(pool.map(lambda email: caller.ask("sign_up", email=email, **about), emails))
+
+    refused = caller.refusal("sign_up", caller.gateway.mint_service(), email=caller.email, **about)
+
+    assert refused == "TooManyAttempts"
+
+
+def test_only_the_gateway_may_tell_an_address(caller):
+    token = caller.sign_up()
+    about = {"email": caller.email, "password": PASSWORD, "address": address()}
+
+    assert caller.refusal("sign_in", **about) == "Unauthenticated"
+    assert caller.refusal("sign_in", token, **about) == "Forbidden"
+    assert caller.refusal("sign_in", Signer(ORDERS).mint_service(), **about) == "Forbidden"
+
+
+def test_another_password_ends_all_other_sessions(caller):
+    first, second = caller.sign_up(), caller.sign_in()
+
+    third = caller.call("change_password", first, current=PASSWORD, new="another long one")["token"]
+
+    assert [caller.is_live(token) for token in (first, second, third)] == [False, False, True]
+    assert caller.answer(PASSWORD) == "WrongCredentials"
+    assert caller.answer("another long one") == "signed in"
+
+
+def test_password_changes_only_for_who_knows_it_and_to_a_good_one(caller):
+    token = caller.sign_up()
+
+    refusals = [
+        caller.refusal("change_password", token, current="wrong", new="another long one"),
+        caller.refusal("change_password", token, current=PASSWORD, new="password1"),
+        caller.refusal("change_password", token, current=PASSWORD, new=caller.email.upper()),
+        caller.refusal("change_password", None, current=PASSWORD, new="another long one"),
+    ]
+
+    assert refusals == ["WrongPassword", "InvalidPassword", "InvalidPassword", "Unauthenticated"]
+    assert caller.is_live(token)
+
+
+def test_guessing_the_current_password_in_a_stolen_session_is_stopped(caller):
+    token = caller.sign_up()
+
+    refusals = [caller.refusal("change_password", token, current="wrong", new="another long one") for _ in range(7)]
+
+    assert refusals == ["WrongPassword"] * 5 + ["TooManyAttempts"] * 2
+
+
+def test_signing_out_everywhere_ends_every_session_and_the_list_says_so(caller):
+    first, second = caller.sign_up(), caller.sign_in()
+    claims = Verifier(PUBLIC_KEYS).verify(first)
+
+    caller.call("sign_out_everywhere", first)
+
+    assert not caller.is_live(first) and not caller.is_live(second)
+    assert caller.is_live(caller.sign_in())
+    assert (claims.subject, 1) in [(e.get("user_id"), e.get("generation")) for e in caller.ask("revoked_sessions")]
+    about = {"session_id": claims.session_id, "user_id": claims.subject, "generation": 0}
+    assert caller.ask("is_revoked", **about) and not caller.ask("is_revoked", **about | {"generation": 1})
+
+
+def test_ended_session_can_do_nothing(caller):
+    token = caller.sign_up()
+    caller.call("sign_out", token)
+
+    assert caller.refusal("sign_out_everywhere", token) == "Unauthenticated"
+    assert caller.refusal("change_password", token, current=PASSWORD, new="another long one") == "Unauthenticated"
+
+
+def test_hash_of_older_parameters_is_renewed_at_sign_in(caller, running):
+    mongo = running[2]
+    caller.sign_up()
+    older = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1).hash(PASSWORD)
+    mongo.users.update_one({"email": caller.email}, {"$set": {"password_hash": older}})
+
+    assert caller.sign_in()
+
+    renewed = mongo.users.find_one({"email": caller.email})["password_hash"]
+    assert renewed != older and "m=19456,t=2,p=1" in renewed
+    assert caller.sign_in()
+
+
+def test_answers_and_work_do_not_tell_which_accounts_exist(caller, running):
+    caller.sign_up()
+
+    known = work(running[0], lambda: caller.answer("wrong", None, address()))
+    unknown = work(running[0], lambda: caller.answer("wrong", f"nobody-{caller.email}", address()))
+
+    assert known[0] == unknown[0] == ["WrongCredentials"] * 20
+    assert 0.6 < known[1] / unknown[1] < 1.6
+
+
+def work(process, attempt):
+    """Return the answers to twenty attempts and the processor time, in ticks, that the service spent on them."""
+    before = ticks(process)
+    answers = [attempt() for _ in range(20)]
+    return answers, ticks(process) - before
+
+
+def ticks(process):
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_fifty_sign_ins_at_once_leave_the_service_responsive(caller):
+    caller.sign_up()
+    done, slowest = threading.Event(), []
+
+    def keep_asking():
+        while not done.is_set():
+            began = time.monotonic()
+            caller.ask("is_revoked", session_id="s1")
+            slowest.append(time.monotonic() - began)
+
+    asking = threading.Thread(target=keep_asking)
+    asking.start()
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda _: answer_or_busy(caller), range(50)))
+    done.set()
+    asking.join(10)
+
+    assert set(answers) <= {"signed in", "busy"}
+    assert answers.count("signed in") >= 20
+    assert max(slowest) < 2
+
+
+def answer_or_busy(caller):
+    try:
+        return caller.answer(PASSWORD, None, address())
+    except ServiceUnavailable:
+        return "busy"
