@@ -14,7 +14,7 @@ from gateway.revocations import Revocations
 from gateway.services import RpcClient, Services
 from gateway.settings import Settings
 from libs.rpc import Client
-from libs.tokens import Signer
+from libs.tokens import Claims, Signer
 
 IS_REVOKED_SECONDS = 2.0
 
@@ -47,8 +47,9 @@ def create_app(
 def _listen(app: Flask, settings: Settings, services: Services) -> Revocations:
     """Return revocations that a background thread keeps current from the first request on."""
 
-    def ask(session_id: str) -> bool:
-        return bool(services.call_as_gateway("auth.is_revoked", IS_REVOKED_SECONDS, session_id=session_id))
+    def ask(claims: Claims) -> bool:
+        about = {"session_id": claims.session_id, "user_id": claims.subject, "generation": claims.generation}
+        return bool(services.call_as_gateway("auth.is_revoked", IS_REVOKED_SECONDS, **about))
 
     revocations = Revocations(ask)
     listener = RevocationListener(

@@ -41,6 +41,8 @@ ERRORS = {
     "InvalidTicket": Meaning(400),
     "InvalidEmail": Meaning(400, "Enter an email address, like ana@example.com.", "email"),
     "InvalidPassword": Meaning(400, None, "password"),
+    "InvalidNewPassword": Meaning(400, None, "newPassword"),
+    "WrongPassword": Meaning(400, "This is not your current password.", "currentPassword"),
     "EmailInUse": Meaning(400, "Email in use", "email"),
     "WrongCredentials": Meaning(400, "Wrong email or password."),
     "InvalidCard": Meaning(400, "This card cannot be used. Check it or try another one.", "token"),
@@ -65,7 +67,12 @@ ERRORS = {
     "OrderBeingPaid": Meaning(409, "This order is being paid, so it cannot be cancelled now."),
     "OrderCancelled": Meaning(409, "This order is cancelled. You were not charged."),
     "VersionConflict": Meaning(409, "Somebody else changed this just now. Look at it again."),
-    "StripeUnavailable": Meaning(503, "Payments are not possible at the moment. You have not been charged."),
+    "StripeUnavailable": Meaning(
+        503, "Card payments are not possible at the moment. Try again in a few minutes: you are never charged twice."
+    ),
+    "PaymentUnknown": Meaning(
+        503, "We are confirming this payment and do not know its outcome yet. Do not pay again; look at the order."
+    ),
     "TooManyAttempts": Meaning(429, "Too many tries. Wait a little before you try again."),
 }
 
@@ -128,9 +135,15 @@ def _domain_error(error: RemoteError | Refused) -> AnyResponse:
         return _unexpected(error)
     status = ERRORS[error.name].status
     response = _answer(status, [describe(error)])
-    if status in (429, 503):
-        response.headers["Retry-After"] = str(int((error.details or {}).get("retry_after") or RETRY_AFTER_SECONDS))
+    response.headers.update(retry_headers(error))
     return response
+
+
+def retry_headers(error: RemoteError | Refused) -> dict[str, str]:
+    """Return the header that says when to try again, if a later try may succeed."""
+    if ERRORS[error.name].status not in (429, 503):
+        return {}
+    return {"Retry-After": str(int((error.details or {}).get("retry_after") or RETRY_AFTER_SECONDS))}
 
 
 def _unavailable(error: ServiceUnavailable) -> AnyResponse:

@@ -11,7 +11,7 @@ from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 from kombu.messaging import Consumer
 
-from gateway.revocations import Revocations, timestamp
+from gateway.revocations import Revocations
 
 EXCHANGE = Exchange("auth.events", type="topic", durable=True)
 ROUTING_KEY = "SessionRevoked"
@@ -78,5 +78,4 @@ class RevocationListener:
             frames = heard
 
     def _on_message(self, message: Any) -> None:
-        body = message.decode()
-        self._revocations.add(body["id"], timestamp(body["expires_at"]))
+        self._revocations.hear(message.decode())

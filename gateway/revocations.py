@@ -6,41 +6,61 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
+from libs.tokens import Claims
+
 GRACE_SECONDS = 2.0
 
 
 class Revocations:
-    """Answers whether a session was revoked; while it may be out of date, asks auth instead of guessing.
+    """Answers whether a session was ended, alone or with all others of its user.
 
-    `ask(session_id)` asks auth and may raise ServiceUnavailable, which refuses the request: it never opens.
+    While it may be out of date it does not guess: `ask(claims)` asks auth, and may raise ServiceUnavailable, which
+    refuses the request. It never opens.
     """
 
-    def __init__(self, ask: Callable[[str], bool], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ask: Callable[[Claims], bool], clock: Callable[[], float] = time.monotonic) -> None:
         self._ask = ask
         self._clock = clock
-        self._ended: dict[str, float] = {}
+        self._sessions: dict[str, float] = {}
+        self._users: dict[str, tuple[int, float]] = {}
         self._current_until = 0.0
         self._lock = threading.Lock()
 
-    def is_revoked(self, session_id: str) -> bool:
-        """Return whether the session was ended; raise ServiceUnavailable when nobody can tell."""
-        if session_id in self._ended:
+    def is_revoked(self, claims: Claims) -> bool:
+        """Return whether the session of this token was ended; raise ServiceUnavailable when nobody can tell."""
+        generation, _ = self._users.get(claims.subject, (0, 0.0))
+        if claims.session_id in self._sessions or claims.generation < generation:
             return True
         if self._clock() <= self._current_until:
             return False
-        return self._ask(session_id)
+        return self._ask(claims)
 
     def add(self, session_id: str, expires_at: float) -> None:
-        """Remember a revoked session until its token would have ended by itself."""
+        """Remember an ended session until its token would have expired by itself."""
         with self._lock:
-            self._ended[session_id] = expires_at
-            for ended in [known for known, until in self._ended.items() if until < time.time()]:
-                del self._ended[ended]
+            self._sessions[session_id] = expires_at
+            for old in [known for known, until in self._sessions.items() if until < time.time()]:
+                del self._sessions[old]
 
-    def load(self, sessions: Iterable[dict[str, Any]]) -> None:
-        """Add the list that auth keeps: `[{"id": …, "expires_at": ISO 8601}]`."""
-        for revoked in sessions:
-            self.add(revoked["id"], timestamp(revoked["expires_at"]))
+    def add_user(self, user_id: str, generation: int, expires_at: float) -> None:
+        """Remember that all sessions of a user below `generation` were ended, until their tokens have expired."""
+        with self._lock:
+            self._users[user_id] = max((generation, expires_at), self._users.get(user_id, (0, 0.0)))
+            for old in [known for known, (_, until) in self._users.items() if until < time.time()]:
+                del self._users[old]
+
+    def hear(self, ended: dict[str, Any]) -> None:
+        """Remember what SessionRevoked, or an entry of auth's list, says was ended."""
+        until = timestamp(ended["expires_at"])
+        if ended.get("generation") is not None:
+            self.add_user(ended["user_id"], ended["generation"], until)
+        else:
+            self.add(ended["id"], until)
+
+    def load(self, ended: Iterable[dict[str, Any]]) -> None:
+        """Add the list that auth keeps (`auth.revoked_sessions`)."""
+        for entry in ended:
+            self.hear(entry)
 
     def confirm(self) -> None:
         """Say that everything published until now has arrived; good for two seconds."""

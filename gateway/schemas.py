@@ -47,6 +47,15 @@ class SignInBody(EdgeSchema):
     password = Plain("Enter your password.", minimum=1, maximum=1024, required=True)
 
 
+class PasswordBody(EdgeSchema):
+    """The password that a user has, and the one that they want."""
+
+    current = Plain("Enter your current password.", minimum=1, maximum=1024, data_key="currentPassword", required=True)
+    new = Plain(
+        "Choose a password of 8 to 64 characters.", minimum=8, maximum=64, data_key="newPassword", required=True
+    )
+
+
 class UserAnswer(EdgeSchema):
     """A user, as that user sees it."""
 

@@ -6,9 +6,11 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, request, session
 from markupsafe import Markup
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway.errors import Refused
 from gateway.settings import Settings
+from gateway.stripe_js import allowed_sources
 from libs import context
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -27,6 +29,8 @@ YEAR_SECONDS = 31_536_000
 def register(app: Flask, settings: Settings) -> None:
     """Check every request of `app` and dress every response."""
     policy = content_security_policy(settings)
+    if settings.proxies:  # else a client could choose its address, by which auth counts its tries
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
 
     @app.after_request
     def dress(response: Response) -> Response:
@@ -44,16 +48,12 @@ def register(app: Flask, settings: Settings) -> None:
 
 
 def content_security_policy(settings: Settings) -> str:
-    """Return the policy: our own files, and Stripe's hosts when cards are real (docs.stripe.com/security/guide)."""
-    script, connect, frame = "'self'", "'self'", "'none'"
-    if not settings.stripe_is_simulated:
-        script += " https://js.stripe.com"
-        connect += " https://api.stripe.com"
-        frame = "https://js.stripe.com https://hooks.stripe.com"
+    """Return the policy: our own files, and what the card form loads from Stripe or its stand-in."""
+    stripe = allowed_sources(settings)
     return (
-        f"default-src 'none'; script-src {script}; style-src 'self'; img-src 'self'; font-src 'self'; "
-        f"connect-src {connect}; frame-src {frame}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; "
-        "object-src 'none'"
+        f"default-src 'none'; script-src 'self' {stripe['script-src']}; style-src 'self'; img-src 'self'; "
+        f"font-src 'self'; connect-src 'self' {stripe['connect-src']}; frame-src {stripe['frame-src']}; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
     )
 
 

@@ -3,12 +3,12 @@
 from datetime import timedelta
 from typing import Any
 
-from flask import Flask, Request, current_app, g, session
+from flask import Flask, Request, current_app, g, request, session
 from flask_login import LoginManager, UserMixin, current_user
 
 from gateway.errors import sign_in_first
 from gateway.revocations import Revocations, timestamp
-from gateway.services import call_as_user
+from gateway.services import call_as_gateway, call_as_user
 from gateway.settings import Settings
 from libs.rpc import RemoteError, ServiceUnavailable
 from libs.tokens import Claims, InvalidToken, Verifier
@@ -24,12 +24,14 @@ class Viewer(UserMixin):
         self.email = claims.email
         self.session_id = claims.session_id
         self.expires_at = claims.expires_at
+        self.generation = claims.generation
 
 
 def register(app: Flask, settings: Settings, revocations: Revocations) -> None:
     """Give `app` its session cookie and flask-login's `current_user`."""
     app.config.update(
         SECRET_KEY=settings.secret_key,
+        SECRET_KEY_FALLBACKS=list(settings.older_secret_keys),
         SESSION_COOKIE_NAME="__Host-session" if settings.tls else "session",
         SESSION_COOKIE_SECURE=settings.tls,
         SESSION_COOKIE_HTTPONLY=True,
@@ -56,7 +58,7 @@ def find_viewer(_request: Request) -> Viewer | None:
         claims = current_app.extensions["verifier"].verify(token)
     except InvalidToken:
         return None
-    if not claims.is_user or _is_revoked(claims.session_id):
+    if not claims.is_user or _is_revoked(claims):
         return None
     return Viewer(claims)
 
@@ -66,29 +68,71 @@ def viewer() -> Viewer | None:
     return current_user if current_user.is_authenticated else None
 
 
-def begin(signed_in: dict[str, Any]) -> None:
-    """Start a session from auth's answer; nothing of the visitor's earlier session survives."""
+def enter(method: str, credentials: dict[str, Any]) -> dict[str, Any]:
+    """Start a session with `auth.sign_up` or `auth.sign_in`, ending the one that this browser had; return the user.
+
+    auth is told the client's address, by which it counts tries, in the gateway's own name.
+    """
+    signed_in: dict[str, Any] = call_as_gateway(method, **credentials, address=request.remote_addr or "")
+    _revoke()
+    _begin(signed_in)
+    user: dict[str, Any] = signed_in["user"]
+    return user
+
+
+def end() -> None:
+    """Revoke the session at auth and forget it here; a session that has already ended is simply forgotten."""
+    _revoke()
+    session.clear()
+
+
+def end_everywhere() -> None:
+    """Revoke all sessions of who is signed in."""
+    call_as_user("auth.sign_out_everywhere")
+    _forget_older()
+    session.clear()
+
+
+def change_password(current: str, new: str) -> None:
+    """Change the password of who is signed in, which ends all their sessions and begins another here."""
+    try:
+        signed_in = call_as_user("auth.change_password", current=current, new=new)
+    except RemoteError as error:
+        if error.name == "InvalidPassword":
+            raise RemoteError("InvalidNewPassword", error.message) from error
+        raise
+    _forget_older()
+    _begin(signed_in)
+
+
+def _begin(signed_in: dict[str, Any]) -> None:
     session.clear()
     session["token"] = signed_in["token"]
     session.permanent = True
 
 
-def end() -> None:
-    """Revoke the session at auth and forget it here; a session that has already ended is simply forgotten."""
-    user = viewer()
-    if user is not None:
-        try:
-            call_as_user("auth.sign_out")
-        except RemoteError as error:
-            if error.name != "Unauthenticated":
-                raise
-        current_app.extensions["revocations"].add(user.session_id, timestamp(user.expires_at))
-    session.clear()
-
-
-def _is_revoked(session_id: str) -> bool:
+def _revoke() -> None:
     try:
-        return bool(current_app.extensions["revocations"].is_revoked(session_id))
+        claims = current_app.extensions["verifier"].verify(session.get("token"))
+        call_as_user("auth.sign_out")
+    except InvalidToken:
+        return
+    except RemoteError as error:
+        if error.name != "Unauthenticated":
+            raise
+    current_app.extensions["revocations"].add(claims.session_id, timestamp(claims.expires_at))
+
+
+def _forget_older() -> None:
+    """Know at once, without waiting for auth's event, that the sessions of this user's generation have ended."""
+    claims = current_app.extensions["verifier"].verify(session["token"])
+    until = timestamp(claims.expires_at) + LIFETIME.total_seconds()
+    current_app.extensions["revocations"].add_user(claims.subject, claims.generation + 1, until)
+
+
+def _is_revoked(claims: Claims) -> bool:
+    try:
+        return bool(current_app.extensions["revocations"].is_revoked(claims))
     except ServiceUnavailable:
         g.session_unknown = True  # the error page that follows is shown to nobody in particular
         raise

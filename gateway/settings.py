@@ -14,6 +14,8 @@ class Settings:
     """What the gateway needs to know about where it runs."""
 
     secret_key: str
+    older_secret_keys: tuple[str, ...]
+    proxies: int
     amqp_url: str
     signing_key: str
     public_keys: str
@@ -31,12 +33,12 @@ class Settings:
     @classmethod
     def read(cls, source: Mapping[str, Any]) -> "Settings":
         """Return the settings in `source`; stop the program when a required one is missing or too weak."""
-        secret_key = required("GATEWAY_SECRET_KEY", source)
-        if len(secret_key) < SECRET_KEY_CHARACTERS:
-            raise MissingSetting("GATEWAY_SECRET_KEY", f"shorter than {SECRET_KEY_CHARACTERS} characters")
+        secret_key, *older_secret_keys = _secret_keys(source)
         hosts = (source.get("GATEWAY_TRUSTED_HOSTS") or "").split(",")
         return cls(
             secret_key=secret_key,
+            older_secret_keys=tuple(older_secret_keys),
+            proxies=int(source.get("GATEWAY_PROXIES") or 0),
             amqp_url=required("GATEWAY_AMQP_URL", source),
             signing_key=required("GATEWAY_SIGNING_KEY", source),
             public_keys=required("TOKEN_PUBLIC_KEYS", source),
@@ -46,3 +48,13 @@ class Settings:
             tls=source.get("GATEWAY_TLS") == "1",
             trusted_hosts=tuple(host.strip() for host in hosts if host.strip()),
         )
+
+
+def _secret_keys(source: Mapping[str, Any]) -> list[str]:
+    """Return the keys of GATEWAY_SECRET_KEY, comma-separated: the first signs, those after it are still good."""
+    keys = [key.strip() for key in required("GATEWAY_SECRET_KEY", source).split(",")]
+    for key in keys:
+        required("GATEWAY_SECRET_KEY", {"GATEWAY_SECRET_KEY": key})
+        if len(key) < SECRET_KEY_CHARACTERS:
+            raise MissingSetting("GATEWAY_SECRET_KEY", f"shorter than {SECRET_KEY_CHARACTERS} characters")
+    return keys

@@ -1,14 +1,14 @@
-"""Sign up, sign in, sign out."""
+"""Sign up, sign in, sign out, and the account of who is signed in."""
 
 from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_login import login_required
 
 from gateway import sessions
 from gateway.pages.forms import Form
-from gateway.schemas import SignInBody, SignUpBody
+from gateway.schemas import PasswordBody, SignInBody, SignUpBody
 from gateway.security import safe_path
-from gateway.services import call_public
 
 bp = Blueprint("account", __name__)
 
@@ -33,12 +33,48 @@ def sign_out() -> Any:
     return redirect(url_for("tickets.listing"), 303)
 
 
+@bp.get("/account")
+@login_required
+def show() -> Any:
+    """Show who is signed in, and what they can change."""
+    return _account(Form(PasswordBody()))
+
+
+@bp.post("/account/password")
+@login_required
+def change_password() -> Any:
+    """Change the password; all other sessions of the user end."""
+    form = Form(PasswordBody())
+    if form.submit(_change_password):
+        flash("Your password is changed. You are signed out everywhere else.", "success")
+        return redirect(url_for("account.show"), 303)
+    return _account(form)
+
+
+@bp.post("/account/signout-everywhere")
+@login_required
+def sign_out_everywhere() -> Any:
+    """End all sessions of the user, on every device."""
+    sessions.end_everywhere()
+    flash("You are signed out on every device.", "success")
+    return redirect(url_for("tickets.listing"), 303)
+
+
+def _change_password(data: dict[str, str]) -> bool:
+    sessions.change_password(**data)
+    return True
+
+
+def _account(form: Form) -> Any:
+    form.typed.clear()  # no password is ever shown again
+    return render_template("account/show.html", form=form), form.status, form.headers
+
+
 def _enter(form: Form, method: str, template: str, greeting: str) -> Any:
     target = safe_path(request.values.get("next")) or url_for("tickets.listing")
-    signed_in = form.submit(lambda data: call_public(method, **data)) if request.method == "POST" else None
-    if signed_in:
-        sessions.begin(signed_in)
+    user = form.submit(lambda data: sessions.enter(method, data)) if request.method == "POST" else None
+    if user:
         flash(greeting, "success")
         return redirect(target, 303)
     form.typed.pop("password", None)
-    return render_template(template, form=form, next=target), form.status
+    return render_template(template, form=form, next=target), form.status, form.headers

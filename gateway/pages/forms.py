@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from flask import request
 from marshmallow import Schema, ValidationError
 
-from gateway.errors import ERRORS, describe, list_problems
+from gateway.errors import ERRORS, describe, list_problems, retry_headers
 from libs.rpc import RemoteError
 
 Result = TypeVar("Result")
@@ -20,6 +20,7 @@ class Form:
         self.typed: dict[str, Any] = request.form.to_dict() if request.method == "POST" else initial or {}
         self.problems: dict[str, str] = {}
         self.status = 200
+        self.headers: dict[str, str] = {}
 
     def submit(self, action: Callable[[dict[str, Any]], Result]) -> Result | None:
         """Return what `action` returns for valid input; None, with `problems` filled, when the input is to blame."""
@@ -32,6 +33,7 @@ class Form:
             if status not in (400, 429):
                 raise
             self._refuse(status, [describe(error)])
+            self.headers = retry_headers(error)
         return None
 
     def given(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def services():
 
 @pytest.fixture
 def revocations(services):
-    known = Revocations(lambda session_id: services.call("auth", "is_revoked", {"session_id": session_id}))
+    known = Revocations(lambda claims: claims.session_id in services.revoked)
     known._current_until = float("inf")
     return known
 

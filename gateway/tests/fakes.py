@@ -36,6 +36,7 @@ class FakeServices:
         self.users, self.tickets, self.orders, self.payments = {}, {}, {}, {}
         self.keys, self.revoked, self.away, self.calls = {}, set(), set(), []
         self.settles = True  # whether a payment completes its order at once
+        self.stripe_is_away, self.paid_in_browser = False, set()
         self.signer, self.verifier = Signer(AUTH_PRIVATE), Verifier(PUBLIC_KEYS)
 
     def call(self, service, method, arguments=None, *, token=None, correlation_id=None, timeout=None):
@@ -49,29 +50,49 @@ class FakeServices:
 
     # auth
 
-    def auth_sign_up(self, _, email, password):
+    def auth_sign_up(self, caller, email, password, address):
         if email.lower() in self.users:
             raise RemoteError("EmailInUse")
         if password == "password":
             raise RemoteError("InvalidPassword", "This password is too common.")
-        self.users[email.lower()] = {"id": secrets.token_hex(12), "email": email.lower(), "password": password}
-        return self.auth_sign_in(_, email, password)
+        user = {"id": secrets.token_hex(12), "email": email.lower(), "password": password, "generation": 0}
+        self.users[email.lower()] = user
+        return self.auth_sign_in(caller, email, password, address)
 
-    def auth_sign_in(self, _, email, password):
+    def auth_sign_in(self, caller, email, password, address):
+        assert caller.issuer == "gateway"
+        assert address
         if password == "again and again":
             raise RemoteError("TooManyAttempts", "", {"retry_after": 30})
         user = self.users.get(email.lower())
         if user is None or user["password"] != password:
             raise RemoteError("WrongCredentials")
-        token = self.signer.mint(user["id"], 43200, email=user["email"])
+        return self._session(user)
+
+    def _session(self, user):
+        token = self.signer.mint(user["id"], 43200, email=user["email"], generation=user["generation"])
         return {"user": {"id": user["id"], "email": user["email"]}, "token": token}
+
+    def auth_change_password(self, caller, current, new):
+        user = self.users[caller.email]
+        if user["password"] != current:
+            raise RemoteError("WrongPassword")
+        if new == "password":
+            raise RemoteError("InvalidPassword", "This password is too common.")
+        self.auth_sign_out_everywhere(caller)
+        user["password"] = new
+        return self._session(user)
+
+    def auth_sign_out_everywhere(self, caller):
+        self.users[caller.email]["generation"] += 1
 
     def auth_sign_out(self, caller):
         self.revoked.add(caller.session_id)
 
-    def auth_is_revoked(self, caller, session_id):
+    def auth_is_revoked(self, caller, session_id, user_id="", generation=0):
         assert caller.issuer == "gateway"
-        return session_id in self.revoked
+        older = any(user["id"] == user_id and generation < user["generation"] for user in self.users.values())
+        return session_id in self.revoked or older
 
     # tickets
 
@@ -177,15 +198,37 @@ class FakeServices:
 
     # payments
 
-    def payments_pay(self, caller, order_id, token):
+    def payments_create_intent(self, caller, order_id):
+        self._payable(caller, order_id)
+        return {"client_secret": "pi_1_secret_1", "publishable_key": SETTINGS["STRIPE_PUBLISHABLE_KEY"]}
+
+    def payments_refresh(self, caller, order_id):
+        if self.stripe_is_away:
+            raise RemoteError("StripeUnavailable")
+        payment = self.payments_get(caller, order_id)
+        if order_id in self.paid_in_browser:
+            self._take(self.orders[order_id], payment)
+        return payment | {"is_confirming": False}
+
+    def _payable(self, caller, order_id):
         order = self.orders_get(caller, order_id)
         if order["status"] == "cancelled":
             raise RemoteError("OrderCancelled")
-        payment = self.payments.setdefault(order_id, self._new_payment(order))
+        return order, self.payments.setdefault(order_id, self._new_payment(order))
+
+    def payments_pay(self, caller, order_id, token):
+        order, payment = self._payable(caller, order_id)
+        if self.stripe_is_away:
+            raise RemoteError("StripeUnavailable")
         if token in DECLINES:
             self._decline(order, payment, DECLINES[token])
+        if token == "tok_threeDSecure2Required":
+            raise RemoteError("AuthenticationRequired", "", {"client_secret": "pi_1_secret_1"})
+        return self._take(order, payment)
+
+    def _take(self, order, payment):
         payment.update(status="captured" if self.settles else "authorized", stripe_id="pi_1", card_last4="4242")
-        payment.update(card_brand="visa", decline_code=None)
+        payment.update(card_brand="visa", decline_code=None, captured_at="2026-11-22T10:30:00.000Z")
         order["status"] = "complete" if self.settles else "awaiting_payment"
         self.tickets[order["ticket"]["id"]]["status"] = "sold" if self.settles else "reserved"
         return payment

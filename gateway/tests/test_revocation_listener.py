@@ -9,18 +9,19 @@ from kombu import Connection
 from gateway.revocation_listener import EXCHANGE, RevocationListener
 from gateway.revocations import Revocations
 from libs.rpc import ServiceUnavailable
+from libs.tokens import Claims
 
 LATER = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 
 
-def unavailable(_session_id):
+def unavailable(_claims):
     raise ServiceUnavailable("auth")
 
 
 def answers(known, session_id):
     """Return what is known of the session, None while nobody can tell."""
     try:
-        return known.is_revoked(session_id)
+        return known.is_revoked(Claims("auth", "ana", session_id, 0, 43200))
     except ServiceUnavailable:
         return None
 
@@ -44,7 +45,7 @@ def known(amqp_url):
 
 
 def test_list_of_auth_is_known_from_the_start(known):
-    assert known.is_revoked("s0") is True
+    assert answers(known, "s0") is True
 
 
 def test_revoked_session_is_heard_of(known, amqp_url):
@@ -53,6 +54,14 @@ def test_revoked_session_is_heard_of(known, amqp_url):
         connection.Producer().publish(body, exchange=EXCHANGE, routing_key="SessionRevoked")
 
     wait_for(lambda: answers(known, "s1"))
+
+
+def test_end_of_all_sessions_of_a_user_is_heard_of(known, amqp_url):
+    body = {"id": "ana", "version": 2, "user_id": "ana", "generation": 1, "expires_at": LATER}
+    with Connection(amqp_url) as connection:
+        connection.Producer().publish(body, exchange=EXCHANGE, routing_key="SessionRevoked")
+
+    wait_for(lambda: answers(known, "any"))
 
 
 def test_quiet_connection_stays_current_by_its_heartbeats(known):

@@ -6,11 +6,16 @@ import pytest
 
 from gateway.revocations import Revocations
 from libs.rpc import ServiceUnavailable
+from libs.tokens import Claims
 
 LATER = datetime.now(UTC) + timedelta(hours=1)
 
 
-def unavailable(_session_id):
+def session(ident, user="ana", generation=0):
+    return Claims("auth", user, ident, 0, 43200, generation=generation)
+
+
+def unavailable(_claims):
     raise ServiceUnavailable("auth")
 
 
@@ -26,41 +31,64 @@ def known(clock):
 
 def test_nobody_is_trusted_before_the_list_is_loaded(known):
     with pytest.raises(ServiceUnavailable):
-        known.is_revoked("s1")
+        known.is_revoked(session("s1"))
 
 
 def test_current_list_decides_without_asking(known):
     known.load([{"id": "s1", "expires_at": LATER.isoformat()}])
     known.confirm()
 
-    assert (known.is_revoked("s1"), known.is_revoked("s2")) == (True, False)
+    assert (known.is_revoked(session("s1")), known.is_revoked(session("s2"))) == (True, False)
 
 
 def test_list_is_good_for_two_seconds_after_it_was_confirmed(known, clock):
     known.confirm()
     clock[0] += 2
 
-    assert known.is_revoked("s1") is False
+    assert known.is_revoked(session("s1")) is False
 
     clock[0] += 0.1
     with pytest.raises(ServiceUnavailable):
-        known.is_revoked("s1")
+        known.is_revoked(session("s1"))
 
 
 def test_known_revocation_needs_no_connection(known):
     known.add("s1", LATER.timestamp())
 
-    assert known.is_revoked("s1") is True
+    assert known.is_revoked(session("s1")) is True
 
 
 def test_auth_is_asked_while_the_list_may_be_old():
-    known = Revocations(lambda session_id: session_id == "s1")
+    known = Revocations(lambda claims: claims.session_id == "s1")
 
-    assert (known.is_revoked("s1"), known.is_revoked("s2")) == (True, False)
+    assert (known.is_revoked(session("s1")), known.is_revoked(session("s2"))) == (True, False)
 
 
 def test_sessions_are_forgotten_once_their_token_has_ended(known):
     known.add("old", 1.0)
     known.add("new", LATER.timestamp())
 
-    assert list(known._ended) == ["new"]
+    assert list(known._sessions) == ["new"]
+
+
+def test_all_sessions_of_a_user_end_together_and_later_ones_are_good(known):
+    known.load([{"user_id": "ana", "generation": 2, "expires_at": LATER.isoformat()}])
+    known.confirm()
+
+    assert known.is_revoked(session("s1", generation=0)) and known.is_revoked(session("s2", generation=1))
+    assert not known.is_revoked(session("s3", generation=2))
+    assert not known.is_revoked(session("s4", user="bo"))
+
+
+def test_late_news_of_an_older_generation_opens_nothing(known):
+    known.add_user("ana", 2, LATER.timestamp())
+    known.add_user("ana", 1, LATER.timestamp())
+
+    assert known.is_revoked(session("s1", generation=1))
+
+
+def test_users_are_forgotten_once_their_older_tokens_have_ended(known):
+    known.add_user("ana", 1, 1.0)
+    known.add_user("bo", 1, LATER.timestamp())
+
+    assert list(known._users) == ["bo"]

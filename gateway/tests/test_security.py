@@ -141,7 +141,7 @@ def test_token_of_a_service_is_no_session(client, app):
 
 
 def test_nothing_private_opens_while_nobody_can_tell_who_is_signed_in(services):
-    def nobody(_session_id):
+    def nobody(_claims):
         raise ServiceUnavailable("auth")
 
     client = create_app(services, SETTINGS, Revocations(nobody)).test_client()
