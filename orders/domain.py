@@ -119,7 +119,7 @@ class Order:
             return self._move(target, "OrderAwaitingPayment", now)
         if target == "cancelled":
             return self._cancel("payment_failed" if payment["final"] else "expired", now)
-        refunded = payment["status"] == "refunded" and self.refunded_at is None
+        refunded = _took_back(payment) and self.refunded_at is None
         if refunded:
             self.refunded_at = payment["updated_at"]
         if target == "complete":
@@ -183,6 +183,11 @@ def next_status(status: str, is_overdue: bool, payment_status: str, payment_fina
     if payment_status == "authorized" and status == "created":
         return "cancelled" if is_overdue else "awaiting_payment"
     return None
+
+
+def _took_back(payment: dict[str, Any]) -> bool:
+    """Whether the buyer has all the money back: by a refund, or by a dispute that we lost."""
+    return payment["status"] == "refunded" or (payment.get("dispute") or {}).get("status") == "lost"
 
 
 def check_ticket(ticket: dict[str, Any], buyer_id: str, seen_version: int | None, now: datetime) -> None:

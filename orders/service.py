@@ -143,7 +143,8 @@ class OrdersService:
         now = utc_now()
         for order in self.store.list_awaiting(now - ASK_PAYMENTS_AFTER, SWEEP_BATCH):
             try:
-                self._follow(self.neighbours.call("payments", "settle", {"order_id": order.id}, timeout=20))
+                answer = self.neighbours.call("payments", "settle", {"order_id": order.id}, timeout=20)
+                self._follow(PaymentCreated.load(answer))
             except (RemoteError, ServiceUnavailable):
                 if order.updated_at < now - GIVE_UP_AFTER:
                     self._change(order.id, lambda order: order.give_up(utc_now()))
