@@ -4,16 +4,19 @@ Every request that changes something carries an idempotency key of our own makin
 lost reply does nothing twice. Stripe keeps a key for a day at least (https://docs.stripe.com/api/idempotent_requests).
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import stripe
 
-from payments.domain import Intent, InvalidCard, InvalidSignature, StripeUnavailable
+from payments.domain import Intent, InvalidCard, StripeUnavailable
 
+API_VERSION = "2026-10-28.endive"
+"""The version of Stripe's API that is spoken, whatever the account's default or the library's next release is."""
 TIMEOUT_SECONDS = 10
-WEBHOOK_TOLERANCE_SECONDS = 300
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
 
 
@@ -25,17 +28,28 @@ class CaptureRefused(Exception):
     """Stripe would not capture the authorized amount."""
 
 
+class IntentMissing(Exception):
+    """Stripe knows no such PaymentIntent: another account's keys, or the other mode's."""
+
+
+class Failed(StripeUnavailable):
+    """Stripe answered with a failure of its own, which it repeats to the same idempotency key for a day."""
+
+
 class CardProvider:
     """Talks to Stripe. `api_base`: the address of a stand-in; None for Stripe itself.
 
     Every method may raise StripeUnavailable, or Busy.
     """
 
-    def __init__(self, secret_key: str, webhook_secret: str, api_base: str | None = None) -> None:
-        self.webhook_secret = webhook_secret
+    def __init__(self, secret_key: str, api_base: str | None = None) -> None:
         options: dict[str, Any] = {"base_addresses": {"api": api_base}} if api_base else {}
         self._stripe = stripe.StripeClient(
-            secret_key, http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS), max_network_retries=1, **options
+            secret_key,
+            stripe_version=API_VERSION,
+            http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS),
+            max_network_retries=1,
+            **options,
         ).v1
 
     def create(self, order: dict[str, Any]) -> Intent:
@@ -58,19 +72,42 @@ class CardProvider:
             return self._intent(found.data[0]) if found.data else None
 
     def retrieve(self, stripe_id: str) -> Intent:
-        """Return a PaymentIntent as it is now."""
+        """Return a PaymentIntent as it is now; raise IntentMissing."""
         with _speaking():
-            return self._intent(self._stripe.payment_intents.retrieve(stripe_id, {"expand": ["latest_charge"]}))
+            try:
+                found = self._stripe.payment_intents.retrieve(stripe_id, {"expand": ["latest_charge"]})
+            except stripe.InvalidRequestError as error:
+                if error.code == "resource_missing":
+                    raise IntentMissing(str(error)) from error
+                raise
+            return self._intent(found)
 
-    def confirm(self, stripe_id: str, token: str, key: str) -> None:
+    def list_since(self, moment: datetime) -> Iterator[Intent]:
+        """Yield every PaymentIntent of the account that was created since."""
+        params: Any = {"created": {"gte": int(moment.timestamp())}, "limit": 100, "expand": ["data.latest_charge"]}
+        with _speaking():
+            for found in self._stripe.payment_intents.list(params).auto_paging_iter():
+                yield self._intent(found, counts_declines=False)
+
+    def list_taken_back_since(self, moment: datetime) -> set[str]:
+        """Return the ids of the PaymentIntents that were refunded or disputed since."""
+        params: Any = {"created": {"gte": int(moment.timestamp())}, "limit": 100}
+        with _speaking():
+            refunds = self._stripe.refunds.list(params).auto_paging_iter()
+            disputes = self._stripe.disputes.list(params).auto_paging_iter()
+            return {str(one.payment_intent) for many in (refunds, disputes) for one in many if one.payment_intent}
+
+    def confirm(self, stripe_id: str, token: str, attempt: str) -> None:
         """Try to authorize the amount on a card: a PaymentMethod's id, or a card token. A decline raises nothing.
 
-        Raises InvalidCard when Stripe knows no such card.
+        `attempt` (`<order>:<number>`) names the try: repeating it charges nothing again. Raises InvalidCard when Stripe
+        knows no such card.
         """
         with _speaking():
             try:
-                method = self._method(token)
-                self._stripe.payment_intents.confirm(stripe_id, {"payment_method": method}, _key(key))
+                # what the bank asks the buyer is shown by Stripe's script on our page, which needs no return address
+                params: Any = {"payment_method": self._method(token, attempt), "use_stripe_sdk": True}
+                self._stripe.payment_intents.confirm(stripe_id, params, _key(f"confirm:{attempt}"))
             except stripe.CardError:
                 return  # the PaymentIntent says so too, and it is what is read next
             except stripe.IdempotencyError:
@@ -81,7 +118,7 @@ class CardProvider:
                 if error.code != UNEXPECTED_STATE:
                     raise
 
-    def capture(self, stripe_id: str, number: int) -> None:
+    def capture(self, stripe_id: str, number: int = 1) -> None:
         """Capture the authorized amount; `number` counts the tries. Raises CaptureRefused."""
         with _speaking():
             try:
@@ -92,46 +129,43 @@ class CardProvider:
                 if error.code != UNEXPECTED_STATE:
                     raise CaptureRefused(str(error)) from error
 
-    def cancel(self, stripe_id: str) -> None:
+    def cancel(self, stripe_id: str, number: int = 0) -> None:
         """Cancel a PaymentIntent, voiding what was authorized; one that can no longer be cancelled is left as it is."""
         with _speaking():
             try:
-                self._stripe.payment_intents.cancel(stripe_id, {}, _key(f"cancel:{stripe_id}"))
+                self._stripe.payment_intents.cancel(stripe_id, {}, _key(_numbered(f"cancel:{stripe_id}", number)))
             except stripe.InvalidRequestError as error:
                 if error.code != UNEXPECTED_STATE:
                     raise
 
-    def refund(self, stripe_id: str) -> None:
-        """Refund all that was captured, once however often it is called."""
+    def refund(self, stripe_id: str, number: int = 0) -> bool:
+        """Refund all that was captured, once however often it is called; return False when Stripe will not.
+
+        What is refunded in full already, or is disputed, is left as it is.
+        """
         with _speaking():
             try:
-                self._stripe.refunds.create({"payment_intent": stripe_id}, _key(f"refund:{stripe_id}"))
+                key = _key(_numbered(f"refund:{stripe_id}", number))
+                made = self._stripe.refunds.create({"payment_intent": stripe_id}, key)
+                return made.status not in ("failed", "canceled")
             except stripe.InvalidRequestError as error:
-                if error.code != "charge_already_refunded":
+                if error.code not in ("charge_already_refunded", "charge_disputed"):
                     raise
+                return True
 
-    def read_webhook(self, payload: str, signature: str) -> str | None:
-        """Return the order's id that a signed webhook is about, or None when it is about none of ours.
-
-        Raises InvalidSignature when it was not signed with our secret within the last five minutes.
-        """
-        try:
-            event = stripe.Webhook.construct_event(payload, signature, self.webhook_secret, WEBHOOK_TOLERANCE_SECONDS)
-        except (stripe.SignatureVerificationError, ValueError) as error:
-            raise InvalidSignature("The signature is not valid.") from error
-        about = event.data.object.to_dict()
-        return (about.get("metadata") or {}).get("order_id")
-
-    def _method(self, token: str) -> str:
+    def _method(self, token: str, attempt: str) -> str:
         if not token.startswith("tok_"):
             return token
-        return self._stripe.payment_methods.create({"type": "card", "card": {"token": token}}).id
+        # a token is good for one PaymentMethod: a double click has to get the same one
+        key = f"card:{attempt}:{hashlib.sha256(token.encode()).hexdigest()[:16]}"
+        params: Any = {"type": "card", "card": {"token": token}}
+        return self._stripe.payment_methods.create(params, _key(key)).id
 
-    def _intent(self, found: Any) -> Intent:
+    def _intent(self, found: Any, counts_declines: bool = True) -> Intent:
         charge = found.latest_charge if isinstance(found.latest_charge, stripe.Charge) else None
         card = charge.payment_method_details.card if charge and charge.payment_method_details else None
         error = found.last_payment_error
-        counted = error is not None or found.status == "canceled"
+        counted = counts_declines and (error is not None or found.status == "canceled")
         return Intent(
             id=found.id,
             status=found.status,
@@ -144,7 +178,19 @@ class CardProvider:
             refunded_cents=charge.amount_refunded if charge else 0,
             card_brand=card.brand if card else None,
             card_last4=card.last4 if card else None,
+            captured_cents=charge.amount_captured if charge and charge.captured else None,
+            dispute=self._dispute(found.id) if charge and charge.disputed else None,
         )
+
+    def _dispute(self, stripe_id: str) -> dict[str, Any] | None:
+        for found in self._stripe.disputes.list({"payment_intent": stripe_id, "limit": 1}).data:
+            return {
+                "id": found.id,
+                "status": found.status,
+                "reason": found.reason,
+                "amount_cents": found.amount,
+            }
+        return None
 
     def _declines(self, stripe_id: str) -> int:
         charges = self._stripe.charges.list({"payment_intent": stripe_id, "limit": 100})
@@ -153,6 +199,10 @@ class CardProvider:
 
 def _key(key: str) -> Any:
     return {"idempotency_key": key}
+
+
+def _numbered(key: str, number: int) -> str:
+    return f"{key}:{number}" if number else key
 
 
 @contextmanager
@@ -164,4 +214,5 @@ def _speaking() -> Iterator[None]:
         raise
     except stripe.StripeError as error:
         # 409: a request with the same key, or on the same object, is under way (https://docs.stripe.com/error-low-level)
-        raise (Busy if error.http_status == 409 else StripeUnavailable)(str(error)) from error
+        failure = Busy if error.http_status == 409 else Failed if (error.http_status or 0) >= 500 else StripeUnavailable
+        raise failure(str(error)) from error

@@ -11,6 +11,10 @@ from typing import Any
 
 MAXIMUM_DECLINES = 3
 CAPTURE_TRIES, CAPTURE_PERIOD = 10, timedelta(minutes=10)
+CONFIRM_PERIOD = timedelta(seconds=90)
+"""How long a request to charge a card may still be on its way, or at work at Stripe, after it was sent."""
+DISPUTES_ENDED_WELL = ("won", "warning_closed", "prevented")
+"""The ends of a dispute after which the money is ours (https://docs.stripe.com/api/disputes/object)."""
 
 
 class Refused(Exception):
@@ -50,7 +54,19 @@ class InvalidCard(Refused):
 
 
 class InvalidSignature(Refused):
-    """The webhook was not signed by Stripe."""
+    """The webhook is not one that Stripe signed for these keys."""
+
+
+class NotCaptured(Refused):
+    """Nothing was taken for this order, so there is nothing to refund."""
+
+
+class ChargeDisputed(Refused):
+    """The cardholder's bank has taken the money back, or is about to; Stripe refuses a refund then."""
+
+
+class ReasonMissing(Refused):
+    """A refund needs a reason, of 500 characters at most."""
 
 
 class StripeUnavailable(Exception):
@@ -72,6 +88,21 @@ class Intent:
     refunded_cents: int = 0
     card_brand: str | None = None
     card_last4: str | None = None
+    captured_cents: int | None = None
+    dispute: dict[str, Any] | None = None
+
+    @property
+    def kept_cents(self) -> int:
+        """What was taken and not refunded."""
+        if self.status != "succeeded":
+            return 0
+        taken = self.amount_cents if self.captured_cents is None else self.captured_cents
+        return taken - self.refunded_cents
+
+    @property
+    def is_refundable(self) -> bool:
+        """Whether money is left to refund, and Stripe lets us: not while the cardholder's bank claims it."""
+        return self.kept_cents > 0 and (self.dispute is None or self.dispute["status"] in DISPUTES_ENDED_WELL)
 
 
 @dataclass
@@ -79,7 +110,10 @@ class Payment:
     """The money of one order; its id is the order's. `order` is our copy of the order.
 
     `creating_at` is set from before the PaymentIntent is asked for until its id is stored, `confirming_at` from before
-    the card is charged until Stripe has been asked what came of it: so a crash in between leaves a trace.
+    the card is charged until it is known what came of it: so a crash in between leaves a trace. `attempts` numbers the
+    cards that were tried. `refund` says who asked for a refund, when and why; `dispute` is the newest one, as
+    {"id", "status", "reason", "amount_cents"}. `key_no` numbers what has to be asked anew because Stripe failed, and
+    would repeat its failure to the same idempotency key.
     """
 
     id: str
@@ -99,6 +133,16 @@ class Payment:
     card_last4: str | None
     created_at: datetime
     updated_at: datetime
+    attempts: int = 0
+    refunded_cents: int = 0
+    refund: dict[str, Any] | None = None
+    dispute: dict[str, Any] | None = None
+    key_no: int = 0
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the cardholder's bank has taken the money back for good."""
+        return self.dispute is not None and self.dispute["status"] == "lost"
 
     @property
     def has_work_left(self) -> bool:
@@ -106,7 +150,7 @@ class Payment:
         if self.stripe_id is None:
             return self.creating_at is not None
         if self.status == "captured":
-            return bool(self.order["status"] != "complete")
+            return (self.order["status"] != "complete" or self.refund is not None) and not self.is_lost
         return self.status not in ("cancelled", "refunded")
 
     def check_payable(self, buyer_id: str) -> None:
@@ -120,21 +164,59 @@ class Payment:
         if self.order["buyer_id"] != buyer_id:
             raise NotOwner("This order is not yours.")
 
-    def record(self, intent: Intent, now: datetime) -> str | None:
-        """Take over what Stripe says; return the event of the change, "" for one without, None when nothing changed."""
-        declined = intent.declines is not None and intent.declines > self.declines
-        if declined:
-            self.declines, self.decline_code = intent.declines or 0, intent.decline_code
-        status = recorded_status(intent)
-        moved, settled = status != self.status, self.confirming_at is not None and intent.status != "processing"
-        if settled:
+    def begin_attempt(self, now: datetime) -> None:
+        """Mark that a card is about to be charged; until it is known what came of the last, it is still that one."""
+        if self.confirming_at is None:
+            self.attempts += 1
+        self.confirming_at = now
+        self.saved(now)
+
+    def check_refundable(self) -> None:
+        """Raise what forbids an operator to refund it."""
+        if self.status != "captured":
+            raise NotCaptured("Nothing was taken for this order, so there is nothing to refund.")
+        if self.dispute is not None and self.dispute["status"] not in DISPUTES_ENDED_WELL:
+            raise ChargeDisputed(f"The charge is disputed ({self.dispute['status']}): answer the dispute at Stripe.")
+
+    def ask_refund(self, who: str, reason: str, now: datetime) -> None:
+        """Note that an operator wants it refunded."""
+        self.refund = {"by": who, "reason": reason, "at": now}
+        self.saved(now)
+
+    def record(self, intent: Intent, now: datetime, answered: int | None = None) -> str | None:
+        """Take over what Stripe says; return the event of the change, "" for one without, None when nothing changed.
+
+        `answered`: the attempt that Stripe is known to have answered.
+        """
+        before, event = self.public(), ""
+        if intent.declines is not None and intent.declines > self.declines:
+            self.declines, self.decline_code, event = intent.declines, intent.decline_code, "PaymentFailed"
+            answered = self.attempts
+        if self._is_settled_by(intent, answered, now):
             self.confirming_at = None
-        if moved:
+        if self._take_back(intent):
+            event = "PaymentRefunded"
+        status = recorded_status(intent)
+        if status != self.status:
             self.status, self.card_brand, self.card_last4 = status, intent.card_brand, intent.card_last4
-        if not (moved or declined or settled):
+            event = EVENT_OF_STATUS[status]
+        if self.public() == before:
             return None
         self.saved(now)
-        return EVENT_OF_STATUS[status] if moved else "PaymentFailed" if declined else ""
+        return event
+
+    def _is_settled_by(self, intent: Intent, answered: int | None, now: datetime) -> bool:
+        """Whether it is known what came of the card that was tried."""
+        if self.confirming_at is None or intent.status == "processing":
+            return False
+        ended = intent.status in ("requires_capture", "succeeded", "canceled") or answered == self.attempts
+        return ended or now - self.confirming_at >= CONFIRM_PERIOD
+
+    def _take_back(self, intent: Intent) -> bool:
+        """Take over refunds and disputes; return whether more money than before went back."""
+        lost_before, refunded_before = self.is_lost, self.refunded_cents
+        self.refunded_cents, self.dispute = intent.refunded_cents, intent.dispute or self.dispute
+        return self.refunded_cents > refunded_before or (self.is_lost and not lost_before)
 
     def capture_was_refused(self, now: datetime) -> None:
         """Count a capture that Stripe refused."""
@@ -163,6 +245,8 @@ class Payment:
             "decline_code": self.decline_code,
             "card_brand": self.card_brand,
             "card_last4": self.card_last4,
+            "refunded_cents": self.refunded_cents,
+            "dispute": self.dispute,
             "created_at": _iso(self.created_at),
             "updated_at": _iso(self.updated_at),
         }
@@ -193,21 +277,27 @@ def decide(payment: Payment, intent: Intent | None, now: datetime) -> Step:
     if intent is None:
         return Step.FIND if payment.creating_at is not None else Step.REST
     if intent.status in ("succeeded", "canceled"):
-        lost = payment.order["status"] == "cancelled" and intent.status == "succeeded" and not intent.refunded_cents
-        return Step.REFUND if lost else Step.RECORD
+        unwanted = payment.order["status"] == "cancelled" or payment.refund is not None
+        return Step.REFUND if unwanted and intent.is_refundable else Step.RECORD
     if intent.status == "processing":
         return Step.REST
-    if payment.order["status"] == "cancelled":
+    if payment.order["status"] == "cancelled" or not agree(payment, intent):
         return Step.CANCEL
     if intent.status == "requires_capture":
         return _of_authorized(payment, now)
     return Step.CANCEL if (intent.declines or 0) >= MAXIMUM_DECLINES else Step.RECORD
 
 
+def agree(payment: Payment, intent: Intent) -> bool:
+    """Whether the PaymentIntent is for this order's amount; nothing else is ever captured."""
+    about = (intent.amount_cents, intent.currency, intent.order_id or payment.id)
+    return about == (payment.amount_cents, payment.currency, payment.id)
+
+
 def recorded_status(intent: Intent) -> str:
     """Return our word for a PaymentIntent's state."""
     if intent.status == "succeeded":
-        return "refunded" if intent.refunded_cents >= intent.amount_cents else "captured"
+        return "captured" if intent.kept_cents > 0 else "refunded"
     return {"requires_capture": "authorized", "canceled": "cancelled"}.get(intent.status, "open")
 
 
@@ -218,23 +308,6 @@ def opened(order: dict[str, Any], now: datetime) -> Payment:
         amount_cents=order["price_cents"], currency=order["currency"], declines=0, decline_code=None, capture_tries=0,
         capture_refused_at=None, card_brand=None, card_last4=None, created_at=now, updated_at=now,
     )  # fmt: skip
-
-
-def declined(payment: Payment) -> PaymentDeclined:
-    """Return what to tell a buyer whose card was declined."""
-    remaining = max(0, MAXIMUM_DECLINES - payment.declines) if payment.status == "open" else 0
-    message = DECLINES.get(payment.decline_code or "", "Your card was declined. Try another card.")
-    return PaymentDeclined(message, decline_code=payment.decline_code, remaining=remaining)
-
-
-DECLINES = {
-    "insufficient_funds": "Your card has insufficient funds. Try another card.",
-    "expired_card": "Your card has expired. Try another card.",
-    "incorrect_cvc": "Your card's security code is incorrect. Check it, or try another card.",
-    "processing_error": "Your bank could not process the card just now. Try again in a moment.",
-    "authentication_required": "Your bank wants you to confirm the payment. Try again and follow its instructions.",
-}
-"""What a buyer can do about a decline, by Stripe's code (https://docs.stripe.com/declines/codes)."""
 
 
 def _of_authorized(payment: Payment, now: datetime) -> Step:

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 
 from libs.clock import utc_now
 from libs.events import VersionConflict
-from payments.card_provider import Busy, CaptureRefused, CardProvider
-from payments.domain import Intent, Payment, Step, decide
+from payments.alarms import alarm
+from payments.card_provider import Busy, CaptureRefused, CardProvider, Failed
+from payments.crash_points import passed
+from payments.domain import Intent, Payment, Step, agree, decide
 from payments.store import PaymentStore
 
 ROUNDS, PAUSE_SECONDS = 12, 0.02
@@ -23,26 +25,26 @@ class Settlement:
         self.cards = cards
         self.clock = clock
 
-    def settle(self, order_id: str) -> tuple[Payment, Intent | None]:
+    def settle(self, order_id: str, answered: int | None = None) -> tuple[Payment, Intent | None]:
         """Do all that can be done now for the order's payment; return it, and its PaymentIntent as last read.
 
-        Raises PaymentNotFound, StripeUnavailable, or VersionConflict when others kept changing it.
+        `answered`: the attempt to pay that Stripe has answered. Raises PaymentNotFound, StripeUnavailable, or
+        VersionConflict when others kept changing it.
         """
         for number in range(ROUNDS):
             try:
                 payment = self.store.get(order_id)
                 intent = self.cards.retrieve(payment.stripe_id) if payment.stripe_id else None
-                if not self._take(decide(payment, intent, self.clock()), payment, intent):
+                if not self._take(decide(payment, intent, self.clock()), payment, intent, answered):
                     return payment, intent
             except (VersionConflict, Busy):
                 time.sleep(PAUSE_SECONDS * number)
         raise VersionConflict(f"the payment of order {order_id} keeps changing")
 
-    def begin(self, order_id: str, check: Callable[[Payment], None]) -> Payment:
-        """Return the order's payment as Stripe has it now and, if it is still open, marked as being confirmed.
+    def prepare(self, order_id: str, check: Callable[[Payment], None]) -> tuple[Payment, Intent | None]:
+        """Return the order's payment as Stripe has it now, and its PaymentIntent, made if there is none yet.
 
-        Its PaymentIntent is made if there is none yet. `check` raises what forbids to pay. Every step leaves its trace
-        before Stripe is asked, so that a crash loses none.
+        `check` raises what forbids to pay. Every step leaves its trace before Stripe is asked, so a crash loses none.
         """
         for number in range(ROUNDS):
             payment = self.store.get(order_id)
@@ -50,62 +52,94 @@ class Settlement:
             try:
                 if payment.stripe_id is None:
                     self._create(payment)
-                elif (payment := self._settled(payment, check)).status != "open":
-                    return payment
-                else:
-                    return self._mark_confirming(payment)
+                    continue
+                payment, intent = self.settle(order_id)
+                check(payment)
+                return payment, intent
             except (VersionConflict, Busy):
                 time.sleep(PAUSE_SECONDS * number)
         raise VersionConflict(f"the payment of order {order_id} keeps changing")
 
-    def _settled(self, payment: Payment, check: Callable[[Payment], None]) -> Payment:
-        settled = self.settle(payment.id)[0]
-        check(settled)
-        return settled
+    def begin(self, order_id: str, check: Callable[[Payment], None]) -> Payment:
+        """Return the order's payment as Stripe has it now and, if it is still open, marked as being confirmed."""
+        for number in range(ROUNDS):
+            payment, _ = self.prepare(order_id, check)
+            if payment.status != "open":
+                return payment
+            try:
+                payment.begin_attempt(self.clock())
+                self.store.save(payment)
+                passed(4)
+                return payment
+            except VersionConflict:
+                time.sleep(PAUSE_SECONDS * number)
+        raise VersionConflict(f"the payment of order {order_id} keeps changing")
 
     def _create(self, payment: Payment) -> None:
         if payment.creating_at is None:
             payment.creating_at = self.clock()
             self._save(payment)
+            passed(1)
         self._find(payment)
-
-    def _mark_confirming(self, payment: Payment) -> Payment:
-        payment.confirming_at = self.clock()
-        self._save(payment)
-        return payment
 
     def _save(self, payment: Payment) -> None:
         payment.saved(self.clock())
         self.store.save(payment)
 
-    def _take(self, step: Step, payment: Payment, intent: Intent | None) -> bool:
+    def _take(self, step: Step, payment: Payment, intent: Intent | None, answered: int | None) -> bool:
         """Take one step; return whether another look is needed."""
         if step is Step.FIND:
             self._find(payment)
-        elif intent is None or step is Step.REST:
-            self.store.rest(payment)
-            return False
-        elif step is Step.CANCEL:
-            self.cards.cancel(intent.id)
-        elif step is Step.REFUND:
-            self.cards.refund(intent.id)
-        elif step is Step.CAPTURE:
+            return True
+        if intent is None or step is Step.REST:
+            return self._rest(payment, intent)
+        if step is Step.RECORD:
+            return self._record(payment, intent, answered)
+        try:
+            return self._ask(step, payment, intent)
+        except Failed:  # under its key it would fail for a day: the next try has to be a new request
+            payment.key_no += 1
+            self._save(payment)
+            raise
+
+    def _ask(self, step: Step, payment: Payment, intent: Intent) -> bool:
+        """Ask Stripe to do something; return whether another look is needed."""
+        if step is Step.CAPTURE:
             return self._capture(payment, intent)
-        else:
-            return self._record(payment, intent)
+        if step is Step.REFUND:
+            made = self.cards.refund(intent.id, payment.key_no)
+            passed(9)
+            if not made:
+                alarm("refund_failed", f"Stripe could not refund {intent.id} of order {payment.id}")
+            return made
+        if not agree(payment, intent):
+            alarm("wrong_amount", f"{intent.id} is not for what order {payment.id} costs, so it is cancelled")
+        self.cards.cancel(intent.id, payment.key_no)
+        passed(8)
         return True
 
-    def _record(self, payment: Payment, intent: Intent) -> bool:
-        event = payment.record(intent, self.clock())
+    def _rest(self, payment: Payment, intent: Intent | None) -> bool:
+        """Leave it as it is; a card that the bank is still thinking about is being confirmed."""
+        if intent is not None and intent.status == "processing" and payment.confirming_at is None:
+            payment.confirming_at = self.clock()
+            self._save(payment)
+        else:
+            self.store.rest(payment)
+        return False
+
+    def _record(self, payment: Payment, intent: Intent, answered: int | None) -> bool:
+        event = payment.record(intent, self.clock(), answered)
         if event is None:
             self.store.rest(payment)
         else:
             self.store.save(payment, event)
+            passed(6)
         return False
 
     def _capture(self, payment: Payment, intent: Intent) -> bool:
         try:
-            self.cards.capture(intent.id, payment.capture_tries + 1)
+            self.cards.capture(intent.id, payment.capture_tries + payment.key_no + 1)
+            passed(7)
         except CaptureRefused:
             payment.capture_was_refused(self.clock())
             self.store.save(payment)
@@ -116,5 +150,7 @@ class Settlement:
         fresh = payment.creating_at is not None and self.clock() - payment.creating_at < KEY_LIFETIME
         intent = None if fresh else self.cards.search(payment.id)
         payment.stripe_id = (intent or self.cards.create(payment.order)).id
+        passed(2)
         payment.creating_at = None
         self._save(payment)
+        passed(3)

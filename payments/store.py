@@ -1,7 +1,7 @@
 """The payments, each with its copy of its order, in MongoDB."""
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pymongo import ASCENDING
@@ -9,33 +9,54 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from libs.events import EVENTS, Aggregates
-from payments.domain import Payment, PaymentNotFound, opened
+from libs.events.aggregates import OUTBOX_FIELDS
+from payments.domain import DISPUTES_ENDED_WELL, Payment, PaymentNotFound, opened
+from payments.webhooks import Inbox
 
 Document = dict[str, Any]
 
+STORED_BESIDE = ("work_left", "visited_at")
+NEVER = datetime(2000, 1, 1, tzinfo=UTC)
+
 
 class PaymentStore:
-    """Payments with their outboxes; `work_left` marks those that the reconciler has to visit."""
+    """Payments with their outboxes; `work_left` marks those that the reconciler has to visit, `visited_at` is when."""
 
     def __init__(self, db: Database[Document]) -> None:
         self.payments = Aggregates(db.payments)
+        self.inbox = Inbox(db.webhooks)
+        self.counters = db.counters
+        self.runs = db.runs
 
     def create_indexes(self) -> None:
         """Index what the reconciler and the webhook look up."""
+        self.inbox.create_indexes()
         collection = self.payments.collection
+        collection.create_index([("visited_at", ASCENDING)], partialFilterExpression={"work_left": True}, name="visits")
+        collection.create_index([("created_at", ASCENDING)])
         collection.create_index(
-            [("updated_at", ASCENDING)], partialFilterExpression={"work_left": True}, name="work_left"
+            [("dispute.status", ASCENDING)], partialFilterExpression={"dispute.status": {"$exists": True}}
         )
         collection.create_index(
             [("stripe_id", ASCENDING)], unique=True, partialFilterExpression={"stripe_id": {"$type": "string"}}
         )
 
+    def find(self, order_id: object) -> Payment | None:
+        """Return the payment of an order, or None."""
+        found = self.payments.find(order_id) if isinstance(order_id, str) else None
+        return _payment(found) if found else None
+
     def get(self, order_id: object) -> Payment:
         """Return the payment of an order; raise PaymentNotFound."""
-        found = self.payments.find(order_id) if isinstance(order_id, str) else None
-        if found is None:
+        payment = self.find(order_id)
+        if payment is None:
             raise PaymentNotFound("Nobody has begun to pay this order.")
-        return _payment(found)
+        return payment
+
+    def find_by_stripe_id(self, stripe_id: str) -> Payment | None:
+        """Return the payment that has this PaymentIntent, or None."""
+        found = self.payments.find_one({"stripe_id": stripe_id})
+        return _payment(found) if found else None
 
     def follow(self, order: Document, now: datetime) -> bool:
         """Keep an order's snapshot if it is newer than our copy; return whether it was."""
@@ -64,22 +85,58 @@ class PaymentStore:
         where = {"_id": payment.id, "version": payment.version, "order.version": payment.order["version"]}
         self.payments.collection.update_one(where, {"$set": {"work_left": payment.has_work_left}})
 
-    def list_unfinished(self, confirming_before: datetime, others_before: datetime, limit: int) -> list[Payment]:
-        """Return payments with work left that nobody has touched lately; those being confirmed sooner than others."""
-        urgent = {
-            "$or": [{"confirming_at": {"$ne": None}}, {"capture_tries": {"$gt": 0}}],
-            "updated_at": {"$lte": confirming_before},
-        }
-        where = {"work_left": True, "$or": [urgent, {"updated_at": {"$lte": others_before}}]}
-        return [
-            _payment(found) for found in self.payments.find_all(where, sort=[("updated_at", ASCENDING)], limit=limit)
-        ]
+    def take_unfinished(self, now: datetime, urgent_after: timedelta, others_after: timedelta) -> Payment | None:
+        """Return the payment with work left that was visited longest ago, and note that it is visited now.
+
+        None when all were changed or visited within the given time, which is shorter for those that are being confirmed
+        or captured.
+        """
+        at_work = {"$or": [{"confirming_at": {"$ne": None}}, {"capture_tries": {"$gt": 0}}]}
+        where = {"work_left": True, "$or": [{**at_work, **_idle(now - urgent_after)}, _idle(now - others_after)]}
+        found = self.payments.collection.find_one_and_update(
+            where, {"$set": {"visited_at": now}}, OUTBOX_FIELDS, sort=[("visited_at", ASCENDING)]
+        )
+        return _payment(self.payments.found(found) or {}) if found else None
+
+    def list_created_since(self, moment: datetime) -> list[Payment]:
+        """Return the payments with a PaymentIntent that were begun since."""
+        where = {"created_at": {"$gte": moment}, "stripe_id": {"$ne": None}}
+        return [_payment(found) for found in self.payments.find_all(where)]
+
+    def list_disputed(self) -> list[Payment]:
+        """Return the payments whose dispute has not ended."""
+        where = {"dispute.status": {"$exists": True, "$nin": [*DISPUTES_ENDED_WELL, "lost"]}}
+        return [_payment(found) for found in self.payments.find_all(where)]
+
+    def count(self, name: str) -> None:
+        """Add one to a counter that all instances share."""
+        self.counters.update_one({"_id": name}, {"$inc": {"count": 1}}, upsert=True)
+
+    def counts(self) -> dict[str, int]:
+        """Return the counters."""
+        return {found["_id"]: found["count"] for found in self.counters.find()}
+
+    def claim_run(self, name: str, due: datetime, now: datetime) -> bool:
+        """Note that a regular task begins now; return False when one of our instances began it since it was due."""
+        where = {"_id": name, "began_at": {"$lt": due}}
+        try:
+            return self.runs.update_one(where, {"$set": {"began_at": now}}, upsert=True).acknowledged
+        except DuplicateKeyError:  # there is one, and it began later
+            return False
+
+    def forget_run(self, name: str) -> None:
+        """Let a task that failed be due again."""
+        self.runs.delete_one({"_id": name})
+
+
+def _idle(before: datetime) -> Document:
+    return {"updated_at": {"$lte": before}, "visited_at": {"$not": {"$gt": before}}}
 
 
 def _document(payment: Payment) -> Document:
     fields = asdict(payment)
-    return {"_id": fields.pop("id"), **fields, "work_left": payment.has_work_left}
+    return {"_id": fields.pop("id"), **fields, "work_left": payment.has_work_left, "visited_at": NEVER}
 
 
 def _payment(found: Document) -> Payment:
-    return Payment(**{name: value for name, value in found.items() if name != "work_left"})
+    return Payment(**{name: value for name, value in found.items() if name not in STORED_BESIDE})

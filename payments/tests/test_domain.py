@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from payments import domain
+from payments.declines import declined
 from payments.domain import Intent, Step, decide
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -81,8 +82,8 @@ def test_a_decline_is_counted_and_told_but_not_final():
     event = payment.record(an_intent("requires_payment_method", declines=1, decline_code="expired_card"), NOON)
 
     assert (event, payment.declines, payment.public()["final"]) == ("PaymentFailed", 1, False)
-    assert str(domain.declined(payment)).startswith("Your card has expired")
-    assert domain.declined(payment).details == {"decline_code": "expired_card", "remaining": 2}
+    assert str(declined(payment)).startswith("Your card has expired")
+    assert declined(payment).details == {"decline_code": "expired_card", "remaining": 2}
 
 
 def test_only_a_cancelled_intent_is_a_final_failure():

@@ -1,0 +1,123 @@
+"""The nightly comparison of Stripe with our database, in both directions: settle what differs, tell what cannot be."""
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from libs.events import VersionConflict
+from payments.alarms import alarm
+from payments.card_provider import IntentMissing
+from payments.domain import Intent, Payment, StripeUnavailable, agree, recorded_status
+from payments.settlement import Settlement
+
+WINDOW = timedelta(hours=48)
+HOUR_UTC = 3
+IN_FLUX = timedelta(minutes=5)
+"""How long after its last change a payment may still be under way by itself."""
+
+
+@dataclass
+class Report:
+    """What an audit found: how many PaymentIntents, the orders it settled, and its alarms as {"name", "sentence"}."""
+
+    since: str
+    compared: int = 0
+    settled: list[str] = field(default_factory=list)
+    alarms: list[dict[str, str]] = field(default_factory=list)
+
+
+class Audit:
+    """Compares the PaymentIntents, refunds and disputes of the last 48 hours, and every dispute that is still open."""
+
+    def __init__(self, settlement: Settlement) -> None:
+        self.settlement = settlement
+        self.store, self.cards = settlement.store, settlement.cards
+
+    def run_if_due(self) -> Report | None:
+        """Run once a night, whatever the number of instances; after a failure again when next asked."""
+        now = self.settlement.clock()
+        if not self.store.claim_run("audit", latest(HOUR_UTC, now), now):
+            return None
+        try:
+            return self.run()
+        except StripeUnavailable as error:
+            self.store.forget_run("audit")
+            alarm("audit_failed", f"Stripe and our payments could not be compared: {error}")
+            return None
+
+    def run(self) -> Report:
+        """Compare, settle, and return the report; every alarm is also logged and counted."""
+        since = self.settlement.clock() - WINDOW
+        self.report = Report(since.isoformat())
+        seen = {intent.id for intent in self.cards.list_since(since) if self._compare(intent)}
+        taken_back = [self.store.find_by_stripe_id(ident) for ident in self.cards.list_taken_back_since(since) - seen]
+        for payment in (*taken_back, *self.store.list_created_since(since), *self.store.list_disputed()):
+            if payment is not None and payment.stripe_id not in seen:
+                self._refresh(payment)
+        return self.report
+
+    def _compare(self, intent: Intent) -> bool:
+        self.report.compared += 1
+        payment = self.store.find_by_stripe_id(intent.id) or self._adopted(intent)
+        if payment is None:
+            if intent.order_id is not None:  # else it was not made by us
+                self._alarm("unknown_intent", f"{intent.id} ({intent.status}) is for order {intent.order_id}")
+            return True
+        if _differs(payment, intent):
+            payment = self._refresh(payment)
+        self._judge(payment, intent)
+        return True
+
+    def _adopted(self, intent: Intent) -> Payment | None:
+        """Return the payment for which the PaymentIntent was being made when a crash came, and has now been taken."""
+        payment = self.store.find(intent.order_id)
+        if payment is None or payment.creating_at is None or payment.stripe_id is not None:
+            return None
+        payment = self._refresh(payment)
+        return payment if payment.stripe_id == intent.id else None
+
+    def _judge(self, payment: Payment, intent: Intent) -> None:
+        who = f"order {payment.id}, {intent.id}"
+        if not agree(payment, intent) or intent.captured_cents not in (None, payment.amount_cents):
+            taken = f"{intent.captured_cents} of {intent.amount_cents} {intent.currency} were taken"
+            self._alarm("wrong_amount", f"{who}: it costs {payment.amount_cents} {payment.currency}, {taken}")
+        if self.settlement.clock() - payment.updated_at < IN_FLUX:
+            return
+        if payment.status == "captured" and payment.order["status"] != "complete":
+            self._alarm("captured_without_order", f"{who}: captured, but the order is {payment.order['status']}")
+        if _differs(payment, intent):
+            self._alarm("not_settled", f"{who}: Stripe says {intent.status}, we say {payment.status}")
+
+    def _refresh(self, payment: Payment) -> Payment:
+        """Settle a payment and return it, noting whether that changed anything."""
+        try:
+            settled = self.settlement.settle(payment.id)[0]
+        except VersionConflict:
+            return payment  # somebody is at it this very moment
+        except IntentMissing:
+            self._alarm("missing_at_stripe", f"order {payment.id}: Stripe knows no {payment.stripe_id}")
+            return payment
+        if settled.version != payment.version:
+            self.report.settled.append(payment.id)
+        return settled
+
+    def _alarm(self, name: str, sentence: str) -> None:
+        alarm(name, sentence)
+        self.store.count(f"alarms_{name}")
+        self.report.alarms.append({"name": name, "sentence": sentence})
+
+
+def shown(report: Report, counts: dict[str, int]) -> dict[str, Any]:
+    """Return a report and the counters as JSON values."""
+    return {**asdict(report), "counters": counts}
+
+
+def latest(hour: int, now: datetime) -> datetime:
+    """Return the last time that it was this hour, UTC."""
+    today = now.replace(hour=hour, minute=0, second=0, microsecond=0)
+    return today if today <= now else today - timedelta(days=1)
+
+
+def _differs(payment: Payment, intent: Intent) -> bool:
+    said = (recorded_status(intent), intent.refunded_cents, intent.dispute or payment.dispute)
+    return said != (payment.status, payment.refunded_cents, payment.dispute)

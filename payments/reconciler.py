@@ -1,0 +1,84 @@
+"""The reconciler: finishes what crashes, lost replies and lost webhooks left undone."""
+
+import logging
+from datetime import timedelta
+
+from libs.events import VersionConflict
+from payments.alarms import alarm
+from payments.crash_points import passed
+from payments.domain import StripeUnavailable
+from payments.settlement import Settlement
+from payments.webhooks import Hint
+
+log = logging.getLogger(__name__)
+
+BATCH = 100
+AT_WORK_AFTER, UNTOUCHED_AFTER = timedelta(seconds=5), timedelta(seconds=60)
+HINT_AFTER = timedelta(seconds=10)
+
+
+class Reconciler:
+    """Visits each payment with work left, and each webhook that could not be settled when it came."""
+
+    def __init__(self, settlement: Settlement) -> None:
+        self.settlement = settlement
+        self.store = settlement.store
+
+    def run(self) -> None:
+        """Visit what is due, the longest untouched first; any number of instances may do this at once."""
+        for _ in range(BATCH):
+            payment = self.store.take_unfinished(self.settlement.clock(), AT_WORK_AFTER, UNTOUCHED_AFTER)
+            if payment is None or not self._visit(payment.id):
+                break
+        now = self.settlement.clock()
+        for hint in self.store.inbox.take_waiting(now - HINT_AFTER, now, BATCH):
+            self.settle_hint(hint)
+
+    def receive(self, hint: Hint) -> None:
+        """Store a hint, and try to settle it at once; one that cannot be settled now is not lost."""
+        self.store.inbox.keep(hint, self.settlement.clock())
+        passed(11)
+        self.settle_hint(hint)
+
+    def settle_hint(self, hint: Hint) -> None:
+        """Settle the payment that a hint is about; a hint about none of ours is counted."""
+        try:
+            outcome = self._follow(hint)
+        except (StripeUnavailable, VersionConflict) as error:
+            log.warning("webhook %s waits: %s", hint.id, error)
+        except Exception:  # noqa: BLE001 - it is stored, so Stripe need not send it again
+            log.exception("webhook %s could not be settled", hint.id)
+        else:
+            self.store.count(f"webhooks_{outcome}")
+            self.store.inbox.settle(hint, outcome, self.settlement.clock())
+
+    def _follow(self, hint: Hint) -> str:
+        order_id = self._order_of(hint)
+        if order_id is None:
+            return "unknown"
+        if hint.type == "charge.dispute.created":
+            alarm("dispute_opened", f"the charge of order {order_id} is disputed ({hint.stripe_id})")
+        self.settlement.settle(order_id)
+        return "settled"
+
+    def _order_of(self, hint: Hint) -> str | None:
+        payment = self.store.find_by_stripe_id(hint.stripe_id) if hint.stripe_id else None
+        if payment is None and hint.order_id is not None:
+            payment = self.store.find(hint.order_id)
+            if payment is not None and payment.stripe_id is not None:
+                alarm("unknown_intent", f"{hint.stripe_id} is for order {hint.order_id}, whose is {payment.stripe_id}")
+                return None
+        return payment.id if payment else None
+
+    def _visit(self, order_id: str) -> bool:
+        """Settle one payment; return whether it is worth going on to the next."""
+        try:
+            self.settlement.settle(order_id)
+        except VersionConflict:
+            pass  # somebody else is at it
+        except StripeUnavailable as error:
+            alarm("stripe_away", f"nothing can be settled: {error}")
+            return False
+        except Exception:  # noqa: BLE001 - one that cannot be settled must not keep the others waiting
+            log.exception("the payment of order %s could not be settled", order_id)
+        return True

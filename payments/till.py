@@ -1,0 +1,79 @@
+"""What a buyer does: pay with a card, or open the page's card form and come back from it."""
+
+from typing import Any
+
+from libs.events import VersionConflict
+from payments.card_provider import Busy
+from payments.crash_points import passed
+from payments.declines import declined
+from payments.domain import AuthenticationRequired, Intent, InvalidCard, OrderCancelled, Payment, StripeUnavailable
+from payments.settlement import Settlement
+
+
+class Till:
+    """Takes a buyer's card. The order's copy has to be there already; every method returns public snapshots."""
+
+    def __init__(self, settlement: Settlement, publishable_key: str) -> None:
+        self.settlement = settlement
+        self.publishable_key = publishable_key
+
+    def pay(self, order_id: str, buyer_id: str, token: str) -> dict[str, Any]:
+        """Charge the card and return the payment; `is_confirming` says that nobody knows yet what came of it.
+
+        Raises what forbids to pay, InvalidCard, PaymentDeclined or AuthenticationRequired.
+        """
+        payment = self.settlement.begin(order_id, lambda payment: payment.check_payable(buyer_id))
+        if payment.status != "open" or payment.stripe_id is None:
+            return payment.public()
+        try:
+            self.settlement.cards.confirm(payment.stripe_id, token, f"{payment.id}:{payment.attempts}")
+            passed(5)
+        except InvalidCard:
+            self.settlement.settle(payment.id, answered=payment.attempts)  # nothing was charged
+            raise
+        except (StripeUnavailable, Busy):
+            return self.settlement.store.get(payment.id).public()
+        return self._outcome(payment)
+
+    def open_form(self, order_id: str, buyer_id: str) -> dict[str, Any]:
+        """Return {"client_secret", "publishable_key"}, with which the page lets Stripe itself take the card.
+
+        Nothing is charged by this, and nothing is marked: what the buyer does with it comes back by webhook, by
+        `refresh`, or through the reconciler, which visits every open PaymentIntent.
+        """
+        _, intent = self.settlement.prepare(order_id, lambda payment: payment.check_payable(buyer_id))
+        assert intent is not None, "prepare makes one"
+        return {"client_secret": intent.client_secret, "publishable_key": self.publishable_key}
+
+    def refresh(self, order_id: str, buyer_id: str) -> dict[str, Any]:
+        """Ask Stripe and return the payment; when Stripe is away, as we know it, with `is_confirming` if it is open."""
+        payment = self.settlement.store.get(order_id)
+        payment.check_owner(buyer_id)
+        try:
+            return self.settlement.settle(order_id)[0].public()
+        except (StripeUnavailable, VersionConflict):
+            known = self.settlement.store.get(order_id)
+            return known.public() | {"is_confirming": known.status == "open"}
+
+    def _outcome(self, before: Payment) -> dict[str, Any]:
+        """Return, or raise, what came of trying the card; what nobody knows yet the reconciler will find out."""
+        try:
+            payment, intent = self.settlement.settle(before.id, answered=before.attempts)
+        except (StripeUnavailable, VersionConflict):
+            return self.settlement.store.get(before.id).public()
+        return _told(payment, intent, before.declines)
+
+
+def _told(payment: Payment, intent: Intent | None, declines_before: int) -> dict[str, Any]:
+    if payment.status in ("authorized", "captured"):
+        return payment.public()
+    if payment.declines > declines_before:
+        raise declined(payment)
+    if payment.status in ("cancelled", "refunded"):
+        raise OrderCancelled("This order was cancelled; you have not been charged.")
+    if intent is not None and intent.status == "requires_action":
+        message = "Your bank wants you to confirm this payment."
+        raise AuthenticationRequired(message, client_secret=intent.client_secret)
+    if intent is not None and intent.status == "requires_payment_method" and payment.confirming_at is None:
+        raise declined(payment, intent.decline_code)
+    return payment.public()

@@ -1,0 +1,111 @@
+"""Stripe's webhooks: what a signed one is about, and the box in which each waits until it has been settled.
+
+A webhook is a hint, never a fact: it says which PaymentIntent to look at. So it is stored without its payload (which
+has buyers' data), in a collection of its own and not in the payment: a hint about a PaymentIntent that we do not know
+yet must not get lost either, and a payment's document must not grow with each delivery. What a repeated or late one
+does is decided by the payment's state, not by whether it was seen before, so nothing depends on how long it is kept.
+"""
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import stripe
+from pymongo import ASCENDING
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError
+
+from payments.domain import InvalidSignature
+
+TOLERANCE_SECONDS = 300
+KEPT = timedelta(days=30)
+FOLLOWED = {
+    "payment_intent.amount_capturable_updated",
+    "payment_intent.succeeded",
+    "payment_intent.payment_failed",
+    "payment_intent.canceled",
+    "charge.refunded",
+    "charge.dispute.created",
+    "charge.dispute.closed",
+    "refund.failed",
+}
+"""The types that docs/stripe.md tells to subscribe to; others are answered and forgotten."""
+
+
+@dataclass(frozen=True)
+class Hint:
+    """A webhook: the event's id and type, the PaymentIntent it is about, and the order that this says it is for."""
+
+    id: str
+    type: str
+    stripe_id: str | None
+    order_id: str | None
+
+
+class Reader:
+    """Reads signed webhooks. `secrets`: one or, while they are being changed, several, separated by commas."""
+
+    def __init__(self, secrets: str, is_live: bool) -> None:
+        self.secrets = [secret.strip() for secret in secrets.split(",") if secret.strip()]
+        self.is_live = is_live
+
+    def read(self, payload: str, signature: str) -> Hint:
+        """Return what a webhook is about.
+
+        Raises InvalidSignature unless it was signed with one of the secrets within the last five minutes, and is of the
+        same mode (live or test) as our key.
+        """
+        if not any(_is_signed(payload, signature, secret) for secret in self.secrets):
+            raise InvalidSignature("The signature is not valid.")
+        try:
+            event = json.loads(payload)
+            about = event["data"]["object"]
+            if bool(event["livemode"]) != self.is_live:
+                raise InvalidSignature("This event is of Stripe's other mode, live or test.")
+            stripe_id = about["id"] if about["object"] == "payment_intent" else about.get("payment_intent")
+            return Hint(event["id"], event["type"], stripe_id, (about.get("metadata") or {}).get("order_id"))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidSignature("This is not an event of Stripe's.") from error
+
+
+class Inbox:
+    """The hints in MongoDB; settled ones are forgotten after a month, the others never."""
+
+    def __init__(self, collection: Collection[dict[str, Any]]) -> None:
+        self.collection = collection
+
+    def create_indexes(self) -> None:
+        """Index what waits, and let what has been settled end by itself."""
+        self.collection.create_index(
+            [("tried_at", ASCENDING)], partialFilterExpression={"waiting": True}, name="waiting"
+        )
+        self.collection.create_index([("settled_at", ASCENDING)], expireAfterSeconds=int(KEPT.total_seconds()))
+
+    def keep(self, hint: Hint, now: datetime) -> None:
+        """Store a hint unless it is there."""
+        new = {**asdict(hint), "received_at": now, "tried_at": now, "waiting": True}
+        del new["id"]
+        with suppress(DuplicateKeyError):
+            self.collection.insert_one({"_id": hint.id, **new})
+
+    def settle(self, hint: Hint, outcome: str, now: datetime) -> None:
+        """Note what became of a hint."""
+        update = {"$set": {"settled_at": now, "outcome": outcome}, "$unset": {"waiting": ""}}
+        self.collection.update_one({"_id": hint.id}, update)
+
+    def take_waiting(self, before: datetime, now: datetime, limit: int) -> list[Hint]:
+        """Return hints that nobody has tried to settle since `before`, and note that they are tried now."""
+        where = {"waiting": True, "tried_at": {"$lte": before}}
+        found = list(self.collection.find(where, sort=[("tried_at", ASCENDING)], limit=limit))
+        self.collection.update_many({"_id": {"$in": [one["_id"] for one in found]}}, {"$set": {"tried_at": now}})
+        return [Hint(one["_id"], one["type"], one["stripe_id"], one["order_id"]) for one in found]
+
+
+def _is_signed(payload: str, signature: str, secret: str) -> bool:
+    try:
+        stripe.WebhookSignature.verify_header(payload, signature, secret, TOLERANCE_SECONDS)
+    except (stripe.SignatureVerificationError, TypeError):  # TypeError: a signature that is not ASCII
+        return False
+    return True

@@ -1,0 +1,40 @@
+import secrets
+
+import pytest
+
+from libs.database import connect
+from libs.fake_stripe import testing
+
+pytest.register_assert_rewrite("tests.money.world")
+
+from tests.money.world import World  # noqa: E402 - after its asserts were told to explain themselves
+
+
+@pytest.fixture(scope="session")
+def stripe_running():
+    with testing.receiving() as receiver, testing.running(webhook_url=receiver.url) as fake:
+        yield fake, receiver
+
+
+@pytest.fixture
+def fake(stripe_running):
+    fake, receiver = stripe_running
+    fake.control("reset")
+    yield fake
+    receiver.answers = lambda event: 200
+
+
+@pytest.fixture
+def world(servers, fake):
+    """A world whose webhooks are lost."""
+    name = f"test_{secrets.token_hex(6)}"
+    with connect(servers.mongo_url(name)).client as client:
+        yield World(client[name], client[f"{name}_orders"], fake)
+        client.drop_database(name)
+        client.drop_database(f"{name}_orders")
+
+
+@pytest.fixture
+def webhooks(world, stripe_running):
+    """Webhooks reach the world."""
+    stripe_running[1].answers = world.receive

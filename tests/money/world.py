@@ -1,0 +1,197 @@
+"""Orders and payments inside this process, on a real MongoDB and a fake Stripe; their events are carried by threads.
+
+What is the services' own (stores, domain, settlement, till, reconciler) is used as it is. Only what carries events and
+calls between them is replaced, by something that delivers in any order and now and then twice.
+"""
+
+import random
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from datetime import timedelta
+
+from libs.clock import utc_now
+from libs.events import EVENTS, VersionConflict
+from libs.fake_stripe.testing import PUBLISHABLE_KEY, SECRET_KEY
+from orders import domain as orders_domain
+from orders.store import OrderStore, new_id
+from payments.audit import Audit
+from payments.card_provider import CardProvider
+from payments.domain import recorded_status
+from payments.reconciler import Reconciler
+from payments.settlement import Settlement
+from payments.store import PaymentStore
+from payments.till import Till
+from payments.webhooks import FOLLOWED, Hint
+
+PRICE = 1999
+
+
+class World:
+    """One seller's tickets, one buyer, and everything that happens to the money."""
+
+    def __init__(self, payments_db, orders_db, fake):
+        self.fake = fake
+        self.store, self.orders = PaymentStore(payments_db), OrderStore(orders_db)
+        for store, aggregates in ((self.store, self.store.payments), (self.orders, self.orders.orders)):
+            store.create_indexes()
+            aggregates.create_indexes()
+        self.ahead = timedelta(0)
+        self.settlement = Settlement(self.store, CardProvider(SECRET_KEY, api_base=fake.url), self.now)
+        self.till = Till(self.settlement, PUBLISHABLE_KEY)
+        self.reconciler = Reconciler(self.settlement)
+        self.audit = Audit(self.settlement)
+        self.told = []
+        self.chance = random.Random(7)
+
+    def now(self):
+        return utc_now() + self.ahead
+
+    def reserve(self, seconds=900.0):
+        """Return the id of a new order that payments knows of."""
+        now = utc_now()
+        ticket = {
+            "id": new_id(), "title": "Hamlet", "price_cents": PRICE, "currency": "usd", "category": "stage",
+            "venue": None, "starts_at": None, "seller_id": "ana", "withdrawn": False,
+        }  # fmt: skip
+        order = orders_domain.reserved(new_id(), ticket, "bo", 1, now + timedelta(seconds=seconds), now)
+        self.orders.add(order)
+        self.store.follow(EVENTS["OrderCreated"].load(order.public()), now)
+        return order.id
+
+    def pay(self, order_id, card="tok_visa"):
+        return self.till.pay(order_id, "bo", card)
+
+    def bought(self):
+        """Return the id of an order that is paid for and complete."""
+        order_id = self.reserve()
+        self.pay(order_id)
+        self.come_to_rest()
+        return order_id
+
+    def cancel(self, order_id):
+        return self.change(order_id, lambda order: order.cancel("bo", utc_now()))
+
+    def expire(self, order_id):
+        return self.change(order_id, lambda order: order.expire(utc_now()))
+
+    def change(self, order_id, change):
+        while True:
+            order = self.orders.get(order_id)
+            event = change(order)
+            try:
+                if event:
+                    self.orders.save(order, event)
+                return order
+            except VersionConflict:
+                continue
+
+    def payment(self, order_id):
+        return self.store.get(order_id)
+
+    def order(self, order_id):
+        return self.orders.get(order_id)
+
+    def hint(self, order_id, kind="payment_intent.succeeded"):
+        """Return a webhook about the order's PaymentIntent."""
+        return Hint(f"evt_{new_id()}", kind, self.payment(order_id).stripe_id, order_id)
+
+    def receive(self, event):
+        """Take a webhook as Stripe sent it; return the status to answer with."""
+        about = event.data.object.to_dict()
+        stripe_id = about["id"] if about["object"] == "payment_intent" else about.get("payment_intent")
+        if event.type in FOLLOWED:
+            self.reconciler.receive(Hint(event.id, event.type, stripe_id, None))
+        return 200
+
+    def carry(self):
+        """Deliver what waits in the outboxes once, some of it twice; return how much that was."""
+        waiting = [
+            (aggregates.collection, found["_id"], pending)
+            for aggregates in (self.store.payments, self.orders.orders)
+            for found in aggregates.collection.find({"outbox.0": {"$exists": True}})
+            for pending in found["outbox"]
+        ]
+        self.chance.shuffle(waiting)
+        for collection, ident, pending in waiting:
+            for _ in range(2 if self.chance.random() < 0.1 else 1):
+                self.deliver(pending)
+            taken = collection.update_one({"_id": ident}, {"$pull": {"outbox": {"id": pending["id"]}}})
+            if taken.modified_count:
+                self.told.append((pending["id"].partition(":")[2], str(pending["body"])))
+        return len(waiting)
+
+    def deliver(self, pending):
+        body = EVENTS[pending["name"]].load(pending["body"])
+        if "order_id" in body:
+            self.change(body["order_id"], lambda order: order.follow_payment(body, utc_now()))
+        else:
+            self.store.follow(body, utc_now())
+            self.settlement.settle(body["id"])
+
+    @contextmanager
+    def running(self):
+        """Carry events, and release what is overdue, while the block runs."""
+        over = threading.Event()
+
+        def run():
+            while not over.is_set():
+                try:
+                    if not self.carry():
+                        time.sleep(0.002)
+                except VersionConflict:
+                    continue
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(30)
+
+    def come_to_rest(self):
+        """Do all that is left to do, as the timers would in time."""
+        for _ in range(20):
+            for found in self.orders.list_overdue(utc_now(), 1000):
+                self.expire(found.id)
+            for found in self.store.payments.find_all({"stripe_id": {"$ne": None}}):
+                self.settlement.settle(found["id"])
+            for found in self.store.payments.find_all({"creating_at": {"$ne": None}}):
+                self.settlement.settle(found["id"])
+            if not self.carry():
+                return
+        raise AssertionError("the outboxes never get empty")
+
+    def faults(self):
+        """Return what is wrong with the money, once at rest, as sentences."""
+        intents = {}
+        for intent in self.fake.ledger():
+            intents.setdefault(intent["order_id"], []).append(intent)
+        for found in self.orders.orders.find_all({}):
+            yield from self.faults_of(self.orders.get(found["id"]), intents.get(found["id"], []))
+        for version, count in Counter(ident for ident, _ in set(self.told)).items():
+            if count > 1:
+                yield f"{version} was published with {count} different contents"
+
+    def faults_of(self, order, intents):
+        charges = [charge for intent in intents for charge in intent["charges"] if charge["captured"]]
+        refunds = [refund for charge in charges for refund in charge["refunds"]]
+        net = sum(charge["captured"] - charge["refunded"] for charge in charges)
+        who = f"order {order.id} ({order.status})"
+        if len(intents) > 1 or len(charges) > 1 or len(refunds) > 1:
+            yield f"{who} has {len(intents)} intents, {len(charges)} charges, {len(refunds)} refunds"
+        if order.status == "awaiting_payment":
+            yield f"{who} waits for ever"
+        if order.status == "complete" and order.refunded_at is None and net != PRICE:
+            yield f"{who} was paid {net}"
+        if order.status != "complete" and net:
+            yield f"{who} kept {net}"
+        if order.status == "cancelled" and any(one["status"] not in ("canceled", "succeeded") for one in intents):
+            yield f"{who} can still be charged: {intents[0]['status']}"
+        payment = self.store.find(order.id)
+        if payment.stripe_id:
+            said = recorded_status(self.settlement.cards.retrieve(payment.stripe_id))
+            if payment.status != said or payment.confirming_at:
+                yield f"{who} has a payment {payment.status}, confirming {payment.confirming_at}; Stripe says {said}"
