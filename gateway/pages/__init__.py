@@ -5,11 +5,13 @@ from flask import Flask
 from gateway import formats
 from gateway.pages import account, orders, tickets
 from gateway.settings import Settings
+from gateway.stripe_js import script_url
 
 
 def register(app: Flask, settings: Settings) -> None:
     """Give `app` its pages, and templates what they need to format."""
     formats.register(app)
     app.jinja_env.globals["settings"] = settings
+    app.jinja_env.globals["stripe_script"] = script_url(settings)
     for module in (tickets, account, orders):
         app.register_blueprint(module.bp)
