@@ -1,4 +1,4 @@
-"""Paying: hand the card to payments, then wait a little for the order to be complete."""
+"""Paying: hand the card to payments, or ask it what Stripe says, then wait a little for the order to end."""
 
 import time
 from typing import Any
@@ -15,14 +15,39 @@ PAUSES = (0.05, 0.1, 0.2, 0.3, 0.5)
 def pay(order_id: str, token: str) -> dict[str, Any]:
     """Return the payment with its `status`: "complete", or "confirming" when the outcome takes over five seconds.
 
-    Raises OrderCancelled when the order ended otherwise; whatever was authorized is then voided by payments.
+    Raises OrderCancelled when the order ended otherwise; whatever was authorized is then voided by payments. Raises
+    PaymentUnknown when payments does not answer: the card may have been charged, or may still be.
     """
     began = time.monotonic()
-    payment: dict[str, Any] = call_as_user("payments.pay", timeout=PAY_SECONDS, order_id=order_id, token=token)
+    try:
+        payment: dict[str, Any] = call_as_user("payments.pay", timeout=PAY_SECONDS, order_id=order_id, token=token)
+    except ServiceUnavailable as error:
+        raise Refused("PaymentUnknown") from error
     status = _await_order(order_id, began + OUTCOME_SECONDS)
     if status == "cancelled":
         raise Refused("OrderCancelled")
     return {**payment, "order_id": order_id, "status": "complete" if status == "complete" else "confirming"}
+
+
+def begin(order_id: str) -> dict[str, Any]:
+    """Return what the card form needs to pay the order in the browser: `client_secret` and `publishable_key`."""
+    intent: dict[str, Any] = call_as_user("payments.create_intent", timeout=PAY_SECONDS, order_id=order_id)
+    return intent
+
+
+def ask_stripe(order_id: str) -> dict[str, Any] | None:
+    """Return the payment as Stripe says it is now, or None while payments does not answer.
+
+    While Stripe does not answer it `is_confirming`. Once the card was taken, the order gets five seconds to end.
+    """
+    began = time.monotonic()
+    try:
+        payment: dict[str, Any] = call_as_user("payments.refresh", timeout=PAY_SECONDS, order_id=order_id)
+    except ServiceUnavailable:
+        return None
+    if payment["status"] in ("authorized", "captured", "cancelled"):
+        _await_order(order_id, began + OUTCOME_SECONDS)
+    return payment
 
 
 def _await_order(order_id: str, until: float) -> str:

@@ -38,6 +38,7 @@ ERRORS = {
     "InvalidCursor": Meaning(400, "This page of the list no longer exists. Start again from the first page.", "after"),
     "InvalidJson": Meaning(400, "The body must be a JSON object."),
     "InvalidKey": Meaning(400, "The Idempotency-Key must have 1 to 255 printable characters."),
+    "KeyReused": Meaning(400, "This Idempotency-Key was used for another ticket. Use a new one for each order."),
     "InvalidTicket": Meaning(400),
     "InvalidEmail": Meaning(400, "Enter an email address, like ana@example.com.", "email"),
     "InvalidPassword": Meaning(400, None, "password"),

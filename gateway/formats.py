@@ -30,10 +30,14 @@ STATES = {
 }
 BRANDS = {"visa": "Visa", "mastercard": "Mastercard", "amex": "American Express", "discover": "Discover"}
 DECLINES = {
-    "insufficient_funds": "The card does not have enough money for this.",
+    "insufficient_funds": "The card has insufficient funds.",
     "expired_card": "The card has expired.",
     "incorrect_cvc": "The security code is not right.",
+    "incorrect_number": "The card number is not right.",
     "processing_error": "The bank could not process the card just now.",
+    "card_velocity_exceeded": "The card is over its limit.",
+    "authentication_required": "The bank wants you to confirm the payment.",
+    "test_mode_live_card": "Only test cards work here, and no money moves.",
 }
 
 

@@ -1,4 +1,4 @@
-"""Payments: pay an order by card."""
+"""Payments: pay an order by card, here or with Stripe's card form in the browser."""
 
 from typing import Any
 
@@ -9,12 +9,20 @@ from gateway import checkout, ids
 from gateway.bodies import read_body
 from gateway.schemas import PaymentAnswer, PaymentBody
 
-bp = Blueprint("api_payments", __name__, url_prefix="/api/payments")
+bp = Blueprint("api_payments", __name__, url_prefix="/api")
 
 
-@bp.post("")
+@bp.post("/payments")
 @login_required
 def create() -> tuple[Any, int]:
     """Pay the user's own order; paying again returns the same payment."""
     body = read_body(PaymentBody())
     return PaymentAnswer().dump(checkout.pay(ids.order(body["order_id"]), body["token"])), 201
+
+
+@bp.post("/orders/<order_id>/payment-intent")
+@login_required
+def create_intent(order_id: str) -> Any:
+    """Give the order's buyer what the card form needs to pay it in the browser; again gives the same."""
+    intent = checkout.begin(ids.order(order_id))
+    return {"clientSecret": intent["client_secret"], "publishableKey": intent["publishable_key"]}

@@ -1,6 +1,5 @@
 """Orders: pay one, follow it to its end, give it back."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -9,16 +8,18 @@ from flask_login import login_required
 from gateway import checkout, ids
 from gateway.api.paging import read_query
 from gateway.errors import ERRORS, Refused, describe
+from gateway.progress import MAX_DECLINES, Progress, look, look_at_stripe
 from gateway.schemas import PageQuery
 from gateway.services import call_as_user
-from libs.rpc import RemoteError, ServiceUnavailable
+from libs.rpc import RemoteError
 
 PAGE_ORDERS = 20
-MAX_DECLINES = 3
 TEST_CARDS = (
     ("tok_visa", "Visa ending in 4242: succeeds"),
     ("tok_mastercard", "Mastercard ending in 4444: succeeds"),
     ("tok_amex", "American Express ending in 0005: succeeds"),
+    ("tok_threeDSecure2Required", "Visa ending in 3220: asks for 3-D Secure"),
+    ("tok_threeDSecureRequiredChargeDeclined", "Visa ending in 1629: asks for 3-D Secure, then declined"),
     ("tok_chargeDeclined", "Visa ending in 0002: declined"),
     ("tok_chargeDeclinedInsufficientFunds", "Visa ending in 9995: declined, not enough money"),
     ("tok_chargeDeclinedExpiredCard", "Visa ending in 0069: declined, expired"),
@@ -39,16 +40,29 @@ def mine() -> Any:
 @login_required
 def show(order_id: str) -> Any:
     """Show one's own order: the payment form, the wait, the receipt, or why it was cancelled."""
-    order = call_as_user("orders.get", order_id=ids.order(order_id))
-    payment = _find_payment(order_id)
-    return render_template(
-        "orders/show.html",
-        order=order,
-        payment=payment,
-        stage=stage(order, payment, datetime.now(UTC)),
-        cards=TEST_CARDS,
-        remaining=MAX_DECLINES - (payment["declines"] if payment else 0),
-    )
+    return _page(look(ids.order(order_id)))
+
+
+@bp.get("/orders/<order_id>/return")
+@login_required
+def come_back(order_id: str) -> Any:
+    """Ask Stripe what became of the payment, then show the order; while nobody can tell, say so and ask again."""
+    if request.args:  # Stripe adds the PaymentIntent's secret, which is nothing for the browser's history
+        return redirect(url_for("orders.come_back", order_id=ids.order(order_id)), 303)
+    progress = look_at_stripe(ids.order(order_id))
+    if progress.stage == "confirming":
+        return _page(progress)
+    if progress.stage == "pay" and not progress.declines:
+        flash("You were not charged. You can pay now, with this card or another one.", "info")
+    return redirect(url_for("orders.show", order_id=order_id), 303)
+
+
+@bp.get("/orders/<order_id>/progress")
+@login_required
+def progress(order_id: str) -> Any:
+    """Tell the page's script how far the order is; with `?ask`, after asking Stripe."""
+    progress = (look_at_stripe if "ask" in request.args else look)(ids.order(order_id))
+    return {"stage": progress.stage, "declines": progress.declines, "problem": progress.problem}
 
 
 @bp.post("/orders/<order_id>/cancel")
@@ -69,39 +83,29 @@ def pay(order_id: str) -> Any:
     try:
         checkout.pay(ids.order(order_id), request.form.get("token", ""))
     except (RemoteError, Refused) as error:
+        if error.name == "PaymentUnknown":
+            return redirect(url_for("orders.come_back", order_id=order_id), 303)
+        if error.name == "AuthenticationRequired":
+            return redirect(url_for("orders.show", order_id=order_id, challenge=1), 303)
         _tell(error)
-    except ServiceUnavailable:
-        flash("We could not reach the bank in time. You will not be charged twice if you try again.", "info")
     return redirect(url_for("orders.show", order_id=order_id), 303)
 
 
-def stage(order: dict[str, Any], payment: dict[str, Any] | None, now: datetime) -> str:
-    """Return what the buyer can do: "pay", or only read that it is "overdue", "confirming", "complete", "cancelled"."""
-    if order["status"] in ("complete", "cancelled"):
-        return str(order["status"])
-    taken = payment and (payment["is_confirming"] or payment["status"] in ("authorized", "captured"))
-    if order["status"] == "awaiting_payment" or taken:
-        return "confirming"
-    return "pay" if datetime.fromisoformat(order["expires_at"]) > now else "overdue"
-
-
-def _find_payment(order_id: str) -> dict[str, Any] | None:
-    """Return the payment if one was begun; None too while payments is away, so that the order can still be read."""
-    try:
-        payment: dict[str, Any] = call_as_user("payments.get", order_id=order_id)
-    except ServiceUnavailable:
-        return None
-    except RemoteError as error:
-        if error.name in ("PaymentNotFound", "OrderNotFound"):
-            return None
-        raise
-    return payment
+def _page(progress: Progress) -> str:
+    return render_template(
+        "orders/show.html",
+        progress=progress,
+        order=progress.order,
+        payment=progress.payment,
+        stage=progress.stage,
+        cards=TEST_CARDS,
+    )
 
 
 def _tell(error: RemoteError | Refused) -> None:
-    """Say why nothing was done; a declined card is told by the order's page, other failures by the error page."""
-    if error.name == "PaymentDeclined":
+    """Say why nothing was done; a counted decline is told by the order's page, other failures by the error page."""
+    if error.name == "PaymentDeclined" and error.details.get("remaining") != MAX_DECLINES:
         return
-    if error.name not in ERRORS or ERRORS[error.name].status not in (400, 402, 409):
+    if error.name not in ERRORS or ERRORS[error.name].status not in (400, 402, 409, 503):
         raise error
     flash(describe(error)["message"], "error")

@@ -1,40 +1,59 @@
-// The countdown runs on the server's clock; milestones are said to screen readers, not every second.
+// The countdown runs on the server's clock; two milestones are said to screen readers, not every second.
 const deadline = document.querySelector("[data-deadline]");
 if (deadline) {
   const ahead = Date.parse(deadline.dataset.now) - Date.now();
   const left = deadline.querySelector(".left");
   const spoken = deadline.querySelector("[aria-live]");
-  const milestones = new Map([[300, "Five minutes left to pay."], [60, "One minute left to pay."]]);
+  const milestones = [[300, "Five minutes left to pay."], [60, "One minute left to pay."]];
+  const secondsLeft = () => Math.ceil((Date.parse(deadline.dataset.deadline) - Date.now() - ahead) / 1000);
+  let before = secondsLeft();
   left.hidden = false;
   const show = () => {
-    const seconds = Math.ceil((Date.parse(deadline.dataset.deadline) - Date.now() - ahead) / 1000);
+    const seconds = secondsLeft();
     if (seconds <= 0) {
-      clearInterval(timer);
-      spoken.textContent = left.textContent = "The time to pay is over.";
-      setTimeout(() => location.reload(), 1500);
+      left.textContent = "The time to pay is over.";
+      // a payment under way is not interrupted: it ends by itself, and the order's page says how
+      if (!document.querySelector("[data-under-way]")) {
+        clearInterval(timer);
+        setTimeout(() => location.reload(), 1500);
+      }
       return;
     }
     left.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} left`;
     deadline.classList.toggle("soon", seconds <= 300);
     deadline.classList.toggle("now", seconds <= 60);
-    if (milestones.has(seconds)) spoken.textContent = milestones.get(seconds);
+    // a page in the background is called seldom, so a milestone may be passed rather than met
+    for (const [mark, words] of milestones) if (before > mark && seconds <= mark) spoken.textContent = words;
+    before = seconds;
   };
   const timer = setInterval(show, 1000);
   show();
 }
 
-// While the outcome is open, ask for the order and show the page anew once it has changed.
+// While the outcome is open, look at the order; after ten seconds have Stripe asked too, before anything is said.
 const follow = document.querySelector("[data-follow]");
 if (follow) {
+  const { asking, order, stage } = follow.dataset;
+  const patience = follow.querySelector("[data-patience]");
+  const began = Date.now();
   let pause = 1000;
-  const ask = async () => {
+  const look = async () => {
+    const late = Date.now() - began > 10_000;
     try {
-      const response = await fetch(follow.dataset.follow, { headers: { Accept: "application/json" } });
-      if (response.status === 401) return location.reload();
-      if (response.ok && (await response.json()).status !== follow.dataset.status) return location.reload();
-    } catch { /* the network is away: ask again later */ }
-    pause = Math.min(pause * 1.5, 10000);
-    setTimeout(ask, pause);
+      const ask = asking !== undefined || (late && stage === "confirming");
+      const reply = await fetch(follow.dataset.follow + (ask ? "?ask" : ""), { headers: { Accept: "application/json" } });
+      if (reply.redirected) return location.reload(); // signed out meanwhile
+      if (reply.ok && (await reply.json()).stage !== stage) return location.replace(order);
+    } catch { /* the network is away: look again later */ }
+    if (late && patience && !patience.textContent) patience.textContent = "This takes longer than usual. We keep asking.";
+    pause = late ? 8000 : Math.min(pause * 1.5, 3000);
+    setTimeout(look, pause);
   };
-  setTimeout(ask, pause);
+  setTimeout(look, pause);
+}
+
+const print = document.querySelector("[data-print]");
+if (print) {
+  print.hidden = false;
+  print.addEventListener("click", () => window.print());
 }

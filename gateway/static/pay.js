@@ -1,0 +1,149 @@
+// The card form: Stripe's payment element in our page. Card numbers go from its frame to Stripe and never to us.
+(() => {
+  "use strict";
+  const form = document.querySelector("form[data-pay]");
+  if (!form) return;
+  const part = (name) => form.querySelector(`[data-${name}]`);
+  const [place, ownCard, problem, status] = ["card-form", "own-card", "problem", "status"].map(part);
+  const button = form.querySelector("button");
+  const label = button.textContent;
+  const returnUrl = new URL(form.dataset.return, location.href).href;
+  const OVER = ["requires_capture", "succeeded", "processing", "canceled"];
+  let stripe, elements, clientSecret;
+
+  const choices = [...form.querySelectorAll("[name=token]")];
+  const entersCard = () => !choices.length || choices.some((choice) => choice.checked && !choice.value);
+
+  function busy(text) {
+    form.dataset.underWay = "";
+    button.setAttribute("aria-disabled", "true");
+    button.setAttribute("aria-busy", "true");
+    status.textContent = button.textContent = text;
+  }
+
+  function idle() {
+    delete form.dataset.underWay;
+    button.removeAttribute("aria-disabled");
+    button.removeAttribute("aria-busy");
+    button.textContent = label;
+    status.textContent = "";
+  }
+
+  function say(title, text) {
+    document.querySelector("[data-earlier-problem]")?.remove();
+    problem.replaceChildren(...[["h2", title], ["p", text]].map(([tag, words]) => {
+      const element = document.createElement(tag);
+      element.textContent = words;
+      return element;
+    }));
+    problem.hidden = false;
+    idle();
+    problem.focus();
+  }
+
+  const leave = () => location.replace(returnUrl); // there Stripe is asked, and the order's page follows
+
+  function load(address) {
+    return new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      Object.assign(script, { src: address, onload: resolve, onerror: reject });
+      document.head.append(script);
+    });
+  }
+
+  async function begin() {
+    const reply = await fetch(form.dataset.intent, { method: "POST", headers: { Accept: "application/json" } });
+    if (reply.status === 401 || reply.status === 409) return location.reload();
+    if (!reply.ok) throw new Error(`no payment can be begun: ${reply.status}`);
+    const [intent] = await Promise.all([reply.json(), load(form.dataset.stripe)]);
+    clientSecret = intent.clientSecret;
+    stripe = Stripe(intent.publishableKey);
+    const { paymentIntent } = await stripe.retrievePaymentIntent(clientSecret);
+    if (paymentIntent && OVER.includes(paymentIntent.status)) return leave();
+    mount();
+    if (form.dataset.challenge !== undefined) challenge(paymentIntent);
+  }
+
+  function mount() {
+    const style = getComputedStyle(document.documentElement);
+    const color = (name) => style.getPropertyValue(name).trim();
+    const variables = {
+      colorPrimary: color("--accent"), colorText: color("--ink"), colorDanger: color("--bad"), borderRadius: "6px",
+    };
+    elements = stripe.elements({ clientSecret, appearance: { theme: "stripe", variables } });
+    const card = elements.create("payment");
+    card.on("ready", () => place.querySelector(".hint")?.remove());
+    card.on("loaderror", () => unavailable());
+    const frame = document.createElement("div");
+    place.append(frame);
+    card.mount(frame);
+    button.hidden = false;
+  }
+
+  function unavailable() {
+    place.textContent = "";
+    if (!ownCard) return say("The card form could not be loaded", "You were not charged. Reload this page to try again.");
+    ownCard.hidden = place.hidden = true; // a test card can still be chosen
+    for (const choice of choices) choice.checked = choice.checked && Boolean(choice.value);
+  }
+
+  async function confirm() {
+    const confirmParams = { return_url: returnUrl };
+    await follow(() => stripe.confirmPayment({ elements, confirmParams, redirect: "if_required" }));
+  }
+
+  async function challenge(paymentIntent) {
+    history.replaceState(null, "", form.dataset.order); // a reload does not ask again
+    if (paymentIntent?.status !== "requires_action") return;
+    busy("Waiting for your bank…");
+    await follow(() => stripe.handleNextAction({ clientSecret }));
+  }
+
+  async function follow(pay) {
+    const { error } = await pay().catch(() => ({ error: { type: "api_error" } }));
+    if (!error || error.code === "payment_intent_unexpected_state") return leave();
+    if (error.type === "validation_error") return say("Check the card", error.message);
+    if (error.type === "api_connection_error" || error.type === "api_error") return leave(); // nobody knows yet
+    await explain(error);
+  }
+
+  async function explain(error) {
+    let now;
+    try {
+      now = await (await fetch(form.dataset.progress + "?ask", { headers: { Accept: "application/json" } })).json();
+    } catch {
+      return leave();
+    }
+    if (now.stage !== "pay") return location.replace(form.dataset.order);
+    if (now.declines > Number(form.dataset.declines)) {
+      form.dataset.declines = now.declines;
+      return say("Your card was declined", now.problem);
+    }
+    if (error.code === "payment_intent_authentication_failure") {
+      return say("Your bank did not confirm it is you", "You were not charged. Try again, or use another card.");
+    }
+    say("This did not work", `${error.message} You were not charged.`);
+  }
+
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.underWay !== undefined) return event.preventDefault();
+    problem.hidden = true;
+    if (!entersCard()) return busy(button.dataset.busy); // a test card: the form itself is sent
+    event.preventDefault();
+    if (!elements) return (status.textContent = "The card form is still being loaded.");
+    busy(button.dataset.busy);
+    confirm();
+  });
+
+  const hint = document.createElement("p");
+  Object.assign(hint, { className: "hint", textContent: "The card form is being loaded…" });
+  place.append(hint);
+  const show = () => (place.hidden = !entersCard());
+  for (const choice of choices) choice.addEventListener("change", show);
+  if (ownCard) {
+    ownCard.hidden = false;
+    if (!choices.some((choice) => choice.checked)) ownCard.querySelector("input").checked = true;
+  }
+  show();
+  begin().catch(unavailable);
+})();

@@ -1,0 +1,269 @@
+"""The payment page in each of its states, without JavaScript; what scripts are told is checked too."""
+
+import re
+
+import pytest
+
+from gateway import checkout
+from gateway.app import create_app
+from gateway.tests.fakes import SETTINGS
+from gateway.tests.test_pages import told
+from libs.rpc import ServiceUnavailable
+
+CARD = "/api/orders/{}/payment-intent"
+CAPTURED = "2026-11-22T10:30:00.000Z"
+
+
+@pytest.fixture
+def order(bo, ticket):
+    return bo.post("/api/orders", json={"ticketId": ticket["id"]}).json
+
+
+@pytest.fixture
+def page(order):
+    return f"/orders/{order['id']}"
+
+
+@pytest.fixture
+def stored(services, order):
+    """The order as its service has it."""
+    return services.orders[order["id"]]
+
+
+def policy(client):
+    """Return the sources that the policy of a page allows, by directive."""
+    header = client.get("/").headers["Content-Security-Policy"]
+    return {name: sources.split() for name, _, sources in (part.strip().partition(" ") for part in header.split(";"))}
+
+
+def test_card_form_gets_its_secret_and_key(bo, order):
+    answer = bo.post(CARD.format(order["id"]))
+
+    assert answer.status_code == 200
+    assert answer.json == {"clientSecret": "pi_1_secret_1", "publishableKey": "pk_test_ticketing"}
+
+
+def test_card_form_opens_for_the_buyer_alone(ana, client, order):
+    answers = [who.post(CARD.format(order["id"])).status_code for who in (ana, client)]
+
+    assert answers == [403, 401]
+
+
+def test_card_form_is_refused_as_paying_is(bo, order, services):
+    unknown = bo.post(CARD.format("0" * 24)).status_code
+    malformed = bo.post(CARD.format("x")).status_code
+    services.end(services.orders[order["id"]], "expired")
+    over = bo.post(CARD.format(order["id"])).status_code
+    services.away.add("payments")
+    away = bo.post(CARD.format(order["id"]))
+
+    assert (unknown, malformed, over, away.status_code) == (404, 404, 409, 503)
+    assert away.headers["Retry-After"]
+
+
+def test_page_knows_where_the_script_of_the_card_form_is(bo, page):
+    assert 'data-stripe="http://127.0.0.1:12111/v3/"' in bo.get(page).text
+
+
+def test_real_cards_need_the_form_of_stripe_and_nothing_else_of_the_page_does(services, revocations, ticket):
+    real = create_app(services, SETTINGS | {"STRIPE_API_BASE": ""}, revocations).test_client()
+    real.post("/api/users/signup", json={"email": "cy@example.com", "password": "correct horse"})
+    order = real.post("/api/orders", json={"ticketId": ticket["id"]}).json
+
+    shown = real.get(f"/orders/{order['id']}").text
+
+    assert 'data-stripe="https://js.stripe.com/v3/"' in shown
+    assert "needs JavaScript" in shown and "Cancel the order" in shown and "tok_visa" not in shown
+
+
+def test_policy_lets_in_the_simulated_stripe_alone(client):
+    allowed = policy(client)
+
+    assert allowed["script-src"] == allowed["connect-src"] == ["'self'", "http://127.0.0.1:12111"]
+    assert allowed["frame-src"] == ["http://127.0.0.1:12111"]
+    assert "stripe.com" not in str(allowed) and "unsafe" not in str(allowed)
+
+
+def test_policy_lets_in_the_real_stripe_when_cards_are_real(services, revocations):
+    allowed = policy(create_app(services, SETTINGS | {"STRIPE_API_BASE": ""}, revocations).test_client())
+
+    assert allowed["script-src"] == ["'self'", "https://js.stripe.com", "https://*.js.stripe.com"]
+    assert allowed["connect-src"] == ["'self'", "https://api.stripe.com"]
+    assert allowed["frame-src"] == ["https://js.stripe.com", "https://*.js.stripe.com", "https://hooks.stripe.com"]
+    assert "127.0.0.1" not in str(allowed) and "unsafe" not in str(allowed)
+
+
+def test_return_from_the_card_form_asks_stripe_and_shows_the_receipt(bo, order, page, services):
+    bo.post(CARD.format(order["id"]))
+    services.paid_in_browser.add(order["id"])
+
+    answers = [bo.get(f"{page}/return") for _ in range(2)]
+
+    assert [(answer.status_code, answer.headers["Location"]) for answer in answers] == [(303, page)] * 2
+    assert "The ticket is yours" in told(bo, page)
+
+
+def test_secret_that_stripe_adds_to_the_address_does_not_stay_there(bo, page):
+    answer = bo.get(f"{page}/return?payment_intent_client_secret=pi_1_secret_1&redirect_status=failed")
+
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"{page}/return")
+
+
+def test_return_without_a_payment_says_that_nothing_was_charged(bo, order, page):
+    bo.post(CARD.format(order["id"]))
+
+    bo.get(f"{page}/return")
+
+    assert "You were not charged. You can pay now" in told(bo, page)
+
+
+def test_return_before_anything_was_begun_leads_to_the_order(bo, page):
+    assert bo.get(f"{page}/return").headers["Location"] == page
+
+
+@pytest.mark.parametrize("lost", ["payments", "stripe"])
+def test_return_says_nothing_but_confirming_while_the_outcome_is_unknown(bo, order, page, services, lost):
+    bo.post(CARD.format(order["id"]))
+    services.away |= {lost}
+    services.stripe_is_away = lost == "stripe"
+
+    shown = bo.get(f"{page}/return")
+
+    assert shown.status_code == 200
+    assert "We are confirming your payment" in shown.text and "Do not pay again." in shown.text
+    assert "data-pay" not in shown.text and "not charged" not in shown.text and "failed" not in shown.text
+    assert bo.get(f"{page}/progress?ask").json["stage"] == "confirming"
+
+
+def test_payment_without_an_answer_lands_on_confirming_and_then_on_the_outcome(bo, page, services):
+    shown = bo.get(page).text
+    token = re.search(r'name="csrf_token" value="([^"]*)"', shown).group(1)
+    services.away.add("payments")
+
+    sent = bo.post(f"{page}/pay", data={"csrf_token": token, "token": "tok_visa"})
+    waiting = told(bo, sent.headers["Location"])
+    services.away.clear()
+    known = bo.get(sent.headers["Location"])
+
+    assert (sent.status_code, sent.headers["Location"]) == (303, f"{page}/return")
+    assert "We are confirming your payment" in waiting
+    assert (known.status_code, known.headers["Location"]) == (303, page)
+
+
+def test_api_calls_no_payment_a_failure_when_payments_does_not_answer(bo, order, services):
+    pay = services.payments_pay
+
+    def pay_and_lose_the_reply(caller, **arguments):
+        pay(caller, **arguments)
+        raise ServiceUnavailable("no answer in time")
+
+    services.payments_pay = pay_and_lose_the_reply
+
+    answer = bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"})
+
+    message = answer.json["errors"][0]["message"]
+    assert (answer.status_code, bool(answer.headers["Retry-After"])) == (503, True)
+    assert "confirming" in message and "Do not pay again" in message
+    assert "failed" not in message and "not charged" not in message and "not been charged" not in message
+
+
+def test_nothing_is_offered_to_pay_while_payments_does_not_answer(bo, page, services):
+    services.away.add("payments")
+
+    shown = bo.get(page).text
+
+    assert "do not pay again" in shown and "data-pay" not in shown and 'data-stage="away"' in shown
+
+
+def test_payment_that_stripe_cannot_take_now_is_told_on_the_order(bo, page, services):
+    services.stripe_is_away = True
+    bo.submit(page, f"{page}/pay", token="tok_visa")
+
+    shown = told(bo, page)
+
+    assert "Card payments are not possible at the moment." in shown and "Pay $19.99" in shown
+
+
+def test_confirming_page_asks_stripe_without_javascript_too(bo, page, stored):
+    stored["status"] = "awaiting_payment"
+
+    shown = bo.get(page).text
+
+    assert f'http-equiv="refresh" content="5; url={page}/return"' in shown
+    assert f'data-follow="{page}/progress"' in shown
+
+
+def test_script_hears_of_a_decline_in_the_words_of_the_page(bo, page):
+    bo.submit(page, f"{page}/pay", token="tok_chargeDeclinedInsufficientFunds")
+
+    heard = bo.get(f"{page}/progress?ask").json
+
+    assert (heard["stage"], heard["declines"]) == ("pay", 1)
+    assert heard["problem"] == "The card has insufficient funds. You were not charged. You have 2 tries left."
+    assert heard["problem"] in told(bo, page)
+
+
+def test_progress_is_the_buyers_alone(ana, client, page):
+    assert ana.get(f"{page}/progress").status_code == 403
+    assert client.get(f"{page}/progress").status_code == 303
+
+
+def test_last_declined_card_ends_the_page_before_the_order_has_heard_of_it(bo, order, page, services):
+    bo.post(CARD.format(order["id"]))
+    services.payments[order["id"]].update(status="cancelled", declines=3, decline_code="generic_decline")
+
+    shown = told(bo, page)
+
+    assert "This order is cancelled" in shown and "You were not charged." in shown and "Reserve again" in shown
+
+
+def test_card_that_needs_the_bank_leads_to_the_challenge_or_says_it_needs_javascript(bo, page):
+    sent = bo.submit(page, f"{page}/pay", token="tok_threeDSecure2Required")
+
+    shown = bo.get(sent.headers["Location"]).text
+
+    assert sent.headers["Location"] == f"{page}?challenge=1"
+    assert "data-challenge" in shown and "needs JavaScript" in shown and "secret" not in shown
+
+
+def test_receipt_says_when_it_was_paid_whatever_happens_later(bo, page, services, order, stored):
+    bo.submit(page, f"{page}/pay", token="tok_visa")
+    stored.update(refunded_at="2026-11-25T08:00:00.000Z", updated_at="2026-11-25T08:00:00.000Z")
+    services.payments[order["id"]].update(status="refunded", updated_at="2026-11-25T08:00:00.000Z")
+
+    receipt = told(bo, page)
+
+    assert "Paid 22 Nov 2026, 10:30 UTC" in receipt
+    assert "Refunded 25 Nov 2026, 08:00 UTC" in receipt and "The ticket is yours" not in receipt
+
+
+def test_receipt_can_be_read_while_payments_does_not_answer(bo, page, services):
+    bo.submit(page, f"{page}/pay", token="tok_visa")
+    services.away.add("payments")
+
+    assert "The ticket is yours" in told(bo, page)
+
+
+def test_dispute_is_nothing_that_the_buyer_reads(bo, page, services, order):
+    bo.submit(page, f"{page}/pay", token="tok_visa")
+    services.payments[order["id"]]["dispute"] = {"id": "du_1", "status": "needs_response", "reason": "fraudulent"}
+
+    receipt = told(bo, page)
+
+    assert "The ticket is yours" in receipt and "disput" not in receipt.lower() and "fraud" not in receipt.lower()
+
+
+def test_deadline_is_told_as_a_time_that_needs_no_script(bo, page, order):
+    shown = bo.get(page).text
+
+    assert f'data-deadline="{order["expiresAt"]}"' in shown and 'role="timer" hidden' in shown
+    assert re.search(r"Reserved for you until <time[^>]*>\d+ \w+ \d{4}, \d\d:\d\d UTC", shown)
+
+
+def test_page_that_waits_for_the_outcome_stops_waiting_in_time(bo, order, page, services, monkeypatch):
+    monkeypatch.setattr(checkout, "OUTCOME_SECONDS", 0)
+    services.settles = False
+    bo.post(CARD.format(order["id"]))
+    services.paid_in_browser.add(order["id"])
+
+    assert "We are confirming your payment" in bo.get(f"{page}/return").text
