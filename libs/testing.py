@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -13,6 +14,8 @@ from typing import Any
 
 from amqp.exceptions import NotFound
 from kombu import Connection
+
+from libs.stack import Stack
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,6 +38,15 @@ def consumers(amqp_url: str, queue: str) -> int:
 def waiting(amqp_url: str, queue: str) -> int:
     """Return how many messages are ready in a queue; 0 when there is none of that name."""
     return _declared(amqp_url, queue)[0]
+
+
+@contextmanager
+def new_vhost(servers: Stack) -> Iterator[str]:
+    """Yield the address of a RabbitMQ vhost that is empty, and gone when the block ends."""
+    vhost = f"test-{secrets.token_hex(6)}"
+    servers.management("PUT", f"/api/vhosts/{vhost}")
+    yield servers.amqp_url_of(vhost)
+    servers.management("DELETE", f"/api/vhosts/{vhost}")
 
 
 @contextmanager

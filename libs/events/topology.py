@@ -30,6 +30,12 @@ def retry_name(delay_seconds: float) -> str:
     return f"{RETRY_PREFIX}{round(delay_seconds * 1000)}"
 
 
+def queue_names() -> list[str]:
+    """Return the names of all listeners' queues, each followed by its parking queue."""
+    queues = [queue_name(listener, event) for event in EVENTS.values() for listener in event.listeners]
+    return [name for queue in queues for name in (queue, parked_name(queue))]
+
+
 def listener_queue(listener: str, event: Event) -> Queue:
     """Return the queue in which `listener` receives `event`."""
     exchange = Exchange(event.exchange, type="topic", durable=True)

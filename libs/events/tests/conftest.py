@@ -1,0 +1,24 @@
+import pytest
+from kombu import Connection
+
+from libs.events import topology
+from libs.testing import new_vhost
+
+
+
+@pytest.fixture(scope="module")
+def broker_url(servers):
+    """The address of a vhost that a module's tests share, with everything declared."""
+    with new_vhost(servers) as url:
+        yield url
+
+
+@pytest.fixture
+def amqp_url(broker_url):
+    """The module's vhost, with all of the catalogue's queues declared and empty."""
+    with Connection(broker_url) as connection:
+        channel = connection.channel()
+        topology.declare(channel)
+        for queue in topology.queue_names():
+            channel.queue_purge(queue)
+    return broker_url

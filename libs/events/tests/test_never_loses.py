@@ -1,0 +1,121 @@
+"""What becomes of an event in trouble: with this library, and with stock nameko's handler and dispatcher.
+
+`play` runs all the troubles once, with both services side by side on the same events; each test then reads one row.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+from contextlib import closing, contextmanager
+
+import pymongo
+import pytest
+
+from libs.amqp import Outgoing, Publisher
+from libs.events import topology
+from libs.events.parking import Parking
+from libs.testing import nameko_service, wait_for, waiting
+
+QUEUES = {"ours": "orders.ExpirationComplete", "stock": "evt-expiration-ExpirationComplete--stock.on_expiration_complete"}
+STOCK_CONTAINER = {"SERVICE_CONTAINER_CLS": "nameko.containers.ServiceContainer"}
+
+
+@pytest.mark.parametrize(
+    ("event", "trouble", "ours", "stock"),
+    [
+        ("is-good", "none", "handled once", "handled once"),
+        ("is-early", "it was published before its listener ever ran", "handled once", "lost"),
+        ("fails-once", "its handler fails once", "handled once", "lost"),
+        ("fails-always", "its handler fails at every try", "parked", "lost"),
+        ("is-broken", "it cannot be decoded", "parked", "lost"),
+        ("is-slow", "SIGTERM comes while it is handled", "handled once", "handled twice"),
+        ("dies-once", "its process is killed while it is handled", "handled once", "handled once"),
+    ],
+)
+def test_an_event_in_trouble_is_handled_or_parked(outcomes, event, trouble, ours, stock):
+    assert outcomes("ours", event) == ours
+    assert outcomes("stock", event) == stock
+
+
+@pytest.fixture(scope="module")
+def outcomes(broker_url, servers):
+    url = servers.mongo_url("test_never_loses")
+    with pymongo.MongoClient(url) as client:
+        client.drop_database("test_never_loses")
+        notes = client.test_never_loses.notes
+        play(broker_url, url, notes)
+        parked = {parked.event_id for parked in Parking(broker_url).show(QUEUES["ours"])}
+
+        def outcome(service, event):
+            times = notes.count_documents({"service": service, "event": event, "what": "finished"})
+            if times == 0:
+                return "parked" if service == "ours" and event in parked else "lost"
+            return {1: "handled once", 2: "handled twice"}[times]
+
+        yield outcome
+        client.drop_database("test_never_loses")
+
+
+def play(amqp_url, mongo_url, notes):
+    with closing(Publisher(amqp_url, declare=topology.declare)) as publisher:
+        act(publisher, amqp_url, mongo_url, notes)
+    # what the killed services had not acknowledged is in their queues again now
+    wait_for(lambda: [waiting(amqp_url, queue) for queue in QUEUES.values()] == [0, 0])
+
+
+def act(publisher, amqp_url, mongo_url, notes):
+    send(publisher, "is-early")
+    with both(amqp_url, mongo_url) as services:
+        for event in ("is-good", "is-broken", "fails-once", "fails-always", "is-slow"):
+            send(publisher, event)
+        wait_for(lambda: Parking(amqp_url).count() == {QUEUES["ours"]: 2})
+        wait_for(lambda: begun(notes, "is-slow") == 2)
+        for service in services:
+            service.send_signal(signal.SIGTERM)
+        for service in services:
+            service.wait(15)
+    with both(amqp_url, mongo_url) as services:
+        send(publisher, "dies-once")
+        for service in services:
+            service.wait(15)
+    with both(amqp_url, mongo_url):
+        wait_for(lambda: notes.count_documents({"event": "dies-once", "what": "finished"}) == 2)
+        wait_for(lambda: [waiting(amqp_url, queue) for queue in QUEUES.values()] == [0, 0])
+        wait_for(lambda: notes.count_documents({"event": "is-slow", "what": "finished"}) == 3)
+
+
+@contextmanager
+def both(amqp_url, mongo_url):
+    module, settings = "libs.events.tests.troubled", {"AMQP_URI": amqp_url, "MONGO_URL": mongo_url}
+    with (
+        nameko_service(f"{module}:Ours", QUEUES["ours"], **settings) as ours,
+        nameko_service(f"{module}:Stock", QUEUES["stock"], **settings, **STOCK_CONTAINER) as stock,
+    ):
+        yield ours, stock
+
+
+def send(publisher, event):
+    body = {"id": event, "version": 1, "order_id": event, "expires_at": "2026-11-22T12:00:00.000Z"}
+    raw = b"{broken" if event == "is-broken" else json.dumps(body).encode()
+    assert publisher.publish([Outgoing("expiration.events", "ExpirationComplete", raw, {}, event)]) == {}
+
+
+def begun(notes, event):
+    return notes.count_documents({"event": event, "what": "begun"})
+
+
+def test_stock_nameko_loses_silently_what_no_queue_is_bound_for(amqp_url):
+    assert stock_dispatch(amqp_url).returncode == 0  # ours waits in the outbox: see test_relay
+
+
+def test_stock_nameko_loses_what_was_saved_just_before_the_broker_went_away():
+    told = stock_dispatch("amqp://guest:guest@127.0.0.1:1/")
+
+    assert "OperationalError" in told.stderr  # the change is saved, and nobody will say so again
+
+
+def stock_dispatch(amqp_url):
+    dispatch = "from nameko.standalone.events import event_dispatcher as e; e({'AMQP_URI': %r}, retry_policy={'max_retries': 0})('expiration', 'X', {})"
+    command = [sys.executable, "-W", "ignore", "-c", dispatch % amqp_url]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20)

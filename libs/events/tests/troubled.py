@@ -1,0 +1,66 @@
+"""Two services that hear the same events and get into the same trouble: ours, and one as stock nameko makes them.
+
+The order's id says what happens to the handler: see `handle`.
+"""
+
+import os
+import time
+
+from nameko.events import event_handler
+from nameko.extensions import DependencyProvider
+
+from libs.database import connect
+from libs.events import Stored, handles
+from libs.events.catalogue import ExpirationComplete
+
+
+class Notes:
+    """What a service began and finished to handle, kept outside of it."""
+
+    def __init__(self, db):
+        self.collection = db.notes
+
+    def create_indexes(self):
+        pass
+
+    def begin(self, service, event):
+        """Note that an event is being handled; return whether for the first time."""
+        self.collection.insert_one({"service": service, "event": event, "what": "begun"})
+        return self.collection.count_documents({"service": service, "event": event, "what": "begun"}) == 1
+
+    def finish(self, service, event):
+        self.collection.insert_one({"service": service, "event": event, "what": "finished"})
+
+
+class Database(DependencyProvider):
+    def get_dependency(self, worker_ctx):
+        return Notes(connect(self.container.config["MONGO_URL"]))
+
+
+def handle(notes, service, event):
+    first = notes.begin(service, event)
+    if event == "fails-always" or (event == "fails-once" and first):
+        raise RuntimeError("this makes no sense")
+    if event == "dies-once" and first:
+        os._exit(9)
+    if event == "is-slow":
+        time.sleep(2.5)  # longer than the second that stock takes to close its connection
+    notes.finish(service, event)
+
+
+class Ours:
+    name = "orders"
+    notes = Stored(Notes)
+
+    @handles(ExpirationComplete, delays_seconds=(0.05, 0.1))
+    def on_expiration_complete(self, deadline):
+        handle(self.notes, "ours", deadline["order_id"])
+
+
+class Stock:
+    name = "stock"
+    notes = Database()
+
+    @event_handler("expiration", "ExpirationComplete")
+    def on_expiration_complete(self, deadline):
+        handle(self.notes, "stock", deadline["order_id"])
