@@ -190,6 +190,11 @@ def _took_back(payment: dict[str, Any]) -> bool:
     return payment["status"] == "refunded" or (payment.get("dispute") or {}).get("status") == "lost"
 
 
+def is_behind(ticket: dict[str, Any], seen_version: int | None) -> bool:
+    """Whether the buyer has seen a newer ticket than our copy is, so that it may not tell what the buyer agreed to."""
+    return seen_version is not None and seen_version > ticket["version"]
+
+
 def check_ticket(ticket: dict[str, Any], buyer_id: str, seen_version: int | None, now: datetime) -> None:
     """Raise what forbids this buyer to reserve the ticket, as our copy has it."""
     if ticket["seller_id"] == buyer_id:

@@ -70,6 +70,14 @@ def test_a_changed_price_is_refused_and_told():
     assert refusal.value.details == {"price_cents": 1999, "version": 3}
 
 
+def test_a_price_that_the_buyer_saw_before_we_heard_of_it_is_asked_for_first():
+    ours = a_ticket(version=3, price_cents=2999)
+
+    assert domain.is_behind(ours, seen_version=4)
+    assert not domain.is_behind(ours, seen_version=3)
+    assert not domain.is_behind(ours, seen_version=None)
+
+
 def test_a_version_since_which_only_other_things_changed_is_fine():
     domain.check_ticket(a_ticket(), "bo", 2, NOON)
 
