@@ -1,0 +1,15 @@
+"""What a buyer's browser does at Stripe, without us."""
+
+
+def confirm(world, fake, order_id, card="pm_card_visa"):
+    """Confirm the card form that payments opened for this order."""
+    secret = world.till.open_form(order_id, "bo")["client_secret"]
+    stripe_id = secret.partition("_secret")[0]
+    fake.client().v1.payment_intents.confirm(stripe_id, {"payment_method": card})
+
+
+def paid_in_the_browser(world, fake):
+    """Return the id of an order whose card is authorized, of which we have not heard yet."""
+    order_id = world.reserve()
+    confirm(world, fake, order_id)
+    return order_id

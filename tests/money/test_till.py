@@ -1,0 +1,186 @@
+import threading
+from datetime import timedelta
+
+import pytest
+import stripe
+
+from payments import domain
+from payments.domain import CONFIRM_PERIOD
+from tests.money.buyer import confirm
+
+CHALLENGED = "pm_card_threeDSecure2Required"
+
+
+def test_the_card_form_charges_nothing_and_is_the_same_when_opened_again(world, fake):
+    order_id = world.reserve()
+
+    forms = [world.till.open_form(order_id, "bo") for _ in range(2)]
+
+    assert forms[0] == forms[1]
+    assert forms[0]["publishable_key"].startswith("pk_")
+    assert [intent["charges"] for intent in fake.ledger(order_id)] == [[]]
+    assert not world.payment(order_id).confirming_at
+
+
+def test_the_card_form_is_not_opened_for_a_cancelled_or_foreign_order(world):
+    order_id = world.reserve()
+    with pytest.raises(domain.NotOwner):
+        world.till.open_form(order_id, "cy")
+
+    world.cancel(order_id)
+    world.come_to_rest()
+
+    with pytest.raises(domain.OrderCancelled):
+        world.till.open_form(order_id, "bo")
+
+
+def test_who_comes_back_from_the_card_form_is_told_what_stripe_says(world, fake):
+    order_id = world.reserve()
+    confirm(world, fake, order_id)
+
+    assert world.till.refresh(order_id, "bo")["status"] == "authorized"
+    world.come_to_rest()
+    assert world.order(order_id).status == "complete"
+
+
+def test_who_comes_back_while_stripe_is_away_is_told_that_it_is_uncertain(world, fake):
+    order_id = world.reserve()
+    confirm(world, fake, order_id)
+    fake.control("faults", kind="error", path="/v1/payment_intents/pi_*", status=503, count=2)
+
+    assert world.till.refresh(order_id, "bo")["is_confirming"]
+
+
+def test_a_card_form_that_was_confirmed_without_any_webhook_is_found_by_the_reconciler(world, fake):
+    order_id = world.reserve()
+    confirm(world, fake, order_id)
+    world.ahead += timedelta(seconds=61)
+
+    world.reconciler.run()
+    world.come_to_rest()
+
+    assert world.order(order_id).status == "complete"
+
+
+def test_a_bank_that_wants_to_ask_the_buyer_is_asked_and_then_paid(world, fake):
+    order_id = world.reserve()
+
+    with pytest.raises(domain.AuthenticationRequired) as asked:
+        world.pay(order_id, CHALLENGED)
+    stripe_id = world.payment(order_id).stripe_id
+    assert asked.value.details["client_secret"].startswith(stripe_id)
+    assert not world.payment(order_id).confirming_at
+
+    fake.control("authenticate", payment_intent=stripe_id, outcome="complete")
+    assert world.till.refresh(order_id, "bo")["status"] == "authorized"
+
+
+@pytest.mark.parametrize("outcome", ["fail", None])
+def test_after_a_failed_or_forgotten_challenge_another_card_pays(world, fake, outcome):
+    order_id = world.reserve()
+    with pytest.raises(domain.AuthenticationRequired):
+        world.pay(order_id, CHALLENGED)
+    if outcome:
+        fake.control("authenticate", payment_intent=world.payment(order_id).stripe_id, outcome=outcome)
+
+    assert world.pay(order_id, "pm_card_visa")["status"] in ("authorized", "captured")
+    world.come_to_rest()
+    assert list(world.faults()) == []
+
+
+def test_a_payment_is_confirming_while_the_request_is_on_its_way(world, fake):
+    order_id = world.reserve()
+    fake.control("faults", kind="slow", path="*/confirm", seconds=1.0)
+    paying = threading.Thread(target=world.pay, args=(order_id,))
+    paying.start()
+    while not world.payment(order_id).confirming_at:
+        paying.join(0.01)
+
+    during = world.till.refresh(order_id, "bo")
+    paying.join()
+
+    assert (during["status"], during["is_confirming"]) == ("open", True)
+    assert not world.till.refresh(order_id, "bo")["is_confirming"]
+
+
+def test_what_never_reached_stripe_stops_being_confirmed_in_the_end(world, fake):
+    order_id = world.reserve()
+    fake.control("faults", kind="error", path="*/confirm", status=503, count=2, stored=False)
+    assert world.pay(order_id)["is_confirming"]
+
+    assert world.till.refresh(order_id, "bo")["is_confirming"]
+    world.ahead += CONFIRM_PERIOD
+
+    assert not world.till.refresh(order_id, "bo")["is_confirming"]
+    assert world.pay(order_id)["status"] in ("authorized", "captured")
+
+
+def test_paying_again_while_it_is_uncertain_is_the_same_attempt(world, fake):
+    order_id = world.reserve()
+    fake.control("faults", kind="lost_reply", path="*/confirm", count=2)
+    assert world.pay(order_id, "pm_card_visa")["is_confirming"]
+
+    assert world.pay(order_id, "pm_card_visa")["status"] == "authorized"
+    world.come_to_rest()
+    assert list(world.faults()) == []
+
+
+def test_an_unknown_card_is_refused_and_leaves_nothing_uncertain(world):
+    order_id = world.reserve()
+
+    with pytest.raises(domain.InvalidCard):
+        world.pay(order_id, "pm_nonsense")
+
+    assert not world.payment(order_id).confirming_at
+
+
+def test_a_failure_that_stripe_would_repeat_for_a_day_is_asked_anew(world, fake):
+    order_id = world.reserve()
+    world.pay(order_id)
+    fake.control("faults", kind="error", path="*/cancel", status=500, count=1, stored=True)
+    world.change(order_id, lambda order: order.give_up(world.now()) or order.cancel("bo", world.now()))
+
+    with pytest.raises(domain.StripeUnavailable):
+        world.come_to_rest()
+    world.come_to_rest()
+
+    assert list(world.faults()) == []
+
+
+def test_a_payment_intent_for_another_amount_is_never_captured(world, fake, caplog):
+    order_id = world.reserve()
+    world.till.open_form(order_id, "bo")
+    client = fake.client().v1.payment_intents
+    client.update(world.payment(order_id).stripe_id, {"amount": 100})
+
+    with pytest.raises(domain.OrderCancelled):
+        world.pay(order_id)
+    world.come_to_rest()
+
+    assert "ALARM wrong_amount" in caplog.text
+    assert list(world.faults()) == []
+
+
+@pytest.mark.parametrize("hours", [21, 30])
+def test_an_intent_whose_id_was_lost_long_ago_is_searched_for_and_not_made_again(world, fake, hours, monkeypatch):
+    order_id = world.reserve()
+    with monkeypatch.context() as lost:
+        lost.setattr(world.settlement.cards, "create", lambda order: made_and_lost(fake, order))
+        with pytest.raises(stripe.APIConnectionError):
+            world.pay(order_id)
+    fake.control("clock", advance=hours * 3600)
+    world.ahead += timedelta(hours=hours)
+
+    world.settlement.settle(order_id)
+
+    assert [intent["payment_intent"] for intent in fake.ledger(order_id)] == [world.payment(order_id).stripe_id]
+
+
+def made_and_lost(fake, order):
+    params = {
+        "amount": order["price_cents"], "currency": order["currency"], "capture_method": "manual",
+        "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+        "metadata": {"order_id": order["id"]},
+    }  # fmt: skip
+    fake.client().v1.payment_intents.create(params, {"idempotency_key": f"pi:{order['id']}"})
+    raise stripe.APIConnectionError("the reply was lost")

@@ -1,0 +1,122 @@
+import json
+import time
+from datetime import timedelta
+
+import pytest
+import stripe
+
+from gateway.tests.conftest import app, client, revocations, services  # noqa: F401 - fixtures
+from payments.domain import InvalidSignature
+from payments.webhooks import Hint, Reader
+from tests.money.buyer import paid_in_the_browser
+
+SECRET = "whsec_1"
+EVENT = {
+    "id": "evt_1",
+    "type": "payment_intent.succeeded",
+    "livemode": False,
+    "data": {"object": {"object": "payment_intent", "id": "pi_1", "metadata": {"order_id": "o1"}}},
+}
+ODD_BODIES = ['{"a": "é\u2028𝄞\\u0000"}\r\n', "\ufeff{}", " {\n}\t", '{"a":1.0e5,"b":"\\/"}', ""]
+
+
+def signed(body, secret=SECRET, at=None):
+    return stripe.WebhookSignature.generate_signature_header(body, secret, at)
+
+
+def read(event, secrets=SECRET, is_live=False, **options):
+    body = json.dumps(event)
+    return Reader(secrets, is_live).read(body, signed(body, **options))
+
+
+@pytest.mark.parametrize("body", ODD_BODIES)
+def test_what_is_verified_is_the_bytes_that_came(client, services, body):  # noqa: F811
+    client.post("/api/webhooks/stripe", data=body.encode(), headers={"Stripe-Signature": "good"})
+
+    name, arguments = services.calls[-1]
+    assert name == "payments.receive_webhook"
+    assert json.loads(json.dumps(arguments))["payload"].encode() == body.encode()
+
+
+def test_a_body_that_is_not_utf_8_is_refused(client):  # noqa: F811
+    answer = client.post("/api/webhooks/stripe", data=b"\xff\xfe{}", headers={"Stripe-Signature": "good"})
+
+    assert answer.status_code == 400
+
+
+def test_a_signed_event_tells_which_payment_intent_to_look_at():
+    assert read(EVENT) == Hint("evt_1", "payment_intent.succeeded", "pi_1", "o1")
+
+
+def test_a_charge_or_a_dispute_leads_to_its_payment_intent():
+    about = {"object": "dispute", "id": "dp_1", "payment_intent": "pi_1", "metadata": {}}
+
+    assert read({**EVENT, "data": {"object": about}}).stripe_id == "pi_1"
+
+
+def test_either_of_two_secrets_is_good_while_they_are_changed():
+    assert read(EVENT, secrets=f"whsec_new, {SECRET}").id == "evt_1"
+
+
+@pytest.mark.parametrize("age", [301, 86400])
+def test_an_event_signed_more_than_five_minutes_ago_is_refused(age):
+    with pytest.raises(InvalidSignature):
+        read(EVENT, at=int(time.time()) - age)
+
+
+@pytest.mark.parametrize("signature", ["", "t=1", "v1=00", "t=1,v1=é", "t=x,v1=00", "t=99999999999,v1=00"])
+def test_anything_else_than_a_good_signature_is_refused(signature):
+    with pytest.raises(InvalidSignature):
+        Reader(SECRET, is_live=False).read(json.dumps(EVENT), signature)
+
+
+@pytest.mark.parametrize(("is_live", "livemode"), [(True, False), (False, True)])
+def test_an_event_of_the_other_mode_is_refused(is_live, livemode):
+    with pytest.raises(InvalidSignature, match="other mode"):
+        read({**EVENT, "livemode": livemode}, is_live=is_live)
+
+
+@pytest.mark.parametrize("event", [[], {}, {**EVENT, "data": None}, {**EVENT, "data": {"object": []}}])
+def test_what_is_signed_but_no_event_is_refused(event):
+    with pytest.raises(InvalidSignature):
+        read(event)
+
+
+def test_a_webhook_that_cannot_be_settled_now_is_settled_later(world, fake):
+    order_id = paid_in_the_browser(world, fake)
+    fake.control("faults", kind="error", path="/v1/payment_intents/pi_*", status=503, count=4)
+
+    world.reconciler.receive(world.hint(order_id))
+    assert world.payment(order_id).status == "open"
+    world.ahead += timedelta(minutes=1)
+    fake.control("faults", method="DELETE")
+    world.reconciler.run()
+
+    assert world.payment(order_id).status == "authorized"
+    assert world.store.inbox.collection.count_documents({"waiting": True}) == 0
+
+
+def test_a_repeated_webhook_changes_nothing(world, fake):
+    order_id = paid_in_the_browser(world, fake)
+    hint = world.hint(order_id)
+    world.reconciler.receive(hint)
+    before = world.payment(order_id)
+
+    for _ in range(3):
+        world.reconciler.receive(hint)
+
+    assert world.payment(order_id) == before
+
+
+def test_a_webhook_about_nothing_of_ours_is_counted(world):
+    world.reconciler.receive(Hint("evt_1", "payment_intent.succeeded", "pi_of_a_stranger", None))
+
+    assert world.store.counts() == {"webhooks_unknown": 1}
+
+
+def test_a_second_payment_intent_for_an_order_raises_an_alarm(world, caplog):
+    order_id = world.bought()
+
+    world.reconciler.receive(Hint("evt_1", "payment_intent.succeeded", "pi_another", order_id))
+
+    assert "ALARM unknown_intent" in caplog.text
