@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Flask
 
-from gateway import api, errors, health, pages, security, sessions
+from gateway import api, errors, health, metrics, pages, security, sessions
 from gateway.bodies import LIMIT_BYTES
 from gateway.correlation import Correlation
 from gateway.revocation_listener import RevocationListener
@@ -34,6 +34,7 @@ def create_app(
     app.config.update(MAX_CONTENT_LENGTH=LIMIT_BYTES, TRUSTED_HOSTS=list(read.trusted_hosts) or None)
     services = Services(lambda: client or Client(read.amqp_url), Signer(read.signing_key))
     app.extensions["services"] = services
+    metrics.register(app)
     sessions.register(app, read, revocations or _listen(app, read, services))
     security.register(app, read)
     errors.register(app)

@@ -1,9 +1,15 @@
 """How gunicorn runs the gateway: `gunicorn -c gateway/gunicorn.conf.py "gateway.app:create_app()"`."""
 
 import os
+import shutil
+import tempfile
 from typing import Any
 
+from gateway.settings import Settings
 from libs import logs
+
+if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # where each worker counts, so that any of them can answer for all
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="ticketing-metrics-")
 
 bind = f"{os.environ.get('GATEWAY_HOST', '127.0.0.1')}:{os.environ.get('GATEWAY_PORT', '8000')}"
 worker_class = "gevent"
@@ -20,6 +26,16 @@ loglevel = os.environ.get("LOG_LEVEL", "INFO").lower()
 access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms request=%({x-request-id}o)s'
 
 
+def on_starting(_server: Any) -> None:
+    """Stop here when a setting is missing; workers that cannot start would be started again for ever."""
+    Settings.read(os.environ)
+
+
 def post_worker_init(_worker: Any) -> None:
     """Write the application's own log in the format of all parts."""
     logs.set_up(os.environ.get("LOG_LEVEL", "INFO"))
+
+
+def on_exit(_server: Any) -> None:
+    """Throw away what the workers have counted."""
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

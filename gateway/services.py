@@ -6,6 +6,7 @@ from typing import Any, Protocol, cast
 
 from flask import current_app, session
 
+from gateway.metrics import measured
 from libs.tokens import Signer
 
 CALL_SECONDS = 5.0
@@ -37,7 +38,8 @@ class Services:
         """Return the result of `<service>.<method>`, waiting `timeout` seconds at most."""
         service, _, name = method.partition(".")
         send = self.client.query if name in QUERIES else self.client.call
-        return send(service, name, arguments, token=token, timeout=timeout)
+        with measured(method):
+            return send(service, name, arguments, token=token, timeout=timeout)
 
     def call_as_gateway(self, method: str, timeout: float = CALL_SECONDS, **arguments: Any) -> Any:
         """Call with a token that names the gateway itself; works outside a request too."""

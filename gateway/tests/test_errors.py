@@ -50,11 +50,14 @@ def test_absent_service_is_503_with_retry_after(client, services):
     assert answer.is_json and "<h1>" in page.text
 
 
-def test_ready_only_while_auth_answers(client, services):
-    ready = client.get("/readyz").status_code
-    services.away.add("auth")
+@pytest.mark.parametrize("service", ["auth", "tickets", "orders", "payments"])
+def test_ready_only_while_every_service_answers(client, services, service):
+    ready = client.get("/readyz")
+    services.away.add(service)
+    waiting = client.get("/readyz")
 
-    assert (ready, client.get("/readyz").status_code, client.get("/healthz").status_code) == (200, 503, 200)
+    assert (ready.status_code, waiting.status_code, client.get("/healthz").status_code) == (200, 503, 200)
+    assert [name for name, answers in waiting.json["services"].items() if not answers] == [service]
 
 
 def test_correlation_id_of_a_client_is_kept_and_nonsense_is_not(client):
