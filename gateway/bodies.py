@@ -35,9 +35,9 @@ def read_body(schema: Schema) -> dict[str, Any]:
 
 
 def parse(raw: bytes) -> Any:
-    """Return the JSON value in `raw`, with exact decimals; raise Refused for NaN, absurd depth or no JSON."""
+    """Return the JSON value in `raw`, with exact decimals; or raise Refused: NaN, a name twice, absurd depth, no JSON."""
     try:
-        return json.loads(raw.decode() or "{}", parse_float=_number, parse_constant=_refuse)
+        return json.loads(raw.decode() or "{}", parse_float=_number, parse_constant=_refuse, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise Refused("InvalidJson") from error
 
@@ -46,6 +46,13 @@ def _number(text: str) -> Decimal:
     if len(text) > NUMBER_CHARACTERS:
         raise ValueError("a number with absurdly many digits")
     return Decimal(text)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name twice in one object: who can say which value is meant?")
+    return found
 
 
 def _refuse(name: str) -> NoReturn:

@@ -9,6 +9,11 @@ from gateway.fields import Moment, Plain, Price, Text, Whole, saying
 
 CATEGORIES = ("movie", "concert", "match", "show", "stage", "other")
 LISTED = ("on_sale", "reserved", "sold", "all")
+STATUSES = ("on_sale", "reserved", "sold", "withdrawn")
+MINE = (*STATUSES, "all")
+ORDER_STATUSES = ("created", "awaiting_payment", "complete", "cancelled")
+CANCEL_REASONS = ("buyer", "expired", "payment_failed")
+PAYMENT_STATUSES = ("complete", "confirming")
 SORTS = ("newest", "price_asc", "price_desc")
 PRICE_PROBLEM = "Enter a price from 0.50 to 999,999.99, with at most two decimals."
 TITLE_PROBLEM = "Enter a title of 1 to 200 characters."
@@ -28,9 +33,18 @@ class EdgeSchema(Schema):
         field_obj.data_key = field_obj.data_key or first + "".join(word.capitalize() for word in rest)
 
 
+class Answer(EdgeSchema):
+    """What the API answers: every field is always there, null when there is nothing to say."""
+
+
 def choice(problem: str, values: tuple[str, ...], **options: Any) -> fields.String:
     """Return a field that takes one of `values`."""
     return fields.String(validate=OneOf(values, error=problem), error_messages=saying(problem), **options)
+
+
+def one_of(values: tuple[str, ...], **options: Any) -> fields.String:
+    """Return a field of an answer that holds one of `values`."""
+    return fields.String(validate=OneOf(values), **options)
 
 
 class SignUpBody(EdgeSchema):
@@ -56,11 +70,21 @@ class PasswordBody(EdgeSchema):
     )
 
 
-class UserAnswer(EdgeSchema):
+class UserAnswer(Answer):
     """A user, as that user sees it."""
 
     id = fields.String()
     email = fields.String()
+
+
+class CurrentUserAnswer(Answer):
+    """Who is signed in; null for nobody."""
+
+    current_user = fields.Nested(UserAnswer, allow_none=True)
+
+
+class NothingAnswer(Answer):
+    """Nothing but that it is done."""
 
 
 class TicketBody(EdgeSchema):
@@ -102,18 +126,24 @@ class TicketQuery(PageQuery):
     sort = choice("Choose newest, price_asc or price_desc.", SORTS, load_default="newest")
 
 
-class TicketAnswer(EdgeSchema):
+class MineQuery(PageQuery):
+    """Which of one's own tickets."""
+
+    status = choice("Choose on_sale, reserved, sold, withdrawn or all.", MINE, load_default="all")
+
+
+class TicketAnswer(Answer):
     """A ticket, as everybody sees it."""
 
     id = fields.String()
     title = fields.String()
     price_cents = Price("", data_key="price")
     currency = fields.String()
-    category = fields.String()
-    venue = fields.String()
-    starts_at = fields.String()
+    category = one_of(CATEGORIES)
+    venue = fields.String(allow_none=True)
+    starts_at = fields.String(allow_none=True)
     seller_id = fields.String(data_key="userId")
-    status = fields.String()
+    status = one_of(STATUSES)
     version = fields.Integer()
     created_at = fields.String()
     updated_at = fields.String()
@@ -126,28 +156,28 @@ class OrderBody(EdgeSchema):
     version = Whole("The version must be a whole number from 1.", 1, 2**31, allow_none=True, load_default=None)
 
 
-class OrderedTicket(EdgeSchema):
+class OrderedTicket(Answer):
     """The ticket as it was when it was reserved."""
 
     id = fields.String()
     title = fields.String()
     price_cents = Price("", data_key="price")
     currency = fields.String()
-    category = fields.String()
-    venue = fields.String()
-    starts_at = fields.String()
+    category = one_of(CATEGORIES)
+    venue = fields.String(allow_none=True)
+    starts_at = fields.String(allow_none=True)
 
 
-class OrderAnswer(EdgeSchema):
+class OrderAnswer(Answer):
     """An order, as its buyer sees it."""
 
     id = fields.String()
-    status = fields.String()
-    cancel_reason = fields.String()
+    status = one_of(ORDER_STATUSES)
+    cancel_reason = one_of(CANCEL_REASONS, allow_none=True)
     buyer_id = fields.String(data_key="userId")
     expires_at = fields.String()
     ticket = fields.Nested(OrderedTicket)
-    refunded_at = fields.String()
+    refunded_at = fields.String(allow_none=True)
     version = fields.Integer()
     created_at = fields.String()
     updated_at = fields.String()
@@ -160,10 +190,35 @@ class PaymentBody(EdgeSchema):
     token = Plain("Choose a card.", minimum=1, required=True)
 
 
-class PaymentAnswer(EdgeSchema):
+class PaymentAnswer(Answer):
     """A payment and whether its order is complete already."""
 
     id = fields.String()
     order_id = fields.String()
-    stripe_id = fields.String()
-    status = fields.String()
+    stripe_id = fields.String(allow_none=True)
+    status = one_of(PAYMENT_STATUSES)
+
+
+class PaymentIntentAnswer(Answer):
+    """What Stripe's card form in a browser needs to pay an order."""
+
+    client_secret = fields.String()
+    publishable_key = fields.String()
+
+
+class Problem(EdgeSchema):
+    """One thing that is wrong: a sentence for people, the field it is about, and what else there is to know."""
+
+    message = fields.String(required=True)
+    field = fields.String()
+    price = fields.Float(metadata={"description": "The price now, after one that changed."})
+    version = fields.Integer(allow_none=True, metadata={"description": "The version with this price."})
+    decline_code = fields.String(allow_none=True, metadata={"description": "Why the bank declined the card."})
+    remaining = fields.Integer(allow_none=True, metadata={"description": "How many more cards may be tried."})
+    client_secret = fields.String(allow_none=True, metadata={"description": "With it the buyer confirms at the bank."})
+
+
+class ErrorsAnswer(Answer):
+    """Why the API refused."""
+
+    errors = fields.List(fields.Nested(Problem))

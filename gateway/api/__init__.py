@@ -2,6 +2,7 @@
 
 from flask import Flask
 
+from gateway import openapi
 from gateway.api import orders, payments, tickets, users, webhooks
 from gateway.bodies import check_body
 
@@ -11,3 +12,4 @@ def register(app: Flask) -> None:
     app.before_request(check_body)
     for module in (users, tickets, orders, payments, webhooks):
         app.register_blueprint(module.bp)
+    openapi.register(app)

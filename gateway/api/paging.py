@@ -3,14 +3,26 @@
 from typing import Any
 
 from flask import Response, jsonify, request, url_for
-from marshmallow import Schema
+from marshmallow import Schema, ValidationError
+
+ONCE = "Give this only once."
 
 
 def read_query(schema: Schema) -> dict[str, Any]:
-    """Return the arguments in the URL's query that were given; raise ValidationError."""
-    given = {name: value for name, value in request.args.items() if value.strip()}
-    loaded: dict[str, Any] = schema.load(given)
+    """Return the arguments in the URL's query that were given; raise ValidationError.
+
+    An empty one counts as not given: that is what a form sends for a field left empty.
+    """
+    given = {name: values for name, values in request.args.lists() if name in _names(schema)}
+    twice = {name: [ONCE] for name, values in given.items() if len(values) > 1}
+    if twice:
+        raise ValidationError(twice)
+    loaded: dict[str, Any] = schema.load({name: value for name, (value,) in given.items() if value.strip()})
     return {name: value for name, value in loaded.items() if value is not None}
+
+
+def _names(schema: Schema) -> set[str | None]:
+    return {field.data_key for field in schema.load_fields.values()}
 
 
 def answer_page(answer: Schema, things: list[dict[str, Any]], following: str | None) -> Response:

@@ -8,7 +8,7 @@ from flask_login import login_required
 from gateway import ids
 from gateway.api.paging import answer_page, read_query
 from gateway.bodies import read_body
-from gateway.schemas import PageQuery, TicketAnswer, TicketBody, TicketQuery
+from gateway.schemas import MineQuery, TicketAnswer, TicketBody, TicketQuery
 from gateway.services import call_as_user, call_public
 
 bp = Blueprint("api_tickets", __name__, url_prefix="/api/tickets")
@@ -32,7 +32,7 @@ def list_all() -> Response:
 @login_required
 def list_mine() -> Response:
     """List the user's own tickets with their state."""
-    page = call_as_user("tickets.list_mine", **read_query(PageQuery()))
+    page = call_as_user("tickets.list_mine", **read_query(MineQuery()))
     return answer_page(TicketAnswer(), page["tickets"], page["next"])
 
 

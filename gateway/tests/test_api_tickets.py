@@ -129,3 +129,23 @@ def test_somebody_elses_ticket_cannot_be_changed(bo, ticket):
     answers = [bo.put(f"/api/tickets/{ticket['id']}", json=HAMLET), bo.delete(f"/api/tickets/{ticket['id']}")]
 
     assert [answer.status_code for answer in answers] == [403, 403]
+
+
+@pytest.mark.parametrize("status", ["on_sale", "reserved", "sold", "withdrawn", "all"])
+def test_own_tickets_are_listed_by_their_state(ana, bo, status):
+    for state in ("on_sale", "reserved", "sold", "withdrawn"):
+        ticket = ana.post("/api/tickets", json=HAMLET | {"title": state}).json
+        if state == "withdrawn":
+            ana.delete(f"/api/tickets/{ticket['id']}")
+        elif state != "on_sale":
+            order = bo.post("/api/orders", json={"ticketId": ticket["id"]}).json
+            state == "sold" and bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"})
+
+    found = ana.get(f"/api/tickets/mine?status={status}").json
+
+    assert {ticket["title"] for ticket in found} == {ticket["status"] for ticket in found}
+    assert len(found) == (4 if status == "all" else 1)
+
+
+def test_no_other_state_of_own_tickets_is_known(ana):
+    assert ana.get("/api/tickets/mine?status=started").status_code == 400

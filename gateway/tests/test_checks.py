@@ -82,6 +82,9 @@ def test_malformed_id_is_404_and_no_service_hears_of_it(ana, services, ident):
         b"[" * 100_000,
         b"\xff\xfe",
         b'{"title": "\xed\xa0\x80"}',
+        b'{"title": "Hamlet", "price": 5, "price": 6}',
+        b'\xef\xbb\xbf{"title": "Hamlet", "price": 5}',
+        '{"title": "Hamlet", "price": 5}'.encode("utf-16"),
     ],
 )
 def test_body_that_is_no_json_object_is_400(ana, body):
@@ -104,3 +107,18 @@ def test_unknown_path_and_wrong_method_are_told_in_json_under_api(client):
     assert (unknown.status_code, wrong.status_code) == (404, 405)
     assert "GET" in wrong.headers["Allow"]
     assert unknown.json["errors"] and wrong.json["errors"]
+
+
+@pytest.mark.parametrize("cookie", ["x", "eyJ0b2tlbiI6IjEifQ.x.y", "." * 3000, "\x00", "..", "eyJ0b2tlbiI6MX0"])
+def test_malformed_cookie_is_no_session_and_no_failure(client, cookie):
+    headers = {"Cookie": f"session={cookie}"}
+
+    assert client.get("/api/orders", headers=headers).status_code == 401
+    assert client.get("/api/tickets", headers=headers).status_code == 200
+
+
+def test_parameter_given_twice_is_refused(client):
+    answer = client.get("/api/tickets?limit=1&limit=2&utm=a&utm=b")
+
+    assert answer.status_code == 400
+    assert [problem["field"] for problem in answer.json["errors"]] == ["limit"]

@@ -1,0 +1,133 @@
+"""Makes the OpenAPI description from the routes, the table of operations and the schemas."""
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin, resolver
+from flask import Flask
+from marshmallow import fields
+from werkzeug.routing import Rule
+
+from gateway.fields import MAX_PRICE_CENTS, Moment, Plain, Price, Text, Whole
+from gateway.openapi.operations import GROUPS, OPERATIONS, Operation
+from gateway.schemas import Answer, ErrorsAnswer
+
+SAFE = {"GET", "HEAD"}
+INTRODUCTION = (
+    "Sell and buy tickets. Sign up or in first: the answer sets the session cookie. Bodies are JSON in camelCase, "
+    "prices decimals in major units, times ISO 8601 in UTC; unknown fields are ignored. Lists come in pages: the "
+    "`Link` header leads to the next one, and is absent on the last. Every refusal is "
+    '`{"errors": [{"message", "field"?}]}`.'
+)
+KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "description": "1 to 255 printable characters of the client's choice, new for each order.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x21-\x7e]+$"},
+}
+LINK = {"description": 'Where the next page is, as `<URL>; rel="next"`.', "schema": {"type": "string"}}
+
+
+def describe(app: Flask) -> dict[str, Any]:
+    """Return the description of the routes of `app` that are in the table of operations."""
+    plugin = MarshmallowPlugin(schema_name_resolver=_name)
+    spec = APISpec("Ticketing", "1.0", "3.1.0", plugins=[plugin], info={"description": INTRODUCTION})
+    assert plugin.converter is not None
+    plugin.converter.add_attribute_function(_describe_field)
+    spec.components.security_scheme("session", {"type": "apiKey", "in": "cookie", "name": "session"})
+    for group, sentence in GROUPS.items():
+        spec.tag({"name": group, "description": sentence})
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint in OPERATIONS:
+            _add(spec, plugin, app, rule)
+    document: dict[str, Any] = spec.to_dict()
+    for name, schema in document["components"]["schemas"].items():
+        if not name.endswith(("Body", "Problem")):
+            schema["required"] = list(schema["properties"])
+    return document
+
+
+def _add(spec: APISpec, plugin: MarshmallowPlugin, app: Flask, rule: Rule) -> None:
+    operation = OPERATIONS[rule.endpoint]
+    path = re.sub(r"<(\w+)>", r"{\1}", rule.rule)
+    for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+        said = {
+            "operationId": rule.endpoint.removeprefix("api_"),
+            "tags": [operation.group],
+            "summary": (app.view_functions[rule.endpoint].__doc__ or "").strip().split("\n")[0],
+            "description": operation.more,
+            "parameters": _parameters(plugin, rule, operation),
+            "responses": _responses(method, rule, operation),
+            "security": [{"session": []}] if operation.signed_in else [],
+        }
+        if operation.body:
+            said["requestBody"] = {"required": True, "content": {"application/json": {"schema": operation.body}}}
+        spec.path(path, operations={method.lower(): said})
+
+
+def _parameters(plugin: MarshmallowPlugin, rule: Rule, operation: Operation) -> list[dict[str, Any]]:
+    found = [{"in": "path", "name": name, "required": True, "schema": {"type": "string"}} for name in rule.arguments]
+    if operation.query:
+        assert plugin.converter is not None
+        found += [_given(said) for said in plugin.converter.schema2parameters(operation.query(), location="query")]
+    return [*found, KEY] if rule.endpoint == "api_orders.create" else found
+
+
+def _given(parameter: dict[str, Any]) -> dict[str, Any]:
+    """Return a parameter of the URL without null, which no URL can hold: what is not given is left out."""
+    schema = parameter["schema"]
+    if isinstance(schema["type"], list):
+        schema["type"] = next(kind for kind in schema["type"] if kind != "null")
+    if "enum" in schema:
+        schema["enum"] = [value for value in schema["enum"] if value is not None]
+    if schema.get("default", "") is None:
+        del schema["default"]
+    if schema["type"] == "number":
+        del schema["pattern"]
+    return {**parameter, "schema": schema}
+
+
+def _responses(method: str, rule: Rule, operation: Operation) -> dict[str, Any]:
+    """Return what a route may answer: its success, its own refusals, and those that the checks before it make."""
+    statuses = {*operation.refusals, 503}
+    if operation.signed_in:
+        statuses.add(401)
+    if method not in SAFE:
+        statuses |= {400, 403, 413, 415}
+    refused = {"content": {"application/json": {"schema": ErrorsAnswer}}}
+    found: dict[str, Any] = {str(status): {"description": _phrase(status), **refused} for status in sorted(statuses)}
+    success: dict[str, Any] = {"description": _phrase(operation.status)}
+    if operation.answer:
+        schema: Any = {"type": "array", "items": operation.answer} if operation.many else operation.answer
+        success["content"] = {"application/json": {"schema": schema}}
+    if operation.many:
+        success["headers"] = {"Link": LINK}
+    return {str(operation.status): success, **found}
+
+
+def _describe_field(_converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
+    """Return what JSON Schema can say of our own fields."""
+    if isinstance(field, Price):
+        number = {"minimum": field.minimum_cents / 100, "maximum": MAX_PRICE_CENTS / 100}
+        if isinstance(field.parent, Answer):
+            return {"type": "number", **number}
+        return {"type": ["number", "string"], **number, "pattern": r"^\s*\d{1,9}(\.\d{1,2})?\s*$"}
+    if isinstance(field, Moment):
+        return {"type": ["string", "null"], "format": "date-time"}
+    if isinstance(field, Whole):
+        kind = {"type": ["integer", "null"] if field.allow_none else "integer"}
+        return {**kind, "minimum": field.minimum, "maximum": field.maximum}
+    if isinstance(field, Text) and field.minimum:
+        return {"minLength": field.minimum, "maxLength": field.maximum, "pattern": r"\S"}
+    return {"minLength": field.minimum, "maxLength": field.maximum} if isinstance(field, Plain) else {}
+
+
+def _name(schema: Any) -> str:
+    name: str = resolver(schema)
+    return name.removesuffix("Answer")
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase

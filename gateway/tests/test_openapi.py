@@ -1,0 +1,59 @@
+"""The description of the API says what the API does."""
+
+import re
+
+import pytest
+
+from gateway.openapi.operations import HIDDEN, OPERATIONS
+
+
+@pytest.fixture
+def document(client):
+    return client.get("/api/openapi.json").json
+
+
+def test_every_route_of_the_api_is_described(app, document):
+    routes = {rule.endpoint: rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/api/")}
+
+    assert set(routes) == set(OPERATIONS) | set(HIDDEN)
+    for endpoint in OPERATIONS:
+        path = re.sub(r"<(\w+)>", r"{\1}", routes[endpoint].rule)
+        assert set(document["paths"][path]) <= {"get", "post", "put", "delete"}
+
+
+def test_every_operation_has_a_sentence_and_a_name_of_its_own(document):
+    operations = [operation for methods in document["paths"].values() for operation in methods.values()]
+
+    assert len({operation["operationId"] for operation in operations}) == len(operations) == len(OPERATIONS)
+    assert all(operation["summary"].endswith(".") for operation in operations)
+
+
+def test_what_needs_a_session_says_so(document, client):
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            answer = client.open(re.sub(r"{\w+}", "0" * 24, path), method=method.upper())
+            assert (answer.status_code == 401) == bool(operation["security"]), (method, path)
+
+
+def test_description_and_validation_are_one(document):
+    body, query = document["components"]["schemas"]["TicketBody"], document["paths"]["/api/tickets"]["get"]["parameters"]
+
+    assert (body["properties"]["title"]["maxLength"], body["required"]) == (200, ["price", "title"])
+    assert body["properties"]["price"]["minimum"] == 0.5
+    assert {said["name"] for said in query} >= {"q", "min_price", "max_price", "after", "sort"}
+
+
+def test_every_reference_leads_somewhere(document):
+    named = set(re.findall(r"'#/components/schemas/(\w+)'", str(document)))
+
+    assert named == set(document["components"]["schemas"])
+
+
+def test_page_shows_every_route_and_obeys_the_policy(client, document):
+    page = client.get("/api/docs").text
+
+    for path in document["paths"]:
+        assert f"<code>{path}</code>" in page
+    for schema in document["components"]["schemas"]:
+        assert f'id="{schema}"' in page
+    assert "<script" not in page and "style=" not in page and "<style" not in page
