@@ -1,0 +1,196 @@
+"""Our library beside stock nameko: calls, events, the relay, and how late events are."""
+
+import json
+import secrets
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from nameko.standalone.events import event_dispatcher
+from nameko.standalone.rpc import ClusterRpcProxy
+
+from bench import cpu, load
+from bench.report import Row
+from libs.amqp import Outgoing, Publisher
+from libs.database import connect
+from libs.events import Aggregates, Relay, topology
+from libs.events.catalogue import ExpirationComplete
+from libs.rpc import Client
+from libs.stack import Stack
+from libs.testing import nameko_service, wait_for
+
+CALLS, THREADS = 3000, 8
+EVENTS = 3000
+STOCK_CONTAINER = "nameko.containers.ServiceContainer"
+
+
+def measure(stack: Stack) -> list[Row]:
+    """Measure on the servers of `stack`; return the rows of the report."""
+    warnings.simplefilter("ignore")
+    rows = rpc(stack) + events(stack)
+    with database(stack) as deadlines:
+        return rows + relay(stack, deadlines) + lag(stack, deadlines)
+
+
+def rpc(stack: Stack) -> list[Row]:
+    """Calls from several threads, stock first."""
+    with vhost(stack) as url, probe("Stock", url) as service:
+        local = threading.local()
+
+        def stock_call() -> None:
+            if not hasattr(local, "proxy"):
+                local.proxy = ClusterRpcProxy({"AMQP_URI": url}, timeout=10).start()
+            assert local.proxy.orders.echo("x") == "x"
+
+        stock, stock_cpu = costed(stack, service, lambda: load.run([stock_call] * CALLS, THREADS))
+    with vhost(stack) as url, probe("Ours", url) as service:
+        client = Client(url)
+        client.call("orders", "echo", {"value": "x"})
+
+        def our_call() -> None:
+            assert client.call("orders", "echo", {"value": "x"}) == "x"
+
+        ours, our_cpu = costed(stack, service, lambda: load.run([our_call] * CALLS, THREADS))
+        client.close()
+    return [
+        Row("RPC calls", "a second", ours.per_second, stock.per_second),
+        Row("RPC call", "CPU-ms", our_cpu / CALLS, stock_cpu / CALLS, aim="≤ 0.8"),
+        Row("RPC call, p99", "ms", ours.percentile(99), stock.percentile(99)),
+    ]
+
+
+def events(stack: Stack) -> list[Row]:
+    """Events published and handled, stock first: one by one with its dispatcher, in batches with our publisher."""
+    with vhost(stack) as url, probe("Stock", url) as service:
+        dispatch = event_dispatcher({"AMQP_URI": url})
+
+        def stock() -> float:
+            began = time.perf_counter()
+            for number in range(EVENTS):
+                dispatch("expiration", "ExpirationComplete", body(number))
+            published = time.perf_counter() - began
+            await_handled(url, EVENTS)
+            return published
+
+        began = time.perf_counter()
+        stock_published, stock_cpu = costed(stack, service, stock)
+        stock_handled = time.perf_counter() - began
+    with vhost(stack) as url, probe("Ours", url) as service:
+        publisher = Publisher(url, declare=topology.declare)
+        publisher.publish([])
+
+        def ours() -> float:
+            began = time.perf_counter()
+            for start in range(0, EVENTS, 100):
+                assert publisher.publish([message(number) for number in range(start, start + 100)]) == {}
+            published = time.perf_counter() - began
+            await_handled(url, EVENTS)
+            return published
+
+        began = time.perf_counter()
+        our_published, our_cpu = costed(stack, service, ours)
+        our_handled = time.perf_counter() - began
+        publisher.close()
+    return [
+        Row("events published with confirms", "a second", EVENTS / our_published, EVENTS / stock_published, "≥ 3 000"),
+        Row("events published and handled", "a second", EVENTS / our_handled, EVENTS / stock_handled),
+        Row("event, from publishing to handled", "CPU-ms", our_cpu / EVENTS, stock_cpu / EVENTS),
+    ]
+
+
+def relay(stack: Stack, deadlines: Aggregates) -> list[Row]:
+    """Emptying the outboxes of many documents."""
+    for number in range(EVENTS):
+        deadlines.add(body(number), ExpirationComplete, body(number))
+    with vhost(stack) as url:
+        publisher = Publisher(url, declare=topology.declare)
+        publisher.publish([])
+        began = time.perf_counter()
+        assert Relay(publisher, [deadlines]).flush() == EVENTS
+        seconds = time.perf_counter() - began
+        publisher.close()
+    return [Row("outboxes emptied by the relay", "events a second", EVENTS / seconds, aim="≥ 3 000")]
+
+
+def lag(stack: Stack, deadlines: Aggregates, a_second: int = 50, seconds: int = 10) -> list[Row]:
+    """How long after its change is saved an event is in its handler, at a steady rate."""
+    with vhost(stack) as url, probe("Ours", url):
+        publisher = Publisher(url, declare=topology.declare)
+        publisher.publish([])
+        relay = Relay(publisher, [deadlines])
+        deadlines.saved = relay.wake
+        thread = threading.Thread(target=relay.run)
+        thread.start()
+        began = time.perf_counter()
+        for number in range(a_second * seconds):
+            time.sleep(max(0.0, began + number / a_second - time.perf_counter()))
+            fields = body(f"lag-{number}")
+            deadlines.add(fields, ExpirationComplete, fields)
+        lags = sorted(await_handled(url, a_second * seconds))
+        relay.stop()
+        thread.join()
+        publisher.close()
+    half, last = lags[len(lags) // 2], lags[int(len(lags) * 0.99)]
+    return [
+        Row(f"event lag at {a_second}/s, saved to handled, p50", "ms", half),
+        Row(f"event lag at {a_second}/s, saved to handled, p99", "ms", last, aim="≤ 100"),
+    ]
+
+
+def costed(stack: Stack, service: Any, work: Callable[[], Any]) -> tuple[Any, float]:
+    """Return the result of `work` and the CPU-milliseconds of this process, the service and the broker."""
+    groups = cpu.group_of(stack.pid("rabbitmq")), service.pid
+    before = cpu.milliseconds(groups[0]) + cpu.of_process(groups[1]) + time.process_time() * 1000
+    result = work()
+    return result, cpu.milliseconds(groups[0]) + cpu.of_process(groups[1]) + time.process_time() * 1000 - before
+
+
+def await_handled(url: str, count: int) -> list[float]:
+    """Wait until the probe has handled `count` events; return how many milliseconds old each was."""
+    client = Client(url)
+    try:
+        lags: list[float] = wait_for(
+            lambda: handled if len(handled := client.call("orders", "lags")) >= count else None, 60, "events"
+        )
+        return lags
+    finally:
+        client.close()
+
+
+def probe(name: str, url: str) -> Any:
+    """Return the service `name` of bench.probes, as a process."""
+    container = {"SERVICE_CONTAINER_CLS": STOCK_CONTAINER} if name == "Stock" else {}
+    return nameko_service(f"bench.probes:{name}", "rpc-orders", AMQP_URI=url, **container)
+
+
+@contextmanager
+def vhost(stack: Stack) -> Iterator[str]:
+    """Yield the address of an empty vhost."""
+    name = f"bench-{secrets.token_hex(4)}"
+    stack.management("PUT", f"/api/vhosts/{name}")
+    yield stack.amqp_url_of(name)
+    stack.management("DELETE", f"/api/vhosts/{name}")
+
+
+@contextmanager
+def database(stack: Stack) -> Iterator[Aggregates]:
+    """Yield an empty collection of aggregates."""
+    db = connect(stack.mongo_url(f"bench_{secrets.token_hex(4)}"))
+    deadlines = Aggregates(db.deadlines)
+    deadlines.create_indexes()
+    yield deadlines
+    db.client.drop_database(db.name)
+
+
+def body(number: Any) -> dict[str, Any]:
+    """Return an event's body that says when it was made."""
+    moment = "2026-11-22T12:00:00.000Z"
+    return {"id": f"o{number}", "version": 1, "order_id": repr(time.time()), "expires_at": moment}
+
+
+def message(number: int) -> Outgoing:
+    """Return an event as our publisher takes it."""
+    return Outgoing("expiration.events", "ExpirationComplete", json.dumps(body(number)).encode(), {"version": 1})

@@ -1,0 +1,60 @@
+"""The services that are measured: the same few lines on our library and on stock nameko."""
+
+import time
+from typing import Any
+
+from nameko.events import event_handler
+from nameko.rpc import rpc as stock_rpc
+
+from libs.events import handles
+from libs.events.catalogue import ExpirationComplete
+from libs.rpc.entrypoint import rpc
+
+
+class Ours:
+    """Echoes, and handles ExpirationComplete, on our library."""
+
+    name = "orders"
+    lags_ms: list[float] = []
+
+    @rpc
+    def echo(self, value: Any) -> Any:
+        """Return `value`."""
+        return value
+
+    @rpc
+    def lags(self) -> list[float]:
+        """Return how many milliseconds old each handled event was."""
+        return self.lags_ms
+
+    @rpc
+    def forget(self) -> None:
+        """Forget the handled events."""
+        self.lags_ms.clear()
+
+    @handles(ExpirationComplete)
+    def on_expiration_complete(self, deadline: dict[str, Any]) -> None:
+        """Note how old the event is."""
+        self.lags_ms.append((time.time() - float(deadline["order_id"])) * 1000)
+
+
+class Stock:
+    """The same on nameko as it comes."""
+
+    name = "orders"
+    lags_ms: list[float] = []
+
+    @stock_rpc
+    def echo(self, value: Any) -> Any:
+        """Return `value`."""
+        return value
+
+    @stock_rpc
+    def lags(self) -> list[float]:
+        """Return how many milliseconds old each handled event was."""
+        return self.lags_ms
+
+    @event_handler("expiration", "ExpirationComplete")
+    def on_expiration_complete(self, deadline: dict[str, Any]) -> None:
+        """Note how old the event is."""
+        self.lags_ms.append((time.time() - float(deadline["order_id"])) * 1000)
