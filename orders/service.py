@@ -56,7 +56,7 @@ class OrdersService:
             arguments.text("idempotency_key", idempotency_key, MAXIMUM_KEY)
         if made := self._made(buyer_id, ticket_id, idempotency_key):
             return made.public()
-        ticket = self._ticket(ticket_id, version or 1)
+        ticket = self._ticket(ticket_id, version)
         domain.check_ticket(ticket, buyer_id, version, utc_now())
         return self._reserve(ticket, buyer_id, idempotency_key).public()
 
@@ -152,10 +152,10 @@ class OrdersService:
     def _follow(self, payment: dict[str, Any]) -> None:
         self._change(payment["order_id"], lambda order: order.follow_payment(payment, utc_now()))
 
-    def _ticket(self, ticket_id: str, version: int) -> dict[str, Any]:
+    def _ticket(self, ticket_id: str, version: int | None) -> dict[str, Any]:
         """Return our copy; ask tickets when there is none, or when the buyer saw a newer version, and maybe price."""
         found: dict[str, Any] | None = self.store.tickets.find(ticket_id)
-        if found is None or found["version"] < version:
+        if found is None or domain.is_behind(found, version):
             found = TicketCreated.load(self._ask_tickets(ticket_id))
             self.store.tickets.apply(found)
         return found
