@@ -1,4 +1,4 @@
-"""Serving the fake Stripe: on 127.0.0.1 and nowhere else, each request in its own thread."""
+"""Serving the fake Stripe: on 127.0.0.1, or inside a container for its neighbours; each request in its own thread."""
 
 import threading
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from libs.fake_stripe.state import State
 from libs.fake_stripe.webhooks import Webhooks
 
 HOST = "127.0.0.1"
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - of a container, whose neighbours alone can reach it
 
 
 class _Handler(WSGIRequestHandler):
@@ -26,14 +27,22 @@ class PublicAddress(ValueError):
 
 @contextmanager
 def listening(
-    port: int, webhook_secret: str, webhook_url: str | None = None, state_path: str | None = None, host: str = HOST
+    port: int,
+    webhook_secret: str,
+    webhook_url: str | None = None,
+    state_path: str | None = None,
+    host: str = HOST,
+    in_container: bool = False,
 ) -> Iterator[BaseWSGIServer]:
-    """Bind, start sending webhooks, yield the server (its `port` and `serve_forever`), and close everything after."""
-    if host != HOST:
+    """Bind, start sending webhooks, yield the server (its `port` and `serve_forever`), and close everything after.
+
+    `in_container`: other containers may be callers and receive webhooks; the controls still answer this one alone.
+    """
+    if host != HOST and not in_container:
         raise PublicAddress(f"The fake Stripe listens on {HOST} only, not on {host}.")
     state = State(state_path)
-    webhooks = Webhooks(state, webhook_url, webhook_secret)
-    server = make_server(HOST, port, create_app(state, webhooks), threaded=True, request_handler=_Handler)
+    webhooks = Webhooks(state, webhook_url, webhook_secret, only_to_this_machine=not in_container)
+    server = make_server(host, port, create_app(state, webhooks), threaded=True, request_handler=_Handler)
     server.daemon_threads = True  # type: ignore[attr-defined]
     webhooks.start()
     try:

@@ -28,6 +28,11 @@ def test_webhooks_to_other_machines_are_refused():
         pass
 
 
+def test_neighbours_of_a_container_are_served():
+    with listening(0, "whsec_1", "http://gateway:8000/", host="127.0.0.2", in_container=True) as server:
+        assert server.host == "127.0.0.2"
+
+
 @pytest.mark.parametrize("header", [{"Origin": "http://127.0.0.1:8000"}, {"Host": "rebound.example.com"}])
 def test_controls_do_not_answer_pages(fake, header):
     request = urllib.request.Request(f"{fake.url}/_control/ledger", headers=header)  # noqa: S310
