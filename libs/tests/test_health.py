@@ -1,0 +1,18 @@
+from libs import health
+from libs.stack.programs import ONLY_LISTENS, SERVICES
+
+OPEN_TO_BROKER = "   0: 0100007F:C350 0200007F:1628 01 00000000:00000000 00:00000000 00000000  1000 0 1 1"
+CLOSING = OPEN_TO_BROKER.replace(" 01 ", " 08 ")
+
+
+def test_open_connection_to_the_port_is_seen():
+    assert health.connected(5672, [CLOSING, OPEN_TO_BROKER])
+
+
+def test_connection_that_is_closing_or_leads_elsewhere_is_none():
+    assert not health.connected(5672, [CLOSING])
+    assert not health.connected(6379, [OPEN_TO_BROKER])
+
+
+def test_each_service_is_looked_for_in_the_queue_it_consumes():
+    assert {name: ONLY_LISTENS.get(name, f"rpc-{name}") for name in SERVICES} == health.QUEUES
