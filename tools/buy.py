@@ -1,0 +1,68 @@
+"""Try out a running system: `python -m tools.buy [URL] [--race BUYERS]`.
+
+A seller lists a ticket, a buyer reserves it, pays with a test card and owns it. With --race, so many buyers then want
+one ticket at the same moment, and exactly one may get it.
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+from tools.visitor import Failed, Visitor
+
+URL = "http://127.0.0.1:8000"
+
+
+def main() -> None:
+    """Do what the command line asks; exit with a sentence and code 1 when the system does not keep its promise."""
+    parser = argparse.ArgumentParser(prog="python -m tools.buy", description=__doc__)
+    parser.add_argument("url", nargs="?", default=URL)
+    parser.add_argument("--race", type=int, default=0, metavar="BUYERS")
+    options = parser.parse_args()
+    try:
+        buy(options.url)
+        if options.race:
+            race(options.url, options.race)
+    except Failed as problem:
+        sys.exit(str(problem))
+
+
+def buy(url: str) -> None:
+    """Buy one ticket; raise Failed when that goes wrong."""
+    began = time.monotonic()
+    seller, buyer = _signed_up(url, "seller"), _signed_up(url, "buyer")
+    ticket = seller.sell(title="Hamlet, row 3", price="19.99", category="stage")
+    order = buyer.reserve(ticket)
+    buyer.pay(order)
+    buyer.sees("orders", order, "complete")
+    buyer.sees("tickets", ticket, "sold")
+    print(f"bought a ticket in {time.monotonic() - began:.1f} s: order {order} is complete, the ticket is sold")
+
+
+def race(url: str, size: int) -> None:
+    """Let `size` buyers order one ticket at once; raise Failed unless one gets it and the others hear 409."""
+    ticket = _signed_up(url, "seller").sell(title="The last ticket", price="50", category="concert")
+    with ThreadPoolExecutor(8) as pool:
+        buyers = list(pool.map(lambda number: _signed_up(url, f"racer{number}"), range(size)))
+    began = time.monotonic()
+    with ThreadPoolExecutor(size) as pool:
+        answers = Counter(pool.map(lambda buyer: _order(buyer, ticket), buyers))
+    print(f"{size} buyers ordered one ticket in {time.monotonic() - began:.1f} s: answers {dict(answers)}")
+    if answers != {201: 1, 409: size - 1}:
+        raise Failed("exactly one should get it, and the others hear 409")
+
+
+def _signed_up(url: str, name: str) -> Visitor:
+    visitor = Visitor(url, name)
+    visitor.sign_up()
+    return visitor
+
+
+def _order(buyer: Visitor, ticket: str) -> int:
+    return buyer.http.post(f"{buyer.url}/api/orders", json={"ticketId": ticket}, timeout=30).status_code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Fill a running system with a demonstration, through its JSON API alone: `python -m tools.demo [URL] [--tickets N]`.
+
+Makes a seller and a buyer, whose passwords it prints, tickets in every category, and orders in every state that the API
+can reach. Each run makes new users, so it may be repeated. It needs the simulated Stripe, or Stripe's test keys.
+"""
+
+import argparse
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from tools.buy import URL
+from tools.shows import tickets
+from tools.visitor import Failed, Visitor
+
+TICKETS, WITHDRAWN = 400, 5
+RESERVED, COMPLETE, CANCELLED, DECLINED_THEN_PAID = 4, 10, 5, 3
+AT_ONCE = 8
+
+
+def main() -> None:
+    """Do what the command line asks; exit with a sentence and code 1 when the system answers something unexpected."""
+    parser = argparse.ArgumentParser(prog="python -m tools.demo", description=__doc__)
+    parser.add_argument("url", nargs="?", default=URL)
+    parser.add_argument("--tickets", type=int, default=TICKETS)
+    options = parser.parse_args()
+    began = time.monotonic()
+    try:
+        seller, buyer = fill(options.url, options.tickets)
+    except Failed as problem:
+        sys.exit(f"\n{problem}")
+    print(f"done in {time.monotonic() - began:.0f} s; sign in at {options.url}")
+    for role, person in (("seller", seller), ("buyer", buyer)):
+        print(f"  {role:<7} {person.email}  password {person.password}")
+
+
+def fill(url: str, count: int) -> tuple[Visitor, Visitor]:
+    """Make the demonstration; return its seller and its buyer. Raises Failed."""
+    seller, buyer = Visitor(url, "sam"), Visitor(url, "bea")
+    for person in (seller, buyer):
+        person.sign_up()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        listed = pool.map(lambda ticket: seller.sell(**ticket), tickets(count, datetime.now(UTC)))
+        on_sale = [_tell("tickets listed", number, ticket) for number, ticket in enumerate(listed, start=1)]
+    print()
+    on_sale = on_sale[::-1]  # the newest are on the first page
+    for ticket in _take(on_sale, WITHDRAWN):
+        seller.call("DELETE", f"/api/tickets/{ticket}", 204)
+    _order(buyer, on_sale)
+    return seller, buyer
+
+
+def _order(buyer: Visitor, on_sale: list[str]) -> None:
+    """Make orders in every state."""
+    for ticket in _take(on_sale, RESERVED):
+        buyer.reserve(ticket)
+    for ticket in _take(on_sale, CANCELLED):
+        buyer.cancel(buyer.reserve(ticket))
+    paid = [buyer.reserve(ticket) for ticket in _take(on_sale, COMPLETE + DECLINED_THEN_PAID)]
+    for number, order in enumerate(paid, start=1):
+        if number <= DECLINED_THEN_PAID:
+            buyer.pay(order, "tok_chargeDeclined", expected=402)
+        buyer.pay(order)
+        _tell("orders paid", number)
+    for order in paid:
+        buyer.sees("orders", order, "complete")
+    print()
+    print(f"{RESERVED} orders wait for payment, {CANCELLED} are cancelled, {DECLINED_THEN_PAID} were declined at first")
+
+
+def _take(on_sale: list[str], count: int) -> list[str]:
+    """Take every third of the tickets, `count` of them, away from `on_sale`."""
+    taken = on_sale[: 3 * count : 3]
+    on_sale[:] = [ticket for ticket in on_sale if ticket not in taken]
+    return taken
+
+
+def _tell(what: str, number: int, thing: str = "") -> str:
+    print(f"\r{number} {what}", end="", flush=True)
+    return thing
+
+
+if __name__ == "__main__":
+    main()

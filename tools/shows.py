@@ -1,0 +1,81 @@
+"""What there is to see in the demonstration: believable tickets in every category."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import cycle, islice
+from typing import Any
+
+SHOWS = {
+    # category: (what and where, seats, prices in cents)
+    "movie": (
+        ("Metropolis, restored @ Odeon, screen 2", "Nosferatu with live piano @ Kino Arsenal",
+         "The General @ Rex Cinema", "City Lights @ Lumière", "Shorts for children @ Kino Arsenal"),
+        ("seat D7", "seat F12", "love seat 3", "front row", "seat H1", "last row"),
+        (850, 1100, 1250, 990, 1400),
+    ),
+    "concert": (
+        ("Mahler 2, Resurrection @ Philharmonie", "Northern Lights Jazz Trio @ Blue Room",
+         "The Paper Lanterns @ The Old Foundry",
+         "Bach by candlelight @ St Mary's Church", "Saltwater Choir @ Harbour Stage",
+         "Organ marathon @ St Mary's Church", "Kora & Strings @ Blue Room"),
+        ("row 4", "balcony left", "row 18", "first row", "aisle seat"),
+        (2450, 3900, 5500, 1999, 12000, 7250),
+    ),
+    "match": (
+        ("Rovers v. Wanderers @ Riverside Stadium", "Harbour City v. United @ National Arena",
+         "Cup semi-final @ National Arena", "Women's derby @ Riverside Stadium", "Bears v. Wolves @ Ice Palace"),
+        ("block C, row 9", "home end", "away end", "family stand", "main stand, row 2", "press seat"),
+        (1800, 3500, 6200, 2700, 9900),
+    ),
+    "show": (
+        ("Quick Change Magic @ Little Theatre", "The Tall Hat Circus @ Big Top, city park",
+         "Stand-up Tuesday @ Cellar Club",
+         "Ice Gala @ Ice Palace", "Puppets after dark @ Little Theatre"),
+        ("row 2", "front row", "row 11", "aisle seat", "row 6", "last row"),
+        (1600, 4200, 1250, 5400, 2300),
+    ),
+    "stage": (
+        ("Hamlet @ Municipal Theatre", "The Cherry Orchard @ Studio 7", "The Magic Flute @ Royal Opera",
+         "Waiting for Godot @ Studio 7", "A Doll's House @ Municipal Theatre", "Swan Lake @ Royal Opera"),
+        ("stalls, row 3", "dress circle", "standing place", "box 5", "upper circle"),
+        (3800, 9500, 1000, 14500, 2800, 6650),
+    ),
+    "other": (
+        ("Night at the museum @ City Museum", "Harbour tour by steamboat @ Pier 4", "The winter sky @ Planetarium",
+         "Chess against a master @ Guildhall", "Coffee cupping @ The Old Foundry"),
+        ("adult", "child", "family ticket", "two friends"),
+        (900, 1500, 2200, 450, 1250),
+    ),
+}  # fmt: skip
+SOON = timedelta(minutes=30)
+SOON_EVERY = 25
+DAYS_AHEAD = 240
+CURTAINS = (19, 20, 15, 18, 21)  # hours, UTC
+
+
+def tickets(count: int, now: datetime) -> Iterator[dict[str, Any]]:
+    """Yield `count` tickets as the API takes them; every 25th starts within hours, some have no time, none is past."""
+    for number, category in enumerate(islice(cycle(SHOWS), count)):
+        shows, seats, prices = SHOWS[category]
+        turn = number // len(SHOWS)
+        show, venue = shows[turn % len(shows)].split(" @ ")
+        yield {
+            "title": f"{show}, {seats[turn // 2 % len(seats)]}",
+            "venue": venue,
+            "category": category,
+            "price": f"{(prices[turn % len(prices)] + 50 * (turn % 7)) / 100:.2f}",
+            **_start(number, now),
+        }
+
+
+def _start(number: int, now: datetime) -> dict[str, str]:
+    if number % SOON_EVERY == 0:
+        return _at(now + SOON * (1 + number // SOON_EVERY))
+    if number % 19 == 7:
+        return {}  # good on any day
+    day = now + timedelta(days=2 + number * 7 % DAYS_AHEAD)
+    return _at(day.replace(hour=CURTAINS[number % 5], minute=30 * (number % 2), second=0))
+
+
+def _at(moment: datetime) -> dict[str, str]:
+    return {"startsAt": moment.isoformat(timespec="seconds")}
