@@ -1,10 +1,15 @@
 """Settings come from the environment, once; what is missing or still a placeholder stops the start."""
 
 import os
-from collections.abc import Mapping
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-PLACEHOLDERS = ("changeme", "change-me", "placeholder", "secret", "password", "todo", "xxx", "dev", "test")
+PLACEHOLDERS = ("secret", "password", "todo", "xxx", "dev", "test")
+"""Values that nobody means; those of the next line are not meant wherever they stand, as in an address."""
+PLACEHOLDER_PARTS = re.compile("change[-_]?me|placeholder|replace[-_]?me|<.*>", re.IGNORECASE)
 
 
 class MissingSetting(SystemExit):
@@ -16,9 +21,22 @@ class MissingSetting(SystemExit):
 
 def required(name: str, settings: Mapping[str, Any] | None = None) -> str:
     """Return the setting `name`; stop the program with a sentence when it is unset, empty or a placeholder."""
-    value = (os.environ if settings is None else settings).get(name)
-    if value is None or not str(value).strip():
-        raise MissingSetting(name, "not set")
-    if str(value).strip().lower() in PLACEHOLDERS or str(value).startswith("${"):
-        raise MissingSetting(name, "still a placeholder")
-    return str(value)
+    value = str((os.environ if settings is None else settings).get(name) or "")
+    if not value.strip():
+        raise MissingSetting(variable(name), "not set")
+    if value.strip().lower() in PLACEHOLDERS or value.startswith("${") or PLACEHOLDER_PARTS.search(value):
+        raise MissingSetting(variable(name), "still a placeholder")
+    return value
+
+
+def variable(name: str, command: Sequence[str] | None = None) -> str:
+    """Return the environment variable of the setting `name`: another one where a service's config.yml says so.
+
+    `command`: this program's command line, `nameko run --config orders/config.yml …`.
+    """
+    for path in map(Path, sys.argv if command is None else command):
+        if path.suffix == ".yml" and path.is_file():
+            found = re.search(rf"^{re.escape(name)}: \$\{{(\w+)", path.read_text(), re.MULTILINE)
+            if found:
+                return found[1]
+    return name
