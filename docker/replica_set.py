@@ -1,0 +1,43 @@
+"""Make a mongod the primary of a replica set of one: `python docker/replica_set.py HOST:PORT`. Harmless to repeat.
+
+Ends once the set takes writes, or with a sentence and code 1 after a minute.
+"""
+
+import sys
+import time
+from contextlib import suppress
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure, PyMongoError
+
+NAME = "rs0"
+ALREADY_INITIALIZED = 23  # mongodb/mongo: src/mongo/base/error_codes.yml
+SECONDS = 60
+
+
+def main() -> None:
+    """Try until it is done or the time is up."""
+    member, deadline = sys.argv[1], time.monotonic() + SECONDS
+    while not takes_writes(member):
+        if time.monotonic() > deadline:
+            sys.exit(f"{member} is not the primary of {NAME} after {SECONDS} s")
+        time.sleep(0.5)
+    print(f"{member} is the primary of {NAME}")
+
+
+def takes_writes(member: str) -> bool:
+    """Return whether `member` is a primary; have it become one when it is in no set yet."""
+    client: MongoClient[dict[str, Any]] = MongoClient(member, directConnection=True, timeoutMS=5000)
+    with suppress(PyMongoError), client:
+        try:
+            client.admin.command("replSetInitiate", {"_id": NAME, "members": [{"_id": 0, "host": member}]})
+        except OperationFailure as refused:
+            if refused.code != ALREADY_INITIALIZED:
+                raise
+        return bool(client.admin.command("hello")["isWritablePrimary"])
+    return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""What docker-compose.yml promises of every container, read from the file; needs no Docker."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from libs import health
+from libs.stack import Stack
+from libs.stack.programs import PASSED_ON, SERVICES, environment, everything
+
+ROOT = Path(__file__).parents[1]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+CONTAINERS = COMPOSE["services"]
+SERVERS = ("rabbitmq", "mongo", "redis")
+ENDS = {"replica-set"}
+PROGRAMS = (*SERVICES, "scheduler", "worker", "gateway", "fake-stripe")
+OF_CONTAINERS = {
+    "auth": {"SIGN_UPS_PER_ADDRESS"},
+    "gateway": {"GATEWAY_HOST", "GATEWAY_TLS", "GATEWAY_TRUSTED_HOSTS", "GATEWAY_PROXIES"},
+    "fake-stripe": {"FAKE_STRIPE_IN_CONTAINER"},
+}
+"""Settings that a container gets and a program of the local stack takes its default for."""
+
+every_container = pytest.mark.parametrize("container", CONTAINERS)
+every_program = pytest.mark.parametrize("program", PROGRAMS)
+
+
+def test_every_program_of_the_local_stack_has_its_container(tmp_path):
+    programs = [program.name for program in everything(Stack(tmp_path, environ={}))]
+
+    assert set(CONTAINERS) == {*programs, *SERVERS, *ENDS}
+
+
+@every_program
+def test_program_gets_the_same_settings_as_in_the_local_stack(program, tmp_path):
+    given = set(CONTAINERS[program]["environment"]) - OF_CONTAINERS.get(program, set())
+    passed_on = set() if program == "fake-stripe" else set(PASSED_ON)
+
+    assert given == set(environment(program, Stack(tmp_path, environ={}))) | passed_on
+
+
+@every_program
+def test_program_runs_the_same_command_as_in_the_local_stack(program, tmp_path):
+    words = {each.name: each.command for each in everything(Stack(tmp_path, environ={}))}[program]
+    command = CONTAINERS[program]["command"]
+
+    assert command[1:] == words[-len(command) + 1 :]
+
+
+@every_container
+def test_container_is_watched_restarted_and_limited(container):
+    settings = CONTAINERS[container]
+
+    assert settings["restart"] == ("on-failure" if container in ENDS else "unless-stopped")
+    assert "healthcheck" in settings or container in ENDS
+    assert re.fullmatch(r"\d+m", settings["mem_limit"]) and settings["pids_limit"]
+
+
+@every_container
+def test_container_has_no_privileges(container):
+    settings = CONTAINERS[container]
+
+    assert settings["cap_drop"] == ["ALL"] and "cap_add" not in settings
+    assert settings["security_opt"] == ["no-new-privileges:true"]
+    assert settings["read_only"] or container == "rabbitmq"
+    assert settings.get("user") == "999:999" or settings["image"].startswith("ticketing:")
+
+
+@every_container
+def test_image_is_pinned_to_a_version(container):
+    name, tag = CONTAINERS[container]["image"].split(":")
+
+    assert re.match(r"\d+(\.\d+)*", tag)
+
+
+@every_program
+def test_health_of_a_program_is_its_own(program):
+    assert CONTAINERS[program]["healthcheck"]["test"] == ["CMD", "python", "-m", "libs.health", program]
+    assert program in health.CHECKS
+
+
+def test_only_the_gateway_and_the_simulated_stripe_are_published_to_this_machine():
+    published = {name: each["ports"] for name, each in CONTAINERS.items() if "ports" in each}
+
+    assert set(published) == {"gateway", "fake-stripe"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+def test_simulated_stripe_is_optional():
+    assert [name for name, each in CONTAINERS.items() if "profiles" in each] == ["fake-stripe"]
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_servers_keep_their_data_in_volumes_and_cannot_be_reached_from_outside(server):
+    settings = CONTAINERS[server]
+
+    assert all(volume.split(":")[0] in COMPOSE["volumes"] for volume in settings["volumes"])
+    assert all(COMPOSE["networks"][network]["internal"] for network in settings["networks"])
+
+
+def test_no_secret_is_written_in_the_file():
+    secret = re.compile(r"(AMQP_URL|MONGO_URL|REDIS_URL|_KEY|SECRET|PASSWORD|PASS)$")
+    given = [pair for each in CONTAINERS.values() for pair in each.get("environment", {}).items()]
+
+    assert [name for name, value in given if secret.search(name) and not str(value).startswith("${")] == []
+
+
+def test_image_runs_as_a_user_of_its_own_with_locked_packages():
+    dockerfile = (ROOT / "docker/Dockerfile").read_text()
+
+    assert re.findall(r"^USER (.*)$", dockerfile, re.M) == ["ticketing"]
+    assert "--require-hashes -r requirements.txt" in dockerfile and "requirements-dev" not in dockerfile
+
+
+def test_image_contains_no_secrets_or_tests():
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+
+    assert ignored[1] == "*" and "**/tests" in ignored
+    assert not [line for line in ignored if line.startswith("!") and ".env" in line]
