@@ -1,0 +1,118 @@
+"""One list of settings: the code, docs/settings.md, .env.example and docker-compose.yml name the same ones."""
+
+import ast
+import re
+import stat
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from libs.stack.ports import Ports, setting
+from libs.stack.secrets import generate
+from tools import env
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs/settings.md").read_text()
+SYSTEM, OWN_MACHINE = (set(re.findall(r"^\| `(\w+)` \|", part, re.M)) for part in PAGE.split("## On your own machine"))
+EXAMPLE = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.M))
+FOLDERS = ("auth", "tickets", "orders", "payments", "expiration", "gateway", "libs", "docker", "tools")
+READ_BY_COMPOSE_ITSELF = {"COMPOSE_PROFILES"}
+NOT_SETTINGS = {"PATH", "MAKELEVEL", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER"}
+ENVIRONMENTS = ("os.environ", "source")  # gateway/settings.py calls it source
+
+
+def python_files():
+    yield ROOT / "conftest.py"
+    for folder in FOLDERS:
+        yield from (path for path in (ROOT / folder).rglob("*.py") if "tests" not in path.parts)
+
+
+def read_in(path):
+    """Yield each environment variable that a Python file reads by a constant name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = ast.unparse(node.func)
+            reads = called in {f"{name}.get" for name in ENVIRONMENTS} | {"os.getenv"}
+            requires = called == "required" and (len(node.args) == 1 or ast.unparse(node.args[1]) in ENVIRONMENTS)
+            if reads or requires:
+                yield node.args[0].value
+        elif isinstance(node, ast.Subscript) and ast.unparse(node.value) in ENVIRONMENTS:
+            yield from [node.slice.value] if isinstance(node.slice, ast.Constant) else []
+
+
+def read_by_code():
+    configs = [path.read_text() for path in (*ROOT.glob("*/config.yml"), *ROOT.glob("libs/*/config.yml"))]
+    in_configs = {name for text in configs for name in re.findall(r"\$\{(\w+)", text)}
+    in_python = {name for path in python_files() for name in read_in(path)}
+    ports = {setting(field.name) for field in fields(Ports)}
+    return (in_configs | in_python | ports) - NOT_SETTINGS
+
+
+def read_by_compose():
+    return set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+
+
+def test_every_setting_that_is_read_is_documented():
+    assert read_by_code() | read_by_compose() <= SYSTEM | OWN_MACHINE
+
+
+def test_every_documented_setting_is_read():
+    assert read_by_code() | read_by_compose() | READ_BY_COMPOSE_ITSELF >= SYSTEM | OWN_MACHINE
+
+
+def test_example_lists_every_setting_of_the_system():
+    assert set(EXAMPLE) == SYSTEM
+
+
+def test_containers_can_get_every_setting_of_the_example():
+    given_by_compose = {"GATEWAY_HOST"}
+    for_people = {"OPERATOR_AMQP_URL", "OPERATOR_SIGNING_KEY"}
+
+    assert set(EXAMPLE) == read_by_compose() | READ_BY_COMPOSE_ITSELF | given_by_compose | for_people
+
+
+def test_documented_defaults_are_those_of_the_example():
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\| (\w+) \|", PAGE.split("## On your own machine")[0], re.M)
+    defaults = {name: value for name, value in rows if value not in ("required", "unset", "any", "none")}
+
+    assert defaults == {name: EXAMPLE[name] for name in defaults}
+
+
+def test_no_example_value_is_a_secret():
+    secret = re.findall(r"^\| `(\w+)` \|.*\| yes \|$", PAGE, re.M)
+
+    assert [name for name in secret if "changeme" not in EXAMPLE[name]] == []
+
+
+def test_new_env_file_has_no_placeholder_left(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["env", str(tmp_path / ".env")])
+
+    env.main()
+
+    made = dict(re.findall(r"^(\w+)=(.*)$", (tmp_path / ".env").read_text(), re.M))
+    assert set(made) == set(EXAMPLE)
+    assert not [value for value in made.values() if "changeme" in value]
+    assert made["RABBITMQ_PASSWORD"] in made["ORDERS_AMQP_URL"] and made["REDIS_PASSWORD"] in made["REDIS_URL"]
+
+
+def test_only_its_owner_reads_the_env_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["env", str(tmp_path / ".env")])
+
+    env.main()
+
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+
+
+def test_existing_env_file_is_never_overwritten(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text("KEPT=1\n")
+    monkeypatch.setattr("sys.argv", ["env", str(tmp_path / ".env")])
+
+    with pytest.raises(SystemExit, match="exists"):
+        env.main()
+
+    assert (tmp_path / ".env").read_text() == "KEPT=1\n"
+
+
+def test_every_secret_that_is_made_has_its_place_in_the_example():
+    assert set(generate()) <= set(EXAMPLE)

@@ -1,0 +1,44 @@
+"""Make the settings of the containers: `python -m tools.env` writes .env from .env.example, with new secrets in it.
+
+Only its owner can read the file; one that exists is never touched, for its secrets open the data that is already there.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from libs.stack.secrets import generate
+
+ROOT = Path(__file__).parents[1]
+PLACEHOLDER = "changeme"
+SERVERS = {"amqp": "RABBITMQ_PASSWORD", "redis": "REDIS_PASSWORD"}
+
+
+def main() -> None:
+    """Write the file that the command line names, or .env; exit with a sentence when it exists."""
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".env"
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(filled((ROOT / ".env.example").read_text(), generate()))
+    except FileExistsError:
+        sys.exit(f"{path} exists, and stays as it is: the data of the system is tied to its secrets")
+    print(f"wrote {path}")
+
+
+def filled(example: str, secrets: Mapping[str, str]) -> str:
+    """Return `example` with a secret for each placeholder: that of the same name, in an address the server's."""
+    return "".join(_filled_line(line, secrets) for line in example.splitlines(keepends=True))
+
+
+def _filled_line(line: str, secrets: Mapping[str, str]) -> str:
+    setting = re.match(r"(\w+)=((\w+)://)?", line)
+    if setting is None or PLACEHOLDER not in line:
+        return line
+    name = SERVERS[setting[3]] if setting[3] else setting[1]
+    return line.replace(PLACEHOLDER, secrets[name])
+
+
+if __name__ == "__main__":
+    main()
