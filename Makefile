@@ -1,8 +1,9 @@
 PYTHON := .venv/bin/python
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
+COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run stop status shell test test-fast check format lock clean
+.PHONY: help venv run stop status shell env up down demo test test-fast check format lock clean
 
 help: ## List what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -22,6 +23,20 @@ status: venv ## List the running system's processes
 shell: venv ## Open an operator's nameko shell on the running system
 	@settings="$$($(PYTHON) -m libs.stack env operator)" && eval "$$settings" && \
 	PYTHONSTARTUP=libs/operator/shell.py exec .venv/bin/nameko shell --config libs/operator/config.yml
+
+env: venv ## Make the containers' settings: .env, with new secrets
+	@$(PYTHON) -m tools.env
+
+up: ## Run the whole system in containers (needs Docker with compose)
+	@test -e .env || $(MAKE) env
+	@$(COMPOSE) build replica-set
+	@$(COMPOSE) up --detach
+
+down: ## Stop the containers; their data stay
+	@$(COMPOSE) down
+
+demo: venv ## Fill the running system with tickets and orders (URL=http://127.0.0.1:8000)
+	@$(PYTHON) -m tools.demo $(URL)
 
 test: venv ## Run every test, on real servers and in a browser (installs what is missing)
 	@$(PYTHON) -m libs.stack install --browser
