@@ -2,11 +2,13 @@
 
 import eventlet
 from nameko.rpc import RpcProxy
+from nameko.rpc import rpc as stock_rpc
 
 from libs.context import correlation_id
 from libs.rpc.caller import CallerProvider
 from libs.rpc.entrypoint import rpc
 
+BEGUN: list[float] = []
 DONE: list[float] = []
 
 
@@ -43,8 +45,13 @@ class Probe:
 
     @rpc
     def sleep(self, seconds):
+        BEGUN.append(seconds)
         eventlet.sleep(seconds)
         DONE.append(seconds)
+
+    @rpc
+    def begun(self):
+        return len(BEGUN)
 
     @rpc
     def done(self):
@@ -57,3 +64,22 @@ class Probe:
     @rpc
     def correlation(self):
         return correlation_id()
+
+
+class Stock:
+    """A service as plain nameko makes them."""
+
+    name = "stock"
+
+    @stock_rpc
+    def echo(self, value):
+        return value
+
+    @stock_rpc
+    def sleep(self, seconds):
+        BEGUN.append(seconds)
+        eventlet.sleep(seconds)
+
+    @stock_rpc
+    def begun(self):
+        return len(BEGUN)

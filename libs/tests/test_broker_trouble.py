@@ -1,0 +1,162 @@
+"""What a broker in trouble does to our library, and to stock nameko: a restart, a memory alarm.
+
+On a broker of its own, because a memory alarm or a restart would disturb every other test.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pymongo
+import pytest
+
+from libs.amqp import BrokerUnavailable, Outgoing, Publisher
+from libs.events import Aggregates, Relay, topology
+from libs.events.catalogue import ExpirationComplete
+from libs.rpc import Client, ServiceUnavailable
+from libs.stack import Stack, free_ports
+from libs.stack.programs import nothing
+from libs.testing import ROOT, consumers, nameko_service, wait_for, waiting
+from libs.tokens import new_key
+
+pytestmark = pytest.mark.integration
+
+QUEUE = "orders.ExpirationComplete"
+STOCK_CONTAINER = "nameko.containers.ServiceContainer"
+STOCK_DISPATCH = "from nameko.standalone.events import event_dispatcher as e; e({'AMQP_URI': %r})('expiration', 'X', {})"
+
+
+@pytest.fixture(scope="module")
+def broker():
+    folder = Path(tempfile.mkdtemp(prefix="ticketing-"))
+    with Stack(folder, free_ports(), programs=nothing) as stack:
+        yield stack
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def deadlines(broker):
+    with pymongo.MongoClient(broker.mongo_url("probe"), tz_aware=True) as client:
+        client.drop_database("probe")
+        yield Aggregates(client.probe.deadlines)
+
+
+@contextmanager
+def memory_alarm(broker):
+    control(broker, "set_vm_memory_high_watermark", "0.00001")
+    yield
+    control(broker, "set_vm_memory_high_watermark", "0.4")
+
+
+def control(broker, *command):
+    program = broker.programs["rabbitmq"]
+    environment = {**os.environ, **program.environment}
+    subprocess.run(["/usr/lib/rabbitmq/bin/rabbitmqctl", *command], env=environment, check=True, capture_output=True)
+
+
+def a_deadline(ident):
+    return {"id": ident, "version": 1, "order_id": ident, "expires_at": "2026-11-22T12:00:00.000Z"}
+
+
+def test_a_blocked_broker_costs_time_and_no_event(broker, deadlines):
+    relay = Relay(Publisher(broker.amqp_url, topology.declare, confirm_seconds=0.5), [deadlines])
+    deadlines.add(a_deadline("o1"), ExpirationComplete, a_deadline("o1"))
+    relay.publisher.publish([])
+    with memory_alarm(broker):
+        started = time.monotonic()
+        with pytest.raises(BrokerUnavailable):
+            relay.flush()
+        assert time.monotonic() - started < 5
+        assert stock_dispatch_hangs(broker.amqp_url)
+
+    assert relay.flush() == 1
+
+    assert waiting(broker.amqp_url, QUEUE) >= 1
+    relay.publisher.close()
+
+
+def stock_dispatch_hangs(amqp_url):
+    try:
+        subprocess.run([sys.executable, "-W", "ignore", "-c", STOCK_DISPATCH % amqp_url], timeout=4, check=True)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+class Outage:
+    """What was seen when the broker was restarted, with three services at work, and came back."""
+
+
+@pytest.fixture(scope="module")
+def outage(broker):
+    url, mongo_url, seen = broker.amqp_url, broker.mongo_url("outage"), Outage()
+    settings = {"AMQP_URI": url, "MONGO_URL": mongo_url, "TOKEN_PUBLIC_KEYS": new_key("auth:1")[1]}
+    with ExitStack() as stack:
+
+        def start(module, queue, **extra):
+            return stack.enter_context(nameko_service(module, queue, **settings, **extra))
+
+        seen.services = {
+            "events": start("libs.events.tests.troubled:Ours", QUEUE),
+            "rpc": start("libs.rpc.tests.probe:Probe", "rpc-probe"),
+        }
+        start("libs.rpc.tests.probe:Stock", "rpc-stock", SERVICE_CONTAINER_CLS=STOCK_CONTAINER)
+        mongo = stack.enter_context(pymongo.MongoClient(mongo_url, tz_aware=True))
+        deadlines = Aggregates(mongo.outage.deadlines)
+        relay = Relay(Publisher(url, topology.declare), [deadlines])
+        client, pool = Client(url, timeout=20), stack.enter_context(ThreadPoolExecutor(3))
+        thread = threading.Thread(target=relay.run)
+        for clean_up in (client.close, relay.publisher.close, thread.join, relay.stop):  # the last one first
+            stack.callback(clean_up)
+        thread.start()
+        calls = [pool.submit(client.call, service, "sleep", {"seconds": 4}) for service in ("probe", "stock")]
+        parked = topology.parked_name(QUEUE)
+        relay.publisher.publish([Outgoing("", parked, b"{}")])
+        wait_for(lambda: [client.call(service, "begun") for service in ("probe", "stock")] == [1, 1])
+
+        started = time.monotonic()
+        broker.stop_program("rabbitmq")
+        deadlines.add(a_deadline("in the outage"), ExpirationComplete, a_deadline("in the outage"))
+        seen.errors = [call.exception(20) for call in calls]
+        seen.told_after = time.monotonic() - started
+        time.sleep(max(0.0, 9 - (time.monotonic() - started)))  # the calls have ended by now, and stock's tries to reply
+        broker.start_program("rabbitmq")
+        broker.wait_ready("rabbitmq")
+        seen.kept = waiting(url, parked)
+        seen.answers = wait_for(lambda: answer(client, "probe"), 20)
+        seen.stock_answers = answer(client, "stock")
+        notes = mongo.outage.notes
+        wait_for(lambda: notes.count_documents({"event": "in the outage", "what": "finished"}), 20)
+        seen.alive = {name: service.poll() is None for name, service in seen.services.items()}
+        yield seen
+
+
+def answer(client, service):
+    with suppress(ServiceUnavailable):
+        return client.call(service, "echo", {"value": "here"}, timeout=2)
+
+
+def test_calls_in_flight_are_told_when_the_broker_dies(outage):
+    assert [type(error) for error in outage.errors] == [ServiceUnavailable, ServiceUnavailable]
+    assert outage.told_after < 15  # of which the broker takes some to stop
+
+
+def test_no_service_of_ours_ends_with_the_broker_and_stock_nameko_does(outage):
+    assert outage.alive == {"events": True, "rpc": True}
+    assert outage.stock_answers is None
+
+
+def test_the_same_client_and_service_go_on_when_the_broker_is_back(outage):
+    assert outage.answers == "here"
+
+
+def test_what_was_in_a_queue_outlives_the_broker(outage):
+    assert outage.kept == 1
