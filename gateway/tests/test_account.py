@@ -1,0 +1,180 @@
+"""A user's account: another password, signing out everywhere, and one session after another."""
+
+import pytest
+
+from gateway.app import create_app
+from gateway.tests.fakes import AUTH_PUBLIC, GATEWAY_PUBLIC, SETTINGS
+from libs.tokens import Signer, new_key
+
+ANA = {"email": "ana@example.com", "password": "ana and a word"}
+CHANGE = {"currentPassword": "ana and a word", "newPassword": "another long one"}
+TOO_OFTEN = {"email": "ana@example.com", "password": "again and again"}
+
+
+@pytest.fixture
+def elsewhere(app, ana):
+    """Ana on another device."""
+    browser = app.test_client()
+    browser.post("/api/users/signin", json=ANA)
+    return browser
+
+
+def is_signed_in(browser):
+    return browser.get("/api/users/currentuser").json["currentUser"] is not None
+
+
+def test_another_password_signs_out_everywhere_else(ana, elsewhere):
+    answer = ana.post("/api/users/password", json=CHANGE)
+
+    assert (answer.status_code, answer.json) == (200, {})
+    assert is_signed_in(ana) and not is_signed_in(elsewhere)
+
+
+def test_token_that_was_used_to_change_the_password_is_good_no_more(app, ana):
+    thief = app.test_client()
+    thief.set_cookie("session", ana.get_cookie("session").value)
+
+    ana.post("/api/users/password", json=CHANGE)
+
+    assert not is_signed_in(thief)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"currentPassword": "wrong"}, "currentPassword"),
+        ({"newPassword": "password"}, "newPassword"),
+        ({"newPassword": "short"}, "newPassword"),
+        ({"newPassword": {"$ne": None}}, "newPassword"),
+        ({"currentPassword": None}, "currentPassword"),
+    ],
+)
+def test_refused_password_is_told_at_its_field_and_changes_nothing(ana, elsewhere, change, field):
+    answer = ana.post("/api/users/password", json=CHANGE | change)
+
+    assert answer.status_code == 400
+    assert [problem["field"] for problem in answer.json["errors"]] == [field]
+    assert is_signed_in(ana) and is_signed_in(elsewhere)
+
+
+def test_signing_out_everywhere_ends_all_sessions(ana, elsewhere):
+    answer = ana.post("/api/users/signout-everywhere")
+
+    assert (answer.status_code, answer.json) == (200, {})
+    assert not is_signed_in(ana) and not is_signed_in(elsewhere)
+
+
+@pytest.mark.parametrize("path", ["/api/users/password", "/api/users/signout-everywhere"])
+def test_nobody_changes_an_account_without_a_session(client, path):
+    assert client.post(path, json=CHANGE).status_code == 401
+
+
+def test_account_page_changes_the_password(ana, elsewhere):
+    answer = ana.submit("/account", "/account/password", **CHANGE)
+
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/account")
+    assert "Your password is changed" in ana.get("/account").text
+    assert not is_signed_in(elsewhere)
+
+
+def test_account_page_shows_what_is_wrong_and_no_password(ana):
+    answer = ana.submit("/account", "/account/password", currentPassword="wrong one", newPassword="another long one")
+
+    assert answer.status_code == 400
+    assert "This is not your current password." in answer.text
+    assert "wrong one" not in answer.text and "another long one" not in answer.text
+
+
+def test_account_page_signs_out_everywhere(ana, elsewhere):
+    answer = ana.submit("/account", "/account/signout-everywhere")
+
+    assert answer.status_code == 303
+    assert not is_signed_in(ana) and not is_signed_in(elsewhere)
+
+
+def test_account_page_is_private(client):
+    assert client.get("/account").headers["Location"].startswith("/signin?next=/account")
+
+
+def test_signing_in_over_a_session_ends_it(app, ana):
+    captured = ana.get_cookie("session").value
+
+    ana.post("/api/users/signin", json=ANA)
+
+    thief = app.test_client()
+    thief.set_cookie("session", captured)
+    assert is_signed_in(ana) and not is_signed_in(thief)
+
+
+def test_wrong_sign_in_leaves_the_session_alone(ana):
+    assert ana.post("/api/users/signin", json=ANA | {"password": "wrong"}).status_code == 400
+
+    assert is_signed_in(ana)
+
+
+def test_too_many_tries_on_the_page_are_told_when_to_come_back(client):
+    answer = client.submit("/signin", **TOO_OFTEN)
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "30")
+    assert "Too many tries" in answer.text
+
+
+def told_address(services):
+    return [arguments["address"] for method, arguments in services.calls if method == "auth.sign_in"][-1]
+
+
+def test_client_cannot_choose_the_address_that_its_tries_count_for(client, services):
+    client.post("/api/users/signin", json=ANA, headers={"X-Forwarded-For": "192.0.2.9"})
+
+    assert told_address(services) == "127.0.0.1"
+
+
+def test_proxies_that_the_settings_count_tell_the_address(services, revocations):
+    client = create_app(services, SETTINGS | {"GATEWAY_PROXIES": "1"}, revocations).test_client()
+
+    client.post("/api/users/signin", json=ANA, headers={"X-Forwarded-For": "192.0.2.9, 198.51.100.7"})
+
+    assert told_address(services) == "198.51.100.7"
+
+
+def test_cookies_of_the_older_secret_key_are_good_until_it_is_removed(ana, services, revocations):
+    def signed_in_with(keys):
+        browser = create_app(services, SETTINGS | {"GATEWAY_SECRET_KEY": keys}, revocations).test_client()
+        browser.set_cookie("session", ana.get_cookie("session").value)
+        return is_signed_in(browser)
+
+    new, old = "n" * 48, SETTINGS["GATEWAY_SECRET_KEY"]
+
+    assert signed_in_with(f"{new},{old}") and signed_in_with(f"{new}, {old}")
+    assert not signed_in_with(new)
+
+
+def test_new_cookies_are_signed_with_the_first_secret_key(services, revocations):
+    keys = [f"{'n' * 48},{'o' * 48}", "n" * 48]
+    first, second = (create_app(services, SETTINGS | {"GATEWAY_SECRET_KEY": key}, revocations) for key in keys)
+    browser, other = first.test_client(), second.test_client()
+    browser.post("/api/users/signup", json=ANA)
+
+    other.set_cookie("session", browser.get_cookie("session").value)
+
+    assert is_signed_in(other)
+
+
+@pytest.mark.parametrize("keys", ["n" * 48 + ",short", "n" * 48 + ",", "changeme," + "n" * 48])
+def test_every_secret_key_must_be_a_good_one(keys):
+    with pytest.raises(SystemExit, match="GATEWAY_SECRET_KEY"):
+        create_app(settings=SETTINGS | {"GATEWAY_SECRET_KEY": keys})
+
+
+def test_sessions_of_both_keys_of_auth_are_good_while_it_changes_them(services, revocations):
+    private, public = new_key("auth:2")
+    both, only_new = f"{AUTH_PUBLIC},{public},{GATEWAY_PUBLIC}", f"{public},{GATEWAY_PUBLIC}"
+
+    def accepts(public_keys, signer):
+        browser = create_app(services, SETTINGS | {"TOKEN_PUBLIC_KEYS": public_keys}, revocations).test_client()
+        with browser.session_transaction() as session:
+            session["token"] = signer.mint("ana", 60, email="ana@example.com")
+        return is_signed_in(browser)
+
+    assert accepts(both, services.signer) and accepts(both, Signer(private))
+    assert accepts(only_new, Signer(private)) and not accepts(only_new, services.signer)
