@@ -1,7 +1,9 @@
 """What a buyer's browser does at Stripe, without us."""
 
+CARD_OF_THE_BROWSER = "pm_card_visa"
 
-def confirm(world, fake, order_id, card="pm_card_visa"):
+
+def confirm(world, fake, order_id, card=CARD_OF_THE_BROWSER):
     """Confirm the card form that payments opened for this order."""
     secret = world.till.open_form(order_id, "bo")["client_secret"]
     stripe_id = secret.partition("_secret")[0]

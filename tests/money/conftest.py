@@ -4,10 +4,12 @@ import pytest
 
 from libs.database import connect
 from libs.fake_stripe import testing
+from libs.testing import new_vhost
 
 pytest.register_assert_rewrite("tests.money.world")
 
-from tests.money.world import World  # noqa: E402 - after its asserts were told to explain themselves
+from tests.money.shop import Shop  # noqa: E402 - after the asserts of World were told to explain themselves
+from tests.money.world import World  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +40,15 @@ def world(servers, fake):
 def webhooks(world, stripe_running):
     """Webhooks reach the world."""
     stripe_running[1].answers = world.receive
+
+
+@pytest.fixture(scope="module")
+def shop(servers, stripe_running):
+    """Orders as a process of its own; payments is started by each test."""
+    fake, _ = stripe_running
+    fake.control("reset")
+    with new_vhost(servers) as amqp_url:
+        shop = Shop(servers, amqp_url, fake)
+        with shop.service("orders"):
+            yield shop
+        shop.drop()

@@ -1,0 +1,121 @@
+"""Orders and payments as processes of their own, with a fake Stripe in this one whose webhooks are all lost."""
+
+import json
+import os
+import secrets
+from contextlib import contextmanager, suppress
+
+import stripe
+
+from libs.clock import utc_now
+from libs.database import connect
+from libs.fake_stripe.testing import PUBLISHABLE_KEY, SECRET_KEY, WEBHOOK_SECRET
+from libs.rpc import Client, RemoteError, ServiceUnavailable
+from libs.testing import nameko_service, wait_for
+from libs.tokens import Signer, new_key
+from tests.money.world import World
+
+ISSUERS = ("auth", "orders", "payments", "gateway", "operator")
+
+
+class Shop:
+    """The two services on one vhost; `world` looks into their databases and changes nothing by itself."""
+
+    def __init__(self, servers, amqp_url, fake):
+        self.fake, self.amqp_url = fake, amqp_url
+        keys = {issuer: new_key(f"{issuer}:1") for issuer in ISSUERS}
+        self.signers = {issuer: Signer(private) for issuer, (private, _) in keys.items()}
+        name = f"test_{secrets.token_hex(6)}"
+        self.urls = {part: servers.mongo_url(f"{name}_{part}") for part in ("orders", "payments")}
+        public = ",".join(public for _, public in keys.values())
+        self.common = {"AMQP_URI": amqp_url, "TOKEN_PUBLIC_KEYS": public}
+        self.private = {issuer: private for issuer, (private, _) in keys.items()}
+        self.world = World(connect(self.urls["payments"]), connect(self.urls["orders"]), fake)
+        self.client = Client(amqp_url, timeout=5)
+
+    def drop(self):
+        """Close and delete everything."""
+        self.client.close()
+        for url in self.urls.values():
+            database = connect(url)
+            database.client.drop_database(database.name)
+            database.client.close()
+        self.world.close()
+
+    def service(self, part, **config):
+        """Run one of the two services while the block runs."""
+        queue = {"orders": "orders.PaymentCreated", "payments": "payments.OrderCompleted"}[part]
+        own = {"MONGO_URL": self.urls[part], "SIGNING_KEY": self.private[part]}
+        name = f"{part}.service:{part.capitalize()}Service"
+        return nameko_service(name, queue, **self.common, **own, **config, RESERVATION_WINDOW_SECONDS=900)
+
+    @contextmanager
+    def payments(self, crash_at=None):
+        """Run payments while the block runs; it crashes right after step `crash_at` of payments/crash_points.py."""
+        keys = {
+            "STRIPE_SECRET_KEY": SECRET_KEY,
+            "STRIPE_PUBLISHABLE_KEY": PUBLISHABLE_KEY,
+            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "STRIPE_API_BASE": self.fake.url,
+        }
+        os.environ["PAYMENTS_CRASH_AT"] = str(crash_at or "")
+        try:
+            with self.service("payments", **keys) as process:
+                yield process
+        finally:
+            del os.environ["PAYMENTS_CRASH_AT"]
+
+    def call(self, method, who="bo", timeout=5, **arguments):
+        """Call `part.method` as a user, or in the name of a service or the operator."""
+        signer = self.signers.get(who)
+        token = signer.mint_service() if signer else self.signers["auth"].mint(who, 600)
+        part, _, name = method.partition(".")
+        return self.client.call(part, name, arguments, token=token, timeout=timeout)
+
+    def reserve(self):
+        return self.world.reserve()
+
+    def pay(self, order_id, card="tok_visa", timeout=5):
+        return self.call("payments.pay", order_id=order_id, token=card, timeout=timeout)
+
+    def pay_until_answered(self, order_id):
+        """Pay, and again while nobody answers, as a person would."""
+
+        def paid():
+            with suppress(ServiceUnavailable):
+                return self.pay(order_id)
+
+        return wait_for(paid, 30, "payments to answer")
+
+    def send_webhook(self, order_id, kind="payment_intent.amount_capturable_updated"):
+        """Send what Stripe would, by the gateway's way; return whether it was accepted."""
+        about = {"object": "payment_intent", "id": self.world.payment(order_id).stripe_id}
+        event = {"id": f"evt_{secrets.token_hex(8)}", "type": kind, "livemode": False, "data": {"object": about}}
+        body = json.dumps(event)
+        signature = stripe.WebhookSignature.generate_signature_header(body, WEBHOOK_SECRET)
+        try:
+            self.call("payments.receive_webhook", "gateway", payload=body, signature=signature, timeout=2)
+        except (ServiceUnavailable, RemoteError):
+            return False
+        return True
+
+    def sees(self, order_id, status, seconds=30):
+        """Wait until the order has this status."""
+        wait_for(lambda: self.world.order(order_id).status == status, seconds, f"order {order_id} to be {status}")
+
+    def faults(self):
+        """Return what is wrong with the money once both sides rest."""
+        wait_for(self.rests, 30, "the outboxes to be empty")
+        return list(self.world.faults())
+
+    def rests(self):
+        """Whether no event waits and no payment's copy of its order is old."""
+        payments, orders = self.world.store.payments.collection, self.world.orders.orders.collection
+        waiting = [many.count_documents({"outbox.0": {"$exists": True}}) for many in (payments, orders)]
+        copies = {found["_id"]: found["order"]["version"] for found in payments.find()}
+        return not any(waiting) and all(copies[one["_id"]] == one["version"] for one in orders.find())
+
+    def expire(self, order_id, at=None):
+        """Move the order's deadline."""
+        deadline = (at or utc_now()).isoformat()
+        return self.call("orders.move_deadline", "operator", order_id=order_id, expires_at=deadline)
