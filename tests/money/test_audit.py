@@ -1,0 +1,130 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from payments.audit import latest
+from payments.domain import StripeUnavailable
+from tests.money.buyer import paid_in_the_browser
+
+STRANGER = {"amount": 1999, "currency": "usd", "automatic_payment_methods": {"enabled": True}}
+
+
+def names(report):
+    return [alarm["name"] for alarm in report.alarms]
+
+
+def test_what_is_as_it_should_be_raises_nothing(world):
+    world.bought()
+    world.reserve()
+
+    report = world.audit.run()
+
+    assert (report.compared, report.settled, report.alarms) == (1, [], [])
+
+
+def test_an_authorization_of_which_nothing_was_heard_is_settled(world, fake):
+    order_id = paid_in_the_browser(world, fake)
+
+    report = world.audit.run()
+
+    assert (report.settled, report.alarms) == ([order_id], [])
+    assert world.payment(order_id).status == "authorized"
+
+
+def test_an_intent_that_names_our_order_but_is_not_its_own_raises_an_alarm(world, fake):
+    order_id = world.bought()
+    fake.client().v1.payment_intents.create({**STRANGER, "metadata": {"order_id": order_id}})
+
+    report = world.audit.run()
+
+    assert names(report) == ["unknown_intent"]
+    assert world.store.counts()["alarms_unknown_intent"] == 1
+
+
+def test_an_intent_that_is_none_of_ours_is_left_alone(world, fake):
+    fake.client().v1.payment_intents.create(STRANGER)
+
+    assert world.audit.run().alarms == []
+
+
+def test_an_intent_whose_id_a_crash_lost_is_adopted(world, fake, monkeypatch):
+    order_id = world.reserve()
+    payment = world.payment(order_id)
+    payment.creating_at = world.now()
+    payment.saved(world.now())
+    world.store.save(payment)
+    lost = world.settlement.cards.create(payment.order)
+
+    report = world.audit.run()
+
+    assert (world.payment(order_id).stripe_id, report.alarms) == (lost.id, [])
+
+
+def test_what_was_captured_in_part_by_hand_raises_an_alarm(world, fake):
+    order_id = paid_in_the_browser(world, fake)
+    stripe_id = world.payment(order_id).stripe_id
+    fake.client().v1.payment_intents.capture(stripe_id, {"amount_to_capture": 500})
+
+    assert "wrong_amount" in names(world.audit.run())
+
+
+def test_money_that_was_taken_without_a_complete_order_raises_an_alarm(world, fake):
+    order_id = paid_in_the_browser(world, fake)
+    fake.client().v1.payment_intents.capture(world.payment(order_id).stripe_id)
+    world.settlement.settle(order_id)
+    world.ahead += timedelta(minutes=6)
+
+    assert names(world.audit.run()) == ["captured_without_order"]
+
+
+def test_a_payment_that_stripe_does_not_know_raises_an_alarm(world, fake):
+    world.bought()
+    fake.control("reset")
+
+    assert names(world.audit.run()) == ["missing_at_stripe"]
+
+
+def test_several_instances_make_one_audit_a_night(world):
+    first, second = world.audit.run_if_due(), world.audit.run_if_due()
+    world.ahead += timedelta(days=1)
+
+    assert (first is None, second, world.audit.run_if_due() is None) == (False, None, False)
+
+
+def test_an_audit_that_failed_is_made_again(world, fake, caplog):
+    fake.control("faults", kind="error", path="/v1/payment_intents", status=503, count=2)
+
+    assert world.audit.run_if_due() is None
+    assert "ALARM audit_failed" in caplog.text
+    assert world.audit.run_if_due() is not None
+
+
+def test_a_night_begins_at_three():
+    assert latest(3, datetime(2026, 11, 22, 2, 59, tzinfo=UTC)) == datetime(2026, 11, 21, 3, tzinfo=UTC)
+    assert latest(3, datetime(2026, 11, 22, 3, 0, tzinfo=UTC)) == datetime(2026, 11, 22, 3, tzinfo=UTC)
+
+
+def test_a_dispute_that_was_closed_unheard_is_settled(world, fake):
+    order_id = world.bought()
+    dispute = fake.control("disputes", payment_intent=world.payment(order_id).stripe_id)
+    world.settlement.settle(order_id)
+    fake.control("disputes", dispute=dispute["id"], status="lost")
+    world.ahead += timedelta(days=30)
+
+    world.audit.run()
+    world.come_to_rest()
+
+    assert world.order(order_id).refunded_at is not None
+
+
+def test_while_stripe_is_away_the_reconciler_raises_one_alarm_and_stops(world, fake, caplog):
+    for _ in range(3):
+        paid_in_the_browser(world, fake)
+    fake.control("faults", kind="error", path="/v1/*", status=503, count=None)
+    world.ahead += timedelta(minutes=2)
+
+    world.reconciler.run()
+
+    assert caplog.text.count("ALARM stripe_away") == 1
+    with pytest.raises(StripeUnavailable):
+        world.settlement.settle(world.store.take_unfinished(world.now(), *[timedelta(0)] * 2).id)
