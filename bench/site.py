@@ -28,7 +28,8 @@ BUYERS = 16
 
 def measure(stack: Stack) -> list[Row]:
     """Measure on a running system; return the rows of the report."""
-    with pymongo.MongoClient(stack.mongo_url("admin")) as mongo:
+    mongo: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(stack.mongo_url("admin"))
+    with mongo:
         seller = sign_up(stack)
         buyers = [sign_up(stack) for _ in range(BUYERS)]
         rows = payments(stack, buyers, fill(mongo, PAYMENTS, seller))
