@@ -14,6 +14,7 @@ from typing import Any
 
 from amqp.exceptions import NotFound
 from kombu import Connection
+from pymongo import MongoClient
 
 from libs.stack import Stack
 
@@ -47,6 +48,15 @@ def new_vhost(servers: Stack) -> Iterator[str]:
     servers.management("PUT", f"/api/vhosts/{vhost}")
     yield servers.amqp_url_of(vhost)
     servers.management("DELETE", f"/api/vhosts/{vhost}")
+
+
+@contextmanager
+def new_database(servers: Stack) -> Iterator[str]:
+    """Yield the address of a MongoDB database that is empty, and gone when the block ends."""
+    name = f"test_{secrets.token_hex(6)}"
+    yield servers.mongo_url(name)
+    with MongoClient[dict[str, Any]](servers.mongo_url(name)) as client:
+        client.drop_database(name)
 
 
 @contextmanager

@@ -3,24 +3,28 @@
 import json
 import logging
 import socket
+import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from marshmallow import ValidationError
 from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import Entrypoint, SharedExtension
-from pymongo.errors import ConnectionFailure, ExecutionTimeout
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, WTimeoutError
 
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher, QueueConsumer
 from libs.events import topology
 from libs.events.aggregates import VersionConflict
 from libs.events.catalogue import Event
+from libs.metrics import observe
 
 log = logging.getLogger(__name__)
 
 DELAYS_SECONDS = (0.1, 1.0, 5.0, 30.0)
 """How long an event waits before its second, third… try."""
+
+RETURN_SECONDS = 1.0
+"""How long a worker pauses before it hands back to the broker what it could not put aside."""
 
 
 class Unavailable(Exception):
@@ -37,6 +41,7 @@ TRANSIENT = (
     BrokerUnavailable,
     ConnectionFailure,
     ExecutionTimeout,
+    WTimeoutError,
     socket.timeout,
     ConnectionError,
 )
@@ -96,35 +101,42 @@ class EventHandler(Entrypoint):
         """Hand one message to a worker."""
         try:
             body = self.event.load(json.loads(message.body))
-        except (ValueError, TypeError, ValidationError) as error:
-            self._settle(message, Unreadable(f"{type(error).__name__}: {error}"))
+        except Exception as error:  # noqa: BLE001 - JSON nested too deep, for example; raising would end the process
+            outcome = self._settle(message, Unreadable(f"{type(error).__name__}: {error}"))
+            observe("event_handled_seconds", 0.0, queue=self.queue.name, outcome=outcome)
             return
         # of all headers only these two go on: a token or a broker's own header must not travel with what we send
         context = {"correlation_id": message.headers.get("nameko.correlation_id") or None}
-        done = partial(self._done, message)
+        done = partial(self._done, message, time.monotonic())
         try:
             self.container.spawn_worker(self, (body,), {}, context_data=context, handle_result=done)
         except ContainerBeingKilled:
             self.consumer.requeue_message(message)
 
-    def _done(self, message: Any, worker_ctx: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
-        self._settle(message, exc_info[1] if exc_info else None)
+    def _done(self, message: Any, started: float, worker_ctx: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
+        outcome = self._settle(message, exc_info[1] if exc_info else None)
+        seconds = time.monotonic() - started
+        observe("event_handled_seconds", seconds, queue=self.queue.name, outcome=outcome)
         return result, exc_info
 
-    def _settle(self, message: Any, error: BaseException | None) -> None:
-        """Acknowledge the message, once what failed is safe elsewhere; hand it back to the broker when it is not."""
+    def _settle(self, message: Any, error: BaseException | None) -> str:
+        """Acknowledge the message, once what failed is safe elsewhere; hand it back to the broker when it is not.
+
+        Returns what became of it: handled, retried, parked or returned.
+        """
         try:
-            if error is not None:
-                self._put_elsewhere(message, error)
+            outcome = "handled" if error is None else self._put_elsewhere(message, error)
         except Exception:  # noqa: BLE001 - raising here would end the process; the broker keeps the message
             log.exception("%s could not be put aside", message.properties.get("message_id"))
+            time.sleep(RETURN_SECONDS)  # it comes back at once
             self.consumer.requeue_message(message)
-        else:
-            self.consumer.ack_message(message)
+            return "returned"
+        self.consumer.ack_message(message)
+        return outcome
 
-    def _put_elsewhere(self, message: Any, error: BaseException) -> None:
+    def _put_elsewhere(self, message: Any, error: BaseException) -> str:
         queue = self.queue.name
-        attempt = int(message.headers.get("x-attempt", 1))
+        attempt = _attempt(message.headers)
         delay = next_delay(error, attempt, self.delays_seconds)
         headers = {**message.headers, "x-attempt": attempt + 1, "x-reason": f"{type(error).__name__}: {error}"[:1000]}
         headers.setdefault("x-failed-at", datetime.now(UTC).isoformat())
@@ -137,6 +149,7 @@ class EventHandler(Entrypoint):
         refused = self.retries.publisher.publish([copy])
         if refused:
             raise BrokerUnavailable(str(refused))
+        return "parked" if delay is None else "retried"
 
 
 def next_delay(error: BaseException, attempt: int, delays_seconds: tuple[float, ...]) -> float | None:
@@ -146,6 +159,12 @@ def next_delay(error: BaseException, attempt: int, delays_seconds: tuple[float, 
     if attempt <= len(delays_seconds):
         return delays_seconds[attempt - 1]
     return delays_seconds[-1] if isinstance(error, TRANSIENT) and delays_seconds else None
+
+
+def _attempt(headers: dict[str, Any]) -> int:
+    """Return the number of the try that this was; 1 when the header is missing, or not one of ours."""
+    attempt = headers.get("x-attempt")
+    return attempt if isinstance(attempt, int) else 1
 
 
 def _copy(message: Any, exchange: str, routing_key: str, headers: dict[str, Any]) -> Outgoing:

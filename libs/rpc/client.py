@@ -18,6 +18,7 @@ from kombu import Connection, Exchange, Queue
 from kombu.exceptions import KombuError
 
 from libs import context
+from libs.metrics import observe
 
 log = logging.getLogger(__name__)
 
@@ -84,10 +85,23 @@ class Client:
         Raises RemoteError when it answered with an error, ServiceUnavailable when it did not answer within `timeout`
         seconds, or within what is left of the work in hand. `token` says who is calling.
         """
+        name, started, outcome = f"{service}.{method}", time.monotonic(), "unavailable"
         limit = context.remaining_seconds(self.timeout if timeout is None else timeout)
         if limit <= 0:
-            raise ServiceUnavailable(f"no time is left to call {service}.{method}")
-        deadline = time.monotonic() + limit
+            raise ServiceUnavailable(f"no time is left to call {name}")
+        try:
+            result = self._call(name, arguments or {}, token, correlation_id, started + limit)
+            outcome = "ok"
+            return result
+        except RemoteError:
+            outcome = "error"
+            raise
+        finally:
+            observe("rpc_call_seconds", time.monotonic() - started, method=name, outcome=outcome)
+
+    def _call(
+        self, name: str, arguments: dict[str, Any], token: str | None, correlation_id: str | None, deadline: float
+    ) -> Any:
         self._listen(deadline)
         ident, waiter = uuid.uuid4().hex, _Waiter()
         self._waiting[ident] = waiter
@@ -95,11 +109,11 @@ class Client:
             headers = {"nameko.correlation_id": correlation_id or context.correlation_id() or ident}
             if token is not None:
                 headers["nameko.token"] = token
-            self._send(f"{service}.{method}", ident, arguments or {}, headers, deadline)
+            self._send(name, ident, arguments, headers, deadline)
             self._wait(waiter, deadline)
         finally:
             self._waiting.pop(ident, None)
-        return _result(waiter, f"{service}.{method}")
+        return _result(waiter, name)
 
     def query(self, service: str, method: str, arguments: dict[str, Any] | None = None, **options: Any) -> Any:
         """Like `call`, for what changes nothing: tried again when the first try fails before half its time is up."""
@@ -176,10 +190,10 @@ class Client:
             waiter.fail("there is no such service")
 
     def _wait(self, waiter: _Waiter, deadline: float) -> None:
-        if waiter.done.wait(min(RETURN_CHECK_SECONDS, deadline - time.monotonic())):
-            return
-        self._read_returns()  # nobody else reads the sending connection
-        waiter.done.wait(max(0.0, deadline - time.monotonic()))
+        pause = RETURN_CHECK_SECONDS
+        while (left := deadline - time.monotonic()) > 0 and not waiter.done.wait(min(pause, left)):
+            self._read_returns()  # nobody else reads the sending connection
+            pause *= 2
 
     def _read_returns(self) -> None:
         if self._lock.acquire(blocking=False):
@@ -241,7 +255,10 @@ class Client:
     def _reply(self, message: Any) -> None:
         waiter = self._waiting.get(message.properties.get("correlation_id"))
         if waiter is not None:
-            waiter.reply = json.loads(message.body)
+            try:
+                waiter.reply = json.loads(message.body)
+            except (ValueError, RecursionError) as error:
+                waiter.problem = f"the answer cannot be read: {error}"
             waiter.done.set()
 
     def _fail_all(self, problem: str) -> None:

@@ -126,7 +126,8 @@ class Rpc(NamekoRpc):
         context_data = self.unpack_message_headers(message)
         timeout_ms = context_data.pop("timeout_ms", None)
         # measured from the arrival by our own clock, so that clocks need not agree; before that the queue counts
-        context_data["deadline"] = None if timeout_ms is None else time.monotonic() + int(timeout_ms) / 1000
+        given = isinstance(timeout_ms, int)
+        context_data["deadline"] = time.monotonic() + timeout_ms / 1000 if given else None
         self.container.spawn_worker(
             self, args, kwargs, context_data=context_data, handle_result=partial(self.handle_result, message)
         )
@@ -135,7 +136,7 @@ class Rpc(NamekoRpc):
 def _decode(message: Any) -> dict[str, Any]:
     try:
         body = json.loads(message.body)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise MalformedRequest(f"the request is not JSON: {error}") from error
     if not isinstance(body, dict) or not isinstance(body.get("args"), list) or not isinstance(body.get("kwargs"), dict):
         raise MalformedRequest("Message missing `args` or `kwargs`")

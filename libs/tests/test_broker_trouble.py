@@ -31,7 +31,9 @@ pytestmark = pytest.mark.integration
 
 QUEUE = "orders.ExpirationComplete"
 STOCK_CONTAINER = "nameko.containers.ServiceContainer"
-STOCK_DISPATCH = "from nameko.standalone.events import event_dispatcher as e; e({'AMQP_URI': %r})('expiration', 'X', {})"
+STOCK_DISPATCH = (
+    "from nameko.standalone.events import event_dispatcher as e; e({'AMQP_URI': %r})('expiration', 'X', {})"
+)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,9 @@ def outage(broker):
         deadlines.add(a_deadline("in the outage"), ExpirationComplete, a_deadline("in the outage"))
         seen.errors = [call.exception(20) for call in calls]
         seen.told_after = time.monotonic() - started
-        time.sleep(max(0.0, 9 - (time.monotonic() - started)))  # the calls have ended by now, and stock's tries to reply
+        time.sleep(
+            max(0.0, 9 - (time.monotonic() - started))
+        )  # the calls have ended by now, and stock's tries to reply
         broker.start_program("rabbitmq")
         broker.wait_ready("rabbitmq")
         seen.kept = waiting(url, parked)

@@ -5,7 +5,6 @@ from libs.events import topology
 from libs.testing import new_vhost
 
 
-
 @pytest.fixture(scope="module")
 def broker_url(servers):
     """The address of a vhost that a module's tests share, with everything declared."""

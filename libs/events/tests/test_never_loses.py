@@ -17,7 +17,10 @@ from libs.events import topology
 from libs.events.parking import Parking
 from libs.testing import nameko_service, wait_for, waiting
 
-QUEUES = {"ours": "orders.ExpirationComplete", "stock": "evt-expiration-ExpirationComplete--stock.on_expiration_complete"}
+QUEUES = {
+    "ours": "orders.ExpirationComplete",
+    "stock": "evt-expiration-ExpirationComplete--stock.on_expiration_complete",
+}
 STOCK_CONTAINER = {"SERVICE_CONTAINER_CLS": "nameko.containers.ServiceContainer"}
 
 
@@ -83,6 +86,8 @@ def act(publisher, amqp_url, mongo_url, notes):
         wait_for(lambda: notes.count_documents({"event": "dies-once", "what": "finished"}) == 2)
         wait_for(lambda: [waiting(amqp_url, queue) for queue in QUEUES.values()] == [0, 0])
         wait_for(lambda: notes.count_documents({"event": "is-slow", "what": "finished"}) == 3)
+        send(publisher, "is-last")  # by the time that this one is done the others are acknowledged
+        wait_for(lambda: notes.count_documents({"event": "is-last", "what": "finished"}) == 2)
 
 
 @contextmanager

@@ -189,7 +189,9 @@ def test_an_event_saved_while_others_are_published_stays(amqp_url, deadlines, re
     assert [message.headers["version"] for message in received(amqp_url)] == [1, 2]
 
 
-@pytest.mark.parametrize("poison", [{"name": "TicketStolen"}, {"body": {"at": datetime(2026, 11, 22)}}, {"body": {"photo": b"bytes"}}])
+@pytest.mark.parametrize(
+    "poison", [{"name": "TicketStolen"}, {"body": {"at": datetime(2026, 11, 22)}}, {"body": {"photo": b"bytes"}}]
+)
 def test_what_can_never_be_published_holds_up_only_what_is_behind_it(amqp_url, deadlines, relay, poison):
     for ident in ("o1", "o2", "o3"):
         add(deadlines, ident)

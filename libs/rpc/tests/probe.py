@@ -76,6 +76,10 @@ class Stock:
         return value
 
     @stock_rpc
+    def fail(self):
+        raise KeyError("inside")
+
+    @stock_rpc
     def sleep(self, seconds):
         BEGUN.append(seconds)
         eventlet.sleep(seconds)

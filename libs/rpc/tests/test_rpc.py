@@ -1,51 +1,79 @@
-import threading
+import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
-from kombu import Connection
+from kombu import Connection, Queue
 
-from libs import context
+from libs import context, metrics
+from libs.amqp import Outgoing, Publisher
 from libs.rpc import Client, RemoteError, ServiceUnavailable
-from libs.testing import nameko_service, wait_for, waiting
+from libs.rpc.client import RPC_EXCHANGE
+from libs.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.tokens import Signer, new_key
 
-PROBE = "libs.rpc.tests.probe:Probe"
+PROBE, STOCK = "libs.rpc.tests.probe:Probe", "libs.rpc.tests.probe:Stock"
 PRIVATE, PUBLIC = new_key("auth:1")
 SERVICE_PRIVATE, SERVICE_PUBLIC = new_key("orders:1")
+PUBLIC_KEYS = f"{PUBLIC},{SERVICE_PUBLIC}"
+STOCK_CALLS = """
+from nameko.exceptions import RemoteError
+from nameko.standalone.rpc import ClusterRpcProxy
+with ClusterRpcProxy({"AMQP_URI": %r}, timeout=10) as n:
+    print(n.probe.echo("x"), n.probe.echo.call_async(value="y").result())
+    try:
+        n.probe.refuse()
+    except RemoteError as error:
+        print(error.exc_type)
+"""
+
+
+@pytest.fixture(scope="module")
+def broker_url(servers):
+    with new_vhost(servers) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def client(broker_url):
+    """A client of the services that the module's tests share: ours, and one of stock nameko."""
+    with start(broker_url), start_stock(broker_url), closing(Client(broker_url, timeout=10)) as client:
+        yield client
 
 
 @pytest.fixture
-def client(amqp_url):
-    client = Client(amqp_url, timeout=5)
-    yield client
-    client.close()
+def alone(amqp_url):
+    """A client on a broker where no service runs yet."""
+    with closing(Client(amqp_url, timeout=5)) as client:
+        yield client
 
 
-@pytest.fixture
-def probe(amqp_url):
-    def start(**config):
-        return nameko_service(
-            PROBE, "rpc-probe", AMQP_URI=amqp_url, TOKEN_PUBLIC_KEYS=f"{PUBLIC},{SERVICE_PUBLIC}", **config
-        )
-
-    return start
+def start(amqp_url, **config):
+    return nameko_service(PROBE, "rpc-probe", AMQP_URI=amqp_url, TOKEN_PUBLIC_KEYS=PUBLIC_KEYS, **config)
 
 
-def test_a_call_returns_what_the_method_returns(client, probe):
-    with probe():
-        assert client.call("probe", "echo", {"value": {"título": [1, None, "x"]}}) == {"título": [1, None, "x"]}
+def start_stock(amqp_url):
+    return nameko_service(
+        STOCK, "rpc-stock", AMQP_URI=amqp_url, SERVICE_CONTAINER_CLS="nameko.containers.ServiceContainer"
+    )
 
 
-def test_many_calls_at_once_each_get_their_own_answer(client, probe):
-    with probe(), ThreadPoolExecutor(20) as pool:
+def test_a_call_returns_what_the_method_returns(client):
+    assert client.call("probe", "echo", {"value": {"título": [1, None, "x"]}}) == {"título": [1, None, "x"]}
+
+
+def test_many_calls_at_once_each_get_their_own_answer(client):
+    with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda number: client.call("probe", "echo", {"value": number}), range(300)))
 
     assert answers == list(range(300))
 
 
-def test_a_refusal_brings_its_name_sentence_and_details(client, probe):
-    with probe(), pytest.raises(RemoteError) as refusal:
+def test_a_refusal_brings_its_name_sentence_and_details(client):
+    with pytest.raises(RemoteError) as refusal:
         client.call("probe", "refuse")
 
     assert (refusal.value.name, refusal.value.message) == ("Taken", "somebody was quicker")
@@ -61,13 +89,30 @@ def test_a_refusal_brings_its_name_sentence_and_details(client, probe):
         ("unspeakable", {}, "UnserializableValueError"),
     ],
 )
-def test_what_goes_wrong_there_is_told_here_and_the_service_goes_on(client, probe, method, arguments, name):
-    with probe():
-        with pytest.raises(RemoteError) as error:
-            client.call("probe", method, arguments)
+def test_what_goes_wrong_there_is_told_here_and_the_service_goes_on(client, method, arguments, name):
+    with pytest.raises(RemoteError) as error:
+        client.call("probe", method, arguments)
 
-        assert error.value.name == name
-        assert client.call("probe", "echo", {"value": 1}) == 1
+    assert error.value.name == name
+    assert client.call("probe", "echo", {"value": 1}) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"{broken", {}),
+        (b"[" * 100_000, {}),
+        (b"[]", {}),
+        (b'{"args": [], "kwargs": {"value": 1}}', {"nameko.timeout_ms": "soon"}),
+        (b'{"args": [], "kwargs": {"value": 1}}', {"nameko.correlation_id": 7, "nameko.token": [1]}),
+    ],
+)
+def test_no_request_however_odd_ends_the_service(client, broker_url, body, headers):
+    with closing(Publisher(broker_url)) as publisher:
+        publisher.publish([Outgoing("nameko-rpc", "probe.echo", body, headers)])
+
+    assert client.call("probe", "echo", {"value": 1}) == 1
+    wait_for(lambda: waiting(broker_url, "rpc-probe") == 0)
 
 
 def test_an_unknown_service_is_told_at_once(client):
@@ -79,85 +124,130 @@ def test_an_unknown_service_is_told_at_once(client):
     assert time.monotonic() - started < 2
 
 
-def test_a_call_nobody_waits_for_any_more_is_not_executed(client, probe, amqp_url):
-    with probe():
-        client.call("probe", "echo", {"value": 1})
-    with pytest.raises(ServiceUnavailable):
-        client.call("probe", "sleep", {"seconds": 0.001}, timeout=0.2)
+def test_a_call_nobody_waits_for_any_more_is_not_executed(alone, amqp_url):
+    with Connection(amqp_url) as connection:  # the queue of a service that does not run now
+        Queue("rpc-probe", RPC_EXCHANGE, "probe.*", channel=connection).declare()
+    with pytest.raises(ServiceUnavailable, match="no answer"):
+        alone.call("probe", "sleep", {"seconds": 0.001}, timeout=0.2)
 
-    with probe():
+    with start(amqp_url):
         wait_for(lambda: waiting(amqp_url, "rpc-probe") == 0)
-        assert client.call("probe", "done") == []
+        assert alone.call("probe", "done") == []
 
 
-def test_a_call_that_waited_too_long_for_a_worker_is_not_begun(client, probe):
-    with probe(max_workers=1):
-        slow = threading.Thread(target=lambda: client.call("probe", "sleep", {"seconds": 1}))
-        slow.start()
-        time.sleep(0.2)  # the slow call has to be under way before the next is made
+def test_a_call_that_waited_too_long_for_a_worker_is_not_begun(alone, amqp_url):
+    with start(amqp_url, max_workers=1), ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(alone.call, "probe", "sleep", {"seconds": 1})
+        wait_for(lambda: alone._waiting)
 
         with pytest.raises(ServiceUnavailable):
-            client.call("probe", "sleep", {"seconds": 0.01}, timeout=0.3)
+            alone.call("probe", "sleep", {"seconds": 0.01}, timeout=0.3)
 
-        slow.join()
-        assert client.call("probe", "done") == [1]
+        slow.result()
+        assert alone.call("probe", "done") == [1]
 
 
-def test_the_rest_of_the_time_travels_with_the_work(client, probe):
-    with (
-        probe(),
-        context.work(deadline=time.monotonic() - 1),
-        pytest.raises(ServiceUnavailable, match="no time is left"),
-    ):
+def test_a_stop_finishes_the_calls_in_hand_and_repeats_none(alone, amqp_url):
+    with start(amqp_url) as stopped, ThreadPoolExecutor(3) as pool:
+        calls = [pool.submit(alone.call, "probe", "sleep", {"seconds": 2.5}) for _ in range(3)]
+        wait_for(lambda: alone.call("probe", "begun") == 3)
+        stopped.send_signal(signal.SIGTERM)
+        assert [call.result() for call in calls] == [None, None, None]
+        stopped.wait(15)
+
+    assert waiting(amqp_url, "rpc-probe") == 0
+
+
+def test_the_rest_of_the_time_travels_with_the_work(client):
+    with context.work(deadline=time.monotonic() - 1), pytest.raises(ServiceUnavailable, match="no time is left"):
         client.call("probe", "echo", {"value": 1})
 
 
-def test_time_outs_leave_nothing_behind(client, probe, servers, amqp_url):
-    with probe():
-        for _ in range(5):
-            with pytest.raises(ServiceUnavailable):
-                client.call("probe", "sleep", {"seconds": 0.3}, timeout=0.05)
-        client.call("probe", "echo", {"value": 1})
+def test_time_outs_leave_nothing_behind(client, servers, broker_url):
+    client.call("probe", "echo", {"value": 1})
+    before = resources(servers, broker_url)
 
-        assert client._waiting == {}
+    for _ in range(10):
+        with pytest.raises(ServiceUnavailable):
+            client.call("probe", "sleep", {"seconds": 0.2}, timeout=0.02)
 
-
-def test_the_correlation_id_travels(client, probe):
-    with probe():
-        assert client.call("probe", "correlation", correlation_id="request-7") == "request-7"
-        with context.work("request-8"):
-            assert client.call("probe", "correlation") == "request-8"
+    assert resources(servers, broker_url) == before
+    assert client._waiting == {}
 
 
-def test_a_users_token_is_verified_by_the_service(client, probe):
-    token = Signer(PRIVATE).mint("bo", 60)
-    with probe():
-        assert client.call("probe", "whoami", token=token) == "bo"
+def test_the_correlation_id_travels(client):
+    assert client.call("probe", "correlation", correlation_id="request-7") == "request-7"
+    with context.work("request-8"):
+        assert client.call("probe", "correlation") == "request-8"
+
+
+def test_a_users_token_is_verified_by_the_service(client):
+    assert client.call("probe", "whoami", token=Signer(PRIVATE).mint("bo", 60)) == "bo"
 
 
 @pytest.mark.parametrize(
     ("token", "name"),
     [(None, "Unauthenticated"), ("rubbish", "Unauthenticated"), (Signer(SERVICE_PRIVATE).mint_service(), "Forbidden")],
 )
-def test_no_token_a_false_one_or_a_services_is_refused_where_a_user_is_needed(client, probe, token, name):
-    with probe(), pytest.raises(RemoteError) as error:
+def test_no_token_a_false_one_or_a_services_is_refused_where_a_user_is_needed(client, token, name):
+    with pytest.raises(RemoteError) as error:
         client.call("probe", "whoami", token=token)
 
     assert error.value.name == name
 
 
-def test_stock_proxies_can_call_our_services(probe, client):
-    with probe():
-        assert client.call("probe", "echo_by_stock_proxy", {"value": "x"}) == "x"
+def test_stock_proxies_inside_services_can_call_our_services(client):
+    assert client.call("probe", "echo_by_stock_proxy", {"value": "x"}) == "x"
 
 
-def test_the_client_comes_back_after_its_connections_were_closed(client, probe, servers, amqp_url):
-    with probe():
-        client.call("probe", "echo", {"value": 1})
-        client._sender.collect()
-        client._channel.connection = None
+def test_stock_proxies_and_shells_can_call_our_services(client, broker_url):
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", STOCK_CALLS % broker_url], capture_output=True, text=True, timeout=20
+    )
 
-        assert client.call("probe", "echo", {"value": 2}) == 2
+    assert told.stdout.split() == ["x", "y", "Taken"], told.stderr
+
+
+def test_our_client_can_call_services_of_stock_nameko(client):
+    assert client.call("stock", "echo", {"value": "x"}) == "x"
+    with pytest.raises(RemoteError) as error:
+        client.call("stock", "fail")
+    assert (error.value.name, error.value.message) == ("KeyError", "inside")
+
+
+def test_the_client_comes_back_after_its_sending_connection_was_closed(client):
+    client.call("probe", "echo", {"value": 1})
+    client._sender.collect()
+    client._channel.connection = None
+
+    assert client.call("probe", "echo", {"value": 2}) == 2
+
+
+def test_an_answer_that_is_no_json_fails_its_call_and_no_other(client, broker_url):
+    with ThreadPoolExecutor(1) as pool, closing(Publisher(broker_url)) as publisher:
+        call = pool.submit(client.call, "probe", "sleep", {"seconds": 0.5})
+        (ident,) = wait_for(lambda: list(client._waiting))
+        with Connection(broker_url) as connection:
+            producer = connection.Producer()
+            producer.publish(b"{", exchange="nameko-rpc", routing_key=client._reply_to, correlation_id=ident)
+
+        assert isinstance(call.exception(5), ServiceUnavailable)
+    assert client.call("probe", "echo", {"value": 2}) == 2
+
+
+def test_every_call_is_observed_with_its_outcome(client):
+    seen = []
+    stop = metrics.register(lambda name, value, labels: seen.append((name, labels["method"], labels["outcome"])))
+
+    client.call("probe", "echo", {"value": 1})
+    with pytest.raises(RemoteError):
+        client.call("probe", "refuse")
+    with pytest.raises(ServiceUnavailable):
+        client.call("probe", "sleep", {"seconds": 0.2}, timeout=0.01)
+
+    stop()
+    outcomes = [("echo", "ok"), ("refuse", "error"), ("sleep", "unavailable")]
+    assert seen == [("rpc_call_seconds", f"probe.{method}", outcome) for method, outcome in outcomes]
 
 
 def test_a_broker_that_is_away_is_told_in_time():
@@ -171,22 +261,25 @@ def test_a_broker_that_is_away_is_told_in_time():
     away.close()
 
 
-def test_no_reply_queue_outlives_its_client(amqp_url, probe):
-    with probe():
-        client = Client(amqp_url)
-        client.call("probe", "echo", {"value": 1})
-        queue = f"rpc.reply-{client._reply_to}"
-        client.close()
+def test_no_reply_queue_outlives_its_client(servers, amqp_url):
+    client = Client(amqp_url)
+    with pytest.raises(ServiceUnavailable):
+        client.call("nobody", "echo")
+    assert queues(servers, amqp_url) == [f"rpc.reply-{client._reply_to}"]
+    client.close()
 
-        with Connection(amqp_url) as connection:
-            wait_for(lambda: waiting_is_gone(connection, queue))
+    wait_for(lambda: queues(servers, amqp_url) == [])
 
 
-def waiting_is_gone(connection, queue):
-    channel = connection.channel()
-    try:
-        channel.queue_declare(queue, passive=True)
-    except connection.channel_errors:
-        return True
-    channel.close()
-    return False
+def resources(servers, amqp_url):
+    """How many queues and channels the vhost of an address has."""
+    channels = servers.management("GET", f"/api/vhosts/{vhost_of(amqp_url)}/channels").json()
+    return len(queues(servers, amqp_url)), len(channels)
+
+
+def queues(servers, amqp_url):
+    return [queue["name"] for queue in servers.management("GET", f"/api/queues/{vhost_of(amqp_url)}").json()]
+
+
+def vhost_of(amqp_url):
+    return amqp_url.rpartition("/")[2]
