@@ -3,7 +3,7 @@ LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --gen
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: bench help venv run stop status shell env up down demo test test-fast check format lock clean
+.PHONY: bench help venv run stop status shell env up down demo test test-fast test-money check format lock clean
 
 help: ## List what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,10 @@ test: venv ## Run every test, on real servers and in a browser (installs what is
 
 test-fast: venv ## Run the tests that need no server
 	$(PYTHON) -m pytest -m "not integration"
+
+test-money: venv ## Race over the money 200 times each way, and die after each of its steps (takes half an hour)
+	@$(PYTHON) -m libs.stack install
+	MONEY_ROUNDS=200 $(PYTHON) -m pytest payments tests/money
 
 bench: venv ## Measure everything beside stock nameko; writes docs/performance.md (about ten minutes)
 	@$(PYTHON) -m libs.stack install
