@@ -1,0 +1,25 @@
+"""The protocol of reservations and money, searched exhaustively.
+
+What is searched: one ticket, its seller, and one to three orders on it. A state of the world holds the orders, the
+payments documents, the PaymentIntents at Stripe, every snapshot that was ever published, tickets' and orders' views of
+the ticket, and what each worker in flight has read and is about to do. From each state every possible next thing
+happens: a snapshot is delivered (again, late, out of order, or never), a worker takes its next single step (read the
+document, read the PaymentIntent, call Stripe, write), a worker dies or loses Stripe's reply at any point, the buyer
+pays, is declined or cancels, a deadline passes, the bank refuses a capture, a day passes, the seller edits or
+withdraws. Every state that is reached is checked (`rest.violation`), and from every one in which no worker is in
+flight faults end and everything is brought to rest, which must leave no order open and all money right
+(`rest.unrest`).
+
+What decides in the search is the services' own code: `Order.follow_payment`, `expire`, `cancel`, `give_up` and
+`check_ticket` of orders, `decide`, `Payment.record`, `has_work_left`, `check_payable` and `capture_was_refused` of
+payments, `Ticket.follow`, `edit` and `withdraw` of tickets. The model adds what surrounds them: documents saved by
+version, unique indexes, Stripe and its idempotency keys, delivery at least once.
+
+Limits: times are abstract (a deadline has passed or not; a capture was refused never, just now or ten minutes ago; a
+day has passed or not, and no worker lives through it). Stripe and the databases are taken at their word. A buyer tries
+to pay a bounded number of times, a bank refuses a capture twice and then ten minutes pass. Operators' refunds are not
+in it. The exhaustive part has one order with three workers, and two orders with one; three orders are only sampled.
+
+model.py is the state, rules.py the rules and their switches, moves.py what can happen, rest.py what must hold,
+search.py the search. docs/protocol.md tells how to read a trace.
+"""

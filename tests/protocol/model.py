@@ -1,0 +1,101 @@
+"""The state of the world: small immutable values, equal when nothing tells them apart."""
+
+from typing import NamedTuple
+
+
+class Document(NamedTuple):
+    """What payments stores about an order; `copy` is the version of the order that it holds."""
+
+    version: int = 1
+    copy: int = 1
+    status: str = "open"
+    intent: int | None = None  # which of the order's PaymentIntents
+    creating: str = ""  # "", "fresh" or "old": more than 20 hours ago
+    declines: int = 0
+    refusals: int = 0  # of captures
+    refused_long_ago: bool = False
+    refunded_cents: int = 0
+    work_left: bool = False
+
+
+class Intent(NamedTuple):
+    """A PaymentIntent at Stripe, with what was really captured and refunded."""
+
+    status: str = "requires_payment_method"
+    declines: int = 0
+    captures: int = 0
+    refunds: int = 0
+    is_old: bool = False  # from before the day passed, so that the search is sure to find it
+
+
+class Claim(NamedTuple):
+    """One order with its money. `history` is its status in each version: the snapshots that orders has published."""
+
+    history: tuple[str, ...] = ("created",)
+    is_overdue: bool = False
+    a_day_passed: bool = False
+    is_refunded: bool = False
+    said: frozenset[tuple[str, bool]] = frozenset()  # (status, final) of each snapshot that payments has published
+    document: Document | None = None
+    intents: tuple[Intent, ...] = ()
+    replayed: int | None = None  # the PaymentIntent that Stripe gives again for the key `pi:<order>`
+    payable: int = 0  # how often the buyer may still begin to pay
+    unacked: bool = False  # the newest event may still be redelivered to payments (followed without a reconciler only)
+
+    @property
+    def status(self) -> str:
+        """The order's status."""
+        return self.history[-1]
+
+
+class Listing(NamedTuple):
+    """The ticket as tickets has it; `snapshots` says what it has published, by version."""
+
+    snapshots: tuple[tuple[bool, int, str], ...] = ((False, 1, "on_sale"),)  # (withdrawn, price_version, status)
+    reservation: tuple[int, int] | None = None  # (no, version) of the newest order that it knows
+    heard: frozenset[tuple[int, int]] = frozenset()  # what was delivered to it, followed only where that matters
+
+
+class Worker(NamedTuple):
+    """A worker in flight and the next thing it will do, with what it has read."""
+
+    task: str
+    claim: int
+    read: Document | None = None
+    intent: int | None = None
+    written: Document | None = None
+    event: tuple[str, bool] | None = None
+    then: str = ""
+    acks: int = 0  # the version of the order whose event is acknowledged at the end
+
+
+class World(NamedTuple):
+    """Everything."""
+
+    claims: tuple[Claim, ...] = ()
+    workers: tuple[Worker, ...] = ()
+    listing: Listing = Listing()
+    copy: int = 1  # the version of the listing that orders holds
+    changes: int = 0  # how often the seller may still edit or withdraw
+    broken: str = ""  # what has just been done that may never be done
+
+    def with_claim(self, number: int, claim: Claim) -> "World":
+        """Return the world with one claim changed."""
+        return self._replace(claims=(*self.claims[:number], claim, *self.claims[number + 1 :]))
+
+
+class Limits(NamedTuple):
+    """How much may happen in one search."""
+
+    orders: int = 1
+    workers: int = 2
+    payments: int = 1  # begun by the buyer, per order
+    declines: int = 1
+    refusals: int = 0  # of captures
+    days: bool = False
+    seller: int = 0  # edits and withdrawals
+    cancelling: bool = True
+    buying: bool = True  # whether buyers do anything at payments and Stripe
+    money: bool = True  # whether payments exists at all
+    racing: bool = False  # whether reserving takes several steps, by several buyers at once
+    unacked: bool = False  # whether it is followed which events are acknowledged

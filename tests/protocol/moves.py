@@ -1,0 +1,157 @@
+"""What can happen next. Each function yields (what happens, to which order, the world after it)."""
+
+from collections.abc import Iterator
+
+from tests.protocol import workers
+from tests.protocol.model import Claim, Limits, Worker, World
+from tests.protocol.rules import Rules, listing_changed, listing_followed, opened
+
+Move = tuple[str, int, World]
+
+LIVE = ("created", "awaiting_payment", "complete")
+UNENDED = ("created", "awaiting_payment")
+
+
+def moves(world: World, rules: Rules, limits: Limits) -> Iterator[Move]:
+    """Yield everything that can happen next."""
+    for number, claim in enumerate(world.claims):
+        yield from _orders(world, number, claim, rules, limits)
+        if limits.money:
+            yield from _payments(world, number, claim, rules, limits)
+        yield from _buyer(world, number, claim, rules, limits)
+        yield from _time(world, number, claim, limits)
+    yield from _reserving(world, rules, limits)
+    if limits.seller:
+        yield from _listing(world, rules)
+    for worker in set(world.workers):
+        yield from workers.steps(world, worker, rules, limits)
+        yield f"the worker about to {worker.task} dies", worker.claim, workers.without(world, worker)
+
+
+def changed_order(
+    claim: Claim, change: str, snapshot: tuple[str, bool] | None, rules: Rules, limits: Limits
+) -> Claim | None:
+    """Return the claim with a new version of its order, or None when the change does nothing."""
+    changed = rules.change_order(claim.status, claim.is_overdue, claim.is_refunded, change, snapshot)
+    if changed is None:
+        return None
+    return claim._replace(history=(*claim.history, changed[0]), is_refunded=changed[1], unacked=limits.unacked)
+
+
+def delivered(claim: Claim, version: int, rules: Rules) -> Claim:
+    """Return the claim after payments followed a version of the order; it settles afterwards."""
+    document = claim.document
+    if document is None:
+        return claim._replace(document=opened(version, claim.history[version - 1]))
+    if version > document.copy or (not rules.newest_copy_wins and version != document.copy):
+        return claim._replace(document=document._replace(copy=version, work_left=True))
+    return claim
+
+
+def _orders(world: World, number: int, claim: Claim, rules: Rules, limits: Limits) -> Iterator[Move]:
+    asked: list[tuple[str, tuple[str, bool] | None]] = [("expire", None)]
+    if limits.cancelling:
+        asked.append(("cancel", None))
+    if claim.a_day_passed:
+        asked.append(("give up", None))
+    asked += [("follow", snapshot) for snapshot in claim.said]
+    for change, snapshot in asked:
+        if after := changed_order(claim, change, snapshot, rules, limits):
+            told = f"orders follows the payment that is {snapshot[0]}" if snapshot else f"orders: {change}"
+            yield f"{told}: {after.status}", number, world.with_claim(number, after)
+
+
+def _payments(world: World, number: int, claim: Claim, rules: Rules, limits: Limits) -> Iterator[Move]:
+    free = len(world.workers) < limits.workers
+    for version, status in enumerate(claim.history, 1):
+        after = delivered(claim, version, rules)
+        told = f"payments hears of version {version} ({status})"
+        if not limits.unacked:
+            if after is not claim:
+                yield told, number, world.with_claim(number, after)
+        elif after is claim and not rules.settle_again:
+            if claim.unacked and version == len(claim.history):
+                yield f"{told} again", number, world.with_claim(number, claim._replace(unacked=False))
+        elif free:
+            yield told, number, workers.added(world.with_claim(number, after), Worker("read", number, acks=version))
+    if free and claim.document and not limits.unacked:
+        settling = Worker("look", number, claim.document)
+        yield "settle reads the document", number, workers.added(world, settling)
+
+
+def _buyer(world: World, number: int, claim: Claim, rules: Rules, limits: Limits) -> Iterator[Move]:
+    document = claim.document
+    if not limits.buying or document is None:
+        return
+    if claim.payable and len(world.workers) < limits.workers and (worker := workers.payer(number, claim, rules)):
+        began = world.with_claim(number, claim._replace(payable=claim.payable - 1))
+        yield "the buyer pays; payments reads the document", number, workers.added(began, worker)
+    if document.intent is not None:
+        for told, after in workers.charged(claim, document.intent, limits):
+            yield f"in the browser: {told}", number, world.with_claim(number, after)
+
+
+def _time(world: World, number: int, claim: Claim, limits: Limits) -> Iterator[Move]:
+    if not claim.is_overdue and claim.status in UNENDED:
+        yield "the deadline passes", number, world.with_claim(number, claim._replace(is_overdue=True))
+    document = claim.document
+    if document and document.refusals and not document.refused_long_ago:
+        after = claim._replace(document=document._replace(refused_long_ago=True))
+        yield "ten minutes pass", number, world.with_claim(number, after)
+    busy = any(worker.claim == number and worker.task != "insert" for worker in world.workers)
+    if limits.days and not claim.a_day_passed and not busy:
+        yield "a day passes", number, world.with_claim(number, a_day_later(claim))
+
+
+def a_day_later(claim: Claim) -> Claim:
+    """Return the claim when Stripe has forgotten the keys, and its search knows everything."""
+    document = claim.document
+    if document and document.creating:
+        document = document._replace(creating="old")
+    intents = tuple(intent._replace(is_old=True) for intent in claim.intents)
+    return claim._replace(a_day_passed=True, document=document, intents=intents, replayed=None)
+
+
+def _reserving(world: World, rules: Rules, limits: Limits) -> Iterator[Move]:
+    if len(world.claims) >= limits.orders or (world.claims and world.claims[-1].status in LIVE):
+        return
+    for seen in range(1, len(world.listing.snapshots) + 1):
+        after = world
+        if rules.is_behind(world.copy, seen):
+            after = world._replace(copy=len(world.listing.snapshots))
+        if reserved := _reserved(after, seen, rules):
+            worker = Worker("insert", len(world.claims))
+            if not limits.racing:
+                yield from workers.steps(reserved, worker, rules, limits)
+            elif len(world.workers) < limits.workers:
+                yield f"a buyer who saw version {seen} finds the ticket free", -1, workers.added(reserved, worker)
+
+
+def _reserved(world: World, seen: int, rules: Rules) -> World | None:
+    """Return the world after orders let a buyer who saw version `seen` reserve, by its copy; None if it refuses."""
+    copied = world.listing.snapshots[world.copy - 1]
+    if not rules.may_reserve(copied, world.copy, seen):
+        return None
+    if copied[0]:
+        return world._replace(broken="a ticket was reserved that orders knew to be withdrawn")
+    if copied[1] != world.listing.snapshots[seen - 1][1]:
+        return world._replace(broken="a ticket was reserved at another price than the buyer saw")
+    return world
+
+
+def _listing(world: World, rules: Rules) -> Iterator[Move]:
+    listing = world.listing
+    for number, claim in enumerate(world.claims):
+        for version, status in enumerate(claim.history, 1):
+            after = listing_followed(listing, number + 1, version, status, not rules.newest_reservation_wins)
+            if not rules.newest_reservation_wins:
+                after = after._replace(heard=after.heard | {(number, version)})
+            if after != listing:
+                told = f"tickets hears of version {version} ({status})"
+                yield told, number, world._replace(listing=after)
+    for version in range(world.copy + 1, len(listing.snapshots) + 1):
+        yield f"orders hears of version {version} of the ticket", -1, world._replace(copy=version)
+    for change in ("edit", "withdraw") if world.changes else ():
+        after = listing_changed(listing, change)
+        if after != listing:
+            yield f"the seller: {change}", -1, world._replace(listing=after, changes=world.changes - 1)

@@ -1,0 +1,156 @@
+"""What must hold: in every state, and once faults have ended and everything has come to rest."""
+
+from payments.domain import MAXIMUM_DECLINES
+from tests.protocol import moves, workers
+from tests.protocol.model import Claim, Limits, Worker, World
+from tests.protocol.rules import Rules, listing_followed
+
+LIVE = ("created", "awaiting_payment", "complete")
+ROUNDS = 20
+UNLIMITED = 1000
+
+
+def violation(world: World) -> str:
+    """Return what is wrong in a state, or ""."""
+    if world.broken:
+        return world.broken
+    if sum(claim.status in LIVE for claim in world.claims) > 1:
+        return "I1: two orders hold the ticket"
+    return next((wrong for claim in world.claims if (wrong := _wrong(claim))), "")
+
+
+def _wrong(claim: Claim) -> str:
+    captures, refunds = sum(each.captures for each in claim.intents), sum(each.refunds for each in claim.intents)
+    if captures > 1 or refunds > 1:
+        return "I3: charged or refunded twice"
+    if claim.status == "complete" and captures - refunds != 1:
+        return "I2: the order is complete and its money is not here"
+    return _untrue(claim) or _robbed(claim)
+
+
+def _untrue(claim: Claim) -> str:
+    document = claim.document
+    stored = claim.intents[document.intent].status if document and document.intent is not None else ""
+    if ("cancelled", True) in claim.said and stored != "canceled":
+        return "a final failure was published while the PaymentIntent was not canceled"
+    if any(status == "captured" for status, _ in claim.said) and stored != "succeeded":
+        return "a capture was published that did not happen"
+    return ""
+
+
+def _robbed(claim: Claim) -> str:
+    """An order that was paid in time ends cancelled only if its bank refused, its third card, or Stripe for a day."""
+    refused = claim.document is not None and claim.document.refusals > 0
+    declined = any(intent.declines >= MAXIMUM_DECLINES for intent in claim.intents)
+    if claim.history[-2:] == ("awaiting_payment", "cancelled") and not (refused or declined or claim.a_day_passed):
+        return "an order paid in time was cancelled"
+    return ""
+
+
+def unrest(world: World, rules: Rules, limits: Limits) -> str:
+    """Return what stays wrong when faults end, with no worker in flight, or "".
+
+    First without time passing: what was paid must be settled at once. Then all deadlines pass, and all must have ended.
+    """
+    for refusals in {0, UNLIMITED if limits.refusals else 0}:
+        rested = drained(world, rules, limits._replace(refusals=refusals))
+        if wrong := violation(rested) or _waiting(rested):
+            return f"{wrong}, at rest"
+        late = drained(_much_later(rested), rules, limits._replace(refusals=refusals))
+        if wrong := violation(late) or _unended(late):
+            return f"{wrong}, at rest after all deadlines"
+    return ""
+
+
+def drained(world: World, rules: Rules, limits: Limits) -> World:
+    """Return the world after everything was delivered and done that the system does by itself, without time passing."""
+    for _ in range(ROUNDS):
+        before = world
+        for number in range(len(world.claims)):
+            if limits.money:
+                world = _brought_forward(world, number, rules, limits)
+            world = _followed(world, number, rules, limits)
+        world = _listing_told(world, rules)
+        if world == before:
+            return world
+    return world._replace(broken="it never comes to rest")
+
+
+def _brought_forward(world: World, number: int, rules: Rules, limits: Limits) -> World:
+    claim = world.claims[number]
+    newest, document = len(claim.history), claim.document
+    is_news = claim.unacked if limits.unacked else document is None or document.copy < newest
+    if is_news:
+        settles = rules.settle_again or document is None or document.copy < newest
+        world = world.with_claim(number, moves.delivered(claim, newest, rules)._replace(unacked=False))
+        world = _settled(world, number, rules, limits) if settles else world
+    claim = world.claims[number]
+    awaited = claim.status == "awaiting_payment"
+    if rules.reconcile and claim.document and (claim.document.work_left or awaited):
+        world = _settled(world, number, rules, limits)
+    return world
+
+
+def _settled(world: World, number: int, rules: Rules, limits: Limits) -> World:
+    """Run settle to its end, with nobody else about."""
+    for _ in range(ROUNDS):
+        before, claim = world, world.claims[number]
+        world = workers.added(world, Worker("look", number, claim.document))
+        while world.workers:
+            outcomes = [after for _, _, after in workers.steps(world, world.workers[0], rules, limits)]
+            world = outcomes[-1]  # a refusal comes after the capture
+        if world == before:
+            break
+    return world
+
+
+def _followed(world: World, number: int, rules: Rules, limits: Limits) -> World:
+    claim = world.claims[number]
+    asked: list[tuple[str, tuple[str, bool] | None]] = [("follow", snapshot) for snapshot in sorted(claim.said)]
+    for change, snapshot in [*asked, ("expire", None)]:
+        claim = moves.changed_order(claim, change, snapshot, rules, limits) or claim
+    return world.with_claim(number, claim)
+
+
+def _listing_told(world: World, rules: Rules) -> World:
+    listing = world.listing
+    for number, claim in enumerate(world.claims):
+        newest = len(claim.history)
+        if (number, newest) not in listing.heard:
+            heard = listing.heard if rules.newest_reservation_wins else listing.heard | {(number, newest)}
+            listing = listing_followed(listing, number + 1, newest, claim.status, not rules.newest_reservation_wins)
+            listing = listing._replace(heard=heard)
+    return world._replace(listing=listing, copy=len(listing.snapshots))
+
+
+def _much_later(world: World) -> World:
+    for number, claim in enumerate(world.claims):
+        world = world.with_claim(number, claim._replace(is_overdue=True))
+    return world
+
+
+def _waiting(world: World) -> str:
+    for claim in world.claims:
+        held = any(intent.status == "requires_capture" for intent in claim.intents)
+        if held or claim.status == "awaiting_payment":
+            return "a card is charged for an order that does not go on"
+        if any(intent.declines >= MAXIMUM_DECLINES and intent.status not in workers.ENDED for intent in claim.intents):
+            return "a third decline did not end the payment"
+    return ""
+
+
+def _unended(world: World) -> str:
+    for claim in world.claims:
+        kept = sum(intent.captures - intent.refunds for intent in claim.intents)
+        if claim.status not in ("complete", "cancelled"):
+            return f"an order stays {claim.status}"
+        if kept != (claim.status == "complete"):
+            return f"I2: the order is {claim.status} and {kept} charges were kept"
+        if any(intent.status not in workers.ENDED for intent in claim.intents):
+            return "an order has ended, and its PaymentIntent can still be paid"
+        if claim.document and claim.document.copy != len(claim.history):
+            return "I6: payments has another version of the order"
+    shown, live = world.listing.snapshots[-1][2], [claim for claim in world.claims if claim.status in LIVE]
+    if world.claims and (shown == "sold") != bool(live) or shown == "reserved":
+        return f"the ticket is shown as {shown}"
+    return ""

@@ -1,0 +1,234 @@
+"""The rules, as the services' own functions decide them, and a switch for each to do without it.
+
+Each method turns small values of the model into what the real function takes, and its answer back; answers are kept,
+because the same question comes up thousands of times.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+import orders.domain
+import payments.domain
+import tickets.domain
+from orders.domain import Order
+from payments.domain import Payment, Step
+from tests.protocol.model import Claim, Document, Intent, Listing
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+LATER, EARLIER, LONG_AGO = NOON + timedelta(hours=1), NOON - timedelta(minutes=30), NOON - timedelta(days=2)
+PRICE = 1999
+LISTED: dict[str, Any] = {
+    "title": "Hamlet, row 3", "price_cents": PRICE, "category": "stage", "venue": None, "starts_at": None,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """What is in force: by default everything, decided by the real functions."""
+
+    compare_and_set: bool = True  # 1
+    replies_decide: bool = False  # 2
+    refund_incomplete: bool = False  # 2
+    settle_again: bool = True  # 3
+    follow: Callable[[Order, dict[str, Any], datetime], str | None] = Order.follow_payment  # 4
+    decide: Callable[[Payment, Any, datetime], Step] = payments.domain.decide  # 5
+    count_at_stripe: bool = True  # 6
+    final_when_cancelled: bool = True  # 7
+    reconcile: bool = True  # 8
+    look_before_paying: bool = True  # 9
+    one_winner: bool = True  # 10
+    check: Callable[..., None] = orders.domain.check_ticket  # 11
+    ask_again: bool = True  # 11
+    newest_copy_wins: bool = True  # 12
+    newest_reservation_wins: bool = True  # 12
+
+    def __post_init__(self) -> None:
+        """Remember every answer."""
+        for name in ("change_order", "next_step", "recorded", "refused", "may_pay", "may_reserve"):
+            object.__setattr__(self, name, cache(getattr(self, name)))
+
+    def change_order(
+        self, status: str, is_overdue: bool, is_refunded: bool, change: str, payment: tuple[str, bool] | None
+    ) -> tuple[str, bool] | None:
+        """Let an order expire, be cancelled, be given up or follow a payment's snapshot.
+
+        Return its status then, and whether it is marked as refunded; None when nothing changed.
+        """
+        order = replace(_order(status, is_overdue), refunded_at=NOON if is_refunded else None)
+        changes: dict[str, Callable[[], Any]] = {
+            "expire": lambda: order.expire(NOON),
+            "cancel": lambda: order.cancel("bo", NOON),
+            "give up": lambda: order.give_up(NOON),
+            "follow": lambda: self.follow(order, _snapshot(payment), NOON),
+        }
+        try:
+            event = changes[change]()
+        except orders.domain.Refused:
+            return None
+        return (order.status, order.refunded_at is not None) if event else None
+
+    def next_step(self, document: Document, status: str, is_overdue: bool, intent: Intent | None) -> Step:
+        """Return what settle does next; `status` is that of the order's copy."""
+        if intent and self.refund_incomplete and intent.status == "succeeded" and not intent.refunds:
+            return Step.REFUND if status != "complete" else Step.RECORD
+        return self.decide(_payment(document, status, is_overdue), self._seen(intent), NOON)
+
+    def recorded(self, document: Document, status: str, intent: Intent) -> tuple[Document, tuple[str, bool] | None]:
+        """Return the document after settle wrote down what Stripe says, and the snapshot that is published with it."""
+        payment = _payment(document, status, False)
+        event = payment.record(self._seen(intent), NOON)
+        after = _document(payment, document)
+        return after, ((payment.status, bool(payment.public()["final"])) if event else None)
+
+    def refused(self, document: Document, status: str) -> Document:
+        """Return the document after a refused capture was counted."""
+        payment = _payment(document, status, False)
+        payment.capture_was_refused(NOON)
+        return _document(payment, document)
+
+    def may_pay(self, document: Document, status: str) -> bool:
+        """Whether the buyer may begin to pay."""
+        try:
+            _payment(document, status, False).check_payable("bo")
+        except payments.domain.Refused:
+            return False
+        return True
+
+    def is_behind(self, copy: int, seen: int) -> bool:
+        """Whether orders asks tickets again before it lets a buyer reserve who saw version `seen`."""
+        return self.ask_again and orders.domain.is_behind({"version": copy}, seen)
+
+    def may_reserve(self, snapshot: tuple[bool, int, str], version: int, seen: int) -> bool:
+        """Whether a buyer who saw version `seen` of the ticket may reserve it, by orders' copy of it."""
+        withdrawn, price_version, status = snapshot
+        changes = {"version": version, "withdrawn": withdrawn, "price_version": price_version, "status": status}
+        try:
+            self.check({**_ticket(), **changes}, "bo", seen, NOON)
+        except orders.domain.Refused:
+            return False
+        return True
+
+    def _seen(self, intent: Intent | None) -> Any:
+        if intent is None:
+            return None
+        return payments.domain.Intent(
+            id="pi", status=intent.status, client_secret="", amount_cents=PRICE, currency="usd", order_id="o",
+            declines=(intent.declines or None) if self.count_at_stripe else None,
+            refunded_cents=PRICE * intent.refunds,
+        )  # fmt: skip
+
+
+def has_work_left(document: Document, status: str) -> bool:
+    """Whether the reconciler has to visit a payment; `status` is that of the order's copy."""
+    return _payment(document, status, False).has_work_left
+
+
+def opened(copy: int, status: str) -> Document:
+    """Return the document of an order that payments just heard of."""
+    payment = payments.domain.opened(_public(status, False), NOON)
+    return _document(payment, Document(copy=copy))
+
+
+@cache
+def listing_followed(listing: Listing, number: int, version: int, status: str, any_wins: bool) -> Listing:
+    """Return the listing after tickets took over a snapshot of order `number`."""
+    ticket = _listing(listing)
+    if any_wins:
+        ticket.reservation = None
+    order = {"id": str(number), "reservation_no": number, "version": version, "status": status, "expires_at": NOON}
+    return _listed(listing, ticket) if ticket.follow(order, NOON) else listing
+
+
+@cache
+def listing_changed(listing: Listing, change: str) -> Listing:
+    """Return the listing after its seller edited its price or withdrew it; the same if that is refused."""
+    ticket = _listing(listing)
+    try:
+        if change == "withdraw":
+            ticket.withdraw("ana", NOON)
+        else:
+            ticket.edit("ana", NOON, **{**LISTED, "price_cents": ticket.price_cents + 100})
+    except tickets.domain.Refused:
+        return listing
+    return _listed(listing, ticket)
+
+
+def copy_status(claim: Claim, document: Document) -> str:
+    """Return the order's status as the document's copy has it."""
+    return claim.history[document.copy - 1]
+
+
+def _listing(listing: Listing) -> tickets.domain.Ticket:
+    withdrawn, price_version, status = listing.snapshots[-1]
+    held = {"sold": "complete", "reserved": "created"}.get(status, "cancelled")
+    no, version = listing.reservation or (0, 0)
+    reservation = {"order_id": "", "no": no, "version": version, "status": held, "expires_at": NOON} if no else None
+    ticket = tickets.domain.listed("t", "ana", "usd", NOON, **LISTED)
+    return replace(
+        ticket,
+        version=len(listing.snapshots),
+        withdrawn=withdrawn,
+        price_version=price_version,
+        reservation=reservation,
+    )
+
+
+def _listed(before: Listing, ticket: tickets.domain.Ticket) -> Listing:
+    public, held = ticket.public(), ticket.reservation
+    snapshot = (ticket.withdrawn, ticket.price_version, public["status"])
+    snapshots = (*before.snapshots, snapshot) if ticket.version > len(before.snapshots) else before.snapshots
+    return before._replace(snapshots=snapshots, reservation=(held["no"], held["version"]) if held else None)
+
+
+def _ticket() -> dict[str, Any]:
+    return {
+        "id": "t",
+        "seller_id": "ana",
+        "currency": "usd",
+        "version": 1,
+        "price_version": 1,
+        "withdrawn": False,
+        **LISTED,
+    }
+
+
+def _order(status: str, is_overdue: bool) -> Order:
+    expires_at = EARLIER if is_overdue else LATER
+    return replace(orders.domain.reserved("o", _ticket(), "bo", 1, expires_at, LONG_AGO), status=status)
+
+
+def _public(status: str, is_overdue: bool) -> dict[str, Any]:
+    return _order(status, is_overdue).public()
+
+
+def _snapshot(payment: tuple[str, bool] | None) -> dict[str, Any]:
+    status, final = payment or ("open", False)
+    return {"order_id": "o", "status": status, "final": final, "updated_at": NOON}
+
+
+def _payment(document: Document, status: str, is_overdue: bool) -> Payment:
+    return replace(
+        payments.domain.opened(_public(status, is_overdue), LONG_AGO),
+        version=document.version,
+        status=document.status,
+        stripe_id=None if document.intent is None else "pi",
+        creating_at={"": None, "fresh": NOON, "old": LONG_AGO}[document.creating],
+        declines=document.declines,
+        refunded_cents=document.refunded_cents,
+        capture_tries=document.refusals,
+        capture_refused_at=(LONG_AGO if document.refused_long_ago else NOON) if document.refusals else None,
+    )
+
+
+def _document(payment: Payment, before: Document) -> Document:
+    return before._replace(
+        version=payment.version,
+        status=payment.status,
+        declines=payment.declines,
+        refusals=payment.capture_tries,
+        refunded_cents=payment.refunded_cents,
+        work_left=payment.has_work_left,
+    )

@@ -1,0 +1,192 @@
+"""Each of the twelve rules, switched off: what then decides instead, and where the search looks for what goes wrong."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orders.domain
+import payments.domain
+from orders.domain import Order
+from payments.domain import Payment, Step
+from tests.protocol.model import Claim, Document, Intent, Limits, World
+from tests.protocol.rules import NOON, Rules
+
+ONE_ORDER = World(claims=(Claim(payable=1),))
+TWO_PAYMENTS = World(claims=(Claim(payable=2),))
+UNACKED = World(claims=(Claim(payable=1, unacked=True),))
+AUTHORIZED = World(
+    claims=(
+        Claim(
+            said=frozenset({("authorized", False)}),
+            document=Document(version=4, status="authorized", intent=0, work_left=True),
+            intents=(Intent("requires_capture"),),
+        ),
+    )
+)
+"""A buyer's card is authorized and that has been published; nobody has heard of it yet."""
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A rule of docs/protocol.md without which the search has to find `violation`."""
+
+    rule: int
+    without: str
+    rules: Rules
+    violation: str
+    limits: Limits = Limits(workers=2)
+    start: World = ONE_ORDER
+    at_rest: bool = True
+    sound: Rules = field(default_factory=Rules)
+    """The rules that suffice here once the switch is back on."""
+
+
+def follow_after_the_end(order: Order, payment: dict[str, Any], now: datetime) -> str | None:
+    """Follow a payment even out of a terminal state."""
+    if order.status == "cancelled" and payment["status"] == "authorized":
+        order.status = "created"
+    return order.follow_payment(payment, now)
+
+
+def follow_every_failure(order: Order, payment: dict[str, Any], now: datetime) -> str | None:
+    """Cancel on every PaymentFailed, final or not."""
+    failed = payment["status"] == "open"
+    return order.follow_payment({**payment, "status": "cancelled", "final": True} if failed else payment, now)
+
+
+def decide_by_the_deadline(payment: Payment, intent: Any, now: datetime) -> Step:
+    """Void what was authorized when payments itself finds that the order's deadline has passed."""
+    overdue = datetime.fromisoformat(payment.order["expires_at"]) <= NOON
+    if intent is not None and intent.status == "requires_capture" and overdue:
+        return Step.CANCEL
+    return payments.domain.decide(payment, intent, now)
+
+
+def decide_without_giving_up(payment: Payment, intent: Any, now: datetime) -> Step:
+    """Try a refused capture for ever."""
+    payment.capture_refused_at, payment.capture_tries = None, 0
+    return payments.domain.decide(payment, intent, now)
+
+
+def check_derived_status(ticket: dict[str, Any], buyer_id: str, seen: int | None, now: datetime) -> None:
+    """Read the derived status for what the seller has withdrawn."""
+    orders.domain.check_ticket({**ticket, "withdrawn": ticket["status"] == "withdrawn"}, buyer_id, seen, now)
+
+
+RESERVING = Limits(workers=2, orders=2, seller=1, racing=True, money=False)
+ON_SALE = World(changes=1)
+
+NOT_ON = "a card is charged for an order that does not go on"
+
+SWITCHES = [
+    Switch(1, "whoever writes last wins", Rules(compare_and_set=False), NOT_ON),
+    Switch(
+        2,
+        "the reply to a capture says that it happened",
+        Rules(replies_decide=True),
+        "a capture was published that did not happen",
+        Limits(workers=2, refusals=1),
+    ),
+    Switch(
+        2,
+        "what was captured is refunded while the order is not complete",
+        Rules(refund_incomplete=True),
+        "I2",
+    ),
+    Switch(
+        3,
+        "an event that is not newer is acknowledged without settling",
+        Rules(settle_again=False, reconcile=False),
+        NOT_ON,
+        Limits(workers=2, buying=False, unacked=True),
+        AUTHORIZED,
+        sound=Rules(reconcile=False),
+    ),
+    Switch(
+        4,
+        "a payment revives a cancelled order",
+        Rules(follow=follow_after_the_end),
+        "I1",
+        Limits(workers=1, orders=2, declines=0),
+        at_rest=False,
+    ),
+    Switch(
+        4,
+        "every decline cancels the order",
+        Rules(follow=follow_every_failure),
+        "an order paid in time was cancelled",
+    ),
+    Switch(
+        5, "payments judges the deadline", Rules(decide=decide_by_the_deadline), "an order paid in time was cancelled"
+    ),
+    Switch(
+        6,
+        "declines are counted from replies",
+        Rules(count_at_stripe=False),
+        "a third decline did not end the payment",
+        Limits(workers=1, declines=3),
+    ),
+    Switch(
+        7,
+        "the last refusal is a final failure by itself",
+        Rules(final_when_cancelled=False),
+        "a final failure was published while",
+        Limits(workers=1, refusals=1),
+    ),
+    Switch(
+        7,
+        "a refused capture is tried for ever",
+        Rules(decide=decide_without_giving_up),
+        "it never comes to rest",
+        Limits(workers=1, refusals=1),
+    ),
+    Switch(
+        8,
+        "nobody reconciles",
+        Rules(reconcile=False),
+        NOT_ON,
+        Limits(workers=2, unacked=True),
+        UNACKED,
+    ),
+    Switch(
+        9,
+        "one call creates and confirms, before the copy is looked at",
+        Rules(look_before_paying=False),
+        NOT_ON,
+    ),
+    Switch(
+        10, "a read before the write decides who gets the ticket", Rules(one_winner=False), "I1", RESERVING, ON_SALE
+    ),
+    Switch(
+        11,
+        "orders reads the derived status",
+        Rules(check=check_derived_status),
+        "a ticket was reserved that orders knew to be withdrawn",
+        RESERVING,
+        ON_SALE,
+    ),
+    Switch(
+        11,
+        "orders trusts a copy that is older than what the buyer saw",
+        Rules(ask_again=False),
+        "a ticket was reserved at another price than the buyer saw",
+        RESERVING,
+        ON_SALE,
+    ),
+    Switch(
+        12,
+        "any snapshot replaces payments' copy",
+        Rules(newest_copy_wins=False),
+        NOT_ON,
+        Limits(workers=2, buying=False, unacked=True),
+        AUTHORIZED,
+    ),
+    Switch(
+        12,
+        "any event sets tickets' reservation",
+        Rules(newest_reservation_wins=False),
+        "the ticket is shown as",
+        RESERVING._replace(workers=1, racing=False),
+        ON_SALE,
+    ),
+]

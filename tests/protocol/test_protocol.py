@@ -1,0 +1,111 @@
+"""TICKETING_SEARCH=deep searches further, for half an hour or so; -s prints the states and the traces."""
+
+import os
+import time
+from functools import cache
+from itertools import product
+
+import pytest
+
+from orders.domain import next_status
+from tests.protocol.model import Limits, World
+from tests.protocol.rules import Rules
+from tests.protocol.search import search, walk
+from tests.protocol.switches import ON_SALE, ONE_ORDER, RESERVING, SWITCHES, TWO_PAYMENTS
+
+IS_DEEP = os.environ.get("TICKETING_SEARCH") == "deep"
+WALKING_SECONDS = 1200 if IS_DEEP else 4
+EVERYTHING = Limits(
+    orders=3, workers=3, payments=2, declines=3, refusals=2, days=True, seller=2, racing=True
+)  # fmt: skip
+
+SEARCHED = {
+    "one order, three workers": (ONE_ORDER, Limits(workers=3)),
+    "one order, three declines": (ONE_ORDER, Limits(workers=2, declines=3)),
+    "one order, refused captures and lost days": (ONE_ORDER, Limits(workers=2, declines=0, refusals=1, days=True)),
+    "two orders": (ONE_ORDER, Limits(workers=1, orders=2)),
+    "two buyers race while the seller edits and withdraws": (World(changes=2), RESERVING._replace(seller=2)),
+}
+SEARCHED_DEEPLY = {
+    "one order, three workers and a refused capture": (ONE_ORDER, Limits(workers=3, refusals=1)),
+    "one order paid twice, four declines": (TWO_PAYMENTS, Limits(workers=2, payments=2, declines=4)),
+    "one order paid twice, and all that takes time": (
+        TWO_PAYMENTS, Limits(workers=2, payments=2, refusals=1, days=True),
+    ),
+    "two orders, two workers": (ONE_ORDER, Limits(workers=2, orders=2, declines=0)),
+    "two orders, two workers and a decline": (ONE_ORDER, Limits(workers=2, orders=2)),
+    "three buyers race while the seller edits": (ON_SALE, RESERVING._replace(orders=3)),
+}  # fmt: skip
+
+
+def named(cases):
+    return [pytest.param(*case, id=name) for name, case in cases.items()]
+
+
+@cache
+def found_within(start, limits, reconcile, at_rest):
+    return search(start, Rules(reconcile=reconcile), limits, at_rest=at_rest)
+
+
+def switched(switch):
+    return f"{switch.rule}: {switch.without}"
+
+
+@pytest.mark.parametrize(("start", "limits"), named(SEARCHED))
+def test_nothing_ever_goes_wrong(start, limits):
+    found = search(start, Rules(), limits)
+
+    print(found)
+    assert not found.violation, found
+
+
+@pytest.mark.skipif(not IS_DEEP, reason="TICKETING_SEARCH=deep")
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(("start", "limits"), named(SEARCHED_DEEPLY))
+def test_nothing_goes_wrong_further_on(start, limits):
+    found = search(start, Rules(), limits)
+
+    print(found)
+    assert not found.violation, found
+
+
+@pytest.mark.timeout(WALKING_SECONDS + 60)
+def test_three_buyers_go_no_wrong_way_at_random():
+    until, seed = time.monotonic() + WALKING_SECONDS, 0
+
+    while time.monotonic() < until:
+        found = walk(World(changes=EVERYTHING.seller), Rules(), EVERYTHING, seed)
+        assert not found.violation, f"seed {seed}: {found}"
+        seed += 1
+
+    print(f"{seed} ways")
+
+
+@pytest.mark.parametrize("switch", SWITCHES, ids=switched)
+def test_without_a_rule_it_goes_wrong(switch):
+    found = search(switch.start, switch.rules, switch.limits, at_rest=switch.at_rest)
+
+    print(found)
+    assert switch.violation in found.violation
+    assert found.violation
+
+
+@pytest.mark.parametrize("switch", SWITCHES, ids=switched)
+def test_with_the_rule_it_does_not(switch):
+    found = found_within(switch.start, switch.limits, switch.sound.reconcile, switch.at_rest)
+
+    assert not found.violation, found
+
+
+def test_every_rule_has_a_switch():
+    assert {switch.rule for switch in SWITCHES} == set(range(1, 13))
+
+
+def test_a_payment_that_changed_nothing_never_changes_anything_later():
+    """So the search may deliver an acknowledged event again when all comes to rest: it makes no difference."""
+    later = {"created": ["awaiting_payment", "complete", "cancelled"], "awaiting_payment": ["complete", "cancelled"]}
+    snapshots = [("open", False), ("authorized", False), ("captured", False), ("cancelled", True), ("refunded", False)]
+
+    for (status, followers), (payment, final) in product(later.items(), snapshots):
+        if next_status(status, False, payment, final) is None:
+            assert {next_status(follower, False, payment, final) for follower in followers} == {None}

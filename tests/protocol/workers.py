@@ -1,0 +1,248 @@
+"""The workers of payments and orders, one single step at a time; any of them may die between two steps."""
+
+from collections.abc import Iterator
+
+from payments.domain import Step
+from tests.protocol.model import Claim, Document, Intent, Limits, Worker, World
+from tests.protocol.rules import Rules, copy_status, has_work_left
+
+Move = tuple[str, int, World]
+
+ENDED = ("succeeded", "canceled")
+LIVE = ("created", "awaiting_payment", "complete")
+
+
+def added(world: World, worker: Worker) -> World:
+    """Return the world with one more worker; workers that are alike are not told apart."""
+    return world._replace(workers=tuple(sorted((*world.workers, worker), key=hash)))
+
+
+def without(world: World, worker: Worker) -> World:
+    """Return the world with one worker less."""
+    position = world.workers.index(worker)
+    return world._replace(workers=world.workers[:position] + world.workers[position + 1 :])
+
+
+def payer(number: int, claim: Claim, rules: Rules) -> Worker | None:
+    """Return a worker that has read the document to begin to pay, or None if that is refused."""
+    document = claim.document
+    if document is None:
+        return None
+    if not rules.look_before_paying:
+        return Worker("create and confirm", number, document)
+    if not rules.may_pay(document, copy_status(claim, document)):
+        return None
+    if document.intent is not None:
+        return Worker("look", number, document, then="mark")
+    if document.creating:
+        return Worker("create", number, document)
+    written = document._replace(version=document.version + 1, creating="fresh", work_left=True)
+    return Worker("save", number, document, written=written, then="create")
+
+
+def charged(claim: Claim, number: int, limits: Limits) -> Iterator[tuple[str, Claim]]:
+    """Yield what may come of a card that is tried on a PaymentIntent."""
+    intent = claim.intents[number]
+    if intent.status == "requires_payment_method":
+        yield "the card is authorized", changed_intent(claim, number, intent._replace(status="requires_capture"))
+        if intent.declines < limits.declines:
+            yield "the card is declined", changed_intent(claim, number, intent._replace(declines=intent.declines + 1))
+
+
+def changed_intent(claim: Claim, number: int, intent: Intent) -> Claim:
+    """Return the claim with one PaymentIntent changed."""
+    return claim._replace(intents=(*claim.intents[:number], intent, *claim.intents[number + 1 :]))
+
+
+def steps(world: World, worker: Worker, rules: Rules, limits: Limits) -> Iterator[Move]:
+    """Yield what may come of a worker's next step."""
+    rest = without(world, worker) if worker in world.workers else world
+    for told, after in STEPS[worker.task](rest, worker, rules, limits):
+        yield told, worker.claim, after
+
+
+Outcomes = Iterator[tuple[str, World]]
+
+
+def _read(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    yield (
+        "settle reads the document",
+        added(world, worker._replace(task="look", read=world.claims[worker.claim].document)),
+    )
+
+
+def _look(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    """Read the PaymentIntent and decide; nothing happens yet."""
+    claim, document = world.claims[worker.claim], worker.read
+    assert document is not None
+    intent = claim.intents[document.intent] if document.intent is not None else None
+    step = rules.next_step(document, copy_status(claim, document), claim.is_overdue, intent)
+    next_worker = _decided(step, worker, document, intent, copy_status(claim, document), rules)
+    yield f"it reads the PaymentIntent and will {next_worker.task}", added(world, next_worker)
+
+
+def _decided(
+    step: Step, worker: Worker, document: Document, intent: Intent | None, status: str, rules: Rules
+) -> Worker:
+    if step is Step.FIND:
+        return worker._replace(task="create", then="")
+    if intent is None or step is Step.REST:
+        return worker._replace(task="rest", then="")
+    if step is Step.CANCEL and not rules.final_when_cancelled and status == "awaiting_payment":
+        given_up = document._replace(version=document.version + 1, status="cancelled", work_left=False)
+        return worker._replace(task="save", written=given_up, event=("cancelled", True), then="")
+    if step in (Step.CANCEL, Step.REFUND, Step.CAPTURE):
+        read = document if step is Step.CAPTURE else None
+        return worker._replace(task=step.name.lower(), read=read, intent=document.intent, then="")
+    written, event = rules.recorded(document, status, intent)
+    then = worker.then if written.status == "open" else ""
+    if written.version == document.version:
+        return _marking(worker, document) if then else worker._replace(task="rest", then="")
+    return worker._replace(task="save", written=written, event=event, then=then)
+
+
+def _marking(worker: Worker, document: Document) -> Worker:
+    """Mark that a card is about to be charged: one more saved change, with nothing in it that decides anything."""
+    written = document._replace(version=document.version + 1, work_left=True)
+    return worker._replace(task="save", read=document, written=written, event=None, then="confirm")
+
+
+def _save(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    claim, read, written = world.claims[worker.claim], worker.read, worker.written
+    document = claim.document
+    assert document is not None and read is not None and written is not None
+    if rules.compare_and_set and (document.version, document.copy) != (read.version, read.copy):
+        yield "its write is refused: the document has changed", world
+        return
+    stored = written._replace(copy=document.copy)
+    said = claim.said | {worker.event} if worker.event else claim.said
+    after = world.with_claim(worker.claim, claim._replace(document=stored, said=said))
+    if stored.version <= document.version:
+        after = after._replace(broken=f"a stored version went from {document.version} to {stored.version}")
+    yield f"it writes: {stored.status}" + (" and publishes" if worker.event else ""), _go_on(after, worker, stored)
+
+
+def _go_on(world: World, worker: Worker, stored: Document) -> World:
+    if worker.then == "mark":
+        return added(world, _marking(worker, stored))
+    if worker.then == "create":
+        return added(world, Worker("create", worker.claim, stored))
+    if worker.then == "confirm":
+        return added(world, Worker("confirm", worker.claim, intent=stored.intent))
+    if worker.then == "settle" and worker.acks:
+        return added(world, Worker("read", worker.claim, acks=worker.acks))
+    return _acked(world, worker)
+
+
+def _acked(world: World, worker: Worker) -> World:
+    claim = world.claims[worker.claim]
+    if worker.acks == len(claim.history):
+        return world.with_claim(worker.claim, claim._replace(unacked=False))
+    return world
+
+
+def _rest(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    claim, read = world.claims[worker.claim], worker.read
+    document = claim.document
+    assert document is not None and read is not None
+    if not rules.compare_and_set or (document.version, document.copy) == (read.version, read.copy):
+        stored = document._replace(work_left=has_work_left(read, copy_status(claim, read)))
+        world = _acked(world.with_claim(worker.claim, claim._replace(document=stored)), worker)
+    yield "it finds nothing to do", world
+
+
+def _create(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    claim, read = world.claims[worker.claim], worker.read
+    assert read is not None
+    claim, number = made(claim, read.creating == "old", Intent())
+    written = read._replace(version=read.version + 1, intent=number, creating="", work_left=True)
+    found = Worker("save", worker.claim, read, written=written, then="settle", acks=worker.acks)
+    yield "Stripe makes a PaymentIntent", added(world.with_claim(worker.claim, claim), found)
+
+
+def made(claim: Claim, searching: bool, intent: Intent) -> tuple[Claim, int]:
+    """Return the claim after its PaymentIntent was made or found, and which it is."""
+    found = [number for number, known in enumerate(claim.intents) if known.is_old]
+    if searching and found:
+        return claim, found[-1]
+    if claim.replayed is not None:
+        return claim, claim.replayed
+    number = len(claim.intents)
+    return claim._replace(intents=(*claim.intents, intent), replayed=number), number
+
+
+def _create_and_confirm(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    claim, read = world.claims[worker.claim], worker.read
+    assert read is not None
+    claim, number = made(claim, False, Intent("requires_capture"))
+    written = read._replace(version=read.version + 1, intent=number, work_left=True)
+    found = Worker("save", worker.claim, read, written=written)
+    yield "Stripe makes a PaymentIntent and authorizes it", added(world.with_claim(worker.claim, claim), found)
+
+
+def _confirm(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    claim = world.claims[worker.claim]
+    assert worker.intent is not None
+    for told, after in charged(claim, worker.intent, limits):
+        yield told, world.with_claim(worker.claim, after)
+
+
+def _cancel(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    claim = world.claims[worker.claim]
+    assert worker.intent is not None
+    intent = claim.intents[worker.intent]
+    if intent.status not in ENDED:
+        claim = changed_intent(claim, worker.intent, intent._replace(status="canceled"))
+    yield "Stripe cancels the PaymentIntent", _again(world.with_claim(worker.claim, claim), worker)
+
+
+def _refund(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    claim = world.claims[worker.claim]
+    assert worker.intent is not None
+    intent = claim.intents[worker.intent]
+    if intent.status == "succeeded" and not intent.refunds:
+        claim = changed_intent(claim, worker.intent, intent._replace(refunds=1))
+    yield "Stripe refunds", _again(world.with_claim(worker.claim, claim), worker)
+
+
+def _capture(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    claim, read = world.claims[worker.claim], worker.read
+    assert worker.intent is not None and read is not None
+    intent = claim.intents[worker.intent]
+    if intent.status == "requires_capture":
+        taken = changed_intent(claim, worker.intent, intent._replace(status="succeeded", captures=intent.captures + 1))
+        yield "Stripe captures", _captured(world.with_claim(worker.claim, taken), worker, read, rules)
+        if read.refusals < limits.refusals:
+            refused = rules.refused(read, copy_status(claim, read))
+            counted = Worker("save", worker.claim, read, written=refused, acks=worker.acks)
+            yield "the bank refuses the capture", added(world, counted)
+    else:
+        yield "Stripe has nothing to capture", _captured(world, worker, read, rules)
+
+
+def _captured(world: World, worker: Worker, read: Document, rules: Rules) -> World:
+    if not rules.replies_decide:
+        return _again(world, worker)
+    written, event = rules.recorded(read, copy_status(world.claims[worker.claim], read), Intent("succeeded"))
+    return added(world, Worker("save", worker.claim, read, written=written, event=event, acks=worker.acks))
+
+
+def _again(world: World, worker: Worker) -> World:
+    """Settle looks again; where nobody waits for the end of it, that is as good as a settle that begins later."""
+    return added(world, Worker("read", worker.claim, acks=worker.acks)) if worker.acks else world
+
+
+def _insert(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    taken = len(world.claims) > worker.claim or any(claim.status in LIVE for claim in world.claims)
+    if (taken and rules.one_winner) or len(world.claims) >= limits.orders:
+        yield "the index refuses a second order", world
+    else:
+        claim = Claim(payable=limits.payments, unacked=limits.unacked)
+        yield "orders makes an order", world._replace(claims=(*world.claims, claim))
+
+
+STEPS = {
+    "read": _read, "look": _look, "save": _save, "rest": _rest, "create": _create, "confirm": _confirm,
+    "create and confirm": _create_and_confirm, "cancel": _cancel, "refund": _refund, "capture": _capture,
+    "insert": _insert,
+}  # fmt: skip
