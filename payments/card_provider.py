@@ -52,7 +52,7 @@ class CardProvider:
             **options,
         ).v1
 
-    def create(self, order: dict[str, Any]) -> Intent:
+    def create(self, order: dict[str, Any], number: int = 0) -> Intent:
         """Return the order's PaymentIntent, created unless an earlier call did."""
         params: Any = {
             "amount": order["price_cents"],
@@ -63,7 +63,9 @@ class CardProvider:
             "metadata": {"order_id": order["id"]},
         }
         with _speaking():
-            return self._intent(self._stripe.payment_intents.create(params, _key(f"pi:{order['id']}")))
+            return self._intent(
+                self._stripe.payment_intents.create(params, _key(_numbered(f"pi:{order['id']}", number)))
+            )
 
     def search(self, order_id: str) -> Intent | None:
         """Return the PaymentIntent that Stripe has for an order, or None; it may take a minute to learn of new ones."""
@@ -100,8 +102,7 @@ class CardProvider:
     def confirm(self, stripe_id: str, token: str, attempt: str) -> None:
         """Try to authorize the amount on a card: a PaymentMethod's id, or a card token. A decline raises nothing.
 
-        `attempt` (`<order>:<number>`) names the try: repeating it charges nothing again. Raises InvalidCard when Stripe
-        knows no such card.
+        `attempt` names the try: repeating it charges nothing again. Raises InvalidCard when Stripe knows no such card.
         """
         with _speaking():
             try:

@@ -140,6 +140,11 @@ class Payment:
     key_no: int = 0
 
     @property
+    def attempt(self) -> str:
+        """The name of the try to charge a card that is under way, from which its idempotency keys are made."""
+        return f"{self.id}:{self.attempts}" + (f":{self.key_no}" if self.key_no else "")
+
+    @property
     def is_lost(self) -> bool:
         """Whether the cardholder's bank has taken the money back for good."""
         return self.dispute is not None and self.dispute["status"] == "lost"

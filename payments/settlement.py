@@ -97,10 +97,15 @@ class Settlement:
             return self._record(payment, intent, answered)
         try:
             return self._ask(step, payment, intent)
-        except Failed:  # under its key it would fail for a day: the next try has to be a new request
+        except Failed as error:
+            self.note_failure(payment, error)
+            raise
+
+    def note_failure(self, payment: Payment, error: Exception) -> None:
+        """Make the next try a new request, if under the same key Stripe would repeat this failure for a day."""
+        if isinstance(error, Failed):
             payment.key_no += 1
             self._save(payment)
-            raise
 
     def _ask(self, step: Step, payment: Payment, intent: Intent) -> bool:
         """Ask Stripe to do something; return whether another look is needed."""
@@ -147,9 +152,14 @@ class Settlement:
         return True
 
     def _find(self, payment: Payment) -> None:
-        fresh = payment.creating_at is not None and self.clock() - payment.creating_at < KEY_LIFETIME
-        intent = None if fresh else self.cards.search(payment.id)
-        payment.stripe_id = (intent or self.cards.create(payment.order)).id
+        asked_at = payment.creating_at or self.clock()
+        is_replayed = payment.key_no == 0 and self.clock() - asked_at < KEY_LIFETIME
+        try:
+            intent = None if is_replayed else self.cards.search(payment.id)
+            payment.stripe_id = (intent or self.cards.create(payment.order, payment.key_no)).id
+        except Failed as error:
+            self.note_failure(payment, error)
+            raise
         passed(2)
         payment.creating_at = None
         self._save(payment)

@@ -1,5 +1,6 @@
 """What a buyer does: pay with a card, or open the page's card form and come back from it."""
 
+from contextlib import suppress
 from typing import Any
 
 from libs.events import VersionConflict
@@ -26,12 +27,14 @@ class Till:
         if payment.status != "open" or payment.stripe_id is None:
             return payment.public()
         try:
-            self.settlement.cards.confirm(payment.stripe_id, token, f"{payment.id}:{payment.attempts}")
+            self.settlement.cards.confirm(payment.stripe_id, token, payment.attempt)
             passed(5)
         except InvalidCard:
             self.settlement.settle(payment.id, answered=payment.attempts)  # nothing was charged
             raise
-        except (StripeUnavailable, Busy):
+        except (StripeUnavailable, Busy) as error:
+            with suppress(VersionConflict):
+                self.settlement.note_failure(payment, error)
             return self.settlement.store.get(payment.id).public()
         return self._outcome(payment)
 

@@ -61,6 +61,11 @@ def late(world, action, most=0.05):
     return lambda: (time.sleep(pause), action())
 
 
+def reserve_briefly(world):
+    """Return an order that can be paid for about as long as paying takes."""
+    return world.reserve(world.chance.uniform(0.3, 2.5) * world.pace)
+
+
 def pay_and_expire(world, order_id):
     """Pay so that the authorization comes about when the deadline does."""
 
@@ -70,7 +75,7 @@ def pay_and_expire(world, order_id):
         )
         world.expire(order_id)
 
-    return [late(world, partial(world.pay, order_id), 0.25), expire]
+    return [late(world, partial(world.pay, order_id)), expire]
 
 
 def pay_twice(world, order_id):
@@ -78,7 +83,7 @@ def pay_twice(world, order_id):
 
 
 def pay_and_cancel(world, order_id):
-    return [partial(world.pay, order_id), late(world, partial(world.cancel, order_id), 0.6)]
+    return [partial(world.pay, order_id), late(world, partial(world.cancel, order_id), 2 * world.pace)]
 
 
 def come_back_by_all_ways(world, order_id):
@@ -123,7 +128,7 @@ def bought(world):
 
 
 def test_paying_races_with_the_deadline(world):
-    assert race(world, partial(pay_and_expire, world), lambda: world.reserve(world.chance.uniform(0.2, 1.0))) == []
+    assert race(world, partial(pay_and_expire, world), partial(reserve_briefly, world)) == []
     assert_both_happened(world)
 
 

@@ -1,4 +1,5 @@
 import threading
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -147,6 +148,22 @@ def test_a_failure_that_stripe_would_repeat_for_a_day_is_asked_anew(world, fake)
     assert list(world.faults()) == []
 
 
+@pytest.mark.parametrize("path", ["/v1/payment_intents", "*/confirm", "*/capture", "/v1/payment_methods"])
+@pytest.mark.parametrize("executed", [False, True])
+def test_paying_again_after_a_failure_that_stripe_keeps_repeating_pays_once(world, fake, path, executed):
+    order_id = world.reserve()
+    fake.control("faults", kind="error", path=path, status=500, stored=True, executed=executed)
+
+    for _ in range(3):
+        with suppress(domain.StripeUnavailable):
+            world.pay(order_id)
+        with suppress(domain.StripeUnavailable):
+            world.come_to_rest()
+
+    assert world.order(order_id).status == "complete"
+    assert list(world.faults()) == []
+
+
 def test_a_payment_intent_for_another_amount_is_never_captured(world, fake, caplog):
     order_id = world.reserve()
     world.till.open_form(order_id, "bo")
@@ -165,7 +182,7 @@ def test_a_payment_intent_for_another_amount_is_never_captured(world, fake, capl
 def test_an_intent_whose_id_was_lost_long_ago_is_searched_for_and_not_made_again(world, fake, hours, monkeypatch):
     order_id = world.reserve()
     with monkeypatch.context() as lost:
-        lost.setattr(world.settlement.cards, "create", lambda order: made_and_lost(fake, order))
+        lost.setattr(world.settlement.cards, "create", lambda order, number: made_and_lost(fake, order))
         with pytest.raises(stripe.APIConnectionError):
             world.pay(order_id)
     fake.control("clock", advance=hours * 3600)

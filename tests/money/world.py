@@ -42,6 +42,7 @@ class World:
         self.till = Till(self.settlement, PUBLISHABLE_KEY)
         self.reconciler = Reconciler(self.settlement)
         self.audit = Audit(self.settlement)
+        self.pace = 0.2  # seconds that paying takes just now
         self.told = []
         self.chance = random.Random(7)
 
@@ -65,7 +66,11 @@ class World:
         return order.id
 
     def pay(self, order_id, card="tok_visa"):
-        return self.till.pay(order_id, "bo", card)
+        began = time.monotonic()
+        try:
+            return self.till.pay(order_id, "bo", card)
+        finally:
+            self.pace += (time.monotonic() - began - self.pace) / 4
 
     def bought(self):
         """Return the id of an order that is paid for and complete."""
