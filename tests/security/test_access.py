@@ -1,0 +1,102 @@
+"""Who may do what with whose ticket, order and payment: every route that names one, tried by everybody."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from gateway.app import create_app
+from gateway.tests.fakes import SETTINGS
+
+EVERYBODY = {"nobody", "stranger", "seller", "buyer"}
+TICKET = {"title": "Macbeth, row 1", "price": "20.00"}
+
+ALLOWED = {
+    # a ticket on sale, and who may do it
+    "GET /api/tickets/<ticket_id>": EVERYBODY,
+    "PUT /api/tickets/<ticket_id>": {"seller"},
+    "DELETE /api/tickets/<ticket_id>": {"seller"},
+    "GET /tickets/<ticket_id>": EVERYBODY,
+    "GET /tickets/<ticket_id>/edit": {"seller"},
+    "POST /tickets/<ticket_id>/edit": {"seller"},
+    "POST /tickets/<ticket_id>/withdraw": {"seller"},
+    "POST /tickets/<ticket_id>/buy": {"stranger", "buyer"},
+    # an order that waits to be paid
+    "GET /api/orders/<order_id>": {"buyer"},
+    "DELETE /api/orders/<order_id>": {"buyer"},
+    "POST /api/orders/<order_id>/payment-intent": {"buyer"},
+    "GET /orders/<order_id>": {"buyer"},
+    "GET /orders/<order_id>/progress": {"buyer"},
+    "GET /orders/<order_id>/return": {"buyer"},
+    "POST /orders/<order_id>/cancel": {"buyer"},
+    "POST /orders/<order_id>/pay": {"buyer"},
+    # routes that name a thing in their body
+    "POST /api/orders": {"stranger", "buyer"},
+    "POST /api/payments": {"buyer"},
+}
+
+
+@pytest.fixture(scope="module")
+def people(person, nobody):
+    signed_in = {name: person(name) for name in ("stranger", "seller", "buyer")}
+    return SimpleNamespace(nobody=nobody, **signed_in)
+
+
+def test_every_route_that_names_a_thing_is_in_the_table():
+    rules = create_app(settings=SETTINGS).url_map.iter_rules()
+
+    naming = {
+        f"{method} {rule.rule}"
+        for rule in rules
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+        if "_id>" in rule.rule
+    }
+
+    assert naming == {route for route in ALLOWED if "_id>" in route}
+
+
+@pytest.mark.parametrize("route", ALLOWED)
+def test_only_who_may_use_it_gets_through(route, people):
+    got_through = set()
+
+    for name in ("nobody", "stranger", "seller", "buyer"):
+        ticket_id = people.seller.list_ticket()
+        order_id = people.buyer.reserve(people.seller.list_ticket())
+        if answers(getattr(people, name), route, ticket_id, order_id):
+            got_through.add(name)
+
+    assert got_through == ALLOWED[route]
+
+
+def answers(person, route, ticket_id, order_id):
+    """Send what the route takes; return whether it was done, and check that a refusal shows nothing."""
+    method, _, path = route.partition(" ")
+    path = path.replace("<ticket_id>", ticket_id).replace("<order_id>", order_id)
+    body = {"ticketId": ticket_id, "orderId": order_id, "token": "tok_visa", **TICKET}
+    sent = {"json": body} if path.startswith("/api/") else {"data": {**body, "csrf_token": csrf_token(person)}}
+    sent = {} if method == "GET" else sent
+    answer = person.http.request(method, person.url + path, allow_redirects=False, timeout=30, **sent)
+    location = answer.headers.get("Location", "")
+    done = answer.status_code < 400 and "/signin" not in location
+    if not done:
+        assert answer.status_code in (303, 401, 403, 404), (route, answer.status_code, answer.text[:300])
+        assert "Hamlet" not in answer.text and "clientSecret" not in answer.text
+    return done
+
+
+def csrf_token(person):
+    page = person.get("/signin").text
+    return re.search(r'name="csrf_token" value="([^"]+)"', page)[1]
+
+
+@pytest.mark.parametrize("path", ["/api/orders", "/api/tickets/mine"])
+def test_lists_hold_only_ones_own(path, people):
+    ticket_id = people.seller.list_ticket()
+    order_id = people.buyer.reserve(ticket_id)
+
+    listed = {name: people.__dict__[name].get(path) for name in ("stranger", "seller", "buyer")}
+
+    owner = "buyer" if path == "/api/orders" else "seller"
+    thing = order_id if path == "/api/orders" else ticket_id
+    assert [name for name, answer in listed.items() if thing in answer.text] == [owner]
+    assert people.nobody.get(path).status_code == 401

@@ -1,0 +1,140 @@
+"""A captured cookie, on every process of the running gateway."""
+
+import os
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from libs.testing import wait_for
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def ana(person):
+    return person("ana")
+
+
+@pytest.fixture
+def elsewhere(system, ana):
+    """A session of Ana's on another device, which a thief has captured."""
+    with requests.Session() as device:
+        device.post(
+            f"{system.gateway_url}/api/users/signin", json={"email": ana.email, "password": PASSWORD}, timeout=10
+        )
+        yield dict(device.cookies)
+
+
+def workers(system):
+    """Return the process ids of the gateway's workers."""
+    master = system.pid("gateway")
+    found = [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
+    assert len(found) == 2
+    return found
+
+
+@contextmanager
+def only(worker, system):
+    """Let no other worker of the gateway answer while the block runs."""
+    others = [pid for pid in workers(system) if pid != worker]
+    for pid in others:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in others:
+            os.kill(pid, signal.SIGCONT)
+
+
+def status(system, cookies):
+    return requests.get(f"{system.gateway_url}/api/orders", cookies=cookies, timeout=10).status_code
+
+
+def statuses(system, cookies):
+    """Return what each worker answers to the bearer of the cookies."""
+    found = []
+    for worker in workers(system):
+        with only(worker, system):
+            found.append(status(system, cookies))
+    return found
+
+
+def check_worthless(system, cookies):
+    wait_for(lambda: statuses(system, cookies) == [401, 401], 10, "every process to refuse the captured cookie")
+
+
+def test_captured_cookie_is_worthless_after_signing_out(system, ana):
+    captured = dict(ana.http.cookies)
+    assert statuses(system, captured) == [200, 200]
+
+    ana.post("/api/users/signout")
+
+    check_worthless(system, captured)
+
+
+def test_captured_cookies_are_worthless_after_another_password(system, ana, elsewhere):
+    captured = dict(ana.http.cookies)
+    assert statuses(system, elsewhere) == [200, 200]
+
+    change = {"currentPassword": PASSWORD, "newPassword": "another long one"}
+    assert ana.post("/api/users/password", change).status_code == 200
+
+    check_worthless(system, captured)
+    check_worthless(system, elsewhere)
+    assert statuses(system, dict(ana.http.cookies)) == [200, 200]
+
+
+def test_captured_cookies_are_worthless_after_signing_out_everywhere(system, ana, elsewhere):
+    captured = dict(ana.http.cookies)
+
+    assert ana.post("/api/users/signout-everywhere").status_code == 200
+
+    check_worthless(system, captured)
+    check_worthless(system, elsewhere)
+
+
+def test_session_is_another_after_signing_in_again(system, ana):
+    captured = dict(ana.http.cookies)
+
+    ana.post("/api/users/signin", {"email": ana.email, "password": PASSWORD})
+
+    assert dict(ana.http.cookies) != captured
+    check_worthless(system, captured)
+
+
+def test_every_cookie_is_out_of_reach_of_scripts_and_other_sites(system, ana):
+    signed_in = ana.post("/api/users/signin", {"email": ana.email, "password": PASSWORD})
+    page = requests.get(f"{system.gateway_url}/signin", timeout=10)
+
+    for cookie in (signed_in.headers["Set-Cookie"], page.headers["Set-Cookie"]):
+        assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
+        assert "Domain" not in cookie
+
+
+class FromAddress(requests.adapters.HTTPAdapter):
+    """Connects from another address of the loopback network."""
+
+    def __init__(self, address):
+        self.address = address
+        super().__init__()
+
+    def init_poolmanager(self, *arguments, **options):
+        super().init_poolmanager(*arguments, source_address=(self.address, 0), **options)
+
+
+def sign_in_from(system, address, email, password):
+    with requests.Session() as http:
+        http.mount("http://", FromAddress(address))
+        body = {"email": email, "password": password}
+        return http.post(f"{system.gateway_url}/api/users/signin", json=body, timeout=10)
+
+
+def test_twenty_wrong_sign_ins_are_stopped_and_the_user_gets_in_from_elsewhere(system, ana):
+    answers = [sign_in_from(system, "127.0.0.66", ana.email, "wrong") for _ in range(20)]
+
+    assert [answer.status_code for answer in answers[:6]] == [400] * 5 + [429]
+    assert answers[-1].status_code == 429 and int(answers[-1].headers["Retry-After"]) >= 1
+    assert sign_in_from(system, "127.0.0.67", ana.email, PASSWORD).status_code == 200
