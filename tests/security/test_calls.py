@@ -29,6 +29,8 @@ ALLOWED = {
     "tickets.list_mine": USERS,
     "tickets.get": EVERYBODY,
     "tickets.list": EVERYBODY,
+    "tickets.versions": {"orders", "operator"},
+    "tickets.repair": {"operator"},
     "orders.create": USERS,
     "orders.get": USERS,
     "orders.list": USERS,
@@ -44,6 +46,7 @@ ALLOWED = {
     "payments.settle": {"orders", "operator"},
     "payments.refund": {"operator"},
     "payments.audit": {"operator"},
+    "payments.repair": {"operator"},
     "payments.receive_webhook": {"gateway"},
 }
 UNKNOWN = "0" * 24
