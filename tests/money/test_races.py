@@ -13,6 +13,7 @@ from functools import partial
 import pytest
 
 from libs.events import VersionConflict
+from orders import domain as orders_domain
 from payments import card_provider, domain, settlement
 from payments.domain import Step, decide
 from payments.refunds import refund
@@ -22,7 +23,7 @@ from tests.money.buyer import confirm
 ROUNDS = int(os.environ.get("MONEY_ROUNDS", "5"))
 AT_ONCE = 4
 CARDS = ("tok_visa", "tok_visa", "pm_card_visa", "tok_chargeDeclined")
-EXPECTED = (domain.Refused, VersionConflict, urllib.error.HTTPError)
+EXPECTED = (domain.Refused, orders_domain.Refused, VersionConflict, urllib.error.HTTPError)
 
 pytestmark = [pytest.mark.usefixtures("webhooks"), pytest.mark.timeout(900)]
 
@@ -63,7 +64,7 @@ def late(world, action, most=0.05):
 
 def reserve_briefly(world):
     """Return an order that can be paid for about as long as paying takes."""
-    return world.reserve(world.chance.uniform(0.3, 2.5) * world.pace)
+    return world.reserve(world.chance.uniform(0.5, 5) * world.pace)
 
 
 def pay_and_expire(world, order_id):
@@ -83,7 +84,7 @@ def pay_twice(world, order_id):
 
 
 def pay_and_cancel(world, order_id):
-    return [partial(world.pay, order_id), late(world, partial(world.cancel, order_id), 2 * world.pace)]
+    return [partial(world.pay, order_id), late(world, partial(world.cancel, order_id), 8 * world.pace)]
 
 
 def come_back_by_all_ways(world, order_id):

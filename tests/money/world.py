@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from libs.clock import utc_now
@@ -139,25 +139,25 @@ class World:
             self.settlement.settle(body["id"])
 
     @contextmanager
-    def running(self):
-        """Carry events, and release what is overdue, while the block runs."""
+    def running(self, carriers=3):
+        """Carry events while the block runs, by several threads at once."""
         over = threading.Event()
 
         def run():
             while not over.is_set():
-                try:
+                with suppress(VersionConflict):
                     if not self.carry():
                         time.sleep(0.002)
-                except VersionConflict:
-                    continue
 
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
+        threads = [threading.Thread(target=run, daemon=True) for _ in range(carriers)]
+        for thread in threads:
+            thread.start()
         try:
             yield
         finally:
             over.set()
-            thread.join(30)
+            for thread in threads:
+                thread.join(30)
 
     def come_to_rest(self):
         """Do all that is left to do, as the timers would in time."""
