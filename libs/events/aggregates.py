@@ -56,6 +56,13 @@ class Aggregates:
             if (document := self.found(found))
         ]
 
+    def versions(self, after: str | None, limit: int, *fields: str) -> list[list[Any]]:
+        """Return [[id, version, *fields], ...] of at most `limit` documents in order of their ids, beyond `after`."""
+        where: Document = {} if after is None else {"_id": {"$gt": after}}
+        names = ("_id", "version", *fields)
+        found = self.collection.find(where, dict.fromkeys(names, 1)).sort("_id", ASCENDING).limit(limit)
+        return [[document[name] for name in names] for document in found]
+
     def add(self, fields: Document, event: Event, body: Document) -> None:
         """Insert a new aggregate together with the event that announces it.
 

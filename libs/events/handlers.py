@@ -116,6 +116,7 @@ class EventHandler(Entrypoint):
     def _done(self, message: Any, started: float, worker_ctx: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
         outcome = self._settle(message, exc_info[1] if exc_info else None)
         seconds = time.monotonic() - started
+        log.info("%s %s %s in %.3f s", self.queue.name, outcome, message.properties.get("message_id"), seconds)
         observe("event_handled_seconds", seconds, queue=self.queue.name, outcome=outcome)
         return result, exc_info
 

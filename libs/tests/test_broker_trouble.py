@@ -3,7 +3,6 @@
 On a broker of its own, because a memory alarm or a restart would disturb every other test.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -24,7 +23,7 @@ from libs.events.catalogue import ExpirationComplete
 from libs.rpc import Client, ServiceUnavailable
 from libs.stack import Stack, free_ports
 from libs.stack.programs import nothing
-from libs.testing import ROOT, consumers, nameko_service, wait_for, waiting
+from libs.testing import nameko_service, wait_for, waiting
 from libs.tokens import new_key
 
 pytestmark = pytest.mark.integration

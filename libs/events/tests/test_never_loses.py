@@ -21,6 +21,10 @@ QUEUES = {
     "ours": "orders.ExpirationComplete",
     "stock": "evt-expiration-ExpirationComplete--stock.on_expiration_complete",
 }
+STOCK_DISPATCH = """
+from nameko.standalone.events import event_dispatcher
+event_dispatcher({"AMQP_URI": %r}, retry_policy={"max_retries": 0})("expiration", "X", {})
+"""
 STOCK_CONTAINER = {"SERVICE_CONTAINER_CLS": "nameko.containers.ServiceContainer"}
 
 
@@ -121,6 +125,5 @@ def test_stock_nameko_loses_what_was_saved_just_before_the_broker_went_away():
 
 
 def stock_dispatch(amqp_url):
-    dispatch = "from nameko.standalone.events import event_dispatcher as e; e({'AMQP_URI': %r}, retry_policy={'max_retries': 0})('expiration', 'X', {})"
-    command = [sys.executable, "-W", "ignore", "-c", dispatch % amqp_url]
+    command = [sys.executable, "-W", "ignore", "-c", STOCK_DISPATCH % amqp_url]
     return subprocess.run(command, capture_output=True, text=True, timeout=20)

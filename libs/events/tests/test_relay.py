@@ -6,7 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from libs.events.catalogue import ExpirationComplete, SessionRevoked
 from libs.testing import ROOT, wait_for, waiting
 
 QUEUE = "orders.ExpirationComplete"
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def a_deadline(ident, version=1):
@@ -189,9 +190,7 @@ def test_an_event_saved_while_others_are_published_stays(amqp_url, deadlines, re
     assert [message.headers["version"] for message in received(amqp_url)] == [1, 2]
 
 
-@pytest.mark.parametrize(
-    "poison", [{"name": "TicketStolen"}, {"body": {"at": datetime(2026, 11, 22)}}, {"body": {"photo": b"bytes"}}]
-)
+@pytest.mark.parametrize("poison", [{"name": "TicketStolen"}, {"body": {"at": NOON}}, {"body": {"photo": b"bytes"}}])
 def test_what_can_never_be_published_holds_up_only_what_is_behind_it(amqp_url, deadlines, relay, poison):
     for ident in ("o1", "o2", "o3"):
         add(deadlines, ident)

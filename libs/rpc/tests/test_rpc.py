@@ -224,7 +224,7 @@ def test_the_client_comes_back_after_its_sending_connection_was_closed(client):
 
 
 def test_an_answer_that_is_no_json_fails_its_call_and_no_other(client, broker_url):
-    with ThreadPoolExecutor(1) as pool, closing(Publisher(broker_url)) as publisher:
+    with ThreadPoolExecutor(1) as pool:
         call = pool.submit(client.call, "probe", "sleep", {"seconds": 0.5})
         (ident,) = wait_for(lambda: list(client._waiting))
         with Connection(broker_url) as connection:

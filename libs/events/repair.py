@@ -1,0 +1,103 @@
+"""Anti-entropy: compares copies with their source by version, in pages, and has what differs followed again.
+
+So even a purged queue or a lost copy heals. A page is [[id, version, ...], ...] in the order of the ids.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo.collection import Collection
+
+from libs.events.catalogue import Event
+from libs.metrics import observe
+
+log = logging.getLogger(__name__)
+
+PAGE = 500
+RUN_SECONDS = 5.0
+
+Page = list[list[Any]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where copies come from, and what to do about one that is out of date.
+
+    `page(after)` returns the source's next page of ids and versions, `stale(page)` those ids of it whose copy is
+    missing or older, and `follow(id)` fetches such a one's snapshot and takes it through the usual path of its events.
+    """
+
+    page: Callable[[str | None], Page]
+    stale: Callable[[Page], list[str]]
+    follow: Callable[[str], Any]
+
+
+def asked(
+    call: Callable[[str, str, dict[str, Any]], Any],
+    event: Event,
+    method: str,
+    stale: Callable[[Page], list[str]],
+    follow: Callable[[dict[str, Any]], Any],
+) -> Source:
+    """Return the source that is asked by RPC: the publisher of `event`, by its `versions(after)` and `method(id)`.
+
+    `call(service, method, arguments)` makes a call; `follow(snapshot)` is what the handlers of its events do. The
+    argument of `method` is called after the aggregate: `order_id` for orders.
+    """
+    name = f"{event.source.removesuffix('s')}_id"
+    return Source(
+        lambda after: call(event.source, "versions", {"after": after}),
+        stale,
+        lambda ident: follow(event.load(call(event.source, method, {name: ident}))),
+    )
+
+
+class Comparison:
+    """Compares one kind of copies with their source, a stretch at a time; the next run goes on where this one ended.
+
+    Keep one as an attribute of the service's class, so that all its workers share where it stands.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._after: str | None = None
+
+    def run(self, source: Source, seconds: float = RUN_SECONDS) -> int:
+        """Compare until the end, or for `seconds`; return how many copies were out of date.
+
+        One that cannot be followed is logged and met again in the next round. Raises what `source.page` raises.
+        """
+        deadline, found = time.monotonic() + seconds, 0
+        while page := source.page(self._after):
+            for ident in source.stale(page):
+                found += 1
+                self._follow(source, ident)
+            self._after = page[-1][0]
+            if time.monotonic() > deadline:
+                break
+        else:
+            self._after = None
+        observe("copies_repaired", found, copies=self.name)
+        return found
+
+    def _follow(self, source: Source, ident: str) -> None:
+        log.warning("%s: %s is out of date", self.name, ident)
+        try:
+            source.follow(ident)
+        except Exception:  # noqa: BLE001 - one that cannot be repaired must not keep the others waiting
+            log.exception("%s: %s could not be repaired", self.name, ident)
+
+
+def stale_in(collection: Collection[dict[str, Any]], version_field: str = "version") -> Callable[[Page], list[str]]:
+    """Return the `stale` of copies kept in `collection` under their source's ids, with its version in a field."""
+
+    def stale(page: Page) -> list[str]:
+        versions = {ident: version for ident, version, *_ in page}
+        wanted = {"_id": {"$in": list(versions)}}
+        known = {found["_id"]: found["known"] for found in collection.find(wanted, {"known": f"${version_field}"})}
+        return [ident for ident, version in versions.items() if known.get(ident, 0) < version]
+
+    return stale
