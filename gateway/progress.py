@@ -56,7 +56,8 @@ class Progress:
         """When the money was taken; a refund or dispute later does not change it."""
         if not self.payment:
             return None
-        untouched = self.payment["status"] == "captured" and not self.payment.get("dispute")
+        touched = self.payment.get("refunded_cents") or self.payment.get("dispute")
+        untouched = self.payment["status"] == "captured" and not touched
         return self.payment.get("captured_at") or (self.payment["updated_at"] if untouched else None)
 
 
