@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from flask import request
 from marshmallow import Schema
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from gateway.errors import Refused
 from gateway.security import SAFE_METHODS, WEBHOOKS
@@ -22,7 +22,9 @@ def check_body() -> None:
     has_body = bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "")
     if has_body and request.mimetype != "application/json" and not request.path.startswith(WEBHOOKS):
         raise UnsupportedMediaType
-    request.get_data()  # raises RequestEntityTooLarge past MAX_CONTENT_LENGTH, for chunked bodies too
+    body = request.get_data()  # raises RequestEntityTooLarge when the announced length is past MAX_CONTENT_LENGTH
+    if request.content_length is None and len(body) >= LIMIT_BYTES:
+        raise RequestEntityTooLarge  # werkzeug cuts a chunked body off at the limit and says nothing
 
 
 def read_body(schema: Schema) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def read_body(schema: Schema) -> dict[str, Any]:
 
 
 def parse(raw: bytes) -> Any:
-    """Return the JSON value in `raw`, with exact decimals; or raise Refused: NaN, a name twice, absurd depth, no JSON."""
+    """Return the JSON value in `raw`, with exact decimals; refuse NaN, a name twice, absurd depth, no JSON."""
     try:
         return json.loads(raw.decode() or "{}", parse_float=_number, parse_constant=_refuse, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:

@@ -20,6 +20,7 @@ timeout = 30  # a worker whose hub is stuck for so long is replaced
 control_socket_disable = True  # its default path is shared by every gunicorn of a user
 graceful_timeout = 25  # a payment may take 15 s, and 5 s more for its outcome
 keepalive = 5
+limit_request_line = 8190  # as long as gunicorn allows: a search in any script, each letter up to twelve characters
 accesslog = "-"
 errorlog = "-"
 loglevel = os.environ.get("LOG_LEVEL", "INFO").lower()

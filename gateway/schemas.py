@@ -108,7 +108,7 @@ class PageQuery(EdgeSchema):
     """Which page of a list."""
 
     limit = Whole("The limit must be from 1 to 100.", 1, 100, text=True, load_default=50)
-    after = Plain("This page of the list no longer exists.", maximum=1024, load_default=None)
+    after = Plain("This page of the list no longer exists.", maximum=255, load_default=None)
 
 
 class TicketQuery(PageQuery):

@@ -8,16 +8,18 @@ from marshmallow import Schema, ValidationError
 ONCE = "Give this only once."
 
 
-def read_query(schema: Schema) -> dict[str, Any]:
+def read_query(schema: Schema, *, is_form: bool = False) -> dict[str, Any]:
     """Return the arguments in the URL's query that were given; raise ValidationError.
 
-    An empty one counts as not given: that is what a form sends for a field left empty.
+    In the query of a form an empty one counts as not given: that is what a browser sends for a field left empty.
     """
     given = {name: values for name, values in request.args.lists() if name in _names(schema)}
     twice = {name: [ONCE] for name, values in given.items() if len(values) > 1}
     if twice:
         raise ValidationError(twice)
-    loaded: dict[str, Any] = schema.load({name: value for name, (value,) in given.items() if value.strip()})
+    loaded: dict[str, Any] = schema.load(
+        {name: value for name, (value,) in given.items() if value.strip() or not is_form}
+    )
     return {name: value for name, value in loaded.items() if value is not None}
 
 

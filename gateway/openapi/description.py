@@ -98,6 +98,8 @@ def _responses(method: str, rule: Rule, operation: Operation) -> dict[str, Any]:
         statuses |= {400, 403, 413, 415}
     refused = {"content": {"application/json": {"schema": ErrorsAnswer}}}
     found: dict[str, Any] = {str(status): {"description": _phrase(status), **refused} for status in sorted(statuses)}
+    if operation.query:
+        found["414"] = {"description": "URI Too Long"}  # the web server's own answer, which is no JSON
     success: dict[str, Any] = {"description": _phrase(operation.status)}
     if operation.answer:
         schema: Any = {"type": "array", "items": operation.answer} if operation.many else operation.answer

@@ -32,7 +32,7 @@ bp = Blueprint("orders", __name__)
 @login_required
 def mine() -> Any:
     """List one's own orders, newest first."""
-    query = read_query(PageQuery(only=["after"]))
+    query = read_query(PageQuery(only=["after"]), is_form=True)
     return render_template("orders/mine.html", page=call_as_user("orders.list", limit=PAGE_ORDERS, **query))
 
 

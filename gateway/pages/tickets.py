@@ -28,7 +28,7 @@ bp = Blueprint("tickets", __name__)
 def listing() -> Any:
     """List tickets that match the search in the URL."""
     try:
-        query, problems = read_query(TicketQuery()), {}
+        query, problems = read_query(TicketQuery(), is_form=True), {}
     except ValidationError as error:
         problems = {problem["field"]: problem["message"] for problem in list_problems(error)}
         return render_template("tickets/listing.html", page={"tickets": [], "next": None}, problems=problems), 400
@@ -112,7 +112,7 @@ def withdraw(ticket_id: str) -> Any:
 @login_required
 def mine() -> Any:
     """List one's own tickets with their state."""
-    query = read_query(PageQuery(only=["after"]))
+    query = read_query(PageQuery(only=["after"]), is_form=True)
     return render_template("tickets/mine.html", page=call_as_user("tickets.list_mine", limit=PAGE_TICKETS, **query))
 
 
