@@ -70,7 +70,7 @@ class Aggregates:
         index already holds such a document.
         """
         now = utc_now()
-        document = {**fields, "_id": fields["id"], "outbox": [_pending(event, body)], "outbox_at": now}
+        document = {**fields, "_id": fields["id"], "outbox": [pending_event(event, body)], "outbox_at": now}
         del document["id"]
         self.collection.insert_one(document)
         self.saved()
@@ -91,7 +91,7 @@ class Aggregates:
         changes = {name: value for name, value in fields.items() if name != "id"}
         update: Document = {"$set": changes}
         if event is not None and body is not None:
-            update["$push"] = {"outbox": _pending(event, body)}
+            update["$push"] = {"outbox": pending_event(event, body)}
             update["$min"] = {"outbox_at": utc_now()}
         if unset:
             update["$unset"] = dict.fromkeys(unset, "")
@@ -109,7 +109,8 @@ class Aggregates:
         return document
 
 
-def _pending(event: Event, body: Document) -> Document:
+def pending_event(event: Event, body: Document) -> Document:
+    """Return an event as it waits in an outbox; raise ValidationError when `body` is not what the catalogue says."""
     event.load(body)
     return {
         "id": f"{event.name}:{body['id']}:{body['version']}",

@@ -4,6 +4,7 @@ from pymongo.errors import DuplicateKeyError
 
 from libs.events import Aggregates, VersionConflict
 from libs.events.catalogue import ExpirationComplete
+from libs.events.testing import AggregatesInMemory
 
 
 def a_deadline(version=1, **fields):
@@ -11,13 +12,21 @@ def a_deadline(version=1, **fields):
 
 
 @pytest.fixture
-def deadlines(mongo):
+def real(mongo):
     aggregates = Aggregates(mongo.deadlines)
     aggregates.create_indexes()
     return aggregates
 
 
+@pytest.fixture(params=["double", pytest.param("real", marks=pytest.mark.integration)])
+def deadlines(request):
+    """The real thing and its double, held to the same promises."""
+    return AggregatesInMemory() if request.param == "double" else request.getfixturevalue("real")
+
+
 def outbox(deadlines):
+    if isinstance(deadlines, AggregatesInMemory):
+        return [pending["id"] for pending in deadlines.outbox]
     return [pending["id"] for pending in deadlines.collection.find_one({"_id": "o1"})["outbox"]]
 
 
@@ -66,6 +75,31 @@ def test_a_body_against_the_catalogue_is_not_saved(deadlines):
         deadlines.add(a_deadline(), ExpirationComplete, {"id": "o1", "version": 1})
 
     assert deadlines.find("o1") is None
+
+
+def test_versions_come_in_pages_in_the_order_of_the_ids(deadlines):
+    for ident in ("o3", "o1", "o2"):
+        deadlines.add(a_deadline(id=ident), ExpirationComplete, a_deadline(id=ident))
+
+    assert deadlines.versions(None, 2, "order_id") == [["o1", 1, "o1"], ["o2", 1, "o1"]]
+    assert deadlines.versions("o2", 2) == [["o3", 1]]
+
+
+def test_a_field_that_is_unset_is_gone(deadlines):
+    deadlines.add(a_deadline(active=True), ExpirationComplete, a_deadline())
+
+    deadlines.save(a_deadline(2), ExpirationComplete, a_deadline(2), unset=("active",))
+
+    assert deadlines.find("o1") == a_deadline(2)
+
+
+def test_what_was_found_is_not_what_is_stored(deadlines):
+    deadlines.add(a_deadline(), ExpirationComplete, a_deadline())
+
+    deadlines.find("o1")["order_id"] = "other"
+
+    assert deadlines.find_one({"order_id": "o1"}) == a_deadline()
+    assert deadlines.find_all({"order_id": "other"}) == []
 
 
 def test_every_event_wakes_the_relay(deadlines):

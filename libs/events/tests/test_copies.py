@@ -1,13 +1,23 @@
 import random
+from functools import partial
 
 import pytest
 
 from libs.events import Copies
+from libs.events.testing import CopiesInMemory
+
+
+@pytest.fixture(params=["double", pytest.param("real", marks=pytest.mark.integration)])
+def make(request):
+    """How to make the real thing, and its double; both are held to the same promises."""
+    if request.param == "double":
+        return CopiesInMemory
+    return partial(Copies, request.getfixturevalue("mongo").tickets)
 
 
 @pytest.fixture
-def copies(mongo):
-    return Copies(mongo.tickets)
+def copies(make):
+    return make()
 
 
 def a_ticket(version, ident="t1"):
@@ -33,14 +43,14 @@ def test_any_order_and_number_of_snapshots_ends_in_the_newest(copies):
     assert copies.find("t1") == a_ticket(5)
 
 
-def test_a_missing_copy_is_fetched_from_its_source_and_kept(mongo):
+def test_a_missing_copy_is_fetched_from_its_source_and_kept(make):
     asked = []
-    copies = Copies(mongo.tickets, fetch=lambda ident: asked.append(ident) or a_ticket(4, ident))
+    copies = make(fetch=lambda ident: asked.append(ident) or a_ticket(4, ident))
 
     assert copies.find("t9") == a_ticket(4, "t9")
     assert copies.find("t9") == a_ticket(4, "t9")
     assert asked == ["t9"]
 
 
-def test_what_its_source_does_not_know_either_is_none(mongo):
-    assert Copies(mongo.tickets, fetch=lambda ident: None).find("t9") is None
+def test_what_its_source_does_not_know_either_is_none(make):
+    assert make(fetch=lambda ident: None).find("t9") is None
