@@ -81,9 +81,9 @@
   }
 
   function unavailable() {
-    place.textContent = "";
-    if (!ownCard) return say("The card form could not be loaded", "You were not charged. Reload this page to try again.");
-    ownCard.hidden = place.hidden = true; // a test card can still be chosen
+    place.hidden = true;
+    if (!ownCard) return say("The card form could not be loaded", "Reload this page to try again.");
+    ownCard.hidden = true; // a test card can still be chosen
     for (const choice of choices) choice.checked = choice.checked && Boolean(choice.value);
   }
 
