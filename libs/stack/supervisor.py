@@ -136,16 +136,17 @@ def configuration(folder: Path, servers: Sequence[Program], programs: Sequence[P
     for priority, (group, members_, autostart) in enumerate(groups):
         names = ",".join(program.name for program in members_)
         sections.append(f"[group:{group}]\nprograms = {names}\npriority = {priority}\n")
-        sections += [_section(folder, program, autostart) for program in members_]
+        directory = folder if group == "servers" else ROOT  # a server that crashes writes its dump where it stands
+        sections += [_section(folder, program, directory, autostart) for program in members_]
     return "\n".join(sections)
 
 
-def _section(folder: Path, program: Program, autostart: bool) -> str:
+def _section(folder: Path, program: Program, directory: Path, autostart: bool) -> str:
     variables = ",".join(f'{name}="{value}"' for name, value in program.environment.items())
     lines = {
         "command": shlex.join(program.command),
         "environment": variables,
-        "directory": str(ROOT),
+        "directory": str(directory),
         "autostart": str(autostart).lower(),
         "autorestart": "true",
         "startretries": "100000",
