@@ -1,5 +1,6 @@
 """The expiration service: keeps the deadlines of open orders, and a job in Redis for each."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -15,8 +16,12 @@ from libs.clock import utc_now
 from libs.events import Stored, VersionConflict, handles
 from libs.events.catalogue import OrderAwaitingPayment, OrderCancelled, OrderCompleted, OrderCreated, OrderUpdated
 from libs.events.handlers import Unavailable
+from libs.events.repair import Comparison, Source, asked, stale_in
+from libs.rpc import ServiceUnavailable
+from libs.rpc.caller import Neighbours
 from libs.settings import required
 
+COMPARE_SECONDS = 30
 RESTORE_SECONDS, RESTORE_BATCH, RESTORE_AHEAD = 5, 1000, timedelta(seconds=30)
 
 
@@ -38,6 +43,8 @@ class ExpirationService:
     name = "expiration"
     store = Stored(DeadlineStore)
     schedule = Jobs()
+    neighbours = Neighbours()
+    comparison = Comparison("expiration.deadlines")
 
     @handles(OrderCreated)
     def on_order_created(self, order: dict[str, Any]) -> None:
@@ -72,6 +79,16 @@ class ExpirationService:
         for deadline in due_soon:
             if deadline.id in lost:
                 self.schedule.put(deadline.id, deadline.expires_at)
+
+    @timer(interval=COMPARE_SECONDS)
+    def compare(self) -> None:
+        """Compare the deadlines with orders, and follow what an event did not bring."""
+        with suppress(ServiceUnavailable):
+            self.comparison.run(self._orders())
+
+    def _orders(self) -> Source:
+        stale = stale_in(self.store.deadlines.collection, "order_version")
+        return asked(self.neighbours.call, OrderCreated, "snapshot", stale, self._follow)
 
     def _follow(self, order: dict[str, Any]) -> None:
         """Write the record, then the job, even if the record was up to date: its writer may have died in between."""

@@ -1,5 +1,6 @@
 """The orders service: reserve, cancel, and follow the payment and the clock to the order's end."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from libs.events.catalogue import (
     TicketCreated,
     TicketUpdated,
 )
+from libs.events.repair import PAGE, Comparison, Source, asked, stale_in
 from libs.rpc import RemoteError, ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, Neighbours, Unauthenticated
@@ -30,6 +32,7 @@ from orders.store import OrderStore, new_id
 EXPECTED = (domain.Refused, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
 MAXIMUM_PAGE, MAXIMUM_KEY, MAXIMUM_VERSION = 100, 255, 2**31
 RESERVATION_TRIES = 10
+COMPARE_SECONDS = 30
 SWEEP_SECONDS, SWEEP_BATCH = 5, 200
 ASK_PAYMENTS_SECONDS, ASK_PAYMENTS_AFTER, GIVE_UP_AFTER = 30, timedelta(seconds=60), timedelta(hours=24)
 
@@ -42,6 +45,7 @@ class OrdersService:
     caller = CallerProvider()
     neighbours = Neighbours()
     config = Config()
+    comparison = Comparison("orders.tickets")
 
     @rpc(expected_exceptions=EXPECTED)
     def create(self, ticket_id: str, version: int | None = None, idempotency_key: str | None = None) -> dict[str, Any]:
@@ -87,6 +91,19 @@ class OrdersService:
         """Return any order; for the other services."""
         self.caller.require("payments", "expiration", "tickets", "operator")
         return _public(self.store.get(arguments.text("order_id", order_id)))
+
+    @rpc(expected_exceptions=EXPECTED)
+    def versions(self, after: str | None = None) -> Any:
+        """Return a page of [order's id, version, ticket's id, reservation_no], for services that compare copies."""
+        self.caller.require("tickets", "payments", "expiration", "operator")
+        beyond = None if after is None else arguments.text("after", after)
+        return self.store.orders.versions(beyond, PAGE, "ticket_id", "reservation_no")
+
+    @rpc(expected_exceptions=EXPECTED)
+    def repair(self) -> int:
+        """Compare all copies of tickets with tickets now; for operators. Returns how many were out of date."""
+        self.caller.require("operator")
+        return Comparison(self.comparison.name).run(self._tickets(), COMPARE_SECONDS)
 
     @rpc(expected_exceptions=EXPECTED)
     def move_deadline(self, order_id: str, expires_at: str) -> dict[str, Any]:
@@ -137,6 +154,12 @@ class OrdersService:
         for order in self.store.list_overdue(utc_now(), SWEEP_BATCH):
             self._change(order.id, lambda order: order.expire(utc_now()))
 
+    @timer(interval=COMPARE_SECONDS)
+    def compare(self) -> None:
+        """Compare the copies of tickets with tickets, and fetch what an event did not bring."""
+        with suppress(ServiceUnavailable):
+            self.comparison.run(self._tickets())
+
     @timer(interval=ASK_PAYMENTS_SECONDS)
     def ask_payments(self) -> None:
         """Ask payments about orders that have been waiting for their money for too long, and give up after a day."""
@@ -159,6 +182,10 @@ class OrdersService:
             found = TicketCreated.load(self._ask_tickets(ticket_id))
             self.store.tickets.apply(found)
         return found
+
+    def _tickets(self) -> Source:
+        copies = self.store.tickets
+        return asked(self.neighbours.call, TicketCreated, "get", stale_in(copies.collection), copies.apply)
 
     def _ask_tickets(self, ticket_id: str) -> Any:
         try:

@@ -1,5 +1,6 @@
 """The payments service: authorize, capture, void, refund; always by way of `settle`."""
 
+from contextlib import suppress
 from typing import Any
 
 from nameko.extensions import DependencyProvider
@@ -9,7 +10,8 @@ from libs.clock import utc_now
 from libs.events import Stored, handles
 from libs.events.catalogue import OrderAwaitingPayment, OrderCancelled, OrderCompleted, OrderCreated, OrderUpdated
 from libs.events.handlers import Unavailable
-from libs.rpc import RemoteError
+from libs.events.repair import Comparison, Source, asked, stale_in
+from libs.rpc import RemoteError, ServiceUnavailable
 from libs.rpc.caller import CallerProvider, Forbidden, Neighbours, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from libs.settings import required
@@ -27,6 +29,7 @@ from payments.webhooks import FOLLOWED, Reader
 
 EXPECTED = (domain.Refused, StripeUnavailable, Unauthenticated, Forbidden)
 RECONCILE_SECONDS = 5
+COMPARE_SECONDS = 30
 AUDIT_SECONDS = 600
 """How often to ask whether tonight's audit has been made."""
 
@@ -58,6 +61,7 @@ class PaymentsService:
     store = Stored(PaymentStore)
     caller = CallerProvider()
     neighbours = Neighbours()
+    comparison = Comparison("payments.orders")
     stripe = Stripe()
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=("token",))
@@ -110,6 +114,12 @@ class PaymentsService:
         return audit.shown(Audit(self._settlement()).run(), self.store.counts())
 
     @rpc(expected_exceptions=EXPECTED)
+    def repair(self) -> int:
+        """Compare all copies of orders with orders now; for operators. Returns how many were out of date."""
+        self.caller.require("operator")
+        return Comparison(self.comparison.name).run(self._orders(), COMPARE_SECONDS)
+
+    @rpc(expected_exceptions=EXPECTED)
     def receive_webhook(self, payload: str, signature: str) -> None:
         """Store a webhook of Stripe's, and settle what it is about; for the gateway. Raises InvalidSignature."""
         self.caller.require("gateway")
@@ -160,6 +170,16 @@ class PaymentsService:
             self._settlement().settle(order["id"])
         except StripeUnavailable as error:
             raise Unavailable(str(error)) from error
+
+    @timer(interval=COMPARE_SECONDS)
+    def compare(self) -> None:
+        """Compare the copies of orders with orders, and follow what an event did not bring."""
+        with suppress(ServiceUnavailable):
+            self.comparison.run(self._orders())
+
+    def _orders(self) -> Source:
+        stale = stale_in(self.store.payments.collection, "order.version")
+        return asked(self.neighbours.call, OrderCreated, "snapshot", stale, self._follow)
 
     def _known(self, order_id: str) -> str:
         """Return the id of an order, after asking orders about it if we have not heard of it yet."""

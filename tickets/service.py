@@ -1,6 +1,7 @@
 """The tickets service: list, edit, withdraw; and follow what orders says of each ticket."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -19,9 +20,10 @@ from libs.events.catalogue import (
     TicketCreated,
     TicketUpdated,
 )
-from libs.rpc import arguments
+from libs.events.repair import PAGE, Comparison, Source, asked
+from libs.rpc import ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
-from libs.rpc.caller import CallerProvider, Forbidden, Unauthenticated
+from libs.rpc.caller import CallerProvider, Forbidden, Neighbours, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from tickets import domain, store
 from tickets.store import TicketStore
@@ -30,6 +32,7 @@ EXPECTED = (domain.Refused, InvalidArguments, cursors.InvalidCursor, VersionConf
 MAXIMUM_PAGE, MAXIMUM_SEARCH = 100, 200
 LISTED = ("on_sale", "reserved", "sold", "all")
 SHELVE_SECONDS = 5
+COMPARE_SECONDS = 30
 
 
 class TicketsService:
@@ -38,7 +41,9 @@ class TicketsService:
     name = "tickets"
     store = Stored(TicketStore)
     caller = CallerProvider()
+    neighbours = Neighbours()
     config = Config()
+    comparison = Comparison("tickets.reservations")
 
     @rpc(expected_exceptions=EXPECTED)
     def create(
@@ -98,6 +103,18 @@ class TicketsService:
         where = store.of_seller(self.caller.user_id, arguments.choice("status", status, store.STATUSES))
         return self._page(where, "newest", limit, after)
 
+    @rpc(expected_exceptions=EXPECTED)
+    def versions(self, after: str | None = None) -> Any:
+        """Return a page of [ticket's id, version], for services that compare their copies."""
+        self.caller.require("orders", "operator")
+        return self.store.tickets.versions(None if after is None else arguments.text("after", after), PAGE)
+
+    @rpc(expected_exceptions=EXPECTED)
+    def repair(self) -> int:
+        """Compare all reservations with orders now; for operators. Returns how many were out of date."""
+        self.caller.require("operator")
+        return Comparison(self.comparison.name).run(self._orders(), COMPARE_SECONDS)
+
     @handles(OrderCreated)
     def on_order_created(self, order: dict[str, Any]) -> None:
         """The ticket is reserved."""
@@ -127,6 +144,15 @@ class TicketsService:
     def shelve_started(self) -> None:
         """Clear the lists of what has started; until then they leave it out one by one."""
         self.store.shelve_started(utc_now())
+
+    @timer(interval=COMPARE_SECONDS)
+    def compare(self) -> None:
+        """Compare the reservations with orders, and follow what an event did not bring."""
+        with suppress(ServiceUnavailable):
+            self.comparison.run(self._orders())
+
+    def _orders(self) -> Source:
+        return asked(self.neighbours.call, OrderCreated, "snapshot", self.store.stale, self._follow)
 
     def _follow(self, order: dict[str, Any]) -> None:
         ticket = self.store.get(order["ticket"]["id"])

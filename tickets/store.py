@@ -1,6 +1,7 @@
 """The listings, in MongoDB."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -72,6 +73,13 @@ class TicketStore:
     def save(self, ticket: Ticket, event: Event) -> None:
         """Save a changed ticket with the event that tells of it; raise VersionConflict."""
         self.tickets.save(_fields(ticket), event, ticket.public())
+
+    def stale(self, page: Sequence[Sequence[Any]]) -> Any:
+        """Return the ids of the orders in [[id, version, ticket_id, no], ...] that their tickets have not heard of."""
+        where = {"_id": {"$in": [ticket_id for _, _, ticket_id, _ in page]}}
+        held = {found["_id"]: found["reservation"] for found in self.tickets.collection.find(where, {"reservation": 1})}
+        known = {ident: (found["no"], found["version"]) if found else (0, 0) for ident, found in held.items()}
+        return [ident for ident, version, ticket_id, no in page if known.get(ticket_id, (no, version)) < (no, version)]
 
     def list(self, where: Document, sort: str, limit: int, after: Document | None) -> list[Ticket]:
         """Return at most `limit` tickets that match, in the order `sort`, those beyond the position `after`."""
