@@ -13,7 +13,8 @@ A complete small service, which keeps a copy of every ticket and announces each 
 
         @handles(TicketCreated)                         # acknowledged only once this has returned
         def on_ticket_created(self, ticket):
-            if self.store.tickets.apply(ticket):        # newer wins; a repeat changes nothing
+            self.store.tickets.apply(ticket)            # newer wins; a repeat changes nothing
+            if self.store.badges.find(ticket["id"]) is None:    # not "if it was new": the one before may have died here
                 badge = {"id": ticket["id"], "version": 1, "label": ticket["title"]}
                 self.store.badges.add(badge, BadgeMade, badge)      # the document and its event in one write
 

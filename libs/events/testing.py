@@ -1,6 +1,6 @@
 """Doubles for unit tests of stores and services: the same verbs as the real things, and no server.
 
-The same tests hold these and the real ones to their promises: `test_aggregates.py`, `test_copies.py`, `test_publishers.py`.
+The same tests hold these and the real ones to their promises: test_aggregates, test_copies and test_publishers.
 Queries, guards and indexes are MongoDB's affair: a double knows equality only, and no unique index but the id's.
 """
 
