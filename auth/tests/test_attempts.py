@@ -1,5 +1,7 @@
 """Counting tries in a real Redis and in a real MongoDB, which must agree."""
 
+import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -82,6 +84,16 @@ def test_redis_that_goes_away_leaves_the_limit_in_force(redis_url, mongo):
     attempts._in_redis = InRedis(NO_REDIS)
 
     assert [fail(attempts) for _ in range(4)] == [0, 0, 0, 1]
+
+
+def test_redis_that_never_answers_is_waited_for_once(mongo):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        attempts = Attempts(InRedis(f"redis://127.0.0.1:{silent.getsockname()[1]}/"), InMongo(mongo.attempts))
+        began = time.monotonic()
+
+        assert [fail(attempts) for _ in range(5)] == [0, 0, 0, 1, 1]
+
+    assert time.monotonic() - began < 2
 
 
 def test_counters_are_forgotten_after_an_hour_of_quiet(redis_url, mongo):

@@ -1,0 +1,77 @@
+import pytest
+
+from auth.domain import KNOWN_ADDRESSES, EmailInUse
+from auth.store import UserStore
+from libs.clock import utc_now
+from libs.events import VersionConflict
+
+
+@pytest.fixture
+def store(mongo):
+    store = UserStore(mongo)
+    store.create_indexes()
+    return store
+
+
+@pytest.fixture
+def ana(store):
+    return store.add("ana@example.org", "hash 1", "home")
+
+
+def test_an_email_belongs_to_one_user(store, ana):
+    with pytest.raises(EmailInUse):
+        store.add(ana["email"], "hash 2", "elsewhere")
+
+
+def test_ending_all_sessions_announces_it_in_the_same_write(store, ana, mongo):
+    store.end_all(ana, password_hash="hash 2")
+
+    kept = mongo.users.find_one({"_id": ana["id"]})
+    (pending,) = kept["outbox"]
+    assert (kept["password_hash"], kept["generation"]) == ("hash 2", 1)
+    assert (pending["name"], pending["body"]["user_id"], pending["body"]["generation"]) == (
+        "SessionRevoked",
+        ana["id"],
+        1,
+    )
+
+
+def test_of_two_who_change_a_password_at_once_one_wins(store, ana):
+    store.end_all(ana, password_hash="hash 2")
+
+    with pytest.raises(VersionConflict):
+        store.end_all(ana, password_hash="hash 3")
+
+    assert store.find(ana["id"])["password_hash"] == "hash 2"
+
+
+def test_a_sign_in_that_overlaps_a_change_of_password_begins_a_session_that_has_ended(store, ana):
+    read_before = store.find_by_email(ana["email"])
+    store.end_all(ana, password_hash="hash 2")
+
+    assert store.is_revoked("its session", ana["id"], read_before["generation"])
+
+
+def test_renewing_a_hash_never_brings_back_a_password_that_was_changed(store, ana):
+    store.end_all(ana, password_hash="hash 2")
+
+    store.rehash(ana, "hash 1 with other parameters")
+
+    assert store.find(ana["id"])["password_hash"] == "hash 2"
+
+
+def test_no_more_than_the_latest_addresses_are_remembered(store, ana):
+    for number in range(KNOWN_ADDRESSES + 5):
+        store.remember_address(store.find(ana["id"]), f"address {number}")
+
+    kept = store.find(ana["id"])["addresses"]
+    assert (len(kept), kept[-1]) == (KNOWN_ADDRESSES, f"address {KNOWN_ADDRESSES + 4}")
+
+
+def test_list_of_what_was_ended_holds_what_could_still_be_used(store, ana, mongo):
+    store.end_all(ana)
+    assert [ended["user_id"] for ended in store.revoked_sessions(utc_now())] == [ana["id"]]
+
+    mongo.users.update_one({"_id": ana["id"]}, {"$set": {"ended_until": utc_now()}})
+
+    assert store.revoked_sessions(utc_now()) == []
