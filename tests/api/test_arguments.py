@@ -1,0 +1,101 @@
+"""Calls of the services themselves, as from a shell: what is wrong is named, and never an unexpected error."""
+
+import pytest
+
+from libs.rpc import RemoteError
+from libs.stack.programs import environment
+from libs.tokens import Signer
+
+HUGE, HALF = 10**30, "\ud800"
+KNOWN = "0" * 24
+TICKET = {"title": "Hamlet", "price_cents": 1999}
+
+
+@pytest.fixture
+def call(system, operator):
+    """Return what calls a service as a user."""
+    signer = Signer(environment("auth", system)["AUTH_SIGNING_KEY"])
+
+    def call(method, arguments):
+        service, name = method.split(".")
+        token = signer.mint("somebody", 60, email="somebody@example.org")
+        return operator.client.call(service, name, arguments, token=token)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("tickets.list", {"limit": "x"}),
+        ("tickets.list", {"limit": True}),
+        ("tickets.list", {"limit": 0}),
+        ("tickets.list", {"limit": HUGE}),
+        ("tickets.list", {"limit": 1.5}),
+        ("tickets.list", {"sort": "bogus"}),
+        ("tickets.list", {"sort": ["newest"]}),
+        ("tickets.list", {"status": {"$ne": 1}}),
+        ("tickets.list", {"status": "withdrawn"}),
+        ("tickets.list", {"category": {"$ne": 1}}),
+        ("tickets.list", {"q": {"$regex": "."}}),
+        ("tickets.list", {"q": HALF}),
+        ("tickets.list", {"q": "x" * 201}),
+        ("tickets.list", {"min_price_cents": "1"}),
+        ("tickets.list", {"max_price_cents": HUGE}),
+        ("tickets.list", {"seller_id": "ana"}),
+        ("tickets.list_mine", {"status": "started"}),
+        ("tickets.list_mine", {"limit": None}),
+        ("tickets.get", {"ticket_id": {"$ne": None}}),
+        ("tickets.get", {"ticket_id": HALF}),
+        ("tickets.update", {"ticket_id": 7, **TICKET}),
+        ("tickets.withdraw", {"ticket_id": None}),
+        ("orders.create", {"ticket_id": KNOWN, "version": "1"}),
+        ("orders.create", {"ticket_id": KNOWN, "version": HUGE}),
+        ("orders.create", {"ticket_id": {"$ne": 1}}),
+        ("orders.create", {"ticket_id": KNOWN, "idempotency_key": {"$gt": ""}}),
+        ("orders.create", {"ticket_id": KNOWN, "idempotency_key": "x" * 256}),
+        ("orders.get", {"order_id": {"$ne": 1}}),
+        ("orders.cancel", {"order_id": [KNOWN]}),
+        ("orders.list", {"limit": "all"}),
+    ],
+)
+def test_a_wrong_argument_is_named(call, method, arguments):
+    with pytest.raises(RemoteError) as refusal:
+        call(method, arguments)
+
+    assert (refusal.value.name, bool(refusal.value.message)) == ("InvalidArguments", True)
+
+
+@pytest.mark.parametrize("after", ["x", 7, {"$gt": ""}, HALF, "eyJfaWQiOiJcdWQ4MDAifQ"])
+@pytest.mark.parametrize("method", ["tickets.list", "tickets.list_mine", "orders.list"])
+def test_a_wrong_page_marker_is_named(call, method, after):
+    with pytest.raises(RemoteError) as refusal:
+        call(method, {"after": after})
+
+    assert refusal.value.name == "InvalidCursor"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"title": 7}, {"title": HALF}, {"price_cents": "1"}, {"price_cents": HUGE}, {"venue": {}}, {"starts_at": 1}],
+)
+def test_a_wrong_listing_is_named(call, wrong):
+    with pytest.raises(RemoteError) as refusal:
+        call("tickets.create", {**TICKET, **wrong})
+
+    assert refusal.value.name == "InvalidTicket"
+
+
+@pytest.mark.parametrize("expires_at", ["tomorrow", "2031-01-01T00:00:00", 7, None, "0001-01-01T00:00:00+14:00"])
+def test_a_wrong_deadline_is_named(operator, expires_at):
+    with pytest.raises(RemoteError) as refusal:
+        operator.call("orders", "move_deadline", order_id=KNOWN, expires_at=expires_at)
+
+    assert refusal.value.name == "InvalidArguments"
+
+
+def test_an_argument_that_is_missing_or_unknown_is_named(call):
+    for method, arguments in (("tickets.create", {}), ("tickets.get", {}), ("orders.create", {"ticket": KNOWN})):
+        with pytest.raises(RemoteError) as refusal:
+            call(method, arguments)
+        assert refusal.value.name == "IncorrectSignature"

@@ -1,0 +1,79 @@
+"""Requests made up from the API's own description, right and wrong ones, to a whole system.
+
+None may be answered with 5xx, with a status or a body that the description does not name, and no wrong one with 2xx.
+What is sent is the same on every run.
+"""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import CHECKS
+
+from gateway.app import create_app
+from gateway.revocations import Revocations
+from gateway.tests.fakes import SETTINGS, FakeServices
+
+EXAMPLES, COSTLY_EXAMPLES = 40, 8
+COSTLY = {"users.sign_up", "users.sign_in", "users.change_password"}  # a password is hashed each time
+CHECKED = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "negative_data_rejection",
+)
+
+
+def operations():
+    """Return every operation by its id, from the description as the gateway makes it."""
+    app = create_app(FakeServices(), SETTINGS, Revocations(lambda _: False))
+    document = app.extensions["openapi"]
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            del operation["security"]  # the session is ours to send, not to make up
+    found = [result.ok() for result in schemathesis.openapi.from_dict(document).get_all_operations()]
+    return {operation.definition.raw["operationId"]: operation for operation in found}
+
+
+def can_be_wrong(operation):
+    """Whether there is anything to get wrong: a body, or a parameter that is not just any text."""
+    raw = operation.definition.raw
+    return "requestBody" in raw or any(said["in"] != "path" for said in raw.get("parameters", []))
+
+
+OPERATIONS = operations()
+RIGHT = [(name, GenerationMode.POSITIVE) for name in OPERATIONS]
+WRONG = [(name, GenerationMode.NEGATIVE) for name, operation in OPERATIONS.items() if can_be_wrong(operation)]
+
+
+@pytest.fixture
+def known(ana, bo):
+    """A ticket and an order that there are, and a browser for each operation on them."""
+    own = ana.list_ticket()
+    return {"ticket_id": own, "order_id": bo.reserve(ana.list_ticket())}
+
+
+@pytest.mark.parametrize(("name", "mode"), RIGHT + WRONG)
+def test_every_answer_is_as_described(system, ana, bo, known, name, mode):
+    operation = OPERATIONS[name]
+    caller = ana if name.startswith("tickets") else bo
+
+    @settings(
+        max_examples=COSTLY_EXAMPLES if name in COSTLY else EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(mode))
+    def send(case):
+        if mode == GenerationMode.POSITIVE:
+            case.path_parameters.update({name: known[name] for name in case.path_parameters})
+        case.call_and_validate(
+            base_url=system.gateway_url, session=caller.http, checks=CHECKS.get_by_names(list(CHECKED)), timeout=30
+        )
+
+    send()
