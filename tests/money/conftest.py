@@ -8,7 +8,7 @@ from libs.testing import new_vhost
 
 pytest.register_assert_rewrite("tests.money.world")
 
-from tests.money.shop import Shop  # noqa: E402 - after the asserts of World were told to explain themselves
+from tests.money.shop import Shop, drop  # noqa: E402 - after the asserts of World were told to explain themselves
 from tests.money.world import World  # noqa: E402
 
 
@@ -32,8 +32,7 @@ def world(servers, fake):
     name = f"test_{secrets.token_hex(6)}"
     with connect(servers.mongo_url(name)).client as client:
         yield World(client[name], client[f"{name}_orders"], fake)
-        client.drop_database(name)
-        client.drop_database(f"{name}_orders")
+    drop(servers.mongo_url(name), servers.mongo_url(f"{name}_orders"))
 
 
 @pytest.fixture
