@@ -8,7 +8,7 @@ from gateway import checkout
 from gateway.app import create_app
 from gateway.tests.fakes import SETTINGS
 from gateway.tests.test_pages import told
-from libs.rpc import ServiceUnavailable
+from libs.rpc import RemoteError, ServiceUnavailable
 
 CARD = "/api/orders/{}/payment-intent"
 CAPTURED = "2026-11-22T10:30:00.000Z"
@@ -267,3 +267,16 @@ def test_page_that_waits_for_the_outcome_stops_waiting_in_time(bo, order, page, 
     services.paid_in_browser.add(order["id"])
 
     assert "We are confirming your payment" in bo.get(f"{page}/return").text
+
+
+def test_failed_challenge_counts_no_try_and_is_told(bo, page, services):
+    def fail_the_challenge(caller, order_id, token):
+        details = {"decline_code": "payment_intent_authentication_failure", "remaining": 3}
+        raise RemoteError("PaymentDeclined", "Your bank could not confirm that it is you.", details)
+
+    services.payments_pay = fail_the_challenge
+
+    bo.submit(page, f"{page}/pay", token="tok_visa")
+
+    shown = told(bo, page)
+    assert "Your bank could not confirm that it is you." in shown and "left." not in shown and "Pay $19.99" in shown
