@@ -16,7 +16,7 @@ TICKET = {
     "venue": "Globe",
     "startsAt": "2031-01-01T20:00:00Z",
 }
-BODIES = {
+BODIES: dict[str, dict[str, object]] = {
     "POST /api/users/signup": {"email": "eve@example.org", "password": "correct horse battery"},
     "POST /api/users/signin": {"email": "eve@example.org", "password": "correct horse battery"},
     "POST /api/users/password": {"currentPassword": "correct horse battery", "newPassword": "another long one"},
