@@ -54,14 +54,22 @@ class Schedule:
         self.scheduler.connection.delete(JsonJob.key_for(ident))
 
     def missing(self, order_ids: list[str]) -> list[str]:
-        """Return those orders whose job is neither scheduled nor waiting for the worker."""
-        scheduled = [order_id for order_id in order_ids if job_id(order_id) not in self.scheduler]
-        waiting = (
-            {ident for ident in Queue(QUEUE, connection=self.scheduler.connection).get_job_ids()}
-            if scheduled
-            else set()
-        )
-        return [order_id for order_id in scheduled if job_id(order_id) not in waiting]
+        """Return those orders whose job is neither scheduled nor on its way to the worker; one round trip for all.
+
+        A job counts only while its data are there: without them the scheduler drops it when its time comes.
+        """
+        pipeline = self.scheduler.connection.pipeline(transaction=False)
+        pipeline.lrange(Queue.redis_queue_namespace_prefix + QUEUE, 0, -1)
+        for ident in map(job_id, order_ids):
+            pipeline.zscore(Scheduler.scheduled_jobs_key, ident)
+            pipeline.exists(JsonJob.key_for(ident))
+        queued, *found = pipeline.execute()
+        places = zip(order_ids, found[::2], found[1::2], strict=True)
+        return [
+            order_id
+            for order_id, score, has_data in places
+            if not has_data or (score is None and job_id(order_id).encode() not in queued)
+        ]
 
 
 def job_id(order_id: str) -> str:

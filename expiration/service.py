@@ -1,5 +1,6 @@
 """The expiration service: keeps the deadlines of open orders, and a job in Redis for each."""
 
+import logging
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -22,6 +23,8 @@ from libs.rpc.caller import Neighbours
 from libs.settings import required
 
 COMPARE_SECONDS = 30
+log = logging.getLogger(__name__)
+
 RESTORE_SECONDS, RESTORE_BATCH, RESTORE_AHEAD = 5, 1000, timedelta(seconds=30)
 
 
@@ -74,11 +77,14 @@ class ExpirationService:
     @timer(interval=RESTORE_SECONDS)
     def restore(self) -> None:
         """Make again the jobs that Redis has lost, of all deadlines that are due soon."""
-        due_soon = self.store.list_open(utc_now() + RESTORE_AHEAD, RESTORE_BATCH)
-        lost = set(self.schedule.missing([deadline.id for deadline in due_soon]))
-        for deadline in due_soon:
-            if deadline.id in lost:
-                self.schedule.put(deadline.id, deadline.expires_at)
+        due_soon = {
+            deadline.id: deadline for deadline in self.store.list_open(utc_now() + RESTORE_AHEAD, RESTORE_BATCH)
+        }
+        try:
+            for order_id in self.schedule.missing(list(due_soon)):
+                self.schedule.put(order_id, due_soon[order_id].expires_at)
+        except RedisError as error:
+            log.warning("redis is away, so no job was made again: %s", error)
 
     @timer(interval=COMPARE_SECONDS)
     def compare(self) -> None:

@@ -1,0 +1,140 @@
+"""The jobs in Redis: made from the record, made again when Redis loses them, and gone when the order ends."""
+
+from datetime import timedelta
+
+import pytest
+from redis import Redis
+
+from expiration import jobs
+from expiration.schedule import QUEUE, Schedule, connect, job_id
+from expiration.service import ExpirationService
+from expiration.store import DeadlineStore
+from libs.clock import utc_now
+from libs.events.handlers import Unavailable
+from libs.testing import waiting
+
+AWAY = "redis://127.0.0.1:1/0"
+SOON = timedelta(seconds=20)
+
+
+@pytest.fixture
+def schedule(redis_url):
+    return Schedule(connect(redis_url))
+
+
+@pytest.fixture
+def service(mongo, schedule):
+    """The service, with its real database and Redis, called as its handlers and timers are."""
+    service = ExpirationService()
+    service.store, service.schedule = DeadlineStore(mongo), schedule
+    service.store.create_indexes()
+    return service
+
+
+def an_order(number=1, status="created", version=1, expires_in=SOON):
+    return {"id": f"o{number}", "status": status, "version": version, "expires_at": utc_now() + expires_in}
+
+
+def scheduled(schedule):
+    return {
+        ident.decode() for ident in schedule.scheduler.connection.zrange(schedule.scheduler.scheduled_jobs_key, 0, -1)
+    }
+
+
+def test_an_open_deadline_has_one_job_however_often_its_event_comes(service, schedule):
+    order = an_order()
+
+    service.on_order_created(order)
+    service.on_order_created(order)
+
+    assert scheduled(schedule) == {job_id("o1")}
+    assert schedule.missing(["o1"]) == []
+
+
+@pytest.mark.parametrize("status", ["awaiting_payment", "complete", "cancelled"])
+def test_the_job_of_an_order_that_ended_is_removed(service, schedule, status):
+    service.on_order_created(an_order())
+
+    service._follow(an_order(status=status, version=2))
+
+    assert schedule.scheduler.connection.keys("*expire-*") == []
+    assert scheduled(schedule) == set()
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        lambda connection: connection.flushdb(),
+        lambda connection: connection.delete("rq:scheduler:scheduled_jobs"),
+        lambda connection: connection.delete(f"rq:job:{job_id('o1')}"),
+    ],
+)
+def test_what_redis_lost_is_made_again_from_the_record(service, schedule, lose):
+    service.on_order_created(an_order())
+    service.on_order_created(an_order(2, expires_in=-SOON))
+    lose(schedule.scheduler.connection)
+
+    service.restore()
+
+    assert scheduled(schedule) == {job_id("o1"), job_id("o2")}
+    assert schedule.missing(["o1", "o2"]) == []
+
+
+def test_jobs_of_ended_and_of_distant_deadlines_are_not_made_again(service, schedule):
+    service.on_order_created(an_order())
+    service.on_order_cancelled(an_order(status="cancelled", version=2))
+    service.on_order_created(an_order(2, expires_in=timedelta(minutes=15)))
+    schedule.scheduler.connection.flushdb()
+
+    service.restore()
+
+    assert scheduled(schedule) == set()
+
+
+def test_a_job_that_waits_for_the_worker_is_not_missing(service, schedule):
+    service.on_order_created(an_order(expires_in=-SOON))
+
+    schedule.scheduler.enqueue_jobs()
+
+    assert schedule.scheduler.connection.lrange(f"rq:queue:{QUEUE}", 0, -1) == [job_id("o1").encode()]
+    assert schedule.missing(["o1", "o2"]) == ["o2"]
+
+
+def test_nothing_is_missing_among_none(schedule):
+    assert schedule.missing([]) == []
+
+
+def test_while_redis_is_away_the_record_is_kept_and_the_event_comes_again(service, schedule):
+    service.schedule = Schedule(Redis.from_url(AWAY))
+    with pytest.raises(Unavailable):
+        service.on_order_created(an_order())
+    service.restore()
+
+    service.schedule = schedule
+    service.on_order_created(an_order())
+
+    assert service.store.find("o1").state == "open"
+    assert scheduled(schedule) == {job_id("o1")}
+
+
+@pytest.fixture
+def complete(monkeypatch, mongo_url, amqp_url):
+    """The job itself, with the connections that it keeps in the worker."""
+    monkeypatch.setenv("EXPIRATION_MONGO_URL", mongo_url)
+    monkeypatch.setenv("EXPIRATION_AMQP_URL", amqp_url)
+    jobs._relay.cache_clear()
+    yield jobs.complete
+    relay, store = jobs._relay()
+    relay.publisher.close()
+    store.deadlines.collection.database.client.close()
+    jobs._relay.cache_clear()
+
+
+def test_a_deadline_fires_once_and_not_before_its_time(service, complete, amqp_url):
+    service.on_order_created(an_order(1, expires_in=-SOON))
+    service.on_order_created(an_order(2))
+
+    fired = [complete("o1"), complete("o1"), complete("o2"), complete("unknown")]
+
+    assert fired == [True, False, False, False]
+    assert waiting(amqp_url, "orders.ExpirationComplete") == 1
