@@ -7,7 +7,7 @@ from flask_login import login_required
 
 from gateway import checkout, ids
 from gateway.bodies import read_body
-from gateway.schemas import PaymentAnswer, PaymentBody
+from gateway.schemas import PaymentAnswer, PaymentBody, PaymentIntentAnswer
 
 bp = Blueprint("api_payments", __name__, url_prefix="/api")
 
@@ -24,5 +24,4 @@ def create() -> tuple[Any, int]:
 @login_required
 def create_intent(order_id: str) -> Any:
     """Give the order's buyer what the card form needs to pay it in the browser; again gives the same."""
-    intent = checkout.begin(ids.order(order_id))
-    return {"clientSecret": intent["client_secret"], "publishableKey": intent["publishable_key"]}
+    return PaymentIntentAnswer().dump(checkout.begin(ids.order(order_id)))
