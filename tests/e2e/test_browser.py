@@ -1,90 +1,12 @@
-"""The story as people click through it, in Chromium. SCREENSHOTS=FOLDER keeps a picture of each page."""
+"""The story as people click through it, in Chromium."""
 
-import os
 import re
-import secrets
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from libs.testing import wait_for
-
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-]
-
-
-@pytest.fixture(scope="module")
-def browser(system):
-    # a fixture of the whole system comes first, so that its processes are started outside playwright's event loop
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*FLAGS, "--disable-sync", "--no-first-run"]
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visitor(browser, system):
-    contexts = []
-
-    def visit(name, **options):
-        context = browser.new_context(base_url=system.gateway_url, **options)
-        context.set_default_timeout(15_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.goto("/signup")
-        page.get_by_label("Email").fill(f"{name}-{secrets.token_hex(4)}@example.org")
-        page.get_by_label("Password").fill("correct horse battery")
-        page.get_by_role("button", name=re.compile("sign up|create", re.I)).click()
-        expect(page.get_by_role("button", name=re.compile("sign out", re.I))).to_be_visible()
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-
-
-def picture(page, name):
-    folder = os.environ.get("SCREENSHOTS")
-    if folder:
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-
-
-def sell(page, title):
-    page.goto("/sell")
-    page.get_by_label("Title").fill(title)
-    page.get_by_label("Price").fill("19.99")
-    page.get_by_label("Category").select_option("stage")
-    picture(page, "sell")
-    page.get_by_role("button", name="Put on sale").click()
-    expect(page.get_by_role("heading", name=title)).to_be_visible()
-
-
-def buy(page, title):
-    page.goto("/")
-    picture(page, "listing")
-    page.get_by_role("link", name=title).click()
-    picture(page, "ticket")
-    page.get_by_role("button", name="Buy for $19.99").click()
-    expect(page.get_by_role("button", name="Pay $19.99")).to_be_visible()
-    picture(page, "order")
-
-
-def pay(page, card):
-    page.get_by_label(re.compile(card)).check()
-    page.get_by_role("button", name="Pay $19.99").click()
-
-
-def a_title():
-    return f"Hamlet, seat {secrets.token_hex(3)}"
+from tests.e2e.browsing import a_title, buy, pay, picture, sell
 
 
 @pytest.mark.parametrize("javascript", [True, False])
@@ -95,7 +17,7 @@ def test_a_ticket_is_sold_in_the_browser(visitor, javascript):
 
     buy(bo, title)
     pay(bo, "not enough money")
-    expect(bo.get_by_text("does not have enough money").first).to_be_visible()
+    expect(bo.get_by_text("insufficient funds").first).to_be_visible()
     picture(bo, "declined")
     pay(bo, "Visa ending in 4242")
 

@@ -1,0 +1,87 @@
+"""People with a browser, Chromium, and what they do on the pages. SCREENSHOTS=FOLDER keeps a picture of each page."""
+
+import os
+import re
+import secrets
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="module")
+def browser(system):
+    # a fixture of the whole system comes first, so that its processes are started outside playwright's event loop
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visitor(browser, system):
+    contexts, refused = [], []
+
+    def visit(name, **options):
+        context = browser.new_context(base_url=system.gateway_url, **options)
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: refused.append(said.text) if "Content Security" in said.text else None)
+        page.goto("/signup")
+        page.get_by_label("Email").fill(f"{name}-{secrets.token_hex(4)}@example.org")
+        page.get_by_label("Password").fill("correct horse battery")
+        page.get_by_role("button", name=re.compile("sign up|create", re.I)).click()
+        expect(page.get_by_role("button", name=re.compile("sign out", re.I))).to_be_visible()
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert refused == [], "the policy of our own pages refused something of theirs"
+
+
+def picture(page, name):
+    folder = os.environ.get("SCREENSHOTS")
+    if folder:
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def sell(page, title):
+    page.goto("/sell")
+    page.get_by_label("Title").fill(title)
+    page.get_by_label("Price").fill("19.99")
+    page.get_by_label("Category").select_option("stage")
+    picture(page, "sell")
+    page.get_by_role("button", name="Put on sale").click()
+    expect(page.get_by_role("heading", name=title)).to_be_visible()
+
+
+def buy(page, title):
+    page.goto("/")
+    picture(page, "listing")
+    page.get_by_role("link", name=title).click()
+    picture(page, "ticket")
+    page.get_by_role("button", name="Buy for $19.99").click()
+    expect(page.get_by_role("button", name="Pay $19.99")).to_be_visible()
+    picture(page, "order")
+
+
+def pay(page, card):
+    page.get_by_label(re.compile(card)).check()
+    page.get_by_role("button", name="Pay $19.99").click()
+
+
+def a_title():
+    return f"Hamlet, seat {secrets.token_hex(3)}"

@@ -1,0 +1,219 @@
+"""Paying with the card form in Chromium: Stripe's script is the simulated one, the page is the one for real cards."""
+
+import re
+
+import pytest
+import requests
+from playwright.sync_api import expect
+
+from tests.e2e import invariants
+from tests.e2e.browsing import a_title, buy, pay, picture, sell
+
+SUCCEEDS, NO_MONEY, DECLINED = "4242 4242 4242 4242", "4000 0000 0000 9995", "4000 0000 0000 0002"
+ASKS_THE_BANK = "4000 0000 0000 3220"
+FORM = "[data-card-form] iframe"
+
+pytestmark = pytest.mark.usefixtures("at_rest")
+
+
+@pytest.fixture
+def title(visitor):
+    """Ana's ticket."""
+    title = a_title()
+    sell(visitor("ana"), title)
+    return title
+
+
+@pytest.fixture
+def bo(visitor, title):
+    """Bo's browser on the payment page of his order."""
+    page = visitor("bo")
+    buy(page, title)
+    return page
+
+
+@pytest.fixture
+def fault(system):
+    """Let Stripe go wrong; all is well again when the test is over."""
+    address = f"{system.stripe_url}/_control/faults"
+    yield lambda **what: requests.post(address, json=what, timeout=5).raise_for_status()
+    requests.delete(address, timeout=5)
+
+
+def enter(page, number):
+    form = page.frame_locator(FORM)
+    form.get_by_label("Card number").fill(number)
+    form.get_by_label("Expiration date").fill("12 / 34")
+    form.get_by_label("Security code").fill("123")
+
+
+def pay_with(page, number):
+    enter(page, number)
+    page.get_by_role("button", name="Pay $19.99").click()
+
+
+def answer_the_bank(page, answer):
+    page.frame_locator("iframe[title^='3-D Secure']").get_by_role("button", name=answer).click()
+
+
+def expect_receipt(page, card="Visa ending in 4242"):
+    expect(page.get_by_role("heading", name="The ticket is yours")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text(card)).to_be_visible()
+    expect(page).to_have_url(re.compile("/orders/[0-9a-f]{24}$"))
+
+
+def charges(system, page):
+    """Return the charges that succeeded for the order on the page."""
+    order_id = re.search("/orders/([0-9a-f]{24})", page.url).group(1)
+    intents = invariants.ledger(system, order_id)
+    return [charge for intent in intents for charge in intent["charges"] if charge["status"] == "succeeded"]
+
+
+def test_card_number_pays_the_order(bo, system):
+    pay_with(bo, SUCCEEDS)
+
+    expect_receipt(bo)
+    picture(bo, "card-receipt")
+    assert len(charges(system, bo)) == 1
+
+
+def test_decline_keeps_the_card_and_another_one_pays(bo):
+    pay_with(bo, NO_MONEY)
+    expect(bo.get_by_role("alert")).to_contain_text("insufficient funds. You were not charged. You have 2 tries left.")
+    expect(bo.frame_locator(FORM).get_by_label("Card number")).to_have_value(NO_MONEY)
+    expect(bo.get_by_role("button", name="Pay $19.99")).to_be_enabled()
+
+    pay_with(bo, "5555 5555 5555 4444")
+
+    expect_receipt(bo, "Mastercard ending in 4444")
+
+
+def test_mistyped_card_is_told_and_costs_no_try(bo):
+    pay_with(bo, "4242 4242 4242 4241")
+    expect(bo.get_by_role("alert")).to_contain_text("card number is invalid")
+
+    pay_with(bo, DECLINED)
+
+    expect(bo.get_by_role("alert")).to_contain_text("You have 2 tries left.")
+
+
+def test_third_decline_ends_the_order_and_offers_to_reserve_again(bo):
+    for left in ("2 tries left", "1 try left"):
+        pay_with(bo, DECLINED)
+        expect(bo.get_by_role("alert")).to_contain_text(left)
+
+    pay_with(bo, DECLINED)
+
+    expect(bo.get_by_role("heading", name="This order is cancelled")).to_be_visible()
+    expect(bo.get_by_text("You were not charged.")).to_be_visible()
+    expect(bo.get_by_role("link", name="Reserve again")).to_be_visible()
+
+
+def test_buyer_confirms_at_the_bank(bo):
+    pay_with(bo, ASKS_THE_BANK)
+    answer_the_bank(bo, "Complete")
+
+    expect_receipt(bo, "Visa ending in 3220")
+
+
+def test_buyer_who_fails_at_the_bank_pays_with_another_card(bo):
+    pay_with(bo, ASKS_THE_BANK)
+    answer_the_bank(bo, "Fail")
+    expect(bo.get_by_role("alert")).to_contain_text("Your bank did not confirm it is you")
+
+    pay_with(bo, SUCCEEDS)
+
+    expect_receipt(bo)
+
+
+def test_test_card_that_asks_the_bank_is_confirmed_on_the_page(bo):
+    pay(bo, "3220")
+    answer_the_bank(bo, "Complete")
+
+    expect_receipt(bo, "Visa ending in 3220")
+
+
+def test_test_card_that_failed_at_the_bank_leaves_the_other_ones(bo):
+    pay(bo, "3220")
+    answer_the_bank(bo, "Fail")
+    expect(bo.get_by_role("alert")).to_contain_text("Your bank did not confirm it is you")
+
+    pay(bo, "Visa ending in 4242")
+
+    expect_receipt(bo)
+
+
+def test_test_card_that_asks_the_bank_needs_javascript_and_says_so(visitor, title):
+    bo = visitor("bo", java_script_enabled=False)
+    buy(bo, title)
+
+    pay(bo, "3220")
+
+    expect(bo.locator("noscript .error")).to_be_visible()  # playwright finds no text within noscript
+    pay(bo, "Visa ending in 4242")
+    expect_receipt(bo)
+
+
+def test_double_click_on_pay_charges_once(bo, system):
+    enter(bo, SUCCEEDS)
+
+    bo.get_by_role("button", name="Pay $19.99").dblclick()
+
+    expect_receipt(bo)
+    assert len(charges(system, bo)) == 1
+
+
+def test_confirming_and_receipt_can_be_reloaded(bo, system, fault):
+    fault(kind="slow", path="*/capture", seconds=9)
+    pay_with(bo, SUCCEEDS)
+    expect(bo.get_by_role("heading", name="We are confirming your payment")).to_be_visible(timeout=15_000)
+    picture(bo, "card-confirming")
+
+    bo.reload()
+    expect_receipt(bo)
+    bo.reload()
+
+    expect_receipt(bo)
+    assert len(charges(system, bo)) == 1
+
+
+def test_lost_answer_of_stripe_is_confirming_and_then_the_receipt(bo, system, fault):
+    fault(kind="lost_reply", path="*/confirm")
+
+    pay_with(bo, SUCCEEDS)
+
+    expect_receipt(bo)
+    assert len(charges(system, bo)) == 1
+
+
+def test_going_back_after_paying_offers_no_second_payment(bo, system):
+    pay_with(bo, SUCCEEDS)
+    expect_receipt(bo)
+
+    bo.go_back()
+    expect(bo.get_by_text("You bought this ticket.")).to_be_visible()
+    bo.go_forward()
+
+    expect_receipt(bo)
+    assert len(charges(system, bo)) == 1
+
+
+def test_order_paid_in_another_tab_is_not_paid_again(bo, system):
+    other = bo.context.new_page()
+    other.goto(bo.url)
+    enter(other, SUCCEEDS)
+    pay_with(bo, SUCCEEDS)
+    expect_receipt(bo)
+
+    other.get_by_role("button", name="Pay $19.99").click()
+
+    expect_receipt(other)
+    assert len(charges(system, bo)) == 1
+
+
+def test_time_runs_on_the_clock_of_the_server(visitor, title):
+    bo = visitor("bo")
+    bo.clock.install(time="2020-01-01T00:00:00Z")
+    buy(bo, title)
+
+    expect(bo.get_by_role("timer")).to_have_text(re.compile("1[45]:.. left"))
