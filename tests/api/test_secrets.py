@@ -1,0 +1,27 @@
+"""What nobody may read: passwords, keys, tokens and cards, in logs and answers."""
+
+import pytest
+
+PASSWORD = "a password that no log may hold"
+
+
+@pytest.fixture
+def used(system, person, ana):
+    """Use the system with a known password, session and card, rightly and wrongly; return these."""
+    bo = person("bo")
+    wrong = {"email": bo.email, "password": PASSWORD}
+    assert bo.post("/api/users/signin", wrong).status_code == 400
+    order_id = bo.reserve(ana.list_ticket())
+    bo.pay(order_id, "tok_chargeDeclined")
+    assert bo.pay(order_id).status_code == 201
+    return [PASSWORD, "correct horse battery", *bo.http.cookies.values(), "tok_visa"]
+
+
+def test_no_log_holds_a_secret(system, used):
+    secrets = [*used, *(secret for name, secret in system.secrets.items() if name != "TOKEN_PUBLIC_KEYS")]
+    logs = {path.name: path.read_text(errors="replace") for path in (system.folder / "logs").glob("*.log")}
+
+    assert len(logs) >= 10
+    found = [(name, secret[:12]) for name, log in logs.items() for secret in secrets if secret in log]
+
+    assert found == []
