@@ -45,7 +45,7 @@ test: venv ## Run every test, on real servers and in a browser (installs what is
 test-fast: venv ## Run the tests that need no server
 	$(PYTHON) -m pytest -m "not integration"
 
-test-money: venv ## Race over the money 200 times each way, and die after each of its steps (takes half an hour)
+test-money: venv ## Race over the money 200 times each way, and die after each of its steps (fifteen minutes)
 	@$(PYTHON) -m libs.stack install
 	MONEY_ROUNDS=200 $(PYTHON) -m pytest payments tests/money
 

@@ -42,7 +42,7 @@ class Audit:
             return self.run()
         except StripeUnavailable as error:
             self.store.forget_run("audit")
-            alarm("audit_failed", f"Stripe and our payments could not be compared: {error}")
+            alarm(self.store, "audit_failed", f"Stripe and our payments could not be compared: {error}")
             return None
 
     def run(self) -> Report:
@@ -102,8 +102,7 @@ class Audit:
         return settled
 
     def _alarm(self, name: str, sentence: str) -> None:
-        alarm(name, sentence)
-        self.store.count(f"alarms_{name}")
+        alarm(self.store, name, sentence)
         self.report.alarms.append({"name": name, "sentence": sentence})
 
 

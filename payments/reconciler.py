@@ -57,7 +57,7 @@ class Reconciler:
         if order_id is None:
             return "unknown"
         if hint.type == "charge.dispute.created":
-            alarm("dispute_opened", f"the charge of order {order_id} is disputed ({hint.stripe_id})")
+            alarm(self.store, "dispute_opened", f"the charge of order {order_id} is disputed ({hint.stripe_id})")
         self.settlement.settle(order_id)
         return "settled"
 
@@ -66,7 +66,8 @@ class Reconciler:
         if payment is None and hint.order_id is not None:
             payment = self.store.find(hint.order_id)
             if payment is not None and payment.stripe_id is not None:
-                alarm("unknown_intent", f"{hint.stripe_id} is for order {hint.order_id}, whose is {payment.stripe_id}")
+                theirs, ours = hint.stripe_id, payment.stripe_id
+                alarm(self.store, "unknown_intent", f"{theirs} is for order {payment.id}, whose is {ours}")
                 return None
         return payment.id if payment else None
 
@@ -77,7 +78,7 @@ class Reconciler:
         except VersionConflict:
             pass  # somebody else is at it
         except StripeUnavailable as error:
-            alarm("stripe_away", f"nothing can be settled: {error}")
+            alarm(self.store, "stripe_away", f"nothing can be settled: {error}")
             return False
         except Exception:  # noqa: BLE001 - one that cannot be settled must not keep the others waiting
             log.exception("the payment of order %s could not be settled", order_id)

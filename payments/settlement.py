@@ -115,10 +115,10 @@ class Settlement:
             made = self.cards.refund(intent.id, payment.key_no)
             passed(9)
             if not made:
-                alarm("refund_failed", f"Stripe could not refund {intent.id} of order {payment.id}")
+                alarm(self.store, "refund_failed", f"Stripe could not refund {intent.id} of order {payment.id}")
             return made
         if not agree(payment, intent):
-            alarm("wrong_amount", f"{intent.id} is not for what order {payment.id} costs, so it is cancelled")
+            alarm(self.store, "wrong_amount", f"{intent.id} is not for what order {payment.id} costs, so it ends")
         self.cards.cancel(intent.id, payment.key_no)
         passed(8)
         return True
