@@ -13,7 +13,10 @@ from functools import partial
 from typing import Any
 
 from kombu import Connection
+from nameko.constants import DEFAULT_HEARTBEAT
 from nameko.messaging import QueueConsumer as NamekoQueueConsumer
+
+from libs.amqp.connection import connection_to
 
 RECONNECT_SECONDS = 2
 
@@ -23,6 +26,11 @@ class QueueConsumer(NamekoQueueConsumer):
 
     A provider may have `declare(channel)`, which runs before its queue is consumed, on every connection.
     """
+
+    @property
+    def connection(self) -> Connection:
+        """The connection as it is to be opened, which kombu's mixin clones."""
+        return connection_to(self.amqp_uri, DEFAULT_HEARTBEAT)
 
     def get_consumers(self, consumer_cls: Callable[..., Any], channel: Any) -> Any:
         """Return one kombu consumer a provider, after what the providers need has been declared."""

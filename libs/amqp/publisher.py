@@ -12,7 +12,8 @@ from amqp.exceptions import AMQPError
 from kombu import Connection
 from kombu.exceptions import KombuError
 
-CONNECT_SECONDS = 3.0
+from libs.amqp.connection import connect
+
 CONFIRM_SECONDS = 5.0
 
 
@@ -106,9 +107,7 @@ class Publisher:
 
     def _open(self) -> Any:
         if self._connection is None:
-            connection = Connection(self.amqp_url, connect_timeout=CONNECT_SECONDS)
-            connection.connect()
-            self._connection = connection
+            self._connection = connection = connect(self.amqp_url)
             channel = connection.channel()
             if self._declare:
                 self._declare(channel)

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from kombu import Connection
-
-from libs.amqp.publisher import CONNECT_SECONDS, Outgoing, Publisher
+from libs.amqp import Outgoing, Publisher
+from libs.amqp.connection import connect
 from libs.events import topology
 from libs.events.catalogue import EVENTS
 
@@ -35,7 +34,7 @@ class Parking:
 
     def count(self) -> dict[str, int]:
         """Return how many events are parked, for each listener's queue that has any."""
-        with Connection(self.amqp_url, connect_timeout=CONNECT_SECONDS) as connection:
+        with connect(self.amqp_url) as connection:
             channel = connection.channel()
             topology.declare(channel)
             counts = {
@@ -75,7 +74,7 @@ class Parking:
 
     def _visit(self, queue: str, limit: int | None, is_done: Callable[[Any], bool]) -> int:
         """Look at each parked message; take out those for which `is_done` returns True, and return how many."""
-        with Connection(self.amqp_url, connect_timeout=CONNECT_SECONDS) as connection:
+        with connect(self.amqp_url) as connection:
             channel = connection.channel()
             name, done = topology.parked_name(queue), 0
             waiting = channel.queue_declare(name, passive=True).message_count

@@ -1,10 +1,12 @@
 """The exchanges and queues of the catalogue, and their names. Declared by everyone, before anything is published.
 
-All queues are durable and classic; on one node a classic queue with confirms keeps as much as a quorum queue and has no
-leader to lose. A message that must wait goes to `events.retry.<ms>` through the fanout exchange of that name, with its
-listener's queue as routing key; when its time is up the broker sends it to the default exchange, and so back home.
+All queues are durable, and classic unless QUEUE_TYPE says quorum: on one node a classic queue with confirms keeps as
+much and has no leader to lose. A message that must wait goes to `events.retry.<ms>` through the fanout exchange of that
+name, with its listener's queue as routing key; when its time is up the broker sends it to the default exchange, and so
+back home.
 """
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,10 +38,18 @@ def queue_names() -> list[str]:
     return [name for queue in queues for name in (queue, parked_name(queue))]
 
 
+def queue_type() -> dict[str, Any]:
+    """Return the arguments that make a queue what the setting QUEUE_TYPE says: classic, or quorum for a cluster."""
+    kind = os.environ.get("QUEUE_TYPE") or "classic"
+    if kind not in ("classic", "quorum"):
+        raise SystemExit(f"QUEUE_TYPE is {kind!r}: it must be classic or quorum.")
+    return {"x-queue-type": "quorum"} if kind == "quorum" else {}
+
+
 def listener_queue(listener: str, event: Event) -> Queue:
     """Return the queue in which `listener` receives `event`."""
     exchange = Exchange(event.exchange, type="topic", durable=True)
-    return Queue(queue_name(listener, event), exchange=exchange, routing_key=event.name, durable=True)
+    return _queue(queue_name(listener, event), exchange=exchange, routing_key=event.name)
 
 
 def declare(channel: Any, events: Iterable[Event] = EVENTS.values()) -> None:
@@ -48,13 +58,19 @@ def declare(channel: Any, events: Iterable[Event] = EVENTS.values()) -> None:
         Exchange(event.exchange, type="topic", durable=True)(channel).declare()
         for listener in event.listeners:
             listener_queue(listener, event)(channel).declare()
-            Queue(parked_name(queue_name(listener, event)), durable=True)(channel).declare()
+            _queue(parked_name(queue_name(listener, event)))(channel).declare()
 
 
 def declare_retries(channel: Any, delays_seconds: Iterable[float]) -> None:
     """Declare one waiting queue for each delay."""
     for delay in delays_seconds:
         name = retry_name(delay)
-        arguments = {"x-message-ttl": round(delay * 1000), "x-dead-letter-exchange": ""}
+        arguments: dict[str, Any] = {"x-message-ttl": round(delay * 1000), "x-dead-letter-exchange": ""}
+        if queue_type():  # a quorum queue can send on with confirms, if it may refuse what is too much
+            arguments |= {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
         exchange = Exchange(name, type="fanout", durable=True)
-        Queue(name, exchange=exchange, durable=True, queue_arguments=arguments)(channel).declare()
+        _queue(name, arguments, exchange=exchange)(channel).declare()
+
+
+def _queue(name: str, arguments: dict[str, Any] | None = None, **options: Any) -> Queue:
+    return Queue(name, durable=True, queue_arguments={**queue_type(), **(arguments or {})}, **options)

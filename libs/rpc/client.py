@@ -18,6 +18,7 @@ from kombu import Connection, Exchange, Queue
 from kombu.exceptions import KombuError
 
 from libs import context
+from libs.amqp.connection import connect
 from libs.metrics import observe
 
 log = logging.getLogger(__name__)
@@ -170,8 +171,7 @@ class Client:
 
     def _open_sender(self) -> Any:
         if self._channel is None:
-            self._sender = Connection(self.amqp_url, connect_timeout=CONNECT_SECONDS)
-            self._sender.connect()
+            self._sender = connect(self.amqp_url, connect_seconds=CONNECT_SECONDS)
             channel = self._sender.channel()
             RPC_EXCHANGE(channel).declare()
             channel.events["basic_return"].add(self._returned)
@@ -221,9 +221,7 @@ class Client:
         pause = 0.2
         while not self._closed:
             try:
-                with Connection(
-                    self.amqp_url, connect_timeout=CONNECT_SECONDS, heartbeat=HEARTBEAT_SECONDS
-                ) as connection:
+                with connect(self.amqp_url, HEARTBEAT_SECONDS, CONNECT_SECONDS) as connection:
                     self._consume(connection)
                     pause = 0.2
             except BROKER_ERRORS as error:

@@ -20,6 +20,7 @@ from nameko.rpc import RpcConsumer as NamekoRpcConsumer
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout
 
 from libs.amqp import QueueConsumer
+from libs.amqp.connection import connect
 from libs.amqp.container import DeadlineExceeded
 from libs.rpc.client import BROKER_ERRORS, CONNECT_SECONDS, RPC_EXCHANGE, ServiceUnavailable
 
@@ -52,8 +53,7 @@ class Responder:
 
     def _send(self, reply_to: str, correlation_id: str | None, body: bytes) -> None:
         if self._channel is None:
-            self._connection = Connection(self.amqp_url, connect_timeout=CONNECT_SECONDS)
-            self._connection.connect()
+            self._connection = connect(self.amqp_url, connect_seconds=CONNECT_SECONDS)
             self._channel = self._connection.channel()
         message = self._channel.prepare_message(
             body,

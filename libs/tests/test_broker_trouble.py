@@ -16,8 +16,10 @@ from pathlib import Path
 
 import pymongo
 import pytest
+from kombu.exceptions import OperationalError
 
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
+from libs.amqp.connection import connect
 from libs.events import Aggregates, Relay, topology
 from libs.events.catalogue import ExpirationComplete
 from libs.rpc import Client, ServiceUnavailable
@@ -38,9 +40,47 @@ STOCK_DISPATCH = (
 @pytest.fixture(scope="module")
 def broker():
     folder = Path(tempfile.mkdtemp(prefix="ticketing-"))
+    accept_encrypted(folder / "rabbitmq" / "conf.d")
     with Stack(folder, free_ports(), programs=nothing) as stack:
         yield stack
     shutil.rmtree(folder)
+
+
+def accept_encrypted(folder):
+    """Let the broker listen for TLS, with a certificate for 127.0.0.1 that nobody but itself has signed."""
+    folder.mkdir(parents=True)
+    key, certificate, port = folder / "key.pem", folder / "certificate.pem", free_ports().amqp
+    name = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
+    command = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *name, "-keyout", key, "-out", certificate)
+    subprocess.run(command, check=True, capture_output=True)
+    (folder / "tls.conf").write_text(
+        f"listeners.ssl.local = 127.0.0.1:{port}\n"
+        f"ssl_options.certfile = {certificate}\nssl_options.keyfile = {key}\n"
+        f"ssl_options.cacertfile = {certificate}\n"
+    )
+    (folder / "port").write_text(str(port))
+
+
+@pytest.fixture
+def encrypted(broker):
+    """The broker's address for TLS, and the file of its certificate."""
+    folder = broker.folder / "rabbitmq" / "conf.d"
+    port = (folder / "port").read_text()
+    url = broker.amqp_url.replace("amqp://", "amqps://").replace(f":{broker.ports.amqp}/", f":{port}/")
+    return url, str(folder / "certificate.pem")
+
+
+def test_an_encrypted_connection_needs_a_certificate_that_we_trust(encrypted, monkeypatch):
+    url, certificate = encrypted
+    with pytest.raises(OperationalError, match="CERTIFICATE_VERIFY_FAILED"):
+        connect(url)
+
+    monkeypatch.setenv("AMQP_CA_FILE", certificate)
+
+    with connect(url) as connection:
+        assert connection.connected
+    with pytest.raises(OperationalError, match="CERTIFICATE_VERIFY_FAILED"):
+        connect(url.replace("127.0.0.1", "127.1"))  # the same broker by a name that its certificate lacks
 
 
 @pytest.fixture

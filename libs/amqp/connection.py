@@ -1,0 +1,29 @@
+"""Opening connections to RabbitMQ: with a deadline, to the first broker that answers, encrypted if the address says so.
+
+An address may name several brokers, separated by `;`: each is tried once, in turn. With `amqps://` the broker must show
+a certificate for its name, signed by the authority in the file AMQP_CA_FILE; unset, by one that the system trusts.
+"""
+
+import os
+import ssl
+
+from kombu import Connection
+
+CONNECT_SECONDS = 3.0
+
+
+def connection_to(amqp_url: str, heartbeat: int = 0, connect_seconds: float = CONNECT_SECONDS) -> Connection:
+    """Return a connection that is not open yet."""
+    options = None
+    if amqp_url.startswith("amqps://"):
+        authority = os.environ.get("AMQP_CA_FILE") or None
+        # without a name kombu fills in that of the broker in hand, and without cert_reqs nothing would be checked
+        options = {"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": authority, "server_hostname": None}
+    return Connection(amqp_url, heartbeat=heartbeat, connect_timeout=connect_seconds, ssl=options)
+
+
+def connect(amqp_url: str, heartbeat: int = 0, connect_seconds: float = CONNECT_SECONDS) -> Connection:
+    """Return an open connection; raise kombu's OperationalError when no broker answers."""
+    connection = connection_to(amqp_url, heartbeat, connect_seconds)
+    connection.ensure_connection(max_retries=max(len(connection.alt), 1) - 1)
+    return connection

@@ -1,0 +1,84 @@
+import socket
+import threading
+import time
+from contextlib import closing, suppress
+from urllib.parse import urlsplit
+
+import pytest
+from kombu.exceptions import OperationalError
+
+from libs.amqp import BrokerUnavailable, Outgoing, Publisher
+from libs.amqp.connection import connect
+
+NOBODY = "amqp://guest:guest@127.0.0.1:1/"
+
+
+class Line:
+    """A connection to the broker that can be made to carry no more answers."""
+
+    def __init__(self, amqp_url):
+        parts = urlsplit(amqp_url)
+        self.broker = (parts.hostname, parts.port)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = amqp_url.replace(f":{parts.port}/", f":{self.listener.getsockname()[1]}/")
+        self.silent = threading.Event()
+        self.sockets = [self.listener]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with suppress(OSError):
+            while True:
+                near, far = self.listener.accept()[0], socket.create_connection(self.broker)
+                self.sockets += [near, far]
+                threading.Thread(target=self.carry, args=(near, far, False), daemon=True).start()
+                threading.Thread(target=self.carry, args=(far, near, True), daemon=True).start()
+
+    def carry(self, source, target, is_answer):
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if not (is_answer and self.silent.is_set()):
+                    target.sendall(data)
+
+    def close(self):
+        for each in self.sockets:
+            each.close()
+
+
+@pytest.fixture
+def line(amqp_url):
+    with closing(Line(amqp_url)) as line:
+        yield line
+
+
+def test_a_broker_that_never_confirms_is_unavailable_and_its_successor_is_not(line):
+    with closing(Publisher(line.url, confirm_seconds=0.5)) as publisher:
+        message = Outgoing("", "nowhere", b"", mandatory=False)
+        assert publisher.publish([message]) == {}
+        line.silent.set()
+        started = time.monotonic()
+
+        with pytest.raises(BrokerUnavailable):
+            publisher.publish([message])
+
+        assert time.monotonic() - started < 8
+        line.silent.clear()
+        assert publisher.publish([message]) == {}
+
+
+def test_the_first_broker_of_several_that_answers_is_used(amqp_url):
+    with closing(Publisher(f"{NOBODY};{NOBODY};{amqp_url}")) as publisher:
+        assert publisher.publish([Outgoing("", "nowhere", b"", mandatory=False)]) == {}
+
+
+def test_no_broker_at_all_is_told_at_once():
+    started = time.monotonic()
+
+    with pytest.raises(BrokerUnavailable):
+        Publisher(f"{NOBODY};{NOBODY}").publish([Outgoing("", "nowhere", b"")])
+
+    assert time.monotonic() - started < 2
+
+
+def test_a_connection_that_shall_be_encrypted_is_never_opened_in_the_clear(amqp_url):
+    with pytest.raises(OperationalError, match="SSL"):
+        connect(amqp_url.replace("amqp://", "amqps://"))
