@@ -1,0 +1,60 @@
+"""Clocks of two machines differ: orders' own decides, and what the others' say is a hint."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from expiration.domain import deadline_of
+from orders import domain
+from tickets.domain import listed
+from tickets.store import on_offer
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+WINDOW, SKEW = timedelta(minutes=15), timedelta(minutes=2)
+LATE = NOON + WINDOW
+
+
+@pytest.fixture
+def ticket():
+    said = {"title": "Hamlet", "price_cents": 1999, "starts_at": (NOON + WINDOW).isoformat()}
+    return {**listed("t1", "ana", "usd", NOON, **said).public(), "starts_at": LATE}
+
+
+@pytest.fixture
+def order(ticket):
+    return domain.reserved("o1", ticket, "bo", 1, LATE, NOON)
+
+
+def deadline(order):
+    return deadline_of(
+        {"id": order.id, "version": order.version, "expires_at": order.expires_at, "status": order.status}
+    )
+
+
+def test_a_fast_clock_of_expiration_ends_no_order_early(order):
+    now = LATE - SKEW
+
+    assert deadline(order).fire(now + SKEW) is True
+    assert order.expire(now) is None
+
+    assert order.expire(LATE) == "OrderCancelled"
+
+
+def test_a_slow_clock_of_expiration_keeps_no_order_longer(order):
+    assert deadline(order).fire(LATE - SKEW) is False
+
+    assert order.expire(LATE) == "OrderCancelled"
+
+
+def test_an_authorization_is_in_time_by_the_clock_of_orders_alone(order):
+    payment = {"order_id": "o1", "status": "authorized", "final": False, "updated_at": LATE + SKEW}
+
+    assert order.follow_payment(payment, LATE - timedelta(milliseconds=1)) == "OrderAwaitingPayment"
+
+
+def test_a_ticket_that_the_list_still_shows_is_refused_once_it_started_by_the_clock_of_orders(ticket):
+    shown = on_offer("on_sale", LATE - SKEW)["starts_at"]
+
+    assert shown == {"$not": {"$lte": LATE - SKEW}}
+    with pytest.raises(domain.TicketStarted):
+        domain.check_ticket(ticket, "bo", None, LATE)
