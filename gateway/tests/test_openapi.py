@@ -36,7 +36,10 @@ def test_what_needs_a_session_says_so(document, client):
 
 
 def test_description_and_validation_are_one(document):
-    body, query = document["components"]["schemas"]["TicketBody"], document["paths"]["/api/tickets"]["get"]["parameters"]
+    body, query = (
+        document["components"]["schemas"]["TicketBody"],
+        document["paths"]["/api/tickets"]["get"]["parameters"],
+    )
 
     assert (body["properties"]["title"]["maxLength"], body["required"]) == (200, ["price", "title"])
     assert body["properties"]["price"]["minimum"] == 0.5
