@@ -176,7 +176,8 @@ class CardProvider:
             order_id=found.metadata.to_dict().get("order_id") if found.metadata else None,
             declines=self._declines(found.id) if counted else None,
             decline_code=(getattr(error, "decline_code", None) or getattr(error, "code", None)) if error else None,
-            refunded_cents=charge.amount_refunded if charge else 0,
+            # a voided authorization may count as refunded at Stripe, but nothing was taken
+            refunded_cents=charge.amount_refunded if charge and charge.captured else 0,
             card_brand=card.brand if card else None,
             card_last4=card.last4 if card else None,
             captured_cents=charge.amount_captured if charge and charge.captured else None,

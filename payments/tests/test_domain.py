@@ -120,3 +120,89 @@ def test_somebody_elses_or_a_cancelled_order_cannot_be_paid():
         a_payment().check_payable("cy")
     with pytest.raises(domain.OrderCancelled):
         a_payment("cancelled").check_payable("bo")
+
+
+def a_dispute(status):
+    return {"id": "dp_1", "status": status, "reason": "fraudulent", "amount_cents": 1999}
+
+
+def test_a_card_is_the_same_attempt_until_it_is_known_what_came_of_it():
+    payment = a_payment()
+    payment.begin_attempt(NOON)
+    payment.record(an_intent("requires_payment_method"), NOON)
+    payment.begin_attempt(NOON)
+    assert (payment.attempt, payment.public()["is_confirming"]) == ("o1:1", True)
+
+    payment.record(an_intent("requires_payment_method"), NOON, answered=1)
+    assert not payment.public()["is_confirming"]
+    payment.begin_attempt(NOON)
+
+    assert payment.attempt == "o1:2"
+
+
+@pytest.mark.parametrize(
+    ("intent", "later", "is_confirming"),
+    [
+        (an_intent("requires_payment_method"), timedelta(seconds=89), True),
+        (an_intent("requires_payment_method"), timedelta(seconds=90), False),
+        (an_intent("requires_payment_method", declines=1), timedelta(0), False),
+        (an_intent("requires_action"), timedelta(0), True),
+        (an_intent("requires_capture"), timedelta(0), False),
+        (an_intent("canceled"), timedelta(0), False),
+        (an_intent("processing"), timedelta(hours=1), True),
+    ],
+)
+def test_a_payment_is_confirming_until_its_outcome_is_known(intent, later, is_confirming):
+    payment = a_payment()
+    payment.begin_attempt(NOON)
+
+    payment.record(intent, NOON + later)
+
+    assert payment.public()["is_confirming"] is is_confirming
+
+
+def test_an_answer_to_an_earlier_attempt_says_nothing_of_the_next():
+    payment = a_payment(attempts=1)
+    payment.begin_attempt(NOON)
+
+    payment.record(an_intent("requires_payment_method"), NOON, answered=1)
+
+    assert payment.confirming_at == NOON
+
+
+def test_what_is_not_for_the_orders_amount_is_cancelled():
+    other = Intent("pi_1", "requires_capture", "secret", 100, "usd", "o1")
+
+    assert decide(a_payment("awaiting_payment"), other, NOON) is Step.CANCEL
+
+
+@pytest.mark.parametrize(
+    ("status", "step"), [("needs_response", Step.RECORD), ("lost", Step.RECORD), ("won", Step.REFUND)]
+)
+def test_a_disputed_charge_is_refunded_only_after_the_dispute_was_won(status, step):
+    assert decide(a_payment("cancelled"), an_intent("succeeded", dispute=a_dispute(status)), NOON) is step
+
+
+def test_a_partial_refund_is_told_and_the_payment_stays_captured():
+    payment = a_payment("complete", status="captured")
+
+    event = payment.record(an_intent("succeeded", refunded_cents=500), NOON)
+
+    assert (event, payment.status, payment.public()["refunded_cents"]) == ("PaymentRefunded", "captured", 500)
+
+
+@pytest.mark.parametrize(("status", "event"), [("needs_response", ""), ("won", ""), ("lost", "PaymentRefunded")])
+def test_only_a_lost_dispute_is_told_as_a_refund(status, event):
+    payment = a_payment("complete", status="captured")
+
+    assert payment.record(an_intent("succeeded", dispute=a_dispute(status)), NOON) == event
+
+
+def test_a_refund_that_was_asked_for_is_work_until_it_is_made():
+    payment = a_payment("complete", stripe_id="pi_1", status="captured")
+    payment.ask_refund("operator", "called off", NOON)
+
+    assert payment.has_work_left
+    assert decide(payment, an_intent("succeeded"), NOON) is Step.REFUND
+    payment.record(an_intent("succeeded", refunded_cents=1999), NOON)
+    assert not payment.has_work_left
