@@ -5,9 +5,9 @@ payments documents, the PaymentIntents at Stripe, every snapshot that was ever p
 the ticket, and what each worker in flight has read and is about to do. From each state every possible next thing
 happens: a snapshot is delivered (again, late, out of order, or never), a worker takes its next single step (read the
 document, read the PaymentIntent, call Stripe, write), a worker dies or loses Stripe's reply at any point, the buyer
-pays, is declined or cancels, a deadline passes, the bank refuses a capture, a day passes, the seller edits or
-withdraws. Every state that is reached is checked (`rest.violation`), and from every one in which no worker is in
-flight faults end and everything is brought to rest, which must leave no order open and all money right
+pays, is declined or cancels, a deadline passes, the bank refuses a capture, a day passes, an operator refunds, the
+seller edits or withdraws. Every state that is reached is checked (`rest.violation`). From every one in which no worker
+is in flight faults end and everything is brought to rest, which must leave no order open and all money right
 (`rest.unrest`).
 
 What decides in the search is the services' own code: `Order.follow_payment`, `expire`, `cancel`, `give_up` and
@@ -16,9 +16,10 @@ payments, `Ticket.follow`, `edit` and `withdraw` of tickets. The model adds what
 version, unique indexes, Stripe and its idempotency keys, delivery at least once.
 
 Limits: times are abstract (a deadline has passed or not; a capture was refused never, just now or ten minutes ago; a
-day has passed or not, and no worker lives through it). Stripe and the databases are taken at their word. A buyer tries
-to pay a bounded number of times, a bank refuses a capture twice and then ten minutes pass. Operators' refunds are not
-in it. The exhaustive part has one order with three workers, and two orders with one; three orders are only sampled.
+day has passed or not, and no worker lives through it). Stripe and the databases are taken at their word. A buyer begins
+to pay once or twice; a bank refuses a capture once or for good. Disputes, refunds made at Stripe, amounts that do not
+agree and Stripe's own failures (500) are not in it. The exhaustive part has one order with three workers, and two
+orders with one or two; three orders with everything at once are only sampled.
 
 model.py is the state, rules.py the rules and their switches, moves.py what can happen, rest.py what must hold,
 search.py the search. docs/protocol.md tells how to read a trace.

@@ -14,6 +14,7 @@ class Document(NamedTuple):
     declines: int = 0
     refusals: int = 0  # of captures
     refused_long_ago: bool = False
+    refund_asked: bool = False  # by an operator
     refunded_cents: int = 0
     work_left: bool = False
 
@@ -94,6 +95,7 @@ class Limits(NamedTuple):
     refusals: int = 0  # of captures
     days: bool = False
     seller: int = 0  # edits and withdrawals
+    operator: bool = False  # whether an operator may refund
     cancelling: bool = True
     buying: bool = True  # whether buyers do anything at payments and Stripe
     money: bool = True  # whether payments exists at all

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tests.protocol import workers
 from tests.protocol.model import Claim, Limits, Worker, World
-from tests.protocol.rules import Rules, listing_changed, listing_followed, opened
+from tests.protocol.rules import Rules, copy_status, listing_changed, listing_followed, opened
 
 Move = tuple[str, int, World]
 
@@ -86,9 +86,13 @@ def _buyer(world: World, number: int, claim: Claim, rules: Rules, limits: Limits
     if claim.payable and len(world.workers) < limits.workers and (worker := workers.payer(number, claim, rules)):
         began = world.with_claim(number, claim._replace(payable=claim.payable - 1))
         yield "the buyer pays; payments reads the document", number, workers.added(began, worker)
+    if limits.operator and not document.refund_asked:
+        after = rules.refund_asked(document, copy_status(claim, document))
+        if after != document:
+            yield "an operator asks for a refund", number, world.with_claim(number, claim._replace(document=after))
     if document.intent is not None:
-        for told, after in workers.charged(claim, document.intent, limits):
-            yield f"in the browser: {told}", number, world.with_claim(number, after)
+        for told, charged in workers.charged(claim, document.intent, limits):
+            yield f"in the browser: {told}", number, world.with_claim(number, charged)
 
 
 def _time(world: World, number: int, claim: Claim, limits: Limits) -> Iterator[Move]:

@@ -23,9 +23,14 @@ def _wrong(claim: Claim) -> str:
     captures, refunds = sum(each.captures for each in claim.intents), sum(each.refunds for each in claim.intents)
     if captures > 1 or refunds > 1:
         return "I3: charged or refunded twice"
-    if claim.status == "complete" and captures - refunds != 1:
+    if claim.status == "complete" and captures - refunds != 1 and not _given_back(claim):
         return "I2: the order is complete and its money is not here"
     return _untrue(claim) or _robbed(claim)
+
+
+def _given_back(claim: Claim) -> bool:
+    """Whether an operator asked for a refund, which changes nothing about the order but the mark on it."""
+    return claim.document is not None and claim.document.refund_asked
 
 
 def _untrue(claim: Claim) -> str:
@@ -144,7 +149,9 @@ def _unended(world: World) -> str:
         kept = sum(intent.captures - intent.refunds for intent in claim.intents)
         if claim.status not in ("complete", "cancelled"):
             return f"an order stays {claim.status}"
-        if kept != (claim.status == "complete"):
+        if claim.is_refunded != any(intent.refunds for intent in claim.intents):
+            return "an order is not marked as its refund was"
+        if kept != (claim.status == "complete" and not _given_back(claim)):
             return f"I2: the order is {claim.status} and {kept} charges were kept"
         if any(intent.status not in workers.ENDED for intent in claim.intents):
             return "an order has ended, and its PaymentIntent can still be paid"

@@ -101,6 +101,16 @@ class Rules:
         """Whether orders asks tickets again before it lets a buyer reserve who saw version `seen`."""
         return self.ask_again and orders.domain.is_behind({"version": copy}, seen)
 
+    def refund_asked(self, document: Document, status: str) -> Document:
+        """Return the document after an operator asked for a refund; the same if that is refused."""
+        payment = _payment(document, status, False)
+        try:
+            payment.check_refundable()
+        except payments.domain.Refused:
+            return document
+        payment.ask_refund("op", "rained off", NOON)
+        return _document(payment, document)
+
     def may_reserve(self, snapshot: tuple[bool, int, str], version: int, seen: int) -> bool:
         """Whether a buyer who saw version `seen` of the ticket may reserve it, by orders' copy of it."""
         withdrawn, price_version, status = snapshot
@@ -218,6 +228,7 @@ def _payment(document: Document, status: str, is_overdue: bool) -> Payment:
         creating_at={"": None, "fresh": NOON, "old": LONG_AGO}[document.creating],
         declines=document.declines,
         refunded_cents=document.refunded_cents,
+        refund={"by": "op", "reason": "rained off", "at": NOON} if document.refund_asked else None,
         capture_tries=document.refusals,
         capture_refused_at=(LONG_AGO if document.refused_long_ago else NOON) if document.refusals else None,
     )
@@ -230,5 +241,6 @@ def _document(payment: Payment, before: Document) -> Document:
         declines=payment.declines,
         refusals=payment.capture_tries,
         refunded_cents=payment.refunded_cents,
+        refund_asked=payment.refund is not None,
         work_left=payment.has_work_left,
     )

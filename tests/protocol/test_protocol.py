@@ -16,14 +16,15 @@ from tests.protocol.switches import ON_SALE, ONE_ORDER, RESERVING, SWITCHES, TWO
 IS_DEEP = os.environ.get("TICKETING_SEARCH") == "deep"
 WALKING_SECONDS = 1200 if IS_DEEP else 4
 EVERYTHING = Limits(
-    orders=3, workers=3, payments=2, declines=3, refusals=2, days=True, seller=2, racing=True
+    orders=3, workers=3, payments=2, declines=3, refusals=2, days=True, seller=2, racing=True, operator=True
 )  # fmt: skip
 
 SEARCHED = {
     "one order, three workers": (ONE_ORDER, Limits(workers=3)),
     "one order, three declines": (ONE_ORDER, Limits(workers=2, declines=3)),
     "one order, refused captures and lost days": (ONE_ORDER, Limits(workers=2, declines=0, refusals=1, days=True)),
-    "two orders": (ONE_ORDER, Limits(workers=1, orders=2)),
+    "one order, refunded by an operator": (ONE_ORDER, Limits(workers=2, declines=0, days=True, operator=True)),
+    "two orders": (ONE_ORDER, Limits(workers=1, orders=2, declines=0)),
     "two buyers race while the seller edits and withdraws": (World(changes=2), RESERVING._replace(seller=2)),
 }
 SEARCHED_DEEPLY = {
@@ -32,6 +33,11 @@ SEARCHED_DEEPLY = {
     "one order paid twice, and all that takes time": (
         TWO_PAYMENTS, Limits(workers=2, payments=2, refusals=1, days=True),
     ),
+    "one order, and everything": (
+        ONE_ORDER,
+        Limits(workers=2, refusals=1, days=True, operator=True),
+    ),
+    "two orders, a decline": (ONE_ORDER, Limits(workers=1, orders=2)),
     "two orders, two workers": (ONE_ORDER, Limits(workers=2, orders=2, declines=0)),
     "two orders, two workers and a decline": (ONE_ORDER, Limits(workers=2, orders=2)),
     "three buyers race while the seller edits": (ON_SALE, RESERVING._replace(orders=3)),
