@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SERVICES = ("auth", "tickets", "orders", "payments", "expiration")
 STRIPE = ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET")
-PASSED_ON = ("RESERVATION_WINDOW_SECONDS", "CURRENCY", "LOG_LEVEL")  # from the caller's environment, when set there
+PASSED_ON = ("RESERVATION_WINDOW_SECONDS", "CURRENCY", "LOG_LEVEL", "QUEUE_TYPE", "AMQP_CA_FILE")  # by the caller
 USES_REDIS = ("auth", "expiration", "scheduler", "worker", "gateway")
 USES_STRIPE = ("payments", "gateway")
 ONLY_LISTENS = {"expiration": "expiration.OrderCreated"}  # services without RPC, and a queue that they consume

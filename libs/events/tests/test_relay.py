@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from kombu import Connection
 
+from libs import metrics
 from libs.amqp import BrokerUnavailable, Publisher
 from libs.events import Aggregates, Relay, topology
 from libs.events.catalogue import ExpirationComplete, SessionRevoked
@@ -141,6 +142,19 @@ def test_a_message_carries_its_id_version_and_snapshot_and_survives_the_broker(a
     assert message.properties["delivery_mode"] == 2
     assert message.headers["version"] == 1
     assert json.loads(message.body) == a_deadline("o1")
+
+
+def test_a_round_is_observed_with_its_size_and_the_age_of_its_oldest_event(deadlines, relay):
+    seen = {}
+    stop = metrics.register(lambda name, value, labels: seen.setdefault(name, (value, labels)))
+    add(deadlines, "o1")
+    change(deadlines, "o1", 2)
+
+    relay.flush()
+
+    stop()
+    assert seen["relay_batch_events"] == (2, {"collection": "deadlines"})
+    assert 0 <= seen["outbox_age_seconds"][0] < 5
 
 
 def test_events_of_one_aggregate_leave_in_the_order_of_their_versions(amqp_url, deadlines, relay):
