@@ -14,8 +14,8 @@ LATE = NOON + WINDOW
 def a_ticket(**changes):
     ticket = {
         "id": "t1", "version": 3, "price_version": 2, "seller_id": "ana", "title": "Hamlet",
-        "price_cents": 1999,
-        "currency": "usd", "category": "stage", "venue": None, "starts_at": None, "withdrawn": False, "status": "on_sale",
+        "price_cents": 1999, "currency": "usd", "category": "stage", "venue": None, "starts_at": None,
+        "withdrawn": False, "status": "on_sale",
     }  # fmt: skip
     return {**ticket, **changes}
 
