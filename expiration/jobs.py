@@ -12,10 +12,13 @@ from libs.events import Relay, VersionConflict, topology
 from libs.events.provider import relay_of
 
 
-def complete(order_id: str) -> bool:
-    """Say ExpirationComplete if the order's deadline is open and has come; return whether it did."""
+def complete(order_id: str, correlation_id: str | None = None) -> bool:
+    """Say ExpirationComplete if the order's deadline is open and has come; return whether it did.
+
+    `correlation_id` is that of the work that scheduled the job.
+    """
     relay, store = _relay()
-    with work():
+    with work(correlation_id):
         deadline = store.find(order_id)
         if deadline is None or not deadline.fire(utc_now()):
             return False

@@ -12,6 +12,8 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq_scheduler import Scheduler
 
+from libs.context import correlation_id
+
 QUEUE = "expiration"
 POLL_SECONDS = 1
 REDIS_TIMEOUT_SECONDS = 5
@@ -43,6 +45,7 @@ class Schedule:
             expires_at.astimezone(UTC).replace(tzinfo=None),  # rq-scheduler means naive UTC
             "expiration.jobs.complete",
             order_id,
+            correlation_id(),
             job_id=job_id(order_id),
             job_result_ttl=0,
         )

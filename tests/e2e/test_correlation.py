@@ -4,6 +4,7 @@ import secrets
 
 import pytest
 
+from libs import context
 from libs.testing import wait_for
 
 pytestmark = pytest.mark.usefixtures("at_rest")
@@ -24,11 +25,14 @@ def test_the_id_of_a_reservation_is_in_every_log_that_it_leads_to(system, ana, b
         wait_for(lambda part=part: lines(system, part, correlation_id), 15, f"{correlation_id} in the log of {part}")
 
 
-def test_an_order_that_expires_is_cancelled_under_one_id_from_the_job_on(system, operator, ana, bo):
-    order_id = bo.reserve(ana.list_ticket())
+def test_the_id_goes_through_the_job_of_a_deadline(system, operator, ana, bo):
+    correlation_id, order_id = f"e2e-{secrets.token_hex(8)}", bo.reserve(ana.list_ticket())
 
-    operator.let_expire(order_id)
+    with context.work(correlation_id):
+        operator.let_expire(order_id)
     bo.sees_order(order_id, "cancelled")
 
-    said = wait_for(lambda: [line for line in system.logs("orders").splitlines() if f"{order_id}:" in line])
-    assert all("[-]" not in line for line in said)
+    def heard():
+        return any(f"ExpirationComplete:{order_id}" in line for line in lines(system, "orders", correlation_id))
+
+    wait_for(heard, 10, "the job's event under the id of the call that moved the deadline")
