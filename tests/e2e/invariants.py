@@ -10,7 +10,7 @@ from libs.events import EVENTS, topology
 from libs.testing import wait_for
 
 OUTBOXES = {
-    "auth": ["revoked_sessions"],
+    "auth": ["users", "revoked_sessions"],
     "tickets": ["tickets"],
     "orders": ["orders"],
     "payments": ["payments"],
