@@ -126,9 +126,11 @@ class Sequence(RuleBasedStateMachine):
         self.world.orders.add(order)
         self.made.append(order.id)
 
-    @rule(number=any_order, card=st.sampled_from(CARDS))
-    def pay(self, number, card):
+    @rule(number=any_order, card=st.sampled_from(CARDS), crash=st.none() | st.tuples(st.integers(1, 9), st.booleans()))
+    def pay(self, number, card, crash):
         order_id = self.known(number)
+        if crash:
+            self.crash_soon(*crash, Died)
         self.working(lambda: self.world.pay(order_id, card))
 
     @rule(number=any_order, card=st.sampled_from(["pm_card_visa", "pm_card_visa", "pm_card_chargeDeclined"]))
