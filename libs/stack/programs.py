@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 SERVICES = ("auth", "tickets", "orders", "payments", "expiration")
 STRIPE = ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET")
-PASSED_ON = ("RESERVATION_WINDOW_SECONDS", "CURRENCY", "LOG_LEVEL", "QUEUE_TYPE", "AMQP_CA_FILE")  # by the caller
+PASSED_ON = (  # when the caller's environment has them
+    *("RESERVATION_WINDOW_SECONDS", "CURRENCY", "LOG_LEVEL", "QUEUE_TYPE", "AMQP_CA_FILE"),
+    *("SIGN_UPS_PER_ADDRESS", "GATEWAY_PROXIES"),
+)
 USES_REDIS = ("auth", "expiration", "scheduler", "worker", "gateway")
 USES_STRIPE = ("payments", "gateway")
 ONLY_LISTENS = {"expiration": "expiration.OrderCreated"}  # services without RPC, and a queue that they consume
