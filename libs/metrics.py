@@ -2,7 +2,7 @@
 
 | name | value | labels |
 | --- | --- | --- |
-| event_handled_seconds | how long a handler took | queue, outcome: handled, retried, parked or returned (to the broker) |
+| event_handled_seconds | how long a handler took | queue, outcome: handled, retried, parked or returned |
 | relay_batch_events | how many events one round published | collection |
 | outbox_age_seconds | how long the oldest event of a round had waited | collection |
 | rpc_call_seconds | how long a caller waited for an answer | method, outcome: ok, error or unavailable |
