@@ -45,9 +45,9 @@ test: venv ## Run every test, on real servers and in a browser (installs what is
 test-fast: venv ## Run the tests that need no server
 	$(PYTHON) -m pytest -m "not integration"
 
-test-money: venv ## Race over the money 200 times each way, and die after each of its steps (fifteen minutes)
+test-money: venv ## Race 200 times, die at each step, search the protocol deeply (an hour)
 	@$(PYTHON) -m libs.stack install
-	MONEY_ROUNDS=200 $(PYTHON) -m pytest payments tests/money
+	MONEY_ROUNDS=200 TICKETING_SEARCH=deep HYPOTHESIS_PROFILE=money $(PYTHON) -m pytest payments tests/protocol tests/money --timeout 3600
 
 bench: venv ## Measure everything beside stock nameko; writes docs/performance.md (about ten minutes)
 	@$(PYTHON) -m libs.stack install

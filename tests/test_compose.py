@@ -8,7 +8,7 @@ import yaml
 
 from libs import health
 from libs.stack import Stack
-from libs.stack.programs import PASSED_ON, SERVICES, environment, everything
+from libs.stack.programs import SERVICES, environment, everything, passed_on
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -17,8 +17,7 @@ SERVERS = ("rabbitmq", "mongo", "redis")
 ENDS = {"replica-set"}
 PROGRAMS = (*SERVICES, "scheduler", "worker", "gateway", "fake-stripe")
 OF_CONTAINERS = {
-    "auth": {"SIGN_UPS_PER_ADDRESS"},
-    "gateway": {"GATEWAY_HOST", "GATEWAY_TLS", "GATEWAY_TRUSTED_HOSTS", "GATEWAY_PROXIES"},
+    "gateway": {"GATEWAY_HOST", "GATEWAY_TLS", "GATEWAY_TRUSTED_HOSTS"},
     "fake-stripe": {"FAKE_STRIPE_IN_CONTAINER"},
 }
 """Settings that a container gets and a program of the local stack takes its default for."""
@@ -36,9 +35,9 @@ def test_every_program_of_the_local_stack_has_its_container(tmp_path):
 @every_program
 def test_program_gets_the_same_settings_as_in_the_local_stack(program, tmp_path):
     given = set(CONTAINERS[program]["environment"]) - OF_CONTAINERS.get(program, set())
-    passed_on = set() if program == "fake-stripe" else set(PASSED_ON)
+    optional = set() if program == "fake-stripe" else set(passed_on(program))
 
-    assert given == set(environment(program, Stack(tmp_path, environ={}))) | passed_on
+    assert given == set(environment(program, Stack(tmp_path, environ={}))) | optional
 
 
 @every_program

@@ -19,12 +19,10 @@ if TYPE_CHECKING:
 
 SERVICES = ("auth", "tickets", "orders", "payments", "expiration")
 STRIPE = ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET")
-PASSED_ON = (  # when the caller's environment has them
-    *("RESERVATION_WINDOW_SECONDS", "CURRENCY", "LOG_LEVEL", "QUEUE_TYPE", "AMQP_CA_FILE"),
-    *("SIGN_UPS_PER_ADDRESS", "GATEWAY_PROXIES"),
-)
-USES_REDIS = ("auth", "expiration", "scheduler", "worker", "gateway")
-USES_STRIPE = ("payments", "gateway")
+PASSED_ON = ("RESERVATION_WINDOW_SECONDS", "CURRENCY", "LOG_LEVEL", "QUEUE_TYPE", "AMQP_CA_FILE")  # by the caller
+PASSED_TO = {"auth": ("SIGN_UPS_PER_ADDRESS",), "gateway": ("GATEWAY_PROXIES",)}  # these to one program alone
+USES_REDIS = ("auth", "expiration", "scheduler", "worker")
+USES_STRIPE = {"payments": (*STRIPE, "STRIPE_API_BASE"), "gateway": ("STRIPE_PUBLISHABLE_KEY", "STRIPE_API_BASE")}
 ONLY_LISTENS = {"expiration": "expiration.OrderCreated"}  # services without RPC, and a queue that they consume
 PART = {"scheduler": "expiration", "worker": "expiration"}  # whose names the settings of these programs carry
 
@@ -71,18 +69,23 @@ def environment(name: str, stack: "Stack") -> dict[str, str]:
         f"{prefix}_AMQP_URL": stack.amqp_url,
         f"{prefix}_SIGNING_KEY": stack.secrets[f"{prefix}_SIGNING_KEY"],
         "TOKEN_PUBLIC_KEYS": stack.secrets["TOKEN_PUBLIC_KEYS"],
-        **{setting: stack.environ[setting] for setting in PASSED_ON if stack.environ.get(setting)},
+        **{setting: stack.environ[setting] for setting in passed_on(name) if stack.environ.get(setting)},
     }
     if part in SERVICES:
         settings[f"{prefix}_MONGO_URL"] = stack.mongo_url(part)
     if name in USES_REDIS:
         settings["REDIS_URL"] = stack.redis_url
-    if name in USES_STRIPE:
-        settings |= stripe_settings(stack)
+    known = stripe_settings(stack)
+    settings |= {setting: known[setting] for setting in USES_STRIPE.get(name, ()) if setting in known}
     if name == "gateway":
         settings["GATEWAY_SECRET_KEY"] = stack.secrets["GATEWAY_SECRET_KEY"]
         settings["GATEWAY_PORT"] = str(stack.ports.gateway)
     return settings
+
+
+def passed_on(name: str) -> tuple[str, ...]:
+    """Return the settings that the program `name` takes from the caller's environment, when they are set there."""
+    return PASSED_ON + PASSED_TO.get(name, ())
 
 
 def stripe_settings(stack: "Stack") -> Mapping[str, str]:
