@@ -12,6 +12,7 @@ from kombu.entity import Exchange, Queue
 from kombu.messaging import Consumer
 
 from gateway.revocations import Revocations
+from libs.amqp.connection import connection_to
 
 EXCHANGE = Exchange("auth.events", type="topic", durable=True)
 ROUTING_KEY = "SessionRevoked"
@@ -59,7 +60,7 @@ class RevocationListener:
 
     def _listen(self) -> None:
         queue = Queue("", exchange=EXCHANGE, routing_key=ROUTING_KEY, exclusive=True, auto_delete=True, durable=False)
-        with Connection(self._amqp_url, connect_timeout=3, heartbeat=HEARTBEAT_SECONDS) as connection:
+        with connection_to(self._amqp_url, HEARTBEAT_SECONDS) as connection:
             connection.ensure_connection(max_retries=1)
             with Consumer(connection, [queue], on_message=self._on_message, no_ack=True, accept=["json"]):
                 self._revocations.load(self._load())

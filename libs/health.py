@@ -14,8 +14,8 @@ from pathlib import Path
 
 import redis
 from amqp.exceptions import AMQPError
-from kombu import Connection
 
+from libs.amqp.connection import connection_to
 from libs.settings import required
 
 QUEUES = {
@@ -39,7 +39,7 @@ def main() -> None:
 
 def consumes(service: str) -> bool:
     """Return whether this container is connected to the broker and the queue of `service` has a consumer."""
-    with closing(Connection(required(f"{service.upper()}_AMQP_URL"), connect_timeout=SECONDS)) as broker:
+    with closing(connection_to(required(f"{service.upper()}_AMQP_URL"), connect_seconds=SECONDS)) as broker:
         if not connected(broker.port or broker.get_transport_cls().default_port, connections()):
             return False
         return bool(broker.channel().queue_declare(QUEUES[service], passive=True).consumer_count)

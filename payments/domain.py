@@ -138,6 +138,7 @@ class Payment:
     refund: dict[str, Any] | None = None
     dispute: dict[str, Any] | None = None
     key_no: int = 0
+    captured_at: datetime | None = None
 
     @property
     def attempt(self) -> str:
@@ -203,6 +204,8 @@ class Payment:
             event = "PaymentRefunded"
         status = recorded_status(intent)
         if status != self.status:
+            if status == "captured":
+                self.captured_at = now
             self.status, self.card_brand, self.card_last4 = status, intent.card_brand, intent.card_last4
             event = EVENT_OF_STATUS[status]
         if self.public() == before:
@@ -252,6 +255,7 @@ class Payment:
             "card_last4": self.card_last4,
             "refunded_cents": self.refunded_cents,
             "dispute": self.dispute,
+            "captured_at": _iso(self.captured_at) if self.captured_at else None,
             "created_at": _iso(self.created_at),
             "updated_at": _iso(self.updated_at),
         }

@@ -104,6 +104,7 @@ class PaymentSnapshot(Snapshot):
     card_last4 = fields.String(allow_none=True, load_default=None)
     refunded_cents = fields.Integer(load_default=0, strict=True)
     dispute = fields.Nested(PaymentDispute, allow_none=True, load_default=None)
+    captured_at = fields.AwareDateTime(allow_none=True, load_default=None)
     created_at = fields.AwareDateTime(required=True)
     updated_at = fields.AwareDateTime(required=True)
 
@@ -149,13 +150,13 @@ class Event:
 
 _ORDER_LISTENERS = ("tickets", "payments", "expiration")
 
-TicketCreated = Event("TicketCreated", "tickets", ("orders",), TicketSnapshot(), ("gateway",))
-TicketUpdated = Event("TicketUpdated", "tickets", ("orders",), TicketSnapshot(), ("gateway",))
-OrderCreated = Event("OrderCreated", "orders", _ORDER_LISTENERS, OrderSnapshot(), ("gateway",))
-OrderAwaitingPayment = Event("OrderAwaitingPayment", "orders", _ORDER_LISTENERS, OrderSnapshot(), ("gateway",))
-OrderUpdated = Event("OrderUpdated", "orders", _ORDER_LISTENERS, OrderSnapshot(), ("gateway",))
-OrderCancelled = Event("OrderCancelled", "orders", _ORDER_LISTENERS, OrderSnapshot(), ("gateway",))
-OrderCompleted = Event("OrderCompleted", "orders", _ORDER_LISTENERS, OrderSnapshot(), ("gateway",))
+TicketCreated = Event("TicketCreated", "tickets", ("orders",), TicketSnapshot())
+TicketUpdated = Event("TicketUpdated", "tickets", ("orders",), TicketSnapshot())
+OrderCreated = Event("OrderCreated", "orders", _ORDER_LISTENERS, OrderSnapshot())
+OrderAwaitingPayment = Event("OrderAwaitingPayment", "orders", _ORDER_LISTENERS, OrderSnapshot())
+OrderUpdated = Event("OrderUpdated", "orders", _ORDER_LISTENERS, OrderSnapshot())
+OrderCancelled = Event("OrderCancelled", "orders", _ORDER_LISTENERS, OrderSnapshot())
+OrderCompleted = Event("OrderCompleted", "orders", _ORDER_LISTENERS, OrderSnapshot())
 PaymentAuthorized = Event("PaymentAuthorized", "payments", ("orders",), PaymentSnapshot())
 PaymentCreated = Event("PaymentCreated", "payments", ("orders",), PaymentSnapshot())
 PaymentFailed = Event("PaymentFailed", "payments", ("orders",), PaymentSnapshot())

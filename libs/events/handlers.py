@@ -78,6 +78,7 @@ class EventHandler(Entrypoint):
         self.event = event
         self.delays_seconds = delays_seconds
         self.queue: Any = None
+        kwargs.setdefault("expected_exceptions", TRANSIENT)  # no cause for alarm: they are tried again
         super().__init__(**kwargs)
 
     def setup(self) -> None:

@@ -110,6 +110,15 @@ def test_each_state_is_told_once(intent, event, status):
     assert payment.record(intent, NOON) is None
 
 
+def test_the_time_of_the_capture_outlives_a_refund():
+    payment = a_payment()
+    payment.record(an_intent("succeeded"), NOON)
+
+    payment.record(an_intent("succeeded", refunded_cents=1999), NOON + timedelta(days=1))
+
+    assert (payment.status, payment.public()["captured_at"]) == ("refunded", "2026-11-22T12:00:00.000Z")
+
+
 def test_a_captured_payment_is_done_only_once_its_order_is_complete():
     assert a_payment("awaiting_payment", stripe_id="pi_1", status="captured").has_work_left
     assert not a_payment("complete", stripe_id="pi_1", status="captured").has_work_left
