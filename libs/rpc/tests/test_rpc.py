@@ -187,7 +187,11 @@ def test_a_users_token_is_verified_by_the_service(client):
 
 @pytest.mark.parametrize(
     ("token", "name"),
-    [(None, "Unauthenticated"), ("rubbish", "Unauthenticated"), (Signer(SERVICE_PRIVATE).mint_service(), "Forbidden")],
+    [
+        (None, "Unauthenticated"),
+        ("rubbish", "Unauthenticated"),
+        (Signer(SERVICE_PRIVATE).mint("orders", 3600), "Forbidden"),
+    ],
 )
 def test_no_token_a_false_one_or_a_services_is_refused_where_a_user_is_needed(client, token, name):
     with pytest.raises(RemoteError) as error:
