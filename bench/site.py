@@ -13,13 +13,14 @@ import pymongo
 from bench import load
 from bench.report import Row
 from libs.clock import utc_now
+from libs.events.catalogue import TicketCreated
 from libs.rpc import Client
 from libs.stack import Stack
 from libs.stack.programs import environment
 from libs.testing import wait_for
 from libs.tokens import Signer
 from tickets.domain import listed
-from tickets.store import new_id
+from tickets.store import new_id, stored
 
 READS, RESERVATIONS, DEADLINES, PAYMENTS, THREADS = 2000, 1500, 5000, 60, 16
 SIZES = (100, 10_000, 100_000)
@@ -42,7 +43,7 @@ def reads(stack: Stack, mongo: Any, seller: load.Browser) -> list[Row]:
     """The list of tickets and one ticket, with more and more of them on sale."""
     rows: list[Row] = []
     for size in SIZES:
-        missing = size - mongo.tickets.tickets.count_documents({"status": "on_sale"})
+        missing = size - mongo.tickets.tickets.count_documents({"shelf": "on_sale"})
         ticket_ids = fill(mongo, max(missing, 1), seller)
         each = [f"/api/tickets/{ticket_ids[number % len(ticket_ids)]}" for number in range(READS)]
         lists = of_threads(stack, [reading("/api/tickets")] * (READS // 4))
@@ -95,7 +96,7 @@ def deadlines(stack: Stack, mongo: Any, buyers: list[load.Browser], ticket_ids: 
     client.close()
     assert datetime.now(UTC) < due, "moving the deadlines took too long"
     time.sleep(max(0.0, (due - datetime.now(UTC)).total_seconds()))
-    reserved = {"_id": {"$in": ticket_ids}, "status": "reserved"}
+    reserved = {"_id": {"$in": ticket_ids}, "shelf": "reserved"}
     wait_for(lambda: mongo.tickets.tickets.count_documents(reserved) == 0, 120, "all tickets to be on sale again")
     late = (datetime.now(UTC) - due).total_seconds()
     return [Row(f"{len(order_ids)} deadlines in one second, until the last ticket is free", "s", late, aim="≤ 30")]
@@ -142,10 +143,12 @@ def fill(mongo: Any, count: int, seller: load.Browser) -> list[str]:
     for number, ticket_id in enumerate(ids):
         title, cents = f"Hamlet, seat {number}", 500 + number % 5000
         ticket = listed(ticket_id, seller.user_id, "usd", now, title=title, price_cents=cents, category="stage")
-        fields = {name: value for name, value in vars(ticket).items() if name != "id"}
-        words = sorted({"hamlet", "seat", str(number)})
-        tickets.append({"_id": ticket_id, **fields, "status": "on_sale", "words": words, "outbox": []})
-        copies.append({"_id": ticket_id, **fields, "status": "on_sale"})
+        tickets.append({**_kept(stored(ticket)), "outbox": []})
+        copies.append(_kept(TicketCreated.load(ticket.public())))
     mongo.tickets.tickets.insert_many(tickets)
     mongo.orders.tickets.insert_many(copies)
     return ids
+
+
+def _kept(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"_id": fields["id"], **{name: value for name, value in fields.items() if name != "id"}}

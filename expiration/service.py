@@ -98,7 +98,13 @@ class ExpirationService:
 
     def _follow(self, order: dict[str, Any]) -> None:
         """Write the record, then the job, even if the record was up to date: its writer may have died in between."""
-        deadline = self._recorded(order)
+        deadline: Deadline | None = self._recorded(order)
+        scheduled = None
+        while deadline is not None and deadline.version != scheduled:  # another handler may have moved it meanwhile
+            self._schedule(deadline)
+            scheduled, deadline = deadline.version, self.store.find(deadline.id)
+
+    def _schedule(self, deadline: Deadline) -> None:
         try:
             if deadline.state == "open":
                 self.schedule.put(deadline.id, deadline.expires_at)

@@ -68,11 +68,11 @@ class TicketStore:
 
     def add(self, ticket: Ticket, event: Event) -> None:
         """Insert a new ticket with the event that announces it."""
-        self.tickets.add(_fields(ticket), event, ticket.public())
+        self.tickets.add(stored(ticket), event, ticket.public())
 
     def save(self, ticket: Ticket, event: Event) -> None:
         """Save a changed ticket with the event that tells of it; raise VersionConflict."""
-        self.tickets.save(_fields(ticket), event, ticket.public())
+        self.tickets.save(stored(ticket), event, ticket.public())
 
     def stale(self, page: Sequence[Sequence[Any]]) -> Any:
         """Return the ids of the orders in [[id, version, ticket_id, no], ...] that their tickets have not heard of."""
@@ -157,8 +157,8 @@ def _search(searched: list[str]) -> Document:
     return found
 
 
-def _fields(ticket: Ticket) -> Document:
-    """Return what is stored of a ticket that was saved just now."""
+def stored(ticket: Ticket) -> Document:
+    """Return what is stored of a ticket that was saved just now, with its `id`."""
     started = ticket.starts_at is not None and ticket.starts_at <= ticket.updated_at
     found = words(ticket.title, ticket.venue)
     prefixes = {word[:length] for word in found for length in range(1, min(len(word), LONGEST_PREFIX) + 1)}

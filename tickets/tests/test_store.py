@@ -52,7 +52,7 @@ def many(servers):
     with MongoClient(servers.mongo_url(name), tz_aware=True) as client:
         tickets = TicketStore(client.get_default_database())
         tickets.create_indexes()
-        documents = [store._fields(some_ticket(chance, number)) for number in range(MANY)]
+        documents = [store.stored(some_ticket(chance, number)) for number in range(MANY)]
         tickets.tickets.collection.insert_many([{"_id": found.pop("id"), **found} for found in documents])
         yield tickets
         client.drop_database(name)
