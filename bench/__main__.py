@@ -2,28 +2,35 @@
 
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench import library, report, site
+from bench.report import Row
 from libs.stack import Stack, free_ports
 from libs.stack.programs import everything, nothing
+
+PARTS = {"library": (library.measure, nothing), "site": (site.measure, everything)}
 
 
 def main() -> None:
     """Measure what is asked for, or everything; only everything is written to docs/performance.md."""
-    asked = sys.argv[1:] or ["library", "site"]
+    asked = sys.argv[1:] or list(PARTS)
     rows = []
-    if "library" in asked:
-        with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), free_ports(), nothing, say=print) as stack:
-            rows += library.measure(stack)
-    if "site" in asked:
-        environ = {"LOG_LEVEL": "WARNING"}
-        with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), free_ports(), everything, environ) as stack:
-            rows += site.measure(stack)
-    if len(asked) == 2:
+    for row in measured(asked):
+        print(" | ".join(row.cells()), flush=True)
+        rows.append(row)
+    if len(asked) == len(PARTS):
         print(report.write(rows))
-    else:
-        print("\n".join(" | ".join(row.cells()) for row in rows))
+
+
+def measured(asked: list[str]) -> Iterator[Row]:
+    """Yield the rows of the parts that are asked for, each on a stack of its own."""
+    for name in asked:
+        measure, programs = PARTS[name]
+        environ = {"LOG_LEVEL": "WARNING"}
+        with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), free_ports(), programs, environ) as stack:
+            yield from measure(stack)
 
 
 if __name__ == "__main__":

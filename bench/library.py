@@ -27,12 +27,14 @@ EVENTS = 3000
 STOCK_CONTAINER = "nameko.containers.ServiceContainer"
 
 
-def measure(stack: Stack) -> list[Row]:
-    """Measure on the servers of `stack`; return the rows of the report."""
+def measure(stack: Stack) -> Iterator[Row]:
+    """Measure on the servers of `stack`; yield the rows of the report."""
     warnings.simplefilter("ignore")
-    rows = rpc(stack) + events(stack)
+    yield from rpc(stack)
+    yield from events(stack)
     with database(stack) as deadlines:
-        return rows + relay(stack, deadlines) + lag(stack, deadlines)
+        yield from relay(stack, deadlines)
+        yield from lag(stack, deadlines)
 
 
 def rpc(stack: Stack) -> list[Row]:

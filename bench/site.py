@@ -3,7 +3,7 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -27,16 +27,16 @@ SIZES = (100, 10_000, 100_000)
 BUYERS = 16
 
 
-def measure(stack: Stack) -> list[Row]:
-    """Measure on a running system; return the rows of the report."""
+def measure(stack: Stack) -> Iterator[Row]:
+    """Measure on a running system; yield the rows of the report."""
     mongo: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(stack.mongo_url("admin"))
     with mongo:
         seller = sign_up(stack)
         buyers = [sign_up(stack) for _ in range(BUYERS)]
-        rows = payments(stack, buyers, fill(mongo, PAYMENTS, seller))
-        rows += reads(stack, mongo, seller)
-        rows += reservations(stack, buyers, fill(mongo, RESERVATIONS, seller))
-        return rows + deadlines(stack, mongo, buyers, fill(mongo, DEADLINES, seller))
+        yield from payments(stack, buyers, fill(mongo, PAYMENTS, seller))
+        yield from reads(stack, mongo, seller)
+        yield from reservations(stack, buyers, fill(mongo, RESERVATIONS, seller))
+        yield from deadlines(stack, mongo, buyers, fill(mongo, DEADLINES, seller))
 
 
 def reads(stack: Stack, mongo: Any, seller: load.Browser) -> list[Row]:
@@ -48,8 +48,8 @@ def reads(stack: Stack, mongo: Any, seller: load.Browser) -> list[Row]:
         each = [f"/api/tickets/{ticket_ids[number % len(ticket_ids)]}" for number in range(READS)]
         lists = of_threads(stack, [reading("/api/tickets")] * (READS // 4))
         ones = of_threads(stack, [reading(path) for path in each])
-        rows.append(Row(f"lists of 50 tickets, {size:,} on sale".replace(",", " "), "a second", lists.per_second))
-        rows.append(Row(f"single tickets, {size:,} on sale".replace(",", " "), "a second", ones.per_second))
+        rows.append(Row(f"lists of 50 tickets, {size} on sale", "a second", lists.per_second))
+        rows.append(Row(f"single tickets, {size} on sale", "a second", ones.per_second))
     slower = rows[0].ours / rows[-2].ours
     return [*rows, Row("a list's cost from 100 to 100 000 tickets", "times", slower, aim="≤ 1.3")]
 
@@ -84,7 +84,7 @@ def deadlines(stack: Stack, mongo: Any, buyers: list[load.Browser], ticket_ids: 
     """Many orders whose time runs out in the same second: how long until every ticket is on sale again."""
     of_threads(stack, [reserving(ticket_id) for ticket_id in ticket_ids], buyers)
     order_ids = [order["_id"] for order in mongo.orders.orders.find({"ticket_id": {"$in": ticket_ids}}, {"_id": 1})]
-    due = datetime.now(UTC) + timedelta(seconds=len(order_ids) / 150 + 5)
+    due = datetime.now(UTC) + timedelta(seconds=len(order_ids) / 50 + 5)
     settings = environment("operator", stack)
     client, signer = Client(settings["OPERATOR_AMQP_URL"]), Signer(settings["OPERATOR_SIGNING_KEY"])
 

@@ -10,6 +10,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 PRICE_TEXT = re.compile(r"\d{1,9}(\.\d{1,2})?", re.ASCII)
+LONGEST_FRACTION = 20  # digits after the point; all but the first two must be 0 anyway
 MIN_PRICE_CENTS, MAX_PRICE_CENTS = 50, 99_999_999  # Stripe's own bounds for an amount
 
 
@@ -67,6 +68,9 @@ def to_cents(value: Any) -> int | None:
         value = Decimal(value.strip())
     if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= MAX_PRICE_CENTS:
         return None
+    exponent = value.as_tuple().exponent if isinstance(value, Decimal) else 0
+    if not isinstance(exponent, int) or exponent < -LONGEST_FRACTION:
+        return None  # 1e-99999999 is eleven characters, but calculating with it takes minutes
     numerator, denominator = value.as_integer_ratio()
     cents, rest = divmod(numerator * 100, denominator)
     return None if rest else cents

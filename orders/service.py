@@ -1,5 +1,6 @@
 """The orders service: reserve, cancel, and follow the payment and the clock to the order's end."""
 
+import logging
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -28,6 +29,8 @@ from libs.rpc.entrypoint import rpc
 from orders import domain
 from orders.domain import Order
 from orders.store import OrderStore, new_id
+
+log = logging.getLogger(__name__)
 
 EXPECTED = (domain.Refused, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
 MAXIMUM_PAGE, MAXIMUM_KEY, MAXIMUM_VERSION = 100, 255, 2**31
@@ -163,14 +166,19 @@ class OrdersService:
     @timer(interval=ASK_PAYMENTS_SECONDS)
     def ask_payments(self) -> None:
         """Ask payments about orders that have been waiting for their money for too long, and give up after a day."""
-        now = utc_now()
+        now, is_away = utc_now(), False
         for order in self.store.list_awaiting(now - ASK_PAYMENTS_AFTER, SWEEP_BATCH):
             try:
-                answer = self.neighbours.call("payments", "settle", {"order_id": order.id}, timeout=20)
-                self._follow(PaymentCreated.load(answer))
-            except (RemoteError, ServiceUnavailable):
-                if order.updated_at < now - GIVE_UP_AFTER:
-                    self._change(order.id, lambda order: order.give_up(utc_now()))
+                if not is_away:
+                    answer = self.neighbours.call("payments", "settle", {"order_id": order.id}, timeout=20)
+                    self._follow(PaymentCreated.load(answer))
+                    continue
+            except RemoteError as error:
+                log.warning("payments could not settle order %s: %s", order.id, error)
+            except ServiceUnavailable:
+                is_away = True  # the others are asked the next time: each would wait as long in vain
+            if order.updated_at < now - GIVE_UP_AFTER:
+                self._change(order.id, lambda order: order.give_up(utc_now()))
 
     def _follow(self, payment: dict[str, Any]) -> None:
         self._change(payment["order_id"], lambda order: order.follow_payment(payment, utc_now()))
@@ -191,6 +199,8 @@ class OrdersService:
         try:
             return self.neighbours.call("tickets", "get", {"ticket_id": ticket_id})
         except RemoteError as error:
+            if error.name != "TicketNotFound":
+                raise
             raise domain.TicketNotFound("There is no such ticket.") from error
 
     def _reserve(self, ticket: dict[str, Any], buyer_id: str, idempotency_key: str | None) -> Order:

@@ -18,6 +18,7 @@ API_VERSION = "2026-10-28.endive"
 """The version of Stripe's API that is spoken, whatever the account's default or the library's next release is."""
 TIMEOUT_SECONDS = 10
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
+NO_CARD = ("resource_missing", "token_already_used", "parameter_invalid_empty", "parameter_missing")
 
 
 class Busy(Exception):
@@ -114,7 +115,7 @@ class CardProvider:
             except stripe.IdempotencyError:
                 return  # another card was tried under this key: the next read tells what came of it
             except stripe.InvalidRequestError as error:
-                if error.code in ("resource_missing", "token_already_used"):
+                if error.code in NO_CARD:
                     raise InvalidCard("This card cannot be used; enter it again.") from error
                 if error.code != UNEXPECTED_STATE:
                     raise

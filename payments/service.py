@@ -187,6 +187,8 @@ class PaymentsService:
             try:
                 snapshot = self.neighbours.call("orders", "snapshot", {"order_id": str(order_id)})
             except RemoteError as error:
+                if error.name != "OrderNotFound":
+                    raise
                 raise domain.OrderNotFound("There is no such order.") from error
             self.store.follow(OrderCreated.load(snapshot), utc_now())
         return order_id

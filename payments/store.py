@@ -60,14 +60,19 @@ class PaymentStore:
 
     def follow(self, order: Document, now: datetime) -> bool:
         """Keep an order's snapshot if it is newer than our copy; return whether it was."""
-        where = {"_id": order["id"], "order.version": {"$lt": order["version"]}}
-        if self.payments.collection.update_one(where, {"$set": {"order": order, "work_left": True}}).matched_count:
+        if self._replaces_older(order):
             return True
         try:
             self.payments.collection.insert_one(_document(opened(order, now)))
-        except DuplicateKeyError:  # ours is as new or newer
-            return False
+        except DuplicateKeyError:  # there is one by now: as new or newer, or a first one that came at the same moment
+            return self._replaces_older(order)
         return True
+
+    def _replaces_older(self, order: Document) -> bool:
+        """Put the snapshot in place of an older copy; return whether there was one."""
+        where = {"_id": order["id"], "order.version": {"$lt": order["version"]}}
+        change = {"$set": {"order": order, "work_left": True}}
+        return self.payments.collection.update_one(where, change).matched_count > 0
 
     def save(self, payment: Payment, event: str = "") -> None:
         """Save a changed payment, with its event if it has one.

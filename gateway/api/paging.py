@@ -1,8 +1,9 @@
 """Paging: the query of a list, and the Link header that leads to its next page (RFC 8288)."""
 
 from typing import Any
+from urllib.parse import urlencode
 
-from flask import Response, jsonify, request, url_for
+from flask import Response, jsonify, request
 from marshmallow import Schema, ValidationError
 
 ONCE = "Give this only once."
@@ -30,7 +31,13 @@ def _names(schema: Schema) -> set[str | None]:
 def answer_page(answer: Schema, things: list[dict[str, Any]], following: str | None) -> Response:
     """Return the array of `things`, with a Link to the next page when there is one."""
     response = jsonify(answer.dump(things, many=True))
-    if following and request.endpoint:
-        query = {**request.args.to_dict(), "after": following}
-        response.headers["Link"] = f'<{url_for(request.endpoint, _external=True, **query)}>; rel="next"'
+    if following:
+        response.headers["Link"] = f'<{page_path(following)}>; rel="next"'
     return response
+
+
+def page_path(after: str | None) -> str:
+    """Return the path of this list's page after the cursor `after`, or of its first page, with the query as it is."""
+    query = [(name, value) for name, value in request.args.items(multi=True) if name != "after"]
+    query += [("after", after)] if after else []
+    return f"{request.path}?{urlencode(query)}" if query else request.path

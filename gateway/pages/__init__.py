@@ -3,6 +3,7 @@
 from flask import Flask
 
 from gateway import formats
+from gateway.api.paging import page_path
 from gateway.pages import account, orders, tickets
 from gateway.settings import Settings
 from gateway.stripe_js import script_url
@@ -12,6 +13,7 @@ def register(app: Flask, settings: Settings) -> None:
     """Give `app` its pages, and templates what they need to format."""
     formats.register(app)
     app.jinja_env.globals["settings"] = settings
+    app.jinja_env.globals["page_path"] = page_path
     app.jinja_env.globals["stripe_script"] = script_url(settings)
     for module in (tickets, account, orders):
         app.register_blueprint(module.bp)

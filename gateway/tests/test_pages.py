@@ -82,6 +82,18 @@ def test_search_and_filters_stay_in_the_address_of_the_next_page(ana, client):
     assert "Seat 29" in client.get(following).text
 
 
+@pytest.mark.parametrize("query", ["endpoint=x", "_scheme=javascript", "_external=1", "_anchor=x", "self=x"])
+def test_the_address_of_the_next_page_is_on_this_site_whatever_was_asked(ana, client, query):
+    for number in range(30):
+        ana.post("/api/tickets", json={"title": f"Seat {number}", "price": 10})
+
+    shown = client.get(f"/?{query}").text
+    link = client.get(f"/api/tickets?limit=1&{query}").headers["Link"]
+
+    assert html.unescape(re.search(r'rel="next" href="([^"]+)"', shown).group(1)).startswith("/?")
+    assert link.startswith("</api/tickets?")
+
+
 def test_search_without_a_match_offers_a_way_out(client):
     assert "No ticket on sale matches this search. See all tickets" in told(client, "/?q=nothing")
 

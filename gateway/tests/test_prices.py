@@ -50,6 +50,14 @@ def test_what_is_no_price_is_refused(ana, price):
     assert answer.json["errors"][0]["field"] == "price"
 
 
+def test_a_number_too_small_to_calculate_with_is_refused_at_once(ana):
+    body = '{"title": "Hamlet", "price": 1e-99999999}'
+
+    answer = ana.post("/api/tickets", data=body, content_type="application/json")
+
+    assert answer.status_code == 400
+
+
 @pytest.mark.parametrize("value", [[], {}, {"$gt": 0}, 19.99, "٣"])
 def test_only_exact_numbers_are_prices(value):
     assert to_cents(value) is None

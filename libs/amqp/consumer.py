@@ -8,10 +8,11 @@ The changes to nameko 2.14's own, with the places that make them necessary:
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
+from amqp.exceptions import AMQPError
 from kombu import Connection
 from nameko.constants import DEFAULT_HEARTBEAT
 from nameko.messaging import QueueConsumer as NamekoQueueConsumer
@@ -19,6 +20,9 @@ from nameko.messaging import QueueConsumer as NamekoQueueConsumer
 from libs.amqp.connection import connection_to
 
 RECONNECT_SECONDS = 2
+
+CONNECTION_LOST = (AMQPError, OSError)
+"""What an acknowledgement can meet; stock catches only some of it, and the rest would end the process."""
 
 
 class QueueConsumer(NamekoQueueConsumer):
@@ -47,6 +51,16 @@ class QueueConsumer(NamekoQueueConsumer):
         self.container.spawn_managed_thread(
             partial(provider.handle_message, message), identifier=f"{provider.queue.name}.handle_message"
         )
+
+    def ack_message(self, message: Any) -> None:
+        """Acknowledge; when the broker is just lost it has taken the message back anyway, and delivers it again."""
+        with suppress(*CONNECTION_LOST):
+            super().ack_message(message)
+
+    def requeue_message(self, message: Any) -> None:
+        """Hand a message back to the broker, which does so by itself when it is just lost."""
+        with suppress(*CONNECTION_LOST):
+            super().requeue_message(message)
 
     def on_iteration(self) -> None:
         """Stop only when nothing is consumed and no worker is left that still has to acknowledge."""

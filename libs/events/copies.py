@@ -22,8 +22,8 @@ class Copies:
         where = {"_id": snapshot["id"], "version": {"$lt": snapshot["version"]}}
         try:
             result = self.collection.update_one(where, {"$set": fields}, upsert=True)
-        except DuplicateKeyError:  # ours is as new or newer, so the upsert tried to insert a second one
-            return False
+        except DuplicateKeyError:  # there is one by now: as new or newer, or a first one that came at the same moment
+            result = self.collection.update_one(where, {"$set": fields})
         return bool(result.modified_count or result.upserted_id is not None)
 
     def find(self, ident: str) -> Document | None:

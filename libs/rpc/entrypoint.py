@@ -17,7 +17,7 @@ from kombu import Connection
 from nameko.exceptions import ContainerBeingKilled, IncorrectSignature, MalformedRequest, MethodNotFound, serialize
 from nameko.rpc import Rpc as NamekoRpc
 from nameko.rpc import RpcConsumer as NamekoRpcConsumer
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, WTimeoutError
 
 from libs.amqp import QueueConsumer
 from libs.amqp.connection import connect
@@ -26,7 +26,7 @@ from libs.rpc.client import BROKER_ERRORS, CONNECT_SECONDS, RPC_EXCHANGE, Servic
 
 log = logging.getLogger(__name__)
 
-AWAY = (ServiceUnavailable, ConnectionFailure, ExecutionTimeout, NetworkTimeout, DeadlineExceeded)
+AWAY = (ServiceUnavailable, ConnectionFailure, ExecutionTimeout, WTimeoutError, DeadlineExceeded)
 """Errors that say only that something behind this service is away: callers get ServiceUnavailable."""
 
 

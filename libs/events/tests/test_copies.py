@@ -1,5 +1,7 @@
 import random
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Barrier
 
 import pytest
 
@@ -41,6 +43,20 @@ def test_any_order_and_number_of_snapshots_ends_in_the_newest(copies):
         copies.apply(snapshot)
 
     assert copies.find("t1") == a_ticket(5)
+
+
+def test_two_first_snapshots_at_the_same_moment_end_in_the_newer(copies):
+    gate = Barrier(2)
+
+    def apply(snapshot):
+        gate.wait(10)
+        copies.apply(snapshot)
+
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(100):
+            list(pool.map(apply, [a_ticket(1, f"t{number}"), a_ticket(2, f"t{number}")]))
+
+    assert {copies.find(f"t{number}")["version"] for number in range(100)} == {2}
 
 
 def test_a_missing_copy_is_fetched_from_its_source_and_kept(make):

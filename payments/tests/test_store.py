@@ -1,0 +1,34 @@
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from threading import Barrier
+
+from payments.store import PaymentStore
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+def an_order(ident, version, status):
+    return {"id": ident, "version": version, "status": status, "buyer_id": "bo", "price_cents": 1999, "currency": "usd"}
+
+
+def test_two_first_snapshots_at_the_same_moment_end_in_the_newer(mongo):
+    store, gate = PaymentStore(mongo), Barrier(2)
+
+    def follow(order):
+        gate.wait(10)
+        store.follow(order, NOON)
+
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(100):
+            list(pool.map(follow, [an_order(f"o{number}", 1, "created"), an_order(f"o{number}", 2, "cancelled")]))
+
+    assert {store.get(f"o{number}").order["status"] for number in range(100)} == {"cancelled"}
+
+
+def test_an_older_or_equal_snapshot_changes_nothing(mongo):
+    store = PaymentStore(mongo)
+
+    assert store.follow(an_order("o1", 2, "cancelled"), NOON) is True
+    assert store.follow(an_order("o1", 1, "created"), NOON) is False
+    assert store.follow(an_order("o1", 2, "cancelled"), NOON) is False
+    assert store.get("o1").order["status"] == "cancelled"
