@@ -1,6 +1,5 @@
 """The story as people click through it, in Chromium."""
 
-
 import pytest
 from playwright.sync_api import expect
 
