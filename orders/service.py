@@ -72,7 +72,7 @@ class OrdersService:
         """Return one of the caller's orders."""
         buyer_id, order = self.caller.user_id, self.store.get(arguments.text("order_id", order_id))
         order.check_owner(buyer_id)
-        return _public(order)
+        return order.public()
 
     @rpc(expected_exceptions=EXPECTED)
     def list(self, limit: int = 50, after: str | None = None) -> dict[str, Any]:
@@ -81,19 +81,19 @@ class OrdersService:
         found = self.store.list_by_buyer(self.caller.user_id, size + 1, cursors.decode(after, {"_id": str}))
         page = found[:size]
         following = cursors.encode({"_id": page[-1].id}) if len(found) > size else None
-        return {"orders": [_public(order) for order in page], "next": following}
+        return {"orders": [order.public() for order in page], "next": following}
 
     @rpc(expected_exceptions=EXPECTED)
     def cancel(self, order_id: str) -> dict[str, Any]:
         """Cancel one of the caller's orders; doing it again changes nothing. Returns the order."""
         buyer_id, order_id = self.caller.user_id, arguments.text("order_id", order_id)
-        return _public(self._change(order_id, lambda order: order.cancel(buyer_id, utc_now())))
+        return self._change(order_id, lambda order: order.cancel(buyer_id, utc_now())).public()
 
     @rpc(expected_exceptions=EXPECTED)
     def snapshot(self, order_id: str) -> dict[str, Any]:
         """Return any order; for the other services."""
         self.caller.require("payments", "expiration", "tickets", "operator")
-        return _public(self.store.get(arguments.text("order_id", order_id)))
+        return self.store.get(arguments.text("order_id", order_id)).public()
 
     @rpc(expected_exceptions=EXPECTED)
     def versions(self, after: str | None = None) -> Any:
@@ -114,7 +114,7 @@ class OrdersService:
         self.caller.require("operator")
         deadline = arguments.moment("expires_at", expires_at)
         order_id = arguments.text("order_id", order_id)
-        return _public(self._change(order_id, lambda order: order.move_deadline(deadline, utc_now())))
+        return self._change(order_id, lambda order: order.move_deadline(deadline, utc_now())).public()
 
     @handles(TicketCreated)
     def on_ticket_created(self, ticket: dict[str, Any]) -> None:
@@ -250,7 +250,3 @@ def _taken(order: Order) -> domain.Refused:
     if order.status == "complete":
         return domain.TicketSold("This ticket has been sold.")
     return domain.TicketReserved("This ticket is reserved.")
-
-
-def _public(order: Order) -> dict[str, Any]:
-    return order.public()

@@ -71,7 +71,7 @@ class TicketsService:
         seller_id, ticket = self.caller.user_id, self.store.get(arguments.text("ticket_id", ticket_id))
         ticket.edit(seller_id, utc_now(), **details, starts_at=starts_at)
         self.store.save(ticket, TicketUpdated)
-        return _public(ticket)
+        return ticket.public()
 
     @rpc(expected_exceptions=EXPECTED)
     def withdraw(self, ticket_id: str) -> dict[str, Any]:
@@ -79,12 +79,12 @@ class TicketsService:
         seller_id, ticket = self.caller.user_id, self.store.get(arguments.text("ticket_id", ticket_id))
         if ticket.withdraw(seller_id, utc_now()):
             self.store.save(ticket, TicketUpdated)
-        return _public(ticket)
+        return ticket.public()
 
     @rpc(expected_exceptions=EXPECTED)
     def get(self, ticket_id: str) -> dict[str, Any]:
         """Return one ticket; anybody may ask."""
-        return _public(self.store.get(arguments.text("ticket_id", ticket_id)))
+        return self.store.get(arguments.text("ticket_id", ticket_id)).public()
 
     @rpc(expected_exceptions=EXPECTED)
     def list(
@@ -165,7 +165,7 @@ class TicketsService:
         found = self.store.list(where, sort, size + 1, cursors.decode(after, types))
         page = found[:size]
         following = cursors.encode(store.position(page[-1], sort)) if len(found) > size else None
-        return {"tickets": [_public(ticket) for ticket in page], "next": following}
+        return {"tickets": [ticket.public() for ticket in page], "next": following}
 
 
 def _checked(filters: dict[str, Any]) -> dict[str, Any]:
@@ -179,7 +179,3 @@ def _checked(filters: dict[str, Any]) -> dict[str, Any]:
     for name in filters:
         arguments.choice("each filter", name, checks)
     return {name: checks[name](name, value) for name, value in filters.items() if value is not None}
-
-
-def _public(ticket: domain.Ticket) -> dict[str, Any]:
-    return ticket.public()
