@@ -18,7 +18,6 @@ from libs.settings import required
 from payments import audit, domain
 from payments.audit import Audit
 from payments.card_provider import CardProvider
-from payments.crash_points import passed
 from payments.domain import StripeUnavailable
 from payments.reconciler import Reconciler
 from payments.refunds import refund
@@ -163,11 +162,8 @@ class PaymentsService:
         Reconciler(self._settlement()).run()
 
     def _follow(self, order: dict[str, Any]) -> None:
-        """Keep the copy, then settle even if it was known already: whoever kept it may have died before settling."""
-        self.store.follow(order, utc_now())
-        passed(12)
         try:
-            self._settlement().settle(order["id"])
+            self._settlement().follow(order)
         except StripeUnavailable as error:
             raise Unavailable(str(error)) from error
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from libs.clock import utc_now
 from libs.events import VersionConflict
@@ -24,6 +25,15 @@ class Settlement:
         self.store = store
         self.cards = cards
         self.clock = clock
+
+    def follow(self, order: dict[str, Any]) -> None:
+        """Keep an order's snapshot, then settle, even if it was known: whoever kept it may have died before settling.
+
+        Raises as `settle` does.
+        """
+        if self.store.follow(order, self.clock()):
+            passed(12)
+            self.settle(order["id"])
 
     def settle(self, order_id: str, answered: int | None = None) -> tuple[Payment, Intent | None]:
         """Do all that can be done now for the order's payment; return it, and its PaymentIntent as last read.

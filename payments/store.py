@@ -59,20 +59,33 @@ class PaymentStore:
         return _payment(found) if found else None
 
     def follow(self, order: Document, now: datetime) -> bool:
-        """Keep an order's snapshot if it is newer than our copy; return whether it was."""
-        if self._replaces_older(order):
-            return True
+        """Keep an order's snapshot if it is newer than our copy, or new.
+
+        Returns whether there may be something to settle: not when it was kept before Stripe was asked for anything.
+        """
+        if order["version"] == 1 and self._open(order, now):
+            return False
+        for _ in range(2):  # again when somebody opened it between our look and our own try to
+            if self._replaces_older(order, {"stripe_id": None, "creating_at": None}):
+                return False
+            if self._replaces_older(order, {}, work_left=True):
+                return True
+            if self._open(order, now):
+                return False
+        return True  # our copy is as new or newer
+
+    def _open(self, order: Document, now: datetime) -> bool:
+        """Open the payment of an order that is new to us; return False when we have heard of it."""
         try:
             self.payments.collection.insert_one(_document(opened(order, now)))
-        except DuplicateKeyError:  # there is one by now: as new or newer, or a first one that came at the same moment
-            return self._replaces_older(order)
+        except DuplicateKeyError:
+            return False
         return True
 
-    def _replaces_older(self, order: Document) -> bool:
-        """Put the snapshot in place of an older copy; return whether there was one."""
-        where = {"_id": order["id"], "order.version": {"$lt": order["version"]}}
-        change = {"$set": {"order": order, "work_left": True}}
-        return self.payments.collection.update_one(where, change).matched_count > 0
+    def _replaces_older(self, order: Document, where: Document, **beside: Any) -> bool:
+        """Put the snapshot in place of an older copy, if the payment is as `where` says; return whether it was."""
+        where = {"_id": order["id"], "order.version": {"$lt": order["version"]}, **where}
+        return self.payments.collection.update_one(where, {"$set": {"order": order, **beside}}).matched_count > 0
 
     def save(self, payment: Payment, event: str = "") -> None:
         """Save a changed payment, with its event if it has one.

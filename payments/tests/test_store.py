@@ -28,7 +28,22 @@ def test_two_first_snapshots_at_the_same_moment_end_in_the_newer(mongo):
 def test_an_older_or_equal_snapshot_changes_nothing(mongo):
     store = PaymentStore(mongo)
 
-    assert store.follow(an_order("o1", 2, "cancelled"), NOON) is True
-    assert store.follow(an_order("o1", 1, "created"), NOON) is False
-    assert store.follow(an_order("o1", 2, "cancelled"), NOON) is False
-    assert store.get("o1").order["status"] == "cancelled"
+    store.follow(an_order("o1", 2, "cancelled"), NOON)
+    store.follow(an_order("o1", 1, "created"), NOON)
+    store.follow(an_order("o1", 2, "complete"), NOON)
+
+    assert store.get("o1").order == an_order("o1", 2, "cancelled")
+
+
+def test_only_a_payment_that_somebody_has_begun_may_have_something_to_settle(mongo):
+    store = PaymentStore(mongo)
+    unpaid = [store.follow(an_order("o1", version, "created"), NOON) for version in (1, 2)]
+
+    payment = store.get("o1")
+    payment.creating_at = NOON
+    payment.saved(NOON)
+    store.save(payment)
+
+    assert unpaid == [False, False]
+    assert store.follow(an_order("o1", 3, "cancelled"), NOON) is True
+    assert store.follow(an_order("o1", 3, "cancelled"), NOON) is True  # whoever kept it may have died before settling

@@ -135,8 +135,7 @@ class World:
         if "order_id" in body:
             self.change(body["order_id"], lambda order: order.follow_payment(body, utc_now()))
         else:
-            self.store.follow(body, utc_now())
-            self.settlement.settle(body["id"])
+            self.settlement.follow(body)
 
     @contextmanager
     def running(self, carriers=3):
