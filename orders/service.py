@@ -153,9 +153,12 @@ class OrdersService:
 
     @timer(interval=SWEEP_SECONDS)
     def sweep_overdue(self) -> None:
-        """Release what is overdue, whether or not anybody told us."""
-        for order in self.store.list_overdue(utc_now(), SWEEP_BATCH):
-            self._change(order.id, lambda order: order.expire(utc_now()))
+        """Release what is overdue, whether or not anybody told us; what somebody else changes meanwhile is theirs."""
+        is_more = True
+        while is_more:
+            now = utc_now()
+            overdue = [order for order in self.store.list_overdue(now, SWEEP_BATCH) if order.expire(now)]
+            is_more = self.store.save_cancelled(overdue) > 0 and len(overdue) == SWEEP_BATCH
 
     @timer(interval=COMPARE_SECONDS)
     def compare(self) -> None:

@@ -67,6 +67,11 @@ class OrderStore:
         """Save a changed order with its event; raise VersionConflict. A cancelled one gives its ticket free."""
         self.orders.save(asdict(order), EVENTS[event], order.public(), unset=() if order.is_live else ("active",))
 
+    def save_cancelled(self, orders: list[Order]) -> int:
+        """Save orders that were just cancelled, but for those that changed meanwhile; return how many were saved."""
+        changed = [(asdict(order), order.public()) for order in orders]
+        return self.orders.save_all(changed, EVENTS["OrderCancelled"], unset=("active",))
+
     def list_by_buyer(self, buyer_id: str, limit: int, after: Document | None) -> list[Order]:
         """Return at most `limit` of the buyer's orders, newest first, those older than the position `after`."""
         where: Document = {"buyer_id": buyer_id}

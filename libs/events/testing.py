@@ -6,6 +6,7 @@ Queries, guards and indexes are MongoDB's affair: a double knows equality only, 
 
 import copy
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
@@ -68,6 +69,15 @@ class AggregatesInMemory:
             stored.pop(name, None)
         if pending is not None:
             self._leave(pending)
+
+    def save_all(self, changed: Iterable[tuple[Document, Document]], event: Event, unset: Iterable[str] = ()) -> int:
+        """Save many changes and their events; return how many were saved, as the real one does."""
+        saved = 0
+        for fields, body in changed:
+            with suppress(VersionConflict):
+                self.save(fields, event, body, unset=unset)
+                saved += 1
+        return saved
 
     def _leave(self, pending: Document) -> None:
         self.outbox.append(copy.deepcopy(pending))

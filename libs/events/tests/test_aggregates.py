@@ -24,10 +24,10 @@ def deadlines(request):
     return AggregatesInMemory() if request.param == "double" else request.getfixturevalue("real")
 
 
-def outbox(deadlines):
+def outbox(deadlines, ident="o1"):
     if isinstance(deadlines, AggregatesInMemory):
-        return [pending["id"] for pending in deadlines.outbox]
-    return [pending["id"] for pending in deadlines.collection.find_one({"_id": "o1"})["outbox"]]
+        return [pending["id"] for pending in deadlines.outbox if pending["body"]["id"] == ident]
+    return [pending["id"] for pending in deadlines.collection.find_one({"_id": ident})["outbox"]]
 
 
 def test_a_new_aggregate_and_its_event_are_one_write(deadlines):
@@ -54,6 +54,23 @@ def test_a_change_made_on_an_old_version_is_refused_and_leaves_no_event(deadline
 
     assert len(outbox(deadlines)) == 2
     assert deadlines.find("o1") == a_deadline(2)
+
+
+def test_of_many_changes_those_made_on_an_old_version_alone_are_left_out(deadlines):
+    for ident in ("o1", "o2"):
+        deadlines.add(a_deadline(id=ident), ExpirationComplete, a_deadline(id=ident))
+    deadlines.save(a_deadline(2), ExpirationComplete, a_deadline(2))
+    changed = [a_deadline(2, id=ident, order_id="other") for ident in ("o1", "o2", "unknown")]
+
+    saved = deadlines.save_all([(fields, fields) for fields in changed], ExpirationComplete)
+
+    assert saved == 1
+    assert [deadlines.find(ident)["order_id"] for ident in ("o1", "o2")] == ["o1", "other"]
+    assert outbox(deadlines, "o2") == ["ExpirationComplete:o2:1", "ExpirationComplete:o2:2"]
+
+
+def test_saving_many_of_nothing_changes_nothing(deadlines):
+    assert deadlines.save_all([], ExpirationComplete) == 0
 
 
 def test_a_change_whose_guard_does_not_hold_is_refused(deadlines):
