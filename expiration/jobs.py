@@ -1,40 +1,54 @@
 """The job that the rq worker runs when an order's deadline comes."""
 
 import os
-from functools import cache
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from expiration.store import DeadlineStore
-from libs.amqp import BrokerUnavailable, Publisher
+from libs.amqp import Publisher
 from libs.clock import utc_now
 from libs.context import work
 from libs.database import connect
-from libs.events import Relay, VersionConflict, topology
+from libs.events import VersionConflict, topology
 from libs.events.provider import relay_of
+
+_store: DeadlineStore | None = None
 
 
 def complete(order_id: str, correlation_id: str | None = None) -> bool:
     """Say ExpirationComplete if the order's deadline is open and has come; return whether it did.
 
-    `correlation_id` is that of the work that scheduled the job.
+    `correlation_id` is that of the work that scheduled the job. The worker's relay publishes what waits in the outbox.
     """
-    relay, store = _relay()
+    assert _store is not None, "jobs run in a worker that relays"
     with work(correlation_id):
-        deadline = store.find(order_id)
+        deadline = _store.find(order_id)
         if deadline is None or not deadline.fire(utc_now()):
             return False
         try:
-            store.save_fired(deadline)
-            relay.flush()
+            _store.save_fired(deadline)
         except VersionConflict:
             return False  # the order moved on just now; whoever moved it has seen to its deadline
-        except BrokerUnavailable:
-            pass  # it is safe in the outbox, and the service's relay publishes it when the broker is back
         return True
 
 
-@cache
-def _relay() -> tuple[Relay, DeadlineStore]:
-    """Return this process's connections, opened by its first job."""
-    store = DeadlineStore(connect(os.environ["EXPIRATION_MONGO_URL"]))
-    publisher = Publisher(os.environ["EXPIRATION_AMQP_URL"], declare=topology.declare)
-    return relay_of(store, publisher), store
+@contextmanager
+def relaying() -> Iterator[None]:
+    """Keep the connections of the jobs that run inside the block, and relay what they leave, until the block ends.
+
+    Should the process die before, the service's own relay publishes it.
+    """
+    global _store  # noqa: PLW0603 - rq calls a job with what Redis keeps, and nothing else
+    _store = DeadlineStore(connect(os.environ["EXPIRATION_MONGO_URL"]))
+    relay = relay_of(_store, Publisher(os.environ["EXPIRATION_AMQP_URL"], declare=topology.declare))
+    thread = threading.Thread(target=relay.run, name="relay", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        relay.stop()
+        thread.join()
+        relay.publisher.close()
+        _store.deadlines.collection.database.client.close()
+        _store = None

@@ -7,7 +7,6 @@ from typing import Any
 
 from nameko.extensions import DependencyProvider
 from nameko.timer import timer
-from pymongo.errors import DuplicateKeyError
 from redis import RedisError
 
 from expiration.domain import Deadline, deadline_of
@@ -51,8 +50,14 @@ class ExpirationService:
 
     @handles(OrderCreated)
     def on_order_created(self, order: dict[str, Any]) -> None:
-        """Set the clock."""
-        self._follow(order)
+        """Set the clock: the job first and then the record, so that nobody can have moved the deadline in between."""
+        deadline = deadline_of(order)
+        try:
+            self._schedule(deadline)
+        finally:  # the record is kept even while Redis is away
+            is_news = self.store.add(deadline)
+        if not is_news:
+            self._follow(order)
 
     @handles(OrderUpdated)
     def on_order_updated(self, order: dict[str, Any]) -> None:
@@ -100,9 +105,11 @@ class ExpirationService:
         """Write the record, then the job, even if the record was up to date: its writer may have died in between."""
         deadline: Deadline | None = self._recorded(order)
         scheduled = None
-        while deadline is not None and deadline.version != scheduled:  # another handler may have moved it meanwhile
+        while deadline is not None and deadline.version != scheduled:
             self._schedule(deadline)
-            scheduled, deadline = deadline.version, self.store.find(deadline.id)
+            if deadline.state == "ended":  # for good
+                return
+            scheduled, deadline = deadline.version, self.store.find(deadline.id)  # somebody may have moved it meanwhile
 
     def _schedule(self, deadline: Deadline) -> None:
         try:
@@ -114,13 +121,12 @@ class ExpirationService:
             raise Unavailable(str(error)) from error
 
     def _recorded(self, order: dict[str, Any]) -> Deadline:
+        """Record what an order's snapshot says; return the deadline as it is now."""
         found: Deadline | None = self.store.find(order["id"])
         if found is None:
             found = deadline_of(order)
-            try:
-                self.store.add(found)
-            except DuplicateKeyError as error:
-                raise VersionConflict(f"the deadline of order {found.id} was just recorded") from error
+            if not self.store.add(found):
+                raise VersionConflict(f"the deadline of order {found.id} was just recorded")
         elif found.follow(order):
             self.store.save(found)
         return found

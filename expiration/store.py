@@ -6,6 +6,7 @@ from typing import Any
 
 from pymongo import ASCENDING
 from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
 
 from expiration.domain import Deadline
 from libs.events import EVENTS, Aggregates
@@ -28,10 +29,14 @@ class DeadlineStore:
         found = self.deadlines.find(order_id)
         return Deadline(**found) if found else None
 
-    def add(self, deadline: Deadline) -> None:
-        """Insert a new deadline; raise DuplicateKeyError."""
+    def add(self, deadline: Deadline) -> bool:
+        """Insert a new deadline; return False when its order has one already."""
         fields = asdict(deadline)
-        self.deadlines.collection.insert_one({"_id": fields.pop("id"), **fields})
+        try:
+            self.deadlines.collection.insert_one({"_id": fields.pop("id"), **fields})
+        except DuplicateKeyError:
+            return False
+        return True
 
     def save(self, deadline: Deadline) -> None:
         """Save a changed deadline; raise VersionConflict."""

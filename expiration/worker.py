@@ -3,6 +3,7 @@
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
+from expiration.jobs import relaying
 from expiration.schedule import QUEUE, JsonJob, connect
 from libs import logs
 from libs.settings import required
@@ -16,7 +17,8 @@ def main() -> None:
     worker = SimpleWorker(
         [QUEUE], connection=connect(required("REDIS_URL")), job_class=JsonJob, serializer=JSONSerializer
     )
-    worker.work(logging_level="WARNING")
+    with relaying():
+        worker.work(logging_level="WARNING")
 
 
 if __name__ == "__main__":

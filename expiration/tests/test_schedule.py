@@ -11,7 +11,7 @@ from expiration.service import ExpirationService
 from expiration.store import DeadlineStore
 from libs.clock import utc_now
 from libs.events.handlers import Unavailable
-from libs.testing import waiting
+from libs.testing import wait_for, waiting
 
 AWAY = "redis://127.0.0.1:1/0"
 SOON = timedelta(seconds=20)
@@ -122,12 +122,8 @@ def complete(monkeypatch, mongo_url, amqp_url):
     """The job itself, with the connections that it keeps in the worker."""
     monkeypatch.setenv("EXPIRATION_MONGO_URL", mongo_url)
     monkeypatch.setenv("EXPIRATION_AMQP_URL", amqp_url)
-    jobs._relay.cache_clear()
-    yield jobs.complete
-    relay, store = jobs._relay()
-    relay.publisher.close()
-    store.deadlines.collection.database.client.close()
-    jobs._relay.cache_clear()
+    with jobs.relaying():
+        yield jobs.complete
 
 
 def test_a_deadline_fires_once_and_not_before_its_time(service, complete, amqp_url):
@@ -137,4 +133,4 @@ def test_a_deadline_fires_once_and_not_before_its_time(service, complete, amqp_u
     fired = [complete("o1"), complete("o1"), complete("o2"), complete("unknown")]
 
     assert fired == [True, False, False, False]
-    assert waiting(amqp_url, "orders.ExpirationComplete") == 1
+    wait_for(lambda: waiting(amqp_url, "orders.ExpirationComplete") == 1)
