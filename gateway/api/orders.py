@@ -13,6 +13,7 @@ from gateway.errors import Refused
 from gateway.schemas import OrderAnswer, OrderBody, PageQuery
 from gateway.services import call_as_user
 
+ANSWER, BODY, QUERY = OrderAnswer(), OrderBody(), PageQuery()
 PRINTABLE = re.compile(r"[\x21-\x7e]{1,255}")
 
 bp = Blueprint("api_orders", __name__, url_prefix="/api/orders")
@@ -22,28 +23,28 @@ bp = Blueprint("api_orders", __name__, url_prefix="/api/orders")
 @login_required
 def create() -> tuple[Any, int]:
     """Reserve a ticket; the same Idempotency-Key gives the same order again."""
-    body = read_body(OrderBody())
+    body = read_body(BODY)
     key = request.headers.get("Idempotency-Key")
     if key is not None and not PRINTABLE.fullmatch(key):
         raise Refused("InvalidKey")
     ticket_id = ids.ticket(body["ticket_id"])
     order = call_as_user("orders.create", ticket_id=ticket_id, version=body["version"], idempotency_key=key)
-    return OrderAnswer().dump(order), 201
+    return ANSWER.dump(order), 201
 
 
 @bp.get("")
 @login_required
 def list_mine() -> Response:
     """List the user's own orders, newest first."""
-    page = call_as_user("orders.list", **read_query(PageQuery()))
-    return answer_page(OrderAnswer(), page["orders"], page["next"])
+    page = call_as_user("orders.list", **read_query(QUERY))
+    return answer_page(ANSWER, page["orders"], page["next"])
 
 
 @bp.get("/<order_id>")
 @login_required
 def get(order_id: str) -> Any:
     """Show one of the user's own orders."""
-    return OrderAnswer().dump(call_as_user("orders.get", order_id=ids.order(order_id)))
+    return ANSWER.dump(call_as_user("orders.get", order_id=ids.order(order_id)))
 
 
 @bp.delete("/<order_id>")

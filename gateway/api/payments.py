@@ -9,6 +9,8 @@ from gateway import checkout, ids
 from gateway.bodies import read_body
 from gateway.schemas import PaymentAnswer, PaymentBody, PaymentIntentAnswer
 
+ANSWER, INTENT, BODY = PaymentAnswer(), PaymentIntentAnswer(), PaymentBody()
+
 bp = Blueprint("api_payments", __name__, url_prefix="/api")
 
 
@@ -16,12 +18,12 @@ bp = Blueprint("api_payments", __name__, url_prefix="/api")
 @login_required
 def create() -> tuple[Any, int]:
     """Pay the user's own order; paying again returns the same payment."""
-    body = read_body(PaymentBody())
-    return PaymentAnswer().dump(checkout.pay(ids.order(body["order_id"]), body["token"])), 201
+    body = read_body(BODY)
+    return ANSWER.dump(checkout.pay(ids.order(body["order_id"]), body["token"])), 201
 
 
 @bp.post("/orders/<order_id>/payment-intent")
 @login_required
 def create_intent(order_id: str) -> Any:
     """Give the order's buyer what the card form needs to pay it in the browser; again gives the same."""
-    return PaymentIntentAnswer().dump(checkout.begin(ids.order(order_id)))
+    return INTENT.dump(checkout.begin(ids.order(order_id)))

@@ -11,6 +11,9 @@ from gateway.bodies import read_body
 from gateway.schemas import MineQuery, TicketAnswer, TicketBody, TicketQuery
 from gateway.services import call_as_user, call_public
 
+ANSWER, BODY = TicketAnswer(), TicketBody()
+QUERY, QUERY_MINE = TicketQuery(), MineQuery()
+
 bp = Blueprint("api_tickets", __name__, url_prefix="/api/tickets")
 
 
@@ -18,36 +21,36 @@ bp = Blueprint("api_tickets", __name__, url_prefix="/api/tickets")
 @login_required
 def create() -> tuple[Any, int]:
     """Put a ticket on sale."""
-    return TicketAnswer().dump(call_as_user("tickets.create", **read_body(TicketBody()))), 201
+    return ANSWER.dump(call_as_user("tickets.create", **read_body(BODY))), 201
 
 
 @bp.get("")
 def list_all() -> Response:
     """List tickets, those on sale unless the query says otherwise."""
-    page = call_public("tickets.list", **read_query(TicketQuery()))
-    return answer_page(TicketAnswer(), page["tickets"], page["next"])
+    page = call_public("tickets.list", **read_query(QUERY))
+    return answer_page(ANSWER, page["tickets"], page["next"])
 
 
 @bp.get("/mine")
 @login_required
 def list_mine() -> Response:
     """List the user's own tickets with their state."""
-    page = call_as_user("tickets.list_mine", **read_query(MineQuery()))
-    return answer_page(TicketAnswer(), page["tickets"], page["next"])
+    page = call_as_user("tickets.list_mine", **read_query(QUERY_MINE))
+    return answer_page(ANSWER, page["tickets"], page["next"])
 
 
 @bp.get("/<ticket_id>")
 def get(ticket_id: str) -> Any:
     """Show one ticket."""
-    return TicketAnswer().dump(call_public("tickets.get", ticket_id=ids.ticket(ticket_id)))
+    return ANSWER.dump(call_public("tickets.get", ticket_id=ids.ticket(ticket_id)))
 
 
 @bp.put("/<ticket_id>")
 @login_required
 def update(ticket_id: str) -> Any:
     """Change the user's own ticket."""
-    body = read_body(TicketBody())
-    return TicketAnswer().dump(call_as_user("tickets.update", ticket_id=ids.ticket(ticket_id), **body))
+    body = read_body(BODY)
+    return ANSWER.dump(call_as_user("tickets.update", ticket_id=ids.ticket(ticket_id), **body))
 
 
 @bp.delete("/<ticket_id>")
