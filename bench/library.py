@@ -25,6 +25,7 @@ from libs.testing import nameko_service, wait_for
 CALLS, THREADS = 3000, 8
 EVENTS = 3000
 STOCK_CONTAINER = "nameko.containers.ServiceContainer"
+QUIET = {"version": 1, "disable_existing_loggers": False, "root": {"level": "WARNING"}}
 
 
 def measure(stack: Stack) -> Iterator[Row]:
@@ -165,7 +166,7 @@ def await_handled(url: str, count: int) -> list[float]:
 def probe(name: str, url: str) -> Any:
     """Return the service `name` of bench.probes, as a process."""
     container = {"SERVICE_CONTAINER_CLS": STOCK_CONTAINER} if name == "Stock" else {}
-    return nameko_service(f"bench.probes:{name}", "rpc-orders", AMQP_URI=url, **container)
+    return nameko_service(f"bench.probes:{name}", "rpc-orders", AMQP_URI=url, LOGGING=QUIET, **container)
 
 
 @contextmanager
