@@ -32,7 +32,7 @@ BATCH, EVENTS_OF_EACH = 100, 20
 LEASE_SECONDS = 30.0
 POLL_SECONDS = 0.5
 GATHER_SECONDS = 0.02
-"""How long to rest after a flush, so that under load many events leave in one batch; the first one never waits."""
+"""How long to rest after publishing, so that under load many events leave in one batch; the first one never waits."""
 
 BACKOFF_SECONDS = 30
 
@@ -62,10 +62,10 @@ class Relay:
             self._wake.wait(POLL_SECONDS if not failures else min(0.5 * 2**failures, 5.0))
             self._wake.clear()
             try:
-                if self.flush():  # another instance may have saved something to a document that was leased to us
-                    self._wake.set()
+                if self.flush():
+                    self._wake.set()  # another instance may have changed a document while it was leased to us
+                    time.sleep(GATHER_SECONDS)
                 failures = 0
-                time.sleep(GATHER_SECONDS)
             except Exception as error:  # noqa: BLE001 - a relay that ended would leave every later event behind
                 failures += 1
                 known = isinstance(error, (BrokerUnavailable, PyMongoError))
