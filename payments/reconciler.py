@@ -3,6 +3,7 @@
 import logging
 from datetime import timedelta
 
+from libs import context
 from libs.events import VersionConflict
 from payments.alarms import alarm
 from payments.crash_points import passed
@@ -32,7 +33,8 @@ class Reconciler:
                 break
         now = self.settlement.clock()
         for hint in self.store.inbox.take_waiting(now - HINT_AFTER, now, BATCH):
-            self.settle_hint(hint)
+            with context.work(hint.correlation_id):
+                self.settle_hint(hint)
 
     def receive(self, hint: Hint) -> None:
         """Store a hint, and try to settle it at once; one that cannot be settled now is not lost."""

@@ -17,6 +17,7 @@ from pymongo import ASCENDING
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
+from libs.context import correlation_id
 from payments.domain import InvalidSignature
 
 TOLERANCE_SECONDS = 300
@@ -36,12 +37,16 @@ FOLLOWED = {
 
 @dataclass(frozen=True)
 class Hint:
-    """A webhook: the event's id and type, the PaymentIntent it is about, and the order that this says it is for."""
+    """A webhook: the event's id and type, the PaymentIntent it is about, and the order that this says it is for.
+
+    `correlation_id` is that of the request which brought it; whatever it leads to, even later, goes by that.
+    """
 
     id: str
     type: str
     stripe_id: str | None
     order_id: str | None
+    correlation_id: str = ""
 
 
 class Reader:
@@ -65,7 +70,8 @@ class Reader:
             if bool(event["livemode"]) != self.is_live:
                 raise InvalidSignature("This event is of Stripe's other mode, live or test.")
             stripe_id = about["id"] if about["object"] == "payment_intent" else about.get("payment_intent")
-            return Hint(event["id"], event["type"], stripe_id, (about.get("metadata") or {}).get("order_id"))
+            order_id = (about.get("metadata") or {}).get("order_id")
+            return Hint(event["id"], event["type"], stripe_id, order_id, correlation_id())
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidSignature("This is not an event of Stripe's.") from error
 
@@ -100,7 +106,8 @@ class Inbox:
         where = {"waiting": True, "tried_at": {"$lte": before}}
         found = list(self.collection.find(where, sort=[("tried_at", ASCENDING)], limit=limit))
         self.collection.update_many({"_id": {"$in": [one["_id"] for one in found]}}, {"$set": {"tried_at": now}})
-        return [Hint(one["_id"], one["type"], one["stripe_id"], one["order_id"]) for one in found]
+        names = ("type", "stripe_id", "order_id", "correlation_id")
+        return [Hint(one["_id"], **{name: one[name] for name in names if name in one}) for one in found]
 
 
 def _is_signed(payload: str, signature: str, secret: str) -> bool:

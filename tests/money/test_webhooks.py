@@ -1,11 +1,13 @@
 import json
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import stripe
 
 from gateway.tests.conftest import app, client, revocations, services  # noqa: F401 - fixtures
+from libs import context
 from payments.domain import InvalidSignature
 from payments.webhooks import Hint, Reader
 from tests.money.buyer import paid_in_the_browser
@@ -94,6 +96,24 @@ def test_a_webhook_that_cannot_be_settled_now_is_settled_later(world, fake):
 
     assert world.payment(order_id).status == "authorized"
     assert world.store.inbox.collection.count_documents({"waiting": True}) == 0
+
+
+def test_what_a_webhook_leads_to_later_goes_by_the_id_of_the_request_that_brought_it(world, fake):
+    order_id = paid_in_the_browser(world, fake)
+    fake.control("faults", kind="error", path="/v1/payment_intents/pi_*", status=503, count=4)
+    world.reconciler.receive(replace(world.hint(order_id), correlation_id="request-of-stripe"))
+    fake.control("faults", method="DELETE")
+    world.ahead += timedelta(minutes=1)
+
+    world.reconciler.run()
+
+    stored = world.store.payments.collection.find_one({"_id": order_id})
+    assert [pending["correlation_id"] for pending in stored["outbox"]] == ["request-of-stripe"]
+
+
+def test_a_webhook_is_read_as_part_of_the_request_that_brings_it():
+    with context.work("request-of-stripe"):
+        assert read(EVENT).correlation_id == "request-of-stripe"
 
 
 def test_a_repeated_webhook_changes_nothing(world, fake):
