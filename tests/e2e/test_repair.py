@@ -2,6 +2,9 @@
 
 import pymongo
 import pytest
+from kombu import Connection
+
+from libs.testing import wait_for, waiting
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 
@@ -29,9 +32,25 @@ def test_lost_and_old_copies_are_repaired_by_one_call(mongo, operator, ana, bo, 
     assert operator.call(part, "repair") == 0
 
 
-def test_a_lost_deadline_is_repaired_in_time(mongo, ana, bo):
-    order_id = bo.reserve(ana.list_ticket())
+def test_events_of_a_purged_queue_are_made_up_for_in_time(system, ana, bo):
+    listeners = ("tickets", "payments", "expiration")
+    ticket_id = ana.list_ticket()
+    for listener in listeners:
+        system.stop_program(listener)
+    bo.reserve(ticket_id)
 
-    mongo.expiration.deadlines.delete_one({"_id": order_id})
+    purged = {listener: purge(system, f"{listener}.OrderCreated") for listener in listeners}
+    for listener in listeners:
+        system.start_program(listener)
+        system.wait_ready(listener)
 
-    # `at_rest` waits until expiration knows it again
+    assert purged == dict.fromkeys(listeners, 1)
+    bo.sees_ticket(ticket_id, "reserved", 60)
+    # and `at_rest` waits until payments and expiration know of it too
+
+
+def purge(system, queue):
+    """Throw away what waits in a queue; return how many messages that were."""
+    wait_for(lambda: waiting(system.amqp_url, queue), what=f"something in {queue}")
+    with Connection(system.amqp_url) as connection:
+        return connection.channel().queue_purge(queue)
