@@ -1,17 +1,16 @@
 """The exchanges and queues of the catalogue, and their names. Declared by everyone, before anything is published.
 
-All queues are durable, and classic unless QUEUE_TYPE says quorum: on one node a classic queue with confirms keeps as
-much and has no leader to lose. A message that must wait goes to `events.retry.<ms>` through the fanout exchange of that
-name, with its listener's queue as routing key; when its time is up the broker sends it to the default exchange, and so
-back home.
+All queues are durable, of the kind that `libs.amqp.queues` says. A message that must wait goes to `events.retry.<ms>`
+through the fanout exchange of that name, with its listener's queue as routing key; when its time is up the broker sends
+it to the default exchange, and so back home.
 """
 
-import os
 from collections.abc import Iterable
 from typing import Any
 
 from kombu import Exchange, Queue
 
+from libs.amqp.queues import queue_type
 from libs.events.catalogue import EVENTS, Event
 
 RETRY_PREFIX = "events.retry."
@@ -36,14 +35,6 @@ def queue_names() -> list[str]:
     """Return the names of all listeners' queues, each followed by its parking queue."""
     queues = [queue_name(listener, event) for event in EVENTS.values() for listener in event.listeners]
     return [name for queue in queues for name in (queue, parked_name(queue))]
-
-
-def queue_type() -> dict[str, Any]:
-    """Return the arguments that make a queue what the setting QUEUE_TYPE says: classic, or quorum for a cluster."""
-    kind = os.environ.get("QUEUE_TYPE") or "classic"
-    if kind not in ("classic", "quorum"):
-        raise SystemExit(f"QUEUE_TYPE is {kind!r}: it must be classic or quorum.")
-    return {"x-queue-type": "quorum"} if kind == "quorum" else {}
 
 
 def listener_queue(listener: str, event: Event) -> Queue:

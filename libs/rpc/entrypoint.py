@@ -22,6 +22,7 @@ from pymongo.errors import ConnectionFailure, ExecutionTimeout, WTimeoutError
 from libs.amqp import QueueConsumer
 from libs.amqp.connection import connect
 from libs.amqp.container import DeadlineExceeded
+from libs.amqp.queues import queue_type
 from libs.rpc.client import BROKER_ERRORS, CONNECT_SECONDS, RPC_EXCHANGE, ServiceUnavailable
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,8 @@ class RpcConsumer(NamekoRpcConsumer):
         """Prepare the responder and the queue."""
         if self.queue is None:
             self.responder = Responder(self.container.config["AMQP_URI"])
-        super().setup()
+            super().setup()
+            self.queue.queue_arguments = queue_type()
 
     def handle_message(self, message: Any) -> None:
         """Hand a call to its method; answer at once what cannot be handed on."""

@@ -26,13 +26,14 @@ def servers(folder: Path, ports: Ports, secrets: Mapping[str, str]) -> list[Prog
     return [
         # RabbitMQ would start a shared, detached epmd of its own; this one is ours, and is stopped with the rest.
         Program("epmd", ["epmd", "-port", str(ports.epmd), "-address", HOST], lambda: answers(ports.epmd)),
-        _rabbitmq(folder / "rabbitmq", ports, secrets["RABBITMQ_PASSWORD"]),
+        rabbitmq(folder / "rabbitmq", ports, secrets["RABBITMQ_PASSWORD"]),
         _redis(folder / "redis", ports.redis, secrets["REDIS_PASSWORD"]),
         _mongo(folder / "mongo", ports.mongo),
     ]
 
 
-def _rabbitmq(folder: Path, ports: Ports, password: str) -> Program:
+def rabbitmq(folder: Path, ports: Ports, password: str, node: str = "ticketing") -> Program:
+    """Write a broker's configuration to `folder` and return the broker, whose name in a cluster is `node`."""
     (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
     (folder / "advanced.config").write_text("[].\n")
     _write_private(
@@ -50,7 +51,7 @@ def _rabbitmq(folder: Path, ports: Ports, password: str) -> Program:
         "ERL_EPMD_PORT": str(ports.epmd),
         "ERL_FLAGS": "-start_epmd false",
         "ERL_CRASH_DUMP_BYTES": "0",
-        "RABBITMQ_NODENAME": "ticketing@localhost",
+        "RABBITMQ_NODENAME": f"{node}@localhost",
         "RABBITMQ_DIST_PORT": str(ports.erlang),
         "RABBITMQ_MNESIA_BASE": str(folder / "data"),
         "RABBITMQ_LOG_BASE": str(folder / "logs"),

@@ -4,6 +4,7 @@ import pytest
 from kombu import Connection
 
 from libs.amqp import Outgoing, Publisher
+from libs.amqp.queues import queue_type
 from libs.events import EVENTS, topology
 from libs.testing import new_vhost, wait_for, waiting
 
@@ -22,7 +23,7 @@ def test_another_type_stops_the_start(monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", "mirrored")
 
     with pytest.raises(SystemExit, match="classic or quorum"):
-        topology.queue_type()
+        queue_type()
 
 
 def test_on_quorum_queues_an_event_is_routed_waits_for_its_retry_and_comes_home(servers, monkeypatch):

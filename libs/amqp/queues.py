@@ -1,0 +1,16 @@
+"""What kind the queues are that must outlive a process: classic, or quorum for a cluster, by the setting QUEUE_TYPE.
+
+On one node a classic queue with confirms keeps as much as a quorum queue and has no leader to lose. In a cluster a
+classic queue is away with its node, and a quorum queue stays while most of the nodes do.
+"""
+
+import os
+from typing import Any
+
+
+def queue_type() -> dict[str, Any]:
+    """Return the arguments that make a queue what the setting says; stop the start when it says anything else."""
+    kind = os.environ.get("QUEUE_TYPE") or "classic"
+    if kind not in ("classic", "quorum"):
+        raise SystemExit(f"QUEUE_TYPE is {kind!r}: it must be classic or quorum.")
+    return {"x-queue-type": "quorum"} if kind == "quorum" else {}
