@@ -86,7 +86,8 @@ class RpcConsumer(NamekoRpcConsumer):
         if self.queue is None:
             self.responder = Responder(self.container.config["AMQP_URI"])
             super().setup()
-            self.queue.queue_arguments = queue_type()
+            queue: Any = self.queue  # super() has made it
+            queue.queue_arguments = queue_type()
 
     def handle_message(self, message: Any) -> None:
         """Hand a call to its method; answer at once what cannot be handed on."""
