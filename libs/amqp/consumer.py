@@ -4,9 +4,11 @@ The changes to nameko 2.14's own, with the places that make them necessary:
 - stock closes its connection as soon as its consumers are cancelled, while workers still run, so that their
   acknowledgements are lost and their messages handled again (`nameko/messaging.py`, `on_iteration`);
 - stock waits up to 30 s before it tries a lost broker again (`kombu/connection.py`, `ensure_connection`);
-- stock acknowledges what it cannot decode (`kombu/mixins.py`, `on_decode_error`): a provider gets the raw message.
+- stock acknowledges what it cannot decode (`kombu/mixins.py`, `on_decode_error`): a provider gets the raw message;
+- stock logs the address of a lost broker, and of several but the first with their passwords (`on_connection_error`).
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -18,6 +20,8 @@ from nameko.constants import DEFAULT_HEARTBEAT
 from nameko.messaging import QueueConsumer as NamekoQueueConsumer
 
 from libs.amqp.connection import connection_to
+
+log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 2
 
@@ -67,6 +71,10 @@ class QueueConsumer(NamekoQueueConsumer):
         self._cancel_consumers_if_requested()
         if not self._consumers and not self.container._worker_threads:
             self.should_stop = True
+
+    def on_connection_error(self, exc: Exception, interval: float) -> None:
+        """Log that the broker is away, without its address."""
+        log.warning("the broker is away, next try in %s s: %s", interval, exc)
 
     @contextmanager
     def establish_connection(self) -> Iterator[Connection]:
