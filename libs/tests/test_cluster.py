@@ -1,0 +1,97 @@
+"""A cluster of three brokers with quorum queues: one of them dies, and no event and no service dies with it."""
+
+import shutil
+import tempfile
+import threading
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pymongo
+import pytest
+
+from libs.amqp import Publisher
+from libs.events import Aggregates, Relay, topology
+from libs.events.catalogue import ExpirationComplete
+from libs.rpc import Client
+from libs.stack import Stack, free_ports
+from libs.stack.servers import rabbitmq
+from libs.testing import nameko_service, wait_for
+from libs.tokens import new_key
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+EVENTS = 200
+JOIN = """\
+cluster_formation.peer_discovery_backend = classic_config
+cluster_formation.classic_config.nodes.1 = ticketing@localhost
+"""
+
+
+def two_more(stack):
+    """Return two brokers that join the stack's own when they start."""
+    return [another_broker(stack, name) for name in ("second", "third")]
+
+
+def another_broker(stack, name):
+    folder, ports = stack.folder / name, replace(free_ports(), epmd=stack.ports.epmd)
+    (folder / "conf.d").mkdir(parents=True)
+    (folder / "conf.d" / "cluster.conf").write_text(JOIN)
+    broker = rabbitmq(folder, ports, stack.secrets["RABBITMQ_PASSWORD"], node=name)
+    home = str(stack.folder / "rabbitmq")  # where the cookie is that all share
+    environment = {**broker.environment, "HOME": home, "AMQP_PORT": str(ports.amqp)}
+    return replace(broker, name=name, environment=environment)
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    monkeypatch.setenv("QUEUE_TYPE", "quorum")
+    folder = Path(tempfile.mkdtemp(prefix="ticketing-"))
+    with Stack(folder, free_ports(), programs=two_more) as stack:
+        wait_for(lambda: sum(node["running"] for node in stack.management("GET", "/api/nodes").json()) == 3, 30)
+        yield stack
+    shutil.rmtree(folder)
+
+
+def addresses(stack):
+    """Return the address of all brokers, the stack's own first."""
+    ports = [stack.programs[name].environment["AMQP_PORT"] for name in ("second", "third")]
+    first = stack.amqp_url
+    return ";".join([first, *(first.replace(f":{stack.ports.amqp}/", f":{port}/") for port in ports)])
+
+
+def a_deadline(number):
+    ident = f"o{number}"
+    return {"id": ident, "version": 1, "order_id": ident, "expires_at": "2026-11-22T12:00:00.000Z"}
+
+
+def test_events_and_calls_go_on_while_one_of_three_brokers_is_dead(cluster):
+    url, mongo_url = addresses(cluster), cluster.mongo_url("probe")
+    settings = {"AMQP_URI": url, "MONGO_URL": mongo_url, "TOKEN_PUBLIC_KEYS": new_key("auth:1")[1]}
+    with ExitStack() as stack:
+        for module, queue in (("libs.events.tests.troubled:Ours", "orders.ExpirationComplete"),
+                              ("libs.rpc.tests.probe:Probe", "rpc-probe")):  # fmt: skip
+            stack.enter_context(nameko_service(module, queue, **settings))
+        mongo = stack.enter_context(pymongo.MongoClient(mongo_url, tz_aware=True))
+        deadlines, client = Aggregates(mongo.probe.deadlines), Client(url, timeout=20)
+        relay = Relay(Publisher(url, topology.declare), [deadlines])
+        thread = threading.Thread(target=relay.run)
+        for clean_up in (client.close, relay.publisher.close, thread.join, relay.stop):  # the last one first
+            stack.callback(clean_up)
+        thread.start()
+        assert client.call("probe", "echo", {"value": "all three"}) == "all three"
+
+        for number in range(EVENTS):
+            deadlines.add(a_deadline(number), ExpirationComplete, a_deadline(number))
+            if number == EVENTS // 2:
+                cluster.kill("rabbitmq")
+                cluster.stop_program("rabbitmq")
+
+        finished = {"service": "ours", "what": "finished"}
+        wait_for(lambda: len(mongo.probe.notes.distinct("event", finished)) == EVENTS, 60, "all events to be handled")
+        assert wait_for(lambda: echo(client, "two")) == "two"
+        wait_for(lambda: deadlines.collection.count_documents({"outbox_at": {"$exists": True}}) == 0)
+
+
+def echo(client, value):
+    return client.query("probe", "echo", {"value": value})
