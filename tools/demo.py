@@ -1,21 +1,25 @@
 """Fill a running system with a demonstration, through its JSON API alone: `python -m tools.demo [URL] [--tickets N]`.
 
-Makes a seller and a buyer, whose passwords it prints, tickets in every category, and orders in every state that the API
-can reach. Each run makes new users, so it may be repeated. It needs the simulated Stripe, or Stripe's test keys.
+Makes a seller and a buyer, whose passwords it prints, tickets in every category, and orders in every state that lasts:
+waiting, complete, and cancelled by the buyer, by the clock or after three declined cards. Each run makes new users, so
+it may be repeated. It needs the simulated Stripe, or Stripe's test keys.
 """
 
 import argparse
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tools.buy import URL
 from tools.shows import tickets
 from tools.visitor import Failed, Visitor
 
 TICKETS, WITHDRAWN = 400, 5
-RESERVED, COMPLETE, CANCELLED, DECLINED_THEN_PAID = 4, 10, 5, 3
+RESERVED, COMPLETE, CANCELLED, DECLINED_THEN_PAID, DECLINED, EXPIRED = 4, 10, 5, 3, 2, 2
+MAXIMUM_DECLINES = 3
+STARTS_IN = timedelta(seconds=4)
+"""When a show starts whose tickets are reserved for the demonstration: nobody can pay any more then."""
 AT_ONCE = 8
 
 
@@ -47,16 +51,32 @@ def fill(url: str, count: int) -> tuple[Visitor, Visitor]:
     on_sale = on_sale[::-1]  # the newest are on the first page
     for ticket in _take(on_sale, WITHDRAWN):
         seller.call("DELETE", f"/api/tickets/{ticket}", 204)
+    expired = _reserve_at_the_last_moment(seller, buyer)
     _order(buyer, on_sale)
+    for order in expired:
+        buyer.sees("orders", order, "cancelled")
+    print(f"{EXPIRED} ran out of time, {DECLINED} ended with the third declined card")
     return seller, buyer
 
 
+def _reserve_at_the_last_moment(seller: Visitor, buyer: Visitor) -> list[str]:
+    """Reserve tickets of a show that is about to start, which is when the time to pay ends; return the orders."""
+    starts_at = (datetime.now(UTC) + STARTS_IN).isoformat()
+    show = {"title": "Hamlet, last call", "price": 12, "category": "stage", "venue": "Globe", "startsAt": starts_at}
+    return [buyer.reserve(seller.sell(**show)) for _ in range(EXPIRED)]
+
+
 def _order(buyer: Visitor, on_sale: list[str]) -> None:
-    """Make orders in every state."""
+    """Make orders in every state but expired."""
     for ticket in _take(on_sale, RESERVED):
         buyer.reserve(ticket)
     for ticket in _take(on_sale, CANCELLED):
         buyer.cancel(buyer.reserve(ticket))
+    for ticket in _take(on_sale, DECLINED):
+        order = buyer.reserve(ticket)
+        for _ in range(MAXIMUM_DECLINES):
+            buyer.pay(order, "tok_chargeDeclined", expected=402)
+        buyer.sees("orders", order, "cancelled")
     paid = [buyer.reserve(ticket) for ticket in _take(on_sale, COMPLETE + DECLINED_THEN_PAID)]
     for number, order in enumerate(paid, start=1):
         if number <= DECLINED_THEN_PAID:
