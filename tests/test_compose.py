@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS = COMPOSE["services"]
 SERVERS = ("rabbitmq", "mongo", "redis")
-ENDS = {"replica-set"}
+ENDS = {"replica-set": "on-failure", "operator": "no"}
 PROGRAMS = (*SERVICES, "scheduler", "worker", "gateway", "fake-stripe")
 OF_CONTAINERS = {
     "gateway": {"GATEWAY_HOST", "GATEWAY_TLS", "GATEWAY_TRUSTED_HOSTS"},
@@ -30,6 +30,14 @@ def test_every_program_of_the_local_stack_has_its_container(tmp_path):
     programs = [program.name for program in everything(Stack(tmp_path, environ={}))]
 
     assert set(CONTAINERS) == {*programs, *SERVERS, *ENDS}
+
+
+def test_operators_shell_gets_the_settings_that_it_has_in_the_local_stack_and_no_more(tmp_path):
+    command, settings = CONTAINERS["operator"]["command"], dict(CONTAINERS["operator"]["environment"])
+    startup = f"PYTHONSTARTUP={settings.pop('PYTHONSTARTUP')}"
+
+    assert f"{startup} exec .venv/bin/{' '.join(command)}" in (ROOT / "Makefile").read_text()
+    assert set(settings) <= set(environment("operator", Stack(tmp_path, environ={})))
 
 
 @every_program
@@ -52,7 +60,7 @@ def test_program_runs_the_same_command_as_in_the_local_stack(program, tmp_path):
 def test_container_is_watched_restarted_and_limited(container):
     settings = CONTAINERS[container]
 
-    assert settings["restart"] == ("on-failure" if container in ENDS else "unless-stopped")
+    assert settings["restart"] == ENDS.get(container, "unless-stopped")
     assert "healthcheck" in settings or container in ENDS
     assert re.fullmatch(r"\d+m", settings["mem_limit"]) and settings["pids_limit"]
 
@@ -87,8 +95,8 @@ def test_only_the_gateway_and_the_simulated_stripe_are_published_to_this_machine
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
-def test_simulated_stripe_is_optional():
-    assert [name for name, each in CONTAINERS.items() if "profiles" in each] == ["fake-stripe"]
+def test_simulated_stripe_and_operators_shell_are_optional():
+    assert [name for name, each in CONTAINERS.items() if "profiles" in each] == ["fake-stripe", "operator"]
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -16,6 +16,8 @@ An operator's shell. Call any method of a service by its name and keyword argume
   orders.snapshot(order_id="…")                          one order
   orders.move_deadline(order_id="…", expires_at="…")     another deadline for an unpaid order
   payments.settle(order_id="…")                          bring a payment and Stripe together now
+  payments.refund(order_id="…", reason="…")              give the money back, once; the order stays complete
+  payments.audit()                                       compare Stripe with our database now
   tickets.list(status="all", q="hamlet")                 what the public sees
 
 Events that failed every try wait in parking queues, for ever:
