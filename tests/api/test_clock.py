@@ -21,7 +21,7 @@ def without(system):
             stopped.append(name)
 
     yield stop
-    for name in stopped:
+    for name in reversed(stopped):
         system.start_program(name)
         system.wait_ready(name)
 
@@ -50,6 +50,19 @@ def test_a_ticket_is_on_sale_again_in_time_after_redis_lost_everything(system, a
 
     bo.sees_ticket(ticket_id, "on_sale", 3 + GRACE_SECONDS)
     assert bo.order(order_id)["cancelReason"] == "expired"
+
+
+def test_without_redis_tickets_are_bought_and_guessing_passwords_is_slowed_down(ana, bo, without):
+    ticket_id = ana.list_ticket()
+    without("scheduler", "worker", "redis")
+
+    order_id = bo.reserve(ticket_id)
+    paid = bo.pay(order_id)
+    guesses = [bo.post("/api/users/signin", {"email": ana.email, "password": f"a guess {n}"}) for n in range(12)]
+
+    assert paid.status_code == 201, paid.text
+    assert guesses[0].status_code == 400
+    assert guesses[-1].status_code == 429 and int(guesses[-1].headers["Retry-After"]) >= 1
 
 
 def test_an_order_paid_in_its_last_second_is_complete_or_cancelled_and_never_both(ana, bo, operator):
