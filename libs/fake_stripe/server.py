@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
@@ -40,17 +40,16 @@ def listening(
     """
     if host != HOST and not in_container:
         raise PublicAddress(f"The fake Stripe listens on {HOST} only, not on {host}.")
-    state = State(state_path)
-    webhooks = Webhooks(state, webhook_url, webhook_secret, only_to_this_machine=not in_container)
-    server = make_server(host, port, create_app(state, webhooks), threaded=True, request_handler=_Handler)
-    server.daemon_threads = True  # type: ignore[attr-defined]
-    webhooks.start()
-    try:
-        yield server
-    finally:
-        server.server_close()
-        webhooks.stop()
-        state.close()
+    with closing(State(state_path)) as state:
+        webhooks = Webhooks(state, webhook_url, webhook_secret, only_to_this_machine=not in_container)
+        server = make_server(host, port, create_app(state, webhooks), threaded=True, request_handler=_Handler)
+        server.daemon_threads = True  # type: ignore[attr-defined]
+        webhooks.start()
+        try:
+            yield server
+        finally:
+            server.server_close()
+            webhooks.stop()
 
 
 @contextmanager
