@@ -26,15 +26,23 @@ class Reconciler:
         self.store = settlement.store
 
     def run(self) -> None:
-        """Visit what is due, the longest untouched first; any number of instances may do this at once."""
+        """Settle the webhooks that wait, then visit what is due, the longest untouched first.
+
+        Any number of instances may do this at once.
+        """
+        for _ in range(BATCH):
+            now = self.settlement.clock()
+            hint = self.store.inbox.take_waiting(now - HINT_AFTER, now)
+            if hint is None or not self._settle_late(hint):
+                break
         for _ in range(BATCH):
             payment = self.store.take_unfinished(self.settlement.clock(), AT_WORK_AFTER, UNTOUCHED_AFTER)
             if payment is None or not self._visit(payment.id):
                 break
-        now = self.settlement.clock()
-        for hint in self.store.inbox.take_waiting(now - HINT_AFTER, now, BATCH):
-            with context.work(hint.correlation_id):
-                self.settle_hint(hint)
+
+    def _settle_late(self, hint: Hint) -> bool:
+        with context.work(hint.correlation_id):
+            return self.settle_hint(hint)
 
     def receive(self, hint: Hint) -> None:
         """Store a hint, and try to settle it at once; one that cannot be settled now is not lost."""
@@ -42,17 +50,22 @@ class Reconciler:
         passed(11)
         self.settle_hint(hint)
 
-    def settle_hint(self, hint: Hint) -> None:
-        """Settle the payment that a hint is about; a hint about none of ours is counted."""
+    def settle_hint(self, hint: Hint) -> bool:
+        """Settle the payment that a hint is about; a hint about none of ours is counted.
+
+        Returns whether it is worth going on to the next: not while Stripe is away.
+        """
         try:
             outcome = self._follow(hint)
         except (StripeUnavailable, VersionConflict) as error:
             log.warning("webhook %s waits: %s", hint.id, error)
+            return not isinstance(error, StripeUnavailable)
         except Exception:  # noqa: BLE001 - it is stored, so Stripe need not send it again
             log.exception("webhook %s could not be settled", hint.id)
         else:
             self.store.count(f"webhooks_{outcome}")
             self.store.inbox.settle(hint, outcome, self.settlement.clock())
+        return True
 
     def _follow(self, hint: Hint) -> str:
         order_id = self._order_of(hint)

@@ -101,13 +101,12 @@ class Inbox:
         update = {"$set": {"settled_at": now, "outcome": outcome}, "$unset": {"waiting": ""}}
         self.collection.update_one({"_id": hint.id}, update)
 
-    def take_waiting(self, before: datetime, now: datetime, limit: int) -> list[Hint]:
-        """Return hints that nobody has tried to settle since `before`, and note that they are tried now."""
+    def take_waiting(self, before: datetime, now: datetime) -> Hint | None:
+        """Return the hint that was tried longest ago, if not since `before`, and note that it is tried now."""
         where = {"waiting": True, "tried_at": {"$lte": before}}
-        found = list(self.collection.find(where, sort=[("tried_at", ASCENDING)], limit=limit))
-        self.collection.update_many({"_id": {"$in": [one["_id"] for one in found]}}, {"$set": {"tried_at": now}})
+        found = self.collection.find_one_and_update(where, {"$set": {"tried_at": now}}, sort=[("tried_at", ASCENDING)])
         names = ("type", "stripe_id", "order_id", "correlation_id")
-        return [Hint(one["_id"], **{name: one[name] for name in names if name in one}) for one in found]
+        return Hint(found["_id"], **{name: found[name] for name in names if name in found}) if found else None
 
 
 def _is_signed(payload: str, signature: str, secret: str) -> bool:
