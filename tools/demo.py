@@ -47,7 +47,7 @@ def fill(url: str, count: int) -> tuple[Visitor, Visitor]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         listed = pool.map(lambda ticket: seller.sell(**ticket), tickets(count, datetime.now(UTC)))
         on_sale = [_tell("tickets listed", number, ticket) for number, ticket in enumerate(listed, start=1)]
-    print()
+    print(f"\r{count} tickets listed")
     on_sale = on_sale[::-1]  # the newest are on the first page
     for ticket in _take(on_sale, WITHDRAWN):
         seller.call("DELETE", f"/api/tickets/{ticket}", 204)
@@ -85,7 +85,7 @@ def _order(buyer: Visitor, on_sale: list[str]) -> None:
         _tell("orders paid", number)
     for order in paid:
         buyer.sees("orders", order, "complete")
-    print()
+    print(f"\r{len(paid)} orders paid")
     print(f"{RESERVED} orders wait for payment, {CANCELLED} are cancelled, {DECLINED_THEN_PAID} were declined at first")
 
 
@@ -97,7 +97,9 @@ def _take(on_sale: list[str], count: int) -> list[str]:
 
 
 def _tell(what: str, number: int, thing: str = "") -> str:
-    print(f"\r{number} {what}", end="", flush=True)
+    """Count on one line of a terminal, and elsewhere not at all; return `thing`."""
+    if sys.stdout.isatty():
+        print(f"\r{number} {what}", end="", flush=True)
     return thing
 
 
