@@ -107,6 +107,8 @@ class Ticket:
             "version": order["version"],
             "status": order["status"],
             "expires_at": order["expires_at"],
+            "price_cents": order["price_cents"],
+            "is_refunded": order["refunded_at"] is not None,
         }
         self._saved(now)
         return True

@@ -104,6 +104,11 @@ class TicketsService:
         return self._page(where, "newest", limit, after)
 
     @rpc(expected_exceptions=EXPECTED)
+    def sales(self) -> Any:
+        """Return what the caller has sold, as [{"currency", "tickets", "owed_cents"}]; refunds are not owed."""
+        return self.store.sales(self.caller.user_id)
+
+    @rpc(expected_exceptions=EXPECTED)
     def versions(self, after: str | None = None) -> Any:
         """Return a page of [ticket's id, version], for services that compare their copies."""
         self.caller.require("orders", "operator")

@@ -91,6 +91,17 @@ class TicketStore:
                 break
         return [_ticket(ticket) for ticket in found]
 
+    def sales(self, seller_id: str) -> Any:
+        """Return what a seller has sold, as [{currency, tickets, owed_cents}, ...]; refunded sales are not owed."""
+        owed = {"$cond": ["$reservation.is_refunded", 0, "$reservation.price_cents"]}
+        steps: Sequence[Document] = [
+            {"$match": {"seller_id": seller_id, "shelf": "sold"}},
+            {"$group": {"_id": "$currency", "tickets": {"$sum": 1}, "owed_cents": {"$sum": owed}}},
+            {"$sort": {"_id": 1}},
+            {"$project": {"_id": 0, "currency": "$_id", "tickets": 1, "owed_cents": 1}},
+        ]
+        return list(self.tickets.collection.aggregate(steps, maxTimeMS=SLOWEST_LIST_MS))
+
     def shelve_started(self, now: datetime) -> int:
         """Take what has started by now out of the lists of what is on sale; return how many tickets that were."""
         started = {"shelf": "on_sale", "starts_at": {"$lte": now}}

@@ -111,9 +111,10 @@ def withdraw(ticket_id: str) -> Any:
 @bp.get("/my/tickets")
 @login_required
 def mine() -> Any:
-    """List one's own tickets with their state."""
+    """List one's own tickets with their state, and what is owed for those that were sold."""
     query = read_query(PageQuery(only=["after"]), is_form=True)
-    return render_template("tickets/mine.html", page=call_as_user("tickets.list_mine", limit=PAGE_TICKETS, **query))
+    page = call_as_user("tickets.list_mine", limit=PAGE_TICKETS, **query)
+    return render_template("tickets/mine.html", page=page, sales=call_as_user("tickets.sales"))
 
 
 class TicketForm(Form):

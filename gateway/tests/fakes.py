@@ -139,6 +139,11 @@ class FakeServices:
         own = [t for t in own if status in ("all", t["status"])]
         return self._page("tickets", own, limit, after)
 
+    def tickets_sales(self, caller):
+        sold = [t for t in self.tickets.values() if t["seller_id"] == caller.subject and t["status"] == "sold"]
+        sums = [{"currency": "usd", "tickets": len(sold), "owed_cents": sum(t["price_cents"] for t in sold)}]
+        return sums if sold else []
+
     def _page(self, name, found, limit, after):
         if after is not None and not after.isdigit():
             raise RemoteError("InvalidCursor")

@@ -129,6 +129,17 @@ def test_seller_reads_why_a_reserved_ticket_cannot_be_edited(ana, ticket, order_
     assert "No changes while it is reserved." in told(ana, "/my/tickets")
 
 
+def test_seller_sees_what_is_owed_and_what_was_not_sold_in_time(ana, services, ticket):
+    listed = services.tickets[ticket["id"]]
+    services.tickets["t2"] = {**listed, "id": "t2", "status": "sold", "price_cents": 123456}
+    services.tickets["t3"] = {**listed, "id": "t3", "starts_at": "2026-01-01T12:00:00.000Z"}
+
+    page = told(ana, "/my/tickets")
+
+    assert "1 ticket sold: $1,234.56 owed to you." in page
+    assert page.count("Not sold before it started") == 1
+
+
 def test_only_the_seller_may_open_the_edit_page(bo, ticket):
     assert bo.get(f"/tickets/{ticket['id']}/edit").status_code == 403
 

@@ -149,6 +149,7 @@ def listing_followed(listing: Listing, number: int, version: int, status: str, a
     if any_wins:
         ticket.reservation = None
     order = {"id": str(number), "reservation_no": number, "version": version, "status": status, "expires_at": NOON}
+    order |= {"price_cents": ticket.price_cents, "refunded_at": None}
     return _listed(listing, ticket) if ticket.follow(order, NOON) else listing
 
 

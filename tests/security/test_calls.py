@@ -27,6 +27,7 @@ ALLOWED = {
     "tickets.update": USERS,
     "tickets.withdraw": USERS,
     "tickets.list_mine": USERS,
+    "tickets.sales": USERS,
     "tickets.get": EVERYBODY,
     "tickets.list": EVERYBODY,
     "tickets.versions": {"orders", "operator"},

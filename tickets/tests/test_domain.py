@@ -19,6 +19,8 @@ def an_order(status, reservation_no=1, version=1):
         "version": version,
         "status": status,
         "expires_at": NOON,
+        "price_cents": 1999,
+        "refunded_at": None,
     }
 
 

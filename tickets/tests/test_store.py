@@ -23,8 +23,9 @@ def a_ticket(number=0, **details):
     return domain.listed(store.new_id(), "ana", "usd", NOON, **said)
 
 
-def an_order(status, number=1):
-    return {"id": "o1", "reservation_no": number, "version": 1, "status": status, "expires_at": NOON}
+def an_order(status, number=1, price_cents=1000, refunded_at=None):
+    numbers = {"reservation_no": number, "version": 1, "price_cents": price_cents}
+    return {"id": "o1", "status": status, "expires_at": NOON, "refunded_at": refunded_at, **numbers}
 
 
 @pytest.fixture
@@ -215,3 +216,20 @@ def test_a_ticket_that_its_seller_puts_off_is_on_sale_again(tickets):
 @pytest.mark.parametrize("status", ["on_sale", "reserved", "sold"])
 def test_a_list_shows_only_tickets_of_its_status(many, status):
     assert {ticket.status for ticket in many.list(on_offer(status, NOON), "newest", 100, None)} == {status}
+
+
+def test_a_seller_is_owed_what_the_buyers_paid_but_for_what_they_have_back(tickets):
+    orders = [
+        an_order("complete", price_cents=1999),  # reserved before the price was changed to 1000
+        an_order("complete"),
+        an_order("complete", price_cents=50000, refunded_at=NOON),
+        an_order("awaiting_payment"),
+        an_order("cancelled"),
+    ]
+    for order in orders:
+        ticket = a_ticket()
+        ticket.follow(order, NOON)
+        tickets.add(ticket, TicketCreated)
+
+    assert tickets.sales("ana") == [{"currency": "usd", "tickets": 3, "owed_cents": 2999}]
+    assert tickets.sales("bo") == []
