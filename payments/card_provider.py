@@ -5,6 +5,7 @@ lost reply does nothing twice. Stripe keeps a key for a day at least (https://do
 """
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,6 +14,8 @@ from typing import Any
 import stripe
 
 from payments.domain import Intent, InvalidCard, StripeUnavailable
+
+log = logging.getLogger(__name__)
 
 API_VERSION = "2026-10-28.endive"
 """The version of Stripe's API that is spoken, whatever the account's default or the library's next release is."""
@@ -34,7 +37,7 @@ class IntentMissing(Exception):
 
 
 class Failed(StripeUnavailable):
-    """Stripe answered with a failure of its own, which it repeats to the same idempotency key for a day."""
+    """Stripe failed, or refused what it never should, and repeats that to the same idempotency key for a day."""
 
 
 class CardProvider:
@@ -210,12 +213,15 @@ def _numbered(key: str, number: int) -> str:
 
 @contextmanager
 def _speaking() -> Iterator[None]:
-    """Say Busy or StripeUnavailable for every failure that says nothing about what we asked."""
+    """Say Busy, Failed or StripeUnavailable for every failure that the block has not made sense of."""
     try:
         yield
-    except (stripe.CardError, stripe.InvalidRequestError, stripe.IdempotencyError):
-        raise
     except stripe.StripeError as error:
         # 409: a request with the same key, or on the same object, is under way (https://docs.stripe.com/error-low-level)
-        failure = Busy if error.http_status == 409 else Failed if (error.http_status or 0) >= 500 else StripeUnavailable
+        if error.http_status == 409:
+            raise Busy(str(error)) from error
+        refuses = isinstance(error, (stripe.CardError, stripe.InvalidRequestError))
+        if refuses:
+            log.error("Stripe refuses what it never should: %s", error)
+        failure = Failed if refuses or (error.http_status or 0) >= 500 else StripeUnavailable
         raise failure(str(error)) from error

@@ -135,10 +135,11 @@ def test_an_unknown_card_is_refused_and_leaves_nothing_uncertain(world):
     assert not world.payment(order_id).confirming_at
 
 
-def test_a_failure_that_stripe_would_repeat_for_a_day_is_asked_anew(world, fake):
-    order_id = world.reserve()
+@pytest.mark.parametrize("kind", ["api_error", "card_error", "invalid_request_error"])
+def test_a_failure_that_stripe_would_repeat_for_a_day_is_asked_anew(world, fake, kind):
+    order_id, status = world.reserve(), {"api_error": 500, "card_error": 402, "invalid_request_error": 400}[kind]
     world.pay(order_id)
-    fake.control("faults", kind="error", path="*/cancel", status=500, count=1, stored=True)
+    fake.control("faults", kind="error", path="*/cancel", status=status, type=kind, count=1, stored=True)
     world.change(order_id, lambda order: order.give_up(world.now()) or order.cancel("bo", world.now()))
 
     with pytest.raises(domain.StripeUnavailable):
