@@ -36,6 +36,7 @@ def test_operators_shell_gets_the_settings_that_it_has_in_the_local_stack_and_no
     command, settings = CONTAINERS["operator"]["command"], dict(CONTAINERS["operator"]["environment"])
     startup = f"PYTHONSTARTUP={settings.pop('PYTHONSTARTUP')}"
 
+    assert settings.pop("PYTHONPATH") == re.search(r"^WORKDIR (.*)$", (ROOT / "docker/Dockerfile").read_text(), re.M)[1]
     assert f"{startup} exec .venv/bin/{' '.join(command)}" in (ROOT / "Makefile").read_text()
     assert set(settings) <= set(environment("operator", Stack(tmp_path, environ={})))
 
