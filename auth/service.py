@@ -21,6 +21,7 @@ from libs.tokens import Claims, Signer
 EXPECTED = (Refused, Unauthenticated, Forbidden, VersionConflict)
 SECRET = ("password", "current", "new")
 COMMON = passwords.read_common()
+PAGE = 1000
 
 
 class Sessions(DependencyProvider):
@@ -126,11 +127,16 @@ class AuthService:
         return bool(self.store.is_revoked(str(session_id), str(user_id), int(generation)))
 
     @rpc(expected_exceptions=EXPECTED)
-    def revoked_sessions(self) -> list[dict[str, Any]]:
-        """Return what was ended whose tokens would still be good, as `UserStore.revoked_sessions`; for the gateway."""
+    def revoked_sessions(self, after: str = "") -> Any:
+        """Return a page of [{"id", "expires_at"}], sessions that were ended before their time; for the gateway."""
         self.caller.require("gateway")
-        found: list[dict[str, Any]] = self.store.revoked_sessions(utc_now())
-        return found
+        return self.store.list_revoked(utc_now(), _text(after), PAGE)
+
+    @rpc(expected_exceptions=EXPECTED)
+    def ended_users(self, after: str = "") -> Any:
+        """Return a page of [{"id", "generation", "expires_at"}], users whose older sessions were ended at once."""
+        self.caller.require("gateway")
+        return self.store.list_ended(utc_now(), _text(after), PAGE)
 
     def _live_user(self) -> dict[str, Any]:
         session: Claims = self.caller.session

@@ -89,17 +89,18 @@ class UserStore:
         later = {"_id": user_id, "generation": {"$gt": generation}}
         return self.revoked.find(session_id) is not None or self.users.find_one(later) is not None
 
-    def revoked_sessions(self, now: datetime) -> list[Document]:
-        """Return what was ended whose tokens would still be good.
+    def list_revoked(self, now: datetime, after: str, limit: int) -> list[Document]:
+        """Return sessions that were ended and whose tokens would still be good, by their ids, beyond `after`."""
+        where = {"_id": {"$gt": after}, "expires_at": {"$gt": now}}
+        found = self.revoked.find_all(where, sort=[("_id", ASCENDING)], limit=limit)
+        return [{"id": session["id"], "expires_at": session["expires_at"].isoformat()} for session in found]
 
-        One session is {id, expires_at}; all of a user's below a generation are {user_id, generation, expires_at}.
-        """
-        sessions = self.revoked.find_all({"expires_at": {"$gt": now}})
-        users = self.users.find_all({"ended_until": {"$gt": now}})
+    def list_ended(self, now: datetime, after: str, limit: int) -> list[Document]:
+        """Return users all of whose sessions below a generation were ended, and those tokens would still be good."""
+        where = {"_id": {"$gt": after}, "ended_until": {"$gt": now}}
+        few = [("ended_until", ASCENDING)]  # an index of these users alone
+        found = self.users.find_all(where, sort=[("_id", ASCENDING)], limit=limit, hint=few)
         return [
-            *({"id": session["id"], "expires_at": session["expires_at"].isoformat()} for session in sessions),
-            *(
-                {"user_id": user["id"], "generation": user["generation"], "expires_at": user["ended_until"].isoformat()}
-                for user in users
-            ),
+            {"id": user["id"], "generation": user["generation"], "expires_at": user["ended_until"].isoformat()}
+            for user in found
         ]

@@ -1,7 +1,7 @@
 """The Flask application, made by a factory."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flask import Flask
@@ -52,9 +52,14 @@ def _listen(app: Flask, settings: Settings, services: Services) -> Revocations:
         about = {"session_id": claims.session_id, "user_id": claims.subject, "generation": claims.generation}
         return bool(services.call_as_gateway("auth.is_revoked", IS_REVOKED_SECONDS, **about))
 
+    def ended() -> Iterator[dict[str, Any]]:
+        for method in ("auth.revoked_sessions", "auth.ended_users"):
+            after = ""
+            while page := services.call_as_gateway(method, after=after):
+                yield from page
+                after = page[-1]["id"]
+
     revocations = Revocations(ask)
-    listener = RevocationListener(
-        settings.amqp_url, revocations, lambda: services.call_as_gateway("auth.revoked_sessions")
-    )
+    listener = RevocationListener(settings.amqp_url, revocations, ended)
     app.before_request(listener.start)
     return revocations

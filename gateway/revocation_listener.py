@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 class RevocationListener:
     """Keeps `revocations` current; `load()` returns auth's list and is called after each (re)connect."""
 
-    def __init__(self, amqp_url: str, revocations: Revocations, load: Callable[[], list[dict[str, Any]]]) -> None:
+    def __init__(self, amqp_url: str, revocations: Revocations, load: Callable[[], Iterable[dict[str, Any]]]) -> None:
         self._amqp_url = amqp_url
         self._revocations = revocations
         self._load = load

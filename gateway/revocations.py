@@ -9,6 +9,8 @@ from typing import Any
 from libs.tokens import Claims
 
 GRACE_SECONDS = 2.0
+FORGET_SECONDS = 60.0
+"""How often to look for what may be forgotten: everything known is looked through."""
 
 
 class Revocations:
@@ -24,6 +26,7 @@ class Revocations:
         self._sessions: dict[str, float] = {}
         self._users: dict[str, tuple[int, float]] = {}
         self._current_until = 0.0
+        self._forgotten_at = clock()
         self._lock = threading.Lock()
 
     def is_revoked(self, claims: Claims) -> bool:
@@ -39,26 +42,32 @@ class Revocations:
         """Remember an ended session until its token would have expired by itself."""
         with self._lock:
             self._sessions[session_id] = expires_at
-            for old in [known for known, until in self._sessions.items() if until < time.time()]:
-                del self._sessions[old]
+            self._forget()
 
     def add_user(self, user_id: str, generation: int, expires_at: float) -> None:
         """Remember that all sessions of a user below `generation` were ended, until their tokens have expired."""
         with self._lock:
             self._users[user_id] = max((generation, expires_at), self._users.get(user_id, (0, 0.0)))
-            for old in [known for known, (_, until) in self._users.items() if until < time.time()]:
-                del self._users[old]
+            self._forget()
+
+    def _forget(self) -> None:
+        """Forget, now and then, those whose tokens have expired by now."""
+        if self._clock() < self._forgotten_at + FORGET_SECONDS:
+            return
+        self._forgotten_at, now = self._clock(), time.time()
+        self._sessions = {known: until for known, until in self._sessions.items() if until >= now}
+        self._users = {known: (least, until) for known, (least, until) in self._users.items() if until >= now}
 
     def hear(self, ended: dict[str, Any]) -> None:
         """Remember what SessionRevoked, or an entry of auth's list, says was ended."""
         until = timestamp(ended["expires_at"])
         if ended.get("generation") is not None:
-            self.add_user(ended["user_id"], ended["generation"], until)
+            self.add_user(ended["id"], ended["generation"], until)
         else:
             self.add(ended["id"], until)
 
     def load(self, ended: Iterable[dict[str, Any]]) -> None:
-        """Add the list that auth keeps (`auth.revoked_sessions`)."""
+        """Add the list that auth keeps (`auth.revoked_sessions` and `auth.ended_users`)."""
         for entry in ended:
             self.hear(entry)
 

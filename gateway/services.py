@@ -10,7 +10,7 @@ from gateway.metrics import measured
 from libs.tokens import Signer
 
 CALL_SECONDS = 5.0
-QUERIES = {"get", "list", "list_mine", "is_revoked", "revoked_sessions"}
+QUERIES = {"get", "list", "list_mine", "is_revoked", "revoked_sessions", "ended_users"}
 
 
 class RpcClient(Protocol):

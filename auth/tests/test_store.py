@@ -1,9 +1,12 @@
+from datetime import timedelta
+
 import pytest
 
 from auth.domain import KNOWN_ADDRESSES, EmailInUse
 from auth.store import UserStore
 from libs.clock import utc_now
 from libs.events import VersionConflict
+from libs.tokens import Claims
 
 
 @pytest.fixture
@@ -70,8 +73,20 @@ def test_no_more_than_the_latest_addresses_are_remembered(store, ana):
 
 def test_list_of_what_was_ended_holds_what_could_still_be_used(store, ana, mongo):
     store.end_all(ana)
-    assert [ended["user_id"] for ended in store.revoked_sessions(utc_now())] == [ana["id"]]
+    assert [ended["id"] for ended in store.list_ended(utc_now(), "", 10)] == [ana["id"]]
 
     mongo.users.update_one({"_id": ana["id"]}, {"$set": {"ended_until": utc_now()}})
 
-    assert store.revoked_sessions(utc_now()) == []
+    assert store.list_ended(utc_now(), "", 10) == []
+
+
+def test_list_of_ended_sessions_comes_in_pages(store):
+    until = utc_now() + timedelta(hours=1)
+    for number in range(5):
+        store.revoke(Claims("auth", "ana", f"session {number}", 0, 0), until)
+    store.revoke(Claims("auth", "ana", "session of long ago", 0, 0), utc_now())
+
+    first = store.list_revoked(utc_now(), "", 3)
+    rest = store.list_revoked(utc_now(), first[-1]["id"], 3)
+
+    assert [ended["id"] for ended in first + rest] == [f"session {number}" for number in range(5)]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.revocations import Revocations
+from gateway.revocations import FORGET_SECONDS, Revocations
 from libs.rpc import ServiceUnavailable
 from libs.tokens import Claims
 
@@ -64,15 +64,16 @@ def test_auth_is_asked_while_the_list_may_be_old():
     assert (known.is_revoked(session("s1")), known.is_revoked(session("s2"))) == (True, False)
 
 
-def test_sessions_are_forgotten_once_their_token_has_ended(known):
+def test_sessions_are_forgotten_once_their_token_has_ended(known, clock):
     known.add("old", 1.0)
+    clock[0] += FORGET_SECONDS
     known.add("new", LATER.timestamp())
 
     assert list(known._sessions) == ["new"]
 
 
 def test_all_sessions_of_a_user_end_together_and_later_ones_are_good(known):
-    known.load([{"user_id": "ana", "generation": 2, "expires_at": LATER.isoformat()}])
+    known.load([{"id": "ana", "generation": 2, "expires_at": LATER.isoformat()}])
     known.confirm()
 
     assert known.is_revoked(session("s1", generation=0)) and known.is_revoked(session("s2", generation=1))
@@ -87,8 +88,9 @@ def test_late_news_of_an_older_generation_opens_nothing(known):
     assert known.is_revoked(session("s1", generation=1))
 
 
-def test_users_are_forgotten_once_their_older_tokens_have_ended(known):
+def test_users_are_forgotten_once_their_older_tokens_have_ended(known, clock):
     known.add_user("ana", 1, 1.0)
+    clock[0] += FORGET_SECONDS
     known.add_user("bo", 1, LATER.timestamp())
 
     assert list(known._users) == ["bo"]

@@ -23,6 +23,7 @@ ALLOWED = {
     "auth.current_user": USERS,
     "auth.is_revoked": {"gateway"},
     "auth.revoked_sessions": {"gateway"},
+    "auth.ended_users": {"gateway"},
     "tickets.create": USERS,
     "tickets.update": USERS,
     "tickets.withdraw": USERS,
