@@ -94,7 +94,8 @@ class TicketsService:
 
         Filters: q, category, min_price_cents, max_price_cents. Anybody may ask.
         """
-        where = store.on_offer(arguments.choice("status", status, LISTED), utc_now(), **_checked(filters))
+        listed, rarest = arguments.choice("status", status, LISTED), self.store.rarest
+        where = store.on_offer(listed, utc_now(), **_checked(filters), rarest=rarest)
         return self._page(where, arguments.choice("sort", sort, store.SORTS), limit, after)
 
     @rpc(expected_exceptions=EXPECTED)

@@ -1,7 +1,7 @@
 """The listings, in MongoDB."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -25,6 +25,9 @@ SORTS: dict[str, Order] = {
 SHELVES = ("on_sale", "started", "reserved", "sold", "withdrawn")
 STATUSES = {**{status: [status] for status in ("on_sale", "reserved", "sold", "withdrawn")}, "all": list(SHELVES)}
 LONGEST_PREFIX = 12
+MOST_WORDS = 6
+FEW = 200
+"""How far the tickets with a word are counted to see which of several words is the rarest."""
 SLOWEST_LIST_MS = 2000
 
 
@@ -48,7 +51,8 @@ class TicketStore:
 
         Each index first fixes what is equal, then sorts; MongoDB merges the scans of several shelves or categories in
         order, so that a page costs the same whatever the number of tickets. Two questions have no such index and cost
-        as much as their best one finds: several words at once, and a range of prices sorted by age.
+        as much as their best one finds: several words at once (the tickets with the rarest of them), and a range of
+        prices sorted by age.
         """
         collection = self.tickets.collection
         newest, by_price = [("_id", DESCENDING), ("price_cents", ASCENDING)], SORTS["price_asc"]
@@ -91,6 +95,16 @@ class TicketStore:
                 break
         return [_ticket(ticket) for ticket in found]
 
+    def rarest(self, searched: Sequence[str]) -> str:
+        """Return that of the words which the fewest tickets have; the longer one where a short count cannot tell."""
+
+        def tickets_with(word: str) -> int:
+            where = {"shelf": {"$in": SHELVES}, "category": {"$in": CATEGORIES}, **_begins(word)}
+            return self.tickets.collection.count_documents(where, limit=FEW, maxTimeMS=SLOWEST_LIST_MS)
+
+        counts = {word: tickets_with(word) for word in searched} if len(searched) > 1 else {}
+        return min(searched, key=lambda word: (counts.get(word, 0), -len(word)))
+
     def sales(self, seller_id: str) -> Any:
         """Return what a seller has sold, as [{currency, tickets, owed_cents}, ...]; refunded sales are not owed."""
         owed = {"$cond": ["$reservation.is_refunded", 0, "$reservation.price_cents"]}
@@ -108,6 +122,10 @@ class TicketStore:
         return self.tickets.collection.update_many(started, {"$set": {"shelf": "started"}}).modified_count
 
 
+def _longest(searched: Sequence[str]) -> str:
+    return max(searched, key=len)
+
+
 def on_offer(
     status: str,
     now: datetime,
@@ -115,15 +133,19 @@ def on_offer(
     category: str | None = None,
     min_price_cents: int | None = None,
     max_price_cents: int | None = None,
+    rarest: Callable[[Sequence[str]], str] = _longest,
 ) -> Document:
-    """Return the query for the public list. What is on sale has not started yet."""
+    """Return the query for the public list. What is on sale has not started yet.
+
+    Of several words the one that `rarest` returns is looked up, and its tickets are searched for the others.
+    """
     where: Document = {"shelf": {"$in": STATUSES[status]}}
     if status == "on_sale":
         where["starts_at"] = {"$not": {"$lte": now}}
     if category is not None:
         where["category"] = category
-    if searched := words(q):
-        where = {"category": {"$in": CATEGORIES}, **where, **_search(searched)}
+    if searched := sorted(words(q), key=len, reverse=True)[:MOST_WORDS]:
+        where = {"category": {"$in": CATEGORIES}, **where, **_search(searched, rarest(searched))}
     bounds = {"$gte": min_price_cents, "$lte": max_price_cents}
     price = {operator: bound for operator, bound in bounds.items() if bound is not None}
     return {**where, "price_cents": price} if price else where
@@ -158,11 +180,14 @@ def scans(where: Document, sort: str, after: Document | None) -> list[tuple[Docu
     return found
 
 
-def _search(searched: list[str]) -> Document:
-    """Return the query for tickets with words that begin so. The longest, likely the rarest, is looked up."""
-    looked_up = max(searched, key=len)
+def _begins(word: str) -> Document:
+    return {"prefixes": word[:LONGEST_PREFIX]}
+
+
+def _search(searched: list[str], looked_up: str) -> Document:
+    """Return the query for tickets with words that begin so, of which one is looked up."""
     rest = [word for word in searched if word != looked_up or len(word) > LONGEST_PREFIX]
-    found: Document = {"prefixes": looked_up[:LONGEST_PREFIX]}
+    found = _begins(looked_up)
     if rest:
         found["$and"] = [{"words": {"$regex": f"^{re.escape(word)}"}} for word in rest]
     return found

@@ -140,6 +140,26 @@ def test_several_words_or_prices_by_age_still_use_an_index(many):
         assert "COLLSCAN" not in plan and keys < MANY
 
 
+def test_several_words_look_at_little_more_than_the_tickets_with_the_rarest_of_them(tickets, listed):
+    listed(*({"title": f"Hamlet at the theatre, row {number}"} for number in range(300)), {"title": "Ox, old theatre"})
+
+    for q, found in {"theatre ox": 1, "hamlet ox": 0, "hamlet theatre nowhere": 0}.items():
+        where = on_offer("on_sale", NOON, q=q, rarest=tickets.rarest)
+        _, keys = explain(tickets, where, "newest")
+
+        assert len(tickets.list(where, "newest", 10, None)) == found
+        assert keys < 20
+
+
+def test_no_more_than_six_words_are_searched_for(tickets, listed):
+    listed({"title": "one two three four five sixth seventh"})
+
+    found = tickets.list(on_offer("on_sale", NOON, q="one two three four five sixth nowhere"), "newest", 10, None)
+
+    assert found == []
+    assert len(on_offer("on_sale", NOON, q=" ".join(f"word{n}" for n in range(50)))["$and"]) == 5
+
+
 @pytest.mark.parametrize("sort", store.SORTS)
 @pytest.mark.parametrize("filters", [{}, {"q": "opera"}, {"category": "match"}, {"max_price_cents": 2000}])
 def test_pages_hold_everything_once_and_in_order(many, sort, filters):
