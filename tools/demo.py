@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 from tools.buy import URL
-from tools.shows import tickets
+from tools.shows import is_past, tickets
 from tools.visitor import Failed, Visitor
 
 TICKETS, WITHDRAWN = 400, 5
@@ -44,10 +44,13 @@ def fill(url: str, count: int) -> tuple[Visitor, Visitor]:
     seller, buyer = Visitor(url, "sam"), Visitor(url, "bea")
     for person in (seller, buyer):
         person.sign_up()
+    now = datetime.now(UTC)
+    shows = list(tickets(count, now))
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        listed = pool.map(lambda ticket: seller.sell(**ticket), tickets(count, datetime.now(UTC)))
-        on_sale = [_tell("tickets listed", number, ticket) for number, ticket in enumerate(listed, start=1)]
+        listed = pool.map(lambda show: seller.sell(**show), shows)
+        idents = [_tell("tickets listed", number, ticket) for number, ticket in enumerate(listed, start=1)]
     print(f"\r{count} tickets listed")
+    on_sale = [ident for ident, show in zip(idents, shows, strict=True) if not is_past(show, now)]
     on_sale = on_sale[::-1]  # the newest are on the first page
     for ticket in _take(on_sale, WITHDRAWN):
         seller.call("DELETE", f"/api/tickets/{ticket}", 204)

@@ -49,12 +49,13 @@ SHOWS = {
 }  # fmt: skip
 SOON = timedelta(minutes=30)
 SOON_EVERY = 25
+PAST_EVERY = 40
 DAYS_AHEAD = 240
 CURTAINS = (19, 20, 15, 18, 21)  # hours, UTC
 
 
 def tickets(count: int, now: datetime) -> Iterator[dict[str, Any]]:
-    """Yield `count` tickets as the API takes them; every 25th starts within hours, some have no time, none is past."""
+    """Yield `count` tickets as the API takes them; some start within hours, some have no time, some were not sold."""
     for number, category in enumerate(islice(cycle(SHOWS), count)):
         shows, seats, prices = SHOWS[category]
         turn = number // len(SHOWS)
@@ -68,11 +69,18 @@ def tickets(count: int, now: datetime) -> Iterator[dict[str, Any]]:
         }
 
 
+def is_past(ticket: dict[str, Any], now: datetime) -> bool:
+    """Return whether a ticket's time had come before `now`, so that nobody can buy it."""
+    return "startsAt" in ticket and datetime.fromisoformat(ticket["startsAt"]) <= now
+
+
 def _start(number: int, now: datetime) -> dict[str, str]:
     if number % SOON_EVERY == 0:
         return _at(now + SOON * (1 + number // SOON_EVERY))
     if number % 19 == 7:
         return {}  # good on any day
+    if number % PAST_EVERY == 3:
+        return _at(now - timedelta(days=1 + number // PAST_EVERY))
     day = now + timedelta(days=2 + number * 7 % DAYS_AHEAD)
     return _at(day.replace(hour=CURTAINS[number % 5], minute=30 * (number % 2), second=0))
 
