@@ -8,7 +8,7 @@ from flask import request
 from marshmallow import Schema
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from gateway.errors import Refused
+from gateway.errors import Refused, reading
 from gateway.security import SAFE_METHODS, WEBHOOKS
 
 LIMIT_BYTES = 1024 * 1024
@@ -22,7 +22,8 @@ def check_body() -> None:
     has_body = bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "")
     if has_body and request.mimetype != "application/json" and not request.path.startswith(WEBHOOKS):
         raise UnsupportedMediaType
-    body = request.get_data()  # raises RequestEntityTooLarge when the announced length is past MAX_CONTENT_LENGTH
+    with reading():
+        body = request.get_data()  # raises RequestEntityTooLarge when the announced length is past MAX_CONTENT_LENGTH
     if request.content_length is None and len(body) >= LIMIT_BYTES:
         raise RequestEntityTooLarge  # werkzeug cuts a chunked body off at the limit and says nothing
 

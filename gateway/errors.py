@@ -1,11 +1,15 @@
 """Errors: one table from a domain word to a status and a sentence, and how JSON and pages show them."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from flask import Flask, Response, flash, jsonify, make_response, redirect, render_template, request, url_for
+from flask.globals import request_ctx
+from flask_login import current_user
 from marshmallow import ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from libs.rpc import RemoteError, ServiceUnavailable
@@ -103,6 +107,18 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
+NO_HOST = "<!doctype html><html lang=en><title>Bad request</title><p>This site has another address.</p></html>"
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Answer 400 when the body breaks off in the block, or is not chunked as it says."""
+    try:
+        yield
+    except OSError as error:  # gunicorn's way to say so (gunicorn.http.errors)
+        raise BadRequest from error
+
+
 def describe(error: RemoteError | Refused) -> dict[str, Any]:
     """Return what a client may know of a domain error: `message`, the `field` it is about, and its details."""
     meaning = ERRORS[error.name]
@@ -176,7 +192,7 @@ def _unexpected(error: Exception) -> AnyResponse:
 
 
 def _answer(status: int, problems: list[dict[str, Any]]) -> AnyResponse:
-    if request.path.startswith("/api/"):
+    if f"{request.path}/".startswith("/api/"):
         response: Response = jsonify(errors=problems)
         response.status_code = status
         return response
@@ -184,6 +200,10 @@ def _answer(status: int, problems: list[dict[str, Any]]) -> AnyResponse:
         return sign_in_first()
     title, sentence = STATUSES.get(status, STATUSES[400 if status < 500 else 500])
     text = problems[0]["message"] if problems else sentence
+    if request_ctx.url_adapter is None:  # for a host that is none of ours Flask makes no addresses
+        return make_response(NO_HOST, status)
+    with suppress(ServiceUnavailable):  # then nobody can tell who this is, and the page is for nobody in particular
+        bool(current_user.is_authenticated)
     return make_response(render_template("error.html", status=status, title=title, text=text), status)
 
 

@@ -36,13 +36,21 @@ class Plain(fields.String):
         return text
 
 
+BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Controls that turn the direction of whatever follows (https://www.unicode.org/reports/tr9/, section 2)."""
+INVISIBLE = {"Cf", "Zs", "Zl", "Zp", "Mn"}
+"""Categories of characters that alone show nothing (https://www.unicode.org/reports/tr44/, table 12)."""
+
+
 class Text(Plain):
-    """A line of text to show: trimmed, without control characters."""
+    """A line of text to show: trimmed, with something to see in it, and nothing that upsets the line around it."""
 
     def _clean(self, text: str) -> str:
-        if any(unicodedata.category(letter) == "Cc" for letter in text.strip()):
+        text = text.strip()
+        kinds = {unicodedata.category(letter) for letter in text}
+        if "Cc" in kinds or not BIDIRECTIONAL.isdisjoint(text) or (text and kinds <= INVISIBLE):
             raise self.make_error("invalid")
-        return text.strip()
+        return text
 
 
 class Price(fields.Field[int]):

@@ -4,6 +4,7 @@ import hashlib
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from flask import Flask, url_for
 
@@ -48,6 +49,7 @@ def register(app: Flask) -> None:
     app.jinja_env.globals["CATEGORIES"] = CATEGORIES
     app.add_template_global(asset)
     app.add_template_global(utc_now)
+    app.add_template_global(has_started)
     app.add_template_global(correlation_id)
 
 
@@ -72,6 +74,11 @@ def moment(iso: str) -> str:
 def local_input(iso: str | None) -> str:
     """Return the moment as `<input type=datetime-local>` wants it, in UTC."""
     return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%dT%H:%M}" if iso else ""
+
+
+def has_started(ticket: dict[str, Any]) -> bool:
+    """Return whether the time of a ticket has come, when nobody can buy it any more."""
+    return bool(ticket["starts_at"]) and datetime.fromisoformat(ticket["starts_at"]) <= datetime.now(UTC)
 
 
 def category(name: str) -> str:

@@ -8,7 +8,7 @@ from flask import Flask, Response, request, session
 from markupsafe import Markup
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gateway.errors import Refused
+from gateway.errors import Refused, reading
 from gateway.settings import Settings
 from gateway.stripe_js import allowed_sources
 from libs import context
@@ -80,7 +80,8 @@ def check_form() -> None:
     if request.method in SAFE_METHODS or request.path.startswith("/api/") or request.endpoint is None:
         return
     expected = session.get("csrf", "")
-    given = request.form.get("csrf_token", "")
+    with reading():
+        given = request.form.get("csrf_token", "")
     if not expected or not hmac.compare_digest(expected.encode(), given.encode()):
         raise Refused("StaleForm")
 

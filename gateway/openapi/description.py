@@ -36,7 +36,8 @@ def describe(app: Flask) -> dict[str, Any]:
     spec = APISpec("Ticketing", "1.0", "3.1.0", plugins=[plugin], info={"description": INTRODUCTION})
     assert plugin.converter is not None
     plugin.converter.add_attribute_function(_describe_field)
-    spec.components.security_scheme("session", {"type": "apiKey", "in": "cookie", "name": "session"})
+    cookie = {"type": "apiKey", "in": "cookie", "name": app.config["SESSION_COOKIE_NAME"]}
+    spec.components.security_scheme("session", cookie)
     for group, sentence in GROUPS.items():
         spec.tag({"name": group, "description": sentence})
     for rule in app.url_map.iter_rules():

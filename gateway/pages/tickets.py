@@ -1,7 +1,6 @@
 """Tickets: find one, look at it, reserve it; sell, edit and withdraw one's own."""
 
 import secrets
-from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -11,7 +10,7 @@ from marshmallow import ValidationError
 from gateway import ids
 from gateway.api.paging import read_query
 from gateway.errors import ERRORS, describe, list_problems
-from gateway.formats import amount, local_input
+from gateway.formats import amount, has_started, local_input
 from gateway.pages.forms import Form
 from gateway.schemas import OrderBody, PageQuery, TicketBody, TicketQuery
 from gateway.services import call_as_user, call_public
@@ -40,14 +39,8 @@ def listing() -> Any:
 def show(ticket_id: str) -> Any:
     """Show one ticket, and how to buy it or why not."""
     ticket = call_public("tickets.get", ticket_id=ids.ticket(ticket_id))
-    started = bool(ticket["starts_at"]) and datetime.fromisoformat(ticket["starts_at"]) <= datetime.now(UTC)
-    return render_template(
-        "tickets/show.html",
-        ticket=ticket,
-        started=started,
-        order=_find_own_order(ticket),
-        key=secrets.token_urlsafe(16),
-    )
+    order, key = _find_own_order(ticket), secrets.token_urlsafe(16)
+    return render_template("tickets/show.html", ticket=ticket, order=order, key=key)
 
 
 @bp.post("/tickets/<ticket_id>/buy")
@@ -70,7 +63,10 @@ def sell() -> Any:
     form = TicketForm()
     ticket = form.submit(lambda data: call_as_user("tickets.create", **data)) if request.method == "POST" else None
     if ticket:
-        flash("Your ticket is on sale.", "success")
+        if has_started(ticket):
+            flash("Your ticket is listed, but nobody can buy it: it has already started.", "error")
+        else:
+            flash("Your ticket is on sale.", "success")
         return redirect(url_for("tickets.show", ticket_id=ticket["id"]), 303)
     return render_template("tickets/form.html", form=form, ticket=None), form.status
 
@@ -133,7 +129,7 @@ class TicketForm(Form):
     def given(self) -> dict[str, Any]:
         """Return what was typed; the browser's date field knows no zone, and its label says UTC."""
         given = super().given()
-        if given.get("startsAt"):
+        if given.get("startsAt") and not given["startsAt"].endswith("Z"):
             given["startsAt"] += "Z"
         return given
 

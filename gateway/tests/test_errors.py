@@ -2,7 +2,9 @@
 
 import pytest
 
+from gateway.app import create_app
 from gateway.errors import ERRORS, STATUSES
+from gateway.tests.fakes import SETTINGS
 from libs.rpc import RemoteError
 
 
@@ -72,3 +74,47 @@ def test_pages_tell_a_wrong_method_and_a_large_body(ana):
     assert "<h1>" in ana.get("/signout").text
     assert ana.get("/signout").status_code == 405
     assert ana.post("/sell", data={"title": "x" * 2_000_000}).status_code == 413
+
+
+@pytest.mark.parametrize("host", ["evil.example", "..", "a..b", f"{'a' * 80}.example"])
+def test_a_host_that_is_none_of_ours_is_400_on_pages_and_in_json(services, revocations, host):
+    client = create_app(services, SETTINGS | {"GATEWAY_TRUSTED_HOSTS": "localhost"}, revocations).test_client()
+
+    page, answer = (client.get(path, headers={"Host": host}) for path in ("/", "/api/tickets"))
+
+    assert (page.status_code, answer.status_code) == (400, 400)
+    assert "another address" in page.text and page.headers["Content-Security-Policy"]
+    assert answer.is_json
+
+
+@pytest.mark.parametrize(("asked", "status"), [("GET /nothing", 404), ("GET /signout", 405), ("POST /sell", 403)])
+def test_an_error_page_keeps_its_status_while_nobody_can_tell_who_is_there(ana, services, revocations, asked, status):
+    method, path = asked.split()
+    revocations._current_until = 0.0
+    services.away.add("auth")
+    revocations._ask = lambda claims: services.call("auth", "is_revoked")
+
+    answer = ana.open(path, method=method)
+
+    assert answer.status_code == status
+    assert "ana@example.com" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/api/tickets", "/sell"])
+def test_a_body_that_breaks_off_is_400(ana, path):
+    class Broken:
+        def read(self, *_):
+            raise OSError("invalid chunk size")
+
+        readline = readinto = read
+
+    environ = {"wsgi.input": Broken(), "wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+    kind = "application/json" if path.startswith("/api") else "application/x-www-form-urlencoded"
+
+    answer = ana.post(path, content_type=kind, environ_overrides=environ)
+
+    assert answer.status_code == 400
+
+
+def test_the_root_of_the_api_answers_in_json(client):
+    assert client.get("/api").is_json

@@ -71,6 +71,29 @@ def test_wrong_listing_is_explained_at_its_fields_and_keeps_what_was_typed(ana):
     assert 'value="19.999"' in answer.text and 'value="Old Theatre"' in answer.text
 
 
+def test_a_wrong_price_is_explained_at_its_field_and_a_wrong_address_in_the_summary_alone(client):
+    shown = client.get("/?min_price=cheap&status=bogus").text
+
+    assert 'aria-describedby="min_price-problem"' in shown and 'href="#min_price"' in shown
+    assert 'href="#status"' not in shown
+
+
+def test_seller_of_what_has_started_reads_that_nobody_can_buy_it(ana):
+    ticket = {"title": "Hamlet", "price": "20", "category": "stage"}
+
+    late = ana.submit("/sell", **ticket, startsAt="2026-01-01T12:00")
+    said = told(ana, late.headers["Location"])
+    ana.submit("/sell", **ticket, startsAt="2099-01-01T12:00:00Z")  # as the page's own advice says
+
+    assert "it has already started" in said
+    assert "1 Jan 2099, 12:00 UTC" in told(ana, "/my/tickets")
+
+
+@pytest.mark.parametrize("title", ["\u200b", " \u200d\u2060 ", "Hamlet\u202e3 wor", "\u0301"])
+def test_a_title_needs_something_to_see_and_no_turned_text(ana, title):
+    assert ana.post("/api/tickets", json={"title": title, "price": 20}).status_code == 400
+
+
 def test_search_and_filters_stay_in_the_address_of_the_next_page(ana, client):
     for number in range(30):
         ana.post("/api/tickets", json={"title": f"Seat {number}", "price": 10 + number})
