@@ -10,6 +10,7 @@ import ssl
 from kombu import Connection
 
 CONNECT_SECONDS = 3.0
+SILENCE_SECONDS = 5.0
 
 
 def connection_to(amqp_url: str, heartbeat: int = 0, connect_seconds: float = CONNECT_SECONDS) -> Connection:
@@ -25,5 +26,15 @@ def connection_to(amqp_url: str, heartbeat: int = 0, connect_seconds: float = CO
 def connect(amqp_url: str, heartbeat: int = 0, connect_seconds: float = CONNECT_SECONDS) -> Connection:
     """Return an open connection; raise kombu's OperationalError when no broker answers."""
     connection = connection_to(amqp_url, heartbeat, connect_seconds)
-    connection.ensure_connection(max_retries=max(len(connection.alt), 1) - 1)
+    open_once(connection)
     return connection
+
+
+def open_once(connection: Connection) -> None:
+    """Try each broker of a connection once; raise OperationalError when none answers.
+
+    From then on no wait for the broker is without an end, unless it is given another: not for a channel or a
+    declaration either, should the broker fall silent.
+    """
+    connection.ensure_connection(max_retries=max(len(connection.alt), 1) - 1)
+    connection.connection.transport.sock.settimeout(SILENCE_SECONDS)

@@ -5,21 +5,25 @@ The changes to nameko 2.14's own, with the places that make them necessary:
   acknowledgements are lost and their messages handled again (`nameko/messaging.py`, `on_iteration`);
 - stock waits up to 30 s before it tries a lost broker again (`kombu/connection.py`, `ensure_connection`);
 - stock acknowledges what it cannot decode (`kombu/mixins.py`, `on_decode_error`): a provider gets the raw message;
-- stock logs the address of a lost broker, and of several but the first with their passwords (`on_connection_error`).
+- stock logs the address of a lost broker, and of several but the first with their passwords (`on_connection_error`);
+- stock cannot be stopped while the broker is away (`unregister_provider`).
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import count
 from typing import Any
 
 from amqp.exceptions import AMQPError
 from kombu import Connection
+from kombu.exceptions import OperationalError
 from nameko.constants import DEFAULT_HEARTBEAT
 from nameko.messaging import QueueConsumer as NamekoQueueConsumer
 
-from libs.amqp.connection import connection_to
+from libs.amqp.connection import connection_to, open_once
 
 log = logging.getLogger(__name__)
 
@@ -72,15 +76,39 @@ class QueueConsumer(NamekoQueueConsumer):
         if not self._consumers and not self.container._worker_threads:
             self.should_stop = True
 
-    def on_connection_error(self, exc: Exception, interval: float) -> None:
-        """Log that the broker is away, without its address."""
-        log.warning("the broker is away, next try in %s s: %s", interval, exc)
+    def _cancel_consumers_if_requested(self) -> None:
+        """Let providers go that are to stop, even if the connection is lost just then."""
+        while self._pending_remove_providers:
+            provider, removed = self._pending_remove_providers.popitem()
+            consumer = self._consumers.pop(provider, None)
+            try:
+                if consumer is not None:
+                    consumer.cancel()
+            finally:
+                removed.send()
 
     @contextmanager
     def establish_connection(self) -> Iterator[Connection]:
-        """Yield a connection; a broker that is away is tried again every second or two."""
+        """Yield a connection; a broker that is away is tried again every second or two, until a stop is asked for."""
         with self.create_connection() as connection:
-            connection.ensure_connection(
-                self.on_connection_error, interval_start=0.5, interval_step=0.5, interval_max=RECONNECT_SECONDS
-            )
+            for tries in count(1):
+                try:
+                    open_once(connection)
+                    break
+                except OperationalError as error:
+                    self._wait_for_the_broker(error, min(0.5 * tries, RECONNECT_SECONDS))
             yield connection
+
+    def _wait_for_the_broker(self, error: Exception, seconds: float) -> None:
+        """Pause, let providers go that are to stop, and end with the last.
+
+        Their consumers ended with the connection. Stock lets them go only while it is connected, so that a stop without
+        a broker never ends.
+        """
+        log.warning("the broker is away, next try in %s s: %s", seconds, error)
+        self._consumers = {}
+        self._cancel_consumers_if_requested()
+        time.sleep(seconds)
+        if not self._providers:
+            self.should_stop = True
+            raise ConnectionAbortedError("stopped while the broker was away")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from eventlet.greenpool import GreenPool
 from nameko.containers import ServiceContainer, WorkerContext
 
 from libs import context
@@ -26,6 +27,10 @@ class Container(ServiceContainer):
     work whose deadline has passed while it waited for a free worker is not begun.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._worker_pool = _Workers(size=self.max_workers)
+
     def _run_worker(self, worker_ctx: WorkerContext, handle_result: HandleResult | None) -> None:
         deadline = worker_ctx.data.pop("deadline", None)
         with context.work(worker_ctx.data.get("correlation_id"), deadline):
@@ -39,6 +44,15 @@ class Container(ServiceContainer):
                 result, exc_info = handle_result(worker_ctx, result, exc_info)
             self._worker_result(worker_ctx, result, exc_info)
             self._worker_teardown(worker_ctx)
+
+
+class _Workers(GreenPool):
+    """A pool that can be waited for even with one place; eventlet's own may then wait for ever (`waitall`)."""
+
+    def waitall(self) -> None:
+        """Return once no worker is left."""
+        while self.running():
+            time.sleep(0.02)
 
 
 def _run(worker_ctx: WorkerContext) -> tuple[Any, Any]:

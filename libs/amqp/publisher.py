@@ -69,6 +69,9 @@ class Publisher:
                 self._drop()
                 if fresh:
                     raise BrokerUnavailable(str(error)) from error
+            except Exception:  # a message that cannot be written: half of the batch may be on its way
+                self._drop()
+                raise
             try:  # a connection that had been idle may have died long ago: one new one may do
                 return self._publish(batch)
             except (AMQPError, KombuError, OSError) as error:

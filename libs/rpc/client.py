@@ -133,6 +133,7 @@ class Client:
         self._closed = True
         with self._lock:
             self._drop_sender()
+        self._fail_all("the client was closed")
         if self._thread is not None:
             self._thread.join(3)
 
@@ -152,7 +153,7 @@ class Client:
                     body,
                     content_type="application/json",
                     content_encoding="utf-8",
-                    headers={**headers, "nameko.timeout_ms": left_ms},
+                    headers={**headers, "nameko.timeout_ms": left_ms, "nameko.sent_at_ms": round(time.time() * 1000)},
                     properties={
                         "reply_to": self._reply_to,
                         "correlation_id": ident,

@@ -127,13 +127,24 @@ class Rpc(NamekoRpc):
         args, kwargs = body["args"], body["kwargs"]
         self.check_signature(args, kwargs)
         context_data = self.unpack_message_headers(message)
-        timeout_ms = context_data.pop("timeout_ms", None)
-        # measured from the arrival by our own clock, so that clocks need not agree; before that the queue counts
-        given = isinstance(timeout_ms, int)
-        context_data["deadline"] = time.monotonic() + timeout_ms / 1000 if given else None
+        left = left_seconds(context_data.pop("timeout_ms", None), context_data.pop("sent_at_ms", None), time.time())
+        context_data["deadline"] = None if left is None else time.monotonic() + left
         self.container.spawn_worker(
             self, args, kwargs, context_data=context_data, handle_result=partial(self.handle_result, message)
         )
+
+
+def left_seconds(timeout_ms: object, sent_at_ms: object, now: float) -> float | None:
+    """Return how long the caller of a call that has just arrived still waits; None when it does not say.
+
+    The time in the queue is known only if the caller's clock agrees with ours. If that time cannot be true, for the
+    broker would have thrown the call away by then, the clocks do not, and the whole time is taken to be left.
+    """
+    if not isinstance(timeout_ms, int):
+        return None
+    timeout = timeout_ms / 1000
+    waited = now - sent_at_ms / 1000 if isinstance(sent_at_ms, int) else 0.0
+    return timeout - waited if 0 <= waited <= timeout else timeout
 
 
 def _decode(message: Any) -> dict[str, Any]:

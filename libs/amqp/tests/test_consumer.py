@@ -1,13 +1,39 @@
+import signal
+import time
+from contextlib import closing
 from types import SimpleNamespace
 
+import pytest
+
 from libs.amqp import QueueConsumer
+from libs.amqp.tests.test_publisher import Line
+from libs.testing import nameko_service
+from libs.tokens import new_key
 
 
 def test_what_is_logged_of_lost_brokers_has_no_password_in_it(caplog):
     consumer = QueueConsumer()
-    consumer.container = SimpleNamespace(config={"AMQP_URI": "amqp://ana:secret@one/;amqp://ana:secret@two/"})
+    consumer.container = SimpleNamespace(
+        config={"AMQP_URI": "amqp://ana:secret@127.0.0.1:1/;amqp://ana:secret@127.0.0.1:2/"}
+    )
+    consumer._providers = set()  # as if all had been told to stop
 
-    consumer.on_connection_error(ConnectionRefusedError("nobody listens"), 1)
+    with pytest.raises(ConnectionAbortedError), consumer.establish_connection():
+        pass
 
-    assert "nobody listens" in caplog.text
+    assert "the broker is away" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_a_service_can_be_stopped_while_the_broker_is_away(amqp_url):
+    module, keys = "libs.rpc.tests.probe:Listening", new_key("auth:1")[1]
+    with (
+        closing(Line(amqp_url)) as line,
+        nameko_service(module, "rpc-orders", AMQP_URI=line.url, TOKEN_PUBLIC_KEYS=keys) as service,
+    ):
+        line.close()  # to the service it is as if the broker had gone
+        time.sleep(1.5)  # it has noticed by then
+
+        service.send_signal(signal.SIGTERM)
+
+        assert service.wait(15) == 0

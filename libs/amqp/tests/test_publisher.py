@@ -1,4 +1,5 @@
 import socket
+import struct
 import threading
 import time
 from contextlib import closing, suppress
@@ -7,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from kombu.exceptions import OperationalError
 
-from libs.amqp import BrokerUnavailable, Outgoing, Publisher
+from libs.amqp import BrokerUnavailable, Outgoing, Publisher, connection
 from libs.amqp.connection import connect
 
 NOBODY = "amqp://guest:guest@127.0.0.1:1/"
@@ -41,6 +42,8 @@ class Line:
 
     def close(self):
         for each in self.sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)  # which also ends what waits for it
             each.close()
 
 
@@ -63,6 +66,29 @@ def test_a_broker_that_never_confirms_is_unavailable_and_its_successor_is_not(li
         assert time.monotonic() - started < 8
         line.silent.clear()
         assert publisher.publish([message]) == {}
+
+
+def test_a_broker_that_falls_silent_while_a_publisher_sets_up_is_unavailable(line, monkeypatch):
+    monkeypatch.setattr(connection, "SILENCE_SECONDS", 0.3)
+
+    def declare(channel):
+        line.silent.set()
+        channel.queue_declare("x")
+
+    with closing(Publisher(line.url, declare)) as publisher, pytest.raises(BrokerUnavailable):
+        publisher.publish([Outgoing("", "nowhere", b"", mandatory=False)])
+
+
+def test_a_message_that_cannot_be_written_leaves_nothing_half_done(amqp_url):
+    with closing(Publisher(amqp_url)) as publisher:
+        good, bad = Outgoing("", "nowhere", b"", mandatory=False), Outgoing("", "nowhere", b"", message_id="x" * 300)
+        with pytest.raises(struct.error):
+            publisher.publish([good, bad])
+        started = time.monotonic()
+
+        assert publisher.publish([good]) == {}
+
+        assert time.monotonic() - started < 3
 
 
 def test_the_first_broker_of_several_that_answers_is_used(amqp_url):

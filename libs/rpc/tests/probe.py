@@ -4,7 +4,9 @@ import eventlet
 from nameko.rpc import RpcProxy
 from nameko.rpc import rpc as stock_rpc
 
-from libs.context import correlation_id
+from libs.context import correlation_id, remaining_seconds
+from libs.events import handles
+from libs.events.catalogue import ExpirationComplete
 from libs.rpc.caller import CallerProvider
 from libs.rpc.entrypoint import rpc
 
@@ -64,6 +66,21 @@ class Probe:
     @rpc
     def correlation(self):
         return correlation_id()
+
+    @rpc
+    def left(self):
+        return remaining_seconds(60)
+
+
+class Listening(Probe):
+    """Hears an event too, and has nothing of stock nameko's."""
+
+    name = "orders"
+    itself = None
+
+    @handles(ExpirationComplete)
+    def on_expiration_complete(self, deadline):
+        eventlet.sleep(1.5)
 
 
 class Stock:

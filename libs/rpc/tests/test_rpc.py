@@ -1,17 +1,20 @@
+import json
 import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 from kombu import Connection, Queue
 
 from libs import context, metrics
 from libs.amqp import Outgoing, Publisher
+from libs.events import topology
 from libs.rpc import Client, RemoteError, ServiceUnavailable
 from libs.rpc.client import RPC_EXCHANGE
+from libs.rpc.entrypoint import left_seconds
 from libs.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.tokens import Signer, new_key
 
@@ -145,6 +148,68 @@ def test_a_call_that_waited_too_long_for_a_worker_is_not_begun(alone, amqp_url):
 
         slow.result()
         assert alone.call("probe", "done") == [1]
+
+
+def test_a_call_whose_caller_gave_up_while_it_waited_for_a_worker_in_the_service_is_not_begun(alone, amqp_url):
+    with busy_service(amqp_url):
+        with pytest.raises(ServiceUnavailable):
+            alone.call("orders", "sleep", {"seconds": 0.01}, timeout=0.3)
+
+        assert alone.call("orders", "done") == []
+
+
+def test_what_is_left_of_the_callers_time_is_what_the_method_has(client):
+    assert 0 < client.call("probe", "left", timeout=3) <= 3
+
+
+@pytest.mark.parametrize(
+    ("timeout_ms", "sent_at_ms", "left"),
+    [
+        (3000, 98_000, 1),
+        (3000, 100_000, 3),
+        (3000, None, 3),
+        (3000, 96_000, 3),
+        (3000, 101_000, 3),
+        (None, 98_000, None),
+    ],
+)
+def test_the_time_in_the_queue_counts_unless_the_clocks_cannot_agree(timeout_ms, sent_at_ms, left):
+    assert left_seconds(timeout_ms, sent_at_ms, now=100.0) == left
+
+
+@contextmanager
+def busy_service(amqp_url):
+    """Run a service whose only worker handles an event for a second and a half."""
+    event = {"id": "o1", "version": 1, "order_id": "o1", "expires_at": "2026-11-22T12:00:00.000Z"}
+    message = Outgoing("expiration.events", "ExpirationComplete", json.dumps(event).encode())
+    module, queue = "libs.rpc.tests.probe:Listening", "orders.ExpirationComplete"
+    with nameko_service(module, queue, AMQP_URI=amqp_url, TOKEN_PUBLIC_KEYS=PUBLIC_KEYS, max_workers=1) as service:
+        with closing(Publisher(amqp_url, topology.declare)) as publisher:
+            publisher.publish([message])
+        wait_for(lambda: waiting(amqp_url, queue) == 0, what="the only worker to be at work")
+        yield service
+
+
+def test_a_service_with_one_worker_stops_when_what_it_has_in_hand_is_done(alone, amqp_url):
+    with busy_service(amqp_url) as stopped, ThreadPoolExecutor(1) as pool:
+        call = pool.submit(alone.call, "orders", "sleep", {"seconds": 0.1})
+        wait_for(lambda: alone._waiting and waiting(amqp_url, "rpc-orders") == 0)
+        stopped.send_signal(signal.SIGTERM)
+
+        assert stopped.wait(15) == 0
+
+        assert call.exception(10) is None
+
+
+def test_calls_in_flight_fail_when_their_client_is_closed(broker_url, client):
+    with ThreadPoolExecutor(1) as pool, closing(Client(broker_url, timeout=10)) as another:
+        call = pool.submit(another.call, "probe", "sleep", {"seconds": 1.5})
+        wait_for(lambda: another._waiting)
+
+        another.close()
+
+        with pytest.raises(ServiceUnavailable, match="closed"):
+            call.result(1)
 
 
 def test_a_stop_finishes_the_calls_in_hand_and_repeats_none(alone, amqp_url):
