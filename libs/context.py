@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+LONGEST_ID = 128
+
 _correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
@@ -27,8 +29,12 @@ def remaining_seconds(limit: float) -> float:
 
 @contextmanager
 def work(correlation_id: str | None = None, deadline: float | None = None) -> Iterator[str]:
-    """Run the block as one piece of work; `deadline` is a moment of `time.monotonic()`. Yields the correlation id."""
-    ident = correlation_id or uuid.uuid4().hex
+    """Run the block as one piece of work; `deadline` is a moment of `time.monotonic()`. Yields the correlation id.
+
+    An id that is no text, or a long one, comes from somebody who does not know us, and is replaced.
+    """
+    is_ours = isinstance(correlation_id, str) and 0 < len(correlation_id) <= LONGEST_ID
+    ident = correlation_id if is_ours and correlation_id else uuid.uuid4().hex
     id_token, deadline_token = _correlation_id.set(ident), _deadline.set(deadline)
     try:
         yield ident

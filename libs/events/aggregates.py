@@ -5,15 +5,20 @@ absent while the outbox is empty) and `relay` (who is publishing them, and until
 document: that would throw away events. The relay takes them from here.
 """
 
+import json
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from marshmallow import ValidationError
 from pymongo import ASCENDING, UpdateOne
 from pymongo.collection import Collection
 
 from libs.clock import utc_now
 from libs.context import correlation_id
 from libs.events.catalogue import Event
+
+log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 
@@ -99,7 +104,12 @@ class Aggregates:
 
         Each is saved as `save` does it, but one that somebody saved since it was read is left as it is.
         """
-        updates = [UpdateOne(*_change(fields, event, body, unset)) for fields, body in changed]
+        updates = []
+        for fields, body in changed:
+            try:
+                updates.append(UpdateOne(*_change(fields, event, body, unset)))
+            except ValidationError:  # one that is wrong in itself must not keep the others
+                log.exception("%s %s cannot be saved", self.collection.name, fields["id"])
         saved = self.collection.bulk_write(updates, ordered=False).matched_count if updates else 0
         if saved:
             self.saved()
@@ -118,8 +128,8 @@ def _change(
 ) -> tuple[Document, Document]:
     """Return the filter that finds the aggregate as it was read, and the update that changes it and leaves an event."""
     update: Document = {"$set": {name: value for name, value in fields.items() if name != "id"}}
-    if event is not None and body is not None:
-        update["$push"] = {"outbox": pending_event(event, body)}
+    if event is not None:
+        update["$push"] = {"outbox": pending_event(event, body or {})}
         update["$min"] = {"outbox_at": utc_now()}
     if unset:
         update["$unset"] = dict.fromkeys(unset, "")
@@ -127,8 +137,12 @@ def _change(
 
 
 def pending_event(event: Event, body: Document) -> Document:
-    """Return an event as it waits in an outbox; raise ValidationError when `body` is not what the catalogue says."""
+    """Return an event as it waits in an outbox.
+
+    Raises ValidationError when `body` is not what the catalogue says, and TypeError when it is no JSON.
+    """
     event.load(body)
+    json.dumps(body)
     return {
         "id": f"{event.name}:{body['id']}:{body['version']}",
         "name": event.name,

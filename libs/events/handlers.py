@@ -12,11 +12,13 @@ from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import Entrypoint, SharedExtension
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, WTimeoutError
 
+from libs import context
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher, QueueConsumer
 from libs.events import topology
 from libs.events.aggregates import VersionConflict
 from libs.events.catalogue import Event
 from libs.metrics import observe
+from libs.rpc.client import ServiceUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ class Unreadable(Exception):
 
 TRANSIENT = (
     Unavailable,
+    ServiceUnavailable,
     VersionConflict,
     BrokerUnavailable,
     ConnectionFailure,
@@ -103,14 +106,15 @@ class EventHandler(Entrypoint):
         try:
             body = self.event.load(json.loads(message.body))
         except Exception as error:  # noqa: BLE001 - JSON nested too deep, for example; raising would end the process
-            outcome = self._settle(message, Unreadable(f"{type(error).__name__}: {error}"))
+            with context.work((message.headers or {}).get("nameko.correlation_id")):
+                outcome = self._settle(message, Unreadable(f"{type(error).__name__}: {error}"))
             observe("event_handled_seconds", 0.0, queue=self.queue.name, outcome=outcome)
             return
         # of all headers only these two go on: a token or a broker's own header must not travel with what we send
-        context = {"correlation_id": message.headers.get("nameko.correlation_id") or None}
+        about = {"correlation_id": message.headers.get("nameko.correlation_id") or None}
         done = partial(self._done, message, time.monotonic())
         try:
-            self.container.spawn_worker(self, (body,), {}, context_data=context, handle_result=done)
+            self.container.spawn_worker(self, (body,), {}, context_data=about, handle_result=done)
         except ContainerBeingKilled:
             self.consumer.requeue_message(message)
 
@@ -166,7 +170,7 @@ def next_delay(error: BaseException, attempt: int, delays_seconds: tuple[float, 
 def _attempt(headers: dict[str, Any]) -> int:
     """Return the number of the try that this was; 1 when the header is missing, or not one of ours."""
     attempt = headers.get("x-attempt")
-    return attempt if isinstance(attempt, int) else 1
+    return max(attempt, 1) if isinstance(attempt, int) else 1
 
 
 def _copy(message: Any, exchange: str, routing_key: str, headers: dict[str, Any]) -> Outgoing:

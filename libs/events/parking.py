@@ -93,11 +93,11 @@ def _queues() -> list[str]:
 
 
 def _parked(queue: str, message: Any) -> Parked:
-    headers = message.headers
+    headers = message.headers or {}
     raw = message.body if isinstance(message.body, bytes) else str(message.body).encode()
     try:
         body = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = raw.decode(errors="replace")
     return Parked(
         queue,
@@ -111,7 +111,7 @@ def _parked(queue: str, message: Any) -> Parked:
 
 
 def _homeward(queue: str, message: Any) -> Outgoing:
-    headers = {name: value for name, value in message.headers.items() if name not in GONE_BEFORE_REPLAY}
+    headers = {name: value for name, value in (message.headers or {}).items() if name not in GONE_BEFORE_REPLAY}
     body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
     ident = message.properties.get("message_id")
     return Outgoing(

@@ -20,6 +20,7 @@ from typing import Any
 from pymongo import UpdateOne
 from pymongo.errors import PyMongoError
 
+from libs import context
 from libs.amqp.publisher import BrokerUnavailable, Outgoing, Publisher
 from libs.clock import utc_now
 from libs.events.aggregates import Aggregates
@@ -35,6 +36,9 @@ GATHER_SECONDS = 0.02
 """How long to rest after publishing, so that under load many events leave in one batch; the first one never waits."""
 
 BACKOFF_SECONDS = 30
+LONGEST_PAUSE_SECONDS = 5
+LONGEST_ID = 255
+"""Bytes of a message's id: it is a short string of AMQP 0-9-1 (section 4.2.5.3 of its specification)."""
 
 Document = dict[str, Any]
 
@@ -48,8 +52,7 @@ class Relay:
         self.publisher = publisher
         self.aggregates = aggregates
         self.lease_seconds = lease_seconds
-        self._wake = threading.Event()
-        self._stopped = False
+        self._wake, self._stopped = threading.Event(), threading.Event()
 
     def wake(self) -> None:
         """Tell the relay that something waits; returns at once."""
@@ -58,8 +61,11 @@ class Relay:
     def run(self) -> None:
         """Publish until `stop` is called; whatever goes wrong is tried again every few seconds."""
         failures = 0
-        while not self._stopped:
-            self._wake.wait(POLL_SECONDS if not failures else min(0.5 * 2**failures, 5.0))
+        while not self._stopped.is_set():
+            if failures:  # nothing but a stop cuts this short
+                self._stopped.wait(pause_after(failures))
+            else:
+                self._wake.wait(POLL_SECONDS)
             self._wake.clear()
             try:
                 if self.flush():
@@ -73,7 +79,7 @@ class Relay:
 
     def stop(self) -> None:
         """Let `run` return after its round."""
-        self._stopped = True
+        self._stopped.set()
         self._wake.set()
 
     def flush(self) -> int:
@@ -81,7 +87,7 @@ class Relay:
         published = 0
         for aggregates in self.aggregates:
             more = True
-            while more:
+            while more and not self._stopped.is_set():
                 count, more = self._round(aggregates.collection)
                 published += count
         return published
@@ -92,6 +98,8 @@ class Relay:
         claims = [_Claim(document) for document in _claim(collection, lease, self.lease_seconds)]
         if not claims:
             return 0, False
+        oldest = min(claim.document["outbox_at"] for claim in claims)
+        observe("outbox_age_seconds", (utc_now() - oldest).total_seconds(), collection=collection.name)
         try:
             for place in range(max(len(claim.outbox) for claim in claims)):
                 self._publish([claim for claim in claims if claim.goes_on(place)], place)
@@ -99,8 +107,6 @@ class Relay:
             collection.bulk_write([claim.settled(lease) for claim in claims], ordered=False)
         published = sum(len(claim.sent) for claim in claims)
         observe("relay_batch_events", published, collection=collection.name)
-        oldest = min(claim.document["outbox_at"] for claim in claims)
-        observe("outbox_age_seconds", (utc_now() - oldest).total_seconds(), collection=collection.name)
         return published, len(claims) == BATCH or any(len(claim.sent) == EVENTS_OF_EACH for claim in claims)
 
     def _publish(self, claims: "list[_Claim]", place: int) -> None:
@@ -139,7 +145,8 @@ class _Claim:
 
     def refuse(self, place: int, reason: str) -> None:
         self.refused = True
-        log.error("event %s waits: %s", self.outbox[place].get("id"), reason)
+        with context.work(self.outbox[place].get("correlation_id")):
+            log.error("event %s waits: %s", self.outbox[place].get("id"), reason)
 
     def settled(self, lease: str) -> UpdateOne:
         """Return the update that takes out what was sent and gives the lease back, or backs off after a refusal."""
@@ -159,6 +166,11 @@ class _Claim:
         )
 
 
+def pause_after(failures: int) -> float:
+    """Return the seconds to wait after so many failures in a row."""
+    return float(min(2 ** min(failures - 1, 10), LONGEST_PAUSE_SECONDS))
+
+
 def _claim(collection: Any, lease: str, lease_seconds: float) -> list[Document]:
     free = {"$expr": {"$lte": [{"$ifNull": ["$relay.until", 0]}, "$$NOW"]}}
     waiting = {"outbox_at": {"$exists": True}, **free}
@@ -175,6 +187,8 @@ def _claim(collection: Any, lease: str, lease_seconds: float) -> list[Document]:
 
 def _message(pending: Document) -> Outgoing:
     event = EVENTS[pending["name"]]
+    if len(pending["id"].encode()) > LONGEST_ID:
+        raise ValueError(f"its id has more than {LONGEST_ID} bytes")
     headers = {"version": pending["version"], "nameko.correlation_id": pending["correlation_id"]}
     body = json.dumps(pending["body"], separators=(",", ":")).encode()
     return Outgoing(

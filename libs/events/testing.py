@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+from marshmallow import ValidationError
 from pymongo.errors import DuplicateKeyError
 
 from libs.amqp import Outgoing
@@ -60,7 +61,7 @@ class AggregatesInMemory:
         unset: Iterable[str] = (),
     ) -> None:
         """Save a change and its event; raise VersionConflict as the real one does."""
-        pending = pending_event(event, body) if event is not None and body is not None else None
+        pending = pending_event(event, body or {}) if event is not None else None
         stored = self.documents.get(fields["id"])
         if stored is None or not _matches(stored, {"version": fields["version"] - 1, **(guard or {})}):
             raise VersionConflict(f"{fields['id']} has changed since it was read")
@@ -74,7 +75,7 @@ class AggregatesInMemory:
         """Save many changes and their events; return how many were saved, as the real one does."""
         saved = 0
         for fields, body in changed:
-            with suppress(VersionConflict):
+            with suppress(VersionConflict, ValidationError):
                 self.save(fields, event, body, unset=unset)
                 saved += 1
         return saved

@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 
 import pymongo
 import pytest
@@ -6,7 +7,7 @@ from kombu import Connection
 
 from libs.amqp import Outgoing, Publisher
 from libs.events import topology
-from libs.events.handlers import DELAYS_SECONDS, Unavailable, Unreadable, next_delay
+from libs.events.handlers import DELAYS_SECONDS, Unavailable, Unreadable, _attempt, next_delay
 from libs.events.parking import Parking
 from libs.testing import nameko_service, new_database, wait_for, waiting
 
@@ -124,6 +125,15 @@ def test_what_cannot_be_read_is_parked_as_it_came(amqp_url, publisher, probe, bo
         parked = connection.channel().basic_get(f"{QUEUE}.parked")
     assert (parked.body if isinstance(parked.body, bytes) else parked.body.encode()) == body
     assert parked.headers["x-reason"].startswith("Unreadable")
+    wait_for(lambda: waiting(amqp_url, f"{QUEUE}.parked") == 1)
+    (shown,) = Parking(amqp_url).show(QUEUE)
+    assert (shown.attempts, shown.reason[:10]) == (1, "Unreadable")
+    assert datetime.fromisoformat(shown.failed_at) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("given", [-10, 0, "many", None, 1])
+def test_a_foreign_count_of_tries_is_taken_for_the_first(given):
+    assert _attempt({"x-attempt": given}) == 1
 
 
 def test_an_unavailable_neighbour_never_parks_an_event(mongo, amqp_url, publisher, probe):

@@ -16,6 +16,7 @@ from libs import metrics
 from libs.amqp import BrokerUnavailable, Publisher
 from libs.events import Aggregates, Relay, topology
 from libs.events.catalogue import ExpirationComplete, SessionRevoked
+from libs.events.relay import pause_after
 from libs.testing import ROOT, wait_for, waiting
 
 QUEUE = "orders.ExpirationComplete"
@@ -206,7 +207,9 @@ def test_an_event_saved_while_others_are_published_stays(amqp_url, deadlines, re
     assert [message.headers["version"] for message in received(amqp_url)] == [1, 2]
 
 
-@pytest.mark.parametrize("poison", [{"name": "TicketStolen"}, {"body": {"at": NOON}}, {"body": {"photo": b"bytes"}}])
+@pytest.mark.parametrize(
+    "poison", [{"name": "TicketStolen"}, {"id": "x" * 300}, {"body": {"at": NOON}}, {"body": {"photo": b"bytes"}}]
+)
 def test_what_can_never_be_published_holds_up_only_what_is_behind_it(amqp_url, deadlines, relay, poison):
     for ident in ("o1", "o2", "o3"):
         add(deadlines, ident)
@@ -328,3 +331,25 @@ def test_a_broadcast_that_nobody_hears_is_not_kept(mongo, relay):
     sessions.add(session, SessionRevoked, session)
 
     assert Relay(relay.publisher, [sessions]).flush() == 1
+
+
+def test_a_long_outage_with_many_writes_costs_few_tries_and_never_ends_the_relay(monkeypatch):
+    tries = []
+
+    class Away:
+        def publish(self, batch):
+            raise AssertionError("there is nothing to publish")
+
+    relay = Relay(Away(), [])
+    monkeypatch.setattr(relay, "flush", lambda: tries.append(1) or 1 / 0)
+    thread = threading.Thread(target=relay.run)
+    thread.start()
+    for _ in range(50):
+        relay.wake()
+        time.sleep(0.01)
+    relay.stop()
+    thread.join(5)
+
+    assert not thread.is_alive()
+    assert len(tries) <= 2
+    assert pause_after(100_000) <= 5
