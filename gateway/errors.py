@@ -70,7 +70,7 @@ ERRORS = {
     "PriceChanged": Meaning(409, "The price has changed. Look at the new price before you buy.", "version"),
     "OrderComplete": Meaning(409, "This order is paid, so it can no longer be cancelled."),
     "OrderBeingPaid": Meaning(409, "This order is being paid, so it cannot be cancelled now."),
-    "OrderCancelled": Meaning(409, "This order is cancelled. You were not charged."),
+    "OrderCancelled": Meaning(409, "This order is cancelled. If anything was taken for it, you get it back."),
     "VersionConflict": Meaning(409, "Somebody else changed this just now. Look at it again."),
     "StripeUnavailable": Meaning(
         503, "Card payments are not possible at the moment. Try again in a few minutes: you are never charged twice."
