@@ -37,7 +37,11 @@ class IntentMissing(Exception):
 
 
 class Failed(StripeUnavailable):
-    """Stripe failed, or refused what it never should, and repeats that to the same idempotency key for a day."""
+    """Stripe answered with a failure, which it repeats to the same idempotency key for a day."""
+
+
+class OddlyRefused(Failed):
+    """Stripe refused what it never should; that is about this one PaymentIntent, not about Stripe."""
 
 
 class CardProvider:
@@ -62,8 +66,7 @@ class CardProvider:
             "amount": order["price_cents"],
             "currency": order["currency"],
             "capture_method": "manual",
-            # only what is confirmed in place; with manual capture that leaves cards and what behaves as one
-            "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+            "allowed_payment_method_types": ["card"],  # confirmed in place, and captured later
             "metadata": {"order_id": order["id"]},
         }
         with _speaking():
@@ -118,7 +121,7 @@ class CardProvider:
             except stripe.IdempotencyError:
                 return  # another card was tried under this key: the next read tells what came of it
             except stripe.InvalidRequestError as error:
-                if error.code in NO_CARD:
+                if error.code in NO_CARD or error.param == "payment_method":  # one that was used up has no code
                     raise InvalidCard("This card cannot be used; enter it again.") from error
                 if error.code != UNEXPECTED_STATE:
                     raise
@@ -168,7 +171,7 @@ class CardProvider:
 
     def _intent(self, found: Any, counts_declines: bool = True) -> Intent:
         charge = found.latest_charge if isinstance(found.latest_charge, stripe.Charge) else None
-        card = charge.payment_method_details.card if charge and charge.payment_method_details else None
+        card = getattr(charge.payment_method_details, "card", None) if charge else None  # a wallet may be none
         error = found.last_payment_error
         counted = counts_declines and (error is not None or found.status == "canceled")
         return Intent(
@@ -217,11 +220,12 @@ def _speaking() -> Iterator[None]:
     try:
         yield
     except stripe.StripeError as error:
-        # 409: a request with the same key, or on the same object, is under way (https://docs.stripe.com/error-low-level)
-        if error.http_status == 409:
+        # a request with the same key, or on the same object, is under way (https://docs.stripe.com/error-low-level and
+        # https://docs.stripe.com/rate-limits#object-lock-timeouts)
+        if error.http_status == 409 or getattr(error.error, "code", None) == "lock_timeout":
             raise Busy(str(error)) from error
-        refuses = isinstance(error, (stripe.CardError, stripe.InvalidRequestError))
-        if refuses:
+        if isinstance(error, (stripe.CardError, stripe.InvalidRequestError)):
             log.error("Stripe refuses what it never should: %s", error)
-        failure = Failed if refuses or (error.http_status or 0) >= 500 else StripeUnavailable
+            raise OddlyRefused(str(error)) from error
+        failure = Failed if (error.http_status or 0) >= 500 else StripeUnavailable
         raise failure(str(error)) from error

@@ -113,7 +113,8 @@ class Payment:
     the card is charged until it is known what came of it: so a crash in between leaves a trace. `attempts` numbers the
     cards that were tried. `refund` says who asked for a refund, when and why; `dispute` is the newest one, as
     {"id", "status", "reason", "amount_cents"}. `key_no` numbers what has to be asked anew because Stripe failed, and
-    would repeat its failure to the same idempotency key.
+    would repeat its failure to the same idempotency key. `refund_failed_at`: when a refund came to nothing; no other is
+    made until an operator asks for one.
     """
 
     id: str
@@ -139,6 +140,7 @@ class Payment:
     dispute: dict[str, Any] | None = None
     key_no: int = 0
     captured_at: datetime | None = None
+    refund_failed_at: datetime | None = None
 
     @property
     def attempt(self) -> str:
@@ -156,14 +158,27 @@ class Payment:
         if self.stripe_id is None:
             return self.creating_at is not None
         if self.status == "captured":
+            if self.refund_failed_at is not None:
+                return False
             return (self.order["status"] != "complete" or self.refund is not None) and not self.is_lost
         return self.status not in ("cancelled", "refunded")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing was taken and nothing will be, or all was given back."""
+        return self.status in ("cancelled", "refunded")
 
     def check_payable(self, buyer_id: str) -> None:
         """Raise what forbids this buyer to pay. The deadline is judged by orders, never here."""
         self.check_owner(buyer_id)
-        if self.order["status"] == "cancelled" or self.status in ("cancelled", "refunded"):
-            raise OrderCancelled("This order was cancelled; you have not been charged.")
+        if self.order["status"] == "cancelled" or (self.is_over and self.order["status"] != "complete"):
+            raise self.order_cancelled()
+
+    def order_cancelled(self) -> OrderCancelled:
+        """Return what to tell the buyer of an order that was cancelled."""
+        charged = self.stripe_id is not None and self.status != "cancelled"
+        end = "if anything was taken for it, you get it back." if charged else "you have not been charged."
+        return OrderCancelled(f"This order was cancelled; {end}")
 
     def check_owner(self, buyer_id: str) -> None:
         """Raise NotOwner unless the order is this buyer's."""
@@ -187,6 +202,13 @@ class Payment:
     def ask_refund(self, who: str, reason: str, now: datetime) -> None:
         """Note that an operator wants it refunded."""
         self.refund = {"by": who, "reason": reason, "at": now}
+        if self.refund_failed_at is not None:
+            self.refund_failed_at, self.key_no = None, self.key_no + 1
+        self.saved(now)
+
+    def refund_failed(self, now: datetime) -> None:
+        """Note that Stripe could not give the money back."""
+        self.refund_failed_at = now
         self.saved(now)
 
     def record(self, intent: Intent, now: datetime, answered: int | None = None) -> str | None:
@@ -205,7 +227,7 @@ class Payment:
         status = recorded_status(intent)
         if status != self.status:
             if status == "captured":
-                self.captured_at = now
+                self.captured_at = self.captured_at or now
             self.status, self.card_brand, self.card_last4 = status, intent.card_brand, intent.card_last4
             event = EVENT_OF_STATUS[status]
         if self.public() == before:
@@ -287,7 +309,7 @@ def decide(payment: Payment, intent: Intent | None, now: datetime) -> Step:
         return Step.FIND if payment.creating_at is not None else Step.REST
     if intent.status in ("succeeded", "canceled"):
         unwanted = payment.order["status"] == "cancelled" or payment.refund is not None
-        return Step.REFUND if unwanted and intent.is_refundable else Step.RECORD
+        return Step.REFUND if unwanted and intent.is_refundable and not payment.refund_failed_at else Step.RECORD
     if intent.status == "processing":
         return Step.REST
     if payment.order["status"] == "cancelled" or not agree(payment, intent):

@@ -6,6 +6,7 @@ from datetime import timedelta
 from libs import context
 from libs.events import VersionConflict
 from payments.alarms import alarm
+from payments.card_provider import OddlyRefused
 from payments.crash_points import passed
 from payments.domain import StripeUnavailable
 from payments.settlement import Settlement
@@ -59,7 +60,7 @@ class Reconciler:
             outcome = self._follow(hint)
         except (StripeUnavailable, VersionConflict) as error:
             log.warning("webhook %s waits: %s", hint.id, error)
-            return not isinstance(error, StripeUnavailable)
+            return isinstance(error, (VersionConflict, OddlyRefused))
         except Exception:  # noqa: BLE001 - it is stored, so Stripe need not send it again
             log.exception("webhook %s could not be settled", hint.id)
         else:
@@ -92,6 +93,8 @@ class Reconciler:
             self.settlement.settle(order_id)
         except VersionConflict:
             pass  # somebody else is at it
+        except OddlyRefused as error:
+            alarm(self.store, "oddly_refused", f"the payment of order {order_id} waits: {error}")
         except StripeUnavailable as error:
             alarm(self.store, "stripe_away", f"nothing can be settled: {error}")
             return False

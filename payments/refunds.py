@@ -30,7 +30,7 @@ def refund(settlement: Settlement, order_id: str, reason: str, who: str) -> dict
 def _note(settlement: Settlement, order_id: str, reason: str, who: str) -> None:
     for last in (False, False, True):
         payment = settlement.store.get(order_id)
-        if payment.refund is not None or payment.status == "refunded":
+        if payment.status == "refunded" or (payment.refund is not None and payment.refund_failed_at is None):
             return
         payment.check_refundable()
         payment.ask_refund(who, reason, settlement.clock())

@@ -41,11 +41,17 @@ class Settlement:
         `answered`: the attempt to pay that Stripe has answered. Raises PaymentNotFound, StripeUnavailable, or
         VersionConflict when others kept changing it.
         """
+        refunded = False
         for number in range(ROUNDS):
             try:
                 payment = self.store.get(order_id)
                 intent = self.cards.retrieve(payment.stripe_id) if payment.stripe_id else None
-                if not self._take(decide(payment, intent, self.clock()), payment, intent, answered):
+                step = decide(payment, intent, self.clock())
+                if step is Step.REFUND and refunded:  # Stripe has said yes, and still has the money
+                    self._give_up_refund(payment)
+                    continue
+                refunded = refunded or step is Step.REFUND
+                if not self._take(step, payment, intent, answered):
                     return payment, intent
             except (VersionConflict, Busy):
                 time.sleep(PAUSE_SECONDS * number)
@@ -125,13 +131,19 @@ class Settlement:
             made = self.cards.refund(intent.id, payment.key_no)
             passed(9)
             if not made:
-                alarm(self.store, "refund_failed", f"Stripe could not refund {intent.id} of order {payment.id}")
-            return made
+                self._give_up_refund(payment)
+            return True
         if not agree(payment, intent):
             alarm(self.store, "wrong_amount", f"{intent.id} is not for what order {payment.id} costs, so it ends")
         self.cards.cancel(intent.id, payment.key_no)
         passed(8)
         return True
+
+    def _give_up_refund(self, payment: Payment) -> None:
+        """Leave it to an operator: a second refund might come on top of a first one that only looks failed."""
+        payment.refund_failed(self.clock())
+        self.store.save(payment)
+        alarm(self.store, "refund_failed", f"Stripe could not refund {payment.stripe_id} of order {payment.id}")
 
     def _rest(self, payment: Payment, intent: Intent | None) -> bool:
         """Leave it as it is; a card that the bank is still thinking about is being confirmed."""

@@ -7,7 +7,7 @@ from libs.events import VersionConflict
 from payments.card_provider import Busy
 from payments.crash_points import passed
 from payments.declines import declined
-from payments.domain import AuthenticationRequired, Intent, InvalidCard, OrderCancelled, Payment, StripeUnavailable
+from payments.domain import AuthenticationRequired, Intent, InvalidCard, Payment, StripeUnavailable
 from payments.settlement import Settlement
 
 
@@ -72,8 +72,8 @@ def _told(payment: Payment, intent: Intent | None, declines_before: int) -> dict
         return payment.public()
     if payment.declines > declines_before:
         raise declined(payment)
-    if payment.status in ("cancelled", "refunded"):
-        raise OrderCancelled("This order was cancelled; you have not been charged.")
+    if payment.is_over:
+        raise payment.order_cancelled()
     if intent is not None and intent.status == "requires_action":
         message = "Your bank wants you to confirm this payment."
         raise AuthenticationRequired(message, client_secret=intent.client_secret)

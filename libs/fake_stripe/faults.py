@@ -36,6 +36,7 @@ class Fault:
     type: str = "api_error"
     code: str | None = None
     decline_code: str | None = None
+    param: str | None = None
     message: str = "An unknown error occurred (ordered by a control of the fake Stripe)."
     executed: bool = False
     stored: bool | None = None
@@ -48,7 +49,7 @@ class Fault:
     def error(self) -> StripeError:
         """The reply of an `error`."""
         kept = self.executed if self.stored is None else self.stored
-        details = {"code": self.code, "decline_code": self.decline_code}
+        details = {"code": self.code, "decline_code": self.decline_code, "param": self.param}
         return StripeError(self.status, self.type, self.message, executed=kept, **details)
 
 

@@ -2,6 +2,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Barrier
 
+import pytest
+
+from libs.events import VersionConflict
 from payments.store import PaymentStore
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -47,3 +50,31 @@ def test_only_a_payment_that_somebody_has_begun_may_have_something_to_settle(mon
     assert unpaid == [False, False]
     assert store.follow(an_order("o1", 3, "cancelled"), NOON) is True
     assert store.follow(an_order("o1", 3, "cancelled"), NOON) is True  # whoever kept it may have died before settling
+
+
+def test_a_payment_that_was_read_with_an_older_copy_of_its_order_cannot_be_saved(mongo):
+    store = PaymentStore(mongo)
+    store.follow(an_order("o1", 1, "created"), NOON)
+    payment = store.get("o1")
+    store.follow(an_order("o1", 2, "cancelled"), NOON)
+
+    payment.creating_at = NOON
+    payment.saved(NOON)
+    with pytest.raises(VersionConflict):
+        store.save(payment)
+
+    assert store.get("o1").creating_at is None
+
+
+def test_news_of_an_order_keep_a_begun_payment_on_the_reconcilers_list(mongo):
+    store = PaymentStore(mongo)
+    store.follow(an_order("o1", 1, "created"), NOON)
+    payment = store.get("o1")
+    payment.stripe_id, payment.status = "pi_1", "cancelled"
+    payment.saved(NOON)
+    store.save(payment)
+    store.follow(an_order("o1", 2, "cancelled"), NOON)
+
+    store.rest(payment)  # by somebody who read it before
+
+    assert mongo.payments.find_one({"_id": "o1"})["work_left"] is True

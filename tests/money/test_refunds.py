@@ -1,4 +1,5 @@
 import urllib.error
+from datetime import timedelta
 
 import pytest
 
@@ -137,3 +138,21 @@ def test_more_than_was_paid_cannot_be_refunded_at_stripe(world, fake):
 
     with pytest.raises(urllib.error.HTTPError):
         fake.control("refunds", payment_intent=world.payment(order_id).stripe_id, amount=5000)
+
+
+@pytest.mark.parametrize("says", ["failed", "yes"])
+def test_a_refund_that_came_to_nothing_is_left_to_an_operator(world, says, caplog, monkeypatch):
+    order_id = world.bought()
+    asked = []
+    monkeypatch.setattr(world.settlement.cards, "refund", lambda *about: asked.append(about) or says == "yes")
+
+    refund(world.settlement, order_id, "the show was cancelled", "operator")
+    for _ in range(3):
+        world.ahead += timedelta(hours=25)
+        world.reconciler.run()
+
+    assert len(asked) == 1
+    assert caplog.text.count("ALARM refund_failed") == 1
+    monkeypatch.undo()
+    assert refund(world.settlement, order_id, "once more", "operator")["status"] == "refunded"
+    assert [len(charge["refunds"]) for charge in world.fake.ledger(order_id)[0]["charges"]] == [1]

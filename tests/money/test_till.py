@@ -5,8 +5,11 @@ from datetime import timedelta
 import pytest
 import stripe
 
+from libs.fake_stripe.testing import SECRET_KEY
 from payments import domain
+from payments.card_provider import API_VERSION, CardProvider
 from payments.domain import CONFIRM_PERIOD
+from payments.refunds import refund
 from tests.money.buyer import confirm
 
 CHALLENGED = "pm_card_threeDSecure2Required"
@@ -202,3 +205,68 @@ def made_and_lost(fake, order):
     }  # fmt: skip
     fake.client().v1.payment_intents.create(params, {"idempotency_key": f"pi:{order['id']}"})
     raise stripe.APIConnectionError("the reply was lost")
+
+
+def test_a_payment_method_that_was_used_up_is_no_card_to_pay_with(world, fake):
+    order_id = world.reserve()
+    fault = {"status": 400, "type": "invalid_request_error", "param": "payment_method", "message": "used up"}
+    fake.control("faults", kind="error", path="*/confirm", count=1, **fault)
+
+    with pytest.raises(domain.InvalidCard):
+        world.pay(order_id, "pm_card_visa")
+
+    assert not world.payment(order_id).confirming_at
+
+
+def test_a_payment_intent_that_is_busy_at_stripe_is_looked_at_again(world, fake):
+    order_id = world.reserve()
+    fault = {"status": 429, "type": "invalid_request_error", "code": "lock_timeout"}
+    fake.control("faults", kind="error", path="*/capture", **fault)
+
+    world.pay(order_id)
+    world.come_to_rest()
+
+    assert world.order(order_id).status == "complete"
+    assert world.store.counts() == {}
+
+
+CARD = {"type": "card", "card": {"brand": "visa", "last4": "4242"}}
+
+
+@pytest.mark.parametrize("details", [{"type": "link", "link": {}}, CARD, None])
+def test_a_charge_without_a_card_can_be_read(world, details):
+    charge = {
+        "object": "charge", "id": "ch_1", "amount_refunded": 0, "amount_captured": 1999, "captured": True,
+        "disputed": False, "payment_method_details": details,
+    }  # fmt: skip
+    found = {
+        "object": "payment_intent", "id": "pi_1", "status": "succeeded", "client_secret": "s", "amount": 1999,
+        "currency": "usd", "metadata": {}, "last_payment_error": None, "latest_charge": charge,
+    }  # fmt: skip
+
+    intent = world.settlement.cards._intent(stripe.PaymentIntent.construct_from(found, None))
+
+    assert intent.kept_cents == 1999
+    assert intent.card_last4 == (details["card"]["last4"] if details and "card" in details else None)
+
+
+def test_the_version_of_the_api_that_we_speak_is_ours_to_change(world, fake, monkeypatch):
+    order_id = world.reserve()
+    world.pay(order_id)
+    monkeypatch.setattr(stripe, "api_version", "2000-01-01")  # as another release of the library may have it
+
+    cards = CardProvider(SECRET_KEY, api_base=fake.url)
+    found = cards._stripe.payment_intents.retrieve(world.payment(order_id).stripe_id)
+
+    assert found.last_response.headers["Stripe-Version"] == API_VERSION
+
+
+def test_paying_again_after_a_refund_gives_the_same_payment(world):
+    order_id = world.bought()
+    refund(world.settlement, order_id, "the show was cancelled", "operator")
+
+    paid = world.till.pay(order_id, "bo", "tok_visa")
+    world.come_to_rest()
+
+    assert paid["status"] == "refunded"
+    assert list(world.faults()) == []
