@@ -35,14 +35,20 @@ def begin(order_id: str) -> dict[str, Any]:
     return intent
 
 
-def ask_stripe(order_id: str) -> dict[str, Any] | None:
+def announce(order_id: str) -> int:
+    """Note that the page is about to let Stripe charge a card; return the number of the attempt."""
+    return int(call_as_user("payments.announce", timeout=PAY_SECONDS, order_id=order_id)["attempt"])
+
+
+def ask_stripe(order_id: str, answered: int | None = None) -> dict[str, Any] | None:
     """Return the payment as Stripe says it is now, or None while payments does not answer.
 
     While Stripe does not answer it `is_confirming`. Once the card was taken, the order gets five seconds to end.
+    `answered`: the attempt that Stripe has answered to the page.
     """
-    began = time.monotonic()
+    began, about = time.monotonic(), {"order_id": order_id, "answered": answered}
     try:
-        payment: dict[str, Any] = call_as_user("payments.refresh", timeout=PAY_SECONDS, order_id=order_id)
+        payment: dict[str, Any] = call_as_user("payments.refresh", timeout=PAY_SECONDS, **about)
     except ServiceUnavailable:
         return None
     if payment["status"] in ("authorized", "captured", "cancelled"):

@@ -74,10 +74,10 @@ def look(order_id: str) -> Progress:
         raise
 
 
-def look_at_stripe(order_id: str) -> Progress:
+def look_at_stripe(order_id: str, answered: int | None = None) -> Progress:
     """Return how far one's own order is, after asking Stripe; nothing is said to have failed while it is unknown."""
     try:
-        payment = ask_stripe(order_id)
+        payment = ask_stripe(order_id, answered)
     except RemoteError as error:
         if error.name in NOT_BEGUN:
             return look(order_id)

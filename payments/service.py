@@ -80,9 +80,18 @@ class PaymentsService:
         return self._till().open_form(self._known(order_id), buyer_id)
 
     @rpc(expected_exceptions=EXPECTED)
-    def refresh(self, order_id: str) -> dict[str, Any]:
-        """Ask Stripe about one of the caller's orders and return the payment; for the page to which a buyer returns."""
-        return self._till().refresh(order_id, self.caller.user_id)
+    def announce(self, order_id: str) -> dict[str, Any]:
+        """Note that the page is about to let Stripe charge a card; return the payment with the `attempt`'s number."""
+        buyer_id = self.caller.user_id
+        return self._till().announce(self._known(order_id), buyer_id)
+
+    @rpc(expected_exceptions=EXPECTED)
+    def refresh(self, order_id: str, answered: int | None = None) -> dict[str, Any]:
+        """Ask Stripe about one of the caller's orders and return the payment; for the page to which a buyer returns.
+
+        `answered`: the attempt of which the page says that Stripe has answered it.
+        """
+        return self._till().refresh(order_id, self.caller.user_id, answered if isinstance(answered, int) else None)
 
     @rpc(expected_exceptions=EXPECTED)
     def get(self, order_id: str) -> dict[str, Any]:

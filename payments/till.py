@@ -41,19 +41,30 @@ class Till:
     def open_form(self, order_id: str, buyer_id: str) -> dict[str, Any]:
         """Return {"client_secret", "publishable_key"}, with which the page lets Stripe itself take the card.
 
-        Nothing is charged by this, and nothing is marked: what the buyer does with it comes back by webhook, by
-        `refresh`, or through the reconciler, which visits every open PaymentIntent.
+        Nothing is charged by this, and nothing is marked: the page does `announce` what the buyer does with it, and it
+        comes back by webhook, by `refresh`, or through the reconciler, which visits every open PaymentIntent.
         """
         _, intent = self.settlement.prepare(order_id, lambda payment: payment.check_payable(buyer_id))
         assert intent is not None, "prepare makes one"
         return {"client_secret": intent.client_secret, "publishable_key": self.publishable_key}
 
-    def refresh(self, order_id: str, buyer_id: str) -> dict[str, Any]:
-        """Ask Stripe and return the payment; when Stripe is away, as we know it, with `is_confirming` if it is open."""
+    def announce(self, order_id: str, buyer_id: str) -> dict[str, Any]:
+        """Note that the page is about to let Stripe charge a card; return the payment with the number of the `attempt`.
+
+        So the payment is being confirmed, should the page never hear what came of it; `refresh` ends that.
+        """
+        payment = self.settlement.begin(order_id, lambda payment: payment.check_payable(buyer_id))
+        return payment.public() | {"attempt": payment.attempts}
+
+    def refresh(self, order_id: str, buyer_id: str, answered: int | None = None) -> dict[str, Any]:
+        """Ask Stripe and return the payment; when Stripe is away, as we know it, with `is_confirming` if it is open.
+
+        `answered`: the attempt of which the page says that Stripe has answered it.
+        """
         payment = self.settlement.store.get(order_id)
         payment.check_owner(buyer_id)
         try:
-            return self.settlement.settle(order_id)[0].public()
+            return self.settlement.settle(order_id, answered)[0].public()
         except (StripeUnavailable, VersionConflict):
             known = self.settlement.store.get(order_id)
             return known.public() | {"is_confirming": known.status == "open"}

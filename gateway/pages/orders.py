@@ -60,9 +60,17 @@ def come_back(order_id: str) -> Any:
 @bp.get("/orders/<order_id>/progress")
 @login_required
 def progress(order_id: str) -> Any:
-    """Tell the page's script how far the order is; with `?ask`, after asking Stripe."""
-    progress = (look_at_stripe if "ask" in request.args else look)(ids.order(order_id))
+    """Tell the page's script how far the order is; with `?ask`, after asking Stripe, which `answered` an attempt."""
+    order_id, answered = ids.order(order_id), request.args.get("answered", type=int)
+    progress = look_at_stripe(order_id, answered) if "ask" in request.args else look(order_id)
     return {"stage": progress.stage, "declines": progress.declines, "problem": progress.problem}
+
+
+@bp.post("/orders/<order_id>/attempt")
+@login_required
+def attempt(order_id: str) -> Any:
+    """Hear from the page's script that it is about to let Stripe charge a card."""
+    return {"attempt": checkout.announce(ids.order(order_id))}
 
 
 @bp.post("/orders/<order_id>/cancel")

@@ -88,8 +88,23 @@
   }
 
   async function confirm() {
+    const { error } = await elements.submit();
+    if (error) return say("Check the card", error.message);
+    const attempt = await announce();
+    if (!attempt) return say("This did not work", "You were not charged. Try again in a moment.");
     const confirmParams = { return_url: returnUrl };
-    await follow(() => stripe.confirmPayment({ elements, confirmParams, redirect: "if_required" }));
+    await follow(() => stripe.confirmPayment({ elements, confirmParams, redirect: "if_required" }), attempt);
+  }
+
+  // Told beforehand, so that nobody hears "not charged" should this page never learn what came of it.
+  async function announce() {
+    try {
+      const reply = await fetch(form.dataset.attempt, { method: "POST", body: new FormData(form) });
+      if (reply.status === 409) location.replace(form.dataset.order);
+      return reply.ok ? (await reply.json()).attempt : 0;
+    } catch {
+      return 0;
+    }
   }
 
   async function challenge(paymentIntent) {
@@ -99,18 +114,20 @@
     await follow(() => stripe.handleNextAction({ clientSecret }));
   }
 
-  async function follow(pay) {
+  const ANSWERS = ["card_error", "invalid_request_error", "validation_error"];
+
+  async function follow(pay, attempt) {
     const { error } = await pay().catch(() => ({ error: { type: "api_error" } }));
     if (!error || error.code === "payment_intent_unexpected_state") return leave();
-    if (error.type === "validation_error") return say("Check the card", error.message);
-    if (error.type === "api_connection_error" || error.type === "api_error") return leave(); // nobody knows yet
-    await explain(error);
+    if (!ANSWERS.includes(error.type) || error.code === "lock_timeout") return leave(); // nobody knows yet
+    await explain(error, attempt);
   }
 
-  async function explain(error) {
+  async function explain(error, attempt) {
     let now;
+    const query = attempt ? `?ask&answered=${attempt}` : "?ask";
     try {
-      now = await (await fetch(form.dataset.progress + "?ask", { headers: { Accept: "application/json" } })).json();
+      now = await (await fetch(form.dataset.progress + query, { headers: { Accept: "application/json" } })).json();
     } catch {
       return leave();
     }

@@ -208,8 +208,15 @@ class FakeServices:
         self._payable(caller, order_id)
         return {"client_secret": "pi_1_secret_1", "publishable_key": SETTINGS["STRIPE_PUBLISHABLE_KEY"]}
 
-    def payments_refresh(self, caller, order_id):
+    def payments_announce(self, caller, order_id):
+        _, payment = self._payable(caller, order_id)
+        payment["is_confirming"] = True
+        return payment | {"attempt": 1}
+
+    def payments_refresh(self, caller, order_id, answered=None):
         payment = self.payments_get(caller, order_id)
+        if payment["is_confirming"] and payment["status"] == "open" and answered is None and not self.paid_in_browser:
+            return payment
         if self.stripe_is_away:
             return payment | {"is_confirming": payment["status"] == "open"}
         if order_id in self.paid_in_browser:

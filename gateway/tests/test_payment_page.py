@@ -280,3 +280,16 @@ def test_failed_challenge_counts_no_try_and_is_told(bo, page, services):
 
     shown = told(bo, page)
     assert "Your bank could not confirm that it is you." in shown and "left." not in shown and "Pay $19.99" in shown
+
+
+def test_once_the_script_lets_stripe_charge_a_card_nobody_says_not_charged_before_stripe_does(bo, page):
+    token = re.search(r'name="csrf_token" value="([^"]+)"', bo.get(page).text).group(1)
+
+    refused = bo.post(f"{page}/attempt")
+    attempt = bo.post(f"{page}/attempt", data={"csrf_token": token}).json["attempt"]
+    meanwhile = told(bo, f"{page}/return")
+    answered = bo.get(f"{page}/progress?ask&answered={attempt}").json
+
+    assert refused.status_code == 403
+    assert "confirming your payment" in meanwhile and "not charged" not in meanwhile
+    assert answered["stage"] == "pay"

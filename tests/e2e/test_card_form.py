@@ -177,6 +177,15 @@ def test_confirming_and_receipt_can_be_reloaded(bo, system, fault):
     assert len(charges(system, bo)) == 1
 
 
+def test_lost_connection_to_stripe_is_confirming_and_not_told_as_not_charged(bo):
+    bo.context.route(re.compile(r"/confirm"), lambda route: route.abort())
+
+    pay_with(bo, SUCCEEDS)
+
+    expect(bo.get_by_role("heading", name=re.compile("confirming your payment", re.I))).to_be_visible()
+    expect(bo.get_by_text("not charged")).to_have_count(0)
+
+
 def test_lost_answer_of_stripe_is_confirming_and_then_the_receipt(bo, system, fault):
     fault(kind="lost_reply", path="*/confirm")
 

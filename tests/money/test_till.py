@@ -270,3 +270,22 @@ def test_paying_again_after_a_refund_gives_the_same_payment(world):
 
     assert paid["status"] == "refunded"
     assert list(world.faults()) == []
+
+
+def test_an_announced_attempt_is_confirming_until_it_is_answered(world):
+    order_id = world.reserve()
+    attempt = world.till.announce(order_id, "bo")["attempt"]
+
+    asked = world.till.refresh(order_id, "bo")
+    answered = world.till.refresh(order_id, "bo", answered=attempt)
+
+    assert (asked["is_confirming"], answered["is_confirming"]) == (True, False)
+
+
+def test_an_announced_attempt_of_which_nothing_comes_is_over_in_time(world):
+    order_id = world.reserve()
+    world.till.announce(order_id, "bo")
+
+    world.ahead += CONFIRM_PERIOD
+
+    assert not world.till.refresh(order_id, "bo")["is_confirming"]

@@ -44,6 +44,7 @@ ALLOWED = {
     "payments.pay": USERS,
     "payments.create_intent": USERS,
     "payments.refresh": USERS,
+    "payments.announce": USERS,
     "payments.get": USERS,
     "payments.settle": {"orders", "operator"},
     "payments.refund": {"operator"},
