@@ -1,4 +1,4 @@
-"""What a broker in trouble does to our library, and to stock nameko: a restart, a memory alarm.
+"""What a broker in trouble does to our library, and to stock nameko: a restart, an alarm of memory or disk.
 
 On a broker of its own, because a memory alarm or a restart would disturb every other test.
 """
@@ -90,11 +90,20 @@ def deadlines(broker):
         yield Aggregates(client.probe.deadlines)
 
 
+ALARMS = {
+    "memory": ("set_vm_memory_high_watermark", "0.00001", "0.4"),
+    "disk": ("set_disk_free_limit", "1000000000000000", "50MB"),
+}
+
+
 @contextmanager
-def memory_alarm(broker):
-    control(broker, "set_vm_memory_high_watermark", "0.00001")
-    yield
-    control(broker, "set_vm_memory_high_watermark", "0.4")
+def alarm(broker, kind):
+    command, too_much, usual = ALARMS[kind]
+    control(broker, command, too_much)
+    try:
+        yield
+    finally:
+        control(broker, command, usual)
 
 
 def control(broker, *command):
@@ -107,11 +116,12 @@ def a_deadline(ident):
     return {"id": ident, "version": 1, "order_id": ident, "expires_at": "2026-11-22T12:00:00.000Z"}
 
 
-def test_a_blocked_broker_costs_time_and_no_event(broker, deadlines):
+@pytest.mark.parametrize("kind", ALARMS)
+def test_a_blocked_broker_costs_time_and_no_event(broker, deadlines, kind):
     relay = Relay(Publisher(broker.amqp_url, topology.declare, confirm_seconds=0.5), [deadlines])
     deadlines.add(a_deadline("o1"), ExpirationComplete, a_deadline("o1"))
     relay.publisher.publish([])
-    with memory_alarm(broker):
+    with alarm(broker, kind):
         started = time.monotonic()
         with pytest.raises(BrokerUnavailable):
             relay.flush()
