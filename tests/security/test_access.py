@@ -28,6 +28,7 @@ ALLOWED = {
     "GET /orders/<order_id>": {"buyer"},
     "GET /orders/<order_id>/progress": {"buyer"},
     "GET /orders/<order_id>/return": {"buyer"},
+    "POST /orders/<order_id>/attempt": {"buyer"},
     "POST /orders/<order_id>/cancel": {"buyer"},
     "POST /orders/<order_id>/pay": {"buyer"},
     # routes that name a thing in their body
