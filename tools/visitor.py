@@ -24,6 +24,7 @@ class Visitor:
         self.email = f"{name}.{secrets.token_hex(3)}@example.org"
         self.password = secrets.token_urlsafe(12)
         self.http = requests.Session()
+        self.http.headers["Connection"] = "close"  # the gateway ends an idle connection, perhaps just as we speak again
         self.http.mount("http", HTTPAdapter(pool_maxsize=CONNECTIONS))
 
     def sign_up(self) -> None:

@@ -22,6 +22,7 @@ class Person:
         self.url = url
         self.email = f"{name}-{next(_numbers)}-{secrets.token_hex(3)}@example.org"
         self.http = requests.Session()
+        self.http.headers["Connection"] = "close"  # the gateway ends an idle connection, perhaps just as we speak again
 
     def sign_up(self):
         answer = self.post("/api/users/signup", {"email": self.email, "password": "correct horse battery"})
