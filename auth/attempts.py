@@ -22,6 +22,10 @@ from auth.domain import Counter, TooManyAttempts
 from libs.clock import utc_now
 
 REMEMBERED_SECONDS = 3600
+FIRST_TRIES = 20
+"""How often to count again when others count the first tries of an address at the same moment."""
+NO_WAIT = timedelta(seconds=1)
+"""How long ago a free try says that the wait was over, for those who count at the same moment."""
 REDIS_SECONDS = 0.5
 REDIS_PAUSE_SECONDS = 5.0
 """How long Redis is left alone after a failure, so that not every try waits for it."""
@@ -85,17 +89,20 @@ class InMongo:
 
     def count(self, counters: Sequence[Counter]) -> float:
         """Count a try; return 0, or for how many seconds there may be none."""
-        now = utc_now()
-        wait = self._longest_wait(counters, now)
-        if wait:
-            return wait
-        try:
-            for counter in counters:
+        wait = self._longest_wait(counters, utc_now())
+        return wait or max(map(self._count, counters), default=0)
+
+    def _count(self, counter: Counter) -> float:
+        for _ in range(FIRST_TRIES):
+            now = utc_now()
+            try:
                 where = {"_id": counter.key, "until": {"$lte": now}}
                 self._collection.update_one(where, _one_more(counter, now), upsert=True)
-        except DuplicateKeyError:  # somebody else counted the try after which all must wait
-            return self._longest_wait(counters, now) or 1
-        return 0
+                return 0
+            except DuplicateKeyError:  # somebody else counted the try after which all must wait, or just the first one
+                if wait := self._longest_wait([counter], utc_now()):
+                    return wait
+        return 1
 
     def take_back(self, counters: Sequence[Counter]) -> None:
         """Forget a try that was counted."""
@@ -160,5 +167,5 @@ def _one_more(counter: Counter, now: datetime) -> list[dict[str, Any]]:
                 "forget_at": now + timedelta(seconds=REMEMBERED_SECONDS),
             }
         },
-        {"$set": {"until": {"$cond": [{"$lt": ["$tries", counter.limit.free]}, now, until]}}},
+        {"$set": {"until": {"$cond": [{"$lt": ["$tries", counter.limit.free]}, now - NO_WAIT, until]}}},
     ]
