@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 from libs.amqp import Outgoing, Publisher
@@ -10,7 +11,7 @@ from libs.amqp.connection import connect
 from libs.events import topology
 from libs.events.catalogue import EVENTS
 
-GONE_BEFORE_REPLAY = ("x-attempt", "x-reason", "x-failed-at", "x-queue")
+GONE_BEFORE_REPLAY = ("x-attempt", "x-reason", "x-failed-at", "x-queue", "x-death")
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _queues() -> list[str]:
 
 
 def _parked(queue: str, message: Any) -> Parked:
-    headers = message.headers or {}
+    headers = {**_given_up(message), **(message.headers or {})}
     raw = message.body if isinstance(message.body, bytes) else str(message.body).encode()
     try:
         body = json.loads(raw)
@@ -108,6 +109,17 @@ def _parked(queue: str, message: Any) -> Parked:
         body,
         headers,
     )
+
+
+def _given_up(message: Any) -> dict[str, Any]:
+    """Return what our headers would say of an event that the broker parked, from its own header x-death."""
+    deaths = (message.headers or {}).get("x-death") or []
+    for death in deaths:
+        if death.get("reason") == "delivery_limit":
+            reason = f"delivered {topology.DELIVERY_LIMIT} times, and each time the service died or was cut off"
+            at = death["time"].replace(tzinfo=UTC).isoformat()
+            return {"x-reason": reason, "x-attempt": topology.DELIVERY_LIMIT, "x-failed-at": at}
+    return {}
 
 
 def _homeward(queue: str, message: Any) -> Outgoing:

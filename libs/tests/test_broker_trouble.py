@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pymongo
@@ -213,3 +213,30 @@ def test_the_same_client_and_service_go_on_when_the_broker_is_back(outage):
 
 def test_what_was_in_a_queue_outlives_the_broker(outage):
     assert outage.kept == 1
+
+
+def test_events_on_their_way_home_from_a_wait_outlive_a_killed_broker(broker):
+    count, queue = 4000, "orders.TicketCreated"
+
+    def declare(channel):
+        topology.declare(channel)
+        topology.declare_retries(channel, [2.0])
+
+    with closing(Publisher(broker.amqp_url, declare, confirm_seconds=20)) as publisher:
+        waits = [Outgoing(topology.retry_name(2.0), queue, b"{}", {}, f"e{number}") for number in range(count)]
+        assert publisher.publish(waits) == {}
+        wait_for(lambda: waiting(broker.amqp_url, queue) > count // 10, 20)
+
+    broker.kill("rabbitmq")
+    broker.wait_ready("rabbitmq")
+
+    home = set()
+    with connect(broker.amqp_url) as connection:
+        channel = connection.channel()
+
+        def all_are_home():
+            while message := channel.basic_get(queue, no_ack=True):
+                home.add(message.properties["message_id"])
+            return len(home) == count
+
+        wait_for(all_are_home, 30)

@@ -150,7 +150,7 @@ def test_an_unavailable_neighbour_never_parks_an_event(mongo, amqp_url, publishe
 def test_an_event_that_cannot_be_put_aside_goes_back_to_the_broker_without_haste(mongo, amqp_url, publisher, probe):
     behave(mongo, "o1", "bad")
     with Connection(amqp_url) as connection:
-        connection.channel().exchange_delete("events.retry.50")
+        connection.channel().exchange_delete("events.wait.50")
         send(publisher, "o1")
         wait_for(lambda: handled(mongo, "o1") == 2)
 

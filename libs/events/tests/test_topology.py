@@ -1,4 +1,7 @@
 import json
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from kombu import Connection
@@ -6,6 +9,7 @@ from kombu import Connection
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.queues import queue_type
 from libs.events import EVENTS, topology
+from libs.events.parking import Parking
 from libs.testing import new_vhost, wait_for, waiting
 
 
@@ -16,7 +20,7 @@ def test_queues_are_classic_by_default():
 def test_quorum_queues_are_a_setting(monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", "quorum")
 
-    assert topology.listener_queue("orders", EVENTS["PaymentCreated"]).queue_arguments == {"x-queue-type": "quorum"}
+    assert topology.listener_queue("orders", EVENTS["PaymentCreated"]).queue_arguments["x-queue-type"] == "quorum"
 
 
 def test_another_type_stops_the_start(monkeypatch):
@@ -44,6 +48,26 @@ def test_on_quorum_queues_an_event_is_routed_waits_for_its_retry_and_comes_home(
 
         wait_for(lambda: waiting(amqp_url, queue) == 2)
         publisher.close()
+
+
+def test_an_event_that_is_never_answered_is_parked_by_a_quorum_queue(servers, monkeypatch):
+    monkeypatch.setenv("QUEUE_TYPE", "quorum")
+    monkeypatch.setattr(topology, "DELIVERY_LIMIT", 2)
+    event = EVENTS["ExpirationComplete"]
+    queue = topology.queue_name("orders", event)
+    with new_vhost(servers) as amqp_url, closing(Publisher(amqp_url, topology.declare)) as publisher:
+        publisher.publish([Outgoing(event.exchange, event.name, b'{"try": 1}', {}, "deadly")])
+        for _ in range(3):
+            with Connection(amqp_url) as connection:  # taken, and the connection lost before it is acknowledged
+                wait_for(partial(connection.channel().basic_get, queue))
+
+        wait_for(lambda: Parking(amqp_url).count() == {queue: 1})
+        (parked,) = Parking(amqp_url).show(queue)
+        assert (parked.event_id, parked.body, parked.attempts) == ("deadly", {"try": 1}, 2)
+        assert parked.reason.startswith("delivered 2 times")
+        assert datetime.fromisoformat(parked.failed_at) <= datetime.now(UTC)
+        assert Parking(amqp_url).replay(queue) == 1
+        wait_for(lambda: waiting(amqp_url, queue) == 1)
 
 
 @pytest.mark.usefixtures("amqp_url")
