@@ -17,10 +17,13 @@ from libs.events import Stored, VersionConflict, handles
 from libs.events.catalogue import OrderAwaitingPayment, OrderCancelled, OrderCompleted, OrderCreated, OrderUpdated
 from libs.events.handlers import Unavailable
 from libs.events.repair import Comparison, Source, asked, stale_in
-from libs.rpc import ServiceUnavailable
-from libs.rpc.caller import Neighbours
+from libs.rpc import ServiceUnavailable, arguments
+from libs.rpc.arguments import InvalidArguments
+from libs.rpc.caller import CallerProvider, Forbidden, Neighbours, Unauthenticated
+from libs.rpc.entrypoint import rpc
 from libs.settings import required
 
+EXPECTED = (InvalidArguments, Unauthenticated, Forbidden)
 COMPARE_SECONDS = 30
 log = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ class ExpirationService:
     name = "expiration"
     store = Stored(DeadlineStore)
     schedule = Jobs()
+    caller = CallerProvider()
     neighbours = Neighbours()
     comparison = Comparison("expiration.deadlines")
 
@@ -79,6 +83,12 @@ class ExpirationService:
         """Stop the clock."""
         self._follow(order)
 
+    @rpc(expected_exceptions=EXPECTED)
+    def repair(self, after: str | None = None) -> dict[str, Any]:
+        """Compare all deadlines with orders; for operators. Returns {"repaired", "next"}: see Comparison.repair."""
+        self.caller.require("operator")
+        return self.comparison.repair(self._orders(), arguments.optional_text("after", after))
+
     @timer(interval=RESTORE_SECONDS)
     def restore(self) -> None:
         """Make again the jobs that Redis has lost, of all deadlines that are due soon."""
@@ -99,7 +109,7 @@ class ExpirationService:
 
     def _orders(self) -> Source:
         stale = stale_in(self.store.deadlines.collection, "order_version")
-        return asked(self.neighbours.call, OrderCreated, "snapshot", stale, self._follow)
+        return asked(self.neighbours.call, OrderCreated, stale, self._follow)
 
     def _follow(self, order: dict[str, Any]) -> None:
         """Write the record, then the job, even if the record was up to date: its writer may have died in between."""

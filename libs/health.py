@@ -1,6 +1,6 @@
 """Whether the program in this container does its work: `python -m libs.health PROGRAM`; exit code 0 means it does.
 
-A service must hold a connection to the broker (heartbeats end that of a process that hangs) and its queue a consumer;
+A service must hold a connection to the broker (heartbeats end that of a process that hangs) and its calls a consumer;
 the worker must be registered from this host, the scheduler anywhere; the gateway and the fake Stripe must answer.
 """
 
@@ -18,10 +18,7 @@ from amqp.exceptions import AMQPError
 from libs.amqp.connection import connection_to
 from libs.settings import required
 
-QUEUES = {
-    **{service: f"rpc-{service}" for service in ("auth", "tickets", "orders", "payments")},
-    "expiration": "expiration.OrderCreated",  # it has no RPC
-}
+SERVICES = ("auth", "tickets", "orders", "payments", "expiration")
 SECONDS = 5
 ESTABLISHED = "01"  # Linux: include/net/tcp_states.h
 
@@ -38,11 +35,11 @@ def main() -> None:
 
 
 def consumes(service: str) -> bool:
-    """Return whether this container is connected to the broker and the queue of `service` has a consumer."""
+    """Return whether this container is connected to the broker and the queue of calls to `service` has a consumer."""
     with closing(connection_to(required(f"{service.upper()}_AMQP_URL"), connect_seconds=SECONDS)) as broker:
         if not connected(broker.port or broker.get_transport_cls().default_port, connections()):
             return False
-        return bool(broker.channel().queue_declare(QUEUES[service], passive=True).consumer_count)
+        return bool(broker.channel().queue_declare(f"rpc-{service}", passive=True).consumer_count)
 
 
 def connections() -> Iterable[str]:
@@ -86,7 +83,7 @@ def _of_service(service: str) -> Callable[[], bool]:
 
 
 CHECKS: dict[str, Callable[[], bool]] = {
-    **{service: _of_service(service) for service in QUEUES},
+    **{service: _of_service(service) for service in SERVICES},
     "scheduler": schedules,
     "worker": works,
     "gateway": lambda: answers(f"http://127.0.0.1:{os.environ.get('GATEWAY_PORT', '8000')}/healthz"),

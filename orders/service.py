@@ -21,7 +21,7 @@ from libs.events.catalogue import (
     TicketCreated,
     TicketUpdated,
 )
-from libs.events.repair import PAGE, Comparison, Source, asked, stale_in
+from libs.events.repair import BATCH, PAGE, Comparison, Source, asked, stale_in
 from libs.rpc import RemoteError, ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, Neighbours, Unauthenticated
@@ -96,17 +96,23 @@ class OrdersService:
         return self.store.get(arguments.text("order_id", order_id)).public()
 
     @rpc(expected_exceptions=EXPECTED)
+    def snapshots(self, ids: Any) -> Any:
+        """Return those of the orders with these ids (a list of at most 100) that exist; for the other services."""
+        self.caller.require("payments", "expiration", "tickets", "operator")
+        return [order.public() for order in self.store.get_all(arguments.texts("ids", ids, BATCH))]
+
+    @rpc(expected_exceptions=EXPECTED)
     def versions(self, after: str | None = None) -> Any:
         """Return a page of [order's id, version, ticket's id, reservation_no], for services that compare copies."""
         self.caller.require("tickets", "payments", "expiration", "operator")
-        beyond = None if after is None else arguments.text("after", after)
+        beyond = arguments.optional_text("after", after)
         return self.store.orders.versions(beyond, PAGE, "ticket_id", "reservation_no")
 
     @rpc(expected_exceptions=EXPECTED)
-    def repair(self) -> int:
-        """Compare all copies of tickets with tickets now; for operators. Returns how many were out of date."""
+    def repair(self, after: str | None = None) -> dict[str, Any]:
+        """Compare all copies of tickets with tickets; for operators. Returns {"repaired", "next"}: see Comparison.repair."""
         self.caller.require("operator")
-        return Comparison(self.comparison.name).run(self._tickets(), COMPARE_SECONDS)
+        return self.comparison.repair(self._tickets(), arguments.optional_text("after", after))
 
     @rpc(expected_exceptions=EXPECTED)
     def move_deadline(self, order_id: str, expires_at: str) -> dict[str, Any]:
@@ -196,7 +202,7 @@ class OrdersService:
 
     def _tickets(self) -> Source:
         copies = self.store.tickets
-        return asked(self.neighbours.call, TicketCreated, "get", stale_in(copies.collection), copies.apply)
+        return asked(self.neighbours.call, TicketCreated, stale_in(copies.collection), copies.apply)
 
     def _ask_tickets(self, ticket_id: str) -> Any:
         try:

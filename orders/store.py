@@ -46,6 +46,10 @@ class OrderStore:
             raise OrderNotFound("There is no such order.")
         return _order(found)
 
+    def get_all(self, ids: list[str]) -> list[Order]:
+        """Return those orders that exist."""
+        return [_order(found) for found in self.orders.find_all({"_id": {"$in": ids}})]
+
     def newest(self, ticket_id: str) -> Order | None:
         """Return the ticket's order with the highest number, or None."""
         found = self.orders.find_one({"ticket_id": ticket_id}, sort=[("reservation_no", DESCENDING)])

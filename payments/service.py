@@ -11,7 +11,8 @@ from libs.events import Stored, handles
 from libs.events.catalogue import OrderAwaitingPayment, OrderCancelled, OrderCompleted, OrderCreated, OrderUpdated
 from libs.events.handlers import Unavailable
 from libs.events.repair import Comparison, Source, asked, stale_in
-from libs.rpc import RemoteError, ServiceUnavailable
+from libs.rpc import RemoteError, ServiceUnavailable, arguments
+from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, Neighbours, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from libs.settings import required
@@ -26,7 +27,7 @@ from payments.store import PaymentStore
 from payments.till import Till
 from payments.webhooks import FOLLOWED, Reader
 
-EXPECTED = (domain.Refused, StripeUnavailable, Unauthenticated, Forbidden)
+EXPECTED = (domain.Refused, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
 RECONCILE_SECONDS = 5
 COMPARE_SECONDS = 30
 AUDIT_SECONDS = 600
@@ -122,10 +123,10 @@ class PaymentsService:
         return audit.shown(Audit(self._settlement()).run(), self.store.counts())
 
     @rpc(expected_exceptions=EXPECTED)
-    def repair(self) -> int:
-        """Compare all copies of orders with orders now; for operators. Returns how many were out of date."""
+    def repair(self, after: str | None = None) -> dict[str, Any]:
+        """Compare all copies of orders with orders; for operators. Returns {"repaired", "next"}: see Comparison.repair."""
         self.caller.require("operator")
-        return Comparison(self.comparison.name).run(self._orders(), COMPARE_SECONDS)
+        return self.comparison.repair(self._orders(), arguments.optional_text("after", after))
 
     @rpc(expected_exceptions=EXPECTED)
     def receive_webhook(self, payload: str, signature: str) -> None:
@@ -184,7 +185,7 @@ class PaymentsService:
 
     def _orders(self) -> Source:
         stale = stale_in(self.store.payments.collection, "order.version")
-        return asked(self.neighbours.call, OrderCreated, "snapshot", stale, self._follow)
+        return asked(self.neighbours.call, OrderCreated, stale, self._follow)
 
     def _known(self, order_id: str) -> str:
         """Return the id of an order, after asking orders about it if we have not heard of it yet."""

@@ -20,7 +20,7 @@ from libs.events.catalogue import (
     TicketCreated,
     TicketUpdated,
 )
-from libs.events.repair import PAGE, Comparison, Source, asked
+from libs.events.repair import BATCH, PAGE, Comparison, Source, asked
 from libs.rpc import ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, Neighbours, Unauthenticated
@@ -110,16 +110,22 @@ class TicketsService:
         return self.store.sales(self.caller.user_id)
 
     @rpc(expected_exceptions=EXPECTED)
+    def snapshots(self, ids: Any) -> Any:
+        """Return those of the tickets with these ids (a list of at most 100) that exist; for orders."""
+        self.caller.require("orders", "operator")
+        return [ticket.public() for ticket in self.store.get_all(arguments.texts("ids", ids, BATCH))]
+
+    @rpc(expected_exceptions=EXPECTED)
     def versions(self, after: str | None = None) -> Any:
         """Return a page of [ticket's id, version], for services that compare their copies."""
         self.caller.require("orders", "operator")
-        return self.store.tickets.versions(None if after is None else arguments.text("after", after), PAGE)
+        return self.store.tickets.versions(arguments.optional_text("after", after), PAGE)
 
     @rpc(expected_exceptions=EXPECTED)
-    def repair(self) -> int:
-        """Compare all reservations with orders now; for operators. Returns how many were out of date."""
+    def repair(self, after: str | None = None) -> dict[str, Any]:
+        """Compare all reservations with orders; for operators. Returns {"repaired", "next"}: see Comparison.repair."""
         self.caller.require("operator")
-        return Comparison(self.comparison.name).run(self._orders(), COMPARE_SECONDS)
+        return self.comparison.repair(self._orders(), arguments.optional_text("after", after))
 
     @handles(OrderCreated)
     def on_order_created(self, order: dict[str, Any]) -> None:
@@ -158,7 +164,7 @@ class TicketsService:
             self.comparison.run(self._orders())
 
     def _orders(self) -> Source:
-        return asked(self.neighbours.call, OrderCreated, "snapshot", self.store.stale, self._follow)
+        return asked(self.neighbours.call, OrderCreated, self.store.stale, self._follow)
 
     def _follow(self, order: dict[str, Any]) -> None:
         ticket = self.store.get(order["ticket"]["id"])

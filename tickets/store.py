@@ -70,6 +70,10 @@ class TicketStore:
             raise TicketNotFound("There is no such ticket.")
         return _ticket(found)
 
+    def get_all(self, ids: Sequence[str]) -> Any:
+        """Return those tickets that exist, as a list."""
+        return [_ticket(found) for found in self.tickets.find_all({"_id": {"$in": ids}})]
+
     def add(self, ticket: Ticket, event: Event) -> None:
         """Insert a new ticket with the event that announces it."""
         self.tickets.add(stored(ticket), event, ticket.public())

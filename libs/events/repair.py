@@ -17,7 +17,10 @@ from libs.metrics import observe
 log = logging.getLogger(__name__)
 
 PAGE = 500
-RUN_SECONDS = 5.0
+BATCH = 100
+"""How many snapshots are fetched by one call."""
+
+RUN_SECONDS, REPAIR_SECONDS = 5.0, 15.0
 
 Page = list[list[Any]]
 
@@ -27,31 +30,31 @@ class Source:
     """Where copies come from, and what to do about one that is out of date.
 
     `page(after)` returns the source's next page of ids and versions, `stale(page)` those ids of it whose copy is
-    missing or older, and `follow(id)` fetches such a one's snapshot and takes it through the usual path of its events.
+    missing or older, `fetch(ids)` the snapshots of at most BATCH of those, and `follow(snapshot)` takes one through
+    the usual path of its events.
     """
 
     page: Callable[[str | None], Page]
     stale: Callable[[Page], list[str]]
-    follow: Callable[[str], Any]
+    fetch: Callable[[list[str]], list[dict[str, Any]]]
+    follow: Callable[[dict[str, Any]], Any]
 
 
 def asked(
     call: Callable[[str, str, dict[str, Any]], Any],
     event: Event,
-    method: str,
     stale: Callable[[Page], list[str]],
     follow: Callable[[dict[str, Any]], Any],
 ) -> Source:
-    """Return the source that is asked by RPC: the publisher of `event`, by its `versions(after)` and `method(id)`.
+    """Return the source that is asked by RPC: the publisher of `event`, by its `versions(after)` and `snapshots(ids)`.
 
-    `call(service, method, arguments)` makes a call; `follow(snapshot)` is what the handlers of its events do. The
-    argument of `method` is called after the aggregate: `order_id` for orders.
+    `call(service, method, arguments)` makes a call; `follow(snapshot)` is what the handlers of its events do.
     """
-    name = f"{event.source.removesuffix('s')}_id"
     return Source(
         lambda after: call(event.source, "versions", {"after": after}),
         stale,
-        lambda ident: follow(event.load(call(event.source, method, {name: ident}))),
+        lambda idents: [event.load(snapshot) for snapshot in call(event.source, "snapshots", {"ids": idents})],
+        follow,
     )
 
 
@@ -68,27 +71,46 @@ class Comparison:
     def run(self, source: Source, seconds: float = RUN_SECONDS) -> int:
         """Compare until the end, or for `seconds`; return how many copies were out of date.
 
-        One that cannot be followed is logged and met again in the next round. Raises what `source.page` raises.
+        One that cannot be followed is logged and met again in the next round. Raises what asking the source raises.
         """
+        found, self._after = self._stretch(source, self._after, seconds)
+        return found
+
+    def repair(self, source: Source, after: str | None, seconds: float = REPAIR_SECONDS) -> dict[str, Any]:
+        """Compare from `after` on, or from the beginning, whatever `run` is at.
+
+        Returns {"repaired", "next"}: how many copies were out of date, and the `after` of the next call; None at the
+        end.
+        """
+        found, following = self._stretch(source, after, seconds)
+        return {"repaired": found, "next": following}
+
+    def _stretch(self, source: Source, after: str | None, seconds: float) -> tuple[int, str | None]:
         deadline, found = time.monotonic() + seconds, 0
-        while page := source.page(self._after):
-            for ident in source.stale(page):
-                found += 1
-                self._follow(source, ident)
-            self._after = page[-1][0]
+        while page := source.page(after):
+            stale = source.stale(page)
+            batches = [stale[start : start + BATCH] for start in range(0, len(stale), BATCH)]
+            for batch in batches:
+                self._follow(source, batch)
+                found, after = found + len(batch), batch[-1]
+                if time.monotonic() > deadline:
+                    break
+            else:
+                after = page[-1][0]
             if time.monotonic() > deadline:
                 break
         else:
-            self._after = None
+            after = None
         observe("copies_repaired", found, copies=self.name)
-        return found
+        return found, after
 
-    def _follow(self, source: Source, ident: str) -> None:
-        log.warning("%s: %s is out of date", self.name, ident)
-        try:
-            source.follow(ident)
-        except Exception:  # noqa: BLE001 - one that cannot be repaired must not keep the others waiting
-            log.exception("%s: %s could not be repaired", self.name, ident)
+    def _follow(self, source: Source, idents: list[str]) -> None:
+        log.warning("%s out of date: %s", self.name, ", ".join(idents))
+        for snapshot in source.fetch(idents):
+            try:
+                source.follow(snapshot)
+            except Exception:  # noqa: BLE001 - one that cannot be repaired must not keep the others waiting
+                log.exception("%s: %s could not be repaired", self.name, snapshot["id"])
 
 
 def stale_in(collection: Collection[dict[str, Any]], version_field: str = "version") -> Callable[[Page], list[str]]:

@@ -9,6 +9,8 @@ from libs.settings import required
 from libs.tokens import Signer
 
 CALL_SECONDS = 30.0
+COPYING = ("tickets", "orders", "payments", "expiration")
+"""The services that keep copies of others' documents."""
 
 HELP = """\
 An operator's shell. Call any method of a service by its name and keyword arguments, in an operator's name:
@@ -19,6 +21,10 @@ An operator's shell. Call any method of a service by its name and keyword argume
   payments.refund(order_id="…", reason="…")              give the money back, once; the order stays complete
   payments.audit()                                       compare Stripe with our database now
   tickets.list(status="all", q="hamlet")                 what the public sees
+
+Copies of a neighbour's documents that an event did not reach, or that were lost, are fetched again:
+
+  repair()                        all copies of all services; how many were out of date, by service; repair("orders")
 
 Events that failed every try wait in parking queues, for ever:
 
@@ -51,6 +57,15 @@ class Service:
         return call
 
 
+def _repaired(service: Service) -> int:
+    answer = service.repair()
+    repaired = answer["repaired"]
+    while answer["next"]:
+        answer = service.repair(after=answer["next"])
+        repaired += answer["repaired"]
+    return int(repaired)
+
+
 def names() -> dict[str, Any]:
     """Return what the shell offers, by name. Needs OPERATOR_AMQP_URL and OPERATOR_SIGNING_KEY."""
     amqp_url = required("OPERATOR_AMQP_URL")
@@ -60,9 +75,15 @@ def names() -> dict[str, Any]:
     def show_parked(queue: str, limit: int = 20) -> list[Parked]:
         return parking.show(queue, limit)
 
-    services = {name: Service(client, signer, name) for name in ("auth", "tickets", "orders", "payments")}
+    services = {name: Service(client, signer, name) for name in ("auth", *COPYING)}
+
+    def repair(*parts: str) -> dict[str, int]:
+        """Compare all copies of these services, or of all, with their sources; return how many were out of date."""
+        return {part: _repaired(services[part]) for part in parts or COPYING}
+
     return {
         **services,
+        "repair": repair,
         "parked": parking.count,
         "show_parked": show_parked,
         "replay": parking.replay,

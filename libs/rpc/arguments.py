@@ -18,6 +18,18 @@ def text(name: str, value: object, maximum: int = MAXIMUM_TEXT) -> str:
     return value
 
 
+def texts(name: str, values: object, maximum: int) -> list[str]:
+    """Return `values` if it is a list of at most `maximum` texts."""
+    if not isinstance(values, list) or len(values) > maximum:
+        raise InvalidArguments(f"{name} must be a list of at most {maximum} texts.")
+    return [text(name, value) for value in values]
+
+
+def optional_text(name: str, value: object) -> str | None:
+    """Return `value` if it is None or such a text."""
+    return None if value is None else text(name, value)
+
+
 def whole(name: str, value: object, minimum: int, maximum: int) -> int:
     """Return `value` if it is a whole number between the bounds."""
     if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:

@@ -23,7 +23,6 @@ PASSED_ON = ("RESERVATION_WINDOW_SECONDS", "CURRENCY", "LOG_LEVEL", "QUEUE_TYPE"
 PASSED_TO = {"auth": ("SIGN_UPS_PER_ADDRESS",), "gateway": ("GATEWAY_PROXIES",)}  # these to one program alone
 USES_REDIS = ("auth", "expiration", "scheduler", "worker")
 USES_STRIPE = {"payments": (*STRIPE, "STRIPE_API_BASE"), "gateway": ("STRIPE_PUBLISHABLE_KEY", "STRIPE_API_BASE")}
-ONLY_LISTENS = {"expiration": "expiration.OrderCreated"}  # services without RPC, and a queue that they consume
 PART = {"scheduler": "expiration", "worker": "expiration"}  # whose names the settings of these programs carry
 
 
@@ -96,11 +95,9 @@ def stripe_settings(stack: "Stack") -> Mapping[str, str]:
 
 
 def _consumes(stack: "Stack", service: str) -> Callable[[], bool]:
-    queue = ONLY_LISTENS.get(service, f"rpc-{service}")
-
     def is_ready() -> bool:
         with suppress(OSError, AMQPError), Connection(stack.amqp_url, connect_timeout=5) as connection:
-            return bool(connection.channel().queue_declare(queue, passive=True).consumer_count)
+            return bool(connection.channel().queue_declare(f"rpc-{service}", passive=True).consumer_count)
         return False
 
     return is_ready

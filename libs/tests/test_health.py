@@ -1,5 +1,5 @@
 from libs import health
-from libs.stack.programs import ONLY_LISTENS, SERVICES
+from libs.stack.programs import SERVICES
 
 OPEN_TO_BROKER = "   0: 0100007F:C350 0200007F:1628 01 00000000:00000000 00:00000000 00000000  1000 0 1 1"
 CLOSING = OPEN_TO_BROKER.replace(" 01 ", " 08 ")
@@ -15,4 +15,4 @@ def test_connection_that_is_closing_or_leads_elsewhere_is_none():
 
 
 def test_each_service_is_looked_for_in_the_queue_it_consumes():
-    assert {name: ONLY_LISTENS.get(name, f"rpc-{name}") for name in SERVICES} == health.QUEUES
+    assert SERVICES == health.SERVICES

@@ -32,6 +32,7 @@ ALLOWED = {
     "tickets.get": EVERYBODY,
     "tickets.list": EVERYBODY,
     "tickets.versions": {"orders", "operator"},
+    "tickets.snapshots": {"orders", "operator"},
     "tickets.repair": {"operator"},
     "orders.create": USERS,
     "orders.get": USERS,
@@ -39,6 +40,7 @@ ALLOWED = {
     "orders.cancel": USERS,
     "orders.snapshot": {"payments", "expiration", "tickets", "operator"},
     "orders.versions": {"tickets", "payments", "expiration", "operator"},
+    "orders.snapshots": {"payments", "expiration", "tickets", "operator"},
     "orders.repair": {"operator"},
     "orders.move_deadline": {"operator"},
     "payments.pay": USERS,
@@ -51,12 +53,14 @@ ALLOWED = {
     "payments.audit": {"operator"},
     "payments.repair": {"operator"},
     "payments.receive_webhook": {"gateway"},
+    "expiration.repair": {"operator"},
 }
 UNKNOWN = "0" * 24
 ARGUMENTS = {
     "ticket_id": UNKNOWN,
     "order_id": UNKNOWN,
     "session_id": UNKNOWN,
+    "ids": [UNKNOWN],
     "email": "nobody",
     "password": "wrong",
     "current": "wrong",

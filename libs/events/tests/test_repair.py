@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from libs.events import Aggregates, Copies
@@ -25,7 +27,8 @@ def source(originals, copies):
     return Source(
         lambda after: originals.versions(after, 2),
         stale_in(copies.collection),
-        lambda ident: copies.apply(originals.find(ident)),
+        lambda idents: originals.find_all({"_id": {"$in": idents}}),
+        copies.apply,
     )
 
 
@@ -57,13 +60,28 @@ def test_a_run_out_of_time_is_continued_by_the_next_and_begins_anew_at_the_end(o
 
 
 def test_one_that_cannot_be_repaired_does_not_keep_the_others_waiting(originals, copies, source):
-    def follow(ident):
-        if ident == "o1":
+    def follow(snapshot):
+        if snapshot["id"] == "o1":
             raise RuntimeError("this one makes no sense")
-        source.follow(ident)
+        copies.apply(snapshot)
 
     add(originals, "o1", "o2")
 
-    assert Comparison("test").run(Source(source.page, source.stale, follow)) == 2
+    assert Comparison("test").run(replace(source, follow=follow)) == 2
 
     assert copies.find("o2") == a_deadline("o2")
+
+
+def test_all_copies_are_built_from_scratch_by_calls_that_say_where_to_go_on(originals, copies, source, monkeypatch):
+    monkeypatch.setattr("libs.events.repair.BATCH", 1)
+    comparison = Comparison("test")
+    add(originals, "o1", "o2", "o3", "o4")
+
+    answers, after = [], None
+    while not answers or after:
+        answers.append(comparison.repair(source, after, seconds=-1))
+        after = answers[-1]["next"]
+
+    assert [answer["repaired"] for answer in answers] == [1, 1, 1, 1, 0]
+    assert copies.collection.count_documents({}) == 4
+    assert comparison.repair(source, None) == {"repaired": 0, "next": None}
