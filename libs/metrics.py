@@ -6,6 +6,7 @@
 | relay_batch_events | how many events one round published | collection |
 | outbox_age_seconds | how long the oldest event of a round had waited | collection |
 | rpc_call_seconds | how long a caller waited for an answer | method, outcome: ok, error or unavailable |
+| call_expired_seconds | how long ago the caller of a call gave up that was therefore not begun | method |
 | copies_repaired | how many copies one comparison found out of date | copies |
 """
 

@@ -110,7 +110,7 @@ class OrdersService:
 
     @rpc(expected_exceptions=EXPECTED)
     def repair(self, after: str | None = None) -> dict[str, Any]:
-        """Compare all copies of tickets with tickets; for operators. Returns {"repaired", "next"}: see Comparison.repair."""
+        """Compare all copies of tickets now; for operators. Returns {"repaired", "next"}: see Comparison.repair."""
         self.caller.require("operator")
         return self.comparison.repair(self._tickets(), arguments.optional_text("after", after))
 

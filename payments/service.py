@@ -124,7 +124,7 @@ class PaymentsService:
 
     @rpc(expected_exceptions=EXPECTED)
     def repair(self, after: str | None = None) -> dict[str, Any]:
-        """Compare all copies of orders with orders; for operators. Returns {"repaired", "next"}: see Comparison.repair."""
+        """Compare all copies of orders now; for operators. Returns {"repaired", "next"}: see Comparison.repair."""
         self.caller.require("operator")
         return self.comparison.repair(self._orders(), arguments.optional_text("after", after))
 

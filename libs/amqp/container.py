@@ -10,6 +10,7 @@ from eventlet.greenpool import GreenPool
 from nameko.containers import ServiceContainer, WorkerContext
 
 from libs import context
+from libs.metrics import observe
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Container(ServiceContainer):
             self._inject_dependencies(worker_ctx)
             self._worker_setup(worker_ctx)
             if deadline is not None and time.monotonic() > deadline:
-                result, exc_info = None, (DeadlineExceeded, DeadlineExceeded("nobody waits any more"), None)
+                result, exc_info = None, (DeadlineExceeded, _not_begun(worker_ctx, time.monotonic() - deadline), None)
             else:
                 result, exc_info = _run(worker_ctx)
             if handle_result is not None:
@@ -55,9 +56,20 @@ class _Workers(GreenPool):
             time.sleep(0.02)
 
 
+def _not_begun(worker_ctx: WorkerContext, late_seconds: float) -> DeadlineExceeded:
+    name = _name(worker_ctx)
+    log.warning("%s was not begun: its caller gave up %.3f s ago", name, late_seconds)
+    observe("call_expired_seconds", late_seconds, method=name)
+    return DeadlineExceeded("nobody waits any more")
+
+
+def _name(worker_ctx: WorkerContext) -> str:
+    return f"{worker_ctx.service_name}.{worker_ctx.entrypoint.method_name}"
+
+
 def _run(worker_ctx: WorkerContext) -> tuple[Any, Any]:
     entrypoint = worker_ctx.entrypoint
-    name = f"{worker_ctx.service_name}.{entrypoint.method_name}"
+    name = _name(worker_ctx)
     try:
         return getattr(worker_ctx.service, entrypoint.method_name)(*worker_ctx.args, **worker_ctx.kwargs), None
     except Exception as error:  # noqa: BLE001 - whatever it is, the entrypoint decides what becomes of it

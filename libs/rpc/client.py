@@ -114,7 +114,9 @@ class Client:
             self._wait(waiter, deadline)
         finally:
             self._waiting.pop(ident, None)
-        return _result(waiter, name)
+        if waiter.reply is None:
+            raise ServiceUnavailable(f"{name}: {waiter.problem or 'no answer in time'}")
+        return result_of(waiter.reply, name)
 
     def query(self, service: str, method: str, arguments: dict[str, Any] | None = None, **options: Any) -> Any:
         """Like `call`, for what changes nothing: tried again when the first try fails before half its time is up."""
@@ -266,12 +268,11 @@ class Client:
             waiter.fail(problem)
 
 
-def _result(waiter: _Waiter, name: str) -> Any:
-    if waiter.reply is None:
-        raise ServiceUnavailable(f"{name}: {waiter.problem or 'no answer in time'}")
-    error = waiter.reply.get("error")
+def result_of(reply: dict[str, Any], name: str) -> Any:
+    """Return what a reply to the call `name` brings; raise RemoteError or ServiceUnavailable if that is an error."""
+    error = reply.get("error")
     if error is None:
-        return waiter.reply.get("result")
+        return reply.get("result")
     arguments = error.get("exc_args") or []
     details = next((argument for argument in arguments if isinstance(argument, dict)), None)
     message = next((argument for argument in arguments if isinstance(argument, str)), error.get("value") or "")

@@ -40,9 +40,8 @@ class Responder:
         self._connection: Connection | None = None
         self._channel: Any = None
 
-    def send(self, reply_to: str, correlation_id: str | None, payload: dict[str, Any]) -> None:
-        """Send `payload`; when the broker is away it is lost, and the caller's deadline ends its wait."""
-        body = json.dumps(payload).encode()
+    def send(self, reply_to: str, correlation_id: str | None, body: bytes) -> None:
+        """Send a reply; when the broker is away it is lost, and the caller's deadline ends its wait."""
         with self._lock:
             for _ in range(2):
                 try:
@@ -101,18 +100,10 @@ class RpcConsumer(NamekoRpcConsumer):
 
     def handle_result(self, message: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
         """Answer a call and acknowledge it; never raises."""
-        error = None if exc_info is None else _serialize(exc_info[1])
         reply_to = message.properties.get("reply_to")
         if reply_to:
-            try:
-                payload = {"result": result if error is None else None, "error": error}
-                self.responder.send(reply_to, message.properties.get("correlation_id"), payload)
-            except (TypeError, ValueError) as unserializable:
-                log.exception("a result cannot be written as JSON")
-                error = {**serialize(unserializable), "exc_type": "UnserializableValueError"}
-                self.responder.send(
-                    reply_to, message.properties.get("correlation_id"), {"result": None, "error": error}
-                )
+            body = reply_to_be_sent(result, exc_info and exc_info[1])
+            self.responder.send(reply_to, message.properties.get("correlation_id"), body)
         self.queue_consumer.ack_message(message)
         return result, exc_info
 
@@ -157,8 +148,20 @@ def _decode(message: Any) -> dict[str, Any]:
     return body
 
 
-def _serialize(error: BaseException) -> dict[str, Any]:
+def reply_to_be_sent(result: Any, error: BaseException | None) -> bytes:
+    """Return the reply that brings a method's result, or the error that it raised."""
+    try:
+        return json.dumps({"result": result if error is None else None, "error": _serialized(error)}).encode()
+    except (TypeError, ValueError) as unserializable:
+        log.exception("a result cannot be written as JSON")
+        wrong = {**serialize(unserializable), "exc_type": "UnserializableValueError"}
+        return json.dumps({"result": None, "error": wrong}).encode()
+
+
+def _serialized(error: BaseException | None) -> dict[str, Any] | None:
     """Return the error as nameko writes it, but with a dictionary of details left as it is."""
+    if error is None:
+        return None
     serialized: dict[str, Any] = serialize(error)
     if isinstance(error, AWAY):
         return {**serialized, "exc_type": "ServiceUnavailable"}

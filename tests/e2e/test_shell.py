@@ -1,9 +1,15 @@
+import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+from libs.amqp import Outgoing, Publisher
+from libs.events import topology
+from libs.events.parking import Parking
 from libs.stack.programs import environment
+from libs.testing import wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,3 +45,30 @@ def test_an_operator_looks_at_an_order_moves_its_deadline_and_sees_nothing_parke
 
     assert printed.replace(">>>", "").split()[-4:] == ["created", "2", "{}", "True"]
     bo.sees_order(order_id, "cancelled")
+
+
+def test_an_operator_looks_at_parked_events_sends_one_home_and_discards_another(system, ana):
+    ticket_id = ana.list_ticket()
+    queue, parking = "orders.TicketUpdated", Parking(system.amqp_url)
+    snapshot = json.dumps(operators_ticket(system, ticket_id)).encode()
+    parked = [Outgoing("", f"{queue}.parked", snapshot, {"x-reason": "a bug"}, "mended")]
+    with closing(Publisher(system.amqp_url, topology.declare)) as publisher:
+        assert publisher.publish([*parked, Outgoing("tickets.events", "TicketUpdated", b"{broken", {}, "broken")]) == {}
+    wait_for(lambda: parking.count() == {queue: 2})
+
+    printed = shell(
+        system,
+        "print(parked())\n"
+        f'print([(event.event_id, event.reason[:6]) for event in show_parked("{queue}")])\n'
+        f'print(replay("{queue}", "mended"), discard("{queue}", "broken"), parked(), repair("orders"))\n',
+    )
+
+    lines = printed.replace(">>> ", "").strip().splitlines()[-3:]
+    assert lines[0] == f"{{'{queue}': 2}}"
+    assert lines[1] == "[('mended', 'a bug'), ('broken', 'Unread')]"
+    assert lines[2] == "1 1 {} {'orders': 0}"
+
+
+def operators_ticket(system, ticket_id):
+    printed = shell(system, f'import json; print(json.dumps(tickets.get(ticket_id="{ticket_id}")))')
+    return json.loads(printed.replace(">>> ", "").strip().splitlines()[-1])

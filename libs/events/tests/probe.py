@@ -3,6 +3,7 @@
 import os
 import time
 
+from libs import metrics
 from libs.events import Aggregates, Stored, handles
 from libs.events.catalogue import ExpirationComplete
 from libs.events.handlers import Unavailable
@@ -10,12 +11,16 @@ from libs.events.handlers import Unavailable
 
 class ProbeStore:
     def __init__(self, db):
-        self.notes = db.notes
+        self.notes, self.metrics = db.notes, db.metrics
         self.orders = db.behaviours
         self.deadlines = Aggregates(db.deadlines)
+        metrics.register(self.observed)
 
     def create_indexes(self):
         pass
+
+    def observed(self, name, value, labels):
+        self.metrics.insert_one({"name": name, "value": value, **labels})
 
     def note(self, order_id):
         self.notes.insert_one({"order_id": order_id, "at": time.time(), "pid": os.getpid()})

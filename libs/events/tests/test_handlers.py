@@ -34,6 +34,7 @@ def mongo(database_url):
         database = client.get_default_database()
         database.notes.delete_many({})
         database.behaviours.delete_many({})
+        database.metrics.delete_many({})
         yield database
 
 
@@ -81,6 +82,20 @@ def test_a_failing_event_is_retried_then_parked_with_the_reason_and_others_go_on
     assert (parked.event_id, parked.attempts) == ("event-o1", 3)
     assert parked.reason == "RuntimeError: this order makes no sense"
     assert parked.body["order_id"] == "o1"
+    assert (parked.headers["nameko.token"], parked.headers["x-queue"]) == ("secret", QUEUE)  # as they came, and ours
+
+
+def test_each_try_is_observed_with_its_time_and_outcome(mongo, amqp_url, publisher, probe):
+    behave(mongo, "o1", "bad")
+    send(publisher, "o1")
+    send(publisher, "o2")
+    publisher.publish([Outgoing("expiration.events", "ExpirationComplete", b"{broken")])
+
+    wait_for(lambda: mongo.metrics.count_documents({"name": "event_handled_seconds"}) == 5)
+
+    observed = list(mongo.metrics.find({"queue": QUEUE}))
+    assert sorted(seen["outcome"] for seen in observed) == ["handled", "parked", "parked", "retried", "retried"]
+    assert all(0 <= seen["value"] < 10 for seen in observed)
 
 
 def test_a_parked_event_is_replayed_once_its_cause_is_gone(mongo, amqp_url, publisher, probe):

@@ -4,6 +4,7 @@ import eventlet
 from nameko.rpc import RpcProxy
 from nameko.rpc import rpc as stock_rpc
 
+from libs import metrics
 from libs.context import correlation_id, remaining_seconds
 from libs.events import handles
 from libs.events.catalogue import ExpirationComplete
@@ -12,6 +13,15 @@ from libs.rpc.entrypoint import rpc
 
 BEGUN: list[float] = []
 DONE: list[float] = []
+EXPIRED: list[str] = []
+
+
+def note_expired(name, value, labels):
+    if name == "call_expired_seconds":
+        EXPIRED.append(labels["method"])
+
+
+metrics.register(note_expired)
 
 
 class Taken(Exception):
@@ -58,6 +68,10 @@ class Probe:
     @rpc
     def done(self):
         return DONE
+
+    @rpc
+    def expired(self):
+        return EXPIRED
 
     @rpc
     def whoami(self):

@@ -1,0 +1,88 @@
+"""A double for unit tests of callers: `Client`'s verbs on service objects in memory, and no server.
+
+The same tests hold it and the real one to their promises: libs/rpc/tests/test_clients.py.
+"""
+
+import copy
+import inspect
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from nameko.exceptions import IncorrectSignature, MethodNotFound
+from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
+
+from libs import context
+from libs.metrics import observe
+from libs.rpc.caller import Caller
+from libs.rpc.client import RemoteError, ServiceUnavailable, result_of
+from libs.rpc.entrypoint import Rpc, reply_to_be_sent
+from libs.tokens import Verifier
+
+
+class ClientInMemory:
+    """Stands in for `Client`: calls the `rpc` methods of `services`, the objects by their services' names.
+
+    Arguments and results go through JSON, as over the wire. `away` names services that do not answer; `calls` lists
+    what was asked, as ("service.method", arguments). With `public_keys` each call's token becomes the `caller`.
+    """
+
+    def __init__(self, services: Mapping[str, Any], public_keys: str = "", timeout: float = 5.0) -> None:
+        self.services = dict(services)
+        self.timeout = timeout
+        self.away: set[str] = set()
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self._verifier = Verifier(public_keys) if public_keys else None
+
+    def call(
+        self,
+        service: str,
+        method: str,
+        arguments: dict[str, Any] | None = None,
+        *,
+        token: str | None = None,
+        correlation_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Return what `service.method(**arguments)` returns; raises as the real one does."""
+        name, started, outcome = f"{service}.{method}", time.monotonic(), "unavailable"
+        limit = context.remaining_seconds(self.timeout if timeout is None else timeout)
+        if limit <= 0:
+            raise ServiceUnavailable(f"no time is left to call {name}")
+        self.calls.append((name, arguments or {}))
+        try:
+            if service not in self.services or service in self.away:
+                raise ServiceUnavailable(f"{name}: no such service")
+            with context.work(correlation_id or context.correlation_id(), started + limit):
+                reply = json.loads(self._reply(service, method, json.loads(json.dumps(arguments or {})), token))
+            if time.monotonic() > started + limit:
+                raise ServiceUnavailable(f"{name}: no answer in time")
+            result, outcome = result_of(reply, name), "ok"
+            return result
+        except RemoteError:
+            outcome = "error"
+            raise
+        finally:
+            observe("rpc_call_seconds", time.monotonic() - started, method=name, outcome=outcome)
+
+    query = call
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def _reply(self, service: str, method: str, arguments: dict[str, Any], token: str | None) -> bytes:
+        worker = copy.copy(self.services[service])  # one for each call, as nameko has it
+        if self._verifier is not None:
+            worker.caller = Caller(self._verifier, token)
+        try:
+            function: Any = getattr(worker, method, None)
+            if not any(isinstance(entry, Rpc) for entry in getattr(function, ENTRYPOINT_EXTENSIONS_ATTR, ())):
+                raise MethodNotFound(method)
+            try:
+                inspect.signature(function).bind(**arguments)
+            except TypeError as error:
+                raise IncorrectSignature(str(error)) from error
+            return reply_to_be_sent(function(**arguments), None)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
+            return reply_to_be_sent(None, error)

@@ -1,0 +1,121 @@
+"""What every client promises: the real one, with a service behind a broker, and its double in memory."""
+
+import time
+from contextlib import closing
+
+import pytest
+
+from libs import context, metrics
+from libs.rpc import Client, RemoteError, ServiceUnavailable
+from libs.rpc.testing import ClientInMemory
+from libs.rpc.tests.probe import Probe
+from libs.testing import nameko_service, new_vhost
+from libs.tokens import Signer, new_key
+
+PRIVATE, PUBLIC = new_key("auth:1")
+SERVICE_PRIVATE, SERVICE_PUBLIC = new_key("orders:1")
+PUBLIC_KEYS = f"{PUBLIC},{SERVICE_PUBLIC}"
+
+
+@pytest.fixture(scope="module")
+def real(servers):
+    with (
+        new_vhost(servers) as url,
+        nameko_service("libs.rpc.tests.probe:Probe", "rpc-probe", AMQP_URI=url, TOKEN_PUBLIC_KEYS=PUBLIC_KEYS),
+        closing(Client(url, timeout=10)) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(params=["double", pytest.param("real", marks=pytest.mark.integration)])
+def client(request):
+    if request.param == "real":
+        return request.getfixturevalue("real")
+    return ClientInMemory({"probe": Probe()}, PUBLIC_KEYS, timeout=10)
+
+
+def test_a_call_returns_what_the_method_returns(client):
+    assert client.call("probe", "echo", {"value": {"título": [1, None, "x"]}}) == {"título": [1, None, "x"]}
+
+
+def test_a_refusal_brings_its_name_sentence_and_details(client):
+    with pytest.raises(RemoteError) as refusal:
+        client.call("probe", "refuse")
+
+    assert (refusal.value.name, refusal.value.message) == ("Taken", "somebody was quicker")
+    assert refusal.value.details == {"price_cents": 1999}
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "name"),
+    [
+        ("fail", {}, "KeyError"),
+        ("missing", {}, "MethodNotFound"),
+        ("echo", {"colour": "red"}, "IncorrectSignature"),
+        ("unspeakable", {}, "UnserializableValueError"),
+    ],
+)
+def test_what_goes_wrong_there_is_told_here_and_the_service_goes_on(client, method, arguments, name):
+    with pytest.raises(RemoteError) as error:
+        client.call("probe", method, arguments)
+
+    assert error.value.name == name
+    assert client.call("probe", "echo", {"value": 1}) == 1
+
+
+def test_an_unknown_service_is_told_at_once(client):
+    started = time.monotonic()
+
+    with pytest.raises(ServiceUnavailable, match="no such service"):
+        client.call("nobody", "echo", {"value": 1})
+
+    assert time.monotonic() - started < 2
+
+
+def test_what_is_left_of_the_callers_time_is_what_the_method_has(client):
+    assert 0 < client.call("probe", "left", timeout=3) <= 3
+
+
+def test_the_rest_of_the_time_travels_with_the_work(client):
+    with context.work(deadline=time.monotonic() - 1), pytest.raises(ServiceUnavailable, match="no time is left"):
+        client.call("probe", "echo", {"value": 1})
+
+
+def test_the_correlation_id_travels(client):
+    assert client.call("probe", "correlation", correlation_id="request-7") == "request-7"
+    with context.work("request-8"):
+        assert client.call("probe", "correlation") == "request-8"
+
+
+def test_a_users_token_is_verified_by_the_service(client):
+    assert client.call("probe", "whoami", token=Signer(PRIVATE).mint("bo", 60)) == "bo"
+
+
+@pytest.mark.parametrize(
+    ("token", "name"),
+    [
+        (None, "Unauthenticated"),
+        ("rubbish", "Unauthenticated"),
+        (Signer(SERVICE_PRIVATE).mint("orders", 3600), "Forbidden"),
+    ],
+)
+def test_no_token_a_false_one_or_a_services_is_refused_where_a_user_is_needed(client, token, name):
+    with pytest.raises(RemoteError) as error:
+        client.call("probe", "whoami", token=token)
+
+    assert error.value.name == name
+
+
+def test_every_call_is_observed_with_its_outcome(client):
+    seen = []
+    stop = metrics.register(lambda name, value, labels: seen.append((name, labels["method"], labels["outcome"])))
+
+    client.call("probe", "echo", {"value": 1})
+    with pytest.raises(RemoteError):
+        client.call("probe", "refuse")
+    with pytest.raises(ServiceUnavailable):
+        client.call("probe", "sleep", {"seconds": 0.2}, timeout=0.01)
+
+    stop()
+    outcomes = [("echo", "ok"), ("refuse", "error"), ("sleep", "unavailable")]
+    assert seen == [("rpc_call_seconds", f"probe.{method}", outcome) for method, outcome in outcomes]
