@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from expiration.store import DeadlineStore
-from libs.amqp import Publisher
 from libs.clock import utc_now
 from libs.context import work
 from libs.database import connect
-from libs.events import VersionConflict, topology
+from libs.events import VersionConflict
 from libs.events.provider import relay_of
 
 _store: DeadlineStore | None = None
@@ -41,7 +40,7 @@ def relaying() -> Iterator[None]:
     """
     global _store  # noqa: PLW0603 - rq calls a job with what Redis keeps, and nothing else
     _store = DeadlineStore(connect(os.environ["EXPIRATION_MONGO_URL"]))
-    relay = relay_of(_store, Publisher(os.environ["EXPIRATION_AMQP_URL"], declare=topology.declare))
+    relay = relay_of(_store, "expiration", os.environ["EXPIRATION_AMQP_URL"])
     thread = threading.Thread(target=relay.run, name="relay", daemon=True)
     thread.start()
     try:

@@ -3,7 +3,7 @@
 Jobs are written as JSON: rq-scheduler itself would use pickle, and whoever can write to Redis could then run code here.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from redis import Redis
@@ -41,8 +41,10 @@ class Schedule:
 
     def put(self, order_id: str, expires_at: datetime) -> None:
         """Schedule the job of an order's deadline, in place of any earlier one."""
+        moment = expires_at.astimezone(UTC).replace(tzinfo=None)  # rq-scheduler means naive UTC
         self.scheduler.enqueue_at(
-            expires_at.astimezone(UTC).replace(tzinfo=None),  # rq-scheduler means naive UTC
+            # and drops parts of a second (rq_scheduler/utils.py, to_unix); a job that came early would do nothing
+            moment + timedelta(microseconds=-moment.microsecond % 1_000_000),
             "expiration.jobs.complete",
             order_id,
             correlation_id(),

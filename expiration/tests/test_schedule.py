@@ -1,6 +1,6 @@
 """The jobs in Redis: made from the record, made again when Redis loses them, and gone when the order ends."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis import Redis
@@ -39,6 +39,16 @@ def scheduled(schedule):
     return {
         ident.decode() for ident in schedule.scheduler.connection.zrange(schedule.scheduler.scheduled_jobs_key, 0, -1)
     }
+
+
+def test_no_job_is_due_before_its_deadline(schedule):
+    deadline = datetime(2030, 1, 1, 12, 0, 0, 1000, UTC)
+
+    schedule.put("o1", deadline)
+    schedule.put("o2", deadline.replace(microsecond=0))
+
+    due = dict(schedule.scheduler.get_jobs(with_times=True))
+    assert {job.id: moment.second for job, moment in due.items()} == {job_id("o1"): 1, job_id("o2"): 0}
 
 
 def test_an_open_deadline_has_one_job_however_often_its_event_comes(service, schedule):
