@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -59,7 +60,8 @@ class RevocationListener:
             self._stopping.wait(PAUSES[min(failures, len(PAUSES) - 1)])
 
     def _listen(self) -> None:
-        queue = Queue("", exchange=EXCHANGE, routing_key=ROUTING_KEY, exclusive=True, auto_delete=True, durable=False)
+        name = f"gateway.{ROUTING_KEY}-{uuid.uuid4().hex}"
+        queue = Queue(name, exchange=EXCHANGE, routing_key=ROUTING_KEY, exclusive=True, auto_delete=True, durable=False)
         with connection_to(self._amqp_url, HEARTBEAT_SECONDS) as connection:
             connection.ensure_connection(max_retries=1)
             with Consumer(connection, [queue], on_message=self._on_message, no_ack=True, accept=["json"]):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS = COMPOSE["services"]
 SERVERS = ("rabbitmq", "mongo", "redis")
-ENDS = {"replica-set": "on-failure", "operator": "no"}
+ENDS = {"replica-set": "on-failure", "broker-users": "on-failure", "operator": "no"}
 PROGRAMS = (*SERVICES, "scheduler", "worker", "gateway", "fake-stripe")
 OF_CONTAINERS = {
     "gateway": {"GATEWAY_HOST", "GATEWAY_TLS", "GATEWAY_TRUSTED_HOSTS"},

@@ -9,11 +9,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from libs.stack.secrets import generate
+from libs.stack.secrets import broker_password, generate
 
 ROOT = Path(__file__).parents[1]
 PLACEHOLDER = "changeme"
-SERVERS = {"amqp": "RABBITMQ_PASSWORD", "redis": "REDIS_PASSWORD"}
 
 
 def main() -> None:
@@ -28,7 +27,7 @@ def main() -> None:
 
 
 def filled(example: str, secrets: Mapping[str, str]) -> str:
-    """Return `example` with a secret for each placeholder: that of the same name, in an address the server's."""
+    """Return `example` with a secret for each placeholder: that of the same name, in an address the user's."""
     return "".join(_filled_line(line, secrets) for line in example.splitlines(keepends=True))
 
 
@@ -36,7 +35,11 @@ def _filled_line(line: str, secrets: Mapping[str, str]) -> str:
     setting = re.match(r"(\w+)=((\w+)://)?", line)
     if setting is None or PLACEHOLDER not in line:
         return line
-    name = SERVERS[setting[3]] if setting[3] else setting[1]
+    scheme, name = setting[3], setting[1]
+    if scheme == "amqp":
+        name = broker_password(name.removesuffix("_AMQP_URL"))
+    elif scheme == "redis":
+        name = "REDIS_PASSWORD"
     return line.replace(PLACEHOLDER, secrets[name])
 
 

@@ -58,7 +58,8 @@ class EventPublisher(SharedExtension):
 
     def setup(self) -> None:
         """Prepare the publisher; it connects when first used."""
-        self.publisher = Publisher(self.container.config["AMQP_URI"], declare=topology.declare)
+        declare = partial(topology.declare_heard, listener=self.container.service_name)
+        self.publisher = Publisher(self.container.config["AMQP_URI"], declare)
 
     def stop(self) -> None:
         """Close its connection."""
@@ -98,8 +99,8 @@ class EventHandler(Entrypoint):
 
     def declare(self, channel: Any) -> None:
         """Declare all that this handler needs."""
-        topology.declare(channel, [self.event])
-        topology.declare_retries(channel, self.delays_seconds)
+        topology.declare_heard(channel, self.container.service_name)
+        topology.declare_waits(channel, self.container.service_name, self.delays_seconds)
 
     def handle_message(self, message: Any) -> None:
         """Hand one message to a worker."""
@@ -141,16 +142,17 @@ class EventHandler(Entrypoint):
         return outcome
 
     def _put_elsewhere(self, message: Any, error: BaseException) -> str:
-        queue = self.queue.name
+        listener, queue = self.container.service_name, self.queue.name
         attempt = _attempt(message.headers)
         delay = next_delay(error, attempt, self.delays_seconds)
         headers = {**message.headers, "x-attempt": attempt + 1, "x-reason": f"{type(error).__name__}: {error}"[:1000]}
         headers.setdefault("x-failed-at", datetime.now(UTC).isoformat())
         if delay is None:
             log.error("parked an event of %s after %s tries: %s", queue, attempt, headers["x-reason"])
-            copy = _copy(message, "", topology.parked_name(queue), {**headers, "x-attempt": attempt, "x-queue": queue})
+            headers |= {"x-attempt": attempt, "x-queue": queue}
+            copy = _copy(message, topology.parking_name(listener), topology.parked_name(queue), headers)
         else:
-            copy = _copy(message, topology.retry_name(delay), queue, headers)
+            copy = _copy(message, topology.wait_name(listener, delay), queue, headers)
         assert self.retries.publisher is not None
         refused = self.retries.publisher.publish([copy])
         if refused:

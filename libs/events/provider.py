@@ -1,5 +1,6 @@
 """A service's database: opened with deadlines, its outboxes relayed for as long as the service runs."""
 
+from functools import partial
 from typing import Any
 
 from nameko.extensions import DependencyProvider
@@ -26,8 +27,7 @@ class Stored(DependencyProvider):
         config = self.container.config
         self.store = self.store_class(connect(required("MONGO_URL", config)))
         self.store.create_indexes()
-        publisher = Publisher(required("AMQP_URI", config), declare=topology.declare)
-        self.relay = relay_of(self.store, publisher)
+        self.relay = relay_of(self.store, self.container.service_name, required("AMQP_URI", config))
 
     def start(self) -> None:
         """Start relaying."""
@@ -44,8 +44,9 @@ class Stored(DependencyProvider):
         return self.store
 
 
-def relay_of(store: Any, publisher: Publisher) -> Relay:
-    """Return a relay for all aggregates of `store`, woken by each of their writes."""
+def relay_of(store: Any, source: str, amqp_url: str) -> Relay:
+    """Return a relay for all aggregates of `store`, whose events `source` publishes, woken by each of their writes."""
+    publisher = Publisher(amqp_url, partial(topology.declare_published, events=topology.published_by(source)))
     relay = Relay(publisher, [value for value in vars(store).values() if isinstance(value, Aggregates)])
     for aggregates in relay.aggregates:
         aggregates.create_indexes()

@@ -1,9 +1,12 @@
 """The exchanges and queues of the catalogue, and their names. Declared by everyone, before anything is published.
 
-All queues are durable, of the kind that `libs.amqp.queues` says. A message that must wait goes to `events.wait.<ms>`
-through the fanout exchange of that name, with its listener's queue as routing key; when its time is up the broker sends
-it to the default exchange, and so back home. The queues in which messages wait are quorum queues whatever the setting,
-because only those send on with confirms (rabbitmq.com/docs/quorum-queues, "at-least-once dead lettering").
+All queues are durable, of the kind that `libs.amqp.queues` says. What a listener makes for itself carries its name:
+
+- a message that must wait goes to `orders.wait.<ms>`, through the fanout exchange of that name, with its queue as
+  routing key; when its time is up the broker sends it on to the exchange `orders.home`, and so back into its queue.
+  These are quorum queues whatever the setting, for only those send on with confirms (rabbitmq.com/docs/quorum-queues,
+  "at-least-once dead lettering");
+- what nothing helped goes to `<queue>.parked`, through the exchange `orders.parking`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,8 +17,6 @@ from kombu import Exchange, Queue
 
 from libs.amqp.queues import queue_type
 from libs.events.catalogue import EVENTS, Event
-
-RETRY_PREFIX = "events.wait."
 
 DELIVERY_LIMIT = 100
 """How often a quorum queue delivers an event that nobody acknowledges or puts aside, before the broker parks it."""
@@ -33,9 +34,19 @@ def parked_name(queue: str) -> str:
     return f"{queue}.parked"
 
 
-def retry_name(delay_seconds: float) -> str:
-    """Return the name of the exchange, and of its queue, in which messages wait for `delay_seconds`."""
-    return f"{RETRY_PREFIX}{round(delay_seconds * 1000)}"
+def wait_name(listener: str, delay_seconds: float) -> str:
+    """Return the name of the exchange, and of its queue, in which messages to `listener` wait for `delay_seconds`."""
+    return f"{listener}.wait.{round(delay_seconds * 1000)}"
+
+
+def home_name(listener: str) -> str:
+    """Return the name of the exchange that leads to each queue of `listener` by the queue's own name."""
+    return f"{listener}.home"
+
+
+def parking_name(listener: str) -> str:
+    """Return the name of the exchange that leads to each parking queue of `listener` by its own name."""
+    return f"{listener}.parking"
 
 
 def queue_names() -> list[str]:
@@ -46,31 +57,62 @@ def queue_names() -> list[str]:
 
 def listener_queue(listener: str, event: Event) -> Queue:
     """Return the queue in which `listener` receives `event`."""
-    exchange = Exchange(event.exchange, type="topic", durable=True)
     name = queue_name(listener, event)
     limit: dict[str, Any] = {}
     if queue_type():  # RabbitMQ 4 throws away what a quorum queue has delivered 20 times, unless it is told otherwise
-        parking = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": parked_name(name)}
-        limit = {**SENT_ON_SAFELY, "x-delivery-limit": DELIVERY_LIMIT, **parking}
-    return _queue(name, limit, exchange=exchange, routing_key=event.name)
+        parked = {"x-dead-letter-exchange": parking_name(listener), "x-dead-letter-routing-key": parked_name(name)}
+        limit = {**SENT_ON_SAFELY, "x-delivery-limit": DELIVERY_LIMIT, **parked}
+    return _queue(name, limit, exchange=_topic(event), routing_key=event.name)
 
 
-def declare(channel: Any, events: Iterable[Event] = EVENTS.values()) -> None:
-    """Declare every exchange, every listener's queue and its parking queue; harmless to repeat."""
+def declare(channel: Any) -> None:
+    """Declare all that the catalogue needs, for those who may do anything."""
+    declare_published(channel, EVENTS.values())
+    for listener in {listener for event in EVENTS.values() for listener in event.listeners}:
+        declare_heard(channel, listener)
+
+
+def declare_published(channel: Any, events: Iterable[Event]) -> None:
+    """Declare what must be there before events are published: exchanges and all listeners' queues."""
     for event in events:
-        Exchange(event.exchange, type="topic", durable=True)(channel).declare()
+        _topic(event)(channel).declare()
         for listener in event.listeners:
             listener_queue(listener, event)(channel).declare()
-            _queue(parked_name(queue_name(listener, event)))(channel).declare()
 
 
-def declare_retries(channel: Any, delays_seconds: Iterable[float]) -> None:
-    """Declare one waiting queue for each delay."""
+def declare_heard(channel: Any, listener: str) -> None:
+    """Declare all that `listener` needs but for its waits: its queues, and the ways home and to the parking queues."""
+    home = Exchange(home_name(listener), type="direct", durable=True)
+    parking = Exchange(parking_name(listener), type="direct", durable=True)
+    for event in published_to(listener):
+        queue = listener_queue(listener, event)(channel)
+        queue.declare()
+        home(channel).declare()
+        queue.bind_to(home, routing_key=queue.name)
+        parked = parked_name(queue.name)
+        _queue(parked, exchange=parking, routing_key=parked)(channel).declare()
+
+
+def declare_waits(channel: Any, listener: str, delays_seconds: Iterable[float]) -> None:
+    """Declare one waiting queue of `listener` for each delay."""
     for delay in delays_seconds:
-        name = retry_name(delay)
-        arguments = {**SENT_ON_SAFELY, "x-message-ttl": round(delay * 1000), "x-dead-letter-exchange": ""}
-        exchange = Exchange(name, type="fanout", durable=True)
-        _queue(name, arguments, exchange=exchange)(channel).declare()
+        name, home = wait_name(listener, delay), home_name(listener)
+        arguments = {**SENT_ON_SAFELY, "x-message-ttl": round(delay * 1000), "x-dead-letter-exchange": home}
+        _queue(name, arguments, exchange=Exchange(name, type="fanout", durable=True))(channel).declare()
+
+
+def published_by(source: str) -> list[Event]:
+    """Return the events that `source` publishes."""
+    return [event for event in EVENTS.values() if event.source == source]
+
+
+def published_to(listener: str) -> list[Event]:
+    """Return the events that wait for `listener`."""
+    return [event for event in EVENTS.values() if listener in event.listeners]
+
+
+def _topic(event: Event) -> Exchange:
+    return Exchange(event.exchange, type="topic", durable=True)
 
 
 def _queue(name: str, arguments: Mapping[str, Any] = MappingProxyType({}), **options: Any) -> Queue:

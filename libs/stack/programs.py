@@ -65,7 +65,7 @@ def environment(name: str, stack: "Stack") -> dict[str, str]:
             "STRIPE_WEBHOOK_SECRET": stack.secrets["STRIPE_WEBHOOK_SECRET"],
         }
     settings = {
-        f"{prefix}_AMQP_URL": stack.amqp_url,
+        f"{prefix}_AMQP_URL": stack.amqp_url_for(part),
         f"{prefix}_SIGNING_KEY": stack.secrets[f"{prefix}_SIGNING_KEY"],
         "TOKEN_PUBLIC_KEYS": stack.secrets["TOKEN_PUBLIC_KEYS"],
         **{setting: stack.environ[setting] for setting in passed_on(name) if stack.environ.get(setting)},

@@ -11,11 +11,11 @@ import redis
 import requests
 from pymongo.errors import OperationFailure, PyMongoError
 
+from libs.events.access import ADMINISTRATOR
 from libs.stack import install
 from libs.stack.ports import HOST, Ports
 from libs.stack.program import Program
 
-RABBITMQ_USER = "ticketing"
 REPLICA_SET = "rs0"
 
 
@@ -41,7 +41,7 @@ def rabbitmq(folder: Path, ports: Ports, password: str, node: str = "ticketing")
         f"listeners.tcp.local = {HOST}:{ports.amqp}",
         f"management.tcp.ip = {HOST}",
         f"management.tcp.port = {ports.management}",
-        f"default_user = {RABBITMQ_USER}",
+        f"default_user = {ADMINISTRATOR}",
         f"default_pass = {password}",
         "default_user_tags.administrator = true",
     )
@@ -114,7 +114,7 @@ def rabbitmq_is_ready(ports: Ports, password: str) -> bool:
     """Return whether RabbitMQ answers on its management API and says that it accepts AMQP connections."""
     url = f"http://{HOST}:{ports.management}/api/health/checks/port-listener/{ports.amqp}"
     with suppress(requests.RequestException):
-        return requests.get(url, auth=(RABBITMQ_USER, password), timeout=5).ok
+        return requests.get(url, auth=(ADMINISTRATOR, password), timeout=5).ok
     return False
 
 

@@ -12,11 +12,12 @@ from urllib.parse import quote
 
 import requests
 
+from libs.events.access import ADMINISTRATOR, PARTS, grant
 from libs.stack import install, secrets
 from libs.stack.ports import HOST, Ports, PortTaken
 from libs.stack.program import Program
 from libs.stack.programs import STRIPE, everything
-from libs.stack.servers import RABBITMQ_USER, REPLICA_SET, servers
+from libs.stack.servers import REPLICA_SET, servers
 from libs.stack.supervisor import Failed, Supervisor, members, wait_until
 
 SERVER_PORTS = ("amqp", "management", "erlang", "epmd", "redis", "mongo")
@@ -67,13 +68,17 @@ class Stack:
 
     @property
     def amqp_url(self) -> str:
-        """The AMQP address of the default vhost."""
+        """The AMQP address of the default vhost, with the administrator's name."""
         return self.amqp_url_of("/")
 
     def amqp_url_of(self, vhost: str) -> str:
-        """Return the AMQP address of `vhost`."""
-        user = f"{RABBITMQ_USER}:{self.secrets['RABBITMQ_PASSWORD']}"
+        """Return the AMQP address of `vhost`, with the administrator's name."""
+        user = f"{ADMINISTRATOR}:{self.secrets['RABBITMQ_PASSWORD']}"
         return f"amqp://{user}@{HOST}:{self.ports.amqp}/{quote(vhost, safe='')}"
+
+    def amqp_url_for(self, part: str) -> str:
+        """Return the AMQP address of the default vhost with the user of `part`."""
+        return f"amqp://{part}:{self.secrets[secrets.broker_password(part)]}@{HOST}:{self.ports.amqp}/%2F"
 
     def mongo_url(self, database: str) -> str:
         """Return the address of `database` in the replica set."""
@@ -101,7 +106,7 @@ class Stack:
 
     def management(self, method: str, path: str) -> requests.Response:
         """Call RabbitMQ's management API, such as ("PUT", "/api/vhosts/x"); raise HTTPError when it refuses."""
-        auth = (RABBITMQ_USER, self.secrets["RABBITMQ_PASSWORD"])
+        auth = (ADMINISTRATOR, self.secrets["RABBITMQ_PASSWORD"])
         reply = requests.request(method, self.management_url + path, auth=auth, timeout=30)
         reply.raise_for_status()
         return reply
@@ -137,6 +142,8 @@ class Stack:
             raise StackError(str(error)) from error
         self._wait_for(started)
         if programs:
+            for part in PARTS:
+                grant(self.management_url, self.secrets["RABBITMQ_PASSWORD"], part, self.amqp_url_for(part))
             self.supervisor.start_programs()
             self._wait_for(programs)
 

@@ -220,10 +220,10 @@ def test_events_on_their_way_home_from_a_wait_outlive_a_killed_broker(broker):
 
     def declare(channel):
         topology.declare(channel)
-        topology.declare_retries(channel, [2.0])
+        topology.declare_waits(channel, "orders", [2.0])
 
     with closing(Publisher(broker.amqp_url, declare, confirm_seconds=20)) as publisher:
-        waits = [Outgoing(topology.retry_name(2.0), queue, b"{}", {}, f"e{number}") for number in range(count)]
+        waits = [Outgoing(topology.wait_name("orders", 2.0), queue, b"{}", {}, f"e{number}") for number in range(count)]
         assert publisher.publish(waits) == {}
         wait_for(lambda: waiting(broker.amqp_url, queue) > count // 10, 20)
 

@@ -7,6 +7,7 @@ from libs import metrics
 from libs.events import Aggregates, Stored, handles
 from libs.events.catalogue import ExpirationComplete
 from libs.events.handlers import Unavailable
+from libs.rpc.entrypoint import rpc
 
 
 class ProbeStore:
@@ -42,3 +43,17 @@ class Probe:
         if behaviour == "unavailable":
             raise Unavailable("a neighbour is away")
         self.store.note(behaviour)
+
+
+class Failing:
+    """Answers calls, and fails at every event."""
+
+    name = "orders"
+
+    @rpc
+    def ping(self):
+        return "pong"
+
+    @handles(ExpirationComplete, delays_seconds=(0.05, 0.1))
+    def on_expiration_complete(self, deadline):
+        raise RuntimeError("this one always fails")

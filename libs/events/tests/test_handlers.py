@@ -165,12 +165,12 @@ def test_an_unavailable_neighbour_never_parks_an_event(mongo, amqp_url, publishe
 def test_an_event_that_cannot_be_put_aside_goes_back_to_the_broker_without_haste(mongo, amqp_url, publisher, probe):
     behave(mongo, "o1", "bad")
     with Connection(amqp_url) as connection:
-        connection.channel().exchange_delete("events.wait.50")
+        connection.channel().exchange_delete("orders.wait.50")
         send(publisher, "o1")
         wait_for(lambda: handled(mongo, "o1") == 2)
 
         assert Parking(amqp_url).count() == {}
-        topology.declare_retries(connection.channel(), (0.05,))
+        topology.declare_waits(connection.channel(), "orders", (0.05,))
 
     wait_for(lambda: Parking(amqp_url).count() == {QUEUE: 1})
     assert handled(mongo, "o1") < 8

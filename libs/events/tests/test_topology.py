@@ -35,14 +35,14 @@ def test_on_quorum_queues_an_event_is_routed_waits_for_its_retry_and_comes_home(
     event = EVENTS["ExpirationComplete"]
 
     def declare(channel):
-        topology.declare(channel, [event])
-        topology.declare_retries(channel, [0.1])
+        topology.declare(channel)
+        topology.declare_waits(channel, "orders", [0.1])
 
     with new_vhost(servers) as amqp_url:
         publisher = Publisher(amqp_url, declare)
         queue = topology.queue_name("orders", event)
         first = Outgoing(event.exchange, event.name, json.dumps({"try": 1}).encode())
-        again = Outgoing(topology.retry_name(0.1), queue, json.dumps({"try": 2}).encode())
+        again = Outgoing(topology.wait_name("orders", 0.1), queue, json.dumps({"try": 2}).encode())
 
         assert publisher.publish([first, again]) == {}
 
@@ -75,4 +75,4 @@ def test_everything_may_be_declared_again(broker_url):
     with Connection(broker_url) as connection:
         for _ in range(2):
             topology.declare(connection.channel())
-            topology.declare_retries(connection.channel(), (0.05, 0.1))
+            topology.declare_waits(connection.channel(), "orders", (0.05, 0.1))

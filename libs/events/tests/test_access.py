@@ -1,0 +1,99 @@
+"""Each part's user can do all that the part does at the broker, and nothing that would harm another."""
+
+from contextlib import closing
+from urllib.parse import urlsplit
+
+import pytest
+from amqp.exceptions import AccessRefused
+from kombu import Connection, Exchange, Queue
+
+from libs.amqp import Outgoing, Publisher
+from libs.events import topology
+from libs.events.access import ADMINISTRATOR, PARTS, grant
+from libs.events.catalogue import EVENTS
+from libs.rpc import Client, ServiceUnavailable
+from libs.testing import nameko_service, new_vhost, wait_for, waiting
+from libs.tokens import new_key
+
+DELAYS = (0.05, 0.1)
+
+
+@pytest.fixture
+def users(servers):
+    """The addresses of the parts in a vhost of their own, and the administrator's."""
+    with new_vhost(servers) as url:
+        vhost, password = urlsplit(url).path, servers.secrets["RABBITMQ_PASSWORD"]
+        names = {part: f"{vhost[1:]}-{part}" for part in PARTS}
+        addresses = {part: f"amqp://{name}:a%2Fb@127.0.0.1:{servers.ports.amqp}{vhost}" for part, name in names.items()}
+        for part, address in addresses.items():
+            for _ in range(2):
+                grant(servers.management_url, password, part, address)
+        yield {**addresses, "administrator": url}
+        for name in names.values():
+            servers.management("DELETE", f"/api/users/{name}")
+
+
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+def test_each_part_may_declare_all_that_it_needs_whoever_comes_first(users, queue_type, monkeypatch):
+    monkeypatch.setenv("QUEUE_TYPE", queue_type)
+    for part in (*PARTS, *reversed(PARTS)):
+        with Connection(users[part]) as connection:
+            topology.declare_published(connection.channel(), topology.published_by(part))
+            topology.declare_heard(connection.channel(), part)
+            topology.declare_waits(connection.channel(), part, DELAYS)
+
+
+def test_a_service_answers_retries_and_parks_with_the_rights_of_its_part(users, mongo_url):
+    settings = {"AMQP_URI": users["orders"], "MONGO_URL": mongo_url, "TOKEN_PUBLIC_KEYS": new_key("auth:1")[1]}
+    event, queue = EVENTS["ExpirationComplete"], "orders.ExpirationComplete"
+    body = b'{"id": "bad", "version": 1, "order_id": "bad", "expires_at": "2026-11-22T12:00:00.000Z"}'
+    declare = lambda channel: topology.declare_published(channel, topology.published_by("expiration"))  # noqa: E731
+    with (
+        closing(Publisher(users["expiration"], declare)) as publisher,
+        closing(Client(users["gateway"], timeout=10)) as client,
+        nameko_service("libs.events.tests.probe:Failing", queue, **settings),
+    ):
+        assert client.call("orders", "ping") == "pong"
+        assert publisher.publish([Outgoing(event.exchange, event.name, body)]) == {}
+        wait_for(lambda: waiting(users["operator"], f"{queue}.parked") == 1)
+
+
+@pytest.mark.parametrize(
+    ("what", "attempt"),
+    [
+        ("tell another's event", lambda channel: publish(channel, "tickets.events", "TicketCreated")),
+        ("put anything into any queue", lambda channel: publish(channel, "", "rpc-auth")),
+        ("send to a handler round its source", lambda channel: publish(channel, "orders.home", "orders.TicketCreated")),
+        ("take another's events", lambda channel: channel.basic_get("orders.TicketCreated")),
+        ("take another's parked events", lambda channel: channel.basic_get("orders.TicketCreated.parked")),
+        ("take another's calls", lambda channel: channel.basic_get("rpc-auth")),
+        ("throw away another's events", lambda channel: channel.queue_purge("orders.TicketCreated")),
+        ("delete another's queue", lambda channel: channel.queue_delete("orders.TicketCreated")),
+        (
+            "overhear another's calls",
+            lambda channel: Queue("payments.ear", Exchange("nameko-rpc", type="topic"), "auth.#")(channel).declare(),
+        ),
+    ],
+)
+def test_no_part_can(what, attempt, users):
+    with Connection(users["administrator"]) as connection:
+        topology.declare(connection.channel())
+        Queue("rpc-auth", Exchange("nameko-rpc", type="topic"), "auth.*")(connection.channel()).declare()
+    with Connection(users["payments"]) as connection, pytest.raises(AccessRefused):
+        attempt(connection.channel())
+
+
+def publish(channel, exchange, key):
+    channel._basic_publish(channel.prepare_message(b"{}", content_encoding="utf-8"), exchange, key)
+    channel.connection.drain_events(timeout=5)  # publishing is refused later
+
+
+def test_the_administrator_stays_what_it_is(servers):
+    grant(servers.management_url, "wrong", "auth", servers.amqp_url)
+
+    assert "administrator" in servers.management("GET", f"/api/users/{ADMINISTRATOR}").json()["tags"]
+
+
+def test_a_wrong_password_is_told(users):
+    with pytest.raises(ServiceUnavailable), closing(Client(users["auth"].replace("a%2Fb", "b"), timeout=1)) as client:
+        client.call("orders", "ping")
