@@ -1,7 +1,10 @@
 """Our library beside stock nameko: calls, events, the relay, and how late events are."""
 
 import json
+import os
 import secrets
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -19,11 +22,13 @@ from libs.database import connect
 from libs.events import Aggregates, Relay, topology
 from libs.events.catalogue import ExpirationComplete
 from libs.rpc import Client
-from libs.stack import Stack
+from libs.stack import Stack, free_ports
+from libs.stack.servers import answers
 from libs.testing import nameko_service, wait_for
 
 CALLS, THREADS = 3000, 8
 EVENTS = 3000
+LAG_RATE, LAG_SECONDS = 50, 10
 STOCK_CONTAINER = "nameko.containers.ServiceContainer"
 QUIET = {"version": 1, "disable_existing_loggers": False, "root": {"level": "WARNING"}}
 
@@ -32,9 +37,11 @@ def measure(stack: Stack) -> Iterator[Row]:
     """Measure on the servers of `stack`; yield the rows of the report."""
     warnings.simplefilter("ignore")
     yield from rpc(stack)
-    yield from events(stack)
+    yield from http(stack)
+    published, *others = events(stack)
+    yield from (published, *others)
     with database(stack) as deadlines:
-        yield from relay(stack, deadlines)
+        yield from relay(stack, deadlines, published.stock)
         yield from lag(stack, deadlines)
 
 
@@ -63,6 +70,45 @@ def rpc(stack: Stack) -> list[Row]:
         Row("RPC call", "CPU-ms", our_cpu / CALLS, stock_cpu / CALLS, aim="≤ 0.8"),
         Row("RPC call, p99", "ms", ours.percentile(99), stock.percentile(99)),
     ]
+
+
+def http(stack: Stack) -> list[Row]:
+    """Requests to a web application in gunicorn that makes one call for each, stock first."""
+    results = {}
+    for name in ("Stock", "Ours"):
+        with vhost(stack) as url, probe(name, url) as service, web(name.lower(), url) as (address, server):
+            browsers = threading.local()
+
+            def request(address: str = address, browsers: Any = browsers) -> None:
+                if not hasattr(browsers, "own"):
+                    browsers.own = load.Browser(address)
+                browsers.own.send("GET", "/", is_json=False)
+
+            load.run([request] * THREADS, THREADS)
+            before = cpu.milliseconds(cpu.group_of(stack.pid("rabbitmq")), server) + cpu.of_process(service.pid)
+            result = load.run([request] * CALLS, THREADS)
+            after = cpu.milliseconds(cpu.group_of(stack.pid("rabbitmq")), server) + cpu.of_process(service.pid)
+            results[name] = (result.per_second, (after - before) / CALLS)
+    (stock, stock_cpu), (ours, our_cpu) = results["Stock"], results["Ours"]
+    return [
+        Row("HTTP → RPC → reply through gunicorn", "a second", ours, stock),
+        Row("HTTP → RPC → reply through gunicorn", "CPU-ms", our_cpu, stock_cpu),
+    ]
+
+
+@contextmanager
+def web(application: str, url: str) -> Iterator[tuple[str, int]]:
+    """Run an application of bench.web in gunicorn; yield its address and process group."""
+    port = free_ports().gateway
+    command = [sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--threads", str(THREADS)]
+    command += ["--bind", f"127.0.0.1:{port}", "--log-level", "warning", f"bench.web:{application}()"]
+    environment = {**os.environ, "BENCH_AMQP_URL": url, "PYTHONWARNINGS": "ignore"}
+    with subprocess.Popen(command, env=environment, start_new_session=True) as server:
+        try:
+            wait_for(lambda: answers(port), 20, "gunicorn")
+            yield f"http://127.0.0.1:{port}", server.pid
+        finally:
+            server.terminate()
 
 
 def events(stack: Stack) -> list[Row]:
@@ -104,8 +150,8 @@ def events(stack: Stack) -> list[Row]:
     ]
 
 
-def relay(stack: Stack, deadlines: Aggregates) -> list[Row]:
-    """Emptying the outboxes of many documents."""
+def relay(stack: Stack, deadlines: Aggregates, stock: float | None) -> list[Row]:
+    """Emptying the outboxes of many documents, beside stock's dispatcher, which only publishes."""
     for number in range(EVENTS):
         deadlines.add(body(number), ExpirationComplete, body(number))
     with vhost(stack) as url:
@@ -115,11 +161,14 @@ def relay(stack: Stack, deadlines: Aggregates) -> list[Row]:
         assert Relay(publisher, [deadlines]).flush() == EVENTS
         seconds = time.perf_counter() - began
         publisher.close()
-    return [Row("outboxes emptied by the relay", "events a second", EVENTS / seconds, aim="≥ 3 000")]
+    return [Row("outboxes emptied by the relay", "events a second", EVENTS / seconds, stock, "≥ 3 000")]
 
 
-def lag(stack: Stack, deadlines: Aggregates, a_second: int = 50, seconds: int = 10) -> list[Row]:
-    """How long after its change is saved an event is in its handler, at a steady rate."""
+def lag(stack: Stack, deadlines: Aggregates) -> list[Row]:
+    """How old an event is in its handler, at a steady rate: since it was saved, with stock since it was dispatched."""
+    with vhost(stack) as url, probe("Stock", url):
+        dispatch = event_dispatcher({"AMQP_URI": url})
+        stock = at_a_steady_rate(url, lambda number: dispatch("expiration", "ExpirationComplete", body(number)))
     with vhost(stack) as url, probe("Ours", url):
         publisher = Publisher(url, declare=topology.declare)
         publisher.publish([])
@@ -127,20 +176,29 @@ def lag(stack: Stack, deadlines: Aggregates, a_second: int = 50, seconds: int = 
         deadlines.saved = relay.wake
         thread = threading.Thread(target=relay.run)
         thread.start()
-        began = time.perf_counter()
-        for number in range(a_second * seconds):
-            time.sleep(max(0.0, began + number / a_second - time.perf_counter()))
+
+        def save(number: int) -> None:
             fields = body(f"lag-{number}")
             deadlines.add(fields, ExpirationComplete, fields)
-        lags = sorted(await_handled(url, a_second * seconds))
+
+        ours = at_a_steady_rate(url, save)
         relay.stop()
         thread.join()
         publisher.close()
-    half, last = lags[len(lags) // 2], lags[int(len(lags) * 0.99)]
+    what = f"event lag at {LAG_RATE}/s"
     return [
-        Row(f"event lag at {a_second}/s, saved to handled, p50", "ms", half),
-        Row(f"event lag at {a_second}/s, saved to handled, p99", "ms", last, aim="≤ 100"),
+        Row(f"{what}, p50 (stock: without an outbox)", "ms", ours.percentile(50), stock.percentile(50)),
+        Row(f"{what}, p99 (stock: without an outbox)", "ms", ours.percentile(99), stock.percentile(99), "≤ 100"),
     ]
+
+
+def at_a_steady_rate(url: str, send: Callable[[int], Any]) -> load.Result:
+    """Send LAG_RATE events a second, by number, for LAG_SECONDS; return how old each was when it was handled."""
+    began = time.perf_counter()
+    for number in range(LAG_RATE * LAG_SECONDS):
+        time.sleep(max(0.0, began + number / LAG_RATE - time.perf_counter()))
+        send(number)
+    return load.Result(LAG_RATE, sorted(await_handled(url, LAG_RATE * LAG_SECONDS)))
 
 
 def costed(stack: Stack, service: Any, work: Callable[[], Any]) -> tuple[Any, float]:

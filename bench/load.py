@@ -45,8 +45,8 @@ class Browser:
         self.cookie = cookie
         self.user_id = ""
 
-    def send(self, method: str, path: str, body: Any = None, expected: int = 200) -> Any:
-        """Return the JSON of the answer; raise AssertionError when its status is not the expected one."""
+    def send(self, method: str, path: str, body: Any = None, expected: int = 200, is_json: bool = True) -> Any:
+        """Return the JSON of the answer, or its bytes; raise AssertionError when its status is not the expected one."""
         headers = {"Cookie": self.cookie} if self.cookie else {}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -56,4 +56,4 @@ class Browser:
         assert answer.status == expected, f"{method} {path}: {answer.status} {content[:200]!r}"
         if answer.getheader("Set-Cookie"):
             self.cookie = (answer.getheader("Set-Cookie") or "").split(";")[0]
-        return json.loads(content) if content else None
+        return json.loads(content) if content and is_json else content or None
