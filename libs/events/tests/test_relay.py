@@ -17,6 +17,7 @@ from libs.amqp import BrokerUnavailable, Publisher
 from libs.events import Aggregates, Relay, topology
 from libs.events.catalogue import ExpirationComplete, SessionRevoked
 from libs.events.relay import pause_after
+from libs.events.testing import PublisherInMemory
 from libs.testing import ROOT, wait_for, waiting
 
 QUEUE = "orders.ExpirationComplete"
@@ -253,6 +254,26 @@ def test_a_write_is_published_at_once(amqp_url, deadlines, relay, monkeypatch):
         wait_for(lambda: waiting(amqp_url, QUEUE) == 2, 3)
 
     assert time.monotonic() - started < 1
+
+
+def test_no_write_waits_for_a_broker_that_answers_nothing(deadlines):
+    publisher, go_on = PublisherInMemory(), threading.Event()
+    publisher.publish = lambda batch: go_on.wait(30) and {}
+    relay = Relay(publisher, [deadlines])
+    deadlines.saved = relay.wake
+    thread = threading.Thread(target=relay.run)
+    thread.start()
+    add(deadlines, "o1")
+    wait_for(lambda: deadlines.collection.count_documents({"relay.lease": {"$exists": True}}))  # it is publishing
+
+    for version in range(2, 12):
+        change(deadlines, "o1", version)
+
+    assert not go_on.is_set() and deadlines.find("o1")["version"] == 11
+    go_on.set()
+    wait_for(lambda: deadlines.collection.count_documents({"outbox_at": {"$exists": True}}) == 0)
+    relay.stop()
+    thread.join()
 
 
 def test_a_relay_outlives_every_error(deadlines, monkeypatch):
