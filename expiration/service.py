@@ -19,7 +19,7 @@ from libs.events.handlers import Unavailable
 from libs.events.repair import Comparison, Source, asked, stale_in
 from libs.rpc import ServiceUnavailable
 from libs.rpc.caller import Neighbours
-from libs.settings import required
+from libs.settings import REDIS_FORM, parsed
 
 COMPARE_SECONDS = 30
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Jobs(DependencyProvider):
 
     def setup(self) -> None:
         """Prepare the schedule; it connects when first used."""
-        self.schedule = Schedule(connect(required("REDIS_URL", self.container.config)))
+        self.schedule = Schedule(parsed("REDIS_URL", connect, REDIS_FORM, self.container.config))
 
     def get_dependency(self, worker_ctx: Any) -> Schedule:
         """Return the schedule."""
