@@ -121,6 +121,16 @@ def test_search_without_a_match_offers_a_way_out(client):
     assert "No ticket on sale matches this search. See all tickets" in told(client, "/?q=nothing")
 
 
+def test_search_that_found_nothing_yet_goes_on(client, services):
+    services.tickets_list = lambda *_, after=None, **__: {"tickets": [], "next": None if after else "7"}
+
+    first = client.get("/?q=a+b").text
+
+    assert "Nothing found yet, but there are more tickets to look through." in first
+    assert 'href="/?q=a+b&amp;after=7">Continue searching' in first
+    assert "No more tickets on sale match this search. First page" in told(client, "/?q=a+b&after=7")
+
+
 def test_wrong_search_is_explained(client):
     answer = client.get("/?min_price=cheap")
 
@@ -247,6 +257,17 @@ def test_expired_order_says_so_and_leads_back_to_the_ticket(bo, ticket, order_pa
     page = bo.get(order_page).text
 
     assert "It was not paid in time" in page and f'href="/tickets/{ticket["id"]}"' in page
+
+
+def test_what_has_started_is_not_offered_again(bo, order_page, services):
+    order = services.orders[order_page.rpartition("/")[2]]
+    services.end(order, "expired")
+    offered = [bo.get(page).text.count("Reserve again") for page in (order_page, "/my/orders")]
+
+    order["ticket"]["starts_at"] = "2020-01-01T00:00:00.000Z"
+
+    assert offered == [1, 1]
+    assert [bo.get(page).text.count("Reserve again") for page in (order_page, "/my/orders")] == [0, 0]
 
 
 def test_buyer_of_a_reserved_ticket_is_led_to_the_payment_and_others_wait(bo, sign_up, ticket, order_page):
