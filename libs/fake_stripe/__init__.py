@@ -16,6 +16,7 @@ Controls, JSON over HTTP, from this machine only:
 | GET /_control/ledger[?order_id=…] | each PaymentIntent: order_id, amount, status, charges (captured, refunded) |
 | POST /_control/reset | forget everything, the controls included |
 | POST /_control/clock {"advance": seconds} | move the clock by which idempotency keys age (they live 24 hours) |
+| POST /_control/search {"lag": seconds} | let search find PaymentIntents only so long after they were made (0) |
 | POST /_control/authenticate {"payment_intent", "outcome": "complete"|"fail"} | answer the 3-D Secure challenge |
 | POST /_control/refunds {"payment_intent" or "charge", "amount"?, "reason"?} | refund as from Stripe's dashboard |
 | POST /_control/disputes {"payment_intent" or "charge", "reason"?} | open a dispute |

@@ -40,6 +40,13 @@ def blueprint(api: Api) -> Blueprint:
     def advance_clock() -> Response:
         return jsonify({"offset": api.keys.advance(float(_body().get("advance", 0)))})
 
+    @controls.post("/search")
+    def let_search_lag() -> Response:
+        lag = float(_body().get("lag", 0))
+        with api.state.transaction():
+            api.state.set("search_lag", str(lag))
+        return jsonify({"lag": lag})
+
     return controls
 
 
