@@ -9,6 +9,7 @@ from flask import Blueprint, Response, jsonify, request
 from libs.fake_stripe import attempts, charges, disputes, intents, ledger, refunds
 from libs.fake_stripe.errors import StripeError, invalid, unauthorized
 from libs.fake_stripe.faults import Fault
+from libs.fake_stripe.locks import WAIT_SECONDS
 from libs.fake_stripe.objects import shown
 from libs.fake_stripe.state import Document
 from libs.fake_stripe.webhooks import LOOPBACK, Rule
@@ -32,6 +33,7 @@ def blueprint(api: Api) -> Blueprint:
     @controls.post("/reset")
     def reset() -> Response:
         api.faults.clear()
+        api.locks.wait = WAIT_SECONDS
         api.state.clear()
         api.webhooks.forget()
         return jsonify({})
@@ -98,6 +100,11 @@ def _trouble(controls: Blueprint, api: Api) -> None:
         if request.method == "DELETE":
             api.webhooks.use_plain_delivery()
         return jsonify(api.webhooks.report())
+
+    @controls.post("/locks")
+    def locks() -> Response:
+        api.locks.wait = float(_body().get("wait", WAIT_SECONDS))
+        return jsonify({"wait": api.locks.wait})
 
     @controls.route("/faults", methods=["GET", "POST", "DELETE"])
     def faults() -> Response:

@@ -50,8 +50,11 @@ class Keys:
         self._in_use: set[str] = set()
 
     @contextmanager
-    def reserved(self, key: str) -> Iterator[None]:
-        """Hold the key for one request; refuse (409) while another request holds it."""
+    def reserved(self, key: str | None) -> Iterator[None]:
+        """Hold the key, if there is one, for one request; refuse (409) while another request holds it."""
+        if key is None:
+            yield
+            return
         if len(key) > LONGEST_KEY:
             raise StripeError(400, "invalid_request_error", f"Idempotency keys have up to {LONGEST_KEY} characters.")
         with self._lock:

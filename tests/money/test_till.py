@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 import stripe
 
+from libs.events import VersionConflict
 from libs.fake_stripe.testing import SECRET_KEY
 from payments import domain
 from payments.card_provider import API_VERSION, CardProvider
@@ -228,6 +229,30 @@ def test_a_payment_intent_that_is_busy_at_stripe_is_looked_at_again(world, fake)
 
     assert world.order(order_id).status == "complete"
     assert world.store.counts() == {}
+
+
+def test_a_card_that_is_just_being_charged_is_voided_when_stripe_lets_go_of_it(world, fake):
+    order_id = world.reserve()
+    fake.control("locks", wait=0)
+    fake.control("faults", kind="slow", path="*/confirm", seconds=1.0)
+
+    def pay():
+        with suppress(domain.OrderCancelled):
+            world.pay(order_id)
+
+    paying = threading.Thread(target=pay)
+    paying.start()
+    while not world.payment(order_id).confirming_at:
+        paying.join(0.01)
+    world.cancel(order_id)
+
+    with suppress(VersionConflict):
+        world.come_to_rest()
+    paying.join()
+    world.come_to_rest()
+
+    assert list(world.faults()) == []
+    assert [intent["status"] for intent in fake.ledger(order_id)] == ["canceled"]
 
 
 CARD = {"type": "card", "card": {"brand": "visa", "last4": "4242"}}
