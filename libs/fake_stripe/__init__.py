@@ -20,6 +20,8 @@ Controls, JSON over HTTP, from this machine only:
 | POST /_control/search {"lag": seconds} | let search find PaymentIntents only so long after they were made (0) |
 | POST /_control/authenticate {"payment_intent", "outcome": "complete"|"fail"} | answer the 3-D Secure challenge |
 | POST /_control/refunds {"payment_intent" or "charge", "amount"?, "reason"?} | refund as from Stripe's dashboard |
+| POST /_control/refunds {"begin": "pending"|"succeeded"} | how refunds begin from now on |
+| POST /_control/refunds {"refund", "status": "succeeded"|"failed", "failure_reason"?} | end a refund; or undo it |
 | POST /_control/disputes {"payment_intent" or "charge", "reason"?} | open a dispute |
 | POST /_control/disputes {"dispute", "status": "won"|"lost"} | close a dispute |
 | POST /_control/webhooks {"action", "match"?, "count"?, …} | see `webhooks`: drop, duplicate, delay, reorder, fail |

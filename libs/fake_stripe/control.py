@@ -72,10 +72,14 @@ def _money(controls: Blueprint, api: Api) -> None:
 
     @controls.post("/refunds")
     def refund() -> Response:
-        call = api.call(params=_body())
+        body = _body()
+        call = api.call(params=body)
         with api.state.transaction():
-            made = refunds.create(call)
-        return _done(api, made)
+            if "begin" in body:
+                api.state.set("refunds_begin", str(body["begin"]))
+                return jsonify(body)
+            refund = refunds.end(call, body.pop("refund"), **body) if "refund" in body else refunds.create(call)
+        return _done(api, refund)
 
     @controls.post("/disputes")
     def dispute() -> Response:
