@@ -86,11 +86,12 @@ def _money(controls: Blueprint, api: Api) -> None:
         body, call = _body(), api.call()
         with api.state.transaction():
             if "dispute" in body:
-                return _done(api, disputes.close(call, body["dispute"], body.get("status", "lost")))
+                return _done(api, disputes.move(call, body["dispute"], body.get("status", "lost")))
             id = body.get("charge")
             if "payment_intent" in body:
                 id = intents.get(call, body["payment_intent"])["latest_charge"]
-            opened = disputes.open_dispute(call, charges.get(call, id or ""), body.get("reason", "fraudulent"))
+            about = (body.get("reason", "fraudulent"), bool(body.get("inquiry")))
+            opened = disputes.open_dispute(call, charges.get(call, id or ""), *about)
         return _done(api, opened)
 
 

@@ -15,7 +15,7 @@ def create(call: Call) -> Document:
     params = call.params
     charge = _charge(call)
     amount = params.get("amount", _refundable(charge))
-    _check(charge, amount)
+    _check(call, charge, amount)
     refund = _blank(charge, amount)
     refund |= {"metadata": merged({}, params.get("metadata")), "reason": params.get("reason")}
     if call.state.setting("refunds_begin", "succeeded") == "pending":
@@ -75,8 +75,8 @@ def _refundable(charge: Document) -> int:
     return int(charge["amount_captured"] - charge["amount_refunded"])
 
 
-def _check(charge: Document, amount: int) -> None:
-    if charge["disputed"]:
+def _check(call: Call, charge: Document, amount: int) -> None:
+    if not all(dispute["is_charge_refundable"] for dispute in call.state.newest("dispute", charge["id"])):
         message = f"Charge {charge['id']} has been charged back; cannot issue a refund."
         raise StripeError(400, "invalid_request_error", message, executed=True, code="charge_disputed")
     if charge["refunded"]:
