@@ -75,7 +75,10 @@ class StripeUnavailable(Exception):
 
 @dataclass(frozen=True)
 class Intent:
-    """A PaymentIntent as Stripe says it is now. `declines` is None where it was not counted."""
+    """A PaymentIntent as Stripe says it is now. `declines` is None where it was not counted.
+
+    `refunding_cents` are on their way back, and may still fail; `failed_refunds` counts those that did.
+    """
 
     id: str
     status: str
@@ -86,6 +89,8 @@ class Intent:
     declines: int | None = None
     decline_code: str | None = None
     refunded_cents: int = 0
+    refunding_cents: int = 0
+    failed_refunds: int = 0
     card_brand: str | None = None
     card_last4: str | None = None
     captured_cents: int | None = None
@@ -93,7 +98,7 @@ class Intent:
 
     @property
     def kept_cents(self) -> int:
-        """What was taken and not refunded."""
+        """What was taken and has not been refunded yet."""
         if self.status != "succeeded":
             return 0
         taken = self.amount_cents if self.captured_cents is None else self.captured_cents
@@ -101,8 +106,8 @@ class Intent:
 
     @property
     def is_refundable(self) -> bool:
-        """Whether money is left to refund, and Stripe lets us: not while the cardholder's bank claims it."""
-        return self.kept_cents > 0 and (self.dispute is None or self.dispute["status"] in DISPUTES_ENDED_WELL)
+        """Whether money is left to refund, and Stripe lets us: not when the cardholder's bank has taken it back."""
+        return self.kept_cents > self.refunding_cents and not _forbids_refund(self.dispute)
 
 
 @dataclass
@@ -111,10 +116,10 @@ class Payment:
 
     `creating_at` is set from before the PaymentIntent is asked for until its id is stored, `confirming_at` from before
     the card is charged until it is known what came of it: so a crash in between leaves a trace. `attempts` numbers the
-    cards that were tried. `refund` says who asked for a refund, when and why; `dispute` is the newest one, as
-    {"id", "status", "reason", "amount_cents"}. `key_no` numbers what has to be asked anew because Stripe failed, and
-    would repeat its failure to the same idempotency key. `refund_failed_at`: when a refund came to nothing; no other is
-    made until an operator asks for one.
+    cards that were tried. `refund` says who asked for a refund, when and why; `dispute` is the newest one, or an
+    inquiry, as {"id", "status", "reason", "amount_cents", "is_refundable"}. `key_no` numbers what has to be asked anew
+    because Stripe failed, and would repeat its failure to the same idempotency key. `refund_failed_at`: when a refund
+    came to nothing; no other is made until an operator asks for one. `failed_refunds` counts those that are known.
     """
 
     id: str
@@ -141,6 +146,8 @@ class Payment:
     key_no: int = 0
     captured_at: datetime | None = None
     refund_failed_at: datetime | None = None
+    refunding_cents: int = 0
+    failed_refunds: int = 0
 
     @property
     def attempt(self) -> str:
@@ -160,7 +167,8 @@ class Payment:
         if self.status == "captured":
             if self.refund_failed_at is not None:
                 return False
-            return (self.order["status"] != "complete" or self.refund is not None) and not self.is_lost
+            is_going_back = self.refund is not None or self.refunding_cents > 0
+            return (self.order["status"] != "complete" or is_going_back) and not self.is_lost
         return self.status not in ("cancelled", "refunded")
 
     @property
@@ -196,7 +204,7 @@ class Payment:
         """Raise what forbids an operator to refund it."""
         if self.status != "captured":
             raise NotCaptured("Nothing was taken for this order, so there is nothing to refund.")
-        if self.dispute is not None and self.dispute["status"] not in DISPUTES_ENDED_WELL:
+        if self.dispute is not None and _forbids_refund(self.dispute):
             raise ChargeDisputed(f"The charge is disputed ({self.dispute['status']}): answer the dispute at Stripe.")
 
     def ask_refund(self, who: str, reason: str, now: datetime) -> None:
@@ -206,9 +214,9 @@ class Payment:
             self.refund_failed_at, self.key_no = None, self.key_no + 1
         self.saved(now)
 
-    def refund_failed(self, now: datetime) -> None:
+    def refund_failed(self, intent: Intent, now: datetime) -> None:
         """Note that Stripe could not give the money back."""
-        self.refund_failed_at = now
+        self.refund_failed_at, self.failed_refunds = now, intent.failed_refunds
         self.saved(now)
 
     def record(self, intent: Intent, now: datetime, answered: int | None = None) -> str | None:
@@ -245,7 +253,8 @@ class Payment:
     def _take_back(self, intent: Intent) -> bool:
         """Take over refunds and disputes; return whether more money than before went back."""
         lost_before, refunded_before = self.is_lost, self.refunded_cents
-        self.refunded_cents, self.dispute = intent.refunded_cents, intent.dispute or self.dispute
+        self.refunded_cents, self.refunding_cents = intent.refunded_cents, intent.refunding_cents
+        self.dispute = intent.dispute or self.dispute
         return self.refunded_cents > refunded_before or (self.is_lost and not lost_before)
 
     def capture_was_refused(self, now: datetime) -> None:
@@ -276,6 +285,8 @@ class Payment:
             "card_brand": self.card_brand,
             "card_last4": self.card_last4,
             "refunded_cents": self.refunded_cents,
+            "refunding_cents": self.refunding_cents,
+            "has_refund_failed": self.refund_failed_at is not None and self.status != "refunded",
             "dispute": self.dispute,
             "captured_at": _iso(self.captured_at) if self.captured_at else None,
             "created_at": _iso(self.created_at),
@@ -300,6 +311,7 @@ class Step(Enum):
     CANCEL = "cancel the PaymentIntent, which voids an authorization"
     CAPTURE = "capture the authorized amount"
     REFUND = "refund what was captured"
+    GIVE_UP_REFUND = "leave a refund that failed to an operator"
     RECORD = "write down what Stripe says"
 
 
@@ -308,8 +320,7 @@ def decide(payment: Payment, intent: Intent | None, now: datetime) -> Step:
     if intent is None:
         return Step.FIND if payment.creating_at is not None else Step.REST
     if intent.status in ("succeeded", "canceled"):
-        unwanted = payment.order["status"] == "cancelled" or payment.refund is not None
-        return Step.REFUND if unwanted and intent.is_refundable and not payment.refund_failed_at else Step.RECORD
+        return _of_ended(payment, intent)
     if intent.status == "processing":
         return Step.REST
     if payment.order["status"] == "cancelled" or not agree(payment, intent):
@@ -339,6 +350,17 @@ def opened(order: dict[str, Any], now: datetime) -> Payment:
         amount_cents=order["price_cents"], currency=order["currency"], declines=0, decline_code=None, capture_tries=0,
         capture_refused_at=None, card_brand=None, card_last4=None, created_at=now, updated_at=now,
     )  # fmt: skip
+
+
+def _of_ended(payment: Payment, intent: Intent) -> Step:
+    if intent.failed_refunds > payment.failed_refunds:
+        return Step.GIVE_UP_REFUND
+    unwanted = payment.order["status"] == "cancelled" or payment.refund is not None
+    return Step.REFUND if unwanted and intent.is_refundable and not payment.refund_failed_at else Step.RECORD
+
+
+def _forbids_refund(dispute: dict[str, Any] | None) -> bool:
+    return dispute is not None and not dispute.get("is_refundable", False)
 
 
 def _of_authorized(payment: Payment, now: datetime) -> Step:

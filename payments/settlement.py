@@ -48,8 +48,7 @@ class Settlement:
                 intent = self.cards.retrieve(payment.stripe_id) if payment.stripe_id else None
                 step = decide(payment, intent, self.clock())
                 if step is Step.REFUND and refunded:  # Stripe has said yes, and still has the money
-                    self._give_up_refund(payment)
-                    continue
+                    step = Step.GIVE_UP_REFUND
                 refunded = refunded or step is Step.REFUND
                 if not self._take(step, payment, intent, answered):
                     return payment, intent
@@ -111,6 +110,8 @@ class Settlement:
             return self._rest(payment, intent)
         if step is Step.RECORD:
             return self._record(payment, intent, answered)
+        if step is Step.GIVE_UP_REFUND:
+            return self._give_up_refund(payment, intent)
         try:
             return self._ask(step, payment, intent)
         except Failed as error:
@@ -128,10 +129,8 @@ class Settlement:
         if step is Step.CAPTURE:
             return self._capture(payment, intent)
         if step is Step.REFUND:
-            made = self.cards.refund(intent.id, payment.key_no)
+            self.cards.refund(intent.id, payment.key_no)
             passed(9)
-            if not made:
-                self._give_up_refund(payment)
             return True
         if not agree(payment, intent):
             alarm(self.store, "wrong_amount", f"{intent.id} is not for what order {payment.id} costs, so it ends")
@@ -139,11 +138,12 @@ class Settlement:
         passed(8)
         return True
 
-    def _give_up_refund(self, payment: Payment) -> None:
+    def _give_up_refund(self, payment: Payment, intent: Intent) -> bool:
         """Leave it to an operator: a second refund might come on top of a first one that only looks failed."""
-        payment.refund_failed(self.clock())
+        payment.refund_failed(intent, self.clock())
         self.store.save(payment)
         alarm(self.store, "refund_failed", f"Stripe could not refund {payment.stripe_id} of order {payment.id}")
+        return True
 
     def _rest(self, payment: Payment, intent: Intent | None) -> bool:
         """Leave it as it is; a card that the bank is still thinking about is being confirmed."""

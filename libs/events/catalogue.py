@@ -87,6 +87,7 @@ class PaymentDispute(Schema):
     status = fields.String(required=True)
     reason = fields.String(required=True)
     amount_cents = fields.Integer(required=True, strict=True)
+    is_refundable = fields.Boolean(load_default=False)
 
 
 class PaymentSnapshot(Snapshot):
@@ -103,6 +104,8 @@ class PaymentSnapshot(Snapshot):
     card_brand = fields.String(allow_none=True, load_default=None)
     card_last4 = fields.String(allow_none=True, load_default=None)
     refunded_cents = fields.Integer(load_default=0, strict=True)
+    refunding_cents = fields.Integer(load_default=0, strict=True)
+    has_refund_failed = fields.Boolean(load_default=False)
     dispute = fields.Nested(PaymentDispute, allow_none=True, load_default=None)
     captured_at = fields.AwareDateTime(allow_none=True, load_default=None)
     created_at = fields.AwareDateTime(required=True)

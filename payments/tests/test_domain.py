@@ -131,8 +131,9 @@ def test_somebody_elses_or_a_cancelled_order_cannot_be_paid():
         a_payment("cancelled").check_payable("bo")
 
 
-def a_dispute(status):
-    return {"id": "dp_1", "status": status, "reason": "fraudulent", "amount_cents": 1999}
+def a_dispute(status, is_refundable=False):
+    details = {"reason": "fraudulent", "amount_cents": 1999, "is_refundable": is_refundable}
+    return {"id": "dp_1", "status": status, **details}
 
 
 def test_a_card_is_the_same_attempt_until_it_is_known_what_came_of_it():
@@ -186,10 +187,38 @@ def test_what_is_not_for_the_orders_amount_is_cancelled():
 
 
 @pytest.mark.parametrize(
-    ("status", "step"), [("needs_response", Step.RECORD), ("lost", Step.RECORD), ("won", Step.REFUND)]
+    ("status", "is_refundable", "step"),
+    [
+        ("needs_response", False, Step.RECORD),
+        ("lost", False, Step.RECORD),
+        ("won", False, Step.RECORD),
+        ("won", True, Step.REFUND),
+        ("warning_needs_response", True, Step.REFUND),
+    ],
 )
-def test_a_disputed_charge_is_refunded_only_after_the_dispute_was_won(status, step):
-    assert decide(a_payment("cancelled"), an_intent("succeeded", dispute=a_dispute(status)), NOON) is step
+def test_a_disputed_charge_is_refunded_only_if_stripe_lets_us(status, is_refundable, step):
+    dispute = a_dispute(status, is_refundable)
+
+    assert decide(a_payment("cancelled"), an_intent("succeeded", dispute=dispute), NOON) is step
+
+
+def test_a_refund_on_its_way_is_not_made_again_and_is_work_until_it_ends():
+    payment = a_payment("complete", stripe_id="pi_1", status="captured")
+    payment.ask_refund("operator", "called off", NOON)
+    pending = an_intent("succeeded", refunding_cents=1999)
+
+    assert decide(payment, pending, NOON) is Step.RECORD
+    assert (payment.record(pending, NOON), payment.status, payment.has_work_left) == ("", "captured", True)
+
+
+def test_a_refund_that_failed_is_left_to_an_operator_once():
+    payment, failed = a_payment("cancelled", status="captured"), an_intent("succeeded", failed_refunds=1)
+
+    assert decide(payment, failed, NOON) is Step.GIVE_UP_REFUND
+    payment.refund_failed(failed, NOON)
+    assert decide(payment, failed, NOON) is Step.RECORD
+    payment.ask_refund("operator", "once more", NOON)
+    assert decide(payment, failed, NOON) is Step.REFUND
 
 
 def test_a_partial_refund_is_told_and_the_payment_stays_captured():
@@ -200,7 +229,10 @@ def test_a_partial_refund_is_told_and_the_payment_stays_captured():
     assert (event, payment.status, payment.public()["refunded_cents"]) == ("PaymentRefunded", "captured", 500)
 
 
-@pytest.mark.parametrize(("status", "event"), [("needs_response", ""), ("won", ""), ("lost", "PaymentRefunded")])
+@pytest.mark.parametrize(
+    ("status", "event"),
+    [("needs_response", ""), ("won", ""), ("warning_closed", ""), ("lost", "PaymentRefunded")],
+)
 def test_only_a_lost_dispute_is_told_as_a_refund(status, event):
     payment = a_payment("complete", status="captured")
 

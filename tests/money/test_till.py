@@ -262,7 +262,7 @@ CARD = {"type": "card", "card": {"brand": "visa", "last4": "4242"}}
 def test_a_charge_without_a_card_can_be_read(world, details):
     charge = {
         "object": "charge", "id": "ch_1", "amount_refunded": 0, "amount_captured": 1999, "captured": True,
-        "disputed": False, "payment_method_details": details,
+        "disputed": False, "refunds": None, "payment_method_details": details,
     }  # fmt: skip
     found = {
         "object": "payment_intent", "id": "pi_1", "status": "succeeded", "client_secret": "s", "amount": 1999,
