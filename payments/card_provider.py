@@ -74,11 +74,16 @@ class CardProvider:
                 self._stripe.payment_intents.create(params, _key(_numbered(f"pi:{order['id']}", number)))
             )
 
-    def search(self, order_id: str) -> Intent | None:
-        """Return the PaymentIntent that Stripe has for an order, or None; it may take a minute to learn of new ones."""
+    def find(self, order_id: str, listed_since: datetime) -> Intent | None:
+        """Return the PaymentIntent that Stripe has for an order, or None.
+
+        It is searched for, and as the search may take a minute to learn of new ones, also looked for in the list.
+        """
         with _speaking():
             found = self._stripe.payment_intents.search({"query": f"metadata['order_id']:'{order_id}'"})
-            return self._intent(found.data[0]) if found.data else None
+            if found.data:
+                return self._intent(found.data[0])
+        return next((intent for intent in self.list_since(listed_since) if intent.order_id == order_id), None)
 
     def retrieve(self, stripe_id: str) -> Intent:
         """Return a PaymentIntent as it is now; raise IntentMissing."""

@@ -16,6 +16,8 @@ from payments.store import PaymentStore
 ROUNDS, PAUSE_SECONDS = 12, 0.02
 KEY_LIFETIME = timedelta(hours=20)
 """How long a repeated request with the same key is sure to be replayed by Stripe, which keeps keys for 24 hours."""
+SEARCH_LAG = timedelta(hours=1)
+"""How long Stripe's search may be behind, far more than it says (https://docs.stripe.com/search), clocks included."""
 
 
 class Settlement:
@@ -174,10 +176,14 @@ class Settlement:
         return True
 
     def _find(self, payment: Payment) -> None:
-        asked_at = payment.creating_at or self.clock()
-        is_replayed = payment.key_no == 0 and self.clock() - asked_at < KEY_LIFETIME
+        """Find or make the PaymentIntent: only a repeat with its first key, within a day, makes no second one for sure.
+
+        Stripe repeats a failure to the key that met it, and may have made a PaymentIntent all the same.
+        """
+        now = self.clock()
+        is_replayed = payment.key_no == 0 and now - (payment.creating_at or now) < KEY_LIFETIME
         try:
-            intent = None if is_replayed else self.cards.search(payment.id)
+            intent = None if is_replayed else self.cards.find(payment.id, now - SEARCH_LAG)
             payment.stripe_id = (intent or self.cards.create(payment.order, payment.key_no)).id
         except Failed as error:
             self.note_failure(payment, error)
