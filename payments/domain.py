@@ -97,12 +97,16 @@ class Intent:
     dispute: dict[str, Any] | None = None
 
     @property
-    def kept_cents(self) -> int:
-        """What was taken and has not been refunded yet."""
+    def taken_cents(self) -> int:
+        """What was taken, whether or not it was refunded since."""
         if self.status != "succeeded":
             return 0
-        taken = self.amount_cents if self.captured_cents is None else self.captured_cents
-        return taken - self.refunded_cents
+        return self.amount_cents if self.captured_cents is None else self.captured_cents
+
+    @property
+    def kept_cents(self) -> int:
+        """What was taken and has not been refunded yet."""
+        return self.taken_cents - self.refunded_cents
 
     @property
     def is_refundable(self) -> bool:
@@ -164,9 +168,9 @@ class Payment:
         """Whether Stripe and the order have still to be brought together."""
         if self.stripe_id is None:
             return self.creating_at is not None
+        if self.refund_failed_at is not None:
+            return False
         if self.status == "captured":
-            if self.refund_failed_at is not None:
-                return False
             is_going_back = self.refund is not None or self.refunding_cents > 0
             return (self.order["status"] != "complete" or is_going_back) and not self.is_lost
         return self.status not in ("cancelled", "refunded")
@@ -200,9 +204,14 @@ class Payment:
         self.confirming_at = now
         self.saved(now)
 
+    def is_paid_by(self, intent: Intent) -> bool:
+        """Whether exactly what the order costs was taken; nothing else completes it."""
+        is_exact = (intent.taken_cents, intent.currency) == (self.amount_cents, self.currency)
+        return is_exact or self.order["status"] == "complete"
+
     def check_refundable(self) -> None:
         """Raise what forbids an operator to refund it."""
-        if self.status != "captured":
+        if self.status != "captured" and self.refund_failed_at is None:
             raise NotCaptured("Nothing was taken for this order, so there is nothing to refund.")
         if self.dispute is not None and _forbids_refund(self.dispute):
             raise ChargeDisputed(f"The charge is disputed ({self.dispute['status']}): answer the dispute at Stripe.")
@@ -232,7 +241,7 @@ class Payment:
             self.confirming_at = None
         if self._take_back(intent):
             event = "PaymentRefunded"
-        status = recorded_status(intent)
+        status = recorded_status(intent, self.is_paid_by(intent))
         if status != self.status:
             if status == "captured":
                 self.captured_at = self.captured_at or now
@@ -336,10 +345,16 @@ def agree(payment: Payment, intent: Intent) -> bool:
     return about == (payment.amount_cents, payment.currency, payment.id)
 
 
-def recorded_status(intent: Intent) -> str:
-    """Return our word for a PaymentIntent's state."""
+def recorded_status(intent: Intent, is_whole: bool | None = None) -> str:
+    """Return our word for a PaymentIntent's state.
+
+    `is_whole`: whether what was taken is all that it should be, by default the PaymentIntent's own amount. If it is
+    not, the payment stays authorized until it has been given back, and then is as if nothing had been taken.
+    """
     if intent.status == "succeeded":
-        return "captured" if intent.kept_cents > 0 else "refunded"
+        if is_whole or (is_whole is None and intent.taken_cents == intent.amount_cents):
+            return "captured" if intent.kept_cents > 0 else "refunded"
+        return "authorized" if intent.kept_cents > 0 else "cancelled"
     return {"requires_capture": "authorized", "canceled": "cancelled"}.get(intent.status, "open")
 
 
@@ -355,7 +370,8 @@ def opened(order: dict[str, Any], now: datetime) -> Payment:
 def _of_ended(payment: Payment, intent: Intent) -> Step:
     if intent.failed_refunds > payment.failed_refunds:
         return Step.GIVE_UP_REFUND
-    unwanted = payment.order["status"] == "cancelled" or payment.refund is not None
+    is_over = payment.order["status"] == "cancelled" or payment.refund is not None
+    unwanted = is_over or not payment.is_paid_by(intent)
     return Step.REFUND if unwanted and intent.is_refundable and not payment.refund_failed_at else Step.RECORD
 
 

@@ -130,12 +130,12 @@ class Settlement:
         """Ask Stripe to do something; return whether another look is needed."""
         if step is Step.CAPTURE:
             return self._capture(payment, intent)
+        if not (payment.is_paid_by(intent) if step is Step.REFUND else agree(payment, intent)):
+            alarm(self.store, "wrong_amount", f"{intent.id} is not for what order {payment.id} costs, so it ends")
         if step is Step.REFUND:
             self.cards.refund(intent.id, payment.key_no)
             passed(9)
             return True
-        if not agree(payment, intent):
-            alarm(self.store, "wrong_amount", f"{intent.id} is not for what order {payment.id} costs, so it ends")
         self.cards.cancel(intent.id, payment.key_no)
         passed(8)
         return True

@@ -239,6 +239,31 @@ def test_only_a_lost_dispute_is_told_as_a_refund(status, event):
     assert payment.record(an_intent("succeeded", dispute=a_dispute(status)), NOON) == event
 
 
+@pytest.mark.parametrize("order_status", ["created", "awaiting_payment"])
+def test_what_was_taken_in_part_is_given_back_and_ends_the_order(order_status):
+    payment = a_payment(order_status, stripe_id="pi_1", status="authorized")
+
+    assert decide(payment, an_intent("succeeded", captured_cents=500), NOON) is Step.REFUND
+    pending = an_intent("succeeded", captured_cents=500, refunding_cents=500)
+    assert (decide(payment, pending, NOON), payment.record(pending, NOON)) == (Step.RECORD, "")
+    assert (payment.status, payment.has_work_left) == ("authorized", True)
+    assert payment.record(an_intent("succeeded", captured_cents=500, refunded_cents=500), NOON) == "PaymentFailed"
+    assert (payment.status, payment.public()["final"]) == ("cancelled", True)
+
+
+def test_what_was_taken_in_another_amount_or_currency_completes_nothing():
+    other = [Intent("pi_1", "succeeded", "secret", *about, "o1") for about in ((100, "usd"), (1999, "eur"))]
+
+    assert [decide(a_payment("awaiting_payment"), intent, NOON) for intent in other] == [Step.REFUND] * 2
+
+
+def test_an_order_that_is_complete_is_not_undone_by_what_was_taken():
+    payment = a_payment("complete", status="captured")
+
+    assert decide(payment, an_intent("succeeded", captured_cents=500), NOON) is Step.RECORD
+    assert payment.record(an_intent("succeeded", captured_cents=500), NOON) is None
+
+
 def test_a_refund_that_was_asked_for_is_work_until_it_is_made():
     payment = a_payment("complete", stripe_id="pi_1", status="captured")
     payment.ask_refund("operator", "called off", NOON)

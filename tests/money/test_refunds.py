@@ -2,10 +2,13 @@ import urllib.error
 from datetime import timedelta
 
 import pytest
+import stripe
 
 from libs.testing import wait_for
 from payments import domain
+from payments.card_provider import _given_back
 from payments.refunds import refund
+from tests.money.buyer import paid_in_the_browser
 
 
 def asked(world, order_id, reason="the show was called off"):
@@ -230,3 +233,55 @@ def test_a_refund_can_be_made_while_the_cardholder_only_asks(world, fake):
     world.settlement.settle(order_id)
 
     assert asked(world, order_id)["status"] == "refunded"
+
+
+@pytest.mark.parametrize("begins", ["pending", "succeeded"])
+def test_what_was_captured_in_part_by_hand_is_given_back_and_ends_the_order(world, fake, begins, caplog):
+    order_id = paid_in_the_browser(world, fake)
+    stripe_id = world.payment(order_id).stripe_id
+    fake.client().v1.payment_intents.capture(stripe_id, {"amount_to_capture": 500})
+    fake.control("refunds", begin=begins)
+
+    world.come_to_rest()
+    if begins == "pending":
+        assert world.order(order_id).status == "awaiting_payment"
+        made = fake.client().v1.refunds.list({"payment_intent": stripe_id}).data[0]
+        fake.control("refunds", refund=made.id, status="succeeded")
+        world.come_to_rest()
+
+    order = world.order(order_id)
+    assert (order.status, order.cancel_reason) == ("cancelled", "payment_failed")
+    assert (world.payment(order_id).refunded_cents, "ALARM wrong_amount" in caplog.text) == (500, True)
+    assert list(world.faults()) == []
+    assert world.audit.run().settled == []
+
+
+def test_a_refund_of_what_was_captured_in_part_that_failed_can_be_asked_for_again(world, fake):
+    order_id = paid_in_the_browser(world, fake)
+    fake.client().v1.payment_intents.capture(world.payment(order_id).stripe_id, {"amount_to_capture": 500})
+    fake.control("refunds", begin="pending")
+    stripe_id = world.settlement.settle(order_id)[0].stripe_id
+    made = fake.client().v1.refunds.list({"payment_intent": stripe_id}).data[0]
+    fake.control("refunds", refund=made.id, status="failed")
+    world.come_to_rest()
+    assert world.order(order_id).status == "awaiting_payment"
+    fake.control("refunds", begin="succeeded")
+
+    asked(world, order_id)
+    world.come_to_rest()
+
+    assert world.order(order_id).status == "cancelled"
+    assert list(world.faults()) == []
+
+
+@pytest.mark.parametrize(("is_refunded", "refunds", "said"), [(False, [1499], 0), (True, [1499, 500], 500)])
+def test_what_was_never_taken_of_a_charge_is_no_refund(world, is_refunded, refunds, said):
+    data = [{"object": "refund", "amount": amount, "status": "succeeded"} for amount in refunds]
+    charge = {
+        "object": "charge", "id": "ch_1", "amount": 1999, "amount_captured": 500, "captured": True, "disputed": False,
+        "refunded": is_refunded, "refunds": {"object": "list", "data": data, "has_more": False, "url": "/v1/refunds"},
+    }  # fmt: skip
+
+    given_back = _given_back(stripe.Charge.construct_from(charge, None))
+
+    assert given_back == {"refunded_cents": said, "refunding_cents": 0, "failed_refunds": 0}

@@ -297,7 +297,7 @@ CARD = {"type": "card", "card": {"brand": "visa", "last4": "4242"}}
 @pytest.mark.parametrize("details", [{"type": "link", "link": {}}, CARD, None])
 def test_a_charge_without_a_card_can_be_read(world, details):
     charge = {
-        "object": "charge", "id": "ch_1", "amount_refunded": 0, "amount_captured": 1999, "captured": True,
+        "object": "charge", "id": "ch_1", "amount": 1999, "amount_captured": 1999, "captured": True,
         "disputed": False, "refunds": None, "payment_method_details": details,
     }  # fmt: skip
     found = {
