@@ -152,6 +152,7 @@ class Payment:
     refund_failed_at: datetime | None = None
     refunding_cents: int = 0
     failed_refunds: int = 0
+    refunded_at: datetime | None = None
 
     @property
     def attempt(self) -> str:
@@ -239,7 +240,7 @@ class Payment:
             answered = self.attempts
         if self._is_settled_by(intent, answered, now):
             self.confirming_at = None
-        if self._take_back(intent):
+        if self._take_back(intent, now):
             event = "PaymentRefunded"
         status = recorded_status(intent, self.is_paid_by(intent))
         if status != self.status:
@@ -259,11 +260,13 @@ class Payment:
         ended = intent.status in ("requires_capture", "succeeded", "canceled") or answered == self.attempts
         return ended or now - self.confirming_at >= CONFIRM_PERIOD
 
-    def _take_back(self, intent: Intent) -> bool:
+    def _take_back(self, intent: Intent, now: datetime) -> bool:
         """Take over refunds and disputes; return whether more money than before went back."""
         lost_before, refunded_before = self.is_lost, self.refunded_cents
         self.refunded_cents, self.refunding_cents = intent.refunded_cents, intent.refunding_cents
         self.dispute = intent.dispute or self.dispute
+        if self.refunded_cents > refunded_before:
+            self.refunded_at = now
         return self.refunded_cents > refunded_before or (self.is_lost and not lost_before)
 
     def capture_was_refused(self, now: datetime) -> None:
@@ -295,6 +298,7 @@ class Payment:
             "card_last4": self.card_last4,
             "refunded_cents": self.refunded_cents,
             "refunding_cents": self.refunding_cents,
+            "refunded_at": _iso(self.refunded_at) if self.refunded_at else None,
             "has_refund_failed": self.refund_failed_at is not None and self.status != "refunded",
             "dispute": self.dispute,
             "captured_at": _iso(self.captured_at) if self.captured_at else None,

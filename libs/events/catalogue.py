@@ -71,6 +71,7 @@ class OrderSnapshot(Snapshot):
     currency = fields.String(required=True)
     ticket = fields.Nested(OrderedTicket, required=True)
     refunded_at = fields.AwareDateTime(allow_none=True, load_default=None)
+    refunded_cents = fields.Integer(load_default=0, strict=True)
     created_at = fields.AwareDateTime(required=True)
     updated_at = fields.AwareDateTime(required=True)
 
@@ -105,6 +106,7 @@ class PaymentSnapshot(Snapshot):
     card_last4 = fields.String(allow_none=True, load_default=None)
     refunded_cents = fields.Integer(load_default=0, strict=True)
     refunding_cents = fields.Integer(load_default=0, strict=True)
+    refunded_at = fields.AwareDateTime(allow_none=True, load_default=None)
     has_refund_failed = fields.Boolean(load_default=False)
     dispute = fields.Nested(PaymentDispute, allow_none=True, load_default=None)
     captured_at = fields.AwareDateTime(allow_none=True, load_default=None)

@@ -84,6 +84,20 @@ def test_a_partial_refund_is_recorded_and_leaves_the_order_paid(world, fake):
     assert world.order(order_id).refunded_at is None
 
 
+def test_partial_refunds_are_told_to_the_order_by_their_webhooks_until_all_is_refunded(world, webhooks, fake):
+    order_id = world.bought()
+    stripe_id = world.payment(order_id).stripe_id
+
+    for amount, in_all in ((500, 500), (400, 900), (1099, 1999)):
+        fake.control("refunds", payment_intent=stripe_id, amount=amount)
+        wait_for(lambda known=in_all: world.payment(order_id).refunded_cents == known)
+        world.come_to_rest()
+        assert world.order(order_id).public()["refunded_cents"] == in_all
+
+    assert world.payment(order_id).status == "refunded"
+    assert world.order(order_id).refunded_at is not None
+
+
 def test_the_rest_of_a_partly_refunded_charge_can_be_refunded(world, fake):
     order_id = world.bought()
     fake.control("refunds", payment_intent=world.payment(order_id).stripe_id, amount=500)
