@@ -77,7 +77,8 @@ class StripeUnavailable(Exception):
 class Intent:
     """A PaymentIntent as Stripe says it is now. `declines` is None where it was not counted.
 
-    `refunding_cents` are on their way back, and may still fail; `failed_refunds` counts those that did.
+    `refunding_cents` are on their way back, and may still fail; `failed_refunds` counts those that did. `tried` is the
+    PaymentMethod that was tried last, "" before the first.
     """
 
     id: str
@@ -95,6 +96,7 @@ class Intent:
     card_last4: str | None = None
     captured_cents: int | None = None
     dispute: dict[str, Any] | None = None
+    tried: str = ""
 
     @property
     def taken_cents(self) -> int:
@@ -120,10 +122,11 @@ class Payment:
 
     `creating_at` is set from before the PaymentIntent is asked for until its id is stored, `confirming_at` from before
     the card is charged until it is known what came of it: so a crash in between leaves a trace. `attempts` numbers the
-    cards that were tried. `refund` says who asked for a refund, when and why; `dispute` is the newest one, or an
-    inquiry, as {"id", "status", "reason", "amount_cents", "is_refundable"}. `key_no` numbers what has to be asked anew
-    because Stripe failed, and would repeat its failure to the same idempotency key. `refund_failed_at`: when a refund
-    came to nothing; no other is made until an operator asks for one. `failed_refunds` counts those that are known.
+    cards that were tried; `tried_before` is what had been tried before the newest, None if that cannot be told.
+    `refund` says who asked for a refund, when and why; `dispute` is the newest one, or an inquiry, as {"id", "status",
+    "reason", "amount_cents", "is_refundable"}. `key_no` numbers what has to be asked anew because Stripe failed, and
+    would repeat its failure to the same idempotency key. `refund_failed_at`: when a refund came to nothing; no other
+    is made until an operator asks for one. `failed_refunds` counts those that are known.
     """
 
     id: str
@@ -153,6 +156,8 @@ class Payment:
     refunding_cents: int = 0
     failed_refunds: int = 0
     refunded_at: datetime | None = None
+    tried_before: str | None = None
+    is_challenged: bool = False
 
     @property
     def attempt(self) -> str:
@@ -198,8 +203,12 @@ class Payment:
         if self.order["buyer_id"] != buyer_id:
             raise NotOwner("This order is not yours.")
 
-    def begin_attempt(self, now: datetime) -> None:
-        """Mark that a card is about to be charged; until it is known what came of the last, it is still that one."""
+    def begin_attempt(self, now: datetime, tried: str | None = None) -> None:
+        """Mark that a card is about to be charged; until it is known what came of the last, it is still that one.
+
+        `tried`: what Stripe says was tried last until now. Two on their way at once cannot be told apart by it.
+        """
+        self.tried_before = tried if self.confirming_at is None else None
         if self.confirming_at is None:
             self.attempts += 1
         self.confirming_at = now
@@ -240,6 +249,7 @@ class Payment:
             answered = self.attempts
         if self._is_settled_by(intent, answered, now):
             self.confirming_at = None
+        self.is_challenged = intent.status == "requires_action"
         if self._take_back(intent, now):
             event = "PaymentRefunded"
         status = recorded_status(intent, self.is_paid_by(intent))
@@ -258,7 +268,12 @@ class Payment:
         if self.confirming_at is None or intent.status == "processing":
             return False
         ended = intent.status in ("requires_capture", "succeeded", "canceled") or answered == self.attempts
-        return ended or now - self.confirming_at >= CONFIRM_PERIOD
+        return ended or self._was_answered(intent) or now - self.confirming_at >= CONFIRM_PERIOD
+
+    def _was_answered(self, intent: Intent) -> bool:
+        """Whether Stripe itself shows that it has had the card that was tried, and did not take it (yet)."""
+        asks = intent.status in ("requires_action", "requires_payment_method")
+        return asks and self.tried_before is not None and intent.tried not in ("", self.tried_before)
 
     def _take_back(self, intent: Intent, now: datetime) -> bool:
         """Take over refunds and disputes; return whether more money than before went back."""
@@ -290,6 +305,7 @@ class Payment:
             "status": self.status,
             "final": self.status == "cancelled",
             "is_confirming": self.confirming_at is not None,
+            "is_challenged": self.is_challenged,
             "amount_cents": self.amount_cents,
             "currency": self.currency,
             "declines": self.declines,

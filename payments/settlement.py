@@ -80,11 +80,11 @@ class Settlement:
     def begin(self, order_id: str, check: Callable[[Payment], None]) -> Payment:
         """Return the order's payment as Stripe has it now and, if it is still open, marked as being confirmed."""
         for number in range(ROUNDS):
-            payment, _ = self.prepare(order_id, check)
+            payment, intent = self.prepare(order_id, check)
             if payment.status != "open":
                 return payment
             try:
-                payment.begin_attempt(self.clock())
+                payment.begin_attempt(self.clock(), intent.tried if intent else None)
                 self.store.save(payment)
                 passed(4)
                 return payment

@@ -258,7 +258,8 @@ class FakeServices:
             "version": 1,
         }
         payment |= {"amount_cents": order["price_cents"], "currency": "usd", "declines": 0, "decline_code": None}
-        payment |= {"is_confirming": False, "refunded_cents": 0, "refunding_cents": 0, "has_refund_failed": False}
+        payment |= {"is_confirming": False, "is_challenged": False}
+        payment |= {"refunded_cents": 0, "refunding_cents": 0, "has_refund_failed": False}
         return payment | {"card_brand": None, "card_last4": None, "created_at": now, "updated_at": now}
 
     def _decline(self, order, payment, code):

@@ -226,6 +226,18 @@ def test_card_that_needs_the_bank_leads_to_the_challenge_or_says_it_needs_javasc
     assert "data-challenge" in shown and "needs JavaScript" in shown and "secret" not in shown
 
 
+def test_challenge_that_was_left_can_be_gone_on_with_and_nobody_says_not_charged(bo, order, page, services):
+    bo.post(CARD.format(order["id"]))
+    services.payments[order["id"]]["is_challenged"] = True
+
+    answer = bo.get(f"{page}/return")
+    shown = bo.get(page).text
+
+    assert (answer.status_code, answer.headers["Location"]) == (303, page)
+    assert "Your bank has not confirmed this payment yet." in shown and f'href="{page}?challenge=1"' in shown
+    assert "data-pay" in shown and "not charged" not in shown
+
+
 def test_receipt_says_when_it_was_paid_whatever_happens_later(bo, page, services, order, stored):
     bo.submit(page, f"{page}/pay", token="tok_visa")
     stored.update(refunded_at="2026-11-25T08:00:00.000Z", updated_at="2026-11-25T08:00:00.000Z", refunded_cents=1999)

@@ -171,6 +171,35 @@ def test_a_payment_is_confirming_until_its_outcome_is_known(intent, later, is_co
     assert payment.public()["is_confirming"] is is_confirming
 
 
+@pytest.mark.parametrize(
+    ("intent", "is_confirming"),
+    [
+        (an_intent("requires_action", tried="pm_2"), False),
+        (an_intent("requires_payment_method", tried="pm_2"), False),
+        (an_intent("requires_confirmation", tried="pm_2"), True),
+        (an_intent("requires_action", tried="pm_1"), True),  # still the challenge of the attempt before
+        (an_intent("requires_payment_method"), True),
+    ],
+)
+def test_what_stripe_shows_of_the_card_that_was_tried_ends_the_attempt(intent, is_confirming):
+    payment = a_payment()
+    payment.begin_attempt(NOON, tried="pm_1")
+
+    payment.record(intent, NOON)
+
+    assert payment.public()["is_confirming"] is is_confirming
+
+
+def test_of_two_cards_on_their_way_at_once_one_tells_nothing_of_the_other():
+    payment = a_payment()
+    payment.begin_attempt(NOON, tried="")
+    payment.begin_attempt(NOON, tried="")
+
+    payment.record(an_intent("requires_action", tried="pm_1"), NOON)
+
+    assert payment.public()["is_confirming"]
+
+
 def test_an_answer_to_an_earlier_attempt_says_nothing_of_the_next():
     payment = a_payment(attempts=1)
     payment.begin_attempt(NOON)

@@ -303,6 +303,7 @@ def test_a_charge_without_a_card_can_be_read(world, details):
     found = {
         "object": "payment_intent", "id": "pi_1", "status": "succeeded", "client_secret": "s", "amount": 1999,
         "currency": "usd", "metadata": {}, "last_payment_error": None, "latest_charge": charge,
+        "payment_method": "pm_1",
     }  # fmt: skip
 
     intent = world.settlement.cards._intent(stripe.PaymentIntent.construct_from(found, None))
@@ -350,3 +351,23 @@ def test_an_announced_attempt_of_which_nothing_comes_is_over_in_time(world):
     world.ahead += CONFIRM_PERIOD
 
     assert not world.till.refresh(order_id, "bo")["is_confirming"]
+
+
+@pytest.mark.parametrize("outcome", [None, "fail"])
+def test_a_challenge_that_the_page_left_lets_the_buyer_pay_again_at_once(world, fake, outcome):
+    order_id = world.reserve()
+    world.till.announce(order_id, "bo")
+    confirm(world, fake, order_id, CHALLENGED)
+    if outcome:
+        fake.control("authenticate", payment_intent=world.payment(order_id).stripe_id, outcome=outcome)
+
+    left = world.till.refresh(order_id, "bo")
+    world.till.announce(order_id, "bo")
+    on_its_way = world.till.refresh(order_id, "bo")
+    confirm(world, fake, order_id)
+    world.come_to_rest()
+
+    assert (left["is_confirming"], left["is_challenged"]) == (False, outcome is None)
+    assert on_its_way["is_confirming"]  # whatever Stripe still shows of the attempt before
+    assert world.order(order_id).status == "complete"
+    assert list(world.faults()) == []
