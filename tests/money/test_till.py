@@ -188,7 +188,7 @@ def test_a_payment_intent_for_another_amount_is_never_captured(world, fake, capl
 def test_a_search_that_lags_behind_makes_no_second_intent(world, fake, kind, hours):
     order_id = world.reserve()
     fake.control("search", lag=60)
-    fake.control("faults", kind=kind, method="POST", path="/v1/payment_intents", count=2, executed=True)
+    fake.control("faults", kind=kind, path="/v1/payment_intents", count=2, executed=True)
 
     for _ in range(2):
         with suppress(domain.StripeUnavailable):
@@ -206,13 +206,13 @@ def test_an_intent_that_was_made_just_before_its_key_grew_old_is_not_made_again(
     order_id = world.reserve()
     fake.control("search", lag=60)
     never_reached = {"kind": "error", "status": 503, "stored": False}
-    fake.control("faults", **never_reached, method="POST", path="/v1/payment_intents", count=2)
+    fake.control("faults", **never_reached, path="/v1/payment_intents", count=2)
     with pytest.raises(domain.StripeUnavailable):
         world.pay(order_id)
     for hours, lost in ((19.99, True), (0.02, False)):
         world.ahead += timedelta(hours=hours)
         fake.control("clock", advance=hours * 3600)
-        fake.control("faults", kind="lost_reply", method="POST", path="/v1/payment_intents", count=2 if lost else 0)
+        fake.control("faults", kind="lost_reply", path="/v1/payment_intents", count=2 if lost else 0)
         with suppress(domain.StripeUnavailable):
             world.settlement.settle(order_id)
 
