@@ -265,6 +265,7 @@ def test_what_was_captured_in_part_by_hand_is_given_back_and_ends_the_order(worl
 
     order = world.order(order_id)
     assert (order.status, order.cancel_reason) == ("cancelled", "payment_failed")
+    assert (order.refunded_cents, order.refunded_at is not None) == (500, True)
     assert (world.payment(order_id).refunded_cents, "ALARM wrong_amount" in caplog.text) == (500, True)
     assert list(world.faults()) == []
     assert world.audit.run().settled == []
