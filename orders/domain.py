@@ -72,7 +72,10 @@ class OrderBeingPaid(Refused):
 
 @dataclass
 class Order:
-    """One buyer's claim on one ticket. `ticket` is the ticket as it was then, its price frozen."""
+    """One buyer's claim on one ticket. `ticket` is the ticket as it was then, its price frozen.
+
+    `refunded_at` is set once all the money went back, `refunded_cents` says how much of it did before that.
+    """
 
     id: str
     version: int
@@ -86,6 +89,7 @@ class Order:
     refunded_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    refunded_cents: int = 0
 
     @property
     def is_live(self) -> bool:
@@ -115,16 +119,27 @@ class Order:
         How often or in what order snapshots come makes no difference.
         """
         target = next_status(self.status, self.is_overdue(now), payment["status"], payment["final"])
+        refunded = self._follow_refund(payment)
         if target == "awaiting_payment":
             return self._move(target, "OrderAwaitingPayment", now)
         if target == "cancelled":
             return self._cancel("payment_failed" if payment["final"] else "expired", now)
-        refunded = _took_back(payment) and self.refunded_at is None
-        if refunded:
-            self.refunded_at = payment["updated_at"]
         if target == "complete":
             return self._move(target, "OrderCompleted", now)
         return self._move(self.status, "OrderUpdated", now) if refunded else None
+
+    def _follow_refund(self, payment: dict[str, Any]) -> bool:
+        """Take over what went back to the buyer; return whether that is news."""
+        if self.refunded_at is not None:
+            return False
+        before, known = self.refunded_cents, payment.get("refunded_cents", 0)
+        if _took_back(payment):
+            self.refunded_at, self.refunded_cents = payment["updated_at"], self.ticket["price_cents"]
+        elif payment["status"] == "cancelled" and known:  # less than the price was taken, and has been given back
+            self.refunded_at, self.refunded_cents = payment["updated_at"], known
+        else:
+            self.refunded_cents = max(before, known)
+        return self.refunded_at is not None or self.refunded_cents > before
 
     def give_up(self, now: datetime) -> str | None:
         """Cancel an order whose payment could not be settled for too long; return the event, or None."""
@@ -157,6 +172,7 @@ class Order:
             "currency": self.ticket["currency"],
             "ticket": {**self.ticket, "starts_at": _iso(self.ticket["starts_at"])},
             "refunded_at": _iso(self.refunded_at),
+            "refunded_cents": self.refunded_cents,
             "created_at": _iso(self.created_at),
             "updated_at": _iso(self.updated_at),
         }

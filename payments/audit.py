@@ -118,5 +118,6 @@ def latest(hour: int, now: datetime) -> datetime:
 
 
 def _differs(payment: Payment, intent: Intent) -> bool:
-    said = (recorded_status(intent), intent.refunded_cents, intent.dispute or payment.dispute)
-    return said != (payment.status, payment.refunded_cents, payment.dispute)
+    status = recorded_status(intent, payment.is_paid_by(intent))
+    said = (status, intent.refunded_cents, intent.refunding_cents, intent.dispute or payment.dispute)
+    return said != (payment.status, payment.refunded_cents, payment.refunding_cents, payment.dispute)

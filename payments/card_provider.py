@@ -74,17 +74,22 @@ class CardProvider:
                 self._stripe.payment_intents.create(params, _key(_numbered(f"pi:{order['id']}", number)))
             )
 
-    def search(self, order_id: str) -> Intent | None:
-        """Return the PaymentIntent that Stripe has for an order, or None; it may take a minute to learn of new ones."""
+    def find(self, order_id: str, listed_since: datetime) -> Intent | None:
+        """Return the PaymentIntent that Stripe has for an order, or None.
+
+        It is searched for, and as the search may take a minute to learn of new ones, also looked for in the list.
+        """
         with _speaking():
             found = self._stripe.payment_intents.search({"query": f"metadata['order_id']:'{order_id}'"})
-            return self._intent(found.data[0]) if found.data else None
+            if found.data:
+                return self._intent(found.data[0])
+        return next((intent for intent in self.list_since(listed_since) if intent.order_id == order_id), None)
 
     def retrieve(self, stripe_id: str) -> Intent:
         """Return a PaymentIntent as it is now; raise IntentMissing."""
         with _speaking():
             try:
-                found = self._stripe.payment_intents.retrieve(stripe_id, {"expand": ["latest_charge"]})
+                found = self._stripe.payment_intents.retrieve(stripe_id, {"expand": ["latest_charge.refunds"]})
             except stripe.InvalidRequestError as error:
                 if error.code == "resource_missing":
                     raise IntentMissing(str(error)) from error
@@ -93,7 +98,11 @@ class CardProvider:
 
     def list_since(self, moment: datetime) -> Iterator[Intent]:
         """Yield every PaymentIntent of the account that was created since."""
-        params: Any = {"created": {"gte": int(moment.timestamp())}, "limit": 100, "expand": ["data.latest_charge"]}
+        params: Any = {
+            "created": {"gte": int(moment.timestamp())},
+            "limit": 100,
+            "expand": ["data.latest_charge.refunds"],
+        }
         with _speaking():
             for found in self._stripe.payment_intents.list(params).auto_paging_iter():
                 yield self._intent(found, counts_declines=False)
@@ -146,20 +155,18 @@ class CardProvider:
                 if error.code != UNEXPECTED_STATE:
                     raise
 
-    def refund(self, stripe_id: str, number: int = 0) -> bool:
-        """Refund all that was captured, once however often it is called; return False when Stripe will not.
+    def refund(self, stripe_id: str, number: int = 0) -> None:
+        """Refund all that was captured, once however often it is called.
 
         What is refunded in full already, or is disputed, is left as it is.
         """
         with _speaking():
             try:
                 key = _key(_numbered(f"refund:{stripe_id}", number))
-                made = self._stripe.refunds.create({"payment_intent": stripe_id}, key)
-                return made.status not in ("failed", "canceled")
+                self._stripe.refunds.create({"payment_intent": stripe_id}, key)
             except stripe.InvalidRequestError as error:
                 if error.code not in ("charge_already_refunded", "charge_disputed"):
                     raise
-                return True
 
     def _method(self, token: str, attempt: str) -> str:
         if not token.startswith("tok_"):
@@ -183,8 +190,8 @@ class CardProvider:
             order_id=found.metadata.to_dict().get("order_id") if found.metadata else None,
             declines=self._declines(found.id) if counted else None,
             decline_code=(getattr(error, "decline_code", None) or getattr(error, "code", None)) if error else None,
-            # a voided authorization may count as refunded at Stripe, but nothing was taken
-            refunded_cents=charge.amount_refunded if charge and charge.captured else 0,
+            tried=found.payment_method or (error.payment_method.id if getattr(error, "payment_method", None) else ""),
+            **(_given_back(charge) if charge and charge.captured else {}),  # a void may look like a refund
             card_brand=card.brand if card else None,
             card_last4=card.last4 if card else None,
             captured_cents=charge.amount_captured if charge and charge.captured else None,
@@ -198,12 +205,24 @@ class CardProvider:
                 "status": found.status,
                 "reason": found.reason,
                 "amount_cents": found.amount,
+                "is_refundable": found.is_charge_refundable,
             }
         return None
 
     def _declines(self, stripe_id: str) -> int:
         charges = self._stripe.charges.list({"payment_intent": stripe_id, "limit": 100})
         return sum(1 for charge in charges.data if charge.status == "failed")
+
+
+def _given_back(charge: stripe.Charge) -> dict[str, int]:
+    """Return how much of a captured charge was refunded and is being refunded, and how many refunds failed."""
+    refunds = list(charge.refunds.auto_paging_iter()) if charge.refunds else []
+    ended = [refund.status in ("failed", "canceled") for refund in refunds]
+    pending = sum(refund.amount for refund in refunds if refund.status in ("pending", "requires_action"))
+    back = sum(refund.amount for refund, is_over in zip(refunds, ended, strict=True) if not is_over)
+    if charge.amount_captured < charge.amount:  # what was authorized and not taken may look refunded too
+        back = charge.amount_captured if charge.refunded else 0
+    return {"refunded_cents": max(0, back - pending), "refunding_cents": pending, "failed_refunds": sum(ended)}
 
 
 def _key(key: str) -> Any:

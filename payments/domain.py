@@ -75,7 +75,11 @@ class StripeUnavailable(Exception):
 
 @dataclass(frozen=True)
 class Intent:
-    """A PaymentIntent as Stripe says it is now. `declines` is None where it was not counted."""
+    """A PaymentIntent as Stripe says it is now. `declines` is None where it was not counted.
+
+    `refunding_cents` are on their way back, and may still fail; `failed_refunds` counts those that did. `tried` is the
+    PaymentMethod that was tried last, "" before the first.
+    """
 
     id: str
     status: str
@@ -86,23 +90,30 @@ class Intent:
     declines: int | None = None
     decline_code: str | None = None
     refunded_cents: int = 0
+    refunding_cents: int = 0
+    failed_refunds: int = 0
     card_brand: str | None = None
     card_last4: str | None = None
     captured_cents: int | None = None
     dispute: dict[str, Any] | None = None
+    tried: str = ""
+
+    @property
+    def taken_cents(self) -> int:
+        """What was taken, whether or not it was refunded since."""
+        if self.status != "succeeded":
+            return 0
+        return self.amount_cents if self.captured_cents is None else self.captured_cents
 
     @property
     def kept_cents(self) -> int:
-        """What was taken and not refunded."""
-        if self.status != "succeeded":
-            return 0
-        taken = self.amount_cents if self.captured_cents is None else self.captured_cents
-        return taken - self.refunded_cents
+        """What was taken and has not been refunded yet."""
+        return self.taken_cents - self.refunded_cents
 
     @property
     def is_refundable(self) -> bool:
-        """Whether money is left to refund, and Stripe lets us: not while the cardholder's bank claims it."""
-        return self.kept_cents > 0 and (self.dispute is None or self.dispute["status"] in DISPUTES_ENDED_WELL)
+        """Whether money is left to refund, and Stripe lets us: not when the cardholder's bank has taken it back."""
+        return self.kept_cents > self.refunding_cents and not _forbids_refund(self.dispute)
 
 
 @dataclass
@@ -111,10 +122,11 @@ class Payment:
 
     `creating_at` is set from before the PaymentIntent is asked for until its id is stored, `confirming_at` from before
     the card is charged until it is known what came of it: so a crash in between leaves a trace. `attempts` numbers the
-    cards that were tried. `refund` says who asked for a refund, when and why; `dispute` is the newest one, as
-    {"id", "status", "reason", "amount_cents"}. `key_no` numbers what has to be asked anew because Stripe failed, and
-    would repeat its failure to the same idempotency key. `refund_failed_at`: when a refund came to nothing; no other is
-    made until an operator asks for one.
+    cards that were tried; `tried_before` is what had been tried before the newest, None if that cannot be told.
+    `refund` says who asked for a refund, when and why; `dispute` is the newest one, or an inquiry, as {"id", "status",
+    "reason", "amount_cents", "is_refundable"}. `key_no` numbers what has to be asked anew because Stripe failed, and
+    would repeat its failure to the same idempotency key. `refund_failed_at`: when a refund came to nothing; no other
+    is made until an operator asks for one. `failed_refunds` counts those that are known.
     """
 
     id: str
@@ -141,6 +153,11 @@ class Payment:
     key_no: int = 0
     captured_at: datetime | None = None
     refund_failed_at: datetime | None = None
+    refunding_cents: int = 0
+    failed_refunds: int = 0
+    refunded_at: datetime | None = None
+    tried_before: str | None = None
+    is_challenged: bool = False
 
     @property
     def attempt(self) -> str:
@@ -157,10 +174,11 @@ class Payment:
         """Whether Stripe and the order have still to be brought together."""
         if self.stripe_id is None:
             return self.creating_at is not None
+        if self.refund_failed_at is not None:
+            return False
         if self.status == "captured":
-            if self.refund_failed_at is not None:
-                return False
-            return (self.order["status"] != "complete" or self.refund is not None) and not self.is_lost
+            is_going_back = self.refund is not None or self.refunding_cents > 0
+            return (self.order["status"] != "complete" or is_going_back) and not self.is_lost
         return self.status not in ("cancelled", "refunded")
 
     @property
@@ -185,18 +203,27 @@ class Payment:
         if self.order["buyer_id"] != buyer_id:
             raise NotOwner("This order is not yours.")
 
-    def begin_attempt(self, now: datetime) -> None:
-        """Mark that a card is about to be charged; until it is known what came of the last, it is still that one."""
+    def begin_attempt(self, now: datetime, tried: str | None = None) -> None:
+        """Mark that a card is about to be charged; until it is known what came of the last, it is still that one.
+
+        `tried`: what Stripe says was tried last until now. Two on their way at once cannot be told apart by it.
+        """
+        self.tried_before = tried if self.confirming_at is None else None
         if self.confirming_at is None:
             self.attempts += 1
         self.confirming_at = now
         self.saved(now)
 
+    def is_paid_by(self, intent: Intent) -> bool:
+        """Whether exactly what the order costs was taken; nothing else completes it."""
+        is_exact = (intent.taken_cents, intent.currency) == (self.amount_cents, self.currency)
+        return is_exact or self.order["status"] == "complete"
+
     def check_refundable(self) -> None:
         """Raise what forbids an operator to refund it."""
-        if self.status != "captured":
+        if self.status != "captured" and self.refund_failed_at is None:
             raise NotCaptured("Nothing was taken for this order, so there is nothing to refund.")
-        if self.dispute is not None and self.dispute["status"] not in DISPUTES_ENDED_WELL:
+        if self.dispute is not None and _forbids_refund(self.dispute):
             raise ChargeDisputed(f"The charge is disputed ({self.dispute['status']}): answer the dispute at Stripe.")
 
     def ask_refund(self, who: str, reason: str, now: datetime) -> None:
@@ -206,9 +233,9 @@ class Payment:
             self.refund_failed_at, self.key_no = None, self.key_no + 1
         self.saved(now)
 
-    def refund_failed(self, now: datetime) -> None:
+    def refund_failed(self, intent: Intent, now: datetime) -> None:
         """Note that Stripe could not give the money back."""
-        self.refund_failed_at = now
+        self.refund_failed_at, self.failed_refunds = now, intent.failed_refunds
         self.saved(now)
 
     def record(self, intent: Intent, now: datetime, answered: int | None = None) -> str | None:
@@ -222,9 +249,10 @@ class Payment:
             answered = self.attempts
         if self._is_settled_by(intent, answered, now):
             self.confirming_at = None
-        if self._take_back(intent):
+        self.is_challenged = intent.status == "requires_action"
+        if self._take_back(intent, now):
             event = "PaymentRefunded"
-        status = recorded_status(intent)
+        status = recorded_status(intent, self.is_paid_by(intent))
         if status != self.status:
             if status == "captured":
                 self.captured_at = self.captured_at or now
@@ -240,12 +268,20 @@ class Payment:
         if self.confirming_at is None or intent.status == "processing":
             return False
         ended = intent.status in ("requires_capture", "succeeded", "canceled") or answered == self.attempts
-        return ended or now - self.confirming_at >= CONFIRM_PERIOD
+        return ended or self._was_answered(intent) or now - self.confirming_at >= CONFIRM_PERIOD
 
-    def _take_back(self, intent: Intent) -> bool:
+    def _was_answered(self, intent: Intent) -> bool:
+        """Whether Stripe itself shows that it has had the card that was tried, and did not take it (yet)."""
+        asks = intent.status in ("requires_action", "requires_payment_method")
+        return asks and self.tried_before is not None and intent.tried not in ("", self.tried_before)
+
+    def _take_back(self, intent: Intent, now: datetime) -> bool:
         """Take over refunds and disputes; return whether more money than before went back."""
         lost_before, refunded_before = self.is_lost, self.refunded_cents
-        self.refunded_cents, self.dispute = intent.refunded_cents, intent.dispute or self.dispute
+        self.refunded_cents, self.refunding_cents = intent.refunded_cents, intent.refunding_cents
+        self.dispute = intent.dispute or self.dispute
+        if self.refunded_cents > refunded_before:
+            self.refunded_at = now
         return self.refunded_cents > refunded_before or (self.is_lost and not lost_before)
 
     def capture_was_refused(self, now: datetime) -> None:
@@ -269,6 +305,7 @@ class Payment:
             "status": self.status,
             "final": self.status == "cancelled",
             "is_confirming": self.confirming_at is not None,
+            "is_challenged": self.is_challenged,
             "amount_cents": self.amount_cents,
             "currency": self.currency,
             "declines": self.declines,
@@ -276,6 +313,9 @@ class Payment:
             "card_brand": self.card_brand,
             "card_last4": self.card_last4,
             "refunded_cents": self.refunded_cents,
+            "refunding_cents": self.refunding_cents,
+            "refunded_at": _iso(self.refunded_at) if self.refunded_at else None,
+            "has_refund_failed": self.refund_failed_at is not None and self.status != "refunded",
             "dispute": self.dispute,
             "captured_at": _iso(self.captured_at) if self.captured_at else None,
             "created_at": _iso(self.created_at),
@@ -300,6 +340,7 @@ class Step(Enum):
     CANCEL = "cancel the PaymentIntent, which voids an authorization"
     CAPTURE = "capture the authorized amount"
     REFUND = "refund what was captured"
+    GIVE_UP_REFUND = "leave a refund that failed to an operator"
     RECORD = "write down what Stripe says"
 
 
@@ -308,8 +349,7 @@ def decide(payment: Payment, intent: Intent | None, now: datetime) -> Step:
     if intent is None:
         return Step.FIND if payment.creating_at is not None else Step.REST
     if intent.status in ("succeeded", "canceled"):
-        unwanted = payment.order["status"] == "cancelled" or payment.refund is not None
-        return Step.REFUND if unwanted and intent.is_refundable and not payment.refund_failed_at else Step.RECORD
+        return _of_ended(payment, intent)
     if intent.status == "processing":
         return Step.REST
     if payment.order["status"] == "cancelled" or not agree(payment, intent):
@@ -325,10 +365,16 @@ def agree(payment: Payment, intent: Intent) -> bool:
     return about == (payment.amount_cents, payment.currency, payment.id)
 
 
-def recorded_status(intent: Intent) -> str:
-    """Return our word for a PaymentIntent's state."""
+def recorded_status(intent: Intent, is_whole: bool | None = None) -> str:
+    """Return our word for a PaymentIntent's state.
+
+    `is_whole`: whether what was taken is all that it should be, by default the PaymentIntent's own amount. If it is
+    not, the payment stays authorized until it has been given back, and then is as if nothing had been taken.
+    """
     if intent.status == "succeeded":
-        return "captured" if intent.kept_cents > 0 else "refunded"
+        if is_whole or (is_whole is None and intent.taken_cents == intent.amount_cents):
+            return "captured" if intent.kept_cents > 0 else "refunded"
+        return "authorized" if intent.kept_cents > 0 else "cancelled"
     return {"requires_capture": "authorized", "canceled": "cancelled"}.get(intent.status, "open")
 
 
@@ -339,6 +385,18 @@ def opened(order: dict[str, Any], now: datetime) -> Payment:
         amount_cents=order["price_cents"], currency=order["currency"], declines=0, decline_code=None, capture_tries=0,
         capture_refused_at=None, card_brand=None, card_last4=None, created_at=now, updated_at=now,
     )  # fmt: skip
+
+
+def _of_ended(payment: Payment, intent: Intent) -> Step:
+    if intent.failed_refunds > payment.failed_refunds:
+        return Step.GIVE_UP_REFUND
+    is_over = payment.order["status"] == "cancelled" or payment.refund is not None
+    unwanted = is_over or not payment.is_paid_by(intent)
+    return Step.REFUND if unwanted and intent.is_refundable and not payment.refund_failed_at else Step.RECORD
+
+
+def _forbids_refund(dispute: dict[str, Any] | None) -> bool:
+    return dispute is not None and not dispute.get("is_refundable", False)
 
 
 def _of_authorized(payment: Payment, now: datetime) -> Step:

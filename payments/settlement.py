@@ -16,6 +16,8 @@ from payments.store import PaymentStore
 ROUNDS, PAUSE_SECONDS = 12, 0.02
 KEY_LIFETIME = timedelta(hours=20)
 """How long a repeated request with the same key is sure to be replayed by Stripe, which keeps keys for 24 hours."""
+SEARCH_LAG = timedelta(hours=1)
+"""How long Stripe's search may be behind, far more than it says (https://docs.stripe.com/search), clocks included."""
 
 
 class Settlement:
@@ -48,8 +50,7 @@ class Settlement:
                 intent = self.cards.retrieve(payment.stripe_id) if payment.stripe_id else None
                 step = decide(payment, intent, self.clock())
                 if step is Step.REFUND and refunded:  # Stripe has said yes, and still has the money
-                    self._give_up_refund(payment)
-                    continue
+                    step = Step.GIVE_UP_REFUND
                 refunded = refunded or step is Step.REFUND
                 if not self._take(step, payment, intent, answered):
                     return payment, intent
@@ -79,11 +80,11 @@ class Settlement:
     def begin(self, order_id: str, check: Callable[[Payment], None]) -> Payment:
         """Return the order's payment as Stripe has it now and, if it is still open, marked as being confirmed."""
         for number in range(ROUNDS):
-            payment, _ = self.prepare(order_id, check)
+            payment, intent = self.prepare(order_id, check)
             if payment.status != "open":
                 return payment
             try:
-                payment.begin_attempt(self.clock())
+                payment.begin_attempt(self.clock(), intent.tried if intent else None)
                 self.store.save(payment)
                 passed(4)
                 return payment
@@ -111,6 +112,8 @@ class Settlement:
             return self._rest(payment, intent)
         if step is Step.RECORD:
             return self._record(payment, intent, answered)
+        if step is Step.GIVE_UP_REFUND:
+            return self._give_up_refund(payment, intent)
         try:
             return self._ask(step, payment, intent)
         except Failed as error:
@@ -127,23 +130,22 @@ class Settlement:
         """Ask Stripe to do something; return whether another look is needed."""
         if step is Step.CAPTURE:
             return self._capture(payment, intent)
-        if step is Step.REFUND:
-            made = self.cards.refund(intent.id, payment.key_no)
-            passed(9)
-            if not made:
-                self._give_up_refund(payment)
-            return True
-        if not agree(payment, intent):
+        if not (payment.is_paid_by(intent) if step is Step.REFUND else agree(payment, intent)):
             alarm(self.store, "wrong_amount", f"{intent.id} is not for what order {payment.id} costs, so it ends")
+        if step is Step.REFUND:
+            self.cards.refund(intent.id, payment.key_no)
+            passed(9)
+            return True
         self.cards.cancel(intent.id, payment.key_no)
         passed(8)
         return True
 
-    def _give_up_refund(self, payment: Payment) -> None:
+    def _give_up_refund(self, payment: Payment, intent: Intent) -> bool:
         """Leave it to an operator: a second refund might come on top of a first one that only looks failed."""
-        payment.refund_failed(self.clock())
+        payment.refund_failed(intent, self.clock())
         self.store.save(payment)
         alarm(self.store, "refund_failed", f"Stripe could not refund {payment.stripe_id} of order {payment.id}")
+        return True
 
     def _rest(self, payment: Payment, intent: Intent | None) -> bool:
         """Leave it as it is; a card that the bank is still thinking about is being confirmed."""
@@ -174,10 +176,14 @@ class Settlement:
         return True
 
     def _find(self, payment: Payment) -> None:
-        asked_at = payment.creating_at or self.clock()
-        is_replayed = payment.key_no == 0 and self.clock() - asked_at < KEY_LIFETIME
+        """Find or make the PaymentIntent: only a repeat with its first key, within a day, makes no second one for sure.
+
+        Stripe repeats a failure to the key that met it, and may have made a PaymentIntent all the same.
+        """
+        now = self.clock()
+        is_replayed = payment.key_no == 0 and now - (payment.creating_at or now) < KEY_LIFETIME
         try:
-            intent = None if is_replayed else self.cards.search(payment.id)
+            intent = None if is_replayed else self.cards.find(payment.id, now - SEARCH_LAG)
             payment.stripe_id = (intent or self.cards.create(payment.order, payment.key_no)).id
         except Failed as error:
             self.note_failure(payment, error)

@@ -30,6 +30,8 @@ FOLLOWED = {
     "charge.refunded",
     "charge.dispute.created",
     "charge.dispute.closed",
+    "charge.dispute.updated",
+    "refund.updated",
     "refund.failed",
 }
 """The types that docs/stripe.md tells to subscribe to; others are answered and forgotten."""

@@ -113,6 +113,7 @@ class Ticket:
             "expires_at": order["expires_at"],
             "price_cents": order["price_cents"],
             "is_refunded": order["refunded_at"] is not None,
+            "refunded_cents": order.get("refunded_cents", 0),
         }
         self._saved(now)
         return True

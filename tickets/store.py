@@ -102,8 +102,9 @@ class TicketStore:
         return min(searched, key=tickets_with) if len(searched) > 1 else searched[0]
 
     def sales(self, seller_id: str) -> Any:
-        """Return what a seller has sold, as [{currency, tickets, owed_cents}, ...]; refunded sales are not owed."""
-        owed = {"$cond": ["$reservation.is_refunded", 0, "$reservation.price_cents"]}
+        """Return what a seller has sold, as [{currency, tickets, owed_cents}, ...]; what was refunded is not owed."""
+        kept = {"$subtract": ["$reservation.price_cents", {"$ifNull": ["$reservation.refunded_cents", 0]}]}
+        owed = {"$cond": ["$reservation.is_refunded", 0, kept]}
         steps: Sequence[Document] = [
             {"$match": {"seller_id": seller_id, "shelf": "sold"}},
             {"$group": {"_id": "$currency", "tickets": {"$sum": 1}, "owed_cents": {"$sum": owed}}},

@@ -52,7 +52,7 @@ def come_back(order_id: str) -> Any:
     progress = look_at_stripe(ids.order(order_id))
     if progress.stage == "confirming":
         return _page(progress)
-    if progress.stage == "pay" and not progress.declines:
+    if progress.stage == "pay" and not progress.declines and not (progress.payment or {}).get("is_challenged"):
         flash("You were not charged. You can pay now, with this card or another one.", "info")
     return redirect(url_for("orders.show", order_id=order_id), 303)
 

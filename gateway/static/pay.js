@@ -30,7 +30,7 @@
   }
 
   function say(title, text) {
-    document.querySelector("[data-earlier-problem]")?.remove();
+    for (const earlier of document.querySelectorAll("[data-earlier-problem]")) earlier.remove();
     problem.replaceChildren(...[["h2", title], ["p", text]].map(([tag, words]) => {
       const element = document.createElement(tag);
       element.textContent = words;

@@ -173,6 +173,7 @@ class FakeServices:
         order |= {"buyer_id": caller.subject, "seller_id": ticket["seller_id"], "reservation_no": 1}
         order |= {"expires_at": iso(now + timedelta(minutes=15)), "price_cents": ticket["price_cents"]}
         order |= {"currency": "usd", "ticket": {name: ticket[name] for name in shown}, "refunded_at": None}
+        order |= {"refunded_cents": 0}
         order |= {"created_at": iso(now), "updated_at": iso(now)}
         ticket.update(status="reserved", reserved_until=order["expires_at"])
         if key:
@@ -257,7 +258,8 @@ class FakeServices:
             "version": 1,
         }
         payment |= {"amount_cents": order["price_cents"], "currency": "usd", "declines": 0, "decline_code": None}
-        payment |= {"is_confirming": False}
+        payment |= {"is_confirming": False, "is_challenged": False}
+        payment |= {"refunded_cents": 0, "refunding_cents": 0, "has_refund_failed": False}
         return payment | {"card_brand": None, "card_last4": None, "created_at": now, "updated_at": now}
 
     def _decline(self, order, payment, code):

@@ -226,15 +226,89 @@ def test_card_that_needs_the_bank_leads_to_the_challenge_or_says_it_needs_javasc
     assert "data-challenge" in shown and "needs JavaScript" in shown and "secret" not in shown
 
 
+def test_challenge_that_was_left_can_be_gone_on_with_and_nobody_says_not_charged(bo, order, page, services):
+    bo.post(CARD.format(order["id"]))
+    services.payments[order["id"]]["is_challenged"] = True
+
+    answer = bo.get(f"{page}/return")
+    shown = bo.get(page).text
+
+    assert (answer.status_code, answer.headers["Location"]) == (303, page)
+    assert "Your bank has not confirmed this payment yet." in shown and f'href="{page}?challenge=1"' in shown
+    assert "data-pay" in shown and "not charged" not in shown
+
+
 def test_receipt_says_when_it_was_paid_whatever_happens_later(bo, page, services, order, stored):
     bo.submit(page, f"{page}/pay", token="tok_visa")
-    stored.update(refunded_at="2026-11-25T08:00:00.000Z", updated_at="2026-11-25T08:00:00.000Z")
+    stored.update(refunded_at="2026-11-25T08:00:00.000Z", updated_at="2026-11-25T08:00:00.000Z", refunded_cents=1999)
     services.payments[order["id"]].update(status="refunded", updated_at="2026-11-25T08:00:00.000Z")
 
     receipt = told(bo, page)
 
     assert "Paid 22 Nov 2026, 10:30 UTC" in receipt
-    assert "Refunded 25 Nov 2026, 08:00 UTC" in receipt and "The ticket is yours" not in receipt
+    assert "Refunded $19.99, 25 Nov 2026, 08:00 UTC" in receipt and "The ticket is yours" not in receipt
+
+
+@pytest.mark.parametrize("lost", [set(), {"payments"}])
+def test_partial_refund_is_shown_beside_the_price_and_the_ticket_stays_the_buyers(bo, page, services, stored, lost):
+    bo.submit(page, f"{page}/pay", token="tok_visa")
+    stored["refunded_cents"] = 500
+    services.payments[stored["id"]].update(refunded_cents=500, refunded_at="2026-11-25T08:00:00.000Z")
+    services.away |= lost
+
+    receipt = told(bo, page)
+
+    when = "" if lost else " on 25 Nov 2026, 08:00 UTC"
+    assert "The ticket is yours" in receipt and f"$5.00 of $19.99 was refunded{when}" in receipt
+    assert "Partly refunded" in told(bo, "/my/orders")
+    assert bo.get(f"/api/orders/{stored['id']}").json["refundedAmount"] == 5.0
+
+
+@pytest.mark.parametrize(
+    ("payment", "heading", "said"),
+    [
+        ({"refunding_cents": 1999}, "Your refund is on its way", "$19.99 is going back to your card."),
+        ({"refunding_cents": 500}, "The ticket is yours", "$5.00 is on its way back to your card."),
+        ({"has_refund_failed": True}, "The ticket is yours", "Your bank did not take a refund to your card."),
+    ],
+)
+def test_refund_on_its_way_is_not_told_as_done(bo, page, services, stored, payment, heading, said):
+    bo.submit(page, f"{page}/pay", token="tok_visa")
+    services.payments[stored["id"]].update(payment)
+
+    receipt = told(bo, page)
+
+    assert heading in receipt and said in receipt and "was refunded" not in receipt
+
+
+def test_refund_that_came_back_is_told_and_not_called_done(bo, page, services, stored):
+    bo.submit(page, f"{page}/pay", token="tok_visa")
+    stored.update(refunded_at="2026-11-25T08:00:00.000Z", refunded_cents=1999)
+    services.payments[stored["id"]]["has_refund_failed"] = True
+
+    receipt = told(bo, page)
+
+    assert "Your refund did not arrive" in receipt and "we look after it" in receipt
+    assert "was refunded" not in receipt
+
+
+@pytest.mark.parametrize(
+    ("payment", "said"),
+    [
+        ({"status": "captured"}, "Your payment is being refunded."),
+        ({"status": "captured", "has_refund_failed": True}, "Your bank did not take the refund"),
+        ({"status": "cancelled", "refunded_cents": 500}, "What was taken has been refunded."),
+        ({"status": "authorized", "refunding_cents": 500}, "Your payment is being refunded."),
+    ],
+)
+def test_cancelled_order_says_what_becomes_of_the_money(bo, order, page, services, stored, payment, said):
+    bo.post(CARD.format(order["id"]))
+    services.end(stored, "payment_failed")
+    services.payments[order["id"]].update(payment)
+
+    shown = told(bo, page)
+
+    assert said in shown and "You were not charged" not in shown
 
 
 def test_receipt_can_be_read_while_payments_does_not_answer(bo, page, services):

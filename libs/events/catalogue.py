@@ -71,6 +71,7 @@ class OrderSnapshot(Snapshot):
     currency = fields.String(required=True)
     ticket = fields.Nested(OrderedTicket, required=True)
     refunded_at = fields.AwareDateTime(allow_none=True, load_default=None)
+    refunded_cents = fields.Integer(load_default=0, strict=True)
     created_at = fields.AwareDateTime(required=True)
     updated_at = fields.AwareDateTime(required=True)
 
@@ -87,6 +88,7 @@ class PaymentDispute(Schema):
     status = fields.String(required=True)
     reason = fields.String(required=True)
     amount_cents = fields.Integer(required=True, strict=True)
+    is_refundable = fields.Boolean(load_default=False)
 
 
 class PaymentSnapshot(Snapshot):
@@ -103,6 +105,9 @@ class PaymentSnapshot(Snapshot):
     card_brand = fields.String(allow_none=True, load_default=None)
     card_last4 = fields.String(allow_none=True, load_default=None)
     refunded_cents = fields.Integer(load_default=0, strict=True)
+    refunding_cents = fields.Integer(load_default=0, strict=True)
+    refunded_at = fields.AwareDateTime(allow_none=True, load_default=None)
+    has_refund_failed = fields.Boolean(load_default=False)
     dispute = fields.Nested(PaymentDispute, allow_none=True, load_default=None)
     captured_at = fields.AwareDateTime(allow_none=True, load_default=None)
     created_at = fields.AwareDateTime(required=True)

@@ -14,6 +14,7 @@ from libs.fake_stripe.call import Call
 from libs.fake_stripe.errors import StripeError
 from libs.fake_stripe.faults import Fault, Faults
 from libs.fake_stripe.idempotency import Keys, Reply, fingerprint
+from libs.fake_stripe.locks import Locks
 from libs.fake_stripe.objects import expanded, new_id, shown
 from libs.fake_stripe.routes import CARD_DATA, ROUTES, Route
 from libs.fake_stripe.state import Document, State
@@ -54,11 +55,11 @@ def _no_such_route() -> Response:
 
 
 class Api:
-    """The API on one state: checks, idempotency, faults, then the route's handler in one transaction."""
+    """The API on one state: checks, idempotency, locks, faults, then the route's handler in one transaction."""
 
     def __init__(self, state: State, webhooks: Webhooks) -> None:
         self.state, self.webhooks = state, webhooks
-        self.keys, self.faults = Keys(state), Faults()
+        self.keys, self.locks, self.faults = Keys(state), Locks(), Faults()
 
     def view(self, route: Route) -> Callable[..., Response]:
         """Return the Flask view of a route."""
@@ -87,23 +88,19 @@ class Api:
         pairs = [(name, text) for name, text in pairs if name not in ("key", "_stripe_version", "_stripe_account")]
         key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
         call = self.call(publishable=publishable, request_id=g.request_id, idempotency_key=key)
-        if key is None:
-            _linger(fault)
-            with self.state.transaction():
-                return self._execute(route, call, pairs, ids, fault)[0]
-        with self.keys.reserved(key):
+        with self.keys.reserved(key), self.locks.held(_written(ids)):
             _linger(fault)
             return self._once(route, call, pairs, ids, fault)
 
     def _once(
         self, route: Route, call: Call, pairs: list[tuple[str, str]], ids: dict[str, str], fault: Fault | None
     ) -> Reply:
-        key, print = call.idempotency_key or "", fingerprint(pairs)
+        key, print = call.idempotency_key, fingerprint(pairs)
         with self.state.transaction():
-            reply = self.keys.recall(key, request.path, print)
+            reply = self.keys.recall(key, request.path, print) if key else None
             if reply is None:
                 reply, kept = self._execute(route, call, pairs, ids, fault)
-                if kept:
+                if key and kept:
                     self.keys.keep(key, request.path, print, reply)
             elif fault and fault.kind == "error":
                 reply = Reply(fault.error.status, fault.error.body)
@@ -131,6 +128,12 @@ class Api:
                 raise
             return Reply(refused.status, refused.body)
         return Reply(200, _for_browsers(found) if call.publishable else shown(found))
+
+
+def _written(ids: dict[str, str]) -> str | None:
+    """Return the id of the PaymentIntent that the request may change, or None."""
+    named = ids.get("id", request.form.get("payment_intent", ""))
+    return named if request.method == "POST" and named.startswith("pi_") else None
 
 
 def _linger(fault: Fault | None) -> None:

@@ -84,7 +84,7 @@ def settled(call: Call, intent: Document, charge: Document, amount: int) -> Docu
     method = call.find("payment_method", charge["payment_method"])
     card = cards.numbered(method["_number"]) if method else None
     if card and card.dispute:
-        disputes.open_dispute(call, charge, card.dispute)
+        disputes.open_dispute(call, charge, card.dispute, card.inquiry)
     return intent
 
 

@@ -37,7 +37,7 @@ class TestCard:
 
     `decline` is the decline code, given after a passed challenge when there is one; `challenge` asks for 3-D Secure
     while the buyer is present; `set_up` needs no challenge off session; `dispute` is the reason of the dispute that
-    follows a payment.
+    follows a payment, or of an `inquiry`.
     """
 
     __test__ = False
@@ -48,6 +48,7 @@ class TestCard:
     challenge: bool = False
     set_up: bool = False
     dispute: str | None = None
+    inquiry: bool = False
     funding: str = "credit"
     brand: str = "visa"
 
@@ -111,6 +112,7 @@ CARDS = (
     TestCard("4000000000003055", ("threeDSecureOptional",)),
     # Disputed
     TestCard("4000000000000259", ("createDispute",), dispute="fraudulent"),
+    TestCard("4000000000001976", ("createDisputeInquiry",), dispute="fraudulent", inquiry=True),
     TestCard("4000000000002685", ("createDisputeProductNotReceived",), dispute="product_not_received"),
 )
 BY_NUMBER = {card.number: card for card in CARDS}

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, jsonify, request
 from libs.fake_stripe import attempts, charges, disputes, intents, ledger, refunds
 from libs.fake_stripe.errors import StripeError, invalid, unauthorized
 from libs.fake_stripe.faults import Fault
+from libs.fake_stripe.locks import WAIT_SECONDS
 from libs.fake_stripe.objects import shown
 from libs.fake_stripe.state import Document
 from libs.fake_stripe.webhooks import LOOPBACK, Rule
@@ -32,6 +33,7 @@ def blueprint(api: Api) -> Blueprint:
     @controls.post("/reset")
     def reset() -> Response:
         api.faults.clear()
+        api.locks.wait = WAIT_SECONDS
         api.state.clear()
         api.webhooks.forget()
         return jsonify({})
@@ -39,6 +41,13 @@ def blueprint(api: Api) -> Blueprint:
     @controls.post("/clock")
     def advance_clock() -> Response:
         return jsonify({"offset": api.keys.advance(float(_body().get("advance", 0)))})
+
+    @controls.post("/search")
+    def let_search_lag() -> Response:
+        lag = float(_body().get("lag", 0))
+        with api.state.transaction():
+            api.state.set("search_lag", str(lag))
+        return jsonify({"lag": lag})
 
     return controls
 
@@ -63,21 +72,26 @@ def _money(controls: Blueprint, api: Api) -> None:
 
     @controls.post("/refunds")
     def refund() -> Response:
-        call = api.call(params=_body())
+        body = _body()
+        call = api.call(params=body)
         with api.state.transaction():
-            made = refunds.create(call)
-        return _done(api, made)
+            if "begin" in body:
+                api.state.set("refunds_begin", str(body["begin"]))
+                return jsonify(body)
+            refund = refunds.end(call, body.pop("refund"), **body) if "refund" in body else refunds.create(call)
+        return _done(api, refund)
 
     @controls.post("/disputes")
     def dispute() -> Response:
         body, call = _body(), api.call()
         with api.state.transaction():
             if "dispute" in body:
-                return _done(api, disputes.close(call, body["dispute"], body.get("status", "lost")))
+                return _done(api, disputes.move(call, body["dispute"], body.get("status", "lost")))
             id = body.get("charge")
             if "payment_intent" in body:
                 id = intents.get(call, body["payment_intent"])["latest_charge"]
-            opened = disputes.open_dispute(call, charges.get(call, id or ""), body.get("reason", "fraudulent"))
+            about = (body.get("reason", "fraudulent"), bool(body.get("inquiry")))
+            opened = disputes.open_dispute(call, charges.get(call, id or ""), *about)
         return _done(api, opened)
 
 
@@ -91,6 +105,11 @@ def _trouble(controls: Blueprint, api: Api) -> None:
         if request.method == "DELETE":
             api.webhooks.use_plain_delivery()
         return jsonify(api.webhooks.report())
+
+    @controls.post("/locks")
+    def locks() -> Response:
+        api.locks.wait = float(_body().get("wait", WAIT_SECONDS))
+        return jsonify({"wait": api.locks.wait})
 
     @controls.route("/faults", methods=["GET", "POST", "DELETE"])
     def faults() -> Response:

@@ -1,4 +1,7 @@
-"""Disputes: a cardholder takes a captured charge back; opened by a control or by Stripe's disputed test cards."""
+"""Disputes: a cardholder takes a captured charge back, or only asks about it (an inquiry, which takes no money).
+
+They are opened by a control or by Stripe's disputed test cards.
+"""
 
 from libs.fake_stripe.call import Call
 from libs.fake_stripe.errors import invalid, missing
@@ -7,10 +10,17 @@ from libs.fake_stripe.objects import listed, new_id, now
 from libs.fake_stripe.state import Document
 
 WEEK = 7 * 24 * 3600
+NEXT = {
+    "warning_needs_response": ("warning_under_review", "warning_closed", "needs_response"),
+    "warning_under_review": ("warning_closed", "needs_response"),
+    "needs_response": ("under_review", "won", "lost"),
+    "under_review": ("won", "lost"),
+}
+CLOSED = ("won", "lost", "warning_closed")
 
 
-def open_dispute(call: Call, charge: Document, reason: str = "fraudulent") -> Document:
-    """Dispute a captured charge in full."""
+def open_dispute(call: Call, charge: Document, reason: str = "fraudulent", is_inquiry: bool = False) -> Document:
+    """Dispute a captured charge in full, or ask about it."""
     if not charge["captured"] or charge["disputed"]:
         raise invalid(f"Charge {charge['id']} cannot be disputed: it is not captured, or disputed already.")
     dispute: Document = {
@@ -23,28 +33,33 @@ def open_dispute(call: Call, charge: Document, reason: str = "fraudulent") -> Do
         "currency": charge["currency"],
         "evidence": {},
         "evidence_details": {"due_by": now() + WEEK, "has_evidence": False, "past_due": False, "submission_count": 0},
-        "is_charge_refundable": False,
+        "is_charge_refundable": is_inquiry,
         "livemode": False,
         "metadata": {},
         "payment_intent": charge["payment_intent"],
         "reason": reason,
-        "status": "needs_response",
+        "status": "warning_needs_response" if is_inquiry else "needs_response",
     }
     call.state.add(dispute, parent=charge["id"])
     call.state.save(charge | {"disputed": True})
     emit(call, "charge.dispute.created", dispute)
-    emit(call, "charge.dispute.funds_withdrawn", dispute)
+    if not is_inquiry:
+        emit(call, "charge.dispute.funds_withdrawn", dispute)
     return dispute
 
 
-def close(call: Call, id: str, status: str) -> Document:
-    """Decide a dispute: `won` gives the money back, `lost` does not."""
+def move(call: Call, id: str, status: str) -> Document:
+    """Bring a dispute on: `won` gives the money back, `needs_response` makes an inquiry a dispute that takes it."""
     dispute = retrieve(call, id)
-    if status not in ("won", "lost") or dispute["status"] in ("won", "lost"):
-        raise invalid(f"Dispute {id} is {dispute['status']}; it can be closed once, as won or lost.", param="status")
+    if status not in NEXT.get(dispute["status"], ()):
+        raise invalid(f"Dispute {id} is {dispute['status']}; it cannot become {status}.", param="status")
     dispute["status"] = status
+    if status == "needs_response":
+        dispute["is_charge_refundable"] = False
     call.state.save(dispute)
-    emit(call, "charge.dispute.closed", dispute)
+    emit(call, "charge.dispute.closed" if status in CLOSED else "charge.dispute.updated", dispute)
+    if status == "needs_response":
+        emit(call, "charge.dispute.funds_withdrawn", dispute)
     if status == "won":
         emit(call, "charge.dispute.funds_reinstated", dispute)
     return dispute

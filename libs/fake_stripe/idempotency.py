@@ -3,7 +3,6 @@
 import hashlib
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,8 +50,11 @@ class Keys:
         self._in_use: set[str] = set()
 
     @contextmanager
-    def reserved(self, key: str) -> Iterator[None]:
-        """Hold the key for one request; refuse (409) while another request holds it."""
+    def reserved(self, key: str | None) -> Iterator[None]:
+        """Hold the key, if there is one, for one request; refuse (409) while another request holds it."""
+        if key is None:
+            yield
+            return
         if len(key) > LONGEST_KEY:
             raise StripeError(400, "invalid_request_error", f"Idempotency keys have up to {LONGEST_KEY} characters.")
         with self._lock:
@@ -68,7 +70,7 @@ class Keys:
     def recall(self, key: str, endpoint: str, print: str) -> Reply | None:
         """Return the kept reply, or None; refuse (400) a key that was used for something else."""
         row = self.state.db.execute("select * from replies where key = ?", (key,)).fetchone()
-        if row is None or self.now() - row["stored_at"] >= LIFETIME:
+        if row is None or self.state.now() - row["stored_at"] >= LIFETIME:
             return None
         if row["endpoint"] != endpoint:
             raise StripeError(400, "idempotency_error", OTHER_ENDPOINT.format(row["endpoint"], endpoint, key))
@@ -78,12 +80,8 @@ class Keys:
 
     def keep(self, key: str, endpoint: str, print: str, reply: Reply) -> None:
         """Keep the reply, in the transaction of what it reports."""
-        row = (key, endpoint, print, reply.status, json.dumps(reply.body), self.now())
+        row = (key, endpoint, print, reply.status, json.dumps(reply.body), self.state.now())
         self.state.db.execute("insert or replace into replies values (?, ?, ?, ?, ?, ?)", row)
-
-    def now(self) -> float:
-        """Return the keys' own clock, which a control can move."""
-        return time.time() + float(self.state.setting("clock_offset", "0"))
 
     def advance(self, seconds: float) -> float:
         """Move the clock; returns its distance from real time in seconds."""

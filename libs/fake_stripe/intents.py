@@ -39,6 +39,7 @@ def create(call: Call) -> Document:
     method = _method(call, intent, params)
     if method:
         intent |= {"payment_method": method["id"], "status": "requires_confirmation"}
+    intent["_found_from"] = call.state.now() + float(call.state.setting("search_lag", "0"))
     call.state.add(intent)
     emit(call, "payment_intent.created", intent)
     return _confirmed(call, intent, params) if params.get("confirm") else intent

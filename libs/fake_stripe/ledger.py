@@ -31,9 +31,8 @@ def _intent(state: State, intent: Document) -> dict[str, Any]:
 
 
 def _charge(state: State, charge: Document) -> dict[str, Any]:
-    refunds = [{"id": refund["id"], "amount": refund["amount"]} for refund in state.newest("refund", charge["id"])][
-        ::-1
-    ]
+    made = [refund for refund in state.newest("refund", charge["id"]) if refund["status"] != "failed"][::-1]
+    refunds = [{"id": refund["id"], "amount": refund["amount"]} for refund in made]
     return {
         "id": charge["id"],
         "status": charge["status"],

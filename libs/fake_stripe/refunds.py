@@ -7,21 +7,45 @@ from libs.fake_stripe.events import emit
 from libs.fake_stripe.objects import listed, merged, new_id, now
 from libs.fake_stripe.state import Document
 
+ENDS = (("pending", "succeeded"), ("pending", "failed"), ("succeeded", "failed"))
+
 
 def create(call: Call) -> Document:
     """Refund a charge or a PaymentIntent's charge, in whole or in part."""
     params = call.params
     charge = _charge(call)
     amount = params.get("amount", _refundable(charge))
-    _check(charge, amount)
+    _check(call, charge, amount)
     refund = _blank(charge, amount)
     refund |= {"metadata": merged({}, params.get("metadata")), "reason": params.get("reason")}
+    if call.state.setting("refunds_begin", "succeeded") == "pending":
+        refund |= {"status": "pending", "pending_reason": "processing"}
     call.state.add(refund, parent=charge["id"])
     charge["amount_refunded"] += amount
     charge["refunded"] = _refundable(charge) == 0
     call.state.save(charge)
     emit(call, "refund.created", refund)
     emit(call, "charge.refunded", charge)
+    return refund
+
+
+def end(call: Call, id: str, status: str, failure_reason: str = "unknown") -> Document:
+    """End a refund: a pending one `succeeded`, or one that even seemed to have `failed`, so that the money is back."""
+    refund = retrieve(call, id)
+    if (refund["status"], status) not in ENDS:
+        raise invalid(f"Refund {id} is {refund['status']}; it cannot become {status}.", param="status")
+    refund["status"] = status
+    refund.pop("pending_reason", None)
+    if status == "failed":
+        refund |= {"failure_reason": failure_reason, "failure_balance_transaction": new_id("txn")}
+        charge = charges.get(call, refund["charge"])
+        charge |= {"amount_refunded": charge["amount_refunded"] - refund["amount"], "refunded": False}
+        call.state.save(charge)
+    call.state.save(refund)
+    emit(call, "refund.updated", refund)
+    emit(call, "charge.refund.updated", refund)
+    if status == "failed":
+        emit(call, "refund.failed", refund)
     return refund
 
 
@@ -51,8 +75,8 @@ def _refundable(charge: Document) -> int:
     return int(charge["amount_captured"] - charge["amount_refunded"])
 
 
-def _check(charge: Document, amount: int) -> None:
-    if charge["disputed"]:
+def _check(call: Call, charge: Document, amount: int) -> None:
+    if not all(dispute["is_charge_refundable"] for dispute in call.state.newest("dispute", charge["id"])):
         message = f"Charge {charge['id']} has been charged back; cannot issue a refund."
         raise StripeError(400, "invalid_request_error", message, executed=True, code="charge_disputed")
     if charge["refunded"]:

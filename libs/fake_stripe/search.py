@@ -16,14 +16,13 @@ Clause = tuple[str, list[str | int]]
 
 
 def search_intents(call: Call) -> Document:
-    """Return PaymentIntents that match `query`, newest first (never behind, as Stripe's may be by a minute)."""
+    """Return PaymentIntents that match `query`, newest first; new ones only once the lag of the search is over."""
     condition, values = condition_of(call.params["query"])
     params = {"limit": call.params.get("limit", 10)}
     if "page" in call.params:
         params["starting_after"] = call.params["page"]
-    found = listed(
-        call.state, "payment_intent", params, "/v1/payment_intents/search", where=condition, values=tuple(values)
-    )
+    where, bound = f"{condition} and ifnull(json_extract(body, '$._found_from'), 0) <= ?", (*values, call.state.now())
+    found = listed(call.state, "payment_intent", params, "/v1/payment_intents/search", where=where, values=bound)
     last = found["data"][-1]["id"] if found["has_more"] else None
     return found | {"object": "search_result", "next_page": last}
 

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -88,13 +89,17 @@ class State:
         return row["seq"] if row else None
 
     def setting(self, name: str, default: str) -> str:
-        """Return a stored setting (the clock's offset)."""
+        """Return a stored setting, as a control has left it."""
         row = self.db.execute("select value from settings where name = ?", (name,)).fetchone()
         return row["value"] if row else default
 
     def set(self, name: str, value: str) -> None:
         """Store a setting."""
         self.db.execute("insert or replace into settings (name, value) values (?, ?)", (name, value))
+
+    def now(self) -> float:
+        """Return the time by which keys age and search learns, which a control can move."""
+        return time.time() + float(self.setting("clock_offset", "0"))
 
     def clear(self) -> None:
         """Forget everything."""

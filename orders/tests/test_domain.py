@@ -168,6 +168,28 @@ def test_a_refund_is_recorded_and_cancels_nothing():
     assert order.follow_payment(a_payment("refunded"), NOON) is None
 
 
+def test_a_partial_refund_is_recorded_once_and_a_full_one_after_it():
+    order = an_order("complete")
+    partly = a_payment("captured") | {"refunded_cents": 500}
+
+    assert order.follow_payment(partly, NOON) == "OrderUpdated"
+    assert (order.public()["refunded_cents"], order.refunded_at) == (500, None)
+    assert order.follow_payment(partly, NOON) is None
+    assert order.follow_payment(a_payment("captured"), NOON) is None  # an older snapshot, late
+    assert order.follow_payment(a_payment("refunded"), NOON) == "OrderUpdated"
+    assert order.public()["refunded_cents"] == order.ticket["price_cents"]
+
+
+@pytest.mark.parametrize("status", ["created", "awaiting_payment"])
+def test_an_order_of_which_a_part_was_taken_and_given_back_is_cancelled_and_says_so(status):
+    order = an_order(status)
+    given_back = a_payment("cancelled", final=True) | {"refunded_cents": 500}
+
+    assert order.follow_payment(given_back, NOON) == "OrderCancelled"
+    assert (order.public()["refunded_cents"], order.refunded_at) == (500, NOON)
+    assert order.follow_payment(given_back, NOON) is None
+
+
 def test_no_payment_moves_a_terminal_order():
     states = product(
         ("complete", "cancelled"),

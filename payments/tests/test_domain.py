@@ -131,8 +131,9 @@ def test_somebody_elses_or_a_cancelled_order_cannot_be_paid():
         a_payment("cancelled").check_payable("bo")
 
 
-def a_dispute(status):
-    return {"id": "dp_1", "status": status, "reason": "fraudulent", "amount_cents": 1999}
+def a_dispute(status, is_refundable=False):
+    details = {"reason": "fraudulent", "amount_cents": 1999, "is_refundable": is_refundable}
+    return {"id": "dp_1", "status": status, **details}
 
 
 def test_a_card_is_the_same_attempt_until_it_is_known_what_came_of_it():
@@ -170,6 +171,35 @@ def test_a_payment_is_confirming_until_its_outcome_is_known(intent, later, is_co
     assert payment.public()["is_confirming"] is is_confirming
 
 
+@pytest.mark.parametrize(
+    ("intent", "is_confirming"),
+    [
+        (an_intent("requires_action", tried="pm_2"), False),
+        (an_intent("requires_payment_method", tried="pm_2"), False),
+        (an_intent("requires_confirmation", tried="pm_2"), True),
+        (an_intent("requires_action", tried="pm_1"), True),  # still the challenge of the attempt before
+        (an_intent("requires_payment_method"), True),
+    ],
+)
+def test_what_stripe_shows_of_the_card_that_was_tried_ends_the_attempt(intent, is_confirming):
+    payment = a_payment()
+    payment.begin_attempt(NOON, tried="pm_1")
+
+    payment.record(intent, NOON)
+
+    assert payment.public()["is_confirming"] is is_confirming
+
+
+def test_of_two_cards_on_their_way_at_once_one_tells_nothing_of_the_other():
+    payment = a_payment()
+    payment.begin_attempt(NOON, tried="")
+    payment.begin_attempt(NOON, tried="")
+
+    payment.record(an_intent("requires_action", tried="pm_1"), NOON)
+
+    assert payment.public()["is_confirming"]
+
+
 def test_an_answer_to_an_earlier_attempt_says_nothing_of_the_next():
     payment = a_payment(attempts=1)
     payment.begin_attempt(NOON)
@@ -186,10 +216,38 @@ def test_what_is_not_for_the_orders_amount_is_cancelled():
 
 
 @pytest.mark.parametrize(
-    ("status", "step"), [("needs_response", Step.RECORD), ("lost", Step.RECORD), ("won", Step.REFUND)]
+    ("status", "is_refundable", "step"),
+    [
+        ("needs_response", False, Step.RECORD),
+        ("lost", False, Step.RECORD),
+        ("won", False, Step.RECORD),
+        ("won", True, Step.REFUND),
+        ("warning_needs_response", True, Step.REFUND),
+    ],
 )
-def test_a_disputed_charge_is_refunded_only_after_the_dispute_was_won(status, step):
-    assert decide(a_payment("cancelled"), an_intent("succeeded", dispute=a_dispute(status)), NOON) is step
+def test_a_disputed_charge_is_refunded_only_if_stripe_lets_us(status, is_refundable, step):
+    dispute = a_dispute(status, is_refundable)
+
+    assert decide(a_payment("cancelled"), an_intent("succeeded", dispute=dispute), NOON) is step
+
+
+def test_a_refund_on_its_way_is_not_made_again_and_is_work_until_it_ends():
+    payment = a_payment("complete", stripe_id="pi_1", status="captured")
+    payment.ask_refund("operator", "called off", NOON)
+    pending = an_intent("succeeded", refunding_cents=1999)
+
+    assert decide(payment, pending, NOON) is Step.RECORD
+    assert (payment.record(pending, NOON), payment.status, payment.has_work_left) == ("", "captured", True)
+
+
+def test_a_refund_that_failed_is_left_to_an_operator_once():
+    payment, failed = a_payment("cancelled", status="captured"), an_intent("succeeded", failed_refunds=1)
+
+    assert decide(payment, failed, NOON) is Step.GIVE_UP_REFUND
+    payment.refund_failed(failed, NOON)
+    assert decide(payment, failed, NOON) is Step.RECORD
+    payment.ask_refund("operator", "once more", NOON)
+    assert decide(payment, failed, NOON) is Step.REFUND
 
 
 def test_a_partial_refund_is_told_and_the_payment_stays_captured():
@@ -200,11 +258,39 @@ def test_a_partial_refund_is_told_and_the_payment_stays_captured():
     assert (event, payment.status, payment.public()["refunded_cents"]) == ("PaymentRefunded", "captured", 500)
 
 
-@pytest.mark.parametrize(("status", "event"), [("needs_response", ""), ("won", ""), ("lost", "PaymentRefunded")])
+@pytest.mark.parametrize(
+    ("status", "event"),
+    [("needs_response", ""), ("won", ""), ("warning_closed", ""), ("lost", "PaymentRefunded")],
+)
 def test_only_a_lost_dispute_is_told_as_a_refund(status, event):
     payment = a_payment("complete", status="captured")
 
     assert payment.record(an_intent("succeeded", dispute=a_dispute(status)), NOON) == event
+
+
+@pytest.mark.parametrize("order_status", ["created", "awaiting_payment"])
+def test_what_was_taken_in_part_is_given_back_and_ends_the_order(order_status):
+    payment = a_payment(order_status, stripe_id="pi_1", status="authorized")
+
+    assert decide(payment, an_intent("succeeded", captured_cents=500), NOON) is Step.REFUND
+    pending = an_intent("succeeded", captured_cents=500, refunding_cents=500)
+    assert (decide(payment, pending, NOON), payment.record(pending, NOON)) == (Step.RECORD, "")
+    assert (payment.status, payment.has_work_left) == ("authorized", True)
+    assert payment.record(an_intent("succeeded", captured_cents=500, refunded_cents=500), NOON) == "PaymentFailed"
+    assert (payment.status, payment.public()["final"]) == ("cancelled", True)
+
+
+def test_what_was_taken_in_another_amount_or_currency_completes_nothing():
+    other = [Intent("pi_1", "succeeded", "secret", *about, "o1") for about in ((100, "usd"), (1999, "eur"))]
+
+    assert [decide(a_payment("awaiting_payment"), intent, NOON) for intent in other] == [Step.REFUND] * 2
+
+
+def test_an_order_that_is_complete_is_not_undone_by_what_was_taken():
+    payment = a_payment("complete", status="captured")
+
+    assert decide(payment, an_intent("succeeded", captured_cents=500), NOON) is Step.RECORD
+    assert payment.record(an_intent("succeeded", captured_cents=500), NOON) is None
 
 
 def test_a_refund_that_was_asked_for_is_work_until_it_is_made():

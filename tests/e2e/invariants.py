@@ -105,7 +105,8 @@ def check_money(orders, intents):
         assert captured in ([], [price]), f"order {order['_id']} was charged {captured}"
         assert len(refunds) <= 1, f"order {order['_id']} was refunded {refunds}"
         if order["status"] == "complete" and order["refunded_at"] is None:
-            assert net == price, f"order {order['_id']} is complete but {net} was paid"
+            due = price - order.get("refunded_cents", 0)
+            assert net == due, f"order {order['_id']} is complete but {net} was paid, not {due}"
         if order["status"] == "cancelled":
             assert net == 0, f"order {order['_id']} is cancelled but {net} was kept"
 

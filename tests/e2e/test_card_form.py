@@ -116,6 +116,30 @@ def test_buyer_confirms_at_the_bank(bo):
     expect_receipt(bo, "Visa ending in 3220")
 
 
+def test_buyer_who_left_the_banks_page_goes_on_with_it(bo, system):
+    pay_with(bo, ASKS_THE_BANK)
+    expect(bo.locator("iframe[title^='3-D Secure']")).to_be_visible()
+
+    bo.reload()
+    bo.get_by_role("link", name="Confirm it with your bank").click(timeout=20_000)
+    answer_the_bank(bo, "Complete")
+
+    expect_receipt(bo, "Visa ending in 3220")
+    assert len(charges(system, bo)) == 1
+
+
+def test_buyer_who_left_the_banks_page_pays_with_another_card(bo, system):
+    pay_with(bo, ASKS_THE_BANK)
+    expect(bo.locator("iframe[title^='3-D Secure']")).to_be_visible()
+    bo.reload()
+    expect(bo.get_by_text("Your bank has not confirmed this payment yet.")).to_be_visible(timeout=20_000)
+
+    pay_with(bo, SUCCEEDS)
+
+    expect_receipt(bo)
+    assert len(charges(system, bo)) == 1
+
+
 def test_buyer_who_fails_at_the_bank_pays_with_another_card(bo):
     pay_with(bo, ASKS_THE_BANK)
     answer_the_bank(bo, "Fail")
@@ -159,6 +183,21 @@ def test_double_click_on_pay_charges_once(bo, system):
 
     bo.get_by_role("button", name="Pay $19.99").dblclick()
 
+    expect_receipt(bo)
+    assert len(charges(system, bo)) == 1
+
+
+def test_pay_button_is_disabled_and_says_so_while_working(bo, system, fault):
+    fault(kind="slow", path="*/confirm", seconds=2)
+    button = bo.get_by_role("button", name=re.compile(r"Pay (\$19.99)|Paying…"))
+    expect(button).to_be_enabled()
+
+    pay_with(bo, SUCCEEDS)
+
+    expect(button).to_be_disabled()
+    expect(button).to_have_attribute("aria-busy", "true")
+    expect(button).to_have_text("Paying…")
+    button.click(force=True)
     expect_receipt(bo)
     assert len(charges(system, bo)) == 1
 

@@ -1,5 +1,7 @@
 import pytest
+import requests
 
+from libs.testing import wait_for
 from tests.e2e.invariants import charged, ledger
 
 pytestmark = pytest.mark.usefixtures("at_rest")
@@ -25,6 +27,18 @@ def test_paying_twice_charges_once(ana, bo, system):
 
     assert (second.status_code, second.json()["stripeId"]) == (201, first.json()["stripeId"])
     assert charged(ledger(system, order_id)) == ([1999], [], 1999)
+
+
+def test_a_partial_refund_made_at_stripe_is_seen_by_the_buyer_and_the_seller(ana, bo, system):
+    order_id = bo.reserve(ana.list_ticket())
+    refund = {"payment_intent": bo.pay(order_id).json()["stripeId"], "amount": 500}
+
+    requests.post(f"{system.stripe_url}/_control/refunds", json=refund, timeout=10).raise_for_status()
+
+    wait_for(lambda: bo.order(order_id)["refundedAmount"] == 5.0, 20, "the buyer to see the refund")
+    assert (bo.order(order_id)["status"], bo.order(order_id)["refundedAt"]) == ("complete", None)
+    assert "$5.00 of $19.99 was refunded on <time" in bo.get(f"/orders/{order_id}").text
+    wait_for(lambda: "<strong>$14.99</strong> owed to you" in ana.get("/my/tickets").text, 20, "the seller to see it")
 
 
 def test_after_a_decline_another_card_buys_the_ticket(ana, bo):

@@ -2,10 +2,13 @@ import urllib.error
 from datetime import timedelta
 
 import pytest
+import stripe
 
 from libs.testing import wait_for
 from payments import domain
+from payments.card_provider import _given_back
 from payments.refunds import refund
+from tests.money.buyer import paid_in_the_browser
 
 
 def asked(world, order_id, reason="the show was called off"):
@@ -81,6 +84,20 @@ def test_a_partial_refund_is_recorded_and_leaves_the_order_paid(world, fake):
     assert world.order(order_id).refunded_at is None
 
 
+def test_partial_refunds_are_told_to_the_order_by_their_webhooks_until_all_is_refunded(world, webhooks, fake):
+    order_id = world.bought()
+    stripe_id = world.payment(order_id).stripe_id
+
+    for amount, in_all in ((500, 500), (400, 900), (1099, 1999)):
+        fake.control("refunds", payment_intent=stripe_id, amount=amount)
+        wait_for(lambda known=in_all: world.payment(order_id).refunded_cents == known)
+        world.come_to_rest()
+        assert world.order(order_id).public()["refunded_cents"] == in_all
+
+    assert world.payment(order_id).status == "refunded"
+    assert world.order(order_id).refunded_at is not None
+
+
 def test_the_rest_of_a_partly_refunded_charge_can_be_refunded(world, fake):
     order_id = world.bought()
     fake.control("refunds", payment_intent=world.payment(order_id).stripe_id, amount=500)
@@ -95,7 +112,7 @@ def test_a_dispute_is_shown_and_refuses_a_refund(world, fake):
     shown = world.till.refresh(order_id, "bo")
 
     assert shown["dispute"] | {"id": ""} == {
-        "id": "", "status": "needs_response", "reason": "fraudulent", "amount_cents": 1999,
+        "id": "", "status": "needs_response", "reason": "fraudulent", "amount_cents": 1999, "is_refundable": False,
     }  # fmt: skip
     with pytest.raises(domain.ChargeDisputed):
         asked(world, order_id)
@@ -140,11 +157,10 @@ def test_more_than_was_paid_cannot_be_refunded_at_stripe(world, fake):
         fake.control("refunds", payment_intent=world.payment(order_id).stripe_id, amount=5000)
 
 
-@pytest.mark.parametrize("says", ["failed", "yes"])
-def test_a_refund_that_came_to_nothing_is_left_to_an_operator(world, says, caplog, monkeypatch):
+def test_a_refund_that_came_to_nothing_is_left_to_an_operator(world, caplog, monkeypatch):
     order_id = world.bought()
     asked = []
-    monkeypatch.setattr(world.settlement.cards, "refund", lambda *about: asked.append(about) or says == "yes")
+    monkeypatch.setattr(world.settlement.cards, "refund", lambda *about: asked.append(about))
 
     refund(world.settlement, order_id, "the show was cancelled", "operator")
     for _ in range(3):
@@ -156,3 +172,131 @@ def test_a_refund_that_came_to_nothing_is_left_to_an_operator(world, says, caplo
     monkeypatch.undo()
     assert refund(world.settlement, order_id, "once more", "operator")["status"] == "refunded"
     assert [len(charge["refunds"]) for charge in world.fake.ledger(order_id)[0]["charges"]] == [1]
+
+
+def test_a_refund_is_on_its_way_until_stripe_says_that_it_is_done(world, webhooks, fake):
+    order_id = world.bought()
+    fake.control("refunds", begin="pending")
+
+    asked_for = asked(world, order_id)
+    pending = fake.client().v1.refunds.list({"payment_intent": asked_for["stripe_id"]}).data[0]
+    world.ahead += timedelta(days=2)
+    world.reconciler.run()
+    waiting = world.payment(order_id).public()
+    fake.control("refunds", refund=pending.id, status="succeeded")
+
+    assert (waiting["status"], waiting["refunded_cents"], waiting["refunding_cents"]) == ("captured", 0, 1999)
+    wait_for(lambda: world.payment(order_id).status == "refunded")
+    world.come_to_rest()
+    assert world.order(order_id).refunded_at is not None
+    assert list(world.faults()) == []
+
+
+def test_a_refund_on_its_way_that_was_made_at_stripe_is_followed_without_webhooks(world, fake):
+    order_id = world.bought()
+    fake.control("refunds", begin="pending")
+    refund_id = fake.control("refunds", payment_intent=world.payment(order_id).stripe_id)["id"]
+    world.settlement.settle(order_id)
+    fake.control("refunds", refund=refund_id, status="succeeded")
+    world.ahead += timedelta(days=9)
+
+    world.reconciler.run()
+
+    assert world.payment(order_id).status == "refunded"
+
+
+@pytest.mark.parametrize("begins", ["pending", "succeeded"])
+def test_a_refund_that_fails_in_the_end_is_told_and_not_made_again_by_itself(world, webhooks, fake, begins, caplog):
+    order_id = world.bought()
+    fake.control("refunds", begin=begins)
+    stripe_id = asked(world, order_id)["stripe_id"]
+    made = fake.client().v1.refunds.list({"payment_intent": stripe_id}).data[0]
+
+    fake.control("refunds", refund=made.id, status="failed")
+    wait_for(lambda: world.payment(order_id).public()["has_refund_failed"])
+    world.ahead += timedelta(hours=25)
+    fake.control("clock", advance=25 * 3600)
+    world.come_to_rest()
+    kept = fake.ledger(order_id)[0]
+    fake.control("refunds", begin="succeeded")
+    again = asked(world, order_id, "to the new card")
+
+    assert (kept["refunded"], caplog.text.count("ALARM refund_failed")) == (0, 1)
+    assert (again["status"], again["has_refund_failed"]) == ("refunded", False)
+    world.come_to_rest()
+    assert list(world.faults()) == []
+
+
+@pytest.mark.parametrize("end", [["warning_closed"], ["warning_under_review"], ["needs_response", "lost"]])
+def test_an_inquiry_is_no_dispute_that_was_lost(world, webhooks, fake, end):
+    order_id = world.bought()
+    inquiry = fake.control("disputes", payment_intent=world.payment(order_id).stripe_id, inquiry=True)
+
+    for status in end:
+        fake.control("disputes", dispute=inquiry["id"], status=status)
+
+    wait_for(lambda: (world.payment(order_id).dispute or {}).get("status") == end[-1])
+    world.come_to_rest()
+    order = world.order(order_id)
+    assert (order.status, order.refunded_at is not None) == ("complete", end[-1] == "lost")
+
+
+def test_a_refund_can_be_made_while_the_cardholder_only_asks(world, fake):
+    order_id = world.bought()
+    fake.control("disputes", payment_intent=world.payment(order_id).stripe_id, inquiry=True)
+    world.settlement.settle(order_id)
+
+    assert asked(world, order_id)["status"] == "refunded"
+
+
+@pytest.mark.parametrize("begins", ["pending", "succeeded"])
+def test_what_was_captured_in_part_by_hand_is_given_back_and_ends_the_order(world, fake, begins, caplog):
+    order_id = paid_in_the_browser(world, fake)
+    stripe_id = world.payment(order_id).stripe_id
+    fake.client().v1.payment_intents.capture(stripe_id, {"amount_to_capture": 500})
+    fake.control("refunds", begin=begins)
+
+    world.come_to_rest()
+    if begins == "pending":
+        assert world.order(order_id).status == "awaiting_payment"
+        made = fake.client().v1.refunds.list({"payment_intent": stripe_id}).data[0]
+        fake.control("refunds", refund=made.id, status="succeeded")
+        world.come_to_rest()
+
+    order = world.order(order_id)
+    assert (order.status, order.cancel_reason) == ("cancelled", "payment_failed")
+    assert (order.refunded_cents, order.refunded_at is not None) == (500, True)
+    assert (world.payment(order_id).refunded_cents, "ALARM wrong_amount" in caplog.text) == (500, True)
+    assert list(world.faults()) == []
+    assert world.audit.run().settled == []
+
+
+def test_a_refund_of_what_was_captured_in_part_that_failed_can_be_asked_for_again(world, fake):
+    order_id = paid_in_the_browser(world, fake)
+    fake.client().v1.payment_intents.capture(world.payment(order_id).stripe_id, {"amount_to_capture": 500})
+    fake.control("refunds", begin="pending")
+    stripe_id = world.settlement.settle(order_id)[0].stripe_id
+    made = fake.client().v1.refunds.list({"payment_intent": stripe_id}).data[0]
+    fake.control("refunds", refund=made.id, status="failed")
+    world.come_to_rest()
+    assert world.order(order_id).status == "awaiting_payment"
+    fake.control("refunds", begin="succeeded")
+
+    asked(world, order_id)
+    world.come_to_rest()
+
+    assert world.order(order_id).status == "cancelled"
+    assert list(world.faults()) == []
+
+
+@pytest.mark.parametrize(("is_refunded", "refunds", "said"), [(False, [1499], 0), (True, [1499, 500], 500)])
+def test_what_was_never_taken_of_a_charge_is_no_refund(world, is_refunded, refunds, said):
+    data = [{"object": "refund", "amount": amount, "status": "succeeded"} for amount in refunds]
+    charge = {
+        "object": "charge", "id": "ch_1", "amount": 1999, "amount_captured": 500, "captured": True, "disputed": False,
+        "refunded": is_refunded, "refunds": {"object": "list", "data": data, "has_more": False, "url": "/v1/refunds"},
+    }  # fmt: skip
+
+    given_back = _given_back(stripe.Charge.construct_from(charge, None))
+
+    assert given_back == {"refunded_cents": said, "refunding_cents": 0, "failed_refunds": 0}

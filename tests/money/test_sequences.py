@@ -45,6 +45,7 @@ FAULTS = (
     {"status": 500, "executed": False, "count": 2},
     {"status": 402, "type": "card_error", "code": "card_declined", "stored": True},
 )
+PATHS = ("/v1/payment_intents", "*/capture", "*/refunds", "*/cancel", "*/confirm")
 LIVE = ("created", "awaiting_payment", "complete")
 CARD_ERRORS = (payments_domain.Refused, payments_domain.StripeUnavailable, VersionConflict)
 any_order = st.integers(0, 3)
@@ -96,6 +97,7 @@ class Sequence(RuleBasedStateMachine):
         world.reconciler = Reconciler(world.settlement)
         world.told, world.ahead = [], timedelta(0)
         world.fake.control("reset")
+        world.fake.control("search", lag=60)
         for collection in (*world.databases[0].list_collection_names(), *world.databases[1].list_collection_names()):
             for database in world.databases:
                 database[collection].delete_many({})
@@ -145,6 +147,25 @@ class Sequence(RuleBasedStateMachine):
         payment = self.world.store.find(self.order(number))
         if payment and payment.stripe_id:
             self.world.fake.control("authenticate", payment_intent=payment.stripe_id, outcome=outcome)
+
+    @rule(number=any_order)
+    def capture_in_part_by_hand(self, number):
+        payment = self.world.store.find(self.order(number))
+        if payment and payment.stripe_id:
+            with suppress(stripe.StripeError):
+                part = {"amount_to_capture": PRICE // 4}
+                self.world.fake.client().v1.payment_intents.capture(payment.stripe_id, part)
+
+    @rule(begin=st.sampled_from(["pending", "succeeded"]))
+    def let_refunds_begin(self, begin):
+        self.world.fake.control("refunds", begin=begin)
+
+    @rule()
+    def end_refunds(self):
+        with suppress(stripe.StripeError):
+            for made in self.world.fake.client().v1.refunds.list({"limit": 100}).data:
+                if made.status == "pending":
+                    self.world.fake.control("refunds", refund=made.id, status="succeeded")
 
     def known(self, number):
         """Return the id of an order of which payments has heard: it asks orders before it lets a buyer pay."""
@@ -212,6 +233,7 @@ class Sequence(RuleBasedStateMachine):
     @rule()
     def reconcile(self):
         self.world.ahead += timedelta(minutes=2)
+        self.world.fake.control("clock", advance=120)
         self.working(self.world.reconciler.run)
 
     @rule(
@@ -220,7 +242,7 @@ class Sequence(RuleBasedStateMachine):
     def crash_soon(self, steps, after, error):
         self.fuse.steps, self.fuse.after, self.fuse.error = steps, after, error
 
-    @rule(path=st.sampled_from(["*/capture", "*/refunds", "*/cancel", "*/confirm"]), fault=st.sampled_from(FAULTS))
+    @rule(path=st.sampled_from(PATHS), fault=st.sampled_from(FAULTS))
     def let_stripe_fail_soon(self, path, fault):
         self.world.fake.control("faults", kind="error", path=path, **fault)
 
@@ -241,6 +263,8 @@ class Sequence(RuleBasedStateMachine):
         """End all faults, bring everything to rest as the timers would, and look at the money."""
         self.fuse.steps = None
         self.world.fake.control("faults", method="DELETE")
+        self.let_refunds_begin("succeeded")
+        self.end_refunds()
         self.come_to_rest()
         for number in range(len(self.made)):
             self.end(number, "expire")

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 import stripe
 
+from libs.events import VersionConflict
 from libs.fake_stripe.testing import SECRET_KEY
 from payments import domain
 from payments.card_provider import API_VERSION, CardProvider
@@ -182,6 +183,42 @@ def test_a_payment_intent_for_another_amount_is_never_captured(world, fake, capl
     assert list(world.faults()) == []
 
 
+@pytest.mark.parametrize("kind", ["lost_reply", "error"])
+@pytest.mark.parametrize("hours", [0, 21, 30])
+def test_a_search_that_lags_behind_makes_no_second_intent(world, fake, kind, hours):
+    order_id = world.reserve()
+    fake.control("search", lag=60)
+    fake.control("faults", kind=kind, path="/v1/payment_intents", count=2, executed=True)
+
+    for _ in range(2):
+        with suppress(domain.StripeUnavailable):
+            world.pay(order_id)
+    fake.control("clock", advance=hours * 3600)
+    world.ahead += timedelta(hours=hours)
+    world.settlement.settle(order_id)
+    with suppress(domain.OrderCancelled):
+        world.pay(order_id)
+
+    assert [intent["payment_intent"] for intent in fake.ledger(order_id)] == [world.payment(order_id).stripe_id]
+
+
+def test_an_intent_that_was_made_just_before_its_key_grew_old_is_not_made_again(world, fake):
+    order_id = world.reserve()
+    fake.control("search", lag=60)
+    never_reached = {"kind": "error", "status": 503, "stored": False}
+    fake.control("faults", **never_reached, path="/v1/payment_intents", count=2)
+    with pytest.raises(domain.StripeUnavailable):
+        world.pay(order_id)
+    for hours, lost in ((19.99, True), (0.02, False)):
+        world.ahead += timedelta(hours=hours)
+        fake.control("clock", advance=hours * 3600)
+        fake.control("faults", kind="lost_reply", path="/v1/payment_intents", count=2 if lost else 0)
+        with suppress(domain.StripeUnavailable):
+            world.settlement.settle(order_id)
+
+    assert [intent["payment_intent"] for intent in fake.ledger(order_id)] == [world.payment(order_id).stripe_id]
+
+
 @pytest.mark.parametrize("hours", [21, 30])
 def test_an_intent_whose_id_was_lost_long_ago_is_searched_for_and_not_made_again(world, fake, hours, monkeypatch):
     order_id = world.reserve()
@@ -230,18 +267,43 @@ def test_a_payment_intent_that_is_busy_at_stripe_is_looked_at_again(world, fake)
     assert world.store.counts() == {}
 
 
+def test_a_card_that_is_just_being_charged_is_voided_when_stripe_lets_go_of_it(world, fake):
+    order_id = world.reserve()
+    fake.control("locks", wait=0)
+    fake.control("faults", kind="slow", path="*/confirm", seconds=1.0)
+
+    def pay():
+        with suppress(domain.OrderCancelled):
+            world.pay(order_id)
+
+    paying = threading.Thread(target=pay)
+    paying.start()
+    while not world.payment(order_id).confirming_at:
+        paying.join(0.01)
+    world.cancel(order_id)
+
+    with suppress(VersionConflict):
+        world.come_to_rest()
+    paying.join()
+    world.come_to_rest()
+
+    assert list(world.faults()) == []
+    assert [intent["status"] for intent in fake.ledger(order_id)] == ["canceled"]
+
+
 CARD = {"type": "card", "card": {"brand": "visa", "last4": "4242"}}
 
 
 @pytest.mark.parametrize("details", [{"type": "link", "link": {}}, CARD, None])
 def test_a_charge_without_a_card_can_be_read(world, details):
     charge = {
-        "object": "charge", "id": "ch_1", "amount_refunded": 0, "amount_captured": 1999, "captured": True,
-        "disputed": False, "payment_method_details": details,
+        "object": "charge", "id": "ch_1", "amount": 1999, "amount_captured": 1999, "captured": True,
+        "disputed": False, "refunds": None, "payment_method_details": details,
     }  # fmt: skip
     found = {
         "object": "payment_intent", "id": "pi_1", "status": "succeeded", "client_secret": "s", "amount": 1999,
         "currency": "usd", "metadata": {}, "last_payment_error": None, "latest_charge": charge,
+        "payment_method": "pm_1",
     }  # fmt: skip
 
     intent = world.settlement.cards._intent(stripe.PaymentIntent.construct_from(found, None))
@@ -289,3 +351,23 @@ def test_an_announced_attempt_of_which_nothing_comes_is_over_in_time(world):
     world.ahead += CONFIRM_PERIOD
 
     assert not world.till.refresh(order_id, "bo")["is_confirming"]
+
+
+@pytest.mark.parametrize("outcome", [None, "fail"])
+def test_a_challenge_that_the_page_left_lets_the_buyer_pay_again_at_once(world, fake, outcome):
+    order_id = world.reserve()
+    world.till.announce(order_id, "bo")
+    confirm(world, fake, order_id, CHALLENGED)
+    if outcome:
+        fake.control("authenticate", payment_intent=world.payment(order_id).stripe_id, outcome=outcome)
+
+    left = world.till.refresh(order_id, "bo")
+    world.till.announce(order_id, "bo")
+    on_its_way = world.till.refresh(order_id, "bo")
+    confirm(world, fake, order_id)
+    world.come_to_rest()
+
+    assert (left["is_confirming"], left["is_challenged"]) == (False, outcome is None)
+    assert on_its_way["is_confirming"]  # whatever Stripe still shows of the attempt before
+    assert world.order(order_id).status == "complete"
+    assert list(world.faults()) == []

@@ -26,9 +26,16 @@ def a_ticket(number=0, now=NOON, **details):
     return domain.listed(store.new_id(), "ana", "usd", now, **said)
 
 
-def an_order(status, number=1, price_cents=1000, refunded_at=None):
+def an_order(status, number=1, price_cents=1000, refunded_at=None, refunded_cents=0):
     numbers = {"reservation_no": number, "version": 1, "price_cents": price_cents}
-    return {"id": "o1", "status": status, "expires_at": NOON, "refunded_at": refunded_at, **numbers}
+    return {
+        "id": "o1",
+        "status": status,
+        "expires_at": NOON,
+        "refunded_at": refunded_at,
+        **numbers,
+        "refunded_cents": refunded_cents,
+    }
 
 
 def place(ticket):
@@ -322,7 +329,8 @@ def test_a_seller_is_owed_what_the_buyers_paid_but_for_what_they_have_back(ticke
     orders = [
         an_order("complete", price_cents=1999),  # reserved before the price was changed to 1000
         an_order("complete"),
-        an_order("complete", price_cents=50000, refunded_at=NOON),
+        an_order("complete", price_cents=50000, refunded_at=NOON, refunded_cents=50000),
+        an_order("complete", price_cents=3000, refunded_cents=500),
         an_order("awaiting_payment"),
         an_order("cancelled"),
     ]
@@ -331,5 +339,5 @@ def test_a_seller_is_owed_what_the_buyers_paid_but_for_what_they_have_back(ticke
         ticket.follow(order, NOON)
         tickets.add(ticket, TicketCreated)
 
-    assert tickets.sales("ana") == [{"currency": "usd", "tickets": 3, "owed_cents": 2999}]
+    assert tickets.sales("ana") == [{"currency": "usd", "tickets": 4, "owed_cents": 5499}]
     assert tickets.sales("bo") == []

@@ -42,3 +42,32 @@ def test_payment_that_was_never_captured_cannot_be_refunded(client, new_intent, 
 
     with pytest.raises(stripe.InvalidRequestError, match="does not have a successful charge"):
         client.refunds.create({"payment_intent": intent.id})
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "failed"])
+def test_pending_refund_ends_when_told_to_and_returns_the_money_if_it_failed(client, paid, fake, receiver, outcome):
+    fake.control("refunds", begin="pending")
+    refund = client.refunds.create({"payment_intent": paid.id})
+    assert (refund.status, refund.pending_reason) == ("pending", "processing")
+    assert client.charges.retrieve(paid.latest_charge).refunded is True
+    receiver.wait_for(7)
+
+    fake.control("refunds", refund=refund.id, status=outcome)
+
+    has_failed = outcome == "failed"
+    told = ["refund.updated", "charge.refund.updated"] + ["refund.failed"] * has_failed
+    assert sorted(receiver.wait_for(len(told))) == sorted(told)
+    assert client.refunds.retrieve(refund.id).status == outcome
+    assert client.charges.retrieve(paid.latest_charge).amount_refunded == (0 if has_failed else 1500)
+    assert fake.ledger()[0]["refunded"] == (0 if has_failed else 1500)
+
+
+def test_refund_that_seemed_to_have_succeeded_can_fail_and_be_made_again(client, paid, fake):
+    refund = client.refunds.create({"payment_intent": paid.id})
+
+    fake.control("refunds", refund=refund.id, status="failed", failure_reason="expired_or_canceled_card")
+
+    assert client.refunds.retrieve(refund.id).failure_reason == "expired_or_canceled_card"
+    assert client.refunds.create({"payment_intent": paid.id}).amount == 1500
+    with pytest.raises(OSError, match="400"):
+        fake.control("refunds", refund=refund.id, status="succeeded")

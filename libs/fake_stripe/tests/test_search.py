@@ -44,3 +44,16 @@ def test_pages_lead_on(new_intent, intents):
 def test_query_that_is_not_stripes_is_refused(intents, query):
     with pytest.raises(stripe.InvalidRequestError):
         intents.search({"query": query})
+
+
+def test_search_finds_a_new_intent_only_after_its_lag_and_the_list_at_once(new_intent, intents, fake):
+    known = new_intent()
+    fake.control("search", lag=60)
+    new = intents.confirm(new_intent().id, {"payment_method": "pm_card_visa"})
+
+    before = found(intents, "metadata['order_id']:'order-1'")
+    listed = [intent.id for intent in intents.list().data]
+    fake.control("clock", advance=60)
+
+    assert (before, listed) == ([known.id], [new.id, known.id])
+    assert found(intents, "metadata['order_id']:'order-1'") == [new.id, known.id]

@@ -1,0 +1,45 @@
+"""A PaymentIntent takes one write at a time."""
+
+import threading
+import time
+
+import pytest
+import stripe
+
+
+@pytest.fixture
+def slow_confirm(fake, intents, new_intent):
+    """Return a PaymentIntent of which a confirmation takes half a second, and has begun."""
+    intent = new_intent()
+    fake.control("faults", kind="slow", path="*/confirm", seconds=0.5)
+    confirming = threading.Thread(target=intents.confirm, args=(intent.id, {"payment_method": "pm_card_visa"}))
+    confirming.start()
+    while fake.control("faults", method="GET"):
+        time.sleep(0.01)
+    yield intent
+    confirming.join()
+
+
+def test_second_write_waits_for_the_first(slow_confirm, intents):
+    assert intents.capture(slow_confirm.id).status == "succeeded"
+
+
+@pytest.mark.parametrize("write", ["cancel", "refund"])
+def test_second_write_is_refused_when_the_first_takes_too_long(slow_confirm, client, fake, write):
+    fake.control("locks", wait=0)
+    about = slow_confirm.id
+
+    with pytest.raises(stripe.RateLimitError) as refused:
+        if write == "cancel":
+            client.payment_intents.cancel(about)
+        else:
+            client.refunds.create({"payment_intent": about})
+
+    assert refused.value.error.code == "lock_timeout"
+
+
+def test_reading_and_writing_elsewhere_never_wait(slow_confirm, intents, new_intent, fake):
+    fake.control("locks", wait=0)
+
+    assert intents.retrieve(slow_confirm.id).status == "requires_payment_method"
+    assert intents.cancel(new_intent().id).status == "canceled"

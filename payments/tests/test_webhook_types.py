@@ -1,0 +1,20 @@
+import re
+from pathlib import Path
+
+import stripe
+
+from payments.webhooks import FOLLOWED
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_types_to_subscribe_to_are_those_that_are_followed():
+    listed = (ROOT / "docs/stripe.md").read_text().partition("## Webhooks")[2].partition("Other types")[0]
+
+    assert set(re.findall(r"(?:payment_intent|charge|refund)\.[a-z_.]+[a-z]", listed)) == FOLLOWED
+
+
+def test_stripe_has_every_type_that_is_followed():
+    events = Path(stripe.__file__).with_name("_event.py").read_text()
+
+    assert [kind for kind in FOLLOWED if f'"{kind}"' not in events] == []

@@ -1,0 +1,51 @@
+"""Payments dies after it asked Stripe and before it stored the answer, while a card is authorized."""
+
+import pytest
+
+from libs.testing import wait_for
+from tests.money.test_crash_points import dies
+
+CHARGED, CAPTURED, VOIDED = 5, 7, 8  # steps of payments/crash_points.py
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.mark.parametrize("end", ["cancel", "expire"])
+def test_a_card_that_was_authorized_just_before_the_crash_is_voided_if_the_order_ended_meanwhile(shop, end):
+    order_id = shop.reserve()
+    dies(shop, CHARGED, lambda: shop.pay(order_id, timeout=2))
+    assert [intent["status"] for intent in shop.fake.ledger(order_id)] == ["requires_capture"]
+    if end == "cancel":
+        shop.call("orders.cancel", order_id=order_id)
+    else:
+        shop.expire(order_id)
+    shop.sees(order_id, "cancelled")
+
+    with shop.payments():
+        wait_for(lambda: shop.world.payment(order_id).status == "cancelled", 30)
+
+        assert shop.faults() == []
+        assert [intent["status"] for intent in shop.fake.ledger(order_id)] == ["canceled"]
+
+
+def test_a_card_that_was_voided_just_before_the_crash_is_known_to_be_after_it(shop):
+    order_id = shop.reserve()
+    dies(shop, CHARGED, lambda: shop.pay(order_id, timeout=2))
+    shop.call("orders.cancel", order_id=order_id)
+
+    dies(shop, VOIDED, lambda: None)
+    with shop.payments():
+        wait_for(lambda: shop.world.payment(order_id).status == "cancelled", 30)
+
+        assert shop.faults() == []
+
+
+def test_a_card_that_was_captured_just_before_the_crash_is_captured_once(shop):
+    order_id = shop.reserve()
+    dies(shop, CHARGED, lambda: shop.pay(order_id, timeout=2))
+
+    dies(shop, CAPTURED, lambda: None)
+    with shop.payments():
+        shop.sees(order_id, "complete")
+
+        assert shop.faults() == []
