@@ -53,7 +53,7 @@ def test_a_refund_asked_for_while_stripe_is_away_is_made_later(world, fake):
 def test_a_refund_made_at_stripe_is_recorded_by_its_webhook(world, webhooks, fake):
     order_id = world.bought()
 
-    fake.control("refunds", payment_intent=world.payment(order_id).stripe_id)
+    world.refund_at_stripe(order_id)
 
     wait_for(lambda: world.payment(order_id).status == "refunded")
     world.come_to_rest()
@@ -62,7 +62,7 @@ def test_a_refund_made_at_stripe_is_recorded_by_its_webhook(world, webhooks, fak
 
 def test_a_refund_whose_webhook_was_lost_is_found_by_the_audit(world, fake):
     order_id = world.bought()
-    fake.control("refunds", payment_intent=world.payment(order_id).stripe_id)
+    world.refund_at_stripe(order_id)
 
     report = world.audit.run()
 
@@ -72,7 +72,7 @@ def test_a_refund_whose_webhook_was_lost_is_found_by_the_audit(world, fake):
 
 def test_a_partial_refund_is_recorded_and_leaves_the_order_paid(world, fake):
     order_id = world.bought()
-    fake.control("refunds", payment_intent=world.payment(order_id).stripe_id, amount=500)
+    world.refund_at_stripe(order_id, amount=500)
 
     payment, _ = world.settlement.settle(order_id)
     world.come_to_rest()
@@ -83,7 +83,7 @@ def test_a_partial_refund_is_recorded_and_leaves_the_order_paid(world, fake):
 
 def test_the_rest_of_a_partly_refunded_charge_can_be_refunded(world, fake):
     order_id = world.bought()
-    fake.control("refunds", payment_intent=world.payment(order_id).stripe_id, amount=500)
+    world.refund_at_stripe(order_id, amount=500)
 
     assert asked(world, order_id)["refunded_cents"] == 1999
 
@@ -137,7 +137,7 @@ def test_more_than_was_paid_cannot_be_refunded_at_stripe(world, fake):
     order_id = world.bought()
 
     with pytest.raises(urllib.error.HTTPError):
-        fake.control("refunds", payment_intent=world.payment(order_id).stripe_id, amount=5000)
+        world.refund_at_stripe(order_id, amount=5000)
 
 
 @pytest.mark.parametrize("says", ["failed", "yes"])
