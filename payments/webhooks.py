@@ -32,7 +32,7 @@ FOLLOWED = {
     "charge.dispute.closed",
     "refund.failed",
 }
-"""The types that docs/stripe.md tells to subscribe to; others are answered and forgotten."""
+"""The types that docs/stripe.md tells to subscribe to; others are answered and counted."""
 
 
 @dataclass(frozen=True)
