@@ -85,19 +85,11 @@ class Rules:
 
         Return the document after that, and whether settle runs before the event is acknowledged.
         """
-        db: Any = mongomock.MongoClient(tz_aware=True).payments
-        store = self.store(db)
+        store = self.store(mongomock.MongoClient(tz_aware=True).payments)
         if document is not None:
-            known = _payment(document, copied, False)
-            known.order["version"] = document.copy
-            fields = asdict(known)
-            fields |= {"_id": fields.pop("id"), "work_left": document.work_left}
-            db.payments.insert_one(fields)
+            put(store, document, copied)
         settles = store.follow({**_public(status, False), "version": version}, NOON)
-        kept = store.get("o")
-        after = _document(kept, document or Document())
-        work_left = db.payments.find_one({"_id": "o"})["work_left"]
-        return after._replace(copy=kept.order["version"], work_left=work_left), settles
+        return taken(store, document or Document()), settles
 
     def recorded(self, document: Document, status: str, intent: Intent) -> tuple[Document, tuple[str, bool] | None]:
         """Return the document after settle wrote down what Stripe says, and the snapshot that is published with it."""
@@ -152,6 +144,22 @@ class Rules:
             declines=(intent.declines or None) if self.count_at_stripe else None,
             refunded_cents=PRICE * intent.refunds,
         )  # fmt: skip
+
+
+def put(store: PaymentStore, document: Document, status: str) -> Payment:
+    """Store a document and return its payment; `status` is that of the order's copy."""
+    payment = _payment(document, status, False)
+    payment.order["version"] = document.copy
+    fields = asdict(payment)
+    store.payments.collection.insert_one({"_id": fields.pop("id"), **fields, "work_left": document.work_left})
+    return payment
+
+
+def taken(store: PaymentStore, before: Document) -> Document:
+    """Return the document that is stored, which was `before`."""
+    found: Any = store.payments.collection.find_one({"_id": "o"})
+    after = _document(store.get("o"), before)
+    return after._replace(copy=found["order"]["version"], work_left=found["work_left"])
 
 
 def has_work_left(document: Document, status: str) -> bool:
