@@ -179,10 +179,29 @@ def test_an_answer_to_an_earlier_attempt_says_nothing_of_the_next():
     assert payment.confirming_at == NOON
 
 
-def test_what_is_not_for_the_orders_amount_is_cancelled():
-    other = Intent("pi_1", "requires_capture", "secret", 100, "usd", "o1")
+@pytest.mark.parametrize(
+    ("amount", "currency", "order_id"), [(100, "usd", "o1"), (1999, "eur", "o1"), (1999, "usd", "o2")]
+)
+def test_what_is_not_for_the_orders_amount_is_cancelled(amount, currency, order_id):
+    other = Intent("pi_1", "requires_capture", "secret", amount, currency, order_id)
 
     assert decide(a_payment("awaiting_payment"), other, NOON) is Step.CANCEL
+
+
+def test_an_intent_that_names_no_order_is_taken_for_the_one_that_has_it():
+    nameless = Intent("pi_1", "requires_capture", "secret", 1999, "usd", None)
+
+    assert decide(a_payment("awaiting_payment"), nameless, NOON) is Step.CAPTURE
+
+
+def test_what_is_kept_is_what_was_captured_less_what_was_refunded():
+    partly = an_intent("succeeded", captured_cents=500, refunded_cents=200)
+
+    assert (partly.kept_cents, an_intent("succeeded").kept_cents, an_intent("requires_capture").kept_cents) == (
+        300,
+        1999,
+        0,
+    )
 
 
 @pytest.mark.parametrize(
