@@ -124,6 +124,25 @@ def test_a_captured_payment_is_done_only_once_its_order_is_complete():
     assert not a_payment("complete", stripe_id="pi_1", status="captured").has_work_left
 
 
+@pytest.mark.parametrize(
+    ("order_status", "facts", "has_work"),
+    [
+        ("created", {}, False),
+        ("cancelled", {"creating_at": NOON}, True),
+        ("created", {"stripe_id": "pi_1"}, True),
+        ("awaiting_payment", {"stripe_id": "pi_1", "status": "authorized"}, True),
+        ("cancelled", {"stripe_id": "pi_1", "status": "cancelled"}, False),
+        ("complete", {"stripe_id": "pi_1", "status": "refunded"}, False),
+        ("cancelled", {"stripe_id": "pi_1", "status": "captured"}, True),
+        ("cancelled", {"stripe_id": "pi_1", "status": "captured", "refund_failed_at": NOON}, False),
+        ("cancelled", {"stripe_id": "pi_1", "status": "captured", "dispute": {"status": "lost"}}, False),
+        ("cancelled", {"stripe_id": "pi_1", "status": "captured", "dispute": {"status": "won"}}, True),
+    ],
+)
+def test_the_reconciler_visits_what_has_not_ended(order_status, facts, has_work):
+    assert a_payment(order_status, **facts).has_work_left is has_work
+
+
 def test_somebody_elses_or_a_cancelled_order_cannot_be_paid():
     with pytest.raises(domain.NotOwner):
         a_payment().check_payable("cy")
