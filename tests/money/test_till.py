@@ -213,6 +213,20 @@ def test_an_intent_whose_id_was_lost_long_ago_is_searched_for_and_not_made_again
     assert [intent["payment_intent"] for intent in fake.ledger(order_id)] == [world.payment(order_id).stripe_id]
 
 
+def test_an_intent_that_was_being_made_is_found_and_ended_by_the_next_who_settles(world, fake):
+    order_id = world.reserve()
+    payment = world.payment(order_id)
+    payment.creating_at = world.now()
+    payment.saved(world.now())
+    world.store.save(payment)
+    world.store.follow(world.cancel(order_id).public(), world.now())
+
+    settled, _ = world.settlement.settle(order_id)
+
+    assert settled.status == "cancelled"
+    assert [intent["status"] for intent in fake.ledger(order_id)] == ["canceled"]
+
+
 def made_and_lost(fake, order):
     params = {
         "amount": order["price_cents"], "currency": order["currency"], "capture_method": "manual",
