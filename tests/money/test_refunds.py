@@ -1,9 +1,7 @@
 import urllib.error
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
-import stripe
 
 from libs.testing import wait_for
 from payments import domain
@@ -140,15 +138,6 @@ def test_more_than_was_paid_cannot_be_refunded_at_stripe(world, fake):
 
     with pytest.raises(urllib.error.HTTPError):
         world.refund_at_stripe(order_id, amount=5000)
-
-
-@pytest.mark.parametrize(
-    ("status", "is_made"), [("succeeded", True), ("pending", True), ("failed", False), ("canceled", False)]
-)
-def test_a_refund_is_made_unless_stripe_says_that_it_came_to_nothing(world, monkeypatch, status, is_made):
-    monkeypatch.setattr(stripe.RefundService, "create", lambda *about: SimpleNamespace(status=status))
-
-    assert world.settlement.cards.refund("pi_1") is is_made
 
 
 @pytest.mark.parametrize("says", ["failed", "yes"])

@@ -9,7 +9,7 @@ import stripe
 from libs.fake_stripe.testing import WEBHOOK_SECRET
 from payments.domain import InvalidSignature
 from payments.service import PaymentsService, Stripe
-from payments.webhooks import FOLLOWED, Reader
+from payments.webhooks import Reader
 from tests.money.buyer import confirm
 from tests.money.stories import awaited, ordered
 
@@ -179,11 +179,3 @@ def test_a_live_key_refuses_events_of_test_mode_and_takes_either_secret():
     assert [read(True, secret).stripe_id for secret in ("whsec_1", "whsec_2")] == ["pi_1", "pi_1"]
     with pytest.raises(InvalidSignature, match="other mode"):
         read(False, "whsec_1")
-
-
-def test_the_types_that_are_followed_are_those_tried_here():
-    assert {
-        "payment_intent.amount_capturable_updated", "payment_intent.succeeded", "payment_intent.payment_failed",
-        "payment_intent.canceled", "charge.refunded", "charge.dispute.created", "charge.dispute.closed",
-        "refund.failed",
-    } == FOLLOWED  # fmt: skip

@@ -209,19 +209,26 @@ class World:
         if order.status == "complete" and order.refunded_at is None and net != PRICE:
             yield f"{who} was paid {net}"
         given_back = bool(charges) and (net <= 0 or self.lost(intents))
-        if given_back != (order.refunded_at is not None):
-            yield f"{who} is marked as refunded: {order.refunded_at}, and kept {net}"
+        yield from self.untrue_marks(order, given_back, refunds)
         if order.status != "complete" and net:
             yield f"{who} kept {net}"
         if order.status == "cancelled" and any(one["status"] not in ("canceled", "succeeded") for one in intents):
             yield f"{who} can still be charged: {intents[0]['status']}"
         payment = self.store.find(order.id)
-        if order.status == "complete" and refunds and not (payment.refund or order.id in self.refunded_at_stripe):
-            yield f"{who} was refunded, for which nobody had asked"
         if payment.stripe_id:
             said = recorded_status(self.settlement.cards.retrieve(payment.stripe_id))
             if payment.status != said or payment.confirming_at:
                 yield f"{who} has a payment {payment.status}, confirming {payment.confirming_at}; Stripe says {said}"
+
+    def untrue_marks(self, order, given_back, refunds):
+        """Return what is wrong with the mark that an order was refunded, and with refunds that nobody asked for."""
+        who, is_asked = f"order {order.id} ({order.status})", order.id in self.refunded_at_stripe
+        if order.refunded_at is not None and not given_back:
+            yield f"{who} is marked as refunded and was not"
+        if order.status == "complete" and given_back and order.refunded_at is None:
+            yield f"{who} is not marked as refunded and was"
+        if order.status == "complete" and refunds and not (is_asked or self.payment(order.id).refund):
+            yield f"{who} was refunded, for which nobody had asked"
 
     def lost(self, intents):
         """Whether the cardholder won a dispute about one of these."""
