@@ -135,6 +135,8 @@ class PaymentsService:
         hint = self.stripe.webhooks.read(payload, signature)
         if hint.type in FOLLOWED:
             Reconciler(self._settlement()).receive(hint)
+        else:
+            self.store.count("webhooks_of_other_types")
 
     @handles(OrderCreated)
     def on_order_created(self, order: dict[str, Any]) -> None:

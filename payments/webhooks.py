@@ -34,7 +34,7 @@ FOLLOWED = {
     "refund.updated",
     "refund.failed",
 }
-"""The types that docs/stripe.md tells to subscribe to; others are answered and forgotten."""
+"""The types that docs/stripe.md tells to subscribe to; others are answered and counted."""
 
 
 @dataclass(frozen=True)

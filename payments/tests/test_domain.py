@@ -124,6 +124,25 @@ def test_a_captured_payment_is_done_only_once_its_order_is_complete():
     assert not a_payment("complete", stripe_id="pi_1", status="captured").has_work_left
 
 
+@pytest.mark.parametrize(
+    ("order_status", "facts", "has_work"),
+    [
+        ("created", {}, False),
+        ("cancelled", {"creating_at": NOON}, True),
+        ("created", {"stripe_id": "pi_1"}, True),
+        ("awaiting_payment", {"stripe_id": "pi_1", "status": "authorized"}, True),
+        ("cancelled", {"stripe_id": "pi_1", "status": "cancelled"}, False),
+        ("complete", {"stripe_id": "pi_1", "status": "refunded"}, False),
+        ("cancelled", {"stripe_id": "pi_1", "status": "captured"}, True),
+        ("cancelled", {"stripe_id": "pi_1", "status": "captured", "refund_failed_at": NOON}, False),
+        ("cancelled", {"stripe_id": "pi_1", "status": "captured", "dispute": {"status": "lost"}}, False),
+        ("cancelled", {"stripe_id": "pi_1", "status": "captured", "dispute": {"status": "won"}}, True),
+    ],
+)
+def test_the_reconciler_visits_what_has_not_ended(order_status, facts, has_work):
+    assert a_payment(order_status, **facts).has_work_left is has_work
+
+
 def test_somebody_elses_or_a_cancelled_order_cannot_be_paid():
     with pytest.raises(domain.NotOwner):
         a_payment().check_payable("cy")
@@ -209,10 +228,29 @@ def test_an_answer_to_an_earlier_attempt_says_nothing_of_the_next():
     assert payment.confirming_at == NOON
 
 
-def test_what_is_not_for_the_orders_amount_is_cancelled():
-    other = Intent("pi_1", "requires_capture", "secret", 100, "usd", "o1")
+@pytest.mark.parametrize(
+    ("amount", "currency", "order_id"), [(100, "usd", "o1"), (1999, "eur", "o1"), (1999, "usd", "o2")]
+)
+def test_what_is_not_for_the_orders_amount_is_cancelled(amount, currency, order_id):
+    other = Intent("pi_1", "requires_capture", "secret", amount, currency, order_id)
 
     assert decide(a_payment("awaiting_payment"), other, NOON) is Step.CANCEL
+
+
+def test_an_intent_that_names_no_order_is_taken_for_the_one_that_has_it():
+    nameless = Intent("pi_1", "requires_capture", "secret", 1999, "usd", None)
+
+    assert decide(a_payment("awaiting_payment"), nameless, NOON) is Step.CAPTURE
+
+
+def test_what_is_kept_is_what_was_captured_less_what_was_refunded():
+    partly = an_intent("succeeded", captured_cents=500, refunded_cents=200)
+
+    assert (partly.kept_cents, an_intent("succeeded").kept_cents, an_intent("requires_capture").kept_cents) == (
+        300,
+        1999,
+        0,
+    )
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,25 @@ def test_a_purchase_that_died_before_the_card_was_charged_is_paid_by_paying_agai
         assert shop.faults() == []
 
 
+@steps(1, 2, 3, 4)
+def test_a_purchase_that_died_before_the_card_was_charged_is_ended_without_a_click(shop, step):
+    order_id = shop.reserve()
+
+    dies(shop, step, lambda: shop.pay(order_id, timeout=2))
+    shop.let_time_pass(order_id)
+    with shop.payments():
+        wait_for(lambda: is_certain(shop.world.payment(order_id)), 30, "the reconciler")
+        shop.expire(order_id)
+        wait_for(lambda: shop.world.payment(order_id).status == "cancelled", 30)
+
+        assert shop.world.order(order_id).status == "cancelled"
+        assert shop.faults() == []
+
+
+def is_certain(payment):
+    return payment.stripe_id and not payment.creating_at and not payment.confirming_at
+
+
 @steps(5, 6, 7)
 def test_a_purchase_that_died_after_the_card_was_charged_completes_by_itself(shop, step):
     order_id = shop.reserve()
@@ -60,9 +79,12 @@ def test_a_purchase_that_died_after_the_card_was_charged_completes_by_itself(sho
         assert shop.faults() == []
 
 
+@pytest.mark.parametrize("is_authorized", [False, True])
 @steps(8)
-def test_what_was_cancelled_at_stripe_just_before_the_crash_is_known_after_it(shop, step):
+def test_what_was_cancelled_at_stripe_just_before_the_crash_is_known_after_it(shop, step, is_authorized):
     order_id = opened(shop)
+    if is_authorized:
+        authorize(shop, order_id)
 
     dies(shop, step, lambda: shop.call("orders.cancel", order_id=order_id))
     with shop.payments():
@@ -71,8 +93,9 @@ def test_what_was_cancelled_at_stripe_just_before_the_crash_is_known_after_it(sh
         assert shop.faults() == []
 
 
+@pytest.mark.parametrize("asks_again", [True, False])
 @steps(9, 10)
-def test_a_refund_that_died_half_way_is_made_once(shop, step):
+def test_a_refund_that_died_half_way_is_made_once_by_asking_again_or_without(shop, step, asks_again):
     order_id = shop.reserve()
     with shop.payments():
         shop.pay_until_answered(order_id)
@@ -80,8 +103,10 @@ def test_a_refund_that_died_half_way_is_made_once(shop, step):
     refund = {"order_id": order_id, "reason": "the show was called off"}
 
     dies(shop, step, lambda: shop.call("payments.refund", "operator", **refund, timeout=2))
+    shop.let_time_pass(order_id)
     with shop.payments():
-        assert shop.call("payments.refund", "operator", **refund)["status"] == "refunded"
+        if asks_again:
+            assert shop.call("payments.refund", "operator", **refund)["status"] == "refunded"
         wait_for(lambda: shop.world.order(order_id).refunded_at, 30)
 
         assert shop.faults() == []
@@ -90,8 +115,7 @@ def test_a_refund_that_died_half_way_is_made_once(shop, step):
 @steps(11)
 def test_a_webhook_that_was_stored_just_before_the_crash_is_settled_after_it(shop, step):
     order_id = opened(shop)
-    stripe_id = shop.world.payment(order_id).stripe_id
-    shop.fake.client().v1.payment_intents.confirm(stripe_id, {"payment_method": CARD_OF_THE_BROWSER})
+    authorize(shop, order_id)
 
     dies(shop, step, lambda: shop.send_webhook(order_id))
     with shop.payments():
@@ -100,9 +124,12 @@ def test_a_webhook_that_was_stored_just_before_the_crash_is_settled_after_it(sho
         assert shop.faults() == []
 
 
+@pytest.mark.parametrize("is_authorized", [False, True])
 @steps(12)
-def test_an_order_whose_copy_was_kept_just_before_the_crash_is_settled_after_it(shop, step):
+def test_an_order_whose_copy_was_kept_just_before_the_crash_is_settled_after_it(shop, step, is_authorized):
     order_id = opened(shop)
+    if is_authorized:
+        authorize(shop, order_id)
 
     dies(shop, step, lambda: shop.call("orders.cancel", order_id=order_id))
     with shop.payments():
@@ -118,3 +145,9 @@ def opened(shop):
         shop.call("payments.create_intent", order_id=order_id)
         wait_for(shop.rests)
     return order_id
+
+
+def authorize(shop, order_id):
+    """Let the buyer's card be authorized in the browser; no webhook tells of it."""
+    stripe_id = shop.world.payment(order_id).stripe_id
+    shop.fake.client().v1.payment_intents.confirm(stripe_id, {"payment_method": CARD_OF_THE_BROWSER})

@@ -4,7 +4,6 @@ import os
 import threading
 import time
 import urllib.error
-import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,24 +13,37 @@ import pytest
 
 from libs.events import VersionConflict
 from orders import domain as orders_domain
-from payments import card_provider, domain, settlement
-from payments.domain import Step, decide
+from payments import domain
 from payments.refunds import refund
-from payments.store import PaymentStore
+from tests.money import mistakes
 from tests.money.buyer import confirm
+from tests.money.mistakes import RANDOM_KEYS
 
 ROUNDS = int(os.environ.get("MONEY_ROUNDS", "5"))
 AT_ONCE = 4
+LONGEST_PAUSE = 20
 CARDS = ("tok_visa", "tok_visa", "pm_card_visa", "tok_chargeDeclined")
 EXPECTED = (domain.Refused, orders_domain.Refused, VersionConflict, urllib.error.HTTPError)
 
 pytestmark = [pytest.mark.usefixtures("webhooks"), pytest.mark.timeout(900)]
 
 
-def race(world, actions, prepare=lambda: None, rounds=ROUNDS):
-    """Run `actions(order_id)` of each round at once, several rounds side by side; return what is wrong at the end."""
+def race(world, actions, prepare=lambda: None, rounds=ROUNDS, duel=None):
+    """Run `actions(order_id)` of each round at once, several rounds side by side; return what is wrong at the end.
+
+    With a duel there are more rounds until either side has won often enough.
+    """
+
+    def run(_):
+        order_id = prepare()
+        at_once(actions(order_id))
+        if duel:
+            duel.learn(order_id)
+
     with world.running(), ThreadPoolExecutor(AT_ONCE) as rounds_at_once:
-        list(rounds_at_once.map(lambda _: at_once(actions(prepare())), range(rounds)))
+        list(rounds_at_once.map(run, range(rounds)))
+        while duel and not duel.is_decided(rounds):
+            list(rounds_at_once.map(run, range(AT_ONCE)))
     world.come_to_rest()
     return list(world.faults())
 
@@ -62,29 +74,53 @@ def late(world, action, most=0.05):
     return lambda: (time.sleep(pause), action())
 
 
-def reserve_briefly(world):
-    """Return an order that can be paid for about as long as paying takes."""
-    return world.reserve(world.chance.uniform(0.5, 5) * world.pace)
+class Duel:
+    """Paying against what ends the order: that comes later after it won, and sooner after it lost.
 
+    So on a machine of any speed both win about as often.
+    """
 
-def pay_and_expire(world, order_id):
-    """Pay so that the authorization comes about when the deadline does."""
+    def __init__(self, world):
+        self.world, self.seconds, self.wins = world, 0.1, Counter()
 
-    def expire():
-        time.sleep(
-            max(0, world.order(order_id).expires_at.timestamp() - time.time()) + world.chance.uniform(-0.01, 0.05)
-        )
-        world.expire(order_id)
+    def pause(self):
+        """Return how long to wait until paying is to be overtaken."""
+        return self.seconds * self.world.chance.uniform(0.8, 1.2)
 
-    return [late(world, partial(world.pay, order_id)), expire]
+    def reserve(self):
+        """Return an order that can be paid for about as long as paying takes."""
+        return self.world.reserve(self.pause())
+
+    def pay_and_expire(self, order_id):
+        def expire():
+            left = self.world.order(order_id).expires_at.timestamp() - time.time()
+            time.sleep(max(0, left + self.world.chance.uniform(-0.01, 0.05)))
+            self.world.expire(order_id)
+
+        return [late(self.world, partial(self.world.pay, order_id)), expire]
+
+    def pay_and_cancel(self, order_id):
+        def cancel():
+            time.sleep(self.pause())
+            self.world.cancel(order_id)
+
+        return [partial(self.world.pay, order_id), cancel]
+
+    def learn(self, order_id):
+        """Note who won; without a PaymentIntent it was no race."""
+        was_paid = self.world.order(order_id).status in ("awaiting_payment", "complete")
+        self.seconds = min(LONGEST_PAUSE, self.seconds * (0.8 if was_paid else 1.25))
+        if self.world.payment(order_id).stripe_id:
+            self.wins[was_paid] += 1
+
+    def is_decided(self, rounds):
+        """Whether both won at least once in 20 rounds."""
+        assert self.wins.total() < 20 * rounds + 200, f"one side always wins: {self.wins}"
+        return min(self.wins[True], self.wins[False]) * 20 >= rounds
 
 
 def pay_twice(world, order_id):
     return [late(world, partial(world.pay, order_id, world.chance.choice(CARDS)), 0.01) for _ in range(2)]
-
-
-def pay_and_cancel(world, order_id):
-    return [partial(world.pay, order_id), late(world, partial(world.cancel, order_id), 8 * world.pace)]
 
 
 def come_back_by_all_ways(world, order_id):
@@ -99,24 +135,12 @@ def come_back_by_all_ways(world, order_id):
 
 
 def refund_by_all_ways(world, order_id):
-    stripe_id = world.payment(order_id).stripe_id
     return [
         partial(refund, world.settlement, order_id, "called off", "operator"),
         partial(refund, world.settlement, order_id, "again", "operator"),
-        late(world, partial(world.fake.control, "refunds", payment_intent=stripe_id), 0.02),
+        late(world, partial(world.refund_at_stripe, order_id), 0.02),
         partial(world.reconciler.receive, world.hint(order_id, "charge.refunded")),
     ]
-
-
-def assert_both_happened(world):
-    """Of many rounds some must be won by the one and some by the other, or there was no race."""
-    ends = Counter(
-        (found["status"], bool(world.payment(found["id"]).stripe_id)) for found in world.orders.orders.find_all({})
-    )
-    print("ended (status, with a PaymentIntent):", dict(ends))
-    if ROUNDS >= 100:
-        assert ends["complete", True] >= 5
-        assert ends["cancelled", True] >= 5
 
 
 def bought(world):
@@ -129,8 +153,9 @@ def bought(world):
 
 
 def test_paying_races_with_the_deadline(world):
-    assert race(world, partial(pay_and_expire, world), partial(reserve_briefly, world)) == []
-    assert_both_happened(world)
+    duel = Duel(world)
+
+    assert race(world, duel.pay_and_expire, duel.reserve, duel=duel) == []
 
 
 def test_paying_races_with_paying(world):
@@ -138,8 +163,9 @@ def test_paying_races_with_paying(world):
 
 
 def test_paying_races_with_cancelling(world):
-    assert race(world, partial(pay_and_cancel, world), world.reserve) == []
-    assert_both_happened(world)
+    duel = Duel(world)
+
+    assert race(world, duel.pay_and_cancel, world.reserve, duel=duel) == []
 
 
 def test_the_webhook_races_with_the_return_page_and_the_reconciler(world):
@@ -150,43 +176,29 @@ def test_a_refund_races_with_its_webhook_and_with_one_at_stripe(world):
     assert race(world, partial(refund_by_all_ways, world), partial(bought, world)) == []
 
 
-# Planted mistakes: each has to be caught, or the rounds above prove nothing.
+# Planted mistakes: races have to catch them in the end, or the rounds above prove nothing.
 
 
-def test_rounds_catch_random_idempotency_keys(world, monkeypatch):
-    monkeypatch.setattr(card_provider, "_key", lambda key: {"idempotency_key": uuid.uuid4().hex})
-
-    faults = race(world, partial(pay_twice, world), world.reserve)
-
-    assert any("intents" in fault for fault in faults)
+def is_caught(world, wrong, *racing, **options):
+    """Whether the races find this fault, sooner or later."""
+    found = (race(world, *racing, rounds=AT_ONCE, **options) for _ in range(100))
+    return any(wrong in fault for faults in found for fault in faults)
 
 
-def test_rounds_catch_an_authorization_that_is_not_voided(world, monkeypatch):
-    def keeping(payment, intent, now):
-        step = decide(payment, intent, now)
-        return Step.REST if step is Step.CANCEL and payment.order["status"] == "cancelled" else step
+def test_races_catch_random_idempotency_keys(world, monkeypatch):
+    RANDOM_KEYS["pi:"](monkeypatch, world)
 
-    monkeypatch.setattr(settlement, "decide", keeping)
-
-    faults = race(world, partial(pay_and_cancel, world), world.reserve)
-
-    assert any("can still be charged" in fault for fault in faults)
+    assert is_caught(world, "intents", partial(pay_twice, world), world.reserve)
 
 
-def test_rounds_catch_a_write_that_compares_nothing(world, monkeypatch):
-    monkeypatch.setattr(PaymentStore, "save", blind_save)
+def test_races_catch_an_authorization_that_is_not_voided(world, monkeypatch):
+    mistakes.NEVER_VOID(monkeypatch, world)
+    duel = Duel(world)
 
-    faults = race(world, partial(come_back_by_all_ways, world), world.reserve)
-
-    assert any("published with" in fault for fault in faults)
+    assert is_caught(world, "can still be charged", duel.pay_and_cancel, world.reserve, duel=duel)
 
 
-def blind_save(self, payment, event=""):
-    """Save as PaymentStore does, whatever the document has become since it was read."""
-    fields = {**vars(payment), "work_left": payment.has_work_left}
-    update = {"$set": {name: value for name, value in fields.items() if name not in ("id", "order")}}
-    if event:
-        body = payment.public()
-        pending = {"id": f"{event}:{payment.id}:{payment.version}", "name": event, "body": body}
-        update["$push"] = {"outbox": {**pending, "version": payment.version, "correlation_id": ""}}
-    self.payments.collection.update_one({"_id": payment.id}, update)
+def test_races_catch_a_write_that_compares_nothing(world, monkeypatch):
+    mistakes.save_blindly(monkeypatch, world)
+
+    assert is_caught(world, "published with", partial(come_back_by_all_ways, world), world.reserve)

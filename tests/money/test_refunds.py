@@ -56,7 +56,7 @@ def test_a_refund_asked_for_while_stripe_is_away_is_made_later(world, fake):
 def test_a_refund_made_at_stripe_is_recorded_by_its_webhook(world, webhooks, fake):
     order_id = world.bought()
 
-    fake.control("refunds", payment_intent=world.payment(order_id).stripe_id)
+    world.refund_at_stripe(order_id)
 
     wait_for(lambda: world.payment(order_id).status == "refunded")
     world.come_to_rest()
@@ -65,7 +65,7 @@ def test_a_refund_made_at_stripe_is_recorded_by_its_webhook(world, webhooks, fak
 
 def test_a_refund_whose_webhook_was_lost_is_found_by_the_audit(world, fake):
     order_id = world.bought()
-    fake.control("refunds", payment_intent=world.payment(order_id).stripe_id)
+    world.refund_at_stripe(order_id)
 
     report = world.audit.run()
 
@@ -75,7 +75,7 @@ def test_a_refund_whose_webhook_was_lost_is_found_by_the_audit(world, fake):
 
 def test_a_partial_refund_is_recorded_and_leaves_the_order_paid(world, fake):
     order_id = world.bought()
-    fake.control("refunds", payment_intent=world.payment(order_id).stripe_id, amount=500)
+    world.refund_at_stripe(order_id, amount=500)
 
     payment, _ = world.settlement.settle(order_id)
     world.come_to_rest()
@@ -100,7 +100,7 @@ def test_partial_refunds_are_told_to_the_order_by_their_webhooks_until_all_is_re
 
 def test_the_rest_of_a_partly_refunded_charge_can_be_refunded(world, fake):
     order_id = world.bought()
-    fake.control("refunds", payment_intent=world.payment(order_id).stripe_id, amount=500)
+    world.refund_at_stripe(order_id, amount=500)
 
     assert asked(world, order_id)["refunded_cents"] == 1999
 
@@ -154,7 +154,7 @@ def test_more_than_was_paid_cannot_be_refunded_at_stripe(world, fake):
     order_id = world.bought()
 
     with pytest.raises(urllib.error.HTTPError):
-        fake.control("refunds", payment_intent=world.payment(order_id).stripe_id, amount=5000)
+        world.refund_at_stripe(order_id, amount=5000)
 
 
 def test_a_refund_that_came_to_nothing_is_left_to_an_operator(world, caplog, monkeypatch):

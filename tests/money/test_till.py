@@ -1,5 +1,6 @@
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -106,6 +107,21 @@ def test_a_payment_is_confirming_while_the_request_is_on_its_way(world, fake):
 
     assert (during["status"], during["is_confirming"]) == ("open", True)
     assert not world.till.refresh(order_id, "bo")["is_confirming"]
+
+
+def test_a_card_that_the_bank_still_thinks_about_is_being_confirmed_and_noted_once(world, fake, monkeypatch):
+    order_id = world.reserve()
+    confirm(world, fake, order_id)
+    cards, version = world.settlement.cards, world.payment(order_id).version
+    with monkeypatch.context() as thinking:
+        seen = replace(cards.retrieve(world.payment(order_id).stripe_id), status="processing")
+        thinking.setattr(cards, "retrieve", lambda stripe_id: seen)
+        shown = [world.till.refresh(order_id, "bo") for _ in range(2)]
+
+    assert [(one["is_confirming"], one["version"]) for one in shown] == [(True, version + 1)] * 2
+    assert not world.till.refresh(order_id, "bo")["is_confirming"]
+    world.come_to_rest()
+    assert list(world.faults()) == []
 
 
 def test_what_never_reached_stripe_stops_being_confirmed_in_the_end(world, fake):
@@ -232,6 +248,20 @@ def test_an_intent_whose_id_was_lost_long_ago_is_searched_for_and_not_made_again
     world.settlement.settle(order_id)
 
     assert [intent["payment_intent"] for intent in fake.ledger(order_id)] == [world.payment(order_id).stripe_id]
+
+
+def test_an_intent_that_was_being_made_is_found_and_ended_by_the_next_who_settles(world, fake):
+    order_id = world.reserve()
+    payment = world.payment(order_id)
+    payment.creating_at = world.now()
+    payment.saved(world.now())
+    world.store.save(payment)
+    world.store.follow(world.cancel(order_id).public(), world.now())
+
+    settled, _ = world.settlement.settle(order_id)
+
+    assert settled.status == "cancelled"
+    assert [intent["status"] for intent in fake.ledger(order_id)] == ["canceled"]
 
 
 def made_and_lost(fake, order):

@@ -56,8 +56,13 @@ def test_a_charge_or_a_dispute_leads_to_its_payment_intent():
     assert read({**EVENT, "data": {"object": about}}).stripe_id == "pi_1"
 
 
-def test_either_of_two_secrets_is_good_while_they_are_changed():
-    assert read(EVENT, secrets=f"whsec_new, {SECRET}").id == "evt_1"
+@pytest.mark.parametrize("secret", ["whsec_new", SECRET])
+def test_either_of_two_secrets_is_good_while_they_are_changed(secret):
+    assert read(EVENT, secrets=f"whsec_new, {SECRET}", secret=secret).id == "evt_1"
+
+
+def test_an_event_signed_just_under_five_minutes_ago_is_good():
+    assert read(EVENT, at=int(time.time()) - 290).id == "evt_1"
 
 
 @pytest.mark.parametrize("age", [301, 86400])

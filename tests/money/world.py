@@ -42,8 +42,7 @@ class World:
         self.till = Till(self.settlement, PUBLISHABLE_KEY)
         self.reconciler = Reconciler(self.settlement)
         self.audit = Audit(self.settlement)
-        self.pace = 0.2  # seconds that paying takes just now
-        self.told = []
+        self.told, self.refunded_at_stripe = [], set()
         self.chance = random.Random(7)
 
     def close(self):
@@ -66,11 +65,7 @@ class World:
         return order.id
 
     def pay(self, order_id, card="tok_visa"):
-        began = time.monotonic()
-        try:
-            return self.till.pay(order_id, "bo", card)
-        finally:
-            self.pace += (time.monotonic() - began - self.pace) / 4
+        return self.till.pay(order_id, "bo", card)
 
     def bought(self):
         """Return the id of an order that is paid for and complete."""
@@ -95,6 +90,11 @@ class World:
                 return order
             except VersionConflict:
                 continue
+
+    def refund_at_stripe(self, order_id, **some):
+        """Refund an order, or some of it, as Stripe's dashboard does."""
+        self.refunded_at_stripe.add(order_id)
+        return self.fake.control("refunds", payment_intent=self.payment(order_id).stripe_id, **some)
 
     def payment(self, order_id):
         return self.store.get(order_id)
@@ -171,13 +171,28 @@ class World:
                 return
         raise AssertionError("the outboxes never get empty")
 
+    def rest_alone(self):
+        """Let minutes pass in which nobody clicks and no webhook comes: events, the sweep and the reconciler end it."""
+        for _ in range(20):
+            self.ahead += timedelta(seconds=61)
+            for found in self.orders.list_overdue(utc_now(), 1000):
+                self.expire(found.id)
+            self.reconciler.run()
+            if not self.carry():
+                return
+        raise AssertionError("the outboxes never get empty")
+
     def faults(self):
         """Return what is wrong with the money, once at rest, as sentences."""
-        intents = {}
+        intents, holders = {}, Counter()
         for intent in self.fake.ledger():
             intents.setdefault(intent["order_id"], []).append(intent)
         for found in self.orders.orders.find_all({}):
-            yield from self.faults_of(self.orders.get(found["id"]), intents.get(found["id"], []))
+            order = self.orders.get(found["id"])
+            holders[order.ticket["id"]] += order.is_live
+            yield from self.faults_of(order, intents.get(order.id, []))
+        if max(holders.values(), default=0) > 1:
+            yield f"{max(holders.values())} orders hold one ticket"
         for version, count in Counter(ident for ident, _ in set(self.told)).items():
             if count > 1:
                 yield f"{version} was published with {count} different contents"
@@ -193,6 +208,8 @@ class World:
             yield f"{who} waits for ever"
         if order.status == "complete" and order.refunded_at is None and net != PRICE:
             yield f"{who} was paid {net}"
+        given_back = bool(charges) and (net <= 0 or self.lost(intents))
+        yield from self.untrue_marks(order, given_back, refunds)
         if order.status != "complete" and net:
             yield f"{who} kept {net}"
         if order.status == "cancelled" and any(one["status"] not in ("canceled", "succeeded") for one in intents):
@@ -202,3 +219,20 @@ class World:
             said = recorded_status(self.settlement.cards.retrieve(payment.stripe_id))
             if payment.status != said or payment.confirming_at:
                 yield f"{who} has a payment {payment.status}, confirming {payment.confirming_at}; Stripe says {said}"
+
+    def untrue_marks(self, order, given_back, refunds):
+        """Return what is wrong with the mark that an order was refunded, and with refunds that nobody asked for."""
+        who, is_asked = f"order {order.id} ({order.status})", order.id in self.refunded_at_stripe
+        if order.refunded_at is not None and not given_back:
+            yield f"{who} is marked as refunded and was not"
+        if order.status == "complete" and given_back and order.refunded_at is None:
+            yield f"{who} is not marked as refunded and was"
+        if order.status == "complete" and refunds and not (is_asked or self.payment(order.id).refund):
+            yield f"{who} was refunded, for which nobody had asked"
+
+    def lost(self, intents):
+        """Whether the cardholder won a dispute about one of these."""
+        disputes = self.fake.client().v1.disputes
+        disputed = [one for one in intents if any(charge["disputed"] for charge in one["charges"])]
+        found = [disputes.list({"payment_intent": one["payment_intent"]}).data[0] for one in disputed]
+        return any(dispute.status == "lost" for dispute in found)

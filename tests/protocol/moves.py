@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tests.protocol import workers
 from tests.protocol.model import Claim, Limits, Worker, World
-from tests.protocol.rules import Rules, copy_status, listing_changed, listing_followed, opened
+from tests.protocol.rules import Rules, copy_status, listing_changed, listing_followed
 
 Move = tuple[str, int, World]
 
@@ -38,14 +38,12 @@ def changed_order(
     return claim._replace(history=(*claim.history, changed[0]), is_refunded=changed[1], unacked=limits.unacked)
 
 
-def delivered(claim: Claim, version: int, rules: Rules) -> Claim:
-    """Return the claim after payments followed a version of the order; it settles afterwards."""
+def delivered(claim: Claim, version: int, rules: Rules) -> tuple[Claim, bool]:
+    """Return the claim after payments followed a version of the order, and whether that has to settle."""
     document = claim.document
-    if document is None:
-        return claim._replace(document=opened(version, claim.history[version - 1]))
-    if version > document.copy or (not rules.newest_copy_wins and version != document.copy):
-        return claim._replace(document=document._replace(copy=version, work_left=True))
-    return claim
+    copied = copy_status(claim, document) if document else ""
+    after, settles = rules.delivered(document, copied, version, claim.history[version - 1])
+    return claim if after == document else claim._replace(document=after), settles
 
 
 def _orders(world: World, number: int, claim: Claim, rules: Rules, limits: Limits) -> Iterator[Move]:
@@ -64,14 +62,16 @@ def _orders(world: World, number: int, claim: Claim, rules: Rules, limits: Limit
 def _payments(world: World, number: int, claim: Claim, rules: Rules, limits: Limits) -> Iterator[Move]:
     free = len(world.workers) < limits.workers
     for version, status in enumerate(claim.history, 1):
-        after = delivered(claim, version, rules)
+        after, settles = delivered(claim, version, rules)
         told = f"payments hears of version {version} ({status})"
         if not limits.unacked:
             if after is not claim:
                 yield told, number, world.with_claim(number, after)
-        elif after is claim and not rules.settle_again:
-            if claim.unacked and version == len(claim.history):
-                yield f"{told} again", number, world.with_claim(number, claim._replace(unacked=False))
+        elif not settles:
+            acked = after._replace(unacked=after.unacked and version != len(claim.history))
+            for outcome, kept in (("acknowledges it", acked), ("dies before it acknowledges it", after)):
+                if kept != claim:
+                    yield f"{told} and {outcome}", number, world.with_claim(number, kept)
         elif free:
             yield told, number, workers.added(world.with_claim(number, after), Worker("read", number, acks=version))
     if free and claim.document and not limits.unacked:

@@ -86,8 +86,8 @@ def _brought_forward(world: World, number: int, rules: Rules, limits: Limits) ->
     newest, document = len(claim.history), claim.document
     is_news = claim.unacked if limits.unacked else document is None or document.copy < newest
     if is_news:
-        settles = rules.settle_again or document is None or document.copy < newest
-        world = world.with_claim(number, moves.delivered(claim, newest, rules)._replace(unacked=False))
+        claim, settles = moves.delivered(claim, newest, rules)
+        world = world.with_claim(number, claim._replace(unacked=False))
         world = _settled(world, number, rules, limits) if settles else world
     claim = world.claims[number]
     awaited = claim.status == "awaiting_payment"

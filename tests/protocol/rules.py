@@ -5,16 +5,19 @@ because the same question comes up thousands of times.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
+
+import mongomock
 
 import orders.domain
 import payments.domain
 import tickets.domain
 from orders.domain import Order
 from payments.domain import Payment, Step
+from payments.store import PaymentStore
 from tests.protocol.model import Claim, Document, Intent, Listing
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -32,7 +35,7 @@ class Rules:
     compare_and_set: bool = True  # 1
     replies_decide: bool = False  # 2
     refund_incomplete: bool = False  # 2
-    settle_again: bool = True  # 3
+    store: type[PaymentStore] = PaymentStore  # 3, 12
     follow: Callable[[Order, dict[str, Any], datetime], str | None] = Order.follow_payment  # 4
     decide: Callable[[Payment, Any, datetime], Step] = payments.domain.decide  # 5
     count_at_stripe: bool = True  # 6
@@ -42,12 +45,11 @@ class Rules:
     one_winner: bool = True  # 10
     check: Callable[..., None] = orders.domain.check_ticket  # 11
     ask_again: bool = True  # 11
-    newest_copy_wins: bool = True  # 12
     newest_reservation_wins: bool = True  # 12
 
     def __post_init__(self) -> None:
         """Remember every answer."""
-        for name in ("change_order", "next_step", "recorded", "refused", "may_pay", "may_reserve"):
+        for name in ("change_order", "next_step", "delivered", "recorded", "refused", "may_pay", "may_reserve"):
             object.__setattr__(self, name, cache(getattr(self, name)))
 
     def change_order(
@@ -75,6 +77,19 @@ class Rules:
         if intent and self.refund_incomplete and intent.status == "succeeded" and not intent.refunds:
             return Step.REFUND if status != "complete" else Step.RECORD
         return self.decide(_payment(document, status, is_overdue), self._seen(intent), NOON)
+
+    def delivered(
+        self, document: Document | None, copied: str, version: int, status: str
+    ) -> tuple[Document | None, bool]:
+        """Let payments follow a snapshot of the order; `copied` is the status that its copy has.
+
+        Return the document after that, and whether settle runs before the event is acknowledged.
+        """
+        store = self.store(mongomock.MongoClient(tz_aware=True).payments)
+        if document is not None:
+            put(store, document, copied)
+        settles = store.follow({**_public(status, False), "version": version}, NOON)
+        return taken(store, document or Document()), settles
 
     def recorded(self, document: Document, status: str, intent: Intent) -> tuple[Document, tuple[str, bool] | None]:
         """Return the document after settle wrote down what Stripe says, and the snapshot that is published with it."""
@@ -131,15 +146,25 @@ class Rules:
         )  # fmt: skip
 
 
+def put(store: PaymentStore, document: Document, status: str) -> Payment:
+    """Store a document and return its payment; `status` is that of the order's copy."""
+    payment = _payment(document, status, False)
+    payment.order["version"] = document.copy
+    fields = asdict(payment)
+    store.payments.collection.insert_one({"_id": fields.pop("id"), **fields, "work_left": document.work_left})
+    return payment
+
+
+def taken(store: PaymentStore, before: Document) -> Document:
+    """Return the document that is stored, which was `before`."""
+    found: Any = store.payments.collection.find_one({"_id": "o"})
+    after = _document(store.get("o"), before)
+    return after._replace(copy=found["order"]["version"], work_left=found["work_left"])
+
+
 def has_work_left(document: Document, status: str) -> bool:
     """Whether the reconciler has to visit a payment; `status` is that of the order's copy."""
     return _payment(document, status, False).has_work_left
-
-
-def opened(copy: int, status: str) -> Document:
-    """Return the document of an order that payments just heard of."""
-    payment = payments.domain.opened(_public(status, False), NOON)
-    return _document(payment, Document(copy=copy))
 
 
 @cache

@@ -9,6 +9,7 @@ from tests.protocol.model import Limits, Worker, World
 from tests.protocol.moves import moves
 from tests.protocol.rest import unrest, violation
 from tests.protocol.rules import Rules
+from tests.protocol.switches import KeepsAnything
 
 
 @dataclass
@@ -62,7 +63,8 @@ def walk(start: World, rules: Rules, limits: Limits, seed: int, steps: int = 120
 
 def tidied(world: World, rules: Rules) -> World:
     """Return the world without the workers that can no longer do anything, and without what they no longer use."""
-    if not world.workers or not (rules.compare_and_set and rules.newest_copy_wins and not rules.replies_decide):
+    versions_hold = rules.compare_and_set and rules.store is not KeepsAnything
+    if not world.workers or not versions_hold or rules.replies_decide:
         return world
     kept = [tidy for worker in world.workers if (tidy := _tidied(world, worker, rules))]
     return world if kept == list(world.workers) else world._replace(workers=tuple(sorted(kept, key=hash)))

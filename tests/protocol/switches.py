@@ -8,6 +8,7 @@ import orders.domain
 import payments.domain
 from orders.domain import Order
 from payments.domain import Payment, Step
+from payments.store import PaymentStore
 from tests.protocol.model import Claim, Document, Intent, Limits, World
 from tests.protocol.rules import NOON, Rules
 
@@ -73,6 +74,34 @@ def check_derived_status(ticket: dict[str, Any], buyer_id: str, seen: int | None
     orders.domain.check_ticket({**ticket, "withdrawn": ticket["status"] == "withdrawn"}, buyer_id, seen, now)
 
 
+follow_as_it_is = PaymentStore.follow
+
+
+def follow_only_news(store: PaymentStore, order: dict[str, Any], now: datetime) -> bool:
+    """Leave nothing to settle when the snapshot is as old as our copy, or older."""
+    known = store.find(order["id"])
+    is_news = known is None or known.order["version"] < order["version"]
+    return follow_as_it_is(store, order, now) and is_news
+
+
+def replace_any(store: PaymentStore, order: dict[str, Any], where: dict[str, Any], **beside: Any) -> bool:
+    """Put the snapshot in place of any copy, newer ones too."""
+    where = {"_id": order["id"], **where}
+    return store.payments.collection.update_one(where, {"$set": {"order": order, **beside}}).matched_count > 0
+
+
+class FollowsOnlyNews(PaymentStore):
+    """A store that forgets that whoever kept a copy may have died before settling."""
+
+    follow = follow_only_news
+
+
+class KeepsAnything(PaymentStore):
+    """A store whose copies follow any snapshot."""
+
+    _replaces_older = replace_any
+
+
 RESERVING = Limits(workers=2, orders=2, seller=1, racing=True, money=False)
 ON_SALE = World(changes=1)
 
@@ -96,7 +125,7 @@ SWITCHES = [
     Switch(
         3,
         "an event that is not newer is acknowledged without settling",
-        Rules(settle_again=False, reconcile=False),
+        Rules(store=FollowsOnlyNews, reconcile=False),
         NOT_ON,
         Limits(workers=2, buying=False, unacked=True),
         AUTHORIZED,
@@ -176,7 +205,7 @@ SWITCHES = [
     Switch(
         12,
         "any snapshot replaces payments' copy",
-        Rules(newest_copy_wins=False),
+        Rules(store=KeepsAnything),
         NOT_ON,
         Limits(workers=2, buying=False, unacked=True),
         AUTHORIZED,

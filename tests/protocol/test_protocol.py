@@ -2,16 +2,21 @@
 
 import os
 import time
+from contextlib import suppress
 from functools import cache
 from itertools import product
 
+import mongomock
 import pytest
 
+from libs.events import VersionConflict
 from orders.domain import next_status
-from tests.protocol.model import Limits, World
-from tests.protocol.rules import Rules
+from payments.store import PaymentStore
+from tests.protocol.model import Claim, Document, Intent, Limits, Worker, World
+from tests.protocol.rules import Rules, put, taken
 from tests.protocol.search import search, walk
 from tests.protocol.switches import ON_SALE, ONE_ORDER, RESERVING, SWITCHES, TWO_PAYMENTS
+from tests.protocol.workers import steps
 
 IS_DEEP = os.environ.get("TICKETING_SEARCH") == "deep"
 WALKING_SECONDS = 1200 if IS_DEEP else 4
@@ -105,6 +110,27 @@ def test_with_the_rule_it_does_not(switch):
 
 def test_every_rule_has_a_switch():
     assert {switch.rule for switch in SWITCHES} == set(range(1, 13))
+
+
+@pytest.mark.parametrize(("version", "copy"), [(1, 1), (1, 2), (2, 1), (2, 2)])
+@pytest.mark.parametrize("task", ["save", "rest"])
+def test_the_model_writes_when_the_store_does(task, version, copy):
+    read = Document(intent=0, work_left=True)
+    stored, written = read._replace(version=version, copy=copy, work_left=False), read._replace(version=2)
+    claim = Claim(("created", "created"), document=stored, intents=(Intent(),))
+    [(_, _, after)] = steps(World((claim,)), Worker(task, 0, read, written=written), Rules(), Limits())
+
+    store, payment = a_store(), put(a_store(), read, "created")
+    put(store, stored, "created")
+    payment.version += task == "save"
+    with suppress(VersionConflict):
+        getattr(store, task)(payment)
+
+    assert taken(store, stored) == after.claims[0].document
+
+
+def a_store():
+    return PaymentStore(mongomock.MongoClient(tz_aware=True).payments)
 
 
 def test_a_payment_that_changed_nothing_never_changes_anything_later():

@@ -1,0 +1,151 @@
+"""Mistakes to plant in the services' own code, each of which a test has to catch. `patch` is pytest's monkeypatch."""
+
+import uuid
+from dataclasses import replace
+
+from libs.events import Copies
+from orders import domain as orders_domain
+from payments import card_provider, settlement
+from payments.domain import Intent, Step, decide
+from payments.reconciler import Reconciler
+from payments.settlement import Settlement
+from payments.store import PaymentStore
+from tests.protocol import switches
+from tickets.domain import Ticket
+
+key_as_it_is = card_provider._key
+
+
+def random_keys(prefix):
+    """Ask Stripe under another key each time, where it should be the one with this prefix."""
+
+    def key(name):
+        return key_as_it_is(uuid.uuid4().hex if name.startswith(prefix) else name)
+
+    return lambda patch, world: patch.setattr(card_provider, "_key", key)
+
+
+def deciding(instead):
+    """Let `instead(payment, intent)` decide what settle does; where it returns None, the rules do."""
+
+    def decide_otherwise(payment, intent, now):
+        return instead(payment, intent) or decide(payment, intent, now)
+
+    return lambda patch, world: patch.setattr(settlement, "decide", decide_otherwise)
+
+
+def never_void(payment, intent):
+    voids = intent and payment.order["status"] == "cancelled" and intent.status not in ("succeeded", "canceled")
+    return Step.REST if voids else None
+
+
+def always_refund(payment, intent):
+    return Step.REFUND if intent and intent.is_refundable else None
+
+
+def refund_incomplete(payment, intent):
+    return Step.REFUND if intent and intent.is_refundable and payment.order["status"] != "complete" else None
+
+
+def refundable_again(patch, world):
+    patch.setattr(Intent, "is_refundable", property(lambda intent: intent.status == "succeeded"))
+
+
+def save_blindly(patch, world):
+    patch.setattr(PaymentStore, "save", blind_save)
+
+
+def blind_save(self, payment, event=""):
+    """Save as PaymentStore does, whatever the document has become since it was read."""
+    fields = {**vars(payment), "work_left": payment.has_work_left}
+    update = {"$set": {name: value for name, value in fields.items() if name not in ("id", "order")}}
+    if event:
+        body = payment.public()
+        pending = {"id": f"{event}:{payment.id}:{payment.version}", "name": event, "body": body}
+        update["$push"] = {"outbox": {**pending, "version": payment.version, "correlation_id": ""}}
+    self.payments.collection.update_one({"_id": payment.id}, update)
+
+
+def rest_blindly(patch, world):
+    """Take a payment off the reconciler's list whatever it has become since it was read."""
+
+    def rest(self, payment):
+        self.payments.collection.update_one({"_id": payment.id}, {"$set": {"work_left": payment.has_work_left}})
+
+    patch.setattr(PaymentStore, "rest", rest)
+
+
+def never_rest(patch, world):
+    patch.setattr(PaymentStore, "rest", lambda self, payment: None)
+
+
+def believe_replies(patch, world):
+    """Take the answer to a capture for what has become of the PaymentIntent."""
+
+    def capture(self, payment, intent):
+        is_refused = capture_as_it_is(self, payment, intent) is False
+        return False if is_refused else self._record(payment, replace(intent, status="succeeded"), None)
+
+    capture_as_it_is = Settlement._capture
+    patch.setattr(Settlement, "_capture", capture)
+
+
+def follow_only_news(patch, world):
+    patch.setattr(PaymentStore, "follow", switches.follow_only_news)
+
+
+def never_reconcile(patch, world):
+    patch.setattr(Reconciler, "run", lambda self: None)
+
+
+def create_and_confirm(patch, world):
+    """Let one call make a PaymentIntent and charge the card, before anything is noted."""
+
+    def create(self, payment):
+        params = {
+            "amount": payment.amount_cents, "currency": payment.currency, "capture_method": "manual",
+            "allowed_payment_method_types": ["card"], "metadata": {"order_id": payment.id},
+            "payment_method": "pm_card_visa", "confirm": True,
+        }  # fmt: skip
+        payment.stripe_id = world.fake.client().v1.payment_intents.create(params).id
+        self._save(payment)
+
+    patch.setattr(Settlement, "_create", create)
+
+
+def no_unique_indexes(patch, world):
+    world.orders.orders.collection.drop_indexes()
+
+
+def follow_any_order(patch, world):
+    patch.setattr(PaymentStore, "_replaces_older", switches.replace_any)
+
+
+def keep_any_ticket(patch, world):
+    """Let any snapshot replace orders' copy of a ticket."""
+
+    def apply(self, snapshot):
+        fields = {name: value for name, value in snapshot.items() if name != "id"}
+        self.collection.update_one({"_id": snapshot["id"]}, {"$set": fields}, upsert=True)
+
+    patch.setattr(Copies, "apply", apply)
+
+
+def follow_any_reservation(patch, world):
+    """Let tickets follow every order's snapshot, however old."""
+
+    def follow(self, order, now):
+        self.reservation = None
+        return follow_as_it_is(self, order, now)
+
+    follow_as_it_is = Ticket.follow
+    patch.setattr(Ticket, "follow", follow)
+
+
+def mark_every_payment_refunded(patch, world):
+    patch.setattr(orders_domain, "_took_back", lambda payment: True)
+
+
+NEVER_VOID, ALWAYS_REFUND = deciding(never_void), deciding(always_refund)
+REFUND_INCOMPLETE = deciding(refund_incomplete)
+RANDOM_KEYS = {name: random_keys(name) for name in ("pi:", "confirm:", "capture:", "cancel:", "refund:")}

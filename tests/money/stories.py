@@ -1,0 +1,319 @@
+"""Short stories about one order's money, the same each time, each told at the one moment at which a mistake shows.
+
+Who else acts at that moment is put in by `before_next`, so nothing depends on threads. Each story ends with minutes in
+which nobody clicks, and returns what is wrong then. `sent` lists the (path, idempotency key) of what Stripe was asked.
+"""
+
+from contextlib import suppress
+from datetime import timedelta
+from types import SimpleNamespace
+
+from libs.clock import utc_now
+from libs.events import EVENTS
+from orders import domain as orders_domain
+from orders.service import OrdersService
+from payments import domain
+from payments.refunds import refund
+from tests.money.buyer import confirm
+from tests.money.world import PRICE
+from tickets.domain import listed
+from tickets.store import TicketStore
+
+BAD_CARD = "pm_card_chargeDeclined"
+
+
+class Died(BaseException):
+    """A worker is gone, whatever it was about to do."""
+
+
+def die():
+    raise Died
+
+
+def before_next(thing, name, action, when=lambda: True):
+    """Let `action` happen right before the next call of `thing.name`, if by then it is the time."""
+    real = getattr(thing, name)
+
+    def call(*args, **kwargs):
+        if when():
+            setattr(thing, name, real)
+            action()
+        return real(*args, **kwargs)
+
+    setattr(thing, name, call)
+
+
+def after_next(thing, name, action):
+    """Let `action` happen right after the next call of `thing.name`."""
+    real = getattr(thing, name)
+
+    def call(*args, **kwargs):
+        setattr(thing, name, real)
+        done = real(*args, **kwargs)
+        action()
+        return done
+
+    setattr(thing, name, call)
+
+
+def end(world):
+    """Return what is wrong once nobody has clicked for a while."""
+    world.rest_alone()
+    yield from world.faults()
+    ended = {"work_left": True, "order.status": {"$in": ["complete", "cancelled"]}}
+    for found in world.store.payments.collection.find(ended):
+        yield f"order {found['_id']} is visited for ever"
+    yield from (f"{name} rose" for name in world.store.counts() if name.startswith("alarms_"))
+
+
+def asked_once(sent, path):
+    """Tell if one request was sent under several keys."""
+    keys = {key for asked, key in sent if asked.endswith(path)}
+    if len(keys) != 1:
+        yield f"Stripe was asked {len(keys)} times for {path}"
+
+
+def ordered(world):
+    """Return the id of an order of which payments has heard, with nothing under way."""
+    order_id = world.reserve()
+    carry_all(world)
+    return order_id
+
+
+def carry_all(world):
+    while world.carry():
+        pass
+
+
+def expired(world, order_id):
+    world.change(order_id, lambda order: order.move_deadline(utc_now(), utc_now()))
+    world.expire(order_id)
+
+
+def awaited(world):
+    """Return an order that awaits its capture, of which payments knows."""
+    order_id = ordered(world)
+    world.pay(order_id)
+    order = world.change(order_id, lambda order: order.follow_payment(world.payment(order_id).public(), utc_now()))
+    world.store.follow(EVENTS["OrderAwaitingPayment"].load(order.public()), utc_now())
+    return order_id
+
+
+def settled_twice(world, sent, order_id, name, path):
+    """Let two workers come to the same request at the same moment."""
+    before_next(world.settlement.cards, name, lambda: world.settlement.settle(order_id))
+    world.settlement.settle(order_id)
+    yield from asked_once(sent, path)
+    yield from end(world)
+
+
+def an_order_is_paid(world, sent):
+    world.pay(ordered(world))
+    return end(world)
+
+
+def the_reply_to_a_creation_is_lost(world, sent):
+    order_id = ordered(world)
+    world.fake.control("faults", kind="lost_reply", path="/v1/payment_intents", count=2)
+    with suppress(domain.StripeUnavailable):
+        world.pay(order_id)
+    world.pay(order_id)
+    return end(world)
+
+
+def a_bad_card_is_clicked_twice(world, sent):
+    order_id = ordered(world)
+
+    def click():
+        with suppress(domain.PaymentDeclined):
+            world.pay(order_id, BAD_CARD)
+
+    before_next(world.settlement.cards, "confirm", click)
+    click()
+    tried = [len(intent["charges"]) for intent in world.fake.ledger(order_id)]
+    if tried != [1]:
+        yield f"a double click tried {tried} cards"
+    yield from end(world)
+
+
+def two_workers_capture(world, sent):
+    return settled_twice(world, sent, awaited(world), "capture", "/capture")
+
+
+def two_workers_void(world, sent):
+    order_id = ordered(world)
+    world.pay(order_id)
+    cancelled = world.cancel(order_id)
+    world.store.follow(EVENTS["OrderCancelled"].load(cancelled.public()), utc_now())
+    return settled_twice(world, sent, order_id, "cancel", "/cancel")
+
+
+def two_workers_refund(world, sent):
+    order_id = bought(world)
+    before_next(world.settlement.cards, "refund", lambda: world.settlement.settle(order_id))
+    refund(world.settlement, order_id, "called off", "operator")
+    yield from asked_once(sent, "/refunds")
+    yield from end(world)
+
+
+def bought(world):
+    order_id = ordered(world)
+    world.pay(order_id)
+    world.rest_alone()
+    return order_id
+
+
+def an_authorized_order_is_cancelled(world, sent):
+    order_id = ordered(world)
+    world.pay(order_id)
+    world.cancel(order_id)
+    return end(world)
+
+
+def a_settler_that_saw_the_authorization_writes_last(world, sent):
+    order_id = ordered(world)
+    confirm(world, world.fake, order_id)
+
+    def the_others():
+        world.settlement.settle(order_id)
+        carry_all(world)
+
+    before_next(world.store, "save", the_others)
+    world.settlement.settle(order_id)
+    return end(world)
+
+
+def a_settler_that_saw_nothing_begun_rests_last(world, sent):
+    order_id = ordered(world)
+    before_next(world.store, "rest", lambda: confirm(world, world.fake, order_id))
+    world.settlement.settle(order_id)
+    return end(world)
+
+
+def a_settler_that_saw_no_refund_rests_last(world, sent):
+    order_id = bought(world)
+
+    def ask_in_vain():
+        world.fake.control("faults", kind="error", path="/v1/refunds", status=503, count=2, stored=False)
+        refund(world.settlement, order_id, "called off", "operator")
+
+    before_next(world.store, "rest", ask_in_vain)
+    world.settlement.settle(order_id)
+    yield from end(world)
+    if world.payment(order_id).status != "refunded":
+        yield "the refund that an operator was promised is not made"
+
+
+def a_capture_comes_after_the_last_was_given_up(world, sent):
+    order_id = awaited(world)
+    refused = {"status": 402, "type": "card_error", "code": "card_declined", "stored": True}
+    world.fake.control("faults", kind="error", path="*/capture", **refused)
+    world.settlement.settle(order_id)
+
+    def give_up_and_die():
+        world.ahead += timedelta(minutes=10)
+        after_next(world.settlement.cards, "cancel", die)
+        with suppress(Died):
+            world.settlement.settle(order_id)
+
+    before_next(world.settlement.cards, "capture", give_up_and_die)
+    world.settlement.settle(order_id)
+    carry_all(world)
+    return end(world)
+
+
+def a_worker_dies_between_the_copy_and_settling(world, sent):
+    """No reconciler comes to its help."""
+    order_id = ordered(world)
+    world.pay(order_id)
+    world.cancel(order_id)
+    before_next(world.settlement, "settle", die)
+    with suppress(Died):
+        world.carry()
+    carry_all(world)
+    return world.faults()
+
+
+def the_webhook_of_a_payment_is_lost(world, sent):
+    confirm(world, world.fake, ordered(world))
+    return end(world)
+
+
+def a_worker_dies_when_stripe_has_made_a_payment_intent(world, sent):
+    order_id = ordered(world)
+    before_next(world.store, "save", die, when=lambda: world.fake.ledger(order_id))
+    with suppress(Died):
+        world.pay(order_id)
+    expired(world, order_id)
+    return end(world)
+
+
+def two_buyers_find_one_ticket_free(world, sent):
+    world.orders.tickets.apply(ticket())
+    order_ids = []
+
+    def reserve(buyer_id):
+        with suppress(orders_domain.Refused):
+            order_ids.append(service(world, buyer_id).create("hamlet")["id"])
+
+    before_next(world.orders, "add", lambda: reserve("cy"))
+    reserve("bo")
+    for order_id in order_ids:
+        order = world.order(order_id)
+        world.store.follow(EVENTS["OrderCreated"].load(order.public()), utc_now())
+        world.till.pay(order_id, order.buyer_id, "tok_visa")
+    return end(world)
+
+
+def an_older_snapshot_of_an_order_comes_last(world, sent):
+    order_id = ordered(world)
+    created = EVENTS["OrderCreated"].load(world.order(order_id).public())
+    world.pay(order_id)
+    world.cancel(order_id)
+    before_next(world.settlement, "settle", lambda: world.store.follow(created, utc_now()))
+    carry_all(world)
+    return end(world)
+
+
+def an_older_snapshot_of_a_ticket_comes_last(world, sent):
+    withdrawn = ticket(withdrawn=True, version=2)
+    for snapshot in (withdrawn, ticket()):
+        world.orders.tickets.apply(snapshot)
+    with suppress(orders_domain.TicketWithdrawn):
+        order_id = service(world, "bo").create("hamlet")["id"]
+        world.store.follow(EVENTS["OrderCreated"].load(world.order(order_id).public()), utc_now())
+        world.pay(order_id)
+        yield "a withdrawn ticket was charged for"
+    yield from end(world)
+
+
+def an_older_snapshot_of_an_order_reaches_tickets_last(world, sent):
+    store, order_id = TicketStore(world.store.payments.collection.database), ordered(world)
+    created = world.order(order_id).public()
+    cancelled = world.cancel(order_id).public()
+    store.add(hamlet(), EVENTS["TicketCreated"])
+    for snapshot in (cancelled, created):
+        found = store.get("hamlet")
+        if found.follow(EVENTS["OrderUpdated"].load(snapshot), utc_now()):
+            store.save(found, EVENTS["TicketUpdated"])
+    if store.get("hamlet").public()["status"] != "on_sale":
+        yield "a free ticket is shown as reserved"
+    yield from end(world)
+
+
+def service(world, buyer_id):
+    """Return the orders service as this buyer's request finds it."""
+    found = OrdersService()
+    found.store, found.caller = world.orders, SimpleNamespace(user_id=buyer_id)
+    found.config = {"RESERVATION_WINDOW_SECONDS": 900}
+    return found
+
+
+def hamlet():
+    shown = {"title": "Hamlet", "price_cents": PRICE, "category": "stage", "venue": None, "starts_at": None}
+    return listed("hamlet", "ana", "usd", utc_now(), **shown)
+
+
+def ticket(**changes):
+    """Return a snapshot of the ticket as orders hears of it."""
+    return EVENTS["TicketCreated"].load({**hamlet().public(), **changes})

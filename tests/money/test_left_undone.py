@@ -1,0 +1,100 @@
+"""Every step of payments/crash_points.py in this process: die right after it; then nobody clicks, no webhook comes.
+
+test_crash_points.py does the same with real processes, for a few of them unless `make test-money` runs it.
+"""
+
+import pytest
+
+from payments import reconciler, refunds, settlement, till
+from payments.refunds import refund
+from tests.money.buyer import confirm
+from tests.money.stories import Died, bought, carry_all, expired, ordered
+
+
+@pytest.fixture
+def dying(monkeypatch):
+    """Return what makes the worker that next passes a step die right there."""
+
+    def dies_after(step):
+        left = [step]
+
+        def passed(number):
+            if number in left:
+                left.clear()
+                raise Died
+
+        for module in (settlement, till, refunds, reconciler):
+            monkeypatch.setattr(module, "passed", passed)
+
+    return dies_after
+
+
+def pay(world, order_id):
+    world.pay(order_id)
+    carry_all(world)
+
+
+def cancel(world, order_id):
+    world.cancel(order_id)
+    carry_all(world)
+
+
+def form_opened(world):
+    order_id = ordered(world)
+    world.till.open_form(order_id, "bo")
+    return order_id
+
+
+def authorized(world):
+    order_id = ordered(world)
+    world.pay(order_id)
+    return order_id
+
+
+def confirmed(world):
+    order_id = ordered(world)
+    confirm(world, world.fake, order_id)
+    return order_id
+
+
+def ask_refund(world, order_id):
+    refund(world.settlement, order_id, "called off", "operator")
+
+
+def receive(world, order_id):
+    world.reconciler.receive(world.hint(order_id))
+
+
+LEFT_UNDONE = [
+    *((step, ordered, pay, "cancelled", "cancelled") for step in (1, 2, 3, 4)),
+    *((step, ordered, pay, "complete", "captured") for step in (5, 6, 7)),
+    *(
+        (step, prepare, cancel, "cancelled", "cancelled")
+        for step in (8, 12)
+        for prepare in (form_opened, authorized, confirmed)
+    ),
+    *((step, bought, ask_refund, "complete", "refunded") for step in (9, 10)),
+    (11, confirmed, receive, "complete", "captured"),
+]
+
+
+@pytest.mark.parametrize(("step", "prepare", "act", "order_is", "payment_is"), LEFT_UNDONE)
+def test_what_died_half_way_is_ended_without_a_click(world, dying, step, prepare, act, order_is, payment_is):
+    order_id = prepare(world)
+    dying(step)
+
+    with pytest.raises(Died):
+        act(world, order_id)
+    for _ in range(3):
+        world.rest_alone()
+
+    payment = world.payment(order_id)
+    assert payment.stripe_id and not payment.creating_at and not payment.confirming_at
+    expired(world, order_id)
+    world.rest_alone()
+    assert (world.order(order_id).status, world.payment(order_id).status) == (order_is, payment_is)
+    assert list(world.faults()) == []
+
+
+def test_every_step_is_tried():
+    assert {step for step, *_ in LEFT_UNDONE} == set(range(1, 13))
