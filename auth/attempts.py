@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
@@ -24,8 +24,8 @@ from libs.clock import utc_now
 REMEMBERED_SECONDS = 3600
 FIRST_TRIES = 20
 """How often to count again when others count the first tries of an address at the same moment."""
-NO_WAIT = timedelta(seconds=1)
-"""How long ago a free try says that the wait was over, for those who count at the same moment."""
+NO_WAIT = datetime(1970, 1, 1, tzinfo=UTC)
+"""Until when one waits who need not: past by any clock, so that nobody else at the same moment waits either."""
 REDIS_SECONDS = 0.5
 REDIS_PAUSE_SECONDS = 5.0
 """How long Redis is left alone after a failure, so that not every try waits for it."""
@@ -107,7 +107,7 @@ class InMongo:
     def take_back(self, counters: Sequence[Counter]) -> None:
         """Forget a try that was counted."""
         where = {"_id": {"$in": [counter.key for counter in counters]}, "tries": {"$gt": 0}}
-        self._collection.update_many(where, {"$inc": {"tries": -1}, "$set": {"until": utc_now()}})
+        self._collection.update_many(where, {"$inc": {"tries": -1}, "$set": {"until": NO_WAIT}})
 
     def _longest_wait(self, counters: Sequence[Counter], now: datetime) -> float:
         where = {"_id": {"$in": [counter.key for counter in counters]}, "until": {"$gt": now}}
@@ -167,5 +167,5 @@ def _one_more(counter: Counter, now: datetime) -> list[dict[str, Any]]:
                 "forget_at": now + timedelta(seconds=REMEMBERED_SECONDS),
             }
         },
-        {"$set": {"until": {"$cond": [{"$lt": ["$tries", counter.limit.free]}, now - NO_WAIT, until]}}},
+        {"$set": {"until": {"$cond": [{"$lt": ["$tries", counter.limit.free]}, NO_WAIT, until]}}},
     ]

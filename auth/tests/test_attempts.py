@@ -112,3 +112,12 @@ def test_first_tries_at_the_same_moment_are_all_free(attempts):
         for number in range(20):
             address = Counter(f"address {number}", Limit(free=100, longest=900))
             assert list(pool.map(lambda _, address=address: fail(attempts, [address]), range(8))) == [0] * 8
+
+
+def test_right_tries_at_the_same_moment_hold_nobody_up(attempts):
+    def succeed(_):
+        with attempts.counting([ADDRESS], Wrong):
+            return "done"
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(succeed, range(400))) == {"done"}
