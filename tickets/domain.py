@@ -72,6 +72,10 @@ class Ticket:
             return "reserved"
         return "withdrawn" if self.withdrawn else "on_sale"
 
+    def has_started(self, now: datetime) -> bool:
+        """Return whether it has begun, so that nobody can buy the ticket any more."""
+        return self.starts_at is not None and self.starts_at <= now
+
     def edit(self, seller_id: str, now: datetime, **details: Any) -> None:
         """Change the listing; raises NotOwner, TicketReserved, TicketSold, TicketWithdrawn or InvalidTicket."""
         self._check_free(seller_id)

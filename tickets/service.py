@@ -1,6 +1,6 @@
 """The tickets service: list, edit, withdraw; and follow what orders says of each ticket."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from libs.rpc import ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, Neighbours, Unauthenticated
 from libs.rpc.entrypoint import rpc
-from tickets import domain, store
+from tickets import domain, lists, store
 from tickets.store import TicketStore
 
 EXPECTED = (domain.Refused, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
@@ -92,17 +92,20 @@ class TicketsService:
     ) -> dict[str, Any]:
         """Return {"tickets", "next"}: one page of the tickets with `status`, and the cursor of the page after it.
 
-        Filters: q, category, min_price_cents, max_price_cents. Anybody may ask.
+        Filters: q, category, min_price_cents, max_price_cents. Anybody may ask. A page may be short, or empty, before
+        the last; what is on sale has not started yet.
         """
-        listed, rarest = arguments.choice("status", status, LISTED), self.store.rarest
-        where = store.on_offer(listed, utc_now(), **_checked(filters), rarest=rarest)
-        return self._page(where, arguments.choice("sort", sort, store.SORTS), limit, after)
+        listed, order = arguments.choice("status", status, LISTED), arguments.choice("sort", sort, lists.SORTS)
+        query = lists.on_offer(listed, order, **_checked(filters), rarest=self.store.rarest)
+        found, following = self._page(query, limit, after)
+        now = utc_now()
+        return _answer([ticket for ticket in found if listed != "on_sale" or not ticket.has_started(now)], following)
 
     @rpc(expected_exceptions=EXPECTED)
     def list_mine(self, status: str = "all", limit: int = 50, after: str | None = None) -> dict[str, Any]:
         """Return one page of the caller's own listings with `status`, newest first, as `list` does."""
-        where = store.of_seller(self.caller.user_id, arguments.choice("status", status, store.STATUSES))
-        return self._page(where, "newest", limit, after)
+        query = lists.of_seller(self.caller.user_id, arguments.choice("status", status, lists.STATUSES))
+        return _answer(*self._page(query, limit, after))
 
     @rpc(expected_exceptions=EXPECTED)
     def sales(self) -> Any:
@@ -154,7 +157,7 @@ class TicketsService:
 
     @timer(interval=SHELVE_SECONDS)
     def shelve_started(self) -> None:
-        """Clear the lists of what has started; until then they leave it out one by one."""
+        """Clear the lists of what has started; until then their pages are short of it."""
         self.store.shelve_started(utc_now())
 
     @timer(interval=COMPARE_SECONDS)
@@ -171,13 +174,13 @@ class TicketsService:
         if ticket.follow(order, utc_now()):
             self.store.save(ticket, TicketUpdated)
 
-    def _page(self, where: dict[str, Any], sort: str, limit: int, after: str | None) -> dict[str, Any]:
-        types = {name: str if name == "_id" else int for name, _ in store.SORTS[sort]}
+    def _page(self, query: lists.Query, limit: int, after: str | None) -> Any:
         size = arguments.whole("limit", limit, 1, MAXIMUM_PAGE)
-        found = self.store.list(where, sort, size + 1, cursors.decode(after, types))
-        page = found[:size]
-        following = cursors.encode(store.position(page[-1], sort)) if len(found) > size else None
-        return {"tickets": [ticket.public() for ticket in page], "next": following}
+        return self.store.list(query, size, cursors.decode(after, {"_id": str, "price_cents": int}))
+
+
+def _answer(found: Sequence[domain.Ticket], following: dict[str, Any] | None) -> dict[str, Any]:
+    return {"tickets": [ticket.public() for ticket in found], "next": following and cursors.encode(following)}
 
 
 def _checked(filters: dict[str, Any]) -> dict[str, Any]:

@@ -1,33 +1,24 @@
 """The listings, in MongoDB."""
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
-from pymongo import ASCENDING, DESCENDING
+from pymongo import ASCENDING
 from pymongo.database import Database
 
 from libs.events import Aggregates, Event
-from tickets.domain import CATEGORIES, Ticket, TicketNotFound, words
-
-Document = dict[str, Any]
-Order = list[tuple[str, int]]
+from tickets import lists
+from tickets.domain import Ticket, TicketNotFound, words
+from tickets.lists import LONGEST_PREFIX, Document, Order, Query, begins, up_to
 
 DERIVED = ("shelf", "words", "prefixes")
-SORTS: dict[str, Order] = {
-    "newest": [("_id", DESCENDING)],
-    "price_asc": [("price_cents", ASCENDING), ("_id", ASCENDING)],
-    "price_desc": [("price_cents", DESCENDING), ("_id", DESCENDING)],
-}
-SHELVES = ("on_sale", "started", "reserved", "sold", "withdrawn")
-STATUSES = {**{status: [status] for status in ("on_sale", "reserved", "sold", "withdrawn")}, "all": list(SHELVES)}
-LONGEST_PREFIX = 12
-MOST_WORDS = 6
 FEW = 200
 """How far the tickets with a word are counted to see which of several words is the rarest."""
+MOST_EXAMINED = 2000
+"""How many tickets that an index finds are looked at for what it does not know, for one page of a list."""
 SLOWEST_LIST_MS = 2000
 
 
@@ -50,17 +41,11 @@ class TicketStore:
         """Index every list that the pages and the API offer.
 
         Each index first fixes what is equal, then sorts; MongoDB merges the scans of several shelves or categories in
-        order, so that a page costs the same whatever the number of tickets. Two questions have no such index and cost
-        as much as their best one finds: several words at once (the tickets with the rarest of them), and a range of
-        prices sorted by age.
+        order, so that a page costs the same whatever the number of tickets.
         """
         collection = self.tickets.collection
-        newest, by_price = [("_id", DESCENDING), ("price_cents", ASCENDING)], SORTS["price_asc"]
-        for sort in (newest, by_price):
-            collection.create_index([("shelf", ASCENDING), *sort])
-            collection.create_index([("shelf", ASCENDING), ("category", ASCENDING), *sort])
-            collection.create_index([("shelf", ASCENDING), ("category", ASCENDING), ("prefixes", ASCENDING), *sort])
-        collection.create_index([("seller_id", ASCENDING), ("shelf", ASCENDING), ("_id", DESCENDING)])
+        for index in (*lists.OFFERS, lists.OF_SELLER):
+            collection.create_index(index)
         collection.create_index([("shelf", ASCENDING), ("starts_at", ASCENDING)])
 
     def get(self, ticket_id: str) -> Ticket:
@@ -89,25 +74,32 @@ class TicketStore:
         known = {ident: (found["no"], found["version"]) if found else (0, 0) for ident, found in held.items()}
         return [ident for ident, version, ticket_id, no in page if known.get(ticket_id, (no, version)) < (no, version)]
 
-    def list(self, where: Document, sort: str, limit: int, after: Document | None) -> list[Ticket]:
-        """Return at most `limit` tickets that match, in the order `sort`, those beyond the position `after`."""
-        found: list[Document] = []
-        for scan, order in scans(where, sort, after):
-            options = {"sort": order, "limit": limit - len(found), "max_time_ms": SLOWEST_LIST_MS}
-            found += self.tickets.find_all(scan, **options)
-            if len(found) == limit:
-                break
-        return [_ticket(ticket) for ticket in found]
+    def list(self, query: Query, limit: int, after: Document | None) -> tuple[list[Ticket], Document | None]:
+        """Return the first tickets of a list beyond a position, and the position where it goes on, None at its end.
 
-    def rarest(self, searched: Sequence[str]) -> str:
-        """Return that of the words which the fewest tickets have; the longer one where a short count cannot tell."""
+        There are `limit` of them, or fewer when MOST_EXAMINED tickets were looked at; those that tie with `after` are
+        counted by themselves.
+        """
+        found: list[Ticket] = []
+        for scan, order in query.scans(after):
+            last = self._last_examined(query, scan, order) if query.rest else None
+            for part, part_order in up_to(scan, order, last) if last else [(scan, order)]:
+                found += self._find(query, part, part_order, limit + 1 - len(found))
+                if len(found) > limit:
+                    return found[:limit], {"_id": found[limit - 1].id, "price_cents": found[limit - 1].price_cents}
+            if last:
+                return found, last
+        return found, None
+
+    def rarest(self, indexed: Document, searched: Sequence[str]) -> str:
+        """Return that of the words which the fewest of these tickets have; of several, the first."""
 
         def tickets_with(word: str) -> int:
-            where = {"shelf": {"$in": SHELVES}, "category": {"$in": CATEGORIES}, **_begins(word)}
-            return self.tickets.collection.count_documents(where, limit=FEW, maxTimeMS=SLOWEST_LIST_MS)
+            where = {**indexed, **begins(word)}
+            hint = lists.index(where, "newest")
+            return self.tickets.collection.count_documents(where, limit=FEW, hint=hint, maxTimeMS=SLOWEST_LIST_MS)
 
-        counts = {word: tickets_with(word) for word in searched} if len(searched) > 1 else {}
-        return min(searched, key=lambda word: (counts.get(word, 0), -len(word)))
+        return min(searched, key=tickets_with) if len(searched) > 1 else searched[0]
 
     def sales(self, seller_id: str) -> Any:
         """Return what a seller has sold, as [{currency, tickets, owed_cents}, ...]; refunded sales are not owed."""
@@ -125,84 +117,22 @@ class TicketStore:
         started = {"shelf": "on_sale", "starts_at": {"$lte": now}}
         return self.tickets.collection.update_many(started, {"$set": {"shelf": "started"}}).modified_count
 
+    def _last_examined(self, query: Query, scan: Document, order: Order) -> Document | None:
+        """Return the last ticket that a page looks at, None when there are fewer than MOST_EXAMINED."""
+        place = {"_id": 1, "price_cents": 1}  # the index knows both, so that no ticket is read
+        options = {"sort": order, "skip": MOST_EXAMINED - 1, "hint": query.index, "max_time_ms": SLOWEST_LIST_MS}
+        return self.tickets.collection.find_one(scan, place, **options)
 
-def _longest(searched: Sequence[str]) -> str:
-    return max(searched, key=len)
-
-
-def on_offer(
-    status: str,
-    now: datetime,
-    q: str | None = None,
-    category: str | None = None,
-    min_price_cents: int | None = None,
-    max_price_cents: int | None = None,
-    rarest: Callable[[Sequence[str]], str] = _longest,
-) -> Document:
-    """Return the query for the public list. What is on sale has not started yet.
-
-    Of several words the one that `rarest` returns is looked up, and its tickets are searched for the others.
-    """
-    where: Document = {"shelf": {"$in": STATUSES[status]}}
-    if status == "on_sale":
-        where["starts_at"] = {"$not": {"$lte": now}}
-    if category is not None:
-        where["category"] = category
-    if searched := sorted(words(q), key=len, reverse=True)[:MOST_WORDS]:
-        where = {"category": {"$in": CATEGORIES}, **where, **_search(searched, rarest(searched))}
-    bounds = {"$gte": min_price_cents, "$lte": max_price_cents}
-    price = {operator: bound for operator, bound in bounds.items() if bound is not None}
-    return {**where, "price_cents": price} if price else where
-
-
-def of_seller(seller_id: str, status: str) -> Document:
-    """Return the query for a seller's own list, in which what has started is still on sale."""
-    shelves = STATUSES[status]
-    return {"seller_id": seller_id, "shelf": {"$in": [*shelves, "started"] if status == "on_sale" else shelves}}
-
-
-def position(ticket: Ticket, sort: str) -> Document:
-    """Return the place of a ticket in the order `sort`, from which a next page goes on."""
-    place = {"_id": ticket.id, "price_cents": ticket.price_cents}
-    return {name: place[name] for name, _ in SORTS[sort]}
-
-
-def scans(where: Document, sort: str, after: Document | None) -> list[tuple[Document, Order]]:
-    """Return the queries, with their orders, that one after another find what is beyond the position `after`.
-
-    What ties with the position comes first. One query for all, with `$or`, would be sorted in memory.
-    """
-    order = SORTS[sort]
-    if after is None:
-        return [(where, order)]
-    found: list[tuple[Document, Order]] = []
-    equal: Document = {}
-    for number, (name, direction) in enumerate(order):
-        beyond = {**equal, name: {"$gt" if direction == ASCENDING else "$lt": after[name]}}
-        found.insert(0, ({"$and": [where, beyond]}, order[number:]))
-        equal[name] = after[name]
-    return found
-
-
-def _begins(word: str) -> Document:
-    return {"prefixes": word[:LONGEST_PREFIX]}
-
-
-def _search(searched: list[str], looked_up: str) -> Document:
-    """Return the query for tickets with words that begin so, of which one is looked up."""
-    rest = [word for word in searched if word != looked_up or len(word) > LONGEST_PREFIX]
-    found = _begins(looked_up)
-    if rest:
-        found["$and"] = [{"words": {"$regex": f"^{re.escape(word)}"}} for word in rest]
-    return found
+    def _find(self, query: Query, part: Document, order: Order, limit: int) -> Any:
+        options = {"sort": order, "limit": limit, "hint": query.index, "max_time_ms": SLOWEST_LIST_MS}
+        return map(_ticket, self.tickets.find_all({"$and": [part, query.rest]} if query.rest else part, **options))
 
 
 def stored(ticket: Ticket) -> Document:
     """Return what is stored of a ticket that was saved just now, with its `id`."""
-    started = ticket.starts_at is not None and ticket.starts_at <= ticket.updated_at
     found = words(ticket.title, ticket.venue)
     prefixes = {word[:length] for word in found for length in range(1, min(len(word), LONGEST_PREFIX) + 1)}
-    shelf = "started" if started and ticket.status == "on_sale" else ticket.status
+    shelf = "started" if ticket.has_started(ticket.updated_at) and ticket.status == "on_sale" else ticket.status
     return {**asdict(ticket), "shelf": shelf, "words": found, "prefixes": sorted(prefixes)}
 
 

@@ -18,8 +18,8 @@ SAFE = {"GET", "HEAD"}
 INTRODUCTION = (
     "Sell and buy tickets. Sign up or in first: the answer sets the session cookie. Bodies are JSON in camelCase, "
     "prices decimals in major units, times ISO 8601 in UTC; unknown fields are ignored. Lists come in pages: the "
-    "`Link` header leads to the next one, and is absent on the last. Every refusal is "
-    '`{"errors": [{"message", "field"?}]}`.'
+    "`Link` header leads to the next one, and only its absence tells the last: a page before may be short, or empty. "
+    'Every refusal is `{"errors": [{"message", "field"?}]}`.'
 )
 KEY = {
     "in": "header",

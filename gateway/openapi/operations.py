@@ -57,7 +57,16 @@ OPERATIONS = {
     ),
     "api_users.current": Operation("Users", 200, CurrentUserAnswer),
     "api_tickets.create": Operation("Tickets", 201, TicketAnswer, body=TicketBody, refusals=(400,), signed_in=True),
-    "api_tickets.list_all": Operation("Tickets", 200, TicketAnswer, many=True, query=TicketQuery, refusals=(400,)),
+    "api_tickets.list_all": Operation(
+        "Tickets",
+        200,
+        TicketAnswer,
+        many=True,
+        query=TicketQuery,
+        refusals=(400,),
+        more="Each word of `q` begins a word of the title or the venue. A page is short, or empty, when few of the "
+        "tickets that were looked through for it match; the next page goes on from there.",
+    ),
     "api_tickets.list_mine": Operation(
         "Tickets", 200, TicketAnswer, many=True, query=MineQuery, refusals=(400,), signed_in=True
     ),

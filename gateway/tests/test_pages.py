@@ -121,6 +121,16 @@ def test_search_without_a_match_offers_a_way_out(client):
     assert "No ticket on sale matches this search. See all tickets" in told(client, "/?q=nothing")
 
 
+def test_search_that_found_nothing_yet_goes_on(client, services):
+    services.tickets_list = lambda *_, after=None, **__: {"tickets": [], "next": None if after else "7"}
+
+    first = client.get("/?q=a+b").text
+
+    assert "Nothing found yet, but there are more tickets to look through." in first
+    assert 'href="/?q=a+b&amp;after=7">Continue searching' in first
+    assert "No more tickets on sale match this search. First page" in told(client, "/?q=a+b&after=7")
+
+
 def test_wrong_search_is_explained(client):
     answer = client.get("/?min_price=cheap")
 

@@ -156,3 +156,11 @@ def test_only_a_reserved_ticket_says_until_when():
 
 def test_words_are_compared_without_case_or_punctuation():
     assert domain.words("Straße, Row-3", None) == ["3", "row", "strasse"]
+
+
+def test_a_ticket_has_started_from_that_millisecond_on():
+    ticket = a_ticket(starts_at=NOON)
+
+    assert ticket.has_started(NOON)
+    assert not ticket.has_started(NOON - timedelta(milliseconds=1))
+    assert not a_ticket().has_started(NOON)

@@ -9,23 +9,40 @@ from itertools import product
 import pytest
 from pymongo import MongoClient
 
+from libs.clock import utc_now
 from libs.events.catalogue import TicketCreated, TicketUpdated
-from tickets import domain, store
-from tickets.store import TicketStore, on_offer
+from tickets import domain, lists, store
+from tickets.lists import SORTS, on_offer
+from tickets.service import TicketsService
+from tickets.store import FEW, MOST_EXAMINED, TicketStore
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-MANY, PAGE = 1500, 20
+MANY, CROWD, PAGE = 1500, 20_000, 20
 WORDS = ("Hamlet", "row", "Opera", "Derby", "North", "stand", "Festival", "pass", "gala", "Night")
 
 
-def a_ticket(number=0, **details):
+def a_ticket(number=0, now=NOON, **details):
     said = {"title": f"Seat {number}", "price_cents": 1000, "category": "stage", **details}
-    return domain.listed(store.new_id(), "ana", "usd", NOON, **said)
+    return domain.listed(store.new_id(), "ana", "usd", now, **said)
 
 
 def an_order(status, number=1, price_cents=1000, refunded_at=None):
     numbers = {"reservation_no": number, "version": 1, "price_cents": price_cents}
     return {"id": "o1", "status": status, "expires_at": NOON, "refunded_at": refunded_at, **numbers}
+
+
+def place(ticket):
+    return {"_id": ticket.id, "price_cents": ticket.price_cents}
+
+
+def in_order(found, sort):
+    keys = [tuple(place(ticket)[name] for name, _ in SORTS[sort]) for ticket in found]
+    return keys == sorted(keys, reverse=sort != "price_asc")
+
+
+def matching(tickets, query):
+    """Return how many tickets match, counted without any of our indexes."""
+    return tickets.tickets.collection.count_documents({"$and": [query.indexed, query.rest]})
 
 
 @pytest.fixture
@@ -49,13 +66,27 @@ def listed(tickets):
 @pytest.fixture(scope="module")
 def many(servers):
     """Tickets of every kind, in few prices, so that many are alike."""
-    chance, name = random.Random(7), f"test_{secrets.token_hex(6)}"
+    chance = random.Random(7)
+    yield from filled(servers, [some_ticket(chance, number) for number in range(MANY)])
+
+
+@pytest.fixture(scope="module")
+def crowd(servers):
+    """Twenty thousand tickets, mostly alike, of which few are dear, have two of the common words, or a long one."""
+    rare = {7: {"title": "Hamlet theatre"}, 9000: {"title": "Incomprehensible"}, 15000: {"price_cents": 9500}}
+    common = [{"title": "Hamlet"}, {"title": "Theatre"}, {"title": "Incomprehensibilities"}]
+    yield from filled(servers, [a_ticket(**common[number % 3] | rare.get(number, {})) for number in range(CROWD)])
+
+
+def filled(servers, tickets):
+    """Yield a store that holds these tickets."""
+    name = f"test_{secrets.token_hex(6)}"
     with MongoClient(servers.mongo_url(name), tz_aware=True) as client:
-        tickets = TicketStore(client.get_default_database())
-        tickets.create_indexes()
-        documents = [store.stored(some_ticket(chance, number)) for number in range(MANY)]
-        tickets.tickets.collection.insert_many([{"_id": found.pop("id"), **found} for found in documents])
-        yield tickets
+        store_of_test = TicketStore(client.get_default_database())
+        store_of_test.create_indexes()
+        documents = [store.stored(ticket) for ticket in tickets]
+        store_of_test.tickets.collection.insert_many([{"_id": found.pop("id"), **found} for found in documents])
+        yield store_of_test
         client.drop_database(name)
 
 
@@ -70,114 +101,152 @@ def some_ticket(chance, number):
 
 
 def titles(tickets, status="on_sale", sort="newest", limit=50, **filters):
-    return [ticket.title for ticket in tickets.list(on_offer(status, NOON, **filters), sort, limit, None)]
+    found = tickets.list(on_offer(status, sort, **filters), limit, None)[0]
+    return [ticket.title for ticket in found if not ticket.has_started(NOON)]
 
 
-def walk(tickets, where, sort, limit=PAGE):
+def walk(tickets, query, limit=PAGE):
     """Return all pages of a list."""
-    after, pages = None, []
-    while page := tickets.list(where, sort, limit, after):
+    page, after = tickets.list(query, limit, None)
+    pages = [page]
+    while after:
+        page, after = tickets.list(query, limit, after)
         pages.append(page)
-        after = store.position(page[-1], sort)
     return pages
 
 
-def stages(plan):
-    yield plan["stage"]
-    for inner in plan.get("inputStages", [plan["inputStage"]] if "inputStage" in plan else []):
-        yield from stages(inner)
+class Cost:
+    """What MongoDB did for a block: by its own profile, the index keys and tickets that it looked at, and sorts."""
+
+    def __init__(self, tickets):
+        self.collection = tickets.tickets.collection
+        self.db = self.collection.database
+
+    def __enter__(self):
+        self.db.drop_collection("system.profile")
+        self.db.command("profile", 2)
+        return self
+
+    def __exit__(self, *_):
+        self.db.command("profile", 0)
+        self.profile = list(self.db["system.profile"].find({"ns": self.collection.full_name}))
+        self.keys = sum(step["keysExamined"] for step in self.profile)
+        self.tickets = sum(step["docsExamined"] for step in self.profile)
+        self.is_sorted = any(step.get("hasSortStage") or step["planSummary"] == "COLLSCAN" for step in self.profile)
 
 
-def explain(tickets, where, sort, after=None):
-    """Return how MongoDB finds a page: (the stages of its plans, the index keys they look at together)."""
-    found, keys = set(), 0
-    for scan, order in store.scans(where, sort, after):
-        plan = tickets.tickets.collection.find(scan).sort(order).limit(PAGE + 1).explain()
-        winning = plan["queryPlanner"]["winningPlan"]
-        found |= set(stages(winning.get("queryPlan", winning)))
-        keys += plan["executionStats"]["totalKeysExamined"]
-    return found, keys
+ONE_WORD = (None, "old", "hamlet")
+PRICES: tuple[dict[str, int], ...] = ({}, {"min_price_cents": 1500}, {"min_price_cents": 1500, "max_price_cents": 2500})
 
 
-# status, category, words, prices, order: all but several words, and prices sorted by age
-BOUNDED = [
-    (status, sort, {"q": q, "category": category, **prices})
-    for status, sort, q, category, prices in product(
-        ("on_sale", "all"),
-        store.SORTS,
-        (None, "old", "hamlet"),
-        (None, "stage"),
-        ({}, {"min_price_cents": 1500}, {"min_price_cents": 1500, "max_price_cents": 2500}),
-    )
-    if not (prices and sort == "newest")
-]
+def questions(*words):
+    """Return every kind of question with one of these texts to search for."""
+    for status, sort, q, category, prices in product(("on_sale", "all"), SORTS, words, (None, "stage"), PRICES):
+        yield status, sort, {"q": q, "category": category, **prices}
 
 
-def test_every_page_of_every_list_looks_at_few_keys(many):
+def test_every_page_of_a_list_without_a_rest_looks_at_few_keys(many):
     costly = []
-    for status, sort, filters in BOUNDED:
-        where = on_offer(status, NOON, **filters)
-        pages = walk(many, where, sort)
-        for after in (None, store.position(pages[len(pages) // 2][-1], sort)):
-            plan, keys = explain(many, where, sort, after)
-            if plan & {"SORT", "COLLSCAN"} or keys > 4 * PAGE:
-                costly.append((status, sort, filters, after, plan, keys))
+    for status, sort, filters in questions(*ONE_WORD):
+        query = on_offer(status, sort, **filters)
+        pages = [] if query.rest else walk(many, query)
+        for after in [None, place(pages[len(pages) // 2][-1])] if pages else []:
+            with Cost(many) as cost:
+                many.list(query, PAGE, after)
+            if cost.is_sorted or cost.keys > 4 * PAGE:
+                costly.append((status, sort, filters, after, cost.profile))
 
     assert costly == []
 
 
 def test_a_sellers_own_list_looks_at_few_keys(many):
-    for status in store.STATUSES:
-        plan, keys = explain(many, store.of_seller("ana", status), "newest")
+    for status in lists.STATUSES:
+        with Cost(many) as cost:
+            many.list(lists.of_seller("ana", status), PAGE, None)
 
-        assert not plan & {"SORT", "COLLSCAN"} and keys <= 2 * PAGE
+        assert not cost.is_sorted and cost.keys <= 2 * PAGE
 
 
-def test_several_words_or_prices_by_age_still_use_an_index(many):
-    for filters in ({"q": "hamlet row"}, {"min_price_cents": 1500}, {"q": "opera", "max_price_cents": 2000}):
-        plan, keys = explain(many, on_offer("on_sale", NOON, **filters), "newest")
+@pytest.mark.parametrize("q", ["theatre hamlet", "incomprehensible", None])
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("category", [None, "stage"])
+@pytest.mark.parametrize("status", ["on_sale", "all"])
+def test_what_is_rare_among_twenty_thousand_tickets_is_found_at_a_bounded_cost(crowd, q, sort, category, status):
+    prices = {} if q else {"min_price_cents": 9000}
+    query = on_offer(status, sort, q=q, category=category, **prices, rarest=crowd.rarest)
+    after, found, costs = None, [], []
 
-        assert "COLLSCAN" not in plan and keys < MANY
+    while after or not costs:
+        with Cost(crowd) as cost:
+            page, after = crowd.list(on_offer(status, sort, q, category, **prices, rarest=crowd.rarest), PAGE, after)
+        found += page
+        costs.append(cost)
+
+    assert len(found) == len({ticket.id for ticket in found}) == matching(crowd, query) > 0
+    assert max(cost.tickets for cost in costs) <= 2 * MOST_EXAMINED + PAGE
+    assert max(cost.keys for cost in costs) <= 4 * MOST_EXAMINED + 3 * FEW
+    assert not any(cost.is_sorted for cost in costs)
 
 
 def test_several_words_look_at_little_more_than_the_tickets_with_the_rarest_of_them(tickets, listed):
     listed(*({"title": f"Hamlet at the theatre, row {number}"} for number in range(300)), {"title": "Ox, old theatre"})
 
     for q, found in {"theatre ox": 1, "hamlet ox": 0, "hamlet theatre nowhere": 0}.items():
-        where = on_offer("on_sale", NOON, q=q, rarest=tickets.rarest)
-        _, keys = explain(tickets, where, "newest")
+        query = on_offer("on_sale", "newest", q=q, rarest=tickets.rarest)
+        with Cost(tickets) as cost:
+            assert len(tickets.list(query, 10, None)[0]) == found
 
-        assert len(tickets.list(where, "newest", 10, None)) == found
-        assert keys < 20
+        assert cost.keys < 20
+
+
+@pytest.mark.parametrize("examined", [1, 7, 400])
+@pytest.mark.parametrize("q", ["hamlet row", "opera", None])
+def test_short_pages_lead_to_everything_once_and_in_order(many, monkeypatch, examined, q):
+    monkeypatch.setattr(store, "MOST_EXAMINED", examined)
+    for status, sort, filters in questions(q):
+        query = on_offer(status, sort, **filters)
+
+        found = [ticket for page in walk(many, query) for ticket in page]
+
+        assert len(found) == len({ticket.id for ticket in found}) == matching(many, query)
+        assert in_order(found, sort)
+
+
+def test_a_page_may_be_empty_before_the_last(tickets, listed, monkeypatch):
+    monkeypatch.setattr(store, "MOST_EXAMINED", 5)
+    listed({"title": "The rare old one"}, *({"title": f"old {number}"} for number in range(5)))
+    query = on_offer("on_sale", "newest", q="old one")
+
+    first, after = tickets.list(query, 10, None)
+    second, end = tickets.list(query, 10, after)
+
+    assert (first, [ticket.title for ticket in second], end) == ([], ["The rare old one"], None)
 
 
 def test_no_more_than_six_words_are_searched_for(tickets, listed):
     listed({"title": "one two three four five sixth seventh"})
 
-    found = tickets.list(on_offer("on_sale", NOON, q="one two three four five sixth nowhere"), "newest", 10, None)
-
-    assert found == []
-    assert len(on_offer("on_sale", NOON, q=" ".join(f"word{n}" for n in range(50)))["$and"]) == 5
+    assert titles(tickets, q="one two three four five sixth nowhere") == []
+    assert len(on_offer("on_sale", "newest", q=" ".join(f"word{n}" for n in range(50))).rest["$and"]) == 5
 
 
-@pytest.mark.parametrize("sort", store.SORTS)
+@pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("filters", [{}, {"q": "opera"}, {"category": "match"}, {"max_price_cents": 2000}])
 def test_pages_hold_everything_once_and_in_order(many, sort, filters):
-    where = on_offer("all", NOON, **filters)
+    query = on_offer("all", sort, **filters)
 
-    found = [ticket for page in walk(many, where, sort) for ticket in page]
+    found = [ticket for page in walk(many, query) for ticket in page]
 
-    assert len(found) == len({ticket.id for ticket in found}) == many.tickets.collection.count_documents(where)
-    keys = [tuple(store.position(ticket, sort).values()) for ticket in found]
-    assert keys == sorted(keys, reverse=sort != "price_asc")
+    assert len(found) == len({ticket.id for ticket in found}) == matching(many, query)
+    assert in_order(found, sort)
 
 
 def test_what_is_listed_between_two_pages_neither_repeats_nor_hides_a_ticket(tickets, listed):
     listed(*({"title": f"Seat {number}"} for number in range(6)))
-    first = tickets.list(on_offer("on_sale", NOON), "newest", 3, None)
+    first, after = tickets.list(on_offer("on_sale", "newest"), 3, None)
 
     listed({"title": "Just listed"})
-    second = tickets.list(on_offer("on_sale", NOON), "newest", 3, store.position(first[-1], "newest"))
+    second, _ = tickets.list(on_offer("on_sale", "newest"), 3, after)
 
     assert [ticket.title for ticket in first + second] == [f"Seat {number}" for number in (5, 4, 3, 2, 1, 0)]
 
@@ -207,10 +276,19 @@ def test_each_word_must_begin_a_word_of_title_or_venue(tickets, listed, q, found
     assert bool(titles(tickets, q=q)) == found
 
 
-def test_what_has_started_is_not_on_sale(tickets, listed):
-    listed({"starts_at": NOON}, {"title": "Later", "starts_at": NOON + timedelta(milliseconds=1)}, {"title": "Ever"})
+def test_what_has_started_is_not_on_sale_and_costs_the_list_no_more(tickets, listed):
+    service = TicketsService()
+    service.store = tickets
+    now, second, hour = utc_now(), timedelta(seconds=1), timedelta(hours=1)
+    past = [{"title": "Past", "starts_at": now - second, "now": now - hour}] * 100
+    listed({"title": "Later", "starts_at": now + hour}, *past, {"title": "Ever"})
 
-    assert titles(tickets) == ["Ever", "Later"]
+    with Cost(tickets) as cost:
+        first = service.list(limit=10)
+    rest = service.list(limit=100, after=first["next"])
+
+    shown = [ticket["title"] for ticket in first["tickets"] + rest["tickets"]]
+    assert (shown, cost.keys, rest["next"]) == (["Ever", "Later"], 11, None)
 
 
 def test_what_has_started_costs_the_list_nothing_once_it_is_shelved(tickets, listed):
@@ -219,8 +297,10 @@ def test_what_has_started_costs_the_list_nothing_once_it_is_shelved(tickets, lis
 
     assert tickets.shelve_started(NOON + timedelta(minutes=1)) == 200
 
-    assert explain(tickets, on_offer("on_sale", NOON), "newest")[1] < 5
-    assert len(tickets.list(store.of_seller("ana", "on_sale"), "newest", 500, None)) == 201
+    with Cost(tickets) as cost:
+        assert titles(tickets) == ["Still on sale"]
+    assert cost.keys < 5
+    assert len(tickets.list(lists.of_seller("ana", "on_sale"), 500, None)[0]) == 201
 
 
 def test_a_ticket_that_its_seller_puts_off_is_on_sale_again(tickets):
@@ -235,7 +315,7 @@ def test_a_ticket_that_its_seller_puts_off_is_on_sale_again(tickets):
 
 @pytest.mark.parametrize("status", ["on_sale", "reserved", "sold"])
 def test_a_list_shows_only_tickets_of_its_status(many, status):
-    assert {ticket.status for ticket in many.list(on_offer(status, NOON), "newest", 100, None)} == {status}
+    assert {ticket.status for ticket in many.list(on_offer(status, "newest"), 100, None)[0]} == {status}
 
 
 def test_a_seller_is_owed_what_the_buyers_paid_but_for_what_they_have_back(tickets):
