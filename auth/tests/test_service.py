@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -104,13 +105,19 @@ def caller(running):
     return Caller(running[1])
 
 
+@pytest.fixture(scope="module")
+def without_redis(servers):
+    """Return what makes callers of a service that cannot reach Redis."""
+    with auth(servers, NO_REDIS) as (_, client, _):
+        yield partial(Caller, client)
+
+
 def test_attack_from_one_address_is_stopped_and_keeps_nobody_else_out(caller):
     check_attack(caller)
 
 
-def test_attack_is_stopped_without_redis_too(servers):
-    with auth(servers, NO_REDIS) as (_, client, _):
-        check_attack(Caller(client))
+def test_attack_is_stopped_without_redis_too(without_redis):
+    check_attack(without_redis())
 
 
 def check_attack(caller):
@@ -164,6 +171,14 @@ def test_account_attacked_from_everywhere_still_opens_where_its_user_was_before(
 
 
 def test_asking_which_emails_are_in_use_is_slow(caller):
+    check_asking(caller)
+
+
+def test_asking_which_emails_are_in_use_is_slow_without_redis_too(without_redis):
+    check_asking(without_redis())
+
+
+def check_asking(caller):
     caller.sign_up()
     about = {"email": caller.email, "password": PASSWORD, "address": address()}
 
@@ -173,6 +188,14 @@ def test_asking_which_emails_are_in_use_is_slow(caller):
 
 
 def test_making_accounts_by_the_hundred_is_slow(caller):
+    check_making(caller)
+
+
+def test_making_accounts_by_the_hundred_is_slow_without_redis_too(without_redis):
+    check_making(without_redis())
+
+
+def check_making(caller):
     about = {"password": PASSWORD, "address": address()}
     with ThreadPoolExecutor(8) as pool:
         emails = [f"{number}-{caller.email}" for number in range(SIGN_UPS)]
