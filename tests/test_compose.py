@@ -1,13 +1,15 @@
 """What docker-compose.yml promises of every container, read from the file; needs no Docker."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from libs import health
-from libs.stack import Stack
+from libs.stack import Stack, free_ports, install
 from libs.stack.programs import SERVICES, environment, everything, passed_on
 
 ROOT = Path(__file__).parents[1]
@@ -97,7 +99,43 @@ def test_only_the_gateway_and_the_simulated_stripe_are_published_to_this_machine
 
 
 def test_simulated_stripe_and_operators_shell_are_optional():
-    assert [name for name, each in CONTAINERS.items() if "profiles" in each] == ["fake-stripe", "operator"]
+    profiles = {name: each["profiles"] for name, each in CONTAINERS.items() if "profiles" in each}
+
+    assert profiles == {"fake-stripe": ["demo"], "operator": ["operator"]}
+
+
+def test_redis_keeps_its_jobs_over_a_restart_and_never_throws_one_away():
+    command = CONTAINERS["redis"]["command"][-1]
+
+    assert "--appendonly yes" in command and "--maxmemory-policy noeviction" in command
+    assert "--dir /data" in command and CONTAINERS["redis"]["volumes"] == ["redis:/data"]
+
+
+def test_mongo_is_made_a_replica_set_before_any_program_that_needs_it_starts():
+    command = CONTAINERS["mongo"]["command"]
+
+    assert CONTAINERS["replica-set"]["command"] == ["python", "docker/replica_set.py", "mongo:27017"]
+    assert command[command.index("--replSet") + 1] == "rs0"
+    assert CONTAINERS["replica-set"]["depends_on"] == {"mongo": {"condition": "service_healthy"}}
+    for program in PROGRAMS:
+        needs = CONTAINERS[program].get("depends_on", {})
+        ready = needs.get("replica-set") == {"condition": "service_completed_successfully"}
+        assert ready or "databases" not in CONTAINERS[program]["networks"]
+
+
+def test_a_new_mongod_becomes_a_replica_set_of_one_however_often_it_is_told(servers, tmp_path):
+    port = free_ports().mongo
+    listening = ["--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
+    command = [install.mongod(), "--dbpath", tmp_path, *listening, "--replSet", "rs0"]
+    initiate = [sys.executable, "docker/replica_set.py", f"127.0.0.1:{port}"]
+    mongod = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        told = [subprocess.run(initiate, cwd=ROOT, capture_output=True, text=True, timeout=90) for _ in range(2)]
+    finally:
+        mongod.kill()
+        mongod.wait(10)
+
+    assert [each.stdout for each in told] == [f"127.0.0.1:{port} is the primary of rs0\n"] * 2
 
 
 @pytest.mark.parametrize("server", SERVERS)
