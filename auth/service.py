@@ -15,7 +15,7 @@ from libs.database import connect
 from libs.events import Stored, VersionConflict
 from libs.rpc.caller import CallerProvider, Forbidden, Unauthenticated
 from libs.rpc.entrypoint import rpc
-from libs.settings import required
+from libs.settings import parsed, required
 from libs.tokens import Claims, Signer
 
 EXPECTED = (Refused, Unauthenticated, Forbidden, VersionConflict)
@@ -29,7 +29,7 @@ class Sessions(DependencyProvider):
 
     def setup(self) -> None:
         """Read the private key; stop the start when there is none."""
-        self.signer = Signer(required("SIGNING_KEY", self.container.config))
+        self.signer = parsed("SIGNING_KEY", Signer, self.container.config)
 
     def get_dependency(self, worker_ctx: Any) -> Signer:
         """Return the signer."""

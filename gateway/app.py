@@ -14,7 +14,7 @@ from gateway.revocations import Revocations
 from gateway.services import RpcClient, Services
 from gateway.settings import Settings
 from libs.rpc import Client
-from libs.tokens import Claims, Signer
+from libs.tokens import Claims
 
 IS_REVOKED_SECONDS = 2.0
 
@@ -32,7 +32,7 @@ def create_app(
     read = Settings.read(os.environ if settings is None else settings)
     app = Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=LIMIT_BYTES, TRUSTED_HOSTS=list(read.trusted_hosts) or None)
-    services = Services(lambda: client or Client(read.amqp_url), Signer(read.signing_key))
+    services = Services(lambda: client or Client(read.amqp_url), read.signer)
     app.extensions["services"] = services
     metrics.register(app)
     sessions.register(app, read, revocations or _listen(app, read, services))

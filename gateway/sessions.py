@@ -11,7 +11,7 @@ from gateway.revocations import Revocations, timestamp
 from gateway.services import call_as_gateway, call_as_user
 from gateway.settings import Settings
 from libs.rpc import RemoteError, ServiceUnavailable
-from libs.tokens import Claims, InvalidToken, Verifier
+from libs.tokens import Claims, InvalidToken
 
 LIFETIME = timedelta(hours=12)  # as long as auth's tokens last
 
@@ -39,7 +39,7 @@ def register(app: Flask, settings: Settings, revocations: Revocations) -> None:
         SESSION_REFRESH_EACH_REQUEST=False,
         PERMANENT_SESSION_LIFETIME=LIFETIME,
     )
-    app.extensions["verifier"] = Verifier(settings.public_keys)
+    app.extensions["verifier"] = settings.verifier
     app.extensions["revocations"] = revocations
     logins = LoginManager()
     logins.init_app(app, add_context_processor=False)

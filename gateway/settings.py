@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from libs.settings import MissingSetting, required
+from libs.settings import MissingSetting, parsed, required
+from libs.tokens import Signer, Verifier
 
 SECRET_KEY_CHARACTERS = 32  # a signing key needs at least 256 bits (OWASP ASVS 5.0, 11.2.3 and 9.1.1)
 
@@ -17,8 +18,8 @@ class Settings:
     older_secret_keys: tuple[str, ...]
     proxies: int
     amqp_url: str
-    signing_key: str
-    public_keys: str
+    signer: Signer
+    verifier: Verifier
     stripe_publishable_key: str
     stripe_api_base: str | None
     currency: str
@@ -32,7 +33,7 @@ class Settings:
 
     @classmethod
     def read(cls, source: Mapping[str, Any]) -> "Settings":
-        """Return the settings in `source`; stop the program when a required one is missing or too weak."""
+        """Return the settings in `source`; stop the program when a required one is missing, malformed or too weak."""
         secret_key, *older_secret_keys = _secret_keys(source)
         hosts = (source.get("GATEWAY_TRUSTED_HOSTS") or "").split(",")
         return cls(
@@ -40,8 +41,8 @@ class Settings:
             older_secret_keys=tuple(older_secret_keys),
             proxies=int(source.get("GATEWAY_PROXIES") or 0),
             amqp_url=required("GATEWAY_AMQP_URL", source),
-            signing_key=required("GATEWAY_SIGNING_KEY", source),
-            public_keys=required("TOKEN_PUBLIC_KEYS", source),
+            signer=parsed("GATEWAY_SIGNING_KEY", Signer, source),
+            verifier=parsed("TOKEN_PUBLIC_KEYS", Verifier, source),
             stripe_publishable_key=required("STRIPE_PUBLISHABLE_KEY", source),
             stripe_api_base=source.get("STRIPE_API_BASE") or None,
             currency=source.get("CURRENCY") or "usd",

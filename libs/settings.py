@@ -1,11 +1,13 @@
-"""Settings come from the environment, once; what is missing or still a placeholder stops the start."""
+"""Settings come from the environment, once; what is missing, a placeholder or malformed stops the start."""
 
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
 
 PLACEHOLDERS = ("secret", "password", "todo", "xxx", "dev", "test")
 """Values that nobody means; those of the next line are not meant wherever they stand, as in an address."""
@@ -13,7 +15,7 @@ PLACEHOLDER_PARTS = re.compile("change[-_]?me|placeholder|replace[-_]?me|<.*>", 
 
 
 class MissingSetting(SystemExit):
-    """A required setting is unset, empty or a placeholder; the message says what to set."""
+    """A required setting is unset, empty, a placeholder or malformed; the message says what to set."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"{name} is {problem}: set it in the environment (docs/settings.md says how).")
@@ -27,6 +29,15 @@ def required(name: str, settings: Mapping[str, Any] | None = None) -> str:
     if value.strip().lower() in PLACEHOLDERS or value.startswith("${") or PLACEHOLDER_PARTS.search(value):
         raise MissingSetting(variable(name), "still a placeholder")
     return value
+
+
+def parsed(name: str, parse: Callable[[str], Value], settings: Mapping[str, Any] | None = None) -> Value:
+    """Return what `parse` makes of the setting `name`; stop the program with a sentence when it raises ValueError."""
+    value = required(name, settings)
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise MissingSetting(variable(name), str(error)) from error
 
 
 def variable(name: str, command: Sequence[str] | None = None) -> str:

@@ -35,7 +35,8 @@ def read_in(path):
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             called = ast.unparse(node.func)
             reads = called in {f"{name}.get" for name in ENVIRONMENTS} | {"os.getenv"}
-            requires = called == "required" and (len(node.args) == 1 or ast.unparse(node.args[1]) in ENVIRONMENTS)
+            source = {"required": node.args[1:], "parsed": node.args[2:]}.get(called)
+            requires = source is not None and (not source or ast.unparse(source[0]) in ENVIRONMENTS)
             if reads or requires:
                 yield node.args[0].value
         elif isinstance(node, ast.Subscript) and ast.unparse(node.value) in ENVIRONMENTS:

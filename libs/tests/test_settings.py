@@ -1,6 +1,6 @@
 import pytest
 
-from libs.settings import MissingSetting, required, variable
+from libs.settings import MissingSetting, parsed, required, variable
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", "changeme", "SECRET", "${NAME}", "auth:1=Change-Me", "<key>"])
@@ -12,6 +12,11 @@ def test_a_missing_empty_or_placeholder_setting_stops_the_start(value):
 def test_a_placeholder_inside_an_address_stops_the_start():
     with pytest.raises(MissingSetting, match="NAME is still a placeholder"):
         required("NAME", {"NAME": "amqp://orders:changeme@rabbitmq:5672/"})
+
+
+def test_a_malformed_setting_stops_the_start_and_says_why():
+    with pytest.raises(MissingSetting, match="NAME is invalid literal .*: set it in the environment"):
+        parsed("NAME", int, {"NAME": "seven"})
 
 
 def test_a_service_names_the_variable_that_its_configuration_reads():

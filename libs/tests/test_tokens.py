@@ -81,7 +81,17 @@ def test_two_keys_are_good_at_once_and_a_removed_one_no_more():
         Verifier(public).verify(SIGNER.mint("bo", 60))
 
 
-@pytest.mark.parametrize("setting", ["", "auth", "auth:1=", "auth:1=!!!", "auth=" + "A" * 44, ":1=" + "A" * 44])
+MALFORMED = ["", "auth", "auth:1=", "auth:1=!!!", "auth:1=é", "auth=" + "A" * 44, ":1=" + "A" * 44, f"{PUBLIC},x"]
+
+
+@pytest.mark.parametrize("setting", MALFORMED)
 def test_a_malformed_key_is_refused(setting):
     with pytest.raises(InvalidKey):
         Verifier(setting)
+
+
+def test_a_malformed_key_is_not_told_to_anybody():
+    with pytest.raises(InvalidKey) as caught:
+        Signer(PRIVATE.removeprefix("auth:1="))
+
+    assert PRIVATE[10:20] not in str(caught.value)

@@ -25,6 +25,12 @@ NEEDED = {
     ],
     "fake-stripe": ["STRIPE_WEBHOOK_SECRET"],
 }
+KEYS = [
+    (program, setting)
+    for program, settings in NEEDED.items()
+    for setting in settings
+    if setting.endswith("SIGNING_KEY") or setting == "TOKEN_PUBLIC_KEYS"
+]
 PAIRS = [(program, setting) for program, settings in NEEDED.items() for setting in settings]
 
 
@@ -66,3 +72,14 @@ def test_no_program_starts_with_a_secret_that_is_a_placeholder(program, servers)
 
     assert code not in (0, None)
     assert f"{setting} is still a placeholder: set it in the environment" in said
+
+
+@pytest.mark.parametrize(("program", "setting"), KEYS)
+def test_no_program_starts_with_a_key_of_another_form(program, setting, servers):
+    pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIHNoYWxsIG5ldmVyIGJlIHNlZW4=\n-----END PRIVATE KEY-----\n"
+
+    code, said = run(program, servers, **{setting: pem})
+
+    assert code not in (0, None)
+    assert f"{setting} is not a key of the form ISSUER:NUMBER=BASE64, of 32 bytes: set it in the environment" in said
+    assert "Traceback" not in said and "MC4CAQ" not in said
