@@ -10,10 +10,12 @@ import pytest
 import requests
 
 from libs.testing import wait_for
+from tests.e2e.people import Person
 from tests.e2e.test_races import all_at_once
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 
+UNKNOWN = "0" * 24
 LATER = "2031-01-31T19:30:00.000Z"
 
 
@@ -171,6 +173,20 @@ def test_a_price_changed_while_ordering_is_refused_and_told(ana, bo):
     assert (answer.status_code, answer.json()["errors"][0]["price"]) == (409, 25)
 
 
+def test_who_saw_an_older_version_is_refused_and_told_the_new_price(ana, bo, person):
+    seen = sell(ana, "Hamlet", 20)
+    dearer = {"title": "Hamlet", "price": 25}
+    changed = ana.http.put(f"{ana.url}/api/tickets/{seen['id']}", json=dearer, timeout=10).json()
+    heard = bo.post("/api/orders", {"ticketId": seen["id"], "version": changed["version"]}).json()
+    bo.delete(f"/api/orders/{heard['id']}")
+
+    refused = person("cy").post("/api/orders", {"ticketId": seen["id"], "version": seen["version"]})
+
+    (problem,) = refused.json()["errors"]
+    assert (refused.status_code, problem["field"], problem["price"]) == (409, "version", 25)
+    assert person("dee").post("/api/orders", {"ticketId": seen["id"], "version": problem["version"]}).status_code == 201
+
+
 def test_who_saw_the_new_price_pays_the_new_price(ana, bo):
     for _ in range(10):
         ticket = sell(ana, "Hamlet", 20)
@@ -257,6 +273,41 @@ def test_venue_and_start_travel_into_the_order(ana, bo):
     order = bo.post("/api/orders", {"ticketId": ticket["id"]}).json()
 
     assert (order["ticket"]["venue"], order["ticket"]["startsAt"]) == ("Old Theatre", LATER)
+
+
+# which refusal comes first
+
+
+def test_a_call_that_is_wrong_in_every_way_is_refused_in_one_order(ana, bo, system):
+    ticket_id, kind = ana.list_ticket(), {"Content-Type": "application/json"}
+    order_id = bo.reserve(ticket_id)
+    bo.sees_ticket(ticket_id, "reserved")
+    nobody, right = Person(system.gateway_url, "nobody"), b'{"title": "Macbeth", "price": 20}'
+
+    def put(who, ident, body, headers=kind):
+        return who.http.put(f"{who.url}/api/tickets/{ident}", data=body, headers=headers, timeout=10).status_code
+
+    huge = b"x" * (1024 * 1024 + 1)
+    assert put(nobody, UNKNOWN, huge, {"Content-Type": "text/plain"}) == 415
+    assert put(nobody, UNKNOWN, huge) == 413
+    assert put(nobody, UNKNOWN, b"{") == 401
+    assert put(bo, UNKNOWN, b"{") == 400
+    assert put(bo, UNKNOWN, right) == 404
+    assert put(bo, ticket_id, right) == 403
+    assert put(ana, ticket_id, right) == 409
+    assert bo.delete(f"/api/orders/{order_id}").status_code == 204
+    ana.sees_ticket(ticket_id, "on_sale")
+    assert put(ana, ticket_id, right) == 200
+
+
+def test_an_order_is_looked_for_before_its_owner_and_its_state_are(ana, bo):
+    order_id = bo.reserve(ana.list_ticket())
+    bo.pay(order_id)
+    bo.sees_order(order_id, "complete")
+
+    assert ana.delete(f"/api/orders/{UNKNOWN}").status_code == 404
+    assert ana.delete(f"/api/orders/{order_id}").status_code == 403
+    assert bo.delete(f"/api/orders/{order_id}").status_code == 409
 
 
 # bodies
