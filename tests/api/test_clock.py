@@ -1,13 +1,22 @@
 """The clock is orders' own: a deadline holds with Redis, the scheduler and the worker lost."""
 
+import json
+import shutil
 import time
 
 import pytest
 import redis
+from kombu import Connection, Exchange, Queue
+
+from expiration.schedule import job_id
+from expiration.service import RESTORE_SECONDS
+from libs.events.catalogue import ExpirationComplete
+from libs.testing import wait_for
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 
-GRACE_SECONDS = 15
+GRACE_SECONDS, RESTART_SECONDS = 15, 10
+SCHEDULED_JOBS = "rq:scheduler:scheduled_jobs"
 
 
 @pytest.fixture
@@ -43,13 +52,50 @@ def test_a_ticket_is_on_sale_again_in_time_after_redis_lost_everything(system, a
     order_id = bo.reserve(ticket_id)
     operator.let_expire(order_id, 3)
     with redis.Redis.from_url(system.redis_url) as client:
-        for key in client.scan_iter("rq:scheduler:scheduled_jobs"):
+        for key in client.scan_iter(SCHEDULED_JOBS):
             client.delete(key)
         for key in client.scan_iter("rq:job:expire-*"):
             client.delete(key)
 
     bo.sees_ticket(ticket_id, "on_sale", 3 + GRACE_SECONDS)
     assert bo.order(order_id)["cancelReason"] == "expired"
+
+
+@pytest.fixture
+def fired(system):
+    """Return what tells for which orders ExpirationComplete was said since the test began, as often as it was."""
+    exchange = Exchange(ExpirationComplete.exchange, type="topic", durable=True)
+    with Connection(system.amqp_url) as connection:
+        queue = Queue(exchange=exchange, routing_key=ExpirationComplete.name, exclusive=True)(connection)
+        queue.declare()
+        heard = []
+
+        def fired():
+            while message := queue.get(no_ack=True):
+                heard.append(json.loads(message.body)["order_id"])
+            return heard
+
+        yield fired
+
+
+@pytest.mark.parametrize("keeps_its_data", [True, False])
+def test_a_deadline_fires_once_though_redis_was_restarted(system, ana, bo, operator, without, fired, keeps_its_data):
+    ticket_id = ana.list_ticket()
+    order_id = bo.reserve(ticket_id)
+    operator.let_expire(order_id, 5)
+    with redis.Redis.from_url(system.redis_url) as client:
+        due_soon = time.time() + 10
+        wait_for(lambda: job_id(order_id).encode() in client.zrangebyscore(SCHEDULED_JOBS, 0, due_soon))
+    without("orders")  # whose own sweep would end the order as well
+
+    system.stop_program("redis")
+    if not keeps_its_data:
+        shutil.rmtree(system.folder / "redis" / "appendonlydir")
+    system.start_program("redis")
+    wait_for(lambda: order_id in fired(), 5 + GRACE_SECONDS + RESTART_SECONDS, "the deadline to fire")
+    time.sleep(2 * RESTORE_SECONDS)
+
+    assert fired().count(order_id) == 1
 
 
 def test_without_redis_tickets_are_bought_and_guessing_passwords_is_slowed_down(ana, bo, without):
