@@ -8,13 +8,16 @@ from typing import Any, NamedTuple
 from flask import Flask, Response, flash, jsonify, make_response, redirect, render_template, request, url_for
 from flask.globals import request_ctx
 from flask_login import current_user
+from gevent import Timeout
 from marshmallow import ValidationError
-from werkzeug.exceptions import BadRequest, HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException, RequestTimeout
 from werkzeug.wrappers import Response as AnyResponse
 
 from libs.rpc import RemoteError, ServiceUnavailable
 
 RETRY_AFTER_SECONDS = 2
+BODY_SECONDS = 10
+"""How long a body may take to arrive: nobody holds a connection by sending one byte after the other."""
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +91,7 @@ STATUSES = {
     403: ("Not allowed", "You may not do this."),
     404: ("Not found", "There is no such page. The link may be old or mistyped."),
     405: ("Not possible here", "This page cannot be used that way."),
+    408: ("Too slow", "What you sent took too long to arrive, so nothing was done. Please try again."),
     409: ("Not possible now", "Things have changed in the meantime, so this is not possible now."),
     413: ("Too large", "What you sent is too large: one mebibyte is the limit."),
     415: ("Not JSON", "Send the body as application/json."),
@@ -112,9 +116,10 @@ NO_HOST = "<!doctype html><html lang=en><title>Bad request</title><p>This site h
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Answer 400 when the body breaks off in the block, or is not chunked as it says."""
+    """Answer 400 when the body breaks off in the block, or is not chunked as it says; 408 when it takes too long."""
     try:
-        yield
+        with Timeout(BODY_SECONDS, RequestTimeout()):
+            yield
     except OSError as error:  # gunicorn's way to say so (gunicorn.http.errors)
         raise BadRequest from error
 

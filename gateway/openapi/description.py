@@ -96,7 +96,7 @@ def _responses(method: str, rule: Rule, operation: Operation) -> dict[str, Any]:
     if operation.signed_in:
         statuses.add(401)
     if method not in SAFE:
-        statuses |= {400, 403, 413, 415}
+        statuses |= {400, 403, 408, 413, 415}
     refused = {"content": {"application/json": {"schema": ErrorsAnswer}}}
     found: dict[str, Any] = {str(status): {"description": _phrase(status), **refused} for status in sorted(statuses)}
     if operation.query:

@@ -1,5 +1,7 @@
 """The API's edges that need the real services: pages, search, keys, versions, states."""
 
+import select
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -9,6 +11,8 @@ from secrets import token_hex
 import pytest
 import requests
 
+from gateway.errors import BODY_SECONDS
+from libs.stack.ports import HOST
 from libs.testing import wait_for
 from tests.e2e.people import Person
 from tests.e2e.test_races import all_at_once
@@ -345,6 +349,25 @@ def test_a_huge_body_is_413_whether_or_not_it_says_its_length(bo):
 
     assert send(b"x" * (1024 * 1024 + 1)) == 413
     assert send(b"x" * 65536 for _ in range(17)) == 413
+
+
+def test_a_body_that_trickles_in_is_408_after_ten_seconds(ana, system):
+    def trickle(path, kind):
+        with socket.create_connection((HOST, system.ports.gateway), timeout=20) as client:
+            cookie = "; ".join(f"{name}={value}" for name, value in ana.http.cookies.items())
+            head = f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {kind}\r\nContent-Length: 1000\r\n"
+            client.sendall(f"{head}Cookie: {cookie}\r\n\r\n".encode())
+            began = time.monotonic()
+            while not select.select([client], [], [], 1)[0]:
+                client.sendall(b"x")
+            return client.recv(4096).split()[1], time.monotonic() - began
+
+    kinds = {"/api/tickets": "application/json", "/sell": "application/x-www-form-urlencoded"}
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(trickle, kinds, kinds.values()))
+
+    assert [status for status, _ in answers] == [b"408", b"408"]
+    assert all(BODY_SECONDS <= seconds < BODY_SECONDS + 5 for _, seconds in answers)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
