@@ -3,11 +3,18 @@
 import re
 from types import SimpleNamespace
 
+import pymongo
 import pytest
+import requests
 
 from gateway.app import create_app
 from gateway.tests.fakes import SETTINGS
+from libs.testing import wait_for
 
+STATES = (
+    *("on_sale, cancelled", "withdrawn, cancelled", "reserved, created"),
+    *("reserved, awaiting_payment", "sold, complete"),
+)
 EVERYBODY = {"nobody", "stranger", "seller", "buyer"}
 TICKET = {"title": "Macbeth, row 1", "price": "20.00"}
 
@@ -83,6 +90,86 @@ def answers(person, route, ticket_id, order_id):
         assert answer.status_code in (303, 401, 403, 404), (route, answer.status_code, answer.text[:300])
         assert "Hamlet" not in answer.text and "clientSecret" not in answer.text
     return done
+
+
+@pytest.fixture(scope="module")
+def things(system, people):
+    """A ticket with an order on it, in every state that lasts, as {states: (ticket's id, order's id)}."""
+    made = {}
+
+    def make(ticket_status, order_status, *steps):
+        ticket_id = people.seller.list_ticket()
+        order_id = people.buyer.reserve(ticket_id)
+        for step in steps:
+            step(ticket_id, order_id)
+        people.buyer.sees_order(order_id, order_status)
+        people.buyer.sees_ticket(ticket_id, ticket_status)
+        wait_for(lambda: is_known_to_payments(system, order_id))
+        made[f"{ticket_status}, {order_status}"] = (ticket_id, order_id)
+
+    def cancel(_, order_id):
+        people.buyer.delete(f"/api/orders/{order_id}")
+
+    def withdraw(ticket_id, _):
+        wait_for(lambda: people.seller.delete(f"/api/tickets/{ticket_id}").status_code == 204)
+
+    def pay(_, order_id):
+        assert people.buyer.pay(order_id).status_code == 201
+
+    make("on_sale", "cancelled", cancel)
+    make("withdrawn", "cancelled", cancel, withdraw)
+    make("reserved", "created")
+    make("sold", "complete", pay)
+    faults = f"{system.stripe_url}/_control/faults"
+    requests.post(faults, json={"kind": "error", "path": "*/capture", "count": None}, timeout=5)
+    try:
+        make("reserved", "awaiting_payment", pay)
+        yield made
+    finally:
+        requests.delete(faults, timeout=5)
+
+
+@pytest.mark.parametrize("states", STATES)
+def test_in_no_state_does_anybody_else_get_through_or_change_a_thing(system, people, things, states):
+    ticket_id, order_id = things[states]
+    before = versions(system, ticket_id, order_id)
+
+    got_through = [
+        (route, name)
+        for route, allowed in ALLOWED.items()
+        for name in EVERYBODY - allowed
+        if answers(getattr(people, name), route, ticket_id, order_id)
+    ]
+
+    assert got_through == []
+    assert versions(system, ticket_id, order_id) == before
+
+
+@pytest.mark.parametrize("states", STATES)
+def test_in_no_state_does_looking_change_a_thing(system, people, things, states):
+    ticket_id, order_id = things[states]
+    before = versions(system, ticket_id, order_id)
+
+    for route, allowed in ALLOWED.items():
+        for name in allowed if route.startswith("GET ") else ():
+            answers(getattr(people, name), route, ticket_id, order_id)
+
+    assert versions(system, ticket_id, order_id) == before
+
+
+def is_known_to_payments(system, order_id):
+    with pymongo.MongoClient(system.mongo_url("admin")) as mongo:
+        order, payment = mongo.orders.orders.find_one(order_id), mongo.payments.payments.find_one(order_id)
+        return payment is not None and payment["order"]["version"] == order["version"]
+
+
+def versions(system, ticket_id, order_id):
+    """Return the versions of a ticket, its order and, unless it is being captured in the background, its payment."""
+    with pymongo.MongoClient(system.mongo_url("admin")) as mongo:
+        ticket, order = mongo.tickets.tickets.find_one(ticket_id), mongo.orders.orders.find_one(order_id)
+        payment = mongo.payments.payments.find_one(order_id)
+        found = [ticket["version"], order["version"]]
+        return found if order["status"] == "awaiting_payment" else [*found, payment["version"]]
 
 
 def csrf_token(person):
