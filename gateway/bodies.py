@@ -9,7 +9,7 @@ from marshmallow import Schema
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from gateway.errors import Refused, reading
-from gateway.security import SAFE_METHODS, WEBHOOKS
+from gateway.security import SAFE_METHODS, WEBHOOKS, has_body
 
 LIMIT_BYTES = 1024 * 1024
 NUMBER_CHARACTERS = 40
@@ -19,8 +19,7 @@ def check_body() -> None:
     """Answer 415 and 413 before anything else is decided about a call of the API."""
     if request.method in SAFE_METHODS or not request.path.startswith("/api/"):
         return
-    has_body = bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "")
-    if has_body and request.mimetype != "application/json" and not request.path.startswith(WEBHOOKS):
+    if has_body() and request.mimetype != "application/json" and not request.path.startswith(WEBHOOKS):
         raise UnsupportedMediaType
     with reading():
         body = request.get_data()  # raises RequestEntityTooLarge when the announced length is past MAX_CONTENT_LENGTH

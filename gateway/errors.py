@@ -75,6 +75,7 @@ ERRORS = {
     "OrderBeingPaid": Meaning(409, "This order is being paid, so it cannot be cancelled now."),
     "OrderCancelled": Meaning(409, "This order is cancelled. If anything was taken for it, you get it back."),
     "VersionConflict": Meaning(409, "Somebody else changed this just now. Look at it again."),
+    "NotAForm": Meaning(415, "A page takes what its form sends, and nothing else."),
     "StripeUnavailable": Meaning(
         503, "Card payments are not possible at the moment. Try again in a few minutes: you are never charged twice."
     ),
@@ -94,7 +95,7 @@ STATUSES = {
     408: ("Too slow", "What you sent took too long to arrive, so nothing was done. Please try again."),
     409: ("Not possible now", "Things have changed in the meantime, so this is not possible now."),
     413: ("Too large", "What you sent is too large: one mebibyte is the limit."),
-    415: ("Not JSON", "Send the body as application/json."),
+    415: ("Wrong format", "Send the body as application/json."),
     429: ("Too many tries", "Too many tries. Wait a little before you try again."),
     500: ("Something went wrong", "Something went wrong on our side. We have noted it; please try again."),
     503: ("Back in a moment", "A part of Ticketing is not answering. Please try again in a moment."),

@@ -14,6 +14,7 @@ from gateway.stripe_js import allowed_sources
 from libs import context
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
 WEBHOOKS = "/api/webhooks/"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -75,10 +76,17 @@ def _host(origin: str) -> str:
         return ""
 
 
+def has_body() -> bool:
+    """Return whether the request says that it brings a body."""
+    return bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "")
+
+
 def check_form() -> None:
-    """Refuse a form that does not carry the token of the session it was made for."""
+    """Refuse what is no form, and a form that does not carry the token of the session it was made for."""
     if request.method in SAFE_METHODS or request.path.startswith("/api/") or request.endpoint is None:
         return
+    if has_body() and request.mimetype not in FORMS:
+        raise Refused("NotAForm")
     expected = session.get("csrf", "")
     with reading():
         given = request.form.get("csrf_token", "")

@@ -76,6 +76,15 @@ def test_pages_tell_a_wrong_method_and_a_large_body(ana):
     assert ana.post("/sell", data={"title": "x" * 2_000_000}).status_code == 413
 
 
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", ""])
+def test_what_is_no_form_is_415_as_a_page_before_anything_else_is_decided(client, kind):
+    answer = client.post("/sell", data=b"x" * 2_000_000, content_type=kind)
+
+    assert (answer.status_code, answer.mimetype) == (415, "text/html")
+    assert "A page takes what its form sends" in answer.text
+    assert client.post("/sell", data={"title": "Hamlet"}, content_type="multipart/form-data").status_code == 403
+
+
 @pytest.mark.parametrize("host", ["evil.example", "..", "a..b", f"{'a' * 80}.example"])
 def test_a_host_that_is_none_of_ours_is_400_on_pages_and_in_json(services, revocations, host):
     client = create_app(services, SETTINGS | {"GATEWAY_TRUSTED_HOSTS": "localhost"}, revocations).test_client()
