@@ -259,6 +259,17 @@ def test_expired_order_says_so_and_leads_back_to_the_ticket(bo, ticket, order_pa
     assert "It was not paid in time" in page and f'href="/tickets/{ticket["id"]}"' in page
 
 
+def test_what_has_started_is_not_offered_again(bo, order_page, services):
+    order = services.orders[order_page.rpartition("/")[2]]
+    services.end(order, "expired")
+    offered = [bo.get(page).text.count("Reserve again") for page in (order_page, "/my/orders")]
+
+    order["ticket"]["starts_at"] = "2020-01-01T00:00:00.000Z"
+
+    assert offered == [1, 1]
+    assert [bo.get(page).text.count("Reserve again") for page in (order_page, "/my/orders")] == [0, 0]
+
+
 def test_buyer_of_a_reserved_ticket_is_led_to_the_payment_and_others_wait(bo, sign_up, ticket, order_page):
     page = f"/tickets/{ticket['id']}"
 
