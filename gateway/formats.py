@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, url_for
+from markupsafe import Markup
 
 from libs.context import correlation_id
 
@@ -44,7 +45,7 @@ DECLINES = {
 
 def register(app: Flask) -> None:
     """Give templates the filters and globals below."""
-    for filter_ in (money, amount, moment, local_input, category, state, brand, decline):
+    for filter_ in (money, amount, moment, local_input, category, state, brand, decline, code):
         app.add_template_filter(filter_)
     app.jinja_env.globals["CATEGORIES"] = CATEGORIES
     app.add_template_global(asset)
@@ -69,6 +70,12 @@ def moment(iso: str) -> str:
     """Return 22 Nov 2026, 03:32 UTC."""
     when = datetime.fromisoformat(iso).astimezone(UTC)
     return f"{when.day} {when:%b %Y, %H:%M} UTC"
+
+
+def code(text: str) -> Markup:
+    """Return the text with what stands in it between backticks shown as code."""
+    shown, coded = Markup("{}"), Markup("<code>{}</code>")
+    return Markup("").join((coded if number % 2 else shown).format(part) for number, part in enumerate(text.split("`")))
 
 
 def local_input(iso: str | None) -> str:

@@ -59,4 +59,5 @@ def test_page_shows_every_route_and_obeys_the_policy(client, document):
         assert f"<code>{path}</code>" in page
     for schema in document["components"]["schemas"]:
         assert f'id="{schema}"' in page
+    assert "<code>Link</code>" in page and "`" not in page
     assert "<script" not in page and "style=" not in page and "<style" not in page
