@@ -15,7 +15,7 @@ from libs.database import connect
 from libs.events import Stored, VersionConflict
 from libs.rpc.caller import CallerProvider, Forbidden, Unauthenticated
 from libs.rpc.entrypoint import rpc
-from libs.settings import parsed, required
+from libs.settings import KEY_FORM, MONGO_FORM, REDIS_FORM, parsed
 from libs.tokens import Claims, Signer
 
 EXPECTED = (Refused, Unauthenticated, Forbidden, VersionConflict)
@@ -29,7 +29,7 @@ class Sessions(DependencyProvider):
 
     def setup(self) -> None:
         """Read the private key; stop the start when there is none."""
-        self.signer = parsed("SIGNING_KEY", Signer, self.container.config)
+        self.signer = parsed("SIGNING_KEY", Signer, KEY_FORM, self.container.config)
 
     def get_dependency(self, worker_ctx: Any) -> Signer:
         """Return the signer."""
@@ -42,8 +42,8 @@ class AttemptsProvider(DependencyProvider):
     def setup(self) -> None:
         """Prepare both places to count in; Redis is connected to when first needed."""
         config = self.container.config
-        in_redis = InRedis(required("REDIS_URL", config))
-        in_mongo = InMongo(connect(required("MONGO_URL", config)).attempts)
+        in_redis = parsed("REDIS_URL", InRedis, REDIS_FORM, config)
+        in_mongo = InMongo(parsed("MONGO_URL", connect, MONGO_FORM, config).attempts)
         in_mongo.create_indexes()
         self.attempts = Attempts(in_redis, in_mongo)
 

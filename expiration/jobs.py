@@ -11,6 +11,7 @@ from libs.context import work
 from libs.database import connect
 from libs.events import VersionConflict
 from libs.events.provider import relay_of
+from libs.settings import MONGO_FORM, parsed
 
 _store: DeadlineStore | None = None
 
@@ -39,7 +40,7 @@ def relaying() -> Iterator[None]:
     Should the process die before, the service's own relay publishes it.
     """
     global _store  # noqa: PLW0603 - rq calls a job with what Redis keeps, and nothing else
-    _store = DeadlineStore(connect(os.environ["EXPIRATION_MONGO_URL"]))
+    _store = DeadlineStore(parsed("EXPIRATION_MONGO_URL", connect, MONGO_FORM))
     relay = relay_of(_store, "expiration", os.environ["EXPIRATION_AMQP_URL"])
     thread = threading.Thread(target=relay.run, name="relay", daemon=True)
     thread.start()

@@ -2,13 +2,13 @@
 
 from expiration.schedule import Schedule, connect
 from libs import logs
-from libs.settings import required
+from libs.settings import REDIS_FORM, parsed
 
 
 def main() -> None:
     """Run until told to stop."""
     logs.set_up()
-    Schedule(connect(required("REDIS_URL"))).scheduler.run()
+    Schedule(parsed("REDIS_URL", connect, REDIS_FORM)).scheduler.run()
 
 
 if __name__ == "__main__":

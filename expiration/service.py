@@ -21,7 +21,7 @@ from libs.rpc import ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, Neighbours, Unauthenticated
 from libs.rpc.entrypoint import rpc
-from libs.settings import required
+from libs.settings import REDIS_FORM, parsed
 
 EXPECTED = (InvalidArguments, Unauthenticated, Forbidden)
 COMPARE_SECONDS = 30
@@ -35,7 +35,7 @@ class Jobs(DependencyProvider):
 
     def setup(self) -> None:
         """Prepare the schedule; it connects when first used."""
-        self.schedule = Schedule(connect(required("REDIS_URL", self.container.config)))
+        self.schedule = Schedule(parsed("REDIS_URL", connect, REDIS_FORM, self.container.config))
 
     def get_dependency(self, worker_ctx: Any) -> Schedule:
         """Return the schedule."""

@@ -6,7 +6,7 @@ from rq.serializers import JSONSerializer
 from expiration.jobs import relaying
 from expiration.schedule import QUEUE, JsonJob, connect
 from libs import logs
-from libs.settings import required
+from libs.settings import REDIS_FORM, parsed, required
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     for setting in ("EXPIRATION_AMQP_URL", "EXPIRATION_MONGO_URL"):
         required(setting)
     worker = SimpleWorker(
-        [QUEUE], connection=connect(required("REDIS_URL")), job_class=JsonJob, serializer=JSONSerializer
+        [QUEUE], connection=parsed("REDIS_URL", connect, REDIS_FORM), job_class=JsonJob, serializer=JSONSerializer
     )
     with relaying():
         worker.work(logging_level="WARNING")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from libs.settings import MissingSetting, parsed, required
+from libs.settings import KEY_FORM, MissingSetting, parsed, required
 from libs.tokens import Signer, Verifier
 
 SECRET_KEY_CHARACTERS = 32  # a signing key needs at least 256 bits (OWASP ASVS 5.0, 11.2.3 and 9.1.1)
@@ -41,8 +41,8 @@ class Settings:
             older_secret_keys=tuple(older_secret_keys),
             proxies=int(source.get("GATEWAY_PROXIES") or 0),
             amqp_url=required("GATEWAY_AMQP_URL", source),
-            signer=parsed("GATEWAY_SIGNING_KEY", Signer, source),
-            verifier=parsed("TOKEN_PUBLIC_KEYS", Verifier, source),
+            signer=parsed("GATEWAY_SIGNING_KEY", Signer, KEY_FORM, source),
+            verifier=parsed("TOKEN_PUBLIC_KEYS", Verifier, KEY_FORM, source),
             stripe_publishable_key=required("STRIPE_PUBLISHABLE_KEY", source),
             stripe_api_base=source.get("STRIPE_API_BASE") or None,
             currency=source.get("CURRENCY") or "usd",

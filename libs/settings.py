@@ -9,6 +9,10 @@ from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 
+KEY_FORM = "ISSUER:NUMBER=BASE64, of 32 bytes"
+MONGO_FORM = "mongodb://HOST:PORT/DATABASE"
+REDIS_FORM = "redis://HOST:PORT/"
+
 PLACEHOLDERS = ("secret", "password", "todo", "xxx", "dev", "test")
 """Values that nobody means; those of the next line are not meant wherever they stand, as in an address."""
 PLACEHOLDER_PARTS = re.compile("change[-_]?me|placeholder|replace[-_]?me|<.*>", re.IGNORECASE)
@@ -31,13 +35,16 @@ def required(name: str, settings: Mapping[str, Any] | None = None) -> str:
     return value
 
 
-def parsed(name: str, parse: Callable[[str], Value], settings: Mapping[str, Any] | None = None) -> Value:
-    """Return what `parse` makes of the setting `name`; stop the program with a sentence when it raises ValueError."""
+def parsed(name: str, parse: Callable[[str], Value], form: str, settings: Mapping[str, Any] | None = None) -> Value:
+    """Return what `parse` makes of the setting `name`; stop the program with a sentence when it raises ValueError.
+
+    The sentence says which `form` the setting has, and shows nothing of it, as most settings of some form are secret.
+    """
     value = required(name, settings)
     try:
         return parse(value)
     except ValueError as error:
-        raise MissingSetting(variable(name), str(error)) from error
+        raise MissingSetting(variable(name), f"not of the form {form}") from error
 
 
 def variable(name: str, command: Sequence[str] | None = None) -> str:

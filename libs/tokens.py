@@ -25,10 +25,7 @@ class InvalidToken(Exception):
 
 
 class InvalidKey(ValueError):
-    """A key setting is not `<issuer>:<number>=<base64 of 32 bytes>`; the message never shows any of it."""
-
-    def __init__(self) -> None:
-        super().__init__("not a key of the form ISSUER:NUMBER=BASE64, of 32 bytes")
+    """A key setting is not `<issuer>:<number>=<base64 of 32 bytes>`."""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def read_in(path):
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             called = ast.unparse(node.func)
             reads = called in {f"{name}.get" for name in ENVIRONMENTS} | {"os.getenv"}
-            source = {"required": node.args[1:], "parsed": node.args[2:]}.get(called)
+            source = {"required": node.args[1:], "parsed": node.args[3:]}.get(called)
             requires = source is not None and (not source or ast.unparse(source[0]) in ENVIRONMENTS)
             if reads or requires:
                 yield node.args[0].value

@@ -10,7 +10,7 @@ from libs.database import connect
 from libs.events import topology
 from libs.events.aggregates import Aggregates
 from libs.events.relay import Relay
-from libs.settings import required
+from libs.settings import MONGO_FORM, parsed, required
 
 
 class Stored(DependencyProvider):
@@ -25,7 +25,7 @@ class Stored(DependencyProvider):
     def setup(self) -> None:
         """Open the database, create the indexes and prepare the relay."""
         config = self.container.config
-        self.store = self.store_class(connect(required("MONGO_URL", config)))
+        self.store = self.store_class(parsed("MONGO_URL", connect, MONGO_FORM, config))
         self.store.create_indexes()
         self.relay = relay_of(self.store, self.container.service_name, required("AMQP_URI", config))
 

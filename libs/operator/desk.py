@@ -5,7 +5,7 @@ from typing import Any
 
 from libs.events.parking import Parked, Parking
 from libs.rpc import Client
-from libs.settings import parsed, required
+from libs.settings import KEY_FORM, parsed, required
 from libs.tokens import Signer
 
 CALL_SECONDS = 30.0
@@ -69,7 +69,7 @@ def _repaired(service: Service) -> int:
 def names() -> dict[str, Any]:
     """Return what the shell offers, by name. Needs OPERATOR_AMQP_URL and OPERATOR_SIGNING_KEY."""
     amqp_url = required("OPERATOR_AMQP_URL")
-    client, signer = Client(amqp_url), parsed("OPERATOR_SIGNING_KEY", Signer)
+    client, signer = Client(amqp_url), parsed("OPERATOR_SIGNING_KEY", Signer, KEY_FORM)
     parking = Parking(amqp_url)
 
     def show_parked(queue: str, limit: int = 20) -> list[Parked]:

@@ -5,7 +5,7 @@ from typing import Any
 from nameko.extensions import DependencyProvider
 
 from libs.rpc.client import Client
-from libs.settings import parsed, required
+from libs.settings import KEY_FORM, parsed, required
 from libs.tokens import Claims, InvalidToken, Signer, Verifier
 
 
@@ -58,7 +58,7 @@ class CallerProvider(DependencyProvider):
 
     def setup(self) -> None:
         """Read the public keys; stop the start when there are none."""
-        self.verifier = parsed("TOKEN_PUBLIC_KEYS", Verifier, self.container.config)
+        self.verifier = parsed("TOKEN_PUBLIC_KEYS", Verifier, KEY_FORM, self.container.config)
 
     def get_dependency(self, worker_ctx: Any) -> Caller:
         """Return the caller; never raises."""
@@ -75,7 +75,7 @@ class Neighbours(DependencyProvider):
         """Prepare the client; it connects on the first call."""
         config = self.container.config
         self.client = Client(required("AMQP_URI", config))
-        self.signer = parsed("SIGNING_KEY", Signer, config)
+        self.signer = parsed("SIGNING_KEY", Signer, KEY_FORM, config)
 
     def call(self, service: str, method: str, arguments: dict[str, Any], timeout: float = 3.0) -> Any:
         """Return what the other service's method returns; raises as `Client.call` does."""

@@ -15,8 +15,8 @@ def test_a_placeholder_inside_an_address_stops_the_start():
 
 
 def test_a_malformed_setting_stops_the_start_and_says_why():
-    with pytest.raises(MissingSetting, match="NAME is invalid literal .*: set it in the environment"):
-        parsed("NAME", int, {"NAME": "seven"})
+    with pytest.raises(MissingSetting, match="NAME is not of the form 7: set it in the environment"):
+        parsed("NAME", int, "7", {"NAME": "seven"})
 
 
 def test_a_service_names_the_variable_that_its_configuration_reads():

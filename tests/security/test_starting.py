@@ -1,6 +1,7 @@
 """No program starts without its secrets, and each says which one to set."""
 
 import os
+import re
 import signal
 import subprocess
 
@@ -81,5 +82,16 @@ def test_no_program_starts_with_a_key_of_another_form(program, setting, servers)
     code, said = run(program, servers, **{setting: pem})
 
     assert code not in (0, None)
-    assert f"{setting} is not a key of the form ISSUER:NUMBER=BASE64, of 32 bytes: set it in the environment" in said
+    assert f"{setting} is not of the form ISSUER:NUMBER=BASE64, of 32 bytes: set it in the environment" in said
     assert "Traceback" not in said and "MC4CAQ" not in said
+
+
+@pytest.mark.parametrize(
+    ("program", "setting"), [pair for pair in PAIRS if pair[1] == "REDIS_URL" or pair[1].endswith("MONGO_URL")]
+)
+def test_no_program_starts_with_an_address_of_another_form(program, setting, servers):
+    code, said = run(program, servers, **{setting: "http://ticketing:never/seen@localhost:8000"})
+
+    assert code not in (0, None)
+    assert re.search(rf"{setting} is not of the form (redis|mongodb)://HOST:PORT/.*: set it in the environment", said)
+    assert "Traceback" not in said and "never" not in said
