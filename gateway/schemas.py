@@ -178,7 +178,7 @@ class OrderAnswer(Answer):
     expires_at = fields.String()
     ticket = fields.Nested(OrderedTicket)
     refunded_at = fields.String(allow_none=True)
-    refunded_cents = Price("", data_key="refundedAmount")
+    refunded_cents = Price("", minimum_cents=0, data_key="refundedAmount")
     version = fields.Integer()
     created_at = fields.String()
     updated_at = fields.String()
