@@ -42,6 +42,10 @@ def test_each_part_may_declare_all_that_it_needs_whoever_comes_first(users, queu
             topology.declare_heard(connection.channel(), part)
             topology.declare_waits(connection.channel(), part, DELAYS)
 
+    with Connection(users["operator"]) as connection:
+        channel, queues = connection.channel(), topology.queue_names()
+        assert [channel.queue_declare(queue, passive=True).queue for queue in queues] == queues
+
 
 def test_a_service_answers_retries_and_parks_with_the_rights_of_its_part(users, mongo_url):
     settings = {"AMQP_URI": users["orders"], "MONGO_URL": mongo_url, "TOKEN_PUBLIC_KEYS": new_key("auth:1")[1]}
