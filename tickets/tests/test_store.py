@@ -52,20 +52,6 @@ def matching(tickets, query):
     return tickets.tickets.collection.count_documents({"$and": [query.indexed, query.rest]})
 
 
-def place(ticket):
-    return {"_id": ticket.id, "price_cents": ticket.price_cents}
-
-
-def in_order(found, sort):
-    keys = [tuple(place(ticket)[name] for name, _ in SORTS[sort]) for ticket in found]
-    return keys == sorted(keys, reverse=sort != "price_asc")
-
-
-def matching(tickets, query):
-    """Return how many tickets match, counted without any of our indexes."""
-    return tickets.tickets.collection.count_documents({"$and": [query.indexed, query.rest]})
-
-
 @pytest.fixture
 def tickets(mongo):
     tickets = TicketStore(mongo)
