@@ -2,13 +2,17 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from libs.tokens import Claims
 
 GRACE_SECONDS = 2.0
+TOLD_SECONDS = 0.5
+"""How long at most to wait until auth's event has come round."""
+
 FORGET_SECONDS = 60.0
 """How often to look for what may be forgotten: everything known is looked through."""
 
@@ -25,6 +29,7 @@ class Revocations:
         self._clock = clock
         self._sessions: dict[str, float] = {}
         self._users: dict[str, tuple[int, float]] = {}
+        self._awaited: dict[str, threading.Event] = {}
         self._current_until = 0.0
         self._forgotten_at = clock()
         self._lock = threading.Lock()
@@ -58,8 +63,28 @@ class Revocations:
         self._sessions = {known: until for known, until in self._sessions.items() if until >= now}
         self._users = {known: (least, until) for known, (least, until) in self._users.items() if until >= now}
 
+    @contextmanager
+    def telling_all(self, ident: str) -> Iterator[None]:
+        """Leave the block, in which a session or all of a user are ended, when auth's event of it has come back to us.
+
+        It reaches all processes at the same moment, so that none of them lets in afterwards what was ended here. While
+        this process hears nothing it does not wait: those that hear nothing ask auth anyway.
+        """
+        told = self._awaited[ident] = threading.Event()
+        try:
+            yield
+            if self._clock() <= self._current_until:
+                told.wait(TOLD_SECONDS)
+        finally:
+            self._awaited.pop(ident, None)
+
     def hear(self, ended: dict[str, Any]) -> None:
         """Remember what SessionRevoked, or an entry of auth's list, says was ended."""
+        self._remember(ended)
+        if told := self._awaited.get(ended["id"]):
+            told.set()
+
+    def _remember(self, ended: dict[str, Any]) -> None:
         until = timestamp(ended["expires_at"])
         if ended.get("generation") is not None:
             self.add_user(ended["id"], ended["generation"], until)
@@ -69,7 +94,7 @@ class Revocations:
     def load(self, ended: Iterable[dict[str, Any]]) -> None:
         """Add the list that auth keeps (`auth.revoked_sessions` and `auth.ended_users`)."""
         for entry in ended:
-            self.hear(entry)
+            self._remember(entry)
 
     def confirm(self) -> None:
         """Say that everything published until now has arrived; good for two seconds."""

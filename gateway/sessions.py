@@ -88,7 +88,8 @@ def end() -> None:
 
 def end_everywhere() -> None:
     """Revoke all sessions of who is signed in."""
-    call_as_user("auth.sign_out_everywhere")
+    with _revocations().telling_all(_claims().subject):
+        call_as_user("auth.sign_out_everywhere")
     _forget_older()
     session.clear()
 
@@ -96,7 +97,8 @@ def end_everywhere() -> None:
 def change_password(current: str, new: str) -> None:
     """Change the password of who is signed in, which ends all their sessions and begins another here."""
     try:
-        signed_in = call_as_user("auth.change_password", current=current, new=new)
+        with _revocations().telling_all(_claims().subject):
+            signed_in = call_as_user("auth.change_password", current=current, new=new)
     except RemoteError as error:
         if error.name == "InvalidPassword":
             raise RemoteError("InvalidNewPassword", error.message) from error
@@ -113,26 +115,38 @@ def _begin(signed_in: dict[str, Any]) -> None:
 
 def _revoke() -> None:
     try:
-        claims = current_app.extensions["verifier"].verify(session.get("token"))
-        call_as_user("auth.sign_out")
+        claims = _claims()
+        with _revocations().telling_all(claims.session_id):
+            call_as_user("auth.sign_out")
     except InvalidToken:
         return
     except RemoteError as error:
         if error.name != "Unauthenticated":
             raise
-    current_app.extensions["revocations"].add(claims.session_id, timestamp(claims.expires_at))
+    _revocations().add(claims.session_id, timestamp(claims.expires_at))
 
 
 def _forget_older() -> None:
     """Know at once, without waiting for auth's event, that the sessions of this user's generation have ended."""
-    claims = current_app.extensions["verifier"].verify(session["token"])
+    claims = _claims()
     until = timestamp(claims.expires_at) + LIFETIME.total_seconds()
-    current_app.extensions["revocations"].add_user(claims.subject, claims.generation + 1, until)
+    _revocations().add_user(claims.subject, claims.generation + 1, until)
+
+
+def _claims() -> Claims:
+    """Return the verified claims of the session in hand; raise InvalidToken."""
+    claims: Claims = current_app.extensions["verifier"].verify(session.get("token"))
+    return claims
+
+
+def _revocations() -> Revocations:
+    revocations: Revocations = current_app.extensions["revocations"]
+    return revocations
 
 
 def _is_revoked(claims: Claims) -> bool:
     try:
-        return bool(current_app.extensions["revocations"].is_revoked(claims))
+        return _revocations().is_revoked(claims)
     except ServiceUnavailable:
         g.session_unknown = True  # the error page that follows is shown to nobody in particular
         raise

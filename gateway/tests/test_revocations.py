@@ -1,5 +1,6 @@
 """What a process knows of sessions that ended early."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -94,3 +95,25 @@ def test_users_are_forgotten_once_their_older_tokens_have_ended(known, clock):
     known.add_user("bo", 1, LATER.timestamp())
 
     assert list(known._users) == ["bo"]
+
+
+def test_who_ends_a_session_goes_on_once_auths_event_came_round(known):
+    known.confirm()
+    event = {"id": "s1", "user_id": "ana", "expires_at": LATER.isoformat()}
+    timer = threading.Timer(0.05, known.hear, [event])
+
+    with known.telling_all("s1"):
+        timer.start()
+
+    assert known.is_revoked(session("s1"))
+
+
+def test_who_ends_a_session_does_not_wait_for_an_event_that_is_lost_or_while_nothing_is_heard(known, monkeypatch):
+    monkeypatch.setattr("gateway.revocations.TOLD_SECONDS", 0.01)
+    with known.telling_all("s1"):
+        pass
+    known.confirm()
+    with known.telling_all("s1"):
+        pass
+
+    assert known._awaited == {}
