@@ -13,6 +13,7 @@ from payments.card_provider import API_VERSION, CardProvider
 from payments.domain import CONFIRM_PERIOD
 from payments.refunds import refund
 from tests.money.buyer import confirm
+from tests.money.stories import awaited
 
 CHALLENGED = "pm_card_threeDSecure2Required"
 
@@ -248,6 +249,19 @@ def test_an_intent_whose_id_was_lost_long_ago_is_searched_for_and_not_made_again
     world.settlement.settle(order_id)
 
     assert [intent["payment_intent"] for intent in fake.ledger(order_id)] == [world.payment(order_id).stripe_id]
+
+
+def test_a_refused_capture_is_tried_once_a_visit_and_not_in_a_loop(world, fake):
+    order_id = awaited(world)
+    refused = {"status": 402, "type": "card_error", "code": "card_declined", "stored": True}
+    fake.control("faults", kind="error", path="*/capture", count=2, **refused)
+
+    tried = [world.settlement.settle(order_id)[0].capture_tries for _ in range(2)]
+    world.rest_alone()
+
+    assert tried == [1, 2]
+    assert world.order(order_id).status == "complete"
+    assert list(world.faults()) == []
 
 
 def test_an_intent_that_was_being_made_is_found_and_ended_by_the_next_who_settles(world, fake):
