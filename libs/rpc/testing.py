@@ -14,14 +14,13 @@ from nameko.exceptions import IncorrectSignature, MethodNotFound
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 
 from libs import context
-from libs.metrics import observe
 from libs.rpc.caller import Caller
-from libs.rpc.client import RemoteError, ServiceUnavailable, result_of
+from libs.rpc.client import Client, ServiceUnavailable, result_of
 from libs.rpc.entrypoint import Rpc, reply_to_be_sent
 from libs.tokens import Verifier
 
 
-class ClientInMemory:
+class ClientInMemory(Client):
     """Stands in for `Client`: calls the `rpc` methods of `services`, the objects by their services' names.
 
     Arguments and results go through JSON, as over the wire. `away` names services that do not answer; `calls` lists
@@ -29,49 +28,26 @@ class ClientInMemory:
     """
 
     def __init__(self, services: Mapping[str, Any], public_keys: str = "", timeout: float = 5.0) -> None:
+        super().__init__("", timeout)
         self.services = dict(services)
-        self.timeout = timeout
         self.away: set[str] = set()
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self._verifier = Verifier(public_keys) if public_keys else None
 
-    def call(
-        self,
-        service: str,
-        method: str,
-        arguments: dict[str, Any] | None = None,
-        *,
-        token: str | None = None,
-        correlation_id: str | None = None,
-        timeout: float | None = None,
+    def _call(
+        self, name: str, arguments: dict[str, Any], token: str | None, correlation_id: str | None, deadline: float
     ) -> Any:
-        """Return what `service.method(**arguments)` returns; raises as the real one does."""
-        name, started, outcome = f"{service}.{method}", time.monotonic(), "unavailable"
-        limit = context.remaining_seconds(self.timeout if timeout is None else timeout)
-        if limit <= 0:
-            raise ServiceUnavailable(f"no time is left to call {name}")
-        self.calls.append((name, arguments or {}))
-        try:
-            if service not in self.services or service in self.away:
-                raise ServiceUnavailable(f"{name}: no such service")
-            with context.work(correlation_id or context.correlation_id(), started + limit):
-                reply = json.loads(self._reply(service, method, json.loads(json.dumps(arguments or {})), token))
-            if time.monotonic() > started + limit:
-                raise ServiceUnavailable(f"{name}: no answer in time")
-            result, outcome = result_of(reply, name), "ok"
-            return result
-        except RemoteError:
-            outcome = "error"
-            raise
-        finally:
-            observe("rpc_call_seconds", time.monotonic() - started, method=name, outcome=outcome)
+        self.calls.append((name, arguments))
+        service, _, method = name.partition(".")
+        if service not in self.services or service in self.away:
+            raise ServiceUnavailable(f"{name}: no such service")
+        with context.work(correlation_id or context.correlation_id(), deadline):
+            reply = json.loads(self._answer(service, method, json.loads(json.dumps(arguments)), token))
+        if time.monotonic() > deadline:
+            raise ServiceUnavailable(f"{name}: no answer in time")
+        return result_of(reply, name)
 
-    query = call
-
-    def close(self) -> None:
-        """Do nothing."""
-
-    def _reply(self, service: str, method: str, arguments: dict[str, Any], token: str | None) -> bytes:
+    def _answer(self, service: str, method: str, arguments: dict[str, Any], token: str | None) -> bytes:
         worker = copy.copy(self.services[service])  # one for each call, as nameko has it
         if self._verifier is not None:
             worker.caller = Caller(self._verifier, token)
