@@ -58,7 +58,8 @@ class EventPublisher(SharedExtension):
 
     def setup(self) -> None:
         """Prepare the publisher; it connects when first used."""
-        declare = partial(topology.declare_heard, listener=self.container.service_name)
+        listener = self.container.service_name
+        declare = partial(topology.declare_heard, listener=listener, events=topology.published_to(listener))
         self.publisher = Publisher(self.container.config["AMQP_URI"], declare)
 
     def stop(self) -> None:
@@ -99,7 +100,7 @@ class EventHandler(Entrypoint):
 
     def declare(self, channel: Any) -> None:
         """Declare all that this handler needs."""
-        topology.declare_heard(channel, self.container.service_name)
+        topology.declare_heard(channel, self.container.service_name, [self.event])
         topology.declare_waits(channel, self.container.service_name, self.delays_seconds)
 
     def handle_message(self, message: Any) -> None:

@@ -69,7 +69,7 @@ def declare(channel: Any) -> None:
     """Declare all that the catalogue needs, for those who may do anything."""
     declare_published(channel, EVENTS.values())
     for listener in {listener for event in EVENTS.values() for listener in event.listeners}:
-        declare_heard(channel, listener)
+        declare_heard(channel, listener, published_to(listener))
 
 
 def declare_published(channel: Any, events: Iterable[Event]) -> None:
@@ -80,11 +80,11 @@ def declare_published(channel: Any, events: Iterable[Event]) -> None:
             listener_queue(listener, event)(channel).declare()
 
 
-def declare_heard(channel: Any, listener: str) -> None:
-    """Declare all that `listener` needs but for its waits: its queues, and the ways home and to the parking queues."""
+def declare_heard(channel: Any, listener: str, events: Iterable[Event]) -> None:
+    """Declare what `listener` needs to hear `events`: its queues, and the ways home and to the parking queues."""
     home = Exchange(home_name(listener), type="direct", durable=True)
     parking = Exchange(parking_name(listener), type="direct", durable=True)
-    for event in published_to(listener):
+    for event in events:
         queue = listener_queue(listener, event)(channel)
         queue.declare()
         home(channel).declare()

@@ -39,7 +39,7 @@ def test_each_part_may_declare_all_that_it_needs_whoever_comes_first(users, queu
     for part in (*PARTS, *reversed(PARTS)):
         with Connection(users[part]) as connection:
             topology.declare_published(connection.channel(), topology.published_by(part))
-            topology.declare_heard(connection.channel(), part)
+            topology.declare_heard(connection.channel(), part, topology.published_to(part))
             topology.declare_waits(connection.channel(), part, DELAYS)
 
     with Connection(users["operator"]) as connection:
