@@ -74,7 +74,7 @@ class OrderBeingPaid(Refused):
 class Order:
     """One buyer's claim on one ticket. `ticket` is the ticket as it was then, its price frozen.
 
-    `refunded_at` is set once all the money went back, `refunded_cents` says how much of it did before that.
+    `refunded_at` is set once all the money went back, `refunded_cents` says how much of it did so far.
     """
 
     id: str

@@ -112,7 +112,6 @@ class Ticket:
             "status": order["status"],
             "expires_at": order["expires_at"],
             "price_cents": order["price_cents"],
-            "is_refunded": order["refunded_at"] is not None,
             "refunded_cents": order.get("refunded_cents", 0),
         }
         self._saved(now)
@@ -139,6 +138,11 @@ class Ticket:
             "created_at": _iso(self.created_at),
             "updated_at": _iso(self.updated_at),
         }
+
+    def for_seller(self) -> dict[str, Any]:
+        """Return what the seller may see besides: how much of the ticket's price the buyer got back, in cents."""
+        sold = self.reservation if self.status == "sold" and self.reservation else {}
+        return {**self.public(), "refunded_cents": sold.get("refunded_cents", 0)}
 
     def _check_free(self, seller_id: str) -> None:
         if seller_id != self.seller_id:

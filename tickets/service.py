@@ -99,13 +99,18 @@ class TicketsService:
         query = lists.on_offer(listed, order, **_checked(filters), rarest=self.store.rarest)
         found, following = self._page(query, limit, after)
         now = utc_now()
-        return _answer([ticket for ticket in found if listed != "on_sale" or not ticket.has_started(now)], following)
+        shown = [ticket for ticket in found if listed != "on_sale" or not ticket.has_started(now)]
+        return _answer([ticket.public() for ticket in shown], following)
 
     @rpc(expected_exceptions=EXPECTED)
     def list_mine(self, status: str = "all", limit: int = 50, after: str | None = None) -> dict[str, Any]:
-        """Return one page of the caller's own listings with `status`, newest first, as `list` does."""
+        """Return one page of the caller's own listings with `status`, newest first, as `list` does.
+
+        Each says besides how many cents of its price went back to its buyer, `refunded_cents`.
+        """
         query = lists.of_seller(self.caller.user_id, arguments.choice("status", status, lists.STATUSES))
-        return _answer(*self._page(query, limit, after))
+        found, following = self._page(query, limit, after)
+        return _answer([ticket.for_seller() for ticket in found], following)
 
     @rpc(expected_exceptions=EXPECTED)
     def sales(self) -> Any:
@@ -179,8 +184,8 @@ class TicketsService:
         return self.store.list(query, size, cursors.decode(after, {"_id": str, "price_cents": int}))
 
 
-def _answer(found: Sequence[domain.Ticket], following: dict[str, Any] | None) -> dict[str, Any]:
-    return {"tickets": [ticket.public() for ticket in found], "next": following and cursors.encode(following)}
+def _answer(tickets: Sequence[dict[str, Any]], following: dict[str, Any] | None) -> dict[str, Any]:
+    return {"tickets": tickets, "next": following and cursors.encode(following)}
 
 
 def _checked(filters: dict[str, Any]) -> dict[str, Any]:

@@ -103,8 +103,7 @@ class TicketStore:
 
     def sales(self, seller_id: str) -> Any:
         """Return what a seller has sold, as [{currency, tickets, owed_cents}, ...]; what was refunded is not owed."""
-        kept = {"$subtract": ["$reservation.price_cents", {"$ifNull": ["$reservation.refunded_cents", 0]}]}
-        owed = {"$cond": ["$reservation.is_refunded", 0, kept]}
+        owed = {"$subtract": ["$reservation.price_cents", {"$ifNull": ["$reservation.refunded_cents", 0]}]}
         steps: Sequence[Document] = [
             {"$match": {"seller_id": seller_id, "shelf": "sold"}},
             {"$group": {"_id": "$currency", "tickets": {"$sum": 1}, "owed_cents": {"$sum": owed}}},

@@ -136,7 +136,7 @@ class FakeServices:
 
     def tickets_list_mine(self, caller, status="all", limit=50, after=None):
         own = [t for t in reversed(self.tickets.values()) if t["seller_id"] == caller.subject]
-        own = [t for t in own if status in ("all", t["status"])]
+        own = [{"refunded_cents": 0, **t} for t in own if status in ("all", t["status"])]
         return self._page("tickets", own, limit, after)
 
     def tickets_sales(self, caller):

@@ -173,6 +173,13 @@ def test_seller_sees_what_is_owed_and_what_was_not_sold_in_time(ana, services, t
     assert page.count("Not sold before it started") == 1
 
 
+@pytest.mark.parametrize(("refunded_cents", "said"), [(500, "$5.00 refunded"), (1999, "Refunded")])
+def test_seller_sees_what_went_back_to_the_buyer_of_which_ticket(ana, services, ticket, refunded_cents, said):
+    services.tickets[ticket["id"]] |= {"status": "sold", "refunded_cents": refunded_cents}
+
+    assert f'<span class="badge">{said}</span>' in ana.get("/my/tickets").text
+
+
 def test_only_the_seller_may_open_the_edit_page(bo, ticket):
     assert bo.get(f"/tickets/{ticket['id']}/edit").status_code == 403
 

@@ -12,7 +12,7 @@ def a_ticket(**details):
     return domain.listed("t1", "ana", "usd", NOON, **{**DETAILS, **details})
 
 
-def an_order(status, reservation_no=1, version=1):
+def an_order(status, reservation_no=1, version=1, refunded_cents=0):
     return {
         "id": f"o{reservation_no}",
         "reservation_no": reservation_no,
@@ -21,6 +21,7 @@ def an_order(status, reservation_no=1, version=1):
         "expires_at": NOON,
         "price_cents": 1999,
         "refunded_at": None,
+        "refunded_cents": refunded_cents,
     }
 
 
@@ -152,6 +153,14 @@ def test_only_a_reserved_ticket_says_until_when():
 
     ticket.follow(an_order("complete", version=3), NOON + timedelta(minutes=1))
     assert ticket.public()["reserved_until"] is None
+
+
+def test_only_the_seller_sees_what_of_the_price_went_back():
+    ticket = a_ticket()
+    ticket.follow(an_order("complete", refunded_cents=500), NOON)
+
+    assert ticket.for_seller() == {**ticket.public(), "refunded_cents": 500}
+    assert "refunded_cents" not in ticket.public()
 
 
 def test_words_are_compared_without_case_or_punctuation():
