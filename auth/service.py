@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from nameko.dependency_providers import Config
 from nameko.extensions import DependencyProvider
 
 from auth import domain, passwords
@@ -17,6 +16,7 @@ from libs.rpc.caller import CallerProvider, Forbidden, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from libs.settings import KEY_FORM, MONGO_FORM, REDIS_FORM, parsed
 from libs.tokens import Claims, Signer
+from libs.whole_number import WholeNumber
 
 EXPECTED = (Refused, Unauthenticated, Forbidden, VersionConflict)
 SECRET = ("password", "current", "new")
@@ -60,14 +60,14 @@ class AuthService:
     caller = CallerProvider()
     sessions = Sessions()
     attempts = AttemptsProvider()
-    config = Config()
+    sign_ups_per_address = WholeNumber("SIGN_UPS_PER_ADDRESS")
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def sign_up(self, email: str, password: str, address: str | None = None) -> dict[str, Any]:
         """Create a user and begin a session: {"user": {id, email}, "token"}. `address`: as in `sign_in`."""
         email, source = domain.normalised_email(email), self._source(address)
         password = domain.check_password(password, email, COMMON)
-        self.attempts.count(domain.sign_up_counters(source, int(self.config["SIGN_UPS_PER_ADDRESS"])))
+        self.attempts.count(domain.sign_up_counters(source, self.sign_ups_per_address))
         with self.attempts.counting(domain.taken_counters(source), EmailInUse):
             return self._begin(self.store.add(email, passwords.hashed(password), domain.fingerprint(source)))
 

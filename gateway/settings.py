@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from libs.settings import KEY_FORM, MissingSetting, parsed, required
+from libs.settings import KEY_FORM, MissingSetting, parsed, required, whole
 from libs.tokens import Signer, Verifier
 
 SECRET_KEY_CHARACTERS = 32  # a signing key needs at least 256 bits (OWASP ASVS 5.0, 11.2.3 and 9.1.1)
@@ -39,7 +39,7 @@ class Settings:
         return cls(
             secret_key=secret_key,
             older_secret_keys=tuple(older_secret_keys),
-            proxies=int(source.get("GATEWAY_PROXIES") or 0),
+            proxies=_proxies(source),
             amqp_url=required("GATEWAY_AMQP_URL", source),
             signer=parsed("GATEWAY_SIGNING_KEY", Signer, KEY_FORM, source),
             verifier=parsed("TOKEN_PUBLIC_KEYS", Verifier, KEY_FORM, source),
@@ -49,6 +49,12 @@ class Settings:
             tls=source.get("GATEWAY_TLS") == "1",
             trusted_hosts=tuple(host.strip() for host in hosts if host.strip()),
         )
+
+
+def _proxies(source: Mapping[str, Any]) -> int:
+    """Return the number of proxies in front, none unless it is set."""
+    given = {"GATEWAY_PROXIES": source.get("GATEWAY_PROXIES") or "0"}
+    return parsed("GATEWAY_PROXIES", lambda text: whole(text, minimum=0), "NUMBER, from 0", given)
 
 
 def _secret_keys(source: Mapping[str, Any]) -> list[str]:

@@ -47,6 +47,14 @@ def parsed(name: str, parse: Callable[[str], Value], form: str, settings: Mappin
         raise MissingSetting(variable(name), f"not of the form {form}") from error
 
 
+def whole(text: str, minimum: int = 1) -> int:
+    """Return the whole number in `text`; raise ValueError when it is none, or less than `minimum`."""
+    number = int(text)
+    if number < minimum:
+        raise ValueError(text)
+    return number
+
+
 def variable(name: str, command: Sequence[str] | None = None) -> str:
     """Return the environment variable of the setting `name`: another one where a service's config.yml says so.
 

@@ -5,7 +5,6 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from nameko.dependency_providers import Config
 from nameko.timer import timer
 from pymongo.errors import DuplicateKeyError
 
@@ -26,6 +25,7 @@ from libs.rpc import RemoteError, ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, Neighbours, Unauthenticated
 from libs.rpc.entrypoint import rpc
+from libs.whole_number import WholeNumber
 from orders import domain
 from orders.domain import Order
 from orders.store import OrderStore, new_id
@@ -47,7 +47,7 @@ class OrdersService:
     store = Stored(OrderStore)
     caller = CallerProvider()
     neighbours = Neighbours()
-    config = Config()
+    window_seconds = WholeNumber("RESERVATION_WINDOW_SECONDS")
     comparison = Comparison("orders.tickets")
 
     @rpc(expected_exceptions=EXPECTED)
@@ -223,7 +223,7 @@ class OrdersService:
                     return made  # by a request with the same key that was quicker
                 raise _taken(newest)
             number = newest.reservation_no + 1 if newest else 1
-            expires_at = now + timedelta(seconds=int(self.config["RESERVATION_WINDOW_SECONDS"]))
+            expires_at = now + timedelta(seconds=self.window_seconds)
             order = domain.reserved(new_id(), ticket, buyer_id, number, expires_at, now)
             try:
                 self.store.add(order, idempotency_key)

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.app import create_app
 from gateway.tests.fakes import AUTH_PUBLIC, GATEWAY_PUBLIC, SETTINGS
+from libs.settings import MissingSetting
 from libs.tokens import Signer, new_key
 
 ANA = {"email": "ana@example.com", "password": "ana and a word"}
@@ -127,6 +128,11 @@ def test_client_cannot_choose_the_address_that_its_tries_count_for(client, servi
     client.post("/api/users/signin", json=ANA, headers={"X-Forwarded-For": "192.0.2.9"})
 
     assert told_address(services) == "127.0.0.1"
+
+
+def test_a_number_of_proxies_that_is_none_stops_the_start(services, revocations):
+    with pytest.raises(MissingSetting, match="GATEWAY_PROXIES is not of the form NUMBER, from 0"):
+        create_app(services, SETTINGS | {"GATEWAY_PROXIES": "two"}, revocations)
 
 
 def test_proxies_that_the_settings_count_tell_the_address(services, revocations):

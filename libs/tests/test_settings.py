@@ -1,6 +1,9 @@
+from types import SimpleNamespace
+
 import pytest
 
 from libs.settings import MissingSetting, parsed, required, variable
+from libs.whole_number import WholeNumber
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", "changeme", "SECRET", "${NAME}", "auth:1=Change-Me", "<key>"])
@@ -17,6 +20,23 @@ def test_a_placeholder_inside_an_address_stops_the_start():
 def test_a_malformed_setting_stops_the_start_and_says_why():
     with pytest.raises(MissingSetting, match="NAME is not of the form 7: set it in the environment"):
         parsed("NAME", int, "7", {"NAME": "seven"})
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many"])
+def test_a_service_does_not_start_with_a_number_that_is_none_or_less_than_one(value):
+    number = WholeNumber("SECONDS")
+    number.container = SimpleNamespace(config={"SECONDS": value})
+
+    with pytest.raises(MissingSetting, match="SECONDS is not of the form NUMBER, from 1"):
+        number.setup()
+
+
+def test_a_service_finds_its_number():
+    number = WholeNumber("SECONDS")
+    number.container = SimpleNamespace(config={"SECONDS": 900})
+    number.setup()
+
+    assert number.get_dependency(None) == 900
 
 
 def test_a_service_names_the_variable_that_its_configuration_reads():

@@ -305,7 +305,7 @@ def service(world, buyer_id):
     """Return the orders service as this buyer's request finds it."""
     found = OrdersService()
     found.store, found.caller = world.orders, SimpleNamespace(user_id=buyer_id)
-    found.config = {"RESERVATION_WINDOW_SECONDS": 900}
+    found.window_seconds = 900
     return found
 
 
