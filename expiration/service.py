@@ -101,7 +101,7 @@ class ExpirationService:
         except RedisError as error:
             log.warning("redis is away, so no job was made again: %s", error)
 
-    @timer(interval=COMPARE_SECONDS)
+    @timer(interval=COMPARE_SECONDS, eager=True)
     def compare(self) -> None:
         """Compare the deadlines with orders, and follow what an event did not bring."""
         with suppress(ServiceUnavailable):

@@ -166,7 +166,7 @@ class OrdersService:
             overdue = [order for order in self.store.list_overdue(now, SWEEP_BATCH) if order.expire(now)]
             is_more = self.store.save_cancelled(overdue) > 0 and len(overdue) == SWEEP_BATCH
 
-    @timer(interval=COMPARE_SECONDS)
+    @timer(interval=COMPARE_SECONDS, eager=True)
     def compare(self) -> None:
         """Compare the copies of tickets with tickets, and fetch what an event did not bring."""
         with suppress(ServiceUnavailable):

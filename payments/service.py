@@ -179,7 +179,7 @@ class PaymentsService:
         except StripeUnavailable as error:
             raise Unavailable(str(error)) from error
 
-    @timer(interval=COMPARE_SECONDS)
+    @timer(interval=COMPARE_SECONDS, eager=True)
     def compare(self) -> None:
         """Compare the copies of orders with orders, and follow what an event did not bring."""
         with suppress(ServiceUnavailable):

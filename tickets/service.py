@@ -165,7 +165,7 @@ class TicketsService:
         """Clear the lists of what has started; until then their pages are short of it."""
         self.store.shelve_started(utc_now())
 
-    @timer(interval=COMPARE_SECONDS)
+    @timer(interval=COMPARE_SECONDS, eager=True)
     def compare(self) -> None:
         """Compare the reservations with orders, and follow what an event did not bring."""
         with suppress(ServiceUnavailable):

@@ -30,7 +30,8 @@ from libs.metrics import observe
 log = logging.getLogger(__name__)
 
 BATCH, EVENTS_OF_EACH = 100, 20
-LEASE_SECONDS = 30.0
+LEASE_SECONDS = 10.0
+"""Longer than a publisher waits for confirms; when a holder is killed, what it had leased waits for so long."""
 POLL_SECONDS = 0.5
 GATHER_SECONDS = 0.02
 """How long to rest after publishing, so that under load many events leave in one batch; the first one never waits."""

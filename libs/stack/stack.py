@@ -29,7 +29,7 @@ class StackError(Exception):
 
 
 class Stack:
-    """Servers and programs in `folder`, started by `start` (or `with`) and stopped by `stop`.
+    """Servers and programs in `folder`, started by `start` and stopped by `stop`, or killed at the end of a `with`.
 
     `programs` is `everything`, `nothing` (servers only), or another function from the stack to its programs.
     `say` gets one line per step.
@@ -122,6 +122,7 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.supervisor.kill()
         self.stop()
 
     def start(self) -> None:
