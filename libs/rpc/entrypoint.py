@@ -30,6 +30,11 @@ log = logging.getLogger(__name__)
 AWAY = (ServiceUnavailable, ConnectionFailure, ExecutionTimeout, WTimeoutError, DeadlineExceeded)
 """Errors that say only that something behind this service is away: callers get ServiceUnavailable."""
 
+REMEMBERED_SECONDS = 60.0
+"""For how long the quickest call of a caller tells how its clock goes; a clock may be set meanwhile."""
+MOST_CALLERS = 1000
+"""After how many callers all are forgotten, so that those that are gone take no room."""
+
 
 class Responder:
     """Sends replies over one channel, opened when first needed and again after a failure."""
@@ -83,10 +88,15 @@ class RpcConsumer(NamekoRpcConsumer):
     def setup(self) -> None:
         """Prepare the responder and the queue."""
         if self.queue is None:
-            self.responder = Responder(self.container.config["AMQP_URI"])
+            self.responder, self.clocks = Responder(self.container.config["AMQP_URI"]), Clocks()
             super().setup()
             queue: Any = self.queue  # super() has made it
             queue.queue_arguments = queue_type()
+
+    def stop(self) -> None:
+        """Take no more calls; those in hand have been answered by now."""
+        super().stop()
+        self.responder.close()
 
     def handle_message(self, message: Any) -> None:
         """Hand a call to its method; answer at once what cannot be handed on."""
@@ -118,24 +128,44 @@ class Rpc(NamekoRpc):
         args, kwargs = body["args"], body["kwargs"]
         self.check_signature(args, kwargs)
         context_data = self.unpack_message_headers(message)
-        left = left_seconds(context_data.pop("timeout_ms", None), context_data.pop("sent_at_ms", None), time.time())
+        timeout_ms, sent_at_ms = context_data.pop("timeout_ms", None), context_data.pop("sent_at_ms", None)
+        caller = message.properties.get("reply_to") or ""
+        left = self.rpc_consumer.clocks.left_seconds(caller, timeout_ms, sent_at_ms, time.time())
         context_data["deadline"] = None if left is None else time.monotonic() + left
         self.container.spawn_worker(
             self, args, kwargs, context_data=context_data, handle_result=partial(self.handle_result, message)
         )
 
 
-def left_seconds(timeout_ms: object, sent_at_ms: object, now: float) -> float | None:
-    """Return how long the caller of a call that has just arrived still waits; None when it does not say.
+class Clocks:
+    """Tells how long callers still wait for their calls, however wrong their clocks are.
 
-    The time in the queue is known only if the caller's clock agrees with ours. If that time cannot be true, for the
-    broker would have thrown the call away by then, the clocks do not, and the whole time is taken to be left.
+    The quickest of a caller's calls within a minute was under way for no time, as far as anybody can know; by that the
+    others are measured. The time of a first call counts unless it cannot be true: then the clocks do not agree.
     """
-    if not isinstance(timeout_ms, int):
-        return None
-    timeout = timeout_ms / 1000
-    waited = now - sent_at_ms / 1000 if isinstance(sent_at_ms, int) else 0.0
-    return timeout - waited if 0 <= waited <= timeout else timeout
+
+    def __init__(self) -> None:
+        self._quickest: dict[str, tuple[float, float]] = {}
+
+    def left_seconds(self, caller: str, timeout_ms: object, sent_at_ms: object, now: float) -> float | None:
+        """Return for how long the caller of a call that arrives `now` waits on; None when it does not say."""
+        if not isinstance(timeout_ms, int):
+            return None
+        timeout = timeout_ms / 1000
+        if not isinstance(sent_at_ms, int):
+            return timeout
+        return timeout - self._under_way(caller, now - sent_at_ms / 1000, timeout, now)
+
+    def _under_way(self, caller: str, seconds: float, timeout: float, now: float) -> float:
+        quickest, seen_at = self._quickest.get(caller, (seconds, -REMEMBERED_SECONDS))
+        is_known = 0 <= now - seen_at < REMEMBERED_SECONDS
+        if not is_known or seconds < quickest:
+            if len(self._quickest) >= MOST_CALLERS:
+                self._quickest.clear()
+            self._quickest[caller] = (seconds, now)
+        if is_known:
+            return max(0.0, seconds - quickest)
+        return seconds if 0 <= seconds <= timeout else 0.0
 
 
 def _decode(message: Any) -> dict[str, Any]:

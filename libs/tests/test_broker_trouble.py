@@ -25,7 +25,7 @@ from libs.events.catalogue import ExpirationComplete
 from libs.rpc import Client, ServiceUnavailable
 from libs.stack import Stack, free_ports
 from libs.stack.programs import nothing
-from libs.testing import nameko_service, wait_for, waiting
+from libs.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.tokens import new_key
 
 pytestmark = pytest.mark.integration
@@ -140,6 +140,22 @@ def stock_dispatch_hangs(amqp_url):
     except subprocess.TimeoutExpired:
         return True
     return False
+
+
+def test_calls_given_up_during_an_alarm_are_not_begun_after_it(broker):
+    with (
+        new_vhost(broker) as url,
+        nameko_service("libs.rpc.tests.probe:Probe", "rpc-probe", AMQP_URI=url, TOKEN_PUBLIC_KEYS=new_key("auth:1")[1]),
+        closing(Client(url)) as client,
+    ):
+        assert client.call("probe", "done") == []
+        with alarm(broker, "memory"):  # the broker reads no further meanwhile, so that no time-out of its own begins
+            for _ in range(2):
+                with pytest.raises(ServiceUnavailable, match="no answer"):
+                    client.call("probe", "sleep", {"seconds": 0.001}, timeout=0.5)
+
+        wait_for(lambda: client.call("probe", "expired") == ["probe.sleep", "probe.sleep"])
+        assert client.call("probe", "done") == []
 
 
 class Outage:

@@ -13,7 +13,7 @@ from libs.amqp import Outgoing, Publisher
 from libs.events import topology
 from libs.rpc import Client, RemoteError, ServiceUnavailable
 from libs.rpc.client import RPC_EXCHANGE
-from libs.rpc.entrypoint import left_seconds
+from libs.rpc.entrypoint import Clocks
 from libs.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.tokens import new_key
 
@@ -131,8 +131,27 @@ def test_a_call_whose_caller_gave_up_while_it_waited_for_a_worker_in_the_service
         (None, 98_000, None),
     ],
 )
-def test_the_time_in_the_queue_counts_unless_the_clocks_cannot_agree(timeout_ms, sent_at_ms, left):
-    assert left_seconds(timeout_ms, sent_at_ms, now=100.0) == left
+def test_the_time_under_way_counts_unless_the_clocks_cannot_agree(timeout_ms, sent_at_ms, left):
+    assert Clocks().left_seconds("gateway", timeout_ms, sent_at_ms, now=100.0) == left
+
+
+@pytest.mark.parametrize("behind_ms", [0, 90_000, -90_000])
+def test_a_call_that_came_later_than_its_caller_waits_is_told_whatever_the_callers_clock_says(behind_ms):
+    clocks = Clocks()
+    clocks.left_seconds("gateway", 3000, 100_000 - behind_ms, now=100.0)
+
+    assert clocks.left_seconds("gateway", 3000, 100_000 - behind_ms, now=104.0) == -1
+    assert clocks.left_seconds("gateway", 3000, 104_000 - behind_ms, now=104.0) == 3
+    assert clocks.left_seconds("another", 3000, 100_000 - behind_ms, now=104.0) == 3
+
+
+def test_how_a_clock_goes_is_learned_anew_every_minute():
+    clocks = Clocks()
+    clocks.left_seconds("gateway", 3000, 100_000, now=100.0)
+
+    assert clocks.left_seconds("gateway", 3000, 60_000, now=110.0) < 0  # set back by almost a minute
+    assert clocks.left_seconds("gateway", 3000, 111_000, now=161.0) == 3
+    assert clocks.left_seconds("gateway", 3000, 112_000, now=162.0) == 3
 
 
 @contextmanager
@@ -183,13 +202,13 @@ def test_a_stop_finishes_the_calls_in_hand_and_repeats_none(alone, amqp_url):
 
 def test_time_outs_leave_nothing_behind(client, servers, broker_url):
     client.call("probe", "echo", {"value": 1})
-    before = resources(servers, broker_url)
+    before = queues(servers, broker_url), channels(client)
 
     for _ in range(10):
         with pytest.raises(ServiceUnavailable):
             client.call("probe", "sleep", {"seconds": 0.2}, timeout=0.02)
 
-    assert resources(servers, broker_url) == before
+    assert (queues(servers, broker_url), channels(client)) == before
     assert client._waiting == {}
 
 
@@ -253,10 +272,9 @@ def test_no_reply_queue_outlives_its_client(servers, amqp_url):
     wait_for(lambda: queues(servers, amqp_url) == [])
 
 
-def resources(servers, amqp_url):
-    """How many queues and channels the vhost of an address has."""
-    channels = servers.management("GET", f"/api/vhosts/{vhost_of(amqp_url)}/channels").json()
-    return len(queues(servers, amqp_url)), len(channels)
+def channels(client):
+    """The numbers of the channels that are open on the connection by which a client sends."""
+    return sorted(client._sender.connection.channels)
 
 
 def queues(servers, amqp_url):
