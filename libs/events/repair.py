@@ -53,8 +53,8 @@ def asked(
     return Source(
         lambda after: call(event.source, "versions", {"after": after}),
         stale,
-        lambda idents: [event.load(snapshot) for snapshot in call(event.source, "snapshots", {"ids": idents})],
-        follow,
+        lambda idents: call(event.source, "snapshots", {"ids": idents}),
+        lambda snapshot: follow(event.load(snapshot)),
     )
 
 
@@ -110,7 +110,7 @@ class Comparison:
             try:
                 source.follow(snapshot)
             except Exception:  # noqa: BLE001 - one that cannot be repaired must not keep the others waiting
-                log.exception("%s: %s could not be repaired", self.name, snapshot["id"])
+                log.exception("%s: %s could not be repaired", self.name, snapshot.get("id"))
 
 
 def stale_in(collection: Collection[dict[str, Any]], version_field: str = "version") -> Callable[[Page], list[str]]:

@@ -4,7 +4,7 @@ import pytest
 
 from libs.events import Aggregates, Copies
 from libs.events.catalogue import ExpirationComplete
-from libs.events.repair import Comparison, Source, stale_in
+from libs.events.repair import Comparison, Source, asked, stale_in
 
 
 def a_deadline(ident, version=1):
@@ -70,6 +70,20 @@ def test_one_that_cannot_be_repaired_does_not_keep_the_others_waiting(originals,
     assert Comparison("test").run(replace(source, follow=follow)) == 2
 
     assert copies.find("o2") == a_deadline("o2")
+
+
+def test_a_snapshot_that_is_not_what_the_catalogue_says_does_not_keep_the_others_waiting(originals, copies):
+    def call(part, method, arguments):
+        if method == "versions":
+            return originals.versions(arguments["after"], 2)
+        found = originals.find_all({"_id": {"$in": arguments["ids"]}})
+        return [snapshot | ({"expires_at": None} if snapshot["id"] == "o1" else {}) for snapshot in found]
+
+    add(originals, "o1", "o2", "o3")
+
+    Comparison("test").run(asked(call, ExpirationComplete, stale_in(copies.collection), copies.apply))
+
+    assert [copies.find(ident) is not None for ident in ("o1", "o2", "o3")] == [False, True, True]
 
 
 def test_all_copies_are_built_from_scratch_by_calls_that_say_where_to_go_on(originals, copies, source, monkeypatch):
