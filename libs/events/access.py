@@ -62,7 +62,7 @@ def grant(management_url: str, password: str, part: str, amqp_url: str) -> None:
 
     `password` is the administrator's, which stays as it is. Raises requests.RequestException.
     """
-    address = urlsplit(amqp_url)
+    address = urlsplit(amqp_url.split(";")[0])  # the nodes of a cluster know the same users
     if address.username == ADMINISTRATOR:
         return
     name, vhost = quote(unquote(address.username or ""), safe=""), quote(unquote(address.path[1:]) or "/", safe="")

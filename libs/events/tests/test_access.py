@@ -92,6 +92,15 @@ def publish(channel, exchange, key):
     channel.connection.drain_events(timeout=5)  # publishing is refused later
 
 
+def test_of_the_nodes_of_a_cluster_the_first_address_is_enough(servers, users):
+    nodes = f"{users['orders']};{users['orders'].replace('127.0.0.1', 'another')}"
+
+    grant(servers.management_url, servers.secrets["RABBITMQ_PASSWORD"], "orders", nodes)
+
+    with Connection(users["orders"]) as connection:
+        topology.declare_heard(connection.channel(), "orders", topology.published_to("orders"))
+
+
 def test_the_administrator_stays_what_it_is(servers):
     grant(servers.management_url, "wrong", "auth", servers.amqp_url)
 
