@@ -86,7 +86,8 @@ class Parking:
                 if is_done(message):
                     channel.basic_ack(message.delivery_tag)
                     done += 1
-            return done  # what was not acknowledged goes back when the connection closes
+            channel.basic_recover(requeue=True)  # the others, before anybody looks again
+            return done
 
 
 def _queues() -> list[str]:

@@ -20,6 +20,7 @@ from libs.events.catalogue import EVENTS, Event
 
 DELIVERY_LIMIT = 100
 """How often a quorum queue delivers an event that nobody acknowledges or puts aside, before the broker parks it."""
+UNLIMITED = 2**31 - 1
 
 SENT_ON_SAFELY = {"x-queue-type": "quorum", "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 
@@ -90,7 +91,8 @@ def declare_heard(channel: Any, listener: str, events: Iterable[Event]) -> None:
         home(channel).declare()
         queue.bind_to(home, routing_key=queue.name)
         parked = parked_name(queue.name)
-        _queue(parked, exchange=parking, routing_key=parked)(channel).declare()
+        kept = {"x-delivery-limit": UNLIMITED} if queue_type() else {}  # to be looked at as often as anybody likes
+        _queue(parked, kept, exchange=parking, routing_key=parked)(channel).declare()
 
 
 def declare_waits(channel: Any, listener: str, delays_seconds: Iterable[float]) -> None:

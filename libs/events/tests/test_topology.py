@@ -23,6 +23,20 @@ def test_quorum_queues_are_a_setting(monkeypatch):
     assert topology.listener_queue("orders", EVENTS["PaymentCreated"]).queue_arguments["x-queue-type"] == "quorum"
 
 
+def test_parked_events_may_be_looked_at_as_often_as_anybody_likes(servers, monkeypatch):
+    monkeypatch.setenv("QUEUE_TYPE", "quorum")
+    parked = topology.parked_name("orders.ExpirationComplete")
+    with new_vhost(servers) as amqp_url, closing(Publisher(amqp_url, topology.declare)) as publisher:
+        publisher.publish([Outgoing("", parked, b"{}", {}, "e1")])
+
+        seen = [Parking(amqp_url).show("orders.ExpirationComplete") for _ in range(4)]
+
+        vhost = amqp_url.rpartition("/")[2]
+        arguments = servers.management("GET", f"/api/queues/{vhost}/{parked}").json()["arguments"]
+    assert [[event.event_id for event in shown] for shown in seen] == [["e1"]] * 4
+    assert arguments["x-delivery-limit"] == topology.UNLIMITED  # RabbitMQ 4 throws away after 20 unless it is told
+
+
 def test_another_type_stops_the_start(monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", "mirrored")
 
