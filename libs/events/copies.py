@@ -29,10 +29,9 @@ class Copies:
     def find(self, ident: str) -> Document | None:
         """Return our copy; ask the source when there is none yet; None when the source knows none either."""
         stored = self.collection.find_one({"_id": ident})
+        if stored is None and self.fetch and (snapshot := self.fetch(ident)) is not None:
+            self.apply(snapshot)
+            stored = self.collection.find_one({"_id": ident})  # an event may have brought a newer one meanwhile
         if stored is not None:
             stored["id"] = stored.pop("_id")
-            return stored
-        snapshot = self.fetch(ident) if self.fetch else None
-        if snapshot is not None:
-            self.apply(snapshot)
-        return snapshot
+        return stored

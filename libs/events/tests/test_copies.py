@@ -68,5 +68,15 @@ def test_a_missing_copy_is_fetched_from_its_source_and_kept(make):
     assert asked == ["t9"]
 
 
+def test_what_an_event_brings_while_the_source_is_asked_is_not_hidden_by_the_answer(make):
+    def fetch(ident):
+        copies.apply(a_ticket(5, ident))
+        return a_ticket(4, ident)
+
+    copies = make(fetch=fetch)
+
+    assert copies.find("t9") == a_ticket(5, "t9")
+
+
 def test_what_its_source_does_not_know_either_is_none(make):
     assert make(fetch=lambda ident: None).find("t9") is None
