@@ -27,11 +27,6 @@ class Ours:
         """Return how many milliseconds old each handled event was."""
         return self.lags_ms
 
-    @rpc
-    def forget(self) -> None:
-        """Forget the handled events."""
-        self.lags_ms.clear()
-
     @handles(ExpirationComplete)
     def on_expiration_complete(self, deadline: dict[str, Any]) -> None:
         """Note how old the event is."""

@@ -74,8 +74,8 @@ class Aggregates:
         Raises ValidationError when `body` is not what the catalogue says, and pymongo's DuplicateKeyError when a unique
         index already holds such a document.
         """
-        now = utc_now()
-        document = {**fields, "_id": fields["id"], "outbox": [pending_event(event, body)], "outbox_at": now}
+        pending = pending_event(event, body)
+        document = {**fields, "_id": fields["id"], "outbox": [pending], "outbox_at": pending["at"]}
         del document["id"]
         self.collection.insert_one(document)
         self.saved()
@@ -129,8 +129,9 @@ def _change(
     """Return the filter that finds the aggregate as it was read, and the update that changes it and leaves an event."""
     update: Document = {"$set": {name: value for name, value in fields.items() if name != "id"}}
     if event is not None:
-        update["$push"] = {"outbox": pending_event(event, body or {})}
-        update["$min"] = {"outbox_at": utc_now()}
+        pending = pending_event(event, body or {})
+        update["$push"] = {"outbox": pending}
+        update["$min"] = {"outbox_at": pending["at"]}
     if unset:
         update["$unset"] = dict.fromkeys(unset, "")
     return {"_id": fields["id"], "version": fields["version"] - 1}, update
@@ -147,6 +148,7 @@ def pending_event(event: Event, body: Document) -> Document:
         "id": f"{event.name}:{body['id']}:{body['version']}",
         "name": event.name,
         "version": body["version"],
+        "at": utc_now(),
         "correlation_id": correlation_id(),
         "body": body,
     }

@@ -47,7 +47,7 @@ class Stored(DependencyProvider):
 def relay_of(store: Any, source: str, amqp_url: str) -> Relay:
     """Return a relay for all aggregates of `store`, whose events `source` publishes, woken by each of their writes."""
     publisher = Publisher(amqp_url, partial(topology.declare_published, events=topology.published_by(source)))
-    relay = Relay(publisher, [value for value in vars(store).values() if isinstance(value, Aggregates)])
+    relay = Relay(publisher, [value for value in vars(store).values() if isinstance(value, Aggregates)], source)
     for aggregates in relay.aggregates:
         aggregates.create_indexes()
         aggregates.saved = relay.wake

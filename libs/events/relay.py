@@ -45,13 +45,22 @@ Document = dict[str, Any]
 
 
 class Relay:
-    """Publishes the outboxes of some collections of one database. Run it in a thread, or call `flush` by hand."""
+    """Publishes the outboxes of some collections of one database. Run it in a thread, or call `flush` by hand.
+
+    `source`, when given, is the part whose events these are: any other's is refused, where the broker would close the
+    channel and so refuse all that goes with it.
+    """
 
     def __init__(
-        self, publisher: Publisher, aggregates: Sequence[Aggregates], lease_seconds: float = LEASE_SECONDS
+        self,
+        publisher: Publisher,
+        aggregates: Sequence[Aggregates],
+        source: str | None = None,
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self.publisher = publisher
         self.aggregates = aggregates
+        self.source = source
         self.lease_seconds = lease_seconds
         self._wake, self._stopped = threading.Event(), threading.Event()
 
@@ -112,7 +121,7 @@ class Relay:
 
     def _publish(self, claims: "list[_Claim]", place: int) -> None:
         """Publish the event at `place` of each of the claims."""
-        batch = [(claim, message) for claim in claims if (message := claim.message(place))]
+        batch = [(claim, message) for claim in claims if (message := claim.message(place, self.source))]
         failed = self.publisher.publish([message for _, message in batch])
         for claim, message in batch:
             if message.message_id in failed:
@@ -137,9 +146,9 @@ class _Claim:
     def goes_on(self, place: int) -> bool:
         return place < len(self.outbox) and not self.refused
 
-    def message(self, place: int) -> Outgoing | None:
+    def message(self, place: int, source: str | None) -> Outgoing | None:
         try:
-            return _message(self.outbox[place])
+            return _message(self.outbox[place], source)
         except Exception as error:  # noqa: BLE001 - an unknown name, or what is no JSON: it must not stop the others
             self.refuse(place, f"{type(error).__name__}: {error}")
             return None
@@ -153,6 +162,7 @@ class _Claim:
         """Return the update that takes out what was sent and gives the lease back, or backs off after a refusal."""
         rest = {"$filter": {"input": "$outbox", "cond": {"$not": [{"$in": ["$$this.id", self.sent]}]}}}
         empty = {"$eq": [{"$size": "$outbox"}, 0]}
+        oldest = {"$ifNull": [{"$first": "$outbox.at"}, "$outbox_at"]}
         relay: Any = "$$REMOVE"
         if self.refused:
             attempts = self.document["relay"]["attempts"] + 1
@@ -162,7 +172,7 @@ class _Claim:
             {"_id": self.document["_id"], "relay.lease": lease},
             [
                 {"$set": {"outbox": rest, "relay": relay}},
-                {"$set": {"outbox_at": {"$cond": [empty, "$$REMOVE", "$outbox_at"]}}},
+                {"$set": {"outbox_at": {"$cond": [empty, "$$REMOVE", oldest]}}},
             ],
         )
 
@@ -186,8 +196,10 @@ def _claim(collection: Any, lease: str, lease_seconds: float) -> list[Document]:
     return list(collection.find({"_id": {"$in": idents}, "relay.lease": lease}, wanted))
 
 
-def _message(pending: Document) -> Outgoing:
+def _message(pending: Document, source: str | None) -> Outgoing:
     event = EVENTS[pending["name"]]
+    if source not in (None, event.source):
+        raise ValueError(f"it is an event of {event.source}, not of {source}")
     if len(pending["id"].encode()) > LONGEST_ID:
         raise ValueError(f"its id has more than {LONGEST_ID} bytes")
     headers = {"version": pending["version"], "nameko.correlation_id": pending["correlation_id"]}

@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pymongo
 import pytest
@@ -7,8 +8,10 @@ from kombu import Connection
 
 from libs.amqp import Outgoing, Publisher
 from libs.events import topology
-from libs.events.handlers import DELAYS_SECONDS, Unavailable, Unreadable, _attempt, next_delay
+from libs.events.catalogue import ExpirationComplete
+from libs.events.handlers import DELAYS_SECONDS, EventHandler, Unavailable, Unreadable, _attempt, next_delay
 from libs.events.parking import Parking
+from libs.events.testing import PublisherInMemory
 from libs.testing import nameko_service, new_database, wait_for, waiting
 
 QUEUE = "orders.ExpirationComplete"
@@ -149,6 +152,38 @@ def test_what_cannot_be_read_is_parked_as_it_came(amqp_url, publisher, probe, bo
 @pytest.mark.parametrize("given", [-10, 0, "many", None, 1])
 def test_a_foreign_count_of_tries_is_taken_for_the_first(given):
     assert _attempt({"x-attempt": given}) == 1
+
+
+@pytest.fixture
+def handler():
+    """A handler with two delays of its own, whose publisher keeps what it is given."""
+    handler = EventHandler(ExpirationComplete, delays_seconds=(0.2, 7.0))
+    handler.container = SimpleNamespace(service_name="orders")
+    handler.queue = topology.listener_queue("orders", ExpirationComplete)
+    handler.retries = SimpleNamespace(publisher=PublisherInMemory())
+    return handler
+
+
+def a_message(**headers):
+    body = b'{"id": "o1", "version": 1, "order_id": "o1", "expires_at": "2026-11-22T12:00:00.000Z"}'
+    return SimpleNamespace(body=body, headers=headers, properties={}, content_type=None, content_encoding=None)
+
+
+def test_each_try_waits_as_long_as_its_handler_says(handler):
+    for attempt in (1, 2, 3):
+        handler._put_elsewhere(a_message(**{"x-attempt": attempt}), RuntimeError("it makes no sense"))
+
+    put = [message.exchange for message in handler.retries.publisher.published]
+    assert put == ["orders.wait.200", "orders.wait.7000", "orders.parking"]
+
+
+def test_of_what_came_with_a_message_only_the_correlation_goes_on(handler):
+    seen = []
+    handler.container.spawn_worker = lambda *arguments, context_data, **options: seen.append(context_data)
+
+    handler.handle_message(a_message(**{"nameko.token": "secret", "nameko.correlation_id": "c1", "version": 1}))
+
+    assert seen == [{"correlation_id": "c1"}]
 
 
 def test_an_unavailable_neighbour_never_parks_an_event(mongo, amqp_url, publisher, probe):

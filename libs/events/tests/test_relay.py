@@ -8,14 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from kombu import Connection
 
 from libs import metrics
 from libs.amqp import BrokerUnavailable, Publisher
+from libs.clock import utc_now
 from libs.events import Aggregates, Relay, topology
 from libs.events.catalogue import ExpirationComplete, SessionRevoked
+from libs.events.provider import relay_of
 from libs.events.relay import pause_after
 from libs.events.testing import PublisherInMemory
 from libs.testing import ROOT, wait_for, waiting
@@ -223,6 +226,70 @@ def test_what_can_never_be_published_holds_up_only_what_is_behind_it(amqp_url, d
     assert versions(received(amqp_url)) == [("o1", 1), ("o2", 1), ("o3", 1)]
     left = deadlines.collection.find_one({"outbox_at": {"$exists": True}})
     assert [pending["version"] for pending in left["outbox"]] == [2, 3]
+
+
+def test_an_event_of_another_part_holds_up_only_its_own_aggregate(amqp_url, deadlines):
+    with Connection(amqp_url) as connection:
+        topology.declare_heard(connection.channel(), "orders", [ExpirationComplete])
+    for ident in ("o1", "o2", "o3"):
+        add(deadlines, ident)
+    spoil(deadlines, "o2", 0, name="TicketCreated")
+    relay = relay_of(SimpleNamespace(deadlines=deadlines), "expiration", amqp_url)  # which declares no other's exchange
+
+    assert relay.flush() == 2
+
+    relay.publisher.close()
+    assert versions(received(amqp_url)) == [("o1", 1), ("o3", 1)]
+
+
+def test_the_first_events_of_many_aggregates_leave_in_one_batch_and_then_the_second(deadlines):
+    batches = []
+    publisher = PublisherInMemory()
+    publisher.publish = lambda batch: batches.append(sorted(message.message_id for message in batch)) or {}
+    for ident in ("o1", "o2"):
+        add(deadlines, ident)
+        change(deadlines, ident, 2)
+
+    Relay(publisher, [deadlines]).flush()
+
+    assert batches == [[f"ExpirationComplete:{ident}:{version}" for ident in ("o1", "o2")] for version in (1, 2)]
+
+
+def test_a_relay_that_lost_its_lease_leaves_that_of_its_successor(deadlines):
+    taken = {"$set": {"relay": {"lease": "its successor's", "until": NOON, "attempts": 0}}}
+    publisher = PublisherInMemory()
+    publisher.publish = lambda batch: deadlines.collection.update_one({"_id": "o1"}, taken) and {}
+    add(deadlines, "o1")
+
+    Relay(publisher, [deadlines]).flush()
+
+    assert deadlines.collection.find_one({"_id": "o1"})["relay"]["lease"] == "its successor's"
+
+
+@pytest.mark.parametrize(("attempts", "seconds"), [(0, 2), (3, 16), (9, 30)])
+def test_a_refused_event_waits_longer_each_time(deadlines, attempts, seconds):
+    publisher = PublisherInMemory()
+    publisher.refuse = {"ExpirationComplete:o1:1": "nacked"}
+    add(deadlines, "o1")
+    deadlines.collection.update_one({"_id": "o1"}, {"$set": {"relay": {"until": NOON, "attempts": attempts}}})
+
+    Relay(publisher, [deadlines]).flush()
+
+    relay = deadlines.collection.find_one({"_id": "o1"})["relay"]
+    assert relay["attempts"] == attempts + 1
+    assert seconds - 2 < (relay["until"] - utc_now()).total_seconds() <= seconds
+
+
+def test_what_is_left_is_as_old_as_its_oldest_event(deadlines):
+    publisher = PublisherInMemory()
+    publisher.refuse = {"ExpirationComplete:o1:2": "nacked"}
+    add(deadlines, "o1")
+    change(deadlines, "o1", 2)
+
+    Relay(publisher, [deadlines]).flush()
+
+    left = deadlines.collection.find_one({"_id": "o1"})
+    assert left["outbox_at"] == left["outbox"][0]["at"]
 
 
 def test_what_is_behind_a_refused_event_is_not_published_before_it(amqp_url, deadlines, relay):
