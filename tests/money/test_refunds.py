@@ -1,9 +1,11 @@
 import urllib.error
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 import stripe
 
+from libs.events import VersionConflict
 from libs.testing import wait_for
 from payments import domain
 from payments.card_provider import _given_back
@@ -36,9 +38,13 @@ def test_what_was_not_captured_cannot_be_refunded(world):
         asked(world, order_id)
 
 
-def test_a_refund_needs_a_reason(world):
-    with pytest.raises(domain.ReasonMissing):
-        asked(world, world.bought(), "  ")
+def test_a_refund_needs_a_reason_of_500_characters_at_most(world):
+    for reason in ("  ", None, "x" * 501):
+        with pytest.raises(domain.ReasonMissing):
+            asked(world, "nobody's", reason)
+    for reason in ("x", "x" * 500):
+        with pytest.raises(domain.PaymentNotFound):
+            asked(world, "nobody's", reason)
 
 
 def test_a_refund_asked_for_while_stripe_is_away_is_made_later(world, fake):
@@ -51,6 +57,25 @@ def test_a_refund_asked_for_while_stripe_is_away_is_made_later(world, fake):
     assert (before["status"], before["refund"]["by"]) == ("captured", "operator")
     assert world.payment(order_id).status == "refunded"
     assert list(world.faults()) == []
+
+
+def test_a_refund_that_is_noted_is_promised_though_others_keep_changing_the_payment(world, monkeypatch):
+    order_id = world.bought()
+    with monkeypatch.context() as busy:
+        busy.setattr(world.settlement, "settle", Mock(side_effect=VersionConflict))
+        promised = asked(world, order_id)
+    world.come_to_rest()
+
+    assert (promised["status"], promised["refund"]["by"]) == ("captured", "operator")
+    assert world.payment(order_id).status == "refunded"
+
+
+def test_a_refund_that_could_not_be_noted_is_not_promised(world, monkeypatch):
+    order_id = world.bought()
+    monkeypatch.setattr(world.store, "save", Mock(side_effect=VersionConflict))
+
+    with pytest.raises(VersionConflict):
+        asked(world, order_id)
 
 
 def test_a_refund_made_at_stripe_is_recorded_by_its_webhook(world, webhooks, fake):
@@ -182,10 +207,11 @@ def test_a_refund_is_on_its_way_until_stripe_says_that_it_is_done(world, webhook
     pending = fake.client().v1.refunds.list({"payment_intent": asked_for["stripe_id"]}).data[0]
     world.ahead += timedelta(days=2)
     world.reconciler.run()
-    waiting = world.payment(order_id).public()
+    waiting, again = world.payment(order_id).public(), asked(world, order_id, "again")
     fake.control("refunds", refund=pending.id, status="succeeded")
 
     assert (waiting["status"], waiting["refunded_cents"], waiting["refunding_cents"]) == ("captured", 0, 1999)
+    assert again["refund"]["reason"] == asked_for["refund"]["reason"]
     wait_for(lambda: world.payment(order_id).status == "refunded")
     world.come_to_rest()
     assert world.order(order_id).refunded_at is not None
