@@ -2,6 +2,7 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 import stripe
@@ -13,7 +14,7 @@ from payments.card_provider import API_VERSION, CardProvider
 from payments.domain import CONFIRM_PERIOD
 from payments.refunds import refund
 from tests.money.buyer import confirm
-from tests.money.stories import awaited
+from tests.money.stories import BAD_CARD, after_next, awaited, before_next
 
 CHALLENGED = "pm_card_threeDSecure2Required"
 
@@ -29,11 +30,16 @@ def test_the_card_form_charges_nothing_and_is_the_same_when_opened_again(world, 
     assert not world.payment(order_id).confirming_at
 
 
-def test_the_card_form_is_not_opened_for_a_cancelled_or_foreign_order(world):
+@pytest.mark.parametrize(("act", "more"), [("open_form", []), ("announce", []), ("refresh", []), ("pay", ["tok_visa"])])
+def test_nobody_else_pays_an_order_or_learns_of_its_payment(world, act, more):
     order_id = world.reserve()
-    with pytest.raises(domain.NotOwner):
-        world.till.open_form(order_id, "cy")
 
+    with pytest.raises(domain.NotOwner):
+        getattr(world.till, act)(order_id, "cy", *more)
+
+
+def test_the_card_form_is_not_opened_for_a_cancelled_order(world):
+    order_id = world.reserve()
     world.cancel(order_id)
     world.come_to_rest()
 
@@ -145,6 +151,58 @@ def test_paying_again_while_it_is_uncertain_is_the_same_attempt(world, fake):
     assert world.pay(order_id, "pm_card_visa")["status"] == "authorized"
     world.come_to_rest()
     assert list(world.faults()) == []
+
+
+def test_a_card_that_was_taken_is_not_told_as_declined_because_another_was_meanwhile(world, fake):
+    order_id = world.reserve()
+
+    def another():
+        with suppress(stripe.CardError):
+            confirm(world, fake, order_id, BAD_CARD)
+        world.settlement.settle(order_id)
+
+    before_next(world.settlement.cards, "confirm", another)
+
+    assert world.pay(order_id)["status"] == "authorized"
+    assert world.payment(order_id).declines == 1
+
+
+def test_three_declined_cards_are_told_as_declined_and_the_next_as_not_charged(world):
+    order_id, remaining = world.reserve(), []
+    for _ in range(3):
+        with pytest.raises(domain.PaymentDeclined) as told:
+            world.pay(order_id, BAD_CARD)
+        remaining.append(told.value.details["remaining"])
+
+    with pytest.raises(domain.OrderCancelled, match="you have not been charged"):
+        world.pay(order_id)
+
+    assert remaining == [2, 1, 0]
+
+
+def test_what_comes_of_a_second_request_ends_the_uncertainty_of_the_first(world, fake):
+    order_id = world.reserve()
+    fake.control("faults", kind="error", path="*/confirm", status=503, count=2, stored=False)
+    assert world.pay(order_id, CHALLENGED)["is_confirming"]
+
+    with pytest.raises(domain.AuthenticationRequired):
+        world.pay(order_id, CHALLENGED)
+
+    assert not world.payment(order_id).confirming_at
+
+
+@pytest.mark.parametrize("error", [domain.StripeUnavailable, VersionConflict])
+def test_it_is_uncertain_what_came_of_a_card_after_which_nothing_can_be_settled(world, monkeypatch, error):
+    order_id = world.reserve()
+    with monkeypatch.context() as away:
+        fail = Mock(side_effect=error)
+        after_next(world.settlement.cards, "confirm", lambda: away.setattr(world.settlement, "settle", fail))
+        told = [world.pay(order_id), world.till.refresh(order_id, "bo")]
+
+    world.come_to_rest()
+
+    assert [one["is_confirming"] for one in told] == [True, True]
+    assert world.order(order_id).status == "complete"
 
 
 def test_an_unknown_card_is_refused_and_leaves_nothing_uncertain(world):
@@ -309,6 +367,15 @@ def test_a_payment_intent_that_is_busy_at_stripe_is_looked_at_again(world, fake)
 
     assert world.order(order_id).status == "complete"
     assert world.store.counts() == {}
+
+
+def test_a_card_for_which_stripe_is_too_busy_may_be_tried_again(world, fake):
+    order_id = world.reserve()
+    fault = {"status": 429, "type": "invalid_request_error", "code": "lock_timeout"}
+    fake.control("faults", kind="error", path="*/confirm", **fault)
+
+    assert world.pay(order_id)["is_confirming"]
+    assert world.pay(order_id)["status"] == "authorized"
 
 
 def test_a_card_that_is_just_being_charged_is_voided_when_stripe_lets_go_of_it(world, fake):
