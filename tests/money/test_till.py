@@ -30,12 +30,26 @@ def test_the_card_form_charges_nothing_and_is_the_same_when_opened_again(world, 
     assert not world.payment(order_id).confirming_at
 
 
+def test_a_double_click_opens_one_card_form_even_while_stripe_is_busy(world, fake):
+    order_id, forms = world.reserve(), []
+    fault = {"status": 429, "type": "invalid_request_error", "code": "lock_timeout"}
+    fake.control("faults", kind="error", path="/v1/payment_intents", **fault)
+
+    before_next(world.store, "save", lambda: forms.append(world.till.open_form(order_id, "bo")))
+    forms.append(world.till.open_form(order_id, "bo"))
+
+    assert forms[0] == forms[1]
+    assert len(fake.ledger(order_id)) == 1
+
+
 @pytest.mark.parametrize(("act", "more"), [("open_form", []), ("announce", []), ("refresh", []), ("pay", ["tok_visa"])])
-def test_nobody_else_pays_an_order_or_learns_of_its_payment(world, act, more):
+def test_nobody_else_pays_an_order_or_learns_of_its_payment(world, fake, act, more):
     order_id = world.reserve()
 
     with pytest.raises(domain.NotOwner):
         getattr(world.till, act)(order_id, "cy", *more)
+
+    assert fake.ledger(order_id) == []
 
 
 def test_the_card_form_is_not_opened_for_a_cancelled_order(world):
@@ -178,6 +192,31 @@ def test_three_declined_cards_are_told_as_declined_and_the_next_as_not_charged(w
         world.pay(order_id)
 
     assert remaining == [2, 1, 0]
+
+
+def test_a_challenge_that_fails_at_once_is_told_as_declined_and_counts_for_nothing(world, fake):
+    order_id = world.reserve()
+
+    def fail():
+        fake.control("authenticate", payment_intent=world.payment(order_id).stripe_id, outcome="fail")
+
+    after_next(world.settlement.cards, "confirm", fail)
+
+    with pytest.raises(domain.PaymentDeclined) as told:
+        world.pay(order_id, CHALLENGED)
+    assert told.value.details == {"decline_code": "payment_intent_authentication_failure", "remaining": 3}
+
+
+def test_who_pays_an_order_that_is_cancelled_meanwhile_is_told_so(world):
+    order_id = world.reserve()
+
+    def cancel():
+        world.store.follow(world.cancel(order_id).public(), world.now())
+
+    after_next(world.settlement.cards, "confirm", cancel)
+
+    with pytest.raises(domain.OrderCancelled, match="you have not been charged"):
+        world.pay(order_id)
 
 
 def test_what_comes_of_a_second_request_ends_the_uncertainty_of_the_first(world, fake):
