@@ -253,6 +253,16 @@ def test_a_refund_that_fails_in_the_end_is_told_and_not_made_again_by_itself(wor
     assert list(world.faults()) == []
 
 
+def test_one_look_at_a_refund_that_failed_after_all_takes_it_back(world, fake):
+    order_id = world.bought()
+    made = fake.client().v1.refunds.list({"payment_intent": asked(world, order_id)["stripe_id"]}).data[0]
+    fake.control("refunds", refund=made.id, status="failed")
+
+    shown = world.settlement.settle(order_id)[0].public()
+
+    assert (shown["status"], shown["refunded_cents"], shown["has_refund_failed"]) == ("captured", 0, True)
+
+
 @pytest.mark.parametrize("end", [["warning_closed"], ["warning_under_review"], ["needs_response", "lost"]])
 def test_an_inquiry_is_no_dispute_that_was_lost(world, webhooks, fake, end):
     order_id = world.bought()
