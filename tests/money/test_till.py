@@ -348,6 +348,12 @@ def test_an_intent_whose_id_was_lost_long_ago_is_searched_for_and_not_made_again
     assert [intent["payment_intent"] for intent in fake.ledger(order_id)] == [world.payment(order_id).stripe_id]
 
 
+def test_what_was_captured_is_known_at_once(world):
+    order_id = awaited(world)
+
+    assert world.settlement.settle(order_id)[0].status == "captured"
+
+
 def test_a_refused_capture_is_tried_once_a_visit_and_not_in_a_loop(world, fake):
     order_id = awaited(world)
     refused = {"status": 402, "type": "card_error", "code": "card_declined", "stored": True}
