@@ -11,6 +11,7 @@ from payments import domain
 from payments.card_provider import _given_back
 from payments.refunds import refund
 from tests.money.buyer import paid_in_the_browser
+from tests.money.stories import before_next
 
 
 def asked(world, order_id, reason="the show was called off"):
@@ -76,6 +77,21 @@ def test_a_refund_that_could_not_be_noted_is_not_promised(world, monkeypatch):
 
     with pytest.raises(VersionConflict):
         asked(world, order_id)
+
+
+@pytest.mark.parametrize(
+    ("came_first", "status", "is_disputed"), [("refunds", "refunded", False), ("disputes", "captured", True)]
+)
+def test_a_refund_that_stripe_refuses_because_another_or_a_dispute_came_first_is_no_failure(
+    world, fake, came_first, status, is_disputed
+):
+    order_id = world.bought()
+    stripe_id = world.payment(order_id).stripe_id
+    before_next(world.settlement.cards, "refund", lambda: fake.control(came_first, payment_intent=stripe_id))
+
+    told = asked(world, order_id)
+
+    assert (told["status"], told["dispute"] is not None) == (status, is_disputed)
 
 
 def test_a_refund_made_at_stripe_is_recorded_by_its_webhook(world, webhooks, fake):
