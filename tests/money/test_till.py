@@ -207,13 +207,14 @@ def test_a_challenge_that_fails_at_once_is_told_as_declined_and_counts_for_nothi
     assert told.value.details == {"decline_code": "payment_intent_authentication_failure", "remaining": 3}
 
 
-def test_who_pays_an_order_that_is_cancelled_meanwhile_is_told_so(world):
+@pytest.mark.parametrize("at_the_moment", [before_next, after_next])
+def test_who_pays_an_order_that_is_cancelled_meanwhile_is_told_so(world, at_the_moment):
     order_id = world.reserve()
 
     def cancel():
-        world.store.follow(world.cancel(order_id).public(), world.now())
+        world.settlement.follow(world.cancel(order_id).public())
 
-    after_next(world.settlement.cards, "confirm", cancel)
+    at_the_moment(world.settlement.cards, "confirm", cancel)
 
     with pytest.raises(domain.OrderCancelled, match="you have not been charged"):
         world.pay(order_id)
@@ -242,6 +243,19 @@ def test_it_is_uncertain_what_came_of_a_card_after_which_nothing_can_be_settled(
 
     assert [one["is_confirming"] for one in told] == [True, True]
     assert world.order(order_id).status == "complete"
+
+
+def test_of_two_cards_that_are_tried_at_once_one_is_charged(world, fake):
+    order_id, cards = world.reserve(), world.settlement.cards
+
+    def another():
+        payment = world.payment(order_id)
+        cards.confirm(payment.stripe_id, "pm_card_mastercard", payment.attempt)
+
+    before_next(cards, "confirm", another)
+
+    assert world.pay(order_id, "pm_card_visa")["card_brand"] == "mastercard"
+    assert [len(intent["charges"]) for intent in fake.ledger(order_id)] == [1]
 
 
 def test_an_unknown_card_is_refused_and_leaves_nothing_uncertain(world):
@@ -412,6 +426,17 @@ def test_a_payment_intent_that_is_busy_at_stripe_is_looked_at_again(world, fake)
 
     assert world.order(order_id).status == "complete"
     assert world.store.counts() == {}
+
+
+def test_what_was_voided_at_stripe_the_moment_before_is_voided(world, fake):
+    order_id = world.reserve()
+    stripe_id = world.pay(order_id)["stripe_id"]
+    world.cancel(order_id)
+    before_next(world.settlement.cards, "cancel", lambda: fake.client().v1.payment_intents.cancel(stripe_id))
+
+    world.come_to_rest()
+
+    assert world.payment(order_id).status == "cancelled"
 
 
 def test_a_card_for_which_stripe_is_too_busy_may_be_tried_again(world, fake):
