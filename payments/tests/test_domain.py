@@ -119,13 +119,27 @@ def test_each_state_is_told_once(intent, event, status):
     assert payment.record(intent, NOON) is None
 
 
-def test_the_time_of_the_capture_outlives_a_refund():
+def test_the_time_of_the_capture_outlives_a_refund_and_its_failure():
     payment = a_payment()
     payment.record(an_intent("succeeded"), NOON)
 
     payment.record(an_intent("succeeded", refunded_cents=1999), NOON + timedelta(days=1))
 
     assert (payment.status, payment.public()["captured_at"]) == ("refunded", "2026-11-22T12:00:00.000Z")
+    payment.record(an_intent("succeeded", failed_refunds=1), NOON + timedelta(days=2))
+    assert (payment.status, payment.public()["captured_at"]) == ("captured", "2026-11-22T12:00:00.000Z")
+
+
+def test_the_card_and_the_moment_of_its_refund_are_shown():
+    payment, card = a_payment(), {"card_brand": "visa", "card_last4": "4242"}
+    payment.record(an_intent("succeeded", **card), NOON)
+    payment.record(an_intent("succeeded", **card, refunded_cents=1999), NOON + timedelta(days=1))
+    payment.record(an_intent("succeeded", **card, refunded_cents=1999), NOON + timedelta(days=2))
+
+    shown = payment.public()
+
+    assert (shown["card_brand"], shown["card_last4"]) == ("visa", "4242")
+    assert shown["refunded_at"] == shown["updated_at"] == "2026-11-23T12:00:00.000Z"
 
 
 def test_a_captured_payment_is_done_only_once_its_order_is_complete():

@@ -341,6 +341,28 @@ def test_a_refund_of_what_was_captured_in_part_that_failed_can_be_asked_for_agai
     assert list(world.faults()) == []
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("succeeded", (1999, 0, 0)),
+        ("pending", (0, 1999, 0)),
+        ("requires_action", (0, 1999, 0)),
+        ("failed", (0, 0, 1)),
+        ("canceled", (0, 0, 1)),
+    ],
+)
+def test_a_refund_is_made_or_on_its_way_or_has_failed(status, said):
+    refunds = {
+        "object": "list", "data": [{"object": "refund", "amount": 1999, "status": status}], "has_more": False,
+        "url": "/v1/refunds",
+    }  # fmt: skip
+    charge = {"object": "charge", "id": "ch_1", "amount": 1999, "amount_captured": 1999, "refunds": refunds}
+
+    given_back = _given_back(stripe.Charge.construct_from(charge, None))
+
+    assert tuple(given_back.values()) == said
+
+
 @pytest.mark.parametrize(("is_refunded", "refunds", "said"), [(False, [1499], 0), (True, [1499, 500], 500)])
 def test_what_was_never_taken_of_a_charge_is_no_refund(world, is_refunded, refunds, said):
     data = [{"object": "refund", "amount": amount, "status": "succeeded"} for amount in refunds]

@@ -416,9 +416,15 @@ def test_a_payment_method_that_was_used_up_is_no_card_to_pay_with(world, fake):
     assert not world.payment(order_id).confirming_at
 
 
-def test_a_payment_intent_that_is_busy_at_stripe_is_looked_at_again(world, fake):
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 429, "type": "invalid_request_error", "code": "lock_timeout"},
+        {"status": 409, "type": "idempotency_error", "code": "idempotency_key_in_use", "count": 2, "stored": False},
+    ],
+)
+def test_a_payment_intent_that_is_busy_at_stripe_is_looked_at_again(world, fake, fault):
     order_id = world.reserve()
-    fault = {"status": 429, "type": "invalid_request_error", "code": "lock_timeout"}
     fake.control("faults", kind="error", path="*/capture", **fault)
 
     world.pay(order_id)
@@ -475,22 +481,35 @@ def test_a_card_that_is_just_being_charged_is_voided_when_stripe_lets_go_of_it(w
 CARD = {"type": "card", "card": {"brand": "visa", "last4": "4242"}}
 
 
-@pytest.mark.parametrize("details", [{"type": "link", "link": {}}, CARD, None])
-def test_a_charge_without_a_card_can_be_read(world, details):
+def read(world, status="succeeded", **about_charge):
+    """Return a PaymentIntent as payments reads it."""
     charge = {
         "object": "charge", "id": "ch_1", "amount": 1999, "amount_captured": 1999, "captured": True,
-        "disputed": False, "refunds": None, "payment_method_details": details,
+        "disputed": False, "refunds": None, "payment_method_details": CARD, **about_charge,
     }  # fmt: skip
     found = {
-        "object": "payment_intent", "id": "pi_1", "status": "succeeded", "client_secret": "s", "amount": 1999,
+        "object": "payment_intent", "id": "pi_1", "status": status, "client_secret": "s", "amount": 1999,
         "currency": "usd", "metadata": {}, "last_payment_error": None, "latest_charge": charge,
         "payment_method": "pm_1",
     }  # fmt: skip
+    return world.settlement.cards._intent(stripe.PaymentIntent.construct_from(found, None))
 
-    intent = world.settlement.cards._intent(stripe.PaymentIntent.construct_from(found, None))
+
+@pytest.mark.parametrize("details", [{"type": "link", "link": {}}, CARD, None])
+def test_a_charge_without_a_card_can_be_read(world, details):
+    intent = read(world, payment_method_details=details)
 
     assert intent.kept_cents == 1999
     assert intent.card_last4 == (details["card"]["last4"] if details and "card" in details else None)
+
+
+def test_an_authorization_that_was_voided_is_no_refund_though_stripe_shows_one(world):
+    refund_of_a_void = {"object": "refund", "amount": 1999, "status": "succeeded"}
+    refunds = {"object": "list", "data": [refund_of_a_void], "has_more": False, "url": "/v1/refunds"}
+
+    intent = read(world, "requires_capture", captured=False, refunds=refunds)
+
+    assert (intent.refunded_cents, intent.captured_cents) == (0, None)
 
 
 def test_the_version_of_the_api_that_we_speak_is_ours_to_change(world, fake, monkeypatch):
