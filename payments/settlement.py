@@ -149,7 +149,7 @@ class Settlement:
 
     def _rest(self, payment: Payment, intent: Intent | None) -> bool:
         """Leave it as it is; a card that the bank is still thinking about is being confirmed."""
-        if intent is not None and intent.status == "processing" and payment.confirming_at is None:
+        if intent is not None and payment.confirming_at is None:
             payment.confirming_at = self.clock()
             self._save(payment)
         else:

@@ -72,6 +72,15 @@ def test_a_capture_refused_for_too_long_is_given_up(refused):
     assert decide(a_payment("awaiting_payment", **refused), an_intent("requires_capture"), NOON) is Step.CANCEL
 
 
+def test_a_capture_refused_nine_times_in_less_than_ten_minutes_is_tried_again():
+    payment = a_payment("awaiting_payment")
+    for seconds in range(9):
+        payment.capture_was_refused(NOON + timedelta(seconds=seconds))
+
+    assert decide(payment, an_intent("requires_capture"), NOON + timedelta(seconds=599)) is Step.CAPTURE
+    assert decide(payment, an_intent("requires_capture"), NOON + timedelta(seconds=600)) is Step.CANCEL
+
+
 def test_processing_is_waited_for():
     assert decide(a_payment("cancelled"), an_intent("processing"), NOON) is Step.REST
 
@@ -110,13 +119,27 @@ def test_each_state_is_told_once(intent, event, status):
     assert payment.record(intent, NOON) is None
 
 
-def test_the_time_of_the_capture_outlives_a_refund():
+def test_the_time_of_the_capture_outlives_a_refund_and_its_failure():
     payment = a_payment()
     payment.record(an_intent("succeeded"), NOON)
 
     payment.record(an_intent("succeeded", refunded_cents=1999), NOON + timedelta(days=1))
 
     assert (payment.status, payment.public()["captured_at"]) == ("refunded", "2026-11-22T12:00:00.000Z")
+    payment.record(an_intent("succeeded", failed_refunds=1), NOON + timedelta(days=2))
+    assert (payment.status, payment.public()["captured_at"]) == ("captured", "2026-11-22T12:00:00.000Z")
+
+
+def test_the_card_and_the_moment_of_its_refund_are_shown():
+    payment, card = a_payment(), {"card_brand": "visa", "card_last4": "4242"}
+    payment.record(an_intent("succeeded", **card), NOON)
+    payment.record(an_intent("succeeded", **card, refunded_cents=1999), NOON + timedelta(days=1))
+    payment.record(an_intent("succeeded", **card, refunded_cents=1999), NOON + timedelta(days=2))
+
+    shown = payment.public()
+
+    assert (shown["card_brand"], shown["card_last4"]) == ("visa", "4242")
+    assert shown["refunded_at"] == shown["updated_at"] == "2026-11-23T12:00:00.000Z"
 
 
 def test_a_captured_payment_is_done_only_once_its_order_is_complete():
@@ -148,6 +171,20 @@ def test_somebody_elses_or_a_cancelled_order_cannot_be_paid():
         a_payment().check_payable("cy")
     with pytest.raises(domain.OrderCancelled):
         a_payment("cancelled").check_payable("bo")
+    with pytest.raises(domain.OrderCancelled):  # orders has not heard of the third decline yet
+        a_payment("created", status="cancelled").check_payable("bo")
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({}, "you have not been charged"),
+        ({"stripe_id": "pi_1", "status": "cancelled"}, "you have not been charged"),
+        ({"stripe_id": "pi_1", "status": "authorized"}, "you get it back"),
+    ],
+)
+def test_the_buyer_of_a_cancelled_order_is_told_whether_anything_may_have_been_taken(facts, told):
+    assert told in str(a_payment("cancelled", **facts).order_cancelled())
 
 
 def a_dispute(status, is_refundable=False):
@@ -177,6 +214,7 @@ def test_a_card_is_the_same_attempt_until_it_is_known_what_came_of_it():
         (an_intent("requires_payment_method", declines=1), timedelta(0), False),
         (an_intent("requires_action"), timedelta(0), True),
         (an_intent("requires_capture"), timedelta(0), False),
+        (an_intent("succeeded"), timedelta(0), False),
         (an_intent("canceled"), timedelta(0), False),
         (an_intent("processing"), timedelta(hours=1), True),
     ],
@@ -219,11 +257,11 @@ def test_of_two_cards_on_their_way_at_once_one_tells_nothing_of_the_other():
     assert payment.public()["is_confirming"]
 
 
-def test_an_answer_to_an_earlier_attempt_says_nothing_of_the_next():
-    payment = a_payment(attempts=1)
+def test_what_came_of_an_earlier_attempt_says_nothing_of_the_next():
+    payment = a_payment(attempts=1, declines=1)
     payment.begin_attempt(NOON)
 
-    payment.record(an_intent("requires_payment_method"), NOON, answered=1)
+    payment.record(an_intent("requires_payment_method", declines=1), NOON, answered=1)
 
     assert payment.confirming_at == NOON
 

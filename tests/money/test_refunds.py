@@ -1,14 +1,17 @@
 import urllib.error
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 import stripe
 
+from libs.events import VersionConflict
 from libs.testing import wait_for
 from payments import domain
 from payments.card_provider import _given_back
 from payments.refunds import refund
 from tests.money.buyer import paid_in_the_browser
+from tests.money.stories import before_next
 
 
 def asked(world, order_id, reason="the show was called off"):
@@ -36,9 +39,13 @@ def test_what_was_not_captured_cannot_be_refunded(world):
         asked(world, order_id)
 
 
-def test_a_refund_needs_a_reason(world):
-    with pytest.raises(domain.ReasonMissing):
-        asked(world, world.bought(), "  ")
+def test_a_refund_needs_a_reason_of_500_characters_at_most(world):
+    for reason in ("  ", None, "x" * 501):
+        with pytest.raises(domain.ReasonMissing):
+            asked(world, "nobody's", reason)
+    for reason in ("x", "x" * 500):
+        with pytest.raises(domain.PaymentNotFound):
+            asked(world, "nobody's", reason)
 
 
 def test_a_refund_asked_for_while_stripe_is_away_is_made_later(world, fake):
@@ -51,6 +58,40 @@ def test_a_refund_asked_for_while_stripe_is_away_is_made_later(world, fake):
     assert (before["status"], before["refund"]["by"]) == ("captured", "operator")
     assert world.payment(order_id).status == "refunded"
     assert list(world.faults()) == []
+
+
+def test_a_refund_that_is_noted_is_promised_though_others_keep_changing_the_payment(world, monkeypatch):
+    order_id = world.bought()
+    with monkeypatch.context() as busy:
+        busy.setattr(world.settlement, "settle", Mock(side_effect=VersionConflict))
+        promised = asked(world, order_id)
+    world.come_to_rest()
+
+    assert (promised["status"], promised["refund"]["by"]) == ("captured", "operator")
+    assert world.payment(order_id).status == "refunded"
+
+
+def test_a_refund_that_could_not_be_noted_is_not_promised(world, monkeypatch):
+    order_id = world.bought()
+    monkeypatch.setattr(world.store, "save", Mock(side_effect=VersionConflict))
+
+    with pytest.raises(VersionConflict):
+        asked(world, order_id)
+
+
+@pytest.mark.parametrize(
+    ("came_first", "status", "is_disputed"), [("refunds", "refunded", False), ("disputes", "captured", True)]
+)
+def test_a_refund_that_stripe_refuses_because_another_or_a_dispute_came_first_is_no_failure(
+    world, fake, came_first, status, is_disputed
+):
+    order_id = world.bought()
+    stripe_id = world.payment(order_id).stripe_id
+    before_next(world.settlement.cards, "refund", lambda: fake.control(came_first, payment_intent=stripe_id))
+
+    told = asked(world, order_id)
+
+    assert (told["status"], told["dispute"] is not None) == (status, is_disputed)
 
 
 def test_a_refund_made_at_stripe_is_recorded_by_its_webhook(world, webhooks, fake):
@@ -182,10 +223,11 @@ def test_a_refund_is_on_its_way_until_stripe_says_that_it_is_done(world, webhook
     pending = fake.client().v1.refunds.list({"payment_intent": asked_for["stripe_id"]}).data[0]
     world.ahead += timedelta(days=2)
     world.reconciler.run()
-    waiting = world.payment(order_id).public()
+    waiting, again = world.payment(order_id).public(), asked(world, order_id, "again")
     fake.control("refunds", refund=pending.id, status="succeeded")
 
     assert (waiting["status"], waiting["refunded_cents"], waiting["refunding_cents"]) == ("captured", 0, 1999)
+    assert again["refund"]["reason"] == asked_for["refund"]["reason"]
     wait_for(lambda: world.payment(order_id).status == "refunded")
     world.come_to_rest()
     assert world.order(order_id).refunded_at is not None
@@ -225,6 +267,16 @@ def test_a_refund_that_fails_in_the_end_is_told_and_not_made_again_by_itself(wor
     assert (again["status"], again["has_refund_failed"]) == ("refunded", False)
     world.come_to_rest()
     assert list(world.faults()) == []
+
+
+def test_one_look_at_a_refund_that_failed_after_all_takes_it_back(world, fake):
+    order_id = world.bought()
+    made = fake.client().v1.refunds.list({"payment_intent": asked(world, order_id)["stripe_id"]}).data[0]
+    fake.control("refunds", refund=made.id, status="failed")
+
+    shown = world.settlement.settle(order_id)[0].public()
+
+    assert (shown["status"], shown["refunded_cents"], shown["has_refund_failed"]) == ("captured", 0, True)
 
 
 @pytest.mark.parametrize("end", [["warning_closed"], ["warning_under_review"], ["needs_response", "lost"]])
@@ -287,6 +339,28 @@ def test_a_refund_of_what_was_captured_in_part_that_failed_can_be_asked_for_agai
 
     assert world.order(order_id).status == "cancelled"
     assert list(world.faults()) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("succeeded", (1999, 0, 0)),
+        ("pending", (0, 1999, 0)),
+        ("requires_action", (0, 1999, 0)),
+        ("failed", (0, 0, 1)),
+        ("canceled", (0, 0, 1)),
+    ],
+)
+def test_a_refund_is_made_or_on_its_way_or_has_failed(status, said):
+    refunds = {
+        "object": "list", "data": [{"object": "refund", "amount": 1999, "status": status}], "has_more": False,
+        "url": "/v1/refunds",
+    }  # fmt: skip
+    charge = {"object": "charge", "id": "ch_1", "amount": 1999, "amount_captured": 1999, "refunds": refunds}
+
+    given_back = _given_back(stripe.Charge.construct_from(charge, None))
+
+    assert tuple(given_back.values()) == said
 
 
 @pytest.mark.parametrize(("is_refunded", "refunds", "said"), [(False, [1499], 0), (True, [1499, 500], 500)])

@@ -2,6 +2,7 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 import stripe
@@ -13,7 +14,7 @@ from payments.card_provider import API_VERSION, CardProvider
 from payments.domain import CONFIRM_PERIOD
 from payments.refunds import refund
 from tests.money.buyer import confirm
-from tests.money.stories import awaited
+from tests.money.stories import BAD_CARD, after_next, awaited, before_next
 
 CHALLENGED = "pm_card_threeDSecure2Required"
 
@@ -29,11 +30,30 @@ def test_the_card_form_charges_nothing_and_is_the_same_when_opened_again(world, 
     assert not world.payment(order_id).confirming_at
 
 
-def test_the_card_form_is_not_opened_for_a_cancelled_or_foreign_order(world):
-    order_id = world.reserve()
-    with pytest.raises(domain.NotOwner):
-        world.till.open_form(order_id, "cy")
+def test_a_double_click_opens_one_card_form_even_while_stripe_is_busy(world, fake):
+    order_id, forms = world.reserve(), []
+    fault = {"status": 429, "type": "invalid_request_error", "code": "lock_timeout"}
+    fake.control("faults", kind="error", path="/v1/payment_intents", **fault)
 
+    before_next(world.store, "save", lambda: forms.append(world.till.open_form(order_id, "bo")))
+    forms.append(world.till.open_form(order_id, "bo"))
+
+    assert forms[0] == forms[1]
+    assert len(fake.ledger(order_id)) == 1
+
+
+@pytest.mark.parametrize(("act", "more"), [("open_form", []), ("announce", []), ("refresh", []), ("pay", ["tok_visa"])])
+def test_nobody_else_pays_an_order_or_learns_of_its_payment(world, fake, act, more):
+    order_id = world.reserve()
+
+    with pytest.raises(domain.NotOwner):
+        getattr(world.till, act)(order_id, "cy", *more)
+
+    assert fake.ledger(order_id) == []
+
+
+def test_the_card_form_is_not_opened_for_a_cancelled_order(world):
+    order_id = world.reserve()
     world.cancel(order_id)
     world.come_to_rest()
 
@@ -147,6 +167,97 @@ def test_paying_again_while_it_is_uncertain_is_the_same_attempt(world, fake):
     assert list(world.faults()) == []
 
 
+def test_a_card_that_was_taken_is_not_told_as_declined_because_another_was_meanwhile(world, fake):
+    order_id = world.reserve()
+
+    def another():
+        with suppress(stripe.CardError):
+            confirm(world, fake, order_id, BAD_CARD)
+        world.settlement.settle(order_id)
+
+    before_next(world.settlement.cards, "confirm", another)
+
+    assert world.pay(order_id)["status"] == "authorized"
+    assert world.payment(order_id).declines == 1
+
+
+def test_three_declined_cards_are_told_as_declined_and_the_next_as_not_charged(world):
+    order_id, remaining = world.reserve(), []
+    for _ in range(3):
+        with pytest.raises(domain.PaymentDeclined) as told:
+            world.pay(order_id, BAD_CARD)
+        remaining.append(told.value.details["remaining"])
+
+    with pytest.raises(domain.OrderCancelled, match="you have not been charged"):
+        world.pay(order_id)
+
+    assert remaining == [2, 1, 0]
+
+
+def test_a_challenge_that_fails_at_once_is_told_as_declined_and_counts_for_nothing(world, fake):
+    order_id = world.reserve()
+
+    def fail():
+        fake.control("authenticate", payment_intent=world.payment(order_id).stripe_id, outcome="fail")
+
+    after_next(world.settlement.cards, "confirm", fail)
+
+    with pytest.raises(domain.PaymentDeclined) as told:
+        world.pay(order_id, CHALLENGED)
+    assert told.value.details == {"decline_code": "payment_intent_authentication_failure", "remaining": 3}
+
+
+@pytest.mark.parametrize("at_the_moment", [before_next, after_next])
+def test_who_pays_an_order_that_is_cancelled_meanwhile_is_told_so(world, at_the_moment):
+    order_id = world.reserve()
+
+    def cancel():
+        world.settlement.follow(world.cancel(order_id).public())
+
+    at_the_moment(world.settlement.cards, "confirm", cancel)
+
+    with pytest.raises(domain.OrderCancelled, match="you have not been charged"):
+        world.pay(order_id)
+
+
+def test_what_comes_of_a_second_request_ends_the_uncertainty_of_the_first(world, fake):
+    order_id = world.reserve()
+    fake.control("faults", kind="error", path="*/confirm", status=503, count=2, stored=False)
+    assert world.pay(order_id, CHALLENGED)["is_confirming"]
+
+    with pytest.raises(domain.AuthenticationRequired):
+        world.pay(order_id, CHALLENGED)
+
+    assert not world.payment(order_id).confirming_at
+
+
+@pytest.mark.parametrize("error", [domain.StripeUnavailable, VersionConflict])
+def test_it_is_uncertain_what_came_of_a_card_after_which_nothing_can_be_settled(world, monkeypatch, error):
+    order_id = world.reserve()
+    with monkeypatch.context() as away:
+        fail = Mock(side_effect=error)
+        after_next(world.settlement.cards, "confirm", lambda: away.setattr(world.settlement, "settle", fail))
+        told = [world.pay(order_id), world.till.refresh(order_id, "bo")]
+
+    world.come_to_rest()
+
+    assert [one["is_confirming"] for one in told] == [True, True]
+    assert world.order(order_id).status == "complete"
+
+
+def test_of_two_cards_that_are_tried_at_once_one_is_charged(world, fake):
+    order_id, cards = world.reserve(), world.settlement.cards
+
+    def another():
+        payment = world.payment(order_id)
+        cards.confirm(payment.stripe_id, "pm_card_mastercard", payment.attempt)
+
+    before_next(cards, "confirm", another)
+
+    assert world.pay(order_id, "pm_card_visa")["card_brand"] == "mastercard"
+    assert [len(intent["charges"]) for intent in fake.ledger(order_id)] == [1]
+
+
 def test_an_unknown_card_is_refused_and_leaves_nothing_uncertain(world):
     order_id = world.reserve()
 
@@ -251,6 +362,12 @@ def test_an_intent_whose_id_was_lost_long_ago_is_searched_for_and_not_made_again
     assert [intent["payment_intent"] for intent in fake.ledger(order_id)] == [world.payment(order_id).stripe_id]
 
 
+def test_what_was_captured_is_known_at_once(world):
+    order_id = awaited(world)
+
+    assert world.settlement.settle(order_id)[0].status == "captured"
+
+
 def test_a_refused_capture_is_tried_once_a_visit_and_not_in_a_loop(world, fake):
     order_id = awaited(world)
     refused = {"status": 402, "type": "card_error", "code": "card_declined", "stored": True}
@@ -299,9 +416,15 @@ def test_a_payment_method_that_was_used_up_is_no_card_to_pay_with(world, fake):
     assert not world.payment(order_id).confirming_at
 
 
-def test_a_payment_intent_that_is_busy_at_stripe_is_looked_at_again(world, fake):
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 429, "type": "invalid_request_error", "code": "lock_timeout"},
+        {"status": 409, "type": "idempotency_error", "code": "idempotency_key_in_use", "count": 2, "stored": False},
+    ],
+)
+def test_a_payment_intent_that_is_busy_at_stripe_is_looked_at_again(world, fake, fault):
     order_id = world.reserve()
-    fault = {"status": 429, "type": "invalid_request_error", "code": "lock_timeout"}
     fake.control("faults", kind="error", path="*/capture", **fault)
 
     world.pay(order_id)
@@ -309,6 +432,26 @@ def test_a_payment_intent_that_is_busy_at_stripe_is_looked_at_again(world, fake)
 
     assert world.order(order_id).status == "complete"
     assert world.store.counts() == {}
+
+
+def test_what_was_voided_at_stripe_the_moment_before_is_voided(world, fake):
+    order_id = world.reserve()
+    stripe_id = world.pay(order_id)["stripe_id"]
+    world.cancel(order_id)
+    before_next(world.settlement.cards, "cancel", lambda: fake.client().v1.payment_intents.cancel(stripe_id))
+
+    world.come_to_rest()
+
+    assert world.payment(order_id).status == "cancelled"
+
+
+def test_a_card_for_which_stripe_is_too_busy_may_be_tried_again(world, fake):
+    order_id = world.reserve()
+    fault = {"status": 429, "type": "invalid_request_error", "code": "lock_timeout"}
+    fake.control("faults", kind="error", path="*/confirm", **fault)
+
+    assert world.pay(order_id)["is_confirming"]
+    assert world.pay(order_id)["status"] == "authorized"
 
 
 def test_a_card_that_is_just_being_charged_is_voided_when_stripe_lets_go_of_it(world, fake):
@@ -338,22 +481,35 @@ def test_a_card_that_is_just_being_charged_is_voided_when_stripe_lets_go_of_it(w
 CARD = {"type": "card", "card": {"brand": "visa", "last4": "4242"}}
 
 
-@pytest.mark.parametrize("details", [{"type": "link", "link": {}}, CARD, None])
-def test_a_charge_without_a_card_can_be_read(world, details):
+def read(world, status="succeeded", **about_charge):
+    """Return a PaymentIntent as payments reads it."""
     charge = {
         "object": "charge", "id": "ch_1", "amount": 1999, "amount_captured": 1999, "captured": True,
-        "disputed": False, "refunds": None, "payment_method_details": details,
+        "disputed": False, "refunds": None, "payment_method_details": CARD, **about_charge,
     }  # fmt: skip
     found = {
-        "object": "payment_intent", "id": "pi_1", "status": "succeeded", "client_secret": "s", "amount": 1999,
+        "object": "payment_intent", "id": "pi_1", "status": status, "client_secret": "s", "amount": 1999,
         "currency": "usd", "metadata": {}, "last_payment_error": None, "latest_charge": charge,
         "payment_method": "pm_1",
     }  # fmt: skip
+    return world.settlement.cards._intent(stripe.PaymentIntent.construct_from(found, None))
 
-    intent = world.settlement.cards._intent(stripe.PaymentIntent.construct_from(found, None))
+
+@pytest.mark.parametrize("details", [{"type": "link", "link": {}}, CARD, None])
+def test_a_charge_without_a_card_can_be_read(world, details):
+    intent = read(world, payment_method_details=details)
 
     assert intent.kept_cents == 1999
     assert intent.card_last4 == (details["card"]["last4"] if details and "card" in details else None)
+
+
+def test_an_authorization_that_was_voided_is_no_refund_though_stripe_shows_one(world):
+    refund_of_a_void = {"object": "refund", "amount": 1999, "status": "succeeded"}
+    refunds = {"object": "list", "data": [refund_of_a_void], "has_more": False, "url": "/v1/refunds"}
+
+    intent = read(world, "requires_capture", captured=False, refunds=refunds)
+
+    assert (intent.refunded_cents, intent.captured_cents) == (0, None)
 
 
 def test_the_version_of_the_api_that_we_speak_is_ours_to_change(world, fake, monkeypatch):
