@@ -39,6 +39,18 @@ def test_what_was_not_captured_cannot_be_refunded(world):
         asked(world, order_id)
 
 
+def test_what_was_refunded_at_stripe_is_not_refunded_again_by_an_operator(world):
+    order_id = world.bought()
+    world.refund_at_stripe(order_id)
+    world.settlement.settle(order_id)
+
+    answer = asked(world, order_id)
+    world.come_to_rest()
+
+    assert (answer["status"], answer["refund"]) == ("refunded", None)
+    assert list(world.faults()) == []
+
+
 def test_a_refund_needs_a_reason_of_500_characters_at_most(world):
     for reason in ("  ", None, "x" * 501):
         with pytest.raises(domain.ReasonMissing):
