@@ -10,7 +10,7 @@ from libs.events import VersionConflict
 from payments.alarms import alarm
 from payments.card_provider import Busy, CaptureRefused, CardProvider, Failed
 from payments.crash_points import passed
-from payments.domain import Intent, Payment, Step, agree, decide
+from payments.domain import Intent, Payment, PaymentInProgress, Step, agree, decide
 from payments.store import PaymentStore
 
 ROUNDS, PAUSE_SECONDS = 12, 0.02
@@ -51,8 +51,9 @@ class Settlement:
                 step = decide(payment, intent, self.clock())
                 if step is Step.REFUND and refunded:  # Stripe has said yes, and still has the money
                     step = Step.GIVE_UP_REFUND
-                refunded = refunded or step is Step.REFUND
-                if not self._take(step, payment, intent, answered):
+                is_more_to_do = self._take(step, payment, intent, answered)
+                refunded = refunded or step is Step.REFUND  # not before Stripe has answered
+                if not is_more_to_do:
                     return payment, intent
             except (VersionConflict, Busy):
                 time.sleep(PAUSE_SECONDS * number)
@@ -77,12 +78,18 @@ class Settlement:
                 time.sleep(PAUSE_SECONDS * number)
         raise VersionConflict(f"the payment of order {order_id} keeps changing")
 
-    def begin(self, order_id: str, check: Callable[[Payment], None]) -> Payment:
-        """Return the order's payment as Stripe has it now and, if it is still open, marked as being confirmed."""
+    def begin(self, order_id: str, check: Callable[[Payment], None], is_repeatable: bool = False) -> Payment:
+        """Return the order's payment as Stripe has it now and, if it is still open, marked as being confirmed.
+
+        Raises PaymentInProgress while it is not known what came of another try, unless this one repeats that with its
+        key.
+        """
         for number in range(ROUNDS):
             payment, intent = self.prepare(order_id, check)
             if payment.status != "open":
                 return payment
+            if payment.confirming_at is not None and not is_repeatable:
+                raise PaymentInProgress("We are confirming your payment. Do not pay again.")
             try:
                 payment.begin_attempt(self.clock(), intent.tried if intent else None)
                 self.store.save(payment)

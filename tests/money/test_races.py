@@ -45,7 +45,7 @@ def race(world, actions, prepare=lambda: None, rounds=ROUNDS, duel=None):
         while duel and not duel.is_decided(rounds):
             list(rounds_at_once.map(run, range(AT_ONCE)))
     world.come_to_rest()
-    return list(world.faults())
+    return [*world.faults(), *(name for name in world.store.counts() if name.startswith("alarms_"))]
 
 
 def at_once(actions):

@@ -8,7 +8,7 @@ import stripe
 from libs.events import VersionConflict
 from libs.testing import wait_for
 from payments import domain
-from payments.card_provider import _given_back
+from payments.card_provider import Busy, _given_back
 from payments.refunds import refund
 from tests.money.buyer import paid_in_the_browser
 from tests.money.stories import before_next
@@ -37,6 +37,22 @@ def test_what_was_not_captured_cannot_be_refunded(world):
 
     with pytest.raises(domain.NotCaptured):
         asked(world, order_id)
+
+
+def test_a_refund_that_another_worker_is_just_making_has_not_failed(world, monkeypatch):
+    order_id, make, tries = world.bought(), world.settlement.cards.refund, []
+
+    def busy_twice(*arguments):
+        tries.append(arguments)
+        if len(tries) < 3:
+            raise Busy("the key is in use")
+        return make(*arguments)
+
+    monkeypatch.setattr(world.settlement.cards, "refund", busy_twice)
+    answer = asked(world, order_id)
+
+    assert (answer["status"], answer["has_refund_failed"], len(tries)) == ("refunded", False, 3)
+    assert "alarms_refund_failed" not in world.store.counts()
 
 
 def test_what_was_refunded_at_stripe_is_not_refunded_again_by_an_operator(world):
