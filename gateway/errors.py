@@ -73,6 +73,7 @@ ERRORS = {
     "PriceChanged": Meaning(409, "The price has changed. Look at the new price before you buy.", "version"),
     "OrderComplete": Meaning(409, "This order is paid, so it can no longer be cancelled."),
     "OrderBeingPaid": Meaning(409, "This order is being paid, so it cannot be cancelled now."),
+    "PaymentInProgress": Meaning(409, "We are confirming your payment. Do not pay again."),
     "OrderCancelled": Meaning(409, "This order is cancelled. If anything was taken for it, you get it back."),
     "VersionConflict": Meaning(409, "Somebody else changed this just now. Look at it again."),
     "NotAForm": Meaning(415, "A page takes what its form sends, and nothing else."),

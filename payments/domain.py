@@ -49,6 +49,10 @@ class AuthenticationRequired(Refused):
     """The bank wants to ask the buyer (3-D Secure); details say client_secret."""
 
 
+class PaymentInProgress(Refused):
+    """It is not known yet what came of another card that was tried for this order."""
+
+
 class InvalidCard(Refused):
     """The token is not one of a card."""
 

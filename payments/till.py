@@ -23,14 +23,15 @@ class Till:
 
         Raises what forbids to pay, InvalidCard, PaymentDeclined or AuthenticationRequired.
         """
-        payment = self.settlement.begin(order_id, lambda payment: payment.check_payable(buyer_id))
+        check = lambda payment: payment.check_payable(buyer_id)  # noqa: E731
+        payment = self.settlement.begin(order_id, check, is_repeatable=True)
         if payment.status != "open" or payment.stripe_id is None:
             return payment.public()
         try:
             self.settlement.cards.confirm(payment.stripe_id, token, payment.attempt)
             passed(5)
-        except InvalidCard:
-            self.settlement.settle(payment.id, answered=payment.attempts)  # nothing was charged
+        except InvalidCard:  # nothing was charged by this; another request may be on its way with the same key
+            self.settlement.settle(payment.id, answered=None if payment.tried_before is None else payment.attempts)
             raise
         except (StripeUnavailable, Busy) as error:
             with suppress(VersionConflict):
@@ -51,7 +52,8 @@ class Till:
     def announce(self, order_id: str, buyer_id: str) -> dict[str, Any]:
         """Note that the page is about to let Stripe charge a card; return the payment with the number of the `attempt`.
 
-        So the payment is being confirmed, should the page never hear what came of it; `refresh` ends that.
+        So the payment is being confirmed, should the page never hear what came of it; `refresh` ends that. Raises
+        PaymentInProgress while another attempt is on its way, in another tab perhaps.
         """
         payment = self.settlement.begin(order_id, lambda payment: payment.check_payable(buyer_id))
         return payment.public() | {"attempt": payment.attempts}

@@ -91,6 +91,7 @@
     const { error } = await elements.submit();
     if (error) return say("Check the card", error.message);
     const attempt = await announce();
+    if (attempt === null) return;
     if (!attempt) return say("This did not work", "You were not charged. Try again in a moment.");
     const confirmParams = { return_url: returnUrl };
     await follow(() => stripe.confirmPayment({ elements, confirmParams, redirect: "if_required" }), attempt);
@@ -100,7 +101,10 @@
   async function announce() {
     try {
       const reply = await fetch(form.dataset.attempt, { method: "POST", body: new FormData(form) });
-      if (reply.status === 409) location.replace(form.dataset.order);
+      if (reply.status === 409) { // the order has ended, or another tab's payment is on its way
+        location.replace(form.dataset.order);
+        return null;
+      }
       return reply.ok ? (await reply.json()).attempt : 0;
     } catch {
       return 0;

@@ -544,6 +544,27 @@ def test_an_announced_attempt_is_confirming_until_it_is_answered(world):
     assert (asked["is_confirming"], answered["is_confirming"]) == (True, False)
 
 
+def test_while_one_tab_pays_another_one_cannot(world):
+    order_id = world.reserve()
+    attempt = world.till.announce(order_id, "bo")["attempt"]
+
+    with pytest.raises(domain.PaymentInProgress):
+        world.till.announce(order_id, "bo")
+
+    world.till.refresh(order_id, "bo", answered=attempt)
+    assert world.till.announce(order_id, "bo")["attempt"] == attempt + 1
+
+
+def test_a_wrong_card_says_nothing_of_another_one_that_is_on_its_way(world):
+    order_id = world.reserve()
+    world.till.announce(order_id, "bo")
+
+    with pytest.raises(domain.InvalidCard):
+        world.pay(order_id, "tok_nonsense")
+
+    assert world.payment(order_id).public()["is_confirming"]
+
+
 def test_an_announced_attempt_of_which_nothing_comes_is_over_in_time(world):
     order_id = world.reserve()
     world.till.announce(order_id, "bo")
