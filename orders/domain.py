@@ -132,13 +132,11 @@ class Order:
         """Take over what went back to the buyer; return whether that is news."""
         if self.refunded_at is not None:
             return False
-        before, known = self.refunded_cents, payment.get("refunded_cents", 0)
-        if _took_back(payment):
-            self.refunded_at, self.refunded_cents = payment["updated_at"], self.ticket["price_cents"]
-        elif payment["status"] == "cancelled" and known:  # less than the price was taken, and has been given back
-            self.refunded_at, self.refunded_cents = payment["updated_at"], known
-        else:
-            self.refunded_cents = max(before, known)
+        before, price = self.refunded_cents, self.ticket["price_cents"]
+        self.refunded_cents = max(before, _went_back(payment, price))
+        # a cancelled payment of which something went back had less than the price taken
+        if self.refunded_cents >= price or (payment["status"] == "cancelled" and self.refunded_cents):
+            self.refunded_at = payment["updated_at"]
         return self.refunded_at is not None or self.refunded_cents > before
 
     def give_up(self, now: datetime) -> str | None:
@@ -201,9 +199,12 @@ def next_status(status: str, is_overdue: bool, payment_status: str, payment_fina
     return None
 
 
-def _took_back(payment: dict[str, Any]) -> bool:
-    """Whether the buyer has all the money back: by a refund, or by a dispute that we lost."""
-    return payment["status"] == "refunded" or (payment.get("dispute") or {}).get("status") == "lost"
+def _went_back(payment: dict[str, Any], price_cents: int) -> int:
+    """Return how much of the price the buyer has back: by refunds, and by a dispute that we lost, of a part perhaps."""
+    dispute = payment.get("dispute") or {}
+    lost = dispute.get("amount_cents", price_cents) if dispute.get("status") == "lost" else 0
+    back = price_cents if payment["status"] == "refunded" else payment.get("refunded_cents", 0) + lost
+    return int(min(back, price_cents))
 
 
 def is_behind(ticket: dict[str, Any], seen_version: int | None) -> bool:

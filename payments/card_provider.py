@@ -243,7 +243,7 @@ def _speaking() -> Iterator[None]:
         # https://docs.stripe.com/rate-limits#object-lock-timeouts)
         if error.http_status == 409 or getattr(error.error, "code", None) == "lock_timeout":
             raise Busy(str(error)) from error
-        if isinstance(error, (stripe.CardError, stripe.InvalidRequestError)):
+        if isinstance(error, (stripe.CardError, stripe.InvalidRequestError, stripe.IdempotencyError)):
             log.error("Stripe refuses what it never should: %s", error)
             raise OddlyRefused(str(error)) from error
         failure = Failed if (error.http_status or 0) >= 500 else StripeUnavailable

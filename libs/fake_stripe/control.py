@@ -90,7 +90,7 @@ def _money(controls: Blueprint, api: Api) -> None:
             id = body.get("charge")
             if "payment_intent" in body:
                 id = intents.get(call, body["payment_intent"])["latest_charge"]
-            about = (body.get("reason", "fraudulent"), bool(body.get("inquiry")))
+            about = (body.get("reason", "fraudulent"), bool(body.get("inquiry")), body.get("amount"))
             opened = disputes.open_dispute(call, charges.get(call, id or ""), *about)
         return _done(api, opened)
 

@@ -19,14 +19,16 @@ NEXT = {
 CLOSED = ("won", "lost", "warning_closed")
 
 
-def open_dispute(call: Call, charge: Document, reason: str = "fraudulent", is_inquiry: bool = False) -> Document:
-    """Dispute a captured charge in full, or ask about it."""
+def open_dispute(
+    call: Call, charge: Document, reason: str = "fraudulent", is_inquiry: bool = False, amount: int | None = None
+) -> Document:
+    """Dispute a captured charge, in full or only `amount` of it, or ask about it."""
     if not charge["captured"] or charge["disputed"]:
         raise invalid(f"Charge {charge['id']} cannot be disputed: it is not captured, or disputed already.")
     dispute: Document = {
         "id": new_id("dp"),
         "object": "dispute",
-        "amount": charge["amount_captured"],
+        "amount": min(amount or charge["amount_captured"], charge["amount_captured"]),
         "balance_transactions": [],
         "charge": charge["id"],
         "created": now(),

@@ -168,6 +168,16 @@ def test_a_refund_is_recorded_and_cancels_nothing():
     assert order.follow_payment(a_payment("refunded"), NOON) is None
 
 
+@pytest.mark.parametrize(("amount", "refunded_at"), [(500, None), (1499, NOON), (1999, NOON)])
+def test_of_a_lost_dispute_as_much_counts_as_was_disputed(amount, refunded_at):
+    order = an_order("complete")
+    lost = {"refunded_cents": 500, "dispute": {"status": "lost", "amount_cents": amount}}
+
+    assert order.follow_payment(a_payment("captured") | lost, NOON) == "OrderUpdated"
+
+    assert (order.refunded_cents, order.refunded_at) == (min(1999, 500 + amount), refunded_at)
+
+
 def test_a_partial_refund_is_recorded_once_and_a_full_one_after_it():
     order = an_order("complete")
     partly = a_payment("captured") | {"refunded_cents": 500}

@@ -187,6 +187,17 @@ def test_a_dispute_is_shown_and_refuses_a_refund(world, fake):
         asked(world, order_id)
 
 
+def test_of_a_dispute_about_a_part_that_is_lost_only_that_part_counts(world, fake):
+    order_id = world.bought()
+    dispute = fake.control("disputes", payment_intent=world.payment(order_id).stripe_id, amount=500)
+    fake.control("disputes", dispute=dispute["id"], status="lost")
+
+    world.settlement.settle(order_id)
+    world.rest_alone()
+
+    assert (world.order(order_id).refunded_cents, world.order(order_id).refunded_at) == (500, None)
+
+
 @pytest.mark.parametrize(("outcome", "is_refunded"), [("lost", True), ("won", False)])
 def test_only_a_lost_dispute_marks_the_order_refunded(world, webhooks, fake, outcome, is_refunded):
     order_id = world.bought()
