@@ -6,7 +6,7 @@ from typing import Any
 
 from libs.events import VersionConflict
 from payments.alarms import alarm
-from payments.card_provider import IntentMissing
+from payments.card_provider import IntentMissing, OddlyRefused
 from payments.domain import Intent, Payment, agree, recorded_status
 from payments.settlement import Settlement
 
@@ -96,6 +96,9 @@ class Audit:
             return payment  # somebody is at it this very moment
         except IntentMissing:
             self._alarm("missing_at_stripe", f"order {payment.id}: Stripe knows no {payment.stripe_id}")
+            return payment
+        except OddlyRefused as error:
+            self._alarm("oddly_refused", f"the payment of order {payment.id} waits: {error}")
             return payment
         if settled.version != payment.version:
             self.report.settled.append(payment.id)

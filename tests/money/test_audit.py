@@ -2,9 +2,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from libs.events import EVENTS
 from payments.audit import latest
 from payments.domain import StripeUnavailable
-from tests.money.buyer import paid_in_the_browser
+from tests.money.buyer import confirm, paid_in_the_browser
 
 STRANGER = {"amount": 1999, "currency": "usd", "automatic_payment_methods": {"enabled": True}}
 
@@ -82,6 +83,21 @@ def test_a_payment_that_stripe_does_not_know_raises_an_alarm(world, fake):
     fake.control("reset")
 
     assert names(world.audit.run()) == ["missing_at_stripe"]
+
+
+def test_a_payment_that_stripe_oddly_refuses_keeps_no_other_from_being_compared(world, fake):
+    odd, other = world.reserve(), world.bought()
+    confirm(world, fake, odd)
+    world.cancel(odd)
+    world.store.follow(EVENTS["OrderCancelled"].load(world.order(odd).public()), world.now())
+    world.refund_at_stripe(other)
+    fake.control(
+        "faults", kind="error", path="*/cancel", status=400, type="invalid_request_error", code="odd", count=None
+    )
+
+    assert names(world.audit.run()) == ["oddly_refused"]
+
+    assert world.payment(other).status == "refunded"
 
 
 def test_several_instances_make_one_audit_a_night(world):
