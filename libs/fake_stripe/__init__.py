@@ -22,7 +22,7 @@ Controls, JSON over HTTP, from this machine only:
 | POST /_control/refunds {"payment_intent" or "charge", "amount"?, "reason"?} | refund as from Stripe's dashboard |
 | POST /_control/refunds {"begin": "pending"|"succeeded"} | how refunds begin from now on |
 | POST /_control/refunds {"refund", "status": "succeeded"|"failed", "failure_reason"?} | end a refund; or undo it |
-| POST /_control/disputes {"payment_intent" or "charge", "reason"?, "amount"?, "inquiry"?} | open a dispute or an inquiry |
+| POST /_control/disputes {"payment_intent" or "charge", "reason"?, "amount"?, "inquiry"?} | open a dispute or inquiry |
 | POST /_control/disputes {"dispute", "status": …} | bring one on: under_review, won, lost, warning_closed … |
 | POST /_control/webhooks {"action", "match"?, "count"?, …} | see `webhooks`: drop, duplicate, delay, reorder, fail |
 | GET /_control/webhooks | rules in force, and what waits to be delivered |
