@@ -11,11 +11,13 @@ from contextlib import closing, contextmanager
 
 import pymongo
 import pytest
+from kombu import Connection, Exchange
 
-from libs.amqp import Outgoing, Publisher
-from libs.events import topology
+from libs.amqp import BrokerUnavailable, Outgoing, Publisher
+from libs.events import Aggregates, Relay, topology
+from libs.events.catalogue import ExpirationComplete
 from libs.events.parking import Parking
-from libs.testing import nameko_service, wait_for, waiting
+from libs.testing import ROOT, nameko_service, new_vhost, wait_for, waiting
 
 QUEUES = {
     "ours": "orders.ExpirationComplete",
@@ -24,6 +26,23 @@ QUEUES = {
 STOCK_DISPATCH = """
 from nameko.standalone.events import event_dispatcher
 event_dispatcher({"AMQP_URI": %r}, retry_policy={"max_retries": 0})("expiration", "X", {})
+"""
+BODY = {"id": "o1", "version": 1, "order_id": "o1", "expires_at": "2026-11-22T12:00:00.000Z"}
+OURS_DIES = f"""
+import os, sys
+from libs.database import connect
+from libs.events import Aggregates
+from libs.events.catalogue import ExpirationComplete
+Aggregates(connect(sys.argv[1]).deadlines).add({BODY}, ExpirationComplete, {BODY})
+os.kill(os.getpid(), 9)
+"""
+STOCK_DIES = f"""
+import os, sys
+from nameko.standalone.events import event_dispatcher
+from libs.database import connect
+connect(sys.argv[1]).stock.insert_one({BODY})
+os.kill(os.getpid(), 9)
+event_dispatcher({{"AMQP_URI": sys.argv[2]}})("expiration", "ExpirationComplete", {BODY})
 """
 STOCK_CONTAINER = {"SERVICE_CONTAINER_CLS": "nameko.containers.ServiceContainer"}
 
@@ -105,7 +124,7 @@ def both(amqp_url, mongo_url):
 
 
 def send(publisher, event):
-    body = {"id": event, "version": 1, "order_id": event, "expires_at": "2026-11-22T12:00:00.000Z"}
+    body = BODY | {"id": event, "order_id": event}
     raw = b"{broken" if event == "is-broken" else json.dumps(body).encode()
     assert publisher.publish([Outgoing("expiration.events", "ExpirationComplete", raw, {}, event)]) == {}
 
@@ -114,16 +133,40 @@ def begun(notes, event):
     return notes.count_documents({"event": event, "what": "begun"})
 
 
-def test_stock_nameko_loses_silently_what_no_queue_is_bound_for(amqp_url):
-    assert stock_dispatch(amqp_url).returncode == 0  # ours waits in the outbox: see test_relay
+def test_what_no_queue_is_bound_for_waits_here_and_is_silently_lost_by_stock(servers, mongo):
+    deadlines = Aggregates(mongo.deadlines)
+    deadlines.add(BODY, ExpirationComplete, BODY)
+    with new_vhost(servers) as url, closing(Publisher(url)) as publisher, Connection(url) as connection:
+        Exchange(ExpirationComplete.exchange, type="topic", durable=True)(connection.channel()).declare()
+
+        assert Relay(publisher, [deadlines]).flush() == 0
+        assert run(STOCK_DISPATCH % url).returncode == 0
+
+    assert len(deadlines.collection.find_one()["outbox"]) == 1
 
 
-def test_stock_nameko_loses_what_was_saved_just_before_the_broker_went_away():
-    told = stock_dispatch("amqp://guest:guest@127.0.0.1:1/")
+def test_what_was_saved_just_before_the_broker_went_away_waits_here_and_is_lost_by_stock(mongo):
+    away, deadlines = "amqp://guest:guest@127.0.0.1:1/", Aggregates(mongo.deadlines)
+    deadlines.add(BODY, ExpirationComplete, BODY)
 
-    assert "OperationalError" in told.stderr  # the change is saved, and nobody will say so again
+    with pytest.raises(BrokerUnavailable):
+        Relay(Publisher(away), [deadlines]).flush()
+
+    assert len(deadlines.collection.find_one()["outbox"]) == 1
+    assert "OperationalError" in run(STOCK_DISPATCH % away).stderr  # its change is saved, and nobody will say so again
 
 
-def stock_dispatch(amqp_url):
-    command = [sys.executable, "-W", "ignore", "-c", STOCK_DISPATCH % amqp_url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=20)
+def test_a_process_killed_between_its_change_and_the_event_loses_none_here_and_one_of_stock(amqp_url, mongo_url, mongo):
+    for dies in (OURS_DIES, STOCK_DIES):
+        assert run(dies, mongo_url, amqp_url).returncode == -signal.SIGKILL
+
+    with closing(Publisher(amqp_url, topology.declare)) as publisher:
+        Relay(publisher, [Aggregates(mongo.deadlines)]).flush()
+
+    assert mongo.stock.count_documents({}) == mongo.deadlines.count_documents({}) == 1  # both changes were saved
+    assert waiting(amqp_url, QUEUES["ours"]) == 1  # and of both it is ours alone that anybody hears of
+
+
+def run(program, *arguments):
+    command = [sys.executable, "-W", "ignore", "-c", program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, cwd=ROOT)
