@@ -86,7 +86,7 @@ def outcomes(broker_url, servers):
 def play(amqp_url, mongo_url, notes):
     with closing(Publisher(amqp_url, declare=topology.declare)) as publisher:
         act(publisher, amqp_url, mongo_url, notes)
-    # what the killed services had not acknowledged is in their queues again now
+    # what the services had not acknowledged is in their queues again now
     wait_for(lambda: [waiting(amqp_url, queue) for queue in QUEUES.values()] == [0, 0])
 
 
@@ -97,20 +97,23 @@ def act(publisher, amqp_url, mongo_url, notes):
             send(publisher, event)
         wait_for(lambda: Parking(amqp_url).count() == {QUEUES["ours"]: 2})
         wait_for(lambda: begun(notes, "is-slow") == 2)
-        for service in services:
-            service.send_signal(signal.SIGTERM)
-        for service in services:
-            service.wait(15)
+        stop(services)
     with both(amqp_url, mongo_url) as services:
         send(publisher, "dies-once")
         for service in services:
             service.wait(15)
-    with both(amqp_url, mongo_url):
+    with both(amqp_url, mongo_url) as services:
         wait_for(lambda: notes.count_documents({"event": "dies-once", "what": "finished"}) == 2)
         wait_for(lambda: [waiting(amqp_url, queue) for queue in QUEUES.values()] == [0, 0])
         wait_for(lambda: notes.count_documents({"event": "is-slow", "what": "finished"}) == 3)
-        send(publisher, "is-last")  # by the time that this one is done the others are acknowledged
-        wait_for(lambda: notes.count_documents({"event": "is-last", "what": "finished"}) == 2)
+        stop(services)  # so that all that was handled is acknowledged
+
+
+def stop(services):
+    for service in services:
+        service.send_signal(signal.SIGTERM)
+    for service in services:
+        service.wait(15)
 
 
 @contextmanager
