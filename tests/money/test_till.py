@@ -84,9 +84,10 @@ def test_a_card_form_that_was_confirmed_without_any_webhook_is_found_by_the_reco
     world.ahead += timedelta(seconds=61)
 
     world.reconciler.run()
+    found = world.payment(order_id).status
     world.come_to_rest()
 
-    assert world.order(order_id).status == "complete"
+    assert (found, world.order(order_id).status) == ("authorized", "complete")
 
 
 def test_a_bank_that_wants_to_ask_the_buyer_is_asked_and_then_paid(world, fake):
