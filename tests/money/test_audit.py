@@ -1,11 +1,14 @@
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from libs.events import EVENTS
-from payments.audit import latest
+from payments.audit import WINDOW, latest
 from payments.domain import StripeUnavailable
+from payments.service import AUDIT_SECONDS, PaymentsService
 from tests.money.buyer import confirm, paid_in_the_browser
+from tests.money.stories import carry_all
 
 STRANGER = {"amount": 1999, "currency": "usd", "automatic_payment_methods": {"enabled": True}}
 
@@ -127,10 +130,40 @@ def test_a_dispute_that_was_closed_unheard_is_settled(world, fake):
     fake.control("disputes", dispute=dispute["id"], status="lost")
     world.ahead += timedelta(days=30)
 
-    world.audit.run()
-    world.come_to_rest()
+    report = world.audit.run()
+    carry_all(world)
 
+    assert report.settled == [order_id]
     assert world.order(order_id).refunded_at is not None
+
+
+@pytest.mark.parametrize(("kind", "status"), [("refunds", "refunded"), ("disputes", "captured")])
+def test_what_was_taken_back_unheard_of_an_old_payment_is_settled(world, fake, monkeypatch, kind, status):
+    order_id = world.bought()
+    world.ahead += WINDOW + timedelta(hours=1)
+    monkeypatch.setattr(f"libs.fake_stripe.{kind}.now", lambda: int(world.now().timestamp()))
+    fake.control(kind, payment_intent=world.payment(order_id).stripe_id)
+
+    report = world.audit.run()
+
+    assert (report.compared, report.settled) == (0, [order_id])
+    assert world.payment(order_id).status == status
+    assert bool(world.payment(order_id).dispute) == (kind == "disputes")
+
+
+def test_the_timer_of_the_service_makes_the_audit_that_is_due_and_no_other(world, fake):
+    order_ids = [paid_in_the_browser(world, fake) for _ in range(2)]
+    service = PaymentsService()
+    service.store, service.stripe = world.store, SimpleNamespace(cards=world.settlement.cards)
+    [timer] = PaymentsService.audit_nightly.nameko_entrypoints
+
+    service.audit_nightly()
+    settled = [world.payment(order_id).status for order_id in order_ids]
+    unheard = paid_in_the_browser(world, fake)
+    service.audit_nightly()
+
+    assert (settled, timer.interval) == (["authorized"] * 2, AUDIT_SECONDS)
+    assert world.payment(unheard).status == "open"
 
 
 def test_while_stripe_is_away_the_reconciler_raises_one_alarm_and_stops(world, fake, caplog):

@@ -10,7 +10,7 @@ import stripe
 from libs.events import VersionConflict
 from libs.fake_stripe.testing import SECRET_KEY
 from payments import domain
-from payments.card_provider import API_VERSION, CardProvider
+from payments.card_provider import API_VERSION, Busy, CardProvider
 from payments.domain import CONFIRM_PERIOD
 from payments.refunds import refund
 from tests.money.buyer import confirm
@@ -84,9 +84,10 @@ def test_a_card_form_that_was_confirmed_without_any_webhook_is_found_by_the_reco
     world.ahead += timedelta(seconds=61)
 
     world.reconciler.run()
+    found = world.payment(order_id).status
     world.come_to_rest()
 
-    assert world.order(order_id).status == "complete"
+    assert (found, world.order(order_id).status) == ("authorized", "complete")
 
 
 def test_a_bank_that_wants_to_ask_the_buyer_is_asked_and_then_paid(world, fake):
@@ -258,6 +259,17 @@ def test_of_two_cards_that_are_tried_at_once_one_is_charged(world, fake):
     assert [len(intent["charges"]) for intent in fake.ledger(order_id)] == [1]
 
 
+def test_a_second_card_under_the_key_of_the_first_is_not_charged_and_raises_nothing(world, fake):
+    order_id, cards = world.reserve(), world.settlement.cards
+    stripe_id = world.till.open_form(order_id, "bo")["client_secret"].partition("_secret")[0]
+
+    for card in (BAD_CARD, "pm_card_visa"):
+        cards.confirm(stripe_id, card, "the same attempt")
+
+    assert (cards.retrieve(stripe_id).status, cards.retrieve(stripe_id).declines) == ("requires_payment_method", 1)
+    assert [len(intent["charges"]) for intent in fake.ledger(order_id)] == [1]
+
+
 def test_an_unknown_card_is_refused_and_leaves_nothing_uncertain(world):
     order_id = world.reserve()
 
@@ -416,13 +428,25 @@ def test_a_payment_method_that_was_used_up_is_no_card_to_pay_with(world, fake):
     assert not world.payment(order_id).confirming_at
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"status": 429, "type": "invalid_request_error", "code": "lock_timeout"},
-        {"status": 409, "type": "idempotency_error", "code": "idempotency_key_in_use", "count": 2, "stored": False},
-    ],
-)
+BUSY = [
+    {"status": 429, "type": "invalid_request_error", "code": "lock_timeout"},
+    {"status": 409, "type": "idempotency_error", "code": "idempotency_key_in_use", "count": 2, "stored": False},
+]
+
+
+@pytest.mark.parametrize("fault", BUSY)
+@pytest.mark.parametrize("act", ["create", "retrieve", "confirm", "capture", "cancel", "refund"])
+def test_stripe_that_is_at_another_request_is_said_to_be_busy(world, fake, act, fault):
+    order_id, cards = world.bought(), world.settlement.cards
+    payment = world.payment(order_id)
+    arguments = {"create": [payment.order, 7], "confirm": [payment.stripe_id, "pm_card_visa", "another"]}
+    fake.control("faults", kind="error", **fault)
+
+    with pytest.raises(Busy):
+        getattr(cards, act)(*arguments.get(act, [payment.stripe_id]))
+
+
+@pytest.mark.parametrize("fault", BUSY)
 def test_a_payment_intent_that_is_busy_at_stripe_is_looked_at_again(world, fake, fault):
     order_id = world.reserve()
     fake.control("faults", kind="error", path="*/capture", **fault)
@@ -445,9 +469,9 @@ def test_what_was_voided_at_stripe_the_moment_before_is_voided(world, fake):
     assert world.payment(order_id).status == "cancelled"
 
 
-def test_a_card_for_which_stripe_is_too_busy_may_be_tried_again(world, fake):
+@pytest.mark.parametrize("fault", BUSY)
+def test_a_card_for_which_stripe_is_too_busy_may_be_tried_again(world, fake, fault):
     order_id = world.reserve()
-    fault = {"status": 429, "type": "invalid_request_error", "code": "lock_timeout"}
     fake.control("faults", kind="error", path="*/confirm", **fault)
 
     assert world.pay(order_id)["is_confirming"]

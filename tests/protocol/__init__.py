@@ -8,7 +8,8 @@ document, read the PaymentIntent, call Stripe, write), a worker dies or loses St
 pays, is declined or cancels, a deadline passes, the bank refuses a capture, a day passes, an operator refunds, the
 seller edits or withdraws. Every state that is reached is checked (`rest.violation`). From every one in which no worker
 is in flight faults end and everything is brought to rest, which must leave no order open and all money right
-(`rest.unrest`).
+(`rest.unrest`). Where a day may be lost, Stripe also stays away for one from there: the orders must end without it, and
+all money be right once it is back.
 
 What decides in the search is the services' own code: `Order.follow_payment`, `expire`, `cancel`, `give_up` and
 `check_ticket` of orders, `decide`, `Payment.record`, `has_work_left`, `check_payable` and `capture_was_refused` of

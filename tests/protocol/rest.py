@@ -64,7 +64,18 @@ def unrest(world: World, rules: Rules, limits: Limits) -> str:
         late = drained(_much_later(rested), rules, limits._replace(refusals=refusals))
         if wrong := violation(late) or _unended(late):
             return f"{wrong}, at rest after all deadlines"
-    return ""
+    return _unended_without_stripe(world, rules, limits) if limits.days else ""
+
+
+def _unended_without_stripe(world: World, rules: Rules, limits: Limits) -> str:
+    """Return what stays wrong when Stripe is away for more than a day: no payment is settled, and yet orders end."""
+    late = _much_later(world)
+    for number, claim in enumerate(late.claims):
+        late = late.with_claim(number, moves.a_day_later(claim))
+    late = drained(late, rules, limits._replace(money=False))
+    if any(claim.status not in ("complete", "cancelled") for claim in late.claims):
+        return "an order never ends while Stripe is away"
+    return unrest(late, rules, limits._replace(days=False))  # Stripe is back
 
 
 def drained(world: World, rules: Rules, limits: Limits) -> World:
@@ -112,6 +123,8 @@ def _settled(world: World, number: int, rules: Rules, limits: Limits) -> World:
 def _followed(world: World, number: int, rules: Rules, limits: Limits) -> World:
     claim = world.claims[number]
     asked: list[tuple[str, tuple[str, bool] | None]] = [("follow", snapshot) for snapshot in sorted(claim.said)]
+    if claim.a_day_passed and not limits.money:
+        asked.append(("give up", None))
     for change, snapshot in [*asked, ("expire", None)]:
         claim = moves.changed_order(claim, change, snapshot, rules, limits) or claim
     return world.with_claim(number, claim)

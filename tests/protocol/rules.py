@@ -41,6 +41,7 @@ class Rules:
     count_at_stripe: bool = True  # 6
     final_when_cancelled: bool = True  # 7
     reconcile: bool = True  # 8
+    gives_up: bool = True  # 8
     look_before_paying: bool = True  # 9
     one_winner: bool = True  # 10
     check: Callable[..., None] = orders.domain.check_ticket  # 11
@@ -63,7 +64,7 @@ class Rules:
         changes: dict[str, Callable[[], Any]] = {
             "expire": lambda: order.expire(NOON),
             "cancel": lambda: order.cancel("bo", NOON),
-            "give up": lambda: order.give_up(NOON),
+            "give up": lambda: order.give_up(NOON) if self.gives_up else None,
             "follow": lambda: self.follow(order, _snapshot(payment), NOON),
         }
         try:

@@ -178,6 +178,13 @@ SWITCHES = [
         UNACKED,
     ),
     Switch(
+        8,
+        "orders asks for ever",
+        Rules(gives_up=False),
+        "an order never ends while Stripe is away",
+        Limits(workers=1, declines=0, days=True),
+    ),
+    Switch(
         9,
         "one call creates and confirms, before the copy is looked at",
         Rules(look_before_paying=False),
