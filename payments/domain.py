@@ -165,6 +165,11 @@ class Payment:
         return f"{self.id}:{self.attempts}" + (f":{self.key_no}" if self.key_no else "")
 
     @property
+    def remaining(self) -> int:
+        """How many more cards may be tried."""
+        return max(0, MAXIMUM_DECLINES - self.declines) if self.status == "open" else 0
+
+    @property
     def is_lost(self) -> bool:
         """Whether the cardholder's bank has taken the money back for good."""
         return self.dispute is not None and self.dispute["status"] == "lost"
@@ -310,6 +315,7 @@ class Payment:
             "currency": self.currency,
             "declines": self.declines,
             "decline_code": self.decline_code,
+            "remaining": self.remaining,
             "card_brand": self.card_brand,
             "card_last4": self.card_last4,
             "refunded_cents": self.refunded_cents,

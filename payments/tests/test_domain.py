@@ -93,6 +93,7 @@ def test_a_decline_is_counted_and_told_but_not_final():
     assert (event, payment.declines, payment.public()["final"]) == ("PaymentFailed", 1, False)
     assert str(declined(payment)).startswith("Your card has expired")
     assert declined(payment).details == {"decline_code": "expired_card", "remaining": 2}
+    assert payment.public()["remaining"] == 2
 
 
 def test_only_a_cancelled_intent_is_a_final_failure():
