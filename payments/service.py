@@ -111,13 +111,14 @@ class PaymentsService:
         return self._settlement().settle(order_id)[0].public()
 
     @rpc(expected_exceptions=EXPECTED)
-    def refund(self, order_id: str, reason: str) -> dict[str, Any]:
+    def refund(self, order_id: str, reason: str, by: str) -> dict[str, Any]:
         """Refund an order in full, once; for operators. Returns the payment with who asked for it, why and when.
 
-        The order stays complete, with the moment of its refund. Raises ReasonMissing, NotCaptured or ChargeDisputed.
+        `by` names the person who asks. The order stays complete, with the moment of its refund. Raises ReasonMissing,
+        NameMissing, NotCaptured or ChargeDisputed.
         """
         self.caller.require("operator")
-        return refund(self._settlement(), order_id, reason, who=self.caller.claims.subject)
+        return refund(self._settlement(), order_id, reason, who=by)
 
     @rpc(expected_exceptions=EXPECTED)
     def audit(self) -> dict[str, Any]:

@@ -327,6 +327,16 @@ def test_a_refund_that_failed_is_left_to_an_operator_once():
     assert decide(payment, failed, NOON) is Step.REFUND
 
 
+def test_everybody_who_asked_for_a_refund_is_kept():
+    payment = a_payment("complete", status="captured")
+    for who in ("Olga", "Pim", "Quin"):
+        payment.ask_refund(who, "called off", NOON)
+
+    assert [asked["by"] for asked in payment.earlier_refunds] == ["Olga", "Pim"]
+    assert payment.refund == {"by": "Quin", "reason": "called off", "at": NOON}
+    assert not {"refund", "earlier_refunds"} & payment.public().keys()
+
+
 def test_a_partial_refund_is_told_and_the_payment_stays_captured():
     payment = a_payment("complete", status="captured")
 
