@@ -31,21 +31,11 @@ STATES = {
     "cancelled": "Cancelled",
 }
 BRANDS = {"visa": "Visa", "mastercard": "Mastercard", "amex": "American Express", "discover": "Discover"}
-DECLINES = {
-    "insufficient_funds": "The card has insufficient funds.",
-    "expired_card": "The card has expired.",
-    "incorrect_cvc": "The security code is not right.",
-    "incorrect_number": "The card number is not right.",
-    "processing_error": "The bank could not process the card just now.",
-    "card_velocity_exceeded": "The card is over its limit.",
-    "authentication_required": "The bank wants you to confirm the payment.",
-    "test_mode_live_card": "Only test cards work here, and no money moves.",
-}
 
 
 def register(app: Flask) -> None:
     """Give templates the filters and globals below."""
-    for filter_ in (money, amount, moment, local_input, category, state, brand, decline, code):
+    for filter_ in (money, amount, moment, local_input, category, state, brand, code):
         app.add_template_filter(filter_)
     app.jinja_env.globals["CATEGORIES"] = CATEGORIES
     app.add_template_global(asset)
@@ -101,11 +91,6 @@ def state(name: str) -> str:
 def brand(name: str | None) -> str:
     """Return a card brand's name."""
     return BRANDS.get(name or "", "Card")
-
-
-def decline(code: str | None) -> str:
-    """Return why a card was declined, as far as its holder is helped by knowing."""
-    return DECLINES.get(code or "", "The bank declined the card without saying why.")
 
 
 def utc_now() -> str:

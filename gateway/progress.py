@@ -5,11 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.checkout import ask_stripe
-from gateway.formats import decline
 from gateway.services import call_as_user
 from libs.rpc import RemoteError, ServiceUnavailable
 
-MAX_DECLINES = 3
 NOT_BEGUN = ("PaymentNotFound", "OrderNotFound")
 
 
@@ -44,12 +42,17 @@ class Progress:
 
     @property
     def problem(self) -> str:
-        """Why the newest card was declined and how often the buyer may try again; "" if none was."""
-        if not self.payment or not self.declines:
+        """Why the newest card was declined, in payments' words, and how often the buyer may try again; or ""."""
+        payment = self.payment or {}
+        if not payment.get("decline_message"):
             return ""
-        left = max(0, MAX_DECLINES - self.declines)
+        left = payment["remaining"]
         tries = f"You have {left} {'try' if left == 1 else 'tries'} left."
-        return f"{decline(self.payment['decline_code'])} You were not charged. {tries}"
+        return f"{payment['decline_message']} You were not charged. {tries}"
+
+    def tells(self, decline_code: str | None) -> bool:
+        """Whether `problem` is about a decline with this code; one that was not counted it does not tell."""
+        return bool(self.problem) and (self.payment or {}).get("decline_code") == decline_code
 
     @property
     def paid_at(self) -> str | None:

@@ -4,7 +4,7 @@
 returns, and calls it again. No webhook, reply or event decides anything by itself.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -73,6 +73,10 @@ class ReasonMissing(Refused):
     """A refund needs a reason, of 500 characters at most."""
 
 
+class NameMissing(Refused):
+    """A refund needs the name of who asks for it, of 100 characters at most."""
+
+
 class StripeUnavailable(Exception):
     """Stripe did not answer, or answered with an error of its own; what was asked may or may not have happened."""
 
@@ -127,10 +131,11 @@ class Payment:
     `creating_at` is set from before the PaymentIntent is asked for until its id is stored, `confirming_at` from before
     the card is charged until it is known what came of it: so a crash in between leaves a trace. `attempts` numbers the
     cards that were tried; `tried_before` is what had been tried before the newest, None if that cannot be told.
-    `refund` says who asked for a refund, when and why; `dispute` is the newest one, or an inquiry, as {"id", "status",
-    "reason", "amount_cents", "is_refundable"}. `key_no` numbers what has to be asked anew because Stripe failed, and
-    would repeat its failure to the same idempotency key. `refund_failed_at`: when a refund came to nothing; no other
-    is made until an operator asks for one. `failed_refunds` counts those that are known.
+    `refund` says who asked for a refund, when and why, `earlier_refunds` the same of those that failed before, oldest
+    first. `dispute` is the newest one, or an inquiry, as {"id", "status", "reason", "amount_cents", "is_refundable"}.
+    `key_no` numbers what has to be asked anew because Stripe failed, and would repeat its failure to the same
+    idempotency key. `refund_failed_at`: when a refund came to nothing; no other is made until an operator asks for
+    one. `failed_refunds` counts those that are known.
     """
 
     id: str
@@ -162,11 +167,17 @@ class Payment:
     refunded_at: datetime | None = None
     tried_before: str | None = None
     is_challenged: bool = False
+    earlier_refunds: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def attempt(self) -> str:
         """The name of the try to charge a card that is under way, from which its idempotency keys are made."""
         return f"{self.id}:{self.attempts}" + (f":{self.key_no}" if self.key_no else "")
+
+    @property
+    def remaining(self) -> int:
+        """How many more cards may be tried."""
+        return max(0, MAXIMUM_DECLINES - self.declines) if self.status == "open" else 0
 
     @property
     def is_lost(self) -> bool:
@@ -231,7 +242,9 @@ class Payment:
             raise ChargeDisputed(f"The charge is disputed ({self.dispute['status']}): answer the dispute at Stripe.")
 
     def ask_refund(self, who: str, reason: str, now: datetime) -> None:
-        """Note that an operator wants it refunded."""
+        """Note that an operator wants it refunded, and keep who asked before."""
+        if self.refund is not None:
+            self.earlier_refunds = [*self.earlier_refunds, self.refund]
         self.refund = {"by": who, "reason": reason, "at": now}
         if self.refund_failed_at is not None:
             self.refund_failed_at, self.key_no = None, self.key_no + 1
@@ -314,6 +327,7 @@ class Payment:
             "currency": self.currency,
             "declines": self.declines,
             "decline_code": self.decline_code,
+            "remaining": self.remaining,
             "card_brand": self.card_brand,
             "card_last4": self.card_last4,
             "refunded_cents": self.refunded_cents,

@@ -4,27 +4,38 @@ from contextlib import suppress
 from typing import Any
 
 from libs.events import VersionConflict
+from libs.rpc.arguments import is_storable
 from payments.crash_points import passed
-from payments.domain import Payment, ReasonMissing, StripeUnavailable
+from payments.domain import NameMissing, ReasonMissing, StripeUnavailable
 from payments.settlement import Settlement
 
-LONGEST_REASON = 500
+LONGEST_REASON, LONGEST_NAME = 500, 100
 
 
 def refund(settlement: Settlement, order_id: str, reason: str, who: str) -> dict[str, Any]:
     """Give a buyer the money of an order back; return the payment with its `refund` (`by`, `reason`, `at`).
 
-    Once asked for it is done, now or, if Stripe is away, by the reconciler. Doing it again changes nothing. Raises
-    ReasonMissing, NotCaptured or ChargeDisputed.
+    Once asked for it is done, now or, if Stripe is away, by the reconciler. Doing it again changes nothing, unless the
+    refund failed; then the earlier request is one of `earlier_refunds`. Raises ReasonMissing, NameMissing, NotCaptured
+    or ChargeDisputed.
     """
-    text = reason.strip() if isinstance(reason, str) else ""
-    if not 0 < len(text) <= LONGEST_REASON:
-        raise ReasonMissing("Say in 500 characters at most why this is refunded.")
-    _note(settlement, order_id, text, who)
+    why, name = _text(reason, LONGEST_REASON), _text(who, LONGEST_NAME)
+    if not why:
+        raise ReasonMissing(f"Say in {LONGEST_REASON} characters at most why this is refunded.")
+    if not name:
+        raise NameMissing(f"Say in {LONGEST_NAME} characters at most who asks for this refund.")
+    _note(settlement, order_id, why, name)
     with suppress(StripeUnavailable, VersionConflict):  # it is noted, so the reconciler goes on with it
         settlement.settle(order_id)
     payment = settlement.store.get(order_id)
-    return {**payment.public(), "refund": _shown(payment)}
+    asked = None if payment.refund is None else _shown(payment.refund)
+    return {**payment.public(), "refund": asked, "earlier_refunds": [_shown(one) for one in payment.earlier_refunds]}
+
+
+def _text(value: object, longest: int) -> str:
+    """Return a text without the space around it; "" if it is none, is too long or cannot be stored."""
+    text = value.strip() if isinstance(value, str) and is_storable(value) else ""
+    return text if len(text) <= longest else ""
 
 
 def _note(settlement: Settlement, order_id: str, reason: str, who: str) -> None:
@@ -43,5 +54,5 @@ def _note(settlement: Settlement, order_id: str, reason: str, who: str) -> None:
                 raise
 
 
-def _shown(payment: Payment) -> dict[str, Any] | None:
-    return None if payment.refund is None else {**payment.refund, "at": payment.refund["at"].isoformat()}
+def _shown(asked: dict[str, Any]) -> dict[str, Any]:
+    return {**asked, "at": asked["at"].isoformat()}

@@ -19,6 +19,7 @@ from libs.settings import required
 from payments import audit, domain
 from payments.audit import Audit
 from payments.card_provider import CardProvider
+from payments.declines import told
 from payments.domain import StripeUnavailable
 from payments.reconciler import Reconciler
 from payments.refunds import refund
@@ -92,14 +93,16 @@ class PaymentsService:
 
         `answered`: the attempt of which the page says that Stripe has answered it.
         """
-        return self._till().refresh(order_id, self.caller.user_id, answered if isinstance(answered, int) else None)
+        return told(
+            self._till().refresh(order_id, self.caller.user_id, answered if isinstance(answered, int) else None)
+        )
 
     @rpc(expected_exceptions=EXPECTED)
     def get(self, order_id: str) -> dict[str, Any]:
-        """Return the payment of one of the caller's orders."""
+        """Return the payment of one of the caller's orders, with the `decline_message` of the newest decline."""
         buyer_id, payment = self.caller.user_id, self.store.get(order_id)
         payment.check_owner(buyer_id)
-        return payment.public()
+        return told(payment.public())
 
     @rpc(expected_exceptions=EXPECTED)
     def settle(self, order_id: str) -> dict[str, Any]:
@@ -108,13 +111,14 @@ class PaymentsService:
         return self._settlement().settle(order_id)[0].public()
 
     @rpc(expected_exceptions=EXPECTED)
-    def refund(self, order_id: str, reason: str) -> dict[str, Any]:
+    def refund(self, order_id: str, reason: str, by: str) -> dict[str, Any]:
         """Refund an order in full, once; for operators. Returns the payment with who asked for it, why and when.
 
-        The order stays complete, with the moment of its refund. Raises ReasonMissing, NotCaptured or ChargeDisputed.
+        `by` names the person who asks. The order stays complete, with the moment of its refund. Raises ReasonMissing,
+        NameMissing, NotCaptured or ChargeDisputed.
         """
         self.caller.require("operator")
-        return refund(self._settlement(), order_id, reason, who=self.caller.claims.subject)
+        return refund(self._settlement(), order_id, reason, who=by)
 
     @rpc(expected_exceptions=EXPECTED)
     def audit(self) -> dict[str, Any]:

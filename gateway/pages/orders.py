@@ -8,7 +8,7 @@ from flask_login import login_required
 from gateway import checkout, ids
 from gateway.api.paging import read_query
 from gateway.errors import ERRORS, Refused, describe
-from gateway.progress import MAX_DECLINES, Progress, look, look_at_stripe
+from gateway.progress import Progress, look, look_at_stripe
 from gateway.schemas import PageQuery
 from gateway.services import call_as_user
 from libs.rpc import RemoteError
@@ -95,7 +95,8 @@ def pay(order_id: str) -> Any:
             return redirect(url_for("orders.come_back", order_id=order_id), 303)
         if error.name == "AuthenticationRequired":
             return redirect(url_for("orders.show", order_id=order_id, challenge=1), 303)
-        _tell(error)
+        if error.name != "PaymentDeclined" or not look(order_id).tells(describe(error)["declineCode"]):
+            _tell(error)
     return redirect(url_for("orders.show", order_id=order_id), 303)
 
 
@@ -111,9 +112,7 @@ def _page(progress: Progress) -> str:
 
 
 def _tell(error: RemoteError | Refused) -> None:
-    """Say why nothing was done; a counted decline is told by the order's page, other failures by the error page."""
-    if error.name == "PaymentDeclined" and error.details.get("remaining") != MAX_DECLINES:
-        return
+    """Say why nothing was done; what no user can do anything about is told by the error page."""
     if error.name not in ERRORS or ERRORS[error.name].status not in (400, 402, 409, 503):
         raise error
     flash(describe(error)["message"], "error")

@@ -18,10 +18,11 @@ SETTINGS = {
     "STRIPE_PUBLISHABLE_KEY": "pk_test_ticketing",
     "STRIPE_API_BASE": "http://127.0.0.1:12111",
 }
+MAXIMUM_DECLINES = 3
 DECLINES = {
-    "tok_chargeDeclined": "generic_decline",
-    "tok_chargeDeclinedInsufficientFunds": "insufficient_funds",
-    "tok_chargeDeclinedExpiredCard": "expired_card",
+    "tok_chargeDeclined": ("generic_decline", "Your card was declined."),
+    "tok_chargeDeclinedInsufficientFunds": ("insufficient_funds", "Your card has insufficient funds."),
+    "tok_chargeDeclinedExpiredCard": ("expired_card", "Your card has expired."),
 }
 
 
@@ -236,14 +237,14 @@ class FakeServices:
         if self.stripe_is_away:
             raise RemoteError("StripeUnavailable")
         if token in DECLINES:
-            self._decline(order, payment, DECLINES[token])
+            self._decline(order, payment, *DECLINES[token])
         if token == "tok_threeDSecure2Required":
             raise RemoteError("AuthenticationRequired", "", {"client_secret": "pi_1_secret_1"})
         return self._take(order, payment)
 
     def _take(self, order, payment):
         payment.update(status="captured" if self.settles else "authorized", stripe_id="pi_1", card_last4="4242")
-        payment.update(card_brand="visa", decline_code=None, captured_at="2026-11-22T10:30:00.000Z")
+        payment.update(card_brand="visa", decline_message="", captured_at="2026-11-22T10:30:00.000Z")
         order["status"] = "complete" if self.settles else "awaiting_payment"
         self.tickets[order["ticket"]["id"]]["status"] = "sold" if self.settles else "reserved"
         return payment
@@ -258,16 +259,17 @@ class FakeServices:
             "version": 1,
         }
         payment |= {"amount_cents": order["price_cents"], "currency": "usd", "declines": 0, "decline_code": None}
+        payment |= {"decline_message": "", "remaining": MAXIMUM_DECLINES}
         payment |= {"is_confirming": False, "is_challenged": False}
         payment |= {"refunded_cents": 0, "refunding_cents": 0, "has_refund_failed": False}
         return payment | {"card_brand": None, "card_last4": None, "created_at": now, "updated_at": now}
 
-    def _decline(self, order, payment, code):
-        payment.update(declines=payment["declines"] + 1, decline_code=code)
-        if payment["declines"] == 3:
+    def _decline(self, order, payment, code, message):
+        payment.update(declines=payment["declines"] + 1, decline_code=code, decline_message=message)
+        payment["remaining"] = MAXIMUM_DECLINES - payment["declines"]
+        if payment["remaining"] == 0:
             self.end(order, "payment_failed")
-        details = {"decline_code": code, "remaining": 3 - payment["declines"]}
-        raise RemoteError("PaymentDeclined", "Your card was declined.", details)
+        raise RemoteError("PaymentDeclined", message, {"decline_code": code, "remaining": payment["remaining"]})
 
     def payments_get(self, caller, order_id):
         self.orders_get(caller, order_id)

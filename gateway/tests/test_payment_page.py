@@ -1,6 +1,7 @@
 """The payment page in each of its states, without JavaScript; what scripts are told is checked too."""
 
 import re
+from unittest.mock import Mock
 
 import pytest
 
@@ -199,7 +200,7 @@ def test_script_hears_of_a_decline_in_the_words_of_the_page(bo, page):
     heard = bo.get(f"{page}/progress?ask").json
 
     assert (heard["stage"], heard["declines"]) == ("pay", 1)
-    assert heard["problem"] == "The card has insufficient funds. You were not charged. You have 2 tries left."
+    assert heard["problem"] == "Your card has insufficient funds. You were not charged. You have 2 tries left."
     assert heard["problem"] in told(bo, page)
 
 
@@ -210,11 +211,12 @@ def test_progress_is_the_buyers_alone(ana, client, page):
 
 def test_last_declined_card_ends_the_page_before_the_order_has_heard_of_it(bo, order, page, services):
     bo.post(CARD.format(order["id"]))
-    services.payments[order["id"]].update(status="cancelled", declines=3, decline_code="generic_decline")
+    services.payments[order["id"]].update(status="cancelled", declines=3, remaining=0, decline_message="Ended.")
 
     shown = told(bo, page)
 
     assert "This order is cancelled" in shown and "You were not charged." in shown and "Reserve again" in shown
+    assert "Ended. After 3 declined cards an order ends" in shown
 
 
 def test_card_that_needs_the_bank_leads_to_the_challenge_or_says_it_needs_javascript(bo, page):
@@ -354,6 +356,17 @@ def test_failed_challenge_counts_no_try_and_is_told(bo, page, services):
 
     shown = told(bo, page)
     assert "Your bank could not confirm that it is you." in shown and "left." not in shown and "Pay $19.99" in shown
+
+
+def test_failed_challenge_is_told_after_a_decline_too_and_a_decline_only_once(bo, page, services):
+    bo.submit(page, f"{page}/pay", token="tok_chargeDeclinedExpiredCard")
+    first, details = told(bo, page), {"decline_code": "payment_intent_authentication_failure", "remaining": 2}
+    services.payments_pay = Mock(side_effect=RemoteError("PaymentDeclined", "Not confirmed.", details))
+
+    bo.submit(page, f"{page}/pay", token="tok_visa")
+
+    assert first.count("Your card has expired.") == 1
+    assert "Not confirmed." in told(bo, page)
 
 
 def test_once_the_script_lets_stripe_charge_a_card_nobody_says_not_charged_before_stripe_does(bo, page):

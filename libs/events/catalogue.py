@@ -102,6 +102,7 @@ class PaymentSnapshot(Snapshot):
     currency = fields.String(required=True)
     declines = fields.Integer(load_default=0, strict=True)
     decline_code = fields.String(allow_none=True, load_default=None)
+    remaining = fields.Integer(allow_none=True, load_default=None, strict=True)
     card_brand = fields.String(allow_none=True, load_default=None)
     card_last4 = fields.String(allow_none=True, load_default=None)
     refunded_cents = fields.Integer(load_default=0, strict=True)

@@ -121,7 +121,7 @@ class Api:
     def _handled(self, route: Route, call: Call, pairs: list[tuple[str, str]], ids: dict[str, str]) -> Reply:
         """Run the route's handler; a refusal that changed nothing is raised, which also rolls back."""
         try:
-            call.params = _parameters(route, pairs)
+            call.params = _parameters(route, pairs, call.publishable)
             found = expanded(self.state, route.handler(call, **ids), call.params.get("expand", []))
         except StripeError as refused:
             if not refused.executed:
@@ -141,10 +141,11 @@ def _linger(fault: Fault | None) -> None:
         time.sleep(fault.seconds)
 
 
-def _parameters(route: Route, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+def _parameters(route: Route, pairs: list[tuple[str, str]], publishable: bool) -> dict[str, Any]:
     values = parameters.decoded(pairs)
     data = {"payment_method_data": CARD_DATA} if _has_card_data(values) else {}
-    return parameters.checked(route.parameters, values, route.extra | data)
+    extra = route.extra if publishable else {}
+    return parameters.checked(route.parameters, values, extra | data)
 
 
 def _has_card_data(values: dict[str, Any]) -> bool:

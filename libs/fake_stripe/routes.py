@@ -15,7 +15,7 @@ BY_STRIPE_JS = {"client_secret": str, "expected_payment_method_type": str}
 
 @dataclass(frozen=True)
 class Route:
-    """One route; `extra` are parameters that Stripe takes and its library does not declare."""
+    """One route; `extra` are parameters that Stripe takes from Stripe.js, and which its library does not declare."""
 
     method: str
     path: str

@@ -93,6 +93,7 @@ def test_a_decline_is_counted_and_told_but_not_final():
     assert (event, payment.declines, payment.public()["final"]) == ("PaymentFailed", 1, False)
     assert str(declined(payment)).startswith("Your card has expired")
     assert declined(payment).details == {"decline_code": "expired_card", "remaining": 2}
+    assert payment.public()["remaining"] == 2
 
 
 def test_only_a_cancelled_intent_is_a_final_failure():
@@ -324,6 +325,16 @@ def test_a_refund_that_failed_is_left_to_an_operator_once():
     assert decide(payment, failed, NOON) is Step.RECORD
     payment.ask_refund("operator", "once more", NOON)
     assert decide(payment, failed, NOON) is Step.REFUND
+
+
+def test_everybody_who_asked_for_a_refund_is_kept():
+    payment = a_payment("complete", status="captured")
+    for who in ("Olga", "Pim", "Quin"):
+        payment.ask_refund(who, "called off", NOON)
+
+    assert [asked["by"] for asked in payment.earlier_refunds] == ["Olga", "Pim"]
+    assert payment.refund == {"by": "Quin", "reason": "called off", "at": NOON}
+    assert not {"refund", "earlier_refunds"} & payment.public().keys()
 
 
 def test_a_partial_refund_is_told_and_the_payment_stays_captured():

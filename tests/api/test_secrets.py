@@ -13,8 +13,13 @@ def used(system, person, ana):
     assert bo.post("/api/users/signin", wrong).status_code == 400
     order_id = bo.reserve(ana.list_ticket())
     bo.pay(order_id, "tok_chargeDeclined")
+    form = bo.post(f"/api/orders/{order_id}/payment-intent").json()
+    challenged = bo.pay(order_id, "tok_threeDSecure2Required").json()["errors"][0]
+    assert form["clientSecret"] == challenged["clientSecret"]
+    come_back = f"/orders/{order_id}/return?payment_intent_client_secret={form['clientSecret']}"
+    assert bo.get(come_back).status_code == 200
     assert bo.pay(order_id).status_code == 201
-    return [PASSWORD, "correct horse battery", *bo.http.cookies.values(), "tok_visa"]
+    return [PASSWORD, "correct horse battery", *bo.http.cookies.values(), "tok_visa", form["clientSecret"]]
 
 
 def test_no_log_holds_a_secret(system, used):

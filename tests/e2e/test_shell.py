@@ -69,6 +69,20 @@ def test_an_operator_looks_at_parked_events_sends_one_home_and_discards_another(
     assert lines[2] == "1 1 {} {'orders': 0}"
 
 
+def test_an_operator_refunds_an_order_by_name(system, ana, bo):
+    order_id = bo.reserve(ana.list_ticket())
+    assert bo.pay(order_id).json()["status"] == "complete"
+
+    printed = shell(
+        system,
+        f'asked = refund("{order_id}", "called off", by="Olga")["refund"]\n'
+        f'print(asked["by"], refund("{order_id}", "again")["refund"] == asked)\n',
+    )
+
+    assert printed.replace(">>>", "").split()[-2:] == ["Olga", "True"]
+    wait_for(lambda: bo.order(order_id)["refundedAt"], 20, "the buyer to see the refund")
+
+
 def operators_ticket(system, ticket_id):
     printed = shell(system, f'import json; print(json.dumps(tickets.get(ticket_id="{ticket_id}")))')
     return json.loads(printed.replace(">>> ", "").strip().splitlines()[-1])

@@ -100,7 +100,7 @@ def test_a_refund_that_died_half_way_is_made_once_by_asking_again_or_without(sho
     with shop.payments():
         shop.pay_until_answered(order_id)
         shop.sees(order_id, "complete")
-    refund = {"order_id": order_id, "reason": "the show was called off"}
+    refund = {"order_id": order_id, "reason": "the show was called off", "by": "Olga"}
 
     dies(shop, step, lambda: shop.call("payments.refund", "operator", **refund, timeout=2))
     shop.let_time_pass(order_id)

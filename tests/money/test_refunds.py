@@ -76,6 +76,30 @@ def test_a_refund_needs_a_reason_of_500_characters_at_most(world):
             asked(world, "nobody's", reason)
 
 
+def test_a_refund_needs_the_name_of_who_asks_of_100_characters_at_most(world):
+    for who in (" ", None, 7, "x" * 101, "\ud800"):
+        with pytest.raises(domain.NameMissing, match="who asks"):
+            refund(world.settlement, "nobody's", "called off", who)
+    for who in ("x", "x" * 100):
+        with pytest.raises(domain.PaymentNotFound):
+            refund(world.settlement, "nobody's", "called off", who)
+
+
+def test_who_asked_for_a_refund_that_failed_is_kept_beside_who_asked_again(world, fake):
+    order_id = world.bought()
+    fake.control("refunds", begin="pending")
+    failed = refund(world.settlement, order_id, "called off", "Olga")
+    pending = fake.client().v1.refunds.list({"payment_intent": failed["stripe_id"]}).data[0]
+    fake.control("refunds", refund=pending.id, status="failed", failure_reason="expired_or_canceled_card")
+    world.settlement.settle(order_id)
+
+    again = refund(world.settlement, order_id, "called off, once more", "Pim")
+
+    assert (failed["refund"]["by"], failed["earlier_refunds"]) == ("Olga", [])
+    assert again["earlier_refunds"] == [failed["refund"]]
+    assert (again["refund"]["by"], again["refund"]["reason"]) == ("Pim", "called off, once more")
+
+
 def test_a_refund_asked_for_while_stripe_is_away_is_made_later(world, fake):
     order_id = world.bought()
     fake.control("faults", kind="error", path="/v1/refunds", status=503, count=2, stored=True)

@@ -70,6 +70,7 @@ ARGUMENTS = {
     "expires_at": "2030-01-01T00:00:00Z",
     "token": "tok_visa",
     "reason": "requested_by_customer",
+    "by": "Olga",
     "payload": "{}",
     "signature": "t=1,v1=0",
 }

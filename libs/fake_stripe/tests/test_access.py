@@ -36,6 +36,18 @@ def test_publishable_key_cannot_capture(fake, new_intent):
     assert refused.value.error.code == "secret_key_required"
 
 
+def test_secret_that_a_browser_shows_to_confirm_is_no_parameter_for_a_secret_key(fake, intents, new_intent):
+    intent = new_intent(payment_method="pm_card_visa")
+    shown = {"client_secret": intent.client_secret}
+
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        intents.confirm(intent.id, shown)
+    confirmed = fake.client(PUBLISHABLE_KEY).v1.payment_intents.confirm(intent.id, shown)
+
+    assert (refused.value.code, refused.value.param) == ("parameter_unknown", "client_secret")
+    assert confirmed.status == "requires_capture"
+
+
 def test_unknown_intent_is_404(intents):
     with pytest.raises(stripe.InvalidRequestError) as refused:
         intents.retrieve("pi_unknown")

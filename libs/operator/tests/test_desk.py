@@ -1,0 +1,41 @@
+import pytest
+
+from libs.operator import desk
+from libs.tokens import new_key
+
+
+class Calls(list):
+    """A client that only notes what it is asked."""
+
+    def __init__(self, amqp_url):
+        super().__init__()
+        Calls.newest = self
+
+    def call(self, service, method, arguments, **about):
+        self.append((f"{service}.{method}", arguments))
+
+
+@pytest.fixture
+def names(monkeypatch):
+    monkeypatch.setenv("OPERATOR_AMQP_URL", "amqp://nobody@127.0.0.1:1//")
+    monkeypatch.setenv("OPERATOR_SIGNING_KEY", new_key("operator:1")[0])
+    monkeypatch.setenv("LOGNAME", "olga")
+    monkeypatch.setattr(desk, "Client", Calls)
+    return desk.names()
+
+
+def test_a_refund_is_asked_for_in_the_name_of_the_operating_systems_user_or_of_who_is_named(names):
+    names["refund"]("o1", "called off")
+    names["refund"]("o1", "called off", by="Pim")
+
+    asked = {"order_id": "o1", "reason": "called off"}
+    assert Calls.newest == [("payments.refund", asked | {"by": name}) for name in ("olga", "Pim")]
+
+
+def test_the_helpdesk_names_every_function(names, capsys):
+    functions = [name for name, thing in names.items() if not isinstance(thing, desk.Service)]
+
+    names["helpdesk"]()
+
+    told = capsys.readouterr().out
+    assert [name for name in functions if f"{name}(" not in told] == []
