@@ -80,6 +80,9 @@ class NameMissing(Refused):
 class StripeUnavailable(Exception):
     """Stripe did not answer, or answered with an error of its own; what was asked may or may not have happened."""
 
+    told_as = "StripeUnavailable"
+    """What callers by RPC are told, whichever kind of it it is."""
+
 
 @dataclass(frozen=True)
 class Intent:

@@ -65,6 +65,17 @@ def test_the_third_declined_card_releases_the_ticket(ana, bo, person):
     person("cy").reserve(ticket_id)
 
 
+def test_a_failing_stripe_is_told_as_such_and_the_order_can_be_paid_later(system, ana, bo):
+    order_id = bo.reserve(ana.list_ticket())
+    fault = {"kind": "error", "path": "/v1/payment_intents", "count": 2}  # the request, and its repetition
+    requests.post(f"{system.stripe_url}/_control/faults", json=fault, timeout=5).raise_for_status()
+
+    answer = bo.post(f"/api/orders/{order_id}/payment-intent")
+
+    assert (answer.status_code, answer.json()["errors"][0]["message"][:17]) == (503, "Card payments are")
+    assert bo.pay(order_id).json()["status"] == "complete"
+
+
 def test_an_unpaid_ticket_is_on_sale_again_when_the_window_closes(ana, bo, person, operator):
     ticket_id = ana.list_ticket()
     order_id = bo.reserve(ticket_id)

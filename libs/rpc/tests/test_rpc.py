@@ -13,7 +13,7 @@ from libs.amqp import Outgoing, Publisher
 from libs.events import topology
 from libs.rpc import Client, RemoteError, ServiceUnavailable
 from libs.rpc.client import RPC_EXCHANGE
-from libs.rpc.entrypoint import Clocks
+from libs.rpc.entrypoint import Clocks, reply_to_be_sent
 from libs.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.tokens import new_key
 
@@ -118,6 +118,16 @@ def test_a_call_whose_caller_gave_up_while_it_waited_for_a_worker_in_the_service
 
         assert alone.call("orders", "done") == []
         assert alone.call("orders", "expired") == ["orders.sleep"]
+
+
+def test_callers_are_told_an_error_by_the_name_that_its_class_has_for_them():
+    class Away(Exception):
+        told_as = "Away"
+
+    class TimedOut(Away):
+        pass
+
+    assert json.loads(reply_to_be_sent(None, TimedOut("after 5 s")))["error"]["exc_type"] == "Away"
 
 
 @pytest.mark.parametrize(
