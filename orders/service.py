@@ -182,8 +182,8 @@ class OrdersService:
                     answer = self.neighbours.call("payments", "settle", {"order_id": order.id}, timeout=20)
                     self._follow(PaymentCreated.load(answer))
                     continue
-            except RemoteError as error:
-                log.warning("payments could not settle order %s: %s", order.id, error)
+            except (RemoteError, VersionConflict) as error:
+                log.warning("order %s could not be settled: %s", order.id, error)
             except ServiceUnavailable:
                 is_away = True  # the others are asked the next time: each would wait as long in vain
             if order.updated_at < now - GIVE_UP_AFTER:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from libs.clock import utc_now
+from libs.events import VersionConflict
 from libs.rpc import RemoteError, ServiceUnavailable
 from orders.domain import reserved
 from orders.service import ASK_PAYMENTS_SECONDS, OrdersService
@@ -100,8 +101,9 @@ def test_an_order_about_which_nothing_is_new_stays_as_it_is(service, waiting):
     assert service.store.get(order_id).version == 1
 
 
-def test_an_order_that_cannot_be_settled_keeps_no_other_from_being_asked_about(service, waiting):
-    broken, paid = waiting(BROKEN, minutes=3), waiting("captured", minutes=2)
+@pytest.mark.parametrize("error", [BROKEN, VersionConflict("somebody was quicker")])
+def test_an_order_that_cannot_be_settled_keeps_no_other_from_being_asked_about(service, waiting, error):
+    broken, paid = waiting(error, minutes=3), waiting("captured", minutes=2)
 
     service.ask_payments()
 
