@@ -143,8 +143,9 @@ def events(stack: Stack) -> list[Row]:
         our_published, our_cpu = costed(stack, service, ours)
         our_handled = time.perf_counter() - began
         publisher.close()
+    what = "events published with confirms"
     return [
-        Row("events published with confirms", "a second", EVENTS / our_published, EVENTS / stock_published, "≥ 3 000"),
+        Row(f"{what}, ours in batches of 100", "a second", EVENTS / our_published, EVENTS / stock_published, "≥ 3 000"),
         Row("events published and handled", "a second", EVENTS / our_handled, EVENTS / stock_handled),
         Row("event, from publishing to handled", "CPU-ms", our_cpu / EVENTS, stock_cpu / EVENTS),
     ]
