@@ -22,7 +22,7 @@ status: venv ## List the running system's processes
 
 shell: venv ## Open an operator's nameko shell on the running system
 	@settings="$$($(PYTHON) -m libs.stack env operator)" && eval "$$settings" && \
-	PYTHONSTARTUP=libs/operator/shell.py exec .venv/bin/nameko shell --config libs/operator/config.yml
+	PYTHONPATH=. PYTHONSTARTUP=libs/operator/shell.py exec .venv/bin/nameko shell --config libs/operator/config.yml
 
 env: venv ## Make the containers' settings: .env, with new secrets
 	@$(PYTHON) -m tools.env

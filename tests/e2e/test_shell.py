@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import closing
@@ -12,17 +13,19 @@ from libs.stack.programs import environment
 from libs.testing import wait_for
 
 ROOT = Path(__file__).parents[2]
+MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 def shell(system, script):
-    """Run `script` in the operator's nameko shell as `make shell` would, and return what it printed."""
-    settings = {**os.environ, **environment("operator", system), "PYTHONSTARTUP": "libs/operator/shell.py"}
-    nameko = str(Path(sys.executable).with_name("nameko"))
-    command = [nameko, "shell", "--interface", "plain", "--config", "libs/operator/config.yml"]
+    """Run `script` in the operator's nameko shell by the very command of `make shell`; return what it printed."""
+    (command,) = re.findall(r"^\tPYTHONPATH=.* nameko shell .*$", MAKEFILE.replace(".venv/bin/nameko", "nameko"), re.M)
+    settings = {**os.environ, **environment("operator", system)}
+    settings |= {"PATH": f"{Path(sys.executable).parent}:{settings['PATH']}"}
+    settings.pop("PYTHONPATH", None)
     done = subprocess.run(
-        command,
+        ["sh", "-c", f"{command} --interface plain"],
         input=script,
-        env={**settings, "PYTHONPATH": str(ROOT)},
+        env=settings,
         cwd=ROOT,
         capture_output=True,
         text=True,
