@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from libs.amqp import Outgoing, Publisher
@@ -76,13 +78,10 @@ class Parking:
     def _visit(self, queue: str, limit: int | None, is_done: Callable[[Any], bool]) -> int:
         """Look at each parked message; take out those for which `is_done` returns True, and return how many."""
         with connect(self.amqp_url) as connection:
-            channel = connection.channel()
-            name, done = topology.parked_name(queue), 0
-            waiting = channel.queue_declare(name, passive=True).message_count
-            for _ in range(waiting if limit is None else min(limit, waiting)):
-                message = channel.basic_get(name)
-                if message is None:
-                    break
+            channel, done = connection.channel(), 0
+            take = partial(channel.basic_get, topology.parked_name(queue))
+            messages = list(islice(iter(take, None), limit))  # before any is sent home, whence it may come back at once
+            for message in messages:
                 if is_done(message):
                     channel.basic_ack(message.delivery_tag)
                     done += 1
