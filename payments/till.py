@@ -1,5 +1,6 @@
 """What a buyer does: pay with a card, or open the page's card form and come back from it."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -23,8 +24,7 @@ class Till:
 
         Raises what forbids to pay, InvalidCard, PaymentDeclined or AuthenticationRequired.
         """
-        check = lambda payment: payment.check_payable(buyer_id)  # noqa: E731
-        payment = self.settlement.begin(order_id, check, is_repeatable=True)
+        payment = self.settlement.begin(order_id, _payable_by(buyer_id), is_repeatable=True)
         if payment.status != "open" or payment.stripe_id is None:
             return payment.public()
         try:
@@ -45,7 +45,7 @@ class Till:
         Nothing is charged by this, and nothing is marked: the page does `announce` what the buyer does with it, and it
         comes back by webhook, by `refresh`, or through the reconciler, which visits every open PaymentIntent.
         """
-        _, intent = self.settlement.prepare(order_id, lambda payment: payment.check_payable(buyer_id))
+        _, intent = self.settlement.prepare(order_id, _payable_by(buyer_id))
         assert intent is not None, "prepare makes one"
         return {"client_secret": intent.client_secret, "publishable_key": self.publishable_key}
 
@@ -55,7 +55,7 @@ class Till:
         So the payment is being confirmed, should the page never hear what came of it; `refresh` ends that. Raises
         PaymentInProgress while another attempt is on its way, in another tab perhaps.
         """
-        payment = self.settlement.begin(order_id, lambda payment: payment.check_payable(buyer_id))
+        payment = self.settlement.begin(order_id, _payable_by(buyer_id))
         return payment.public() | {"attempt": payment.attempts}
 
     def refresh(self, order_id: str, buyer_id: str, answered: int | None = None) -> dict[str, Any]:
@@ -78,6 +78,11 @@ class Till:
         except (StripeUnavailable, VersionConflict):
             return self.settlement.store.get(before.id).public()
         return _told(payment, intent, before.declines)
+
+
+def _payable_by(buyer_id: str) -> Callable[[Payment], None]:
+    """Return the check that raises what forbids this buyer to pay."""
+    return lambda payment: payment.check_payable(buyer_id)
 
 
 def _told(payment: Payment, intent: Intent | None, declines_before: int) -> dict[str, Any]:
