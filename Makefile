@@ -9,19 +9,19 @@ help: ## List what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 venv:
-	@libs/stack/make-venv
+	@dev/stack/make-venv
 
 run: venv ## Run the whole system here until Ctrl-C (installs what is missing)
-	@$(PYTHON) -m libs.stack run
+	@$(PYTHON) -m dev.stack run
 
 stop: venv ## Stop the system, or what a killed run left behind
-	@$(PYTHON) -m libs.stack stop
+	@$(PYTHON) -m dev.stack stop
 
 status: venv ## List the running system's processes
-	@$(PYTHON) -m libs.stack status
+	@$(PYTHON) -m dev.stack status
 
 shell: venv ## Open an operator's nameko shell on the running system
-	@settings="$$($(PYTHON) -m libs.stack env operator)" && eval "$$settings" && \
+	@settings="$$($(PYTHON) -m dev.stack env operator)" && eval "$$settings" && \
 	PYTHONPATH=. PYTHONSTARTUP=libs/operator/shell.py exec .venv/bin/nameko shell --config libs/operator/config.yml
 
 env: venv ## Make the containers' settings: .env, with new secrets
@@ -39,18 +39,18 @@ demo: venv ## Fill the running system with tickets and orders (URL=http://127.0.
 	@$(PYTHON) -m tools.demo $(URL)
 
 test: venv ## Run every test, on real servers and in a browser (installs what is missing)
-	@$(PYTHON) -m libs.stack install --browser
+	@$(PYTHON) -m dev.stack install --browser
 	$(PYTHON) -m pytest
 
 test-fast: venv ## Run the tests that need no server
 	$(PYTHON) -m pytest -m "not integration"
 
 test-money: venv ## Race 200 times, die at each step, search the protocol deeply (an hour)
-	@$(PYTHON) -m libs.stack install
+	@$(PYTHON) -m dev.stack install
 	MONEY_ROUNDS=200 TICKETING_SEARCH=deep HYPOTHESIS_PROFILE=money $(PYTHON) -m pytest payments tests/protocol tests/money --timeout 3600
 
 bench: venv ## Measure everything beside stock nameko; writes docs/performance.md (about ten minutes)
-	@$(PYTHON) -m libs.stack install
+	@$(PYTHON) -m dev.stack install
 	@$(PYTHON) -W ignore -m bench
 
 check: venv ## Look for mistakes in style and types

@@ -2,7 +2,7 @@
 
 A test that asks for one of them is marked `integration` by itself, and one that asks for `system` `e2e` too.
 TICKETING_TEST_SERVERS=FOLDER makes the tests use the servers that already run in FOLDER
-(`python -m libs.stack servers --folder FOLDER` starts such), which saves their start on every run.
+(`python -m dev.stack servers --folder FOLDER` starts such), which saves their start on every run.
 """
 
 import os
@@ -18,8 +18,8 @@ import pytest
 import redis
 from pymongo.database import Database
 
-from libs.stack import Stack, free_ports
-from libs.stack.programs import nothing
+from dev.stack import Stack, free_ports
+from dev.stack.programs import nothing
 
 NEEDS_SERVERS = {"servers", "stack_folder", "amqp_url", "mongo_url", "mongo", "redis_url", "system"}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bench import library, report, site
 from bench.report import Row
-from libs.stack import Stack, free_ports
-from libs.stack.programs import everything, nothing
+from dev.stack import Stack, free_ports
+from dev.stack.programs import everything, nothing
 
 PARTS = {"library": (library.measure, nothing), "site": (site.measure, everything)}
 

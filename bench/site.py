@@ -12,11 +12,11 @@ import pymongo
 
 from bench import cpu, load
 from bench.report import Row
+from dev.stack import Stack
+from dev.stack.programs import environment
 from libs.clock import utc_now
 from libs.events.catalogue import TicketCreated
 from libs.rpc import Client
-from libs.stack import Stack
-from libs.stack.programs import environment
 from libs.testing import wait_for
 from libs.tokens import Signer
 from tickets.domain import listed

@@ -16,7 +16,7 @@ from amqp.exceptions import NotFound
 from kombu import Connection
 from pymongo import MongoClient
 
-from libs.stack import Stack
+from dev.stack import Stack
 
 ROOT = Path(__file__).parent.parent
 

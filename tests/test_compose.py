@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dev.stack import Stack, free_ports, install
+from dev.stack.programs import SERVICES, environment, everything, passed_on
 from libs import health
-from libs.stack import Stack, free_ports, install
-from libs.stack.programs import SERVICES, environment, everything, passed_on
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

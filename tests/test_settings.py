@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from dev.stack.ports import Ports, setting
+from dev.stack.secrets import broker_password, generate
 from libs.events.access import PARTS
-from libs.stack.ports import Ports, setting
-from libs.stack.secrets import broker_password, generate
 from tools import env
 
 ROOT = Path(__file__).parents[1]

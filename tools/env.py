@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from libs.stack.secrets import broker_password, generate
+from dev.stack.secrets import broker_password, generate
 
 ROOT = Path(__file__).parents[1]
 PLACEHOLDER = "changeme"

@@ -10,12 +10,12 @@ from pathlib import Path
 import pymongo
 import pytest
 
+from dev.stack import Stack, free_ports
+from dev.stack.servers import rabbitmq
 from libs.amqp import Publisher
 from libs.events import Aggregates, Relay, topology
 from libs.events.catalogue import ExpirationComplete
 from libs.rpc import Client
-from libs.stack import Stack, free_ports
-from libs.stack.servers import rabbitmq
 from libs.testing import nameko_service, wait_for
 from libs.tokens import new_key
 

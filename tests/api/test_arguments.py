@@ -2,8 +2,8 @@
 
 import pytest
 
+from dev.stack.programs import environment
 from libs.rpc import RemoteError
-from libs.stack.programs import environment
 from libs.tokens import Signer
 
 HUGE, HALF = 10**30, "\ud800"

@@ -11,8 +11,8 @@ from secrets import token_hex
 import pytest
 import requests
 
+from dev.stack.ports import HOST
 from gateway.errors import BODY_SECONDS
-from libs.stack.ports import HOST
 from libs.testing import wait_for
 from tests.e2e.people import Person
 from tests.e2e.test_races import all_at_once

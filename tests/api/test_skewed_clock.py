@@ -9,9 +9,9 @@ from pathlib import Path
 import pymongo
 import pytest
 
-from libs.stack import Stack, free_ports
-from libs.stack.programs import everything
-from libs.stack.supervisor import ROOT
+from dev.stack import Stack, free_ports
+from dev.stack.programs import everything
+from dev.stack.supervisor import ROOT
 from libs.testing import wait_for
 from tests.e2e import invariants
 from tests.e2e.people import Operator, Person

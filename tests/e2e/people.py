@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import requests
 
+from dev.stack.programs import environment
 from libs.rpc import Client
-from libs.stack.programs import environment
 from libs.testing import wait_for
 from libs.tokens import Signer
 

@@ -6,10 +6,10 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from dev.stack.programs import environment
 from libs.amqp import Outgoing, Publisher
 from libs.events import topology
 from libs.events.parking import Parking
-from libs.stack.programs import environment
 from libs.testing import wait_for
 
 ROOT = Path(__file__).parents[2]

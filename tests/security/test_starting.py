@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from libs.stack.programs import environment, everything
-from libs.stack.supervisor import ROOT
-from libs.stack.supervisor import environment as surroundings
+from dev.stack.programs import environment, everything
+from dev.stack.supervisor import ROOT
+from dev.stack.supervisor import environment as surroundings
 
 STRIPE = ["STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET"]
 NEEDED = {

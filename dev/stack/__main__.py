@@ -1,4 +1,4 @@
-"""The stack's command line: `python -m libs.stack run|servers|stop|status|env|install`."""
+"""The stack's command line: `python -m dev.stack run|servers|stop|status|env|install`."""
 
 import argparse
 import os
@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from libs.stack import install
-from libs.stack.programs import environment, everything, nothing
-from libs.stack.stack import Stack, StackError
-from libs.stack.supervisor import ROOT, Failed, Supervisor, die_with_parent, members
+from dev.stack import install
+from dev.stack.programs import environment, everything, nothing
+from dev.stack.stack import Stack, StackError
+from dev.stack.supervisor import ROOT, Failed, Supervisor, die_with_parent, members
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -24,7 +24,7 @@ class Interrupted(BaseException):
 
 def main() -> None:
     """Do what the command line asks; exit with a sentence and code 1 when that is impossible."""
-    parser = argparse.ArgumentParser(prog="python -m libs.stack", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m dev.stack", description=__doc__)
     parser.add_argument(
         "--folder", type=Path, default=ROOT / ".stack", help="where the stack's data, logs and keys are"
     )

@@ -16,8 +16,8 @@ from xmlrpc.client import Fault, ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from libs.stack.install import VIRTUAL_ENVIRONMENT
-from libs.stack.program import Program
+from dev.stack.install import VIRTUAL_ENVIRONMENT
+from dev.stack.program import Program
 
 ROOT = Path(__file__).parents[2]
 MARK = "TICKETING_STACK"  # in the environment of every process of a stack: the stack's folder

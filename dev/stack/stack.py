@@ -12,13 +12,13 @@ from urllib.parse import quote
 
 import requests
 
+from dev.stack import install, secrets
+from dev.stack.ports import HOST, Ports, PortTaken
+from dev.stack.program import Program
+from dev.stack.programs import STRIPE, everything
+from dev.stack.servers import REPLICA_SET, servers
+from dev.stack.supervisor import Failed, Supervisor, members, wait_until
 from libs.events.access import ADMINISTRATOR, PARTS, grant
-from libs.stack import install, secrets
-from libs.stack.ports import HOST, Ports, PortTaken
-from libs.stack.program import Program
-from libs.stack.programs import STRIPE, everything
-from libs.stack.servers import REPLICA_SET, servers
-from libs.stack.supervisor import Failed, Supervisor, members, wait_until
 
 SERVER_PORTS = ("amqp", "management", "erlang", "epmd", "redis", "mongo")
 READY_SECONDS = 60

@@ -3,9 +3,9 @@
 from kombu import Connection
 from redis import Redis
 
-from libs.stack import Stack, free_ports
-from libs.stack.programs import nothing
-from libs.stack.supervisor import members
+from dev.stack import Stack, free_ports
+from dev.stack.programs import nothing
+from dev.stack.supervisor import members
 
 
 def test_killed_server_comes_back_with_its_data_and_none_outlives_the_stack(stack_folder):

@@ -6,11 +6,11 @@ import stat
 
 import pytest
 
-from libs.stack import Ports, Stack, StackError, free_ports, install, secrets
-from libs.stack.ports import PortTaken
-from libs.stack.program import Program
-from libs.stack.programs import everything
-from libs.stack.supervisor import configuration
+from dev.stack import Ports, Stack, StackError, free_ports, install, secrets
+from dev.stack.ports import PortTaken
+from dev.stack.program import Program
+from dev.stack.programs import everything
+from dev.stack.supervisor import configuration
 from libs.tokens import Signer, Verifier
 
 

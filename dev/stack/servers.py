@@ -11,10 +11,10 @@ import redis
 import requests
 from pymongo.errors import OperationFailure, PyMongoError
 
+from dev.stack import install
+from dev.stack.ports import HOST, Ports
+from dev.stack.program import Program
 from libs.events.access import ADMINISTRATOR
-from libs.stack import install
-from libs.stack.ports import HOST, Ports
-from libs.stack.program import Program
 
 REPLICA_SET = "rs0"
 

@@ -11,11 +11,11 @@ import requests
 from amqp.exceptions import AMQPError
 from kombu import Connection
 
-from libs.stack.program import Program
-from libs.stack.servers import answers
+from dev.stack.program import Program
+from dev.stack.servers import answers
 
 if TYPE_CHECKING:
-    from libs.stack.stack import Stack
+    from dev.stack.stack import Stack
 
 SERVICES = ("auth", "tickets", "orders", "payments", "expiration")
 STRIPE = ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET")
