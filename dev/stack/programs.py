@@ -41,7 +41,7 @@ def everything(stack: "Stack") -> list[Program]:
         "gateway": (gunicorn, lambda: _succeeds(f"{stack.gateway_url}/readyz")),
     }
     if not stack.uses_real_stripe:
-        fake = [python, "-m", "libs.fake_stripe"]
+        fake = [python, "-m", "dev.fake_stripe"]
         commands = {"fake-stripe": (fake, lambda: answers(stack.ports.stripe)), **commands}
     return [
         Program(name, command, is_ready, environment(name, stack)) for name, (command, is_ready) in commands.items()

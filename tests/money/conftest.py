@@ -2,8 +2,8 @@ import secrets
 
 import pytest
 
+from dev.fake_stripe import testing
 from libs.database import connect
-from libs.fake_stripe import testing
 from libs.testing import new_vhost
 
 pytest.register_assert_rewrite("tests.money.world")

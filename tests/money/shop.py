@@ -9,9 +9,9 @@ from datetime import timedelta
 import pymongo
 import stripe
 
+from dev.fake_stripe.testing import PUBLISHABLE_KEY, SECRET_KEY, WEBHOOK_SECRET
 from libs.clock import utc_now
 from libs.database import connect
-from libs.fake_stripe.testing import PUBLISHABLE_KEY, SECRET_KEY, WEBHOOK_SECRET
 from libs.rpc import Client, RemoteError, ServiceUnavailable
 from libs.testing import nameko_service, wait_for
 from libs.tokens import Signer, new_key

@@ -141,7 +141,7 @@ def test_a_dispute_that_was_closed_unheard_is_settled(world, fake):
 def test_what_was_taken_back_unheard_of_an_old_payment_is_settled(world, fake, monkeypatch, kind, status):
     order_id = world.bought()
     world.ahead += WINDOW + timedelta(hours=1)
-    monkeypatch.setattr(f"libs.fake_stripe.{kind}.now", lambda: int(world.now().timestamp()))
+    monkeypatch.setattr(f"dev.fake_stripe.{kind}.now", lambda: int(world.now().timestamp()))
     fake.control(kind, payment_intent=world.payment(order_id).stripe_id)
 
     report = world.audit.run()

@@ -7,8 +7,8 @@ from unittest.mock import Mock
 import pytest
 import stripe
 
+from dev.fake_stripe.testing import SECRET_KEY
 from libs.events import VersionConflict
-from libs.fake_stripe.testing import SECRET_KEY
 from payments import domain
 from payments.card_provider import API_VERSION, Busy, CardProvider
 from payments.domain import CONFIRM_PERIOD

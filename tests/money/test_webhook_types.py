@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import stripe
 
-from libs.fake_stripe.testing import WEBHOOK_SECRET
+from dev.fake_stripe.testing import WEBHOOK_SECRET
 from payments.domain import InvalidSignature
 from payments.service import PaymentsService, Stripe
 from payments.webhooks import Reader

@@ -11,9 +11,9 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
+from dev.fake_stripe.testing import PUBLISHABLE_KEY, SECRET_KEY
 from libs.clock import utc_now
 from libs.events import EVENTS, VersionConflict
-from libs.fake_stripe.testing import PUBLISHABLE_KEY, SECRET_KEY
 from orders import domain as orders_domain
 from orders.store import OrderStore, new_id
 from payments.audit import Audit

@@ -1,0 +1,38 @@
+"""Run the fake Stripe until it is stopped.
+
+Settings: STRIPE_WEBHOOK_SECRET (required), FAKE_STRIPE_PORT (12111), FAKE_STRIPE_WEBHOOK_URL (where signed webhooks go;
+unset: nowhere), FAKE_STRIPE_STATE (a file that keeps everything across kill -9; unset: memory), FAKE_STRIPE_HOST
+(127.0.0.1, and nothing else is accepted), FAKE_STRIPE_IN_CONTAINER (1 inside a container: it listens on every
+address of it and sends webhooks to neighbours; the port may be published on 127.0.0.1 at most).
+"""
+
+import os
+import signal
+import sys
+
+from dev.fake_stripe.server import EVERY_ADDRESS, HOST, PublicAddress, listening
+from libs.settings import required
+
+DEFAULT_PORT = 12111
+
+
+def main() -> None:
+    """Read the settings and serve."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    secret = required("STRIPE_WEBHOOK_SECRET")
+    port = int(os.environ.get("FAKE_STRIPE_PORT") or DEFAULT_PORT)
+    url = os.environ.get("FAKE_STRIPE_WEBHOOK_URL") or None
+    path = os.environ.get("FAKE_STRIPE_STATE") or None
+    in_container = os.environ.get("FAKE_STRIPE_IN_CONTAINER") == "1"
+    host = os.environ.get("FAKE_STRIPE_HOST") or (EVERY_ADDRESS if in_container else HOST)
+    try:
+        with listening(port, secret, url, path, host, in_container) as server:
+            address = f"http://{HOST}:{server.port}"
+            print(f"fake Stripe on {address}, webhooks to {url or 'nowhere'}, state in {path or 'memory'}", flush=True)
+            server.serve_forever(poll_interval=0.1)
+    except (PublicAddress, ValueError) as problem:
+        sys.exit(str(problem))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""A page under a strict content security policy pays with the stand-in for Stripe.js, as it would with the real one."""
+
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from dev.fake_stripe.testing import PUBLISHABLE_KEY
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.integration]
+PAGE = """<!doctype html><title>Pay</title><div id="card"></div><button id="pay">Pay</button><p id="outcome"></p>
+<script src="{fake}/v3/"></script><script src="/page.js"></script>"""
+SCRIPT = """
+const [secret, redirect] = location.hash.slice(1).split(",");
+const stripe = Stripe("{key}");
+const elements = stripe.elements({{ clientSecret: secret, appearance: {{ theme: "stripe" }} }});
+const card = elements.create("payment", {{ layout: "tabs" }});
+const say = (text) => (document.getElementById("outcome").textContent = text);
+card.on("ready", () => say("ready"));
+card.mount("#card");
+document.getElementById("pay").addEventListener("click", async () => {{
+  const {{ error: invalid }} = await elements.submit();
+  if (invalid) return say(invalid.code);
+  const confirmParams = {{ return_url: location.origin + "/done?order=1" }};
+  const {{ error, paymentIntent }} = await stripe.confirmPayment({{ elements, confirmParams, redirect }});
+  say(error ? error.decline_code || error.code : paymentIntent.status);
+}});
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(_fake):
+    csp = f"default-src 'none'; script-src 'self' {_fake.url}; connect-src {_fake.url}; frame-src {_fake.url}"
+
+    class Shop(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body, kind = PAGE.format(fake=_fake.url), "text/html"
+            if self.path == "/page.js":
+                body, kind = SCRIPT.format(key=PUBLISHABLE_KEY), "text/javascript"
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Security-Policy", csp)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def pay(browser, shop, new_intent, intents):
+    """Open the shop's page on a new PaymentIntent, fill in a card and press Pay; returns page and PaymentIntent."""
+    page = browser.new_page()
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text) if "Content Security" in message.text else None)
+
+    def act(number, redirect="if_required", intent=None):
+        intent = intent or new_intent(automatic_payment_methods={"enabled": True})
+        page.goto(f"{shop}/#{intent.client_secret},{redirect}")
+        form = page.frame_locator("#card iframe")
+        form.get_by_label("Card number").fill(number)
+        form.get_by_label("Expiration date").fill("12 / 34")
+        form.get_by_label("Security code").fill("123")
+        page.click("#pay")
+        return page, intent
+
+    yield act
+    assert complaints == []
+    page.close()
+
+
+def outcome(page, text):
+    page.locator("#outcome", has_text=text).wait_for(timeout=5000)
+
+
+def test_card_pays_without_leaving_the_page(pay, intents):
+    page, intent = pay("4242424242424242")
+
+    outcome(page, "requires_capture")
+    assert intents.retrieve(intent.id).status == "requires_capture"
+
+
+def test_page_is_left_for_the_return_address_when_it_always_redirects(pay):
+    page, intent = pay("4242424242424242", redirect="always")
+
+    page.wait_for_url("**/done?order=1&payment_intent=*", timeout=5000)
+    assert "redirect_status=succeeded" in page.url and intent.client_secret in page.url
+
+
+def test_decline_is_told_and_another_card_may_pay(pay, intents):
+    page, intent = pay("4000000000009995")
+    outcome(page, "insufficient_funds")
+
+    page.frame_locator("#card iframe").get_by_label("Card number").fill("5555555555554444")
+    page.click("#pay")
+
+    outcome(page, "requires_capture")
+
+
+def test_mistyped_number_is_told_before_anything_is_sent(pay, fake):
+    page, intent = pay("4242424242424241")
+
+    outcome(page, "invalid_number")
+    assert fake.ledger()[0]["charges"] == []
+
+
+@pytest.mark.parametrize(
+    "button, said", [("Complete", "requires_capture"), ("Fail", "payment_intent_authentication_failure")]
+)
+def test_challenge_opens_over_the_page(pay, button, said):
+    page, intent = pay("4000002760003184")
+
+    page.frame_locator("iframe[title^='3-D Secure']").get_by_role("button", name=button).click()
+
+    outcome(page, said)
+
+
+def test_challenge_without_a_script_leads_back_to_the_return_address(browser, shop, new_intent, intents):
+    confirm = {"payment_method": "pm_card_threeDSecure2Required", "return_url": f"{shop}/done?order=1"}
+    intent = intents.confirm(new_intent().id, confirm)
+    page = browser.new_context(java_script_enabled=False).new_page()
+
+    page.goto(intent.next_action.redirect_to_url.url)
+    page.get_by_role("button", name="Complete").click()
+
+    assert "order=1" in page.url and "redirect_status=succeeded" in page.url
+    assert intents.retrieve(intent.id).status == "requires_capture"
+    page.context.close()
