@@ -19,12 +19,12 @@ from bench import cpu, load
 from bench.report import Row
 from dev.stack import Stack, free_ports
 from dev.stack.servers import answers
+from dev.testing import nameko_service, wait_for
 from libs.amqp import Outgoing, Publisher
 from libs.database import connect
 from libs.events import Aggregates, Relay, topology
 from libs.events.catalogue import ExpirationComplete
 from libs.rpc import Client
-from libs.testing import nameko_service, wait_for
 
 CALLS, THREADS = 3000, 8
 EVENTS = 3000

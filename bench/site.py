@@ -14,10 +14,10 @@ from bench import cpu, load
 from bench.report import Row
 from dev.stack import Stack
 from dev.stack.programs import environment
+from dev.testing import wait_for
 from libs.clock import utc_now
 from libs.events.catalogue import TicketCreated
 from libs.rpc import Client
-from libs.testing import wait_for
 from libs.tokens import Signer
 from tickets.domain import listed
 from tickets.store import new_id, stored

@@ -13,8 +13,8 @@ import pytest
 from argon2 import PasswordHasher
 from pymongo import MongoClient
 
+from dev.testing import nameko_service, new_vhost
 from libs.rpc import Client, RemoteError, ServiceUnavailable
-from libs.testing import nameko_service, new_vhost
 from libs.tokens import Signer, Verifier, new_key
 
 AUTH, AUTH_PUBLIC = new_key("auth:1")

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis import Redis
 
+from dev.testing import wait_for, waiting
 from expiration import jobs
 from expiration.schedule import QUEUE, Schedule, connect, job_id
 from expiration.service import ExpirationService
 from expiration.store import DeadlineStore
 from libs.clock import utc_now
 from libs.events.handlers import Unavailable
-from libs.testing import wait_for, waiting
 
 AWAY = "redis://127.0.0.1:1/0"
 SOON = timedelta(seconds=20)

@@ -20,12 +20,12 @@ from kombu.exceptions import OperationalError
 
 from dev.stack import Stack, free_ports
 from dev.stack.programs import nothing
+from dev.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.connection import connect
 from libs.events import Aggregates, Relay, topology
 from libs.events.catalogue import ExpirationComplete
 from libs.rpc import Client, ServiceUnavailable
-from libs.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.tokens import new_key
 
 pytestmark = pytest.mark.integration

@@ -12,11 +12,11 @@ import pytest
 
 from dev.stack import Stack, free_ports
 from dev.stack.servers import rabbitmq
+from dev.testing import nameko_service, wait_for
 from libs.amqp import Publisher
 from libs.events import Aggregates, Relay, topology
 from libs.events.catalogue import ExpirationComplete
 from libs.rpc import Client
-from libs.testing import nameko_service, wait_for
 from libs.tokens import new_key
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]

@@ -8,10 +8,10 @@ import pytest
 import redis
 from kombu import Connection, Exchange, Queue
 
+from dev.testing import wait_for
 from expiration.schedule import job_id
 from expiration.service import RESTORE_SECONDS
 from libs.events.catalogue import ExpirationComplete
-from libs.testing import wait_for
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 

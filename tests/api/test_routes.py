@@ -12,8 +12,8 @@ import pytest
 import requests
 
 from dev.stack.ports import HOST
+from dev.testing import wait_for
 from gateway.errors import BODY_SECONDS
-from libs.testing import wait_for
 from tests.e2e.people import Person
 from tests.e2e.test_races import all_at_once
 

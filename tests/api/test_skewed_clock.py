@@ -12,7 +12,7 @@ import pytest
 from dev.stack import Stack, free_ports
 from dev.stack.programs import everything
 from dev.stack.supervisor import ROOT
-from libs.testing import wait_for
+from dev.testing import wait_for
 from tests.e2e import invariants
 from tests.e2e.people import Operator, Person
 

@@ -6,8 +6,8 @@ import pymongo
 import requests
 from kombu import Connection
 
+from dev.testing import wait_for
 from libs.events import EVENTS, topology
-from libs.testing import wait_for
 
 OUTBOXES = {
     "auth": ["users", "revoked_sessions"],

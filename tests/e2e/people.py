@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import requests
 
 from dev.stack.programs import environment
+from dev.testing import wait_for
 from libs.rpc import Client
-from libs.testing import wait_for
 from libs.tokens import Signer
 
 _numbers = itertools.count(1)

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from libs.testing import wait_for
+from dev.testing import wait_for
 from tests.e2e.browsing import a_title, buy, pay, picture, sell
 
 

@@ -8,8 +8,8 @@ import pytest
 import requests
 import stripe
 
+from dev.testing import wait_for
 from libs import context
-from libs.testing import wait_for
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 

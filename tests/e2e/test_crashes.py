@@ -3,7 +3,7 @@ import threading
 import pytest
 import requests
 
-from libs.testing import wait_for
+from dev.testing import wait_for
 from tests.e2e import invariants
 
 SERVICES = ("auth", "tickets", "orders", "payments", "expiration", "worker", "scheduler", "gateway")

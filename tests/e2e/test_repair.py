@@ -4,7 +4,7 @@ import pymongo
 import pytest
 from kombu import Connection
 
-from libs.testing import wait_for, waiting
+from dev.testing import wait_for, waiting
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 

@@ -7,10 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 from dev.stack.programs import environment
+from dev.testing import wait_for
 from libs.amqp import Outgoing, Publisher
 from libs.events import topology
 from libs.events.parking import Parking
-from libs.testing import wait_for
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()

@@ -1,7 +1,7 @@
 import pytest
 import requests
 
-from libs.testing import wait_for
+from dev.testing import wait_for
 from tests.e2e.invariants import charged, ledger
 
 pytestmark = pytest.mark.usefixtures("at_rest")

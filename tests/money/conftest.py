@@ -3,8 +3,8 @@ import secrets
 import pytest
 
 from dev.fake_stripe import testing
+from dev.testing import new_vhost
 from libs.database import connect
-from libs.testing import new_vhost
 
 pytest.register_assert_rewrite("tests.money.world")
 

@@ -10,10 +10,10 @@ import pymongo
 import stripe
 
 from dev.fake_stripe.testing import PUBLISHABLE_KEY, SECRET_KEY, WEBHOOK_SECRET
+from dev.testing import nameko_service, wait_for
 from libs.clock import utc_now
 from libs.database import connect
 from libs.rpc import Client, RemoteError, ServiceUnavailable
-from libs.testing import nameko_service, wait_for
 from libs.tokens import Signer, new_key
 from tests.money.world import World
 

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
+from dev.testing import wait_for
 from libs.rpc import ServiceUnavailable
-from libs.testing import wait_for
 from tests.money.buyer import CARD_OF_THE_BROWSER
 
 IS_FULL = int(os.environ.get("MONEY_ROUNDS", "5")) >= 100

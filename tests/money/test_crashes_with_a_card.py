@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.testing import wait_for
+from dev.testing import wait_for
 from tests.money.test_crash_points import dies
 
 CHARGED, CAPTURED, VOIDED = 5, 7, 8  # steps of payments/crash_points.py

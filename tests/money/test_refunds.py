@@ -5,8 +5,8 @@ from unittest.mock import Mock
 import pytest
 import stripe
 
+from dev.testing import wait_for
 from libs.events import VersionConflict
-from libs.testing import wait_for
 from payments import domain
 from payments.card_provider import Busy, _given_back
 from payments.refunds import refund

@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
+from dev.testing import wait_for
 from libs.clock import utc_now
 from libs.rpc import RemoteError
-from libs.testing import wait_for
 from tests.money.test_races import at_once
 
 ROUNDS = 20 if int(os.environ.get("MONEY_ROUNDS", "5")) >= 100 else 3

@@ -7,9 +7,9 @@ import pymongo
 import pytest
 import requests
 
+from dev.testing import wait_for
 from gateway.app import create_app
 from gateway.tests.fakes import SETTINGS
-from libs.testing import wait_for
 
 STATES = (
     *("on_sale, cancelled", "withdrawn, cancelled", "reserved, created"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from libs.testing import wait_for
+from dev.testing import wait_for
 
 PASSWORD = "correct horse battery"
 

@@ -1,8 +1,8 @@
 import pytest
 from kombu import Connection
 
+from dev.testing import new_vhost
 from libs.events import topology
-from libs.testing import new_vhost
 
 
 @pytest.fixture(scope="module")

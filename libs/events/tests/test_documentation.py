@@ -2,10 +2,10 @@
 
 from types import SimpleNamespace
 
+from dev.testing import ROOT
 from libs.events import EVENTS, Event
 from libs.events.catalogue import Snapshot, TicketCreated
 from libs.events.testing import AggregatesInMemory, CopiesInMemory
-from libs.testing import ROOT
 
 PAGE = ROOT / "docs" / "events.md"
 BEGIN = "<!-- the catalogue: libs/events/tests/test_documentation.py says what it must be -->\n"

@@ -6,13 +6,13 @@ import pymongo
 import pytest
 from kombu import Connection
 
+from dev.testing import nameko_service, new_database, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.events import topology
 from libs.events.catalogue import ExpirationComplete
 from libs.events.handlers import DELAYS_SECONDS, EventHandler, Unavailable, Unreadable, _attempt, next_delay
 from libs.events.parking import Parking
 from libs.events.testing import PublisherInMemory
-from libs.testing import nameko_service, new_database, wait_for, waiting
 
 QUEUE = "orders.ExpirationComplete"
 PROBE = "libs.events.tests.probe:Probe"

@@ -13,11 +13,11 @@ import pymongo
 import pytest
 from kombu import Connection, Exchange
 
+from dev.testing import ROOT, nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.events import Aggregates, Relay, topology
 from libs.events.catalogue import ExpirationComplete
 from libs.events.parking import Parking
-from libs.testing import ROOT, nameko_service, new_vhost, wait_for, waiting
 
 QUEUES = {
     "ours": "orders.ExpirationComplete",

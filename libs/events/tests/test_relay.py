@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from kombu import Connection
 
+from dev.testing import ROOT, wait_for, waiting
 from libs import metrics
 from libs.amqp import BrokerUnavailable, Publisher
 from libs.clock import utc_now
@@ -21,7 +22,6 @@ from libs.events.catalogue import ExpirationComplete, SessionRevoked
 from libs.events.provider import relay_of
 from libs.events.relay import pause_after
 from libs.events.testing import PublisherInMemory
-from libs.testing import ROOT, wait_for, waiting
 
 QUEUE = "orders.ExpirationComplete"
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

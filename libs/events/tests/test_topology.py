@@ -6,11 +6,11 @@ from functools import partial
 import pytest
 from kombu import Connection
 
+from dev.testing import new_vhost, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.queues import queue_type
 from libs.events import EVENTS, topology
 from libs.events.parking import Parking
-from libs.testing import new_vhost, wait_for, waiting
 
 
 def test_queues_are_classic_by_default():

@@ -5,11 +5,11 @@ from contextlib import closing
 
 import pytest
 
+from dev.testing import nameko_service, new_vhost
 from libs import context, metrics
 from libs.rpc import Client, RemoteError, ServiceUnavailable
 from libs.rpc.testing import ClientInMemory
 from libs.rpc.tests.probe import Probe
-from libs.testing import nameko_service, new_vhost
 from libs.tokens import Signer, new_key
 
 PRIVATE, PUBLIC = new_key("auth:1")

@@ -9,12 +9,12 @@ from contextlib import closing, contextmanager
 import pytest
 from kombu import Connection, Queue
 
+from dev.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.events import topology
 from libs.rpc import Client, RemoteError, ServiceUnavailable
 from libs.rpc.client import RPC_EXCHANGE
 from libs.rpc.entrypoint import Clocks, reply_to_be_sent
-from libs.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.tokens import new_key
 
 PROBE, STOCK = "libs.rpc.tests.probe:Probe", "libs.rpc.tests.probe:Stock"
