@@ -51,7 +51,7 @@ test-money: venv ## Race 200 times, die at each step, search the protocol deeply
 
 bench: venv ## Measure everything beside stock nameko; writes docs/performance.md (about ten minutes)
 	@$(PYTHON) -m dev.stack install
-	@$(PYTHON) -W ignore -m bench
+	@$(PYTHON) -W ignore -m dev.bench
 
 check: venv ## Look for mistakes in style and types
 	$(PYTHON) -m ruff check

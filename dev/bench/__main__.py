@@ -1,12 +1,12 @@
-"""Run every benchmark on private servers of its own: `python -m bench` (or `python -m bench library`, `site`)."""
+"""Run every benchmark on private servers of its own: `python -m dev.bench` (or `python -m dev.bench library`, `site`)."""
 
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import library, report, site
-from bench.report import Row
+from dev.bench import library, report, site
+from dev.bench.report import Row
 from dev.stack import Stack, free_ports
 from dev.stack.programs import everything, nothing
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pymongo
 
-from bench import cpu, load
-from bench.report import Row
+from dev.bench import cpu, load
+from dev.bench.report import Row
 from dev.stack import Stack
 from dev.stack.programs import environment
 from dev.testing import wait_for

@@ -15,8 +15,8 @@ from typing import Any
 from nameko.standalone.events import event_dispatcher
 from nameko.standalone.rpc import ClusterRpcProxy
 
-from bench import cpu, load
-from bench.report import Row
+from dev.bench import cpu, load
+from dev.bench.report import Row
 from dev.stack import Stack, free_ports
 from dev.stack.servers import answers
 from dev.testing import nameko_service, wait_for
@@ -98,10 +98,10 @@ def http(stack: Stack) -> list[Row]:
 
 @contextmanager
 def web(application: str, url: str) -> Iterator[tuple[str, int]]:
-    """Run an application of bench.web in gunicorn; yield its address and process group."""
+    """Run an application of dev.bench.web in gunicorn; yield its address and process group."""
     port = free_ports().gateway
     command = [sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--threads", str(THREADS)]
-    command += ["--bind", f"127.0.0.1:{port}", "--log-level", "warning", f"bench.web:{application}()"]
+    command += ["--bind", f"127.0.0.1:{port}", "--log-level", "warning", f"dev.bench.web:{application}()"]
     environment = {**os.environ, "BENCH_AMQP_URL": url, "PYTHONWARNINGS": "ignore"}
     with subprocess.Popen(command, env=environment, start_new_session=True) as server:
         try:
@@ -223,9 +223,9 @@ def await_handled(url: str, count: int) -> list[float]:
 
 
 def probe(name: str, url: str) -> Any:
-    """Return the service `name` of bench.probes, as a process."""
+    """Return the service `name` of dev.bench.probes, as a process."""
     container = {"SERVICE_CONTAINER_CLS": STOCK_CONTAINER} if name == "Stock" else {}
-    return nameko_service(f"bench.probes:{name}", "rpc-orders", AMQP_URI=url, LOGGING=QUIET, **container)
+    return nameko_service(f"dev.bench.probes:{name}", "rpc-orders", AMQP_URI=url, LOGGING=QUIET, **container)
 
 
 @contextmanager
