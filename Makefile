@@ -25,7 +25,7 @@ shell: venv ## Open an operator's nameko shell on the running system
 	PYTHONPATH=. PYTHONSTARTUP=libs/operator/shell.py exec .venv/bin/nameko shell --config libs/operator/config.yml
 
 env: venv ## Make the containers' settings: .env, with new secrets
-	@$(PYTHON) -m tools.env
+	@$(PYTHON) -m dev.env
 
 up: ## Run the whole system in containers (needs Docker with compose)
 	@test -e .env || $(MAKE) env
@@ -36,7 +36,7 @@ down: ## Stop the containers; their data stay
 	@$(COMPOSE) down
 
 demo: venv ## Fill the running system with tickets and orders (URL=http://127.0.0.1:8000)
-	@$(PYTHON) -m tools.demo $(URL)
+	@$(PYTHON) -m dev.demo $(URL)
 
 test: venv ## Run every test, on real servers and in a browser (installs what is missing)
 	@$(PYTHON) -m dev.stack install --browser

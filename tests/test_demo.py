@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+from dev.demo.__main__ import TICKETS
+from dev.demo.shows import tickets
 from tickets.domain import CATEGORIES, checked_details
-from tools.demo import TICKETS
-from tools.shows import tickets
 
 NOW = datetime(2026, 12, 31, 23, 59, tzinfo=UTC)
 SOON = timedelta(hours=3)

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from dev import env
 from dev.stack.ports import Ports, setting
 from dev.stack.secrets import broker_password, generate
 from libs.events.access import PARTS
-from tools import env
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/settings.md").read_text()
 SYSTEM, OWN_MACHINE = (set(re.findall(r"^\| `(\w+)` \|", part, re.M)) for part in PAGE.split("## On your own machine"))
 EXAMPLE = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.M))
-FOLDERS = ("auth", "tickets", "orders", "payments", "expiration", "gateway", "libs", "docker", "tools")
+FOLDERS = ("auth", "tickets", "orders", "payments", "expiration", "gateway", "libs", "ops", "dev", "docker")
 READ_BY_COMPOSE_ITSELF = {"COMPOSE_PROFILES"}
 NOT_SETTINGS = {"PATH", "MAKELEVEL", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER"}
 ENVIRONMENTS = ("os.environ", "source")  # gateway/settings.py calls it source

@@ -1,4 +1,4 @@
-"""Run every benchmark on private servers of its own: `python -m dev.bench` (or `python -m dev.bench library`, `site`)."""
+"""Run every benchmark on private servers of its own: `python -m dev.bench [library | site]`."""
 
 import sys
 import tempfile

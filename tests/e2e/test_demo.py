@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from tools import buy, demo
+from dev.demo import __main__ as demo
+from dev.demo import buy
 
 
 def test_demonstration_leaves_orders_in_every_state_that_lasts(system):

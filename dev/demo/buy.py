@@ -1,4 +1,4 @@
-"""Try out a running system: `python -m tools.buy [URL] [--race BUYERS]`.
+"""Try out a running system: `python -m dev.demo.buy [URL] [--race BUYERS]`.
 
 A seller lists a ticket, a buyer reserves it, pays with a test card and owns it. With --race, so many buyers then want
 one ticket at the same moment, and exactly one may get it.
@@ -10,14 +10,14 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from tools.visitor import Failed, Visitor
+from dev.demo.visitor import Failed, Visitor
 
 URL = "http://127.0.0.1:8000"
 
 
 def main() -> None:
     """Do what the command line asks; exit with a sentence and code 1 when the system does not keep its promise."""
-    parser = argparse.ArgumentParser(prog="python -m tools.buy", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m dev.demo.buy", description=__doc__)
     parser.add_argument("url", nargs="?", default=URL)
     parser.add_argument("--race", type=int, default=0, metavar="BUYERS")
     options = parser.parse_args()

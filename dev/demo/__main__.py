@@ -1,4 +1,4 @@
-"""Fill a running system with a demonstration, through its JSON API alone: `python -m tools.demo [URL] [--tickets N]`.
+"""Fill a running system with a demonstration, through its JSON API alone: `python -m dev.demo [URL] [--tickets N]`.
 
 Makes a seller and a buyer, whose passwords it prints, tickets in every category, and orders in every state that lasts:
 waiting, complete, and cancelled by the buyer, by the clock or after three declined cards. Each run makes new users, so
@@ -11,9 +11,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from tools.buy import URL
-from tools.shows import is_past, tickets
-from tools.visitor import Failed, Visitor
+from dev.demo.buy import URL
+from dev.demo.shows import is_past, tickets
+from dev.demo.visitor import Failed, Visitor
 
 TICKETS, WITHDRAWN = 400, 5
 RESERVED, COMPLETE, CANCELLED, DECLINED_THEN_PAID, DECLINED, EXPIRED = 4, 10, 5, 3, 2, 2
@@ -25,7 +25,7 @@ AT_ONCE = 8
 
 def main() -> None:
     """Do what the command line asks; exit with a sentence and code 1 when the system answers something unexpected."""
-    parser = argparse.ArgumentParser(prog="python -m tools.demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m dev.demo", description=__doc__)
     parser.add_argument("url", nargs="?", default=URL)
     parser.add_argument("--tickets", type=int, default=TICKETS)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Make the settings of the containers: `python -m tools.env` writes .env from .env.example, with new secrets in it.
+"""Make the settings of the containers: `python -m dev.env` writes .env from .env.example, with new secrets in it.
 
 Only its owner can read the file; one that exists is never touched, for its secrets open the data that is already there.
 """
