@@ -22,7 +22,7 @@ status: venv ## List the running system's processes
 
 shell: venv ## Open an operator's nameko shell on the running system
 	@settings="$$($(PYTHON) -m dev.stack env operator)" && eval "$$settings" && \
-	PYTHONPATH=. PYTHONSTARTUP=libs/operator/shell.py exec .venv/bin/nameko shell --config libs/operator/config.yml
+	PYTHONPATH=. PYTHONSTARTUP=ops/shell/startup.py exec .venv/bin/nameko shell --config ops/shell/config.yml
 
 env: venv ## Make the containers' settings: .env, with new secrets
 	@$(PYTHON) -m dev.env

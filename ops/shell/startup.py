@@ -1,6 +1,6 @@
 """Fills the operator's nameko shell: `make shell` names this file in PYTHONSTARTUP."""
 
-from libs.operator.desk import HELP, names
+from ops.shell.desk import HELP, names
 
 globals().update(names())
 print(HELP)

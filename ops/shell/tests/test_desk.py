@@ -1,7 +1,7 @@
 import pytest
 
-from libs.operator import desk
 from libs.tokens import new_key
+from ops.shell import desk
 
 
 class Calls(list):
