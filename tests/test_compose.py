@@ -10,7 +10,7 @@ import yaml
 
 from dev.stack import Stack, free_ports, install
 from dev.stack.programs import SERVICES, environment, everything, passed_on
-from libs import health
+from ops import health
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -87,7 +87,7 @@ def test_image_is_pinned_to_a_version(container):
 
 @every_program
 def test_health_of_a_program_is_its_own(program):
-    assert CONTAINERS[program]["healthcheck"]["test"] == ["CMD", "python", "-m", "libs.health", program]
+    assert CONTAINERS[program]["healthcheck"]["test"] == ["CMD", "python", "-m", "ops.health", program]
     assert program in health.CHECKS
 
 

@@ -1,5 +1,5 @@
 from dev.stack.programs import SERVICES
-from libs import health
+from ops import health
 
 OPEN_TO_BROKER = "   0: 0100007F:C350 0200007F:1628 01 00000000:00000000 00:00000000 00000000  1000 0 1 1"
 CLOSING = OPEN_TO_BROKER.replace(" 01 ", " 08 ")

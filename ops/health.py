@@ -1,4 +1,4 @@
-"""Whether the program in this container does its work: `python -m libs.health PROGRAM`; exit code 0 means it does.
+"""Whether the program in this container does its work: `python -m ops.health PROGRAM`; exit code 0 means it does.
 
 A service must hold a connection to the broker (heartbeats end that of a process that hangs) and its calls a consumer;
 the worker must be registered from this host, the scheduler anywhere; the gateway and the fake Stripe must answer.
