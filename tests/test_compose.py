@@ -114,7 +114,7 @@ def test_redis_keeps_its_jobs_over_a_restart_and_never_throws_one_away():
 def test_mongo_is_made_a_replica_set_before_any_program_that_needs_it_starts():
     command = CONTAINERS["mongo"]["command"]
 
-    assert CONTAINERS["replica-set"]["command"] == ["python", "docker/replica_set.py", "mongo:27017"]
+    assert CONTAINERS["replica-set"]["command"] == ["python", "-m", "ops.replica_set", "mongo:27017"]
     assert command[command.index("--replSet") + 1] == "rs0"
     assert CONTAINERS["replica-set"]["depends_on"] == {"mongo": {"condition": "service_healthy"}}
     for program in PROGRAMS:
@@ -127,7 +127,7 @@ def test_a_new_mongod_becomes_a_replica_set_of_one_however_often_it_is_told(serv
     port = free_ports().mongo
     listening = ["--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
     command = [install.mongod(), "--dbpath", tmp_path, *listening, "--replSet", "rs0"]
-    initiate = [sys.executable, "docker/replica_set.py", f"127.0.0.1:{port}"]
+    initiate = [sys.executable, "-m", "ops.replica_set", f"127.0.0.1:{port}"]
     mongod = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         told = [subprocess.run(initiate, cwd=ROOT, capture_output=True, text=True, timeout=90) for _ in range(2)]

@@ -11,7 +11,7 @@ import pytest
 from dev import env
 from dev.stack.ports import Ports, setting
 from dev.stack.secrets import broker_password, generate
-from libs.events.access import PARTS
+from ops.broker_users import PARTS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/settings.md").read_text()

@@ -4,8 +4,8 @@ import os
 import secrets
 from pathlib import Path
 
-from libs.events.access import PARTS
 from libs.tokens import new_key
+from ops.broker_users import PARTS
 
 
 def keep(path: Path) -> dict[str, str]:

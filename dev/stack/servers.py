@@ -14,7 +14,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from dev.stack import install
 from dev.stack.ports import HOST, Ports
 from dev.stack.program import Program
-from libs.events.access import ADMINISTRATOR
+from ops.broker_users import ADMINISTRATOR
 
 REPLICA_SET = "rs0"
 

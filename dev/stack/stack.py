@@ -18,7 +18,7 @@ from dev.stack.program import Program
 from dev.stack.programs import STRIPE, everything
 from dev.stack.servers import REPLICA_SET, servers
 from dev.stack.supervisor import Failed, Supervisor, members, wait_until
-from libs.events.access import ADMINISTRATOR, PARTS, grant
+from ops.broker_users import ADMINISTRATOR, PARTS, grant
 
 SERVER_PORTS = ("amqp", "management", "erlang", "epmd", "redis", "mongo")
 READY_SECONDS = 60

@@ -4,7 +4,7 @@ A part may publish its own events, read those it listens to, answer calls to its
 gets hold of one part's password can neither tell others' events nor listen to others' calls. Rules are regular
 expressions of names, as RabbitMQ has them (rabbitmq.com/docs/access-control).
 
-`python -m libs.events.access http://rabbitmq:15672` makes all users, harmless to repeat: their names and passwords are
+`python -m ops.broker_users http://rabbitmq:15672` makes all users, harmless to repeat: their names and passwords are
 those in AUTH_AMQP_URL, TICKETS_AMQP_URL and so on; RABBITMQ_PASSWORD is the administrator's.
 """
 

@@ -10,10 +10,10 @@ from kombu import Connection, Exchange, Queue
 from dev.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.events import topology
-from libs.events.access import ADMINISTRATOR, PARTS, grant
 from libs.events.catalogue import EVENTS
 from libs.rpc import Client, ServiceUnavailable
 from libs.tokens import new_key
+from ops.broker_users import ADMINISTRATOR, PARTS, grant
 
 DELAYS = (0.05, 0.1)
 

@@ -1,4 +1,4 @@
-"""Make a mongod the primary of a replica set of one: `python docker/replica_set.py HOST:PORT`. Harmless to repeat.
+"""Make a mongod the primary of a replica set of one: `python -m ops.replica_set HOST:PORT`. Harmless to repeat.
 
 Ends once the set takes writes, or with a sentence and code 1 after a minute.
 """
