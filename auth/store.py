@@ -10,8 +10,8 @@ from pymongo.errors import DuplicateKeyError
 
 from auth.domain import KNOWN_ADDRESSES, SESSION_SECONDS, EmailInUse
 from libs.clock import utc_now
+from libs.contracts.events import SessionRevoked
 from libs.events import Aggregates
-from libs.events.catalogue import SessionRevoked
 from libs.tokens import Claims
 
 Document = dict[str, Any]

@@ -13,8 +13,8 @@ from expiration.domain import Deadline, deadline_of
 from expiration.schedule import Schedule, connect
 from expiration.store import DeadlineStore
 from libs.clock import utc_now
+from libs.contracts.events import OrderAwaitingPayment, OrderCancelled, OrderCompleted, OrderCreated, OrderUpdated
 from libs.events import Stored, VersionConflict, handles
-from libs.events.catalogue import OrderAwaitingPayment, OrderCancelled, OrderCompleted, OrderCreated, OrderUpdated
 from libs.events.handlers import Unavailable
 from libs.events.repair import Comparison, Source, asked, stale_in
 from libs.rpc import ServiceUnavailable, arguments

@@ -9,7 +9,8 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from expiration.domain import Deadline
-from libs.events import EVENTS, Aggregates
+from libs.contracts.events import EVENTS
+from libs.events import Aggregates
 
 Document = dict[str, Any]
 

@@ -16,12 +16,12 @@ from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
+from libs.contracts.events import EVENTS
+from libs.contracts.parts import OPERATOR, PRINCIPALS
 from libs.events import topology
-from libs.events.catalogue import EVENTS
 from libs.settings import required
 
 ADMINISTRATOR = "ticketing"
-PARTS = ("auth", "tickets", "orders", "payments", "expiration", "gateway", "operator")
 EVERYTHING = ".*"
 RPC_EXCHANGE = "nameko-rpc"
 SECONDS = 10
@@ -40,7 +40,7 @@ class Permissions:
 
 def permissions(part: str) -> Permissions:
     """Return what `part` may do; operators may do everything."""
-    if part == "operator":
+    if part == OPERATOR:
         return Permissions(EVERYTHING, EVERYTHING, EVERYTHING, EVERYTHING)
     published = topology.published_by(part)
     heard = [event for event in EVENTS.values() if part in (*event.listeners, *event.broadcast)]
@@ -84,7 +84,7 @@ def _one_of(names: list[str]) -> str:
 
 def main() -> None:
     """Make the users of all parts; exit with a sentence and code 1 when that is impossible for a minute."""
-    addresses = {part: required(f"{part.upper()}_AMQP_URL") for part in PARTS}
+    addresses = {part: required(f"{part.upper()}_AMQP_URL") for part in PRINCIPALS}
     password, deadline = required("RABBITMQ_PASSWORD"), time.monotonic() + TRYING_SECONDS
     while addresses:
         part, amqp_url = next(iter(addresses.items()))

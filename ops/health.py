@@ -16,9 +16,9 @@ import redis
 from amqp.exceptions import AMQPError
 
 from libs.amqp.connection import connection_to
+from libs.contracts.parts import SERVICES
 from libs.settings import required
 
-SERVICES = ("auth", "tickets", "orders", "payments", "expiration")
 SECONDS = 5
 ESTABLISHED = "01"  # Linux: include/net/tcp_states.h
 

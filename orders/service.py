@@ -10,8 +10,7 @@ from pymongo.errors import DuplicateKeyError
 
 from libs import cursors
 from libs.clock import utc_now
-from libs.events import Stored, VersionConflict, handles
-from libs.events.catalogue import (
+from libs.contracts.events import (
     ExpirationComplete,
     PaymentAuthorized,
     PaymentCreated,
@@ -20,6 +19,7 @@ from libs.events.catalogue import (
     TicketCreated,
     TicketUpdated,
 )
+from libs.events import Stored, VersionConflict, handles
 from libs.events.repair import BATCH, PAGE, Comparison, Source, asked, stale_in
 from libs.rpc import RemoteError, ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments

@@ -8,7 +8,8 @@ from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 
-from libs.events import EVENTS, Aggregates, Copies
+from libs.contracts.events import EVENTS
+from libs.events import Aggregates, Copies
 from orders.domain import Order, OrderNotFound
 
 Document = dict[str, Any]

@@ -7,8 +7,8 @@ from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
 from libs.clock import utc_now
+from libs.contracts.events import OrderAwaitingPayment, OrderCancelled, OrderCompleted, OrderCreated, OrderUpdated
 from libs.events import Stored, handles
-from libs.events.catalogue import OrderAwaitingPayment, OrderCancelled, OrderCompleted, OrderCreated, OrderUpdated
 from libs.events.handlers import Unavailable
 from libs.events.repair import Comparison, Source, asked, stale_in
 from libs.rpc import RemoteError, ServiceUnavailable, arguments

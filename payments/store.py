@@ -8,7 +8,8 @@ from pymongo import ASCENDING
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from libs.events import EVENTS, Aggregates
+from libs.contracts.events import EVENTS
+from libs.events import Aggregates
 from libs.events.aggregates import OUTBOX_FIELDS
 from payments.domain import DISPUTES_ENDED_WELL, Payment, PaymentNotFound, opened
 from payments.webhooks import Inbox

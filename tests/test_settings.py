@@ -11,13 +11,13 @@ import pytest
 from dev import env
 from dev.stack.ports import Ports, setting
 from dev.stack.secrets import broker_password, generate
-from ops.broker_users import PARTS
+from libs.contracts.parts import PARTS, PRINCIPALS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/settings.md").read_text()
 SYSTEM, OWN_MACHINE = (set(re.findall(r"^\| `(\w+)` \|", part, re.M)) for part in PAGE.split("## On your own machine"))
 EXAMPLE = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.M))
-FOLDERS = ("auth", "tickets", "orders", "payments", "expiration", "gateway", "libs", "ops", "dev", "docker")
+FOLDERS = (*PARTS, "libs", "ops", "dev", "docker")
 READ_BY_COMPOSE_ITSELF = {"COMPOSE_PROFILES"}
 NOT_SETTINGS = {"PATH", "MAKELEVEL", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER"}
 ENVIRONMENTS = ("os.environ", "source")  # gateway/settings.py calls it source
@@ -96,8 +96,9 @@ def test_new_env_file_has_no_placeholder_left(tmp_path, monkeypatch):
     assert set(made) == set(EXAMPLE)
     assert not [value for value in made.values() if "changeme" in value]
     assert made["REDIS_PASSWORD"] in made["REDIS_URL"]
-    users = [re.search(r"//(\w+):(\w{32})@", made[f"{part.upper()}_AMQP_URL"]).groups() for part in PARTS]
-    assert [name for name, _ in users] == list(PARTS) and len({password for _, password in users}) == len(PARTS)
+    users = [re.search(r"//(\w+):(\w{32})@", made[f"{part.upper()}_AMQP_URL"]).groups() for part in PRINCIPALS]
+    assert [name for name, _ in users] == list(PRINCIPALS)
+    assert len({password for _, password in users}) == len(PRINCIPALS)
 
 
 def test_only_its_owner_reads_the_env_file(tmp_path, monkeypatch):
@@ -119,6 +120,6 @@ def test_existing_env_file_is_never_overwritten(tmp_path, monkeypatch):
 
 
 def test_every_secret_that_is_made_has_its_place_in_the_example():
-    in_addresses = {broker_password(part) for part in PARTS}
+    in_addresses = {broker_password(part) for part in PRINCIPALS}
 
     assert set(generate()) - in_addresses <= set(EXAMPLE)

@@ -10,8 +10,7 @@ from nameko.timer import timer
 
 from libs import cursors
 from libs.clock import utc_now
-from libs.events import Stored, VersionConflict, handles
-from libs.events.catalogue import (
+from libs.contracts.events import (
     OrderAwaitingPayment,
     OrderCancelled,
     OrderCompleted,
@@ -20,6 +19,7 @@ from libs.events.catalogue import (
     TicketCreated,
     TicketUpdated,
 )
+from libs.events import Stored, VersionConflict, handles
 from libs.events.repair import BATCH, PAGE, Comparison, Source, asked
 from libs.rpc import ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments

@@ -21,9 +21,9 @@ from dev.stack import Stack, free_ports
 from dev.stack.servers import answers
 from dev.testing import nameko_service, wait_for
 from libs.amqp import Outgoing, Publisher
+from libs.contracts.events import ExpirationComplete
 from libs.database import connect
 from libs.events import Aggregates, Relay, topology
-from libs.events.catalogue import ExpirationComplete
 from libs.rpc import Client
 
 CALLS, THREADS = 3000, 8

@@ -6,8 +6,8 @@ from typing import Any
 from nameko.events import event_handler
 from nameko.rpc import rpc as stock_rpc
 
+from libs.contracts.events import ExpirationComplete
 from libs.events import handles
-from libs.events.catalogue import ExpirationComplete
 from libs.rpc.entrypoint import rpc
 
 

@@ -16,7 +16,7 @@ from dev.stack import Stack
 from dev.stack.programs import environment
 from dev.testing import wait_for
 from libs.clock import utc_now
-from libs.events.catalogue import TicketCreated
+from libs.contracts.events import TicketCreated
 from libs.rpc import Client
 from libs.tokens import Signer
 from tickets.domain import listed

@@ -13,11 +13,11 @@ from kombu import Connection
 
 from dev.stack.program import Program
 from dev.stack.servers import answers
+from libs.contracts.parts import SERVICES
 
 if TYPE_CHECKING:
     from dev.stack.stack import Stack
 
-SERVICES = ("auth", "tickets", "orders", "payments", "expiration")
 STRIPE = ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET")
 PASSED_ON = ("RESERVATION_WINDOW_SECONDS", "CURRENCY", "LOG_LEVEL", "QUEUE_TYPE", "AMQP_CA_FILE")  # by the caller
 PASSED_TO = {"auth": ("SIGN_UPS_PER_ADDRESS",), "gateway": ("GATEWAY_PROXIES",)}  # these to one program alone

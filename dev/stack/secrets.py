@@ -4,8 +4,8 @@ import os
 import secrets
 from pathlib import Path
 
+from libs.contracts.parts import PRINCIPALS
 from libs.tokens import new_key
-from ops.broker_users import PARTS
 
 
 def keep(path: Path) -> dict[str, str]:
@@ -25,13 +25,13 @@ def keep(path: Path) -> dict[str, str]:
 
 def generate() -> dict[str, str]:
     """Return new secrets: keys and passwords of the parts, passwords of the servers, keys in the shape of Stripe's."""
-    keys = {name: new_key(f"{name}:1") for name in PARTS}
+    keys = {name: new_key(f"{name}:1") for name in PRINCIPALS}
     return {
         **{f"{name.upper()}_SIGNING_KEY": private for name, (private, _) in keys.items()},
         "TOKEN_PUBLIC_KEYS": ",".join(public for _, public in keys.values()),
         "GATEWAY_SECRET_KEY": secrets.token_hex(32),
         "RABBITMQ_PASSWORD": secrets.token_hex(16),
-        **{broker_password(name): secrets.token_hex(16) for name in PARTS},
+        **{broker_password(name): secrets.token_hex(16) for name in PRINCIPALS},
         "REDIS_PASSWORD": secrets.token_hex(16),
         "STRIPE_SECRET_KEY": f"sk_test_{secrets.token_hex(16)}",
         "STRIPE_PUBLISHABLE_KEY": f"pk_test_{secrets.token_hex(16)}",

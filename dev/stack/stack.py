@@ -18,7 +18,8 @@ from dev.stack.program import Program
 from dev.stack.programs import STRIPE, everything
 from dev.stack.servers import REPLICA_SET, servers
 from dev.stack.supervisor import Failed, Supervisor, members, wait_until
-from ops.broker_users import ADMINISTRATOR, PARTS, grant
+from libs.contracts.parts import PRINCIPALS
+from ops.broker_users import ADMINISTRATOR, grant
 
 SERVER_PORTS = ("amqp", "management", "erlang", "epmd", "redis", "mongo")
 READY_SECONDS = 60
@@ -143,7 +144,7 @@ class Stack:
             raise StackError(str(error)) from error
         self._wait_for(started)
         if programs:
-            for part in PARTS:
+            for part in PRINCIPALS:
                 grant(self.management_url, self.secrets["RABBITMQ_PASSWORD"], part, self.amqp_url_for(part))
             self.supervisor.start_programs()
             self._wait_for(programs)

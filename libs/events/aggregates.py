@@ -16,7 +16,7 @@ from pymongo.collection import Collection
 
 from libs.clock import utc_now
 from libs.context import correlation_id
-from libs.events.catalogue import Event
+from libs.events.event import Event
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from libs import context
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher, QueueConsumer
 from libs.events import topology
 from libs.events.aggregates import VersionConflict
-from libs.events.catalogue import Event
+from libs.events.event import Event
 from libs.metrics import observe
 from libs.rpc.client import ServiceUnavailable
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.connection import connect
+from libs.contracts.events import EVENTS
 from libs.events import topology
-from libs.events.catalogue import EVENTS
 
 GONE_BEFORE_REPLAY = ("x-attempt", "x-reason", "x-failed-at", "x-queue", "x-death")
 

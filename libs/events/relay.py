@@ -23,8 +23,8 @@ from pymongo.errors import PyMongoError
 from libs import context
 from libs.amqp.publisher import BrokerUnavailable, Outgoing, Publisher
 from libs.clock import utc_now
+from libs.contracts.events import EVENTS
 from libs.events.aggregates import Aggregates
-from libs.events.catalogue import EVENTS
 from libs.metrics import observe
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pymongo.collection import Collection
 
-from libs.events.catalogue import Event
+from libs.events.event import Event
 from libs.metrics import observe
 
 log = logging.getLogger(__name__)

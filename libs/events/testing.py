@@ -14,7 +14,7 @@ from pymongo.errors import DuplicateKeyError
 
 from libs.amqp import Outgoing
 from libs.events.aggregates import VersionConflict, pending_event
-from libs.events.catalogue import Event
+from libs.events.event import Event
 
 Document = dict[str, Any]
 

@@ -16,7 +16,8 @@ from typing import Any
 from kombu import Exchange, Queue
 
 from libs.amqp.queues import queue_type
-from libs.events.catalogue import EVENTS, Event
+from libs.contracts.events import EVENTS
+from libs.events.event import Event
 
 DELIVERY_LIMIT = 100
 """How often a quorum queue delivers an event that nobody acknowledges or puts aside, before the broker parks it."""

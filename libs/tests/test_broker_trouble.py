@@ -23,8 +23,8 @@ from dev.stack.programs import nothing
 from dev.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.connection import connect
+from libs.contracts.events import ExpirationComplete
 from libs.events import Aggregates, Relay, topology
-from libs.events.catalogue import ExpirationComplete
 from libs.rpc import Client, ServiceUnavailable
 from libs.tokens import new_key
 

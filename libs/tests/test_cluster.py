@@ -14,8 +14,8 @@ from dev.stack import Stack, free_ports
 from dev.stack.servers import rabbitmq
 from dev.testing import nameko_service, wait_for
 from libs.amqp import Publisher
+from libs.contracts.events import ExpirationComplete
 from libs.events import Aggregates, Relay, topology
-from libs.events.catalogue import ExpirationComplete
 from libs.rpc import Client
 from libs.tokens import new_key
 

@@ -9,11 +9,12 @@ from kombu import Connection, Exchange, Queue
 
 from dev.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
+from libs.contracts.events import EVENTS
+from libs.contracts.parts import PRINCIPALS
 from libs.events import topology
-from libs.events.catalogue import EVENTS
 from libs.rpc import Client, ServiceUnavailable
 from libs.tokens import new_key
-from ops.broker_users import ADMINISTRATOR, PARTS, grant
+from ops.broker_users import ADMINISTRATOR, grant
 
 DELAYS = (0.05, 0.1)
 
@@ -23,7 +24,7 @@ def users(servers):
     """The addresses of the parts in a vhost of their own, and the administrator's."""
     with new_vhost(servers) as url:
         vhost, password = urlsplit(url).path, servers.secrets["RABBITMQ_PASSWORD"]
-        names = {part: f"{vhost[1:]}-{part}" for part in PARTS}
+        names = {part: f"{vhost[1:]}-{part}" for part in PRINCIPALS}
         addresses = {part: f"amqp://{name}:a%2Fb@127.0.0.1:{servers.ports.amqp}{vhost}" for part, name in names.items()}
         for part, address in addresses.items():
             for _ in range(2):
@@ -36,7 +37,7 @@ def users(servers):
 @pytest.mark.parametrize("queue_type", ["classic", "quorum"])
 def test_each_part_may_declare_all_that_it_needs_whoever_comes_first(users, queue_type, monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", queue_type)
-    for part in (*PARTS, *reversed(PARTS)):
+    for part in (*PRINCIPALS, *reversed(PRINCIPALS)):
         with Connection(users[part]) as connection:
             topology.declare_published(connection.channel(), topology.published_by(part))
             topology.declare_heard(connection.channel(), part, topology.published_to(part))

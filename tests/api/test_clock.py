@@ -11,7 +11,7 @@ from kombu import Connection, Exchange, Queue
 from dev.testing import wait_for
 from expiration.schedule import job_id
 from expiration.service import RESTORE_SECONDS
-from libs.events.catalogue import ExpirationComplete
+from libs.contracts.events import ExpirationComplete
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 

@@ -7,7 +7,8 @@ import requests
 from kombu import Connection
 
 from dev.testing import wait_for
-from libs.events import EVENTS, topology
+from libs.contracts.events import EVENTS
+from libs.events import topology
 
 OUTBOXES = {
     "auth": ["users", "revoked_sessions"],

@@ -9,7 +9,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 from libs.clock import utc_now
-from libs.events import EVENTS
+from libs.contracts.events import EVENTS
 from orders import domain as orders_domain
 from orders.service import OrdersService
 from payments import domain

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from libs.events import EVENTS
+from libs.contracts.events import EVENTS
 from payments.audit import WINDOW, latest
 from payments.domain import StripeUnavailable
 from payments.service import AUDIT_SECONDS, PaymentsService

@@ -22,7 +22,8 @@ from hypothesis.stateful import (
 )
 
 from libs.clock import utc_now
-from libs.events import EVENTS, VersionConflict
+from libs.contracts.events import EVENTS
+from libs.events import VersionConflict
 from orders import domain as orders_domain
 from orders.store import new_id
 from payments import domain as payments_domain

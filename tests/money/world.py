@@ -13,7 +13,8 @@ from datetime import timedelta
 
 from dev.fake_stripe.testing import PUBLISHABLE_KEY, SECRET_KEY
 from libs.clock import utc_now
-from libs.events import EVENTS, VersionConflict
+from libs.contracts.events import EVENTS
+from libs.events import VersionConflict
 from orders import domain as orders_domain
 from orders.store import OrderStore, new_id
 from payments.audit import Audit

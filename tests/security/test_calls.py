@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ERRORS
+from libs.contracts.parts import PRINCIPALS, SERVICES
 from libs.rpc import Client, RemoteError
 from libs.tokens import Signer
 
-SERVICES = ("auth", "tickets", "orders", "payments", "expiration")
-ISSUERS = {"tickets", "orders", "payments", "expiration", "gateway", "operator"}
+ISSUERS = set(PRINCIPALS) - {"auth"}
 EVERYBODY = {"nobody", "user", *ISSUERS}
 USERS = {"user"}
 

@@ -10,7 +10,7 @@ import pytest
 from pymongo import MongoClient
 
 from libs.clock import utc_now
-from libs.events.catalogue import TicketCreated, TicketUpdated
+from libs.contracts.events import TicketCreated, TicketUpdated
 from tickets import domain, lists, store
 from tickets.lists import SORTS, on_offer
 from tickets.service import TicketsService

@@ -4,8 +4,8 @@ import os
 import time
 
 from libs import metrics
+from libs.contracts.events import ExpirationComplete
 from libs.events import Aggregates, Stored, handles
-from libs.events.catalogue import ExpirationComplete
 from libs.events.handlers import Unavailable
 from libs.rpc.entrypoint import rpc
 

@@ -2,8 +2,8 @@ import pytest
 from marshmallow import ValidationError
 from pymongo.errors import DuplicateKeyError
 
+from libs.contracts.events import ExpirationComplete
 from libs.events import Aggregates, VersionConflict
-from libs.events.catalogue import ExpirationComplete
 from libs.events.testing import AggregatesInMemory
 
 

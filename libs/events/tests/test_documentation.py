@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 
 from dev.testing import ROOT
-from libs.events import EVENTS, Event
-from libs.events.catalogue import Snapshot, TicketCreated
+from libs.contracts.events import EVENTS, Snapshot, TicketCreated
+from libs.events import Event
 from libs.events.testing import AggregatesInMemory, CopiesInMemory
 
 PAGE = ROOT / "docs" / "events.md"

@@ -15,8 +15,8 @@ from kombu import Connection, Exchange
 
 from dev.testing import ROOT, nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
+from libs.contracts.events import ExpirationComplete
 from libs.events import Aggregates, Relay, topology
-from libs.events.catalogue import ExpirationComplete
 from libs.events.parking import Parking
 
 QUEUES = {
@@ -32,7 +32,7 @@ OURS_DIES = f"""
 import os, sys
 from libs.database import connect
 from libs.events import Aggregates
-from libs.events.catalogue import ExpirationComplete
+from libs.contracts.events import ExpirationComplete
 Aggregates(connect(sys.argv[1]).deadlines).add({BODY}, ExpirationComplete, {BODY})
 os.kill(os.getpid(), 9)
 """

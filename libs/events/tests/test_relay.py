@@ -17,8 +17,8 @@ from dev.testing import ROOT, wait_for, waiting
 from libs import metrics
 from libs.amqp import BrokerUnavailable, Publisher
 from libs.clock import utc_now
+from libs.contracts.events import ExpirationComplete, SessionRevoked
 from libs.events import Aggregates, Relay, topology
-from libs.events.catalogue import ExpirationComplete, SessionRevoked
 from libs.events.provider import relay_of
 from libs.events.relay import pause_after
 from libs.events.testing import PublisherInMemory

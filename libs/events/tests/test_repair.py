@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
+from libs.contracts.events import ExpirationComplete
 from libs.events import Aggregates, Copies
-from libs.events.catalogue import ExpirationComplete
 from libs.events.repair import Comparison, Source, asked, stale_in
 
 

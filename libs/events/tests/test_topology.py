@@ -9,7 +9,8 @@ from kombu import Connection
 from dev.testing import new_vhost, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.queues import queue_type
-from libs.events import EVENTS, topology
+from libs.contracts.events import EVENTS
+from libs.events import topology
 from libs.events.parking import Parking
 
 

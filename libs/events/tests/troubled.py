@@ -9,9 +9,9 @@ import time
 from nameko.events import event_handler
 from nameko.extensions import DependencyProvider
 
+from libs.contracts.events import ExpirationComplete
 from libs.database import connect
 from libs.events import Stored, handles
-from libs.events.catalogue import ExpirationComplete
 
 
 class Notes:

@@ -6,8 +6,8 @@ from nameko.rpc import rpc as stock_rpc
 
 from libs import metrics
 from libs.context import correlation_id, remaining_seconds
+from libs.contracts.events import ExpirationComplete
 from libs.events import handles
-from libs.events.catalogue import ExpirationComplete
 from libs.rpc.caller import CallerProvider
 from libs.rpc.entrypoint import rpc
 

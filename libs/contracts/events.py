@@ -5,10 +5,9 @@ Amounts are integers in the currency's minor unit; times are ISO 8601 in UTC. Fi
 removed; a listener ignores what it does not know.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
-
 from marshmallow import EXCLUDE, Schema, fields, validate
+
+from libs.events.event import Event
 
 
 class Snapshot(Schema):
@@ -131,27 +130,6 @@ class SessionSnapshot(Snapshot):
     user_id = fields.String(required=True)
     generation = fields.Integer(allow_none=True, load_default=None, strict=True)
     expires_at = fields.AwareDateTime(required=True)
-
-
-@dataclass(frozen=True)
-class Event:
-    """One kind of fact, with a queue `<listener>.<name>` for each listener; `broadcast` ones reach every process."""
-
-    name: str
-    source: str
-    listeners: tuple[str, ...]
-    schema: Schema = field(repr=False, compare=False)
-    broadcast: tuple[str, ...] = ()
-
-    @property
-    def exchange(self) -> str:
-        """The topic exchange that it is published to, the one that stock nameko would use."""
-        return f"{self.source}.events"
-
-    def load(self, body: Any) -> dict[str, Any]:
-        """Return `body` with its times parsed; raise marshmallow's ValidationError when it is not of our shape."""
-        loaded: dict[str, Any] = self.schema.load(body)
-        return loaded
 
 
 _ORDER_LISTENERS = ("tickets", "payments", "expiration")

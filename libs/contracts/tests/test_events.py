@@ -4,10 +4,9 @@ from datetime import UTC, datetime
 import pytest
 from marshmallow import ValidationError
 
-from libs.events import EVENTS
+from libs.contracts.events import EVENTS
+from libs.contracts.parts import SERVICES
 from libs.events.handlers import EventHandler
-
-PARTS = ("auth", "tickets", "orders", "payments", "expiration")
 
 
 def handlers_of(part):
@@ -19,7 +18,7 @@ def handlers_of(part):
     return {entrypoint.event.name for entrypoint in entrypoints if isinstance(entrypoint, EventHandler)}
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", SERVICES)
 def test_each_part_handles_exactly_what_the_catalogue_says_it_listens_to(part):
     listens = {event.name for event in EVENTS.values() if part in event.listeners}
 

@@ -1,0 +1,1 @@
+"""What the parts agree on: the events and their bodies, the names of the parts."""

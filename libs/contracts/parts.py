@@ -1,0 +1,12 @@
+"""The parts of the system: whoever adds one begins here."""
+
+SERVICES = ("auth", "tickets", "orders", "payments", "expiration")
+"""The parts that are nameko services."""
+
+PARTS = (*SERVICES, "gateway")
+"""The top-level packages of the system. None imports another."""
+
+OPERATOR = "operator"
+
+PRINCIPALS = (*PARTS, OPERATOR)
+"""Who has a user of its own at the broker, and a key to sign its calls."""
