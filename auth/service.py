@@ -10,6 +10,7 @@ from auth.attempts import Attempts, InMongo, InRedis
 from auth.domain import SESSION_SECONDS, EmailInUse, Refused, WrongCredentials, WrongPassword
 from auth.store import UserStore
 from libs.clock import utc_now
+from libs.contracts.events import CATALOGUE
 from libs.database import connect
 from libs.events import Stored, VersionConflict
 from libs.rpc.caller import CallerProvider, Forbidden, Unauthenticated
@@ -56,7 +57,7 @@ class AuthService:
     """Knows the users and begins and ends their sessions."""
 
     name = "auth"
-    store = Stored(UserStore)
+    store = Stored(UserStore, CATALOGUE)
     caller = CallerProvider()
     sessions = Sessions()
     attempts = AttemptsProvider()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from expiration.store import DeadlineStore
 from libs.clock import utc_now
 from libs.context import work
+from libs.contracts.events import CATALOGUE
 from libs.database import connect
 from libs.events import VersionConflict
 from libs.events.provider import relay_of
@@ -41,7 +42,7 @@ def relaying() -> Iterator[None]:
     """
     global _store  # noqa: PLW0603 - rq calls a job with what Redis keeps, and nothing else
     _store = DeadlineStore(parsed("EXPIRATION_MONGO_URL", connect, MONGO_FORM))
-    relay = relay_of(_store, "expiration", os.environ["EXPIRATION_AMQP_URL"])
+    relay = relay_of(_store, CATALOGUE, "expiration", os.environ["EXPIRATION_AMQP_URL"])
     thread = threading.Thread(target=relay.run, name="relay", daemon=True)
     thread.start()
     try:

@@ -13,7 +13,14 @@ from expiration.domain import Deadline, deadline_of
 from expiration.schedule import Schedule, connect
 from expiration.store import DeadlineStore
 from libs.clock import utc_now
-from libs.contracts.events import OrderAwaitingPayment, OrderCancelled, OrderCompleted, OrderCreated, OrderUpdated
+from libs.contracts.events import (
+    CATALOGUE,
+    OrderAwaitingPayment,
+    OrderCancelled,
+    OrderCompleted,
+    OrderCreated,
+    OrderUpdated,
+)
 from libs.events import Stored, VersionConflict, handles
 from libs.events.handlers import Unavailable
 from libs.events.repair import Comparison, Source, asked, stale_in
@@ -46,7 +53,7 @@ class ExpirationService:
     """Remembers by when each order must be paid."""
 
     name = "expiration"
-    store = Stored(DeadlineStore)
+    store = Stored(DeadlineStore, CATALOGUE)
     schedule = Jobs()
     caller = CallerProvider()
     neighbours = Neighbours()

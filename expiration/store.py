@@ -9,7 +9,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from expiration.domain import Deadline
-from libs.contracts.events import EVENTS
+from libs.contracts.events import CATALOGUE
 from libs.events import Aggregates
 
 Document = dict[str, Any]
@@ -45,7 +45,7 @@ class DeadlineStore:
 
     def save_fired(self, deadline: Deadline) -> None:
         """Save a deadline that fired together with its ExpirationComplete; raise VersionConflict."""
-        self.deadlines.save(asdict(deadline), EVENTS["ExpirationComplete"], deadline.public())
+        self.deadlines.save(asdict(deadline), CATALOGUE["ExpirationComplete"], deadline.public())
 
     def list_open(self, before: datetime, limit: int) -> list[Deadline]:
         """Return the open deadlines before a moment, the earliest first."""

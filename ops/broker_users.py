@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
-from libs.contracts.events import EVENTS
+from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import OPERATOR, PRINCIPALS
 from libs.events import topology
 from libs.settings import required
@@ -42,8 +42,8 @@ def permissions(part: str) -> Permissions:
     """Return what `part` may do; operators may do everything."""
     if part == OPERATOR:
         return Permissions(EVERYTHING, EVERYTHING, EVERYTHING, EVERYTHING)
-    published = topology.published_by(part)
-    heard = [event for event in EVENTS.values() if part in (*event.listeners, *event.broadcast)]
+    published = CATALOGUE.published_by(part)
+    heard = [event for event in CATALOGUE.values() if part in (*event.listeners, *event.broadcast)]
     names = [rf"{part}\..*", f"rpc-{part}", r"rpc\.reply-.*", RPC_EXCHANGE]
     # who publishes declares the listeners' queues, so that they are there before their listeners
     queues = [re.escape(topology.queue_name(listener, event)) for event in published for listener in event.listeners]

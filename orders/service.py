@@ -11,6 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from libs import cursors
 from libs.clock import utc_now
 from libs.contracts.events import (
+    CATALOGUE,
     ExpirationComplete,
     PaymentAuthorized,
     PaymentCreated,
@@ -44,7 +45,7 @@ class OrdersService:
     """Gives each ticket to one buyer and follows the order to its end."""
 
     name = "orders"
-    store = Stored(OrderStore)
+    store = Stored(OrderStore, CATALOGUE)
     caller = CallerProvider()
     neighbours = Neighbours()
     window_seconds = WholeNumber("RESERVATION_WINDOW_SECONDS")

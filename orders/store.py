@@ -8,7 +8,7 @@ from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 
-from libs.contracts.events import EVENTS
+from libs.contracts.events import CATALOGUE
 from libs.events import Aggregates, Copies
 from orders.domain import Order, OrderNotFound
 
@@ -66,16 +66,16 @@ class OrderStore:
         fields = {**asdict(order), "ticket_id": order.ticket["id"], "active": True}
         if idempotency_key is not None:
             fields["idempotency_key"] = idempotency_key
-        self.orders.add(fields, EVENTS["OrderCreated"], order.public())
+        self.orders.add(fields, CATALOGUE["OrderCreated"], order.public())
 
     def save(self, order: Order, event: str) -> None:
         """Save a changed order with its event; raise VersionConflict. A cancelled one gives its ticket free."""
-        self.orders.save(asdict(order), EVENTS[event], order.public(), unset=() if order.is_live else ("active",))
+        self.orders.save(asdict(order), CATALOGUE[event], order.public(), unset=() if order.is_live else ("active",))
 
     def save_cancelled(self, orders: list[Order]) -> int:
         """Save orders that were just cancelled, but for those that changed meanwhile; return how many were saved."""
         changed = [(asdict(order), order.public()) for order in orders]
-        return self.orders.save_all(changed, EVENTS["OrderCancelled"], unset=("active",))
+        return self.orders.save_all(changed, CATALOGUE["OrderCancelled"], unset=("active",))
 
     def list_by_buyer(self, buyer_id: str, limit: int, after: Document | None) -> list[Order]:
         """Return at most `limit` of the buyer's orders, newest first, those older than the position `after`."""

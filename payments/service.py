@@ -7,7 +7,14 @@ from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
 from libs.clock import utc_now
-from libs.contracts.events import OrderAwaitingPayment, OrderCancelled, OrderCompleted, OrderCreated, OrderUpdated
+from libs.contracts.events import (
+    CATALOGUE,
+    OrderAwaitingPayment,
+    OrderCancelled,
+    OrderCompleted,
+    OrderCreated,
+    OrderUpdated,
+)
 from libs.events import Stored, handles
 from libs.events.handlers import Unavailable
 from libs.events.repair import Comparison, Source, asked, stale_in
@@ -59,7 +66,7 @@ class PaymentsService:
     """Takes the money of each order once, and gives it back when the order did not complete."""
 
     name = "payments"
-    store = Stored(PaymentStore)
+    store = Stored(PaymentStore, CATALOGUE)
     caller = CallerProvider()
     neighbours = Neighbours()
     comparison = Comparison("payments.orders")

@@ -8,7 +8,7 @@ from pymongo import ASCENDING
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from libs.contracts.events import EVENTS
+from libs.contracts.events import CATALOGUE
 from libs.events import Aggregates
 from libs.events.aggregates import OUTBOX_FIELDS
 from payments.domain import DISPUTES_ENDED_WELL, Payment, PaymentNotFound, opened
@@ -96,7 +96,7 @@ class PaymentStore:
         fields = {**asdict(payment), "work_left": payment.has_work_left}
         copy = fields.pop("order")
         guard = {"order.version": copy["version"]}
-        known, body = (EVENTS[event], payment.public()) if event else (None, None)
+        known, body = (CATALOGUE[event], payment.public()) if event else (None, None)
         self.payments.save(fields, known, body, guard=guard)
 
     def rest(self, payment: Payment) -> None:

@@ -26,7 +26,7 @@ ENVIRONMENTS = ("os.environ", "source")  # gateway/settings.py calls it source
 def python_files():
     yield ROOT / "conftest.py"
     for folder in FOLDERS:
-        yield from (path for path in (ROOT / folder).rglob("*.py") if "tests" not in path.parts)
+        yield from (path for path in (ROOT / folder).rglob("*.py") if not {"tests", "bench"} & set(path.parts))
 
 
 def read_in(path):

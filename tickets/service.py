@@ -11,6 +11,7 @@ from nameko.timer import timer
 from libs import cursors
 from libs.clock import utc_now
 from libs.contracts.events import (
+    CATALOGUE,
     OrderAwaitingPayment,
     OrderCancelled,
     OrderCompleted,
@@ -39,7 +40,7 @@ class TicketsService:
     """Keeps the listings; knows from orders whether one may still be edited."""
 
     name = "tickets"
-    store = Stored(TicketStore)
+    store = Stored(TicketStore, CATALOGUE)
     caller = CallerProvider()
     neighbours = Neighbours()
     config = Config()

@@ -21,9 +21,9 @@ from dev.stack import Stack, free_ports
 from dev.stack.servers import answers
 from dev.testing import nameko_service, wait_for
 from libs.amqp import Outgoing, Publisher
-from libs.contracts.events import ExpirationComplete
+from libs.contracts.events import CATALOGUE, ExpirationComplete
 from libs.database import connect
-from libs.events import Aggregates, Relay, topology
+from libs.events import Aggregates, Relay
 from libs.rpc import Client
 
 CALLS, THREADS = 3000, 8
@@ -128,7 +128,7 @@ def events(stack: Stack) -> list[Row]:
         stock_published, stock_cpu = costed(stack, service, stock)
         stock_handled = time.perf_counter() - began
     with vhost(stack) as url, probe("Ours", url) as service:
-        publisher = Publisher(url, declare=topology.declare)
+        publisher = Publisher(url, declare=CATALOGUE.declare)
         publisher.publish([])
 
         def ours() -> float:
@@ -156,7 +156,7 @@ def relay(stack: Stack, deadlines: Aggregates, stock: float | None) -> list[Row]
     for number in range(EVENTS):
         deadlines.add(body(number), ExpirationComplete, body(number))
     with vhost(stack) as url:
-        publisher = Publisher(url, declare=topology.declare)
+        publisher = Publisher(url, declare=CATALOGUE.declare)
         publisher.publish([])
         began = time.perf_counter()
         assert Relay(publisher, [deadlines]).flush() == EVENTS
@@ -171,7 +171,7 @@ def lag(stack: Stack, deadlines: Aggregates) -> list[Row]:
         dispatch = event_dispatcher({"AMQP_URI": url})
         stock = at_a_steady_rate(url, lambda number: dispatch("expiration", "ExpirationComplete", body(number)))
     with vhost(stack) as url, probe("Ours", url):
-        publisher = Publisher(url, declare=topology.declare)
+        publisher = Publisher(url, declare=CATALOGUE.declare)
         publisher.publish([])
         relay = Relay(publisher, [deadlines])
         deadlines.saved = relay.wake

@@ -7,6 +7,7 @@ removed; a listener ignores what it does not know.
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
+from libs.events.catalogue import Catalogue
 from libs.events.event import Event
 
 
@@ -148,4 +149,18 @@ PaymentRefunded = Event("PaymentRefunded", "payments", ("orders",), PaymentSnaps
 ExpirationComplete = Event("ExpirationComplete", "expiration", ("orders",), DeadlineSnapshot())
 SessionRevoked = Event("SessionRevoked", "auth", (), SessionSnapshot(), ("gateway",))
 
-EVENTS: dict[str, Event] = {event.name: event for event in list(globals().values()) if isinstance(event, Event)}
+CATALOGUE = Catalogue(
+    TicketCreated,
+    TicketUpdated,
+    OrderCreated,
+    OrderAwaitingPayment,
+    OrderUpdated,
+    OrderCancelled,
+    OrderCompleted,
+    PaymentAuthorized,
+    PaymentCreated,
+    PaymentFailed,
+    PaymentRefunded,
+    ExpirationComplete,
+    SessionRevoked,
+)

@@ -6,10 +6,11 @@ version, and a listener keeps the newest. docs/events.md has every promise, and 
 """
 
 from libs.events.aggregates import Aggregates, VersionConflict
+from libs.events.catalogue import Catalogue
 from libs.events.copies import Copies
 from libs.events.event import Event
 from libs.events.handlers import handles
 from libs.events.provider import Stored
 from libs.events.relay import Relay
 
-__all__ = ["Aggregates", "Copies", "Event", "Relay", "Stored", "VersionConflict", "handles"]
+__all__ = ["Aggregates", "Catalogue", "Copies", "Event", "Relay", "Stored", "VersionConflict", "handles"]

@@ -147,6 +147,8 @@ def pending_event(event: Event, body: Document) -> Document:
     return {
         "id": f"{event.name}:{body['id']}:{body['version']}",
         "name": event.name,
+        "exchange": event.exchange,
+        "mandatory": bool(event.listeners),
         "version": body["version"],
         "at": utc_now(),
         "correlation_id": correlation_id(),

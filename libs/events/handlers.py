@@ -55,11 +55,12 @@ class EventPublisher(SharedExtension):
 
     def __init__(self) -> None:
         self.publisher: Publisher | None = None
+        self.events: list[Event] = []
+        """What the service's handlers handle."""
 
     def setup(self) -> None:
         """Prepare the publisher; it connects when first used."""
-        listener = self.container.service_name
-        declare = partial(topology.declare_heard, listener=listener, events=topology.published_to(listener))
+        declare = partial(topology.declare_heard, listener=self.container.service_name, events=self.events)
         self.publisher = Publisher(self.container.config["AMQP_URI"], declare)
 
     def stop(self) -> None:
@@ -92,6 +93,7 @@ class EventHandler(Entrypoint):
         if listener not in self.event.listeners:
             raise ValueError(f"the catalogue does not name {listener} as a listener of {self.event.name}")
         self.queue = topology.listener_queue(listener, self.event)
+        self.retries.events.append(self.event)
         self.consumer.register_provider(self)
 
     def stop(self) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.connection import connect
-from libs.contracts.events import EVENTS
 from libs.events import topology
+from libs.events.catalogue import Catalogue
 
 GONE_BEFORE_REPLAY = ("x-attempt", "x-reason", "x-failed-at", "x-queue", "x-death")
 
@@ -30,19 +30,20 @@ class Parked:
 
 
 class Parking:
-    """The parking queues of one broker."""
+    """The parking queues of one broker, of the events in `catalogue`."""
 
-    def __init__(self, amqp_url: str) -> None:
+    def __init__(self, amqp_url: str, catalogue: Catalogue) -> None:
         self.amqp_url = amqp_url
+        self.catalogue = catalogue
 
     def count(self) -> dict[str, int]:
         """Return how many events are parked, for each listener's queue that has any."""
         with connect(self.amqp_url) as connection:
             channel = connection.channel()
-            topology.declare(channel)
+            self.catalogue.declare(channel)
             counts = {
                 queue: channel.queue_declare(topology.parked_name(queue), passive=True).message_count
-                for queue in _queues()
+                for queue in self.catalogue.queue_names()
             }
         return {queue: count for queue, count in counts.items() if count}
 
@@ -59,7 +60,7 @@ class Parking:
 
     def replay(self, queue: str, event_id: str | None = None) -> int:
         """Send the parked events of `queue`, or the one with `event_id`, home again; return how many."""
-        publisher = Publisher(self.amqp_url, declare=topology.declare)
+        publisher = Publisher(self.amqp_url, declare=self.catalogue.declare)
 
         def send_home(message: Any) -> bool:
             if event_id not in (None, message.properties.get("message_id")):
@@ -87,10 +88,6 @@ class Parking:
                     done += 1
             channel.basic_recover(requeue=True)  # the others, before anybody looks again
             return done
-
-
-def _queues() -> list[str]:
-    return [topology.queue_name(listener, event) for event in EVENTS.values() for listener in event.listeners]
 
 
 def _parked(queue: str, message: Any) -> Parked:

@@ -9,6 +9,7 @@ from libs.amqp import Publisher
 from libs.database import connect
 from libs.events import topology
 from libs.events.aggregates import Aggregates
+from libs.events.catalogue import Catalogue
 from libs.events.relay import Relay
 from libs.settings import MONGO_FORM, parsed, required
 
@@ -16,18 +17,20 @@ from libs.settings import MONGO_FORM, parsed, required
 class Stored(DependencyProvider):
     """Gives a service its store: `store_class(database)`, with `create_indexes()`.
 
-    Every attribute of the store that is an Aggregates is relayed. Needs AMQP_URI and MONGO_URL in config.yml.
+    `catalogue` has the service's events. Every attribute of the store that is an Aggregates is relayed.
+    Needs AMQP_URI and MONGO_URL in config.yml.
     """
 
-    def __init__(self, store_class: Any) -> None:
+    def __init__(self, store_class: Any, catalogue: Catalogue) -> None:
         self.store_class = store_class
+        self.catalogue = catalogue
 
     def setup(self) -> None:
         """Open the database, create the indexes and prepare the relay."""
         config = self.container.config
         self.store = self.store_class(parsed("MONGO_URL", connect, MONGO_FORM, config))
         self.store.create_indexes()
-        self.relay = relay_of(self.store, self.container.service_name, required("AMQP_URI", config))
+        self.relay = relay_of(self.store, self.catalogue, self.container.service_name, required("AMQP_URI", config))
 
     def start(self) -> None:
         """Start relaying."""
@@ -44,9 +47,9 @@ class Stored(DependencyProvider):
         return self.store
 
 
-def relay_of(store: Any, source: str, amqp_url: str) -> Relay:
+def relay_of(store: Any, catalogue: Catalogue, source: str, amqp_url: str) -> Relay:
     """Return a relay for all aggregates of `store`, whose events `source` publishes, woken by each of their writes."""
-    publisher = Publisher(amqp_url, partial(topology.declare_published, events=topology.published_by(source)))
+    publisher = Publisher(amqp_url, partial(topology.declare_published, events=catalogue.published_by(source)))
     relay = Relay(publisher, [value for value in vars(store).values() if isinstance(value, Aggregates)], source)
     for aggregates in relay.aggregates:
         aggregates.create_indexes()

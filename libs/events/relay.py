@@ -23,7 +23,6 @@ from pymongo.errors import PyMongoError
 from libs import context
 from libs.amqp.publisher import BrokerUnavailable, Outgoing, Publisher
 from libs.clock import utc_now
-from libs.contracts.events import EVENTS
 from libs.events.aggregates import Aggregates
 from libs.metrics import observe
 
@@ -197,13 +196,18 @@ def _claim(collection: Any, lease: str, lease_seconds: float) -> list[Document]:
 
 
 def _message(pending: Document, source: str | None) -> Outgoing:
-    event = EVENTS[pending["name"]]
-    if source not in (None, event.source):
-        raise ValueError(f"it is an event of {event.source}, not of {source}")
+    exchange = pending.get("exchange") or f"{source}.events"  # entries of earlier versions name none
+    if source is not None and exchange != f"{source}.events":
+        raise ValueError(f"it is for the exchange {exchange}, to which {source} does not publish")
     if len(pending["id"].encode()) > LONGEST_ID:
         raise ValueError(f"its id has more than {LONGEST_ID} bytes")
     headers = {"version": pending["version"], "nameko.correlation_id": pending["correlation_id"]}
     body = json.dumps(pending["body"], separators=(",", ":")).encode()
     return Outgoing(
-        event.exchange, event.name, body, headers, message_id=pending["id"], mandatory=bool(event.listeners)
+        exchange,
+        pending["name"],
+        body,
+        headers,
+        message_id=pending["id"],
+        mandatory=pending.get("mandatory", False),
     )

@@ -1,4 +1,4 @@
-"""The exchanges and queues of the catalogue, and their names. Declared by everyone, before anything is published.
+"""The exchanges and queues of events, and their names. Declared by everyone, before anything is published.
 
 All queues are durable, of the kind that `libs.amqp.queues` says. What a listener makes for itself carries its name:
 
@@ -16,7 +16,6 @@ from typing import Any
 from kombu import Exchange, Queue
 
 from libs.amqp.queues import queue_type
-from libs.contracts.events import EVENTS
 from libs.events.event import Event
 
 DELIVERY_LIMIT = 100
@@ -51,12 +50,6 @@ def parking_name(listener: str) -> str:
     return f"{listener}.parking"
 
 
-def queue_names() -> list[str]:
-    """Return the names of all listeners' queues, each followed by its parking queue."""
-    queues = [queue_name(listener, event) for event in EVENTS.values() for listener in event.listeners]
-    return [name for queue in queues for name in (queue, parked_name(queue))]
-
-
 def listener_queue(listener: str, event: Event) -> Queue:
     """Return the queue in which `listener` receives `event`."""
     name = queue_name(listener, event)
@@ -65,13 +58,6 @@ def listener_queue(listener: str, event: Event) -> Queue:
         parked = {"x-dead-letter-exchange": parking_name(listener), "x-dead-letter-routing-key": parked_name(name)}
         limit = {**SENT_ON_SAFELY, "x-delivery-limit": DELIVERY_LIMIT, **parked}
     return _queue(name, limit, exchange=_topic(event), routing_key=event.name)
-
-
-def declare(channel: Any) -> None:
-    """Declare all that the catalogue needs, for those who may do anything."""
-    declare_published(channel, EVENTS.values())
-    for listener in {listener for event in EVENTS.values() for listener in event.listeners}:
-        declare_heard(channel, listener, published_to(listener))
 
 
 def declare_published(channel: Any, events: Iterable[Event]) -> None:
@@ -102,16 +88,6 @@ def declare_waits(channel: Any, listener: str, delays_seconds: Iterable[float]) 
         name, home = wait_name(listener, delay), home_name(listener)
         arguments = {**SENT_ON_SAFELY, "x-message-ttl": round(delay * 1000), "x-dead-letter-exchange": home}
         _queue(name, arguments, exchange=Exchange(name, type="fanout", durable=True))(channel).declare()
-
-
-def published_by(source: str) -> list[Event]:
-    """Return the events that `source` publishes."""
-    return [event for event in EVENTS.values() if event.source == source]
-
-
-def published_to(listener: str) -> list[Event]:
-    """Return the events that wait for `listener`."""
-    return [event for event in EVENTS.values() if listener in event.listeners]
 
 
 def _topic(event: Event) -> Exchange:

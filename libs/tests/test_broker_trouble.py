@@ -23,7 +23,7 @@ from dev.stack.programs import nothing
 from dev.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.connection import connect
-from libs.contracts.events import ExpirationComplete
+from libs.contracts.events import CATALOGUE, ExpirationComplete
 from libs.events import Aggregates, Relay, topology
 from libs.rpc import Client, ServiceUnavailable
 from libs.tokens import new_key
@@ -118,7 +118,7 @@ def a_deadline(ident):
 
 @pytest.mark.parametrize("kind", ALARMS)
 def test_a_blocked_broker_costs_time_and_no_event(broker, deadlines, kind):
-    relay = Relay(Publisher(broker.amqp_url, topology.declare, confirm_seconds=0.5), [deadlines])
+    relay = Relay(Publisher(broker.amqp_url, CATALOGUE.declare, confirm_seconds=0.5), [deadlines])
     deadlines.add(a_deadline("o1"), ExpirationComplete, a_deadline("o1"))
     relay.publisher.publish([])
     with alarm(broker, kind):
@@ -178,7 +178,7 @@ def outage(broker):
         start("libs.rpc.tests.probe:Stock", "rpc-stock", SERVICE_CONTAINER_CLS=STOCK_CONTAINER)
         mongo = stack.enter_context(pymongo.MongoClient(mongo_url, tz_aware=True))
         deadlines = Aggregates(mongo.outage.deadlines)
-        relay = Relay(Publisher(url, topology.declare), [deadlines])
+        relay = Relay(Publisher(url, CATALOGUE.declare), [deadlines])
         client, pool = Client(url, timeout=20), stack.enter_context(ThreadPoolExecutor(3))
         thread = threading.Thread(target=relay.run)
         for clean_up in (client.close, relay.publisher.close, thread.join, relay.stop):  # the last one first
@@ -235,7 +235,7 @@ def test_events_on_their_way_home_from_a_wait_outlive_a_killed_broker(broker):
     count, queue = 4000, "orders.TicketCreated"
 
     def declare(channel):
-        topology.declare(channel)
+        CATALOGUE.declare(channel)
         topology.declare_waits(channel, "orders", [2.0])
 
     with closing(Publisher(broker.amqp_url, declare, confirm_seconds=20)) as publisher:

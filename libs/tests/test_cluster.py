@@ -14,8 +14,8 @@ from dev.stack import Stack, free_ports
 from dev.stack.servers import rabbitmq
 from dev.testing import nameko_service, wait_for
 from libs.amqp import Publisher
-from libs.contracts.events import ExpirationComplete
-from libs.events import Aggregates, Relay, topology
+from libs.contracts.events import CATALOGUE, ExpirationComplete
+from libs.events import Aggregates, Relay
 from libs.rpc import Client
 from libs.tokens import new_key
 
@@ -74,7 +74,7 @@ def test_events_and_calls_go_on_while_one_of_three_brokers_is_dead(cluster):
             stack.enter_context(nameko_service(module, queue, **settings))
         mongo = stack.enter_context(pymongo.MongoClient(mongo_url, tz_aware=True))
         deadlines, client = Aggregates(mongo.probe.deadlines), Client(url, timeout=20)
-        relay = Relay(Publisher(url, topology.declare), [deadlines])
+        relay = Relay(Publisher(url, CATALOGUE.declare), [deadlines])
         thread = threading.Thread(target=relay.run)
         for clean_up in (client.close, relay.publisher.close, thread.join, relay.stop):  # the last one first
             stack.callback(clean_up)

@@ -4,13 +4,14 @@ import getpass
 from collections.abc import Callable
 from typing import Any
 
+from libs.contracts.events import CATALOGUE
 from libs.events.parking import Parked, Parking
 from libs.rpc import Client
 from libs.settings import KEY_FORM, parsed, required
 from libs.tokens import Signer
 
 CALL_SECONDS = 30.0
-COPYING = ("tickets", "orders", "payments", "expiration")
+COPYING = CATALOGUE.listeners()
 """The services that keep copies of others' documents."""
 
 HELP = """\
@@ -72,7 +73,7 @@ def names() -> dict[str, Any]:
     """Return what the shell offers, by name. Needs OPERATOR_AMQP_URL and OPERATOR_SIGNING_KEY."""
     amqp_url = required("OPERATOR_AMQP_URL")
     client, signer = Client(amqp_url), parsed("OPERATOR_SIGNING_KEY", Signer, KEY_FORM)
-    parking = Parking(amqp_url)
+    parking = Parking(amqp_url, CATALOGUE)
 
     def show_parked(queue: str, limit: int = 20) -> list[Parked]:
         return parking.show(queue, limit)

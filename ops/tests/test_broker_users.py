@@ -9,7 +9,7 @@ from kombu import Connection, Exchange, Queue
 
 from dev.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
-from libs.contracts.events import EVENTS
+from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import PRINCIPALS
 from libs.events import topology
 from libs.rpc import Client, ServiceUnavailable
@@ -39,20 +39,21 @@ def test_each_part_may_declare_all_that_it_needs_whoever_comes_first(users, queu
     monkeypatch.setenv("QUEUE_TYPE", queue_type)
     for part in (*PRINCIPALS, *reversed(PRINCIPALS)):
         with Connection(users[part]) as connection:
-            topology.declare_published(connection.channel(), topology.published_by(part))
-            topology.declare_heard(connection.channel(), part, topology.published_to(part))
+            topology.declare_published(connection.channel(), CATALOGUE.published_by(part))
+            topology.declare_heard(connection.channel(), part, CATALOGUE.heard_by(part))
             topology.declare_waits(connection.channel(), part, DELAYS)
 
     with Connection(users["operator"]) as connection:
-        channel, queues = connection.channel(), topology.queue_names()
+        channel, names = connection.channel(), CATALOGUE.queue_names()
+        queues = [*names, *map(topology.parked_name, names)]
         assert [channel.queue_declare(queue, passive=True).queue for queue in queues] == queues
 
 
 def test_a_service_answers_retries_and_parks_with_the_rights_of_its_part(users, mongo_url):
     settings = {"AMQP_URI": users["orders"], "MONGO_URL": mongo_url, "TOKEN_PUBLIC_KEYS": new_key("auth:1")[1]}
-    event, queue = EVENTS["ExpirationComplete"], "orders.ExpirationComplete"
+    event, queue = CATALOGUE["ExpirationComplete"], "orders.ExpirationComplete"
     body = b'{"id": "bad", "version": 1, "order_id": "bad", "expires_at": "2026-11-22T12:00:00.000Z"}'
-    declare = lambda channel: topology.declare_published(channel, topology.published_by("expiration"))  # noqa: E731
+    declare = lambda channel: topology.declare_published(channel, CATALOGUE.published_by("expiration"))  # noqa: E731
     with (
         closing(Publisher(users["expiration"], declare)) as publisher,
         closing(Client(users["gateway"], timeout=10)) as client,
@@ -82,7 +83,7 @@ def test_a_service_answers_retries_and_parks_with_the_rights_of_its_part(users, 
 )
 def test_no_part_can(what, attempt, users):
     with Connection(users["administrator"]) as connection:
-        topology.declare(connection.channel())
+        CATALOGUE.declare(connection.channel())
         Queue("rpc-auth", Exchange("nameko-rpc", type="topic"), "auth.*")(connection.channel()).declare()
     with Connection(users["payments"]) as connection, pytest.raises(AccessRefused):
         attempt(connection.channel())

@@ -7,7 +7,7 @@ import requests
 from kombu import Connection
 
 from dev.testing import wait_for
-from libs.contracts.events import EVENTS
+from libs.contracts.events import CATALOGUE
 from libs.events import topology
 
 OUTBOXES = {
@@ -52,7 +52,7 @@ def full_outboxes(mongo):
 def full_queues(system):
     with Connection(system.amqp_url) as connection:
         channel = connection.channel()
-        for event in EVENTS.values():
+        for event in CATALOGUE.values():
             for listener in event.listeners:
                 queue = topology.queue_name(listener, event)
                 for name in (queue, topology.parked_name(queue)):

@@ -9,7 +9,7 @@ from pathlib import Path
 from dev.stack.programs import environment
 from dev.testing import wait_for
 from libs.amqp import Outgoing, Publisher
-from libs.events import topology
+from libs.contracts.events import CATALOGUE
 from libs.events.parking import Parking
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def test_an_operator_looks_at_parked_events_sends_one_home_and_discards_another(
     queue, parking = "orders.TicketUpdated", Parking(system.amqp_url)
     snapshot = json.dumps(operators_ticket(system, ticket_id)).encode()
     parked = [Outgoing("", f"{queue}.parked", snapshot, {"x-reason": "a bug"}, "mended")]
-    with closing(Publisher(system.amqp_url, topology.declare)) as publisher:
+    with closing(Publisher(system.amqp_url, CATALOGUE.declare)) as publisher:
         assert publisher.publish([*parked, Outgoing("tickets.events", "TicketUpdated", b"{broken", {}, "broken")]) == {}
     wait_for(lambda: parking.count() == {queue: 2})
 

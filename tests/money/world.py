@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from dev.fake_stripe.testing import PUBLISHABLE_KEY, SECRET_KEY
 from libs.clock import utc_now
-from libs.contracts.events import EVENTS
+from libs.contracts.events import CATALOGUE
 from libs.events import VersionConflict
 from orders import domain as orders_domain
 from orders.store import OrderStore, new_id
@@ -62,7 +62,7 @@ class World:
         }  # fmt: skip
         order = orders_domain.reserved(new_id(), ticket, "bo", 1, now + timedelta(seconds=seconds), now)
         self.orders.add(order)
-        self.store.follow(EVENTS["OrderCreated"].load(order.public()), now)
+        self.store.follow(CATALOGUE["OrderCreated"].load(order.public()), now)
         return order.id
 
     def pay(self, order_id, card="tok_visa"):
@@ -132,7 +132,7 @@ class World:
         return len(waiting)
 
     def deliver(self, pending):
-        body = EVENTS[pending["name"]].load(pending["body"])
+        body = CATALOGUE[pending["name"]].load(pending["body"])
         if "order_id" in body:
             self.change(body["order_id"], lambda order: order.follow_payment(body, utc_now()))
         else:

@@ -2,6 +2,7 @@ import pytest
 from kombu import Connection
 
 from dev.testing import new_vhost
+from libs.contracts.events import CATALOGUE
 from libs.events import topology
 
 
@@ -17,7 +18,8 @@ def amqp_url(broker_url):
     """The module's vhost, with all of the catalogue's queues declared and empty."""
     with Connection(broker_url) as connection:
         channel = connection.channel()
-        topology.declare(channel)
-        for queue in topology.queue_names():
+        CATALOGUE.declare(channel)
+        for queue in CATALOGUE.queue_names():
             channel.queue_purge(queue)
+            channel.queue_purge(topology.parked_name(queue))
     return broker_url

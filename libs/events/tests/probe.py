@@ -4,7 +4,7 @@ import os
 import time
 
 from libs import metrics
-from libs.contracts.events import ExpirationComplete
+from libs.contracts.events import CATALOGUE, ExpirationComplete
 from libs.events import Aggregates, Stored, handles
 from libs.events.handlers import Unavailable
 from libs.rpc.entrypoint import rpc
@@ -32,7 +32,7 @@ class ProbeStore:
 
 class Probe:
     name = "orders"
-    store = Stored(ProbeStore)
+    store = Stored(ProbeStore, CATALOGUE)
 
     @handles(ExpirationComplete, delays_seconds=(0.05, 0.1))
     def on_expiration_complete(self, deadline):

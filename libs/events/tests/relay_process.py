@@ -8,8 +8,9 @@ import signal
 import sys
 
 from libs.amqp import Publisher
+from libs.contracts.events import CATALOGUE
 from libs.database import connect
-from libs.events import Aggregates, Relay, topology
+from libs.events import Aggregates, Relay
 
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
@@ -30,6 +31,6 @@ class Interrupted(Publisher):
 
 if __name__ == "__main__":
     amqp_url, mongo_url, moment = sys.argv[1:]
-    publisher = Interrupted(amqp_url, declare=topology.declare)
+    publisher = Interrupted(amqp_url, declare=CATALOGUE.declare)
     publisher.moment = moment
     Relay(publisher, [Aggregates(connect(mongo_url).deadlines)], lease_seconds=1).run()

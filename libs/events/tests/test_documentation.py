@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from dev.testing import ROOT
-from libs.contracts.events import EVENTS, Snapshot, TicketCreated
+from libs.contracts.events import CATALOGUE, Snapshot, TicketCreated
 from libs.events import Event
 from libs.events.testing import AggregatesInMemory, CopiesInMemory
 
@@ -14,7 +14,7 @@ END = "<!-- end of the catalogue -->"
 
 def catalogue():
     rows = ["| event | published by | listeners | broadcast to | body |", "| --- | --- | --- | --- | --- |"]
-    for event in EVENTS.values():
+    for event in CATALOGUE.values():
         who = [", ".join(names) or "–" for names in (event.listeners, event.broadcast)]
         rows.append(f"| {event.name} | {event.source} | {who[0]} | {who[1]} | {type(event.schema).__name__} |")
     return "\n".join(rows) + "\n"

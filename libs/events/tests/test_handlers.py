@@ -8,7 +8,7 @@ from kombu import Connection
 
 from dev.testing import nameko_service, new_database, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
-from libs.contracts.events import ExpirationComplete
+from libs.contracts.events import CATALOGUE, ExpirationComplete
 from libs.events import topology
 from libs.events.handlers import DELAYS_SECONDS, EventHandler, Unavailable, Unreadable, _attempt, next_delay
 from libs.events.parking import Parking
@@ -20,7 +20,7 @@ PROBE = "libs.events.tests.probe:Probe"
 
 @pytest.fixture
 def publisher(amqp_url):
-    publisher = Publisher(amqp_url, declare=topology.declare)
+    publisher = Publisher(amqp_url, declare=CATALOGUE.declare)
     yield publisher
     publisher.close()
 
@@ -78,10 +78,10 @@ def test_a_failing_event_is_retried_then_parked_with_the_reason_and_others_go_on
 
     send(publisher, "o1")
     send(publisher, "o2")
-    wait_for(lambda: Parking(amqp_url).count() == {QUEUE: 1})
+    wait_for(lambda: Parking(amqp_url, CATALOGUE).count() == {QUEUE: 1})
 
     assert (handled(mongo, "o1"), handled(mongo, "o2")) == (3, 1)
-    (parked,) = Parking(amqp_url).show(QUEUE)
+    (parked,) = Parking(amqp_url, CATALOGUE).show(QUEUE)
     assert (parked.event_id, parked.attempts) == ("event-o1", 3)
     assert parked.reason == "RuntimeError: this order makes no sense"
     assert parked.body["order_id"] == "o1"
@@ -104,24 +104,24 @@ def test_each_try_is_observed_with_its_time_and_outcome(mongo, amqp_url, publish
 def test_a_parked_event_is_replayed_once_its_cause_is_gone(mongo, amqp_url, publisher, probe):
     behave(mongo, "o1", "bad")
     send(publisher, "o1")
-    wait_for(lambda: Parking(amqp_url).count() == {QUEUE: 1})
+    wait_for(lambda: Parking(amqp_url, CATALOGUE).count() == {QUEUE: 1})
     behave(mongo, "o1", "good")
 
-    assert Parking(amqp_url).replay(QUEUE) == 1
+    assert Parking(amqp_url, CATALOGUE).replay(QUEUE) == 1
 
     wait_for(lambda: handled(mongo, "o1") == 4)
-    assert Parking(amqp_url).count() == {}
+    assert Parking(amqp_url, CATALOGUE).count() == {}
 
 
 def test_only_the_named_parked_event_is_discarded(mongo, amqp_url, publisher, probe):
     for order_id in ("o1", "o2"):
         behave(mongo, order_id, "bad")
         send(publisher, order_id)
-    wait_for(lambda: Parking(amqp_url).count() == {QUEUE: 2})
+    wait_for(lambda: Parking(amqp_url, CATALOGUE).count() == {QUEUE: 2})
 
-    assert Parking(amqp_url).discard(QUEUE, "event-o1") == 1
+    assert Parking(amqp_url, CATALOGUE).discard(QUEUE, "event-o1") == 1
 
-    assert [parked.event_id for parked in Parking(amqp_url).show(QUEUE)] == ["event-o2"]
+    assert [parked.event_id for parked in Parking(amqp_url, CATALOGUE).show(QUEUE)] == ["event-o2"]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_what_cannot_be_read_is_parked_as_it_came(amqp_url, publisher, probe, bo
     assert (parked.body if isinstance(parked.body, bytes) else parked.body.encode()) == body
     assert parked.headers["x-reason"].startswith("Unreadable")
     wait_for(lambda: waiting(amqp_url, f"{QUEUE}.parked") == 1)
-    (shown,) = Parking(amqp_url).show(QUEUE)
+    (shown,) = Parking(amqp_url, CATALOGUE).show(QUEUE)
     assert (shown.attempts, shown.reason[:10]) == (1, "Unreadable")
     assert datetime.fromisoformat(shown.failed_at) <= datetime.now(UTC)
 
@@ -192,7 +192,7 @@ def test_an_unavailable_neighbour_never_parks_an_event(mongo, amqp_url, publishe
 
     wait_for(lambda: handled(mongo, "o1") >= 6)
 
-    assert Parking(amqp_url).count() == {}
+    assert Parking(amqp_url, CATALOGUE).count() == {}
     behave(mongo, "o1", "good")
     wait_for(lambda: handled(mongo, "good") == 1)
 
@@ -204,10 +204,10 @@ def test_an_event_that_cannot_be_put_aside_goes_back_to_the_broker_without_haste
         send(publisher, "o1")
         wait_for(lambda: handled(mongo, "o1") == 2)
 
-        assert Parking(amqp_url).count() == {}
+        assert Parking(amqp_url, CATALOGUE).count() == {}
         topology.declare_waits(connection.channel(), "orders", (0.05,))
 
-    wait_for(lambda: Parking(amqp_url).count() == {QUEUE: 1})
+    wait_for(lambda: Parking(amqp_url, CATALOGUE).count() == {QUEUE: 1})
     assert handled(mongo, "o1") < 8
 
 

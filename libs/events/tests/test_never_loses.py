@@ -15,8 +15,8 @@ from kombu import Connection, Exchange
 
 from dev.testing import ROOT, nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
-from libs.contracts.events import ExpirationComplete
-from libs.events import Aggregates, Relay, topology
+from libs.contracts.events import CATALOGUE, ExpirationComplete
+from libs.events import Aggregates, Relay
 from libs.events.parking import Parking
 
 QUEUES = {
@@ -71,7 +71,7 @@ def outcomes(broker_url, servers):
         client.drop_database("test_never_loses")
         notes = client.test_never_loses.notes
         play(broker_url, url, notes)
-        parked = {parked.event_id for parked in Parking(broker_url).show(QUEUES["ours"])}
+        parked = {parked.event_id for parked in Parking(broker_url, CATALOGUE).show(QUEUES["ours"])}
 
         def outcome(service, event):
             times = notes.count_documents({"service": service, "event": event, "what": "finished"})
@@ -84,7 +84,7 @@ def outcomes(broker_url, servers):
 
 
 def play(amqp_url, mongo_url, notes):
-    with closing(Publisher(amqp_url, declare=topology.declare)) as publisher:
+    with closing(Publisher(amqp_url, declare=CATALOGUE.declare)) as publisher:
         act(publisher, amqp_url, mongo_url, notes)
     # what the services had not acknowledged is in their queues again now
     wait_for(lambda: [waiting(amqp_url, queue) for queue in QUEUES.values()] == [0, 0])
@@ -95,7 +95,7 @@ def act(publisher, amqp_url, mongo_url, notes):
     with both(amqp_url, mongo_url) as services:
         for event in ("is-good", "is-broken", "fails-once", "fails-always", "is-slow"):
             send(publisher, event)
-        wait_for(lambda: Parking(amqp_url).count() == {QUEUES["ours"]: 2})
+        wait_for(lambda: Parking(amqp_url, CATALOGUE).count() == {QUEUES["ours"]: 2})
         wait_for(lambda: begun(notes, "is-slow") == 2)
         stop(services)
     with both(amqp_url, mongo_url) as services:
@@ -163,7 +163,7 @@ def test_a_process_killed_between_its_change_and_the_event_loses_none_here_and_o
     for dies in (OURS_DIES, STOCK_DIES):
         assert run(dies, mongo_url, amqp_url).returncode == -signal.SIGKILL
 
-    with closing(Publisher(amqp_url, topology.declare)) as publisher:
+    with closing(Publisher(amqp_url, CATALOGUE.declare)) as publisher:
         Relay(publisher, [Aggregates(mongo.deadlines)]).flush()
 
     assert mongo.stock.count_documents({}) == mongo.deadlines.count_documents({}) == 1  # both changes were saved

@@ -1,7 +1,7 @@
 import pytest
 
 from libs.amqp import Outgoing, Publisher
-from libs.events import topology
+from libs.contracts.events import CATALOGUE
 from libs.events.testing import PublisherInMemory
 
 
@@ -11,7 +11,7 @@ def publisher(request):
         publisher = PublisherInMemory()
         publisher.refuse = {"m2": "unroutable: expiration.events NobodyListens"}
     else:
-        publisher = Publisher(request.getfixturevalue("amqp_url"), declare=topology.declare)
+        publisher = Publisher(request.getfixturevalue("amqp_url"), declare=CATALOGUE.declare)
     yield publisher
     publisher.close()
 

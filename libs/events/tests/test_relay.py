@@ -17,7 +17,7 @@ from dev.testing import ROOT, wait_for, waiting
 from libs import metrics
 from libs.amqp import BrokerUnavailable, Publisher
 from libs.clock import utc_now
-from libs.contracts.events import ExpirationComplete, SessionRevoked
+from libs.contracts.events import CATALOGUE, ExpirationComplete, SessionRevoked
 from libs.events import Aggregates, Relay, topology
 from libs.events.provider import relay_of
 from libs.events.relay import pause_after
@@ -40,7 +40,7 @@ def deadlines(mongo):
 
 @pytest.fixture
 def relay(amqp_url, deadlines):
-    publisher = Publisher(amqp_url, declare=topology.declare)
+    publisher = Publisher(amqp_url, declare=CATALOGUE.declare)
     yield Relay(publisher, [deadlines])
     publisher.close()
 
@@ -91,7 +91,7 @@ def meanwhile(amqp_url, happens):
             return super().publish(batch)
 
     left = [happens]
-    publisher = Meanwhile(amqp_url, declare=topology.declare)
+    publisher = Meanwhile(amqp_url, declare=CATALOGUE.declare)
     yield publisher
     publisher.close()
 
@@ -233,8 +233,8 @@ def test_an_event_of_another_part_holds_up_only_its_own_aggregate(amqp_url, dead
         topology.declare_heard(connection.channel(), "orders", [ExpirationComplete])
     for ident in ("o1", "o2", "o3"):
         add(deadlines, ident)
-    spoil(deadlines, "o2", 0, name="TicketCreated")
-    relay = relay_of(SimpleNamespace(deadlines=deadlines), "expiration", amqp_url)  # which declares no other's exchange
+    spoil(deadlines, "o2", 0, name="TicketCreated", exchange="tickets.events")
+    relay = relay_of(SimpleNamespace(deadlines=deadlines), CATALOGUE, "expiration", amqp_url)
 
     assert relay.flush() == 2
 
@@ -295,14 +295,14 @@ def test_what_is_left_is_as_old_as_its_oldest_event(deadlines):
 def test_what_is_behind_a_refused_event_is_not_published_before_it(amqp_url, deadlines, relay):
     add(deadlines, "o1")
     change(deadlines, "o1", 2)
-    spoil(deadlines, "o1", 0, name="TicketCreated")
+    spoil(deadlines, "o1", 0, name="TicketCreated", exchange="tickets.events")
     relay.flush()
     received(amqp_url)
     with Connection(amqp_url) as connection:
         connection.channel().queue_delete("orders.TicketCreated")
     add(deadlines, "o3")
     change(deadlines, "o3", 2)
-    spoil(deadlines, "o3", 0, name="TicketCreated")
+    spoil(deadlines, "o3", 0, name="TicketCreated", exchange="tickets.events")
 
     assert relay.flush() == 0
 

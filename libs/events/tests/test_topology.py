@@ -9,28 +9,28 @@ from kombu import Connection
 from dev.testing import new_vhost, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.queues import queue_type
-from libs.contracts.events import EVENTS
+from libs.contracts.events import CATALOGUE
 from libs.events import topology
 from libs.events.parking import Parking
 
 
 def test_queues_are_classic_by_default():
-    assert topology.listener_queue("orders", EVENTS["PaymentCreated"]).queue_arguments == {}
+    assert topology.listener_queue("orders", CATALOGUE["PaymentCreated"]).queue_arguments == {}
 
 
 def test_quorum_queues_are_a_setting(monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", "quorum")
 
-    assert topology.listener_queue("orders", EVENTS["PaymentCreated"]).queue_arguments["x-queue-type"] == "quorum"
+    assert topology.listener_queue("orders", CATALOGUE["PaymentCreated"]).queue_arguments["x-queue-type"] == "quorum"
 
 
 def test_parked_events_may_be_looked_at_as_often_as_anybody_likes(servers, monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", "quorum")
     parked = topology.parked_name("orders.ExpirationComplete")
-    with new_vhost(servers) as amqp_url, closing(Publisher(amqp_url, topology.declare)) as publisher:
+    with new_vhost(servers) as amqp_url, closing(Publisher(amqp_url, CATALOGUE.declare)) as publisher:
         publisher.publish([Outgoing("", parked, b"{}", {}, "e1")])
 
-        seen = [Parking(amqp_url).show("orders.ExpirationComplete") for _ in range(4)]
+        seen = [Parking(amqp_url, CATALOGUE).show("orders.ExpirationComplete") for _ in range(4)]
 
         vhost = amqp_url.rpartition("/")[2]
         arguments = servers.management("GET", f"/api/queues/{vhost}/{parked}").json()["arguments"]
@@ -47,10 +47,10 @@ def test_another_type_stops_the_start(monkeypatch):
 
 def test_on_quorum_queues_an_event_is_routed_waits_for_its_retry_and_comes_home(servers, monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", "quorum")
-    event = EVENTS["ExpirationComplete"]
+    event = CATALOGUE["ExpirationComplete"]
 
     def declare(channel):
-        topology.declare(channel)
+        CATALOGUE.declare(channel)
         topology.declare_waits(channel, "orders", [0.1])
 
     with new_vhost(servers) as amqp_url:
@@ -68,20 +68,20 @@ def test_on_quorum_queues_an_event_is_routed_waits_for_its_retry_and_comes_home(
 def test_an_event_that_is_never_answered_is_parked_by_a_quorum_queue(servers, monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", "quorum")
     monkeypatch.setattr(topology, "DELIVERY_LIMIT", 2)
-    event = EVENTS["ExpirationComplete"]
+    event = CATALOGUE["ExpirationComplete"]
     queue = topology.queue_name("orders", event)
-    with new_vhost(servers) as amqp_url, closing(Publisher(amqp_url, topology.declare)) as publisher:
+    with new_vhost(servers) as amqp_url, closing(Publisher(amqp_url, CATALOGUE.declare)) as publisher:
         publisher.publish([Outgoing(event.exchange, event.name, b'{"try": 1}', {}, "deadly")])
         for _ in range(3):
             with Connection(amqp_url) as connection:  # taken, and the connection lost before it is acknowledged
                 wait_for(partial(connection.channel().basic_get, queue))
 
-        wait_for(lambda: Parking(amqp_url).count() == {queue: 1})
-        (parked,) = Parking(amqp_url).show(queue)
+        wait_for(lambda: Parking(amqp_url, CATALOGUE).count() == {queue: 1})
+        (parked,) = Parking(amqp_url, CATALOGUE).show(queue)
         assert (parked.event_id, parked.body, parked.attempts) == ("deadly", {"try": 1}, 2)
         assert parked.reason.startswith("delivered 2 times")
         assert datetime.fromisoformat(parked.failed_at) <= datetime.now(UTC)
-        assert Parking(amqp_url).replay(queue) == 1
+        assert Parking(amqp_url, CATALOGUE).replay(queue) == 1
         wait_for(lambda: waiting(amqp_url, queue) == 1)
 
 
@@ -89,5 +89,5 @@ def test_an_event_that_is_never_answered_is_parked_by_a_quorum_queue(servers, mo
 def test_everything_may_be_declared_again(broker_url):
     with Connection(broker_url) as connection:
         for _ in range(2):
-            topology.declare(connection.channel())
+            CATALOGUE.declare(connection.channel())
             topology.declare_waits(connection.channel(), "orders", (0.05, 0.1))

@@ -9,7 +9,7 @@ import time
 from nameko.events import event_handler
 from nameko.extensions import DependencyProvider
 
-from libs.contracts.events import ExpirationComplete
+from libs.contracts.events import CATALOGUE, ExpirationComplete
 from libs.database import connect
 from libs.events import Stored, handles
 
@@ -50,7 +50,7 @@ def handle(notes, service, event):
 
 class Ours:
     name = "orders"
-    notes = Stored(Notes)
+    notes = Stored(Notes, CATALOGUE)
 
     @handles(ExpirationComplete, delays_seconds=(0.05, 0.1))
     def on_expiration_complete(self, deadline):

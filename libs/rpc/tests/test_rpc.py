@@ -11,7 +11,7 @@ from kombu import Connection, Queue
 
 from dev.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
-from libs.events import topology
+from libs.contracts.events import CATALOGUE
 from libs.rpc import Client, RemoteError, ServiceUnavailable
 from libs.rpc.client import RPC_EXCHANGE
 from libs.rpc.entrypoint import Clocks, reply_to_be_sent
@@ -171,7 +171,7 @@ def busy_service(amqp_url):
     message = Outgoing("expiration.events", "ExpirationComplete", json.dumps(event).encode())
     module, queue = "libs.rpc.tests.probe:Listening", "orders.ExpirationComplete"
     with nameko_service(module, queue, AMQP_URI=amqp_url, TOKEN_PUBLIC_KEYS=PUBLIC_KEYS, max_workers=1) as service:
-        with closing(Publisher(amqp_url, topology.declare)) as publisher:
+        with closing(Publisher(amqp_url, CATALOGUE.declare)) as publisher:
             publisher.publish([message])
         wait_for(lambda: waiting(amqp_url, queue) == 0, what="the only worker to be at work")
         yield service
