@@ -174,7 +174,9 @@ def test_events_of_one_aggregate_leave_in_the_order_of_their_versions(amqp_url, 
 
 def test_what_cannot_be_routed_waits_alone_and_is_never_dropped(amqp_url, deadlines, relay, mongo):
     add(deadlines, "o1")
-    deadlines.collection.update_one({"_id": "o1"}, {"$set": {"outbox.0.name": "TicketCreated"}})
+    deadlines.collection.update_one(
+        {"_id": "o1"}, {"$set": {"outbox.0.name": "TicketCreated", "outbox.0.exchange": "tickets.events"}}
+    )
     relay.flush()  # the first connection declares everything
     with Connection(amqp_url) as connection:
         connection.channel().queue_delete(QUEUE)
