@@ -16,7 +16,7 @@ KNOWN_ADDRESSES = 20
 EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f.]+(\.[^@\s\x00-\x1f.]+)+")
 
 
-class Refused(Exception):
+class DomainError(Exception):
     """What the caller asked for is against a rule; the message is a sentence for the user."""
 
     def __init__(self, message: str, **details: Any) -> None:
@@ -24,27 +24,27 @@ class Refused(Exception):
         self.details = details
 
 
-class InvalidEmail(Refused):
+class InvalidEmail(DomainError):
     """The address does not look like one."""
 
 
-class InvalidPassword(Refused):
+class InvalidPassword(DomainError):
     """The password is too short, too long, too common or the user's own email."""
 
 
-class EmailInUse(Refused):
+class EmailInUse(DomainError):
     """Somebody has signed up with this address."""
 
 
-class WrongCredentials(Refused):
+class WrongCredentials(DomainError):
     """No user has this address and this password; which of the two is wrong is nobody's business."""
 
 
-class WrongPassword(Refused):
+class WrongPassword(DomainError):
     """This is not the password of the user who is signed in."""
 
 
-class TooManyAttempts(Refused):
+class TooManyAttempts(DomainError):
     """Too many tries; `details["retry_after"]` says for how many seconds none is accepted."""
 
 

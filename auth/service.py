@@ -7,7 +7,7 @@ from nameko.extensions import DependencyProvider
 
 from auth import domain, passwords
 from auth.attempts import Attempts, InMongo, InRedis
-from auth.domain import SESSION_SECONDS, EmailInUse, Refused, WrongCredentials, WrongPassword
+from auth.domain import SESSION_SECONDS, DomainError, EmailInUse, WrongCredentials, WrongPassword
 from auth.store import UserStore
 from libs.clock import utc_now
 from libs.contracts.events import CATALOGUE
@@ -19,7 +19,7 @@ from libs.settings import KEY_FORM, MONGO_FORM, REDIS_FORM, parsed
 from libs.tokens import Claims, Signer
 from libs.whole_number import WholeNumber
 
-EXPECTED = (Refused, Unauthenticated, Forbidden, VersionConflict)
+EXPECTED = (DomainError, Unauthenticated, Forbidden, VersionConflict)
 SECRET = ("password", "current", "new")
 COMMON = passwords.read_common()
 PAGE = 1000

@@ -14,7 +14,7 @@ from typing import Any
 LIVE = ("created", "awaiting_payment", "complete")
 
 
-class Refused(Exception):
+class DomainError(Exception):
     """What the caller asked for is against a rule; the message is a sentence for the user."""
 
     def __init__(self, message: str, **details: Any) -> None:
@@ -22,51 +22,51 @@ class Refused(Exception):
         self.details = details
 
 
-class TicketNotFound(Refused):
+class TicketNotFound(DomainError):
     """There is no such ticket."""
 
 
-class TicketReserved(Refused):
+class TicketReserved(DomainError):
     """Another order holds the ticket."""
 
 
-class TicketSold(Refused):
+class TicketSold(DomainError):
     """Another order has paid for the ticket."""
 
 
-class TicketWithdrawn(Refused):
+class TicketWithdrawn(DomainError):
     """The seller took the ticket off sale."""
 
 
-class TicketStarted(Refused):
+class TicketStarted(DomainError):
     """What the ticket is for has begun."""
 
 
-class OwnTicket(Refused):
+class OwnTicket(DomainError):
     """Sellers cannot buy their own tickets."""
 
 
-class PriceChanged(Refused):
+class PriceChanged(DomainError):
     """The price is no longer the one the buyer saw; details say price_cents and version."""
 
 
-class KeyReused(Refused):
+class KeyReused(DomainError):
     """The idempotency key belongs to an order for another ticket."""
 
 
-class OrderNotFound(Refused):
+class OrderNotFound(DomainError):
     """There is no such order."""
 
 
-class NotOwner(Refused):
+class NotOwner(DomainError):
     """The order is somebody else's."""
 
 
-class OrderComplete(Refused):
+class OrderComplete(DomainError):
     """The order has been paid for."""
 
 
-class OrderBeingPaid(Refused):
+class OrderBeingPaid(DomainError):
     """The order's payment has begun."""
 
 

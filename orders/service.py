@@ -33,7 +33,7 @@ from orders.store import OrderStore, new_id
 
 log = logging.getLogger(__name__)
 
-EXPECTED = (domain.Refused, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
+EXPECTED = (domain.DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
 MAXIMUM_PAGE, MAXIMUM_KEY, MAXIMUM_VERSION = 100, 255, 2**31
 RESERVATION_TRIES = 10
 COMPARE_SECONDS = 30
@@ -256,7 +256,7 @@ class OrdersService:
         raise AssertionError("unreachable")
 
 
-def _taken(order: Order) -> domain.Refused:
+def _taken(order: Order) -> domain.DomainError:
     if order.status == "complete":
         return domain.TicketSold("This ticket has been sold.")
     return domain.TicketReserved("This ticket is reserved.")

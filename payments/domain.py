@@ -17,7 +17,7 @@ DISPUTES_ENDED_WELL = ("won", "warning_closed", "prevented")
 """The ends of a dispute after which the money is ours (https://docs.stripe.com/api/disputes/object)."""
 
 
-class Refused(Exception):
+class DomainError(Exception):
     """What the caller asked for is against a rule; the message is a sentence for the user."""
 
     def __init__(self, message: str, **details: Any) -> None:
@@ -25,55 +25,55 @@ class Refused(Exception):
         self.details = details
 
 
-class OrderNotFound(Refused):
+class OrderNotFound(DomainError):
     """There is no such order."""
 
 
-class PaymentNotFound(Refused):
+class PaymentNotFound(DomainError):
     """Nobody has begun to pay this order."""
 
 
-class NotOwner(Refused):
+class NotOwner(DomainError):
     """The order is somebody else's."""
 
 
-class OrderCancelled(Refused):
+class OrderCancelled(DomainError):
     """The order was cancelled or has expired; nothing was charged."""
 
 
-class PaymentDeclined(Refused):
+class PaymentDeclined(DomainError):
     """The card was declined; details say decline_code and how many tries remain."""
 
 
-class AuthenticationRequired(Refused):
+class AuthenticationRequired(DomainError):
     """The bank wants to ask the buyer (3-D Secure); details say client_secret."""
 
 
-class PaymentInProgress(Refused):
+class PaymentInProgress(DomainError):
     """It is not known yet what came of another card that was tried for this order."""
 
 
-class InvalidCard(Refused):
+class InvalidCard(DomainError):
     """The token is not one of a card."""
 
 
-class InvalidSignature(Refused):
+class InvalidSignature(DomainError):
     """The webhook is not one that Stripe signed for these keys."""
 
 
-class NotCaptured(Refused):
+class NotCaptured(DomainError):
     """Nothing was taken for this order, so there is nothing to refund."""
 
 
-class ChargeDisputed(Refused):
+class ChargeDisputed(DomainError):
     """The cardholder's bank has taken the money back, or is about to; Stripe refuses a refund then."""
 
 
-class ReasonMissing(Refused):
+class ReasonMissing(DomainError):
     """A refund needs a reason, of 500 characters at most."""
 
 
-class NameMissing(Refused):
+class NameMissing(DomainError):
     """A refund needs the name of who asks for it, of 100 characters at most."""
 
 

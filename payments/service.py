@@ -35,7 +35,7 @@ from payments.store import PaymentStore
 from payments.till import Till
 from payments.webhooks import FOLLOWED, Reader
 
-EXPECTED = (domain.Refused, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
+EXPECTED = (domain.DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
 RECONCILE_SECONDS = 5
 COMPARE_SECONDS = 30
 AUDIT_SECONDS = 600

@@ -11,31 +11,31 @@ MAXIMUM_TITLE = MAXIMUM_VENUE = 200
 HOLDING = ("created", "awaiting_payment")
 
 
-class Refused(Exception):
+class DomainError(Exception):
     """What the caller asked for is against a rule; the message is a sentence for the user."""
 
 
-class TicketNotFound(Refused):
+class TicketNotFound(DomainError):
     """There is no such ticket."""
 
 
-class NotOwner(Refused):
+class NotOwner(DomainError):
     """The ticket is somebody else's."""
 
 
-class InvalidTicket(Refused):
+class InvalidTicket(DomainError):
     """A field of the listing is not acceptable."""
 
 
-class TicketReserved(Refused):
+class TicketReserved(DomainError):
     """A buyer holds the ticket."""
 
 
-class TicketSold(Refused):
+class TicketSold(DomainError):
     """The ticket has been paid for."""
 
 
-class TicketWithdrawn(Refused):
+class TicketWithdrawn(DomainError):
     """The seller took the ticket off sale."""
 
 

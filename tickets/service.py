@@ -29,7 +29,7 @@ from libs.rpc.entrypoint import rpc
 from tickets import domain, lists, store
 from tickets.store import TicketStore
 
-EXPECTED = (domain.Refused, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
+EXPECTED = (domain.DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
 MAXIMUM_PAGE, MAXIMUM_SEARCH = 100, 200
 LISTED = ("on_sale", "reserved", "sold", "all")
 SHELVE_SECONDS = 5

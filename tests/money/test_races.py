@@ -23,7 +23,7 @@ ROUNDS = int(os.environ.get("MONEY_ROUNDS", "5"))
 AT_ONCE = 4
 LONGEST_PAUSE = 20
 CARDS = ("tok_visa", "tok_visa", "pm_card_visa", "tok_chargeDeclined")
-EXPECTED = (domain.Refused, orders_domain.Refused, VersionConflict, urllib.error.HTTPError)
+EXPECTED = (domain.DomainError, orders_domain.DomainError, VersionConflict, urllib.error.HTTPError)
 
 pytestmark = [pytest.mark.usefixtures("webhooks"), pytest.mark.timeout(900)]
 

@@ -48,7 +48,7 @@ FAULTS = (
 )
 PATHS = ("/v1/payment_intents", "*/capture", "*/refunds", "*/cancel", "*/confirm")
 LIVE = ("created", "awaiting_payment", "complete")
-CARD_ERRORS = (payments_domain.Refused, payments_domain.StripeUnavailable, VersionConflict)
+CARD_ERRORS = (payments_domain.DomainError, payments_domain.StripeUnavailable, VersionConflict)
 any_order = st.integers(0, 3)
 
 
@@ -179,7 +179,7 @@ class Sequence(RuleBasedStateMachine):
     def end(self, number, end):
         """The buyer cancels, the deadline passes, Stripe is away for a day, or an operator refunds."""
         order_id, past = self.order(number), utc_now() - timedelta(seconds=1)
-        with suppress(orders_domain.Refused):
+        with suppress(orders_domain.DomainError):
             if end == "cancel":
                 self.world.cancel(order_id)
             elif end in ("expire", "be late"):

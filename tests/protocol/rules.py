@@ -69,7 +69,7 @@ class Rules:
         }
         try:
             event = changes[change]()
-        except orders.domain.Refused:
+        except orders.domain.DomainError:
             return None
         return (order.status, order.refunded_at is not None) if event else None
 
@@ -109,7 +109,7 @@ class Rules:
         """Whether the buyer may begin to pay."""
         try:
             _payment(document, status, False).check_payable("bo")
-        except payments.domain.Refused:
+        except payments.domain.DomainError:
             return False
         return True
 
@@ -122,7 +122,7 @@ class Rules:
         payment = _payment(document, status, False)
         try:
             payment.check_refundable()
-        except payments.domain.Refused:
+        except payments.domain.DomainError:
             return document
         payment.ask_refund("op", "rained off", NOON)
         return _document(payment, document)
@@ -133,7 +133,7 @@ class Rules:
         changes = {"version": version, "withdrawn": withdrawn, "price_version": price_version, "status": status}
         try:
             self.check({**_ticket(), **changes}, "bo", seen, NOON)
-        except orders.domain.Refused:
+        except orders.domain.DomainError:
             return False
         return True
 
@@ -188,7 +188,7 @@ def listing_changed(listing: Listing, change: str) -> Listing:
             ticket.withdraw("ana", NOON)
         else:
             ticket.edit("ana", NOON, **{**LISTED, "price_cents": ticket.price_cents + 100})
-    except tickets.domain.Refused:
+    except tickets.domain.DomainError:
         return listing
     return _listed(listing, ticket)
 
