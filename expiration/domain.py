@@ -36,7 +36,7 @@ class Deadline:
         self.version += 1
         return True
 
-    def public(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """Return the snapshot that ExpirationComplete carries, as JSON values."""
         moment = self.expires_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return {"id": self.id, "version": self.version, "order_id": self.id, "expires_at": moment}

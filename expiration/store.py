@@ -45,7 +45,7 @@ class DeadlineStore:
 
     def save_fired(self, deadline: Deadline) -> None:
         """Save a deadline that fired together with its ExpirationComplete; raise VersionConflict."""
-        self.deadlines.save(asdict(deadline), CATALOGUE["ExpirationComplete"], deadline.public())
+        self.deadlines.save(asdict(deadline), CATALOGUE["ExpirationComplete"], deadline.snapshot())
 
     def list_open(self, before: datetime, limit: int) -> list[Deadline]:
         """Return the open deadlines before a moment, the earliest first."""

@@ -155,7 +155,7 @@ class Order:
         if self.buyer_id != buyer_id:
             raise NotOwner("This order is not yours.")
 
-    def public(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """Return the snapshot that its parties may see, as JSON values."""
         return {
             "id": self.id,

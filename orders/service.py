@@ -63,17 +63,17 @@ class OrdersService:
         if idempotency_key is not None:
             arguments.text("idempotency_key", idempotency_key, MAXIMUM_KEY)
         if made := self._made(buyer_id, ticket_id, idempotency_key):
-            return made.public()
+            return made.snapshot()
         ticket = self._ticket(ticket_id, version)
         domain.check_ticket(ticket, buyer_id, version, utc_now())
-        return self._reserve(ticket, buyer_id, idempotency_key).public()
+        return self._reserve(ticket, buyer_id, idempotency_key).snapshot()
 
     @rpc(expected_exceptions=EXPECTED)
     def get(self, order_id: str) -> dict[str, Any]:
         """Return one of the caller's orders."""
         buyer_id, order = self.caller.user_id, self.store.get(arguments.text("order_id", order_id))
         order.check_owner(buyer_id)
-        return order.public()
+        return order.snapshot()
 
     @rpc(expected_exceptions=EXPECTED)
     def list(self, limit: int = 50, after: str | None = None) -> dict[str, Any]:
@@ -82,25 +82,25 @@ class OrdersService:
         found = self.store.list_by_buyer(self.caller.user_id, size + 1, cursors.decode(after, {"_id": str}))
         page = found[:size]
         following = cursors.encode({"_id": page[-1].id}) if len(found) > size else None
-        return {"orders": [order.public() for order in page], "next": following}
+        return {"orders": [order.snapshot() for order in page], "next": following}
 
     @rpc(expected_exceptions=EXPECTED)
     def cancel(self, order_id: str) -> dict[str, Any]:
         """Cancel one of the caller's orders; doing it again changes nothing. Returns the order."""
         buyer_id, order_id = self.caller.user_id, arguments.text("order_id", order_id)
-        return self._change(order_id, lambda order: order.cancel(buyer_id, utc_now())).public()
+        return self._change(order_id, lambda order: order.cancel(buyer_id, utc_now())).snapshot()
 
     @rpc(expected_exceptions=EXPECTED)
     def snapshot(self, order_id: str) -> dict[str, Any]:
         """Return any order; for the other services."""
         self.caller.require("payments", "expiration", "tickets", "operator")
-        return self.store.get(arguments.text("order_id", order_id)).public()
+        return self.store.get(arguments.text("order_id", order_id)).snapshot()
 
     @rpc(expected_exceptions=EXPECTED)
     def snapshots(self, ids: Any) -> Any:
         """Return those of the orders with these ids (a list of at most 100) that exist; for the other services."""
         self.caller.require("payments", "expiration", "tickets", "operator")
-        return [order.public() for order in self.store.get_all(arguments.texts("ids", ids, BATCH))]
+        return [order.snapshot() for order in self.store.get_all(arguments.texts("ids", ids, BATCH))]
 
     @rpc(expected_exceptions=EXPECTED)
     def versions(self, after: str | None = None) -> Any:
@@ -121,7 +121,7 @@ class OrdersService:
         self.caller.require("operator")
         deadline = arguments.moment("expires_at", expires_at)
         order_id = arguments.text("order_id", order_id)
-        return self._change(order_id, lambda order: order.move_deadline(deadline, utc_now())).public()
+        return self._change(order_id, lambda order: order.move_deadline(deadline, utc_now())).snapshot()
 
     @handles(TicketCreated)
     def on_ticket_created(self, ticket: dict[str, Any]) -> None:

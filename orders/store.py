@@ -66,15 +66,15 @@ class OrderStore:
         fields = {**asdict(order), "ticket_id": order.ticket["id"], "active": True}
         if idempotency_key is not None:
             fields["idempotency_key"] = idempotency_key
-        self.orders.add(fields, CATALOGUE["OrderCreated"], order.public())
+        self.orders.add(fields, CATALOGUE["OrderCreated"], order.snapshot())
 
     def save(self, order: Order, event: str) -> None:
         """Save a changed order with its event; raise VersionConflict. A cancelled one gives its ticket free."""
-        self.orders.save(asdict(order), CATALOGUE[event], order.public(), unset=() if order.is_live else ("active",))
+        self.orders.save(asdict(order), CATALOGUE[event], order.snapshot(), unset=() if order.is_live else ("active",))
 
     def save_cancelled(self, orders: list[Order]) -> int:
         """Save orders that were just cancelled, but for those that changed meanwhile; return how many were saved."""
-        changed = [(asdict(order), order.public()) for order in orders]
+        changed = [(asdict(order), order.snapshot()) for order in orders]
         return self.orders.save_all(changed, CATALOGUE["OrderCancelled"], unset=("active",))
 
     def list_by_buyer(self, buyer_id: str, limit: int, after: Document | None) -> list[Order]:

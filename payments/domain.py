@@ -263,7 +263,7 @@ class Payment:
 
         `answered`: the attempt that Stripe is known to have answered.
         """
-        before, event = self.public(), ""
+        before, event = self.snapshot(), ""
         if intent.declines is not None and intent.declines > self.declines:
             self.declines, self.decline_code, event = intent.declines, intent.decline_code, "PaymentFailed"
             answered = self.attempts
@@ -278,7 +278,7 @@ class Payment:
                 self.captured_at = self.captured_at or now
             self.status, self.card_brand, self.card_last4 = status, intent.card_brand, intent.card_last4
             event = EVENT_OF_STATUS[status]
-        if self.public() == before:
+        if self.snapshot() == before:
             return None
         self.saved(now)
         return event
@@ -315,7 +315,7 @@ class Payment:
         self.version += 1
         self.updated_at = now
 
-    def public(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """Return the snapshot that its parties may see, as JSON values."""
         return {
             "id": self.id,

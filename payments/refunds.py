@@ -29,7 +29,7 @@ def refund(settlement: Settlement, order_id: str, reason: str, who: str) -> dict
         settlement.settle(order_id)
     payment = settlement.store.get(order_id)
     asked = None if payment.refund is None else _shown(payment.refund)
-    return {**payment.public(), "refund": asked, "earlier_refunds": [_shown(one) for one in payment.earlier_refunds]}
+    return {**payment.snapshot(), "refund": asked, "earlier_refunds": [_shown(one) for one in payment.earlier_refunds]}
 
 
 def _text(value: object, longest: int) -> str:

@@ -109,13 +109,13 @@ class PaymentsService:
         """Return the payment of one of the caller's orders, with the `decline_message` of the newest decline."""
         buyer_id, payment = self.caller.user_id, self.store.get(order_id)
         payment.check_owner(buyer_id)
-        return told(payment.public())
+        return told(payment.snapshot())
 
     @rpc(expected_exceptions=EXPECTED)
     def settle(self, order_id: str) -> dict[str, Any]:
         """Bring an order's payment forward and return it; for orders and for operators."""
         self.caller.require("orders", "operator")
-        return self._settlement().settle(order_id)[0].public()
+        return self._settlement().settle(order_id)[0].snapshot()
 
     @rpc(expected_exceptions=EXPECTED)
     def refund(self, order_id: str, reason: str, by: str) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class PaymentStore:
         fields = {**asdict(payment), "work_left": payment.has_work_left}
         copy = fields.pop("order")
         guard = {"order.version": copy["version"]}
-        known, body = (CATALOGUE[event], payment.public()) if event else (None, None)
+        known, body = (CATALOGUE[event], payment.snapshot()) if event else (None, None)
         self.payments.save(fields, known, body, guard=guard)
 
     def rest(self, payment: Payment) -> None:

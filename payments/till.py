@@ -26,7 +26,7 @@ class Till:
         """
         payment = self.settlement.begin(order_id, _payable_by(buyer_id), is_repeatable=True)
         if payment.status != "open" or payment.stripe_id is None:
-            return payment.public()
+            return payment.snapshot()
         try:
             self.settlement.cards.confirm(payment.stripe_id, token, payment.attempt)
             passed(5)
@@ -36,7 +36,7 @@ class Till:
         except (StripeUnavailable, Busy) as error:
             with suppress(VersionConflict):
                 self.settlement.note_failure(payment, error)
-            return self.settlement.store.get(payment.id).public()
+            return self.settlement.store.get(payment.id).snapshot()
         return self._outcome(payment)
 
     def open_form(self, order_id: str, buyer_id: str) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Till:
         PaymentInProgress while another attempt is on its way, in another tab perhaps.
         """
         payment = self.settlement.begin(order_id, _payable_by(buyer_id))
-        return payment.public() | {"attempt": payment.attempts}
+        return payment.snapshot() | {"attempt": payment.attempts}
 
     def refresh(self, order_id: str, buyer_id: str, answered: int | None = None) -> dict[str, Any]:
         """Ask Stripe and return the payment; when Stripe is away, as we know it, with `is_confirming` if it is open.
@@ -66,17 +66,17 @@ class Till:
         payment = self.settlement.store.get(order_id)
         payment.check_owner(buyer_id)
         try:
-            return self.settlement.settle(order_id, answered)[0].public()
+            return self.settlement.settle(order_id, answered)[0].snapshot()
         except (StripeUnavailable, VersionConflict):
             known = self.settlement.store.get(order_id)
-            return known.public() | {"is_confirming": known.status == "open"}
+            return known.snapshot() | {"is_confirming": known.status == "open"}
 
     def _outcome(self, before: Payment) -> dict[str, Any]:
         """Return, or raise, what came of trying the card; what nobody knows yet the reconciler will find out."""
         try:
             payment, intent = self.settlement.settle(before.id, answered=before.attempts)
         except (StripeUnavailable, VersionConflict):
-            return self.settlement.store.get(before.id).public()
+            return self.settlement.store.get(before.id).snapshot()
         return _told(payment, intent, before.declines)
 
 
@@ -87,7 +87,7 @@ def _payable_by(buyer_id: str) -> Callable[[Payment], None]:
 
 def _told(payment: Payment, intent: Intent | None, declines_before: int) -> dict[str, Any]:
     if payment.status in ("authorized", "captured"):
-        return payment.public()
+        return payment.snapshot()
     if payment.declines > declines_before:
         raise declined(payment)
     if payment.is_over:
@@ -97,4 +97,4 @@ def _told(payment: Payment, intent: Intent | None, declines_before: int) -> dict
         raise AuthenticationRequired(message, client_secret=intent.client_secret)
     if intent is not None and intent.status == "requires_payment_method" and payment.confirming_at is None:
         raise declined(payment, intent.decline_code)
-    return payment.public()
+    return payment.snapshot()

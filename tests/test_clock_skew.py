@@ -16,7 +16,7 @@ LATE = NOON + WINDOW
 @pytest.fixture
 def ticket():
     said = {"title": "Hamlet", "price_cents": 1999, "starts_at": (NOON + WINDOW).isoformat()}
-    return {**listed("t1", "ana", "usd", NOON, **said).public(), "starts_at": LATE}
+    return {**listed("t1", "ana", "usd", NOON, **said).snapshot(), "starts_at": LATE}
 
 
 @pytest.fixture

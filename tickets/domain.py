@@ -117,7 +117,7 @@ class Ticket:
         self._saved(now)
         return True
 
-    def public(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """Return the snapshot that everybody may see, as JSON values."""
         return {
             "id": self.id,
@@ -142,7 +142,7 @@ class Ticket:
     def for_seller(self) -> dict[str, Any]:
         """Return what the seller may see besides: how much of the ticket's price the buyer got back, in cents."""
         sold = self.reservation if self.status == "sold" and self.reservation else {}
-        return {**self.public(), "refunded_cents": sold.get("refunded_cents", 0)}
+        return {**self.snapshot(), "refunded_cents": sold.get("refunded_cents", 0)}
 
     def _check_free(self, seller_id: str) -> None:
         if seller_id != self.seller_id:

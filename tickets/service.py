@@ -55,7 +55,7 @@ class TicketsService:
         seller_id, currency = self.caller.user_id, self.config["CURRENCY"]
         ticket = domain.listed(store.new_id(), seller_id, currency, utc_now(), **details, starts_at=starts_at)
         self.store.add(ticket, TicketCreated)
-        return ticket.public()
+        return ticket.snapshot()
 
     @rpc(expected_exceptions=EXPECTED)
     def update(
@@ -72,7 +72,7 @@ class TicketsService:
         seller_id, ticket = self.caller.user_id, self.store.get(arguments.text("ticket_id", ticket_id))
         ticket.edit(seller_id, utc_now(), **details, starts_at=starts_at)
         self.store.save(ticket, TicketUpdated)
-        return ticket.public()
+        return ticket.snapshot()
 
     @rpc(expected_exceptions=EXPECTED)
     def withdraw(self, ticket_id: str) -> dict[str, Any]:
@@ -80,12 +80,12 @@ class TicketsService:
         seller_id, ticket = self.caller.user_id, self.store.get(arguments.text("ticket_id", ticket_id))
         if ticket.withdraw(seller_id, utc_now()):
             self.store.save(ticket, TicketUpdated)
-        return ticket.public()
+        return ticket.snapshot()
 
     @rpc(expected_exceptions=EXPECTED)
     def get(self, ticket_id: str) -> dict[str, Any]:
         """Return one ticket; anybody may ask."""
-        return self.store.get(arguments.text("ticket_id", ticket_id)).public()
+        return self.store.get(arguments.text("ticket_id", ticket_id)).snapshot()
 
     @rpc(expected_exceptions=EXPECTED)
     def list(
@@ -101,7 +101,7 @@ class TicketsService:
         found, following = self._page(query, limit, after)
         now = utc_now()
         shown = [ticket for ticket in found if listed != "on_sale" or not ticket.has_started(now)]
-        return _answer([ticket.public() for ticket in shown], following)
+        return _answer([ticket.snapshot() for ticket in shown], following)
 
     @rpc(expected_exceptions=EXPECTED)
     def list_mine(self, status: str = "all", limit: int = 50, after: str | None = None) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class TicketsService:
     def snapshots(self, ids: Any) -> Any:
         """Return those of the tickets with these ids (a list of at most 100) that exist; for orders."""
         self.caller.require("orders", "operator")
-        return [ticket.public() for ticket in self.store.get_all(arguments.texts("ids", ids, BATCH))]
+        return [ticket.snapshot() for ticket in self.store.get_all(arguments.texts("ids", ids, BATCH))]
 
     @rpc(expected_exceptions=EXPECTED)
     def versions(self, after: str | None = None) -> Any:

@@ -61,11 +61,11 @@ class TicketStore:
 
     def add(self, ticket: Ticket, event: Event) -> None:
         """Insert a new ticket with the event that announces it."""
-        self.tickets.add(stored(ticket), event, ticket.public())
+        self.tickets.add(stored(ticket), event, ticket.snapshot())
 
     def save(self, ticket: Ticket, event: Event) -> None:
         """Save a changed ticket with the event that tells of it; raise VersionConflict."""
-        self.tickets.save(stored(ticket), event, ticket.public())
+        self.tickets.save(stored(ticket), event, ticket.snapshot())
 
     def stale(self, page: Sequence[Sequence[Any]]) -> Any:
         """Return the ids of the orders in [[id, version, ticket_id, no], ...] that their tickets have not heard of."""

@@ -148,7 +148,7 @@ def fill(mongo: Any, count: int, seller: load.Browser) -> list[str]:
         title, cents = f"Hamlet, seat {number}", 500 + number % 5000
         ticket = listed(ticket_id, seller.user_id, "usd", now, title=title, price_cents=cents, category="stage")
         tickets.append({**_kept(stored(ticket)), "outbox": []})
-        copies.append(_kept(TicketCreated.load(ticket.public())))
+        copies.append(_kept(TicketCreated.load(ticket.snapshot())))
     mongo.orders.tickets.insert_many(copies)  # before orders could compare them with tickets and fetch them itself
     mongo.tickets.tickets.insert_many(tickets)
     return ids

@@ -38,7 +38,7 @@ def test_reserving_freezes_the_price_for_the_window():
 
     ticket["price_cents"] = 9999
 
-    assert order.public()["price_cents"] == 1999
+    assert order.snapshot()["price_cents"] == 1999
     assert (order.status, order.version, order.reservation_no) == ("created", 1, 7)
 
 
@@ -183,11 +183,11 @@ def test_a_partial_refund_is_recorded_once_and_a_full_one_after_it():
     partly = a_payment("captured") | {"refunded_cents": 500}
 
     assert order.follow_payment(partly, NOON) == "OrderUpdated"
-    assert (order.public()["refunded_cents"], order.refunded_at) == (500, None)
+    assert (order.snapshot()["refunded_cents"], order.refunded_at) == (500, None)
     assert order.follow_payment(partly, NOON) is None
     assert order.follow_payment(a_payment("captured"), NOON) is None  # an older snapshot, late
     assert order.follow_payment(a_payment("refunded"), NOON) == "OrderUpdated"
-    assert order.public()["refunded_cents"] == order.ticket["price_cents"]
+    assert order.snapshot()["refunded_cents"] == order.ticket["price_cents"]
 
 
 @pytest.mark.parametrize("status", ["created", "awaiting_payment"])
@@ -196,7 +196,7 @@ def test_an_order_of_which_a_part_was_taken_and_given_back_is_cancelled_and_says
     given_back = a_payment("cancelled", final=True) | {"refunded_cents": 500}
 
     assert order.follow_payment(given_back, NOON) == "OrderCancelled"
-    assert (order.public()["refunded_cents"], order.refunded_at) == (500, NOON)
+    assert (order.snapshot()["refunded_cents"], order.refunded_at) == (500, NOON)
     assert order.follow_payment(given_back, NOON) is None
 
 

@@ -16,7 +16,7 @@ HELPFUL = (
 
 
 def snapshot(code, **changes):
-    return a_payment(declines=1, decline_code=code, **changes).public()
+    return a_payment(declines=1, decline_code=code, **changes).snapshot()
 
 
 def test_a_decline_that_a_buyer_can_do_something_about_has_its_own_sentence():
@@ -28,7 +28,7 @@ def test_a_decline_that_a_buyer_can_do_something_about_has_its_own_sentence():
 def test_the_api_and_the_page_say_the_same(code):
     payment = a_payment(declines=1, decline_code=code)
 
-    assert told(payment.public())["decline_message"] == str(declined(payment))
+    assert told(payment.snapshot())["decline_message"] == str(declined(payment))
 
 
 @pytest.mark.parametrize("code", ["lost_card", "stolen_card", "fraudulent", "pickup_card", "restricted_card"])
@@ -52,4 +52,4 @@ def test_a_decline_matters_no_more_once_a_card_was_taken():
     messages = [told(snapshot("expired_card", status=status))["decline_message"] for status in ("captured", "refunded")]
 
     assert messages == ["", ""]
-    assert told(a_payment().public())["decline_message"] == ""
+    assert told(a_payment().snapshot())["decline_message"] == ""

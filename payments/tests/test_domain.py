@@ -90,10 +90,10 @@ def test_a_decline_is_counted_and_told_but_not_final():
 
     event = payment.record(an_intent("requires_payment_method", declines=1, decline_code="expired_card"), NOON)
 
-    assert (event, payment.declines, payment.public()["final"]) == ("PaymentFailed", 1, False)
+    assert (event, payment.declines, payment.snapshot()["final"]) == ("PaymentFailed", 1, False)
     assert str(declined(payment)).startswith("Your card has expired")
     assert declined(payment).details == {"decline_code": "expired_card", "remaining": 2}
-    assert payment.public()["remaining"] == 2
+    assert payment.snapshot()["remaining"] == 2
 
 
 def test_only_a_cancelled_intent_is_a_final_failure():
@@ -101,7 +101,7 @@ def test_only_a_cancelled_intent_is_a_final_failure():
 
     event = payment.record(an_intent("canceled", declines=3), NOON)
 
-    assert (event, payment.public()["final"]) == ("PaymentFailed", True)
+    assert (event, payment.snapshot()["final"]) == ("PaymentFailed", True)
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_the_time_of_the_capture_outlives_a_refund_and_its_failure():
 
     payment.record(an_intent("succeeded", refunded_cents=1999), NOON + timedelta(days=1))
 
-    assert (payment.status, payment.public()["captured_at"]) == ("refunded", "2026-11-22T12:00:00.000Z")
+    assert (payment.status, payment.snapshot()["captured_at"]) == ("refunded", "2026-11-22T12:00:00.000Z")
     payment.record(an_intent("succeeded", failed_refunds=1), NOON + timedelta(days=2))
-    assert (payment.status, payment.public()["captured_at"]) == ("captured", "2026-11-22T12:00:00.000Z")
+    assert (payment.status, payment.snapshot()["captured_at"]) == ("captured", "2026-11-22T12:00:00.000Z")
 
 
 def test_the_card_and_the_moment_of_its_refund_are_shown():
@@ -137,7 +137,7 @@ def test_the_card_and_the_moment_of_its_refund_are_shown():
     payment.record(an_intent("succeeded", **card, refunded_cents=1999), NOON + timedelta(days=1))
     payment.record(an_intent("succeeded", **card, refunded_cents=1999), NOON + timedelta(days=2))
 
-    shown = payment.public()
+    shown = payment.snapshot()
 
     assert (shown["card_brand"], shown["card_last4"]) == ("visa", "4242")
     assert shown["refunded_at"] == shown["updated_at"] == "2026-11-23T12:00:00.000Z"
@@ -198,10 +198,10 @@ def test_a_card_is_the_same_attempt_until_it_is_known_what_came_of_it():
     payment.begin_attempt(NOON)
     payment.record(an_intent("requires_payment_method"), NOON)
     payment.begin_attempt(NOON)
-    assert (payment.attempt, payment.public()["is_confirming"]) == ("o1:1", True)
+    assert (payment.attempt, payment.snapshot()["is_confirming"]) == ("o1:1", True)
 
     payment.record(an_intent("requires_payment_method"), NOON, answered=1)
-    assert not payment.public()["is_confirming"]
+    assert not payment.snapshot()["is_confirming"]
     payment.begin_attempt(NOON)
 
     assert payment.attempt == "o1:2"
@@ -226,7 +226,7 @@ def test_a_payment_is_confirming_until_its_outcome_is_known(intent, later, is_co
 
     payment.record(intent, NOON + later)
 
-    assert payment.public()["is_confirming"] is is_confirming
+    assert payment.snapshot()["is_confirming"] is is_confirming
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_what_stripe_shows_of_the_card_that_was_tried_ends_the_attempt(intent, i
 
     payment.record(intent, NOON)
 
-    assert payment.public()["is_confirming"] is is_confirming
+    assert payment.snapshot()["is_confirming"] is is_confirming
 
 
 def test_of_two_cards_on_their_way_at_once_one_tells_nothing_of_the_other():
@@ -255,7 +255,7 @@ def test_of_two_cards_on_their_way_at_once_one_tells_nothing_of_the_other():
 
     payment.record(an_intent("requires_action", tried="pm_1"), NOON)
 
-    assert payment.public()["is_confirming"]
+    assert payment.snapshot()["is_confirming"]
 
 
 def test_what_came_of_an_earlier_attempt_says_nothing_of_the_next():
@@ -334,7 +334,7 @@ def test_everybody_who_asked_for_a_refund_is_kept():
 
     assert [asked["by"] for asked in payment.earlier_refunds] == ["Olga", "Pim"]
     assert payment.refund == {"by": "Quin", "reason": "called off", "at": NOON}
-    assert not {"refund", "earlier_refunds"} & payment.public().keys()
+    assert not {"refund", "earlier_refunds"} & payment.snapshot().keys()
 
 
 def test_a_partial_refund_is_told_and_the_payment_stays_captured():
@@ -342,7 +342,7 @@ def test_a_partial_refund_is_told_and_the_payment_stays_captured():
 
     event = payment.record(an_intent("succeeded", refunded_cents=500), NOON)
 
-    assert (event, payment.status, payment.public()["refunded_cents"]) == ("PaymentRefunded", "captured", 500)
+    assert (event, payment.status, payment.snapshot()["refunded_cents"]) == ("PaymentRefunded", "captured", 500)
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_what_was_taken_in_part_is_given_back_and_ends_the_order(order_status):
     assert (decide(payment, pending, NOON), payment.record(pending, NOON)) == (Step.RECORD, "")
     assert (payment.status, payment.has_work_left) == ("authorized", True)
     assert payment.record(an_intent("succeeded", captured_cents=500, refunded_cents=500), NOON) == "PaymentFailed"
-    assert (payment.status, payment.public()["final"]) == ("cancelled", True)
+    assert (payment.status, payment.snapshot()["final"]) == ("cancelled", True)
 
 
 def test_what_was_taken_in_another_amount_or_currency_completes_nothing():

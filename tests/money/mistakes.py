@@ -60,7 +60,7 @@ def blind_save(self, payment, event=""):
     fields = {**vars(payment), "work_left": payment.has_work_left}
     update = {"$set": {name: value for name, value in fields.items() if name not in ("id", "order")}}
     if event:
-        body = payment.public()
+        body = payment.snapshot()
         pending = {"id": f"{event}:{payment.id}:{payment.version}", "name": event, "body": body}
         update["$push"] = {"outbox": {**pending, "version": payment.version, "correlation_id": ""}}
     self.payments.collection.update_one({"_id": payment.id}, update)

@@ -94,8 +94,8 @@ def awaited(world):
     """Return an order that awaits its capture, of which payments knows."""
     order_id = ordered(world)
     world.pay(order_id)
-    order = world.change(order_id, lambda order: order.follow_payment(world.payment(order_id).public(), utc_now()))
-    world.store.follow(CATALOGUE["OrderAwaitingPayment"].load(order.public()), utc_now())
+    order = world.change(order_id, lambda order: order.follow_payment(world.payment(order_id).snapshot(), utc_now()))
+    world.store.follow(CATALOGUE["OrderAwaitingPayment"].load(order.snapshot()), utc_now())
     return order_id
 
 
@@ -144,7 +144,7 @@ def two_workers_void(world, sent):
     order_id = ordered(world)
     world.pay(order_id)
     cancelled = world.cancel(order_id)
-    world.store.follow(CATALOGUE["OrderCancelled"].load(cancelled.public()), utc_now())
+    world.store.follow(CATALOGUE["OrderCancelled"].load(cancelled.snapshot()), utc_now())
     return settled_twice(world, sent, order_id, "cancel", "/cancel")
 
 
@@ -260,14 +260,14 @@ def two_buyers_find_one_ticket_free(world, sent):
     reserve("bo")
     for order_id in order_ids:
         order = world.order(order_id)
-        world.store.follow(CATALOGUE["OrderCreated"].load(order.public()), utc_now())
+        world.store.follow(CATALOGUE["OrderCreated"].load(order.snapshot()), utc_now())
         world.till.pay(order_id, order.buyer_id, "tok_visa")
     return end(world)
 
 
 def an_older_snapshot_of_an_order_comes_last(world, sent):
     order_id = ordered(world)
-    created = CATALOGUE["OrderCreated"].load(world.order(order_id).public())
+    created = CATALOGUE["OrderCreated"].load(world.order(order_id).snapshot())
     world.pay(order_id)
     world.cancel(order_id)
     before_next(world.settlement, "settle", lambda: world.store.follow(created, utc_now()))
@@ -281,7 +281,7 @@ def an_older_snapshot_of_a_ticket_comes_last(world, sent):
         world.orders.tickets.apply(snapshot)
     with suppress(orders_domain.TicketWithdrawn):
         order_id = service(world, "bo").create("hamlet")["id"]
-        world.store.follow(CATALOGUE["OrderCreated"].load(world.order(order_id).public()), utc_now())
+        world.store.follow(CATALOGUE["OrderCreated"].load(world.order(order_id).snapshot()), utc_now())
         world.pay(order_id)
         yield "a withdrawn ticket was charged for"
     yield from end(world)
@@ -289,14 +289,14 @@ def an_older_snapshot_of_a_ticket_comes_last(world, sent):
 
 def an_older_snapshot_of_an_order_reaches_tickets_last(world, sent):
     store, order_id = TicketStore(world.store.payments.collection.database), ordered(world)
-    created = world.order(order_id).public()
-    cancelled = world.cancel(order_id).public()
+    created = world.order(order_id).snapshot()
+    cancelled = world.cancel(order_id).snapshot()
     store.add(hamlet(), CATALOGUE["TicketCreated"])
     for snapshot in (cancelled, created):
         found = store.get("hamlet")
         if found.follow(CATALOGUE["OrderUpdated"].load(snapshot), utc_now()):
             store.save(found, CATALOGUE["TicketUpdated"])
-    if store.get("hamlet").public()["status"] != "on_sale":
+    if store.get("hamlet").snapshot()["status"] != "on_sale":
         yield "a free ticket is shown as reserved"
     yield from end(world)
 
@@ -316,4 +316,4 @@ def hamlet():
 
 def ticket(**changes):
     """Return a snapshot of the ticket as orders hears of it."""
-    return CATALOGUE["TicketCreated"].load({**hamlet().public(), **changes})
+    return CATALOGUE["TicketCreated"].load({**hamlet().snapshot(), **changes})

@@ -185,7 +185,7 @@ def test_partial_refunds_are_told_to_the_order_by_their_webhooks_until_all_is_re
         fake.control("refunds", payment_intent=stripe_id, amount=amount)
         wait_for(lambda known=in_all: world.payment(order_id).refunded_cents == known)
         world.come_to_rest()
-        assert world.order(order_id).public()["refunded_cents"] == in_all
+        assert world.order(order_id).snapshot()["refunded_cents"] == in_all
 
     assert world.payment(order_id).status == "refunded"
     assert world.order(order_id).refunded_at is not None
@@ -239,11 +239,11 @@ def test_a_captured_charge_that_is_disputed_is_not_refunded_in_a_loop(world, fak
     order_id = world.reserve()
     world.pay(order_id)
     world.change(order_id, lambda order: order.follow_payment(authorized(world, order_id), world.now()))
-    world.store.follow(world.order(order_id).public(), world.now())
+    world.store.follow(world.order(order_id).snapshot(), world.now())
     payment, _ = world.settlement.settle(order_id)
     fake.control("disputes", payment_intent=payment.stripe_id)
     world.change(order_id, lambda order: order.give_up(world.now()))
-    world.store.follow(world.order(order_id).public(), world.now())
+    world.store.follow(world.order(order_id).snapshot(), world.now())
 
     settled, _ = world.settlement.settle(order_id)
 
@@ -251,7 +251,7 @@ def test_a_captured_charge_that_is_disputed_is_not_refunded_in_a_loop(world, fak
 
 
 def authorized(world, order_id):
-    return {**world.payment(order_id).public(), "status": "authorized"}
+    return {**world.payment(order_id).snapshot(), "status": "authorized"}
 
 
 def test_more_than_was_paid_cannot_be_refunded_at_stripe(world, fake):
@@ -286,7 +286,7 @@ def test_a_refund_is_on_its_way_until_stripe_says_that_it_is_done(world, webhook
     pending = fake.client().v1.refunds.list({"payment_intent": asked_for["stripe_id"]}).data[0]
     world.ahead += timedelta(days=2)
     world.reconciler.run()
-    waiting, again = world.payment(order_id).public(), asked(world, order_id, "again")
+    waiting, again = world.payment(order_id).snapshot(), asked(world, order_id, "again")
     fake.control("refunds", refund=pending.id, status="succeeded")
 
     assert (waiting["status"], waiting["refunded_cents"], waiting["refunding_cents"]) == ("captured", 0, 1999)
@@ -318,7 +318,7 @@ def test_a_refund_that_fails_in_the_end_is_told_and_not_made_again_by_itself(wor
     made = fake.client().v1.refunds.list({"payment_intent": stripe_id}).data[0]
 
     fake.control("refunds", refund=made.id, status="failed")
-    wait_for(lambda: world.payment(order_id).public()["has_refund_failed"])
+    wait_for(lambda: world.payment(order_id).snapshot()["has_refund_failed"])
     world.ahead += timedelta(hours=25)
     fake.control("clock", advance=25 * 3600)
     world.come_to_rest()
@@ -337,7 +337,7 @@ def test_one_look_at_a_refund_that_failed_after_all_takes_it_back(world, fake):
     made = fake.client().v1.refunds.list({"payment_intent": asked(world, order_id)["stripe_id"]}).data[0]
     fake.control("refunds", refund=made.id, status="failed")
 
-    shown = world.settlement.settle(order_id)[0].public()
+    shown = world.settlement.settle(order_id)[0].snapshot()
 
     assert (shown["status"], shown["refunded_cents"], shown["has_refund_failed"]) == ("captured", 0, True)
 

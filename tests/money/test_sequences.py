@@ -172,7 +172,7 @@ class Sequence(RuleBasedStateMachine):
         """Return the id of an order of which payments has heard: it asks orders before it lets a buyer pay."""
         order = self.world.order(self.order(number))
         if self.world.store.find(order.id) is None:
-            self.world.store.follow(CATALOGUE["OrderCreated"].load(order.public()), utc_now())
+            self.world.store.follow(CATALOGUE["OrderCreated"].load(order.snapshot()), utc_now())
         return order.id
 
     @rule(number=any_order, end=st.sampled_from(["cancel", "expire", "be late", "give up", "refund"]))

@@ -213,7 +213,7 @@ def test_who_pays_an_order_that_is_cancelled_meanwhile_is_told_so(world, at_the_
     order_id = world.reserve()
 
     def cancel():
-        world.settlement.follow(world.cancel(order_id).public())
+        world.settlement.follow(world.cancel(order_id).snapshot())
 
     at_the_moment(world.settlement.cards, "confirm", cancel)
 
@@ -399,7 +399,7 @@ def test_an_intent_that_was_being_made_is_found_and_ended_by_the_next_who_settle
     payment.creating_at = world.now()
     payment.saved(world.now())
     world.store.save(payment)
-    world.store.follow(world.cancel(order_id).public(), world.now())
+    world.store.follow(world.cancel(order_id).snapshot(), world.now())
 
     settled, _ = world.settlement.settle(order_id)
 
@@ -586,7 +586,7 @@ def test_a_wrong_card_says_nothing_of_another_one_that_is_on_its_way(world):
     with pytest.raises(domain.InvalidCard):
         world.pay(order_id, "tok_nonsense")
 
-    assert world.payment(order_id).public()["is_confirming"]
+    assert world.payment(order_id).snapshot()["is_confirming"]
 
 
 def test_an_announced_attempt_of_which_nothing_comes_is_over_in_time(world):

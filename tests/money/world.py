@@ -62,7 +62,7 @@ class World:
         }  # fmt: skip
         order = orders_domain.reserved(new_id(), ticket, "bo", 1, now + timedelta(seconds=seconds), now)
         self.orders.add(order)
-        self.store.follow(CATALOGUE["OrderCreated"].load(order.public()), now)
+        self.store.follow(CATALOGUE["OrderCreated"].load(order.snapshot()), now)
         return order.id
 
     def pay(self, order_id, card="tok_visa"):

@@ -97,7 +97,7 @@ class Rules:
         payment = _payment(document, status, False)
         event = payment.record(self._seen(intent), NOON)
         after = _document(payment, document)
-        return after, ((payment.status, bool(payment.public()["final"])) if event else None)
+        return after, ((payment.status, bool(payment.snapshot()["final"])) if event else None)
 
     def refused(self, document: Document, status: str) -> Document:
         """Return the document after a refused capture was counted."""
@@ -214,7 +214,7 @@ def _listing(listing: Listing) -> tickets.domain.Ticket:
 
 
 def _listed(before: Listing, ticket: tickets.domain.Ticket) -> Listing:
-    public, held = ticket.public(), ticket.reservation
+    public, held = ticket.snapshot(), ticket.reservation
     snapshot = (ticket.withdrawn, ticket.price_version, public["status"])
     snapshots = (*before.snapshots, snapshot) if ticket.version > len(before.snapshots) else before.snapshots
     return before._replace(snapshots=snapshots, reservation=(held["no"], held["version"]) if held else None)
@@ -238,7 +238,7 @@ def _order(status: str, is_overdue: bool) -> Order:
 
 
 def _public(status: str, is_overdue: bool) -> dict[str, Any]:
-    return _order(status, is_overdue).public()
+    return _order(status, is_overdue).snapshot()
 
 
 def _snapshot(payment: tuple[str, bool] | None) -> dict[str, Any]:

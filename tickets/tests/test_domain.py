@@ -149,18 +149,18 @@ def test_details_are_cleaned():
 def test_only_a_reserved_ticket_says_until_when():
     ticket = a_ticket()
     ticket.follow(an_order("created"), NOON)
-    assert ticket.public()["reserved_until"] == "2026-11-22T12:00:00.000Z"
+    assert ticket.snapshot()["reserved_until"] == "2026-11-22T12:00:00.000Z"
 
     ticket.follow(an_order("complete", version=3), NOON + timedelta(minutes=1))
-    assert ticket.public()["reserved_until"] is None
+    assert ticket.snapshot()["reserved_until"] is None
 
 
 def test_only_the_seller_sees_what_of_the_price_went_back():
     ticket = a_ticket()
     ticket.follow(an_order("complete", refunded_cents=500), NOON)
 
-    assert ticket.for_seller() == {**ticket.public(), "refunded_cents": 500}
-    assert "refunded_cents" not in ticket.public()
+    assert ticket.for_seller() == {**ticket.snapshot(), "refunded_cents": 500}
+    assert "refunded_cents" not in ticket.snapshot()
 
 
 def test_words_are_compared_without_case_or_punctuation():
