@@ -26,7 +26,7 @@ from libs.events.handlers import Unavailable
 from libs.events.repair import Comparison, Source, asked, stale_in
 from libs.rpc import ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
-from libs.rpc.caller import CallerProvider, Forbidden, Neighbours, Unauthenticated
+from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from libs.settings import REDIS_FORM, parsed
 
@@ -56,7 +56,7 @@ class ExpirationService:
     store = Stored(DeadlineStore, CATALOGUE)
     schedule = Jobs()
     caller = CallerProvider()
-    neighbours = Neighbours()
+    services = ServiceClient()
     comparison = Comparison("expiration.deadlines")
 
     @handles(OrderCreated)
@@ -116,7 +116,7 @@ class ExpirationService:
 
     def _orders(self) -> Source:
         stale = stale_in(self.store.deadlines.collection, "order_version")
-        return asked(self.neighbours.call, OrderCreated, stale, self._follow)
+        return asked(self.services.call, OrderCreated, stale, self._follow)
 
     def _follow(self, order: dict[str, Any]) -> None:
         """Write the record, then the job, even if the record was up to date: its writer may have died in between."""

@@ -24,7 +24,7 @@ from libs.events import Stored, VersionConflict, handles
 from libs.events.repair import BATCH, PAGE, Comparison, Source, asked, stale_in
 from libs.rpc import RemoteError, ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
-from libs.rpc.caller import CallerProvider, Forbidden, Neighbours, Unauthenticated
+from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from libs.whole_number import WholeNumber
 from orders import domain
@@ -47,7 +47,7 @@ class OrdersService:
     name = "orders"
     store = Stored(OrderStore, CATALOGUE)
     caller = CallerProvider()
-    neighbours = Neighbours()
+    services = ServiceClient()
     window_seconds = WholeNumber("RESERVATION_WINDOW_SECONDS")
     comparison = Comparison("orders.tickets")
 
@@ -180,7 +180,7 @@ class OrdersService:
         for order in self.store.list_awaiting(now - ASK_PAYMENTS_AFTER, SWEEP_BATCH):
             try:
                 if not is_away:
-                    answer = self.neighbours.call("payments", "settle", {"order_id": order.id}, timeout=20)
+                    answer = self.services.call("payments", "settle", {"order_id": order.id}, timeout=20)
                     self._follow(PaymentCreated.load(answer))
                     continue
             except (RemoteError, VersionConflict) as error:
@@ -203,11 +203,11 @@ class OrdersService:
 
     def _tickets(self) -> Source:
         copies = self.store.tickets
-        return asked(self.neighbours.call, TicketCreated, stale_in(copies.collection), copies.apply)
+        return asked(self.services.call, TicketCreated, stale_in(copies.collection), copies.apply)
 
     def _ask_tickets(self, ticket_id: str) -> Any:
         try:
-            return self.neighbours.call("tickets", "get", {"ticket_id": ticket_id})
+            return self.services.call("tickets", "get", {"ticket_id": ticket_id})
         except RemoteError as error:
             if error.name != "TicketNotFound":
                 raise

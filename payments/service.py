@@ -20,7 +20,7 @@ from libs.events.handlers import Unavailable
 from libs.events.repair import Comparison, Source, asked, stale_in
 from libs.rpc import RemoteError, ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
-from libs.rpc.caller import CallerProvider, Forbidden, Neighbours, Unauthenticated
+from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from libs.settings import required
 from payments import audit, domain
@@ -68,7 +68,7 @@ class PaymentsService:
     name = "payments"
     store = Stored(PaymentStore, CATALOGUE)
     caller = CallerProvider()
-    neighbours = Neighbours()
+    services = ServiceClient()
     comparison = Comparison("payments.orders")
     stripe = Stripe()
 
@@ -198,13 +198,13 @@ class PaymentsService:
 
     def _orders(self) -> Source:
         stale = stale_in(self.store.payments.collection, "order.version")
-        return asked(self.neighbours.call, OrderCreated, stale, self._follow)
+        return asked(self.services.call, OrderCreated, stale, self._follow)
 
     def _known(self, order_id: str) -> str:
         """Return the id of an order, after asking orders about it if we have not heard of it yet."""
         if self.store.find(order_id) is None:
             try:
-                snapshot = self.neighbours.call("orders", "snapshot", {"order_id": str(order_id)})
+                snapshot = self.services.call("orders", "snapshot", {"order_id": str(order_id)})
             except RemoteError as error:
                 if error.name != "OrderNotFound":
                     raise

@@ -24,7 +24,7 @@ from libs.events import Stored, VersionConflict, handles
 from libs.events.repair import BATCH, PAGE, Comparison, Source, asked
 from libs.rpc import ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
-from libs.rpc.caller import CallerProvider, Forbidden, Neighbours, Unauthenticated
+from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from tickets import domain, lists, store
 from tickets.store import TicketStore
@@ -42,7 +42,7 @@ class TicketsService:
     name = "tickets"
     store = Stored(TicketStore, CATALOGUE)
     caller = CallerProvider()
-    neighbours = Neighbours()
+    services = ServiceClient()
     config = Config()
     comparison = Comparison("tickets.reservations")
 
@@ -173,7 +173,7 @@ class TicketsService:
             self.comparison.run(self._orders())
 
     def _orders(self) -> Source:
-        return asked(self.neighbours.call, OrderCreated, self.store.stale, self._follow)
+        return asked(self.services.call, OrderCreated, self.store.stale, self._follow)
 
     def _follow(self, order: dict[str, Any]) -> None:
         ticket = self.store.get(order["ticket"]["id"])

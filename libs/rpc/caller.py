@@ -65,8 +65,8 @@ class CallerProvider(DependencyProvider):
         return Caller(self.verifier, worker_ctx.data.get("token"))
 
 
-class Neighbours(DependencyProvider):
-    """Lets a service ask the others in its own name: `self.neighbours.call("tickets", "get", {...})`.
+class ServiceClient(DependencyProvider):
+    """Lets a service ask the others in its own name: `self.services.call("tickets", "get", {...})`.
 
     Needs AMQP_URI and SIGNING_KEY in config.yml.
     """
@@ -81,7 +81,7 @@ class Neighbours(DependencyProvider):
         """Return what the other service's method returns; raises as `Client.call` does."""
         return self.client.call(service, method, arguments, token=self.signer.mint_service(), timeout=timeout)
 
-    def get_dependency(self, worker_ctx: Any) -> "Neighbours":
+    def get_dependency(self, worker_ctx: Any) -> "ServiceClient":
         """Return this."""
         return self
 

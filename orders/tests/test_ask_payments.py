@@ -40,7 +40,7 @@ def payments():
 def service(mongo, payments):
     """The service, with its real database, called as its timer is."""
     service = OrdersService()
-    service.store, service.neighbours = OrderStore(mongo), payments
+    service.store, service.services = OrderStore(mongo), payments
     service.store.create_indexes()
     return service
 
