@@ -13,11 +13,11 @@ from libs.clock import utc_now
 from libs.contracts.events import CATALOGUE
 from libs.database import connect
 from libs.events import Stored, VersionConflict
+from libs.integer_setting import IntegerSetting
 from libs.rpc.caller import CallerProvider, Forbidden, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from libs.settings import KEY_FORM, MONGO_FORM, REDIS_FORM, parsed
 from libs.tokens import Claims, Signer
-from libs.whole_number import WholeNumber
 
 EXPECTED = (DomainError, Unauthenticated, Forbidden, VersionConflict)
 SECRET = ("password", "current", "new")
@@ -61,7 +61,7 @@ class AuthService:
     caller = CallerProvider()
     sessions = Sessions()
     attempts = AttemptsProvider()
-    sign_ups_per_address = WholeNumber("SIGN_UPS_PER_ADDRESS")
+    sign_ups_per_address = IntegerSetting("SIGN_UPS_PER_ADDRESS")
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def sign_up(self, email: str, password: str, address: str | None = None) -> dict[str, Any]:

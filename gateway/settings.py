@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from libs.settings import KEY_FORM, MissingSetting, parsed, required, whole
+from libs.settings import KEY_FORM, MissingSetting, integer, parsed, required
 from libs.tokens import Signer, Verifier
 
 SECRET_KEY_CHARACTERS = 32  # a signing key needs at least 256 bits (OWASP ASVS 5.0, 11.2.3 and 9.1.1)
@@ -54,7 +54,7 @@ class Settings:
 def _proxies(source: Mapping[str, Any]) -> int:
     """Return the number of proxies in front, none unless it is set."""
     given = {"GATEWAY_PROXIES": source.get("GATEWAY_PROXIES") or "0"}
-    return parsed("GATEWAY_PROXIES", lambda text: whole(text, minimum=0), "NUMBER, from 0", given)
+    return parsed("GATEWAY_PROXIES", lambda text: integer(text, minimum=0), "NUMBER, from 0", given)
 
 
 def _secret_keys(source: Mapping[str, Any]) -> list[str]:

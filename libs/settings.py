@@ -47,7 +47,7 @@ def parsed(name: str, parse: Callable[[str], Value], form: str, settings: Mappin
         raise MissingSetting(variable(name), f"not of the form {form}") from error
 
 
-def whole(text: str, minimum: int = 1) -> int:
+def integer(text: str, minimum: int = 1) -> int:
     """Return the whole number in `text`; raise ValueError when it is none, or less than `minimum`."""
     number = int(text)
     if number < minimum:

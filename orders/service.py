@@ -22,11 +22,11 @@ from libs.contracts.events import (
 )
 from libs.events import Stored, VersionConflict, handles
 from libs.events.repair import BATCH, PAGE, Comparison, Source, asked, stale_in
+from libs.integer_setting import IntegerSetting
 from libs.rpc import RemoteError, ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
-from libs.whole_number import WholeNumber
 from orders import domain
 from orders.domain import Order
 from orders.store import OrderStore, new_id
@@ -48,7 +48,7 @@ class OrdersService:
     store = Stored(OrderStore, CATALOGUE)
     caller = CallerProvider()
     services = ServiceClient()
-    window_seconds = WholeNumber("RESERVATION_WINDOW_SECONDS")
+    window_seconds = IntegerSetting("RESERVATION_WINDOW_SECONDS")
     comparison = Comparison("orders.tickets")
 
     @rpc(expected_exceptions=EXPECTED)
@@ -59,7 +59,7 @@ class OrdersService:
         """
         buyer_id, ticket_id = self.caller.user_id, arguments.text("ticket_id", ticket_id)
         if version is not None:
-            arguments.whole("version", version, 1, MAXIMUM_VERSION)
+            arguments.integer("version", version, 1, MAXIMUM_VERSION)
         if idempotency_key is not None:
             arguments.text("idempotency_key", idempotency_key, MAXIMUM_KEY)
         if made := self._made(buyer_id, ticket_id, idempotency_key):
@@ -78,7 +78,7 @@ class OrdersService:
     @rpc(expected_exceptions=EXPECTED)
     def list(self, limit: int = 50, after: str | None = None) -> dict[str, Any]:
         """Return {"orders", "next"}: one page of the caller's orders, newest first, and the next page's cursor."""
-        size = arguments.whole("limit", limit, 1, MAXIMUM_PAGE)
+        size = arguments.integer("limit", limit, 1, MAXIMUM_PAGE)
         found = self.store.list_by_buyer(self.caller.user_id, size + 1, cursors.decode(after, {"_id": str}))
         page = found[:size]
         following = cursors.encode({"_id": page[-1].id}) if len(found) > size else None

@@ -181,7 +181,7 @@ class TicketsService:
             self.store.save(ticket, TicketUpdated)
 
     def _page(self, query: lists.Query, limit: int, after: str | None) -> Any:
-        size = arguments.whole("limit", limit, 1, MAXIMUM_PAGE)
+        size = arguments.integer("limit", limit, 1, MAXIMUM_PAGE)
         return self.store.list(query, size, cursors.decode(after, {"_id": str, "price_cents": int}))
 
 
@@ -194,8 +194,8 @@ def _checked(filters: dict[str, Any]) -> dict[str, Any]:
     checks: dict[str, Callable[[str, Any], Any]] = {
         "q": partial(arguments.text, maximum=MAXIMUM_SEARCH),
         "category": partial(arguments.choice, values=domain.CATEGORIES),
-        "min_price_cents": partial(arguments.whole, minimum=0, maximum=domain.MAXIMUM_PRICE_CENTS),
-        "max_price_cents": partial(arguments.whole, minimum=0, maximum=domain.MAXIMUM_PRICE_CENTS),
+        "min_price_cents": partial(arguments.integer, minimum=0, maximum=domain.MAXIMUM_PRICE_CENTS),
+        "max_price_cents": partial(arguments.integer, minimum=0, maximum=domain.MAXIMUM_PRICE_CENTS),
     }
     for name in filters:
         arguments.choice("each filter", name, checks)

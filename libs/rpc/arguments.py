@@ -30,7 +30,7 @@ def optional_text(name: str, value: object) -> str | None:
     return None if value is None else text(name, value)
 
 
-def whole(name: str, value: object, minimum: int, maximum: int) -> int:
+def integer(name: str, value: object, minimum: int, maximum: int) -> int:
     """Return `value` if it is a whole number between the bounds."""
     if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
         raise InvalidArguments(f"{name} must be a whole number from {minimum} to {maximum}.")

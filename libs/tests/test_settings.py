@@ -2,8 +2,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from libs.integer_setting import IntegerSetting
 from libs.settings import MissingSetting, parsed, required, variable
-from libs.whole_number import WholeNumber
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", "changeme", "SECRET", "${NAME}", "auth:1=Change-Me", "<key>"])
@@ -24,7 +24,7 @@ def test_a_malformed_setting_stops_the_start_and_says_why():
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "many"])
 def test_a_service_does_not_start_with_a_number_that_is_none_or_less_than_one(value):
-    number = WholeNumber("SECONDS")
+    number = IntegerSetting("SECONDS")
     number.container = SimpleNamespace(config={"SECONDS": value})
 
     with pytest.raises(MissingSetting, match="SECONDS is not of the form NUMBER, from 1"):
@@ -32,7 +32,7 @@ def test_a_service_does_not_start_with_a_number_that_is_none_or_less_than_one(va
 
 
 def test_a_service_finds_its_number():
-    number = WholeNumber("SECONDS")
+    number = IntegerSetting("SECONDS")
     number.container = SimpleNamespace(config={"SECONDS": 900})
     number.setup()
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from nameko.extensions import DependencyProvider
 
-from libs.settings import parsed, whole
+from libs.settings import integer, parsed
 
 
-class WholeNumber(DependencyProvider):
+class IntegerSetting(DependencyProvider):
     """The setting `name` of config.yml, a whole number from 1; anything else stops the start."""
 
     def __init__(self, name: str) -> None:
@@ -15,7 +15,7 @@ class WholeNumber(DependencyProvider):
 
     def setup(self) -> None:
         """Read the setting."""
-        self.number = parsed(self.name, whole, "NUMBER, from 1", self.container.config)
+        self.number = parsed(self.name, integer, "NUMBER, from 1", self.container.config)
 
     def get_dependency(self, worker_ctx: Any) -> int:
         """Return the number."""
