@@ -22,8 +22,8 @@ from libs.contracts.events import (
     OrderUpdated,
 )
 from libs.events import Stored, VersionConflict, handles
+from libs.events.anti_entropy import AntiEntropy, Source, rpc_source, stale_in
 from libs.events.handlers import Unavailable
-from libs.events.repair import Comparison, Source, asked, stale_in
 from libs.rpc import ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
@@ -57,7 +57,7 @@ class ExpirationService:
     schedule = Jobs()
     caller = CallerProvider()
     services = ServiceClient()
-    comparison = Comparison("expiration.deadlines")
+    anti_entropy = AntiEntropy("expiration.deadlines")
 
     @handles(OrderCreated)
     def on_order_created(self, order: dict[str, Any]) -> None:
@@ -92,9 +92,9 @@ class ExpirationService:
 
     @rpc(expected_exceptions=EXPECTED)
     def repair(self, after: str | None = None) -> dict[str, Any]:
-        """Compare all deadlines with orders; for operators. Returns {"repaired", "next"}: see Comparison.repair."""
+        """Compare all deadlines with orders; for operators. Returns {"repaired", "next"}: see AntiEntropy.repair."""
         self.caller.require("operator")
-        return self.comparison.repair(self._orders(), arguments.optional_text("after", after))
+        return self.anti_entropy.repair(self._orders(), arguments.optional_text("after", after))
 
     @timer(interval=RESTORE_SECONDS)
     def restore(self) -> None:
@@ -112,11 +112,11 @@ class ExpirationService:
     def compare(self) -> None:
         """Compare the deadlines with orders, and follow what an event did not bring."""
         with suppress(ServiceUnavailable):
-            self.comparison.run(self._orders())
+            self.anti_entropy.run(self._orders())
 
     def _orders(self) -> Source:
         stale = stale_in(self.store.deadlines.collection, "order_version")
-        return asked(self.services.call, OrderCreated, stale, self._follow)
+        return rpc_source(self.services.call, OrderCreated, stale, self._follow)
 
     def _follow(self, order: dict[str, Any]) -> None:
         """Write the record, then the job, even if the record was up to date: its writer may have died in between."""

@@ -21,7 +21,7 @@ from libs.contracts.events import (
     TicketUpdated,
 )
 from libs.events import Stored, VersionConflict, handles
-from libs.events.repair import BATCH, PAGE, Comparison, Source, asked, stale_in
+from libs.events.anti_entropy import BATCH, PAGE, AntiEntropy, Source, rpc_source, stale_in
 from libs.integer_setting import IntegerSetting
 from libs.rpc import RemoteError, ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
@@ -49,7 +49,7 @@ class OrdersService:
     caller = CallerProvider()
     services = ServiceClient()
     window_seconds = IntegerSetting("RESERVATION_WINDOW_SECONDS")
-    comparison = Comparison("orders.tickets")
+    anti_entropy = AntiEntropy("orders.tickets")
 
     @rpc(expected_exceptions=EXPECTED)
     def create(self, ticket_id: str, version: int | None = None, idempotency_key: str | None = None) -> dict[str, Any]:
@@ -111,9 +111,9 @@ class OrdersService:
 
     @rpc(expected_exceptions=EXPECTED)
     def repair(self, after: str | None = None) -> dict[str, Any]:
-        """Compare all copies of tickets now; for operators. Returns {"repaired", "next"}: see Comparison.repair."""
+        """Compare all copies of tickets now; for operators. Returns {"repaired", "next"}: see AntiEntropy.repair."""
         self.caller.require("operator")
-        return self.comparison.repair(self._tickets(), arguments.optional_text("after", after))
+        return self.anti_entropy.repair(self._tickets(), arguments.optional_text("after", after))
 
     @rpc(expected_exceptions=EXPECTED)
     def move_deadline(self, order_id: str, expires_at: str) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class OrdersService:
     def compare(self) -> None:
         """Compare the copies of tickets with tickets, and fetch what an event did not bring."""
         with suppress(ServiceUnavailable):
-            self.comparison.run(self._tickets())
+            self.anti_entropy.run(self._tickets())
 
     @timer(interval=ASK_PAYMENTS_SECONDS)
     def ask_payments(self) -> None:
@@ -203,7 +203,7 @@ class OrdersService:
 
     def _tickets(self) -> Source:
         copies = self.store.tickets
-        return asked(self.services.call, TicketCreated, stale_in(copies.collection), copies.apply)
+        return rpc_source(self.services.call, TicketCreated, stale_in(copies.collection), copies.apply)
 
     def _ask_tickets(self, ticket_id: str) -> Any:
         try:

@@ -16,8 +16,8 @@ from libs.contracts.events import (
     OrderUpdated,
 )
 from libs.events import Stored, handles
+from libs.events.anti_entropy import AntiEntropy, Source, rpc_source, stale_in
 from libs.events.handlers import Unavailable
-from libs.events.repair import Comparison, Source, asked, stale_in
 from libs.rpc import RemoteError, ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
@@ -69,7 +69,7 @@ class PaymentsService:
     store = Stored(PaymentStore, CATALOGUE)
     caller = CallerProvider()
     services = ServiceClient()
-    comparison = Comparison("payments.orders")
+    anti_entropy = AntiEntropy("payments.orders")
     stripe = Stripe()
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=("token",))
@@ -135,9 +135,9 @@ class PaymentsService:
 
     @rpc(expected_exceptions=EXPECTED)
     def repair(self, after: str | None = None) -> dict[str, Any]:
-        """Compare all copies of orders now; for operators. Returns {"repaired", "next"}: see Comparison.repair."""
+        """Compare all copies of orders now; for operators. Returns {"repaired", "next"}: see AntiEntropy.repair."""
         self.caller.require("operator")
-        return self.comparison.repair(self._orders(), arguments.optional_text("after", after))
+        return self.anti_entropy.repair(self._orders(), arguments.optional_text("after", after))
 
     @rpc(expected_exceptions=EXPECTED)
     def receive_webhook(self, payload: str, signature: str) -> None:
@@ -194,11 +194,11 @@ class PaymentsService:
     def compare(self) -> None:
         """Compare the copies of orders with orders, and follow what an event did not bring."""
         with suppress(ServiceUnavailable):
-            self.comparison.run(self._orders())
+            self.anti_entropy.run(self._orders())
 
     def _orders(self) -> Source:
         stale = stale_in(self.store.payments.collection, "order.version")
-        return asked(self.services.call, OrderCreated, stale, self._follow)
+        return rpc_source(self.services.call, OrderCreated, stale, self._follow)
 
     def _known(self, order_id: str) -> str:
         """Return the id of an order, after asking orders about it if we have not heard of it yet."""

@@ -21,7 +21,7 @@ from libs.contracts.events import (
     TicketUpdated,
 )
 from libs.events import Stored, VersionConflict, handles
-from libs.events.repair import BATCH, PAGE, Comparison, Source, asked
+from libs.events.anti_entropy import BATCH, PAGE, AntiEntropy, Source, rpc_source
 from libs.rpc import ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
@@ -44,7 +44,7 @@ class TicketsService:
     caller = CallerProvider()
     services = ServiceClient()
     config = Config()
-    comparison = Comparison("tickets.reservations")
+    anti_entropy = AntiEntropy("tickets.reservations")
 
     @rpc(expected_exceptions=EXPECTED)
     def create(
@@ -132,9 +132,9 @@ class TicketsService:
 
     @rpc(expected_exceptions=EXPECTED)
     def repair(self, after: str | None = None) -> dict[str, Any]:
-        """Compare all reservations with orders; for operators. Returns {"repaired", "next"}: see Comparison.repair."""
+        """Compare all reservations with orders; for operators. Returns {"repaired", "next"}: see AntiEntropy.repair."""
         self.caller.require("operator")
-        return self.comparison.repair(self._orders(), arguments.optional_text("after", after))
+        return self.anti_entropy.repair(self._orders(), arguments.optional_text("after", after))
 
     @handles(OrderCreated)
     def on_order_created(self, order: dict[str, Any]) -> None:
@@ -170,10 +170,10 @@ class TicketsService:
     def compare(self) -> None:
         """Compare the reservations with orders, and follow what an event did not bring."""
         with suppress(ServiceUnavailable):
-            self.comparison.run(self._orders())
+            self.anti_entropy.run(self._orders())
 
     def _orders(self) -> Source:
-        return asked(self.services.call, OrderCreated, self.store.stale, self._follow)
+        return rpc_source(self.services.call, OrderCreated, self.store.stale, self._follow)
 
     def _follow(self, order: dict[str, Any]) -> None:
         ticket = self.store.get(order["ticket"]["id"])

@@ -14,7 +14,7 @@ from tests.money.buyer import paid_in_the_browser
 from tests.money.stories import before_next
 
 
-def asked(world, order_id, reason="the show was called off"):
+def rpc_source(world, order_id, reason="the show was called off"):
     return refund(world.settlement, order_id, reason, who="operator")
 
 

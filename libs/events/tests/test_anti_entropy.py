@@ -4,7 +4,7 @@ import pytest
 
 from libs.contracts.events import ExpirationComplete
 from libs.events import Aggregates, Copies
-from libs.events.repair import Comparison, Source, asked, stale_in
+from libs.events.anti_entropy import AntiEntropy, Source, rpc_source, stale_in
 
 
 def a_deadline(ident, version=1):
@@ -43,14 +43,14 @@ def test_missing_and_older_copies_are_repaired_and_no_others(originals, copies, 
     for ident in ("o1", "o4", "o5"):
         copies.apply(a_deadline(ident))
 
-    assert Comparison("test").run(source) == 3
+    assert AntiEntropy("test").run(source) == 3
 
     assert copies.find("o4") == a_deadline("o4", 2)
-    assert Comparison("test").run(source) == 0
+    assert AntiEntropy("test").run(source) == 0
 
 
 def test_a_run_out_of_time_is_continued_by_the_next_and_begins_anew_at_the_end(originals, source):
-    comparison = Comparison("test")
+    anti_entropy = AntiEntropy("test")
     add(originals, "o1", "o2", "o3")
 
     assert [comparison.run(source, seconds=-1) for _ in range(3)] == [2, 1, 0]
@@ -67,7 +67,7 @@ def test_one_that_cannot_be_repaired_does_not_keep_the_others_waiting(originals,
 
     add(originals, "o1", "o2")
 
-    assert Comparison("test").run(replace(source, follow=follow)) == 2
+    assert AntiEntropy("test").run(replace(source, follow=follow)) == 2
 
     assert copies.find("o2") == a_deadline("o2")
 
@@ -81,14 +81,14 @@ def test_a_snapshot_that_is_not_what_the_catalogue_says_does_not_keep_the_others
 
     add(originals, "o1", "o2", "o3")
 
-    Comparison("test").run(asked(call, ExpirationComplete, stale_in(copies.collection), copies.apply))
+    AntiEntropy("test").run(rpc_source(call, ExpirationComplete, stale_in(copies.collection), copies.apply))
 
     assert [copies.find(ident) is not None for ident in ("o1", "o2", "o3")] == [False, True, True]
 
 
 def test_all_copies_are_built_from_scratch_by_calls_that_say_where_to_go_on(originals, copies, source, monkeypatch):
-    monkeypatch.setattr("libs.events.repair.BATCH", 1)
-    comparison = Comparison("test")
+    monkeypatch.setattr("libs.events.anti_entropy.BATCH", 1)
+    anti_entropy = AntiEntropy("test")
     add(originals, "o1", "o2", "o3", "o4")
 
     answers, after = [], None

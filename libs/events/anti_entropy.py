@@ -40,7 +40,7 @@ class Source:
     follow: Callable[[dict[str, Any]], Any]
 
 
-def asked(
+def rpc_source(
     call: Callable[[str, str, dict[str, Any]], Any],
     event: Event,
     stale: Callable[[Page], list[str]],
@@ -58,7 +58,7 @@ def asked(
     )
 
 
-class Comparison:
+class AntiEntropy:
     """Compares one kind of copies with their source, a stretch at a time; the next run goes on where this one ended.
 
     Keep one as an attribute of the service's class, so that all its workers share where it stands.
