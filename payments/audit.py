@@ -6,7 +6,7 @@ from typing import Any
 
 from libs.events import VersionConflict
 from payments.alarms import alarm
-from payments.card_provider import IntentMissing, OddlyRefused
+from payments.card_provider import IntentMissing, UnexpectedStripeError
 from payments.domain import Intent, Payment, agree, recorded_status
 from payments.settlement import Settlement
 
@@ -97,8 +97,8 @@ class Audit:
         except IntentMissing:
             self._alarm("missing_at_stripe", f"order {payment.id}: Stripe knows no {payment.stripe_id}")
             return payment
-        except OddlyRefused as error:
-            self._alarm("oddly_refused", f"the payment of order {payment.id} waits: {error}")
+        except UnexpectedStripeError as error:
+            self._alarm("unexpected_stripe_error", f"the payment of order {payment.id} waits: {error}")
             return payment
         if settled.version != payment.version:
             self.report.settled.append(payment.id)

@@ -40,7 +40,7 @@ class Failed(StripeUnavailable):
     """Stripe answered with a failure, which it repeats to the same idempotency key for a day."""
 
 
-class OddlyRefused(Failed):
+class UnexpectedStripeError(Failed):
     """Stripe refused what it never should; that is about this one PaymentIntent, not about Stripe."""
 
 
@@ -69,7 +69,7 @@ class CardProvider:
             "allowed_payment_method_types": ["card"],  # confirmed in place, and captured later
             "metadata": {"order_id": order["id"]},
         }
-        with _speaking():
+        with _translate_stripe_errors():
             return self._intent(
                 self._stripe.payment_intents.create(params, _key(_numbered(f"pi:{order['id']}", number)))
             )
@@ -79,7 +79,7 @@ class CardProvider:
 
         It is searched for, and as the search may take a minute to learn of new ones, also looked for in the list.
         """
-        with _speaking():
+        with _translate_stripe_errors():
             found = self._stripe.payment_intents.search({"query": f"metadata['order_id']:'{order_id}'"})
             if found.data:
                 return self._intent(found.data[0])
@@ -87,7 +87,7 @@ class CardProvider:
 
     def retrieve(self, stripe_id: str) -> Intent:
         """Return a PaymentIntent as it is now; raise IntentMissing."""
-        with _speaking():
+        with _translate_stripe_errors():
             try:
                 found = self._stripe.payment_intents.retrieve(stripe_id, {"expand": ["latest_charge.refunds"]})
             except stripe.InvalidRequestError as error:
@@ -103,14 +103,14 @@ class CardProvider:
             "limit": 100,
             "expand": ["data.latest_charge.refunds"],
         }
-        with _speaking():
+        with _translate_stripe_errors():
             for found in self._stripe.payment_intents.list(params).auto_paging_iter():
                 yield self._intent(found, counts_declines=False)
 
     def list_taken_back_since(self, moment: datetime) -> set[str]:
         """Return the ids of the PaymentIntents that were refunded or disputed since."""
         params: Any = {"created": {"gte": int(moment.timestamp())}, "limit": 100}
-        with _speaking():
+        with _translate_stripe_errors():
             refunds = self._stripe.refunds.list(params).auto_paging_iter()
             disputes = self._stripe.disputes.list(params).auto_paging_iter()
             return {str(one.payment_intent) for many in (refunds, disputes) for one in many if one.payment_intent}
@@ -120,7 +120,7 @@ class CardProvider:
 
         `attempt` names the try: repeating it charges nothing again. Raises InvalidCard when Stripe knows no such card.
         """
-        with _speaking():
+        with _translate_stripe_errors():
             try:
                 # what the bank asks the buyer is shown by Stripe's script on our page, which needs no return address
                 params: Any = {"payment_method": self._method(token, attempt), "use_stripe_sdk": True}
@@ -137,7 +137,7 @@ class CardProvider:
 
     def capture(self, stripe_id: str, number: int = 1) -> None:
         """Capture the authorized amount; `number` counts the tries. Raises CaptureRefused."""
-        with _speaking():
+        with _translate_stripe_errors():
             try:
                 self._stripe.payment_intents.capture(stripe_id, {}, _key(f"capture:{stripe_id}:{number}"))
             except stripe.CardError as error:
@@ -148,7 +148,7 @@ class CardProvider:
 
     def cancel(self, stripe_id: str, number: int = 0) -> None:
         """Cancel a PaymentIntent, voiding what was authorized; one that can no longer be cancelled is left as it is."""
-        with _speaking():
+        with _translate_stripe_errors():
             try:
                 self._stripe.payment_intents.cancel(stripe_id, {}, _key(_numbered(f"cancel:{stripe_id}", number)))
             except stripe.InvalidRequestError as error:
@@ -160,7 +160,7 @@ class CardProvider:
 
         What is refunded in full already, or is disputed, is left as it is.
         """
-        with _speaking():
+        with _translate_stripe_errors():
             try:
                 key = _key(_numbered(f"refund:{stripe_id}", number))
                 self._stripe.refunds.create({"payment_intent": stripe_id}, key)
@@ -234,7 +234,7 @@ def _numbered(key: str, number: int) -> str:
 
 
 @contextmanager
-def _speaking() -> Iterator[None]:
+def _translate_stripe_errors() -> Iterator[None]:
     """Say Busy, Failed or StripeUnavailable for every failure that the block has not made sense of."""
     try:
         yield
@@ -245,6 +245,6 @@ def _speaking() -> Iterator[None]:
             raise Busy(str(error)) from error
         if isinstance(error, (stripe.CardError, stripe.InvalidRequestError, stripe.IdempotencyError)):
             log.error("Stripe refuses what it never should: %s", error)
-            raise OddlyRefused(str(error)) from error
+            raise UnexpectedStripeError(str(error)) from error
         failure = Failed if (error.http_status or 0) >= 500 else StripeUnavailable
         raise failure(str(error)) from error

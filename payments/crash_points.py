@@ -21,7 +21,7 @@ PAYMENTS_CRASH_AT=<number> names the step:
 import os
 
 
-def passed(step: int) -> None:
+def crash_point(step: int) -> None:
     """End the process, without any of its manners, if the tests want it to die right after this step."""
     if os.environ.get("PAYMENTS_CRASH_AT") == str(step):
         os._exit(137)

@@ -80,7 +80,7 @@ class NameMissing(DomainError):
 class StripeUnavailable(Exception):
     """Stripe did not answer, or answered with an error of its own; what was asked may or may not have happened."""
 
-    told_as = "StripeUnavailable"
+    error_name = "StripeUnavailable"
     """What callers by RPC are told, whichever kind of it it is."""
 
 

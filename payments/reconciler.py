@@ -6,8 +6,8 @@ from datetime import timedelta
 from libs import context
 from libs.events import VersionConflict
 from payments.alarms import alarm
-from payments.card_provider import OddlyRefused
-from payments.crash_points import passed
+from payments.card_provider import UnexpectedStripeError
+from payments.crash_points import crash_point
 from payments.domain import StripeUnavailable
 from payments.settlement import Settlement
 from payments.webhooks import Hint
@@ -48,7 +48,7 @@ class Reconciler:
     def receive(self, hint: Hint) -> None:
         """Store a hint, and try to settle it at once; one that cannot be settled now is not lost."""
         self.store.inbox.keep(hint, self.settlement.clock())
-        passed(11)
+        crash_point(11)
         self.settle_hint(hint)
 
     def settle_hint(self, hint: Hint) -> bool:
@@ -60,7 +60,7 @@ class Reconciler:
             outcome = self._follow(hint)
         except (StripeUnavailable, VersionConflict) as error:
             log.warning("webhook %s waits: %s", hint.id, error)
-            return isinstance(error, (VersionConflict, OddlyRefused))
+            return isinstance(error, (VersionConflict, UnexpectedStripeError))
         except Exception:  # noqa: BLE001 - it is stored, so Stripe need not send it again
             log.exception("webhook %s could not be settled", hint.id)
         else:
@@ -93,8 +93,8 @@ class Reconciler:
             self.settlement.settle(order_id)
         except VersionConflict:
             pass  # somebody else is at it
-        except OddlyRefused as error:
-            alarm(self.store, "oddly_refused", f"the payment of order {order_id} waits: {error}")
+        except UnexpectedStripeError as error:
+            alarm(self.store, "unexpected_stripe_error", f"the payment of order {order_id} waits: {error}")
         except StripeUnavailable as error:
             alarm(self.store, "stripe_away", f"nothing can be settled: {error}")
             return False

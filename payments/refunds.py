@@ -5,7 +5,7 @@ from typing import Any
 
 from libs.events import VersionConflict
 from libs.rpc.arguments import is_storable
-from payments.crash_points import passed
+from payments.crash_points import crash_point
 from payments.domain import NameMissing, ReasonMissing, StripeUnavailable
 from payments.settlement import Settlement
 
@@ -47,7 +47,7 @@ def _note(settlement: Settlement, order_id: str, reason: str, who: str) -> None:
         payment.ask_refund(who, reason, settlement.clock())
         try:
             settlement.store.save(payment)
-            passed(10)
+            crash_point(10)
             return
         except VersionConflict:
             if last:

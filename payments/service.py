@@ -26,13 +26,13 @@ from libs.settings import required
 from payments import audit, domain
 from payments.audit import Audit
 from payments.card_provider import CardProvider
+from payments.checkout import Checkout
 from payments.declines import told
 from payments.domain import StripeUnavailable
 from payments.reconciler import Reconciler
 from payments.refunds import refund
 from payments.settlement import Settlement
 from payments.store import PaymentStore
-from payments.till import Till
 from payments.webhooks import FOLLOWED, Reader
 
 EXPECTED = (domain.DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
@@ -80,19 +80,19 @@ class PaymentsService:
         what came of it is not known yet: it will be, and nobody must pay again meanwhile.
         """
         buyer_id = self.caller.user_id
-        return self._till().pay(self._known(order_id), buyer_id, str(token))
+        return self._checkout().pay(self._known(order_id), buyer_id, str(token))
 
     @rpc(expected_exceptions=EXPECTED)
     def create_intent(self, order_id: str) -> dict[str, Any]:
         """Return {"client_secret", "publishable_key"} for the card form of one of the caller's orders."""
         buyer_id = self.caller.user_id
-        return self._till().open_form(self._known(order_id), buyer_id)
+        return self._checkout().open_form(self._known(order_id), buyer_id)
 
     @rpc(expected_exceptions=EXPECTED)
     def announce(self, order_id: str) -> dict[str, Any]:
         """Note that the page is about to let Stripe charge a card; return the payment with the `attempt`'s number."""
         buyer_id = self.caller.user_id
-        return self._till().announce(self._known(order_id), buyer_id)
+        return self._checkout().announce(self._known(order_id), buyer_id)
 
     @rpc(expected_exceptions=EXPECTED)
     def refresh(self, order_id: str, answered: int | None = None) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class PaymentsService:
         `answered`: the attempt of which the page says that Stripe has answered it.
         """
         return told(
-            self._till().refresh(order_id, self.caller.user_id, answered if isinstance(answered, int) else None)
+            self._checkout().refresh(order_id, self.caller.user_id, answered if isinstance(answered, int) else None)
         )
 
     @rpc(expected_exceptions=EXPECTED)
@@ -212,8 +212,8 @@ class PaymentsService:
             self.store.follow(OrderCreated.load(snapshot), utc_now())
         return order_id
 
-    def _till(self) -> Till:
-        return Till(self._settlement(), self.stripe.publishable_key)
+    def _checkout(self) -> Checkout:
+        return Checkout(self._settlement(), self.stripe.publishable_key)
 
     def _settlement(self) -> Settlement:
         return Settlement(self.store, self.stripe.cards)

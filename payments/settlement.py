@@ -9,7 +9,7 @@ from libs.clock import utc_now
 from libs.events import VersionConflict
 from payments.alarms import alarm
 from payments.card_provider import Busy, CaptureRefused, CardProvider, Failed
-from payments.crash_points import passed
+from payments.crash_points import crash_point
 from payments.domain import Intent, Payment, PaymentInProgress, Step, agree, decide
 from payments.store import PaymentStore
 
@@ -34,7 +34,7 @@ class Settlement:
         Raises as `settle` does.
         """
         if self.store.follow(order, self.clock()):
-            passed(12)
+            crash_point(12)
             self.settle(order["id"])
 
     def settle(self, order_id: str, answered: int | None = None) -> tuple[Payment, Intent | None]:
@@ -93,7 +93,7 @@ class Settlement:
             try:
                 payment.begin_attempt(self.clock(), intent.tried if intent else None)
                 self.store.save(payment)
-                passed(4)
+                crash_point(4)
                 return payment
             except VersionConflict:
                 time.sleep(PAUSE_SECONDS * number)
@@ -103,7 +103,7 @@ class Settlement:
         if payment.creating_at is None:
             payment.creating_at = self.clock()
             self._save(payment)
-            passed(1)
+            crash_point(1)
         self._find(payment)
 
     def _save(self, payment: Payment) -> None:
@@ -141,10 +141,10 @@ class Settlement:
             alarm(self.store, "wrong_amount", f"{intent.id} is not for what order {payment.id} costs, so it ends")
         if step is Step.REFUND:
             self.cards.refund(intent.id, payment.key_no)
-            passed(9)
+            crash_point(9)
             return True
         self.cards.cancel(intent.id, payment.key_no)
-        passed(8)
+        crash_point(8)
         return True
 
     def _give_up_refund(self, payment: Payment, intent: Intent) -> bool:
@@ -169,13 +169,13 @@ class Settlement:
             self.store.rest(payment)
         else:
             self.store.save(payment, event)
-            passed(6)
+            crash_point(6)
         return False
 
     def _capture(self, payment: Payment, intent: Intent) -> bool:
         try:
             self.cards.capture(intent.id, payment.capture_tries + payment.key_no + 1)
-            passed(7)
+            crash_point(7)
         except CaptureRefused:
             payment.capture_was_refused(self.clock())
             self.store.save(payment)
@@ -195,7 +195,7 @@ class Settlement:
         except Failed as error:
             self.note_failure(payment, error)
             raise
-        passed(2)
+        crash_point(2)
         payment.creating_at = None
         self._save(payment)
-        passed(3)
+        crash_point(3)

@@ -191,12 +191,12 @@ def reply_to_be_sent(result: Any, error: BaseException | None) -> bytes:
 def _serialized(error: BaseException | None) -> dict[str, Any] | None:
     """Return the error as nameko writes it, but with a dictionary of details left as it is.
 
-    The error's class may have a name for callers, `told_as`, so that its subclasses are the same to them.
+    The error's class may have a name for callers, `error_name`, so that its subclasses are the same to them.
     """
     if error is None:
         return None
     serialized: dict[str, Any] = serialize(error)
-    serialized["exc_type"] = getattr(error, "told_as", serialized["exc_type"])
+    serialized["exc_type"] = getattr(error, "error_name", serialized["exc_type"])
     if isinstance(error, AWAY):
         return {**serialized, "exc_type": "ServiceUnavailable"}
     details = getattr(error, "details", None)

@@ -5,7 +5,7 @@ CARD_OF_THE_BROWSER = "pm_card_visa"
 
 def confirm(world, fake, order_id, card=CARD_OF_THE_BROWSER):
     """Confirm the card form that payments opened for this order."""
-    secret = world.till.open_form(order_id, "bo")["client_secret"]
+    secret = world.checkout.open_form(order_id, "bo")["client_secret"]
     stripe_id = secret.partition("_secret")[0]
     fake.client().v1.payment_intents.confirm(stripe_id, {"payment_method": card})
 

@@ -261,7 +261,7 @@ def two_buyers_find_one_ticket_free(world, sent):
     for order_id in order_ids:
         order = world.order(order_id)
         world.store.follow(CATALOGUE["OrderCreated"].load(order.snapshot()), utc_now())
-        world.till.pay(order_id, order.buyer_id, "tok_visa")
+        world.checkout.pay(order_id, order.buyer_id, "tok_visa")
     return end(world)
 
 

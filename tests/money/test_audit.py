@@ -98,7 +98,7 @@ def test_a_payment_that_stripe_oddly_refuses_keeps_no_other_from_being_compared(
         "faults", kind="error", path="*/cancel", status=400, type="invalid_request_error", code="odd", count=None
     )
 
-    assert names(world.audit.run()) == ["oddly_refused"]
+    assert names(world.audit.run()) == ["unexpected_stripe_error"]
 
     assert world.payment(other).status == "refunded"
 

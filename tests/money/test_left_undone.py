@@ -5,7 +5,7 @@ test_crash_points.py does the same with real processes, for a few of them unless
 
 import pytest
 
-from payments import reconciler, refunds, settlement, till
+from payments import checkout, reconciler, refunds, settlement
 from payments.refunds import refund
 from tests.money.buyer import confirm
 from tests.money.stories import Died, bought, carry_all, expired, ordered
@@ -18,13 +18,13 @@ def dying(monkeypatch):
     def dies_after(step):
         left = [step]
 
-        def passed(number):
+        def crash_point(number):
             if number in left:
                 left.clear()
                 raise Died
 
-        for module in (settlement, till, refunds, reconciler):
-            monkeypatch.setattr(module, "passed", passed)
+        for module in (settlement, checkout, refunds, reconciler):
+            monkeypatch.setattr(module, "crash_point", crash_point)
 
     return dies_after
 
@@ -41,7 +41,7 @@ def cancel(world, order_id):
 
 def form_opened(world):
     order_id = ordered(world)
-    world.till.open_form(order_id, "bo")
+    world.checkout.open_form(order_id, "bo")
     return order_id
 
 

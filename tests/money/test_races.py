@@ -128,7 +128,7 @@ def come_back_by_all_ways(world, order_id):
     hint = world.hint(order_id)
     return [
         partial(world.reconciler.receive, hint),
-        partial(world.till.refresh, order_id, "bo"),
+        partial(world.checkout.refresh, order_id, "bo"),
         partial(world.reconciler.receive, hint),
         partial(world.settlement.settle, order_id),
     ]

@@ -14,7 +14,7 @@ from tests.money.buyer import paid_in_the_browser
 from tests.money.stories import before_next
 
 
-def rpc_source(world, order_id, reason="the show was called off"):
+def asked(world, order_id, reason="the show was called off"):
     return refund(world.settlement, order_id, reason, who="operator")
 
 
@@ -202,7 +202,7 @@ def test_a_dispute_is_shown_and_refuses_a_refund(world, fake):
     order_id = world.bought()
     fake.control("disputes", payment_intent=world.payment(order_id).stripe_id)
 
-    shown = world.till.refresh(order_id, "bo")
+    shown = world.checkout.refresh(order_id, "bo")
 
     assert shown["dispute"] | {"id": ""} == {
         "id": "", "status": "needs_response", "reason": "fraudulent", "amount_cents": 1999, "is_refundable": False,

@@ -1,7 +1,7 @@
 """Orders and payments inside this process, on a real MongoDB and a fake Stripe; their events are carried by threads.
 
-What is the services' own (stores, domain, settlement, till, reconciler) is used as it is. Only what carries events and
-calls between them is replaced, by something that delivers in any order and now and then twice.
+What is the services' own (stores, domain, settlement, checkout, reconciler) is used as it is. Only what carries events
+and calls between them is replaced, by something that delivers in any order and now and then twice.
 """
 
 import random
@@ -19,11 +19,11 @@ from orders import domain as orders_domain
 from orders.store import OrderStore, new_id
 from payments.audit import Audit
 from payments.card_provider import CardProvider
+from payments.checkout import Checkout
 from payments.domain import recorded_status
 from payments.reconciler import Reconciler
 from payments.settlement import Settlement
 from payments.store import PaymentStore
-from payments.till import Till
 from payments.webhooks import FOLLOWED, Hint
 
 PRICE = 1999
@@ -40,7 +40,7 @@ class World:
             aggregates.create_indexes()
         self.ahead = timedelta(0)
         self.settlement = Settlement(self.store, CardProvider(SECRET_KEY, api_base=fake.url), self.now)
-        self.till = Till(self.settlement, PUBLISHABLE_KEY)
+        self.checkout = Checkout(self.settlement, PUBLISHABLE_KEY)
         self.reconciler = Reconciler(self.settlement)
         self.audit = Audit(self.settlement)
         self.told, self.refunded_at_stripe = [], set()
@@ -66,7 +66,7 @@ class World:
         return order.id
 
     def pay(self, order_id, card="tok_visa"):
-        return self.till.pay(order_id, "bo", card)
+        return self.checkout.pay(order_id, "bo", card)
 
     def bought(self):
         """Return the id of an order that is paid for and complete."""

@@ -53,10 +53,10 @@ def test_a_run_out_of_time_is_continued_by_the_next_and_begins_anew_at_the_end(o
     anti_entropy = AntiEntropy("test")
     add(originals, "o1", "o2", "o3")
 
-    assert [comparison.run(source, seconds=-1) for _ in range(3)] == [2, 1, 0]
+    assert [anti_entropy.run(source, seconds=-1) for _ in range(3)] == [2, 1, 0]
 
     add(originals, "o0")
-    assert comparison.run(source) == 1
+    assert anti_entropy.run(source) == 1
 
 
 def test_one_that_cannot_be_repaired_does_not_keep_the_others_waiting(originals, copies, source):
@@ -93,9 +93,9 @@ def test_all_copies_are_built_from_scratch_by_calls_that_say_where_to_go_on(orig
 
     answers, after = [], None
     while not answers or after:
-        answers.append(comparison.repair(source, after, seconds=-1))
+        answers.append(anti_entropy.repair(source, after, seconds=-1))
         after = answers[-1]["next"]
 
     assert [answer["repaired"] for answer in answers] == [1, 1, 1, 1, 0]
     assert copies.collection.count_documents({}) == 4
-    assert comparison.repair(source, None) == {"repaired": 0, "next": None}
+    assert anti_entropy.repair(source, None) == {"repaired": 0, "next": None}

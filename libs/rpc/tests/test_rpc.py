@@ -122,7 +122,7 @@ def test_a_call_whose_caller_gave_up_while_it_waited_for_a_worker_in_the_service
 
 def test_callers_are_told_an_error_by_the_name_that_its_class_has_for_them():
     class Away(Exception):
-        told_as = "Away"
+        error_name = "Away"
 
     class TimedOut(Away):
         pass

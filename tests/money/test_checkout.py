@@ -22,7 +22,7 @@ CHALLENGED = "pm_card_threeDSecure2Required"
 def test_the_card_form_charges_nothing_and_is_the_same_when_opened_again(world, fake):
     order_id = world.reserve()
 
-    forms = [world.till.open_form(order_id, "bo") for _ in range(2)]
+    forms = [world.checkout.open_form(order_id, "bo") for _ in range(2)]
 
     assert forms[0] == forms[1]
     assert forms[0]["publishable_key"].startswith("pk_")
@@ -35,8 +35,8 @@ def test_a_double_click_opens_one_card_form_even_while_stripe_is_busy(world, fak
     fault = {"status": 429, "type": "invalid_request_error", "code": "lock_timeout"}
     fake.control("faults", kind="error", path="/v1/payment_intents", **fault)
 
-    before_next(world.store, "save", lambda: forms.append(world.till.open_form(order_id, "bo")))
-    forms.append(world.till.open_form(order_id, "bo"))
+    before_next(world.store, "save", lambda: forms.append(world.checkout.open_form(order_id, "bo")))
+    forms.append(world.checkout.open_form(order_id, "bo"))
 
     assert forms[0] == forms[1]
     assert len(fake.ledger(order_id)) == 1
@@ -47,7 +47,7 @@ def test_nobody_else_pays_an_order_or_learns_of_its_payment(world, fake, act, mo
     order_id = world.reserve()
 
     with pytest.raises(domain.NotOwner):
-        getattr(world.till, act)(order_id, "cy", *more)
+        getattr(world.checkout, act)(order_id, "cy", *more)
 
     assert fake.ledger(order_id) == []
 
@@ -58,14 +58,14 @@ def test_the_card_form_is_not_opened_for_a_cancelled_order(world):
     world.come_to_rest()
 
     with pytest.raises(domain.OrderCancelled):
-        world.till.open_form(order_id, "bo")
+        world.checkout.open_form(order_id, "bo")
 
 
 def test_who_comes_back_from_the_card_form_is_told_what_stripe_says(world, fake):
     order_id = world.reserve()
     confirm(world, fake, order_id)
 
-    assert world.till.refresh(order_id, "bo")["status"] == "authorized"
+    assert world.checkout.refresh(order_id, "bo")["status"] == "authorized"
     world.come_to_rest()
     assert world.order(order_id).status == "complete"
 
@@ -75,7 +75,7 @@ def test_who_comes_back_while_stripe_is_away_is_told_that_it_is_uncertain(world,
     confirm(world, fake, order_id)
     fake.control("faults", kind="error", path="/v1/payment_intents/pi_*", status=503, count=2)
 
-    assert world.till.refresh(order_id, "bo")["is_confirming"]
+    assert world.checkout.refresh(order_id, "bo")["is_confirming"]
 
 
 def test_a_card_form_that_was_confirmed_without_any_webhook_is_found_by_the_reconciler(world, fake):
@@ -100,7 +100,7 @@ def test_a_bank_that_wants_to_ask_the_buyer_is_asked_and_then_paid(world, fake):
     assert not world.payment(order_id).confirming_at
 
     fake.control("authenticate", payment_intent=stripe_id, outcome="complete")
-    assert world.till.refresh(order_id, "bo")["status"] == "authorized"
+    assert world.checkout.refresh(order_id, "bo")["status"] == "authorized"
 
 
 @pytest.mark.parametrize("outcome", ["fail", None])
@@ -124,11 +124,11 @@ def test_a_payment_is_confirming_while_the_request_is_on_its_way(world, fake):
     while not world.payment(order_id).confirming_at:
         paying.join(0.01)
 
-    during = world.till.refresh(order_id, "bo")
+    during = world.checkout.refresh(order_id, "bo")
     paying.join()
 
     assert (during["status"], during["is_confirming"]) == ("open", True)
-    assert not world.till.refresh(order_id, "bo")["is_confirming"]
+    assert not world.checkout.refresh(order_id, "bo")["is_confirming"]
 
 
 def test_a_card_that_the_bank_still_thinks_about_is_being_confirmed_and_noted_once(world, fake, monkeypatch):
@@ -138,10 +138,10 @@ def test_a_card_that_the_bank_still_thinks_about_is_being_confirmed_and_noted_on
     with monkeypatch.context() as thinking:
         seen = replace(cards.retrieve(world.payment(order_id).stripe_id), status="processing")
         thinking.setattr(cards, "retrieve", lambda stripe_id: seen)
-        shown = [world.till.refresh(order_id, "bo") for _ in range(2)]
+        shown = [world.checkout.refresh(order_id, "bo") for _ in range(2)]
 
     assert [(one["is_confirming"], one["version"]) for one in shown] == [(True, version + 1)] * 2
-    assert not world.till.refresh(order_id, "bo")["is_confirming"]
+    assert not world.checkout.refresh(order_id, "bo")["is_confirming"]
     world.come_to_rest()
     assert list(world.faults()) == []
 
@@ -151,10 +151,10 @@ def test_what_never_reached_stripe_stops_being_confirmed_in_the_end(world, fake)
     fake.control("faults", kind="error", path="*/confirm", status=503, count=2, stored=False)
     assert world.pay(order_id)["is_confirming"]
 
-    assert world.till.refresh(order_id, "bo")["is_confirming"]
+    assert world.checkout.refresh(order_id, "bo")["is_confirming"]
     world.ahead += CONFIRM_PERIOD
 
-    assert not world.till.refresh(order_id, "bo")["is_confirming"]
+    assert not world.checkout.refresh(order_id, "bo")["is_confirming"]
     assert world.pay(order_id)["status"] in ("authorized", "captured")
 
 
@@ -238,7 +238,7 @@ def test_it_is_uncertain_what_came_of_a_card_after_which_nothing_can_be_settled(
     with monkeypatch.context() as away:
         fail = Mock(side_effect=error)
         after_next(world.settlement.cards, "confirm", lambda: away.setattr(world.settlement, "settle", fail))
-        told = [world.pay(order_id), world.till.refresh(order_id, "bo")]
+        told = [world.pay(order_id), world.checkout.refresh(order_id, "bo")]
 
     world.come_to_rest()
 
@@ -261,7 +261,7 @@ def test_of_two_cards_that_are_tried_at_once_one_is_charged(world, fake):
 
 def test_a_second_card_under_the_key_of_the_first_is_not_charged_and_raises_nothing(world, fake):
     order_id, cards = world.reserve(), world.settlement.cards
-    stripe_id = world.till.open_form(order_id, "bo")["client_secret"].partition("_secret")[0]
+    stripe_id = world.checkout.open_form(order_id, "bo")["client_secret"].partition("_secret")[0]
 
     for card in (BAD_CARD, "pm_card_visa"):
         cards.confirm(stripe_id, card, "the same attempt")
@@ -311,7 +311,7 @@ def test_paying_again_after_a_failure_that_stripe_keeps_repeating_pays_once(worl
 
 def test_a_payment_intent_for_another_amount_is_never_captured(world, fake, caplog):
     order_id = world.reserve()
-    world.till.open_form(order_id, "bo")
+    world.checkout.open_form(order_id, "bo")
     client = fake.client().v1.payment_intents
     client.update(world.payment(order_id).stripe_id, {"amount": 100})
 
@@ -551,7 +551,7 @@ def test_paying_again_after_a_refund_gives_the_same_payment(world):
     order_id = world.bought()
     refund(world.settlement, order_id, "the show was cancelled", "operator")
 
-    paid = world.till.pay(order_id, "bo", "tok_visa")
+    paid = world.checkout.pay(order_id, "bo", "tok_visa")
     world.come_to_rest()
 
     assert paid["status"] == "refunded"
@@ -560,28 +560,28 @@ def test_paying_again_after_a_refund_gives_the_same_payment(world):
 
 def test_an_announced_attempt_is_confirming_until_it_is_answered(world):
     order_id = world.reserve()
-    attempt = world.till.announce(order_id, "bo")["attempt"]
+    attempt = world.checkout.announce(order_id, "bo")["attempt"]
 
-    asked = world.till.refresh(order_id, "bo")
-    answered = world.till.refresh(order_id, "bo", answered=attempt)
+    asked = world.checkout.refresh(order_id, "bo")
+    answered = world.checkout.refresh(order_id, "bo", answered=attempt)
 
     assert (asked["is_confirming"], answered["is_confirming"]) == (True, False)
 
 
 def test_while_one_tab_pays_another_one_cannot(world):
     order_id = world.reserve()
-    attempt = world.till.announce(order_id, "bo")["attempt"]
+    attempt = world.checkout.announce(order_id, "bo")["attempt"]
 
     with pytest.raises(domain.PaymentInProgress):
-        world.till.announce(order_id, "bo")
+        world.checkout.announce(order_id, "bo")
 
-    world.till.refresh(order_id, "bo", answered=attempt)
-    assert world.till.announce(order_id, "bo")["attempt"] == attempt + 1
+    world.checkout.refresh(order_id, "bo", answered=attempt)
+    assert world.checkout.announce(order_id, "bo")["attempt"] == attempt + 1
 
 
 def test_a_wrong_card_says_nothing_of_another_one_that_is_on_its_way(world):
     order_id = world.reserve()
-    world.till.announce(order_id, "bo")
+    world.checkout.announce(order_id, "bo")
 
     with pytest.raises(domain.InvalidCard):
         world.pay(order_id, "tok_nonsense")
@@ -591,24 +591,24 @@ def test_a_wrong_card_says_nothing_of_another_one_that_is_on_its_way(world):
 
 def test_an_announced_attempt_of_which_nothing_comes_is_over_in_time(world):
     order_id = world.reserve()
-    world.till.announce(order_id, "bo")
+    world.checkout.announce(order_id, "bo")
 
     world.ahead += CONFIRM_PERIOD
 
-    assert not world.till.refresh(order_id, "bo")["is_confirming"]
+    assert not world.checkout.refresh(order_id, "bo")["is_confirming"]
 
 
 @pytest.mark.parametrize("outcome", [None, "fail"])
 def test_a_challenge_that_the_page_left_lets_the_buyer_pay_again_at_once(world, fake, outcome):
     order_id = world.reserve()
-    world.till.announce(order_id, "bo")
+    world.checkout.announce(order_id, "bo")
     confirm(world, fake, order_id, CHALLENGED)
     if outcome:
         fake.control("authenticate", payment_intent=world.payment(order_id).stripe_id, outcome=outcome)
 
-    left = world.till.refresh(order_id, "bo")
-    world.till.announce(order_id, "bo")
-    on_its_way = world.till.refresh(order_id, "bo")
+    left = world.checkout.refresh(order_id, "bo")
+    world.checkout.announce(order_id, "bo")
+    on_its_way = world.checkout.refresh(order_id, "bo")
     confirm(world, fake, order_id)
     world.come_to_rest()
 

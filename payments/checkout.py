@@ -6,13 +6,13 @@ from typing import Any
 
 from libs.events import VersionConflict
 from payments.card_provider import Busy
-from payments.crash_points import passed
+from payments.crash_points import crash_point
 from payments.declines import declined
 from payments.domain import AuthenticationRequired, Intent, InvalidCard, Payment, StripeUnavailable
 from payments.settlement import Settlement
 
 
-class Till:
+class Checkout:
     """Takes a buyer's card. The order's copy has to be there already; every method returns public snapshots."""
 
     def __init__(self, settlement: Settlement, publishable_key: str) -> None:
@@ -29,7 +29,7 @@ class Till:
             return payment.snapshot()
         try:
             self.settlement.cards.confirm(payment.stripe_id, token, payment.attempt)
-            passed(5)
+            crash_point(5)
         except InvalidCard:  # nothing was charged by this; another request may be on its way with the same key
             self.settlement.settle(payment.id, answered=None if payment.tried_before is None else payment.attempts)
             raise
