@@ -64,7 +64,7 @@ def nameko_service(module: str, queue: str, **config: Any) -> Iterator[subproces
     """Run the service `package.module:Class` as a process while the block runs; ready once it consumes `queue`."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "config.yml"
-        path.write_text(json.dumps({"SERVICE_CONTAINER_CLS": "libs.amqp.Container", **config}))
+        path.write_text(json.dumps({"SERVICE_CONTAINER_CLS": "libs.amqp.container.Container", **config}))
         command = [str(Path(sys.executable).with_name("nameko")), "run", "--config", str(path), module]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
         before = consumers(config["AMQP_URI"], queue)

@@ -1,6 +1,7 @@
 """What may import what, and what no code may do to an aggregate; read from the source."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -44,6 +45,16 @@ def test_libs_imports_no_part():
 @pytest.mark.parametrize("part", SERVICES)
 def test_a_domain_file_imports_only_the_standard_library(part):
     assert set(imported(ROOT / part / "domain.py")) <= sys.stdlib_module_names
+
+
+def test_the_gateway_loads_no_eventlet_beside_its_gevent():
+    program = "import sys, gateway.app; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+
+    shown = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    loaded = set(shown.stdout.split())
+    assert "gateway" in loaded
+    assert not {"eventlet", "nameko"} & loaded
 
 
 def test_no_code_replaces_a_whole_document():

@@ -13,7 +13,8 @@ from nameko.extensions import Entrypoint, SharedExtension
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, WTimeoutError
 
 from libs import context
-from libs.amqp import BrokerUnavailable, Outgoing, Publisher, QueueConsumer
+from libs.amqp import BrokerUnavailable, Outgoing, Publisher
+from libs.amqp.consumer import QueueConsumer
 from libs.events import topology
 from libs.events.aggregates import VersionConflict
 from libs.events.event import Event

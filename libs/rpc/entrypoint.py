@@ -19,8 +19,8 @@ from nameko.rpc import Rpc as NamekoRpc
 from nameko.rpc import RpcConsumer as NamekoRpcConsumer
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, WTimeoutError
 
-from libs.amqp import QueueConsumer
 from libs.amqp.connection import connect
+from libs.amqp.consumer import QueueConsumer
 from libs.amqp.container import DeadlineExceeded
 from libs.amqp.queues import queue_type
 from libs.rpc.client import BROKER_ERRORS, CONNECT_SECONDS, RPC_EXCHANGE, ServiceUnavailable

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from dev.testing import nameko_service
-from libs.amqp import QueueConsumer
+from libs.amqp.consumer import QueueConsumer
 from libs.amqp.tests.test_publisher import Line
 from libs.tokens import new_key
 
