@@ -244,7 +244,7 @@ def _translate_stripe_errors() -> Iterator[None]:
         if error.http_status == 409 or getattr(error.error, "code", None) == "lock_timeout":
             raise Busy(str(error)) from error
         if isinstance(error, (stripe.CardError, stripe.InvalidRequestError, stripe.IdempotencyError)):
-            log.error("Stripe refuses what it never should: %s", error)
+            log.exception("Stripe refused what it never should")
             raise UnexpectedStripeError(str(error)) from error
         failure = Failed if (error.http_status or 0) >= 500 else StripeUnavailable
         raise failure(str(error)) from error

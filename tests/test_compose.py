@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from dev.stack import Stack, free_ports, install
-from dev.stack.programs import SERVICES, environment, everything, passed_on
+from dev.stack.programs import environment, everything, passed_on
+from libs.contracts.parts import SERVICES
 from ops import health
 
 ROOT = Path(__file__).parents[1]

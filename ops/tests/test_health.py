@@ -1,4 +1,3 @@
-from dev.stack.programs import SERVICES
 from ops import health
 
 OPEN_TO_BROKER = "   0: 0100007F:C350 0200007F:1628 01 00000000:00000000 00:00000000 00000000  1000 0 1 1"
@@ -12,7 +11,3 @@ def test_open_connection_to_the_port_is_seen():
 def test_connection_that_is_closing_or_leads_elsewhere_is_none():
     assert not health.connected(5672, [CLOSING])
     assert not health.connected(6379, [OPEN_TO_BROKER])
-
-
-def test_each_service_is_looked_for_in_the_queue_it_consumes():
-    assert SERVICES == health.SERVICES

@@ -52,7 +52,7 @@ def test_an_operator_looks_at_an_order_moves_its_deadline_and_sees_nothing_parke
 
 def test_an_operator_looks_at_parked_events_sends_one_home_and_discards_another(system, ana):
     ticket_id = ana.list_ticket()
-    queue, parking = "orders.TicketUpdated", Parking(system.amqp_url)
+    queue, parking = "orders.TicketUpdated", Parking(system.amqp_url, CATALOGUE)
     snapshot = json.dumps(operators_ticket(system, ticket_id)).encode()
     parked = [Outgoing("", f"{queue}.parked", snapshot, {"x-reason": "a bug"}, "mended")]
     with closing(Publisher(system.amqp_url, CATALOGUE.declare)) as publisher:

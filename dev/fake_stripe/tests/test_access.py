@@ -67,7 +67,7 @@ def test_unknown_payment_method_is_400(new_intent, intents):
 
 
 @pytest.mark.parametrize(
-    "wrong, code, param",
+    ("wrong", "code", "param"),
     [
         ({"foo": "1"}, "parameter_unknown", "foo"),
         ({"amount": 10.5}, "parameter_invalid_integer", "amount"),

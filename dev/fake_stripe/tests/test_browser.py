@@ -123,7 +123,7 @@ def test_mistyped_number_is_told_before_anything_is_sent(pay, fake):
 
 
 @pytest.mark.parametrize(
-    "button, said", [("Complete", "requires_capture"), ("Fail", "payment_intent_authentication_failure")]
+    ("button", "said"), [("Complete", "requires_capture"), ("Fail", "payment_intent_authentication_failure")]
 )
 def test_challenge_opens_over_the_page(pay, button, said):
     page, intent = pay("4000002760003184")

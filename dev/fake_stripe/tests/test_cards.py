@@ -11,7 +11,7 @@ def card(good="4242424242424242", **details):
 
 
 @pytest.mark.parametrize(
-    "number, brand, cvc",
+    ("number", "brand", "cvc"),
     [
         ("4242424242424242", "visa", "123"),
         ("5555555555554444", "mastercard", "123"),
@@ -26,7 +26,7 @@ def test_good_card_pays(client, new_intent, intents, number, brand, cvc):
 
 
 @pytest.mark.parametrize(
-    "number, code, decline_code",
+    ("number", "code", "decline_code"),
     [
         ("4000000000000002", "card_declined", "generic_decline"),
         ("4000000000009995", "card_declined", "insufficient_funds"),
@@ -50,7 +50,7 @@ def test_bad_card_is_accepted_and_then_declined(client, new_intent, intents, num
 
 
 @pytest.mark.parametrize(
-    "token, decline_code",
+    ("token", "decline_code"),
     [
         ("tok_chargeDeclined", "generic_decline"),
         ("tok_chargeDeclinedInsufficientFunds", "insufficient_funds"),
@@ -69,7 +69,7 @@ def test_token_becomes_a_payment_method_that_is_declined(new_intent, intents, to
 
 
 @pytest.mark.parametrize(
-    "wrong, code",
+    ("wrong", "code"),
     [
         ({"number": "4242424242424241"}, "incorrect_number"),
         ({"exp_month": 13}, "invalid_expiry_month"),
@@ -85,7 +85,7 @@ def test_impossible_card_becomes_no_payment_method(client, wrong, code):
 
 
 @pytest.mark.parametrize("name", ["authenticationRequired", "threeDSecure2Required"])
-@pytest.mark.parametrize("outcome, status", [("complete", "requires_capture"), ("fail", "requires_payment_method")])
+@pytest.mark.parametrize(("outcome", "status"), [("complete", "requires_capture"), ("fail", "requires_payment_method")])
 def test_challenge_decides(new_intent, intents, fake, name, outcome, status):
     intent = intents.confirm(new_intent().id, {"payment_method": f"pm_card_{name}"} | RETURN)
     assert (intent.status, intent.next_action.type) == ("requires_action", "redirect_to_url")

@@ -28,12 +28,13 @@ def test_second_write_waits_for_the_first(slow_confirm, intents):
 def test_second_write_is_refused_when_the_first_takes_too_long(slow_confirm, client, fake, write):
     fake.control("locks", wait=0)
     about = slow_confirm.id
+    writes = {
+        "cancel": lambda: client.payment_intents.cancel(about),
+        "refund": lambda: client.refunds.create({"payment_intent": about}),
+    }
 
     with pytest.raises(stripe.RateLimitError) as refused:
-        if write == "cancel":
-            client.payment_intents.cancel(about)
-        else:
-            client.refunds.create({"payment_intent": about})
+        writes[write]()
 
     assert refused.value.error.code == "lock_timeout"
 

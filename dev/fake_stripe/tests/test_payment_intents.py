@@ -93,7 +93,7 @@ def capture(intents, id):
 
 
 @pytest.mark.parametrize(
-    "before, forbidden",
+    ("before", "forbidden"),
     [
         ([], capture),
         ([confirm, capture], capture),
@@ -145,7 +145,7 @@ def test_amount_is_fixed_once_authorized(new_intent, intents):
         intents.update(intent.id, {"amount": 2000})
 
 
-@pytest.mark.parametrize("amount, code", [(49, "amount_too_small"), (100_000_000, "amount_too_large")])
+@pytest.mark.parametrize(("amount", "code"), [(49, "amount_too_small"), (100_000_000, "amount_too_large")])
 def test_amount_outside_stripes_bounds_is_refused(new_intent, amount, code):
     with pytest.raises(stripe.InvalidRequestError) as refused:
         new_intent(amount=amount)

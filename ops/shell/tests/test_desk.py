@@ -1,10 +1,12 @@
+from typing import Any
+
 import pytest
 
 from libs.tokens import new_key
 from ops.shell import desk
 
 
-class Calls(list):
+class Calls(list[Any]):
     """A client that only notes what it is asked."""
 
     def __init__(self, amqp_url):
