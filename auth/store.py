@@ -72,7 +72,7 @@ class UserStore:
         """
         ended_until = utc_now() + timedelta(seconds=SESSION_SECONDS)
         raised = {"id": user["id"], "version": user["version"] + 1, "generation": user["generation"] + 1}
-        body = {**raised, "user_id": user["id"], "expires_at": ended_until.isoformat()}
+        body = {**raised, "user_id": user["id"], "expires_at": ended_until}
         self.users.save({**raised, "ended_until": ended_until, **changes}, SessionRevoked, body)
         return {**user, **raised, **changes}
 
@@ -80,7 +80,7 @@ class UserStore:
         """End a session before its time, and tell every gateway; doing it again changes nothing."""
         fields = {"id": session.session_id, "version": 1, "user_id": session.subject, "expires_at": expires_at}
         try:
-            self.revoked.add(fields, SessionRevoked, {**fields, "expires_at": expires_at.isoformat()})
+            self.revoked.add(fields, SessionRevoked, fields)
         except DuplicateKeyError:
             return
 
@@ -93,7 +93,7 @@ class UserStore:
         """Return sessions that were ended and whose tokens would still be good, by their ids, beyond `after`."""
         where = {"_id": {"$gt": after}, "expires_at": {"$gt": now}}
         found = self.revoked.find_all(where, sort=[("_id", ASCENDING)], limit=limit)
-        return [{"id": session["id"], "expires_at": session["expires_at"].isoformat()} for session in found]
+        return [{"id": session["id"], "expires_at": session["expires_at"]} for session in found]
 
     def list_ended(self, now: datetime, after: str, limit: int) -> list[Document]:
         """Return users all of whose sessions below a generation were ended, and those tokens would still be good."""
@@ -101,6 +101,5 @@ class UserStore:
         few = [("ended_until", ASCENDING)]  # an index of these users alone
         found = self.users.find_all(where, sort=[("_id", ASCENDING)], limit=limit, hint=few)
         return [
-            {"id": user["id"], "generation": user["generation"], "expires_at": user["ended_until"].isoformat()}
-            for user in found
+            {"id": user["id"], "generation": user["generation"], "expires_at": user["ended_until"]} for user in found
         ]

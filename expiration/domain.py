@@ -1,7 +1,7 @@
 """The rules of a deadline: it is open while its order is unpaid, fires once, and follows the order's newest state."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 
@@ -37,9 +37,8 @@ class Deadline:
         return True
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the snapshot that ExpirationComplete carries, as JSON values."""
-        moment = self.expires_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return {"id": self.id, "version": self.version, "order_id": self.id, "expires_at": moment}
+        """Return what ExpirationComplete carries."""
+        return {"id": self.id, "version": self.version, "order_id": self.id, "expires_at": self.expires_at}
 
 
 def deadline_of(order: dict[str, Any]) -> Deadline:

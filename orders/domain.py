@@ -8,7 +8,7 @@ complete and cancelled are terminal.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 LIVE = ("created", "awaiting_payment", "complete")
@@ -156,7 +156,7 @@ class Order:
             raise NotOwner("This order is not yours.")
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the snapshot that its parties may see, as JSON values."""
+        """Return what the buyer and the seller may see."""
         return {
             "id": self.id,
             "version": self.version,
@@ -164,15 +164,15 @@ class Order:
             "cancel_reason": self.cancel_reason,
             "buyer_id": self.buyer_id,
             "seller_id": self.seller_id,
-            "expires_at": _iso(self.expires_at),
+            "expires_at": self.expires_at,
             "reservation_no": self.reservation_no,
             "price_cents": self.ticket["price_cents"],
             "currency": self.ticket["currency"],
-            "ticket": {**self.ticket, "starts_at": _iso(self.ticket["starts_at"])},
-            "refunded_at": _iso(self.refunded_at),
+            "ticket": self.ticket,
+            "refunded_at": self.refunded_at,
             "refunded_cents": self.refunded_cents,
-            "created_at": _iso(self.created_at),
-            "updated_at": _iso(self.updated_at),
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
         }
 
     def _cancel(self, reason: str, now: datetime) -> str:
@@ -241,7 +241,3 @@ def reserved(
 
 def _before_start(expires_at: datetime, starts_at: datetime | None) -> datetime:
     return expires_at if starts_at is None else min(expires_at, starts_at)
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -5,7 +5,7 @@ returns, and calls it again. No webhook, reply or event decides anything by itse
 """
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
@@ -316,7 +316,7 @@ class Payment:
         self.updated_at = now
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the snapshot that its parties may see, as JSON values."""
+        """Return what the buyer and the seller may see."""
         return {
             "id": self.id,
             "version": self.version,
@@ -335,12 +335,12 @@ class Payment:
             "card_last4": self.card_last4,
             "refunded_cents": self.refunded_cents,
             "refunding_cents": self.refunding_cents,
-            "refunded_at": _iso(self.refunded_at) if self.refunded_at else None,
+            "refunded_at": self.refunded_at,
             "has_refund_failed": self.refund_failed_at is not None and self.status != "refunded",
             "dispute": self.dispute,
-            "captured_at": _iso(self.captured_at) if self.captured_at else None,
-            "created_at": _iso(self.created_at),
-            "updated_at": _iso(self.updated_at),
+            "captured_at": self.captured_at,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
         }
 
 
@@ -427,7 +427,3 @@ def _of_authorized(payment: Payment, now: datetime) -> Step:
     if payment.capture_tries >= CAPTURE_TRIES or refused_for >= CAPTURE_PERIOD:
         return Step.CANCEL
     return Step.CAPTURE
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

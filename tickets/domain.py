@@ -72,6 +72,11 @@ class Ticket:
             return "reserved"
         return "withdrawn" if self.withdrawn else "on_sale"
 
+    @property
+    def reserved_until(self) -> datetime | None:
+        """The deadline of the order that holds the ticket, None unless it is reserved."""
+        return self.reservation["expires_at"] if self.reservation and self.status == "reserved" else None
+
     def has_started(self, now: datetime) -> bool:
         """Return whether it has begun, so that nobody can buy the ticket any more."""
         return self.starts_at is not None and self.starts_at <= now
@@ -118,7 +123,7 @@ class Ticket:
         return True
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the snapshot that everybody may see, as JSON values."""
+        """Return what everybody may see."""
         return {
             "id": self.id,
             "version": self.version,
@@ -129,14 +134,12 @@ class Ticket:
             "currency": self.currency,
             "category": self.category,
             "venue": self.venue,
-            "starts_at": _iso(self.starts_at),
+            "starts_at": self.starts_at,
             "withdrawn": self.withdrawn,
             "status": self.status,
-            "reserved_until": _iso(self.reservation["expires_at"])
-            if self.status == "reserved" and self.reservation
-            else None,
-            "created_at": _iso(self.created_at),
-            "updated_at": _iso(self.updated_at),
+            "reserved_until": self.reserved_until,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
         }
 
     def for_seller(self) -> dict[str, Any]:
@@ -219,7 +222,3 @@ def _moment(value: object) -> datetime | None:
             "The start must be a time with its offset from UTC, such as 2026-12-24T19:30:00Z."
         ) from error
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -14,7 +14,7 @@ from marshmallow import ValidationError
 from pymongo import ASCENDING, UpdateOne
 from pymongo.collection import Collection
 
-from libs.clock import utc_now
+from libs.clock import iso, utc_now
 from libs.context import correlation_id
 from libs.events.event import Event
 
@@ -143,7 +143,7 @@ def pending_event(event: Event, body: Document) -> Document:
     Raises ValidationError when `body` is not what the catalogue says, and TypeError when it is no JSON.
     """
     event.load(body)
-    json.dumps(body)
+    json.dumps(body, default=iso)
     return {
         "id": f"{event.name}:{body['id']}:{body['version']}",
         "name": event.name,

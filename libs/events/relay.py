@@ -22,7 +22,7 @@ from pymongo.errors import PyMongoError
 
 from libs import context
 from libs.amqp.publisher import BrokerUnavailable, Outgoing, Publisher
-from libs.clock import utc_now
+from libs.clock import iso, utc_now
 from libs.events.aggregates import Aggregates
 from libs.metrics import observe
 
@@ -202,7 +202,7 @@ def _message(pending: Document, source: str | None) -> Outgoing:
     if len(pending["id"].encode()) > LONGEST_ID:
         raise ValueError(f"its id has more than {LONGEST_ID} bytes")
     headers = {"version": pending["version"], "nameko.correlation_id": pending["correlation_id"]}
-    body = json.dumps(pending["body"], separators=(",", ":")).encode()
+    body = json.dumps(pending["body"], separators=(",", ":"), default=iso).encode()
     return Outgoing(
         exchange,
         pending["name"],

@@ -23,6 +23,7 @@ from libs.amqp.connection import connect
 from libs.amqp.consumer import QueueConsumer
 from libs.amqp.container import DeadlineExceeded
 from libs.amqp.queues import queue_type
+from libs.clock import iso
 from libs.rpc.client import BROKER_ERRORS, CONNECT_SECONDS, RPC_EXCHANGE, ServiceUnavailable
 
 log = logging.getLogger(__name__)
@@ -181,7 +182,8 @@ def _decode(message: Any) -> dict[str, Any]:
 def reply_to_be_sent(result: Any, error: BaseException | None) -> bytes:
     """Return the reply that brings a method's result, or the error that it raised."""
     try:
-        return json.dumps({"result": result if error is None else None, "error": _serialized(error)}).encode()
+        reply = {"result": result if error is None else None, "error": _serialized(error)}
+        return json.dumps(reply, default=iso).encode()
     except (TypeError, ValueError) as unserializable:
         log.exception("a result cannot be written as JSON")
         wrong = {**serialize(unserializable), "exc_type": "UnserializableValueError"}

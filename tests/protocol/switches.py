@@ -57,7 +57,7 @@ def follow_every_failure(order: Order, payment: dict[str, Any], now: datetime) -
 
 def decide_by_the_deadline(payment: Payment, intent: Any, now: datetime) -> Step:
     """Void what was authorized when payments itself finds that the order's deadline has passed."""
-    overdue = datetime.fromisoformat(payment.order["expires_at"]) <= NOON
+    overdue = payment.order["expires_at"] <= NOON
     if intent is not None and intent.status == "requires_capture" and overdue:
         return Step.CANCEL
     return payments.domain.decide(payment, intent, now)

@@ -149,6 +149,16 @@ def test_a_message_carries_its_id_version_and_snapshot_and_survives_the_broker(a
     assert json.loads(message.body) == a_deadline("o1")
 
 
+def test_a_body_with_a_datetime_is_published_in_iso_8601(deadlines):
+    relay = Relay(PublisherInMemory(), [deadlines])
+    deadlines.add(a_deadline("o1"), ExpirationComplete, {**a_deadline("o1"), "expires_at": NOON})
+    relay.flush()
+
+    [message] = relay.publisher.published
+
+    assert json.loads(message.body) == a_deadline("o1")
+
+
 def test_a_round_is_observed_with_its_size_and_the_age_of_its_oldest_event(deadlines, relay):
     seen = {}
     stop = metrics.register(lambda name, value, labels: seen.setdefault(name, (value, labels)))

@@ -1,5 +1,7 @@
 """A small service for the tests of RPC."""
 
+from datetime import UTC, datetime
+
 import eventlet
 from nameko.rpc import RpcProxy
 from nameko.rpc import rpc as stock_rpc
@@ -50,6 +52,10 @@ class Probe:
     @rpc
     def fail(self):
         raise KeyError("inside")
+
+    @rpc
+    def noon(self):
+        return {"at": datetime(2026, 11, 22, 12, tzinfo=UTC)}
 
     @rpc
     def unspeakable(self):

@@ -38,6 +38,10 @@ def test_a_call_returns_what_the_method_returns(client):
     assert client.call("probe", "echo", {"value": {"título": [1, None, "x"]}}) == {"título": [1, None, "x"]}
 
 
+def test_a_time_is_returned_in_iso_8601(client):
+    assert client.call("probe", "noon") == {"at": "2026-11-22T12:00:00.000Z"}
+
+
 def test_a_refusal_brings_its_name_sentence_and_details(client):
     with pytest.raises(RemoteError) as refusal:
         client.call("probe", "refuse")
