@@ -8,7 +8,7 @@ from flask import request
 from marshmallow import Schema
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from gateway.errors import Refused, reading
+from gateway.errors import GatewayError, reading
 from gateway.security import SAFE_METHODS, WEBHOOKS, has_body
 
 LIMIT_BYTES = 1024 * 1024
@@ -28,10 +28,10 @@ def check_body() -> None:
 
 
 def read_body(schema: Schema) -> dict[str, Any]:
-    """Return the valid arguments in this request's body; raise ValidationError or Refused."""
+    """Return the valid arguments in this request's body; raise ValidationError or GatewayError."""
     body = parse(request.get_data())
     if not isinstance(body, dict):
-        raise Refused("InvalidJson")
+        raise GatewayError("InvalidJson")
     loaded: dict[str, Any] = schema.load(body)
     return loaded
 
@@ -41,7 +41,7 @@ def parse(raw: bytes) -> Any:
     try:
         return json.loads(raw.decode() or "{}", parse_float=_number, parse_constant=_refuse, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
-        raise Refused("InvalidJson") from error
+        raise GatewayError("InvalidJson") from error
 
 
 def _number(text: str) -> Decimal:

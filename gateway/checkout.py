@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from gateway.errors import Refused
+from gateway.errors import GatewayError
 from gateway.services import call_as_user
 from libs.rpc import ServiceUnavailable
 
@@ -22,10 +22,10 @@ def pay(order_id: str, token: str) -> dict[str, Any]:
     try:
         payment: dict[str, Any] = call_as_user("payments.pay", timeout=PAY_SECONDS, order_id=order_id, token=token)
     except ServiceUnavailable as error:
-        raise Refused("PaymentUnknown") from error
+        raise GatewayError("PaymentUnknown") from error
     status = _await_order(order_id, began + OUTCOME_SECONDS)
     if status == "cancelled":
-        raise Refused("OrderCancelled")
+        raise GatewayError("OrderCancelled")
     return {**payment, "order_id": order_id, "status": "complete" if status == "complete" else "confirming"}
 
 

@@ -1,4 +1,4 @@
-"""Errors: one table from a domain word to a status and a sentence, and how JSON and pages show them."""
+"""Errors: one table from an error's name to its status and message, and how JSON and pages show them."""
 
 import logging
 from collections.abc import Iterator
@@ -22,68 +22,70 @@ BODY_SECONDS = 10
 log = logging.getLogger(__name__)
 
 
-class Refused(Exception):
-    """The gateway itself refuses, with a name from the table below."""
+class GatewayError(Exception):
+    """An error of the gateway itself, with a name from the table below; a RemoteError is a service's."""
 
-    def __init__(self, name: str, **details: Any) -> None:
+    def __init__(self, name: str, message: str = "") -> None:
         super().__init__(name)
         self.name = name
-        self.message = ""
-        self.details = details
+        self.message = message
+        self.details: dict[str, Any] = {}
 
 
-class Meaning(NamedTuple):
-    """How an error is told: `sentence` None passes on the service's own; `field` is the input it is about."""
+class ErrorSpec(NamedTuple):
+    """How an error is shown. Without a `message` the service's own is; `field` is the input that it is about."""
 
     status: int
-    sentence: str | None = None
+    message: str | None = None
     field: str | None = None
 
 
 ERRORS = {
-    "InvalidArguments": Meaning(400, "Something in the request is not valid."),
-    "InvalidCursor": Meaning(400, "This page of the list no longer exists. Start again from the first page.", "after"),
-    "InvalidJson": Meaning(400, "The body must be a JSON object."),
-    "InvalidKey": Meaning(400, "The Idempotency-Key must have 1 to 255 printable characters."),
-    "KeyReused": Meaning(400, "This Idempotency-Key was used for another ticket. Use a new one for each order."),
-    "InvalidTicket": Meaning(400),
-    "InvalidEmail": Meaning(400, "Enter an email address, like ana@example.com.", "email"),
-    "InvalidPassword": Meaning(400, None, "password"),
-    "InvalidNewPassword": Meaning(400, None, "newPassword"),
-    "WrongPassword": Meaning(400, "This is not your current password.", "currentPassword"),
-    "EmailInUse": Meaning(400, "Email in use", "email"),
-    "WrongCredentials": Meaning(400, "Wrong email or password."),
-    "InvalidCard": Meaning(400, "This card cannot be used. Check it or try another one.", "token"),
-    "InvalidSignature": Meaning(400, "The signature is not valid."),
-    "Unauthenticated": Meaning(401, "Sign in to go on."),
-    "PaymentDeclined": Meaning(402),
-    "AuthenticationRequired": Meaning(402, "Your bank wants you to confirm this payment. You were not charged yet."),
-    "Forbidden": Meaning(403, "You may not do this."),
-    "NotOwner": Meaning(403, "This belongs to somebody else."),
-    "OwnTicket": Meaning(403, "This is your own ticket: you cannot buy it."),
-    "ForeignOrigin": Meaning(403, "This request came from another site, so nothing was done."),
-    "StaleForm": Meaning(403, "This form was too old, so nothing was done. Open the page again and repeat it."),
-    "TicketNotFound": Meaning(404, "There is no such ticket."),
-    "OrderNotFound": Meaning(404, "There is no such order."),
-    "PaymentNotFound": Meaning(404, "There is no such payment."),
-    "TicketReserved": Meaning(409, "This ticket is reserved. It may be on sale again in a few minutes."),
-    "TicketSold": Meaning(409, "This ticket is sold."),
-    "TicketWithdrawn": Meaning(409, "This ticket was withdrawn from sale."),
-    "TicketStarted": Meaning(409, "It has already started, so this ticket is no longer for sale."),
-    "PriceChanged": Meaning(409, "The price has changed. Look at the new price before you buy.", "version"),
-    "OrderComplete": Meaning(409, "This order is paid, so it can no longer be cancelled."),
-    "OrderBeingPaid": Meaning(409, "This order is being paid, so it cannot be cancelled now."),
-    "PaymentInProgress": Meaning(409, "We are confirming your payment. Do not pay again."),
-    "OrderCancelled": Meaning(409, "This order is cancelled. If anything was taken for it, you get it back."),
-    "VersionConflict": Meaning(409, "Somebody else changed this just now. Look at it again."),
-    "NotAForm": Meaning(415, "A page takes what its form sends, and nothing else."),
-    "StripeUnavailable": Meaning(
+    "InvalidArguments": ErrorSpec(400, "Something in the request is not valid."),
+    "InvalidCursor": ErrorSpec(
+        400, "This page of the list no longer exists. Start again from the first page.", "after"
+    ),
+    "InvalidJson": ErrorSpec(400, "The body must be a JSON object."),
+    "InvalidKey": ErrorSpec(400, "The Idempotency-Key must have 1 to 255 printable characters."),
+    "KeyReused": ErrorSpec(400, "This Idempotency-Key was used for another ticket. Use a new one for each order."),
+    "InvalidTicket": ErrorSpec(400),
+    "InvalidEmail": ErrorSpec(400, "Enter an email address, like ana@example.com.", "email"),
+    "InvalidPassword": ErrorSpec(400, None, "password"),
+    "InvalidNewPassword": ErrorSpec(400, None, "newPassword"),
+    "WrongPassword": ErrorSpec(400, "This is not your current password.", "currentPassword"),
+    "EmailInUse": ErrorSpec(400, "Email in use", "email"),
+    "WrongCredentials": ErrorSpec(400, "Wrong email or password."),
+    "InvalidCard": ErrorSpec(400, "This card cannot be used. Check it or try another one.", "token"),
+    "InvalidSignature": ErrorSpec(400, "The signature is not valid."),
+    "Unauthenticated": ErrorSpec(401, "Sign in to go on."),
+    "PaymentDeclined": ErrorSpec(402),
+    "AuthenticationRequired": ErrorSpec(402, "Your bank wants you to confirm this payment. You were not charged yet."),
+    "Forbidden": ErrorSpec(403, "You may not do this."),
+    "NotOwner": ErrorSpec(403, "This belongs to somebody else."),
+    "OwnTicket": ErrorSpec(403, "This is your own ticket: you cannot buy it."),
+    "ForeignOrigin": ErrorSpec(403, "This request came from another site, so nothing was done."),
+    "StaleForm": ErrorSpec(403, "This form was too old, so nothing was done. Open the page again and repeat it."),
+    "TicketNotFound": ErrorSpec(404, "There is no such ticket."),
+    "OrderNotFound": ErrorSpec(404, "There is no such order."),
+    "PaymentNotFound": ErrorSpec(404, "There is no such payment."),
+    "TicketReserved": ErrorSpec(409, "This ticket is reserved. It may be on sale again in a few minutes."),
+    "TicketSold": ErrorSpec(409, "This ticket is sold."),
+    "TicketWithdrawn": ErrorSpec(409, "This ticket was withdrawn from sale."),
+    "TicketStarted": ErrorSpec(409, "It has already started, so this ticket is no longer for sale."),
+    "PriceChanged": ErrorSpec(409, "The price has changed. Look at the new price before you buy.", "version"),
+    "OrderComplete": ErrorSpec(409, "This order is paid, so it can no longer be cancelled."),
+    "OrderBeingPaid": ErrorSpec(409, "This order is being paid, so it cannot be cancelled now."),
+    "PaymentInProgress": ErrorSpec(409, "We are confirming your payment. Do not pay again."),
+    "OrderCancelled": ErrorSpec(409, "This order is cancelled. If anything was taken for it, you get it back."),
+    "VersionConflict": ErrorSpec(409, "Somebody else changed this just now. Look at it again."),
+    "NotAForm": ErrorSpec(415, "A page takes what its form sends, and nothing else."),
+    "StripeUnavailable": ErrorSpec(
         503, "Card payments are not possible at the moment. Try again in a few minutes: you are never charged twice."
     ),
-    "PaymentUnknown": Meaning(
+    "PaymentUnknown": ErrorSpec(
         503, "We are confirming this payment and do not know its outcome yet. Do not pay again; look at the order."
     ),
-    "TooManyAttempts": Meaning(429, "Too many tries. Wait a little before you try again."),
+    "TooManyAttempts": ErrorSpec(429, "Too many tries. Wait a little before you try again."),
 }
 
 STATUSES = {
@@ -105,8 +107,8 @@ STATUSES = {
 
 def register(app: Flask) -> None:
     """Make `app` answer every failure in JSON under /api and as a page elsewhere, never with internals."""
-    app.register_error_handler(RemoteError, _domain_error)
-    app.register_error_handler(Refused, _domain_error)
+    app.register_error_handler(RemoteError, _named_error)
+    app.register_error_handler(GatewayError, _named_error)
     app.register_error_handler(ServiceUnavailable, _unavailable)
     app.register_error_handler(ValidationError, _invalid)
     app.register_error_handler(HTTPException, _http_error)
@@ -126,20 +128,20 @@ def reading() -> Iterator[None]:
         raise BadRequest from error
 
 
-def describe(error: RemoteError | Refused) -> dict[str, Any]:
-    """Return what a client may know of a domain error: `message`, the `field` it is about, and its details."""
-    meaning = ERRORS[error.name]
-    told: dict[str, Any] = {"message": meaning.sentence or error.message}
-    if meaning.field:
-        told["field"] = meaning.field
+def describe(error: RemoteError | GatewayError) -> dict[str, Any]:
+    """Return a named error as clients see it: `message`, the `field` that it is about, and its details."""
+    spec = ERRORS[error.name]
+    problem: dict[str, Any] = {"message": spec.message or error.message}
+    if spec.field:
+        problem["field"] = spec.field
     details = error.details or {}
     if error.name == "PriceChanged" and "price_cents" in details:
-        told |= {"price": details["price_cents"] / 100, "version": details.get("version")}
+        problem |= {"price": details["price_cents"] / 100, "version": details.get("version")}
     if error.name == "PaymentDeclined":
-        told |= {"declineCode": details.get("decline_code"), "remaining": details.get("remaining")}
+        problem |= {"declineCode": details.get("decline_code"), "remaining": details.get("remaining")}
     if error.name == "AuthenticationRequired":
-        told["clientSecret"] = details.get("client_secret")
-    return told
+        problem["clientSecret"] = details.get("client_secret")
+    return problem
 
 
 def list_problems(error: ValidationError) -> list[dict[str, str]]:
@@ -154,7 +156,7 @@ def _first(problems: Any) -> str:
     return problems
 
 
-def _domain_error(error: RemoteError | Refused) -> AnyResponse:
+def _named_error(error: RemoteError | GatewayError) -> AnyResponse:
     if error.name not in ERRORS:
         return _unexpected(error)
     status = ERRORS[error.name].status
@@ -163,7 +165,7 @@ def _domain_error(error: RemoteError | Refused) -> AnyResponse:
     return response
 
 
-def retry_headers(error: RemoteError | Refused) -> dict[str, str]:
+def retry_headers(error: RemoteError | GatewayError) -> dict[str, str]:
     """Return the header that says when to try again, if a later try may succeed."""
     if ERRORS[error.name].status not in (429, 503):
         return {}
@@ -205,8 +207,8 @@ def _answer(status: int, problems: list[dict[str, Any]]) -> AnyResponse:
         return response
     if status == 401:
         return sign_in_first()
-    title, sentence = STATUSES.get(status, STATUSES[400 if status < 500 else 500])
-    text = problems[0]["message"] if problems else sentence
+    title, message = STATUSES.get(status, STATUSES[400 if status < 500 else 500])
+    text = problems[0]["message"] if problems else message
     if request_ctx.url_adapter is None:  # for a host that is none of ours Flask makes no addresses
         return make_response(NO_HOST, status)
     with suppress(ServiceUnavailable):  # then nobody can tell who this is, and the page is for nobody in particular

@@ -2,7 +2,7 @@
 
 import re
 
-from gateway.errors import Refused
+from gateway.errors import GatewayError
 
 ID = re.compile("[0-9a-f]{24}")  # an ObjectId, which is what tickets and orders are stored under
 
@@ -19,5 +19,5 @@ def order(order_id: str) -> str:
 
 def _known(thing_id: str, error: str) -> str:
     if not ID.fullmatch(thing_id):
-        raise Refused(error)
+        raise GatewayError(error)
     return thing_id

@@ -8,7 +8,7 @@ from flask import Flask, Response, request, session
 from markupsafe import Markup
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gateway.errors import Refused, reading
+from gateway.errors import GatewayError, reading
 from gateway.settings import Settings
 from gateway.stripe_js import allowed_sources
 from libs import context
@@ -63,10 +63,10 @@ def check_origin() -> None:
     if request.method in SAFE_METHODS or request.path.startswith(WEBHOOKS):
         return
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        raise Refused("ForeignOrigin")
+        raise GatewayError("ForeignOrigin")
     origin = request.headers.get("Origin")
     if origin is not None and _host(origin) != request.host.lower():
-        raise Refused("ForeignOrigin")
+        raise GatewayError("ForeignOrigin")
 
 
 def _host(origin: str) -> str:
@@ -86,12 +86,12 @@ def check_form() -> None:
     if request.method in SAFE_METHODS or request.path.startswith("/api/") or request.endpoint is None:
         return
     if has_body() and request.mimetype not in FORMS:
-        raise Refused("NotAForm")
+        raise GatewayError("NotAForm")
     expected = session.get("csrf", "")
     with reading():
         given = request.form.get("csrf_token", "")
     if not expected or not hmac.compare_digest(expected.encode(), given.encode()):
-        raise Refused("StaleForm")
+        raise GatewayError("StaleForm")
 
 
 def csrf_field() -> Markup:

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask, Request, current_app, g, request, session
 from flask_login import LoginManager, UserMixin, current_user
 
-from gateway.errors import sign_in_first
+from gateway.errors import GatewayError, sign_in_first
 from gateway.revocations import Revocations, timestamp
 from gateway.services import call_as_gateway, call_as_user
 from gateway.settings import Settings
@@ -101,7 +101,7 @@ def change_password(current: str, new: str) -> None:
             signed_in = call_as_user("auth.change_password", current=current, new=new)
     except RemoteError as error:
         if error.name == "InvalidPassword":
-            raise RemoteError("InvalidNewPassword", error.message) from error
+            raise GatewayError("InvalidNewPassword", error.message) from error
         raise
     _forget_older()
     _begin(signed_in)

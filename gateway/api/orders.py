@@ -9,7 +9,7 @@ from flask_login import login_required
 from gateway import ids
 from gateway.api.paging import answer_page, read_query
 from gateway.bodies import read_body
-from gateway.errors import Refused
+from gateway.errors import GatewayError
 from gateway.schemas import OrderAnswer, OrderBody, PageQuery
 from gateway.services import call_as_user
 
@@ -26,7 +26,7 @@ def create() -> tuple[Any, int]:
     body = read_body(BODY)
     key = request.headers.get("Idempotency-Key")
     if key is not None and not PRINTABLE.fullmatch(key):
-        raise Refused("InvalidKey")
+        raise GatewayError("InvalidKey")
     ticket_id = ids.ticket(body["ticket_id"])
     order = call_as_user("orders.create", ticket_id=ticket_id, version=body["version"], idempotency_key=key)
     return ANSWER.dump(order), 201

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, request
 
-from gateway.errors import Refused
+from gateway.errors import GatewayError
 from gateway.services import call_as_gateway
 
 bp = Blueprint("api_webhooks", __name__, url_prefix="/api/webhooks")
@@ -16,6 +16,6 @@ def receive() -> Any:
     try:
         payload = request.get_data().decode()
     except UnicodeDecodeError as error:
-        raise Refused("InvalidSignature") from error
+        raise GatewayError("InvalidSignature") from error
     call_as_gateway("payments.receive_webhook", payload=payload, signature=request.headers.get("Stripe-Signature", ""))
     return {}

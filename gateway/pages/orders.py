@@ -7,7 +7,7 @@ from flask_login import login_required
 
 from gateway import checkout, ids
 from gateway.api.paging import read_query
-from gateway.errors import ERRORS, Refused, describe
+from gateway.errors import ERRORS, GatewayError, describe
 from gateway.progress import Progress, look, look_at_stripe
 from gateway.schemas import PageQuery
 from gateway.services import call_as_user
@@ -90,7 +90,7 @@ def pay(order_id: str) -> Any:
     """Pay, then show the order as it is; what became of the payment is told there and survives a reload."""
     try:
         checkout.pay(ids.order(order_id), request.form.get("token", ""))
-    except (RemoteError, Refused) as error:
+    except (RemoteError, GatewayError) as error:
         if error.name == "PaymentUnknown":
             return redirect(url_for("orders.come_back", order_id=order_id), 303)
         if error.name == "AuthenticationRequired":
@@ -111,7 +111,7 @@ def _page(progress: Progress) -> str:
     )
 
 
-def _tell(error: RemoteError | Refused) -> None:
+def _tell(error: RemoteError | GatewayError) -> None:
     """Say why nothing was done; what no user can do anything about is told by the error page."""
     if error.name not in ERRORS or ERRORS[error.name].status not in (400, 402, 409, 503):
         raise error

@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 
 from gateway import ids
 from gateway.api.paging import read_query
-from gateway.errors import ERRORS, describe, list_problems
+from gateway.errors import ERRORS, GatewayError, describe, list_problems
 from gateway.formats import amount, has_started, local_input
 from gateway.pages.forms import Form
 from gateway.schemas import OrderBody, PageQuery, TicketBody, TicketQuery
@@ -86,9 +86,9 @@ def edit(ticket_id: str) -> Any:
             flash("Your changes are saved.", "success")
             return redirect(url_for("tickets.show", ticket_id=ticket_id), 303)
     elif ticket["seller_id"] != getattr(viewer(), "id", None):
-        raise RemoteError("NotOwner")
+        raise GatewayError("NotOwner")
     elif ticket["status"] != "on_sale":
-        return _tell(RemoteError(f"Ticket{ticket['status'].capitalize()}"), ticket_id)
+        return _tell(GatewayError(f"Ticket{ticket['status'].capitalize()}"), ticket_id)
     return render_template("tickets/form.html", form=form, ticket=ticket), form.status
 
 
@@ -142,7 +142,7 @@ def _find_own_order(ticket: dict[str, Any]) -> dict[str, Any] | None:
     return next((order for order in orders if order["ticket"]["id"] == ticket["id"] and order["status"] in LIVE), None)
 
 
-def _tell(error: RemoteError, ticket_id: str) -> Any:
+def _tell(error: RemoteError | GatewayError, ticket_id: str) -> Any:
     """Go back to the ticket, which shows how things are now, and say why nothing was done; raise what is no news."""
     if error.name not in ERRORS or ERRORS[error.name].status not in (400, 409):
         raise error

@@ -9,7 +9,7 @@ from libs.rpc import RemoteError
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_each_domain_error_has_its_status_and_sentence_in_json_and_on_a_page(client, services, name):
+def test_each_named_error_has_its_status_and_message_in_json_and_on_a_page(client, services, name):
     def fail(*_, **__):
         raise RemoteError(name, "The service's own words.")
 
@@ -18,12 +18,12 @@ def test_each_domain_error_has_its_status_and_sentence_in_json_and_on_a_page(cli
     answer, page = client.get("/api/tickets"), client.get("/")
 
     assert answer.status_code == ERRORS[name].status
-    assert answer.json["errors"][0]["message"] == (ERRORS[name].sentence or "The service's own words.")
+    assert answer.json["errors"][0]["message"] == (ERRORS[name].message or "The service's own words.")
     assert page.status_code == (303 if ERRORS[name].status == 401 else ERRORS[name].status)
 
 
-def test_every_status_of_a_domain_error_has_a_page_title():
-    assert {meaning.status for meaning in ERRORS.values()} <= set(STATUSES)
+def test_every_status_of_a_named_error_has_a_page_title():
+    assert {spec.status for spec in ERRORS.values()} <= set(STATUSES)
 
 
 @pytest.mark.parametrize(
