@@ -1,4 +1,4 @@
-"""The Flask application, made by a factory."""
+"""The Flask application factory."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -26,8 +26,8 @@ def create_app(
 ) -> Flask:
     """Return the gateway.
 
-    Without a `client` it connects to the broker on first use. `settings` stands in for the environment. With
-    `revocations` nothing listens to the broker: whoever gives them keeps them current.
+    Without a `client` it connects to the broker on first use. `settings` replaces the environment. With `revocations`
+    nothing listens to the broker: the caller keeps them current.
     """
     read = Settings.read(os.environ if settings is None else settings)
     app = Flask(__name__)
@@ -46,20 +46,20 @@ def create_app(
 
 
 def _listen(app: Flask, settings: Settings, services: Services) -> Revocations:
-    """Return revocations that a background thread keeps current from the first request on."""
+    """Return revocations that a background thread keeps current, from the first request on."""
 
-    def ask(claims: Claims) -> bool:
-        about = {"session_id": claims.session_id, "user_id": claims.subject, "generation": claims.generation}
-        return bool(services.call_as_gateway("auth.is_revoked", IS_REVOKED_SECONDS, **about))
+    def ask_auth(claims: Claims) -> bool:
+        arguments = {"session_id": claims.session_id, "user_id": claims.subject, "generation": claims.generation}
+        return bool(services.call_as_gateway("auth.is_revoked", IS_REVOKED_SECONDS, **arguments))
 
-    def ended() -> Iterator[dict[str, Any]]:
+    def list_revoked() -> Iterator[dict[str, Any]]:
         for method in ("auth.revoked_sessions", "auth.ended_users"):
             after = ""
             while page := services.call_as_gateway(method, after=after):
                 yield from page
                 after = page[-1]["id"]
 
-    revocations = Revocations(ask)
-    listener = RevocationListener(settings.amqp_url, revocations, ended)
+    revocations = Revocations(ask_auth)
+    listener = RevocationListener(settings.amqp_url, revocations, list_revoked)
     app.before_request(listener.start)
     return revocations

@@ -1,4 +1,4 @@
-"""JSON bodies: bounded, really JSON, an object, and then what the schema says."""
+"""Request bodies: limited in size, strict JSON, an object, and then validated by a schema."""
 
 import json
 from decimal import Decimal
@@ -8,27 +8,27 @@ from flask import request
 from marshmallow import Schema
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from gateway.errors import GatewayError, reading
+from gateway.errors import GatewayError, reading_body
 from gateway.security import SAFE_METHODS, WEBHOOKS, has_body
 
 LIMIT_BYTES = 1024 * 1024
-NUMBER_CHARACTERS = 40
+MAX_NUMBER_CHARACTERS = 40
 
 
 def check_body() -> None:
-    """Answer 415 and 413 before anything else is decided about a call of the API."""
+    """Refuse a body of another type (415) or too large (413) before anything else of an API request is checked."""
     if request.method in SAFE_METHODS or not request.path.startswith("/api/"):
         return
     if has_body() and request.mimetype != "application/json" and not request.path.startswith(WEBHOOKS):
         raise UnsupportedMediaType
-    with reading():
+    with reading_body():
         body = request.get_data()  # raises RequestEntityTooLarge when the announced length is past MAX_CONTENT_LENGTH
     if request.content_length is None and len(body) >= LIMIT_BYTES:
-        raise RequestEntityTooLarge  # werkzeug cuts a chunked body off at the limit and says nothing
+        raise RequestEntityTooLarge  # werkzeug silently truncates a chunked body at the limit
 
 
 def read_body(schema: Schema) -> dict[str, Any]:
-    """Return the valid arguments in this request's body; raise ValidationError or GatewayError."""
+    """Return the validated fields of this request's body; raise ValidationError or GatewayError."""
     body = parse(request.get_data())
     if not isinstance(body, dict):
         raise GatewayError("InvalidJson")
@@ -37,25 +37,27 @@ def read_body(schema: Schema) -> dict[str, Any]:
 
 
 def parse(raw: bytes) -> Any:
-    """Return the JSON value in `raw`, with exact decimals; refuse NaN, a name twice, absurd depth, no JSON."""
+    """Return the JSON value in `raw`, with exact decimals; refuse NaN, duplicate names, too deep nesting."""
     try:
-        return json.loads(raw.decode() or "{}", parse_float=_number, parse_constant=_refuse, object_pairs_hook=_object)
+        return json.loads(
+            raw.decode() or "{}", parse_float=_decimal, parse_constant=_reject_constant, object_pairs_hook=_unique_names
+        )
     except (ValueError, RecursionError) as error:
         raise GatewayError("InvalidJson") from error
 
 
-def _number(text: str) -> Decimal:
-    if len(text) > NUMBER_CHARACTERS:
-        raise ValueError("a number with absurdly many digits")
+def _decimal(text: str) -> Decimal:
+    if len(text) > MAX_NUMBER_CHARACTERS:
+        raise ValueError("a number with too many digits")
     return Decimal(text)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a name twice in one object: who can say which value is meant?")
+        raise ValueError("a duplicate name in an object: which value is meant is anybody's guess")
     return found
 
 
-def _refuse(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")

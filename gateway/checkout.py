@@ -1,4 +1,4 @@
-"""Paying: hand the card to payments, or ask it what Stripe says, then wait a little for the order to end."""
+"""Paying: send the card to payments, or have it refresh from Stripe, then wait up to five seconds for the order."""
 
 import time
 from typing import Any
@@ -9,14 +9,14 @@ from libs.rpc import ServiceUnavailable
 
 PAY_SECONDS = 15.0  # Stripe itself may take several seconds to ask a bank
 OUTCOME_SECONDS = 5.0
-PAUSES = (0.05, 0.1, 0.2, 0.3, 0.5)
+POLL_PAUSES = (0.05, 0.1, 0.2, 0.3, 0.5)
 
 
 def pay(order_id: str, token: str) -> dict[str, Any]:
     """Return the payment with its `status`: "complete", or "confirming" when the outcome takes over five seconds.
 
-    Raises OrderCancelled when the order ended otherwise; whatever was authorized is then voided by payments. Raises
-    PaymentUnknown when payments does not answer: the card may have been charged, or may still be.
+    Raises OrderCancelled when the order was cancelled meanwhile; payments then voids the authorization. Raises
+    PaymentUnknown when payments does not answer: the card may have been charged, or may yet be.
     """
     began = time.monotonic()
     try:
@@ -29,26 +29,26 @@ def pay(order_id: str, token: str) -> dict[str, Any]:
     return {**payment, "order_id": order_id, "status": "complete" if status == "complete" else "confirming"}
 
 
-def begin(order_id: str) -> dict[str, Any]:
+def create_intent(order_id: str) -> dict[str, Any]:
     """Return what the card form needs to pay the order in the browser: `client_secret` and `publishable_key`."""
     intent: dict[str, Any] = call_as_user("payments.create_intent", timeout=PAY_SECONDS, order_id=order_id)
     return intent
 
 
-def announce(order_id: str) -> int:
-    """Note that the page is about to let Stripe charge a card; return the number of the attempt."""
+def announce_attempt(order_id: str) -> int:
+    """Record that the page is about to confirm a payment with Stripe; return the number of the attempt."""
     return int(call_as_user("payments.announce", timeout=PAY_SECONDS, order_id=order_id)["attempt"])
 
 
-def ask_stripe(order_id: str, answered: int | None = None) -> dict[str, Any] | None:
-    """Return the payment as Stripe says it is now, or None while payments does not answer.
+def refresh_payment(order_id: str, answered: int | None = None) -> dict[str, Any] | None:
+    """Return the payment, refreshed from Stripe, or None while payments does not answer.
 
-    While Stripe does not answer it `is_confirming`. Once the card was taken, the order gets five seconds to end.
-    `answered`: the attempt that Stripe has answered to the page.
+    While Stripe does not answer, `is_confirming` is true. Once the card is authorized, waits up to five seconds for the
+    order. `answered`: the number of the attempt whose result the page has got from Stripe.
     """
-    began, about = time.monotonic(), {"order_id": order_id, "answered": answered}
+    began, arguments = time.monotonic(), {"order_id": order_id, "answered": answered}
     try:
-        payment: dict[str, Any] = call_as_user("payments.refresh", timeout=PAY_SECONDS, **about)
+        payment: dict[str, Any] = call_as_user("payments.refresh", timeout=PAY_SECONDS, **arguments)
     except ServiceUnavailable:
         return None
     if payment["status"] in ("authorized", "captured", "cancelled"):
@@ -56,14 +56,14 @@ def ask_stripe(order_id: str, answered: int | None = None) -> dict[str, Any] | N
     return payment
 
 
-def _await_order(order_id: str, until: float) -> str:
-    """Return the order's status once it has ended, or what it is when time is up; the card is taken care of by now."""
-    pauses = iter(PAUSES)
+def _await_order(order_id: str, deadline: float) -> str:
+    """Return the order's status once it is final, or as it is at the deadline; "unknown" without an answer."""
+    pauses = iter(POLL_PAUSES)
     while True:
         try:
             status = str(call_as_user("orders.get", order_id=order_id)["status"])
         except ServiceUnavailable:
             return "unknown"
-        if status in ("complete", "cancelled") or time.monotonic() >= until:
+        if status in ("complete", "cancelled") or time.monotonic() >= deadline:
             return status
-        time.sleep(next(pauses, PAUSES[-1]))
+        time.sleep(next(pauses, POLL_PAUSES[-1]))

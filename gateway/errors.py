@@ -17,7 +17,7 @@ from libs.rpc import RemoteError, ServiceUnavailable
 
 RETRY_AFTER_SECONDS = 2
 BODY_SECONDS = 10
-"""How long a body may take to arrive: nobody holds a connection by sending one byte after the other."""
+"""How long a body may take to arrive, so that no client holds a connection by sending it byte by byte."""
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ ERRORS = {
     "Unauthenticated": ErrorSpec(401, "Sign in to go on."),
     "PaymentDeclined": ErrorSpec(402),
     "AuthenticationRequired": ErrorSpec(402, "Your bank wants you to confirm this payment. You were not charged yet."),
-    "Forbidden": ErrorSpec(403, "You may not do this."),
+    "Forbidden": ErrorSpec(403, "You are not allowed to do this."),
     "NotOwner": ErrorSpec(403, "This belongs to somebody else."),
     "OwnTicket": ErrorSpec(403, "This is your own ticket: you cannot buy it."),
     "ForeignOrigin": ErrorSpec(403, "This request came from another site, so nothing was done."),
@@ -92,7 +92,7 @@ STATUSES = {
     400: ("That did not work", "The request could not be understood."),
     401: ("Sign in", "Sign in to go on."),
     402: ("Payment declined", "Your card was declined. You were not charged."),
-    403: ("Not allowed", "You may not do this."),
+    403: ("Not allowed", "You are not allowed to do this."),
     404: ("Not found", "There is no such page. The link may be old or mistyped."),
     405: ("Not possible here", "This page cannot be used that way."),
     408: ("Too slow", "What you sent took too long to arrive, so nothing was done. Please try again."),
@@ -106,7 +106,7 @@ STATUSES = {
 
 
 def register(app: Flask) -> None:
-    """Make `app` answer every failure in JSON under /api and as a page elsewhere, never with internals."""
+    """Make `app` answer every error in JSON under /api and as a page elsewhere, without internals."""
     app.register_error_handler(RemoteError, _named_error)
     app.register_error_handler(GatewayError, _named_error)
     app.register_error_handler(ServiceUnavailable, _unavailable)
@@ -115,16 +115,18 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-NO_HOST = "<!doctype html><html lang=en><title>Bad request</title><p>This site has another address.</p></html>"
+UNKNOWN_HOST_PAGE = (
+    "<!doctype html><html lang=en><title>Bad request</title><p>This site has another address.</p></html>"
+)
 
 
 @contextmanager
-def reading() -> Iterator[None]:
-    """Answer 400 when the body breaks off in the block, or is not chunked as it says; 408 when it takes too long."""
+def reading_body() -> Iterator[None]:
+    """Turn a body that ends early or is badly chunked into 400, and one that takes too long into 408."""
     try:
         with Timeout(BODY_SECONDS, RequestTimeout()):
             yield
-    except OSError as error:  # gunicorn's way to say so (gunicorn.http.errors)
+    except OSError as error:  # what gunicorn raises (gunicorn.http.errors)
         raise BadRequest from error
 
 
@@ -145,7 +147,7 @@ def describe(error: RemoteError | GatewayError) -> dict[str, Any]:
 
 
 def list_problems(error: ValidationError) -> list[dict[str, str]]:
-    """Return each field's first problem as `{"message", "field"}`."""
+    """Return each field's first error as `{"message", "field"}`."""
     messages: dict[str, Any] = error.normalized_messages()
     return [{"message": _first(problems), "field": field} for field, problems in messages.items()]
 
@@ -160,13 +162,13 @@ def _named_error(error: RemoteError | GatewayError) -> AnyResponse:
     if error.name not in ERRORS:
         return _unexpected(error)
     status = ERRORS[error.name].status
-    response = _answer(status, [describe(error)])
+    response = _respond(status, [describe(error)])
     response.headers.update(retry_headers(error))
     return response
 
 
 def retry_headers(error: RemoteError | GatewayError) -> dict[str, str]:
-    """Return the header that says when to try again, if a later try may succeed."""
+    """Return the Retry-After header, if a later try may succeed."""
     if ERRORS[error.name].status not in (429, 503):
         return {}
     return {"Retry-After": str(int((error.details or {}).get("retry_after") or RETRY_AFTER_SECONDS))}
@@ -174,20 +176,20 @@ def retry_headers(error: RemoteError | GatewayError) -> dict[str, str]:
 
 def _unavailable(error: ServiceUnavailable) -> AnyResponse:
     log.warning("unavailable: %s", error)
-    response = _answer(503, [{"message": STATUSES[503][1]}])
+    response = _respond(503, [{"message": STATUSES[503][1]}])
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
 
 
 def _invalid(error: ValidationError) -> AnyResponse:
-    return _answer(400, list_problems(error))
+    return _respond(400, list_problems(error))
 
 
 def _http_error(error: HTTPException) -> AnyResponse:
     status = error.code or 500
     if status < 400:
         return error.get_response()
-    response = _answer(status, [{"message": STATUSES.get(status, STATUSES[400 if status < 500 else 500])[1]}])
+    response = _respond(status, [{"message": STATUSES.get(status, STATUSES[400 if status < 500 else 500])[1]}])
     for name in ("Allow", "Retry-After"):
         value = error.get_response().headers.get(name)
         if value:
@@ -197,35 +199,35 @@ def _http_error(error: HTTPException) -> AnyResponse:
 
 def _unexpected(error: Exception) -> AnyResponse:
     log.error("unexpected error", exc_info=error)
-    return _answer(500, [{"message": STATUSES[500][1]}])
+    return _respond(500, [{"message": STATUSES[500][1]}])
 
 
-def _answer(status: int, problems: list[dict[str, Any]]) -> AnyResponse:
+def _respond(status: int, problems: list[dict[str, Any]]) -> AnyResponse:
     if f"{request.path}/".startswith("/api/"):
         response: Response = jsonify(errors=problems)
         response.status_code = status
         return response
     if status == 401:
-        return sign_in_first()
+        return unauthenticated()
     title, message = STATUSES.get(status, STATUSES[400 if status < 500 else 500])
     text = problems[0]["message"] if problems else message
-    if request_ctx.url_adapter is None:  # for a host that is none of ours Flask makes no addresses
-        return make_response(NO_HOST, status)
-    with suppress(ServiceUnavailable):  # then nobody can tell who this is, and the page is for nobody in particular
+    if request_ctx.url_adapter is None:  # Flask builds no URLs for an untrusted host
+        return make_response(UNKNOWN_HOST_PAGE, status)
+    with suppress(ServiceUnavailable):  # the session cannot be checked now: show the page as to a visitor
         bool(current_user.is_authenticated)
     return make_response(render_template("error.html", status=status, title=title, text=text), status)
 
 
-def sign_in_first() -> AnyResponse:
-    """Send the visitor to the sign-in page, and from there back to where they were."""
+def unauthenticated() -> AnyResponse:
+    """Redirect the visitor to the sign-in page, and from there back to where they were; answer 401 under /api."""
     if request.path.startswith("/api/"):
-        return _answer(401, [{"message": STATUSES[401][1]}])
+        return _respond(401, [{"message": STATUSES[401][1]}])
     flash("Sign in to go on.", "info")
     return redirect(url_for("account.sign_in", next=_current_page()), 303)
 
 
 def _current_page() -> str:
-    """Return the page that a browser is on: for a form without a page of its own, the page above it."""
+    """Return the page that the browser shows: for a form's URL without a page of its own, the page above it."""
     if request.method in ("GET", "HEAD"):
         return request.full_path.rstrip("?")
     has_page = request.url_rule is not None and "GET" in (request.url_rule.methods or ())

@@ -1,4 +1,4 @@
-"""The fields that schemas are made of: text, prices in exact cents, moments in UTC."""
+"""The fields of the schemas: text, prices in exact cents, times in UTC."""
 
 import re
 import unicodedata
@@ -10,20 +10,20 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 PRICE_TEXT = re.compile(r"\d{1,9}(\.\d{1,2})?", re.ASCII)
-LONGEST_FRACTION = 20  # digits after the point; all but the first two must be 0 anyway
+MAX_FRACTION_DIGITS = 20  # all but the first two must be 0 anyway
 MIN_PRICE_CENTS, MAX_PRICE_CENTS = 50, 99_999_999  # Stripe's own bounds for an amount
 
 
-def saying(text: str) -> dict[str, Any]:
-    """Return marshmallow's messages so that a missing, null or wrong value all say `text`."""
+def error_messages(text: str) -> dict[str, Any]:
+    """Return marshmallow's messages with `text` for a missing, a null and an invalid value alike."""
     return dict.fromkeys(("required", "null", "invalid", "invalid_utf8", "too_large"), text)
 
 
-class Plain(fields.String):
-    """A string that can be stored: no half of a surrogate pair, at most `maximum` characters."""
+class StorableString(fields.String):
+    """A string that MongoDB can store: without lone surrogates, at most `maximum` characters."""
 
     def __init__(self, problem: str, *, maximum: int = 255, minimum: int = 0, **options: Any) -> None:
-        super().__init__(error_messages=saying(problem), **options)
+        super().__init__(error_messages=error_messages(problem), **options)
         self.minimum, self.maximum = minimum, maximum
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
@@ -37,27 +37,27 @@ class Plain(fields.String):
 
 
 BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Controls that turn the direction of whatever follows (https://www.unicode.org/reports/tr9/, section 2)."""
+"""Controls that change the direction of the text that follows (https://www.unicode.org/reports/tr9/, section 2)."""
 INVISIBLE = {"Cf", "Zs", "Zl", "Zp", "Mn"}
-"""Categories of characters that alone show nothing (https://www.unicode.org/reports/tr44/, table 12)."""
+"""Categories of characters that are invisible by themselves (https://www.unicode.org/reports/tr44/, table 12)."""
 
 
-class Text(Plain):
-    """A line of text to show: trimmed, with something to see in it, and nothing that upsets the line around it."""
+class Text(StorableString):
+    """A line of text to show: trimmed, visible, without control characters or changes of direction."""
 
     def _clean(self, text: str) -> str:
         text = text.strip()
-        kinds = {unicodedata.category(letter) for letter in text}
-        if "Cc" in kinds or not BIDIRECTIONAL.isdisjoint(text) or (text and kinds <= INVISIBLE):
+        categories = {unicodedata.category(letter) for letter in text}
+        if "Cc" in categories or not BIDIRECTIONAL.isdisjoint(text) or (text and categories <= INVISIBLE):
             raise self.make_error("invalid")
         return text
 
 
 class Price(fields.Field[int]):
-    """Major units outside (19.99, as a number or as text), integer cents inside; never a float on the way in."""
+    """A price in major units (19.99, as a number or as text), loaded as integer cents; never through a float."""
 
     def __init__(self, problem: str, *, minimum_cents: int = MIN_PRICE_CENTS, **options: Any) -> None:
-        super().__init__(error_messages=saying(problem), **options)
+        super().__init__(error_messages=error_messages(problem), **options)
         self.minimum_cents = minimum_cents
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
@@ -71,24 +71,24 @@ class Price(fields.Field[int]):
 
 
 def to_cents(value: Any) -> int | None:
-    """Return the cents of a price given as Decimal, int or text; None when it is no price of whole cents."""
+    """Return a price given as Decimal, int or text in cents; None when it is not one in whole cents."""
     if isinstance(value, str) and PRICE_TEXT.fullmatch(value.strip()):
         value = Decimal(value.strip())
     if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= MAX_PRICE_CENTS:
         return None
     exponent = value.as_tuple().exponent if isinstance(value, Decimal) else 0
-    if not isinstance(exponent, int) or exponent < -LONGEST_FRACTION:
-        return None  # 1e-99999999 is eleven characters, but calculating with it takes minutes
+    if not isinstance(exponent, int) or exponent < -MAX_FRACTION_DIGITS:
+        return None  # 1e-99999999 has eleven characters, but calculating with it takes minutes
     numerator, denominator = value.as_integer_ratio()
     cents, rest = divmod(numerator * 100, denominator)
     return None if rest else cents
 
 
-class Moment(fields.Field[str]):
-    """An ISO 8601 time with its offset outside, the same moment in UTC inside."""
+class Timestamp(fields.Field[str]):
+    """An ISO 8601 time with an offset, loaded as the same time in UTC."""
 
     def __init__(self, problem: str, **options: Any) -> None:
-        super().__init__(error_messages=saying(problem), **options)
+        super().__init__(error_messages=error_messages(problem), **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         try:
@@ -101,11 +101,11 @@ class Moment(fields.Field[str]):
         return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class Whole(fields.Field[int]):
-    """A whole number between two bounds; digits in text count too when `text` is allowed, as in a URL."""
+class Integer(fields.Field[int]):
+    """An integer between two bounds; with `text` also as a string of digits, as in a URL."""
 
     def __init__(self, problem: str, minimum: int, maximum: int, *, text: bool = False, **options: Any) -> None:
-        super().__init__(error_messages=saying(problem), **options)
+        super().__init__(error_messages=error_messages(problem), **options)
         self.minimum, self.maximum, self.text = minimum, maximum, text
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:

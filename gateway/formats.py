@@ -1,4 +1,4 @@
-"""How templates show money, times and states; nowhere else is anything formatted for people."""
+"""How pages show money, times and states; nothing is formatted for people anywhere else."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -45,7 +45,7 @@ def register(app: Flask) -> None:
 
 
 def money(cents: int, currency: str = "usd") -> str:
-    """Return $1,234.50 for dollars, 1,234.50 SEK for a currency without a symbol of ours."""
+    """Return $1,234.50 for dollars, 1,234.50 SEK for a currency without a symbol here."""
     text = f"{cents // 100:,}.{cents % 100:02}"
     symbol = SYMBOLS.get(currency.lower())
     return f"{symbol}{text}" if symbol else f"{text} {currency.upper()}"
@@ -63,18 +63,18 @@ def moment(iso: str) -> str:
 
 
 def code(text: str) -> Markup:
-    """Return the text with what stands in it between backticks shown as code."""
+    """Return the text as HTML, with its parts between backticks as code."""
     shown, coded = Markup("{}"), Markup("<code>{}</code>")
     return Markup("").join((coded if number % 2 else shown).format(part) for number, part in enumerate(text.split("`")))
 
 
 def local_input(iso: str | None) -> str:
-    """Return the moment as `<input type=datetime-local>` wants it, in UTC."""
+    """Return the time in UTC as `<input type=datetime-local>` takes it."""
     return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%dT%H:%M}" if iso else ""
 
 
 def has_started(ticket: dict[str, Any]) -> bool:
-    """Return whether the time of a ticket has come, when nobody can buy it any more."""
+    """Return whether what the ticket is for has started, so that it can no longer be bought."""
     return bool(ticket["starts_at"]) and datetime.fromisoformat(ticket["starts_at"]) <= datetime.now(UTC)
 
 
@@ -94,12 +94,12 @@ def brand(name: str | None) -> str:
 
 
 def utc_now() -> str:
-    """Return the server's time, by which countdowns are corrected."""
+    """Return the server's time; countdowns run on it and not on the browser's clock."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def asset(name: str) -> str:
-    """Return the URL of a static file, which changes with its content so that browsers may keep it."""
+    """Return the URL of a static file with a digest of its content, so that browsers may cache it."""
     return url_for("static", filename=name, v=_digest(name))
 
 

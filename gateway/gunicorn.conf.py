@@ -15,8 +15,8 @@ bind = f"{os.environ.get('GATEWAY_HOST', '127.0.0.1')}:{os.environ.get('GATEWAY_
 worker_class = "gevent"
 workers = 2
 worker_connections = 1000
-preload_app = False  # each worker makes its own connections, after the fork and after gevent's patching
-timeout = 30  # a worker whose hub is stuck for so long is replaced
+preload_app = False  # each worker opens its own connections, after the fork and gevent's patching
+timeout = 30  # a worker whose event loop is blocked for so long is replaced
 control_socket_disable = True  # its default path is shared by every gunicorn of a user
 graceful_timeout = 25  # a payment may take 15 s, and 5 s more for its outcome
 keepalive = 5
@@ -28,12 +28,12 @@ access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms request=%({x-reques
 
 
 def on_starting(_server: Any) -> None:
-    """Stop here when a setting is missing; workers that cannot start would be started again for ever."""
+    """Stop when a setting is missing or invalid; gunicorn would restart failing workers for ever."""
     Settings.read(os.environ)
 
 
 def post_worker_init(_worker: Any) -> None:
-    """Write the application's own log in the format of all parts."""
+    """Log in the format of all parts."""
     logs.set_up(os.environ.get("LOG_LEVEL", "INFO"))
 
 

@@ -1,4 +1,4 @@
-"""Whether the gateway lives, and whether it can do its work."""
+"""Liveness and readiness."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,14 +16,14 @@ PROBES: dict[str, tuple[str, dict[str, Any]]] = {
     "orders": ("orders.get", {"order_id": UNKNOWN}),
     "payments": ("payments.get", {"order_id": UNKNOWN}),
 }
-"""A cheap question to each service that pages and API need; a refusal is an answer too."""
+"""A cheap call to each service that pages and API need; an error reply counts as an answer."""
 
 bp = Blueprint("health", __name__)
 
 
 @bp.get("/healthz")
 def alive() -> Any:
-    """Answer as long as this process can."""
+    """Answer 200 as long as this process runs."""
     return {"status": "alive"}
 
 

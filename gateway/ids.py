@@ -1,4 +1,4 @@
-"""Ids in URLs and bodies: what cannot be an id is answered like an unknown one."""
+"""Ids in URLs and bodies: a malformed id is answered like an unknown one."""
 
 import re
 
@@ -8,16 +8,16 @@ ID = re.compile("[0-9a-f]{24}")  # an ObjectId, which is what tickets and orders
 
 
 def ticket(ticket_id: str) -> str:
-    """Return the id of a ticket; raise TicketNotFound when no ticket can have it."""
-    return _known(ticket_id, "TicketNotFound")
+    """Return a ticket's id; raise TicketNotFound when it is malformed."""
+    return _well_formed(ticket_id, "TicketNotFound")
 
 
 def order(order_id: str) -> str:
-    """Return the id of an order; raise OrderNotFound when no order can have it."""
-    return _known(order_id, "OrderNotFound")
+    """Return an order's id; raise OrderNotFound when it is malformed."""
+    return _well_formed(order_id, "OrderNotFound")
 
 
-def _known(thing_id: str, error: str) -> str:
-    if not ID.fullmatch(thing_id):
+def _well_formed(ident: str, error: str) -> str:
+    if not ID.fullmatch(ident):
         raise GatewayError(error)
-    return thing_id
+    return ident

@@ -1,19 +1,19 @@
-"""How far an order is, as its buyer is told: from the order and its payment to the stage that the page shows."""
+"""The stage of an order that its page shows to the buyer, from the order and its payment."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.checkout import ask_stripe
+from gateway.checkout import refresh_payment
 from gateway.services import call_as_user
 from libs.rpc import RemoteError, ServiceUnavailable
 
-NOT_BEGUN = ("PaymentNotFound", "OrderNotFound")
+NOT_STARTED = ("PaymentNotFound", "OrderNotFound")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """An order, its payment if one was begun, and what to assume (`unknown`) when nobody could tell about it."""
+    """An order, its payment if there is one, and the stage to assume (`unknown`) when payments did not answer."""
 
     order: dict[str, Any]
     payment: dict[str, Any] | None
@@ -26,7 +26,7 @@ class Progress:
         if status in ("complete", "cancelled"):
             return str(status)
         if payment.get("status") in ("cancelled", "refunded"):
-            return "cancelled"  # for good: orders is about to hear of it
+            return "cancelled"  # final: orders is about to receive the event
         if status == "awaiting_payment" or payment.get("is_confirming"):
             return "confirming"
         if payment.get("status") in ("authorized", "captured"):
@@ -42,7 +42,7 @@ class Progress:
 
     @property
     def problem(self) -> str:
-        """Why the newest card was declined, in payments' words, and how often the buyer may try again; or ""."""
+        """Why the last card was declined, in payments' words, and how many tries are left; or ""."""
         payment = self.payment or {}
         if not payment.get("decline_message"):
             return ""
@@ -50,39 +50,39 @@ class Progress:
         tries = f"You have {left} {'try' if left == 1 else 'tries'} left."
         return f"{payment['decline_message']} You were not charged. {tries}"
 
-    def tells(self, decline_code: str | None) -> bool:
-        """Whether `problem` is about a decline with this code; one that was not counted it does not tell."""
+    def mentions(self, decline_code: str | None) -> bool:
+        """Whether `problem` is about a decline with this code; it is not about declines that were not counted."""
         return bool(self.problem) and (self.payment or {}).get("decline_code") == decline_code
 
     @property
     def paid_at(self) -> str | None:
-        """When the money was taken; a refund or dispute later does not change it."""
+        """When the money was captured; a later refund or dispute does not change it."""
         if not self.payment:
             return None
-        touched = self.payment.get("refunded_cents") or self.payment.get("dispute")
-        untouched = self.payment["status"] == "captured" and not touched
-        return self.payment.get("captured_at") or (self.payment["updated_at"] if untouched else None)
+        changed = self.payment.get("refunded_cents") or self.payment.get("dispute")
+        unchanged = self.payment["status"] == "captured" and not changed
+        return self.payment.get("captured_at") or (self.payment["updated_at"] if unchanged else None)
 
 
-def look(order_id: str) -> Progress:
-    """Return how far one's own order is, as far as we know; readable too while payments is away."""
+def get_progress(order_id: str) -> Progress:
+    """Return the progress of one's own order as last known; readable too while payments does not answer."""
     order = call_as_user("orders.get", order_id=order_id)
     try:
         return Progress(order, call_as_user("payments.get", order_id=order_id))
     except ServiceUnavailable:
         return Progress(order, None, unknown="away")
     except RemoteError as error:
-        if error.name in NOT_BEGUN:
+        if error.name in NOT_STARTED:
             return Progress(order, None)
         raise
 
 
-def look_at_stripe(order_id: str, answered: int | None = None) -> Progress:
-    """Return how far one's own order is, after asking Stripe; nothing is said to have failed while it is unknown."""
+def refresh_from_stripe(order_id: str, answered: int | None = None) -> Progress:
+    """Return the progress of one's own order, refreshed from Stripe; "confirming" while the outcome is unknown."""
     try:
-        payment = ask_stripe(order_id, answered)
+        payment = refresh_payment(order_id, answered)
     except RemoteError as error:
-        if error.name in NOT_BEGUN:
-            return look(order_id)
+        if error.name in NOT_STARTED:
+            return get_progress(order_id)
         raise
     return Progress(call_as_user("orders.get", order_id=order_id), payment, "" if payment else "confirming")

@@ -1,4 +1,4 @@
-"""The background thread that hears SessionRevoked from auth, over a connection of its own."""
+"""The background thread that consumes auth's SessionRevoked, over its own connection."""
 
 import logging
 import threading
@@ -45,7 +45,7 @@ class RevocationListener:
                 self._started = True
 
     def stop(self) -> None:
-        """Stop listening, within a moment."""
+        """Stop listening, within a quarter of a second."""
         self._stopping.set()
 
     def _run(self) -> None:
@@ -54,7 +54,7 @@ class RevocationListener:
             began = time.monotonic()
             try:
                 self._listen()
-            except Exception as error:  # any broker or auth failure: sessions are asked for one by one until it is back
+            except Exception as error:  # broker or auth failed: until it is back, auth is asked for each session
                 failures = 0 if time.monotonic() - began > max(PAUSES) else failures + 1
                 log.warning("not listening for revoked sessions: %s", error or type(error).__name__)
             self._stopping.wait(PAUSES[min(failures, len(PAUSES) - 1)])
@@ -69,16 +69,16 @@ class RevocationListener:
                 self._follow(connection)
 
     def _follow(self, connection: Connection) -> None:
-        """Hear messages until the connection breaks; each frame, a heartbeat too, proves that none is missing."""
+        """Consume until the connection breaks; each frame, even a heartbeat, proves that no message is missing."""
         frames = None
         while not self._stopping.is_set():
             connection.heartbeat_check()
             with suppress(TimeoutError):
                 connection.drain_events(timeout=POLL_SECONDS)
-            heard = connection.connection.bytes_recv  # py-amqp counts frames here, whatever the name says
-            if heard != frames:
-                self._revocations.confirm()
-            frames = heard
+            received = connection.connection.bytes_recv  # py-amqp counts frames here, whatever the name says
+            if received != frames:
+                self._revocations.mark_current()
+            frames = received
 
     def _on_message(self, message: Any) -> None:
-        self._revocations.hear(message.decode())
+        self._revocations.handle_event(message.decode())

@@ -1,11 +1,11 @@
-"""What the JSON API takes and gives: camelCase out here, snake_case from here on. Forms are checked by the same."""
+"""Requests and responses of the JSON API: camelCase outside, snake_case inside. Forms use the same schemas."""
 
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields, post_load
 from marshmallow.validate import OneOf
 
-from gateway.fields import Moment, Plain, Price, Text, Whole, saying
+from gateway.fields import Integer, Price, StorableString, Text, Timestamp, error_messages
 
 CATEGORIES = ("movie", "concert", "match", "show", "stage", "other")
 LISTED = ("on_sale", "reserved", "sold", "all")
@@ -19,11 +19,11 @@ PRICE_PROBLEM = "Enter a price from 0.50 to 999,999.99, with at most two decimal
 TITLE_PROBLEM = "Enter a title of 1 to 200 characters."
 
 
-class EdgeSchema(Schema):
-    """Fields are named in camelCase outside unless they say otherwise; unknown ones are ignored."""
+class ApiSchema(Schema):
+    """Names fields in camelCase outside, unless they have a `data_key`; ignores unknown ones."""
 
     class Meta:
-        """How marshmallow treats what is not declared."""
+        """Marshmallow's options."""
 
         unknown = EXCLUDE
 
@@ -33,86 +33,88 @@ class EdgeSchema(Schema):
         field_obj.data_key = field_obj.data_key or first + "".join(word.capitalize() for word in rest)
 
 
-class Answer(EdgeSchema):
-    """What the API answers: every field is always there, null when there is nothing to say."""
+class ResponseSchema(ApiSchema):
+    """A response: every field is always present, null when it has no value."""
 
 
 def choice(problem: str, values: tuple[str, ...], **options: Any) -> fields.String:
-    """Return a field that takes one of `values`."""
-    return fields.String(validate=OneOf(values, error=problem), error_messages=saying(problem), **options)
+    """Return a field of a request that takes one of `values`."""
+    return fields.String(validate=OneOf(values, error=problem), error_messages=error_messages(problem), **options)
 
 
 def one_of(values: tuple[str, ...], **options: Any) -> fields.String:
-    """Return a field of an answer that holds one of `values`."""
+    """Return a field of a response that holds one of `values`."""
     return fields.String(validate=OneOf(values), **options)
 
 
-class SignUpBody(EdgeSchema):
+class SignUpBody(ApiSchema):
     """A new user's email and password."""
 
     email = Text("Enter an email address, like ana@example.com.", minimum=3, maximum=254, required=True)
-    password = Plain("Choose a password of 8 to 64 characters.", minimum=8, maximum=64, required=True)
+    password = StorableString("Choose a password of 8 to 64 characters.", minimum=8, maximum=64, required=True)
 
 
-class SignInBody(EdgeSchema):
-    """A user's email and password; whether they are right is auth's to say."""
+class SignInBody(ApiSchema):
+    """A user's email and password."""
 
     email = Text("Enter your email address.", minimum=1, required=True)
-    password = Plain("Enter your password.", minimum=1, maximum=1024, required=True)
+    password = StorableString("Enter your password.", minimum=1, maximum=1024, required=True)
 
 
-class PasswordBody(EdgeSchema):
-    """The password that a user has, and the one that they want."""
+class PasswordBody(ApiSchema):
+    """A user's current password and the new one."""
 
-    current = Plain("Enter your current password.", minimum=1, maximum=1024, data_key="currentPassword", required=True)
-    new = Plain(
+    current = StorableString(
+        "Enter your current password.", minimum=1, maximum=1024, data_key="currentPassword", required=True
+    )
+    new = StorableString(
         "Choose a password of 8 to 64 characters.", minimum=8, maximum=64, data_key="newPassword", required=True
     )
 
 
-class UserAnswer(Answer):
-    """A user, as that user sees it."""
+class UserResponse(ResponseSchema):
+    """A user, as shown to themselves."""
 
     id = fields.String()
     email = fields.String()
 
 
-class CurrentUserAnswer(Answer):
-    """Who is signed in; null for nobody."""
+class CurrentUserResponse(ResponseSchema):
+    """The user who is signed in, or null."""
 
-    current_user = fields.Nested(UserAnswer, allow_none=True)
-
-
-class NothingAnswer(Answer):
-    """Nothing but that it is done."""
+    current_user = fields.Nested(UserResponse, allow_none=True)
 
 
-class TicketBody(EdgeSchema):
-    """What a seller says about a ticket."""
+class EmptyResponse(ResponseSchema):
+    """An empty object."""
+
+
+class TicketBody(ApiSchema):
+    """What a seller enters for a ticket."""
 
     title = Text(TITLE_PROBLEM, minimum=1, maximum=200, required=True)
     price_cents = Price(PRICE_PROBLEM, data_key="price", required=True)
     category = choice("Choose one of the categories.", CATEGORIES, load_default="other")
     venue = Text("Enter a venue of at most 200 characters.", maximum=200, allow_none=True, load_default=None)
-    starts_at = Moment(
+    starts_at = Timestamp(
         "Enter when it starts as a time in UTC, like 2027-01-31T19:30:00Z.", allow_none=True, load_default=None
     )
 
     @post_load
-    def forget_blank_venue(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Take an empty venue for none."""
+    def drop_blank_venue(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Load an empty venue as none."""
         return {**data, "venue": data["venue"] or None}
 
 
-class PageQuery(EdgeSchema):
-    """Which page of a list."""
+class PageQuery(ApiSchema):
+    """The page of a list."""
 
-    limit = Whole("The limit must be from 1 to 100.", 1, 100, text=True, load_default=50)
-    after = Plain("This page of the list no longer exists.", maximum=255, load_default=None)
+    limit = Integer("The limit must be from 1 to 100.", 1, 100, text=True, load_default=50)
+    after = StorableString("This page of the list no longer exists.", maximum=255, load_default=None)
 
 
 class TicketQuery(PageQuery):
-    """Which tickets, in which order."""
+    """Filters and order of the tickets."""
 
     status = choice("Choose on_sale, reserved, sold or all.", LISTED, load_default="on_sale")
     q = Text("Search for at most 200 characters.", maximum=200, load_default=None)
@@ -127,13 +129,13 @@ class TicketQuery(PageQuery):
 
 
 class MineQuery(PageQuery):
-    """Which of one's own tickets."""
+    """A filter of one's own tickets."""
 
     status = choice("Choose on_sale, reserved, sold, withdrawn or all.", MINE, load_default="all")
 
 
-class TicketAnswer(Answer):
-    """A ticket, as everybody sees it."""
+class TicketResponse(ResponseSchema):
+    """A ticket, as shown to everybody."""
 
     id = fields.String()
     title = fields.String()
@@ -149,14 +151,14 @@ class TicketAnswer(Answer):
     updated_at = fields.String()
 
 
-class OrderBody(EdgeSchema):
-    """Which ticket to reserve, and the version of it that the buyer saw."""
+class OrderBody(ApiSchema):
+    """The ticket to reserve, and the version of it that the buyer saw."""
 
-    ticket_id = Plain("Say which ticket: ticketId is missing.", required=True)
-    version = Whole("The version must be a whole number from 1.", 1, 2**31, allow_none=True, load_default=None)
+    ticket_id = StorableString("Say which ticket: ticketId is missing.", required=True)
+    version = Integer("The version must be a whole number from 1.", 1, 2**31, allow_none=True, load_default=None)
 
 
-class OrderedTicket(Answer):
+class TicketSnapshot(ResponseSchema):
     """The ticket as it was when it was reserved."""
 
     id = fields.String()
@@ -168,15 +170,15 @@ class OrderedTicket(Answer):
     starts_at = fields.String(allow_none=True)
 
 
-class OrderAnswer(Answer):
-    """An order, as its buyer sees it."""
+class OrderResponse(ResponseSchema):
+    """An order, as shown to its buyer."""
 
     id = fields.String()
     status = one_of(ORDER_STATUSES)
     cancel_reason = one_of(CANCEL_REASONS, allow_none=True)
     buyer_id = fields.String(data_key="userId")
     expires_at = fields.String()
-    ticket = fields.Nested(OrderedTicket)
+    ticket = fields.Nested(TicketSnapshot)
     refunded_at = fields.String(allow_none=True)
     refunded_cents = Price("", minimum_cents=0, data_key="refundedAmount")
     version = fields.Integer()
@@ -184,15 +186,15 @@ class OrderAnswer(Answer):
     updated_at = fields.String()
 
 
-class PaymentBody(EdgeSchema):
-    """Which order to pay, and with which card: a PaymentMethod's id or a card token."""
+class PaymentBody(ApiSchema):
+    """The order to pay, and the card: a PaymentMethod's id or a card token."""
 
-    order_id = Plain("Say which order: orderId is missing.", required=True)
-    token = Plain("Choose a card.", minimum=1, required=True)
+    order_id = StorableString("Say which order: orderId is missing.", required=True)
+    token = StorableString("Choose a card.", minimum=1, required=True)
 
 
-class PaymentAnswer(Answer):
-    """A payment and whether its order is complete already."""
+class PaymentResponse(ResponseSchema):
+    """A payment, and whether its order is complete already."""
 
     id = fields.String()
     order_id = fields.String()
@@ -200,15 +202,15 @@ class PaymentAnswer(Answer):
     status = one_of(PAYMENT_STATUSES)
 
 
-class PaymentIntentAnswer(Answer):
+class PaymentIntentResponse(ResponseSchema):
     """What Stripe's card form in a browser needs to pay an order."""
 
     client_secret = fields.String()
     publishable_key = fields.String()
 
 
-class Problem(EdgeSchema):
-    """One thing that is wrong: a sentence for people, the field it is about, and what else there is to know."""
+class Problem(ApiSchema):
+    """One error: a message for people, the field that it is about, and details."""
 
     message = fields.String(required=True)
     field = fields.String()
@@ -219,7 +221,7 @@ class Problem(EdgeSchema):
     client_secret = fields.String(allow_none=True, metadata={"description": "With it the buyer confirms at the bank."})
 
 
-class ErrorsAnswer(Answer):
-    """Why the API refused."""
+class ErrorsResponse(ResponseSchema):
+    """The errors of a refused request."""
 
     errors = fields.List(fields.Nested(Problem))

@@ -1,4 +1,4 @@
-"""What protects a browser: same-origin checks, CSRF tokens in forms, and the headers of every response."""
+"""Protection of browsers: same-origin checks, CSRF tokens in forms, and the security headers of every response."""
 
 import hmac
 import secrets
@@ -8,13 +8,13 @@ from flask import Flask, Response, request, session
 from markupsafe import Markup
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gateway.errors import GatewayError, reading
+from gateway.errors import GatewayError, reading_body
 from gateway.settings import Settings
 from gateway.stripe_js import allowed_sources
 from libs import context
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
+FORM_TYPES = {"application/x-www-form-urlencoded", "multipart/form-data"}
 WEBHOOKS = "/api/webhooks/"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -28,13 +28,13 @@ YEAR_SECONDS = 31_536_000
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Check every request of `app` and dress every response."""
+    """Check every request of `app`, and add the security headers to every response."""
     policy = content_security_policy(settings)
-    if settings.proxies:  # else a client could choose its address, by which auth counts its tries
+    if settings.proxies:  # only then: else a client could forge its address, by which auth limits tries
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
 
     @app.after_request
-    def dress(response: Response) -> Response:
+    def add_security_headers(response: Response) -> Response:
         response.headers.update(HEADERS)
         response.headers["Content-Security-Policy"] = policy
         response.headers["X-Request-Id"] = context.correlation_id()
@@ -44,12 +44,12 @@ def register(app: Flask, settings: Settings) -> None:
         return response
 
     app.before_request(check_origin)
-    app.before_request(check_form)
+    app.before_request(check_csrf)
     app.add_template_global(csrf_field)
 
 
 def content_security_policy(settings: Settings) -> str:
-    """Return the policy: our own files, and what the card form loads from Stripe or its stand-in."""
+    """Return the policy: our own files, and what the card form loads from Stripe or its simulation."""
     stripe = allowed_sources(settings)
     return (
         f"default-src 'none'; script-src 'self' {stripe['script-src']}; style-src 'self'; img-src 'self'; "
@@ -59,7 +59,7 @@ def content_security_policy(settings: Settings) -> str:
 
 
 def check_origin() -> None:
-    """Refuse a change that another site asked for; a client that says nothing about its origin is no browser."""
+    """Refuse a cross-site request that changes something; a client without an Origin is not a browser."""
     if request.method in SAFE_METHODS or request.path.startswith(WEBHOOKS):
         return
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
@@ -77,25 +77,25 @@ def _host(origin: str) -> str:
 
 
 def has_body() -> bool:
-    """Return whether the request says that it brings a body."""
+    """Return whether the request announces a body."""
     return bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "")
 
 
-def check_form() -> None:
-    """Refuse what is no form, and a form that does not carry the token of the session it was made for."""
+def check_csrf() -> None:
+    """Refuse a body that is not a form, and a form without the CSRF token of its session."""
     if request.method in SAFE_METHODS or request.path.startswith("/api/") or request.endpoint is None:
         return
-    if has_body() and request.mimetype not in FORMS:
+    if has_body() and request.mimetype not in FORM_TYPES:
         raise GatewayError("NotAForm")
     expected = session.get("csrf", "")
-    with reading():
+    with reading_body():
         given = request.form.get("csrf_token", "")
     if not expected or not hmac.compare_digest(expected.encode(), given.encode()):
         raise GatewayError("StaleForm")
 
 
 def csrf_field() -> Markup:
-    """Return the hidden input that every form carries."""
+    """Return the hidden input with the CSRF token, for every form."""
     if "csrf" not in session:
         session["csrf"] = secrets.token_urlsafe(32)
     return Markup('<input type="hidden" name="csrf_token" value="{}">').format(session["csrf"])

@@ -1,4 +1,4 @@
-"""Calls to the five services: one client per process, and three ways to speak (nobody, the user, the gateway)."""
+"""RPC calls to the services: one client per process, and three callers (anonymous, the user, the gateway)."""
 
 import threading
 from collections.abc import Callable
@@ -14,7 +14,7 @@ QUERIES = {"get", "list", "list_mine", "is_revoked", "revoked_sessions", "ended_
 
 
 class RpcClient(Protocol):
-    """What the gateway asks of `libs.rpc.Client`; tests give a fake with the same verbs."""
+    """What the gateway uses of `libs.rpc.Client`; tests pass a fake."""
 
     @property
     def call(self) -> Callable[..., Any]:
@@ -22,7 +22,7 @@ class RpcClient(Protocol):
 
     @property
     def query(self) -> Callable[..., Any]:
-        """Like `call`, for what may be tried twice because it changes nothing."""
+        """Like `call`, but retried once: for read-only methods."""
 
 
 class Services:
@@ -42,7 +42,7 @@ class Services:
             return send(service, name, arguments, token=token, timeout=timeout)
 
     def call_as_gateway(self, method: str, timeout: float = CALL_SECONDS, **arguments: Any) -> Any:
-        """Call with a token that names the gateway itself; works outside a request too."""
+        """Call with a token of the gateway itself; works outside a request too."""
         return self.call(method, arguments, self._signer.mint_service(), timeout)
 
     @property
@@ -55,17 +55,17 @@ class Services:
 
 
 def call_public(method: str, *, timeout: float = CALL_SECONDS, **arguments: Any) -> Any:
-    """Call what needs no session."""
+    """Call anonymously."""
     return _services().call(method, arguments, None, timeout)
 
 
 def call_as_user(method: str, *, timeout: float = CALL_SECONDS, **arguments: Any) -> Any:
-    """Call with the session's token; the service checks it again and decides who owns what."""
+    """Call with the session's token; the service verifies it again and checks ownership."""
     return _services().call(method, arguments, session.get("token"), timeout)
 
 
 def call_as_gateway(method: str, *, timeout: float = CALL_SECONDS, **arguments: Any) -> Any:
-    """Call what has no user, such as a webhook."""
+    """Call as the gateway, for what has no user, such as a webhook."""
     return _services().call_as_gateway(method, timeout, **arguments)
 
 

@@ -1,4 +1,4 @@
-"""Who is signed in: flask-login over Flask's signed cookie, which holds auth's token and nothing else of ours."""
+"""Sessions: flask-login over Flask's signed cookie, which holds auth's token, a CSRF token and flashed messages."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask, Request, current_app, g, request, session
 from flask_login import LoginManager, UserMixin, current_user
 
-from gateway.errors import GatewayError, sign_in_first
+from gateway.errors import GatewayError, unauthenticated
 from gateway.revocations import Revocations, timestamp
 from gateway.services import call_as_gateway, call_as_user
 from gateway.settings import Settings
@@ -17,7 +17,7 @@ LIFETIME = timedelta(hours=12)  # as long as auth's tokens last
 
 
 class Viewer(UserMixin):
-    """The user who sent this request."""
+    """The user of this request."""
 
     def __init__(self, claims: Claims) -> None:
         self.id = claims.subject
@@ -43,14 +43,14 @@ def register(app: Flask, settings: Settings, revocations: Revocations) -> None:
     app.extensions["revocations"] = revocations
     logins = LoginManager()
     logins.init_app(app, add_context_processor=False)
-    logins.session_protection = None  # binding to the browser's name protects nothing that the token does not
-    logins.request_loader(find_viewer)
-    logins.unauthorized_handler(sign_in_first)
+    logins.session_protection = None  # binding to the User-Agent adds nothing to the token
+    logins.request_loader(load_viewer)
+    logins.unauthorized_handler(unauthenticated)
     app.add_template_global(viewer)
 
 
-def find_viewer(_request: Request) -> Viewer | None:
-    """Return the user of the session's token, or None; raise ServiceUnavailable while nobody can tell."""
+def load_viewer(_request: Request) -> Viewer | None:
+    """Return the user of the session's token, or None; raise ServiceUnavailable when it cannot be checked."""
     token = session.get("token")
     if token is None or g.get("session_unknown"):
         return None
@@ -68,46 +68,46 @@ def viewer() -> Viewer | None:
     return current_user if current_user.is_authenticated else None
 
 
-def enter(method: str, credentials: dict[str, Any]) -> dict[str, Any]:
-    """Start a session with `auth.sign_up` or `auth.sign_in`, ending the one that this browser had; return the user.
+def sign_in(method: str, credentials: dict[str, Any]) -> dict[str, Any]:
+    """Start a session with `auth.sign_up` or `auth.sign_in`, ending this browser's earlier one; return the user.
 
-    auth is told the client's address, by which it counts tries, in the gateway's own name.
+    The call is the gateway's, not the user's: it passes on the client's address, by which auth limits tries.
     """
     signed_in: dict[str, Any] = call_as_gateway(method, **credentials, address=request.remote_addr or "")
     _revoke()
-    _begin(signed_in)
+    _start(signed_in)
     user: dict[str, Any] = signed_in["user"]
     return user
 
 
-def end() -> None:
-    """Revoke the session at auth and forget it here; a session that has already ended is simply forgotten."""
+def sign_out() -> None:
+    """Revoke the session at auth, unless it has already ended, and clear it here."""
     _revoke()
     session.clear()
 
 
-def end_everywhere() -> None:
-    """Revoke all sessions of who is signed in."""
-    with _revocations().telling_all(_claims().subject):
+def sign_out_everywhere() -> None:
+    """Revoke all sessions of the current user."""
+    with _revocations().await_broadcast(_claims().subject):
         call_as_user("auth.sign_out_everywhere")
-    _forget_older()
+    _mark_older_revoked()
     session.clear()
 
 
 def change_password(current: str, new: str) -> None:
-    """Change the password of who is signed in, which ends all their sessions and begins another here."""
+    """Change the current user's password, which ends all their sessions and starts a new one here."""
     try:
-        with _revocations().telling_all(_claims().subject):
+        with _revocations().await_broadcast(_claims().subject):
             signed_in = call_as_user("auth.change_password", current=current, new=new)
     except RemoteError as error:
         if error.name == "InvalidPassword":
             raise GatewayError("InvalidNewPassword", error.message) from error
         raise
-    _forget_older()
-    _begin(signed_in)
+    _mark_older_revoked()
+    _start(signed_in)
 
 
-def _begin(signed_in: dict[str, Any]) -> None:
+def _start(signed_in: dict[str, Any]) -> None:
     session.clear()
     session["token"] = signed_in["token"]
     session.permanent = True
@@ -116,7 +116,7 @@ def _begin(signed_in: dict[str, Any]) -> None:
 def _revoke() -> None:
     try:
         claims = _claims()
-        with _revocations().telling_all(claims.session_id):
+        with _revocations().await_broadcast(claims.session_id):
             call_as_user("auth.sign_out")
     except InvalidToken:
         return
@@ -126,15 +126,15 @@ def _revoke() -> None:
     _revocations().add(claims.session_id, timestamp(claims.expires_at))
 
 
-def _forget_older() -> None:
-    """Know at once, without waiting for auth's event, that the sessions of this user's generation have ended."""
+def _mark_older_revoked() -> None:
+    """Revoke the sessions of this user's generation here at once, without waiting for auth's event."""
     claims = _claims()
     until = timestamp(claims.expires_at) + LIFETIME.total_seconds()
     _revocations().add_user(claims.subject, claims.generation + 1, until)
 
 
 def _claims() -> Claims:
-    """Return the verified claims of the session in hand; raise InvalidToken."""
+    """Return the verified claims of the current session; raise InvalidToken."""
     claims: Claims = current_app.extensions["verifier"].verify(session.get("token"))
     return claims
 
@@ -148,5 +148,5 @@ def _is_revoked(claims: Claims) -> bool:
     try:
         return _revocations().is_revoked(claims)
     except ServiceUnavailable:
-        g.session_unknown = True  # the error page that follows is shown to nobody in particular
+        g.session_unknown = True  # the error page that follows does not ask again
         raise

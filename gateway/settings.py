@@ -12,7 +12,7 @@ SECRET_KEY_CHARACTERS = 32  # a signing key needs at least 256 bits (OWASP ASVS 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the gateway needs to know about where it runs."""
+    """The gateway's settings."""
 
     secret_key: str
     older_secret_keys: tuple[str, ...]
@@ -52,13 +52,13 @@ class Settings:
 
 
 def _proxies(source: Mapping[str, Any]) -> int:
-    """Return the number of proxies in front, none unless it is set."""
+    """Return the number of trusted proxies in front, 0 unless it is set."""
     given = {"GATEWAY_PROXIES": source.get("GATEWAY_PROXIES") or "0"}
     return parsed("GATEWAY_PROXIES", lambda text: integer(text, minimum=0), "NUMBER, from 0", given)
 
 
 def _secret_keys(source: Mapping[str, Any]) -> list[str]:
-    """Return the keys of GATEWAY_SECRET_KEY, comma-separated: the first signs, those after it are still good."""
+    """Return the keys of GATEWAY_SECRET_KEY, comma-separated: the first signs, the others are still accepted."""
     keys = [key.strip() for key in required("GATEWAY_SECRET_KEY", source).split(",")]
     for key in keys:
         required("GATEWAY_SECRET_KEY", {"GATEWAY_SECRET_KEY": key})

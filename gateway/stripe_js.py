@@ -1,4 +1,4 @@
-"""Stripe's script for pages with a card form: where it is loaded from, and what such a page has to be allowed."""
+"""Stripe.js for pages with a card form: its address, and the sources that the content security policy must allow."""
 
 from urllib.parse import urlsplit
 
@@ -11,12 +11,12 @@ CHALLENGE_HOST = "https://hooks.stripe.com"
 
 
 def script_url(settings: Settings) -> str:
-    """Return the address of Stripe.js, or of its stand-in while cards are simulated."""
+    """Return the address of Stripe.js, or of its simulation."""
     return f"{settings.stripe_api_base.rstrip('/')}/v3/" if settings.stripe_api_base else SCRIPT
 
 
 def allowed_sources(settings: Settings) -> dict[str, str]:
-    """Return what Stripe.js needs, by directive of the policy (docs.stripe.com/security/guide)."""
+    """Return the sources that Stripe.js needs, by directive of the policy (docs.stripe.com/security/guide)."""
     if settings.stripe_api_base:
         address = urlsplit(settings.stripe_api_base)
         origin = f"{address.scheme}://{address.netloc}"

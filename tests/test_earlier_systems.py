@@ -68,12 +68,12 @@ DEFECTS = {
         "tests/e2e/test_story.py::test_a_session_that_was_signed_out_is_good_for_nothing",
         "gateway/tests/test_security.py::test_session_cookie_is_out_of_reach_of_scripts_and_other_sites",
         "gateway/tests/test_security.py::test_every_form_without_its_token_is_refused",
-        "gateway/tests/test_security.py::test_every_change_that_another_site_asks_for_is_refused",
+        "gateway/tests/test_security.py::test_every_cross_site_change_is_refused",
         "auth/tests/test_service.py::test_attack_from_one_address_is_stopped_and_keeps_nobody_else_out",
     ),
     "Secrets stand in logs and on pages; clients get the drivers' own errors.": (
         "tests/api/test_secrets.py::test_no_log_holds_a_secret",
-        "gateway/tests/test_errors.py::test_unexpected_failure_shows_no_internals",
+        "gateway/tests/test_errors.py::test_unexpected_error_shows_no_internals",
     ),
     "Lists are not paged, so each costs as much as there are tickets.": (
         "tickets/tests/test_store.py::test_every_page_of_a_list_without_a_rest_looks_at_few_keys",

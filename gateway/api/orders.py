@@ -1,4 +1,4 @@
-"""Orders: reserve a ticket, look, give it back."""
+"""Orders: reserve a ticket, list, show, cancel."""
 
 import re
 from typing import Any
@@ -7,13 +7,13 @@ from flask import Blueprint, Response, request
 from flask_login import login_required
 
 from gateway import ids
-from gateway.api.paging import answer_page, read_query
+from gateway.api.paging import read_query, respond_page
 from gateway.bodies import read_body
 from gateway.errors import GatewayError
-from gateway.schemas import OrderAnswer, OrderBody, PageQuery
+from gateway.schemas import OrderBody, OrderResponse, PageQuery
 from gateway.services import call_as_user
 
-ANSWER, BODY, QUERY = OrderAnswer(), OrderBody(), PageQuery()
+RESPONSE, BODY, QUERY = OrderResponse(), OrderBody(), PageQuery()
 PRINTABLE = re.compile(r"[\x21-\x7e]{1,255}")
 
 bp = Blueprint("api_orders", __name__, url_prefix="/api/orders")
@@ -22,14 +22,14 @@ bp = Blueprint("api_orders", __name__, url_prefix="/api/orders")
 @bp.post("")
 @login_required
 def create() -> tuple[Any, int]:
-    """Reserve a ticket; the same Idempotency-Key gives the same order again."""
+    """Reserve a ticket; the same Idempotency-Key returns the same order again."""
     body = read_body(BODY)
     key = request.headers.get("Idempotency-Key")
     if key is not None and not PRINTABLE.fullmatch(key):
         raise GatewayError("InvalidKey")
     ticket_id = ids.ticket(body["ticket_id"])
     order = call_as_user("orders.create", ticket_id=ticket_id, version=body["version"], idempotency_key=key)
-    return ANSWER.dump(order), 201
+    return RESPONSE.dump(order), 201
 
 
 @bp.get("")
@@ -37,19 +37,19 @@ def create() -> tuple[Any, int]:
 def list_mine() -> Response:
     """List the user's own orders, newest first."""
     page = call_as_user("orders.list", **read_query(QUERY))
-    return answer_page(ANSWER, page["orders"], page["next"])
+    return respond_page(RESPONSE, page["orders"], page["next"])
 
 
 @bp.get("/<order_id>")
 @login_required
 def get(order_id: str) -> Any:
     """Show one of the user's own orders."""
-    return ANSWER.dump(call_as_user("orders.get", order_id=ids.order(order_id)))
+    return RESPONSE.dump(call_as_user("orders.get", order_id=ids.order(order_id)))
 
 
 @bp.delete("/<order_id>")
 @login_required
 def cancel(order_id: str) -> tuple[str, int]:
-    """Cancel an unpaid order; doing it again changes nothing."""
+    """Cancel an unpaid order; repeating changes nothing."""
     call_as_user("orders.cancel", order_id=ids.order(order_id))
     return "", 204

@@ -1,4 +1,4 @@
-"""Paging: the query of a list, and the Link header that leads to its next page (RFC 8288)."""
+"""Paging: the query of a list, and the Link header with its next page (RFC 8288)."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -10,14 +10,14 @@ ONCE = "Give this only once."
 
 
 def read_query(schema: Schema, *, is_form: bool = False) -> dict[str, Any]:
-    """Return the arguments in the URL's query that were given; raise ValidationError.
+    """Return the query parameters that were given; raise ValidationError.
 
-    In the query of a form an empty one counts as not given: that is what a browser sends for a field left empty.
+    In the query of a form an empty one counts as not given: a browser sends that for an empty field.
     """
     given = {name: values for name, values in request.args.lists() if name in _names(schema)}
-    twice = {name: [ONCE] for name, values in given.items() if len(values) > 1}
-    if twice:
-        raise ValidationError(twice)
+    repeated = {name: [ONCE] for name, values in given.items() if len(values) > 1}
+    if repeated:
+        raise ValidationError(repeated)
     loaded: dict[str, Any] = schema.load(
         {name: value for name, (value,) in given.items() if value.strip() or not is_form}
     )
@@ -28,16 +28,16 @@ def _names(schema: Schema) -> set[str | None]:
     return {field.data_key for field in schema.load_fields.values()}
 
 
-def answer_page(answer: Schema, things: list[dict[str, Any]], following: str | None) -> Response:
-    """Return the array of `things`, with a Link to the next page when there is one."""
-    response = jsonify(answer.dump(things, many=True))
+def respond_page(schema: Schema, items: list[dict[str, Any]], following: str | None) -> Response:
+    """Return `items` as a JSON array, with a Link to the next page if there is one."""
+    response = jsonify(schema.dump(items, many=True))
     if following:
         response.headers["Link"] = f'<{page_path(following)}>; rel="next"'
     return response
 
 
 def page_path(after: str | None) -> str:
-    """Return the path of this list's page after the cursor `after`, or of its first page, with the query as it is."""
+    """Return the path and query of this list's page after the cursor `after`, or of its first page."""
     query = [(name, value) for name, value in request.args.items(multi=True) if name != "after"]
     query += [("after", after)] if after else []
     return f"{request.path}?{urlencode(query)}" if query else request.path

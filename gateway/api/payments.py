@@ -1,4 +1,4 @@
-"""Payments: pay an order by card, here or with Stripe's card form in the browser."""
+"""Payments: pay an order by card, here or in Stripe's card form in the browser."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from flask_login import login_required
 
 from gateway import checkout, ids
 from gateway.bodies import read_body
-from gateway.schemas import PaymentAnswer, PaymentBody, PaymentIntentAnswer
+from gateway.schemas import PaymentBody, PaymentIntentResponse, PaymentResponse
 
-ANSWER, INTENT, BODY = PaymentAnswer(), PaymentIntentAnswer(), PaymentBody()
+RESPONSE, INTENT, BODY = PaymentResponse(), PaymentIntentResponse(), PaymentBody()
 
 bp = Blueprint("api_payments", __name__, url_prefix="/api")
 
@@ -19,11 +19,11 @@ bp = Blueprint("api_payments", __name__, url_prefix="/api")
 def create() -> tuple[Any, int]:
     """Pay the user's own order; paying again returns the same payment."""
     body = read_body(BODY)
-    return ANSWER.dump(checkout.pay(ids.order(body["order_id"]), body["token"])), 201
+    return RESPONSE.dump(checkout.pay(ids.order(body["order_id"]), body["token"])), 201
 
 
 @bp.post("/orders/<order_id>/payment-intent")
 @login_required
 def create_intent(order_id: str) -> Any:
-    """Give the order's buyer what the card form needs to pay it in the browser; again gives the same."""
-    return INTENT.dump(checkout.begin(ids.order(order_id)))
+    """Return what the card form needs to pay the user's own order in the browser; repeating returns the same."""
+    return INTENT.dump(checkout.create_intent(ids.order(order_id)))

@@ -1,4 +1,4 @@
-"""Sign up, sign in, sign out, another password, and who is signed in."""
+"""Sign up, sign in, sign out, change the password, show the current user."""
 
 from typing import Any
 
@@ -7,27 +7,27 @@ from flask_login import login_required
 
 from gateway import sessions
 from gateway.bodies import read_body
-from gateway.schemas import PasswordBody, SignInBody, SignUpBody, UserAnswer
+from gateway.schemas import PasswordBody, SignInBody, SignUpBody, UserResponse
 
 bp = Blueprint("api_users", __name__, url_prefix="/api/users")
 
 
 @bp.post("/signup")
 def sign_up() -> tuple[Any, int]:
-    """Make a new user and sign them in."""
-    return UserAnswer().dump(sessions.enter("auth.sign_up", read_body(SignUpBody()))), 201
+    """Create a user and sign them in."""
+    return UserResponse().dump(sessions.sign_in("auth.sign_up", read_body(SignUpBody()))), 201
 
 
 @bp.post("/signin")
 def sign_in() -> Any:
-    """Start a session; the one that this browser had before is ended."""
-    return UserAnswer().dump(sessions.enter("auth.sign_in", read_body(SignInBody())))
+    """Start a session, and end the one that this browser had."""
+    return UserResponse().dump(sessions.sign_in("auth.sign_in", read_body(SignInBody())))
 
 
 @bp.post("/signout")
 def sign_out() -> Any:
-    """End the session everywhere; signing out twice is no error."""
-    sessions.end()
+    """End the session; signing out twice is no error."""
+    sessions.sign_out()
     return {}
 
 
@@ -35,7 +35,7 @@ def sign_out() -> Any:
 @login_required
 def sign_out_everywhere() -> Any:
     """End all sessions of the user, on every device."""
-    sessions.end_everywhere()
+    sessions.sign_out_everywhere()
     return {}
 
 
@@ -49,6 +49,6 @@ def change_password() -> Any:
 
 @bp.get("/currentuser")
 def current() -> Any:
-    """Say who is signed in, null for nobody."""
+    """Return the user who is signed in, or null."""
     user = sessions.viewer()
-    return {"currentUser": None if user is None else UserAnswer().dump(user)}
+    return {"currentUser": None if user is None else UserResponse().dump(user)}

@@ -1,4 +1,4 @@
-"""Stripe's webhook: handed to payments as it came."""
+"""Stripe's webhook, passed on to payments unchanged."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ bp = Blueprint("api_webhooks", __name__, url_prefix="/api/webhooks")
 
 @bp.post("/stripe")
 def receive() -> Any:
-    """Answer 200 once payments has verified and stored the event; Stripe repeats it after anything else."""
+    """Answer 200 once payments has verified and stored the event; after anything else Stripe retries."""
     try:
         payload = request.get_data().decode()
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""The API's description: made from the schemas that check and write its bodies, served as JSON and as a page."""
+"""The OpenAPI description, generated from the schemas of the bodies, served as JSON and as a page."""
 
 from typing import Any
 
@@ -23,5 +23,5 @@ def document() -> Any:
 
 @bp.get("/docs")
 def page() -> str:
-    """Show the same description to people."""
+    """Show the description as a page."""
     return render_template("docs/show.html", api=current_app.extensions["openapi"])

@@ -1,4 +1,4 @@
-"""Makes the OpenAPI description from the routes, the table of operations and the schemas."""
+"""Builds the OpenAPI description from the routes, the table of operations and the schemas."""
 
 import re
 from http import HTTPStatus
@@ -10,16 +10,16 @@ from flask import Flask
 from marshmallow import fields
 from werkzeug.routing import Rule
 
-from gateway.fields import MAX_PRICE_CENTS, Moment, Plain, Price, Text, Whole
+from gateway.fields import MAX_PRICE_CENTS, Integer, Price, StorableString, Text, Timestamp
 from gateway.openapi.operations import GROUPS, OPERATIONS, Operation
-from gateway.schemas import Answer, ErrorsAnswer
+from gateway.schemas import ErrorsResponse, ResponseSchema
 
 SAFE = {"GET", "HEAD"}
 INTRODUCTION = (
     "Sell and buy tickets. Sign up or in first: the answer sets the session cookie. Bodies are JSON in camelCase, "
     "prices decimals in major units, times ISO 8601 in UTC; unknown fields are ignored. Lists come in pages: the "
-    "`Link` header leads to the next one, and only its absence tells the last: a page before may be short, or empty. "
-    'Every refusal is `{"errors": [{"message", "field"?}]}`.'
+    "`Link` header leads to the next one, and only the last has none: a page before it may be short, or empty. "
+    'Every error is `{"errors": [{"message", "field"?}]}`.'
 )
 KEY = {
     "in": "header",
@@ -38,8 +38,8 @@ def describe(app: Flask) -> dict[str, Any]:
     plugin.converter.add_attribute_function(_describe_field)
     cookie = {"type": "apiKey", "in": "cookie", "name": app.config["SESSION_COOKIE_NAME"]}
     spec.components.security_scheme("session", cookie)
-    for group, sentence in GROUPS.items():
-        spec.tag({"name": group, "description": sentence})
+    for group, description in GROUPS.items():
+        spec.tag({"name": group, "description": description})
     for rule in app.url_map.iter_rules():
         if rule.endpoint in OPERATIONS:
             _add(spec, plugin, app, rule)
@@ -54,30 +54,33 @@ def _add(spec: APISpec, plugin: MarshmallowPlugin, app: Flask, rule: Rule) -> No
     operation = OPERATIONS[rule.endpoint]
     path = re.sub(r"<(\w+)>", r"{\1}", rule.rule)
     for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-        said = {
+        described = {
             "operationId": rule.endpoint.removeprefix("api_"),
             "tags": [operation.group],
             "summary": (app.view_functions[rule.endpoint].__doc__ or "").strip().split("\n")[0],
-            "description": operation.more,
+            "description": operation.description,
             "parameters": _parameters(plugin, rule, operation),
             "responses": _responses(method, rule, operation),
-            "security": [{"session": []}] if operation.signed_in else [],
+            "security": [{"session": []}] if operation.needs_session else [],
         }
         if operation.body:
-            said["requestBody"] = {"required": True, "content": {"application/json": {"schema": operation.body}}}
-        spec.path(path, operations={method.lower(): said})
+            described["requestBody"] = {"required": True, "content": {"application/json": {"schema": operation.body}}}
+        spec.path(path, operations={method.lower(): described})
 
 
 def _parameters(plugin: MarshmallowPlugin, rule: Rule, operation: Operation) -> list[dict[str, Any]]:
     found = [{"in": "path", "name": name, "required": True, "schema": {"type": "string"}} for name in rule.arguments]
     if operation.query:
         assert plugin.converter is not None
-        found += [_given(said) for said in plugin.converter.schema2parameters(operation.query(), location="query")]
+        found += [
+            _without_null(parameter)
+            for parameter in plugin.converter.schema2parameters(operation.query(), location="query")
+        ]
     return [*found, KEY] if rule.endpoint == "api_orders.create" else found
 
 
-def _given(parameter: dict[str, Any]) -> dict[str, Any]:
-    """Return a parameter of the URL without null, which no URL can hold: what is not given is left out."""
+def _without_null(parameter: dict[str, Any]) -> dict[str, Any]:
+    """Return a query parameter without null, which a URL cannot express: it is left out instead."""
     schema = parameter["schema"]
     if isinstance(schema["type"], list):
         schema["type"] = next(kind for kind in schema["type"] if kind != "null")
@@ -91,45 +94,45 @@ def _given(parameter: dict[str, Any]) -> dict[str, Any]:
 
 
 def _responses(method: str, rule: Rule, operation: Operation) -> dict[str, Any]:
-    """Return what a route may answer: its success, its own refusals, and those that the checks before it make."""
-    statuses = {*operation.refusals, 503}
-    if operation.signed_in:
+    """Return the responses of a route: its success, its own errors, and those of the checks before it."""
+    statuses = {*operation.errors, 503}
+    if operation.needs_session:
         statuses.add(401)
     if method not in SAFE:
         statuses |= {400, 403, 408, 413, 415}
-    refused = {"content": {"application/json": {"schema": ErrorsAnswer}}}
-    found: dict[str, Any] = {str(status): {"description": _phrase(status), **refused} for status in sorted(statuses)}
+    error = {"content": {"application/json": {"schema": ErrorsResponse}}}
+    responses: dict[str, Any] = {str(status): {"description": _phrase(status), **error} for status in sorted(statuses)}
     if operation.query:
-        found["414"] = {"description": "URI Too Long"}  # the web server's own answer, which is no JSON
+        responses["414"] = {"description": "URI Too Long"}  # the web server's own response, not JSON
     success: dict[str, Any] = {"description": _phrase(operation.status)}
-    if operation.answer:
-        schema: Any = {"type": "array", "items": operation.answer} if operation.many else operation.answer
+    if operation.response:
+        schema: Any = {"type": "array", "items": operation.response} if operation.many else operation.response
         success["content"] = {"application/json": {"schema": schema}}
     if operation.many:
         success["headers"] = {"Link": LINK}
-    return {str(operation.status): success, **found}
+    return {str(operation.status): success, **responses}
 
 
 def _describe_field(_converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
-    """Return what JSON Schema can say of our own fields."""
+    """Return the JSON Schema of our own fields."""
     if isinstance(field, Price):
         number = {"minimum": field.minimum_cents / 100, "maximum": MAX_PRICE_CENTS / 100}
-        if isinstance(field.parent, Answer):
+        if isinstance(field.parent, ResponseSchema):
             return {"type": "number", **number}
         return {"type": ["number", "string"], **number, "pattern": r"^\s*\d{1,9}(\.\d{1,2})?\s*$"}
-    if isinstance(field, Moment):
+    if isinstance(field, Timestamp):
         return {"type": ["string", "null"], "format": "date-time"}
-    if isinstance(field, Whole):
+    if isinstance(field, Integer):
         kind = {"type": ["integer", "null"] if field.allow_none else "integer"}
         return {**kind, "minimum": field.minimum, "maximum": field.maximum}
     if isinstance(field, Text) and field.minimum:
         return {"minLength": field.minimum, "maxLength": field.maximum, "pattern": r"\S"}
-    return {"minLength": field.minimum, "maxLength": field.maximum} if isinstance(field, Plain) else {}
+    return {"minLength": field.minimum, "maxLength": field.maximum} if isinstance(field, StorableString) else {}
 
 
 def _name(schema: Any) -> str:
     name: str = resolver(schema)
-    return name.removesuffix("Answer")
+    return name.removesuffix("Response")
 
 
 def _phrase(status: int) -> str:

@@ -1,4 +1,4 @@
-"""The pages a browser shows; they work without any JavaScript."""
+"""The pages; they work without JavaScript."""
 
 from flask import Flask
 
@@ -10,7 +10,7 @@ from gateway.stripe_js import script_url
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Give `app` its pages, and templates what they need to format."""
+    """Give `app` its pages, and the templates their helpers."""
     formats.register(app)
     app.jinja_env.globals["settings"] = settings
     app.jinja_env.globals["page_path"] = page_path

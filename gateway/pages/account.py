@@ -1,4 +1,4 @@
-"""Sign up, sign in, sign out, and the account of who is signed in."""
+"""Sign up, sign in, sign out, and the user's account."""
 
 from typing import Any
 
@@ -15,20 +15,20 @@ bp = Blueprint("account", __name__)
 
 @bp.route("/signup", methods=["GET", "POST"])
 def sign_up() -> Any:
-    """Make a new user, who is signed in at once."""
-    return _enter(Form(SignUpBody()), "auth.sign_up", "account/sign_up.html", "Welcome to Ticketing.")
+    """Create a user and sign them in."""
+    return _sign_in_page(Form(SignUpBody()), "auth.sign_up", "account/sign_up.html", "Welcome to Ticketing.")
 
 
 @bp.route("/signin", methods=["GET", "POST"])
 def sign_in() -> Any:
-    """Start a session and go back to where the visitor was."""
-    return _enter(Form(SignInBody()), "auth.sign_in", "account/sign_in.html", "You are signed in.")
+    """Start a session and return to where the visitor was."""
+    return _sign_in_page(Form(SignInBody()), "auth.sign_in", "account/sign_in.html", "You are signed in.")
 
 
 @bp.post("/signout")
 def sign_out() -> Any:
-    """End the session everywhere."""
-    sessions.end()
+    """End the session."""
+    sessions.sign_out()
     flash("You are signed out.", "success")
     return redirect(url_for("tickets.listing"), 303)
 
@@ -36,8 +36,8 @@ def sign_out() -> Any:
 @bp.get("/account")
 @login_required
 def show() -> Any:
-    """Show who is signed in, and what they can change."""
-    return _account(Form(PasswordBody()))
+    """Show the account page."""
+    return _account_page(Form(PasswordBody()))
 
 
 @bp.post("/account/password")
@@ -48,14 +48,14 @@ def change_password() -> Any:
     if form.submit(_change_password):
         flash("Your password is changed. You are signed out everywhere else.", "success")
         return redirect(url_for("account.show"), 303)
-    return _account(form)
+    return _account_page(form)
 
 
 @bp.post("/account/signout-everywhere")
 @login_required
 def sign_out_everywhere() -> Any:
     """End all sessions of the user, on every device."""
-    sessions.end_everywhere()
+    sessions.sign_out_everywhere()
     flash("You are signed out on every device.", "success")
     return redirect(url_for("tickets.listing"), 303)
 
@@ -65,14 +65,14 @@ def _change_password(data: dict[str, str]) -> bool:
     return True
 
 
-def _account(form: Form) -> Any:
+def _account_page(form: Form) -> Any:
     form.typed.clear()  # no password is ever shown again
     return render_template("account/show.html", form=form), form.status, form.headers
 
 
-def _enter(form: Form, method: str, template: str, greeting: str) -> Any:
+def _sign_in_page(form: Form, method: str, template: str, greeting: str) -> Any:
     target = safe_path(request.values.get("next")) or url_for("tickets.listing")
-    user = form.submit(lambda data: sessions.enter(method, data)) if request.method == "POST" else None
+    user = form.submit(lambda data: sessions.sign_in(method, data)) if request.method == "POST" else None
     if user:
         flash(greeting, "success")
         return redirect(target, 303)

@@ -1,4 +1,4 @@
-"""Forms: what was typed, what is wrong with it, and the call that it leads to."""
+"""Forms: the input, its errors, and the call that it leads to."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class Form:
-    """One form on a page: `typed` is kept when something is wrong, `problems` maps a field to a sentence."""
+    """A form on a page: `typed` is the input, kept on errors; `problems` maps a field, or "", to a message."""
 
     def __init__(self, schema: Schema, initial: dict[str, Any] | None = None) -> None:
         self._schema = schema
@@ -23,23 +23,23 @@ class Form:
         self.headers: dict[str, str] = {}
 
     def submit(self, action: Callable[[dict[str, Any]], Result]) -> Result | None:
-        """Return what `action` returns for valid input; None, with `problems` filled, when the input is to blame."""
+        """Return what `action` returns for the validated input; None, with `problems` filled, when that is refused."""
         try:
             return action(self._schema.load(self.given()))
         except ValidationError as error:
-            self._refuse(400, list_problems(error))
+            self._set_problems(400, list_problems(error))
         except (RemoteError, GatewayError) as error:
             status = ERRORS[error.name].status if error.name in ERRORS else 500
             if status not in (400, 429):
                 raise
-            self._refuse(status, [describe(error)])
+            self._set_problems(status, [describe(error)])
             self.headers = retry_headers(error)
         return None
 
     def given(self) -> dict[str, Any]:
-        """Return what was typed, without the fields that were left empty."""
+        """Return the input without empty fields."""
         return {name: value for name, value in self.typed.items() if value != ""}
 
-    def _refuse(self, status: int, problems: list[dict[str, Any]]) -> None:
+    def _set_problems(self, status: int, problems: list[dict[str, Any]]) -> None:
         self.status = status
         self.problems = {problem.get("field", ""): problem["message"] for problem in problems}

@@ -1,4 +1,4 @@
-"""Orders: pay one, follow it to its end, give it back."""
+"""Orders: list, show, pay and cancel one's own."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from flask_login import login_required
 from gateway import checkout, ids
 from gateway.api.paging import read_query
 from gateway.errors import ERRORS, GatewayError, describe
-from gateway.progress import Progress, look, look_at_stripe
+from gateway.progress import Progress, get_progress, refresh_from_stripe
 from gateway.schemas import PageQuery
 from gateway.services import call_as_user
 from libs.rpc import RemoteError
@@ -40,18 +40,18 @@ def mine() -> Any:
 @login_required
 def show(order_id: str) -> Any:
     """Show one's own order: the payment form, the wait, the receipt, or why it was cancelled."""
-    return _page(look(ids.order(order_id)))
+    return _render(get_progress(ids.order(order_id)))
 
 
 @bp.get("/orders/<order_id>/return")
 @login_required
-def come_back(order_id: str) -> Any:
-    """Ask Stripe what became of the payment, then show the order; while nobody can tell, say so and ask again."""
-    if request.args:  # Stripe adds the PaymentIntent's secret, which is nothing for the browser's history
-        return redirect(url_for("orders.come_back", order_id=ids.order(order_id)), 303)
-    progress = look_at_stripe(ids.order(order_id))
+def payment_return(order_id: str) -> Any:
+    """Refresh the payment from Stripe, then show the order, or "confirming" until the outcome is known."""
+    if request.args:  # Stripe adds the PaymentIntent's secret, which must not stay in the browser's history
+        return redirect(url_for("orders.payment_return", order_id=ids.order(order_id)), 303)
+    progress = refresh_from_stripe(ids.order(order_id))
     if progress.stage == "confirming":
-        return _page(progress)
+        return _render(progress)
     if progress.stage == "pay" and not progress.declines and not (progress.payment or {}).get("is_challenged"):
         flash("You were not charged. You can pay now, with this card or another one.", "info")
     return redirect(url_for("orders.show", order_id=order_id), 303)
@@ -60,47 +60,47 @@ def come_back(order_id: str) -> Any:
 @bp.get("/orders/<order_id>/progress")
 @login_required
 def progress(order_id: str) -> Any:
-    """Tell the page's script how far the order is; with `?ask`, after asking Stripe, which `answered` an attempt."""
+    """Return the progress to the page's script; with `?ask` refreshed from Stripe, which `answered` an attempt."""
     order_id, answered = ids.order(order_id), request.args.get("answered", type=int)
-    progress = look_at_stripe(order_id, answered) if "ask" in request.args else look(order_id)
+    progress = refresh_from_stripe(order_id, answered) if "ask" in request.args else get_progress(order_id)
     return {"stage": progress.stage, "declines": progress.declines, "problem": progress.problem}
 
 
 @bp.post("/orders/<order_id>/attempt")
 @login_required
 def attempt(order_id: str) -> Any:
-    """Hear from the page's script that it is about to let Stripe charge a card."""
-    return {"attempt": checkout.announce(ids.order(order_id))}
+    """Record that the page's script is about to confirm a payment with Stripe."""
+    return {"attempt": checkout.announce_attempt(ids.order(order_id))}
 
 
 @bp.post("/orders/<order_id>/cancel")
 @login_required
 def cancel(order_id: str) -> Any:
-    """Give the ticket back."""
+    """Cancel one's own order."""
     try:
         call_as_user("orders.cancel", order_id=ids.order(order_id))
     except RemoteError as error:
-        _tell(error)
+        _flash_error(error)
     return redirect(url_for("orders.show", order_id=order_id), 303)
 
 
 @bp.post("/orders/<order_id>/pay")
 @login_required
 def pay(order_id: str) -> Any:
-    """Pay, then show the order as it is; what became of the payment is told there and survives a reload."""
+    """Pay, then show the order; the outcome is shown there and survives a reload."""
     try:
         checkout.pay(ids.order(order_id), request.form.get("token", ""))
     except (RemoteError, GatewayError) as error:
         if error.name == "PaymentUnknown":
-            return redirect(url_for("orders.come_back", order_id=order_id), 303)
+            return redirect(url_for("orders.payment_return", order_id=order_id), 303)
         if error.name == "AuthenticationRequired":
             return redirect(url_for("orders.show", order_id=order_id, challenge=1), 303)
-        if error.name != "PaymentDeclined" or not look(order_id).tells(describe(error)["declineCode"]):
-            _tell(error)
+        if error.name != "PaymentDeclined" or not get_progress(order_id).mentions(describe(error)["declineCode"]):
+            _flash_error(error)
     return redirect(url_for("orders.show", order_id=order_id), 303)
 
 
-def _page(progress: Progress) -> str:
+def _render(progress: Progress) -> str:
     return render_template(
         "orders/show.html",
         progress=progress,
@@ -111,8 +111,8 @@ def _page(progress: Progress) -> str:
     )
 
 
-def _tell(error: RemoteError | GatewayError) -> None:
-    """Say why nothing was done; what no user can do anything about is told by the error page."""
+def _flash_error(error: RemoteError | GatewayError) -> None:
+    """Flash why nothing was done; re-raise, for the error page, what the user can do nothing about."""
     if error.name not in ERRORS or ERRORS[error.name].status not in (400, 402, 409, 503):
         raise error
     flash(describe(error)["message"], "error")

@@ -1,4 +1,4 @@
-"""Tickets: find one, look at it, reserve it; sell, edit and withdraw one's own."""
+"""Tickets: find, show and reserve one; sell, edit and withdraw one's own."""
 
 import secrets
 from typing import Any
@@ -46,13 +46,13 @@ def show(ticket_id: str) -> Any:
 @bp.post("/tickets/<ticket_id>/buy")
 @login_required
 def buy(ticket_id: str) -> Any:
-    """Reserve the ticket and take the buyer to the payment page; a second click leads to the same order."""
+    """Reserve the ticket and redirect to the payment page; a second click leads to the same order."""
     seen = OrderBody(only=["version"]).load({"version": request.form.get("version", type=int)})
     key = request.form.get("key", "")[:64] or None
     try:
         order = call_as_user("orders.create", ticket_id=ids.ticket(ticket_id), idempotency_key=key, **seen)
     except RemoteError as error:
-        return _tell(error, ticket_id)
+        return _flash_error(error, ticket_id)
     return redirect(url_for("orders.show", order_id=order["id"]), 303)
 
 
@@ -81,14 +81,14 @@ def edit(ticket_id: str) -> Any:
         try:
             saved = form.submit(lambda data: call_as_user("tickets.update", ticket_id=ticket_id, **data))
         except RemoteError as error:
-            return _tell(error, ticket_id)
+            return _flash_error(error, ticket_id)
         if saved:
             flash("Your changes are saved.", "success")
             return redirect(url_for("tickets.show", ticket_id=ticket_id), 303)
     elif ticket["seller_id"] != getattr(viewer(), "id", None):
         raise GatewayError("NotOwner")
     elif ticket["status"] != "on_sale":
-        return _tell(GatewayError(f"Ticket{ticket['status'].capitalize()}"), ticket_id)
+        return _flash_error(GatewayError(f"Ticket{ticket['status'].capitalize()}"), ticket_id)
     return render_template("tickets/form.html", form=form, ticket=ticket), form.status
 
 
@@ -99,7 +99,7 @@ def withdraw(ticket_id: str) -> Any:
     try:
         call_as_user("tickets.withdraw", ticket_id=ids.ticket(ticket_id))
     except RemoteError as error:
-        return _tell(error, ticket_id)
+        return _flash_error(error, ticket_id)
     flash("Your ticket is withdrawn from sale.", "success")
     return redirect(url_for("tickets.show", ticket_id=ticket_id), 303)
 
@@ -107,7 +107,7 @@ def withdraw(ticket_id: str) -> Any:
 @bp.get("/my/tickets")
 @login_required
 def mine() -> Any:
-    """List one's own tickets with their state, and what is owed for those that were sold."""
+    """List one's own tickets with their state, and the amount owed for those sold."""
     query = read_query(PageQuery(only=["after"]), is_form=True)
     page = call_as_user("tickets.list_mine", limit=PAGE_TICKETS, **query)
     return render_template("tickets/mine.html", page=page, sales=call_as_user("tickets.sales"))
@@ -127,7 +127,7 @@ class TicketForm(Form):
         super().__init__(TicketBody(), initial)
 
     def given(self) -> dict[str, Any]:
-        """Return what was typed; the browser's date field knows no zone, and its label says UTC."""
+        """Return the input; the browser's date field has no time zone, and its label says UTC."""
         given = super().given()
         if given.get("startsAt") and not given["startsAt"].endswith("Z"):
             given["startsAt"] += "Z"
@@ -135,15 +135,15 @@ class TicketForm(Form):
 
 
 def _find_own_order(ticket: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the visitor's own live order for a ticket that is taken, among their newest hundred orders."""
+    """Return the visitor's own live order of a reserved or sold ticket, among their newest hundred orders."""
     if viewer() is None or ticket["status"] not in ("reserved", "sold"):
         return None
     orders: list[dict[str, Any]] = call_as_user("orders.list", limit=100)["orders"]
     return next((order for order in orders if order["ticket"]["id"] == ticket["id"] and order["status"] in LIVE), None)
 
 
-def _tell(error: RemoteError | GatewayError, ticket_id: str) -> Any:
-    """Go back to the ticket, which shows how things are now, and say why nothing was done; raise what is no news."""
+def _flash_error(error: RemoteError | GatewayError, ticket_id: str) -> Any:
+    """Flash why nothing was done and redirect to the ticket; re-raise what the user can do nothing about."""
     if error.name not in ERRORS or ERRORS[error.name].status not in (400, 409):
         raise error
     flash(describe(error)["message"], "error")

@@ -1,4 +1,4 @@
-// A form marked data-once is sent once: a second click while the first is under way does nothing.
+// A form marked data-once is sent only once: a second click during the request does nothing.
 for (const form of document.querySelectorAll("form[data-once]")) {
   form.addEventListener("submit", (event) => {
     if (form.dataset.sent) return event.preventDefault();
@@ -8,5 +8,5 @@ for (const form of document.querySelectorAll("form[data-once]")) {
     if (button.dataset.busy) button.textContent = button.dataset.busy;
   });
 }
-// A page that comes back from the browser's history may be sent again.
+// A page restored from the browser's history may be sent again.
 addEventListener("pageshow", (event) => event.persisted && location.reload());

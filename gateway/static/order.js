@@ -1,18 +1,18 @@
-// The countdown runs on the server's clock; two milestones are said to screen readers, not every second.
+// The countdown runs on the server's clock; screen readers announce two milestones, not every second.
 const deadline = document.querySelector("[data-deadline]");
 if (deadline) {
-  const ahead = Date.parse(deadline.dataset.now) - Date.now();
+  const skew = Date.parse(deadline.dataset.now) - Date.now();
   const left = deadline.querySelector(".left");
   const spoken = deadline.querySelector("[aria-live]");
   const milestones = [[300, "Five minutes left to pay."], [60, "One minute left to pay."]];
-  const secondsLeft = () => Math.ceil((Date.parse(deadline.dataset.deadline) - Date.now() - ahead) / 1000);
+  const secondsLeft = () => Math.ceil((Date.parse(deadline.dataset.deadline) - Date.now() - skew) / 1000);
   let before = secondsLeft();
   left.hidden = false;
   const show = () => {
     const seconds = secondsLeft();
     if (seconds <= 0) {
       left.textContent = "The time to pay is over.";
-      // a payment under way is not interrupted: it ends by itself, and the order's page says how
+      // a payment in progress is not interrupted: it ends by itself, and the order's page shows how
       if (!document.querySelector("[data-under-way]")) {
         clearInterval(timer);
         setTimeout(() => location.reload(), 1500);
@@ -22,7 +22,7 @@ if (deadline) {
     left.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} left`;
     deadline.classList.toggle("soon", seconds <= 300);
     deadline.classList.toggle("now", seconds <= 60);
-    // a page in the background is called seldom, so a milestone may be passed rather than met
+    // timers of a background page run seldom, so a milestone may be passed between two calls
     for (const [mark, words] of milestones) if (before > mark && seconds <= mark) spoken.textContent = words;
     before = seconds;
   };
@@ -30,26 +30,26 @@ if (deadline) {
   show();
 }
 
-// While the outcome is open, look at the order; after ten seconds have Stripe asked too, before anything is said.
+// Poll the order until its outcome is known; after ten seconds have it refreshed from Stripe too.
 const follow = document.querySelector("[data-follow]");
 if (follow) {
   const { asking, order, stage } = follow.dataset;
   const patience = follow.querySelector("[data-patience]");
   const began = Date.now();
   let pause = 1000;
-  const look = async () => {
+  const poll = async () => {
     const late = Date.now() - began > 10_000;
     try {
       const ask = asking !== undefined || (late && stage === "confirming");
       const reply = await fetch(follow.dataset.follow + (ask ? "?ask" : ""), { headers: { Accept: "application/json" } });
       if (reply.redirected) return location.reload(); // signed out meanwhile
       if (reply.ok && (await reply.json()).stage !== stage) return location.replace(order);
-    } catch { /* the network is away: look again later */ }
+    } catch { /* no network: poll again later */ }
     if (late && patience && !patience.textContent) patience.textContent = "This takes longer than usual. We keep asking.";
     pause = late ? 8000 : Math.min(pause * 1.5, 3000);
-    setTimeout(look, pause);
+    setTimeout(poll, pause);
   };
-  setTimeout(look, pause);
+  setTimeout(poll, pause);
 }
 
 const print = document.querySelector("[data-print]");

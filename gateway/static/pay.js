@@ -1,4 +1,4 @@
-// The card form: Stripe's payment element in our page. Card numbers go from its frame to Stripe and never to us.
+// The card form: Stripe's Payment Element in our page. Card numbers go from its iframe to Stripe, never to us.
 (() => {
   "use strict";
   const form = document.querySelector("form[data-pay]");
@@ -8,7 +8,7 @@
   const button = form.querySelector("button");
   const label = button.textContent;
   const returnUrl = new URL(form.dataset.return, location.href).href;
-  const OVER = ["requires_capture", "succeeded", "processing", "canceled"];
+  const CONFIRMED = ["requires_capture", "succeeded", "processing", "canceled"];
   let stripe, elements, clientSecret;
 
   const choices = [...form.querySelectorAll("[name=token]")];
@@ -29,7 +29,7 @@
     status.textContent = "";
   }
 
-  function say(title, text) {
+  function showProblem(title, text) {
     for (const earlier of document.querySelectorAll("[data-earlier-problem]")) earlier.remove();
     problem.replaceChildren(...[["h2", title], ["p", text]].map(([tag, words]) => {
       const element = document.createElement(tag);
@@ -41,7 +41,7 @@
     problem.focus();
   }
 
-  const leave = () => location.replace(returnUrl); // there Stripe is asked, and the order's page follows
+  const leave = () => location.replace(returnUrl); // which refreshes from Stripe and leads to the order
 
   function load(address) {
     return new Promise((resolve, reject) => {
@@ -51,15 +51,15 @@
     });
   }
 
-  async function begin() {
+  async function start() {
     const reply = await fetch(form.dataset.intent, { method: "POST", headers: { Accept: "application/json" } });
     if (reply.status === 401 || reply.status === 409) return location.reload();
-    if (!reply.ok) throw new Error(`no payment can be begun: ${reply.status}`);
+    if (!reply.ok) throw new Error(`no payment can be started: ${reply.status}`);
     const [intent] = await Promise.all([reply.json(), load(form.dataset.stripe)]);
     clientSecret = intent.clientSecret;
     stripe = Stripe(intent.publishableKey);
     const { paymentIntent } = await stripe.retrievePaymentIntent(clientSecret);
-    if (paymentIntent && OVER.includes(paymentIntent.status)) return leave();
+    if (paymentIntent && CONFIRMED.includes(paymentIntent.status)) return leave();
     mount();
     if (form.dataset.challenge !== undefined) challenge(paymentIntent);
   }
@@ -82,26 +82,26 @@
 
   function unavailable() {
     place.hidden = true;
-    if (!ownCard) return say("The card form could not be loaded", "Reload this page to try again.");
+    if (!ownCard) return showProblem("The card form could not be loaded", "Reload this page to try again.");
     ownCard.hidden = true; // a test card can still be chosen
     for (const choice of choices) choice.checked = choice.checked && Boolean(choice.value);
   }
 
   async function confirm() {
     const { error } = await elements.submit();
-    if (error) return say("Check the card", error.message);
-    const attempt = await announce();
+    if (error) return showProblem("Check the card", error.message);
+    const attempt = await announceAttempt();
     if (attempt === null) return;
-    if (!attempt) return say("This did not work", "You were not charged. Try again in a moment.");
+    if (!attempt) return showProblem("This did not work", "You were not charged. Try again in a moment.");
     const confirmParams = { return_url: returnUrl };
     await follow(() => stripe.confirmPayment({ elements, confirmParams, redirect: "if_required" }), attempt);
   }
 
-  // Told beforehand, so that nobody hears "not charged" should this page never learn what came of it.
-  async function announce() {
+  // Recorded beforehand, so that no page says "not charged" if this one never gets the result.
+  async function announceAttempt() {
     try {
       const reply = await fetch(form.dataset.attempt, { method: "POST", body: new FormData(form) });
-      if (reply.status === 409) { // the order has ended, or another tab's payment is on its way
+      if (reply.status === 409) { // the order has ended, or another tab is paying
         location.replace(form.dataset.order);
         return null;
       }
@@ -112,18 +112,18 @@
   }
 
   async function challenge(paymentIntent) {
-    history.replaceState(null, "", form.dataset.order); // a reload does not ask again
+    history.replaceState(null, "", form.dataset.order); // a reload does not repeat it
     if (paymentIntent?.status !== "requires_action") return;
     busy("Waiting for your bank…");
     await follow(() => stripe.handleNextAction({ clientSecret }));
   }
 
-  const ANSWERS = ["card_error", "invalid_request_error", "validation_error"];
+  const FINAL_ERRORS = ["card_error", "invalid_request_error", "validation_error"];
 
   async function follow(pay, attempt) {
     const { error } = await pay().catch(() => ({ error: { type: "api_error" } }));
     if (!error || error.code === "payment_intent_unexpected_state") return leave();
-    if (!ANSWERS.includes(error.type) || error.code === "lock_timeout") return leave(); // nobody knows yet
+    if (!FINAL_ERRORS.includes(error.type) || error.code === "lock_timeout") return leave(); // the outcome is unknown
     await explain(error, attempt);
   }
 
@@ -138,12 +138,12 @@
     if (now.stage !== "pay") return location.replace(form.dataset.order);
     if (now.declines > Number(form.dataset.declines)) {
       form.dataset.declines = now.declines;
-      return say("Your card was declined", now.problem);
+      return showProblem("Your card was declined", now.problem);
     }
     if (error.code === "payment_intent_authentication_failure") {
-      return say("Your bank did not confirm it is you", "You were not charged. Try again, or use another card.");
+      return showProblem("Your bank did not confirm it is you", "You were not charged. Try again, or use another card.");
     }
-    say("This did not work", `${error.message} You were not charged.`);
+    showProblem("This did not work", `${error.message} You were not charged.`);
   }
 
   form.addEventListener("submit", (event) => {
@@ -166,5 +166,5 @@
     if (!choices.some((choice) => choice.checked)) ownCard.querySelector("input").checked = true;
   }
   show();
-  begin().catch(unavailable);
+  start().catch(unavailable);
 })();

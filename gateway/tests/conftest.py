@@ -1,4 +1,4 @@
-"""The gateway with fake services behind it, and browsers to walk through it."""
+"""The gateway with fake services, and test clients that act as browsers."""
 
 import re
 
@@ -36,7 +36,7 @@ def client(app):
 
 @pytest.fixture
 def sign_up(app):
-    """Return a browser in which a new user has just signed up."""
+    """Return a function that signs a new user up and returns their browser."""
 
     def sign_up(name):
         browser = app.test_client()
@@ -65,10 +65,10 @@ def ticket(ana):
 
 
 class Browser(FlaskClient):
-    """A client that fills in forms as a browser does, hidden fields included."""
+    """A test client that fills in forms as a browser does, hidden fields included."""
 
     def submit(self, page, action=None, **typed):
-        """Open `page`, and send its form that leads to `action` (the page itself by default)."""
+        """Open `page`, and send its form with this `action` (by default the page itself)."""
         shown = self.get(page).text
         form = re.search(rf'<form[^>]*action="{re.escape(action or page)}".*?</form>', shown, re.DOTALL)
         assert form, f"{page} has no form for {action or page}"

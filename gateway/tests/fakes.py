@@ -1,4 +1,4 @@
-"""The five services in memory, behind the same verbs as `libs.rpc.Client`."""
+"""The services in memory, with the interface of `libs.rpc.Client`."""
 
 import copy
 import secrets
@@ -31,13 +31,13 @@ def iso(moment):
 
 
 class FakeServices:
-    """Users, tickets, orders and payments in dictionaries; `away` names the services that do not answer."""
+    """Users, tickets, orders and payments in dictionaries; `away` names the unavailable services."""
 
     def __init__(self):
         self.users, self.tickets, self.orders, self.payments = {}, {}, {}, {}
         self.keys, self.revoked, self.away, self.calls = {}, set(), set(), []
-        self.settles = True  # whether a payment completes its order at once
-        self.stripe_is_away, self.paid_in_browser = False, set()
+        self.completes_at_once = True  # whether a payment completes its order immediately
+        self.stripe_is_down, self.paid_in_browser = False, set()
         self.signer, self.verifier = Signer(AUTH_PRIVATE), Verifier(PUBLIC_KEYS)
 
     def call(self, service, method, arguments=None, *, token=None, correlation_id=None, timeout=None):
@@ -97,9 +97,9 @@ class FakeServices:
 
     # tickets
 
-    def tickets_create(self, caller, **said):
+    def tickets_create(self, caller, **details):
         now = iso(datetime.now(UTC))
-        ticket = {"id": secrets.token_hex(12), "version": 1, "seller_id": caller.subject, "currency": "usd", **said}
+        ticket = {"id": secrets.token_hex(12), "version": 1, "seller_id": caller.subject, "currency": "usd", **details}
         ticket |= {"withdrawn": False, "status": "on_sale", "price_version": 1, "reserved_until": None}
         return self.tickets.setdefault(ticket["id"], ticket | {"created_at": now, "updated_at": now})
 
@@ -116,9 +116,9 @@ class FakeServices:
             raise RemoteError("TicketReserved" if ticket["status"] == "reserved" else "TicketSold")
         return ticket
 
-    def tickets_update(self, caller, ticket_id, **said):
+    def tickets_update(self, caller, ticket_id, **details):
         ticket = self._own_free(caller, ticket_id)
-        ticket.update(said, version=ticket["version"] + 1)
+        ticket.update(details, version=ticket["version"] + 1)
         return ticket
 
     def tickets_withdraw(self, caller, ticket_id):
@@ -169,11 +169,11 @@ class FakeServices:
 
     def _reserve(self, caller, ticket, key):
         now = datetime.now(UTC)
-        shown = ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")
+        copied = ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")
         order = {"id": secrets.token_hex(12), "version": 1, "status": "created", "cancel_reason": None}
         order |= {"buyer_id": caller.subject, "seller_id": ticket["seller_id"], "reservation_no": 1}
         order |= {"expires_at": iso(now + timedelta(minutes=15)), "price_cents": ticket["price_cents"]}
-        order |= {"currency": "usd", "ticket": {name: ticket[name] for name in shown}, "refunded_at": None}
+        order |= {"currency": "usd", "ticket": {name: ticket[name] for name in copied}, "refunded_at": None}
         order |= {"refunded_cents": 0}
         order |= {"created_at": iso(now), "updated_at": iso(now)}
         ticket.update(status="reserved", reserved_until=order["expires_at"])
@@ -219,7 +219,7 @@ class FakeServices:
         payment = self.payments_get(caller, order_id)
         if payment["is_confirming"] and payment["status"] == "open" and answered is None and not self.paid_in_browser:
             return payment
-        if self.stripe_is_away:
+        if self.stripe_is_down:
             return payment | {"is_confirming": payment["status"] == "open"}
         if order_id in self.paid_in_browser:
             self._take(self.orders[order_id], payment)
@@ -234,7 +234,7 @@ class FakeServices:
 
     def payments_pay(self, caller, order_id, token):
         order, payment = self._payable(caller, order_id)
-        if self.stripe_is_away:
+        if self.stripe_is_down:
             raise RemoteError("StripeUnavailable")
         if token in DECLINES:
             self._decline(order, payment, *DECLINES[token])
@@ -243,10 +243,12 @@ class FakeServices:
         return self._take(order, payment)
 
     def _take(self, order, payment):
-        payment.update(status="captured" if self.settles else "authorized", stripe_id="pi_1", card_last4="4242")
+        payment.update(
+            status="captured" if self.completes_at_once else "authorized", stripe_id="pi_1", card_last4="4242"
+        )
         payment.update(card_brand="visa", decline_message="", captured_at="2026-11-22T10:30:00.000Z")
-        order["status"] = "complete" if self.settles else "awaiting_payment"
-        self.tickets[order["ticket"]["id"]]["status"] = "sold" if self.settles else "reserved"
+        order["status"] = "complete" if self.completes_at_once else "awaiting_payment"
+        self.tickets[order["ticket"]["id"]]["status"] = "sold" if self.completes_at_once else "reserved"
         return payment
 
     def _new_payment(self, order):

@@ -1,4 +1,4 @@
-"""A user's account: another password, signing out everywhere, and one session after another."""
+"""A user's account: changing the password, signing out everywhere, consecutive sessions, rotation of keys."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from libs.tokens import Signer, new_key
 
 ANA = {"email": "ana@example.com", "password": "ana and a word"}
 CHANGE = {"currentPassword": "ana and a word", "newPassword": "another long one"}
-TOO_OFTEN = {"email": "ana@example.com", "password": "again and again"}
+TOO_MANY = {"email": "ana@example.com", "password": "again and again"}
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ def is_signed_in(browser):
     return browser.get("/api/users/currentuser").json["currentUser"] is not None
 
 
-def test_another_password_signs_out_everywhere_else(ana, elsewhere):
+def test_changing_the_password_signs_out_everywhere_else(ana, elsewhere):
     answer = ana.post("/api/users/password", json=CHANGE)
 
     assert (answer.status_code, answer.json) == (200, {})
     assert is_signed_in(ana) and not is_signed_in(elsewhere)
 
 
-def test_token_that_was_used_to_change_the_password_is_good_no_more(app, ana):
+def test_token_that_changed_the_password_is_no_longer_accepted(app, ana):
     thief = app.test_client()
     thief.set_cookie("session", ana.get_cookie("session").value)
 
@@ -50,7 +50,7 @@ def test_token_that_was_used_to_change_the_password_is_good_no_more(app, ana):
         ({"currentPassword": None}, "currentPassword"),
     ],
 )
-def test_refused_password_is_told_at_its_field_and_changes_nothing(ana, elsewhere, change, field):
+def test_refused_password_is_reported_at_its_field_and_changes_nothing(ana, elsewhere, change, field):
     answer = ana.post("/api/users/password", json=CHANGE | change)
 
     assert answer.status_code == 400
@@ -66,7 +66,7 @@ def test_signing_out_everywhere_ends_all_sessions(ana, elsewhere):
 
 
 @pytest.mark.parametrize("path", ["/api/users/password", "/api/users/signout-everywhere"])
-def test_nobody_changes_an_account_without_a_session(client, path):
+def test_account_is_not_changed_without_a_session(client, path):
     assert client.post(path, json=CHANGE).status_code == 401
 
 
@@ -113,37 +113,37 @@ def test_wrong_sign_in_leaves_the_session_alone(ana):
     assert is_signed_in(ana)
 
 
-def test_too_many_tries_on_the_page_are_told_when_to_come_back(client):
-    answer = client.submit("/signin", **TOO_OFTEN)
+def test_too_many_tries_on_the_page_are_answered_with_retry_after(client):
+    answer = client.submit("/signin", **TOO_MANY)
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "30")
     assert "Too many tries" in answer.text
 
 
-def told_address(services):
+def passed_address(services):
     return [arguments["address"] for method, arguments in services.calls if method == "auth.sign_in"][-1]
 
 
-def test_client_cannot_choose_the_address_that_its_tries_count_for(client, services):
+def test_client_cannot_forge_the_address_that_its_tries_are_counted_for(client, services):
     client.post("/api/users/signin", json=ANA, headers={"X-Forwarded-For": "192.0.2.9"})
 
-    assert told_address(services) == "127.0.0.1"
+    assert passed_address(services) == "127.0.0.1"
 
 
-def test_a_number_of_proxies_that_is_none_stops_the_start(services, revocations):
+def test_invalid_number_of_proxies_stops_the_start(services, revocations):
     with pytest.raises(MissingSetting, match="GATEWAY_PROXIES is not of the form NUMBER, from 0"):
         create_app(services, SETTINGS | {"GATEWAY_PROXIES": "two"}, revocations)
 
 
-def test_proxies_that_the_settings_count_tell_the_address(services, revocations):
+def test_address_is_taken_from_as_many_proxies_as_are_set(services, revocations):
     client = create_app(services, SETTINGS | {"GATEWAY_PROXIES": "1"}, revocations).test_client()
 
     client.post("/api/users/signin", json=ANA, headers={"X-Forwarded-For": "192.0.2.9, 198.51.100.7"})
 
-    assert told_address(services) == "198.51.100.7"
+    assert passed_address(services) == "198.51.100.7"
 
 
-def test_cookies_of_the_older_secret_key_are_good_until_it_is_removed(ana, services, revocations):
+def test_cookies_of_the_older_secret_key_are_accepted_until_it_is_removed(ana, services, revocations):
     def signed_in_with(keys):
         browser = create_app(services, SETTINGS | {"GATEWAY_SECRET_KEY": keys}, revocations).test_client()
         browser.set_cookie("session", ana.get_cookie("session").value)
@@ -167,12 +167,12 @@ def test_new_cookies_are_signed_with_the_first_secret_key(services, revocations)
 
 
 @pytest.mark.parametrize("keys", ["n" * 48 + ",short", "n" * 48 + ",", "changeme," + "n" * 48])
-def test_every_secret_key_must_be_a_good_one(keys):
+def test_every_secret_key_must_be_strong(keys):
     with pytest.raises(SystemExit, match="GATEWAY_SECRET_KEY"):
         create_app(settings=SETTINGS | {"GATEWAY_SECRET_KEY": keys})
 
 
-def test_sessions_of_both_keys_of_auth_are_good_while_it_changes_them(services, revocations):
+def test_sessions_of_both_keys_of_auth_are_accepted_during_rotation(services, revocations):
     private, public = new_key("auth:2")
     both, only_new = f"{AUTH_PUBLIC},{public},{GATEWAY_PUBLIC}", f"{public},{GATEWAY_PUBLIC}"
 

@@ -4,7 +4,7 @@ import pytest
 
 from gateway import checkout
 
-SHOWN = {"id", "status", "cancelReason", "userId", "expiresAt", "ticket", "version", "createdAt", "updatedAt"}
+FIELDS = {"id", "status", "cancelReason", "userId", "expiresAt", "ticket", "version", "createdAt", "updatedAt"}
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def test_order_shows_its_ticket_and_deadline(bo, ticket):
     answer = bo.post("/api/orders", json={"ticketId": ticket["id"], "version": 1})
 
     assert answer.status_code == 201
-    assert set(answer.json) >= SHOWN
+    assert set(answer.json) >= FIELDS
     assert answer.json["ticket"]["price"] == 19.99
     assert (answer.json["status"], answer.json["cancelReason"]) == ("created", None)
 
@@ -32,7 +32,7 @@ def test_same_idempotency_key_gives_the_same_order(bo, ticket):
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "two words", "é"])
-def test_unusable_idempotency_key_is_refused(bo, ticket, key):
+def test_invalid_idempotency_key_is_refused(bo, ticket, key):
     answer = bo.post("/api/orders", json={"ticketId": ticket["id"]}, headers={"Idempotency-Key": key})
 
     assert answer.status_code == 400
@@ -58,7 +58,7 @@ def test_changed_price_is_answered_with_the_new_one(ana, bo, ticket):
 
 
 @pytest.mark.parametrize("version", [0, -1, 1.5, "1", True, {"$gt": 0}])
-def test_version_is_a_whole_number(bo, ticket, version):
+def test_version_is_an_integer(bo, ticket, version):
     assert bo.post("/api/orders", json={"ticketId": ticket["id"], "version": version}).status_code == 400
 
 
@@ -93,7 +93,7 @@ def test_paid_order_cannot_be_cancelled(bo, order):
 
 
 def test_slow_outcome_is_answered_as_confirming(bo, order, services, monkeypatch):
-    services.settles = False
+    services.completes_at_once = False
     monkeypatch.setattr(checkout, "OUTCOME_SECONDS", 0)
 
     answer = bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"})
@@ -101,7 +101,7 @@ def test_slow_outcome_is_answered_as_confirming(bo, order, services, monkeypatch
     assert (answer.status_code, answer.json["status"]) == (201, "confirming")
 
 
-def test_taken_card_is_never_answered_as_a_failure(bo, order, services):
+def test_authorized_payment_is_never_answered_as_a_failure(bo, order, services):
     pay = services.payments_pay
 
     def pay_and_lose_orders(caller, **arguments):
@@ -115,12 +115,12 @@ def test_taken_card_is_never_answered_as_a_failure(bo, order, services):
     assert (answer.status_code, answer.json["status"]) == (201, "confirming")
 
 
-def test_declined_card_says_why_and_how_often_one_may_try(bo, order):
+def test_declined_card_is_answered_with_the_reason_and_the_tries_left(bo, order):
     answer = bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_chargeDeclinedInsufficientFunds"})
 
     assert answer.status_code == 402
-    told = answer.json["errors"][0]
-    assert (told["declineCode"], told["remaining"]) == ("insufficient_funds", 2)
+    problem = answer.json["errors"][0]
+    assert (problem["declineCode"], problem["remaining"]) == ("insufficient_funds", 2)
 
 
 def test_cancelled_order_cannot_be_paid(bo, order):
@@ -129,8 +129,8 @@ def test_cancelled_order_cannot_be_paid(bo, order):
     assert bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"}).status_code == 409
 
 
-def test_order_that_ends_cancelled_is_not_answered_as_paid(bo, order, services):
-    services.settles = False
+def test_order_cancelled_meanwhile_is_not_answered_as_paid(bo, order, services):
+    services.completes_at_once = False
     pay = services.payments_pay
 
     def pay_too_late(caller, **arguments):
@@ -143,7 +143,7 @@ def test_order_that_ends_cancelled_is_not_answered_as_paid(bo, order, services):
     assert bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"}).status_code == 409
 
 
-def test_webhook_is_handed_to_payments_as_it_came(client, services):
+def test_webhook_is_passed_on_to_payments_unchanged(client, services):
     answer = client.post("/api/webhooks/stripe", data=b'{"id": "evt_1"}', headers={"Stripe-Signature": "good"})
 
     assert answer.status_code == 200
@@ -157,7 +157,7 @@ def test_webhook_with_a_bad_signature_is_refused(client, body, signature):
     assert client.post("/api/webhooks/stripe", data=body, headers=headers).status_code == 400
 
 
-def test_webhook_is_asked_for_again_while_payments_is_away(client, services):
+def test_webhook_is_answered_503_while_payments_is_unavailable(client, services):
     services.away.add("payments")
 
     assert client.post("/api/webhooks/stripe", data=b"{}").status_code == 503

@@ -5,14 +5,14 @@ import pytest
 from gateway.schemas import CATEGORIES
 
 HAMLET = {"title": "Hamlet, row 3", "price": 19.99}
-SHOWN = {"id", "title", "price", "currency", "category", "userId", "status", "version", "createdAt", "updatedAt"}
+FIELDS = {"id", "title", "price", "currency", "category", "userId", "status", "version", "createdAt", "updatedAt"}
 
 
 def test_created_ticket_is_on_sale_at_its_price(ana):
     answer = ana.post("/api/tickets", json=HAMLET | {"title": "  Hamlet, row 3 "})
 
     assert answer.status_code == 201
-    assert set(answer.json) >= SHOWN
+    assert set(answer.json) >= FIELDS
     assert answer.json | HAMLET | {"status": "on_sale", "category": "other", "currency": "usd"} == answer.json
 
 
@@ -23,20 +23,20 @@ def test_price_may_be_given_as_text_and_comes_back_as_a_number(ana):
 
 
 def test_venue_and_start_come_back_in_utc(ana):
-    said = {"venue": "Old Theatre", "startsAt": "2027-01-31T20:30:00+01:00"}
+    details = {"venue": "Old Theatre", "startsAt": "2027-01-31T20:30:00+01:00"}
 
-    answer = ana.post("/api/tickets", json=HAMLET | said)
+    answer = ana.post("/api/tickets", json=HAMLET | details)
 
     assert (answer.json["venue"], answer.json["startsAt"]) == ("Old Theatre", "2027-01-31T19:30:00.000Z")
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
-def test_each_category_is_taken(ana, category):
+def test_each_category_is_accepted(ana, category):
     assert ana.post("/api/tickets", json=HAMLET | {"category": category}).json["category"] == category
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "invalid",
     [
         {"title": ""},
         {"title": "   "},
@@ -53,11 +53,11 @@ def test_each_category_is_taken(ana, category):
         {"startsAt": 1800000000},
     ],
 )
-def test_ticket_with_a_wrong_field_is_refused_with_its_name(ana, wrong):
-    answer = ana.post("/api/tickets", json=HAMLET | wrong)
+def test_invalid_field_of_a_ticket_is_refused_and_named(ana, invalid):
+    answer = ana.post("/api/tickets", json=HAMLET | invalid)
 
     assert answer.status_code == 400
-    assert [problem["field"] for problem in answer.json["errors"]] == list(wrong)
+    assert [problem["field"] for problem in answer.json["errors"]] == list(invalid)
 
 
 def test_unknown_fields_are_ignored(ana):
@@ -101,7 +101,7 @@ def test_every_filter_reaches_the_service(client, services):
 @pytest.mark.parametrize(
     "query", ["status=withdrawn", "category=opera", "min_price=cheap", "sort=oldest", "limit=0", "limit=101", "after=x"]
 )
-def test_wrong_query_is_refused(client, query):
+def test_invalid_query_is_refused(client, query):
     answer = client.get(f"/api/tickets?{query}")
 
     assert answer.status_code == 400
@@ -132,7 +132,7 @@ def test_somebody_elses_ticket_cannot_be_changed(bo, ticket):
 
 
 @pytest.mark.parametrize("status", ["on_sale", "reserved", "sold", "withdrawn", "all"])
-def test_own_tickets_are_listed_by_their_state(ana, bo, status):
+def test_own_tickets_are_filtered_by_state(ana, bo, status):
     for state in ("on_sale", "reserved", "sold", "withdrawn"):
         ticket = ana.post("/api/tickets", json=HAMLET | {"title": state}).json
         if state == "withdrawn":
@@ -147,5 +147,5 @@ def test_own_tickets_are_listed_by_their_state(ana, bo, status):
     assert len(found) == (4 if status == "all" else 1)
 
 
-def test_no_other_state_of_own_tickets_is_known(ana):
+def test_unknown_state_of_own_tickets_is_refused(ana):
     assert ana.get("/api/tickets/mine?status=started").status_code == 400

@@ -5,7 +5,7 @@ import pytest
 ANA = {"email": "ana@example.com", "password": "correct horse"}
 
 
-def test_signing_up_answers_the_user_and_signs_in(client):
+def test_signing_up_returns_the_user_and_signs_in(client):
     answer = client.post("/api/users/signup", json=ANA)
 
     assert answer.status_code == 201
@@ -13,7 +13,7 @@ def test_signing_up_answers_the_user_and_signs_in(client):
     assert client.get("/api/users/currentuser").json == {"currentUser": answer.json}
 
 
-def test_signing_in_answers_the_user(client):
+def test_signing_in_returns_the_user(client):
     user = client.post("/api/users/signup", json=ANA).json
     client.post("/api/users/signout")
 
@@ -22,11 +22,11 @@ def test_signing_in_answers_the_user(client):
     assert (answer.status_code, answer.json) == (200, user)
 
 
-def test_nobody_is_the_current_user_before_signing_in(client):
+def test_current_user_is_null_before_signing_in(client):
     assert client.get("/api/users/currentuser").json == {"currentUser": None}
 
 
-def test_email_in_use_is_told_in_these_words(client):
+def test_email_in_use_is_answered_in_these_words(client):
     client.post("/api/users/signup", json=ANA)
 
     answer = client.post("/api/users/signup", json=ANA)
@@ -35,7 +35,7 @@ def test_email_in_use_is_told_in_these_words(client):
     assert answer.json == {"errors": [{"message": "Email in use", "field": "email"}]}
 
 
-def test_wrong_email_and_wrong_password_answer_alike(client):
+def test_wrong_email_and_wrong_password_get_the_same_response(client):
     client.post("/api/users/signup", json=ANA)
 
     unknown = client.post("/api/users/signin", json=ANA | {"email": "nobody@example.com"})
@@ -45,7 +45,7 @@ def test_wrong_email_and_wrong_password_answer_alike(client):
     assert unknown.json == wrong.json
 
 
-def test_every_problem_of_a_body_is_told_at_once(client):
+def test_all_errors_of_a_body_are_answered_together(client):
     answer = client.post("/api/users/signup", json={"email": "", "password": "short"})
 
     assert answer.status_code == 400
@@ -60,13 +60,13 @@ def test_only_text_is_an_email(client, value):
     assert answer.json["errors"][0]["field"] == "email"
 
 
-def test_service_explains_why_a_password_is_refused(client):
+def test_message_of_the_service_explains_why_a_password_is_refused(client):
     answer = client.post("/api/users/signup", json=ANA | {"password": "password"})
 
     assert answer.json == {"errors": [{"message": "This password is too common.", "field": "password"}]}
 
 
-def test_too_many_tries_are_told_when_to_come_back(client):
+def test_too_many_tries_are_answered_with_retry_after(client):
     answer = client.post("/api/users/signin", json=ANA | {"password": "again and again"})
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "30")

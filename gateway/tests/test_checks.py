@@ -1,4 +1,4 @@
-"""In which order a request is judged, and what is refused before any service hears of it."""
+"""The order of the checks of a request, and what is refused before any service is called."""
 
 import pytest
 
@@ -41,18 +41,18 @@ def test_large_body_is_413_before_401(client):
     assert (answer.status_code, answer.is_json) == (413, True)
 
 
-def test_session_is_asked_for_before_the_body_is_read(client):
+def test_session_is_checked_before_the_body_is_read(client):
     assert client.post("/api/tickets", data="{", content_type="application/json").status_code == 401
 
 
-def test_body_is_judged_before_the_ticket_is_looked_for(ana):
+def test_body_is_checked_before_the_ticket_is_looked_up(ana):
     assert ana.put(f"/api/tickets/{UNKNOWN}", json={"title": ""}).status_code == 400
     assert ana.put(f"/api/tickets/{UNKNOWN}", json={"title": "Hamlet", "price": 5}).status_code == 404
 
 
 @pytest.mark.parametrize("ident", ["x", "0" * 23, "0" * 25, "%00", "{$ne:1}", "ABCDEF" * 4, "٠" * 24])
-def test_malformed_id_is_404_and_no_service_hears_of_it(ana, services, ident):
-    heard = len(services.calls)
+def test_malformed_id_is_404_and_no_service_is_called(ana, services, ident):
+    calls = len(services.calls)
 
     answers = [
         ana.get(f"/api/tickets/{ident}"),
@@ -63,7 +63,7 @@ def test_malformed_id_is_404_and_no_service_hears_of_it(ana, services, ident):
     ]
 
     assert [answer.status_code for answer in answers] == [404] * 5
-    assert len(services.calls) == heard
+    assert len(services.calls) == calls
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_malformed_id_is_404_and_no_service_hears_of_it(ana, services, ident):
         '{"title": "Hamlet", "price": 5}'.encode("utf-16"),
     ],
 )
-def test_body_that_is_no_json_object_is_400(ana, body):
+def test_body_that_is_not_a_json_object_is_400(ana, body):
     answer = ana.post("/api/tickets", data=body, content_type="application/json")
 
     assert answer.status_code == 400
@@ -101,7 +101,7 @@ def test_missing_body_is_400_and_needs_no_content_type(ana):
     assert [problem["field"] for problem in answer.json["errors"]] == ["title", "price"]
 
 
-def test_unknown_path_and_wrong_method_are_told_in_json_under_api(client):
+def test_unknown_path_and_wrong_method_are_answered_in_json_under_api(client):
     unknown, wrong = client.get("/api/nothing"), client.delete("/api/users/currentuser")
 
     assert (unknown.status_code, wrong.status_code) == (404, 405)
@@ -110,14 +110,14 @@ def test_unknown_path_and_wrong_method_are_told_in_json_under_api(client):
 
 
 @pytest.mark.parametrize("cookie", ["x", "eyJ0b2tlbiI6IjEifQ.x.y", "." * 3000, "\x00", "..", "eyJ0b2tlbiI6MX0"])
-def test_malformed_cookie_is_no_session_and_no_failure(client, cookie):
+def test_malformed_cookie_is_no_session_and_no_error(client, cookie):
     headers = {"Cookie": f"session={cookie}"}
 
     assert client.get("/api/orders", headers=headers).status_code == 401
     assert client.get("/api/tickets", headers=headers).status_code == 200
 
 
-def test_parameter_given_twice_is_refused(client):
+def test_repeated_parameter_is_refused(client):
     answer = client.get("/api/tickets?limit=1&limit=2&utm=a&utm=b")
 
     assert answer.status_code == 400

@@ -1,4 +1,4 @@
-"""The countdown on the payment page, in Chromium with a clock of its own."""
+"""The countdown on the payment page, in Chromium with a simulated clock."""
 
 import re
 import shutil
@@ -48,36 +48,36 @@ def left(page):
     return page.get_by_role("timer").inner_text()
 
 
-def spoken(page):
+def announced(page):
     return page.locator(".deadline [aria-live=polite]").text_content()
 
 
-def look(page):
+def classes(page):
     return set(page.locator(".deadline").get_attribute("class").split()) - {"deadline"}
 
 
 def test_time_left_is_that_of_the_server(page):
     assert re.fullmatch("1[45]:.. left", left(page))
-    assert (spoken(page), look(page)) == ("", set())
+    assert (announced(page), classes(page)) == ("", set())
 
 
-def test_five_minutes_and_one_minute_are_shown_and_said(page):
+def test_five_minutes_and_one_minute_are_shown_and_announced(page):
     page.clock.run_for(10 * 60_000 + 2_000)
-    five = (spoken(page), look(page))
+    five = (announced(page), classes(page))
     page.clock.run_for(4 * 60_000)
 
     assert five == ("Five minutes left to pay.", {"soon"})
-    assert (spoken(page), look(page)) == ("One minute left to pay.", {"soon", "now"})
+    assert (announced(page), classes(page)) == ("One minute left to pay.", {"soon", "now"})
 
 
-def test_milestone_is_said_although_the_page_slept_through_it(page):
+def test_milestone_is_announced_although_the_page_was_suspended(page):
     page.clock.fast_forward(12 * 60_000)
 
-    assert spoken(page) == "Five minutes left to pay."
+    assert announced(page) == "Five minutes left to pay."
     assert re.fullmatch("[23]:.. left", left(page))
 
 
-def test_page_is_shown_anew_when_the_time_is_over(page):
+def test_page_reloads_when_the_time_is_over(page):
     page.evaluate("window.stale = true")
 
     page.clock.fast_forward(16 * 60_000)
@@ -86,7 +86,7 @@ def test_page_is_shown_anew_when_the_time_is_over(page):
     page.wait_for_function("!window.stale", timeout=5000)
 
 
-def test_payment_under_way_is_not_interrupted_when_the_time_is_over(page):
+def test_payment_in_progress_is_not_interrupted_when_the_time_is_over(page):
     page.evaluate("document.querySelector('[data-pay]').dataset.underWay = ''")
     page.evaluate("window.stale = true")
 

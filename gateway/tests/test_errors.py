@@ -1,4 +1,4 @@
-"""How failures are told."""
+"""How errors are answered."""
 
 import pytest
 
@@ -11,14 +11,14 @@ from libs.rpc import RemoteError
 @pytest.mark.parametrize("name", ERRORS)
 def test_each_named_error_has_its_status_and_message_in_json_and_on_a_page(client, services, name):
     def fail(*_, **__):
-        raise RemoteError(name, "The service's own words.")
+        raise RemoteError(name, "The service's own message.")
 
     services.tickets_list = fail
 
     answer, page = client.get("/api/tickets"), client.get("/")
 
     assert answer.status_code == ERRORS[name].status
-    assert answer.json["errors"][0]["message"] == (ERRORS[name].message or "The service's own words.")
+    assert answer.json["errors"][0]["message"] == (ERRORS[name].message or "The service's own message.")
     assert page.status_code == (303 if ERRORS[name].status == 401 else ERRORS[name].status)
 
 
@@ -29,7 +29,7 @@ def test_every_status_of_a_named_error_has_a_page_title():
 @pytest.mark.parametrize(
     "error", [RuntimeError("mongodb://secret"), RemoteError("OperationFailure", "mongodb://secret")]
 )
-def test_unexpected_failure_shows_no_internals(client, services, error):
+def test_unexpected_error_shows_no_internals(client, services, error):
     def fail(*_, **__):
         raise error
 
@@ -42,13 +42,13 @@ def test_unexpected_failure_shows_no_internals(client, services, error):
     assert page.headers["X-Request-Id"] in page.text
 
 
-def test_absent_service_is_503_with_retry_after(client, services):
+def test_unavailable_service_is_503_with_retry_after(client, services):
     services.away.add("tickets")
 
     answer, page = client.get("/api/tickets"), client.get("/")
 
-    for told in (answer, page):
-        assert (told.status_code, told.headers["Retry-After"]) == (503, "2")
+    for response in (answer, page):
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
     assert answer.is_json and "<h1>" in page.text
 
 
@@ -62,7 +62,7 @@ def test_ready_only_while_every_service_answers(client, services, service):
     assert [name for name, answers in waiting.json["services"].items() if not answers] == [service]
 
 
-def test_correlation_id_of_a_client_is_kept_and_nonsense_is_not(client):
+def test_correlation_id_of_a_client_is_kept_unless_it_is_malformed(client):
     kept = client.get("/healthz", headers={"X-Request-Id": "0123abcd-4567"})
     replaced = client.get("/healthz", headers={"X-Request-Id": "x\ty"})
 
@@ -70,14 +70,14 @@ def test_correlation_id_of_a_client_is_kept_and_nonsense_is_not(client):
     assert len(replaced.headers["X-Request-Id"]) == 32
 
 
-def test_pages_tell_a_wrong_method_and_a_large_body(ana):
+def test_wrong_method_and_large_body_are_answered_with_a_page(ana):
     assert "<h1>" in ana.get("/signout").text
     assert ana.get("/signout").status_code == 405
     assert ana.post("/sell", data={"title": "x" * 2_000_000}).status_code == 413
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", ""])
-def test_what_is_no_form_is_415_as_a_page_before_anything_else_is_decided(client, kind):
+def test_body_that_is_not_a_form_is_415_as_a_page_before_other_checks(client, kind):
     answer = client.post("/sell", data=b"x" * 2_000_000, content_type=kind)
 
     assert (answer.status_code, answer.mimetype) == (415, "text/html")
@@ -86,7 +86,7 @@ def test_what_is_no_form_is_415_as_a_page_before_anything_else_is_decided(client
 
 
 @pytest.mark.parametrize("host", ["evil.example", "..", "a..b", f"{'a' * 80}.example"])
-def test_a_host_that_is_none_of_ours_is_400_on_pages_and_in_json(services, revocations, host):
+def test_untrusted_host_is_400_on_pages_and_in_json(services, revocations, host):
     client = create_app(services, SETTINGS | {"GATEWAY_TRUSTED_HOSTS": "localhost"}, revocations).test_client()
 
     page, answer = (client.get(path, headers={"Host": host}) for path in ("/", "/api/tickets"))
@@ -96,12 +96,12 @@ def test_a_host_that_is_none_of_ours_is_400_on_pages_and_in_json(services, revoc
     assert answer.is_json
 
 
-@pytest.mark.parametrize(("asked", "status"), [("GET /nothing", 404), ("GET /signout", 405), ("POST /sell", 403)])
-def test_an_error_page_keeps_its_status_while_nobody_can_tell_who_is_there(ana, services, revocations, asked, status):
-    method, path = asked.split()
+@pytest.mark.parametrize(("target", "status"), [("GET /nothing", 404), ("GET /signout", 405), ("POST /sell", 403)])
+def test_error_page_keeps_its_status_while_the_session_cannot_be_checked(ana, services, revocations, target, status):
+    method, path = target.split()
     revocations._current_until = 0.0
     services.away.add("auth")
-    revocations._ask = lambda claims: services.call("auth", "is_revoked")
+    revocations._ask_auth = lambda claims: services.call("auth", "is_revoked")
 
     answer = ana.open(path, method=method)
 
@@ -110,7 +110,7 @@ def test_an_error_page_keeps_its_status_while_nobody_can_tell_who_is_there(ana, 
 
 
 @pytest.mark.parametrize("path", ["/api/tickets", "/sell"])
-def test_a_body_that_breaks_off_is_400(ana, path):
+def test_body_that_ends_early_is_400(ana, path):
     class Broken:
         def read(self, *_):
             raise OSError("invalid chunk size")

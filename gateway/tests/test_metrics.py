@@ -20,7 +20,7 @@ def test_requests_are_counted_by_route_and_status(client):
     assert value(client, "http_requests_total", **labels) == before + 2
 
 
-def test_what_clients_make_up_is_one_series(client):
+def test_unknown_routes_and_methods_are_one_series(client):
     for made_up in ("/no/such", "/neither/this"):
         client.open(made_up, method="FROB")
 

@@ -1,4 +1,4 @@
-"""The description of the API says what the API does."""
+"""The OpenAPI description matches the API."""
 
 import re
 
@@ -21,21 +21,21 @@ def test_every_route_of_the_api_is_described(app, document):
         assert set(document["paths"][path]) <= {"get", "post", "put", "delete"}
 
 
-def test_every_operation_has_a_sentence_and_a_name_of_its_own(document):
+def test_every_operation_has_a_summary_and_a_unique_id(document):
     operations = [operation for methods in document["paths"].values() for operation in methods.values()]
 
     assert len({operation["operationId"] for operation in operations}) == len(operations) == len(OPERATIONS)
     assert all(operation["summary"].endswith(".") for operation in operations)
 
 
-def test_what_needs_a_session_says_so(document, client):
+def test_operations_that_need_a_session_say_so(document, client):
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             answer = client.open(re.sub(r"{\w+}", "0" * 24, path), method=method.upper())
             assert (answer.status_code == 401) == bool(operation["security"]), (method, path)
 
 
-def test_description_and_validation_are_one(document):
+def test_description_holds_what_is_validated(document):
     body, query = (
         document["components"]["schemas"]["TicketBody"],
         document["paths"]["/api/tickets"]["get"]["parameters"],
@@ -43,10 +43,10 @@ def test_description_and_validation_are_one(document):
 
     assert (body["properties"]["title"]["maxLength"], body["required"]) == (200, ["price", "title"])
     assert body["properties"]["price"]["minimum"] == 0.5
-    assert {said["name"] for said in query} >= {"q", "min_price", "max_price", "after", "sort"}
+    assert {parameter["name"] for parameter in query} >= {"q", "min_price", "max_price", "after", "sort"}
 
 
-def test_every_reference_leads_somewhere(document):
+def test_every_reference_resolves(document):
     named = set(re.findall(r"'#/components/schemas/(\w+)'", str(document)))
 
     assert named == set(document["components"]["schemas"])

@@ -1,4 +1,4 @@
-"""Stories of people who use the pages, without any JavaScript."""
+"""Stories of users of the pages, without JavaScript."""
 
 import html
 import re
@@ -14,7 +14,7 @@ def order_page(bo, ticket):
     return bo.submit(f"/tickets/{ticket['id']}", f"/tickets/{ticket['id']}/buy").headers["Location"]
 
 
-def told(browser, path):
+def page_text(browser, path):
     """Return the text of a page without its tags."""
     return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", browser.get(path).text)))
 
@@ -25,11 +25,11 @@ def test_visitor_signs_up_and_sells_and_finds_the_ticket(client):
 
     assert (welcome.status_code, welcome.headers["Location"]) == (303, "/")
     assert sold.status_code == 303
-    assert "Your ticket is on sale." in told(client, sold.headers["Location"])
-    assert "Hamlet, row 3 $19.99" in told(client, "/?q=hamlet&category=stage")
+    assert "Your ticket is on sale." in page_text(client, sold.headers["Location"])
+    assert "Hamlet, row 3 $19.99" in page_text(client, "/?q=hamlet&category=stage")
 
 
-def test_sign_in_leads_back_to_where_one_was(client, ana, ticket):
+def test_sign_in_leads_back_to_the_page_before(client, ana, ticket):
     refused = client.get("/my/orders?after=0")
     signed_in = client.submit(
         refused.headers["Location"], "/signin", email="ana@example.com", password="ana and a word"
@@ -58,11 +58,11 @@ def test_wrong_password_keeps_the_email_and_not_the_password(client, ana):
 def test_signing_out_ends_the_session(ana):
     ana.submit("/", "/signout")
 
-    assert "Sign in" in told(ana, "/")
+    assert "Sign in" in page_text(ana, "/")
     assert ana.get("/my/tickets").status_code == 303
 
 
-def test_wrong_listing_is_explained_at_its_fields_and_keeps_what_was_typed(ana):
+def test_invalid_listing_is_explained_at_its_fields_and_keeps_the_input(ana):
     answer = ana.submit("/sell", title=" ", price="19.999", category="stage", venue="Old Theatre", startsAt="")
 
     assert answer.status_code == 400
@@ -71,30 +71,30 @@ def test_wrong_listing_is_explained_at_its_fields_and_keeps_what_was_typed(ana):
     assert 'value="19.999"' in answer.text and 'value="Old Theatre"' in answer.text
 
 
-def test_a_wrong_price_is_explained_at_its_field_and_a_wrong_address_in_the_summary_alone(client):
+def test_invalid_price_is_explained_at_its_field_and_an_invalid_url_only_in_the_summary(client):
     shown = client.get("/?min_price=cheap&status=bogus").text
 
     assert 'aria-describedby="min_price-problem"' in shown and 'href="#min_price"' in shown
     assert 'href="#status"' not in shown
 
 
-def test_seller_of_what_has_started_reads_that_nobody_can_buy_it(ana):
+def test_seller_of_a_started_show_reads_that_nobody_can_buy_the_ticket(ana):
     ticket = {"title": "Hamlet", "price": "20", "category": "stage"}
 
     late = ana.submit("/sell", **ticket, startsAt="2026-01-01T12:00")
-    said = told(ana, late.headers["Location"])
-    ana.submit("/sell", **ticket, startsAt="2099-01-01T12:00:00Z")  # as the page's own advice says
+    shown = page_text(ana, late.headers["Location"])
+    ana.submit("/sell", **ticket, startsAt="2099-01-01T12:00:00Z")  # the form that the page itself suggests
 
-    assert "it has already started" in said
-    assert "1 Jan 2099, 12:00 UTC" in told(ana, "/my/tickets")
+    assert "it has already started" in shown
+    assert "1 Jan 2099, 12:00 UTC" in page_text(ana, "/my/tickets")
 
 
 @pytest.mark.parametrize("title", ["\u200b", " \u200d\u2060 ", "Hamlet\u202e3 wor", "\u0301"])
-def test_a_title_needs_something_to_see_and_no_turned_text(ana, title):
+def test_title_must_be_visible_and_keep_its_direction(ana, title):
     assert ana.post("/api/tickets", json={"title": title, "price": 20}).status_code == 400
 
 
-def test_search_and_filters_stay_in_the_address_of_the_next_page(ana, client):
+def test_search_and_filters_stay_in_the_url_of_the_next_page(ana, client):
     for number in range(30):
         ana.post("/api/tickets", json={"title": f"Seat {number}", "price": 10 + number})
 
@@ -106,7 +106,7 @@ def test_search_and_filters_stay_in_the_address_of_the_next_page(ana, client):
 
 
 @pytest.mark.parametrize("query", ["endpoint=x", "_scheme=javascript", "_external=1", "_anchor=x", "self=x"])
-def test_the_address_of_the_next_page_is_on_this_site_whatever_was_asked(ana, client, query):
+def test_url_of_the_next_page_is_on_this_site_whatever_the_query(ana, client, query):
     for number in range(30):
         ana.post("/api/tickets", json={"title": f"Seat {number}", "price": 10})
 
@@ -117,28 +117,28 @@ def test_the_address_of_the_next_page_is_on_this_site_whatever_was_asked(ana, cl
     assert link.startswith("</api/tickets?")
 
 
-def test_search_without_a_match_offers_a_way_out(client):
-    assert "No ticket on sale matches this search. See all tickets" in told(client, "/?q=nothing")
+def test_search_without_a_match_offers_all_tickets(client):
+    assert "No ticket on sale matches this search. See all tickets" in page_text(client, "/?q=nothing")
 
 
-def test_search_that_found_nothing_yet_goes_on(client, services):
+def test_search_that_found_nothing_yet_continues(client, services):
     services.tickets_list = lambda *_, after=None, **__: {"tickets": [], "next": None if after else "7"}
 
     first = client.get("/?q=a+b").text
 
     assert "Nothing found yet, but there are more tickets to look through." in first
     assert 'href="/?q=a+b&amp;after=7">Continue searching' in first
-    assert "No more tickets on sale match this search. First page" in told(client, "/?q=a+b&after=7")
+    assert "No more tickets on sale match this search. First page" in page_text(client, "/?q=a+b&after=7")
 
 
-def test_wrong_search_is_explained(client):
+def test_invalid_search_is_explained(client):
     answer = client.get("/?min_price=cheap")
 
     assert answer.status_code == 400
     assert 'href="#min_price"' in answer.text and 'value="cheap"' in answer.text
 
 
-def test_title_cannot_bring_its_own_markup(ana, client):
+def test_markup_in_a_title_is_escaped(ana, client):
     ticket = ana.post("/api/tickets", json={"title": "<script>alert(1)</script>", "price": 5}).json
 
     assert "<script>alert" not in client.get("/").text + client.get(f"/tickets/{ticket['id']}").text
@@ -147,37 +147,37 @@ def test_title_cannot_bring_its_own_markup(ana, client):
 def test_seller_edits_and_withdraws_an_own_ticket(ana, ticket):
     page = f"/tickets/{ticket['id']}"
     ana.submit(f"{page}/edit", title="Hamlet, row 4", price="21", category="stage", startsAt="2027-01-31T19:30")
-    edited = told(ana, page)
+    edited = page_text(ana, page)
     ana.submit(page, f"{page}/withdraw")
 
     assert "Hamlet, row 4" in edited and "$21.00" in edited and "31 Jan 2027, 19:30 UTC" in edited
-    assert "It is withdrawn" in told(ana, page)
+    assert "It is withdrawn" in page_text(ana, page)
 
 
 def test_seller_reads_why_a_reserved_ticket_cannot_be_edited(ana, ticket, order_page):
     answer = ana.get(f"/tickets/{ticket['id']}/edit")
 
     assert answer.status_code == 303
-    assert "A buyer has reserved it" in told(ana, answer.headers["Location"])
-    assert "No changes while it is reserved." in told(ana, "/my/tickets")
+    assert "A buyer has reserved it" in page_text(ana, answer.headers["Location"])
+    assert "No changes while it is reserved." in page_text(ana, "/my/tickets")
 
 
-def test_seller_sees_what_is_owed_and_what_was_not_sold_in_time(ana, services, ticket):
+def test_seller_sees_the_amount_owed_and_what_was_not_sold_in_time(ana, services, ticket):
     listed = services.tickets[ticket["id"]]
     services.tickets["t2"] = {**listed, "id": "t2", "status": "sold", "price_cents": 123456}
     services.tickets["t3"] = {**listed, "id": "t3", "starts_at": "2026-01-01T12:00:00.000Z"}
 
-    page = told(ana, "/my/tickets")
+    page = page_text(ana, "/my/tickets")
 
     assert "1 ticket sold: $1,234.56 owed to you." in page
     assert page.count("Not sold before it started") == 1
 
 
-@pytest.mark.parametrize(("refunded_cents", "said"), [(500, "$5.00 refunded"), (1999, "Refunded")])
-def test_seller_sees_what_went_back_to_the_buyer_of_which_ticket(ana, services, ticket, refunded_cents, said):
+@pytest.mark.parametrize(("refunded_cents", "shown"), [(500, "$5.00 refunded"), (1999, "Refunded")])
+def test_seller_sees_the_refund_of_each_ticket(ana, services, ticket, refunded_cents, shown):
     services.tickets[ticket["id"]] |= {"status": "sold", "refunded_cents": refunded_cents}
 
-    assert f'<span class="badge">{said}</span>' in ana.get("/my/tickets").text
+    assert f'<span class="badge">{shown}</span>' in ana.get("/my/tickets").text
 
 
 def test_only_the_seller_may_open_the_edit_page(bo, ticket):
@@ -185,15 +185,15 @@ def test_only_the_seller_may_open_the_edit_page(bo, ticket):
 
 
 def test_buyer_reserves_pays_and_gets_a_receipt(bo, ticket, order_page):
-    form = told(bo, order_page)
+    form = page_text(bo, order_page)
     paid = bo.submit(order_page, f"{order_page}/pay", token="tok_visa")
-    receipt = told(bo, order_page)
+    receipt = page_text(bo, order_page)
 
     assert "Reserved for you until" in form and "Pay $19.99" in form
     assert (paid.status_code, paid.headers["Location"]) == (303, order_page)
     assert "The ticket is yours" in receipt and "Visa ending in 4242" in receipt and "$19.99" in receipt
     assert order_page.rpartition("/")[2] in receipt
-    assert "You bought this ticket." in told(bo, f"/tickets/{ticket['id']}")
+    assert "You bought this ticket." in page_text(bo, f"/tickets/{ticket['id']}")
 
 
 def test_second_click_on_buy_leads_to_the_same_order(bo, ticket):
@@ -207,24 +207,24 @@ def test_second_click_on_buy_leads_to_the_same_order(bo, ticket):
 
 def test_declined_buyer_reads_why_and_tries_again_on_the_same_order(bo, order_page):
     bo.submit(order_page, f"{order_page}/pay", token="tok_chargeDeclinedInsufficientFunds")
-    declined = told(bo, order_page)
+    declined = page_text(bo, order_page)
     bo.submit(order_page, f"{order_page}/pay", token="tok_visa")
 
     assert "Error: Pay" in declined and "has insufficient funds" in declined and "2 tries left" in declined
-    assert "The ticket is yours" in told(bo, order_page)
+    assert "The ticket is yours" in page_text(bo, order_page)
 
 
 def test_third_decline_cancels_the_order_and_offers_to_reserve_again(bo, order_page):
     for _ in range(3):
         bo.submit(order_page, f"{order_page}/pay", token="tok_chargeDeclined")
 
-    shown = told(bo, order_page)
+    shown = page_text(bo, order_page)
 
     assert "The payment did not succeed" in shown and "You were not charged." in shown and "Reserve again" in shown
 
 
 def test_slow_payment_is_being_confirmed_and_cannot_be_paid_again(bo, order_page, services, monkeypatch):
-    services.settles = False
+    services.completes_at_once = False
     monkeypatch.setattr(checkout, "OUTCOME_SECONDS", 0)
     bo.submit(order_page, f"{order_page}/pay", token="tok_visa")
 
@@ -246,8 +246,8 @@ def test_payment_whose_outcome_is_unknown_cannot_be_paid_again(bo, order_page, s
 def test_buyer_cancels_and_the_ticket_is_on_sale_again(bo, ticket, order_page):
     bo.submit(order_page, f"{order_page}/cancel")
 
-    assert "You cancelled it." in told(bo, order_page)
-    assert "Buy for $19.99" in told(bo, f"/tickets/{ticket['id']}")
+    assert "You cancelled it." in page_text(bo, order_page)
+    assert "Buy for $19.99" in page_text(bo, f"/tickets/{ticket['id']}")
 
 
 def test_reservation_whose_time_is_over_offers_no_payment(bo, order_page, services):
@@ -266,7 +266,7 @@ def test_expired_order_says_so_and_leads_back_to_the_ticket(bo, ticket, order_pa
     assert "It was not paid in time" in page and f'href="/tickets/{ticket["id"]}"' in page
 
 
-def test_what_has_started_is_not_offered_again(bo, order_page, services):
+def test_started_show_is_not_offered_again(bo, order_page, services):
     order = services.orders[order_page.rpartition("/")[2]]
     services.end(order, "expired")
     offered = [bo.get(page).text.count("Reserve again") for page in (order_page, "/my/orders")]
@@ -280,11 +280,11 @@ def test_what_has_started_is_not_offered_again(bo, order_page, services):
 def test_buyer_of_a_reserved_ticket_is_led_to_the_payment_and_others_wait(bo, sign_up, ticket, order_page):
     page = f"/tickets/{ticket['id']}"
 
-    assert "Continue to payment" in told(bo, page)
-    assert "Another buyer has reserved this ticket." in told(sign_up("cy"), page)
+    assert "Continue to payment" in page_text(bo, page)
+    assert "Another buyer has reserved this ticket." in page_text(sign_up("cy"), page)
 
 
-def test_too_late_buyer_is_told_on_the_ticket_page(sign_up, bo, ticket):
+def test_buyer_who_is_too_late_reads_so_on_the_ticket_page(sign_up, bo, ticket):
     cy = sign_up("cy")
     shown = cy.get(f"/tickets/{ticket['id']}").text
     form = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', shown))
@@ -293,7 +293,7 @@ def test_too_late_buyer_is_told_on_the_ticket_page(sign_up, bo, ticket):
     answer = cy.post(f"/tickets/{ticket['id']}/buy", data=form)
 
     assert answer.status_code == 303
-    assert "This ticket is reserved." in told(cy, answer.headers["Location"])
+    assert "This ticket is reserved." in page_text(cy, answer.headers["Location"])
 
 
 def test_buyer_who_saw_an_older_price_is_shown_the_new_one(ana, bo, ticket):
@@ -303,16 +303,16 @@ def test_buyer_who_saw_an_older_price_is_shown_the_new_one(ana, bo, ticket):
 
     answer = bo.post(f"/tickets/{ticket['id']}/buy", data=form)
 
-    seen = told(bo, answer.headers["Location"])
+    seen = page_text(bo, answer.headers["Location"])
     assert "The price has changed." in seen and "Buy for $25.00" in seen
 
 
 def test_orders_are_listed_with_their_state_and_what_to_do(bo, ticket, order_page):
-    waiting = told(bo, "/my/orders")
+    waiting = page_text(bo, "/my/orders")
     bo.submit(order_page, f"{order_page}/pay", token="tok_visa")
 
     assert "Waiting for payment" in waiting and "Continue to payment" in waiting
-    assert "Paid Receipt" in told(bo, "/my/orders")
+    assert "Paid Receipt" in page_text(bo, "/my/orders")
 
 
 def test_somebody_elses_order_is_not_shown(ana, order_page):
@@ -322,4 +322,4 @@ def test_somebody_elses_order_is_not_shown(ana, order_page):
 def test_started_show_is_not_for_sale(ana, bo, ticket, services):
     services.tickets[ticket["id"]]["starts_at"] = "2020-01-01T00:00:00.000Z"
 
-    assert "It has already started" in told(bo, f"/tickets/{ticket['id']}")
+    assert "It has already started" in page_text(bo, f"/tickets/{ticket['id']}")

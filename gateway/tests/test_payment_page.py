@@ -1,4 +1,4 @@
-"""The payment page in each of its states, without JavaScript; what scripts are told is checked too."""
+"""The payment page in each of its states, without JavaScript, and the responses to its script."""
 
 import re
 from unittest.mock import Mock
@@ -8,7 +8,7 @@ import pytest
 from gateway import checkout
 from gateway.app import create_app
 from gateway.tests.fakes import SETTINGS
-from gateway.tests.test_pages import told
+from gateway.tests.test_pages import page_text
 from libs.rpc import RemoteError, ServiceUnavailable
 
 CARD = "/api/orders/{}/payment-intent"
@@ -44,13 +44,13 @@ def test_card_form_gets_its_secret_and_key(bo, order):
     assert answer.json == {"clientSecret": "pi_1_secret_1", "publishableKey": "pk_test_ticketing"}
 
 
-def test_card_form_opens_for_the_buyer_alone(ana, client, order):
+def test_card_form_opens_only_for_the_buyer(ana, client, order):
     answers = [who.post(CARD.format(order["id"])).status_code for who in (ana, client)]
 
     assert answers == [403, 401]
 
 
-def test_card_form_is_refused_as_paying_is(bo, order, services):
+def test_card_form_is_refused_when_paying_is(bo, order, services):
     unknown = bo.post(CARD.format("0" * 24)).status_code
     malformed = bo.post(CARD.format("x")).status_code
     services.end(services.orders[order["id"]], "expired")
@@ -62,11 +62,11 @@ def test_card_form_is_refused_as_paying_is(bo, order, services):
     assert away.headers["Retry-After"]
 
 
-def test_page_knows_where_the_script_of_the_card_form_is(bo, page):
+def test_page_has_the_address_of_stripe_js(bo, page):
     assert 'data-stripe="http://127.0.0.1:12111/v3/"' in bo.get(page).text
 
 
-def test_real_cards_need_the_form_of_stripe_and_nothing_else_of_the_page_does(services, revocations, ticket):
+def test_real_cards_need_the_card_form_and_the_rest_of_the_page_does_not(services, revocations, ticket):
     real = create_app(services, SETTINGS | {"STRIPE_API_BASE": ""}, revocations).test_client()
     real.post("/api/users/signup", json={"email": "cy@example.com", "password": "correct horse"})
     order = real.post("/api/orders", json={"ticketId": ticket["id"]}).json
@@ -77,7 +77,7 @@ def test_real_cards_need_the_form_of_stripe_and_nothing_else_of_the_page_does(se
     assert "needs JavaScript" in shown and "Cancel the order" in shown and "tok_visa" not in shown
 
 
-def test_policy_lets_in_the_simulated_stripe_alone(client):
+def test_policy_allows_only_the_simulated_stripe(client):
     allowed = policy(client)
 
     assert allowed["script-src"] == allowed["connect-src"] == ["'self'", "http://127.0.0.1:12111"]
@@ -85,7 +85,7 @@ def test_policy_lets_in_the_simulated_stripe_alone(client):
     assert "stripe.com" not in str(allowed) and "unsafe" not in str(allowed)
 
 
-def test_policy_lets_in_the_real_stripe_when_cards_are_real(services, revocations):
+def test_policy_allows_the_real_stripe_when_cards_are_real(services, revocations):
     allowed = policy(create_app(services, SETTINGS | {"STRIPE_API_BASE": ""}, revocations).test_client())
 
     assert allowed["script-src"] == ["'self'", "https://js.stripe.com", "https://*.js.stripe.com"]
@@ -94,39 +94,39 @@ def test_policy_lets_in_the_real_stripe_when_cards_are_real(services, revocation
     assert "127.0.0.1" not in str(allowed) and "unsafe" not in str(allowed)
 
 
-def test_return_from_the_card_form_asks_stripe_and_shows_the_receipt(bo, order, page, services):
+def test_return_from_the_card_form_refreshes_from_stripe_and_shows_the_receipt(bo, order, page, services):
     bo.post(CARD.format(order["id"]))
     services.paid_in_browser.add(order["id"])
 
     answers = [bo.get(f"{page}/return") for _ in range(2)]
 
     assert [(answer.status_code, answer.headers["Location"]) for answer in answers] == [(303, page)] * 2
-    assert "The ticket is yours" in told(bo, page)
+    assert "The ticket is yours" in page_text(bo, page)
 
 
-def test_secret_that_stripe_adds_to_the_address_does_not_stay_there(bo, page):
+def test_secret_that_stripe_adds_to_the_url_does_not_stay_there(bo, page):
     answer = bo.get(f"{page}/return?payment_intent_client_secret=pi_1_secret_1&redirect_status=failed")
 
     assert (answer.status_code, answer.headers["Location"]) == (303, f"{page}/return")
 
 
-def test_return_without_a_payment_says_that_nothing_was_charged(bo, order, page):
+def test_return_without_a_charge_says_so(bo, order, page):
     bo.post(CARD.format(order["id"]))
 
     bo.get(f"{page}/return")
 
-    assert "You were not charged. You can pay now" in told(bo, page)
+    assert "You were not charged. You can pay now" in page_text(bo, page)
 
 
-def test_return_before_anything_was_begun_leads_to_the_order(bo, page):
+def test_return_without_a_payment_leads_to_the_order(bo, page):
     assert bo.get(f"{page}/return").headers["Location"] == page
 
 
 @pytest.mark.parametrize("lost", ["payments", "stripe"])
-def test_return_says_nothing_but_confirming_while_the_outcome_is_unknown(bo, order, page, services, lost):
+def test_return_says_only_confirming_while_the_outcome_is_unknown(bo, order, page, services, lost):
     bo.post(CARD.format(order["id"]))
     services.away |= {lost}
-    services.stripe_is_away = lost == "stripe"
+    services.stripe_is_down = lost == "stripe"
 
     shown = bo.get(f"{page}/return")
 
@@ -136,13 +136,13 @@ def test_return_says_nothing_but_confirming_while_the_outcome_is_unknown(bo, ord
     assert bo.get(f"{page}/progress?ask").json["stage"] == "confirming"
 
 
-def test_payment_without_an_answer_lands_on_confirming_and_then_on_the_outcome(bo, page, services):
+def test_payment_without_a_reply_leads_to_confirming_and_then_to_the_outcome(bo, page, services):
     shown = bo.get(page).text
     token = re.search(r'name="csrf_token" value="([^"]*)"', shown).group(1)
     services.away.add("payments")
 
     sent = bo.post(f"{page}/pay", data={"csrf_token": token, "token": "tok_visa"})
-    waiting = told(bo, sent.headers["Location"])
+    waiting = page_text(bo, sent.headers["Location"])
     services.away.clear()
     known = bo.get(sent.headers["Location"])
 
@@ -151,7 +151,7 @@ def test_payment_without_an_answer_lands_on_confirming_and_then_on_the_outcome(b
     assert (known.status_code, known.headers["Location"]) == (303, page)
 
 
-def test_api_calls_no_payment_a_failure_when_payments_does_not_answer(bo, order, services):
+def test_api_calls_no_payment_a_failure_when_payments_does_not_reply(bo, order, services):
     pay = services.payments_pay
 
     def pay_and_lose_the_reply(caller, **arguments):
@@ -168,7 +168,7 @@ def test_api_calls_no_payment_a_failure_when_payments_does_not_answer(bo, order,
     assert "failed" not in message and "not charged" not in message and "not been charged" not in message
 
 
-def test_nothing_is_offered_to_pay_while_payments_does_not_answer(bo, page, services):
+def test_payment_form_is_not_shown_while_payments_is_unavailable(bo, page, services):
     services.away.add("payments")
 
     shown = bo.get(page).text
@@ -176,16 +176,16 @@ def test_nothing_is_offered_to_pay_while_payments_does_not_answer(bo, page, serv
     assert "do not pay again" in shown and "data-pay" not in shown and 'data-stage="away"' in shown
 
 
-def test_payment_that_stripe_cannot_take_now_is_told_on_the_order(bo, page, services):
-    services.stripe_is_away = True
+def test_unavailable_stripe_is_explained_on_the_order(bo, page, services):
+    services.stripe_is_down = True
     bo.submit(page, f"{page}/pay", token="tok_visa")
 
-    shown = told(bo, page)
+    shown = page_text(bo, page)
 
     assert "Card payments are not possible at the moment." in shown and "Pay $19.99" in shown
 
 
-def test_confirming_page_asks_stripe_without_javascript_too(bo, page, stored):
+def test_confirming_page_refreshes_from_stripe_without_javascript_too(bo, page, stored):
     stored["status"] = "awaiting_payment"
 
     shown = bo.get(page).text
@@ -194,32 +194,32 @@ def test_confirming_page_asks_stripe_without_javascript_too(bo, page, stored):
     assert f'data-follow="{page}/progress"' in shown
 
 
-def test_script_hears_of_a_decline_in_the_words_of_the_page(bo, page):
+def test_script_gets_a_decline_with_the_message_of_the_page(bo, page):
     bo.submit(page, f"{page}/pay", token="tok_chargeDeclinedInsufficientFunds")
 
-    heard = bo.get(f"{page}/progress?ask").json
+    shown = bo.get(f"{page}/progress?ask").json
 
-    assert (heard["stage"], heard["declines"]) == ("pay", 1)
-    assert heard["problem"] == "Your card has insufficient funds. You were not charged. You have 2 tries left."
-    assert heard["problem"] in told(bo, page)
+    assert (shown["stage"], shown["declines"]) == ("pay", 1)
+    assert shown["problem"] == "Your card has insufficient funds. You were not charged. You have 2 tries left."
+    assert shown["problem"] in page_text(bo, page)
 
 
-def test_progress_is_the_buyers_alone(ana, client, page):
+def test_progress_is_shown_only_to_the_buyer(ana, client, page):
     assert ana.get(f"{page}/progress").status_code == 403
     assert client.get(f"{page}/progress").status_code == 303
 
 
-def test_last_declined_card_ends_the_page_before_the_order_has_heard_of_it(bo, order, page, services):
+def test_last_decline_shows_the_order_cancelled_before_orders_has_its_event(bo, order, page, services):
     bo.post(CARD.format(order["id"]))
     services.payments[order["id"]].update(status="cancelled", declines=3, remaining=0, decline_message="Ended.")
 
-    shown = told(bo, page)
+    shown = page_text(bo, page)
 
     assert "This order is cancelled" in shown and "You were not charged." in shown and "Reserve again" in shown
     assert "Ended. After 3 declined cards an order ends" in shown
 
 
-def test_card_that_needs_the_bank_leads_to_the_challenge_or_says_it_needs_javascript(bo, page):
+def test_card_that_needs_3d_secure_leads_to_the_challenge_or_says_it_needs_javascript(bo, page):
     sent = bo.submit(page, f"{page}/pay", token="tok_threeDSecure2Required")
 
     shown = bo.get(sent.headers["Location"]).text
@@ -228,7 +228,7 @@ def test_card_that_needs_the_bank_leads_to_the_challenge_or_says_it_needs_javasc
     assert "data-challenge" in shown and "needs JavaScript" in shown and "secret" not in shown
 
 
-def test_challenge_that_was_left_can_be_gone_on_with_and_nobody_says_not_charged(bo, order, page, services):
+def test_abandoned_challenge_can_be_continued_and_no_page_says_not_charged(bo, order, page, services):
     bo.post(CARD.format(order["id"]))
     services.payments[order["id"]]["is_challenged"] = True
 
@@ -245,57 +245,57 @@ def test_receipt_says_when_it_was_paid_whatever_happens_later(bo, page, services
     stored.update(refunded_at="2026-11-25T08:00:00.000Z", updated_at="2026-11-25T08:00:00.000Z", refunded_cents=1999)
     services.payments[order["id"]].update(status="refunded", updated_at="2026-11-25T08:00:00.000Z")
 
-    receipt = told(bo, page)
+    receipt = page_text(bo, page)
 
     assert "Paid 22 Nov 2026, 10:30 UTC" in receipt
     assert "Refunded $19.99, 25 Nov 2026, 08:00 UTC" in receipt and "The ticket is yours" not in receipt
 
 
 @pytest.mark.parametrize("lost", [set(), {"payments"}])
-def test_partial_refund_is_shown_beside_the_price_and_the_ticket_stays_the_buyers(bo, page, services, stored, lost):
+def test_partial_refund_is_shown_and_the_ticket_stays_the_buyers(bo, page, services, stored, lost):
     bo.submit(page, f"{page}/pay", token="tok_visa")
     stored["refunded_cents"] = 500
     services.payments[stored["id"]].update(refunded_cents=500, refunded_at="2026-11-25T08:00:00.000Z")
     services.away |= lost
 
-    receipt = told(bo, page)
+    receipt = page_text(bo, page)
 
     when = "" if lost else " on 25 Nov 2026, 08:00 UTC"
     assert "The ticket is yours" in receipt and f"$5.00 of $19.99 was refunded{when}" in receipt
-    assert "Partly refunded" in told(bo, "/my/orders")
+    assert "Partly refunded" in page_text(bo, "/my/orders")
     assert bo.get(f"/api/orders/{stored['id']}").json["refundedAmount"] == 5.0
 
 
 @pytest.mark.parametrize(
-    ("payment", "heading", "said"),
+    ("payment", "heading", "sentence"),
     [
         ({"refunding_cents": 1999}, "Your refund is on its way", "$19.99 is going back to your card."),
         ({"refunding_cents": 500}, "The ticket is yours", "$5.00 is on its way back to your card."),
         ({"has_refund_failed": True}, "The ticket is yours", "Your bank did not take a refund to your card."),
     ],
 )
-def test_refund_on_its_way_is_not_told_as_done(bo, page, services, stored, payment, heading, said):
+def test_pending_refund_is_not_shown_as_done(bo, page, services, stored, payment, heading, sentence):
     bo.submit(page, f"{page}/pay", token="tok_visa")
     services.payments[stored["id"]].update(payment)
 
-    receipt = told(bo, page)
+    receipt = page_text(bo, page)
 
-    assert heading in receipt and said in receipt and "was refunded" not in receipt
+    assert heading in receipt and sentence in receipt and "was refunded" not in receipt
 
 
-def test_refund_that_came_back_is_told_and_not_called_done(bo, page, services, stored):
+def test_failed_refund_is_shown_and_not_as_done(bo, page, services, stored):
     bo.submit(page, f"{page}/pay", token="tok_visa")
     stored.update(refunded_at="2026-11-25T08:00:00.000Z", refunded_cents=1999)
     services.payments[stored["id"]]["has_refund_failed"] = True
 
-    receipt = told(bo, page)
+    receipt = page_text(bo, page)
 
     assert "Your refund did not arrive" in receipt and "we look after it" in receipt
     assert "was refunded" not in receipt
 
 
 @pytest.mark.parametrize(
-    ("payment", "said"),
+    ("payment", "sentence"),
     [
         ({"status": "captured"}, "Your payment is being refunded."),
         ({"status": "captured", "has_refund_failed": True}, "Your bank did not take the refund"),
@@ -303,49 +303,49 @@ def test_refund_that_came_back_is_told_and_not_called_done(bo, page, services, s
         ({"status": "authorized", "refunding_cents": 500}, "Your payment is being refunded."),
     ],
 )
-def test_cancelled_order_says_what_becomes_of_the_money(bo, order, page, services, stored, payment, said):
+def test_cancelled_order_says_what_happens_to_the_money(bo, order, page, services, stored, payment, sentence):
     bo.post(CARD.format(order["id"]))
     services.end(stored, "payment_failed")
     services.payments[order["id"]].update(payment)
 
-    shown = told(bo, page)
+    shown = page_text(bo, page)
 
-    assert said in shown and "You were not charged" not in shown
+    assert sentence in shown and "You were not charged" not in shown
 
 
-def test_receipt_can_be_read_while_payments_does_not_answer(bo, page, services):
+def test_receipt_is_shown_while_payments_is_unavailable(bo, page, services):
     bo.submit(page, f"{page}/pay", token="tok_visa")
     services.away.add("payments")
 
-    assert "The ticket is yours" in told(bo, page)
+    assert "The ticket is yours" in page_text(bo, page)
 
 
-def test_dispute_is_nothing_that_the_buyer_reads(bo, page, services, order):
+def test_dispute_is_not_shown_to_the_buyer(bo, page, services, order):
     bo.submit(page, f"{page}/pay", token="tok_visa")
     services.payments[order["id"]]["dispute"] = {"id": "du_1", "status": "needs_response", "reason": "fraudulent"}
 
-    receipt = told(bo, page)
+    receipt = page_text(bo, page)
 
     assert "The ticket is yours" in receipt and "disput" not in receipt.lower() and "fraud" not in receipt.lower()
 
 
-def test_deadline_is_told_as_a_time_that_needs_no_script(bo, page, order):
+def test_deadline_is_shown_as_a_time_without_a_script(bo, page, order):
     shown = bo.get(page).text
 
     assert f'data-deadline="{order["expiresAt"]}"' in shown and 'role="timer" hidden' in shown
     assert re.search(r"Reserved for you until <time[^>]*>\d+ \w+ \d{4}, \d\d:\d\d UTC", shown)
 
 
-def test_page_that_waits_for_the_outcome_stops_waiting_in_time(bo, order, page, services, monkeypatch):
+def test_return_stops_waiting_for_the_outcome_in_time(bo, order, page, services, monkeypatch):
     monkeypatch.setattr(checkout, "OUTCOME_SECONDS", 0)
-    services.settles = False
+    services.completes_at_once = False
     bo.post(CARD.format(order["id"]))
     services.paid_in_browser.add(order["id"])
 
     assert "We are confirming your payment" in bo.get(f"{page}/return").text
 
 
-def test_failed_challenge_counts_no_try_and_is_told(bo, page, services):
+def test_failed_challenge_is_shown_and_not_counted_as_a_try(bo, page, services):
     def fail_the_challenge(caller, order_id, token):
         details = {"decline_code": "payment_intent_authentication_failure", "remaining": 3}
         raise RemoteError("PaymentDeclined", "Your bank could not confirm that it is you.", details)
@@ -354,27 +354,27 @@ def test_failed_challenge_counts_no_try_and_is_told(bo, page, services):
 
     bo.submit(page, f"{page}/pay", token="tok_visa")
 
-    shown = told(bo, page)
+    shown = page_text(bo, page)
     assert "Your bank could not confirm that it is you." in shown and "left." not in shown and "Pay $19.99" in shown
 
 
-def test_failed_challenge_is_told_after_a_decline_too_and_a_decline_only_once(bo, page, services):
+def test_failed_challenge_is_shown_after_a_decline_too_and_a_decline_only_once(bo, page, services):
     bo.submit(page, f"{page}/pay", token="tok_chargeDeclinedExpiredCard")
-    first, details = told(bo, page), {"decline_code": "payment_intent_authentication_failure", "remaining": 2}
+    first, details = page_text(bo, page), {"decline_code": "payment_intent_authentication_failure", "remaining": 2}
     services.payments_pay = Mock(side_effect=RemoteError("PaymentDeclined", "Not confirmed.", details))
 
     bo.submit(page, f"{page}/pay", token="tok_visa")
 
     assert first.count("Your card has expired.") == 1
-    assert "Not confirmed." in told(bo, page)
+    assert "Not confirmed." in page_text(bo, page)
 
 
-def test_once_the_script_lets_stripe_charge_a_card_nobody_says_not_charged_before_stripe_does(bo, page):
+def test_once_an_attempt_is_announced_no_page_says_not_charged_before_stripe_does(bo, page):
     token = re.search(r'name="csrf_token" value="([^"]+)"', bo.get(page).text).group(1)
 
     refused = bo.post(f"{page}/attempt")
     attempt = bo.post(f"{page}/attempt", data={"csrf_token": token}).json["attempt"]
-    meanwhile = told(bo, f"{page}/return")
+    meanwhile = page_text(bo, f"{page}/return")
     answered = bo.get(f"{page}/progress?ask&answered={attempt}").json
 
     assert refused.status_code == 403

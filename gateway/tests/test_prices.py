@@ -1,4 +1,4 @@
-"""Prices: exact cents from whatever a client writes."""
+"""Prices: exact cents from every notation."""
 
 import json
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.bodies import parse
 from gateway.fields import MAX_PRICE_CENTS, MIN_PRICE_CENTS, to_cents
 from gateway.formats import amount, money
-from gateway.schemas import TicketAnswer, TicketBody
+from gateway.schemas import TicketBody, TicketResponse
 
 CENTS = st.integers(MIN_PRICE_CENTS, MAX_PRICE_CENTS)
 
@@ -31,26 +31,26 @@ def test_every_price_is_read_exactly_as_number_and_as_text(cents):
 
 
 @given(CENTS)
-def test_every_price_survives_being_written_and_read_again(cents):
-    written = json.dumps(TicketAnswer().dump({"price_cents": cents})["price"])
+def test_every_price_survives_a_round_trip(cents):
+    written = json.dumps(TicketResponse().dump({"price_cents": cents})["price"])
 
     assert cents_of(written) == cents
 
 
 @pytest.mark.parametrize("price", ["20", "20.0", "2e1", '"20"', '"20.0"', '" 20.00 "'])
-def test_twenty_may_be_written_in_many_ways(price):
+def test_twenty_is_read_in_every_notation(price):
     assert cents_of(price) == 2000
 
 
 @pytest.mark.parametrize("price", [0, "0.49", "1000000", "19.999", "-1", "1e3", "1,000", "0x10", "", "NaN", True, None])
-def test_what_is_no_price_is_refused(ana, price):
+def test_invalid_price_is_refused(ana, price):
     answer = ana.post("/api/tickets", json={"title": "Hamlet", "price": price})
 
     assert answer.status_code == 400
     assert answer.json["errors"][0]["field"] == "price"
 
 
-def test_a_number_too_small_to_calculate_with_is_refused_at_once(ana):
+def test_number_too_small_to_calculate_with_is_refused_at_once(ana):
     body = '{"title": "Hamlet", "price": 1e-99999999}'
 
     answer = ana.post("/api/tickets", data=body, content_type="application/json")

@@ -1,4 +1,4 @@
-"""Hearing of revoked sessions from a real broker."""
+"""Consuming SessionRevoked from a real broker."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -18,8 +18,8 @@ def unavailable(_claims):
     raise ServiceUnavailable("auth")
 
 
-def answers(known, session_id):
-    """Return what is known of the session, None while nobody can tell."""
+def is_revoked(known, session_id):
+    """Return whether the session is revoked, None while that is unknown."""
     try:
         return known.is_revoked(Claims("auth", "ana", session_id, 0, 43200))
     except ServiceUnavailable:
@@ -29,50 +29,50 @@ def answers(known, session_id):
 def wait_for(condition, seconds=10):
     until = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
+        assert time.monotonic() < until, "timed out"
         time.sleep(0.02)
 
 
 @pytest.fixture
 def known(amqp_url):
-    """What a listener knows that has just loaded auth's list, in which s0 is revoked."""
+    """Revocations of a listener that has just loaded auth's list, in which s0 is revoked."""
     known = Revocations(unavailable)
     listener = RevocationListener(amqp_url, known, lambda: [{"id": "s0", "expires_at": LATER}])
     listener.start()
-    wait_for(lambda: answers(known, "s1") is False)
+    wait_for(lambda: is_revoked(known, "s1") is False)
     yield known
     listener.stop()
 
 
 def test_list_of_auth_is_known_from_the_start(known):
-    assert answers(known, "s0") is True
+    assert is_revoked(known, "s0") is True
 
 
-def test_revoked_session_is_heard_of(known, amqp_url):
+def test_revoked_session_is_received(known, amqp_url):
     body = {"id": "s1", "version": 1, "user_id": "u1", "expires_at": LATER}
     with Connection(amqp_url) as connection:
         connection.Producer().publish(body, exchange=EXCHANGE, routing_key="SessionRevoked")
 
-    wait_for(lambda: answers(known, "s1"))
+    wait_for(lambda: is_revoked(known, "s1"))
 
 
-def test_end_of_all_sessions_of_a_user_is_heard_of(known, amqp_url):
+def test_end_of_all_sessions_of_a_user_is_received(known, amqp_url):
     body = {"id": "ana", "version": 2, "user_id": "ana", "generation": 1, "expires_at": LATER}
     with Connection(amqp_url) as connection:
         connection.Producer().publish(body, exchange=EXCHANGE, routing_key="SessionRevoked")
 
-    wait_for(lambda: answers(known, "any"))
+    wait_for(lambda: is_revoked(known, "any"))
 
 
 def test_quiet_connection_stays_current_by_its_heartbeats(known):
     until = time.monotonic() + 4
 
     while time.monotonic() < until:
-        assert answers(known, "s1") is False
+        assert is_revoked(known, "s1") is False
         time.sleep(0.05)
 
 
-def test_nobody_is_trusted_while_the_list_cannot_be_loaded(amqp_url):
+def test_no_session_is_accepted_while_the_list_cannot_be_loaded(amqp_url):
     known = Revocations(unavailable)
     listener = RevocationListener(amqp_url, known, lambda: unavailable(None))
 
@@ -80,4 +80,4 @@ def test_nobody_is_trusted_while_the_list_cannot_be_loaded(amqp_url):
     time.sleep(0.5)
     listener.stop()
 
-    assert answers(known, "s1") is None
+    assert is_revoked(known, "s1") is None

@@ -1,11 +1,11 @@
-"""What a process knows of sessions that ended early."""
+"""Sessions that were ended early, as known to one process."""
 
 import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.revocations import FORGET_SECONDS, Revocations
+from gateway.revocations import PRUNE_SECONDS, Revocations
 from libs.rpc import ServiceUnavailable
 from libs.tokens import Claims
 
@@ -30,20 +30,20 @@ def known(clock):
     return Revocations(unavailable, lambda: clock[0])
 
 
-def test_nobody_is_trusted_before_the_list_is_loaded(known):
+def test_no_session_is_accepted_before_the_list_is_loaded(known):
     with pytest.raises(ServiceUnavailable):
         known.is_revoked(session("s1"))
 
 
-def test_current_list_decides_without_asking(known):
+def test_current_list_decides_without_asking_auth(known):
     known.load([{"id": "s1", "expires_at": LATER.isoformat()}])
-    known.confirm()
+    known.mark_current()
 
     assert (known.is_revoked(session("s1")), known.is_revoked(session("s2"))) == (True, False)
 
 
-def test_list_is_good_for_two_seconds_after_it_was_confirmed(known, clock):
-    known.confirm()
+def test_list_is_current_for_two_seconds_after_it_was_confirmed(known, clock):
+    known.mark_current()
     clock[0] += 2
 
     assert known.is_revoked(session("s1")) is False
@@ -59,61 +59,61 @@ def test_known_revocation_needs_no_connection(known):
     assert known.is_revoked(session("s1")) is True
 
 
-def test_auth_is_asked_while_the_list_may_be_old():
+def test_auth_is_asked_while_the_list_may_be_out_of_date():
     known = Revocations(lambda claims: claims.session_id == "s1")
 
     assert (known.is_revoked(session("s1")), known.is_revoked(session("s2"))) == (True, False)
 
 
-def test_sessions_are_forgotten_once_their_token_has_ended(known, clock):
+def test_sessions_are_dropped_once_their_token_has_expired(known, clock):
     known.add("old", 1.0)
-    clock[0] += FORGET_SECONDS
+    clock[0] += PRUNE_SECONDS
     known.add("new", LATER.timestamp())
 
     assert list(known._sessions) == ["new"]
 
 
-def test_all_sessions_of_a_user_end_together_and_later_ones_are_good(known):
+def test_all_sessions_of_a_user_end_together_and_later_ones_are_accepted(known):
     known.load([{"id": "ana", "generation": 2, "expires_at": LATER.isoformat()}])
-    known.confirm()
+    known.mark_current()
 
     assert known.is_revoked(session("s1", generation=0)) and known.is_revoked(session("s2", generation=1))
     assert not known.is_revoked(session("s3", generation=2))
     assert not known.is_revoked(session("s4", user="bo"))
 
 
-def test_late_news_of_an_older_generation_opens_nothing(known):
+def test_late_event_of_an_older_generation_changes_nothing(known):
     known.add_user("ana", 2, LATER.timestamp())
     known.add_user("ana", 1, LATER.timestamp())
 
     assert known.is_revoked(session("s1", generation=1))
 
 
-def test_users_are_forgotten_once_their_older_tokens_have_ended(known, clock):
+def test_users_are_dropped_once_their_older_tokens_have_expired(known, clock):
     known.add_user("ana", 1, 1.0)
-    clock[0] += FORGET_SECONDS
+    clock[0] += PRUNE_SECONDS
     known.add_user("bo", 1, LATER.timestamp())
 
     assert list(known._users) == ["bo"]
 
 
-def test_who_ends_a_session_goes_on_once_auths_event_came_round(known):
-    known.confirm()
+def test_ending_a_session_waits_for_the_broadcast_of_auths_event(known):
+    known.mark_current()
     event = {"id": "s1", "user_id": "ana", "expires_at": LATER.isoformat()}
-    timer = threading.Timer(0.05, known.hear, [event])
+    timer = threading.Timer(0.05, known.handle_event, [event])
 
-    with known.telling_all("s1"):
+    with known.await_broadcast("s1"):
         timer.start()
 
     assert known.is_revoked(session("s1"))
 
 
-def test_who_ends_a_session_does_not_wait_for_an_event_that_is_lost_or_while_nothing_is_heard(known, monkeypatch):
-    monkeypatch.setattr("gateway.revocations.TOLD_SECONDS", 0.01)
-    with known.telling_all("s1"):
+def test_ending_a_session_does_not_wait_for_a_lost_event_or_while_disconnected(known, monkeypatch):
+    monkeypatch.setattr("gateway.revocations.BROADCAST_SECONDS", 0.01)
+    with known.await_broadcast("s1"):
         pass
-    known.confirm()
-    with known.telling_all("s1"):
+    known.mark_current()
+    with known.await_broadcast("s1"):
         pass
 
     assert known._awaited == {}

@@ -1,4 +1,4 @@
-"""What protects a browser and its session."""
+"""Protection of browsers and sessions: CSRF, origins, headers, cookies, revocation."""
 
 import re
 
@@ -15,7 +15,7 @@ SAFE = {"GET", "HEAD", "OPTIONS"}
 
 
 def routes(app, changing):
-    """Return (method, path) of every route, with an id that no thing has."""
+    """Return (method, path) of every route, with an unknown id."""
     for rule in app.url_map.iter_rules():
         for method in sorted(rule.methods - {"OPTIONS"}):
             if (method not in SAFE) == changing:
@@ -24,13 +24,13 @@ def routes(app, changing):
 
 def test_every_form_without_its_token_is_refused(app, ana, services):
     forms = [path for method, path in routes(app, changing=True) if not path.startswith("/api/")]
-    heard = len(services.calls)
+    calls = len(services.calls)
 
     answers = [ana.post(path, data=data).status_code for path in forms for data in ({}, {"csrf_token": "guess"})]
 
     assert len(forms) >= 9
     assert set(answers) == {403}
-    assert len(services.calls) == heard
+    assert len(services.calls) == calls
 
 
 def test_token_of_another_session_is_refused(client, ana):
@@ -51,8 +51,8 @@ def test_token_of_another_session_is_refused(client, ana):
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-def test_every_change_that_another_site_asks_for_is_refused(app, ana, services, headers):
-    heard = len(services.calls)
+def test_every_cross_site_change_is_refused(app, ana, services, headers):
+    calls = len(services.calls)
 
     answers = {
         (path, ana.open(path, method=method, headers=headers).status_code)
@@ -61,7 +61,7 @@ def test_every_change_that_another_site_asks_for_is_refused(app, ana, services, 
     }
 
     assert {status for _, status in answers} == {403}
-    assert len(services.calls) == heard
+    assert len(services.calls) == calls
 
 
 def test_own_origin_passes(client):
@@ -81,14 +81,14 @@ def test_every_answer_carries_the_security_headers(app, client):
         assert headers["X-Request-Id"]
 
 
-def test_pages_load_nothing_that_the_policy_forbids(ana):
+def test_pages_use_nothing_that_the_policy_forbids(ana):
     for path in ("/", "/sell", "/my/tickets", "/my/orders"):
         page = ana.get(path).text
         assert "style=" not in page and "<style" not in page and "onclick" not in page
         assert "//" not in page.replace("<!doctype html>", "")
 
 
-def test_private_pages_are_never_stored(ana, client, ticket):
+def test_private_pages_are_never_cached(ana, client, ticket):
     private = [ana.get(path) for path in ("/", "/sell", "/my/orders", "/api/orders", f"/tickets/{ticket['id']}")]
 
     assert {answer.headers["Cache-Control"] for answer in private} == {"no-store"}
@@ -140,11 +140,11 @@ def test_token_of_a_service_is_no_session(client, app):
     assert client.get("/api/orders").status_code == 401
 
 
-def test_nothing_private_opens_while_nobody_can_tell_who_is_signed_in(services):
-    def nobody(_claims):
+def test_nothing_private_opens_while_the_session_cannot_be_checked(services):
+    def unavailable(_claims):
         raise ServiceUnavailable("auth")
 
-    client = create_app(services, SETTINGS, Revocations(nobody)).test_client()
+    client = create_app(services, SETTINGS, Revocations(unavailable)).test_client()
     client.post("/api/users/signup", json={"email": "ana@example.com", "password": "correct horse"})
 
     answers = [client.get(path) for path in ("/api/orders", "/my/orders", "/sell", "/api/users/currentuser")]
@@ -152,7 +152,7 @@ def test_nothing_private_opens_while_nobody_can_tell_who_is_signed_in(services):
     assert [answer.status_code for answer in answers] == [503] * 4
 
 
-def test_signing_in_leaves_nothing_of_the_earlier_session(client):
+def test_signing_in_clears_the_earlier_session(client):
     client.get("/signin")
     before = client.get_cookie("session").value
     client.submit("/signup", email="ana@example.com", password="correct horse")
@@ -166,11 +166,11 @@ def test_signing_in_leaves_nothing_of_the_earlier_session(client):
     "target",
     ["//evil.example", "https://evil.example", "/\\evil.example", "\\\\evil", "/\t/evil.example", "evil", "", None],
 )
-def test_next_leads_nowhere_else(target):
+def test_next_never_leads_to_another_site(target):
     assert safe_path(target) is None
 
 
-def test_next_leads_back_to_a_path_of_ours():
+def test_next_leads_to_a_path_of_this_site():
     assert safe_path("/tickets/1?q=a&b=%2F") == "/tickets/1?q=a&b=%2F"
 
 
