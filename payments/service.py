@@ -15,9 +15,8 @@ from libs.contracts.events import (
     OrderCreated,
     OrderUpdated,
 )
-from libs.events import Stored, handles
+from libs.events import Stored, Unavailable, handles
 from libs.events.anti_entropy import AntiEntropy, Source, rpc_source, stale_in
-from libs.events.handlers import Unavailable
 from libs.rpc import RemoteError, ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated

@@ -11,7 +11,7 @@ from expiration.schedule import QUEUE, Schedule, connect, job_id
 from expiration.service import ExpirationService
 from expiration.store import DeadlineStore
 from libs.clock import utc_now
-from libs.events.handlers import Unavailable
+from libs.errors import Unavailable
 
 AWAY = "redis://127.0.0.1:1/0"
 SOON = timedelta(seconds=20)

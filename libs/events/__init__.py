@@ -5,6 +5,7 @@ over crashes of anything. What is not: that it comes once, or in order. So each 
 version, and a listener keeps the newest. docs/events.md has every promise, and a complete service in ten lines.
 """
 
+from libs.errors import Unavailable
 from libs.events.aggregates import Aggregates, VersionConflict
 from libs.events.catalogue import Catalogue
 from libs.events.copies import Copies
@@ -13,4 +14,4 @@ from libs.events.handlers import handles
 from libs.events.provider import Stored
 from libs.events.relay import Relay
 
-__all__ = ["Aggregates", "Catalogue", "Copies", "Event", "Relay", "Stored", "VersionConflict", "handles"]
+__all__ = ["Aggregates", "Catalogue", "Copies", "Event", "Relay", "Stored", "Unavailable", "VersionConflict", "handles"]

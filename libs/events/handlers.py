@@ -15,11 +15,11 @@ from pymongo.errors import ConnectionFailure, ExecutionTimeout, WTimeoutError
 from libs import context
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.consumer import QueueConsumer
+from libs.errors import Unavailable
 from libs.events import topology
 from libs.events.aggregates import VersionConflict
 from libs.events.event import Event
 from libs.metrics import observe
-from libs.rpc.client import ServiceUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -30,17 +30,12 @@ RETURN_SECONDS = 1.0
 """How long a worker pauses before it hands back to the broker what it could not put aside."""
 
 
-class Unavailable(Exception):
-    """Something that a handler needs is away: the event is tried again for as long as it takes, and never parked."""
-
-
 class Unreadable(Exception):
     """The message is not JSON, or not what the catalogue says: no further try can help."""
 
 
 TRANSIENT = (
     Unavailable,
-    ServiceUnavailable,
     VersionConflict,
     BrokerUnavailable,
     ConnectionFailure,

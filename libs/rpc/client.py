@@ -19,6 +19,7 @@ from kombu.exceptions import KombuError
 
 from libs import context
 from libs.amqp.connection import connect
+from libs.errors import Unavailable
 from libs.metrics import observe
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class RemoteError(Exception):
         self.details = details or {}
 
 
-class ServiceUnavailable(Exception):
+class ServiceUnavailable(Unavailable):
     """No answer in time, no such service, or no broker; a command may or may not have been carried out."""
 
 

@@ -5,8 +5,7 @@ import time
 
 from libs import metrics
 from libs.contracts.events import CATALOGUE, ExpirationComplete
-from libs.events import Aggregates, Stored, handles
-from libs.events.handlers import Unavailable
+from libs.events import Aggregates, Stored, Unavailable, handles
 from libs.rpc.entrypoint import rpc
 
 

@@ -9,8 +9,8 @@ from kombu import Connection
 from dev.testing import nameko_service, new_database, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.contracts.events import CATALOGUE, ExpirationComplete
-from libs.events import topology
-from libs.events.handlers import DELAYS_SECONDS, EventHandler, Unavailable, Unreadable, _attempt, next_delay
+from libs.events import Unavailable, topology
+from libs.events.handlers import DELAYS_SECONDS, EventHandler, Unreadable, _attempt, next_delay
 from libs.events.parking import Parking
 from libs.events.testing import PublisherInMemory
 
