@@ -1,7 +1,6 @@
 """The expiration service: keeps the deadlines of open orders, and a job in Redis for each."""
 
 import logging
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -22,15 +21,14 @@ from libs.contracts.events import (
     OrderUpdated,
 )
 from libs.events import Stored, Unavailable, VersionConflict, handles
-from libs.events.anti_entropy import AntiEntropy, Source, rpc_source, stale_in
-from libs.rpc import ServiceUnavailable, arguments
+from libs.events.anti_entropy import AntiEntropyProvider, Source, rpc_source, stale_in
+from libs.rpc import arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from libs.settings import REDIS_FORM, parsed
 
 EXPECTED = (InvalidArguments, Unauthenticated, Forbidden)
-COMPARE_SECONDS = 30
 log = logging.getLogger(__name__)
 
 RESTORE_SECONDS, RESTORE_BATCH, RESTORE_AHEAD = 5, 1000, timedelta(seconds=30)
@@ -56,7 +54,7 @@ class ExpirationService:
     schedule = Jobs()
     caller = CallerProvider()
     services = ServiceClient()
-    anti_entropy = AntiEntropy("expiration.deadlines")
+    anti_entropy = AntiEntropyProvider("expiration.deadlines", lambda service: service._orders())
 
     @handles(OrderCreated)
     def on_order_created(self, order: dict[str, Any]) -> None:
@@ -93,7 +91,7 @@ class ExpirationService:
     def repair(self, after: str | None = None) -> dict[str, Any]:
         """Compare all deadlines with orders; for operators. Returns {"repaired", "next"}: see AntiEntropy.repair."""
         self.caller.require("operator")
-        return self.anti_entropy.repair(self._orders(), arguments.optional_text("after", after))
+        return self.anti_entropy.repair(arguments.optional_text("after", after))
 
     @timer(interval=RESTORE_SECONDS)
     def restore(self) -> None:
@@ -106,12 +104,6 @@ class ExpirationService:
                 self.schedule.put(order_id, due_soon[order_id].expires_at)
         except RedisError as error:
             log.warning("redis is away, so no job was made again: %s", error)
-
-    @timer(interval=COMPARE_SECONDS, eager=True)
-    def compare(self) -> None:
-        """Compare the deadlines with orders, and follow what an event did not bring."""
-        with suppress(ServiceUnavailable):
-            self.anti_entropy.run(self._orders())
 
     def _orders(self) -> Source:
         stale = stale_in(self.store.deadlines.collection, "order_version")

@@ -1,7 +1,6 @@
 """The orders service: reserve, cancel, and follow the payment and the clock to the order's end."""
 
 import logging
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +20,7 @@ from libs.contracts.events import (
     TicketUpdated,
 )
 from libs.events import Stored, VersionConflict, handles
-from libs.events.anti_entropy import BATCH, PAGE, AntiEntropy, Source, rpc_source, stale_in
+from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source, stale_in
 from libs.integer_setting import IntegerSetting
 from libs.rpc import RemoteError, ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
@@ -36,7 +35,6 @@ log = logging.getLogger(__name__)
 EXPECTED = (domain.DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
 MAXIMUM_PAGE, MAXIMUM_KEY, MAXIMUM_VERSION = 100, 255, 2**31
 RESERVATION_TRIES = 10
-COMPARE_SECONDS = 30
 SWEEP_SECONDS, SWEEP_BATCH = 5, 200
 ASK_PAYMENTS_SECONDS, ASK_PAYMENTS_AFTER, GIVE_UP_AFTER = 30, timedelta(seconds=60), timedelta(hours=24)
 
@@ -49,7 +47,7 @@ class OrdersService:
     caller = CallerProvider()
     services = ServiceClient()
     window_seconds = IntegerSetting("RESERVATION_WINDOW_SECONDS")
-    anti_entropy = AntiEntropy("orders.tickets")
+    anti_entropy = AntiEntropyProvider("orders.tickets", lambda service: service._tickets())
 
     @rpc(expected_exceptions=EXPECTED)
     def create(self, ticket_id: str, version: int | None = None, idempotency_key: str | None = None) -> dict[str, Any]:
@@ -113,7 +111,7 @@ class OrdersService:
     def repair(self, after: str | None = None) -> dict[str, Any]:
         """Compare all copies of tickets now; for operators. Returns {"repaired", "next"}: see AntiEntropy.repair."""
         self.caller.require("operator")
-        return self.anti_entropy.repair(self._tickets(), arguments.optional_text("after", after))
+        return self.anti_entropy.repair(arguments.optional_text("after", after))
 
     @rpc(expected_exceptions=EXPECTED)
     def move_deadline(self, order_id: str, expires_at: str) -> dict[str, Any]:
@@ -166,12 +164,6 @@ class OrdersService:
             now = utc_now()
             overdue = [order for order in self.store.list_overdue(now, SWEEP_BATCH) if order.expire(now)]
             is_more = self.store.save_cancelled(overdue) > 0 and len(overdue) == SWEEP_BATCH
-
-    @timer(interval=COMPARE_SECONDS, eager=True)
-    def compare(self) -> None:
-        """Compare the copies of tickets with tickets, and fetch what an event did not bring."""
-        with suppress(ServiceUnavailable):
-            self.anti_entropy.run(self._tickets())
 
     @timer(interval=ASK_PAYMENTS_SECONDS)
     def ask_payments(self) -> None:

@@ -1,6 +1,5 @@
 """The payments service: authorize, capture, void, refund; always by way of `settle`."""
 
-from contextlib import suppress
 from typing import Any
 
 from nameko.extensions import DependencyProvider
@@ -16,8 +15,8 @@ from libs.contracts.events import (
     OrderUpdated,
 )
 from libs.events import Stored, Unavailable, handles
-from libs.events.anti_entropy import AntiEntropy, Source, rpc_source, stale_in
-from libs.rpc import RemoteError, ServiceUnavailable, arguments
+from libs.events.anti_entropy import AntiEntropyProvider, Source, rpc_source, stale_in
+from libs.rpc import RemoteError, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
@@ -36,7 +35,6 @@ from payments.webhooks import FOLLOWED, Reader
 
 EXPECTED = (domain.DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
 RECONCILE_SECONDS = 5
-COMPARE_SECONDS = 30
 AUDIT_SECONDS = 600
 """How often to ask whether tonight's audit has been made."""
 
@@ -68,7 +66,7 @@ class PaymentsService:
     store = Stored(PaymentStore, CATALOGUE)
     caller = CallerProvider()
     services = ServiceClient()
-    anti_entropy = AntiEntropy("payments.orders")
+    anti_entropy = AntiEntropyProvider("payments.orders", lambda service: service._orders())
     stripe = Stripe()
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=("token",))
@@ -136,7 +134,7 @@ class PaymentsService:
     def repair(self, after: str | None = None) -> dict[str, Any]:
         """Compare all copies of orders now; for operators. Returns {"repaired", "next"}: see AntiEntropy.repair."""
         self.caller.require("operator")
-        return self.anti_entropy.repair(self._orders(), arguments.optional_text("after", after))
+        return self.anti_entropy.repair(arguments.optional_text("after", after))
 
     @rpc(expected_exceptions=EXPECTED)
     def receive_webhook(self, payload: str, signature: str) -> None:
@@ -188,12 +186,6 @@ class PaymentsService:
             self._settlement().follow(order)
         except StripeUnavailable as error:
             raise Unavailable(str(error)) from error
-
-    @timer(interval=COMPARE_SECONDS, eager=True)
-    def compare(self) -> None:
-        """Compare the copies of orders with orders, and follow what an event did not bring."""
-        with suppress(ServiceUnavailable):
-            self.anti_entropy.run(self._orders())
 
     def _orders(self) -> Source:
         stale = stale_in(self.store.payments.collection, "order.version")

@@ -1,7 +1,6 @@
 """The tickets service: list, edit, withdraw; and follow what orders says of each ticket."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -21,8 +20,8 @@ from libs.contracts.events import (
     TicketUpdated,
 )
 from libs.events import Stored, VersionConflict, handles
-from libs.events.anti_entropy import BATCH, PAGE, AntiEntropy, Source, rpc_source
-from libs.rpc import ServiceUnavailable, arguments
+from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source
+from libs.rpc import arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
@@ -33,7 +32,6 @@ EXPECTED = (domain.DomainError, InvalidArguments, cursors.InvalidCursor, Version
 MAXIMUM_PAGE, MAXIMUM_SEARCH = 100, 200
 LISTED = ("on_sale", "reserved", "sold", "all")
 SHELVE_SECONDS = 5
-COMPARE_SECONDS = 30
 
 
 class TicketsService:
@@ -44,7 +42,7 @@ class TicketsService:
     caller = CallerProvider()
     services = ServiceClient()
     config = Config()
-    anti_entropy = AntiEntropy("tickets.reservations")
+    anti_entropy = AntiEntropyProvider("tickets.reservations", lambda service: service._orders())
 
     @rpc(expected_exceptions=EXPECTED)
     def create(
@@ -134,7 +132,7 @@ class TicketsService:
     def repair(self, after: str | None = None) -> dict[str, Any]:
         """Compare all reservations with orders; for operators. Returns {"repaired", "next"}: see AntiEntropy.repair."""
         self.caller.require("operator")
-        return self.anti_entropy.repair(self._orders(), arguments.optional_text("after", after))
+        return self.anti_entropy.repair(arguments.optional_text("after", after))
 
     @handles(OrderCreated)
     def on_order_created(self, order: dict[str, Any]) -> None:
@@ -165,12 +163,6 @@ class TicketsService:
     def shelve_started(self) -> None:
         """Clear the lists of what has started; until then their pages are short of it."""
         self.store.shelve_started(utc_now())
-
-    @timer(interval=COMPARE_SECONDS, eager=True)
-    def compare(self) -> None:
-        """Compare the reservations with orders, and follow what an event did not bring."""
-        with suppress(ServiceUnavailable):
-            self.anti_entropy.run(self._orders())
 
     def _orders(self) -> Source:
         return rpc_source(self.services.call, OrderCreated, self.store.stale, self._follow)

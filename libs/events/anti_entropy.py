@@ -1,16 +1,22 @@
 """Anti-entropy: compares copies with their source by version, in pages, and has what differs followed again.
 
-So even a purged queue or a lost copy heals. A page is [[id, version, ...], ...] in the order of the ids.
+So even a purged queue or a lost copy heals. A page is [[id, version, ...], ...] in the order of the ids. A service has
+one `AntiEntropyProvider` for each kind of copies it keeps.
 """
 
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from nameko.extensions import DependencyProvider
+from nameko.timer import Timer
 from pymongo.collection import Collection
 
+from libs.errors import Unavailable
 from libs.events.event import Event
 from libs.metrics import observe
 
@@ -21,6 +27,7 @@ BATCH = 100
 """How many snapshots are fetched by one call."""
 
 RUN_SECONDS, REPAIR_SECONDS = 5.0, 15.0
+INTERVAL_SECONDS = 30
 
 Page = list[list[Any]]
 
@@ -59,10 +66,7 @@ def rpc_source(
 
 
 class AntiEntropy:
-    """Compares one kind of copies with their source, a stretch at a time; the next run goes on where this one ended.
-
-    Keep one as an attribute of the service's class, so that all its workers share where it stands.
-    """
+    """Compares one kind of copies with their source, a stretch at a time; the next run goes on where this one ended."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -111,6 +115,43 @@ class AntiEntropy:
                 source.follow(snapshot)
             except Exception:  # noqa: BLE001 - one that cannot be repaired must not keep the others waiting
                 log.exception("%s: %s could not be repaired", self.name, snapshot.get("id"))
+
+
+class AntiEntropyProvider(DependencyProvider):
+    """Compares one kind of a service's copies with their source at the start and every 30 s, for 5 s at most.
+
+    `source(service)` returns the Source, given the service in a worker. Workers get `repair(after)`, for an RPC method.
+    """
+
+    def __init__(self, name: str, source: Callable[[Any], Source]) -> None:
+        self.anti_entropy = AntiEntropy(name)
+        self.source = source
+
+    def bind(self, container: Any, attr_name: str) -> "AntiEntropyProvider":
+        """Bind a timer too, whose workers call what `get_dependency` returns."""
+        bound: AntiEntropyProvider = super().bind(container, attr_name)
+        container.entrypoints.add(Timer(INTERVAL_SECONDS, eager=True).bind(container, attr_name))
+        return bound
+
+    def get_dependency(self, worker_ctx: Any) -> "_WorkerAntiEntropy":
+        """Return `repair` for this worker; called, it makes one run."""
+        return _WorkerAntiEntropy(self.anti_entropy, partial(self.source, worker_ctx.service))
+
+
+@dataclass(frozen=True)
+class _WorkerAntiEntropy:
+    """What a worker has of a service's anti-entropy, which all its workers share."""
+
+    anti_entropy: AntiEntropy
+    source: Callable[[], Source]
+
+    def __call__(self) -> None:
+        with suppress(Unavailable):  # the next run goes on from here
+            self.anti_entropy.run(self.source())
+
+    def repair(self, after: str | None) -> dict[str, Any]:
+        """Compare from `after` on: see AntiEntropy.repair."""
+        return self.anti_entropy.repair(self.source(), after)
 
 
 def stale_in(collection: Collection[dict[str, Any]], version_field: str = "version") -> Callable[[Page], list[str]]:

@@ -1,10 +1,15 @@
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import ClassVar
 
+import eventlet
 import pytest
+from nameko.testing.utils import get_extension
 
+from libs.amqp.container import Container
 from libs.contracts.events import ExpirationComplete
-from libs.events import Aggregates, Copies
-from libs.events.anti_entropy import AntiEntropy, Source, rpc_source, stale_in
+from libs.events import Aggregates, Copies, Unavailable
+from libs.events.anti_entropy import AntiEntropy, AntiEntropyProvider, Source, rpc_source, stale_in
 
 
 def a_deadline(ident, version=1):
@@ -99,3 +104,41 @@ def test_all_copies_are_built_from_scratch_by_calls_that_say_where_to_go_on(orig
     assert [answer["repaired"] for answer in answers] == [1, 1, 1, 1, 0]
     assert copies.collection.count_documents({}) == 4
     assert anti_entropy.repair(source, None) == {"repaired": 0, "next": None}
+
+
+class Shelves:
+    """A service whose source is away at its second run."""
+
+    name = "shelves"
+    anti_entropy = AntiEntropyProvider("test", lambda shelves: shelves.source())
+    pages: ClassVar[list] = []
+
+    def source(self):
+        self.pages.append(len(self.pages))
+        if len(self.pages) == 2:
+            raise Unavailable("the source is away")
+        return Source(lambda after: [], lambda page: [], lambda idents: [], lambda snapshot: None)
+
+
+def test_a_service_compares_at_its_start_and_ever_again_whether_or_not_its_source_is_away(monkeypatch):
+    monkeypatch.setattr("libs.events.anti_entropy.INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr(Shelves, "pages", [])
+    container = Container(Shelves, {})
+
+    container.start()
+    eventlet.sleep(0.3)
+    container.stop()
+
+    runs = len(Shelves.pages)
+    assert runs >= 3
+    eventlet.sleep(0.2)
+    assert len(Shelves.pages) == runs  # none after the stop
+
+
+def test_a_worker_repairs_with_its_own_service(monkeypatch):
+    monkeypatch.setattr(Shelves, "pages", [])
+    provider = get_extension(Container(Shelves, {}), AntiEntropyProvider)
+
+    worker = provider.get_dependency(SimpleNamespace(service=Shelves()))
+
+    assert worker.repair(None) == {"repaired": 0, "next": None}
