@@ -65,27 +65,21 @@ class ExpirationService:
         finally:  # the record is kept even while Redis is away
             is_news = self.store.add(deadline)
         if not is_news:
-            self._follow(order)
+            self.on_order_changed(order)
 
-    @handles(OrderUpdated)
-    def on_order_updated(self, order: dict[str, Any]) -> None:
-        """Set the clock anew if the deadline was moved."""
-        self._follow(order)
+    @handles(OrderUpdated, OrderAwaitingPayment, OrderCancelled, OrderCompleted)
+    def on_order_changed(self, order: dict[str, Any]) -> None:
+        """Set the clock anew if the deadline was moved; stop it once the order is being paid or has ended.
 
-    @handles(OrderAwaitingPayment)
-    def on_order_awaiting_payment(self, order: dict[str, Any]) -> None:
-        """Stop the clock."""
-        self._follow(order)
-
-    @handles(OrderCancelled)
-    def on_order_cancelled(self, order: dict[str, Any]) -> None:
-        """Stop the clock."""
-        self._follow(order)
-
-    @handles(OrderCompleted)
-    def on_order_completed(self, order: dict[str, Any]) -> None:
-        """Stop the clock."""
-        self._follow(order)
+        The job is written even if the record was up to date: its writer may have died in between.
+        """
+        deadline: Deadline | None = self._recorded(order)
+        scheduled = None
+        while deadline is not None and deadline.version != scheduled:
+            self._schedule(deadline)
+            if deadline.state == "ended":  # for good
+                return
+            scheduled, deadline = deadline.version, self.store.find(deadline.id)  # somebody may have moved it meanwhile
 
     @rpc(expected_exceptions=EXPECTED)
     def repair(self, after: str | None = None) -> dict[str, Any]:
@@ -107,17 +101,7 @@ class ExpirationService:
 
     def _orders(self) -> Source:
         stale = stale_in(self.store.deadlines.collection, "order_version")
-        return rpc_source(self.services.call, OrderCreated, stale, self._follow)
-
-    def _follow(self, order: dict[str, Any]) -> None:
-        """Write the record, then the job, even if the record was up to date: its writer may have died in between."""
-        deadline: Deadline | None = self._recorded(order)
-        scheduled = None
-        while deadline is not None and deadline.version != scheduled:
-            self._schedule(deadline)
-            if deadline.state == "ended":  # for good
-                return
-            scheduled, deadline = deadline.version, self.store.find(deadline.id)  # somebody may have moved it meanwhile
+        return rpc_source(self.services.call, OrderCreated, stale, self.on_order_changed)
 
     def _schedule(self, deadline: Deadline) -> None:
         try:

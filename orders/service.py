@@ -121,35 +121,18 @@ class OrdersService:
         order_id = arguments.text("order_id", order_id)
         return self._change(order_id, lambda order: order.move_deadline(deadline, utc_now())).snapshot()
 
-    @handles(TicketCreated)
-    def on_ticket_created(self, ticket: dict[str, Any]) -> None:
-        """Keep a copy."""
-        self.store.tickets.apply(ticket)
-
-    @handles(TicketUpdated)
-    def on_ticket_updated(self, ticket: dict[str, Any]) -> None:
+    @handles(TicketCreated, TicketUpdated)
+    def on_ticket(self, ticket: dict[str, Any]) -> None:
         """Keep the newest copy."""
         self.store.tickets.apply(ticket)
 
-    @handles(PaymentAuthorized)
-    def on_payment_authorized(self, payment: dict[str, Any]) -> None:
-        """Stop the clock if the card was authorized in time; payments then captures."""
-        self._follow(payment)
+    @handles(PaymentAuthorized, PaymentCreated, PaymentFailed, PaymentRefunded)
+    def on_payment(self, payment: dict[str, Any]) -> None:
+        """Stop the clock once the card is authorized, complete the order once the money is captured.
 
-    @handles(PaymentCreated)
-    def on_payment_created(self, payment: dict[str, Any]) -> None:
-        """Complete the order: the money has been captured."""
-        self._follow(payment)
-
-    @handles(PaymentFailed)
-    def on_payment_failed(self, payment: dict[str, Any]) -> None:
-        """Release the ticket if the failure is final."""
-        self._follow(payment)
-
-    @handles(PaymentRefunded)
-    def on_payment_refunded(self, payment: dict[str, Any]) -> None:
-        """Record the refund; it cancels nothing by itself."""
-        self._follow(payment)
+        A failure releases the ticket if it is final; a refund is recorded and cancels nothing by itself.
+        """
+        self._change(payment["order_id"], lambda order: order.follow_payment(payment, utc_now()))
 
     @handles(ExpirationComplete)
     def on_expiration_complete(self, deadline: dict[str, Any]) -> None:
@@ -173,7 +156,7 @@ class OrdersService:
             try:
                 if not is_away:
                     answer = self.services.call("payments", "settle", {"order_id": order.id}, timeout=20)
-                    self._follow(PaymentCreated.load(answer))
+                    self.on_payment(PaymentCreated.load(answer))
                     continue
             except (RemoteError, VersionConflict) as error:
                 log.warning("order %s could not be settled: %s", order.id, error)
@@ -181,9 +164,6 @@ class OrdersService:
                 is_away = True  # the others are asked the next time: each would wait as long in vain
             if order.updated_at < now - GIVE_UP_AFTER:
                 self._change(order.id, lambda order: order.give_up(utc_now()))
-
-    def _follow(self, payment: dict[str, Any]) -> None:
-        self._change(payment["order_id"], lambda order: order.follow_payment(payment, utc_now()))
 
     def _ticket(self, ticket_id: str, version: int | None) -> dict[str, Any]:
         """Return our copy; ask tickets when there is none, or when the buyer saw a newer version, and maybe price."""

@@ -146,30 +146,13 @@ class PaymentsService:
         else:
             self.store.count("webhooks_of_other_types")
 
-    @handles(OrderCreated)
-    def on_order_created(self, order: dict[str, Any]) -> None:
-        """There is an order that may be paid."""
-        self._follow(order)
-
-    @handles(OrderAwaitingPayment)
-    def on_order_awaiting_payment(self, order: dict[str, Any]) -> None:
-        """The authorization came in time: capture it."""
-        self._follow(order)
-
-    @handles(OrderUpdated)
-    def on_order_updated(self, order: dict[str, Any]) -> None:
-        """Something else about the order has changed."""
-        self._follow(order)
-
-    @handles(OrderCancelled)
-    def on_order_cancelled(self, order: dict[str, Any]) -> None:
-        """Void what was authorized, refund what was captured."""
-        self._follow(order)
-
-    @handles(OrderCompleted)
-    def on_order_completed(self, order: dict[str, Any]) -> None:
-        """All is well."""
-        self._follow(order)
+    @handles(OrderCreated, OrderAwaitingPayment, OrderUpdated, OrderCancelled, OrderCompleted)
+    def on_order(self, order: dict[str, Any]) -> None:
+        """Let a new order be paid, capture what was authorized in time, void or refund what a cancelled one holds."""
+        try:
+            self._settlement().follow(order)
+        except StripeUnavailable as error:
+            raise Unavailable(str(error)) from error
 
     @timer(interval=AUDIT_SECONDS)
     def audit_nightly(self) -> None:
@@ -181,15 +164,9 @@ class PaymentsService:
         """Finish what crashes, lost replies and lost webhooks left undone."""
         Reconciler(self._settlement()).run()
 
-    def _follow(self, order: dict[str, Any]) -> None:
-        try:
-            self._settlement().follow(order)
-        except StripeUnavailable as error:
-            raise Unavailable(str(error)) from error
-
     def _orders(self) -> Source:
         stale = stale_in(self.store.payments.collection, "order.version")
-        return rpc_source(self.services.call, OrderCreated, stale, self._follow)
+        return rpc_source(self.services.call, OrderCreated, stale, self.on_order)
 
     def _known(self, order_id: str) -> str:
         """Return the id of an order, after asking orders about it if we have not heard of it yet."""

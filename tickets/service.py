@@ -134,30 +134,12 @@ class TicketsService:
         self.caller.require("operator")
         return self.anti_entropy.repair(arguments.optional_text("after", after))
 
-    @handles(OrderCreated)
-    def on_order_created(self, order: dict[str, Any]) -> None:
-        """The ticket is reserved."""
-        self._follow(order)
-
-    @handles(OrderAwaitingPayment)
-    def on_order_awaiting_payment(self, order: dict[str, Any]) -> None:
-        """The ticket stays reserved while it is being paid."""
-        self._follow(order)
-
-    @handles(OrderUpdated)
-    def on_order_updated(self, order: dict[str, Any]) -> None:
-        """Something else about the order has changed, its deadline perhaps."""
-        self._follow(order)
-
-    @handles(OrderCancelled)
-    def on_order_cancelled(self, order: dict[str, Any]) -> None:
-        """The ticket is released."""
-        self._follow(order)
-
-    @handles(OrderCompleted)
-    def on_order_completed(self, order: dict[str, Any]) -> None:
-        """The ticket is sold."""
-        self._follow(order)
+    @handles(OrderCreated, OrderAwaitingPayment, OrderUpdated, OrderCancelled, OrderCompleted)
+    def on_order(self, order: dict[str, Any]) -> None:
+        """The ticket is reserved, stays so while it is being paid, and is then released or sold."""
+        ticket = self.store.get(order["ticket"]["id"])
+        if ticket.follow(order, utc_now()):
+            self.store.save(ticket, TicketUpdated)
 
     @timer(interval=SHELVE_SECONDS)
     def shelve_started(self) -> None:
@@ -165,12 +147,7 @@ class TicketsService:
         self.store.shelve_started(utc_now())
 
     def _orders(self) -> Source:
-        return rpc_source(self.services.call, OrderCreated, self.store.stale, self._follow)
-
-    def _follow(self, order: dict[str, Any]) -> None:
-        ticket = self.store.get(order["ticket"]["id"])
-        if ticket.follow(order, utc_now()):
-            self.store.save(ticket, TicketUpdated)
+        return rpc_source(self.services.call, OrderCreated, self.store.stale, self.on_order)
 
     def _page(self, query: lists.Query, limit: int, after: str | None) -> Any:
         size = arguments.integer("limit", limit, 1, MAXIMUM_PAGE)

@@ -65,7 +65,7 @@ def test_an_open_deadline_has_one_job_however_often_its_event_comes(service, sch
 def test_the_job_of_an_order_that_ended_is_removed(service, schedule, status):
     service.on_order_created(an_order())
 
-    service._follow(an_order(status=status, version=2))
+    service.on_order_changed(an_order(status=status, version=2))
 
     assert schedule.scheduler.connection.keys("*expire-*") == []
     assert scheduled(schedule) == set()
@@ -92,7 +92,7 @@ def test_what_redis_lost_is_made_again_from_the_record(service, schedule, lose):
 
 def test_jobs_of_ended_and_of_distant_deadlines_are_not_made_again(service, schedule):
     service.on_order_created(an_order())
-    service.on_order_cancelled(an_order(status="cancelled", version=2))
+    service.on_order_changed(an_order(status="cancelled", version=2))
     service.on_order_created(an_order(2, expires_in=timedelta(minutes=15)))
     schedule.scheduler.connection.flushdb()
 

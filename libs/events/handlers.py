@@ -4,9 +4,10 @@ import json
 import logging
 import socket
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import Entrypoint, SharedExtension
@@ -22,6 +23,8 @@ from libs.events.event import Event
 from libs.metrics import observe
 
 log = logging.getLogger(__name__)
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 DELAYS_SECONDS = (0.1, 1.0, 5.0, 30.0)
 """How long an event waits before its second, third… try."""
@@ -189,4 +192,12 @@ def _copy(message: Any, exchange: str, routing_key: str, headers: dict[str, Any]
     )
 
 
-handles = EventHandler.decorator
+def handles(*events: Event, delays_seconds: tuple[float, ...] = DELAYS_SECONDS) -> Callable[[Method], Method]:
+    """Let a method handle `events`, each from its own queue: see EventHandler."""
+
+    def register(method: Method) -> Method:
+        for event in events:
+            EventHandler.decorator(event, delays_seconds=delays_seconds)(method)
+        return method
+
+    return register

@@ -8,8 +8,9 @@ from kombu import Connection
 
 from dev.testing import nameko_service, new_database, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
-from libs.contracts.events import CATALOGUE, ExpirationComplete
-from libs.events import Unavailable, topology
+from libs.amqp.container import Container
+from libs.contracts.events import CATALOGUE, ExpirationComplete, TicketCreated, TicketUpdated
+from libs.events import Unavailable, handles, topology
 from libs.events.handlers import DELAYS_SECONDS, EventHandler, Unreadable, _attempt, next_delay
 from libs.events.parking import Parking
 from libs.events.testing import PublisherInMemory
@@ -184,6 +185,21 @@ def test_of_what_came_with_a_message_only_the_correlation_goes_on(handler):
     handler.handle_message(a_message(**{"nameko.token": "secret", "nameko.correlation_id": "c1", "version": 1}))
 
     assert seen == [{"correlation_id": "c1"}]
+
+
+def test_a_method_of_several_events_hears_each_from_its_own_queue():
+    class Waiter:
+        name = "orders"
+
+        @handles(TicketCreated, TicketUpdated, delays_seconds=(1.0,))
+        def on_ticket(self, ticket): ...
+
+    heard = Container(Waiter, {"AMQP_URI": ""}).entrypoints
+
+    assert {(handler.method_name, handler.event.name, handler.delays_seconds) for handler in heard} == {
+        ("on_ticket", "TicketCreated", (1.0,)),
+        ("on_ticket", "TicketUpdated", (1.0,)),
+    }
 
 
 def test_an_unavailable_neighbour_never_parks_an_event(mongo, amqp_url, publisher, probe):
