@@ -111,7 +111,7 @@ class Shelves:
 
     name = "shelves"
     anti_entropy = AntiEntropyProvider("test", lambda shelves: shelves.source())
-    pages: ClassVar[list] = []
+    pages: ClassVar[list[int]] = []
 
     def source(self):
         self.pages.append(len(self.pages))
