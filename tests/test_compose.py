@@ -10,7 +10,7 @@ import yaml
 
 from dev.stack import Stack, free_ports, install
 from dev.stack.programs import environment, everything, passed_on
-from libs.contracts.parts import SERVICES
+from libs.contracts.parts import PARTS, SERVICES
 from ops import health
 
 ROOT = Path(__file__).parents[1]
@@ -159,6 +159,12 @@ def test_image_runs_as_a_user_of_its_own_with_locked_packages():
 
     assert re.findall(r"^USER (.*)$", dockerfile, re.M) == ["ticketing"]
     assert "--require-hashes -r requirements.txt" in dockerfile and "requirements-dev" not in dockerfile
+
+
+def test_image_contains_every_part():
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+
+    assert {f"!{part}" for part in PARTS} <= set(ignored)
 
 
 def test_image_contains_no_secrets_or_tests():
