@@ -1,0 +1,94 @@
+"""What the documents name exists: links, paths, modules, make targets; decisions stay short."""
+
+import re
+from fnmatch import fnmatch
+
+import pytest
+
+from dev.testing import ROOT
+
+NOT_OURS = {".git", ".venv", ".stack", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
+
+
+def known(folder=ROOT):
+    """Return every file and folder of this repository, by its path from the root."""
+    found = [path for path in folder.iterdir() if path.name not in NOT_OURS]
+    return [*found, *(inner for path in found if path.is_dir() for inner in known(path))]
+
+
+KNOWN = {path.relative_to(ROOT).as_posix() for path in known()}
+DOCUMENTS = sorted(ROOT / path for path in KNOWN if path.endswith(".md"))
+DECISIONS = sorted(ROOT.glob("docs/adr/[0-9]*.md"))
+MOST_LINES = 45
+MADE_LATER = (".stack/*", ".venv/*", ".env")
+"""What commands make, or a user writes."""
+SUFFIXES = "py|md|yml|yaml|toml|txt|in|html|js|css|json|cfg|ini|sh"
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def quoted(text):
+    """Return what stands in backticks, outside code blocks."""
+    return re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
+
+
+def paths(text):
+    """Return what is quoted and looks like a path of this repository: it has a slash inside, or a file's suffix."""
+    for name in quoted(text):
+        has_folder = re.fullmatch(r"[\w.<>*-]+(/[\w.<>*-]+)*/?", name) and "/" in name
+        if (has_folder or re.fullmatch(rf"[\w.-]+\.({SUFFIXES})", name)) and not any(
+            fnmatch(name, pattern) for pattern in MADE_LATER
+        ):
+            yield name
+
+
+def exists(path):
+    """Return whether a file or folder is there; `<part>` and `*` stand for any name, a name alone for any folder."""
+    pattern = re.sub(r"<\w+>", "*", path.rstrip("/"))
+    return any(fnmatch(each, pattern) or ("/" not in path and fnmatch(each, f"*/{pattern}")) for each in KNOWN)
+
+
+def module_exists(name):
+    path = name.replace(".", "/")
+    return f"{path}.py" in KNOWN or f"{path}/__main__.py" in KNOWN
+
+
+@every_document
+def test_every_relative_link_leads_somewhere(document):
+    targets = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", document.read_text())
+
+    assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+@every_document
+def test_every_path_that_is_named_exists(document):
+    assert [path for path in paths(document.read_text()) if not exists(path)] == []
+
+
+@every_document
+def test_every_module_that_is_run_exists(document):
+    modules = re.findall(r"python -m ((?:dev|ops|libs|expiration)(?:\.\w+)*)", document.read_text())
+
+    assert [name for name in modules if not module_exists(name)] == []
+
+
+@every_document
+def test_every_make_target_that_is_named_exists(document):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = re.findall(r"(?:`|^    )make ([a-z-]+)", document.read_text(), re.M)
+
+    assert set(named) <= targets
+
+
+@pytest.mark.parametrize("decision", DECISIONS, ids=lambda path: path.stem)
+def test_a_decision_is_short_complete_and_listed(decision):
+    text = decision.read_text()
+
+    assert len(text.splitlines()) <= MOST_LINES
+    assert re.search(r"^Date: \d{4}-\d\d-\d\d · Status: \w+", text, re.M)
+    assert {"Context", "Decision", "Consequences"} <= set(re.findall(r"^## (.*)$", text, re.M))
+    assert f"({decision.name})" in (decision.parent / "README.md").read_text()
+
+
+def test_decisions_are_numbered_without_gaps():
+    assert [int(decision.name[:4]) for decision in DECISIONS] == list(range(1, len(DECISIONS) + 1))
