@@ -7,7 +7,10 @@ from typing import Any
 from libs.events import VersionConflict
 from payments.alarms import alarm
 from payments.card_provider import IntentMissing, UnexpectedStripeError
-from payments.domain import Intent, Payment, agree, recorded_status
+from payments.decisions import agree
+from payments.domain import Payment
+from payments.intent import PaymentIntent
+from payments.recording import recorded_status
 from payments.settlement import Settlement
 
 WINDOW = timedelta(hours=48)
@@ -56,7 +59,7 @@ class Audit:
                 self._refresh(payment)
         return self.report
 
-    def _compare(self, intent: Intent) -> bool:
+    def _compare(self, intent: PaymentIntent) -> bool:
         self.report.compared += 1
         payment = self.store.find_by_stripe_id(intent.id) or self._adopted(intent)
         if payment is None:
@@ -68,7 +71,7 @@ class Audit:
         self._judge(payment, intent)
         return True
 
-    def _adopted(self, intent: Intent) -> Payment | None:
+    def _adopted(self, intent: PaymentIntent) -> Payment | None:
         """Return the payment for which the PaymentIntent was being made when a crash came, and has now been taken."""
         payment = self.store.find(intent.order_id)
         if payment is None or payment.creating_at is None or payment.stripe_id is not None:
@@ -76,7 +79,7 @@ class Audit:
         payment = self._refresh(payment)
         return payment if payment.stripe_id == intent.id else None
 
-    def _judge(self, payment: Payment, intent: Intent) -> None:
+    def _judge(self, payment: Payment, intent: PaymentIntent) -> None:
         who = f"order {payment.id}, {intent.id}"
         if not agree(payment, intent) or intent.captured_cents not in (None, payment.amount_cents):
             taken = f"{intent.captured_cents} of {intent.amount_cents} {intent.currency} were taken"
@@ -120,7 +123,7 @@ def latest(hour: int, now: datetime) -> datetime:
     return today if today <= now else today - timedelta(days=1)
 
 
-def _differs(payment: Payment, intent: Intent) -> bool:
+def _differs(payment: Payment, intent: PaymentIntent) -> bool:
     status = recorded_status(intent, payment.is_paid_by(intent))
     said = (status, intent.refunded_cents, intent.refunding_cents, intent.dispute or payment.dispute)
     return said != (payment.status, payment.refunded_cents, payment.refunding_cents, payment.dispute)

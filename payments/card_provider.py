@@ -13,7 +13,8 @@ from typing import Any
 
 import stripe
 
-from payments.domain import Intent, InvalidCard, StripeUnavailable
+from payments.errors import InvalidCard, StripeUnavailable
+from payments.intent import PaymentIntent
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class CardProvider:
             **options,
         ).v1
 
-    def create(self, order: dict[str, Any], number: int = 0) -> Intent:
+    def create(self, order: dict[str, Any], number: int = 0) -> PaymentIntent:
         """Return the order's PaymentIntent, created unless an earlier call did."""
         params: Any = {
             "amount": order["price_cents"],
@@ -74,7 +75,7 @@ class CardProvider:
                 self._stripe.payment_intents.create(params, _key(_numbered(f"pi:{order['id']}", number)))
             )
 
-    def find(self, order_id: str, listed_since: datetime) -> Intent | None:
+    def find(self, order_id: str, listed_since: datetime) -> PaymentIntent | None:
         """Return the PaymentIntent that Stripe has for an order, or None.
 
         It is searched for, and as the search may take a minute to learn of new ones, also looked for in the list.
@@ -85,7 +86,7 @@ class CardProvider:
                 return self._intent(found.data[0])
         return next((intent for intent in self.list_since(listed_since) if intent.order_id == order_id), None)
 
-    def retrieve(self, stripe_id: str) -> Intent:
+    def retrieve(self, stripe_id: str) -> PaymentIntent:
         """Return a PaymentIntent as it is now; raise IntentMissing."""
         with _translate_stripe_errors():
             try:
@@ -96,7 +97,7 @@ class CardProvider:
                 raise
             return self._intent(found)
 
-    def list_since(self, moment: datetime) -> Iterator[Intent]:
+    def list_since(self, moment: datetime) -> Iterator[PaymentIntent]:
         """Yield every PaymentIntent of the account that was created since."""
         params: Any = {
             "created": {"gte": int(moment.timestamp())},
@@ -176,12 +177,12 @@ class CardProvider:
         params: Any = {"type": "card", "card": {"token": token}}
         return self._stripe.payment_methods.create(params, _key(key)).id
 
-    def _intent(self, found: Any, counts_declines: bool = True) -> Intent:
+    def _intent(self, found: Any, counts_declines: bool = True) -> PaymentIntent:
         charge = found.latest_charge if isinstance(found.latest_charge, stripe.Charge) else None
         card = getattr(charge.payment_method_details, "card", None) if charge else None  # a wallet may be none
         error = found.last_payment_error
         counted = counts_declines and (error is not None or found.status == "canceled")
-        return Intent(
+        return PaymentIntent(
             id=found.id,
             status=found.status,
             client_secret=found.client_secret,

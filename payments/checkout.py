@@ -8,7 +8,9 @@ from libs.events import VersionConflict
 from payments.card_provider import Busy
 from payments.crash_points import crash_point
 from payments.declines import declined
-from payments.domain import AuthenticationRequired, Intent, InvalidCard, Payment, StripeUnavailable
+from payments.domain import Payment
+from payments.errors import AuthenticationRequired, InvalidCard, StripeUnavailable
+from payments.intent import PaymentIntent
 from payments.settlement import Settlement
 
 
@@ -85,7 +87,7 @@ def _payable_by(buyer_id: str) -> Callable[[Payment], None]:
     return lambda payment: payment.check_payable(buyer_id)
 
 
-def _told(payment: Payment, intent: Intent | None, declines_before: int) -> dict[str, Any]:
+def _told(payment: Payment, intent: PaymentIntent | None, declines_before: int) -> dict[str, Any]:
     if payment.status in ("authorized", "captured"):
         return payment.snapshot()
     if payment.declines > declines_before:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from payments.domain import Payment, PaymentDeclined
+from payments.domain import Payment
+from payments.errors import PaymentDeclined
 
 
 def declined(payment: Payment, code: str | None = None) -> PaymentDeclined:

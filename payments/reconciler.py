@@ -8,7 +8,7 @@ from libs.events import VersionConflict
 from payments.alarms import alarm
 from payments.card_provider import UnexpectedStripeError
 from payments.crash_points import crash_point
-from payments.domain import StripeUnavailable
+from payments.errors import StripeUnavailable
 from payments.settlement import Settlement
 from payments.webhooks import Hint
 

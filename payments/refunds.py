@@ -6,7 +6,7 @@ from typing import Any
 from libs.events import VersionConflict
 from libs.rpc.arguments import is_storable
 from payments.crash_points import crash_point
-from payments.domain import NameMissing, ReasonMissing, StripeUnavailable
+from payments.errors import NameMissing, ReasonMissing, StripeUnavailable
 from payments.settlement import Settlement
 
 LONGEST_REASON, LONGEST_NAME = 500, 100

@@ -21,19 +21,19 @@ from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from libs.settings import required
-from payments import audit, domain
+from payments import audit, errors
 from payments.audit import Audit
 from payments.card_provider import CardProvider
 from payments.checkout import Checkout
 from payments.declines import told
-from payments.domain import StripeUnavailable
+from payments.errors import StripeUnavailable
 from payments.reconciler import Reconciler
 from payments.refunds import refund
 from payments.settlement import Settlement
 from payments.store import PaymentStore
 from payments.webhooks import FOLLOWED, Reader
 
-EXPECTED = (domain.DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
+EXPECTED = (errors.DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
 RECONCILE_SECONDS = 5
 AUDIT_SECONDS = 600
 """How often to ask whether tonight's audit has been made."""
@@ -176,7 +176,7 @@ class PaymentsService:
             except RemoteError as error:
                 if error.name != "OrderNotFound":
                     raise
-                raise domain.OrderNotFound("There is no such order.") from error
+                raise errors.OrderNotFound("There is no such order.") from error
             self.store.follow(OrderCreated.load(snapshot), utc_now())
         return order_id
 

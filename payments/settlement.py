@@ -10,7 +10,11 @@ from libs.events import VersionConflict
 from payments.alarms import alarm
 from payments.card_provider import Busy, CaptureRefused, CardProvider, Failed
 from payments.crash_points import crash_point
-from payments.domain import Intent, Payment, PaymentInProgress, Step, agree, decide
+from payments.decisions import Step, agree, decide
+from payments.domain import Payment
+from payments.errors import PaymentInProgress
+from payments.intent import PaymentIntent
+from payments.recording import record
 from payments.store import PaymentStore
 
 ROUNDS, PAUSE_SECONDS = 12, 0.02
@@ -37,7 +41,7 @@ class Settlement:
             crash_point(12)
             self.settle(order["id"])
 
-    def settle(self, order_id: str, answered: int | None = None) -> tuple[Payment, Intent | None]:
+    def settle(self, order_id: str, answered: int | None = None) -> tuple[Payment, PaymentIntent | None]:
         """Do all that can be done now for the order's payment; return it, and its PaymentIntent as last read.
 
         `answered`: the attempt to pay that Stripe has answered. Raises PaymentNotFound, StripeUnavailable, or
@@ -59,7 +63,7 @@ class Settlement:
                 time.sleep(PAUSE_SECONDS * number)
         raise VersionConflict(f"the payment of order {order_id} keeps changing")
 
-    def prepare(self, order_id: str, check: Callable[[Payment], None]) -> tuple[Payment, Intent | None]:
+    def prepare(self, order_id: str, check: Callable[[Payment], None]) -> tuple[Payment, PaymentIntent | None]:
         """Return the order's payment as Stripe has it now, and its PaymentIntent, made if there is none yet.
 
         `check` raises what forbids to pay. Every step leaves its trace before Stripe is asked, so a crash loses none.
@@ -110,7 +114,7 @@ class Settlement:
         payment.saved(self.clock())
         self.store.save(payment)
 
-    def _take(self, step: Step, payment: Payment, intent: Intent | None, answered: int | None) -> bool:
+    def _take(self, step: Step, payment: Payment, intent: PaymentIntent | None, answered: int | None) -> bool:
         """Take one step; return whether another look is needed."""
         if step is Step.FIND:
             self._find(payment)
@@ -133,7 +137,7 @@ class Settlement:
             payment.key_no += 1
             self._save(payment)
 
-    def _ask(self, step: Step, payment: Payment, intent: Intent) -> bool:
+    def _ask(self, step: Step, payment: Payment, intent: PaymentIntent) -> bool:
         """Ask Stripe to do something; return whether another look is needed."""
         if step is Step.CAPTURE:
             return self._capture(payment, intent)
@@ -147,14 +151,14 @@ class Settlement:
         crash_point(8)
         return True
 
-    def _give_up_refund(self, payment: Payment, intent: Intent) -> bool:
+    def _give_up_refund(self, payment: Payment, intent: PaymentIntent) -> bool:
         """Leave it to an operator: a second refund might come on top of a first one that only looks failed."""
         payment.refund_failed(intent, self.clock())
         self.store.save(payment)
         alarm(self.store, "refund_failed", f"Stripe could not refund {payment.stripe_id} of order {payment.id}")
         return True
 
-    def _rest(self, payment: Payment, intent: Intent | None) -> bool:
+    def _rest(self, payment: Payment, intent: PaymentIntent | None) -> bool:
         """Leave it as it is; a card that the bank is still thinking about is being confirmed."""
         if intent is not None and payment.confirming_at is None:
             payment.confirming_at = self.clock()
@@ -163,8 +167,8 @@ class Settlement:
             self.store.rest(payment)
         return False
 
-    def _record(self, payment: Payment, intent: Intent, answered: int | None) -> bool:
-        event = payment.record(intent, self.clock(), answered)
+    def _record(self, payment: Payment, intent: PaymentIntent, answered: int | None) -> bool:
+        event = record(payment, intent, self.clock(), answered)
         if event is None:
             self.store.rest(payment)
         else:
@@ -172,7 +176,7 @@ class Settlement:
             crash_point(6)
         return False
 
-    def _capture(self, payment: Payment, intent: Intent) -> bool:
+    def _capture(self, payment: Payment, intent: PaymentIntent) -> bool:
         try:
             self.cards.capture(intent.id, payment.capture_tries + payment.key_no + 1)
             crash_point(7)

@@ -11,7 +11,9 @@ from pymongo.errors import DuplicateKeyError
 from libs.contracts.events import CATALOGUE
 from libs.events import Aggregates
 from libs.events.aggregates import OUTBOX_FIELDS
-from payments.domain import DISPUTES_ENDED_WELL, Payment, PaymentNotFound, opened
+from payments import disputes
+from payments.domain import Payment, opened
+from payments.errors import PaymentNotFound
 from payments.webhooks import Inbox
 
 Document = dict[str, Any]
@@ -124,7 +126,7 @@ class PaymentStore:
 
     def list_disputed(self) -> list[Payment]:
         """Return the payments whose dispute has not ended."""
-        where = {"dispute.status": {"$exists": True, "$nin": [*DISPUTES_ENDED_WELL, "lost"]}}
+        where = {"dispute.status": {"$exists": True, "$nin": [*disputes.ENDED_WELL, "lost"]}}
         return [_payment(found) for found in self.payments.find_all(where)]
 
     def count(self, name: str) -> None:

@@ -18,7 +18,7 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from libs.context import correlation_id
-from payments.domain import InvalidSignature
+from payments.errors import InvalidSignature
 
 TOLERANCE_SECONDS = 300
 KEPT = timedelta(days=30)

@@ -10,6 +10,8 @@ import pytest
 from libs.contracts.parts import PARTS, SERVICES
 
 ROOT = Path(__file__).parent.parent
+DOMAIN_FILES = {"payments": {"decisions", "disputes", "domain", "errors", "intent", "recording"}}
+"""The files in which the rules of a part are, where they are more than `domain.py`."""
 PRODUCTION = [path for part in (*PARTS, "libs") for path in (ROOT / part).rglob("*.py") if "tests" not in path.parts]
 
 
@@ -20,6 +22,17 @@ def imported(path):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             yield node.module.split(".")[0]
+
+
+def imported_files(path, part):
+    """Yield the names of the files of the same part that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith(f"{part}."))
+        elif isinstance(node, ast.ImportFrom) and node.module == part:
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith(f"{part}."):
+            yield node.module.split(".")[1]
 
 
 def called(path):
@@ -43,8 +56,12 @@ def test_libs_imports_no_part():
 
 
 @pytest.mark.parametrize("part", SERVICES)
-def test_a_domain_file_imports_only_the_standard_library(part):
-    assert set(imported(ROOT / part / "domain.py")) <= sys.stdlib_module_names
+def test_a_domain_file_imports_only_the_standard_library_and_other_domain_files_of_its_part(part):
+    files = DOMAIN_FILES.get(part, {"domain"})
+
+    for path in (ROOT / part / f"{name}.py" for name in files):
+        assert set(imported(path)) <= {*sys.stdlib_module_names, part}, path
+        assert set(imported_files(path, part)) <= files, path
 
 
 def test_the_gateway_loads_no_eventlet_beside_its_gevent():

@@ -2,9 +2,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from payments import domain
+from payments import domain, errors
+from payments.decisions import Step, decide
 from payments.declines import declined
-from payments.domain import Intent, Step, decide
+from payments.intent import PaymentIntent
+from payments.recording import record
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -21,7 +23,7 @@ def a_payment(order_status="created", **changes):
 
 
 def an_intent(status, **facts):
-    return Intent("pi_1", status, "secret", 1999, "usd", "o1", **facts)
+    return PaymentIntent("pi_1", status, "secret", 1999, "usd", "o1", **facts)
 
 
 def test_nothing_is_to_be_done_before_anybody_pays():
@@ -88,7 +90,7 @@ def test_processing_is_waited_for():
 def test_a_decline_is_counted_and_told_but_not_final():
     payment = a_payment()
 
-    event = payment.record(an_intent("requires_payment_method", declines=1, decline_code="expired_card"), NOON)
+    event = record(payment, an_intent("requires_payment_method", declines=1, decline_code="expired_card"), NOON)
 
     assert (event, payment.declines, payment.snapshot()["final"]) == ("PaymentFailed", 1, False)
     assert str(declined(payment)).startswith("Your card has expired")
@@ -99,7 +101,7 @@ def test_a_decline_is_counted_and_told_but_not_final():
 def test_only_a_cancelled_intent_is_a_final_failure():
     payment = a_payment()
 
-    event = payment.record(an_intent("canceled", declines=3), NOON)
+    event = record(payment, an_intent("canceled", declines=3), NOON)
 
     assert (event, payment.snapshot()["final"]) == ("PaymentFailed", True)
 
@@ -115,27 +117,27 @@ def test_only_a_cancelled_intent_is_a_final_failure():
 def test_each_state_is_told_once(intent, event, status):
     payment = a_payment()
 
-    assert payment.record(intent, NOON) == event
+    assert record(payment, intent, NOON) == event
     assert (payment.status, payment.version) == (status, 2)
-    assert payment.record(intent, NOON) is None
+    assert record(payment, intent, NOON) is None
 
 
 def test_the_time_of_the_capture_outlives_a_refund_and_its_failure():
     payment = a_payment()
-    payment.record(an_intent("succeeded"), NOON)
+    record(payment, an_intent("succeeded"), NOON)
 
-    payment.record(an_intent("succeeded", refunded_cents=1999), NOON + timedelta(days=1))
+    record(payment, an_intent("succeeded", refunded_cents=1999), NOON + timedelta(days=1))
 
     assert (payment.status, payment.snapshot()["captured_at"]) == ("refunded", NOON)
-    payment.record(an_intent("succeeded", failed_refunds=1), NOON + timedelta(days=2))
+    record(payment, an_intent("succeeded", failed_refunds=1), NOON + timedelta(days=2))
     assert (payment.status, payment.snapshot()["captured_at"]) == ("captured", NOON)
 
 
 def test_the_card_and_the_moment_of_its_refund_are_shown():
     payment, card = a_payment(), {"card_brand": "visa", "card_last4": "4242"}
-    payment.record(an_intent("succeeded", **card), NOON)
-    payment.record(an_intent("succeeded", **card, refunded_cents=1999), NOON + timedelta(days=1))
-    payment.record(an_intent("succeeded", **card, refunded_cents=1999), NOON + timedelta(days=2))
+    record(payment, an_intent("succeeded", **card), NOON)
+    record(payment, an_intent("succeeded", **card, refunded_cents=1999), NOON + timedelta(days=1))
+    record(payment, an_intent("succeeded", **card, refunded_cents=1999), NOON + timedelta(days=2))
 
     shown = payment.snapshot()
 
@@ -168,11 +170,11 @@ def test_the_reconciler_visits_what_has_not_ended(order_status, facts, has_work)
 
 
 def test_somebody_elses_or_a_cancelled_order_cannot_be_paid():
-    with pytest.raises(domain.NotOwner):
+    with pytest.raises(errors.NotOwner):
         a_payment().check_payable("cy")
-    with pytest.raises(domain.OrderCancelled):
+    with pytest.raises(errors.OrderCancelled):
         a_payment("cancelled").check_payable("bo")
-    with pytest.raises(domain.OrderCancelled):  # orders has not heard of the third decline yet
+    with pytest.raises(errors.OrderCancelled):  # orders has not heard of the third decline yet
         a_payment("created", status="cancelled").check_payable("bo")
 
 
@@ -196,11 +198,11 @@ def a_dispute(status, is_refundable=False):
 def test_a_card_is_the_same_attempt_until_it_is_known_what_came_of_it():
     payment = a_payment()
     payment.begin_attempt(NOON)
-    payment.record(an_intent("requires_payment_method"), NOON)
+    record(payment, an_intent("requires_payment_method"), NOON)
     payment.begin_attempt(NOON)
     assert (payment.attempt, payment.snapshot()["is_confirming"]) == ("o1:1", True)
 
-    payment.record(an_intent("requires_payment_method"), NOON, answered=1)
+    record(payment, an_intent("requires_payment_method"), NOON, answered=1)
     assert not payment.snapshot()["is_confirming"]
     payment.begin_attempt(NOON)
 
@@ -224,7 +226,7 @@ def test_a_payment_is_confirming_until_its_outcome_is_known(intent, later, is_co
     payment = a_payment()
     payment.begin_attempt(NOON)
 
-    payment.record(intent, NOON + later)
+    record(payment, intent, NOON + later)
 
     assert payment.snapshot()["is_confirming"] is is_confirming
 
@@ -243,7 +245,7 @@ def test_what_stripe_shows_of_the_card_that_was_tried_ends_the_attempt(intent, i
     payment = a_payment()
     payment.begin_attempt(NOON, tried="pm_1")
 
-    payment.record(intent, NOON)
+    record(payment, intent, NOON)
 
     assert payment.snapshot()["is_confirming"] is is_confirming
 
@@ -253,7 +255,7 @@ def test_of_two_cards_on_their_way_at_once_one_tells_nothing_of_the_other():
     payment.begin_attempt(NOON, tried="")
     payment.begin_attempt(NOON, tried="")
 
-    payment.record(an_intent("requires_action", tried="pm_1"), NOON)
+    record(payment, an_intent("requires_action", tried="pm_1"), NOON)
 
     assert payment.snapshot()["is_confirming"]
 
@@ -262,7 +264,7 @@ def test_what_came_of_an_earlier_attempt_says_nothing_of_the_next():
     payment = a_payment(attempts=1, declines=1)
     payment.begin_attempt(NOON)
 
-    payment.record(an_intent("requires_payment_method", declines=1), NOON, answered=1)
+    record(payment, an_intent("requires_payment_method", declines=1), NOON, answered=1)
 
     assert payment.confirming_at == NOON
 
@@ -271,13 +273,13 @@ def test_what_came_of_an_earlier_attempt_says_nothing_of_the_next():
     ("amount", "currency", "order_id"), [(100, "usd", "o1"), (1999, "eur", "o1"), (1999, "usd", "o2")]
 )
 def test_what_is_not_for_the_orders_amount_is_cancelled(amount, currency, order_id):
-    other = Intent("pi_1", "requires_capture", "secret", amount, currency, order_id)
+    other = PaymentIntent("pi_1", "requires_capture", "secret", amount, currency, order_id)
 
     assert decide(a_payment("awaiting_payment"), other, NOON) is Step.CANCEL
 
 
 def test_an_intent_that_names_no_order_is_taken_for_the_one_that_has_it():
-    nameless = Intent("pi_1", "requires_capture", "secret", 1999, "usd", None)
+    nameless = PaymentIntent("pi_1", "requires_capture", "secret", 1999, "usd", None)
 
     assert decide(a_payment("awaiting_payment"), nameless, NOON) is Step.CAPTURE
 
@@ -314,7 +316,7 @@ def test_a_refund_on_its_way_is_not_made_again_and_is_work_until_it_ends():
     pending = an_intent("succeeded", refunding_cents=1999)
 
     assert decide(payment, pending, NOON) is Step.RECORD
-    assert (payment.record(pending, NOON), payment.status, payment.has_work_left) == ("", "captured", True)
+    assert (record(payment, pending, NOON), payment.status, payment.has_work_left) == ("", "captured", True)
 
 
 def test_a_refund_that_failed_is_left_to_an_operator_once():
@@ -340,7 +342,7 @@ def test_everybody_who_asked_for_a_refund_is_kept():
 def test_a_partial_refund_is_told_and_the_payment_stays_captured():
     payment = a_payment("complete", status="captured")
 
-    event = payment.record(an_intent("succeeded", refunded_cents=500), NOON)
+    event = record(payment, an_intent("succeeded", refunded_cents=500), NOON)
 
     assert (event, payment.status, payment.snapshot()["refunded_cents"]) == ("PaymentRefunded", "captured", 500)
 
@@ -352,7 +354,7 @@ def test_a_partial_refund_is_told_and_the_payment_stays_captured():
 def test_only_a_lost_dispute_is_told_as_a_refund(status, event):
     payment = a_payment("complete", status="captured")
 
-    assert payment.record(an_intent("succeeded", dispute=a_dispute(status)), NOON) == event
+    assert record(payment, an_intent("succeeded", dispute=a_dispute(status)), NOON) == event
 
 
 @pytest.mark.parametrize("order_status", ["created", "awaiting_payment"])
@@ -361,14 +363,14 @@ def test_what_was_taken_in_part_is_given_back_and_ends_the_order(order_status):
 
     assert decide(payment, an_intent("succeeded", captured_cents=500), NOON) is Step.REFUND
     pending = an_intent("succeeded", captured_cents=500, refunding_cents=500)
-    assert (decide(payment, pending, NOON), payment.record(pending, NOON)) == (Step.RECORD, "")
+    assert (decide(payment, pending, NOON), record(payment, pending, NOON)) == (Step.RECORD, "")
     assert (payment.status, payment.has_work_left) == ("authorized", True)
-    assert payment.record(an_intent("succeeded", captured_cents=500, refunded_cents=500), NOON) == "PaymentFailed"
+    assert record(payment, an_intent("succeeded", captured_cents=500, refunded_cents=500), NOON) == "PaymentFailed"
     assert (payment.status, payment.snapshot()["final"]) == ("cancelled", True)
 
 
 def test_what_was_taken_in_another_amount_or_currency_completes_nothing():
-    other = [Intent("pi_1", "succeeded", "secret", *about, "o1") for about in ((100, "usd"), (1999, "eur"))]
+    other = [PaymentIntent("pi_1", "succeeded", "secret", *about, "o1") for about in ((100, "usd"), (1999, "eur"))]
 
     assert [decide(a_payment("awaiting_payment"), intent, NOON) for intent in other] == [Step.REFUND] * 2
 
@@ -377,7 +379,7 @@ def test_an_order_that_is_complete_is_not_undone_by_what_was_taken():
     payment = a_payment("complete", status="captured")
 
     assert decide(payment, an_intent("succeeded", captured_cents=500), NOON) is Step.RECORD
-    assert payment.record(an_intent("succeeded", captured_cents=500), NOON) is None
+    assert record(payment, an_intent("succeeded", captured_cents=500), NOON) is None
 
 
 def test_a_refund_that_was_asked_for_is_work_until_it_is_made():
@@ -386,5 +388,5 @@ def test_a_refund_that_was_asked_for_is_work_until_it_is_made():
 
     assert payment.has_work_left
     assert decide(payment, an_intent("succeeded"), NOON) is Step.REFUND
-    payment.record(an_intent("succeeded", refunded_cents=1999), NOON)
+    record(payment, an_intent("succeeded", refunded_cents=1999), NOON)
     assert not payment.has_work_left

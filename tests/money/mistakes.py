@@ -6,7 +6,8 @@ from dataclasses import replace
 from libs.events import Copies
 from orders import domain as orders_domain
 from payments import card_provider, settlement
-from payments.domain import Intent, Step, decide
+from payments.decisions import Step, decide
+from payments.intent import PaymentIntent
 from payments.reconciler import Reconciler
 from payments.settlement import Settlement
 from payments.store import PaymentStore
@@ -48,7 +49,7 @@ def refund_incomplete(payment, intent):
 
 
 def refundable_again(patch, world):
-    patch.setattr(Intent, "is_refundable", property(lambda intent: intent.status == "succeeded"))
+    patch.setattr(PaymentIntent, "is_refundable", property(lambda intent: intent.status == "succeeded"))
 
 
 def save_blindly(patch, world):

@@ -12,7 +12,7 @@ from libs.clock import utc_now
 from libs.contracts.events import CATALOGUE
 from orders import domain as orders_domain
 from orders.service import OrdersService
-from payments import domain
+from payments import errors
 from payments.refunds import refund
 from tests.money.buyer import confirm
 from tests.money.world import PRICE
@@ -115,7 +115,7 @@ def an_order_is_paid(world, sent):
 def the_reply_to_a_creation_is_lost(world, sent):
     order_id = ordered(world)
     world.fake.control("faults", kind="lost_reply", path="/v1/payment_intents", count=2)
-    with suppress(domain.StripeUnavailable):
+    with suppress(errors.StripeUnavailable):
         world.pay(order_id)
     world.pay(order_id)
     return end(world)
@@ -125,7 +125,7 @@ def a_bad_card_is_clicked_twice(world, sent):
     order_id = ordered(world)
 
     def click():
-        with suppress(domain.PaymentDeclined):
+        with suppress(errors.PaymentDeclined):
             world.pay(order_id, BAD_CARD)
 
     before_next(world.settlement.cards, "confirm", click)

@@ -5,7 +5,7 @@ import pytest
 
 from libs.contracts.events import CATALOGUE
 from payments.audit import WINDOW, latest
-from payments.domain import StripeUnavailable
+from payments.errors import StripeUnavailable
 from payments.service import AUDIT_SECONDS, PaymentsService
 from tests.money.buyer import confirm, paid_in_the_browser
 from tests.money.stories import carry_all

@@ -9,9 +9,9 @@ import stripe
 
 from dev.fake_stripe.testing import SECRET_KEY
 from libs.events import VersionConflict
-from payments import domain
+from payments import errors
 from payments.card_provider import API_VERSION, Busy, CardProvider
-from payments.domain import CONFIRM_PERIOD
+from payments.recording import CONFIRM_PERIOD
 from payments.refunds import refund
 from tests.money.buyer import confirm
 from tests.money.stories import BAD_CARD, after_next, awaited, before_next
@@ -46,7 +46,7 @@ def test_a_double_click_opens_one_card_form_even_while_stripe_is_busy(world, fak
 def test_nobody_else_pays_an_order_or_learns_of_its_payment(world, fake, act, more):
     order_id = world.reserve()
 
-    with pytest.raises(domain.NotOwner):
+    with pytest.raises(errors.NotOwner):
         getattr(world.checkout, act)(order_id, "cy", *more)
 
     assert fake.ledger(order_id) == []
@@ -57,7 +57,7 @@ def test_the_card_form_is_not_opened_for_a_cancelled_order(world):
     world.cancel(order_id)
     world.come_to_rest()
 
-    with pytest.raises(domain.OrderCancelled):
+    with pytest.raises(errors.OrderCancelled):
         world.checkout.open_form(order_id, "bo")
 
 
@@ -93,7 +93,7 @@ def test_a_card_form_that_was_confirmed_without_any_webhook_is_found_by_the_reco
 def test_a_bank_that_wants_to_ask_the_buyer_is_asked_and_then_paid(world, fake):
     order_id = world.reserve()
 
-    with pytest.raises(domain.AuthenticationRequired) as asked:
+    with pytest.raises(errors.AuthenticationRequired) as asked:
         world.pay(order_id, CHALLENGED)
     stripe_id = world.payment(order_id).stripe_id
     assert asked.value.details["client_secret"].startswith(stripe_id)
@@ -106,7 +106,7 @@ def test_a_bank_that_wants_to_ask_the_buyer_is_asked_and_then_paid(world, fake):
 @pytest.mark.parametrize("outcome", ["fail", None])
 def test_after_a_failed_or_forgotten_challenge_another_card_pays(world, fake, outcome):
     order_id = world.reserve()
-    with pytest.raises(domain.AuthenticationRequired):
+    with pytest.raises(errors.AuthenticationRequired):
         world.pay(order_id, CHALLENGED)
     if outcome:
         fake.control("authenticate", payment_intent=world.payment(order_id).stripe_id, outcome=outcome)
@@ -185,11 +185,11 @@ def test_a_card_that_was_taken_is_not_told_as_declined_because_another_was_meanw
 def test_three_declined_cards_are_told_as_declined_and_the_next_as_not_charged(world):
     order_id, remaining = world.reserve(), []
     for _ in range(3):
-        with pytest.raises(domain.PaymentDeclined) as told:
+        with pytest.raises(errors.PaymentDeclined) as told:
             world.pay(order_id, BAD_CARD)
         remaining.append(told.value.details["remaining"])
 
-    with pytest.raises(domain.OrderCancelled, match="you have not been charged"):
+    with pytest.raises(errors.OrderCancelled, match="you have not been charged"):
         world.pay(order_id)
 
     assert remaining == [2, 1, 0]
@@ -203,7 +203,7 @@ def test_a_challenge_that_fails_at_once_is_told_as_declined_and_counts_for_nothi
 
     after_next(world.settlement.cards, "confirm", fail)
 
-    with pytest.raises(domain.PaymentDeclined) as told:
+    with pytest.raises(errors.PaymentDeclined) as told:
         world.pay(order_id, CHALLENGED)
     assert told.value.details == {"decline_code": "payment_intent_authentication_failure", "remaining": 3}
 
@@ -217,7 +217,7 @@ def test_who_pays_an_order_that_is_cancelled_meanwhile_is_told_so(world, at_the_
 
     at_the_moment(world.settlement.cards, "confirm", cancel)
 
-    with pytest.raises(domain.OrderCancelled, match="you have not been charged"):
+    with pytest.raises(errors.OrderCancelled, match="you have not been charged"):
         world.pay(order_id)
 
 
@@ -226,13 +226,13 @@ def test_what_comes_of_a_second_request_ends_the_uncertainty_of_the_first(world,
     fake.control("faults", kind="error", path="*/confirm", status=503, count=2, stored=False)
     assert world.pay(order_id, CHALLENGED)["is_confirming"]
 
-    with pytest.raises(domain.AuthenticationRequired):
+    with pytest.raises(errors.AuthenticationRequired):
         world.pay(order_id, CHALLENGED)
 
     assert not world.payment(order_id).confirming_at
 
 
-@pytest.mark.parametrize("error", [domain.StripeUnavailable, VersionConflict])
+@pytest.mark.parametrize("error", [errors.StripeUnavailable, VersionConflict])
 def test_it_is_uncertain_what_came_of_a_card_after_which_nothing_can_be_settled(world, monkeypatch, error):
     order_id = world.reserve()
     with monkeypatch.context() as away:
@@ -273,7 +273,7 @@ def test_a_second_card_under_the_key_of_the_first_is_not_charged_and_raises_noth
 def test_an_unknown_card_is_refused_and_leaves_nothing_uncertain(world):
     order_id = world.reserve()
 
-    with pytest.raises(domain.InvalidCard):
+    with pytest.raises(errors.InvalidCard):
         world.pay(order_id, "pm_nonsense")
 
     assert not world.payment(order_id).confirming_at
@@ -286,7 +286,7 @@ def test_a_failure_that_stripe_would_repeat_for_a_day_is_asked_anew(world, fake,
     fake.control("faults", kind="error", path="*/cancel", status=status, type=kind, count=1, stored=True)
     world.change(order_id, lambda order: order.give_up(world.now()) or order.cancel("bo", world.now()))
 
-    with pytest.raises(domain.StripeUnavailable):
+    with pytest.raises(errors.StripeUnavailable):
         world.come_to_rest()
     world.come_to_rest()
 
@@ -300,9 +300,9 @@ def test_paying_again_after_a_failure_that_stripe_keeps_repeating_pays_once(worl
     fake.control("faults", kind="error", path=path, status=500, stored=True, executed=executed)
 
     for _ in range(3):
-        with suppress(domain.StripeUnavailable):
+        with suppress(errors.StripeUnavailable):
             world.pay(order_id)
-        with suppress(domain.StripeUnavailable):
+        with suppress(errors.StripeUnavailable):
             world.come_to_rest()
 
     assert world.order(order_id).status == "complete"
@@ -315,7 +315,7 @@ def test_a_payment_intent_for_another_amount_is_never_captured(world, fake, capl
     client = fake.client().v1.payment_intents
     client.update(world.payment(order_id).stripe_id, {"amount": 100})
 
-    with pytest.raises(domain.OrderCancelled):
+    with pytest.raises(errors.OrderCancelled):
         world.pay(order_id)
     world.come_to_rest()
 
@@ -331,12 +331,12 @@ def test_a_search_that_lags_behind_makes_no_second_intent(world, fake, kind, hou
     fake.control("faults", kind=kind, path="/v1/payment_intents", count=2, executed=True)
 
     for _ in range(2):
-        with suppress(domain.StripeUnavailable):
+        with suppress(errors.StripeUnavailable):
             world.pay(order_id)
     fake.control("clock", advance=hours * 3600)
     world.ahead += timedelta(hours=hours)
     world.settlement.settle(order_id)
-    with suppress(domain.OrderCancelled):
+    with suppress(errors.OrderCancelled):
         world.pay(order_id)
 
     assert [intent["payment_intent"] for intent in fake.ledger(order_id)] == [world.payment(order_id).stripe_id]
@@ -347,13 +347,13 @@ def test_an_intent_that_was_made_just_before_its_key_grew_old_is_not_made_again(
     fake.control("search", lag=60)
     never_reached = {"kind": "error", "status": 503, "stored": False}
     fake.control("faults", **never_reached, path="/v1/payment_intents", count=2)
-    with pytest.raises(domain.StripeUnavailable):
+    with pytest.raises(errors.StripeUnavailable):
         world.pay(order_id)
     for hours, lost in ((19.99, True), (0.02, False)):
         world.ahead += timedelta(hours=hours)
         fake.control("clock", advance=hours * 3600)
         fake.control("faults", kind="lost_reply", path="/v1/payment_intents", count=2 if lost else 0)
-        with suppress(domain.StripeUnavailable):
+        with suppress(errors.StripeUnavailable):
             world.settlement.settle(order_id)
 
     assert [intent["payment_intent"] for intent in fake.ledger(order_id)] == [world.payment(order_id).stripe_id]
@@ -422,7 +422,7 @@ def test_a_payment_method_that_was_used_up_is_no_card_to_pay_with(world, fake):
     fault = {"status": 400, "type": "invalid_request_error", "param": "payment_method", "message": "used up"}
     fake.control("faults", kind="error", path="*/confirm", count=1, **fault)
 
-    with pytest.raises(domain.InvalidCard):
+    with pytest.raises(errors.InvalidCard):
         world.pay(order_id, "pm_card_visa")
 
     assert not world.payment(order_id).confirming_at
@@ -484,7 +484,7 @@ def test_a_card_that_is_just_being_charged_is_voided_when_stripe_lets_go_of_it(w
     fake.control("faults", kind="slow", path="*/confirm", seconds=1.0)
 
     def pay():
-        with suppress(domain.OrderCancelled):
+        with suppress(errors.OrderCancelled):
             world.pay(order_id)
 
     paying = threading.Thread(target=pay)
@@ -572,7 +572,7 @@ def test_while_one_tab_pays_another_one_cannot(world):
     order_id = world.reserve()
     attempt = world.checkout.announce(order_id, "bo")["attempt"]
 
-    with pytest.raises(domain.PaymentInProgress):
+    with pytest.raises(errors.PaymentInProgress):
         world.checkout.announce(order_id, "bo")
 
     world.checkout.refresh(order_id, "bo", answered=attempt)
@@ -583,7 +583,7 @@ def test_a_wrong_card_says_nothing_of_another_one_that_is_on_its_way(world):
     order_id = world.reserve()
     world.checkout.announce(order_id, "bo")
 
-    with pytest.raises(domain.InvalidCard):
+    with pytest.raises(errors.InvalidCard):
         world.pay(order_id, "tok_nonsense")
 
     assert world.payment(order_id).snapshot()["is_confirming"]

@@ -13,7 +13,7 @@ import pytest
 
 from libs.events import VersionConflict
 from orders import domain as orders_domain
-from payments import domain
+from payments import errors
 from payments.refunds import refund
 from tests.money import mistakes
 from tests.money.buyer import confirm
@@ -23,7 +23,7 @@ ROUNDS = int(os.environ.get("MONEY_ROUNDS", "5"))
 AT_ONCE = 4
 LONGEST_PAUSE = 20
 CARDS = ("tok_visa", "tok_visa", "pm_card_visa", "tok_chargeDeclined")
-EXPECTED = (domain.DomainError, orders_domain.DomainError, VersionConflict, urllib.error.HTTPError)
+EXPECTED = (errors.DomainError, orders_domain.DomainError, VersionConflict, urllib.error.HTTPError)
 
 pytestmark = [pytest.mark.usefixtures("webhooks"), pytest.mark.timeout(900)]
 

@@ -7,7 +7,7 @@ import stripe
 
 from dev.testing import wait_for
 from libs.events import VersionConflict
-from payments import domain
+from payments import errors
 from payments.card_provider import Busy, _given_back
 from payments.refunds import refund
 from tests.money.buyer import paid_in_the_browser
@@ -35,7 +35,7 @@ def test_an_operators_refund_gives_everything_back_once_and_keeps_the_order(worl
 def test_what_was_not_captured_cannot_be_refunded(world):
     order_id = world.reserve()
 
-    with pytest.raises(domain.NotCaptured):
+    with pytest.raises(errors.NotCaptured):
         asked(world, order_id)
 
 
@@ -69,19 +69,19 @@ def test_what_was_refunded_at_stripe_is_not_refunded_again_by_an_operator(world)
 
 def test_a_refund_needs_a_reason_of_500_characters_at_most(world):
     for reason in ("  ", None, "x" * 501):
-        with pytest.raises(domain.ReasonMissing):
+        with pytest.raises(errors.ReasonMissing):
             asked(world, "nobody's", reason)
     for reason in ("x", "x" * 500):
-        with pytest.raises(domain.PaymentNotFound):
+        with pytest.raises(errors.PaymentNotFound):
             asked(world, "nobody's", reason)
 
 
 def test_a_refund_needs_the_name_of_who_asks_of_100_characters_at_most(world):
     for who in (" ", None, 7, "x" * 101, "\ud800"):
-        with pytest.raises(domain.NameMissing, match="who asks"):
+        with pytest.raises(errors.NameMissing, match="who asks"):
             refund(world.settlement, "nobody's", "called off", who)
     for who in ("x", "x" * 100):
-        with pytest.raises(domain.PaymentNotFound):
+        with pytest.raises(errors.PaymentNotFound):
             refund(world.settlement, "nobody's", "called off", who)
 
 
@@ -207,7 +207,7 @@ def test_a_dispute_is_shown_and_refuses_a_refund(world, fake):
     assert shown["dispute"] | {"id": ""} == {
         "id": "", "status": "needs_response", "reason": "fraudulent", "amount_cents": 1999, "is_refundable": False,
     }  # fmt: skip
-    with pytest.raises(domain.ChargeDisputed):
+    with pytest.raises(errors.ChargeDisputed):
         asked(world, order_id)
 
 

@@ -26,7 +26,7 @@ from libs.contracts.events import CATALOGUE
 from libs.events import VersionConflict
 from orders import domain as orders_domain
 from orders.store import new_id
-from payments import domain as payments_domain
+from payments import errors
 from payments.reconciler import Reconciler
 from payments.refunds import refund
 from tests.money.buyer import confirm
@@ -48,7 +48,7 @@ FAULTS = (
 )
 PATHS = ("/v1/payment_intents", "*/capture", "*/refunds", "*/cancel", "*/confirm")
 LIVE = ("created", "awaiting_payment", "complete")
-CARD_ERRORS = (payments_domain.DomainError, payments_domain.StripeUnavailable, VersionConflict)
+CARD_ERRORS = (errors.DomainError, errors.StripeUnavailable, VersionConflict)
 any_order = st.integers(0, 3)
 
 
@@ -221,7 +221,7 @@ class Sequence(RuleBasedStateMachine):
 
     def take(self, event):
         """Deliver an event; it is acknowledged only if its handler came to its end."""
-        with suppress(Died, payments_domain.StripeUnavailable, VersionConflict):
+        with suppress(Died, errors.StripeUnavailable, VersionConflict):
             self.world.deliver(event)
             if event in self.unacked:
                 self.unacked.remove(event)
@@ -237,9 +237,7 @@ class Sequence(RuleBasedStateMachine):
         self.world.fake.control("clock", advance=120)
         self.working(self.world.reconciler.run)
 
-    @rule(
-        steps=st.integers(1, 8), after=st.booleans(), error=st.sampled_from([Died, payments_domain.StripeUnavailable])
-    )
+    @rule(steps=st.integers(1, 8), after=st.booleans(), error=st.sampled_from([Died, errors.StripeUnavailable]))
     def crash_soon(self, steps, after, error):
         self.fuse.steps, self.fuse.after, self.fuse.error = steps, after, error
 

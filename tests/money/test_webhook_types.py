@@ -7,7 +7,8 @@ import pytest
 import stripe
 
 from dev.fake_stripe.testing import WEBHOOK_SECRET
-from payments.domain import InvalidSignature
+from payments import disputes
+from payments.errors import InvalidSignature
 from payments.service import PaymentsService, Stripe
 from payments.webhooks import Reader
 from tests.money.buyer import confirm
@@ -136,7 +137,7 @@ def test_dispute_closed_tells_who_has_the_money(world, fake, deliver, end, event
 
     deliver("charge.dispute.closed")
 
-    assert world.payment(order_id).is_lost == (end == "lost")
+    assert disputes.is_lost(world.payment(order_id).dispute) == (end == "lost")
     assert told(world, order_id) == ("captured", events)
 
 

@@ -8,7 +8,7 @@ import stripe
 
 from gateway.tests.conftest import app, client, revocations, services  # noqa: F401 - fixtures
 from libs import context
-from payments.domain import InvalidSignature
+from payments.errors import InvalidSignature
 from payments.webhooks import Hint, Reader
 from tests.money.buyer import paid_in_the_browser
 

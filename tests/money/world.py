@@ -20,8 +20,8 @@ from orders.store import OrderStore, new_id
 from payments.audit import Audit
 from payments.card_provider import CardProvider
 from payments.checkout import Checkout
-from payments.domain import recorded_status
 from payments.reconciler import Reconciler
+from payments.recording import recorded_status
 from payments.settlement import Settlement
 from payments.store import PaymentStore
 from payments.webhooks import FOLLOWED, Hint

@@ -13,10 +13,15 @@ from typing import Any
 import mongomock
 
 import orders.domain
+import payments.decisions
 import payments.domain
+import payments.errors
+import payments.intent
+import payments.recording
 import tickets.domain
 from orders.domain import Order
-from payments.domain import Payment, Step
+from payments.decisions import Step
+from payments.domain import Payment
 from payments.store import PaymentStore
 from tests.protocol.model import Claim, Document, Intent, Listing
 
@@ -37,7 +42,7 @@ class Rules:
     refund_incomplete: bool = False  # 2
     store: type[PaymentStore] = PaymentStore  # 3, 12
     follow: Callable[[Order, dict[str, Any], datetime], str | None] = Order.follow_payment  # 4
-    decide: Callable[[Payment, Any, datetime], Step] = payments.domain.decide  # 5
+    decide: Callable[[Payment, Any, datetime], Step] = payments.decisions.decide  # 5
     count_at_stripe: bool = True  # 6
     final_when_cancelled: bool = True  # 7
     reconcile: bool = True  # 8
@@ -95,7 +100,7 @@ class Rules:
     def recorded(self, document: Document, status: str, intent: Intent) -> tuple[Document, tuple[str, bool] | None]:
         """Return the document after settle wrote down what Stripe says, and the snapshot that is published with it."""
         payment = _payment(document, status, False)
-        event = payment.record(self._seen(intent), NOON)
+        event = payments.recording.record(payment, self._seen(intent), NOON)
         after = _document(payment, document)
         return after, ((payment.status, bool(payment.snapshot()["final"])) if event else None)
 
@@ -109,7 +114,7 @@ class Rules:
         """Whether the buyer may begin to pay."""
         try:
             _payment(document, status, False).check_payable("bo")
-        except payments.domain.DomainError:
+        except payments.errors.DomainError:
             return False
         return True
 
@@ -122,7 +127,7 @@ class Rules:
         payment = _payment(document, status, False)
         try:
             payment.check_refundable()
-        except payments.domain.DomainError:
+        except payments.errors.DomainError:
             return document
         payment.ask_refund("op", "rained off", NOON)
         return _document(payment, document)
@@ -140,7 +145,7 @@ class Rules:
     def _seen(self, intent: Intent | None) -> Any:
         if intent is None:
             return None
-        return payments.domain.Intent(
+        return payments.intent.PaymentIntent(
             id="pi", status=intent.status, client_secret="", amount_cents=PRICE, currency="usd", order_id="o",
             declines=(intent.declines or None) if self.count_at_stripe else None,
             refunded_cents=PRICE * intent.refunds,

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 
 import orders.domain
-import payments.domain
+import payments.decisions
 from orders.domain import Order
-from payments.domain import Payment, Step
+from payments.decisions import Step
+from payments.domain import Payment
 from payments.store import PaymentStore
 from tests.protocol.model import Claim, Document, Intent, Limits, World
 from tests.protocol.rules import NOON, Rules
@@ -60,13 +61,13 @@ def decide_by_the_deadline(payment: Payment, intent: Any, now: datetime) -> Step
     overdue = payment.order["expires_at"] <= NOON
     if intent is not None and intent.status == "requires_capture" and overdue:
         return Step.CANCEL
-    return payments.domain.decide(payment, intent, now)
+    return payments.decisions.decide(payment, intent, now)
 
 
 def decide_without_giving_up(payment: Payment, intent: Any, now: datetime) -> Step:
     """Try a refused capture for ever."""
     payment.capture_refused_at, payment.capture_tries = None, 0
-    return payments.domain.decide(payment, intent, now)
+    return payments.decisions.decide(payment, intent, now)
 
 
 def check_derived_status(ticket: dict[str, Any], buyer_id: str, seen: int | None, now: datetime) -> None:

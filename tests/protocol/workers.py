@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from payments.domain import Step
+from payments.decisions import Step
 from tests.protocol.model import Claim, Document, Intent, Limits, Worker, World
 from tests.protocol.rules import Rules, copy_status, has_work_left
 

@@ -1,0 +1,63 @@
+"""What to do next about a payment: `decide` is the whole protocol of one payment.
+
+Whoever calls it re-reads the PaymentIntent first, does the one step it returns, and calls it again. No webhook, reply
+or event decides anything by itself.
+"""
+
+from datetime import datetime, timedelta
+from enum import Enum
+
+from payments.domain import MAXIMUM_DECLINES, Payment
+from payments.intent import PaymentIntent
+
+CAPTURE_TRIES, CAPTURE_PERIOD = 10, timedelta(minutes=10)
+
+
+class Step(Enum):
+    """What to do next about a payment."""
+
+    REST = "nothing more can be done now"
+    FIND = "find or create the PaymentIntent that was being created"
+    CANCEL = "cancel the PaymentIntent, which voids an authorization"
+    CAPTURE = "capture the authorized amount"
+    REFUND = "refund what was captured"
+    GIVE_UP_REFUND = "leave a refund that failed to an operator"
+    RECORD = "write down what Stripe says"
+
+
+def decide(payment: Payment, intent: PaymentIntent | None, now: datetime) -> Step:
+    """Return the next step for a payment, given its PaymentIntent as Stripe says it is now (None: none is known)."""
+    if intent is None:
+        return Step.FIND if payment.creating_at is not None else Step.REST
+    if intent.status in ("succeeded", "canceled"):
+        return _of_ended(payment, intent)
+    if intent.status == "processing":
+        return Step.REST
+    if payment.order["status"] == "cancelled" or not agree(payment, intent):
+        return Step.CANCEL
+    if intent.status == "requires_capture":
+        return _of_authorized(payment, now)
+    return Step.CANCEL if (intent.declines or 0) >= MAXIMUM_DECLINES else Step.RECORD
+
+
+def agree(payment: Payment, intent: PaymentIntent) -> bool:
+    """Whether the PaymentIntent is for this order's amount; nothing else is ever captured."""
+    about = (intent.amount_cents, intent.currency, intent.order_id or payment.id)
+    return about == (payment.amount_cents, payment.currency, payment.id)
+
+
+def _of_ended(payment: Payment, intent: PaymentIntent) -> Step:
+    if intent.failed_refunds > payment.failed_refunds:
+        return Step.GIVE_UP_REFUND
+    is_over = payment.order["status"] == "cancelled" or payment.refund is not None
+    unwanted = is_over or not payment.is_paid_by(intent)
+    return Step.REFUND if unwanted and intent.is_refundable and not payment.refund_failed_at else Step.RECORD
+
+
+def _of_authorized(payment: Payment, now: datetime) -> Step:
+    if payment.order["status"] == "created":
+        return Step.RECORD
+    refused_for = now - payment.capture_refused_at if payment.capture_refused_at else timedelta(0)
+    if payment.capture_tries >= CAPTURE_TRIES or refused_for >= CAPTURE_PERIOD:
+        return Step.CANCEL
+    return Step.CAPTURE

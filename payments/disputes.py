@@ -1,0 +1,19 @@
+"""What the dispute about a charge means for its money.
+
+It is given as {"id", "status", "reason", "amount_cents", "is_refundable"}, None if there is none.
+"""
+
+from typing import Any
+
+ENDED_WELL = ("won", "warning_closed", "prevented")
+"""The ends of a dispute after which the money is ours (https://docs.stripe.com/api/disputes/object)."""
+
+
+def is_lost(dispute: dict[str, Any] | None) -> bool:
+    """Whether the cardholder's bank has taken the money back for good."""
+    return dispute is not None and dispute["status"] == "lost"
+
+
+def forbids_refund(dispute: dict[str, Any] | None) -> bool:
+    """Whether Stripe would refuse to refund the charge."""
+    return dispute is not None and not dispute.get("is_refundable", False)

@@ -1,0 +1,49 @@
+"""A PaymentIntent as Stripe has it, in the terms of our rules."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from payments.disputes import forbids_refund
+
+
+@dataclass(frozen=True)
+class PaymentIntent:
+    """A PaymentIntent as Stripe says it is now. `declines` is None where it was not counted.
+
+    `refunding_cents` are on their way back, and may still fail; `failed_refunds` counts those that did. `tried` is the
+    PaymentMethod that was tried last, "" before the first.
+    """
+
+    id: str
+    status: str
+    client_secret: str
+    amount_cents: int
+    currency: str
+    order_id: str | None = None
+    declines: int | None = None
+    decline_code: str | None = None
+    refunded_cents: int = 0
+    refunding_cents: int = 0
+    failed_refunds: int = 0
+    card_brand: str | None = None
+    card_last4: str | None = None
+    captured_cents: int | None = None
+    dispute: dict[str, Any] | None = None
+    tried: str = ""
+
+    @property
+    def taken_cents(self) -> int:
+        """What was taken, whether or not it was refunded since."""
+        if self.status != "succeeded":
+            return 0
+        return self.amount_cents if self.captured_cents is None else self.captured_cents
+
+    @property
+    def kept_cents(self) -> int:
+        """What was taken and has not been refunded yet."""
+        return self.taken_cents - self.refunded_cents
+
+    @property
+    def is_refundable(self) -> bool:
+        """Whether money is left to refund, and Stripe lets us: not when the cardholder's bank has taken it back."""
+        return self.kept_cents > self.refunding_cents and not forbids_refund(self.dispute)

@@ -1,0 +1,81 @@
+"""Taking over into a payment what Stripe says of its PaymentIntent."""
+
+from datetime import datetime, timedelta
+
+from payments import disputes
+from payments.domain import Payment
+from payments.intent import PaymentIntent
+
+CONFIRM_PERIOD = timedelta(seconds=90)
+"""How long a request to charge a card may still be on its way, or at work at Stripe, after it was sent."""
+
+EVENT_OF_STATUS = {
+    "open": "",
+    "authorized": "PaymentAuthorized",
+    "captured": "PaymentCreated",
+    "cancelled": "PaymentFailed",
+    "refunded": "PaymentRefunded",
+}
+
+
+def record(payment: Payment, intent: PaymentIntent, now: datetime, answered: int | None = None) -> str | None:
+    """Take over what Stripe says; return the event of the change, "" for one without, None when nothing changed.
+
+    `answered`: the attempt that Stripe is known to have answered.
+    """
+    before, event = payment.snapshot(), ""
+    if intent.declines is not None and intent.declines > payment.declines:
+        payment.declines, payment.decline_code, event = intent.declines, intent.decline_code, "PaymentFailed"
+        answered = payment.attempts
+    if _is_outcome_known(payment, intent, answered, now):
+        payment.confirming_at = None
+    payment.is_challenged = intent.status == "requires_action"
+    if _record_refunds(payment, intent, now):
+        event = "PaymentRefunded"
+    status = recorded_status(intent, payment.is_paid_by(intent))
+    if status != payment.status:
+        if status == "captured":
+            payment.captured_at = payment.captured_at or now
+        payment.status, payment.card_brand, payment.card_last4 = status, intent.card_brand, intent.card_last4
+        event = EVENT_OF_STATUS[status]
+    if payment.snapshot() == before:
+        return None
+    payment.saved(now)
+    return event
+
+
+def _is_outcome_known(payment: Payment, intent: PaymentIntent, answered: int | None, now: datetime) -> bool:
+    """Whether it is known what came of the card that was tried."""
+    if payment.confirming_at is None or intent.status == "processing":
+        return False
+    ended = intent.status in ("requires_capture", "succeeded", "canceled") or answered == payment.attempts
+    return ended or _was_answered(payment, intent) or now - payment.confirming_at >= CONFIRM_PERIOD
+
+
+def _was_answered(payment: Payment, intent: PaymentIntent) -> bool:
+    """Whether Stripe itself shows that it has had the card that was tried, and did not take it (yet)."""
+    asks = intent.status in ("requires_action", "requires_payment_method")
+    return asks and payment.tried_before is not None and intent.tried not in ("", payment.tried_before)
+
+
+def _record_refunds(payment: Payment, intent: PaymentIntent, now: datetime) -> bool:
+    """Take over refunds and disputes; return whether more money than before went back."""
+    lost_before, refunded_before = disputes.is_lost(payment.dispute), payment.refunded_cents
+    payment.refunded_cents, payment.refunding_cents = intent.refunded_cents, intent.refunding_cents
+    payment.dispute = intent.dispute or payment.dispute
+    if payment.refunded_cents > refunded_before:
+        payment.refunded_at = now
+    return payment.refunded_cents > refunded_before or (disputes.is_lost(payment.dispute) and not lost_before)
+
+
+def recorded_status(intent: PaymentIntent, is_whole: bool | None = None) -> str:
+    """Return our word for a PaymentIntent's state.
+
+    `is_whole`: whether what was taken is all that it should be, by default the PaymentIntent's own amount. If it is
+    not, the payment stays authorized until it has been given back, and then is as if nothing had been taken.
+    """
+    if intent.status == "succeeded":
+        if is_whole or (is_whole is None and intent.taken_cents == intent.amount_cents):
+            return "captured" if intent.kept_cents > 0 else "refunded"
+        return "authorized" if intent.kept_cents > 0 else "cancelled"
+    return {"requires_capture": "authorized", "canceled": "cancelled"}.get(intent.status, "open")
