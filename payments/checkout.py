@@ -26,7 +26,7 @@ class Checkout:
 
         Raises what forbids to pay, InvalidCard, PaymentDeclined or AuthenticationRequired.
         """
-        payment = self.settlement.begin(order_id, _payable_by(buyer_id), is_repeatable=True)
+        payment, _ = self.settlement.prepare(order_id, _payable_by(buyer_id), begins_attempt=True, may_repeat=True)
         if payment.status != "open" or payment.stripe_id is None:
             return payment.snapshot()
         try:
@@ -57,7 +57,7 @@ class Checkout:
         So the payment is being confirmed, should the page never hear what came of it; `refresh` ends that. Raises
         PaymentInProgress while another attempt is on its way, in another tab perhaps.
         """
-        payment = self.settlement.begin(order_id, _payable_by(buyer_id))
+        payment, _ = self.settlement.prepare(order_id, _payable_by(buyer_id), begins_attempt=True)
         return payment.snapshot() | {"attempt": payment.attempts}
 
     def refresh(self, order_id: str, buyer_id: str, answered: int | None = None) -> dict[str, Any]:

@@ -63,10 +63,18 @@ class Settlement:
                 time.sleep(PAUSE_SECONDS * number)
         raise VersionConflict(f"the payment of order {order_id} keeps changing")
 
-    def prepare(self, order_id: str, check: Callable[[Payment], None]) -> tuple[Payment, PaymentIntent | None]:
+    def prepare(
+        self,
+        order_id: str,
+        check: Callable[[Payment], None],
+        begins_attempt: bool = False,
+        may_repeat: bool = False,
+    ) -> tuple[Payment, PaymentIntent | None]:
         """Return the order's payment as Stripe has it now, and its PaymentIntent, made if there is none yet.
 
-        `check` raises what forbids to pay. Every step leaves its trace before Stripe is asked, so a crash loses none.
+        `check` raises what forbids to pay. `begins_attempt`: if the payment is still open, mark it as being confirmed;
+        raises PaymentInProgress while it is not known what came of another attempt, unless this one `may_repeat` that
+        with its key. Every step leaves its trace before Stripe is asked, so a crash loses none.
         """
         for number in range(ROUNDS):
             payment = self.store.get(order_id)
@@ -77,31 +85,19 @@ class Settlement:
                     continue
                 payment, intent = self.settle(order_id)
                 check(payment)
+                if begins_attempt and payment.status == "open":
+                    self._begin_attempt(payment, intent, may_repeat)
                 return payment, intent
             except (VersionConflict, Busy):
                 time.sleep(PAUSE_SECONDS * number)
         raise VersionConflict(f"the payment of order {order_id} keeps changing")
 
-    def begin(self, order_id: str, check: Callable[[Payment], None], is_repeatable: bool = False) -> Payment:
-        """Return the order's payment as Stripe has it now and, if it is still open, marked as being confirmed.
-
-        Raises PaymentInProgress while it is not known what came of another try, unless this one repeats that with its
-        key.
-        """
-        for number in range(ROUNDS):
-            payment, intent = self.prepare(order_id, check)
-            if payment.status != "open":
-                return payment
-            if payment.confirming_at is not None and not is_repeatable:
-                raise PaymentInProgress("We are confirming your payment. Do not pay again.")
-            try:
-                payment.begin_attempt(self.clock(), intent.tried if intent else None)
-                self.store.save(payment)
-                crash_point(4)
-                return payment
-            except VersionConflict:
-                time.sleep(PAUSE_SECONDS * number)
-        raise VersionConflict(f"the payment of order {order_id} keeps changing")
+    def _begin_attempt(self, payment: Payment, intent: PaymentIntent | None, may_repeat: bool) -> None:
+        if payment.confirming_at is not None and not may_repeat:
+            raise PaymentInProgress("We are confirming your payment. Do not pay again.")
+        payment.begin_attempt(self.clock(), intent.tried if intent else None)
+        self.store.save(payment)
+        crash_point(4)
 
     def _create(self, payment: Payment) -> None:
         if payment.creating_at is None:
