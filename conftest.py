@@ -3,12 +3,12 @@
 A test that asks for one of them is marked `integration` by itself, and one that asks for `system` `e2e` too.
 TICKETING_TEST_SERVERS=FOLDER makes the tests use the servers that already run in FOLDER
 (`python -m dev.stack servers --folder FOLDER` starts such), which saves their start on every run.
+
+With `-n 2` two processes run the tests. They share the servers. What is costly to start is started once: the tests of
+a file that need servers stay in one process, and those that need the whole system in two (with a browser, and without).
 """
 
 import os
-import secrets
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,66 +18,95 @@ import pytest
 import redis
 from pymongo.database import Database
 
+from dev import testing
+from dev.shared_servers import SharedServers
 from dev.stack import Stack, free_ports
-from dev.stack.programs import nothing
 
-NEEDS_SERVERS = {"servers", "stack_folder", "amqp_url", "mongo_url", "mongo", "redis_url", "system"}
+NEEDS_SERVERS = {"servers", "stack_folder", "amqp_url", "mongo_url", "mongo", "redis_database", "redis_url", "system"}
+SHARED = pytest.StashKey[SharedServers]()
+FOLDER = "ticketing_servers"  # what the processes that run the tests are handed by the one that deals them out
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests by what they need, and run those of the whole system last."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the servers of this run live at least as long as this process."""
+    given = getattr(config, "workerinput", {}).get(FOLDER)
+    config.stash[SHARED] = SharedServers(Path(given) if given else testing.new_stack_folder())
+
+
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process that is to run tests where the servers are (a hook of pytest-xdist)."""
+    node.workerinput[FOLDER] = str(node.config.stash[SHARED].folder)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Wait until the servers are stopped, unless other processes still run tests."""
+    config.stash[SHARED].close(last=not _is_worker(config))
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests by what they need, and sort them by it.
+
+    One process runs the tests of the whole system last. Several begin with them, and share the short ones at the end.
+    """
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
         if names & NEEDS_SERVERS:
             item.add_marker("integration")
         if "system" in names:
             item.add_marker("e2e")
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is not None)
+        if group := _group(item, names):
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=_weight, reverse=_is_worker(config))
+
+
+def _group(item: pytest.Item, names: set[str]) -> str | None:
+    if "system" in names:
+        return "browser" if "browser" in names else "system"
+    return str(item.path.relative_to(item.config.rootpath)) if item.get_closest_marker("integration") else None
+
+
+def _weight(item: pytest.Item) -> int:
+    return sum(item.get_closest_marker(marker) is not None for marker in ("integration", "e2e"))
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
 
 
 @pytest.fixture
 def stack_folder() -> Iterator[Path]:
-    """Yield a new folder for a stack, with a path short enough for its socket."""
-    yield from _new_folder()
+    """Yield a new folder for a stack."""
+    with testing.stack_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Stack]:
-    """Yield RabbitMQ, Redis and MongoDB, started once for all tests; a failing start fails the test."""
+def servers(pytestconfig: pytest.Config) -> Stack:
+    """Return RabbitMQ, Redis and MongoDB, started once for all tests; a failing start fails the test."""
     running = os.environ.get("TICKETING_TEST_SERVERS")
-    if running:
-        yield Stack.join(Path(running))
-        return
-    for folder in _new_folder():
-        with Stack(folder, free_ports(), programs=nothing) as stack:
-            yield stack
+    return Stack.join(Path(running)) if running else pytestconfig.stash[SHARED].stack()
 
 
 @pytest.fixture(scope="session")
 def system() -> Iterator[Stack]:
-    """Yield the whole system, started once for all tests on servers of its own."""
-    for folder in _new_folder():
-        with Stack(folder, free_ports(), environ={}) as stack:
-            yield stack
+    """Yield the whole system, started once for all tests of this process on servers of its own."""
+    with testing.stack_folder() as folder, Stack(folder, free_ports(), environ={}) as stack:
+        yield stack
 
 
 @pytest.fixture
 def amqp_url(servers: Stack) -> Iterator[str]:
     """Yield the address of a RabbitMQ vhost that is empty and this test's alone."""
-    vhost = f"test-{secrets.token_hex(6)}"
-    servers.management("PUT", f"/api/vhosts/{vhost}")
-    yield servers.amqp_url_of(vhost)
-    servers.management("DELETE", f"/api/vhosts/{vhost}")
+    with testing.new_vhost(servers) as url:
+        yield url
 
 
 @pytest.fixture
 def mongo_url(servers: Stack) -> Iterator[str]:
     """Yield the address of a MongoDB database that is empty and this test's alone."""
-    name = f"test_{secrets.token_hex(6)}"
-    yield servers.mongo_url(name)
-    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(servers.mongo_url(name))
-    with client:
-        client.drop_database(name)
+    with testing.new_database(servers) as url:
+        yield url
 
 
 @pytest.fixture
@@ -88,17 +117,17 @@ def mongo(mongo_url: str) -> Iterator[Database[dict[str, Any]]]:
         yield client.get_default_database()
 
 
-@pytest.fixture
-def redis_url(servers: Stack) -> Iterator[str]:
-    """Yield the address of a Redis database that is empty and this test's alone."""
-    url = f"{servers.redis_url}{1 + secrets.randbelow(1023)}"
-    with redis.Redis.from_url(url) as client:
-        client.flushdb()
+@pytest.fixture(scope="session")
+def redis_database(servers: Stack) -> Iterator[str]:
+    """Yield the address of a Redis database that is this process's alone."""
+    with testing.own_redis_database(servers) as url:
         yield url
+
+
+@pytest.fixture
+def redis_url(redis_database: str) -> Iterator[str]:
+    """Yield the address of a Redis database that is empty and this test's alone."""
+    with redis.Redis.from_url(redis_database) as client:
         client.flushdb()
-
-
-def _new_folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="ticketing-"))
-    yield folder
-    shutil.rmtree(folder)
+        yield redis_database
+        client.flushdb()

@@ -1,15 +1,17 @@
 """What tests of services share: a service as a process of its own, and waiting for a condition instead of sleeping."""
 
+import fcntl
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 from amqp.exceptions import NotFound
@@ -19,6 +21,9 @@ from pymongo import MongoClient
 from dev.stack import Stack
 
 ROOT = Path(__file__).parent.parent
+MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with an unguessable name is made in it
+ROOM = 4 * 2**30  # bytes; a whole system needs a tenth of it
+REDIS_DATABASES = range(1, 1024)  # 0 is left to what is told no number
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:
@@ -39,6 +44,34 @@ def consumers(amqp_url: str, queue: str) -> int:
 def waiting(amqp_url: str, queue: str) -> int:
     """Return how many messages are ready in a queue; 0 when there is none of that name."""
     return _declared(amqp_url, queue)[0]
+
+
+def new_stack_folder() -> Path:
+    """Make a folder for a stack, with a path short enough for its socket; in memory when there is room for it."""
+    has_room = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
+    return Path(mkdtemp(prefix="ticketing-", dir=MEMORY if has_room else None))
+
+
+@contextmanager
+def stack_folder() -> Iterator[Path]:
+    """Yield a new folder for a stack, and remove it when the block ends."""
+    folder = new_stack_folder()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def own_redis_database(servers: Stack) -> Iterator[str]:
+    """Yield the address of a Redis database that no other process uses while the block runs."""
+    for number in REDIS_DATABASES:
+        with (servers.folder / f"redis-{number}.lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield f"{servers.redis_url}{number}"
+            return
+    raise AssertionError("every Redis database is in use")
 
 
 @contextmanager

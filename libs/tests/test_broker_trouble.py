@@ -4,15 +4,12 @@ On a broker of its own, because a memory alarm or a restart would disturb every 
 """
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
-from pathlib import Path
 
 import pymongo
 import pytest
@@ -20,7 +17,7 @@ from kombu.exceptions import OperationalError
 
 from dev.stack import Stack, free_ports
 from dev.stack.programs import nothing
-from dev.testing import nameko_service, new_vhost, wait_for, waiting
+from dev.testing import nameko_service, new_vhost, stack_folder, wait_for, waiting
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.connection import connect
 from libs.contracts.events import CATALOGUE, ExpirationComplete
@@ -39,11 +36,10 @@ STOCK_DISPATCH = (
 
 @pytest.fixture(scope="module")
 def broker():
-    folder = Path(tempfile.mkdtemp(prefix="ticketing-"))
-    accept_encrypted(folder / "rabbitmq" / "conf.d")
-    with Stack(folder, free_ports(), programs=nothing) as stack:
-        yield stack
-    shutil.rmtree(folder)
+    with stack_folder() as folder:
+        accept_encrypted(folder / "rabbitmq" / "conf.d")
+        with Stack(folder, free_ports(), programs=nothing) as stack:
+            yield stack
 
 
 def accept_encrypted(folder):

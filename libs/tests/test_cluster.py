@@ -1,18 +1,15 @@
 """A cluster of three brokers with quorum queues: one of them dies, and no event and no service dies with it."""
 
-import shutil
-import tempfile
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import pymongo
 import pytest
 
 from dev.stack import Stack, free_ports
 from dev.stack.servers import rabbitmq
-from dev.testing import nameko_service, wait_for
+from dev.testing import nameko_service, stack_folder, wait_for
 from libs.amqp import Publisher
 from libs.contracts.events import CATALOGUE, ExpirationComplete
 from libs.events import Aggregates, Relay
@@ -46,11 +43,9 @@ def another_broker(stack, name):
 @pytest.fixture
 def cluster(monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", "quorum")
-    folder = Path(tempfile.mkdtemp(prefix="ticketing-"))
-    with Stack(folder, free_ports(), programs=two_more) as stack:
+    with stack_folder() as folder, Stack(folder, free_ports(), programs=two_more) as stack:
         wait_for(lambda: sum(node["running"] for node in stack.management("GET", "/api/nodes").json()) == 3, 30)
         yield stack
-    shutil.rmtree(folder)
 
 
 def addresses(stack):

@@ -1,10 +1,7 @@
 """The whole system with the clock of orders wrong: orders alone judges deadlines, and nobody is charged for nothing."""
 
-import shutil
-import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pymongo
 import pytest
@@ -12,9 +9,11 @@ import pytest
 from dev.stack import Stack, free_ports
 from dev.stack.programs import everything
 from dev.stack.supervisor import ROOT
-from dev.testing import wait_for
+from dev.testing import stack_folder, wait_for
 from tests.e2e import invariants
 from tests.e2e.people import Operator, Person
+
+pytestmark = [pytest.mark.integration, pytest.mark.e2e]
 
 SKEW = timedelta(minutes=2)
 WRONG_CLOCK = """
@@ -28,19 +27,19 @@ clock.utc_now = lambda: right() + timedelta(seconds={seconds})
 
 def system_with(skew):
     """Yield a system whose orders service reads a clock that is fast by `skew`, and check it when the test is over."""
-    folder = Path(tempfile.mkdtemp(prefix="ticketing-"))
-    (folder / "sitecustomize.py").write_text(WRONG_CLOCK.format(seconds=skew.total_seconds()))  # Python runs it first
 
     def programs(stack):
-        wrong = {"PYTHONPATH": f"{folder}:{ROOT}"}
+        wrong = {"PYTHONPATH": f"{stack.folder}:{ROOT}"}
         for program in everything(stack):
             is_orders = program.name == "orders"
             yield replace(program, environment={**program.environment, **wrong}) if is_orders else program
 
-    with Stack(folder, free_ports(), programs=lambda stack: list(programs(stack)), environ={}) as system:
-        yield system
-        invariants.check(system)
-    shutil.rmtree(folder)
+    with stack_folder() as folder:
+        wrong_clock = WRONG_CLOCK.format(seconds=skew.total_seconds())
+        (folder / "sitecustomize.py").write_text(wrong_clock)  # Python runs it first
+        with Stack(folder, free_ports(), programs=lambda stack: list(programs(stack)), environ={}) as system:
+            yield system
+            invariants.check(system)
 
 
 @pytest.fixture(scope="module")

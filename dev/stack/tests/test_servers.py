@@ -1,25 +1,54 @@
 """The three servers, really running."""
 
+import subprocess
+import sys
+
+import pytest
 from kombu import Connection
 from redis import Redis
 
-from dev.stack import Stack, free_ports
-from dev.stack.programs import nothing
-from dev.stack.supervisor import members
+from dev.stack import Stack
+from dev.stack.servers import redis_is_ready
+from dev.stack.supervisor import ROOT, members
+from dev.testing import wait_for
+
+TEST_RUN = """
+import sys
+from pathlib import Path
+from dev.shared_servers import SharedServers
+
+shared = SharedServers(Path(sys.argv[1]))
+shared.stack()
+print("ready", flush=True)
+sys.stdin.read()
+"""
 
 
-def test_killed_server_comes_back_with_its_data_and_none_outlives_the_stack(stack_folder):
-    with Stack(stack_folder, free_ports(), programs=nothing) as stack, Redis.from_url(stack.redis_url) as redis:
+@pytest.fixture
+def running(stack_folder):
+    """A process that uses servers as a test run does; they are below `stack_folder`."""
+    (stack_folder / "run").mkdir()
+    command = [sys.executable, "-c", TEST_RUN, stack_folder / "run"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        yield process
+        process.kill()
+
+
+def test_killed_server_comes_back_with_its_data_and_none_outlives_a_killed_test_run(running, stack_folder):
+    stack = Stack.join(stack_folder / "run" / "servers")
+    with Redis.from_url(stack.redis_url) as redis:
         redis.set("kept", "yes")
         first = stack.pid("redis")
 
         stack.kill("redis")
-        stack.wait_ready("redis", 20)
+        wait_for(lambda: stack.pid("redis") not in (0, first) and redis_is_ready(stack.redis_url), 20)
 
-        assert stack.pid("redis") != first
         assert redis.get("kept") == b"yes"
 
-    assert members(stack_folder) == []
+    running.kill()
+    wait_for(lambda: not members(stack.folder), 30)
+    wait_for(lambda: not (stack_folder / "run").exists())
 
 
 def test_each_test_gets_an_empty_vhost_database_and_redis(amqp_url, mongo, redis_url):

@@ -1,0 +1,84 @@
+"""One set of servers for all processes of a test run: the first that needs it starts it, and it ends with the last.
+
+`python -m dev.shared_servers FOLDER` runs the servers until no process holds the lock FOLDER/users any more. The kernel
+releases that lock when a process ends, however it ends: neither Ctrl-C nor a killed process leaves servers behind.
+"""
+
+import fcntl
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dev.stack import Stack, StackError, free_ports
+from dev.stack.programs import nothing
+from dev.stack.supervisor import ROOT, wait_until
+
+START_SECONDS = 90
+STOP_SECONDS = 30
+
+
+class SharedServers:
+    """The servers of the test run whose processes share `folder`; they may run as long as this object is not closed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._users = open(folder / "users", "a")  # noqa: SIM115 - held until close, or until this process ends
+        fcntl.flock(self._users, fcntl.LOCK_SH)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def stack(self) -> Stack:
+        """Return the running servers, which are started unless they run; raise StackError when they do not come up."""
+        with locked(self.folder / "starting"):
+            if not self._log.exists():
+                self._start()
+        if not wait_until((self.folder / "ready").exists, START_SECONDS):
+            raise StackError(f"the servers of the tests did not start:\n{self._log.read_text()}")
+        return Stack.join(self.folder / "servers")
+
+    def close(self, last: bool) -> None:
+        """Let the servers stop; the `last` process of the run waits until they have, and removes the folder."""
+        self._users.close()
+        if last:
+            if self._log.exists():
+                wait_until(lambda: not self.folder.exists(), STOP_SECONDS)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "log"
+
+    def _start(self) -> None:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "dev.shared_servers", self.folder],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches only the tests
+            )
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let one process at a time run the block."""
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def main(folder: Path) -> None:
+    """Run the servers until no process uses them; remove the folder."""
+    try:
+        with Stack(folder / "servers", free_ports(), programs=nothing), (folder / "users").open() as users:
+            (folder / "ready").touch()
+            fcntl.flock(users, fcntl.LOCK_EX)
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
