@@ -3,7 +3,7 @@ LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --gen
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: bench help venv run stop status shell env up down demo test test-fast test-money check format lock clean
+.PHONY: bench help venv run stop status shell env up down demo test test-fast test-slow check format lock clean
 
 help: ## List what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -40,12 +40,12 @@ demo: venv ## Fill the running system with tickets and orders (URL=http://127.0.
 
 test: venv ## Run every test, on real servers and in a browser (installs what is missing)
 	@$(PYTHON) -m dev.stack install --browser
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n auto
 
 test-fast: venv ## Run the tests that need no server
-	$(PYTHON) -m pytest -m "not integration"
+	$(PYTHON) -m pytest -n auto -m "not integration"
 
-test-money: venv ## Race 200 times, die at each step, search the protocol deeply (an hour)
+test-slow: venv ## Race 200 times, die at each step, search the protocol deeply (an hour)
 	@$(PYTHON) -m dev.stack install
 	MONEY_ROUNDS=200 TICKETING_SEARCH=deep HYPOTHESIS_PROFILE=money $(PYTHON) -m pytest payments tests/protocol tests/money --timeout 3600
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 def steps(*numbers):
-    left_out = pytest.mark.skip(reason="`make test-money` walks every step")
+    left_out = pytest.mark.skip(reason="`make test-slow` walks every step")
     marks = {number: () if IS_FULL or number in SAMPLE else left_out for number in numbers}
     return pytest.mark.parametrize("step", [pytest.param(number, marks=marks[number]) for number in numbers])
 

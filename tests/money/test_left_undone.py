@@ -1,6 +1,6 @@
 """Every step of payments/crash_points.py in this process: die right after it; then nobody clicks, no webhook comes.
 
-test_crash_points.py does the same with real processes, for a few of them unless `make test-money` runs it.
+test_crash_points.py does the same with real processes, for a few of them unless `make test-slow` runs it.
 """
 
 import pytest

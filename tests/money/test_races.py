@@ -1,4 +1,4 @@
-"""Races over one order's money, over and over: a sample in `make test`, 200 rounds of each in `make test-money`."""
+"""Races over one order's money, over and over: a sample in `make test`, 200 rounds of each in `make test-slow`."""
 
 import os
 import threading
