@@ -3,11 +3,13 @@
 import re
 import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import ValidationError, fields
+from marshmallow import fields
+
+from libs.clock import iso
 
 PRICE_TEXT = re.compile(r"\d{1,9}(\.\d{1,2})?", re.ASCII)
 MAX_FRACTION_DIGITS = 20  # all but the first two must be 0 anyway
@@ -92,13 +94,9 @@ class Timestamp(fields.Field[str]):
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         try:
-            moment = datetime.fromisoformat(value)
-            if moment.tzinfo is None:
-                raise ValidationError(self.error_messages["invalid"])
-            utc = moment.astimezone(UTC)
+            return iso(datetime.fromisoformat(value))
         except (TypeError, ValueError, OverflowError) as error:
             raise self.make_error("invalid") from error
-        return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Integer(fields.Field[int]):

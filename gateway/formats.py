@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask, url_for
 from markupsafe import Markup
 
+from libs import clock
 from libs.context import correlation_id
 
 SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£"}
@@ -95,7 +96,7 @@ def brand(name: str | None) -> str:
 
 def utc_now() -> str:
     """Return the server's time; countdowns run on it and not on the browser's clock."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return clock.iso(clock.utc_now())
 
 
 def asset(name: str) -> str:

@@ -4,6 +4,7 @@ import copy
 import secrets
 from datetime import UTC, datetime, timedelta
 
+from libs.clock import iso
 from libs.rpc import RemoteError, ServiceUnavailable
 from libs.tokens import Signer, Verifier, new_key
 
@@ -24,10 +25,6 @@ DECLINES = {
     "tok_chargeDeclinedInsufficientFunds": ("insufficient_funds", "Your card has insufficient funds."),
     "tok_chargeDeclinedExpiredCard": ("expired_card", "Your card has expired."),
 }
-
-
-def iso(moment):
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class FakeServices:
