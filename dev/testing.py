@@ -14,8 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
+import requests
 from amqp.exceptions import NotFound
 from kombu import Connection
+from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
 
 from dev.stack import Stack
@@ -72,6 +74,13 @@ def own_redis_database(servers: Stack) -> Iterator[str]:
             yield f"{servers.redis_url}{number}"
             return
     raise AssertionError("every Redis database is in use")
+
+
+def metric(port: int, name: str, **labels: str) -> float:
+    """Return the sum of the samples `name` with these labels that a process shows on its metrics port."""
+    shown = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+    samples = (sample for family in text_string_to_metric_families(shown) for sample in family.samples)
+    return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())
 
 
 @contextmanager

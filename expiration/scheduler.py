@@ -1,14 +1,16 @@
 """The rq-scheduler process: `python -m expiration.scheduler`. Moves due jobs to the worker's queue every second."""
 
 from expiration.schedule import Schedule, connect
-from libs import logs
+from libs import logs, metrics
 from libs.settings import REDIS_FORM, parsed
 
 
 def main() -> None:
     """Run until told to stop."""
     logs.set_up()
-    Schedule(parsed("REDIS_URL", connect, REDIS_FORM)).scheduler.run()
+    schedule = Schedule(parsed("REDIS_URL", connect, REDIS_FORM))
+    metrics.serve()
+    schedule.scheduler.run()
 
 
 if __name__ == "__main__":

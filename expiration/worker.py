@@ -5,7 +5,7 @@ from rq.serializers import JSONSerializer
 
 from expiration.jobs import relaying
 from expiration.schedule import QUEUE, JsonJob, connect
-from libs import logs
+from libs import logs, metrics
 from libs.settings import REDIS_FORM, parsed, required
 
 
@@ -17,6 +17,7 @@ def main() -> None:
     worker = SimpleWorker(
         [QUEUE], connection=parsed("REDIS_URL", connect, REDIS_FORM), job_class=JsonJob, serializer=JSONSerializer
     )
+    metrics.serve()
     with relaying():
         worker.work(logging_level="WARNING")
 

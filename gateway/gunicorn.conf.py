@@ -8,7 +8,7 @@ from typing import Any
 from gateway.settings import Settings
 from libs import logs
 
-if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # where each worker counts, so that any of them can answer for all
+if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # where each worker counts; prometheus_client looks when imported
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="ticketing-metrics-")
 
 bind = f"{os.environ.get('GATEWAY_HOST', '127.0.0.1')}:{os.environ.get('GATEWAY_PORT', '8000')}"
@@ -30,6 +30,18 @@ access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms request=%({x-reques
 def on_starting(_server: Any) -> None:
     """Stop when a setting is missing or invalid; gunicorn would restart failing workers for ever."""
     Settings.read(os.environ)
+
+
+def when_ready(_server: Any) -> None:
+    """Serve what all workers have counted, from this process."""
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    from libs import metrics
+
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    metrics.serve(registry)
 
 
 def post_worker_init(_worker: Any) -> None:

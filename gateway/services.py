@@ -6,7 +6,6 @@ from typing import Any, Protocol, cast
 
 from flask import current_app, session
 
-from gateway.metrics import measured
 from libs.tokens import Signer
 
 CALL_SECONDS = 5.0
@@ -38,8 +37,7 @@ class Services:
         """Return the result of `<service>.<method>`, waiting `timeout` seconds at most."""
         service, _, name = method.partition(".")
         send = self.client.query if name in QUERIES else self.client.call
-        with measured(method):
-            return send(service, name, arguments, token=token, timeout=timeout)
+        return send(service, name, arguments, token=token, timeout=timeout)
 
     def call_as_gateway(self, method: str, timeout: float = CALL_SECONDS, **arguments: Any) -> Any:
         """Call with a token of the gateway itself; works outside a request too."""

@@ -1,35 +1,50 @@
-"""What the libraries count and time, for whoever registers to hear it; no monitoring system is assumed.
+"""What the libraries count and time, and the internal port from which Prometheus reads it.
 
-| name | value | labels |
-| --- | --- | --- |
-| event_handled_seconds | how long a handler took | queue, outcome: handled, retried, parked or returned |
-| relay_batch_events | how many events one round published | collection |
-| outbox_age_seconds | how long the oldest event of a round had waited | collection |
-| rpc_call_seconds | how long a caller waited for an answer | method, outcome: ok, error or unavailable |
-| call_expired_seconds | how long ago the caller of a call gave up that was therefore not begun | method |
-| copies_repaired | how many copies one comparison found out of date | copies |
+PROMETHEUS_MULTIPROC_DIR must be set before this module is imported: prometheus_client reads it only then.
 """
 
-import logging
-from collections.abc import Callable
+import os
 
-log = logging.getLogger(__name__)
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, start_http_server
 
-Observer = Callable[[str, float, dict[str, str]], None]
+from libs.settings import integer, parsed
 
-_observers: list[Observer] = []
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
+AGES_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
+BATCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+events_handled_seconds = Histogram(
+    "events_handled_seconds",
+    "How long a handler took; outcome: handled, retried, parked or returned.",
+    ("queue", "outcome"),
+    buckets=SECONDS,
+)
+relay_batch_events = Histogram(
+    "relay_batch_events", "How many events one round of the relay published.", ("collection",), buckets=BATCHES
+)
+outbox_age_seconds = Histogram(
+    "outbox_age_seconds",
+    "How long the oldest event of a round of the relay had waited.",
+    ("collection",),
+    buckets=AGES_SECONDS,
+)
+rpc_call_seconds = Histogram(
+    "rpc_call_seconds",
+    "How long a caller waited for an answer; outcome: ok, error or unavailable.",
+    ("method", "outcome"),
+    buckets=SECONDS,
+)
+rpc_calls_expired = Counter(
+    "rpc_calls_expired", "Calls that were not begun because their deadline had passed.", ("method",)
+)
+copies_repaired = Counter("copies_repaired", "Copies that a comparison found out of date.", ("copies",))
 
 
-def register(observer: Observer) -> Callable[[], None]:
-    """Call `observer(name, value, labels)` for every observation from now on; return what ends that."""
-    _observers.append(observer)
-    return lambda: _observers.remove(observer)
+def serve(registry: CollectorRegistry = REGISTRY) -> None:
+    """Serve what `registry` holds on METRICS_HOST and METRICS_PORT until the process ends; without a port, nothing.
 
-
-def observe(name: str, value: float, **labels: str) -> None:
-    """Tell the observers; one that fails is logged, and disturbs nothing."""
-    for observer in tuple(_observers):
-        try:
-            observer(name, value, labels)
-        except Exception:  # noqa: BLE001 - no event or call may be lost over a figure
-            log.exception("an observer of %s failed", name)
+    Raises OSError when the port is taken.
+    """
+    if os.environ.get("METRICS_PORT"):
+        port = parsed("METRICS_PORT", integer, "NUMBER, from 1")
+        start_http_server(port, os.environ.get("METRICS_HOST") or "127.0.0.1", registry)

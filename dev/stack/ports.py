@@ -2,13 +2,18 @@
 
 import json
 import os
+import random
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from libs.contracts.parts import SERVICES
+
 HOST = "127.0.0.1"
+SERVE_METRICS = ("gateway", "scheduler", "worker", *SERVICES)
+"""The programs that serve metrics, in the order of their ports: a new one comes last, so that no other moves."""
 
 
 class PortTaken(Exception):
@@ -27,10 +32,11 @@ class Ports:
     epmd: int = 18675
     redis: int = 18679
     mongo: int = 18717
+    metrics: int = 18800  # and those after it, one for each of SERVE_METRICS
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Ports":
-        """Return the defaults, moved by the settings GATEWAY_PORT, STACK_AMQP_PORT, STACK_REDIS_PORT and so on."""
+        """Return the defaults, moved by the settings GATEWAY_PORT, METRICS_PORT, STACK_AMQP_PORT and so on."""
         names = (field.name for field in fields(cls))
         return cls(**{name: int(environ[setting(name)]) for name in names if environ.get(setting(name))})
 
@@ -43,31 +49,51 @@ class Ports:
         """Write the ports to `path`, for another process that joins the running stack."""
         path.write_text(json.dumps(asdict(self)))
 
+    def metrics_of(self, program: str) -> int:
+        """Return the port on which `program` serves its metrics; raise ValueError when it serves none."""
+        return self.metrics + SERVE_METRICS.index(program)
+
     def require_free(self, names: tuple[str, ...]) -> None:
         """Raise PortTaken, naming every port of `names` on which something already listens."""
-        taken = [f"\n  {getattr(self, name)}: set {setting(name)} to another" for name in names if self._taken(name)]
+        needed = [(name, port) for name in names for port in self._all(name)]
+        taken = [f"\n  {port}: set {setting(name)} to another" for name, port in needed if is_taken(port)]
         if taken:
             raise PortTaken("another program already listens on a port that is needed:" + "".join(taken))
 
-    def _taken(self, name: str) -> bool:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, getattr(self, name)))
-            except OSError:
-                return True
-        return False
+    def _all(self, name: str) -> range:
+        first = getattr(self, name)
+        return range(first, first + (len(SERVE_METRICS) if name == "metrics" else 1))
 
 
 def setting(name: str) -> str:
     """Return the environment variable that moves the port `name`."""
-    return "GATEWAY_PORT" if name == "gateway" else f"STACK_{name.upper()}_PORT"
+    return f"{name.upper()}_PORT" if name in ("gateway", "metrics") else f"STACK_{name.upper()}_PORT"
+
+
+def is_taken(port: int) -> bool:
+    """Return whether something listens on the loopback port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return True
+    return False
 
 
 def free_ports() -> Ports:
     """Return ports that are free now, all different, for a stack of a test."""
     with ExitStack() as open_together:
-        sockets = {field.name: open_together.enter_context(socket.socket()) for field in fields(Ports)}
+        names = [field.name for field in fields(Ports) if field.name != "metrics"]
+        sockets = {name: open_together.enter_context(socket.socket()) for name in names}
         for probe in sockets.values():
             probe.bind((HOST, 0))
-        return Ports(**{name: probe.getsockname()[1] for name, probe in sockets.items()})
+        return Ports(**{name: probe.getsockname()[1] for name, probe in sockets.items()}, metrics=_free_row())
+
+
+def _free_row() -> int:
+    """Return the first of as many free ports in a row as programs serve metrics, below Linux's ephemeral range."""
+    while True:
+        first = random.randrange(20000, 32000, len(SERVE_METRICS))  # noqa: S311 - no secret
+        if not any(is_taken(port) for port in range(first, first + len(SERVE_METRICS))):
+            return first

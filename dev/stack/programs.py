@@ -11,6 +11,7 @@ import requests
 from amqp.exceptions import AMQPError
 from kombu import Connection
 
+from dev.stack.ports import SERVE_METRICS
 from dev.stack.program import Program
 from dev.stack.servers import answers
 from libs.contracts.parts import SERVICES
@@ -70,6 +71,8 @@ def environment(name: str, stack: "Stack") -> dict[str, str]:
         "TOKEN_PUBLIC_KEYS": stack.secrets["TOKEN_PUBLIC_KEYS"],
         **{setting: stack.environ[setting] for setting in passed_on(name) if stack.environ.get(setting)},
     }
+    if name in SERVE_METRICS:
+        settings["METRICS_PORT"] = str(stack.ports.metrics_of(name))
     if part in SERVICES:
         settings[f"{prefix}_MONGO_URL"] = stack.mongo_url(part)
     if name in USES_REDIS:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import requests
 
 from dev.stack import install, secrets
-from dev.stack.ports import HOST, Ports, PortTaken
+from dev.stack.ports import HOST, SERVE_METRICS, Ports, PortTaken
 from dev.stack.program import Program
 from dev.stack.programs import STRIPE, everything
 from dev.stack.servers import REPLICA_SET, servers
@@ -151,7 +151,8 @@ class Stack:
 
     def _program_ports(self) -> tuple[str, ...]:
         listening = {"gateway": "gateway", "fake-stripe": "stripe"}
-        return tuple(port for program, port in listening.items() if program in self.programs)
+        ports = tuple(port for program, port in listening.items() if program in self.programs)
+        return (*ports, "metrics") if set(SERVE_METRICS) & set(self.programs) else ports
 
     def stop(self) -> None:
         """Stop everything that `start` started, in order, and leave no process behind. Safe to repeat."""

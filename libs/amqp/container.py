@@ -9,8 +9,7 @@ from typing import Any
 from eventlet.greenpool import GreenPool
 from nameko.containers import ServiceContainer, WorkerContext
 
-from libs import context
-from libs.metrics import observe
+from libs import context, metrics
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +30,11 @@ class Container(ServiceContainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._worker_pool = _Workers(size=self.max_workers)
+
+    def start(self) -> None:
+        """Start the service, and serve the metrics of its process."""
+        super().start()
+        metrics.serve()
 
     def _run_worker(self, worker_ctx: WorkerContext, handle_result: HandleResult | None) -> None:
         deadline = worker_ctx.data.pop("deadline", None)
@@ -59,7 +63,7 @@ class _Workers(GreenPool):
 def _not_begun(worker_ctx: WorkerContext, late_seconds: float) -> DeadlineExceeded:
     name = _name(worker_ctx)
     log.warning("%s was not begun: its caller gave up %.3f s ago", name, late_seconds)
-    observe("call_expired_seconds", late_seconds, method=name)
+    metrics.rpc_calls_expired.labels(name).inc()
     return DeadlineExceeded("nobody waits any more")
 
 

@@ -18,7 +18,7 @@ from pymongo.collection import Collection
 
 from libs.errors import Unavailable
 from libs.events.event import Event
-from libs.metrics import observe
+from libs.metrics import copies_repaired
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class AntiEntropy:
                 break
         else:
             after = None
-        observe("copies_repaired", found, copies=self.name)
+        copies_repaired.labels(self.name).inc(found)
         return found, after
 
     def _follow(self, source: Source, idents: list[str]) -> None:

@@ -20,7 +20,7 @@ from libs.errors import Unavailable
 from libs.events import topology
 from libs.events.aggregates import VersionConflict
 from libs.events.event import Event
-from libs.metrics import observe
+from libs.metrics import events_handled_seconds
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class EventHandler(Entrypoint):
         except Exception as error:  # noqa: BLE001 - JSON nested too deep, for example; raising would end the process
             with context.work((message.headers or {}).get("nameko.correlation_id")):
                 outcome = self._settle(message, Unreadable(f"{type(error).__name__}: {error}"))
-            observe("event_handled_seconds", 0.0, queue=self.queue.name, outcome=outcome)
+            events_handled_seconds.labels(self.queue.name, outcome).observe(0.0)
             return
         # of all headers only these two go on: a token or a broker's own header must not travel with what we send
         about = {"correlation_id": message.headers.get("nameko.correlation_id") or None}
@@ -125,7 +125,7 @@ class EventHandler(Entrypoint):
         outcome = self._settle(message, exc_info[1] if exc_info else None)
         seconds = time.monotonic() - started
         log.info("%s %s %s in %.3f s", self.queue.name, outcome, message.properties.get("message_id"), seconds)
-        observe("event_handled_seconds", seconds, queue=self.queue.name, outcome=outcome)
+        events_handled_seconds.labels(self.queue.name, outcome).observe(seconds)
         return result, exc_info
 
     def _settle(self, message: Any, error: BaseException | None) -> str:

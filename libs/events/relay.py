@@ -24,7 +24,7 @@ from libs import context
 from libs.amqp.publisher import BrokerUnavailable, Outgoing, Publisher
 from libs.clock import iso, utc_now
 from libs.events.aggregates import Aggregates
-from libs.metrics import observe
+from libs.metrics import outbox_age_seconds, relay_batch_events
 
 log = logging.getLogger(__name__)
 
@@ -108,14 +108,14 @@ class Relay:
         if not claims:
             return 0, False
         oldest = min(claim.document["outbox_at"] for claim in claims)
-        observe("outbox_age_seconds", (utc_now() - oldest).total_seconds(), collection=collection.name)
+        outbox_age_seconds.labels(collection.name).observe((utc_now() - oldest).total_seconds())
         try:
             for place in range(max(len(claim.outbox) for claim in claims)):
                 self._publish([claim for claim in claims if claim.goes_on(place)], place)
         finally:  # also when the broker went away half-way
             collection.bulk_write([claim.settled(lease) for claim in claims], ordered=False)
         published = sum(len(claim.sent) for claim in claims)
-        observe("relay_batch_events", published, collection=collection.name)
+        relay_batch_events.labels(collection.name).observe(published)
         return published, len(claims) == BATCH or any(len(claim.sent) == EVENTS_OF_EACH for claim in claims)
 
     def _publish(self, claims: "list[_Claim]", place: int) -> None:

@@ -20,7 +20,7 @@ from kombu.exceptions import KombuError
 from libs import context
 from libs.amqp.connection import connect
 from libs.errors import Unavailable
-from libs.metrics import observe
+from libs.metrics import rpc_call_seconds
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class Client:
             outcome = "error"
             raise
         finally:
-            observe("rpc_call_seconds", time.monotonic() - started, method=name, outcome=outcome)
+            rpc_call_seconds.labels(name, outcome).observe(time.monotonic() - started)
 
     def _call(
         self, name: str, arguments: dict[str, Any], token: str | None, correlation_id: str | None, deadline: float

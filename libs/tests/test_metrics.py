@@ -1,32 +1,93 @@
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+
 import pytest
+import requests
 
+from dev.stack import free_ports
+from dev.testing import ROOT, metric, nameko_service, new_vhost, wait_for
 from libs import metrics
+from libs.rpc import Client
+from libs.settings import MissingSetting
+from libs.tokens import new_key
+
+COUNTING = """
+from libs import metrics
+metrics.copies_repaired.labels("tickets in orders").inc(3)
+metrics.relay_batch_events.labels("orders").observe(2)
+metrics.serve()
+input()
+"""
 
 
-@pytest.fixture
-def seen():
-    observations = []
-    stop = metrics.register(lambda name, value, labels: observations.append((name, value, labels)))
-    yield observations
-    stop()
+def listens(port, host="127.0.0.1"):
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
 
 
-def test_observers_are_told_name_value_and_labels(seen):
-    metrics.observe("relay_batch_events", 3, collection="orders")
-
-    assert seen == [("relay_batch_events", 3, {"collection": "orders"})]
-
-
-def test_an_observer_that_fails_disturbs_nothing(seen):
-    def broken(name, value, labels):
-        raise RuntimeError("the monitoring is away")
-
-    stop = metrics.register(broken)
-    metrics.observe("relay_batch_events", 3, collection="orders")
-    stop()
-
-    assert len(seen) == 1
+@pytest.fixture(scope="module")
+def counting():
+    """The port of a process that has counted three copies and one round of the relay."""
+    port = free_ports().metrics
+    command, environment = [sys.executable, "-c", COUNTING], {**os.environ, "METRICS_PORT": str(port)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, cwd=ROOT) as process:
+        wait_for(lambda: listens(port))
+        yield port
+        process.kill()
 
 
-def test_nobody_has_to_listen():
-    metrics.observe("relay_batch_events", 3, collection="orders")
+def test_a_process_shows_what_it_counted(counting):
+    assert metric(counting, "copies_repaired_total", copies="tickets in orders") == 3
+    assert metric(counting, "relay_batch_events_sum", collection="orders") == 2
+    assert metric(counting, "relay_batch_events_bucket", collection="orders", le="1.0") == 0
+
+
+def test_only_this_machine_can_ask_unless_the_settings_say_otherwise(counting):
+    assert not listens(counting, "127.0.0.2")
+
+
+def test_a_process_without_a_port_serves_nothing(monkeypatch):
+    monkeypatch.delenv("METRICS_PORT", raising=False)
+    threads = threading.active_count()
+
+    metrics.serve()
+
+    assert threading.active_count() == threads
+
+
+def test_a_taken_port_is_an_error(counting, monkeypatch):
+    monkeypatch.setenv("METRICS_PORT", str(counting))
+
+    with pytest.raises(OSError, match="in use"):
+        metrics.serve()
+
+
+def test_a_malformed_port_stops_the_start(monkeypatch):
+    monkeypatch.setenv("METRICS_PORT", "many")
+
+    with pytest.raises(MissingSetting, match="METRICS_PORT is not of the form NUMBER"):
+        metrics.serve()
+
+
+def test_a_service_goes_on_while_somebody_reads_its_metrics_slowly(servers, monkeypatch):
+    port = free_ports().metrics
+    monkeypatch.setenv("METRICS_PORT", str(port))
+    with (
+        new_vhost(servers) as url,
+        nameko_service("libs.rpc.tests.probe:Probe", "rpc-probe", AMQP_URI=url, TOKEN_PUBLIC_KEYS=new_key("auth:1")[1]),
+        closing(Client(url)) as client,
+    ):
+        wait_for(lambda: listens(port))
+        with socket.create_connection(("127.0.0.1", port)) as slow:
+            slow.sendall(b"GET /metrics HTTP/1.1\r\n")
+            client.call("probe", "echo", {"value": 0})
+            started = time.monotonic()
+            answers = [client.call("probe", "echo", {"value": number}) for number in range(20)]
+            assert answers == list(range(20))
+            assert time.monotonic() - started < 5  # the server looks for requests every half second: never in our way
+            assert requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).ok

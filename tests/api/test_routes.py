@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from dev.stack.ports import HOST
-from dev.testing import wait_for
+from dev.testing import metric, wait_for
 from gateway.errors import BODY_SECONDS
 from tests.e2e.people import Person
 from tests.e2e.test_races import all_at_once
@@ -394,11 +394,7 @@ def test_a_malformed_cookie_is_no_session(system):
 
 def test_the_gateway_is_ready_counts_for_all_workers_and_describes_itself(system, bo):
     def answered():
-        shown = requests.get(f"{system.gateway_url}/metrics", timeout=10).text
-        line = next(
-            line for line in shown.split("\n") if line.startswith('http_requests_total{method="GET",route="/healthz"')
-        )
-        return float(line.split()[-1])
+        return metric(system.ports.metrics_of("gateway"), "http_requests_total", method="GET", route="/healthz")
 
     bo.get("/healthz")
     before = answered()

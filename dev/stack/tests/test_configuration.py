@@ -34,6 +34,22 @@ def test_taken_port_is_named_with_the_setting_that_moves_it():
             ports.require_free(("redis",))
 
 
+def test_every_program_has_a_metrics_port_of_its_own(tmp_path):
+    stack = Stack(tmp_path, environ={"METRICS_PORT": "9100"})
+
+    given = [program.environment.get("METRICS_PORT") for program in everything(stack) if program.name != "fake-stripe"]
+
+    assert sorted(given) == [str(9100 + offset) for offset in range(8)]
+
+
+def test_taken_metrics_port_of_any_program_is_named_with_the_setting_that_moves_them():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = Ports(metrics=taken.getsockname()[1] - 3)
+
+        with pytest.raises(PortTaken, match=f"{ports.metrics + 3}: set METRICS_PORT"):
+            ports.require_free(("metrics",))
+
+
 def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path):
     first = secrets.keep(tmp_path / "secrets.env")
 

@@ -2,6 +2,8 @@
 
 import requests
 
+from dev.stack.ports import SERVE_METRICS
+
 
 def test_killed_program_comes_back(system):
     first = system.pid("orders")
@@ -19,6 +21,12 @@ def test_stopped_program_stays_away_until_it_is_started(system):
 
     system.start_program("fake-stripe")
     system.wait_ready("fake-stripe", 30)
+
+
+def test_every_program_serves_its_metrics(system):
+    for program in SERVE_METRICS:
+        answer = requests.get(f"http://127.0.0.1:{system.ports.metrics_of(program)}/metrics", timeout=10)
+        assert "http_requests" in answer.text or "process_cpu_seconds_total" in answer.text, program
 
 
 def test_site_answers(system):

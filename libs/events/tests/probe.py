@@ -3,7 +3,6 @@
 import os
 import time
 
-from libs import metrics
 from libs.contracts.events import CATALOGUE, ExpirationComplete
 from libs.events import Aggregates, Stored, Unavailable, handles
 from libs.rpc.entrypoint import rpc
@@ -11,16 +10,12 @@ from libs.rpc.entrypoint import rpc
 
 class ProbeStore:
     def __init__(self, db):
-        self.notes, self.metrics = db.notes, db.metrics
+        self.notes = db.notes
         self.orders = db.behaviours
         self.deadlines = Aggregates(db.deadlines)
-        metrics.register(self.observed)
 
     def create_indexes(self):
         pass
-
-    def observed(self, name, value, labels):
-        self.metrics.insert_one({"name": name, "value": value, **labels})
 
     def note(self, order_id):
         self.notes.insert_one({"order_id": order_id, "at": time.time(), "pid": os.getpid()})

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -6,7 +7,8 @@ import pymongo
 import pytest
 from kombu import Connection
 
-from dev.testing import nameko_service, new_database, wait_for, waiting
+from dev.stack import free_ports
+from dev.testing import metric, nameko_service, new_database, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.container import Container
 from libs.contracts.events import CATALOGUE, ExpirationComplete, TicketCreated, TicketUpdated
@@ -38,14 +40,20 @@ def mongo(database_url):
         database = client.get_default_database()
         database.notes.delete_many({})
         database.behaviours.delete_many({})
-        database.metrics.delete_many({})
         yield database
 
 
 @pytest.fixture(scope="module")
-def running(broker_url, database_url):
-    with nameko_service(PROBE, QUEUE, AMQP_URI=broker_url, MONGO_URL=database_url) as service:
-        yield service
+def metrics_port():
+    return free_ports().metrics
+
+
+@pytest.fixture(scope="module")
+def running(broker_url, database_url, metrics_port):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("METRICS_PORT", str(metrics_port))
+        with nameko_service(PROBE, QUEUE, AMQP_URI=broker_url, MONGO_URL=database_url) as service:
+            yield service
 
 
 @pytest.fixture
@@ -89,17 +97,24 @@ def test_a_failing_event_is_retried_then_parked_with_the_reason_and_others_go_on
     assert (parked.headers["nameko.token"], parked.headers["x-queue"]) == ("secret", QUEUE)  # as they came, and ours
 
 
-def test_each_try_is_observed_with_its_time_and_outcome(mongo, amqp_url, publisher, probe):
+def test_each_try_is_observed_with_its_time_and_outcome(mongo, publisher, probe, metrics_port):
+    def observed(sample="count", **labels):
+        return metric(metrics_port, f"events_handled_seconds_{sample}", queue=QUEUE, **labels)
+
+    def by_outcome():
+        return Counter({outcome: observed(outcome=outcome) for outcome in ("handled", "retried", "parked", "returned")})
+
+    before, quick, seconds = by_outcome(), observed("bucket", le="10.0"), observed("sum")
     behave(mongo, "o1", "bad")
     send(publisher, "o1")
     send(publisher, "o2")
     publisher.publish([Outgoing("expiration.events", "ExpirationComplete", b"{broken")])
 
-    wait_for(lambda: mongo.metrics.count_documents({"name": "event_handled_seconds"}) == 5)
+    wait_for(lambda: (by_outcome() - before).total() == 5)
 
-    observed = list(mongo.metrics.find({"queue": QUEUE}))
-    assert sorted(seen["outcome"] for seen in observed) == ["handled", "parked", "parked", "retried", "retried"]
-    assert all(0 <= seen["value"] < 10 for seen in observed)
+    assert by_outcome() - before == {"handled": 1, "retried": 2, "parked": 2}
+    assert observed("bucket", le="10.0") - quick == 5
+    assert observed("sum") > seconds
 
 
 def test_a_parked_event_is_replayed_once_its_cause_is_gone(mongo, amqp_url, publisher, probe):

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 from bson import ObjectId
 from kombu import Connection
+from prometheus_client import REGISTRY
 
 from dev.testing import ROOT, wait_for, waiting
-from libs import metrics
 from libs.amqp import BrokerUnavailable, Publisher
 from libs.clock import utc_now
 from libs.contracts.events import CATALOGUE, ExpirationComplete, SessionRevoked
@@ -161,16 +161,17 @@ def test_a_body_with_a_datetime_is_published_in_iso_8601(deadlines):
 
 
 def test_a_round_is_observed_with_its_size_and_the_age_of_its_oldest_event(deadlines, relay):
-    seen = {}
-    stop = metrics.register(lambda name, value, labels: seen.setdefault(name, (value, labels)))
+    names = ["relay_batch_events_count", "relay_batch_events_sum", "outbox_age_seconds_count", "outbox_age_seconds_sum"]
+    before = [REGISTRY.get_sample_value(name, {"collection": "deadlines"}) or 0 for name in names]
     add(deadlines, "o1")
     change(deadlines, "o1", 2)
 
     relay.flush()
 
-    stop()
-    assert seen["relay_batch_events"] == (2, {"collection": "deadlines"})
-    assert 0 <= seen["outbox_age_seconds"][0] < 5
+    after = [REGISTRY.get_sample_value(name, {"collection": "deadlines"}) for name in names]
+    rounds, events, ages, age = (new - old for old, new in zip(before, after, strict=True))
+    assert (rounds, events, ages) == (1, 2, 1)
+    assert 0 <= age < 5
 
 
 def test_events_of_one_aggregate_leave_in_the_order_of_their_versions(amqp_url, deadlines, relay):

@@ -6,24 +6,15 @@ import eventlet
 from nameko.rpc import RpcProxy
 from nameko.rpc import rpc as stock_rpc
 
-from libs import metrics
 from libs.context import correlation_id, remaining_seconds
 from libs.contracts.events import ExpirationComplete
 from libs.events import handles
+from libs.metrics import rpc_calls_expired
 from libs.rpc.caller import CallerProvider
 from libs.rpc.entrypoint import rpc
 
 BEGUN: list[float] = []
 DONE: list[float] = []
-EXPIRED: list[str] = []
-
-
-def note_expired(name, value, labels):
-    if name == "call_expired_seconds":
-        EXPIRED.append(labels["method"])
-
-
-metrics.register(note_expired)
 
 
 class Taken(Exception):
@@ -77,7 +68,8 @@ class Probe:
 
     @rpc
     def expired(self):
-        return EXPIRED
+        samples = [sample for metric in rpc_calls_expired.collect() for sample in metric.samples]
+        return {each.labels["method"]: each.value for each in samples if each.name == "rpc_calls_expired_total"}
 
     @rpc
     def whoami(self):

@@ -117,7 +117,7 @@ def test_a_call_whose_caller_gave_up_while_it_waited_for_a_worker_in_the_service
             alone.call("orders", "sleep", {"seconds": 0.01}, timeout=0.3)
 
         assert alone.call("orders", "done") == []
-        assert alone.call("orders", "expired") == ["orders.sleep"]
+        assert alone.call("orders", "expired") == {"orders.sleep": 1}
 
 
 def test_callers_are_told_an_error_by_the_name_that_its_class_has_for_them():
