@@ -6,14 +6,16 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from libs.contracts.limits import MAXIMUM_CURRENT_PASSWORD, MAXIMUM_EMAIL, MAXIMUM_PASSWORD, MINIMUM_PASSWORD
+
 SESSION_SECONDS = 12 * 60 * 60
-MINIMUM_PASSWORD, MAXIMUM_PASSWORD = 8, 64
-MAXIMUM_EMAIL = 254
-"""The longest address that mail can be sent to (RFC 5321, section 4.5.3.1.3, less the brackets)."""
+LENGTH_MESSAGE = f"Choose a password of {MINIMUM_PASSWORD} to {MAXIMUM_PASSWORD} characters."
 KNOWN_ADDRESSES = 20
 """From how many network addresses a user is remembered to have signed in, newest last."""
 
-EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f.]+(\.[^@\s\x00-\x1f.]+)+")
+UNFIT = r"@\s\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+"""Control characters, changes of direction and halves of surrogate pairs, as ranges of a regular expression."""
+EMAIL = re.compile(rf"[^{UNFIT}]+@[^{UNFIT}.]+(\.[^{UNFIT}.]+)+")
 
 
 class DomainError(Exception):
@@ -24,11 +26,18 @@ class DomainError(Exception):
         self.details = details
 
 
-class InvalidEmail(DomainError):
+class InvalidFields(DomainError):
+    """Fields are not acceptable; `details["errors"]` is [{"field", "message"}], one for each of them."""
+
+    def __init__(self, errors: list[dict[str, str]]) -> None:
+        super().__init__(errors[0]["message"], errors=errors)
+
+
+class InvalidEmail(InvalidFields):
     """The address does not look like one."""
 
 
-class InvalidPassword(DomainError):
+class InvalidPassword(InvalidFields):
     """The password is too short, too long, too common or the user's own email."""
 
 
@@ -120,28 +129,64 @@ def fingerprint(address: str) -> str:
     return _digest(address)
 
 
+def check_sign_up(email: object, password: object, common: frozenset[str]) -> tuple[str, str]:
+    """Return the normalised email, and the password; raise InvalidEmail or InvalidPassword with the errors of both."""
+    try:
+        address = normalised_email(email)
+    except InvalidEmail as error:
+        errors = [*error.details["errors"], *_password_errors("password", password, "", common)]
+        raise InvalidEmail(errors) from error
+    return address, check_password("password", password, address, common)
+
+
 def normalised_email(email: object) -> str:
     """Return the address trimmed and in lower case, as it is kept and compared; raise InvalidEmail."""
-    if not isinstance(email, str):
-        raise InvalidEmail("Email must be valid.")
-    address = email.strip().lower()
+    address = email.strip().lower() if isinstance(email, str) else ""
     if len(address) > MAXIMUM_EMAIL or not EMAIL.fullmatch(address):
-        raise InvalidEmail("Email must be valid.")
+        raise InvalidEmail([_error("email", "Enter an email address, like ana@example.com.")])
     return address
 
 
-def check_password(password: object, email: str, common: frozenset[str]) -> str:
-    """Return an acceptable password unchanged; raise InvalidPassword.
+def check_change(current: object, new: object) -> None:
+    """Raise InvalidPassword when one of the two cannot be a password at all."""
+    errors = []
+    if not _is_text(current, 1, MAXIMUM_CURRENT_PASSWORD):
+        errors.append(_error("current", "Enter your current password."))
+    if not _is_text(new, MINIMUM_PASSWORD, MAXIMUM_PASSWORD):
+        errors.append(_error("new", LENGTH_MESSAGE))
+    if errors:
+        raise InvalidPassword(errors)
+
+
+def check_password(field: str, password: object, email: str, common: frozenset[str]) -> str:
+    """Return an acceptable password unchanged; raise InvalidPassword about `field`.
 
     Any characters are allowed and none are demanded (OWASP ASVS 5.0, 6.2.5 and 6.2.9).
     """
-    if not isinstance(password, str) or not MINIMUM_PASSWORD <= len(password) <= MAXIMUM_PASSWORD:
-        raise InvalidPassword(f"Password must be {MINIMUM_PASSWORD} to {MAXIMUM_PASSWORD} characters long.")
+    if errors := _password_errors(field, password, email, common):
+        raise InvalidPassword(errors)
+    return str(password)
+
+
+def _password_errors(field: str, password: object, email: str, common: frozenset[str]) -> list[dict[str, str]]:
+    if not isinstance(password, str) or not _is_text(password, MINIMUM_PASSWORD, MAXIMUM_PASSWORD):
+        return [_error(field, LENGTH_MESSAGE)]
     if password.lower() in common:
-        raise InvalidPassword("This password is too common; choose another.")
-    if password.strip().lower() in (email, email.partition("@")[0]):
-        raise InvalidPassword("Your email is no password; choose another.")
-    return password
+        return [_error(field, "This password is too common; choose another.")]
+    if email and password.strip().lower() in (email, email.partition("@")[0]):
+        return [_error(field, "Your email is no password; choose another.")]
+    return []
+
+
+def _error(field: str, message: str) -> dict[str, str]:
+    return {"field": field, "message": message}
+
+
+def _is_text(value: object, minimum: int, maximum: int) -> bool:
+    """Return whether `value` is a text of so many characters, without halves of surrogate pairs."""
+    if not isinstance(value, str) or not minimum <= len(value) <= maximum:
+        return False
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _key(kind: str, *parts: str) -> str:

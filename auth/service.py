@@ -66,8 +66,8 @@ class AuthService:
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def sign_up(self, email: str, password: str, address: str | None = None) -> dict[str, Any]:
         """Create a user and begin a session: {"user": {id, email}, "token"}. `address`: as in `sign_in`."""
-        email, source = domain.normalised_email(email), self._source(address)
-        password = domain.check_password(password, email, COMMON)
+        email, password = domain.check_sign_up(email, password, COMMON)
+        source = self._source(address)
         self.attempts.count(domain.sign_up_counters(source, self.sign_ups_per_address))
         with self.attempts.counting(domain.taken_counters(source), EmailInUse):
             return self._begin(self.store.add(email, passwords.hashed(password), domain.fingerprint(source)))
@@ -109,10 +109,11 @@ class AuthService:
         Raises WrongPassword, InvalidPassword, TooManyAttempts.
         """
         user = self._live_user()
+        domain.check_change(current, new)
         with self.attempts.counting(domain.password_counters(user["id"]), WrongPassword):
             if not passwords.matches(user["password_hash"], _text(current)):
                 raise WrongPassword("This is not your current password.")
-        password_hash = passwords.hashed(domain.check_password(new, user["email"], COMMON))
+        password_hash = passwords.hashed(domain.check_password("new", new, user["email"], COMMON))
         return self._begin(self.store.end_all(user, password_hash=password_hash))
 
     @rpc(expected_exceptions=EXPECTED)

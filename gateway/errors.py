@@ -13,6 +13,7 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import BadRequest, HTTPException, RequestTimeout
 from werkzeug.wrappers import Response as AnyResponse
 
+from libs.contracts.limits import MAXIMUM_KEY
 from libs.rpc import RemoteError, ServiceUnavailable
 
 RETRY_AFTER_SECONDS = 2
@@ -25,10 +26,10 @@ log = logging.getLogger(__name__)
 class GatewayError(Exception):
     """An error of the gateway itself, with a name from the table below; a RemoteError is a service's."""
 
-    def __init__(self, name: str, message: str = "") -> None:
+    def __init__(self, name: str) -> None:
         super().__init__(name)
         self.name = name
-        self.message = message
+        self.message = ""
         self.details: dict[str, Any] = {}
 
 
@@ -46,12 +47,11 @@ ERRORS = {
         400, "This page of the list no longer exists. Start again from the first page.", "after"
     ),
     "InvalidJson": ErrorSpec(400, "The body must be a JSON object."),
-    "InvalidKey": ErrorSpec(400, "The Idempotency-Key must have 1 to 255 printable characters."),
+    "InvalidKey": ErrorSpec(400, f"The Idempotency-Key must have 1 to {MAXIMUM_KEY} printable characters."),
     "KeyReused": ErrorSpec(400, "This Idempotency-Key was used for another ticket. Use a new one for each order."),
     "InvalidTicket": ErrorSpec(400),
-    "InvalidEmail": ErrorSpec(400, "Enter an email address, like ana@example.com.", "email"),
-    "InvalidPassword": ErrorSpec(400, None, "password"),
-    "InvalidNewPassword": ErrorSpec(400, None, "newPassword"),
+    "InvalidEmail": ErrorSpec(400),
+    "InvalidPassword": ErrorSpec(400),
     "WrongPassword": ErrorSpec(400, "This is not your current password.", "currentPassword"),
     "EmailInUse": ErrorSpec(400, "Email in use", "email"),
     "WrongCredentials": ErrorSpec(400, "Wrong email or password."),
@@ -87,6 +87,14 @@ ERRORS = {
     ),
     "TooManyAttempts": ErrorSpec(429, "Too many tries. Wait a little before you try again."),
 }
+
+API_FIELDS = {
+    "price_cents": "price",
+    "starts_at": "startsAt",
+    "current": "currentPassword",
+    "new": "newPassword",
+}
+"""Services' arguments that have another name in the API."""
 
 STATUSES = {
     400: ("That did not work", "The request could not be understood."),
@@ -146,6 +154,14 @@ def describe(error: RemoteError | GatewayError) -> dict[str, Any]:
     return problem
 
 
+def describe_all(error: RemoteError | GatewayError) -> list[dict[str, Any]]:
+    """Return a named error as clients see it: a problem for each of the fields that it lists, or one."""
+    errors = (error.details or {}).get("errors")
+    if not errors:
+        return [describe(error)]
+    return [{"message": each["message"], "field": API_FIELDS.get(each["field"], each["field"])} for each in errors]
+
+
 def list_problems(error: ValidationError) -> list[dict[str, str]]:
     """Return each field's first error as `{"message", "field"}`."""
     messages: dict[str, Any] = error.normalized_messages()
@@ -162,7 +178,7 @@ def _named_error(error: RemoteError | GatewayError) -> AnyResponse:
     if error.name not in ERRORS:
         return _unexpected(error)
     status = ERRORS[error.name].status
-    response = _respond(status, [describe(error)])
+    response = _respond(status, describe_all(error))
     response.headers.update(retry_headers(error))
     return response
 

@@ -1,19 +1,18 @@
-"""The fields of the schemas: text, prices in exact cents, times in UTC."""
+"""The fields of the schemas: validated here when only their form matters, by their service when its rules do."""
 
 import re
-import unicodedata
 from collections.abc import Mapping
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import fields, missing
 
-from libs.clock import iso
+from libs.contracts.limits import MAXIMUM_PRICE_CENTS, MINIMUM_PRICE_CENTS
 
 PRICE_TEXT = re.compile(r"\d{1,9}(\.\d{1,2})?", re.ASCII)
 MAX_FRACTION_DIGITS = 20  # all but the first two must be 0 anyway
-MIN_PRICE_CENTS, MAX_PRICE_CENTS = 50, 99_999_999  # Stripe's own bounds for an amount
+MAX_CHARACTERS = 1024
+"""Longer texts are cut before a service sees them: every field's limit is far below."""
 
 
 def error_messages(text: str) -> dict[str, Any]:
@@ -38,45 +37,75 @@ class StorableString(fields.String):
         return text
 
 
-BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Controls that change the direction of the text that follows (https://www.unicode.org/reports/tr9/, section 2)."""
-INVISIBLE = {"Cf", "Zs", "Zl", "Zp", "Mn"}
-"""Categories of characters that are invisible by themselves (https://www.unicode.org/reports/tr44/, table 12)."""
-
-
-class Text(StorableString):
-    """A line of text to show: trimmed, visible, without control characters or changes of direction."""
+class TrimmedString(StorableString):
+    """Such a string without white space around it."""
 
     def _clean(self, text: str) -> str:
-        text = text.strip()
-        categories = {unicodedata.category(letter) for letter in text}
-        if "Cc" in categories or not BIDIRECTIONAL.isdisjoint(text) or (text and categories <= INVISIBLE):
-            raise self.make_error("invalid")
-        return text
+        return text.strip()
 
 
-class Price(fields.Field[int]):
-    """A price in major units (19.99, as a number or as text), loaded as integer cents; never through a float."""
+class UnvalidatedField(fields.Field[Any]):
+    """A field that its service validates, together with the others of the body, so that their errors are one list.
 
-    def __init__(self, problem: str, *, minimum_cents: int = MIN_PRICE_CENTS, **options: Any) -> None:
-        super().__init__(error_messages=error_messages(problem), **options)
+    A missing value becomes null when it is required, and null stays null: no validation here.
+    """
+
+    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
+        """Return what the service gets for `value`; never raises."""
+        if value is None or value is missing:
+            return None if value is None or self.required else missing
+        return self._deserialize(value, attr, data, **kwargs)
+
+
+class UnvalidatedText(UnvalidatedField):
+    """A text that its service validates; `described` is its JSON Schema.
+
+    A value of another JSON type becomes false, which a service refuses as such.
+    """
+
+    def __init__(self, described: dict[str, Any], **options: Any) -> None:
+        super().__init__(**options)
+        self.described = described
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        return value[:MAX_CHARACTERS] if isinstance(value, str) else False
+
+
+class Price(UnvalidatedField):
+    """A price in major units (19.99, as a number or as text), loaded as integer cents, or null; never through a float.
+
+    Its service validates it; the bounds are for the description.
+    """
+
+    def __init__(self, *, minimum_cents: int = MINIMUM_PRICE_CENTS, **options: Any) -> None:
+        super().__init__(**options)
         self.minimum_cents = minimum_cents
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
-        cents = to_cents(value)
-        if cents is None or not self.minimum_cents <= cents <= MAX_PRICE_CENTS:
-            raise self.make_error("invalid")
-        return cents
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int | None:
+        return to_cents(value)
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> float | None:
         return None if value is None else value / 100
+
+
+class PriceFilter(Price):
+    """A price to compare with, validated here."""
+
+    def __init__(self, problem: str, **options: Any) -> None:
+        super().__init__(minimum_cents=0, error_messages=error_messages(problem), **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
+        cents = to_cents(value)
+        if cents is None or cents > MAXIMUM_PRICE_CENTS:
+            raise self.make_error("invalid")
+        return cents
 
 
 def to_cents(value: Any) -> int | None:
     """Return a price given as Decimal, int or text in cents; None when it is not one in whole cents."""
     if isinstance(value, str) and PRICE_TEXT.fullmatch(value.strip()):
         value = Decimal(value.strip())
-    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= MAX_PRICE_CENTS:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= MAXIMUM_PRICE_CENTS:
         return None
     exponent = value.as_tuple().exponent if isinstance(value, Decimal) else 0
     if not isinstance(exponent, int) or exponent < -MAX_FRACTION_DIGITS:
@@ -84,19 +113,6 @@ def to_cents(value: Any) -> int | None:
     numerator, denominator = value.as_integer_ratio()
     cents, rest = divmod(numerator * 100, denominator)
     return None if rest else cents
-
-
-class Timestamp(fields.Field[str]):
-    """An ISO 8601 time with an offset, loaded as the same time in UTC."""
-
-    def __init__(self, problem: str, **options: Any) -> None:
-        super().__init__(error_messages=error_messages(problem), **options)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
-        try:
-            return iso(datetime.fromisoformat(value))
-        except (TypeError, ValueError, OverflowError) as error:
-            raise self.make_error("invalid") from error
 
 
 class Integer(fields.Field[int]):

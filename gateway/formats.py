@@ -11,16 +11,11 @@ from markupsafe import Markup
 
 from libs import clock
 from libs.context import correlation_id
+from libs.contracts.limits import CATEGORIES
 
 SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£"}
-CATEGORIES = {
-    "movie": "Movie",
-    "concert": "Concert",
-    "match": "Match",
-    "show": "Show",
-    "stage": "Stage",
-    "other": "Other",
-}
+LABELS = {name: name.capitalize() for name in CATEGORIES}
+"""The categories' labels."""
 STATES = {
     "on_sale": "On sale",
     "reserved": "Reserved",
@@ -38,7 +33,7 @@ def register(app: Flask) -> None:
     """Give templates the filters and globals below."""
     for filter_ in (money, amount, moment, local_input, category, state, brand, code):
         app.add_template_filter(filter_)
-    app.jinja_env.globals["CATEGORIES"] = CATEGORIES
+    app.jinja_env.globals["CATEGORIES"] = LABELS
     app.add_template_global(asset)
     app.add_template_global(utc_now)
     app.add_template_global(has_started)
@@ -81,7 +76,7 @@ def has_started(ticket: dict[str, Any]) -> bool:
 
 def category(name: str) -> str:
     """Return a category's label."""
-    return CATEGORIES.get(name, name)
+    return LABELS.get(name, name)
 
 
 def state(name: str) -> str:

@@ -2,21 +2,30 @@
 
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, fields, post_load
+from marshmallow import EXCLUDE, Schema, fields
 from marshmallow.validate import OneOf
 
-from gateway.fields import Integer, Price, StorableString, Text, Timestamp, error_messages
+from gateway.fields import (
+    Integer,
+    Price,
+    PriceFilter,
+    StorableString,
+    TrimmedString,
+    UnvalidatedText,
+    error_messages,
+)
+from libs.contracts import limits
+from libs.contracts.limits import CATEGORIES, MAXIMUM_PAGE, MAXIMUM_SEARCH, MAXIMUM_VERSION
 
-CATEGORIES = ("movie", "concert", "match", "show", "stage", "other")
 LISTED = ("on_sale", "reserved", "sold", "all")
 STATUSES = ("on_sale", "reserved", "sold", "withdrawn")
 MINE = (*STATUSES, "all")
 ORDER_STATUSES = ("created", "awaiting_payment", "complete", "cancelled")
 CANCEL_REASONS = ("buyer", "expired", "payment_failed")
 PAYMENT_STATUSES = ("complete", "confirming")
+NEW_PASSWORD = {"type": "string", "minLength": limits.MINIMUM_PASSWORD, "maxLength": limits.MAXIMUM_PASSWORD}
+CURRENT_PASSWORD = {"type": "string", "minLength": 1, "maxLength": limits.MAXIMUM_CURRENT_PASSWORD}
 SORTS = ("newest", "price_asc", "price_desc")
-PRICE_PROBLEM = "Enter a price from 0.50 to 999,999.99, with at most two decimals."
-TITLE_PROBLEM = "Enter a title of 1 to 200 characters."
 
 
 class ApiSchema(Schema):
@@ -47,29 +56,30 @@ def one_of(values: tuple[str, ...], **options: Any) -> fields.String:
     return fields.String(validate=OneOf(values), **options)
 
 
+def text_of(minimum: int, maximum: int) -> dict[str, Any]:
+    """Return the JSON Schema of a text that is not blank, of so many characters."""
+    return {"type": "string", "minLength": minimum, "maxLength": maximum, "pattern": r"\S"}
+
+
 class SignUpBody(ApiSchema):
     """A new user's email and password."""
 
-    email = Text("Enter an email address, like ana@example.com.", minimum=3, maximum=254, required=True)
-    password = StorableString("Choose a password of 8 to 64 characters.", minimum=8, maximum=64, required=True)
+    email = UnvalidatedText(text_of(3, limits.MAXIMUM_EMAIL), required=True)
+    password = UnvalidatedText(NEW_PASSWORD, required=True)
 
 
 class SignInBody(ApiSchema):
     """A user's email and password."""
 
-    email = Text("Enter your email address.", minimum=1, required=True)
+    email = TrimmedString("Enter your email address.", minimum=1, required=True)
     password = StorableString("Enter your password.", minimum=1, maximum=1024, required=True)
 
 
 class PasswordBody(ApiSchema):
     """A user's current password and the new one."""
 
-    current = StorableString(
-        "Enter your current password.", minimum=1, maximum=1024, data_key="currentPassword", required=True
-    )
-    new = StorableString(
-        "Choose a password of 8 to 64 characters.", minimum=8, maximum=64, data_key="newPassword", required=True
-    )
+    current = UnvalidatedText(CURRENT_PASSWORD, data_key="currentPassword", required=True)
+    new = UnvalidatedText(NEW_PASSWORD, data_key="newPassword", required=True)
 
 
 class UserResponse(ResponseSchema):
@@ -92,24 +102,17 @@ class EmptyResponse(ResponseSchema):
 class TicketBody(ApiSchema):
     """What a seller enters for a ticket."""
 
-    title = Text(TITLE_PROBLEM, minimum=1, maximum=200, required=True)
-    price_cents = Price(PRICE_PROBLEM, data_key="price", required=True)
-    category = choice("Choose one of the categories.", CATEGORIES, load_default="other")
-    venue = Text("Enter a venue of at most 200 characters.", maximum=200, allow_none=True, load_default=None)
-    starts_at = Timestamp(
-        "Enter when it starts as a time in UTC, like 2027-01-31T19:30:00Z.", allow_none=True, load_default=None
-    )
-
-    @post_load
-    def drop_blank_venue(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Load an empty venue as none."""
-        return {**data, "venue": data["venue"] or None}
+    title = UnvalidatedText(text_of(1, limits.MAXIMUM_TITLE), required=True)
+    price_cents = Price(data_key="price", required=True)
+    category = UnvalidatedText({"type": "string", "enum": list(CATEGORIES), "default": "other"})
+    venue = UnvalidatedText({"type": ["string", "null"], "maxLength": limits.MAXIMUM_VENUE, "default": None})
+    starts_at = UnvalidatedText({"type": ["string", "null"], "format": "date-time", "default": None})
 
 
 class PageQuery(ApiSchema):
     """The page of a list."""
 
-    limit = Integer("The limit must be from 1 to 100.", 1, 100, text=True, load_default=50)
+    limit = Integer(f"The limit must be from 1 to {MAXIMUM_PAGE}.", 1, MAXIMUM_PAGE, text=True, load_default=50)
     after = StorableString("This page of the list no longer exists.", maximum=255, load_default=None)
 
 
@@ -117,14 +120,10 @@ class TicketQuery(PageQuery):
     """Filters and order of the tickets."""
 
     status = choice("Choose on_sale, reserved, sold or all.", LISTED, load_default="on_sale")
-    q = Text("Search for at most 200 characters.", maximum=200, load_default=None)
+    q = TrimmedString(f"Search for at most {MAXIMUM_SEARCH} characters.", maximum=MAXIMUM_SEARCH, load_default=None)
     category = choice("Choose one of the categories.", CATEGORIES, load_default=None)
-    min_price_cents = Price(
-        "Enter the lowest price like 5 or 19.99.", minimum_cents=0, data_key="min_price", load_default=None
-    )
-    max_price_cents = Price(
-        "Enter the highest price like 50 or 19.99.", minimum_cents=0, data_key="max_price", load_default=None
-    )
+    min_price_cents = PriceFilter("Enter the lowest price like 5 or 19.99.", data_key="min_price", load_default=None)
+    max_price_cents = PriceFilter("Enter the highest price like 50 or 19.99.", data_key="max_price", load_default=None)
     sort = choice("Choose newest, price_asc or price_desc.", SORTS, load_default="newest")
 
 
@@ -139,7 +138,7 @@ class TicketResponse(ResponseSchema):
 
     id = fields.String()
     title = fields.String()
-    price_cents = Price("", data_key="price")
+    price_cents = Price(data_key="price")
     currency = fields.String()
     category = one_of(CATEGORIES)
     venue = fields.String(allow_none=True)
@@ -155,7 +154,9 @@ class OrderBody(ApiSchema):
     """The ticket to reserve, and the version of it that the buyer saw."""
 
     ticket_id = StorableString("Say which ticket: ticketId is missing.", required=True)
-    version = Integer("The version must be a whole number from 1.", 1, 2**31, allow_none=True, load_default=None)
+    version = Integer(
+        "The version must be a whole number from 1.", 1, MAXIMUM_VERSION, allow_none=True, load_default=None
+    )
 
 
 class TicketSnapshot(ResponseSchema):
@@ -163,7 +164,7 @@ class TicketSnapshot(ResponseSchema):
 
     id = fields.String()
     title = fields.String()
-    price_cents = Price("", data_key="price")
+    price_cents = Price(data_key="price")
     currency = fields.String()
     category = one_of(CATEGORIES)
     venue = fields.String(allow_none=True)
@@ -180,7 +181,7 @@ class OrderResponse(ResponseSchema):
     expires_at = fields.String()
     ticket = fields.Nested(TicketSnapshot)
     refunded_at = fields.String(allow_none=True)
-    refunded_cents = Price("", minimum_cents=0, data_key="refundedAmount")
+    refunded_cents = Price(minimum_cents=0, data_key="refundedAmount")
     version = fields.Integer()
     created_at = fields.String()
     updated_at = fields.String()

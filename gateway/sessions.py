@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask, Request, current_app, g, request, session
 from flask_login import LoginManager, UserMixin, current_user
 
-from gateway.errors import GatewayError, unauthenticated
+from gateway.errors import unauthenticated
 from gateway.revocations import Revocations, timestamp
 from gateway.services import call_as_gateway, call_as_user
 from gateway.settings import Settings
@@ -96,13 +96,8 @@ def sign_out_everywhere() -> None:
 
 def change_password(current: str, new: str) -> None:
     """Change the current user's password, which ends all their sessions and starts a new one here."""
-    try:
-        with _revocations().await_broadcast(_claims().subject):
-            signed_in = call_as_user("auth.change_password", current=current, new=new)
-    except RemoteError as error:
-        if error.name == "InvalidPassword":
-            raise GatewayError("InvalidNewPassword", error.message) from error
-        raise
+    with _revocations().await_broadcast(_claims().subject):
+        signed_in = call_as_user("auth.change_password", current=current, new=new)
     _mark_older_revoked()
     _start(signed_in)
 

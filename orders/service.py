@@ -19,6 +19,7 @@ from libs.contracts.events import (
     TicketCreated,
     TicketUpdated,
 )
+from libs.contracts.limits import MAXIMUM_KEY, MAXIMUM_PAGE, MAXIMUM_VERSION
 from libs.events import Stored, VersionConflict, handles
 from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source, stale_in
 from libs.integer_setting import IntegerSetting
@@ -33,7 +34,6 @@ from orders.store import OrderStore, new_id
 log = logging.getLogger(__name__)
 
 EXPECTED = (domain.DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
-MAXIMUM_PAGE, MAXIMUM_KEY, MAXIMUM_VERSION = 100, 255, 2**31
 RESERVATION_TRIES = 10
 SWEEP_SECONDS, SWEEP_BATCH = 5, 200
 ASK_PAYMENTS_SECONDS, ASK_PAYMENTS_AFTER, GIVE_UP_AFTER = 30, timedelta(seconds=60), timedelta(hours=24)

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from dev.demo.__main__ import TICKETS
 from dev.demo.shows import tickets
-from tickets.domain import CATEGORIES, checked_details
+from libs.contracts.limits import CATEGORIES
+from tickets.domain import checked_details
 
 NOW = datetime(2026, 12, 31, 23, 59, tzinfo=UTC)
 SOON = timedelta(hours=3)

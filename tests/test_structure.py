@@ -12,16 +12,21 @@ from libs.contracts.parts import PARTS, SERVICES
 ROOT = Path(__file__).parent.parent
 DOMAIN_FILES = {"payments": {"decisions", "disputes", "domain", "errors", "intent", "recording"}}
 """The files in which the rules of a part are, where they are more than `domain.py`."""
+LIMITS = "libs.contracts.limits"
 PRODUCTION = [path for part in (*PARTS, "libs") for path in (ROOT / part).rglob("*.py") if "tests" not in path.parts]
 
 
-def imported(path):
+def imported_modules(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            yield node.module.split(".")[0]
+            yield node.module
+
+
+def imported(path):
+    return (name.split(".")[0] for name in imported_modules(path))
 
 
 def imported_files(path, part):
@@ -56,12 +61,17 @@ def test_libs_imports_no_part():
 
 
 @pytest.mark.parametrize("part", SERVICES)
-def test_a_domain_file_imports_only_the_standard_library_and_other_domain_files_of_its_part(part):
+def test_a_domain_file_imports_only_the_standard_library_its_siblings_and_the_limits(part):
     files = DOMAIN_FILES.get(part, {"domain"})
 
     for path in (ROOT / part / f"{name}.py" for name in files):
-        assert set(imported(path)) <= {*sys.stdlib_module_names, part}, path
+        modules = {name for name in imported_modules(path) if name != LIMITS}
+        assert {name.split(".")[0] for name in modules} <= {*sys.stdlib_module_names, part}, path
         assert set(imported_files(path, part)) <= files, path
+
+
+def test_the_limits_import_nothing_for_domains_import_them():
+    assert set(imported(ROOT / f"{LIMITS.replace('.', '/')}.py")) == set()
 
 
 def test_the_gateway_loads_no_eventlet_beside_its_gevent():

@@ -1,13 +1,13 @@
 """The rules of a listing. orders tells what is reserved or sold; here that only limits what the seller may still do."""
 
+import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-CATEGORIES = ("movie", "concert", "match", "show", "stage", "other")
-MINIMUM_PRICE_CENTS, MAXIMUM_PRICE_CENTS = 50, 99_999_999
-"""Stripe's own bounds of an amount in US dollars (https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts)."""
-MAXIMUM_TITLE = MAXIMUM_VENUE = 200
+from libs.contracts.limits import CATEGORIES, MAXIMUM_PRICE_CENTS, MAXIMUM_TITLE, MAXIMUM_VENUE, MINIMUM_PRICE_CENTS
+
 HOLDING = ("created", "awaiting_payment")
 
 
@@ -24,7 +24,11 @@ class NotOwner(DomainError):
 
 
 class InvalidTicket(DomainError):
-    """A field of the listing is not acceptable."""
+    """Fields of the listing are not acceptable; `details["errors"]` is [{"field", "message"}], one for each of them."""
+
+    def __init__(self, errors: list[dict[str, str]]) -> None:
+        super().__init__(errors[0]["message"])
+        self.details = {"errors": errors}
 
 
 class TicketReserved(DomainError):
@@ -172,21 +176,18 @@ def listed(ident: str, seller_id: str, currency: str, now: datetime, **details: 
 def checked_details(
     title: object, price_cents: object, category: object = "other", venue: object = None, starts_at: object = None
 ) -> dict[str, Any]:
-    """Return what a seller may say of a ticket, cleaned; raise InvalidTicket with a sentence and the field's name."""
-    if not isinstance(price_cents, int) or isinstance(price_cents, bool):
-        raise InvalidTicket("Price must be a whole number of cents.")
-    if not MINIMUM_PRICE_CENTS <= price_cents <= MAXIMUM_PRICE_CENTS:
-        raise InvalidTicket("Price must be between 0.50 and 999,999.99.")
-    if category not in CATEGORIES:
-        raise InvalidTicket(f"Category must be one of {', '.join(CATEGORIES)}.")
-    cleaned_venue = None if venue is None else _text(venue, "Venue", 0, MAXIMUM_VENUE) or None
-    return {
-        "title": _text(title, "Title", 1, MAXIMUM_TITLE),
-        "price_cents": price_cents,
-        "category": category,
-        "venue": cleaned_venue,
-        "starts_at": _moment(starts_at),
-    }
+    """Return what a seller enters for a ticket, cleaned; raise InvalidTicket with the error of each field."""
+    given = {"title": title, "price_cents": price_cents, "category": category, "venue": venue, "starts_at": starts_at}
+    checked: dict[str, Any] = {}
+    errors = []
+    for name, (check, message) in CHECKS.items():
+        try:
+            checked[name] = check(given[name])
+        except (TypeError, ValueError, OverflowError):
+            errors.append({"field": name, "message": message})
+    if errors:
+        raise InvalidTicket(errors)
+    return checked
 
 
 def words(*texts: str | None) -> list[str]:
@@ -198,27 +199,71 @@ def _split(text: str) -> list[str]:
     return "".join(letter if letter.isalnum() else " " for letter in text.casefold()).split()
 
 
-def _text(value: object, name: str, minimum: int, maximum: int) -> str:
-    text = value.strip() if isinstance(value, str) else None
-    if text is None or not minimum <= len(text) <= maximum or not _is_storable(text):
-        raise InvalidTicket(f"{name} must be {minimum} to {maximum} characters long.")
+BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Controls that change the direction of the text that follows (https://www.unicode.org/reports/tr9/, section 2)."""
+CONTROL = {"Cc", "Cs"}
+"""Categories of characters that break a line, or cannot be stored: control characters, halves of surrogate pairs."""
+INVISIBLE = {"Cf", "Zs", "Zl", "Zp", "Mn"}
+"""Categories of characters that are invisible by themselves (https://www.unicode.org/reports/tr44/, table 12)."""
+
+
+def _line(value: object, maximum: int) -> str:
+    """Return a line of text to show: trimmed, visible, without control characters or changes of direction."""
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    text = value.strip()
+    categories = {unicodedata.category(letter) for letter in text}
+    if len(text) > maximum or categories & CONTROL or not BIDIRECTIONAL.isdisjoint(text):
+        raise ValueError("too long, or not one line")
+    if text and categories <= INVISIBLE:
+        raise ValueError("invisible")
     return text
 
 
-def _is_storable(text: str) -> bool:
-    return not any(letter == "\x00" or "\ud800" <= letter <= "\udfff" for letter in text)
+def _title(value: object) -> str:
+    title = _line(value, MAXIMUM_TITLE)
+    if not title:
+        raise ValueError("empty")
+    return title
+
+
+def _price_cents(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError("not in whole cents")
+    if not MINIMUM_PRICE_CENTS <= value <= MAXIMUM_PRICE_CENTS:
+        raise ValueError("out of bounds")
+    return value
+
+
+def _category(value: object) -> str:
+    if value not in CATEGORIES:
+        raise ValueError("unknown")
+    return str(value)
+
+
+def _venue(value: object) -> str | None:
+    return None if value is None else _line(value, MAXIMUM_VENUE) or None
 
 
 def _moment(value: object) -> datetime | None:
     if value is None:
         return None
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-        if not isinstance(moment, datetime) or moment.tzinfo is None:
-            raise ValueError
-        moment = moment.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidTicket(
-            "The start must be a time with its offset from UTC, such as 2026-12-24T19:30:00Z."
-        ) from error
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise ValueError("no time with an offset")
+    moment = moment.astimezone(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+CHECKS: dict[str, tuple[Callable[[object], Any], str]] = {
+    "title": (_title, f"Enter a title of 1 to {MAXIMUM_TITLE} characters."),
+    "price_cents": (
+        _price_cents,
+        f"Enter a price from {MINIMUM_PRICE_CENTS / 100:,.2f} to {MAXIMUM_PRICE_CENTS / 100:,.2f}, "
+        "with at most two decimals.",
+    ),
+    "category": (_category, "Choose one of the categories."),
+    "venue": (_venue, f"Enter a venue of at most {MAXIMUM_VENUE} characters."),
+    "starts_at": (_moment, "Enter when it starts as a time in UTC, like 2027-01-31T19:30:00Z."),
+}
+"""The check of each field that a seller enters, and the message when it raises an error."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
 
-from tickets.domain import CATEGORIES, words
+from libs.contracts.limits import CATEGORIES
+from tickets.domain import words
 
 Document = dict[str, Any]
 Order = list[tuple[str, int]]

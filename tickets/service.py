@@ -19,6 +19,7 @@ from libs.contracts.events import (
     TicketCreated,
     TicketUpdated,
 )
+from libs.contracts.limits import CATEGORIES, MAXIMUM_PAGE, MAXIMUM_PRICE_CENTS, MAXIMUM_SEARCH
 from libs.events import Stored, VersionConflict, handles
 from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source
 from libs.rpc import arguments
@@ -29,7 +30,6 @@ from tickets import domain, lists, store
 from tickets.store import TicketStore
 
 EXPECTED = (domain.DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
-MAXIMUM_PAGE, MAXIMUM_SEARCH = 100, 200
 LISTED = ("on_sale", "reserved", "sold", "all")
 SHELVE_SECONDS = 5
 
@@ -67,8 +67,9 @@ class TicketsService:
     ) -> dict[str, Any]:
         """Replace what the seller says of a ticket; refused while it is reserved or sold. Returns the ticket."""
         details = {"title": title, "price_cents": price_cents, "category": category, "venue": venue}
-        seller_id, ticket = self.caller.user_id, self.store.get(arguments.text("ticket_id", ticket_id))
-        ticket.edit(seller_id, utc_now(), **details, starts_at=starts_at)
+        seller_id, checked = self.caller.user_id, domain.checked_details(**details, starts_at=starts_at)
+        ticket = self.store.get(arguments.text("ticket_id", ticket_id))
+        ticket.edit(seller_id, utc_now(), **checked)
         self.store.save(ticket, TicketUpdated)
         return ticket.snapshot()
 
@@ -162,9 +163,9 @@ def _checked(filters: dict[str, Any]) -> dict[str, Any]:
     """Return the filters that were given; raise InvalidArguments."""
     checks: dict[str, Callable[[str, Any], Any]] = {
         "q": partial(arguments.text, maximum=MAXIMUM_SEARCH),
-        "category": partial(arguments.choice, values=domain.CATEGORIES),
-        "min_price_cents": partial(arguments.integer, minimum=0, maximum=domain.MAXIMUM_PRICE_CENTS),
-        "max_price_cents": partial(arguments.integer, minimum=0, maximum=domain.MAXIMUM_PRICE_CENTS),
+        "category": partial(arguments.choice, values=CATEGORIES),
+        "min_price_cents": partial(arguments.integer, minimum=0, maximum=MAXIMUM_PRICE_CENTS),
+        "max_price_cents": partial(arguments.integer, minimum=0, maximum=MAXIMUM_PRICE_CENTS),
     }
     for name in filters:
         arguments.choice("each filter", name, checks)

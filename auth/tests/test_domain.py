@@ -12,7 +12,8 @@ def test_addresses_are_compared_trimmed_and_in_lower_case(email):
 
 @pytest.mark.parametrize(
     "email",
-    ["", "ana", "ana@", "@example.org", "a b@example.org", "ana@localhost", "x" * 255 + "@a.org", None, 7, {"$ne": 1}],
+    ["", "ana", "ana@", "@example.org", "a b@example.org", "ana@localhost", "x" * 255 + "@a.org", None, 7, {"$ne": 1}]
+    + [f"a{letter}@example.org" for letter in "\x00\x07\x7f\x9f\u202e\ud800"],
 )
 def test_what_is_no_address_is_refused(email):
     with pytest.raises(domain.InvalidEmail):
@@ -21,19 +22,46 @@ def test_what_is_no_address_is_refused(email):
 
 @pytest.mark.parametrize("password", ["eight ch", "ünïcödé ist erlaubt", "x" * 64, "        "])
 def test_any_characters_make_a_password(password):
-    assert domain.check_password(password, "ana@example.org", COMMON) == password
+    assert domain.check_password("password", password, "ana@example.org", COMMON) == password
 
 
-@pytest.mark.parametrize("password", ["short", "x" * 65, "Password123", None, ["a long password"]])
+@pytest.mark.parametrize(
+    "password", ["short", "x" * 65, "Password123", None, False, ["a long password"], "\ud800 and more"]
+)
 def test_short_long_common_and_other_things_are_no_password(password):
     with pytest.raises(domain.InvalidPassword):
-        domain.check_password(password, "ana@example.org", COMMON)
+        domain.check_password("password", password, "ana@example.org", COMMON)
+
+
+def test_errors_of_email_and_password_are_reported_together():
+    with pytest.raises(domain.InvalidEmail) as refusal:
+        domain.check_sign_up("", "short", COMMON)
+
+    assert refusal.value.details["errors"] == [
+        {"field": "email", "message": "Enter an email address, like ana@example.com."},
+        {"field": "password", "message": "Choose a password of 8 to 64 characters."},
+    ]
+
+
+def test_errors_of_the_current_and_the_new_password_are_reported_together():
+    with pytest.raises(domain.InvalidPassword) as refusal:
+        domain.check_change("", "short")
+
+    assert [error["field"] for error in refusal.value.details["errors"]] == ["current", "new"]
+
+
+@pytest.mark.parametrize("current", [None, False, "", "x" * 1025, {"$ne": None}, "\ud800"])
+def test_what_cannot_be_the_current_password_is_named(current):
+    with pytest.raises(domain.InvalidPassword) as refusal:
+        domain.check_change(current, "another long one")
+
+    assert [error["field"] for error in refusal.value.details["errors"]] == ["current"]
 
 
 @pytest.mark.parametrize("password", ["ana.lopez@example.org", "ANA.Lopez@Example.org", "ana.lopez", " ana.lopez "])
 def test_the_users_own_email_is_no_password(password):
     with pytest.raises(domain.InvalidPassword):
-        domain.check_password(password, "ana.lopez@example.org", COMMON)
+        domain.check_password("password", password, "ana.lopez@example.org", COMMON)
 
 
 def test_waits_double_after_the_free_tries_up_to_the_longest():

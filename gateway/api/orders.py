@@ -12,9 +12,10 @@ from gateway.bodies import read_body
 from gateway.errors import GatewayError
 from gateway.schemas import OrderBody, OrderResponse, PageQuery
 from gateway.services import call_as_user
+from libs.contracts.limits import MAXIMUM_KEY
 
 RESPONSE, BODY, QUERY = OrderResponse(), OrderBody(), PageQuery()
-PRINTABLE = re.compile(r"[\x21-\x7e]{1,255}")
+PRINTABLE = re.compile(rf"[\x21-\x7e]{{1,{MAXIMUM_KEY}}}")
 
 bp = Blueprint("api_orders", __name__, url_prefix="/api/orders")
 

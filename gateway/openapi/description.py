@@ -10,9 +10,10 @@ from flask import Flask
 from marshmallow import fields
 from werkzeug.routing import Rule
 
-from gateway.fields import MAX_PRICE_CENTS, Integer, Price, StorableString, Text, Timestamp
+from gateway.fields import Integer, Price, StorableString, TrimmedString, UnvalidatedText
 from gateway.openapi.operations import GROUPS, OPERATIONS, Operation
 from gateway.schemas import ErrorsResponse, ResponseSchema
+from libs.contracts.limits import MAXIMUM_KEY, MAXIMUM_PRICE_CENTS
 
 SAFE = {"GET", "HEAD"}
 INTRODUCTION = (
@@ -24,8 +25,8 @@ INTRODUCTION = (
 KEY = {
     "in": "header",
     "name": "Idempotency-Key",
-    "description": "1 to 255 printable characters of the client's choice, new for each order.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x21-\x7e]+$"},
+    "description": f"1 to {MAXIMUM_KEY} printable characters of the client's choice, new for each order.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAXIMUM_KEY, "pattern": r"^[\x21-\x7e]+$"},
 }
 LINK = {"description": 'Where the next page is, as `<URL>; rel="next"`.', "schema": {"type": "string"}}
 
@@ -116,16 +117,16 @@ def _responses(method: str, rule: Rule, operation: Operation) -> dict[str, Any]:
 def _describe_field(_converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
     """Return the JSON Schema of our own fields."""
     if isinstance(field, Price):
-        number = {"minimum": field.minimum_cents / 100, "maximum": MAX_PRICE_CENTS / 100}
+        number = {"minimum": field.minimum_cents / 100, "maximum": MAXIMUM_PRICE_CENTS / 100}
         if isinstance(field.parent, ResponseSchema):
             return {"type": "number", **number}
         return {"type": ["number", "string"], **number, "pattern": r"^\s*\d{1,9}(\.\d{1,2})?\s*$"}
-    if isinstance(field, Timestamp):
-        return {"type": ["string", "null"], "format": "date-time"}
+    if isinstance(field, UnvalidatedText):
+        return field.described
     if isinstance(field, Integer):
         kind = {"type": ["integer", "null"] if field.allow_none else "integer"}
         return {**kind, "minimum": field.minimum, "maximum": field.maximum}
-    if isinstance(field, Text) and field.minimum:
+    if isinstance(field, TrimmedString) and field.minimum:
         return {"minLength": field.minimum, "maxLength": field.maximum, "pattern": r"\S"}
     return {"minLength": field.minimum, "maxLength": field.maximum} if isinstance(field, StorableString) else {}
 

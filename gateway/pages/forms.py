@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from flask import request
 from marshmallow import Schema, ValidationError
 
-from gateway.errors import ERRORS, GatewayError, describe, list_problems, retry_headers
+from gateway.errors import ERRORS, describe_all, list_problems, retry_headers
 from libs.rpc import RemoteError
 
 Result = TypeVar("Result")
@@ -28,11 +28,11 @@ class Form:
             return action(self._schema.load(self.given()))
         except ValidationError as error:
             self._set_problems(400, list_problems(error))
-        except (RemoteError, GatewayError) as error:
+        except RemoteError as error:
             status = ERRORS[error.name].status if error.name in ERRORS else 500
             if status not in (400, 429):
                 raise
-            self._set_problems(status, [describe(error)])
+            self._set_problems(status, describe_all(error))
             self.headers = retry_headers(error)
         return None
 

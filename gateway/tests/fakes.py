@@ -5,6 +5,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 from libs.clock import iso
+from libs.contracts import limits
 from libs.rpc import RemoteError, ServiceUnavailable
 from libs.tokens import Signer, Verifier, new_key
 
@@ -25,6 +26,47 @@ DECLINES = {
     "tok_chargeDeclinedInsufficientFunds": ("insufficient_funds", "Your card has insufficient funds."),
     "tok_chargeDeclinedExpiredCard": ("expired_card", "Your card has expired."),
 }
+
+
+def error(field, message):
+    return {"field": field, "message": message}
+
+
+def password_errors(field, password):
+    """Return the errors of a new password; only "password" is too common here."""
+    if not isinstance(password, str) or not limits.MINIMUM_PASSWORD <= len(password) <= limits.MAXIMUM_PASSWORD:
+        return [error(field, "Choose a password of 8 to 64 characters.")]
+    return [error(field, "This password is too common.")] if password == "password" else []
+
+
+def checked_details(title, price_cents, category="other", venue=None, starts_at=None):
+    """Return a ticket's details as tickets keeps them, or raise what it raises; of its rules for text only the main."""
+    starts = utc(starts_at)
+    valid = {
+        "title": is_line(title, limits.MAXIMUM_TITLE) and title.strip(),
+        "price_cents": type(price_cents) is int
+        and limits.MINIMUM_PRICE_CENTS <= price_cents <= limits.MAXIMUM_PRICE_CENTS,
+        "category": category in limits.CATEGORIES,
+        "venue": venue is None or is_line(venue, limits.MAXIMUM_VENUE),
+        "starts_at": starts_at is None or starts,
+    }
+    errors = [error(field, f"Not a valid {field}.") for field, is_valid in valid.items() if not is_valid]
+    if errors:
+        raise RemoteError("InvalidTicket", errors[0]["message"], {"errors": errors})
+    details = {"title": title.strip(), "price_cents": price_cents, "category": category, "venue": venue or None}
+    return {**details, "starts_at": starts}
+
+
+def is_line(text, maximum):
+    return isinstance(text, str) and len(text.strip()) <= maximum and text.isprintable()
+
+
+def utc(text):
+    """Return a time with an offset in UTC, or None."""
+    try:
+        return iso(datetime.fromisoformat(text))
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 class FakeServices:
@@ -49,10 +91,13 @@ class FakeServices:
     # auth
 
     def auth_sign_up(self, caller, email, password, address):
+        valid = isinstance(email, str) and "@" in email and email.isprintable() and len(email) <= limits.MAXIMUM_EMAIL
+        errors = [] if valid else [error("email", "Enter an email address, like ana@example.com.")]
+        errors += password_errors("password", password)
+        if errors:
+            raise RemoteError("InvalidPassword" if valid else "InvalidEmail", errors[0]["message"], {"errors": errors})
         if email.lower() in self.users:
             raise RemoteError("EmailInUse")
-        if password == "password":
-            raise RemoteError("InvalidPassword", "This password is too common.")
         user = {"id": secrets.token_hex(12), "email": email.lower(), "password": password, "generation": 0}
         self.users[email.lower()] = user
         return self.auth_sign_in(caller, email, password, address)
@@ -73,10 +118,13 @@ class FakeServices:
 
     def auth_change_password(self, caller, current, new):
         user = self.users[caller.email]
+        is_text = isinstance(current, str) and current != ""
+        errors = [] if is_text else [error("current", "Enter your current password.")]
+        errors += password_errors("new", new)
+        if errors:
+            raise RemoteError("InvalidPassword", errors[0]["message"], {"errors": errors})
         if user["password"] != current:
             raise RemoteError("WrongPassword")
-        if new == "password":
-            raise RemoteError("InvalidPassword", "This password is too common.")
         self.auth_sign_out_everywhere(caller)
         user["password"] = new
         return self._session(user)
@@ -95,7 +143,7 @@ class FakeServices:
     # tickets
 
     def tickets_create(self, caller, **details):
-        now = iso(datetime.now(UTC))
+        details, now = checked_details(**details), iso(datetime.now(UTC))
         ticket = {"id": secrets.token_hex(12), "version": 1, "seller_id": caller.subject, "currency": "usd", **details}
         ticket |= {"withdrawn": False, "status": "on_sale", "price_version": 1, "reserved_until": None}
         return self.tickets.setdefault(ticket["id"], ticket | {"created_at": now, "updated_at": now})
@@ -114,6 +162,7 @@ class FakeServices:
         return ticket
 
     def tickets_update(self, caller, ticket_id, **details):
+        details = checked_details(**details)
         ticket = self._own_free(caller, ticket_id)
         ticket.update(details, version=ticket["version"] + 1)
         return ticket

@@ -1,8 +1,11 @@
 """Tickets over the JSON API."""
 
+from unittest.mock import Mock
+
 import pytest
 
-from gateway.schemas import CATEGORIES
+from libs.contracts.limits import CATEGORIES
+from libs.rpc import RemoteError
 
 HAMLET = {"title": "Hamlet, row 3", "price": 19.99}
 FIELDS = {"id", "title", "price", "currency", "category", "userId", "status", "version", "createdAt", "updatedAt"}
@@ -58,6 +61,27 @@ def test_invalid_field_of_a_ticket_is_refused_and_named(ana, invalid):
 
     assert answer.status_code == 400
     assert [problem["field"] for problem in answer.json["errors"]] == list(invalid)
+
+
+def test_errors_of_the_service_are_answered_together_under_the_names_of_the_api(ana, services):
+    errors = [{"field": "price_cents", "message": "Too dear."}, {"field": "starts_at", "message": "Too late."}]
+    services.tickets_create = Mock(side_effect=RemoteError("InvalidTicket", "Too dear.", {"errors": errors}))
+
+    answer = ana.post("/api/tickets", json=HAMLET)
+
+    assert answer.status_code == 400
+    assert answer.json == {
+        "errors": [{"message": "Too dear.", "field": "price"}, {"message": "Too late.", "field": "startsAt"}]
+    }
+
+
+def test_values_of_any_type_reach_the_service_so_that_all_errors_are_reported_together(ana):
+    body = {"title": {"$ne": None}, "price": [19.99], "category": 1.5, "venue": [[]], "startsAt": "x" * 100_000}
+
+    answer = ana.post("/api/tickets", json=body)
+
+    assert answer.status_code == 400
+    assert [problem["field"] for problem in answer.json["errors"]] == list(body)
 
 
 def test_unknown_fields_are_ignored(ana):

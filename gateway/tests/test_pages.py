@@ -2,10 +2,12 @@
 
 import html
 import re
+from unittest.mock import Mock
 
 import pytest
 
 from gateway import checkout
+from libs.rpc import RemoteError
 
 
 @pytest.fixture
@@ -89,9 +91,14 @@ def test_seller_of_a_started_show_reads_that_nobody_can_buy_the_ticket(ana):
     assert "1 Jan 2099, 12:00 UTC" in page_text(ana, "/my/tickets")
 
 
-@pytest.mark.parametrize("title", ["\u200b", " \u200d\u2060 ", "Hamlet\u202e3 wor", "\u0301"])
-def test_title_must_be_visible_and_keep_its_direction(ana, title):
-    assert ana.post("/api/tickets", json={"title": title, "price": 20}).status_code == 400
+def test_errors_of_the_service_are_shown_at_their_fields(ana, services):
+    errors = [{"field": "price_cents", "message": "Too dear."}, {"field": "starts_at", "message": "Too late."}]
+    services.tickets_create = Mock(side_effect=RemoteError("InvalidTicket", "Too dear.", {"errors": errors}))
+
+    page = ana.submit("/sell", title="Hamlet", price="19.99")
+
+    assert page.status_code == 400
+    assert 'href="#price">Too dear.' in page.text and 'href="#startsAt">Too late.' in page.text
 
 
 def test_search_and_filters_stay_in_the_url_of_the_next_page(ana, client):

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.bodies import parse
-from gateway.fields import MAX_PRICE_CENTS, MIN_PRICE_CENTS, to_cents
+from gateway.fields import to_cents
 from gateway.formats import amount, money
 from gateway.schemas import TicketBody, TicketResponse
+from libs.contracts.limits import MAXIMUM_PRICE_CENTS, MINIMUM_PRICE_CENTS
 
-CENTS = st.integers(MIN_PRICE_CENTS, MAX_PRICE_CENTS)
+CENTS = st.integers(MINIMUM_PRICE_CENTS, MAXIMUM_PRICE_CENTS)
 
 
 def cents_of(price):

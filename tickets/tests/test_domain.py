@@ -120,23 +120,49 @@ def test_the_price_version_moves_only_with_the_price():
         {"title": "x" * 201},
         {"title": 7},
         {"title": {"$ne": None}},
+        {"title": None},
         {"title": "\x00"},
         {"title": "\ud800"},
+        {"title": "a\x07b"},
+        {"title": "two\nlines"},
+        {"title": "\u200b"},
+        {"title": " \u200d\u2060 "},
+        {"title": "Hamlet\u202e3 wor"},
+        {"title": "\u0301"},
         {"price_cents": 49},
         {"price_cents": 100_000_000},
         {"price_cents": 19.99},
         {"price_cents": True},
         {"price_cents": "1999"},
+        {"price_cents": None},
         {"category": "opera"},
         {"category": ["stage"]},
+        {"category": None},
         {"venue": "x" * 201},
+        {"venue": 7},
+        {"venue": "two\nlines"},
+        {"venue": "\u200b"},
         {"starts_at": "tomorrow"},
         {"starts_at": "2026-12-24T19:30:00"},
+        {"starts_at": "0001-01-01T00:00:00+14:00"},
+        {"starts_at": 1800000000},
     ],
 )
-def test_details_that_make_no_sense_are_refused(wrong):
-    with pytest.raises(domain.InvalidTicket):
+def test_an_invalid_field_is_refused_and_named(wrong):
+    with pytest.raises(domain.InvalidTicket) as refusal:
         a_ticket(**wrong)
+
+    assert [error["field"] for error in refusal.value.details["errors"]] == list(wrong)
+
+
+def test_all_invalid_fields_are_refused_together():
+    with pytest.raises(domain.InvalidTicket) as refusal:
+        a_ticket(title=" ", price_cents=49)
+
+    assert refusal.value.details["errors"] == [
+        {"field": "title", "message": "Enter a title of 1 to 200 characters."},
+        {"field": "price_cents", "message": "Enter a price from 0.50 to 999,999.99, with at most two decimals."},
+    ]
 
 
 def test_details_are_cleaned():

@@ -11,6 +11,7 @@ from pymongo import MongoClient
 
 from libs.clock import utc_now
 from libs.contracts.events import TicketCreated, TicketUpdated
+from libs.contracts.limits import CATEGORIES
 from tickets import domain, lists, store
 from tickets.lists import SORTS, on_offer
 from tickets.service import TicketsService
@@ -99,7 +100,7 @@ def filled(servers, tickets):
 
 def some_ticket(chance, number):
     title = f"{chance.choice(WORDS)} {chance.choice(WORDS)} {number}"
-    details = {"category": chance.choice(domain.CATEGORIES), "price_cents": chance.choice((1000, 2000, 3000))}
+    details = {"category": chance.choice(CATEGORIES), "price_cents": chance.choice((1000, 2000, 3000))}
     ticket = a_ticket(title=title, venue="Old Theatre", **details)
     status = chance.choice(("on_sale", "on_sale", "created", "complete", "cancelled"))
     if status != "on_sale":

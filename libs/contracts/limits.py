@@ -1,0 +1,20 @@
+"""Limits and choices that the services enforce and the gateway shows in its forms and its API's description.
+
+Values alone: domains import this file, so it imports nothing but the standard library.
+"""
+
+CATEGORIES = ("movie", "concert", "match", "show", "stage", "other")
+MINIMUM_PRICE_CENTS, MAXIMUM_PRICE_CENTS = 50, 99_999_999
+"""Stripe's own bounds of an amount in US dollars (https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts)."""
+MAXIMUM_TITLE = MAXIMUM_VENUE = 200
+MAXIMUM_SEARCH = 200
+MAXIMUM_PAGE = 100
+MAXIMUM_VERSION = 2**31
+MAXIMUM_KEY = 255
+"""Characters of an Idempotency-Key."""
+
+MINIMUM_PASSWORD, MAXIMUM_PASSWORD = 8, 64
+MAXIMUM_CURRENT_PASSWORD = 1024
+"""Of what is entered as one's current password, which may be anything."""
+MAXIMUM_EMAIL = 254
+"""The longest address that mail can be sent to (RFC 5321, section 4.5.3.1.3, less the brackets)."""
