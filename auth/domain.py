@@ -1,4 +1,4 @@
-"""The rules of users, their passwords, and how often somebody may try."""
+"""The rules of users, their passwords, and how often an attempt may be made."""
 
 import hashlib
 import ipaddress
@@ -54,19 +54,15 @@ class WrongPassword(DomainError):
 
 
 class TooManyAttempts(DomainError):
-    """Too many tries; `details["retry_after"]` says for how many seconds none is accepted."""
+    """Too many attempts; `details["retry_after"]` says for how many seconds none is accepted."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """How many tries are free, and how long at most to wait between those that follow, in seconds."""
+    """How many attempts are free; after the last of them one waits 1 second, then 2, 4, … up to the longest wait."""
 
     free: int
-    longest: int
-
-    def wait(self, tries: int) -> int:
-        """Return the seconds to wait after so many tries: none, then 1, 2, 4, … up to the longest."""
-        return 0 if tries < self.free else min(self.longest, 2 ** min(tries - self.free, 20))
+    longest_wait_seconds: int
 
 
 @dataclass(frozen=True)
@@ -77,11 +73,11 @@ class Counter:
     limit: Limit
 
 
-ONE_ACCOUNT_FROM_ONE_ADDRESS = Limit(free=5, longest=900)
-ONE_ADDRESS = Limit(free=50, longest=900)
-ONE_ACCOUNT = Limit(free=50, longest=60)
-OWN_PASSWORD = Limit(free=5, longest=900)
-TAKEN_EMAILS = Limit(free=20, longest=900)
+ONE_ACCOUNT_FROM_ONE_ADDRESS = Limit(free=5, longest_wait_seconds=900)
+ONE_ADDRESS = Limit(free=50, longest_wait_seconds=900)
+ONE_ACCOUNT = Limit(free=50, longest_wait_seconds=60)
+OWN_PASSWORD = Limit(free=5, longest_wait_seconds=900)
+TAKEN_EMAILS = Limit(free=20, longest_wait_seconds=900)
 
 
 def sign_in_counters(email: str, address: str, is_known: bool) -> list[Counter]:
@@ -105,7 +101,7 @@ def password_counters(user_id: str) -> list[Counter]:
 
 def sign_up_counters(address: str, free: int) -> list[Counter]:
     """Return what every sign-up counts towards: robots that make accounts are slowed down after `free` of them."""
-    return [Counter(_key("sign-up", address), Limit(free, 900))]
+    return [Counter(_key("sign-up", address), Limit(free, longest_wait_seconds=900))]
 
 
 def taken_counters(address: str) -> list[Counter]:

@@ -6,9 +6,9 @@ from typing import Any
 from nameko.extensions import DependencyProvider
 
 from auth import domain, passwords
-from auth.attempts import Attempts, InMongo, InRedis
 from auth.domain import SESSION_SECONDS, DomainError, EmailInUse, WrongCredentials, WrongPassword
 from auth.store import UserStore
+from auth.throttle import MongoThrottle
 from libs.clock import utc_now
 from libs.contracts.events import CATALOGUE
 from libs.database import connect
@@ -16,7 +16,7 @@ from libs.events import Stored, VersionConflict
 from libs.integer_setting import IntegerSetting
 from libs.rpc.caller import CallerProvider, Forbidden, Unauthenticated
 from libs.rpc.entrypoint import rpc
-from libs.settings import KEY_FORM, MONGO_FORM, REDIS_FORM, parsed
+from libs.settings import KEY_FORM, MONGO_FORM, parsed
 from libs.tokens import Claims, Signer
 
 EXPECTED = (DomainError, Unauthenticated, Forbidden, VersionConflict)
@@ -37,20 +37,17 @@ class Sessions(DependencyProvider):
         return self.signer
 
 
-class AttemptsProvider(DependencyProvider):
-    """Counts tries. Needs REDIS_URL and MONGO_URL in config.yml."""
+class Throttle(DependencyProvider):
+    """Limits how often attempts are made. Needs MONGO_URL in config.yml."""
 
     def setup(self) -> None:
-        """Prepare both places to count in; Redis is connected to when first needed."""
-        config = self.container.config
-        in_redis = parsed("REDIS_URL", InRedis, REDIS_FORM, config)
-        in_mongo = InMongo(parsed("MONGO_URL", connect, MONGO_FORM, config).attempts)
-        in_mongo.create_indexes()
-        self.attempts = Attempts(in_redis, in_mongo)
+        """Prepare the counters."""
+        self.throttle = MongoThrottle(parsed("MONGO_URL", connect, MONGO_FORM, self.container.config).attempts)
+        self.throttle.create_indexes()
 
-    def get_dependency(self, worker_ctx: Any) -> Attempts:
-        """Return the counters."""
-        return self.attempts
+    def get_dependency(self, worker_ctx: Any) -> MongoThrottle:
+        """Return the throttle."""
+        return self.throttle
 
 
 class AuthService:
@@ -60,7 +57,7 @@ class AuthService:
     store = Stored(UserStore, CATALOGUE)
     caller = CallerProvider()
     sessions = Sessions()
-    attempts = AttemptsProvider()
+    throttle = Throttle()
     sign_ups_per_address = IntegerSetting("SIGN_UPS_PER_ADDRESS")
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
@@ -68,8 +65,8 @@ class AuthService:
         """Create a user and begin a session: {"user": {id, email}, "token"}. `address`: as in `sign_in`."""
         email, password = domain.check_sign_up(email, password, COMMON)
         source = self._source(address)
-        self.attempts.count(domain.sign_up_counters(source, self.sign_ups_per_address))
-        with self.attempts.counting(domain.taken_counters(source), EmailInUse):
+        self.throttle.count(domain.sign_up_counters(source, self.sign_ups_per_address))
+        with self.throttle.attempt(domain.taken_counters(source), EmailInUse):
             return self._begin(self.store.add(email, passwords.hashed(password), domain.fingerprint(source)))
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
@@ -83,7 +80,7 @@ class AuthService:
         user = self.store.find_by_email(email)
         place = domain.fingerprint(source)
         counters = domain.sign_in_counters(email, source, user is not None and place in user["addresses"])
-        with self.attempts.counting(counters, WrongCredentials):
+        with self.throttle.attempt(counters, WrongCredentials):
             if not passwords.matches(user["password_hash"] if user else None, password) or user is None:
                 raise WrongCredentials("Wrong email or password.")
         if passwords.is_outdated(user["password_hash"]):
@@ -110,7 +107,7 @@ class AuthService:
         """
         user = self._live_user()
         domain.check_change(current, new)
-        with self.attempts.counting(domain.password_counters(user["id"]), WrongPassword):
+        with self.throttle.attempt(domain.password_counters(user["id"]), WrongPassword):
             if not passwords.matches(user["password_hash"], _text(current)):
                 raise WrongPassword("This is not your current password.")
         password_hash = passwords.hashed(domain.check_password("new", new, user["email"], COMMON))

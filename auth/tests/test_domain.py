@@ -64,12 +64,6 @@ def test_the_users_own_email_is_no_password(password):
         domain.check_password("password", password, "ana.lopez@example.org", COMMON)
 
 
-def test_waits_double_after_the_free_tries_up_to_the_longest():
-    limit = domain.Limit(free=5, longest=900)
-
-    assert [limit.wait(tries) for tries in (0, 4, 5, 6, 7, 14, 15, 10**6)] == [0, 0, 1, 2, 4, 512, 900, 900]
-
-
 def test_wrong_sign_in_counts_for_the_account_the_address_and_both_together():
     limits = [counter.limit for counter in domain.sign_in_counters("ana@example.org", "192.0.2.1", is_known=False)]
 

@@ -6,7 +6,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,6 @@ ORDERS, ORDERS_PUBLIC = new_key("orders:1")
 PUBLIC_KEYS = f"{AUTH_PUBLIC},{GATEWAY_PUBLIC},{ORDERS_PUBLIC}"
 PASSWORD = "correct horse battery"
 SIGN_UPS = 30
-NO_REDIS = "redis://127.0.0.1:1/"
 
 
 def address():
@@ -77,14 +75,13 @@ class Caller:
 
 
 @contextmanager
-def auth(servers, redis_url):
+def auth(servers):
     """Run the service; yield its process, a client and its database."""
     mongo_url = servers.mongo_url(f"test_{secrets.token_hex(6)}")
     with new_vhost(servers) as amqp_url, closing(Client(amqp_url)) as client, MongoClient(mongo_url) as mongo:
         settings = {
             "AMQP_URI": amqp_url,
             "MONGO_URL": mongo_url,
-            "REDIS_URL": redis_url,
             "SIGNING_KEY": AUTH,
             "TOKEN_PUBLIC_KEYS": PUBLIC_KEYS,
             "SIGN_UPS_PER_ADDRESS": SIGN_UPS,
@@ -97,7 +94,7 @@ def auth(servers, redis_url):
 
 @pytest.fixture(scope="module")
 def running(servers):
-    with auth(servers, servers.redis_url) as running:
+    with auth(servers) as running:
         yield running
 
 
@@ -106,22 +103,7 @@ def caller(running):
     return Caller(running[1])
 
 
-@pytest.fixture(scope="module")
-def without_redis(servers):
-    """Return what makes callers of a service that cannot reach Redis."""
-    with auth(servers, NO_REDIS) as (_, client, _):
-        yield partial(Caller, client)
-
-
 def test_attack_from_one_address_is_stopped_and_keeps_nobody_else_out(caller):
-    check_attack(caller)
-
-
-def test_attack_is_stopped_without_redis_too(without_redis):
-    check_attack(without_redis())
-
-
-def check_attack(caller):
     caller.sign_up()
     attacker = address()
 
@@ -172,14 +154,6 @@ def test_account_attacked_from_everywhere_still_opens_where_its_user_was_before(
 
 
 def test_asking_which_emails_are_in_use_is_slow(caller):
-    check_asking(caller)
-
-
-def test_asking_which_emails_are_in_use_is_slow_without_redis_too(without_redis):
-    check_asking(without_redis())
-
-
-def check_asking(caller):
     caller.sign_up()
     about = {"email": caller.email, "password": PASSWORD, "address": address()}
 
@@ -189,14 +163,6 @@ def check_asking(caller):
 
 
 def test_making_accounts_by_the_hundred_is_slow(caller):
-    check_making(caller)
-
-
-def test_making_accounts_by_the_hundred_is_slow_without_redis_too(without_redis):
-    check_making(without_redis())
-
-
-def check_making(caller):
     about = {"password": PASSWORD, "address": address()}
     with ThreadPoolExecutor(8) as pool:
         emails = [f"{number}-{caller.email}" for number in range(SIGN_UPS)]

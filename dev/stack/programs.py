@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 STRIPE = ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET")
 PASSED_ON = ("RESERVATION_WINDOW_SECONDS", "CURRENCY", "LOG_LEVEL", "QUEUE_TYPE", "AMQP_CA_FILE")  # by the caller
 PASSED_TO = {"auth": ("SIGN_UPS_PER_ADDRESS",), "gateway": ("GATEWAY_PROXIES",)}  # these to one program alone
-USES_REDIS = ("auth", "expiration", "scheduler", "worker")
+USES_REDIS = ("expiration", "scheduler", "worker")
 USES_STRIPE = {"payments": (*STRIPE, "STRIPE_API_BASE"), "gateway": ("STRIPE_PUBLISHABLE_KEY", "STRIPE_API_BASE")}
 PART = {"scheduler": "expiration", "worker": "expiration"}  # whose names the settings of these programs carry
 

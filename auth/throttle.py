@@ -1,0 +1,94 @@
+"""Throttling attempts to sign in and the like, with counters in MongoDB that all instances share.
+
+Each counter keeps the number of attempts and until when no other is accepted; it is forgotten an hour after the last.
+An attempt is counted before it is made, so that many at once are not all the first, and undone when it was no failure.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError
+
+from auth.domain import Counter, TooManyAttempts
+from libs.clock import utc_now
+
+REMEMBERED_SECONDS = 3600
+COUNT_RETRIES = 20
+"""How often to count again when others insert the counter of an address at the same moment."""
+NO_WAIT = datetime(1970, 1, 1, tzinfo=UTC)
+"""`until` of a counter that holds nobody up: in the past by any instance's clock."""
+
+
+class MongoThrottle:
+    """Counters as documents {_id: key, tries, until, forget_at}."""
+
+    def __init__(self, collection: Collection[dict[str, Any]]) -> None:
+        self._collection = collection
+
+    def create_indexes(self) -> None:
+        """Let MongoDB delete counters when their time has come."""
+        self._collection.create_index("forget_at", expireAfterSeconds=0)
+
+    def count(self, counters: Sequence[Counter]) -> None:
+        """Count an attempt; raise TooManyAttempts, and count nothing, when it comes too soon."""
+        wait = self._longest_wait(counters, utc_now()) or max(map(self._count, counters), default=0)
+        if wait:
+            raise TooManyAttempts(
+                "Too many tries. Wait a little before you try again.", retry_after=max(1, math.ceil(wait))
+            )
+
+    def undo(self, counters: Sequence[Counter]) -> None:
+        """Take back an attempt that was counted."""
+        where = {"_id": {"$in": [counter.key for counter in counters]}, "tries": {"$gt": 0}}
+        self._collection.update_many(where, {"$inc": {"tries": -1}, "$set": {"until": NO_WAIT}})
+
+    @contextmanager
+    def attempt(self, counters: Sequence[Counter], failure: type[Exception]) -> Iterator[None]:
+        """Run the block as one attempt, which stays counted only if it raises `failure`; raise TooManyAttempts."""
+        self.count(counters)
+        try:
+            yield
+        except failure:
+            raise
+        except BaseException:
+            self.undo(counters)
+            raise
+        self.undo(counters)
+
+    def _count(self, counter: Counter) -> float:
+        """Count an attempt; return 0, or for how many seconds there may be none."""
+        for _ in range(COUNT_RETRIES):
+            now = utc_now()
+            try:
+                where = {"_id": counter.key, "until": {"$lte": now}}
+                self._collection.update_one(where, _increment(counter, now), upsert=True)
+                return 0
+            except DuplicateKeyError:  # another attempt closed the counter just now, or merely was the first
+                if wait := self._longest_wait([counter], utc_now()):
+                    return wait
+        return 1
+
+    def _longest_wait(self, counters: Sequence[Counter], now: datetime) -> float:
+        where = {"_id": {"$in": [counter.key for counter in counters]}, "until": {"$gt": now}}
+        return max(((found["until"] - now).total_seconds() for found in self._collection.find(where)), default=0)
+
+
+def _increment(counter: Counter, now: datetime) -> list[dict[str, Any]]:
+    """Return the update that counts an attempt and, from the last free one on, sets until when to wait."""
+    limit = counter.limit
+    exponent = {"$max": [0, {"$min": [{"$subtract": ["$tries", limit.free]}, 20]}]}
+    seconds = {"$min": [limit.longest_wait_seconds, {"$pow": [2, exponent]}]}
+    until = {"$add": [now, {"$multiply": [1000, seconds]}]}
+    return [
+        {
+            "$set": {
+                "tries": {"$add": [{"$ifNull": ["$tries", 0]}, 1]},
+                "forget_at": now + timedelta(seconds=REMEMBERED_SECONDS),
+            }
+        },
+        {"$set": {"until": {"$cond": [{"$lt": ["$tries", limit.free]}, NO_WAIT, until]}}},
+    ]
