@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from dev.stack import Stack, free_ports, install
+from dev.stack.ports import SERVE_METRICS
 from dev.stack.programs import environment, everything, passed_on
 from libs.contracts.parts import PARTS, SERVICES
 from ops import health
@@ -20,7 +21,8 @@ SERVERS = ("rabbitmq", "mongo", "redis")
 ENDS = {"replica-set": "on-failure", "broker-users": "on-failure", "operator": "no"}
 PROGRAMS = (*SERVICES, "scheduler", "worker", "gateway", "fake-stripe")
 OF_CONTAINERS = {
-    "gateway": {"GATEWAY_HOST", "GATEWAY_TLS", "GATEWAY_TRUSTED_HOSTS"},
+    **{program: {"METRICS_HOST"} for program in SERVE_METRICS},
+    "gateway": {"METRICS_HOST", "GATEWAY_HOST", "GATEWAY_TLS", "GATEWAY_TRUSTED_HOSTS"},
     "fake-stripe": {"FAKE_STRIPE_IN_CONTAINER"},
 }
 """Settings that a container gets and a program of the local stack takes its default for."""
@@ -46,7 +48,7 @@ def test_operators_shell_gets_the_settings_that_it_has_in_the_local_stack_and_no
 
 @every_program
 def test_program_gets_the_same_settings_as_in_the_local_stack(program, tmp_path):
-    given = set(CONTAINERS[program]["environment"]) - OF_CONTAINERS.get(program, set()) - {"METRICS_HOST"}
+    given = set(CONTAINERS[program]["environment"]) - OF_CONTAINERS.get(program, set())
     optional = set() if program == "fake-stripe" else set(passed_on(program))
 
     assert given == set(environment(program, Stack(tmp_path, environ={}))) | optional
@@ -97,6 +99,14 @@ def test_only_the_gateway_and_the_simulated_stripe_are_published_to_this_machine
 
     assert set(published) == {"gateway", "fake-stripe"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+@pytest.mark.parametrize("program", SERVE_METRICS)
+def test_metrics_are_served_to_other_containers_and_not_published(program):
+    settings = CONTAINERS[program]["environment"]
+
+    assert (settings["METRICS_HOST"], settings["METRICS_PORT"]) == ("0.0.0.0", "${METRICS_PORT:-18800}")  # noqa: S104
+    assert not [port for port in CONTAINERS[program].get("ports", []) if "METRICS" in port or port.endswith(":18800")]
 
 
 def test_simulated_stripe_and_operators_shell_are_optional():
