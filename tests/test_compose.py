@@ -115,7 +115,7 @@ def test_simulated_stripe_and_operators_shell_are_optional():
     assert profiles == {"fake-stripe": ["demo"], "operator": ["operator"]}
 
 
-def test_redis_keeps_its_jobs_over_a_restart_and_never_throws_one_away():
+def test_redis_persists_its_jobs_and_evicts_none():
     command = CONTAINERS["redis"]["command"][-1]
 
     assert "--appendonly yes" in command and "--maxmemory-policy noeviction" in command
@@ -134,19 +134,19 @@ def test_mongo_is_made_a_replica_set_before_any_program_that_needs_it_starts():
         assert ready or "databases" not in CONTAINERS[program]["networks"]
 
 
-def test_a_new_mongod_becomes_a_replica_set_of_one_however_often_it_is_told(servers, tmp_path):
+def test_replica_set_of_one_may_be_initiated_repeatedly(servers, tmp_path):
     port = free_ports().mongo
     listening = ["--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
     command = [install.mongod(), "--dbpath", tmp_path, *listening, "--replSet", "rs0"]
     initiate = [sys.executable, "-m", "ops.replica_set", f"127.0.0.1:{port}"]
     mongod = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        told = [subprocess.run(initiate, cwd=ROOT, capture_output=True, text=True, timeout=90) for _ in range(2)]
+        runs = [subprocess.run(initiate, cwd=ROOT, capture_output=True, text=True, timeout=90) for _ in range(2)]
     finally:
         mongod.kill()
         mongod.wait(10)
 
-    assert [each.stdout for each in told] == [f"127.0.0.1:{port} is the primary of rs0\n"] * 2
+    assert [each.stdout for each in runs] == [f"127.0.0.1:{port} is the primary of rs0\n"] * 2
 
 
 @pytest.mark.parametrize("server", SERVERS)
