@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dev import env
-from dev.stack.ports import Ports, setting
+from dev.stack.ports import SERVE_METRICS, Ports, setting
 from dev.stack.secrets import broker_password, generate
 from libs.contracts.parts import PARTS, PRINCIPALS
 
@@ -79,6 +79,13 @@ def test_documented_defaults_are_those_of_the_example():
     defaults = {name: value for name, value in rows if value not in ("required", "unset", "any", "none")}
 
     assert defaults == {name: EXAMPLE[name] for name in defaults}
+
+
+def test_documented_offsets_of_metrics_ports_are_those_of_the_local_stack():
+    offsets = ", ".join(f"{program} {offset}" for offset, program in enumerate(SERVE_METRICS))
+
+    assert f"an offset for each program: {offsets} |" in PAGE
+    assert EXAMPLE["METRICS_PORT"] == str(Ports().metrics)
 
 
 def test_no_example_value_is_a_secret():
