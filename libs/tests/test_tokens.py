@@ -81,10 +81,10 @@ def test_two_keys_are_good_at_once_and_a_removed_one_no_more():
         Verifier(public).verify(SIGNER.mint("bo", 60))
 
 
-MALFORMED = ["", "auth", "auth:1=", "auth:1=!!!", "auth:1=é", "auth=" + "A" * 44, ":1=" + "A" * 44, f"{PUBLIC},x"]
+MALFORMED = ["", "auth", "auth:1=", "auth:1=!!!", "auth:1=é", "auth=" + "A" * 44, ":1=" + "A" * 44]
 
 
-@pytest.mark.parametrize("setting", MALFORMED)
+@pytest.mark.parametrize("setting", [*MALFORMED, pytest.param(f"{PUBLIC},x", id="a key and more")])
 def test_a_malformed_key_is_refused(setting):
     with pytest.raises(InvalidKey):
         Verifier(setting)
