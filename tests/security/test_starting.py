@@ -1,9 +1,11 @@
 """No program starts without its secrets, and each says which one to set."""
 
+import json
 import os
 import re
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -26,22 +28,98 @@ NEEDED = {
     ],
     "fake-stripe": ["STRIPE_WEBHOOK_SECRET"],
 }
-KEYS = [
-    (program, setting)
-    for program, settings in NEEDED.items()
-    for setting in settings
-    if setting.endswith("SIGNING_KEY") or setting == "TOKEN_PUBLIC_KEYS"
-]
 PAIRS = [(program, setting) for program, settings in NEEDED.items() for setting in settings]
+KEYS = [pair for pair in PAIRS if pair[1].endswith("SIGNING_KEY") or pair[1] == "TOKEN_PUBLIC_KEYS"]
+
+
+ADDRESSES = [pair for pair in PAIRS if pair[1] == "REDIS_URL" or pair[1].endswith("MONGO_URL")]
+PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIHNoYWxsIG5ldmVyIGJlIHNlZW4=\n-----END PRIVATE KEY-----\n"
+WEB_ADDRESS = "http://ticketing:never/seen@localhost:8000"
+CHANGES = [
+    *((*pair, None) for pair in PAIRS),
+    *((*pair, PEM) for pair in KEYS),
+    *((*pair, WEB_ADDRESS) for pair in ADDRESSES),
+]
+
+
+def command_of(program, servers):
+    (command,) = [known.command for known in everything(servers) if known.name == program]
+    return command
+
+
+def settings_of(program, servers):
+    return surroundings(servers.folder / "nobody's") | environment(program, servers)
+
+
+@pytest.fixture(scope="module")
+def refusals(servers):
+    """Return a function that tells with what words a program refuses to start when one setting is changed."""
+    known = {}
+
+    def refusal(program, setting, value):
+        if program not in known:
+            changes = [change[1:] for change in CHANGES if change[0] == program]
+            known[program] = dict(zip(changes, ask(program, servers, changes), strict=True))
+        return known[program][setting, value]
+
+    return refusal
+
+
+def ask(program, servers, changes):
+    """Return with what words the program refuses to start with each of the changed settings."""
+    settings = settings_of(program, servers)
+    changed = ({**settings, setting: value} for setting, value in changes)
+    environments = [{name: value for name, value in each.items() if value is not None} for each in changed]
+    refused = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "tests.security.starts"],
+        input=json.dumps({"command": command_of(program, servers), "environments": environments}),
+        env=settings,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return json.loads(refused.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(("program", "setting"), PAIRS)
+def test_no_program_starts_without(program, setting, refusals):
+    assert f"{setting} is not set: set it in the environment" in refusals(program, setting, None)
+
+
+@pytest.mark.parametrize(("program", "setting"), KEYS)
+def test_no_program_starts_with_a_key_of_another_form(program, setting, refusals):
+    said = refusals(program, setting, PEM)
+
+    assert f"{setting} is not of the form ISSUER:NUMBER=BASE64, of 32 bytes: set it in the environment" in said
+    assert "Traceback" not in said and "MC4CAQ" not in said
+
+
+@pytest.mark.parametrize(("program", "setting"), ADDRESSES)
+def test_no_program_starts_with_an_address_of_another_form(program, setting, refusals):
+    said = refusals(program, setting, WEB_ADDRESS)
+
+    assert re.search(rf"{setting} is not of the form (redis|mongodb)://HOST:PORT/.*: set it in the environment", said)
+    assert "Traceback" not in said and "never" not in said
+
+
+@pytest.mark.parametrize("program", NEEDED)
+def test_no_program_starts_with_a_secret_that_is_a_placeholder(program, servers):
+    setting = NEEDED[program][-1]
+
+    code, said = run(program, servers, **{setting: "changeme"})
+
+    assert code not in (0, None)
+    assert f"{setting} is still a placeholder: set it in the environment" in said
+    assert "Traceback" not in said and "changeme" not in said
 
 
 def run(program, servers, **changes):
     """Run a program until it ends, for ten seconds at most; return its exit code and what it said."""
-    (command,) = [known.command for known in everything(servers) if known.name == program]
-    settings = surroundings(servers.folder / "nobody's") | environment(program, servers) | changes
     process = subprocess.Popen(
-        command,
-        env={name: value for name, value in settings.items() if value is not None},
+        command_of(program, servers),
+        env=settings_of(program, servers) | changes,
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -55,43 +133,3 @@ def run(program, servers, **changes):
         said, _ = process.communicate()
         return None, said
     return process.returncode, said
-
-
-@pytest.mark.parametrize(("program", "setting"), PAIRS)
-def test_no_program_starts_without(program, setting, servers):
-    code, said = run(program, servers, **{setting: None})
-
-    assert code not in (0, None)
-    assert f"{setting} is not set: set it in the environment" in said
-
-
-@pytest.mark.parametrize("program", NEEDED)
-def test_no_program_starts_with_a_secret_that_is_a_placeholder(program, servers):
-    setting = NEEDED[program][-1]
-
-    code, said = run(program, servers, **{setting: "changeme"})
-
-    assert code not in (0, None)
-    assert f"{setting} is still a placeholder: set it in the environment" in said
-
-
-@pytest.mark.parametrize(("program", "setting"), KEYS)
-def test_no_program_starts_with_a_key_of_another_form(program, setting, servers):
-    pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIHNoYWxsIG5ldmVyIGJlIHNlZW4=\n-----END PRIVATE KEY-----\n"
-
-    code, said = run(program, servers, **{setting: pem})
-
-    assert code not in (0, None)
-    assert f"{setting} is not of the form ISSUER:NUMBER=BASE64, of 32 bytes: set it in the environment" in said
-    assert "Traceback" not in said and "MC4CAQ" not in said
-
-
-@pytest.mark.parametrize(
-    ("program", "setting"), [pair for pair in PAIRS if pair[1] == "REDIS_URL" or pair[1].endswith("MONGO_URL")]
-)
-def test_no_program_starts_with_an_address_of_another_form(program, setting, servers):
-    code, said = run(program, servers, **{setting: "http://ticketing:never/seen@localhost:8000"})
-
-    assert code not in (0, None)
-    assert re.search(rf"{setting} is not of the form (redis|mongodb)://HOST:PORT/.*: set it in the environment", said)
-    assert "Traceback" not in said and "never" not in said

@@ -1,0 +1,62 @@
+"""Starts a program in one environment after the other, in one process: `python -m tests.security.starts`.
+
+Reads {"command": [...], "environments": [{...}, ...]} from stdin as JSON, and writes with what words the program
+refused to start in each; it must refuse in all of them.
+"""
+
+import importlib
+import json
+import os
+import runpy
+import sys
+from pathlib import Path
+
+import yaml
+
+
+def refusal(command, environment):
+    """Return with what words the program ends."""
+    os.environ.clear()
+    os.environ.update(environment)
+    try:
+        run(command)
+    except SystemExit as end:
+        return str(end)
+    raise AssertionError(f"{command} ended as if nothing was wrong")
+
+
+def run(command):
+    """Set a program up as its command does; without what loads it in other processes and threads."""
+    sys.argv = command[2:] if command[1] == "-m" else command
+    if command[1] == "run":
+        _, _, _, config, service = command
+        set_up(config, service)
+    elif "gunicorn" in command:
+        module, factory = command[-1].removesuffix("()").split(":")
+        getattr(importlib.import_module(module), factory)()
+    else:
+        runpy.run_module(command[2], run_name="__main__")
+
+
+def set_up(config, service):
+    """Do what `nameko run` does, up to the point where the service would begin to consume."""
+    from nameko.cli.main import setup_yaml_parser
+    from nameko.cli.run import import_service
+    from nameko.containers import get_container_cls
+
+    setup_yaml_parser()
+    config = yaml.safe_load(Path(config).read_text())
+    for service_class in import_service(service):
+        container = get_container_cls(config)(service_class, config)
+        for extension in container.extensions:
+            extension.setup()
+
+
+def main():
+    """Do what stdin says."""
+    asked = json.load(sys.stdin)
+    print(json.dumps([refusal(asked["command"], environment) for environment in asked["environments"]]))
+
+
+if __name__ == "__main__":
+    main()
