@@ -104,7 +104,7 @@ class Publisher:
         )
         self._published += 1
         self._waiting[self._published] = message.message_id
-        channel._basic_publish(
+        channel.basic_publish(
             prepared, message.exchange, message.routing_key, mandatory=message.mandatory, timeout=self.confirm_seconds
         )
 

@@ -164,7 +164,7 @@ class Client:
                         "expiration": str(left_ms),
                     },
                 )
-                channel._basic_publish(message, RPC_EXCHANGE.name, key, mandatory=True, timeout=CONNECT_SECONDS)
+                channel.basic_publish(message, RPC_EXCHANGE.name, key, mandatory=True, timeout=CONNECT_SECONDS)
                 return
             except BROKER_ERRORS as error:
                 self._drop_sender()

@@ -67,7 +67,7 @@ class Responder:
             content_encoding="utf-8",
             properties={"delivery_mode": 1, "correlation_id": correlation_id},
         )
-        self._channel._basic_publish(message, RPC_EXCHANGE.name, reply_to, timeout=CONNECT_SECONDS)
+        self._channel.basic_publish(message, RPC_EXCHANGE.name, reply_to, timeout=CONNECT_SECONDS)
 
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
