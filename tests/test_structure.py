@@ -1,12 +1,14 @@
 """What may import what, and what no code may do to an aggregate; read from the source."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import PARTS, SERVICES
 
 ROOT = Path(__file__).parent.parent
@@ -72,6 +74,30 @@ def test_a_domain_file_imports_only_the_standard_library_its_siblings_and_the_li
 
 def test_the_limits_import_nothing_for_domains_import_them():
     assert set(imported(ROOT / f"{LIMITS.replace('.', '/')}.py")) == set()
+
+
+def imported_names(path):
+    """Yield what a file imports by its full names: of `from libs import metrics`, libs.metrics."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+NEUTRAL = ("clock", "context", "database", "errors", "metrics", "settings")
+"""What the library of events may stand on, beside itself and `libs.amqp`; `dev` starts the servers of its tests."""
+OF_EVENTS = tuple(f"libs.{name}." for name in ("events", "amqp", *NEUTRAL))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "libs" / "events").rglob("*.py")), ids=lambda path: path.stem)
+def test_the_library_of_events_knows_nothing_of_this_application(path):
+    allowed = (*OF_EVENTS, "dev.stack.", "dev.testing.") if "tests" in path.parts else OF_EVENTS
+    ours = {name for name in imported_names(path) if name.split(".")[0] in (*PARTS, "libs", "dev", "ops", "tests")}
+
+    assert not {name for name in ours if not f"{name}.".startswith(allowed)}
+    words = set(re.findall(r"\w+", path.read_text()))
+    assert not words & {*PARTS, *CATALOGUE}
 
 
 def test_the_gateway_loads_no_eventlet_beside_its_gevent():

@@ -1,6 +1,5 @@
 """Copies of a neighbour's aggregates, kept by its events: the newest version wins, whatever order they come in."""
 
-from collections.abc import Callable
 from typing import Any
 
 from pymongo.collection import Collection
@@ -10,11 +9,10 @@ Document = dict[str, Any]
 
 
 class Copies:
-    """The copies of one collection. `fetch(id)`, when given, asks the source for a missing one; it may return None."""
+    """The copies of one collection."""
 
-    def __init__(self, collection: Collection[Document], fetch: Callable[[str], Document | None] | None = None) -> None:
+    def __init__(self, collection: Collection[Document]) -> None:
         self.collection = collection
-        self.fetch = fetch
 
     def apply(self, snapshot: Document) -> bool:
         """Keep `snapshot` if it is newer than ours, or new; return whether it was."""
@@ -27,11 +25,8 @@ class Copies:
         return bool(result.modified_count or result.upserted_id is not None)
 
     def find(self, ident: str) -> Document | None:
-        """Return our copy; ask the source when there is none yet; None when the source knows none either."""
+        """Return our copy, or None."""
         stored = self.collection.find_one({"_id": ident})
-        if stored is None and self.fetch and (snapshot := self.fetch(ident)) is not None:
-            self.apply(snapshot)
-            stored = self.collection.find_one({"_id": ident})  # an event may have brought a newer one meanwhile
         if stored is not None:
             stored["id"] = stored.pop("_id")
         return stored

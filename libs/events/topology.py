@@ -2,11 +2,11 @@
 
 All queues are durable, of the kind that `libs.amqp.queues` says. What a listener makes for itself carries its name:
 
-- a message that must wait goes to `orders.wait.<ms>`, through the fanout exchange of that name, with its queue as
-  routing key; when its time is up the broker sends it on to the exchange `orders.home`, and so back into its queue.
+- a message that must wait goes to `<listener>.wait.<ms>`, through the fanout exchange of that name, with its queue as
+  routing key; when its time is up the broker sends it on to the exchange `<listener>.home`, and so back into its queue.
   These are quorum queues whatever the setting, for only those send on with confirms (rabbitmq.com/docs/quorum-queues,
   "at-least-once dead lettering");
-- what nothing helped goes to `<queue>.parked`, through the exchange `orders.parking`.
+- what nothing helped goes to `<queue>.parked`, through the exchange `<listener>.parking`.
 """
 
 from collections.abc import Iterable, Mapping

@@ -20,18 +20,16 @@ from dev.stack.programs import nothing
 from dev.testing import nameko_service, new_vhost, stack_folder, wait_for, waiting
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.connection import connect
-from libs.contracts.events import CATALOGUE, ExpirationComplete
 from libs.events import Aggregates, Relay, topology
+from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
 from libs.rpc import Client, ServiceUnavailable
 from libs.tokens import new_key
 
 pytestmark = pytest.mark.integration
 
-QUEUE = "orders.ExpirationComplete"
+QUEUE = "labels.LoafBaked"
 STOCK_CONTAINER = "nameko.containers.ServiceContainer"
-STOCK_DISPATCH = (
-    "from nameko.standalone.events import event_dispatcher as e; e({'AMQP_URI': %r})('expiration', 'X', {})"
-)
+STOCK_DISPATCH = "from nameko.standalone.events import event_dispatcher as e; e({'AMQP_URI': %r})('oven', 'X', {})"
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +78,10 @@ def test_an_encrypted_connection_needs_a_certificate_that_we_trust(encrypted, mo
 
 
 @pytest.fixture
-def deadlines(broker):
+def loaves(broker):
     with pymongo.MongoClient(broker.mongo_url("probe"), tz_aware=True) as client:
         client.drop_database("probe")
-        yield Aggregates(client.probe.deadlines)
+        yield Aggregates(client.probe.loaves)
 
 
 ALARMS = {
@@ -108,14 +106,14 @@ def control(broker, *command):
     subprocess.run(["/usr/lib/rabbitmq/bin/rabbitmqctl", *command], env=environment, check=True, capture_output=True)
 
 
-def a_deadline(ident):
-    return {"id": ident, "version": 1, "order_id": ident, "expires_at": "2026-11-22T12:00:00.000Z"}
+def a_loaf(ident):
+    return {"id": ident, "version": 1, "grain": "rye", "baked_at": "2026-11-22T12:00:00.000Z"}
 
 
 @pytest.mark.parametrize("kind", ALARMS)
-def test_a_blocked_broker_costs_time_and_no_event(broker, deadlines, kind):
-    relay = Relay(Publisher(broker.amqp_url, CATALOGUE.declare, confirm_seconds=0.5), [deadlines])
-    deadlines.add(a_deadline("o1"), ExpirationComplete, a_deadline("o1"))
+def test_a_blocked_broker_costs_time_and_no_event(broker, loaves, kind):
+    relay = Relay(Publisher(broker.amqp_url, CATALOGUE.declare, confirm_seconds=0.5), [loaves])
+    loaves.add(a_loaf("b1"), LoafBaked, a_loaf("b1"))
     relay.publisher.publish([])
     with alarm(broker, kind):
         started = time.monotonic()
@@ -173,8 +171,8 @@ def outage(broker):
         }
         start("libs.rpc.tests.probe:Stock", "rpc-stock", SERVICE_CONTAINER_CLS=STOCK_CONTAINER)
         mongo = stack.enter_context(pymongo.MongoClient(mongo_url, tz_aware=True))
-        deadlines = Aggregates(mongo.outage.deadlines)
-        relay = Relay(Publisher(url, CATALOGUE.declare), [deadlines])
+        loaves = Aggregates(mongo.outage.loaves)
+        relay = Relay(Publisher(url, CATALOGUE.declare), [loaves])
         client, pool = Client(url, timeout=20), stack.enter_context(ThreadPoolExecutor(3))
         thread = threading.Thread(target=relay.run)
         for clean_up in (client.close, relay.publisher.close, thread.join, relay.stop):  # the last one first
@@ -187,7 +185,7 @@ def outage(broker):
 
         started = time.monotonic()
         broker.stop_program("rabbitmq")
-        deadlines.add(a_deadline("in the outage"), ExpirationComplete, a_deadline("in the outage"))
+        loaves.add(a_loaf("in the outage"), LoafBaked, a_loaf("in the outage"))
         seen.errors = [call.exception(20) for call in calls]
         seen.told_after = time.monotonic() - started
         time.sleep(
@@ -228,14 +226,14 @@ def test_what_was_in_a_queue_outlives_the_broker(outage):
 
 
 def test_events_on_their_way_home_from_a_wait_outlive_a_killed_broker(broker):
-    count, queue = 4000, "orders.TicketCreated"
+    count, queue = 4000, "labels.LoafSold"
 
     def declare(channel):
         CATALOGUE.declare(channel)
-        topology.declare_waits(channel, "orders", [2.0])
+        topology.declare_waits(channel, "labels", [2.0])
 
     with closing(Publisher(broker.amqp_url, declare, confirm_seconds=20)) as publisher:
-        waits = [Outgoing(topology.wait_name("orders", 2.0), queue, b"{}", {}, f"e{number}") for number in range(count)]
+        waits = [Outgoing(topology.wait_name("labels", 2.0), queue, b"{}", {}, f"e{number}") for number in range(count)]
         assert publisher.publish(waits) == {}
         wait_for(lambda: waiting(broker.amqp_url, queue) > count // 10, 20)
 

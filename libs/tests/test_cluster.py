@@ -11,8 +11,8 @@ from dev.stack import Stack, free_ports
 from dev.stack.servers import rabbitmq
 from dev.testing import nameko_service, stack_folder, wait_for
 from libs.amqp import Publisher
-from libs.contracts.events import CATALOGUE, ExpirationComplete
 from libs.events import Aggregates, Relay
+from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
 from libs.rpc import Client
 from libs.tokens import new_key
 
@@ -55,21 +55,21 @@ def addresses(stack):
     return ";".join([first, *(first.replace(f":{stack.ports.amqp}/", f":{port}/") for port in ports)])
 
 
-def a_deadline(number):
-    ident = f"o{number}"
-    return {"id": ident, "version": 1, "order_id": ident, "expires_at": "2026-11-22T12:00:00.000Z"}
+def a_loaf(number):
+    ident = f"b{number}"
+    return {"id": ident, "version": 1, "grain": "rye", "baked_at": "2026-11-22T12:00:00.000Z"}
 
 
 def test_events_and_calls_go_on_while_one_of_three_brokers_is_dead(cluster):
     url, mongo_url = addresses(cluster), cluster.mongo_url("probe")
     settings = {"AMQP_URI": url, "MONGO_URL": mongo_url, "TOKEN_PUBLIC_KEYS": new_key("auth:1")[1]}
     with ExitStack() as stack:
-        for module, queue in (("libs.events.tests.troubled:Ours", "orders.ExpirationComplete"),
+        for module, queue in (("libs.events.tests.troubled:Ours", "labels.LoafBaked"),
                               ("libs.rpc.tests.probe:Probe", "rpc-probe")):  # fmt: skip
             stack.enter_context(nameko_service(module, queue, **settings))
         mongo = stack.enter_context(pymongo.MongoClient(mongo_url, tz_aware=True))
-        deadlines, client = Aggregates(mongo.probe.deadlines), Client(url, timeout=20)
-        relay = Relay(Publisher(url, CATALOGUE.declare), [deadlines])
+        loaves, client = Aggregates(mongo.probe.loaves), Client(url, timeout=20)
+        relay = Relay(Publisher(url, CATALOGUE.declare), [loaves])
         thread = threading.Thread(target=relay.run)
         for clean_up in (client.close, relay.publisher.close, thread.join, relay.stop):  # the last one first
             stack.callback(clean_up)
@@ -77,7 +77,7 @@ def test_events_and_calls_go_on_while_one_of_three_brokers_is_dead(cluster):
         assert client.call("probe", "echo", {"value": "all three"}) == "all three"
 
         for number in range(EVENTS):
-            deadlines.add(a_deadline(number), ExpirationComplete, a_deadline(number))
+            loaves.add(a_loaf(number), LoafBaked, a_loaf(number))
             if number == EVENTS // 2:
                 cluster.kill("rabbitmq")
                 cluster.stop_program("rabbitmq")
@@ -85,7 +85,7 @@ def test_events_and_calls_go_on_while_one_of_three_brokers_is_dead(cluster):
         finished = {"service": "ours", "what": "finished"}
         wait_for(lambda: len(mongo.probe.notes.distinct("event", finished)) == EVENTS, 60, "all events to be handled")
         assert wait_for(lambda: echo(client, "two")) == "two"
-        wait_for(lambda: deadlines.collection.count_documents({"outbox_at": {"$exists": True}}) == 0)
+        wait_for(lambda: loaves.collection.count_documents({"outbox_at": {"$exists": True}}) == 0)
 
 
 def echo(client, value):

@@ -57,7 +57,7 @@ def test_a_service_answers_retries_and_parks_with_the_rights_of_its_part(users, 
     with (
         closing(Publisher(users["expiration"], declare)) as publisher,
         closing(Client(users["gateway"], timeout=10)) as client,
-        nameko_service("libs.events.tests.probe:Failing", queue, **settings),
+        nameko_service("ops.tests.failing:Failing", queue, **settings),
     ):
         assert client.call("orders", "ping") == "pong"
         assert publisher.publish([Outgoing(event.exchange, event.name, body)]) == {}
@@ -90,7 +90,7 @@ def test_no_part_can(what, attempt, users):
 
 
 def publish(channel, exchange, key):
-    channel._basic_publish(channel.prepare_message(b"{}", content_encoding="utf-8"), exchange, key)
+    channel.basic_publish(channel.prepare_message(b"{}", content_encoding="utf-8"), exchange, key)
     channel.connection.drain_events(timeout=5)  # publishing is refused later
 
 

@@ -29,7 +29,7 @@ def test_a_service_can_be_stopped_while_the_broker_is_away(amqp_url):
     module, keys = "libs.rpc.tests.probe:Listening", new_key("auth:1")[1]
     with (
         closing(Line(amqp_url)) as line,
-        nameko_service(module, "rpc-orders", AMQP_URI=line.url, TOKEN_PUBLIC_KEYS=keys) as service,
+        nameko_service(module, "rpc-labels", AMQP_URI=line.url, TOKEN_PUBLIC_KEYS=keys) as service,
     ):
         line.close()  # to the service it is as if the broker had gone
         time.sleep(1.5)  # it has noticed by then

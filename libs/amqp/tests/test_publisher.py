@@ -108,3 +108,34 @@ def test_no_broker_at_all_is_told_at_once():
 def test_a_connection_that_shall_be_encrypted_is_never_opened_in_the_clear(amqp_url):
     with pytest.raises(OperationalError, match="SSL"):
         connect(amqp_url.replace("amqp://", "amqps://"))
+
+
+def bind_a_queue(channel):
+    channel.queue_declare("here")
+    channel.queue_bind("here", "amq.topic", "here")
+
+
+def a_message(ident, routing_key="here"):
+    return Outgoing("amq.topic", routing_key, b"{}", message_id=ident)
+
+
+@pytest.fixture
+def publisher(amqp_url):
+    with closing(Publisher(amqp_url, bind_a_queue)) as publisher:
+        yield publisher
+
+
+def test_what_does_not_arrive_is_named_and_the_rest_arrives(publisher):
+    batch = [a_message("m1"), a_message("m2", "nowhere"), a_message("m3")]
+
+    assert publisher.publish(batch) == {"m2": "unroutable: amq.topic nowhere"}
+
+
+def test_an_empty_batch_is_no_trouble(publisher):
+    assert publisher.publish([]) == {}
+
+
+def test_a_closed_publisher_opens_again(publisher):
+    publisher.close()
+
+    assert publisher.publish([a_message("m1")]) == {}

@@ -2,8 +2,8 @@ import pytest
 from kombu import Connection
 
 from dev.testing import new_vhost
-from libs.contracts.events import CATALOGUE
 from libs.events import topology
+from libs.events.tests.bakery.catalogue import CATALOGUE
 
 
 @pytest.fixture(scope="module")

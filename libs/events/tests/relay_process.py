@@ -8,9 +8,9 @@ import signal
 import sys
 
 from libs.amqp import Publisher
-from libs.contracts.events import CATALOGUE
 from libs.database import connect
 from libs.events import Aggregates, Relay
+from libs.events.tests.bakery.catalogue import CATALOGUE
 
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
@@ -33,4 +33,4 @@ if __name__ == "__main__":
     amqp_url, mongo_url, moment = sys.argv[1:]
     publisher = Interrupted(amqp_url, declare=CATALOGUE.declare)
     publisher.moment = moment
-    Relay(publisher, [Aggregates(connect(mongo_url).deadlines)], lease_seconds=1).run()
+    Relay(publisher, [Aggregates(connect(mongo_url).loaves)], lease_seconds=1).run()

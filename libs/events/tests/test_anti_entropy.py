@@ -7,13 +7,13 @@ import pytest
 from nameko.testing.utils import get_extension
 
 from libs.amqp.container import Container
-from libs.contracts.events import ExpirationComplete
 from libs.events import Aggregates, Copies, Unavailable
 from libs.events.anti_entropy import AntiEntropy, AntiEntropyProvider, Source, rpc_source, stale_in
+from libs.events.tests.bakery.catalogue import LoafBaked
 
 
-def a_deadline(ident, version=1):
-    return {"id": ident, "version": version, "order_id": ident, "expires_at": "2026-11-22T12:00:00.000Z"}
+def a_loaf(ident, version=1):
+    return {"id": ident, "version": version, "grain": "rye", "baked_at": "2026-11-22T12:00:00.000Z"}
 
 
 @pytest.fixture
@@ -39,42 +39,42 @@ def source(originals, copies):
 
 def add(originals, *idents):
     for ident in idents:
-        originals.add(a_deadline(ident), ExpirationComplete, a_deadline(ident))
+        originals.add(a_loaf(ident), LoafBaked, a_loaf(ident))
 
 
 def test_missing_and_older_copies_are_repaired_and_no_others(originals, copies, source):
-    add(originals, "o1", "o2", "o3", "o4", "o5")
-    originals.save(a_deadline("o4", 2), ExpirationComplete, a_deadline("o4", 2))
-    for ident in ("o1", "o4", "o5"):
-        copies.apply(a_deadline(ident))
+    add(originals, "b1", "b2", "b3", "b4", "b5")
+    originals.save(a_loaf("b4", 2), LoafBaked, a_loaf("b4", 2))
+    for ident in ("b1", "b4", "b5"):
+        copies.apply(a_loaf(ident))
 
     assert AntiEntropy("test").run(source) == 3
 
-    assert copies.find("o4") == a_deadline("o4", 2)
+    assert copies.find("b4") == a_loaf("b4", 2)
     assert AntiEntropy("test").run(source) == 0
 
 
 def test_a_run_out_of_time_is_continued_by_the_next_and_begins_anew_at_the_end(originals, source):
     anti_entropy = AntiEntropy("test")
-    add(originals, "o1", "o2", "o3")
+    add(originals, "b1", "b2", "b3")
 
     assert [anti_entropy.run(source, seconds=-1) for _ in range(3)] == [2, 1, 0]
 
-    add(originals, "o0")
+    add(originals, "b0")
     assert anti_entropy.run(source) == 1
 
 
 def test_one_that_cannot_be_repaired_does_not_keep_the_others_waiting(originals, copies, source):
     def follow(snapshot):
-        if snapshot["id"] == "o1":
+        if snapshot["id"] == "b1":
             raise RuntimeError("this one makes no sense")
         copies.apply(snapshot)
 
-    add(originals, "o1", "o2")
+    add(originals, "b1", "b2")
 
     assert AntiEntropy("test").run(replace(source, follow=follow)) == 2
 
-    assert copies.find("o2") == a_deadline("o2")
+    assert copies.find("b2") == a_loaf("b2")
 
 
 def test_a_snapshot_that_is_not_what_the_catalogue_says_does_not_keep_the_others_waiting(originals, copies):
@@ -82,19 +82,19 @@ def test_a_snapshot_that_is_not_what_the_catalogue_says_does_not_keep_the_others
         if method == "versions":
             return originals.versions(arguments["after"], 2)
         found = originals.find_all({"_id": {"$in": arguments["ids"]}})
-        return [snapshot | ({"expires_at": None} if snapshot["id"] == "o1" else {}) for snapshot in found]
+        return [snapshot | ({"baked_at": None} if snapshot["id"] == "b1" else {}) for snapshot in found]
 
-    add(originals, "o1", "o2", "o3")
+    add(originals, "b1", "b2", "b3")
 
-    AntiEntropy("test").run(rpc_source(call, ExpirationComplete, stale_in(copies.collection), copies.apply))
+    AntiEntropy("test").run(rpc_source(call, LoafBaked, stale_in(copies.collection), copies.apply))
 
-    assert [copies.find(ident) is not None for ident in ("o1", "o2", "o3")] == [False, True, True]
+    assert [copies.find(ident) is not None for ident in ("b1", "b2", "b3")] == [False, True, True]
 
 
 def test_all_copies_are_built_from_scratch_by_calls_that_say_where_to_go_on(originals, copies, source, monkeypatch):
     monkeypatch.setattr("libs.events.anti_entropy.BATCH", 1)
     anti_entropy = AntiEntropy("test")
-    add(originals, "o1", "o2", "o3", "o4")
+    add(originals, "b1", "b2", "b3", "b4")
 
     answers, after = [], None
     while not answers or after:

@@ -11,13 +11,13 @@ from dev.stack import free_ports
 from dev.testing import metric, nameko_service, new_database, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.container import Container
-from libs.contracts.events import CATALOGUE, ExpirationComplete, TicketCreated, TicketUpdated
 from libs.events import Unavailable, handles, topology
 from libs.events.handlers import DELAYS_SECONDS, EventHandler, Unreadable, _attempt, next_delay
 from libs.events.parking import Parking
-from libs.events.testing import PublisherInMemory
+from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked, LoafSold
+from libs.events.tests.fakes import FakePublisher
 
-QUEUE = "orders.ExpirationComplete"
+QUEUE = "labels.LoafBaked"
 PROBE = "libs.events.tests.probe:Probe"
 
 
@@ -62,38 +62,38 @@ def probe(running, amqp_url):
     return running
 
 
-def send(publisher, order_id, version=1):
-    body = {"id": order_id, "version": version, "order_id": order_id, "expires_at": "2026-11-22T12:00:00.000Z"}
+def send(publisher, loaf_id, version=1):
+    body = {"id": loaf_id, "version": version, "grain": "rye", "baked_at": "2026-11-22T12:00:00.000Z"}
     message = Outgoing(
-        "expiration.events",
-        "ExpirationComplete",
+        "oven.events",
+        "LoafBaked",
         json.dumps(body).encode(),
         {"nameko.token": "secret"},
-        f"event-{order_id}",
+        f"event-{loaf_id}",
     )
     assert publisher.publish([message]) == {}
 
 
-def behave(mongo, order_id, behaviour):
-    mongo.behaviours.update_one({"_id": order_id}, {"$set": {"behaviour": behaviour}}, upsert=True)
+def behave(mongo, loaf_id, behaviour):
+    mongo.behaviours.update_one({"_id": loaf_id}, {"$set": {"behaviour": behaviour}}, upsert=True)
 
 
-def handled(mongo, order_id):
-    return mongo.notes.count_documents({"order_id": order_id})
+def handled(mongo, loaf_id):
+    return mongo.notes.count_documents({"loaf_id": loaf_id})
 
 
 def test_a_failing_event_is_retried_then_parked_with_the_reason_and_others_go_on(mongo, amqp_url, publisher, probe):
-    behave(mongo, "o1", "bad")
+    behave(mongo, "b1", "bad")
 
-    send(publisher, "o1")
-    send(publisher, "o2")
+    send(publisher, "b1")
+    send(publisher, "b2")
     wait_for(lambda: Parking(amqp_url, CATALOGUE).count() == {QUEUE: 1})
 
-    assert (handled(mongo, "o1"), handled(mongo, "o2")) == (3, 1)
+    assert (handled(mongo, "b1"), handled(mongo, "b2")) == (3, 1)
     (parked,) = Parking(amqp_url, CATALOGUE).show(QUEUE)
-    assert (parked.event_id, parked.attempts) == ("event-o1", 3)
-    assert parked.reason == "RuntimeError: this order makes no sense"
-    assert parked.body["order_id"] == "o1"
+    assert (parked.event_id, parked.attempts) == ("event-b1", 3)
+    assert parked.reason == "RuntimeError: this loaf makes no sense"
+    assert parked.body["id"] == "b1"
     assert (parked.headers["nameko.token"], parked.headers["x-queue"]) == ("secret", QUEUE)  # as they came, and ours
 
 
@@ -105,10 +105,10 @@ def test_each_try_is_observed_with_its_time_and_outcome(mongo, publisher, probe,
         return Counter({outcome: observed(outcome=outcome) for outcome in ("handled", "retried", "parked", "returned")})
 
     before, quick, seconds = by_outcome(), observed("bucket", le="10.0"), observed("sum")
-    behave(mongo, "o1", "bad")
-    send(publisher, "o1")
-    send(publisher, "o2")
-    publisher.publish([Outgoing("expiration.events", "ExpirationComplete", b"{broken")])
+    behave(mongo, "b1", "bad")
+    send(publisher, "b1")
+    send(publisher, "b2")
+    publisher.publish([Outgoing("oven.events", "LoafBaked", b"{broken")])
 
     wait_for(lambda: (by_outcome() - before).total() == 5)
 
@@ -118,26 +118,26 @@ def test_each_try_is_observed_with_its_time_and_outcome(mongo, publisher, probe,
 
 
 def test_a_parked_event_is_replayed_once_its_cause_is_gone(mongo, amqp_url, publisher, probe):
-    behave(mongo, "o1", "bad")
-    send(publisher, "o1")
+    behave(mongo, "b1", "bad")
+    send(publisher, "b1")
     wait_for(lambda: Parking(amqp_url, CATALOGUE).count() == {QUEUE: 1})
-    behave(mongo, "o1", "good")
+    behave(mongo, "b1", "good")
 
     assert Parking(amqp_url, CATALOGUE).replay(QUEUE) == 1
 
-    wait_for(lambda: handled(mongo, "o1") == 4)
+    wait_for(lambda: handled(mongo, "b1") == 4)
     assert Parking(amqp_url, CATALOGUE).count() == {}
 
 
 def test_only_the_named_parked_event_is_discarded(mongo, amqp_url, publisher, probe):
-    for order_id in ("o1", "o2"):
-        behave(mongo, order_id, "bad")
-        send(publisher, order_id)
+    for loaf_id in ("b1", "b2"):
+        behave(mongo, loaf_id, "bad")
+        send(publisher, loaf_id)
     wait_for(lambda: Parking(amqp_url, CATALOGUE).count() == {QUEUE: 2})
 
-    assert Parking(amqp_url, CATALOGUE).discard(QUEUE, "event-o1") == 1
+    assert Parking(amqp_url, CATALOGUE).discard(QUEUE, "event-b1") == 1
 
-    assert [parked.event_id for parked in Parking(amqp_url, CATALOGUE).show(QUEUE)] == ["event-o2"]
+    assert [parked.event_id for parked in Parking(amqp_url, CATALOGUE).show(QUEUE)] == ["event-b2"]
 
 
 @pytest.mark.parametrize(
@@ -145,12 +145,12 @@ def test_only_the_named_parked_event_is_discarded(mongo, amqp_url, publisher, pr
     [
         (b"{broken", "application/json"),
         (b"\x80\x04.", "application/x-python-serialize"),
-        (b'{"id": "o1"}', "application/json"),
+        (b'{"id": "b1"}', "application/json"),
         (b"[" * 100_000, "application/json"),
     ],
 )
 def test_what_cannot_be_read_is_parked_as_it_came(amqp_url, publisher, probe, body, content_type):
-    event = Outgoing("expiration.events", "ExpirationComplete", body, {"x-attempt": "many"}, content_type=content_type)
+    event = Outgoing("oven.events", "LoafBaked", body, {"x-attempt": "many"}, content_type=content_type)
     publisher.publish([event])
 
     wait_for(lambda: waiting(amqp_url, f"{QUEUE}.parked") == 1)
@@ -173,15 +173,15 @@ def test_a_foreign_count_of_tries_is_taken_for_the_first(given):
 @pytest.fixture
 def handler():
     """A handler with two delays of its own, whose publisher keeps what it is given."""
-    handler = EventHandler(ExpirationComplete, delays_seconds=(0.2, 7.0))
-    handler.container = SimpleNamespace(service_name="orders")
-    handler.queue = topology.listener_queue("orders", ExpirationComplete)
-    handler.retries = SimpleNamespace(publisher=PublisherInMemory())
+    handler = EventHandler(LoafBaked, delays_seconds=(0.2, 7.0))
+    handler.container = SimpleNamespace(service_name="labels")
+    handler.queue = topology.listener_queue("labels", LoafBaked)
+    handler.retries = SimpleNamespace(publisher=FakePublisher())
     return handler
 
 
 def a_message(**headers):
-    body = b'{"id": "o1", "version": 1, "order_id": "o1", "expires_at": "2026-11-22T12:00:00.000Z"}'
+    body = b'{"id": "b1", "version": 1, "grain": "rye", "baked_at": "2026-11-22T12:00:00.000Z"}'
     return SimpleNamespace(body=body, headers=headers, properties={}, content_type=None, content_encoding=None)
 
 
@@ -190,7 +190,7 @@ def test_each_try_waits_as_long_as_its_handler_says(handler):
         handler._put_elsewhere(a_message(**{"x-attempt": attempt}), RuntimeError("it makes no sense"))
 
     put = [message.exchange for message in handler.retries.publisher.published]
-    assert put == ["orders.wait.200", "orders.wait.7000", "orders.parking"]
+    assert put == ["labels.wait.200", "labels.wait.7000", "labels.parking"]
 
 
 def test_of_what_came_with_a_message_only_the_correlation_goes_on(handler):
@@ -204,42 +204,42 @@ def test_of_what_came_with_a_message_only_the_correlation_goes_on(handler):
 
 def test_a_method_of_several_events_hears_each_from_its_own_queue():
     class Waiter:
-        name = "orders"
+        name = "labels"
 
-        @handles(TicketCreated, TicketUpdated, delays_seconds=(1.0,))
-        def on_ticket(self, ticket): ...
+        @handles(LoafBaked, LoafSold, delays_seconds=(1.0,))
+        def on_loaf(self, loaf): ...
 
     heard = Container(Waiter, {"AMQP_URI": ""}).entrypoints
 
     assert {(handler.method_name, handler.event.name, handler.delays_seconds) for handler in heard} == {
-        ("on_ticket", "TicketCreated", (1.0,)),
-        ("on_ticket", "TicketUpdated", (1.0,)),
+        ("on_loaf", "LoafBaked", (1.0,)),
+        ("on_loaf", "LoafSold", (1.0,)),
     }
 
 
 def test_an_unavailable_neighbour_never_parks_an_event(mongo, amqp_url, publisher, probe):
-    behave(mongo, "o1", "unavailable")
-    send(publisher, "o1")
+    behave(mongo, "b1", "unavailable")
+    send(publisher, "b1")
 
-    wait_for(lambda: handled(mongo, "o1") >= 6)
+    wait_for(lambda: handled(mongo, "b1") >= 6)
 
     assert Parking(amqp_url, CATALOGUE).count() == {}
-    behave(mongo, "o1", "good")
+    behave(mongo, "b1", "good")
     wait_for(lambda: handled(mongo, "good") == 1)
 
 
 def test_an_event_that_cannot_be_put_aside_goes_back_to_the_broker_without_haste(mongo, amqp_url, publisher, probe):
-    behave(mongo, "o1", "bad")
+    behave(mongo, "b1", "bad")
     with Connection(amqp_url) as connection:
-        connection.channel().exchange_delete("orders.wait.50")
-        send(publisher, "o1")
-        wait_for(lambda: handled(mongo, "o1") == 2)
+        connection.channel().exchange_delete("labels.wait.50")
+        send(publisher, "b1")
+        wait_for(lambda: handled(mongo, "b1") == 2)
 
         assert Parking(amqp_url, CATALOGUE).count() == {}
-        topology.declare_waits(connection.channel(), "orders", (0.05,))
+        topology.declare_waits(connection.channel(), "labels", (0.05,))
 
     wait_for(lambda: Parking(amqp_url, CATALOGUE).count() == {QUEUE: 1})
-    assert handled(mongo, "o1") < 8
+    assert handled(mongo, "b1") < 8
 
 
 @pytest.mark.parametrize(

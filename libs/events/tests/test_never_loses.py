@@ -15,25 +15,25 @@ from kombu import Connection, Exchange
 
 from dev.testing import ROOT, nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
-from libs.contracts.events import CATALOGUE, ExpirationComplete
 from libs.events import Aggregates, Relay
 from libs.events.parking import Parking
+from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
 
 QUEUES = {
-    "ours": "orders.ExpirationComplete",
-    "stock": "evt-expiration-ExpirationComplete--stock.on_expiration_complete",
+    "ours": "labels.LoafBaked",
+    "stock": "evt-oven-LoafBaked--stock.on_loaf_baked",
 }
 STOCK_DISPATCH = """
 from nameko.standalone.events import event_dispatcher
-event_dispatcher({"AMQP_URI": %r}, retry_policy={"max_retries": 0})("expiration", "X", {})
+event_dispatcher({"AMQP_URI": %r}, retry_policy={"max_retries": 0})("oven", "X", {})
 """
-BODY = {"id": "o1", "version": 1, "order_id": "o1", "expires_at": "2026-11-22T12:00:00.000Z"}
+BODY = {"id": "b1", "version": 1, "grain": "rye", "baked_at": "2026-11-22T12:00:00.000Z"}
 OURS_DIES = f"""
 import os, sys
 from libs.database import connect
 from libs.events import Aggregates
-from libs.contracts.events import ExpirationComplete
-Aggregates(connect(sys.argv[1]).deadlines).add({BODY}, ExpirationComplete, {BODY})
+from libs.events.tests.bakery.catalogue import LoafBaked
+Aggregates(connect(sys.argv[1]).loaves).add({BODY}, LoafBaked, {BODY})
 os.kill(os.getpid(), 9)
 """
 STOCK_DIES = f"""
@@ -42,7 +42,7 @@ from nameko.standalone.events import event_dispatcher
 from libs.database import connect
 connect(sys.argv[1]).stock.insert_one({BODY})
 os.kill(os.getpid(), 9)
-event_dispatcher({{"AMQP_URI": sys.argv[2]}})("expiration", "ExpirationComplete", {BODY})
+event_dispatcher({{"AMQP_URI": sys.argv[2]}})("oven", "LoafBaked", {BODY})
 """
 STOCK_CONTAINER = {"SERVICE_CONTAINER_CLS": "nameko.containers.ServiceContainer"}
 
@@ -127,9 +127,9 @@ def both(amqp_url, mongo_url):
 
 
 def send(publisher, event):
-    body = BODY | {"id": event, "order_id": event}
+    body = BODY | {"id": event}
     raw = b"{broken" if event == "is-broken" else json.dumps(body).encode()
-    assert publisher.publish([Outgoing("expiration.events", "ExpirationComplete", raw, {}, event)]) == {}
+    assert publisher.publish([Outgoing("oven.events", "LoafBaked", raw, {}, event)]) == {}
 
 
 def begun(notes, event):
@@ -137,25 +137,25 @@ def begun(notes, event):
 
 
 def test_what_no_queue_is_bound_for_waits_here_and_is_silently_lost_by_stock(servers, mongo):
-    deadlines = Aggregates(mongo.deadlines)
-    deadlines.add(BODY, ExpirationComplete, BODY)
+    loaves = Aggregates(mongo.loaves)
+    loaves.add(BODY, LoafBaked, BODY)
     with new_vhost(servers) as url, closing(Publisher(url)) as publisher, Connection(url) as connection:
-        Exchange(ExpirationComplete.exchange, type="topic", durable=True)(connection.channel()).declare()
+        Exchange(LoafBaked.exchange, type="topic", durable=True)(connection.channel()).declare()
 
-        assert Relay(publisher, [deadlines]).flush() == 0
+        assert Relay(publisher, [loaves]).flush() == 0
         assert run(STOCK_DISPATCH % url).returncode == 0
 
-    assert len(deadlines.collection.find_one()["outbox"]) == 1
+    assert len(loaves.collection.find_one()["outbox"]) == 1
 
 
 def test_what_was_saved_just_before_the_broker_went_away_waits_here_and_is_lost_by_stock(mongo):
-    away, deadlines = "amqp://guest:guest@127.0.0.1:1/", Aggregates(mongo.deadlines)
-    deadlines.add(BODY, ExpirationComplete, BODY)
+    away, loaves = "amqp://guest:guest@127.0.0.1:1/", Aggregates(mongo.loaves)
+    loaves.add(BODY, LoafBaked, BODY)
 
     with pytest.raises(BrokerUnavailable):
-        Relay(Publisher(away), [deadlines]).flush()
+        Relay(Publisher(away), [loaves]).flush()
 
-    assert len(deadlines.collection.find_one()["outbox"]) == 1
+    assert len(loaves.collection.find_one()["outbox"]) == 1
     assert "OperationalError" in run(STOCK_DISPATCH % away).stderr  # its change is saved, and nobody will say so again
 
 
@@ -164,9 +164,9 @@ def test_a_process_killed_between_its_change_and_the_event_loses_none_here_and_o
         assert run(dies, mongo_url, amqp_url).returncode == -signal.SIGKILL
 
     with closing(Publisher(amqp_url, CATALOGUE.declare)) as publisher:
-        Relay(publisher, [Aggregates(mongo.deadlines)]).flush()
+        Relay(publisher, [Aggregates(mongo.loaves)]).flush()
 
-    assert mongo.stock.count_documents({}) == mongo.deadlines.count_documents({}) == 1  # both changes were saved
+    assert mongo.stock.count_documents({}) == mongo.loaves.count_documents({}) == 1  # both changes were saved
     assert waiting(amqp_url, QUEUES["ours"]) == 1  # and of both it is ours alone that anybody hears of
 
 

@@ -18,40 +18,40 @@ from prometheus_client import REGISTRY
 from dev.testing import ROOT, wait_for, waiting
 from libs.amqp import BrokerUnavailable, Publisher
 from libs.clock import utc_now
-from libs.contracts.events import CATALOGUE, ExpirationComplete, SessionRevoked
 from libs.events import Aggregates, Relay, topology
 from libs.events.provider import relay_of
 from libs.events.relay import pause_after
-from libs.events.testing import PublisherInMemory
+from libs.events.tests.bakery.catalogue import CATALOGUE, DoorOpened, LoafBaked
+from libs.events.tests.fakes import FakePublisher
 
-QUEUE = "orders.ExpirationComplete"
+QUEUE = "labels.LoafBaked"
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def a_deadline(ident, version=1):
-    return {"id": ident, "version": version, "order_id": ident, "expires_at": "2026-11-22T12:00:00.000Z"}
+def a_loaf(ident, version=1):
+    return {"id": ident, "version": version, "grain": "rye", "baked_at": "2026-11-22T12:00:00.000Z"}
 
 
 @pytest.fixture
-def deadlines(mongo):
-    aggregates = Aggregates(mongo.deadlines)
+def loaves(mongo):
+    aggregates = Aggregates(mongo.loaves)
     aggregates.create_indexes()
     return aggregates
 
 
 @pytest.fixture
-def relay(amqp_url, deadlines):
+def relay(amqp_url, loaves):
     publisher = Publisher(amqp_url, declare=CATALOGUE.declare)
-    yield Relay(publisher, [deadlines])
+    yield Relay(publisher, [loaves])
     publisher.close()
 
 
-def add(deadlines, ident):
-    deadlines.add(a_deadline(ident), ExpirationComplete, a_deadline(ident))
+def add(loaves, ident):
+    loaves.add(a_loaf(ident), LoafBaked, a_loaf(ident))
 
 
-def change(deadlines, ident, version):
-    deadlines.save(a_deadline(ident, version), ExpirationComplete, a_deadline(ident, version))
+def change(loaves, ident, version):
+    loaves.save(a_loaf(ident, version), LoafBaked, a_loaf(ident, version))
 
 
 def received(amqp_url):
@@ -76,9 +76,9 @@ def firsts(messages):
     return seen
 
 
-def spoil(deadlines, ident, place, **fields):
+def spoil(loaves, ident, place, **fields):
     changes = {f"outbox.{place}.{name}": value for name, value in fields.items()}
-    deadlines.collection.update_one({"_id": ident}, {"$set": changes})
+    loaves.collection.update_one({"_id": ident}, {"$set": changes})
 
 
 @contextmanager
@@ -122,243 +122,243 @@ def is_stopped(process):
     return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
-def full(deadlines):
-    return deadlines.collection.count_documents({"outbox_at": {"$exists": True}})
+def full(loaves):
+    return loaves.collection.count_documents({"outbox_at": {"$exists": True}})
 
 
-def test_what_waits_is_published_and_taken_out(amqp_url, deadlines, relay):
+def test_what_waits_is_published_and_taken_out(amqp_url, loaves, relay):
     for number in range(250):
-        add(deadlines, f"o{number}")
+        add(loaves, f"b{number}")
 
     assert relay.flush() == 250
 
-    assert full(deadlines) == 0
+    assert full(loaves) == 0
     assert len(received(amqp_url)) == 250
-    stored = deadlines.collection.find_one({"_id": "o1"})
+    stored = loaves.collection.find_one({"_id": "b1"})
     assert stored["outbox"] == [] and "relay" not in stored
 
 
-def test_a_message_carries_its_id_version_and_snapshot_and_survives_the_broker(amqp_url, deadlines, relay):
-    add(deadlines, "o1")
+def test_a_message_carries_its_id_version_and_snapshot_and_survives_the_broker(amqp_url, loaves, relay):
+    add(loaves, "b1")
     relay.flush()
 
     (message,) = received(amqp_url)
 
-    assert message.properties["message_id"] == "ExpirationComplete:o1:1"
+    assert message.properties["message_id"] == "LoafBaked:b1:1"
     assert message.properties["delivery_mode"] == 2
     assert message.headers["version"] == 1
-    assert json.loads(message.body) == a_deadline("o1")
+    assert json.loads(message.body) == a_loaf("b1")
 
 
-def test_a_body_with_a_datetime_is_published_in_iso_8601(deadlines):
-    relay = Relay(PublisherInMemory(), [deadlines])
-    deadlines.add(a_deadline("o1"), ExpirationComplete, {**a_deadline("o1"), "expires_at": NOON})
+def test_a_body_with_a_datetime_is_published_in_iso_8601(loaves):
+    relay = Relay(FakePublisher(), [loaves])
+    loaves.add(a_loaf("b1"), LoafBaked, {**a_loaf("b1"), "baked_at": NOON})
     relay.flush()
 
     [message] = relay.publisher.published
 
-    assert json.loads(message.body) == a_deadline("o1")
+    assert json.loads(message.body) == a_loaf("b1")
 
 
-def test_a_round_is_observed_with_its_size_and_the_age_of_its_oldest_event(deadlines, relay):
+def test_a_round_is_observed_with_its_size_and_the_age_of_its_oldest_event(loaves, relay):
     names = ["relay_batch_events_count", "relay_batch_events_sum", "outbox_age_seconds_count", "outbox_age_seconds_sum"]
-    before = [REGISTRY.get_sample_value(name, {"collection": "deadlines"}) or 0 for name in names]
-    add(deadlines, "o1")
-    change(deadlines, "o1", 2)
+    before = [REGISTRY.get_sample_value(name, {"collection": "loaves"}) or 0 for name in names]
+    add(loaves, "b1")
+    change(loaves, "b1", 2)
 
     relay.flush()
 
-    after = [REGISTRY.get_sample_value(name, {"collection": "deadlines"}) for name in names]
+    after = [REGISTRY.get_sample_value(name, {"collection": "loaves"}) for name in names]
     rounds, events, ages, age = (new - old for old, new in zip(before, after, strict=True))
     assert (rounds, events, ages) == (1, 2, 1)
     assert 0 <= age < 5
 
 
-def test_events_of_one_aggregate_leave_in_the_order_of_their_versions(amqp_url, deadlines, relay):
-    add(deadlines, "o1")
+def test_events_of_one_aggregate_leave_in_the_order_of_their_versions(amqp_url, loaves, relay):
+    add(loaves, "b1")
     for version in range(2, 20):
-        change(deadlines, "o1", version)
+        change(loaves, "b1", version)
 
     relay.flush()
 
     assert [message.headers["version"] for message in received(amqp_url)] == list(range(1, 20))
 
 
-def test_what_cannot_be_routed_waits_alone_and_is_never_dropped(amqp_url, deadlines, relay, mongo):
-    add(deadlines, "o1")
-    deadlines.collection.update_one(
-        {"_id": "o1"}, {"$set": {"outbox.0.name": "TicketCreated", "outbox.0.exchange": "tickets.events"}}
+def test_what_cannot_be_routed_waits_alone_and_is_never_dropped(amqp_url, loaves, relay, mongo):
+    add(loaves, "b1")
+    loaves.collection.update_one(
+        {"_id": "b1"}, {"$set": {"outbox.0.name": "FlourDelivered", "outbox.0.exchange": "mill.events"}}
     )
     relay.flush()  # the first connection declares everything
     with Connection(amqp_url) as connection:
         connection.channel().queue_delete(QUEUE)
-    add(deadlines, "o2")
+    add(loaves, "b2")
     assert relay.flush() == 0
-    assert full(deadlines) == 1
+    assert full(loaves) == 1
 
     relay.publisher.close()  # a new connection declares the queue again
-    deadlines.collection.update_one({"_id": "o2"}, {"$unset": {"relay.until": ""}})
+    loaves.collection.update_one({"_id": "b2"}, {"$unset": {"relay.until": ""}})
     assert relay.flush() == 1
 
-    assert [message.properties["message_id"] for message in received(amqp_url)] == ["ExpirationComplete:o2:1"]
+    assert [message.properties["message_id"] for message in received(amqp_url)] == ["LoafBaked:b2:1"]
 
 
-def test_an_event_is_not_published_by_a_second_relay_while_the_first_one_has_it(amqp_url, deadlines, relay):
-    add(deadlines, "o1")
+def test_an_event_is_not_published_by_a_second_relay_while_the_first_one_has_it(amqp_url, loaves, relay):
+    add(loaves, "b1")
     seen = []
     with meanwhile(amqp_url, lambda: seen.append(relay.flush())) as publisher:
-        assert Relay(publisher, [deadlines]).flush() == 1
+        assert Relay(publisher, [loaves]).flush() == 1
 
     assert seen == [0]
     assert len(received(amqp_url)) == 1
 
 
-def test_an_event_saved_while_others_are_published_stays(amqp_url, deadlines, relay):
-    add(deadlines, "o1")
+def test_an_event_saved_while_others_are_published_stays(amqp_url, loaves, relay):
+    add(loaves, "b1")
 
-    with meanwhile(amqp_url, lambda: change(deadlines, "o1", 2)) as publisher:
-        assert Relay(publisher, [deadlines]).flush() == 1
-    assert full(deadlines) == 1
+    with meanwhile(amqp_url, lambda: change(loaves, "b1", 2)) as publisher:
+        assert Relay(publisher, [loaves]).flush() == 1
+    assert full(loaves) == 1
 
     assert relay.flush() == 1
-    assert full(deadlines) == 0
+    assert full(loaves) == 0
     assert [message.headers["version"] for message in received(amqp_url)] == [1, 2]
 
 
 @pytest.mark.parametrize(
     "poison",
-    [{"name": "TicketStolen"}, {"id": "x" * 300}, {"body": {"seller": ObjectId()}}, {"body": {"photo": b"bytes"}}],
+    [{"name": "LoafStolen"}, {"id": "x" * 300}, {"body": {"of": ObjectId()}}, {"body": {"photo": b"bytes"}}],
 )
-def test_what_can_never_be_published_holds_up_only_what_is_behind_it(amqp_url, deadlines, relay, poison):
-    for ident in ("o1", "o2", "o3"):
-        add(deadlines, ident)
-    change(deadlines, "o2", 2)
-    change(deadlines, "o2", 3)
-    spoil(deadlines, "o2", 1, **poison)
+def test_what_can_never_be_published_holds_up_only_what_is_behind_it(amqp_url, loaves, relay, poison):
+    for ident in ("b1", "b2", "b3"):
+        add(loaves, ident)
+    change(loaves, "b2", 2)
+    change(loaves, "b2", 3)
+    spoil(loaves, "b2", 1, **poison)
 
     assert relay.flush() == 3
 
-    assert versions(received(amqp_url)) == [("o1", 1), ("o2", 1), ("o3", 1)]
-    left = deadlines.collection.find_one({"outbox_at": {"$exists": True}})
+    assert versions(received(amqp_url)) == [("b1", 1), ("b2", 1), ("b3", 1)]
+    left = loaves.collection.find_one({"outbox_at": {"$exists": True}})
     assert [pending["version"] for pending in left["outbox"]] == [2, 3]
 
 
-def test_an_event_of_another_part_holds_up_only_its_own_aggregate(amqp_url, deadlines):
+def test_an_event_of_another_part_holds_up_only_its_own_aggregate(amqp_url, loaves):
     with Connection(amqp_url) as connection:
-        topology.declare_heard(connection.channel(), "orders", [ExpirationComplete])
-    for ident in ("o1", "o2", "o3"):
-        add(deadlines, ident)
-    spoil(deadlines, "o2", 0, name="TicketCreated", exchange="tickets.events")
-    relay = relay_of(SimpleNamespace(deadlines=deadlines), CATALOGUE, "expiration", amqp_url)
+        topology.declare_heard(connection.channel(), "labels", [LoafBaked])
+    for ident in ("b1", "b2", "b3"):
+        add(loaves, ident)
+    spoil(loaves, "b2", 0, name="FlourDelivered", exchange="mill.events")
+    relay = relay_of(SimpleNamespace(loaves=loaves), CATALOGUE, "oven", amqp_url)
 
     assert relay.flush() == 2
 
     relay.publisher.close()
-    assert versions(received(amqp_url)) == [("o1", 1), ("o3", 1)]
+    assert versions(received(amqp_url)) == [("b1", 1), ("b3", 1)]
 
 
-def test_the_first_events_of_many_aggregates_leave_in_one_batch_and_then_the_second(deadlines):
+def test_the_first_events_of_many_aggregates_leave_in_one_batch_and_then_the_second(loaves):
     batches = []
-    publisher = PublisherInMemory()
+    publisher = FakePublisher()
     publisher.publish = lambda batch: batches.append(sorted(message.message_id for message in batch)) or {}
-    for ident in ("o1", "o2"):
-        add(deadlines, ident)
-        change(deadlines, ident, 2)
+    for ident in ("b1", "b2"):
+        add(loaves, ident)
+        change(loaves, ident, 2)
 
-    Relay(publisher, [deadlines]).flush()
+    Relay(publisher, [loaves]).flush()
 
-    assert batches == [[f"ExpirationComplete:{ident}:{version}" for ident in ("o1", "o2")] for version in (1, 2)]
+    assert batches == [[f"LoafBaked:{ident}:{version}" for ident in ("b1", "b2")] for version in (1, 2)]
 
 
-def test_a_relay_that_lost_its_lease_leaves_that_of_its_successor(deadlines):
+def test_a_relay_that_lost_its_lease_leaves_that_of_its_successor(loaves):
     taken = {"$set": {"relay": {"lease": "its successor's", "until": NOON, "attempts": 0}}}
-    publisher = PublisherInMemory()
-    publisher.publish = lambda batch: deadlines.collection.update_one({"_id": "o1"}, taken) and {}
-    add(deadlines, "o1")
+    publisher = FakePublisher()
+    publisher.publish = lambda batch: loaves.collection.update_one({"_id": "b1"}, taken) and {}
+    add(loaves, "b1")
 
-    Relay(publisher, [deadlines]).flush()
+    Relay(publisher, [loaves]).flush()
 
-    assert deadlines.collection.find_one({"_id": "o1"})["relay"]["lease"] == "its successor's"
+    assert loaves.collection.find_one({"_id": "b1"})["relay"]["lease"] == "its successor's"
 
 
 @pytest.mark.parametrize(("attempts", "seconds"), [(0, 2), (3, 16), (9, 30)])
-def test_a_refused_event_waits_longer_each_time(deadlines, attempts, seconds):
-    publisher = PublisherInMemory()
-    publisher.refuse = {"ExpirationComplete:o1:1": "nacked"}
-    add(deadlines, "o1")
-    deadlines.collection.update_one({"_id": "o1"}, {"$set": {"relay": {"until": NOON, "attempts": attempts}}})
+def test_a_refused_event_waits_longer_each_time(loaves, attempts, seconds):
+    publisher = FakePublisher()
+    publisher.refuse = {"LoafBaked:b1:1": "nacked"}
+    add(loaves, "b1")
+    loaves.collection.update_one({"_id": "b1"}, {"$set": {"relay": {"until": NOON, "attempts": attempts}}})
 
-    Relay(publisher, [deadlines]).flush()
+    Relay(publisher, [loaves]).flush()
 
-    relay = deadlines.collection.find_one({"_id": "o1"})["relay"]
+    relay = loaves.collection.find_one({"_id": "b1"})["relay"]
     assert relay["attempts"] == attempts + 1
     assert seconds - 2 < (relay["until"] - utc_now()).total_seconds() <= seconds
 
 
-def test_what_is_left_is_as_old_as_its_oldest_event(deadlines):
-    publisher = PublisherInMemory()
-    publisher.refuse = {"ExpirationComplete:o1:2": "nacked"}
-    add(deadlines, "o1")
-    change(deadlines, "o1", 2)
+def test_what_is_left_is_as_old_as_its_oldest_event(loaves):
+    publisher = FakePublisher()
+    publisher.refuse = {"LoafBaked:b1:2": "nacked"}
+    add(loaves, "b1")
+    change(loaves, "b1", 2)
 
-    Relay(publisher, [deadlines]).flush()
+    Relay(publisher, [loaves]).flush()
 
-    left = deadlines.collection.find_one({"_id": "o1"})
+    left = loaves.collection.find_one({"_id": "b1"})
     assert left["outbox_at"] == left["outbox"][0]["at"]
 
 
-def test_what_is_behind_a_refused_event_is_not_published_before_it(amqp_url, deadlines, relay):
-    add(deadlines, "o1")
-    change(deadlines, "o1", 2)
-    spoil(deadlines, "o1", 0, name="TicketCreated", exchange="tickets.events")
+def test_what_is_behind_a_refused_event_is_not_published_before_it(amqp_url, loaves, relay):
+    add(loaves, "b1")
+    change(loaves, "b1", 2)
+    spoil(loaves, "b1", 0, name="FlourDelivered", exchange="mill.events")
     relay.flush()
     received(amqp_url)
     with Connection(amqp_url) as connection:
-        connection.channel().queue_delete("orders.TicketCreated")
-    add(deadlines, "o3")
-    change(deadlines, "o3", 2)
-    spoil(deadlines, "o3", 0, name="TicketCreated", exchange="tickets.events")
+        connection.channel().queue_delete("oven.FlourDelivered")
+    add(loaves, "b3")
+    change(loaves, "b3", 2)
+    spoil(loaves, "b3", 0, name="FlourDelivered", exchange="mill.events")
 
     assert relay.flush() == 0
 
     assert received(amqp_url) == []
 
 
-def test_a_write_is_published_at_once(amqp_url, deadlines, relay, monkeypatch):
+def test_a_write_is_published_at_once(amqp_url, loaves, relay, monkeypatch):
     monkeypatch.setattr("libs.events.relay.POLL_SECONDS", 60)
-    deadlines.saved = relay.wake
+    loaves.saved = relay.wake
     with running(relay):
-        add(deadlines, "o1")
-        wait_for(lambda: full(deadlines) == 0, 3)
+        add(loaves, "b1")
+        wait_for(lambda: full(loaves) == 0, 3)
         started = time.monotonic()
-        change(deadlines, "o1", 2)
+        change(loaves, "b1", 2)
 
         wait_for(lambda: waiting(amqp_url, QUEUE) == 2, 3)
 
     assert time.monotonic() - started < 1
 
 
-def test_no_write_waits_for_a_broker_that_answers_nothing(deadlines):
-    publisher, go_on = PublisherInMemory(), threading.Event()
+def test_no_write_waits_for_a_broker_that_answers_nothing(loaves):
+    publisher, go_on = FakePublisher(), threading.Event()
     publisher.publish = lambda batch: go_on.wait(30) and {}
-    relay = Relay(publisher, [deadlines])
-    deadlines.saved = relay.wake
+    relay = Relay(publisher, [loaves])
+    loaves.saved = relay.wake
     thread = threading.Thread(target=relay.run)
     thread.start()
-    add(deadlines, "o1")
-    wait_for(lambda: deadlines.collection.count_documents({"relay.lease": {"$exists": True}}))  # it is publishing
+    add(loaves, "b1")
+    wait_for(lambda: loaves.collection.count_documents({"relay.lease": {"$exists": True}}))  # it is publishing
 
     for version in range(2, 12):
-        change(deadlines, "o1", version)
+        change(loaves, "b1", version)
 
-    assert not go_on.is_set() and deadlines.find("o1")["version"] == 11
+    assert not go_on.is_set() and loaves.find("b1")["version"] == 11
     go_on.set()
-    wait_for(lambda: deadlines.collection.count_documents({"outbox_at": {"$exists": True}}) == 0)
+    wait_for(lambda: loaves.collection.count_documents({"outbox_at": {"$exists": True}}) == 0)
     relay.stop()
     thread.join()
 
 
-def test_a_relay_outlives_every_error(deadlines, monkeypatch):
+def test_a_relay_outlives_every_error(loaves, monkeypatch):
     failed = []
 
     def publish(batch):
@@ -367,73 +367,73 @@ def test_a_relay_outlives_every_error(deadlines, monkeypatch):
 
     publisher = Publisher("amqp://127.0.0.1:1/")
     monkeypatch.setattr(publisher, "publish", publish)
-    relay = Relay(publisher, [deadlines])
-    add(deadlines, "o1")
+    relay = Relay(publisher, [loaves])
+    add(loaves, "b1")
     with running(relay) as thread:
         wait_for(lambda: failed, 3)
         assert thread.is_alive()
 
-    assert len(deadlines.collection.find_one()["outbox"]) == 1
+    assert len(loaves.collection.find_one()["outbox"]) == 1
 
 
 @pytest.mark.parametrize("moment", ["kill-before", "kill-after"])
-def test_a_relay_killed_before_or_after_it_published_loses_nothing(amqp_url, mongo_url, deadlines, relay, moment):
-    add(deadlines, "o1")
+def test_a_relay_killed_before_or_after_it_published_loses_nothing(amqp_url, mongo_url, loaves, relay, moment):
+    add(loaves, "b1")
     with relay_process(amqp_url, mongo_url, moment) as killed:
         assert killed.wait(10) == -signal.SIGKILL
 
     wait_for(lambda: relay.flush() == 1, 5)
 
-    assert full(deadlines) == 0
-    assert versions(received(amqp_url)) == [("o1", 1)] * (2 if moment == "kill-after" else 1)
+    assert full(loaves) == 0
+    assert versions(received(amqp_url)) == [("b1", 1)] * (2 if moment == "kill-after" else 1)
 
 
 @pytest.mark.parametrize("moment", ["stop-before", "stop-after"])
-def test_a_relay_paused_past_its_lease_repeats_itself_at_worst(amqp_url, mongo_url, deadlines, relay, moment):
-    add(deadlines, "o1")
+def test_a_relay_paused_past_its_lease_repeats_itself_at_worst(amqp_url, mongo_url, loaves, relay, moment):
+    add(loaves, "b1")
     with relay_process(amqp_url, mongo_url, moment) as paused:
         wait_for(lambda: is_stopped(paused))
         wait_for(lambda: relay.flush() == 1, 5)
-        change(deadlines, "o1", 2)
+        change(loaves, "b1", 2)
         relay.flush()
-        change(deadlines, "o1", 3)
+        change(loaves, "b1", 3)
         paused.send_signal(signal.SIGCONT)
 
-        wait_for(lambda: full(deadlines) == 0, 5)
+        wait_for(lambda: full(loaves) == 0, 5)
 
-    assert firsts(received(amqp_url)) == {"o1": [1, 2, 3]}
+    assert firsts(received(amqp_url)) == {"b1": [1, 2, 3]}
 
 
-def test_two_relays_and_many_writers_lose_nothing_and_keep_the_order(amqp_url, mongo_url, deadlines):
+def test_two_relays_and_many_writers_lose_nothing_and_keep_the_order(amqp_url, mongo_url, loaves):
     def write(ident):
-        add(deadlines, ident)
+        add(loaves, ident)
         for version in range(2, 31):
-            change(deadlines, ident, version)
+            change(loaves, ident, version)
 
     with relay_process(amqp_url, mongo_url), relay_process(amqp_url, mongo_url), ThreadPoolExecutor(8) as pool:
-        list(pool.map(write, [f"o{number}" for number in range(16)]))
-        wait_for(lambda: full(deadlines) == 0, 20)
+        list(pool.map(write, [f"b{number}" for number in range(16)]))
+        wait_for(lambda: full(loaves) == 0, 20)
 
-    assert firsts(received(amqp_url)) == {f"o{number}": list(range(1, 31)) for number in range(16)}
+    assert firsts(received(amqp_url)) == {f"b{number}": list(range(1, 31)) for number in range(16)}
 
 
-def test_a_broker_that_is_away_loses_nothing(deadlines):
-    add(deadlines, "o1")
-    away = Relay(Publisher("amqp://guest:guest@127.0.0.1:1/"), [deadlines])
+def test_a_broker_that_is_away_loses_nothing(loaves):
+    add(loaves, "b1")
+    away = Relay(Publisher("amqp://guest:guest@127.0.0.1:1/"), [loaves])
 
     with pytest.raises(BrokerUnavailable):
         away.flush()
 
-    stored = deadlines.collection.find_one({"_id": "o1"})
+    stored = loaves.collection.find_one({"_id": "b1"})
     assert len(stored["outbox"]) == 1 and "relay" not in stored
 
 
 def test_a_broadcast_that_nobody_hears_is_not_kept(mongo, relay):
-    sessions = Aggregates(mongo.sessions)
-    session = {"id": "s1", "version": 1, "user_id": "bo", "expires_at": "2026-11-22T12:00:00.000Z"}
-    sessions.add(session, SessionRevoked, session)
+    doors = Aggregates(mongo.doors)
+    door = {"id": "d1", "version": 1}
+    doors.add(door, DoorOpened, door)
 
-    assert Relay(relay.publisher, [sessions]).flush() == 1
+    assert Relay(relay.publisher, [doors]).flush() == 1
 
 
 def test_a_long_outage_with_many_writes_costs_few_tries_and_never_ends_the_relay(monkeypatch):

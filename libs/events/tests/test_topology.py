@@ -9,28 +9,28 @@ from kombu import Connection
 from dev.testing import new_vhost, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.queues import queue_type
-from libs.contracts.events import CATALOGUE
 from libs.events import topology
 from libs.events.parking import Parking
+from libs.events.tests.bakery.catalogue import CATALOGUE
 
 
 def test_queues_are_classic_by_default():
-    assert topology.listener_queue("orders", CATALOGUE["PaymentCreated"]).queue_arguments == {}
+    assert topology.listener_queue("labels", CATALOGUE["LoafSold"]).queue_arguments == {}
 
 
 def test_quorum_queues_are_a_setting(monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", "quorum")
 
-    assert topology.listener_queue("orders", CATALOGUE["PaymentCreated"]).queue_arguments["x-queue-type"] == "quorum"
+    assert topology.listener_queue("labels", CATALOGUE["LoafSold"]).queue_arguments["x-queue-type"] == "quorum"
 
 
 def test_parked_events_may_be_looked_at_as_often_as_anybody_likes(servers, monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", "quorum")
-    parked = topology.parked_name("orders.ExpirationComplete")
+    parked = topology.parked_name("labels.LoafBaked")
     with new_vhost(servers) as amqp_url, closing(Publisher(amqp_url, CATALOGUE.declare)) as publisher:
         publisher.publish([Outgoing("", parked, b"{}", {}, "e1")])
 
-        seen = [Parking(amqp_url, CATALOGUE).show("orders.ExpirationComplete") for _ in range(4)]
+        seen = [Parking(amqp_url, CATALOGUE).show("labels.LoafBaked") for _ in range(4)]
 
         vhost = amqp_url.rpartition("/")[2]
         arguments = servers.management("GET", f"/api/queues/{vhost}/{parked}").json()["arguments"]
@@ -47,17 +47,17 @@ def test_another_type_stops_the_start(monkeypatch):
 
 def test_on_quorum_queues_an_event_is_routed_waits_for_its_retry_and_comes_home(servers, monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", "quorum")
-    event = CATALOGUE["ExpirationComplete"]
+    event = CATALOGUE["LoafBaked"]
 
     def declare(channel):
         CATALOGUE.declare(channel)
-        topology.declare_waits(channel, "orders", [0.1])
+        topology.declare_waits(channel, "labels", [0.1])
 
     with new_vhost(servers) as amqp_url:
         publisher = Publisher(amqp_url, declare)
-        queue = topology.queue_name("orders", event)
+        queue = topology.queue_name("labels", event)
         first = Outgoing(event.exchange, event.name, json.dumps({"try": 1}).encode())
-        again = Outgoing(topology.wait_name("orders", 0.1), queue, json.dumps({"try": 2}).encode())
+        again = Outgoing(topology.wait_name("labels", 0.1), queue, json.dumps({"try": 2}).encode())
 
         assert publisher.publish([first, again]) == {}
 
@@ -68,8 +68,8 @@ def test_on_quorum_queues_an_event_is_routed_waits_for_its_retry_and_comes_home(
 def test_an_event_that_is_never_answered_is_parked_by_a_quorum_queue(servers, monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", "quorum")
     monkeypatch.setattr(topology, "DELIVERY_LIMIT", 2)
-    event = CATALOGUE["ExpirationComplete"]
-    queue = topology.queue_name("orders", event)
+    event = CATALOGUE["LoafBaked"]
+    queue = topology.queue_name("labels", event)
     with new_vhost(servers) as amqp_url, closing(Publisher(amqp_url, CATALOGUE.declare)) as publisher:
         publisher.publish([Outgoing(event.exchange, event.name, b'{"try": 1}', {}, "deadly")])
         for _ in range(3):
@@ -90,4 +90,4 @@ def test_everything_may_be_declared_again(broker_url):
     with Connection(broker_url) as connection:
         for _ in range(2):
             CATALOGUE.declare(connection.channel())
-            topology.declare_waits(connection.channel(), "orders", (0.05, 0.1))
+            topology.declare_waits(connection.channel(), "labels", (0.05, 0.1))

@@ -1,6 +1,6 @@
 """Two services that hear the same events and get into the same trouble: ours, and one as stock nameko makes them.
 
-The order's id says what happens to the handler: see `handle`.
+The loaf's id says what happens to the handler: see `handle`.
 """
 
 import os
@@ -9,9 +9,9 @@ import time
 from nameko.events import event_handler
 from nameko.extensions import DependencyProvider
 
-from libs.contracts.events import CATALOGUE, ExpirationComplete
 from libs.database import connect
 from libs.events import Stored, handles
+from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
 
 
 class Notes:
@@ -49,18 +49,18 @@ def handle(notes, service, event):
 
 
 class Ours:
-    name = "orders"
+    name = "labels"
     notes = Stored(Notes, CATALOGUE)
 
-    @handles(ExpirationComplete, delays_seconds=(0.05, 0.1))
-    def on_expiration_complete(self, deadline):
-        handle(self.notes, "ours", deadline["order_id"])
+    @handles(LoafBaked, delays_seconds=(0.05, 0.1))
+    def on_loaf_baked(self, loaf):
+        handle(self.notes, "ours", loaf["id"])
 
 
 class Stock:
     name = "stock"
     notes = Database()
 
-    @event_handler("expiration", "ExpirationComplete")
-    def on_expiration_complete(self, deadline):
-        handle(self.notes, "stock", deadline["order_id"])
+    @event_handler("oven", "LoafBaked")
+    def on_loaf_baked(self, loaf):
+        handle(self.notes, "stock", loaf["id"])

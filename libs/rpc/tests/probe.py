@@ -7,8 +7,8 @@ from nameko.rpc import RpcProxy
 from nameko.rpc import rpc as stock_rpc
 
 from libs.context import correlation_id, remaining_seconds
-from libs.contracts.events import ExpirationComplete
 from libs.events import handles
+from libs.events.tests.bakery.catalogue import LoafBaked
 from libs.metrics import rpc_calls_expired
 from libs.rpc.caller import CallerProvider
 from libs.rpc.entrypoint import rpc
@@ -87,11 +87,11 @@ class Probe:
 class Listening(Probe):
     """Hears an event too, and has nothing of stock nameko's."""
 
-    name = "orders"
+    name = "labels"
     itself = None
 
-    @handles(ExpirationComplete)
-    def on_expiration_complete(self, deadline):
+    @handles(LoafBaked)
+    def on_loaf_baked(self, loaf):
         eventlet.sleep(1.5)
 
 

@@ -11,7 +11,7 @@ from kombu import Connection, Queue
 
 from dev.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
-from libs.contracts.events import CATALOGUE
+from libs.events.tests.bakery.catalogue import CATALOGUE
 from libs.rpc import Client, RemoteError, ServiceUnavailable
 from libs.rpc.client import RPC_EXCHANGE
 from libs.rpc.entrypoint import Clocks, reply_to_be_sent
@@ -114,10 +114,10 @@ def test_a_call_that_waited_too_long_for_a_worker_is_not_begun(alone, amqp_url):
 def test_a_call_whose_caller_gave_up_while_it_waited_for_a_worker_in_the_service_is_not_begun(alone, amqp_url):
     with busy_service(amqp_url):
         with pytest.raises(ServiceUnavailable):
-            alone.call("orders", "sleep", {"seconds": 0.01}, timeout=0.3)
+            alone.call("labels", "sleep", {"seconds": 0.01}, timeout=0.3)
 
-        assert alone.call("orders", "done") == []
-        assert alone.call("orders", "expired") == {"orders.sleep": 1}
+        assert alone.call("labels", "done") == []
+        assert alone.call("labels", "expired") == {"labels.sleep": 1}
 
 
 def test_callers_are_told_an_error_by_the_name_that_its_class_has_for_them():
@@ -167,9 +167,9 @@ def test_how_a_clock_goes_is_learned_anew_every_minute():
 @contextmanager
 def busy_service(amqp_url):
     """Run a service whose only worker handles an event for a second and a half."""
-    event = {"id": "o1", "version": 1, "order_id": "o1", "expires_at": "2026-11-22T12:00:00.000Z"}
-    message = Outgoing("expiration.events", "ExpirationComplete", json.dumps(event).encode())
-    module, queue = "libs.rpc.tests.probe:Listening", "orders.ExpirationComplete"
+    event = {"id": "b1", "version": 1, "grain": "rye", "baked_at": "2026-11-22T12:00:00.000Z"}
+    message = Outgoing("oven.events", "LoafBaked", json.dumps(event).encode())
+    module, queue = "libs.rpc.tests.probe:Listening", "labels.LoafBaked"
     with nameko_service(module, queue, AMQP_URI=amqp_url, TOKEN_PUBLIC_KEYS=PUBLIC_KEYS, max_workers=1) as service:
         with closing(Publisher(amqp_url, CATALOGUE.declare)) as publisher:
             publisher.publish([message])
@@ -179,8 +179,8 @@ def busy_service(amqp_url):
 
 def test_a_service_with_one_worker_stops_when_what_it_has_in_hand_is_done(alone, amqp_url):
     with busy_service(amqp_url) as stopped, ThreadPoolExecutor(1) as pool:
-        call = pool.submit(alone.call, "orders", "sleep", {"seconds": 0.1})
-        wait_for(lambda: alone._waiting and waiting(amqp_url, "rpc-orders") == 0)
+        call = pool.submit(alone.call, "labels", "sleep", {"seconds": 0.1})
+        wait_for(lambda: alone._waiting and waiting(amqp_url, "rpc-labels") == 0)
         stopped.send_signal(signal.SIGTERM)
 
         assert stopped.wait(15) == 0

@@ -1,0 +1,26 @@
+"""The labels: docs/events.md shows all that follows the imports."""
+
+from libs.events import Aggregates, Copies, Stored, handles
+from libs.events.tests.bakery.catalogue import CATALOGUE, LabelPrinted, LoafBaked, LoafSold
+
+
+class LabelStore:
+    def __init__(self, db):
+        self.labels = Aggregates(db.labels)  # our own documents, each with its outbox
+        self.loaves = Copies(db.loaves)  # another service's, as we know them
+        self.prices = db.prices
+
+    def create_indexes(self): ...
+
+
+class LabelsService:
+    name = "labels"
+    store = Stored(LabelStore, CATALOGUE)  # opens the database, relays the outboxes
+
+    @handles(LoafBaked, LoafSold, delays_seconds=(0.1, 0.5))  # acknowledged only once this has returned
+    def on_loaf(self, loaf):
+        self.store.loaves.apply(loaf)  # newer wins; a repeat changes nothing
+        if self.store.labels.find(loaf["id"]) is None:  # not "if it was new": the one before may have died here
+            price = self.store.prices.find_one({"_id": loaf["grain"]})["cents"]  # none: retried, and then parked
+            label = {"id": loaf["id"], "version": 1, "text": f"{loaf['grain']}, {price} cents"}
+            self.store.labels.add(label, LabelPrinted, label)  # the document and its event in one write
