@@ -1,0 +1,56 @@
+"""The workflows of GitHub and the pre-commit hooks: valid, and running the same checks as this repository."""
+
+import re
+
+import pytest
+import yaml
+
+from dev.testing import ROOT
+
+WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
+FILES = [*ROOT.glob(".github/**/*.yml"), ROOT / ".pre-commit-config.yaml"]
+
+
+def steps(job):
+    return [step.get(key, "") for step in job["steps"] for key in ("run", "uses")]
+
+
+def all_jobs():
+    return [job for path in WORKFLOWS for job in yaml.safe_load(path.read_text())["jobs"].values()]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_file_is_yaml_and_says_something(path):
+    assert yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflow_runs_the_checks_that_everybody_runs(path):
+    jobs = yaml.safe_load(path.read_text())["jobs"].values()
+
+    assert any(".ci/run" in steps(job) for job in jobs)
+    assert all(job["runs-on"] and job["timeout-minutes"] for job in jobs)
+
+
+def test_actions_are_pinned_to_a_major_version():
+    used = [step["uses"] for job in all_jobs() for step in job["steps"] if "uses" in step]
+
+    assert used and [action for action in used if not re.fullmatch(r"[\w-]+/[\w-]+@v\d+", action)] == []
+
+
+def test_every_python_that_the_project_allows_is_tested():
+    (low, high) = re.search(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', (ROOT / "pyproject.toml").read_text()).groups()
+    tested = [python for job in all_jobs() for python in job.get("strategy", {}).get("matrix", {}).get("python", [])]
+
+    assert tested == [f"3.{minor}" for minor in range(int(low), int(high))]
+
+
+def test_image_is_built():
+    assert any("docker build -f docker/Dockerfile" in step for job in all_jobs() for step in steps(job))
+
+
+def test_hooks_call_the_locked_tools():
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+
+    assert repository["repo"] == "local"
+    assert all(hook["entry"].startswith(".venv/bin/") for hook in repository["hooks"])
