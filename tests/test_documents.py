@@ -92,3 +92,11 @@ def test_a_decision_is_short_complete_and_listed(decision):
 
 def test_decisions_are_numbered_without_gaps():
     assert [int(decision.name[:4]) for decision in DECISIONS] == list(range(1, len(DECISIONS) + 1))
+
+
+def test_version_is_the_same_everywhere():
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.M)[1]
+    images = set(re.findall(r"image: ticketing:(\S+)", (ROOT / "docker-compose.yml").read_text()))
+    newest = re.search(r"^## \[(\d+\.\d+\.\d+)\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
+
+    assert (images, newest and newest[1]) == ({version}, version)
