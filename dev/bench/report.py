@@ -8,10 +8,12 @@ from pathlib import Path
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 
 INTRODUCTION = """\
-# How fast it is
+# Performance
 
-Made by `make bench` on {machine}; everything, the load included, ran on that one machine. Compare the columns of one
-run; the figures of two runs or two machines differ. CPU-ms are those of caller, service and broker together.
+Measured by `make bench` on {machine}.
+
+Load generator, services, gateway, RabbitMQ and MongoDB shared that one machine, so compare the columns of one run, not
+figures of different runs or machines. CPU-ms are the CPU time of caller, service and broker together.
 
 """
 
