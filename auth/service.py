@@ -13,10 +13,10 @@ from libs.clock import utc_now
 from libs.contracts.events import CATALOGUE
 from libs.database import connect
 from libs.events import Stored, VersionConflict
-from libs.integer_setting import IntegerSetting
+from libs.providers import Setting
 from libs.rpc.caller import CallerProvider, Forbidden, Unauthenticated
 from libs.rpc.entrypoint import rpc
-from libs.settings import KEY_FORM, MONGO_FORM, parsed
+from libs.settings import INTEGER_FORM, KEY_FORM, MONGO_FORM, integer, parsed
 from libs.tokens import Claims, Signer
 
 EXPECTED = (DomainError, Unauthenticated, Forbidden, VersionConflict)
@@ -25,24 +25,13 @@ COMMON = passwords.read_common()
 PAGE = 1000
 
 
-class Sessions(DependencyProvider):
-    """Mints the tokens of users' sessions. Needs SIGNING_KEY in config.yml."""
-
-    def setup(self) -> None:
-        """Read the private key; stop the start when there is none."""
-        self.signer = parsed("SIGNING_KEY", Signer, KEY_FORM, self.container.config)
-
-    def get_dependency(self, worker_ctx: Any) -> Signer:
-        """Return the signer."""
-        return self.signer
-
-
 class Throttle(DependencyProvider):
     """Limits how often attempts are made. Needs MONGO_URL in config.yml."""
 
     def setup(self) -> None:
         """Prepare the counters."""
-        self.throttle = MongoThrottle(parsed("MONGO_URL", connect, MONGO_FORM, self.container.config).attempts)
+        database = parsed("MONGO_URL", connect, MONGO_FORM, self.container.config, self.container.service_name)
+        self.throttle = MongoThrottle(database.attempts)
         self.throttle.create_indexes()
 
     def get_dependency(self, worker_ctx: Any) -> MongoThrottle:
@@ -56,9 +45,9 @@ class AuthService:
     name = "auth"
     store = Stored(UserStore, CATALOGUE)
     caller = CallerProvider()
-    sessions = Sessions()
+    signer = Setting("SIGNING_KEY", Signer, KEY_FORM)
     throttle = Throttle()
-    sign_ups_per_address = IntegerSetting("SIGN_UPS_PER_ADDRESS")
+    sign_ups_per_address = Setting("SIGN_UPS_PER_ADDRESS", integer, INTEGER_FORM)
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def sign_up(self, email: str, password: str, address: str | None = None) -> dict[str, Any]:
@@ -151,7 +140,7 @@ class AuthService:
         return domain.network(address)
 
     def _begin(self, user: dict[str, Any]) -> dict[str, Any]:
-        token = self.sessions.mint(user["id"], SESSION_SECONDS, email=user["email"], generation=user["generation"])
+        token = self.signer.mint(user["id"], SESSION_SECONDS, email=user["email"], generation=user["generation"])
         return {"user": {"id": user["id"], "email": user["email"]}, "token": token}
 
 

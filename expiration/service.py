@@ -4,7 +4,6 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 from redis import RedisError
 
@@ -22,11 +21,12 @@ from libs.contracts.events import (
 )
 from libs.events import Stored, Unavailable, VersionConflict, handles
 from libs.events.anti_entropy import AntiEntropyProvider, Source, rpc_source, stale_in
+from libs.providers import Setting
 from libs.rpc import arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
-from libs.settings import REDIS_FORM, parsed
+from libs.settings import REDIS_FORM
 
 EXPECTED = (InvalidArguments, Unauthenticated, Forbidden)
 log = logging.getLogger(__name__)
@@ -34,24 +34,12 @@ log = logging.getLogger(__name__)
 RESTORE_SECONDS, RESTORE_BATCH, RESTORE_AHEAD = 5, 1000, timedelta(seconds=30)
 
 
-class Jobs(DependencyProvider):
-    """Gives the service its schedule. Needs REDIS_URL in config.yml."""
-
-    def setup(self) -> None:
-        """Prepare the schedule; it connects when first used."""
-        self.schedule = Schedule(parsed("REDIS_URL", connect, REDIS_FORM, self.container.config))
-
-    def get_dependency(self, worker_ctx: Any) -> Schedule:
-        """Return the schedule."""
-        return self.schedule
-
-
 class ExpirationService:
     """Remembers by when each order must be paid."""
 
     name = "expiration"
     store = Stored(DeadlineStore, CATALOGUE)
-    schedule = Jobs()
+    schedule = Setting("REDIS_URL", lambda url: Schedule(connect(url)), REDIS_FORM)
     caller = CallerProvider()
     services = ServiceClient()
     anti_entropy = AntiEntropyProvider("expiration.deadlines", lambda service: service._orders())

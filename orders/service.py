@@ -22,11 +22,12 @@ from libs.contracts.events import (
 from libs.contracts.limits import MAXIMUM_KEY, MAXIMUM_PAGE, MAXIMUM_VERSION
 from libs.events import Stored, VersionConflict, handles
 from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source, stale_in
-from libs.integer_setting import IntegerSetting
+from libs.providers import Setting
 from libs.rpc import RemoteError, ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
+from libs.settings import INTEGER_FORM, integer
 from orders import domain
 from orders.domain import Order
 from orders.store import OrderStore, new_id
@@ -46,7 +47,7 @@ class OrdersService:
     store = Stored(OrderStore, CATALOGUE)
     caller = CallerProvider()
     services = ServiceClient()
-    window_seconds = IntegerSetting("RESERVATION_WINDOW_SECONDS")
+    window_seconds = Setting("RESERVATION_WINDOW_SECONDS", integer, INTEGER_FORM)
     anti_entropy = AntiEntropyProvider("orders.tickets", lambda service: service._tickets())
 
     @rpc(expected_exceptions=EXPECTED)

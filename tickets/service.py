@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from nameko.dependency_providers import Config
 from nameko.timer import timer
 
 from libs import cursors
@@ -22,6 +21,7 @@ from libs.contracts.events import (
 from libs.contracts.limits import CATEGORIES, MAXIMUM_PAGE, MAXIMUM_PRICE_CENTS, MAXIMUM_SEARCH
 from libs.events import Stored, VersionConflict, handles
 from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source
+from libs.providers import Setting
 from libs.rpc import arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
@@ -41,7 +41,7 @@ class TicketsService:
     store = Stored(TicketStore, CATALOGUE)
     caller = CallerProvider()
     services = ServiceClient()
-    config = Config()
+    currency = Setting("CURRENCY")
     anti_entropy = AntiEntropyProvider("tickets.reservations", lambda service: service._orders())
 
     @rpc(expected_exceptions=EXPECTED)
@@ -50,7 +50,7 @@ class TicketsService:
     ) -> dict[str, Any]:
         """List a ticket for sale. `starts_at`: ISO 8601 with offset. Returns the ticket."""
         details = {"title": title, "price_cents": price_cents, "category": category, "venue": venue}
-        seller_id, currency = self.caller.user_id, self.config["CURRENCY"]
+        seller_id, currency = self.caller.user_id, self.currency
         ticket = domain.listed(store.new_id(), seller_id, currency, utc_now(), **details, starts_at=starts_at)
         self.store.add(ticket, TicketCreated)
         return ticket.snapshot()

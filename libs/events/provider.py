@@ -27,10 +27,10 @@ class Stored(DependencyProvider):
 
     def setup(self) -> None:
         """Open the database, create the indexes and prepare the relay."""
-        config = self.container.config
-        self.store = self.store_class(parsed("MONGO_URL", connect, MONGO_FORM, config))
+        config, service = self.container.config, self.container.service_name
+        self.store = self.store_class(parsed("MONGO_URL", connect, MONGO_FORM, config, service))
         self.store.create_indexes()
-        self.relay = relay_of(self.store, self.catalogue, self.container.service_name, required("AMQP_URI", config))
+        self.relay = relay_of(self.store, self.catalogue, service, required("AMQP_URI", config, service))
 
     def start(self) -> None:
         """Start relaying."""

@@ -73,9 +73,9 @@ class ServiceClient(DependencyProvider):
 
     def setup(self) -> None:
         """Prepare the client; it connects on the first call."""
-        config = self.container.config
-        self.client = Client(required("AMQP_URI", config))
-        self.signer = parsed("SIGNING_KEY", Signer, KEY_FORM, config)
+        config, service = self.container.config, self.container.service_name
+        self.client = Client(required("AMQP_URI", config, service))
+        self.signer = parsed("SIGNING_KEY", Signer, KEY_FORM, config, service)
 
     def call(self, service: str, method: str, arguments: dict[str, Any], timeout: float = 3.0) -> Any:
         """Return what the other service's method returns; raises as `Client.call` does."""

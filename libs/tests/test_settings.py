@@ -1,9 +1,14 @@
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from libs.integer_setting import IntegerSetting
-from libs.settings import MissingSetting, parsed, required, variable
+from libs.contracts.parts import SERVICES
+from libs.providers import Setting
+from libs.settings import INTEGER_FORM, MissingSetting, integer, parsed, required
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", "changeme", "SECRET", "${NAME}", "auth:1=Change-Me", "<key>"])
@@ -22,28 +27,35 @@ def test_a_malformed_setting_stops_the_start_and_says_why():
         parsed("NAME", int, "7", {"NAME": "seven"})
 
 
+def a_number(value):
+    setting = Setting("SECONDS", integer, INTEGER_FORM)
+    setting.container = SimpleNamespace(config={"SECONDS": value}, service_name="orders")
+    return setting
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "many"])
 def test_a_service_does_not_start_with_a_number_that_is_none_or_less_than_one(value):
-    number = IntegerSetting("SECONDS")
-    number.container = SimpleNamespace(config={"SECONDS": value})
+    number = a_number(value)
 
     with pytest.raises(MissingSetting, match="SECONDS is not of the form NUMBER, from 1"):
         number.setup()
 
 
 def test_a_service_finds_its_number():
-    number = IntegerSetting("SECONDS")
-    number.container = SimpleNamespace(config={"SECONDS": 900})
+    number = a_number(900)
     number.setup()
 
     assert number.get_dependency(None) == 900
 
 
-def test_a_service_names_the_variable_that_its_configuration_reads():
-    command = ["nameko", "run", "--config", "auth/config.yml", "auth.service"]
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_names_the_variable_that_its_configuration_reads(service):
+    read = dict(re.findall(r"^(\w+): \$\{(\w+)", (ROOT / service / "config.yml").read_text(), re.MULTILINE))
 
-    assert variable("SIGNING_KEY", command) == "AUTH_SIGNING_KEY"
-    assert variable("SIGNING_KEY", ["nameko", "run"]) == "SIGNING_KEY"
+    for name, variable in read.items():
+        with pytest.raises(MissingSetting, match=f"^{variable} is not set"):
+            required(name, {name: ""}, service)
+    assert {"AMQP_URI", "MONGO_URL", "SIGNING_KEY", "TOKEN_PUBLIC_KEYS"} <= read.keys()
 
 
 def test_a_setting_is_returned_as_it_is():
