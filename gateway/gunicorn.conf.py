@@ -46,7 +46,7 @@ def when_ready(_server: Any) -> None:
 
 def post_worker_init(_worker: Any) -> None:
     """Log in the format of all parts."""
-    logs.set_up(os.environ.get("LOG_LEVEL", "INFO"))
+    logs.set_up()
 
 
 def on_exit(_server: Any) -> None:

@@ -1,6 +1,7 @@
 """One format for every log line of every process, with the correlation id of the work that wrote it."""
 
 import logging
+import os
 import sys
 import time
 from typing import TextIO
@@ -11,7 +12,7 @@ FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s [%(correlation_id)s] %
 
 
 class ConsoleHandler(logging.StreamHandler[TextIO]):
-    """Writes lines to standard error; named in each part's config.yml."""
+    """Writes lines to standard error."""
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)
@@ -25,6 +26,7 @@ class ConsoleHandler(logging.StreamHandler[TextIO]):
         return super().format(record)
 
 
-def set_up(level: str = "INFO") -> None:
-    """Send this process's log to standard error in the common format."""
-    logging.basicConfig(level=level, handlers=[ConsoleHandler()], force=True)
+def set_up() -> None:
+    """Send this process's log to standard error in the common format, from LOG_LEVEL on."""
+    level = os.environ.get("LOG_LEVEL") or "INFO"
+    logging.basicConfig(level=level.upper(), handlers=[ConsoleHandler()], force=True)

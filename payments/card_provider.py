@@ -17,6 +17,7 @@ from payments.errors import InvalidCard, StripeUnavailable
 from payments.intent import PaymentIntent
 
 log = logging.getLogger(__name__)
+logging.getLogger("stripe").setLevel(logging.WARNING)  # its library logs every request at INFO
 
 API_VERSION = "2026-10-28.endive"
 """The version of Stripe's API that is spoken, whatever the account's default or the library's next release is."""

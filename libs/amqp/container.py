@@ -9,7 +9,7 @@ from typing import Any
 from eventlet.greenpool import GreenPool
 from nameko.containers import ServiceContainer, WorkerContext
 
-from libs import context, metrics
+from libs import context, logs, metrics
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,9 @@ class Container(ServiceContainer):
         self._worker_pool = _Workers(size=self.max_workers)
 
     def start(self) -> None:
-        """Start the service, and serve the metrics of its process."""
+        """Start the service, its log (nameko's own when config.yml has LOGGING) and the metrics of its process."""
+        if "LOGGING" not in self.config:
+            logs.set_up()
         super().start()
         metrics.serve()
 
