@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from libs.clock import iso
 from libs.contracts import limits
 from libs.rpc import RemoteError, ServiceUnavailable
-from libs.tokens import Signer, Verifier, new_key
+from libs.tokens import InvalidToken, Signer, Verifier, new_key
 
 AUTH_PRIVATE, AUTH_PUBLIC = new_key("auth:1")
 GATEWAY_PRIVATE, GATEWAY_PUBLIC = new_key("gateway:1")
@@ -26,6 +26,10 @@ DECLINES = {
     "tok_chargeDeclinedInsufficientFunds": ("insufficient_funds", "Your card has insufficient funds."),
     "tok_chargeDeclinedExpiredCard": ("expired_card", "Your card has expired."),
 }
+
+
+PUBLIC = {"tickets.get", "tickets.list"}
+FOR_GATEWAY = {"auth.sign_up", "auth.sign_in", "auth.is_revoked", "payments.receive_webhook"}
 
 
 def error(field, message):
@@ -57,6 +61,10 @@ def checked_details(title, price_cents, category="other", venue=None, starts_at=
     return {**details, "starts_at": starts}
 
 
+def without_message(payment):
+    return {name: value for name, value in payment.items() if name != "decline_message"}
+
+
 def is_line(text, maximum):
     return isinstance(text, str) and len(text.strip()) <= maximum and text.isprintable()
 
@@ -83,10 +91,22 @@ class FakeServices:
         self.calls.append((f"{service}.{method}", arguments))
         if service in self.away:
             raise ServiceUnavailable(service)
-        caller = self.verifier.verify(token) if token else None
+        caller = self._caller(f"{service}.{method}", token)
         return copy.deepcopy(getattr(self, f"{service}_{method}")(caller, **(arguments or {})))
 
     query = call
+
+    def _caller(self, method, token):
+        """Return the claims of who calls; raise what the services raise when they may not."""
+        if method in PUBLIC:
+            return None
+        try:
+            caller = self.verifier.verify(token)
+        except InvalidToken as problem:
+            raise RemoteError("Unauthenticated") from problem
+        if caller.is_user == (method in FOR_GATEWAY):
+            raise RemoteError("Forbidden")
+        return caller
 
     # auth
 
@@ -103,7 +123,6 @@ class FakeServices:
         return self.auth_sign_in(caller, email, password, address)
 
     def auth_sign_in(self, caller, email, password, address):
-        assert caller.issuer == "gateway"
         assert address
         if password == "again and again":
             raise RemoteError("TooManyAttempts", "", {"retry_after": 30})
@@ -120,11 +139,12 @@ class FakeServices:
         user = self.users[caller.email]
         is_text = isinstance(current, str) and current != ""
         errors = [] if is_text else [error("current", "Enter your current password.")]
-        errors += password_errors("new", new)
-        if errors:
-            raise RemoteError("InvalidPassword", errors[0]["message"], {"errors": errors})
-        if user["password"] != current:
+        common = password_errors("new", new) if new == "password" else []
+        errors += [] if common else password_errors("new", new)
+        if not errors and user["password"] != current:
             raise RemoteError("WrongPassword")
+        if errors := errors or common:
+            raise RemoteError("InvalidPassword", errors[0]["message"], {"errors": errors})
         self.auth_sign_out_everywhere(caller)
         user["password"] = new
         return self._session(user)
@@ -136,7 +156,6 @@ class FakeServices:
         self.revoked.add(caller.session_id)
 
     def auth_is_revoked(self, caller, session_id, user_id="", generation=0):
-        assert caller.issuer == "gateway"
         older = any(user["id"] == user_id and generation < user["generation"] for user in self.users.values())
         return session_id in self.revoked or older
 
@@ -164,6 +183,8 @@ class FakeServices:
     def tickets_update(self, caller, ticket_id, **details):
         details = checked_details(**details)
         ticket = self._own_free(caller, ticket_id)
+        if ticket["withdrawn"]:
+            raise RemoteError("TicketWithdrawn")
         ticket.update(details, version=ticket["version"] + 1)
         return ticket
 
@@ -201,13 +222,17 @@ class FakeServices:
     # orders
 
     def orders_create(self, caller, ticket_id, version=None, idempotency_key=None):
-        if (caller.subject, idempotency_key) in self.keys:
-            return self.keys[caller.subject, idempotency_key]
+        if made := self.keys.get((caller.subject, idempotency_key)):
+            if made["ticket"]["id"] != ticket_id:
+                raise RemoteError("KeyReused")
+            return made
         ticket = self.tickets_get(caller, ticket_id)
         if ticket["seller_id"] == caller.subject:
             raise RemoteError("OwnTicket")
         if ticket["status"] != "on_sale":
-            raise RemoteError("Ticket" + ticket["status"].capitalize())
+            raise RemoteError(f"Ticket{ticket['status'].capitalize()}")
+        if ticket["starts_at"] and datetime.fromisoformat(ticket["starts_at"]) <= datetime.now(UTC):
+            raise RemoteError("TicketStarted")
         if version and version < ticket["version"]:
             details = {"price_cents": ticket["price_cents"], "version": ticket["version"]}
             raise RemoteError("PriceChanged", "", details)
@@ -258,8 +283,10 @@ class FakeServices:
 
     def payments_announce(self, caller, order_id):
         _, payment = self._payable(caller, order_id)
+        if payment["is_confirming"]:
+            raise RemoteError("PaymentInProgress")
         payment["is_confirming"] = True
-        return payment | {"attempt": 1}
+        return without_message(payment) | {"attempt": 1}
 
     def payments_refresh(self, caller, order_id, answered=None):
         payment = self.payments_get(caller, order_id)
@@ -286,7 +313,7 @@ class FakeServices:
             self._decline(order, payment, *DECLINES[token])
         if token == "tok_threeDSecure2Required":
             raise RemoteError("AuthenticationRequired", "", {"client_secret": "pi_1_secret_1"})
-        return self._take(order, payment)
+        return without_message(self._take(order, payment))
 
     def _take(self, order, payment):
         payment.update(
@@ -300,7 +327,7 @@ class FakeServices:
     def _new_payment(self, order):
         now = iso(datetime.now(UTC))
         payment = {
-            "id": secrets.token_hex(12),
+            "id": order["id"],
             "order_id": order["id"],
             "stripe_id": None,
             "status": "open",
@@ -310,6 +337,7 @@ class FakeServices:
         payment |= {"decline_message": "", "remaining": MAXIMUM_DECLINES}
         payment |= {"is_confirming": False, "is_challenged": False}
         payment |= {"refunded_cents": 0, "refunding_cents": 0, "has_refund_failed": False}
+        payment |= {"final": False, "refunded_at": None, "captured_at": None, "dispute": None}
         return payment | {"card_brand": None, "card_last4": None, "created_at": now, "updated_at": now}
 
     def _decline(self, order, payment, code, message):
@@ -320,12 +348,11 @@ class FakeServices:
         raise RemoteError("PaymentDeclined", message, {"decline_code": code, "remaining": payment["remaining"]})
 
     def payments_get(self, caller, order_id):
-        self.orders_get(caller, order_id)
         if order_id not in self.payments:
             raise RemoteError("PaymentNotFound")
+        self.orders_get(caller, order_id)
         return self.payments[order_id]
 
     def payments_receive_webhook(self, caller, payload, signature):
-        assert caller.issuer == "gateway"
         if signature != "good":
             raise RemoteError("InvalidSignature")

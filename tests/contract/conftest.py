@@ -1,0 +1,144 @@
+"""The two sides of the contract: the fake services of the gateway's tests, and the services themselves."""
+
+import json
+import secrets
+from contextlib import ExitStack
+
+import pytest
+import stripe
+
+from dev.fake_stripe import testing
+from dev.fake_stripe.testing import WEBHOOK_SECRET
+from dev.testing import new_database
+from gateway.tests.fakes import GATEWAY_PRIVATE, PUBLIC_KEYS, FakeServices
+from libs.rpc import RemoteError
+from libs.tokens import Signer, Verifier
+from tests.contract.real_services import SERVICES, RealServices
+
+PASSWORD = "correct horse battery"
+VISA = "tok_visa"
+BALANCE = {"object": "balance"}
+WEBHOOK = json.dumps({"id": "evt_1", "type": "balance.available", "livemode": False, "data": {"object": BALANCE}})
+
+
+class Side:
+    """Calls of one side as the gateway makes them, by a seller (ana), a buyer (bo) and the gateway itself."""
+
+    def __init__(self, client):
+        self.client, self.unique = client, secrets.token_hex(4)
+        self.address = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
+        self.tokens = {}
+
+    def call(self, method, who=None, **arguments):
+        """Return the result of `service.method`, called by a user, "gateway", or nobody."""
+        token = Signer(GATEWAY_PRIVATE).mint_service() if who == "gateway" else self._token(who)
+        service, _, name = method.partition(".")
+        return self.client.call(service, name, arguments, token=token)
+
+    def refusal(self, method, who=None, **arguments):
+        """Return the error that the call raises."""
+        with pytest.raises(RemoteError) as caught:
+            self.call(method, who, **arguments)
+        return caught.value
+
+    def _token(self, who):
+        if who and who not in self.tokens:
+            self.tokens[who] = self.sign_up(who)["token"]
+        return self.tokens.get(who)
+
+    def claims(self, token):
+        return Verifier(PUBLIC_KEYS).verify(token)
+
+    def email(self, who):
+        return f"{who}-{self.unique}@example.com"
+
+    def sign_up(self, who, password=PASSWORD, **changes):
+        arguments = {"email": self.email(who), "password": password, "address": self.address}
+        return self.call("auth.sign_up", "gateway", **arguments | changes)
+
+    def sign_in(self, who, password=PASSWORD):
+        arguments = {"email": self.email(who), "password": password, "address": self.address}
+        return self.call("auth.sign_in", "gateway", **arguments)
+
+    def ticket(self, **details):
+        """Return the id of a new ticket of Ana's."""
+        return self.call("tickets.create", "ana", **{"title": "Hamlet", "price_cents": 1999} | details)["id"]
+
+    def order(self, ticket_id=None):
+        """Return the id of Bo's order for it."""
+        return self.call("orders.create", "bo", ticket_id=ticket_id or self.ticket())["id"]
+
+    def open_payment(self):
+        """Return the id of Bo's order with a payment that is not paid."""
+        order_id = self.order()
+        self.call("payments.create_intent", "bo", order_id=order_id)
+        return order_id
+
+    def paid(self, ticket_id=None):
+        """Return the id of Bo's order, paid."""
+        order_id = self.order(ticket_id)
+        self.call("payments.pay", "bo", order_id=order_id, token=VISA)
+        return order_id
+
+
+class FakeSide(Side):
+    """The fake services."""
+
+    def __init__(self):
+        super().__init__(FakeServices())
+
+    def stripe_down(self):
+        self.client.stripe_is_down = True
+
+    def hold_captures(self):
+        self.client.completes_at_once = False
+
+    def pay_in_browser(self, order_id):
+        self.client.paid_in_browser.add(order_id)
+
+    def signature(self, payload):
+        return "good"
+
+
+class RealSide(Side):
+    """The services."""
+
+    def __init__(self, client, fake_stripe):
+        super().__init__(client)
+        self.stripe = fake_stripe
+
+    def stripe_down(self):
+        self.stripe.control("faults", kind="error", count=None)
+
+    def hold_captures(self):
+        self.stripe.control("faults", kind="error", path="*/capture", count=None)
+
+    def pay_in_browser(self, order_id):
+        secret = self.call("payments.create_intent", "bo", order_id=order_id)["client_secret"]
+        intent_id = secret.partition("_secret")[0]
+        self.stripe.client().v1.payment_intents.confirm(intent_id, {"payment_method": "pm_card_visa"})
+
+    def signature(self, payload):
+        return stripe.WebhookSignature.generate_signature_header(payload, WEBHOOK_SECRET)
+
+
+@pytest.fixture(scope="session")
+def fake_stripe():
+    with testing.running() as fake:
+        yield fake
+
+
+@pytest.fixture(scope="session")
+def real_services(servers, fake_stripe):
+    with ExitStack() as stack:
+        urls = {service.name: stack.enter_context(new_database(servers)) for service in SERVICES}
+        yield RealServices(urls, fake_stripe.url)
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.integration)])
+def side(request):
+    if request.param == "fake":
+        return FakeSide()
+    fake = request.getfixturevalue("fake_stripe")
+    fake.control("faults", method="DELETE")
+    return RealSide(request.getfixturevalue("real_services"), fake)

@@ -1,0 +1,115 @@
+"""The services' own classes in this process, on a real MongoDB and a fake Stripe; events are delivered at once."""
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR, DependencyProvider
+
+from auth.service import AuthService
+from dev.fake_stripe.testing import SECRET_KEY, WEBHOOK_SECRET
+from gateway.tests.fakes import AUTH_PRIVATE, PUBLIC_KEYS, SETTINGS
+from libs.errors import Unavailable
+from libs.events import Aggregates
+from libs.events.handlers import EventHandler
+from libs.rpc.caller import ServiceClient
+from libs.rpc.testing import ClientInMemory
+from libs.tokens import Signer, new_key
+from orders.service import OrdersService
+from payments.service import PaymentsService
+from tickets.service import TicketsService
+
+SERVICES = (AuthService, TicketsService, OrdersService, PaymentsService)
+KEYS = {service.name: new_key(f"{service.name}:1") for service in SERVICES if service is not AuthService}
+UNREACHABLE = "://127.0.0.1:1/"
+
+
+class RealServices(ClientInMemory):
+    """A client of the services; after each call all events of it are handled."""
+
+    def __init__(self, mongo_urls, stripe_url):
+        super().__init__({}, ",".join([PUBLIC_KEYS, *(public for _, public in KEYS.values())]))
+        self.containers = []
+        common = {
+            "AMQP_URI": f"amqp{UNREACHABLE}",
+            "REDIS_URL": f"redis{UNREACHABLE}",
+            "TOKEN_PUBLIC_KEYS": PUBLIC_KEYS,
+            "CURRENCY": "usd",
+            "SIGN_UPS_PER_ADDRESS": 1000,
+            "RESERVATION_WINDOW_SECONDS": 900,
+            "STRIPE_SECRET_KEY": SECRET_KEY,
+            "STRIPE_PUBLISHABLE_KEY": SETTINGS["STRIPE_PUBLISHABLE_KEY"],
+            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "STRIPE_API_BASE": stripe_url,
+        }
+        for service in SERVICES:
+            private = AUTH_PRIVATE if service is AuthService else KEYS[service.name][0]
+            own = {"MONGO_URL": mongo_urls[service.name], "SIGNING_KEY": private}
+            self.services[service.name] = self._worker(service, common | own)
+
+    def _worker(self, service, config):
+        """Return a worker with its dependencies, as nameko would make it; calls of other services come here."""
+        worker = service()
+        container = Container(config, service.name)
+        self.containers.append(container)  # extensions hold weak references to it
+        for name, provider in vars(service).items():
+            if isinstance(provider, ServiceClient):
+                setattr(worker, name, CallsInMemory(self, Signer(config["SIGNING_KEY"])))
+            elif isinstance(provider, DependencyProvider):
+                bound = provider.bind(container, name)
+                bound.setup()
+                setattr(worker, name, bound.get_dependency(SimpleNamespace(data={}, service=worker)))
+        return worker
+
+    def _call(self, *arguments):
+        try:
+            return super()._call(*arguments)
+        finally:
+            while self._deliver():
+                pass
+
+    def _deliver(self):
+        """Handle the events that wait in the outboxes; return how many there were."""
+        waiting = [
+            (value.collection, found["_id"], pending)
+            for worker in self.services.values()
+            for value in vars(worker.store).values()
+            if isinstance(value, Aggregates)
+            for found in value.collection.find({"outbox.0": {"$exists": True}})
+            for pending in found["outbox"]
+        ]
+        for collection, ident, pending in waiting:
+            for event, handle in self._handlers():
+                if event.name == pending["name"]:
+                    with suppress(Unavailable):  # a consumer retries it later
+                        handle(event.load(pending["body"]))
+            collection.update_one({"_id": ident}, {"$pull": {"outbox": {"id": pending["id"]}}})
+        return len(waiting)
+
+    def _handlers(self):
+        for worker in self.services.values():
+            for name, method in vars(type(worker)).items():
+                for entrypoint in getattr(method, ENTRYPOINT_EXTENSIONS_ATTR, ()):
+                    if isinstance(entrypoint, EventHandler):
+                        yield entrypoint.event, getattr(worker, name)
+
+
+@dataclass(eq=False)
+class Container:
+    """As much of a nameko container as dependencies ask for."""
+
+    config: dict[str, Any]
+    service_name: str
+    entrypoints: set[Any] = field(default_factory=set)
+    shared_extensions: dict[Any, Any] = field(default_factory=dict)
+
+
+class CallsInMemory:
+    """What a service has in place of `ServiceClient`."""
+
+    def __init__(self, client, signer):
+        self.client, self.signer = client, signer
+
+    def call(self, service, method, arguments, timeout=3.0):
+        return self.client.call(service, method, arguments, token=self.signer.mint_service(), timeout=timeout)

@@ -1,0 +1,454 @@
+"""What the gateway relies on in the services: one contract for the fakes of its tests and for the services themselves.
+
+Results have the same keys and types, and each refused call raises the same error with the same details.
+"""
+
+import inspect
+import re
+
+import pytest
+
+from gateway.tests import fakes
+from tests.contract.conftest import PASSWORD, VISA, WEBHOOK
+
+UNKNOWN = "0" * 24
+NEW = "another long one"
+TEXT, NUMBER, FLAG, MAYBE = str, int, bool, (str, type(None))
+SESSION = {"user": {"id": TEXT, "email": TEXT}, "token": TEXT}
+SNAPSHOT = {
+    **dict.fromkeys(("id", "title", "currency", "category"), TEXT),
+    "price_cents": NUMBER,
+    "venue": MAYBE,
+    "starts_at": MAYBE,
+}
+TICKET = SNAPSHOT | {
+    **dict.fromkeys(("seller_id", "status", "created_at", "updated_at"), TEXT),
+    "version": NUMBER,
+    "price_version": NUMBER,
+    "withdrawn": FLAG,
+    "reserved_until": MAYBE,
+}
+OWN_TICKET = TICKET | {"refunded_cents": NUMBER}
+ORDER = {
+    **dict.fromkeys(("id", "status", "buyer_id", "seller_id", "expires_at", "currency", "created_at"), TEXT),
+    **dict.fromkeys(("version", "reservation_no", "price_cents", "refunded_cents"), NUMBER),
+    "updated_at": TEXT,
+    "cancel_reason": MAYBE,
+    "refunded_at": MAYBE,
+    "ticket": SNAPSHOT,
+}
+PAYMENT = {
+    **dict.fromkeys(("id", "order_id", "status", "currency", "created_at", "updated_at"), TEXT),
+    **dict.fromkeys(("version", "amount_cents", "declines", "remaining", "refunded_cents", "refunding_cents"), NUMBER),
+    **dict.fromkeys(("final", "is_confirming", "is_challenged", "has_refund_failed"), FLAG),
+    **dict.fromkeys(("stripe_id", "decline_code", "card_brand", "card_last4", "refunded_at", "captured_at"), MAYBE),
+    "dispute": (dict, type(None)),
+}
+SHOWN_PAYMENT = PAYMENT | {"decline_message": TEXT}
+
+RESULTS = {
+    "auth.sign_up": (lambda side: side.sign_up("cy"), SESSION),
+    "auth.sign_in": (lambda side: (side.sign_up("cy"), side.sign_in("cy"))[1], SESSION),
+    "auth.change_password": (lambda side: side.call("auth.change_password", "cy", current=PASSWORD, new=NEW), SESSION),
+    "auth.sign_out": (lambda side: side.call("auth.sign_out", "cy"), type(None)),
+    "auth.sign_out_everywhere": (lambda side: side.call("auth.sign_out_everywhere", "cy"), type(None)),
+    "auth.is_revoked": (lambda side: side.call("auth.is_revoked", "gateway", session_id=UNKNOWN), FLAG),
+    "tickets.create": (
+        lambda side: side.call("tickets.create", "ana", title="Hamlet", price_cents=1999, venue="Globe"),
+        TICKET,
+    ),
+    "tickets.get": (lambda side: side.call("tickets.get", ticket_id=side.ticket()), TICKET),
+    "tickets.update": (
+        lambda side: side.call("tickets.update", "ana", ticket_id=side.ticket(), title="Macbeth", price_cents=500),
+        TICKET,
+    ),
+    "tickets.withdraw": (lambda side: side.call("tickets.withdraw", "ana", ticket_id=side.ticket()), TICKET),
+    "tickets.list": (
+        lambda side: (side.ticket(), side.ticket(), side.call("tickets.list", limit=1))[2],
+        {"tickets": [TICKET], "next": TEXT},
+    ),
+    "tickets.list_mine": (
+        lambda side: (side.ticket(), side.call("tickets.list_mine", "ana"))[1],
+        {"tickets": [OWN_TICKET], "next": type(None)},
+    ),
+    "tickets.sales": (
+        lambda side: (side.paid(), side.call("tickets.sales", "ana"))[1],
+        [{"currency": TEXT, "tickets": NUMBER, "owed_cents": NUMBER}],
+    ),
+    "orders.create": (lambda side: side.call("orders.create", "bo", ticket_id=side.ticket()), ORDER),
+    "orders.get": (lambda side: side.call("orders.get", "bo", order_id=side.order()), ORDER),
+    "orders.list": (
+        lambda side: (side.order(), side.call("orders.list", "bo"))[1],
+        {"orders": [ORDER], "next": type(None)},
+    ),
+    "orders.cancel": (lambda side: side.call("orders.cancel", "bo", order_id=side.order()), ORDER),
+    "payments.create_intent": (
+        lambda side: side.call("payments.create_intent", "bo", order_id=side.order()),
+        {"client_secret": TEXT, "publishable_key": TEXT},
+    ),
+    "payments.announce": (
+        lambda side: side.call("payments.announce", "bo", order_id=side.order()),
+        PAYMENT | {"attempt": NUMBER},
+    ),
+    "payments.refresh": (lambda side: side.call("payments.refresh", "bo", order_id=side.open_payment()), SHOWN_PAYMENT),
+    "payments.pay": (lambda side: side.call("payments.pay", "bo", order_id=side.order(), token=VISA), PAYMENT),
+    "payments.get": (lambda side: side.call("payments.get", "bo", order_id=side.open_payment()), SHOWN_PAYMENT),
+    "payments.receive_webhook": (
+        lambda side: side.call(
+            "payments.receive_webhook", "gateway", payload=WEBHOOK, signature=side.signature(WEBHOOK)
+        ),
+        type(None),
+    ),
+}
+"""For each method: a call that succeeds, and the keys and types of its result."""
+
+
+def fits(value, shape):
+    """Whether a JSON value has exactly these keys, and values of these types."""
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and value.keys() == shape.keys() and all(fits(value[k], shape[k]) for k in shape)
+    if isinstance(shape, list):
+        return isinstance(value, list) and value != [] and all(fits(each, shape[0]) for each in value)
+    return isinstance(value, shape) and not (shape is NUMBER and isinstance(value, bool))
+
+
+@pytest.mark.parametrize("method", RESULTS)
+def test_result_has_its_keys_and_types(side, method):
+    call, shape = RESULTS[method]
+
+    result = call(side)
+
+    assert fits(result, shape), result
+
+
+def test_every_method_of_the_fake_is_in_the_contract():
+    methods = re.findall(r"def (auth|tickets|orders|payments)_(\w+)\(", inspect.getsource(fakes))
+
+    assert {f"{service}.{method}" for service, method in methods} == RESULTS.keys()
+
+
+def of_sign_up(side, **changes):
+    arguments = {"email": side.email("cy"), "password": PASSWORD, "address": side.address}
+    return side.refusal("auth.sign_up", "gateway", **arguments | changes)
+
+
+def of_sign_in(side, password):
+    arguments = {"email": side.email("ana"), "password": password, "address": side.address}
+    return side.refusal("auth.sign_in", "gateway", **arguments)
+
+
+def of_too_many_tries(side):
+    side.call("tickets.sales", "ana")
+    return next(error for error in (of_sign_in(side, "again and again") for _ in range(10)) if error.details)
+
+
+def of_change(side, current=PASSWORD, new=NEW):
+    return side.refusal("auth.change_password", "ana", current=current, new=new)
+
+
+def of_edit(side, who="ana", ticket_id=None, **changes):
+    arguments = {"ticket_id": ticket_id or side.ticket(), "title": "Macbeth", "price_cents": 500}
+    return side.refusal("tickets.update", who, **arguments | changes)
+
+
+def of_withdrawal(side, who="ana", ticket_id=None):
+    return side.refusal("tickets.withdraw", who, ticket_id=ticket_id or side.ticket())
+
+
+def of_order(side, who="bo", ticket_id=None, **changes):
+    return side.refusal("orders.create", who, ticket_id=ticket_id or side.ticket(), **changes)
+
+
+def of_changed_price(side):
+    ticket_id = side.ticket()
+    side.call("tickets.update", "ana", ticket_id=ticket_id, title="Hamlet", price_cents=2500)
+    return of_order(side, ticket_id=ticket_id, version=1)
+
+
+def of_reused_key(side):
+    side.call("orders.create", "bo", ticket_id=side.ticket(), idempotency_key=side.unique)
+    return of_order(side, idempotency_key=side.unique)
+
+
+def of_cancel(side, order_id, who="bo"):
+    return side.refusal("orders.cancel", who, order_id=order_id)
+
+
+def of_pay(side, order_id=None, who="bo", token=VISA):
+    return side.refusal("payments.pay", who, order_id=order_id or side.order(), token=token)
+
+
+def reserved(side):
+    ticket_id = side.ticket()
+    side.order(ticket_id)
+    return ticket_id
+
+
+def sold(side):
+    ticket_id = side.ticket()
+    side.paid(ticket_id)
+    return ticket_id
+
+
+def withdrawn(side):
+    ticket_id = side.ticket()
+    side.call("tickets.withdraw", "ana", ticket_id=ticket_id)
+    return ticket_id
+
+
+def cancelled(side):
+    order_id = side.order()
+    side.call("orders.cancel", "bo", order_id=order_id)
+    return order_id
+
+
+def being_paid(side):
+    side.hold_captures()
+    return side.paid()
+
+
+def announced(side):
+    order_id = side.order()
+    side.call("payments.announce", "bo", order_id=order_id)
+    return order_id
+
+
+def with_stripe_down(side, order_id):
+    side.stripe_down()
+    return of_pay(side, order_id)
+
+
+REFUSALS = [
+    ("InvalidEmail", lambda side: of_sign_up(side, email="ana")),
+    ("InvalidEmail", lambda side: of_sign_up(side, email=None, password=False)),
+    ("InvalidPassword", lambda side: of_sign_up(side, password="short")),
+    ("InvalidPassword", lambda side: of_sign_up(side, password="password")),
+    ("EmailInUse", lambda side: (side.sign_up("cy"), of_sign_up(side, email=side.email("cy").upper()))[1]),
+    ("WrongCredentials", lambda side: of_sign_in(side, "wrong")),
+    ("TooManyAttempts", of_too_many_tries),
+    ("WrongPassword", lambda side: of_change(side, current="wrong")),
+    ("WrongPassword", lambda side: of_change(side, current="wrong", new="password")),
+    ("InvalidPassword", lambda side: of_change(side, current="wrong", new="short")),
+    ("InvalidPassword", lambda side: of_change(side, current=None, new="short")),
+    ("InvalidPassword", lambda side: of_change(side, new="password")),
+    ("InvalidTicket", lambda side: side.refusal("tickets.create", "ana", title=" ", price_cents=49, starts_at="soon")),
+    ("InvalidTicket", lambda side: side.refusal("tickets.create", "ana", title=False, price_cents=None, venue=False)),
+    ("InvalidTicket", lambda side: of_edit(side, ticket_id=UNKNOWN, title="", category="opera")),
+    ("TicketNotFound", lambda side: side.refusal("tickets.get", ticket_id=UNKNOWN)),
+    ("TicketNotFound", lambda side: of_edit(side, ticket_id=UNKNOWN)),
+    ("TicketNotFound", lambda side: of_withdrawal(side, ticket_id=UNKNOWN)),
+    ("TicketNotFound", lambda side: of_order(side, ticket_id=UNKNOWN)),
+    ("NotOwner", lambda side: of_edit(side, who="bo")),
+    ("NotOwner", lambda side: of_withdrawal(side, who="bo")),
+    ("TicketReserved", lambda side: of_edit(side, ticket_id=reserved(side))),
+    ("TicketReserved", lambda side: of_withdrawal(side, ticket_id=reserved(side))),
+    ("TicketReserved", lambda side: of_order(side, ticket_id=reserved(side))),
+    ("TicketSold", lambda side: of_edit(side, ticket_id=sold(side))),
+    ("TicketSold", lambda side: of_withdrawal(side, ticket_id=sold(side))),
+    ("TicketSold", lambda side: of_order(side, ticket_id=sold(side))),
+    ("TicketWithdrawn", lambda side: of_edit(side, ticket_id=withdrawn(side))),
+    ("TicketWithdrawn", lambda side: of_order(side, ticket_id=withdrawn(side))),
+    ("TicketStarted", lambda side: of_order(side, ticket_id=side.ticket(starts_at="2020-01-01T12:00:00Z"))),
+    ("OwnTicket", lambda side: of_order(side, who="ana")),
+    ("PriceChanged", of_changed_price),
+    ("KeyReused", of_reused_key),
+    ("InvalidCursor", lambda side: side.refusal("tickets.list", after="x")),
+    ("InvalidCursor", lambda side: side.refusal("tickets.list_mine", "ana", after="x")),
+    ("InvalidCursor", lambda side: side.refusal("orders.list", "bo", after="x")),
+    ("OrderNotFound", lambda side: side.refusal("orders.get", "bo", order_id=UNKNOWN)),
+    ("OrderNotFound", lambda side: of_cancel(side, UNKNOWN)),
+    ("OrderNotFound", lambda side: of_pay(side, UNKNOWN)),
+    ("OrderNotFound", lambda side: side.refusal("payments.create_intent", "bo", order_id=UNKNOWN)),
+    ("OrderNotFound", lambda side: side.refusal("payments.announce", "bo", order_id=UNKNOWN)),
+    ("NotOwner", lambda side: side.refusal("orders.get", "ana", order_id=side.order())),
+    ("NotOwner", lambda side: of_cancel(side, side.order(), "ana")),
+    ("NotOwner", lambda side: of_pay(side, who="ana")),
+    ("NotOwner", lambda side: side.refusal("payments.create_intent", "ana", order_id=side.order())),
+    ("NotOwner", lambda side: side.refusal("payments.announce", "ana", order_id=side.order())),
+    ("NotOwner", lambda side: side.refusal("payments.get", "ana", order_id=side.open_payment())),
+    ("NotOwner", lambda side: side.refusal("payments.refresh", "ana", order_id=side.open_payment())),
+    ("OrderComplete", lambda side: of_cancel(side, side.paid())),
+    ("OrderBeingPaid", lambda side: of_cancel(side, being_paid(side))),
+    ("OrderCancelled", lambda side: of_pay(side, cancelled(side))),
+    ("OrderCancelled", lambda side: side.refusal("payments.create_intent", "bo", order_id=cancelled(side))),
+    ("OrderCancelled", lambda side: side.refusal("payments.announce", "bo", order_id=cancelled(side))),
+    ("PaymentNotFound", lambda side: side.refusal("payments.get", "bo", order_id=UNKNOWN)),
+    ("PaymentNotFound", lambda side: side.refusal("payments.refresh", "bo", order_id=UNKNOWN)),
+    ("PaymentInProgress", lambda side: side.refusal("payments.announce", "bo", order_id=announced(side))),
+    ("PaymentDeclined", lambda side: of_pay(side, token="tok_chargeDeclined")),
+    ("PaymentDeclined", lambda side: of_pay(side, token="tok_chargeDeclinedInsufficientFunds")),
+    ("AuthenticationRequired", lambda side: of_pay(side, token="tok_threeDSecure2Required")),
+    ("StripeUnavailable", lambda side: with_stripe_down(side, side.order())),
+    (
+        "InvalidSignature",
+        lambda side: side.refusal("payments.receive_webhook", "gateway", payload=WEBHOOK, signature="bad"),
+    ),
+    ("Unauthenticated", lambda side: side.refusal("tickets.create", title="Hamlet", price_cents=1999)),
+    ("Unauthenticated", lambda side: side.refusal("orders.list")),
+    ("Unauthenticated", lambda side: side.refusal("auth.sign_out")),
+    ("Unauthenticated", lambda side: side.refusal("payments.receive_webhook", payload=WEBHOOK, signature="bad")),
+    ("Forbidden", lambda side: side.refusal("orders.list", "gateway")),
+    ("Forbidden", lambda side: side.refusal("auth.is_revoked", "bo", session_id=UNKNOWN)),
+    ("Forbidden", lambda side: side.refusal("payments.receive_webhook", "bo", payload=WEBHOOK, signature="bad")),
+]
+"""Calls that are refused, and the name of the error."""
+
+DETAILS = {
+    "InvalidEmail": {"errors": [{"field": TEXT, "message": TEXT}]},
+    "InvalidPassword": {"errors": [{"field": TEXT, "message": TEXT}]},
+    "InvalidTicket": {"errors": [{"field": TEXT, "message": TEXT}]},
+    "TooManyAttempts": {"retry_after": NUMBER},
+    "PriceChanged": {"price_cents": NUMBER, "version": NUMBER},
+    "PaymentDeclined": {"decline_code": TEXT, "remaining": NUMBER},
+    "AuthenticationRequired": {"client_secret": TEXT},
+}
+"""Keys and types of the details of errors that have any."""
+
+
+@pytest.mark.parametrize(("name", "refused"), REFUSALS, ids=[name for name, _ in REFUSALS])
+def test_refused_call_raises_its_error_with_its_details(side, name, refused):
+    error = refused(side)
+
+    assert error.name == name
+    assert fits(error.details, DETAILS.get(name, {})), error.details
+
+
+def test_every_error_that_the_fake_raises_is_in_the_contract():
+    names = re.findall(r'"([A-Z][a-z]\w+)"', inspect.getsource(fakes))
+
+    assert set(names) == {name for name, _ in REFUSALS}
+
+
+# all errors of one call
+
+
+@pytest.mark.parametrize(
+    ("refused", "fields"),
+    [
+        (lambda side: of_sign_up(side, email="", password="short"), ["email", "password"]),
+        (lambda side: of_change(side, current="", new="short"), ["current", "new"]),
+        (
+            lambda side: of_edit(side, title="", price_cents=49, category="x", venue=7, starts_at=7),
+            ["title", "price_cents", "category", "venue", "starts_at"],
+        ),
+    ],
+    ids=["sign_up", "change_password", "update"],
+)
+def test_errors_of_all_fields_are_reported_together(side, refused, fields):
+    assert [error["field"] for error in refused(side).details["errors"]] == fields
+
+
+# what becomes of things
+
+
+def status(side, ticket_id, order_id):
+    ticket, order = side.call("tickets.get", ticket_id=ticket_id), side.call("orders.get", "bo", order_id=order_id)
+    return ticket["status"], order["status"]
+
+
+def test_ticket_follows_its_order(side):
+    ticket_id = side.ticket()
+    first = side.order(ticket_id)
+    states = [status(side, ticket_id, first)]
+    side.call("orders.cancel", "bo", order_id=first)
+    states.append(status(side, ticket_id, first))
+    paid = side.paid(ticket_id)
+
+    assert [*states, status(side, ticket_id, paid)] == [
+        ("reserved", "created"),
+        ("on_sale", "cancelled"),
+        ("sold", "complete"),
+    ]
+
+
+def test_order_stays_reserved_while_the_payment_is_not_captured(side):
+    side.hold_captures()
+    ticket_id = side.ticket()
+
+    assert status(side, ticket_id, side.paid(ticket_id)) == ("reserved", "awaiting_payment")
+
+
+def test_same_key_returns_the_same_order(side):
+    ticket_id = side.ticket()
+    made = [side.call("orders.create", "bo", ticket_id=ticket_id, idempotency_key=side.unique)["id"] for _ in range(2)]
+
+    assert made[0] == made[1]
+
+
+def test_third_decline_cancels_the_order(side):
+    ticket_id = side.ticket()
+    order_id = side.order(ticket_id)
+
+    remaining = [of_pay(side, order_id, token="tok_chargeDeclined").details["remaining"] for _ in range(3)]
+
+    order = side.call("orders.get", "bo", order_id=order_id)
+    assert (remaining, order["cancel_reason"]) == ([2, 1, 0], "payment_failed")
+    assert status(side, ticket_id, order_id) == ("on_sale", "cancelled")
+
+
+def test_decline_has_its_message_until_the_order_is_paid(side):
+    order_id = side.order()
+    of_pay(side, order_id, token="tok_chargeDeclined")
+    declined = side.call("payments.get", "bo", order_id=order_id)["decline_message"]
+    side.call("payments.pay", "bo", order_id=order_id, token=VISA)
+
+    assert declined.startswith("Your card was declined.")
+    assert side.call("payments.get", "bo", order_id=order_id)["decline_message"] == ""
+
+
+def test_payment_in_the_browser_is_found_by_a_refresh(side):
+    order_id = side.open_payment()
+    side.pay_in_browser(order_id)
+
+    payment = side.call("payments.refresh", "bo", order_id=order_id)
+
+    assert payment["status"] in ("authorized", "captured")
+    assert side.call("orders.get", "bo", order_id=order_id)["status"] == "complete"
+
+
+def test_announced_attempt_is_confirming_until_stripe_has_answered_it(side):
+    order_id = side.order()
+    attempt = side.call("payments.announce", "bo", order_id=order_id)["attempt"]
+    unanswered = side.call("payments.refresh", "bo", order_id=order_id)
+    answered = side.call("payments.refresh", "bo", order_id=order_id, answered=attempt)
+
+    assert (unanswered["is_confirming"], answered["is_confirming"]) == (True, False)
+
+
+def test_payment_is_confirming_while_stripe_is_down(side):
+    order_id = side.open_payment()
+    side.stripe_down()
+
+    assert side.call("payments.refresh", "bo", order_id=order_id)["is_confirming"] is True
+
+
+def test_changed_password_ends_all_older_sessions(side):
+    token = side.sign_up("cy")["token"]
+    claims = side.claims(token)
+    about = {"session_id": claims.session_id, "user_id": claims.subject, "generation": claims.generation}
+    before = side.call("auth.is_revoked", "gateway", **about)
+    side.tokens["cy"] = token
+    side.call("auth.change_password", "cy", current=PASSWORD, new=NEW)
+
+    assert (before, side.call("auth.is_revoked", "gateway", **about)) == (False, True)
+
+
+def test_signing_out_ends_the_session(side):
+    side.tokens["cy"] = side.sign_up("cy")["token"]
+    session_id = side.claims(side.tokens["cy"]).session_id
+    side.call("auth.sign_out", "cy")
+
+    assert side.call("auth.is_revoked", "gateway", session_id=session_id) is True
+
+
+def test_list_is_filtered_sorted_and_paged(side):
+    for price_cents in (3000, 1000, 2000):
+        side.ticket(title=f"Hamlet {side.unique}", price_cents=price_cents, category="stage")
+    side.ticket(title=f"Hamlet {side.unique}", price_cents=2500, category="match")
+    query = {"q": side.unique, "category": "stage", "min_price_cents": 1000, "max_price_cents": 2500}
+
+    first = side.call("tickets.list", sort="price_asc", limit=1, **query)
+    second = side.call("tickets.list", sort="price_asc", limit=1, after=first["next"], **query)
+
+    found = [ticket["price_cents"] for page in (first, second) for ticket in page["tickets"]]
+    assert (found, second["next"]) == ([1000, 2000], None)
