@@ -1,35 +1,18 @@
-"""The fake Stripe's web application: every request's way from key and parameters to the reply."""
+"""The fake Stripe's web application: its API, its controls and what browsers load."""
 
 import re
-import time
-from collections.abc import Callable
-from typing import Any
 
-import stripe
-from flask import Flask, Response, g, json, request
+from flask import Flask, Response, request
 
-from dev.fake_stripe import browser, control, parameters
-from dev.fake_stripe.access import is_publishable
-from dev.fake_stripe.call import Call
+from dev.fake_stripe import browser, control
+from dev.fake_stripe.api import Api, response_to
 from dev.fake_stripe.errors import StripeError
-from dev.fake_stripe.faults import Fault, Faults
-from dev.fake_stripe.idempotency import Keys, Reply, fingerprint
-from dev.fake_stripe.locks import Locks
-from dev.fake_stripe.objects import expanded, new_id, shown
-from dev.fake_stripe.routes import CARD_DATA, ROUTES, Route
-from dev.fake_stripe.state import Document, State
+from dev.fake_stripe.idempotency import Reply
+from dev.fake_stripe.routes import ROUTES
+from dev.fake_stripe.state import State
 from dev.fake_stripe.webhooks import Webhooks
 
 LOOPBACK_ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost)(:\d+)?")
-HIDDEN_FROM_BROWSERS = (
-    "amount_capturable",
-    "amount_received",
-    "application",
-    "latest_charge",
-    "metadata",
-    "on_behalf_of",
-    "review",
-)
 
 
 def create_app(state: State, webhooks: Webhooks) -> Flask:
@@ -44,130 +27,14 @@ def create_app(state: State, webhooks: Webhooks) -> Flask:
     app.register_blueprint(browser.blueprint(api))
     app.register_error_handler(404, lambda error: _no_such_route())
     app.register_error_handler(405, lambda error: _no_such_route())
-    app.register_error_handler(StripeError, lambda error: _response(Reply(error.status, error.body)))
+    app.register_error_handler(StripeError, lambda error: response_to(Reply(error.status, error.body)))
     app.after_request(_allow_pages_on_this_machine)
     return app
 
 
 def _no_such_route() -> Response:
     message = f"Unrecognized request URL ({request.method}: {request.path})."
-    return _response(Reply(404, StripeError(404, "invalid_request_error", message).body))
-
-
-class Api:
-    """The API on one state: checks, idempotency, locks, faults, then the route's handler in one transaction."""
-
-    def __init__(self, state: State, webhooks: Webhooks) -> None:
-        self.state, self.webhooks = state, webhooks
-        self.keys, self.locks, self.faults = Keys(state), Locks(), Faults()
-
-    def view(self, route: Route) -> Callable[..., Response]:
-        """Return the Flask view of a route."""
-
-        def answer(**ids: str) -> Response:
-            g.request_id = new_id("req")
-            fault = self.faults.take(request.method, request.path)
-            try:
-                reply = self._reply(route, ids, fault)
-            except StripeError as refused:
-                reply = Reply(refused.status, refused.body)
-            self.webhooks.wake()
-            if fault and fault.kind == "lost_reply":
-                request.environ["werkzeug.socket"].shutdown(2)
-            return _response(reply)
-
-        return answer
-
-    def call(self, **details: Any) -> Call:
-        """Return a call on this state, for a handler."""
-        return Call(self.state, self.webhooks, origin=request.host_url.rstrip("/"), **details)
-
-    def _reply(self, route: Route, ids: dict[str, str], fault: Fault | None) -> Reply:
-        publishable = is_publishable(route.publishable)
-        pairs = list((request.form if request.method == "POST" else request.args).items(multi=True))
-        pairs = [(name, text) for name, text in pairs if name not in ("key", "_stripe_version", "_stripe_account")]
-        key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
-        call = self.call(publishable=publishable, request_id=g.request_id, idempotency_key=key)
-        with self.keys.reserved(key), self.locks.held(_written(ids)):
-            _linger(fault)
-            return self._once(route, call, pairs, ids, fault)
-
-    def _once(
-        self, route: Route, call: Call, pairs: list[tuple[str, str]], ids: dict[str, str], fault: Fault | None
-    ) -> Reply:
-        key, print = call.idempotency_key, fingerprint(pairs)
-        with self.state.transaction():
-            reply = self.keys.recall(key, request.path, print) if key else None
-            if reply is None:
-                reply, kept = self._execute(route, call, pairs, ids, fault)
-                if key and kept:
-                    self.keys.keep(key, request.path, print, reply)
-            elif fault and fault.kind == "error":
-                reply = Reply(fault.error.status, fault.error.body)
-        return reply
-
-    def _execute(
-        self, route: Route, call: Call, pairs: list[tuple[str, str]], ids: dict[str, str], fault: Fault | None
-    ) -> tuple[Reply, bool]:
-        """Return the reply, and whether it is to be kept for the key."""
-        ordered = fault.error if fault and fault.kind == "error" else None
-        if ordered and not (fault and fault.executed):
-            return Reply(ordered.status, ordered.body), ordered.executed
-        reply = self._handled(route, call, pairs, ids)
-        if ordered:
-            return Reply(ordered.status, ordered.body), ordered.executed
-        return reply, True
-
-    def _handled(self, route: Route, call: Call, pairs: list[tuple[str, str]], ids: dict[str, str]) -> Reply:
-        """Run the route's handler; a refusal that changed nothing is raised, which also rolls back."""
-        try:
-            call.params = _parameters(route, pairs, call.publishable)
-            found = expanded(self.state, route.handler(call, **ids), call.params.get("expand", []))
-        except StripeError as refused:
-            if not refused.executed:
-                raise
-            return Reply(refused.status, refused.body)
-        return Reply(200, _for_browsers(found) if call.publishable else shown(found))
-
-
-def _written(ids: dict[str, str]) -> str | None:
-    """Return the id of the PaymentIntent that the request may change, or None."""
-    named = ids.get("id", request.form.get("payment_intent", ""))
-    return named if request.method == "POST" and named.startswith("pi_") else None
-
-
-def _linger(fault: Fault | None) -> None:
-    if fault and fault.kind == "slow":
-        time.sleep(fault.seconds)
-
-
-def _parameters(route: Route, pairs: list[tuple[str, str]], publishable: bool) -> dict[str, Any]:
-    values = parameters.decoded(pairs)
-    data = {"payment_method_data": CARD_DATA} if _has_card_data(values) else {}
-    extra = route.extra if publishable else {}
-    return parameters.checked(route.parameters, values, extra | data)
-
-
-def _has_card_data(values: dict[str, Any]) -> bool:
-    """Whether a card comes as `payment_method_data`: Stripe takes it, the library's types know other methods only."""
-    data = values.get("payment_method_data")
-    return isinstance(data, dict) and data.get("type") == "card"
-
-
-def _for_browsers(found: Document) -> Document:
-    """What a publishable key sees of an object."""
-    return {name: value for name, value in shown(found).items() if name not in HIDDEN_FROM_BROWSERS}
-
-
-def _response(reply: Reply) -> Response:
-    response = Response(json.dumps(reply.body, indent=2, sort_keys=False), reply.status, mimetype="application/json")
-    response.headers["Request-Id"] = g.get("request_id", "")
-    response.headers["Stripe-Version"] = request.headers.get("Stripe-Version", stripe.api_version)
-    if key := request.headers.get("Idempotency-Key"):
-        response.headers["Idempotency-Key"] = key
-    if reply.replayed:
-        response.headers |= {"Idempotent-Replayed": "true", "Stripe-Should-Retry": "false"}
-    return response
+    return response_to(Reply(404, StripeError(404, "invalid_request_error", message).body))
 
 
 def _allow_pages_on_this_machine(response: Response) -> Response:

@@ -1,18 +1,13 @@
 """What a buyer's browser loads: the stand-in for Stripe.js, the payment element's frame, and the 3-D Secure page."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from flask import Blueprint, Response, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from dev.fake_stripe import attempts, intents
+from dev.fake_stripe.api import Api
 from dev.fake_stripe.state import Document
-
-if TYPE_CHECKING:
-    from dev.fake_stripe.app import Api
 
 PAGES_ON_THIS_MACHINE = "http://127.0.0.1:* http://localhost:* https://127.0.0.1:* https://localhost:*"
 POLICY = (

@@ -1,21 +1,17 @@
 """The controls under /_control, for programs on this machine and never for pages (the package lists them)."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
 from dev.fake_stripe import attempts, charges, disputes, intents, ledger, refunds
+from dev.fake_stripe.api import Api
 from dev.fake_stripe.errors import StripeError, invalid, unauthorized
 from dev.fake_stripe.faults import Fault
 from dev.fake_stripe.locks import WAIT_SECONDS
 from dev.fake_stripe.objects import shown
 from dev.fake_stripe.state import Document
 from dev.fake_stripe.webhooks import LOOPBACK, Rule
-
-if TYPE_CHECKING:
-    from dev.fake_stripe.app import Api
 
 
 def blueprint(api: Api) -> Blueprint:
