@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dev.stack import Stack, StackError, free_ports
-from dev.stack.programs import nothing
+from dev.stack.programs import no_programs
 from dev.stack.supervisor import ROOT, wait_until
 
 START_SECONDS = 90
@@ -73,7 +73,7 @@ def locked(path: Path) -> Iterator[None]:
 def main(folder: Path) -> None:
     """Run the servers until no process uses them; remove the folder."""
     try:
-        with Stack(folder / "servers", free_ports(), programs=nothing), (folder / "users").open() as users:
+        with Stack(folder / "servers", free_ports(), programs=no_programs), (folder / "users").open() as users:
             (folder / "ready").touch()
             fcntl.flock(users, fcntl.LOCK_EX)
     finally:

@@ -31,12 +31,17 @@ def takes_writes(member: str) -> bool:
     client: MongoClient[dict[str, Any]] = MongoClient(member, directConnection=True, timeoutMS=5000)
     with suppress(PyMongoError), client:
         try:
-            client.admin.command("replSetInitiate", {"_id": NAME, "members": [{"_id": 0, "host": member}]})
+            client.admin.command("replSetInitiate", of_one(member))
         except OperationFailure as refused:
             if refused.code != ALREADY_INITIALIZED:
                 raise
         return bool(client.admin.command("hello")["isWritablePrimary"])
     return False
+
+
+def of_one(member: str) -> dict[str, Any]:
+    """Return the configuration of a replica set whose only member is `member`."""
+    return {"_id": NAME, "members": [{"_id": 0, "host": member}]}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import yaml
 
 from dev.stack import Stack, free_ports, install
 from dev.stack.ports import SERVE_METRICS
-from dev.stack.programs import environment, everything, passed_on
+from dev.stack.programs import all_programs, environment, passed_on
 from libs.contracts.parts import PARTS, SERVICES
 from ops import health
 
@@ -32,7 +32,7 @@ every_program = pytest.mark.parametrize("program", PROGRAMS)
 
 
 def test_every_program_of_the_local_stack_has_its_container(tmp_path):
-    programs = [program.name for program in everything(Stack(tmp_path, environ={}))]
+    programs = [program.name for program in all_programs(Stack(tmp_path, environ={}))]
 
     assert set(CONTAINERS) == {*programs, *SERVERS, *ENDS}
 
@@ -56,7 +56,7 @@ def test_program_gets_the_same_settings_as_in_the_local_stack(program, tmp_path)
 
 @every_program
 def test_program_runs_the_same_command_as_in_the_local_stack(program, tmp_path):
-    words = {each.name: each.command for each in everything(Stack(tmp_path, environ={}))}[program]
+    words = {each.name: each.command for each in all_programs(Stack(tmp_path, environ={}))}[program]
     command = CONTAINERS[program]["command"]
 
     assert command[1:] == words[-len(command) + 1 :]

@@ -8,26 +8,26 @@ from pathlib import Path
 from dev.bench import library, report, site
 from dev.bench.report import Row
 from dev.stack import Stack, free_ports
-from dev.stack.programs import everything, nothing
+from dev.stack.programs import all_programs, no_programs
 
-PARTS = {"library": (library.measure, nothing), "site": (site.measure, everything)}
+SUITES = {"library": (library.measure, no_programs), "site": (site.measure, all_programs)}
 
 
 def main() -> None:
-    """Measure what is asked for, or everything; only everything is written to docs/performance.md."""
-    asked = sys.argv[1:] or list(PARTS)
+    """Run the suites named on the command line, or all; only the results of all are written to docs/performance.md."""
+    names = sys.argv[1:] or list(SUITES)
     rows = []
-    for row in measured(asked):
+    for row in measured(names):
         print(" | ".join(row.cells()), flush=True)
         rows.append(row)
-    if len(asked) == len(PARTS):
+    if len(names) == len(SUITES):
         print(report.write(rows))
 
 
-def measured(asked: list[str]) -> Iterator[Row]:
-    """Yield the rows of the parts that are asked for, each on a stack of its own."""
-    for name in asked:
-        measure, programs = PARTS[name]
+def measured(names: list[str]) -> Iterator[Row]:
+    """Run each suite on a stack of its own; yield the rows of its results."""
+    for name in names:
+        measure, programs = SUITES[name]
         environ = {"LOG_LEVEL": "WARNING"}
         with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), free_ports(), programs, environ) as stack:
             yield from measure(stack)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from dev.stack import install
-from dev.stack.programs import environment, everything, nothing
+from dev.stack.programs import all_programs, environment, no_programs
 from dev.stack.stack import Stack, StackError
-from dev.stack.supervisor import ROOT, Failed, Supervisor, die_with_parent, members
+from dev.stack.supervisor import ROOT, Supervisor, SupervisorError, die_with_parent, members
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -33,30 +33,30 @@ def main() -> None:
     commands.add_parser("servers", help="run RabbitMQ, Redis and MongoDB alone until Ctrl-C")
     commands.add_parser("stop", help="stop the stack, or what a killed one left behind")
     commands.add_parser("status", help="list the processes")
-    asked = commands.add_parser("env", help="print a program's settings: eval the output in a shell")
-    asked.add_argument("program", nargs="?", default="operator")
+    env = commands.add_parser("env", help="print a program's settings: eval the output in a shell")
+    env.add_argument("program", nargs="?", default="operator")
     commands.add_parser("install", help="install missing servers").add_argument("--browser", action="store_true")
     options = parser.parse_args()
     try:
-        _do(options)
-    except (StackError, Failed, install.MissingServers) as problem:
+        _execute(options)
+    except (StackError, SupervisorError, install.MissingServers) as problem:
         sys.exit(str(problem))
 
 
-def _do(options: argparse.Namespace) -> None:
+def _execute(options: argparse.Namespace) -> None:
     folder = options.folder.resolve()
     match options.command:
         case "run" | "servers":
             install.require()
-            run(Stack(folder, programs=everything if options.command == "run" else nothing, say=say))
+            run(Stack(folder, programs=all_programs if options.command == "run" else no_programs, report=print_now))
         case "stop":
             Supervisor(folder).stop()
         case "status":
             for state in Supervisor(folder).states():
-                say(f"{state['name']:<12} {state['statename']:<9} {state['description']}")
+                print_now(f"{state['name']:<12} {state['statename']:<9} {state['description']}")
         case "env":
             for name, value in environment(options.program, Stack.join(folder)).items():
-                say(f"export {name}={shlex.quote(value)}")
+                print_now(f"export {name}={shlex.quote(value)}")
         case "install":
             install.require(options.browser)
 
@@ -71,7 +71,7 @@ def run(stack: Stack) -> NoReturn:
     code: int | str = "the supervisor ended, so everything was stopped"
     try:
         stack.start()
-        _tell_where_to_look(stack)
+        _print_addresses(stack)
         _wait(stack)
     except Interrupted:
         code = 0
@@ -81,7 +81,7 @@ def run(stack: Stack) -> NoReturn:
         for kind in STOPPING:
             signal.signal(kind, signal.SIG_IGN)
         if members(stack.folder):
-            say("stopping")
+            print_now("stopping")
         stack.stop()
     sys.exit(code)
 
@@ -105,19 +105,19 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise Interrupted
 
 
-def _tell_where_to_look(stack: Stack) -> None:
+def _print_addresses(stack: Stack) -> None:
     if "gateway" in stack.programs:
-        say(f"\nthe site            {stack.gateway_url}")
+        print_now(f"\nthe site            {stack.gateway_url}")
     if "fake-stripe" in stack.programs:
-        say(f"fake Stripe         {stack.stripe_url}  (its ledger of charges and refunds)")
-    say(
+        print_now(f"fake Stripe         {stack.stripe_url}  (its ledger of charges and refunds)")
+    print_now(
         f"RabbitMQ            {stack.management_url}  (user ticketing, RABBITMQ_PASSWORD in {stack.folder}/secrets.env)"
     )
-    say(f"logs                {stack.folder}/logs")
-    say("Ctrl-C stops everything.")
+    print_now(f"logs                {stack.folder}/logs")
+    print_now("Ctrl-C stops everything.")
 
 
-def say(line: str) -> None:
+def print_now(line: str) -> None:
     """Print `line` at once; a terminal that has gone away is no reason to fail."""
     with suppress(OSError):
         print(line, flush=True)

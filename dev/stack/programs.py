@@ -4,22 +4,18 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING
 
 import redis
 import requests
 from amqp.exceptions import AMQPError
 from kombu import Connection
 
+from dev.stack.layout import STRIPE, Layout
 from dev.stack.ports import SERVE_METRICS
 from dev.stack.program import Program
 from dev.stack.servers import answers
 from libs.contracts.parts import SERVICES
 
-if TYPE_CHECKING:
-    from dev.stack.stack import Stack
-
-STRIPE = ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET")
 PASSED_ON = ("RESERVATION_WINDOW_SECONDS", "CURRENCY", "LOG_LEVEL", "QUEUE_TYPE", "AMQP_CA_FILE")  # by the caller
 PASSED_TO = {"auth": ("SIGN_UPS_PER_ADDRESS",), "gateway": ("GATEWAY_PROXIES",)}  # these to one program alone
 USES_REDIS = ("expiration", "scheduler", "worker")
@@ -27,7 +23,7 @@ USES_STRIPE = {"payments": (*STRIPE, "STRIPE_API_BASE"), "gateway": ("STRIPE_PUB
 PART = {"scheduler": "expiration", "worker": "expiration"}  # whose names the settings of these programs carry
 
 
-def everything(stack: "Stack") -> list[Program]:
+def all_programs(stack: Layout) -> list[Program]:
     """Return every program of the system, in order of start."""
     nameko = os.path.join(sys.prefix, "bin", "nameko")
     python = sys.executable
@@ -49,12 +45,12 @@ def everything(stack: "Stack") -> list[Program]:
     ]
 
 
-def nothing(_stack: "Stack") -> list[Program]:
+def no_programs(_stack: Layout) -> list[Program]:
     """Return no program: for a stack of servers alone."""
     return []
 
 
-def environment(name: str, stack: "Stack") -> dict[str, str]:
+def environment(name: str, stack: Layout) -> dict[str, str]:
     """Return the settings of the program `name`, or of `operator`."""
     part = PART.get(name, name)
     prefix = part.upper()
@@ -90,14 +86,14 @@ def passed_on(name: str) -> tuple[str, ...]:
     return PASSED_ON + PASSED_TO.get(name, ())
 
 
-def stripe_settings(stack: "Stack") -> Mapping[str, str]:
+def stripe_settings(stack: Layout) -> Mapping[str, str]:
     """Return the caller's Stripe keys when all three are set, else those of the fake and its address."""
     if stack.uses_real_stripe:
         return {setting: stack.environ[setting] for setting in STRIPE}
     return {**{setting: stack.secrets[setting] for setting in STRIPE}, "STRIPE_API_BASE": stack.stripe_url}
 
 
-def _consumes(stack: "Stack", service: str) -> Callable[[], bool]:
+def _consumes(stack: Layout, service: str) -> Callable[[], bool]:
     def is_ready() -> bool:
         with suppress(OSError, AMQPError), Connection(stack.amqp_url, connect_timeout=5) as connection:
             return bool(connection.channel().queue_declare(f"rpc-{service}", passive=True).consumer_count)
@@ -106,14 +102,14 @@ def _consumes(stack: "Stack", service: str) -> Callable[[], bool]:
     return is_ready
 
 
-def _schedules(stack: "Stack") -> bool:
+def _schedules(stack: Layout) -> bool:
     with suppress(redis.RedisError), closing(redis.Redis.from_url(stack.redis_url)) as client:
         births = (client.hget(key, "birth") for key in client.scan_iter("rq:scheduler_instance:*"))
         return any(float(birth) >= stack.started_at("scheduler") for birth in births if birth)
     return False
 
 
-def _works(stack: "Stack") -> bool:
+def _works(stack: Layout) -> bool:
     with suppress(redis.RedisError), closing(redis.Redis.from_url(stack.redis_url)) as client:
         pids = (client.hget(key, "pid") for key in client.smembers("rq:workers"))
         return str(stack.pid("worker")).encode() in pids

@@ -9,14 +9,13 @@ from typing import Any
 import pymongo
 import redis
 import requests
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import PyMongoError
 
 from dev.stack import install
 from dev.stack.ports import HOST, Ports
 from dev.stack.program import Program
+from ops import replica_set
 from ops.broker_users import ADMINISTRATOR
-
-REPLICA_SET = "rs0"
 
 
 def servers(folder: Path, ports: Ports, secrets: Mapping[str, str]) -> list[Program]:
@@ -92,7 +91,7 @@ def _mongo(folder: Path, port: int) -> Program:
         "--bind_ip": HOST,
         "--port": str(port),
         "--dbpath": str(folder),
-        "--replSet": REPLICA_SET,
+        "--replSet": replica_set.NAME,
         "--oplogSize": "256",
         "--wiredTigerCacheSizeGB": "0.25",
         # A lone node has nobody to hand over to: stop at once instead of after 15 s.
@@ -128,21 +127,20 @@ def redis_is_ready(url: str) -> bool:
 def mongo_is_ready(port: int) -> bool:
     """Return whether mongod is the primary of its replica set of one; make it so when it is not."""
     member = f"{HOST}:{port}"
-    with suppress(PyMongoError), _mongo_client(port) as client:
-        config = {"_id": REPLICA_SET, "version": 1, "members": [{"_id": 0, "host": member}]}
-        try:
-            known = client.admin.command("replSetGetConfig")["config"]
-            if known["members"][0]["host"] != member:
-                config["version"] = known["version"] + 1
-                client.admin.command("replSetReconfig", config, force=True)
-        except OperationFailure:
-            client.admin.command("replSetInitiate", config)
-        return bool(client.admin.command("hello")["isWritablePrimary"])
+    if replica_set.takes_writes(member):
+        return True
+    _follow_port(member)
     return False
 
 
-def _mongo_client(port: int) -> pymongo.MongoClient[dict[str, Any]]:
-    return pymongo.MongoClient(HOST, port, directConnection=True, timeoutMS=5000)
+def _follow_port(member: str) -> None:
+    """Tell a mongod whose data were made on another port that it is still the member of its replica set."""
+    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(member, directConnection=True, timeoutMS=5000)
+    with suppress(PyMongoError), client:
+        known = client.admin.command("replSetGetConfig")["config"]
+        if known["members"][0]["host"] != member:
+            config = {**replica_set.of_one(member), "version": known["version"] + 1}
+            client.admin.command("replSetReconfig", config, force=True)
 
 
 def _write_private(path: Path, *lines: str) -> None:

@@ -8,16 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
-from urllib.parse import quote
 
 import requests
 
-from dev.stack import install, secrets
-from dev.stack.ports import HOST, SERVE_METRICS, Ports, PortTaken
+from dev.stack import install
+from dev.stack.layout import Layout
+from dev.stack.ports import SERVE_METRICS, Ports, PortTaken
 from dev.stack.program import Program
-from dev.stack.programs import STRIPE, everything
-from dev.stack.servers import REPLICA_SET, servers
-from dev.stack.supervisor import Failed, Supervisor, members, wait_until
+from dev.stack.programs import all_programs
+from dev.stack.servers import servers
+from dev.stack.supervisor import SupervisorError, members, wait_until
 from libs.contracts.parts import PRINCIPALS
 from ops.broker_users import ADMINISTRATOR, grant
 
@@ -29,28 +29,23 @@ class StackError(Exception):
     """The stack cannot start or go on; the message says why, for the person at the terminal."""
 
 
-class Stack:
+class Stack(Layout):
     """Servers and programs in `folder`, started by `start` and stopped by `stop`, or killed at the end of a `with`.
 
-    `programs` is `everything`, `nothing` (servers only), or another function from the stack to its programs.
-    `say` gets one line per step.
+    `programs` is `all_programs`, `no_programs` (servers only), or another function from the stack to its programs.
+    `report` gets one line per step.
     """
 
     def __init__(
         self,
         folder: Path,
         ports: Ports | None = None,
-        programs: Callable[["Stack"], list[Program]] = everything,
+        programs: Callable[[Layout], list[Program]] = all_programs,
         environ: Mapping[str, str] = os.environ,
-        say: Callable[[str], None] = lambda line: None,
+        report: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.folder = folder.resolve()
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.environ = environ
-        self.ports = ports or Ports.from_environment(environ)
-        self.secrets = secrets.keep(self.folder / "secrets.env")
-        self.supervisor = Supervisor(self.folder)
-        self._say = say
+        super().__init__(folder, ports, environ)
+        self._report = report
         self._choose_programs = programs
         self.programs: dict[str, Program] = {}
         self._lock: TextIO | None = None
@@ -61,49 +56,6 @@ class Stack:
         if not members(folder.resolve()):
             raise StackError(f"no stack runs in {folder}")
         return cls(folder, Ports.load(folder / "ports.json"))
-
-    @property
-    def uses_real_stripe(self) -> bool:
-        """Whether the caller's environment has all three of Stripe's keys."""
-        return all(self.environ.get(setting) for setting in STRIPE)
-
-    @property
-    def amqp_url(self) -> str:
-        """The AMQP address of the default vhost, with the administrator's name."""
-        return self.amqp_url_of("/")
-
-    def amqp_url_of(self, vhost: str) -> str:
-        """Return the AMQP address of `vhost`, with the administrator's name."""
-        user = f"{ADMINISTRATOR}:{self.secrets['RABBITMQ_PASSWORD']}"
-        return f"amqp://{user}@{HOST}:{self.ports.amqp}/{quote(vhost, safe='')}"
-
-    def amqp_url_for(self, part: str) -> str:
-        """Return the AMQP address of the default vhost with the user of `part`."""
-        return f"amqp://{part}:{self.secrets[secrets.broker_password(part)]}@{HOST}:{self.ports.amqp}/%2F"
-
-    def mongo_url(self, database: str) -> str:
-        """Return the address of `database` in the replica set."""
-        return f"mongodb://{HOST}:{self.ports.mongo}/{database}?replicaSet={REPLICA_SET}"
-
-    @property
-    def redis_url(self) -> str:
-        """The address of Redis's database 0; another number may be appended after the slash."""
-        return f"redis://:{self.secrets['REDIS_PASSWORD']}@{HOST}:{self.ports.redis}/"
-
-    @property
-    def gateway_url(self) -> str:
-        """The address of the site."""
-        return f"http://{HOST}:{self.ports.gateway}"
-
-    @property
-    def stripe_url(self) -> str:
-        """The address of the fake Stripe."""
-        return f"http://{HOST}:{self.ports.stripe}"
-
-    @property
-    def management_url(self) -> str:
-        """The address of RabbitMQ's management pages."""
-        return f"http://{HOST}:{self.ports.management}"
 
     def management(self, method: str, path: str) -> requests.Response:
         """Call RabbitMQ's management API, such as ("PUT", "/api/vhosts/x"); raise HTTPError when it refuses."""
@@ -130,7 +82,7 @@ class Stack:
         """Start everything and return when all of it is ready; raise StackError when something does not come up."""
         self._take_lock()
         if members(self.folder):
-            self._say("stopping what an earlier run left behind")
+            self._report("stopping what an earlier run left behind")
             self.supervisor.stop()
         (self.folder / "logs").mkdir(exist_ok=True)
         try:
@@ -140,7 +92,7 @@ class Stack:
             self.ports.require_free(SERVER_PORTS + self._program_ports())
             self.ports.save(self.folder / "ports.json")
             self.supervisor.start(started, programs)
-        except (Failed, PortTaken, install.MissingServers) as error:
+        except (SupervisorError, PortTaken, install.MissingServers) as error:
             raise StackError(str(error)) from error
         self._wait_for(started)
         if programs:
@@ -161,14 +113,6 @@ class Stack:
         self.supervisor.stop()
         self._lock.close()
         self._lock = None
-
-    def pid(self, name: str) -> int:
-        """Return the process id of the program `name`, 0 while it does not run."""
-        return int(self.supervisor.state(name)["pid"])
-
-    def started_at(self, name: str) -> int:
-        """Return when the program `name` was last started, in seconds since 1970."""
-        return int(self.supervisor.state(name)["start"])
 
     def kill(self, name: str) -> None:
         """Kill `name` (SIGKILL, with its workers) and return once it is dead; the supervisor then starts it again."""
@@ -207,7 +151,7 @@ class Stack:
         while waiting:
             for program in [program for program in waiting if self._is_ready(program)]:
                 waiting.remove(program)
-                self._say(f"{program.name:<12} ready after {time.monotonic() - began:4.1f} s")
+                self._report(f"{program.name:<12} ready after {time.monotonic() - began:4.1f} s")
             if waiting and time.monotonic() - began > READY_SECONDS:
                 self.wait_ready(waiting[0].name, 0)
             time.sleep(0.1)

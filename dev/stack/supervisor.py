@@ -27,7 +27,7 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 _libc = ctypes.CDLL(None)
 
 
-class Failed(Exception):
+class SupervisorError(Exception):
     """The supervisor did not start, or is gone."""
 
 
@@ -41,20 +41,22 @@ class Supervisor:
         self.process: subprocess.Popen[bytes] | None = None
 
     def call(self, method: str, *arguments: object) -> Any:
-        """Call supervisord's RPC interface (supervisord.org/api.html); raise Failed when it is not there or refuses."""
+        """Call supervisord's RPC interface (supervisord.org/api.html); raise SupervisorError on failure."""
         transport = SupervisorTransport(None, None, f"unix://{self.socket}")
         try:
             with ServerProxy("http://127.0.0.1", transport) as proxy:
                 return getattr(proxy.supervisor, method)(*arguments)
         except (OSError, HTTPException) as error:
-            raise Failed(f"the stack in {self.folder} does not run") from error
+            raise SupervisorError(f"the stack in {self.folder} does not run") from error
         except Fault as fault:
-            raise Failed(f"supervisord refuses {method}{arguments}: {fault.faultString}") from fault
+            raise SupervisorError(f"supervisord refuses {method}{arguments}: {fault.faultString}") from fault
 
     def start(self, servers: Sequence[Program], programs: Sequence[Program]) -> None:
-        """Start supervisord and the servers; `start_programs` starts the rest. Raise Failed when it does not answer."""
+        """Start supervisord and the servers; `start_programs` starts the rest. Raise SupervisorError on failure."""
         if len(os.fsencode(self.socket)) > SOCKET_PATH_LIMIT:
-            raise Failed(f"the path of {self.folder} is too long for a socket in it: move the project to a shorter one")
+            raise SupervisorError(
+                f"the path of {self.folder} is too long for a socket in it: move the project to a shorter one"
+            )
         config = self.folder / "supervisord.conf"
         config.touch(mode=0o600)
         config.write_text(configuration(self.folder, servers, programs))
@@ -69,7 +71,7 @@ class Supervisor:
                 preexec_fn=die_with_parent,
             )
         if not wait_until(lambda: self.answers() or self.process_ended(), STOP_SECONDS) or self.process_ended():
-            raise Failed(f"supervisord did not start; see {self.folder}/logs/supervisord.out")
+            raise SupervisorError(f"supervisord did not start; see {self.folder}/logs/supervisord.out")
 
     def start_programs(self) -> None:
         """Start the programs, all at once."""
@@ -77,7 +79,7 @@ class Supervisor:
 
     def answers(self) -> bool:
         """Return whether supervisord answers on its socket."""
-        with suppress(Failed):
+        with suppress(SupervisorError):
             return bool(self.call("getState")["statename"] == "RUNNING")
         return False
 
@@ -107,8 +109,7 @@ class Supervisor:
                 self.process.wait(2 * STOP_SECONDS)
         wait_until(lambda: not self._own_pid(), 2 * STOP_SECONDS)
         for kind, seconds in ((signal.SIGTERM, 8), (signal.SIGKILL, 5)):  # all of them survive kill -9 with their data
-            for pid in members(self.folder):
-                _signal(pid, kind)
+            self._signal_members(kind)
             if wait_until(lambda: not members(self.folder), seconds):
                 break
         if self.process is not None:
@@ -119,12 +120,12 @@ class Supervisor:
         """End all of it at once, in no order, and leave nothing to `stop`; all of it survives that with its data."""
         for pid in self._own_pid():  # supervisord first, which would start the others again
             _signal(pid, signal.SIGKILL)
-        wait_until(lambda: not self._kill_members(), STOP_SECONDS)
+        wait_until(lambda: not self._signal_members(signal.SIGKILL), STOP_SECONDS)
 
-    def _kill_members(self) -> list[int]:
+    def _signal_members(self, kind: signal.Signals) -> list[int]:
         pids = members(self.folder)
         for pid in pids:
-            _signal(pid, signal.SIGKILL)
+            _signal(pid, kind)
         return pids
 
     def _own_pid(self) -> list[int]:

@@ -16,7 +16,7 @@ import pytest
 from kombu.exceptions import OperationalError
 
 from dev.stack import Stack, free_ports
-from dev.stack.programs import nothing
+from dev.stack.programs import no_programs
 from dev.testing import nameko_service, new_vhost, stack_folder, wait_for, waiting
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.connection import connect
@@ -36,7 +36,7 @@ STOCK_DISPATCH = "from nameko.standalone.events import event_dispatcher as e; e(
 def broker():
     with stack_folder() as folder:
         accept_encrypted(folder / "rabbitmq" / "conf.d")
-        with Stack(folder, free_ports(), programs=nothing) as stack:
+        with Stack(folder, free_ports(), programs=no_programs) as stack:
             yield stack
 
 

@@ -7,7 +7,7 @@ import pymongo
 import pytest
 
 from dev.stack import Stack, free_ports
-from dev.stack.programs import everything
+from dev.stack.programs import all_programs
 from dev.stack.supervisor import ROOT
 from dev.testing import stack_folder, wait_for
 from tests.e2e import invariants
@@ -30,7 +30,7 @@ def system_with(skew):
 
     def programs(stack):
         wrong = {"PYTHONPATH": f"{stack.folder}:{ROOT}"}
-        for program in everything(stack):
+        for program in all_programs(stack):
             is_orders = program.name == "orders"
             yield replace(program, environment={**program.environment, **wrong}) if is_orders else program
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from dev.stack.programs import environment, everything
+from dev.stack.programs import all_programs, environment
 from dev.stack.supervisor import ROOT
 from dev.stack.supervisor import environment as surroundings
 
@@ -43,7 +43,7 @@ CHANGES = [
 
 
 def command_of(program, servers):
-    (command,) = [known.command for known in everything(servers) if known.name == program]
+    (command,) = [known.command for known in all_programs(servers) if known.name == program]
     return command
 
 

@@ -9,7 +9,7 @@ import pytest
 from dev.stack import Ports, Stack, StackError, free_ports, install, secrets
 from dev.stack.ports import PortTaken
 from dev.stack.program import Program
-from dev.stack.programs import everything
+from dev.stack.programs import all_programs
 from dev.stack.supervisor import configuration
 from libs.tokens import Signer, Verifier
 
@@ -37,7 +37,9 @@ def test_taken_port_is_named_with_the_setting_that_moves_it():
 def test_every_program_has_a_metrics_port_of_its_own(tmp_path):
     stack = Stack(tmp_path, environ={"METRICS_PORT": "9100"})
 
-    given = [program.environment.get("METRICS_PORT") for program in everything(stack) if program.name != "fake-stripe"]
+    given = [
+        program.environment.get("METRICS_PORT") for program in all_programs(stack) if program.name != "fake-stripe"
+    ]
 
     assert sorted(given) == [str(9100 + offset) for offset in range(8)]
 
@@ -66,7 +68,7 @@ def test_every_signing_key_has_its_public_key():
 
 
 def test_program_gets_its_own_keys_and_no_other(tmp_path):
-    programs = {program.name: program for program in everything(Stack(tmp_path, environ={}))}
+    programs = {program.name: program for program in all_programs(Stack(tmp_path, environ={}))}
 
     signing_keys = [name for name in programs["worker"].environment if name.endswith("SIGNING_KEY")]
 
@@ -76,7 +78,7 @@ def test_program_gets_its_own_keys_and_no_other(tmp_path):
 
 def test_real_stripe_keys_replace_the_fake(tmp_path):
     keys = {"STRIPE_SECRET_KEY": "a", "STRIPE_PUBLISHABLE_KEY": "b", "STRIPE_WEBHOOK_SECRET": "c"}
-    programs = {program.name: program for program in everything(Stack(tmp_path, environ=keys))}
+    programs = {program.name: program for program in all_programs(Stack(tmp_path, environ=keys))}
 
     assert "fake-stripe" not in programs
     assert keys.items() <= programs["payments"].environment.items()
