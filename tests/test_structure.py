@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 DOMAIN_FILES = {"payments": {"decisions", "disputes", "domain", "errors", "intent", "recording"}}
 """The files in which the rules of a part are, where they are more than `domain.py`."""
 LIMITS = "libs.contracts.limits"
+PACKAGES = (*PARTS, "libs", "ops", "dev")
 PRODUCTION = [path for part in (*PARTS, "libs") for path in (ROOT / part).rglob("*.py") if "tests" not in path.parts]
 
 
@@ -42,6 +44,22 @@ def imported_files(path, part):
             yield node.module.split(".")[1]
 
 
+def own_modules():
+    """Return every module of ours outside the tests, by its name."""
+    paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if "tests" not in path.parts]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+def imported_of_ours(path, modules):
+    """Yield the names of our modules that a file imports, be it for its annotations alone."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            yield from names & modules.keys() or {node.module} & modules.keys()
+
+
 def called(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -60,6 +78,20 @@ def test_libs_imports_no_part():
     for path in PRODUCTION:
         if path.is_relative_to(ROOT / "libs"):
             assert not set(PARTS) & set(imported(path)), path
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    modules = own_modules()
+    imports = {name: set(imported_of_ours(path, modules)) for name, path in modules.items()}
+
+    assert len(list(TopologicalSorter(imports).static_order())) == len(modules)  # or CycleError names the circle
+
+
+def test_only_dev_imports_dev_and_no_part_and_no_library_imports_ops():
+    forbidden = {**dict.fromkeys((*PARTS, "libs"), {"dev", "ops"}), "ops": {"dev"}}
+
+    for name, path in own_modules().items():
+        assert not forbidden.get(name.split(".")[0], set()) & set(imported(path)), path
 
 
 @pytest.mark.parametrize("part", SERVICES)
