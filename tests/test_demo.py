@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from dev.demo.__main__ import TICKETS
+from dev.demo.demonstration import TICKETS
 from dev.demo.shows import tickets
 from libs.contracts.limits import CATEGORIES
 from tickets.domain import checked_details

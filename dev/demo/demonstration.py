@@ -1,19 +1,16 @@
-"""Fill a running system with a demonstration, through its JSON API alone: `python -m dev.demo [URL] [--tickets N]`.
+"""A demonstration, made through the JSON API of a running system alone.
 
-Makes a seller and a buyer, whose passwords it prints, tickets in every category, and orders in every state that lasts:
+It has a seller and a buyer, tickets in every category, and orders in every state that lasts:
 waiting, complete, and cancelled by the buyer, by the clock or after three declined cards. Each run makes new users, so
 it may be repeated. It needs the simulated Stripe, or Stripe's test keys.
 """
 
-import argparse
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from dev.demo.buy import URL
 from dev.demo.shows import is_past, tickets
-from dev.demo.visitor import Failed, Visitor
+from dev.demo.visitor import Visitor
 
 TICKETS, WITHDRAWN = 400, 5
 RESERVED, COMPLETE, CANCELLED, DECLINED_THEN_PAID, DECLINED, EXPIRED = 4, 10, 5, 3, 2, 2
@@ -21,22 +18,6 @@ MAXIMUM_DECLINES = 3
 STARTS_IN = timedelta(seconds=4)
 """When a show starts whose tickets are reserved for the demonstration: nobody can pay any more then."""
 AT_ONCE = 8
-
-
-def main() -> None:
-    """Do what the command line asks; exit with a sentence and code 1 when the system answers something unexpected."""
-    parser = argparse.ArgumentParser(prog="python -m dev.demo", description=__doc__)
-    parser.add_argument("url", nargs="?", default=URL)
-    parser.add_argument("--tickets", type=int, default=TICKETS)
-    options = parser.parse_args()
-    began = time.monotonic()
-    try:
-        seller, buyer = fill(options.url, options.tickets)
-    except Failed as problem:
-        sys.exit(f"\n{problem}")
-    print(f"done in {time.monotonic() - began:.0f} s; sign in at {options.url}")
-    for role, person in (("seller", seller), ("buyer", buyer)):
-        print(f"  {role:<7} {person.email}  password {person.password}")
 
 
 def fill(url: str, count: int) -> tuple[Visitor, Visitor]:
@@ -48,7 +29,7 @@ def fill(url: str, count: int) -> tuple[Visitor, Visitor]:
     shows = list(tickets(count, now))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         listed = pool.map(lambda show: seller.sell(**show), shows)
-        idents = [_tell("tickets listed", number, ticket) for number, ticket in enumerate(listed, start=1)]
+        idents = [_count("tickets listed", number, ticket) for number, ticket in enumerate(listed, start=1)]
     print(f"\r{count} tickets listed")
     on_sale = [ident for ident, show in zip(idents, shows, strict=True) if not is_past(show, now)]
     on_sale = on_sale[::-1]  # the newest are on the first page
@@ -85,7 +66,7 @@ def _order(buyer: Visitor, on_sale: list[str]) -> None:
         if number <= DECLINED_THEN_PAID:
             buyer.pay(order, "tok_chargeDeclined", expected=402)
         buyer.pay(order)
-        _tell("orders paid", number)
+        _count("orders paid", number)
     for order in paid:
         buyer.sees("orders", order, "complete")
     print(f"\r{len(paid)} orders paid")
@@ -99,12 +80,8 @@ def _take(on_sale: list[str], count: int) -> list[str]:
     return taken
 
 
-def _tell(what: str, number: int, thing: str = "") -> str:
+def _count(what: str, number: int, thing: str = "") -> str:
     """Count on one line of a terminal, and elsewhere not at all; return `thing`."""
     if sys.stdout.isatty():
         print(f"\r{number} {what}", end="", flush=True)
     return thing
-
-
-if __name__ == "__main__":
-    main()

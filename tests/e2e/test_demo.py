@@ -2,20 +2,19 @@
 
 from collections import Counter
 
-from dev.demo import __main__ as demo
-from dev.demo import buy
+from dev.demo import buy, demonstration
 
 
 def test_demonstration_leaves_orders_in_every_state_that_lasts(system):
-    _, buyer = demo.fill(system.gateway_url, 80)
+    _, buyer = demonstration.fill(system.gateway_url, 80)
 
     orders = buyer.call("GET", "/api/orders?limit=100", 200)
     assert Counter((order["status"], order["cancelReason"]) for order in orders) == {
-        ("created", None): demo.RESERVED,
-        ("complete", None): demo.COMPLETE + demo.DECLINED_THEN_PAID,
-        ("cancelled", "buyer"): demo.CANCELLED,
-        ("cancelled", "expired"): demo.EXPIRED,
-        ("cancelled", "payment_failed"): demo.DECLINED,
+        ("created", None): demonstration.RESERVED,
+        ("complete", None): demonstration.COMPLETE + demonstration.DECLINED_THEN_PAID,
+        ("cancelled", "buyer"): demonstration.CANCELLED,
+        ("cancelled", "expired"): demonstration.EXPIRED,
+        ("cancelled", "payment_failed"): demonstration.DECLINED,
     }
 
 
