@@ -14,7 +14,7 @@ from dev.fake_stripe.errors import StripeError
 from dev.fake_stripe.faults import Fault, Faults
 from dev.fake_stripe.idempotency import Keys, Reply, fingerprint
 from dev.fake_stripe.locks import Locks
-from dev.fake_stripe.objects import expanded, new_id, shown
+from dev.fake_stripe.objects import expanded, new_id, visible
 from dev.fake_stripe.routes import CARD_DATA, Route
 from dev.fake_stripe.state import Document, State
 from dev.fake_stripe.webhooks import Webhooks
@@ -64,7 +64,7 @@ class Api:
         pairs = [(name, text) for name, text in pairs if name not in ("key", "_stripe_version", "_stripe_account")]
         key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
         call = self.call(publishable=publishable, request_id=g.request_id, idempotency_key=key)
-        with self.keys.reserved(key), self.locks.held(_written(ids)):
+        with self.keys.claim(key), self.locks.lock(_written(ids)):
             _linger(fault)
             return self._once(route, call, pairs, ids, fault)
 
@@ -103,7 +103,7 @@ class Api:
             if not refused.executed:
                 raise
             return Reply(refused.status, refused.body)
-        return Reply(200, _for_browsers(found) if call.publishable else shown(found))
+        return Reply(200, _for_browsers(found) if call.publishable else visible(found))
 
 
 def _written(ids: dict[str, str]) -> str | None:
@@ -132,7 +132,7 @@ def _has_card_data(values: dict[str, Any]) -> bool:
 
 def _for_browsers(found: Document) -> Document:
     """What a publishable key sees of an object."""
-    return {name: value for name, value in shown(found).items() if name not in HIDDEN_FROM_BROWSERS}
+    return {name: value for name, value in visible(found).items() if name not in HIDDEN_FROM_BROWSERS}
 
 
 def response_to(reply: Reply) -> Response:

@@ -6,7 +6,7 @@ from dev.fake_stripe import cards, charges, disputes
 from dev.fake_stripe.call import Call
 from dev.fake_stripe.errors import StripeError
 from dev.fake_stripe.events import emit
-from dev.fake_stripe.objects import shown
+from dev.fake_stripe.objects import visible
 from dev.fake_stripe.state import Document
 
 NOT_AUTHENTICATED = (
@@ -16,7 +16,7 @@ NOT_AUTHENTICATED = (
 
 def begin(call: Call, intent: Document, method: Document, options: dict[str, Any]) -> Document:
     """Try to pay with this PaymentMethod: ask for a challenge when the card wants one, else ask the bank."""
-    card = cards.numbered(method["_number"])
+    card = cards.by_number(method["_number"])
     intent |= {"payment_method": method["id"], "last_payment_error": None, "next_action": None}
     off_session = options.get("off_session") not in (None, False)
     if off_session and card.challenge and not card.set_up:
@@ -58,7 +58,7 @@ def authenticate(call: Call, intent: Document, passed: bool) -> Document:
     intent["next_action"] = None
     try:
         if passed:
-            return _asked(call, intent, method, cards.numbered(method["_number"]))
+            return _asked(call, intent, method, cards.by_number(method["_number"]))
         return _failed(call, intent, method, _authentication_error())
     except StripeError:
         return intent
@@ -73,16 +73,16 @@ def _paid(call: Call, intent: Document, method: Document, card: cards.TestCard) 
         call.state.save(intent)
         emit(call, "payment_intent.amount_capturable_updated", intent)
         return intent
-    return settled(call, intent, charge, intent["amount"])
+    return succeed(call, intent, charge, intent["amount"])
 
 
-def settled(call: Call, intent: Document, charge: Document, amount: int) -> Document:
+def succeed(call: Call, intent: Document, charge: Document, amount: int) -> Document:
     """The money is taken: the PaymentIntent has succeeded; a card made for it is disputed at once."""
     intent |= {"status": "succeeded", "amount_capturable": 0, "amount_received": amount}
     call.state.save(intent)
     emit(call, "payment_intent.succeeded", intent)
     method = call.find("payment_method", charge["payment_method"])
-    card = cards.numbered(method["_number"]) if method else None
+    card = cards.by_number(method["_number"]) if method else None
     if card and card.dispute:
         disputes.open_dispute(call, charge, card.dispute, card.inquiry)
     return intent
@@ -109,10 +109,10 @@ def _failed(call: Call, intent: Document, method: Document, why: dict[str, Any])
     """Keep the failure on the PaymentIntent, which asks for another PaymentMethod, and refuse (402)."""
     details = {name: value for name, value in why.items() if value is not None}
     error = StripeError(402, details.pop("type"), details.pop("message"), executed=True, **details)
-    error.error["payment_method"] = shown(method)
+    error.error["payment_method"] = visible(method)
     intent |= {"status": "requires_payment_method", "payment_method": None, "next_action": None}
     intent["last_payment_error"] = dict(error.error)
     call.state.save(intent)
     emit(call, "payment_intent.payment_failed", intent)
-    error.error["payment_intent"] = shown(intent)
+    error.error["payment_intent"] = visible(intent)
     raise error

@@ -120,12 +120,12 @@ BY_NAME = {name: card for card in CARDS for name in card.names}
 NOT_A_TEST_CARD = "test_mode_live_card"
 
 
-def named(id: str, prefix: str) -> TestCard | None:
+def by_id(id: str, prefix: str) -> TestCard | None:
     """Return the test card behind a well known id (`tok_visa`, `pm_card_visa`), or None."""
     return BY_NAME.get(id.removeprefix(prefix)) if id.startswith(prefix) else None
 
 
-def numbered(number: str) -> TestCard:
+def by_number(number: str) -> TestCard:
     """Return the test card with this number; any other number is declined, as Stripe does in test mode."""
     return BY_NUMBER.get(number) or TestCard(number, decline=NOT_A_TEST_CARD, brand=_brand(number))
 

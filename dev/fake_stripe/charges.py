@@ -4,7 +4,7 @@ from dev.fake_stripe import cards
 from dev.fake_stripe.call import Call
 from dev.fake_stripe.errors import missing
 from dev.fake_stripe.events import emit
-from dev.fake_stripe.objects import listed, new_id, now
+from dev.fake_stripe.objects import list_page, new_id, now
 from dev.fake_stripe.state import Document
 
 APPROVED = {
@@ -109,4 +109,4 @@ def retrieve(call: Call, id: str) -> Document:
 
 def list_charges(call: Call) -> Document:
     """Return charges, newest first, of one PaymentIntent or of all."""
-    return listed(call.state, "charge", call.params, "/v1/charges", parent=call.params.get("payment_intent"))
+    return list_page(call.state, "charge", call.params, "/v1/charges", parent=call.params.get("payment_intent"))

@@ -9,7 +9,7 @@ from dev.fake_stripe.api import Api
 from dev.fake_stripe.errors import StripeError, invalid, unauthorized
 from dev.fake_stripe.faults import Fault
 from dev.fake_stripe.locks import WAIT_SECONDS
-from dev.fake_stripe.objects import shown
+from dev.fake_stripe.objects import visible
 from dev.fake_stripe.state import Document
 from dev.fake_stripe.webhooks import LOOPBACK, Rule
 
@@ -74,7 +74,7 @@ def _money(controls: Blueprint, api: Api) -> None:
             if "begin" in body:
                 api.state.set("refunds_begin", str(body["begin"]))
                 return jsonify(body)
-            refund = refunds.end(call, body.pop("refund"), **body) if "refund" in body else refunds.create(call)
+            refund = refunds.finish(call, body.pop("refund"), **body) if "refund" in body else refunds.create(call)
         return _done(api, refund)
 
     @controls.post("/disputes")
@@ -132,4 +132,4 @@ def _made(kind: type) -> Any:
 
 def _done(api: Api, document: Document) -> Response:
     api.webhooks.wake()
-    return jsonify(shown(document))
+    return jsonify(visible(document))

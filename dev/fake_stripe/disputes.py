@@ -6,7 +6,7 @@ They are opened by a control or by Stripe's disputed test cards.
 from dev.fake_stripe.call import Call
 from dev.fake_stripe.errors import invalid, missing
 from dev.fake_stripe.events import emit
-from dev.fake_stripe.objects import listed, new_id, now
+from dev.fake_stripe.objects import list_page, new_id, now
 from dev.fake_stripe.state import Document
 
 WEEK = 7 * 24 * 3600
@@ -78,7 +78,7 @@ def retrieve(call: Call, id: str) -> Document:
 def list_disputes(call: Call) -> Document:
     """Return disputes, newest first, of one charge, one PaymentIntent or all."""
     intent = call.params.get("payment_intent")
-    return listed(
+    return list_page(
         call.state,
         "dispute",
         call.params,

@@ -7,7 +7,7 @@ import stripe
 
 from dev.fake_stripe.call import Call
 from dev.fake_stripe.errors import missing
-from dev.fake_stripe.objects import listed, new_id, now, shown
+from dev.fake_stripe.objects import list_page, new_id, now, visible
 from dev.fake_stripe.state import Document
 
 
@@ -18,7 +18,7 @@ def emit(call: Call, type: str, subject: Document) -> None:
         "object": "event",
         "api_version": stripe.api_version,
         "created": now(),
-        "data": {"object": copy.deepcopy(shown(subject))},
+        "data": {"object": copy.deepcopy(visible(subject))},
         "livemode": False,
         "pending_webhooks": 0,
         "request": {"id": call.request_id, "idempotency_key": call.idempotency_key},
@@ -45,7 +45,7 @@ def list_events(call: Call) -> Document:
         delivered = event["pending_webhooks"] == 0
         return _is_wanted(event["type"], wanted) and delivered == params.get("delivery_success", delivered)
 
-    return listed(call.state, "event", params, "/v1/events", keep=keep)
+    return list_page(call.state, "event", params, "/v1/events", keep=keep)
 
 
 def _is_wanted(type: str, wanted: list[str] | None) -> bool:

@@ -50,7 +50,7 @@ class Keys:
         self._in_use: set[str] = set()
 
     @contextmanager
-    def reserved(self, key: str | None) -> Iterator[None]:
+    def claim(self, key: str | None) -> Iterator[None]:
         """Hold the key, if there is one, for one request; refuse (409) while another request holds it."""
         if key is None:
             yield

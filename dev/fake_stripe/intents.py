@@ -9,7 +9,7 @@ from dev.fake_stripe.call import Call
 from dev.fake_stripe.errors import invalid, missing, unexpected_state
 from dev.fake_stripe.events import emit
 from dev.fake_stripe.intent_shape import KEPT, new_intent, refuse_strangers
-from dev.fake_stripe.objects import listed, merged, now, shown
+from dev.fake_stripe.objects import list_page, merged, now, visible
 from dev.fake_stripe.state import Document
 
 OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
@@ -78,7 +78,8 @@ def update(call: Call, id: str) -> Document:
     for name in {"amount", "currency", "payment_method", "payment_method_data", "capture_method"} & params.keys():
         if intent["status"] not in OPEN:
             raise unexpected_state(
-                _forbidden(f"This PaymentIntent's {name} could not be updated", intent, "updated", OPEN), shown(intent)
+                _forbidden(f"This PaymentIntent's {name} could not be updated", intent, "updated", OPEN),
+                visible(intent),
             )
     intent |= {name: params[name] or None for name in (*KEPT, "amount", "currency", "capture_method") if name in params}
     check_amount(intent["amount"], intent["currency"])
@@ -106,10 +107,11 @@ def confirm(call: Call, id: str) -> Document:
         message = (
             "You cannot confirm this PaymentIntent because it has already succeeded after being previously confirmed."
         )
-        raise unexpected_state(message, shown(intent))
+        raise unexpected_state(message, visible(intent))
     if intent["status"] not in CONFIRMABLE:
         raise unexpected_state(
-            _forbidden("You cannot confirm this PaymentIntent", intent, "confirmed", CONFIRMABLE), shown(intent)
+            _forbidden("You cannot confirm this PaymentIntent", intent, "confirmed", CONFIRMABLE),
+            visible(intent),
         )
     return _confirmed(call, intent, call.params)
 
@@ -126,7 +128,7 @@ def _confirmed(call: Call, intent: Document, params: dict[str, Any]) -> Document
     if method is None and intent["payment_method"]:
         method = payment_methods.usable(call, intent["payment_method"], intent["id"])
     if method is None:
-        raise unexpected_state(NEEDS_METHOD, shown(intent))
+        raise unexpected_state(NEEDS_METHOD, visible(intent))
     return attempts.begin(call, intent, method, params)
 
 
@@ -135,10 +137,10 @@ def capture(call: Call, id: str) -> Document:
     intent = get(call, id)
     if intent["status"] == "succeeded":
         message = "This PaymentIntent could not be captured because it has already been captured."
-        raise unexpected_state(message, shown(intent))
+        raise unexpected_state(message, visible(intent))
     if intent["status"] != "requires_capture":
         what = "This PaymentIntent could not be captured"
-        raise unexpected_state(_forbidden(what, intent, "captured", ("requires_capture",)), shown(intent))
+        raise unexpected_state(_forbidden(what, intent, "captured", ("requires_capture",)), visible(intent))
     amount: int = call.params.get("amount_to_capture") or intent["amount_capturable"]
     if not 0 < amount <= intent["amount_capturable"]:
         raise invalid(
@@ -150,7 +152,7 @@ def capture(call: Call, id: str) -> Document:
     charge = charges.get(call, intent["latest_charge"])
     intent["metadata"] = merged(intent["metadata"], call.params.get("metadata"))
     charges.capture(call, charge, amount)
-    return attempts.settled(call, intent, charge, amount)
+    return attempts.succeed(call, intent, charge, amount)
 
 
 def cancel(call: Call, id: str) -> Document:
@@ -158,7 +160,8 @@ def cancel(call: Call, id: str) -> Document:
     intent = get(call, id)
     if intent["status"] not in CANCELABLE:
         raise unexpected_state(
-            _forbidden("You cannot cancel this PaymentIntent", intent, "canceled", CANCELABLE), shown(intent)
+            _forbidden("You cannot cancel this PaymentIntent", intent, "canceled", CANCELABLE),
+            visible(intent),
         )
     intent |= {
         "status": "canceled",
@@ -174,4 +177,4 @@ def cancel(call: Call, id: str) -> Document:
 
 def list_intents(call: Call) -> Document:
     """Return PaymentIntents, newest first."""
-    return listed(call.state, "payment_intent", call.params, "/v1/payment_intents")
+    return list_page(call.state, "payment_intent", call.params, "/v1/payment_intents")

@@ -24,7 +24,7 @@ class Locks:
         self._held: set[str] = set()
 
     @contextmanager
-    def held(self, id: str | None) -> Iterator[None]:
+    def lock(self, id: str | None) -> Iterator[None]:
         """Hold an object (None: there is none to hold) for one request; refuse (429) when that takes too long."""
         if id is None:
             yield

@@ -23,11 +23,11 @@ def now() -> int:
     return int(time.time())
 
 
-def shown(document: Any) -> Any:
+def visible(document: Any) -> Any:
     """Return the object without what only the fake knows (names that begin with an underscore)."""
     if isinstance(document, dict):
-        return {k: shown(v) for k, v in document.items() if not k.startswith("_")}
-    return [shown(v) for v in document] if isinstance(document, list) else document
+        return {k: visible(v) for k, v in document.items() if not k.startswith("_")}
+    return [visible(v) for v in document] if isinstance(document, list) else document
 
 
 def merged(metadata: dict[str, str], changes: Any) -> dict[str, str]:
@@ -76,7 +76,7 @@ def listing(data: list[Document], url: str, has_more: bool = False) -> Document:
     return {"object": "list", "data": data, "has_more": has_more, "url": url}
 
 
-def listed(
+def list_page(
     state: State,
     kind: str,
     params: Document,

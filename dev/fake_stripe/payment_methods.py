@@ -52,7 +52,7 @@ def _check(card: dict[str, Any]) -> None:
     for name in ("number", "exp_month", "exp_year"):
         if name not in card:
             raise invalid(f"Missing required param: card[{name}].", param=f"card[{name}]", code="parameter_missing")
-    brand = cards.numbered(card["number"]).brand
+    brand = cards.by_number(card["number"]).brand
     today = datetime.datetime.now(datetime.UTC).date()
     year = card["exp_year"] if card["exp_year"] > 99 else 2000 + card["exp_year"]
     cvc = str(card.get("cvc", "1234" if brand == "amex" else "123"))
@@ -74,7 +74,7 @@ def _wrong(param: str, code: str, message: str) -> StripeError:
 
 def _redeemed(call: Call, token: str) -> str:
     """Return the number behind a token; one made with /v1/tokens works once, the test tokens always."""
-    if card := cards.named(token, "tok_"):
+    if card := cards.by_id(token, "tok_"):
         return card.number
     stored = call.find("token", token)
     if stored is None:
@@ -88,7 +88,7 @@ def _redeemed(call: Call, token: str) -> str:
 
 
 def _blank(number: str, card: dict[str, Any]) -> Document:
-    known = cards.numbered(number)
+    known = cards.by_number(number)
     year = card.get("exp_year", now() // 31_556_952 + 1971)
     return {
         "id": new_id("pm"),
@@ -122,7 +122,7 @@ def _blank(number: str, card: dict[str, Any]) -> Document:
 
 def usable(call: Call, id: str, intent_id: str | None = None) -> Document:
     """Return the PaymentMethod to pay with; a well known `pm_card_…` becomes a new one, a spent one is refused."""
-    if card := cards.named(id, "pm_card_"):
+    if card := cards.by_id(id, "pm_card_"):
         method = _blank(card.number, {})
         method["billing_details"] = {**BILLING, "address": dict(ADDRESS)}
         call.state.add(method)
@@ -143,7 +143,7 @@ def usable(call: Call, id: str, intent_id: str | None = None) -> Document:
 
 def retrieve(call: Call, id: str) -> Document:
     """Return one PaymentMethod."""
-    found = usable(call, id) if cards.named(id, "pm_card_") else call.find("payment_method", id)
+    found = usable(call, id) if cards.by_id(id, "pm_card_") else call.find("payment_method", id)
     if found is None:
         raise missing("PaymentMethod", id, "payment_method", in_url=True)
     return found

@@ -4,7 +4,7 @@ from dev.fake_stripe import charges
 from dev.fake_stripe.call import Call
 from dev.fake_stripe.errors import StripeError, invalid, missing
 from dev.fake_stripe.events import emit
-from dev.fake_stripe.objects import listed, merged, new_id, now
+from dev.fake_stripe.objects import list_page, merged, new_id, now
 from dev.fake_stripe.state import Document
 
 ENDS = (("pending", "succeeded"), ("pending", "failed"), ("succeeded", "failed"))
@@ -29,7 +29,7 @@ def create(call: Call) -> Document:
     return refund
 
 
-def end(call: Call, id: str, status: str, failure_reason: str = "unknown") -> Document:
+def finish(call: Call, id: str, status: str, failure_reason: str = "unknown") -> Document:
     """End a refund: a pending one `succeeded`, or one that even seemed to have `failed`, so that the money is back."""
     refund = retrieve(call, id)
     if (refund["status"], status) not in ENDS:
@@ -131,7 +131,7 @@ def retrieve(call: Call, id: str) -> Document:
 def list_refunds(call: Call) -> Document:
     """Return refunds, newest first, of one charge, one PaymentIntent or all."""
     intent = call.params.get("payment_intent")
-    return listed(
+    return list_page(
         call.state,
         "refund",
         call.params,

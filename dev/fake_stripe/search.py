@@ -4,7 +4,7 @@ import re
 
 from dev.fake_stripe.call import Call
 from dev.fake_stripe.errors import invalid
-from dev.fake_stripe.objects import listed
+from dev.fake_stripe.objects import list_page
 from dev.fake_stripe.state import Document
 
 CLAUSE = re.compile(
@@ -22,7 +22,7 @@ def search_intents(call: Call) -> Document:
     if "page" in call.params:
         params["starting_after"] = call.params["page"]
     where, bound = f"{condition} and ifnull(json_extract(body, '$._found_from'), 0) <= ?", (*values, call.state.now())
-    found = listed(call.state, "payment_intent", params, "/v1/payment_intents/search", where=where, values=bound)
+    found = list_page(call.state, "payment_intent", params, "/v1/payment_intents/search", where=where, values=bound)
     last = found["data"][-1]["id"] if found["has_more"] else None
     return found | {"object": "search_result", "next_page": last}
 
