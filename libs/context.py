@@ -1,7 +1,7 @@
-"""What travels with a piece of work: the correlation id, and how long its caller still waits.
+"""What travels with a piece of work: its correlation id and its deadline.
 
-Both live in context variables, which are separate for every thread and greenlet. The correlation id is made where work
-begins (a browser's request, a job, a timer) and rides in every RPC header, event and log line that follows from it.
+Both live in context variables, which are separate for every thread and greenlet. The correlation id is created where
+work begins (a browser's request, a job, a timer) and is in every RPC header, event and log line that follows from it.
 """
 
 import time
@@ -17,12 +17,12 @@ _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 def correlation_id() -> str:
-    """Return the id of the work in hand; empty outside any work."""
+    """Return the id of the current work; empty outside any work."""
     return _correlation_id.get()
 
 
 def remaining_seconds(limit: float) -> float:
-    """Return how many seconds are left for the work in hand, at most `limit`; zero or less when its caller gave up."""
+    """Return the seconds left to the current work, at most `limit`; zero or less once its deadline has passed."""
     deadline = _deadline.get()
     return limit if deadline is None else min(limit, deadline - time.monotonic())
 
@@ -31,7 +31,7 @@ def remaining_seconds(limit: float) -> float:
 def work(correlation_id: str | None = None, deadline: float | None = None) -> Iterator[str]:
     """Run the block as one piece of work; `deadline` is a moment of `time.monotonic()`. Yields the correlation id.
 
-    An id that is no text, or a long one, comes from somebody who does not know us, and is replaced.
+    An id that is no text, or too long, is not one of ours, and is replaced.
     """
     is_ours = isinstance(correlation_id, str) and 0 < len(correlation_id) <= LONGEST_ID
     ident = correlation_id if is_ours and correlation_id else uuid.uuid4().hex

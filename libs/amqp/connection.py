@@ -1,7 +1,7 @@
-"""Opening connections to RabbitMQ: with a deadline, to the first broker that answers, encrypted if the address says so.
+"""Opening connections to RabbitMQ: with a deadline, to the first broker that answers, over TLS if the URL says so.
 
-An address may name several brokers, separated by `;`: each is tried once, in turn. With `amqps://` the broker must show
-a certificate for its name, signed by the authority in the file AMQP_CA_FILE; unset, by one that the system trusts.
+A URL may name several brokers, separated by `;`: each is tried once, in turn. With `amqps://` the broker must show a
+certificate for its name, signed by the authority in the file AMQP_CA_FILE; unset, by one that the system trusts.
 """
 
 import os
@@ -33,8 +33,7 @@ def connect(amqp_url: str, heartbeat: int = 0, connect_seconds: float = CONNECT_
 def open_once(connection: Connection) -> None:
     """Try each broker of a connection once; raise OperationalError when none answers.
 
-    From then on no wait for the broker is without an end, unless it is given another: not for a channel or a
-    declaration either, should the broker fall silent.
+    From then on every wait for the broker times out, also for a channel or a declaration, should it fall silent.
     """
     connection.ensure_connection(max_retries=max(len(connection.alt), 1) - 1)
     connection.connection.transport.sock.settimeout(SILENCE_SECONDS)

@@ -1,12 +1,12 @@
-"""A queue consumer that loses no acknowledgement on a stop, reconnects quickly and hands over messages undecoded.
+"""A queue consumer that loses no acknowledgement when stopped, reconnects quickly and hands over messages undecoded.
 
-The changes to nameko 2.14's own, with the places that make them necessary:
+What it changes of nameko 2.14's own consumer, with the code that makes it necessary:
 - stock closes its connection as soon as its consumers are cancelled, while workers still run, so that their
   acknowledgements are lost and their messages handled again (`nameko/messaging.py`, `on_iteration`);
 - stock waits up to 30 s before it tries a lost broker again (`kombu/connection.py`, `ensure_connection`);
 - stock acknowledges what it cannot decode (`kombu/mixins.py`, `on_decode_error`): a provider gets the raw message;
 - stock logs the address of a lost broker, and of several but the first with their passwords (`on_connection_error`);
-- stock cannot be stopped while the broker is away (`unregister_provider`).
+- stock cannot be stopped while the broker is unreachable (`unregister_provider`).
 """
 
 import logging
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 RECONNECT_SECONDS = 2
 
 CONNECTION_LOST = (AMQPError, OSError)
-"""What an acknowledgement can meet; stock catches only some of it, and the rest would end the process."""
+"""What an acknowledgement can raise; stock catches only some of it, and the rest would end the process."""
 
 
 class QueueConsumer(NamekoQueueConsumer):
@@ -41,7 +41,7 @@ class QueueConsumer(NamekoQueueConsumer):
 
     @property
     def connection(self) -> Connection:
-        """The connection as it is to be opened, which kombu's mixin clones."""
+        """A connection that is not open yet, which kombu's mixin clones."""
         return connection_to(self.amqp_uri, DEFAULT_HEARTBEAT)
 
     def get_consumers(self, consumer_cls: Callable[..., Any], channel: Any) -> Any:
@@ -61,12 +61,12 @@ class QueueConsumer(NamekoQueueConsumer):
         )
 
     def ack_message(self, message: Any) -> None:
-        """Acknowledge; when the broker is just lost it has taken the message back anyway, and delivers it again."""
+        """Acknowledge; if the connection is lost the broker has requeued the message anyway, and delivers it again."""
         with suppress(*CONNECTION_LOST):
             super().ack_message(message)
 
     def requeue_message(self, message: Any) -> None:
-        """Hand a message back to the broker, which does so by itself when it is just lost."""
+        """Requeue a message, which the broker does by itself if the connection is lost."""
         with suppress(*CONNECTION_LOST):
             super().requeue_message(message)
 
@@ -77,7 +77,7 @@ class QueueConsumer(NamekoQueueConsumer):
             self.should_stop = True
 
     def _cancel_consumers_if_requested(self) -> None:
-        """Let providers go that are to stop, even if the connection is lost just then."""
+        """Cancel the consumers of providers that are to stop, even if the connection is lost just then."""
         while self._pending_remove_providers:
             provider, removed = self._pending_remove_providers.popitem()
             consumer = self._consumers.pop(provider, None)
@@ -89,26 +89,26 @@ class QueueConsumer(NamekoQueueConsumer):
 
     @contextmanager
     def establish_connection(self) -> Iterator[Connection]:
-        """Yield a connection; a broker that is away is tried again every second or two, until a stop is asked for."""
+        """Yield a connection; an unreachable broker is tried again every second or two, until a stop is requested."""
         with self.create_connection() as connection:
             for tries in count(1):
                 try:
                     open_once(connection)
                     break
                 except OperationalError as error:
-                    self._wait_for_the_broker(error, min(0.5 * tries, RECONNECT_SECONDS))
+                    self._pause_or_stop(error, min(0.5 * tries, RECONNECT_SECONDS))
             yield connection
 
-    def _wait_for_the_broker(self, error: Exception, seconds: float) -> None:
-        """Pause, let providers go that are to stop, and end with the last.
+    def _pause_or_stop(self, error: Exception, seconds: float) -> None:
+        """Pause before the next try; release the providers that are to stop, and end with the last of them.
 
-        Their consumers ended with the connection. Stock lets them go only while it is connected, so that a stop without
-        a broker never ends.
+        Their consumers ended with the connection. Stock releases providers only while it is connected, so that without
+        a broker it never stops.
         """
-        log.warning("the broker is away, next try in %s s: %s", seconds, error)
+        log.warning("the broker is unreachable, next try in %s s: %s", seconds, error)
         self._consumers = {}
         self._cancel_consumers_if_requested()
         time.sleep(seconds)
         if not self._providers:
             self.should_stop = True
-            raise ConnectionAbortedError("stopped while the broker was away")
+            raise ConnectionAbortedError("stopped while the broker was unreachable")

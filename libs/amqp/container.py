@@ -17,14 +17,14 @@ HandleResult = Callable[[WorkerContext, Any, Any], tuple[Any, Any]]
 
 
 class DeadlineExceeded(Exception):
-    """The caller has stopped waiting, so the work was not begun."""
+    """The call's deadline had passed before a worker was free, so it was not executed."""
 
 
 class Container(ServiceContainer):
-    """Runs workers like nameko's own container; a config.yml asks for it with SERVICE_CONTAINER_CLS.
+    """Runs workers as nameko's own container does; a config.yml selects it with SERVICE_CONTAINER_CLS.
 
     An entrypoint may put into a worker's context data `correlation_id` and `deadline` (a moment of time.monotonic());
-    work whose deadline has passed while it waited for a free worker is not begun.
+    work whose deadline has passed while it waited for a free worker is not executed.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -44,7 +44,7 @@ class Container(ServiceContainer):
             self._inject_dependencies(worker_ctx)
             self._worker_setup(worker_ctx)
             if deadline is not None and time.monotonic() > deadline:
-                result, exc_info = None, (DeadlineExceeded, _not_begun(worker_ctx, time.monotonic() - deadline), None)
+                result, exc_info = None, (DeadlineExceeded, _expired(worker_ctx, time.monotonic() - deadline), None)
             else:
                 result, exc_info = _run(worker_ctx)
             if handle_result is not None:
@@ -54,7 +54,7 @@ class Container(ServiceContainer):
 
 
 class _Workers(GreenPool):
-    """A pool that can be waited for even with one place; eventlet's own may then wait for ever (`waitall`)."""
+    """A pool that can be waited for even at size one; eventlet's own `waitall` may then never return."""
 
     def waitall(self) -> None:
         """Return once no worker is left."""
@@ -62,11 +62,11 @@ class _Workers(GreenPool):
             time.sleep(0.02)
 
 
-def _not_begun(worker_ctx: WorkerContext, late_seconds: float) -> DeadlineExceeded:
+def _expired(worker_ctx: WorkerContext, late_seconds: float) -> DeadlineExceeded:
     name = _name(worker_ctx)
-    log.warning("%s was not begun: its caller gave up %.3f s ago", name, late_seconds)
+    log.warning("%s was not executed: its deadline passed %.3f s ago", name, late_seconds)
     metrics.rpc_calls_expired.labels(name).inc()
-    return DeadlineExceeded("nobody waits any more")
+    return DeadlineExceeded("deadline exceeded")
 
 
 def _name(worker_ctx: WorkerContext) -> str:

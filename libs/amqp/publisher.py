@@ -1,4 +1,4 @@
-"""Publishing with confirms: persistent, mandatory, pipelined in batches, and never waiting for ever."""
+"""Publishing with confirms: persistent, mandatory, pipelined in batches, and always with a deadline."""
 
 import threading
 import time
@@ -59,7 +59,7 @@ class Publisher:
         """Publish `batch` in order and wait until the broker has answered for every message.
 
         Returns the messages that did not arrive, as {message_id: reason}; empty when all are safe. Raises
-        BrokerUnavailable when that cannot be known: publish the batch again then, for copies do no harm here.
+        BrokerUnavailable when that cannot be known: publish the batch again then, for duplicates do no harm here.
         """
         with self._lock:
             fresh = self._connection is None
@@ -135,5 +135,5 @@ class Publisher:
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
-            with suppress(Exception):  # it is being thrown away, however broken it is
+            with suppress(Exception):  # it is discarded, however broken it is
                 connection.collect(socket_timeout=1.0)

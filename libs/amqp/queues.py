@@ -1,7 +1,7 @@
-"""What kind the queues are that must outlive a process: classic, or quorum for a cluster, by the setting QUEUE_TYPE.
+"""The type of durable queues: classic, or quorum for a cluster, by the setting QUEUE_TYPE.
 
-On one node a classic queue with confirms keeps as much as a quorum queue and has no leader to lose. In a cluster a
-classic queue is away with its node, and a quorum queue stays while most of the nodes do.
+On one node a classic queue with confirms is as safe as a quorum queue and has no leader to lose. In a cluster a classic
+queue is unavailable with its node, and a quorum queue stays available while most of the nodes do.
 """
 
 import os

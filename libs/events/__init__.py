@@ -1,8 +1,8 @@
-"""Events that are not lost: the catalogue, the outbox and its relay, versioned copies, handlers that retry and park.
+"""Events with at-least-once delivery: catalogue, outbox and relay, versioned copies, retries with backoff, parking.
 
-What is promised: an event whose change was saved reaches every listener that the catalogue names at least once, also
-over crashes of anything. What is not: that it comes once, or in order. So each event is a whole snapshot with its
-version, and a listener keeps the newest. docs/events.md has every promise, and a complete service in ten lines.
+Guaranteed: an event whose change was saved reaches every listener that the catalogue names at least once, whatever
+crashes. Not guaranteed: exactly once, or in order. So each event is a whole snapshot with its version, and a listener
+keeps the newest. docs/events.md has every guarantee, and a complete service in ten lines.
 """
 
 from libs.errors import Unavailable

@@ -1,8 +1,8 @@
 """Aggregates: documents that carry their own outbox, so that a change and its event are one write.
 
 Beside its own fields a stored aggregate has `outbox` (events not yet published, oldest first), `outbox_at` (since when;
-absent while the outbox is empty) and `relay` (who is publishing them, and until when). Nothing may ever replace a whole
-document: that would throw away events. The relay takes them from here.
+absent while the outbox is empty) and `relay` (the lease of who is publishing them). Nothing may ever replace a whole
+document: that would lose events. The relay publishes them from here.
 """
 
 import json
@@ -26,7 +26,7 @@ OUTBOX_FIELDS = {"outbox": 0, "outbox_at": 0, "relay": 0}
 
 
 class VersionConflict(Exception):
-    """Somebody else saved the document since it was read; read it again and decide again."""
+    """The document was saved by another since it was read (optimistic concurrency): read it again and decide again."""
 
 
 class Aggregates:
@@ -88,10 +88,10 @@ class Aggregates:
         guard: Document | None = None,
         unset: Iterable[str] = (),
     ) -> None:
-        """Save a changed aggregate, whose version was raised by one since it was read, with the event that tells of it.
+        """Save a changed aggregate, its version raised by one since it was read, with the event that announces it.
 
         `guard` adds conditions that the stored document must still meet; `unset` names fields to remove. Raises
-        VersionConflict when somebody saved it since it was read, or when it does not meet the guard.
+        VersionConflict when it was saved since it was read, or does not meet the guard.
         """
         where, update = _change(fields, event, body, unset)
         if self.collection.update_one({**where, **(guard or {})}, update).matched_count == 0:
@@ -102,13 +102,13 @@ class Aggregates:
     def save_all(self, changed: Iterable[tuple[Document, Document]], event: Event, unset: Iterable[str] = ()) -> int:
         """Save many changed aggregates, as (fields, body), in one round trip; return how many were saved.
 
-        Each is saved as `save` does it, but one that somebody saved since it was read is left as it is.
+        Each is saved as by `save`, but one that was saved since it was read is left as it is.
         """
         updates = []
         for fields, body in changed:
             try:
                 updates.append(UpdateOne(*_change(fields, event, body, unset)))
-            except ValidationError:  # one that is wrong in itself must not keep the others
+            except ValidationError:  # an invalid one must not hold up the others
                 log.exception("%s %s cannot be saved", self.collection.name, fields["id"])
         saved = self.collection.bulk_write(updates, ordered=False).matched_count if updates else 0
         if saved:
@@ -117,7 +117,7 @@ class Aggregates:
 
     @staticmethod
     def found(document: Document | None) -> Document | None:
-        """Return a stored document as its part knows it: `_id` called `id`."""
+        """Return a stored document as its service knows it, with `_id` called `id`."""
         if document is not None:
             document["id"] = document.pop("_id")
         return document
@@ -126,7 +126,7 @@ class Aggregates:
 def _change(
     fields: Document, event: Event | None, body: Document | None, unset: Iterable[str]
 ) -> tuple[Document, Document]:
-    """Return the filter that finds the aggregate as it was read, and the update that changes it and leaves an event."""
+    """Return the filter that finds the aggregate as it was read, and the update that changes it and adds an event."""
     update: Document = {"$set": {name: value for name, value in fields.items() if name != "id"}}
     if event is not None:
         pending = pending_event(event, body or {})

@@ -1,4 +1,4 @@
-"""Anti-entropy: compares copies with their source by version, in pages, and has what differs followed again.
+"""Anti-entropy: compares copies with their source by version, in pages, and repairs what differs.
 
 So even a purged queue or a lost copy heals. A page is [[id, version, ...], ...] in the order of the ids. A service has
 one `AntiEntropyProvider` for each kind of copies it keeps.
@@ -34,11 +34,11 @@ Page = list[list[Any]]
 
 @dataclass(frozen=True)
 class Source:
-    """Where copies come from, and what to do about one that is out of date.
+    """Where copies come from, and how to repair one that is out of date.
 
     `page(after)` returns the source's next page of ids and versions, `stale(page)` those ids of it whose copy is
-    missing or older, `fetch(ids)` the snapshots of at most BATCH of those, and `follow(snapshot)` takes one through
-    the usual path of its events.
+    missing or older, `fetch(ids)` the snapshots of at most BATCH of those, and `follow(snapshot)` applies one as the
+    handlers of its events do.
     """
 
     page: Callable[[str | None], Page]
@@ -53,7 +53,7 @@ def rpc_source(
     stale: Callable[[Page], list[str]],
     follow: Callable[[dict[str, Any]], Any],
 ) -> Source:
-    """Return the source that is asked by RPC: the publisher of `event`, by its `versions(after)` and `snapshots(ids)`.
+    """Return the source queried by RPC: the publisher of `event`, by its `versions(after)` and `snapshots(ids)`.
 
     `call(service, method, arguments)` makes a call; `follow(snapshot)` is what the handlers of its events do.
     """
@@ -75,13 +75,13 @@ class AntiEntropy:
     def run(self, source: Source, seconds: float = RUN_SECONDS) -> int:
         """Compare until the end, or for `seconds`; return how many copies were out of date.
 
-        One that cannot be followed is logged and met again in the next round. Raises what asking the source raises.
+        One that cannot be repaired is logged and tried again in the next round. Raises what querying the source raises.
         """
         found, self._after = self._stretch(source, self._after, seconds)
         return found
 
     def repair(self, source: Source, after: str | None, seconds: float = REPAIR_SECONDS) -> dict[str, Any]:
-        """Compare from `after` on, or from the beginning, whatever `run` is at.
+        """Compare from `after` on, or from the beginning, wherever `run` has got to.
 
         Returns {"repaired", "next"}: how many copies were out of date, and the `after` of the next call; None at the
         end.
@@ -113,7 +113,7 @@ class AntiEntropy:
         for snapshot in source.fetch(idents):
             try:
                 source.follow(snapshot)
-            except Exception:  # noqa: BLE001 - one that cannot be repaired must not keep the others waiting
+            except Exception:  # noqa: BLE001 - one that cannot be repaired must not hold up the others
                 log.exception("%s: %s could not be repaired", self.name, snapshot.get("id"))
 
 

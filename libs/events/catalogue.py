@@ -1,4 +1,4 @@
-"""The catalogue: all events of an application, which it hands to whatever has to know them."""
+"""The catalogue: all events of an application, handed to whatever has to know them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -27,7 +27,7 @@ class Catalogue(Mapping[str, Event]):
         return [event for event in self._events.values() if event.source == source]
 
     def heard_by(self, listener: str) -> list[Event]:
-        """Return the events that wait for the service `listener`."""
+        """Return the events to which the service `listener` listens."""
         return [event for event in self._events.values() if listener in event.listeners]
 
     def listeners(self) -> list[str]:
@@ -39,7 +39,7 @@ class Catalogue(Mapping[str, Event]):
         return [topology.queue_name(listener, event) for event in self.values() for listener in event.listeners]
 
     def declare(self, channel: Any) -> None:
-        """Declare all exchanges, queues and parking queues; for those who may do anything at the broker."""
+        """Declare all exchanges, queues and parking queues; for a user who may configure everything at the broker."""
         topology.declare_published(channel, self._events.values())
         for listener in self.listeners():
             topology.declare_heard(channel, listener, self.heard_by(listener))

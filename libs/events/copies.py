@@ -1,4 +1,4 @@
-"""Copies of a neighbour's aggregates, kept by its events: the newest version wins, whatever order they come in."""
+"""Copies of another service's aggregates, kept up to date by its events: the newest version wins, in any order."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ class Copies:
         where = {"_id": snapshot["id"], "version": {"$lt": snapshot["version"]}}
         try:
             result = self.collection.update_one(where, {"$set": fields}, upsert=True)
-        except DuplicateKeyError:  # there is one by now: as new or newer, or a first one that came at the same moment
+        except DuplicateKeyError:  # there is one: as new or newer, or inserted at the same moment
             result = self.collection.update_one(where, {"$set": fields})
         return bool(result.modified_count or result.upserted_id is not None)
 

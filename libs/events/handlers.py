@@ -1,4 +1,4 @@
-"""Handlers of events: acknowledged after the effect, retried with growing delays, parked when nothing helps."""
+"""Event handlers: acknowledged after the effect, retried with backoff, then parked (dead-lettered)."""
 
 import json
 import logging
@@ -27,14 +27,14 @@ log = logging.getLogger(__name__)
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 DELAYS_SECONDS = (0.1, 1.0, 5.0, 30.0)
-"""How long an event waits before its second, third… try."""
+"""The backoff: how long an event waits before its second, third… try."""
 
 RETURN_SECONDS = 1.0
-"""How long a worker pauses before it hands back to the broker what it could not put aside."""
+"""How long a worker pauses before it requeues what it could neither retry nor park."""
 
 
 class Unreadable(Exception):
-    """The message is not JSON, or not what the catalogue says: no further try can help."""
+    """The message is not JSON, or not of the catalogue's shape: a retry cannot help."""
 
 
 TRANSIENT = (
@@ -50,7 +50,7 @@ TRANSIENT = (
 
 
 class EventPublisher(SharedExtension):
-    """The one publisher of a service's handlers, for what must be tried again or parked."""
+    """The one publisher of a service's handlers, for what is retried or parked."""
 
     def __init__(self) -> None:
         self.publisher: Publisher | None = None
@@ -69,11 +69,11 @@ class EventPublisher(SharedExtension):
 
 
 class EventHandler(Entrypoint):
-    """Calls a method with the body of each event, its times parsed, at least once.
+    """Calls a method with the body of each event, its times parsed: at-least-once delivery.
 
-    `delays_seconds`: how long to wait before each further try. An event that still fails after the last is parked in
-    `<queue>.parked` with the reason, unless the error is one of TRANSIENT, which the last delay repeats for as long as
-    it lasts. What cannot be decoded is parked at once.
+    `delays_seconds`: the backoff before each retry. An event that still fails after the last is parked in
+    `<queue>.parked` with the reason, unless the error is one of TRANSIENT: then it is retried with the last delay for
+    as long as that lasts. What cannot be decoded is parked at once.
     """
 
     consumer = QueueConsumer()
@@ -83,11 +83,11 @@ class EventHandler(Entrypoint):
         self.event = event
         self.delays_seconds = delays_seconds
         self.queue: Any = None
-        kwargs.setdefault("expected_exceptions", TRANSIENT)  # no cause for alarm: they are tried again
+        kwargs.setdefault("expected_exceptions", TRANSIENT)  # no cause for alarm: they are retried
         super().__init__(**kwargs)
 
     def setup(self) -> None:
-        """Take part in consuming; the catalogue must name this service as a listener."""
+        """Register with the queue consumer; the catalogue must name this service as a listener."""
         listener = self.container.service_name
         if listener not in self.event.listeners:
             raise ValueError(f"the catalogue does not name {listener} as a listener of {self.event.name}")
@@ -96,7 +96,7 @@ class EventHandler(Entrypoint):
         self.consumer.register_provider(self)
 
     def stop(self) -> None:
-        """Take no further event; those in hand are finished and acknowledged."""
+        """Take no more events; those in progress are finished and acknowledged."""
         self.consumer.unregister_provider(self)
 
     def declare(self, channel: Any) -> None:
@@ -105,7 +105,7 @@ class EventHandler(Entrypoint):
         topology.declare_waits(channel, self.container.service_name, self.delays_seconds)
 
     def handle_message(self, message: Any) -> None:
-        """Hand one message to a worker."""
+        """Pass one message to a worker."""
         try:
             body = self.event.load(json.loads(message.body))
         except Exception as error:  # noqa: BLE001 - JSON nested too deep, for example; raising would end the process
@@ -113,7 +113,7 @@ class EventHandler(Entrypoint):
                 outcome = self._settle(message, Unreadable(f"{type(error).__name__}: {error}"))
             events_handled_seconds.labels(self.queue.name, outcome).observe(0.0)
             return
-        # of all headers only these two go on: a token or a broker's own header must not travel with what we send
+        # no other header is passed on: a token, or one of the broker's own, must not travel with what the worker sends
         about = {"correlation_id": message.headers.get("nameko.correlation_id") or None}
         done = partial(self._done, message, time.monotonic())
         try:
@@ -129,21 +129,21 @@ class EventHandler(Entrypoint):
         return result, exc_info
 
     def _settle(self, message: Any, error: BaseException | None) -> str:
-        """Acknowledge the message, once what failed is safe elsewhere; hand it back to the broker when it is not.
+        """Acknowledge the message, once a failed one is safe in another queue; requeue it when that is not possible.
 
-        Returns what became of it: handled, retried, parked or returned.
+        Returns its outcome: handled, retried, parked or returned.
         """
         try:
-            outcome = "handled" if error is None else self._put_elsewhere(message, error)
+            outcome = "handled" if error is None else self._retry_or_park(message, error)
         except Exception:  # noqa: BLE001 - raising here would end the process; the broker keeps the message
-            log.exception("%s could not be put aside", message.properties.get("message_id"))
-            time.sleep(RETURN_SECONDS)  # it comes back at once
+            log.exception("%s could be neither retried nor parked", message.properties.get("message_id"))
+            time.sleep(RETURN_SECONDS)  # it is redelivered at once
             self.consumer.requeue_message(message)
             return "returned"
         self.consumer.ack_message(message)
         return outcome
 
-    def _put_elsewhere(self, message: Any, error: BaseException) -> str:
+    def _retry_or_park(self, message: Any, error: BaseException) -> str:
         listener, queue = self.container.service_name, self.queue.name
         attempt = _attempt(message.headers)
         delay = next_delay(error, attempt, self.delays_seconds)
@@ -163,7 +163,7 @@ class EventHandler(Entrypoint):
 
 
 def next_delay(error: BaseException, attempt: int, delays_seconds: tuple[float, ...]) -> float | None:
-    """Return the seconds to wait after the failed try number `attempt`, or None when the event is to be parked."""
+    """Return the seconds to wait after failed try number `attempt`, or None when the event is to be parked."""
     if isinstance(error, Unreadable):
         return None
     if attempt <= len(delays_seconds):

@@ -1,4 +1,4 @@
-"""Parked events: what an operator can look at, send home again, or throw away. Nothing else ever removes one."""
+"""Parked (dead-lettered) events: an operator lists, replays or discards them. Nothing else ever removes one."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from libs.amqp.connection import connect
 from libs.events import topology
 from libs.events.catalogue import Catalogue
 
-GONE_BEFORE_REPLAY = ("x-attempt", "x-reason", "x-failed-at", "x-queue", "x-death")
+DROPPED_ON_REPLAY = ("x-attempt", "x-reason", "x-failed-at", "x-queue", "x-death")
 
 
 @dataclass(frozen=True)
@@ -59,39 +59,39 @@ class Parking:
         return shown
 
     def replay(self, queue: str, event_id: str | None = None) -> int:
-        """Send the parked events of `queue`, or the one with `event_id`, home again; return how many."""
+        """Send the parked events of `queue`, or the one with `event_id`, back to it; return how many."""
         publisher = Publisher(self.amqp_url, declare=self.catalogue.declare)
 
-        def send_home(message: Any) -> bool:
+        def send_back(message: Any) -> bool:
             if event_id not in (None, message.properties.get("message_id")):
                 return False
-            return not publisher.publish([_homeward(queue, message)])
+            return not publisher.publish([_replayed(queue, message)])
 
         try:
-            return self._visit(queue, None, send_home)
+            return self._visit(queue, None, send_back)
         finally:
             publisher.close()
 
     def discard(self, queue: str, event_id: str) -> int:
-        """Throw the parked event `event_id` of `queue` away for good; return how many there were."""
+        """Delete the parked event `event_id` of `queue` for good; return how many there were."""
         return self._visit(queue, None, lambda message: message.properties.get("message_id") == event_id)
 
     def _visit(self, queue: str, limit: int | None, is_done: Callable[[Any], bool]) -> int:
-        """Look at each parked message; take out those for which `is_done` returns True, and return how many."""
+        """Pass each parked message to `is_done`; remove those for which it returns True, and return how many."""
         with connect(self.amqp_url) as connection:
             channel, done = connection.channel(), 0
             take = partial(channel.basic_get, topology.parked_name(queue))
-            messages = list(islice(iter(take, None), limit))  # before any is sent home, whence it may come back at once
+            messages = list(islice(iter(take, None), limit))  # before any is sent back: it may be parked again
             for message in messages:
                 if is_done(message):
                     channel.basic_ack(message.delivery_tag)
                     done += 1
-            channel.basic_recover(requeue=True)  # the others, before anybody looks again
+            channel.basic_recover(requeue=True)  # the others, before the next call lists them
             return done
 
 
 def _parked(queue: str, message: Any) -> Parked:
-    headers = {**_given_up(message), **(message.headers or {})}
+    headers = {**_delivery_limit_headers(message), **(message.headers or {})}
     raw = message.body if isinstance(message.body, bytes) else str(message.body).encode()
     try:
         body = json.loads(raw)
@@ -108,19 +108,19 @@ def _parked(queue: str, message: Any) -> Parked:
     )
 
 
-def _given_up(message: Any) -> dict[str, Any]:
-    """Return what our headers would say of an event that the broker parked, from its own header x-death."""
+def _delivery_limit_headers(message: Any) -> dict[str, Any]:
+    """Return our headers for an event that the broker itself dead-lettered, from its header x-death."""
     deaths = (message.headers or {}).get("x-death") or []
     for death in deaths:
         if death.get("reason") == "delivery_limit":
-            reason = f"delivered {topology.DELIVERY_LIMIT} times, and each time the service died or was cut off"
+            reason = f"delivered {topology.DELIVERY_LIMIT} times, and each time the service died or lost its connection"
             at = death["time"].replace(tzinfo=UTC).isoformat()
             return {"x-reason": reason, "x-attempt": topology.DELIVERY_LIMIT, "x-failed-at": at}
     return {}
 
 
-def _homeward(queue: str, message: Any) -> Outgoing:
-    headers = {name: value for name, value in (message.headers or {}).items() if name not in GONE_BEFORE_REPLAY}
+def _replayed(queue: str, message: Any) -> Outgoing:
+    headers = {name: value for name, value in (message.headers or {}).items() if name not in DROPPED_ON_REPLAY}
     body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
     ident = message.properties.get("message_id")
     return Outgoing(

@@ -1,4 +1,4 @@
-"""A service's database: opened with deadlines, its outboxes relayed for as long as the service runs."""
+"""A service's database, opened with timeouts, and the relay of its outboxes, which runs while the service does."""
 
 from functools import partial
 from typing import Any
@@ -37,7 +37,7 @@ class Stored(DependencyProvider):
         self._thread = self.container.spawn_managed_thread(self.relay.run, identifier="relay")
 
     def stop(self) -> None:
-        """Finish the round in hand; what still waits is published by the next start."""
+        """Finish the current round; what still waits is published after the next start."""
         self.relay.stop()
         self._thread.wait()
         self.relay.publisher.close()

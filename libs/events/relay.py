@@ -1,11 +1,11 @@
-"""The relay: takes events out of the outboxes and publishes them, at once after a write and again after any crash.
+"""The relay: publishes the events in the outboxes, at once after a write and again after any crash.
 
 One round: lease a batch of documents with full outboxes, publish the first event of each in one pipelined batch, then
-their second events and so on, take out what the broker confirmed, give the leases back. So the events of one aggregate
-leave in order, and what is refused, or cannot be published at all, holds up only its own aggregate, which waits with
-growing delays. A lease only saves work: should one run out while its holder is paused, two relays publish the same
-events, which listeners do not mind, and each takes out only what it published itself. Leases and delays are told by the
-database's clock alone.
+their second events and so on, remove what the broker confirmed, release the leases. So the events of one aggregate
+leave in order, and what is refused, or cannot be published at all, holds up only its own aggregate, which is retried
+with backoff. A lease only saves work: should one run out while its holder is paused, two relays publish the same
+events, for which listeners are prepared, and each removes only what it published itself. Leases and delays go by the
+clock of the database alone.
 """
 
 import json
@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 
 BATCH, EVENTS_OF_EACH = 100, 20
 LEASE_SECONDS = 10.0
-"""Longer than a publisher waits for confirms; when a holder is killed, what it had leased waits for so long."""
+"""Longer than a publisher waits for confirms; what a killed holder had leased waits for so long."""
 POLL_SECONDS = 0.5
 GATHER_SECONDS = 0.02
-"""How long to rest after publishing, so that under load many events leave in one batch; the first one never waits."""
+"""The pause after publishing, so that under load many events leave in one batch; the first one never waits."""
 
 BACKOFF_SECONDS = 30
 LONGEST_PAUSE_SECONDS = 5
@@ -46,8 +46,8 @@ Document = dict[str, Any]
 class Relay:
     """Publishes the outboxes of some collections of one database. Run it in a thread, or call `flush` by hand.
 
-    `source`, when given, is the part whose events these are: any other's is refused, where the broker would close the
-    channel and so refuse all that goes with it.
+    `source`, when given, is the service whose events these are: any other's is refused here, for the broker would close
+    the channel and so refuse the whole batch.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class Relay:
         self._wake, self._stopped = threading.Event(), threading.Event()
 
     def wake(self) -> None:
-        """Tell the relay that something waits; returns at once."""
+        """Wake the relay, as something waits; returns at once."""
         self._wake.set()
 
     def run(self) -> None:
-        """Publish until `stop` is called; whatever goes wrong is tried again every few seconds."""
+        """Publish until `stop` is called; after an error try again every few seconds."""
         failures = 0
         while not self._stopped.is_set():
-            if failures:  # nothing but a stop cuts this short
+            if failures:  # only a stop cuts this short
                 self._stopped.wait(pause_after(failures))
             else:
                 self._wake.wait(POLL_SECONDS)
@@ -84,7 +84,7 @@ class Relay:
             except Exception as error:  # noqa: BLE001 - a relay that ended would leave every later event behind
                 failures += 1
                 known = isinstance(error, (BrokerUnavailable, PyMongoError))
-                log.warning("the relay tries again: %s: %s", type(error).__name__, error, exc_info=not known)
+                log.warning("the relay will retry: %s: %s", type(error).__name__, error, exc_info=not known)
 
     def stop(self) -> None:
         """Let `run` return after its round."""
@@ -111,9 +111,9 @@ class Relay:
         outbox_age_seconds.labels(collection.name).observe((utc_now() - oldest).total_seconds())
         try:
             for place in range(max(len(claim.outbox) for claim in claims)):
-                self._publish([claim for claim in claims if claim.goes_on(place)], place)
-        finally:  # also when the broker went away half-way
-            collection.bulk_write([claim.settled(lease) for claim in claims], ordered=False)
+                self._publish([claim for claim in claims if claim.has_next(place)], place)
+        finally:  # also when the connection to the broker is lost half-way
+            collection.bulk_write([claim.release(lease) for claim in claims], ordered=False)
         published = sum(len(claim.sent) for claim in claims)
         relay_batch_events.labels(collection.name).observe(published)
         return published, len(claims) == BATCH or any(len(claim.sent) == EVENTS_OF_EACH for claim in claims)
@@ -131,7 +131,7 @@ class Relay:
 
 @dataclass
 class _Claim:
-    """A leased document, how far its outbox has been published, and whether something in it was refused."""
+    """A leased document, what of its outbox was published, and whether an event was refused."""
 
     document: Document
     sent: list[str] = field(default_factory=list)
@@ -142,13 +142,13 @@ class _Claim:
         events: list[Document] = self.document["outbox"]
         return events
 
-    def goes_on(self, place: int) -> bool:
+    def has_next(self, place: int) -> bool:
         return place < len(self.outbox) and not self.refused
 
     def message(self, place: int, source: str | None) -> Outgoing | None:
         try:
             return _message(self.outbox[place], source)
-        except Exception as error:  # noqa: BLE001 - an unknown name, or what is no JSON: it must not stop the others
+        except Exception as error:  # noqa: BLE001 - an unknown exchange, or what is no JSON: it must not hold up the others
             self.refuse(place, f"{type(error).__name__}: {error}")
             return None
 
@@ -157,8 +157,8 @@ class _Claim:
         with context.work(self.outbox[place].get("correlation_id")):
             log.error("event %s waits: %s", self.outbox[place].get("id"), reason)
 
-    def settled(self, lease: str) -> UpdateOne:
-        """Return the update that takes out what was sent and gives the lease back, or backs off after a refusal."""
+    def release(self, lease: str) -> UpdateOne:
+        """Return the update that removes what was sent and releases the lease, or backs off after a refusal."""
         rest = {"$filter": {"input": "$outbox", "cond": {"$not": [{"$in": ["$$this.id", self.sent]}]}}}
         empty = {"$eq": [{"$size": "$outbox"}, 0]}
         oldest = {"$ifNull": [{"$first": "$outbox.at"}, "$outbox_at"]}

@@ -1,12 +1,12 @@
-"""The exchanges and queues of events, and their names. Declared by everyone, before anything is published.
+"""The exchanges and queues of events, and their names; declared by everyone before anything is published.
 
-All queues are durable, of the kind that `libs.amqp.queues` says. What a listener makes for itself carries its name:
+All queues are durable, of the type that `libs.amqp.queues` gives. Each listener has, under its name:
 
-- a message that must wait goes to `<listener>.wait.<ms>`, through the fanout exchange of that name, with its queue as
-  routing key; when its time is up the broker sends it on to the exchange `<listener>.home`, and so back into its queue.
-  These are quorum queues whatever the setting, for only those send on with confirms (rabbitmq.com/docs/quorum-queues,
-  "at-least-once dead lettering");
-- what nothing helped goes to `<queue>.parked`, through the exchange `<listener>.parking`.
+- delay queues `<listener>.wait.<ms>` for retries, each behind a fanout exchange of the same name: a message waits there
+  with its own queue as routing key until its TTL ends, and is dead-lettered to the exchange `<listener>.home`, which
+  leads back to that queue. These are quorum queues whatever the setting, for only those dead-letter with confirms
+  (rabbitmq.com/docs/quorum-queues, "at-least-once dead lettering");
+- parking queues `<queue>.parked`, behind the exchange `<listener>.parking`, for what failed every try.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,10 +19,10 @@ from libs.amqp.queues import queue_type
 from libs.events.event import Event
 
 DELIVERY_LIMIT = 100
-"""How often a quorum queue delivers an event that nobody acknowledges or puts aside, before the broker parks it."""
+"""How often a quorum queue delivers an event that is never acknowledged, before the broker parks it."""
 UNLIMITED = 2**31 - 1
 
-SENT_ON_SAFELY = {"x-queue-type": "quorum", "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+AT_LEAST_ONCE = {"x-queue-type": "quorum", "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 
 
 def queue_name(listener: str, event: Event) -> str:
@@ -31,12 +31,12 @@ def queue_name(listener: str, event: Event) -> str:
 
 
 def parked_name(queue: str) -> str:
-    """Return the name of the queue that keeps what `queue`'s handler could not do."""
+    """Return the name of the parking queue of `queue`."""
     return f"{queue}.parked"
 
 
 def wait_name(listener: str, delay_seconds: float) -> str:
-    """Return the name of the exchange, and of its queue, in which messages to `listener` wait for `delay_seconds`."""
+    """Return the name of the exchange, and of its delay queue, in which retries of `listener` wait `delay_seconds`."""
     return f"{listener}.wait.{round(delay_seconds * 1000)}"
 
 
@@ -54,9 +54,9 @@ def listener_queue(listener: str, event: Event) -> Queue:
     """Return the queue in which `listener` receives `event`."""
     name = queue_name(listener, event)
     limit: dict[str, Any] = {}
-    if queue_type():  # RabbitMQ 4 throws away what a quorum queue has delivered 20 times, unless it is told otherwise
+    if queue_type():  # by default RabbitMQ 4 drops what a quorum queue has delivered 20 times
         parked = {"x-dead-letter-exchange": parking_name(listener), "x-dead-letter-routing-key": parked_name(name)}
-        limit = {**SENT_ON_SAFELY, "x-delivery-limit": DELIVERY_LIMIT, **parked}
+        limit = {**AT_LEAST_ONCE, "x-delivery-limit": DELIVERY_LIMIT, **parked}
     return _queue(name, limit, exchange=_topic(event), routing_key=event.name)
 
 
@@ -69,7 +69,7 @@ def declare_published(channel: Any, events: Iterable[Event]) -> None:
 
 
 def declare_heard(channel: Any, listener: str, events: Iterable[Event]) -> None:
-    """Declare what `listener` needs to hear `events`: its queues, and the ways home and to the parking queues."""
+    """Declare what `listener` needs for `events`: its queues, the exchange back to them, and the parking queues."""
     home = Exchange(home_name(listener), type="direct", durable=True)
     parking = Exchange(parking_name(listener), type="direct", durable=True)
     for event in events:
@@ -78,15 +78,15 @@ def declare_heard(channel: Any, listener: str, events: Iterable[Event]) -> None:
         home(channel).declare()
         queue.bind_to(home, routing_key=queue.name)
         parked = parked_name(queue.name)
-        kept = {"x-delivery-limit": UNLIMITED} if queue_type() else {}  # to be looked at as often as anybody likes
+        kept = {"x-delivery-limit": UNLIMITED} if queue_type() else {}  # may be listed any number of times
         _queue(parked, kept, exchange=parking, routing_key=parked)(channel).declare()
 
 
 def declare_waits(channel: Any, listener: str, delays_seconds: Iterable[float]) -> None:
-    """Declare one waiting queue of `listener` for each delay."""
+    """Declare one delay queue of `listener` for each delay."""
     for delay in delays_seconds:
         name, home = wait_name(listener, delay), home_name(listener)
-        arguments = {**SENT_ON_SAFELY, "x-message-ttl": round(delay * 1000), "x-dead-letter-exchange": home}
+        arguments = {**AT_LEAST_ONCE, "x-message-ttl": round(delay * 1000), "x-dead-letter-exchange": home}
         _queue(name, arguments, exchange=Exchange(name, type="fanout", durable=True))(channel).declare()
 
 

@@ -1,7 +1,7 @@
-"""RPC as plain nameko has it on the wire, with deadlines, typed errors, and a third of the cost.
+"""RPC in nameko's wire format, with deadlines, typed errors, and a third of the cost.
 
-- `client`: one multiplexing client a process, for gateway, services, jobs and shells;
-- `entrypoint`: the `rpc` decorator of our services, which answers quickly and never begins what nobody waits for;
+- `client`: one multiplexing client per process, for gateway, services, jobs and shells;
+- `entrypoint`: the `rpc` decorator of our services, which answers quickly and executes no call after its deadline;
 - `caller`: who is calling, from the token in the call's context, verified by each service itself.
 """
 

@@ -1,4 +1,4 @@
-"""Who is calling: the token of a call, verified by the service itself, and never trusted from anybody else."""
+"""Who is calling: the token of a call, verified by each service itself."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from libs.tokens import Claims, InvalidToken, Signer, Verifier
 
 
 class Unauthenticated(Exception):
-    """The call needs a valid token of a user, and has none."""
+    """The call needs a valid token, and has none."""
 
 
 class Forbidden(Exception):
-    """The token is valid, but not one that may do this."""
+    """The token is valid, but its bearer may not do this."""
 
 
 class Caller:
@@ -37,7 +37,7 @@ class Caller:
         """The claims of a signed-in user; raises Unauthenticated, or Forbidden for a service's or operator's token."""
         claims = self.claims
         if not claims.is_user:
-            raise Forbidden("This is for users.")
+            raise Forbidden("Only users may do this.")
         return claims
 
     @property
@@ -49,12 +49,12 @@ class Caller:
         """Return the name of the calling service or operator; raise Forbidden unless it is one of `issuers`."""
         claims = self.claims
         if claims.is_user or claims.issuer not in issuers:
-            raise Forbidden("This is not for you.")
+            raise Forbidden("You are not allowed to do this.")
         return claims.issuer
 
 
 class CallerProvider(DependencyProvider):
-    """Gives a service the caller of the call in hand. Needs TOKEN_PUBLIC_KEYS in config.yml."""
+    """Gives a service the caller of the current call. Needs TOKEN_PUBLIC_KEYS in config.yml."""
 
     def setup(self) -> None:
         """Read the public keys; stop the start when there are none."""
@@ -66,7 +66,7 @@ class CallerProvider(DependencyProvider):
 
 
 class ServiceClient(DependencyProvider):
-    """Lets a service ask the others in its own name: `self.services.call("tickets", "get", {...})`.
+    """Lets a service call the others in its own name: `self.services.call("tickets", "get", {...})`.
 
     Needs AMQP_URI and SIGNING_KEY in config.yml.
     """

@@ -1,8 +1,8 @@
-"""One multiplexing RPC client a process: many calls at once over two connections, each call with a deadline.
+"""One multiplexing RPC client per process: many calls at once over two connections, each call with a deadline.
 
-Replies come to one exclusive queue that a thread of ours reads; requests leave over a second connection. Requests are
-transient and expire in the queue when their caller has given up. Works with threads, gevent and eventlet alike; it
-connects on the first call, so that it may be made before a fork.
+Replies come to one exclusive queue that its own thread reads; requests leave over a second connection. Requests are
+transient and expire in the queue at their deadline. Works with threads, gevent and eventlet alike; it connects on the
+first call, so that it may be created before a fork.
 """
 
 import json
@@ -32,7 +32,7 @@ BROKER_ERRORS = (AMQPError, KombuError, OSError)
 
 
 class RemoteError(Exception):
-    """The service answered with an error: its name, a sentence, and what else the caller may want to know."""
+    """The service answered with an error: its name, a message, and details for the caller."""
 
     def __init__(self, name: str, message: str = "", details: dict[str, Any] | None = None) -> None:
         super().__init__(f"{name}: {message}")
@@ -57,7 +57,7 @@ class _Waiter:
 
 
 class Client:
-    """Calls methods of services. `timeout`: seconds a call may take unless it says otherwise."""
+    """Calls methods of services. `timeout`: seconds that a call may take unless it says otherwise."""
 
     def __init__(self, amqp_url: str, timeout: float = 5.0) -> None:
         self.amqp_url = amqp_url
@@ -85,7 +85,7 @@ class Client:
         """Return what `service.method(**arguments)` returns.
 
         Raises RemoteError when it answered with an error, ServiceUnavailable when it did not answer within `timeout`
-        seconds, or within what is left of the work in hand. `token` says who is calling.
+        seconds, or within the time left to the work it is part of. `token` says who is calling.
         """
         name, started, outcome = f"{service}.{method}", time.monotonic(), "unavailable"
         limit = context.remaining_seconds(self.timeout if timeout is None else timeout)
@@ -120,7 +120,7 @@ class Client:
         return result_of(waiter.reply, name)
 
     def query(self, service: str, method: str, arguments: dict[str, Any] | None = None, **options: Any) -> Any:
-        """Like `call`, for what changes nothing: tried again when the first try fails before half its time is up."""
+        """Like `call`, for what changes nothing: retried once if the first try fails before half its time is up."""
         started, limit = time.monotonic(), options.pop("timeout", None) or self.timeout
         try:
             return self.call(service, method, arguments, timeout=limit, **options)
@@ -185,7 +185,7 @@ class Client:
     def _drop_sender(self) -> None:
         sender, self._sender, self._channel = self._sender, None, None
         if sender is not None:
-            with suppress(Exception):  # it is being thrown away, however broken it is
+            with suppress(Exception):  # it is discarded, however broken it is
                 sender.collect()
 
     def _returned(self, error: Exception, exchange: str, routing_key: str, message: Any) -> None:
@@ -196,7 +196,7 @@ class Client:
     def _wait(self, waiter: _Waiter, deadline: float) -> None:
         pause = RETURN_CHECK_SECONDS
         while (left := deadline - time.monotonic()) > 0 and not waiter.done.wait(min(pause, left)):
-            self._read_returns()  # nobody else reads the sending connection
+            self._read_returns()  # nothing else reads the sending connection
             pause *= 2
 
     def _read_returns(self) -> None:
@@ -219,7 +219,7 @@ class Client:
                 self._thread = threading.Thread(target=self._receive, name="rpc-replies", daemon=True)
                 self._thread.start()
         if not self._ready.wait(max(0.0, min(deadline - time.monotonic(), 2 * CONNECT_SECONDS))):
-            raise ServiceUnavailable("the broker cannot be reached")
+            raise ServiceUnavailable("the broker is unreachable")
 
     def _receive(self) -> None:
         pause = 0.2
@@ -229,9 +229,9 @@ class Client:
                     self._consume(connection)
                     pause = 0.2
             except BROKER_ERRORS as error:
-                self._fail_all(f"the broker went away: {error}")
+                self._fail_all(f"the connection to the broker was lost: {error}")
                 if not self._closed:
-                    log.warning("rpc replies: the broker is away: %s", error)
+                    log.warning("rpc replies: the broker is unreachable: %s", error)
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
 
@@ -270,7 +270,7 @@ class Client:
 
 
 def result_of(reply: dict[str, Any], name: str) -> Any:
-    """Return what a reply to the call `name` brings; raise RemoteError or ServiceUnavailable if that is an error."""
+    """Return the result in a reply to the call `name`; raise RemoteError or ServiceUnavailable if it is an error."""
     error = reply.get("error")
     if error is None:
         return reply.get("result")

@@ -1,8 +1,8 @@
-"""The `rpc` decorator of our services: nameko's on the wire, quicker to answer, and never working for nobody.
+"""The `rpc` decorator of our services: nameko's wire format, quicker replies, and no call executed after its deadline.
 
 A reply is transient and unconfirmed and leaves over one long-lived channel; should it be lost, the caller's deadline
 ends its wait. Stock nameko publishes each reply with a confirm through a pool, half of a call's cost, and lets the
-whole process die when the broker is away at that moment (`nameko/rpc.py`, `RpcConsumer.handle_result`).
+whole process die if the broker is unreachable at that moment (`nameko/rpc.py`, `RpcConsumer.handle_result`).
 """
 
 import json
@@ -28,13 +28,13 @@ from libs.rpc.client import BROKER_ERRORS, CONNECT_SECONDS, RPC_EXCHANGE, Servic
 
 log = logging.getLogger(__name__)
 
-AWAY = (ServiceUnavailable, ConnectionFailure, ExecutionTimeout, WTimeoutError, DeadlineExceeded)
-"""Errors that say only that something behind this service is away: callers get ServiceUnavailable."""
+UNAVAILABLE = (ServiceUnavailable, ConnectionFailure, ExecutionTimeout, WTimeoutError, DeadlineExceeded)
+"""Errors that say only that something this service needs is unavailable: callers get ServiceUnavailable."""
 
 REMEMBERED_SECONDS = 60.0
-"""For how long the quickest call of a caller tells how its clock goes; a clock may be set meanwhile."""
+"""How long the quickest call of a caller is taken as the measure of its clock, which may be set meanwhile."""
 MOST_CALLERS = 1000
-"""After how many callers all are forgotten, so that those that are gone take no room."""
+"""How many callers are remembered before all are forgotten, so that those that are gone take no memory."""
 
 
 class Responder:
@@ -47,7 +47,7 @@ class Responder:
         self._channel: Any = None
 
     def send(self, reply_to: str, correlation_id: str | None, body: bytes) -> None:
-        """Send a reply; when the broker is away it is lost, and the caller's deadline ends its wait."""
+        """Send a reply; if the broker is unreachable it is lost, and the caller's deadline ends its wait."""
         with self._lock:
             for _ in range(2):
                 try:
@@ -72,7 +72,7 @@ class Responder:
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
-            with suppress(Exception):  # it is being thrown away, however broken it is
+            with suppress(Exception):  # it is discarded, however broken it is
                 connection.collect()
 
     def close(self) -> None:
@@ -95,12 +95,12 @@ class RpcConsumer(NamekoRpcConsumer):
             queue.queue_arguments = queue_type()
 
     def stop(self) -> None:
-        """Take no more calls; those in hand have been answered by now."""
+        """Take no more calls; those in progress have been answered by now."""
         super().stop()
         self.responder.close()
 
     def handle_message(self, message: Any) -> None:
-        """Hand a call to its method; answer at once what cannot be handed on."""
+        """Pass a call to its method; answer at once what cannot be dispatched."""
         try:
             provider = self.get_provider_for_method(message.delivery_info["routing_key"])
             provider.handle_message(_decode(message), message)
@@ -113,19 +113,19 @@ class RpcConsumer(NamekoRpcConsumer):
         """Answer a call and acknowledge it; never raises."""
         reply_to = message.properties.get("reply_to")
         if reply_to:
-            body = reply_to_be_sent(result, exc_info and exc_info[1])
+            body = encoded_reply(result, exc_info and exc_info[1])
             self.responder.send(reply_to, message.properties.get("correlation_id"), body)
         self.queue_consumer.ack_message(message)
         return result, exc_info
 
 
 class Rpc(NamekoRpc):
-    """Makes a method callable by other parts; takes nameko's `expected_exceptions` and `sensitive_arguments`."""
+    """Makes a method callable by other services; takes nameko's `expected_exceptions` and `sensitive_arguments`."""
 
     rpc_consumer = RpcConsumer()
 
     def handle_message(self, body: dict[str, Any], message: Any) -> None:
-        """Run the method in a worker, unless its caller has given up by the time one is free."""
+        """Run the method in a worker, unless its deadline has passed by the time one is free."""
         args, kwargs = body["args"], body["kwargs"]
         self.check_signature(args, kwargs)
         context_data = self.unpack_message_headers(message)
@@ -139,25 +139,25 @@ class Rpc(NamekoRpc):
 
 
 class Clocks:
-    """Tells how long callers still wait for their calls, however wrong their clocks are.
+    """Computes the time left to a call, however far the caller's clock is off.
 
-    The quickest of a caller's calls within a minute was under way for no time, as far as anybody can know; by that the
-    others are measured. The time of a first call counts unless it cannot be true: then the clocks do not agree.
+    The quickest of a caller's calls within a minute is assumed to have taken no time on the way, and the others are
+    measured against it. The time stamp of a first call counts unless it is impossible: then the clocks do not agree.
     """
 
     def __init__(self) -> None:
         self._quickest: dict[str, tuple[float, float]] = {}
 
     def left_seconds(self, caller: str, timeout_ms: object, sent_at_ms: object, now: float) -> float | None:
-        """Return for how long the caller of a call that arrives `now` waits on; None when it does not say."""
+        """Return the seconds left to a call that arrives `now`; None when it has no deadline."""
         if not isinstance(timeout_ms, int):
             return None
         timeout = timeout_ms / 1000
         if not isinstance(sent_at_ms, int):
             return timeout
-        return timeout - self._under_way(caller, now - sent_at_ms / 1000, timeout, now)
+        return timeout - self._transit_seconds(caller, now - sent_at_ms / 1000, timeout, now)
 
-    def _under_way(self, caller: str, seconds: float, timeout: float, now: float) -> float:
+    def _transit_seconds(self, caller: str, seconds: float, timeout: float, now: float) -> float:
         quickest, seen_at = self._quickest.get(caller, (seconds, -REMEMBERED_SECONDS))
         is_known = 0 <= now - seen_at < REMEMBERED_SECONDS
         if not is_known or seconds < quickest:
@@ -179,8 +179,8 @@ def _decode(message: Any) -> dict[str, Any]:
     return body
 
 
-def reply_to_be_sent(result: Any, error: BaseException | None) -> bytes:
-    """Return the reply that brings a method's result, or the error that it raised."""
+def encoded_reply(result: Any, error: BaseException | None) -> bytes:
+    """Return the reply with a method's result, or with the error that it raised."""
     try:
         reply = {"result": result if error is None else None, "error": _serialized(error)}
         return json.dumps(reply, default=iso).encode()
@@ -191,15 +191,15 @@ def reply_to_be_sent(result: Any, error: BaseException | None) -> bytes:
 
 
 def _serialized(error: BaseException | None) -> dict[str, Any] | None:
-    """Return the error as nameko writes it, but with a dictionary of details left as it is.
+    """Return the error as nameko serializes it, but with a dictionary of details left as it is.
 
-    The error's class may have a name for callers, `error_name`, so that its subclasses are the same to them.
+    A class may give its errors the name that callers see, `error_name`, so that its subclasses are the same to them.
     """
     if error is None:
         return None
     serialized: dict[str, Any] = serialize(error)
     serialized["exc_type"] = getattr(error, "error_name", serialized["exc_type"])
-    if isinstance(error, AWAY):
+    if isinstance(error, UNAVAILABLE):
         return {**serialized, "exc_type": "ServiceUnavailable"}
     details = getattr(error, "details", None)
     if details:

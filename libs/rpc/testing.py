@@ -16,21 +16,21 @@ from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 from libs import context
 from libs.rpc.caller import Caller
 from libs.rpc.client import Client, ServiceUnavailable, result_of
-from libs.rpc.entrypoint import Rpc, reply_to_be_sent
+from libs.rpc.entrypoint import Rpc, encoded_reply
 from libs.tokens import Verifier
 
 
 class ClientInMemory(Client):
     """Stands in for `Client`: calls the `rpc` methods of `services`, the objects by their services' names.
 
-    Arguments and results go through JSON, as over the wire. `away` names services that do not answer; `calls` lists
-    what was asked, as ("service.method", arguments). With `public_keys` each call's token becomes the `caller`.
+    Arguments and results go through JSON, as over the wire. `unreachable` names services that do not answer; `calls`
+    lists what was called, as ("service.method", arguments). With `public_keys` each call's token becomes the `caller`.
     """
 
     def __init__(self, services: Mapping[str, Any], public_keys: str = "", timeout: float = 5.0) -> None:
         super().__init__("", timeout)
         self.services = dict(services)
-        self.away: set[str] = set()
+        self.unreachable: set[str] = set()
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self._verifier = Verifier(public_keys) if public_keys else None
 
@@ -39,7 +39,7 @@ class ClientInMemory(Client):
     ) -> Any:
         self.calls.append((name, arguments))
         service, _, method = name.partition(".")
-        if service not in self.services or service in self.away:
+        if service not in self.services or service in self.unreachable:
             raise ServiceUnavailable(f"{name}: no such service")
         with context.work(correlation_id or context.correlation_id(), deadline):
             reply = json.loads(self._answer(service, method, json.loads(json.dumps(arguments)), token))
@@ -59,6 +59,6 @@ class ClientInMemory(Client):
                 inspect.signature(function).bind(**arguments)
             except TypeError as error:
                 raise IncorrectSignature(str(error)) from error
-            return reply_to_be_sent(function(**arguments), None)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
-            return reply_to_be_sent(None, error)
+            return encoded_reply(function(**arguments), None)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets it
+            return encoded_reply(None, error)

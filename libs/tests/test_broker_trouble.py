@@ -41,7 +41,7 @@ def broker():
 
 
 def accept_encrypted(folder):
-    """Let the broker listen for TLS, with a certificate for 127.0.0.1 that nobody but itself has signed."""
+    """Let the broker listen for TLS, with a self-signed certificate for 127.0.0.1."""
     folder.mkdir(parents=True)
     key, certificate, port = folder / "key.pem", folder / "certificate.pem", free_ports().amqp
     name = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
@@ -136,7 +136,7 @@ def stock_dispatch_hangs(amqp_url):
     return False
 
 
-def test_calls_given_up_during_an_alarm_are_not_begun_after_it(broker):
+def test_calls_that_time_out_during_an_alarm_are_not_executed_after_it(broker):
     with (
         new_vhost(broker) as url,
         nameko_service("libs.rpc.tests.probe:Probe", "rpc-probe", AMQP_URI=url, TOKEN_PUBLIC_KEYS=new_key("auth:1")[1]),
@@ -187,7 +187,7 @@ def outage(broker):
         broker.stop_program("rabbitmq")
         loaves.add(a_loaf("in the outage"), LoafBaked, a_loaf("in the outage"))
         seen.errors = [call.exception(20) for call in calls]
-        seen.told_after = time.monotonic() - started
+        seen.failed_after = time.monotonic() - started
         time.sleep(
             max(0.0, 9 - (time.monotonic() - started))
         )  # the calls have ended by now, and stock's tries to reply
@@ -207,9 +207,9 @@ def answer(client, service):
         return client.call(service, "echo", {"value": "here"}, timeout=2)
 
 
-def test_calls_in_flight_are_told_when_the_broker_dies(outage):
+def test_calls_in_flight_fail_when_the_broker_dies(outage):
     assert [type(error) for error in outage.errors] == [ServiceUnavailable, ServiceUnavailable]
-    assert outage.told_after < 15  # of which the broker takes some to stop
+    assert outage.failed_after < 15  # of which the broker takes some to stop
 
 
 def test_no_service_of_ours_ends_with_the_broker_and_stock_nameko_does(outage):

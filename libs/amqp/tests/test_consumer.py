@@ -16,16 +16,16 @@ def test_what_is_logged_of_lost_brokers_has_no_password_in_it(caplog):
     consumer.container = SimpleNamespace(
         config={"AMQP_URI": "amqp://ana:secret@127.0.0.1:1/;amqp://ana:secret@127.0.0.1:2/"}
     )
-    consumer._providers = set()  # as if all had been told to stop
+    consumer._providers = set()  # as if all had been asked to stop
 
     with pytest.raises(ConnectionAbortedError), consumer.establish_connection():
         pass
 
-    assert "the broker is away" in caplog.text
+    assert "the broker is unreachable" in caplog.text
     assert "secret" not in caplog.text
 
 
-def test_a_service_can_be_stopped_while_the_broker_is_away(amqp_url):
+def test_a_service_can_be_stopped_while_the_broker_is_unreachable(amqp_url):
     module, keys = "libs.rpc.tests.probe:Listening", new_key("auth:1")[1]
     with (
         closing(Line(amqp_url)) as line,

@@ -96,7 +96,7 @@ def test_the_first_broker_of_several_that_answers_is_used(amqp_url):
         assert publisher.publish([Outgoing("", "nowhere", b"", mandatory=False)]) == {}
 
 
-def test_no_broker_at_all_is_told_at_once():
+def test_no_broker_at_all_is_reported_at_once():
     started = time.monotonic()
 
     with pytest.raises(BrokerUnavailable):

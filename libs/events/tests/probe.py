@@ -34,5 +34,5 @@ class Probe:
         if behaviour == "bad":
             raise RuntimeError("this loaf makes no sense")
         if behaviour == "unavailable":
-            raise Unavailable("a neighbour is away")
+            raise Unavailable("the mill is unreachable")
         self.store.note(behaviour)

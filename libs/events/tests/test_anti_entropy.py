@@ -107,7 +107,7 @@ def test_all_copies_are_built_from_scratch_by_calls_that_say_where_to_go_on(orig
 
 
 class Shelves:
-    """A service whose source is away at its second run."""
+    """A service whose source is unreachable at its second run."""
 
     name = "shelves"
     anti_entropy = AntiEntropyProvider("test", lambda shelves: shelves.source())
@@ -116,11 +116,11 @@ class Shelves:
     def source(self):
         self.pages.append(len(self.pages))
         if len(self.pages) == 2:
-            raise Unavailable("the source is away")
+            raise Unavailable("the source is unreachable")
         return Source(lambda after: [], lambda page: [], lambda idents: [], lambda snapshot: None)
 
 
-def test_a_service_compares_at_its_start_and_ever_again_whether_or_not_its_source_is_away(monkeypatch):
+def test_a_service_compares_at_its_start_and_then_periodically_even_if_its_source_was_unreachable(monkeypatch):
     monkeypatch.setattr("libs.events.anti_entropy.INTERVAL_SECONDS", 0.05)
     monkeypatch.setattr(Shelves, "pages", [])
     container = Container(Shelves, {})

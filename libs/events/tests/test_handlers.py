@@ -166,7 +166,7 @@ def test_what_cannot_be_read_is_parked_as_it_came(amqp_url, publisher, probe, bo
 
 
 @pytest.mark.parametrize("given", [-10, 0, "many", None, 1])
-def test_a_foreign_count_of_tries_is_taken_for_the_first(given):
+def test_an_invalid_count_of_tries_counts_as_the_first(given):
     assert _attempt({"x-attempt": given}) == 1
 
 
@@ -187,13 +187,13 @@ def a_message(**headers):
 
 def test_each_try_waits_as_long_as_its_handler_says(handler):
     for attempt in (1, 2, 3):
-        handler._put_elsewhere(a_message(**{"x-attempt": attempt}), RuntimeError("it makes no sense"))
+        handler._retry_or_park(a_message(**{"x-attempt": attempt}), RuntimeError("it makes no sense"))
 
     put = [message.exchange for message in handler.retries.publisher.published]
     assert put == ["labels.wait.200", "labels.wait.7000", "labels.parking"]
 
 
-def test_of_what_came_with_a_message_only_the_correlation_goes_on(handler):
+def test_of_a_messages_headers_only_the_correlation_id_is_passed_on(handler):
     seen = []
     handler.container.spawn_worker = lambda *arguments, context_data, **options: seen.append(context_data)
 
@@ -217,7 +217,7 @@ def test_a_method_of_several_events_hears_each_from_its_own_queue():
     }
 
 
-def test_an_unavailable_neighbour_never_parks_an_event(mongo, amqp_url, publisher, probe):
+def test_an_unavailable_dependency_never_parks_an_event(mongo, amqp_url, publisher, probe):
     behave(mongo, "b1", "unavailable")
     send(publisher, "b1")
 
@@ -228,7 +228,7 @@ def test_an_unavailable_neighbour_never_parks_an_event(mongo, amqp_url, publishe
     wait_for(lambda: handled(mongo, "good") == 1)
 
 
-def test_an_event_that_cannot_be_put_aside_goes_back_to_the_broker_without_haste(mongo, amqp_url, publisher, probe):
+def test_an_event_that_can_be_neither_retried_nor_parked_is_requeued_without_haste(mongo, amqp_url, publisher, probe):
     behave(mongo, "b1", "bad")
     with Connection(amqp_url) as connection:
         connection.channel().exchange_delete("labels.wait.50")

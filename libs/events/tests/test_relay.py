@@ -126,7 +126,7 @@ def full(loaves):
     return loaves.collection.count_documents({"outbox_at": {"$exists": True}})
 
 
-def test_what_waits_is_published_and_taken_out(amqp_url, loaves, relay):
+def test_what_waits_is_published_and_removed(amqp_url, loaves, relay):
     for number in range(250):
         add(loaves, f"b{number}")
 
@@ -417,18 +417,18 @@ def test_two_relays_and_many_writers_lose_nothing_and_keep_the_order(amqp_url, m
     assert firsts(received(amqp_url)) == {f"b{number}": list(range(1, 31)) for number in range(16)}
 
 
-def test_a_broker_that_is_away_loses_nothing(loaves):
+def test_an_unreachable_broker_loses_nothing(loaves):
     add(loaves, "b1")
-    away = Relay(Publisher("amqp://guest:guest@127.0.0.1:1/"), [loaves])
+    unreachable = Relay(Publisher("amqp://guest:guest@127.0.0.1:1/"), [loaves])
 
     with pytest.raises(BrokerUnavailable):
-        away.flush()
+        unreachable.flush()
 
     stored = loaves.collection.find_one({"_id": "b1"})
     assert len(stored["outbox"]) == 1 and "relay" not in stored
 
 
-def test_a_broadcast_that_nobody_hears_is_not_kept(mongo, relay):
+def test_a_broadcast_without_a_listener_is_not_kept(mongo, relay):
     doors = Aggregates(mongo.doors)
     door = {"id": "d1", "version": 1}
     doors.add(door, DoorOpened, door)

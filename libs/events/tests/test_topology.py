@@ -24,7 +24,7 @@ def test_quorum_queues_are_a_setting(monkeypatch):
     assert topology.listener_queue("labels", CATALOGUE["LoafSold"]).queue_arguments["x-queue-type"] == "quorum"
 
 
-def test_parked_events_may_be_looked_at_as_often_as_anybody_likes(servers, monkeypatch):
+def test_parked_events_may_be_listed_any_number_of_times(servers, monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", "quorum")
     parked = topology.parked_name("labels.LoafBaked")
     with new_vhost(servers) as amqp_url, closing(Publisher(amqp_url, CATALOGUE.declare)) as publisher:
@@ -35,7 +35,7 @@ def test_parked_events_may_be_looked_at_as_often_as_anybody_likes(servers, monke
         vhost = amqp_url.rpartition("/")[2]
         arguments = servers.management("GET", f"/api/queues/{vhost}/{parked}").json()["arguments"]
     assert [[event.event_id for event in shown] for shown in seen] == [["e1"]] * 4
-    assert arguments["x-delivery-limit"] == topology.UNLIMITED  # RabbitMQ 4 throws away after 20 unless it is told
+    assert arguments["x-delivery-limit"] == topology.UNLIMITED  # by default RabbitMQ 4 drops them after 20
 
 
 def test_another_type_stops_the_start(monkeypatch):

@@ -61,7 +61,7 @@ def test_a_refusal_brings_its_name_sentence_and_details(client):
         ("unspeakable", {}, "UnserializableValueError"),
     ],
 )
-def test_what_goes_wrong_there_is_told_here_and_the_service_goes_on(client, method, arguments, name):
+def test_an_error_in_the_service_reaches_the_caller_and_the_service_goes_on(client, method, arguments, name):
     with pytest.raises(RemoteError) as error:
         client.call("probe", method, arguments)
 
@@ -69,7 +69,7 @@ def test_what_goes_wrong_there_is_told_here_and_the_service_goes_on(client, meth
     assert client.call("probe", "echo", {"value": 1}) == 1
 
 
-def test_an_unknown_service_is_told_at_once(client):
+def test_an_unknown_service_is_reported_at_once(client):
     started = time.monotonic()
 
     with pytest.raises(ServiceUnavailable, match="no such service"):

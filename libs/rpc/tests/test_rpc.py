@@ -14,7 +14,7 @@ from libs.amqp import Outgoing, Publisher
 from libs.events.tests.bakery.catalogue import CATALOGUE
 from libs.rpc import Client, RemoteError, ServiceUnavailable
 from libs.rpc.client import RPC_EXCHANGE
-from libs.rpc.entrypoint import Clocks, reply_to_be_sent
+from libs.rpc.entrypoint import Clocks, encoded_reply
 from libs.tokens import new_key
 
 PROBE, STOCK = "libs.rpc.tests.probe:Probe", "libs.rpc.tests.probe:Stock"
@@ -88,7 +88,7 @@ def test_no_request_however_odd_ends_the_service(client, broker_url, body, heade
     wait_for(lambda: waiting(broker_url, "rpc-probe") == 0)
 
 
-def test_a_call_nobody_waits_for_any_more_is_not_executed(alone, amqp_url):
+def test_a_call_whose_deadline_has_passed_is_not_executed(alone, amqp_url):
     with Connection(amqp_url) as connection:  # the queue of a service that does not run now
         Queue("rpc-probe", RPC_EXCHANGE, "probe.*", channel=connection).declare()
     with pytest.raises(ServiceUnavailable, match="no answer"):
@@ -120,14 +120,14 @@ def test_a_call_whose_caller_gave_up_while_it_waited_for_a_worker_in_the_service
         assert alone.call("labels", "expired") == {"labels.sleep": 1}
 
 
-def test_callers_are_told_an_error_by_the_name_that_its_class_has_for_them():
+def test_callers_see_an_error_by_the_name_that_its_class_gives_them():
     class Away(Exception):
         error_name = "Away"
 
     class TimedOut(Away):
         pass
 
-    assert json.loads(reply_to_be_sent(None, TimedOut("after 5 s")))["error"]["exc_type"] == "Away"
+    assert json.loads(encoded_reply(None, TimedOut("after 5 s")))["error"]["exc_type"] == "Away"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_the_time_under_way_counts_unless_the_clocks_cannot_agree(timeout_ms, se
 
 
 @pytest.mark.parametrize("behind_ms", [0, 90_000, -90_000])
-def test_a_call_that_came_later_than_its_caller_waits_is_told_whatever_the_callers_clock_says(behind_ms):
+def test_a_call_that_arrives_after_its_deadline_is_recognized_whatever_the_callers_clock_says(behind_ms):
     clocks = Clocks()
     clocks.left_seconds("gateway", 3000, 100_000 - behind_ms, now=100.0)
 
@@ -227,11 +227,11 @@ def test_stock_proxies_inside_services_can_call_our_services(client):
 
 
 def test_stock_proxies_and_shells_can_call_our_services(client, broker_url):
-    told = subprocess.run(
+    shown = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", STOCK_CALLS % broker_url], capture_output=True, text=True, timeout=20
     )
 
-    assert told.stdout.split() == ["x", "y", "Taken"], told.stderr
+    assert shown.stdout.split() == ["x", "y", "Taken"], shown.stderr
 
 
 def test_our_client_can_call_services_of_stock_nameko(client):
@@ -261,15 +261,15 @@ def test_an_answer_that_is_no_json_fails_its_call_and_no_other(client, broker_ur
     assert client.call("probe", "echo", {"value": 2}) == 2
 
 
-def test_a_broker_that_is_away_is_told_in_time():
-    away = Client("amqp://guest:guest@127.0.0.1:1/", timeout=1)
+def test_an_unreachable_broker_is_reported_in_time():
+    unreachable = Client("amqp://guest:guest@127.0.0.1:1/", timeout=1)
     started = time.monotonic()
 
     with pytest.raises(ServiceUnavailable):
-        away.call("probe", "echo", {"value": 1})
+        unreachable.call("probe", "echo", {"value": 1})
 
     assert time.monotonic() - started < 3
-    away.close()
+    unreachable.close()
 
 
 def test_no_reply_queue_outlives_its_client(servers, amqp_url):
