@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from libs.contracts.limits import is_storable
+
 
 class InvalidCursor(Exception):
     """The cursor is not one that a page of this list gave."""
@@ -25,15 +27,13 @@ def decode(cursor: object, fields: Mapping[str, type]) -> dict[str, Any] | None:
         position = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         if not isinstance(position, dict) or {name: type(value) for name, value in position.items()} != fields:
             raise ValueError("not a position in this list")
-        if not all(_is_storable(value) for value in position.values()):
+        if not all(_is_comparable(value) for value in position.values()):
             raise ValueError("no stored document can have this position")
     except (ValueError, binascii.Error, RecursionError) as error:
         raise InvalidCursor("The page marker is not valid.") from error
     return position
 
 
-def _is_storable(value: str | int) -> bool:
-    """Return whether MongoDB can compare with `value`: 64 bits of a number, text without half a surrogate pair."""
-    if isinstance(value, int):
-        return abs(value) < 2**63
-    return not any("\ud800" <= letter <= "\udfff" for letter in value)
+def _is_comparable(value: str | int) -> bool:
+    """Return whether MongoDB can compare with `value`: an integer of 64 bits, or text without lone surrogates."""
+    return abs(value) < 2**63 if isinstance(value, int) else is_storable(value)

@@ -3,8 +3,8 @@
 from contextlib import suppress
 from typing import Any
 
+from libs.contracts.limits import is_storable
 from libs.events import VersionConflict
-from libs.rpc.arguments import is_storable
 from payments.crash_points import crash_point
 from payments.errors import NameMissing, ReasonMissing, StripeUnavailable
 from payments.settlement import Settlement

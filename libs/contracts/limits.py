@@ -1,6 +1,6 @@
 """Limits and choices that the services enforce and the gateway shows in its forms and its API's description.
 
-Values alone: domains import this file, so it imports nothing but the standard library.
+Domains import this file, so it imports nothing but the standard library.
 """
 
 CATEGORIES = ("movie", "concert", "match", "show", "stage", "other")
@@ -18,3 +18,8 @@ MAXIMUM_CURRENT_PASSWORD = 1024
 """Of what is entered as one's current password, which may be anything."""
 MAXIMUM_EMAIL = 254
 """The longest address that mail can be sent to (RFC 5321, section 4.5.3.1.3, less the brackets)."""
+
+
+def is_storable(text: str) -> bool:
+    """Return whether MongoDB can store `text`: a lone surrogate has no UTF-8."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)

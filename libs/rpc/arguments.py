@@ -4,6 +4,8 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
+from libs.contracts.limits import is_storable
+
 MAXIMUM_TEXT = 1024
 
 
@@ -55,8 +57,3 @@ def moment(name: str, value: object) -> datetime:
         sentence = f"{name} must be a time with its offset from UTC, such as 2026-12-24T19:30:00Z."
         raise InvalidArguments(sentence) from error
     return found.replace(microsecond=found.microsecond // 1000 * 1000)
-
-
-def is_storable(value: str) -> bool:
-    """Return whether MongoDB can store a text: half a surrogate pair has no UTF-8."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in value)
