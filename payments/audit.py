@@ -34,7 +34,7 @@ class Audit:
 
     def __init__(self, settlement: Settlement) -> None:
         self.settlement = settlement
-        self.store, self.cards = settlement.store, settlement.cards
+        self.store = settlement.store
 
     def run_if_due(self) -> Report | None:
         """Run once a night, whatever the number of instances; after a failure again when next asked."""
@@ -50,26 +50,41 @@ class Audit:
 
     def run(self) -> Report:
         """Compare, settle, and return the report; every alarm is also logged and counted."""
-        since = self.settlement.clock() - WINDOW
-        self.report = Report(since.isoformat())
-        seen = {intent.id for intent in self.cards.list_since(since) if self._compare(intent)}
-        taken_back = [self.store.find_by_stripe_id(ident) for ident in self.cards.list_taken_back_since(since) - seen]
-        for payment in (*taken_back, *self.store.list_created_since(since), *self.store.list_disputed()):
+        return _Comparison(self.settlement).run()
+
+
+class _Comparison:
+    """One audit, with its report."""
+
+    def __init__(self, settlement: Settlement) -> None:
+        self.settlement = settlement
+        self.store, self.cards = settlement.store, settlement.cards
+        self.since = settlement.clock() - WINDOW
+        self.report = Report(self.since.isoformat())
+
+    def run(self) -> Report:
+        """Compare both ways; return the report."""
+        seen = set()
+        for intent in self.cards.list_since(self.since):
+            self._compare(intent)
+            seen.add(intent.id)
+        others = self.cards.list_taken_back_since(self.since) - seen
+        taken_back = [self.store.find_by_stripe_id(ident) for ident in others]
+        for payment in (*taken_back, *self.store.list_created_since(self.since), *self.store.list_disputed()):
             if payment is not None and payment.stripe_id not in seen:
                 self._refresh(payment)
         return self.report
 
-    def _compare(self, intent: PaymentIntent) -> bool:
+    def _compare(self, intent: PaymentIntent) -> None:
         self.report.compared += 1
         payment = self.store.find_by_stripe_id(intent.id) or self._adopted(intent)
         if payment is None:
             if intent.order_id is not None:  # else it was not made by us
                 self._alarm("unknown_intent", f"{intent.id} ({intent.status}) is for order {intent.order_id}")
-            return True
+            return
         if _differs(payment, intent):
             payment = self._refresh(payment)
         self._judge(payment, intent)
-        return True
 
     def _adopted(self, intent: PaymentIntent) -> Payment | None:
         """Return the payment for which the PaymentIntent was being made when a crash came, and has now been taken."""

@@ -2,36 +2,28 @@
 
 from typing import Any
 
-from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
 from libs.clock import utc_now
 from libs.contracts.events import (
-    CATALOGUE,
     OrderAwaitingPayment,
     OrderCancelled,
     OrderCompleted,
     OrderCreated,
     OrderUpdated,
 )
-from libs.events import Stored, Unavailable, handles
+from libs.events import Unavailable, handles
 from libs.events.anti_entropy import AntiEntropyProvider, Source, rpc_source, stale_in
 from libs.rpc import RemoteError, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
-from libs.settings import required
 from payments import audit, errors
-from payments.audit import Audit
-from payments.card_provider import CardProvider
-from payments.checkout import Checkout
 from payments.declines import told
 from payments.errors import StripeUnavailable
-from payments.reconciler import Reconciler
+from payments.provider import Money
 from payments.refunds import refund
-from payments.settlement import Settlement
-from payments.store import PaymentStore
-from payments.webhooks import FOLLOWED, Reader
+from payments.webhooks import FOLLOWED
 
 EXPECTED = (errors.DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
 RECONCILE_SECONDS = 5
@@ -39,35 +31,14 @@ AUDIT_SECONDS = 600
 """How often to ask whether tonight's audit has been made."""
 
 
-class Stripe(DependencyProvider):
-    """Gives the service Stripe.
-
-    Needs STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY and STRIPE_WEBHOOK_SECRET (several, separated by commas, while one
-    is being changed for another); STRIPE_API_BASE names a stand-in.
-    """
-
-    def setup(self) -> None:
-        """Read the keys; stop the start when one is missing."""
-        config = self.container.config
-        secret_key = required("STRIPE_SECRET_KEY", config)
-        self.cards = CardProvider(secret_key, api_base=config.get("STRIPE_API_BASE") or None)
-        self.webhooks = Reader(required("STRIPE_WEBHOOK_SECRET", config), is_live="_live_" in secret_key)
-        self.publishable_key = required("STRIPE_PUBLISHABLE_KEY", config)
-
-    def get_dependency(self, worker_ctx: Any) -> "Stripe":
-        """Return this."""
-        return self
-
-
 class PaymentsService:
     """Takes the money of each order once, and gives it back when the order did not complete."""
 
     name = "payments"
-    store = Stored(PaymentStore, CATALOGUE)
+    money = Money()
     caller = CallerProvider()
     services = ServiceClient()
     anti_entropy = AntiEntropyProvider("payments.orders", lambda service: service._orders())
-    stripe = Stripe()
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=("token",))
     def pay(self, order_id: str, token: str) -> dict[str, Any]:
@@ -77,19 +48,19 @@ class PaymentsService:
         what came of it is not known yet: it will be, and nobody must pay again meanwhile.
         """
         buyer_id = self.caller.user_id
-        return self._checkout().pay(self._known(order_id), buyer_id, str(token))
+        return self.money.checkout.pay(self._known(order_id), buyer_id, str(token))
 
     @rpc(expected_exceptions=EXPECTED)
     def create_intent(self, order_id: str) -> dict[str, Any]:
         """Return {"client_secret", "publishable_key"} for the card form of one of the caller's orders."""
         buyer_id = self.caller.user_id
-        return self._checkout().open_form(self._known(order_id), buyer_id)
+        return self.money.checkout.open_form(self._known(order_id), buyer_id)
 
     @rpc(expected_exceptions=EXPECTED)
     def announce(self, order_id: str) -> dict[str, Any]:
         """Note that the page is about to let Stripe charge a card; return the payment with the `attempt`'s number."""
         buyer_id = self.caller.user_id
-        return self._checkout().announce(self._known(order_id), buyer_id)
+        return self.money.checkout.announce(self._known(order_id), buyer_id)
 
     @rpc(expected_exceptions=EXPECTED)
     def refresh(self, order_id: str, answered: int | None = None) -> dict[str, Any]:
@@ -98,13 +69,13 @@ class PaymentsService:
         `answered`: the attempt of which the page says that Stripe has answered it.
         """
         return told(
-            self._checkout().refresh(order_id, self.caller.user_id, answered if isinstance(answered, int) else None)
+            self.money.checkout.refresh(order_id, self.caller.user_id, answered if isinstance(answered, int) else None)
         )
 
     @rpc(expected_exceptions=EXPECTED)
     def get(self, order_id: str) -> dict[str, Any]:
         """Return the payment of one of the caller's orders, with the `decline_message` of the newest decline."""
-        buyer_id, payment = self.caller.user_id, self.store.get(order_id)
+        buyer_id, payment = self.caller.user_id, self.money.store.get(order_id)
         payment.check_owner(buyer_id)
         return told(payment.snapshot())
 
@@ -112,7 +83,7 @@ class PaymentsService:
     def settle(self, order_id: str) -> dict[str, Any]:
         """Bring an order's payment forward and return it; for orders and for operators."""
         self.caller.require("orders", "operator")
-        return self._settlement().settle(order_id)[0].snapshot()
+        return self.money.settlement.settle(order_id)[0].snapshot()
 
     @rpc(expected_exceptions=EXPECTED)
     def refund(self, order_id: str, reason: str, by: str) -> dict[str, Any]:
@@ -122,13 +93,13 @@ class PaymentsService:
         NameMissing, NotCaptured or ChargeDisputed.
         """
         self.caller.require("operator")
-        return refund(self._settlement(), order_id, reason, who=by)
+        return refund(self.money.settlement, order_id, reason, who=by)
 
     @rpc(expected_exceptions=EXPECTED)
     def audit(self) -> dict[str, Any]:
         """Compare Stripe with our database now, as every night; for operators. Returns the report and the counters."""
         self.caller.require("operator")
-        return audit.shown(Audit(self._settlement()).run(), self.store.counts())
+        return audit.shown(self.money.audit.run(), self.money.store.counts())
 
     @rpc(expected_exceptions=EXPECTED)
     def repair(self, after: str | None = None) -> dict[str, Any]:
@@ -140,48 +111,42 @@ class PaymentsService:
     def receive_webhook(self, payload: str, signature: str) -> None:
         """Store a webhook of Stripe's, and settle what it is about; for the gateway. Raises InvalidSignature."""
         self.caller.require("gateway")
-        hint = self.stripe.webhooks.read(payload, signature)
+        hint = self.money.webhooks.read(payload, signature)
         if hint.type in FOLLOWED:
-            Reconciler(self._settlement()).receive(hint)
+            self.money.reconciler.receive(hint)
         else:
-            self.store.count("webhooks_of_other_types")
+            self.money.store.count("webhooks_of_other_types")
 
     @handles(OrderCreated, OrderAwaitingPayment, OrderUpdated, OrderCancelled, OrderCompleted)
     def on_order(self, order: dict[str, Any]) -> None:
         """Let a new order be paid, capture what was authorized in time, void or refund what a cancelled one holds."""
         try:
-            self._settlement().follow(order)
+            self.money.settlement.follow(order)
         except StripeUnavailable as error:
             raise Unavailable(str(error)) from error
 
     @timer(interval=AUDIT_SECONDS)
     def audit_nightly(self) -> None:
         """Compare Stripe with our database once a night."""
-        Audit(self._settlement()).run_if_due()
+        self.money.audit.run_if_due()
 
     @timer(interval=RECONCILE_SECONDS)
     def reconcile(self) -> None:
         """Finish what crashes, lost replies and lost webhooks left undone."""
-        Reconciler(self._settlement()).run()
+        self.money.reconciler.run()
 
     def _orders(self) -> Source:
-        stale = stale_in(self.store.payments.collection, "order.version")
+        stale = stale_in(self.money.store.payments.collection, "order.version")
         return rpc_source(self.services.call, OrderCreated, stale, self.on_order)
 
     def _known(self, order_id: str) -> str:
         """Return the id of an order, after asking orders about it if we have not heard of it yet."""
-        if self.store.find(order_id) is None:
+        if self.money.store.find(order_id) is None:
             try:
                 snapshot = self.services.call("orders", "snapshot", {"order_id": str(order_id)})
             except RemoteError as error:
                 if error.name != "OrderNotFound":
                     raise
                 raise errors.OrderNotFound("There is no such order.") from error
-            self.store.follow(OrderCreated.load(snapshot), utc_now())
+            self.money.store.follow(OrderCreated.load(snapshot), utc_now())
         return order_id
-
-    def _checkout(self) -> Checkout:
-        return Checkout(self._settlement(), self.stripe.publishable_key)
-
-    def _settlement(self) -> Settlement:
-        return Settlement(self.store, self.stripe.cards)

@@ -154,7 +154,7 @@ def test_what_was_taken_back_unheard_of_an_old_payment_is_settled(world, fake, m
 def test_the_timer_of_the_service_makes_the_audit_that_is_due_and_no_other(world, fake):
     order_ids = [paid_in_the_browser(world, fake) for _ in range(2)]
     service = PaymentsService()
-    service.store, service.stripe = world.store, SimpleNamespace(cards=world.settlement.cards)
+    service.money = SimpleNamespace(audit=world.audit)
     [timer] = PaymentsService.audit_nightly.nameko_entrypoints
 
     service.audit_nightly()

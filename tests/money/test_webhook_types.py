@@ -9,7 +9,8 @@ import stripe
 from dev.fake_stripe.testing import WEBHOOK_SECRET
 from payments import disputes
 from payments.errors import InvalidSignature
-from payments.service import PaymentsService, Stripe
+from payments.provider import webhook_reader
+from payments.service import PaymentsService
 from payments.webhooks import Reader
 from tests.money.buyer import confirm
 from tests.money.stories import awaited, ordered
@@ -23,8 +24,9 @@ LIVE_KEYS = {
 def service(world):
     """The payments service as a request of the gateway finds it."""
     service = PaymentsService()
-    service.store, service.caller = world.store, SimpleNamespace(require=lambda *names: None)
-    service.stripe = SimpleNamespace(webhooks=Reader(WEBHOOK_SECRET, is_live=False), cards=world.settlement.cards)
+    service.caller = SimpleNamespace(require=lambda *names: None)
+    webhooks = Reader(WEBHOOK_SECRET, is_live=False)
+    service.money = SimpleNamespace(store=world.store, reconciler=world.reconciler, webhooks=webhooks)
     return service
 
 
@@ -167,15 +169,13 @@ def test_a_webhook_of_another_type_is_counted_and_not_kept(world, service):
 
 
 def test_a_live_key_refuses_events_of_test_mode_and_takes_either_secret():
-    provider = Stripe()
-    provider.container = SimpleNamespace(config=LIVE_KEYS)
-    provider.setup()
+    webhooks = webhook_reader(LIVE_KEYS)
     about = {"object": "payment_intent", "id": "pi_1"}
     event = {"id": "evt_1", "type": "payment_intent.succeeded", "data": {"object": about}}
 
     def read(is_live, secret):
         body = json.dumps({**event, "livemode": is_live})
-        return provider.webhooks.read(body, stripe.WebhookSignature.generate_signature_header(body, secret))
+        return webhooks.read(body, stripe.WebhookSignature.generate_signature_header(body, secret))
 
     assert [read(True, secret).stripe_id for secret in ("whsec_1", "whsec_2")] == ["pi_1", "pi_1"]
     with pytest.raises(InvalidSignature, match="other mode"):

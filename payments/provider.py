@@ -1,0 +1,47 @@
+"""What the service works with: its store, and all that moves or compares money, built once per process."""
+
+from typing import Any
+
+from libs.contracts.events import CATALOGUE
+from libs.events import Stored
+from libs.settings import required
+from payments.audit import Audit
+from payments.card_provider import CardProvider
+from payments.checkout import Checkout
+from payments.reconciler import Reconciler
+from payments.settlement import Settlement
+from payments.store import PaymentStore
+from payments.webhooks import Reader
+
+
+class Money(Stored):
+    """Gives the service itself: `store`, `settlement`, `checkout`, `reconciler`, `audit` and `webhooks`.
+
+    Needs STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY and STRIPE_WEBHOOK_SECRET (several, separated by commas, while one
+    is being changed for another); STRIPE_API_BASE names a stand-in. Beside them what Stored needs.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(PaymentStore, CATALOGUE)
+
+    def setup(self) -> None:
+        """Read the keys, open the database, and build everything; stop the start when a setting is missing."""
+        config = self.container.config
+        secret_key = required("STRIPE_SECRET_KEY", config)
+        publishable_key = required("STRIPE_PUBLISHABLE_KEY", config)
+        self.webhooks = webhook_reader(config)
+        super().setup()
+        self.settlement = Settlement(self.store, CardProvider(secret_key, config.get("STRIPE_API_BASE") or None))
+        self.checkout = Checkout(self.settlement, publishable_key)
+        self.reconciler = Reconciler(self.settlement)
+        self.audit = Audit(self.settlement)
+
+    def get_dependency(self, worker_ctx: Any) -> "Money":
+        """Return this: nothing in it belongs to one call."""
+        return self
+
+
+def webhook_reader(config: dict[str, Any]) -> Reader:
+    """Return what reads the webhooks of the mode, live or test, that our key is of."""
+    is_live = "_live_" in required("STRIPE_SECRET_KEY", config)
+    return Reader(required("STRIPE_WEBHOOK_SECRET", config), is_live)
