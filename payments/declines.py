@@ -1,4 +1,4 @@
-"""What a buyer whose card was declined is told: the one table of sentences, for the API and the page."""
+"""The message to a buyer whose card was declined: one table for the API and the page."""
 
 from typing import Any
 
@@ -7,34 +7,34 @@ from payments.errors import PaymentDeclined
 
 
 def declined(payment: Payment, code: str | None = None) -> PaymentDeclined:
-    """Return what to tell a buyer whose card was declined with Stripe's `code`."""
+    """Return the error for a buyer whose card was declined with Stripe's `code`."""
     code, remaining = code or payment.decline_code, payment.remaining
-    return PaymentDeclined(sentence(code, remaining), decline_code=disclosed(code), remaining=remaining)
+    return PaymentDeclined(decline_message(code, remaining), decline_code=disclosed_code(code), remaining=remaining)
 
 
-def told(payment: dict[str, Any]) -> dict[str, Any]:
+def buyer_view(payment: dict[str, Any]) -> dict[str, Any]:
     """Return a payment's snapshot as its buyer may see it, with a `decline_message`: "" if no decline matters any more.
 
-    So a page can tell a decline that Stripe told the browser alone.
+    So a page can show a decline that Stripe reported to the browser alone.
     """
     matters = payment["declines"] > 0 and payment["status"] in ("open", "cancelled")
-    message = sentence(payment["decline_code"], payment["remaining"]) if matters else ""
-    return payment | {"decline_code": disclosed(payment["decline_code"]), "decline_message": message}
+    message = decline_message(payment["decline_code"], payment["remaining"]) if matters else ""
+    return payment | {"decline_code": disclosed_code(payment["decline_code"]), "decline_message": message}
 
 
-def sentence(code: str | None, remaining: int) -> str:
+def decline_message(code: str | None, remaining: int) -> str:
     """Return why a card was declined, as far as its holder may know, and what they can do about it."""
-    why, advice = SENTENCES.get(code or "", ("Your card was declined.", ANOTHER))
+    why, advice = MESSAGES.get(code or "", ("Your card was declined.", ANOTHER))
     return f"{why} {advice if remaining else OVER}"
 
 
-def disclosed(code: str | None) -> str | None:
+def disclosed_code(code: str | None) -> str | None:
     """Return a decline code as a buyer may read it."""
-    return "generic_decline" if code in SECRET else code
+    return "generic_decline" if code in UNDISCLOSED else code
 
 
-SECRET = ("fraudulent", "lost_card", "merchant_blacklist", "pickup_card", "restricted_card", "stolen_card")
-"""Declines that are told as any other: whoever holds the card may be the wrong one."""
+UNDISCLOSED = ("fraudulent", "lost_card", "merchant_blacklist", "pickup_card", "restricted_card", "stolen_card")
+"""Declines shown as any other: whoever holds the card may not be its owner."""
 
 OVER = "This order has ended; to try another card, reserve the ticket again."
 ANOTHER = "Try another card."
@@ -47,7 +47,7 @@ ADDRESS = ("Your bank knows another address for this card.", CHECK)
 LIMIT = ("Your card is over its limit.", ASK)
 LATER = ("Your bank could not process the payment just now.", "Try again in a moment, or another card.")
 CONFIRM = ("Your bank wants you to confirm the payment.", "Try again and follow its instructions.")
-SENTENCES = {
+MESSAGES = {
     "insufficient_funds": ("Your card has insufficient funds.", ANOTHER),
     "expired_card": ("Your card has expired.", ANOTHER),
     "incorrect_number": NUMBER,

@@ -19,7 +19,7 @@ from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from payments import audit, errors
-from payments.declines import told
+from payments.declines import buyer_view
 from payments.errors import StripeUnavailable
 from payments.provider import Money
 from payments.refunds import refund
@@ -68,7 +68,7 @@ class PaymentsService:
 
         `answered`: the attempt of which the page says that Stripe has answered it.
         """
-        return told(
+        return buyer_view(
             self.money.checkout.refresh(order_id, self.caller.user_id, answered if isinstance(answered, int) else None)
         )
 
@@ -77,7 +77,7 @@ class PaymentsService:
         """Return the payment of one of the caller's orders, with the `decline_message` of the newest decline."""
         buyer_id, payment = self.caller.user_id, self.money.store.get(order_id)
         payment.check_owner(buyer_id)
-        return told(payment.snapshot())
+        return buyer_view(payment.snapshot())
 
     @rpc(expected_exceptions=EXPECTED)
     def settle(self, order_id: str) -> dict[str, Any]:

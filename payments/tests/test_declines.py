@@ -1,6 +1,6 @@
 import pytest
 
-from payments.declines import SENTENCES, declined, sentence, told
+from payments.declines import MESSAGES, buyer_view, decline_message, declined
 from payments.tests.test_domain import a_payment
 
 HELPFUL = (
@@ -20,23 +20,23 @@ def snapshot(code, **changes):
 
 
 def test_a_decline_that_a_buyer_can_do_something_about_has_its_own_sentence():
-    assert len({sentence(code, 1) for code in (*HELPFUL, "generic_decline")}) == len(HELPFUL) + 1
-    assert all(why.endswith(".") and advice.endswith(".") for why, advice in SENTENCES.values())
+    assert len({decline_message(code, 1) for code in (*HELPFUL, "generic_decline")}) == len(HELPFUL) + 1
+    assert all(why.endswith(".") and advice.endswith(".") for why, advice in MESSAGES.values())
 
 
 @pytest.mark.parametrize("code", HELPFUL)
 def test_the_api_and_the_page_say_the_same(code):
     payment = a_payment(declines=1, decline_code=code)
 
-    assert told(payment.snapshot())["decline_message"] == str(declined(payment))
+    assert buyer_view(payment.snapshot())["decline_message"] == str(declined(payment))
 
 
 @pytest.mark.parametrize("code", ["lost_card", "stolen_card", "fraudulent", "pickup_card", "restricted_card"])
-def test_that_a_card_is_lost_or_a_buyer_suspected_is_told_nobody(code):
+def test_that_a_card_is_lost_or_a_buyer_suspected_is_disclosed_to_nobody(code):
     hidden, any_other = declined(a_payment(decline_code=code)), declined(a_payment(decline_code="generic_decline"))
 
     assert (str(hidden), hidden.details) == (str(any_other), any_other.details)
-    assert told(snapshot(code)) == told(snapshot("generic_decline"))
+    assert buyer_view(snapshot(code)) == buyer_view(snapshot("generic_decline"))
 
 
 @pytest.mark.parametrize("code", [None, "expired_card", "a code that nobody knows"])
@@ -49,7 +49,9 @@ def test_the_last_decline_does_not_ask_for_another_card(code):
 
 
 def test_a_decline_matters_no_more_once_a_card_was_taken():
-    messages = [told(snapshot("expired_card", status=status))["decline_message"] for status in ("captured", "refunded")]
+    messages = [
+        buyer_view(snapshot("expired_card", status=status))["decline_message"] for status in ("captured", "refunded")
+    ]
 
     assert messages == ["", ""]
-    assert told(a_payment().snapshot())["decline_message"] == ""
+    assert buyer_view(a_payment().snapshot())["decline_message"] == ""
