@@ -39,7 +39,7 @@ class Checkout:
             with suppress(VersionConflict):
                 self.settlement.note_failure(payment, error)
             return self.settlement.store.get(payment.id).snapshot()
-        return self._outcome(payment)
+        return self._settled_outcome(payment)
 
     def open_form(self, order_id: str, buyer_id: str) -> dict[str, Any]:
         """Return {"client_secret", "publishable_key"}, with which the page lets Stripe itself take the card.
@@ -73,13 +73,13 @@ class Checkout:
             known = self.settlement.store.get(order_id)
             return known.snapshot() | {"is_confirming": known.status == "open"}
 
-    def _outcome(self, before: Payment) -> dict[str, Any]:
-        """Return, or raise, what came of trying the card; what nobody knows yet the reconciler will find out."""
+    def _settled_outcome(self, before: Payment) -> dict[str, Any]:
+        """Settle, then return or raise the outcome of the attempt; one still unknown is left to the reconciler."""
         try:
             payment, intent = self.settlement.settle(before.id, answered=before.attempts)
         except (StripeUnavailable, VersionConflict):
             return self.settlement.store.get(before.id).snapshot()
-        return _told(payment, intent, before.declines)
+        return _outcome(payment, intent, before.declines)
 
 
 def _payable_by(buyer_id: str) -> Callable[[Payment], None]:
@@ -87,7 +87,7 @@ def _payable_by(buyer_id: str) -> Callable[[Payment], None]:
     return lambda payment: payment.check_payable(buyer_id)
 
 
-def _told(payment: Payment, intent: PaymentIntent | None, declines_before: int) -> dict[str, Any]:
+def _outcome(payment: Payment, intent: PaymentIntent | None, declines_before: int) -> dict[str, Any]:
     if payment.status in ("authorized", "captured"):
         return payment.snapshot()
     if payment.declines > declines_before:
