@@ -56,6 +56,16 @@ class Payment:
     is_challenged: bool = False
     earlier_refunds: list[dict[str, Any]] = field(default_factory=list)
 
+    @classmethod
+    def open(cls, order: dict[str, Any], now: datetime) -> "Payment":
+        """Return the payment of an order that nobody has begun to pay."""
+        return cls(
+            id=order["id"], version=1, status="open", order=order, stripe_id=None, creating_at=None,
+            confirming_at=None, amount_cents=order["price_cents"], currency=order["currency"], declines=0,
+            decline_code=None, capture_tries=0, capture_refused_at=None, card_brand=None, card_last4=None,
+            created_at=now, updated_at=now,
+        )  # fmt: skip
+
     @property
     def attempt(self) -> str:
         """The name of the try to charge a card that is under way, from which its idempotency keys are made."""
@@ -175,12 +185,3 @@ class Payment:
             "created_at": self.created_at,
             "updated_at": self.updated_at,
         }
-
-
-def opened(order: dict[str, Any], now: datetime) -> Payment:
-    """Return the payment of an order that nobody has begun to pay."""
-    return Payment(
-        id=order["id"], version=1, status="open", order=order, stripe_id=None, creating_at=None, confirming_at=None,
-        amount_cents=order["price_cents"], currency=order["currency"], declines=0, decline_code=None, capture_tries=0,
-        capture_refused_at=None, card_brand=None, card_last4=None, created_at=now, updated_at=now,
-    )  # fmt: skip

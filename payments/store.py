@@ -12,7 +12,7 @@ from libs.contracts.events import CATALOGUE
 from libs.events import Aggregates
 from libs.events.aggregates import OUTBOX_FIELDS
 from payments import disputes
-from payments.domain import Payment, opened
+from payments.domain import Payment
 from payments.errors import PaymentNotFound
 from payments.webhooks import Inbox
 
@@ -80,7 +80,7 @@ class PaymentStore:
     def _open(self, order: Document, now: datetime) -> bool:
         """Open the payment of an order that is new to us; return False when we have heard of it."""
         try:
-            self.payments.collection.insert_one(_document(opened(order, now)))
+            self.payments.collection.insert_one(_document(Payment.open(order, now)))
         except DuplicateKeyError:
             return False
         return True

@@ -16,7 +16,7 @@ def an_order(status="created"):
 
 
 def a_payment(order_status="created", **changes):
-    payment = domain.opened(an_order(order_status), NOON)
+    payment = domain.Payment.open(an_order(order_status), NOON)
     for name, value in changes.items():
         setattr(payment, name, value)
     return payment

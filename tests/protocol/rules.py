@@ -253,7 +253,7 @@ def _snapshot(payment: tuple[str, bool] | None) -> dict[str, Any]:
 
 def _payment(document: Document, status: str, is_overdue: bool) -> Payment:
     return replace(
-        payments.domain.opened(_public(status, is_overdue), LONG_AGO),
+        payments.domain.Payment.open(_public(status, is_overdue), LONG_AGO),
         version=document.version,
         status=document.status,
         stripe_id=None if document.intent is None else "pi",
