@@ -221,7 +221,7 @@ def _given_back(charge: stripe.Charge) -> dict[str, int]:
     refunds = list(charge.refunds.auto_paging_iter()) if charge.refunds else []
     ended = [refund.status in ("failed", "canceled") for refund in refunds]
     pending = sum(refund.amount for refund in refunds if refund.status in ("pending", "requires_action"))
-    back = sum(refund.amount for refund, is_over in zip(refunds, ended, strict=True) if not is_over)
+    back = sum(refund.amount for refund, has_ended in zip(refunds, ended, strict=True) if not has_ended)
     if charge.amount_captured < charge.amount:  # what was authorized and not taken may look refunded too
         back = charge.amount_captured if charge.refunded else 0
     return {"refunded_cents": max(0, back - pending), "refunding_cents": pending, "failed_refunds": sum(ended)}

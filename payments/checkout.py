@@ -30,7 +30,7 @@ class Checkout:
         if payment.status != "open" or payment.stripe_id is None:
             return payment.snapshot()
         try:
-            self.settlement.cards.confirm(payment.stripe_id, token, payment.attempt)
+            self.settlement.cards.confirm(payment.stripe_id, token, payment.attempt_key)
             crash_point(5)
         except InvalidCard:  # nothing was charged by this; another request may be on its way with the same key
             self.settlement.settle(payment.id, answered=None if payment.tried_before is None else payment.attempts)
@@ -92,7 +92,7 @@ def _outcome(payment: Payment, intent: PaymentIntent | None, declines_before: in
         return payment.snapshot()
     if payment.declines > declines_before:
         raise declined(payment)
-    if payment.is_over:
+    if payment.has_ended:
         raise payment.order_cancelled()
     if intent is not None and intent.status == "requires_action":
         message = "Your bank wants you to confirm this payment."

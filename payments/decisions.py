@@ -49,9 +49,8 @@ def agree(payment: Payment, intent: PaymentIntent) -> bool:
 def _of_ended(payment: Payment, intent: PaymentIntent) -> Step:
     if intent.failed_refunds > payment.failed_refunds:
         return Step.GIVE_UP_REFUND
-    is_over = payment.order["status"] == "cancelled" or payment.refund is not None
-    unwanted = is_over or not payment.is_paid_by(intent)
-    return Step.REFUND if unwanted and intent.is_refundable and not payment.refund_failed_at else Step.RECORD
+    is_unwanted = payment.order["status"] == "cancelled" or payment.refund is not None or not payment.is_paid_by(intent)
+    return Step.REFUND if is_unwanted and intent.is_refundable and not payment.refund_failed_at else Step.RECORD
 
 
 def _of_authorized(payment: Payment, now: datetime) -> Step:

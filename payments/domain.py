@@ -67,8 +67,8 @@ class Payment:
         )  # fmt: skip
 
     @property
-    def attempt(self) -> str:
-        """The name of the try to charge a card that is under way, from which its idempotency keys are made."""
+    def attempt_key(self) -> str:
+        """What the idempotency keys of the attempt that is under way are made from."""
         return f"{self.id}:{self.attempts}" + (f":{self.key_no}" if self.key_no else "")
 
     @property
@@ -89,14 +89,14 @@ class Payment:
         return self.status not in ("cancelled", "refunded")
 
     @property
-    def is_over(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether nothing was taken and nothing will be, or all was given back."""
         return self.status in ("cancelled", "refunded")
 
     def check_payable(self, buyer_id: str) -> None:
         """Raise what forbids this buyer to pay. The deadline is judged by orders, never here."""
         self.check_owner(buyer_id)
-        if self.order["status"] == "cancelled" or (self.is_over and self.order["status"] != "complete"):
+        if self.order["status"] == "cancelled" or (self.has_ended and self.order["status"] != "complete"):
             raise self.order_cancelled()
 
     def order_cancelled(self) -> OrderCancelled:
@@ -119,7 +119,7 @@ class Payment:
         if self.confirming_at is None:
             self.attempts += 1
         self.confirming_at = now
-        self.saved(now)
+        self.mark_changed(now)
 
     def is_paid_by(self, intent: PaymentIntent) -> bool:
         """Whether exactly what the order costs was taken; nothing else completes it."""
@@ -133,28 +133,28 @@ class Payment:
         if self.dispute is not None and disputes.forbids_refund(self.dispute):
             raise ChargeDisputed(f"The charge is disputed ({self.dispute['status']}): answer the dispute at Stripe.")
 
-    def ask_refund(self, who: str, reason: str, now: datetime) -> None:
+    def request_refund(self, who: str, reason: str, now: datetime) -> None:
         """Note that an operator wants it refunded, and keep who asked before."""
         if self.refund is not None:
             self.earlier_refunds = [*self.earlier_refunds, self.refund]
         self.refund = {"by": who, "reason": reason, "at": now}
         if self.refund_failed_at is not None:
             self.refund_failed_at, self.key_no = None, self.key_no + 1
-        self.saved(now)
+        self.mark_changed(now)
 
-    def refund_failed(self, intent: PaymentIntent, now: datetime) -> None:
+    def mark_refund_failed(self, intent: PaymentIntent, now: datetime) -> None:
         """Note that Stripe could not give the money back."""
         self.refund_failed_at, self.failed_refunds = now, intent.failed_refunds
-        self.saved(now)
+        self.mark_changed(now)
 
-    def capture_was_refused(self, now: datetime) -> None:
+    def count_refused_capture(self, now: datetime) -> None:
         """Count a capture that Stripe refused."""
         self.capture_tries += 1
         self.capture_refused_at = self.capture_refused_at or now
-        self.saved(now)
+        self.mark_changed(now)
 
-    def saved(self, now: datetime) -> None:
-        """Count one saved change."""
+    def mark_changed(self, now: datetime) -> None:
+        """Count one change, to be saved."""
         self.version += 1
         self.updated_at = now
 

@@ -40,7 +40,7 @@ def record(payment: Payment, intent: PaymentIntent, now: datetime, answered: int
         event = EVENT_OF_STATUS[status]
     if payment.snapshot() == before:
         return None
-    payment.saved(now)
+    payment.mark_changed(now)
     return event
 
 

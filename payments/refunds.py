@@ -44,7 +44,7 @@ def _note(settlement: Settlement, order_id: str, reason: str, who: str) -> None:
         if payment.status == "refunded" or (payment.refund is not None and payment.refund_failed_at is None):
             return
         payment.check_refundable()
-        payment.ask_refund(who, reason, settlement.clock())
+        payment.request_refund(who, reason, settlement.clock())
         try:
             settlement.store.save(payment)
             crash_point(10)

@@ -107,7 +107,7 @@ class Settlement:
         self._find(payment)
 
     def _save(self, payment: Payment) -> None:
-        payment.saved(self.clock())
+        payment.mark_changed(self.clock())
         self.store.save(payment)
 
     def _take(self, step: Step, payment: Payment, intent: PaymentIntent | None, answered: int | None) -> bool:
@@ -149,7 +149,7 @@ class Settlement:
 
     def _give_up_refund(self, payment: Payment, intent: PaymentIntent) -> bool:
         """Leave it to an operator: a second refund might come on top of a first one that only looks failed."""
-        payment.refund_failed(intent, self.clock())
+        payment.mark_refund_failed(intent, self.clock())
         self.store.save(payment)
         alarm(self.store, "refund_failed", f"Stripe could not refund {payment.stripe_id} of order {payment.id}")
         return True
@@ -177,7 +177,7 @@ class Settlement:
             self.cards.capture(intent.id, payment.capture_tries + payment.key_no + 1)
             crash_point(7)
         except CaptureRefused:
-            payment.capture_was_refused(self.clock())
+            payment.count_refused_capture(self.clock())
             self.store.save(payment)
             return False  # the reconciler tries again
         return True

@@ -77,7 +77,7 @@ def test_a_capture_refused_for_too_long_is_given_up(refused):
 def test_a_capture_refused_nine_times_in_less_than_ten_minutes_is_tried_again():
     payment = a_payment("awaiting_payment")
     for seconds in range(9):
-        payment.capture_was_refused(NOON + timedelta(seconds=seconds))
+        payment.count_refused_capture(NOON + timedelta(seconds=seconds))
 
     assert decide(payment, an_intent("requires_capture"), NOON + timedelta(seconds=599)) is Step.CAPTURE
     assert decide(payment, an_intent("requires_capture"), NOON + timedelta(seconds=600)) is Step.CANCEL
@@ -200,13 +200,13 @@ def test_a_card_is_the_same_attempt_until_it_is_known_what_came_of_it():
     payment.begin_attempt(NOON)
     record(payment, an_intent("requires_payment_method"), NOON)
     payment.begin_attempt(NOON)
-    assert (payment.attempt, payment.snapshot()["is_confirming"]) == ("o1:1", True)
+    assert (payment.attempt_key, payment.snapshot()["is_confirming"]) == ("o1:1", True)
 
     record(payment, an_intent("requires_payment_method"), NOON, answered=1)
     assert not payment.snapshot()["is_confirming"]
     payment.begin_attempt(NOON)
 
-    assert payment.attempt == "o1:2"
+    assert payment.attempt_key == "o1:2"
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_a_disputed_charge_is_refunded_only_if_stripe_lets_us(status, is_refunda
 
 def test_a_refund_on_its_way_is_not_made_again_and_is_work_until_it_ends():
     payment = a_payment("complete", stripe_id="pi_1", status="captured")
-    payment.ask_refund("operator", "called off", NOON)
+    payment.request_refund("operator", "called off", NOON)
     pending = an_intent("succeeded", refunding_cents=1999)
 
     assert decide(payment, pending, NOON) is Step.RECORD
@@ -323,16 +323,16 @@ def test_a_refund_that_failed_is_left_to_an_operator_once():
     payment, failed = a_payment("cancelled", status="captured"), an_intent("succeeded", failed_refunds=1)
 
     assert decide(payment, failed, NOON) is Step.GIVE_UP_REFUND
-    payment.refund_failed(failed, NOON)
+    payment.mark_refund_failed(failed, NOON)
     assert decide(payment, failed, NOON) is Step.RECORD
-    payment.ask_refund("operator", "once more", NOON)
+    payment.request_refund("operator", "once more", NOON)
     assert decide(payment, failed, NOON) is Step.REFUND
 
 
 def test_everybody_who_asked_for_a_refund_is_kept():
     payment = a_payment("complete", status="captured")
     for who in ("Olga", "Pim", "Quin"):
-        payment.ask_refund(who, "called off", NOON)
+        payment.request_refund(who, "called off", NOON)
 
     assert [asked["by"] for asked in payment.earlier_refunds] == ["Olga", "Pim"]
     assert payment.refund == {"by": "Quin", "reason": "called off", "at": NOON}
@@ -384,7 +384,7 @@ def test_an_order_that_is_complete_is_not_undone_by_what_was_taken():
 
 def test_a_refund_that_was_asked_for_is_work_until_it_is_made():
     payment = a_payment("complete", stripe_id="pi_1", status="captured")
-    payment.ask_refund("operator", "called off", NOON)
+    payment.request_refund("operator", "called off", NOON)
 
     assert payment.has_work_left
     assert decide(payment, an_intent("succeeded"), NOON) is Step.REFUND

@@ -45,7 +45,7 @@ def test_only_a_payment_that_somebody_has_begun_may_have_something_to_settle(mon
 
     payment = store.get("o1")
     payment.creating_at = NOON
-    payment.saved(NOON)
+    payment.mark_changed(NOON)
     store.save(payment)
 
     assert unpaid == [False, False, False]
@@ -60,7 +60,7 @@ def test_a_payment_that_was_read_with_an_older_copy_of_its_order_cannot_be_saved
     store.follow(an_order("o1", 2, "cancelled"), NOON)
 
     payment.creating_at = NOON
-    payment.saved(NOON)
+    payment.mark_changed(NOON)
     with pytest.raises(VersionConflict):
         store.save(payment)
 
@@ -72,7 +72,7 @@ def test_news_of_an_order_keep_a_begun_payment_on_the_reconcilers_list(mongo):
     store.follow(an_order("o1", 1, "created"), NOON)
     payment = store.get("o1")
     payment.stripe_id, payment.status = "pi_1", "cancelled"
-    payment.saved(NOON)
+    payment.mark_changed(NOON)
     store.save(payment)
     store.follow(an_order("o1", 2, "cancelled"), NOON)
 

@@ -55,7 +55,7 @@ def test_an_intent_whose_id_a_crash_lost_is_adopted(world, fake, monkeypatch):
     order_id = world.reserve()
     payment = world.payment(order_id)
     payment.creating_at = world.now()
-    payment.saved(world.now())
+    payment.mark_changed(world.now())
     world.store.save(payment)
     lost = world.settlement.cards.create(payment.order)
 

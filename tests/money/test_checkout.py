@@ -251,7 +251,7 @@ def test_of_two_cards_that_are_tried_at_once_one_is_charged(world, fake):
 
     def another():
         payment = world.payment(order_id)
-        cards.confirm(payment.stripe_id, "pm_card_mastercard", payment.attempt)
+        cards.confirm(payment.stripe_id, "pm_card_mastercard", payment.attempt_key)
 
     before_next(cards, "confirm", another)
 
@@ -397,7 +397,7 @@ def test_an_intent_that_was_being_made_is_found_and_ended_by_the_next_who_settle
     order_id = world.reserve()
     payment = world.payment(order_id)
     payment.creating_at = world.now()
-    payment.saved(world.now())
+    payment.mark_changed(world.now())
     world.store.save(payment)
     world.store.follow(world.cancel(order_id).snapshot(), world.now())
 

@@ -57,7 +57,7 @@ def confirmed(world):
     return order_id
 
 
-def ask_refund(world, order_id):
+def request_refund(world, order_id):
     refund(world.settlement, order_id, "called off", "operator")
 
 
@@ -73,7 +73,7 @@ LEFT_UNDONE = [
         for step in (8, 12)
         for prepare in (form_opened, authorized, confirmed)
     ),
-    *((step, bought, ask_refund, "complete", "refunded") for step in (9, 10)),
+    *((step, bought, request_refund, "complete", "refunded") for step in (9, 10)),
     (11, confirmed, receive, "complete", "captured"),
 ]
 

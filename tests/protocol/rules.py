@@ -107,7 +107,7 @@ class Rules:
     def refused(self, document: Document, status: str) -> Document:
         """Return the document after a refused capture was counted."""
         payment = _payment(document, status, False)
-        payment.capture_was_refused(NOON)
+        payment.count_refused_capture(NOON)
         return _document(payment, document)
 
     def may_pay(self, document: Document, status: str) -> bool:
@@ -129,7 +129,7 @@ class Rules:
             payment.check_refundable()
         except payments.errors.DomainError:
             return document
-        payment.ask_refund("op", "rained off", NOON)
+        payment.request_refund("op", "rained off", NOON)
         return _document(payment, document)
 
     def may_reserve(self, snapshot: tuple[bool, int, str], version: int, seen: int) -> bool:
