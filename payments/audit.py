@@ -7,7 +7,7 @@ from typing import Any
 from libs.events import VersionConflict
 from payments.alarms import alarm
 from payments.card_provider import IntentMissing, UnexpectedStripeError
-from payments.decisions import agree
+from payments.decisions import matches_order
 from payments.domain import Payment
 from payments.intent import PaymentIntent
 from payments.recording import recorded_status
@@ -96,7 +96,7 @@ class _Comparison:
 
     def _judge(self, payment: Payment, intent: PaymentIntent) -> None:
         who = f"order {payment.id}, {intent.id}"
-        if not agree(payment, intent) or intent.captured_cents not in (None, payment.amount_cents):
+        if not matches_order(payment, intent) or intent.captured_cents not in (None, payment.amount_cents):
             taken = f"{intent.captured_cents} of {intent.amount_cents} {intent.currency} were taken"
             self._alarm("wrong_amount", f"{who}: it costs {payment.amount_cents} {payment.currency}, {taken}")
         if self.settlement.clock() - payment.updated_at < IN_FLUX:

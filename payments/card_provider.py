@@ -192,7 +192,8 @@ class CardProvider:
             order_id=found.metadata.to_dict().get("order_id") if found.metadata else None,
             declines=self._declines(found.id) if counted else None,
             decline_code=(getattr(error, "decline_code", None) or getattr(error, "code", None)) if error else None,
-            tried=found.payment_method or (error.payment_method.id if getattr(error, "payment_method", None) else ""),
+            last_payment_method=found.payment_method
+            or (error.payment_method.id if getattr(error, "payment_method", None) else ""),
             **(_given_back(charge) if charge and charge.captured else {}),  # a void may look like a refund
             card_brand=card.brand if card else None,
             card_last4=card.last4 if card else None,

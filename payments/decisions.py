@@ -16,8 +16,8 @@ CAPTURE_TRIES, CAPTURE_PERIOD = 10, timedelta(minutes=10)
 class Step(Enum):
     """What to do next about a payment."""
 
-    REST = "nothing more can be done now"
-    FIND = "find or create the PaymentIntent that was being created"
+    WAIT = "nothing more can be done now"
+    FIND_OR_CREATE = "find or create the PaymentIntent that was being created"
     CANCEL = "cancel the PaymentIntent, which voids an authorization"
     CAPTURE = "capture the authorized amount"
     REFUND = "refund what was captured"
@@ -28,32 +28,32 @@ class Step(Enum):
 def decide(payment: Payment, intent: PaymentIntent | None, now: datetime) -> Step:
     """Return the next step for a payment, given its PaymentIntent as Stripe says it is now (None: none is known)."""
     if intent is None:
-        return Step.FIND if payment.creating_at is not None else Step.REST
+        return Step.FIND_OR_CREATE if payment.creating_at is not None else Step.WAIT
     if intent.status in ("succeeded", "canceled"):
-        return _of_ended(payment, intent)
+        return _decide_ended(payment, intent)
     if intent.status == "processing":
-        return Step.REST
-    if payment.order["status"] == "cancelled" or not agree(payment, intent):
+        return Step.WAIT
+    if payment.order["status"] == "cancelled" or not matches_order(payment, intent):
         return Step.CANCEL
     if intent.status == "requires_capture":
-        return _of_authorized(payment, now)
+        return _decide_authorized(payment, now)
     return Step.CANCEL if (intent.declines or 0) >= MAXIMUM_DECLINES else Step.RECORD
 
 
-def agree(payment: Payment, intent: PaymentIntent) -> bool:
+def matches_order(payment: Payment, intent: PaymentIntent) -> bool:
     """Whether the PaymentIntent is for this order's amount; nothing else is ever captured."""
     about = (intent.amount_cents, intent.currency, intent.order_id or payment.id)
     return about == (payment.amount_cents, payment.currency, payment.id)
 
 
-def _of_ended(payment: Payment, intent: PaymentIntent) -> Step:
+def _decide_ended(payment: Payment, intent: PaymentIntent) -> Step:
     if intent.failed_refunds > payment.failed_refunds:
         return Step.GIVE_UP_REFUND
     is_unwanted = payment.order["status"] == "cancelled" or payment.refund is not None or not payment.is_paid_by(intent)
     return Step.REFUND if is_unwanted and intent.is_refundable and not payment.refund_failed_at else Step.RECORD
 
 
-def _of_authorized(payment: Payment, now: datetime) -> Step:
+def _decide_authorized(payment: Payment, now: datetime) -> Step:
     if payment.order["status"] == "created":
         return Step.RECORD
     refused_for = now - payment.capture_refused_at if payment.capture_refused_at else timedelta(0)

@@ -110,12 +110,12 @@ class Payment:
         if self.order["buyer_id"] != buyer_id:
             raise NotOwner("This order is not yours.")
 
-    def begin_attempt(self, now: datetime, tried: str | None = None) -> None:
-        """Mark that a card is about to be charged; until it is known what came of the last, it is still that one.
+    def begin_attempt(self, now: datetime, last_payment_method: str | None = None) -> None:
+        """Mark that a card is about to be charged; while the outcome of the last attempt is unknown, it is the same one.
 
-        `tried`: what Stripe says was tried last until now. Two on their way at once cannot be told apart by it.
+        `last_payment_method`: what Stripe says was tried last until now. It cannot tell two attempts in flight apart.
         """
-        self.tried_before = tried if self.confirming_at is None else None
+        self.tried_before = last_payment_method if self.confirming_at is None else None
         if self.confirming_at is None:
             self.attempts += 1
         self.confirming_at = now

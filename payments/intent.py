@@ -10,8 +10,8 @@ from payments.disputes import forbids_refund
 class PaymentIntent:
     """A PaymentIntent as Stripe says it is now. `declines` is None where it was not counted.
 
-    `refunding_cents` are on their way back, and may still fail; `failed_refunds` counts those that did. `tried` is the
-    PaymentMethod that was tried last, "" before the first.
+    `refunding_cents` are pending refunds, which may still fail; `failed_refunds` counts those that did.
+    `last_payment_method` is the PaymentMethod that was tried last, "" before the first.
     """
 
     id: str
@@ -29,7 +29,7 @@ class PaymentIntent:
     card_last4: str | None = None
     captured_cents: int | None = None
     dispute: dict[str, Any] | None = None
-    tried: str = ""
+    last_payment_method: str = ""
 
     @property
     def taken_cents(self) -> int:

@@ -55,7 +55,7 @@ def _is_outcome_known(payment: Payment, intent: PaymentIntent, answered: int | N
 def _was_answered(payment: Payment, intent: PaymentIntent) -> bool:
     """Whether Stripe itself shows that it has had the card that was tried, and did not take it (yet)."""
     asks = intent.status in ("requires_action", "requires_payment_method")
-    return asks and payment.tried_before is not None and intent.tried not in ("", payment.tried_before)
+    return asks and payment.tried_before is not None and intent.last_payment_method not in ("", payment.tried_before)
 
 
 def _record_refunds(payment: Payment, intent: PaymentIntent, now: datetime) -> bool:
@@ -68,14 +68,14 @@ def _record_refunds(payment: Payment, intent: PaymentIntent, now: datetime) -> b
     return payment.refunded_cents > refunded_before or (disputes.is_lost(payment.dispute) and not lost_before)
 
 
-def recorded_status(intent: PaymentIntent, is_whole: bool | None = None) -> str:
+def recorded_status(intent: PaymentIntent, is_exact: bool | None = None) -> str:
     """Return our word for a PaymentIntent's state.
 
-    `is_whole`: whether what was taken is all that it should be, by default the PaymentIntent's own amount. If it is
+    `is_exact`: whether what was taken is all that it should be, by default the PaymentIntent's own amount. If it is
     not, the payment stays authorized until it has been given back, and then is as if nothing had been taken.
     """
     if intent.status == "succeeded":
-        if is_whole or (is_whole is None and intent.taken_cents == intent.amount_cents):
+        if is_exact or (is_exact is None and intent.taken_cents == intent.amount_cents):
             return "captured" if intent.kept_cents > 0 else "refunded"
         return "authorized" if intent.kept_cents > 0 else "cancelled"
     return {"requires_capture": "authorized", "canceled": "cancelled"}.get(intent.status, "open")

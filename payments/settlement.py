@@ -10,7 +10,7 @@ from libs.events import VersionConflict
 from payments.alarms import alarm
 from payments.card_provider import Busy, CaptureRefused, CardProvider, Failed
 from payments.crash_points import crash_point
-from payments.decisions import Step, agree, decide
+from payments.decisions import Step, decide, matches_order
 from payments.domain import Payment
 from payments.errors import PaymentInProgress
 from payments.intent import PaymentIntent
@@ -95,7 +95,7 @@ class Settlement:
     def _begin_attempt(self, payment: Payment, intent: PaymentIntent | None, may_repeat: bool) -> None:
         if payment.confirming_at is not None and not may_repeat:
             raise PaymentInProgress("We are confirming your payment. Do not pay again.")
-        payment.begin_attempt(self.clock(), intent.tried if intent else None)
+        payment.begin_attempt(self.clock(), intent.last_payment_method if intent else None)
         self.store.save(payment)
         crash_point(4)
 
@@ -112,10 +112,10 @@ class Settlement:
 
     def _take(self, step: Step, payment: Payment, intent: PaymentIntent | None, answered: int | None) -> bool:
         """Take one step; return whether another look is needed."""
-        if step is Step.FIND:
+        if step is Step.FIND_OR_CREATE:
             self._find(payment)
             return True
-        if intent is None or step is Step.REST:
+        if intent is None or step is Step.WAIT:
             return self._rest(payment, intent)
         if step is Step.RECORD:
             return self._record(payment, intent, answered)
@@ -137,7 +137,7 @@ class Settlement:
         """Ask Stripe to do something; return whether another look is needed."""
         if step is Step.CAPTURE:
             return self._capture(payment, intent)
-        if not (payment.is_paid_by(intent) if step is Step.REFUND else agree(payment, intent)):
+        if not (payment.is_paid_by(intent) if step is Step.REFUND else matches_order(payment, intent)):
             alarm(self.store, "wrong_amount", f"{intent.id} is not for what order {payment.id} costs, so it ends")
         if step is Step.REFUND:
             self.cards.refund(intent.id, payment.key_no)

@@ -27,11 +27,11 @@ def an_intent(status, **facts):
 
 
 def test_nothing_is_to_be_done_before_anybody_pays():
-    assert decide(a_payment(), None, NOON) is Step.REST
+    assert decide(a_payment(), None, NOON) is Step.WAIT
 
 
 def test_an_intent_that_was_being_made_is_looked_for():
-    assert decide(a_payment("cancelled", creating_at=NOON), None, NOON) is Step.FIND
+    assert decide(a_payment("cancelled", creating_at=NOON), None, NOON) is Step.FIND_OR_CREATE
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_capture_refused_nine_times_in_less_than_ten_minutes_is_tried_again():
 
 
 def test_processing_is_waited_for():
-    assert decide(a_payment("cancelled"), an_intent("processing"), NOON) is Step.REST
+    assert decide(a_payment("cancelled"), an_intent("processing"), NOON) is Step.WAIT
 
 
 def test_a_decline_is_counted_and_told_but_not_final():
@@ -234,16 +234,16 @@ def test_a_payment_is_confirming_until_its_outcome_is_known(intent, later, is_co
 @pytest.mark.parametrize(
     ("intent", "is_confirming"),
     [
-        (an_intent("requires_action", tried="pm_2"), False),
-        (an_intent("requires_payment_method", tried="pm_2"), False),
-        (an_intent("requires_confirmation", tried="pm_2"), True),
-        (an_intent("requires_action", tried="pm_1"), True),  # still the challenge of the attempt before
+        (an_intent("requires_action", last_payment_method="pm_2"), False),
+        (an_intent("requires_payment_method", last_payment_method="pm_2"), False),
+        (an_intent("requires_confirmation", last_payment_method="pm_2"), True),
+        (an_intent("requires_action", last_payment_method="pm_1"), True),  # still the challenge of the attempt before
         (an_intent("requires_payment_method"), True),
     ],
 )
 def test_what_stripe_shows_of_the_card_that_was_tried_ends_the_attempt(intent, is_confirming):
     payment = a_payment()
-    payment.begin_attempt(NOON, tried="pm_1")
+    payment.begin_attempt(NOON, last_payment_method="pm_1")
 
     record(payment, intent, NOON)
 
@@ -252,10 +252,10 @@ def test_what_stripe_shows_of_the_card_that_was_tried_ends_the_attempt(intent, i
 
 def test_of_two_cards_on_their_way_at_once_one_tells_nothing_of_the_other():
     payment = a_payment()
-    payment.begin_attempt(NOON, tried="")
-    payment.begin_attempt(NOON, tried="")
+    payment.begin_attempt(NOON, last_payment_method="")
+    payment.begin_attempt(NOON, last_payment_method="")
 
-    record(payment, an_intent("requires_action", tried="pm_1"), NOON)
+    record(payment, an_intent("requires_action", last_payment_method="pm_1"), NOON)
 
     assert payment.snapshot()["is_confirming"]
 

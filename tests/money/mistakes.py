@@ -37,7 +37,7 @@ def deciding(instead):
 
 def never_void(payment, intent):
     voids = intent and payment.order["status"] == "cancelled" and intent.status not in ("succeeded", "canceled")
-    return Step.REST if voids else None
+    return Step.WAIT if voids else None
 
 
 def always_refund(payment, intent):

@@ -84,9 +84,9 @@ def _look(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcome
 def _decided(
     step: Step, worker: Worker, document: Document, intent: Intent | None, status: str, rules: Rules
 ) -> Worker:
-    if step is Step.FIND:
+    if step is Step.FIND_OR_CREATE:
         return worker._replace(task="create", then="")
-    if intent is None or step is Step.REST:
+    if intent is None or step is Step.WAIT:
         return worker._replace(task="rest", then="")
     if step is Step.CANCEL and not rules.final_when_cancelled and status == "awaiting_payment":
         given_up = document._replace(version=document.version + 1, status="cancelled", work_left=False)
