@@ -68,7 +68,7 @@ class _Comparison:
         for intent in self.cards.list_since(self.since):
             self._compare(intent)
             seen.add(intent.id)
-        others = self.cards.list_taken_back_since(self.since) - seen
+        others = self.cards.list_refunded_or_disputed_since(self.since) - seen
         taken_back = [self.store.find_by_stripe_id(ident) for ident in others]
         for payment in (*taken_back, *self.store.list_created_since(self.since), *self.store.list_disputed()):
             if payment is not None and payment.stripe_id not in seen:

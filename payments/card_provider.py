@@ -1,4 +1,4 @@
-"""Stripe, as payments uses it: one PaymentIntent an order, authorized first and captured later.
+"""Stripe, as payments uses it: one PaymentIntent per order, authorized first and captured later.
 
 Every request that changes something carries an idempotency key of our own making, so that a repeat after a crash or a
 lost reply does nothing twice. Stripe keeps a key for a day at least (https://docs.stripe.com/api/idempotent_requests).
@@ -20,14 +20,14 @@ log = logging.getLogger(__name__)
 logging.getLogger("stripe").setLevel(logging.WARNING)  # its library logs every request at INFO
 
 API_VERSION = "2026-10-28.endive"
-"""The version of Stripe's API that is spoken, whatever the account's default or the library's next release is."""
+"""The version of Stripe's API in use, whatever the account's default or the library's next release is."""
 TIMEOUT_SECONDS = 10
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
-NO_CARD = ("resource_missing", "token_already_used", "parameter_invalid_empty", "parameter_missing")
+INVALID_CARD_CODES = ("resource_missing", "token_already_used", "parameter_invalid_empty", "parameter_missing")
 
 
-class Busy(Exception):
-    """Stripe is just carrying out another request about the same PaymentIntent; look again in a moment."""
+class StripeBusy(Exception):
+    """Stripe is carrying out another request about the same PaymentIntent; try again in a moment."""
 
 
 class CaptureRefused(Exception):
@@ -38,18 +38,18 @@ class IntentMissing(Exception):
     """Stripe knows no such PaymentIntent: another account's keys, or the other mode's."""
 
 
-class Failed(StripeUnavailable):
-    """Stripe answered with a failure, which it repeats to the same idempotency key for a day."""
+class StripeFailure(StripeUnavailable):
+    """Stripe answered with a failure, which it replays for the same idempotency key for a day."""
 
 
-class UnexpectedStripeError(Failed):
-    """Stripe refused what it never should; that is about this one PaymentIntent, not about Stripe."""
+class UnexpectedStripeError(StripeFailure):
+    """Stripe refused a request it never should: something is wrong with this one PaymentIntent, not with Stripe."""
 
 
 class CardProvider:
     """Talks to Stripe. `api_base`: the address of a stand-in; None for Stripe itself.
 
-    Every method may raise StripeUnavailable, or Busy.
+    Every method may raise StripeUnavailable, or StripeBusy.
     """
 
     def __init__(self, secret_key: str, api_base: str | None = None) -> None:
@@ -73,7 +73,7 @@ class CardProvider:
         }
         with _translate_stripe_errors():
             return self._intent(
-                self._stripe.payment_intents.create(params, _key(_numbered(f"pi:{order['id']}", number)))
+                self._stripe.payment_intents.create(params, _idempotent(_numbered(f"pi:{order['id']}", number)))
             )
 
     def find(self, order_id: str, listed_since: datetime) -> PaymentIntent | None:
@@ -109,7 +109,7 @@ class CardProvider:
             for found in self._stripe.payment_intents.list(params).auto_paging_iter():
                 yield self._intent(found, counts_declines=False)
 
-    def list_taken_back_since(self, moment: datetime) -> set[str]:
+    def list_refunded_or_disputed_since(self, moment: datetime) -> set[str]:
         """Return the ids of the PaymentIntents that were refunded or disputed since."""
         params: Any = {"created": {"gte": int(moment.timestamp())}, "limit": 100}
         with _translate_stripe_errors():
@@ -117,31 +117,32 @@ class CardProvider:
             disputes = self._stripe.disputes.list(params).auto_paging_iter()
             return {str(one.payment_intent) for many in (refunds, disputes) for one in many if one.payment_intent}
 
-    def confirm(self, stripe_id: str, token: str, attempt: str) -> None:
+    def confirm(self, stripe_id: str, token: str, attempt_key: str) -> None:
         """Try to authorize the amount on a card: a PaymentMethod's id, or a card token. A decline raises nothing.
 
-        `attempt` names the try: repeating it charges nothing again. Raises InvalidCard when Stripe knows no such card.
+        A repeat with the same `attempt_key` charges nothing again. Raises InvalidCard when Stripe knows no such card.
         """
         with _translate_stripe_errors():
             try:
-                # what the bank asks the buyer is shown by Stripe's script on our page, which needs no return address
-                params: Any = {"payment_method": self._method(token, attempt), "use_stripe_sdk": True}
-                self._stripe.payment_intents.confirm(stripe_id, params, _key(f"confirm:{attempt}"))
+                # Stripe's script on our page shows the bank's challenge, so no return address is needed
+                params: Any = {"payment_method": self._payment_method(token, attempt_key), "use_stripe_sdk": True}
+                self._stripe.payment_intents.confirm(stripe_id, params, _idempotent(f"confirm:{attempt_key}"))
             except stripe.CardError:
-                return  # the PaymentIntent says so too, and it is what is read next
+                return  # the PaymentIntent, which is read next, has the decline
             except stripe.IdempotencyError:
-                return  # another card was tried under this key: the next read tells what came of it
+                return  # another card was tried under this key: the next read has its outcome
             except stripe.InvalidRequestError as error:
-                if error.code in NO_CARD or error.param == "payment_method":  # one that was used up has no code
+                # a PaymentMethod that was used up has no code
+                if error.code in INVALID_CARD_CODES or error.param == "payment_method":
                     raise InvalidCard("This card cannot be used; enter it again.") from error
                 if error.code != UNEXPECTED_STATE:
                     raise
 
     def capture(self, stripe_id: str, number: int = 1) -> None:
-        """Capture the authorized amount; `number` counts the tries. Raises CaptureRefused."""
+        """Capture the authorized amount; `number` counts the attempts. Raises CaptureRefused."""
         with _translate_stripe_errors():
             try:
-                self._stripe.payment_intents.capture(stripe_id, {}, _key(f"capture:{stripe_id}:{number}"))
+                self._stripe.payment_intents.capture(stripe_id, {}, _idempotent(f"capture:{stripe_id}:{number}"))
             except stripe.CardError as error:
                 raise CaptureRefused(str(error)) from error
             except stripe.InvalidRequestError as error:
@@ -152,7 +153,9 @@ class CardProvider:
         """Cancel a PaymentIntent, voiding what was authorized; one that can no longer be cancelled is left as it is."""
         with _translate_stripe_errors():
             try:
-                self._stripe.payment_intents.cancel(stripe_id, {}, _key(_numbered(f"cancel:{stripe_id}", number)))
+                self._stripe.payment_intents.cancel(
+                    stripe_id, {}, _idempotent(_numbered(f"cancel:{stripe_id}", number))
+                )
             except stripe.InvalidRequestError as error:
                 if error.code != UNEXPECTED_STATE:
                     raise
@@ -164,19 +167,19 @@ class CardProvider:
         """
         with _translate_stripe_errors():
             try:
-                key = _key(_numbered(f"refund:{stripe_id}", number))
+                key = _idempotent(_numbered(f"refund:{stripe_id}", number))
                 self._stripe.refunds.create({"payment_intent": stripe_id}, key)
             except stripe.InvalidRequestError as error:
                 if error.code not in ("charge_already_refunded", "charge_disputed"):
                     raise
 
-    def _method(self, token: str, attempt: str) -> str:
+    def _payment_method(self, token: str, attempt_key: str) -> str:
         if not token.startswith("tok_"):
             return token
         # a token is good for one PaymentMethod: a double click has to get the same one
-        key = f"card:{attempt}:{hashlib.sha256(token.encode()).hexdigest()[:16]}"
+        key = f"card:{attempt_key}:{hashlib.sha256(token.encode()).hexdigest()[:16]}"
         params: Any = {"type": "card", "card": {"token": token}}
-        return self._stripe.payment_methods.create(params, _key(key)).id
+        return self._stripe.payment_methods.create(params, _idempotent(key)).id
 
     def _intent(self, found: Any, counts_declines: bool = True) -> PaymentIntent:
         charge = found.latest_charge if isinstance(found.latest_charge, stripe.Charge) else None
@@ -190,11 +193,11 @@ class CardProvider:
             amount_cents=found.amount,
             currency=found.currency,
             order_id=found.metadata.to_dict().get("order_id") if found.metadata else None,
-            declines=self._declines(found.id) if counted else None,
+            declines=self._count_declines(found.id) if counted else None,
             decline_code=(getattr(error, "decline_code", None) or getattr(error, "code", None)) if error else None,
             last_payment_method=found.payment_method
             or (error.payment_method.id if getattr(error, "payment_method", None) else ""),
-            **(_given_back(charge) if charge and charge.captured else {}),  # a void may look like a refund
+            **(_refund_totals(charge) if charge and charge.captured else {}),  # a void may look like a refund
             card_brand=card.brand if card else None,
             card_last4=card.last4 if card else None,
             captured_cents=charge.amount_captured if charge and charge.captured else None,
@@ -212,23 +215,23 @@ class CardProvider:
             }
         return None
 
-    def _declines(self, stripe_id: str) -> int:
+    def _count_declines(self, stripe_id: str) -> int:
         charges = self._stripe.charges.list({"payment_intent": stripe_id, "limit": 100})
         return sum(1 for charge in charges.data if charge.status == "failed")
 
 
-def _given_back(charge: stripe.Charge) -> dict[str, int]:
-    """Return how much of a captured charge was refunded and is being refunded, and how many refunds failed."""
+def _refund_totals(charge: stripe.Charge) -> dict[str, int]:
+    """Return how much of a captured charge was refunded, how much is pending, and how many refunds failed."""
     refunds = list(charge.refunds.auto_paging_iter()) if charge.refunds else []
     ended = [refund.status in ("failed", "canceled") for refund in refunds]
     pending = sum(refund.amount for refund in refunds if refund.status in ("pending", "requires_action"))
     back = sum(refund.amount for refund, has_ended in zip(refunds, ended, strict=True) if not has_ended)
-    if charge.amount_captured < charge.amount:  # what was authorized and not taken may look refunded too
+    if charge.amount_captured < charge.amount:  # what was authorized but not captured may look refunded too
         back = charge.amount_captured if charge.refunded else 0
     return {"refunded_cents": max(0, back - pending), "refunding_cents": pending, "failed_refunds": sum(ended)}
 
 
-def _key(key: str) -> Any:
+def _idempotent(key: str) -> Any:
     return {"idempotency_key": key}
 
 
@@ -238,16 +241,16 @@ def _numbered(key: str, number: int) -> str:
 
 @contextmanager
 def _translate_stripe_errors() -> Iterator[None]:
-    """Say Busy, Failed or StripeUnavailable for every failure that the block has not made sense of."""
+    """Raise StripeBusy, StripeFailure or StripeUnavailable for every error of Stripe's that the block did not handle."""
     try:
         yield
     except stripe.StripeError as error:
         # a request with the same key, or on the same object, is under way (https://docs.stripe.com/error-low-level and
         # https://docs.stripe.com/rate-limits#object-lock-timeouts)
         if error.http_status == 409 or getattr(error.error, "code", None) == "lock_timeout":
-            raise Busy(str(error)) from error
+            raise StripeBusy(str(error)) from error
         if isinstance(error, (stripe.CardError, stripe.InvalidRequestError, stripe.IdempotencyError)):
             log.exception("Stripe refused what it never should")
             raise UnexpectedStripeError(str(error)) from error
-        failure = Failed if (error.http_status or 0) >= 500 else StripeUnavailable
+        failure = StripeFailure if (error.http_status or 0) >= 500 else StripeUnavailable
         raise failure(str(error)) from error

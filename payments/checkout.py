@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from libs.events import VersionConflict
-from payments.card_provider import Busy
+from payments.card_provider import StripeBusy
 from payments.crash_points import crash_point
 from payments.declines import declined
 from payments.domain import Payment
@@ -35,7 +35,7 @@ class Checkout:
         except InvalidCard:  # nothing was charged by this; another request may be on its way with the same key
             self.settlement.settle(payment.id, answered=None if payment.tried_before is None else payment.attempts)
             raise
-        except (StripeUnavailable, Busy) as error:
+        except (StripeUnavailable, StripeBusy) as error:
             with suppress(VersionConflict):
                 self.settlement.note_failure(payment, error)
             return self.settlement.store.get(payment.id).snapshot()

@@ -111,7 +111,7 @@ class Payment:
             raise NotOwner("This order is not yours.")
 
     def begin_attempt(self, now: datetime, last_payment_method: str | None = None) -> None:
-        """Mark that a card is about to be charged; while the outcome of the last attempt is unknown, it is the same one.
+        """Mark that a card is about to be charged: the same attempt as before while that one's outcome is unknown.
 
         `last_payment_method`: what Stripe says was tried last until now. It cannot tell two attempts in flight apart.
         """

@@ -8,7 +8,7 @@ from typing import Any
 from libs.clock import utc_now
 from libs.events import VersionConflict
 from payments.alarms import alarm
-from payments.card_provider import Busy, CaptureRefused, CardProvider, Failed
+from payments.card_provider import CaptureRefused, CardProvider, StripeBusy, StripeFailure
 from payments.crash_points import crash_point
 from payments.decisions import Step, decide, matches_order
 from payments.domain import Payment
@@ -59,7 +59,7 @@ class Settlement:
                 refunded = refunded or step is Step.REFUND  # not before Stripe has answered
                 if not is_more_to_do:
                     return payment, intent
-            except (VersionConflict, Busy):
+            except (VersionConflict, StripeBusy):
                 time.sleep(PAUSE_SECONDS * number)
         raise VersionConflict(f"the payment of order {order_id} keeps changing")
 
@@ -88,7 +88,7 @@ class Settlement:
                 if begins_attempt and payment.status == "open":
                     self._begin_attempt(payment, intent, may_repeat)
                 return payment, intent
-            except (VersionConflict, Busy):
+            except (VersionConflict, StripeBusy):
                 time.sleep(PAUSE_SECONDS * number)
         raise VersionConflict(f"the payment of order {order_id} keeps changing")
 
@@ -123,13 +123,13 @@ class Settlement:
             return self._give_up_refund(payment, intent)
         try:
             return self._ask(step, payment, intent)
-        except Failed as error:
+        except StripeFailure as error:
             self.note_failure(payment, error)
             raise
 
     def note_failure(self, payment: Payment, error: Exception) -> None:
         """Make the next try a new request, if under the same key Stripe would repeat this failure for a day."""
-        if isinstance(error, Failed):
+        if isinstance(error, StripeFailure):
             payment.key_no += 1
             self._save(payment)
 
@@ -192,7 +192,7 @@ class Settlement:
         try:
             intent = None if is_replayed else self.cards.find(payment.id, now - SEARCH_LAG)
             payment.stripe_id = (intent or self.cards.create(payment.order, payment.key_no)).id
-        except Failed as error:
+        except StripeFailure as error:
             self.note_failure(payment, error)
             raise
         crash_point(2)

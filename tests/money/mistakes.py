@@ -14,7 +14,7 @@ from payments.store import PaymentStore
 from tests.protocol import switches
 from tickets.domain import Ticket
 
-key_as_it_is = card_provider._key
+key_as_it_is = card_provider._idempotent
 
 
 def random_keys(prefix):
@@ -23,7 +23,7 @@ def random_keys(prefix):
     def key(name):
         return key_as_it_is(uuid.uuid4().hex if name.startswith(prefix) else name)
 
-    return lambda patch, world: patch.setattr(card_provider, "_key", key)
+    return lambda patch, world: patch.setattr(card_provider, "_idempotent", key)
 
 
 def deciding(instead):

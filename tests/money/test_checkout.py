@@ -10,7 +10,7 @@ import stripe
 from dev.fake_stripe.testing import SECRET_KEY
 from libs.events import VersionConflict
 from payments import errors
-from payments.card_provider import API_VERSION, Busy, CardProvider
+from payments.card_provider import API_VERSION, CardProvider, StripeBusy
 from payments.recording import CONFIRM_PERIOD
 from payments.refunds import refund
 from tests.money.buyer import confirm
@@ -442,7 +442,7 @@ def test_stripe_that_is_at_another_request_is_said_to_be_busy(world, fake, act, 
     arguments = {"create": [payment.order, 7], "confirm": [payment.stripe_id, "pm_card_visa", "another"]}
     fake.control("faults", kind="error", **fault)
 
-    with pytest.raises(Busy):
+    with pytest.raises(StripeBusy):
         getattr(cards, act)(*arguments.get(act, [payment.stripe_id]))
 
 

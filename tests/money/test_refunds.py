@@ -8,7 +8,7 @@ import stripe
 from dev.testing import wait_for
 from libs.events import VersionConflict
 from payments import errors
-from payments.card_provider import Busy, _given_back
+from payments.card_provider import StripeBusy, _refund_totals
 from payments.refunds import refund
 from tests.money.buyer import paid_in_the_browser
 from tests.money.stories import before_next
@@ -45,7 +45,7 @@ def test_a_refund_that_another_worker_is_just_making_has_not_failed(world, monke
     def busy_twice(*arguments):
         tries.append(arguments)
         if len(tries) < 3:
-            raise Busy("the key is in use")
+            raise StripeBusy("the key is in use")
         return make(*arguments)
 
     monkeypatch.setattr(world.settlement.cards, "refund", busy_twice)
@@ -421,7 +421,7 @@ def test_a_refund_is_made_or_on_its_way_or_has_failed(status, said):
     }  # fmt: skip
     charge = {"object": "charge", "id": "ch_1", "amount": 1999, "amount_captured": 1999, "refunds": refunds}
 
-    given_back = _given_back(stripe.Charge.construct_from(charge, None))
+    given_back = _refund_totals(stripe.Charge.construct_from(charge, None))
 
     assert tuple(given_back.values()) == said
 
@@ -434,6 +434,6 @@ def test_what_was_never_taken_of_a_charge_is_no_refund(world, is_refunded, refun
         "refunded": is_refunded, "refunds": {"object": "list", "data": data, "has_more": False, "url": "/v1/refunds"},
     }  # fmt: skip
 
-    given_back = _given_back(stripe.Charge.construct_from(charge, None))
+    given_back = _refund_totals(stripe.Charge.construct_from(charge, None))
 
     assert given_back == {"refunded_cents": said, "refunding_cents": 0, "failed_refunds": 0}

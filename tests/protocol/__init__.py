@@ -19,9 +19,9 @@ indexes, Stripe and its idempotency keys, delivery at least once.
 
 Limits: times are abstract (a deadline has passed or not; a capture was refused never, just now or ten minutes ago; a
 day has passed or not, and no worker lives through it). Stripe and the databases are taken at their word. A buyer begins
-to pay once or twice; a bank refuses a capture once or for good. Disputes, refunds made at Stripe, amounts that do not
-matches_order and Stripe's own failures (500) are not in it. The exhaustive part has one order with three workers, and two
-orders with one or two; three orders with everything at once are only sampled.
+to pay once or twice; a bank refuses a capture once or for good. Disputes, refunds made at Stripe, amounts that differ
+and Stripe's own failures (500) are not in it. The exhaustive part has one order with three workers, and two orders with
+one or two; three orders with everything at once are only sampled.
 
 model.py is the state, rules.py the rules and their switches, moves.py what can happen, rest.py what must hold,
 search.py the search. docs/protocol.md tells how to read a trace.
