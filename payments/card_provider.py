@@ -241,7 +241,7 @@ def _numbered(key: str, number: int) -> str:
 
 @contextmanager
 def _translate_stripe_errors() -> Iterator[None]:
-    """Raise StripeBusy, StripeFailure or StripeUnavailable for every error of Stripe's that the block did not handle."""
+    """Raise StripeBusy, StripeFailure or StripeUnavailable for each error of Stripe's that the block let through."""
     try:
         yield
     except stripe.StripeError as error:

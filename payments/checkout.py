@@ -37,7 +37,7 @@ class Checkout:
             raise
         except (StripeUnavailable, StripeBusy) as error:
             with suppress(VersionConflict):
-                self.settlement.note_failure(payment, error)
+                self.settlement.renew_key_after(payment, error)
             return self.settlement.store.get(payment.id).snapshot()
         return self._settled_outcome(payment)
 

@@ -1,4 +1,4 @@
-"""Settling a payment: the one way in which Stripe, the payment and its order are brought together."""
+"""Settling a payment: the one way in which Stripe, the payment and its order are reconciled."""
 
 import time
 from collections.abc import Callable
@@ -17,9 +17,9 @@ from payments.intent import PaymentIntent
 from payments.recording import record
 from payments.store import PaymentStore
 
-ROUNDS, PAUSE_SECONDS = 12, 0.02
+MAXIMUM_LOOKS, PAUSE_SECONDS = 12, 0.02
 KEY_LIFETIME = timedelta(hours=20)
-"""How long a repeated request with the same key is sure to be replayed by Stripe, which keeps keys for 24 hours."""
+"""How long Stripe is sure to replay its reply to a request with the same key; it keeps keys for 24 hours."""
 SEARCH_LAG = timedelta(hours=1)
 """How long Stripe's search may be behind, far more than it says (https://docs.stripe.com/search), clocks included."""
 
@@ -33,7 +33,7 @@ class Settlement:
         self.clock = clock
 
     def follow(self, order: dict[str, Any]) -> None:
-        """Keep an order's snapshot, then settle, even if it was known: whoever kept it may have died before settling.
+        """Store an order's snapshot, then settle, even if it was known: whoever stored it may have died before settling.
 
         Raises as `settle` does.
         """
@@ -48,16 +48,16 @@ class Settlement:
         VersionConflict when others kept changing it.
         """
         refunded = False
-        for number in range(ROUNDS):
+        for number in range(MAXIMUM_LOOKS):
             try:
                 payment = self.store.get(order_id)
                 intent = self.cards.retrieve(payment.stripe_id) if payment.stripe_id else None
                 step = decide(payment, intent, self.clock())
                 if step is Step.REFUND and refunded:  # Stripe has said yes, and still has the money
                     step = Step.GIVE_UP_REFUND
-                is_more_to_do = self._take(step, payment, intent, answered)
+                looks_again = self._perform(step, payment, intent, answered)
                 refunded = refunded or step is Step.REFUND  # not before Stripe has answered
-                if not is_more_to_do:
+                if not looks_again:
                     return payment, intent
             except (VersionConflict, StripeBusy):
                 time.sleep(PAUSE_SECONDS * number)
@@ -76,7 +76,7 @@ class Settlement:
         raises PaymentInProgress while it is not known what came of another attempt, unless this one `may_repeat` that
         with its key. Every step leaves its trace before Stripe is asked, so a crash loses none.
         """
-        for number in range(ROUNDS):
+        for number in range(MAXIMUM_LOOKS):
             payment = self.store.get(order_id)
             check(payment)
             try:
@@ -104,37 +104,37 @@ class Settlement:
             payment.creating_at = self.clock()
             self._save(payment)
             crash_point(1)
-        self._find(payment)
+        self._find_or_create(payment)
 
     def _save(self, payment: Payment) -> None:
         payment.mark_changed(self.clock())
         self.store.save(payment)
 
-    def _take(self, step: Step, payment: Payment, intent: PaymentIntent | None, answered: int | None) -> bool:
-        """Take one step; return whether another look is needed."""
+    def _perform(self, step: Step, payment: Payment, intent: PaymentIntent | None, answered: int | None) -> bool:
+        """Perform one step; return whether to look again."""
         if step is Step.FIND_OR_CREATE:
-            self._find(payment)
+            self._find_or_create(payment)
             return True
         if intent is None or step is Step.WAIT:
-            return self._rest(payment, intent)
+            return self._wait(payment, intent)
         if step is Step.RECORD:
             return self._record(payment, intent, answered)
         if step is Step.GIVE_UP_REFUND:
             return self._give_up_refund(payment, intent)
         try:
-            return self._ask(step, payment, intent)
+            return self._request(step, payment, intent)
         except StripeFailure as error:
-            self.note_failure(payment, error)
+            self.renew_key_after(payment, error)
             raise
 
-    def note_failure(self, payment: Payment, error: Exception) -> None:
-        """Make the next try a new request, if under the same key Stripe would repeat this failure for a day."""
+    def renew_key_after(self, payment: Payment, error: Exception) -> None:
+        """Use a new idempotency key from now on, if Stripe would replay this failure for the old one for a day."""
         if isinstance(error, StripeFailure):
             payment.key_no += 1
             self._save(payment)
 
-    def _ask(self, step: Step, payment: Payment, intent: PaymentIntent) -> bool:
-        """Ask Stripe to do something; return whether another look is needed."""
+    def _request(self, step: Step, payment: Payment, intent: PaymentIntent) -> bool:
+        """Request something of Stripe; return whether to look again."""
         if step is Step.CAPTURE:
             return self._capture(payment, intent)
         if not (payment.is_paid_by(intent) if step is Step.REFUND else matches_order(payment, intent)):
@@ -148,25 +148,25 @@ class Settlement:
         return True
 
     def _give_up_refund(self, payment: Payment, intent: PaymentIntent) -> bool:
-        """Leave it to an operator: a second refund might come on top of a first one that only looks failed."""
+        """Leave it to an operator: a second refund might add to a first one that only looks failed."""
         payment.mark_refund_failed(intent, self.clock())
         self.store.save(payment)
         alarm(self.store, "refund_failed", f"Stripe could not refund {payment.stripe_id} of order {payment.id}")
         return True
 
-    def _rest(self, payment: Payment, intent: PaymentIntent | None) -> bool:
-        """Leave it as it is; a card that the bank is still thinking about is being confirmed."""
+    def _wait(self, payment: Payment, intent: PaymentIntent | None) -> bool:
+        """Leave it as it is; while the bank is still processing a card, the payment is being confirmed."""
         if intent is not None and payment.confirming_at is None:
             payment.confirming_at = self.clock()
             self._save(payment)
         else:
-            self.store.rest(payment)
+            self.store.update_work_left(payment)
         return False
 
     def _record(self, payment: Payment, intent: PaymentIntent, answered: int | None) -> bool:
         event = record(payment, intent, self.clock(), answered)
         if event is None:
-            self.store.rest(payment)
+            self.store.update_work_left(payment)
         else:
             self.store.save(payment, event)
             crash_point(6)
@@ -182,10 +182,10 @@ class Settlement:
             return False  # the reconciler tries again
         return True
 
-    def _find(self, payment: Payment) -> None:
-        """Find or make the PaymentIntent: only a repeat with its first key, within a day, makes no second one for sure.
+    def _find_or_create(self, payment: Payment) -> None:
+        """Find or create the PaymentIntent: only repeating its first key, within a day, surely makes no second one.
 
-        Stripe repeats a failure to the key that met it, and may have made a PaymentIntent all the same.
+        Stripe replays a failure for its key, and may have created a PaymentIntent all the same.
         """
         now = self.clock()
         is_replayed = payment.key_no == 0 and now - (payment.creating_at or now) < KEY_LIFETIME
@@ -193,7 +193,7 @@ class Settlement:
             intent = None if is_replayed else self.cards.find(payment.id, now - SEARCH_LAG)
             payment.stripe_id = (intent or self.cards.create(payment.order, payment.key_no)).id
         except StripeFailure as error:
-            self.note_failure(payment, error)
+            self.renew_key_after(payment, error)
             raise
         crash_point(2)
         payment.creating_at = None

@@ -101,8 +101,8 @@ class PaymentStore:
         known, body = (CATALOGUE[event], payment.snapshot()) if event else (None, None)
         self.payments.save(fields, known, body, guard=guard)
 
-    def rest(self, payment: Payment) -> None:
-        """Take a payment off the reconciler's list when nothing is left to do, unless something came in meanwhile."""
+    def update_work_left(self, payment: Payment) -> None:
+        """Take a payment off the reconciler's list when nothing is left to do, unless it has changed meanwhile."""
         where = {"_id": payment.id, "version": payment.version, "order.version": payment.order["version"]}
         self.payments.collection.update_one(where, {"$set": {"work_left": payment.has_work_left}})
 

@@ -76,6 +76,6 @@ def test_news_of_an_order_keep_a_begun_payment_on_the_reconcilers_list(mongo):
     store.save(payment)
     store.follow(an_order("o1", 2, "cancelled"), NOON)
 
-    store.rest(payment)  # by somebody who read it before
+    store.update_work_left(payment)  # by somebody who read it before
 
     assert mongo.payments.find_one({"_id": "o1"})["work_left"] is True

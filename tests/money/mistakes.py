@@ -67,17 +67,17 @@ def blind_save(self, payment, event=""):
     self.payments.collection.update_one({"_id": payment.id}, update)
 
 
-def rest_blindly(patch, world):
+def update_work_left_blindly(patch, world):
     """Take a payment off the reconciler's list whatever it has become since it was read."""
 
-    def rest(self, payment):
+    def update_work_left(self, payment):
         self.payments.collection.update_one({"_id": payment.id}, {"$set": {"work_left": payment.has_work_left}})
 
-    patch.setattr(PaymentStore, "rest", rest)
+    patch.setattr(PaymentStore, "update_work_left", update_work_left)
 
 
-def never_rest(patch, world):
-    patch.setattr(PaymentStore, "rest", lambda self, payment: None)
+def never_update_work_left(patch, world):
+    patch.setattr(PaymentStore, "update_work_left", lambda self, payment: None)
 
 
 def believe_replies(patch, world):

@@ -183,21 +183,21 @@ def a_settler_that_saw_the_authorization_writes_last(world, sent):
     return end(world)
 
 
-def a_settler_that_saw_nothing_begun_rests_last(world, sent):
+def a_settler_that_saw_nothing_begun_updates_work_left_last(world, sent):
     order_id = ordered(world)
-    before_next(world.store, "rest", lambda: confirm(world, world.fake, order_id))
+    before_next(world.store, "update_work_left", lambda: confirm(world, world.fake, order_id))
     world.settlement.settle(order_id)
     return end(world)
 
 
-def a_settler_that_saw_no_refund_rests_last(world, sent):
+def a_settler_that_saw_no_refund_updates_work_left_last(world, sent):
     order_id = bought(world)
 
     def ask_in_vain():
         world.fake.control("faults", kind="error", path="/v1/refunds", status=503, count=2, stored=False)
         refund(world.settlement, order_id, "called off", "operator")
 
-    before_next(world.store, "rest", ask_in_vain)
+    before_next(world.store, "update_work_left", ask_in_vain)
     world.settlement.settle(order_id)
     yield from end(world)
     if world.payment(order_id).status != "refunded":

@@ -76,7 +76,7 @@ def _tidied(world: World, worker: Worker, rules: Rules) -> Worker | None:
     claim = world.claims[worker.claim]
     document, read = claim.document, worker.read
     is_stale = bool(read and document and (read.version, read.copy) != (document.version, document.copy))
-    if worker.task in ("save", "rest") and is_stale and not worker.acks:
+    if worker.task in ("save", "update_work_left") and is_stale and not worker.acks:
         return None
     if worker.task in ("cancel", "confirm", "capture", "refund") and not worker.acks and worker.intent is not None:
         status = claim.intents[worker.intent].status

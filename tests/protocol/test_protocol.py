@@ -113,7 +113,7 @@ def test_every_rule_has_a_switch():
 
 
 @pytest.mark.parametrize(("version", "copy"), [(1, 1), (1, 2), (2, 1), (2, 2)])
-@pytest.mark.parametrize("task", ["save", "rest"])
+@pytest.mark.parametrize("task", ["save", "update_work_left"])
 def test_the_model_writes_when_the_store_does(task, version, copy):
     read = Document(intent=0, work_left=True)
     stored, written = read._replace(version=version, copy=copy, work_left=False), read._replace(version=2)

@@ -87,7 +87,7 @@ def _decided(
     if step is Step.FIND_OR_CREATE:
         return worker._replace(task="create", then="")
     if intent is None or step is Step.WAIT:
-        return worker._replace(task="rest", then="")
+        return worker._replace(task="update_work_left", then="")
     if step is Step.CANCEL and not rules.final_when_cancelled and status == "awaiting_payment":
         given_up = document._replace(version=document.version + 1, status="cancelled", work_left=False)
         return worker._replace(task="save", written=given_up, event=("cancelled", True), then="")
@@ -97,7 +97,7 @@ def _decided(
     written, event = rules.recorded(document, status, intent)
     then = worker.then if written.status == "open" else ""
     if written.version == document.version:
-        return _marking(worker, document) if then else worker._replace(task="rest", then="")
+        return _marking(worker, document) if then else worker._replace(task="update_work_left", then="")
     return worker._replace(task="save", written=written, event=event, then=then)
 
 
@@ -141,7 +141,7 @@ def _acked(world: World, worker: Worker) -> World:
     return world
 
 
-def _rest(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+def _update_work_left(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
     claim, read = world.claims[worker.claim], worker.read
     document = claim.document
     assert document is not None and read is not None
@@ -242,7 +242,7 @@ def _insert(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
 
 
 STEPS = {
-    "read": _read, "look": _look, "save": _save, "rest": _rest, "create": _create, "confirm": _confirm,
-    "create and confirm": _create_and_confirm, "cancel": _cancel, "refund": _refund, "capture": _capture,
-    "insert": _insert,
+    "read": _read, "look": _look, "save": _save, "update_work_left": _update_work_left, "create": _create,
+    "confirm": _confirm, "create and confirm": _create_and_confirm, "cancel": _cancel, "refund": _refund,
+    "capture": _capture, "insert": _insert,
 }  # fmt: skip
