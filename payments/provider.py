@@ -11,7 +11,7 @@ from payments.checkout import Checkout
 from payments.reconciler import Reconciler
 from payments.settlement import Settlement
 from payments.store import PaymentStore
-from payments.webhooks import Reader
+from payments.webhooks import WebhookReader
 
 
 class Money(Stored):
@@ -41,7 +41,7 @@ class Money(Stored):
         return self
 
 
-def webhook_reader(config: dict[str, Any]) -> Reader:
+def webhook_reader(config: dict[str, Any]) -> WebhookReader:
     """Return what reads the webhooks of the mode, live or test, that our key is of."""
     is_live = "_live_" in required("STRIPE_SECRET_KEY", config)
-    return Reader(required("STRIPE_WEBHOOK_SECRET", config), is_live)
+    return WebhookReader(required("STRIPE_WEBHOOK_SECRET", config), is_live)

@@ -1,4 +1,4 @@
-"""The reconciler: finishes what crashes, lost replies and lost webhooks left undone."""
+"""The reconciler: finishes what crashes, lost replies and lost webhooks left unfinished."""
 
 import logging
 from datetime import timedelta
@@ -10,13 +10,13 @@ from payments.card_provider import UnexpectedStripeError
 from payments.crash_points import crash_point
 from payments.errors import StripeUnavailable
 from payments.settlement import Settlement
-from payments.webhooks import Hint
+from payments.webhooks import Webhook
 
 log = logging.getLogger(__name__)
 
 BATCH = 100
-AT_WORK_AFTER, UNTOUCHED_AFTER = timedelta(seconds=5), timedelta(seconds=60)
-HINT_AFTER = timedelta(seconds=10)
+URGENT_AFTER, OTHERS_AFTER = timedelta(seconds=5), timedelta(seconds=60)
+WEBHOOK_RETRY_AFTER = timedelta(seconds=10)
 
 
 class Reconciler:
@@ -33,56 +33,56 @@ class Reconciler:
         """
         for _ in range(BATCH):
             now = self.settlement.clock()
-            hint = self.store.inbox.take_waiting(now - HINT_AFTER, now)
-            if hint is None or not self._settle_late(hint):
+            webhook = self.store.inbox.take_waiting(now - WEBHOOK_RETRY_AFTER, now)
+            if webhook is None or not self._settle_late(webhook):
                 break
         for _ in range(BATCH):
-            payment = self.store.take_unfinished(self.settlement.clock(), AT_WORK_AFTER, UNTOUCHED_AFTER)
+            payment = self.store.take_unfinished(self.settlement.clock(), URGENT_AFTER, OTHERS_AFTER)
             if payment is None or not self._visit(payment.id):
                 break
 
-    def _settle_late(self, hint: Hint) -> bool:
-        with context.work(hint.correlation_id):
-            return self.settle_hint(hint)
+    def _settle_late(self, webhook: Webhook) -> bool:
+        with context.work(webhook.correlation_id):
+            return self.settle_webhook(webhook)
 
-    def receive(self, hint: Hint) -> None:
-        """Store a hint, and try to settle it at once; one that cannot be settled now is not lost."""
-        self.store.inbox.keep(hint, self.settlement.clock())
+    def receive(self, webhook: Webhook) -> None:
+        """Store a webhook, and try to settle it at once; one that cannot be settled now waits."""
+        self.store.inbox.add(webhook, self.settlement.clock())
         crash_point(11)
-        self.settle_hint(hint)
+        self.settle_webhook(webhook)
 
-    def settle_hint(self, hint: Hint) -> bool:
-        """Settle the payment that a hint is about; a hint about none of ours is counted.
+    def settle_webhook(self, webhook: Webhook) -> bool:
+        """Settle the payment that a webhook is about; one about none of ours is counted.
 
-        Returns whether it is worth going on to the next: not while Stripe is away.
+        Returns whether it is worth going on to the next: not while Stripe is unreachable.
         """
         try:
-            outcome = self._follow(hint)
+            outcome = self._settle_payment_of(webhook)
         except (StripeUnavailable, VersionConflict) as error:
-            log.warning("webhook %s waits: %s", hint.id, error)
+            log.warning("webhook %s waits: %s", webhook.id, error)
             return isinstance(error, (VersionConflict, UnexpectedStripeError))
         except Exception:  # noqa: BLE001 - it is stored, so Stripe need not send it again
-            log.exception("webhook %s could not be settled", hint.id)
+            log.exception("webhook %s could not be settled", webhook.id)
         else:
             self.store.count(f"webhooks_{outcome}")
-            self.store.inbox.settle(hint, outcome, self.settlement.clock())
+            self.store.inbox.settle(webhook, outcome, self.settlement.clock())
         return True
 
-    def _follow(self, hint: Hint) -> str:
-        order_id = self._order_of(hint)
+    def _settle_payment_of(self, webhook: Webhook) -> str:
+        order_id = self._order_of(webhook)
         if order_id is None:
             return "unknown"
-        if hint.type == "charge.dispute.created":
-            alarm(self.store, "dispute_opened", f"the charge of order {order_id} is disputed ({hint.stripe_id})")
+        if webhook.type == "charge.dispute.created":
+            alarm(self.store, "dispute_opened", f"the charge of order {order_id} is disputed ({webhook.stripe_id})")
         self.settlement.settle(order_id)
         return "settled"
 
-    def _order_of(self, hint: Hint) -> str | None:
-        payment = self.store.find_by_stripe_id(hint.stripe_id) if hint.stripe_id else None
-        if payment is None and hint.order_id is not None:
-            payment = self.store.find(hint.order_id)
+    def _order_of(self, webhook: Webhook) -> str | None:
+        payment = self.store.find_by_stripe_id(webhook.stripe_id) if webhook.stripe_id else None
+        if payment is None and webhook.order_id is not None:
+            payment = self.store.find(webhook.order_id)
             if payment is not None and payment.stripe_id is not None:
-                theirs, ours = hint.stripe_id, payment.stripe_id
+                theirs, ours = webhook.stripe_id, payment.stripe_id
                 alarm(self.store, "unknown_intent", f"{theirs} is for order {payment.id}, whose is {ours}")
                 return None
         return payment.id if payment else None
@@ -92,7 +92,7 @@ class Reconciler:
         try:
             self.settlement.settle(order_id)
         except VersionConflict:
-            pass  # somebody else is at it
+            pass  # another worker is settling it
         except UnexpectedStripeError as error:
             alarm(self.store, "unexpected_stripe_error", f"the payment of order {order_id} waits: {error}")
         except StripeUnavailable as error:

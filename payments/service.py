@@ -23,7 +23,7 @@ from payments.declines import buyer_view
 from payments.errors import StripeUnavailable
 from payments.provider import Money
 from payments.refunds import refund
-from payments.webhooks import FOLLOWED
+from payments.webhooks import SUBSCRIBED_TYPES
 
 EXPECTED = (errors.DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
 RECONCILE_SECONDS = 5
@@ -111,9 +111,9 @@ class PaymentsService:
     def receive_webhook(self, payload: str, signature: str) -> None:
         """Store a webhook of Stripe's, and settle what it is about; for the gateway. Raises InvalidSignature."""
         self.caller.require("gateway")
-        hint = self.money.webhooks.read(payload, signature)
-        if hint.type in FOLLOWED:
-            self.money.reconciler.receive(hint)
+        webhook = self.money.webhooks.read(payload, signature)
+        if webhook.type in SUBSCRIBED_TYPES:
+            self.money.reconciler.receive(webhook)
         else:
             self.money.store.count("webhooks_of_other_types")
 

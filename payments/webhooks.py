@@ -1,9 +1,9 @@
-"""Stripe's webhooks: what a signed one is about, and the box in which each waits until it has been settled.
+"""Stripe's webhooks: reading a signed one, and the inbox in which each waits until it has been settled.
 
-A webhook is a hint, never a fact: it says which PaymentIntent to look at. So it is stored without its payload (which
-has buyers' data), in a collection of its own and not in the payment: a hint about a PaymentIntent that we do not know
-yet must not get lost either, and a payment's document must not grow with each delivery. What a repeated or late one
-does is decided by the payment's state, not by whether it was seen before, so nothing depends on how long it is kept.
+A webhook is a hint, never a fact: it only names the PaymentIntent to look at. So it is stored without its payload (which
+has buyers' data), in a collection of its own and not in the payment: one about a PaymentIntent that we do not know yet
+must not get lost either, and a payment's document must not grow with each delivery. What a repeated or late one does is
+decided by the payment's state, not by whether it was seen before, so nothing depends on how long it is kept.
 """
 
 import json
@@ -21,8 +21,8 @@ from libs.context import correlation_id
 from payments.errors import InvalidSignature
 
 TOLERANCE_SECONDS = 300
-KEPT = timedelta(days=30)
-FOLLOWED = {
+KEEP_SETTLED = timedelta(days=30)
+SUBSCRIBED_TYPES = {
     "payment_intent.amount_capturable_updated",
     "payment_intent.succeeded",
     "payment_intent.payment_failed",
@@ -34,14 +34,14 @@ FOLLOWED = {
     "refund.updated",
     "refund.failed",
 }
-"""The types that docs/stripe.md tells to subscribe to; others are answered and counted."""
+"""The event types to which the endpoint subscribes (docs/stripe.md); others are acknowledged and counted."""
 
 
 @dataclass(frozen=True)
-class Hint:
-    """A webhook: the event's id and type, the PaymentIntent it is about, and the order that this says it is for.
+class Webhook:
+    """A webhook: the event's id and type, the PaymentIntent it is about, and the order in that one's metadata.
 
-    `correlation_id` is that of the request which brought it; whatever it leads to, even later, goes by that.
+    `correlation_id` is that of the request which delivered it, and of all that it leads to, even later.
     """
 
     id: str
@@ -51,14 +51,14 @@ class Hint:
     correlation_id: str = ""
 
 
-class Reader:
-    """Reads signed webhooks. `secrets`: one or, while they are being changed, several, separated by commas."""
+class WebhookReader:
+    """Reads signed webhooks. `secrets`: one or, while they are rotated, several, separated by commas."""
 
     def __init__(self, secrets: str, is_live: bool) -> None:
         self.secrets = [secret.strip() for secret in secrets.split(",") if secret.strip()]
         self.is_live = is_live
 
-    def read(self, payload: str, signature: str) -> Hint:
+    def read(self, payload: str, signature: str) -> Webhook:
         """Return what a webhook is about.
 
         Raises InvalidSignature unless it was signed with one of the secrets within the last five minutes, and is of the
@@ -73,42 +73,42 @@ class Reader:
                 raise InvalidSignature("This event is of Stripe's other mode, live or test.")
             stripe_id = about["id"] if about["object"] == "payment_intent" else about.get("payment_intent")
             order_id = (about.get("metadata") or {}).get("order_id")
-            return Hint(event["id"], event["type"], stripe_id, order_id, correlation_id())
+            return Webhook(event["id"], event["type"], stripe_id, order_id, correlation_id())
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidSignature("This is not an event of Stripe's.") from error
 
 
 class Inbox:
-    """The hints in MongoDB; settled ones are forgotten after a month, the others never."""
+    """The webhooks in MongoDB; settled ones expire after a month, the others never."""
 
     def __init__(self, collection: Collection[dict[str, Any]]) -> None:
         self.collection = collection
 
     def create_indexes(self) -> None:
-        """Index what waits, and let what has been settled end by itself."""
+        """Index what waits, and let MongoDB delete what was settled long ago."""
         self.collection.create_index(
             [("tried_at", ASCENDING)], partialFilterExpression={"waiting": True}, name="waiting"
         )
-        self.collection.create_index([("settled_at", ASCENDING)], expireAfterSeconds=int(KEPT.total_seconds()))
+        self.collection.create_index([("settled_at", ASCENDING)], expireAfterSeconds=int(KEEP_SETTLED.total_seconds()))
 
-    def keep(self, hint: Hint, now: datetime) -> None:
-        """Store a hint unless it is there."""
-        new = {**asdict(hint), "received_at": now, "tried_at": now, "waiting": True}
+    def add(self, webhook: Webhook, now: datetime) -> None:
+        """Store a webhook unless it is there."""
+        new = {**asdict(webhook), "received_at": now, "tried_at": now, "waiting": True}
         del new["id"]
         with suppress(DuplicateKeyError):
-            self.collection.insert_one({"_id": hint.id, **new})
+            self.collection.insert_one({"_id": webhook.id, **new})
 
-    def settle(self, hint: Hint, outcome: str, now: datetime) -> None:
-        """Note what became of a hint."""
+    def settle(self, webhook: Webhook, outcome: str, now: datetime) -> None:
+        """Note what became of a webhook."""
         update = {"$set": {"settled_at": now, "outcome": outcome}, "$unset": {"waiting": ""}}
-        self.collection.update_one({"_id": hint.id}, update)
+        self.collection.update_one({"_id": webhook.id}, update)
 
-    def take_waiting(self, before: datetime, now: datetime) -> Hint | None:
-        """Return the hint that was tried longest ago, if not since `before`, and note that it is tried now."""
+    def take_waiting(self, before: datetime, now: datetime) -> Webhook | None:
+        """Return the webhook that was tried longest ago, unless since `before`, and note that it is tried now."""
         where = {"waiting": True, "tried_at": {"$lte": before}}
         found = self.collection.find_one_and_update(where, {"$set": {"tried_at": now}}, sort=[("tried_at", ASCENDING)])
         names = ("type", "stripe_id", "order_id", "correlation_id")
-        return Hint(found["_id"], **{name: found[name] for name in names if name in found}) if found else None
+        return Webhook(found["_id"], **{name: found[name] for name in names if name in found}) if found else None
 
 
 def _is_signed(payload: str, signature: str, secret: str) -> bool:

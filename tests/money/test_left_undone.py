@@ -62,7 +62,7 @@ def request_refund(world, order_id):
 
 
 def receive(world, order_id):
-    world.reconciler.receive(world.hint(order_id))
+    world.reconciler.receive(world.webhook(order_id))
 
 
 LEFT_UNDONE = [

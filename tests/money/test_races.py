@@ -125,11 +125,11 @@ def pay_twice(world, order_id):
 
 def come_back_by_all_ways(world, order_id):
     confirm(world, world.fake, order_id)
-    hint = world.hint(order_id)
+    webhook = world.webhook(order_id)
     return [
-        partial(world.reconciler.receive, hint),
+        partial(world.reconciler.receive, webhook),
         partial(world.checkout.refresh, order_id, "bo"),
-        partial(world.reconciler.receive, hint),
+        partial(world.reconciler.receive, webhook),
         partial(world.settlement.settle, order_id),
     ]
 
@@ -139,7 +139,7 @@ def refund_by_all_ways(world, order_id):
         partial(refund, world.settlement, order_id, "called off", "operator"),
         partial(refund, world.settlement, order_id, "again", "operator"),
         late(world, partial(world.refund_at_stripe, order_id), 0.02),
-        partial(world.reconciler.receive, world.hint(order_id, "charge.refunded")),
+        partial(world.reconciler.receive, world.webhook(order_id, "charge.refunded")),
     ]
 
 

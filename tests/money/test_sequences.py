@@ -229,7 +229,7 @@ class Sequence(RuleBasedStateMachine):
     @rule(number=any_order)
     def receive_a_webhook(self, number):
         if self.world.store.find(self.order(number)):
-            self.working(lambda: self.world.reconciler.receive(self.world.hint(self.order(number))))
+            self.working(lambda: self.world.reconciler.receive(self.world.webhook(self.order(number))))
 
     @rule()
     def reconcile(self):

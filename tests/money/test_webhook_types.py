@@ -11,7 +11,7 @@ from payments import disputes
 from payments.errors import InvalidSignature
 from payments.provider import webhook_reader
 from payments.service import PaymentsService
-from payments.webhooks import Reader
+from payments.webhooks import WebhookReader
 from tests.money.buyer import confirm
 from tests.money.stories import awaited, ordered
 
@@ -25,7 +25,7 @@ def service(world):
     """The payments service as a request of the gateway finds it."""
     service = PaymentsService()
     service.caller = SimpleNamespace(require=lambda *names: None)
-    webhooks = Reader(WEBHOOK_SECRET, is_live=False)
+    webhooks = WebhookReader(WEBHOOK_SECRET, is_live=False)
     service.money = SimpleNamespace(store=world.store, reconciler=world.reconciler, webhooks=webhooks)
     return service
 

@@ -9,7 +9,7 @@ import stripe
 from gateway.tests.conftest import app, client, revocations, services  # noqa: F401 - fixtures
 from libs import context
 from payments.errors import InvalidSignature
-from payments.webhooks import Hint, Reader
+from payments.webhooks import Webhook, WebhookReader
 from tests.money.buyer import paid_in_the_browser
 
 SECRET = "whsec_1"
@@ -28,7 +28,7 @@ def signed(body, secret=SECRET, at=None):
 
 def read(event, secrets=SECRET, is_live=False, **options):
     body = json.dumps(event)
-    return Reader(secrets, is_live).read(body, signed(body, **options))
+    return WebhookReader(secrets, is_live).read(body, signed(body, **options))
 
 
 @pytest.mark.parametrize("body", ODD_BODIES)
@@ -47,7 +47,7 @@ def test_a_body_that_is_not_utf_8_is_refused(client):  # noqa: F811
 
 
 def test_a_signed_event_tells_which_payment_intent_to_look_at():
-    assert read(EVENT) == Hint("evt_1", "payment_intent.succeeded", "pi_1", "o1")
+    assert read(EVENT) == Webhook("evt_1", "payment_intent.succeeded", "pi_1", "o1")
 
 
 def test_a_charge_or_a_dispute_leads_to_its_payment_intent():
@@ -74,7 +74,7 @@ def test_an_event_signed_more_than_five_minutes_ago_is_refused(age):
 @pytest.mark.parametrize("signature", ["", "t=1", "v1=00", "t=1,v1=é", "t=x,v1=00", "t=99999999999,v1=00"])
 def test_anything_else_than_a_good_signature_is_refused(signature):
     with pytest.raises(InvalidSignature):
-        Reader(SECRET, is_live=False).read(json.dumps(EVENT), signature)
+        WebhookReader(SECRET, is_live=False).read(json.dumps(EVENT), signature)
 
 
 @pytest.mark.parametrize(("is_live", "livemode"), [(True, False), (False, True)])
@@ -93,7 +93,7 @@ def test_a_webhook_that_cannot_be_settled_now_is_settled_later(world, fake):
     order_id = paid_in_the_browser(world, fake)
     fake.control("faults", kind="error", path="/v1/payment_intents/pi_*", status=503, count=4)
 
-    world.reconciler.receive(world.hint(order_id))
+    world.reconciler.receive(world.webhook(order_id))
     assert world.payment(order_id).status == "open"
     world.ahead += timedelta(minutes=1)
     fake.control("faults", method="DELETE")
@@ -106,7 +106,7 @@ def test_a_webhook_that_cannot_be_settled_now_is_settled_later(world, fake):
 def test_what_a_webhook_leads_to_later_goes_by_the_id_of_the_request_that_brought_it(world, fake):
     order_id = paid_in_the_browser(world, fake)
     fake.control("faults", kind="error", path="/v1/payment_intents/pi_*", status=503, count=4)
-    world.reconciler.receive(replace(world.hint(order_id), correlation_id="request-of-stripe"))
+    world.reconciler.receive(replace(world.webhook(order_id), correlation_id="request-of-stripe"))
     fake.control("faults", method="DELETE")
     world.ahead += timedelta(minutes=1)
 
@@ -123,18 +123,18 @@ def test_a_webhook_is_read_as_part_of_the_request_that_brings_it():
 
 def test_a_repeated_webhook_changes_nothing(world, fake):
     order_id = paid_in_the_browser(world, fake)
-    hint = world.hint(order_id)
-    world.reconciler.receive(hint)
+    webhook = world.webhook(order_id)
+    world.reconciler.receive(webhook)
     before = world.payment(order_id)
 
     for _ in range(3):
-        world.reconciler.receive(hint)
+        world.reconciler.receive(webhook)
 
     assert world.payment(order_id) == before
 
 
 def test_a_webhook_about_nothing_of_ours_is_counted(world):
-    world.reconciler.receive(Hint("evt_1", "payment_intent.succeeded", "pi_of_a_stranger", None))
+    world.reconciler.receive(Webhook("evt_1", "payment_intent.succeeded", "pi_of_a_stranger", None))
 
     assert world.store.counts() == {"webhooks_unknown": 1}
 
@@ -142,6 +142,6 @@ def test_a_webhook_about_nothing_of_ours_is_counted(world):
 def test_a_second_payment_intent_for_an_order_raises_an_alarm(world, caplog):
     order_id = world.bought()
 
-    world.reconciler.receive(Hint("evt_1", "payment_intent.succeeded", "pi_another", order_id))
+    world.reconciler.receive(Webhook("evt_1", "payment_intent.succeeded", "pi_another", order_id))
 
     assert "ALARM unknown_intent" in caplog.text

@@ -24,7 +24,7 @@ from payments.reconciler import Reconciler
 from payments.recording import recorded_status
 from payments.settlement import Settlement
 from payments.store import PaymentStore
-from payments.webhooks import FOLLOWED, Hint
+from payments.webhooks import SUBSCRIBED_TYPES, Webhook
 
 PRICE = 1999
 
@@ -103,16 +103,16 @@ class World:
     def order(self, order_id):
         return self.orders.get(order_id)
 
-    def hint(self, order_id, kind="payment_intent.succeeded"):
+    def webhook(self, order_id, kind="payment_intent.succeeded"):
         """Return a webhook about the order's PaymentIntent."""
-        return Hint(f"evt_{new_id()}", kind, self.payment(order_id).stripe_id, order_id)
+        return Webhook(f"evt_{new_id()}", kind, self.payment(order_id).stripe_id, order_id)
 
     def receive(self, event):
         """Take a webhook as Stripe sent it; return the status to answer with."""
         about = event.data.object.to_dict()
         stripe_id = about["id"] if about["object"] == "payment_intent" else about.get("payment_intent")
-        if event.type in FOLLOWED:
-            self.reconciler.receive(Hint(event.id, event.type, stripe_id, None))
+        if event.type in SUBSCRIBED_TYPES:
+            self.reconciler.receive(Webhook(event.id, event.type, stripe_id, None))
         return 200
 
     def carry(self):
