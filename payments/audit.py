@@ -1,4 +1,4 @@
-"""The nightly comparison of Stripe with our database, in both directions: settle what differs, tell what cannot be."""
+"""The nightly audit: compare Stripe with our database in both directions, settle what differs, report what cannot be."""
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -15,8 +15,8 @@ from payments.settlement import Settlement
 
 WINDOW = timedelta(hours=48)
 HOUR_UTC = 3
-IN_FLUX = timedelta(minutes=5)
-"""How long after its last change a payment may still be under way by itself."""
+GRACE_PERIOD = timedelta(minutes=5)
+"""How long after its last change a payment may still be changing by itself."""
 
 
 @dataclass
@@ -28,6 +28,10 @@ class Report:
     settled: list[str] = field(default_factory=list)
     alarms: list[dict[str, str]] = field(default_factory=list)
 
+    def as_json(self, counters: dict[str, int]) -> dict[str, Any]:
+        """Return the report, and the counters, as JSON values."""
+        return {**asdict(self), "counters": counters}
+
 
 class Audit:
     """Compares the PaymentIntents, refunds and disputes of the last 48 hours, and every dispute that is still open."""
@@ -37,13 +41,13 @@ class Audit:
         self.store = settlement.store
 
     def run_if_due(self) -> Report | None:
-        """Run once a night, whatever the number of instances; after a failure again when next asked."""
+        """Run once a night, whatever the number of instances; after a failure, again at the next call."""
         now = self.settlement.clock()
-        if not self.store.claim_run("audit", latest(HOUR_UTC, now), now):
+        if not self.store.claim_run("audit", last_occurrence(HOUR_UTC, now), now):
             return None
         try:
             return self.run()
-        except Exception as error:  # noqa: BLE001 - whatever it was, the night must not go by without an audit
+        except Exception as error:  # noqa: BLE001 - whatever it was, the night must not pass without an audit
             self.store.forget_run("audit")
             alarm(self.store, "audit_failed", f"Stripe and our payments could not be compared: {error}")
             return None
@@ -77,29 +81,29 @@ class _Comparison:
 
     def _compare(self, intent: PaymentIntent) -> None:
         self.report.compared += 1
-        payment = self.store.find_by_stripe_id(intent.id) or self._adopted(intent)
+        payment = self.store.find_by_stripe_id(intent.id) or self._adopt(intent)
         if payment is None:
             if intent.order_id is not None:  # else it was not made by us
                 self._alarm("unknown_intent", f"{intent.id} ({intent.status}) is for order {intent.order_id}")
             return
         if _differs(payment, intent):
             payment = self._refresh(payment)
-        self._judge(payment, intent)
+        self._check(payment, intent)
 
-    def _adopted(self, intent: PaymentIntent) -> Payment | None:
-        """Return the payment for which the PaymentIntent was being made when a crash came, and has now been taken."""
+    def _adopt(self, intent: PaymentIntent) -> Payment | None:
+        """Return the payment whose creation of the PaymentIntent was cut off by a crash, once it has adopted it."""
         payment = self.store.find(intent.order_id)
         if payment is None or payment.creating_at is None or payment.stripe_id is not None:
             return None
         payment = self._refresh(payment)
         return payment if payment.stripe_id == intent.id else None
 
-    def _judge(self, payment: Payment, intent: PaymentIntent) -> None:
+    def _check(self, payment: Payment, intent: PaymentIntent) -> None:
         who = f"order {payment.id}, {intent.id}"
         if not matches_order(payment, intent) or intent.captured_cents not in (None, payment.amount_cents):
             taken = f"{intent.captured_cents} of {intent.amount_cents} {intent.currency} were taken"
             self._alarm("wrong_amount", f"{who}: it costs {payment.amount_cents} {payment.currency}, {taken}")
-        if self.settlement.clock() - payment.updated_at < IN_FLUX:
+        if self.settlement.clock() - payment.updated_at < GRACE_PERIOD:
             return
         if payment.status == "captured" and payment.order["status"] != "complete":
             self._alarm("captured_without_order", f"{who}: captured, but the order is {payment.order['status']}")
@@ -111,7 +115,7 @@ class _Comparison:
         try:
             settled = self.settlement.settle(payment.id)[0]
         except VersionConflict:
-            return payment  # somebody is at it this very moment
+            return payment  # another worker is settling it right now
         except IntentMissing:
             self._alarm("missing_at_stripe", f"order {payment.id}: Stripe knows no {payment.stripe_id}")
             return payment
@@ -127,12 +131,7 @@ class _Comparison:
         self.report.alarms.append({"name": name, "sentence": sentence})
 
 
-def shown(report: Report, counts: dict[str, int]) -> dict[str, Any]:
-    """Return a report and the counters as JSON values."""
-    return {**asdict(report), "counters": counts}
-
-
-def latest(hour: int, now: datetime) -> datetime:
+def last_occurrence(hour: int, now: datetime) -> datetime:
     """Return the last time that it was this hour, UTC."""
     today = now.replace(hour=hour, minute=0, second=0, microsecond=0)
     return today if today <= now else today - timedelta(days=1)

@@ -18,7 +18,7 @@ from libs.rpc import RemoteError, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
-from payments import audit, errors
+from payments import errors
 from payments.declines import buyer_view
 from payments.errors import StripeUnavailable
 from payments.provider import Money
@@ -99,7 +99,7 @@ class PaymentsService:
     def audit(self) -> dict[str, Any]:
         """Compare Stripe with our database now, as every night; for operators. Returns the report and the counters."""
         self.caller.require("operator")
-        return audit.shown(self.money.audit.run(), self.money.store.counts())
+        return self.money.audit.run().as_json(self.money.store.counts())
 
     @rpc(expected_exceptions=EXPECTED)
     def repair(self, after: str | None = None) -> dict[str, Any]:

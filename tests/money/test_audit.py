@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from libs.contracts.events import CATALOGUE
-from payments.audit import WINDOW, latest
+from payments.audit import WINDOW, last_occurrence
 from payments.errors import StripeUnavailable
 from payments.service import AUDIT_SECONDS, PaymentsService
 from tests.money.buyer import confirm, paid_in_the_browser
@@ -119,8 +119,8 @@ def test_an_audit_that_failed_is_made_again(world, fake, caplog):
 
 
 def test_a_night_begins_at_three():
-    assert latest(3, datetime(2026, 11, 22, 2, 59, tzinfo=UTC)) == datetime(2026, 11, 21, 3, tzinfo=UTC)
-    assert latest(3, datetime(2026, 11, 22, 3, 0, tzinfo=UTC)) == datetime(2026, 11, 22, 3, tzinfo=UTC)
+    assert last_occurrence(3, datetime(2026, 11, 22, 2, 59, tzinfo=UTC)) == datetime(2026, 11, 21, 3, tzinfo=UTC)
+    assert last_occurrence(3, datetime(2026, 11, 22, 3, 0, tzinfo=UTC)) == datetime(2026, 11, 22, 3, tzinfo=UTC)
 
 
 def test_a_dispute_that_was_closed_unheard_is_settled(world, fake):
