@@ -1,4 +1,4 @@
-"""The nightly audit: compare Stripe with our database in both directions, settle what differs, report what cannot be."""
+"""The nightly audit: compare Stripe with our database both ways, settle what differs, report what cannot be."""
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta

@@ -133,17 +133,17 @@ class Payment:
         if self.dispute is not None and disputes.forbids_refund(self.dispute):
             raise ChargeDisputed(f"The charge is disputed ({self.dispute['status']}): answer the dispute at Stripe.")
 
-    def request_refund(self, who: str, reason: str, now: datetime) -> None:
-        """Note that an operator wants it refunded, and keep who asked before."""
+    def request_refund(self, requested_by: str, reason: str, now: datetime) -> None:
+        """Record that an operator wants it refunded, and keep the request before."""
         if self.refund is not None:
             self.earlier_refunds = [*self.earlier_refunds, self.refund]
-        self.refund = {"by": who, "reason": reason, "at": now}
+        self.refund = {"by": requested_by, "reason": reason, "at": now}
         if self.refund_failed_at is not None:
             self.refund_failed_at, self.key_no = None, self.key_no + 1
         self.mark_changed(now)
 
     def mark_refund_failed(self, intent: PaymentIntent, now: datetime) -> None:
-        """Note that Stripe could not give the money back."""
+        """Record that Stripe could not refund it."""
         self.refund_failed_at, self.failed_refunds = now, intent.failed_refunds
         self.mark_changed(now)
 

@@ -93,7 +93,7 @@ class PaymentsService:
         NameMissing, NotCaptured or ChargeDisputed.
         """
         self.caller.require("operator")
-        return refund(self.money.settlement, order_id, reason, who=by)
+        return refund(self.money.settlement, order_id, reason, requested_by=by)
 
     @rpc(expected_exceptions=EXPECTED)
     def audit(self) -> dict[str, Any]:

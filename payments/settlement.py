@@ -33,7 +33,7 @@ class Settlement:
         self.clock = clock
 
     def follow(self, order: dict[str, Any]) -> None:
-        """Store an order's snapshot, then settle, even if it was known: whoever stored it may have died before settling.
+        """Store an order's snapshot, then settle, even if it was known: its first reader may have died before settling.
 
         Raises as `settle` does.
         """

@@ -15,7 +15,7 @@ from tests.money.stories import before_next
 
 
 def asked(world, order_id, reason="the show was called off"):
-    return refund(world.settlement, order_id, reason, who="operator")
+    return refund(world.settlement, order_id, reason, requested_by="operator")
 
 
 def test_an_operators_refund_gives_everything_back_once_and_keeps_the_order(world):
