@@ -6,7 +6,7 @@ from typing import Any
 
 from libs.events import VersionConflict
 from payments.card_provider import StripeBusy
-from payments.crash_points import crash_point
+from payments.crash_points import CrashPoint, crash_point
 from payments.declines import declined
 from payments.domain import Payment
 from payments.errors import AuthenticationRequired, InvalidCard, StripeUnavailable
@@ -31,7 +31,7 @@ class Checkout:
             return payment.snapshot()
         try:
             self.settlement.cards.confirm(payment.stripe_id, token, payment.attempt_key)
-            crash_point(5)
+            crash_point(CrashPoint.CONFIRMED)
         except InvalidCard:  # nothing was charged by this; another request may be on its way with the same key
             self.settlement.settle(payment.id, answered=None if payment.tried_before is None else payment.attempts)
             raise

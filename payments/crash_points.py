@@ -1,27 +1,42 @@
-"""A hook for tests: ends the process at a numbered step, as a crash there would. Does nothing unless it is told to.
+"""A hook for tests: ends the process at a named point, as a crash there would. Without the setting it does nothing.
 
-PAYMENTS_CRASH_AT=<number> names the step:
-
-| step | just done |
-| --- | --- |
-| 1 | noted that a PaymentIntent is about to be made |
-| 2 | made it at Stripe; its id is not stored |
-| 3 | stored its id |
-| 4 | noted that a card is about to be charged |
-| 5 | charged it at Stripe; what came of it is not stored |
-| 6 | stored what Stripe says |
-| 7 | captured at Stripe; not stored |
-| 8 | cancelled at Stripe; not stored |
-| 9 | refunded at Stripe; not stored |
-| 10 | noted that an operator wants a refund |
-| 11 | stored a webhook; not settled |
-| 12 | kept the copy of an order; not settled |
+PAYMENTS_CRASH_AT=<name> names the point, e.g. `captured`.
 """
 
 import os
+from enum import StrEnum
 
 
-def crash_point(step: int) -> None:
-    """End the process, without any of its manners, if the tests want it to die right after this step."""
-    if os.environ.get("PAYMENTS_CRASH_AT") == str(step):
+class CrashPoint(StrEnum):
+    """What has just been done when the process dies."""
+
+    CREATION_MARKED = "creation_marked"
+    """Stored that a PaymentIntent is about to be created."""
+    INTENT_CREATED = "intent_created"
+    """Created it at Stripe; its id is not stored."""
+    INTENT_STORED = "intent_stored"
+    """Stored its id."""
+    ATTEMPT_MARKED = "attempt_marked"
+    """Stored that a card is about to be charged."""
+    CONFIRMED = "confirmed"
+    """Charged it at Stripe; the outcome is not stored."""
+    RECORDED = "recorded"
+    """Stored what Stripe says."""
+    CAPTURED = "captured"
+    """Captured at Stripe; not stored."""
+    CANCELLED = "cancelled"
+    """Cancelled at Stripe; not stored."""
+    REFUNDED = "refunded"
+    """Refunded at Stripe; not stored."""
+    REFUND_REQUESTED = "refund_requested"
+    """Stored that an operator wants a refund."""
+    WEBHOOK_STORED = "webhook_stored"
+    """Stored a webhook; not settled."""
+    COPY_STORED = "copy_stored"
+    """Stored the copy of an order; not settled."""
+
+
+def crash_point(point: CrashPoint) -> None:
+    """End the process at once, without any clean-up, if the setting names this point."""
+    if os.environ.get("PAYMENTS_CRASH_AT") == point:
         os._exit(137)

@@ -7,7 +7,7 @@ from libs import context
 from libs.events import VersionConflict
 from payments.alarms import alarm
 from payments.card_provider import UnexpectedStripeError
-from payments.crash_points import crash_point
+from payments.crash_points import CrashPoint, crash_point
 from payments.errors import StripeUnavailable
 from payments.settlement import Settlement
 from payments.webhooks import Webhook
@@ -48,7 +48,7 @@ class Reconciler:
     def receive(self, webhook: Webhook) -> None:
         """Store a webhook, and try to settle it at once; one that cannot be settled now waits."""
         self.store.inbox.add(webhook, self.settlement.clock())
-        crash_point(11)
+        crash_point(CrashPoint.WEBHOOK_STORED)
         self.settle_webhook(webhook)
 
     def settle_webhook(self, webhook: Webhook) -> bool:

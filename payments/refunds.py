@@ -5,7 +5,7 @@ from typing import Any
 
 from libs.contracts.limits import is_storable
 from libs.events import VersionConflict
-from payments.crash_points import crash_point
+from payments.crash_points import CrashPoint, crash_point
 from payments.errors import NameMissing, ReasonMissing, StripeUnavailable
 from payments.settlement import Settlement
 
@@ -15,8 +15,8 @@ LONGEST_REASON, LONGEST_NAME = 500, 100
 def refund(settlement: Settlement, order_id: str, reason: str, requested_by: str) -> dict[str, Any]:
     """Refund an order in full; return the payment with its `refund` (`by`, `reason`, `at`).
 
-    Once requested it will be made: now or, if Stripe is unreachable, by the reconciler. A repeat changes nothing, unless
-    the refund failed; then the earlier request is one of `earlier_refunds`. Raises ReasonMissing, NameMissing,
+    Once requested it will be made, now or, if Stripe is unreachable, by the reconciler. Repeating it changes nothing,
+    unless the refund failed; then the earlier request is one of `earlier_refunds`. Raises ReasonMissing, NameMissing,
     NotCaptured or ChargeDisputed.
     """
     why, name = _stripped(reason, LONGEST_REASON), _stripped(requested_by, LONGEST_NAME)
@@ -48,7 +48,7 @@ def _request(settlement: Settlement, order_id: str, reason: str, requested_by: s
         payment.request_refund(requested_by, reason, settlement.clock())
         try:
             settlement.store.save(payment)
-            crash_point(10)
+            crash_point(CrashPoint.REFUND_REQUESTED)
             return
         except VersionConflict:
             if last:

@@ -9,7 +9,7 @@ from libs.clock import utc_now
 from libs.events import VersionConflict
 from payments.alarms import alarm
 from payments.card_provider import CaptureRefused, CardProvider, StripeBusy, StripeFailure
-from payments.crash_points import crash_point
+from payments.crash_points import CrashPoint, crash_point
 from payments.decisions import Step, decide, matches_order
 from payments.domain import Payment
 from payments.errors import PaymentInProgress
@@ -38,7 +38,7 @@ class Settlement:
         Raises as `settle` does.
         """
         if self.store.follow(order, self.clock()):
-            crash_point(12)
+            crash_point(CrashPoint.COPY_STORED)
             self.settle(order["id"])
 
     def settle(self, order_id: str, answered: int | None = None) -> tuple[Payment, PaymentIntent | None]:
@@ -97,13 +97,13 @@ class Settlement:
             raise PaymentInProgress("We are confirming your payment. Do not pay again.")
         payment.begin_attempt(self.clock(), intent.last_payment_method if intent else None)
         self.store.save(payment)
-        crash_point(4)
+        crash_point(CrashPoint.ATTEMPT_MARKED)
 
     def _create(self, payment: Payment) -> None:
         if payment.creating_at is None:
             payment.creating_at = self.clock()
             self._save(payment)
-            crash_point(1)
+            crash_point(CrashPoint.CREATION_MARKED)
         self._find_or_create(payment)
 
     def _save(self, payment: Payment) -> None:
@@ -141,10 +141,10 @@ class Settlement:
             alarm(self.store, "wrong_amount", f"{intent.id} is not for what order {payment.id} costs, so it ends")
         if step is Step.REFUND:
             self.cards.refund(intent.id, payment.key_no)
-            crash_point(9)
+            crash_point(CrashPoint.REFUNDED)
             return True
         self.cards.cancel(intent.id, payment.key_no)
-        crash_point(8)
+        crash_point(CrashPoint.CANCELLED)
         return True
 
     def _give_up_refund(self, payment: Payment, intent: PaymentIntent) -> bool:
@@ -169,13 +169,13 @@ class Settlement:
             self.store.update_work_left(payment)
         else:
             self.store.save(payment, event)
-            crash_point(6)
+            crash_point(CrashPoint.RECORDED)
         return False
 
     def _capture(self, payment: Payment, intent: PaymentIntent) -> bool:
         try:
             self.cards.capture(intent.id, payment.capture_tries + payment.key_no + 1)
-            crash_point(7)
+            crash_point(CrashPoint.CAPTURED)
         except CaptureRefused:
             payment.count_refused_capture(self.clock())
             self.store.save(payment)
@@ -195,7 +195,7 @@ class Settlement:
         except StripeFailure as error:
             self.renew_key_after(payment, error)
             raise
-        crash_point(2)
+        crash_point(CrashPoint.INTENT_CREATED)
         payment.creating_at = None
         self._save(payment)
-        crash_point(3)
+        crash_point(CrashPoint.INTENT_STORED)

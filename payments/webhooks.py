@@ -3,7 +3,7 @@
 A webhook is a hint, never a fact: it only names the PaymentIntent to look at. So it is stored without its payload
 (which has buyers' data), in a collection of its own and not in the payment: one about a PaymentIntent that we do not
 know yet must not get lost either, and a payment's document must not grow with each delivery. What a repeated or late
-one does is decided by the payment's state, not by whether it was seen before, so nothing depends on how long it is kept.
+one does is decided by the payment's state, not by whether it was seen before: nothing depends on how long it is kept.
 """
 
 import json

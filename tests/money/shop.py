@@ -57,7 +57,7 @@ class Shop:
 
     @contextmanager
     def payments(self, crash_at=None):
-        """Run payments while the block runs; it crashes right after step `crash_at` of payments/crash_points.py."""
+        """Run payments while the block runs; it crashes at the point `crash_at` of payments/crash_points.py."""
         keys = {
             "STRIPE_SECRET_KEY": SECRET_KEY,
             "STRIPE_PUBLISHABLE_KEY": PUBLISHABLE_KEY,

@@ -1,4 +1,4 @@
-"""Every step of payments/crash_points.py: die right after it, start again, and the money is as it should be."""
+"""Every crash point of payments/crash_points.py: die there, start again, and the money is as it should be."""
 
 import os
 import threading
@@ -7,23 +7,27 @@ import pytest
 
 from dev.testing import wait_for
 from libs.rpc import ServiceUnavailable
+from payments.crash_points import CrashPoint
 from tests.money.buyer import CARD_OF_THE_BROWSER
 
 IS_FULL = int(os.environ.get("MONEY_ROUNDS", "5")) >= 100
-SAMPLE = (2, 5, 7, 9)
+SAMPLE = (CrashPoint.INTENT_CREATED, CrashPoint.CONFIRMED, CrashPoint.CAPTURED, CrashPoint.REFUNDED)
+BEFORE_THE_CHARGE = (
+    CrashPoint.CREATION_MARKED, CrashPoint.INTENT_CREATED, CrashPoint.INTENT_STORED, CrashPoint.ATTEMPT_MARKED,
+)  # fmt: skip
 
 pytestmark = pytest.mark.timeout(120)
 
 
-def steps(*numbers):
-    left_out = pytest.mark.skip(reason="`make test-slow` walks every step")
-    marks = {number: () if IS_FULL or number in SAMPLE else left_out for number in numbers}
-    return pytest.mark.parametrize("step", [pytest.param(number, marks=marks[number]) for number in numbers])
+def at(*points):
+    left_out = pytest.mark.skip(reason="`make test-slow` tries every point")
+    marks = {point: () if IS_FULL or point in SAMPLE else left_out for point in points}
+    return pytest.mark.parametrize("point", [pytest.param(point, marks=marks[point]) for point in points])
 
 
-def dies(shop, step, action):
-    """Run payments until `action` makes it die after `step`."""
-    with shop.payments(crash_at=step) as process:
+def dies(shop, point, action):
+    """Run payments until `action` makes it die at `point`."""
+    with shop.payments(crash_at=point) as process:
         acting = threading.Thread(target=unanswered, args=(action,))
         acting.start()
         assert process.wait(20) == 137
@@ -37,11 +41,11 @@ def unanswered(action):
         return
 
 
-@steps(1, 2, 3, 4)
-def test_a_purchase_that_died_before_the_card_was_charged_is_paid_by_paying_again(shop, step):
+@at(*BEFORE_THE_CHARGE)
+def test_a_purchase_that_died_before_the_card_was_charged_is_paid_by_paying_again(shop, point):
     order_id = shop.reserve()
 
-    dies(shop, step, lambda: shop.pay(order_id, timeout=2))
+    dies(shop, point, lambda: shop.pay(order_id, timeout=2))
     with shop.payments():
         shop.pay_until_answered(order_id)
         shop.sees(order_id, "complete")
@@ -49,11 +53,11 @@ def test_a_purchase_that_died_before_the_card_was_charged_is_paid_by_paying_agai
         assert shop.faults() == []
 
 
-@steps(1, 2, 3, 4)
-def test_a_purchase_that_died_before_the_card_was_charged_is_ended_without_a_click(shop, step):
+@at(*BEFORE_THE_CHARGE)
+def test_a_purchase_that_died_before_the_card_was_charged_is_ended_without_a_click(shop, point):
     order_id = shop.reserve()
 
-    dies(shop, step, lambda: shop.pay(order_id, timeout=2))
+    dies(shop, point, lambda: shop.pay(order_id, timeout=2))
     shop.let_time_pass(order_id)
     with shop.payments():
         wait_for(lambda: is_certain(shop.world.payment(order_id)), 30, "the reconciler")
@@ -68,11 +72,11 @@ def is_certain(payment):
     return payment.stripe_id and not payment.creating_at and not payment.confirming_at
 
 
-@steps(5, 6, 7)
-def test_a_purchase_that_died_after_the_card_was_charged_completes_by_itself(shop, step):
+@at(CrashPoint.CONFIRMED, CrashPoint.RECORDED, CrashPoint.CAPTURED)
+def test_a_purchase_that_died_after_the_card_was_charged_completes_by_itself(shop, point):
     order_id = shop.reserve()
 
-    dies(shop, step, lambda: shop.pay(order_id, timeout=2))
+    dies(shop, point, lambda: shop.pay(order_id, timeout=2))
     with shop.payments():
         shop.sees(order_id, "complete")
 
@@ -80,13 +84,13 @@ def test_a_purchase_that_died_after_the_card_was_charged_completes_by_itself(sho
 
 
 @pytest.mark.parametrize("is_authorized", [False, True])
-@steps(8)
-def test_what_was_cancelled_at_stripe_just_before_the_crash_is_known_after_it(shop, step, is_authorized):
+@at(CrashPoint.CANCELLED)
+def test_what_was_cancelled_at_stripe_just_before_the_crash_is_known_after_it(shop, point, is_authorized):
     order_id = opened(shop)
     if is_authorized:
         authorize(shop, order_id)
 
-    dies(shop, step, lambda: shop.call("orders.cancel", order_id=order_id))
+    dies(shop, point, lambda: shop.call("orders.cancel", order_id=order_id))
     with shop.payments():
         wait_for(lambda: shop.world.payment(order_id).status == "cancelled", 30)
 
@@ -94,15 +98,15 @@ def test_what_was_cancelled_at_stripe_just_before_the_crash_is_known_after_it(sh
 
 
 @pytest.mark.parametrize("asks_again", [True, False])
-@steps(9, 10)
-def test_a_refund_that_died_half_way_is_made_once_by_asking_again_or_without(shop, step, asks_again):
+@at(CrashPoint.REFUNDED, CrashPoint.REFUND_REQUESTED)
+def test_a_refund_that_died_half_way_is_made_once_by_asking_again_or_without(shop, point, asks_again):
     order_id = shop.reserve()
     with shop.payments():
         shop.pay_until_answered(order_id)
         shop.sees(order_id, "complete")
     refund = {"order_id": order_id, "reason": "the show was called off", "by": "Olga"}
 
-    dies(shop, step, lambda: shop.call("payments.refund", "operator", **refund, timeout=2))
+    dies(shop, point, lambda: shop.call("payments.refund", "operator", **refund, timeout=2))
     shop.let_time_pass(order_id)
     with shop.payments():
         if asks_again:
@@ -112,12 +116,12 @@ def test_a_refund_that_died_half_way_is_made_once_by_asking_again_or_without(sho
         assert shop.faults() == []
 
 
-@steps(11)
-def test_a_webhook_that_was_stored_just_before_the_crash_is_settled_after_it(shop, step):
+@at(CrashPoint.WEBHOOK_STORED)
+def test_a_webhook_that_was_stored_just_before_the_crash_is_settled_after_it(shop, point):
     order_id = opened(shop)
     authorize(shop, order_id)
 
-    dies(shop, step, lambda: shop.send_webhook(order_id))
+    dies(shop, point, lambda: shop.send_webhook(order_id))
     with shop.payments():
         shop.sees(order_id, "complete")
 
@@ -125,13 +129,13 @@ def test_a_webhook_that_was_stored_just_before_the_crash_is_settled_after_it(sho
 
 
 @pytest.mark.parametrize("is_authorized", [False, True])
-@steps(12)
-def test_an_order_whose_copy_was_kept_just_before_the_crash_is_settled_after_it(shop, step, is_authorized):
+@at(CrashPoint.COPY_STORED)
+def test_an_order_whose_copy_was_kept_just_before_the_crash_is_settled_after_it(shop, point, is_authorized):
     order_id = opened(shop)
     if is_authorized:
         authorize(shop, order_id)
 
-    dies(shop, step, lambda: shop.call("orders.cancel", order_id=order_id))
+    dies(shop, point, lambda: shop.call("orders.cancel", order_id=order_id))
     with shop.payments():
         wait_for(lambda: shop.world.payment(order_id).status == "cancelled", 30)
 

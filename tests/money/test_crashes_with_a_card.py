@@ -3,9 +3,8 @@
 import pytest
 
 from dev.testing import wait_for
+from payments.crash_points import CrashPoint
 from tests.money.test_crash_points import dies
-
-CHARGED, CAPTURED, VOIDED = 5, 7, 8  # steps of payments/crash_points.py
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -13,7 +12,7 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.mark.parametrize("end", ["cancel", "expire"])
 def test_a_card_that_was_authorized_just_before_the_crash_is_voided_if_the_order_ended_meanwhile(shop, end):
     order_id = shop.reserve()
-    dies(shop, CHARGED, lambda: shop.pay(order_id, timeout=2))
+    dies(shop, CrashPoint.CONFIRMED, lambda: shop.pay(order_id, timeout=2))
     assert [intent["status"] for intent in shop.fake.ledger(order_id)] == ["requires_capture"]
     if end == "cancel":
         shop.call("orders.cancel", order_id=order_id)
@@ -30,10 +29,10 @@ def test_a_card_that_was_authorized_just_before_the_crash_is_voided_if_the_order
 
 def test_a_card_that_was_voided_just_before_the_crash_is_known_to_be_after_it(shop):
     order_id = shop.reserve()
-    dies(shop, CHARGED, lambda: shop.pay(order_id, timeout=2))
+    dies(shop, CrashPoint.CONFIRMED, lambda: shop.pay(order_id, timeout=2))
     shop.call("orders.cancel", order_id=order_id)
 
-    dies(shop, VOIDED, lambda: None)
+    dies(shop, CrashPoint.CANCELLED, lambda: None)
     with shop.payments():
         wait_for(lambda: shop.world.payment(order_id).status == "cancelled", 30)
 
@@ -42,9 +41,9 @@ def test_a_card_that_was_voided_just_before_the_crash_is_known_to_be_after_it(sh
 
 def test_a_card_that_was_captured_just_before_the_crash_is_captured_once(shop):
     order_id = shop.reserve()
-    dies(shop, CHARGED, lambda: shop.pay(order_id, timeout=2))
+    dies(shop, CrashPoint.CONFIRMED, lambda: shop.pay(order_id, timeout=2))
 
-    dies(shop, CAPTURED, lambda: None)
+    dies(shop, CrashPoint.CAPTURED, lambda: None)
     with shop.payments():
         shop.sees(order_id, "complete")
 

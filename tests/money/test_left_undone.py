@@ -1,4 +1,4 @@
-"""Every step of payments/crash_points.py in this process: die right after it; then nobody clicks, no webhook comes.
+"""Every crash point of payments/crash_points.py in this process: die there; then nobody clicks, no webhook comes.
 
 test_crash_points.py does the same with real processes, for a few of them unless `make test-slow` runs it.
 """
@@ -6,27 +6,29 @@ test_crash_points.py does the same with real processes, for a few of them unless
 import pytest
 
 from payments import checkout, reconciler, refunds, settlement
+from payments.crash_points import CrashPoint
 from payments.refunds import refund
 from tests.money.buyer import confirm
 from tests.money.stories import Died, bought, carry_all, expired, ordered
+from tests.money.test_crash_points import BEFORE_THE_CHARGE
 
 
 @pytest.fixture
 def dying(monkeypatch):
-    """Return what makes the worker that next passes a step die right there."""
+    """Return what makes the worker that next passes a crash point die right there."""
 
-    def dies_after(step):
-        left = [step]
+    def dies_at(point):
+        left = [point]
 
-        def crash_point(number):
-            if number in left:
+        def crash_point(passed):
+            if passed in left:
                 left.clear()
                 raise Died
 
         for module in (settlement, checkout, refunds, reconciler):
             monkeypatch.setattr(module, "crash_point", crash_point)
 
-    return dies_after
+    return dies_at
 
 
 def pay(world, order_id):
@@ -65,23 +67,27 @@ def receive(world, order_id):
     world.reconciler.receive(world.webhook(order_id))
 
 
+AFTER_THE_CHARGE = (CrashPoint.CONFIRMED, CrashPoint.RECORDED, CrashPoint.CAPTURED)
 LEFT_UNDONE = [
-    *((step, ordered, pay, "cancelled", "cancelled") for step in (1, 2, 3, 4)),
-    *((step, ordered, pay, "complete", "captured") for step in (5, 6, 7)),
+    *((point, ordered, pay, "cancelled", "cancelled") for point in BEFORE_THE_CHARGE),
+    *((point, ordered, pay, "complete", "captured") for point in AFTER_THE_CHARGE),
     *(
-        (step, prepare, cancel, "cancelled", "cancelled")
-        for step in (8, 12)
+        (point, prepare, cancel, "cancelled", "cancelled")
+        for point in (CrashPoint.CANCELLED, CrashPoint.COPY_STORED)
         for prepare in (form_opened, authorized, confirmed)
     ),
-    *((step, bought, request_refund, "complete", "refunded") for step in (9, 10)),
-    (11, confirmed, receive, "complete", "captured"),
+    *(
+        (point, bought, request_refund, "complete", "refunded")
+        for point in (CrashPoint.REFUNDED, CrashPoint.REFUND_REQUESTED)
+    ),
+    (CrashPoint.WEBHOOK_STORED, confirmed, receive, "complete", "captured"),
 ]
 
 
-@pytest.mark.parametrize(("step", "prepare", "act", "order_is", "payment_is"), LEFT_UNDONE)
-def test_what_died_half_way_is_ended_without_a_click(world, dying, step, prepare, act, order_is, payment_is):
+@pytest.mark.parametrize(("point", "prepare", "act", "order_is", "payment_is"), LEFT_UNDONE)
+def test_what_died_half_way_is_ended_without_a_click(world, dying, point, prepare, act, order_is, payment_is):
     order_id = prepare(world)
-    dying(step)
+    dying(point)
 
     with pytest.raises(Died):
         act(world, order_id)
@@ -96,5 +102,5 @@ def test_what_died_half_way_is_ended_without_a_click(world, dying, step, prepare
     assert list(world.faults()) == []
 
 
-def test_every_step_is_tried():
-    assert {step for step, *_ in LEFT_UNDONE} == set(range(1, 13))
+def test_every_crash_point_is_tried():
+    assert {point for point, *_ in LEFT_UNDONE} == set(CrashPoint)
