@@ -1,4 +1,4 @@
-"""What a person has to look at: one line `ALARM <name>: <sentence>` in the log (docs/stripe.md says what to do)."""
+"""Alarms for operators: one line `ALARM <name>: <sentence>` in the log (docs/stripe.md says what to do)."""
 
 import logging
 from typing import Protocol
@@ -14,6 +14,6 @@ class Counters(Protocol):
 
 
 def alarm(counters: Counters, name: str, sentence: str) -> None:
-    """Say that somebody has to look at something, and count it as `alarms_<name>`."""
+    """Log that an operator has to look at something, and count it as `alarms_<name>`."""
     log.error("ALARM %s: %s", name, sentence)
     counters.count(f"alarms_{name}")

@@ -1,4 +1,4 @@
-"""What a buyer does: pay with a card, or open the page's card form and come back from it."""
+"""What a buyer does: pay with a card, or open the page's card form and return from it."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,16 +15,16 @@ from payments.settlement import Settlement
 
 
 class Checkout:
-    """Takes a buyer's card. The order's copy has to be there already; every method returns public snapshots."""
+    """Takes a buyer's card. The copy of the order must exist already; every method returns snapshots."""
 
     def __init__(self, settlement: Settlement, publishable_key: str) -> None:
         self.settlement = settlement
         self.publishable_key = publishable_key
 
     def pay(self, order_id: str, buyer_id: str, token: str) -> dict[str, Any]:
-        """Charge the card and return the payment; `is_confirming` says that nobody knows yet what came of it.
+        """Charge the card and return the payment; with `is_confirming` while the outcome is unknown.
 
-        Raises what forbids to pay, InvalidCard, PaymentDeclined or AuthenticationRequired.
+        Raises what forbids the buyer to pay, InvalidCard, PaymentDeclined or AuthenticationRequired.
         """
         payment, _ = self.settlement.prepare(order_id, _payable_by(buyer_id), begins_attempt=True, may_repeat=True)
         if payment.status != "open" or payment.stripe_id is None:
@@ -32,7 +32,7 @@ class Checkout:
         try:
             self.settlement.cards.confirm(payment.stripe_id, token, payment.attempt_key)
             crash_point(CrashPoint.CONFIRMED)
-        except InvalidCard:  # nothing was charged by this; another request may be on its way with the same key
+        except InvalidCard:  # this charged nothing; another request with the same key may be in flight
             self.settlement.settle(payment.id, answered=None if payment.tried_before is None else payment.attempts)
             raise
         except (StripeUnavailable, StripeBusy) as error:
@@ -44,26 +44,26 @@ class Checkout:
     def open_form(self, order_id: str, buyer_id: str) -> dict[str, Any]:
         """Return {"client_secret", "publishable_key"}, with which the page lets Stripe itself take the card.
 
-        Nothing is charged by this, and nothing is marked: the page does `announce` what the buyer does with it, and it
-        comes back by webhook, by `refresh`, or through the reconciler, which visits every open PaymentIntent.
+        This charges nothing and marks nothing: the page calls `announce` before the card is charged, and the outcome
+        arrives by webhook, by `refresh`, or through the reconciler, which visits every open PaymentIntent.
         """
         _, intent = self.settlement.prepare(order_id, _payable_by(buyer_id))
         assert intent is not None, "prepare makes one"
         return {"client_secret": intent.client_secret, "publishable_key": self.publishable_key}
 
     def announce(self, order_id: str, buyer_id: str) -> dict[str, Any]:
-        """Note that the page is about to let Stripe charge a card; return the payment with the number of the `attempt`.
+        """Mark that the page is about to let Stripe charge a card; return the payment with the number of the `attempt`.
 
-        So the payment is being confirmed, should the page never hear what came of it; `refresh` ends that. Raises
-        PaymentInProgress while another attempt is on its way, in another tab perhaps.
+        The payment is being confirmed from now on, even if the page never gets the outcome; `refresh` ends that. Raises
+        PaymentInProgress while another attempt is in flight, in another tab perhaps.
         """
         payment, _ = self.settlement.prepare(order_id, _payable_by(buyer_id), begins_attempt=True)
         return payment.snapshot() | {"attempt": payment.attempts}
 
     def refresh(self, order_id: str, buyer_id: str, answered: int | None = None) -> dict[str, Any]:
-        """Ask Stripe and return the payment; when Stripe is away, as we know it, with `is_confirming` if it is open.
+        """Settle and return the payment; if Stripe is unreachable, as last stored, with `is_confirming` if it is open.
 
-        `answered`: the attempt of which the page says that Stripe has answered it.
+        `answered`: the attempt that Stripe has answered, as the page reports.
         """
         payment = self.settlement.store.get(order_id)
         payment.check_owner(buyer_id)
@@ -83,7 +83,7 @@ class Checkout:
 
 
 def _payable_by(buyer_id: str) -> Callable[[Payment], None]:
-    """Return the check that raises what forbids this buyer to pay."""
+    """Return a check that raises what forbids this buyer to pay."""
     return lambda payment: payment.check_payable(buyer_id)
 
 

@@ -1,4 +1,4 @@
-"""What to do next about a payment: `decide` is the whole protocol of one payment.
+"""What to do next about a payment; `decide` is the whole protocol of one payment.
 
 Whoever calls it re-reads the PaymentIntent first, does the one step it returns, and calls it again. No webhook, reply
 or event decides anything by itself.
@@ -22,7 +22,7 @@ class Step(Enum):
     CAPTURE = "capture the authorized amount"
     REFUND = "refund what was captured"
     GIVE_UP_REFUND = "leave a refund that failed to an operator"
-    RECORD = "write down what Stripe says"
+    RECORD = "record what Stripe says"
 
 
 def decide(payment: Payment, intent: PaymentIntent | None, now: datetime) -> Step:

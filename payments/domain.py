@@ -1,4 +1,4 @@
-"""The payment of an order: what payments knows of its money, and what buyers and operators may do with it."""
+"""The payment of an order: what is stored of its money, and what its buyer and operators may do with it."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,14 +15,14 @@ MAXIMUM_DECLINES = 3
 class Payment:
     """The money of one order; its id is the order's. `order` is our copy of the order.
 
-    `creating_at` is set from before the PaymentIntent is asked for until its id is stored, `confirming_at` from before
-    the card is charged until it is known what came of it: so a crash in between leaves a trace. `attempts` numbers the
-    cards that were tried; `tried_before` is what had been tried before the newest, None if that cannot be told.
-    `refund` says who asked for a refund, when and why, `earlier_refunds` the same of those that failed before, oldest
-    first. `dispute` is the newest one, or an inquiry, as {"id", "status", "reason", "amount_cents", "is_refundable"}.
-    `key_no` numbers what has to be asked anew because Stripe failed, and would repeat its failure to the same
-    idempotency key. `refund_failed_at`: when a refund came to nothing; no other is made until an operator asks for
-    one. `failed_refunds` counts those that are known.
+    `creating_at` is set from before the PaymentIntent is created until its id is stored, `confirming_at` from before a
+    card is charged until the outcome is known: so a crash in between leaves a trace. `attempts` counts the attempts to
+    charge a card; `tried_before` is the PaymentMethod tried before the newest, None if that is unknown. `refund` says
+    who asked for a refund, when and why, `earlier_refunds` the same of those that failed before, oldest first.
+    `dispute` is the newest one, or an inquiry, as {"id", "status", "reason", "amount_cents", "is_refundable"}.
+    `key_no` makes new idempotency keys after Stripe failed, as it would replay its failure for the old ones.
+    `refund_failed_at`: when a refund failed; no other is made until an operator asks for one. `failed_refunds` counts
+    the failed refunds that have been dealt with.
     """
 
     id: str
@@ -78,7 +78,7 @@ class Payment:
 
     @property
     def has_work_left(self) -> bool:
-        """Whether Stripe and the order have still to be brought together."""
+        """Whether the reconciler has to visit it: Stripe and the order do not agree yet."""
         if self.stripe_id is None:
             return self.creating_at is not None
         if self.refund_failed_at is not None:
@@ -90,7 +90,7 @@ class Payment:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing was taken and nothing will be, or all was given back."""
+        """Whether it is final that we keep no money: cancelled, or refunded in full."""
         return self.status in ("cancelled", "refunded")
 
     def check_payable(self, buyer_id: str) -> None:
@@ -100,7 +100,7 @@ class Payment:
             raise self.order_cancelled()
 
     def order_cancelled(self) -> OrderCancelled:
-        """Return what to tell the buyer of an order that was cancelled."""
+        """Return the error for the buyer of a cancelled order."""
         charged = self.stripe_id is not None and self.status != "cancelled"
         end = "if anything was taken for it, you get it back." if charged else "you have not been charged."
         return OrderCancelled(f"This order was cancelled; {end}")
@@ -122,7 +122,7 @@ class Payment:
         self.mark_changed(now)
 
     def is_paid_by(self, intent: PaymentIntent) -> bool:
-        """Whether exactly what the order costs was taken; nothing else completes it."""
+        """Whether exactly what the order costs was captured; nothing else completes it."""
         is_exact = (intent.taken_cents, intent.currency) == (self.amount_cents, self.currency)
         return is_exact or self.order["status"] == "complete"
 

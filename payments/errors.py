@@ -1,10 +1,10 @@
-"""What payments refuses, and Stripe's failures, as errors whose names its callers know."""
+"""The errors of payments; callers know them by name."""
 
 from typing import Any
 
 
 class DomainError(Exception):
-    """What the caller asked for is against a rule; the message is a sentence for the user."""
+    """The request breaks a rule; the message is a sentence for the user."""
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
@@ -20,7 +20,7 @@ class PaymentNotFound(DomainError):
 
 
 class NotOwner(DomainError):
-    """The order is somebody else's."""
+    """The order belongs to somebody else."""
 
 
 class OrderCancelled(DomainError):
@@ -28,23 +28,23 @@ class OrderCancelled(DomainError):
 
 
 class PaymentDeclined(DomainError):
-    """The card was declined; details say decline_code and how many tries remain."""
+    """The card was declined; details: decline_code, and how many more cards may be tried (remaining)."""
 
 
 class AuthenticationRequired(DomainError):
-    """The bank wants to ask the buyer (3-D Secure); details say client_secret."""
+    """The bank wants to authenticate the buyer (3-D Secure); details: client_secret."""
 
 
 class PaymentInProgress(DomainError):
-    """It is not known yet what came of another card that was tried for this order."""
+    """The outcome of another attempt to pay this order is not known yet."""
 
 
 class InvalidCard(DomainError):
-    """The token is not one of a card."""
+    """The token does not belong to a card."""
 
 
 class InvalidSignature(DomainError):
-    """The webhook is not one that Stripe signed for these keys."""
+    """The webhook was not signed by Stripe with our secret."""
 
 
 class NotCaptured(DomainError):
@@ -60,11 +60,11 @@ class ReasonMissing(DomainError):
 
 
 class NameMissing(DomainError):
-    """A refund needs the name of who asks for it, of 100 characters at most."""
+    """A refund needs the name of the person who asks for it, of 100 characters at most."""
 
 
 class StripeUnavailable(Exception):
-    """Stripe did not answer, or answered with an error of its own; what was asked may or may not have happened."""
+    """Stripe did not answer, or answered with an error of its own; the request may or may not have been carried out."""
 
     error_name = "StripeUnavailable"
-    """What callers by RPC are told, whichever kind of it it is."""
+    """The name that RPC callers get, for every subclass."""

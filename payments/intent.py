@@ -1,4 +1,4 @@
-"""A PaymentIntent as Stripe has it, in the terms of our rules."""
+"""A PaymentIntent as the rules see it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -33,17 +33,17 @@ class PaymentIntent:
 
     @property
     def taken_cents(self) -> int:
-        """What was taken, whether or not it was refunded since."""
+        """What was captured, whether or not it was refunded since."""
         if self.status != "succeeded":
             return 0
         return self.amount_cents if self.captured_cents is None else self.captured_cents
 
     @property
     def kept_cents(self) -> int:
-        """What was taken and has not been refunded yet."""
+        """What was captured and has not been refunded yet."""
         return self.taken_cents - self.refunded_cents
 
     @property
     def is_refundable(self) -> bool:
-        """Whether money is left to refund, and Stripe lets us: not when the cardholder's bank has taken it back."""
+        """Whether money is left to refund, and Stripe allows it: not when the cardholder's bank has taken it back."""
         return self.kept_cents > self.refunding_cents and not forbids_refund(self.dispute)

@@ -27,7 +27,7 @@ class Reconciler:
         self.store = settlement.store
 
     def run(self) -> None:
-        """Settle the webhooks that wait, then visit what is due, the longest untouched first.
+        """Settle the webhooks that wait, then the payments that are due, the longest untouched first.
 
         Any number of instances may do this at once.
         """

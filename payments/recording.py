@@ -1,4 +1,4 @@
-"""Taking over into a payment what Stripe says of its PaymentIntent."""
+"""Recording in a payment what Stripe says of its PaymentIntent."""
 
 from datetime import datetime, timedelta
 
@@ -7,7 +7,7 @@ from payments.domain import Payment
 from payments.intent import PaymentIntent
 
 CONFIRM_PERIOD = timedelta(seconds=90)
-"""How long a request to charge a card may still be on its way, or at work at Stripe, after it was sent."""
+"""How long after it was sent a request to charge a card may still be in flight, or in progress at Stripe."""
 
 EVENT_OF_STATUS = {
     "open": "",
@@ -19,7 +19,7 @@ EVENT_OF_STATUS = {
 
 
 def record(payment: Payment, intent: PaymentIntent, now: datetime, answered: int | None = None) -> str | None:
-    """Take over what Stripe says; return the event of the change, "" for one without, None when nothing changed.
+    """Record what Stripe says; return the event of the change, "" for one without, None when nothing changed.
 
     `answered`: the attempt that Stripe is known to have answered.
     """
@@ -45,7 +45,7 @@ def record(payment: Payment, intent: PaymentIntent, now: datetime, answered: int
 
 
 def _is_outcome_known(payment: Payment, intent: PaymentIntent, answered: int | None, now: datetime) -> bool:
-    """Whether it is known what came of the card that was tried."""
+    """Whether the outcome of the newest attempt is known."""
     if payment.confirming_at is None or intent.status == "processing":
         return False
     ended = intent.status in ("requires_capture", "succeeded", "canceled") or answered == payment.attempts
@@ -53,13 +53,15 @@ def _is_outcome_known(payment: Payment, intent: PaymentIntent, answered: int | N
 
 
 def _was_answered(payment: Payment, intent: PaymentIntent) -> bool:
-    """Whether Stripe itself shows that it has had the card that was tried, and did not take it (yet)."""
-    asks = intent.status in ("requires_action", "requires_payment_method")
-    return asks and payment.tried_before is not None and intent.last_payment_method not in ("", payment.tried_before)
+    """Whether Stripe shows that the newest attempt reached it, and was declined or challenged."""
+    is_waiting = intent.status in ("requires_action", "requires_payment_method")
+    return (
+        is_waiting and payment.tried_before is not None and intent.last_payment_method not in ("", payment.tried_before)
+    )
 
 
 def _record_refunds(payment: Payment, intent: PaymentIntent, now: datetime) -> bool:
-    """Take over refunds and disputes; return whether more money than before went back."""
+    """Record refunds and disputes; return whether more money than before went back."""
     lost_before, refunded_before = disputes.is_lost(payment.dispute), payment.refunded_cents
     payment.refunded_cents, payment.refunding_cents = intent.refunded_cents, intent.refunding_cents
     payment.dispute = intent.dispute or payment.dispute
@@ -69,10 +71,10 @@ def _record_refunds(payment: Payment, intent: PaymentIntent, now: datetime) -> b
 
 
 def recorded_status(intent: PaymentIntent, is_exact: bool | None = None) -> str:
-    """Return our word for a PaymentIntent's state.
+    """Return the payment's status for the state of its PaymentIntent.
 
-    `is_exact`: whether what was taken is all that it should be, by default the PaymentIntent's own amount. If it is
-    not, the payment stays authorized until it has been given back, and then is as if nothing had been taken.
+    `is_exact`: whether exactly the right amount was captured, by default the PaymentIntent's own. If not, the payment
+    stays authorized until the money has been refunded, and then is as if nothing had been captured.
     """
     if intent.status == "succeeded":
         if is_exact or (is_exact is None and intent.taken_cents == intent.amount_cents):

@@ -1,4 +1,4 @@
-"""The payments service: authorize, capture, void, refund; always by way of `settle`."""
+"""The payments service: authorize, capture, void, refund; always through `settle`."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ from payments.webhooks import SUBSCRIBED_TYPES
 EXPECTED = (errors.DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
 RECONCILE_SECONDS = 5
 AUDIT_SECONDS = 600
-"""How often to ask whether tonight's audit has been made."""
+"""How often to check whether tonight's audit is due."""
 
 
 class PaymentsService:
@@ -44,8 +44,8 @@ class PaymentsService:
     def pay(self, order_id: str, token: str) -> dict[str, Any]:
         """Pay one of the caller's orders with a PaymentMethod's id or a card token. Returns the payment.
 
-        Raises PaymentDeclined or AuthenticationRequired; a repeat returns the same payment. `is_confirming` says that
-        what came of it is not known yet: it will be, and nobody must pay again meanwhile.
+        Raises PaymentDeclined or AuthenticationRequired; a repeat returns the same payment. `is_confirming` means
+        that the outcome is not known yet: it will be, and the buyer must not pay again meanwhile.
         """
         buyer_id = self.caller.user_id
         return self.money.checkout.pay(self._known(order_id), buyer_id, str(token))
@@ -58,15 +58,15 @@ class PaymentsService:
 
     @rpc(expected_exceptions=EXPECTED)
     def announce(self, order_id: str) -> dict[str, Any]:
-        """Note that the page is about to let Stripe charge a card; return the payment with the `attempt`'s number."""
+        """Mark that the page is about to let Stripe charge a card; return the payment with the `attempt`'s number."""
         buyer_id = self.caller.user_id
         return self.money.checkout.announce(self._known(order_id), buyer_id)
 
     @rpc(expected_exceptions=EXPECTED)
     def refresh(self, order_id: str, answered: int | None = None) -> dict[str, Any]:
-        """Ask Stripe about one of the caller's orders and return the payment; for the page to which a buyer returns.
+        """Settle one of the caller's orders and return the payment; for the page to which a buyer returns.
 
-        `answered`: the attempt of which the page says that Stripe has answered it.
+        `answered`: the attempt that Stripe has answered, as the page reports.
         """
         return buyer_view(
             self.money.checkout.refresh(order_id, self.caller.user_id, answered if isinstance(answered, int) else None)
@@ -81,7 +81,7 @@ class PaymentsService:
 
     @rpc(expected_exceptions=EXPECTED)
     def settle(self, order_id: str) -> dict[str, Any]:
-        """Bring an order's payment forward and return it; for orders and for operators."""
+        """Settle an order's payment and return it; for orders and for operators."""
         self.caller.require("orders", "operator")
         return self.money.settlement.settle(order_id)[0].snapshot()
 
@@ -89,7 +89,7 @@ class PaymentsService:
     def refund(self, order_id: str, reason: str, by: str) -> dict[str, Any]:
         """Refund an order in full, once; for operators. Returns the payment with who asked for it, why and when.
 
-        `by` names the person who asks. The order stays complete, with the moment of its refund. Raises ReasonMissing,
+        `by` names the person who asks. The order stays complete, with the time of its refund. Raises ReasonMissing,
         NameMissing, NotCaptured or ChargeDisputed.
         """
         self.caller.require("operator")
@@ -97,7 +97,7 @@ class PaymentsService:
 
     @rpc(expected_exceptions=EXPECTED)
     def audit(self) -> dict[str, Any]:
-        """Compare Stripe with our database now, as every night; for operators. Returns the report and the counters."""
+        """Run the audit now, as every night; for operators. Returns the report and the counters."""
         self.caller.require("operator")
         return self.money.audit.run().as_json(self.money.store.counts())
 
@@ -109,7 +109,7 @@ class PaymentsService:
 
     @rpc(expected_exceptions=EXPECTED)
     def receive_webhook(self, payload: str, signature: str) -> None:
-        """Store a webhook of Stripe's, and settle what it is about; for the gateway. Raises InvalidSignature."""
+        """Store a webhook, and settle the payment that it is about; for the gateway. Raises InvalidSignature."""
         self.caller.require("gateway")
         webhook = self.money.webhooks.read(payload, signature)
         if webhook.type in SUBSCRIBED_TYPES:
@@ -132,7 +132,7 @@ class PaymentsService:
 
     @timer(interval=RECONCILE_SECONDS)
     def reconcile(self) -> None:
-        """Finish what crashes, lost replies and lost webhooks left undone."""
+        """Finish what crashes, lost replies and lost webhooks left unfinished."""
         self.money.reconciler.run()
 
     def _orders(self) -> Source:
@@ -140,7 +140,7 @@ class PaymentsService:
         return rpc_source(self.services.call, OrderCreated, stale, self.on_order)
 
     def _known(self, order_id: str) -> str:
-        """Return the id of an order, after asking orders about it if we have not heard of it yet."""
+        """Return the id of an order, after fetching its snapshot from orders if we have no copy of it yet."""
         if self.money.store.find(order_id) is None:
             try:
                 snapshot = self.services.call("orders", "snapshot", {"order_id": str(order_id)})

@@ -25,7 +25,7 @@ SEARCH_LAG = timedelta(hours=1)
 
 
 class Settlement:
-    """Brings payments forward; safe to call from anywhere, at any time, any number of times."""
+    """Settles payments; idempotent, and safe to call from anywhere at any time."""
 
     def __init__(self, store: PaymentStore, cards: CardProvider, clock: Callable[[], datetime] = utc_now) -> None:
         self.store = store
@@ -53,10 +53,10 @@ class Settlement:
                 payment = self.store.get(order_id)
                 intent = self.cards.retrieve(payment.stripe_id) if payment.stripe_id else None
                 step = decide(payment, intent, self.clock())
-                if step is Step.REFUND and refunded:  # Stripe has said yes, and still has the money
+                if step is Step.REFUND and refunded:  # Stripe accepted the refund, and still shows none
                     step = Step.GIVE_UP_REFUND
                 looks_again = self._perform(step, payment, intent, answered)
-                refunded = refunded or step is Step.REFUND  # not before Stripe has answered
+                refunded = refunded or step is Step.REFUND  # only once Stripe has answered
                 if not looks_again:
                     return payment, intent
             except (VersionConflict, StripeBusy):
@@ -70,11 +70,11 @@ class Settlement:
         begins_attempt: bool = False,
         may_repeat: bool = False,
     ) -> tuple[Payment, PaymentIntent | None]:
-        """Return the order's payment as Stripe has it now, and its PaymentIntent, made if there is none yet.
+        """Return the order's payment as Stripe has it now, and its PaymentIntent, created if there is none yet.
 
-        `check` raises what forbids to pay. `begins_attempt`: if the payment is still open, mark it as being confirmed;
-        raises PaymentInProgress while it is not known what came of another attempt, unless this one `may_repeat` that
-        with its key. Every step leaves its trace before Stripe is asked, so a crash loses none.
+        `check` raises what forbids the buyer to pay. `begins_attempt`: if the payment is still open, mark it as being
+        confirmed; raises PaymentInProgress while the outcome of another attempt is unknown, unless this one
+        `may_repeat` that under its key. Every step is stored before Stripe is asked, so a crash loses none.
         """
         for number in range(MAXIMUM_LOOKS):
             payment = self.store.get(order_id)

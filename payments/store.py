@@ -23,7 +23,7 @@ NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class PaymentStore:
-    """Payments with their outboxes; `work_left` marks those that the reconciler has to visit, `visited_at` is when."""
+    """Payments with their outboxes; `work_left` marks those that the reconciler visits, `visited_at` says when."""
 
     def __init__(self, db: Database[Document]) -> None:
         self.payments = Aggregates(db.payments)
@@ -32,7 +32,7 @@ class PaymentStore:
         self.runs = db.runs
 
     def create_indexes(self) -> None:
-        """Index what the reconciler and the webhook look up."""
+        """Index what the reconciler, webhooks and the audit look up."""
         self.inbox.create_indexes()
         collection = self.payments.collection
         collection.create_index([("visited_at", ASCENDING)], partialFilterExpression={"work_left": True}, name="visits")
@@ -62,13 +62,13 @@ class PaymentStore:
         return _payment(found) if found else None
 
     def follow(self, order: Document, now: datetime) -> bool:
-        """Keep an order's snapshot if it is newer than our copy, or new.
+        """Store an order's snapshot if it is newer than our copy, or new.
 
-        Returns whether there may be something to settle: not when it was kept before Stripe was asked for anything.
+        Returns whether there may be something to settle: not when it was stored before Stripe was asked for anything.
         """
         if order["version"] == 1 and self._open(order, now):
             return False
-        for _ in range(2):  # again when somebody opened it between our look and our own try to
+        for _ in range(2):  # again if another worker opened it between our read and our own insert
             if self._replaces_older(order, {"stripe_id": None, "creating_at": None}):
                 return False
             if self._replaces_older(order, {}, work_left=True):
@@ -78,7 +78,7 @@ class PaymentStore:
         return True  # our copy is as new or newer
 
     def _open(self, order: Document, now: datetime) -> bool:
-        """Open the payment of an order that is new to us; return False when we have heard of it."""
+        """Open the payment of an order that is new to us; return False if there is one."""
         try:
             self.payments.collection.insert_one(_document(Payment.open(order, now)))
         except DuplicateKeyError:
@@ -93,7 +93,7 @@ class PaymentStore:
     def save(self, payment: Payment, event: str = "") -> None:
         """Save a changed payment, with its event if it has one.
 
-        Raises VersionConflict when the payment, or the copy of its order, is not what it was when it was read.
+        Raises VersionConflict when the payment, or the copy of its order, has changed since it was read.
         """
         fields = {**asdict(payment), "work_left": payment.has_work_left}
         copy = fields.pop("order")
@@ -107,20 +107,20 @@ class PaymentStore:
         self.payments.collection.update_one(where, {"$set": {"work_left": payment.has_work_left}})
 
     def take_unfinished(self, now: datetime, urgent_after: timedelta, others_after: timedelta) -> Payment | None:
-        """Return the payment with work left that was visited longest ago, and note that it is visited now.
+        """Return the payment with work left that was visited longest ago, and mark it as visited now.
 
-        None when all were changed or visited within the given time, which is shorter for those that are being confirmed
-        or captured.
+        None when all were changed or visited within the given time, which is shorter for those being confirmed or
+        captured.
         """
-        at_work = {"$or": [{"confirming_at": {"$ne": None}}, {"capture_tries": {"$gt": 0}}]}
-        where = {"work_left": True, "$or": [{**at_work, **_idle(now - urgent_after)}, _idle(now - others_after)]}
+        is_urgent = {"$or": [{"confirming_at": {"$ne": None}}, {"capture_tries": {"$gt": 0}}]}
+        where = {"work_left": True, "$or": [{**is_urgent, **_idle(now - urgent_after)}, _idle(now - others_after)]}
         found = self.payments.collection.find_one_and_update(
             where, {"$set": {"visited_at": now}}, OUTBOX_FIELDS, sort=[("visited_at", ASCENDING)]
         )
         return _payment(self.payments.found(found) or {}) if found else None
 
     def list_created_since(self, moment: datetime) -> list[Payment]:
-        """Return the payments with a PaymentIntent that were begun since."""
+        """Return the payments with a PaymentIntent that were opened since."""
         where = {"created_at": {"$gte": moment}, "stripe_id": {"$ne": None}}
         return [_payment(found) for found in self.payments.find_all(where)]
 
@@ -138,11 +138,11 @@ class PaymentStore:
         return {found["_id"]: found["count"] for found in self.counters.find()}
 
     def claim_run(self, name: str, due: datetime, now: datetime) -> bool:
-        """Note that a regular task begins now; return False when one of our instances began it since it was due."""
+        """Mark that a regular task begins now; return False if an instance began it since it was due."""
         where = {"_id": name, "began_at": {"$lt": due}}
         try:
             return self.runs.update_one(where, {"$set": {"began_at": now}}, upsert=True).acknowledged
-        except DuplicateKeyError:  # there is one, and it began later
+        except DuplicateKeyError:  # there is a run, and it began later
             return False
 
     def forget_run(self, name: str) -> None:
