@@ -30,7 +30,7 @@ def test_nothing_is_to_be_done_before_anybody_pays():
     assert decide(a_payment(), None, NOON) is Step.WAIT
 
 
-def test_an_intent_that_was_being_made_is_looked_for():
+def test_an_intent_that_was_being_created_is_searched_for():
     assert decide(a_payment("cancelled", creating_at=NOON), None, NOON) is Step.FIND_OR_CREATE
 
 
@@ -83,11 +83,11 @@ def test_a_capture_refused_nine_times_in_less_than_ten_minutes_is_tried_again():
     assert decide(payment, an_intent("requires_capture"), NOON + timedelta(seconds=600)) is Step.CANCEL
 
 
-def test_processing_is_waited_for():
+def test_a_processing_intent_is_waited_for():
     assert decide(a_payment("cancelled"), an_intent("processing"), NOON) is Step.WAIT
 
 
-def test_a_decline_is_counted_and_told_but_not_final():
+def test_a_decline_is_counted_and_published_but_not_final():
     payment = a_payment()
 
     event = record(payment, an_intent("requires_payment_method", declines=1, decline_code="expired_card"), NOON)
@@ -114,7 +114,7 @@ def test_only_a_cancelled_intent_is_a_final_failure():
         (an_intent("succeeded", refunded_cents=1999), "PaymentRefunded", "refunded"),
     ],
 )
-def test_each_state_is_told_once(intent, event, status):
+def test_each_state_is_published_once(intent, event, status):
     payment = a_payment()
 
     assert record(payment, intent, NOON) == event
@@ -133,7 +133,7 @@ def test_the_time_of_the_capture_outlives_a_refund_and_its_failure():
     assert (payment.status, payment.snapshot()["captured_at"]) == ("captured", NOON)
 
 
-def test_the_card_and_the_moment_of_its_refund_are_shown():
+def test_the_card_and_the_time_of_its_refund_are_shown():
     payment, card = a_payment(), {"card_brand": "visa", "card_last4": "4242"}
     record(payment, an_intent("succeeded", **card), NOON)
     record(payment, an_intent("succeeded", **card, refunded_cents=1999), NOON + timedelta(days=1))
@@ -186,7 +186,7 @@ def test_somebody_elses_or_a_cancelled_order_cannot_be_paid():
         ({"stripe_id": "pi_1", "status": "authorized"}, "you get it back"),
     ],
 )
-def test_the_buyer_of_a_cancelled_order_is_told_whether_anything_may_have_been_taken(facts, told):
+def test_the_error_of_a_cancelled_order_says_whether_anything_may_have_been_charged(facts, told):
     assert told in str(a_payment("cancelled", **facts).order_cancelled())
 
 
@@ -195,7 +195,7 @@ def a_dispute(status, is_refundable=False):
     return {"id": "dp_1", "status": status, **details}
 
 
-def test_a_card_is_the_same_attempt_until_it_is_known_what_came_of_it():
+def test_a_card_is_the_same_attempt_until_its_outcome_is_known():
     payment = a_payment()
     payment.begin_attempt(NOON)
     record(payment, an_intent("requires_payment_method"), NOON)
@@ -241,7 +241,7 @@ def test_a_payment_is_confirming_until_its_outcome_is_known(intent, later, is_co
         (an_intent("requires_payment_method"), True),
     ],
 )
-def test_what_stripe_shows_of_the_card_that_was_tried_ends_the_attempt(intent, is_confirming):
+def test_an_attempt_ends_once_stripe_shows_its_card(intent, is_confirming):
     payment = a_payment()
     payment.begin_attempt(NOON, last_payment_method="pm_1")
 
@@ -250,7 +250,7 @@ def test_what_stripe_shows_of_the_card_that_was_tried_ends_the_attempt(intent, i
     assert payment.snapshot()["is_confirming"] is is_confirming
 
 
-def test_of_two_cards_on_their_way_at_once_one_tells_nothing_of_the_other():
+def test_of_two_attempts_in_flight_one_says_nothing_about_the_other():
     payment = a_payment()
     payment.begin_attempt(NOON, last_payment_method="")
     payment.begin_attempt(NOON, last_payment_method="")
@@ -260,7 +260,7 @@ def test_of_two_cards_on_their_way_at_once_one_tells_nothing_of_the_other():
     assert payment.snapshot()["is_confirming"]
 
 
-def test_what_came_of_an_earlier_attempt_says_nothing_of_the_next():
+def test_the_outcome_of_an_earlier_attempt_does_not_end_the_next():
     payment = a_payment(attempts=1, declines=1)
     payment.begin_attempt(NOON)
 
@@ -278,7 +278,7 @@ def test_what_is_not_for_the_orders_amount_is_cancelled(amount, currency, order_
     assert decide(a_payment("awaiting_payment"), other, NOON) is Step.CANCEL
 
 
-def test_an_intent_that_names_no_order_is_taken_for_the_one_that_has_it():
+def test_an_intent_that_names_no_order_belongs_to_the_one_that_has_it():
     nameless = PaymentIntent("pi_1", "requires_capture", "secret", 1999, "usd", None)
 
     assert decide(a_payment("awaiting_payment"), nameless, NOON) is Step.CAPTURE
@@ -310,7 +310,7 @@ def test_a_disputed_charge_is_refunded_only_if_stripe_lets_us(status, is_refunda
     assert decide(a_payment("cancelled"), an_intent("succeeded", dispute=dispute), NOON) is step
 
 
-def test_a_refund_on_its_way_is_not_made_again_and_is_work_until_it_ends():
+def test_a_pending_refund_is_not_made_again_and_is_work_until_it_ends():
     payment = a_payment("complete", stripe_id="pi_1", status="captured")
     payment.request_refund("operator", "called off", NOON)
     pending = an_intent("succeeded", refunding_cents=1999)
@@ -329,7 +329,7 @@ def test_a_refund_that_failed_is_left_to_an_operator_once():
     assert decide(payment, failed, NOON) is Step.REFUND
 
 
-def test_everybody_who_asked_for_a_refund_is_kept():
+def test_every_request_for_a_refund_is_kept():
     payment = a_payment("complete", status="captured")
     for who in ("Olga", "Pim", "Quin"):
         payment.request_refund(who, "called off", NOON)
@@ -339,7 +339,7 @@ def test_everybody_who_asked_for_a_refund_is_kept():
     assert not {"refund", "earlier_refunds"} & payment.snapshot().keys()
 
 
-def test_a_partial_refund_is_told_and_the_payment_stays_captured():
+def test_a_partial_refund_is_published_and_the_payment_stays_captured():
     payment = a_payment("complete", status="captured")
 
     event = record(payment, an_intent("succeeded", refunded_cents=500), NOON)
@@ -351,14 +351,14 @@ def test_a_partial_refund_is_told_and_the_payment_stays_captured():
     ("status", "event"),
     [("needs_response", ""), ("won", ""), ("warning_closed", ""), ("lost", "PaymentRefunded")],
 )
-def test_only_a_lost_dispute_is_told_as_a_refund(status, event):
+def test_only_a_lost_dispute_is_published_as_a_refund(status, event):
     payment = a_payment("complete", status="captured")
 
     assert record(payment, an_intent("succeeded", dispute=a_dispute(status)), NOON) == event
 
 
 @pytest.mark.parametrize("order_status", ["created", "awaiting_payment"])
-def test_what_was_taken_in_part_is_given_back_and_ends_the_order(order_status):
+def test_a_partial_capture_is_refunded_and_ends_the_order(order_status):
     payment = a_payment(order_status, stripe_id="pi_1", status="authorized")
 
     assert decide(payment, an_intent("succeeded", captured_cents=500), NOON) is Step.REFUND
@@ -369,20 +369,20 @@ def test_what_was_taken_in_part_is_given_back_and_ends_the_order(order_status):
     assert (payment.status, payment.snapshot()["final"]) == ("cancelled", True)
 
 
-def test_what_was_taken_in_another_amount_or_currency_completes_nothing():
+def test_a_capture_of_another_amount_or_currency_completes_nothing():
     other = [PaymentIntent("pi_1", "succeeded", "secret", *about, "o1") for about in ((100, "usd"), (1999, "eur"))]
 
     assert [decide(a_payment("awaiting_payment"), intent, NOON) for intent in other] == [Step.REFUND] * 2
 
 
-def test_an_order_that_is_complete_is_not_undone_by_what_was_taken():
+def test_a_complete_order_is_not_undone_by_the_amount_captured():
     payment = a_payment("complete", status="captured")
 
     assert decide(payment, an_intent("succeeded", captured_cents=500), NOON) is Step.RECORD
     assert record(payment, an_intent("succeeded", captured_cents=500), NOON) is None
 
 
-def test_a_refund_that_was_asked_for_is_work_until_it_is_made():
+def test_a_requested_refund_is_work_until_it_is_made():
     payment = a_payment("complete", stripe_id="pi_1", status="captured")
     payment.request_refund("operator", "called off", NOON)
 

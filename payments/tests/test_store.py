@@ -67,7 +67,7 @@ def test_a_payment_that_was_read_with_an_older_copy_of_its_order_cannot_be_saved
     assert store.get("o1").creating_at is None
 
 
-def test_news_of_an_order_keep_a_begun_payment_on_the_reconcilers_list(mongo):
+def test_a_newer_snapshot_of_an_order_keeps_a_begun_payment_on_the_reconcilers_list(mongo):
     store = PaymentStore(mongo)
     store.follow(an_order("o1", 1, "created"), NOON)
     payment = store.get("o1")

@@ -26,7 +26,7 @@ def test_what_is_as_it_should_be_raises_nothing(world):
     assert (report.compared, report.settled, report.alarms) == (1, [], [])
 
 
-def test_an_authorization_of_which_nothing_was_heard_is_settled(world, fake):
+def test_an_authorization_without_any_webhook_is_settled(world, fake):
     order_id = paid_in_the_browser(world, fake)
 
     report = world.audit.run()
@@ -35,7 +35,7 @@ def test_an_authorization_of_which_nothing_was_heard_is_settled(world, fake):
     assert world.payment(order_id).status == "authorized"
 
 
-def test_an_intent_that_names_our_order_but_is_not_its_own_raises_an_alarm(world, fake):
+def test_a_second_intent_that_names_our_order_raises_an_alarm(world, fake):
     order_id = world.bought()
     fake.client().v1.payment_intents.create({**STRANGER, "metadata": {"order_id": order_id}})
 
@@ -45,7 +45,7 @@ def test_an_intent_that_names_our_order_but_is_not_its_own_raises_an_alarm(world
     assert world.store.counts()["alarms_unknown_intent"] == 1
 
 
-def test_an_intent_that_is_none_of_ours_is_left_alone(world, fake):
+def test_an_intent_that_is_not_ours_is_left_alone(world, fake):
     fake.client().v1.payment_intents.create(STRANGER)
 
     assert world.audit.run().alarms == []
@@ -88,7 +88,7 @@ def test_a_payment_that_stripe_does_not_know_raises_an_alarm(world, fake):
     assert names(world.audit.run()) == ["missing_at_stripe"]
 
 
-def test_a_payment_that_stripe_oddly_refuses_keeps_no_other_from_being_compared(world, fake):
+def test_a_payment_with_an_unexpected_stripe_error_keeps_no_other_from_being_compared(world, fake):
     odd, other = world.reserve(), world.bought()
     confirm(world, fake, odd)
     world.cancel(odd)
@@ -103,14 +103,14 @@ def test_a_payment_that_stripe_oddly_refuses_keeps_no_other_from_being_compared(
     assert world.payment(other).status == "refunded"
 
 
-def test_several_instances_make_one_audit_a_night(world):
+def test_several_instances_run_one_audit_a_night(world):
     first, second = world.audit.run_if_due(), world.audit.run_if_due()
     world.ahead += timedelta(days=1)
 
     assert (first is None, second, world.audit.run_if_due() is None) == (False, None, False)
 
 
-def test_an_audit_that_failed_is_made_again(world, fake, caplog):
+def test_an_audit_that_failed_is_run_again(world, fake, caplog):
     fake.control("faults", kind="error", path="/v1/payment_intents", status=503, count=2)
 
     assert world.audit.run_if_due() is None
@@ -123,7 +123,7 @@ def test_a_night_begins_at_three():
     assert last_occurrence(3, datetime(2026, 11, 22, 3, 0, tzinfo=UTC)) == datetime(2026, 11, 22, 3, tzinfo=UTC)
 
 
-def test_a_dispute_that_was_closed_unheard_is_settled(world, fake):
+def test_a_dispute_that_was_closed_without_any_webhook_is_settled(world, fake):
     order_id = world.bought()
     dispute = fake.control("disputes", payment_intent=world.payment(order_id).stripe_id)
     world.settlement.settle(order_id)
@@ -138,7 +138,7 @@ def test_a_dispute_that_was_closed_unheard_is_settled(world, fake):
 
 
 @pytest.mark.parametrize(("kind", "status"), [("refunds", "refunded"), ("disputes", "captured")])
-def test_what_was_taken_back_unheard_of_an_old_payment_is_settled(world, fake, monkeypatch, kind, status):
+def test_a_refund_or_dispute_of_an_old_payment_without_any_webhook_is_settled(world, fake, monkeypatch, kind, status):
     order_id = world.bought()
     world.ahead += WINDOW + timedelta(hours=1)
     monkeypatch.setattr(f"dev.fake_stripe.{kind}.now", lambda: int(world.now().timestamp()))
@@ -151,7 +151,7 @@ def test_what_was_taken_back_unheard_of_an_old_payment_is_settled(world, fake, m
     assert bool(world.payment(order_id).dispute) == (kind == "disputes")
 
 
-def test_the_timer_of_the_service_makes_the_audit_that_is_due_and_no_other(world, fake):
+def test_the_timer_of_the_service_runs_the_audit_that_is_due_and_no_other(world, fake):
     order_ids = [paid_in_the_browser(world, fake) for _ in range(2)]
     service = PaymentsService()
     service.money = SimpleNamespace(audit=world.audit)
@@ -166,7 +166,7 @@ def test_the_timer_of_the_service_makes_the_audit_that_is_due_and_no_other(world
     assert world.payment(unheard).status == "open"
 
 
-def test_while_stripe_is_away_the_reconciler_raises_one_alarm_and_stops(world, fake, caplog):
+def test_while_stripe_is_unreachable_the_reconciler_raises_one_alarm_and_stops(world, fake, caplog):
     for _ in range(3):
         paid_in_the_browser(world, fake)
     fake.control("faults", kind="error", path="/v1/*", status=503, count=None)

@@ -43,7 +43,7 @@ def test_a_double_click_opens_one_card_form_even_while_stripe_is_busy(world, fak
 
 
 @pytest.mark.parametrize(("act", "more"), [("open_form", []), ("announce", []), ("refresh", []), ("pay", ["tok_visa"])])
-def test_nobody_else_pays_an_order_or_learns_of_its_payment(world, fake, act, more):
+def test_nobody_else_pays_an_order_or_sees_its_payment(world, fake, act, more):
     order_id = world.reserve()
 
     with pytest.raises(errors.NotOwner):
@@ -61,7 +61,7 @@ def test_the_card_form_is_not_opened_for_a_cancelled_order(world):
         world.checkout.open_form(order_id, "bo")
 
 
-def test_who_comes_back_from_the_card_form_is_told_what_stripe_says(world, fake):
+def test_a_buyer_who_returns_from_the_card_form_sees_what_stripe_says(world, fake):
     order_id = world.reserve()
     confirm(world, fake, order_id)
 
@@ -70,7 +70,7 @@ def test_who_comes_back_from_the_card_form_is_told_what_stripe_says(world, fake)
     assert world.order(order_id).status == "complete"
 
 
-def test_who_comes_back_while_stripe_is_away_is_told_that_it_is_uncertain(world, fake):
+def test_a_buyer_who_returns_while_stripe_is_unreachable_sees_that_it_is_confirming(world, fake):
     order_id = world.reserve()
     confirm(world, fake, order_id)
     fake.control("faults", kind="error", path="/v1/payment_intents/pi_*", status=503, count=2)
@@ -90,7 +90,7 @@ def test_a_card_form_that_was_confirmed_without_any_webhook_is_found_by_the_reco
     assert (found, world.order(order_id).status) == ("authorized", "complete")
 
 
-def test_a_bank_that_wants_to_ask_the_buyer_is_asked_and_then_paid(world, fake):
+def test_a_card_that_needs_authentication_is_challenged_and_then_authorized(world, fake):
     order_id = world.reserve()
 
     with pytest.raises(errors.AuthenticationRequired) as asked:
@@ -116,7 +116,7 @@ def test_after_a_failed_or_forgotten_challenge_another_card_pays(world, fake, ou
     assert list(world.faults()) == []
 
 
-def test_a_payment_is_confirming_while_the_request_is_on_its_way(world, fake):
+def test_a_payment_is_confirming_while_the_request_is_in_flight(world, fake):
     order_id = world.reserve()
     fake.control("faults", kind="slow", path="*/confirm", seconds=1.0)
     paying = threading.Thread(target=world.pay, args=(order_id,))
@@ -131,7 +131,7 @@ def test_a_payment_is_confirming_while_the_request_is_on_its_way(world, fake):
     assert not world.checkout.refresh(order_id, "bo")["is_confirming"]
 
 
-def test_a_card_that_the_bank_still_thinks_about_is_being_confirmed_and_noted_once(world, fake, monkeypatch):
+def test_a_card_that_the_bank_is_still_processing_is_confirming_and_saved_once(world, fake, monkeypatch):
     order_id = world.reserve()
     confirm(world, fake, order_id)
     cards, version = world.settlement.cards, world.payment(order_id).version
@@ -146,7 +146,7 @@ def test_a_card_that_the_bank_still_thinks_about_is_being_confirmed_and_noted_on
     assert list(world.faults()) == []
 
 
-def test_what_never_reached_stripe_stops_being_confirmed_in_the_end(world, fake):
+def test_an_attempt_that_never_reached_stripe_stops_confirming_in_the_end(world, fake):
     order_id = world.reserve()
     fake.control("faults", kind="error", path="*/confirm", status=503, count=2, stored=False)
     assert world.pay(order_id)["is_confirming"]
@@ -158,7 +158,7 @@ def test_what_never_reached_stripe_stops_being_confirmed_in_the_end(world, fake)
     assert world.pay(order_id)["status"] in ("authorized", "captured")
 
 
-def test_paying_again_while_it_is_uncertain_is_the_same_attempt(world, fake):
+def test_paying_again_while_the_outcome_is_unknown_is_the_same_attempt(world, fake):
     order_id = world.reserve()
     fake.control("faults", kind="lost_reply", path="*/confirm", count=2)
     assert world.pay(order_id, "pm_card_visa")["is_confirming"]
@@ -168,7 +168,7 @@ def test_paying_again_while_it_is_uncertain_is_the_same_attempt(world, fake):
     assert list(world.faults()) == []
 
 
-def test_a_card_that_was_taken_is_not_told_as_declined_because_another_was_meanwhile(world, fake):
+def test_a_card_that_was_authorized_is_not_reported_as_declined_because_another_was_meanwhile(world, fake):
     order_id = world.reserve()
 
     def another():
@@ -182,7 +182,7 @@ def test_a_card_that_was_taken_is_not_told_as_declined_because_another_was_meanw
     assert world.payment(order_id).declines == 1
 
 
-def test_three_declined_cards_are_told_as_declined_and_the_next_as_not_charged(world):
+def test_three_declined_cards_are_reported_as_declined_and_the_next_as_not_charged(world):
     order_id, remaining = world.reserve(), []
     for _ in range(3):
         with pytest.raises(errors.PaymentDeclined) as told:
@@ -195,7 +195,7 @@ def test_three_declined_cards_are_told_as_declined_and_the_next_as_not_charged(w
     assert remaining == [2, 1, 0]
 
 
-def test_a_challenge_that_fails_at_once_is_told_as_declined_and_counts_for_nothing(world, fake):
+def test_a_challenge_that_fails_at_once_is_reported_as_declined_and_not_counted(world, fake):
     order_id = world.reserve()
 
     def fail():
@@ -209,7 +209,7 @@ def test_a_challenge_that_fails_at_once_is_told_as_declined_and_counts_for_nothi
 
 
 @pytest.mark.parametrize("at_the_moment", [before_next, after_next])
-def test_who_pays_an_order_that_is_cancelled_meanwhile_is_told_so(world, at_the_moment):
+def test_paying_an_order_that_is_cancelled_meanwhile_reports_the_cancellation(world, at_the_moment):
     order_id = world.reserve()
 
     def cancel():
@@ -221,7 +221,7 @@ def test_who_pays_an_order_that_is_cancelled_meanwhile_is_told_so(world, at_the_
         world.pay(order_id)
 
 
-def test_what_comes_of_a_second_request_ends_the_uncertainty_of_the_first(world, fake):
+def test_the_outcome_of_a_second_request_is_that_of_the_first_too(world, fake):
     order_id = world.reserve()
     fake.control("faults", kind="error", path="*/confirm", status=503, count=2, stored=False)
     assert world.pay(order_id, CHALLENGED)["is_confirming"]
@@ -233,7 +233,7 @@ def test_what_comes_of_a_second_request_ends_the_uncertainty_of_the_first(world,
 
 
 @pytest.mark.parametrize("error", [errors.StripeUnavailable, VersionConflict])
-def test_it_is_uncertain_what_came_of_a_card_after_which_nothing_can_be_settled(world, monkeypatch, error):
+def test_a_charge_after_which_nothing_can_be_settled_is_confirming(world, monkeypatch, error):
     order_id = world.reserve()
     with monkeypatch.context() as away:
         fail = Mock(side_effect=error)
@@ -246,7 +246,7 @@ def test_it_is_uncertain_what_came_of_a_card_after_which_nothing_can_be_settled(
     assert world.order(order_id).status == "complete"
 
 
-def test_of_two_cards_that_are_tried_at_once_one_is_charged(world, fake):
+def test_of_two_cards_tried_at_once_one_is_charged(world, fake):
     order_id, cards = world.reserve(), world.settlement.cards
 
     def another():
@@ -270,7 +270,7 @@ def test_a_second_card_under_the_key_of_the_first_is_not_charged_and_raises_noth
     assert [len(intent["charges"]) for intent in fake.ledger(order_id)] == [1]
 
 
-def test_an_unknown_card_is_refused_and_leaves_nothing_uncertain(world):
+def test_an_unknown_card_is_refused_and_leaves_nothing_confirming(world):
     order_id = world.reserve()
 
     with pytest.raises(errors.InvalidCard):
@@ -280,7 +280,7 @@ def test_an_unknown_card_is_refused_and_leaves_nothing_uncertain(world):
 
 
 @pytest.mark.parametrize("kind", ["api_error", "card_error", "invalid_request_error"])
-def test_a_failure_that_stripe_would_repeat_for_a_day_is_asked_anew(world, fake, kind):
+def test_after_a_failure_that_stripe_replays_for_a_day_a_new_key_is_used(world, fake, kind):
     order_id, status = world.reserve(), {"api_error": 500, "card_error": 402, "invalid_request_error": 400}[kind]
     world.pay(order_id)
     fake.control("faults", kind="error", path="*/cancel", status=status, type=kind, count=1, stored=True)
@@ -295,7 +295,7 @@ def test_a_failure_that_stripe_would_repeat_for_a_day_is_asked_anew(world, fake,
 
 @pytest.mark.parametrize("path", ["/v1/payment_intents", "*/confirm", "*/capture", "/v1/payment_methods"])
 @pytest.mark.parametrize("executed", [False, True])
-def test_paying_again_after_a_failure_that_stripe_keeps_repeating_pays_once(world, fake, path, executed):
+def test_paying_again_after_a_failure_that_stripe_keeps_replaying_pays_once(world, fake, path, executed):
     order_id = world.reserve()
     fake.control("faults", kind="error", path=path, status=500, stored=True, executed=executed)
 
@@ -325,7 +325,7 @@ def test_a_payment_intent_for_another_amount_is_never_captured(world, fake, capl
 
 @pytest.mark.parametrize("kind", ["lost_reply", "error"])
 @pytest.mark.parametrize("hours", [0, 21, 30])
-def test_a_search_that_lags_behind_makes_no_second_intent(world, fake, kind, hours):
+def test_a_search_that_lags_behind_leads_to_no_second_intent(world, fake, kind, hours):
     order_id = world.reserve()
     fake.control("search", lag=60)
     fake.control("faults", kind=kind, path="/v1/payment_intents", count=2, executed=True)
@@ -342,7 +342,7 @@ def test_a_search_that_lags_behind_makes_no_second_intent(world, fake, kind, hou
     assert [intent["payment_intent"] for intent in fake.ledger(order_id)] == [world.payment(order_id).stripe_id]
 
 
-def test_an_intent_that_was_made_just_before_its_key_grew_old_is_not_made_again(world, fake):
+def test_an_intent_that_was_created_just_before_its_key_expired_is_not_created_again(world, fake):
     order_id = world.reserve()
     fake.control("search", lag=60)
     never_reached = {"kind": "error", "status": 503, "stored": False}
@@ -360,7 +360,7 @@ def test_an_intent_that_was_made_just_before_its_key_grew_old_is_not_made_again(
 
 
 @pytest.mark.parametrize("hours", [21, 30])
-def test_an_intent_whose_id_was_lost_long_ago_is_searched_for_and_not_made_again(world, fake, hours, monkeypatch):
+def test_an_intent_whose_id_was_lost_long_ago_is_searched_for_and_not_created_again(world, fake, hours, monkeypatch):
     order_id = world.reserve()
     with monkeypatch.context() as lost:
         lost.setattr(world.settlement.cards, "create", lambda order, number: made_and_lost(fake, order))
@@ -380,7 +380,7 @@ def test_what_was_captured_is_known_at_once(world):
     assert world.settlement.settle(order_id)[0].status == "captured"
 
 
-def test_a_refused_capture_is_tried_once_a_visit_and_not_in_a_loop(world, fake):
+def test_a_refused_capture_is_tried_once_per_settlement_and_not_in_a_loop(world, fake):
     order_id = awaited(world)
     refused = {"status": 402, "type": "card_error", "code": "card_declined", "stored": True}
     fake.control("faults", kind="error", path="*/capture", count=2, **refused)
@@ -393,7 +393,7 @@ def test_a_refused_capture_is_tried_once_a_visit_and_not_in_a_loop(world, fake):
     assert list(world.faults()) == []
 
 
-def test_an_intent_that_was_being_made_is_found_and_ended_by_the_next_who_settles(world, fake):
+def test_an_intent_that_was_being_created_is_found_and_cancelled_by_the_next_settlement(world, fake):
     order_id = world.reserve()
     payment = world.payment(order_id)
     payment.creating_at = world.now()
@@ -417,7 +417,7 @@ def made_and_lost(fake, order):
     raise stripe.APIConnectionError("the reply was lost")
 
 
-def test_a_payment_method_that_was_used_up_is_no_card_to_pay_with(world, fake):
+def test_a_payment_method_that_was_used_up_is_an_invalid_card(world, fake):
     order_id = world.reserve()
     fault = {"status": 400, "type": "invalid_request_error", "param": "payment_method", "message": "used up"}
     fake.control("faults", kind="error", path="*/confirm", count=1, **fault)
@@ -436,7 +436,7 @@ BUSY = [
 
 @pytest.mark.parametrize("fault", BUSY)
 @pytest.mark.parametrize("act", ["create", "retrieve", "confirm", "capture", "cancel", "refund"])
-def test_stripe_that_is_at_another_request_is_said_to_be_busy(world, fake, act, fault):
+def test_a_conflict_with_another_request_is_reported_as_busy(world, fake, act, fault):
     order_id, cards = world.bought(), world.settlement.cards
     payment = world.payment(order_id)
     arguments = {"create": [payment.order, 7], "confirm": [payment.stripe_id, "pm_card_visa", "another"]}
@@ -447,7 +447,7 @@ def test_stripe_that_is_at_another_request_is_said_to_be_busy(world, fake, act, 
 
 
 @pytest.mark.parametrize("fault", BUSY)
-def test_a_payment_intent_that_is_busy_at_stripe_is_looked_at_again(world, fake, fault):
+def test_a_payment_intent_that_is_locked_at_stripe_is_read_again(world, fake, fault):
     order_id = world.reserve()
     fake.control("faults", kind="error", path="*/capture", **fault)
 
@@ -470,7 +470,7 @@ def test_what_was_voided_at_stripe_the_moment_before_is_voided(world, fake):
 
 
 @pytest.mark.parametrize("fault", BUSY)
-def test_a_card_for_which_stripe_is_too_busy_may_be_tried_again(world, fake, fault):
+def test_a_card_that_met_a_locked_payment_intent_may_be_tried_again(world, fake, fault):
     order_id = world.reserve()
     fake.control("faults", kind="error", path="*/confirm", **fault)
 
@@ -478,7 +478,7 @@ def test_a_card_for_which_stripe_is_too_busy_may_be_tried_again(world, fake, fau
     assert world.pay(order_id)["status"] == "authorized"
 
 
-def test_a_card_that_is_just_being_charged_is_voided_when_stripe_lets_go_of_it(world, fake):
+def test_a_card_that_is_being_charged_is_voided_once_stripe_releases_its_lock(world, fake):
     order_id = world.reserve()
     fake.control("locks", wait=0)
     fake.control("faults", kind="slow", path="*/confirm", seconds=1.0)
@@ -536,7 +536,7 @@ def test_an_authorization_that_was_voided_is_no_refund_though_stripe_shows_one(w
     assert (intent.refunded_cents, intent.captured_cents) == (0, None)
 
 
-def test_the_version_of_the_api_that_we_speak_is_ours_to_change(world, fake, monkeypatch):
+def test_the_version_of_the_api_is_pinned_by_us(world, fake, monkeypatch):
     order_id = world.reserve()
     world.pay(order_id)
     monkeypatch.setattr(stripe, "api_version", "2000-01-01")  # as another release of the library may have it
@@ -579,7 +579,7 @@ def test_while_one_tab_pays_another_one_cannot(world):
     assert world.checkout.announce(order_id, "bo")["attempt"] == attempt + 1
 
 
-def test_a_wrong_card_says_nothing_of_another_one_that_is_on_its_way(world):
+def test_an_invalid_card_does_not_end_another_attempt_in_flight(world):
     order_id = world.reserve()
     world.checkout.announce(order_id, "bo")
 
@@ -589,7 +589,7 @@ def test_a_wrong_card_says_nothing_of_another_one_that_is_on_its_way(world):
     assert world.payment(order_id).snapshot()["is_confirming"]
 
 
-def test_an_announced_attempt_of_which_nothing_comes_is_over_in_time(world):
+def test_an_announced_attempt_without_an_outcome_ends_in_time(world):
     order_id = world.reserve()
     world.checkout.announce(order_id, "bo")
 
@@ -599,7 +599,7 @@ def test_an_announced_attempt_of_which_nothing_comes_is_over_in_time(world):
 
 
 @pytest.mark.parametrize("outcome", [None, "fail"])
-def test_a_challenge_that_the_page_left_lets_the_buyer_pay_again_at_once(world, fake, outcome):
+def test_a_challenge_that_was_left_lets_the_buyer_pay_again_at_once(world, fake, outcome):
     order_id = world.reserve()
     world.checkout.announce(order_id, "bo")
     confirm(world, fake, order_id, CHALLENGED)

@@ -85,7 +85,7 @@ def test_a_purchase_that_died_after_the_card_was_charged_completes_by_itself(sho
 
 @pytest.mark.parametrize("is_authorized", [False, True])
 @at(CrashPoint.CANCELLED)
-def test_what_was_cancelled_at_stripe_just_before_the_crash_is_known_after_it(shop, point, is_authorized):
+def test_what_was_cancelled_at_stripe_just_before_the_crash_is_recorded_after_it(shop, point, is_authorized):
     order_id = opened(shop)
     if is_authorized:
         authorize(shop, order_id)
@@ -99,7 +99,7 @@ def test_what_was_cancelled_at_stripe_just_before_the_crash_is_known_after_it(sh
 
 @pytest.mark.parametrize("asks_again", [True, False])
 @at(CrashPoint.REFUNDED, CrashPoint.REFUND_REQUESTED)
-def test_a_refund_that_died_half_way_is_made_once_by_asking_again_or_without(shop, point, asks_again):
+def test_a_refund_that_died_half_way_is_made_once_whether_or_not_it_is_requested_again(shop, point, asks_again):
     order_id = shop.reserve()
     with shop.payments():
         shop.pay_until_answered(order_id)
@@ -130,7 +130,7 @@ def test_a_webhook_that_was_stored_just_before_the_crash_is_settled_after_it(sho
 
 @pytest.mark.parametrize("is_authorized", [False, True])
 @at(CrashPoint.COPY_STORED)
-def test_an_order_whose_copy_was_kept_just_before_the_crash_is_settled_after_it(shop, point, is_authorized):
+def test_an_order_whose_copy_was_stored_just_before_the_crash_is_settled_after_it(shop, point, is_authorized):
     order_id = opened(shop)
     if is_authorized:
         authorize(shop, order_id)

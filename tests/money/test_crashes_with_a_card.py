@@ -27,7 +27,7 @@ def test_a_card_that_was_authorized_just_before_the_crash_is_voided_if_the_order
         assert [intent["status"] for intent in shop.fake.ledger(order_id)] == ["canceled"]
 
 
-def test_a_card_that_was_voided_just_before_the_crash_is_known_to_be_after_it(shop):
+def test_a_card_that_was_voided_just_before_the_crash_is_recorded_as_voided_after_it(shop):
     order_id = shop.reserve()
     dies(shop, CrashPoint.CONFIRMED, lambda: shop.pay(order_id, timeout=2))
     shop.call("orders.cancel", order_id=order_id)

@@ -18,7 +18,7 @@ def asked(world, order_id, reason="the show was called off"):
     return refund(world.settlement, order_id, reason, requested_by="operator")
 
 
-def test_an_operators_refund_gives_everything_back_once_and_keeps_the_order(world):
+def test_an_operators_refund_returns_everything_once_and_keeps_the_order(world):
     order_id = world.bought()
 
     first, second = asked(world, order_id), asked(world, order_id, "again")
@@ -39,7 +39,7 @@ def test_what_was_not_captured_cannot_be_refunded(world):
         asked(world, order_id)
 
 
-def test_a_refund_that_another_worker_is_just_making_has_not_failed(world, monkeypatch):
+def test_a_refund_that_another_worker_is_making_has_not_failed(world, monkeypatch):
     order_id, make, tries = world.bought(), world.settlement.cards.refund, []
 
     def busy_twice(*arguments):
@@ -85,7 +85,7 @@ def test_a_refund_needs_the_name_of_who_asks_of_100_characters_at_most(world):
             refund(world.settlement, "nobody's", "called off", who)
 
 
-def test_who_asked_for_a_refund_that_failed_is_kept_beside_who_asked_again(world, fake):
+def test_the_request_for_a_refund_that_failed_is_kept_beside_the_next(world, fake):
     order_id = world.bought()
     fake.control("refunds", begin="pending")
     failed = refund(world.settlement, order_id, "called off", "Olga")
@@ -100,7 +100,7 @@ def test_who_asked_for_a_refund_that_failed_is_kept_beside_who_asked_again(world
     assert (again["refund"]["by"], again["refund"]["reason"]) == ("Pim", "called off, once more")
 
 
-def test_a_refund_asked_for_while_stripe_is_away_is_made_later(world, fake):
+def test_a_refund_requested_while_stripe_is_unreachable_is_made_later(world, fake):
     order_id = world.bought()
     fake.control("faults", kind="error", path="/v1/refunds", status=503, count=2, stored=True)
 
@@ -112,7 +112,7 @@ def test_a_refund_asked_for_while_stripe_is_away_is_made_later(world, fake):
     assert list(world.faults()) == []
 
 
-def test_a_refund_that_is_noted_is_promised_though_others_keep_changing_the_payment(world, monkeypatch):
+def test_a_refund_that_is_stored_is_promised_though_others_keep_changing_the_payment(world, monkeypatch):
     order_id = world.bought()
     with monkeypatch.context() as busy:
         busy.setattr(world.settlement, "settle", Mock(side_effect=VersionConflict))
@@ -123,7 +123,7 @@ def test_a_refund_that_is_noted_is_promised_though_others_keep_changing_the_paym
     assert world.payment(order_id).status == "refunded"
 
 
-def test_a_refund_that_could_not_be_noted_is_not_promised(world, monkeypatch):
+def test_a_refund_that_could_not_be_stored_is_not_promised(world, monkeypatch):
     order_id = world.bought()
     monkeypatch.setattr(world.store, "save", Mock(side_effect=VersionConflict))
 
@@ -177,7 +177,7 @@ def test_a_partial_refund_is_recorded_and_leaves_the_order_paid(world, fake):
     assert world.order(order_id).refunded_at is None
 
 
-def test_partial_refunds_are_told_to_the_order_by_their_webhooks_until_all_is_refunded(world, webhooks, fake):
+def test_partial_refunds_reach_the_order_by_their_webhooks_until_all_is_refunded(world, webhooks, fake):
     order_id = world.bought()
     stripe_id = world.payment(order_id).stripe_id
 
@@ -211,7 +211,7 @@ def test_a_dispute_is_shown_and_refuses_a_refund(world, fake):
         asked(world, order_id)
 
 
-def test_of_a_dispute_about_a_part_that_is_lost_only_that_part_counts(world, fake):
+def test_of_a_lost_partial_dispute_only_that_part_counts(world, fake):
     order_id = world.bought()
     dispute = fake.control("disputes", payment_intent=world.payment(order_id).stripe_id, amount=500)
     fake.control("disputes", dispute=dispute["id"], status="lost")
@@ -261,7 +261,7 @@ def test_more_than_was_paid_cannot_be_refunded_at_stripe(world, fake):
         world.refund_at_stripe(order_id, amount=5000)
 
 
-def test_a_refund_that_came_to_nothing_is_left_to_an_operator(world, caplog, monkeypatch):
+def test_a_refund_without_effect_is_left_to_an_operator(world, caplog, monkeypatch):
     order_id = world.bought()
     asked = []
     monkeypatch.setattr(world.settlement.cards, "refund", lambda *about: asked.append(about))
@@ -278,7 +278,7 @@ def test_a_refund_that_came_to_nothing_is_left_to_an_operator(world, caplog, mon
     assert [len(charge["refunds"]) for charge in world.fake.ledger(order_id)[0]["charges"]] == [1]
 
 
-def test_a_refund_is_on_its_way_until_stripe_says_that_it_is_done(world, webhooks, fake):
+def test_a_refund_is_pending_until_stripe_reports_it_done(world, webhooks, fake):
     order_id = world.bought()
     fake.control("refunds", begin="pending")
 
@@ -297,7 +297,7 @@ def test_a_refund_is_on_its_way_until_stripe_says_that_it_is_done(world, webhook
     assert list(world.faults()) == []
 
 
-def test_a_refund_on_its_way_that_was_made_at_stripe_is_followed_without_webhooks(world, fake):
+def test_a_pending_refund_that_was_made_at_stripe_is_followed_without_webhooks(world, fake):
     order_id = world.bought()
     fake.control("refunds", begin="pending")
     refund_id = fake.control("refunds", payment_intent=world.payment(order_id).stripe_id)["id"]
@@ -311,7 +311,9 @@ def test_a_refund_on_its_way_that_was_made_at_stripe_is_followed_without_webhook
 
 
 @pytest.mark.parametrize("begins", ["pending", "succeeded"])
-def test_a_refund_that_fails_in_the_end_is_told_and_not_made_again_by_itself(world, webhooks, fake, begins, caplog):
+def test_a_refund_that_fails_in_the_end_raises_an_alarm_and_is_not_repeated_by_itself(
+    world, webhooks, fake, begins, caplog
+):
     order_id = world.bought()
     fake.control("refunds", begin=begins)
     stripe_id = asked(world, order_id)["stripe_id"]
@@ -332,7 +334,7 @@ def test_a_refund_that_fails_in_the_end_is_told_and_not_made_again_by_itself(wor
     assert list(world.faults()) == []
 
 
-def test_one_look_at_a_refund_that_failed_after_all_takes_it_back(world, fake):
+def test_one_settlement_undoes_a_refund_that_failed_after_all(world, fake):
     order_id = world.bought()
     made = fake.client().v1.refunds.list({"payment_intent": asked(world, order_id)["stripe_id"]}).data[0]
     fake.control("refunds", refund=made.id, status="failed")
@@ -343,7 +345,7 @@ def test_one_look_at_a_refund_that_failed_after_all_takes_it_back(world, fake):
 
 
 @pytest.mark.parametrize("end", [["warning_closed"], ["warning_under_review"], ["needs_response", "lost"]])
-def test_an_inquiry_is_no_dispute_that_was_lost(world, webhooks, fake, end):
+def test_an_inquiry_is_not_a_lost_dispute(world, webhooks, fake, end):
     order_id = world.bought()
     inquiry = fake.control("disputes", payment_intent=world.payment(order_id).stripe_id, inquiry=True)
 
@@ -356,7 +358,7 @@ def test_an_inquiry_is_no_dispute_that_was_lost(world, webhooks, fake, end):
     assert (order.status, order.refunded_at is not None) == ("complete", end[-1] == "lost")
 
 
-def test_a_refund_can_be_made_while_the_cardholder_only_asks(world, fake):
+def test_a_refund_can_be_made_during_an_inquiry(world, fake):
     order_id = world.bought()
     fake.control("disputes", payment_intent=world.payment(order_id).stripe_id, inquiry=True)
     world.settlement.settle(order_id)
@@ -365,7 +367,7 @@ def test_a_refund_can_be_made_while_the_cardholder_only_asks(world, fake):
 
 
 @pytest.mark.parametrize("begins", ["pending", "succeeded"])
-def test_what_was_captured_in_part_by_hand_is_given_back_and_ends_the_order(world, fake, begins, caplog):
+def test_a_partial_capture_by_hand_is_refunded_and_ends_the_order(world, fake, begins, caplog):
     order_id = paid_in_the_browser(world, fake)
     stripe_id = world.payment(order_id).stripe_id
     fake.client().v1.payment_intents.capture(stripe_id, {"amount_to_capture": 500})
@@ -386,7 +388,7 @@ def test_what_was_captured_in_part_by_hand_is_given_back_and_ends_the_order(worl
     assert world.audit.run().settled == []
 
 
-def test_a_refund_of_what_was_captured_in_part_that_failed_can_be_asked_for_again(world, fake):
+def test_a_failed_refund_of_a_partial_capture_can_be_requested_again(world, fake):
     order_id = paid_in_the_browser(world, fake)
     fake.client().v1.payment_intents.capture(world.payment(order_id).stripe_id, {"amount_to_capture": 500})
     fake.control("refunds", begin="pending")
@@ -414,7 +416,7 @@ def test_a_refund_of_what_was_captured_in_part_that_failed_can_be_asked_for_agai
         ("canceled", (0, 0, 1)),
     ],
 )
-def test_a_refund_is_made_or_on_its_way_or_has_failed(status, said):
+def test_a_refund_is_made_or_pending_or_has_failed(status, said):
     refunds = {
         "object": "list", "data": [{"object": "refund", "amount": 1999, "status": status}], "has_more": False,
         "url": "/v1/refunds",
@@ -427,7 +429,7 @@ def test_a_refund_is_made_or_on_its_way_or_has_failed(status, said):
 
 
 @pytest.mark.parametrize(("is_refunded", "refunds", "said"), [(False, [1499], 0), (True, [1499, 500], 500)])
-def test_what_was_never_taken_of_a_charge_is_no_refund(world, is_refunded, refunds, said):
+def test_what_was_never_captured_of_a_charge_is_no_refund(world, is_refunded, refunds, said):
     data = [{"object": "refund", "amount": amount, "status": "succeeded"} for amount in refunds]
     charge = {
         "object": "charge", "id": "ch_1", "amount": 1999, "amount_captured": 500, "captured": True, "disputed": False,

@@ -53,7 +53,7 @@ def stripe_id(world, order_id):
     return world.payment(order_id).stripe_id
 
 
-def test_amount_capturable_updated_tells_of_an_authorization(world, fake, deliver):
+def test_amount_capturable_updated_leads_to_an_authorization(world, fake, deliver):
     order_id = ordered(world)
     confirm(world, fake, order_id)
 
@@ -70,7 +70,7 @@ def test_amount_capturable_updated_leads_to_the_capture_of_what_is_awaited(world
     assert told(world, order_id) == ("captured", ["PaymentAuthorized", "PaymentCreated"])
 
 
-def test_succeeded_tells_of_a_capture(world, fake, deliver):
+def test_succeeded_leads_to_a_capture(world, fake, deliver):
     order_id = awaited(world)
     fake.client().v1.payment_intents.capture(stripe_id(world, order_id))
 
@@ -79,7 +79,7 @@ def test_succeeded_tells_of_a_capture(world, fake, deliver):
     assert told(world, order_id) == ("captured", ["PaymentAuthorized", "PaymentCreated"])
 
 
-def test_payment_failed_tells_of_a_decline(world, fake, deliver):
+def test_payment_failed_leads_to_a_decline(world, fake, deliver):
     order_id = ordered(world)
     with pytest.raises(stripe.CardError):
         confirm(world, fake, order_id, "pm_card_chargeDeclined")
@@ -101,7 +101,7 @@ def test_the_third_payment_failed_ends_the_payment(world, fake, deliver):
     assert told(world, order_id) == ("cancelled", ["PaymentFailed"] * 3)  # the form that was opened told of the others
 
 
-def test_canceled_tells_of_a_void(world, fake, deliver):
+def test_canceled_leads_to_a_void(world, fake, deliver):
     order_id = ordered(world)
     world.pay(order_id)
     fake.client().v1.payment_intents.cancel(stripe_id(world, order_id))
@@ -111,7 +111,7 @@ def test_canceled_tells_of_a_void(world, fake, deliver):
     assert told(world, order_id) == ("cancelled", ["PaymentAuthorized", "PaymentFailed"])
 
 
-def test_charge_refunded_tells_of_a_refund(world, deliver):
+def test_charge_refunded_leads_to_a_refund(world, deliver):
     order_id = world.bought()
     world.refund_at_stripe(order_id)
 
@@ -120,7 +120,7 @@ def test_charge_refunded_tells_of_a_refund(world, deliver):
     assert told(world, order_id) == ("refunded", ["PaymentRefunded"])
 
 
-def test_dispute_created_is_noted_and_raises_an_alarm(world, fake, deliver):
+def test_dispute_created_is_recorded_and_raises_an_alarm(world, fake, deliver):
     order_id = world.bought()
     fake.control("disputes", payment_intent=stripe_id(world, order_id))
 
@@ -131,7 +131,7 @@ def test_dispute_created_is_noted_and_raises_an_alarm(world, fake, deliver):
 
 
 @pytest.mark.parametrize(("end", "events"), [("lost", ["PaymentRefunded"]), ("won", [])])
-def test_dispute_closed_tells_who_has_the_money(world, fake, deliver, end, events):
+def test_dispute_closed_leads_to_who_has_the_money(world, fake, deliver, end, events):
     order_id = world.bought()
     dispute = fake.control("disputes", payment_intent=stripe_id(world, order_id))
     deliver("charge.dispute.created")
@@ -149,7 +149,7 @@ def told(world, order_id):
     return stored["status"], [pending["name"] for pending in stored["outbox"]]
 
 
-def test_refund_failed_is_looked_into(world, service):
+def test_refund_failed_settles_the_payment(world, service):
     order_id = world.bought()
     world.refund_at_stripe(order_id)
     about = {"object": "refund", "id": "re_1", "payment_intent": stripe_id(world, order_id)}
@@ -159,7 +159,7 @@ def test_refund_failed_is_looked_into(world, service):
     assert told(world, order_id) == ("refunded", ["PaymentRefunded"])
 
 
-def test_a_webhook_of_another_type_is_counted_and_not_kept(world, service):
+def test_a_webhook_of_another_type_is_counted_and_not_stored(world, service):
     event = {"id": "evt_1", "type": "customer.created", "livemode": False, "data": {"object": {"object": "customer"}}}
 
     receive(service, event)

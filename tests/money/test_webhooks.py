@@ -32,7 +32,7 @@ def read(event, secrets=SECRET, is_live=False, **options):
 
 
 @pytest.mark.parametrize("body", ODD_BODIES)
-def test_what_is_verified_is_the_bytes_that_came(client, services, body):  # noqa: F811
+def test_the_bytes_that_arrived_are_what_is_verified(client, services, body):  # noqa: F811
     client.post("/api/webhooks/stripe", data=body.encode(), headers={"Stripe-Signature": "good"})
 
     name, arguments = services.calls[-1]
@@ -46,7 +46,7 @@ def test_a_body_that_is_not_utf_8_is_refused(client):  # noqa: F811
     assert answer.status_code == 400
 
 
-def test_a_signed_event_tells_which_payment_intent_to_look_at():
+def test_a_signed_event_names_the_payment_intent_to_look_at():
     assert read(EVENT) == Webhook("evt_1", "payment_intent.succeeded", "pi_1", "o1")
 
 
@@ -57,11 +57,11 @@ def test_a_charge_or_a_dispute_leads_to_its_payment_intent():
 
 
 @pytest.mark.parametrize("secret", ["whsec_new", SECRET])
-def test_either_of_two_secrets_is_good_while_they_are_changed(secret):
+def test_either_of_two_secrets_is_valid_while_they_are_rotated(secret):
     assert read(EVENT, secrets=f"whsec_new, {SECRET}", secret=secret).id == "evt_1"
 
 
-def test_an_event_signed_just_under_five_minutes_ago_is_good():
+def test_an_event_signed_just_under_five_minutes_ago_is_valid():
     assert read(EVENT, at=int(time.time()) - 290).id == "evt_1"
 
 
@@ -72,7 +72,7 @@ def test_an_event_signed_more_than_five_minutes_ago_is_refused(age):
 
 
 @pytest.mark.parametrize("signature", ["", "t=1", "v1=00", "t=1,v1=é", "t=x,v1=00", "t=99999999999,v1=00"])
-def test_anything_else_than_a_good_signature_is_refused(signature):
+def test_anything_but_a_valid_signature_is_refused(signature):
     with pytest.raises(InvalidSignature):
         WebhookReader(SECRET, is_live=False).read(json.dumps(EVENT), signature)
 
@@ -84,7 +84,7 @@ def test_an_event_of_the_other_mode_is_refused(is_live, livemode):
 
 
 @pytest.mark.parametrize("event", [[], {}, {**EVENT, "data": None}, {**EVENT, "data": {"object": []}}])
-def test_what_is_signed_but_no_event_is_refused(event):
+def test_a_signed_body_that_is_no_event_is_refused(event):
     with pytest.raises(InvalidSignature):
         read(event)
 
@@ -103,7 +103,7 @@ def test_a_webhook_that_cannot_be_settled_now_is_settled_later(world, fake):
     assert world.store.inbox.collection.count_documents({"waiting": True}) == 0
 
 
-def test_what_a_webhook_leads_to_later_goes_by_the_id_of_the_request_that_brought_it(world, fake):
+def test_what_a_webhook_leads_to_later_has_the_correlation_id_of_the_request_that_delivered_it(world, fake):
     order_id = paid_in_the_browser(world, fake)
     fake.control("faults", kind="error", path="/v1/payment_intents/pi_*", status=503, count=4)
     world.reconciler.receive(replace(world.webhook(order_id), correlation_id="request-of-stripe"))
@@ -116,7 +116,7 @@ def test_what_a_webhook_leads_to_later_goes_by_the_id_of_the_request_that_brough
     assert [pending["correlation_id"] for pending in stored["outbox"]] == ["request-of-stripe"]
 
 
-def test_a_webhook_is_read_as_part_of_the_request_that_brings_it():
+def test_a_webhook_has_the_correlation_id_of_the_request_that_delivers_it():
     with context.work("request-of-stripe"):
         assert read(EVENT).correlation_id == "request-of-stripe"
 
@@ -133,7 +133,7 @@ def test_a_repeated_webhook_changes_nothing(world, fake):
     assert world.payment(order_id) == before
 
 
-def test_a_webhook_about_nothing_of_ours_is_counted(world):
+def test_a_webhook_about_no_payment_of_ours_is_counted(world):
     world.reconciler.receive(Webhook("evt_1", "payment_intent.succeeded", "pi_of_a_stranger", None))
 
     assert world.store.counts() == {"webhooks_unknown": 1}
