@@ -179,15 +179,15 @@ def test_somebody_elses_or_a_cancelled_order_cannot_be_paid():
 
 
 @pytest.mark.parametrize(
-    ("facts", "told"),
+    ("facts", "sentence"),
     [
         ({}, "you have not been charged"),
         ({"stripe_id": "pi_1", "status": "cancelled"}, "you have not been charged"),
         ({"stripe_id": "pi_1", "status": "authorized"}, "you get it back"),
     ],
 )
-def test_the_error_of_a_cancelled_order_says_whether_anything_may_have_been_charged(facts, told):
-    assert told in str(a_payment("cancelled", **facts).order_cancelled())
+def test_the_error_of_a_cancelled_order_says_whether_anything_may_have_been_charged(facts, sentence):
+    assert sentence in str(a_payment("cancelled", **facts).order_cancelled())
 
 
 def a_dispute(status, is_refundable=False):

@@ -8,7 +8,7 @@ from libs.database import connect
 
 pytest.register_assert_rewrite("tests.money.world")
 
-from tests.money.shop import Shop, drop  # noqa: E402 - after the asserts of World were told to explain themselves
+from tests.money.shop import Shop, drop  # noqa: E402 - after the rewriting of World's asserts
 from tests.money.world import World  # noqa: E402
 
 
@@ -28,7 +28,7 @@ def fake(stripe_running):
 
 @pytest.fixture
 def world(servers, fake):
-    """A world whose webhooks are lost."""
+    """A world that receives no webhooks."""
     name = f"test_{secrets.token_hex(6)}"
     with connect(servers.mongo_url(name)).client as client:
         yield World(client[name], client[f"{name}_orders"], fake)
@@ -37,13 +37,13 @@ def world(servers, fake):
 
 @pytest.fixture
 def webhooks(world, stripe_running):
-    """Webhooks reach the world."""
+    """The world receives webhooks."""
     stripe_running[1].answers = world.receive
 
 
 @pytest.fixture(scope="module")
 def shop(servers, stripe_running):
-    """Orders as a process of its own; payments is started by each test."""
+    """Orders as a process of its own; each test starts payments."""
     fake, _ = stripe_running
     fake.control("reset")
     with new_vhost(servers) as amqp_url:

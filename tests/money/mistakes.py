@@ -18,7 +18,7 @@ key_as_it_is = card_provider._idempotent
 
 
 def random_keys(prefix):
-    """Ask Stripe under another key each time, where it should be the one with this prefix."""
+    """Send requests under another key each time, where it should be the one with this prefix."""
 
     def key(name):
         return key_as_it_is(uuid.uuid4().hex if name.startswith(prefix) else name)
@@ -57,7 +57,7 @@ def save_blindly(patch, world):
 
 
 def blind_save(self, payment, event=""):
-    """Save as PaymentStore does, whatever the document has become since it was read."""
+    """Save as PaymentStore does, even if the document has changed since it was read."""
     fields = {**vars(payment), "work_left": payment.has_work_left}
     update = {"$set": {name: value for name, value in fields.items() if name not in ("id", "order")}}
     if event:
@@ -68,7 +68,7 @@ def blind_save(self, payment, event=""):
 
 
 def update_work_left_blindly(patch, world):
-    """Take a payment off the reconciler's list whatever it has become since it was read."""
+    """Take a payment off the reconciler's list even if it has changed since it was read."""
 
     def update_work_left(self, payment):
         self.payments.collection.update_one({"_id": payment.id}, {"$set": {"work_left": payment.has_work_left}})
@@ -81,7 +81,7 @@ def never_update_work_left(patch, world):
 
 
 def believe_replies(patch, world):
-    """Take the answer to a capture for what has become of the PaymentIntent."""
+    """Trust the reply to a capture instead of reading the PaymentIntent again."""
 
     def capture(self, payment, intent):
         is_refused = capture_as_it_is(self, payment, intent) is False
@@ -100,7 +100,7 @@ def never_reconcile(patch, world):
 
 
 def create_and_confirm(patch, world):
-    """Let one call make a PaymentIntent and charge the card, before anything is noted."""
+    """Let one call create a PaymentIntent and charge the card, before anything is stored."""
 
     def create(self, payment):
         params = {

@@ -1,4 +1,4 @@
-"""Orders and payments as processes of their own, with a fake Stripe in this one whose webhooks are all lost."""
+"""Orders and payments as processes of their own, with a fake Stripe in this one; no webhook arrives."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def drop(*urls):
 
 
 class Shop:
-    """The two services on one vhost; `world` looks into their databases and changes nothing by itself."""
+    """The two services on one vhost; `world` reads their databases and changes nothing by itself."""
 
     def __init__(self, servers, amqp_url, fake):
         self.fake, self.amqp_url = fake, amqp_url
@@ -72,7 +72,7 @@ class Shop:
             os.environ.pop("PAYMENTS_CRASH_AT", None)
 
     def call(self, method, who="bo", timeout=5, **arguments):
-        """Call `part.method` as a user, or in the name of a service or the operator."""
+        """Call `part.method` as a user, a service or the operator."""
         signer = self.signers.get(who)
         token = signer.mint_service() if signer else self.signers["auth"].mint(who, 600)
         part, _, name = method.partition(".")
@@ -94,7 +94,7 @@ class Shop:
         return wait_for(paid, 30, "payments to answer")
 
     def send_webhook(self, order_id, kind="payment_intent.amount_capturable_updated"):
-        """Send what Stripe would, by the gateway's way; return whether it was accepted."""
+        """Send a webhook as Stripe and the gateway would; return whether it was accepted."""
         about = {"object": "payment_intent", "id": self.world.payment(order_id).stripe_id}
         event = {"id": f"evt_{secrets.token_hex(8)}", "type": kind, "livemode": False, "data": {"object": about}}
         body = json.dumps(event)
@@ -110,11 +110,11 @@ class Shop:
         wait_for(lambda: self.world.order(order_id).status == status, seconds, f"order {order_id} to be {status}")
 
     def faults(self):
-        """Return what is wrong with the money once both sides rest."""
-        wait_for(self.rests, 30, "the outboxes to be empty")
+        """Return what is wrong with the money once both services are idle."""
+        wait_for(self.is_idle, 30, "the outboxes to be empty")
         return list(self.world.faults())
 
-    def rests(self):
+    def is_idle(self):
         """Whether no event waits and no payment's copy of its order is old."""
         payments, orders = self.world.store.payments.collection, self.world.orders.orders.collection
         waiting = [many.count_documents({"outbox.0": {"$exists": True}}) for many in (payments, orders)]
@@ -122,7 +122,7 @@ class Shop:
         return not any(waiting) and all(copies[one["_id"]] == one["version"] for one in orders.find())
 
     def let_time_pass(self, order_id, by=timedelta(minutes=2)):
-        """Make a payment look as if all about it had happened so long ago, so that the reconciler visits it at once."""
+        """Move the times of a payment back, so that the reconciler visits it at once."""
         payments = self.world.store.payments.collection
         found = payments.find_one({"_id": order_id})
         names = ("updated_at", "visited_at", "creating_at", "confirming_at")

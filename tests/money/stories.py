@@ -1,7 +1,7 @@
-"""Short stories about one order's money, the same each time, each told at the one moment at which a mistake shows.
+"""Short scenarios of one order's money, the same each time, each built around the one moment at which a mistake shows.
 
-Who else acts at that moment is put in by `before_next`, so nothing depends on threads. Each story ends with minutes in
-which nobody clicks, and returns what is wrong then. `sent` lists the (path, idempotency key) of what Stripe was asked.
+`before_next` lets somebody else act at that moment, so nothing depends on threads. Each story ends with minutes in
+which nobody clicks, and returns what is wrong then. `sent` lists the (path, idempotency key) of each request to Stripe.
 """
 
 from contextlib import suppress
@@ -23,7 +23,7 @@ BAD_CARD = "pm_card_chargeDeclined"
 
 
 class Died(BaseException):
-    """A worker is gone, whatever it was about to do."""
+    """A worker crashes, whatever it was about to do."""
 
 
 def die():
@@ -31,7 +31,7 @@ def die():
 
 
 def before_next(thing, name, action, when=lambda: True):
-    """Let `action` happen right before the next call of `thing.name`, if by then it is the time."""
+    """Let `action` happen right before the next call of `thing.name` at which `when()` holds."""
     real = getattr(thing, name)
 
     def call(*args, **kwargs):
@@ -66,22 +66,22 @@ def end(world):
     yield from (f"{name} rose" for name in world.store.counts() if name.startswith("alarms_"))
 
 
-def asked_once(sent, path):
-    """Tell if one request was sent under several keys."""
+def requested_once(sent, path):
+    """Yield a fault if one request was sent under several keys."""
     keys = {key for asked, key in sent if asked.endswith(path)}
     if len(keys) != 1:
-        yield f"Stripe was asked {len(keys)} times for {path}"
+        yield f"Stripe was sent {len(keys)} different requests for {path}"
 
 
 def ordered(world):
-    """Return the id of an order of which payments has heard, with nothing under way."""
+    """Return the id of an order that payments has a copy of, with nothing in flight."""
     order_id = world.reserve()
-    carry_all(world)
+    deliver_all(world)
     return order_id
 
 
-def carry_all(world):
-    while world.carry():
+def deliver_all(world):
+    while world.deliver_outboxes():
         pass
 
 
@@ -91,7 +91,7 @@ def expired(world, order_id):
 
 
 def awaited(world):
-    """Return an order that awaits its capture, of which payments knows."""
+    """Return the id of an order that awaits its capture, as payments knows."""
     order_id = ordered(world)
     world.pay(order_id)
     order = world.change(order_id, lambda order: order.follow_payment(world.payment(order_id).snapshot(), utc_now()))
@@ -100,10 +100,10 @@ def awaited(world):
 
 
 def settled_twice(world, sent, order_id, name, path):
-    """Let two workers come to the same request at the same moment."""
+    """Let two workers send the same request at the same moment."""
     before_next(world.settlement.cards, name, lambda: world.settlement.settle(order_id))
     world.settlement.settle(order_id)
-    yield from asked_once(sent, path)
+    yield from requested_once(sent, path)
     yield from end(world)
 
 
@@ -152,7 +152,7 @@ def two_workers_refund(world, sent):
     order_id = bought(world)
     before_next(world.settlement.cards, "refund", lambda: world.settlement.settle(order_id))
     refund(world.settlement, order_id, "called off", "operator")
-    yield from asked_once(sent, "/refunds")
+    yield from requested_once(sent, "/refunds")
     yield from end(world)
 
 
@@ -170,27 +170,27 @@ def an_authorized_order_is_cancelled(world, sent):
     return end(world)
 
 
-def a_settler_that_saw_the_authorization_writes_last(world, sent):
+def a_worker_that_saw_the_authorization_writes_last(world, sent):
     order_id = ordered(world)
     confirm(world, world.fake, order_id)
 
     def the_others():
         world.settlement.settle(order_id)
-        carry_all(world)
+        deliver_all(world)
 
     before_next(world.store, "save", the_others)
     world.settlement.settle(order_id)
     return end(world)
 
 
-def a_settler_that_saw_nothing_begun_updates_work_left_last(world, sent):
+def a_worker_that_saw_nothing_begun_updates_work_left_last(world, sent):
     order_id = ordered(world)
     before_next(world.store, "update_work_left", lambda: confirm(world, world.fake, order_id))
     world.settlement.settle(order_id)
     return end(world)
 
 
-def a_settler_that_saw_no_refund_updates_work_left_last(world, sent):
+def a_worker_that_saw_no_refund_updates_work_left_last(world, sent):
     order_id = bought(world)
 
     def ask_in_vain():
@@ -218,19 +218,19 @@ def a_capture_comes_after_the_last_was_given_up(world, sent):
 
     before_next(world.settlement.cards, "capture", give_up_and_die)
     world.settlement.settle(order_id)
-    carry_all(world)
+    deliver_all(world)
     return end(world)
 
 
 def a_worker_dies_between_the_copy_and_settling(world, sent):
-    """No reconciler comes to its help."""
+    """No reconciler runs."""
     order_id = ordered(world)
     world.pay(order_id)
     world.cancel(order_id)
     before_next(world.settlement, "settle", die)
     with suppress(Died):
-        world.carry()
-    carry_all(world)
+        world.deliver_outboxes()
+    deliver_all(world)
     return world.faults()
 
 
@@ -271,7 +271,7 @@ def an_older_snapshot_of_an_order_comes_last(world, sent):
     world.pay(order_id)
     world.cancel(order_id)
     before_next(world.settlement, "settle", lambda: world.store.follow(created, utc_now()))
-    carry_all(world)
+    deliver_all(world)
     return end(world)
 
 
@@ -302,7 +302,7 @@ def an_older_snapshot_of_an_order_reaches_tickets_last(world, sent):
 
 
 def service(world, buyer_id):
-    """Return the orders service as this buyer's request finds it."""
+    """Return the orders service as this buyer's request reaches it."""
     found = OrdersService()
     found.store, found.caller = world.orders, SimpleNamespace(user_id=buyer_id)
     found.window_seconds = 900
@@ -315,5 +315,5 @@ def hamlet():
 
 
 def ticket(**changes):
-    """Return a snapshot of the ticket as orders hears of it."""
+    """Return a snapshot of the ticket as orders receives it."""
     return CATALOGUE["TicketCreated"].load({**hamlet().snapshot(), **changes})

@@ -8,7 +8,7 @@ from payments.audit import WINDOW, last_occurrence
 from payments.errors import StripeUnavailable
 from payments.service import AUDIT_SECONDS, PaymentsService
 from tests.money.buyer import confirm, paid_in_the_browser
-from tests.money.stories import carry_all
+from tests.money.stories import deliver_all
 
 STRANGER = {"amount": 1999, "currency": "usd", "automatic_payment_methods": {"enabled": True}}
 
@@ -131,7 +131,7 @@ def test_a_dispute_that_was_closed_without_any_webhook_is_settled(world, fake):
     world.ahead += timedelta(days=30)
 
     report = world.audit.run()
-    carry_all(world)
+    deliver_all(world)
 
     assert report.settled == [order_id]
     assert world.order(order_id).refunded_at is not None

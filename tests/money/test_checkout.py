@@ -93,10 +93,10 @@ def test_a_card_form_that_was_confirmed_without_any_webhook_is_found_by_the_reco
 def test_a_card_that_needs_authentication_is_challenged_and_then_authorized(world, fake):
     order_id = world.reserve()
 
-    with pytest.raises(errors.AuthenticationRequired) as asked:
+    with pytest.raises(errors.AuthenticationRequired) as challenge:
         world.pay(order_id, CHALLENGED)
     stripe_id = world.payment(order_id).stripe_id
-    assert asked.value.details["client_secret"].startswith(stripe_id)
+    assert challenge.value.details["client_secret"].startswith(stripe_id)
     assert not world.payment(order_id).confirming_at
 
     fake.control("authenticate", payment_intent=stripe_id, outcome="complete")
@@ -185,9 +185,9 @@ def test_a_card_that_was_authorized_is_not_reported_as_declined_because_another_
 def test_three_declined_cards_are_reported_as_declined_and_the_next_as_not_charged(world):
     order_id, remaining = world.reserve(), []
     for _ in range(3):
-        with pytest.raises(errors.PaymentDeclined) as told:
+        with pytest.raises(errors.PaymentDeclined) as declined:
             world.pay(order_id, BAD_CARD)
-        remaining.append(told.value.details["remaining"])
+        remaining.append(declined.value.details["remaining"])
 
     with pytest.raises(errors.OrderCancelled, match="you have not been charged"):
         world.pay(order_id)
@@ -203,9 +203,9 @@ def test_a_challenge_that_fails_at_once_is_reported_as_declined_and_not_counted(
 
     after_next(world.settlement.cards, "confirm", fail)
 
-    with pytest.raises(errors.PaymentDeclined) as told:
+    with pytest.raises(errors.PaymentDeclined) as declined:
         world.pay(order_id, CHALLENGED)
-    assert told.value.details == {"decline_code": "payment_intent_authentication_failure", "remaining": 3}
+    assert declined.value.details == {"decline_code": "payment_intent_authentication_failure", "remaining": 3}
 
 
 @pytest.mark.parametrize("at_the_moment", [before_next, after_next])
@@ -238,11 +238,11 @@ def test_a_charge_after_which_nothing_can_be_settled_is_confirming(world, monkey
     with monkeypatch.context() as away:
         fail = Mock(side_effect=error)
         after_next(world.settlement.cards, "confirm", lambda: away.setattr(world.settlement, "settle", fail))
-        told = [world.pay(order_id), world.checkout.refresh(order_id, "bo")]
+        shown = [world.pay(order_id), world.checkout.refresh(order_id, "bo")]
 
     world.come_to_rest()
 
-    assert [one["is_confirming"] for one in told] == [True, True]
+    assert [one["is_confirming"] for one in shown] == [True, True]
     assert world.order(order_id).status == "complete"
 
 
@@ -562,10 +562,10 @@ def test_an_announced_attempt_is_confirming_until_it_is_answered(world):
     order_id = world.reserve()
     attempt = world.checkout.announce(order_id, "bo")["attempt"]
 
-    asked = world.checkout.refresh(order_id, "bo")
+    before = world.checkout.refresh(order_id, "bo")
     answered = world.checkout.refresh(order_id, "bo", answered=attempt)
 
-    assert (asked["is_confirming"], answered["is_confirming"]) == (True, False)
+    assert (before["is_confirming"], answered["is_confirming"]) == (True, False)
 
 
 def test_while_one_tab_pays_another_one_cannot(world):
@@ -608,11 +608,11 @@ def test_a_challenge_that_was_left_lets_the_buyer_pay_again_at_once(world, fake,
 
     left = world.checkout.refresh(order_id, "bo")
     world.checkout.announce(order_id, "bo")
-    on_its_way = world.checkout.refresh(order_id, "bo")
+    in_flight = world.checkout.refresh(order_id, "bo")
     confirm(world, fake, order_id)
     world.come_to_rest()
 
     assert (left["is_confirming"], left["is_challenged"]) == (False, outcome is None)
-    assert on_its_way["is_confirming"]  # whatever Stripe still shows of the attempt before
+    assert in_flight["is_confirming"]  # whatever Stripe still shows of the attempt before
     assert world.order(order_id).status == "complete"
     assert list(world.faults()) == []

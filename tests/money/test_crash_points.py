@@ -97,9 +97,9 @@ def test_what_was_cancelled_at_stripe_just_before_the_crash_is_recorded_after_it
         assert shop.faults() == []
 
 
-@pytest.mark.parametrize("asks_again", [True, False])
+@pytest.mark.parametrize("requests_again", [True, False])
 @at(CrashPoint.REFUNDED, CrashPoint.REFUND_REQUESTED)
-def test_a_refund_that_died_half_way_is_made_once_whether_or_not_it_is_requested_again(shop, point, asks_again):
+def test_a_refund_that_died_half_way_is_made_once_whether_or_not_it_is_requested_again(shop, point, requests_again):
     order_id = shop.reserve()
     with shop.payments():
         shop.pay_until_answered(order_id)
@@ -109,7 +109,7 @@ def test_a_refund_that_died_half_way_is_made_once_whether_or_not_it_is_requested
     dies(shop, point, lambda: shop.call("payments.refund", "operator", **refund, timeout=2))
     shop.let_time_pass(order_id)
     with shop.payments():
-        if asks_again:
+        if requests_again:
             assert shop.call("payments.refund", "operator", **refund)["status"] == "refunded"
         wait_for(lambda: shop.world.order(order_id).refunded_at, 30)
 
@@ -147,11 +147,11 @@ def opened(shop):
     order_id = shop.reserve()
     with shop.payments():
         shop.call("payments.create_intent", order_id=order_id)
-        wait_for(shop.rests)
+        wait_for(shop.is_idle)
     return order_id
 
 
 def authorize(shop, order_id):
-    """Let the buyer's card be authorized in the browser; no webhook tells of it."""
+    """Let the buyer's card be authorized in the browser; no webhook arrives."""
     stripe_id = shop.world.payment(order_id).stripe_id
     shop.fake.client().v1.payment_intents.confirm(stripe_id, {"payment_method": CARD_OF_THE_BROWSER})

@@ -1,4 +1,4 @@
-"""Payments dies after it asked Stripe and before it stored the answer, while a card is authorized."""
+"""Payments dies after a request to Stripe and before it stored the outcome, while a card is authorized."""
 
 import pytest
 

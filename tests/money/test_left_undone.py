@@ -1,4 +1,4 @@
-"""Every crash point of payments/crash_points.py in this process: die there; then nobody clicks, no webhook comes.
+"""Every crash point of payments/crash_points.py in this process: die there; then nobody clicks, no webhook arrives.
 
 test_crash_points.py does the same with real processes, for a few of them unless `make test-slow` runs it.
 """
@@ -9,7 +9,7 @@ from payments import checkout, reconciler, refunds, settlement
 from payments.crash_points import CrashPoint
 from payments.refunds import refund
 from tests.money.buyer import confirm
-from tests.money.stories import Died, bought, carry_all, expired, ordered
+from tests.money.stories import Died, bought, deliver_all, expired, ordered
 from tests.money.test_crash_points import BEFORE_THE_CHARGE
 
 
@@ -33,12 +33,12 @@ def dying(monkeypatch):
 
 def pay(world, order_id):
     world.pay(order_id)
-    carry_all(world)
+    deliver_all(world)
 
 
 def cancel(world, order_id):
     world.cancel(order_id)
-    carry_all(world)
+    deliver_all(world)
 
 
 def form_opened(world):

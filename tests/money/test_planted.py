@@ -1,5 +1,5 @@
 """Mistakes planted, and rules of docs/protocol.md switched off, in the services' own code: a short story goes wrong
-with each, and right without it. A rule's story is the trace by which the search in tests/protocol shows the same.
+with each, and ends well without it. A rule's story is the trace by which the search in tests/protocol shows the same.
 """
 
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ PLANTED = [
     Planted("a random key confirms", RANDOM_KEYS["confirm:"],
             stories.a_bad_card_is_clicked_twice, "tried [2] cards"),
     Planted("a random key captures", RANDOM_KEYS["capture:"],
-            stories.two_workers_capture, "asked 2 times"),
+            stories.two_workers_capture, "2 different requests"),
     Planted("a random key voids", RANDOM_KEYS["cancel:"],
-            stories.two_workers_void, "asked 2 times"),
+            stories.two_workers_void, "2 different requests"),
     Planted("a random key refunds", RANDOM_KEYS["refund:"],
-            stories.two_workers_refund, "asked 2 times"),
+            stories.two_workers_refund, "2 different requests"),
     Planted("a cancelled order is not voided", mistakes.NEVER_VOID,
             stories.an_authorized_order_is_cancelled, "can still be charged"),
     Planted("everything is refunded", mistakes.ALWAYS_REFUND,
@@ -42,14 +42,14 @@ PLANTED = [
             stories.two_workers_refund, "alarms_refund_failed rose"),
     Planted("every payment counts as refunded", mistakes.mark_every_payment_refunded,
             stories.an_order_is_paid, "is marked as refunded"),
-    Planted("nothing ever rests", mistakes.never_update_work_left,
+    Planted("no payment is ever taken off the reconciler's list", mistakes.never_update_work_left,
             stories.an_order_is_paid, "is visited for ever"),
-    Planted("resting compares nothing, and a refund is forgotten", mistakes.update_work_left_blindly,
-            stories.a_settler_that_saw_no_refund_updates_work_left_last, "is not made"),
+    Planted("taking off the list compares nothing, and a refund is forgotten", mistakes.update_work_left_blindly,
+            stories.a_worker_that_saw_no_refund_updates_work_left_last, "is not made"),
     Planted("saving compares nothing", mistakes.save_blindly,
-            stories.a_settler_that_saw_the_authorization_writes_last, "was published with 2 different", rule=1),
-    Planted("resting compares nothing", mistakes.update_work_left_blindly,
-            stories.a_settler_that_saw_nothing_begun_updates_work_left_last, "has a payment open", rule=1),
+            stories.a_worker_that_saw_the_authorization_writes_last, "was published with 2 different", rule=1),
+    Planted("taking off the list compares nothing", mistakes.update_work_left_blindly,
+            stories.a_worker_that_saw_nothing_begun_updates_work_left_last, "has a payment open", rule=1),
     Planted("replies are believed", mistakes.believe_replies,
             stories.a_capture_comes_after_the_last_was_given_up, "was paid 0", rule=2),
     Planted("what is not complete is refunded", mistakes.REFUND_INCOMPLETE,
@@ -75,7 +75,7 @@ each = pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.m
 
 @pytest.fixture
 def sent(monkeypatch):
-    """What Stripe is asked during the test, as (path, idempotency key)."""
+    """The requests to Stripe during the test, as (path, idempotency key)."""
     asked, request = [], stripe.RequestsClient.request
 
     def noted(client, method, url, headers, post_data=None):

@@ -123,7 +123,7 @@ def pay_twice(world, order_id):
     return [late(world, partial(world.pay, order_id, world.chance.choice(CARDS)), 0.01) for _ in range(2)]
 
 
-def come_back_by_all_ways(world, order_id):
+def settle_by_all_ways(world, order_id):
     confirm(world, world.fake, order_id)
     webhook = world.webhook(order_id)
     return [
@@ -144,7 +144,7 @@ def refund_by_all_ways(world, order_id):
 
 
 def bought(world):
-    """Return a complete order, bought while others carry the events."""
+    """Return a complete order, bought while threads deliver the events."""
     order_id = world.reserve()
     world.pay(order_id)
     while world.order(order_id).status != "complete":
@@ -169,7 +169,7 @@ def test_paying_races_with_cancelling(world):
 
 
 def test_the_webhook_races_with_the_return_page_and_the_reconciler(world):
-    assert race(world, partial(come_back_by_all_ways, world), world.reserve) == []
+    assert race(world, partial(settle_by_all_ways, world), world.reserve) == []
 
 
 def test_a_refund_races_with_its_webhook_and_with_one_at_stripe(world):
@@ -201,4 +201,4 @@ def test_races_catch_an_authorization_that_is_not_voided(world, monkeypatch):
 def test_races_catch_a_write_that_compares_nothing(world, monkeypatch):
     mistakes.save_blindly(monkeypatch, world)
 
-    assert is_caught(world, "published with", partial(come_back_by_all_ways, world), world.reserve)
+    assert is_caught(world, "published with", partial(settle_by_all_ways, world), world.reserve)

@@ -14,14 +14,14 @@ from tests.money.buyer import paid_in_the_browser
 from tests.money.stories import before_next
 
 
-def asked(world, order_id, reason="the show was called off"):
+def refunded(world, order_id, reason="the show was called off"):
     return refund(world.settlement, order_id, reason, requested_by="operator")
 
 
 def test_an_operators_refund_returns_everything_once_and_keeps_the_order(world):
     order_id = world.bought()
 
-    first, second = asked(world, order_id), asked(world, order_id, "again")
+    first, second = refunded(world, order_id), refunded(world, order_id, "again")
     world.come_to_rest()
 
     assert (first["status"], first["refunded_cents"]) == ("refunded", 1999)
@@ -36,7 +36,7 @@ def test_what_was_not_captured_cannot_be_refunded(world):
     order_id = world.reserve()
 
     with pytest.raises(errors.NotCaptured):
-        asked(world, order_id)
+        refunded(world, order_id)
 
 
 def test_a_refund_that_another_worker_is_making_has_not_failed(world, monkeypatch):
@@ -49,7 +49,7 @@ def test_a_refund_that_another_worker_is_making_has_not_failed(world, monkeypatc
         return make(*arguments)
 
     monkeypatch.setattr(world.settlement.cards, "refund", busy_twice)
-    answer = asked(world, order_id)
+    answer = refunded(world, order_id)
 
     assert (answer["status"], answer["has_refund_failed"], len(tries)) == ("refunded", False, 3)
     assert "alarms_refund_failed" not in world.store.counts()
@@ -60,7 +60,7 @@ def test_what_was_refunded_at_stripe_is_not_refunded_again_by_an_operator(world)
     world.refund_at_stripe(order_id)
     world.settlement.settle(order_id)
 
-    answer = asked(world, order_id)
+    answer = refunded(world, order_id)
     world.come_to_rest()
 
     assert (answer["status"], answer["refund"]) == ("refunded", None)
@@ -70,10 +70,10 @@ def test_what_was_refunded_at_stripe_is_not_refunded_again_by_an_operator(world)
 def test_a_refund_needs_a_reason_of_500_characters_at_most(world):
     for reason in ("  ", None, "x" * 501):
         with pytest.raises(errors.ReasonMissing):
-            asked(world, "nobody's", reason)
+            refunded(world, "nobody's", reason)
     for reason in ("x", "x" * 500):
         with pytest.raises(errors.PaymentNotFound):
-            asked(world, "nobody's", reason)
+            refunded(world, "nobody's", reason)
 
 
 def test_a_refund_needs_the_name_of_who_asks_of_100_characters_at_most(world):
@@ -104,7 +104,7 @@ def test_a_refund_requested_while_stripe_is_unreachable_is_made_later(world, fak
     order_id = world.bought()
     fake.control("faults", kind="error", path="/v1/refunds", status=503, count=2, stored=True)
 
-    before = asked(world, order_id)
+    before = refunded(world, order_id)
     world.come_to_rest()
 
     assert (before["status"], before["refund"]["by"]) == ("captured", "operator")
@@ -116,7 +116,7 @@ def test_a_refund_that_is_stored_is_promised_though_others_keep_changing_the_pay
     order_id = world.bought()
     with monkeypatch.context() as busy:
         busy.setattr(world.settlement, "settle", Mock(side_effect=VersionConflict))
-        promised = asked(world, order_id)
+        promised = refunded(world, order_id)
     world.come_to_rest()
 
     assert (promised["status"], promised["refund"]["by"]) == ("captured", "operator")
@@ -128,7 +128,7 @@ def test_a_refund_that_could_not_be_stored_is_not_promised(world, monkeypatch):
     monkeypatch.setattr(world.store, "save", Mock(side_effect=VersionConflict))
 
     with pytest.raises(VersionConflict):
-        asked(world, order_id)
+        refunded(world, order_id)
 
 
 @pytest.mark.parametrize(
@@ -141,9 +141,9 @@ def test_a_refund_that_stripe_refuses_because_another_or_a_dispute_came_first_is
     stripe_id = world.payment(order_id).stripe_id
     before_next(world.settlement.cards, "refund", lambda: fake.control(came_first, payment_intent=stripe_id))
 
-    told = asked(world, order_id)
+    answer = refunded(world, order_id)
 
-    assert (told["status"], told["dispute"] is not None) == (status, is_disputed)
+    assert (answer["status"], answer["dispute"] is not None) == (status, is_disputed)
 
 
 def test_a_refund_made_at_stripe_is_recorded_by_its_webhook(world, webhooks, fake):
@@ -195,7 +195,7 @@ def test_the_rest_of_a_partly_refunded_charge_can_be_refunded(world, fake):
     order_id = world.bought()
     world.refund_at_stripe(order_id, amount=500)
 
-    assert asked(world, order_id)["refunded_cents"] == 1999
+    assert refunded(world, order_id)["refunded_cents"] == 1999
 
 
 def test_a_dispute_is_shown_and_refuses_a_refund(world, fake):
@@ -208,7 +208,7 @@ def test_a_dispute_is_shown_and_refuses_a_refund(world, fake):
         "id": "", "status": "needs_response", "reason": "fraudulent", "amount_cents": 1999, "is_refundable": False,
     }  # fmt: skip
     with pytest.raises(errors.ChargeDisputed):
-        asked(world, order_id)
+        refunded(world, order_id)
 
 
 def test_of_a_lost_partial_dispute_only_that_part_counts(world, fake):
@@ -282,15 +282,15 @@ def test_a_refund_is_pending_until_stripe_reports_it_done(world, webhooks, fake)
     order_id = world.bought()
     fake.control("refunds", begin="pending")
 
-    asked_for = asked(world, order_id)
-    pending = fake.client().v1.refunds.list({"payment_intent": asked_for["stripe_id"]}).data[0]
+    requested = refunded(world, order_id)
+    pending = fake.client().v1.refunds.list({"payment_intent": requested["stripe_id"]}).data[0]
     world.ahead += timedelta(days=2)
     world.reconciler.run()
-    waiting, again = world.payment(order_id).snapshot(), asked(world, order_id, "again")
+    waiting, again = world.payment(order_id).snapshot(), refunded(world, order_id, "again")
     fake.control("refunds", refund=pending.id, status="succeeded")
 
     assert (waiting["status"], waiting["refunded_cents"], waiting["refunding_cents"]) == ("captured", 0, 1999)
-    assert again["refund"]["reason"] == asked_for["refund"]["reason"]
+    assert again["refund"]["reason"] == requested["refund"]["reason"]
     wait_for(lambda: world.payment(order_id).status == "refunded")
     world.come_to_rest()
     assert world.order(order_id).refunded_at is not None
@@ -316,7 +316,7 @@ def test_a_refund_that_fails_in_the_end_raises_an_alarm_and_is_not_repeated_by_i
 ):
     order_id = world.bought()
     fake.control("refunds", begin=begins)
-    stripe_id = asked(world, order_id)["stripe_id"]
+    stripe_id = refunded(world, order_id)["stripe_id"]
     made = fake.client().v1.refunds.list({"payment_intent": stripe_id}).data[0]
 
     fake.control("refunds", refund=made.id, status="failed")
@@ -326,7 +326,7 @@ def test_a_refund_that_fails_in_the_end_raises_an_alarm_and_is_not_repeated_by_i
     world.come_to_rest()
     kept = fake.ledger(order_id)[0]
     fake.control("refunds", begin="succeeded")
-    again = asked(world, order_id, "to the new card")
+    again = refunded(world, order_id, "to the new card")
 
     assert (kept["refunded"], caplog.text.count("ALARM refund_failed")) == (0, 1)
     assert (again["status"], again["has_refund_failed"]) == ("refunded", False)
@@ -336,7 +336,7 @@ def test_a_refund_that_fails_in_the_end_raises_an_alarm_and_is_not_repeated_by_i
 
 def test_one_settlement_undoes_a_refund_that_failed_after_all(world, fake):
     order_id = world.bought()
-    made = fake.client().v1.refunds.list({"payment_intent": asked(world, order_id)["stripe_id"]}).data[0]
+    made = fake.client().v1.refunds.list({"payment_intent": refunded(world, order_id)["stripe_id"]}).data[0]
     fake.control("refunds", refund=made.id, status="failed")
 
     shown = world.settlement.settle(order_id)[0].snapshot()
@@ -363,7 +363,7 @@ def test_a_refund_can_be_made_during_an_inquiry(world, fake):
     fake.control("disputes", payment_intent=world.payment(order_id).stripe_id, inquiry=True)
     world.settlement.settle(order_id)
 
-    assert asked(world, order_id)["status"] == "refunded"
+    assert refunded(world, order_id)["status"] == "refunded"
 
 
 @pytest.mark.parametrize("begins", ["pending", "succeeded"])
@@ -399,7 +399,7 @@ def test_a_failed_refund_of_a_partial_capture_can_be_requested_again(world, fake
     assert world.order(order_id).status == "awaiting_payment"
     fake.control("refunds", begin="succeeded")
 
-    asked(world, order_id)
+    refunded(world, order_id)
     world.come_to_rest()
 
     assert world.order(order_id).status == "cancelled"

@@ -96,7 +96,7 @@ class Sequence(RuleBasedStateMachine):
         world.settlement.cards = Mortal(world.real_cards, self.fuse)
         world.settlement.store = Mortal(world.store, self.fuse)
         world.reconciler = Reconciler(world.settlement)
-        world.told, world.ahead = [], timedelta(0)
+        world.published, world.ahead = [], timedelta(0)
         world.fake.control("reset")
         world.fake.control("search", lag=60)
         for collection in (*world.databases[0].list_collection_names(), *world.databases[1].list_collection_names()):
@@ -198,7 +198,7 @@ class Sequence(RuleBasedStateMachine):
                 self.published += found["outbox"]
                 self.unacked += found["outbox"]
                 name = f"{aggregates.collection.name} {found['_id']}"
-                self.world.told += [(f"{name}:{one['version']}", str(one["body"])) for one in found["outbox"]]
+                self.world.published += [(f"{name}:{one['version']}", str(one["body"])) for one in found["outbox"]]
                 aggregates.collection.update_one({"_id": found["_id"]}, {"$set": {"outbox": []}})
 
     @rule(data=st.data())

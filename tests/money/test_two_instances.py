@@ -1,4 +1,4 @@
-"""A few of the races again, with two payments processes and one of orders as they run in earnest."""
+"""A few of the races again, with two processes of payments and one of orders."""
 
 import os
 from contextlib import suppress

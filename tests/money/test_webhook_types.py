@@ -1,4 +1,4 @@
-"""Each type of webhook on its own moves the payment: no event, no reconciler and no buyer helps."""
+"""Each type of webhook is enough by itself: no event, no reconciler and no buyer helps."""
 
 import json
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ LIVE_KEYS = {
 
 @pytest.fixture
 def service(world):
-    """The payments service as a request of the gateway finds it."""
+    """The payments service as a request of the gateway reaches it."""
     service = PaymentsService()
     service.caller = SimpleNamespace(require=lambda *names: None)
     webhooks = WebhookReader(WEBHOOK_SECRET, is_live=False)
@@ -59,7 +59,7 @@ def test_amount_capturable_updated_leads_to_an_authorization(world, fake, delive
 
     deliver("payment_intent.amount_capturable_updated")
 
-    assert told(world, order_id) == ("authorized", ["PaymentAuthorized"])
+    assert status_and_events(world, order_id) == ("authorized", ["PaymentAuthorized"])
 
 
 def test_amount_capturable_updated_leads_to_the_capture_of_what_is_awaited(world, deliver):
@@ -67,7 +67,7 @@ def test_amount_capturable_updated_leads_to_the_capture_of_what_is_awaited(world
 
     deliver("payment_intent.amount_capturable_updated")
 
-    assert told(world, order_id) == ("captured", ["PaymentAuthorized", "PaymentCreated"])
+    assert status_and_events(world, order_id) == ("captured", ["PaymentAuthorized", "PaymentCreated"])
 
 
 def test_succeeded_leads_to_a_capture(world, fake, deliver):
@@ -76,7 +76,7 @@ def test_succeeded_leads_to_a_capture(world, fake, deliver):
 
     deliver("payment_intent.succeeded")
 
-    assert told(world, order_id) == ("captured", ["PaymentAuthorized", "PaymentCreated"])
+    assert status_and_events(world, order_id) == ("captured", ["PaymentAuthorized", "PaymentCreated"])
 
 
 def test_payment_failed_leads_to_a_decline(world, fake, deliver):
@@ -86,7 +86,7 @@ def test_payment_failed_leads_to_a_decline(world, fake, deliver):
 
     deliver("payment_intent.payment_failed")
 
-    assert told(world, order_id) == ("open", ["PaymentFailed"])
+    assert status_and_events(world, order_id) == ("open", ["PaymentFailed"])
     assert world.payment(order_id).declines == 1
 
 
@@ -98,7 +98,8 @@ def test_the_third_payment_failed_ends_the_payment(world, fake, deliver):
 
     deliver("payment_intent.payment_failed")
 
-    assert told(world, order_id) == ("cancelled", ["PaymentFailed"] * 3)  # the form that was opened told of the others
+    # opening the form each time settled the first two
+    assert status_and_events(world, order_id) == ("cancelled", ["PaymentFailed"] * 3)
 
 
 def test_canceled_leads_to_a_void(world, fake, deliver):
@@ -108,7 +109,7 @@ def test_canceled_leads_to_a_void(world, fake, deliver):
 
     deliver("payment_intent.canceled")
 
-    assert told(world, order_id) == ("cancelled", ["PaymentAuthorized", "PaymentFailed"])
+    assert status_and_events(world, order_id) == ("cancelled", ["PaymentAuthorized", "PaymentFailed"])
 
 
 def test_charge_refunded_leads_to_a_refund(world, deliver):
@@ -117,7 +118,7 @@ def test_charge_refunded_leads_to_a_refund(world, deliver):
 
     deliver("charge.refunded")
 
-    assert told(world, order_id) == ("refunded", ["PaymentRefunded"])
+    assert status_and_events(world, order_id) == ("refunded", ["PaymentRefunded"])
 
 
 def test_dispute_created_is_recorded_and_raises_an_alarm(world, fake, deliver):
@@ -140,10 +141,10 @@ def test_dispute_closed_leads_to_who_has_the_money(world, fake, deliver, end, ev
     deliver("charge.dispute.closed")
 
     assert disputes.is_lost(world.payment(order_id).dispute) == (end == "lost")
-    assert told(world, order_id) == ("captured", events)
+    assert status_and_events(world, order_id) == ("captured", events)
 
 
-def told(world, order_id):
+def status_and_events(world, order_id):
     """Return the payment's status, and the events that wait to be published."""
     stored = world.store.payments.collection.find_one({"_id": order_id})
     return stored["status"], [pending["name"] for pending in stored["outbox"]]
@@ -156,7 +157,7 @@ def test_refund_failed_settles_the_payment(world, service):
 
     receive(service, {"id": "evt_1", "type": "refund.failed", "livemode": False, "data": {"object": about}})
 
-    assert told(world, order_id) == ("refunded", ["PaymentRefunded"])
+    assert status_and_events(world, order_id) == ("refunded", ["PaymentRefunded"])
 
 
 def test_a_webhook_of_another_type_is_counted_and_not_stored(world, service):

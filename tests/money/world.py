@@ -1,7 +1,7 @@
-"""Orders and payments inside this process, on a real MongoDB and a fake Stripe; their events are carried by threads.
+"""Orders and payments inside this process, on a real MongoDB and a fake Stripe; threads deliver their events.
 
-What is the services' own (stores, domain, settlement, checkout, reconciler) is used as it is. Only what carries events
-and calls between them is replaced, by something that delivers in any order and now and then twice.
+The services' own code (stores, domain, settlement, checkout, reconciler) is used as it is. Only the transport of events
+and calls between them is replaced, by one that delivers in any order and now and then twice.
 """
 
 import random
@@ -43,7 +43,7 @@ class World:
         self.checkout = Checkout(self.settlement, PUBLISHABLE_KEY)
         self.reconciler = Reconciler(self.settlement)
         self.audit = Audit(self.settlement)
-        self.told, self.refunded_at_stripe = [], set()
+        self.published, self.refunded_at_stripe = [], set()
         self.chance = random.Random(7)
 
     def close(self):
@@ -54,7 +54,7 @@ class World:
         return utc_now() + self.ahead
 
     def reserve(self, seconds=900.0):
-        """Return the id of a new order that payments knows of."""
+        """Return the id of a new order, of which payments has a copy."""
         now = utc_now()
         ticket = {
             "id": new_id(), "title": "Hamlet", "price_cents": PRICE, "currency": "usd", "category": "stage",
@@ -108,15 +108,15 @@ class World:
         return Webhook(f"evt_{new_id()}", kind, self.payment(order_id).stripe_id, order_id)
 
     def receive(self, event):
-        """Take a webhook as Stripe sent it; return the status to answer with."""
+        """Receive a webhook as Stripe sent it; return the status to answer with."""
         about = event.data.object.to_dict()
         stripe_id = about["id"] if about["object"] == "payment_intent" else about.get("payment_intent")
         if event.type in SUBSCRIBED_TYPES:
             self.reconciler.receive(Webhook(event.id, event.type, stripe_id, None))
         return 200
 
-    def carry(self):
-        """Deliver what waits in the outboxes once, some of it twice; return how much that was."""
+    def deliver_outboxes(self):
+        """Deliver what waits in the outboxes once, some of it twice; return the number of events."""
         waiting = [
             (aggregates.collection, found["_id"], pending)
             for aggregates in (self.store.payments, self.orders.orders)
@@ -127,7 +127,7 @@ class World:
         for collection, ident, pending in waiting:
             for _ in range(2 if self.chance.random() < 0.1 else 1):
                 self.deliver(pending)
-            self.told.append((pending["id"].partition(":")[2], str(pending["body"])))
+            self.published.append((pending["id"].partition(":")[2], str(pending["body"])))
             collection.update_one({"_id": ident}, {"$pull": {"outbox": {"id": pending["id"]}}})
         return len(waiting)
 
@@ -139,17 +139,17 @@ class World:
             self.settlement.follow(body)
 
     @contextmanager
-    def running(self, carriers=3):
-        """Carry events while the block runs, by several threads at once."""
+    def running(self, deliverers=3):
+        """Deliver events while the block runs, by several threads at once."""
         over = threading.Event()
 
         def run():
             while not over.is_set():
                 with suppress(VersionConflict):
-                    if not self.carry():
+                    if not self.deliver_outboxes():
                         time.sleep(0.002)
 
-        threads = [threading.Thread(target=run, daemon=True) for _ in range(carriers)]
+        threads = [threading.Thread(target=run, daemon=True) for _ in range(deliverers)]
         for thread in threads:
             thread.start()
         try:
@@ -160,7 +160,7 @@ class World:
                 thread.join(30)
 
     def come_to_rest(self):
-        """Do all that is left to do, as the timers would in time."""
+        """Do all that is left to do, as the timers would sooner or later."""
         for _ in range(20):
             for found in self.orders.list_overdue(utc_now(), 1000):
                 self.expire(found.id)
@@ -168,20 +168,20 @@ class World:
                 self.settlement.settle(found["id"])
             for found in self.store.payments.find_all({"creating_at": {"$ne": None}}):
                 self.settlement.settle(found["id"])
-            if not self.carry():
+            if not self.deliver_outboxes():
                 return
-        raise AssertionError("the outboxes never get empty")
+        raise AssertionError("the outboxes never empty")
 
     def rest_alone(self):
-        """Let minutes pass in which nobody clicks and no webhook comes: events, the sweep and the reconciler end it."""
+        """Let minutes pass without clicks and webhooks: only events, the sweep and the reconciler act."""
         for _ in range(20):
             self.ahead += timedelta(seconds=61)
             for found in self.orders.list_overdue(utc_now(), 1000):
                 self.expire(found.id)
             self.reconciler.run()
-            if not self.carry():
+            if not self.deliver_outboxes():
                 return
-        raise AssertionError("the outboxes never get empty")
+        raise AssertionError("the outboxes never empty")
 
     def faults(self):
         """Return what is wrong with the money, once at rest, as sentences."""
@@ -194,7 +194,7 @@ class World:
             yield from self.faults_of(order, intents.get(order.id, []))
         if max(holders.values(), default=0) > 1:
             yield f"{max(holders.values())} orders hold one ticket"
-        for version, count in Counter(ident for ident, _ in set(self.told)).items():
+        for version, count in Counter(ident for ident, _ in set(self.published)).items():
             if count > 1:
                 yield f"{version} was published with {count} different contents"
 
@@ -222,7 +222,7 @@ class World:
                 yield f"{who} has a payment {payment.status}, confirming {payment.confirming_at}; Stripe says {said}"
 
     def untrue_marks(self, order, given_back, refunds):
-        """Return what is wrong with the mark that an order was refunded, and with refunds that nobody asked for."""
+        """Yield what is wrong with the mark that an order was refunded, and with refunds that nobody requested."""
         who, is_asked = f"order {order.id} ({order.status})", order.id in self.refunded_at_stripe
         if order.refunded_at is not None and not given_back:
             yield f"{who} is marked as refunded and was not"
