@@ -55,25 +55,25 @@ def _orders(world: World, number: int, claim: Claim, rules: Rules, limits: Limit
     asked += [("follow", snapshot) for snapshot in claim.said]
     for change, snapshot in asked:
         if after := changed_order(claim, change, snapshot, rules, limits):
-            told = f"orders follows the payment that is {snapshot[0]}" if snapshot else f"orders: {change}"
-            yield f"{told}: {after.status}", number, world.with_claim(number, after)
+            label = f"orders follows the payment that is {snapshot[0]}" if snapshot else f"orders: {change}"
+            yield f"{label}: {after.status}", number, world.with_claim(number, after)
 
 
 def _payments(world: World, number: int, claim: Claim, rules: Rules, limits: Limits) -> Iterator[Move]:
     free = len(world.workers) < limits.workers
     for version, status in enumerate(claim.history, 1):
         after, settles = delivered(claim, version, rules)
-        told = f"payments hears of version {version} ({status})"
+        label = f"payments receives version {version} ({status})"
         if not limits.unacked:
             if after is not claim:
-                yield told, number, world.with_claim(number, after)
+                yield label, number, world.with_claim(number, after)
         elif not settles:
             acked = after._replace(unacked=after.unacked and version != len(claim.history))
             for outcome, kept in (("acknowledges it", acked), ("dies before it acknowledges it", after)):
                 if kept != claim:
-                    yield f"{told} and {outcome}", number, world.with_claim(number, kept)
+                    yield f"{label} and {outcome}", number, world.with_claim(number, kept)
         elif free:
-            yield told, number, workers.added(world.with_claim(number, after), Worker("read", number, acks=version))
+            yield label, number, workers.added(world.with_claim(number, after), Worker("read", number, acks=version))
     if free and claim.document and not limits.unacked:
         settling = Worker("look", number, claim.document)
         yield "settle reads the document", number, workers.added(world, settling)
@@ -91,8 +91,8 @@ def _buyer(world: World, number: int, claim: Claim, rules: Rules, limits: Limits
         if after != document:
             yield "an operator asks for a refund", number, world.with_claim(number, claim._replace(document=after))
     if document.intent is not None:
-        for told, charged in workers.charged(claim, document.intent, limits):
-            yield f"in the browser: {told}", number, world.with_claim(number, charged)
+        for label, charged in workers.charged(claim, document.intent, limits):
+            yield f"in the browser: {label}", number, world.with_claim(number, charged)
 
 
 def _time(world: World, number: int, claim: Claim, limits: Limits) -> Iterator[Move]:
@@ -151,10 +151,10 @@ def _listing(world: World, rules: Rules) -> Iterator[Move]:
             if not rules.newest_reservation_wins:
                 after = after._replace(heard=after.heard | {(number, version)})
             if after != listing:
-                told = f"tickets hears of version {version} ({status})"
-                yield told, number, world._replace(listing=after)
+                label = f"tickets receives version {version} ({status})"
+                yield label, number, world._replace(listing=after)
     for version in range(world.copy + 1, len(listing.snapshots) + 1):
-        yield f"orders hears of version {version} of the ticket", -1, world._replace(copy=version)
+        yield f"orders receives version {version} of the ticket", -1, world._replace(copy=version)
     for change in ("edit", "withdraw") if world.changes else ():
         after = listing_changed(listing, change)
         if after != listing:

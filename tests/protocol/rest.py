@@ -74,7 +74,7 @@ def _unended_without_stripe(world: World, rules: Rules, limits: Limits) -> str:
         late = late.with_claim(number, moves.a_day_later(claim))
     late = drained(late, rules, limits._replace(money=False))
     if any(claim.status not in ("complete", "cancelled") for claim in late.claims):
-        return "an order never ends while Stripe is away"
+        return "an order never ends while Stripe is unreachable"
     return unrest(late, rules, limits._replace(days=False))  # Stripe is back
 
 
@@ -86,7 +86,7 @@ def drained(world: World, rules: Rules, limits: Limits) -> World:
             if limits.money:
                 world = _brought_forward(world, number, rules, limits)
             world = _followed(world, number, rules, limits)
-        world = _listing_told(world, rules)
+        world = _listing_updated(world, rules)
         if world == before:
             return world
     return world._replace(broken="it never comes to rest")
@@ -130,7 +130,7 @@ def _followed(world: World, number: int, rules: Rules, limits: Limits) -> World:
     return world.with_claim(number, claim)
 
 
-def _listing_told(world: World, rules: Rules) -> World:
+def _listing_updated(world: World, rules: Rules) -> World:
     listing = world.listing
     for number, claim in enumerate(world.claims):
         newest = len(claim.history)
@@ -151,7 +151,7 @@ def _waiting(world: World) -> str:
     for claim in world.claims:
         held = any(intent.status == "requires_capture" for intent in claim.intents)
         if held or claim.status == "awaiting_payment":
-            return "a card is charged for an order that does not go on"
+            return "a card is charged for an order that makes no progress"
         if any(intent.declines >= MAXIMUM_DECLINES and intent.status not in workers.ENDED for intent in claim.intents):
             return "a third decline did not end the payment"
     return ""

@@ -22,8 +22,8 @@ class Found:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        told = [f"{number:3} {step}" for number, step in enumerate(self.trace, 1)]
-        return "\n".join([f"{self.violation or 'no violation'} ({self.states} states, {self.seconds:.1f} s)", *told])
+        lines = [f"{number:3} {step}" for number, step in enumerate(self.trace, 1)]
+        return "\n".join([f"{self.violation or 'no violation'} ({self.states} states, {self.seconds:.1f} s)", *lines])
 
 
 def search(start: World, rules: Rules, limits: Limits, maximum: int = 50_000_000, at_rest: bool = True) -> Found:
@@ -37,10 +37,10 @@ def search(start: World, rules: Rules, limits: Limits, maximum: int = 50_000_000
         wrong = violation(world) or ("" if world.workers or not at_rest else unrest(world, rules, limits))
         if wrong:
             return Found(len(came_from), wrong, _trace(world, came_from), time.monotonic() - began)
-        for told, number, reached in moves(world, rules, limits):
+        for label, number, reached in moves(world, rules, limits):
             after = tidied(reached, rules)
             if after not in came_from:
-                came_from[after] = (world, f"order {number + 1}: {told}" if number >= 0 else told)
+                came_from[after] = (world, f"order {number + 1}: {label}" if number >= 0 else label)
                 waiting.append(after)
     return Found(len(came_from), seconds=time.monotonic() - began)
 
@@ -52,9 +52,9 @@ def walk(start: World, rules: Rules, limits: Limits, seed: int, steps: int = 120
         ahead = list(moves(world, rules, limits))
         if not ahead:
             break
-        told, claim, reached = chance.choice(ahead)
+        label, claim, reached = chance.choice(ahead)
         world = tidied(reached, rules)
-        trace.append(f"order {claim + 1}: {told}")
+        trace.append(f"order {claim + 1}: {label}")
         if wrong := violation(world):
             return Found(number, wrong, trace)
     wrong = unrest(world._replace(workers=()), rules, limits)
@@ -90,6 +90,6 @@ def _tidied(world: World, worker: Worker, rules: Rules) -> Worker | None:
 def _trace(world: World, came_from: dict[World, tuple[World, str]]) -> list[str]:
     trace: list[str] = []
     while came_from[world][1]:
-        world, told = came_from[world]
-        trace.insert(0, told)
+        world, label = came_from[world]
+        trace.insert(0, label)
     return trace

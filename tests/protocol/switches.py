@@ -106,10 +106,10 @@ class KeepsAnything(PaymentStore):
 RESERVING = Limits(workers=2, orders=2, seller=1, racing=True, money=False)
 ON_SALE = World(changes=1)
 
-NOT_ON = "a card is charged for an order that does not go on"
+NO_PROGRESS = "a card is charged for an order that makes no progress"
 
 SWITCHES = [
-    Switch(1, "whoever writes last wins", Rules(compare_and_set=False), NOT_ON),
+    Switch(1, "whoever writes last wins", Rules(compare_and_set=False), NO_PROGRESS),
     Switch(
         2,
         "the reply to a capture says that it happened",
@@ -127,7 +127,7 @@ SWITCHES = [
         3,
         "an event that is not newer is acknowledged without settling",
         Rules(store=FollowsOnlyNews, reconcile=False),
-        NOT_ON,
+        NO_PROGRESS,
         Limits(workers=2, buying=False, unacked=True),
         AUTHORIZED,
         sound=Rules(reconcile=False),
@@ -174,7 +174,7 @@ SWITCHES = [
         8,
         "nobody reconciles",
         Rules(reconcile=False),
-        NOT_ON,
+        NO_PROGRESS,
         Limits(workers=2, unacked=True),
         UNACKED,
     ),
@@ -182,14 +182,14 @@ SWITCHES = [
         8,
         "orders asks for ever",
         Rules(gives_up=False),
-        "an order never ends while Stripe is away",
+        "an order never ends while Stripe is unreachable",
         Limits(workers=1, declines=0, days=True),
     ),
     Switch(
         9,
         "one call creates and confirms, before the copy is looked at",
         Rules(look_before_paying=False),
-        NOT_ON,
+        NO_PROGRESS,
     ),
     Switch(
         10, "a read before the write decides who gets the ticket", Rules(one_winner=False), "I1", RESERVING, ON_SALE
@@ -214,7 +214,7 @@ SWITCHES = [
         12,
         "any snapshot replaces payments' copy",
         Rules(store=KeepsAnything),
-        NOT_ON,
+        NO_PROGRESS,
         Limits(workers=2, buying=False, unacked=True),
         AUTHORIZED,
     ),

@@ -13,7 +13,7 @@ LIVE = ("created", "awaiting_payment", "complete")
 
 
 def added(world: World, worker: Worker) -> World:
-    """Return the world with one more worker; workers that are alike are not told apart."""
+    """Return the world with one more worker; identical workers are interchangeable."""
     return world._replace(workers=tuple(sorted((*world.workers, worker), key=hash)))
 
 
@@ -57,8 +57,8 @@ def changed_intent(claim: Claim, number: int, intent: Intent) -> Claim:
 def steps(world: World, worker: Worker, rules: Rules, limits: Limits) -> Iterator[Move]:
     """Yield what may come of a worker's next step."""
     rest = without(world, worker) if worker in world.workers else world
-    for told, after in STEPS[worker.task](rest, worker, rules, limits):
-        yield told, worker.claim, after
+    for label, after in STEPS[worker.task](rest, worker, rules, limits):
+        yield label, worker.claim, after
 
 
 Outcomes = Iterator[tuple[str, World]]
@@ -157,7 +157,7 @@ def _create(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
     claim, number = made(claim, read.creating == "old", Intent())
     written = read._replace(version=read.version + 1, intent=number, creating="", work_left=True)
     found = Worker("save", worker.claim, read, written=written, then="settle", acks=worker.acks)
-    yield "Stripe makes a PaymentIntent", added(world.with_claim(worker.claim, claim), found)
+    yield "Stripe creates a PaymentIntent", added(world.with_claim(worker.claim, claim), found)
 
 
 def made(claim: Claim, searching: bool, intent: Intent) -> tuple[Claim, int]:
@@ -177,14 +177,14 @@ def _create_and_confirm(world: World, worker: Worker, rules: Rules, limits: Limi
     claim, number = made(claim, False, Intent("requires_capture"))
     written = read._replace(version=read.version + 1, intent=number, work_left=True)
     found = Worker("save", worker.claim, read, written=written)
-    yield "Stripe makes a PaymentIntent and authorizes it", added(world.with_claim(worker.claim, claim), found)
+    yield "Stripe creates a PaymentIntent and authorizes it", added(world.with_claim(worker.claim, claim), found)
 
 
 def _confirm(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
     claim = world.claims[worker.claim]
     assert worker.intent is not None
-    for told, after in charged(claim, worker.intent, limits):
-        yield told, world.with_claim(worker.claim, after)
+    for label, after in charged(claim, worker.intent, limits):
+        yield label, world.with_claim(worker.claim, after)
 
 
 def _cancel(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
@@ -238,7 +238,7 @@ def _insert(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
         yield "the index refuses a second order", world
     else:
         claim = Claim(payable=limits.payments, unacked=limits.unacked)
-        yield "orders makes an order", world._replace(claims=(*world.claims, claim))
+        yield "orders creates an order", world._replace(claims=(*world.claims, claim))
 
 
 STEPS = {
