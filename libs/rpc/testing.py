@@ -23,23 +23,19 @@ from libs.tokens import Verifier
 class ClientInMemory(Client):
     """Stands in for `Client`: calls the `rpc` methods of `services`, the objects by their services' names.
 
-    Arguments and results go through JSON, as over the wire. `unreachable` names services that do not answer; `calls`
-    lists what was called, as ("service.method", arguments). With `public_keys` each call's token becomes the `caller`.
+    Arguments and results go through JSON, as over the wire. With `public_keys` each call's token becomes the `caller`.
     """
 
     def __init__(self, services: Mapping[str, Any], public_keys: str = "", timeout: float = 5.0) -> None:
         super().__init__("", timeout)
         self.services = dict(services)
-        self.unreachable: set[str] = set()
-        self.calls: list[tuple[str, dict[str, Any]]] = []
         self._verifier = Verifier(public_keys) if public_keys else None
 
     def _call(
         self, name: str, arguments: dict[str, Any], token: str | None, correlation_id: str | None, deadline: float
     ) -> Any:
-        self.calls.append((name, arguments))
         service, _, method = name.partition(".")
-        if service not in self.services or service in self.unreachable:
+        if service not in self.services:
             raise ServiceUnavailable(f"{name}: no such service")
         with context.work(correlation_id or context.correlation_id(), deadline):
             reply = json.loads(self._answer(service, method, json.loads(json.dumps(arguments)), token))

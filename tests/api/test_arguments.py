@@ -1,25 +1,40 @@
-"""Calls of the services themselves, as from a shell: what is wrong is named, and never an unexpected error."""
+"""Calls of the services themselves, in this process and some over the wire: what is wrong is named in the answer."""
 
 import pytest
 
 from dev.stack.programs import environment
 from libs.rpc import RemoteError
 from libs.tokens import Signer
+from tests.in_process import services_in_process
 
 HUGE, HALF = 10**30, "\ud800"
 KNOWN = "0" * 24
 TICKET = {"title": "Hamlet", "price_cents": 1999}
 
 
-@pytest.fixture
-def call(system, operator):
-    """Return what calls a service as a user."""
-    signer = Signer(environment("auth", system)["AUTH_SIGNING_KEY"])
+@pytest.fixture(scope="module")
+def in_process(servers):
+    with services_in_process(servers) as (client, signers):
+        yield client, signers
 
+
+@pytest.fixture
+def call(in_process):
+    """Return what calls a service inside this process as a user."""
+    client, signers = in_process
+    return caller(client, signers["auth"])
+
+
+@pytest.fixture
+def call_over_the_wire(system, operator):
+    """Return what calls a service of the running system as a user."""
+    return caller(operator.client, Signer(environment("auth", system)["AUTH_SIGNING_KEY"]))
+
+
+def caller(client, signer):
     def call(method, arguments):
         service, name = method.split(".")
-        token = signer.mint("somebody", 60, email="somebody@example.org")
-        return operator.client.call(service, name, arguments, token=token)
+        return client.call(service, name, arguments, token=signer.mint("somebody", 60, email="somebody@example.org"))
 
     return call
 
@@ -66,6 +81,23 @@ def test_a_wrong_argument_is_named(call, method, arguments):
     assert (refusal.value.name, bool(refusal.value.message)) == ("InvalidArguments", True)
 
 
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("tickets.list", {"limit": HUGE}),
+        ("tickets.list", {"q": HALF}),
+        ("tickets.get", {"ticket_id": {"$ne": None}}),
+        ("orders.create", {"ticket_id": KNOWN, "version": HUGE}),
+        ("orders.cancel", {"order_id": [KNOWN]}),
+    ],
+)
+def test_over_the_wire_a_wrong_argument_is_named(call_over_the_wire, method, arguments):
+    with pytest.raises(RemoteError) as refusal:
+        call_over_the_wire(method, arguments)
+
+    assert (refusal.value.name, bool(refusal.value.message)) == ("InvalidArguments", True)
+
+
 @pytest.mark.parametrize("after", ["x", 7, {"$gt": ""}, HALF, "eyJfaWQiOiJcdWQ4MDAifQ"])
 @pytest.mark.parametrize("method", ["tickets.list", "tickets.list_mine", "orders.list"])
 def test_a_wrong_page_marker_is_named(call, method, after):
@@ -87,15 +119,34 @@ def test_a_wrong_listing_is_named(call, wrong):
 
 
 @pytest.mark.parametrize("expires_at", ["tomorrow", "2031-01-01T00:00:00", 7, None, "0001-01-01T00:00:00+14:00"])
-def test_a_wrong_deadline_is_named(operator, expires_at):
+def test_a_wrong_deadline_is_named(in_process, expires_at):
+    client, signers = in_process
+    deadline = {"order_id": KNOWN, "expires_at": expires_at}
+
     with pytest.raises(RemoteError) as refusal:
-        operator.call("orders", "move_deadline", order_id=KNOWN, expires_at=expires_at)
+        client.call("orders", "move_deadline", deadline, token=signers["operator"].mint_service())
 
     assert refusal.value.name == "InvalidArguments"
 
 
-def test_an_argument_that_is_missing_or_unknown_is_named(call):
-    for method, arguments in (("tickets.create", {}), ("tickets.get", {}), ("orders.create", {"ticket": KNOWN})):
-        with pytest.raises(RemoteError) as refusal:
-            call(method, arguments)
-        assert refusal.value.name == "IncorrectSignature"
+WRONG_NAMES: tuple[tuple[str, dict[str, str]], ...] = (
+    ("tickets.create", {}),
+    ("tickets.get", {}),
+    ("orders.create", {"ticket": KNOWN}),
+)
+
+
+@pytest.mark.parametrize(("method", "arguments"), WRONG_NAMES)
+def test_an_argument_that_is_missing_or_unknown_is_named(call, method, arguments):
+    with pytest.raises(RemoteError) as refusal:
+        call(method, arguments)
+
+    assert refusal.value.name == "IncorrectSignature"
+
+
+@pytest.mark.parametrize(("method", "arguments"), WRONG_NAMES)
+def test_over_the_wire_an_argument_that_is_missing_or_unknown_is_named(call_over_the_wire, method, arguments):
+    with pytest.raises(RemoteError) as refusal:
+        call_over_the_wire(method, arguments)
+
+    assert refusal.value.name == "IncorrectSignature"

@@ -1,6 +1,11 @@
-"""Who may call which method of which service: every method, with every kind of token."""
+"""Who may call which method of which service: every method, with every kind of token.
+
+The services are called inside this process, and some methods over the wire too.
+"""
 
 import ast
+import secrets
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,6 +14,7 @@ from gateway.errors import ERRORS
 from libs.contracts.parts import PRINCIPALS, SERVICES
 from libs.rpc import Client, RemoteError
 from libs.tokens import Signer
+from tests.in_process import services_in_process
 
 ISSUERS = set(PRINCIPALS) - {"auth"}
 EVERYBODY = {"nobody", "user", *ISSUERS}
@@ -89,24 +95,52 @@ def methods():
 METHODS = dict(methods())
 
 
-@pytest.fixture(scope="module")
-def client(system):
-    client = Client(system.amqp_url, timeout=10)
-    yield client
-    client.close()
+OVER_THE_WIRE = ("auth.is_revoked", "tickets.versions", "orders.create", "payments.settle", "expiration.repair")
 
 
 @pytest.fixture(scope="module")
-def signers(system):
-    return {name: Signer(system.secrets[f"{name.upper()}_SIGNING_KEY"]) for name in {"auth", *ISSUERS}}
+def in_process(servers):
+    with services_in_process(servers) as (client, signers):
+        yield client, signers
+
+
+@pytest.fixture(scope="module")
+def client(in_process):
+    return in_process[0]
+
+
+@pytest.fixture(scope="module")
+def signers(in_process):
+    return in_process[1]
 
 
 @pytest.fixture
-def tokens(client, signers, person):
-    """A valid token of each kind."""
-    user = person("ana")
-    signed_in = client.call("auth", "sign_in", {"email": user.email, "password": "correct horse battery"})
-    return {name: signers[name].mint_service() for name in ISSUERS} | {"nobody": None, "user": signed_in["token"]}
+def tokens(client, signers):
+    return tokens_of_each_kind(client, signers)
+
+
+@pytest.fixture(scope="module")
+def wire(system):
+    """A client of the running system, and all signers."""
+    with closing(Client(system.amqp_url, timeout=10)) as client:
+        yield client, {name: Signer(system.secrets[f"{name.upper()}_SIGNING_KEY"]) for name in {"auth", *ISSUERS}}
+
+
+def tokens_of_each_kind(client, signers):
+    """Return a valid token of each kind."""
+    ana = {"email": f"ana-{secrets.token_hex(6)}@example.org", "password": "correct horse battery"}
+    signed_up = client.call("auth", "sign_up", ana, token=signers["gateway"].mint_service())
+    return {name: signers[name].mint_service() for name in ISSUERS} | {"nobody": None, "user": signed_up["token"]}
+
+
+def forged_tokens(signers):
+    stolen = Signer(signers["orders"].key_name + "=" + "A" * 43 + "=")
+    impostor = signers["tickets"]
+    impostor.issuer, own = "auth", impostor.issuer
+    try:
+        return [stolen.mint_service(), impostor.mint("ana", 60), signers["auth"].mint("ana", -60), "a.b.c", ""]
+    finally:
+        impostor.issuer = own
 
 
 def answer(client, method, bearer, **changes):
@@ -126,6 +160,15 @@ def test_every_method_is_in_the_table():
 
 @pytest.mark.parametrize("method", ALLOWED)
 def test_only_who_may_call_it_is_let_in(method, client, tokens):
+    check_who_is_let_in(method, client, tokens)
+
+
+@pytest.mark.parametrize("method", OVER_THE_WIRE)
+def test_over_the_wire_only_who_may_call_it_is_let_in(method, wire):
+    check_who_is_let_in(method, wire[0], tokens_of_each_kind(*wire))
+
+
+def check_who_is_let_in(method, client, tokens):
     answers = {name: answer(client, method, token) for name, token in tokens.items()}
 
     let_in = {name for name, said in answers.items() if said not in ("Unauthenticated", "Forbidden")}
@@ -135,16 +178,15 @@ def test_only_who_may_call_it_is_let_in(method, client, tokens):
 
 
 @pytest.mark.parametrize("method", [method for method, allowed in ALLOWED.items() if allowed != EVERYBODY])
-def test_no_forged_token_is_let_in(method, client, signers, tokens):
-    stolen = Signer(signers["orders"].key_name + "=" + "A" * 43 + "=")
-    impostor = signers["tickets"]
-    impostor.issuer, own = "auth", impostor.issuer
-    try:
-        forged = [stolen.mint_service(), impostor.mint("ana", 60), signers["auth"].mint("ana", -60), "a.b.c", ""]
-    finally:
-        impostor.issuer = own
+def test_no_forged_token_is_let_in(method, client, signers):
+    assert {answer(client, method, token) for token in forged_tokens(signers)} == {"Unauthenticated"}
 
-    assert {answer(client, method, token) for token in forged} == {"Unauthenticated"}
+
+@pytest.mark.parametrize("method", OVER_THE_WIRE)
+def test_over_the_wire_no_forged_token_is_let_in(method, wire):
+    client, signers = wire
+
+    assert {answer(client, method, token) for token in forged_tokens(signers)} == {"Unauthenticated"}
 
 
 OPERATORS = ({"$ne": None}, {"$gt": ""}, ["x"], {"$where": "1"})

@@ -1,0 +1,73 @@
+"""The five services inside this process: their own code and dependencies on real databases, called without a broker.
+
+Nothing runs by itself: no timer, no relay, no event handler. libs/rpc/tests/test_clients.py holds this client and the
+real one to the same contract.
+"""
+
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from unittest.mock import patch
+
+from auth.service import AuthService
+from dev.fake_stripe.testing import PUBLISHABLE_KEY, SECRET_KEY, WEBHOOK_SECRET
+from dev.fake_stripe.testing import running as running_stripe
+from dev.testing import new_database
+from expiration.service import ExpirationService
+from libs import database
+from libs.amqp.container import Container
+from libs.contracts.parts import PRINCIPALS
+from libs.rpc.caller import ServiceClient
+from libs.rpc.testing import ClientInMemory
+from libs.tokens import Signer, new_key
+from orders.service import OrdersService
+from payments.service import PaymentsService
+from tickets.service import TicketsService
+
+SERVICES = (AuthService, TicketsService, OrdersService, PaymentsService, ExpirationService)
+connect = database._client
+NOWHERE = {"AMQP_URI": "amqp://127.0.0.1:1/", "REDIS_URL": "redis://127.0.0.1:1/0"}
+
+
+@contextmanager
+def services_in_process(servers):
+    """Yield a client of the five services, and the signers of all principals by their names."""
+    keys = {name: new_key(f"{name}:1") for name in PRINCIPALS}
+    public_keys = ",".join(public for _, public in keys.values())
+    client = ClientInMemory({}, public_keys, timeout=10)
+    with ExitStack() as stack:
+        common = NOWHERE | {
+            "TOKEN_PUBLIC_KEYS": public_keys,
+            "CURRENCY": "usd",
+            "RESERVATION_WINDOW_SECONDS": 900,
+            "SIGN_UPS_PER_ADDRESS": 1000,
+            "STRIPE_API_BASE": stack.enter_context(running_stripe()).url,
+            "STRIPE_SECRET_KEY": SECRET_KEY,
+            "STRIPE_PUBLISHABLE_KEY": PUBLISHABLE_KEY,
+            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        }
+        stack.enter_context(closed_databases())
+        for service_class in SERVICES:
+            own = {
+                "MONGO_URL": stack.enter_context(new_database(servers)),
+                "SIGNING_KEY": keys[service_class.name][0],
+            }
+            client.services[service_class.name] = _service(Container(service_class, common | own), client)
+        yield client, {name: Signer(private) for name, (private, _) in keys.items()}
+
+
+@contextmanager
+def closed_databases():
+    """Close at the end of the block what the services open within it and, as processes do, leave open."""
+    with ExitStack() as stack, patch.object(database, "_client", lambda url: stack.enter_context(connect(url))):
+        yield
+
+
+def _service(container, client):
+    """Return the service with its dependencies as a worker has them; it calls the others through `client`."""
+    service = container.service_cls()
+    for provider in container.dependencies:
+        provider.setup()
+        if isinstance(provider, ServiceClient):
+            provider.client = client
+        setattr(service, provider.attr_name, provider.get_dependency(SimpleNamespace(service=service, data={})))
+    return service
