@@ -29,7 +29,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 DELAYS_SECONDS = (0.1, 1.0, 5.0, 30.0)
 """The backoff: how long an event waits before its second, third… try."""
 
-RETURN_SECONDS = 1.0
+REQUEUE_SECONDS = 1.0
 """How long a worker pauses before it requeues what it could neither retry nor park."""
 
 
@@ -137,7 +137,7 @@ class EventHandler(Entrypoint):
             outcome = "handled" if error is None else self._retry_or_park(message, error)
         except Exception:  # noqa: BLE001 - raising here would end the process; the broker keeps the message
             log.exception("%s could be neither retried nor parked", message.properties.get("message_id"))
-            time.sleep(RETURN_SECONDS)  # it is redelivered at once
+            time.sleep(REQUEUE_SECONDS)  # it is redelivered at once
             self.consumer.requeue_message(message)
             return "returned"
         self.consumer.ack_message(message)

@@ -221,11 +221,11 @@ def test_the_same_client_and_service_go_on_when_the_broker_is_back(outage):
     assert outage.answers == "here"
 
 
-def test_what_was_in_a_queue_outlives_the_broker(outage):
+def test_what_was_in_a_queue_survives_the_broker(outage):
     assert outage.kept == 1
 
 
-def test_events_on_their_way_home_from_a_wait_outlive_a_killed_broker(broker):
+def test_events_dead_lettered_from_a_delay_queue_survive_a_killed_broker(broker):
     count, queue = 4000, "labels.LoafSold"
 
     def declare(channel):

@@ -34,14 +34,14 @@ def a_number(value):
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "many"])
-def test_a_service_does_not_start_with_a_number_that_is_none_or_less_than_one(value):
+def test_a_service_does_not_start_with_an_integer_setting_that_is_malformed_or_below_one(value):
     number = a_number(value)
 
     with pytest.raises(MissingSetting, match="SECONDS is not of the form NUMBER, from 1"):
         number.setup()
 
 
-def test_a_service_finds_its_number():
+def test_a_service_has_its_integer_setting():
     number = a_number(900)
     number.setup()
 

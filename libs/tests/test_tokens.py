@@ -63,7 +63,7 @@ def test_every_changed_byte_of_the_contents_is_noticed():
         VERIFIER.verify(f"{header}.{changed}.{signature}")
 
 
-def test_a_services_key_cannot_speak_for_users():
+def test_a_services_key_cannot_sign_for_users():
     private, public = new_key("orders:1")
     token = forged(key=Signer(private)._key, kid="orders:1")
 
@@ -71,7 +71,7 @@ def test_a_services_key_cannot_speak_for_users():
         Verifier(f"{PUBLIC},{public}").verify(token)
 
 
-def test_two_keys_are_good_at_once_and_a_removed_one_no_more():
+def test_two_keys_are_valid_at_once_and_a_removed_one_is_not():
     private, public = new_key("auth:2")
     both = Verifier(f"{PUBLIC}, {public}")
 

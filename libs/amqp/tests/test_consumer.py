@@ -11,7 +11,7 @@ from libs.amqp.tests.test_publisher import Line
 from libs.tokens import new_key
 
 
-def test_what_is_logged_of_lost_brokers_has_no_password_in_it(caplog):
+def test_no_password_is_logged_when_brokers_are_lost(caplog):
     consumer = QueueConsumer()
     consumer.container = SimpleNamespace(
         config={"AMQP_URI": "amqp://ana:secret@127.0.0.1:1/;amqp://ana:secret@127.0.0.1:2/"}

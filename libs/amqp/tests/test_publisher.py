@@ -105,7 +105,7 @@ def test_no_broker_at_all_is_reported_at_once():
     assert time.monotonic() - started < 2
 
 
-def test_a_connection_that_shall_be_encrypted_is_never_opened_in_the_clear(amqp_url):
+def test_an_amqps_connection_is_never_opened_in_the_clear(amqp_url):
     with pytest.raises(OperationalError, match="SSL"):
         connect(amqp_url.replace("amqp://", "amqps://"))
 

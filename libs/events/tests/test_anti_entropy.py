@@ -64,7 +64,7 @@ def test_a_run_out_of_time_is_continued_by_the_next_and_begins_anew_at_the_end(o
     assert anti_entropy.run(source) == 1
 
 
-def test_one_that_cannot_be_repaired_does_not_keep_the_others_waiting(originals, copies, source):
+def test_one_that_cannot_be_repaired_does_not_hold_up_the_others(originals, copies, source):
     def follow(snapshot):
         if snapshot["id"] == "b1":
             raise RuntimeError("this one makes no sense")
@@ -77,7 +77,7 @@ def test_one_that_cannot_be_repaired_does_not_keep_the_others_waiting(originals,
     assert copies.find("b2") == a_loaf("b2")
 
 
-def test_a_snapshot_that_is_not_what_the_catalogue_says_does_not_keep_the_others_waiting(originals, copies):
+def test_a_snapshot_against_the_catalogue_does_not_hold_up_the_others(originals, copies):
     def call(part, method, arguments):
         if method == "versions":
             return originals.versions(arguments["after"], 2)
@@ -91,7 +91,7 @@ def test_a_snapshot_that_is_not_what_the_catalogue_says_does_not_keep_the_others
     assert [copies.find(ident) is not None for ident in ("b1", "b2", "b3")] == [False, True, True]
 
 
-def test_all_copies_are_built_from_scratch_by_calls_that_say_where_to_go_on(originals, copies, source, monkeypatch):
+def test_all_copies_are_rebuilt_by_calls_that_return_where_to_continue(originals, copies, source, monkeypatch):
     monkeypatch.setattr("libs.events.anti_entropy.BATCH", 1)
     anti_entropy = AntiEntropy("test")
     add(originals, "b1", "b2", "b3", "b4")

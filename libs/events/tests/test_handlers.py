@@ -228,7 +228,7 @@ def test_an_unavailable_dependency_never_parks_an_event(mongo, amqp_url, publish
     wait_for(lambda: handled(mongo, "good") == 1)
 
 
-def test_an_event_that_can_be_neither_retried_nor_parked_is_requeued_without_haste(mongo, amqp_url, publisher, probe):
+def test_an_event_that_can_be_neither_retried_nor_parked_is_requeued_after_a_pause(mongo, amqp_url, publisher, probe):
     behave(mongo, "b1", "bad")
     with Connection(amqp_url) as connection:
         connection.channel().exchange_delete("labels.wait.50")

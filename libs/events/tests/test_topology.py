@@ -45,7 +45,7 @@ def test_another_type_stops_the_start(monkeypatch):
         queue_type()
 
 
-def test_on_quorum_queues_an_event_is_routed_waits_for_its_retry_and_comes_home(servers, monkeypatch):
+def test_on_quorum_queues_an_event_is_routed_waits_for_its_retry_and_returns(servers, monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", "quorum")
     event = CATALOGUE["LoafBaked"]
 
@@ -65,7 +65,7 @@ def test_on_quorum_queues_an_event_is_routed_waits_for_its_retry_and_comes_home(
         publisher.close()
 
 
-def test_an_event_that_is_never_answered_is_parked_by_a_quorum_queue(servers, monkeypatch):
+def test_an_event_that_is_never_acknowledged_is_parked_by_a_quorum_queue(servers, monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", "quorum")
     monkeypatch.setattr(topology, "DELIVERY_LIMIT", 2)
     event = CATALOGUE["LoafBaked"]

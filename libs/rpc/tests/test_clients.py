@@ -44,7 +44,7 @@ def test_a_time_is_returned_in_iso_8601(client):
     assert client.call("probe", "noon") == {"at": "2026-11-22T12:00:00.000Z"}
 
 
-def test_a_refusal_brings_its_name_sentence_and_details(client):
+def test_an_error_has_its_name_message_and_details(client):
     with pytest.raises(RemoteError) as refusal:
         client.call("probe", "refuse")
 
@@ -78,11 +78,11 @@ def test_an_unknown_service_is_reported_at_once(client):
     assert time.monotonic() - started < 2
 
 
-def test_what_is_left_of_the_callers_time_is_what_the_method_has(client):
+def test_the_method_has_what_is_left_until_the_callers_deadline(client):
     assert 0 < client.call("probe", "left", timeout=3) <= 3
 
 
-def test_the_rest_of_the_time_travels_with_the_work(client):
+def test_no_call_is_made_once_the_deadline_of_its_work_has_passed(client):
     with context.work(deadline=time.monotonic() - 1), pytest.raises(ServiceUnavailable, match="no time is left"):
         client.call("probe", "echo", {"value": 1})
 
@@ -105,7 +105,7 @@ def test_a_users_token_is_verified_by_the_service(client):
         (Signer(SERVICE_PRIVATE).mint("orders", 3600), "Forbidden"),
     ],
 )
-def test_no_token_a_false_one_or_a_services_is_refused_where_a_user_is_needed(client, token, name):
+def test_a_missing_forged_or_services_token_is_refused_where_a_user_is_needed(client, token, name):
     with pytest.raises(RemoteError) as error:
         client.call("probe", "whoami", token=token)
 

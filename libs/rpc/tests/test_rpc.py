@@ -99,7 +99,7 @@ def test_a_call_whose_deadline_has_passed_is_not_executed(alone, amqp_url):
         assert alone.call("probe", "done") == []
 
 
-def test_a_call_that_waited_too_long_for_a_worker_is_not_begun(alone, amqp_url):
+def test_a_call_that_waited_too_long_for_a_worker_is_not_executed(alone, amqp_url):
     with start(amqp_url, max_workers=1), ThreadPoolExecutor(1) as pool:
         slow = pool.submit(alone.call, "probe", "sleep", {"seconds": 1})
         wait_for(lambda: alone._waiting)
@@ -111,7 +111,7 @@ def test_a_call_that_waited_too_long_for_a_worker_is_not_begun(alone, amqp_url):
         assert alone.call("probe", "done") == [1]
 
 
-def test_a_call_whose_caller_gave_up_while_it_waited_for_a_worker_in_the_service_is_not_begun(alone, amqp_url):
+def test_a_call_whose_deadline_passed_while_it_waited_in_the_service_is_not_executed(alone, amqp_url):
     with busy_service(amqp_url):
         with pytest.raises(ServiceUnavailable):
             alone.call("labels", "sleep", {"seconds": 0.01}, timeout=0.3)
@@ -141,7 +141,7 @@ def test_callers_see_an_error_by_the_name_that_its_class_gives_them():
         (None, 98_000, None),
     ],
 )
-def test_the_time_under_way_counts_unless_the_clocks_cannot_agree(timeout_ms, sent_at_ms, left):
+def test_the_time_in_transit_counts_unless_the_clocks_disagree(timeout_ms, sent_at_ms, left):
     assert Clocks().left_seconds("gateway", timeout_ms, sent_at_ms, now=100.0) == left
 
 
@@ -155,7 +155,7 @@ def test_a_call_that_arrives_after_its_deadline_is_recognized_whatever_the_calle
     assert clocks.left_seconds("another", 3000, 100_000 - behind_ms, now=104.0) == 3
 
 
-def test_how_a_clock_goes_is_learned_anew_every_minute():
+def test_the_offset_of_a_clock_is_measured_anew_every_minute():
     clocks = Clocks()
     clocks.left_seconds("gateway", 3000, 100_000, now=100.0)
 
@@ -177,7 +177,7 @@ def busy_service(amqp_url):
         yield service
 
 
-def test_a_service_with_one_worker_stops_when_what_it_has_in_hand_is_done(alone, amqp_url):
+def test_a_service_with_one_worker_stops_once_its_call_is_done(alone, amqp_url):
     with busy_service(amqp_url) as stopped, ThreadPoolExecutor(1) as pool:
         call = pool.submit(alone.call, "labels", "sleep", {"seconds": 0.1})
         wait_for(lambda: alone._waiting and waiting(amqp_url, "rpc-labels") == 0)
@@ -199,7 +199,7 @@ def test_calls_in_flight_fail_when_their_client_is_closed(broker_url, client):
             call.result(1)
 
 
-def test_a_stop_finishes_the_calls_in_hand_and_repeats_none(alone, amqp_url):
+def test_a_stop_finishes_the_calls_in_progress_and_repeats_none(alone, amqp_url):
     with start(amqp_url) as stopped, ThreadPoolExecutor(3) as pool:
         calls = [pool.submit(alone.call, "probe", "sleep", {"seconds": 2.5}) for _ in range(3)]
         wait_for(lambda: alone.call("probe", "begun") == 3)
@@ -241,7 +241,7 @@ def test_our_client_can_call_services_of_stock_nameko(client):
     assert (error.value.name, error.value.message) == ("KeyError", "inside")
 
 
-def test_the_client_comes_back_after_its_sending_connection_was_closed(client):
+def test_the_client_recovers_after_its_sending_connection_was_closed(client):
     client.call("probe", "echo", {"value": 1})
     client._sender.collect()
     client._channel.connection = None
