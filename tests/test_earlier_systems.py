@@ -55,8 +55,8 @@ DEFECTS = {
     ),
     "The price charged can differ from the price shown when the seller edits meanwhile.": (
         "orders/tests/test_domain.py::test_reserving_freezes_the_price_for_the_window",
-        "tests/api/test_routes.py::test_who_saw_the_new_price_pays_the_new_price",
-        "tests/api/test_routes.py::test_a_price_changed_while_ordering_is_refused_and_told",
+        "tests/api/test_routes.py::test_a_buyer_who_saw_the_new_price_pays_it",
+        "tests/api/test_routes.py::test_a_price_changed_while_ordering_is_refused_with_the_new_one",
     ),
     "Emails are not unique, not trimmed, and sign-in tells which accounts exist.": (
         "auth/tests/test_store.py::test_an_email_belongs_to_one_user",

@@ -98,12 +98,12 @@ def test_account_page_is_private(client):
 
 
 def test_signing_in_over_a_session_ends_it(app, ana):
-    captured = ana.get_cookie("session").value
+    stolen = ana.get_cookie("session").value
 
     ana.post("/api/users/signin", json=ANA)
 
     thief = app.test_client()
-    thief.set_cookie("session", captured)
+    thief.set_cookie("session", stolen)
     assert is_signed_in(ana) and not is_signed_in(thief)
 
 

@@ -114,11 +114,11 @@ def test_session_cookie_is_bound_to_the_host_under_tls(services, revocations):
     assert "max-age=31536000" in answer.headers["Strict-Transport-Security"]
 
 
-def test_captured_cookie_is_worthless_after_signing_out(app, ana):
-    captured = ana.get_cookie("session").value
+def test_stolen_cookie_is_worthless_after_signing_out(app, ana):
+    stolen = ana.get_cookie("session").value
     ana.post("/api/users/signout")
     thief = app.test_client()
-    thief.set_cookie("session", captured)
+    thief.set_cookie("session", stolen)
 
     assert thief.get("/api/orders").status_code == 401
     assert thief.get("/api/users/currentuser").json == {"currentUser": None}

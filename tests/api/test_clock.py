@@ -1,4 +1,4 @@
-"""The clock is orders' own: a deadline holds with Redis, the scheduler and the worker lost."""
+"""Deadlines by the clock of orders alone: they hold without Redis, the scheduler and the worker."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ SCHEDULED_JOBS = "rq:scheduler:scheduled_jobs"
 
 @pytest.fixture
 def without(system):
-    """Return what stops programs until the test is over."""
+    """Return a function that stops programs until the test is over."""
     stopped = []
 
     def stop(*names):
@@ -47,7 +47,7 @@ def test_a_ticket_is_on_sale_again_in_time_without_scheduler_and_worker(ana, bo,
     assert bo.order(order_id)["cancelReason"] == "expired"
 
 
-def test_a_ticket_is_on_sale_again_in_time_after_redis_lost_everything(system, ana, bo, operator):
+def test_a_ticket_is_on_sale_again_in_time_after_redis_lost_all_data(system, ana, bo, operator):
     ticket_id = ana.list_ticket()
     order_id = bo.reserve(ticket_id)
     operator.let_expire(order_id, 3)
@@ -63,33 +63,33 @@ def test_a_ticket_is_on_sale_again_in_time_after_redis_lost_everything(system, a
 
 @pytest.fixture
 def fired(system):
-    """Return what tells for which orders ExpirationComplete was said since the test began, as often as it was."""
+    """Return a function that lists the orders of all ExpirationComplete events since the test began."""
     exchange = Exchange(ExpirationComplete.exchange, type="topic", durable=True)
     with Connection(system.amqp_url) as connection:
         queue = Queue(exchange=exchange, routing_key=ExpirationComplete.name, exclusive=True)(connection)
         queue.declare()
-        heard = []
+        received = []
 
         def fired():
             while message := queue.get(no_ack=True):
-                heard.append(json.loads(message.body)["order_id"])
-            return heard
+                received.append(json.loads(message.body)["order_id"])
+            return received
 
         yield fired
 
 
-@pytest.mark.parametrize("keeps_its_data", [True, False])
-def test_a_deadline_fires_once_though_redis_was_restarted(system, ana, bo, operator, without, fired, keeps_its_data):
+@pytest.mark.parametrize("keeps_data", [True, False])
+def test_a_deadline_fires_once_though_redis_was_restarted(system, ana, bo, operator, without, fired, keeps_data):
     ticket_id = ana.list_ticket()
     order_id = bo.reserve(ticket_id)
     operator.let_expire(order_id, 5)
     with redis.Redis.from_url(system.redis_url) as client:
         due_soon = time.time() + 10
         wait_for(lambda: job_id(order_id).encode() in client.zrangebyscore(SCHEDULED_JOBS, 0, due_soon))
-    without("orders")  # whose own sweep would end the order as well
+    without("orders")  # its own sweep would cancel the order too
 
     system.stop_program("redis")
-    if not keeps_its_data:
+    if not keeps_data:
         shutil.rmtree(system.folder / "redis" / "appendonlydir")
     system.start_program("redis")
     wait_for(lambda: order_id in fired(), 5 + GRACE_SECONDS + RESTART_SECONDS, "the deadline to fire")
@@ -98,7 +98,7 @@ def test_a_deadline_fires_once_though_redis_was_restarted(system, ana, bo, opera
     assert fired().count(order_id) == 1
 
 
-def test_without_redis_tickets_are_bought_and_guessing_passwords_is_slowed_down(ana, bo, without):
+def test_without_redis_tickets_are_bought_and_password_guesses_are_throttled(ana, bo, without):
     ticket_id = ana.list_ticket()
     without("scheduler", "worker", "redis")
 
@@ -111,12 +111,12 @@ def test_without_redis_tickets_are_bought_and_guessing_passwords_is_slowed_down(
     assert guesses[-1].status_code == 429 and int(guesses[-1].headers["Retry-After"]) >= 1
 
 
-def test_an_order_paid_in_its_last_second_is_complete_or_cancelled_and_never_both(ana, bo, operator):
+def test_an_order_paid_in_its_last_second_is_either_complete_or_cancelled(ana, bo, operator):
     order_id = bo.reserve(ana.list_ticket())
     operator.let_expire(order_id, 0.3)
 
     answer = bo.pay(order_id)
 
-    ended = "complete" if answer.status_code == 201 else "cancelled"
-    bo.sees_order(order_id, ended)
+    expected = "complete" if answer.status_code == 201 else "cancelled"
+    bo.sees_order(order_id, expected)
     assert answer.status_code in (201, 409)

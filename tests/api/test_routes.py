@@ -1,4 +1,4 @@
-"""The API's edges that need the real services: pages, search, keys, versions, states."""
+"""Edge cases of the API that need the real services: paging, search, idempotency keys, versions, states."""
 
 import select
 import socket
@@ -25,18 +25,18 @@ LATER = "2031-01-31T19:30:00.000Z"
 
 @pytest.fixture
 def word():
-    """A word that no other ticket has, to find this test's own tickets by."""
+    """A word that only this test's tickets have, to search for them."""
     return f"w{token_hex(4)}"
 
 
-def sell(seller, title, price=20, **said):
-    answer = seller.post("/api/tickets", {"title": title, "price": price, **said})
+def sell(seller, title, price=20, **details):
+    answer = seller.post("/api/tickets", {"title": title, "price": price, **details})
     assert answer.status_code == 201, answer.text
     return answer.json()
 
 
 def pages(person, path):
-    """Yield each page of a list, by following its Link."""
+    """Yield each page of a list, by following its Link headers."""
     while path:
         answer = person.get(path)
         assert answer.status_code == 200, answer.text
@@ -64,7 +64,7 @@ def test_pages_hold_everything_once_and_in_order(ana, word, sort):
     assert [ticket["id"] for ticket in found] == [ticket["id"] for ticket in order]
 
 
-def test_a_page_is_followed_through_while_tickets_are_listed_and_sold(ana, bo, word):
+def test_pages_are_consistent_while_tickets_are_listed_and_sold(ana, bo, word):
     made = [sell(ana, f"{word} {number}") for number in range(6)]
     found = pages(bo, f"/api/tickets?q={word}&limit=2")
     seen = next(found)
@@ -76,7 +76,7 @@ def test_a_page_is_followed_through_while_tickets_are_listed_and_sold(ana, bo, w
     assert [ticket["id"] for ticket in seen] == [ticket["id"] for ticket in reversed(made)]
 
 
-def test_own_orders_and_tickets_come_in_pages_too(ana, bo, word):
+def test_own_orders_and_tickets_are_paged_too(ana, bo, word):
     made = [sell(ana, f"{word} {number}") for number in range(3)]
     orders = [bo.reserve(ticket["id"]) for ticket in made]
 
@@ -90,7 +90,7 @@ def test_own_orders_and_tickets_come_in_pages_too(ana, bo, word):
 @pytest.mark.parametrize(
     "after", ["x", "e30", "eyJfaWQiOiB7IiRndCI6ICIifX0", "%00", "eyJwcmljZV9jZW50cyI6OTIyMzM3MjAzNjg1NDc3NTgwOH0"]
 )
-def test_a_page_marker_that_no_page_gave_is_refused(bo, after):
+def test_an_invalid_cursor_is_refused(bo, after):
     for path in ("/api/tickets", "/api/tickets?sort=price_asc", "/api/tickets/mine", "/api/orders"):
         answer = bo.get(f"{path}{'&' if '?' in path else '?'}after={after}")
 
@@ -118,7 +118,7 @@ def test_search_filters_and_order_work_together(ana, bo, word):
     assert titles(bo, f"q={word}&min_price=60") == []
 
 
-def test_own_tickets_are_listed_by_their_state(ana, bo):
+def test_own_tickets_are_filtered_by_state(ana, bo):
     made = {state: sell(ana, state) for state in ("on_sale", "reserved", "sold", "withdrawn")}
     bo.reserve(made["reserved"]["id"])
     assert bo.pay(bo.reserve(made["sold"]["id"])).status_code == 201
@@ -133,7 +133,7 @@ def test_own_tickets_are_listed_by_their_state(ana, bo):
 # reserving
 
 
-def test_the_same_key_gives_the_same_order_and_for_another_ticket_is_refused(ana, bo):
+def test_the_same_key_returns_the_same_order_and_is_refused_for_another_ticket(ana, bo):
     first, other = ana.list_ticket(), ana.list_ticket()
     key = {"Idempotency-Key": token_hex(8)}
     orders = [bo.post("/api/orders", {"ticketId": first}, **key) for _ in range(2)]
@@ -145,7 +145,7 @@ def test_the_same_key_gives_the_same_order_and_for_another_ticket_is_refused(ana
     assert (reused.status_code, "Idempotency-Key" in reused.json()["errors"][0]["message"]) == (400, True)
 
 
-def test_the_same_key_at_the_same_moment_makes_one_order(ana, bo):
+def test_the_same_key_sent_concurrently_makes_one_order(ana, bo):
     for _ in range(5):
         ticket_id, key = ana.list_ticket(), {"Idempotency-Key": token_hex(8)}
 
@@ -155,7 +155,7 @@ def test_the_same_key_at_the_same_moment_makes_one_order(ana, bo):
         assert len({answer.json()["id"] for answer in answers}) == 1
 
 
-def test_a_key_is_its_users_own(ana, bo, person):
+def test_keys_of_users_are_independent(ana, bo, person):
     key = {"Idempotency-Key": token_hex(8)}
     ticket_id = ana.list_ticket()
     bo.post("/api/orders", {"ticketId": ticket_id}, **key)
@@ -163,7 +163,7 @@ def test_a_key_is_its_users_own(ana, bo, person):
     assert person("cy").post("/api/orders", {"ticketId": ticket_id}, **key).status_code == 409
 
 
-def test_a_price_changed_while_ordering_is_refused_and_told(ana, bo):
+def test_a_price_changed_while_ordering_is_refused_with_the_new_one(ana, bo):
     seen = sell(ana, "Hamlet", 20)
     ana.http.put(f"{ana.url}/api/tickets/{seen['id']}", json={"title": "Hamlet", "price": 25}, timeout=10)
 
@@ -171,18 +171,18 @@ def test_a_price_changed_while_ordering_is_refused_and_told(ana, bo):
         return bo.post("/api/orders", {"ticketId": seen["id"], "version": seen["version"]})
 
     answer = refused()
-    if answer.status_code == 201:  # orders had not heard of the change, so this buyer has the price that they saw
+    if answer.status_code == 201:  # orders had not received the change: this buyer has the price that they saw
         assert answer.json()["ticket"]["price"] == 20
         return
     assert (answer.status_code, answer.json()["errors"][0]["price"]) == (409, 25)
 
 
-def test_who_saw_an_older_version_is_refused_and_told_the_new_price(ana, bo, person):
+def test_a_buyer_who_saw_an_older_version_is_refused_with_the_new_price(ana, bo, person):
     seen = sell(ana, "Hamlet", 20)
     dearer = {"title": "Hamlet", "price": 25}
     changed = ana.http.put(f"{ana.url}/api/tickets/{seen['id']}", json=dearer, timeout=10).json()
-    heard = bo.post("/api/orders", {"ticketId": seen["id"], "version": changed["version"]}).json()
-    bo.delete(f"/api/orders/{heard['id']}")
+    order = bo.post("/api/orders", {"ticketId": seen["id"], "version": changed["version"]}).json()
+    bo.delete(f"/api/orders/{order['id']}")
 
     refused = person("cy").post("/api/orders", {"ticketId": seen["id"], "version": seen["version"]})
 
@@ -191,7 +191,7 @@ def test_who_saw_an_older_version_is_refused_and_told_the_new_price(ana, bo, per
     assert person("dee").post("/api/orders", {"ticketId": seen["id"], "version": problem["version"]}).status_code == 201
 
 
-def test_who_saw_the_new_price_pays_the_new_price(ana, bo):
+def test_a_buyer_who_saw_the_new_price_pays_it(ana, bo):
     for _ in range(10):
         ticket = sell(ana, "Hamlet", 20)
         changed = ana.http.put(
@@ -213,7 +213,7 @@ def test_a_reserved_ticket_is_neither_edited_nor_withdrawn(ana, bo):
     assert (edited.status_code, ana.delete(f"/api/tickets/{ticket_id}").status_code) == (409, 409)
 
 
-def test_withdrawing_while_it_is_being_reserved_ends_in_one_or_the_other(ana, bo):
+def test_withdrawing_during_a_reservation_ends_in_one_or_the_other(ana, bo):
     for _ in range(5):
         ticket_id = ana.list_ticket()
 
@@ -231,14 +231,14 @@ def test_withdrawing_while_it_is_being_reserved_ends_in_one_or_the_other(ana, bo
         bo.sees_ticket(ticket_id, "withdrawn" if withdrawn.status_code == 204 else "reserved")
 
 
-def test_a_withdrawn_ticket_stays_readable_and_is_gone_from_the_list(ana, bo, word):
+def test_a_withdrawn_ticket_stays_readable_and_leaves_the_list(ana, bo, word):
     ticket = sell(ana, word)
 
     assert [ana.delete(f"/api/tickets/{ticket['id']}").status_code for _ in range(2)] == [204, 204]
 
     assert bo.ticket(ticket["id"])["status"] == "withdrawn"
     assert titles(bo, f"q={word}") == []
-    wait_for(lambda: refuses(bo, ticket["id"]), what="orders to hear of the withdrawal")
+    wait_for(lambda: refuses(bo, ticket["id"]), what="orders to receive the withdrawal")
 
 
 def refuses(buyer, ticket_id):
@@ -271,7 +271,7 @@ def test_nothing_is_on_sale_or_reserved_after_it_started(ana, bo, word):
     ]
 
 
-def test_venue_and_start_travel_into_the_order(ana, bo):
+def test_venue_and_start_are_copied_into_the_order(ana, bo):
     ticket = sell(ana, "Hamlet", venue="Old Theatre", startsAt=LATER)
 
     order = bo.post("/api/orders", {"ticketId": ticket["id"]}).json()
@@ -279,10 +279,10 @@ def test_venue_and_start_travel_into_the_order(ana, bo):
     assert (order["ticket"]["venue"], order["ticket"]["startsAt"]) == ("Old Theatre", LATER)
 
 
-# which refusal comes first
+# the order of the checks
 
 
-def test_a_call_that_is_wrong_in_every_way_is_refused_in_one_order(ana, bo, system):
+def test_a_request_with_every_error_is_refused_in_a_fixed_order(ana, bo, system):
     ticket_id, kind = ana.list_ticket(), {"Content-Type": "application/json"}
     order_id = bo.reserve(ticket_id)
     bo.sees_ticket(ticket_id, "reserved")
@@ -304,7 +304,7 @@ def test_a_call_that_is_wrong_in_every_way_is_refused_in_one_order(ana, bo, syst
     assert put(ana, ticket_id, right) == 200
 
 
-def test_an_order_is_looked_for_before_its_owner_and_its_state_are(ana, bo):
+def test_an_order_is_looked_up_before_its_owner_and_state_are_checked(ana, bo):
     order_id = bo.reserve(ana.list_ticket())
     bo.pay(order_id)
     bo.sees_order(order_id, "complete")
@@ -335,14 +335,14 @@ def test_an_order_is_looked_for_before_its_owner_and_its_state_are(ana, bo):
         b'{"ticketId": "0123456789abcdef01234567", "version": 99999999999999999999}',
     ],
 )
-def test_a_body_that_makes_no_sense_is_400(bo, body):
+def test_an_invalid_body_is_400(bo, body):
     answer = bo.http.post(f"{bo.url}/api/orders", data=body, headers={"Content-Type": "application/json"}, timeout=10)
 
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["message"]
 
 
-def test_a_huge_body_is_413_whether_or_not_it_says_its_length(bo):
+def test_a_huge_body_is_413_with_or_without_a_content_length(bo):
     def send(body):
         headers = {"Content-Type": "application/json"}
         return bo.http.post(f"{bo.url}/api/tickets", data=body, headers=headers, timeout=10).status_code
@@ -351,7 +351,7 @@ def test_a_huge_body_is_413_whether_or_not_it_says_its_length(bo):
     assert send(b"x" * 65536 for _ in range(17)) == 413
 
 
-def test_a_body_that_trickles_in_is_408_after_ten_seconds(ana, system):
+def test_a_slow_body_is_408_after_ten_seconds(ana, system):
     def trickle(path, kind):
         with socket.create_connection((HOST, system.ports.gateway), timeout=20) as client:
             cookie = "; ".join(f"{name}={value}" for name, value in ana.http.cookies.items())
@@ -371,7 +371,7 @@ def test_a_body_that_trickles_in_is_408_after_ten_seconds(ana, system):
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
-def test_a_compressed_body_is_no_json(bo, coding):
+def test_a_compressed_body_is_refused(bo, coding):
     headers = {"Content-Type": "application/json", "Content-Encoding": coding}
 
     assert bo.http.post(f"{bo.url}/api/tickets", data=b"\x1f\x8b\x08", headers=headers, timeout=10).status_code == 400
@@ -407,7 +407,7 @@ def test_the_gateway_is_ready_counts_for_all_workers_and_describes_itself(system
     assert bo.get("/api/docs").status_code == 200
 
 
-def test_readiness_tells_within_seconds_which_service_is_away(system, bo):
+def test_readiness_names_an_unavailable_service_within_seconds(system, bo):
     system.stop_program("payments")
     began = time.monotonic()
     try:

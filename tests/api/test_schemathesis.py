@@ -1,7 +1,7 @@
-"""Requests made up from the API's own description, right and wrong ones, to a whole system.
+"""Requests generated from the API's description, valid and invalid, sent to the whole system.
 
-None may be answered with 5xx, with a status or a body that the description does not name, and no wrong one with 2xx.
-What is sent is the same on every run.
+No response may be 5xx or of a status or body that is not described, and to an invalid request none may be 2xx.
+The requests are the same on every run.
 """
 
 import pytest
@@ -27,36 +27,36 @@ CHECKED = (
 
 
 def operations():
-    """Return every operation by its id, from the description as the gateway makes it."""
+    """Return every operation by its id, from the gateway's description."""
     app = create_app(FakeServices(), SETTINGS, Revocations(lambda _: False))
     document = app.extensions["openapi"]
     for methods in document["paths"].values():
         for operation in methods.values():
-            del operation["security"]  # the session is ours to send, not to make up
+            del operation["security"]  # the test sends the session itself
     found = [result.ok() for result in schemathesis.openapi.from_dict(document).get_all_operations()]
     return {operation.definition.raw["operationId"]: operation for operation in found}
 
 
-def can_be_wrong(operation):
-    """Whether there is anything to get wrong: a body, or a parameter that is not just any text."""
+def can_be_invalid(operation):
+    """Whether a request can be invalid: it has a body, or a parameter besides those in the path."""
     raw = operation.definition.raw
-    return "requestBody" in raw or any(said["in"] != "path" for said in raw.get("parameters", []))
+    return "requestBody" in raw or any(parameter["in"] != "path" for parameter in raw.get("parameters", []))
 
 
 OPERATIONS = operations()
-RIGHT = [(name, GenerationMode.POSITIVE) for name in OPERATIONS]
-WRONG = [(name, GenerationMode.NEGATIVE) for name, operation in OPERATIONS.items() if can_be_wrong(operation)]
+VALID = [(name, GenerationMode.POSITIVE) for name in OPERATIONS]
+INVALID = [(name, GenerationMode.NEGATIVE) for name, operation in OPERATIONS.items() if can_be_invalid(operation)]
 
 
 @pytest.fixture
 def known(ana, bo):
-    """A ticket and an order that there are, and a browser for each operation on them."""
+    """The ids of a ticket of Ana's and an order of Bo's that exist."""
     own = ana.list_ticket()
     return {"ticket_id": own, "order_id": bo.reserve(ana.list_ticket())}
 
 
-@pytest.mark.parametrize(("name", "mode"), RIGHT + WRONG)
-def test_every_answer_is_as_described(system, ana, bo, known, name, mode):
+@pytest.mark.parametrize(("name", "mode"), VALID + INVALID)
+def test_every_response_is_as_described(system, ana, bo, known, name, mode):
     operation = OPERATIONS[name]
     caller = ana if name.startswith("tickets") else bo
 

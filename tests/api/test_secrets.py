@@ -1,4 +1,4 @@
-"""What nobody may read: passwords, keys, tokens and cards, in logs and answers."""
+"""Passwords, keys, tokens and cards stand in no log."""
 
 import pytest
 
@@ -7,7 +7,7 @@ PASSWORD = "a password that no log may hold"
 
 @pytest.fixture
 def used(system, person, ana):
-    """Use the system with a known password, session and card, rightly and wrongly; return these."""
+    """Use the system with known secrets, with success and with errors; return the secrets."""
     bo = person("bo")
     wrong = {"email": bo.email, "password": PASSWORD}
     assert bo.post("/api/users/signin", wrong).status_code == 400
@@ -16,8 +16,8 @@ def used(system, person, ana):
     form = bo.post(f"/api/orders/{order_id}/payment-intent").json()
     challenged = bo.pay(order_id, "tok_threeDSecure2Required").json()["errors"][0]
     assert form["clientSecret"] == challenged["clientSecret"]
-    come_back = f"/orders/{order_id}/return?payment_intent_client_secret={form['clientSecret']}"
-    assert bo.get(come_back).status_code == 200
+    return_path = f"/orders/{order_id}/return?payment_intent_client_secret={form['clientSecret']}"
+    assert bo.get(return_path).status_code == 200
     assert bo.pay(order_id).status_code == 201
     return [PASSWORD, "correct horse battery", *bo.http.cookies.values(), "tok_visa", form["clientSecret"]]
 

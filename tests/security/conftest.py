@@ -1,4 +1,4 @@
-"""Three people and nobody, on the running system."""
+"""Users, a visitor and an operator of the running system."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.e2e.people import Operator, Person
 
 @pytest.fixture(scope="module")
 def person(system):
-    """Return a function that signs somebody new up."""
+    """Return a function that signs up a new user."""
 
     def sign_up(name):
         return Person(system.gateway_url, name).sign_up()
@@ -17,13 +17,13 @@ def person(system):
 
 @pytest.fixture(scope="module")
 def nobody(system):
-    """Somebody without a session."""
+    """A visitor without a session."""
     return Person(system.gateway_url, "nobody")
 
 
 @pytest.fixture(scope="module")
 def operator(system):
-    """Somebody with the operator's key."""
+    """An operator, with the operator's key."""
     operator = Operator(system)
     yield operator
     operator.client.close()

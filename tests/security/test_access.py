@@ -1,4 +1,4 @@
-"""Who may do what with whose ticket, order and payment: every route that names one, tried by everybody."""
+"""Authorization: every route with a ticket, order or payment in it, tried as visitor, stranger, seller and buyer."""
 
 import re
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ EVERYBODY = {"nobody", "stranger", "seller", "buyer"}
 TICKET = {"title": "Macbeth, row 1", "price": "20.00"}
 
 ALLOWED = {
-    # a ticket on sale, and who may do it
+    # routes with a ticket, which is on sale, and who may use them
     "GET /api/tickets/<ticket_id>": EVERYBODY,
     "PUT /api/tickets/<ticket_id>": {"seller"},
     "DELETE /api/tickets/<ticket_id>": {"seller"},
@@ -28,7 +28,7 @@ ALLOWED = {
     "POST /tickets/<ticket_id>/edit": {"seller"},
     "POST /tickets/<ticket_id>/withdraw": {"seller"},
     "POST /tickets/<ticket_id>/buy": {"stranger", "buyer"},
-    # an order that waits to be paid
+    # routes with an order, which is waiting for payment
     "GET /api/orders/<order_id>": {"buyer"},
     "DELETE /api/orders/<order_id>": {"buyer"},
     "POST /api/orders/<order_id>/payment-intent": {"buyer"},
@@ -38,7 +38,7 @@ ALLOWED = {
     "POST /orders/<order_id>/attempt": {"buyer"},
     "POST /orders/<order_id>/cancel": {"buyer"},
     "POST /orders/<order_id>/pay": {"buyer"},
-    # routes that name a thing in their body
+    # routes with an id in their body
     "POST /api/orders": {"stranger", "buyer"},
     "POST /api/payments": {"buyer"},
 }
@@ -50,21 +50,21 @@ def people(person, nobody):
     return SimpleNamespace(nobody=nobody, **signed_in)
 
 
-def test_every_route_that_names_a_thing_is_in_the_table():
+def test_every_route_with_an_id_is_in_the_table():
     rules = create_app(settings=SETTINGS).url_map.iter_rules()
 
-    naming = {
+    with_id = {
         f"{method} {rule.rule}"
         for rule in rules
         for method in rule.methods - {"HEAD", "OPTIONS"}
         if "_id>" in rule.rule
     }
 
-    assert naming == {route for route in ALLOWED if "_id>" in route}
+    assert with_id == {route for route in ALLOWED if "_id>" in route}
 
 
 @pytest.mark.parametrize("route", ALLOWED)
-def test_only_who_may_use_it_gets_through(route, people):
+def test_only_those_allowed_may_use_a_route(route, people):
     got_through = set()
 
     for name in ("nobody", "stranger", "seller", "buyer"):
@@ -77,7 +77,7 @@ def test_only_who_may_use_it_gets_through(route, people):
 
 
 def answers(person, route, ticket_id, order_id):
-    """Send what the route takes; return whether it was done, and check that a refusal shows nothing."""
+    """Send a valid request; return whether it succeeded, and check that a refusal shows nothing."""
     method, _, path = route.partition(" ")
     path = path.replace("<ticket_id>", ticket_id).replace("<order_id>", order_id)
     body = {"ticketId": ticket_id, "orderId": order_id, "token": "tok_visa", **TICKET}
@@ -94,7 +94,7 @@ def answers(person, route, ticket_id, order_id):
 
 @pytest.fixture(scope="module")
 def things(system, people):
-    """A ticket with an order on it, in every state that lasts, as {states: (ticket's id, order's id)}."""
+    """A ticket with an order in every lasting state, as {states: (ticket's id, order's id)}."""
     made = {}
 
     def make(ticket_status, order_status, *steps):
@@ -130,7 +130,7 @@ def things(system, people):
 
 
 @pytest.mark.parametrize("states", STATES)
-def test_in_no_state_does_anybody_else_get_through_or_change_a_thing(system, people, things, states):
+def test_in_no_state_may_others_use_a_route_or_change_anything(system, people, things, states):
     ticket_id, order_id = things[states]
     before = versions(system, ticket_id, order_id)
 
@@ -146,7 +146,7 @@ def test_in_no_state_does_anybody_else_get_through_or_change_a_thing(system, peo
 
 
 @pytest.mark.parametrize("states", STATES)
-def test_in_no_state_does_looking_change_a_thing(system, people, things, states):
+def test_in_no_state_does_reading_change_anything(system, people, things, states):
     ticket_id, order_id = things[states]
     before = versions(system, ticket_id, order_id)
 
@@ -164,7 +164,7 @@ def is_known_to_payments(system, order_id):
 
 
 def versions(system, ticket_id, order_id):
-    """Return the versions of a ticket, its order and, unless it is being captured in the background, its payment."""
+    """Return the versions of a ticket, its order and, unless it is being captured meanwhile, its payment."""
     with pymongo.MongoClient(system.mongo_url("admin")) as mongo:
         ticket, order = mongo.tickets.tickets.find_one(ticket_id), mongo.orders.orders.find_one(order_id)
         payment = mongo.payments.payments.find_one(order_id)

@@ -1,4 +1,4 @@
-"""Forged sessions: what somebody could do who even knows the key that signs the gateway's cookies."""
+"""Forged sessions, by an attacker who even knows the key that signs the gateway's cookies."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from libs.tokens import ALGORITHM, AUDIENCE, Signer
 
 @pytest.fixture(scope="module")
 def get(system):
-    """Return a function that opens a private page with a token in a well-signed cookie, and returns the status."""
+    """Return a function that requests a private page with a token in a signed cookie; it returns the status."""
     app = Flask(__name__)
     app.secret_key = system.secrets["GATEWAY_SECRET_KEY"]
     serializer = SecureCookieSessionInterface().get_signing_serializer(app)
@@ -41,12 +41,12 @@ def minted(key, kid="auth:1", algorithm=ALGORITHM, headers=None, **changes):
     return jwt.encode(claims, key, algorithm=algorithm, headers={"kid": kid, **(headers or {})})
 
 
-def test_token_of_auth_opens_the_page(get, keys):
+def test_token_of_auth_is_accepted(get, keys):
     assert get(minted(keys["auth"])) == 200
 
 
 @pytest.mark.parametrize("claim", ["iss", "aud", "sub", "jti", "iat", "exp"])
-def test_token_that_lacks_a_claim_opens_nothing(claim, get, keys):
+def test_token_without_a_claim_is_refused(claim, get, keys):
     assert get(minted(keys["auth"], **{claim: None})) == 401
 
 
@@ -65,17 +65,17 @@ def test_token_that_lacks_a_claim_opens_nothing(claim, get, keys):
         {"kid": {"$ne": None}},
     ],
 )
-def test_token_with_anything_wrong_opens_nothing(changes, get, keys):
+def test_token_with_a_wrong_claim_or_header_is_refused(changes, get, keys):
     try:
         token = minted(keys["auth"], **changes)
-    except (TypeError, jwt.PyJWTError):  # the library refuses to make some of them
+    except (TypeError, jwt.PyJWTError):  # the library refuses to encode some of them
         token = by_hand(keys["auth"], changes)
 
     assert get(token) == 401
 
 
 def by_hand(key, changes):
-    """Return a token that no library makes, truly signed."""
+    """Return a token that the library refuses to encode, with a valid signature."""
     header = {"alg": ALGORITHM, "kid": changes.pop("kid", "auth:1")}
     now = int(time.time())
     claims = {"iss": "auth", "aud": AUDIENCE, "sub": "ana", "jti": "1", "iat": now, "exp": now + 60, **changes}
@@ -87,7 +87,7 @@ def encoded(part):
     return base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
 
 
-def test_key_of_another_opens_nothing(get, keys):
+def test_token_signed_by_another_key_is_refused(get, keys):
     stranger = Ed25519PrivateKey.generate()
     own_key = {"jwk": {"kty": "OKP"}, "jku": "http://127.0.0.1:1/keys"}
 
@@ -102,7 +102,7 @@ def test_key_of_another_opens_nothing(get, keys):
     assert {get(token) for token in tokens} == {401}
 
 
-def test_unsigned_and_differently_signed_tokens_open_nothing(system, get):
+def test_unsigned_tokens_and_other_algorithms_are_refused(system, get):
     public = system.secrets["TOKEN_PUBLIC_KEYS"].split(",")[0].partition("=")[2]
     raw = base64.b64decode(public)
     unsigned = minted(None, algorithm="none")
@@ -117,12 +117,12 @@ def test_unsigned_and_differently_signed_tokens_open_nothing(system, get):
     assert {get(token) for token in tokens} == {401}
 
 
-def test_every_changed_character_of_a_cookie_is_noticed(system, person):
+def test_every_changed_character_of_a_cookie_is_detected(system, person):
     cookie = person("ana").http.cookies["session"]
 
     for place in range(0, len(cookie), 7):
         other = "A" if cookie[place] != "A" else "B"
         cookies = {"session": cookie[:place] + other + cookie[place + 1 :]}
         answer = requests.get(f"{system.gateway_url}/api/orders", cookies=cookies, timeout=10)
-        if answer.status_code != 401:  # the last character of a part has bits that say nothing
+        if answer.status_code != 401:  # the last character of a part has unused bits
             assert cookie[place + 1 : place + 2] in (".", "")

@@ -1,4 +1,4 @@
-"""Operators of the database in every field of every body and query: they are never values."""
+"""NoSQL injection: operators of MongoDB in every field of every body and query are refused."""
 
 import re
 from typing import Any
@@ -42,9 +42,9 @@ def ana(person):
 
 def test_every_route_with_a_body_is_in_the_table():
     rules = [rule for rule in create_app(settings=SETTINGS).url_map.iter_rules() if rule.rule.startswith("/api/")]
-    taking = {f"{method} {rule.rule}" for rule in rules for method in rule.methods & {"POST", "PUT", "PATCH"}}
+    with_body = {f"{method} {rule.rule}" for rule in rules for method in rule.methods & {"POST", "PUT", "PATCH"}}
 
-    assert taking == BODIES.keys() | WITHOUT_BODY
+    assert with_body == BODIES.keys() | WITHOUT_BODY
 
 
 @pytest.mark.parametrize(("route", "field"), CASES)
@@ -61,7 +61,7 @@ def test_an_operator_in_a_body_is_refused(route, field, ana):
 @pytest.mark.parametrize(
     "query", ["q[$ne]=x", "status[$ne]=sold", "min_price[$gt]=", "after[$ne]=x", "$where=sleep(1)"]
 )
-def test_an_operator_in_a_query_is_no_filter(query, ana):
+def test_an_operator_in_a_query_is_ignored_or_refused(query, ana):
     assert ana.get(f"/api/tickets?{query}").status_code in (200, 400)
 
 

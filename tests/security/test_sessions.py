@@ -1,4 +1,4 @@
-"""A captured cookie, on every process of the running gateway."""
+"""A stolen session cookie, on every process of the running gateway."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ def ana(person):
 
 @pytest.fixture
 def elsewhere(system, ana):
-    """A session of Ana's on another device, which a thief has captured."""
+    """The cookies of Ana's session on another device, stolen by a thief."""
     with requests.Session() as device:
         device.post(
             f"{system.gateway_url}/api/users/signin", json={"email": ana.email, "password": PASSWORD}, timeout=10
@@ -38,7 +38,7 @@ def workers(system):
 
 @contextmanager
 def only(worker, system):
-    """Let no other worker of the gateway answer while the block runs."""
+    """Suspend all other workers of the gateway while the block runs."""
     others = [pid for pid in workers(system) if pid != worker]
     for pid in others:
         os.kill(pid, signal.SIGSTOP)
@@ -54,7 +54,7 @@ def status(system, cookies):
 
 
 def statuses(system, cookies):
-    """Return what each worker answers to the bearer of the cookies."""
+    """Return the status of each worker's response to these cookies."""
     found = []
     for worker in workers(system):
         with only(worker, system):
@@ -63,46 +63,46 @@ def statuses(system, cookies):
 
 
 def check_worthless(system, cookies):
-    wait_for(lambda: statuses(system, cookies) == [401, 401], 10, "every process to refuse the captured cookie")
+    wait_for(lambda: statuses(system, cookies) == [401, 401], 10, "every process to refuse the stolen cookie")
 
 
-def test_captured_cookie_is_worthless_after_signing_out(system, ana):
-    captured = dict(ana.http.cookies)
-    assert statuses(system, captured) == [200, 200]
+def test_stolen_cookie_is_worthless_after_signing_out(system, ana):
+    stolen = dict(ana.http.cookies)
+    assert statuses(system, stolen) == [200, 200]
 
     ana.post("/api/users/signout")
 
-    check_worthless(system, captured)
+    check_worthless(system, stolen)
 
 
-def test_captured_cookies_are_worthless_after_another_password(system, ana, elsewhere):
-    captured = dict(ana.http.cookies)
+def test_stolen_cookies_are_worthless_after_a_change_of_password(system, ana, elsewhere):
+    stolen = dict(ana.http.cookies)
     assert statuses(system, elsewhere) == [200, 200]
 
     change = {"currentPassword": PASSWORD, "newPassword": "another long one"}
     assert ana.post("/api/users/password", change).status_code == 200
 
-    check_worthless(system, captured)
+    check_worthless(system, stolen)
     check_worthless(system, elsewhere)
     assert statuses(system, dict(ana.http.cookies)) == [200, 200]
 
 
-def test_captured_cookies_are_worthless_after_signing_out_everywhere(system, ana, elsewhere):
-    captured = dict(ana.http.cookies)
+def test_stolen_cookies_are_worthless_after_signing_out_everywhere(system, ana, elsewhere):
+    stolen = dict(ana.http.cookies)
 
     assert ana.post("/api/users/signout-everywhere").status_code == 200
 
-    check_worthless(system, captured)
+    check_worthless(system, stolen)
     check_worthless(system, elsewhere)
 
 
-def test_session_is_another_after_signing_in_again(system, ana):
-    captured = dict(ana.http.cookies)
+def test_session_is_replaced_after_signing_in_again(system, ana):
+    stolen = dict(ana.http.cookies)
 
     ana.post("/api/users/signin", {"email": ana.email, "password": PASSWORD})
 
-    assert dict(ana.http.cookies) != captured
-    check_worthless(system, captured)
+    assert dict(ana.http.cookies) != stolen
+    check_worthless(system, stolen)
 
 
 def test_every_cookie_is_out_of_reach_of_scripts_and_other_sites(system, ana):
@@ -115,7 +115,7 @@ def test_every_cookie_is_out_of_reach_of_scripts_and_other_sites(system, ana):
 
 
 class FromAddress(requests.adapters.HTTPAdapter):
-    """Connects from another address of the loopback network."""
+    """Connects from another loopback address."""
 
     def __init__(self, address):
         self.address = address
@@ -132,7 +132,7 @@ def sign_in_from(system, address, email, password):
         return http.post(f"{system.gateway_url}/api/users/signin", json=body, timeout=10)
 
 
-def test_twenty_wrong_sign_ins_are_stopped_and_the_user_gets_in_from_elsewhere(system, ana):
+def test_twenty_wrong_sign_ins_are_throttled_and_the_user_can_sign_in_from_elsewhere(system, ana):
     answers = [sign_in_from(system, "127.0.0.66", ana.email, "wrong") for _ in range(20)]
 
     assert [answer.status_code for answer in answers[:6]] == [400] * 5 + [429]
