@@ -1,7 +1,7 @@
 import pytest
 
 from payments.declines import MESSAGES, buyer_view, decline_message, declined
-from payments.tests.test_domain import a_payment
+from payments.tests.builders import a_payment
 
 HELPFUL = (
     "insufficient_funds",
