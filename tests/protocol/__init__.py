@@ -1,28 +1,28 @@
-"""The protocol of reservations and money, searched exhaustively.
+"""An exhaustive search (a model check) of the protocol of reservations and payments.
 
-What is searched: one ticket, its seller, and one to three orders on it. A state of the world holds the orders, the
-payments documents, the PaymentIntents at Stripe, every snapshot that was ever published, tickets' and orders' views of
-the ticket, and what each worker in flight has read and is about to do. From each state every possible next thing
-happens: a snapshot is delivered (again, late, out of order, or never), a worker takes its next single step (read the
-document, read the PaymentIntent, call Stripe, write), a worker dies or loses Stripe's reply at any point, the buyer
-pays, is declined or cancels, a deadline passes, the bank refuses a capture, a day passes, an operator refunds, the
-seller edits or withdraws. Every state that is reached is checked (`rest.violation`). From every one in which no worker
-is in flight faults end and everything is brought to rest, which must leave no order open and all money right
-(`rest.unrest`). Where a day may be lost, Stripe also stays away for one from there: the orders must end without it, and
-all money be right once it is back.
+What is searched: one ticket, its seller, and one to three orders on it. A state holds the orders, the documents of
+payments, the PaymentIntents at Stripe, every snapshot that was ever published, the copies of the ticket in tickets and
+orders, and what each worker in flight has read and is about to do. From each state every possible next thing happens: a
+snapshot is delivered (again, late, out of order, or never), a worker takes its next single step (read the document,
+read the PaymentIntent, call Stripe, write), a worker dies or loses Stripe's reply at any point, the buyer pays, is
+declined or cancels, a deadline passes, the bank refuses a capture, a day passes, an operator refunds, the seller edits
+or withdraws. Every state that is reached is checked (`invariants.violation`). From each one without workers in flight,
+faults end and everything is brought to rest, which must leave no order open and all money right
+(`invariants.violation_at_rest`). Where a day may be lost, Stripe also becomes unreachable for one from there: the
+orders must end without it, and all money be right once it is back.
 
 What decides in the search is the services' own code: `Order.follow_payment`, `expire`, `cancel`, `give_up` and
 `check_ticket` of orders, `decide`, `record`, `has_work_left`, `check_payable` and `count_refused_capture` of payments,
 `Ticket.follow`, `edit` and `withdraw` of tickets; and what an event does to a payment is done by `PaymentStore.follow`,
-on a MongoDB in memory. The model adds what surrounds them: documents saved by version, unique
-indexes, Stripe and its idempotency keys, delivery at least once.
+on a MongoDB in memory. The model adds what surrounds them: documents saved by version, unique indexes, Stripe and its
+idempotency keys, at-least-once delivery.
 
 Limits: times are abstract (a deadline has passed or not; a capture was refused never, just now or ten minutes ago; a
-day has passed or not, and no worker lives through it). Stripe and the databases are taken at their word. A buyer begins
-to pay once or twice; a bank refuses a capture once or for good. Disputes, refunds made at Stripe, amounts that differ
-and Stripe's own failures (500) are not in it. The exhaustive part has one order with three workers, and two orders with
-one or two; three orders with everything at once are only sampled.
+day has passed or not, and no worker survives it). Stripe and the databases are trusted. A buyer begins to pay once or
+twice; a bank refuses a capture once or for good. Disputes, refunds made at Stripe, amounts that differ and Stripe's own
+failures (500) are not modelled. The exhaustive part has one order with three workers, and two orders with one or two;
+three orders with everything at once are only sampled.
 
-model.py is the state, rules.py the rules and their switches, moves.py what can happen, rest.py what must hold,
-search.py the search. docs/protocol.md tells how to read a trace.
+model.py is the state, rules.py the rules and their switches, moves.py what can happen, invariants.py what must hold,
+search.py the search. docs/protocol.md explains how to read a trace.
 """

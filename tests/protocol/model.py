@@ -1,4 +1,4 @@
-"""The state of the world: small immutable values, equal when nothing tells them apart."""
+"""The state of the world: small immutable values, compared by value."""
 
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ class Intent(NamedTuple):
     declines: int = 0
     captures: int = 0
     refunds: int = 0
-    is_old: bool = False  # from before the day passed, so that the search is sure to find it
+    is_old: bool = False  # created before the day passed, so Stripe's search is sure to find it
 
 
 class Claim(NamedTuple):
@@ -36,12 +36,12 @@ class Claim(NamedTuple):
     is_overdue: bool = False
     a_day_passed: bool = False
     is_refunded: bool = False
-    said: frozenset[tuple[str, bool]] = frozenset()  # (status, final) of each snapshot that payments has published
+    published: frozenset[tuple[str, bool]] = frozenset()  # (status, final) of each snapshot that payments has published
     document: Document | None = None
     intents: tuple[Intent, ...] = ()
-    replayed: int | None = None  # the PaymentIntent that Stripe gives again for the key `pi:<order>`
+    replayed: int | None = None  # the PaymentIntent that Stripe replays for the key `pi:<order>`
     payable: int = 0  # how often the buyer may still begin to pay
-    unacked: bool = False  # the newest event may still be redelivered to payments (followed without a reconciler only)
+    unacked: bool = False  # the newest event may still be redelivered to payments (tracked only without a reconciler)
 
     @property
     def status(self) -> str:
@@ -54,7 +54,7 @@ class Listing(NamedTuple):
 
     snapshots: tuple[tuple[bool, int, str], ...] = ((False, 1, "on_sale"),)  # (withdrawn, price_version, status)
     reservation: tuple[int, int] | None = None  # (no, version) of the newest order that it knows
-    heard: frozenset[tuple[int, int]] = frozenset()  # what was delivered to it, followed only where that matters
+    delivered: frozenset[tuple[int, int]] = frozenset()  # what was delivered to it, tracked only where that matters
 
 
 class Worker(NamedTuple):
@@ -78,7 +78,7 @@ class World(NamedTuple):
     listing: Listing = Listing()
     copy: int = 1  # the version of the listing that orders holds
     changes: int = 0  # how often the seller may still edit or withdraw
-    broken: str = ""  # what has just been done that may never be done
+    broken: str = ""  # the forbidden thing that has just happened
 
     def with_claim(self, number: int, claim: Claim) -> "World":
         """Return the world with one claim changed."""
@@ -100,4 +100,4 @@ class Limits(NamedTuple):
     buying: bool = True  # whether buyers do anything at payments and Stripe
     money: bool = True  # whether payments exists at all
     racing: bool = False  # whether reserving takes several steps, by several buyers at once
-    unacked: bool = False  # whether it is followed which events are acknowledged
+    unacked: bool = False  # whether acknowledgements are tracked

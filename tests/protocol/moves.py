@@ -52,7 +52,7 @@ def _orders(world: World, number: int, claim: Claim, rules: Rules, limits: Limit
         asked.append(("cancel", None))
     if claim.a_day_passed:
         asked.append(("give up", None))
-    asked += [("follow", snapshot) for snapshot in claim.said]
+    asked += [("follow", snapshot) for snapshot in claim.published]
     for change, snapshot in asked:
         if after := changed_order(claim, change, snapshot, rules, limits):
             label = f"orders follows the payment that is {snapshot[0]}" if snapshot else f"orders: {change}"
@@ -108,7 +108,7 @@ def _time(world: World, number: int, claim: Claim, limits: Limits) -> Iterator[M
 
 
 def a_day_later(claim: Claim) -> Claim:
-    """Return the claim when Stripe has forgotten the keys, and its search knows everything."""
+    """Return the claim when Stripe has forgotten the idempotency keys, and its search is up to date."""
     document = claim.document
     if document and document.creating:
         document = document._replace(creating="old")
@@ -149,7 +149,7 @@ def _listing(world: World, rules: Rules) -> Iterator[Move]:
         for version, status in enumerate(claim.history, 1):
             after = listing_followed(listing, number + 1, version, status, not rules.newest_reservation_wins)
             if not rules.newest_reservation_wins:
-                after = after._replace(heard=after.heard | {(number, version)})
+                after = after._replace(delivered=after.delivered | {(number, version)})
             if after != listing:
                 label = f"tickets receives version {version} ({status})"
                 yield label, number, world._replace(listing=after)

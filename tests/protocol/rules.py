@@ -1,4 +1,4 @@
-"""The rules, as the services' own functions decide them, and a switch for each to do without it.
+"""The rules, as the services' own functions decide them, and a switch to turn each off.
 
 Each method turns small values of the model into what the real function takes, and its answer back; answers are kept,
 because the same question comes up thousands of times.
@@ -82,7 +82,7 @@ class Rules:
         """Return what settle does next; `status` is that of the order's copy."""
         if intent and self.refund_incomplete and intent.status == "succeeded" and not intent.refunds:
             return Step.REFUND if status != "complete" else Step.RECORD
-        return self.decide(_payment(document, status, is_overdue), self._seen(intent), NOON)
+        return self.decide(_payment(document, status, is_overdue), self._as_read(intent), NOON)
 
     def delivered(
         self, document: Document | None, copied: str, version: int, status: str
@@ -93,14 +93,14 @@ class Rules:
         """
         store = self.store(mongomock.MongoClient(tz_aware=True).payments)
         if document is not None:
-            put(store, document, copied)
+            store_document(store, document, copied)
         settles = store.follow({**_public(status, False), "version": version}, NOON)
-        return taken(store, document or Document()), settles
+        return stored_document(store, document or Document()), settles
 
     def recorded(self, document: Document, status: str, intent: Intent) -> tuple[Document, tuple[str, bool] | None]:
         """Return the document after settle wrote down what Stripe says, and the snapshot that is published with it."""
         payment = _payment(document, status, False)
-        event = payments.recording.record(payment, self._seen(intent), NOON)
+        event = payments.recording.record(payment, self._as_read(intent), NOON)
         after = _document(payment, document)
         return after, ((payment.status, bool(payment.snapshot()["final"])) if event else None)
 
@@ -142,7 +142,7 @@ class Rules:
             return False
         return True
 
-    def _seen(self, intent: Intent | None) -> Any:
+    def _as_read(self, intent: Intent | None) -> Any:
         if intent is None:
             return None
         return payments.intent.PaymentIntent(
@@ -152,7 +152,7 @@ class Rules:
         )  # fmt: skip
 
 
-def put(store: PaymentStore, document: Document, status: str) -> Payment:
+def store_document(store: PaymentStore, document: Document, status: str) -> Payment:
     """Store a document and return its payment; `status` is that of the order's copy."""
     payment = _payment(document, status, False)
     payment.order["version"] = document.copy
@@ -161,7 +161,7 @@ def put(store: PaymentStore, document: Document, status: str) -> Payment:
     return payment
 
 
-def taken(store: PaymentStore, before: Document) -> Document:
+def stored_document(store: PaymentStore, before: Document) -> Document:
     """Return the document that is stored, which was `before`."""
     found: Any = store.payments.collection.find_one({"_id": "o"})
     after = _document(store.get("o"), before)

@@ -5,9 +5,9 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
+from tests.protocol.invariants import violation, violation_at_rest
 from tests.protocol.model import Limits, Worker, World
 from tests.protocol.moves import moves
-from tests.protocol.rest import unrest, violation
 from tests.protocol.rules import Rules
 from tests.protocol.switches import KeepsAnything
 
@@ -34,7 +34,7 @@ def search(start: World, rules: Rules, limits: Limits, maximum: int = 50_000_000
     began, came_from, waiting = time.monotonic(), {start: (start, "")}, deque([start])
     while waiting and len(came_from) < maximum:
         world = waiting.popleft()
-        wrong = violation(world) or ("" if world.workers or not at_rest else unrest(world, rules, limits))
+        wrong = violation(world) or ("" if world.workers or not at_rest else violation_at_rest(world, rules, limits))
         if wrong:
             return Found(len(came_from), wrong, _trace(world, came_from), time.monotonic() - began)
         for label, number, reached in moves(world, rules, limits):
@@ -57,12 +57,12 @@ def walk(start: World, rules: Rules, limits: Limits, seed: int, steps: int = 120
         trace.append(f"order {claim + 1}: {label}")
         if wrong := violation(world):
             return Found(number, wrong, trace)
-    wrong = unrest(world._replace(workers=()), rules, limits)
+    wrong = violation_at_rest(world._replace(workers=()), rules, limits)
     return Found(len(trace), wrong, trace if wrong else [])
 
 
 def tidied(world: World, rules: Rules) -> World:
-    """Return the world without the workers that can no longer do anything, and without what they no longer use."""
+    """Return the world without workers that can no longer do anything, and without what they no longer use."""
     versions_hold = rules.compare_and_set and rules.store is not KeepsAnything
     if not world.workers or not versions_hold or rules.replies_decide:
         return world

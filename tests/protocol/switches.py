@@ -1,4 +1,4 @@
-"""Each of the twelve rules, switched off: what then decides instead, and where the search looks for what goes wrong."""
+"""Each of the twelve rules, switched off: what decides instead, and where the search looks for the violation."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,13 +19,13 @@ UNACKED = World(claims=(Claim(payable=1, unacked=True),))
 AUTHORIZED = World(
     claims=(
         Claim(
-            said=frozenset({("authorized", False)}),
+            published=frozenset({("authorized", False)}),
             document=Document(version=4, status="authorized", intent=0, work_left=True),
             intents=(Intent("requires_capture"),),
         ),
     )
 )
-"""A buyer's card is authorized and that has been published; nobody has heard of it yet."""
+"""A buyer's card is authorized and that has been published, but not delivered yet."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ follow_as_it_is = PaymentStore.follow
 
 
 def follow_only_news(store: PaymentStore, order: dict[str, Any], now: datetime) -> bool:
-    """Leave nothing to settle when the snapshot is as old as our copy, or older."""
+    """Settle nothing when the snapshot is as old as our copy, or older."""
     known = store.find(order["id"])
     is_news = known is None or known.order["version"] < order["version"]
     return follow_as_it_is(store, order, now) and is_news
@@ -92,7 +92,7 @@ def replace_any(store: PaymentStore, order: dict[str, Any], where: dict[str, Any
 
 
 class FollowsOnlyNews(PaymentStore):
-    """A store that forgets that whoever kept a copy may have died before settling."""
+    """A store that ignores that whoever stored a copy may have died before settling."""
 
     follow = follow_only_news
 

@@ -13,7 +13,7 @@ from libs.events import VersionConflict
 from orders.domain import next_status
 from payments.store import PaymentStore
 from tests.protocol.model import Claim, Document, Intent, Limits, Worker, World
-from tests.protocol.rules import Rules, put, taken
+from tests.protocol.rules import Rules, store_document, stored_document
 from tests.protocol.search import search, walk
 from tests.protocol.switches import ON_SALE, ONE_ORDER, RESERVING, SWITCHES, TWO_PAYMENTS
 from tests.protocol.workers import steps
@@ -120,13 +120,13 @@ def test_the_model_writes_when_the_store_does(task, version, copy):
     claim = Claim(("created", "created"), document=stored, intents=(Intent(),))
     [(_, _, after)] = steps(World((claim,)), Worker(task, 0, read, written=written), Rules(), Limits())
 
-    store, payment = a_store(), put(a_store(), read, "created")
-    put(store, stored, "created")
+    store, payment = a_store(), store_document(a_store(), read, "created")
+    store_document(store, stored, "created")
     payment.version += task == "save"
     with suppress(VersionConflict):
         getattr(store, task)(payment)
 
-    assert taken(store, stored) == after.claims[0].document
+    assert stored_document(store, stored) == after.claims[0].document
 
 
 def a_store():

@@ -115,14 +115,14 @@ def _save(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcome
         yield "its write is refused: the document has changed", world
         return
     stored = written._replace(copy=document.copy)
-    said = claim.said | {worker.event} if worker.event else claim.said
-    after = world.with_claim(worker.claim, claim._replace(document=stored, said=said))
+    published = claim.published | {worker.event} if worker.event else claim.published
+    after = world.with_claim(worker.claim, claim._replace(document=stored, published=published))
     if stored.version <= document.version:
         after = after._replace(broken=f"a stored version went from {document.version} to {stored.version}")
-    yield f"it writes: {stored.status}" + (" and publishes" if worker.event else ""), _go_on(after, worker, stored)
+    yield f"it writes: {stored.status}" + (" and publishes" if worker.event else ""), _continue(after, worker, stored)
 
 
-def _go_on(world: World, worker: Worker, stored: Document) -> World:
+def _continue(world: World, worker: Worker, stored: Document) -> World:
     if worker.then == "mark":
         return added(world, _marking(worker, stored))
     if worker.then == "create":
@@ -154,14 +154,14 @@ def _update_work_left(world: World, worker: Worker, rules: Rules, limits: Limits
 def _create(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
     claim, read = world.claims[worker.claim], worker.read
     assert read is not None
-    claim, number = made(claim, read.creating == "old", Intent())
+    claim, number = created(claim, read.creating == "old", Intent())
     written = read._replace(version=read.version + 1, intent=number, creating="", work_left=True)
     found = Worker("save", worker.claim, read, written=written, then="settle", acks=worker.acks)
     yield "Stripe creates a PaymentIntent", added(world.with_claim(worker.claim, claim), found)
 
 
-def made(claim: Claim, searching: bool, intent: Intent) -> tuple[Claim, int]:
-    """Return the claim after its PaymentIntent was made or found, and which it is."""
+def created(claim: Claim, searching: bool, intent: Intent) -> tuple[Claim, int]:
+    """Return the claim after its PaymentIntent was created or found, and which it is."""
     found = [number for number, known in enumerate(claim.intents) if known.is_old]
     if searching and found:
         return claim, found[-1]
@@ -174,7 +174,7 @@ def made(claim: Claim, searching: bool, intent: Intent) -> tuple[Claim, int]:
 def _create_and_confirm(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
     claim, read = world.claims[worker.claim], worker.read
     assert read is not None
-    claim, number = made(claim, False, Intent("requires_capture"))
+    claim, number = created(claim, False, Intent("requires_capture"))
     written = read._replace(version=read.version + 1, intent=number, work_left=True)
     found = Worker("save", worker.claim, read, written=written)
     yield "Stripe creates a PaymentIntent and authorizes it", added(world.with_claim(worker.claim, claim), found)
@@ -193,7 +193,7 @@ def _cancel(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
     intent = claim.intents[worker.intent]
     if intent.status not in ENDED:
         claim = changed_intent(claim, worker.intent, intent._replace(status="canceled"))
-    yield "Stripe cancels the PaymentIntent", _again(world.with_claim(worker.claim, claim), worker)
+    yield "Stripe cancels the PaymentIntent", _settle_again(world.with_claim(worker.claim, claim), worker)
 
 
 def _refund(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
@@ -202,7 +202,7 @@ def _refund(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
     intent = claim.intents[worker.intent]
     if intent.status == "succeeded" and not intent.refunds:
         claim = changed_intent(claim, worker.intent, intent._replace(refunds=1))
-    yield "Stripe refunds", _again(world.with_claim(worker.claim, claim), worker)
+    yield "Stripe refunds", _settle_again(world.with_claim(worker.claim, claim), worker)
 
 
 def _capture(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
@@ -222,12 +222,12 @@ def _capture(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outc
 
 def _captured(world: World, worker: Worker, read: Document, rules: Rules) -> World:
     if not rules.replies_decide:
-        return _again(world, worker)
+        return _settle_again(world, worker)
     written, event = rules.recorded(read, copy_status(world.claims[worker.claim], read), Intent("succeeded"))
     return added(world, Worker("save", worker.claim, read, written=written, event=event, acks=worker.acks))
 
 
-def _again(world: World, worker: Worker) -> World:
+def _settle_again(world: World, worker: Worker) -> World:
     """Settle looks again; where nobody waits for the end of it, that is as good as a settle that begins later."""
     return added(world, Worker("read", worker.claim, acks=worker.acks)) if worker.acks else world
 

@@ -23,27 +23,27 @@ def _wrong(claim: Claim) -> str:
     captures, refunds = sum(each.captures for each in claim.intents), sum(each.refunds for each in claim.intents)
     if captures > 1 or refunds > 1:
         return "I3: charged or refunded twice"
-    if claim.status == "complete" and captures - refunds != 1 and not _given_back(claim):
+    if claim.status == "complete" and captures - refunds != 1 and not _is_refund_requested(claim):
         return "I2: the order is complete and its money is not here"
-    return _untrue(claim) or _robbed(claim)
+    return _published_wrongly(claim) or _wrongly_cancelled(claim)
 
 
-def _given_back(claim: Claim) -> bool:
+def _is_refund_requested(claim: Claim) -> bool:
     """Whether an operator asked for a refund, which changes nothing about the order but the mark on it."""
     return claim.document is not None and claim.document.refund_asked
 
 
-def _untrue(claim: Claim) -> str:
+def _published_wrongly(claim: Claim) -> str:
     document = claim.document
     stored = claim.intents[document.intent].status if document and document.intent is not None else ""
-    if ("cancelled", True) in claim.said and stored != "canceled":
+    if ("cancelled", True) in claim.published and stored != "canceled":
         return "a final failure was published while the PaymentIntent was not canceled"
-    if any(status == "captured" for status, _ in claim.said) and stored != "succeeded":
+    if any(status == "captured" for status, _ in claim.published) and stored != "succeeded":
         return "a capture was published that did not happen"
     return ""
 
 
-def _robbed(claim: Claim) -> str:
+def _wrongly_cancelled(claim: Claim) -> str:
     """An order that was paid in time ends cancelled only if its bank refused, its third card, or Stripe for a day."""
     refused = claim.document is not None and claim.document.refusals > 0
     declined = any(intent.declines >= MAXIMUM_DECLINES for intent in claim.intents)
@@ -52,7 +52,7 @@ def _robbed(claim: Claim) -> str:
     return ""
 
 
-def unrest(world: World, rules: Rules, limits: Limits) -> str:
+def violation_at_rest(world: World, rules: Rules, limits: Limits) -> str:
     """Return what stays wrong when faults end, with no worker in flight, or "".
 
     First without time passing: what was paid must be settled at once. Then all deadlines pass, and all must have ended.
@@ -75,7 +75,7 @@ def _unended_without_stripe(world: World, rules: Rules, limits: Limits) -> str:
     late = drained(late, rules, limits._replace(money=False))
     if any(claim.status not in ("complete", "cancelled") for claim in late.claims):
         return "an order never ends while Stripe is unreachable"
-    return unrest(late, rules, limits._replace(days=False))  # Stripe is back
+    return violation_at_rest(late, rules, limits._replace(days=False))  # Stripe is back
 
 
 def drained(world: World, rules: Rules, limits: Limits) -> World:
@@ -84,7 +84,7 @@ def drained(world: World, rules: Rules, limits: Limits) -> World:
         before = world
         for number in range(len(world.claims)):
             if limits.money:
-                world = _brought_forward(world, number, rules, limits)
+                world = _payments_caught_up(world, number, rules, limits)
             world = _followed(world, number, rules, limits)
         world = _listing_updated(world, rules)
         if world == before:
@@ -92,7 +92,7 @@ def drained(world: World, rules: Rules, limits: Limits) -> World:
     return world._replace(broken="it never comes to rest")
 
 
-def _brought_forward(world: World, number: int, rules: Rules, limits: Limits) -> World:
+def _payments_caught_up(world: World, number: int, rules: Rules, limits: Limits) -> World:
     claim = world.claims[number]
     newest, document = len(claim.history), claim.document
     is_news = claim.unacked if limits.unacked else document is None or document.copy < newest
@@ -122,7 +122,7 @@ def _settled(world: World, number: int, rules: Rules, limits: Limits) -> World:
 
 def _followed(world: World, number: int, rules: Rules, limits: Limits) -> World:
     claim = world.claims[number]
-    asked: list[tuple[str, tuple[str, bool] | None]] = [("follow", snapshot) for snapshot in sorted(claim.said)]
+    asked: list[tuple[str, tuple[str, bool] | None]] = [("follow", snapshot) for snapshot in sorted(claim.published)]
     if claim.a_day_passed and not limits.money:
         asked.append(("give up", None))
     for change, snapshot in [*asked, ("expire", None)]:
@@ -134,10 +134,10 @@ def _listing_updated(world: World, rules: Rules) -> World:
     listing = world.listing
     for number, claim in enumerate(world.claims):
         newest = len(claim.history)
-        if (number, newest) not in listing.heard:
-            heard = listing.heard if rules.newest_reservation_wins else listing.heard | {(number, newest)}
+        if (number, newest) not in listing.delivered:
+            delivered = listing.delivered if rules.newest_reservation_wins else listing.delivered | {(number, newest)}
             listing = listing_followed(listing, number + 1, newest, claim.status, not rules.newest_reservation_wins)
-            listing = listing._replace(heard=heard)
+            listing = listing._replace(delivered=delivered)
     return world._replace(listing=listing, copy=len(listing.snapshots))
 
 
@@ -164,7 +164,7 @@ def _unended(world: World) -> str:
             return f"an order stays {claim.status}"
         if claim.is_refunded != any(intent.refunds for intent in claim.intents):
             return "an order is not marked as its refund was"
-        if kept != (claim.status == "complete" and not _given_back(claim)):
+        if kept != (claim.status == "complete" and not _is_refund_requested(claim)):
             return f"I2: the order is {claim.status} and {kept} charges were kept"
         if any(intent.status not in workers.ENDED for intent in claim.intents):
             return "an order has ended, and its PaymentIntent can still be paid"
