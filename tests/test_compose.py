@@ -11,7 +11,7 @@ import yaml
 from dev.stack import Stack, free_ports, install
 from dev.stack.ports import SERVE_METRICS
 from dev.stack.programs import all_programs, environment, passed_on
-from libs.contracts.parts import PARTS, SERVICES
+from libs.contracts.parts import PARTS
 from ops import health
 
 ROOT = Path(__file__).parents[1]
@@ -19,7 +19,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS = COMPOSE["services"]
 SERVERS = ("rabbitmq", "mongo", "redis")
 ENDS = {"replica-set": "on-failure", "broker-users": "on-failure", "operator": "no"}
-PROGRAMS = (*SERVICES, "scheduler", "worker", "gateway", "fake-stripe")
+PROGRAMS = tuple(name for name in CONTAINERS if name not in (*SERVERS, *ENDS))
 OF_CONTAINERS = {
     **{program: {"METRICS_HOST"} for program in SERVE_METRICS},
     "gateway": {"METRICS_HOST", "GATEWAY_HOST", "GATEWAY_TLS", "GATEWAY_TRUSTED_HOSTS"},

@@ -20,7 +20,7 @@ PASSED_ON = ("RESERVATION_WINDOW_SECONDS", "CURRENCY", "LOG_LEVEL", "QUEUE_TYPE"
 PASSED_TO = {"auth": ("SIGN_UPS_PER_ADDRESS",), "gateway": ("GATEWAY_PROXIES",)}  # these to one program alone
 USES_REDIS = ("expiration", "scheduler", "worker")
 USES_STRIPE = {"payments": (*STRIPE, "STRIPE_API_BASE"), "gateway": ("STRIPE_PUBLISHABLE_KEY", "STRIPE_API_BASE")}
-PART = {"scheduler": "expiration", "worker": "expiration"}  # whose names the settings of these programs carry
+PART_OF = {"scheduler": "expiration", "worker": "expiration"}  # whose names the settings of these programs carry
 
 
 def all_programs(stack: Layout) -> list[Program]:
@@ -52,7 +52,7 @@ def no_programs(_stack: Layout) -> list[Program]:
 
 def environment(name: str, stack: Layout) -> dict[str, str]:
     """Return the settings of the program `name`, or of `operator`."""
-    part = PART.get(name, name)
+    part = PART_OF.get(name, name)
     prefix = part.upper()
     if name == "fake-stripe":
         return {

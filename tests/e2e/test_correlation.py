@@ -10,6 +10,7 @@ import stripe
 
 from dev.testing import wait_for
 from libs import context
+from libs.contracts.events import OrderCreated
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 
@@ -25,7 +26,7 @@ def test_the_id_of_a_reservation_is_in_every_log_that_it_leads_to(system, ana, b
     answer = bo.post("/api/orders", {"ticketId": ticket_id}, **{"X-Request-Id": correlation_id})
 
     assert answer.headers["X-Request-Id"] == correlation_id
-    for part in ("orders", "tickets", "payments", "expiration"):
+    for part in ("orders", *OrderCreated.listeners):
         wait_for(lambda part=part: lines(system, part, correlation_id), 15, f"{correlation_id} in the log of {part}")
 
 

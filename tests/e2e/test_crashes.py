@@ -3,10 +3,12 @@ import threading
 import pytest
 import requests
 
+from dev.stack.programs import PART_OF
 from dev.testing import wait_for
+from libs.contracts.parts import PARTS
 from tests.e2e import invariants
 
-SERVICES = ("auth", "tickets", "orders", "payments", "expiration", "worker", "scheduler", "gateway")
+PROGRAMS = (*PARTS, *PART_OF)
 
 
 def keep_paying(buyer, order_id, answers):
@@ -21,7 +23,7 @@ def keep_paying(buyer, order_id, answers):
             return
 
 
-@pytest.mark.parametrize("program", SERVICES)
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_a_purchase_survives_kill_9_of(program, system, ana, bo):
     ticket_id, answers = ana.list_ticket(), []
     order_id = bo.reserve(ticket_id)

@@ -5,6 +5,8 @@ import pytest
 from kombu import Connection
 
 from dev.testing import wait_for, waiting
+from libs.contracts.events import CATALOGUE, OrderCreated
+from libs.events import topology
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 
@@ -15,7 +17,7 @@ def mongo(system):
         yield client
 
 
-@pytest.mark.parametrize("part", ["orders", "tickets", "payments", "expiration"])
+@pytest.mark.parametrize("part", CATALOGUE.listeners())
 def test_lost_and_old_copies_are_repaired_by_one_call(mongo, operator, ana, bo, part):
     sold, listed = ana.list_ticket(), ana.list_ticket()
     order_id = bo.reserve(sold)
@@ -41,13 +43,13 @@ def test_lost_and_old_copies_are_repaired_by_one_call(mongo, operator, ana, bo, 
 
 
 def test_events_of_a_purged_queue_are_made_up_for_in_time(system, ana, bo):
-    listeners = ("tickets", "payments", "expiration")
+    listeners = OrderCreated.listeners
     ticket_id = ana.list_ticket()
     for listener in listeners:
         system.stop_program(listener)
     bo.reserve(ticket_id)
 
-    purged = {listener: purge(system, f"{listener}.OrderCreated") for listener in listeners}
+    purged = {listener: purge(system, topology.queue_name(listener, OrderCreated)) for listener in listeners}
     for listener in listeners:
         system.start_program(listener)
         system.wait_ready(listener)

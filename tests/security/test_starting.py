@@ -83,6 +83,10 @@ def ask(program, servers, changes):
     return json.loads(refused.stdout.splitlines()[-1])
 
 
+def test_every_program_is_tried(servers):
+    assert {program.name for program in all_programs(servers)} == set(NEEDED)
+
+
 @pytest.mark.parametrize(("program", "setting"), PAIRS)
 def test_no_program_starts_without(program, setting, refusals):
     assert f"{setting} is not set: set it in the environment" in refusals(program, setting, None)
