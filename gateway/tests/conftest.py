@@ -4,10 +4,28 @@ import re
 
 import pytest
 from flask.testing import FlaskClient
+from jinja2 import BytecodeCache
 
 from gateway.app import create_app
 from gateway.revocations import Revocations
 from gateway.tests.fakes import SETTINGS, FakeServices
+
+
+class CompiledTemplates(BytecodeCache):
+    """Templates that one application has compiled, for those of the tests that follow."""
+
+    def __init__(self):
+        self.compiled = {}
+
+    def load_bytecode(self, bucket):
+        if bucket.key in self.compiled:
+            bucket.bytecode_from_string(self.compiled[bucket.key])
+
+    def dump_bytecode(self, bucket):
+        self.compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED_TEMPLATES = CompiledTemplates()
 
 
 @pytest.fixture
@@ -26,6 +44,7 @@ def revocations(services):
 def app(services, revocations):
     app = create_app(services, SETTINGS, revocations)
     app.test_client_class = Browser
+    app.jinja_env.bytecode_cache = COMPILED_TEMPLATES
     return app
 
 
