@@ -21,7 +21,7 @@ MAXIMUM_LOOKS, PAUSE_SECONDS = 12, 0.02
 KEY_LIFETIME = timedelta(hours=20)
 """How long Stripe is sure to replay its reply to a request with the same key; it keeps keys for 24 hours."""
 SEARCH_LAG = timedelta(hours=1)
-"""How long Stripe's search may be behind, far more than it says (https://docs.stripe.com/search), clocks included."""
+"""How far Stripe's search may lag: much more than documented (https://docs.stripe.com/search), clock skew included."""
 
 
 class Settlement:
@@ -33,7 +33,7 @@ class Settlement:
         self.clock = clock
 
     def follow(self, order: dict[str, Any]) -> None:
-        """Store an order's snapshot, then settle, even if it was known: its first reader may have died before settling.
+        """Store an order's snapshot, then settle, new or not: an earlier worker may have died before settling.
 
         Raises as `settle` does.
         """

@@ -235,9 +235,9 @@ def test_the_outcome_of_a_second_request_is_that_of_the_first_too(world, fake):
 @pytest.mark.parametrize("error", [errors.StripeUnavailable, VersionConflict])
 def test_a_charge_after_which_nothing_can_be_settled_is_confirming(world, monkeypatch, error):
     order_id = world.reserve()
-    with monkeypatch.context() as away:
+    with monkeypatch.context() as unreachable:
         fail = Mock(side_effect=error)
-        after_next(world.settlement.cards, "confirm", lambda: away.setattr(world.settlement, "settle", fail))
+        after_next(world.settlement.cards, "confirm", lambda: unreachable.setattr(world.settlement, "settle", fail))
         shown = [world.pay(order_id), world.checkout.refresh(order_id, "bo")]
 
     world.come_to_rest()

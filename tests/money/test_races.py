@@ -75,7 +75,7 @@ def late(world, action, most=0.05):
 
 
 class Duel:
-    """Paying against what ends the order: that comes later after it won, and sooner after it lost.
+    """Paying against what ends the order, which starts later after it won, and sooner after it lost.
 
     So on a machine of any speed both win about as often.
     """
@@ -84,7 +84,7 @@ class Duel:
         self.world, self.seconds, self.wins = world, 0.1, Counter()
 
     def pause(self):
-        """Return how long to wait until paying is to be overtaken."""
+        """Return how long to wait before ending the order."""
         return self.seconds * self.world.chance.uniform(0.8, 1.2)
 
     def reserve(self):
@@ -176,7 +176,7 @@ def test_a_refund_races_with_its_webhook_and_with_one_at_stripe(world):
     assert race(world, partial(refund_by_all_ways, world), partial(bought, world)) == []
 
 
-# Planted mistakes: races have to catch them in the end, or the rounds above prove nothing.
+# Planted mistakes: races have to catch them sooner or later, or the rounds above prove nothing.
 
 
 def is_caught(world, wrong, *racing, **options):

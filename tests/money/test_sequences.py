@@ -1,7 +1,7 @@
-"""Long random sequences of what people, banks, crashes and brokers do, one after the other, on the real stores,
-settlement and fake Stripe; whatever they were, the money is right once all has come to rest.
+"""Long random sequences of what people, banks, crashes and brokers do, one step at a time, on the real stores,
+settlement and fake Stripe; after each of them the money is right once everything has come to rest.
 
-What happens at the same time is not here but in tests/protocol. HYPOTHESIS_PROFILE=money tries many more.
+Concurrency is tested in tests/protocol. HYPOTHESIS_PROFILE=money tries many more.
 """
 
 import os
@@ -53,17 +53,17 @@ any_order = st.integers(0, 3)
 
 
 class Died(BaseException):
-    """A worker of payments is gone, whatever it was about to do."""
+    """A worker of payments crashes, whatever it was about to do."""
 
 
 class Fuse:
-    """Lets the worker die, or lose a reply, at the step in so many steps; each stretches over what settle touches."""
+    """Lets the worker crash, or lose a reply, after so many steps; a step is one call of the store or of Stripe."""
 
     def __init__(self):
         self.steps, self.after, self.error = None, False, Died
 
     def burn(self, step):
-        """Return what a step gives, unless the fuse is burnt down before it or after it."""
+        """Return the result of a step, unless the fuse burns down before or after it."""
         if self.steps is None:
             return step()
         self.steps -= 1
@@ -138,7 +138,7 @@ class Sequence(RuleBasedStateMachine):
 
     @rule(number=any_order, card=st.sampled_from(["pm_card_visa", "pm_card_visa", "pm_card_chargeDeclined"]))
     def pay_in_the_browser(self, number, card):
-        """Nobody tells us: the webhook is lost unless another rule delivers it."""
+        """The webhook is lost unless another rule delivers it."""
         order_id = self.known(number)
         with suppress(Died, *CARD_ERRORS, stripe.StripeError):
             confirm(self.world, self.world.fake, order_id, card)
@@ -169,7 +169,7 @@ class Sequence(RuleBasedStateMachine):
                     self.world.fake.control("refunds", refund=made.id, status="succeeded")
 
     def known(self, number):
-        """Return the id of an order of which payments has heard: it asks orders before it lets a buyer pay."""
+        """Return the id of an order that payments has a copy of: it fetches one from orders before a buyer pays."""
         order = self.world.order(self.order(number))
         if self.world.store.find(order.id) is None:
             self.world.store.follow(CATALOGUE["OrderCreated"].load(order.snapshot()), utc_now())
@@ -177,7 +177,7 @@ class Sequence(RuleBasedStateMachine):
 
     @rule(number=any_order, end=st.sampled_from(["cancel", "expire", "be late", "give up", "refund"]))
     def end(self, number, end):
-        """The buyer cancels, the deadline passes, Stripe is away for a day, or an operator refunds."""
+        """The buyer cancels, the deadline passes, Stripe is unreachable for a day, or an operator refunds."""
         order_id, past = self.order(number), utc_now() - timedelta(seconds=1)
         with suppress(orders_domain.DomainError):
             if end == "cancel":
@@ -192,7 +192,7 @@ class Sequence(RuleBasedStateMachine):
                 self.working(lambda: refund(self.world.settlement, order_id, "rained off", "op"))
 
     def relay(self):
-        """Take what waits in the outboxes: from now on it may arrive at any time, in any order."""
+        """Publish what waits in the outboxes: from now on it may arrive at any time, in any order."""
         for aggregates in (self.world.store.payments, self.world.orders.orders):
             for found in aggregates.collection.find({"outbox.0": {"$exists": True}}):
                 self.published += found["outbox"]
@@ -220,7 +220,7 @@ class Sequence(RuleBasedStateMachine):
         self.take(data.draw(st.sampled_from(self.published), label="event"))
 
     def take(self, event):
-        """Deliver an event; it is acknowledged only if its handler came to its end."""
+        """Deliver an event; it is acknowledged only if its handler finished."""
         with suppress(Died, errors.StripeUnavailable, VersionConflict):
             self.world.deliver(event)
             if event in self.unacked:
@@ -259,7 +259,7 @@ class Sequence(RuleBasedStateMachine):
         assert held <= 1
 
     def teardown(self):
-        """End all faults, bring everything to rest as the timers would, and look at the money."""
+        """End all faults, bring everything to rest as the timers would, and check the money."""
         self.fuse.steps = None
         self.world.fake.control("faults", method="DELETE")
         self.let_refunds_begin("succeeded")
@@ -273,7 +273,7 @@ class Sequence(RuleBasedStateMachine):
         assert {self.world.order(ident).status for ident in self.made} <= {"complete", "cancelled"}
 
     def come_to_rest(self):
-        """Deliver what was not acknowledged, and let the reconciler do the rest; nobody settles for no reason."""
+        """Deliver what was not acknowledged, and let the reconciler do the rest; nothing else settles."""
         for _ in range(30):
             self.relay()
             for event in list(self.unacked):
