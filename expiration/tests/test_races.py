@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from expiration.service import ExpirationService
 from expiration.store import DeadlineStore
@@ -35,7 +36,7 @@ def a_service(mongo, meanwhile):
 
 def test_a_deadline_that_moves_while_its_job_is_made_gets_the_job_of_its_new_time(mongo):
     later = NOON + timedelta(minutes=5)
-    service = a_service(mongo, lambda: service.on_order_changed(an_order(2, later)))
+    service: Any = a_service(mongo, lambda: service.on_order_changed(an_order(2, later)))
 
     service.on_order_created(an_order(1))
 
@@ -43,7 +44,7 @@ def test_a_deadline_that_moves_while_its_job_is_made_gets_the_job_of_its_new_tim
 
 
 def test_an_order_that_ends_while_its_job_is_made_has_no_job(mongo):
-    service = a_service(mongo, lambda: service.on_order_changed(an_order(2, status="cancelled")))
+    service: Any = a_service(mongo, lambda: service.on_order_changed(an_order(2, status="cancelled")))
 
     service.on_order_created(an_order(1))
 

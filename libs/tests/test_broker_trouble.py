@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
+from types import SimpleNamespace
 
 import pymongo
 import pytest
@@ -152,7 +153,7 @@ def test_calls_that_time_out_during_an_alarm_are_not_executed_after_it(broker):
         assert client.call("probe", "done") == []
 
 
-class Outage:
+class Outage(SimpleNamespace):
     """What was seen when the broker was restarted, with three services at work, and came back."""
 
 

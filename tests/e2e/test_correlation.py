@@ -3,6 +3,7 @@
 import json
 import secrets
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import pytest
 import requests
@@ -27,7 +28,7 @@ def test_the_id_of_a_reservation_is_in_every_log_that_it_leads_to(system, ana, b
 
     assert answer.headers["X-Request-Id"] == correlation_id
     for part in ("orders", *OrderCreated.listeners):
-        wait_for(lambda part=part: lines(system, part, correlation_id), 15, f"{correlation_id} in the log of {part}")
+        wait_for(partial(lines, system, part, correlation_id), 15, f"{correlation_id} in the log of {part}")
 
 
 def test_the_id_of_a_webhook_is_in_every_log_that_it_leads_to(system, ana, bo):

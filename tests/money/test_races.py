@@ -181,7 +181,7 @@ def test_a_refund_races_with_its_webhook_and_with_one_at_stripe(world):
 
 def is_caught(world, wrong, *racing, **options):
     """Whether the races find this fault, sooner or later."""
-    found = (race(world, *racing, rounds=AT_ONCE, **options) for _ in range(100))
+    found = (race(world, *racing, **options | {"rounds": AT_ONCE}) for _ in range(100))
     return any(wrong in fault for faults in found for fault in faults)
 
 

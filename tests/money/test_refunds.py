@@ -1,5 +1,6 @@
 import urllib.error
 from datetime import timedelta
+from functools import partial
 from unittest.mock import Mock
 
 import pytest
@@ -177,13 +178,17 @@ def test_a_partial_refund_is_recorded_and_leaves_the_order_paid(world, fake):
     assert world.order(order_id).refunded_at is None
 
 
+def is_refunded(world, order_id, cents):
+    return world.payment(order_id).refunded_cents == cents
+
+
 def test_partial_refunds_reach_the_order_by_their_webhooks_until_all_is_refunded(world, webhooks, fake):
     order_id = world.bought()
     stripe_id = world.payment(order_id).stripe_id
 
     for amount, in_all in ((500, 500), (400, 900), (1099, 1999)):
         fake.control("refunds", payment_intent=stripe_id, amount=amount)
-        wait_for(lambda known=in_all: world.payment(order_id).refunded_cents == known)
+        wait_for(partial(is_refunded, world, order_id, in_all))
         world.come_to_rest()
         assert world.order(order_id).snapshot()["refunded_cents"] == in_all
 

@@ -162,8 +162,8 @@ class World:
     def come_to_rest(self):
         """Do all that is left to do, as the timers would sooner or later."""
         for _ in range(20):
-            for found in self.orders.list_overdue(utc_now(), 1000):
-                self.expire(found.id)
+            for order in self.orders.list_overdue(utc_now(), 1000):
+                self.expire(order.id)
             for found in self.store.payments.find_all({"stripe_id": {"$ne": None}}):
                 self.settlement.settle(found["id"])
             for found in self.store.payments.find_all({"creating_at": {"$ne": None}}):
@@ -176,8 +176,8 @@ class World:
         """Let minutes pass without clicks and webhooks: only events, the sweep and the reconciler act."""
         for _ in range(20):
             self.ahead += timedelta(seconds=61)
-            for found in self.orders.list_overdue(utc_now(), 1000):
-                self.expire(found.id)
+            for order in self.orders.list_overdue(utc_now(), 1000):
+                self.expire(order.id)
             self.reconciler.run()
             if not self.deliver_outboxes():
                 return

@@ -5,6 +5,7 @@ import secrets
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -81,7 +82,11 @@ def many(servers):
 @pytest.fixture(scope="module")
 def crowd(servers):
     """Twenty thousand tickets, mostly alike, of which few are dear, have two of the common words, or a long one."""
-    rare = {7: {"title": "Hamlet theatre"}, 9000: {"title": "Incomprehensible"}, 15000: {"price_cents": 9500}}
+    rare: dict[int, Any] = {
+        7: {"title": "Hamlet theatre"},
+        9000: {"title": "Incomprehensible"},
+        15000: {"price_cents": 9500},
+    }
     common = [{"title": "Hamlet"}, {"title": "Theatre"}, {"title": "Incomprehensibilities"}]
     yield from filled(servers, [a_ticket(**common[number % 3] | rare.get(number, {})) for number in range(CROWD)])
 

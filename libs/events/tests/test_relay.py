@@ -151,11 +151,11 @@ def test_a_message_carries_its_id_version_and_snapshot_and_survives_the_broker(a
 
 
 def test_a_body_with_a_datetime_is_published_in_iso_8601(loaves):
-    relay = Relay(FakePublisher(), [loaves])
+    publisher = FakePublisher()
     loaves.add(a_loaf("b1"), LoafBaked, {**a_loaf("b1"), "baked_at": NOON})
-    relay.flush()
+    Relay(publisher, [loaves]).flush()
 
-    [message] = relay.publisher.published
+    [message] = publisher.published
 
     assert json.loads(message.body) == a_loaf("b1")
 

@@ -14,14 +14,18 @@ from libs.events.parking import Parking
 from libs.events.tests.bakery.catalogue import CATALOGUE
 
 
+def queue_arguments():
+    return vars(topology.listener_queue("labels", CATALOGUE["LoafSold"]))["queue_arguments"]
+
+
 def test_queues_are_classic_by_default():
-    assert topology.listener_queue("labels", CATALOGUE["LoafSold"]).queue_arguments == {}
+    assert queue_arguments() == {}
 
 
 def test_quorum_queues_are_a_setting(monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", "quorum")
 
-    assert topology.listener_queue("labels", CATALOGUE["LoafSold"]).queue_arguments["x-queue-type"] == "quorum"
+    assert queue_arguments()["x-queue-type"] == "quorum"
 
 
 def test_parked_events_may_be_listed_any_number_of_times(servers, monkeypatch):

@@ -9,6 +9,8 @@ from ops.shell import desk
 class Calls(list[Any]):
     """A client that only notes what it is asked."""
 
+    newest: list[Any]
+
     def __init__(self, amqp_url):
         super().__init__()
         Calls.newest = self
