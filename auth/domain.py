@@ -6,7 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from libs.contracts.limits import MAXIMUM_CURRENT_PASSWORD, MAXIMUM_EMAIL, MAXIMUM_PASSWORD, MINIMUM_PASSWORD
+from libs.contracts.limits import (
+    MAXIMUM_CURRENT_PASSWORD,
+    MAXIMUM_EMAIL,
+    MAXIMUM_PASSWORD,
+    MINIMUM_PASSWORD,
+    is_storable,
+)
 
 SESSION_SECONDS = 12 * 60 * 60
 LENGTH_MESSAGE = f"Choose a password of {MINIMUM_PASSWORD} to {MAXIMUM_PASSWORD} characters."
@@ -14,7 +20,7 @@ KNOWN_ADDRESSES = 20
 """From how many network addresses a user is remembered to have signed in, newest last."""
 
 UNFIT = r"@\s\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
-"""Control characters, changes of direction and halves of surrogate pairs, as ranges of a regular expression."""
+"""Control characters, changes of direction and lone surrogates, as ranges of a regular expression."""
 EMAIL = re.compile(rf"[^{UNFIT}]+@[^{UNFIT}.]+(\.[^{UNFIT}.]+)+")
 
 
@@ -179,10 +185,8 @@ def _error(field: str, message: str) -> dict[str, str]:
 
 
 def _is_text(value: object, minimum: int, maximum: int) -> bool:
-    """Return whether `value` is a text of so many characters, without halves of surrogate pairs."""
-    if not isinstance(value, str) or not minimum <= len(value) <= maximum:
-        return False
-    return not any("\ud800" <= letter <= "\udfff" for letter in value)
+    """Return whether `value` is a text of so many characters that can be stored."""
+    return isinstance(value, str) and minimum <= len(value) <= maximum and is_storable(value)
 
 
 def _key(kind: str, *parts: str) -> str:

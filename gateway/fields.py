@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import fields, missing
 
-from libs.contracts.limits import MAXIMUM_PRICE_CENTS, MINIMUM_PRICE_CENTS
+from libs.contracts.limits import MAXIMUM_PRICE_CENTS, MINIMUM_PRICE_CENTS, is_storable
 
 PRICE_TEXT = re.compile(r"\d{1,9}(\.\d{1,2})?", re.ASCII)
 MAX_FRACTION_DIGITS = 20  # all but the first two must be 0 anyway
@@ -29,7 +29,7 @@ class StorableString(fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = self._clean(super()._deserialize(value, attr, data, **kwargs))
-        if not self.minimum <= len(text) <= self.maximum or any("\ud800" <= letter <= "\udfff" for letter in text):
+        if not self.minimum <= len(text) <= self.maximum or not is_storable(text):
             raise self.make_error("invalid")
         return text
 

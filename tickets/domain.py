@@ -202,7 +202,7 @@ def _split(text: str) -> list[str]:
 BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Controls that change the direction of the text that follows (https://www.unicode.org/reports/tr9/, section 2)."""
 CONTROL = {"Cc", "Cs"}
-"""Categories of characters that break a line, or cannot be stored: control characters, halves of surrogate pairs."""
+"""Categories of characters that break a line, or cannot be stored: control characters, lone surrogates."""
 INVISIBLE = {"Cf", "Zs", "Zl", "Zp", "Mn"}
 """Categories of characters that are invisible by themselves (https://www.unicode.org/reports/tr44/, table 12)."""
 
