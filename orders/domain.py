@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any
 
 LIVE = ("created", "awaiting_payment", "complete")
+FROZEN = ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")
+"""What an order keeps of its ticket, as it was then."""
 
 
 class DomainError(Exception):
@@ -90,6 +92,18 @@ class Order:
     created_at: datetime
     updated_at: datetime
     refunded_cents: int = 0
+
+    @classmethod
+    def place(
+        cls, ident: str, ticket: dict[str, Any], buyer_id: str, reservation_no: int, expires_at: datetime, now: datetime
+    ) -> "Order":
+        """Return a new order, which reserves the ticket until `expires_at`, or until it starts if that is earlier."""
+        return cls(
+            id=ident, version=1, status="created", cancel_reason=None, buyer_id=buyer_id,
+            seller_id=ticket["seller_id"], ticket={name: ticket[name] for name in FROZEN},
+            reservation_no=reservation_no, refunded_at=None, created_at=now, updated_at=now,
+            expires_at=_before_start(expires_at, ticket["starts_at"]),
+        )  # fmt: skip
 
     @property
     def is_live(self) -> bool:
@@ -223,20 +237,6 @@ def check_ticket(ticket: dict[str, Any], buyer_id: str, seen_version: int | None
     if seen_version is not None and seen_version < ticket["price_version"]:
         details = {"price_cents": ticket["price_cents"], "version": ticket["version"]}
         raise PriceChanged("The price has changed since you saw it.", **details)
-
-
-def reserved(
-    ident: str, ticket: dict[str, Any], buyer_id: str, reservation_no: int, expires_at: datetime, now: datetime
-) -> Order:
-    """Return a new order that gives this buyer the ticket until `expires_at`, or until it starts if that is earlier."""
-    frozen = {
-        name: ticket[name] for name in ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")
-    }
-    return Order(
-        id=ident, version=1, status="created", cancel_reason=None, buyer_id=buyer_id, seller_id=ticket["seller_id"],
-        ticket=frozen, reservation_no=reservation_no, refunded_at=None, created_at=now, updated_at=now,
-        expires_at=_before_start(expires_at, ticket["starts_at"]),
-    )  # fmt: skip
 
 
 def _before_start(expires_at: datetime, starts_at: datetime | None) -> datetime:

@@ -198,7 +198,7 @@ class OrdersService:
                 raise _taken(newest)
             number = newest.reservation_no + 1 if newest else 1
             expires_at = now + timedelta(seconds=self.window_seconds)
-            order = domain.reserved(new_id(), ticket, buyer_id, number, expires_at, now)
+            order = Order.place(new_id(), ticket, buyer_id, number, expires_at, now)
             try:
                 self.store.add(order, idempotency_key)
                 return order

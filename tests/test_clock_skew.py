@@ -6,7 +6,7 @@ import pytest
 
 from expiration.domain import deadline_of
 from orders import domain
-from tickets.domain import listed
+from tickets.domain import Ticket
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 WINDOW, SKEW = timedelta(minutes=15), timedelta(minutes=2)
@@ -16,12 +16,12 @@ LATE = NOON + WINDOW
 @pytest.fixture
 def ticket():
     said = {"title": "Hamlet", "price_cents": 1999, "starts_at": (NOON + WINDOW).isoformat()}
-    return {**listed("t1", "ana", "usd", NOON, **said).snapshot(), "starts_at": LATE}
+    return {**Ticket.create("t1", "ana", "usd", NOON, **said).snapshot(), "starts_at": LATE}
 
 
 @pytest.fixture
 def order(ticket):
-    return domain.reserved("o1", ticket, "bo", 1, LATE, NOON)
+    return domain.Order.place("o1", ticket, "bo", 1, LATE, NOON)
 
 
 def deadline(order):
@@ -52,7 +52,7 @@ def test_an_authorization_is_in_time_by_the_clock_of_orders_alone(order):
 
 
 def test_a_ticket_that_the_list_still_shows_is_refused_once_it_started_by_the_clock_of_orders(ticket):
-    shown = listed("t1", "ana", "usd", NOON, title="Hamlet", price_cents=1999, starts_at=ticket["starts_at"])
+    shown = Ticket.create("t1", "ana", "usd", NOON, title="Hamlet", price_cents=1999, starts_at=ticket["starts_at"])
 
     assert not shown.has_started(LATE - SKEW)
     with pytest.raises(domain.TicketStarted):

@@ -66,6 +66,14 @@ class Ticket:
     created_at: datetime
     updated_at: datetime
 
+    @classmethod
+    def create(cls, ident: str, seller_id: str, currency: str, now: datetime, **details: Any) -> "Ticket":
+        """Return a new listing; raise InvalidTicket."""
+        return cls(
+            id=ident, version=1, seller_id=seller_id, price_version=1, currency=currency, withdrawn=False,
+            reservation=None, created_at=now, updated_at=now, **checked_details(**details),
+        )  # fmt: skip
+
     @property
     def status(self) -> str:
         """sold, reserved, withdrawn or on_sale: derived from the newest reservation and from `withdrawn`, never set."""
@@ -162,15 +170,6 @@ class Ticket:
     def _saved(self, now: datetime) -> None:
         self.version += 1
         self.updated_at = now
-
-
-def listed(ident: str, seller_id: str, currency: str, now: datetime, **details: Any) -> Ticket:
-    """Return a new listing; raise InvalidTicket."""
-    checked = checked_details(**details)
-    return Ticket(
-        id=ident, version=1, seller_id=seller_id, price_version=1, currency=currency, withdrawn=False, reservation=None,
-        created_at=now, updated_at=now, **checked,
-    )  # fmt: skip
 
 
 def checked_details(

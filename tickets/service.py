@@ -51,7 +51,7 @@ class TicketsService:
         """List a ticket for sale. `starts_at`: ISO 8601 with offset. Returns the ticket."""
         details = {"title": title, "price_cents": price_cents, "category": category, "venue": venue}
         seller_id, currency = self.caller.user_id, self.currency
-        ticket = domain.listed(store.new_id(), seller_id, currency, utc_now(), **details, starts_at=starts_at)
+        ticket = domain.Ticket.create(store.new_id(), seller_id, currency, utc_now(), **details, starts_at=starts_at)
         self.store.add(ticket, TicketCreated)
         return ticket.snapshot()
 

@@ -7,7 +7,7 @@ import pytest
 from libs.clock import utc_now
 from libs.events import VersionConflict
 from libs.rpc import RemoteError, ServiceUnavailable
-from orders.domain import reserved
+from orders.domain import Order
 from orders.service import ASK_PAYMENTS_SECONDS, OrdersService
 from orders.store import OrderStore, new_id
 
@@ -55,7 +55,7 @@ def waiting(service, payments):
             "id": new_id(), "title": "Hamlet, row 3", "price_cents": 1999, "currency": "usd", "category": "stage",
             "venue": None, "starts_at": None, "seller_id": "ana",
         }  # fmt: skip
-        order = reserved(new_id(), ticket, "bo", 1, then + timedelta(minutes=15), then)
+        order = Order.place(new_id(), ticket, "bo", 1, then + timedelta(minutes=15), then)
         order.status = "awaiting_payment"
         service.store.add(order)
         payments.answers[order.id] = answer

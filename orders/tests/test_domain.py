@@ -21,7 +21,7 @@ def a_ticket(**changes):
 
 
 def an_order(status="created", **changes):
-    order = domain.reserved("o1", a_ticket(), "bo", 1, NOON + WINDOW, NOON)
+    order = domain.Order.place("o1", a_ticket(), "bo", 1, NOON + WINDOW, NOON)
     order.status = status
     for name, value in changes.items():
         setattr(order, name, value)
@@ -34,7 +34,7 @@ def a_payment(status, final=False):
 
 def test_reserving_freezes_the_price_for_the_window():
     ticket = a_ticket()
-    order = domain.reserved("o1", ticket, "bo", 7, NOON + WINDOW, NOON)
+    order = domain.Order.place("o1", ticket, "bo", 7, NOON + WINDOW, NOON)
 
     ticket["price_cents"] = 9999
 
@@ -45,7 +45,7 @@ def test_reserving_freezes_the_price_for_the_window():
 def test_a_window_ends_when_the_ticket_starts():
     starts_at = NOON + timedelta(minutes=5)
 
-    order = domain.reserved("o1", a_ticket(starts_at=starts_at), "bo", 1, NOON + WINDOW, NOON)
+    order = domain.Order.place("o1", a_ticket(starts_at=starts_at), "bo", 1, NOON + WINDOW, NOON)
 
     assert order.expires_at == starts_at
 
@@ -226,7 +226,7 @@ def test_moving_the_deadline_of_a_paid_order_changes_nothing():
 
 def test_no_operator_moves_a_deadline_beyond_the_start():
     starts_at = NOON + timedelta(minutes=5)
-    order = domain.reserved("o1", a_ticket(starts_at=starts_at), "bo", 1, NOON + WINDOW, NOON)
+    order = domain.Order.place("o1", a_ticket(starts_at=starts_at), "bo", 1, NOON + WINDOW, NOON)
 
     order.move_deadline(LATE, NOON)
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from libs.clock import utc_now
-from orders.domain import reserved
+from orders.domain import Order
 from orders.service import SWEEP_BATCH, OrdersService
 from orders.store import OrderStore, new_id
 
@@ -24,7 +24,7 @@ def an_order(service, number=1, expires_in=timedelta(seconds=-1)):
         "id": f"t{number}", "title": "Hamlet, row 3", "price_cents": 1999, "currency": "usd", "category": "stage",
         "venue": None, "starts_at": None, "seller_id": "ana",
     }  # fmt: skip
-    order = reserved(new_id(), ticket, "bo", 1, utc_now() + expires_in, utc_now())
+    order = Order.place(new_id(), ticket, "bo", 1, utc_now() + expires_in, utc_now())
     service.store.add(order)
     return order
 

@@ -16,7 +16,7 @@ from payments import errors
 from payments.refunds import refund
 from tests.money.buyer import confirm
 from tests.money.world import PRICE
-from tickets.domain import listed
+from tickets.domain import Ticket
 from tickets.store import TicketStore
 
 BAD_CARD = "pm_card_chargeDeclined"
@@ -311,7 +311,7 @@ def service(world, buyer_id):
 
 def hamlet():
     shown = {"title": "Hamlet", "price_cents": PRICE, "category": "stage", "venue": None, "starts_at": None}
-    return listed("hamlet", "ana", "usd", utc_now(), **shown)
+    return Ticket.create("hamlet", "ana", "usd", utc_now(), **shown)
 
 
 def ticket(**changes):

@@ -125,7 +125,7 @@ class Sequence(RuleBasedStateMachine):
             "venue": None, "starts_at": None, "seller_id": "ana", "withdrawn": False,
         }  # fmt: skip
         number = newest.reservation_no + 1 if newest else 1
-        order = orders_domain.reserved(new_id(), ticket, "bo", number, now + timedelta(hours=1), now)
+        order = orders_domain.Order.place(new_id(), ticket, "bo", number, now + timedelta(hours=1), now)
         self.world.orders.add(order)
         self.made.append(order.id)
 

@@ -60,7 +60,7 @@ class World:
             "id": new_id(), "title": "Hamlet", "price_cents": PRICE, "currency": "usd", "category": "stage",
             "venue": None, "starts_at": None, "seller_id": "ana", "withdrawn": False,
         }  # fmt: skip
-        order = orders_domain.reserved(new_id(), ticket, "bo", 1, now + timedelta(seconds=seconds), now)
+        order = orders_domain.Order.place(new_id(), ticket, "bo", 1, now + timedelta(seconds=seconds), now)
         self.orders.add(order)
         self.store.follow(CATALOGUE["OrderCreated"].load(order.snapshot()), now)
         return order.id

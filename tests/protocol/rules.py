@@ -208,7 +208,7 @@ def _listing(listing: Listing) -> tickets.domain.Ticket:
     held = {"sold": "complete", "reserved": "created"}.get(status, "cancelled")
     no, version = listing.reservation or (0, 0)
     reservation = {"order_id": "", "no": no, "version": version, "status": held, "expires_at": NOON} if no else None
-    ticket = tickets.domain.listed("t", "ana", "usd", NOON, **LISTED)
+    ticket = tickets.domain.Ticket.create("t", "ana", "usd", NOON, **LISTED)
     return replace(
         ticket,
         version=len(listing.snapshots),
@@ -239,7 +239,7 @@ def _ticket() -> dict[str, Any]:
 
 def _order(status: str, is_overdue: bool) -> Order:
     expires_at = EARLIER if is_overdue else LATER
-    return replace(orders.domain.reserved("o", _ticket(), "bo", 1, expires_at, LONG_AGO), status=status)
+    return replace(Order.place("o", _ticket(), "bo", 1, expires_at, LONG_AGO), status=status)
 
 
 def _public(status: str, is_overdue: bool) -> dict[str, Any]:

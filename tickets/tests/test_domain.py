@@ -9,7 +9,7 @@ DETAILS = {"title": "Hamlet, row 3", "price_cents": 1999, "category": "stage"}
 
 
 def a_ticket(**details):
-    return domain.listed("t1", "ana", "usd", NOON, **{**DETAILS, **details})
+    return domain.Ticket.create("t1", "ana", "usd", NOON, **{**DETAILS, **details})
 
 
 def an_order(status, reservation_no=1, version=1, refunded_cents=0):

@@ -25,7 +25,7 @@ WORDS = ("Hamlet", "row", "Opera", "Derby", "North", "stand", "Festival", "pass"
 
 def a_ticket(number=0, now=NOON, **details):
     said = {"title": f"Seat {number}", "price_cents": 1000, "category": "stage", **details}
-    return domain.listed(store.new_id(), "ana", "usd", now, **said)
+    return domain.Ticket.create(store.new_id(), "ana", "usd", now, **said)
 
 
 def an_order(status, number=1, price_cents=1000, refunded_at=None, refunded_cents=0):
