@@ -15,7 +15,13 @@ class Deadline:
     expires_at: datetime
     state: str
 
-    def follow(self, order: dict[str, Any]) -> bool:
+    @classmethod
+    def of(cls, order: dict[str, Any]) -> "Deadline":
+        """Return the deadline of an order that is new to us."""
+        state = "open" if order["status"] == "created" else "ended"
+        return cls(order["id"], 1, order["version"], order["expires_at"], state)
+
+    def apply_order(self, order: dict[str, Any]) -> bool:
         """Take over what an order's snapshot says; return False when we know of that or of something newer."""
         if order["version"] <= self.order_version:
             return False
@@ -39,9 +45,3 @@ class Deadline:
     def snapshot(self) -> dict[str, Any]:
         """Return what ExpirationComplete carries."""
         return {"id": self.id, "version": self.version, "order_id": self.id, "expires_at": self.expires_at}
-
-
-def deadline_of(order: dict[str, Any]) -> Deadline:
-    """Return the deadline of an order that is new to us."""
-    state = "open" if order["status"] == "created" else "ended"
-    return Deadline(order["id"], 1, order["version"], order["expires_at"], state)

@@ -7,7 +7,7 @@ from typing import Any
 from nameko.timer import timer
 from redis import RedisError
 
-from expiration.domain import Deadline, deadline_of
+from expiration.domain import Deadline
 from expiration.schedule import Schedule, connect
 from expiration.store import DeadlineStore
 from libs.clock import utc_now
@@ -47,7 +47,7 @@ class ExpirationService:
     @handles(OrderCreated)
     def on_order_created(self, order: dict[str, Any]) -> None:
         """Set the clock: the job first and then the record, so that nobody can have moved the deadline in between."""
-        deadline = deadline_of(order)
+        deadline = Deadline.of(order)
         try:
             self._schedule(deadline)
         finally:  # the record is kept even while Redis is away
@@ -61,7 +61,7 @@ class ExpirationService:
 
         The job is written even if the record was up to date: its writer may have died in between.
         """
-        deadline: Deadline | None = self._recorded(order)
+        deadline: Deadline | None = self._record(order)
         scheduled = None
         while deadline is not None and deadline.version != scheduled:
             self._schedule(deadline)
@@ -100,13 +100,13 @@ class ExpirationService:
         except RedisError as error:
             raise Unavailable(str(error)) from error
 
-    def _recorded(self, order: dict[str, Any]) -> Deadline:
+    def _record(self, order: dict[str, Any]) -> Deadline:
         """Record what an order's snapshot says; return the deadline as it is now."""
         found: Deadline | None = self.store.find(order["id"])
         if found is None:
-            found = deadline_of(order)
+            found = Deadline.of(order)
             if not self.store.add(found):
                 raise VersionConflict(f"the deadline of order {found.id} was just recorded")
-        elif found.follow(order):
+        elif found.apply_order(order):
             self.store.save(found)
         return found

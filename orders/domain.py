@@ -102,7 +102,7 @@ class Order:
             id=ident, version=1, status="created", cancel_reason=None, buyer_id=buyer_id,
             seller_id=ticket["seller_id"], ticket={name: ticket[name] for name in FROZEN},
             reservation_no=reservation_no, refunded_at=None, created_at=now, updated_at=now,
-            expires_at=_before_start(expires_at, ticket["starts_at"]),
+            expires_at=_start_at_most(expires_at, ticket["starts_at"]),
         )  # fmt: skip
 
     @property
@@ -127,13 +127,13 @@ class Order:
         """Cancel if the time to pay has run out; return the event, or None."""
         return self._cancel("expired", now) if self.is_overdue(now) else None
 
-    def follow_payment(self, payment: dict[str, Any], now: datetime) -> str | None:
+    def apply_payment(self, payment: dict[str, Any], now: datetime) -> str | None:
         """Act on the state in a payment's snapshot; return the event of the change, or None when there is none.
 
         How often or in what order snapshots come makes no difference.
         """
         target = next_status(self.status, self.is_overdue(now), payment["status"], payment["final"])
-        refunded = self._follow_refund(payment)
+        refunded = self._apply_refund(payment)
         if target == "awaiting_payment":
             return self._move(target, "OrderAwaitingPayment", now)
         if target == "cancelled":
@@ -142,12 +142,12 @@ class Order:
             return self._move(target, "OrderCompleted", now)
         return self._move(self.status, "OrderUpdated", now) if refunded else None
 
-    def _follow_refund(self, payment: dict[str, Any]) -> bool:
+    def _apply_refund(self, payment: dict[str, Any]) -> bool:
         """Take over what went back to the buyer; return whether that is news."""
         if self.refunded_at is not None:
             return False
         before, price = self.refunded_cents, self.ticket["price_cents"]
-        self.refunded_cents = max(before, _went_back(payment, price))
+        self.refunded_cents = max(before, _returned_cents(payment, price))
         # a cancelled payment of which something went back had less than the price taken
         if self.refunded_cents >= price or (payment["status"] == "cancelled" and self.refunded_cents):
             self.refunded_at = payment["updated_at"]
@@ -161,7 +161,7 @@ class Order:
         """Give an unpaid order another deadline; return the event, or None when it is past having one."""
         if self.status != "created":
             return None
-        self.expires_at = _before_start(expires_at, self.ticket["starts_at"])
+        self.expires_at = _start_at_most(expires_at, self.ticket["starts_at"])
         return self._move(self.status, "OrderUpdated", now)
 
     def check_owner(self, buyer_id: str) -> None:
@@ -213,7 +213,7 @@ def next_status(status: str, is_overdue: bool, payment_status: str, payment_fina
     return None
 
 
-def _went_back(payment: dict[str, Any], price_cents: int) -> int:
+def _returned_cents(payment: dict[str, Any], price_cents: int) -> int:
     """Return how much of the price the buyer has back: by refunds, and by a dispute that we lost, of a part perhaps."""
     dispute = payment.get("dispute") or {}
     lost = dispute.get("amount_cents", price_cents) if dispute.get("status") == "lost" else 0
@@ -221,7 +221,7 @@ def _went_back(payment: dict[str, Any], price_cents: int) -> int:
     return int(min(back, price_cents))
 
 
-def is_behind(ticket: dict[str, Any], seen_version: int | None) -> bool:
+def is_outdated(ticket: dict[str, Any], seen_version: int | None) -> bool:
     """Whether the buyer has seen a newer ticket than our copy is, so that it may not tell what the buyer agreed to."""
     return seen_version is not None and seen_version > ticket["version"]
 
@@ -239,5 +239,5 @@ def check_ticket(ticket: dict[str, Any], buyer_id: str, seen_version: int | None
         raise PriceChanged("The price has changed since you saw it.", **details)
 
 
-def _before_start(expires_at: datetime, starts_at: datetime | None) -> datetime:
+def _start_at_most(expires_at: datetime, starts_at: datetime | None) -> datetime:
     return expires_at if starts_at is None else min(expires_at, starts_at)

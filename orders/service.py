@@ -61,9 +61,9 @@ class OrdersService:
             arguments.integer("version", version, 1, MAXIMUM_VERSION)
         if idempotency_key is not None:
             arguments.text("idempotency_key", idempotency_key, MAXIMUM_KEY)
-        if made := self._made(buyer_id, ticket_id, idempotency_key):
-            return made.snapshot()
-        ticket = self._ticket(ticket_id, version)
+        if placed := self._placed_with(buyer_id, ticket_id, idempotency_key):
+            return placed.snapshot()
+        ticket = self._ticket_copy(ticket_id, version)
         domain.check_ticket(ticket, buyer_id, version, utc_now())
         return self._reserve(ticket, buyer_id, idempotency_key).snapshot()
 
@@ -133,7 +133,7 @@ class OrdersService:
 
         A failure releases the ticket if it is final; a refund is recorded and cancels nothing by itself.
         """
-        self._change(payment["order_id"], lambda order: order.follow_payment(payment, utc_now()))
+        self._change(payment["order_id"], lambda order: order.apply_payment(payment, utc_now()))
 
     @handles(ExpirationComplete)
     def on_expiration_complete(self, deadline: dict[str, Any]) -> None:
@@ -166,11 +166,11 @@ class OrdersService:
             if order.updated_at < now - GIVE_UP_AFTER:
                 self._change(order.id, lambda order: order.give_up(utc_now()))
 
-    def _ticket(self, ticket_id: str, version: int | None) -> dict[str, Any]:
+    def _ticket_copy(self, ticket_id: str, version: int | None) -> dict[str, Any]:
         """Return our copy; ask tickets when there is none, or when the buyer saw a newer version, and maybe price."""
         found: dict[str, Any] | None = self.store.tickets.find(ticket_id)
-        if found is None or domain.is_behind(found, version):
-            found = TicketCreated.load(self._ask_tickets(ticket_id))
+        if found is None or domain.is_outdated(found, version):
+            found = TicketCreated.load(self._fetch_ticket(ticket_id))
             self.store.tickets.apply(found)
         return found
 
@@ -178,7 +178,7 @@ class OrdersService:
         copies = self.store.tickets
         return rpc_source(self.services.call, TicketCreated, stale_in(copies.collection), copies.apply)
 
-    def _ask_tickets(self, ticket_id: str) -> Any:
+    def _fetch_ticket(self, ticket_id: str) -> Any:
         try:
             return self.services.call("tickets", "get", {"ticket_id": ticket_id})
         except RemoteError as error:
@@ -189,13 +189,13 @@ class OrdersService:
     def _reserve(self, ticket: dict[str, Any], buyer_id: str, idempotency_key: str | None) -> Order:
         """Insert the ticket's next order; two unique indexes settle every race, not the reads before them."""
         for _ in range(RESERVATION_TRIES):
-            now, newest = utc_now(), self.store.newest(ticket["id"])
+            now, newest = utc_now(), self.store.find_newest(ticket["id"])
             if newest and newest.is_overdue(now):
                 newest = self._change(newest.id, lambda order: order.expire(utc_now()))
             if newest and newest.is_live:
-                if made := self._made(buyer_id, ticket["id"], idempotency_key):
-                    return made  # by a request with the same key that was quicker
-                raise _taken(newest)
+                if placed := self._placed_with(buyer_id, ticket["id"], idempotency_key):
+                    return placed  # by a request with the same key that was quicker
+                raise _not_on_sale(newest)
             number = newest.reservation_no + 1 if newest else 1
             expires_at = now + timedelta(seconds=self.window_seconds)
             order = Order.place(new_id(), ticket, buyer_id, number, expires_at, now)
@@ -203,16 +203,16 @@ class OrdersService:
                 self.store.add(order, idempotency_key)
                 return order
             except DuplicateKeyError:
-                if made := self._made(buyer_id, ticket["id"], idempotency_key):
-                    return made
+                if placed := self._placed_with(buyer_id, ticket["id"], idempotency_key):
+                    return placed
         raise domain.TicketReserved("Somebody else was quicker; try again.")
 
-    def _made(self, buyer_id: str, ticket_id: str, idempotency_key: str | None) -> Order | None:
+    def _placed_with(self, buyer_id: str, ticket_id: str, idempotency_key: str | None) -> Order | None:
         """Return the order that this key has made already; raise KeyReused when that is for another ticket."""
-        made: Order | None = self.store.find_by_key(buyer_id, idempotency_key) if idempotency_key else None
-        if made and made.ticket["id"] != ticket_id:
+        placed: Order | None = self.store.find_by_key(buyer_id, idempotency_key) if idempotency_key else None
+        if placed and placed.ticket["id"] != ticket_id:
             raise domain.KeyReused("This Idempotency-Key was used for another ticket.")
-        return made
+        return placed
 
     def _change(self, order_id: str, change: Any) -> Order:
         """Load, change, save; read again when somebody else saved first, and leave the rest to a later retry."""
@@ -229,7 +229,7 @@ class OrdersService:
         raise AssertionError("unreachable")
 
 
-def _taken(order: Order) -> domain.DomainError:
+def _not_on_sale(order: Order) -> domain.DomainError:
     if order.status == "complete":
         return domain.TicketSold("This ticket has been sold.")
     return domain.TicketReserved("This ticket is reserved.")

@@ -14,7 +14,7 @@ from orders.domain import Order, OrderNotFound
 
 Document = dict[str, Any]
 
-STORED_BESIDE = ("ticket_id", "active", "idempotency_key")
+STORE_FIELDS = ("ticket_id", "active", "idempotency_key")
 
 
 class OrderStore:
@@ -51,7 +51,7 @@ class OrderStore:
         """Return those orders that exist."""
         return [_order(found) for found in self.orders.find_all({"_id": {"$in": ids}})]
 
-    def newest(self, ticket_id: str) -> Order | None:
+    def find_newest(self, ticket_id: str) -> Order | None:
         """Return the ticket's order with the highest number, or None."""
         found = self.orders.find_one({"ticket_id": ticket_id}, sort=[("reservation_no", DESCENDING)])
         return _order(found) if found else None
@@ -101,4 +101,4 @@ def new_id() -> str:
 
 
 def _order(found: Document) -> Order:
-    return Order(**{name: value for name, value in found.items() if name not in STORED_BESIDE})
+    return Order(**{name: value for name, value in found.items() if name not in STORE_FIELDS})

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from expiration.domain import deadline_of
+from expiration.domain import Deadline
 from orders import domain
 from tickets.domain import Ticket
 
@@ -25,7 +25,7 @@ def order(ticket):
 
 
 def deadline(order):
-    return deadline_of(
+    return Deadline.of(
         {"id": order.id, "version": order.version, "expires_at": order.expires_at, "status": order.status}
     )
 
@@ -48,7 +48,7 @@ def test_a_slow_clock_of_expiration_keeps_no_order_longer(order):
 def test_an_authorization_is_in_time_by_the_clock_of_orders_alone(order):
     payment = {"order_id": "o1", "status": "authorized", "final": False, "updated_at": LATE + SKEW}
 
-    assert order.follow_payment(payment, LATE - timedelta(milliseconds=1)) == "OrderAwaitingPayment"
+    assert order.apply_payment(payment, LATE - timedelta(milliseconds=1)) == "OrderAwaitingPayment"
 
 
 def test_a_ticket_that_the_list_still_shows_is_refused_once_it_started_by_the_clock_of_orders(ticket):

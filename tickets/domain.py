@@ -8,7 +8,7 @@ from typing import Any
 
 from libs.contracts.limits import CATEGORIES, MAXIMUM_PRICE_CENTS, MAXIMUM_TITLE, MAXIMUM_VENUE, MINIMUM_PRICE_CENTS
 
-HOLDING = ("created", "awaiting_payment")
+RESERVING = ("created", "awaiting_payment")
 
 
 class DomainError(Exception):
@@ -80,7 +80,7 @@ class Ticket:
         held = self.reservation["status"] if self.reservation else None
         if held == "complete":
             return "sold"
-        if held in HOLDING:
+        if held in RESERVING:
             return "reserved"
         return "withdrawn" if self.withdrawn else "on_sale"
 
@@ -95,11 +95,11 @@ class Ticket:
 
     def edit(self, seller_id: str, now: datetime, **details: Any) -> None:
         """Change the listing; raises NotOwner, TicketReserved, TicketSold, TicketWithdrawn or InvalidTicket."""
-        self._check_free(seller_id)
+        self._check_editable(seller_id)
         if self.withdrawn:
             raise TicketWithdrawn("This ticket was withdrawn from sale.")
         checked = checked_details(**details)
-        self._saved(now)
+        self._count_change(now)
         if checked["price_cents"] != self.price_cents:
             self.price_version = self.version
         for name, value in checked.items():
@@ -107,14 +107,14 @@ class Ticket:
 
     def withdraw(self, seller_id: str, now: datetime) -> bool:
         """Take the ticket off sale for good; return False when it already was. Raises as `edit` does."""
-        self._check_free(seller_id)
+        self._check_editable(seller_id)
         if self.withdrawn:
             return False
         self.withdrawn = True
-        self._saved(now)
+        self._count_change(now)
         return True
 
-    def follow(self, order: dict[str, Any], now: datetime) -> bool:
+    def apply_order(self, order: dict[str, Any], now: datetime) -> bool:
         """Take over what an order's snapshot says; return False when we know of that or of something newer.
 
         Orders on one ticket are numbered, so a late event of a dead order changes nothing.
@@ -131,7 +131,7 @@ class Ticket:
             "price_cents": order["price_cents"],
             "refunded_cents": order.get("refunded_cents", 0),
         }
-        self._saved(now)
+        self._count_change(now)
         return True
 
     def snapshot(self) -> dict[str, Any]:
@@ -154,12 +154,12 @@ class Ticket:
             "updated_at": self.updated_at,
         }
 
-    def for_seller(self) -> dict[str, Any]:
+    def seller_view(self) -> dict[str, Any]:
         """Return what the seller may see besides: how much of the ticket's price the buyer got back, in cents."""
         sold = self.reservation if self.status == "sold" and self.reservation else {}
         return {**self.snapshot(), "refunded_cents": sold.get("refunded_cents", 0)}
 
-    def _check_free(self, seller_id: str) -> None:
+    def _check_editable(self, seller_id: str) -> None:
         if seller_id != self.seller_id:
             raise NotOwner("This ticket is not yours.")
         if self.status == "sold":
@@ -167,7 +167,7 @@ class Ticket:
         if self.status == "reserved":
             raise TicketReserved("A buyer has reserved this ticket; try again when the reservation has ended.")
 
-    def _saved(self, now: datetime) -> None:
+    def _count_change(self, now: datetime) -> None:
         self.version += 1
         self.updated_at = now
 

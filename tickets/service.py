@@ -96,11 +96,11 @@ class TicketsService:
         the last; what is on sale has not started yet.
         """
         listed, order = arguments.choice("status", status, LISTED), arguments.choice("sort", sort, lists.SORTS)
-        query = lists.on_offer(listed, order, **_checked(filters), rarest=self.store.rarest)
+        query = lists.on_offer(listed, order, **_validated(filters), rarest=self.store.rarest)
         found, following = self._page(query, limit, after)
         now = utc_now()
         shown = [ticket for ticket in found if listed != "on_sale" or not ticket.has_started(now)]
-        return _answer([ticket.snapshot() for ticket in shown], following)
+        return _list_reply([ticket.snapshot() for ticket in shown], following)
 
     @rpc(expected_exceptions=EXPECTED)
     def list_mine(self, status: str = "all", limit: int = 50, after: str | None = None) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class TicketsService:
         """
         query = lists.of_seller(self.caller.user_id, arguments.choice("status", status, lists.STATUSES))
         found, following = self._page(query, limit, after)
-        return _answer([ticket.for_seller() for ticket in found], following)
+        return _list_reply([ticket.seller_view() for ticket in found], following)
 
     @rpc(expected_exceptions=EXPECTED)
     def sales(self) -> Any:
@@ -139,7 +139,7 @@ class TicketsService:
     def on_order(self, order: dict[str, Any]) -> None:
         """The ticket is reserved, stays so while it is being paid, and is then released or sold."""
         ticket = self.store.get(order["ticket"]["id"])
-        if ticket.follow(order, utc_now()):
+        if ticket.apply_order(order, utc_now()):
             self.store.save(ticket, TicketUpdated)
 
     @timer(interval=SHELVE_SECONDS)
@@ -155,11 +155,11 @@ class TicketsService:
         return self.store.list(query, size, cursors.decode(after, {"_id": str, "price_cents": int}))
 
 
-def _answer(tickets: Sequence[dict[str, Any]], following: dict[str, Any] | None) -> dict[str, Any]:
+def _list_reply(tickets: Sequence[dict[str, Any]], following: dict[str, Any] | None) -> dict[str, Any]:
     return {"tickets": tickets, "next": following and cursors.encode(following)}
 
 
-def _checked(filters: dict[str, Any]) -> dict[str, Any]:
+def _validated(filters: dict[str, Any]) -> dict[str, Any]:
     """Return the filters that were given; raise InvalidArguments."""
     checks: dict[str, Callable[[str, Any], Any]] = {
         "q": partial(arguments.text, maximum=MAXIMUM_SEARCH),

@@ -14,7 +14,7 @@ from tickets import lists
 from tickets.domain import Ticket, TicketNotFound, words
 from tickets.lists import LONGEST_PREFIX, Document, Order, Query, begins, up_to
 
-DERIVED = ("shelf", "words", "prefixes")
+STORE_FIELDS = ("shelf", "words", "prefixes")
 FEW = 200
 """How far the tickets with a word are counted to see which of several words is the rarest."""
 MOST_EXAMINED = 2000
@@ -53,19 +53,19 @@ class TicketStore:
         found = self.tickets.find(ticket_id)
         if found is None:
             raise TicketNotFound("There is no such ticket.")
-        return _ticket(found)
+        return _from_document(found)
 
     def get_all(self, ids: Sequence[str]) -> Any:
         """Return those tickets that exist, as a list."""
-        return [_ticket(found) for found in self.tickets.find_all({"_id": {"$in": ids}})]
+        return [_from_document(found) for found in self.tickets.find_all({"_id": {"$in": ids}})]
 
     def add(self, ticket: Ticket, event: Event) -> None:
         """Insert a new ticket with the event that announces it."""
-        self.tickets.add(stored(ticket), event, ticket.snapshot())
+        self.tickets.add(to_document(ticket), event, ticket.snapshot())
 
     def save(self, ticket: Ticket, event: Event) -> None:
         """Save a changed ticket with the event that tells of it; raise VersionConflict."""
-        self.tickets.save(stored(ticket), event, ticket.snapshot())
+        self.tickets.save(to_document(ticket), event, ticket.snapshot())
 
     def stale(self, page: Sequence[Sequence[Any]]) -> Any:
         """Return the ids of the orders in [[id, version, ticket_id, no], ...] that their tickets have not heard of."""
@@ -125,10 +125,12 @@ class TicketStore:
 
     def _find(self, query: Query, part: Document, order: Order, limit: int) -> Any:
         options = {"sort": order, "limit": limit, "hint": query.index, "max_time_ms": SLOWEST_LIST_MS}
-        return map(_ticket, self.tickets.find_all({"$and": [part, query.rest]} if query.rest else part, **options))
+        return map(
+            _from_document, self.tickets.find_all({"$and": [part, query.rest]} if query.rest else part, **options)
+        )
 
 
-def stored(ticket: Ticket) -> Document:
+def to_document(ticket: Ticket) -> Document:
     """Return what is stored of a ticket that was saved just now, with its `id`."""
     found = words(ticket.title, ticket.venue)
     prefixes = {word[:length] for word in found for length in range(1, min(len(word), LONGEST_PREFIX) + 1)}
@@ -136,5 +138,5 @@ def stored(ticket: Ticket) -> Document:
     return {**asdict(ticket), "shelf": shelf, "words": found, "prefixes": sorted(prefixes)}
 
 
-def _ticket(found: Document) -> Ticket:
-    return Ticket(**{name: value for name, value in found.items() if name not in DERIVED})
+def _from_document(found: Document) -> Ticket:
+    return Ticket(**{name: value for name, value in found.items() if name not in STORE_FIELDS})

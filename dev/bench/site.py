@@ -20,7 +20,7 @@ from libs.contracts.events import TicketCreated
 from libs.rpc import Client
 from libs.tokens import Signer
 from tickets.domain import Ticket
-from tickets.store import new_id, stored
+from tickets.store import new_id, to_document
 
 READS, RESERVATIONS, DEADLINES, PAYMENTS, THREADS = 2000, 1500, 5000, 60, 16
 SIZES = (100, 10_000, 100_000)
@@ -147,7 +147,7 @@ def fill(mongo: Any, count: int, seller: load.Browser) -> list[str]:
     for number, ticket_id in enumerate(ids):
         title, cents = f"Hamlet, seat {number}", 500 + number % 5000
         ticket = Ticket.create(ticket_id, seller.user_id, "usd", now, title=title, price_cents=cents, category="stage")
-        tickets.append({**_kept(stored(ticket)), "outbox": []})
+        tickets.append({**_kept(to_document(ticket)), "outbox": []})
         copies.append(_kept(TicketCreated.load(ticket.snapshot())))
     mongo.orders.tickets.insert_many(copies)  # before orders could compare them with tickets and fetch them itself
     mongo.tickets.tickets.insert_many(tickets)

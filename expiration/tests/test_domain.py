@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from expiration.domain import deadline_of
+from expiration.domain import Deadline
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=15)
@@ -13,7 +13,7 @@ def an_order(status="created", version=1, expires_at=LATER):
 
 
 def test_an_open_deadline_fires_once_and_not_early():
-    deadline = deadline_of(an_order())
+    deadline = Deadline.of(an_order())
 
     assert deadline.fire(LATER - timedelta(seconds=1)) is False
     assert deadline.fire(LATER) is True
@@ -22,31 +22,31 @@ def test_an_open_deadline_fires_once_and_not_early():
 
 @pytest.mark.parametrize("status", ["awaiting_payment", "complete", "cancelled"])
 def test_a_deadline_ends_when_its_order_is_no_longer_unpaid(status):
-    deadline = deadline_of(an_order())
+    deadline = Deadline.of(an_order())
 
-    assert deadline.follow(an_order(status, version=2)) is True
+    assert deadline.apply_order(an_order(status, version=2)) is True
     assert deadline.fire(LATER) is False
 
 
 def test_an_older_snapshot_changes_nothing():
-    deadline = deadline_of(an_order("cancelled", version=2))
+    deadline = Deadline.of(an_order("cancelled", version=2))
 
-    assert deadline.follow(an_order("created", version=1)) is False
+    assert deadline.apply_order(an_order("created", version=1)) is False
     assert deadline.state == "ended"
 
 
 def test_a_moved_deadline_fires_at_its_new_time():
-    deadline = deadline_of(an_order())
+    deadline = Deadline.of(an_order())
 
-    deadline.follow(an_order(version=2, expires_at=NOON))
+    deadline.apply_order(an_order(version=2, expires_at=NOON))
 
     assert deadline.fire(NOON) is True
 
 
 def test_a_deadline_moved_after_it_fired_is_open_again():
-    deadline = deadline_of(an_order())
+    deadline = Deadline.of(an_order())
     deadline.fire(LATER)
 
-    deadline.follow(an_order(version=2, expires_at=LATER + timedelta(minutes=5)))
+    deadline.apply_order(an_order(version=2, expires_at=LATER + timedelta(minutes=5)))
 
     assert deadline.state == "open"

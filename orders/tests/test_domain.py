@@ -73,9 +73,9 @@ def test_a_changed_price_is_refused_and_told():
 def test_a_price_that_the_buyer_saw_before_we_heard_of_it_is_asked_for_first():
     ours = a_ticket(version=3, price_cents=2999)
 
-    assert domain.is_behind(ours, seen_version=4)
-    assert not domain.is_behind(ours, seen_version=3)
-    assert not domain.is_behind(ours, seen_version=None)
+    assert domain.is_outdated(ours, seen_version=4)
+    assert not domain.is_outdated(ours, seen_version=3)
+    assert not domain.is_outdated(ours, seen_version=None)
 
 
 def test_a_version_since_which_only_other_things_changed_is_fine():
@@ -132,14 +132,14 @@ def test_nothing_but_an_unpaid_order_expires(status):
 def test_an_authorization_in_time_stops_the_clock():
     order = an_order()
 
-    assert order.follow_payment(a_payment("authorized"), NOON) == "OrderAwaitingPayment"
+    assert order.apply_payment(a_payment("authorized"), NOON) == "OrderAwaitingPayment"
     assert order.expire(LATE) is None
 
 
 def test_an_authorization_after_the_deadline_cancels():
     order = an_order()
 
-    assert order.follow_payment(a_payment("authorized"), LATE) == "OrderCancelled"
+    assert order.apply_payment(a_payment("authorized"), LATE) == "OrderCancelled"
     assert order.cancel_reason == "expired"
 
 
@@ -147,7 +147,7 @@ def test_an_authorization_after_the_deadline_cancels():
 def test_a_capture_completes(status):
     order = an_order(status)
 
-    assert order.follow_payment(a_payment("captured"), LATE + WINDOW) == "OrderCompleted"
+    assert order.apply_payment(a_payment("captured"), LATE + WINDOW) == "OrderCompleted"
     assert order.status == "complete"
 
 
@@ -155,17 +155,17 @@ def test_a_capture_completes(status):
 def test_only_a_final_failure_cancels(status):
     order = an_order(status)
 
-    assert order.follow_payment(a_payment("open"), NOON) is None
-    assert order.follow_payment(a_payment("cancelled", final=True), NOON) == "OrderCancelled"
+    assert order.apply_payment(a_payment("open"), NOON) is None
+    assert order.apply_payment(a_payment("cancelled", final=True), NOON) == "OrderCancelled"
     assert order.cancel_reason == "payment_failed"
 
 
 def test_a_refund_is_recorded_and_cancels_nothing():
     order = an_order("complete")
 
-    assert order.follow_payment(a_payment("refunded"), NOON) == "OrderUpdated"
+    assert order.apply_payment(a_payment("refunded"), NOON) == "OrderUpdated"
     assert (order.status, order.refunded_at) == ("complete", NOON)
-    assert order.follow_payment(a_payment("refunded"), NOON) is None
+    assert order.apply_payment(a_payment("refunded"), NOON) is None
 
 
 @pytest.mark.parametrize(("amount", "refunded_at"), [(500, None), (1499, NOON), (1999, NOON)])
@@ -173,7 +173,7 @@ def test_of_a_lost_dispute_as_much_counts_as_was_disputed(amount, refunded_at):
     order = an_order("complete")
     lost = {"refunded_cents": 500, "dispute": {"status": "lost", "amount_cents": amount}}
 
-    assert order.follow_payment(a_payment("captured") | lost, NOON) == "OrderUpdated"
+    assert order.apply_payment(a_payment("captured") | lost, NOON) == "OrderUpdated"
 
     assert (order.refunded_cents, order.refunded_at) == (min(1999, 500 + amount), refunded_at)
 
@@ -182,11 +182,11 @@ def test_a_partial_refund_is_recorded_once_and_a_full_one_after_it():
     order = an_order("complete")
     partly = a_payment("captured") | {"refunded_cents": 500}
 
-    assert order.follow_payment(partly, NOON) == "OrderUpdated"
+    assert order.apply_payment(partly, NOON) == "OrderUpdated"
     assert (order.snapshot()["refunded_cents"], order.refunded_at) == (500, None)
-    assert order.follow_payment(partly, NOON) is None
-    assert order.follow_payment(a_payment("captured"), NOON) is None  # an older snapshot, late
-    assert order.follow_payment(a_payment("refunded"), NOON) == "OrderUpdated"
+    assert order.apply_payment(partly, NOON) is None
+    assert order.apply_payment(a_payment("captured"), NOON) is None  # an older snapshot, late
+    assert order.apply_payment(a_payment("refunded"), NOON) == "OrderUpdated"
     assert order.snapshot()["refunded_cents"] == order.ticket["price_cents"]
 
 
@@ -195,9 +195,9 @@ def test_an_order_of_which_a_part_was_taken_and_given_back_is_cancelled_and_says
     order = an_order(status)
     given_back = a_payment("cancelled", final=True) | {"refunded_cents": 500}
 
-    assert order.follow_payment(given_back, NOON) == "OrderCancelled"
+    assert order.apply_payment(given_back, NOON) == "OrderCancelled"
     assert (order.snapshot()["refunded_cents"], order.refunded_at) == (500, NOON)
-    assert order.follow_payment(given_back, NOON) is None
+    assert order.apply_payment(given_back, NOON) is None
 
 
 def test_no_payment_moves_a_terminal_order():
@@ -213,10 +213,10 @@ def test_no_payment_moves_a_terminal_order():
 
 def test_a_repeated_snapshot_changes_nothing():
     order = an_order()
-    order.follow_payment(a_payment("authorized"), NOON)
+    order.apply_payment(a_payment("authorized"), NOON)
     version = order.version
 
-    assert order.follow_payment(a_payment("authorized"), NOON) is None
+    assert order.apply_payment(a_payment("authorized"), NOON) is None
     assert order.version == version
 
 

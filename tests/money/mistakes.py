@@ -135,16 +135,16 @@ def keep_any_ticket(patch, world):
 def follow_any_reservation(patch, world):
     """Let tickets follow every order's snapshot, however old."""
 
-    def follow(self, order, now):
+    def apply_order(self, order, now):
         self.reservation = None
-        return follow_as_it_is(self, order, now)
+        return apply_as_it_is(self, order, now)
 
-    follow_as_it_is = Ticket.follow
-    patch.setattr(Ticket, "follow", follow)
+    apply_as_it_is = Ticket.apply_order
+    patch.setattr(Ticket, "apply_order", apply_order)
 
 
 def mark_every_payment_refunded(patch, world):
-    patch.setattr(orders_domain, "_went_back", lambda payment, price_cents: price_cents)
+    patch.setattr(orders_domain, "_returned_cents", lambda payment, price_cents: price_cents)
 
 
 NEVER_VOID, ALWAYS_REFUND = deciding(never_void), deciding(always_refund)

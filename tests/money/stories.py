@@ -94,7 +94,7 @@ def awaited(world):
     """Return the id of an order that awaits its capture, as payments knows."""
     order_id = ordered(world)
     world.pay(order_id)
-    order = world.change(order_id, lambda order: order.follow_payment(world.payment(order_id).snapshot(), utc_now()))
+    order = world.change(order_id, lambda order: order.apply_payment(world.payment(order_id).snapshot(), utc_now()))
     world.store.follow(CATALOGUE["OrderAwaitingPayment"].load(order.snapshot()), utc_now())
     return order_id
 
@@ -294,7 +294,7 @@ def an_older_snapshot_of_an_order_reaches_tickets_last(world, sent):
     store.add(hamlet(), CATALOGUE["TicketCreated"])
     for snapshot in (cancelled, created):
         found = store.get("hamlet")
-        if found.follow(CATALOGUE["OrderUpdated"].load(snapshot), utc_now()):
+        if found.apply_order(CATALOGUE["OrderUpdated"].load(snapshot), utc_now()):
             store.save(found, CATALOGUE["TicketUpdated"])
     if store.get("hamlet").snapshot()["status"] != "on_sale":
         yield "a free ticket is shown as reserved"

@@ -134,7 +134,7 @@ class World:
     def deliver(self, pending):
         body = CATALOGUE[pending["name"]].load(pending["body"])
         if "order_id" in body:
-            self.change(body["order_id"], lambda order: order.follow_payment(body, utc_now()))
+            self.change(body["order_id"], lambda order: order.apply_payment(body, utc_now()))
         else:
             self.settlement.follow(body)
 

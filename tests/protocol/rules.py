@@ -41,7 +41,7 @@ class Rules:
     replies_decide: bool = False  # 2
     refund_incomplete: bool = False  # 2
     store: type[PaymentStore] = PaymentStore  # 3, 12
-    follow: Callable[[Order, dict[str, Any], datetime], str | None] = Order.follow_payment  # 4
+    follow: Callable[[Order, dict[str, Any], datetime], str | None] = Order.apply_payment  # 4
     decide: Callable[[Payment, Any, datetime], Step] = payments.decisions.decide  # 5
     count_at_stripe: bool = True  # 6
     final_when_cancelled: bool = True  # 7
@@ -120,7 +120,7 @@ class Rules:
 
     def is_behind(self, copy: int, seen: int) -> bool:
         """Whether orders asks tickets again before it lets a buyer reserve who saw version `seen`."""
-        return self.ask_again and orders.domain.is_behind({"version": copy}, seen)
+        return self.ask_again and orders.domain.is_outdated({"version": copy}, seen)
 
     def refund_asked(self, document: Document, status: str) -> Document:
         """Return the document after an operator asked for a refund; the same if that is refused."""
@@ -181,7 +181,7 @@ def listing_followed(listing: Listing, number: int, version: int, status: str, a
         ticket.reservation = None
     order = {"id": str(number), "reservation_no": number, "version": version, "status": status, "expires_at": NOON}
     order |= {"price_cents": ticket.price_cents, "refunded_at": None}
-    return _listed(listing, ticket) if ticket.follow(order, NOON) else listing
+    return _listed(listing, ticket) if ticket.apply_order(order, NOON) else listing
 
 
 @cache

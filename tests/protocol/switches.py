@@ -47,13 +47,13 @@ def follow_after_the_end(order: Order, payment: dict[str, Any], now: datetime) -
     """Follow a payment even out of a terminal state."""
     if order.status == "cancelled" and payment["status"] == "authorized":
         order.status = "created"
-    return order.follow_payment(payment, now)
+    return order.apply_payment(payment, now)
 
 
 def follow_every_failure(order: Order, payment: dict[str, Any], now: datetime) -> str | None:
     """Cancel on every PaymentFailed, final or not."""
     failed = payment["status"] == "open"
-    return order.follow_payment({**payment, "status": "cancelled", "final": True} if failed else payment, now)
+    return order.apply_payment({**payment, "status": "cancelled", "final": True} if failed else payment, now)
 
 
 def decide_by_the_deadline(payment: Payment, intent: Any, now: datetime) -> Step:

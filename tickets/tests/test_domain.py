@@ -36,41 +36,41 @@ def test_a_new_ticket_is_on_sale():
 def test_a_tickets_status_follows_its_newest_order(order_status, status):
     ticket = a_ticket()
 
-    ticket.follow(an_order(order_status), NOON)
+    ticket.apply_order(an_order(order_status), NOON)
 
     assert ticket.status == status
 
 
 def test_a_late_event_of_a_dead_order_frees_nothing():
     ticket = a_ticket()
-    ticket.follow(an_order("created", reservation_no=2), NOON)
+    ticket.apply_order(an_order("created", reservation_no=2), NOON)
 
-    changed = ticket.follow(an_order("cancelled", reservation_no=1, version=9), NOON)
+    changed = ticket.apply_order(an_order("cancelled", reservation_no=1, version=9), NOON)
 
     assert (changed, ticket.status) == (False, "reserved")
 
 
 def test_created_after_cancelled_locks_nothing():
     ticket = a_ticket()
-    ticket.follow(an_order("cancelled", version=2), NOON)
+    ticket.apply_order(an_order("cancelled", version=2), NOON)
 
-    assert ticket.follow(an_order("created", version=1), NOON) is False
+    assert ticket.apply_order(an_order("created", version=1), NOON) is False
     assert ticket.status == "on_sale"
 
 
 def test_the_same_event_twice_changes_nothing():
     ticket = a_ticket()
-    ticket.follow(an_order("created"), NOON)
+    ticket.apply_order(an_order("created"), NOON)
     version = ticket.version
 
-    assert ticket.follow(an_order("created"), NOON) is False
+    assert ticket.apply_order(an_order("created"), NOON) is False
     assert ticket.version == version
 
 
 @pytest.mark.parametrize(("status", "error"), [("created", domain.TicketReserved), ("complete", domain.TicketSold)])
 def test_a_held_ticket_cannot_be_edited_or_withdrawn(status, error):
     ticket = a_ticket()
-    ticket.follow(an_order(status), NOON)
+    ticket.apply_order(an_order(status), NOON)
 
     with pytest.raises(error):
         ticket.edit("ana", NOON, **DETAILS)
@@ -96,10 +96,10 @@ def test_a_withdrawal_that_raced_with_a_reservation_binds_when_it_is_released():
     ticket = a_ticket()
     ticket.withdraw("ana", NOON)
 
-    ticket.follow(an_order("created"), NOON)
+    ticket.apply_order(an_order("created"), NOON)
     assert ticket.status == "reserved"
 
-    ticket.follow(an_order("cancelled", version=2), NOON)
+    ticket.apply_order(an_order("cancelled", version=2), NOON)
     assert ticket.status == "withdrawn"
 
 
@@ -174,18 +174,18 @@ def test_details_are_cleaned():
 
 def test_only_a_reserved_ticket_says_until_when():
     ticket = a_ticket()
-    ticket.follow(an_order("created"), NOON)
+    ticket.apply_order(an_order("created"), NOON)
     assert ticket.snapshot()["reserved_until"] == NOON
 
-    ticket.follow(an_order("complete", version=3), NOON + timedelta(minutes=1))
+    ticket.apply_order(an_order("complete", version=3), NOON + timedelta(minutes=1))
     assert ticket.snapshot()["reserved_until"] is None
 
 
 def test_only_the_seller_sees_what_of_the_price_went_back():
     ticket = a_ticket()
-    ticket.follow(an_order("complete", refunded_cents=500), NOON)
+    ticket.apply_order(an_order("complete", refunded_cents=500), NOON)
 
-    assert ticket.for_seller() == {**ticket.snapshot(), "refunded_cents": 500}
+    assert ticket.seller_view() == {**ticket.snapshot(), "refunded_cents": 500}
     assert "refunded_cents" not in ticket.snapshot()
 
 

@@ -97,7 +97,7 @@ def filled(servers, tickets):
     with MongoClient(servers.mongo_url(name), tz_aware=True) as client:
         store_of_test = TicketStore(client.get_default_database())
         store_of_test.create_indexes()
-        documents = [store.stored(ticket) for ticket in tickets]
+        documents = [store.to_document(ticket) for ticket in tickets]
         store_of_test.tickets.collection.insert_many([{"_id": found.pop("id"), **found} for found in documents])
         yield store_of_test
         client.drop_database(name)
@@ -109,7 +109,7 @@ def some_ticket(chance, number):
     ticket = a_ticket(title=title, venue="Old Theatre", **details)
     status = chance.choice(("on_sale", "on_sale", "created", "complete", "cancelled"))
     if status != "on_sale":
-        ticket.follow(an_order(status), NOON)
+        ticket.apply_order(an_order(status), NOON)
     return replace(ticket, withdrawn=chance.random() < 0.1)
 
 
@@ -342,7 +342,7 @@ def test_a_seller_is_owed_what_the_buyers_paid_but_for_what_they_have_back(ticke
     ]
     for order in orders:
         ticket = a_ticket()
-        ticket.follow(order, NOON)
+        ticket.apply_order(order, NOON)
         tickets.add(ticket, TicketCreated)
 
     assert tickets.sales("ana") == [{"currency": "usd", "tickets": 4, "owed_cents": 5499}]
