@@ -96,7 +96,7 @@ class TicketsService:
         the last; what is on sale has not started yet.
         """
         listed, order = arguments.choice("status", status, LISTED), arguments.choice("sort", sort, lists.SORTS)
-        query = lists.on_offer(listed, order, **_validated(filters), rarest=self.store.rarest)
+        query = lists.public_list(listed, order, **_validated(filters), rarest_word=self.store.rarest_word)
         found, following = self._page(query, limit, after)
         now = utc_now()
         shown = [ticket for ticket in found if listed != "on_sale" or not ticket.has_started(now)]
@@ -108,7 +108,7 @@ class TicketsService:
 
         Each says besides how many cents of its price went back to its buyer, `refunded_cents`.
         """
-        query = lists.of_seller(self.caller.user_id, arguments.choice("status", status, lists.STATUSES))
+        query = lists.seller_list(self.caller.user_id, arguments.choice("status", status, lists.STATUSES))
         found, following = self._page(query, limit, after)
         return _list_reply([ticket.seller_view() for ticket in found], following)
 

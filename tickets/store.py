@@ -12,14 +12,15 @@ from pymongo.database import Database
 from libs.events import Aggregates, Event
 from tickets import lists
 from tickets.domain import Ticket, TicketNotFound, words
-from tickets.lists import LONGEST_PREFIX, Document, Order, Query, begins, up_to
+from tickets.lists import LONGEST_PREFIX, Document, Order, Query, has_prefix, up_to
 
 STORE_FIELDS = ("shelf", "words", "prefixes")
-FEW = 200
-"""How far the tickets with a word are counted to see which of several words is the rarest."""
+COUNT_LIMIT = 200
+"""How many tickets with a word are counted at most, to see which of several words is the rarest."""
 MOST_EXAMINED = 2000
 """How many tickets that an index finds are looked at for what it does not know, for one page of a list."""
-SLOWEST_LIST_MS = 2000
+LIST_MS = 2000
+"""How long a query of a list may take."""
 
 
 def new_id() -> str:
@@ -44,7 +45,7 @@ class TicketStore:
         order, so that a page costs the same whatever the number of tickets.
         """
         collection = self.tickets.collection
-        for index in (*lists.OFFERS, lists.OF_SELLER):
+        for index in (*lists.PUBLIC_INDEXES, lists.SELLER_INDEX):
             collection.create_index(index)
         collection.create_index([("shelf", ASCENDING), ("starts_at", ASCENDING)])
 
@@ -82,7 +83,7 @@ class TicketStore:
         """
         found: list[Ticket] = []
         for scan, order in query.scans(after):
-            last = self._last_examined(query, scan, order) if query.rest else None
+            last = self._last_examined(query, scan, order) if query.remainder else None
             for part, part_order in up_to(scan, order, last) if last else [(scan, order)]:
                 found += self._find(query, part, part_order, limit + 1 - len(found))
                 if len(found) > limit:
@@ -91,13 +92,16 @@ class TicketStore:
                 return found, last
         return found, None
 
-    def rarest(self, indexed: Document, searched: Sequence[str]) -> str:
-        """Return that of the words which the fewest of these tickets have; of several, the first."""
+    def rarest_word(self, lookup: Document, searched: Sequence[str]) -> str:
+        """Return that of the words which the fewest tickets of the `lookup` have; of several, the first.
+
+        Counting ends at COUNT_LIMIT: among words that so many tickets have, it does not matter which is looked up.
+        """
 
         def tickets_with(word: str) -> int:
-            where = {**indexed, **begins(word)}
-            hint = lists.index(where, "newest")
-            return self.tickets.collection.count_documents(where, limit=FEW, hint=hint, maxTimeMS=SLOWEST_LIST_MS)
+            where = {**lookup, **has_prefix(word)}
+            hint = lists.index_for(where, "newest")
+            return self.tickets.collection.count_documents(where, limit=COUNT_LIMIT, hint=hint, maxTimeMS=LIST_MS)
 
         return min(searched, key=tickets_with) if len(searched) > 1 else searched[0]
 
@@ -110,7 +114,7 @@ class TicketStore:
             {"$sort": {"_id": 1}},
             {"$project": {"_id": 0, "currency": "$_id", "tickets": 1, "owed_cents": 1}},
         ]
-        return list(self.tickets.collection.aggregate(steps, maxTimeMS=SLOWEST_LIST_MS))
+        return list(self.tickets.collection.aggregate(steps, maxTimeMS=LIST_MS))
 
     def shelve_started(self, now: datetime) -> int:
         """Take what has started by now out of the lists of what is on sale; return how many tickets that were."""
@@ -120,13 +124,14 @@ class TicketStore:
     def _last_examined(self, query: Query, scan: Document, order: Order) -> Document | None:
         """Return the last ticket that a page looks at, None when there are fewer than MOST_EXAMINED."""
         place = {"_id": 1, "price_cents": 1}  # the index knows both, so that no ticket is read
-        options = {"sort": order, "skip": MOST_EXAMINED - 1, "hint": query.index, "max_time_ms": SLOWEST_LIST_MS}
+        options = {"sort": order, "skip": MOST_EXAMINED - 1, "hint": query.index, "max_time_ms": LIST_MS}
         return self.tickets.collection.find_one(scan, place, **options)
 
     def _find(self, query: Query, part: Document, order: Order, limit: int) -> Any:
-        options = {"sort": order, "limit": limit, "hint": query.index, "max_time_ms": SLOWEST_LIST_MS}
+        options = {"sort": order, "limit": limit, "hint": query.index, "max_time_ms": LIST_MS}
         return map(
-            _from_document, self.tickets.find_all({"$and": [part, query.rest]} if query.rest else part, **options)
+            _from_document,
+            self.tickets.find_all({"$and": [part, query.remainder]} if query.remainder else part, **options),
         )
 
 

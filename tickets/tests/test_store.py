@@ -14,9 +14,9 @@ from libs.clock import utc_now
 from libs.contracts.events import TicketCreated, TicketUpdated
 from libs.contracts.limits import CATEGORIES
 from tickets import domain, lists, store
-from tickets.lists import SORTS, on_offer
+from tickets.lists import SORTS, public_list
 from tickets.service import TicketsService
-from tickets.store import FEW, MOST_EXAMINED, TicketStore
+from tickets.store import COUNT_LIMIT, MOST_EXAMINED, TicketStore
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MANY, CROWD, PAGE = 1500, 20_000, 20
@@ -51,7 +51,7 @@ def in_order(found, sort):
 
 def matching(tickets, query):
     """Return how many tickets match, counted without any of our indexes."""
-    return tickets.tickets.collection.count_documents({"$and": [query.indexed, query.rest]})
+    return tickets.tickets.collection.count_documents({"$and": [query.lookup, query.remainder]})
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def some_ticket(chance, number):
 
 
 def titles(tickets, status="on_sale", sort="newest", limit=50, **filters):
-    found = tickets.list(on_offer(status, sort, **filters), limit, None)[0]
+    found = tickets.list(public_list(status, sort, **filters), limit, None)[0]
     return [ticket.title for ticket in found if not ticket.has_started(NOON)]
 
 
@@ -161,8 +161,8 @@ def questions(*words):
 def test_every_page_of_a_list_without_a_rest_looks_at_few_keys(many):
     costly = []
     for status, sort, filters in questions(*ONE_WORD):
-        query = on_offer(status, sort, **filters)
-        pages = [] if query.rest else walk(many, query)
+        query = public_list(status, sort, **filters)
+        pages = [] if query.remainder else walk(many, query)
         for after in [None, place(pages[len(pages) // 2][-1])] if pages else []:
             with Cost(many) as cost:
                 many.list(query, PAGE, after)
@@ -175,7 +175,7 @@ def test_every_page_of_a_list_without_a_rest_looks_at_few_keys(many):
 def test_a_sellers_own_list_looks_at_few_keys(many):
     for status in lists.STATUSES:
         with Cost(many) as cost:
-            many.list(lists.of_seller("ana", status), PAGE, None)
+            many.list(lists.seller_list("ana", status), PAGE, None)
 
         assert not cost.is_sorted and cost.keys <= 2 * PAGE
 
@@ -186,18 +186,20 @@ def test_a_sellers_own_list_looks_at_few_keys(many):
 @pytest.mark.parametrize("status", ["on_sale", "all"])
 def test_what_is_rare_among_twenty_thousand_tickets_is_found_at_a_bounded_cost(crowd, q, sort, category, status):
     prices = {} if q else {"min_price_cents": 9000}
-    query = on_offer(status, sort, q=q, category=category, **prices, rarest=crowd.rarest)
+    query = public_list(status, sort, q=q, category=category, **prices, rarest_word=crowd.rarest_word)
     after, found, costs = None, [], []
 
     while after or not costs:
         with Cost(crowd) as cost:
-            page, after = crowd.list(on_offer(status, sort, q, category, **prices, rarest=crowd.rarest), PAGE, after)
+            page, after = crowd.list(
+                public_list(status, sort, q, category, **prices, rarest_word=crowd.rarest_word), PAGE, after
+            )
         found += page
         costs.append(cost)
 
     assert len(found) == len({ticket.id for ticket in found}) == matching(crowd, query) > 0
     assert max(cost.tickets for cost in costs) <= 2 * MOST_EXAMINED + PAGE
-    assert max(cost.keys for cost in costs) <= 4 * MOST_EXAMINED + 3 * FEW
+    assert max(cost.keys for cost in costs) <= 4 * MOST_EXAMINED + 3 * COUNT_LIMIT
     assert not any(cost.is_sorted for cost in costs)
 
 
@@ -205,7 +207,7 @@ def test_several_words_look_at_little_more_than_the_tickets_with_the_rarest_of_t
     listed(*({"title": f"Hamlet at the theatre, row {number}"} for number in range(300)), {"title": "Ox, old theatre"})
 
     for q, found in {"theatre ox": 1, "hamlet ox": 0, "hamlet theatre nowhere": 0}.items():
-        query = on_offer("on_sale", "newest", q=q, rarest=tickets.rarest)
+        query = public_list("on_sale", "newest", q=q, rarest_word=tickets.rarest_word)
         with Cost(tickets) as cost:
             assert len(tickets.list(query, 10, None)[0]) == found
 
@@ -217,7 +219,7 @@ def test_several_words_look_at_little_more_than_the_tickets_with_the_rarest_of_t
 def test_short_pages_lead_to_everything_once_and_in_order(many, monkeypatch, examined, q):
     monkeypatch.setattr(store, "MOST_EXAMINED", examined)
     for status, sort, filters in questions(q):
-        query = on_offer(status, sort, **filters)
+        query = public_list(status, sort, **filters)
 
         found = [ticket for page in walk(many, query) for ticket in page]
 
@@ -228,7 +230,7 @@ def test_short_pages_lead_to_everything_once_and_in_order(many, monkeypatch, exa
 def test_a_page_may_be_empty_before_the_last(tickets, listed, monkeypatch):
     monkeypatch.setattr(store, "MOST_EXAMINED", 5)
     listed({"title": "The rare old one"}, *({"title": f"old {number}"} for number in range(5)))
-    query = on_offer("on_sale", "newest", q="old one")
+    query = public_list("on_sale", "newest", q="old one")
 
     first, after = tickets.list(query, 10, None)
     second, end = tickets.list(query, 10, after)
@@ -240,13 +242,13 @@ def test_no_more_than_six_words_are_searched_for(tickets, listed):
     listed({"title": "one two three four five sixth seventh"})
 
     assert titles(tickets, q="one two three four five sixth nowhere") == []
-    assert len(on_offer("on_sale", "newest", q=" ".join(f"word{n}" for n in range(50))).rest["$and"]) == 5
+    assert len(public_list("on_sale", "newest", q=" ".join(f"word{n}" for n in range(50))).remainder["$and"]) == 5
 
 
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("filters", [{}, {"q": "opera"}, {"category": "match"}, {"max_price_cents": 2000}])
 def test_pages_hold_everything_once_and_in_order(many, sort, filters):
-    query = on_offer("all", sort, **filters)
+    query = public_list("all", sort, **filters)
 
     found = [ticket for page in walk(many, query) for ticket in page]
 
@@ -256,10 +258,10 @@ def test_pages_hold_everything_once_and_in_order(many, sort, filters):
 
 def test_what_is_listed_between_two_pages_neither_repeats_nor_hides_a_ticket(tickets, listed):
     listed(*({"title": f"Seat {number}"} for number in range(6)))
-    first, after = tickets.list(on_offer("on_sale", "newest"), 3, None)
+    first, after = tickets.list(public_list("on_sale", "newest"), 3, None)
 
     listed({"title": "Just listed"})
-    second, _ = tickets.list(on_offer("on_sale", "newest"), 3, after)
+    second, _ = tickets.list(public_list("on_sale", "newest"), 3, after)
 
     assert [ticket.title for ticket in first + second] == [f"Seat {number}" for number in (5, 4, 3, 2, 1, 0)]
 
@@ -313,7 +315,7 @@ def test_what_has_started_costs_the_list_nothing_once_it_is_shelved(tickets, lis
     with Cost(tickets) as cost:
         assert titles(tickets) == ["Still on sale"]
     assert cost.keys < 5
-    assert len(tickets.list(lists.of_seller("ana", "on_sale"), 500, None)[0]) == 201
+    assert len(tickets.list(lists.seller_list("ana", "on_sale"), 500, None)[0]) == 201
 
 
 def test_a_ticket_that_its_seller_puts_off_is_on_sale_again(tickets):
@@ -328,7 +330,7 @@ def test_a_ticket_that_its_seller_puts_off_is_on_sale_again(tickets):
 
 @pytest.mark.parametrize("status", ["on_sale", "reserved", "sold"])
 def test_a_list_shows_only_tickets_of_its_status(many, status):
-    assert {ticket.status for ticket in many.list(on_offer(status, "newest"), 100, None)[0]} == {status}
+    assert {ticket.status for ticket in many.list(public_list(status, "newest"), 100, None)[0]} == {status}
 
 
 def test_a_seller_is_owed_what_the_buyers_paid_but_for_what_they_have_back(tickets):
