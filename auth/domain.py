@@ -4,8 +4,8 @@ import hashlib
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Any
 
+from libs.contracts.errors import DomainError
 from libs.contracts.limits import (
     MAXIMUM_CURRENT_PASSWORD,
     MAXIMUM_EMAIL,
@@ -22,14 +22,6 @@ KNOWN_ADDRESSES = 20
 UNFIT = r"@\s\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
 """Control characters, changes of direction and lone surrogates, as ranges of a regular expression."""
 EMAIL = re.compile(rf"[^{UNFIT}]+@[^{UNFIT}.]+(\.[^{UNFIT}.]+)+")
-
-
-class DomainError(Exception):
-    """What the caller asked for is against a rule; the message is a sentence for the user."""
-
-    def __init__(self, message: str, **details: Any) -> None:
-        super().__init__(message)
-        self.details = details
 
 
 class InvalidFields(DomainError):

@@ -6,10 +6,11 @@ from typing import Any
 from nameko.extensions import DependencyProvider
 
 from auth import domain, passwords
-from auth.domain import SESSION_SECONDS, DomainError, EmailInUse, WrongCredentials, WrongPassword
+from auth.domain import SESSION_SECONDS, EmailInUse, WrongCredentials, WrongPassword
 from auth.store import UserStore
 from auth.throttle import MongoThrottle
 from libs.clock import utc_now
+from libs.contracts.errors import DomainError
 from libs.contracts.events import CATALOGUE
 from libs.database import connect
 from libs.events import Stored, VersionConflict

@@ -11,33 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from libs.contracts.errors import DomainError, NotOwner, TicketWithdrawn
+
 LIVE = ("created", "awaiting_payment", "complete")
 FROZEN = ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")
 """What an order keeps of its ticket, as it was then."""
-
-
-class DomainError(Exception):
-    """What the caller asked for is against a rule; the message is a sentence for the user."""
-
-    def __init__(self, message: str, **details: Any) -> None:
-        super().__init__(message)
-        self.details = details
-
-
-class TicketNotFound(DomainError):
-    """There is no such ticket."""
-
-
-class TicketReserved(DomainError):
-    """Another order holds the ticket."""
-
-
-class TicketSold(DomainError):
-    """Another order has paid for the ticket."""
-
-
-class TicketWithdrawn(DomainError):
-    """The seller took the ticket off sale."""
 
 
 class TicketStarted(DomainError):
@@ -54,14 +32,6 @@ class PriceChanged(DomainError):
 
 class KeyReused(DomainError):
     """The idempotency key belongs to an order for another ticket."""
-
-
-class OrderNotFound(DomainError):
-    """There is no such order."""
-
-
-class NotOwner(DomainError):
-    """The order is somebody else's."""
 
 
 class OrderComplete(DomainError):

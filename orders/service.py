@@ -9,6 +9,7 @@ from pymongo.errors import DuplicateKeyError
 
 from libs import cursors
 from libs.clock import utc_now
+from libs.contracts.errors import DomainError, TicketNotFound, TicketReserved, TicketSold
 from libs.contracts.events import (
     CATALOGUE,
     ExpirationComplete,
@@ -34,7 +35,7 @@ from orders.store import OrderStore, new_id
 
 log = logging.getLogger(__name__)
 
-EXPECTED = (domain.DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
+EXPECTED = (DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
 RESERVATION_TRIES = 10
 SWEEP_SECONDS, SWEEP_BATCH = 5, 200
 ASK_PAYMENTS_SECONDS, ASK_PAYMENTS_AFTER, GIVE_UP_AFTER = 30, timedelta(seconds=60), timedelta(hours=24)
@@ -184,7 +185,7 @@ class OrdersService:
         except RemoteError as error:
             if error.name != "TicketNotFound":
                 raise
-            raise domain.TicketNotFound("There is no such ticket.") from error
+            raise TicketNotFound("There is no such ticket.") from error
 
     def _reserve(self, ticket: dict[str, Any], buyer_id: str, idempotency_key: str | None) -> Order:
         """Insert the ticket's next order; two unique indexes settle every race, not the reads before them."""
@@ -205,7 +206,7 @@ class OrdersService:
             except DuplicateKeyError:
                 if placed := self._placed_with(buyer_id, ticket["id"], idempotency_key):
                     return placed
-        raise domain.TicketReserved("Somebody else was quicker; try again.")
+        raise TicketReserved("Somebody else was quicker; try again.")
 
     def _placed_with(self, buyer_id: str, ticket_id: str, idempotency_key: str | None) -> Order | None:
         """Return the order that this key has made already; raise KeyReused when that is for another ticket."""
@@ -229,7 +230,7 @@ class OrdersService:
         raise AssertionError("unreachable")
 
 
-def _not_on_sale(order: Order) -> domain.DomainError:
+def _not_on_sale(order: Order) -> DomainError:
     if order.status == "complete":
-        return domain.TicketSold("This ticket has been sold.")
-    return domain.TicketReserved("This ticket is reserved.")
+        return TicketSold("This ticket has been sold.")
+    return TicketReserved("This ticket is reserved.")

@@ -8,9 +8,10 @@ from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 
+from libs.contracts.errors import OrderNotFound
 from libs.contracts.events import CATALOGUE
 from libs.events import Aggregates, Copies
-from orders.domain import Order, OrderNotFound
+from orders.domain import Order
 
 Document = dict[str, Any]
 

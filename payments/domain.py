@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from libs.contracts.errors import NotOwner
 from payments import disputes
-from payments.errors import ChargeDisputed, NotCaptured, NotOwner, OrderCancelled
+from payments.errors import ChargeDisputed, NotCaptured, OrderCancelled
 from payments.intent import PaymentIntent
 
 MAXIMUM_DECLINES = 3

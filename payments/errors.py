@@ -1,26 +1,10 @@
 """The errors of payments; callers know them by name."""
 
-from typing import Any
-
-
-class DomainError(Exception):
-    """The request breaks a rule; the message is a sentence for the user."""
-
-    def __init__(self, message: str, **details: Any) -> None:
-        super().__init__(message)
-        self.details = details
-
-
-class OrderNotFound(DomainError):
-    """There is no such order."""
+from libs.contracts.errors import DomainError
 
 
 class PaymentNotFound(DomainError):
     """Nobody has begun to pay this order."""
-
-
-class NotOwner(DomainError):
-    """The order belongs to somebody else."""
 
 
 class OrderCancelled(DomainError):

@@ -5,6 +5,7 @@ from typing import Any
 from nameko.timer import timer
 
 from libs.clock import utc_now
+from libs.contracts.errors import DomainError, OrderNotFound
 from libs.contracts.events import (
     OrderAwaitingPayment,
     OrderCancelled,
@@ -18,14 +19,13 @@ from libs.rpc import RemoteError, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
-from payments import errors
 from payments.declines import buyer_view
 from payments.errors import StripeUnavailable
 from payments.provider import Money
 from payments.refunds import refund
 from payments.webhooks import SUBSCRIBED_TYPES
 
-EXPECTED = (errors.DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
+EXPECTED = (DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
 RECONCILE_SECONDS = 5
 AUDIT_SECONDS = 600
 """How often to check whether tonight's audit is due."""
@@ -147,6 +147,6 @@ class PaymentsService:
             except RemoteError as error:
                 if error.name != "OrderNotFound":
                     raise
-                raise errors.OrderNotFound("There is no such order.") from error
+                raise OrderNotFound("There is no such order.") from error
             self.money.store.follow(OrderCreated.load(snapshot), utc_now())
         return order_id

@@ -15,7 +15,8 @@ from libs.contracts.parts import PARTS, SERVICES
 ROOT = Path(__file__).parent.parent
 DOMAIN_FILES = {"payments": {"decisions", "disputes", "domain", "errors", "intent", "recording"}}
 """The files in which the rules of a part are, where they are more than `domain.py`."""
-LIMITS = "libs.contracts.limits"
+SHARED = ("libs.contracts.errors", "libs.contracts.limits")
+"""What domains of several parts agree on; it imports nothing but the standard library."""
 PACKAGES = (*PARTS, "libs", "ops", "dev")
 PRODUCTION = [path for part in (*PARTS, "libs") for path in (ROOT / part).rglob("*.py") if "tests" not in path.parts]
 
@@ -95,17 +96,18 @@ def test_only_dev_imports_dev_and_no_part_and_no_library_imports_ops():
 
 
 @pytest.mark.parametrize("part", SERVICES)
-def test_a_domain_file_imports_only_the_standard_library_its_siblings_and_the_limits(part):
+def test_a_domain_file_imports_only_the_standard_library_its_siblings_and_what_is_shared(part):
     files = DOMAIN_FILES.get(part, {"domain"})
 
     for path in (ROOT / part / f"{name}.py" for name in files):
-        modules = {name for name in imported_modules(path) if name != LIMITS}
+        modules = {name for name in imported_modules(path) if name not in SHARED}
         assert {name.split(".")[0] for name in modules} <= {*sys.stdlib_module_names, part}, path
         assert set(imported_files(path, part)) <= files, path
 
 
-def test_the_limits_import_nothing_for_domains_import_them():
-    assert set(imported(ROOT / f"{LIMITS.replace('.', '/')}.py")) == set()
+@pytest.mark.parametrize("name", SHARED)
+def test_what_domains_share_imports_only_the_standard_library(name):
+    assert set(imported(ROOT / f"{name.replace('.', '/')}.py")) <= sys.stdlib_module_names
 
 
 def imported_names(path):

@@ -6,41 +6,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from libs.contracts.errors import DomainError, NotOwner, TicketReserved, TicketSold, TicketWithdrawn
 from libs.contracts.limits import CATEGORIES, MAXIMUM_PRICE_CENTS, MAXIMUM_TITLE, MAXIMUM_VENUE, MINIMUM_PRICE_CENTS
 
 RESERVING = ("created", "awaiting_payment")
-
-
-class DomainError(Exception):
-    """What the caller asked for is against a rule; the message is a sentence for the user."""
-
-
-class TicketNotFound(DomainError):
-    """There is no such ticket."""
-
-
-class NotOwner(DomainError):
-    """The ticket is somebody else's."""
 
 
 class InvalidTicket(DomainError):
     """Fields of the listing are not acceptable; `details["errors"]` is [{"field", "message"}], one for each of them."""
 
     def __init__(self, errors: list[dict[str, str]]) -> None:
-        super().__init__(errors[0]["message"])
-        self.details = {"errors": errors}
-
-
-class TicketReserved(DomainError):
-    """A buyer holds the ticket."""
-
-
-class TicketSold(DomainError):
-    """The ticket has been paid for."""
-
-
-class TicketWithdrawn(DomainError):
-    """The seller took the ticket off sale."""
+        super().__init__(errors[0]["message"], errors=errors)
 
 
 @dataclass

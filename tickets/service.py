@@ -8,6 +8,7 @@ from nameko.timer import timer
 
 from libs import cursors
 from libs.clock import utc_now
+from libs.contracts.errors import DomainError
 from libs.contracts.events import (
     CATALOGUE,
     OrderAwaitingPayment,
@@ -29,7 +30,7 @@ from libs.rpc.entrypoint import rpc
 from tickets import domain, lists, store
 from tickets.store import TicketStore
 
-EXPECTED = (domain.DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
+EXPECTED = (DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
 LISTED = ("on_sale", "reserved", "sold", "all")
 SHELVE_SECONDS = 5
 

@@ -9,9 +9,10 @@ from bson import ObjectId
 from pymongo import ASCENDING
 from pymongo.database import Database
 
+from libs.contracts.errors import TicketNotFound
 from libs.events import Aggregates, Event
 from tickets import lists
-from tickets.domain import Ticket, TicketNotFound, words
+from tickets.domain import Ticket, words
 from tickets.lists import LONGEST_PREFIX, Document, Order, Query, has_prefix, up_to
 
 STORE_FIELDS = ("shelf", "words", "prefixes")

@@ -3,6 +3,7 @@ from itertools import product
 
 import pytest
 
+from libs.contracts.errors import NotOwner, TicketWithdrawn
 from orders import domain
 from orders.domain import next_status
 
@@ -54,7 +55,7 @@ def test_a_window_ends_when_the_ticket_starts():
     ("changes", "error"),
     [
         ({"seller_id": "bo"}, domain.OwnTicket),
-        ({"withdrawn": True}, domain.TicketWithdrawn),
+        ({"withdrawn": True}, TicketWithdrawn),
         ({"starts_at": NOON}, domain.TicketStarted),
     ],
 )
@@ -112,7 +113,7 @@ def test_an_order_being_paid_cannot_be_cancelled():
 
 
 def test_somebody_elses_order_cannot_be_cancelled():
-    with pytest.raises(domain.NotOwner):
+    with pytest.raises(NotOwner):
         an_order().cancel("cy", NOON)
 
 

@@ -1,5 +1,6 @@
 import pytest
 
+from libs.contracts.errors import NotOwner
 from payments import errors
 from payments.tests.builders import NOON, a_payment
 
@@ -29,7 +30,7 @@ def test_the_reconciler_visits_what_has_not_ended(order_status, facts, has_work)
 
 
 def test_somebody_elses_or_a_cancelled_order_cannot_be_paid():
-    with pytest.raises(errors.NotOwner):
+    with pytest.raises(NotOwner):
         a_payment().check_payable("cy")
     with pytest.raises(errors.OrderCancelled):
         a_payment("cancelled").check_payable("bo")

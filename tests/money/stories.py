@@ -9,8 +9,8 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 from libs.clock import utc_now
+from libs.contracts.errors import DomainError, TicketWithdrawn
 from libs.contracts.events import CATALOGUE
-from orders import domain as orders_domain
 from orders.service import OrdersService
 from payments import errors
 from payments.refunds import refund
@@ -253,7 +253,7 @@ def two_buyers_find_one_ticket_free(world, sent):
     order_ids = []
 
     def reserve(buyer_id):
-        with suppress(orders_domain.DomainError):
+        with suppress(DomainError):
             order_ids.append(service(world, buyer_id).create("hamlet")["id"])
 
     before_next(world.orders, "add", lambda: reserve("cy"))
@@ -279,7 +279,7 @@ def an_older_snapshot_of_a_ticket_comes_last(world, sent):
     withdrawn = ticket(withdrawn=True, version=2)
     for snapshot in (withdrawn, ticket()):
         world.orders.tickets.apply(snapshot)
-    with suppress(orders_domain.TicketWithdrawn):
+    with suppress(TicketWithdrawn):
         order_id = service(world, "bo").create("hamlet")["id"]
         world.store.follow(CATALOGUE["OrderCreated"].load(world.order(order_id).snapshot()), utc_now())
         world.pay(order_id)

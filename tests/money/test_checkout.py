@@ -8,6 +8,7 @@ import pytest
 import stripe
 
 from dev.fake_stripe.testing import SECRET_KEY
+from libs.contracts.errors import NotOwner
 from libs.events import VersionConflict
 from payments import errors
 from payments.card_provider import API_VERSION, CardProvider, StripeBusy
@@ -46,7 +47,7 @@ def test_a_double_click_opens_one_card_form_even_while_stripe_is_busy(world, fak
 def test_nobody_else_pays_an_order_or_sees_its_payment(world, fake, act, more):
     order_id = world.reserve()
 
-    with pytest.raises(errors.NotOwner):
+    with pytest.raises(NotOwner):
         getattr(world.checkout, act)(order_id, "cy", *more)
 
     assert fake.ledger(order_id) == []

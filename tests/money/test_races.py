@@ -11,9 +11,8 @@ from functools import partial
 
 import pytest
 
+from libs.contracts.errors import DomainError
 from libs.events import VersionConflict
-from orders import domain as orders_domain
-from payments import errors
 from payments.refunds import refund
 from tests.money import mistakes
 from tests.money.buyer import confirm
@@ -23,7 +22,7 @@ ROUNDS = int(os.environ.get("MONEY_ROUNDS", "5"))
 AT_ONCE = 4
 LONGEST_PAUSE = 20
 CARDS = ("tok_visa", "tok_visa", "pm_card_visa", "tok_chargeDeclined")
-EXPECTED = (errors.DomainError, orders_domain.DomainError, VersionConflict, urllib.error.HTTPError)
+EXPECTED = (DomainError, VersionConflict, urllib.error.HTTPError)
 
 pytestmark = [pytest.mark.usefixtures("webhooks"), pytest.mark.timeout(900)]
 

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 )
 
 from libs.clock import utc_now
+from libs.contracts.errors import DomainError
 from libs.contracts.events import CATALOGUE
 from libs.events import VersionConflict
 from orders import domain as orders_domain
@@ -48,7 +49,7 @@ FAULTS = (
 )
 PATHS = ("/v1/payment_intents", "*/capture", "*/refunds", "*/cancel", "*/confirm")
 LIVE = ("created", "awaiting_payment", "complete")
-CARD_ERRORS = (errors.DomainError, errors.StripeUnavailable, VersionConflict)
+CARD_ERRORS = (DomainError, errors.StripeUnavailable, VersionConflict)
 any_order = st.integers(0, 3)
 
 
@@ -179,7 +180,7 @@ class Sequence(RuleBasedStateMachine):
     def end(self, number, end):
         """The buyer cancels, the deadline passes, Stripe is unreachable for a day, or an operator refunds."""
         order_id, past = self.order(number), utc_now() - timedelta(seconds=1)
-        with suppress(orders_domain.DomainError):
+        with suppress(DomainError):
             if end == "cancel":
                 self.world.cancel(order_id)
             elif end in ("expire", "be late"):

@@ -19,6 +19,7 @@ import payments.errors
 import payments.intent
 import payments.recording
 import tickets.domain
+from libs.contracts.errors import DomainError
 from orders.domain import Order
 from payments.decisions import Step
 from payments.domain import Payment
@@ -74,7 +75,7 @@ class Rules:
         }
         try:
             event = changes[change]()
-        except orders.domain.DomainError:
+        except DomainError:
             return None
         return (order.status, order.refunded_at is not None) if event else None
 
@@ -114,7 +115,7 @@ class Rules:
         """Whether the buyer may begin to pay."""
         try:
             _payment(document, status, False).check_payable("bo")
-        except payments.errors.DomainError:
+        except DomainError:
             return False
         return True
 
@@ -127,7 +128,7 @@ class Rules:
         payment = _payment(document, status, False)
         try:
             payment.check_refundable()
-        except payments.errors.DomainError:
+        except DomainError:
             return document
         payment.request_refund("op", "rained off", NOON)
         return _document(payment, document)
@@ -138,7 +139,7 @@ class Rules:
         changes = {"version": version, "withdrawn": withdrawn, "price_version": price_version, "status": status}
         try:
             self.check({**_ticket(), **changes}, "bo", seen, NOON)
-        except orders.domain.DomainError:
+        except DomainError:
             return False
         return True
 
@@ -193,7 +194,7 @@ def listing_changed(listing: Listing, change: str) -> Listing:
             ticket.withdraw("ana", NOON)
         else:
             ticket.edit("ana", NOON, **{**LISTED, "price_cents": ticket.price_cents + 100})
-    except tickets.domain.DomainError:
+    except DomainError:
         return listing
     return _listed(listing, ticket)
 

@@ -2,6 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from libs.contracts.errors import NotOwner, TicketReserved, TicketSold, TicketWithdrawn
 from tickets import domain
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -67,7 +68,7 @@ def test_the_same_event_twice_changes_nothing():
     assert ticket.version == version
 
 
-@pytest.mark.parametrize(("status", "error"), [("created", domain.TicketReserved), ("complete", domain.TicketSold)])
+@pytest.mark.parametrize(("status", "error"), [("created", TicketReserved), ("complete", TicketSold)])
 def test_a_held_ticket_cannot_be_edited_or_withdrawn(status, error):
     ticket = a_ticket()
     ticket.apply_order(an_order(status), NOON)
@@ -79,7 +80,7 @@ def test_a_held_ticket_cannot_be_edited_or_withdrawn(status, error):
 
 
 def test_somebody_elses_ticket_cannot_be_edited():
-    with pytest.raises(domain.NotOwner):
+    with pytest.raises(NotOwner):
         a_ticket().edit("bo", NOON, **DETAILS)
 
 
@@ -88,7 +89,7 @@ def test_a_withdrawn_ticket_cannot_be_edited_but_withdrawn_again():
 
     assert ticket.withdraw("ana", NOON) is True
     assert ticket.withdraw("ana", NOON) is False
-    with pytest.raises(domain.TicketWithdrawn):
+    with pytest.raises(TicketWithdrawn):
         ticket.edit("ana", NOON, **DETAILS)
 
 

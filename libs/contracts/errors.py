@@ -1,0 +1,38 @@
+"""Errors that several parts raise or expect; by RPC they travel by their names. Those of one part are in its domain.
+
+Domains import this file, so it imports nothing but the standard library.
+"""
+
+from typing import Any
+
+
+class DomainError(Exception):
+    """The request breaks a rule; the message is a sentence for the user, `details` are JSON values for the caller."""
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.details = details
+
+
+class NotOwner(DomainError):
+    """The ticket, order or payment is somebody else's."""
+
+
+class TicketNotFound(DomainError):
+    """There is no such ticket."""
+
+
+class TicketReserved(DomainError):
+    """A buyer's order holds the ticket."""
+
+
+class TicketSold(DomainError):
+    """The ticket has been paid for."""
+
+
+class TicketWithdrawn(DomainError):
+    """The seller took the ticket off sale."""
+
+
+class OrderNotFound(DomainError):
+    """There is no such order."""
