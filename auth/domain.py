@@ -75,7 +75,7 @@ ONE_ACCOUNT_FROM_ONE_ADDRESS = Limit(free=5, longest_wait_seconds=900)
 ONE_ADDRESS = Limit(free=50, longest_wait_seconds=900)
 ONE_ACCOUNT = Limit(free=50, longest_wait_seconds=60)
 OWN_PASSWORD = Limit(free=5, longest_wait_seconds=900)
-TAKEN_EMAILS = Limit(free=20, longest_wait_seconds=900)
+EMAILS_IN_USE = Limit(free=20, longest_wait_seconds=900)
 
 
 def sign_in_counters(email: str, address: str, is_known: bool) -> list[Counter]:
@@ -102,9 +102,9 @@ def sign_up_counters(address: str, free: int) -> list[Counter]:
     return [Counter(_key("sign-up", address), Limit(free, longest_wait_seconds=900))]
 
 
-def taken_counters(address: str) -> list[Counter]:
+def email_in_use_counters(address: str) -> list[Counter]:
     """Return what a sign-up with an email that is in use counts towards: asking who has an account is slow."""
-    return [Counter(_key("taken", address), TAKEN_EMAILS)]
+    return [Counter(_key("taken", address), EMAILS_IN_USE)]
 
 
 def network(address: object) -> str:
@@ -126,14 +126,14 @@ def fingerprint(address: str) -> str:
 def check_sign_up(email: object, password: object, common: frozenset[str]) -> tuple[str, str]:
     """Return the normalised email, and the password; raise InvalidEmail or InvalidPassword with the errors of both."""
     try:
-        address = normalised_email(email)
+        address = normalise_email(email)
     except InvalidEmail as error:
         errors = [*error.details["errors"], *_password_errors("password", password, "", common)]
         raise InvalidEmail(errors) from error
     return address, check_password("password", password, address, common)
 
 
-def normalised_email(email: object) -> str:
+def normalise_email(email: object) -> str:
     """Return the address trimmed and in lower case, as it is kept and compared; raise InvalidEmail."""
     address = email.strip().lower() if isinstance(email, str) else ""
     if len(address) > MAXIMUM_EMAIL or not EMAIL.fullmatch(address):

@@ -1,7 +1,7 @@
 """Hashing passwords with argon2id, outside the event loop, which it would block for some 50 ms a time.
 
-Only so many are hashed at once as there are cores, and only so many wait: whoever floods the sign-in page gets 503,
-and the rest of the service, its heartbeats to the broker included, goes on.
+A bulkhead: as many are hashed at once as there are cores, and only so many wait. A flood of sign-ins gets 503, and the
+rest of the service, its heartbeats to the broker included, goes on.
 """
 
 import os
@@ -21,23 +21,23 @@ from libs.rpc import ServiceUnavailable
 HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 """OWASP's minimum for argon2id: 19 MiB, two iterations, one degree of parallelism (Password Storage Cheat Sheet)."""
 
-WAITING = 30
-"""How many callers may wait for their turn; fewer than the service's max_workers, so that others are still served."""
+MAXIMUM_WAITING = 30
+"""How many callers may wait for a core; fewer than the service's max_workers, so that other calls are still served."""
 WAIT_SECONDS = 4.0
 
-_NOBODY = HASHER.hash("nobody has this password")
-_places = Semaphore(WAITING)
+_DUMMY_HASH = HASHER.hash("nobody has this password")
+_waiting = Semaphore(MAXIMUM_WAITING)
 _running = Semaphore(os.cpu_count() or 2)
 
 
-def read_common(path: Path = Path(__file__).parent / "common-passwords.txt") -> frozenset[str]:
+def read_common_passwords(path: Path = Path(__file__).parent / "common-passwords.txt") -> frozenset[str]:
     """Return the passwords, in lower case, that too many people use."""
     return frozenset(line for line in path.read_text().splitlines() if not line.startswith("# "))
 
 
-def hashed(password: str) -> str:
+def hash_password(password: str) -> str:
     """Return the hash to keep for `password`; raise ServiceUnavailable when too many wait."""
-    result: str = _in_turn(HASHER.hash, password)
+    result: str = _run_in_thread(HASHER.hash, password)
     return result
 
 
@@ -46,11 +46,11 @@ def matches(stored: str | None, password: str) -> bool:
 
     Raises ServiceUnavailable when too many wait.
     """
-    right: bool = _in_turn(_verify, stored or _NOBODY, password)
+    right: bool = _run_in_thread(_verify, stored or _DUMMY_HASH, password)
     return right and stored is not None
 
 
-def is_outdated(stored: str) -> bool:
+def needs_rehash(stored: str) -> bool:
     """Return whether the hash was made with other parameters than today's."""
     return HASHER.check_needs_rehash(stored)
 
@@ -62,13 +62,13 @@ def _verify(stored: str, password: str) -> bool:
         return False
 
 
-def _in_turn(work: Callable[..., Any], *arguments: str) -> Any:
-    with _held(_places, 0), _held(_running, context.remaining_seconds(WAIT_SECONDS)):
+def _run_in_thread(work: Callable[..., Any], *arguments: str) -> Any:
+    with _acquired(_waiting, 0), _acquired(_running, context.remaining_seconds(WAIT_SECONDS)):
         return tpool.execute(work, *arguments)
 
 
 @contextmanager
-def _held(semaphore: Semaphore, seconds: float) -> Iterator[None]:
+def _acquired(semaphore: Semaphore, seconds: float) -> Iterator[None]:
     if not (semaphore.acquire(timeout=seconds) if seconds > 0 else semaphore.acquire(blocking=False)):
         raise ServiceUnavailable("too many passwords wait to be checked")
     try:

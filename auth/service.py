@@ -22,7 +22,7 @@ from libs.tokens import Claims, Signer
 
 EXPECTED = (DomainError, Unauthenticated, Forbidden, VersionConflict)
 SECRET = ("password", "current", "new")
-COMMON = passwords.read_common()
+COMMON_PASSWORDS = passwords.read_common_passwords()
 PAGE = 1000
 
 
@@ -53,30 +53,32 @@ class AuthService:
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def sign_up(self, email: str, password: str, address: str | None = None) -> dict[str, Any]:
         """Create a user and begin a session: {"user": {id, email}, "token"}. `address`: as in `sign_in`."""
-        email, password = domain.check_sign_up(email, password, COMMON)
-        source = self._source(address)
+        email, password = domain.check_sign_up(email, password, COMMON_PASSWORDS)
+        source = self._client_network(address)
         self.throttle.count(domain.sign_up_counters(source, self.sign_ups_per_address))
-        with self.throttle.attempt(domain.taken_counters(source), EmailInUse):
-            return self._begin(self.store.add(email, passwords.hashed(password), domain.fingerprint(source)))
+        with self.throttle.attempt(domain.email_in_use_counters(source), EmailInUse):
+            return self._start_session(
+                self.store.add(email, passwords.hash_password(password), domain.fingerprint(source))
+            )
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def sign_in(self, email: str, password: str, address: str | None = None) -> dict[str, Any]:
         """Begin a session for the user with this address and password: {"user": {id, email}, "token"}.
 
-        `address` is the client's network address; only the gateway may tell it. Without one the call counts as coming
-        from one unknown place. Raises TooManyAttempts by the rule of `domain.sign_in_counters`.
+        `address` is the client's network address; only the gateway may pass it. Without one the call counts as coming
+        from one unknown address. Raises TooManyAttempts by the rule of `domain.sign_in_counters`.
         """
-        email, password, source = _text(email).strip().lower(), _text(password), self._source(address)
+        email, password, source = _text(email).strip().lower(), _text(password), self._client_network(address)
         user = self.store.find_by_email(email)
         place = domain.fingerprint(source)
         counters = domain.sign_in_counters(email, source, user is not None and place in user["addresses"])
         with self.throttle.attempt(counters, WrongCredentials):
             if not passwords.matches(user["password_hash"] if user else None, password) or user is None:
                 raise WrongCredentials("Wrong email or password.")
-        if passwords.is_outdated(user["password_hash"]):
-            self.store.rehash(user, passwords.hashed(password))
+        if passwords.needs_rehash(user["password_hash"]):
+            self.store.replace_hash(user, passwords.hash_password(password))
         self.store.remember_address(user, place)
-        return self._begin(user)
+        return self._start_session(user)
 
     @rpc(expected_exceptions=EXPECTED)
     def sign_out(self) -> None:
@@ -87,7 +89,7 @@ class AuthService:
     @rpc(expected_exceptions=EXPECTED)
     def sign_out_everywhere(self) -> None:
         """End all sessions of the caller, this one included."""
-        self.store.end_all(self._live_user())
+        self.store.revoke_all(self._signed_in_user())
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def change_password(self, current: str, new: str) -> dict[str, Any]:
@@ -95,18 +97,18 @@ class AuthService:
 
         Raises WrongPassword, InvalidPassword, TooManyAttempts.
         """
-        user = self._live_user()
+        user = self._signed_in_user()
         domain.check_change(current, new)
         with self.throttle.attempt(domain.password_counters(user["id"]), WrongPassword):
             if not passwords.matches(user["password_hash"], _text(current)):
                 raise WrongPassword("This is not your current password.")
-        password_hash = passwords.hashed(domain.check_password("new", new, user["email"], COMMON))
-        return self._begin(self.store.end_all(user, password_hash=password_hash))
+        password_hash = passwords.hash_password(domain.check_password("new", new, user["email"], COMMON_PASSWORDS))
+        return self._start_session(self.store.revoke_all(user, password_hash=password_hash))
 
     @rpc(expected_exceptions=EXPECTED)
     def current_user(self) -> dict[str, Any]:
         """Return the caller as {id, email}; raise Unauthenticated when the session was ended."""
-        user = self._live_user()
+        user = self._signed_in_user()
         return {"id": user["id"], "email": user["email"]}
 
     @rpc(expected_exceptions=EXPECTED)
@@ -125,22 +127,22 @@ class AuthService:
     def ended_users(self, after: str = "") -> Any:
         """Return a page of [{"id", "generation", "expires_at"}], users whose older sessions were ended at once."""
         self.caller.require("gateway")
-        return self.store.list_ended(utc_now(), _text(after), PAGE)
+        return self.store.list_users_revoked(utc_now(), _text(after), PAGE)
 
-    def _live_user(self) -> dict[str, Any]:
+    def _signed_in_user(self) -> dict[str, Any]:
         session: Claims = self.caller.session
         user: dict[str, Any] | None = self.store.find(session.subject)
         if user is None or self.store.is_revoked(session.session_id, session.subject, session.generation):
             raise Unauthenticated("Please sign in.")
         return user
 
-    def _source(self, address: str | None) -> str:
+    def _client_network(self, address: str | None) -> str:
         if address is None:
             return domain.network(None)
         self.caller.require("gateway")
         return domain.network(address)
 
-    def _begin(self, user: dict[str, Any]) -> dict[str, Any]:
+    def _start_session(self, user: dict[str, Any]) -> dict[str, Any]:
         token = self.signer.mint(user["id"], SESSION_SECONDS, email=user["email"], generation=user["generation"])
         return {"user": {"id": user["id"], "email": user["email"]}, "token": token}
 

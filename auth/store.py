@@ -22,8 +22,8 @@ class UserStore:
 
     A token carries the generation of its user's sessions; raising it ends all sessions begun before. Until
     `ended_until` there may be tokens of an older generation that have not expired by themselves. `addresses` are
-    fingerprints of network addresses that the user signed in from. Revoked
-    sessions are {_id: jti, version, user_id, expires_at}.
+    fingerprints of network addresses that the user signed in from. Revoked sessions
+    are {_id: jti, version, user_id, expires_at}.
     """
 
     def __init__(self, db: Database[Document]) -> None:
@@ -60,13 +60,13 @@ class UserStore:
             kept = [*user["addresses"], address][-KNOWN_ADDRESSES:]
             self.users.collection.update_one({"_id": user["id"]}, {"$set": {"addresses": kept}})
 
-    def rehash(self, user: Document, password_hash: str) -> None:
+    def replace_hash(self, user: Document, password_hash: str) -> None:
         """Keep the same password under another hash, unless it was changed in the meantime."""
         where = {"_id": user["id"], "password_hash": user["password_hash"]}
         self.users.collection.update_one(where, {"$set": {"password_hash": password_hash}})
 
-    def end_all(self, user: Document, **changes: Any) -> Document:
-        """End all sessions of a user, make the changes in the same write and tell every gateway; return the user.
+    def revoke_all(self, user: Document, **changes: Any) -> Document:
+        """End all sessions of a user and make `changes`, in one write with the event; return the user.
 
         Raises VersionConflict when all were ended by somebody else since the user was read.
         """
@@ -77,7 +77,7 @@ class UserStore:
         return {**user, **raised, **changes}
 
     def revoke(self, session: Claims, expires_at: datetime) -> None:
-        """End a session before its time, and tell every gateway; doing it again changes nothing."""
+        """End a session before its time, and publish it to every gateway; doing it again changes nothing."""
         fields = {"id": session.session_id, "version": 1, "user_id": session.subject, "expires_at": expires_at}
         try:
             self.revoked.add(fields, SessionRevoked, fields)
@@ -95,7 +95,7 @@ class UserStore:
         found = self.revoked.find_all(where, sort=[("_id", ASCENDING)], limit=limit)
         return [{"id": session["id"], "expires_at": session["expires_at"]} for session in found]
 
-    def list_ended(self, now: datetime, after: str, limit: int) -> list[Document]:
+    def list_users_revoked(self, now: datetime, after: str, limit: int) -> list[Document]:
         """Return users all of whose sessions below a generation were ended, and those tokens would still be good."""
         where = {"_id": {"$gt": after}, "ended_until": {"$gt": now}}
         few = [("ended_until", ASCENDING)]  # an index of these users alone

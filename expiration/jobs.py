@@ -18,7 +18,7 @@ _store: DeadlineStore | None = None
 
 
 def complete(order_id: str, correlation_id: str | None = None) -> bool:
-    """Say ExpirationComplete if the order's deadline is open and has come; return whether it did.
+    """Publish ExpirationComplete if the order's deadline is open and has come; return whether it did.
 
     `correlation_id` is that of the work that scheduled the job. The worker's relay publishes what waits in the outbox.
     """
@@ -38,7 +38,7 @@ def complete(order_id: str, correlation_id: str | None = None) -> bool:
 def relaying() -> Iterator[None]:
     """Keep the connections of the jobs that run inside the block, and relay what they leave, until the block ends.
 
-    Should the process die before, the service's own relay publishes it.
+    Should the process crash before, the service's own relay publishes them.
     """
     global _store  # noqa: PLW0603 - rq calls a job with what Redis keeps, and nothing else
     _store = DeadlineStore(parsed("EXPIRATION_MONGO_URL", connect, MONGO_FORM))

@@ -1,6 +1,6 @@
 """One job in Redis, through rq-scheduler, for each open deadline; its id is made from the order's.
 
-Jobs are written as JSON: rq-scheduler itself would use pickle, and whoever can write to Redis could then run code here.
+Jobs are written as JSON: rq-scheduler's default is pickle, with which whoever can write to Redis can run code here.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ class JsonJob(Job):
 
 
 def connect(url: str) -> Redis:
-    """Return a connection to Redis whose every wait has an end."""
+    """Return a connection to Redis with timeouts."""
     return Redis.from_url(url, socket_timeout=REDIS_TIMEOUT_SECONDS, socket_connect_timeout=REDIS_TIMEOUT_SECONDS)
 
 

@@ -6,7 +6,7 @@ from libs.settings import REDIS_FORM, parsed
 
 
 def main() -> None:
-    """Run until told to stop."""
+    """Run until the process is stopped."""
     logs.set_up()
     schedule = Schedule(parsed("REDIS_URL", connect, REDIS_FORM))
     metrics.serve()

@@ -50,7 +50,7 @@ class ExpirationService:
         deadline = Deadline.of(order)
         try:
             self._schedule(deadline)
-        finally:  # the record is kept even while Redis is away
+        finally:  # the record is kept even while Redis is unreachable
             is_news = self.store.add(deadline)
         if not is_news:
             self.on_order_changed(order)
@@ -77,7 +77,7 @@ class ExpirationService:
 
     @timer(interval=RESTORE_SECONDS)
     def restore(self) -> None:
-        """Make again the jobs that Redis has lost, of all deadlines that are due soon."""
+        """Schedule again the jobs that Redis has lost, of all deadlines that are due soon."""
         due_soon = {
             deadline.id: deadline for deadline in self.store.list_open(utc_now() + RESTORE_AHEAD, RESTORE_BATCH)
         }
@@ -85,7 +85,7 @@ class ExpirationService:
             for order_id in self.schedule.missing(list(due_soon)):
                 self.schedule.put(order_id, due_soon[order_id].expires_at)
         except RedisError as error:
-            log.warning("redis is away, so no job was made again: %s", error)
+            log.warning("Redis is unreachable, so no lost job was scheduled again: %s", error)
 
     def _orders(self) -> Source:
         stale = stale_in(self.store.deadlines.collection, "order_version")

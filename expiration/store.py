@@ -1,4 +1,4 @@
-"""The deadlines, in MongoDB: the record from which the jobs in Redis can always be made again."""
+"""The deadlines, in MongoDB: the record from which the jobs in Redis can always be restored."""
 
 from dataclasses import asdict
 from datetime import datetime

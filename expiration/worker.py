@@ -10,7 +10,7 @@ from libs.settings import REDIS_FORM, parsed, required
 
 
 def main() -> None:
-    """Run until told to stop; refuses to start without its settings."""
+    """Run until the process is stopped; refuses to start without its settings."""
     logs.set_up()
     for setting in ("EXPIRATION_AMQP_URL", "EXPIRATION_MONGO_URL"):
         required(setting)

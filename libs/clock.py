@@ -1,4 +1,4 @@
-"""Time as the parts write it: aware UTC, in whole milliseconds, because that is what MongoDB keeps."""
+"""Time in all parts: aware UTC, in whole milliseconds, because that is what MongoDB keeps."""
 
 from datetime import UTC, datetime
 

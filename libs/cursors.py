@@ -1,4 +1,4 @@
-"""Keyset cursors: where a page of a list ended, as an opaque string that a client hands back."""
+"""Keyset pagination: where a page of a list ended, as an opaque cursor for the request for the next one."""
 
 import base64
 import binascii
@@ -10,7 +10,7 @@ from libs.contracts.limits import is_storable
 
 
 class InvalidCursor(Exception):
-    """The cursor is not one that a page of this list gave."""
+    """The cursor does not come from a page of this list."""
 
 
 def encode(position: dict[str, Any]) -> str:

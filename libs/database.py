@@ -1,4 +1,4 @@
-"""Opening MongoDB: majority writes, aware times, and no wait without a deadline."""
+"""Opening MongoDB: majority writes, aware datetimes, and a timeout for every operation."""
 
 from typing import Any
 

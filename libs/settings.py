@@ -13,7 +13,7 @@ REDIS_FORM = "redis://HOST:PORT/"
 INTEGER_FORM = "NUMBER, from 1"
 
 PLACEHOLDERS = ("secret", "password", "todo", "xxx", "dev", "test")
-"""Values that nobody means; those of the next line are not meant wherever they stand, as in an address."""
+"""Values that are placeholders; those of the next line are so as a part of a value too, as in an address."""
 PLACEHOLDER_PARTS = re.compile(r"change[-_]?me|placeholder|replace[-_]?me|<.*>|^\$\{", re.IGNORECASE)
 VARIABLES = {"AMQP_URI": "AMQP_URL", "MONGO_URL": "MONGO_URL", "SIGNING_KEY": "SIGNING_KEY"}
 """What each service has of its own: in its config.yml `MONGO_URL`, in the environment `ORDERS_MONGO_URL`."""

@@ -100,7 +100,7 @@ class Order:
     def apply_payment(self, payment: dict[str, Any], now: datetime) -> str | None:
         """Act on the state in a payment's snapshot; return the event of the change, or None when there is none.
 
-        How often or in what order snapshots come makes no difference.
+        Snapshots may come in any order and number.
         """
         target = next_status(self.status, self.is_overdue(now), payment["status"], payment["final"])
         refunded = self._apply_refund(payment)
@@ -113,7 +113,7 @@ class Order:
         return self._move(self.status, "OrderUpdated", now) if refunded else None
 
     def _apply_refund(self, payment: dict[str, Any]) -> bool:
-        """Take over what went back to the buyer; return whether that is news."""
+        """Record what went back to the buyer; return whether that changed anything."""
         if self.refunded_at is not None:
             return False
         before, price = self.refunded_cents, self.ticket["price_cents"]
@@ -192,7 +192,7 @@ def _returned_cents(payment: dict[str, Any], price_cents: int) -> int:
 
 
 def is_outdated(ticket: dict[str, Any], seen_version: int | None) -> bool:
-    """Whether the buyer has seen a newer ticket than our copy is, so that it may not tell what the buyer agreed to."""
+    """Whether the buyer has seen a newer version than our copy, which then may have another price than they saw."""
     return seen_version is not None and seen_version > ticket["version"]
 
 

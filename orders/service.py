@@ -143,7 +143,7 @@ class OrdersService:
 
     @timer(interval=SWEEP_SECONDS)
     def sweep_overdue(self) -> None:
-        """Release what is overdue, whether or not anybody told us; what somebody else changes meanwhile is theirs."""
+        """Release what is overdue, whether or not an event came; an order that was changed meanwhile is left alone."""
         is_more = True
         while is_more:
             now = utc_now()
@@ -153,17 +153,17 @@ class OrdersService:
     @timer(interval=ASK_PAYMENTS_SECONDS)
     def ask_payments(self) -> None:
         """Ask payments about orders that have been waiting for their money for too long, and give up after a day."""
-        now, is_away = utc_now(), False
+        now, is_unreachable = utc_now(), False
         for order in self.store.list_awaiting(now - ASK_PAYMENTS_AFTER, SWEEP_BATCH):
             try:
-                if not is_away:
+                if not is_unreachable:
                     answer = self.services.call("payments", "settle", {"order_id": order.id}, timeout=20)
                     self.on_payment(PaymentCreated.load(answer))
                     continue
             except (RemoteError, VersionConflict) as error:
                 log.warning("order %s could not be settled: %s", order.id, error)
             except ServiceUnavailable:
-                is_away = True  # the others are asked the next time: each would wait as long in vain
+                is_unreachable = True  # the others are asked next time: each would wait for its own timeout
             if order.updated_at < now - GIVE_UP_AFTER:
                 self._change(order.id, lambda order: order.give_up(utc_now()))
 

@@ -70,7 +70,7 @@ class OrderStore:
         self.orders.add(fields, CATALOGUE["OrderCreated"], order.snapshot())
 
     def save(self, order: Order, event: str) -> None:
-        """Save a changed order with its event; raise VersionConflict. A cancelled one gives its ticket free."""
+        """Save a changed order with its event; raise VersionConflict. A cancelled one releases its ticket."""
         self.orders.save(asdict(order), CATALOGUE[event], order.snapshot(), unset=() if order.is_live else ("active",))
 
     def save_cancelled(self, orders: list[Order]) -> int:

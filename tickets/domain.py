@@ -1,4 +1,4 @@
-"""The rules of a listing. orders tells what is reserved or sold; here that only limits what the seller may still do."""
+"""The rules of a listing. orders decides what is reserved or sold; here that only limits what the seller may do."""
 
 import unicodedata
 from collections.abc import Callable
@@ -23,7 +23,7 @@ class InvalidTicket(DomainError):
 class Ticket:
     """One thing for sale, at one price, by one seller.
 
-    `reservation` is the newest order on it that we have heard of: {order_id, no, version, status, expires_at}.
+    `reservation` is the newest order on it that we know of: {order_id, no, version, status, expires_at}.
     `price_version` is the version in which the price last changed.
     """
 
@@ -66,7 +66,7 @@ class Ticket:
         return self.reservation["expires_at"] if self.reservation and self.status == "reserved" else None
 
     def has_started(self, now: datetime) -> bool:
-        """Return whether it has begun, so that nobody can buy the ticket any more."""
+        """Return whether it has begun, from when on the ticket cannot be bought."""
         return self.starts_at is not None and self.starts_at <= now
 
     def edit(self, seller_id: str, now: datetime, **details: Any) -> None:

@@ -66,11 +66,11 @@ class TicketStore:
         self.tickets.add(to_document(ticket), event, ticket.snapshot())
 
     def save(self, ticket: Ticket, event: Event) -> None:
-        """Save a changed ticket with the event that tells of it; raise VersionConflict."""
+        """Save a changed ticket with the event of the change; raise VersionConflict."""
         self.tickets.save(to_document(ticket), event, ticket.snapshot())
 
     def stale(self, page: Sequence[Sequence[Any]]) -> Any:
-        """Return the ids of the orders in [[id, version, ticket_id, no], ...] that their tickets have not heard of."""
+        """Return the ids of the orders in [[id, version, ticket_id, no], ...] that their tickets do not know yet."""
         where = {"_id": {"$in": [ticket_id for _, _, ticket_id, _ in page]}}
         held = {found["_id"]: found["reservation"] for found in self.tickets.collection.find(where, {"reservation": 1})}
         known = {ident: (found["no"], found["version"]) if found else (0, 0) for ident, found in held.items()}

@@ -3,7 +3,7 @@ from argon2 import PasswordHasher, extract_parameters
 
 from auth import passwords
 
-COMMON = passwords.read_common()
+COMMON_PASSWORDS = passwords.read_common_passwords()
 
 
 @pytest.fixture
@@ -20,14 +20,14 @@ def argon2_runs(monkeypatch):
 
 
 def test_list_of_common_passwords_is_long_and_has_only_what_is_long_enough_to_choose():
-    assert len(COMMON) > 10_000
-    assert {"password", "12345678", "qwertyuiop", "iloveyou"} <= COMMON
-    assert {len(word) for word in COMMON} <= set(range(8, 65))
-    assert all(word == word.lower() for word in COMMON)
+    assert len(COMMON_PASSWORDS) > 10_000
+    assert {"password", "12345678", "qwertyuiop", "iloveyou"} <= COMMON_PASSWORDS
+    assert {len(word) for word in COMMON_PASSWORDS} <= set(range(8, 65))
+    assert all(word == word.lower() for word in COMMON_PASSWORDS)
 
 
 def test_a_password_is_kept_as_argon2id_with_at_least_owasps_parameters():
-    parameters = extract_parameters(passwords.hashed("correct horse battery"))
+    parameters = extract_parameters(passwords.hash_password("correct horse battery"))
 
     assert parameters.type.name == "ID"
     assert (parameters.memory_cost >= 19 * 1024, parameters.time_cost >= 2) == (True, True)
@@ -35,14 +35,14 @@ def test_a_password_is_kept_as_argon2id_with_at_least_owasps_parameters():
 
 @pytest.mark.parametrize("password", ["x" * 63 + "ä", "пароль из слов", "a\0b nul inside", "🎟" * 16])
 def test_every_character_of_a_password_counts(password):
-    stored = passwords.hashed(password)
+    stored = passwords.hash_password(password)
 
     assert passwords.matches(stored, password)
     assert not passwords.matches(stored, password[:-1])
 
 
 def test_an_unknown_user_costs_the_same_work_as_a_wrong_password(argon2_runs):
-    stored = passwords.hashed("correct horse battery")
+    stored = passwords.hash_password("correct horse battery")
 
     assert not passwords.matches(stored, "wrong")
     assert not passwords.matches(None, "wrong")
@@ -51,12 +51,12 @@ def test_an_unknown_user_costs_the_same_work_as_a_wrong_password(argon2_runs):
     assert known == unknown
 
 
-def test_nobody_signs_in_with_the_password_of_the_stand_in(argon2_runs):
+def test_the_password_of_the_dummy_hash_signs_nobody_in(argon2_runs):
     assert not passwords.matches(None, "nobody has this password")
 
 
 def test_a_hash_of_other_parameters_is_outdated():
     older = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1).hash("correct horse battery")
 
-    assert passwords.is_outdated(older)
-    assert not passwords.is_outdated(passwords.hashed("correct horse battery"))
+    assert passwords.needs_rehash(older)
+    assert not passwords.needs_rehash(passwords.hash_password("correct horse battery"))

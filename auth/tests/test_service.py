@@ -30,7 +30,7 @@ def address():
 
 
 class Caller:
-    """Speaks to auth as the gateway does. Each caller has an address of its own unless told another."""
+    """Calls auth as the gateway does, from a network address of its own."""
 
     def __init__(self, client):
         self.client, self.gateway = client, Signer(GATEWAY)
@@ -179,7 +179,7 @@ def test_making_accounts_by_the_hundred_is_slow(caller):
     assert any(sign_up(SIGN_UPS + number) == "TooManyAttempts" for number in range(7))
 
 
-def test_only_the_gateway_may_tell_an_address(caller):
+def test_only_the_gateway_may_pass_an_address(caller):
     token = caller.sign_up()
     about = {"email": caller.email, "password": PASSWORD, "address": address()}
 

@@ -27,7 +27,7 @@ def test_an_email_belongs_to_one_user(store, ana):
 
 
 def test_ending_all_sessions_announces_it_in_the_same_write(store, ana, mongo):
-    store.end_all(ana, password_hash="hash 2")
+    store.revoke_all(ana, password_hash="hash 2")
 
     kept = mongo.users.find_one({"_id": ana["id"]})
     (pending,) = kept["outbox"]
@@ -40,25 +40,25 @@ def test_ending_all_sessions_announces_it_in_the_same_write(store, ana, mongo):
 
 
 def test_of_two_who_change_a_password_at_once_one_wins(store, ana):
-    store.end_all(ana, password_hash="hash 2")
+    store.revoke_all(ana, password_hash="hash 2")
 
     with pytest.raises(VersionConflict):
-        store.end_all(ana, password_hash="hash 3")
+        store.revoke_all(ana, password_hash="hash 3")
 
     assert store.find(ana["id"])["password_hash"] == "hash 2"
 
 
 def test_a_sign_in_that_overlaps_a_change_of_password_begins_a_session_that_has_ended(store, ana):
     read_before = store.find_by_email(ana["email"])
-    store.end_all(ana, password_hash="hash 2")
+    store.revoke_all(ana, password_hash="hash 2")
 
     assert store.is_revoked("its session", ana["id"], read_before["generation"])
 
 
 def test_renewing_a_hash_never_brings_back_a_password_that_was_changed(store, ana):
-    store.end_all(ana, password_hash="hash 2")
+    store.revoke_all(ana, password_hash="hash 2")
 
-    store.rehash(ana, "hash 1 with other parameters")
+    store.replace_hash(ana, "hash 1 with other parameters")
 
     assert store.find(ana["id"])["password_hash"] == "hash 2"
 
@@ -72,12 +72,12 @@ def test_no_more_than_the_latest_addresses_are_remembered(store, ana):
 
 
 def test_list_of_what_was_ended_holds_what_could_still_be_used(store, ana, mongo):
-    store.end_all(ana)
-    assert [ended["id"] for ended in store.list_ended(utc_now(), "", 10)] == [ana["id"]]
+    store.revoke_all(ana)
+    assert [ended["id"] for ended in store.list_users_revoked(utc_now(), "", 10)] == [ana["id"]]
 
     mongo.users.update_one({"_id": ana["id"]}, {"$set": {"ended_until": utc_now()}})
 
-    assert store.list_ended(utc_now(), "", 10) == []
+    assert store.list_users_revoked(utc_now(), "", 10) == []
 
 
 def test_list_of_ended_sessions_comes_in_pages(store):

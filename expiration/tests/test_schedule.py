@@ -13,7 +13,7 @@ from expiration.store import DeadlineStore
 from libs.clock import utc_now
 from libs.errors import Unavailable
 
-AWAY = "redis://127.0.0.1:1/0"
+UNREACHABLE = "redis://127.0.0.1:1/0"
 SOON = timedelta(seconds=20)
 
 
@@ -115,7 +115,7 @@ def test_nothing_is_missing_among_none(schedule):
 
 
 def test_while_redis_is_away_the_record_is_kept_and_the_event_comes_again(service, schedule):
-    service.schedule = Schedule(Redis.from_url(AWAY))
+    service.schedule = Schedule(Redis.from_url(UNREACHABLE))
     with pytest.raises(Unavailable):
         service.on_order_created(an_order())
     service.restore()

@@ -1,4 +1,4 @@
-"""Checks of a call's arguments, so that whoever calls a service reads what is wrong instead of an unexpected error."""
+"""Validation of a call's arguments, so that a caller learns what is wrong with them."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ def optional_text(name: str, value: object) -> str | None:
 
 
 def integer(name: str, value: object, minimum: int, maximum: int) -> int:
-    """Return `value` if it is a whole number between the bounds."""
+    """Return `value` if it is an integer between the bounds."""
     if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
         raise InvalidArguments(f"{name} must be a whole number from {minimum} to {maximum}.")
     return value

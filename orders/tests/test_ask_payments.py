@@ -11,11 +11,11 @@ from orders.domain import Order
 from orders.service import ASK_PAYMENTS_SECONDS, OrdersService
 from orders.store import OrderStore, new_id
 
-BROKEN, AWAY = RemoteError("VersionConflict", "it keeps changing"), ServiceUnavailable("payments")
+BROKEN, UNREACHABLE = RemoteError("VersionConflict", "it keeps changing"), ServiceUnavailable("payments")
 
 
 class FakePayments:
-    """Answers what it is told to answer about an order, and remembers of which it was asked."""
+    """Replies to `settle` with what a test has put into `answers`, and keeps the calls in `asked`."""
 
     def __init__(self):
         self.answers, self.asked = {}, []
@@ -70,7 +70,7 @@ def ended(service, order_id):
 
 
 def outbox(service, order_id):
-    return [told["name"] for told in service.store.orders.collection.find_one({"_id": order_id})["outbox"]]
+    return [event["name"] for event in service.store.orders.collection.find_one({"_id": order_id})["outbox"]]
 
 
 def test_an_order_that_has_waited_for_a_minute_is_asked_about_and_follows_its_payment(service, payments, waiting):
@@ -111,8 +111,8 @@ def test_an_order_that_cannot_be_settled_keeps_no_other_from_being_asked_about(s
     assert ended(service, paid) == ("complete", None)
 
 
-def test_while_payments_is_away_only_one_order_is_asked_about(service, payments, waiting):
-    first, second = waiting(AWAY, minutes=3), waiting("captured", minutes=2)
+def test_while_payments_is_unreachable_only_one_order_is_asked_about(service, payments, waiting):
+    first, second = waiting(UNREACHABLE, minutes=3), waiting("captured", minutes=2)
 
     service.ask_payments()
     asked = [order_id for _, _, order_id in payments.asked]
@@ -123,7 +123,7 @@ def test_while_payments_is_away_only_one_order_is_asked_about(service, payments,
     assert [ended(service, order_id)[0] for order_id in (first, second)] == ["complete", "complete"]
 
 
-@pytest.mark.parametrize("error", [BROKEN, AWAY])
+@pytest.mark.parametrize("error", [BROKEN, UNREACHABLE])
 def test_an_order_that_cannot_be_settled_for_a_day_is_given_up_and_its_ticket_free(service, waiting, error):
     order_id, not_asked, younger = (
         waiting(error, hours=25),
@@ -142,13 +142,13 @@ def test_an_order_that_cannot_be_settled_for_a_day_is_given_up_and_its_ticket_fr
 def test_an_order_that_is_paid_meanwhile_is_not_given_up(service, payments, waiting, monkeypatch):
     order_id = waiting(hours=25)
 
-    def away_though_paid(*args, **kwargs):
+    def unreachable_though_paid(*args, **kwargs):
         order = service.store.get(order_id)
         order.status, order.version = "complete", 2
         service.store.save(order, "OrderCompleted")
-        raise AWAY
+        raise UNREACHABLE
 
-    monkeypatch.setattr(payments, "call", away_though_paid)
+    monkeypatch.setattr(payments, "call", unreachable_though_paid)
     service.ask_payments()
 
     assert ended(service, order_id) == ("complete", None)
