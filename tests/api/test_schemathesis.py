@@ -4,6 +4,8 @@ No response may be 5xx or of a status or body that is not described, and to an i
 The requests are the same on every run.
 """
 
+from functools import cache
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -27,26 +29,33 @@ CHECKED = (
 )
 
 
-def operations():
-    """Return every operation by its id, from the gateway's description."""
-    app = create_app(FakeServices(), SETTINGS, Revocations(lambda _: False))
-    document = describe(app)
+def description():
+    """Return the gateway's description."""
+    document = describe(create_app(FakeServices(), SETTINGS, Revocations(lambda _: False)))
     for methods in document["paths"].values():
         for operation in methods.values():
             del operation["security"]  # the test sends the session itself
-    found = [result.ok() for result in schemathesis.openapi.from_dict(document).get_all_operations()]  # type: ignore[union-attr]
+    return document
+
+
+DESCRIPTION = description()
+DESCRIBED = {each["operationId"]: each for methods in DESCRIPTION["paths"].values() for each in methods.values()}
+
+
+@cache
+def operations():
+    """Return every operation by its id, as schemathesis knows it."""
+    found = [result.ok() for result in schemathesis.openapi.from_dict(DESCRIPTION).get_all_operations()]  # type: ignore[union-attr]
     return {operation.definition.raw["operationId"]: operation for operation in found}
 
 
-def can_be_invalid(operation):
+def can_be_invalid(described):
     """Whether a request can be invalid: it has a body, or a parameter besides those in the path."""
-    raw = operation.definition.raw
-    return "requestBody" in raw or any(parameter["in"] != "path" for parameter in raw.get("parameters", []))
+    return "requestBody" in described or any(each["in"] != "path" for each in described.get("parameters", []))
 
 
-OPERATIONS = operations()
-VALID = [(name, GenerationMode.POSITIVE) for name in OPERATIONS]
-INVALID = [(name, GenerationMode.NEGATIVE) for name, operation in OPERATIONS.items() if can_be_invalid(operation)]
+VALID = [(name, GenerationMode.POSITIVE) for name in DESCRIBED]
+INVALID = [(name, GenerationMode.NEGATIVE) for name, described in DESCRIBED.items() if can_be_invalid(described)]
 
 
 @pytest.fixture
@@ -58,7 +67,7 @@ def known(ana, bo):
 
 @pytest.mark.parametrize(("name", "mode"), VALID + INVALID)
 def test_every_response_is_as_described(system, ana, bo, known, name, mode):
-    operation = OPERATIONS[name]
+    operation = operations()[name]
     caller = ana if name.startswith("tickets") else bo
 
     @settings(
