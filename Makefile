@@ -2,6 +2,12 @@ PYTHON := .venv/bin/python
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
+# One process more than there are cores: many tests wait.
+TESTERS = $(shell echo $$(($$(nproc) + 1)))
+
+# Python compiles our modules once, and not again in each of the many processes that a test run starts.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: bench help venv run stop status shell env up down demo test test-fast test-slow check format lock clean
 
@@ -40,10 +46,10 @@ demo: venv ## Fill the running system with tickets and orders (URL=http://127.0.
 
 test: venv ## Run every test, on real servers and in a browser (installs what is missing)
 	@$(PYTHON) -m dev.stack install --browser
-	$(PYTHON) -m pytest -n auto
+	$(PYTHON) -m pytest -n $(TESTERS)
 
 test-fast: venv ## Run the tests that need no server
-	$(PYTHON) -m pytest -n auto -m "not integration"
+	$(PYTHON) -m pytest -n auto -m "not integration" --ignore tests/api --ignore tests/e2e
 
 test-slow: venv ## Race 200 times, die at each step, search the protocol deeply (an hour)
 	@$(PYTHON) -m dev.stack install
