@@ -1,6 +1,7 @@
 """Twenty defects of earlier systems of this kind, and the tests that show each of them absent here."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -123,9 +124,15 @@ JUDGED_ELSEWHERE = {
 """Tests in which something else fails than what is written in them, and what."""
 
 
+@cache
+def nodes(path):
+    """Return the nodes of a file's syntax tree."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def written_in(path):
     """Yield every test function in a file."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
             yield node
 

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -21,8 +22,14 @@ PACKAGES = (*PARTS, "libs", "ops", "dev")
 PRODUCTION = [path for part in (*PARTS, "libs") for path in (ROOT / part).rglob("*.py") if "tests" not in path.parts]
 
 
+@cache
+def nodes(path):
+    """Return the nodes of a file's syntax tree."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def imported_modules(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -36,7 +43,7 @@ def imported(path):
 
 def imported_files(path, part):
     """Yield the names of the files of the same part that a file imports."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith(f"{part}."))
         elif isinstance(node, ast.ImportFrom) and node.module == part:
@@ -53,7 +60,7 @@ def own_modules():
 
 def imported_of_ours(path, modules):
     """Yield the names of our modules that a file imports, be it for its annotations alone."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)
         elif isinstance(node, ast.ImportFrom):
@@ -62,7 +69,7 @@ def imported_of_ours(path, modules):
 
 
 def called(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             yield node.func.attr
 
@@ -112,7 +119,7 @@ def test_what_domains_share_imports_only_the_standard_library(name):
 
 def imported_names(path):
     """Yield what a file imports by its full names: of `from libs import metrics`, libs.metrics."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
