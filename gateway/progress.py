@@ -21,7 +21,7 @@ class Progress:
 
     @property
     def stage(self) -> str:
-        """What the buyer can do: "pay", or only read: "confirming", "complete", "cancelled", "overdue" or "away"."""
+        """What the page shows: "pay", or only news: "confirming", "complete", "cancelled", "overdue", "unavailable"."""
         payment, status = self.payment or {}, self.order["status"]
         if status in ("complete", "cancelled"):
             return str(status)
@@ -70,7 +70,7 @@ def get_progress(order_id: str) -> Progress:
     try:
         return Progress(order, call_as_user("payments.get", order_id=order_id))
     except ServiceUnavailable:
-        return Progress(order, None, unknown="away")
+        return Progress(order, None, unknown="unavailable")
     except RemoteError as error:
         if error.name in NOT_STARTED:
             return Progress(order, None)

@@ -173,7 +173,7 @@ def test_payment_form_is_not_shown_while_payments_is_unavailable(bo, page, servi
 
     shown = bo.get(page).text
 
-    assert "do not pay again" in shown and "data-pay" not in shown and 'data-stage="away"' in shown
+    assert "do not pay again" in shown and "data-pay" not in shown and 'data-stage="unavailable"' in shown
 
 
 def test_unavailable_stripe_is_explained_on_the_order(bo, page, services):
