@@ -70,14 +70,14 @@ class AuthService:
         """
         email, password, source = _text(email).strip().lower(), _text(password), self._client_network(address)
         user = self.store.find_by_email(email)
-        place = domain.fingerprint(source)
-        counters = domain.sign_in_counters(email, source, user is not None and place in user["addresses"])
+        fingerprint = domain.fingerprint(source)
+        counters = domain.sign_in_counters(email, source, user is not None and fingerprint in user["addresses"])
         with self.throttle.attempt(counters, WrongCredentials):
             if not passwords.matches(user["password_hash"] if user else None, password) or user is None:
                 raise WrongCredentials("Wrong email or password.")
         if passwords.needs_rehash(user["password_hash"]):
             self.store.replace_hash(user, passwords.hash_password(password))
-        self.store.remember_address(user, place)
+        self.store.remember_address(user, fingerprint)
         return self._start_session(user)
 
     @rpc(expected_exceptions=EXPECTED)

@@ -50,7 +50,7 @@ DEFECTS = {
         "libs/events/tests/test_handlers.py::test_delays_grow_and_end_only_for_what_cannot_get_better",
     ),
     "Timers live in Redis alone: a flush loses every expiry, and jobs outlive their orders.": (
-        "expiration/tests/test_schedule.py::test_what_redis_lost_is_made_again_from_the_record",
+        "expiration/tests/test_schedule.py::test_jobs_that_redis_lost_are_scheduled_again_from_the_record",
         "expiration/tests/test_schedule.py::test_the_job_of_an_order_that_ended_is_removed",
         "tests/api/test_clock.py::test_a_ticket_is_on_sale_again_in_time_without_scheduler_and_worker",
     ),
@@ -62,7 +62,7 @@ DEFECTS = {
     "Emails are not unique, not trimmed, and sign-in tells which accounts exist.": (
         "auth/tests/test_store.py::test_an_email_belongs_to_one_user",
         "auth/tests/test_domain.py::test_addresses_are_compared_trimmed_and_in_lower_case",
-        "auth/tests/test_service.py::test_answers_and_work_do_not_tell_which_accounts_exist",
+        "auth/tests/test_service.py::test_answers_and_work_do_not_reveal_which_accounts_exist",
     ),
     "Tokens never expire, signing out only forgets the cookie; no SameSite, no CSRF protection, no rate limit.": (
         "libs/tests/test_tokens.py::test_a_token_with_anything_wrong_is_refused",
@@ -77,12 +77,12 @@ DEFECTS = {
         "gateway/tests/test_errors.py::test_unexpected_error_shows_no_internals",
     ),
     "Lists are not paged, so each costs as much as there are tickets.": (
-        "tickets/tests/test_store.py::test_every_page_of_a_list_without_a_rest_looks_at_few_keys",
+        "tickets/tests/test_store.py::test_every_page_of_a_list_that_an_index_answers_examines_few_keys",
         "tests/api/test_routes.py::test_pages_hold_everything_once_and_in_order",
     ),
     "There is no index but that of the ids.": (
         "tickets/tests/test_store.py::test_what_is_rare_among_twenty_thousand_tickets_is_found_at_a_bounded_cost",
-        "tickets/tests/test_store.py::test_a_sellers_own_list_looks_at_few_keys",
+        "tickets/tests/test_store.py::test_a_sellers_own_list_examines_few_keys",
     ),
     "Tests assert nothing; expiration, concurrency, the pages and the whole are not tested.": (
         "tests/test_earlier_systems.py::test_every_test_can_fail",

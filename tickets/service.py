@@ -32,7 +32,7 @@ from tickets.store import TicketStore
 
 EXPECTED = (DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
 LISTED = ("on_sale", "reserved", "sold", "all")
-SHELVE_SECONDS = 5
+STARTED_SECONDS = 5
 
 
 class TicketsService:
@@ -143,10 +143,10 @@ class TicketsService:
         if ticket.apply_order(order, utc_now()):
             self.store.save(ticket, TicketUpdated)
 
-    @timer(interval=SHELVE_SECONDS)
-    def shelve_started(self) -> None:
+    @timer(interval=STARTED_SECONDS)
+    def take_started_off_sale(self) -> None:
         """Clear the lists of what has started; until then their pages are short of it."""
-        self.store.shelve_started(utc_now())
+        self.store.take_started_off_sale(utc_now())
 
     def _orders(self) -> Source:
         return rpc_source(self.services.call, OrderCreated, self.store.stale, self.on_order)

@@ -117,7 +117,7 @@ class TicketStore:
         ]
         return list(self.tickets.collection.aggregate(steps, maxTimeMS=LIST_MS))
 
-    def shelve_started(self, now: datetime) -> int:
+    def take_started_off_sale(self, now: datetime) -> int:
         """Take what has started by now out of the lists of what is on sale; return how many tickets that were."""
         started = {"shelf": "on_sale", "starts_at": {"$lte": now}}
         return self.tickets.collection.update_many(started, {"$set": {"shelf": "started"}}).modified_count

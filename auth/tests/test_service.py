@@ -123,7 +123,7 @@ def test_unknown_account_is_throttled_like_a_known_one(caller):
     assert known == unknown
 
 
-def test_refusal_says_when_to_come_back_and_keeps_its_word(caller):
+def test_retry_after_of_a_refusal_is_true(caller):
     caller.sign_up()
     caller.tries(6)
 
@@ -154,7 +154,7 @@ def test_account_attacked_from_everywhere_still_opens_where_its_user_was_before(
     assert caller.answer(PASSWORD) == "signed in"
 
 
-def test_asking_which_emails_are_in_use_is_slow(caller):
+def test_probing_which_emails_are_in_use_is_throttled(caller):
     caller.sign_up()
     about = {"email": caller.email, "password": PASSWORD, "address": address()}
 
@@ -163,7 +163,7 @@ def test_asking_which_emails_are_in_use_is_slow(caller):
     assert refusals == ["EmailInUse"] * 20 + ["TooManyAttempts"] * 2
 
 
-def test_making_accounts_by_the_hundred_is_slow(caller):
+def test_mass_sign_up_is_throttled(caller):
     home = address()
 
     def sign_up(number):
@@ -198,7 +198,7 @@ def test_another_password_ends_all_other_sessions(caller):
     assert caller.answer("another long one") == "signed in"
 
 
-def test_password_changes_only_for_who_knows_it_and_to_a_good_one(caller):
+def test_only_who_knows_the_password_changes_it_and_only_to_an_acceptable_one(caller):
     token = caller.sign_up()
 
     refusals = [
@@ -241,7 +241,7 @@ def test_ended_session_can_do_nothing(caller):
     assert caller.refusal("change_password", token, current=PASSWORD, new="another long one") == "Unauthenticated"
 
 
-def test_hash_of_older_parameters_is_renewed_at_sign_in(caller, running):
+def test_hash_of_older_parameters_is_replaced_at_sign_in(caller, running):
     mongo = running[2]
     caller.sign_up()
     older = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1).hash(PASSWORD)
@@ -254,7 +254,7 @@ def test_hash_of_older_parameters_is_renewed_at_sign_in(caller, running):
     assert caller.sign_in()
 
 
-def test_answers_and_work_do_not_tell_which_accounts_exist(caller, running):
+def test_answers_and_work_do_not_reveal_which_accounts_exist(caller, running):
     caller.sign_up()
 
     known = work(running[0], lambda: caller.answer("wrong", None, address()))

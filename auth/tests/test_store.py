@@ -55,7 +55,7 @@ def test_a_sign_in_that_overlaps_a_change_of_password_begins_a_session_that_has_
     assert store.is_revoked("its session", ana["id"], read_before["generation"])
 
 
-def test_renewing_a_hash_never_brings_back_a_password_that_was_changed(store, ana):
+def test_rehashing_never_restores_a_password_that_was_changed(store, ana):
     store.revoke_all(ana, password_hash="hash 2")
 
     store.replace_hash(ana, "hash 1 with other parameters")
@@ -71,7 +71,7 @@ def test_no_more_than_the_latest_addresses_are_remembered(store, ana):
     assert (len(kept), kept[-1]) == (KNOWN_ADDRESSES, f"address {KNOWN_ADDRESSES + 4}")
 
 
-def test_list_of_what_was_ended_holds_what_could_still_be_used(store, ana, mongo):
+def test_list_of_revoked_users_has_those_whose_tokens_have_not_expired(store, ana, mongo):
     store.revoke_all(ana)
     assert [ended["id"] for ended in store.list_users_revoked(utc_now(), "", 10)] == [ana["id"]]
 
@@ -80,7 +80,7 @@ def test_list_of_what_was_ended_holds_what_could_still_be_used(store, ana, mongo
     assert store.list_users_revoked(utc_now(), "", 10) == []
 
 
-def test_list_of_ended_sessions_comes_in_pages(store):
+def test_list_of_revoked_sessions_comes_in_pages(store):
     until = utc_now() + timedelta(hours=1)
     for number in range(5):
         store.revoke(Claims("auth", "ana", f"session {number}", 0, 0), until)

@@ -79,7 +79,7 @@ def test_the_job_of_an_order_that_ended_is_removed(service, schedule, status):
         lambda connection: connection.delete(f"rq:job:{job_id('o1')}"),
     ],
 )
-def test_what_redis_lost_is_made_again_from_the_record(service, schedule, lose):
+def test_jobs_that_redis_lost_are_scheduled_again_from_the_record(service, schedule, lose):
     service.on_order_created(an_order())
     service.on_order_created(an_order(2, expires_in=-SOON))
     lose(schedule.scheduler.connection)
@@ -90,7 +90,7 @@ def test_what_redis_lost_is_made_again_from_the_record(service, schedule, lose):
     assert schedule.missing(["o1", "o2"]) == []
 
 
-def test_jobs_of_ended_and_of_distant_deadlines_are_not_made_again(service, schedule):
+def test_jobs_of_ended_and_of_distant_deadlines_are_not_scheduled_again(service, schedule):
     service.on_order_created(an_order())
     service.on_order_changed(an_order(status="cancelled", version=2))
     service.on_order_created(an_order(2, expires_in=timedelta(minutes=15)))
@@ -110,11 +110,11 @@ def test_a_job_that_waits_for_the_worker_is_not_missing(service, schedule):
     assert schedule.missing(["o1", "o2"]) == ["o2"]
 
 
-def test_nothing_is_missing_among_none(schedule):
+def test_of_no_orders_no_job_is_missing(schedule):
     assert schedule.missing([]) == []
 
 
-def test_while_redis_is_away_the_record_is_kept_and_the_event_comes_again(service, schedule):
+def test_while_redis_is_unreachable_the_record_is_kept_and_the_event_is_retried(service, schedule):
     service.schedule = Schedule(Redis.from_url(UNREACHABLE))
     with pytest.raises(Unavailable):
         service.on_order_created(an_order())

@@ -5,13 +5,13 @@ from libs import cursors
 FIELDS = {"price_cents": int, "_id": str}
 
 
-def test_a_cursor_comes_back_as_the_position_it_was_made_from():
+def test_a_cursor_is_decoded_to_the_position_it_was_encoded_from():
     position = {"price_cents": 1999, "_id": "abc"}
 
     assert cursors.decode(cursors.encode(position), FIELDS) == position
 
 
-def test_no_cursor_is_no_position():
+def test_without_a_cursor_there_is_no_position():
     assert cursors.decode(None, FIELDS) is None
 
 

@@ -73,7 +73,7 @@ def outbox(service, order_id):
     return [event["name"] for event in service.store.orders.collection.find_one({"_id": order_id})["outbox"]]
 
 
-def test_an_order_that_has_waited_for_a_minute_is_asked_about_and_follows_its_payment(service, payments, waiting):
+def test_an_order_that_has_waited_for_a_minute_is_asked_about_and_updated_from_its_payment(service, payments, waiting):
     paid, failed = waiting("captured", seconds=62), waiting("cancelled", seconds=61)
 
     service.ask_payments()
@@ -92,7 +92,7 @@ def test_an_order_that_has_just_begun_to_wait_is_not_asked_about(service, paymen
     assert payments.asked == []
 
 
-def test_an_order_about_which_nothing_is_new_stays_as_it_is(service, waiting):
+def test_an_order_whose_payment_has_not_changed_stays_as_it_is(service, waiting):
     order_id = waiting("authorized", hours=25)
 
     service.ask_payments()

@@ -64,14 +64,14 @@ def test_a_ticket_that_cannot_be_bought_is_refused(changes, error):
         domain.check_ticket(a_ticket(**changes), "bo", None, NOON)
 
 
-def test_a_changed_price_is_refused_and_told():
+def test_a_changed_price_is_refused_with_the_new_price():
     with pytest.raises(domain.PriceChanged) as refusal:
         domain.check_ticket(a_ticket(), "bo", 1, NOON)
 
     assert refusal.value.details == {"price_cents": 1999, "version": 3}
 
 
-def test_a_price_that_the_buyer_saw_before_we_heard_of_it_is_asked_for_first():
+def test_a_copy_older_than_what_the_buyer_saw_is_outdated():
     ours = a_ticket(version=3, price_cents=2999)
 
     assert domain.is_outdated(ours, seen_version=4)
@@ -79,7 +79,7 @@ def test_a_price_that_the_buyer_saw_before_we_heard_of_it_is_asked_for_first():
     assert not domain.is_outdated(ours, seen_version=None)
 
 
-def test_a_version_since_which_only_other_things_changed_is_fine():
+def test_a_version_since_which_the_price_has_not_changed_is_accepted():
     domain.check_ticket(a_ticket(), "bo", 2, NOON)
 
 

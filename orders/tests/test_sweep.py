@@ -40,7 +40,7 @@ def test_one_sweep_releases_all_that_is_overdue_and_nothing_else(service):
     assert service.store.get(in_time.id).status == "created"
 
 
-def test_an_order_that_somebody_changes_during_the_sweep_is_left_as_it_is(service):
+def test_an_order_that_is_changed_during_the_sweep_is_left_as_it_is(service):
     paid, unpaid = an_order(service, 1), an_order(service, 2)
     listed = service.store.list_overdue(utc_now(), 10)
     paid.status, paid.version = "awaiting_payment", 2

@@ -69,7 +69,7 @@ def test_the_same_event_twice_changes_nothing():
 
 
 @pytest.mark.parametrize(("status", "error"), [("created", TicketReserved), ("complete", TicketSold)])
-def test_a_held_ticket_cannot_be_edited_or_withdrawn(status, error):
+def test_a_reserved_or_sold_ticket_cannot_be_edited_or_withdrawn(status, error):
     ticket = a_ticket()
     ticket.apply_order(an_order(status), NOON)
 
@@ -182,7 +182,7 @@ def test_only_a_reserved_ticket_says_until_when():
     assert ticket.snapshot()["reserved_until"] is None
 
 
-def test_only_the_seller_sees_what_of_the_price_went_back():
+def test_only_the_seller_sees_how_much_was_refunded():
     ticket = a_ticket()
     ticket.apply_order(an_order("complete", refunded_cents=500), NOON)
 

@@ -158,7 +158,7 @@ def questions(*words):
         yield status, sort, {"q": q, "category": category, **prices}
 
 
-def test_every_page_of_a_list_without_a_rest_looks_at_few_keys(many):
+def test_every_page_of_a_list_that_an_index_answers_examines_few_keys(many):
     costly = []
     for status, sort, filters in questions(*ONE_WORD):
         query = public_list(status, sort, **filters)
@@ -172,7 +172,7 @@ def test_every_page_of_a_list_without_a_rest_looks_at_few_keys(many):
     assert costly == []
 
 
-def test_a_sellers_own_list_looks_at_few_keys(many):
+def test_a_sellers_own_list_examines_few_keys(many):
     for status in lists.STATUSES:
         with Cost(many) as cost:
             many.list(lists.seller_list("ana", status), PAGE, None)
@@ -203,7 +203,7 @@ def test_what_is_rare_among_twenty_thousand_tickets_is_found_at_a_bounded_cost(c
     assert not any(cost.is_sorted for cost in costs)
 
 
-def test_several_words_look_at_little_more_than_the_tickets_with_the_rarest_of_them(tickets, listed):
+def test_a_search_for_several_words_examines_little_more_than_the_tickets_with_the_rarest(tickets, listed):
     listed(*({"title": f"Hamlet at the theatre, row {number}"} for number in range(300)), {"title": "Ox, old theatre"})
 
     for q, found in {"theatre ox": 1, "hamlet ox": 0, "hamlet theatre nowhere": 0}.items():
@@ -306,11 +306,11 @@ def test_what_has_started_is_not_on_sale_and_costs_the_list_no_more(tickets, lis
     assert (shown, cost.keys, rest["next"]) == (["Ever", "Later"], 11, None)
 
 
-def test_what_has_started_costs_the_list_nothing_once_it_is_shelved(tickets, listed):
+def test_what_has_started_costs_the_list_nothing_once_it_was_taken_off_sale(tickets, listed):
     soon = {"starts_at": NOON + timedelta(minutes=1)}
     listed({"title": "Still on sale"}, *([soon] * 200))
 
-    assert tickets.shelve_started(NOON + timedelta(minutes=1)) == 200
+    assert tickets.take_started_off_sale(NOON + timedelta(minutes=1)) == 200
 
     with Cost(tickets) as cost:
         assert titles(tickets) == ["Still on sale"]
@@ -318,7 +318,7 @@ def test_what_has_started_costs_the_list_nothing_once_it_is_shelved(tickets, lis
     assert len(tickets.list(lists.seller_list("ana", "on_sale"), 500, None)[0]) == 201
 
 
-def test_a_ticket_that_its_seller_puts_off_is_on_sale_again(tickets):
+def test_a_ticket_whose_start_is_postponed_is_on_sale_again(tickets):
     ticket = a_ticket(starts_at=NOON)
     tickets.add(ticket, TicketCreated)
 
@@ -333,7 +333,7 @@ def test_a_list_shows_only_tickets_of_its_status(many, status):
     assert {ticket.status for ticket in many.list(public_list(status, "newest"), 100, None)[0]} == {status}
 
 
-def test_a_seller_is_owed_what_the_buyers_paid_but_for_what_they_have_back(tickets):
+def test_a_seller_is_owed_what_buyers_paid_less_refunds(tickets):
     orders = [
         an_order("complete", price_cents=1999),  # reserved before the price was changed to 1000
         an_order("complete"),
