@@ -34,7 +34,7 @@ def test_somebody_elses_or_a_cancelled_order_cannot_be_paid():
         a_payment().check_payable("cy")
     with pytest.raises(errors.OrderCancelled):
         a_payment("cancelled").check_payable("bo")
-    with pytest.raises(errors.OrderCancelled):  # orders has not heard of the third decline yet
+    with pytest.raises(errors.OrderCancelled):  # orders does not know of the third decline yet
         a_payment("created", status="cancelled").check_payable("bo")
 
 
