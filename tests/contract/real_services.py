@@ -11,7 +11,7 @@ from auth.service import AuthService
 from dev.fake_stripe.testing import SECRET_KEY, WEBHOOK_SECRET
 from gateway.tests.fakes import AUTH_PRIVATE, PUBLIC_KEYS, SETTINGS
 from libs.errors import Unavailable
-from libs.events import Aggregates
+from libs.events import Aggregates, Stored
 from libs.events.handlers import EventHandler
 from libs.rpc.caller import ServiceClient
 from libs.rpc.testing import ClientInMemory
@@ -30,7 +30,7 @@ class RealServices(ClientInMemory):
 
     def __init__(self, mongo_urls, stripe_url):
         super().__init__({}, ",".join([PUBLIC_KEYS, *(public for _, public in KEYS.values())]))
-        self.containers = []
+        self.containers, self.stores = [], []
         common = {
             "AMQP_URI": f"amqp{UNREACHABLE}",
             "REDIS_URL": f"redis{UNREACHABLE}",
@@ -59,6 +59,8 @@ class RealServices(ClientInMemory):
             elif isinstance(provider, DependencyProvider):
                 bound = provider.bind(container, name)
                 bound.setup()
+                if isinstance(bound, Stored):
+                    self.stores.append(bound.store)
                 setattr(worker, name, bound.get_dependency(SimpleNamespace(data={}, service=worker)))
         return worker
 
@@ -73,8 +75,8 @@ class RealServices(ClientInMemory):
         """Handle the events that wait in the outboxes; return how many there were."""
         waiting = [
             (value.collection, found["_id"], pending)
-            for worker in self.services.values()
-            for value in vars(worker.store).values()
+            for store in self.stores
+            for value in vars(store).values()
             if isinstance(value, Aggregates)
             for found in value.collection.find({"outbox.0": {"$exists": True}})
             for pending in found["outbox"]
