@@ -1,6 +1,5 @@
 """How the fake Stripe's API answers a request: key, idempotency, locks, faults, and the handler in one transaction."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -41,14 +40,13 @@ class Api:
         """Return the Flask view of a route."""
 
         def answer(**ids: str) -> Response:
-            g.request_id = new_id("req")
-            fault = self.faults.take(request.method, request.path)
+            g.request_id, g.fault = new_id("req"), None
             try:
-                reply = self._reply(route, ids, fault)
+                reply = self._reply(route, ids)
             except StripeError as refused:
                 reply = Reply(refused.status, refused.body)
             self.webhooks.wake()
-            if fault and fault.kind == "lost_reply":
+            if g.fault and g.fault.kind == "lost_reply":
                 request.environ["werkzeug.socket"].shutdown(2)
             return response_to(reply)
 
@@ -58,15 +56,17 @@ class Api:
         """Return a call on this state, for a handler."""
         return Call(self.state, self.webhooks, origin=request.host_url.rstrip("/"), **details)
 
-    def _reply(self, route: Route, ids: dict[str, str], fault: Fault | None) -> Reply:
+    def _reply(self, route: Route, ids: dict[str, str]) -> Reply:
         publishable = is_publishable(route.publishable)
         pairs = list((request.form if request.method == "POST" else request.args).items(multi=True))
         pairs = [(name, text) for name, text in pairs if name not in ("key", "_stripe_version", "_stripe_account")]
         key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
         call = self.call(publishable=publishable, request_id=g.request_id, idempotency_key=key)
         with self.keys.claim(key), self.locks.lock(_written(ids)):
-            _linger(fault)
-            return self._once(route, call, pairs, ids, fault)
+            g.fault = self.faults.take(request.method, request.path)  # not before: others must find key and lock in use
+            if g.fault and g.fault.kind == "slow":
+                self.faults.delay(g.fault.seconds)
+            return self._once(route, call, pairs, ids, g.fault)
 
     def _once(
         self, route: Route, call: Call, pairs: list[tuple[str, str]], ids: dict[str, str], fault: Fault | None
@@ -110,11 +110,6 @@ def _written(ids: dict[str, str]) -> str | None:
     """Return the id of the PaymentIntent that the request may change, or None."""
     named = ids.get("id", request.form.get("payment_intent", ""))
     return named if request.method == "POST" and named.startswith("pi_") else None
-
-
-def _linger(fault: Fault | None) -> None:
-    if fault and fault.kind == "slow":
-        time.sleep(fault.seconds)
 
 
 def _parameters(route: Route, pairs: list[tuple[str, str]], publishable: bool) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 
 | kind | effect |
 | --- | --- |
-| slow | the answer comes `seconds` (1) late; the idempotency key is in use meanwhile |
+| slow | the answer comes `seconds` (1) late, or once all faults are cleared; the idempotency key is in use meanwhile |
 | error | answered with `status` (500), `type`, `code`, `decline_code`, `message` instead of being executed |
 | error with `executed: true` | executed, and answered so all the same |
 | lost_reply | executed, then the connection is closed without an answer |
@@ -59,6 +59,7 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._orders: list[Fault] = []
+        self._cleared = threading.Event()
 
     def add(self, fault: Fault) -> None:
         """Put a fault in force."""
@@ -74,10 +75,18 @@ class Faults:
                     return fault
         return None
 
+    def delay(self, seconds: float) -> None:
+        """Return after so many seconds, or as soon as the faults are cleared."""
+        with self._lock:
+            cleared = self._cleared
+        cleared.wait(seconds)
+
     def clear(self) -> None:
         """End every fault."""
         with self._lock:
             self._orders = []
+            self._cleared.set()
+            self._cleared = threading.Event()
 
     def report(self) -> list[dict[str, Any]]:
         """Return the faults that are still to happen."""

@@ -54,7 +54,7 @@ def test_invalid_request_is_not_kept(intents):
 
 
 def test_key_in_use_is_refused(intents, fake):
-    fake.control("faults", kind="slow", seconds=0.4)
+    fake.control("faults", kind="slow", seconds=60)
     slow = threading.Thread(target=intents.create, args=(AUTHORIZE, {"idempotency_key": "pi:1"}))
     slow.start()
     while fake.control("faults", method="GET"):
@@ -62,6 +62,7 @@ def test_key_in_use_is_refused(intents, fake):
 
     with pytest.raises(stripe.APIError) as refused:
         intents.create(AUTHORIZE, {"idempotency_key": "pi:1"})
+    fake.control("faults", method="DELETE")
     slow.join()
 
     assert (refused.value.http_status, refused.value.error.code) == (409, "idempotency_key_in_use")

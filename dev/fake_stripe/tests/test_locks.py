@@ -9,19 +9,24 @@ import stripe
 
 @pytest.fixture
 def slow_confirm(fake, intents, new_intent):
-    """Return a PaymentIntent of which a confirmation takes half a second, and has begun."""
+    """Return a PaymentIntent of which a confirmation has begun, and ends when the faults are cleared."""
     intent = new_intent()
-    fake.control("faults", kind="slow", path="*/confirm", seconds=0.5)
+    fake.control("faults", kind="slow", path="*/confirm", seconds=60)
     confirming = threading.Thread(target=intents.confirm, args=(intent.id, {"payment_method": "pm_card_visa"}))
     confirming.start()
     while fake.control("faults", method="GET"):
         time.sleep(0.01)
     yield intent
+    fake.control("faults", method="DELETE")
     confirming.join()
 
 
-def test_second_write_waits_for_the_first(slow_confirm, intents):
+def test_second_write_waits_for_the_first(slow_confirm, intents, fake):
+    released = threading.Timer(0.2, fake.control, args=("faults",), kwargs={"method": "DELETE"})
+    released.start()
+
     assert intents.capture(slow_confirm.id).status == "succeeded"
+    released.join()
 
 
 @pytest.mark.parametrize("write", ["cancel", "refund"])
