@@ -16,6 +16,7 @@ from dev.stack import Stack, StackError, free_ports
 from dev.stack.programs import no_programs
 from dev.stack.supervisor import ROOT, wait_until
 
+READY, FAILED = "ready", "failed"  # files that say so
 START_SECONDS = 90
 STOP_SECONDS = 30
 
@@ -34,7 +35,8 @@ class SharedServers:
         with locked(self.folder / "starting"):
             if not self._log.exists():
                 self._start()
-        if not wait_until((self.folder / "ready").exists, START_SECONDS):
+        wait_until(lambda: self._ready.exists() or self._failed.exists(), START_SECONDS)
+        if not self._ready.exists():
             raise StackError(f"the servers of the tests did not start:\n{self._log.read_text()}")
         return Stack.join(self.folder / "servers")
 
@@ -44,11 +46,21 @@ class SharedServers:
         if last:
             if self._log.exists():
                 wait_until(lambda: not self.folder.exists(), STOP_SECONDS)
+            if self._process is not None:
+                self._process.wait(STOP_SECONDS)
             shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def _log(self) -> Path:
         return self.folder / "log"
+
+    @property
+    def _ready(self) -> Path:
+        return self.folder / READY
+
+    @property
+    def _failed(self) -> Path:
+        return self.folder / FAILED
 
     def _start(self) -> None:
         with self._log.open("wb") as log:
@@ -72,12 +84,17 @@ def locked(path: Path) -> Iterator[None]:
 
 def main(folder: Path) -> None:
     """Run the servers until no process uses them; remove the folder."""
-    try:
-        with Stack(folder / "servers", free_ports(), programs=no_programs), (folder / "users").open() as users:
-            (folder / "ready").touch()
+    with (folder / "users").open() as users:
+        try:
+            with Stack(folder / "servers", free_ports(), programs=no_programs):
+                (folder / READY).touch()
+                fcntl.flock(users, fcntl.LOCK_EX)
+        except StackError as error:
+            print(error, flush=True)
+            (folder / FAILED).touch()
             fcntl.flock(users, fcntl.LOCK_EX)
-    finally:
-        shutil.rmtree(folder)
+        finally:
+            shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

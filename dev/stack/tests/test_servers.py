@@ -1,5 +1,6 @@
 """The three servers, really running."""
 
+import fcntl
 import subprocess
 import sys
 
@@ -7,7 +8,8 @@ import pytest
 from kombu import Connection
 from redis import Redis
 
-from dev.stack import Stack
+from dev.shared_servers import SharedServers
+from dev.stack import Stack, StackError
 from dev.stack.servers import redis_is_ready
 from dev.stack.supervisor import ROOT, members
 from dev.testing import wait_for
@@ -49,6 +51,20 @@ def test_killed_server_comes_back_with_its_data_and_none_outlives_a_killed_test_
     running.kill()
     wait_for(lambda: not members(stack.folder), 30)
     wait_for(lambda: not (stack_folder / "run").exists())
+
+
+def test_a_test_run_says_why_its_servers_do_not_start(stack_folder):
+    (stack_folder / "run").mkdir()
+    shared = SharedServers(stack_folder / "run")
+    (stack_folder / "run" / "servers").mkdir()
+    with (stack_folder / "run" / "servers" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as a stack that runs there holds it
+
+        with pytest.raises(StackError, match="a stack already runs"):
+            shared.stack()
+
+    shared.close(last=True)
+    assert not (stack_folder / "run").exists()
 
 
 def test_each_test_gets_an_empty_vhost_database_and_redis(amqp_url, mongo, redis_url):
