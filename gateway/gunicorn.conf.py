@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from typing import Any
 
 from gateway.settings import Settings
 from libs import logs
+from libs.processes import die_with_parent
 
 if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # where each worker counts; prometheus_client looks when imported
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="ticketing-metrics-")
@@ -42,6 +44,16 @@ def when_ready(_server: Any) -> None:
     registry = CollectorRegistry()
     MultiProcessCollector(registry)
     metrics.serve(registry)
+
+
+def post_fork(_server: Any, worker: Any) -> None:
+    """End with the master, however that ends: a worker that outlives it keeps the ports from the next master.
+
+    A worker of gunicorn looks for its parent by itself, but only while its event loop turns.
+    """
+    die_with_parent(signal.SIGKILL)
+    if os.getppid() != worker.ppid:  # it ended before that
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def post_worker_init(_worker: Any) -> None:

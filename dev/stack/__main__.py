@@ -13,7 +13,8 @@ from typing import NoReturn
 from dev.stack import install
 from dev.stack.programs import all_programs, environment, no_programs
 from dev.stack.stack import Stack, StackError
-from dev.stack.supervisor import ROOT, Supervisor, SupervisorError, die_with_parent, members
+from dev.stack.supervisor import ROOT, Supervisor, SupervisorError, members
+from libs.processes import die_with_parent
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

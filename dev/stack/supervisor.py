@@ -1,6 +1,5 @@
 """Runs programs under supervisord, which restarts what dies, and leaves none of them behind."""
 
-import ctypes
 import os
 import shlex
 import signal
@@ -18,13 +17,12 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from dev.stack.install import VIRTUAL_ENVIRONMENT
 from dev.stack.program import Program
+from libs.processes import die_with_parent
 
 ROOT = Path(__file__).parents[2]
 MARK = "TICKETING_STACK"  # in the environment of every process of a stack: the stack's folder
 STOP_SECONDS = 20
 SOCKET_PATH_LIMIT = 90  # bytes; sun_path has 108 (unix(7)), and supervisord appends its pid for a moment
-PR_SET_PDEATHSIG = 1  # prctl(2)
-_libc = ctypes.CDLL(None)
 
 
 class SupervisorError(Exception):
@@ -193,11 +191,6 @@ def _environ(entry: Path) -> list[bytes]:
     with suppress(OSError):  # it ended just now, or is another user's
         return (entry / "environ").read_bytes().split(b"\0")
     return []
-
-
-def die_with_parent() -> None:
-    """Have the kernel send this process SIGTERM when its parent ends, however that ends."""
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def wait_until(condition: Callable[[], object], seconds: float) -> bool:
