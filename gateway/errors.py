@@ -85,6 +85,7 @@ ERRORS = {
     "PaymentUnknown": ErrorSpec(
         503, "We are confirming this payment and do not know its outcome yet. Do not pay again; look at the order."
     ),
+    "TooManyReservations": ErrorSpec(429),
     "TooManyAttempts": ErrorSpec(429, "Too many tries. Wait a little before you try again."),
 }
 

@@ -7,8 +7,10 @@
 complete and cancelled are terminal.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from libs.contracts.errors import DomainError, NotOwner, TicketWithdrawn
@@ -16,6 +18,7 @@ from libs.contracts.errors import DomainError, NotOwner, TicketWithdrawn
 LIVE = ("created", "awaiting_payment", "complete")
 FROZEN = ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")
 """What an order keeps of its ticket, as it was then."""
+HOUR = timedelta(hours=1)
 
 
 class TicketStarted(DomainError):
@@ -32,6 +35,10 @@ class PriceChanged(DomainError):
 
 class KeyReused(DomainError):
     """The idempotency key belongs to an order for another ticket."""
+
+
+class TooManyReservations(DomainError):
+    """The buyer holds, or within the hour held, too many tickets; `details["retry_after"]`: in how many seconds not."""
 
 
 class OrderComplete(DomainError):
@@ -207,6 +214,34 @@ def check_ticket(ticket: dict[str, Any], buyer_id: str, seen_version: int | None
     if seen_version is not None and seen_version < ticket["price_version"]:
         details = {"price_cents": ticket["price_cents"], "version": ticket["version"]}
         raise PriceChanged("The price has changed since you saw it.", **details)
+
+
+def free_slots(holds: Sequence[dict[str, Any]], unpaid: int, per_hour: int, now: datetime) -> list[int]:
+    """Return which of a buyer's slots for `unpaid` orders at once are free; raise TooManyReservations.
+
+    `holds` are the buyer's unpaid orders, and those of the last hour that lapsed or that the buyer cancelled, as
+    {"status", "slot"?, "created_at", "expires_at"}: neither complete orders nor final declines count.
+    """
+    held = [hold for hold in holds if hold["status"] == "created"]
+    recent = sorted(hold["created_at"] for hold in holds if hold["created_at"] > now - HOUR)
+    if len(held) >= unpaid:
+        until = min(hold["expires_at"] for hold in held)
+        message = f"You have {len(held)} unpaid reservations. Pay for one or cancel one before you reserve another."
+        raise TooManyReservations(message, retry_after=_seconds(until - now))
+    if len(recent) >= per_hour:
+        wait = _seconds(recent[-per_hour] + HOUR - now)
+        message = f"You reserved {len(recent)} tickets within an hour and did not pay. {_try_again(wait)}"
+        raise TooManyReservations(message, retry_after=wait)
+    return sorted(set(range(unpaid)) - {hold.get("slot") for hold in held})
+
+
+def _seconds(wait: timedelta) -> int:
+    return max(1, math.ceil(wait.total_seconds()))
+
+
+def _try_again(wait: int) -> str:
+    minutes = math.ceil(wait / 60)
+    return f"Try again in {minutes} minutes." if minutes > 1 else "Try again in a minute."
 
 
 def _start_at_most(expires_at: datetime, starts_at: datetime | None) -> datetime:

@@ -1,7 +1,9 @@
 """The orders service: reserve, cancel, and follow the payment and the clock to the order's end."""
 
 import logging
-from datetime import timedelta
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from nameko.timer import timer
@@ -49,6 +51,8 @@ class OrdersService:
     caller = CallerProvider()
     services = ServiceClient()
     window_seconds = Setting("RESERVATION_WINDOW_SECONDS", integer, INTEGER_FORM)
+    unpaid_per_buyer = Setting("UNPAID_RESERVATIONS_PER_BUYER", integer, INTEGER_FORM)
+    unpaid_per_hour = Setting("UNPAID_RESERVATIONS_PER_HOUR", integer, INTEGER_FORM)
     anti_entropy = AntiEntropyProvider("orders.tickets", lambda service: service._tickets())
 
     @rpc(expected_exceptions=EXPECTED)
@@ -188,7 +192,11 @@ class OrdersService:
             raise TicketNotFound("There is no such ticket.") from error
 
     def _reserve(self, ticket: dict[str, Any], buyer_id: str, idempotency_key: str | None) -> Order:
-        """Insert the ticket's next order; two unique indexes settle every race, not the reads before them."""
+        """Insert the ticket's next order; unique indexes settle every race, not the reads before them.
+
+        So no buyer ever has more unpaid orders than there are slots. The limit of an hour is read before the insert:
+        requests at the same moment exceed it by no more than the slots that are free.
+        """
         for _ in range(RESERVATION_TRIES):
             now, newest = utc_now(), self.store.find_newest(ticket["id"])
             if newest and newest.is_overdue(now):
@@ -197,16 +205,22 @@ class OrdersService:
                 if placed := self._placed_with(buyer_id, ticket["id"], idempotency_key):
                     return placed  # by a request with the same key that was quicker
                 raise _not_on_sale(newest)
+            slot = secrets.choice(self._free_slots(buyer_id, now))
             number = newest.reservation_no + 1 if newest else 1
             expires_at = now + timedelta(seconds=self.window_seconds)
             order = Order.place(new_id(), ticket, buyer_id, number, expires_at, now)
             try:
-                self.store.add(order, idempotency_key)
+                self.store.add(order, idempotency_key, slot)
                 return order
             except DuplicateKeyError:
                 if placed := self._placed_with(buyer_id, ticket["id"], idempotency_key):
                     return placed
         raise TicketReserved("Somebody else was quicker; try again.")
+
+    def _free_slots(self, buyer_id: str, now: datetime) -> Sequence[int]:
+        unpaid, per_hour = self.unpaid_per_buyer, self.unpaid_per_hour
+        holds = self.store.list_holds(buyer_id, now - domain.HOUR, unpaid + per_hour)
+        return domain.free_slots(holds, unpaid, per_hour, now)
 
     def _placed_with(self, buyer_id: str, ticket_id: str, idempotency_key: str | None) -> Order | None:
         """Return the order that this key has made already; raise KeyReused when that is for another ticket."""

@@ -1,6 +1,6 @@
 """The orders, and copies of the tickets they are for, in MongoDB."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
@@ -15,18 +15,21 @@ from orders.domain import Order
 
 Document = dict[str, Any]
 
-STORE_FIELDS = ("ticket_id", "active", "idempotency_key")
+ORDER_FIELDS = [field.name for field in fields(Order)]
 
 
 class OrderStore:
-    """Orders with their outboxes. `active` is True while an order holds its ticket and absent once it is cancelled."""
+    """Orders with their outboxes. `active` is True while an order holds its ticket and absent once it is cancelled.
+
+    `slot` numbers an order among those that its buyer has not paid: no two unpaid orders of one buyer have the same.
+    """
 
     def __init__(self, db: Database[Document]) -> None:
         self.orders = Aggregates(db.orders)
         self.tickets = Copies(db.tickets)
 
     def create_indexes(self) -> None:
-        """Let the database itself refuse a second live order on a ticket, and a second order of one number."""
+        """Let the database itself refuse a second live order on a ticket, of one number, and in one slot of a buyer."""
         collection = self.orders.collection
         collection.create_index(
             [("ticket_id", ASCENDING)], unique=True, partialFilterExpression={"active": True}, name="one_winner"
@@ -38,6 +41,12 @@ class OrderStore:
             partialFilterExpression={"idempotency_key": {"$exists": True}},
         )
         collection.create_index([("buyer_id", ASCENDING), ("_id", DESCENDING)])
+        collection.create_index(
+            [("buyer_id", ASCENDING), ("slot", ASCENDING)],
+            unique=True,
+            partialFilterExpression={"status": "created", "slot": {"$exists": True}},
+        )
+        collection.create_index([("buyer_id", ASCENDING), ("status", ASCENDING), ("created_at", DESCENDING)])
         collection.create_index([("status", ASCENDING), ("expires_at", ASCENDING)])
         collection.create_index([("status", ASCENDING), ("updated_at", ASCENDING)])
 
@@ -62,12 +71,20 @@ class OrderStore:
         found = self.orders.find_one({"buyer_id": buyer_id, "idempotency_key": idempotency_key})
         return _order(found) if found else None
 
-    def add(self, order: Order, idempotency_key: str | None = None) -> None:
+    def list_holds(self, buyer_id: str, since: datetime, limit: int) -> list[Document]:
+        """Return at most `limit` of the orders that count towards a buyer's limits (`domain.free_slots`)."""
+        unpaid = {"buyer_id": buyer_id, "status": "created"}
+        cancelled = {"buyer_id": buyer_id, "status": "cancelled", "created_at": {"$gt": since}}
+        cancelled["cancel_reason"] = {"$in": ["buyer", "expired"]}
+        shown = {"_id": 0, "status": 1, "slot": 1, "created_at": 1, "expires_at": 1}
+        return list(self.orders.collection.find({"$or": [unpaid, cancelled]}, shown).limit(limit))
+
+    def add(self, order: Order, idempotency_key: str | None = None, slot: int | None = None) -> None:
         """Insert a new order with its OrderCreated; raise DuplicateKeyError when it lost a race."""
-        fields = {**asdict(order), "ticket_id": order.ticket["id"], "active": True}
-        if idempotency_key is not None:
-            fields["idempotency_key"] = idempotency_key
-        self.orders.add(fields, CATALOGUE["OrderCreated"], order.snapshot())
+        optional = {"idempotency_key": idempotency_key, "slot": slot}
+        document = {**asdict(order), "ticket_id": order.ticket["id"], "active": True}
+        document |= {name: value for name, value in optional.items() if value is not None}
+        self.orders.add(document, CATALOGUE["OrderCreated"], order.snapshot())
 
     def save(self, order: Order, event: str) -> None:
         """Save a changed order with its event; raise VersionConflict. A cancelled one releases its ticket."""
@@ -102,4 +119,4 @@ def new_id() -> str:
 
 
 def _order(found: Document) -> Order:
-    return Order(**{name: value for name, value in found.items() if name not in STORE_FIELDS})
+    return Order(**{name: found[name] for name in ORDER_FIELDS if name in found})

@@ -39,6 +39,8 @@ def services_in_process(servers):
             "TOKEN_PUBLIC_KEYS": public_keys,
             "CURRENCY": "usd",
             "RESERVATION_WINDOW_SECONDS": 900,
+            "UNPAID_RESERVATIONS_PER_BUYER": 10,
+            "UNPAID_RESERVATIONS_PER_HOUR": 30,
             "SIGN_UPS_PER_ADDRESS": 1000,
             "STRIPE_API_BASE": stack.enter_context(running_stripe()).url,
             "STRIPE_SECRET_KEY": SECRET_KEY,

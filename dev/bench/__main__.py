@@ -28,7 +28,7 @@ def measured(names: list[str]) -> Iterator[Row]:
     """Run each suite on a stack of its own; yield the rows of its results."""
     for name in names:
         measure, programs = SUITES[name]
-        environ = {"LOG_LEVEL": "WARNING"}
+        environ = {"LOG_LEVEL": "WARNING", **site.LIMITS}
         with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), free_ports(), programs, environ) as stack:
             yield from measure(stack)
 

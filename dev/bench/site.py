@@ -25,6 +25,8 @@ from tickets.store import new_id, to_document
 READS, RESERVATIONS, DEADLINES, PAYMENTS, THREADS = 2000, 1500, 5000, 60, 16
 SIZES = (100, 10_000, 100_000)
 BUYERS = 16
+LIMITS = dict.fromkeys(("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR"), "100000")
+"""Settings that let few buyers reserve all the tickets."""
 
 
 def measure(stack: Stack) -> Iterator[Row]:

@@ -61,8 +61,9 @@ def _order(buyer: Visitor, on_sale: list[str]) -> None:
         for _ in range(MAXIMUM_DECLINES):
             buyer.pay(order, "tok_chargeDeclined", expected=402)
         buyer.sees("orders", order, "cancelled")
-    paid = [buyer.reserve(ticket) for ticket in _take(on_sale, COMPLETE + DECLINED_THEN_PAID)]
-    for number, order in enumerate(paid, start=1):
+    paid = []
+    for number, ticket in enumerate(_take(on_sale, COMPLETE + DECLINED_THEN_PAID), start=1):
+        paid.append(order := buyer.reserve(ticket))
         if number <= DECLINED_THEN_PAID:
             buyer.pay(order, "tok_chargeDeclined", expected=402)
         buyer.pay(order)

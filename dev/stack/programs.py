@@ -17,7 +17,11 @@ from dev.stack.servers import answers
 from libs.contracts.parts import SERVICES
 
 PASSED_ON = ("RESERVATION_WINDOW_SECONDS", "CURRENCY", "LOG_LEVEL", "QUEUE_TYPE", "AMQP_CA_FILE")  # by the caller
-PASSED_TO = {"auth": ("SIGN_UPS_PER_ADDRESS",), "gateway": ("GATEWAY_PROXIES",)}  # these to one program alone
+PASSED_TO = {  # these to one program alone
+    "auth": ("SIGN_UPS_PER_ADDRESS",),
+    "orders": ("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR"),
+    "gateway": ("GATEWAY_PROXIES",),
+}
 USES_REDIS = ("expiration", "scheduler", "worker")
 USES_STRIPE = {"payments": (*STRIPE, "STRIPE_API_BASE"), "gateway": ("STRIPE_PUBLISHABLE_KEY", "STRIPE_API_BASE")}
 PART_OF = {"scheduler": "expiration", "worker": "expiration"}  # whose names the settings of these programs carry

@@ -93,10 +93,11 @@ OPERATIONS = {
         201,
         OrderResponse,
         body=OrderBody,
-        errors=(400, 404, 409),
+        errors=(400, 404, 409, 429),
         needs_session=True,
         description="With the `version` of the ticket that the buyer saw, a changed price is refused (409) with the "
-        "new one. The same Idempotency-Key returns the same order again; with another ticket it is refused (400).",
+        "new one. The same Idempotency-Key returns the same order again; with another ticket it is refused (400). "
+        "Who has too many unpaid reservations, or did not pay for many within an hour, hears 429.",
     ),
     "api_orders.list_mine": Operation(
         "Orders", 200, OrderResponse, many=True, query=PageQuery, errors=(400,), needs_session=True

@@ -144,7 +144,7 @@ def _find_own_order(ticket: dict[str, Any]) -> dict[str, Any] | None:
 
 def _flash_error(error: RemoteError | GatewayError, ticket_id: str) -> Any:
     """Flash why nothing was done and redirect to the ticket; re-raise what the user can do nothing about."""
-    if error.name not in ERRORS or ERRORS[error.name].status not in (400, 409):
+    if error.name not in ERRORS or ERRORS[error.name].status not in (400, 409, 429):
         raise error
     flash(describe(error)["message"], "error")
     return redirect(url_for("tickets.show", ticket_id=ticket_id), 303)

@@ -21,6 +21,7 @@ SETTINGS = {
     "STRIPE_API_BASE": "http://127.0.0.1:12111",
 }
 MAXIMUM_DECLINES = 3
+MAXIMUM_UNPAID = 10
 DECLINES = {
     "tok_chargeDeclined": ("generic_decline", "Your card was declined."),
     "tok_chargeDeclinedInsufficientFunds": ("insufficient_funds", "Your card has insufficient funds."),
@@ -236,6 +237,9 @@ class FakeServices:
         if version and version < ticket["version"]:
             details = {"price_cents": ticket["price_cents"], "version": ticket["version"]}
             raise RemoteError("PriceChanged", "", details)
+        unpaid = [o for o in self.orders.values() if (o["buyer_id"], o["status"]) == (caller.subject, "created")]
+        if len(unpaid) >= MAXIMUM_UNPAID:
+            raise RemoteError("TooManyReservations", "You have 10 unpaid reservations.", {"retry_after": 900})
         return self._reserve(caller, ticket, idempotency_key)
 
     def _reserve(self, caller, ticket, key):

@@ -7,6 +7,7 @@ from unittest.mock import Mock
 import pytest
 
 from gateway import checkout
+from gateway.tests.fakes import MAXIMUM_UNPAID
 from libs.rpc import RemoteError
 
 
@@ -301,6 +302,19 @@ def test_buyer_who_is_too_late_reads_so_on_the_ticket_page(sign_up, bo, ticket):
 
     assert answer.status_code == 303
     assert "This ticket is reserved." in page_text(cy, answer.headers["Location"])
+
+
+def test_buyer_with_too_many_unpaid_reservations_reads_so_on_the_ticket_page(ana, bo, ticket):
+    for _ in range(MAXIMUM_UNPAID):
+        other = ana.post("/api/tickets", json={"title": "Macbeth", "price": 19.99}).json
+        bo.post("/api/orders", json={"ticketId": other["id"]})
+
+    page = f"/tickets/{ticket['id']}"
+    answer, by_api = bo.submit(page, f"{page}/buy"), bo.post("/api/orders", json={"ticketId": ticket["id"]})
+
+    assert (answer.status_code, answer.headers["Location"]) == (303, page)
+    assert "You have 10 unpaid reservations." in page_text(bo, page)
+    assert (by_api.status_code, by_api.headers["Retry-After"]) == (429, "900")
 
 
 def test_buyer_who_saw_an_older_price_is_shown_the_new_one(ana, bo, ticket):

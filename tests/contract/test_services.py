@@ -159,6 +159,12 @@ def of_order(side, who="bo", ticket_id=None, **changes):
     return side.refusal("orders.create", who, ticket_id=ticket_id or side.ticket(), **changes)
 
 
+def of_too_many_reservations(side):
+    for _ in range(fakes.MAXIMUM_UNPAID):
+        side.order()
+    return of_order(side)
+
+
 def of_changed_price(side):
     ticket_id = side.ticket()
     side.call("tickets.update", "ana", ticket_id=ticket_id, title="Hamlet", price_cents=2500)
@@ -249,6 +255,7 @@ REFUSALS = [
     ("TicketWithdrawn", lambda side: of_edit(side, ticket_id=withdrawn(side))),
     ("TicketWithdrawn", lambda side: of_order(side, ticket_id=withdrawn(side))),
     ("TicketStarted", lambda side: of_order(side, ticket_id=side.ticket(starts_at="2020-01-01T12:00:00Z"))),
+    ("TooManyReservations", of_too_many_reservations),
     ("OwnTicket", lambda side: of_order(side, who="ana")),
     ("PriceChanged", of_changed_price),
     ("KeyReused", of_reused_key),
@@ -298,6 +305,7 @@ DETAILS = {
     "InvalidPassword": {"errors": [{"field": TEXT, "message": TEXT}]},
     "InvalidTicket": {"errors": [{"field": TEXT, "message": TEXT}]},
     "TooManyAttempts": {"retry_after": NUMBER},
+    "TooManyReservations": {"retry_after": NUMBER},
     "PriceChanged": {"price_cents": NUMBER, "version": NUMBER},
     "PaymentDeclined": {"decline_code": TEXT, "remaining": NUMBER},
     "AuthenticationRequired": {"client_secret": TEXT},

@@ -53,7 +53,9 @@ class Shop:
         queue = {"orders": "orders.PaymentCreated", "payments": "payments.OrderCompleted"}[part]
         own = {"MONGO_URL": self.urls[part], "SIGNING_KEY": self.private[part]}
         name = f"{part}.service:{part.capitalize()}Service"
-        return nameko_service(name, queue, **self.common, **own, **config, RESERVATION_WINDOW_SECONDS=900)
+        limits = dict.fromkeys(("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR"), 100)
+        config |= {"RESERVATION_WINDOW_SECONDS": 900, **limits}
+        return nameko_service(name, queue, **self.common, **own, **config)
 
     @contextmanager
     def payments(self, crash_at=None):

@@ -305,7 +305,7 @@ def service(world, buyer_id):
     """Return the orders service as this buyer's request reaches it."""
     found = OrdersService()
     found.store, found.caller = world.orders, SimpleNamespace(user_id=buyer_id)
-    found.window_seconds = 900
+    found.window_seconds, found.unpaid_per_buyer, found.unpaid_per_hour = 900, 10, 30
     return found
 
 
