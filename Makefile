@@ -2,7 +2,7 @@ PYTHON := .venv/bin/python
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
-# One process more than there are cores: many tests wait.
+# One process more than there are cores: many tests spend most of their time waiting.
 TESTERS = $(shell echo $$(($$(nproc) + 1)))
 
 # Python compiles our modules once, and not again in each of the many processes that a test run starts.
@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: bench help venv run stop status shell env up down demo test test-fast test-slow check format lock clean
 
-help: ## List what make can do
+help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 venv:
@@ -30,7 +30,7 @@ shell: venv ## Open an operator's nameko shell on the running system
 	@settings="$$($(PYTHON) -m dev.stack env operator)" && eval "$$settings" && \
 	PYTHONPATH=. PYTHONSTARTUP=ops/shell/startup.py exec .venv/bin/nameko shell --config ops/shell/config.yml
 
-env: venv ## Make the containers' settings: .env, with new secrets
+env: venv ## Create .env, the containers' settings, with new secrets
 	@$(PYTHON) -m dev.env
 
 up: ## Run the whole system in containers (needs Docker with compose)
@@ -38,7 +38,7 @@ up: ## Run the whole system in containers (needs Docker with compose)
 	@$(COMPOSE) build replica-set
 	@$(COMPOSE) up --detach
 
-down: ## Stop the containers; their data stay
+down: ## Stop the containers; their data are kept
 	@$(COMPOSE) down
 
 demo: venv ## Fill the running system with tickets and orders (URL=http://127.0.0.1:8000)
@@ -51,20 +51,20 @@ test: venv ## Run every test, on real servers and in a browser (installs what is
 test-fast: venv ## Run the tests that need no server
 	$(PYTHON) -m pytest -n auto -m "not integration" --ignore tests/api --ignore tests/e2e
 
-test-slow: venv ## Race 200 times, die at each step, search the protocol deeply (an hour)
+test-slow: venv ## Run the long tests: 200 races, a crash at each step, a deep protocol search (an hour)
 	@$(PYTHON) -m dev.stack install
 	MONEY_ROUNDS=200 TICKETING_SEARCH=deep HYPOTHESIS_PROFILE=money $(PYTHON) -m pytest payments tests/protocol tests/money --timeout 3600
 
-bench: venv ## Measure everything beside stock nameko; writes docs/performance.md (about ten minutes)
+bench: venv ## Measure everything, compared with stock nameko; writes docs/performance.md (about ten minutes)
 	@$(PYTHON) -m dev.stack install
 	@$(PYTHON) -W ignore -m dev.bench
 
-check: venv ## Look for mistakes in style and types
+check: venv ## Check style and types
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 
-format: venv ## Lay out the code, and mend what can be mended by itself
+format: venv ## Format the code and fix what can be fixed automatically
 	$(PYTHON) -m ruff check --fix
 	$(PYTHON) -m ruff format
 

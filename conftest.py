@@ -1,8 +1,8 @@
 """Fixtures for every test that needs real servers, or the whole system; pytest itself starts without any.
 
-A test that asks for one of them is marked `integration` by itself, and one that asks for `system` `e2e` too.
+A test that asks for one of them is marked `integration` automatically, and one that asks for `system` `e2e` too.
 TICKETING_TEST_SERVERS=FOLDER makes the tests use the servers that already run in FOLDER
-(`python -m dev.stack servers --folder FOLDER` starts such), which saves their start on every run.
+(`python -m dev.stack servers --folder FOLDER` starts them), which saves their start on every run.
 
 With `-n 2` two processes run the tests. They share the servers. What is costly to start is started once: the tests of
 a file that need servers stay in one process, and those that need the whole system in two (with a browser, and without).
@@ -24,7 +24,7 @@ from dev.stack import Stack, free_ports
 
 NEEDS_SERVERS = {"servers", "stack_folder", "amqp_url", "mongo_url", "mongo", "redis_database", "redis_url", "system"}
 SHARED = pytest.StashKey[SharedServers]()
-FOLDER = "ticketing_servers"  # what the processes that run the tests are handed by the one that deals them out
+FOLDER = "ticketing_servers"  # what pytest-xdist's controller passes to its worker processes
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_configure_node(node: Any) -> None:
-    """Tell a process that is to run tests where the servers are (a hook of pytest-xdist)."""
+    """Pass the folder of the servers to a worker process (a hook of pytest-xdist)."""
     node.workerinput[FOLDER] = str(node.config.stash[SHARED].folder)
 
 

@@ -1,6 +1,6 @@
-"""Make the settings of the containers: `python -m dev.env` writes .env from .env.example, with new secrets in it.
+"""Create the settings of the containers: `python -m dev.env` writes .env from .env.example, with new secrets in it.
 
-Only its owner can read the file; one that exists is never touched, for its secrets open the data that is already there.
+Only its owner can read the file. An existing file is never changed, because existing data needs its secrets.
 """
 
 import os
@@ -16,18 +16,18 @@ PLACEHOLDER = "changeme"
 
 
 def main() -> None:
-    """Write the file that the command line names, or .env; exit with a sentence when it exists."""
+    """Write the file that the command line names, or .env; exit with a message when it exists."""
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".env"
     try:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(filled((ROOT / ".env.example").read_text(), generate()))
     except FileExistsError:
-        sys.exit(f"{path} exists, and stays as it is: the data of the system is tied to its secrets")
+        sys.exit(f"{path} already exists and is left unchanged: existing data needs its secrets")
     print(f"wrote {path}")
 
 
 def filled(example: str, secrets: Mapping[str, str]) -> str:
-    """Return `example` with a secret for each placeholder: that of the same name, in an address the user's."""
+    """Return `example` with each placeholder replaced: by the secret of that name, in a URL by the user's password."""
     return "".join(_filled_line(line, secrets) for line in example.splitlines(keepends=True))
 
 

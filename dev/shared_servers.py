@@ -1,4 +1,4 @@
-"""One set of servers for all processes of a test run: the first that needs it starts it, and it ends with the last.
+"""One set of servers for all processes of a test run: the first that needs them starts them, the last stops them.
 
 `python -m dev.shared_servers FOLDER` runs the servers until no process holds the lock FOLDER/users any more. The kernel
 releases that lock when a process ends, however it ends: neither Ctrl-C nor a killed process leaves servers behind.
@@ -16,13 +16,13 @@ from dev.stack import Stack, StackError, free_ports
 from dev.stack.programs import no_programs
 from dev.stack.supervisor import ROOT, wait_until
 
-READY, FAILED = "ready", "failed"  # files that say so
+READY, FAILED = "ready", "failed"  # marker files
 START_SECONDS = 90
 STOP_SECONDS = 30
 
 
 class SharedServers:
-    """The servers of the test run whose processes share `folder`; they may run as long as this object is not closed."""
+    """The servers of the test run whose processes share `folder`; they run at least until this object is closed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -31,7 +31,7 @@ class SharedServers:
         self._process: subprocess.Popen[bytes] | None = None
 
     def stack(self) -> Stack:
-        """Return the running servers, which are started unless they run; raise StackError when they do not come up."""
+        """Return the servers, started if they do not run yet; raise StackError when they do not start."""
         with locked(self.folder / "starting"):
             if not self._log.exists():
                 self._start()
@@ -41,7 +41,7 @@ class SharedServers:
         return Stack.join(self.folder / "servers")
 
     def close(self, last: bool) -> None:
-        """Let the servers stop; the `last` process of the run waits until they have, and removes the folder."""
+        """Release the servers; the `last` process of the run waits until they have stopped, and removes the folder."""
         self._users.close()
         if last:
             if self._log.exists():

@@ -25,7 +25,7 @@ from dev.stack import Stack
 ROOT = Path(__file__).parent.parent
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with an unguessable name is made in it
 ROOM = 4 * 2**30  # bytes; a whole system needs a tenth of it
-REDIS_DATABASES = range(1, 1024)  # 0 is left to what is told no number
+REDIS_DATABASES = range(1, 1024)  # 0 is the default of clients
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:
@@ -33,18 +33,18 @@ def wait_for(condition: Callable[[], Any], seconds: float = 10.0, what: str = ""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain for {what or condition}")
+            raise AssertionError(f"timed out after {seconds} s waiting for {what or condition}")
         time.sleep(0.01)
     return value
 
 
 def consumers(amqp_url: str, queue: str) -> int:
-    """Return how many consume a queue; 0 when there is none of that name."""
+    """Return the number of consumers of a queue; 0 when the queue does not exist."""
     return _declared(amqp_url, queue)[1]
 
 
 def waiting(amqp_url: str, queue: str) -> int:
-    """Return how many messages are ready in a queue; 0 when there is none of that name."""
+    """Return the number of ready messages in a queue; 0 when the queue does not exist."""
     return _declared(amqp_url, queue)[0]
 
 
@@ -85,7 +85,7 @@ def metric(port: int, name: str, **labels: str) -> float:
 
 @contextmanager
 def new_vhost(servers: Stack) -> Iterator[str]:
-    """Yield the address of a RabbitMQ vhost that is empty, and gone when the block ends."""
+    """Yield the address of a new RabbitMQ vhost, which is deleted when the block ends."""
     vhost = f"test-{secrets.token_hex(6)}"
     servers.management("PUT", f"/api/vhosts/{vhost}")
     yield servers.amqp_url_of(vhost)
@@ -94,7 +94,7 @@ def new_vhost(servers: Stack) -> Iterator[str]:
 
 @contextmanager
 def new_database(servers: Stack) -> Iterator[str]:
-    """Yield the address of a MongoDB database that is empty, and gone when the block ends."""
+    """Yield the address of a new MongoDB database, which is dropped when the block ends."""
     name = f"test_{secrets.token_hex(6)}"
     yield servers.mongo_url(name)
     with MongoClient[dict[str, Any]](servers.mongo_url(name)) as client:
@@ -113,7 +113,7 @@ def nameko_service(module: str, queue: str, **config: Any) -> Iterator[subproces
         process = subprocess.Popen(command, env=environment, cwd=ROOT)
         try:
             wait_for(lambda: consumers(config["AMQP_URI"], queue) > before or process.poll() is not None, 20, module)
-            # 137: it died already where it was told to (payments/crash_points.py)
+            # 137: it has already been killed at its crash point (payments/crash_points.py)
             assert process.poll() in (None, 137), f"{module} ended by itself"
             yield process
         finally:

@@ -1,10 +1,10 @@
-"""What each part may do at the broker, from the catalogue, and how its user is made.
+"""What each part may do at the broker, derived from the catalogue, and the creation of its user.
 
-A part may publish its own events, read those it listens to, answer calls to itself and make calls to all. So whoever
-gets hold of one part's password can neither tell others' events nor listen to others' calls. Rules are regular
-expressions of names, as RabbitMQ has them (rabbitmq.com/docs/access-control).
+A part may publish its own events, read those it listens to, answer calls to itself and make calls to all. With the
+password of one part, nobody can publish others' events or read others' calls. Rules are regular expressions of names,
+as RabbitMQ has them (rabbitmq.com/docs/access-control).
 
-`python -m ops.broker_users http://rabbitmq:15672` makes all users, harmless to repeat: their names and passwords are
+`python -m ops.broker_users http://rabbitmq:15672` creates all users, and may be repeated: their names and passwords are
 those in AUTH_AMQP_URL, TICKETS_AMQP_URL and so on; RABBITMQ_PASSWORD is the administrator's.
 """
 
@@ -30,7 +30,7 @@ TRYING_SECONDS = 60
 
 @dataclass(frozen=True)
 class Permissions:
-    """Names that may be made, written to and read from, and keys of calls and replies that may be listened to."""
+    """Names that may be declared, written to and read from, and routing keys of calls and replies that may be read."""
 
     configure: str
     write: str
@@ -45,7 +45,7 @@ def permissions(part: str) -> Permissions:
     published = CATALOGUE.published_by(part)
     heard = [event for event in CATALOGUE.values() if part in (*event.listeners, *event.broadcast)]
     names = [rf"{part}\..*", f"rpc-{part}", r"rpc\.reply-.*", RPC_EXCHANGE]
-    # who publishes declares the listeners' queues, so that they are there before their listeners
+    # a publisher declares the queues of its listeners, so that they exist before the listeners start
     queues = [re.escape(topology.queue_name(listener, event)) for event in published for listener in event.listeners]
     parking = {re.escape(topology.parking_name(listener)) for event in published for listener in event.listeners}
     exchanges = {re.escape(event.exchange) for event in heard}
@@ -58,9 +58,9 @@ def permissions(part: str) -> Permissions:
 
 
 def grant(management_url: str, password: str, part: str, amqp_url: str) -> None:
-    """Make the user of `part` that its address names, or give it that password and those permissions anew.
+    """Create the user of `part` that its address names, or reset its password and permissions.
 
-    `password` is the administrator's, which stays as it is. Raises requests.RequestException.
+    `password` is the administrator's, whose own user is never changed. Raises requests.RequestException.
     """
     address = urlsplit(amqp_url.split(";")[0])  # the nodes of a cluster know the same users
     if address.username == ADMINISTRATOR:
@@ -83,7 +83,7 @@ def _one_of(names: list[str]) -> str:
 
 
 def main() -> None:
-    """Make the users of all parts; exit with a sentence and code 1 when that is impossible for a minute."""
+    """Create the users of all parts; exit with a message and code 1 when that fails for a minute."""
     addresses = {part: required(f"{part.upper()}_AMQP_URL") for part in PRINCIPALS}
     password, deadline = required("RABBITMQ_PASSWORD"), time.monotonic() + TRYING_SECONDS
     while addresses:
@@ -93,7 +93,7 @@ def main() -> None:
             del addresses[part]
         except requests.RequestException as error:
             if time.monotonic() > deadline:
-                sys.exit(f"the user of {part} cannot be made: {error}")
+                sys.exit(f"cannot create the user of {part}: {error}")
             time.sleep(0.5)
     print("RabbitMQ knows the users of all parts")
 

@@ -1,6 +1,6 @@
-"""Whether the program in this container does its work: `python -m ops.health PROGRAM`; exit code 0 means it does.
+"""Whether the program in this container works: `python -m ops.health PROGRAM`; exit code 0 means that it does.
 
-A service must hold a connection to the broker (heartbeats end that of a process that hangs) and its calls a consumer;
+A service must hold a connection to the broker (heartbeats close that of a process that hangs) and its calls a consumer;
 the worker must be registered from this host, the scheduler anywhere; the gateway and the fake Stripe must answer.
 """
 
@@ -31,7 +31,7 @@ def main() -> None:
     except (OSError, AMQPError, redis.RedisError) as problem:
         sys.exit(f"{program}: {problem}")
     if not healthy:
-        sys.exit(f"{program} does not do its work")
+        sys.exit(f"{program} is not healthy")
 
 
 def consumes(service: str) -> bool:
@@ -56,13 +56,13 @@ def connected(port: int, lines: Iterable[str]) -> bool:
 
 
 def schedules() -> bool:
-    """Return whether a scheduler has shown within the last seconds that it runs."""
+    """Return whether a scheduler has reported within the last seconds that it runs."""
     with closing(_redis()) as jobs:
         return any(not jobs.hexists(key, "death") for key in jobs.scan_iter("rq:scheduler_instance:*"))
 
 
 def works() -> bool:
-    """Return whether a worker of this host is registered; one that stops or hangs loses that."""
+    """Return whether a worker of this host is registered; one that stops or hangs loses its registration."""
     with closing(_redis()) as jobs:
         hosts = {jobs.hget(worker, "hostname") for worker in jobs.smembers("rq:workers")}
         return socket.gethostname().encode() in hosts

@@ -1,6 +1,6 @@
-"""Make a mongod the primary of a replica set of one: `python -m ops.replica_set HOST:PORT`. Harmless to repeat.
+"""Make a mongod the primary of a replica set of one: `python -m ops.replica_set HOST:PORT`. Safe to repeat.
 
-Ends once the set takes writes, or with a sentence and code 1 after a minute.
+Ends once the set takes writes, or with a message and code 1 after a minute.
 """
 
 import sys
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def takes_writes(member: str) -> bool:
-    """Return whether `member` is a primary; have it become one when it is in no set yet."""
+    """Return whether `member` is a primary; initiate its replica set when it is in none yet."""
     client: MongoClient[dict[str, Any]] = MongoClient(member, directConnection=True, timeoutMS=5000)
     with suppress(PyMongoError), client:
         try:

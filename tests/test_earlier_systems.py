@@ -100,7 +100,7 @@ DEFECTS = {
         "tests/test_compose.py::test_container_is_watched_restarted_and_limited",
         "tests/test_compose.py::test_servers_keep_their_data_in_volumes_and_cannot_be_reached_from_outside",
         "tests/test_compose.py::test_health_of_a_program_is_its_own",
-        "dev/stack/tests/test_system.py::test_killed_program_comes_back",
+        "dev/stack/tests/test_system.py::test_killed_program_is_restarted",
     ),
 }
 ASSERTING = (

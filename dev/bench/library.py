@@ -1,4 +1,4 @@
-"""Our library beside stock nameko: calls, events, the relay, and how late events are."""
+"""Our library compared with stock nameko: calls, events, the relay, and the lag of events."""
 
 import json
 import os
@@ -152,7 +152,7 @@ def events(stack: Stack) -> list[Row]:
 
 
 def relay(stack: Stack, deadlines: Aggregates, stock: float | None) -> list[Row]:
-    """Emptying the outboxes of many documents, beside stock's dispatcher, which only publishes."""
+    """Emptying the outboxes of many documents, compared with stock's dispatcher, which only publishes."""
     for number in range(EVENTS):
         deadlines.add(body(number), ExpirationComplete, body(number))
     with vhost(stack) as url:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Result:
-    """How many times a second, and the latencies in milliseconds, sorted."""
+    """Actions per second, and their latencies in milliseconds, sorted."""
 
     per_second: float
     latencies_ms: list[float]
@@ -23,7 +23,7 @@ class Result:
 
 
 def run(actions: Sequence[Callable[[], Any]], threads: int) -> Result:
-    """Run every action once, from `threads` threads, each thread taking the next one that nobody has."""
+    """Run every action once, from `threads` threads, each thread taking the next one that is left."""
 
     def timed(action: Callable[[], Any]) -> float:
         began = time.perf_counter()

@@ -34,7 +34,7 @@ class Ours:
 
 
 class Stock:
-    """The same on nameko as it comes."""
+    """The same on stock nameko."""
 
     name = "orders"
     lags_ms: list[float] = []

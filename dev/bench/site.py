@@ -1,4 +1,4 @@
-"""The whole system through its front door: reads, reservations, payments, and many deadlines at once."""
+"""The whole system through the gateway: reads, reservations, payments, and many deadlines at once."""
 
 import secrets
 import threading
@@ -151,7 +151,7 @@ def fill(mongo: Any, count: int, seller: load.Browser) -> list[str]:
         ticket = Ticket.create(ticket_id, seller.user_id, "usd", now, title=title, price_cents=cents, category="stage")
         tickets.append({**_kept(to_document(ticket)), "outbox": []})
         copies.append(_kept(TicketCreated.load(ticket.snapshot())))
-    mongo.orders.tickets.insert_many(copies)  # before orders could compare them with tickets and fetch them itself
+    mongo.orders.tickets.insert_many(copies)  # first, so that anti-entropy of orders has none to fetch
     mongo.tickets.tickets.insert_many(tickets)
     return ids
 

@@ -1,1 +1,1 @@
-"""Fills a running system with a demonstration (`python -m dev.demo`), or tries it out (`python -m dev.demo.buy`)."""
+"""Fills a running system with demo data (`python -m dev.demo`), or tries a purchase (`python -m dev.demo.buy`)."""

@@ -1,4 +1,4 @@
-"""Fill a running system with a demonstration: `python -m dev.demo [URL] [--tickets N]`; prints its users' passwords."""
+"""Fill a running system with demo data: `python -m dev.demo [URL] [--tickets N]`; prints its users' passwords."""
 
 import argparse
 import sys
@@ -6,11 +6,11 @@ import time
 
 from dev.demo.buy import URL
 from dev.demo.demonstration import TICKETS, fill
-from dev.demo.visitor import Failed
+from dev.demo.visitor import DemoError
 
 
 def main() -> None:
-    """Fill the system; exit with a sentence and code 1 when it answers something unexpected."""
+    """Fill the system; exit with a message and code 1 when it answers unexpectedly."""
     parser = argparse.ArgumentParser(prog="python -m dev.demo", description=__doc__)
     parser.add_argument("url", nargs="?", default=URL)
     parser.add_argument("--tickets", type=int, default=TICKETS)
@@ -18,7 +18,7 @@ def main() -> None:
     began = time.monotonic()
     try:
         seller, buyer = fill(options.url, options.tickets)
-    except Failed as problem:
+    except DemoError as problem:
         sys.exit(f"\n{problem}")
     print(f"done in {time.monotonic() - began:.0f} s; sign in at {options.url}")
     for role, person in (("seller", seller), ("buyer", buyer)):

@@ -1,7 +1,7 @@
 """Try out a running system: `python -m dev.demo.buy [URL] [--race BUYERS]`.
 
-A seller lists a ticket, a buyer reserves it, pays with a test card and owns it. With --race, so many buyers then want
-one ticket at the same moment, and exactly one may get it.
+A seller lists a ticket, a buyer reserves it, pays with a test card and owns it. With --race, that many buyers then
+order one ticket at the same moment, and exactly one may get it.
 """
 
 import argparse
@@ -10,13 +10,13 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from dev.demo.visitor import Failed, Visitor
+from dev.demo.visitor import DemoError, Visitor
 
 URL = "http://127.0.0.1:8000"
 
 
 def main() -> None:
-    """Do what the command line asks; exit with a sentence and code 1 when the system does not keep its promise."""
+    """Do what the command line asks; exit with a message and code 1 when the system fails."""
     parser = argparse.ArgumentParser(prog="python -m dev.demo.buy", description=__doc__)
     parser.add_argument("url", nargs="?", default=URL)
     parser.add_argument("--race", type=int, default=0, metavar="BUYERS")
@@ -25,12 +25,12 @@ def main() -> None:
         buy(options.url)
         if options.race:
             race(options.url, options.race)
-    except Failed as problem:
+    except DemoError as problem:
         sys.exit(str(problem))
 
 
 def buy(url: str) -> None:
-    """Buy one ticket; raise Failed when that goes wrong."""
+    """Buy one ticket; raise DemoError when that goes wrong."""
     began = time.monotonic()
     seller, buyer = _signed_up(url, "seller"), _signed_up(url, "buyer")
     ticket = seller.sell(title="Hamlet, row 3", price="19.99", category="stage")
@@ -42,7 +42,7 @@ def buy(url: str) -> None:
 
 
 def race(url: str, size: int) -> None:
-    """Let `size` buyers order one ticket at once; raise Failed unless one gets it and the others hear 409."""
+    """Let `size` buyers order one ticket at once; raise DemoError unless one gets it and the others 409."""
     ticket = _signed_up(url, "seller").sell(title="The last ticket", price="50", category="concert")
     with ThreadPoolExecutor(8) as pool:
         buyers = list(pool.map(lambda number: _signed_up(url, f"racer{number}"), range(size)))
@@ -51,7 +51,7 @@ def race(url: str, size: int) -> None:
         answers = Counter(pool.map(lambda buyer: _order(buyer, ticket), buyers))
     print(f"{size} buyers ordered one ticket in {time.monotonic() - began:.1f} s: answers {dict(answers)}")
     if answers != {201: 1, 409: size - 1}:
-        raise Failed("exactly one should get it, and the others hear 409")
+        raise DemoError("exactly one order should be created (201), and the others refused (409)")
 
 
 def _signed_up(url: str, name: str) -> Visitor:

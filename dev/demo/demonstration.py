@@ -1,8 +1,8 @@
-"""A demonstration, made through the JSON API of a running system alone.
+"""Demo data, created only through the JSON API of a running system.
 
-It has a seller and a buyer, tickets in every category, and orders in every state that lasts:
-waiting, complete, and cancelled by the buyer, by the clock or after three declined cards. Each run makes new users, so
-it may be repeated. It needs the simulated Stripe, or Stripe's test keys.
+It has a seller and a buyer, tickets in every category, and orders in every lasting state:
+unpaid, complete, and cancelled by the buyer, by expiry or after three declined cards. Each run creates new users, so it
+may be repeated. It needs the simulated Stripe, or Stripe's test keys.
 """
 
 import sys
@@ -16,12 +16,12 @@ TICKETS, WITHDRAWN = 400, 5
 RESERVED, COMPLETE, CANCELLED, DECLINED_THEN_PAID, DECLINED, EXPIRED = 4, 10, 5, 3, 2, 2
 MAXIMUM_DECLINES = 3
 STARTS_IN = timedelta(seconds=4)
-"""When a show starts whose tickets are reserved for the demonstration: nobody can pay any more then."""
+"""How soon the show of the expiring orders starts: payment ends then."""
 AT_ONCE = 8
 
 
 def fill(url: str, count: int) -> tuple[Visitor, Visitor]:
-    """Make the demonstration; return its seller and its buyer. Raises Failed."""
+    """Create the demo data; return its seller and its buyer. Raises DemoError."""
     seller, buyer = Visitor(url, "sam"), Visitor(url, "bea")
     for person in (seller, buyer):
         person.sign_up()
@@ -44,14 +44,14 @@ def fill(url: str, count: int) -> tuple[Visitor, Visitor]:
 
 
 def _reserve_at_the_last_moment(seller: Visitor, buyer: Visitor) -> list[str]:
-    """Reserve tickets of a show that is about to start, which is when the time to pay ends; return the orders."""
+    """Reserve tickets of a show that is about to start, which ends the time to pay; return the orders."""
     starts_at = (datetime.now(UTC) + STARTS_IN).isoformat()
     show = {"title": "Hamlet, last call", "price": 12, "category": "stage", "venue": "Globe", "startsAt": starts_at}
     return [buyer.reserve(seller.sell(**show)) for _ in range(EXPIRED)]
 
 
 def _order(buyer: Visitor, on_sale: list[str]) -> None:
-    """Make orders in every state but expired."""
+    """Create orders in every state but expired."""
     for ticket in _take(on_sale, RESERVED):
         buyer.reserve(ticket)
     for ticket in _take(on_sale, CANCELLED):
@@ -75,14 +75,14 @@ def _order(buyer: Visitor, on_sale: list[str]) -> None:
 
 
 def _take(on_sale: list[str], count: int) -> list[str]:
-    """Take every third of the tickets, `count` of them, away from `on_sale`."""
+    """Remove `count` tickets from `on_sale`, every third one, and return them."""
     taken = on_sale[: 3 * count : 3]
     on_sale[:] = [ticket for ticket in on_sale if ticket not in taken]
     return taken
 
 
 def _count(what: str, number: int, thing: str = "") -> str:
-    """Count on one line of a terminal, and elsewhere not at all; return `thing`."""
+    """Show the count if stdout is a terminal; return `thing`."""
     if sys.stdout.isatty():
         print(f"\r{number} {what}", end="", flush=True)
     return thing

@@ -1,4 +1,4 @@
-"""What there is to see in the demonstration: believable tickets in every category."""
+"""The tickets of the demo: believable ones in every category."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -51,11 +51,11 @@ SOON = timedelta(minutes=30)
 SOON_EVERY = 25
 PAST_EVERY = 40
 DAYS_AHEAD = 240
-CURTAINS = (19, 20, 15, 18, 21)  # hours, UTC
+START_HOURS = (19, 20, 15, 18, 21)  # UTC
 
 
 def tickets(count: int, now: datetime) -> Iterator[dict[str, Any]]:
-    """Yield `count` tickets as the API takes them; some start within hours, some have no time, some were not sold."""
+    """Yield `count` tickets as the API takes them; some start within hours, some have no date, some are past."""
     for number, category in enumerate(islice(cycle(SHOWS), count)):
         shows, seats, prices = SHOWS[category]
         turn = number // len(SHOWS)
@@ -70,7 +70,7 @@ def tickets(count: int, now: datetime) -> Iterator[dict[str, Any]]:
 
 
 def is_past(ticket: dict[str, Any], now: datetime) -> bool:
-    """Return whether a ticket's time had come before `now`, so that nobody can buy it."""
+    """Return whether a ticket's show has started by `now`, so that nobody can buy it."""
     return "startsAt" in ticket and datetime.fromisoformat(ticket["startsAt"]) <= now
 
 
@@ -82,7 +82,7 @@ def _start(number: int, now: datetime) -> dict[str, str]:
     if number % PAST_EVERY == 3:
         return _at(now - timedelta(days=1 + number // PAST_EVERY))
     day = now + timedelta(days=2 + number * 7 % DAYS_AHEAD)
-    return _at(day.replace(hour=CURTAINS[number % 5], minute=30 * (number % 2), second=0))
+    return _at(day.replace(hour=START_HOURS[number % 5], minute=30 * (number % 2), second=0))
 
 
 def _at(moment: datetime) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Somebody who uses the JSON API of a running system."""
+"""A user of the JSON API of a running system."""
 
 import secrets
 import time
@@ -12,23 +12,23 @@ SECONDS = 30
 CONNECTIONS = 16
 
 
-class Failed(Exception):
-    """The system answered something else than expected; the message says what."""
+class DemoError(Exception):
+    """The system did not behave as the demo expects; the message says what it did."""
 
 
 class Visitor:
-    """A user with a session of their own at the site `url`; every answer that is not expected raises Failed."""
+    """A user with a session of their own at the site `url`; every unexpected answer raises DemoError."""
 
     def __init__(self, url: str, name: str) -> None:
         self.url = url.rstrip("/")
         self.email = f"{name}.{secrets.token_hex(3)}@example.org"
         self.password = secrets.token_urlsafe(12)
         self.http = requests.Session()
-        self.http.headers["Connection"] = "close"  # the gateway ends an idle connection, perhaps just as we speak again
+        self.http.headers["Connection"] = "close"  # the gateway may close an idle one just as it is reused
         self.http.mount("http", HTTPAdapter(pool_maxsize=CONNECTIONS))
 
     def sign_up(self) -> None:
-        """Make the account, and stay signed in."""
+        """Create the account, and stay signed in."""
         self.call("POST", "/api/users/signup", 201, {"email": self.email, "password": self.password})
 
     def sell(self, **ticket: Any) -> str:
@@ -44,7 +44,7 @@ class Visitor:
         self.call("POST", "/api/payments", expected, {"orderId": order_id, "token": card})
 
     def cancel(self, order_id: str) -> None:
-        """Give the reservation back."""
+        """Cancel the order."""
         self.call("DELETE", f"/api/orders/{order_id}", 204)
 
     def status(self, kind: str, ident: str) -> str:
@@ -60,16 +60,16 @@ class Visitor:
         try:
             answer = self.http.request(method, self.url + path, json=body, timeout=SECONDS)
         except requests.RequestException as problem:
-            raise Failed(f"{self.url} does not answer: {problem}") from problem
+            raise DemoError(f"{self.url} does not answer: {problem}") from problem
         if answer.status_code != expected:
-            raise Failed(f"{method} {path} answered {answer.status_code}, not {expected}: {answer.text[:300]}")
+            raise DemoError(f"{method} {path} answered {answer.status_code}, not {expected}: {answer.text[:300]}")
         return answer.json() if answer.content else None
 
 
 def wait_until(condition: Callable[[], bool], problem: str) -> None:
-    """Return as soon as `condition()` holds; raise Failed with `problem` when it does not in time."""
+    """Return as soon as `condition()` holds; raise DemoError with `problem` when it does not in time."""
     deadline = time.monotonic() + SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            raise Failed(f"{problem} after {SECONDS} s")
+            raise DemoError(f"{problem} after {SECONDS} s")
         time.sleep(0.1)

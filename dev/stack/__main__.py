@@ -20,11 +20,11 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """Somebody asked the stack to stop: Ctrl-C, SIGTERM, or a terminal that closed."""
+    """The stack was asked to stop: Ctrl-C, SIGTERM, or a terminal that closed."""
 
 
 def main() -> None:
-    """Do what the command line asks; exit with a sentence and code 1 when that is impossible."""
+    """Do what the command line asks; exit with a message and code 1 when that is impossible."""
     parser = argparse.ArgumentParser(prog="python -m dev.stack", description=__doc__)
     parser.add_argument(
         "--folder", type=Path, default=ROOT / ".stack", help="where the stack's data, logs and keys are"
@@ -63,7 +63,7 @@ def _execute(options: argparse.Namespace) -> None:
 
 
 def run(stack: Stack) -> NoReturn:
-    """Run `stack` until somebody asks it to stop, then stop all of it; exit with the code that says why."""
+    """Run `stack` until it is asked to stop, then stop all of it; exit with the code that says why."""
     if os.environ.get("MAKELEVEL"):
         die_with_parent()  # so that a killed make takes the stack with it
     for kind in STOPPING:
@@ -90,7 +90,7 @@ def run(stack: Stack) -> NoReturn:
 def _wait(stack: Stack) -> None:
     """Return when supervisord ends; raise Interrupted when that was `make stop`, or when the terminal closes.
 
-    The kernel tells only the leader of a session that its terminal closed (make, say), and that one may keep it.
+    When a terminal closes, the kernel signals only the leader of its session (make, say), which may not pass that on.
     """
     terminal = select.poll()
     if sys.stdout.isatty():
@@ -119,7 +119,7 @@ def _print_addresses(stack: Stack) -> None:
 
 
 def print_now(line: str) -> None:
-    """Print `line` at once; a terminal that has gone away is no reason to fail."""
+    """Print `line` at once; a closed terminal is no reason to fail."""
     with suppress(OSError):
         print(line, flush=True)
 

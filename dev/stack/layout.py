@@ -15,7 +15,7 @@ STRIPE = ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET"
 
 
 class Layout:
-    """What the programs of a stack need to know of it; `environ` is the environment of who starts the stack."""
+    """What the programs of a stack need to know of it; `environ` is the environment of the process that starts it."""
 
     def __init__(self, folder: Path, ports: Ports | None = None, environ: Mapping[str, str] = os.environ) -> None:
         self.folder = folder.resolve()

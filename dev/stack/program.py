@@ -1,4 +1,4 @@
-"""What the stack supervises: one process, how it is started and how one knows that it is ready."""
+"""What the stack supervises: one process, how it is started and how its readiness is checked."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Program:
-    """One supervised process: its command, a check that it does its work, and its own part of the environment."""
+    """One supervised process: its command, its readiness check, and its own part of the environment."""
 
     name: str
     command: list[str]

@@ -1,4 +1,4 @@
-"""The programs of the system: their commands, and which settings each of them gets, and no more."""
+"""The programs of the system: their commands, and the settings of each, which gets no others."""
 
 import os
 import sys
@@ -16,8 +16,14 @@ from dev.stack.program import Program
 from dev.stack.servers import answers
 from libs.contracts.parts import SERVICES
 
-PASSED_ON = ("RESERVATION_WINDOW_SECONDS", "CURRENCY", "LOG_LEVEL", "QUEUE_TYPE", "AMQP_CA_FILE")  # by the caller
-PASSED_TO = {  # these to one program alone
+PASSED_ON = (
+    "RESERVATION_WINDOW_SECONDS",
+    "CURRENCY",
+    "LOG_LEVEL",
+    "QUEUE_TYPE",
+    "AMQP_CA_FILE",
+)  # by the caller, to every program
+PASSED_TO = {  # to one program alone
     "auth": ("SIGN_UPS_PER_ADDRESS",),
     "orders": ("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR"),
     "gateway": ("GATEWAY_PROXIES",),

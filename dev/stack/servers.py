@@ -125,7 +125,7 @@ def redis_is_ready(url: str) -> bool:
 
 
 def mongo_is_ready(port: int) -> bool:
-    """Return whether mongod is the primary of its replica set of one; make it so when it is not."""
+    """Return whether mongod is the primary of its replica set of one; make it one when it is not."""
     member = f"{HOST}:{port}"
     if replica_set.takes_writes(member):
         return True
@@ -134,7 +134,7 @@ def mongo_is_ready(port: int) -> bool:
 
 
 def _follow_port(member: str) -> None:
-    """Tell a mongod whose data were made on another port that it is still the member of its replica set."""
+    """Reconfigure the replica set of a mongod whose data were written on another port."""
     client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(member, directConnection=True, timeoutMS=5000)
     with suppress(PyMongoError), client:
         known = client.admin.command("replSetGetConfig")["config"]

@@ -79,7 +79,7 @@ class Stack(Layout):
         self.stop()
 
     def start(self) -> None:
-        """Start everything and return when all of it is ready; raise StackError when something does not come up."""
+        """Start everything and return when all of it is ready; raise StackError when something does not start."""
         self._take_lock()
         if members(self.folder):
             self._report("stopping what an earlier run left behind")

@@ -26,7 +26,7 @@ SOCKET_PATH_LIMIT = 90  # bytes; sun_path has 108 (unix(7)), and supervisord app
 
 
 class SupervisorError(Exception):
-    """The supervisor did not start, or is gone."""
+    """The supervisor did not start, or has ended."""
 
 
 class Supervisor:
@@ -106,7 +106,7 @@ class Supervisor:
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(2 * STOP_SECONDS)
         wait_until(lambda: not self._own_pid(), 2 * STOP_SECONDS)
-        for kind, seconds in ((signal.SIGTERM, 8), (signal.SIGKILL, 5)):  # all of them survive kill -9 with their data
+        for kind, seconds in ((signal.SIGTERM, 8), (signal.SIGKILL, 5)):  # none of them loses data by kill -9
             self._signal_members(kind)
             if wait_until(lambda: not members(self.folder), seconds):
                 break
@@ -115,7 +115,7 @@ class Supervisor:
             self.process = None
 
     def kill(self) -> None:
-        """End all of it at once, in no order, and leave nothing to `stop`; all of it survives that with its data."""
+        """Kill all of it at once, in no order, which leaves nothing for `stop`; no server loses data by that."""
         for pid in self._own_pid():  # supervisord first, which would start the others again
             _signal(pid, signal.SIGKILL)
         wait_until(lambda: not self._signal_members(signal.SIGKILL), STOP_SECONDS)
@@ -147,7 +147,9 @@ def configuration(folder: Path, servers: Sequence[Program], programs: Sequence[P
     for priority, (group, members_, autostart) in enumerate(groups):
         names = ",".join(program.name for program in members_)
         sections.append(f"[group:{group}]\nprograms = {names}\npriority = {priority}\n")
-        directory = folder if group == "servers" else ROOT  # a server that crashes writes its dump where it stands
+        directory = (
+            folder if group == "servers" else ROOT
+        )  # a server that crashes writes its dump to its working directory
         sections += [_section(folder, program, directory, autostart) for program in members_]
     return "\n".join(sections)
 
@@ -175,7 +177,7 @@ def _section(folder: Path, program: Program, directory: Path, autostart: bool) -
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return what every process of the stack finds in its environment: little of the caller's, and the stack's mark."""
+    """Return the environment of every process of the stack: few of the caller's variables, and the stack's mark."""
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER") if name in os.environ}
     path = [str(VIRTUAL_ENVIRONMENT / "bin"), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]
     return {**kept, "PATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1", MARK: str(folder)}

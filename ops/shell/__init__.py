@@ -1,1 +1,1 @@
-"""What an operator has at hand in `make shell`, a nameko shell with an operator's key."""
+"""What `make shell` offers: a nameko shell with an operator's key."""

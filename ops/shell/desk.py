@@ -18,25 +18,25 @@ HELP = """\
 An operator's shell. Call any method of a service by its name and keyword arguments, in an operator's name:
 
   orders.snapshot(order_id="…")                          one order
-  orders.move_deadline(order_id="…", expires_at="…")     another deadline for an unpaid order
-  payments.settle(order_id="…")                          bring a payment and Stripe together now
-  refund("…", "the show was called off")                 give the money of an order back, once; the order stays complete
-  refund("…", "the show was called off", by="Olga")      the same, when this machine does not know you by your name
+  orders.move_deadline(order_id="…", expires_at="…")     move the deadline of an unpaid order
+  payments.settle(order_id="…")                          settle a payment with Stripe now
+  refund("…", "the show was called off")                 refund an order in full, once; the order stays complete
+  refund("…", "the show was called off", by="Olga")      the same, recorded under another name than your login
   payments.audit()                                       compare Stripe with our database now
   tickets.list(status="all", q="hamlet")                 what the public sees
 
-Copies of a neighbour's documents that an event did not reach, or that were lost, are fetched again:
+Copies of other services' documents that are missing or out of date are fetched again:
 
   repair()                        all copies of all services; how many were out of date, by service; repair("orders")
 
-Events that failed every try wait in parking queues, for ever:
+Events that failed every try stay in parking queues until they are replayed or discarded:
 
   parked()                        how many, for each listener's queue
   show_parked("orders.X")         which, and why
   replay("orders.X")              send them to their listener again; replay("orders.X", "event id") only one
-  discard("orders.X", "event id") throw one away
+  discard("orders.X", "event id") delete one
 
-`n` is nameko's own: n.rpc.tickets.get("…") works too, as nobody in particular. helpdesk() shows this again.
+`n` is nameko's own: n.rpc.tickets.get("…") works too, but without your key. helpdesk() shows this again.
 """
 
 

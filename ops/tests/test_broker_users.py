@@ -35,7 +35,7 @@ def users(servers):
 
 
 @pytest.mark.parametrize("queue_type", ["classic", "quorum"])
-def test_each_part_may_declare_all_that_it_needs_whoever_comes_first(users, queue_type, monkeypatch):
+def test_each_part_may_declare_all_that_it_needs_in_any_order(users, queue_type, monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", queue_type)
     for part in (*PRINCIPALS, *reversed(PRINCIPALS)):
         with Connection(users[part]) as connection:
@@ -67,13 +67,16 @@ def test_a_service_answers_retries_and_parks_with_the_rights_of_its_part(users, 
 @pytest.mark.parametrize(
     ("what", "attempt"),
     [
-        ("tell another's event", lambda channel: publish(channel, "tickets.events", "TicketCreated")),
-        ("put anything into any queue", lambda channel: publish(channel, "", "rpc-auth")),
-        ("send to a handler round its source", lambda channel: publish(channel, "orders.home", "orders.TicketCreated")),
-        ("take another's events", lambda channel: channel.basic_get("orders.TicketCreated")),
-        ("take another's parked events", lambda channel: channel.basic_get("orders.TicketCreated.parked")),
-        ("take another's calls", lambda channel: channel.basic_get("rpc-auth")),
-        ("throw away another's events", lambda channel: channel.queue_purge("orders.TicketCreated")),
+        ("publish another's event", lambda channel: publish(channel, "tickets.events", "TicketCreated")),
+        ("publish to any queue directly", lambda channel: publish(channel, "", "rpc-auth")),
+        (
+            "send to a handler as if from its source",
+            lambda channel: publish(channel, "orders.home", "orders.TicketCreated"),
+        ),
+        ("consume another's events", lambda channel: channel.basic_get("orders.TicketCreated")),
+        ("consume another's parked events", lambda channel: channel.basic_get("orders.TicketCreated.parked")),
+        ("consume another's calls", lambda channel: channel.basic_get("rpc-auth")),
+        ("purge another's events", lambda channel: channel.queue_purge("orders.TicketCreated")),
         ("delete another's queue", lambda channel: channel.queue_delete("orders.TicketCreated")),
         (
             "overhear another's calls",
@@ -103,12 +106,12 @@ def test_of_the_nodes_of_a_cluster_the_first_address_is_enough(servers, users):
     assert [permission["vhost"] for permission in granted] == [urlsplit(users["orders"]).path[1:]]
 
 
-def test_the_administrator_stays_what_it_is(servers):
+def test_the_administrator_is_never_changed(servers):
     grant(servers.management_url, "wrong", "auth", servers.amqp_url)
 
     assert "administrator" in servers.management("GET", f"/api/users/{ADMINISTRATOR}").json()["tags"]
 
 
-def test_a_wrong_password_is_told(users):
+def test_a_wrong_password_is_refused(users):
     with pytest.raises(ServiceUnavailable), closing(Client(users["auth"].replace("a%2Fb", "b"), timeout=1)) as client:
         client.call("orders", "ping")

@@ -8,6 +8,6 @@ def test_open_connection_to_the_port_is_seen():
     assert health.connected(5672, [CLOSING, OPEN_TO_BROKER])
 
 
-def test_connection_that_is_closing_or_leads_elsewhere_is_none():
+def test_connection_that_is_closing_or_leads_elsewhere_does_not_count():
     assert not health.connected(5672, [CLOSING])
     assert not health.connected(6379, [OPEN_TO_BROKER])

@@ -37,7 +37,7 @@ def running(stack_folder):
         process.kill()
 
 
-def test_killed_server_comes_back_with_its_data_and_none_outlives_a_killed_test_run(running, stack_folder):
+def test_killed_server_restarts_with_its_data_and_none_outlives_a_killed_test_run(running, stack_folder):
     stack = Stack.join(stack_folder / "run" / "servers")
     with Redis.from_url(stack.redis_url) as redis:
         redis.set("kept", "yes")

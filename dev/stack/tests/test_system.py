@@ -5,7 +5,7 @@ import requests
 from dev.stack.ports import SERVE_METRICS
 
 
-def test_killed_program_comes_back(system):
+def test_killed_program_is_restarted(system):
     first = system.pid("orders")
 
     system.kill("orders")
@@ -14,7 +14,7 @@ def test_killed_program_comes_back(system):
     assert system.pid("orders") not in (0, first)
 
 
-def test_stopped_program_stays_away_until_it_is_started(system):
+def test_stopped_program_stays_stopped_until_it_is_started(system):
     system.stop_program("fake-stripe")
 
     assert system.pid("fake-stripe") == 0

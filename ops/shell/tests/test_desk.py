@@ -7,7 +7,7 @@ from ops.shell import desk
 
 
 class Calls(list[Any]):
-    """A client that only notes what it is asked."""
+    """A client that only records its calls."""
 
     newest: list[Any]
 
@@ -41,5 +41,5 @@ def test_the_helpdesk_names_every_function(names, capsys):
 
     names["helpdesk"]()
 
-    told = capsys.readouterr().out
-    assert [name for name in functions if f"{name}(" not in told] == []
+    shown = capsys.readouterr().out
+    assert [name for name in functions if f"{name}(" not in shown] == []
