@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from flask import Flask, Response, flash, jsonify, make_response, redirect, render_template, request, url_for
+from flask import Flask, Response, abort, flash, jsonify, make_response, redirect, render_template, request, url_for
 from flask.globals import request_ctx
 from flask_login import current_user
 from gevent import Timeout
+from gunicorn.http.errors import ParseException
 from marshmallow import ValidationError
 from werkzeug.exceptions import BadRequest, HTTPException, RequestTimeout
 from werkzeug.wrappers import Response as AnyResponse
@@ -19,6 +20,8 @@ from libs.rpc import RemoteError, ServiceUnavailable
 RETRY_AFTER_SECONDS = 2
 BODY_SECONDS = 10
 """How long a body may take to arrive, so that no client holds a connection by sending it byte by byte."""
+REFUSED = "gateway.refused"
+"""In a WSGI environment: the status of a request that gunicorn could not read (gateway/worker.py)."""
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +81,7 @@ ERRORS = {
     "PaymentInProgress": ErrorSpec(409, "We are confirming your payment. Do not pay again."),
     "OrderCancelled": ErrorSpec(409, "This order is cancelled. If anything was taken for it, you get it back."),
     "VersionConflict": ErrorSpec(409, "Somebody else changed this just now. Look at it again."),
+    "CompressedBody": ErrorSpec(415, "Send the body as it is, not compressed."),
     "NotAForm": ErrorSpec(415, "A page takes what its form sends, and nothing else."),
     "StripeUnavailable": ErrorSpec(
         503, "Card payments are not possible at the moment. Try again in a few minutes: you are never charged twice."
@@ -107,15 +111,23 @@ STATUSES = {
     408: ("Too slow", "What you sent took too long to arrive, so nothing was done. Please try again."),
     409: ("Not possible now", "Things have changed in the meantime, so this is not possible now."),
     413: ("Too large", "What you sent is too large: one mebibyte is the limit."),
+    414: ("Address too long", "The address of this page is too long. If you searched, use fewer words."),
     415: ("Wrong format", "Send the body as application/json."),
+    417: ("Not understood", "What the request expects of this site is not possible."),
     429: ("Too many tries", "Too many tries. Wait a little before you try again."),
+    431: (
+        "Too much",
+        "Your browser sent too many or too large headers. Clear the cookies of this site, and try again.",
+    ),
     500: ("Something went wrong", "Something went wrong on our side. We have noted it; please try again."),
+    501: ("Not understood", "The body is encoded in a way that this site does not understand."),
     503: ("Back in a moment", "A part of Ticketing is not answering. Please try again in a moment."),
 }
 
 
 def register(app: Flask) -> None:
     """Make `app` answer every error in JSON under /api and as a page elsewhere, without internals."""
+    app.before_request(_refuse)
     app.register_error_handler(RemoteError, _named_error)
     app.register_error_handler(GatewayError, _named_error)
     app.register_error_handler(ServiceUnavailable, _unavailable)
@@ -135,7 +147,7 @@ def reading_body() -> Iterator[None]:
     try:
         with Timeout(BODY_SECONDS, RequestTimeout()):
             yield
-    except OSError as error:  # what gunicorn raises (gunicorn.http.errors)
+    except (OSError, ParseException) as error:
         raise BadRequest from error
 
 
@@ -212,6 +224,12 @@ def _http_error(error: HTTPException) -> AnyResponse:
         if value:
             response.headers[name] = value
     return response
+
+
+def _refuse() -> None:
+    """Answer a request that gunicorn could not read."""
+    if status := request.environ.get(REFUSED):
+        abort(status)
 
 
 def _unexpected(error: Exception) -> AnyResponse:

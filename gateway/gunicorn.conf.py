@@ -14,7 +14,7 @@ if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # where each worker counts; 
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="ticketing-metrics-")
 
 bind = f"{os.environ.get('GATEWAY_HOST', '127.0.0.1')}:{os.environ.get('GATEWAY_PORT', '8000')}"
-worker_class = "gevent"
+worker_class = "gateway.worker.Worker"  # gevent, with error responses of our own
 workers = 2
 worker_connections = 1000
 preload_app = False  # each worker opens its own connections, after the fork and gevent's patching
@@ -22,6 +22,7 @@ timeout = 30  # a worker whose event loop is blocked for so long is replaced
 control_socket_disable = True  # its default path is shared by every gunicorn of a user
 graceful_timeout = 25  # a payment may take 15 s, and 5 s more for its outcome
 keepalive = 5
+forwarder_headers = ""  # nobody sets SCRIPT_NAME or PATH_INFO for us
 limit_request_line = 8190  # as long as gunicorn allows: a search in any script, each letter up to twelve characters
 accesslog = "-"
 errorlog = "-"

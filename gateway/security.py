@@ -43,6 +43,7 @@ def register(app: Flask, settings: Settings) -> None:
         _limit_caching(response)
         return response
 
+    app.before_request(check_encoding)
     app.before_request(check_origin)
     app.before_request(check_csrf)
     app.add_template_global(csrf_field)
@@ -56,6 +57,13 @@ def content_security_policy(settings: Settings) -> str:
         f"font-src 'self'; connect-src 'self' {stripe['connect-src']}; frame-src {stripe['frame-src']}; "
         "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
     )
+
+
+def check_encoding() -> None:
+    """Refuse a compressed body: nothing here decompresses, and what is not JSON or a form then is no use to anybody."""
+    codings = f"{request.headers.get('Content-Encoding', '')},{request.headers.get('Transfer-Encoding', '')}"
+    if {coding.strip().lower() for coding in codings.split(",")} - {"", "identity", "chunked"}:
+        raise GatewayError("CompressedBody")
 
 
 def check_origin() -> None:
@@ -78,7 +86,7 @@ def _host(origin: str) -> str:
 
 def has_body() -> bool:
     """Return whether the request announces a body."""
-    return bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "")
+    return bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
 
 
 def check_csrf() -> None:

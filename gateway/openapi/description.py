@@ -101,10 +101,10 @@ def _responses(method: str, rule: Rule, operation: Operation) -> dict[str, Any]:
         statuses.add(401)
     if method not in SAFE:
         statuses |= {400, 403, 408, 413, 415}
+    if operation.query:
+        statuses.add(414)
     error = {"content": {"application/json": {"schema": ErrorsResponse}}}
     responses: dict[str, Any] = {str(status): {"description": _phrase(status), **error} for status in sorted(statuses)}
-    if operation.query:
-        responses["414"] = {"description": "URI Too Long"}  # the web server's own response, not JSON
     success: dict[str, Any] = {"description": _phrase(operation.status)}
     if operation.response:
         schema: Any = {"type": "array", "items": operation.response} if operation.many else operation.response

@@ -1,0 +1,226 @@
+"""Requests as bytes on a socket of a real gunicorn: whatever they are, the answer looks like every other one."""
+
+import gzip
+import json
+import re
+import socket
+from types import SimpleNamespace
+
+import pytest
+from gunicorn.http.errors import LimitRequestLine
+
+from dev.testing import wait_for
+from gateway.app import create_app
+from gateway.tests.fakes import SETTINGS
+from gateway.tests.served import Gunicorn
+from gateway.worker import Refused, Worker
+
+KINDS = {
+    "/api/tickets": "application/json",
+    "/api/webhooks/stripe": "application/json",
+    "/sell": "application/x-www-form-urlencoded",
+    "/signin": "application/x-www-form-urlencoded",
+}
+SEARCHES = ("/api/tickets", "/")
+CHUNKED = "Transfer-Encoding: chunked\r\n"
+LATER = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def gunicorn(tmp_path_factory):
+    gunicorn = Gunicorn(tmp_path_factory.mktemp("gunicorn") / "log").start()
+    wait_for(gunicorn.serves, 60, "gunicorn")
+    yield gunicorn
+    gunicorn.stop()
+
+
+@pytest.fixture
+def send(gunicorn):
+    """Return a function that sends bytes, and returns status, headers and body of the first response."""
+    began = len(gunicorn.log.read_text())
+
+    def send(raw, then_close=False):
+        raw = raw if isinstance(raw, bytes) else raw.encode("latin-1")
+        with socket.create_connection(("127.0.0.1", gunicorn.port), 30) as connection:
+            connection.sendall(raw)
+            if then_close:
+                connection.shutdown(socket.SHUT_WR)
+            received = b"".join(iter(lambda: connection.recv(65536), b""))
+        received = received.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+        head, _, body = received.partition(b"\r\n\r\n")
+        status, *lines = head.decode("latin-1").split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines)
+        return int(status.split()[1]), headers, body.decode()
+
+    yield send
+    assert "Traceback" not in gunicorn.log.read_text()[began:]
+
+
+def post(path, headers, body):
+    kind = KINDS.get(path, "application/json")
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}"
+    return f"{head}\r\n{headers}\r\n{body}"
+
+
+def get(target, headers="Host: localhost\r\n", method="GET"):
+    return f"{method} {target} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n"
+
+
+def check_looks_like_ours(path, headers, body):
+    assert headers["X-Request-Id"] and headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Connection"] == "close"
+    if path.startswith("/api/"):
+        assert headers["Content-Type"] == "application/json"
+        assert json.loads(body)["errors"][0]["message"]
+    else:
+        assert headers["Content-Type"].startswith("text/html") and "<h1>" in body
+
+
+@pytest.mark.parametrize("path", KINDS)
+@pytest.mark.parametrize(
+    "body",
+    [
+        "zz\r\nabc\r\n0\r\n\r\n",
+        "-3\r\nabc\r\n0\r\n\r\n",
+        "3\r\nabcdef\r\n0\r\n\r\n",
+        "3;=\r\nabc\r\n0\r\n\r\n",
+        "3\r\nabc\r\n0\r\nnonsense\r\n\r\n",
+        "3\r\nabc\r\n0\r\nHost: x\r\n\r\n",
+    ],
+)
+def test_badly_chunked_body_is_400(send, path, body):
+    status, headers, said = send(post(path, CHUNKED, body))
+
+    assert status == 400
+    check_looks_like_ours(path, headers, said)
+
+
+@pytest.mark.parametrize("path", KINDS)
+def test_body_that_ends_in_the_middle_of_a_chunk_is_400(send, path):
+    status, headers, said = send(post(path, CHUNKED, "10\r\nabc"), then_close=True)
+
+    assert status == 400
+    check_looks_like_ours(path, headers, said)
+
+
+@pytest.mark.parametrize("path", KINDS)
+@pytest.mark.parametrize(
+    "coding", ["Content-Encoding: gzip", "Content-Encoding: br", "Transfer-Encoding: gzip, chunked"]
+)
+def test_compressed_body_is_415_and_says_what_to_do(send, path, coding):
+    body = gzip.compress(b"{}").decode("latin-1")
+    if "chunked" in coding:
+        body = f"{len(body):x}\r\n{body}\r\n0\r\n\r\n"
+    else:
+        coding += f"\r\nContent-Length: {len(body)}"
+
+    status, headers, said = send(post(path, f"{coding}\r\n", body))
+
+    assert status == 415 and "not compressed" in said
+    check_looks_like_ours(path, headers, said)
+
+
+@pytest.mark.parametrize("path", KINDS)
+@pytest.mark.parametrize(
+    "length", ["x", "-1", "+1", "\xb2", "9" * 5000, "2\r\nContent-Length: 2", f"2\r\n{CHUNKED[:-2]}"]
+)
+def test_length_that_is_none_is_400(send, path, length):
+    status, headers, said = send(post(path, f"Content-Length: {length}\r\n", "{}"))
+
+    assert status == 400
+    check_looks_like_ours(path, headers, said)
+
+
+@pytest.mark.parametrize("path", SEARCHES)
+@pytest.mark.parametrize("length", [8_200, 200_000])
+def test_address_that_is_too_long_is_414(send, path, length):
+    status, headers, said = send(get(f"{path}?q={'a' * length}"))
+
+    assert status == 414 and "is too long" in said
+    check_looks_like_ours(path, headers, said)
+
+
+@pytest.mark.parametrize("path", SEARCHES)
+@pytest.mark.parametrize("headers", [f"Cookie: a={'x' * 9000}\r\n", "".join(f"X-{n}: x\r\n" for n in range(200))])
+def test_headers_that_are_too_large_are_431(send, path, headers):
+    status, headers, said = send(get(path, f"Host: localhost\r\n{headers}"))
+
+    assert status == 431 and "cookies" in said
+    check_looks_like_ours(path, headers, said)
+
+
+@pytest.mark.parametrize("path", SEARCHES)
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("GET {} HTTP/2.0", 400),
+        ("get {} HTTP/1.1", 400),
+        ("GET {}\x00 HTTP/1.1", 400),
+        ("GET {}\xff HTTP/1.1", 400),
+        ("GET {} HTTP/1.1\r\nnonsense", 400),
+        ("GET {} HTTP/1.1\r\nX: a\x00b", 400),
+        ("GET {} HTTP/1.1\r\nX: a\r\n b", 400),
+        ("GET {} HTTP/1.1\r\nHost: a\r\nHost: b", 400),
+        ("POST {} HTTP/1.1\r\nHost: localhost\r\nExpect: tea", 417),
+        ("POST {} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: br, chunked", 501),
+    ],
+)
+def test_request_that_cannot_be_read_is_refused_like_any_other(send, path, line, expected):
+    status, headers, said = send(f"{line.format(path)}\r\n\r\n")
+
+    assert status == expected and "our side" not in said
+    check_looks_like_ours(path, headers, said)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"GET /\r\n\r\n", b"\x00\xff\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET http://[/ HTTP/1.1\r\n\r\n"],
+)
+def test_what_is_no_request_is_400_as_a_page(send, raw):
+    status, headers, said = send(raw)
+
+    assert status == 400
+    check_looks_like_ours("/", headers, said)
+
+
+@pytest.mark.parametrize(
+    "target", ["/%00", "/%ff%fe", "/tickets/%00", "/orders/%ff", "/static/%00", "/static/%ff", "/?q=%ff"]
+)
+@pytest.mark.parametrize("headers", ["", "Cookie: session=\xff; =;;a\r\n", "SCRIPT_NAME: /x\r\nPATH_INFO: /y\r\n"])
+def test_strange_paths_queries_and_headers_are_no_error_of_ours(send, target, headers):
+    status, _, _ = send(get(target, f"Host: localhost\r\n{headers}"))
+
+    assert status < 500
+
+
+@pytest.mark.parametrize("target", ["http://localhost/api/tickets", "http://localhost/"])
+def test_address_with_a_host_is_understood(send, target):
+    assert send(get(target))[0] == 200
+
+
+@pytest.mark.parametrize(("path", "expected"), [("/api/tickets", 401), ("/sell", 403)])
+def test_client_that_asks_before_it_sends_is_answered(send, path, expected):
+    status, _, _ = send(post(path, "Expect: 100-continue\r\nContent-Length: 2\r\n", "{}"))
+
+    assert status == expected
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PATCH"])
+def test_every_route_answers_every_method(send, app, method):
+    for rule in app.url_map.iter_rules():
+        target = re.sub("<[^>]+>", "0" * 24, rule.rule)
+        status, _, _ = send(get(target, method=method))
+        assert status < 500 or rule.rule == "/readyz", target
+
+
+def test_bad_body_of_an_answered_request_ends_the_connection_without_another_answer(send):
+    status, _, rest = send(f"GET /api/tickets HTTP/1.1\r\nHost: localhost\r\n{CHUNKED}\r\nzz\r\n{LATER}")
+
+    assert status == 200 and "HTTP/1.1" not in rest
+
+
+def test_request_that_cannot_be_read_is_refused_alike_where_hosts_are_checked(services, revocations):
+    app = create_app(services, SETTINGS | {"GATEWAY_TRUSTED_HOSTS": ".example.com"}, revocations)
+    refused = Refused(LimitRequestLine(9000, 8190), is_api=False)
+
+    assert b"<h1>" in Worker._answer(SimpleNamespace(wsgi=app), refused, ("127.0.0.1", 50000))

@@ -1,0 +1,117 @@
+"""gunicorn's worker: requests that it cannot read are answered by the application, like any other error."""
+
+import io
+import socket
+import sys
+from contextlib import suppress
+from typing import Any
+
+import gevent
+from gunicorn.http import message
+from gunicorn.http.errors import (
+    ExpectationFailed,
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
+from gunicorn.http.parser import RequestParser
+from gunicorn.workers.ggevent import GeventWorker
+
+STATUSES = {LimitRequestLine: 414, LimitRequestHeaders: 431, ExpectationFailed: 417, UnsupportedTransferCoding: 501}
+LINGER_SECONDS = 2
+LOGGED_CHARACTERS = 200
+
+
+class Refused(Exception):
+    """A request whose line or headers cannot be read: why, and whether it is for the API."""
+
+    def __init__(self, error: ParseException, *, is_api: bool) -> None:
+        super().__init__(str(error)[:LOGGED_CHARACTERS])
+        self.status = STATUSES.get(type(error), 400)
+        self.is_api = is_api
+
+
+class Request(message.Request):
+    """A request that raises Refused when it cannot be read."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._received: bytearray | None = None
+        try:
+            super().__init__(*arguments, **options)
+        except ParseException as error:
+            raise Refused(error, is_api=self._is_api()) from error
+
+    def read_into(self, unreader: Any, buf: bytearray, stop: bool = False) -> None:
+        """Keep what begins with the request line; gunicorn appends to it."""
+        if self._received is None:
+            self._received = buf
+        super().read_into(unreader, buf, stop)
+
+    def _is_api(self) -> bool:
+        words = bytes(self._received or b"").split(b"\r\n", 1)[0].split(b" ")
+        return len(words) > 1 and words[1].startswith(b"/api/")
+
+
+class Worker(GeventWorker):
+    """gunicorn's gevent worker, with errors of our own."""
+
+    def init_process(self) -> None:
+        """Read requests as above."""
+        RequestParser.mesg_class = Request
+        super().init_process()
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer a request that cannot be read, and close the connection."""
+        if isinstance(exc, Refused):
+            self.log.warning("refused a request of %s with %s: %s", addr[0], exc.status, exc)
+            with suppress(OSError):
+                client.sendall(self._answer(exc, addr))
+                _linger(client)
+        elif isinstance(exc, ParseException) and not isinstance(exc, InvalidResponseHeader | InvalidResponseHeaderName):
+            self.log.debug("The body of an answered request cannot be read: %s", exc)
+        else:
+            super().handle_error(req, client, addr, exc)
+
+    def _answer(self, refused: Refused, addr: Any) -> bytes:
+        """Return the application's response."""
+        from gateway.errors import REFUSED  # only now: gevent patches before the application is imported
+
+        hosts = self.wsgi.config["TRUSTED_HOSTS"] or ["localhost"]
+        environ = {
+            REFUSED: refused.status,
+            "REQUEST_METHOD": "GET",
+            "SCRIPT_NAME": "",
+            "PATH_INFO": "/api/" if refused.is_api else "/",
+            "QUERY_STRING": "",
+            "SERVER_NAME": "localhost",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": addr[0],
+            "HTTP_HOST": hosts[0].lstrip("."),
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": True,
+            "wsgi.run_once": False,
+        }
+        head = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> None:
+            head.append(f"HTTP/1.1 {status}")
+            head.extend(f"{name}: {value}" for name, value in [*headers, ("Connection", "close")])
+
+        body = b"".join(self.wsgi(environ, start_response))
+        return "\r\n".join([*head, "", ""]).encode("latin-1") + body
+
+
+def _linger(client: Any) -> None:
+    """Read the rest of what a client sends: to close before that would reset the connection, and lose the response."""
+    client.shutdown(socket.SHUT_WR)
+    with gevent.Timeout(LINGER_SECONDS, False):
+        while client.recv(65536):
+            pass
