@@ -31,7 +31,9 @@ def create_app(
     """
     read = Settings.read(os.environ if settings is None else settings)
     app = Flask(__name__)
-    app.config.update(MAX_CONTENT_LENGTH=LIMIT_BYTES, TRUSTED_HOSTS=list(read.trusted_hosts) or None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=LIMIT_BYTES, TRUSTED_HOSTS=list(read.trusted_hosts) or None, CURRENCY=read.currency
+    )
     services = Services(lambda: client or Client(read.amqp_url), read.signer)
     app.extensions["services"] = services
     metrics.register(app)

@@ -14,6 +14,7 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import BadRequest, HTTPException, RequestTimeout
 from werkzeug.wrappers import Response as AnyResponse
 
+from gateway.fields import to_number
 from libs.contracts.limits import MAXIMUM_KEY
 from libs.rpc import RemoteError, ServiceUnavailable
 
@@ -158,8 +159,8 @@ def describe(error: RemoteError | GatewayError) -> dict[str, Any]:
     if spec.field:
         problem["field"] = spec.field
     details = error.details or {}
-    if error.name == "PriceChanged" and "price_cents" in details:
-        problem |= {"price": details["price_cents"] / 100, "version": details.get("version")}
+    if error.name == "PriceChanged" and {"price_cents", "currency"} <= details.keys():
+        problem |= {"price": to_number(details["price_cents"], details["currency"]), "version": details.get("version")}
     if error.name == "PaymentDeclined":
         problem |= {"declineCode": details.get("decline_code"), "remaining": details.get("remaining")}
     if error.name == "AuthenticationRequired":

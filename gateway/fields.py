@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import fields, missing
+from babel import Locale
+from flask import current_app
+from marshmallow import Schema, fields, missing
 
-from libs.contracts.limits import MAXIMUM_PRICE_CENTS, MINIMUM_PRICE_CENTS, is_storable
+from gateway.typed_prices import with_point
+from libs.contracts.currencies import Currency, currency_of
+from libs.contracts.limits import MAXIMUM_PRICE_CENTS, is_storable
 
-PRICE_TEXT = re.compile(r"\d{1,9}(\.\d{1,2})?", re.ASCII)
-MAX_FRACTION_DIGITS = 20  # all but the first two must be 0 anyway
 MAX_CHARACTERS = 1024
 """Longer texts are cut before a service sees them: every field's limit is far below."""
 
@@ -71,48 +73,69 @@ class UnvalidatedText(UnvalidatedField):
         return value[:MAX_CHARACTERS] if isinstance(value, str) else False
 
 
-class Price(UnvalidatedField):
-    """A price in major units (19.99, as a number or as text), loaded as integer cents, or null; never through a float.
+class PricedSchema(Schema):
+    """A schema with prices in one currency: by default that of the setting.
 
-    Its service validates it; the bounds are for the description.
+    With the `locale` of who typed them, prices may have its decimal comma.
     """
 
-    def __init__(self, *, minimum_cents: int = MINIMUM_PRICE_CENTS, **options: Any) -> None:
+    def __init__(self, currency: Currency | None = None, locale: Locale | None = None) -> None:
+        super().__init__()
+        self._currency, self.locale = currency, locale
+
+    @property
+    def currency(self) -> Currency:
+        """The currency of the prices."""
+        priced_in: Currency = self._currency or current_app.config["CURRENCY"]
+        return priced_in
+
+
+class Price(UnvalidatedField):
+    """A price in major units (19.99, as a number or as text), loaded as integer minor units, or null.
+
+    It never becomes a float before it is dumped. Its service validates it; the bounds are for the description. What is
+    dumped says its `currency`; what is loaded belongs to a PricedSchema.
+    """
+
+    def __init__(self, *, may_be_0: bool = False, **options: Any) -> None:
         super().__init__(**options)
-        self.minimum_cents = minimum_cents
+        self.may_be_0 = may_be_0
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int | None:
-        return to_cents(value)
+        schema = self.parent
+        assert isinstance(schema, PricedSchema)
+        if isinstance(value, str):
+            text = with_point(value, schema.locale) if schema.locale else value
+            return None if text is None else schema.currency.parse(text)
+        return schema.currency.minor(value) if is_number(value) else None
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> float | None:
-        return None if value is None else value / 100
+        return None if value is None else to_number(value, obj["currency"])
 
 
 class PriceFilter(Price):
-    """A price to compare with, validated here."""
+    """A price to compare with, validated here; `{example}` in the `problem` becomes a price."""
 
     def __init__(self, problem: str, **options: Any) -> None:
-        super().__init__(minimum_cents=0, error_messages=error_messages(problem), **options)
+        super().__init__(may_be_0=True, error_messages=error_messages(problem), **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
-        cents = to_cents(value)
-        if cents is None or cents > MAXIMUM_PRICE_CENTS:
-            raise self.make_error("invalid")
-        return cents
+        minor = super()._deserialize(value, attr, data, **kwargs)
+        if minor is None or minor > MAXIMUM_PRICE_CENTS:
+            assert isinstance(self.parent, PricedSchema)
+            raise self.make_error("invalid", example=self.parent.currency.example)
+        return minor
 
 
-def to_cents(value: Any) -> int | None:
-    """Return a price given as Decimal, int or text in cents; None when it is not one in whole cents."""
-    if isinstance(value, str) and PRICE_TEXT.fullmatch(value.strip()):
-        value = Decimal(value.strip())
-    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= MAXIMUM_PRICE_CENTS:
-        return None
-    exponent = value.as_tuple().exponent if isinstance(value, Decimal) else 0
-    if not isinstance(exponent, int) or exponent < -MAX_FRACTION_DIGITS:
-        return None  # 1e-99999999 has eleven characters, but calculating with it takes minutes
-    numerator, denominator = value.as_integer_ratio()
-    cents, rest = divmod(numerator * 100, denominator)
-    return None if rest else cents
+def is_number(value: Any) -> bool:
+    """Return whether `value` is an exact number of a JSON body."""
+    return isinstance(value, int | Decimal) and not isinstance(value, bool)
+
+
+def to_number(minor: int, code: str) -> float:
+    """Return an amount as a number of major units, as JSON writes it: an integer in a currency without decimals."""
+    currency = currency_of(code)
+    return float(currency.major(minor)) if currency.digits else minor
 
 
 class Integer(fields.Field[int]):

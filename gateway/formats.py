@@ -6,14 +6,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from babel.numbers import get_currency_symbol
 from flask import Flask, url_for
 from markupsafe import Markup
 
+from gateway.typed_prices import visitor_locale, with_decimal_mark
 from libs import clock
 from libs.context import correlation_id
+from libs.contracts.currencies import currency_of
 from libs.contracts.limits import CATEGORIES
 
-SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£"}
 LABELS = {name: name.capitalize() for name in CATEGORIES}
 """The categories' labels."""
 STATES = {
@@ -40,16 +42,20 @@ def register(app: Flask) -> None:
     app.add_template_global(correlation_id)
 
 
-def money(cents: int, currency: str = "usd") -> str:
-    """Return $1,234.50 for dollars, 1,234.50 SEK for a currency without a symbol here."""
-    text = f"{cents // 100:,}.{cents % 100:02}"
-    symbol = SYMBOLS.get(currency.lower())
-    return f"{symbol}{text}" if symbol else f"{text} {currency.upper()}"
+def money(minor: int, code: str) -> str:
+    """Return $1,234.50 for dollars, ¥1,234 for yen, 1,234.500 KWD for a currency without a symbol in English."""
+    text, symbol = f"{currency_of(code).major(minor):,}", _symbol(code)
+    return f"{symbol}{text}" if symbol != code.upper() else f"{text} {symbol}"
 
 
-def amount(cents: int) -> str:
-    """Return 1234.50, as a price is typed."""
-    return f"{cents // 100}.{cents % 100:02}"
+@cache
+def _symbol(code: str) -> str:
+    return get_currency_symbol(code.upper(), "en_US")
+
+
+def amount(minor: int, code: str) -> str:
+    """Return 1234.50, as the visitor types a price: with a comma where their locale has one."""
+    return with_decimal_mark(str(currency_of(code).major(minor)), visitor_locale())
 
 
 def moment(iso: str) -> str:

@@ -8,6 +8,7 @@ from marshmallow.validate import OneOf
 from gateway.fields import (
     Integer,
     Price,
+    PricedSchema,
     PriceFilter,
     StorableString,
     TrimmedString,
@@ -99,7 +100,7 @@ class EmptyResponse(ResponseSchema):
     """An empty object."""
 
 
-class TicketBody(ApiSchema):
+class TicketBody(PricedSchema, ApiSchema):
     """What a seller enters for a ticket."""
 
     title = UnvalidatedText(text_of(1, limits.MAXIMUM_TITLE), required=True)
@@ -116,14 +117,14 @@ class PageQuery(ApiSchema):
     after = StorableString("This page of the list no longer exists.", maximum=255, load_default=None)
 
 
-class TicketQuery(PageQuery):
+class TicketQuery(PricedSchema, PageQuery):
     """Filters and order of the tickets."""
 
     status = choice("Choose on_sale, reserved, sold or all.", LISTED, load_default="on_sale")
     q = TrimmedString(f"Search for at most {MAXIMUM_SEARCH} characters.", maximum=MAXIMUM_SEARCH, load_default=None)
     category = choice("Choose one of the categories.", CATEGORIES, load_default=None)
-    min_price_cents = PriceFilter("Enter the lowest price like 5 or 19.99.", data_key="min_price", load_default=None)
-    max_price_cents = PriceFilter("Enter the highest price like 50 or 19.99.", data_key="max_price", load_default=None)
+    min_price_cents = PriceFilter("Enter the lowest price like {example}.", data_key="min_price", load_default=None)
+    max_price_cents = PriceFilter("Enter the highest price like {example}.", data_key="max_price", load_default=None)
     sort = choice("Choose newest, price_asc or price_desc.", SORTS, load_default="newest")
 
 
@@ -181,7 +182,7 @@ class OrderResponse(ResponseSchema):
     expires_at = fields.String()
     ticket = fields.Nested(TicketSnapshot)
     refunded_at = fields.String(allow_none=True)
-    refunded_cents = Price(minimum_cents=0, data_key="refundedAmount")
+    refunded_cents = Price(may_be_0=True, data_key="refundedAmount")
     version = fields.Integer()
     created_at = fields.String()
     updated_at = fields.String()

@@ -1,10 +1,11 @@
 """The gateway's settings, read from the environment once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from libs.settings import KEY_FORM, MissingSetting, integer, parsed, required
+from libs.contracts.currencies import CURRENCY_FORM, Currency, currency_setting
+from libs.settings import KEY_FORM, MissingSetting, Value, integer, parsed, required
 from libs.tokens import Signer, Verifier
 
 SECRET_KEY_CHARACTERS = 32  # a signing key needs at least 256 bits (OWASP ASVS 5.0, 11.2.3 and 9.1.1)
@@ -22,7 +23,7 @@ class Settings:
     verifier: Verifier
     stripe_publishable_key: str
     stripe_api_base: str | None
-    currency: str
+    currency: Currency
     tls: bool
     trusted_hosts: tuple[str, ...]
 
@@ -45,10 +46,15 @@ class Settings:
             verifier=parsed("TOKEN_PUBLIC_KEYS", Verifier, KEY_FORM, source),
             stripe_publishable_key=required("STRIPE_PUBLISHABLE_KEY", source),
             stripe_api_base=source.get("STRIPE_API_BASE") or None,
-            currency=source.get("CURRENCY") or "usd",
+            currency=_parsed_or("usd", "CURRENCY", currency_setting, CURRENCY_FORM, source),
             tls=source.get("GATEWAY_TLS") == "1",
             trusted_hosts=tuple(host.strip() for host in hosts if host.strip()),
         )
+
+
+def _parsed_or(default: str, name: str, parse: Callable[[str], Value], form: str, source: Mapping[str, Any]) -> Value:
+    """Return the setting `name`, or what `default` means when it is not set."""
+    return parsed(name, parse, form, {name: source.get(name) or default})
 
 
 def _proxies(source: Mapping[str, Any]) -> int:

@@ -30,7 +30,7 @@ class OwnTicket(DomainError):
 
 
 class PriceChanged(DomainError):
-    """The price is no longer the one the buyer saw; details say price_cents and version."""
+    """The price is no longer the one the buyer saw; details say price_cents, currency and version."""
 
 
 class KeyReused(DomainError):
@@ -212,7 +212,7 @@ def check_ticket(ticket: dict[str, Any], buyer_id: str, seen_version: int | None
     if ticket["starts_at"] is not None and now >= ticket["starts_at"]:
         raise TicketStarted("This ticket can no longer be bought: it has started.")
     if seen_version is not None and seen_version < ticket["price_version"]:
-        details = {"price_cents": ticket["price_cents"], "version": ticket["version"]}
+        details = {name: ticket[name] for name in ("price_cents", "currency", "version")}
         raise PriceChanged("The price has changed since you saw it.", **details)
 
 

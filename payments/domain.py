@@ -62,7 +62,7 @@ class Payment:
         """Return the payment of an order that nobody has begun to pay."""
         return cls(
             id=order["id"], version=1, status="open", order=order, stripe_id=None, creating_at=None,
-            confirming_at=None, amount_cents=order["price_cents"], currency=order["currency"], declines=0,
+            confirming_at=None, amount_cents=order["price_cents"], currency=order["currency"].lower(), declines=0,
             decline_code=None, capture_tries=0, capture_refused_at=None, card_brand=None, card_last4=None,
             created_at=now, updated_at=now,
         )  # fmt: skip

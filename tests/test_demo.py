@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from dev.demo.demonstration import TICKETS
 from dev.demo.shows import tickets
+from libs.contracts.currencies import currency_of
 from libs.contracts.limits import CATEGORIES
 from tickets.domain import checked_details
 
@@ -15,7 +16,9 @@ def test_every_ticket_of_the_demonstration_may_be_sold():
     for ticket in tickets(TICKETS, NOW):
         cents = round(float(ticket["price"]) * 100)
 
-        checked_details(ticket["title"], cents, ticket["category"], ticket["venue"], ticket.get("startsAt"))
+        checked_details(
+            currency_of("usd"), ticket["title"], cents, ticket["category"], ticket["venue"], ticket.get("startsAt")
+        )
 
 
 def test_some_tickets_of_the_demonstration_are_past_some_start_soon_and_most_later():

@@ -18,6 +18,7 @@ DOMAIN_FILES = {"payments": {"decisions", "disputes", "domain", "errors", "inten
 """The files in which the rules of a part are, where they are more than `domain.py`."""
 SHARED = ("libs.contracts.errors", "libs.contracts.limits")
 """What domains of several parts agree on; it imports nothing but the standard library."""
+CURRENCIES = "libs.contracts.currencies"
 PACKAGES = (*PARTS, "libs", "ops", "dev")
 PRODUCTION = [path for part in (*PARTS, "libs") for path in (ROOT / part).rglob("*.py") if "tests" not in path.parts]
 
@@ -107,7 +108,7 @@ def test_a_domain_file_imports_only_the_standard_library_its_siblings_and_what_i
     files = DOMAIN_FILES.get(part, {"domain"})
 
     for path in (ROOT / part / f"{name}.py" for name in files):
-        modules = {name for name in imported_modules(path) if name not in SHARED}
+        modules = {name for name in imported_modules(path) if name not in (*SHARED, CURRENCIES)}
         assert {name.split(".")[0] for name in modules} <= {*sys.stdlib_module_names, part}, path
         assert set(imported_files(path, part)) <= files, path
 
@@ -115,6 +116,15 @@ def test_a_domain_file_imports_only_the_standard_library_its_siblings_and_what_i
 @pytest.mark.parametrize("name", SHARED)
 def test_what_domains_share_imports_only_the_standard_library(name):
     assert set(imported(ROOT / f"{name.replace('.', '/')}.py")) <= sys.stdlib_module_names
+
+
+def test_the_currencies_import_babel_and_the_limits_and_nothing_else_of_ours_or_of_others():
+    modules = set(imported_modules(ROOT / f"{CURRENCIES.replace('.', '/')}.py"))
+
+    assert {name for name in modules if name.split(".")[0] not in sys.stdlib_module_names} == {
+        "libs.contracts.limits",
+        "babel.numbers",
+    }
 
 
 def imported_names(path):

@@ -4,10 +4,12 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache, partial
 from typing import Any
 
+from libs.contracts.currencies import Currency, currency_of
 from libs.contracts.errors import DomainError, NotOwner, TicketReserved, TicketSold, TicketWithdrawn
-from libs.contracts.limits import CATEGORIES, MAXIMUM_PRICE_CENTS, MAXIMUM_TITLE, MAXIMUM_VENUE, MINIMUM_PRICE_CENTS
+from libs.contracts.limits import CATEGORIES, MAXIMUM_TITLE, MAXIMUM_VENUE
 
 RESERVING = ("created", "awaiting_payment")
 
@@ -47,7 +49,7 @@ class Ticket:
         """Return a new listing; raise InvalidTicket."""
         return cls(
             id=ident, version=1, seller_id=seller_id, price_version=1, currency=currency, withdrawn=False,
-            reservation=None, created_at=now, updated_at=now, **checked_details(**details),
+            reservation=None, created_at=now, updated_at=now, **checked_details(currency_of(currency), **details),
         )  # fmt: skip
 
     @property
@@ -69,15 +71,19 @@ class Ticket:
         """Return whether it has begun, from when on the ticket cannot be bought."""
         return self.starts_at is not None and self.starts_at <= now
 
-    def edit(self, seller_id: str, now: datetime, **details: Any) -> None:
-        """Change the listing; raises NotOwner, TicketReserved, TicketSold, TicketWithdrawn or InvalidTicket."""
+    def edit(self, seller_id: str, now: datetime, currency_code: str | None = None, **details: Any) -> None:
+        """Change the listing, and its currency if one is given.
+
+        Raises NotOwner, TicketReserved, TicketSold, TicketWithdrawn or InvalidTicket.
+        """
         self._check_editable(seller_id)
         if self.withdrawn:
             raise TicketWithdrawn("This ticket was withdrawn from sale.")
-        checked = checked_details(**details)
+        code = currency_code or self.currency
+        checked = checked_details(currency_of(code), **details)
         self._count_change(now)
-        if checked["price_cents"] != self.price_cents:
-            self.price_version = self.version
+        if (checked["price_cents"], code) != (self.price_cents, self.currency):
+            self.currency, self.price_version = code, self.version
         for name, value in checked.items():
             setattr(self, name, value)
 
@@ -149,13 +155,18 @@ class Ticket:
 
 
 def checked_details(
-    title: object, price_cents: object, category: object = "other", venue: object = None, starts_at: object = None
+    priced_in: Currency,
+    title: object,
+    price_cents: object,
+    category: object = "other",
+    venue: object = None,
+    starts_at: object = None,
 ) -> dict[str, Any]:
     """Return what a seller enters for a ticket, cleaned; raise InvalidTicket with the error of each field."""
     given = {"title": title, "price_cents": price_cents, "category": category, "venue": venue, "starts_at": starts_at}
     checked: dict[str, Any] = {}
     errors = []
-    for name, (check, message) in CHECKS.items():
+    for name, (check, message) in _checks(priced_in).items():
         try:
             checked[name] = check(given[name])
         except (TypeError, ValueError, OverflowError):
@@ -202,10 +213,10 @@ def _title(value: object) -> str:
     return title
 
 
-def _price_cents(value: object) -> int:
+def _price(priced_in: Currency, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError("not in whole cents")
-    if not MINIMUM_PRICE_CENTS <= value <= MAXIMUM_PRICE_CENTS:
+        raise TypeError("not in whole minor units")
+    if not priced_in.is_price(value):
         raise ValueError("out of bounds")
     return value
 
@@ -230,15 +241,24 @@ def _moment(value: object) -> datetime | None:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-CHECKS: dict[str, tuple[Callable[[object], Any], str]] = {
-    "title": (_title, f"Enter a title of 1 to {MAXIMUM_TITLE} characters."),
-    "price_cents": (
-        _price_cents,
-        f"Enter a price from {MINIMUM_PRICE_CENTS / 100:,.2f} to {MAXIMUM_PRICE_CENTS / 100:,.2f}, "
-        "with at most two decimals.",
-    ),
-    "category": (_category, "Choose one of the categories."),
-    "venue": (_venue, f"Enter a venue of at most {MAXIMUM_VENUE} characters."),
-    "starts_at": (_moment, "Enter when it starts as a time in UTC, like 2027-01-31T19:30:00Z."),
+DECIMALS = {
+    0: "without decimals",
+    2: "with at most two decimals",
+    3: "with at most three decimals, the third of them 0",
 }
-"""The check of each field that a seller enters, and the message when it raises an error."""
+
+
+@cache
+def _checks(priced_in: Currency) -> dict[str, tuple[Callable[[object], Any], str]]:
+    """Return the check of each field that a seller enters, and the message when it raises an error."""
+    lowest, highest = priced_in.major(priced_in.minimum), priced_in.major(priced_in.maximum)
+    return {
+        "title": (_title, f"Enter a title of 1 to {MAXIMUM_TITLE} characters."),
+        "price_cents": (
+            partial(_price, priced_in),
+            f"Enter a price from {lowest:,} to {highest:,}, {DECIMALS[priced_in.digits]}.",
+        ),
+        "category": (_category, "Choose one of the categories."),
+        "venue": (_venue, f"Enter a venue of at most {MAXIMUM_VENUE} characters."),
+        "starts_at": (_moment, "Enter when it starts as a time in UTC, like 2027-01-31T19:30:00Z."),
+    }

@@ -8,6 +8,7 @@ from nameko.timer import timer
 
 from libs import cursors
 from libs.clock import utc_now
+from libs.contracts.currencies import CURRENCY_FORM, currency_setting
 from libs.contracts.errors import DomainError
 from libs.contracts.events import (
     CATALOGUE,
@@ -42,7 +43,7 @@ class TicketsService:
     store = Stored(TicketStore, CATALOGUE)
     caller = CallerProvider()
     services = ServiceClient()
-    currency = Setting("CURRENCY")
+    currency = Setting("CURRENCY", currency_setting, CURRENCY_FORM)
     anti_entropy = AntiEntropyProvider("tickets.reservations", lambda service: service._orders())
 
     @rpc(expected_exceptions=EXPECTED)
@@ -51,7 +52,7 @@ class TicketsService:
     ) -> dict[str, Any]:
         """List a ticket for sale. `starts_at`: ISO 8601 with offset. Returns the ticket."""
         details = {"title": title, "price_cents": price_cents, "category": category, "venue": venue}
-        seller_id, currency = self.caller.user_id, self.currency
+        seller_id, currency = self.caller.user_id, self.currency.code
         ticket = domain.Ticket.create(store.new_id(), seller_id, currency, utc_now(), **details, starts_at=starts_at)
         self.store.add(ticket, TicketCreated)
         return ticket.snapshot()
@@ -66,11 +67,14 @@ class TicketsService:
         venue: str | None = None,
         starts_at: Any = None,
     ) -> dict[str, Any]:
-        """Replace what the seller says of a ticket; refused while it is reserved or sold. Returns the ticket."""
+        """Replace what the seller says of a ticket; refused while it is reserved or sold. Returns the ticket.
+
+        The price is in the currency of new tickets, which the ticket then has too.
+        """
         details = {"title": title, "price_cents": price_cents, "category": category, "venue": venue}
-        seller_id, checked = self.caller.user_id, domain.checked_details(**details, starts_at=starts_at)
+        seller_id, checked = self.caller.user_id, domain.checked_details(self.currency, **details, starts_at=starts_at)
         ticket = self.store.get(arguments.text("ticket_id", ticket_id))
-        ticket.edit(seller_id, utc_now(), **checked)
+        ticket.edit(seller_id, utc_now(), self.currency.code, **checked)
         self.store.save(ticket, TicketUpdated)
         return ticket.snapshot()
 

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+from dev.demo.shows import price
 from dev.demo.visitor import DemoError, Visitor
 
 URL = "http://127.0.0.1:8000"
@@ -33,7 +34,7 @@ def buy(url: str) -> None:
     """Buy one ticket; raise DemoError when that goes wrong."""
     began = time.monotonic()
     seller, buyer = _signed_up(url, "seller"), _signed_up(url, "buyer")
-    ticket = seller.sell(title="Hamlet, row 3", price="19.99", category="stage")
+    ticket = seller.sell(title="Hamlet, row 3", price=price(1999), category="stage")
     order = buyer.reserve(ticket)
     buyer.pay(order)
     buyer.sees("orders", order, "complete")
@@ -43,7 +44,7 @@ def buy(url: str) -> None:
 
 def race(url: str, size: int) -> None:
     """Let `size` buyers order one ticket at once; raise DemoError unless one gets it and the others 409."""
-    ticket = _signed_up(url, "seller").sell(title="The last ticket", price="50", category="concert")
+    ticket = _signed_up(url, "seller").sell(title="The last ticket", price=price(5000), category="concert")
     with ThreadPoolExecutor(8) as pool:
         buyers = list(pool.map(lambda number: _signed_up(url, f"racer{number}"), range(size)))
     began = time.monotonic()

@@ -9,7 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from dev.demo.shows import is_past, tickets
+from dev.demo.shows import is_past, price, tickets
 from dev.demo.visitor import Visitor
 
 TICKETS, WITHDRAWN = 400, 5
@@ -46,7 +46,13 @@ def fill(url: str, count: int) -> tuple[Visitor, Visitor]:
 def _reserve_at_the_last_moment(seller: Visitor, buyer: Visitor) -> list[str]:
     """Reserve tickets of a show that is about to start, which ends the time to pay; return the orders."""
     starts_at = (datetime.now(UTC) + STARTS_IN).isoformat()
-    show = {"title": "Hamlet, last call", "price": 12, "category": "stage", "venue": "Globe", "startsAt": starts_at}
+    show = {
+        "title": "Hamlet, last call",
+        "price": price(1200),
+        "category": "stage",
+        "venue": "Globe",
+        "startsAt": starts_at,
+    }
     return [buyer.reserve(seller.sell(**show)) for _ in range(EXPIRED)]
 
 

@@ -1,12 +1,15 @@
 """The tickets of the demo: believable ones in every category."""
 
+import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import cycle, islice
 from typing import Any
 
+from libs.contracts.currencies import currency_setting
+
 SHOWS = {
-    # category: (what and where, seats, prices in cents)
+    # category: (what and where, seats, prices in minor units)
     "movie": (
         ("Metropolis, restored @ Odeon, screen 2", "Nosferatu with live piano @ Kino Arsenal",
          "The General @ Rex Cinema", "City Lights @ Lumière", "Shorts for children @ Kino Arsenal"),
@@ -64,9 +67,15 @@ def tickets(count: int, now: datetime) -> Iterator[dict[str, Any]]:
             "title": f"{show}, {seats[turn // 2 % len(seats)]}",
             "venue": venue,
             "category": category,
-            "price": f"{(prices[turn % len(prices)] + 50 * (turn % 7)) / 100:.2f}",
+            "price": price(prices[turn % len(prices)] + 50 * (turn % 7)),
             **_start(number, now),
         }
+
+
+def price(minor: int) -> str:
+    """Return about so many minor units of CURRENCY as the API takes a price."""
+    currency = currency_setting(os.environ.get("CURRENCY") or "usd")
+    return str(currency.major(max(minor, currency.minimum) // currency.step * currency.step))
 
 
 def is_past(ticket: dict[str, Any], now: datetime) -> bool:

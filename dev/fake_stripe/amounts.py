@@ -1,38 +1,34 @@
 """Stripe's bounds on an amount of money (docs.stripe.com/currencies)."""
 
 from dev.fake_stripe.errors import invalid
+from libs.contracts.currencies import MINIMUMS, currency_of
 
-MINIMUM = {
-    "usd": 50, "aed": 200, "aud": 50, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "dkk": 250, "eur": 50, "gbp": 30,
-    "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200, "nok": 300, "nzd": 50, "pln": 200,
-    "ron": 200, "sek": 300, "sgd": 50, "thb": 1000,
-}  # fmt: skip
 MAXIMUM = 99_999_999
-WITHOUT_CENTS = {"jpy"}
 
 
-def check_amount(amount: int, currency: str) -> None:
+def check_amount(amount: int, code: str) -> None:
     """Refuse an amount that Stripe would refuse in this currency."""
-    currency = currency.lower()
-    if currency not in MINIMUM:
+    if code.lower() not in MINIMUMS:
         raise invalid(
-            f"Invalid currency: {currency}. Stripe currently supports these currencies: {', '.join(MINIMUM)}",
+            f"Invalid currency: {code.lower()}. Stripe currently supports these currencies: {', '.join(MINIMUMS)}",
             param="currency",
         )
+    currency = currency_of(code)
     if amount < 1:
         raise invalid(
             "This value must be greater than or equal to 1.", param="amount", code="parameter_invalid_integer"
         )
-    if amount < MINIMUM[currency]:
+    if amount < currency.minimum:
         raise invalid(
-            f"Amount must be at least {_money(MINIMUM[currency], currency)}", param="amount", code="amount_too_small"
+            f"Amount must be at least {shown(currency.minimum, code)}", param="amount", code="amount_too_small"
         )
     if amount > MAXIMUM:
-        raise invalid(
-            f"Amount must be no more than {_money(MAXIMUM, currency)}", param="amount", code="amount_too_large"
-        )
+        raise invalid(f"Amount must be no more than {shown(MAXIMUM, code)}", param="amount", code="amount_too_large")
+    if amount % currency.step:
+        raise invalid(f"Amounts in {code.lower()} must have 0 as their last digit.", param="amount")
 
 
-def _money(amount: int, currency: str) -> str:
-    sign = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}.get(currency, "")
-    return f"{sign}{amount:,} {currency}" if currency in WITHOUT_CENTS else f"{sign}{amount / 100:,.2f} {currency}"
+def shown(amount: int, code: str) -> str:
+    """Return an amount as Stripe's messages show it."""
+    sign = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}.get(code.lower(), "")
+    return f"{sign}{currency_of(code).major(amount):,} {code.lower()}"

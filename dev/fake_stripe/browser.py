@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from dev.fake_stripe import attempts, intents
 from dev.fake_stripe.api import Api
 from dev.fake_stripe.state import Document
+from libs.contracts.currencies import currency_of
 
 PAGES_ON_THIS_MACHINE = "http://127.0.0.1:* http://localhost:* https://127.0.0.1:* https://localhost:*"
 POLICY = (
@@ -50,7 +51,7 @@ def _answered(intent: Document) -> AnyResponse:
     done = intent["status"] != "requires_action"
     if done and not framed and intent.get("_return_url"):
         return redirect(_way_back(intent), 303)
-    amount = f"{intent['amount'] / 100:,.2f}"
+    amount = f"{currency_of(intent['currency']).major(intent['amount']):,}"
     return _page("challenge.html", done=done, framed=framed, amount=amount, currency=intent["currency"].upper())
 
 

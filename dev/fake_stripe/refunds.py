@@ -1,6 +1,7 @@
 """Refunds: money given back from a captured charge, never more than was captured."""
 
 from dev.fake_stripe import charges
+from dev.fake_stripe.amounts import shown
 from dev.fake_stripe.call import Call
 from dev.fake_stripe.errors import StripeError, invalid, missing
 from dev.fake_stripe.events import emit
@@ -90,13 +91,9 @@ def _check(call: Call, charge: Document, amount: int) -> None:
     if amount <= 0:
         raise invalid("Invalid positive integer", param="amount", code="parameter_invalid_integer")
     if amount > _refundable(charge):
-        left = _money(_refundable(charge))
-        message = f"Refund amount ({_money(amount)}) is greater than unrefunded amount on charge ({left})"
+        asked, left = (shown(each, charge["currency"]) for each in (amount, _refundable(charge)))
+        message = f"Refund amount ({asked}) is greater than unrefunded amount on charge ({left})"
         raise invalid(message, param="amount")
-
-
-def _money(cents: int) -> str:
-    return f"${cents / 100:,.2f}"
 
 
 def _blank(charge: Document, amount: int) -> Document:

@@ -10,10 +10,11 @@ from flask import Flask
 from marshmallow import fields
 from werkzeug.routing import Rule
 
-from gateway.fields import Integer, Price, StorableString, TrimmedString, UnvalidatedText
+from gateway.fields import Integer, Price, StorableString, TrimmedString, UnvalidatedText, to_number
 from gateway.openapi.operations import GROUPS, OPERATIONS, Operation
 from gateway.schemas import ErrorsResponse, ResponseSchema
-from libs.contracts.limits import MAXIMUM_KEY, MAXIMUM_PRICE_CENTS
+from libs.contracts.currencies import Currency
+from libs.contracts.limits import MAXIMUM_KEY
 
 SAFE = {"GET", "HEAD"}
 INTRODUCTION = (
@@ -36,7 +37,12 @@ def describe(app: Flask) -> dict[str, Any]:
     plugin = MarshmallowPlugin(schema_name_resolver=_name)
     spec = APISpec("Ticketing", "1.0", "3.1.0", plugins=[plugin], info={"description": INTRODUCTION})
     assert plugin.converter is not None
-    plugin.converter.add_attribute_function(_describe_field)
+    currency: Currency = app.config["CURRENCY"]
+
+    def describe_field(_converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
+        return _describe_price(field, currency) if isinstance(field, Price) else _describe_field(field)
+
+    plugin.converter.add_attribute_function(describe_field)
     cookie = {"type": "apiKey", "in": "cookie", "name": app.config["SESSION_COOKIE_NAME"]}
     spec.components.security_scheme("session", cookie)
     for group, description in GROUPS.items():
@@ -114,13 +120,8 @@ def _responses(method: str, rule: Rule, operation: Operation) -> dict[str, Any]:
     return {str(operation.status): success, **responses}
 
 
-def _describe_field(_converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
-    """Return the JSON Schema of our own fields."""
-    if isinstance(field, Price):
-        number = {"minimum": field.minimum_cents / 100, "maximum": MAXIMUM_PRICE_CENTS / 100}
-        if isinstance(field.parent, ResponseSchema):
-            return {"type": "number", **number}
-        return {"type": ["number", "string"], **number, "pattern": r"^\s*\d{1,9}(\.\d{1,2})?\s*$"}
+def _describe_field(field: fields.Field[Any]) -> dict[str, Any]:
+    """Return the JSON Schema of our own fields, but of prices."""
     if isinstance(field, UnvalidatedText):
         return field.described
     if isinstance(field, Integer):
@@ -129,6 +130,18 @@ def _describe_field(_converter: Any, field: fields.Field[Any], **_: Any) -> dict
     if isinstance(field, TrimmedString) and field.minimum:
         return {"minLength": field.minimum, "maxLength": field.maximum, "pattern": r"\S"}
     return {"minLength": field.minimum, "maxLength": field.maximum} if isinstance(field, StorableString) else {}
+
+
+def _describe_price(field: Price, currency: Currency) -> dict[str, Any]:
+    """Return the JSON Schema of a price. Only whole ones get a multipleOf: 19.99 is no multiple of 0.01 in floats."""
+    bounds = (0 if field.may_be_0 else currency.minimum, currency.maximum)
+    lowest, highest = (to_number(minor, currency.code) for minor in bounds)
+    number = {"minimum": lowest, "maximum": highest, "examples": [float(currency.example)]}
+    if not currency.digits:
+        number["multipleOf"] = 1
+    if isinstance(field.parent, ResponseSchema):
+        return {"type": "number", **number}
+    return {"type": ["number", "string"], **number, "pattern": rf"^\s*{currency.text_pattern}\s*$"}
 
 
 def _name(schema: Any) -> str:

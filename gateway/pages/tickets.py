@@ -15,6 +15,7 @@ from gateway.pages.forms import Form
 from gateway.schemas import OrderBody, PageQuery, TicketBody, TicketQuery
 from gateway.services import call_as_user, call_public
 from gateway.sessions import viewer
+from gateway.typed_prices import visitor_locale, with_decimal_mark
 from libs.rpc import RemoteError
 
 PAGE_TICKETS = 24
@@ -27,7 +28,7 @@ bp = Blueprint("tickets", __name__)
 def listing() -> Any:
     """List tickets that match the search in the URL."""
     try:
-        query, problems = read_query(TicketQuery(), is_form=True), {}
+        query, problems = read_query(TicketQuery(locale=visitor_locale()), is_form=True), {}
     except ValidationError as error:
         problems = {problem["field"]: problem["message"] for problem in list_problems(error)}
         return render_template("tickets/listing.html", page={"tickets": [], "next": None}, problems=problems), 400
@@ -117,14 +118,19 @@ class TicketForm(Form):
     """The form of a new ticket, or of `ticket`."""
 
     def __init__(self, ticket: dict[str, Any] | None = None) -> None:
+        locale = visitor_locale()
+        schema = TicketBody(locale=locale)
+        self.currency, self.example = schema.currency, with_decimal_mark(str(schema.currency.example), locale)
         initial = ticket and {
             "title": ticket["title"],
-            "price": amount(ticket["price_cents"]),
+            "price": amount(ticket["price_cents"], ticket["currency"])
+            if ticket["currency"] == self.currency.code
+            else "",
             "category": ticket["category"],
             "venue": ticket["venue"] or "",
             "startsAt": local_input(ticket["starts_at"]),
         }
-        super().__init__(TicketBody(), initial)
+        super().__init__(schema, initial)
 
     def given(self) -> dict[str, Any]:
         """Return the input; the browser's date field has no time zone, and its label says UTC."""

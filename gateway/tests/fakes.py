@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from libs.clock import iso
 from libs.contracts import limits
+from libs.contracts.currencies import currency_of
 from libs.rpc import RemoteError, ServiceUnavailable
 from libs.tokens import InvalidToken, Signer, Verifier, new_key
 
@@ -44,13 +45,12 @@ def password_errors(field, password):
     return [error(field, "This password is too common.")] if password == "password" else []
 
 
-def checked_details(title, price_cents, category="other", venue=None, starts_at=None):
+def checked_details(currency, title, price_cents, category="other", venue=None, starts_at=None):
     """Return a ticket's details as tickets keeps them, or raise what it raises; of its rules for text only the main."""
     starts = utc(starts_at)
     valid = {
         "title": is_line(title, limits.MAXIMUM_TITLE) and title.strip(),
-        "price_cents": type(price_cents) is int
-        and limits.MINIMUM_PRICE_CENTS <= price_cents <= limits.MAXIMUM_PRICE_CENTS,
+        "price_cents": type(price_cents) is int and currency_of(currency).is_price(price_cents),
         "category": category in limits.CATEGORIES,
         "venue": venue is None or is_line(venue, limits.MAXIMUM_VENUE),
         "starts_at": starts_at is None or starts,
@@ -85,6 +85,7 @@ class FakeServices:
         self.users, self.tickets, self.orders, self.payments = {}, {}, {}, {}
         self.keys, self.revoked, self.away, self.calls = {}, set(), set(), []
         self.completes_at_once = True  # whether a payment completes its order immediately
+        self.currency = "usd"
         self.stripe_is_down, self.paid_in_browser = False, set()
         self.signer, self.verifier = Signer(AUTH_PRIVATE), Verifier(PUBLIC_KEYS)
 
@@ -163,8 +164,9 @@ class FakeServices:
     # tickets
 
     def tickets_create(self, caller, **details):
-        details, now = checked_details(**details), iso(datetime.now(UTC))
-        ticket = {"id": secrets.token_hex(12), "version": 1, "seller_id": caller.subject, "currency": "usd", **details}
+        details, now = checked_details(self.currency, **details), iso(datetime.now(UTC))
+        ticket = {"id": secrets.token_hex(12), "version": 1, "seller_id": caller.subject, "currency": self.currency}
+        ticket |= details
         ticket |= {"withdrawn": False, "status": "on_sale", "price_version": 1, "reserved_until": None}
         return self.tickets.setdefault(ticket["id"], ticket | {"created_at": now, "updated_at": now})
 
@@ -182,7 +184,7 @@ class FakeServices:
         return ticket
 
     def tickets_update(self, caller, ticket_id, **details):
-        details = checked_details(**details)
+        details = checked_details(self.currency, **details) | {"currency": self.currency}
         ticket = self._own_free(caller, ticket_id)
         if ticket["withdrawn"]:
             raise RemoteError("TicketWithdrawn")
@@ -235,7 +237,7 @@ class FakeServices:
         if ticket["starts_at"] and datetime.fromisoformat(ticket["starts_at"]) <= datetime.now(UTC):
             raise RemoteError("TicketStarted")
         if version and version < ticket["version"]:
-            details = {"price_cents": ticket["price_cents"], "version": ticket["version"]}
+            details = {name: ticket[name] for name in ("price_cents", "currency", "version")}
             raise RemoteError("PriceChanged", "", details)
         unpaid = [o for o in self.orders.values() if (o["buyer_id"], o["status"]) == (caller.subject, "created")]
         if len(unpaid) >= MAXIMUM_UNPAID:

@@ -4,8 +4,8 @@ Domains import this file, so it imports nothing but the standard library.
 """
 
 CATEGORIES = ("movie", "concert", "match", "show", "stage", "other")
-MINIMUM_PRICE_CENTS, MAXIMUM_PRICE_CENTS = 50, 99_999_999
-"""Stripe's own bounds of an amount in US dollars (https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts)."""
+MAXIMUM_PRICE_CENTS = 99_999_999
+"""The most that Stripe charges, in any currency's minor unit; for the least see `currencies`."""
 MAXIMUM_TITLE = MAXIMUM_VENUE = 200
 MAXIMUM_SEARCH = 200
 MAXIMUM_PAGE = 100

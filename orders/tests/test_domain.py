@@ -68,7 +68,7 @@ def test_a_changed_price_is_refused_with_the_new_price():
     with pytest.raises(domain.PriceChanged) as refusal:
         domain.check_ticket(a_ticket(), "bo", 1, NOON)
 
-    assert refusal.value.details == {"price_cents": 1999, "version": 3}
+    assert refusal.value.details == {"price_cents": 1999, "currency": "usd", "version": 3}
 
 
 def test_a_copy_older_than_what_the_buyer_saw_is_outdated():

@@ -28,14 +28,14 @@ UNREACHABLE = "://127.0.0.1:1/"
 class RealServices(ClientInMemory):
     """A client of the services; after each call all events of it are handled."""
 
-    def __init__(self, mongo_urls, stripe_url):
+    def __init__(self, mongo_urls, stripe_url, currency="usd"):
         super().__init__({}, ",".join([PUBLIC_KEYS, *(public for _, public in KEYS.values())]))
         self.containers, self.stores = [], []
         common = {
             "AMQP_URI": f"amqp{UNREACHABLE}",
             "REDIS_URL": f"redis{UNREACHABLE}",
             "TOKEN_PUBLIC_KEYS": PUBLIC_KEYS,
-            "CURRENCY": "usd",
+            "CURRENCY": currency,
             "SIGN_UPS_PER_ADDRESS": 1000,
             "RESERVATION_WINDOW_SECONDS": 900,
             "UNPAID_RESERVATIONS_PER_BUYER": 10,

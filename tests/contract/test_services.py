@@ -306,7 +306,7 @@ DETAILS = {
     "InvalidTicket": {"errors": [{"field": TEXT, "message": TEXT}]},
     "TooManyAttempts": {"retry_after": NUMBER},
     "TooManyReservations": {"retry_after": NUMBER},
-    "PriceChanged": {"price_cents": NUMBER, "version": NUMBER},
+    "PriceChanged": {"price_cents": NUMBER, "currency": TEXT, "version": NUMBER},
     "PaymentDeclined": {"decline_code": TEXT, "remaining": NUMBER},
     "AuthenticationRequired": {"client_secret": TEXT},
 }

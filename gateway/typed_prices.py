@@ -1,0 +1,60 @@
+"""How a visitor types a price: with a decimal point, or with the comma and the grouped thousands of their locale."""
+
+import re
+
+from babel import Locale, UnknownLocaleError
+from babel.numbers import get_decimal_symbol, get_group_symbol
+from flask import request
+
+ENGLISH = Locale("en")
+SPACES = re.compile(r"(?<=\d)[ \xa0\u2009\u202f'’](?=\d{3}(?!\d))")  # between thousands, also as the Swiss write them
+ONE_MARK = re.compile(r"(\d+)([.,])(\d+)", re.ASCII)
+GROUPED = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*(?:(?!\1)[.,](\d+))?", re.ASCII)
+MAYBE_GROUP = re.compile(r"[1-9]\d{0,2}", re.ASCII)
+
+
+def visitor_locale() -> Locale:
+    """Return the first locale that the visitor's browser asks for and that is known, else English."""
+    for language in request.accept_languages.values():
+        try:
+            return Locale.parse(language, sep="-")
+        except (ValueError, UnknownLocaleError):
+            continue
+    return ENGLISH
+
+
+def with_point(text: str, locale: Locale) -> str | None:
+    """Return a typed amount with nothing but digits and a point; None when it could mean two amounts.
+
+    The last of two different marks is the decimal one, and so is one that no three digits follow: 19,99 and 1.234,50
+    say by themselves what they mean. Of 1,234 and 1.234 only the locale says it.
+    """
+    compact = SPACES.sub("", text.strip())
+    one = ONE_MARK.fullmatch(compact)
+    if one:
+        whole, mark, rest = one.groups()
+        if len(rest) == 3 and MAYBE_GROUP.fullmatch(whole):
+            return _by_locale(compact, mark, locale)
+        return f"{whole}.{rest}"
+    grouped = GROUPED.fullmatch(compact)
+    if not grouped:
+        return compact
+    decimals = grouped[2]
+    whole = compact[: -len(decimals) - 1] if decimals else compact
+    digits = re.sub(r"[.,]", "", whole)
+    return f"{digits}.{decimals}" if decimals else digits
+
+
+def with_decimal_mark(number: str, locale: Locale) -> str:
+    """Return a number with a point as the visitor would type it, so that it is read as the same again."""
+    return number.replace(".", _mark(get_decimal_symbol(locale)))
+
+
+def _by_locale(text: str, mark: str, locale: Locale) -> str | None:
+    if mark == _mark(get_decimal_symbol(locale)):
+        return text.replace(mark, ".")
+    return text.replace(mark, "") if mark == get_group_symbol(locale) else None
+
+
+def _mark(symbol: str) -> str:
+    return symbol if symbol in ".," else "."
