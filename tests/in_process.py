@@ -59,7 +59,7 @@ def services_in_process(servers):
 
 @contextmanager
 def closed_databases():
-    """Close at the end of the block what the services open within it and, as processes do, leave open."""
+    """Close, when the block ends, the clients that services opened in it and never close themselves."""
     with ExitStack() as stack, patch.object(database, "_client", lambda url: stack.enter_context(connect(url))):
         yield
 

@@ -20,12 +20,12 @@ def all_jobs():
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_file_is_yaml_and_says_something(path):
+def test_file_is_valid_yaml_and_not_empty(path):
     assert yaml.safe_load(path.read_text())
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_workflow_runs_the_checks_that_everybody_runs(path):
+def test_workflow_runs_the_same_checks_as_developers(path):
     jobs = yaml.safe_load(path.read_text())["jobs"].values()
 
     assert any(".ci/run" in steps(job) for job in jobs)

@@ -1,4 +1,4 @@
-"""Clocks of two machines differ: orders' own decides, and what the others' say is a hint."""
+"""Machines' clocks differ: that of orders decides, and those of others only give hints."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,8 +15,8 @@ LATE = NOON + WINDOW
 
 @pytest.fixture
 def ticket():
-    said = {"title": "Hamlet", "price_cents": 1999, "starts_at": (NOON + WINDOW).isoformat()}
-    return {**Ticket.create("t1", "ana", "usd", NOON, **said).snapshot(), "starts_at": LATE}
+    fields = {"title": "Hamlet", "price_cents": 1999, "starts_at": (NOON + WINDOW).isoformat()}
+    return {**Ticket.create("t1", "ana", "usd", NOON, **fields).snapshot(), "starts_at": LATE}
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ OF_CONTAINERS = {
     "gateway": {"METRICS_HOST", "GATEWAY_HOST", "GATEWAY_TLS", "GATEWAY_TRUSTED_HOSTS"},
     "fake-stripe": {"FAKE_STRIPE_IN_CONTAINER"},
 }
-"""Settings that a container gets and a program of the local stack takes its default for."""
+"""Settings that containers get, and for which programs of the local stack use the defaults."""
 
 every_container = pytest.mark.parametrize("container", CONTAINERS)
 every_program = pytest.mark.parametrize("program", PROGRAMS)

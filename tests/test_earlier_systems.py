@@ -72,7 +72,7 @@ DEFECTS = {
         "gateway/tests/test_security.py::test_every_cross_site_change_is_refused",
         "auth/tests/test_service.py::test_attack_from_one_address_is_stopped_and_keeps_nobody_else_out",
     ),
-    "Secrets stand in logs and on pages; clients get the drivers' own errors.": (
+    "Secrets appear in logs and on pages; clients get the drivers' own errors.": (
         "tests/api/test_secrets.py::test_no_log_holds_a_secret",
         "gateway/tests/test_errors.py::test_unexpected_error_shows_no_internals",
     ),
@@ -80,7 +80,7 @@ DEFECTS = {
         "tickets/tests/test_store.py::test_every_page_of_a_list_that_an_index_answers_examines_few_keys",
         "tests/api/test_routes.py::test_pages_hold_everything_once_and_in_order",
     ),
-    "There is no index but that of the ids.": (
+    "There is no index but the one on ids.": (
         "tickets/tests/test_store.py::test_what_is_rare_among_twenty_thousand_tickets_is_found_at_a_bounded_cost",
         "tickets/tests/test_store.py::test_a_sellers_own_list_examines_few_keys",
     ),
@@ -114,14 +114,14 @@ ASSERTING = (
     "call_and_validate",
     "run_state_machine",
 )
-"""How the names begin of what fails a test: assertions, and functions that wait for something or judge it."""
-JUDGED_ELSEWHERE = {
-    "test_nobody_has_to_listen": "what is observed raises when it needs a listener",
+"""How the names of what can fail a test begin: assertions, and functions that wait for or check something."""
+ASSERTED_ELSEWHERE = {
+    "test_nobody_has_to_listen": "publishing raises when it needs a listener",
     "test_everything_may_be_declared_again": "the broker refuses a queue that is declared otherwise",
     "test_trial_purchase_and_race_pass": "the trial itself fails",
     "test_a_lost_deadline_is_repaired_in_time": "the fixture at_rest compares all copies afterwards",
 }
-"""Tests in which something else fails than what is written in them, and what."""
+"""Tests without an assertion of their own, and what fails instead."""
 
 
 @cache
@@ -150,7 +150,7 @@ def asserts(function):
 
 
 @pytest.mark.parametrize("pointer", [pointer for pointers in DEFECTS.values() for pointer in pointers])
-def test_the_test_that_shows_a_defect_absent_is_there(pointer):
+def test_the_test_that_shows_a_defect_absent_exists(pointer):
     path, _, name = pointer.partition("::")
 
     assert (ROOT / path).is_file()
@@ -168,4 +168,4 @@ def test_every_test_can_fail():
     silent = {test.name: path.name for path in files for test in written_in(path) if not asserts(test)}
 
     assert len(files) > 30
-    assert {name: file for name, file in silent.items() if name not in JUDGED_ELSEWHERE} == {}
+    assert {name: file for name, file in silent.items() if name not in ASSERTED_ELSEWHERE} == {}

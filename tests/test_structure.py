@@ -15,7 +15,7 @@ from libs.contracts.parts import PARTS, SERVICES
 
 ROOT = Path(__file__).parent.parent
 DOMAIN_FILES = {"payments": {"decisions", "disputes", "domain", "errors", "intent", "recording"}}
-"""The files in which the rules of a part are, where they are more than `domain.py`."""
+"""The files with the rules of a part, where there are more than `domain.py`."""
 SHARED = ("libs.contracts.errors", "libs.contracts.limits")
 """What domains of several parts agree on; it imports nothing but the standard library."""
 CURRENCIES = "libs.contracts.currencies"

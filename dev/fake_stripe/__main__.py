@@ -2,8 +2,8 @@
 
 Settings: STRIPE_WEBHOOK_SECRET (required), FAKE_STRIPE_PORT (12111), FAKE_STRIPE_WEBHOOK_URL (where signed webhooks go;
 unset: nowhere), FAKE_STRIPE_STATE (a file that keeps everything across kill -9; unset: memory), FAKE_STRIPE_HOST
-(127.0.0.1, and nothing else is accepted), FAKE_STRIPE_IN_CONTAINER (1 inside a container: it listens on every
-address of it and sends webhooks to neighbours; the port may be published on 127.0.0.1 at most).
+(127.0.0.1, and nothing else is accepted), FAKE_STRIPE_IN_CONTAINER (1 inside a container: it listens on all its
+addresses and sends webhooks to other containers; publish the port on 127.0.0.1 at most).
 """
 
 import os

@@ -18,7 +18,7 @@ NOT_FOR_BROWSERS = (
 
 
 def is_publishable(allowed: bool) -> bool:
-    """Whether the request's key is a publishable one; refuse (401) one that is missing, wrong or not `allowed`."""
+    """Return whether the request's key is publishable (if `allowed`); refuse (401) a missing or wrong one."""
     key = _key()
     if not key:
         raise unauthorized(NO_KEY)

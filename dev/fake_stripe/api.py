@@ -63,7 +63,7 @@ class Api:
         key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
         call = self.call(publishable=publishable, request_id=g.request_id, idempotency_key=key)
         with self.keys.claim(key), self.locks.lock(_written(ids)):
-            g.fault = self.faults.take(request.method, request.path)  # not before: others must find key and lock in use
+            g.fault = self.faults.take(request.method, request.path)  # only now: others must find key and lock in use
             if g.fault and g.fault.kind == "slow":
                 self.faults.delay(g.fault.seconds)
             return self._once(route, call, pairs, ids, g.fault)
@@ -85,13 +85,13 @@ class Api:
     def _execute(
         self, route: Route, call: Call, pairs: list[tuple[str, str]], ids: dict[str, str], fault: Fault | None
     ) -> tuple[Reply, bool]:
-        """Return the reply, and whether it is to be kept for the key."""
-        ordered = fault.error if fault and fault.kind == "error" else None
-        if ordered and not (fault and fault.executed):
-            return Reply(ordered.status, ordered.body), ordered.executed
+        """Return the reply, and whether to keep it for the key."""
+        injected = fault.error if fault and fault.kind == "error" else None
+        if injected and not (fault and fault.executed):
+            return Reply(injected.status, injected.body), injected.executed
         reply = self._handled(route, call, pairs, ids)
-        if ordered:
-            return Reply(ordered.status, ordered.body), ordered.executed
+        if injected:
+            return Reply(injected.status, injected.body), injected.executed
         return reply, True
 
     def _handled(self, route: Route, call: Call, pairs: list[tuple[str, str]], ids: dict[str, str]) -> Reply:
@@ -120,7 +120,7 @@ def _parameters(route: Route, pairs: list[tuple[str, str]], publishable: bool) -
 
 
 def _has_card_data(values: dict[str, Any]) -> bool:
-    """Whether a card comes as `payment_method_data`: Stripe takes it, the library's types know other methods only."""
+    """Whether `payment_method_data` is a card: Stripe takes it, its library's types know other methods only."""
     data = values.get("payment_method_data")
     return isinstance(data, dict) and data.get("type") == "card"
 

@@ -16,7 +16,7 @@ LOOPBACK_ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost)(:\d+)?")
 
 
 def create_app(state: State, webhooks: Webhooks) -> Flask:
-    """Return the application on this state; whoever calls it starts and stops the webhooks."""
+    """Return the application on this state; the caller starts and stops the webhooks."""
     app = Flask(__name__, static_url_path="/v3/static")
     api = Api(state, webhooks)
     app.extensions["fake_stripe"] = api
@@ -38,7 +38,7 @@ def _no_such_route() -> Response:
 
 
 def _allow_pages_on_this_machine(response: Response) -> Response:
-    """Let Stripe.js call the API from a page on a loopback address, as Stripe lets it from anywhere."""
+    """Let Stripe.js call the API from a page on a loopback address, as Stripe does from anywhere."""
     origin = request.headers.get("Origin", "")
     if request.path.startswith("/v1/") and LOOPBACK_ORIGIN.fullmatch(origin):
         response.headers["Access-Control-Allow-Origin"] = origin

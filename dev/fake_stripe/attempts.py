@@ -15,7 +15,7 @@ NOT_AUTHENTICATED = (
 
 
 def begin(call: Call, intent: Document, method: Document, options: dict[str, Any]) -> Document:
-    """Try to pay with this PaymentMethod: ask for a challenge when the card wants one, else ask the bank."""
+    """Try to pay with this PaymentMethod: ask for a challenge when the card requires one, else ask the bank."""
     card = cards.by_number(method["_number"])
     intent |= {"payment_method": method["id"], "last_payment_error": None, "next_action": None}
     off_session = options.get("off_session") not in (None, False)
@@ -77,7 +77,7 @@ def _paid(call: Call, intent: Document, method: Document, card: cards.TestCard) 
 
 
 def succeed(call: Call, intent: Document, charge: Document, amount: int) -> Document:
-    """The money is taken: the PaymentIntent has succeeded; a card made for it is disputed at once."""
+    """Record that the money is taken; a test card for disputes is disputed at once."""
     intent |= {"status": "succeeded", "amount_capturable": 0, "amount_received": amount}
     call.state.save(intent)
     emit(call, "payment_intent.succeeded", intent)

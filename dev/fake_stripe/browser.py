@@ -46,7 +46,7 @@ def blueprint(api: Api) -> Blueprint:
 
 
 def _answered(intent: Document) -> AnyResponse:
-    """The challenge, or what follows its answer: back to the shop, or a word to the page around the frame."""
+    """Return the challenge or, once answered, a redirect to the shop or a message to the page around the frame."""
     framed = "frame" in request.args
     done = intent["status"] != "requires_action"
     if done and not framed and intent.get("_return_url"):

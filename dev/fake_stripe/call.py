@@ -1,4 +1,4 @@
-"""One call of the API: who calls, on what state, and the parameters after checking."""
+"""One call of the API: its caller, its state, and its checked parameters."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ from dev.fake_stripe.webhooks import Webhooks
 
 @dataclass
 class Call:
-    """What a handler needs: the state, the checked parameters, and from where and by which key it was called."""
+    """What a handler needs: the state, the checked parameters, the caller's origin and keys."""
 
     state: State
     webhooks: Webhooks

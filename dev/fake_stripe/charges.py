@@ -88,7 +88,7 @@ def _blank(intent: Document, method: Document) -> Document:
 
 
 def capture(call: Call, charge: Document, amount: int) -> None:
-    """Take the money of an authorized charge; what is not taken is released, and is no refund."""
+    """Capture an authorized charge; the rest is released, which is no refund."""
     charge |= {"captured": True, "amount_captured": amount, "balance_transaction": new_id("txn")}
     call.state.save(charge)
     emit(call, "charge.captured", charge)

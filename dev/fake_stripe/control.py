@@ -1,4 +1,4 @@
-"""The controls under /_control, for programs on this machine and never for pages (the package lists them)."""
+"""The controls under /_control, for programs on this machine never for pages (the package's docstring lists them)."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def _only_from_this_machine() -> None:
 
 
 def _money(controls: Blueprint, api: Api) -> None:
-    """Things that happen to money outside the API's callers."""
+    """What happens to money without a call of the API."""
 
     @controls.post("/authenticate")
     def authenticate() -> Response:
@@ -92,7 +92,7 @@ def _money(controls: Blueprint, api: Api) -> None:
 
 
 def _trouble(controls: Blueprint, api: Api) -> None:
-    """Webhooks and requests that go wrong."""
+    """What makes webhooks and requests go wrong."""
 
     @controls.route("/webhooks", methods=["GET", "POST", "DELETE"])
     def webhooks() -> Response:

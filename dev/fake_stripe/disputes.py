@@ -51,7 +51,7 @@ def open_dispute(
 
 
 def move(call: Call, id: str, status: str) -> Document:
-    """Bring a dispute on: `won` gives the money back, `needs_response` makes an inquiry a dispute that takes it."""
+    """Change a dispute's status: `won` returns the money, `needs_response` makes an inquiry a dispute that takes it."""
     dispute = retrieve(call, id)
     if status not in NEXT.get(dispute["status"], ()):
         raise invalid(f"Dispute {id} is {dispute['status']}; it cannot become {status}.", param="status")

@@ -1,4 +1,4 @@
-"""Stripe's refusals: status, type, code and words, in the shape that its libraries parse."""
+"""Stripe's refusals: status, type, code and message, in the shape that its libraries parse."""
 
 from typing import Any
 

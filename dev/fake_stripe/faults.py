@@ -1,15 +1,15 @@
-"""Faults to order (POST /_control/faults): the next `count` (1) API requests that fit go wrong.
+"""Injected faults (POST /_control/faults): the next `count` (1) matching API requests go wrong.
 
-`method` and `path` are patterns, `*` by default; the first fault that fits happens. Faults are kept in memory.
+`method` and `path` are patterns, `*` by default; the first that matches is applied. Faults are kept in memory.
 
 | kind | effect |
 | --- | --- |
 | slow | the answer comes `seconds` (1) late, or once all faults are cleared; the idempotency key is in use meanwhile |
 | error | answered with `status` (500), `type`, `code`, `decline_code`, `message` instead of being executed |
-| error with `executed: true` | executed, and answered so all the same |
+| error with `executed: true` | executed, and answered with the error all the same |
 | lost_reply | executed, then the connection is closed without an answer |
 
-An error's reply is kept for its idempotency key (and given again, as Stripe does with its 500s) if it was executed, or
+An error's reply is kept for its idempotency key (and replayed, as Stripe does with its 500s) if it was executed, or
 with `stored: true`.
 """
 
@@ -25,7 +25,7 @@ KINDS = ("slow", "error", "lost_reply")
 
 @dataclass
 class Fault:
-    """One order to go wrong; see the table above."""
+    """One injected fault; see the table above."""
 
     kind: str
     path: str = "*"
@@ -37,7 +37,7 @@ class Fault:
     code: str | None = None
     decline_code: str | None = None
     param: str | None = None
-    message: str = "An unknown error occurred (ordered by a control of the fake Stripe)."
+    message: str = "An unknown error occurred (injected by a control of the fake Stripe)."
     executed: bool = False
     stored: bool | None = None
 
@@ -62,12 +62,12 @@ class Faults:
         self._cleared = threading.Event()
 
     def add(self, fault: Fault) -> None:
-        """Put a fault in force."""
+        """Add a fault."""
         with self._lock:
             self._orders.append(fault)
 
     def take(self, method: str, path: str) -> Fault | None:
-        """Return the fault that this request meets, and count it."""
+        """Return the fault that applies to this request, and count it."""
         with self._lock:
             for fault in self._orders:
                 if fault.count != 0 and fnmatch.fnmatch(method, fault.method) and fnmatch.fnmatch(path, fault.path):
@@ -82,7 +82,7 @@ class Faults:
         cleared.wait(seconds)
 
     def clear(self) -> None:
-        """End every fault."""
+        """Remove every fault."""
         with self._lock:
             self._orders = []
             self._cleared.set()

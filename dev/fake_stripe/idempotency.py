@@ -1,4 +1,4 @@
-"""Idempotency keys: the first reply to a key is kept for 24 hours and given again, whatever it was."""
+"""Idempotency keys: the first reply to a key is kept for 24 hours and replayed, whatever it was."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ OTHER_PARAMETERS = (
 
 @dataclass
 class Reply:
-    """An answer of the API: status, JSON body, and whether it is an old one given again."""
+    """An answer of the API: status, JSON body, and whether it is a replay."""
 
     status: int
     body: dict[str, Any]
@@ -37,7 +37,7 @@ class Reply:
 
 
 def fingerprint(pairs: list[tuple[str, str]]) -> str:
-    """Return what makes two requests' parameters the same, whatever their order."""
+    """Return a hash of the parameters, whatever their order."""
     return hashlib.sha256(json.dumps(sorted(pairs)).encode()).hexdigest()
 
 

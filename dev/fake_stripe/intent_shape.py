@@ -39,7 +39,7 @@ EMULATED = {
 }
 
 
-def refuse_strangers(params: dict[str, Any]) -> None:
+def refuse_unemulated(params: dict[str, Any]) -> None:
     """Refuse a parameter that Stripe takes and this stand-in would only ignore."""
     for name in params:
         if name not in EMULATED:

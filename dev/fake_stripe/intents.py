@@ -8,7 +8,7 @@ from dev.fake_stripe.amounts import check_amount
 from dev.fake_stripe.call import Call
 from dev.fake_stripe.errors import invalid, missing, unexpected_state
 from dev.fake_stripe.events import emit
-from dev.fake_stripe.intent_shape import KEPT, new_intent, refuse_strangers
+from dev.fake_stripe.intent_shape import KEPT, new_intent, refuse_unemulated
 from dev.fake_stripe.objects import list_page, merged, now, visible
 from dev.fake_stripe.state import Document
 
@@ -31,7 +31,7 @@ NEEDS_METHOD = (
 def create(call: Call) -> Document:
     """Make a PaymentIntent; with `confirm`, try to pay it at once."""
     params = call.params
-    refuse_strangers(params)
+    refuse_unemulated(params)
     check_amount(params["amount"], params["currency"])
     if "return_url" in params and not params.get("confirm"):
         raise invalid("You cannot use `return_url` unless `confirm` is set to true.", param="return_url")
@@ -74,7 +74,7 @@ def retrieve(call: Call, id: str) -> Document:
 def update(call: Call, id: str) -> Document:
     """Change a PaymentIntent; money and payment method only while it is unpaid."""
     intent, params = get(call, id), call.params
-    refuse_strangers(params)
+    refuse_unemulated(params)
     for name in {"amount", "currency", "payment_method", "payment_method_data", "capture_method"} & params.keys():
         if intent["status"] not in OPEN:
             raise unexpected_state(
@@ -102,7 +102,7 @@ def _forbidden(what: str, intent: Document, verb: str, statuses: tuple[str, ...]
 def confirm(call: Call, id: str) -> Document:
     """Try to pay: succeeds, asks for 3-D Secure, or refuses with the bank's reason (402)."""
     intent = get(call, id)
-    refuse_strangers(call.params)
+    refuse_unemulated(call.params)
     if intent["status"] in ("succeeded", "requires_capture"):
         message = (
             "You cannot confirm this PaymentIntent because it has already succeeded after being previously confirmed."

@@ -38,7 +38,7 @@ def merged(metadata: dict[str, str], changes: Any) -> dict[str, str]:
 
 
 def expanded(state: State, document: Document, paths: list[str]) -> Document:
-    """Return the object with the ids at these dotted paths replaced by the objects; refuses a path that has none."""
+    """Return the object with the ids at these dotted paths replaced by the objects; refuse a path to none."""
     for path in paths:
         _expand(state, document, path.split("."), path)
     return document

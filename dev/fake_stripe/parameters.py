@@ -13,7 +13,7 @@ from dev.fake_stripe.errors import StripeError, invalid
 
 OPTIONS = frozenset(RequestOptions.__annotations__)
 INTEGER = re.compile(r"-?\d{1,15}")
-# What Stripe took once and has a code of its own for (docs.stripe.com/changelog/endive/2026-09-30)
+# What Stripe no longer takes, and refuses with a code of its own (docs.stripe.com/changelog/endive/2026-09-30)
 RETIRED = {"payment_method_types": "payment_method_types_no_longer_supported"}
 METADATA_LIMITS = (50, 40, 500)  # keys, characters of a key, of a value (docs.stripe.com/api/metadata)
 

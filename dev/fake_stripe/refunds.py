@@ -31,7 +31,7 @@ def create(call: Call) -> Document:
 
 
 def finish(call: Call, id: str, status: str, failure_reason: str = "unknown") -> Document:
-    """End a refund: a pending one `succeeded`, or one that even seemed to have `failed`, so that the money is back."""
+    """Finish a refund: a pending one succeeds, or even one that had succeeded fails, which undoes it."""
     refund = retrieve(call, id)
     if (refund["status"], status) not in ENDS:
         raise invalid(f"Refund {id} is {refund['status']}; it cannot become {status}.", param="status")

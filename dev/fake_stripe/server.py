@@ -1,4 +1,4 @@
-"""Serving the fake Stripe: on 127.0.0.1, or inside a container for its neighbours; each request in its own thread."""
+"""Serving the fake Stripe: on 127.0.0.1, or inside a container for the other ones; each request in its own thread."""
 
 import threading
 from collections.abc import Iterator
@@ -11,18 +11,18 @@ from dev.fake_stripe.state import State
 from dev.fake_stripe.webhooks import Webhooks
 
 HOST = "127.0.0.1"
-EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - of a container, whose neighbours alone can reach it
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - inside a container, where only other containers reach it
 
 
 class _Handler(WSGIRequestHandler):
     disable_nagle_algorithm = True  # else a kept-alive connection waits 40 ms for each reply
 
     def log_request(self, *args: object) -> None:
-        """Say nothing of requests: the ledger tells what happened."""
+        """Log no requests: the ledger shows what happened."""
 
 
 class PublicAddress(ValueError):
-    """The fake Stripe was told to listen where other machines could reach it."""
+    """The fake Stripe is configured to listen where other machines could reach it."""
 
 
 @contextmanager

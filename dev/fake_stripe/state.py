@@ -89,7 +89,7 @@ class State:
         return row["seq"] if row else None
 
     def setting(self, name: str, default: str) -> str:
-        """Return a stored setting, as a control has left it."""
+        """Return a stored setting, as a control last set it."""
         row = self.db.execute("select value from settings where name = ?", (name,)).fetchone()
         return row["value"] if row else default
 
@@ -98,11 +98,11 @@ class State:
         self.db.execute("insert or replace into settings (name, value) values (?, ?)", (name, value))
 
     def now(self) -> float:
-        """Return the time by which keys age and search learns, which a control can move."""
+        """Return the time by which keys age and search finds objects, which a control can move."""
         return time.time() + float(self.setting("clock_offset", "0"))
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         with self.transaction():
             for table in TABLES:
                 self.db.execute(f"delete from {table}")  # noqa: S608 - a constant

@@ -1,7 +1,7 @@
-"""Delivery of events to the webhook's address: signed, repeated until a 2xx; and ways to make it go wrong.
+"""Delivery of events to the webhook's address: signed, retried until a 2xx; and ways to make it go wrong.
 
-A rule (POST /_control/webhooks) acts on events whose type fits the pattern `match` (`*`), `count` times (always); the
-first rule that fits wins. Rules are kept in memory, what waits for delivery is kept in the state.
+A rule (POST /_control/webhooks) acts on events whose type matches `match` (`*`), `count` times (always); the
+first rule that matches wins. Rules are kept in memory, what waits for delivery is kept in the state.
 
 | action | effect |
 | --- | --- |
@@ -9,7 +9,7 @@ first rule that fits wins. Rules are kept in memory, what waits for delivery is 
 | duplicate | delivered `times` times (2) |
 | delay | delivered `seconds` later (1) |
 | reorder | held back until the next event has been tried, `seconds` (5) at the longest |
-| fail | the first `times` (1) tries count as answered 500, so they are repeated |
+| fail | the first `times` (1) tries count as answered 500, so they are retried |
 | fail with `sent: false` | those tries are not even sent |
 """
 
@@ -30,7 +30,7 @@ import stripe
 from dev.fake_stripe.state import Document, State
 
 LOOPBACK = ("127.0.0.1", "localhost")
-SENDERS = 4  # as many at once, so their order is not certain; neither is Stripe's
+SENDERS = 4  # in parallel, so the order is not guaranteed; neither is Stripe's
 TIMEOUT = 10.0  # seconds for one try
 FIRST_PAUSE, LONGEST_PAUSE, MOST_TRIES = 0.5, 60.0, 20
 ACTIONS = ("drop", "duplicate", "delay", "reorder", "fail")
@@ -69,7 +69,7 @@ class Webhooks:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
 
     def queue(self, event: Document) -> int:
-        """Queue the event's delivery as the rules say, in the caller's transaction; returns the addresses it is for."""
+        """Queue the event's delivery as the rules say, in the caller's transaction; returns the number of addresses."""
         if self.url is None:
             return 0
         rule = self._rule(event["type"])
@@ -108,7 +108,7 @@ class Webhooks:
         self._held = []
 
     def use_plain_delivery(self) -> None:
-        """Drop every rule and let go what one held back."""
+        """Drop every rule and send what one held back."""
         with self.state.transaction():
             self.rules = []
             self.state.db.execute("update deliveries set due = ? where attempts = 0", (time.time(),))
@@ -153,7 +153,7 @@ class Webhooks:
             self._wake.wait(self._pause())
 
     def _claim(self) -> list[sqlite3.Row]:
-        """Take due deliveries for as many senders as are free; one that dies with the process comes up again later."""
+        """Take due deliveries for as many senders as are free; one lost with the process becomes due again later."""
         with self.state.transaction():
             free = SENDERS - self._in_flight
             claimed = self.state.db.execute(DUE, (time.time(), free)).fetchall() if free > 0 else []
@@ -195,7 +195,7 @@ class Webhooks:
             "Stripe-Signature": signature,
             "User-Agent": "Stripe/1.0 (fake)",
         }
-        request = urllib.request.Request(self.url or "", body.encode(), headers)  # noqa: S310 - ours, checked at the start
+        request = urllib.request.Request(self.url or "", body.encode(), headers)  # noqa: S310 - our own address, checked at the start
         try:
             with self._opener.open(request, timeout=TIMEOUT) as reply:
                 return bool(200 <= reply.status < 300)

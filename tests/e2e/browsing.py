@@ -1,4 +1,4 @@
-"""People with a browser, Chromium, and what they do on the pages. SCREENSHOTS=FOLDER keeps a picture of each page."""
+"""Users with a browser (Chromium), and what they do on the pages. SCREENSHOTS=FOLDER keeps a picture of each page."""
 
 import os
 import re
@@ -31,14 +31,14 @@ def browser(system):
 
 @pytest.fixture
 def visitor(browser, system):
-    contexts, refused = [], []
+    contexts, violations = [], []
 
     def visit(name, **options):
         context = browser.new_context(base_url=system.gateway_url, **options)
         context.set_default_timeout(15_000)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda said: refused.append(said.text) if "Content Security" in said.text else None)
+        page.on("console", lambda line: violations.append(line.text) if "Content Security" in line.text else None)
         page.goto("/signup")
         page.get_by_label("Email").fill(f"{name}-{secrets.token_hex(4)}@example.org")
         page.get_by_label("Password").fill("correct horse battery")
@@ -49,7 +49,7 @@ def visitor(browser, system):
     yield visit
     for context in contexts:
         context.close()
-    assert refused == [], "the policy of our own pages refused something of theirs"
+    assert violations == [], "our own pages violate their Content-Security-Policy"
 
 
 def picture(page, name):

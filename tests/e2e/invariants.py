@@ -1,4 +1,4 @@
-"""What must hold once everything has come to rest: in the databases, the queues and the fake Stripe's ledger."""
+"""What must hold once no event is under way: in the databases, the queues and the fake Stripe's ledger."""
 
 from collections import Counter
 
@@ -21,7 +21,7 @@ LIVE = ("created", "awaiting_payment", "complete")
 
 
 def check(system, seconds=60):
-    """Wait until every outbox and queue is empty and every copy is what its source is, then check the money."""
+    """Wait until every outbox and queue is empty and every copy equals its source, then check the money."""
     with pymongo.MongoClient(system.mongo_url("admin"), tz_aware=True) as mongo:
         await_rest(system, mongo, seconds)
         orders = list(mongo.orders.orders.find())
@@ -30,15 +30,15 @@ def check(system, seconds=60):
 
 
 def await_rest(system, mongo, seconds):
-    """Wait until nothing is left over, and say what is when that takes too long."""
+    """Wait until nothing is left over; fail with what is when that takes too long."""
     try:
         wait_for(lambda: not leftovers(system, mongo), seconds)
-    except AssertionError:  # say what it is that is left over
+    except AssertionError:  # show what is left over
         assert leftovers(system, mongo) == []
 
 
 def leftovers(system, mongo):
-    """Return what is not at rest yet, as sentences."""
+    """Return what is not finished yet, as sentences."""
     return [*full_outboxes(mongo), *full_queues(system), *different_copies(mongo)]
 
 

@@ -16,13 +16,13 @@ _numbers = itertools.count(1)
 
 
 class Person:
-    """Somebody with a browser's cookies who speaks JSON. Every answer is checked by the caller."""
+    """A user of the JSON API, with a cookie jar. The caller checks every answer."""
 
     def __init__(self, url, name):
         self.url = url
         self.email = f"{name}-{next(_numbers)}-{secrets.token_hex(3)}@example.org"
         self.http = requests.Session()
-        self.http.headers["Connection"] = "close"  # the gateway ends an idle connection, perhaps just as we speak again
+        self.http.headers["Connection"] = "close"  # the gateway may close an idle one just as it is reused
 
     def sign_up(self):
         answer = self.post("/api/users/signup", {"email": self.email, "password": "correct horse battery"})
@@ -59,7 +59,7 @@ class Person:
         return self.get(f"/api/tickets/{ticket_id}").json()
 
     def sees_order(self, order_id, status, seconds=20):
-        """Wait until the order has this status; answers other than 200 are only waited through."""
+        """Wait until the order has this status; other answers, and none, are ignored meanwhile."""
 
         def reached():
             try:
@@ -76,7 +76,7 @@ class Person:
 
 
 class Operator:
-    """Somebody with the operator's key who calls the services directly."""
+    """An operator, who calls the services directly."""
 
     def __init__(self, system):
         settings = environment("operator", system)

@@ -34,7 +34,7 @@ def bo(visitor, title):
 
 @pytest.fixture
 def fault(system):
-    """Let Stripe go wrong; all is well again when the test is over."""
+    """Inject a fault into the fake Stripe; it ends with the test."""
     address = f"{system.stripe_url}/_control/faults"
     yield lambda **what: requests.post(address, json=what, timeout=5).raise_for_status()
     requests.delete(address, timeout=5)
@@ -88,7 +88,7 @@ def test_decline_keeps_the_card_and_another_one_pays(bo):
     expect_receipt(bo, "Mastercard ending in 4444")
 
 
-def test_mistyped_card_is_told_and_costs_no_try(bo):
+def test_mistyped_card_is_reported_and_costs_no_try(bo):
     pay_with(bo, "4242 4242 4242 4241")
     expect(bo.get_by_role("alert")).to_contain_text("card number is invalid")
 
@@ -216,7 +216,7 @@ def test_confirming_and_receipt_can_be_reloaded(bo, system, fault):
     assert len(charges(system, bo)) == 1
 
 
-def test_lost_connection_to_stripe_is_confirming_and_not_told_as_not_charged(bo):
+def test_lost_connection_to_stripe_shows_confirming_and_never_not_charged(bo):
     bo.context.route(re.compile(r"/confirm"), lambda route: route.abort())
 
     pay_with(bo, SUCCEEDS)
@@ -225,7 +225,7 @@ def test_lost_connection_to_stripe_is_confirming_and_not_told_as_not_charged(bo)
     expect(bo.get_by_text("not charged")).to_have_count(0)
 
 
-def test_lost_answer_of_stripe_is_confirming_and_then_the_receipt(bo, system, fault):
+def test_lost_answer_of_stripe_shows_confirming_and_then_the_receipt(bo, system, fault):
     fault(kind="lost_reply", path="*/confirm")
 
     pay_with(bo, SUCCEEDS)

@@ -1,4 +1,4 @@
-"""One id follows what a browser's request causes: in every service's log lines, through RPC, events and jobs."""
+"""One correlation id follows a browser's request: in the log lines of every service, through RPC, events and jobs."""
 
 import json
 import secrets
@@ -74,19 +74,19 @@ def send_webhook(system, kind, stripe_id, correlation_id):
 
 
 def test_the_id_goes_through_the_job_of_a_deadline(system, operator, ana, bo):
-    def is_heard(correlation_id, order_id):
-        def heard():
+    def is_handled(correlation_id, order_id):
+        def logged():
             return any(f"ExpirationComplete:{order_id}" in line for line in lines(system, "orders", correlation_id))
 
         with suppress(AssertionError):  # the line is written a moment after the order was saved
-            return wait_for(heard, 2)
+            return wait_for(logged, 2)
 
     def goes_through():
         correlation_id, order_id = f"e2e-{secrets.token_hex(8)}", bo.reserve(ana.list_ticket())
         with context.work(correlation_id):
             operator.let_expire(order_id)
         bo.sees_order(order_id, "cancelled")
-        return is_heard(correlation_id, order_id)
+        return is_handled(correlation_id, order_id)
 
-    # now and then orders' own sweep is quicker than the job, which then has nothing to say
+    # sometimes orders' own sweep is quicker than the job, which then publishes nothing
     wait_for(goes_through, 60, "the job's event under the id of the call that moved the deadline")

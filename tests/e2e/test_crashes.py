@@ -12,7 +12,7 @@ PROGRAMS = (*PARTS, *PART_OF)
 
 
 def keep_paying(buyer, order_id, answers):
-    """Pay, and again while nobody answers, as a person would."""
+    """Pay, and retry while there is no answer, as a person would."""
     for _ in range(40):
         try:
             answer = buyer.pay(order_id)

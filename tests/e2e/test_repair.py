@@ -1,4 +1,4 @@
-"""What no event brings, because a queue was purged or a copy deleted, is fetched from its source."""
+"""Anti-entropy: what was lost with a purged queue or a deleted copy is fetched from its source."""
 
 import pymongo
 import pytest
@@ -21,7 +21,7 @@ def mongo(system):
 def test_lost_and_old_copies_are_repaired_by_one_call(mongo, operator, ana, bo, part):
     sold, listed = ana.list_ticket(), ana.list_ticket()
     order_id = bo.reserve(sold)
-    is_whole = {
+    is_repaired = {
         "orders": lambda: mongo.orders.tickets.find_one({"_id": listed}),
         "tickets": lambda: mongo.tickets.tickets.find_one({"_id": sold, "reservation.order_id": order_id}),
         "payments": lambda: mongo.payments.payments.find_one({"_id": order_id}),
@@ -33,13 +33,13 @@ def test_lost_and_old_copies_are_repaired_by_one_call(mongo, operator, ana, bo, 
         "payments": lambda: mongo.payments.payments.delete_one({"_id": order_id}),
         "expiration": lambda: mongo.expiration.deadlines.delete_one({"_id": order_id}),
     }
-    wait_for(is_whole[part])
+    wait_for(is_repaired[part])
     wait_for(lambda: mongo.orders.tickets.find_one({"_id": sold, "status": "reserved"}))  # no event is under way now
     damage[part]()
 
     operator.call(part, "repair")
 
-    assert is_whole[part]()
+    assert is_repaired[part]()
     assert operator.call(part, "repair")["repaired"] == 0
 
 
@@ -57,7 +57,7 @@ def test_events_of_a_purged_queue_are_made_up_for_in_time(system, ana, bo):
 
     assert purged == dict.fromkeys(listeners, 1)
     bo.sees_ticket(ticket_id, "reserved", 60)
-    # and `at_rest` waits until payments and expiration know of it too
+    # and `at_rest` waits until payments and expiration have their copies too
 
 
 def purge(system, queue):

@@ -50,7 +50,7 @@ def test_an_operator_looks_at_an_order_moves_its_deadline_and_sees_nothing_parke
     bo.sees_order(order_id, "cancelled")
 
 
-def test_an_operator_looks_at_parked_events_sends_one_home_and_discards_another(system, ana):
+def test_an_operator_looks_at_parked_events_replays_one_and_discards_another(system, ana):
     ticket_id = ana.list_ticket()
     queue, parking = "orders.TicketUpdated", Parking(system.amqp_url, CATALOGUE)
     snapshot = json.dumps(operators_ticket(system, ticket_id)).encode()

@@ -65,7 +65,7 @@ def test_the_third_declined_card_releases_the_ticket(ana, bo, person):
     person("cy").reserve(ticket_id)
 
 
-def test_a_failing_stripe_is_told_as_such_and_the_order_can_be_paid_later(system, ana, bo):
+def test_a_failing_stripe_is_reported_as_such_and_the_order_can_be_paid_later(system, ana, bo):
     order_id = bo.reserve(ana.list_ticket())
     fault = {"kind": "error", "path": "/v1/payment_intents", "count": 2}  # the request, and its repetition
     requests.post(f"{system.stripe_url}/_control/faults", json=fault, timeout=5).raise_for_status()
@@ -121,5 +121,5 @@ def test_a_session_that_was_signed_out_is_good_for_nothing(bo):
 
     bo.http.cookies = captured
 
-    refused = [401] * 6  # whichever process of the gateway is asked, once it has heard
+    refused = [401] * 6  # in every process of the gateway, once SessionRevoked has arrived
     wait_for(lambda: [bo.get("/api/orders").status_code for _ in refused] == refused, 2, "the session to end")

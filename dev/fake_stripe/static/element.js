@@ -1,4 +1,4 @@
-// Inside the payment element's frame: the card form. Card numbers stay here; the page only hears what came of them.
+// Inside the payment element's frame: the card form. Card numbers stay here; the page only gets the outcome.
 (() => {
   "use strict";
   const field = (name) => document.getElementById(name);
@@ -60,12 +60,12 @@
   }
 
   const answers = { validate: () => show(check()), confirm, focus: () => number.focus() };
-  const tell = (event, details) => port?.postMessage({ event, details });
-  const resize = () => tell("height", document.body.scrollHeight);
+  const notify = (event, details) => port?.postMessage({ event, details });
+  const resize = () => notify("height", document.body.scrollHeight);
 
   function changed() {
     const empty = ![number, expiry, cvc].some(digits);
-    tell("change", { empty, complete: check() === null, collapsed: false, value: { type: "card" } });
+    notify("change", { empty, complete: check() === null, collapsed: false, value: { type: "card" } });
   }
 
   number.addEventListener("input", () => (number.value = digits(number).slice(0, 19).replace(/(.{4})(?=.)/g, "$1 ")));
@@ -77,13 +77,13 @@
     if (message.source !== window.parent || !message.ports[0] || port) return;
     port = message.ports[0];
     port.onmessage = async ({ data }) => port.postMessage({ id: data.id, answer: await answers[data.question](data.details) });
-    dress(message.data.appearance);
-    if (message.data.clientSecret) tell("ready", {});
-    else tell("loaderror", { error: { type: "invalid_request_error", message: "elements() needs a clientSecret." } });
+    applyAppearance(message.data.appearance);
+    if (message.data.clientSecret) notify("ready", {});
+    else notify("loaderror", { error: { type: "invalid_request_error", message: "elements() needs a clientSecret." } });
     resize();
   });
 
-  function dress(appearance = {}) {
+  function applyAppearance(appearance = {}) {
     if (appearance.theme === "night") document.documentElement.classList.add("night");
     for (const [name, value] of Object.entries(appearance.variables || {})) {
       document.documentElement.style.setProperty("--" + name, value);

@@ -105,7 +105,7 @@ def test_page_is_left_for_the_return_address_when_it_always_redirects(pay):
     assert "redirect_status=succeeded" in page.url and intent.client_secret in page.url
 
 
-def test_decline_is_told_and_another_card_may_pay(pay, intents):
+def test_decline_is_shown_and_another_card_may_pay(pay, intents):
     page, intent = pay("4000000000009995")
     outcome(page, "insufficient_funds")
 
@@ -115,7 +115,7 @@ def test_decline_is_told_and_another_card_may_pay(pay, intents):
     outcome(page, "requires_capture")
 
 
-def test_mistyped_number_is_told_before_anything_is_sent(pay, fake):
+def test_mistyped_number_is_shown_before_anything_is_sent(pay, fake):
     page, intent = pay("4242424242424241")
 
     outcome(page, "invalid_number")
@@ -123,14 +123,14 @@ def test_mistyped_number_is_told_before_anything_is_sent(pay, fake):
 
 
 @pytest.mark.parametrize(
-    ("button", "said"), [("Complete", "requires_capture"), ("Fail", "payment_intent_authentication_failure")]
+    ("button", "outcome_text"), [("Complete", "requires_capture"), ("Fail", "payment_intent_authentication_failure")]
 )
-def test_challenge_opens_over_the_page(pay, button, said):
+def test_challenge_opens_over_the_page(pay, button, outcome_text):
     page, intent = pay("4000002760003184")
 
     page.frame_locator("iframe[title^='3-D Secure']").get_by_role("button", name=button).click()
 
-    outcome(page, said)
+    outcome(page, outcome_text)
 
 
 def test_challenge_without_a_script_leads_back_to_the_return_address(browser, shop, new_intent, intents):

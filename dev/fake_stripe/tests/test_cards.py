@@ -105,7 +105,7 @@ def test_passed_challenge_may_still_be_declined(new_intent, intents, fake, clien
     assert (intent.last_payment_error.decline_code, intent.latest_charge.status) == ("generic_decline", "failed")
 
 
-def test_challenge_is_a_decline_when_the_buyer_is_away(new_intent, intents):
+def test_challenge_off_session_is_a_decline(new_intent, intents):
     with pytest.raises(stripe.CardError) as declined:
         intents.confirm(new_intent().id, {"payment_method": "pm_card_authenticationRequired", "off_session": True})
 

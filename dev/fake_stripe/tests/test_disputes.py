@@ -10,7 +10,7 @@ def paid(new_intent, intents):
     return intents.capture(intent.id)
 
 
-def test_an_inquiry_takes_no_money_and_leaves_it_to_be_refunded(client, paid, fake):
+def test_an_inquiry_takes_no_money_and_allows_a_refund(client, paid, fake):
     inquiry = fake.control("disputes", payment_intent=paid.id, inquiry=True)
 
     assert (inquiry["status"], inquiry["is_charge_refundable"]) == ("warning_needs_response", True)
@@ -24,8 +24,8 @@ def test_an_inquiry_that_nobody_follows_up_is_closed(client, paid, fake, receive
     for status in way:
         fake.control("disputes", dispute=inquiry["id"], status=status)
 
-    told = receiver.wait_for(6 + len(way))
-    assert "charge.dispute.closed" in told and "charge.dispute.funds_withdrawn" not in told
+    types = receiver.wait_for(6 + len(way))
+    assert "charge.dispute.closed" in types and "charge.dispute.funds_withdrawn" not in types
     assert client.refunds.create({"payment_intent": paid.id}).amount == 1500
 
 
@@ -40,14 +40,14 @@ def test_an_inquiry_may_become_a_dispute_that_forbids_a_refund(client, paid, fak
     assert refused.value.code == "charge_disputed"
 
 
-def test_a_test_card_is_asked_about_once_it_has_paid(client, new_intent, intents):
+def test_a_test_card_opens_an_inquiry_once_it_has_paid(client, new_intent, intents):
     intent = intents.confirm(new_intent().id, {"payment_method": "pm_card_createDisputeInquiry"})
     intents.capture(intent.id)
 
     assert client.disputes.list({"payment_intent": intent.id}).data[0].status == "warning_needs_response"
 
 
-def test_what_is_decided_stays_so(paid, fake):
+def test_a_decided_dispute_cannot_change(paid, fake):
     dispute = fake.control("disputes", payment_intent=paid.id)
     fake.control("disputes", dispute=dispute["id"], status="won")
 

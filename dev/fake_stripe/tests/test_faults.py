@@ -1,4 +1,4 @@
-"""Requests go wrong when told to, in the ways that Stripe's may."""
+"""Requests go wrong on demand, in the ways that Stripe's may."""
 
 import time
 
@@ -30,7 +30,7 @@ def test_error_after_execution_is_replayed(intents, fake):
     assert len(fake.ledger()) == 1
 
 
-def test_lost_reply_is_told_again_for_the_same_key(intents, fake):
+def test_lost_reply_is_replayed_for_the_same_key(intents, fake):
     fake.control("faults", kind="lost_reply", path="/v1/payment_intents")
 
     with pytest.raises(stripe.APIConnectionError):

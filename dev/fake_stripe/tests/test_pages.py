@@ -1,4 +1,4 @@
-"""Nobody takes the pages of the simulation for real ones."""
+"""No page of the simulation can be taken for a real one."""
 
 from urllib.request import urlopen
 

@@ -45,7 +45,7 @@ def test_payment_that_was_never_captured_cannot_be_refunded(client, new_intent, 
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "failed"])
-def test_pending_refund_ends_when_told_to_and_returns_the_money_if_it_failed(client, paid, fake, receiver, outcome):
+def test_pending_refund_is_finished_by_a_control_and_undone_if_it_failed(client, paid, fake, receiver, outcome):
     fake.control("refunds", begin="pending")
     refund = client.refunds.create({"payment_intent": paid.id})
     assert (refund.status, refund.pending_reason) == ("pending", "processing")
@@ -55,8 +55,8 @@ def test_pending_refund_ends_when_told_to_and_returns_the_money_if_it_failed(cli
     fake.control("refunds", refund=refund.id, status=outcome)
 
     has_failed = outcome == "failed"
-    told = ["refund.updated", "charge.refund.updated"] + ["refund.failed"] * has_failed
-    assert sorted(receiver.wait_for(len(told))) == sorted(told)
+    types = ["refund.updated", "charge.refund.updated"] + ["refund.failed"] * has_failed
+    assert sorted(receiver.wait_for(len(types))) == sorted(types)
     assert client.refunds.retrieve(refund.id).status == outcome
     assert client.charges.retrieve(paid.latest_charge).amount_refunded == (0 if has_failed else 1500)
     assert fake.ledger()[0]["refunded"] == (0 if has_failed else 1500)

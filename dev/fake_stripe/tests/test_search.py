@@ -1,4 +1,4 @@
-"""PaymentIntents are found by what the shop wrote into their metadata."""
+"""PaymentIntents are found by their metadata, status and amount."""
 
 import pytest
 import stripe
@@ -27,7 +27,7 @@ def test_clauses_narrow_each_other(new_intent, intents):
     assert found(intents, "-metadata['seat']:null") == [intent.id]
 
 
-def test_pages_lead_on(new_intent, intents):
+def test_each_page_continues_the_one_before(new_intent, intents):
     ids = [new_intent().id for _ in range(3)]
     query = "metadata['order_id']:'order-1'"
 
@@ -41,7 +41,7 @@ def test_pages_lead_on(new_intent, intents):
 @pytest.mark.parametrize(
     "query", ["order", "metadata['a']:'b' AND amount>1 OR amount<1", "amount:'1'; drop table objects"]
 )
-def test_query_that_is_not_stripes_is_refused(intents, query):
+def test_query_outside_stripes_language_is_refused(intents, query):
     with pytest.raises(stripe.InvalidRequestError):
         intents.search({"query": query})
 

@@ -1,4 +1,4 @@
-"""The program: where it listens, what it keeps, whom its controls answer."""
+"""The program: where it listens, what it keeps, and whom its controls answer."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def test_webhooks_to_other_machines_are_refused():
         pass
 
 
-def test_neighbours_of_a_container_are_served():
+def test_other_containers_are_served():
     with listening(0, "whsec_1", "http://gateway:8000/", host="127.0.0.2", in_container=True) as server:
         assert server.host == "127.0.0.2"
 

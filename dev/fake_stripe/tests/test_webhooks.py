@@ -1,4 +1,4 @@
-"""Events are signed, sent, repeated until taken, and go wrong when told to."""
+"""Events are signed, sent, retried until accepted, and go wrong on demand."""
 
 import queue
 import time
@@ -41,17 +41,17 @@ def test_event_shows_the_object_as_it_was(authorize, fake, receiver):
     assert event.api_version.startswith("20") and event.livemode is False
 
 
-def test_decline_and_cancellation_are_told(new_intent, intents, fake, receiver):
+def test_decline_and_cancellation_send_events(new_intent, intents, fake, receiver):
     intent = new_intent()
     with pytest.raises(Exception, match="declined"):
         intents.confirm(intent.id, {"payment_method": "pm_card_chargeDeclined"})
     intents.cancel(intent.id)
 
-    told = set(receiver.wait_for(4)) - {"payment_intent.created"}
-    assert told == {"charge.failed", "payment_intent.payment_failed", "payment_intent.canceled"}
+    types = set(receiver.wait_for(4)) - {"payment_intent.created"}
+    assert types == {"charge.failed", "payment_intent.payment_failed", "payment_intent.canceled"}
 
 
-def test_event_is_sent_again_until_it_is_taken(new_intent, receiver, client):
+def test_event_is_retried_until_it_is_accepted(new_intent, receiver, client):
     answers = iter([500, 302, 200])
     receiver.answers = lambda event: next(answers)
 
@@ -72,9 +72,9 @@ def until(condition, deadline=5):
 def test_dropped_event_can_be_found_in_the_list(new_intent, fake, receiver, client):
     fake.control("webhooks", action="drop", match="payment_intent.created", count=1)
 
-    lost, told = new_intent(), new_intent()
+    lost, delivered = new_intent(), new_intent()
 
-    assert receiver.arrived.get(timeout=5).data.object.id == told.id
+    assert receiver.arrived.get(timeout=5).data.object.id == delivered.id
     until(lambda: client.events.list({"delivery_success": True}).data)
     missed = client.events.list({"delivery_success": False, "types": ["payment_intent.created"]}).data
     assert [event.data.object.id for event in missed] == [lost.id]
@@ -107,7 +107,7 @@ def test_events_can_come_in_the_wrong_order(new_intent, fake, receiver):
     assert arrived == [second.id, first.id]
 
 
-def test_taken_event_comes_again_when_its_answer_counts_as_500(new_intent, fake, receiver):
+def test_accepted_event_is_sent_again_when_its_answer_counts_as_500(new_intent, fake, receiver):
     fake.control("webhooks", action="fail", times=1)
 
     new_intent()
@@ -115,7 +115,7 @@ def test_taken_event_comes_again_when_its_answer_counts_as_500(new_intent, fake,
     assert receiver.arrived.get(timeout=5).id == receiver.arrived.get(timeout=5).id
 
 
-def test_plain_delivery_lets_go_what_was_held_back(new_intent, fake, receiver):
+def test_plain_delivery_sends_what_was_held_back(new_intent, fake, receiver):
     fake.control("webhooks", action="delay", seconds=60)
     new_intent()
     with pytest.raises(queue.Empty):
@@ -126,7 +126,7 @@ def test_plain_delivery_lets_go_what_was_held_back(new_intent, fake, receiver):
     assert receiver.wait_for(1) == ["payment_intent.created"]
 
 
-def test_dispute_is_told_when_it_opens_and_closes(authorize, intents, fake, receiver, client):
+def test_dispute_sends_events_when_it_opens_and_closes(authorize, intents, fake, receiver, client):
     only(fake, "charge.dispute.created", "charge.dispute.closed")
     intent = intents.capture(authorize().id)
 
@@ -138,7 +138,7 @@ def test_dispute_is_told_when_it_opens_and_closes(authorize, intents, fake, rece
     assert client.disputes.retrieve(dispute["id"]).status == "lost"
 
 
-def test_refund_from_the_dashboard_is_told(authorize, intents, fake, receiver):
+def test_refund_from_the_dashboard_sends_events(authorize, intents, fake, receiver):
     only(fake, "charge.refunded")
     intent = intents.capture(authorize().id)
 
