@@ -22,7 +22,7 @@ from libs.contracts.parts import PRINCIPALS
 from ops.broker_users import ADMINISTRATOR, grant
 
 SERVER_PORTS = ("amqp", "management", "erlang", "epmd", "redis", "mongo")
-READY_SECONDS = 60
+READY_SECONDS = 120
 
 
 class StackError(Exception):
@@ -133,9 +133,10 @@ class Stack(Layout):
         """Return once `name` is ready; raise StackError with the end of its log after `deadline` seconds."""
         program = self.programs[name]
         if not wait_until(lambda: self._is_ready(program), deadline):
-            raise StackError(
-                f"{name} is not ready after {deadline:.0f} s. The end of its log:\n{self.logs(name)[-2000:]}"
-            )
+            raise self._not_ready(name, deadline)
+
+    def _not_ready(self, name: str, seconds: float) -> StackError:
+        return StackError(f"{name} is not ready after {seconds:.0f} s. The end of its log:\n{self.logs(name)[-2000:]}")
 
     def logs(self, name: str) -> str:
         """Return the log of the program `name`."""
@@ -153,7 +154,7 @@ class Stack(Layout):
                 waiting.remove(program)
                 self._report(f"{program.name:<12} ready after {time.monotonic() - began:4.1f} s")
             if waiting and time.monotonic() - began > READY_SECONDS:
-                self.wait_ready(waiting[0].name, 0)
+                raise self._not_ready(waiting[0].name, READY_SECONDS)
             time.sleep(0.1)
 
     def _full_name(self, name: str) -> str:
