@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, request, session
 from markupsafe import Markup
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway.errors import GatewayError, reading_body
+from gateway.proxies import Proxies
 from gateway.settings import Settings
 from gateway.stripe_js import allowed_sources
 from libs import context
@@ -30,8 +30,7 @@ YEAR_SECONDS = 31_536_000
 def register(app: Flask, settings: Settings) -> None:
     """Check every request of `app`, and add the security headers to every response."""
     policy = content_security_policy(settings)
-    if settings.proxies:  # only then: else a client could forge its address, by which auth limits tries
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
+    app.wsgi_app = Proxies(app.wsgi_app, settings.proxies)  # type: ignore[method-assign]
 
     @app.after_request
     def add_security_headers(response: Response) -> Response:

@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.app import create_app
+from gateway.proxies import Proxies
 from gateway.tests.fakes import AUTH_PUBLIC, GATEWAY_PUBLIC, SETTINGS
 from libs.settings import MissingSetting
 from libs.tokens import Signer, new_key
@@ -141,6 +142,48 @@ def test_address_is_taken_from_as_many_proxies_as_are_set(services, revocations)
     client.post("/api/users/signin", json=ANA, headers={"X-Forwarded-For": "192.0.2.9, 198.51.100.7"})
 
     assert passed_address(services) == "198.51.100.7"
+
+
+def environ(header):
+    return {"HTTP_X_FORWARDED_FOR": header} if header else {}
+
+
+@pytest.mark.parametrize(
+    ("number", "header", "is_wrong"),
+    [
+        (0, "192.0.2.9", True),
+        (0, None, False),
+        (1, "192.0.2.9", False),
+        (1, "192.0.2.9, 198.51.100.7", False),
+        (2, "192.0.2.9", True),
+        (1, None, False),
+    ],
+)
+def test_operator_who_forgot_to_set_the_number_of_proxies_reads_so_in_the_log(caplog, number, header, is_wrong):
+    proxies = Proxies(lambda *_: [], number, clock=lambda: 0.0)
+
+    proxies(environ(header), None)
+
+    said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert [f"but GATEWAY_PROXIES is {number}" in line for line in said] == [True] * is_wrong
+    assert "192.0.2.9" not in caplog.text
+
+
+def test_wrong_number_of_proxies_is_logged_once_a_minute(caplog):
+    now = [0.0]
+    proxies = Proxies(lambda *_: [], 0, clock=lambda: now[0])
+
+    for _ in range(180):
+        proxies(environ("192.0.2.9"), None)
+        now[0] += 1
+
+    assert caplog.text.count("GATEWAY_PROXIES") == 3
+
+
+def test_request_through_a_proxy_that_nobody_set_is_noticed_by_the_gateway(client, caplog):
+    client.get("/", headers={"X-Forwarded-For": "192.0.2.9"})
+
+    assert "but GATEWAY_PROXIES is 0" in caplog.text
 
 
 def test_cookies_of_the_older_secret_key_are_accepted_until_it_is_removed(ana, services, revocations):
