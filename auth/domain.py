@@ -1,6 +1,6 @@
 """The rules of users, their passwords, and how often an attempt may be made."""
 
-import hashlib
+import hmac
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -57,10 +57,14 @@ class TooManyAttempts(DomainError):
 
 @dataclass(frozen=True)
 class Limit:
-    """How many attempts are free; after the last of them one waits 1 second, then 2, 4, … up to the longest wait."""
+    """How many attempts of an hour are free.
+
+    After the last of them one waits 1 second, then 2, 4, … up to the longest wait, or for the end of the hour if there
+    is none; the hour begins with the first attempt, and after its end all are free again.
+    """
 
     free: int
-    longest_wait_seconds: int
+    longest_wait_seconds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,33 +82,49 @@ OWN_PASSWORD = Limit(free=5, longest_wait_seconds=900)
 EMAILS_IN_USE = Limit(free=20, longest_wait_seconds=900)
 
 
-def sign_in_counters(email: str, address: str, is_known: bool) -> list[Counter]:
-    """Return what a wrong sign-in counts towards.
+@dataclass(frozen=True)
+class Counters:
+    """What attempts count towards.
 
-    An address is slowed down for one account after five failures, and for all accounts after fifty. An account that is
-    attacked from many addresses takes one try a minute at worst from addresses that are new to it. An address from
-    which this user has signed in before (`is_known`) is exempt from these two, so that neither a neighbour behind the
-    same address nor strangers anywhere keep the user out.
+    Keys are HMACs: of a plain hash somebody who reads the database finds every IPv4 address within hours by trial.
     """
-    pair = Counter(_key("sign-in", email, address), ONE_ACCOUNT_FROM_ONE_ADDRESS)
-    if is_known:
-        return [pair]
-    return [pair, Counter(_key("address", address), ONE_ADDRESS), Counter(_key("account", email), ONE_ACCOUNT)]
 
+    secret: bytes
 
-def password_counters(user_id: str) -> list[Counter]:
-    """Return what a wrong current password counts towards, when a user who is signed in wants another."""
-    return [Counter(_key("password", user_id), OWN_PASSWORD)]
+    def of_sign_in(self, email: str, address: str, is_known: bool) -> list[Counter]:
+        """Return what a wrong sign-in counts towards.
 
+        An address is slowed down for one account after five failures, and for all accounts after fifty. An account that
+        is attacked from many addresses takes one try a minute at worst from addresses that are new to it. An address
+        from which this user has signed in before (`is_known`) is exempt from these two, so that neither a neighbour
+        behind the same address nor strangers anywhere keep the user out.
+        """
+        pair = self._counter("sign-in", ONE_ACCOUNT_FROM_ONE_ADDRESS, email, address)
+        if is_known:
+            return [pair]
+        return [pair, self._counter("address", ONE_ADDRESS, address), self._counter("account", ONE_ACCOUNT, email)]
 
-def sign_up_counters(address: str, free: int) -> list[Counter]:
-    """Return what every sign-up counts towards: robots that make accounts are slowed down after `free` of them."""
-    return [Counter(_key("sign-up", address), Limit(free, longest_wait_seconds=900))]
+    def of_password(self, user_id: str) -> list[Counter]:
+        """Return what a wrong current password counts towards, when a user who is signed in wants another."""
+        return [self._counter("password", OWN_PASSWORD, user_id)]
 
+    def of_sign_up(self, address: str, per_hour: int) -> list[Counter]:
+        """Return what every sign-up counts towards: robots that make accounts are stopped after so many an hour."""
+        return [self._counter("sign-up", Limit(per_hour), address)]
 
-def email_in_use_counters(address: str) -> list[Counter]:
-    """Return what a sign-up with an email that is in use counts towards: asking who has an account is slow."""
-    return [Counter(_key("taken", address), EMAILS_IN_USE)]
+    def of_email_in_use(self, address: str) -> list[Counter]:
+        """Return what a sign-up with an email that is in use counts towards: asking who has an account is slow."""
+        return [self._counter("taken", EMAILS_IN_USE, address)]
+
+    def fingerprint(self, address: str) -> str:
+        """Return what is kept of an address from which a user signed in."""
+        return self._hmac("fingerprint", address)
+
+    def _counter(self, kind: str, limit: Limit, *parts: str) -> Counter:
+        return Counter(f"{kind}:{self._hmac(kind, *parts)}", limit)
+
+    def _hmac(self, *parts: str) -> str:
+        return hmac.digest(self.secret, "\0".join(parts).encode(errors="replace"), "sha256").hex()
 
 
 def network(address: object) -> str:
@@ -116,11 +136,6 @@ def network(address: object) -> str:
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return str(getattr(parsed, "ipv4_mapped", None) or parsed)
-
-
-def fingerprint(address: str) -> str:
-    """Return what is kept of an address from which a user signed in."""
-    return _digest(address)
 
 
 def check_sign_up(email: object, password: object, common: frozenset[str]) -> tuple[str, str]:
@@ -179,11 +194,3 @@ def _error(field: str, message: str) -> dict[str, str]:
 def _is_text(value: object, minimum: int, maximum: int) -> bool:
     """Return whether `value` is a text of so many characters that can be stored."""
     return isinstance(value, str) and minimum <= len(value) <= maximum and is_storable(value)
-
-
-def _key(kind: str, *parts: str) -> str:
-    return f"{kind}:{_digest(*parts)}"
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode(errors="replace")).hexdigest()[:32]

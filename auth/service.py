@@ -26,6 +26,14 @@ COMMON_PASSWORDS = passwords.read_common_passwords()
 PAGE = 1000
 
 
+def read_counters(key: str) -> domain.Counters:
+    """Return the counters for auth's signing key, from which their secret is derived: one secret less to look after.
+
+    Under another key they begin anew, and users' known addresses are known again after the next sign-in.
+    """
+    return domain.Counters(Signer(key).derive_secret("auth: counters of attempts and known addresses"))
+
+
 class Throttle(DependencyProvider):
     """Limits how often attempts are made. Needs MONGO_URL in config.yml."""
 
@@ -47,6 +55,7 @@ class AuthService:
     store = Stored(UserStore, CATALOGUE)
     caller = CallerProvider()
     signer = Setting("SIGNING_KEY", Signer, KEY_FORM)
+    counters = Setting("SIGNING_KEY", read_counters, KEY_FORM)
     throttle = Throttle()
     sign_ups_per_address = Setting("SIGN_UPS_PER_ADDRESS", integer, INTEGER_FORM)
 
@@ -55,23 +64,22 @@ class AuthService:
         """Create a user and begin a session: {"user": {id, email}, "token"}. `address`: as in `sign_in`."""
         email, password = domain.check_sign_up(email, password, COMMON_PASSWORDS)
         source = self._client_network(address)
-        self.throttle.count(domain.sign_up_counters(source, self.sign_ups_per_address))
-        with self.throttle.attempt(domain.email_in_use_counters(source), EmailInUse):
-            return self._start_session(
-                self.store.add(email, passwords.hash_password(password), domain.fingerprint(source))
-            )
+        with self.throttle.attempt(self.counters.of_email_in_use(source), EmailInUse):
+            self.throttle.count(self.counters.of_sign_up(source, self.sign_ups_per_address))
+            password_hash = passwords.hash_password(password)
+            return self._start_session(self.store.add(email, password_hash, self.counters.fingerprint(source)))
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def sign_in(self, email: str, password: str, address: str | None = None) -> dict[str, Any]:
         """Begin a session for the user with this address and password: {"user": {id, email}, "token"}.
 
         `address` is the client's network address; only the gateway may pass it. Without one the call counts as coming
-        from one unknown address. Raises TooManyAttempts by the rule of `domain.sign_in_counters`.
+        from one unknown address. Raises TooManyAttempts by the rule of `domain.Counters.of_sign_in`.
         """
         email, password, source = _text(email).strip().lower(), _text(password), self._client_network(address)
         user = self.store.find_by_email(email)
-        fingerprint = domain.fingerprint(source)
-        counters = domain.sign_in_counters(email, source, user is not None and fingerprint in user["addresses"])
+        fingerprint = self.counters.fingerprint(source)
+        counters = self.counters.of_sign_in(email, source, user is not None and fingerprint in user["addresses"])
         with self.throttle.attempt(counters, WrongCredentials):
             if not passwords.matches(user["password_hash"] if user else None, password) or user is None:
                 raise WrongCredentials("Wrong email or password.")
@@ -99,7 +107,7 @@ class AuthService:
         """
         user = self._signed_in_user()
         domain.check_change(current, new)
-        with self.throttle.attempt(domain.password_counters(user["id"]), WrongPassword):
+        with self.throttle.attempt(self.counters.of_password(user["id"]), WrongPassword):
             if not passwords.matches(user["password_hash"], _text(current)):
                 raise WrongPassword("This is not your current password.")
         password_hash = passwords.hash_password(domain.check_password("new", new, user["email"], COMMON_PASSWORDS))

@@ -22,7 +22,7 @@ class UserStore:
 
     A token carries the generation of its user's sessions; raising it ends all sessions begun before. Until
     `ended_until` there may be tokens of an older generation that have not expired by themselves. `addresses` are
-    fingerprints of network addresses that the user signed in from. Revoked sessions
+    fingerprints (keyed hashes) of network addresses that the user signed in from. Revoked sessions
     are {_id: jti, version, user_id, expires_at}.
     """
 
@@ -57,7 +57,9 @@ class UserStore:
     def remember_address(self, user: Document, address: str) -> None:
         """Keep that the user signed in from `address`; of many, the latest."""
         if address not in user["addresses"]:
-            kept = [*user["addresses"], address][-KNOWN_ADDRESSES:]
+            unkeyed = 32  # digits of the plain hashes that were kept before
+            known = [each for each in user["addresses"] if len(each) != unkeyed]
+            kept = [*known, address][-KNOWN_ADDRESSES:]
             self.users.collection.update_one({"_id": user["id"]}, {"$set": {"addresses": kept}})
 
     def replace_hash(self, user: Document, password_hash: str) -> None:

@@ -1,11 +1,12 @@
 """Throttling attempts to sign in and the like, with counters in MongoDB that all instances share.
 
-Each counter keeps the number of attempts and until when no other is accepted; it is forgotten an hour after the last.
+Each counter keeps the number of attempts within an hour and until when no other is accepted, at most until the hour is
+over. The hour begins with its first attempt, no later one extends it, and at its end the counter is forgotten.
 An attempt is counted before it is made, so that many at once are not all the first, and undone when it was no failure.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from pymongo.errors import DuplicateKeyError
 from auth.domain import Counter, TooManyAttempts
 from libs.clock import utc_now
 
-REMEMBERED_SECONDS = 3600
+HOUR = timedelta(hours=1)
 COUNT_RETRIES = 20
 """How often to count again when others insert the counter of an address at the same moment."""
 NO_WAIT = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,10 +25,11 @@ NO_WAIT = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MongoThrottle:
-    """Counters as documents {_id: key, tries, until, forget_at}."""
+    """Counters as documents {_id: key, tries, until, forget_at}; the hour ends at `forget_at`."""
 
-    def __init__(self, collection: Collection[dict[str, Any]]) -> None:
+    def __init__(self, collection: Collection[dict[str, Any]], now: Callable[[], datetime] = utc_now) -> None:
         self._collection = collection
+        self._now = now
 
     def create_indexes(self) -> None:
         """Let MongoDB delete counters when their time has come."""
@@ -35,7 +37,7 @@ class MongoThrottle:
 
     def count(self, counters: Sequence[Counter]) -> None:
         """Count an attempt; raise TooManyAttempts, and count nothing, when it comes too soon."""
-        wait = self._longest_wait(counters, utc_now()) or max(map(self._count, counters), default=0)
+        wait = self._longest_wait(counters, self._now()) or max(map(self._count, counters), default=0)
         if wait:
             raise TooManyAttempts(
                 "Too many tries. Wait a little before you try again.", retry_after=max(1, math.ceil(wait))
@@ -62,13 +64,13 @@ class MongoThrottle:
     def _count(self, counter: Counter) -> float:
         """Count an attempt; return 0, or for how many seconds there may be none."""
         for _ in range(COUNT_RETRIES):
-            now = utc_now()
+            now = self._now()
             try:
                 where = {"_id": counter.key, "until": {"$lte": now}}
                 self._collection.update_one(where, _increment(counter, now), upsert=True)
                 return 0
             except DuplicateKeyError:  # another attempt closed the counter just now, or merely was the first
-                if wait := self._longest_wait([counter], utc_now()):
+                if wait := self._longest_wait([counter], self._now()):
                     return wait
         return 1
 
@@ -80,14 +82,17 @@ class MongoThrottle:
 def _increment(counter: Counter, now: datetime) -> list[dict[str, Any]]:
     """Return the update that counts an attempt and, from the last free one on, sets until when to wait."""
     limit = counter.limit
-    exponent = {"$max": [0, {"$min": [{"$subtract": ["$tries", limit.free]}, 20]}]}
-    seconds = {"$min": [limit.longest_wait_seconds, {"$pow": [2, exponent]}]}
-    until = {"$add": [now, {"$multiply": [1000, seconds]}]}
+    until: Any = "$forget_at"
+    if limit.longest_wait_seconds is not None:
+        exponent = {"$max": [0, {"$min": [{"$subtract": ["$tries", limit.free]}, 20]}]}
+        seconds = {"$min": [limit.longest_wait_seconds, {"$pow": [2, exponent]}]}
+        until = {"$min": ["$forget_at", {"$add": [now, {"$multiply": [1000, seconds]}]}]}
+    is_over = {"$lte": [{"$ifNull": ["$forget_at", NO_WAIT]}, now]}
     return [
         {
             "$set": {
-                "tries": {"$add": [{"$ifNull": ["$tries", 0]}, 1]},
-                "forget_at": now + timedelta(seconds=REMEMBERED_SECONDS),
+                "tries": {"$cond": [is_over, 1, {"$add": ["$tries", 1]}]},
+                "forget_at": {"$cond": [is_over, now + HOUR, "$forget_at"]},
             }
         },
         {"$set": {"until": {"$cond": [{"$lt": ["$tries", limit.free]}, NO_WAIT, until]}}},

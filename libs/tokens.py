@@ -6,6 +6,7 @@ which is how keys are rotated. Settings hold keys as `<name>=<base64 of 32 bytes
 """
 
 import base64
+import hmac
 import time
 import uuid
 from dataclasses import dataclass
@@ -73,6 +74,10 @@ class Signer:
             **extra,
         }
         return jwt.encode(claims, self._key, algorithm=ALGORITHM, headers={"kid": self.key_name})
+
+    def derive_secret(self, purpose: str) -> bytes:
+        """Return a secret for another purpose; neither this key nor any other secret can be derived from it."""
+        return hmac.digest(self._key.private_bytes_raw(), purpose.encode(), "sha256")
 
     def mint_service(self) -> str:
         """Return a token that names this service or operator, good for one minute."""

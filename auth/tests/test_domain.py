@@ -3,6 +3,8 @@ import pytest
 from auth import domain
 
 COMMON_PASSWORDS = frozenset({"password123"})
+COUNTERS = domain.Counters(b"a secret")
+ANA, HOME = "ana@example.org", "192.0.2.1"
 
 
 @pytest.mark.parametrize("email", ["Ana@Example.ORG", "  ana@example.org "])
@@ -65,23 +67,33 @@ def test_the_users_own_email_is_no_password(password):
 
 
 def test_wrong_sign_in_counts_for_the_account_the_address_and_both_together():
-    limits = [counter.limit for counter in domain.sign_in_counters("ana@example.org", "192.0.2.1", is_known=False)]
+    limits = [counter.limit for counter in COUNTERS.of_sign_in(ANA, HOME, is_known=False)]
 
     assert limits == [domain.ONE_ACCOUNT_FROM_ONE_ADDRESS, domain.ONE_ADDRESS, domain.ONE_ACCOUNT]
 
 
 def test_from_an_address_that_the_account_knows_nobody_else_slows_the_user_down():
-    known = domain.sign_in_counters("ana@example.org", "192.0.2.1", is_known=True)
-    neighbours = domain.sign_in_counters("bo@example.org", "192.0.2.1", is_known=False)
-    strangers = domain.sign_in_counters("ana@example.org", "198.51.100.7", is_known=False)
+    known = COUNTERS.of_sign_in(ANA, HOME, is_known=True)
+    neighbours = COUNTERS.of_sign_in("bo@example.org", HOME, is_known=False)
+    strangers = COUNTERS.of_sign_in(ANA, "198.51.100.7", is_known=False)
 
     assert not {counter.key for counter in known} & {counter.key for counter in neighbours + strangers}
 
 
 def test_counters_give_away_neither_emails_nor_addresses():
-    keys = [counter.key for counter in domain.sign_in_counters("ana@example.org", "192.0.2.1", is_known=False)]
+    keys = [counter.key for counter in COUNTERS.of_sign_in(ANA, HOME, is_known=False)]
 
     assert not [key for key in keys if "ana" in key or "192" in key]
+
+
+def test_thief_of_the_database_cannot_find_out_addresses_and_emails_by_trial():
+    def kept(secret):
+        counters = domain.Counters(secret)
+        found = [*counters.of_sign_in(ANA, HOME, False), *counters.of_sign_up(HOME, 9), *counters.of_email_in_use(HOME)]
+        return {counters.fingerprint(HOME), *(counter.key for counter in found + counters.of_password("ana's id"))}
+
+    assert len(kept(b"auth's") | kept(b"the thief's")) == 14
+    assert kept(b"auth's") == kept(b"auth's")
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,16 @@ def test_no_more_than_the_latest_addresses_are_remembered(store, ana):
     assert (len(kept), kept[-1]) == (KNOWN_ADDRESSES, f"address {KNOWN_ADDRESSES + 4}")
 
 
+def test_plain_hashes_of_addresses_are_forgotten_at_the_next_sign_in(store):
+    plain, keyed = "0" * 32, ["0" * 64, "1" * 64]
+    user = store.add("bo@example.org", "hash 1", plain)
+
+    for address in keyed:
+        store.remember_address(store.find(user["id"]), address)
+
+    assert store.find(user["id"])["addresses"] == keyed
+
+
 def test_list_of_revoked_users_has_those_whose_tokens_have_not_expired(store, ana, mongo):
     store.revoke_all(ana)
     assert [ended["id"] for ended in store.list_users_revoked(utc_now(), "", 10)] == [ana["id"]]

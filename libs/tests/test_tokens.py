@@ -71,6 +71,14 @@ def test_a_services_key_cannot_sign_for_users():
         Verifier(f"{PUBLIC},{public}").verify(token)
 
 
+def test_secret_for_another_purpose_is_that_keys_and_that_purposes_alone():
+    (first, _), (second, _) = new_key("auth:1"), new_key("auth:1")
+
+    secrets = [Signer(key).derive_secret(purpose) for key in (first, second) for purpose in ("counters", "cookies")]
+
+    assert len(set(secrets)) == 4 and Signer(first).derive_secret("counters") == secrets[0]
+
+
 def test_two_keys_are_valid_at_once_and_a_removed_one_is_not():
     private, public = new_key("auth:2")
     both = Verifier(f"{PUBLIC}, {public}")
