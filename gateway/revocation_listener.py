@@ -14,6 +14,7 @@ from kombu.messaging import Consumer
 
 from gateway.revocations import Revocations
 from libs.amqp.connection import connection_to
+from libs.amqp.unread import require_readable
 
 EXCHANGE = Exchange("auth.events", type="topic", durable=True)
 ROUTING_KEY = "SessionRevoked"
@@ -81,4 +82,9 @@ class RevocationListener:
             frames = received
 
     def _on_message(self, message: Any) -> None:
-        self._revocations.handle_event(message.decode())
+        try:
+            require_readable(message)
+            self._revocations.handle_event(message.decode())
+        except Exception:  # whichever session it is about is in auth's list, too
+            log.exception("a revoked session cannot be read")
+            self._revocations.load(self._load())

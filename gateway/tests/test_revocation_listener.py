@@ -8,6 +8,7 @@ from kombu import Connection
 
 from gateway.revocation_listener import EXCHANGE, RevocationListener
 from gateway.revocations import Revocations
+from libs.amqp.tests.odd import ODDITIES, publish_odd
 from libs.rpc import ServiceUnavailable
 from libs.tokens import Claims
 
@@ -54,6 +55,14 @@ def test_revoked_session_is_received(known, amqp_url):
         connection.Producer().publish(body, exchange=EXCHANGE, routing_key="SessionRevoked")
 
     wait_for(lambda: is_revoked(known, "s1"))
+
+
+@pytest.mark.parametrize("odd", [*ODDITIES, "no such event"])
+def test_sign_out_takes_effect_after_one_that_cannot_be_read(known, amqp_url, odd):
+    publish_odd(amqp_url, odd, "auth.events", "SessionRevoked", b'{"id": "s0"}')
+    wait_for(lambda: is_revoked(known, "s1") is False)
+
+    test_revoked_session_is_received(known, amqp_url)
 
 
 def test_end_of_all_sessions_of_a_user_is_received(known, amqp_url):

@@ -7,7 +7,7 @@ certificate for its name, signed by the authority in the file AMQP_CA_FILE; unse
 import os
 import ssl
 
-from kombu import Connection
+from libs.amqp.unread import Connection
 
 CONNECT_SECONDS = 3.0
 SILENCE_SECONDS = 5.0

@@ -4,7 +4,8 @@ What it changes of nameko 2.14's own consumer, with the code that makes it neces
 - stock closes its connection as soon as its consumers are cancelled, while workers still run, so that their
   acknowledgements are lost and their messages handled again (`nameko/messaging.py`, `on_iteration`);
 - stock waits up to 30 s before it tries a lost broker again (`kombu/connection.py`, `ensure_connection`);
-- stock acknowledges what it cannot decode (`kombu/mixins.py`, `on_decode_error`): a provider gets the raw message;
+- stock acknowledges what it cannot decode (`kombu/mixins.py`, `on_decode_error`): a provider gets the raw message
+  (`libs.amqp.unread`);
 - stock logs the address of a lost broker, and of several but the first with their passwords (`on_connection_error`);
 - stock cannot be stopped while the broker is unreachable (`unregister_provider`).
 """

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from reprlib import Repr
 from typing import Any, TypeVar
 
+from amqp.serialization import dumps
 from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import Entrypoint, SharedExtension
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, WTimeoutError
@@ -16,6 +18,7 @@ from pymongo.errors import ConnectionFailure, ExecutionTimeout, WTimeoutError
 from libs import context
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.consumer import QueueConsumer
+from libs.amqp.unread import require_readable
 from libs.errors import Unavailable
 from libs.events import topology
 from libs.events.aggregates import VersionConflict
@@ -32,9 +35,16 @@ DELAYS_SECONDS = (0.1, 1.0, 5.0, 30.0)
 REQUEUE_SECONDS = 1.0
 """How long a worker pauses before it requeues what it could neither retry nor park."""
 
+MOST_ATTEMPTS = 10**9
+ACTED_ON = ("x-death", "CC", "BCC")
+LARGEST_HEADERS = 100_000
+"""Bytes: they leave in one frame, with what we add, and a frame has 128 KiB at most."""
+SHORTENED = Repr()
+SHORTENED.maxdict, SHORTENED.maxstring, SHORTENED.maxother = 100, 500, 500
+
 
 class Unreadable(Exception):
-    """The message is not JSON, or not of the catalogue's shape: a retry cannot help."""
+    """The message is not JSON, not of the catalogue's shape, or has unreadable properties: a retry cannot help."""
 
 
 TRANSIENT = (
@@ -107,6 +117,7 @@ class EventHandler(Entrypoint):
     def handle_message(self, message: Any) -> None:
         """Pass one message to a worker."""
         try:
+            require_readable(message)
             body = self.event.load(json.loads(message.body))
         except Exception as error:  # noqa: BLE001 - JSON nested too deep, for example; raising would end the process
             with context.work((message.headers or {}).get("nameko.correlation_id")):
@@ -147,8 +158,8 @@ class EventHandler(Entrypoint):
         listener, queue = self.container.service_name, self.queue.name
         attempt = _attempt(message.headers)
         delay = next_delay(error, attempt, self.delays_seconds)
-        headers = {**message.headers, "x-attempt": attempt + 1, "x-reason": f"{type(error).__name__}: {error}"[:1000]}
-        headers.setdefault("x-failed-at", datetime.now(UTC).isoformat())
+        headers = {"x-failed-at": datetime.now(UTC).isoformat(), **_writable(message.headers)}
+        headers |= {"x-attempt": attempt + 1, "x-reason": f"{type(error).__name__}: {error}"[:1000]}
         if delay is None:
             log.error("parked an event of %s after %s tries: %s", queue, attempt, headers["x-reason"])
             headers |= {"x-attempt": attempt, "x-queue": queue}
@@ -174,7 +185,20 @@ def next_delay(error: BaseException, attempt: int, delays_seconds: tuple[float, 
 def _attempt(headers: dict[str, Any]) -> int:
     """Return the number of the try that this was; 1 when the header is missing, or not one of ours."""
     attempt = headers.get("x-attempt")
-    return max(attempt, 1) if isinstance(attempt, int) else 1
+    return min(max(attempt, 1), MOST_ATTEMPTS) if isinstance(attempt, int) else 1
+
+
+def _writable(headers: dict[str, Any]) -> dict[str, Any]:
+    """Return headers that came with a message; as text if they cannot be sent again, for not all that is read can be.
+
+    Without those that the broker acts on: a forged x-death ends all its dead-lettering, and CC adds receivers.
+    """
+    headers = {name: value for name, value in headers.items() if name not in ACTED_ON}
+    try:
+        is_writable = len(dumps("F", [headers])) <= LARGEST_HEADERS
+    except Exception:  # noqa: BLE001 - a number too large, for example: struct's error, or AttributeError
+        is_writable = False
+    return headers if is_writable else {"x-headers": SHORTENED.repr(headers)}
 
 
 def _copy(message: Any, exchange: str, routing_key: str, headers: dict[str, Any]) -> Outgoing:

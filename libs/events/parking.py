@@ -3,17 +3,18 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.connection import connect
+from libs.amqp.unread import UNREADABLE
 from libs.events import topology
 from libs.events.catalogue import Catalogue
 
-DROPPED_ON_REPLAY = ("x-attempt", "x-reason", "x-failed-at", "x-queue", "x-death")
+DROPPED_ON_REPLAY = ("x-attempt", "x-reason", "x-failed-at", "x-queue", "x-death", UNREADABLE)
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class Parking:
 
 def _parked(queue: str, message: Any) -> Parked:
     headers = {**_delivery_limit_headers(message), **(message.headers or {})}
+    attempts = headers.get("x-attempt")
     raw = message.body if isinstance(message.body, bytes) else str(message.body).encode()
     try:
         body = json.loads(raw)
@@ -100,9 +102,9 @@ def _parked(queue: str, message: Any) -> Parked:
     return Parked(
         queue,
         message.properties.get("message_id"),
-        headers.get("x-reason", ""),
-        int(headers.get("x-attempt", 0)),
-        headers.get("x-failed-at", ""),
+        str(headers.get("x-reason", "")),
+        attempts if isinstance(attempts, int) else 0,
+        str(headers.get("x-failed-at", "")),
         body,
         headers,
     )
@@ -110,11 +112,12 @@ def _parked(queue: str, message: Any) -> Parked:
 
 def _delivery_limit_headers(message: Any) -> dict[str, Any]:
     """Return our headers for an event that the broker itself dead-lettered, from its header x-death."""
-    deaths = (message.headers or {}).get("x-death") or []
-    for death in deaths:
-        if death.get("reason") == "delivery_limit":
+    deaths = (message.headers or {}).get("x-death")
+    for death in deaths if isinstance(deaths, list) else ():
+        if isinstance(death, dict) and death.get("reason") == "delivery_limit":
             reason = f"delivered {topology.DELIVERY_LIMIT} times, and each time the service died or lost its connection"
-            at = death["time"].replace(tzinfo=UTC).isoformat()
+            time = death.get("time")
+            at = time.replace(tzinfo=UTC).isoformat() if isinstance(time, datetime) else ""
             return {"x-reason": reason, "x-attempt": topology.DELIVERY_LIMIT, "x-failed-at": at}
     return {}
 

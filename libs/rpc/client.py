@@ -19,6 +19,7 @@ from kombu.exceptions import KombuError
 
 from libs import context
 from libs.amqp.connection import connect
+from libs.amqp.unread import require_readable
 from libs.errors import Unavailable
 from libs.metrics import rpc_call_seconds
 
@@ -228,7 +229,7 @@ class Client:
                 with connect(self.amqp_url, HEARTBEAT_SECONDS, CONNECT_SECONDS) as connection:
                     self._consume(connection)
                     pause = 0.2
-            except BROKER_ERRORS as error:
+            except Exception as error:  # noqa: BLE001 - without this thread every call would wait in vain
                 self._fail_all(f"the connection to the broker was lost: {error}")
                 if not self._closed:
                     log.warning("rpc replies: the broker is unreachable: %s", error)
@@ -258,7 +259,7 @@ class Client:
         waiter = self._waiting.get(message.properties.get("correlation_id"))
         if waiter is not None:
             try:
-                waiter.reply = json.loads(message.body)
+                waiter.reply = _decoded(message)
             except (ValueError, RecursionError) as error:
                 waiter.problem = f"the answer cannot be read: {error}"
             waiter.done.set()
@@ -269,12 +270,23 @@ class Client:
             waiter.fail(problem)
 
 
+def _decoded(message: Any) -> dict[str, Any]:
+    """Return the reply in a message; raise ValueError or RecursionError when it is none."""
+    require_readable(message)
+    reply = json.loads(message.body)
+    error = reply.get("error") if isinstance(reply, dict) else ""
+    if error is not None and not (isinstance(error, dict) and isinstance(error.get("exc_type"), str)):
+        raise ValueError("it is neither a result nor an error")
+    return reply
+
+
 def result_of(reply: dict[str, Any], name: str) -> Any:
     """Return the result in a reply to the call `name`; raise RemoteError or ServiceUnavailable if it is an error."""
     error = reply.get("error")
     if error is None:
         return reply.get("result")
-    arguments = error.get("exc_args") or []
+    given = error.get("exc_args")
+    arguments = given if isinstance(given, list) else []
     details = next((argument for argument in arguments if isinstance(argument, dict)), None)
     message = next((argument for argument in arguments if isinstance(argument, str)), error.get("value") or "")
     if error["exc_type"] == "ServiceUnavailable":

@@ -23,6 +23,7 @@ from libs.amqp.connection import connect
 from libs.amqp.consumer import QueueConsumer
 from libs.amqp.container import DeadlineExceeded
 from libs.amqp.queues import queue_type
+from libs.amqp.unread import require_readable
 from libs.clock import iso
 from libs.rpc.client import BROKER_ERRORS, CONNECT_SECONDS, RPC_EXCHANGE, ServiceUnavailable
 
@@ -100,13 +101,16 @@ class RpcConsumer(NamekoRpcConsumer):
         self.responder.close()
 
     def handle_message(self, message: Any) -> None:
-        """Pass a call to its method; answer at once what cannot be dispatched."""
+        """Pass a call to its method; answer at once what cannot be dispatched, whatever is wrong with it."""
         try:
             provider = self.get_provider_for_method(message.delivery_info["routing_key"])
             provider.handle_message(_decode(message), message)
         except ContainerBeingKilled:
             self.requeue_message(message)
         except (MethodNotFound, MalformedRequest, IncorrectSignature) as error:
+            self.handle_result(message, None, (type(error), error, None))
+        except Exception as error:  # noqa: BLE001 - raising would end the process, and the next one after redelivery
+            log.exception("a request to %s cannot be read", self.queue.name)
             self.handle_result(message, None, (type(error), error, None))
 
     def handle_result(self, message: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
@@ -171,9 +175,11 @@ class Clocks:
 
 def _decode(message: Any) -> dict[str, Any]:
     try:
+        require_readable(message)
         body = json.loads(message.body)
     except (ValueError, TypeError, RecursionError) as error:
-        raise MalformedRequest(f"the request is not JSON: {error}") from error
+        log.warning("a request to %s cannot be read: %s", message.delivery_info["routing_key"], error)
+        raise MalformedRequest(f"the request cannot be read: {error}") from error
     if not isinstance(body, dict) or not isinstance(body.get("args"), list) or not isinstance(body.get("kwargs"), dict):
         raise MalformedRequest("Message missing `args` or `kwargs`")
     return body

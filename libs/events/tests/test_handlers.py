@@ -1,6 +1,7 @@
 import json
 from collections import Counter
 from datetime import UTC, datetime
+from decimal import Decimal
 from types import SimpleNamespace
 
 import pymongo
@@ -11,6 +12,7 @@ from dev.stack import free_ports
 from dev.testing import metric, nameko_service, new_database, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.container import Container
+from libs.amqp.tests.odd import ODDITIES, publish_odd
 from libs.events import Unavailable, handles, topology
 from libs.events.handlers import DELAYS_SECONDS, EventHandler, Unreadable, _attempt, next_delay
 from libs.events.parking import Parking
@@ -165,6 +167,39 @@ def test_what_cannot_be_read_is_parked_as_it_came(amqp_url, publisher, probe, bo
     assert datetime.fromisoformat(shown.failed_at) <= datetime.now(UTC)
 
 
+A_LOAF = b'{"id": "b3", "version": 1, "grain": "rye", "baked_at": "2026-11-22T12:00:00.000Z"}'
+
+
+@pytest.mark.parametrize("odd", ODDITIES)
+def test_an_event_that_no_library_can_read_is_parked_and_the_next_is_handled(mongo, amqp_url, publisher, probe, odd):
+    body = publish_odd(amqp_url, odd, "oven.events", "LoafBaked", A_LOAF)
+    wait_for(lambda: waiting(amqp_url, f"{QUEUE}.parked") == 1)
+    send(publisher, "b2")
+
+    wait_for(lambda: handled(mongo, "b2") == 1)
+    assert handled(mongo, "b3") == 0
+    (shown,) = Parking(amqp_url, CATALOGUE).show(QUEUE)
+    assert shown.reason.startswith("Unreadable")
+    with Connection(amqp_url) as connection:
+        assert connection.channel().basic_get(f"{QUEUE}.parked").body == body
+    assert probe.poll() is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"x-attempt": 2**63 - 1}, {"x-failed-at": 7}, {"x": Decimal(2**31 - 1).scaleb(-9)}, {"x": "x" * 130_000}],
+)
+def test_an_event_with_odd_headers_is_retried_and_parked_like_any_other(mongo, amqp_url, publisher, probe, headers):
+    behave(mongo, "b3", "bad")
+    publisher.publish([Outgoing("oven.events", "LoafBaked", A_LOAF, headers)])
+
+    wait_for(lambda: Parking(amqp_url, CATALOGUE).count() == {QUEUE: 1})
+
+    (shown,) = Parking(amqp_url, CATALOGUE).show(QUEUE)
+    assert shown.reason == "RuntimeError: this loaf makes no sense"
+    assert handled(mongo, "b3") >= 1
+
+
 @pytest.mark.parametrize("given", [-10, 0, "many", None, 1])
 def test_an_invalid_count_of_tries_counts_as_the_first(given):
     assert _attempt({"x-attempt": given}) == 1
@@ -191,6 +226,15 @@ def test_each_try_waits_as_long_as_its_handler_says(handler):
 
     put = [message.exchange for message in handler.retries.publisher.published]
     assert put == ["labels.wait.200", "labels.wait.7000", "labels.parking"]
+
+
+def test_headers_on_which_the_broker_would_act_go_no_further(handler):
+    for attempt in (1, 3):
+        handler._retry_or_park(a_message(**{"x-attempt": attempt, "x-death": [1], "CC": ["x"]}), RuntimeError("no"))
+
+    retried, parked = handler.retries.publisher.published
+    assert set(retried.headers) == {"x-attempt", "x-reason", "x-failed-at"}
+    assert set(parked.headers) == {"x-attempt", "x-reason", "x-failed-at", "x-queue"}
 
 
 def test_of_a_messages_headers_only_the_correlation_id_is_passed_on(handler):

@@ -11,6 +11,7 @@ from kombu import Connection, Queue
 
 from dev.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
+from libs.amqp.tests.odd import ODDITIES, publish_odd
 from libs.events.tests.bakery.catalogue import CATALOGUE
 from libs.rpc import Client, RemoteError, ServiceUnavailable
 from libs.rpc.client import RPC_EXCHANGE
@@ -78,6 +79,7 @@ def test_many_calls_at_once_each_get_their_own_answer(client):
         (b"[]", {}),
         (b'{"args": [], "kwargs": {"value": 1}}', {"nameko.timeout_ms": "soon"}),
         (b'{"args": [], "kwargs": {"value": 1}}', {"nameko.correlation_id": 7, "nameko.token": [1]}),
+        (b'{"args": [], "kwargs": {"value": 1}}', {"nameko.call_id_stack": 7, "compression": 7}),
     ],
 )
 def test_no_request_however_odd_ends_the_service(client, broker_url, body, headers):
@@ -86,6 +88,36 @@ def test_no_request_however_odd_ends_the_service(client, broker_url, body, heade
 
     assert client.call("probe", "echo", {"value": 1}) == 1
     wait_for(lambda: waiting(broker_url, "rpc-probe") == 0)
+
+
+@pytest.mark.parametrize("odd", ODDITIES)
+def test_a_request_that_no_library_can_read_is_answered_with_an_error_and_ends_nothing(client, broker_url, odd):
+    with Connection(broker_url) as connection:
+        channel = connection.channel()
+        queue = Queue("", RPC_EXCHANGE, "replies", channel=channel, exclusive=True)
+        queue.declare()
+        request = b'{"args": [], "kwargs": {"value": 1}}'
+        publish_odd(broker_url, odd, "nameko-rpc", "probe.echo", request, reply_to="replies")
+        reply = wait_for(queue.get)
+
+    assert json.loads(reply.body)["error"]["exc_type"] == "MalformedRequest"
+    assert client.call("probe", "echo", {"value": 1}) == 1
+    wait_for(lambda: waiting(broker_url, "rpc-probe") == 0)
+
+
+@pytest.mark.parametrize("odd", [*ODDITIES, "no reply"])
+def test_an_answer_that_no_library_can_read_fails_its_call_at_once_and_no_other(client, broker_url, odd):
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.call, "probe", "sleep", {"seconds": 0.5})
+        (ident,) = wait_for(lambda: list(client._waiting))
+        started, thread = time.monotonic(), client._thread
+        body = b"[]" if odd == "no reply" else b'{"result": 1, "error": null}'
+        publish_odd(broker_url, odd, "nameko-rpc", client._reply_to, body, correlation_id=ident)
+
+        assert isinstance(call.exception(5), ServiceUnavailable)
+        assert time.monotonic() - started < 0.4
+    assert client.call("probe", "echo", {"value": 2}) == 2
+    assert client._thread is thread
 
 
 def test_a_call_whose_deadline_has_passed_is_not_executed(alone, amqp_url):
