@@ -1,6 +1,7 @@
-"""Request bodies: limited in size, strict JSON, an object, and then validated by a schema."""
+"""What API requests hold: bodies (limited in size, strict JSON, an object, validated by a schema), keys, versions."""
 
 import json
+import re
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -10,9 +11,12 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from gateway.errors import GatewayError, reading_body
 from gateway.security import SAFE_METHODS, WEBHOOKS, has_body
+from libs.contracts.limits import MAXIMUM_KEY, MAXIMUM_VERSION
 
 LIMIT_BYTES = 1024 * 1024
 MAX_NUMBER_CHARACTERS = 40
+PRINTABLE = re.compile(rf"[\x21-\x7e]{{1,{MAXIMUM_KEY}}}")
+ETAG = re.compile(r'"([0-9]{1,10})"')
 
 
 def check_body() -> None:
@@ -34,6 +38,25 @@ def read_body(schema: Schema) -> dict[str, Any]:
         raise GatewayError("InvalidJson")
     loaded: dict[str, Any] = schema.load(body)
     return loaded
+
+
+def read_key() -> str | None:
+    """Return this request's Idempotency-Key, or None; raise GatewayError."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not PRINTABLE.fullmatch(key):
+        raise GatewayError("InvalidKey")
+    return key
+
+
+def read_version() -> int | None:
+    """Return the version that If-Match names, which is the ETag of a ticket; None for * or none; raise GatewayError."""
+    given = request.headers.get("If-Match", "*").strip()
+    if given == "*":
+        return None
+    found = ETAG.fullmatch(given)
+    if not found or not 1 <= int(found[1]) <= MAXIMUM_VERSION:
+        raise GatewayError("InvalidEtag")
+    return int(found[1])
 
 
 def parse(raw: bytes) -> Any:

@@ -52,7 +52,8 @@ ERRORS = {
     ),
     "InvalidJson": ErrorSpec(400, "The body must be a JSON object."),
     "InvalidKey": ErrorSpec(400, f"The Idempotency-Key must have 1 to {MAXIMUM_KEY} printable characters."),
-    "KeyReused": ErrorSpec(400, "This Idempotency-Key was used for another ticket. Use a new one for each order."),
+    "KeyReused": ErrorSpec(400, "This Idempotency-Key came with something else before. Use a new one each time."),
+    "InvalidEtag": ErrorSpec(400, 'If-Match must be the ETag of one answer, like "3", or *.'),
     "InvalidTicket": ErrorSpec(400),
     "InvalidEmail": ErrorSpec(400),
     "InvalidPassword": ErrorSpec(400),
@@ -76,6 +77,7 @@ ERRORS = {
     "TicketSold": ErrorSpec(409, "This ticket is sold."),
     "TicketWithdrawn": ErrorSpec(409, "This ticket was withdrawn from sale."),
     "TicketStarted": ErrorSpec(409, "It has already started, so this ticket is no longer for sale."),
+    "TicketChanged": ErrorSpec(409, "This ticket has changed since you opened it. Look at it again.", "version"),
     "PriceChanged": ErrorSpec(409, "The price has changed. Look at the new price before you buy.", "version"),
     "OrderComplete": ErrorSpec(409, "This order is paid, so it can no longer be cancelled."),
     "OrderBeingPaid": ErrorSpec(409, "This order is being paid, so it cannot be cancelled now."),
@@ -161,6 +163,8 @@ def describe(error: RemoteError | GatewayError) -> dict[str, Any]:
     details = error.details or {}
     if error.name == "PriceChanged" and {"price_cents", "currency"} <= details.keys():
         problem |= {"price": to_number(details["price_cents"], details["currency"]), "version": details.get("version")}
+    if error.name == "TicketChanged":
+        problem["version"] = details.get("version")
     if error.name == "PaymentDeclined":
         problem |= {"declineCode": details.get("decline_code"), "remaining": details.get("remaining")}
     if error.name == "AuthenticationRequired":

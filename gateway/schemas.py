@@ -110,6 +110,18 @@ class TicketBody(PricedSchema, ApiSchema):
     starts_at = UnvalidatedText({"type": ["string", "null"], "format": "date-time", "default": None})
 
 
+def version_field() -> Integer:
+    """Return the field with a ticket's version, which may be missing."""
+    problem = "The version must be a whole number from 1."
+    return Integer(problem, 1, MAXIMUM_VERSION, allow_none=True, load_default=None)
+
+
+class TicketEditBody(TicketBody):
+    """What a seller enters for a ticket that is listed, and the version of it that they saw."""
+
+    version = version_field()
+
+
 class PageQuery(ApiSchema):
     """The page of a list."""
 
@@ -155,9 +167,7 @@ class OrderBody(ApiSchema):
     """The ticket to reserve, and the version of it that the buyer saw."""
 
     ticket_id = StorableString("Say which ticket: ticketId is missing.", required=True)
-    version = Integer(
-        "The version must be a whole number from 1.", 1, MAXIMUM_VERSION, allow_none=True, load_default=None
-    )
+    version = version_field()
 
 
 class TicketSnapshot(ResponseSchema):
@@ -217,7 +227,7 @@ class Problem(ApiSchema):
     message = fields.String(required=True)
     field = fields.String()
     price = fields.Float(metadata={"description": "The price now, after one that changed."})
-    version = fields.Integer(allow_none=True, metadata={"description": "The version with this price."})
+    version = fields.Integer(allow_none=True, metadata={"description": "The version of the ticket now."})
     decline_code = fields.String(allow_none=True, metadata={"description": "Why the bank declined the card."})
     remaining = fields.Integer(allow_none=True, metadata={"description": "How many more cards may be tried."})
     client_secret = fields.String(allow_none=True, metadata={"description": "With it the buyer confirms at the bank."})

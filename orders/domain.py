@@ -33,10 +33,6 @@ class PriceChanged(DomainError):
     """The price is no longer the one the buyer saw; details say price_cents, currency and version."""
 
 
-class KeyReused(DomainError):
-    """The idempotency key belongs to an order for another ticket."""
-
-
 class TooManyReservations(DomainError):
     """The buyer holds, or within the hour held, too many tickets; `details["retry_after"]`: in how many seconds not."""
 

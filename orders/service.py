@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 
 from libs import cursors
 from libs.clock import utc_now
-from libs.contracts.errors import DomainError, TicketNotFound, TicketReserved, TicketSold
+from libs.contracts.errors import DomainError, KeyReused, TicketNotFound, TicketReserved, TicketSold
 from libs.contracts.events import (
     CATALOGUE,
     ExpirationComplete,
@@ -226,7 +226,7 @@ class OrdersService:
         """Return the order that this key has made already; raise KeyReused when that is for another ticket."""
         placed: Order | None = self.store.find_by_key(buyer_id, idempotency_key) if idempotency_key else None
         if placed and placed.ticket["id"] != ticket_id:
-            raise domain.KeyReused("This Idempotency-Key was used for another ticket.")
+            raise KeyReused("This Idempotency-Key was used for another ticket.")
         return placed
 
     def _change(self, order_id: str, change: Any) -> Order:

@@ -21,6 +21,10 @@ class InvalidTicket(DomainError):
         super().__init__(errors[0]["message"], errors=errors)
 
 
+class TicketChanged(DomainError):
+    """The ticket is no longer at the version that the seller saw; details say `version`, the one that it is at."""
+
+
 @dataclass
 class Ticket:
     """One thing for sale, at one price, by one seller.
@@ -71,21 +75,34 @@ class Ticket:
         """Return whether it has begun, from when on the ticket cannot be bought."""
         return self.starts_at is not None and self.starts_at <= now
 
-    def edit(self, seller_id: str, now: datetime, currency_code: str | None = None, **details: Any) -> None:
-        """Change the listing, and its currency if one is given.
+    def edit(
+        self,
+        seller_id: str,
+        now: datetime,
+        currency_code: str | None = None,
+        seen_version: int | None = None,
+        **details: Any,
+    ) -> bool:
+        """Change the listing as the seller saw it at `seen_version`, and its currency if one is given.
 
-        Raises NotOwner, TicketReserved, TicketSold, TicketWithdrawn or InvalidTicket.
+        Returns False when it is like that already. Raises NotOwner, TicketReserved, TicketSold, TicketWithdrawn,
+        TicketChanged or InvalidTicket.
         """
         self._check_editable(seller_id)
         if self.withdrawn:
             raise TicketWithdrawn("This ticket was withdrawn from sale.")
         code = currency_code or self.currency
         checked = checked_details(currency_of(code), **details)
+        if code == self.currency and all(getattr(self, name) == value for name, value in checked.items()):
+            return False  # perhaps because the same edit was sent before, by a double click or a retry
+        if seen_version not in (None, self.version):
+            raise TicketChanged("This ticket has changed since you opened it.", version=self.version)
         self._count_change(now)
         if (checked["price_cents"], code) != (self.price_cents, self.currency):
             self.currency, self.price_version = code, self.version
         for name, value in checked.items():
             setattr(self, name, value)
+        return True
 
     def withdraw(self, seller_id: str, now: datetime) -> bool:
         """Take the ticket off sale for good; return False when it already was. Raises as `edit` does."""

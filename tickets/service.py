@@ -5,11 +5,12 @@ from functools import partial
 from typing import Any
 
 from nameko.timer import timer
+from pymongo.errors import DuplicateKeyError
 
 from libs import cursors
 from libs.clock import utc_now
 from libs.contracts.currencies import CURRENCY_FORM, currency_setting
-from libs.contracts.errors import DomainError
+from libs.contracts.errors import DomainError, KeyReused
 from libs.contracts.events import (
     CATALOGUE,
     OrderAwaitingPayment,
@@ -20,7 +21,14 @@ from libs.contracts.events import (
     TicketCreated,
     TicketUpdated,
 )
-from libs.contracts.limits import CATEGORIES, MAXIMUM_PAGE, MAXIMUM_PRICE_CENTS, MAXIMUM_SEARCH
+from libs.contracts.limits import (
+    CATEGORIES,
+    MAXIMUM_KEY,
+    MAXIMUM_PAGE,
+    MAXIMUM_PRICE_CENTS,
+    MAXIMUM_SEARCH,
+    MAXIMUM_VERSION,
+)
 from libs.events import Stored, VersionConflict, handles
 from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source
 from libs.providers import Setting
@@ -29,6 +37,7 @@ from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from tickets import domain, lists, store
+from tickets.domain import Ticket
 from tickets.store import TicketStore
 
 EXPECTED = (DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
@@ -48,13 +57,31 @@ class TicketsService:
 
     @rpc(expected_exceptions=EXPECTED)
     def create(
-        self, title: str, price_cents: int, category: str = "other", venue: str | None = None, starts_at: Any = None
+        self,
+        title: str,
+        price_cents: int,
+        category: str = "other",
+        venue: str | None = None,
+        starts_at: Any = None,
+        idempotency_key: str | None = None,
     ) -> dict[str, Any]:
-        """List a ticket for sale. `starts_at`: ISO 8601 with offset. Returns the ticket."""
+        """List a ticket for sale. `starts_at`: ISO 8601 with offset. Returns the ticket.
+
+        With the same `idempotency_key` the same ticket comes back, whatever has become of it since.
+        """
         details = {"title": title, "price_cents": price_cents, "category": category, "venue": venue}
-        seller_id, currency = self.caller.user_id, self.currency.code
-        ticket = domain.Ticket.create(store.new_id(), seller_id, currency, utc_now(), **details, starts_at=starts_at)
-        self.store.add(ticket, TicketCreated)
+        seller_id, checked = self.caller.user_id, domain.checked_details(self.currency, **details, starts_at=starts_at)
+        if idempotency_key is not None:
+            arguments.text("idempotency_key", idempotency_key, MAXIMUM_KEY)
+        if listed := self._listed_with(seller_id, idempotency_key, checked):
+            return listed.snapshot()
+        ticket = Ticket.create(store.new_id(), seller_id, self.currency.code, utc_now(), **checked)
+        try:
+            self.store.add(ticket, TicketCreated, idempotency_key)
+        except DuplicateKeyError:  # a request with the same key was quicker
+            if listed := self._listed_with(seller_id, idempotency_key, checked):
+                return listed.snapshot()
+            raise
         return ticket.snapshot()
 
     @rpc(expected_exceptions=EXPECTED)
@@ -66,25 +93,25 @@ class TicketsService:
         category: str = "other",
         venue: str | None = None,
         starts_at: Any = None,
+        version: int | None = None,
     ) -> dict[str, Any]:
         """Replace what the seller says of a ticket; refused while it is reserved or sold. Returns the ticket.
 
-        The price is in the currency of new tickets, which the ticket then has too.
+        The price is in the currency of new tickets, which the ticket then has too. `version`: the ticket's version that
+        the seller saw; refused when it has another one by now, unless it says the same already.
         """
         details = {"title": title, "price_cents": price_cents, "category": category, "venue": venue}
         seller_id, checked = self.caller.user_id, domain.checked_details(self.currency, **details, starts_at=starts_at)
-        ticket = self.store.get(arguments.text("ticket_id", ticket_id))
-        ticket.edit(seller_id, utc_now(), self.currency.code, **checked)
-        self.store.save(ticket, TicketUpdated)
-        return ticket.snapshot()
+        if version is not None:
+            arguments.integer("version", version, 1, MAXIMUM_VERSION)
+        now, code = utc_now(), self.currency.code
+        return self._change(ticket_id, lambda ticket: ticket.edit(seller_id, now, code, version, **checked))
 
     @rpc(expected_exceptions=EXPECTED)
     def withdraw(self, ticket_id: str) -> dict[str, Any]:
         """Take a ticket off sale for good; doing it again changes nothing. Returns the ticket."""
-        seller_id, ticket = self.caller.user_id, self.store.get(arguments.text("ticket_id", ticket_id))
-        if ticket.withdraw(seller_id, utc_now()):
-            self.store.save(ticket, TicketUpdated)
-        return ticket.snapshot()
+        seller_id = self.caller.user_id
+        return self._change(ticket_id, lambda ticket: ticket.withdraw(seller_id, utc_now()))
 
     @rpc(expected_exceptions=EXPECTED)
     def get(self, ticket_id: str) -> dict[str, Any]:
@@ -151,6 +178,28 @@ class TicketsService:
     def take_started_off_sale(self) -> None:
         """Clear the lists of what has started; until then their pages are short of it."""
         self.store.take_started_off_sale(utc_now())
+
+    def _listed_with(self, seller_id: str, idempotency_key: str | None, details: dict[str, Any]) -> Ticket | None:
+        """Return the ticket that this key has listed already; raise KeyReused when that was with other details."""
+        found = self.store.find_by_key(seller_id, idempotency_key) if idempotency_key is not None else None
+        if found and found[1] != details:
+            raise KeyReused("This Idempotency-Key was used for another ticket.")
+        return found[0] if found else None
+
+    def _change(self, ticket_id: str, change: Callable[[Ticket], bool]) -> dict[str, Any]:
+        """Load, change, save, and return the ticket; read again when somebody else saved first."""
+        arguments.text("ticket_id", ticket_id)
+        for last in (False, False, True):
+            ticket: Ticket = self.store.get(ticket_id)
+            if not change(ticket):
+                break
+            try:
+                self.store.save(ticket, TicketUpdated)
+                break
+            except VersionConflict:
+                if last:
+                    raise
+        return ticket.snapshot()
 
     def _orders(self) -> Source:
         return rpc_source(self.services.call, OrderCreated, self.store.stale, self.on_order)

@@ -15,7 +15,8 @@ from tickets import lists
 from tickets.domain import Ticket, words
 from tickets.lists import LONGEST_PREFIX, Document, Order, Query, has_prefix, up_to
 
-STORE_FIELDS = ("shelf", "words", "prefixes")
+STORE_FIELDS = ("shelf", "words", "prefixes", "idempotency_key", "listed_as")
+DETAILS = ("title", "price_cents", "category", "venue", "starts_at")
 COUNT_LIMIT = 200
 """How many tickets with a word are counted at most, to see which of several words is the rarest."""
 MOST_EXAMINED = 2000
@@ -33,7 +34,8 @@ class TicketStore:
     """Listings with their outboxes, and beside a ticket's fields some that are stored for the lists alone.
 
     `shelf` is where the lists find a ticket: its status, or "started" for one that nobody bought in time; `words` are
-    those of its title and venue, `prefixes` the beginnings of these.
+    those of its title and venue, `prefixes` the beginnings of these. One that came with an idempotency key has this
+    beside `listed_as`, the details that came with it.
     """
 
     def __init__(self, db: Database[Document]) -> None:
@@ -49,6 +51,11 @@ class TicketStore:
         for index in (*lists.PUBLIC_INDEXES, lists.SELLER_INDEX):
             collection.create_index(index)
         collection.create_index([("shelf", ASCENDING), ("starts_at", ASCENDING)])
+        collection.create_index(
+            [("seller_id", ASCENDING), ("idempotency_key", ASCENDING)],
+            unique=True,
+            partialFilterExpression={"idempotency_key": {"$exists": True}},
+        )
 
     def get(self, ticket_id: str) -> Ticket:
         """Return a ticket; raise TicketNotFound."""
@@ -61,9 +68,18 @@ class TicketStore:
         """Return those tickets that exist, as a list."""
         return [_from_document(found) for found in self.tickets.find_all({"_id": {"$in": ids}})]
 
-    def add(self, ticket: Ticket, event: Event) -> None:
-        """Insert a new ticket with the event that announces it."""
-        self.tickets.add(to_document(ticket), event, ticket.snapshot())
+    def find_by_key(self, seller_id: str, idempotency_key: str) -> tuple[Ticket, Document] | None:
+        """Return the ticket that this seller listed with this idempotency key, and the details that came with it."""
+        found = self.tickets.find_one({"seller_id": seller_id, "idempotency_key": idempotency_key})
+        return (_from_document(found), found["listed_as"]) if found else None
+
+    def add(self, ticket: Ticket, event: Event, idempotency_key: str | None = None) -> None:
+        """Insert a new ticket with the event that announces it; raise DuplicateKeyError when its key is in use."""
+        fields = to_document(ticket)
+        if idempotency_key is not None:
+            listed_as = {name: fields[name] for name in DETAILS}
+            fields |= {"idempotency_key": idempotency_key, "listed_as": listed_as}
+        self.tickets.add(fields, event, ticket.snapshot())
 
     def save(self, ticket: Ticket, event: Event) -> None:
         """Save a changed ticket with the event of the change; raise VersionConflict."""

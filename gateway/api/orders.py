@@ -1,21 +1,17 @@
 """Orders: reserve a ticket, list, show, cancel."""
 
-import re
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from flask_login import login_required
 
 from gateway import ids
 from gateway.api.paging import read_query, respond_page
-from gateway.bodies import read_body
-from gateway.errors import GatewayError
+from gateway.bodies import read_body, read_key
 from gateway.schemas import OrderBody, OrderResponse, PageQuery
 from gateway.services import call_as_user
-from libs.contracts.limits import MAXIMUM_KEY
 
 RESPONSE, BODY, QUERY = OrderResponse(), OrderBody(), PageQuery()
-PRINTABLE = re.compile(rf"[\x21-\x7e]{{1,{MAXIMUM_KEY}}}")
 
 bp = Blueprint("api_orders", __name__, url_prefix="/api/orders")
 
@@ -25,9 +21,7 @@ bp = Blueprint("api_orders", __name__, url_prefix="/api/orders")
 def create() -> tuple[Any, int]:
     """Reserve a ticket; the same Idempotency-Key returns the same order again."""
     body = read_body(BODY)
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not PRINTABLE.fullmatch(key):
-        raise GatewayError("InvalidKey")
+    key = read_key()
     ticket_id = ids.ticket(body["ticket_id"])
     order = call_as_user("orders.create", ticket_id=ticket_id, version=body["version"], idempotency_key=key)
     return RESPONSE.dump(order), 201

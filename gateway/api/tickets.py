@@ -2,16 +2,17 @@
 
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, jsonify
 from flask_login import login_required
 
 from gateway import ids
 from gateway.api.paging import read_query, respond_page
-from gateway.bodies import read_body
-from gateway.schemas import MineQuery, TicketBody, TicketQuery, TicketResponse
+from gateway.bodies import read_body, read_key, read_version
+from gateway.errors import GatewayError
+from gateway.schemas import MineQuery, TicketBody, TicketEditBody, TicketQuery, TicketResponse
 from gateway.services import call_as_user, call_public
 
-RESPONSE, BODY = TicketResponse(), TicketBody()
+RESPONSE, BODY, EDIT = TicketResponse(), TicketBody(), TicketEditBody()
 QUERY, QUERY_MINE = TicketQuery(), MineQuery()
 
 bp = Blueprint("api_tickets", __name__, url_prefix="/api/tickets")
@@ -19,9 +20,9 @@ bp = Blueprint("api_tickets", __name__, url_prefix="/api/tickets")
 
 @bp.post("")
 @login_required
-def create() -> tuple[Any, int]:
-    """Put a ticket on sale."""
-    return RESPONSE.dump(call_as_user("tickets.create", **read_body(BODY))), 201
+def create() -> tuple[Response, int]:
+    """Put a ticket on sale; the same Idempotency-Key returns the same ticket again."""
+    return _respond(call_as_user("tickets.create", **read_body(BODY), idempotency_key=read_key())), 201
 
 
 @bp.get("")
@@ -40,17 +41,20 @@ def list_mine() -> Response:
 
 
 @bp.get("/<ticket_id>")
-def get(ticket_id: str) -> Any:
+def get(ticket_id: str) -> Response:
     """Show one ticket."""
-    return RESPONSE.dump(call_public("tickets.get", ticket_id=ids.ticket(ticket_id)))
+    return _respond(call_public("tickets.get", ticket_id=ids.ticket(ticket_id)))
 
 
 @bp.put("/<ticket_id>")
 @login_required
-def update(ticket_id: str) -> Any:
-    """Change the user's own ticket."""
-    body = read_body(BODY)
-    return RESPONSE.dump(call_as_user("tickets.update", ticket_id=ids.ticket(ticket_id), **body))
+def update(ticket_id: str) -> Response:
+    """Change the user's own ticket, unless it has changed since they saw it."""
+    body, matched = read_body(EDIT), read_version()
+    version = body.pop("version")
+    if None not in (version, matched) and version != matched:
+        raise GatewayError("TicketChanged")  # the stored version cannot be both
+    return _respond(call_as_user("tickets.update", ticket_id=ids.ticket(ticket_id), version=version or matched, **body))
 
 
 @bp.delete("/<ticket_id>")
@@ -59,3 +63,9 @@ def withdraw(ticket_id: str) -> tuple[str, int]:
     """Take the user's own ticket off sale; repeating changes nothing."""
     call_as_user("tickets.withdraw", ticket_id=ids.ticket(ticket_id))
     return "", 204
+
+
+def _respond(ticket: dict[str, Any]) -> Response:
+    response = jsonify(RESPONSE.dump(ticket))
+    response.set_etag(str(ticket["version"]))
+    return response

@@ -12,7 +12,7 @@ from werkzeug.routing import Rule
 
 from gateway.fields import Integer, Price, StorableString, TrimmedString, UnvalidatedText, to_number
 from gateway.openapi.operations import GROUPS, OPERATIONS, Operation
-from gateway.schemas import ErrorsResponse, ResponseSchema
+from gateway.schemas import ErrorsResponse, ResponseSchema, TicketResponse
 from libs.contracts.currencies import Currency
 from libs.contracts.limits import MAXIMUM_KEY
 
@@ -26,9 +26,18 @@ INTRODUCTION = (
 KEY = {
     "in": "header",
     "name": "Idempotency-Key",
-    "description": f"1 to {MAXIMUM_KEY} printable characters of the client's choice, new for each order.",
+    "description": f"1 to {MAXIMUM_KEY} printable characters of the client's choice, new for each thing to make.",
     "schema": {"type": "string", "minLength": 1, "maxLength": MAXIMUM_KEY, "pattern": r"^[\x21-\x7e]+$"},
 }
+IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "description": "The ETag of the ticket that the seller saw, or *; does what the version in the body does.",
+    "schema": {"type": "string", "pattern": r'^("[1-9][0-9]{0,8}"|\*)$'},
+}
+HEADERS = {"api_orders.create": KEY, "api_tickets.create": KEY, "api_tickets.update": IF_MATCH}
+"""The headers that a route's request may have, by its endpoint."""
+ETAG = {"description": "The ticket's version, for If-Match.", "schema": {"type": "string"}}
 LINK = {"description": 'Where the next page is, as `<URL>; rel="next"`.', "schema": {"type": "string"}}
 
 
@@ -83,7 +92,7 @@ def _parameters(plugin: MarshmallowPlugin, rule: Rule, operation: Operation) -> 
             _without_null(parameter)
             for parameter in plugin.converter.schema2parameters(operation.query(), location="query")
         ]
-    return [*found, KEY] if rule.endpoint == "api_orders.create" else found
+    return [*found, HEADERS[rule.endpoint]] if rule.endpoint in HEADERS else found
 
 
 def _without_null(parameter: dict[str, Any]) -> dict[str, Any]:
@@ -117,6 +126,8 @@ def _responses(method: str, rule: Rule, operation: Operation) -> dict[str, Any]:
         success["content"] = {"application/json": {"schema": schema}}
     if operation.many:
         success["headers"] = {"Link": LINK}
+    elif operation.response is TicketResponse:
+        success["headers"] = {"ETag": ETAG}
     return {str(operation.status): success, **responses}
 
 

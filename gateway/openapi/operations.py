@@ -17,6 +17,7 @@ from gateway.schemas import (
     SignInBody,
     SignUpBody,
     TicketBody,
+    TicketEditBody,
     TicketQuery,
     TicketResponse,
     UserResponse,
@@ -56,7 +57,15 @@ OPERATIONS = {
         "Users", 200, EmptyResponse, body=PasswordBody, errors=(400, 429), needs_session=True
     ),
     "api_users.current": Operation("Users", 200, CurrentUserResponse),
-    "api_tickets.create": Operation("Tickets", 201, TicketResponse, body=TicketBody, errors=(400,), needs_session=True),
+    "api_tickets.create": Operation(
+        "Tickets",
+        201,
+        TicketResponse,
+        body=TicketBody,
+        errors=(400,),
+        needs_session=True,
+        description="The same Idempotency-Key returns the same ticket again; with another body it is refused (400).",
+    ),
     "api_tickets.list_all": Operation(
         "Tickets",
         200,
@@ -75,10 +84,11 @@ OPERATIONS = {
         "Tickets",
         200,
         TicketResponse,
-        body=TicketBody,
+        body=TicketEditBody,
         errors=(400, 404, 409),
         needs_session=True,
-        description="Only its seller may, and only while it is neither reserved, sold nor withdrawn.",
+        description="Only its seller may, and only while it is neither reserved, sold nor withdrawn. With the "
+        "`version` that the seller saw, or its ETag in If-Match, a ticket that has changed is left as it is (409).",
     ),
     "api_tickets.withdraw": Operation(
         "Tickets",

@@ -13,7 +13,12 @@ Result = TypeVar("Result")
 
 
 class Form:
-    """A form on a page: `typed` is the input, kept on errors; `problems` maps a field, or "", to a message."""
+    """A form on a page: `typed` is the input, kept on errors; `problems` maps a field, or "", to a message.
+
+    Errors with the statuses `explained` are shown on the form, others on the error page.
+    """
+
+    explained: tuple[int, ...] = (400, 429)
 
     def __init__(self, schema: Schema, initial: dict[str, Any] | None = None) -> None:
         self._schema = schema
@@ -30,7 +35,7 @@ class Form:
             self._set_problems(400, list_problems(error))
         except RemoteError as error:
             status = ERRORS[error.name].status if error.name in ERRORS else 500
-            if status not in (400, 429):
+            if status not in self.explained:
                 raise
             self._set_problems(status, describe_all(error))
             self.headers = retry_headers(error)

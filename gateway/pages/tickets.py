@@ -19,6 +19,8 @@ from gateway.typed_prices import visitor_locale, with_decimal_mark
 from libs.rpc import RemoteError
 
 PAGE_TICKETS = 24
+SENT_BEFORE = "This form was sent before with something else, which is on sale. Send it again to list this one too."
+LABELS = {"title": "Title", "price": "Price", "category": "Category", "venue": "Venue", "startsAt": "Start"}
 LIVE = ("created", "awaiting_payment", "complete")
 
 bp = Blueprint("tickets", __name__)
@@ -49,9 +51,8 @@ def show(ticket_id: str) -> Any:
 def buy(ticket_id: str) -> Any:
     """Reserve the ticket and redirect to the payment page; a second click leads to the same order."""
     seen = OrderBody(only=["version"]).load({"version": request.form.get("version", type=int)})
-    key = request.form.get("key", "")[:64] or None
     try:
-        order = call_as_user("orders.create", ticket_id=ids.ticket(ticket_id), idempotency_key=key, **seen)
+        order = call_as_user("orders.create", ticket_id=ids.ticket(ticket_id), idempotency_key=_form_key(), **seen)
     except RemoteError as error:
         return _flash_error(error, ticket_id)
     return redirect(url_for("orders.show", order_id=order["id"]), 303)
@@ -62,13 +63,13 @@ def buy(ticket_id: str) -> Any:
 def sell() -> Any:
     """Put a ticket on sale."""
     form = TicketForm()
-    ticket = form.submit(lambda data: call_as_user("tickets.create", **data)) if request.method == "POST" else None
-    if ticket:
+    if request.method == "POST" and (ticket := form.submit(_list_ticket)):
         if has_started(ticket):
             flash("Your ticket is listed, but nobody can buy it: it has already started.", "error")
         else:
             flash("Your ticket is on sale.", "success")
         return redirect(url_for("tickets.show", ticket_id=ticket["id"]), 303)
+    form.typed["key"] = secrets.token_urlsafe(16)  # nothing was listed with the one before, or something else was
     return render_template("tickets/form.html", form=form, ticket=None), form.status
 
 
@@ -79,13 +80,12 @@ def edit(ticket_id: str) -> Any:
     ticket = call_public("tickets.get", ticket_id=ids.ticket(ticket_id))
     form = TicketForm(ticket)
     if request.method == "POST":
-        try:
-            saved = form.submit(lambda data: call_as_user("tickets.update", ticket_id=ticket_id, **data))
-        except RemoteError as error:
-            return _flash_error(error, ticket_id)
-        if saved:
+        version = request.form.get("version", type=int)
+        if form.submit(lambda data: call_as_user("tickets.update", ticket_id=ticket_id, version=version, **data)):
             flash("Your changes are saved.", "success")
             return redirect(url_for("tickets.show", ticket_id=ticket_id), 303)
+        if "version" in form.problems:
+            form.show_stored(ticket)
     elif ticket["seller_id"] != getattr(viewer(), "id", None):
         raise GatewayError("NotOwner")
     elif ticket["status"] != "on_sale":
@@ -117,20 +117,35 @@ def mine() -> Any:
 class TicketForm(Form):
     """The form of a new ticket, or of `ticket`."""
 
+    explained = (400, 409, 429)
+
     def __init__(self, ticket: dict[str, Any] | None = None) -> None:
         locale = visitor_locale()
         schema = TicketBody(locale=locale)
         self.currency, self.example = schema.currency, with_decimal_mark(str(schema.currency.example), locale)
-        initial = ticket and {
+        super().__init__(schema, ticket and self._as_typed(ticket))
+
+    def show_stored(self, ticket: dict[str, Any]) -> None:
+        """Show beside the input what is stored by now; whoever sends the form again has seen it."""
+        stored = self._as_typed(ticket)
+        self.problems = {
+            "version": "This ticket has changed since you opened it. Save again to replace what is stored."
+        }
+        for name, label in LABELS.items():
+            if self.typed.get(name, "") != stored[name]:
+                self.problems[name] = f"{label} is {stored[name] or 'empty'} now."
+        self.typed["version"] = stored["version"]
+
+    def _as_typed(self, ticket: dict[str, Any]) -> dict[str, Any]:
+        has_our_currency = ticket["currency"] == self.currency.code
+        return {
             "title": ticket["title"],
-            "price": amount(ticket["price_cents"], ticket["currency"])
-            if ticket["currency"] == self.currency.code
-            else "",
+            "price": amount(ticket["price_cents"], ticket["currency"]) if has_our_currency else "",
             "category": ticket["category"],
             "venue": ticket["venue"] or "",
             "startsAt": local_input(ticket["starts_at"]),
+            "version": ticket["version"],
         }
-        super().__init__(schema, initial)
 
     def given(self) -> dict[str, Any]:
         """Return the input; the browser's date field has no time zone, and its label says UTC."""
@@ -138,6 +153,21 @@ class TicketForm(Form):
         if given.get("startsAt") and not given["startsAt"].endswith("Z"):
             given["startsAt"] += "Z"
         return given
+
+
+def _list_ticket(data: dict[str, Any]) -> dict[str, Any]:
+    """List a ticket once, however often its form is sent."""
+    try:
+        ticket: dict[str, Any] = call_as_user("tickets.create", idempotency_key=_form_key(), **data)
+    except RemoteError as error:
+        if error.name == "KeyReused":
+            raise ValidationError({"": [SENT_BEFORE]}) from error
+        raise
+    return ticket
+
+
+def _form_key() -> str | None:
+    return request.form.get("key", "")[:64] or None
 
 
 def _find_own_order(ticket: dict[str, Any]) -> dict[str, Any] | None:

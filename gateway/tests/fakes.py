@@ -83,7 +83,7 @@ class FakeServices:
 
     def __init__(self):
         self.users, self.tickets, self.orders, self.payments = {}, {}, {}, {}
-        self.keys, self.revoked, self.away, self.calls = {}, set(), set(), []
+        self.listed, self.keys, self.revoked, self.away, self.calls = {}, {}, set(), set(), []
         self.completes_at_once = True  # whether a payment completes its order immediately
         self.currency = "usd"
         self.stripe_is_down, self.paid_in_browser = False, set()
@@ -163,12 +163,20 @@ class FakeServices:
 
     # tickets
 
-    def tickets_create(self, caller, **details):
+    def tickets_create(self, caller, idempotency_key=None, **details):
         details, now = checked_details(self.currency, **details), iso(datetime.now(UTC))
+        made, listed_as = self.listed.get((caller.subject, idempotency_key), (None, details))
+        if listed_as != details:
+            raise RemoteError("KeyReused")
+        if made:
+            return made
         ticket = {"id": secrets.token_hex(12), "version": 1, "seller_id": caller.subject, "currency": self.currency}
         ticket |= details
         ticket |= {"withdrawn": False, "status": "on_sale", "price_version": 1, "reserved_until": None}
-        return self.tickets.setdefault(ticket["id"], ticket | {"created_at": now, "updated_at": now})
+        ticket |= {"created_at": now, "updated_at": now}
+        if idempotency_key:
+            self.listed[caller.subject, idempotency_key] = ticket, details
+        return self.tickets.setdefault(ticket["id"], ticket)
 
     def tickets_get(self, _, ticket_id):
         if ticket_id not in self.tickets:
@@ -183,11 +191,15 @@ class FakeServices:
             raise RemoteError("TicketReserved" if ticket["status"] == "reserved" else "TicketSold")
         return ticket
 
-    def tickets_update(self, caller, ticket_id, **details):
+    def tickets_update(self, caller, ticket_id, version=None, **details):
         details = checked_details(self.currency, **details) | {"currency": self.currency}
         ticket = self._own_free(caller, ticket_id)
         if ticket["withdrawn"]:
             raise RemoteError("TicketWithdrawn")
+        if ticket | details == ticket:
+            return ticket
+        if version not in (None, ticket["version"]):
+            raise RemoteError("TicketChanged", "", {"version": ticket["version"]})
         ticket.update(details, version=ticket["version"] + 1)
         return ticket
 

@@ -141,6 +141,74 @@ def test_seller_lists_and_changes_and_withdraws_own_tickets(ana, ticket):
     assert [(ticket["title"], ticket["status"]) for ticket in mine.json] == [("Hamlet, row 4", "withdrawn")]
 
 
+def test_ticket_sent_twice_with_one_key_is_listed_once(ana):
+    once = {"Idempotency-Key": "once"}
+    first = ana.post("/api/tickets", json=HAMLET, headers=once)
+    ana.put(f"/api/tickets/{first.json['id']}", json=HAMLET | {"price": 25})
+    again = ana.post("/api/tickets", json=HAMLET, headers=once)
+    other = ana.post("/api/tickets", json=HAMLET | {"price": 25}, headers=once)
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert (again.json["id"], again.json["price"]) == (first.json["id"], 25)
+    assert (other.status_code, len(ana.get("/api/tickets/mine").json)) == (400, 1)
+
+
+def test_two_sellers_may_choose_the_same_key(ana, bo):
+    listed = [who.post("/api/tickets", json=HAMLET, headers={"Idempotency-Key": "1"}).json["id"] for who in (ana, bo)]
+
+    assert listed[0] != listed[1]
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "two words", "é"])
+def test_invalid_idempotency_key_is_refused(ana, key):
+    assert ana.post("/api/tickets", json=HAMLET, headers={"Idempotency-Key": key}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"If-Match": '"1"'}, {}),
+        ({}, {"version": 1}),
+        ({"If-Match": "*"}, {"version": 1}),
+        ({"If-Match": '"1"'}, {"version": 2}),
+    ],
+)
+def test_edit_of_an_older_version_does_not_restore_the_old_price(ana, ticket, headers, body):
+    path = f"/api/tickets/{ticket['id']}"
+    ana.put(path, json=HAMLET | {"price": 25})
+
+    late = ana.put(path, json=HAMLET | {"price": 19} | body, headers=headers)
+
+    assert (late.status_code, late.json["errors"][0]["field"]) == (409, "version")
+    assert ana.get(path).json["price"] == 25
+
+
+def test_edit_of_the_version_that_the_seller_saw_is_saved(ana, ticket):
+    path = f"/api/tickets/{ticket['id']}"
+    saved = ana.put(path, json=HAMLET | {"price": 25}, headers={"If-Match": ana.get(path).headers["ETag"]})
+    again = ana.put(path, json=HAMLET | {"price": 24}, headers={"If-Match": saved.headers["ETag"]})
+
+    assert [(answer.status_code, answer.headers["ETag"]) for answer in (saved, again)] == [(200, '"2"'), (200, '"3"')]
+
+
+def test_edit_sent_again_after_a_lost_reply_is_saved(ana, ticket):
+    answers = [ana.put(f"/api/tickets/{ticket['id']}", json=HAMLET | {"price": 25, "version": 1}) for _ in range(2)]
+
+    assert [(answer.status_code, answer.json["version"]) for answer in answers] == [(200, 2), (200, 2)]
+
+
+@pytest.mark.parametrize("etag", ["1", 'W/"1"', '"x"', '"1", "2"', "", '"0"', '"9999999999"'])
+def test_if_match_that_is_no_etag_of_ours_is_refused(ana, ticket, etag):
+    answer = ana.put(f"/api/tickets/{ticket['id']}", json=HAMLET, headers={"If-Match": etag})
+
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("version", [0, 1.5, "1", True, {"$gt": 0}])
+def test_version_of_an_edit_is_an_integer(ana, ticket, version):
+    assert ana.put(f"/api/tickets/{ticket['id']}", json=HAMLET | {"version": version}).status_code == 400
+
+
 def test_reserved_ticket_cannot_be_changed(ana, bo, ticket):
     bo.post("/api/orders", json={"ticketId": ticket["id"]})
 

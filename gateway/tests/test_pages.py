@@ -162,6 +162,78 @@ def test_seller_edits_and_withdraws_an_own_ticket(ana, ticket):
     assert "It is withdrawn" in page_text(ana, page)
 
 
+def hidden(shown):
+    """Return the hidden fields of a page with one form of its own."""
+    return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', shown))
+
+
+HAMLET = {"title": "Hamlet, row 3", "price": "19.99", "category": "stage", "venue": "", "startsAt": ""}
+
+
+def test_sell_form_sent_twice_lists_one_ticket(ana):
+    form = hidden(ana.get("/sell").text) | HAMLET
+
+    clicks = [ana.post("/sell", data=form).headers["Location"] for _ in range(2)]
+
+    assert clicks[0] == clicks[1] and len(ana.get("/api/tickets/mine").json) == 1
+
+
+def test_sell_form_changed_after_it_was_sent_lists_another_ticket_once_the_seller_confirms(ana):
+    form = hidden(ana.get("/sell").text) | HAMLET
+    ana.post("/sell", data=form)
+
+    changed = ana.post("/sell", data=form | {"title": "Hamlet, row 4"})
+    listed = len(ana.get("/api/tickets/mine").json)
+    confirmed = ana.post("/sell", data=form | {"title": "Hamlet, row 4"} | hidden(changed.text))
+
+    assert changed.status_code == 400 and "This form was sent before" in changed.text
+    assert 'value="Hamlet, row 4"' in changed.text and listed == 1
+    assert confirmed.status_code == 303 and len(ana.get("/api/tickets/mine").json) == 2
+
+
+def test_edit_in_an_older_tab_does_not_restore_the_old_price_and_shows_both(ana, ticket):
+    page, details = f"/tickets/{ticket['id']}/edit", HAMLET | {"category": "other"}
+    older = hidden(ana.get(page).text)
+    ana.submit(page, **details | {"price": "25"})
+
+    late = ana.post(page, data=older | details | {"venue": "Globe"})
+    stored = ana.get(f"/api/tickets/{ticket['id']}").json
+    seen = ana.post(page, data=hidden(late.text) | details | {"venue": "Globe"})
+
+    assert late.status_code == 409 and stored["price"] == 25
+    assert 'value="19.99"' in late.text and 'value="Globe"' in late.text
+    assert "Price is 25.00 now." in late.text and "Venue is empty now." in late.text and "Title is" not in late.text
+    assert seen.status_code == 303 and ana.get(f"/api/tickets/{ticket['id']}").json["price"] == 19.99
+
+
+def test_invalid_edit_in_an_older_tab_does_not_replace_what_the_seller_has_not_seen(ana, ticket):
+    page = f"/tickets/{ticket['id']}/edit"
+    older = hidden(ana.get(page).text)
+    ana.submit(page, **HAMLET | {"price": "25"})
+
+    invalid = ana.post(page, data=older | HAMLET | {"title": " "})
+    late = ana.post(page, data=hidden(invalid.text) | HAMLET)
+
+    assert (invalid.status_code, late.status_code) == (400, 409)
+
+
+def test_edit_form_sent_twice_is_saved(ana, ticket):
+    page = f"/tickets/{ticket['id']}/edit"
+    form = hidden(ana.get(page).text) | HAMLET | {"price": "25"}
+
+    assert [ana.post(page, data=form).status_code for _ in range(2)] == [303, 303]
+
+
+def test_what_the_seller_typed_is_kept_when_a_buyer_was_quicker(ana, bo, ticket):
+    page = f"/tickets/{ticket['id']}/edit"
+    form = hidden(ana.get(page).text) | HAMLET | {"venue": "Globe"}
+    bo.post("/api/orders", json={"ticketId": ticket["id"]})
+
+    late = ana.post(page, data=form)
+
+    assert late.status_code == 409 and 'value="Globe"' in late.text and "This ticket is reserved." in late.text
+
+
 def test_seller_reads_why_a_reserved_ticket_cannot_be_edited(ana, ticket, order_page):
     answer = ana.get(f"/tickets/{ticket['id']}/edit")
 

@@ -36,3 +36,7 @@ class TicketWithdrawn(DomainError):
 
 class OrderNotFound(DomainError):
     """There is no such order."""
+
+
+class KeyReused(DomainError):
+    """The idempotency key came with something else before."""

@@ -155,6 +155,15 @@ def test_the_same_key_sent_concurrently_makes_one_order(ana, bo):
         assert len({answer.json()["id"] for answer in answers}) == 1
 
 
+def test_the_same_key_sent_concurrently_lists_one_ticket(ana, word):
+    key = {"Idempotency-Key": token_hex(8)}
+
+    answers = all_at_once([partial(ana.post, "/api/tickets", {"title": word, "price": 20}, **key)] * 6)
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["id"] for answer in answers}) == len(titles(ana, f"q={word}")) == 1
+
+
 def test_keys_of_users_are_independent(ana, bo, person):
     key = {"Idempotency-Key": token_hex(8)}
     ticket_id = ana.list_ticket()

@@ -176,6 +176,17 @@ def of_reused_key(side):
     return of_order(side, idempotency_key=side.unique)
 
 
+def of_reused_ticket_key(side):
+    side.call("tickets.create", "ana", title="Hamlet", price_cents=1999, idempotency_key=side.unique)
+    return side.refusal("tickets.create", "ana", title="Hamlet", price_cents=2000, idempotency_key=side.unique)
+
+
+def of_older_edit(side):
+    ticket_id = side.ticket()
+    side.call("tickets.update", "ana", ticket_id=ticket_id, title="Macbeth", price_cents=500, version=1)
+    return of_edit(side, ticket_id=ticket_id, price_cents=600, version=1)
+
+
 def of_cancel(side, order_id, who="bo"):
     return side.refusal("orders.cancel", who, order_id=order_id)
 
@@ -259,6 +270,8 @@ REFUSALS = [
     ("OwnTicket", lambda side: of_order(side, who="ana")),
     ("PriceChanged", of_changed_price),
     ("KeyReused", of_reused_key),
+    ("KeyReused", of_reused_ticket_key),
+    ("TicketChanged", of_older_edit),
     ("InvalidCursor", lambda side: side.refusal("tickets.list", after="x")),
     ("InvalidCursor", lambda side: side.refusal("tickets.list_mine", "ana", after="x")),
     ("InvalidCursor", lambda side: side.refusal("orders.list", "bo", after="x")),
@@ -307,6 +320,7 @@ DETAILS = {
     "TooManyAttempts": {"retry_after": NUMBER},
     "TooManyReservations": {"retry_after": NUMBER},
     "PriceChanged": {"price_cents": NUMBER, "currency": TEXT, "version": NUMBER},
+    "TicketChanged": {"version": NUMBER},
     "PaymentDeclined": {"decline_code": TEXT, "remaining": NUMBER},
     "AuthenticationRequired": {"client_secret": TEXT},
 }
@@ -381,6 +395,25 @@ def test_same_key_returns_the_same_order(side):
     made = [side.call("orders.create", "bo", ticket_id=ticket_id, idempotency_key=side.unique)["id"] for _ in range(2)]
 
     assert made[0] == made[1]
+
+
+def test_same_key_returns_the_same_ticket_whatever_became_of_it(side):
+    details = {"title": "Hamlet", "price_cents": 1999, "starts_at": "2031-01-31T20:30:00+01:00"}
+    first = side.call("tickets.create", "ana", **details, idempotency_key=side.unique)
+    side.call("tickets.update", "ana", ticket_id=first["id"], title="Macbeth", price_cents=500)
+    side.call("tickets.withdraw", "ana", ticket_id=first["id"])
+
+    again = side.call("tickets.create", "ana", **details, idempotency_key=side.unique)
+
+    assert (again["id"], again["title"], again["status"]) == (first["id"], "Macbeth", "withdrawn")
+
+
+def test_edit_that_changes_nothing_leaves_the_version(side):
+    ticket_id, edit = side.ticket(), {"title": "Macbeth", "price_cents": 500, "version": 1}
+
+    saved = [side.call("tickets.update", "ana", ticket_id=ticket_id, **edit)["version"] for _ in range(2)]
+
+    assert saved == [2, 2]
 
 
 def test_third_decline_cancels_the_order(side):

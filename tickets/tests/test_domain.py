@@ -114,6 +114,18 @@ def test_the_price_version_moves_only_with_the_price():
     assert (ticket.version, ticket.price_version) == (3, 3)
 
 
+def test_an_edit_of_an_older_version_is_refused_unless_it_changes_nothing():
+    ticket = a_ticket()
+    ticket.edit("ana", NOON, seen_version=1, **{**DETAILS, "price_cents": 2000})
+
+    with pytest.raises(domain.TicketChanged) as refusal:
+        ticket.edit("ana", NOON, seen_version=1, **DETAILS)
+
+    assert (refusal.value.details, ticket.price_cents) == ({"version": 2}, 2000)
+    assert ticket.edit("ana", NOON, seen_version=1, **{**DETAILS, "price_cents": 2000}) is False
+    assert ticket.edit("ana", NOON, seen_version=2, **DETAILS) is True
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
