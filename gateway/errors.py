@@ -15,6 +15,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, RequestTimeout
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.fields import to_number
+from gateway.typed import keep_typed
 from libs.contracts.limits import MAXIMUM_KEY
 from libs.rpc import RemoteError, ServiceUnavailable
 
@@ -69,7 +70,7 @@ ERRORS = {
     "NotOwner": ErrorSpec(403, "This belongs to somebody else."),
     "OwnTicket": ErrorSpec(403, "This is your own ticket: you cannot buy it."),
     "ForeignOrigin": ErrorSpec(403, "This request came from another site, so nothing was done."),
-    "StaleForm": ErrorSpec(403, "This form was too old, so nothing was done. Open the page again and repeat it."),
+    "StaleForm": ErrorSpec(403, "This form was too old, so nothing was done. Look at it again, and repeat it."),
     "TicketNotFound": ErrorSpec(404, "There is no such ticket."),
     "OrderNotFound": ErrorSpec(404, "There is no such order."),
     "PaymentNotFound": ErrorSpec(404, "There is no such payment."),
@@ -262,8 +263,17 @@ def unauthenticated() -> AnyResponse:
     """Redirect the visitor to the sign-in page, and from there back to where they were; answer 401 under /api."""
     if request.path.startswith("/api/"):
         return _respond(401, [{"message": STATUSES[401][1]}])
-    flash("Sign in to go on.", "info")
+    keep_typed()
     return redirect(url_for("account.sign_in", next=_current_page()), 303)
+
+
+def lead_back() -> AnyResponse:
+    """Redirect a form that was too old to its page, where everything typed is still there."""
+    if not current_user.is_authenticated:
+        return unauthenticated()
+    keep_typed()
+    flash(ERRORS["StaleForm"].message or "", "error")
+    return redirect(_current_page(), 303)
 
 
 def _current_page() -> str:

@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, request, session
 from markupsafe import Markup
+from werkzeug.wrappers import Response as AnyResponse
 
-from gateway.errors import GatewayError, reading_body
+from gateway.errors import GatewayError, lead_back, reading_body
 from gateway.proxies import Proxies
 from gateway.settings import Settings
 from gateway.stripe_js import allowed_sources
@@ -24,6 +25,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+SIGN_IN = ("account.sign_in", "account.sign_up")
 YEAR_SECONDS = 31_536_000
 
 
@@ -72,15 +75,17 @@ def check_origin() -> None:
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise GatewayError("ForeignOrigin")
     origin = request.headers.get("Origin")
-    if origin is not None and _host(origin) != request.host.lower():
+    if origin is not None and not _is_ours(origin):
         raise GatewayError("ForeignOrigin")
 
 
-def _host(origin: str) -> str:
+def _is_ours(origin: str) -> bool:
     try:
-        return urlsplit(origin).netloc.lower()
+        parts = urlsplit(origin)
     except ValueError:  # such as http://[
-        return ""
+        return False
+    port = DEFAULT_PORTS.get(parts.scheme)
+    return port is not None and parts.netloc.lower().removesuffix(port) == request.host.lower().removesuffix(port)
 
 
 def has_body() -> bool:
@@ -88,17 +93,31 @@ def has_body() -> bool:
     return bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
 
 
-def check_csrf() -> None:
-    """Refuse a body that is not a form, and a form without the CSRF token of its session."""
+def check_csrf() -> AnyResponse | None:
+    """Refuse a body that is not a form, and a form without the CSRF token of its session.
+
+    What a browser sent from a page of ours is not lost then: it leads back to its form, through signing in if need be.
+    Two tabs that were opened at once without a cookie have two tokens and one cookie, so signing in goes without.
+    """
     if request.method in SAFE_METHODS or request.path.startswith("/api/") or request.endpoint is None:
-        return
+        return None
     if has_body() and request.mimetype not in FORM_TYPES:
         raise GatewayError("NotAForm")
     expected = session.get("csrf", "")
     with reading_body():
         given = request.form.get("csrf_token", "")
-    if not expected or not hmac.compare_digest(expected.encode(), given.encode()):
+    if expected and hmac.compare_digest(expected.encode(), given.encode()):
+        return None
+    if not _is_sent_from_our_page():
         raise GatewayError("StaleForm")
+    return None if request.endpoint in SIGN_IN else lead_back()
+
+
+def _is_sent_from_our_page() -> bool:
+    """Return whether the browser vouches that a person sent a form of this site: no other site can forge these."""
+    sent = request.headers
+    is_own = sent.get("Sec-Fetch-Site") == "same-origin" or "Origin" in sent  # which check_origin has compared
+    return is_own and sent.get("Sec-Fetch-Mode", "navigate") == "navigate"
 
 
 def csrf_field() -> Markup:

@@ -1,4 +1,5 @@
-"""Sessions: flask-login over Flask's signed cookie, which holds auth's token, a CSRF token and flashed messages."""
+"""Sessions: flask-login over Flask's signed cookie, which holds auth's token, a CSRF token, flashed messages and
+what was typed before signing in again."""
 
 from datetime import timedelta
 from typing import Any
@@ -32,7 +33,7 @@ def register(app: Flask, settings: Settings, revocations: Revocations) -> None:
     app.config.update(
         SECRET_KEY=settings.secret_key,
         SECRET_KEY_FALLBACKS=list(settings.older_secret_keys),
-        SESSION_COOKIE_NAME="__Host-session" if settings.tls else "session",
+        SESSION_COOKIE_NAME=f"{'__Host-' if settings.tls else ''}ticketing-session",
         SESSION_COOKIE_SECURE=settings.tls,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
@@ -103,7 +104,10 @@ def change_password(current: str, new: str) -> None:
 
 
 def _start(signed_in: dict[str, Any]) -> None:
+    typed = session.get("typed")
     session.clear()
+    if typed:
+        session["typed"] = typed
     session["token"] = signed_in["token"]
     session.permanent = True
 

@@ -7,6 +7,7 @@ from flask import request
 from marshmallow import Schema, ValidationError
 
 from gateway.errors import ERRORS, describe_all, list_problems, retry_headers
+from gateway.typed import take_typed
 from libs.rpc import RemoteError
 
 Result = TypeVar("Result")
@@ -22,7 +23,9 @@ class Form:
 
     def __init__(self, schema: Schema, initial: dict[str, Any] | None = None) -> None:
         self._schema = schema
-        self.typed: dict[str, Any] = request.form.to_dict() if request.method == "POST" else initial or {}
+        self.typed: dict[str, Any] = (
+            request.form.to_dict() if request.method == "POST" else take_typed() or initial or {}
+        )
         self.problems: dict[str, str] = {}
         self.status = 200
         self.headers: dict[str, str] = {}

@@ -69,7 +69,8 @@ def sell() -> Any:
         else:
             flash("Your ticket is on sale.", "success")
         return redirect(url_for("tickets.show", ticket_id=ticket["id"]), 303)
-    form.typed["key"] = secrets.token_urlsafe(16)  # nothing was listed with the one before, or something else was
+    if request.method == "POST" or not form.typed.get("key"):
+        form.typed["key"] = secrets.token_urlsafe(16)  # nothing was listed with the one before, or something else was
     return render_template("tickets/form.html", form=form, ticket=None), form.status
 
 

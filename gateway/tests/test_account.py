@@ -34,7 +34,7 @@ def test_changing_the_password_signs_out_everywhere_else(ana, elsewhere):
 
 def test_token_that_changed_the_password_is_no_longer_accepted(app, ana):
     thief = app.test_client()
-    thief.set_cookie("session", ana.get_cookie("session").value)
+    thief.set_cookie("ticketing-session", ana.get_cookie("ticketing-session").value)
 
     ana.post("/api/users/password", json=CHANGE)
 
@@ -99,12 +99,12 @@ def test_account_page_is_private(client):
 
 
 def test_signing_in_over_a_session_ends_it(app, ana):
-    stolen = ana.get_cookie("session").value
+    stolen = ana.get_cookie("ticketing-session").value
 
     ana.post("/api/users/signin", json=ANA)
 
     thief = app.test_client()
-    thief.set_cookie("session", stolen)
+    thief.set_cookie("ticketing-session", stolen)
     assert is_signed_in(ana) and not is_signed_in(thief)
 
 
@@ -189,7 +189,7 @@ def test_request_through_a_proxy_that_nobody_set_is_noticed_by_the_gateway(clien
 def test_cookies_of_the_older_secret_key_are_accepted_until_it_is_removed(ana, services, revocations):
     def signed_in_with(keys):
         browser = create_app(services, SETTINGS | {"GATEWAY_SECRET_KEY": keys}, revocations).test_client()
-        browser.set_cookie("session", ana.get_cookie("session").value)
+        browser.set_cookie("ticketing-session", ana.get_cookie("ticketing-session").value)
         return is_signed_in(browser)
 
     new, old = "n" * 48, SETTINGS["GATEWAY_SECRET_KEY"]
@@ -204,7 +204,7 @@ def test_new_cookies_are_signed_with_the_first_secret_key(services, revocations)
     browser, other = first.test_client(), second.test_client()
     browser.post("/api/users/signup", json=ANA)
 
-    other.set_cookie("session", browser.get_cookie("session").value)
+    other.set_cookie("ticketing-session", browser.get_cookie("ticketing-session").value)
 
     assert is_signed_in(other)
 

@@ -35,7 +35,7 @@ def page(browser, url, bo, ticket):
     """Bo's payment page on a computer whose clock is years behind."""
     order = bo.post("/api/orders", json={"ticketId": ticket["id"]}).json
     context = browser.new_context(base_url=url)
-    context.add_cookies([{"name": "session", "value": bo.get_cookie("session").value, "url": url}])
+    context.add_cookies([{"name": "ticketing-session", "value": bo.get_cookie("ticketing-session").value, "url": url}])
     page = context.new_page()
     page.clock.install(time="2020-01-01T00:00:00Z")
     page.goto(f"/orders/{order['id']}")

@@ -109,16 +109,16 @@ def test_session_cookie_is_bound_to_the_host_under_tls(services, revocations):
 
     answer = client.post("/api/users/signup", json={"email": "ana@example.com", "password": "correct horse"})
 
-    assert answer.headers["Set-Cookie"].startswith("__Host-session=")
+    assert answer.headers["Set-Cookie"].startswith("__Host-ticketing-session=")
     assert "Secure" in answer.headers["Set-Cookie"]
     assert "max-age=31536000" in answer.headers["Strict-Transport-Security"]
 
 
 def test_stolen_cookie_is_worthless_after_signing_out(app, ana):
-    stolen = ana.get_cookie("session").value
+    stolen = ana.get_cookie("ticketing-session").value
     ana.post("/api/users/signout")
     thief = app.test_client()
-    thief.set_cookie("session", stolen)
+    thief.set_cookie("ticketing-session", stolen)
 
     assert thief.get("/api/orders").status_code == 401
     assert thief.get("/api/users/currentuser").json == {"currentUser": None}
@@ -154,12 +154,12 @@ def test_nothing_private_opens_while_the_session_cannot_be_checked(services):
 
 def test_signing_in_clears_the_earlier_session(client):
     client.get("/signin")
-    before = client.get_cookie("session").value
+    before = client.get_cookie("ticketing-session").value
     client.submit("/signup", email="ana@example.com", password="correct horse")
 
     with client.session_transaction() as session:
         assert set(session) == {"token", "_permanent", "_flashes"}
-    assert client.get_cookie("session").value != before
+    assert client.get_cookie("ticketing-session").value != before
 
 
 @pytest.mark.parametrize(

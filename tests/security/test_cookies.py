@@ -23,7 +23,7 @@ def get(system):
     serializer = SecureCookieSessionInterface().get_signing_serializer(app)
 
     def get(token):
-        cookies = {"session": serializer.dumps({"token": token})}
+        cookies = {"ticketing-session": serializer.dumps({"token": token})}
         return requests.get(f"{system.gateway_url}/api/orders", cookies=cookies, timeout=10).status_code
 
     return get
@@ -118,11 +118,11 @@ def test_unsigned_tokens_and_other_algorithms_are_refused(system, get):
 
 
 def test_every_changed_character_of_a_cookie_is_detected(system, person):
-    cookie = person("ana").http.cookies["session"]
+    cookie = person("ana").http.cookies["ticketing-session"]
 
     for place in range(0, len(cookie), 7):
         other = "A" if cookie[place] != "A" else "B"
-        cookies = {"session": cookie[:place] + other + cookie[place + 1 :]}
+        cookies = {"ticketing-session": cookie[:place] + other + cookie[place + 1 :]}
         answer = requests.get(f"{system.gateway_url}/api/orders", cookies=cookies, timeout=10)
         if answer.status_code != 401:  # the last character of a part has unused bits
             assert cookie[place + 1 : place + 2] in (".", "")

@@ -1,0 +1,219 @@
+"""Forms sent after the session has ended or changed: nothing typed is lost, and nothing is done by itself."""
+
+import re
+
+import pytest
+
+TYPED = {
+    "title": "Hamlet, row 3",
+    "price": "19.99",
+    "category": "movie",
+    "venue": "Globe",
+    "startsAt": "2030-01-02T19:30",
+}
+OWN = {"HTTP_ORIGIN": "http://localhost", "HTTP_SEC_FETCH_SITE": "same-origin", "HTTP_SEC_FETCH_MODE": "navigate"}
+ANA = {"email": "ana@example.com", "password": "ana and a word"}
+COOKIE = "ticketing-session"
+
+
+@pytest.fixture
+def ana(ana):
+    """Ana in a browser that says where its requests come from."""
+    ana.environ_base.update(OWN)
+    return ana
+
+
+@pytest.fixture
+def visitor(client):
+    client.environ_base.update(OWN)
+    return client
+
+
+def hidden(page):
+    return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page))
+
+
+def token(page):
+    return hidden(page)["csrf_token"]
+
+
+def shown(page):
+    """Return the fields of the page's form, hidden ones aside."""
+    inputs = re.findall(r'<input id="(\w+)" name="\w+" type="[^"]+" value="([^"]*)"', page)
+    return dict(inputs) | {"category": re.search(r'<option value="(\w+)" selected', page)[1]}
+
+
+def check_listed_when_the_button_is_pressed_again(browser, page, services, path="/sell"):
+    assert shown(page) == TYPED
+    browser.post(path, data=hidden(page) | shown(page))
+    assert TYPED["title"] in [ticket["title"] for ticket in services.tickets.values()]
+
+
+def end_in_another_tab(ana):
+    ana.post("/signout", data={"csrf_token": token(ana.get("/sell").text)})
+
+
+def sign_in(browser, location):
+    page = browser.get(location).text
+    return browser.post("/signin", data={**ANA, "next": hidden(page)["next"], "csrf_token": token(page)})
+
+
+def lose_the_cookie(ana, _app, _revocations):
+    ana.delete_cookie(COOKIE)
+
+
+def sign_out_in_another_tab(ana, _app, _revocations):
+    end_in_another_tab(ana)
+
+
+def be_revoked_elsewhere(ana, app, revocations):
+    with ana.session_transaction() as session:
+        claims = app.extensions["verifier"].verify(session["token"])
+    revocations.add(claims.session_id, claims.expires_at)
+
+
+@pytest.mark.parametrize("lose", [lose_the_cookie, sign_out_in_another_tab, be_revoked_elsewhere])
+def test_what_was_typed_before_the_session_ended_is_there_after_signing_in(ana, app, services, revocations, lose):
+    form = ana.get("/sell").text
+    lose(ana, app, revocations)
+
+    refused = ana.post("/sell", data=hidden(form) | TYPED)
+    assert (refused.status_code, refused.headers["Location"]) == (303, "/signin?next=/sell")
+    assert "What you typed is still there" in ana.get(refused.headers["Location"]).text
+    signed_in = sign_in(ana, refused.headers["Location"])
+
+    assert (signed_in.status_code, signed_in.headers["Location"]) == (303, "/sell")
+    assert not services.tickets  # nothing is done by itself
+    page = ana.get("/sell").text
+    assert hidden(page)["key"] == hidden(form)["key"]  # so that it is listed once, also if it had been listed before
+    check_listed_when_the_button_is_pressed_again(ana, page, services)
+    assert TYPED["title"] not in ana.get("/sell").text  # a new form is empty
+
+
+def test_what_was_typed_before_signing_in_again_in_another_tab_is_still_there(ana, services):
+    form = ana.get("/sell").text
+    end_in_another_tab(ana)
+    sign_in(ana, "/signin")
+
+    refused = ana.post("/sell", data=TYPED | {"csrf_token": token(form)})
+    page = ana.get(refused.headers["Location"]).text
+
+    assert (refused.status_code, refused.headers["Location"]) == (303, "/sell")
+    assert "This form was too old, so nothing was done" in page and not services.tickets
+    check_listed_when_the_button_is_pressed_again(ana, page, services)
+
+
+def test_an_edit_of_a_ticket_survives_signing_in_again(ana, ticket, services):
+    path = f"/tickets/{ticket['id']}/edit"
+    form = ana.get(path).text
+    ana.delete_cookie(COOKIE)
+
+    location = ana.post(path, data=hidden(form) | TYPED).headers["Location"]
+    page = ana.get(sign_in(ana, location).headers["Location"]).text
+
+    assert hidden(page).keys() == hidden(form).keys()
+    assert {name: value for name, value in hidden(page).items() if name != "csrf_token"} == {
+        name: value for name, value in hidden(form).items() if name != "csrf_token"
+    }
+    check_listed_when_the_button_is_pressed_again(ana, page, services, path)
+
+
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [("/tickets/{}/buy", "/tickets/{}"), ("/tickets/{}/withdraw", "/tickets/{}"), ("/account/password", "/account")],
+)
+def test_a_button_pressed_too_late_leads_back_to_its_page(ana, ticket, services, path, page):
+    calls = len(services.calls)
+
+    answer = ana.post(path.format(ticket["id"]), data={"csrf_token": "old", "currentPassword": "secret"})
+
+    assert (answer.status_code, answer.headers["Location"]) == (303, page.format(ticket["id"]))
+    assert len(services.calls) == calls
+    with ana.session_transaction() as session:
+        assert "typed" not in session
+
+
+def test_buying_after_the_session_ended_leads_through_sign_in_to_the_ticket(visitor, ticket):
+    answer = visitor.post(f"/tickets/{ticket['id']}/buy", data={"csrf_token": "old"})
+
+    assert answer.headers["Location"] == f"/signin?next=/tickets/{ticket['id']}"
+
+
+def test_text_that_fits_into_no_cookie_does_not_cost_the_session(ana):
+    ana.post("/sell", data=TYPED | {"title": "".join(map(chr, range(0x4E00, 0x4E00 + 4000))), "csrf_token": "old"})
+
+    assert len(ana.get_cookie(COOKIE).value) < 4000
+    assert ana.get("/my/tickets").status_code == 200
+
+
+def test_text_of_the_longest_kind_fits_into_the_cookie(ana):
+    longest = "".join(map(chr, range(0x4E00, 0x4E00 + 1800, 9)))
+    typed = TYPED | {"title": longest, "venue": longest[::-1]}
+
+    ana.post("/sell", data=typed | {"csrf_token": "old"})
+
+    assert len(longest) == 200 and shown(ana.get("/sell").text) == typed
+
+
+@pytest.mark.parametrize("page", ["/signin", "/signup"])
+def test_two_tabs_opened_at_once_without_a_cookie_both_work(app, visitor, ana, page):
+    other = app.test_client()
+    first, second = visitor.get(page).text, other.get(page).text
+    visitor.set_cookie(COOKIE, other.get_cookie(COOKIE).value)  # the later answer's cookie wins
+    new = {"email": "cy@example.com", "password": "cy and a word"}
+    users = [ANA, ANA] if page == "/signin" else [new, {**new, "email": "di@example.com"}]
+
+    answers = [
+        visitor.post(page, data={**user, "csrf_token": token(form)})
+        for user, form in zip(users, (first, second), strict=True)
+    ]
+
+    assert [answer.status_code for answer in answers] == [303, 303]
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}]
+)
+def test_sign_in_without_a_token_is_refused_unless_the_browser_vouches_for_it(client, ana, headers):
+    assert client.post("/signin", data=ANA, headers=headers).status_code == 403
+
+
+def test_notice_is_shown_once_however_many_tabs_lead_to_sign_in(visitor):
+    pages = [visitor.get(visitor.get(path).headers["Location"]).text for path in ("/sell", "/my/orders", "/my/tickets")]
+    visitor.get("/sell"), visitor.get("/my/orders")
+    last = visitor.get("/signin?next=/sell").text
+
+    assert [page.count("Sign in to go on") for page in (*pages, last)] == [1] * 4
+    assert "Sign in to go on" not in visitor.get("/").text
+
+
+def test_same_notice_of_two_tabs_is_shown_once(ana):
+    for _ in range(2):
+        ana.post("/sell", data=TYPED | {"csrf_token": "old"})
+
+    assert ana.get("/sell").text.count("This form was too old") == 1
+    assert "This form was too old" not in ana.get("/sell").text
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "is_own"),
+    [
+        ("localhost:443", "https://localhost", True),
+        ("localhost", "https://localhost:443", True),
+        ("localhost:80", "http://localhost", True),
+        ("localhost:8000", "http://localhost:8000", True),
+        ("[::1]:443", "https://[::1]", True),
+        ("localhost:443", "https://localhost:8443", False),
+        ("localhost:8000", "http://localhost", False),
+        ("localhost:443", "http://localhost", False),
+        ("localhost", "ftp://localhost", False),
+    ],
+)
+def test_a_port_that_goes_without_saying_is_the_same_site(client, host, origin, is_own):
+    answer = client.post("/api/users/signout", headers={"Host": host, "Origin": origin})
+
+    assert answer.status_code == (200 if is_own else 403)
+
+
+def test_cookie_has_a_name_that_no_other_program_on_this_machine_uses(client):
+    assert client.get("/signin").headers["Set-Cookie"].startswith("ticketing-session=")
