@@ -44,7 +44,7 @@ class EmailInUse(DomainError):
 
 
 class WrongCredentials(DomainError):
-    """No user has this address and this password; which of the two is wrong is nobody's business."""
+    """No user has this address and this password; which of the two is wrong is not disclosed."""
 
 
 class WrongPassword(DomainError):
@@ -86,7 +86,7 @@ EMAILS_IN_USE = Limit(free=20, longest_wait_seconds=900)
 class Counters:
     """What attempts count towards.
 
-    Keys are HMACs: of a plain hash somebody who reads the database finds every IPv4 address within hours by trial.
+    Keys are HMACs: from plain hashes, whoever reads the database finds every IPv4 address within hours by trial.
     """
 
     secret: bytes
@@ -105,15 +105,15 @@ class Counters:
         return [pair, self._counter("address", ONE_ADDRESS, address), self._counter("account", ONE_ACCOUNT, email)]
 
     def of_password(self, user_id: str) -> list[Counter]:
-        """Return what a wrong current password counts towards, when a user who is signed in wants another."""
+        """Return what a wrong current password counts towards, when a signed-in user changes it."""
         return [self._counter("password", OWN_PASSWORD, user_id)]
 
     def of_sign_up(self, address: str, per_hour: int) -> list[Counter]:
-        """Return what every sign-up counts towards: robots that make accounts are stopped after so many an hour."""
+        """Return what every sign-up counts towards: bots that create accounts are stopped after so many an hour."""
         return [self._counter("sign-up", Limit(per_hour), address)]
 
     def of_email_in_use(self, address: str) -> list[Counter]:
-        """Return what a sign-up with an email that is in use counts towards: asking who has an account is slow."""
+        """Return what a sign-up with an email that is in use counts towards: probing who has an account is slow."""
         return [self._counter("taken", EMAILS_IN_USE, address)]
 
     def fingerprint(self, address: str) -> str:
@@ -128,7 +128,7 @@ class Counters:
 
 
 def network(address: object) -> str:
-    """Return what stands for a client's address: an IPv6 client has a whole /64 to choose addresses from (RFC 6177)."""
+    """Return the network that an address counts as: an IPv6 client has a whole /64 to choose from (RFC 6177)."""
     try:
         parsed = ipaddress.ip_address(str(address))
     except ValueError:

@@ -1,4 +1,4 @@
-"""The auth service: sign up, sign in, sign out, another password."""
+"""The auth service: sign up, sign in, sign out, change the password."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -21,7 +21,7 @@ HOUR = timedelta(hours=1)
 COUNT_RETRIES = 20
 """How often to count again when others insert the counter of an address at the same moment."""
 NO_WAIT = datetime(1970, 1, 1, tzinfo=UTC)
-"""`until` of a counter that holds nobody up: in the past by any instance's clock."""
+"""`until` of a counter that delays nobody: in the past by any instance's clock."""
 
 
 class MongoThrottle:

@@ -1,1 +1,1 @@
-"""expiration: time; says when an order's deadline has come."""
+"""expiration: time; publishes that an order's deadline has come."""

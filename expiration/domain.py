@@ -22,7 +22,7 @@ class Deadline:
         return cls(order["id"], 1, order["version"], order["expires_at"], state)
 
     def apply_order(self, order: dict[str, Any]) -> bool:
-        """Take over what an order's snapshot says; return False when we know of that or of something newer."""
+        """Apply an order's snapshot; return False unless it is newer than what we have."""
         if order["version"] <= self.order_version:
             return False
         moved = order["expires_at"] != self.expires_at

@@ -30,7 +30,7 @@ def complete(order_id: str, correlation_id: str | None = None) -> bool:
         try:
             _store.save_fired(deadline)
         except VersionConflict:
-            return False  # the order moved on just now; whoever moved it has seen to its deadline
+            return False  # the deadline has just changed, and with it its job
         return True
 
 

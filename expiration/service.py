@@ -46,7 +46,7 @@ class ExpirationService:
 
     @handles(OrderCreated)
     def on_order_created(self, order: dict[str, Any]) -> None:
-        """Set the clock: the job first and then the record, so that nobody can have moved the deadline in between."""
+        """Schedule the job first and then store the record, so that the deadline cannot move in between."""
         deadline = Deadline.of(order)
         try:
             self._schedule(deadline)
@@ -57,7 +57,7 @@ class ExpirationService:
 
     @handles(OrderUpdated, OrderAwaitingPayment, OrderCancelled, OrderCompleted)
     def on_order_changed(self, order: dict[str, Any]) -> None:
-        """Set the clock anew if the deadline was moved; stop it once the order is being paid or has ended.
+        """Schedule a moved deadline again; remove its job once the order is being paid or has ended.
 
         The job is written even if the record was up to date: its writer may have died in between.
         """
@@ -67,7 +67,7 @@ class ExpirationService:
             self._schedule(deadline)
             if deadline.state == "ended":  # for good
                 return
-            scheduled, deadline = deadline.version, self.store.find(deadline.id)  # somebody may have moved it meanwhile
+            scheduled, deadline = deadline.version, self.store.find(deadline.id)  # it may have moved meanwhile
 
     @rpc(expected_exceptions=EXPECTED)
     def repair(self, after: str | None = None) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class ExpirationService:
             raise Unavailable(str(error)) from error
 
     def _record(self, order: dict[str, Any]) -> Deadline:
-        """Record what an order's snapshot says; return the deadline as it is now."""
+        """Record an order's snapshot; return the deadline as it is stored now."""
         found: Deadline | None = self.store.find(order["id"])
         if found is None:
             found = Deadline.of(order)

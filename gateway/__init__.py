@@ -1,1 +1,1 @@
-"""The web: cookie sessions, pages, the JSON API and the Stripe webhook; it holds no truth of its own."""
+"""The web: cookie sessions, pages, the JSON API and the Stripe webhook; it owns no data."""

@@ -78,7 +78,7 @@ def _decimal(text: str) -> Decimal:
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a duplicate name in an object: which value is meant is anybody's guess")
+        raise ValueError("a duplicate name in an object: which value is meant is unknown")
     return found
 
 

@@ -63,7 +63,7 @@ ERRORS = {
     "WrongCredentials": ErrorSpec(400, "Wrong email or password."),
     "InvalidCard": ErrorSpec(400, "This card cannot be used. Check it or try another one.", "token"),
     "InvalidSignature": ErrorSpec(400, "The signature is not valid."),
-    "Unauthenticated": ErrorSpec(401, "Sign in to go on."),
+    "Unauthenticated": ErrorSpec(401, "Sign in to continue."),
     "PaymentDeclined": ErrorSpec(402),
     "AuthenticationRequired": ErrorSpec(402, "Your bank wants you to confirm this payment. You were not charged yet."),
     "Forbidden": ErrorSpec(403, "You are not allowed to do this."),
@@ -107,7 +107,7 @@ API_FIELDS = {
 
 STATUSES = {
     400: ("That did not work", "The request could not be understood."),
-    401: ("Sign in", "Sign in to go on."),
+    401: ("Sign in", "Sign in to continue."),
     402: ("Payment declined", "Your card was declined. You were not charged."),
     403: ("Not allowed", "You are not allowed to do this."),
     404: ("Not found", "There is no such page. The link may be old or mistyped."),

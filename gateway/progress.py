@@ -21,7 +21,7 @@ class Progress:
 
     @property
     def stage(self) -> str:
-        """What the page shows: "pay", or only news: "confirming", "complete", "cancelled", "overdue", "unavailable"."""
+        """What the page shows: "pay" or a message: "confirming", "complete", "cancelled", "overdue", "unavailable"."""
         payment, status = self.payment or {}, self.order["status"]
         if status in ("complete", "cancelled"):
             return str(status)

@@ -62,7 +62,7 @@ def content_security_policy(settings: Settings) -> str:
 
 
 def check_encoding() -> None:
-    """Refuse a compressed body: nothing here decompresses, and what is not JSON or a form then is no use to anybody."""
+    """Refuse a compressed body: nothing here decompresses it."""
     codings = f"{request.headers.get('Content-Encoding', '')},{request.headers.get('Transfer-Encoding', '')}"
     if {coding.strip().lower() for coding in codings.split(",")} - {"", "identity", "chunked"}:
         raise GatewayError("CompressedBody")

@@ -1,1 +1,1 @@
-"""What several parts share and what is nobody's business rule."""
+"""What several parts share, without any business rule."""

@@ -31,7 +31,7 @@ def remaining_seconds(limit: float) -> float:
 def work(correlation_id: str | None = None, deadline: float | None = None) -> Iterator[str]:
     """Run the block as one piece of work; `deadline` is a moment of `time.monotonic()`. Yields the correlation id.
 
-    An id that is no text, or too long, is not one of ours, and is replaced.
+    An id that is no text, or too long, is replaced.
     """
     is_ours = isinstance(correlation_id, str) and 0 < len(correlation_id) <= LONGEST_ID
     ident = correlation_id if is_ours and correlation_id else uuid.uuid4().hex

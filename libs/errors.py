@@ -2,4 +2,4 @@
 
 
 class Unavailable(Exception):
-    """Something that the work in hand needs is unreachable: trying again later may help, as nothing else is wrong."""
+    """Something that the current work needs is unreachable; nothing else is wrong, so a later retry may help."""

@@ -9,9 +9,9 @@ from libs.settings import parsed
 
 
 class Setting(DependencyProvider):
-    """What `parse` makes of the setting `name` of config.yml, once at the start, which a wrong one stops.
+    """The setting `name` of config.yml, parsed once at the start, which a wrong value stops.
 
-    `form` describes the setting to whoever has to correct it.
+    `form` describes a right value in the message.
     """
 
     def __init__(self, name: str, parse: Callable[[str], Any] = str, form: str = "TEXT") -> None:
@@ -24,5 +24,5 @@ class Setting(DependencyProvider):
         self.value = parsed(self.name, self.parse, self.form, self.container.config, self.container.service_name)
 
     def get_dependency(self, worker_ctx: Any) -> Any:
-        """Return what was made of it."""
+        """Return the parsed value."""
         return self.value

@@ -43,12 +43,12 @@ def permissions(part: str) -> Permissions:
     if part == OPERATOR:
         return Permissions(EVERYTHING, EVERYTHING, EVERYTHING, EVERYTHING)
     published = CATALOGUE.published_by(part)
-    heard = [event for event in CATALOGUE.values() if part in (*event.listeners, *event.broadcast)]
+    consumed = [event for event in CATALOGUE.values() if part in (*event.listeners, *event.broadcast)]
     names = [rf"{part}\..*", f"rpc-{part}", r"rpc\.reply-.*", RPC_EXCHANGE]
     # a publisher declares the queues of its listeners, so that they exist before the listeners start
     queues = [re.escape(topology.queue_name(listener, event)) for event in published for listener in event.listeners]
     parking = {re.escape(topology.parking_name(listener)) for event in published for listener in event.listeners}
-    exchanges = {re.escape(event.exchange) for event in heard}
+    exchanges = {re.escape(event.exchange) for event in consumed}
     return Permissions(
         configure=_one_of([*names, *queues, *exchanges]),
         write=_one_of([*names, *queues, *parking]),

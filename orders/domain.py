@@ -34,7 +34,7 @@ class PriceChanged(DomainError):
 
 
 class TooManyReservations(DomainError):
-    """The buyer holds, or within the hour held, too many tickets; `details["retry_after"]`: in how many seconds not."""
+    """The buyer holds, or within the hour held, too many tickets; `details["retry_after"]`: seconds to wait."""
 
 
 class OrderComplete(DomainError):
@@ -103,7 +103,7 @@ class Order:
     def apply_payment(self, payment: dict[str, Any], now: datetime) -> str | None:
         """Act on the state in a payment's snapshot; return the event of the change, or None when there is none.
 
-        Snapshots may come in any order and number.
+        Snapshots may come in any order, any number of times.
         """
         target = next_status(self.status, self.is_overdue(now), payment["status"], payment["final"])
         refunded = self._apply_refund(payment)
@@ -131,7 +131,7 @@ class Order:
         return self._cancel("payment_failed", now) if self.status == "awaiting_payment" else None
 
     def move_deadline(self, expires_at: datetime, now: datetime) -> str | None:
-        """Give an unpaid order another deadline; return the event, or None when it is past having one."""
+        """Give an unpaid order another deadline; return the event, or None when it has none any more."""
         if self.status != "created":
             return None
         self.expires_at = _start_at_most(expires_at, self.ticket["starts_at"])
@@ -174,7 +174,7 @@ class Order:
 
 
 def next_status(status: str, is_overdue: bool, payment_status: str, payment_final: bool) -> str | None:
-    """Return the status to which a payment's state moves an order, or None when it moves it nowhere."""
+    """Return the status to which a payment's state moves an order, or None when it does not."""
     if status not in ("created", "awaiting_payment"):
         return None
     if payment_status in ("captured", "refunded"):

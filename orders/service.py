@@ -1,4 +1,4 @@
-"""The orders service: reserve, cancel, and follow the payment and the clock to the order's end."""
+"""The orders service: reserve, cancel, and follow payment and deadline to the order's end."""
 
 import logging
 import secrets
@@ -59,7 +59,7 @@ class OrdersService:
     def create(self, ticket_id: str, version: int | None = None, idempotency_key: str | None = None) -> dict[str, Any]:
         """Reserve a ticket for the caller. `version`: the ticket's version that the buyer saw. Returns the order.
 
-        With the same `idempotency_key` the same order comes back, whatever has become of it since.
+        The same `idempotency_key` returns the same order, whatever its status is by then.
         """
         buyer_id, ticket_id = self.caller.user_id, arguments.text("ticket_id", ticket_id)
         if version is not None:
@@ -134,7 +134,7 @@ class OrdersService:
 
     @handles(PaymentAuthorized, PaymentCreated, PaymentFailed, PaymentRefunded)
     def on_payment(self, payment: dict[str, Any]) -> None:
-        """Stop the clock once the card is authorized, complete the order once the money is captured.
+        """Stop expiry once the card is authorized, complete the order once the money is captured.
 
         A failure releases the ticket if it is final; a refund is recorded and cancels nothing by itself.
         """
@@ -230,7 +230,7 @@ class OrdersService:
         return placed
 
     def _change(self, order_id: str, change: Any) -> Order:
-        """Load, change, save; read again when somebody else saved first, and leave the rest to a later retry."""
+        """Load, change, save; repeat on a version conflict, three times at most."""
         for last in (False, False, True):
             order: Order = self.store.get(order_id)
             event = change(order)

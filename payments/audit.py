@@ -139,5 +139,5 @@ def last_occurrence(hour: int, now: datetime) -> datetime:
 
 def _differs(payment: Payment, intent: PaymentIntent) -> bool:
     status = recorded_status(intent, payment.is_paid_by(intent))
-    said = (status, intent.refunded_cents, intent.refunding_cents, intent.dispute or payment.dispute)
-    return said != (payment.status, payment.refunded_cents, payment.refunding_cents, payment.dispute)
+    at_stripe = (status, intent.refunded_cents, intent.refunding_cents, intent.dispute or payment.dispute)
+    return at_stripe != (payment.status, payment.refunded_cents, payment.refunding_cents, payment.dispute)

@@ -1,6 +1,6 @@
 """What to do next about a payment; `decide` is the whole protocol of one payment.
 
-Whoever calls it re-reads the PaymentIntent first, does the one step it returns, and calls it again. No webhook, reply
+The caller re-reads the PaymentIntent first, performs the one step it returns, and calls it again. No webhook, reply
 or event decides anything by itself.
 """
 

@@ -34,7 +34,7 @@ def disclosed_code(code: str | None) -> str | None:
 
 
 UNDISCLOSED = ("fraudulent", "lost_card", "merchant_blacklist", "pickup_card", "restricted_card", "stolen_card")
-"""Declines shown as any other: whoever holds the card may not be its owner."""
+"""Declines shown like any other: the person with the card may not be its owner."""
 
 OVER = "This order has ended; to try another card, reserve the ticket again."
 ANOTHER = "Try another card."

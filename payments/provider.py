@@ -42,6 +42,6 @@ class Money(Stored):
 
 
 def webhook_reader(config: dict[str, Any]) -> WebhookReader:
-    """Return what reads the webhooks of the mode, live or test, that our key is of."""
+    """Return the reader of webhooks in our key's mode, live or test."""
     is_live = "_live_" in required("STRIPE_SECRET_KEY", config)
     return WebhookReader(required("STRIPE_WEBHOOK_SECRET", config), is_live)

@@ -86,7 +86,7 @@ class PaymentStore:
         return True
 
     def _replaces_older(self, order: Document, where: Document, **beside: Any) -> bool:
-        """Put the snapshot in place of an older copy, if the payment is as `where` says; return whether it was."""
+        """Replace an older copy by the snapshot, if the payment matches `where`; return whether it was replaced."""
         where = {"_id": order["id"], "order.version": {"$lt": order["version"]}, **where}
         return self.payments.collection.update_one(where, {"$set": {"order": order, **beside}}).matched_count > 0
 

@@ -99,7 +99,7 @@ class Inbox:
             self.collection.insert_one({"_id": webhook.id, **new})
 
     def settle(self, webhook: Webhook, outcome: str, now: datetime) -> None:
-        """Note what became of a webhook."""
+        """Record the outcome of a webhook."""
         update = {"$set": {"settled_at": now, "outcome": outcome}, "$unset": {"waiting": ""}}
         self.collection.update_one({"_id": webhook.id}, update)
 

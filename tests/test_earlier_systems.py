@@ -116,7 +116,6 @@ ASSERTING = (
 )
 """How the names of what can fail a test begin: assertions, and functions that wait for or check something."""
 ASSERTED_ELSEWHERE = {
-    "test_nobody_has_to_listen": "publishing raises when it needs a listener",
     "test_everything_may_be_declared_again": "the broker refuses a queue that is declared otherwise",
     "test_trial_purchase_and_race_pass": "the trial itself fails",
     "test_a_lost_deadline_is_repaired_in_time": "the fixture at_rest compares all copies afterwards",

@@ -1,4 +1,4 @@
-"""The rules of a listing. orders decides what is reserved or sold; here that only limits what the seller may do."""
+"""The rules of a listing. Whether it is reserved or sold is up to orders, and limits what the seller may do here."""
 
 import unicodedata
 from collections.abc import Callable
@@ -114,7 +114,7 @@ class Ticket:
         return True
 
     def apply_order(self, order: dict[str, Any], now: datetime) -> bool:
-        """Take over what an order's snapshot says; return False when we know of that or of something newer.
+        """Apply an order's snapshot; return False unless it is newer than what we have.
 
         Orders on one ticket are numbered, so a late event of a dead order changes nothing.
         """

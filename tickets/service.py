@@ -1,4 +1,4 @@
-"""The tickets service: list, edit, withdraw; and follow what orders says of each ticket."""
+"""The tickets service: list, edit, withdraw; and follow the orders on each ticket."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -95,7 +95,7 @@ class TicketsService:
         starts_at: Any = None,
         version: int | None = None,
     ) -> dict[str, Any]:
-        """Replace what the seller says of a ticket; refused while it is reserved or sold. Returns the ticket.
+        """Replace what the seller entered for a ticket; refused while it is reserved or sold. Returns the ticket.
 
         The price is in the currency of new tickets, which the ticket then has too. `version`: the ticket's version that
         the seller saw; refused when it has another one by now, unless it says the same already.
@@ -138,7 +138,7 @@ class TicketsService:
     def list_mine(self, status: str = "all", limit: int = 50, after: str | None = None) -> dict[str, Any]:
         """Return one page of the caller's own listings with `status`, newest first, as `list` does.
 
-        Each says besides how many cents of its price went back to its buyer, `refunded_cents`.
+        Each also says how many cents of its price went back to its buyer, `refunded_cents`.
         """
         query = lists.seller_list(self.caller.user_id, arguments.choice("status", status, lists.STATUSES))
         found, following = self._page(query, limit, after)
@@ -176,7 +176,7 @@ class TicketsService:
 
     @timer(interval=STARTED_SECONDS)
     def take_started_off_sale(self) -> None:
-        """Clear the lists of what has started; until then their pages are short of it."""
+        """Take what has started off the lists; until then it only makes their pages shorter."""
         self.store.take_started_off_sale(utc_now())
 
     def _listed_with(self, seller_id: str, idempotency_key: str | None, details: dict[str, Any]) -> Ticket | None:

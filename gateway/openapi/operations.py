@@ -74,7 +74,7 @@ OPERATIONS = {
         query=TicketQuery,
         errors=(400,),
         description="Each word of `q` begins a word of the title or the venue. A page is short, or empty, when few of "
-        "the tickets that were looked through for it match; the next page goes on from there.",
+        "the tickets that were looked through for it match; the next page continues from there.",
     ),
     "api_tickets.list_mine": Operation(
         "Tickets", 200, TicketResponse, many=True, query=MineQuery, errors=(400,), needs_session=True
@@ -107,7 +107,7 @@ OPERATIONS = {
         needs_session=True,
         description="With the `version` of the ticket that the buyer saw, a changed price is refused (409) with the "
         "new one. The same Idempotency-Key returns the same order again; with another ticket it is refused (400). "
-        "Who has too many unpaid reservations, or did not pay for many within an hour, hears 429.",
+        "Too many unpaid reservations, at once or within an hour, are refused (429).",
     ),
     "api_orders.list_mine": Operation(
         "Orders", 200, OrderResponse, many=True, query=PageQuery, errors=(400,), needs_session=True

@@ -45,7 +45,7 @@ if (follow) {
       if (reply.redirected) return location.reload(); // signed out meanwhile
       if (reply.ok && (await reply.json()).stage !== stage) return location.replace(order);
     } catch { /* no network: poll again later */ }
-    if (late && patience && !patience.textContent) patience.textContent = "This takes longer than usual. We keep asking.";
+    if (late && patience && !patience.textContent) patience.textContent = "This is taking longer than usual. We are still checking.";
     pause = late ? 8000 : Math.min(pause * 1.5, 3000);
     setTimeout(poll, pause);
   };

@@ -22,7 +22,7 @@ def test_guarded_call_without_a_session_is_401(client, method, path):
     answer = client.open(path, method=method)
 
     assert answer.status_code == 401
-    assert answer.json == {"errors": [{"message": "Sign in to go on."}]}
+    assert answer.json == {"errors": [{"message": "Sign in to continue."}]}
 
 
 def test_body_that_is_not_json_is_415_before_401(client):

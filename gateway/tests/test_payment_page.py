@@ -271,7 +271,7 @@ def test_partial_refund_is_shown_and_the_ticket_stays_the_buyers(bo, page, servi
     [
         ({"refunding_cents": 1999}, "Your refund is on its way", "$19.99 is going back to your card."),
         ({"refunding_cents": 500}, "The ticket is yours", "$5.00 is on its way back to your card."),
-        ({"has_refund_failed": True}, "The ticket is yours", "Your bank did not take a refund to your card."),
+        ({"has_refund_failed": True}, "The ticket is yours", "Your bank did not accept a refund to your card."),
     ],
 )
 def test_pending_refund_is_not_shown_as_done(bo, page, services, stored, payment, heading, sentence):
@@ -290,7 +290,7 @@ def test_failed_refund_is_shown_and_not_as_done(bo, page, services, stored):
 
     receipt = page_text(bo, page)
 
-    assert "Your refund did not arrive" in receipt and "we look after it" in receipt
+    assert "Your refund did not arrive" in receipt and "we are dealing with it" in receipt
     assert "was refunded" not in receipt
 
 
@@ -298,7 +298,7 @@ def test_failed_refund_is_shown_and_not_as_done(bo, page, services, stored):
     ("payment", "sentence"),
     [
         ({"status": "captured"}, "Your payment is being refunded."),
-        ({"status": "captured", "has_refund_failed": True}, "Your bank did not take the refund"),
+        ({"status": "captured", "has_refund_failed": True}, "Your bank did not accept the refund"),
         ({"status": "cancelled", "refunded_cents": 500}, "What was taken has been refunded."),
         ({"status": "authorized", "refunding_cents": 500}, "Your payment is being refunded."),
     ],

@@ -18,7 +18,7 @@ def connection_to(amqp_url: str, heartbeat: int = 0, connect_seconds: float = CO
     options = None
     if amqp_url.startswith("amqps://"):
         authority = os.environ.get("AMQP_CA_FILE") or None
-        # without a name kombu fills in that of the broker in hand, and without cert_reqs nothing would be checked
+        # without a name kombu fills in that of the current broker, and without cert_reqs nothing would be checked
         options = {"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": authority, "server_hostname": None}
     return Connection(amqp_url, heartbeat=heartbeat, connect_timeout=connect_seconds, ssl=options)
 
@@ -33,7 +33,7 @@ def connect(amqp_url: str, heartbeat: int = 0, connect_seconds: float = CONNECT_
 def open_once(connection: Connection) -> None:
     """Try each broker of a connection once; raise OperationalError when none answers.
 
-    From then on every wait for the broker times out, also for a channel or a declaration, should it fall silent.
+    From then on every wait for the broker times out, also for a channel or a declaration, should it stop answering.
     """
     connection.ensure_connection(max_retries=max(len(connection.alt), 1) - 1)
     connection.connection.transport.sock.settimeout(SILENCE_SECONDS)

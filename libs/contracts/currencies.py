@@ -55,7 +55,7 @@ class Currency:
         return Decimal(minor).scaleb(-self.digits)
 
     def minor(self, major: int | Decimal) -> int | None:
-        """Return an amount of major units in whole minor units, from 0 on; None when it is none."""
+        """Return an amount of major units in whole minor units, from 0 on; None when it is not one."""
         exponent = major.as_tuple().exponent if isinstance(major, Decimal) else 0
         if not isinstance(exponent, int) or exponent < -MAXIMUM_FRACTION_DIGITS:
             return None  # 1e-99999999 has eleven characters, but calculating with it takes minutes
@@ -87,7 +87,7 @@ def _known(code: str) -> Currency:
 
 
 def currency_setting(text: str) -> Currency:
-    """Return the currency with this code, in whichever case; raise ValueError when it is none of ours."""
+    """Return the currency with this code, in whichever case; raise ValueError when it is not one of these."""
     code = text.strip().lower()
     if code not in MINIMUMS:
         raise ValueError(text)

@@ -1,4 +1,4 @@
-"""The parts of the system: whoever adds one begins here."""
+"""The parts of the system: to add one, begin here."""
 
 SERVICES = ("auth", "tickets", "orders", "payments", "expiration")
 """The parts that are nameko services."""

@@ -102,7 +102,7 @@ class Aggregates:
     def save_all(self, changed: Iterable[tuple[Document, Document]], event: Event, unset: Iterable[str] = ()) -> int:
         """Save many changed aggregates, as (fields, body), in one round trip; return how many were saved.
 
-        Each is saved as by `save`, but one that was saved since it was read is left as it is.
+        Each is saved as by `save`, but one that was saved since it was read is skipped.
         """
         updates = []
         for fields, body in changed:

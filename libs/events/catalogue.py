@@ -1,4 +1,4 @@
-"""The catalogue: all events of an application, handed to whatever has to know them."""
+"""The catalogue: all events of an application, passed to everything that needs them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -26,7 +26,7 @@ class Catalogue(Mapping[str, Event]):
         """Return the events that the service `source` publishes."""
         return [event for event in self._events.values() if event.source == source]
 
-    def heard_by(self, listener: str) -> list[Event]:
+    def consumed_by(self, listener: str) -> list[Event]:
         """Return the events to which the service `listener` listens."""
         return [event for event in self._events.values() if listener in event.listeners]
 
@@ -42,4 +42,4 @@ class Catalogue(Mapping[str, Event]):
         """Declare all exchanges, queues and parking queues; for a user who may configure everything at the broker."""
         topology.declare_published(channel, self._events.values())
         for listener in self.listeners():
-            topology.declare_heard(channel, listener, self.heard_by(listener))
+            topology.declare_consumed(channel, listener, self.consumed_by(listener))

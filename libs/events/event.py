@@ -22,6 +22,6 @@ class Event:
         return f"{self.source}.events"
 
     def load(self, body: Any) -> dict[str, Any]:
-        """Return `body` with its times parsed; raise marshmallow's ValidationError when it is not of our shape."""
+        """Return `body` with its times parsed; raise marshmallow's ValidationError when it does not fit the schema."""
         loaded: dict[str, Any] = self.schema.load(body)
         return loaded

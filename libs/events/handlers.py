@@ -69,7 +69,7 @@ class EventPublisher(SharedExtension):
 
     def setup(self) -> None:
         """Prepare the publisher; it connects when first used."""
-        declare = partial(topology.declare_heard, listener=self.container.service_name, events=self.events)
+        declare = partial(topology.declare_consumed, listener=self.container.service_name, events=self.events)
         self.publisher = Publisher(self.container.config["AMQP_URI"], declare)
 
     def stop(self) -> None:
@@ -111,7 +111,7 @@ class EventHandler(Entrypoint):
 
     def declare(self, channel: Any) -> None:
         """Declare all that this handler needs."""
-        topology.declare_heard(channel, self.container.service_name, [self.event])
+        topology.declare_consumed(channel, self.container.service_name, [self.event])
         topology.declare_waits(channel, self.container.service_name, self.delays_seconds)
 
     def handle_message(self, message: Any) -> None:
@@ -183,7 +183,7 @@ def next_delay(error: BaseException, attempt: int, delays_seconds: tuple[float, 
 
 
 def _attempt(headers: dict[str, Any]) -> int:
-    """Return the number of the try that this was; 1 when the header is missing, or not one of ours."""
+    """Return the number of the try that this was; 1 when the header is missing or malformed."""
     attempt = headers.get("x-attempt")
     return min(max(attempt, 1), MOST_ATTEMPTS) if isinstance(attempt, int) else 1
 

@@ -81,7 +81,7 @@ class Relay:
                     self._wake.set()  # another instance may have changed a document while it was leased to us
                     time.sleep(GATHER_SECONDS)
                 failures = 0
-            except Exception as error:  # noqa: BLE001 - a relay that ended would leave every later event behind
+            except Exception as error:  # noqa: BLE001 - a relay that ended would publish no later event
                 failures += 1
                 known = isinstance(error, (BrokerUnavailable, PyMongoError))
                 log.warning("the relay will retry: %s: %s", type(error).__name__, error, exc_info=not known)

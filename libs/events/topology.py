@@ -68,7 +68,7 @@ def declare_published(channel: Any, events: Iterable[Event]) -> None:
             listener_queue(listener, event)(channel).declare()
 
 
-def declare_heard(channel: Any, listener: str, events: Iterable[Event]) -> None:
+def declare_consumed(channel: Any, listener: str, events: Iterable[Event]) -> None:
     """Declare what `listener` needs for `events`: its queues, the exchange back to them, and the parking queues."""
     home = Exchange(home_name(listener), type="direct", durable=True)
     parking = Exchange(parking_name(listener), type="direct", durable=True)

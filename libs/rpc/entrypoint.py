@@ -33,9 +33,9 @@ UNAVAILABLE = (ServiceUnavailable, ConnectionFailure, ExecutionTimeout, WTimeout
 """Errors that say only that something this service needs is unavailable: callers get ServiceUnavailable."""
 
 REMEMBERED_SECONDS = 60.0
-"""How long the quickest call of a caller is taken as the measure of its clock, which may be set meanwhile."""
+"""How long the quickest call of a caller is taken as the measure of its clock, which may be adjusted meanwhile."""
 MOST_CALLERS = 1000
-"""How many callers are remembered before all are forgotten, so that those that are gone take no memory."""
+"""How many callers are remembered before all are forgotten, so that ended ones take no memory."""
 
 
 class Responder:

@@ -1,6 +1,6 @@
 """A double for unit tests of callers: `Client`'s verbs on service objects in memory, and no server.
 
-The same tests hold it and the real one to their promises: libs/rpc/tests/test_clients.py.
+The same tests check it and the real one: libs/rpc/tests/test_clients.py.
 """
 
 import copy

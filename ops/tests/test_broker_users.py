@@ -40,7 +40,7 @@ def test_each_part_may_declare_all_that_it_needs_in_any_order(users, queue_type,
     for part in (*PRINCIPALS, *reversed(PRINCIPALS)):
         with Connection(users[part]) as connection:
             topology.declare_published(connection.channel(), CATALOGUE.published_by(part))
-            topology.declare_heard(connection.channel(), part, CATALOGUE.heard_by(part))
+            topology.declare_consumed(connection.channel(), part, CATALOGUE.consumed_by(part))
             topology.declare_waits(connection.channel(), part, DELAYS)
 
     with Connection(users["operator"]) as connection:

@@ -1,4 +1,4 @@
-"""Passwords, keys, tokens and cards stand in no log."""
+"""Passwords, keys, tokens and cards appear in no log."""
 
 import pytest
 

@@ -62,7 +62,7 @@ def test_a_buyer_is_charged_the_price_that_the_page_showed(site, fake_stripe, cu
 
 
 @pytest.mark.parametrize(("currency", "price"), [("jpy", "49"), ("jpy", "19.99"), ("kwd", "1.234"), ("huf", "174.99")])
-def test_a_seller_hears_the_bounds_of_the_currency(site, currency, price):
+def test_a_seller_is_shown_the_bounds_of_the_currency(site, currency, price):
     refused = site(currency)("ana").post("/api/tickets", json={"title": "Hamlet", "price": price})
 
     assert refused.status_code == 400

@@ -159,11 +159,11 @@ def test_the_timer_of_the_service_runs_the_audit_that_is_due_and_no_other(world,
 
     service.audit_nightly()
     settled = [world.payment(order_id).status for order_id in order_ids]
-    unheard = paid_in_the_browser(world, fake)
+    unnoticed = paid_in_the_browser(world, fake)
     service.audit_nightly()
 
     assert (settled, timer.interval) == (["authorized"] * 2, AUDIT_SECONDS)
-    assert world.payment(unheard).status == "open"
+    assert world.payment(unnoticed).status == "open"
 
 
 def test_while_stripe_is_unreachable_the_reconciler_raises_one_alarm_and_stops(world, fake, caplog):

@@ -412,7 +412,7 @@ def test_a_failed_refund_of_a_partial_capture_can_be_requested_again(world, fake
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "expected"),
     [
         ("succeeded", (1999, 0, 0)),
         ("pending", (0, 1999, 0)),
@@ -421,7 +421,7 @@ def test_a_failed_refund_of_a_partial_capture_can_be_requested_again(world, fake
         ("canceled", (0, 0, 1)),
     ],
 )
-def test_a_refund_is_made_or_pending_or_has_failed(status, said):
+def test_a_refund_is_made_or_pending_or_has_failed(status, expected):
     refunds = {
         "object": "list", "data": [{"object": "refund", "amount": 1999, "status": status}], "has_more": False,
         "url": "/v1/refunds",
@@ -430,11 +430,11 @@ def test_a_refund_is_made_or_pending_or_has_failed(status, said):
 
     given_back = _refund_totals(stripe.Charge.construct_from(charge, None))
 
-    assert tuple(given_back.values()) == said
+    assert tuple(given_back.values()) == expected
 
 
-@pytest.mark.parametrize(("is_refunded", "refunds", "said"), [(False, [1499], 0), (True, [1499, 500], 500)])
-def test_what_was_never_captured_of_a_charge_is_no_refund(world, is_refunded, refunds, said):
+@pytest.mark.parametrize(("is_refunded", "refunds", "expected"), [(False, [1499], 0), (True, [1499, 500], 500)])
+def test_what_was_never_captured_of_a_charge_is_no_refund(world, is_refunded, refunds, expected):
     data = [{"object": "refund", "amount": amount, "status": "succeeded"} for amount in refunds]
     charge = {
         "object": "charge", "id": "ch_1", "amount": 1999, "amount_captured": 500, "captured": True, "disputed": False,
@@ -443,4 +443,4 @@ def test_what_was_never_captured_of_a_charge_is_no_refund(world, is_refunded, re
 
     given_back = _refund_totals(stripe.Charge.construct_from(charge, None))
 
-    assert given_back == {"refunded_cents": said, "refunding_cents": 0, "failed_refunds": 0}
+    assert given_back == {"refunded_cents": expected, "refunding_cents": 0, "failed_refunds": 0}

@@ -217,9 +217,9 @@ class World:
             yield f"{who} can still be charged: {intents[0]['status']}"
         payment = self.store.find(order.id)
         if payment.stripe_id:
-            said = recorded_status(self.settlement.cards.retrieve(payment.stripe_id))
-            if payment.status != said or payment.confirming_at:
-                yield f"{who} has a payment {payment.status}, confirming {payment.confirming_at}; Stripe says {said}"
+            at_stripe = recorded_status(self.settlement.cards.retrieve(payment.stripe_id))
+            if payment.status != at_stripe or payment.confirming_at:
+                yield f"{who} has a payment {payment.status}, confirming {payment.confirming_at}; at Stripe {at_stripe}"
 
     def untrue_marks(self, order, given_back, refunds):
         """Yield what is wrong with the mark that an order was refunded, and with refunds that nobody requested."""

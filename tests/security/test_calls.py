@@ -171,7 +171,7 @@ def test_over_the_wire_only_who_may_call_it_is_let_in(method, wire):
 def check_who_is_let_in(method, client, tokens):
     answers = {name: answer(client, method, token) for name, token in tokens.items()}
 
-    let_in = {name for name, said in answers.items() if said not in ("Unauthenticated", "Forbidden")}
+    let_in = {name for name, outcome in answers.items() if outcome not in ("Unauthenticated", "Forbidden")}
     assert let_in == ALLOWED[method], answers
     assert answers["nobody"] != "Forbidden"
     assert set(answers.values()) <= {"done", *ERRORS}
@@ -196,5 +196,5 @@ OPERATORS = ({"$ne": None}, {"$gt": ""}, ["x"], {"$where": "1"})
 def test_an_operator_is_never_a_value(method, client, tokens):
     for parameter in METHODS[method]:
         for value in OPERATORS:
-            said = answer(client, method, tokens["user"], **{parameter: value})
-            assert said != "done" and said in ERRORS, (parameter, value, said)
+            outcome = answer(client, method, tokens["user"], **{parameter: value})
+            assert outcome != "done" and outcome in ERRORS, (parameter, value, outcome)

@@ -53,7 +53,7 @@ def settings_of(program, servers):
 
 @pytest.fixture(scope="module")
 def refusals(servers):
-    """Return a function that tells with what words a program refuses to start when one setting is changed."""
+    """Return a function from a program and a changed setting to the message with which it refuses to start."""
     known = {}
 
     def refusal(program, setting, value):
@@ -94,33 +94,33 @@ def test_no_program_starts_without(program, setting, refusals):
 
 @pytest.mark.parametrize(("program", "setting"), KEYS)
 def test_no_program_starts_with_a_key_of_another_form(program, setting, refusals):
-    said = refusals(program, setting, PEM)
+    output = refusals(program, setting, PEM)
 
-    assert f"{setting} is not of the form ISSUER:NUMBER=BASE64, of 32 bytes: set it in the environment" in said
-    assert "Traceback" not in said and "MC4CAQ" not in said
+    assert f"{setting} is not of the form ISSUER:NUMBER=BASE64, of 32 bytes: set it in the environment" in output
+    assert "Traceback" not in output and "MC4CAQ" not in output
 
 
 @pytest.mark.parametrize(("program", "setting"), ADDRESSES)
 def test_no_program_starts_with_an_address_of_another_form(program, setting, refusals):
-    said = refusals(program, setting, WEB_ADDRESS)
+    output = refusals(program, setting, WEB_ADDRESS)
 
-    assert re.search(rf"{setting} is not of the form (redis|mongodb)://HOST:PORT/.*: set it in the environment", said)
-    assert "Traceback" not in said and "never" not in said
+    assert re.search(rf"{setting} is not of the form (redis|mongodb)://HOST:PORT/.*: set it in the environment", output)
+    assert "Traceback" not in output and "never" not in output
 
 
 @pytest.mark.parametrize("program", NEEDED)
 def test_no_program_starts_with_a_secret_that_is_a_placeholder(program, servers):
     setting = NEEDED[program][-1]
 
-    code, said = run(program, servers, **{setting: "changeme"})
+    code, output = run(program, servers, **{setting: "changeme"})
 
     assert code not in (0, None)
-    assert f"{setting} is still a placeholder: set it in the environment" in said
-    assert "Traceback" not in said and "changeme" not in said
+    assert f"{setting} is still a placeholder: set it in the environment" in output
+    assert "Traceback" not in output and "changeme" not in output
 
 
 def run(program, servers, **changes):
-    """Run a program until it ends, for ten seconds at most; return its exit code and what it said."""
+    """Run a program until it ends, for ten seconds at most; return its exit code and output."""
     process = subprocess.Popen(
         command_of(program, servers),
         env=settings_of(program, servers) | changes,
@@ -131,9 +131,9 @@ def run(program, servers, **changes):
         start_new_session=True,
     )
     try:
-        said, _ = process.communicate(timeout=10)
+        output, _ = process.communicate(timeout=10)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        said, _ = process.communicate()
-        return None, said
-    return process.returncode, said
+        output, _ = process.communicate()
+        return None, output
+    return process.returncode, output

@@ -24,8 +24,8 @@ WORDS = ("Hamlet", "row", "Opera", "Derby", "North", "stand", "Festival", "pass"
 
 
 def a_ticket(number=0, now=NOON, **details):
-    said = {"title": f"Seat {number}", "price_cents": 1000, "category": "stage", **details}
-    return domain.Ticket.create(store.new_id(), "ana", "usd", now, **said)
+    fields = {"title": f"Seat {number}", "price_cents": 1000, "category": "stage", **details}
+    return domain.Ticket.create(store.new_id(), "ana", "usd", now, **fields)
 
 
 def an_order(status, number=1, price_cents=1000, refunded_at=None, refunded_cents=0):
@@ -66,8 +66,8 @@ def listed(tickets):
     """Return what puts tickets on sale."""
 
     def listed(*details):
-        for said in details:
-            tickets.add(a_ticket(**said), TicketCreated)
+        for fields in details:
+            tickets.add(a_ticket(**fields), TicketCreated)
 
     return listed
 

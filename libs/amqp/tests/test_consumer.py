@@ -31,7 +31,7 @@ def test_a_service_can_be_stopped_while_the_broker_is_unreachable(amqp_url):
         closing(Line(amqp_url)) as line,
         nameko_service(module, "rpc-labels", AMQP_URI=line.url, TOKEN_PUBLIC_KEYS=keys) as service,
     ):
-        line.close()  # to the service it is as if the broker had gone
+        line.close()  # to the service it is as if the broker had stopped
         time.sleep(1.5)  # it has noticed by then
 
         service.send_signal(signal.SIGTERM)

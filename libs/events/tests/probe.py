@@ -1,4 +1,4 @@
-"""A small service for the tests of handlers: it hears of loaves and notes down what it handles."""
+"""A small service for the tests of handlers: it handles events of loaves and records which."""
 
 import os
 import time

@@ -246,16 +246,16 @@ def test_of_a_messages_headers_only_the_correlation_id_is_passed_on(handler):
     assert seen == [{"correlation_id": "c1"}]
 
 
-def test_a_method_of_several_events_hears_each_from_its_own_queue():
+def test_a_method_of_several_events_gets_each_from_its_own_queue():
     class Waiter:
         name = "labels"
 
         @handles(LoafBaked, LoafSold, delays_seconds=(1.0,))
         def on_loaf(self, loaf): ...
 
-    heard = Container(Waiter, {"AMQP_URI": ""}).entrypoints
+    handlers = Container(Waiter, {"AMQP_URI": ""}).entrypoints
 
-    assert {(handler.method_name, handler.event.name, handler.delays_seconds) for handler in heard} == {
+    assert {(handler.method_name, handler.event.name, handler.delays_seconds) for handler in handlers} == {
         ("on_loaf", "LoafBaked", (1.0,)),
         ("on_loaf", "LoafSold", (1.0,)),
     }

@@ -245,7 +245,7 @@ def test_what_can_never_be_published_holds_up_only_what_is_behind_it(amqp_url, l
 
 def test_an_event_of_another_part_holds_up_only_its_own_aggregate(amqp_url, loaves):
     with Connection(amqp_url) as connection:
-        topology.declare_heard(connection.channel(), "labels", [LoafBaked])
+        topology.declare_consumed(connection.channel(), "labels", [LoafBaked])
     for ident in ("b1", "b2", "b3"):
         add(loaves, ident)
     spoil(loaves, "b2", 0, name="FlourDelivered", exchange="mill.events")
@@ -439,11 +439,11 @@ def test_a_broadcast_without_a_listener_is_not_kept(mongo, relay):
 def test_a_long_outage_with_many_writes_costs_few_tries_and_never_ends_the_relay(monkeypatch):
     tries = []
 
-    class Away:
+    class Unreachable:
         def publish(self, batch):
             raise AssertionError("there is nothing to publish")
 
-    relay = Relay(Away(), [])
+    relay = Relay(Unreachable(), [])
     monkeypatch.setattr(relay, "flush", lambda: tries.append(1) or 1 / 0)
     thread = threading.Thread(target=relay.run)
     thread.start()

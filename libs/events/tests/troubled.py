@@ -1,4 +1,4 @@
-"""Two services that hear the same events and get into the same trouble: ours, and one as stock nameko makes them.
+"""Two services that get the same events and the same trouble: ours, and one as stock nameko makes them.
 
 The loaf's id says what happens to the handler: see `handle`.
 """

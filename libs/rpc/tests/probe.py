@@ -85,7 +85,7 @@ class Probe:
 
 
 class Listening(Probe):
-    """Hears an event too, and has nothing of stock nameko's."""
+    """Handles an event too, and uses nothing of stock nameko's."""
 
     name = "labels"
     itself = None

@@ -153,13 +153,13 @@ def test_a_call_whose_deadline_passed_while_it_waited_in_the_service_is_not_exec
 
 
 def test_callers_see_an_error_by_the_name_that_its_class_gives_them():
-    class Away(Exception):
-        error_name = "Away"
+    class Unreachable(Exception):
+        error_name = "Unreachable"
 
-    class TimedOut(Away):
+    class TimedOut(Unreachable):
         pass
 
-    assert json.loads(encoded_reply(None, TimedOut("after 5 s")))["error"]["exc_type"] == "Away"
+    assert json.loads(encoded_reply(None, TimedOut("after 5 s")))["error"]["exc_type"] == "Unreachable"
 
 
 @pytest.mark.parametrize(
