@@ -79,6 +79,7 @@ ERRORS = {
     "TicketWithdrawn": ErrorSpec(409, "This ticket was withdrawn from sale."),
     "TicketStarted": ErrorSpec(409, "It has already started, so this ticket is no longer for sale."),
     "TicketChanged": ErrorSpec(409, "This ticket has changed since you opened it. Look at it again.", "version"),
+    "AlreadyHeld": ErrorSpec(409, "You have reserved or bought this ticket already: see your order."),
     "PriceChanged": ErrorSpec(409, "The price has changed. Look at the new price before you buy.", "version"),
     "OrderComplete": ErrorSpec(409, "This order is paid, so it can no longer be cancelled."),
     "OrderBeingPaid": ErrorSpec(409, "This order is being paid, so it cannot be cancelled now."),
@@ -164,6 +165,8 @@ def describe(error: RemoteError | GatewayError) -> dict[str, Any]:
     details = error.details or {}
     if error.name == "PriceChanged" and {"price_cents", "currency"} <= details.keys():
         problem |= {"price": to_number(details["price_cents"], details["currency"]), "version": details.get("version")}
+    if error.name == "AlreadyHeld":
+        problem["orderId"] = details.get("order_id")
     if error.name == "TicketChanged":
         problem["version"] = details.get("version")
     if error.name == "PaymentDeclined":

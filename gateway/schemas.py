@@ -228,6 +228,7 @@ class Problem(ApiSchema):
     field = fields.String()
     price = fields.Float(metadata={"description": "The price now, after one that changed."})
     version = fields.Integer(allow_none=True, metadata={"description": "The version of the ticket now."})
+    order_id = fields.String(allow_none=True, metadata={"description": "The order by which the user has the ticket."})
     decline_code = fields.String(allow_none=True, metadata={"description": "Why the bank declined the card."})
     remaining = fields.Integer(allow_none=True, metadata={"description": "How many more cards may be tried."})
     client_secret = fields.String(allow_none=True, metadata={"description": "With it the buyer confirms at the bank."})

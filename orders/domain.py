@@ -29,6 +29,10 @@ class OwnTicket(DomainError):
     """Sellers cannot buy their own tickets."""
 
 
+class AlreadyHeld(DomainError):
+    """The buyer's own order holds the ticket; details say its order_id."""
+
+
 class PriceChanged(DomainError):
     """The price is no longer the one the buyer saw; details say price_cents, currency and version."""
 

@@ -69,8 +69,13 @@ class OrdersService:
         if placed := self._placed_with(buyer_id, ticket_id, idempotency_key):
             return placed.snapshot()
         ticket = self._ticket_copy(ticket_id, version)
-        domain.check_ticket(ticket, buyer_id, version, utc_now())
-        return self._reserve(ticket, buyer_id, idempotency_key).snapshot()
+        try:
+            domain.check_ticket(ticket, buyer_id, version, utc_now())
+            return self._reserve(ticket, buyer_id, idempotency_key).snapshot()
+        except DomainError as refusal:
+            if held := self.store.find_held(ticket_id, buyer_id):
+                raise domain.AlreadyHeld("You have this ticket already.", order_id=held.id) from refusal
+            raise
 
     @rpc(expected_exceptions=EXPECTED)
     def get(self, order_id: str) -> dict[str, Any]:
@@ -78,6 +83,12 @@ class OrdersService:
         buyer_id, order = self.caller.user_id, self.store.get(arguments.text("order_id", order_id))
         order.check_owner(buyer_id)
         return order.snapshot()
+
+    @rpc(expected_exceptions=EXPECTED)
+    def held(self, ticket_id: str) -> dict[str, Any] | None:
+        """Return the order by which the caller holds a ticket, unpaid or paid, or None."""
+        held = self.store.find_held(arguments.text("ticket_id", ticket_id), self.caller.user_id)
+        return held.snapshot() if held else None
 
     @rpc(expected_exceptions=EXPECTED)
     def list(self, limit: int = 50, after: str | None = None) -> dict[str, Any]:

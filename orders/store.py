@@ -66,6 +66,11 @@ class OrderStore:
         found = self.orders.find_one({"ticket_id": ticket_id}, sort=[("reservation_no", DESCENDING)])
         return _order(found) if found else None
 
+    def find_held(self, ticket_id: str, buyer_id: str) -> Order | None:
+        """Return the order by which this buyer holds the ticket, or None; a ticket has one live order at most."""
+        found = self.orders.find_one({"ticket_id": ticket_id, "active": True, "buyer_id": buyer_id})
+        return _order(found) if found else None
+
     def find_by_key(self, buyer_id: str, idempotency_key: str) -> Order | None:
         """Return the order that this buyer made with this idempotency key, or None."""
         found = self.orders.find_one({"buyer_id": buyer_id, "idempotency_key": idempotency_key})

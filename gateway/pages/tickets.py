@@ -21,7 +21,6 @@ from libs.rpc import RemoteError
 PAGE_TICKETS = 24
 SENT_BEFORE = "This form was sent before with something else, which is on sale. Send it again to list this one too."
 LABELS = {"title": "Title", "price": "Price", "category": "Category", "venue": "Venue", "startsAt": "Start"}
-LIVE = ("created", "awaiting_payment", "complete")
 
 bp = Blueprint("tickets", __name__)
 
@@ -54,7 +53,9 @@ def buy(ticket_id: str) -> Any:
     try:
         order = call_as_user("orders.create", ticket_id=ids.ticket(ticket_id), idempotency_key=_form_key(), **seen)
     except RemoteError as error:
-        return _flash_error(error, ticket_id)
+        if error.name != "AlreadyHeld":
+            return _flash_error(error, ticket_id)
+        order = {"id": error.details["order_id"]}
     return redirect(url_for("orders.show", order_id=order["id"]), 303)
 
 
@@ -172,11 +173,11 @@ def _form_key() -> str | None:
 
 
 def _find_own_order(ticket: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the visitor's own live order of a reserved or sold ticket, among their newest hundred orders."""
+    """Return the visitor's own live order of a reserved or sold ticket."""
     if viewer() is None or ticket["status"] not in ("reserved", "sold"):
         return None
-    orders: list[dict[str, Any]] = call_as_user("orders.list", limit=100)["orders"]
-    return next((order for order in orders if order["ticket"]["id"] == ticket["id"] and order["status"] in LIVE), None)
+    held: dict[str, Any] | None = call_as_user("orders.held", ticket_id=ticket["id"])
+    return held
 
 
 def _flash_error(error: RemoteError | GatewayError, ticket_id: str) -> Any:

@@ -242,6 +242,8 @@ class FakeServices:
                 raise RemoteError("KeyReused")
             return made
         ticket = self.tickets_get(caller, ticket_id)
+        if held := self.orders_held(caller, ticket_id):
+            raise RemoteError("AlreadyHeld", "", {"order_id": held["id"]})
         if ticket["seller_id"] == caller.subject:
             raise RemoteError("OwnTicket")
         if ticket["status"] != "on_sale":
@@ -255,6 +257,10 @@ class FakeServices:
         if len(unpaid) >= MAXIMUM_UNPAID:
             raise RemoteError("TooManyReservations", "You have 10 unpaid reservations.", {"retry_after": 900})
         return self._reserve(caller, ticket, idempotency_key)
+
+    def orders_held(self, caller, ticket_id):
+        live = (o for o in self.orders.values() if o["ticket"]["id"] == ticket_id and o["status"] != "cancelled")
+        return next((order for order in live if order["buyer_id"] == caller.subject), None)
 
     def _reserve(self, caller, ticket, key):
         now = datetime.now(UTC)

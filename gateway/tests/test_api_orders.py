@@ -44,6 +44,12 @@ def test_reserved_ticket_cannot_be_ordered(sign_up, order, ticket):
     assert cy.post("/api/orders", json={"ticketId": ticket["id"]}).status_code == 409
 
 
+def test_buyer_who_orders_a_ticket_again_is_told_the_order_that_has_it(bo, order, ticket):
+    answer = bo.post("/api/orders", json={"ticketId": ticket["id"]})
+
+    assert (answer.status_code, answer.json["errors"][0]["orderId"]) == (409, order["id"])
+
+
 def test_own_ticket_cannot_be_ordered(ana, ticket):
     assert ana.post("/api/orders", json={"ticketId": ticket["id"]}).status_code == 403
 

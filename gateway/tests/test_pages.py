@@ -285,6 +285,26 @@ def test_second_click_on_buy_leads_to_the_same_order(bo, ticket):
     assert clicks[0] == clicks[1]
 
 
+@pytest.mark.parametrize("changed", [{}, {"version": 2, "price_cents": 2500}, {"withdrawn": True}])
+def test_buying_in_another_tab_what_one_has_reserved_leads_to_the_order(bo, ticket, services, changed):
+    buy = f"/tickets/{ticket['id']}/buy"
+    tabs = [hidden(bo.get(f"/tickets/{ticket['id']}").text) for _ in range(2)]
+    first = bo.post(buy, data=tabs[0])
+    services.tickets[ticket["id"]].update(changed)
+
+    assert bo.post(buy, data=tabs[1]).headers["Location"] == first.headers["Location"]
+
+
+def test_buyer_of_more_than_a_hundred_tickets_is_led_to_each_order(bo, ticket, order_page, services):
+    first = services.orders[order_page.rpartition("/")[2]]
+    newer = {
+        f"o{number}": first | {"id": f"o{number}", "ticket": first["ticket"] | {"id": "t"}} for number in range(101)
+    }
+    services.orders |= newer
+
+    assert f'href="{order_page}">Continue to payment' in bo.get(f"/tickets/{ticket['id']}").text
+
+
 def test_declined_buyer_reads_why_and_tries_again_on_the_same_order(bo, order_page):
     bo.submit(order_page, f"{order_page}/pay", token="tok_chargeDeclinedInsufficientFunds")
     declined = page_text(bo, order_page)

@@ -81,6 +81,7 @@ RESULTS = {
         lambda side: (side.order(), side.call("orders.list", "bo"))[1],
         {"orders": [ORDER], "next": type(None)},
     ),
+    "orders.held": (lambda side: side.call("orders.held", "bo", ticket_id=reserved(side)), ORDER),
     "orders.cancel": (lambda side: side.call("orders.cancel", "bo", order_id=side.order()), ORDER),
     "payments.create_intent": (
         lambda side: side.call("payments.create_intent", "bo", order_id=side.order()),
@@ -259,10 +260,12 @@ REFUSALS = [
     ("NotOwner", lambda side: of_withdrawal(side, who="bo")),
     ("TicketReserved", lambda side: of_edit(side, ticket_id=reserved(side))),
     ("TicketReserved", lambda side: of_withdrawal(side, ticket_id=reserved(side))),
-    ("TicketReserved", lambda side: of_order(side, ticket_id=reserved(side))),
+    ("TicketReserved", lambda side: of_order(side, who="cy", ticket_id=reserved(side))),
+    ("AlreadyHeld", lambda side: of_order(side, ticket_id=reserved(side))),
+    ("AlreadyHeld", lambda side: of_order(side, ticket_id=sold(side))),
     ("TicketSold", lambda side: of_edit(side, ticket_id=sold(side))),
     ("TicketSold", lambda side: of_withdrawal(side, ticket_id=sold(side))),
-    ("TicketSold", lambda side: of_order(side, ticket_id=sold(side))),
+    ("TicketSold", lambda side: of_order(side, who="cy", ticket_id=sold(side))),
     ("TicketWithdrawn", lambda side: of_edit(side, ticket_id=withdrawn(side))),
     ("TicketWithdrawn", lambda side: of_order(side, ticket_id=withdrawn(side))),
     ("TicketStarted", lambda side: of_order(side, ticket_id=side.ticket(starts_at="2020-01-01T12:00:00Z"))),
@@ -321,6 +324,7 @@ DETAILS = {
     "TooManyReservations": {"retry_after": NUMBER},
     "PriceChanged": {"price_cents": NUMBER, "currency": TEXT, "version": NUMBER},
     "TicketChanged": {"version": NUMBER},
+    "AlreadyHeld": {"order_id": TEXT},
     "PaymentDeclined": {"decline_code": TEXT, "remaining": NUMBER},
     "AuthenticationRequired": {"client_secret": TEXT},
 }
@@ -414,6 +418,15 @@ def test_edit_that_changes_nothing_leaves_the_version(side):
     saved = [side.call("tickets.update", "ana", ticket_id=ticket_id, **edit)["version"] for _ in range(2)]
 
     assert saved == [2, 2]
+
+
+def test_ticket_is_held_only_by_its_buyer_and_only_while_the_order_lives(side):
+    ticket_id = side.ticket()
+    order_id = side.order(ticket_id)
+    others = side.call("orders.held", "ana", ticket_id=ticket_id)
+    side.call("orders.cancel", "bo", order_id=order_id)
+
+    assert (others, side.call("orders.held", "bo", ticket_id=ticket_id)) == (None, None)
 
 
 def test_third_decline_cancels_the_order(side):

@@ -1,0 +1,14 @@
+"""Whether a buyer holds a ticket is read from an index, whatever the number of their orders."""
+
+from orders.store import OrderStore
+from orders.tests.test_sweep import an_order, service  # noqa: F401 - a fixture
+
+
+def test_held_order_is_found_among_many_by_one_key(service, mongo):  # noqa: F811
+    orders = [an_order(service, number) for number in range(120)]
+
+    held = OrderStore(mongo).find_held("t0", "bo")
+    found = mongo.orders.find({"ticket_id": "t0", "active": True, "buyer_id": "bo"}).explain()["executionStats"]
+
+    assert held == orders[0] and (found["totalKeysExamined"], found["totalDocsExamined"]) == (1, 1)
+    assert service.store.find_held("t0", "cy") is None
