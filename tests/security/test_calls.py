@@ -42,6 +42,7 @@ ALLOWED = {
     "tickets.repair": {"operator"},
     "orders.create": USERS,
     "orders.get": USERS,
+    "orders.held": USERS,
     "orders.list": USERS,
     "orders.cancel": USERS,
     "orders.snapshot": {"payments", "expiration", "tickets", "operator"},
