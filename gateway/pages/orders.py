@@ -1,5 +1,6 @@
 """Orders: list, show, pay and cancel one's own."""
 
+import secrets
 from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -8,10 +9,11 @@ from flask_login import login_required
 from gateway import checkout, ids
 from gateway.api.paging import read_query
 from gateway.errors import ERRORS, GatewayError, describe
+from gateway.formats import has_started
 from gateway.progress import Progress, get_progress, refresh_from_stripe
 from gateway.schemas import PageQuery
-from gateway.services import call_as_user
-from libs.rpc import RemoteError
+from gateway.services import call_as_user, call_public
+from libs.rpc import RemoteError, ServiceUnavailable
 
 PAGE_ORDERS = 20
 TEST_CARDS = (
@@ -108,7 +110,22 @@ def _render(progress: Progress) -> str:
         payment=progress.payment,
         stage=progress.stage,
         cards=TEST_CARDS,
+        again=_on_sale_again(progress),
+        key=secrets.token_urlsafe(16),
     )
+
+
+def _on_sale_again(progress: Progress) -> dict[str, Any] | None:
+    """Return the ticket of a cancelled order if it can be reserved again, None also while tickets does not answer."""
+    if progress.stage != "cancelled":
+        return None
+    try:
+        ticket: dict[str, Any] = call_public("tickets.get", ticket_id=progress.order["ticket"]["id"])
+    except (RemoteError, ServiceUnavailable):
+        return None
+    # reserved until the deadline of this order: tickets is about to hear that it has ended
+    is_free = ticket["status"] == "on_sale" or ticket["reserved_until"] == progress.order["expires_at"]
+    return ticket if is_free and not ticket["withdrawn"] and not has_started(ticket) else None
 
 
 def _flash_error(error: RemoteError | GatewayError) -> None:

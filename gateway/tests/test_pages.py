@@ -371,10 +371,32 @@ def test_started_show_is_not_offered_again(bo, order_page, services):
     services.end(order, "expired")
     offered = [bo.get(page).text.count("Reserve again") for page in (order_page, "/my/orders")]
 
-    order["ticket"]["starts_at"] = "2020-01-01T00:00:00.000Z"
+    services.tickets[order["ticket"]["id"]]["starts_at"] = "2020-01-01T00:00:00.000Z"
 
-    assert offered == [1, 1]
+    assert offered == [1, 0]
     assert [bo.get(page).text.count("Reserve again") for page in (order_page, "/my/orders")] == [0, 0]
+
+
+def test_reserve_again_reserves_at_once(bo, ticket, order_page):
+    bo.submit(order_page, f"{order_page}/cancel")
+
+    again = bo.submit(order_page, f"/tickets/{ticket['id']}/buy")
+
+    assert again.status_code == 303 and again.headers["Location"].startswith("/orders/")
+    assert again.headers["Location"] != order_page and "Pay $19.99" in page_text(bo, again.headers["Location"])
+
+
+def test_ticket_that_is_gone_is_not_offered_again(bo, ana, sign_up, ticket, order_page, services):
+    bo.submit(order_page, f"{order_page}/cancel")
+    cy = sign_up("cy")
+    cy.post("/api/orders", json={"ticketId": ticket["id"]})
+    taken = page_text(bo, order_page)
+    services.end(next(o for o in services.orders.values() if o["status"] == "created"), "buyer")
+    ana.delete(f"/api/tickets/{ticket['id']}")
+    withdrawn = page_text(bo, order_page)
+    services.away.add("tickets")
+
+    assert not any("Reserve again" in shown for shown in (taken, withdrawn, page_text(bo, order_page)))
 
 
 def test_buyer_of_a_reserved_ticket_is_led_to_the_payment_and_others_wait(bo, sign_up, ticket, order_page):

@@ -118,6 +118,18 @@ def test_return_without_a_charge_says_so(bo, order, page):
     assert "You were not charged. You can pay now" in page_text(bo, page)
 
 
+def test_page_that_waited_for_a_payment_that_came_to_nothing_says_not_charged(bo, order, page, services):
+    bo.post(CARD.format(order["id"]))
+    services.payments[order["id"]]["is_confirming"] = True
+    following = re.search(r'data-order="([^"]*)"', bo.get(page).text).group(1)  # where the script goes on
+    services.payments[order["id"]]["is_confirming"] = False
+
+    answer = bo.get(following)
+
+    assert answer.status_code == 303
+    assert "You were not charged. You can pay now" in page_text(bo, answer.headers["Location"])
+
+
 def test_return_without_a_payment_leads_to_the_order(bo, page):
     assert bo.get(f"{page}/return").headers["Location"] == page
 

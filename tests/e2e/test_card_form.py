@@ -106,7 +106,7 @@ def test_third_decline_ends_the_order_and_offers_to_reserve_again(bo):
 
     expect(bo.get_by_role("heading", name="This order is cancelled")).to_be_visible()
     expect(bo.get_by_text("You were not charged.")).to_be_visible()
-    expect(bo.get_by_role("link", name="Reserve again")).to_be_visible()
+    expect(bo.get_by_role("button", name="Reserve again")).to_be_visible()
 
 
 def test_buyer_confirms_at_the_bank(bo):
