@@ -1,6 +1,6 @@
 """The rules of an order: who gets a ticket, for how long, and how it ends. Pure: time and ids come from the caller.
 
-    created --authorized in time--> awaiting_payment --captured--> complete
+    created --authorized--> awaiting_payment --captured--> complete
        |  buyer cancels, deadline, third declined card   |  capture failed for good
        +-------------------------------------------------+--> cancelled
 
@@ -16,6 +16,8 @@ from typing import Any
 from libs.contracts.errors import DomainError, NotOwner, TicketWithdrawn
 
 LIVE = ("created", "awaiting_payment", "complete")
+EXPIRE_ANYWAY_AFTER = timedelta(minutes=10)
+"""How long after its deadline an order may be created while it cannot be learned whether it was paid."""
 FROZEN = ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")
 """What an order keeps of its ticket, as it was then."""
 HOUR = timedelta(hours=1)
@@ -54,6 +56,7 @@ class Order:
     """One buyer's claim on one ticket. `ticket` is the ticket as it was then, its price frozen.
 
     `refunded_at` is set once all the money went back, `refunded_cents` says how much of it did so far.
+    `payment_version` is that of the newest snapshot of its payment that was applied; 0 if there was none.
     """
 
     id: str
@@ -69,6 +72,7 @@ class Order:
     created_at: datetime
     updated_at: datetime
     refunded_cents: int = 0
+    payment_version: int = 0
 
     @classmethod
     def place(
@@ -100,21 +104,28 @@ class Order:
             raise OrderBeingPaid("This order is being paid for and cannot be cancelled now.")
         return self._cancel("buyer", now) if self.status == "created" else None
 
-    def expire(self, now: datetime) -> str | None:
-        """Cancel if the time to pay has run out; return the event, or None."""
-        return self._cancel("expired", now) if self.is_overdue(now) else None
+    def expire(self, now: datetime, is_unpaid: bool) -> str | None:
+        """Cancel if the time to pay has run out and nothing was paid; return the event, or None.
+
+        `is_unpaid`: whether payments, asked after the deadline, says so. If that cannot be learned for
+        EXPIRE_ANYWAY_AFTER, the order ends all the same, and whatever was authorized is voided.
+        """
+        if not self.is_overdue(now) or not (is_unpaid or now >= self.expires_at + EXPIRE_ANYWAY_AFTER):
+            return None
+        return self._cancel("expired", now)
 
     def apply_payment(self, payment: dict[str, Any], now: datetime) -> str | None:
         """Act on the state in a payment's snapshot; return the event of the change, or None when there is none.
 
         Snapshots may come in any order, any number of times.
         """
-        target = next_status(self.status, self.is_overdue(now), payment["status"], payment["final"])
+        target = next_status(self.status, payment["status"], payment["final"])
+        self.payment_version = max(self.payment_version, payment["version"])
         refunded = self._apply_refund(payment)
         if target == "awaiting_payment":
             return self._move(target, "OrderAwaitingPayment", now)
         if target == "cancelled":
-            return self._cancel("payment_failed" if payment["final"] else "expired", now)
+            return self._cancel("payment_failed", now)
         if target == "complete":
             return self._move(target, "OrderCompleted", now)
         return self._move(self.status, "OrderUpdated", now) if refunded else None
@@ -177,8 +188,11 @@ class Order:
         return event
 
 
-def next_status(status: str, is_overdue: bool, payment_status: str, payment_final: bool) -> str | None:
-    """Return the status to which a payment's state moves an order, or None when it does not."""
+def next_status(status: str, payment_status: str, payment_final: bool) -> str | None:
+    """Return the status to which a payment's state moves an order, or None when it does not.
+
+    The deadline plays no part in it: whoever lets an order expire asks payments first.
+    """
     if status not in ("created", "awaiting_payment"):
         return None
     if payment_status in ("captured", "refunded"):
@@ -186,7 +200,7 @@ def next_status(status: str, is_overdue: bool, payment_status: str, payment_fina
     if payment_status == "cancelled" and payment_final:
         return "cancelled"
     if payment_status == "authorized" and status == "created":
-        return "cancelled" if is_overdue else "awaiting_payment"
+        return "awaiting_payment"
     return None
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,8 +40,13 @@ log = logging.getLogger(__name__)
 
 EXPECTED = (DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
 RESERVATION_TRIES = 10
-SWEEP_SECONDS, SWEEP_BATCH = 5, 200
+SWEEP_SECONDS, SWEEP_LIMIT, LONGEST_SWEEP_SECONDS = 5, 5000, 10.0
+OUTCOMES_SECONDS = 4.0
+"""How long payments may take to say what became of a batch of overdue orders."""
 ASK_PAYMENTS_SECONDS, ASK_PAYMENTS_AFTER, GIVE_UP_AFTER = 30, timedelta(seconds=60), timedelta(hours=24)
+ASK_PAYMENTS_LIMIT = 200
+PAYMENTS = "payments:"
+"""How the `next` of `repair` begins once all tickets were compared."""
 
 
 class OrdersService:
@@ -54,6 +60,7 @@ class OrdersService:
     unpaid_per_buyer = Setting("UNPAID_RESERVATIONS_PER_BUYER", integer, INTEGER_FORM)
     unpaid_per_hour = Setting("UNPAID_RESERVATIONS_PER_HOUR", integer, INTEGER_FORM)
     anti_entropy = AntiEntropyProvider("orders.tickets", lambda service: service._tickets())
+    payments_anti_entropy = AntiEntropyProvider("orders.payments", lambda service: service._payments())
 
     @rpc(expected_exceptions=EXPECTED)
     def create(self, ticket_id: str, version: int | None = None, idempotency_key: str | None = None) -> dict[str, Any]:
@@ -126,9 +133,17 @@ class OrdersService:
 
     @rpc(expected_exceptions=EXPECTED)
     def repair(self, after: str | None = None) -> dict[str, Any]:
-        """Compare all copies of tickets now; for operators. Returns {"repaired", "next"}: see AntiEntropy.repair."""
+        """Compare all copies of tickets, and all payments with what was applied of them, now; for operators.
+
+        Returns {"repaired", "next"}: see AntiEntropy.repair.
+        """
         self.caller.require("operator")
-        return self.anti_entropy.repair(arguments.optional_text("after", after))
+        after = arguments.optional_text("after", after)
+        if after is None or not after.startswith(PAYMENTS):
+            done = self.anti_entropy.repair(after)
+            return {**done, "next": PAYMENTS if done["next"] is None else done["next"]}
+        done = self.payments_anti_entropy.repair(after.removeprefix(PAYMENTS) or None)
+        return {**done, "next": PAYMENTS + done["next"] if done["next"] else None}
 
     @rpc(expected_exceptions=EXPECTED)
     def move_deadline(self, order_id: str, expires_at: str) -> dict[str, Any]:
@@ -149,27 +164,40 @@ class OrdersService:
 
         A failure releases the ticket if it is final; a refund is recorded and cancels nothing by itself.
         """
-        self._change(payment["order_id"], lambda order: order.apply_payment(payment, utc_now()))
+
+        def apply(order: Order) -> str | None:
+            known, event = order.payment_version, order.apply_payment(payment, utc_now())
+            if event is None and order.payment_version > known:
+                self.store.save_payment_version(order)
+            return event
+
+        self._change(payment["order_id"], apply)
 
     @handles(ExpirationComplete)
     def on_expiration_complete(self, deadline: dict[str, Any]) -> None:
         """Release the ticket if its time is up by our own clock; the event is only a hint."""
-        self._change(deadline["order_id"], lambda order: order.expire(utc_now()))
+        order = self.store.get(deadline["order_id"])
+        if order.is_overdue(utc_now()):
+            self._expire([order])
 
     @timer(interval=SWEEP_SECONDS)
     def sweep_overdue(self) -> None:
-        """Release what is overdue, whether or not an event came; an order that was changed meanwhile is left alone."""
-        is_more = True
-        while is_more:
-            now = utc_now()
-            overdue = [order for order in self.store.list_overdue(now, SWEEP_BATCH) if order.expire(now)]
-            is_more = self.store.save_cancelled(overdue) > 0 and len(overdue) == SWEEP_BATCH
+        """Release what is overdue, whether or not an event came; an order that was changed meanwhile is left alone.
+
+        What was not asked about yet comes first, so that orders about which payments cannot say anything hold up none.
+        """
+        until, is_answering = time.monotonic() + LONGEST_SWEEP_SECONDS, True
+        overdue = self.store.list_overdue(utc_now(), SWEEP_LIMIT)
+        for start in range(0, len(overdue), BATCH):
+            if time.monotonic() > until:
+                break
+            is_answering = self._expire(overdue[start : start + BATCH], asks=is_answering)
 
     @timer(interval=ASK_PAYMENTS_SECONDS)
     def ask_payments(self) -> None:
         """Ask payments about orders that have been waiting for their money for too long, and give up after a day."""
         now, is_unreachable = utc_now(), False
-        for order in self.store.list_awaiting(now - ASK_PAYMENTS_AFTER, SWEEP_BATCH):
+        for order in self.store.list_awaiting(now - ASK_PAYMENTS_AFTER, ASK_PAYMENTS_LIMIT):
             try:
                 if not is_unreachable:
                     answer = self.services.call("payments", "settle", {"order_id": order.id}, timeout=20)
@@ -177,10 +205,40 @@ class OrdersService:
                     continue
             except (RemoteError, VersionConflict) as error:
                 log.warning("order %s could not be settled: %s", order.id, error)
+                self.store.mark_asked([order.id], now)
             except ServiceUnavailable:
                 is_unreachable = True  # the others are asked next time: each would wait for its own timeout
             if order.updated_at < now - GIVE_UP_AFTER:
                 self._change(order.id, lambda order: order.give_up(utc_now()))
+
+    def _expire(self, overdue: Sequence[Order], asks: bool = True) -> bool:
+        """Cancel those of at most BATCH overdue orders that payments says are unpaid, and apply the payments of others.
+
+        What cannot be learned now is left to the next sweep, unless it could not be for too long. Returns whether
+        payments answered; it is not asked unless `asks`.
+        """
+        answer = self._outcomes([order.id for order in overdue]) if asks else None
+        unpaid, settled = set(answer["unpaid"]) if answer else set(), set()
+        for payment in answer["settled"] if answer else ():
+            settled.add(payment["order_id"])
+            try:
+                self.on_payment(PaymentCreated.load(payment))
+            except VersionConflict as error:
+                log.warning("the payment of an overdue order waits: %s", error)
+        now = utc_now()
+        left = [order for order in overdue if order.id not in settled]
+        self.store.save_cancelled([order for order in left if order.expire(now, is_unpaid=order.id in unpaid)])
+        if answer:
+            self.store.mark_asked([order.id for order in left if order.is_live], now)
+        return answer is not None
+
+    def _outcomes(self, order_ids: Sequence[str]) -> Any:
+        """Return what became of these orders' payments (see PaymentsService.settle_all); None if there is no answer."""
+        try:
+            return self.services.call("payments", "settle_all", {"order_ids": order_ids}, timeout=OUTCOMES_SECONDS)
+        except (RemoteError, ServiceUnavailable) as error:
+            log.warning("payments does not say whether %d overdue orders were paid: %s", len(order_ids), error)
+            return None
 
     def _ticket_copy(self, ticket_id: str, version: int | None) -> dict[str, Any]:
         """Return our copy; ask tickets when there is none, or when the buyer saw a newer version, and maybe price."""
@@ -193,6 +251,10 @@ class OrdersService:
     def _tickets(self) -> Source:
         copies = self.store.tickets
         return rpc_source(self.services.call, TicketCreated, stale_in(copies.collection), copies.apply)
+
+    def _payments(self) -> Source:
+        stale = stale_in(self.store.orders.collection, "payment_version")
+        return rpc_source(self.services.call, PaymentCreated, stale, self.on_payment)
 
     def _fetch_ticket(self, ticket_id: str) -> Any:
         try:
@@ -210,8 +272,6 @@ class OrdersService:
         """
         for _ in range(RESERVATION_TRIES):
             now, newest = utc_now(), self.store.find_newest(ticket["id"])
-            if newest and newest.is_overdue(now):
-                newest = self._change(newest.id, lambda order: order.expire(utc_now()))
             if newest and newest.is_live:
                 if placed := self._placed_with(buyer_id, ticket["id"], idempotency_key):
                     return placed  # by a request with the same key that was quicker

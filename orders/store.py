@@ -22,6 +22,7 @@ class OrderStore:
     """Orders with their outboxes. `active` is True while an order holds its ticket and absent once it is cancelled.
 
     `slot` numbers an order among those that its buyer has not paid: no two unpaid orders of one buyer have the same.
+    `asked_at` says when payments was last asked about an order in vain.
     """
 
     def __init__(self, db: Database[Document]) -> None:
@@ -108,14 +109,28 @@ class OrderStore:
         return [_order(found) for found in self.orders.find_all(where, sort=[("_id", DESCENDING)], limit=limit)]
 
     def list_overdue(self, now: datetime, limit: int) -> list[Order]:
-        """Return unpaid orders whose deadline has passed, the longest overdue first."""
-        where = {"status": "created", "expires_at": {"$lte": now}}
-        return [_order(found) for found in self.orders.find_all(where, sort=[("expires_at", ASCENDING)], limit=limit)]
+        """Return unpaid orders whose deadline has passed: those never asked about first, then the longest not asked."""
+        return self._longest_not_asked({"status": "created", "expires_at": {"$lte": now}}, "expires_at", limit)
 
     def list_awaiting(self, since: datetime, limit: int) -> list[Order]:
-        """Return orders whose payment began before `since` and has not ended."""
-        where = {"status": "awaiting_payment", "updated_at": {"$lte": since}}
-        return [_order(found) for found in self.orders.find_all(where, sort=[("updated_at", ASCENDING)], limit=limit)]
+        """Return orders whose payment began before `since` and has not ended, in the order of `list_overdue`."""
+        return self._longest_not_asked(
+            {"status": "awaiting_payment", "updated_at": {"$lte": since}}, "updated_at", limit
+        )
+
+    def mark_asked(self, ids: list[str], now: datetime) -> None:
+        """Remember that payments was just asked about these orders in vain, so that others come first next time."""
+        if ids:
+            self.orders.collection.update_many({"_id": {"$in": ids}}, {"$set": {"asked_at": now}})
+
+    def save_payment_version(self, order: Order) -> None:
+        """Remember which snapshot of its payment was applied to an order, if that changed nothing else."""
+        newest = {"$max": {"payment_version": order.payment_version}}
+        self.orders.collection.update_one({"_id": order.id}, newest)
+
+    def _longest_not_asked(self, where: Document, then: str, limit: int) -> list[Order]:
+        sort = [("asked_at", ASCENDING), (then, ASCENDING)]
+        return [_order(found) for found in self.orders.find_all(where, sort=sort, limit=limit)]
 
 
 def new_id() -> str:

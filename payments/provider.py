@@ -8,6 +8,7 @@ from libs.settings import required
 from payments.audit import Audit
 from payments.card_provider import CardProvider
 from payments.checkout import Checkout
+from payments.outcomes import Outcomes
 from payments.reconciler import Reconciler
 from payments.settlement import Settlement
 from payments.store import PaymentStore
@@ -15,7 +16,7 @@ from payments.webhooks import WebhookReader
 
 
 class Money(Stored):
-    """Gives the service itself: `store`, `settlement`, `checkout`, `reconciler`, `audit` and `webhooks`.
+    """Gives the service itself: `store`, `settlement`, `checkout`, `reconciler`, `outcomes`, `audit` and `webhooks`.
 
     Needs STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY and STRIPE_WEBHOOK_SECRET (several, separated by commas, while one
     is being changed for another); STRIPE_API_BASE names a stand-in. Beside them what Stored needs.
@@ -34,6 +35,7 @@ class Money(Stored):
         self.settlement = Settlement(self.store, CardProvider(secret_key, config.get("STRIPE_API_BASE") or None))
         self.checkout = Checkout(self.settlement, publishable_key)
         self.reconciler = Reconciler(self.settlement)
+        self.outcomes = Outcomes(self.settlement)
         self.audit = Audit(self.settlement)
 
     def get_dependency(self, worker_ctx: Any) -> "Money":

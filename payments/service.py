@@ -14,7 +14,7 @@ from libs.contracts.events import (
     OrderUpdated,
 )
 from libs.events import Unavailable, handles
-from libs.events.anti_entropy import AntiEntropyProvider, Source, rpc_source, stale_in
+from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source, stale_in
 from libs.rpc import RemoteError, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
@@ -84,6 +84,28 @@ class PaymentsService:
         """Settle an order's payment and return it; for orders and for operators."""
         self.caller.require("orders", "operator")
         return self.money.settlement.settle(order_id)[0].snapshot()
+
+    @rpc(expected_exceptions=EXPECTED)
+    def settle_all(self, order_ids: Any) -> dict[str, Any]:
+        """Settle these orders' payments (a list of at most 100 ids) and say what became of them; for orders.
+
+        Returns {"unpaid", "settled"}: the ids of those for which nothing is authorized, or being charged, and the
+        payments that are authorized or ended. Of the others it could not be learned, or not in time.
+        """
+        self.caller.require("orders", "operator")
+        return self.money.outcomes.find(arguments.texts("order_ids", order_ids, BATCH))
+
+    @rpc(expected_exceptions=EXPECTED)
+    def snapshots(self, ids: Any) -> Any:
+        """Return those of the payments of these orders (a list of at most 100 ids) that exist; for orders."""
+        self.caller.require("orders", "operator")
+        return [payment.snapshot() for payment in self.money.store.find_all(arguments.texts("ids", ids, BATCH))]
+
+    @rpc(expected_exceptions=EXPECTED)
+    def versions(self, after: str | None = None) -> Any:
+        """Return a page of [payment's id, version of its newest event], for orders, which compares."""
+        self.caller.require("orders", "operator")
+        return self.money.store.published_versions(arguments.optional_text("after", after), PAGE)
 
     @rpc(expected_exceptions=EXPECTED)
     def refund(self, order_id: str, reason: str, by: str) -> dict[str, Any]:

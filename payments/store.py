@@ -18,12 +18,15 @@ from payments.webhooks import Inbox
 
 Document = dict[str, Any]
 
-STORED_BESIDE = ("work_left", "visited_at")
+STORED_BESIDE = ("work_left", "visited_at", "published_version")
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class PaymentStore:
-    """Payments with their outboxes; `work_left` marks those that the reconciler visits, `visited_at` says when."""
+    """Payments with their outboxes; `work_left` marks those that the reconciler visits, `visited_at` says when.
+
+    `published_version` is the version whose event was the newest; 0 if there was none.
+    """
 
     def __init__(self, db: Database[Document]) -> None:
         self.payments = Aggregates(db.payments)
@@ -55,6 +58,17 @@ class PaymentStore:
         if payment is None:
             raise PaymentNotFound("Nobody has begun to pay this order.")
         return payment
+
+    def find_all(self, order_ids: list[str]) -> list[Payment]:
+        """Return those of these orders' payments that exist."""
+        return [_payment(found) for found in self.payments.find_all({"_id": {"$in": order_ids}})]
+
+    def published_versions(self, after: str | None, limit: int) -> list[list[Any]]:
+        """Return [[id, published_version], ...] of at most `limit` payments in order of their ids, beyond `after`."""
+        where: Document = {} if after is None else {"_id": {"$gt": after}}
+        wanted = {"version": 1, "published_version": 1}
+        found = self.payments.collection.find(where, wanted).sort("_id", ASCENDING).limit(limit)
+        return [[one["_id"], one.get("published_version", one["version"])] for one in found]
 
     def find_by_stripe_id(self, stripe_id: str) -> Payment | None:
         """Return the payment that has this PaymentIntent, or None."""
@@ -99,6 +113,8 @@ class PaymentStore:
         copy = fields.pop("order")
         guard = {"order.version": copy["version"]}
         known, body = (CATALOGUE[event], payment.snapshot()) if event else (None, None)
+        if event:
+            fields["published_version"] = payment.version
         self.payments.save(fields, known, body, guard=guard)
 
     def update_work_left(self, payment: Payment) -> None:
@@ -156,7 +172,13 @@ def _idle(before: datetime) -> Document:
 
 def _document(payment: Payment) -> Document:
     fields = asdict(payment)
-    return {"_id": fields.pop("id"), **fields, "work_left": payment.has_work_left, "visited_at": NEVER}
+    return {
+        "_id": fields.pop("id"),
+        **fields,
+        "work_left": payment.has_work_left,
+        "visited_at": NEVER,
+        "published_version": 0,
+    }
 
 
 def _payment(found: Document) -> Payment:

@@ -21,7 +21,6 @@ DEFECTS = {
     ),
     "A payment after expiry or cancellation is accepted; completion overwrites the cancellation.": (
         "tests/e2e/test_story.py::test_an_unpaid_ticket_is_on_sale_again_when_the_window_closes",
-        "orders/tests/test_domain.py::test_an_authorization_after_the_deadline_cancels",
         "orders/tests/test_domain.py::test_no_payment_moves_a_terminal_order",
     ),
     "Paying twice charges twice.": (

@@ -155,12 +155,17 @@ class _WorkerAntiEntropy:
 
 
 def stale_in(collection: Collection[dict[str, Any]], version_field: str = "version") -> Callable[[Page], list[str]]:
-    """Return the `stale` of copies kept in `collection` under their source's ids, with its version in a field."""
+    """Return the `stale` of copies kept in `collection` under their source's ids, with its version in a field.
+
+    A copy without the field counts as older than any.
+    """
 
     def stale(page: Page) -> list[str]:
         versions = {ident: version for ident, version, *_ in page}
         wanted = {"_id": {"$in": list(versions)}}
-        known = {found["_id"]: found["known"] for found in collection.find(wanted, {"known": f"${version_field}"})}
+        known = {
+            found["_id"]: found.get("known", 0) for found in collection.find(wanted, {"known": f"${version_field}"})
+        }
         return [ident for ident, version in versions.items() if known.get(ident, 0) < version]
 
     return stale

@@ -70,7 +70,7 @@ def test_buyer_with_too_many_unpaid_reservations_reads_what_to_do_and_cancels_on
 
 def test_paying_makes_room_for_another_reservation(service):
     orders = [reserve(service) for _ in range(10)]
-    about = {"order_id": orders[0], "status": "authorized", "final": False, "updated_at": utc_now()}
+    about = {"version": 4, "order_id": orders[0], "status": "authorized", "final": False, "updated_at": utc_now()}
 
     service.on_payment(about)
 

@@ -1,20 +1,59 @@
-"""The sweep: what is overdue is released without anybody's hint, however much it is."""
+"""Expiry: what is overdue is released without anybody's hint, however much it is, once payments says it is unpaid."""
 
 from datetime import timedelta
 
 import pytest
 
-from libs.clock import utc_now
+from libs.clock import iso, utc_now
+from libs.contracts.errors import TicketReserved
+from libs.events.anti_entropy import BATCH
+from libs.rpc import RemoteError, ServiceUnavailable
+from orders import service as orders_service
 from orders.domain import Order
-from orders.service import SWEEP_BATCH, OrdersService
+from orders.service import OrdersService
 from orders.store import OrderStore, new_id
+
+UNREACHABLE = ServiceUnavailable("payments")
+
+
+class FakePayments:
+    """Answers for each order "unpaid" unless told otherwise: "unknown", or its payment's status."""
+
+    def __init__(self):
+        self.outcomes, self.asked, self.error = {}, [], None
+
+    def call(self, service, method, arguments, timeout):
+        assert (service, method) == ("payments", "settle_all")
+        ids = arguments["order_ids"]
+        self.asked.append(ids)
+        if self.error:
+            raise self.error
+        outcomes = {ident: self.outcomes.get(ident, "unpaid") for ident in ids}
+        return {
+            "unpaid": [ident for ident, outcome in outcomes.items() if outcome == "unpaid"],
+            "settled": [a_payment(ident, outcome) for ident, outcome in outcomes.items() if outcome not in NOT_SETTLED],
+        }
+
+
+NOT_SETTLED = ("unpaid", "unknown")
+
+
+def a_payment(order_id, status):
+    about = {"id": order_id, "order_id": order_id, "version": 5, "status": status, "final": status == "cancelled"}
+    now = iso(utc_now())
+    return {**about, "amount_cents": 1999, "currency": "usd", "created_at": now, "updated_at": now}
 
 
 @pytest.fixture
-def service(mongo):
+def payments():
+    return FakePayments()
+
+
+@pytest.fixture
+def service(mongo, payments):
     """The service, with its real database, called as its timer is."""
     service = OrdersService()
-    service.store = OrderStore(mongo)
+    service.store, service.services = OrderStore(mongo), payments
     service.store.create_indexes()
     return service
 
@@ -29,8 +68,12 @@ def an_order(service, number=1, expires_in=timedelta(seconds=-1)):
     return order
 
 
-def test_one_sweep_releases_all_that_is_overdue_and_nothing_else(service):
-    overdue = [an_order(service, number) for number in range(2 * SWEEP_BATCH + 1)]
+def status(service, order):
+    return service.store.get(order.id).status
+
+
+def test_one_sweep_releases_all_that_is_overdue_and_nothing_else(service, payments):
+    overdue = [an_order(service, number) for number in range(2 * BATCH + 1)]
     in_time = an_order(service, len(overdue), expires_in=timedelta(minutes=5))
 
     service.sweep_overdue()
@@ -38,16 +81,84 @@ def test_one_sweep_releases_all_that_is_overdue_and_nothing_else(service):
     found = [service.store.get(order.id) for order in overdue]
     assert {(order.status, order.cancel_reason, order.version) for order in found} == {("cancelled", "expired", 2)}
     assert service.store.get(in_time.id).status == "created"
+    assert [len(ids) for ids in payments.asked] == [BATCH, BATCH, 1]
 
 
-def test_an_order_that_is_changed_during_the_sweep_is_left_as_it_is(service):
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [("authorized", "awaiting_payment"), ("captured", "complete"), ("cancelled", "cancelled"), ("unknown", "created")],
+)
+@pytest.mark.parametrize("trigger", ["sweep", "event"])
+def test_a_buyer_who_paid_in_time_keeps_the_ticket_though_no_event_of_it_arrived(
+    service, payments, outcome, expected, trigger
+):
+    order = an_order(service)
+    payments.outcomes[order.id] = outcome
+
+    if trigger == "sweep":
+        service.sweep_overdue()
+    else:
+        service.on_expiration_complete({"order_id": order.id})
+
+    assert status(service, order) == expected
+    assert service.store.get(order.id).cancel_reason == ("payment_failed" if outcome == "cancelled" else None)
+
+
+def test_an_event_of_a_deadline_that_is_not_over_by_our_clock_asks_nobody(service, payments):
+    order = an_order(service, expires_in=timedelta(seconds=5))
+
+    service.on_expiration_complete({"order_id": order.id})
+
+    assert (status(service, order), payments.asked) == ("created", [])
+
+
+@pytest.mark.parametrize("error", [UNREACHABLE, RemoteError("MethodNotFound", "an earlier version of payments")])
+def test_nothing_expires_while_payments_does_not_answer_but_for_ten_minutes_at_most(service, payments, error):
+    payments.error = error
+    young = [an_order(service, number, timedelta(seconds=-number)) for number in range(1, BATCH + 1)]
+    old = an_order(service, 0, timedelta(minutes=-10))
+
+    service.sweep_overdue()
+
+    assert {status(service, order) for order in young} == {"created"}
+    assert (status(service, old), service.store.get(old.id).cancel_reason) == ("cancelled", "expired")
+    assert len(payments.asked) == 1  # the second batch would wait as long in vain
+
+
+def test_orders_about_which_payments_cannot_say_anything_hold_up_no_others(service, payments, monkeypatch):
+    monkeypatch.setattr(orders_service, "SWEEP_LIMIT", 10)
+    unknown = [an_order(service, number, timedelta(minutes=-5)) for number in range(10)]
+    payments.outcomes |= {order.id: "unknown" for order in unknown}
+    service.sweep_overdue()
+    unpaid = an_order(service, len(unknown))
+
+    service.sweep_overdue()
+
+    assert status(service, unpaid) == "cancelled"
+    assert {status(service, order) for order in unknown} == {"created"}
+
+
+def test_an_order_that_is_paid_while_payments_is_asked_is_left_as_it_is(service, payments, monkeypatch):
     paid, unpaid = an_order(service, 1), an_order(service, 2)
-    listed = service.store.list_overdue(utc_now(), 10)
-    paid.status, paid.version = "awaiting_payment", 2
-    service.store.save(paid, "OrderAwaitingPayment")
 
-    saved = service.store.save_cancelled([order for order in listed if order.expire(utc_now())])
+    def call(*arguments, **options):
+        answer = FakePayments.call(payments, *arguments, **options)
+        service.on_payment({**a_payment(paid.id, "authorized"), "updated_at": utc_now()})
+        return answer
 
-    assert saved == 1
-    assert service.store.get(paid.id).status == "awaiting_payment"
-    assert service.store.get(unpaid.id).status == "cancelled"
+    monkeypatch.setattr(payments, "call", call)
+    service.sweep_overdue()
+
+    assert status(service, paid) == "awaiting_payment"
+    assert status(service, unpaid) == "cancelled"
+
+
+def test_a_buyer_who_meets_an_overdue_order_finds_the_ticket_reserved_until_payments_was_asked(service, payments):
+    order = an_order(service)
+    service.window_seconds, service.unpaid_per_buyer, service.unpaid_per_hour = 900, 10, 30
+
+    with pytest.raises(TicketReserved):
+        service._reserve(order.ticket | {"seller_id": "ana"}, "cy", None)
+    service.sweep_overdue()
+
+    assert service._reserve(order.ticket | {"seller_id": "ana"}, "cy", None).reservation_no == 2

@@ -76,6 +76,8 @@ def different_copies(mongo):
             yield f"tickets knows {held} of order {order['_id']} version {order['version']}"
     for order_id, order in orders.items():
         payment = mongo.payments.payments.find_one({"_id": order_id}) or {"order": {}}
+        if order.get("payment_version", 0) < payment.get("published_version", 0):
+            yield f"orders has not applied version {payment['published_version']} of the payment of order {order_id}"
         if payment["order"].get("version") != order["version"]:
             yield f"payments has another version of order {order_id} than {order['version']}"
         deadline = mongo.expiration.deadlines.find_one({"_id": order_id}) or {}

@@ -1,11 +1,23 @@
 """Anti-entropy: what was lost with a purged queue or a deleted copy is fetched from its source."""
 
+from contextlib import contextmanager
+
 import pymongo
 import pytest
 from kombu import Connection
 
 from dev.testing import wait_for, waiting
-from libs.contracts.events import CATALOGUE, OrderCreated
+from libs.clock import utc_now
+from libs.contracts.events import (
+    CATALOGUE,
+    OrderCancelled,
+    OrderCompleted,
+    OrderCreated,
+    PaymentAuthorized,
+    PaymentFailed,
+    PaymentRefunded,
+    TicketUpdated,
+)
 from libs.events import topology
 
 pytestmark = pytest.mark.usefixtures("at_rest")
@@ -43,25 +55,79 @@ def test_lost_and_old_copies_are_repaired_by_one_call(mongo, operator, ana, bo, 
     assert operator.call(part, "repair")["repaired"] == 0
 
 
-def test_events_of_a_purged_queue_are_made_up_for_in_time(system, ana, bo):
-    listeners = OrderCreated.listeners
+ALL = OrderCreated.listeners
+
+
+@pytest.mark.parametrize(
+    ("event", "listeners", "happens"),
+    [
+        (OrderCreated, ALL, lambda bo, ticket_id: bo.reserve(ticket_id)),
+        (OrderCancelled, ALL, lambda bo, ticket_id: bo.delete(f"/api/orders/{bo.reserve(ticket_id)}")),
+        (OrderCompleted, ("tickets", "expiration"), lambda bo, ticket_id: bo.pay(bo.reserve(ticket_id))),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_events_of_an_order_that_are_purged_are_made_up_for_in_time(system, ana, bo, event, listeners, happens):
     ticket_id = ana.list_ticket()
-    for listener in listeners:
-        system.stop_program(listener)
-    bo.reserve(ticket_id)
+    with stopped(system, *listeners):
+        happens(bo, ticket_id)
 
-    purged = {listener: purge(system, topology.queue_name(listener, OrderCreated)) for listener in listeners}
-    for listener in listeners:
-        system.start_program(listener)
-        system.wait_ready(listener)
-
-    assert purged == dict.fromkeys(listeners, 1)
-    bo.sees_ticket(ticket_id, "reserved", 60)
-    # and `at_rest` waits until payments and expiration have their copies too
+        assert [purge(system, listener, event) for listener in listeners] == [1] * len(listeners)
+    # `at_rest` waits until the listeners know of it all the same
 
 
-def purge(system, queue):
-    """Throw away what waits in a queue; return how many messages that were."""
+def test_buyer_who_paid_in_time_keeps_the_ticket_though_the_event_of_it_was_lost(system, ana, bo, operator):
+    ticket_id = ana.list_ticket()
+    order_id = bo.reserve(ticket_id)
+    operator.let_expire(order_id, 20)
+    with stopped(system, "orders"):
+        bo.pay(order_id)
+
+        purge(system, "orders", PaymentAuthorized)
+        wait_for(lambda: deadline_passed(system, order_id), 30)
+
+    bo.sees_order(order_id, "complete", 60)
+    bo.sees_ticket(ticket_id, "sold")
+
+
+def test_refunds_and_final_declines_whose_events_were_lost_are_seen_in_time(system, ana, bo, operator):
+    refunded, declined = (bo.reserve(ana.list_ticket()) for _ in range(2))
+    listed = ana.list_ticket()
+    bo.pay(refunded)
+    bo.sees_order(refunded, "complete")
+    with stopped(system, "orders"):
+        operator.call("payments", "refund", order_id=refunded, reason="called off", by="olga")
+        for _ in range(3):
+            bo.pay(declined, "tok_chargeDeclined")
+        ana.delete(f"/api/tickets/{listed}")
+
+        for event in (PaymentRefunded, PaymentFailed, TicketUpdated):
+            purge(system, "orders", event)
+
+    bo.sees_order(declined, "cancelled", 60)
+    wait_for(lambda: bo.order(refunded)["refundedAt"], 60)
+    # `at_rest` waits until orders knows that the ticket was withdrawn
+
+
+@contextmanager
+def stopped(system, *programs):
+    """Let programs be stopped while the block runs."""
+    for program in programs:
+        system.stop_program(program)
+    yield
+    for program in programs:
+        system.start_program(program)
+        system.wait_ready(program)
+
+
+def deadline_passed(system, order_id):
+    with pymongo.MongoClient(system.mongo_url("orders"), tz_aware=True) as mongo:
+        return mongo.orders.orders.find_one({"_id": order_id})["expires_at"] < utc_now()
+
+
+def purge(system, listener, event):
+    """Throw away what waits for a listener, once there is something; return how many messages that were."""
+    queue = topology.queue_name(listener, event)
     wait_for(lambda: waiting(system.amqp_url, queue), what=f"something in {queue}")
     with Connection(system.amqp_url) as connection:
         return connection.channel().queue_purge(queue)

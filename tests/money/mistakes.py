@@ -4,7 +4,9 @@ import uuid
 from dataclasses import replace
 
 from libs.events import Copies
+from libs.events.anti_entropy import Source
 from orders import domain as orders_domain
+from orders.service import OrdersService
 from payments import card_provider, settlement
 from payments.decisions import Step, decide
 from payments.intent import PaymentIntent
@@ -141,6 +143,16 @@ def follow_any_reservation(patch, world):
 
     apply_as_it_is = Ticket.apply_order
     patch.setattr(Ticket, "apply_order", apply_order)
+
+
+def expire_unasked(patch, world):
+    """Let every overdue order expire before payments is asked."""
+    patch.setattr(OrdersService, "_outcomes", lambda self, order_ids: {"unpaid": order_ids, "settled": []})
+
+
+def never_compare(patch, world):
+    """Let orders never compare the payments with what it applied of them."""
+    patch.setattr(OrdersService, "_payments", lambda self: Source(lambda after: [], list, list, print))
 
 
 def mark_every_payment_refunded(patch, world):

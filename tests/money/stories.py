@@ -239,6 +239,29 @@ def the_webhook_of_a_payment_is_lost(world, sent):
     return end(world)
 
 
+def no_event_arrives_of_a_card_that_was_authorized_in_time(world, sent):
+    order_id = ordered(world)
+    world.pay(order_id)
+    lose_events(world)
+    expired(world, order_id)
+    yield from end(world)
+    if world.order(order_id).status != "complete":
+        yield "a buyer who paid in time lost the ticket"
+
+
+def no_event_arrives_of_a_refund(world, sent):
+    order_id = bought(world)
+    refund(world.settlement, order_id, "called off", "operator")
+    lose_events(world)
+    world.compare()
+    yield from end(world)
+
+
+def lose_events(world):
+    """Let whatever waits to be delivered be lost for good."""
+    world.store.payments.collection.update_many({}, {"$set": {"outbox": []}})
+
+
 def a_worker_dies_when_stripe_has_made_a_payment_intent(world, sent):
     order_id = ordered(world)
     before_next(world.store, "save", die, when=lambda: world.fake.ledger(order_id))

@@ -1,8 +1,13 @@
 """Payments dies after a request to Stripe and before it stored the outcome, while a card is authorized."""
 
+import time
+
 import pytest
 
 from dev.testing import wait_for
+from libs.clock import utc_now
+from orders.domain import EXPIRE_ANYWAY_AFTER
+from orders.service import SWEEP_SECONDS
 from payments.crash_points import CrashPoint
 from tests.money.test_crash_points import dies
 
@@ -17,7 +22,7 @@ def test_a_card_that_was_authorized_just_before_the_crash_is_voided_if_the_order
     if end == "cancel":
         shop.call("orders.cancel", order_id=order_id)
     else:
-        shop.expire(order_id)
+        shop.expire(order_id, at=utc_now() - EXPIRE_ANYWAY_AFTER)
     shop.sees(order_id, "cancelled")
 
     with shop.payments():
@@ -25,6 +30,19 @@ def test_a_card_that_was_authorized_just_before_the_crash_is_voided_if_the_order
 
         assert shop.faults() == []
         assert [intent["status"] for intent in shop.fake.ledger(order_id)] == ["canceled"]
+
+
+def test_buyer_who_paid_just_before_the_crash_keeps_the_ticket_though_the_deadline_passed_meanwhile(shop):
+    order_id = shop.reserve()
+    dies(shop, CrashPoint.CONFIRMED, lambda: shop.pay(order_id, timeout=2))
+    shop.expire(order_id)
+    time.sleep(SWEEP_SECONDS + 1)
+    assert shop.world.order(order_id).status == "created"
+
+    with shop.payments():
+        shop.sees(order_id, "complete")
+
+        assert shop.faults() == []
 
 
 def test_a_card_that_was_voided_just_before_the_crash_is_recorded_as_voided_after_it(shop):

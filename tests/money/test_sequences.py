@@ -118,7 +118,7 @@ class Sequence(RuleBasedStateMachine):
 
     @rule()
     def reserve(self):
-        now, newest = utc_now(), self.world.orders.newest("hamlet")
+        now, newest = utc_now(), self.world.orders.find_newest("hamlet")
         if newest and newest.status in LIVE:
             return
         ticket = {
@@ -186,7 +186,7 @@ class Sequence(RuleBasedStateMachine):
             elif end in ("expire", "be late"):
                 self.world.change(order_id, lambda order: order.move_deadline(past, utc_now()))
                 if end == "expire":
-                    self.world.expire(order_id)
+                    self.working(lambda: self.world.expire(order_id))
             elif end == "give up":
                 self.world.change(order_id, lambda order: order.give_up(utc_now()))
             else:
@@ -214,6 +214,17 @@ class Sequence(RuleBasedStateMachine):
             self.relay()
             for event in chance.sample(self.unacked, len(self.unacked)):
                 self.take(event)
+
+    @precondition(lambda self: self.unacked)
+    @rule(data=st.data())
+    def lose(self, data):
+        """Purge a queue: no event brings this news any more."""
+        self.unacked.remove(data.draw(st.sampled_from(self.unacked), label="lost event"))
+
+    @rule()
+    def compare(self):
+        """Let orders and payments find what they know too little of each other."""
+        self.working(self.world.compare)
 
     @precondition(lambda self: self.published)
     @rule(data=st.data())
@@ -274,16 +285,17 @@ class Sequence(RuleBasedStateMachine):
         assert {self.world.order(ident).status for ident in self.made} <= {"complete", "cancelled"}
 
     def come_to_rest(self):
-        """Deliver what was not acknowledged, and let the reconciler do the rest; nothing else settles."""
+        """Deliver what was not acknowledged or lost; comparing and the reconciler do the rest, nothing else settles."""
         for _ in range(30):
             self.relay()
             for event in list(self.unacked):
                 self.take(event)
             self.reconcile()
+            old = self.world.compare()
             left = self.world.store.payments.collection.count_documents({"work_left": True, "stripe_id": {"$ne": None}})
             open_payments = self.world.store.payments.collection.count_documents({"status": "open"})
             waiting = self.world.orders.orders.collection.count_documents({"outbox.0": {"$exists": True}})
-            if not (self.unacked or waiting or left > open_payments):
+            if not (self.unacked or waiting or old or left > open_payments):
                 return
         raise AssertionError("it never comes to rest")
 

@@ -4,22 +4,27 @@ The services' own code (stores, domain, settlement, checkout, reconciler) is use
 and calls between them is replaced, by one that delivers in any order and now and then twice.
 """
 
+import json
 import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import Any
 
 from dev.fake_stripe.testing import PUBLISHABLE_KEY, SECRET_KEY
-from libs.clock import utc_now
+from libs.clock import iso, utc_now
 from libs.contracts.events import CATALOGUE
 from libs.events import VersionConflict
+from libs.events.anti_entropy import PAGE, AntiEntropy, rpc_source, stale_in
 from orders import domain as orders_domain
+from orders.service import OrdersService
 from orders.store import OrderStore, new_id
 from payments.audit import Audit
 from payments.card_provider import CardProvider
 from payments.checkout import Checkout
+from payments.outcomes import Outcomes
 from payments.reconciler import Reconciler
 from payments.recording import recorded_status
 from payments.settlement import Settlement
@@ -27,6 +32,16 @@ from payments.store import PaymentStore
 from payments.webhooks import SUBSCRIBED_TYPES, Webhook
 
 PRICE = 1999
+
+
+class Inline(Outcomes):
+    """Settles in the caller's own thread, so that what a test lets happen there is seen."""
+
+    def _settle(self, order_ids, deadline):
+        waiting, settled = deque(order_ids), deque()
+        while waiting:
+            self._settle_next(waiting, settled)
+        return list(settled)
 
 
 class World:
@@ -43,6 +58,10 @@ class World:
         self.checkout = Checkout(self.settlement, PUBLISHABLE_KEY)
         self.reconciler = Reconciler(self.settlement)
         self.audit = Audit(self.settlement)
+        self.outcomes = Inline(self.settlement)
+        self.service = OrdersService()
+        self.service.store, self.service.services = self.orders, self
+        self.payments_compared, self.orders_compared = AntiEntropy("orders.payments"), AntiEntropy("payments.orders")
         self.published, self.refunded_at_stripe = [], set()
         self.chance = random.Random(7)
 
@@ -79,7 +98,25 @@ class World:
         return self.change(order_id, lambda order: order.cancel("bo", utc_now()))
 
     def expire(self, order_id):
-        return self.change(order_id, lambda order: order.expire(utc_now()))
+        """Let an order expire if it is overdue and payments, which is asked first, says that nothing was paid."""
+        self.service.on_expiration_complete({"order_id": order_id})
+
+    def call(self, service, method, arguments, timeout=0.0):
+        """Answer what orders asks payments, or the other way round, as it comes over the wire."""
+        answers: dict[str, Any] = {
+            "payments.settle_all": lambda order_ids: self.outcomes.find(order_ids),
+            "payments.versions": lambda after: self.store.published_versions(after, PAGE),
+            "payments.snapshots": lambda ids: [payment.snapshot() for payment in self.store.find_all(ids)],
+            "orders.versions": lambda after: self.orders.orders.versions(after, PAGE),
+            "orders.snapshots": lambda ids: [order.snapshot() for order in self.orders.get_all(ids)],
+        }
+        return json.loads(json.dumps(answers[f"{service}.{method}"](**arguments), default=iso))
+
+    def compare(self):
+        """Let orders and payments compare what they know of each other, as their timers do; return what was old."""
+        stale = stale_in(self.store.payments.collection, "order.version")
+        orders = rpc_source(self.call, CATALOGUE["OrderCreated"], stale, self.settlement.follow)
+        return self.payments_compared.run(self.service._payments()) + self.orders_compared.run(orders)
 
     def change(self, order_id, change):
         while True:
@@ -134,7 +171,7 @@ class World:
     def deliver(self, pending):
         body = CATALOGUE[pending["name"]].load(pending["body"])
         if "order_id" in body:
-            self.change(body["order_id"], lambda order: order.apply_payment(body, utc_now()))
+            self.service.on_payment(body)
         else:
             self.settlement.follow(body)
 

@@ -2,7 +2,7 @@
 
 from payments.domain import MAXIMUM_DECLINES
 from tests.protocol import moves, workers
-from tests.protocol.model import Claim, Limits, Worker, World
+from tests.protocol.model import Claim, Limits, World
 from tests.protocol.rules import Rules, listing_followed
 
 LIVE = ("created", "awaiting_payment", "complete")
@@ -56,15 +56,23 @@ def violation_at_rest(world: World, rules: Rules, limits: Limits) -> str:
     """Return what stays wrong when faults end, with no worker in flight, or "".
 
     First without time passing: what was paid must be settled at once. Then all deadlines pass, and all must have ended.
+    All that twice: every event is delivered, or every one is lost for good. (Without a reconciler events alone heal.)
     """
-    for refusals in {0, UNLIMITED if limits.refusals else 0}:
-        rested = drained(world, rules, limits._replace(refusals=refusals))
-        if wrong := violation(rested) or _waiting(rested):
-            return f"{wrong}, at rest"
-        late = drained(_much_later(rested), rules, limits._replace(refusals=refusals))
-        if wrong := violation(late) or _unended(late):
-            return f"{wrong}, at rest after all deadlines"
+    for lost in (False, True) if rules.reconcile else (False,):
+        for refusals in {0, UNLIMITED if limits.refusals else 0}:
+            if wrong := _wrong_at_rest(world, rules, limits._replace(refusals=refusals), lost):
+                return f"{wrong}, its events lost" if lost else wrong
     return _unended_without_stripe(world, rules, limits) if limits.days else ""
+
+
+def _wrong_at_rest(world: World, rules: Rules, limits: Limits, lost: bool) -> str:
+    rested = drained(world, rules, limits, lost)
+    if wrong := violation(rested) or _waiting(rested):
+        return f"{wrong}, at rest"
+    late = drained(_much_later(rested), rules, limits, lost)
+    if wrong := violation(late) or _unended(late):
+        return f"{wrong}, at rest after all deadlines"
+    return ""
 
 
 def _unended_without_stripe(world: World, rules: Rules, limits: Limits) -> str:
@@ -72,66 +80,66 @@ def _unended_without_stripe(world: World, rules: Rules, limits: Limits) -> str:
     late = _much_later(world)
     for number, claim in enumerate(late.claims):
         late = late.with_claim(number, moves.a_day_later(claim))
-    late = drained(late, rules, limits._replace(money=False))
+    late = drained(late, rules, limits._replace(money=False), lost=False)
     if any(claim.status not in ("complete", "cancelled") for claim in late.claims):
         return "an order never ends while Stripe is unreachable"
     return violation_at_rest(late, rules, limits._replace(days=False))  # Stripe is back
 
 
-def drained(world: World, rules: Rules, limits: Limits) -> World:
-    """Return the world after everything was delivered and done that the system does by itself, without time passing."""
+def drained(world: World, rules: Rules, limits: Limits, lost: bool) -> World:
+    """Return the world after all that the system does by itself, without time passing.
+
+    `lost`: no event is delivered any more, so that each part learns of the others only by comparing and asking.
+    """
     for _ in range(ROUNDS):
         before = world
         for number in range(len(world.claims)):
             if limits.money:
-                world = _payments_caught_up(world, number, rules, limits)
-            world = _followed(world, number, rules, limits)
-        world = _listing_updated(world, rules)
+                world = _payments_caught_up(world, number, rules, limits, lost)
+            world = _followed(world, number, rules, limits, lost)
+        world = _listing_updated(world, rules, lost)
         if world == before:
             return world
     return world._replace(broken="it never comes to rest")
 
 
-def _payments_caught_up(world: World, number: int, rules: Rules, limits: Limits) -> World:
+def _payments_caught_up(world: World, number: int, rules: Rules, limits: Limits, lost: bool) -> World:
     claim = world.claims[number]
     newest, document = len(claim.history), claim.document
-    is_news = claim.unacked if limits.unacked else document is None or document.copy < newest
-    if is_news:
+    is_older = document is None or document.copy < newest
+    redelivered = claim.unacked if limits.unacked else is_older
+    if (is_older and "payments" in rules.comparing) if lost else redelivered:
         claim, settles = moves.delivered(claim, newest, rules)
         world = world.with_claim(number, claim._replace(unacked=False))
-        world = _settled(world, number, rules, limits) if settles else world
+        world = workers.settled(world, number, rules, limits) if settles else world
     claim = world.claims[number]
     awaited = claim.status == "awaiting_payment"
     if rules.reconcile and claim.document and (claim.document.work_left or awaited):
-        world = _settled(world, number, rules, limits)
+        world = workers.settled(world, number, rules, limits)
     return world
 
 
-def _settled(world: World, number: int, rules: Rules, limits: Limits) -> World:
-    """Run settle to its end, with nobody else about."""
-    for _ in range(ROUNDS):
-        before, claim = world, world.claims[number]
-        world = workers.added(world, Worker("look", number, claim.document))
-        while world.workers:
-            outcomes = [after for _, _, after in workers.steps(world, world.workers[0], rules, limits)]
-            world = outcomes[-1]  # a refusal comes after the capture
-        if world == before:
-            break
-    return world
-
-
-def _followed(world: World, number: int, rules: Rules, limits: Limits) -> World:
+def _followed(world: World, number: int, rules: Rules, limits: Limits, lost: bool) -> World:
     claim = world.claims[number]
-    asked: list[tuple[str, tuple[str, bool] | None]] = [("follow", snapshot) for snapshot in sorted(claim.published)]
+    snapshots = _compared(claim, rules) if lost else sorted(claim.published)
+    asked: list[tuple[str, tuple[str, bool] | None]] = [("follow", snapshot) for snapshot in snapshots]
     if claim.a_day_passed and not limits.money:
-        asked.append(("give up", None))
-    for change, snapshot in [*asked, ("expire", None)]:
-        claim = moves.changed_order(claim, change, snapshot, rules, limits) or claim
-    return world.with_claim(number, claim)
+        asked += [("give up", None), ("expire unasked", None)]
+    for change, snapshot in asked:
+        world = workers.with_order_changed(world, number, change, snapshot, rules, limits) or world
+    return moves.expired(world, number, rules, limits)
 
 
-def _listing_updated(world: World, rules: Rules) -> World:
+def _compared(claim: Claim, rules: Rules) -> list[tuple[str, bool]]:
+    """Return the payment's newest snapshot if orders learns of it without its event."""
+    asks = "orders" in rules.comparing or claim.status == "awaiting_payment"
+    return [workers.snapshot(claim.document)] if claim.document and asks else []
+
+
+def _listing_updated(world: World, rules: Rules, lost: bool) -> World:
     listing = world.listing
+    if lost and "tickets" not in rules.comparing:
+        return world
     for number, claim in enumerate(world.claims):
         newest = len(claim.history)
         if (number, newest) not in listing.delivered:

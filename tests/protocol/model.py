@@ -41,6 +41,7 @@ class Claim(NamedTuple):
     intents: tuple[Intent, ...] = ()
     replayed: int | None = None  # the PaymentIntent that Stripe replays for the key `pi:<order>`
     payable: int = 0  # how often the buyer may still begin to pay
+    paid_in_time: bool = False  # a card was authorized before the deadline, and the order is still created
     unacked: bool = False  # the newest event may still be redelivered to payments (tracked only without a reconciler)
 
     @property
@@ -67,6 +68,7 @@ class Worker(NamedTuple):
     written: Document | None = None
     event: tuple[str, bool] | None = None
     then: str = ""
+    order_version: int = 0  # the version that orders read before it asked payments
     acks: int = 0  # the version of the order whose event is acknowledged at the end
 
 

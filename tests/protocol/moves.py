@@ -28,16 +28,6 @@ def moves(world: World, rules: Rules, limits: Limits) -> Iterator[Move]:
         yield f"the worker about to {worker.task} dies", worker.claim, workers.without(world, worker)
 
 
-def changed_order(
-    claim: Claim, change: str, snapshot: tuple[str, bool] | None, rules: Rules, limits: Limits
-) -> Claim | None:
-    """Return the claim with a new version of its order, or None when the change does nothing."""
-    changed = rules.change_order(claim.status, claim.is_overdue, claim.is_refunded, change, snapshot)
-    if changed is None:
-        return None
-    return claim._replace(history=(*claim.history, changed[0]), is_refunded=changed[1], unacked=limits.unacked)
-
-
 def delivered(claim: Claim, version: int, rules: Rules) -> tuple[Claim, bool]:
     """Return the claim after payments followed a version of the order, and whether that has to settle."""
     document = claim.document
@@ -47,16 +37,49 @@ def delivered(claim: Claim, version: int, rules: Rules) -> tuple[Claim, bool]:
 
 
 def _orders(world: World, number: int, claim: Claim, rules: Rules, limits: Limits) -> Iterator[Move]:
-    asked: list[tuple[str, tuple[str, bool] | None]] = [("expire", None)]
+    asked: list[tuple[str, tuple[str, bool] | None]] = []
     if limits.cancelling:
         asked.append(("cancel", None))
     if claim.a_day_passed:
-        asked.append(("give up", None))
+        asked += [("give up", None), ("expire unasked", None)]
     asked += [("follow", snapshot) for snapshot in claim.published]
     for change, snapshot in asked:
-        if after := changed_order(claim, change, snapshot, rules, limits):
+        if after := workers.with_order_changed(world, number, change, snapshot, rules, limits):
             label = f"orders follows the payment that is {snapshot[0]}" if snapshot else f"orders: {change}"
-            yield f"{label}: {after.status}", number, world.with_claim(number, after)
+            yield f"{label}: {after.claims[number].status}", number, after
+    yield from _expiry(world, number, rules, limits)
+
+
+def _expiry(world: World, number: int, rules: Rules, limits: Limits) -> Iterator[Move]:
+    """Let orders ask payments about an overdue order, and let it expire in another step if nothing was paid."""
+    if any(worker.task == "expire" for worker in world.workers) or not (asked := _asked(world, number, rules, limits)):
+        return
+    after, outcome = asked
+    if outcome is None:
+        worker = Worker("expire", number, order_version=len(world.claims[number].history))
+        yield "orders asks payments about an overdue order: unpaid", number, workers.added(after, worker)
+    elif followed := workers.with_order_changed(after, number, "follow", outcome, rules, limits):
+        yield f"orders asks payments about an overdue order: {outcome[0]}", number, followed
+
+
+def expired(world: World, number: int, rules: Rules, limits: Limits) -> World:
+    """Return the world after orders asked payments about an overdue order and did what follows, if anything."""
+    if not (asked := _asked(world, number, rules, limits)):
+        return world
+    after, outcome = asked
+    change = "follow" if outcome else "expire"
+    return workers.with_order_changed(after, number, change, outcome, rules, limits) or world
+
+
+def _asked(world: World, number: int, rules: Rules, limits: Limits) -> tuple[World, tuple[str, bool] | None] | None:
+    """Return the world after orders asked payments about an overdue order, and the answer; None if it is not overdue.
+
+    See `workers.outcome`.
+    """
+    claim = world.claims[number]
+    if claim.status != "created" or not claim.is_overdue:
+        return None
+    return workers.outcome(world, number, rules, limits) if rules.ask_before_expiry else (world, None)
 
 
 def _payments(world: World, number: int, claim: Claim, rules: Rules, limits: Limits) -> Iterator[Move]:
@@ -113,7 +136,7 @@ def a_day_later(claim: Claim) -> Claim:
     if document and document.creating:
         document = document._replace(creating="old")
     intents = tuple(intent._replace(is_old=True) for intent in claim.intents)
-    return claim._replace(a_day_passed=True, document=document, intents=intents, replayed=None)
+    return claim._replace(a_day_passed=True, document=document, intents=intents, replayed=None, paid_in_time=False)
 
 
 def _reserving(world: World, rules: Rules, limits: Limits) -> Iterator[Move]:

@@ -27,7 +27,7 @@ from payments.store import PaymentStore
 from tests.protocol.model import Claim, Document, Intent, Listing
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-LATER, EARLIER, LONG_AGO = NOON + timedelta(hours=1), NOON - timedelta(minutes=30), NOON - timedelta(days=2)
+LATER, EARLIER, LONG_AGO = NOON + timedelta(hours=1), NOON - timedelta(minutes=5), NOON - timedelta(days=2)
 PRICE = 1999
 LISTED: dict[str, Any] = {
     "title": "Hamlet, row 3", "price_cents": PRICE, "category": "stage", "venue": None, "starts_at": None,
@@ -43,10 +43,14 @@ class Rules:
     refund_incomplete: bool = False  # 2
     store: type[PaymentStore] = PaymentStore  # 3, 12
     follow: Callable[[Order, dict[str, Any], datetime], str | None] = Order.apply_payment  # 4
+    ask_before_expiry: bool = True  # 4
+    compare_on_expiry: bool = True  # 4
+    expire_unasked: bool = True  # 4
     decide: Callable[[Payment, Any, datetime], Step] = payments.decisions.decide  # 5
     count_at_stripe: bool = True  # 6
     final_when_cancelled: bool = True  # 7
     reconcile: bool = True  # 8
+    comparing: frozenset[str] = frozenset({"tickets", "orders", "payments"})  # 8
     gives_up: bool = True  # 8
     look_before_paying: bool = True  # 9
     one_winner: bool = True  # 10
@@ -67,8 +71,11 @@ class Rules:
         Return its status then, and whether it is marked as refunded; None when nothing changed.
         """
         order = replace(_order(status, is_overdue), refunded_at=NOON if is_refunded else None)
+        if change == "expire unasked":
+            order.expires_at = LONG_AGO
         changes: dict[str, Callable[[], Any]] = {
-            "expire": lambda: order.expire(NOON),
+            "expire": lambda: order.expire(NOON, is_unpaid=True),
+            "expire unasked": lambda: order.expire(NOON, is_unpaid=False) if self.expire_unasked else None,
             "cancel": lambda: order.cancel("bo", NOON),
             "give up": lambda: order.give_up(NOON) if self.gives_up else None,
             "follow": lambda: self.follow(order, _snapshot(payment), NOON),
@@ -249,7 +256,7 @@ def _public(status: str, is_overdue: bool) -> dict[str, Any]:
 
 def _snapshot(payment: tuple[str, bool] | None) -> dict[str, Any]:
     status, final = payment or ("open", False)
-    return {"order_id": "o", "status": status, "final": final, "updated_at": NOON}
+    return {"order_id": "o", "version": 1, "status": status, "final": final, "updated_at": NOON}
 
 
 def _payment(document: Document, status: str, is_overdue: bool) -> Payment:

@@ -63,7 +63,7 @@ def walk(start: World, rules: Rules, limits: Limits, seed: int, steps: int = 120
 
 def tidied(world: World, rules: Rules) -> World:
     """Return the world without workers that can no longer do anything, and without what they no longer use."""
-    versions_hold = rules.compare_and_set and rules.store is not KeepsAnything
+    versions_hold = rules.compare_and_set and rules.compare_on_expiry and rules.store is not KeepsAnything
     if not world.workers or not versions_hold or rules.replies_decide:
         return world
     kept = [tidy for worker in world.workers if (tidy := _tidied(world, worker, rules))]
@@ -74,6 +74,8 @@ def _tidied(world: World, worker: Worker, rules: Rules) -> Worker | None:
     if worker.task == "insert":
         return worker if len(world.claims) <= worker.claim or not rules.one_winner else None
     claim = world.claims[worker.claim]
+    if worker.task == "expire":
+        return worker if len(claim.history) == worker.order_version else None
     document, read = claim.document, worker.read
     is_stale = bool(read and document and (read.version, read.copy) != (document.version, document.copy))
     if worker.task in ("save", "update_work_left") and is_stale and not worker.acks:

@@ -50,6 +50,13 @@ def follow_after_the_end(order: Order, payment: dict[str, Any], now: datetime) -
     return order.apply_payment(payment, now)
 
 
+def follow_by_the_deadline(order: Order, payment: dict[str, Any], now: datetime) -> str | None:
+    """Cancel an overdue order when its authorization arrives."""
+    if order.is_overdue(now) and payment["status"] == "authorized":
+        return order.expire(now, is_unpaid=True)
+    return order.apply_payment(payment, now)
+
+
 def follow_every_failure(order: Order, payment: dict[str, Any], now: datetime) -> str | None:
     """Cancel on every PaymentFailed, final or not."""
     failed = payment["status"] == "open"
@@ -106,6 +113,7 @@ class KeepsAnything(PaymentStore):
 RESERVING = Limits(workers=2, orders=2, seller=1, racing=True, money=False)
 ON_SALE = World(changes=1)
 
+ROBBED = "an order paid in time was cancelled"
 NO_PROGRESS = "a card is charged for an order that makes no progress"
 
 SWITCHES = [
@@ -144,11 +152,34 @@ SWITCHES = [
         4,
         "every decline cancels the order",
         Rules(follow=follow_every_failure),
-        "an order paid in time was cancelled",
+        ROBBED,
     ),
     Switch(
-        5, "payments judges the deadline", Rules(decide=decide_by_the_deadline), "an order paid in time was cancelled"
+        4,
+        "an order expires before payments is asked",
+        Rules(ask_before_expiry=False),
+        ROBBED,
     ),
+    Switch(
+        4,
+        "an authorization that arrives after the deadline cancels the order",
+        Rules(follow=follow_by_the_deadline),
+        ROBBED,
+    ),
+    Switch(
+        4,
+        "an expiry does not see that the order changed since payments was asked",
+        Rules(compare_on_expiry=False),
+        ROBBED,
+    ),
+    Switch(
+        4,
+        "an order does not expire until payments answers",
+        Rules(expire_unasked=False),
+        "an order never ends while Stripe is unreachable",
+        Limits(workers=1, declines=0, days=True),
+    ),
+    Switch(5, "payments judges the deadline", Rules(decide=decide_by_the_deadline), ROBBED),
     Switch(
         6,
         "declines are counted from replies",
@@ -177,6 +208,27 @@ SWITCHES = [
         NO_PROGRESS,
         Limits(workers=2, unacked=True),
         UNACKED,
+    ),
+    Switch(
+        8,
+        "orders does not compare payments with what it followed",
+        Rules(comparing=frozenset({"tickets", "payments"})),
+        "its events lost",
+        Limits(workers=1, declines=0),
+    ),
+    Switch(
+        8,
+        "payments does not compare its copies of orders",
+        Rules(comparing=frozenset({"tickets", "orders"})),
+        "its events lost",
+        Limits(workers=1, declines=0),
+    ),
+    Switch(
+        8,
+        "tickets does not compare its reservations with orders",
+        Rules(comparing=frozenset({"orders", "payments"})),
+        "its events lost",
+        Limits(workers=1, declines=0),
     ),
     Switch(
         8,

@@ -153,5 +153,5 @@ def test_a_payment_that_changed_nothing_never_changes_anything_later():
     snapshots = [("open", False), ("authorized", False), ("captured", False), ("cancelled", True), ("refunded", False)]
 
     for (status, followers), (payment, final) in product(later.items(), snapshots):
-        if next_status(status, False, payment, final) is None:
-            assert {next_status(follower, False, payment, final) for follower in followers} == {None}
+        if next_status(status, payment, final) is None:
+            assert {next_status(follower, payment, final) for follower in followers} == {None}

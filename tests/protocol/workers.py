@@ -3,12 +3,17 @@
 from collections.abc import Iterator
 
 from payments.decisions import Step
+from payments.domain import MAXIMUM_DECLINES
 from tests.protocol.model import Claim, Document, Intent, Limits, Worker, World
 from tests.protocol.rules import Rules, copy_status, has_work_left
 
 Move = tuple[str, int, World]
 
 ENDED = ("succeeded", "canceled")
+AUTHORIZED = "requires_capture"
+UNKNOWN = ("unknown", False)
+"""What orders knows of a payment while payments or Stripe is unreachable."""
+ROUNDS = 20
 LIVE = ("created", "awaiting_payment", "complete")
 
 
@@ -44,9 +49,82 @@ def charged(claim: Claim, number: int, limits: Limits) -> Iterator[tuple[str, Cl
     """Yield what may come of a card that is tried on a PaymentIntent."""
     intent = claim.intents[number]
     if intent.status == "requires_payment_method":
-        yield "the card is authorized", changed_intent(claim, number, intent._replace(status="requires_capture"))
+        yield "the card is authorized", authorized(changed_intent(claim, number, intent._replace(status=AUTHORIZED)))
         if intent.declines < limits.declines:
             yield "the card is declined", changed_intent(claim, number, intent._replace(declines=intent.declines + 1))
+
+
+def changed_order(
+    claim: Claim, change: str, snapshot: tuple[str, bool] | None, rules: Rules, limits: Limits
+) -> Claim | None:
+    """Return the claim with a new version of its order, or None when the change does nothing."""
+    changed = rules.change_order(claim.status, claim.is_overdue, claim.is_refunded, change, snapshot)
+    if changed is None:
+        return None
+    is_created = changed[0] == "created"
+    return claim._replace(
+        history=(*claim.history, changed[0]),
+        is_refunded=changed[1],
+        paid_in_time=claim.paid_in_time and is_created,
+        unacked=limits.unacked,
+    )
+
+
+def with_order_changed(
+    world: World, number: int, change: str, snapshot: tuple[str, bool] | None, rules: Rules, limits: Limits
+) -> World | None:
+    """Return the world with a new version of an order, or None when the change does nothing."""
+    claim = world.claims[number]
+    after = changed_order(claim, change, snapshot, rules, limits)
+    if after is None:
+        return None
+    world = world.with_claim(number, after)
+    has_third_decline = any(intent.declines >= MAXIMUM_DECLINES for intent in claim.intents)
+    if claim.paid_in_time and after.status == "cancelled" and change != "cancel" and not has_third_decline:
+        return world._replace(broken="an order paid in time was cancelled")
+    return world
+
+
+def authorized(claim: Claim) -> Claim:
+    """Return the claim after a card was authorized, perhaps in time."""
+    in_time = claim.status == "created" and not claim.is_overdue and not claim.a_day_passed
+    return claim._replace(paid_in_time=True) if in_time else claim
+
+
+def outcome(world: World, number: int, rules: Rules, limits: Limits) -> tuple[World, tuple[str, bool] | None]:
+    """Return the world after payments was asked about an overdue order, and the payment's snapshot that it answers.
+
+    The snapshot is None when nothing is authorized, and UNKNOWN while Stripe is unreachable.
+    """
+    document = world.claims[number].document
+    if document is None or document.intent is None:
+        return world, None
+    if document.status == "open":
+        if not limits.money:
+            return world, UNKNOWN
+        others = world.workers
+        world = settled(world._replace(workers=()), number, rules, limits)._replace(workers=others)
+        document = world.claims[number].document
+    assert document is not None
+    return world, (None if document.status == "open" else snapshot(document))
+
+
+def snapshot(document: Document) -> tuple[str, bool]:
+    """Return what payments answers about a payment: its status, and whether it is a final failure."""
+    return document.status, document.status == "cancelled"
+
+
+def settled(world: World, number: int, rules: Rules, limits: Limits) -> World:
+    """Run settle to its end, with nobody else about."""
+    for _ in range(ROUNDS):
+        before, claim = world, world.claims[number]
+        world = added(world, Worker("look", number, claim.document))
+        while world.workers:
+            outcomes = [after for _, _, after in steps(world, world.workers[0], rules, limits)]
+            world = outcomes[-1]  # a refusal comes after the capture
+        if world == before:
+            break
+    return world
 
 
 def changed_intent(claim: Claim, number: int, intent: Intent) -> Claim:
@@ -174,7 +252,7 @@ def created(claim: Claim, searching: bool, intent: Intent) -> tuple[Claim, int]:
 def _create_and_confirm(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
     claim, read = world.claims[worker.claim], worker.read
     assert read is not None
-    claim, number = created(claim, False, Intent("requires_capture"))
+    claim, number = created(authorized(claim), False, Intent(AUTHORIZED))
     written = read._replace(version=read.version + 1, intent=number, work_left=True)
     found = Worker("save", worker.claim, read, written=written)
     yield "Stripe creates a PaymentIntent and authorizes it", added(world.with_claim(worker.claim, claim), found)
@@ -241,8 +319,20 @@ def _insert(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
         yield "orders creates an order", world._replace(claims=(*world.claims, claim))
 
 
+def _expire(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    claim = world.claims[worker.claim]
+    ended = claim.status in ("cancelled", "complete")
+    if rules.compare_on_expiry and len(claim.history) != worker.order_version or ended:
+        yield "its expiry is refused: the order has changed", world
+    elif rules.compare_on_expiry:
+        yield "the order expires", with_order_changed(world, worker.claim, "expire", None, rules, limits) or world
+    else:
+        after = claim._replace(history=(*claim.history, "cancelled"), paid_in_time=False)
+        yield "the order expires", world.with_claim(worker.claim, after)
+
+
 STEPS = {
     "read": _read, "look": _look, "save": _save, "update_work_left": _update_work_left, "create": _create,
     "confirm": _confirm, "create and confirm": _create_and_confirm, "cancel": _cancel, "refund": _refund,
-    "capture": _capture, "insert": _insert,
+    "capture": _capture, "insert": _insert, "expire": _expire,
 }  # fmt: skip
