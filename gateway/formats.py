@@ -23,6 +23,7 @@ STATES = {
     "reserved": "Reserved",
     "sold": "Sold",
     "withdrawn": "Withdrawn",
+    "started": "Started",
     "created": "Waiting for payment",
     "awaiting_payment": "Confirming payment",
     "complete": "Paid",
@@ -33,12 +34,12 @@ BRANDS = {"visa": "Visa", "mastercard": "Mastercard", "amex": "American Express"
 
 def register(app: Flask) -> None:
     """Give templates the filters and globals below."""
-    for filter_ in (money, amount, moment, local_input, category, state, brand, code):
+    for filter_ in (money, amount, moment, local_input, as_of_now, category, state, brand, code):
         app.add_template_filter(filter_)
     app.jinja_env.globals["CATEGORIES"] = LABELS
     app.add_template_global(asset)
     app.add_template_global(utc_now)
-    app.add_template_global(has_started)
+    app.add_template_global(as_of_now)
     app.add_template_global(correlation_id)
 
 
@@ -72,7 +73,17 @@ def code(text: str) -> Markup:
 
 def local_input(iso: str | None) -> str:
     """Return the time in UTC as `<input type=datetime-local>` takes it."""
-    return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%dT%H:%M}" if iso else ""
+    if not iso:
+        return ""
+    when = datetime.fromisoformat(iso).astimezone(UTC).replace(tzinfo=None)
+    seconds = "milliseconds" if when.microsecond else "seconds" if when.second else "minutes"
+    return when.isoformat(timespec=seconds)
+
+
+def as_of_now(ticket: dict[str, Any]) -> dict[str, Any]:
+    """Return a ticket with the status that it has now: what is on sale is "started" once it has started."""
+    is_over = ticket.get("status") == "on_sale" and has_started(ticket)
+    return {**ticket, "status": "started"} if is_over else ticket
 
 
 def has_started(ticket: dict[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, fields
+from marshmallow import EXCLUDE, Schema, fields, pre_dump
 from marshmallow.validate import OneOf
 
 from gateway.fields import (
@@ -15,6 +15,7 @@ from gateway.fields import (
     UnvalidatedText,
     error_messages,
 )
+from gateway.formats import as_of_now
 from libs.contracts import limits
 from libs.contracts.limits import CATEGORIES, MAXIMUM_PAGE, MAXIMUM_SEARCH, MAXIMUM_VERSION
 
@@ -157,10 +158,14 @@ class TicketResponse(ResponseSchema):
     venue = fields.String(allow_none=True)
     starts_at = fields.String(allow_none=True)
     seller_id = fields.String(data_key="userId")
-    status = one_of(STATUSES)
+    status = one_of((*STATUSES, "started"))
     version = fields.Integer()
     created_at = fields.String()
     updated_at = fields.String()
+
+    @pre_dump
+    def _as_of_now(self, ticket: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return as_of_now(ticket)
 
 
 class OrderBody(ApiSchema):

@@ -239,5 +239,12 @@ def test_own_tickets_are_filtered_by_state(ana, bo, status):
     assert len(found) == (4 if status == "all" else 1)
 
 
+def test_what_has_started_is_not_on_sale(ana, client, ticket, services):
+    services.tickets[ticket["id"]]["starts_at"] = "2020-01-01T00:00:00.000Z"
+
+    own = ana.get("/api/tickets/mine").json[0]
+    assert (client.get(f"/api/tickets/{ticket['id']}").json["status"], own["status"]) == ("started", "started")
+
+
 def test_unknown_state_of_own_tickets_is_refused(ana):
     assert ana.get("/api/tickets/mine?status=started").status_code == 400

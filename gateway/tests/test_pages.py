@@ -457,4 +457,18 @@ def test_somebody_elses_order_is_not_shown(ana, order_page):
 def test_started_show_is_not_for_sale(ana, bo, ticket, services):
     services.tickets[ticket["id"]]["starts_at"] = "2020-01-01T00:00:00.000Z"
 
-    assert "It has already started" in page_text(bo, f"/tickets/{ticket['id']}")
+    shown = bo.get(f"/tickets/{ticket['id']}").text
+    assert "It has already started" in shown and 'class="badge started">Started' in shown and "on_sale" not in shown
+    assert 'class="badge started">Started' in bo.get("/?status=all").text
+    assert ana.get(f"/tickets/{ticket['id']}/edit").status_code == 200  # to postpone it
+
+
+@pytest.mark.parametrize("start", ["2031-01-31T19:30:15.250Z", "2031-01-31T19:30:15.000Z", "2031-01-31T19:30:00.000Z"])
+def test_edit_of_the_title_alone_leaves_the_start_to_the_millisecond(ana, ticket, start):
+    path = f"/api/tickets/{ticket['id']}"
+    ana.put(path, json={"title": "Hamlet", "price": 20, "startsAt": start})
+    typed = re.search(r'name="startsAt"[^>]*value="([^"]*)"', ana.get(f"/tickets/{ticket['id']}/edit").text).group(1)
+
+    ana.submit(f"/tickets/{ticket['id']}/edit", title="Macbeth", price="20", category="other", startsAt=typed)
+
+    assert [ana.get(path).json[name] for name in ("title", "startsAt")] == ["Macbeth", start]
