@@ -17,7 +17,7 @@ from libs.events import Stored, VersionConflict
 from libs.providers import Setting
 from libs.rpc.caller import CallerProvider, Forbidden, Unauthenticated
 from libs.rpc.entrypoint import rpc
-from libs.settings import INTEGER_FORM, KEY_FORM, MONGO_FORM, integer, parsed
+from libs.settings import KEY_FORM, MONGO_FORM, between, parsed
 from libs.tokens import Claims, Signer
 
 EXPECTED = (DomainError, Unauthenticated, Forbidden, VersionConflict)
@@ -57,7 +57,7 @@ class AuthService:
     signer = Setting("SIGNING_KEY", Signer, KEY_FORM)
     counters = Setting("SIGNING_KEY", read_counters, KEY_FORM)
     throttle = Throttle()
-    sign_ups_per_address = Setting("SIGN_UPS_PER_ADDRESS", integer, INTEGER_FORM)
+    sign_ups_per_address = Setting("SIGN_UPS_PER_ADDRESS", *between(1, 1_000_000))
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def sign_up(self, email: str, password: str, address: str | None = None) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The job that the rq worker runs when an order's deadline comes."""
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from libs.contracts.events import CATALOGUE
 from libs.database import connect
 from libs.events import VersionConflict
 from libs.events.provider import relay_of
-from libs.settings import MONGO_FORM, parsed
+from libs.settings import AMQP_FORM, MONGO_FORM, amqp_url, parsed
 
 _store: DeadlineStore | None = None
 
@@ -42,7 +41,7 @@ def relaying() -> Iterator[None]:
     """
     global _store  # noqa: PLW0603 - rq calls a job with what Redis keeps, and nothing else
     _store = DeadlineStore(parsed("EXPIRATION_MONGO_URL", connect, MONGO_FORM))
-    relay = relay_of(_store, CATALOGUE, "expiration", os.environ["EXPIRATION_AMQP_URL"])
+    relay = relay_of(_store, CATALOGUE, "expiration", parsed("EXPIRATION_AMQP_URL", amqp_url, AMQP_FORM))
     thread = threading.Thread(target=relay.run, name="relay", daemon=True)
     thread.start()
     try:

@@ -2,11 +2,12 @@
 
 from expiration.schedule import Schedule, connect
 from libs import logs, metrics
-from libs.settings import REDIS_FORM, parsed
+from libs.settings import REDIS_FORM, check_common, parsed
 
 
 def main() -> None:
     """Run until the process is stopped."""
+    check_common()
     logs.set_up()
     schedule = Schedule(parsed("REDIS_URL", connect, REDIS_FORM))
     metrics.serve()

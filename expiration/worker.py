@@ -6,14 +6,15 @@ from rq.serializers import JSONSerializer
 from expiration.jobs import relaying
 from expiration.schedule import QUEUE, JsonJob, connect
 from libs import logs, metrics
-from libs.settings import REDIS_FORM, parsed, required
+from libs.settings import AMQP_FORM, REDIS_FORM, amqp_url, check_common, parsed, required
 
 
 def main() -> None:
     """Run until the process is stopped; refuses to start without its settings."""
+    check_common()
     logs.set_up()
-    for setting in ("EXPIRATION_AMQP_URL", "EXPIRATION_MONGO_URL"):
-        required(setting)
+    required("EXPIRATION_MONGO_URL")
+    parsed("EXPIRATION_AMQP_URL", amqp_url, AMQP_FORM)
     worker = SimpleWorker(
         [QUEUE], connection=parsed("REDIS_URL", connect, REDIS_FORM), job_class=JsonJob, serializer=JSONSerializer
     )

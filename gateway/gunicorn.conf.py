@@ -6,14 +6,15 @@ import signal
 import tempfile
 from typing import Any
 
-from gateway.settings import Settings
+from gateway import settings
 from libs import logs
 from libs.processes import die_with_parent
+from libs.settings import log_level
 
 if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # where each worker counts; prometheus_client looks when imported
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="ticketing-metrics-")
 
-bind = f"{os.environ.get('GATEWAY_HOST', '127.0.0.1')}:{os.environ.get('GATEWAY_PORT', '8000')}"
+bind = settings.bind()
 worker_class = "gateway.worker.Worker"  # gevent, with error responses of our own
 workers = 2
 worker_connections = 1000
@@ -26,13 +27,13 @@ forwarder_headers = ""  # nobody sets SCRIPT_NAME or PATH_INFO for us
 limit_request_line = 8190  # as long as gunicorn allows: a search in any script, each letter up to twelve characters
 accesslog = "-"
 errorlog = "-"
-loglevel = os.environ.get("LOG_LEVEL", "INFO").lower()
+loglevel = log_level().lower()
 access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms request=%({x-request-id}o)s'
 
 
 def on_starting(_server: Any) -> None:
     """Stop when a setting is missing or invalid; gunicorn would restart failing workers for ever."""
-    Settings.read(os.environ)
+    settings.Settings.read(os.environ)
 
 
 def when_ready(_server: Any) -> None:

@@ -1,11 +1,29 @@
 """The gateway's settings, read from the environment once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from libs.contracts.currencies import CURRENCY_FORM, Currency, currency_setting
-from libs.settings import KEY_FORM, MissingSetting, Value, integer, parsed, required
+from libs.contracts.stripe_keys import PUBLISHABLE_KEY
+from libs.settings import (
+    ADDRESS_FORM,
+    AMQP_FORM,
+    FLAG_FORM,
+    KEY_FORM,
+    PORT,
+    URL_FORM,
+    MissingSetting,
+    address,
+    amqp_url,
+    between,
+    check_common,
+    flag,
+    optional,
+    parsed,
+    required,
+    web_url,
+)
 from libs.tokens import Signer, Verifier
 
 SECRET_KEY_CHARACTERS = 32  # a signing key needs at least 256 bits (OWASP ASVS 5.0, 11.2.3 and 9.1.1)
@@ -35,32 +53,35 @@ class Settings:
     @classmethod
     def read(cls, source: Mapping[str, Any]) -> "Settings":
         """Return the settings in `source`; stop the program when a required one is missing, malformed or too weak."""
+        check_common()
         secret_key, *older_secret_keys = _secret_keys(source)
-        hosts = (source.get("GATEWAY_TRUSTED_HOSTS") or "").split(",")
         return cls(
             secret_key=secret_key,
             older_secret_keys=tuple(older_secret_keys),
-            proxies=_proxies(source),
-            amqp_url=required("GATEWAY_AMQP_URL", source),
+            proxies=optional("GATEWAY_PROXIES", 0, *between(0, 10), source),
+            amqp_url=parsed("GATEWAY_AMQP_URL", amqp_url, AMQP_FORM, source),
             signer=parsed("GATEWAY_SIGNING_KEY", Signer, KEY_FORM, source),
             verifier=parsed("TOKEN_PUBLIC_KEYS", Verifier, KEY_FORM, source),
-            stripe_publishable_key=required("STRIPE_PUBLISHABLE_KEY", source),
-            stripe_api_base=source.get("STRIPE_API_BASE") or None,
-            currency=_parsed_or("usd", "CURRENCY", currency_setting, CURRENCY_FORM, source),
-            tls=source.get("GATEWAY_TLS") == "1",
-            trusted_hosts=tuple(host.strip() for host in hosts if host.strip()),
+            stripe_publishable_key=parsed("STRIPE_PUBLISHABLE_KEY", *PUBLISHABLE_KEY, source),
+            stripe_api_base=optional("STRIPE_API_BASE", None, web_url, URL_FORM, source),
+            currency=optional("CURRENCY", currency_setting("usd"), currency_setting, CURRENCY_FORM, source),
+            tls=optional("GATEWAY_TLS", False, flag, FLAG_FORM, source),
+            trusted_hosts=optional("GATEWAY_TRUSTED_HOSTS", (), _hosts, "HOST, or several separated by commas", source),
         )
 
 
-def _parsed_or(default: str, name: str, parse: Callable[[str], Value], form: str, source: Mapping[str, Any]) -> Value:
-    """Return the setting `name`, or what `default` means when it is not set."""
-    return parsed(name, parse, form, {name: source.get(name) or default})
+def bind() -> str:
+    """Return GATEWAY_HOST:GATEWAY_PORT; stop the start when one is malformed."""
+    host = optional("GATEWAY_HOST", "127.0.0.1", address, ADDRESS_FORM)
+    return f"{f'[{host}]' if ':' in host else host}:{optional('GATEWAY_PORT', 8000, *PORT)}"
 
 
-def _proxies(source: Mapping[str, Any]) -> int:
-    """Return the number of trusted proxies in front, 0 unless it is set."""
-    given = {"GATEWAY_PROXIES": source.get("GATEWAY_PROXIES") or "0"}
-    return parsed("GATEWAY_PROXIES", lambda text: integer(text, minimum=0), "NUMBER, from 0", given)
+def _hosts(text: str) -> tuple[str, ...]:
+    """Return the host names in `text`; one that begins with a dot stands for those below it, too."""
+    hosts = tuple(host.strip().lower() for host in text.split(",") if host.strip())
+    for host in hosts:
+        address(host.removeprefix("."))
+    return hosts
 
 
 def _secret_keys(source: Mapping[str, Any]) -> list[str]:

@@ -1,12 +1,12 @@
 """One format for every log line of every process, with the correlation id of the work that wrote it."""
 
 import logging
-import os
 import sys
 import time
 from typing import TextIO
 
 from libs.context import correlation_id
+from libs.settings import log_level
 
 FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s [%(correlation_id)s] %(message)s"
 
@@ -28,5 +28,4 @@ class ConsoleHandler(logging.StreamHandler[TextIO]):
 
 def set_up() -> None:
     """Send this process's log to standard error in the common format, from LOG_LEVEL on."""
-    level = os.environ.get("LOG_LEVEL") or "INFO"
-    logging.basicConfig(level=level.upper(), handlers=[ConsoleHandler()], force=True)
+    logging.basicConfig(level=log_level(), handlers=[ConsoleHandler()], force=True)

@@ -3,11 +3,9 @@
 PROMETHEUS_MULTIPROC_DIR must be set before this module is imported: prometheus_client reads it only then.
 """
 
-import os
-
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, start_http_server
 
-from libs.settings import integer, parsed
+from libs.settings import metrics_address
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 AGES_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
@@ -45,6 +43,6 @@ def serve(registry: CollectorRegistry = REGISTRY) -> None:
 
     Raises OSError when the port is taken.
     """
-    if os.environ.get("METRICS_PORT"):
-        port = parsed("METRICS_PORT", integer, "NUMBER, from 1")
-        start_http_server(port, os.environ.get("METRICS_HOST") or "127.0.0.1", registry)
+    host, port = metrics_address()
+    if port:
+        start_http_server(port, host, registry)

@@ -3,14 +3,25 @@
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 Value = TypeVar("Value")
+Default = TypeVar("Default")
 
 KEY_FORM = "ISSUER:NUMBER=BASE64, of 32 bytes"
 MONGO_FORM = "mongodb://HOST:PORT/DATABASE"
 REDIS_FORM = "redis://HOST:PORT/"
-INTEGER_FORM = "NUMBER, from 1"
+AMQP_FORM = "amqp://USER:PASSWORD@HOST:PORT/VHOST, or several separated by ;"
+URL_FORM = "http://HOST:PORT or https://HOST"
+ADDRESS_FORM = "an IP address or a host name"
+FLAG_FORM = "1 or 0"
+HOST_NAME = re.compile(
+    r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.I | re.A
+)
 
 PLACEHOLDERS = ("secret", "password", "todo", "xxx", "dev", "test")
 """Values that are placeholders; those of the next line are so as a part of a value too, as in an address."""
@@ -37,7 +48,7 @@ def required(name: str, settings: Mapping[str, Any] | None = None, service: str 
         raise MissingSetting(name, "not set", service)
     if value.strip().lower() in PLACEHOLDERS or PLACEHOLDER_PARTS.search(value):
         raise MissingSetting(name, "still a placeholder", service)
-    return value
+    return value.strip()
 
 
 def parsed(
@@ -59,9 +70,110 @@ def parsed(
         raise MissingSetting(name, f"not of the form {form}", service) from error
 
 
-def integer(text: str, minimum: int = 1) -> int:
-    """Return the integer in `text`; raise ValueError when it is none, or less than `minimum`."""
-    number = int(text)
-    if number < minimum:
+def optional(
+    name: str, default: Default, parse: Callable[[str], Value], form: str, settings: Mapping[str, Any] | None = None
+) -> Value | Default:
+    """Return what `parse` makes of the setting `name`, `default` when it is unset or empty; else as `parsed`."""
+    given = str((os.environ if settings is None else settings).get(name) or "").strip()
+    return parsed(name, parse, form, {name: given}) if given else default
+
+
+def integer(text: str, minimum: int = 1, maximum: int = 10**9) -> int:
+    """Return the integer in `text`; raise ValueError when it is none, or not between the bounds."""
+    digits = text.strip()
+    if not digits.isascii() or not digits.isdigit() or not minimum <= int(digits) <= maximum:
         raise ValueError(text)
-    return number
+    return int(digits)
+
+
+def between(minimum: int, maximum: int) -> tuple[Callable[[str], int], str]:
+    """Return the parser and the form of a setting that is an integer between two bounds."""
+    return partial(integer, minimum=minimum, maximum=maximum), f"NUMBER, from {minimum} to {maximum}"
+
+
+PORT = between(1, 65535)
+
+
+def flag(text: str) -> bool:
+    """Return whether `text` is 1; raise ValueError when it is neither that nor 0."""
+    return bool(integer(text, 0, 1))
+
+
+def choice(*values: str) -> tuple[Callable[[str], str], str]:
+    """Return the parser and the form of a setting that is one of `values`, in either case."""
+
+    def parse(text: str) -> str:
+        found = {value.lower(): value for value in values}.get(text.strip().lower())
+        if found is None:
+            raise ValueError(text)
+        return found
+
+    return parse, f"{', '.join(values[:-1])} or {values[-1]}"
+
+
+def address(text: str) -> str:
+    """Return the IP address or host name in `text`; raise ValueError when it is neither."""
+    if HOST_NAME.fullmatch(text) and not text.replace(".", "").isdigit():
+        return text.lower()
+    return str(ip_address(text.removeprefix("[").removesuffix("]")))
+
+
+def amqp_url(text: str) -> str:
+    """Return the address of one broker or several; raise ValueError when one is malformed."""
+    for url in text.split(";"):
+        _check_url(url, ("amqp", "amqps"))
+    return text
+
+
+def web_url(text: str) -> str:
+    """Return the address of a web server without a / at its end; raise ValueError when it is malformed."""
+    url = text.rstrip("/")
+    _check_url(url, ("http", "https"))
+    if urlsplit(url).path or urlsplit(url).query:
+        raise ValueError("with a path")
+    return url
+
+
+def file(text: str) -> str:
+    """Return the path of a file that can be read; raise ValueError when there is none."""
+    try:
+        with Path(text).open("rb"):
+            return text
+    except OSError as error:
+        raise ValueError(text) from error
+
+
+def _check_url(url: str, schemes: tuple[str, ...]) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in schemes or not parts.hostname or parts.port == 0 or re.search(r"\s", url):
+        raise ValueError("malformed")
+    address(parts.hostname)
+
+
+# What every program reads
+
+
+def log_level() -> str:
+    """Return LOG_LEVEL; stop the start when it names no level."""
+    return optional("LOG_LEVEL", "INFO", *choice("DEBUG", "INFO", "WARNING", "ERROR"))
+
+
+def queue_type() -> str:
+    """Return QUEUE_TYPE; stop the start when it names no type."""
+    return optional("QUEUE_TYPE", "classic", *choice("classic", "quorum"))
+
+
+def ca_file() -> str | None:
+    """Return AMQP_CA_FILE; stop the start when it cannot be read."""
+    return optional("AMQP_CA_FILE", None, file, "the path of a file that can be read")
+
+
+def metrics_address() -> tuple[str, int | None]:
+    """Return METRICS_HOST and METRICS_PORT; stop the start when one is malformed."""
+    return optional("METRICS_HOST", "127.0.0.1", address, ADDRESS_FORM), optional("METRICS_PORT", None, *PORT)
+
+
+def check_common() -> None:
+    """Stop the start when a setting of every program is malformed, before anything uses it."""
+    for read in (log_level, queue_type, ca_file, metrics_address):
+        read()

@@ -31,7 +31,7 @@ from libs.rpc import RemoteError, ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
-from libs.settings import INTEGER_FORM, integer
+from libs.settings import between
 from orders import domain
 from orders.domain import Order
 from orders.store import OrderStore, new_id
@@ -56,9 +56,9 @@ class OrdersService:
     store = Stored(OrderStore, CATALOGUE)
     caller = CallerProvider()
     services = ServiceClient()
-    window_seconds = Setting("RESERVATION_WINDOW_SECONDS", integer, INTEGER_FORM)
-    unpaid_per_buyer = Setting("UNPAID_RESERVATIONS_PER_BUYER", integer, INTEGER_FORM)
-    unpaid_per_hour = Setting("UNPAID_RESERVATIONS_PER_HOUR", integer, INTEGER_FORM)
+    window_seconds = Setting("RESERVATION_WINDOW_SECONDS", *between(1, 86_400))
+    unpaid_per_buyer = Setting("UNPAID_RESERVATIONS_PER_BUYER", *between(1, 1_000_000))
+    unpaid_per_hour = Setting("UNPAID_RESERVATIONS_PER_HOUR", *between(1, 1_000_000))
     anti_entropy = AntiEntropyProvider("orders.tickets", lambda service: service._tickets())
     payments_anti_entropy = AntiEntropyProvider("orders.payments", lambda service: service._payments())
 

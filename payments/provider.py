@@ -3,8 +3,9 @@
 from typing import Any
 
 from libs.contracts.events import CATALOGUE
+from libs.contracts.stripe_keys import PUBLISHABLE_KEY, SECRET_KEY, WEBHOOK_SECRET
 from libs.events import Stored
-from libs.settings import required
+from libs.settings import URL_FORM, MissingSetting, optional, parsed, web_url
 from payments.audit import Audit
 from payments.card_provider import CardProvider
 from payments.checkout import Checkout
@@ -28,11 +29,14 @@ class Money(Stored):
     def setup(self) -> None:
         """Read the keys, open the database, and build everything; stop the start when a setting is missing."""
         config = self.container.config
-        secret_key = required("STRIPE_SECRET_KEY", config)
-        publishable_key = required("STRIPE_PUBLISHABLE_KEY", config)
+        secret_key = parsed("STRIPE_SECRET_KEY", *SECRET_KEY, config)
+        publishable_key = parsed("STRIPE_PUBLISHABLE_KEY", *PUBLISHABLE_KEY, config)
+        if is_live(secret_key) != is_live(publishable_key):
+            raise MissingSetting("STRIPE_PUBLISHABLE_KEY", "of the other mode, live or test, than STRIPE_SECRET_KEY")
+        base = optional("STRIPE_API_BASE", None, web_url, URL_FORM, config)
         self.webhooks = webhook_reader(config)
         super().setup()
-        self.settlement = Settlement(self.store, CardProvider(secret_key, config.get("STRIPE_API_BASE") or None))
+        self.settlement = Settlement(self.store, CardProvider(secret_key, base))
         self.checkout = Checkout(self.settlement, publishable_key)
         self.reconciler = Reconciler(self.settlement)
         self.outcomes = Outcomes(self.settlement)
@@ -45,5 +49,10 @@ class Money(Stored):
 
 def webhook_reader(config: dict[str, Any]) -> WebhookReader:
     """Return the reader of webhooks in our key's mode, live or test."""
-    is_live = "_live_" in required("STRIPE_SECRET_KEY", config)
-    return WebhookReader(required("STRIPE_WEBHOOK_SECRET", config), is_live)
+    secret_key = parsed("STRIPE_SECRET_KEY", *SECRET_KEY, config)
+    return WebhookReader(parsed("STRIPE_WEBHOOK_SECRET", *WEBHOOK_SECRET, config), is_live(secret_key))
+
+
+def is_live(key: str) -> bool:
+    """Return whether a key is of the live mode, in which cards are really charged."""
+    return "_live_" in key

@@ -35,9 +35,8 @@ def read_in(path):
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             called = ast.unparse(node.func)
             reads = called in {f"{name}.get" for name in ENVIRONMENTS} | {"os.getenv"}
-            source = {"required": node.args[1:], "parsed": node.args[3:]}.get(called)
-            requires = source is not None and (not source or ast.unparse(source[0]) in ENVIRONMENTS)
-            if reads or requires:
+            of_config = any(ast.unparse(argument).endswith("config") for argument in node.args)
+            if reads or called in ("required", "parsed", "optional") and not of_config:
                 yield node.args[0].value
         elif isinstance(node, ast.Subscript) and ast.unparse(node.value) in ENVIRONMENTS:
             yield from [node.slice.value] if isinstance(node.slice, ast.Constant) else []

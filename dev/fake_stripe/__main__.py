@@ -11,7 +11,8 @@ import signal
 import sys
 
 from dev.fake_stripe.server import EVERY_ADDRESS, HOST, PublicAddress, listening
-from libs.settings import required
+from libs.contracts.stripe_keys import WEBHOOK_SECRET
+from libs.settings import FLAG_FORM, between, flag, optional, parsed
 
 DEFAULT_PORT = 12111
 
@@ -19,11 +20,11 @@ DEFAULT_PORT = 12111
 def main() -> None:
     """Read the settings and serve."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    secret = required("STRIPE_WEBHOOK_SECRET")
-    port = int(os.environ.get("FAKE_STRIPE_PORT") or DEFAULT_PORT)
+    secret = parsed("STRIPE_WEBHOOK_SECRET", *WEBHOOK_SECRET)
+    port = optional("FAKE_STRIPE_PORT", DEFAULT_PORT, *between(0, 65535))
     url = os.environ.get("FAKE_STRIPE_WEBHOOK_URL") or None
     path = os.environ.get("FAKE_STRIPE_STATE") or None
-    in_container = os.environ.get("FAKE_STRIPE_IN_CONTAINER") == "1"
+    in_container = optional("FAKE_STRIPE_IN_CONTAINER", False, flag, FLAG_FORM)
     host = os.environ.get("FAKE_STRIPE_HOST") or (EVERY_ADDRESS if in_container else HOST)
     try:
         with listening(port, secret, url, path, host, in_container) as server:

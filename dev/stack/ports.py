@@ -4,12 +4,13 @@ import json
 import os
 import random
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from libs.contracts.parts import SERVICES
+from libs.settings import between, parsed
 
 HOST = "127.0.0.1"
 SERVE_METRICS = ("gateway", "scheduler", "worker", *SERVICES)
@@ -38,7 +39,9 @@ class Ports:
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Ports":
         """Return the defaults, moved by the settings GATEWAY_PORT, METRICS_PORT, STACK_AMQP_PORT and so on."""
         names = (field.name for field in fields(cls))
-        return cls(**{name: int(environ[setting(name)]) for name in names if environ.get(setting(name))})
+        return cls(
+            **{name: parsed(setting(name), *_port(name), environ) for name in names if environ.get(setting(name))}
+        )
 
     @classmethod
     def load(cls, path: Path) -> "Ports":
@@ -63,6 +66,10 @@ class Ports:
     def _all(self, name: str) -> range:
         first = getattr(self, name)
         return range(first, first + (len(SERVE_METRICS) if name == "metrics" else 1))
+
+
+def _port(name: str) -> tuple[Callable[[str], int], str]:
+    return between(1, 65535 - (len(SERVE_METRICS) - 1 if name == "metrics" else 0))
 
 
 def setting(name: str) -> str:

@@ -4,10 +4,10 @@ A URL may name several brokers, separated by `;`: each is tried once, in turn. W
 certificate for its name, signed by the authority in the file AMQP_CA_FILE; unset, by one that the system trusts.
 """
 
-import os
 import ssl
 
 from libs.amqp.unread import Connection
+from libs.settings import ca_file
 
 CONNECT_SECONDS = 3.0
 SILENCE_SECONDS = 5.0
@@ -17,7 +17,7 @@ def connection_to(amqp_url: str, heartbeat: int = 0, connect_seconds: float = CO
     """Return a connection that is not open yet."""
     options = None
     if amqp_url.startswith("amqps://"):
-        authority = os.environ.get("AMQP_CA_FILE") or None
+        authority = ca_file()
         # without a name kombu fills in that of the current broker, and without cert_reqs nothing would be checked
         options = {"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": authority, "server_hostname": None}
     return Connection(amqp_url, heartbeat=heartbeat, connect_timeout=connect_seconds, ssl=options)

@@ -10,6 +10,7 @@ from eventlet.greenpool import GreenPool
 from nameko.containers import ServiceContainer, WorkerContext
 
 from libs import context, logs, metrics
+from libs.settings import AMQP_FORM, amqp_url, check_common, parsed
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,10 @@ class Container(ServiceContainer):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        check_common()
         super().__init__(*args, **kwargs)
+        if self.config.get("AMQP_URI"):  # what needs it refuses to start without it, and nothing may try another form
+            parsed("AMQP_URI", amqp_url, AMQP_FORM, self.config, self.service_name)
         self._worker_pool = _Workers(size=self.max_workers)
 
     def start(self) -> None:

@@ -4,13 +4,11 @@ On one node a classic queue with confirms is as safe as a quorum queue and has n
 queue is unavailable with its node, and a quorum queue stays available while most of the nodes do.
 """
 
-import os
 from typing import Any
+
+from libs import settings
 
 
 def queue_type() -> dict[str, Any]:
     """Return the arguments that make a queue what the setting says; stop the start when it says anything else."""
-    kind = os.environ.get("QUEUE_TYPE") or "classic"
-    if kind not in ("classic", "quorum"):
-        raise SystemExit(f"QUEUE_TYPE is {kind!r}: it must be classic or quorum.")
-    return {"x-queue-type": "quorum"} if kind == "quorum" else {}
+    return {"x-queue-type": "quorum"} if settings.queue_type() == "quorum" else {}

@@ -11,7 +11,7 @@ from libs.events import topology
 from libs.events.aggregates import Aggregates
 from libs.events.catalogue import Catalogue
 from libs.events.relay import Relay
-from libs.settings import MONGO_FORM, parsed, required
+from libs.settings import AMQP_FORM, MONGO_FORM, amqp_url, parsed
 
 
 class Stored(DependencyProvider):
@@ -30,7 +30,9 @@ class Stored(DependencyProvider):
         config, service = self.container.config, self.container.service_name
         self.store = self.store_class(parsed("MONGO_URL", connect, MONGO_FORM, config, service))
         self.store.create_indexes()
-        self.relay = relay_of(self.store, self.catalogue, service, required("AMQP_URI", config, service))
+        self.relay = relay_of(
+            self.store, self.catalogue, service, parsed("AMQP_URI", amqp_url, AMQP_FORM, config, service)
+        )
 
     def start(self) -> None:
         """Start relaying."""

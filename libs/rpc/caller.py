@@ -5,7 +5,7 @@ from typing import Any
 from nameko.extensions import DependencyProvider
 
 from libs.rpc.client import Client
-from libs.settings import KEY_FORM, parsed, required
+from libs.settings import AMQP_FORM, KEY_FORM, amqp_url, parsed
 from libs.tokens import Claims, InvalidToken, Signer, Verifier
 
 
@@ -74,7 +74,7 @@ class ServiceClient(DependencyProvider):
     def setup(self) -> None:
         """Prepare the client; it connects on the first call."""
         config, service = self.container.config, self.container.service_name
-        self.client = Client(required("AMQP_URI", config, service))
+        self.client = Client(parsed("AMQP_URI", amqp_url, AMQP_FORM, config, service))
         self.signer = parsed("SIGNING_KEY", Signer, KEY_FORM, config, service)
 
     def call(self, service: str, method: str, arguments: dict[str, Any], timeout: float = 3.0) -> Any:

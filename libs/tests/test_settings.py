@@ -6,7 +6,19 @@ import pytest
 
 from libs.contracts.parts import SERVICES
 from libs.providers import Setting
-from libs.settings import INTEGER_FORM, MissingSetting, integer, parsed, required
+from libs.settings import (
+    MissingSetting,
+    address,
+    amqp_url,
+    between,
+    check_common,
+    choice,
+    file,
+    flag,
+    parsed,
+    required,
+    web_url,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,16 +40,16 @@ def test_a_malformed_setting_stops_the_start_and_says_why():
 
 
 def a_number(value):
-    setting = Setting("SECONDS", integer, INTEGER_FORM)
+    setting = Setting("SECONDS", *between(1, 1000))
     setting.container = SimpleNamespace(config={"SECONDS": value}, service_name="orders")
     return setting
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many"])
-def test_a_service_does_not_start_with_an_integer_setting_that_is_malformed_or_below_one(value):
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many", "1001", "1_0", "٣"])
+def test_a_service_does_not_start_with_an_integer_setting_that_is_malformed_or_out_of_bounds(value):
     number = a_number(value)
 
-    with pytest.raises(MissingSetting, match="SECONDS is not of the form NUMBER, from 1"):
+    with pytest.raises(MissingSetting, match="SECONDS is not of the form NUMBER, from 1 to 1000"):
         number.setup()
 
 
@@ -60,3 +72,57 @@ def test_a_service_names_the_variable_that_its_configuration_reads(service):
 
 def test_a_setting_is_returned_as_it_is():
     assert required("NAME", {"NAME": "value"}) == "value"
+
+
+@pytest.mark.parametrize(
+    ("parse", "good", "bad"),
+    [
+        (
+            amqp_url,
+            ["amqp://a:b@rabbitmq:5672/", "amqps://a:b@mq-1.example:5671/v;amqps://a:b@[::1]:5671/v", "amqp://127.0.0.1//"],
+            ["rabbitmq:5672", "http://a:b@rabbitmq:5672/", "amqp://", "amqp://a:b@rabbitmq:port/", "amqp://h:0/",
+             "amqp://h:65536/", "amqp://two words/", "amqp://h/;redis://h/", "amqp://h/;"],
+        ),
+        (
+            web_url,
+            ["http://127.0.0.1:12111", "https://api.stripe.com/", "http://fake-stripe:12111"],
+            ["127.0.0.1:12111", "ftp://stripe", "http://", "http://h/v1", "http://h?x=1"],
+        ),
+        (
+            address,
+            ["127.0.0.1", "10.0.0.7", "::", "localhost", "Tickets.Example"],
+            ["", "one two", "256.0.0.1", "http://localhost", "localhost:80", "-x", "a..b"],
+        ),
+        (flag, ["1", "0"], ["yes", "true", "2", ""]),
+        (between(0, 10)[0], ["0", "10", " 7 "], ["-1", "11", "1.0", "1e1", "", "٣"]),
+        (choice("INFO", "DEBUG")[0], ["info", "Debug", " INFO "], ["loud", ""]),
+        (file, [__file__], ["/nobody/has/this.pem", str(ROOT)]),
+    ],
+    ids=["amqp", "web", "address", "flag", "number", "choice", "file"],
+)  # fmt: skip
+def test_a_form_takes_what_it_says_and_nothing_else(parse, good, bad):
+    assert [text for text in good if not takes(parse, text)] == []
+    assert [text for text in bad if takes(parse, text)] == []
+
+
+def takes(parse, text):
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
+
+
+def test_settings_are_normalised():
+    assert choice("INFO", "DEBUG")[0]("info") == "INFO"
+    assert web_url("https://api.stripe.com/") == "https://api.stripe.com"
+    assert address("[::1]") == "::1"
+    assert required("NAME", {"NAME": " value\n"}) == "value"
+
+
+@pytest.mark.parametrize(("name", "value"), [("LOG_LEVEL", "LOUD"), ("QUEUE_TYPE", "mirrored"), ("METRICS_PORT", "0")])
+def test_a_malformed_setting_of_every_program_stops_the_start_with_a_sentence(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(MissingSetting, match=f"^{name} is not of the form .*: set it in the environment"):
+        check_common()

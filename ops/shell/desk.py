@@ -7,7 +7,7 @@ from typing import Any
 from libs.contracts.events import CATALOGUE
 from libs.events.parking import Parked, Parking
 from libs.rpc import Client
-from libs.settings import KEY_FORM, parsed, required
+from libs.settings import AMQP_FORM, KEY_FORM, amqp_url, parsed
 from libs.tokens import Signer
 
 CALL_SECONDS = 30.0
@@ -71,9 +71,9 @@ def _repaired(service: Service) -> int:
 
 def names() -> dict[str, Any]:
     """Return what the shell offers, by name. Needs OPERATOR_AMQP_URL and OPERATOR_SIGNING_KEY."""
-    amqp_url = required("OPERATOR_AMQP_URL")
-    client, signer = Client(amqp_url), parsed("OPERATOR_SIGNING_KEY", Signer, KEY_FORM)
-    parking = Parking(amqp_url, CATALOGUE)
+    url = parsed("OPERATOR_AMQP_URL", amqp_url, AMQP_FORM)
+    client, signer = Client(url), parsed("OPERATOR_SIGNING_KEY", Signer, KEY_FORM)
+    parking = Parking(url, CATALOGUE)
 
     def show_parked(queue: str, limit: int = 20) -> list[Parked]:
         return parking.show(queue, limit)

@@ -32,10 +32,29 @@ PAIRS = [(program, setting) for program, settings in NEEDED.items() for setting 
 KEYS = [pair for pair in PAIRS if pair[1].endswith("SIGNING_KEY") or pair[1] == "TOKEN_PUBLIC_KEYS"]
 
 
-ADDRESSES = [pair for pair in PAIRS if pair[1] == "REDIS_URL" or pair[1].endswith("MONGO_URL")]
+ADDRESSES = [pair for pair in PAIRS if pair[1].endswith("_URL")]
 PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIHNoYWxsIG5ldmVyIGJlIHNlZW4=\n-----END PRIVATE KEY-----\n"
 WEB_ADDRESS = "http://ticketing:never/seen@localhost:8000"
+MALFORMED = [
+    *((program, *wrong) for program in NEEDED if program != "fake-stripe" for wrong in (
+        ("LOG_LEVEL", "LOUD"), ("QUEUE_TYPE", "mirrored"), ("METRICS_PORT", "65536"), ("METRICS_HOST", "every one"),
+        ("AMQP_CA_FILE", "/nobody/has/this.pem"),
+    )),
+    ("auth", "SIGN_UPS_PER_ADDRESS", "0"),
+    *(("orders", "RESERVATION_WINDOW_SECONDS", value) for value in ("0", "86401", "15 minutes")),
+    *(("orders", name, "0") for name in ("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR")),
+    *((program, "CURRENCY", value) for program in ("tickets", "gateway") for value in ("yen", "isk")),
+    ("payments", "STRIPE_SECRET_KEY", "pk_test_never"),
+    ("payments", "STRIPE_WEBHOOK_SECRET", "never"),
+    *((program, "STRIPE_PUBLISHABLE_KEY", "sk_test_never") for program in ("payments", "gateway")),
+    *((program, "STRIPE_API_BASE", "never:12111") for program in ("payments", "gateway")),
+    ("gateway", "GATEWAY_PROXIES", "-1"),
+    ("gateway", "GATEWAY_TLS", "yes"),
+    ("gateway", "GATEWAY_SECRET_KEY", "never long enough"),
+    ("gateway", "GATEWAY_TRUSTED_HOSTS", "https://tickets.example"),
+]  # fmt: skip
 CHANGES = [
+    *MALFORMED,
     *((*pair, None) for pair in PAIRS),
     *((*pair, PEM) for pair in KEYS),
     *((*pair, WEB_ADDRESS) for pair in ADDRESSES),
@@ -104,8 +123,24 @@ def test_no_program_starts_with_a_key_of_another_form(program, setting, refusals
 def test_no_program_starts_with_an_address_of_another_form(program, setting, refusals):
     output = refusals(program, setting, WEB_ADDRESS)
 
-    assert re.search(rf"{setting} is not of the form (redis|mongodb)://HOST:PORT/.*: set it in the environment", output)
+    assert re.search(
+        rf"{setting} is not of the form (redis|mongodb|amqp)://.*HOST:PORT/.*: set it in the environment", output
+    )
     assert "Traceback" not in output and "never" not in output
+
+
+@pytest.mark.parametrize(("program", "setting", "value"), MALFORMED)
+def test_no_program_starts_with_a_setting_that_it_cannot_follow(program, setting, value, refusals):
+    said = refusals(program, setting, value)
+
+    assert re.match(rf"{setting} is (not of the form|shorter than) .*: set it in the environment", said)
+    assert "never" not in said
+
+
+def test_payments_does_not_start_with_keys_of_both_modes(servers):
+    (said,) = ask("payments", servers, [("STRIPE_PUBLISHABLE_KEY", "pk_live_never")])
+
+    assert said.startswith("STRIPE_PUBLISHABLE_KEY is of the other mode, live or test, than STRIPE_SECRET_KEY: set it")
 
 
 @pytest.mark.parametrize("program", NEEDED)

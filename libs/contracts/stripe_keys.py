@@ -1,0 +1,19 @@
+"""The forms of Stripe's keys (https://docs.stripe.com/keys#obtain-api-keys)."""
+
+import re
+from collections.abc import Callable
+
+
+def _key(pattern: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text, re.ASCII):
+            raise ValueError("malformed")
+        return text
+
+    return parse
+
+
+SECRET_KEY = (_key(r"[sr]k_(test|live)_\w+"), "sk_test_… or sk_live_…, or a restricted key, rk_…")
+PUBLISHABLE_KEY = (_key(r"pk_(test|live)_\w+"), "pk_test_… or pk_live_…")
+WEBHOOK_SECRET = (_key(r"\s*whsec_[\w+/=]+\s*(,\s*whsec_[\w+/=]+\s*)*"), "whsec_…, or several separated by commas")
+"""Each with its parser, as `libs.settings.parsed` takes them."""
