@@ -69,7 +69,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Counter:
-    """What is counted, under a key that gives away neither emails nor addresses, and its limit."""
+    """What is counted, under a key that reveals neither emails nor addresses, and its limit."""
 
     key: str
     limit: Limit

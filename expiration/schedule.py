@@ -1,6 +1,6 @@
 """One job in Redis, through rq-scheduler, for each open deadline; its id is made from the order's.
 
-Jobs are written as JSON: rq-scheduler's default is pickle, with which whoever can write to Redis can run code here.
+Jobs are written as JSON: with rq-scheduler's default, pickle, anybody who can write to Redis can run code here.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -96,7 +96,7 @@ def has_body() -> bool:
 def check_csrf() -> AnyResponse | None:
     """Refuse a body that is not a form, and a form without the CSRF token of its session.
 
-    What a browser sent from a page of ours is not lost then: it leads back to its form, through signing in if need be.
+    A form sent from one of our pages is not lost then: it is shown again, after signing in if need be.
     Two tabs that were opened at once without a cookie have two tokens and one cookie, so signing in goes without.
     """
     if request.method in SAFE_METHODS or request.path.startswith("/api/") or request.endpoint is None:

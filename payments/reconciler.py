@@ -52,7 +52,7 @@ class Reconciler:
         self.settle_webhook(webhook)
 
     def settle_webhook(self, webhook: Webhook) -> bool:
-        """Settle the payment that a webhook is about; one about none of ours is counted.
+        """Settle the payment that a webhook is about; one about an unknown payment is only counted.
 
         Returns whether it is worth going on to the next: not while Stripe is unreachable.
         """

@@ -67,7 +67,7 @@ class TicketsService:
     ) -> dict[str, Any]:
         """List a ticket for sale. `starts_at`: ISO 8601 with offset. Returns the ticket.
 
-        With the same `idempotency_key` the same ticket comes back, whatever has become of it since.
+        The same `idempotency_key` returns the same ticket, whatever its status is by then.
         """
         details = {"title": title, "price_cents": price_cents, "category": category, "venue": venue}
         seller_id, checked = self.caller.user_id, domain.checked_details(self.currency, **details, starts_at=starts_at)

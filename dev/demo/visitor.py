@@ -24,7 +24,7 @@ class Visitor:
         self.email = f"{name}.{secrets.token_hex(3)}@example.org"
         self.password = secrets.token_urlsafe(12)
         self.http = requests.Session()
-        self.http.headers["Connection"] = "close"  # the gateway may close an idle one just as it is reused
+        self.http.headers["Connection"] = "close"  # an idle one may be closed just as it is reused
         self.http.mount("http", HTTPAdapter(pool_maxsize=CONNECTIONS))
 
     def sign_up(self) -> None:

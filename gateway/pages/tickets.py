@@ -128,7 +128,7 @@ class TicketForm(Form):
         super().__init__(schema, ticket and self._as_typed(ticket))
 
     def show_stored(self, ticket: dict[str, Any]) -> None:
-        """Show beside the input what is stored by now; whoever sends the form again has seen it."""
+        """Show what is stored by now beside the input, so that a seller who sends the form again has seen it."""
         stored = self._as_typed(ticket)
         self.problems = {
             "version": "This ticket has changed since you opened it. Save again to replace what is stored."

@@ -164,8 +164,8 @@ def test_operator_who_forgot_to_set_the_number_of_proxies_reads_so_in_the_log(ca
 
     proxies(environ(header), None)
 
-    said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert [f"but GATEWAY_PROXIES is {number}" in line for line in said] == [True] * is_wrong
+    logged = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert [f"but GATEWAY_PROXIES is {number}" in line for line in logged] == [True] * is_wrong
     assert "192.0.2.9" not in caplog.text
 
 

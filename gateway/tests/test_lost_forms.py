@@ -79,7 +79,7 @@ def test_what_was_typed_before_the_session_ended_is_there_after_signing_in(ana, 
 
     refused = ana.post("/sell", data=hidden(form) | TYPED)
     assert (refused.status_code, refused.headers["Location"]) == (303, "/signin?next=/sell")
-    assert "What you typed is still there" in ana.get(refused.headers["Location"]).text
+    assert "What you typed is kept" in ana.get(refused.headers["Location"]).text
     signed_in = sign_in(ana, refused.headers["Location"])
 
     assert (signed_in.status_code, signed_in.headers["Location"]) == (303, "/sell")
@@ -183,8 +183,8 @@ def test_notice_is_shown_once_however_many_tabs_lead_to_sign_in(visitor):
     visitor.get("/sell"), visitor.get("/my/orders")
     last = visitor.get("/signin?next=/sell").text
 
-    assert [page.count("Sign in to go on") for page in (*pages, last)] == [1] * 4
-    assert "Sign in to go on" not in visitor.get("/").text
+    assert [page.count("Sign in to continue") for page in (*pages, last)] == [1] * 4
+    assert "Sign in to continue" not in visitor.get("/").text
 
 
 def test_same_notice_of_two_tabs_is_shown_once(ana):

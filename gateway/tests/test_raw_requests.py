@@ -89,18 +89,18 @@ def check_looks_like_ours(path, headers, body):
     ],
 )
 def test_badly_chunked_body_is_400(send, path, body):
-    status, headers, said = send(post(path, CHUNKED, body))
+    status, headers, text = send(post(path, CHUNKED, body))
 
     assert status == 400
-    check_looks_like_ours(path, headers, said)
+    check_looks_like_ours(path, headers, text)
 
 
 @pytest.mark.parametrize("path", KINDS)
 def test_body_that_ends_in_the_middle_of_a_chunk_is_400(send, path):
-    status, headers, said = send(post(path, CHUNKED, "10\r\nabc"), then_close=True)
+    status, headers, text = send(post(path, CHUNKED, "10\r\nabc"), then_close=True)
 
     assert status == 400
-    check_looks_like_ours(path, headers, said)
+    check_looks_like_ours(path, headers, text)
 
 
 @pytest.mark.parametrize("path", KINDS)
@@ -114,10 +114,10 @@ def test_compressed_body_is_415_and_says_what_to_do(send, path, coding):
     else:
         coding += f"\r\nContent-Length: {len(body)}"
 
-    status, headers, said = send(post(path, f"{coding}\r\n", body))
+    status, headers, text = send(post(path, f"{coding}\r\n", body))
 
-    assert status == 415 and "not compressed" in said
-    check_looks_like_ours(path, headers, said)
+    assert status == 415 and "not compressed" in text
+    check_looks_like_ours(path, headers, text)
 
 
 @pytest.mark.parametrize("path", KINDS)
@@ -125,28 +125,28 @@ def test_compressed_body_is_415_and_says_what_to_do(send, path, coding):
     "length", ["x", "-1", "+1", "\xb2", "9" * 5000, "2\r\nContent-Length: 2", f"2\r\n{CHUNKED[:-2]}"]
 )
 def test_length_that_is_none_is_400(send, path, length):
-    status, headers, said = send(post(path, f"Content-Length: {length}\r\n", "{}"))
+    status, headers, text = send(post(path, f"Content-Length: {length}\r\n", "{}"))
 
     assert status == 400
-    check_looks_like_ours(path, headers, said)
+    check_looks_like_ours(path, headers, text)
 
 
 @pytest.mark.parametrize("path", SEARCHES)
 @pytest.mark.parametrize("length", [8_200, 200_000])
 def test_address_that_is_too_long_is_414(send, path, length):
-    status, headers, said = send(get(f"{path}?q={'a' * length}"))
+    status, headers, text = send(get(f"{path}?q={'a' * length}"))
 
-    assert status == 414 and "is too long" in said
-    check_looks_like_ours(path, headers, said)
+    assert status == 414 and "is too long" in text
+    check_looks_like_ours(path, headers, text)
 
 
 @pytest.mark.parametrize("path", SEARCHES)
 @pytest.mark.parametrize("headers", [f"Cookie: a={'x' * 9000}\r\n", "".join(f"X-{n}: x\r\n" for n in range(200))])
 def test_headers_that_are_too_large_are_431(send, path, headers):
-    status, headers, said = send(get(path, f"Host: localhost\r\n{headers}"))
+    status, headers, text = send(get(path, f"Host: localhost\r\n{headers}"))
 
-    assert status == 431 and "cookies" in said
-    check_looks_like_ours(path, headers, said)
+    assert status == 431 and "cookies" in text
+    check_looks_like_ours(path, headers, text)
 
 
 @pytest.mark.parametrize("path", SEARCHES)
@@ -166,10 +166,10 @@ def test_headers_that_are_too_large_are_431(send, path, headers):
     ],
 )
 def test_request_that_cannot_be_read_is_refused_like_any_other(send, path, line, expected):
-    status, headers, said = send(f"{line.format(path)}\r\n\r\n")
+    status, headers, text = send(f"{line.format(path)}\r\n\r\n")
 
-    assert status == expected and "our side" not in said
-    check_looks_like_ours(path, headers, said)
+    assert status == expected and "our side" not in text
+    check_looks_like_ours(path, headers, text)
 
 
 @pytest.mark.parametrize(
@@ -177,10 +177,10 @@ def test_request_that_cannot_be_read_is_refused_like_any_other(send, path, line,
     [b"GET /\r\n\r\n", b"\x00\xff\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET http://[/ HTTP/1.1\r\n\r\n"],
 )
 def test_what_is_no_request_is_400_as_a_page(send, raw):
-    status, headers, said = send(raw)
+    status, headers, text = send(raw)
 
     assert status == 400
-    check_looks_like_ours("/", headers, said)
+    check_looks_like_ours("/", headers, text)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""Messages as they came: whatever is in one, it reaches whoever consumes the queue, who decides what becomes of it.
+"""Messages as they came: whatever is in one, it reaches the queue's consumer, which decides what to do with it.
 
 What this changes, with the code that makes it necessary:
 - kombu decompresses a body as its header `compression` says before any handler sees it (`kombu/message.py`), and
-  acknowledges what does not decompress; nothing of ours is compressed, so that is unreadable to us;
+  acknowledges what does not decompress; our messages are never compressed, so one that is counts as unreadable;
 - properties that py-amqp cannot read (no UTF-8, a time after the year 9999, tables in tables a thousand deep) raise in
   the middle of its reading of the connection, which would end the process, and after each redelivery the next one.
 """

@@ -229,7 +229,7 @@ class Client:
                 with connect(self.amqp_url, HEARTBEAT_SECONDS, CONNECT_SECONDS) as connection:
                     self._consume(connection)
                     pause = 0.2
-            except Exception as error:  # noqa: BLE001 - without this thread every call would wait in vain
+            except Exception as error:  # noqa: BLE001 - without this thread no call would ever be answered
                 self._fail_all(f"the connection to the broker was lost: {error}")
                 if not self._closed:
                     log.warning("rpc replies: the broker is unreachable: %s", error)

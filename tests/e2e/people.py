@@ -22,7 +22,7 @@ class Person:
         self.url = url
         self.email = f"{name}-{next(_numbers)}-{secrets.token_hex(3)}@example.org"
         self.http = requests.Session()
-        self.http.headers["Connection"] = "close"  # the gateway may close an idle one just as it is reused
+        self.http.headers["Connection"] = "close"  # an idle one may be closed just as it is reused
 
     def sign_up(self):
         answer = self.post("/api/users/signup", {"email": self.email, "password": "correct horse battery"})

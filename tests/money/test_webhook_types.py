@@ -32,7 +32,7 @@ def service(world):
 
 @pytest.fixture
 def deliver(service, stripe_running):
-    """Return what hands the service, of all that Stripe has sent since, the next webhook of one type."""
+    """Return a function that passes on to the service the next webhook of one type, of all that Stripe sends."""
     _, receiver = stripe_running
     receiver.forget()
 

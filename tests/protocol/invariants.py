@@ -76,7 +76,7 @@ def _wrong_at_rest(world: World, rules: Rules, limits: Limits, lost: bool) -> st
 
 
 def _unended_without_stripe(world: World, rules: Rules, limits: Limits) -> str:
-    """Return what stays wrong when Stripe is away for more than a day: no payment is settled, and yet orders end."""
+    """Return what stays wrong when Stripe is down for more than a day: no payment is settled, and yet orders end."""
     late = _much_later(world)
     for number, claim in enumerate(late.claims):
         late = late.with_claim(number, moves.a_day_later(claim))
