@@ -111,7 +111,7 @@ def test_unknown_path_and_wrong_method_are_answered_in_json_under_api(client):
 
 @pytest.mark.parametrize("cookie", ["x", "eyJ0b2tlbiI6IjEifQ.x.y", "." * 3000, "\x00", "..", "eyJ0b2tlbiI6MX0"])
 def test_malformed_cookie_is_no_session_and_no_error(client, cookie):
-    headers = {"Cookie": f"session={cookie}"}
+    headers = {"Cookie": f"ticketing-session={cookie}"}
 
     assert client.get("/api/orders", headers=headers).status_code == 401
     assert client.get("/api/tickets", headers=headers).status_code == 200

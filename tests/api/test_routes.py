@@ -394,7 +394,8 @@ def test_a_malformed_id_is_404(bo, ident):
 
 def test_a_malformed_cookie_is_no_session(system):
     for cookie in ("x", "a.b.c", "eyJ0b2tlbiI6MX0.x.y", '"', "%00"):
-        answer = requests.get(f"{system.gateway_url}/api/orders", headers={"Cookie": f"session={cookie}"}, timeout=10)
+        headers = {"Cookie": f"ticketing-session={cookie}"}
+        answer = requests.get(f"{system.gateway_url}/api/orders", headers=headers, timeout=10)
         assert answer.status_code == 401
 
 

@@ -14,6 +14,7 @@ from gateway.tests.fakes import GATEWAY_PRIVATE, PUBLIC_KEYS, FakeServices
 from libs.rpc import RemoteError
 from libs.tokens import Signer, Verifier
 from tests.contract.real_services import SERVICES, RealServices
+from tests.in_process import closed_databases
 
 PASSWORD = "correct horse battery"
 VISA = "tok_visa"
@@ -131,6 +132,7 @@ def fake_stripe():
 @pytest.fixture(scope="session")
 def real_services(servers, fake_stripe):
     with ExitStack() as stack:
+        stack.enter_context(closed_databases())
         urls = {service.name: stack.enter_context(new_database(servers)) for service in SERVICES}
         yield RealServices(urls, fake_stripe.url)
 

@@ -12,12 +12,14 @@ from gateway.revocations import Revocations
 from gateway.tests.conftest import Browser
 from gateway.tests.fakes import SETTINGS
 from tests.contract.real_services import SERVICES, RealServices
+from tests.in_process import closed_databases
 
 
 @pytest.fixture(scope="session")
 def site(servers, fake_stripe):
     """Return a function that opens the site in a currency, and returns a function that signs somebody up."""
     with ExitStack() as stack:
+        stack.enter_context(closed_databases())
 
         @cache
         def site(currency):
