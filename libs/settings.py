@@ -43,7 +43,8 @@ def required(name: str, settings: Mapping[str, Any] | None = None, service: str 
 
     `service`: the one whose config.yml the `settings` are, so that the message can name the environment's variable.
     """
-    value = str((os.environ if settings is None else settings).get(name) or "")
+    found = (os.environ if settings is None else settings).get(name)
+    value = "" if found is None else str(found)  # a config.yml may have the number 0
     if not value.strip():
         raise MissingSetting(name, "not set", service)
     if value.strip().lower() in PLACEHOLDERS or PLACEHOLDER_PARTS.search(value):

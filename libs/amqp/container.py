@@ -28,11 +28,11 @@ class Container(ServiceContainer):
     work whose deadline has passed while it waited for a free worker is not executed.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, service_cls: Any, config: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         check_common()
-        super().__init__(*args, **kwargs)
-        if self.config.get("AMQP_URI"):  # what needs it refuses to start without it, and nothing may try another form
-            parsed("AMQP_URI", amqp_url, AMQP_FORM, self.config, self.service_name)
+        if config.get("AMQP_URI"):  # what needs it refuses to start without it, but tries its form while it is bound
+            parsed("AMQP_URI", amqp_url, AMQP_FORM, config, service_cls.name)
+        super().__init__(service_cls, config, *args, **kwargs)
         self._worker_pool = _Workers(size=self.max_workers)
 
     def start(self) -> None:
