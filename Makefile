@@ -2,8 +2,6 @@ PYTHON := .venv/bin/python
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
-# One process more than there are cores: many tests spend most of their time waiting.
-TESTERS = $(shell echo $$(($$(nproc) + 1)))
 
 # Python compiles our modules once, and not again in each of the many processes that a test run starts.
 unexport PYTHONDONTWRITEBYTECODE
@@ -46,7 +44,7 @@ demo: venv ## Fill the running system with tickets and orders (URL=http://127.0.
 
 test: venv ## Run every test, on real servers and in a browser (installs what is missing)
 	@$(PYTHON) -m dev.stack install --browser
-	$(PYTHON) -m pytest -n $(TESTERS)
+	$(PYTHON) -m pytest -n auto
 
 test-fast: venv ## Run the tests that need no server
 	$(PYTHON) -m pytest -n auto -m "not integration" --ignore tests/api --ignore tests/e2e

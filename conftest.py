@@ -4,8 +4,7 @@ A test that asks for one of them is marked `integration` automatically, and one 
 TICKETING_TEST_SERVERS=FOLDER makes the tests use the servers that already run in FOLDER
 (`python -m dev.stack servers --folder FOLDER` starts them), which saves their start on every run.
 
-With `-n 2` two processes run the tests. They share the servers. What is costly to start is started once: the tests of
-a file that need servers stay in one process, and those that need the whole system in two (with a browser, and without).
+With `-n 2` two processes run the tests. They share the servers; the tests of a file stay in one process.
 """
 
 import os
@@ -45,7 +44,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[SHARED].close(last=not _is_worker(config))
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests by what they need, and sort them by it.
 
@@ -57,15 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("integration")
         if "system" in names:
             item.add_marker("e2e")
-        if group := _group(item, names):
-            item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=_weight, reverse=_is_worker(config))
-
-
-def _group(item: pytest.Item, names: set[str]) -> str | None:
-    if "system" in names:
-        return "browser" if "browser" in names else "system"
-    return str(item.path.relative_to(item.config.rootpath)) if item.get_closest_marker("integration") else None
 
 
 def _weight(item: pytest.Item) -> int:

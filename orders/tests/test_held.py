@@ -1,7 +1,7 @@
 """Whether a buyer holds a ticket is read from an index, whatever the number of their orders."""
 
 from orders.store import OrderStore
-from orders.tests.test_sweep import an_order, service  # noqa: F401 - a fixture
+from orders.tests.test_sweep import an_order, payments, service  # noqa: F401 - fixtures
 
 
 def test_held_order_is_found_among_many_by_one_key(service, mongo):  # noqa: F811
