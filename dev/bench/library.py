@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import subprocess
 import sys
 import threading
@@ -19,7 +18,7 @@ from dev.bench import cpu, load
 from dev.bench.report import Row
 from dev.stack import Stack, free_ports
 from dev.stack.servers import answers
-from dev.testing import nameko_service, wait_for
+from dev.testing import nameko_service, new_database, new_vhost, wait_for
 from libs.amqp import Outgoing, Publisher
 from libs.contracts.events import CATALOGUE, ExpirationComplete
 from libs.database import connect
@@ -47,7 +46,7 @@ def measure(stack: Stack) -> Iterator[Row]:
 
 def rpc(stack: Stack) -> list[Row]:
     """Calls from several threads, stock first."""
-    with vhost(stack) as url, probe("Stock", url) as service:
+    with new_vhost(stack) as url, probe("Stock", url) as service:
         local = threading.local()
 
         def stock_call() -> None:
@@ -56,7 +55,7 @@ def rpc(stack: Stack) -> list[Row]:
             assert local.proxy.orders.echo("x") == "x"
 
         stock, stock_cpu = costed(stack, service, lambda: load.run([stock_call] * CALLS, THREADS))
-    with vhost(stack) as url, probe("Ours", url) as service:
+    with new_vhost(stack) as url, probe("Ours", url) as service:
         client = Client(url)
         client.call("orders", "echo", {"value": "x"})
 
@@ -76,7 +75,7 @@ def http(stack: Stack) -> list[Row]:
     """Requests to a web application in gunicorn that makes one call for each, stock first."""
     results = {}
     for name in ("Stock", "Ours"):
-        with vhost(stack) as url, probe(name, url) as service, web(name.lower(), url) as (address, server):
+        with new_vhost(stack) as url, probe(name, url) as service, web(name.lower(), url) as (address, server):
             browsers = threading.local()
 
             def request(address: str = address, browsers: Any = browsers) -> None:
@@ -113,7 +112,7 @@ def web(application: str, url: str) -> Iterator[tuple[str, int]]:
 
 def events(stack: Stack) -> list[Row]:
     """Events published and handled, stock first: one by one with its dispatcher, in batches with our publisher."""
-    with vhost(stack) as url, probe("Stock", url) as service:
+    with new_vhost(stack) as url, probe("Stock", url) as service:
         dispatch = event_dispatcher({"AMQP_URI": url})
 
         def stock() -> float:
@@ -127,7 +126,7 @@ def events(stack: Stack) -> list[Row]:
         began = time.perf_counter()
         stock_published, stock_cpu = costed(stack, service, stock)
         stock_handled = time.perf_counter() - began
-    with vhost(stack) as url, probe("Ours", url) as service:
+    with new_vhost(stack) as url, probe("Ours", url) as service:
         publisher = Publisher(url, declare=CATALOGUE.declare)
         publisher.publish([])
 
@@ -155,7 +154,7 @@ def relay(stack: Stack, deadlines: Aggregates, stock: float | None) -> list[Row]
     """Emptying the outboxes of many documents, compared with stock's dispatcher, which only publishes."""
     for number in range(EVENTS):
         deadlines.add(body(number), ExpirationComplete, body(number))
-    with vhost(stack) as url:
+    with new_vhost(stack) as url:
         publisher = Publisher(url, declare=CATALOGUE.declare)
         publisher.publish([])
         began = time.perf_counter()
@@ -167,10 +166,10 @@ def relay(stack: Stack, deadlines: Aggregates, stock: float | None) -> list[Row]
 
 def lag(stack: Stack, deadlines: Aggregates) -> list[Row]:
     """How old an event is in its handler, at a steady rate: since it was saved, with stock since it was dispatched."""
-    with vhost(stack) as url, probe("Stock", url):
+    with new_vhost(stack) as url, probe("Stock", url):
         dispatch = event_dispatcher({"AMQP_URI": url})
         stock = at_a_steady_rate(url, lambda number: dispatch("expiration", "ExpirationComplete", body(number)))
-    with vhost(stack) as url, probe("Ours", url):
+    with new_vhost(stack) as url, probe("Ours", url):
         publisher = Publisher(url, declare=CATALOGUE.declare)
         publisher.publish([])
         relay = Relay(publisher, [deadlines])
@@ -229,22 +228,12 @@ def probe(name: str, url: str) -> Any:
 
 
 @contextmanager
-def vhost(stack: Stack) -> Iterator[str]:
-    """Yield the address of an empty vhost."""
-    name = f"bench-{secrets.token_hex(4)}"
-    stack.management("PUT", f"/api/vhosts/{name}")
-    yield stack.amqp_url_of(name)
-    stack.management("DELETE", f"/api/vhosts/{name}")
-
-
-@contextmanager
 def database(stack: Stack) -> Iterator[Aggregates]:
     """Yield an empty collection of aggregates."""
-    db = connect(stack.mongo_url(f"bench_{secrets.token_hex(4)}"))
-    deadlines = Aggregates(db.deadlines)
-    deadlines.create_indexes()
-    yield deadlines
-    db.client.drop_database(db.name)
+    with new_database(stack) as url:
+        deadlines = Aggregates(connect(url).deadlines)
+        deadlines.create_indexes()
+        yield deadlines
 
 
 def body(number: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from libs.events import VersionConflict
 from libs.rpc import RemoteError, ServiceUnavailable
 from orders.domain import Order
 from orders.service import ASK_PAYMENTS_SECONDS, OrdersService
-from orders.store import OrderStore, new_id
+from orders.store import new_id
 
 BROKEN, UNREACHABLE = RemoteError("VersionConflict", "it keeps changing"), ServiceUnavailable("payments")
 
@@ -34,15 +34,6 @@ class FakePayments:
 @pytest.fixture
 def payments():
     return FakePayments()
-
-
-@pytest.fixture
-def service(mongo, payments):
-    """The service, with its real database, called as its timer is."""
-    service = OrdersService()
-    service.store, service.services = OrderStore(mongo), payments
-    service.store.create_indexes()
-    return service
 
 
 @pytest.fixture

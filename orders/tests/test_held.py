@@ -1,10 +1,10 @@
 """Whether a buyer holds a ticket is read from an index, whatever the number of their orders."""
 
 from orders.store import OrderStore
-from orders.tests.test_sweep import an_order, payments, service  # noqa: F401 - fixtures
+from orders.tests.test_sweep import an_order
 
 
-def test_held_order_is_found_among_many_by_one_key(service, mongo):  # noqa: F811
+def test_held_order_is_found_among_many_by_one_key(service, mongo):
     orders = [an_order(service, number) for number in range(120)]
 
     held = OrderStore(mongo).find_held("t0", "bo")

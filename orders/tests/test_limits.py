@@ -8,17 +8,14 @@ import pytest
 
 from libs.clock import utc_now
 from orders.domain import HOUR, Order, TooManyReservations
-from orders.service import OrdersService
-from orders.store import OrderStore, new_id
+from orders.store import new_id
 
 
 @pytest.fixture
-def service(mongo):
-    """The service, with its real database, as one buyer's requests reach it."""
-    service = OrdersService()
-    service.store, service.caller = OrderStore(mongo), SimpleNamespace(user_id="bo")
+def service(service):
+    """The service as one buyer's requests reach it."""
+    service.caller = SimpleNamespace(user_id="bo")
     service.window_seconds, service.unpaid_per_buyer, service.unpaid_per_hour = 900, 10, 30
-    service.store.create_indexes()
     service.store.orders.create_indexes()
     return service
 

@@ -8,8 +8,7 @@ import pytest
 from libs.clock import iso, utc_now
 from libs.events.anti_entropy import AntiEntropy
 from orders.domain import Order
-from orders.service import OrdersService
-from orders.store import OrderStore, new_id
+from orders.store import new_id
 
 
 class FakePayments:
@@ -36,14 +35,6 @@ class FakePayments:
 @pytest.fixture
 def payments():
     return FakePayments()
-
-
-@pytest.fixture
-def service(mongo, payments):
-    service = OrdersService()
-    service.store, service.services = OrderStore(mongo), payments
-    service.store.create_indexes()
-    return service
 
 
 @pytest.fixture

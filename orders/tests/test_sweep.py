@@ -10,8 +10,7 @@ from libs.events.anti_entropy import BATCH
 from libs.rpc import RemoteError, ServiceUnavailable
 from orders import service as orders_service
 from orders.domain import Order
-from orders.service import OrdersService
-from orders.store import OrderStore, new_id
+from orders.store import new_id
 
 UNREACHABLE = ServiceUnavailable("payments")
 
@@ -47,15 +46,6 @@ def a_payment(order_id, status):
 @pytest.fixture
 def payments():
     return FakePayments()
-
-
-@pytest.fixture
-def service(mongo, payments):
-    """The service, with its real database, called as its timer is."""
-    service = OrdersService()
-    service.store, service.services = OrderStore(mongo), payments
-    service.store.create_indexes()
-    return service
 
 
 def an_order(service, number=1, expires_in=timedelta(seconds=-1)):
