@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -166,6 +167,12 @@ def test_no_code_replaces_a_whole_document():
 
     for path in PRODUCTION:
         assert not replacing & set(called(path)), path
+
+
+def test_the_test_command_runs_every_test_of_the_repository():
+    testpaths = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["testpaths"]
+    tests = subprocess.run(["git", "ls-files", "*/test_*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {path.split("/")[0] for path in tests.stdout.split()} == set(testpaths)
 
 
 def test_nothing_reads_or_writes_pickle():
