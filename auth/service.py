@@ -7,23 +7,26 @@ from nameko.extensions import DependencyProvider
 
 from auth import domain, passwords
 from auth.domain import SESSION_SECONDS, EmailInUse, WrongCredentials, WrongPassword
-from auth.store import UserStore
+from auth.store import NUMBER, UserStore
 from auth.throttle import MongoThrottle
-from libs.clock import utc_now
 from libs.contracts.errors import DomainError
 from libs.contracts.events import CATALOGUE
 from libs.database import connect
 from libs.events import Stored, VersionConflict
 from libs.providers import Setting
+from libs.rpc import arguments
+from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from libs.settings import KEY_FORM, MONGO_FORM, between, parsed
 from libs.tokens import Claims, Signer
 
-EXPECTED = (DomainError, Unauthenticated, Forbidden, VersionConflict)
+EXPECTED = (DomainError, InvalidArguments, Unauthenticated, Forbidden, VersionConflict)
 SECRET = ("password", "current", "new")
 COMMON_PASSWORDS = passwords.read_common_passwords()
 PAGE = 1000
+SESSIONS, USERS = "sessions", "users"
+"""The kinds of revocations: of single sessions, and of all sessions of a user."""
 
 
 def read_counters(key: str) -> domain.Counters:
@@ -89,21 +92,21 @@ class AuthService:
         return self._start_session(user)
 
     @rpc(expected_exceptions=EXPECTED)
-    def sign_out(self) -> None:
-        """End the caller's session everywhere."""
+    def sign_out(self) -> dict[str, Any]:
+        """End the caller's session; return {"kind", "number"}, by which `is_effective` says where it has ended."""
         session = self.caller.session
-        self.store.revoke(session, datetime.fromtimestamp(session.expires_at, UTC))
+        return {"kind": SESSIONS, "number": self.store.revoke(session, datetime.fromtimestamp(session.expires_at, UTC))}
 
     @rpc(expected_exceptions=EXPECTED)
-    def sign_out_everywhere(self) -> None:
-        """End all sessions of the caller, this one included."""
-        self.store.revoke_all(self._signed_in_user())
+    def sign_out_everywhere(self) -> dict[str, Any]:
+        """End all sessions of the caller, this one included; returns what `sign_out` does."""
+        return {"kind": USERS, "number": self.store.revoke_all(self._signed_in_user())[NUMBER]}
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def change_password(self, current: str, new: str) -> dict[str, Any]:
-        """Replace the caller's password, end all their sessions and begin a new one: {"user", "token"}.
+        """Replace the caller's password, end all their sessions and begin a new one: {"user", "token", "revocation"}.
 
-        Raises WrongPassword, InvalidPassword, TooManyAttempts.
+        `revocation` is what `sign_out` returns. Raises WrongPassword, InvalidPassword, TooManyAttempts.
         """
         user = self._signed_in_user()
         domain.check_change(current, new)
@@ -111,7 +114,8 @@ class AuthService:
             if not passwords.matches(user["password_hash"], _text(current)):
                 raise WrongPassword("This is not your current password.")
         password_hash = passwords.hash_password(domain.check_password("new", new, user["email"], COMMON_PASSWORDS))
-        return self._start_session(self.store.revoke_all(user, password_hash=password_hash))
+        changed = self.store.revoke_all(user, password_hash=password_hash)
+        return {**self._start_session(changed), "revocation": {"kind": USERS, "number": changed[NUMBER]}}
 
     @rpc(expected_exceptions=EXPECTED)
     def current_user(self) -> dict[str, Any]:
@@ -126,16 +130,27 @@ class AuthService:
         return bool(self.store.is_revoked(str(session_id), str(user_id), int(generation)))
 
     @rpc(expected_exceptions=EXPECTED)
-    def revoked_sessions(self, after: str = "") -> Any:
-        """Return a page of [{"id", "expires_at"}], sessions that were ended before their time; for the gateway."""
+    def revocations(self, process: str, sessions: int, users: int) -> dict[str, Any]:
+        """Return what was revoked beyond the numbers `sessions` and `users`, and note that `process` knows up to those.
+
+        Returns {"sessions": [{"id", "expires_at", "number"}], "users": [{"id", "generation", "expires_at", "number"}],
+        "is_all"}: of a user, the sessions below that generation; of many, the first, and not `is_all`.
+        """
         self.caller.require("gateway")
-        return self.store.list_revoked(utc_now(), _text(after), PAGE)
+        sessions, users = _number(SESSIONS, sessions), _number(USERS, users)
+        self.store.followers.note(arguments.text("process", process), sessions, users)
+        ended = {
+            SESSIONS: self.store.list_revoked(sessions, PAGE),
+            USERS: self.store.list_users_revoked(users, PAGE),
+        }
+        return {**ended, "is_all": all(len(page) < PAGE for page in ended.values())}
 
     @rpc(expected_exceptions=EXPECTED)
-    def ended_users(self, after: str = "") -> Any:
-        """Return a page of [{"id", "generation", "expires_at"}], users whose older sessions were ended at once."""
+    def is_effective(self, kind: str, number: int) -> bool:
+        """Return whether what was revoked has ended in every process; `kind` and `number` are those of `sign_out`."""
         self.caller.require("gateway")
-        return self.store.list_users_revoked(utc_now(), _text(after), PAGE)
+        kind = arguments.choice("kind", kind, (SESSIONS, USERS))
+        return bool(self.store.followers.know(kind, _number("number", number)))
 
     def _signed_in_user(self) -> dict[str, Any]:
         session: Claims = self.caller.session
@@ -153,6 +168,10 @@ class AuthService:
     def _start_session(self, user: dict[str, Any]) -> dict[str, Any]:
         token = self.signer.mint(user["id"], SESSION_SECONDS, email=user["email"], generation=user["generation"])
         return {"user": {"id": user["id"], "email": user["email"]}, "token": token}
+
+
+def _number(name: str, value: object) -> int:
+    return arguments.integer(name, value, 0, 2**53)
 
 
 def _text(value: object) -> str:

@@ -1,20 +1,31 @@
 """The users and the revoked sessions, in MongoDB."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from bson import ObjectId
-from pymongo import ASCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
 
 from auth.domain import KNOWN_ADDRESSES, SESSION_SECONDS, EmailInUse
+from auth.followers import Followers
 from libs.clock import utc_now
 from libs.contracts.events import SessionRevoked
+from libs.errors import Unavailable
 from libs.events import Aggregates
 from libs.tokens import Claims
 
 Document = dict[str, Any]
+
+NUMBER = "revocation_no"
+NUMBER_TRIES = 100
+"""How often to take the next number when others take it at the same moment."""
+KEPT = timedelta(hours=1)
+"""How long a revocation is kept after the token's expiry, by whose clock ever."""
 
 
 class UserStore:
@@ -23,18 +34,29 @@ class UserStore:
     A token carries the generation of its user's sessions; raising it ends all sessions begun before. Until
     `ended_until` there may be tokens of an older generation that have not expired by themselves. `addresses` are
     fingerprints (keyed hashes) of network addresses that the user signed in from. Revoked sessions
-    are {_id: jti, version, user_id, expires_at}.
+    are {_id: jti, version, user_id, expires_at, revocation_no}.
+
+    A `revocation_no` numbers what was revoked, the sessions and the users separately: it is one more than the newest
+    there is, and unique, so that whoever knows a number has seen all lower ones. The newest is never forgotten.
     """
 
     def __init__(self, db: Database[Document]) -> None:
         self.users = Aggregates(db.users)
         self.revoked = Aggregates(db.revoked_sessions)
+        self.followers = Followers(db.followers)
 
     def create_indexes(self) -> None:
-        """Make addresses unique, and forget revoked sessions when they would have ended anyway."""
+        """Make emails and numbers unique, and number what was revoked before there were numbers."""
         self.users.collection.create_index([("email", ASCENDING)], unique=True)
         self.users.collection.create_index([("ended_until", ASCENDING)], sparse=True)
-        self.revoked.collection.create_index([("expires_at", ASCENDING)], expireAfterSeconds=60)
+        if "expires_at_1" in self.revoked.collection.index_information():
+            self.revoked.collection.drop_index("expires_at_1")  # with it MongoDB deleted the newest, too
+        self.revoked.collection.create_index([("expires_at", ASCENDING), (NUMBER, ASCENDING)])
+        for aggregates in (self.users, self.revoked):
+            aggregates.collection.create_index([(NUMBER, ASCENDING)], unique=True, sparse=True)
+        self.followers.create_indexes()
+        self._number_older(self.revoked, "expires_at")
+        self._number_older(self.users, "ended_until")
 
     def add(self, email: str, password_hash: str, address: str) -> Document:
         """Insert a user who signs up from `address` and return it; raise EmailInUse."""
@@ -72,36 +94,77 @@ class UserStore:
 
         Raises VersionConflict when all were ended by somebody else since the user was read.
         """
-        ended_until = utc_now() + timedelta(seconds=SESSION_SECONDS)
+        now = utc_now()
+        ended_until = now + timedelta(seconds=SESSION_SECONDS)
         raised = {"id": user["id"], "version": user["version"] + 1, "generation": user["generation"] + 1}
         body = {**raised, "user_id": user["id"], "expires_at": ended_until}
-        self.users.save({**raised, "ended_until": ended_until, **changes}, SessionRevoked, body)
-        return {**user, **raised, **changes}
 
-    def revoke(self, session: Claims, expires_at: datetime) -> None:
-        """End a session before its time, and publish it to every gateway; doing it again changes nothing."""
+        def save(number: int) -> None:
+            self.users.save({**raised, "ended_until": ended_until, NUMBER: number, **changes}, SessionRevoked, body)
+
+        number = _save_numbered(self.users, save)
+        forgotten = {"ended_until": {"$lt": now - KEPT}, NUMBER: {"$lt": number}}
+        self.users.collection.update_many(forgotten, {"$unset": {"ended_until": "", NUMBER: ""}})
+        return {**user, **raised, **changes, NUMBER: number}
+
+    def revoke(self, session: Claims, expires_at: datetime) -> int:
+        """End a session before its time, with the event; return its number. Doing it again changes nothing."""
         fields = {"id": session.session_id, "version": 1, "user_id": session.subject, "expires_at": expires_at}
         try:
-            self.revoked.add(fields, SessionRevoked, fields)
+            number = _save_numbered(
+                self.revoked, lambda number: self.revoked.add({**fields, NUMBER: number}, SessionRevoked, fields)
+            )
         except DuplicateKeyError:
-            return
+            return int((self.revoked.find(session.session_id) or {})[NUMBER])
+        forgotten = {"expires_at": {"$lt": utc_now() - KEPT}, NUMBER: {"$lt": number}, "outbox_at": {"$exists": False}}
+        self.revoked.collection.delete_many(forgotten)
+        return number
 
     def is_revoked(self, session_id: str, user_id: str, generation: int) -> bool:
         """Return whether this session was ended, alone or with all others of its user."""
-        later = {"_id": user_id, "generation": {"$gt": generation}}
-        return self.revoked.find(session_id) is not None or self.users.find_one(later) is not None
+        newest = ReadConcern("linearizable")  # what was answered by a primary that is no longer one would be too old
+        revoked, users = (each.collection.with_options(read_concern=newest) for each in (self.revoked, self.users))
+        if revoked.find_one({"_id": session_id}, {"_id": 1}) is not None:
+            return True
+        return users.find_one({"_id": user_id, "generation": {"$gt": generation}}, {"_id": 1}) is not None
 
-    def list_revoked(self, now: datetime, after: str, limit: int) -> list[Document]:
-        """Return sessions that were ended and whose tokens would still be good, by their ids, beyond `after`."""
-        where = {"_id": {"$gt": after}, "expires_at": {"$gt": now}}
-        found = self.revoked.find_all(where, sort=[("_id", ASCENDING)], limit=limit)
-        return [{"id": session["id"], "expires_at": session["expires_at"]} for session in found]
+    def list_revoked(self, beyond: int, limit: int) -> list[Document]:
+        """Return [{"id", "expires_at", "number"}], sessions that were ended, by their numbers, `beyond` one."""
+        found = _list_numbered(self.revoked, {NUMBER: {"$gt": beyond}}, limit)
+        return [{"id": each["_id"], "expires_at": each["expires_at"], "number": each[NUMBER]} for each in found]
 
-    def list_users_revoked(self, now: datetime, after: str, limit: int) -> list[Document]:
-        """Return users all of whose sessions below a generation were ended, and those tokens would still be good."""
-        where = {"_id": {"$gt": after}, "ended_until": {"$gt": now}}
-        few = [("ended_until", ASCENDING)]  # an index of these users alone
-        found = self.users.find_all(where, sort=[("_id", ASCENDING)], limit=limit, hint=few)
-        return [
-            {"id": user["id"], "generation": user["generation"], "expires_at": user["ended_until"]} for user in found
-        ]
+    def list_users_revoked(self, beyond: int, limit: int) -> list[Document]:
+        """Return [{"id", "generation", "expires_at", "number"}], users whose sessions below a generation were ended."""
+        found = _list_numbered(self.users, {NUMBER: {"$gt": beyond}}, limit)
+        names = {"id": "_id", "generation": "generation", "expires_at": "ended_until", "number": NUMBER}
+        return [{name: each[field] for name, field in names.items()} for each in found]
+
+    def _number_older(self, aggregates: Aggregates, until: str) -> None:
+        where = {until: {"$gt": utc_now() - KEPT}, NUMBER: {"$exists": False}}
+        for found in aggregates.collection.find(where, {"_id": 1}):
+            one = {"_id": found["_id"], NUMBER: {"$exists": False}}
+            _save_numbered(aggregates, partial(_set_number, aggregates, one))
+
+
+def _set_number(aggregates: Aggregates, one: Document, number: int) -> None:
+    aggregates.collection.update_one(one, {"$set": {NUMBER: number}})
+
+
+def _list_numbered(aggregates: Aggregates, where: Document, limit: int) -> list[Document]:
+    """Return documents by their numbers, and only those that no election can take back: their numbers come again."""
+    kept = aggregates.collection.with_options(read_concern=ReadConcern("majority"))
+    return list(kept.find(where, sort=[(NUMBER, ASCENDING)], limit=limit))
+
+
+def _save_numbered(aggregates: Aggregates, save: Callable[[int], Any]) -> int:
+    """Call `save` with the number after the newest, again if another took it meanwhile; return the number."""
+    for _ in range(NUMBER_TRIES):
+        newest = aggregates.collection.find_one({NUMBER: {"$gt": 0}}, {NUMBER: 1}, sort=[(NUMBER, DESCENDING)])
+        number = int(newest[NUMBER]) + 1 if newest else 1
+        try:
+            save(number)
+            return number
+        except DuplicateKeyError as error:
+            if NUMBER not in (error.details or {}).get("keyPattern", {}):
+                raise
+    raise Unavailable("too many sessions are ended at the same moment")

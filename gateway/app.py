@@ -1,7 +1,7 @@
 """The Flask application factory."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask
@@ -10,13 +10,15 @@ from gateway import api, errors, health, metrics, pages, security, sessions
 from gateway.bodies import LIMIT_BYTES
 from gateway.correlation import Correlation
 from gateway.revocation_listener import RevocationListener
-from gateway.revocations import Revocations
 from gateway.services import RpcClient, Services
 from gateway.settings import Settings
+from libs.revocations import Revocations
 from libs.rpc import Client
 from libs.tokens import Claims
 
 IS_REVOKED_SECONDS = 2.0
+REVOCATIONS_SECONDS = 2.0
+"""Less than the list is trusted, so that the next question comes in time."""
 
 
 def create_app(
@@ -50,18 +52,17 @@ def create_app(
 def _listen(app: Flask, settings: Settings, services: Services) -> Revocations:
     """Return revocations that a background thread keeps current, from the first request on."""
 
-    def ask_auth(claims: Claims) -> bool:
+    def ask_about(claims: Claims) -> bool:
         arguments = {"session_id": claims.session_id, "user_id": claims.subject, "generation": claims.generation}
         return bool(services.call_as_gateway("auth.is_revoked", IS_REVOKED_SECONDS, **arguments))
 
-    def list_revoked() -> Iterator[dict[str, Any]]:
-        for method in ("auth.revoked_sessions", "auth.ended_users"):
-            after = ""
-            while page := services.call_as_gateway(method, after=after):
-                yield from page
-                after = page[-1]["id"]
+    def ask(process: str, known: dict[str, int]) -> dict[str, Any]:
+        found: dict[str, Any] = services.call_as_gateway(
+            "auth.revocations", REVOCATIONS_SECONDS, process=process, **known
+        )
+        return found
 
-    revocations = Revocations(ask_auth)
-    listener = RevocationListener(settings.amqp_url, revocations, list_revoked)
+    revocations = Revocations(ask, ask_about)
+    listener = app.extensions["revocation_listener"] = RevocationListener(settings.amqp_url, revocations)
     app.before_request(listener.start)
     return revocations

@@ -94,6 +94,9 @@ ERRORS = {
     "PaymentUnknown": ErrorSpec(
         503, "We are confirming this payment and do not know its outcome yet. Do not pay again; look at the order."
     ),
+    "SignOutUnknown": ErrorSpec(
+        503, "You may still be signed in: a part of Ticketing is not answering. Sign out again in a moment."
+    ),
     "TooManyReservations": ErrorSpec(429),
     "TooManyAttempts": ErrorSpec(429, "Too many tries. Wait a little before you try again."),
 }

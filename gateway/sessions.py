@@ -1,20 +1,25 @@
 """Sessions: flask-login over Flask's signed cookie, which holds auth's token, a CSRF token, flashed messages and
 what was typed before signing in again."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from flask import Flask, Request, current_app, g, request, session
 from flask_login import LoginManager, UserMixin, current_user
 
-from gateway.errors import unauthenticated
-from gateway.revocations import Revocations, timestamp
+from gateway.errors import GatewayError, unauthenticated
 from gateway.services import call_as_gateway, call_as_user
 from gateway.settings import Settings
+from libs.revocations import Revocations, await_effect
 from libs.rpc import RemoteError, ServiceUnavailable
 from libs.tokens import Claims, InvalidToken
 
 LIFETIME = timedelta(hours=12)  # as long as auth's tokens last
+
+log = logging.getLogger(__name__)
 
 
 class Viewer(UserMixin):
@@ -82,25 +87,36 @@ def sign_in(method: str, credentials: dict[str, Any]) -> dict[str, Any]:
 
 
 def sign_out() -> None:
-    """Revoke the session at auth, unless it has already ended, and clear it here."""
-    _revoke()
+    """End the session in every process, unless it has already ended, and clear it here.
+
+    Raises GatewayError SignOutUnknown, and keeps the cookie, so that signing out can be repeated.
+    """
+    with _keeping_cookie():
+        _revoke()
     session.clear()
 
 
 def sign_out_everywhere() -> None:
-    """Revoke all sessions of the current user."""
-    with _revocations().await_broadcast(_claims().subject):
-        call_as_user("auth.sign_out_everywhere")
-    _mark_older_revoked()
+    """End all sessions of the current user, in every process; raises as `sign_out` does."""
+    with _keeping_cookie():
+        _await_effect(call_as_user("auth.sign_out_everywhere"))
     session.clear()
 
 
 def change_password(current: str, new: str) -> None:
     """Change the current user's password, which ends all their sessions and starts a new one here."""
-    with _revocations().await_broadcast(_claims().subject):
-        signed_in = call_as_user("auth.change_password", current=current, new=new)
-    _mark_older_revoked()
+    signed_in = call_as_user("auth.change_password", current=current, new=new)
+    _await_effect(signed_in["revocation"])
     _start(signed_in)
+
+
+@contextmanager
+def _keeping_cookie() -> Iterator[None]:
+    try:
+        yield
+    except ServiceUnavailable as error:
+        log.warning("a session may not have ended: %s", error)
+        raise GatewayError("SignOutUnknown") from error
 
 
 def _start(signed_in: dict[str, Any]) -> None:
@@ -113,29 +129,21 @@ def _start(signed_in: dict[str, Any]) -> None:
 
 
 def _revoke() -> None:
+    """End this session in every process; again, if it has ended in some."""
     try:
-        claims = _claims()
-        with _revocations().await_broadcast(claims.session_id):
-            call_as_user("auth.sign_out")
+        current_app.extensions["verifier"].verify(session.get("token"))
+        _await_effect(call_as_user("auth.sign_out"))
     except InvalidToken:
         return
     except RemoteError as error:
         if error.name != "Unauthenticated":
             raise
-    _revocations().add(claims.session_id, timestamp(claims.expires_at))
 
 
-def _mark_older_revoked() -> None:
-    """Revoke the sessions of this user's generation here at once, without waiting for auth's event."""
-    claims = _claims()
-    until = timestamp(claims.expires_at) + LIFETIME.total_seconds()
-    _revocations().add_user(claims.subject, claims.generation + 1, until)
-
-
-def _claims() -> Claims:
-    """Return the verified claims of the current session; raise InvalidToken."""
-    claims: Claims = current_app.extensions["verifier"].verify(session.get("token"))
-    return claims
+def _await_effect(revocation: dict[str, Any]) -> None:
+    """Return once what auth has revoked has ended in every process."""
+    _revocations().wake()
+    await_effect(lambda timeout: bool(call_as_gateway("auth.is_effective", timeout=timeout, **revocation)))
 
 
 def _revocations() -> Revocations:

@@ -1,9 +1,10 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
 from auth.domain import KNOWN_ADDRESSES, EmailInUse
-from auth.store import UserStore
+from auth.store import KEPT, UserStore
 from libs.clock import utc_now
 from libs.events import VersionConflict
 from libs.tokens import Claims
@@ -81,22 +82,94 @@ def test_plain_hashes_of_addresses_are_forgotten_at_the_next_sign_in(store):
     assert store.find(user["id"])["addresses"] == keyed
 
 
-def test_list_of_revoked_users_has_those_whose_tokens_have_not_expired(store, ana, mongo):
+def end_session(store, ident, until=None):
+    """End a session; return its number."""
+    return store.revoke(Claims("auth", "ana", ident, 0, 0), until or utc_now() + timedelta(hours=1))
+
+
+def test_ended_sessions_are_numbered_and_listed_by_their_numbers(store):
+    numbers = [end_session(store, f"session {number}") for number in range(5)]
+
+    first = store.list_revoked(0, 3)
+    rest = store.list_revoked(first[-1]["number"], 3)
+
+    assert [(ended["id"], ended["number"]) for ended in first + rest] == [
+        (f"session {index}", number) for index, number in enumerate(numbers)
+    ]
+    assert numbers == sorted(set(numbers))
+
+
+def test_session_that_is_ended_again_keeps_its_number(store, mongo):
+    number = end_session(store, "s1")
+    end_session(store, "s2")
+
+    assert end_session(store, "s1") == number
+    assert mongo.revoked_sessions.find_one({"_id": "s1"})["version"] == 1
+
+
+def test_sessions_that_are_ended_at_the_same_moment_have_different_numbers(store):
+    with ThreadPoolExecutor(8) as pool:
+        numbers = list(pool.map(lambda number: end_session(store, f"s{number}"), range(24)))
+
+    assert sorted(numbers) == list(range(1, 25))
+
+
+def test_users_whose_sessions_were_ended_are_numbered_and_move_up_when_they_do_it_again(store, ana):
+    bo = store.add("bo@example.org", "hash 1", "home")
+    ana = store.revoke_all(ana)
+    store.revoke_all(bo)
     store.revoke_all(ana)
-    assert [ended["id"] for ended in store.list_users_revoked(utc_now(), "", 10)] == [ana["id"]]
 
-    mongo.users.update_one({"_id": ana["id"]}, {"$set": {"ended_until": utc_now()}})
+    listed = store.list_users_revoked(0, 10)
 
-    assert store.list_users_revoked(utc_now(), "", 10) == []
+    assert [(ended["id"], ended["generation"], ended["number"]) for ended in listed] == [
+        (bo["id"], 1, 2),
+        (ana["id"], 2, 3),
+    ]
 
 
-def test_list_of_revoked_sessions_comes_in_pages(store):
-    until = utc_now() + timedelta(hours=1)
-    for number in range(5):
-        store.revoke(Claims("auth", "ana", f"session {number}", 0, 0), until)
-    store.revoke(Claims("auth", "ana", "session of long ago", 0, 0), utc_now())
+def test_numbers_are_never_used_again_after_what_had_them_has_expired(store, mongo):
+    end_session(store, "long ago", utc_now() - 2 * KEPT)
+    mongo.revoked_sessions.update_one({}, {"$unset": {"outbox_at": ""}})  # its event is published
+    newest = end_session(store, "ago", utc_now() - 2 * KEPT)
+    mongo.revoked_sessions.update_one({"_id": "ago"}, {"$unset": {"outbox_at": ""}})
 
-    first = store.list_revoked(utc_now(), "", 3)
-    rest = store.list_revoked(utc_now(), first[-1]["id"], 3)
+    assert mongo.revoked_sessions.distinct("_id") == ["ago"]
+    assert end_session(store, "now") == newest + 1
+    assert mongo.revoked_sessions.distinct("_id") == ["now"]
 
-    assert [ended["id"] for ended in first + rest] == [f"session {number}" for number in range(5)]
+
+def test_users_are_no_longer_listed_after_their_tokens_have_expired(store, ana, mongo):
+    bo = store.add("bo@example.org", "hash 1", "home")
+    ana = store.revoke_all(ana)
+    mongo.users.update_one({"_id": ana["id"]}, {"$set": {"ended_until": utc_now() - 2 * KEPT}})
+
+    bo = store.revoke_all(bo)
+
+    assert [ended["id"] for ended in store.list_users_revoked(0, 10)] == [bo["id"]]
+    assert store.is_revoked("its session", ana["id"], 0)
+    assert store.revoke_all(ana)["revocation_no"] == 3
+
+
+def test_what_was_ended_before_there_were_numbers_is_numbered_at_the_start(store, ana, mongo):
+    store.revoke_all(ana)
+    end_session(store, "s1")
+    for collection in (mongo.users, mongo.revoked_sessions):
+        collection.update_many({}, {"$unset": {"revocation_no": ""}})
+    mongo.revoked_sessions.create_index("expires_at", expireAfterSeconds=60)
+
+    store.create_indexes()
+
+    assert [ended["id"] for ended in store.list_revoked(0, 10)] == ["s1"]
+    assert [ended["id"] for ended in store.list_users_revoked(0, 10)] == [ana["id"]]
+    assert not any("expireAfterSeconds" in index for index in mongo.revoked_sessions.index_information().values())
+
+
+def test_sign_out_waits_for_each_process_that_asked_until_it_knows_or_its_time_is_over(store, mongo):
+    store.followers.note("one", sessions=4, users=0)
+    store.followers.note("two", sessions=5, users=0)
+    assert not store.followers.know("sessions", 5) and store.followers.know("sessions", 4)
+
+    mongo.followers.update_one({"_id": "one"}, {"$set": {"until": utc_now() - timedelta(seconds=1)}})
+
+    assert store.followers.know("sessions", 5) and not store.followers.know("users", 1)

@@ -7,7 +7,6 @@ from flask.testing import FlaskClient
 from jinja2 import BytecodeCache
 
 from gateway.app import create_app
-from gateway.revocations import Revocations
 from gateway.tests.fakes import SETTINGS, FakeServices
 
 
@@ -35,9 +34,7 @@ def services():
 
 @pytest.fixture
 def revocations(services):
-    known = Revocations(lambda claims: claims.session_id in services.revoked)
-    known._current_until = float("inf")
-    return known
+    return services.revocations()
 
 
 @pytest.fixture

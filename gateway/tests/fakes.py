@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from libs.clock import iso
 from libs.contracts import limits
 from libs.contracts.currencies import currency_of
+from libs.revocations import Revocations
 from libs.rpc import RemoteError, ServiceUnavailable
 from libs.tokens import InvalidToken, Signer, Verifier, new_key
 
@@ -31,7 +32,7 @@ DECLINES = {
 
 
 PUBLIC = {"tickets.get", "tickets.list"}
-FOR_GATEWAY = {"auth.sign_up", "auth.sign_in", "auth.is_revoked", "payments.receive_webhook"}
+FOR_GATEWAY = {"auth.sign_up", "auth.sign_in", "auth.is_revoked", "auth.is_effective", "payments.receive_webhook"}
 
 
 def error(field, message):
@@ -78,8 +79,13 @@ def utc(text):
         return None
 
 
+def never_revoked():
+    """Return the revocations of a gateway in which no session is ended."""
+    return Revocations(None, lambda claims: False)
+
+
 class FakeServices:
-    """Users, tickets, orders and payments in dictionaries; `away` names the unavailable services."""
+    """Users, tickets, orders and payments in dictionaries; `away` names the unavailable services and methods."""
 
     def __init__(self):
         self.users, self.tickets, self.orders, self.payments = {}, {}, {}, {}
@@ -91,7 +97,7 @@ class FakeServices:
 
     def call(self, service, method, arguments=None, *, token=None, correlation_id=None, timeout=None):
         self.calls.append((f"{service}.{method}", arguments))
-        if service in self.away:
+        if {service, f"{service}.{method}"} & self.away:
             raise ServiceUnavailable(service)
         caller = self._caller(f"{service}.{method}", token)
         return copy.deepcopy(getattr(self, f"{service}_{method}")(caller, **(arguments or {})))
@@ -147,15 +153,30 @@ class FakeServices:
             raise RemoteError("WrongPassword")
         if errors := errors or common:
             raise RemoteError("InvalidPassword", errors[0]["message"], {"errors": errors})
-        self.auth_sign_out_everywhere(caller)
+        revocation = self.auth_sign_out_everywhere(caller)
         user["password"] = new
-        return self._session(user)
+        return {**self._session(user), "revocation": revocation}
 
     def auth_sign_out_everywhere(self, caller):
         self.users[caller.email]["generation"] += 1
+        return {"kind": "users", "number": 1}
 
     def auth_sign_out(self, caller):
         self.revoked.add(caller.session_id)
+        return {"kind": "sessions", "number": 1}
+
+    def auth_is_effective(self, caller, kind, number):
+        return True
+
+    def revocations(self):
+        """Return the revocations of a gateway that asks auth about each session."""
+
+        def ask_about(claims):
+            if "auth" in self.away:
+                raise ServiceUnavailable("auth")
+            return self.auth_is_revoked(None, claims.session_id, claims.subject, claims.generation)
+
+        return Revocations(None, ask_about)
 
     def auth_is_revoked(self, caller, session_id, user_id="", generation=0):
         older = any(user["id"] == user_id and generation < user["generation"] for user in self.users.values())

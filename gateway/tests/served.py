@@ -10,7 +10,6 @@ import requests
 
 from dev.stack.ports import free_ports
 from gateway.app import create_app
-from gateway.revocations import Revocations
 from gateway.tests.fakes import SETTINGS, FakeServices
 
 COMMAND = ["-m", "gunicorn", "-c", "gateway/gunicorn.conf.py", "gateway.tests.served:app()"]
@@ -19,9 +18,7 @@ COMMAND = ["-m", "gunicorn", "-c", "gateway/gunicorn.conf.py", "gateway.tests.se
 def app():
     """Return the gateway; its services forget everything when their process ends, and /slow takes a minute."""
     services = FakeServices()
-    known = Revocations(lambda claims: claims.session_id in services.revoked)
-    known._current_until = float("inf")
-    served = create_app(services, SETTINGS, known)
+    served = create_app(services, SETTINGS, services.revocations())
     served.add_url_rule("/slow", view_func=lambda: time.sleep(60) or "")
     return served
 

@@ -66,6 +66,34 @@ def test_signing_out_everywhere_ends_all_sessions(ana, elsewhere):
     assert not is_signed_in(ana) and not is_signed_in(elsewhere)
 
 
+@pytest.mark.parametrize("path", ["/api/users/signout", "/api/users/signout-everywhere"])
+def test_sign_out_that_may_have_failed_is_503_and_can_be_repeated(app, services, ana, path):
+    stolen = app.test_client()
+    stolen.set_cookie("ticketing-session", ana.get_cookie("ticketing-session").value)
+    assert is_signed_in(ana)
+    services.away |= {"auth.sign_out", "auth.sign_out_everywhere"}
+
+    answer = ana.post(path)
+
+    assert (answer.status_code, int(answer.headers["Retry-After"]) >= 1) == (503, True)
+    assert "may still be signed in" in answer.json["errors"][0]["message"]
+    services.away.clear()
+    assert ana.post(path).status_code == 200
+    assert not is_signed_in(stolen)
+
+
+def test_page_says_so_when_a_sign_out_may_have_failed_and_the_button_works_again(services, ana):
+    services.away.add("auth.sign_out")
+
+    page = ana.submit("/account", "/signout")
+
+    assert page.status_code == 503 and "Retry-After" in page.headers
+    assert "You may still be signed in" in page.text
+    services.away.clear()
+    assert ana.submit("/account", "/signout").status_code == 303
+    assert not is_signed_in(ana)
+
+
 @pytest.mark.parametrize("path", ["/api/users/password", "/api/users/signout-everywhere"])
 def test_account_is_not_changed_without_a_session(client, path):
     assert client.post(path, json=CHANGE).status_code == 401

@@ -58,24 +58,24 @@ def sign_in(browser, location):
     return browser.post("/signin", data={**ANA, "next": hidden(page)["next"], "csrf_token": token(page)})
 
 
-def lose_the_cookie(ana, _app, _revocations):
+def lose_the_cookie(ana, _app, _services):
     ana.delete_cookie(COOKIE)
 
 
-def sign_out_in_another_tab(ana, _app, _revocations):
+def sign_out_in_another_tab(ana, _app, _services):
     end_in_another_tab(ana)
 
 
-def be_revoked_elsewhere(ana, app, revocations):
+def be_revoked_elsewhere(ana, app, services):
     with ana.session_transaction() as session:
         claims = app.extensions["verifier"].verify(session["token"])
-    revocations.add(claims.session_id, claims.expires_at)
+    services.revoked.add(claims.session_id)
 
 
 @pytest.mark.parametrize("lose", [lose_the_cookie, sign_out_in_another_tab, be_revoked_elsewhere])
-def test_what_was_typed_before_the_session_ended_is_there_after_signing_in(ana, app, services, revocations, lose):
+def test_what_was_typed_before_the_session_ended_is_there_after_signing_in(ana, app, services, lose):
     form = ana.get("/sell").text
-    lose(ana, app, revocations)
+    lose(ana, app, services)
 
     refused = ana.post("/sell", data=hidden(form) | TYPED)
     assert (refused.status_code, refused.headers["Location"]) == (303, "/signin?next=/sell")

@@ -8,7 +8,6 @@ import hashlib
 import inspect
 
 import pytest
-from amqp import method_framing
 from amqp.transport import _AbstractTransport
 from eventlet.greenpool import GreenPool
 from kombu import Connection
@@ -27,7 +26,6 @@ PUBLISHER = "libs/amqp/publisher.py"
 ENTRYPOINT = "libs/rpc/entrypoint.py"
 HANDLERS = "libs/events/handlers.py"
 ANTI_ENTROPY = "libs/events/anti_entropy.py"
-LISTENER = "gateway/revocation_listener.py"
 
 REPLACED = [
     (QueueConsumer, "connection", "e2edc20e42db", CONSUMER),
@@ -92,7 +90,6 @@ LINES = [
     (SharedExtension, "bind", "shared = container.shared_extensions.get(self.sharing_key)", HANDLERS),
     (RpcConsumer, "__init__", "self.queue = None", ENTRYPOINT),
     (_AbstractTransport, "__init__", "self.sock = None", CONNECTION),
-    (method_framing, "frame_handler", "connection.bytes_recv += 1", LISTENER),
 ]
 """Attributes that we read or set, by the line of the original that makes or uses them."""
 

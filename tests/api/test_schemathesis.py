@@ -14,8 +14,7 @@ from schemathesis.checks import CHECKS
 
 from gateway.app import create_app
 from gateway.openapi.description import describe
-from gateway.revocations import Revocations
-from gateway.tests.fakes import SETTINGS, FakeServices
+from gateway.tests.fakes import SETTINGS, FakeServices, never_revoked
 
 EXAMPLES, COSTLY_EXAMPLES = 40, 8
 COSTLY = {"users.sign_up", "users.sign_in", "users.change_password"}  # a password is hashed each time
@@ -31,7 +30,7 @@ CHECKED = (
 
 def description():
     """Return the gateway's description."""
-    document = describe(create_app(FakeServices(), SETTINGS, Revocations(lambda _: False)))
+    document = describe(create_app(FakeServices(), SETTINGS, never_revoked()))
     for methods in document["paths"].values():
         for operation in methods.values():
             del operation["security"]  # the test sends the session itself

@@ -8,9 +8,8 @@ import pytest
 
 from dev.testing import new_database
 from gateway.app import create_app
-from gateway.revocations import Revocations
 from gateway.tests.conftest import Browser
-from gateway.tests.fakes import SETTINGS
+from gateway.tests.fakes import SETTINGS, never_revoked
 from tests.contract.real_services import SERVICES, RealServices
 from tests.in_process import closed_databases
 
@@ -25,7 +24,7 @@ def site(servers, fake_stripe):
         def site(currency):
             urls = {service.name: stack.enter_context(new_database(servers)) for service in SERVICES}
             services = RealServices(urls, fake_stripe.url, currency)
-            app = create_app(services, SETTINGS | {"CURRENCY": currency}, Revocations(lambda claims: False))
+            app = create_app(services, SETTINGS | {"CURRENCY": currency}, never_revoked())
             app.test_client_class = Browser
 
             def sign_up(name):

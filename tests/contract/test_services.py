@@ -15,6 +15,7 @@ UNKNOWN = "0" * 24
 NEW = "another long one"
 TEXT, NUMBER, FLAG, MAYBE = str, int, bool, (str, type(None))
 SESSION = {"user": {"id": TEXT, "email": TEXT}, "token": TEXT}
+REVOCATION = {"kind": TEXT, "number": NUMBER}
 SNAPSHOT = {
     **dict.fromkeys(("id", "title", "currency", "category"), TEXT),
     "price_cents": NUMBER,
@@ -49,9 +50,13 @@ SHOWN_PAYMENT = PAYMENT | {"decline_message": TEXT}
 RESULTS = {
     "auth.sign_up": (lambda side: side.sign_up("cy"), SESSION),
     "auth.sign_in": (lambda side: (side.sign_up("cy"), side.sign_in("cy"))[1], SESSION),
-    "auth.change_password": (lambda side: side.call("auth.change_password", "cy", current=PASSWORD, new=NEW), SESSION),
-    "auth.sign_out": (lambda side: side.call("auth.sign_out", "cy"), type(None)),
-    "auth.sign_out_everywhere": (lambda side: side.call("auth.sign_out_everywhere", "cy"), type(None)),
+    "auth.change_password": (
+        lambda side: side.call("auth.change_password", "cy", current=PASSWORD, new=NEW),
+        SESSION | {"revocation": REVOCATION},
+    ),
+    "auth.sign_out": (lambda side: side.call("auth.sign_out", "cy"), REVOCATION),
+    "auth.sign_out_everywhere": (lambda side: side.call("auth.sign_out_everywhere", "cy"), REVOCATION),
+    "auth.is_effective": (lambda side: side.call("auth.is_effective", "gateway", kind="users", number=0), FLAG),
     "auth.is_revoked": (lambda side: side.call("auth.is_revoked", "gateway", session_id=UNKNOWN), FLAG),
     "tickets.create": (
         lambda side: side.call("tickets.create", "ana", title="Hamlet", price_cents=1999, venue="Globe"),

@@ -28,8 +28,8 @@ ALLOWED = {
     "auth.change_password": USERS,
     "auth.current_user": USERS,
     "auth.is_revoked": {"gateway"},
-    "auth.revoked_sessions": {"gateway"},
-    "auth.ended_users": {"gateway"},
+    "auth.revocations": {"gateway"},
+    "auth.is_effective": {"gateway"},
     "tickets.create": USERS,
     "tickets.update": USERS,
     "tickets.withdraw": USERS,
@@ -84,6 +84,11 @@ ARGUMENTS = {
     "by": "Olga",
     "payload": "{}",
     "signature": "t=1,v1=0",
+    "process": "p1",
+    "sessions": 0,
+    "users": 0,
+    "kind": "sessions",
+    "number": 0,
 }
 
 

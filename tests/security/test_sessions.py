@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 import requests
 
-from dev.testing import wait_for
-
 PASSWORD = "correct horse battery"
 
 
@@ -63,7 +61,18 @@ def statuses(system, cookies):
 
 
 def check_worthless(system, cookies):
-    wait_for(lambda: statuses(system, cookies) == [401, 401], 10, "every process to refuse the stolen cookie")
+    assert statuses(system, cookies) == [401, 401]
+
+
+def test_stolen_cookie_is_worthless_at_a_process_that_was_suspended_while_its_user_signed_out(system, ana):
+    stolen = dict(ana.http.cookies)
+    assert statuses(system, stolen) == [200, 200]
+    signed_out_by, suspended = workers(system)
+
+    with only(signed_out_by, system):
+        assert ana.post("/api/users/signout").status_code == 200
+    with only(suspended, system):
+        assert status(system, stolen) == 401
 
 
 def test_stolen_cookie_is_worthless_after_signing_out(system, ana):

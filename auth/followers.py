@@ -1,0 +1,42 @@
+"""Which processes keep a list of revocations, and what each of them knows; see libs/revocations.py."""
+
+from typing import Any
+
+from pymongo.collection import Collection
+from pymongo.read_concern import ReadConcern
+
+from libs.revocations import TRUST_SECONDS
+
+LEASE_SECONDS = 2 * TRUST_SECONDS
+"""How long a process that asked is counted: longer than it trusts, in case the database's clock is adjusted."""
+FORGET_SECONDS = 3600
+
+
+class Followers:
+    """Documents {_id: process, sessions, users, until}: the highest numbers that it knows, and until when it counts.
+
+    Only the database's own clock is read, for auth's instances may disagree.
+    """
+
+    def __init__(self, collection: Collection[dict[str, Any]]) -> None:
+        self._collection = collection
+        self._newest = collection.with_options(read_concern=ReadConcern("linearizable"))
+
+    def create_indexes(self) -> None:
+        """Let MongoDB forget processes that ended long ago."""
+        self._collection.create_index("until", expireAfterSeconds=FORGET_SECONDS)
+
+    def note(self, process: str, sessions: int, users: int) -> None:
+        """Note what a process knows.
+
+        Must be written before the list for its answer is read: then a revocation is in that list, or was committed
+        after this note, so that it waits for this process.
+        """
+        until = {"$add": ["$$NOW", round(LEASE_SECONDS * 1000)]}
+        update = [{"$set": {"sessions": sessions, "users": users, "until": until}}]
+        self._collection.update_one({"_id": process}, update, upsert=True)
+
+    def know(self, kind: str, number: int) -> bool:
+        """Return whether all that count know the revocations of this kind up to `number`."""
+        behind = {kind: {"$lt": number}, "$expr": {"$gt": ["$until", "$$NOW"]}}
+        return self._newest.find_one(behind) is None

@@ -1,0 +1,138 @@
+"""Which sessions were ended before their token expired, as one process knows them, and for how long it relies on that.
+
+auth numbers what it revokes. Each process asks auth, again and again, for what is beyond the numbers that it knows, and
+thereby tells auth which it knows. It relies on its list for TRUST_SECONDS from the moment it asked; later it has auth
+asked about each session. auth keeps who has asked lately (auth/followers.py). So a revocation is effective everywhere
+once each of these knows it, and at the latest TRUST_SECONDS after it was committed: by then nobody relies on an older
+list, whatever has become of whom. Nothing has to arrive for that; a broadcast (`wake`) only makes it quick.
+No clocks of different machines are compared.
+"""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from libs.errors import Unavailable
+from libs.rpc.client import RemoteError
+from libs.tokens import CLOCK_SKEW_SECONDS, Claims
+
+TRUST_SECONDS = 3.0
+ASK_SECONDS = TRUST_SECONDS / 3
+RETRY_SECONDS = 0.2
+PAUSES_SECONDS = (0.01, 0.25)
+"""How long to pause before asking again whether a revocation is effective: at first, and at most."""
+
+PRUNE_SECONDS = 60.0
+"""How often to drop what has expired; each time all entries are read."""
+
+log = logging.getLogger(__name__)
+
+Ask = Callable[[str, dict[str, int]], dict[str, Any]]
+
+
+class Revocations:
+    """Answers whether a session was ended, alone or with all others of its user. It fails closed.
+
+    `ask(process, known)` calls `auth.revocations`; `ask_about(claims)` calls `auth.is_revoked`, while the list may be
+    out of date. Both may raise ServiceUnavailable, the latter to whoever asks about the session.
+    """
+
+    def __init__(
+        self, ask: Ask, ask_about: Callable[[Claims], bool], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._ask = ask
+        self._ask_about = ask_about
+        self._clock = clock
+        self._process = uuid.uuid4().hex
+        self._known = {"sessions": 0, "users": 0}
+        self._sessions: dict[str, float] = {}
+        self._users: dict[str, tuple[int, float]] = {}
+        self._trusted_until = float("-inf")
+        self._pruned_at = clock()
+        self._woken = threading.Event()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the list alone decides."""
+        return self._clock() < self._trusted_until
+
+    def is_revoked(self, claims: Claims) -> bool:
+        """Return whether the session of this token was ended; raise ServiceUnavailable when that cannot be known."""
+        generation, _ = self._users.get(claims.subject, (0, 0.0))
+        if claims.session_id in self._sessions or claims.generation < generation:
+            return True
+        return False if self.is_current else self._ask_about(claims)
+
+    def follow(self, stopping: threading.Event) -> None:
+        """Keep the list current until `stopping` is set and `wake` called; for a thread of its own."""
+        is_failing = False
+        while not stopping.is_set():
+            self._woken.clear()
+            try:
+                self.refresh()
+                is_failing = False
+            except (Unavailable, RemoteError) as error:
+                if not is_failing:
+                    log.warning("the list of revoked sessions is out of date, auth is asked about each: %s", error)
+                is_failing = True
+            self._woken.wait(RETRY_SECONDS if is_failing else ASK_SECONDS)
+
+    def wake(self) -> None:
+        """Ask auth now: something was revoked."""
+        self._woken.set()
+
+    def refresh(self) -> None:
+        """Ask auth for what is new until nothing is, which tells auth that all of it is known; raises as `ask` does."""
+        while self._ask_for_more():
+            pass
+        self._prune()
+
+    def _ask_for_more(self) -> bool:
+        asked_at = self._clock()
+        found = self._ask(self._process, dict(self._known))
+        for ended in found["sessions"]:
+            self._sessions[ended["id"]] = _timestamp(ended["expires_at"])
+        for ended in found["users"]:
+            until = _timestamp(ended["expires_at"])
+            self._users[ended["id"]] = max((ended["generation"], until), self._users.get(ended["id"], (0, 0.0)))
+        for kind in self._known:
+            self._known[kind] = max([self._known[kind], *(ended["number"] for ended in found[kind])])
+        if found["is_all"]:
+            self._trusted_until = asked_at + TRUST_SECONDS
+        return bool(found["sessions"] or found["users"])
+
+    def _prune(self) -> None:
+        """Drop those whose tokens have expired, once a minute."""
+        if self._clock() < self._pruned_at + PRUNE_SECONDS:
+            return
+        self._pruned_at, expired = self._clock(), time.time() - 2 * CLOCK_SKEW_SECONDS
+        self._sessions = {known: until for known, until in self._sessions.items() if until >= expired}
+        self._users = {known: (least, until) for known, (least, until) in self._users.items() if until >= expired}
+
+
+def await_effect(
+    is_effective: Callable[[float], bool],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Return when a revocation that auth has committed is effective in every process: within TRUST_SECONDS.
+
+    `is_effective(timeout)` calls `auth.is_effective`; while it raises Unavailable, time alone makes it so.
+    """
+    until, (pause, longest) = clock() + TRUST_SECONDS, PAUSES_SECONDS
+    while (left := until - clock()) > 0:
+        with suppress(Unavailable):
+            if is_effective(left):
+                return
+        sleep(min(pause, max(0.0, until - clock())))
+        pause = min(2 * pause, longest)
+
+
+def _timestamp(moment: str) -> float:
+    """Return seconds since 1970 of an ISO 8601 time."""
+    return datetime.fromisoformat(moment).timestamp()

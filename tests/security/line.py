@@ -1,0 +1,50 @@
+"""A connection that can stall, as one to a server that does not answer but has not ended."""
+
+import socket
+import threading
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+
+class Line:
+    """Leads to the server of `server_url`; `url` is the same address by way of this line."""
+
+    def __init__(self, server_url):
+        parts = urlsplit(server_url)
+        self._server = (parts.hostname, parts.port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        port = self._listener.getsockname()[1]
+        self.url = f"{parts.scheme}://127.0.0.1:{port}{parts.path}?directConnection=true"
+        self._going = threading.Event()
+        self._going.set()
+        self._sockets = [self._listener]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stall(self):
+        """Carry nothing until `go_on`, and then all that has waited."""
+        self._going.clear()
+
+    def go_on(self):
+        self._going.set()
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                near, far = self._listener.accept()[0], socket.create_connection(self._server)
+                self._sockets += [near, far]
+                for source, target in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
+
+    def _carry(self, source, target):
+        with suppress(OSError):
+            while data := source.recv(65536):
+                self._going.wait()
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def close(self):
+        self._going.set()
+        for each in self._sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)  # which also ends what waits for it
+            each.close()

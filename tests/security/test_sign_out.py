@@ -1,0 +1,162 @@
+"""Signing out of two processes of the gateway, while parts that it needs are stalled or lose its events."""
+
+import secrets
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+
+import pytest
+from kombu import Connection
+from pymongo import MongoClient
+
+from dev.testing import nameko_service, new_database, new_vhost, wait_for
+from gateway.app import create_app
+from gateway.revocation_listener import EXCHANGE
+from gateway.tests.fakes import AUTH_PRIVATE, PUBLIC_KEYS, SETTINGS
+from libs.revocations import TRUST_SECONDS
+from tests.security.line import Line
+
+PASSWORD = "correct horse battery"
+COOKIE = "ticketing-session"
+SIGN_OUTS = {
+    "/api/users/signout": {},
+    "/api/users/signout-everywhere": {},
+    "/api/users/password": {"currentPassword": PASSWORD, "newPassword": "another long one"},
+}
+
+
+class Site:
+    """Two processes of the gateway (here threads, with all that a process has of its own), and auth."""
+
+    def __init__(self, gateways, auth, line, database, amqp_url):
+        self.gateways, self.auth, self.line, self.database, self.amqp_url = gateways, auth, line, database, amqp_url
+
+    def wait_until_current(self):
+        lists = [gateway.extensions["revocations"] for gateway in self.gateways]
+        wait_for(lambda: all(known.is_current for known in lists), 10, "current lists")
+
+    def go_on(self):
+        """Let what was stalled go on."""
+        self.auth.send_signal(signal.SIGCONT)
+        self.line.go_on()
+
+    def sign_up(self):
+        """Return the browser, at the first gateway, of somebody who has just signed up."""
+        browser = self.gateways[0].test_client()
+        person = {"email": f"ana-{secrets.token_hex(4)}@example.com", "password": PASSWORD}
+        assert browser.post("/api/users/signup", json=person).status_code == 201
+        return browser
+
+    def statuses(self, cookie):
+        """Return what each gateway answers to a cookie, which reaches no other service if it is refused."""
+        return [self._status(gateway, cookie) for gateway in self.gateways]
+
+    def _status(self, gateway, cookie):
+        thief = gateway.test_client()
+        thief.set_cookie(COOKIE, cookie)
+        return thief.get("/account").status_code
+
+    def lose_events(self):
+        """Delete the exchange of auth's events, and with it all bindings."""
+        with Connection(self.amqp_url) as connection:
+            connection.channel().exchange_delete(EXCHANGE.name)
+
+
+@pytest.fixture(scope="module")
+def running(servers):
+    with ExitStack() as stack:
+        amqp_url, mongo_url = (stack.enter_context(new(servers)) for new in (new_vhost, new_database))
+        database = stack.enter_context(MongoClient(mongo_url)).get_default_database()
+        line = stack.enter_context(closing(Line(mongo_url)))
+        auth = {
+            "AMQP_URI": amqp_url,
+            "MONGO_URL": line.url,
+            "SIGNING_KEY": AUTH_PRIVATE,
+            "TOKEN_PUBLIC_KEYS": PUBLIC_KEYS,
+            "SIGN_UPS_PER_ADDRESS": 100,
+        }
+        process = stack.enter_context(nameko_service("auth.service:AuthService", "rpc-auth", **auth))
+        gateways = [create_app(settings=SETTINGS | {"GATEWAY_AMQP_URL": amqp_url}) for _ in range(2)]
+        for gateway in gateways:
+            stack.callback(gateway.extensions["services"].client.close)
+            stack.callback(gateway.extensions["revocation_listener"].stop)
+            gateway.test_client().get("/healthz")
+        yield Site(gateways, process, line, database, amqp_url)
+
+
+@pytest.fixture
+def site(running):
+    running.wait_until_current()
+    yield running
+    running.go_on()
+
+
+def cookie_of(browser):
+    return browser.get_cookie(COOKIE).value
+
+
+@pytest.mark.parametrize("path", SIGN_OUTS)
+def test_cookie_is_refused_everywhere_from_the_moment_that_sign_out_was_answered(site, path):
+    browser = site.sign_up()
+    stolen = cookie_of(browser)
+    assert site.statuses(stolen) == [200, 200]
+    began = time.monotonic()
+
+    assert browser.post(path, json=SIGN_OUTS[path]).status_code == 200
+
+    assert site.statuses(stolen) == [303, 303]
+    assert time.monotonic() - began < TRUST_SECONDS / 2
+
+
+@pytest.mark.parametrize("path", SIGN_OUTS)
+def test_cookie_is_refused_everywhere_after_a_sign_out_whose_events_are_lost(site, path):
+    browser = site.sign_up()
+    stolen = cookie_of(browser)
+    site.lose_events()
+
+    assert browser.post(path, json=SIGN_OUTS[path]).status_code == 200
+
+    assert site.statuses(stolen) == [303, 303]
+
+
+def test_cookie_opens_nothing_after_a_sign_out_that_auth_committed_before_it_stalled(site):
+    browser = site.sign_up()
+    stolen = cookie_of(browser)
+    site.lose_events()
+    before = site.database.revoked_sessions.count_documents({})
+
+    with ThreadPoolExecutor(1) as pool:
+        signing_out = pool.submit(browser.post, "/api/users/signout", json={})
+        wait_for(lambda: site.database.revoked_sessions.count_documents({}) > before, 10, "the sign-out")
+        site.auth.send_signal(signal.SIGSTOP)
+        answer = signing_out.result(20)
+
+    assert answer.status_code in (200, 503)
+    if answer.status_code == 200:
+        assert not {200} & set(site.statuses(stolen))
+
+
+@pytest.mark.parametrize("stalled", ["auth", "MongoDB"])
+def test_sign_out_that_is_not_certain_is_503_and_is_effective_everywhere_when_repeated(site, stalled):
+    browser = site.sign_up()
+    stolen = cookie_of(browser)
+    if stalled == "auth":
+        site.auth.send_signal(signal.SIGSTOP)
+    else:
+        site.line.stall()
+
+    answer = browser.post("/api/users/signout", json={})
+    assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
+    assert cookie_of(browser) == stolen
+    site.go_on()
+
+    wait_for(lambda: browser.post("/api/users/signout", json={}).status_code == 200, 20, "the sign-out")
+    assert site.statuses(stolen) == [303, 303]
+
+
+def test_no_process_accepts_anybody_for_long_while_auth_is_stalled(site):
+    cookie = cookie_of(site.sign_up())
+    site.auth.send_signal(signal.SIGSTOP)
+
+    wait_for(lambda: site.statuses(cookie) == [503, 503], 2 * TRUST_SECONDS, "503")
