@@ -20,7 +20,7 @@ from libs.contracts import limits
 from libs.contracts.limits import CATEGORIES, MAXIMUM_PAGE, MAXIMUM_SEARCH, MAXIMUM_VERSION
 
 LISTED = ("on_sale", "reserved", "sold", "all")
-STATUSES = ("on_sale", "reserved", "sold", "withdrawn")
+STATUSES = ("on_sale", "started", "reserved", "sold", "withdrawn")
 MINE = (*STATUSES, "all")
 ORDER_STATUSES = ("created", "awaiting_payment", "complete", "cancelled")
 CANCEL_REASONS = ("buyer", "expired", "payment_failed")
@@ -144,7 +144,7 @@ class TicketQuery(PricedSchema, PageQuery):
 class MineQuery(PageQuery):
     """A filter of one's own tickets."""
 
-    status = choice("Choose on_sale, reserved, sold, withdrawn or all.", MINE, load_default="all")
+    status = choice("Choose on_sale, started, reserved, sold, withdrawn or all.", MINE, load_default="all")
 
 
 class TicketResponse(ResponseSchema):
@@ -158,7 +158,7 @@ class TicketResponse(ResponseSchema):
     venue = fields.String(allow_none=True)
     starts_at = fields.String(allow_none=True)
     seller_id = fields.String(data_key="userId")
-    status = one_of((*STATUSES, "started"))
+    status = one_of(STATUSES)
     version = fields.Integer()
     created_at = fields.String()
     updated_at = fields.String()

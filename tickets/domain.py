@@ -3,8 +3,7 @@
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cache, partial
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from libs.contracts.currencies import Currency, currency_of
@@ -12,6 +11,8 @@ from libs.contracts.errors import DomainError, NotOwner, TicketReserved, TicketS
 from libs.contracts.limits import CATEGORIES, MAXIMUM_TITLE, MAXIMUM_VENUE
 
 RESERVING = ("created", "awaiting_payment")
+LONGEST_AHEAD = timedelta(days=3653)
+"""How long before it starts something may be listed: ten years."""
 
 
 class InvalidTicket(DomainError):
@@ -19,6 +20,10 @@ class InvalidTicket(DomainError):
 
     def __init__(self, errors: list[dict[str, str]]) -> None:
         super().__init__(errors[0]["message"], errors=errors)
+
+
+class Unacceptable(Exception):
+    """What was entered in a field; the message says why."""
 
 
 class TicketChanged(DomainError):
@@ -53,7 +58,7 @@ class Ticket:
         """Return a new listing; raise InvalidTicket."""
         return cls(
             id=ident, version=1, seller_id=seller_id, price_version=1, currency=currency, withdrawn=False,
-            reservation=None, created_at=now, updated_at=now, **checked_details(currency_of(currency), **details),
+            reservation=None, created_at=now, updated_at=now, **checked_details(currency_of(currency), now, **details),
         )  # fmt: skip
 
     @property
@@ -85,14 +90,14 @@ class Ticket:
     ) -> bool:
         """Change the listing as the seller saw it at `seen_version`, and its currency if one is given.
 
-        Returns False when it is like that already. Raises NotOwner, TicketReserved, TicketSold, TicketWithdrawn,
-        TicketChanged or InvalidTicket.
+        Returns False when it is like that already. Raises InvalidTicket, NotOwner, TicketReserved, TicketSold,
+        TicketWithdrawn or TicketChanged.
         """
+        code = currency_code or self.currency
+        checked = checked_details(currency_of(code), now, self.starts_at, **details)
         self._check_editable(seller_id)
         if self.withdrawn:
             raise TicketWithdrawn("This ticket was withdrawn from sale.")
-        code = currency_code or self.currency
-        checked = checked_details(currency_of(code), **details)
         if code == self.currency and all(getattr(self, name) == value for name, value in checked.items()):
             return False  # perhaps because the same edit was sent before, by a double click or a retry
         if seen_version not in (None, self.version):
@@ -173,21 +178,33 @@ class Ticket:
 
 def checked_details(
     priced_in: Currency,
+    now: datetime,
+    kept_start: datetime | None = None,
+    *,
     title: object,
     price_cents: object,
     category: object = "other",
     venue: object = None,
     starts_at: object = None,
 ) -> dict[str, Any]:
-    """Return what a seller enters for a ticket, cleaned; raise InvalidTicket with the error of each field."""
-    given = {"title": title, "price_cents": price_cents, "category": category, "venue": venue, "starts_at": starts_at}
+    """Return what a seller enters for a ticket, cleaned; raise InvalidTicket with the error of each field.
+
+    It may not start in the past, unless that is the start that it has already, `kept_start`.
+    """
+    checks: dict[str, Callable[[], Any]] = {
+        "title": lambda: _title(title),
+        "price_cents": lambda: _price(priced_in, price_cents),
+        "category": lambda: _category(category),
+        "venue": lambda: _venue(venue),
+        "starts_at": lambda: _start(starts_at, now, kept_start),
+    }
     checked: dict[str, Any] = {}
     errors = []
-    for name, (check, message) in _checks(priced_in).items():
+    for name, check in checks.items():
         try:
-            checked[name] = check(given[name])
-        except (TypeError, ValueError, OverflowError):
-            errors.append({"field": name, "message": message})
+            checked[name] = check()
+        except Unacceptable as error:
+            errors.append({"field": name, "message": str(error)})
     if errors:
         raise InvalidTicket(errors)
     return checked
@@ -210,52 +227,62 @@ INVISIBLE = {"Cf", "Zs", "Zl", "Zp", "Mn"}
 """Categories of characters that are invisible by themselves (https://www.unicode.org/reports/tr44/, table 12)."""
 
 
-def _line(value: object, maximum: int) -> str:
+def _line(value: object, problem: str, maximum: int) -> str:
     """Return a line of text to show: trimmed, visible, without control characters or changes of direction."""
     if not isinstance(value, str):
-        raise TypeError("no text")
+        raise Unacceptable(problem)
     text = value.strip()
     categories = {unicodedata.category(letter) for letter in text}
     if len(text) > maximum or categories & CONTROL or not BIDIRECTIONAL.isdisjoint(text):
-        raise ValueError("too long, or not one line")
+        raise Unacceptable(problem)
     if text and categories <= INVISIBLE:
-        raise ValueError("invisible")
+        raise Unacceptable(problem)
     return text
 
 
 def _title(value: object) -> str:
-    title = _line(value, MAXIMUM_TITLE)
+    problem = f"Enter a title of 1 to {MAXIMUM_TITLE} characters."
+    title = _line(value, problem, MAXIMUM_TITLE)
     if not title:
-        raise ValueError("empty")
+        raise Unacceptable(problem)
     return title
 
 
 def _price(priced_in: Currency, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError("not in whole minor units")
-    if not priced_in.is_price(value):
-        raise ValueError("out of bounds")
+    if not isinstance(value, int) or isinstance(value, bool) or not priced_in.is_price(value):
+        lowest, highest = priced_in.major(priced_in.minimum), priced_in.major(priced_in.maximum)
+        raise Unacceptable(f"Enter a price from {lowest:,} to {highest:,}, {DECIMALS[priced_in.digits]}.")
     return value
 
 
 def _category(value: object) -> str:
     if value not in CATEGORIES:
-        raise ValueError("unknown")
+        raise Unacceptable("Choose one of the categories.")
     return str(value)
 
 
 def _venue(value: object) -> str | None:
-    return None if value is None else _line(value, MAXIMUM_VENUE) or None
+    problem = f"Enter a venue of at most {MAXIMUM_VENUE} characters."
+    return None if value is None else _line(value, problem, MAXIMUM_VENUE) or None
 
 
-def _moment(value: object) -> datetime | None:
+def _start(value: object, now: datetime, kept: datetime | None) -> datetime | None:
     if value is None:
         return None
-    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise ValueError("no time with an offset")
-    moment = moment.astimezone(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    try:
+        start = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        start = None
+    if not isinstance(start, datetime) or start.tzinfo is None:
+        raise Unacceptable("Enter when it starts as a time in UTC, like 2030-01-31T19:30:00Z.")
+    start = start.replace(microsecond=start.microsecond // 1000 * 1000)
+    if start == kept:
+        return kept
+    if start <= now:
+        raise Unacceptable("Enter a start that is not in the past.")
+    if start > now + LONGEST_AHEAD:
+        raise Unacceptable("Enter a start within the next ten years.")
+    return start.astimezone(UTC)  # which no time between these bounds overflows
 
 
 DECIMALS = {
@@ -263,19 +290,3 @@ DECIMALS = {
     2: "with at most two decimals",
     3: "with at most three decimals, the third of them 0",
 }
-
-
-@cache
-def _checks(priced_in: Currency) -> dict[str, tuple[Callable[[object], Any], str]]:
-    """Return the check of each field that a seller enters, and the message when it raises an error."""
-    lowest, highest = priced_in.major(priced_in.minimum), priced_in.major(priced_in.maximum)
-    return {
-        "title": (_title, f"Enter a title of 1 to {MAXIMUM_TITLE} characters."),
-        "price_cents": (
-            partial(_price, priced_in),
-            f"Enter a price from {lowest:,} to {highest:,}, {DECIMALS[priced_in.digits]}.",
-        ),
-        "category": (_category, "Choose one of the categories."),
-        "venue": (_venue, f"Enter a venue of at most {MAXIMUM_VENUE} characters."),
-        "starts_at": (_moment, "Enter when it starts as a time in UTC, like 2027-01-31T19:30:00Z."),
-    }

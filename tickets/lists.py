@@ -26,7 +26,7 @@ PUBLIC_INDEXES: list[Order] = [
 ]
 SELLER_INDEX: Order = [("seller_id", ASCENDING), ("shelf", ASCENDING), ("_id", DESCENDING)]
 SHELVES = ("on_sale", "started", "reserved", "sold", "withdrawn")
-STATUSES = {**{status: [status] for status in ("on_sale", "reserved", "sold", "withdrawn")}, "all": list(SHELVES)}
+STATUSES = {**{shelf: [shelf] for shelf in SHELVES}, "all": list(SHELVES)}
 LONGEST_PREFIX = 12
 MAXIMUM_WORDS = 6
 
@@ -111,9 +111,8 @@ def index_for(lookup: Document, sort: str) -> Order:
 
 
 def seller_list(seller_id: str, status: str) -> Query:
-    """Return the query for a seller's own list, in which what has started is still on sale."""
-    shelves = [*STATUSES[status], "started"] if status == "on_sale" else STATUSES[status]
-    return Query({"seller_id": seller_id, "shelf": {"$in": shelves}}, {}, "newest", SELLER_INDEX)
+    """Return the query for a seller's own list."""
+    return Query({"seller_id": seller_id, "shelf": {"$in": STATUSES[status]}}, {}, "newest", SELLER_INDEX)
 
 
 def has_prefix(word: str) -> Document:

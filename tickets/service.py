@@ -10,7 +10,7 @@ from pymongo.errors import DuplicateKeyError
 from libs import cursors
 from libs.clock import utc_now
 from libs.contracts.currencies import CURRENCY_FORM, currency_setting
-from libs.contracts.errors import DomainError, KeyReused
+from libs.contracts.errors import DomainError, KeyReused, TicketNotFound
 from libs.contracts.events import (
     CATALOGUE,
     OrderAwaitingPayment,
@@ -67,19 +67,18 @@ class TicketsService:
     ) -> dict[str, Any]:
         """List a ticket for sale. `starts_at`: ISO 8601 with offset. Returns the ticket.
 
-        The same `idempotency_key` returns the same ticket, whatever its status is by then.
+        The same `idempotency_key` returns the same ticket, whatever its status is by then, and if it has started.
         """
-        details = {"title": title, "price_cents": price_cents, "category": category, "venue": venue}
-        seller_id, checked = self.caller.user_id, domain.checked_details(self.currency, **details, starts_at=starts_at)
+        seller_id, details = self.caller.user_id, _details(title, price_cents, category, venue, starts_at)
         if idempotency_key is not None:
             arguments.text("idempotency_key", idempotency_key, MAXIMUM_KEY)
-        if listed := self._listed_with(seller_id, idempotency_key, checked):
+        if listed := self._listed_with(seller_id, idempotency_key, details):
             return listed.snapshot()
-        ticket = Ticket.create(store.new_id(), seller_id, self.currency.code, utc_now(), **checked)
+        ticket = Ticket.create(store.new_id(), seller_id, self.currency.code, utc_now(), **details)
         try:
             self.store.add(ticket, TicketCreated, idempotency_key)
         except DuplicateKeyError:  # a request with the same key was quicker
-            if listed := self._listed_with(seller_id, idempotency_key, checked):
+            if listed := self._listed_with(seller_id, idempotency_key, details):
                 return listed.snapshot()
             raise
         return ticket.snapshot()
@@ -100,12 +99,15 @@ class TicketsService:
         The price is in the currency of new tickets, which the ticket then has too. `version`: the ticket's version that
         the seller saw; refused when it has another one by now, unless it says the same already.
         """
-        details = {"title": title, "price_cents": price_cents, "category": category, "venue": venue}
-        seller_id, checked = self.caller.user_id, domain.checked_details(self.currency, **details, starts_at=starts_at)
+        seller_id, details = self.caller.user_id, _details(title, price_cents, category, venue, starts_at)
         if version is not None:
             arguments.integer("version", version, 1, MAXIMUM_VERSION)
         now, code = utc_now(), self.currency.code
-        return self._change(ticket_id, lambda ticket: ticket.edit(seller_id, now, code, version, **checked))
+        try:
+            return self._change(ticket_id, lambda ticket: ticket.edit(seller_id, now, code, version, **details))
+        except TicketNotFound:
+            domain.checked_details(self.currency, now, **details)  # what is wrong with the fields comes first
+            raise
 
     @rpc(expected_exceptions=EXPECTED)
     def withdraw(self, ticket_id: str) -> dict[str, Any]:
@@ -138,9 +140,12 @@ class TicketsService:
     def list_mine(self, status: str = "all", limit: int = 50, after: str | None = None) -> dict[str, Any]:
         """Return one page of the caller's own listings with `status`, newest first, as `list` does.
 
-        Each also says how many cents of its price went back to its buyer, `refunded_cents`.
+        What nobody bought before it started is "started" and no longer "on_sale". Each also says how many cents of its
+        price went back to its buyer, `refunded_cents`.
         """
         query = lists.seller_list(self.caller.user_id, arguments.choice("status", status, lists.STATUSES))
+        if status in ("on_sale", "started"):
+            self.take_started_off_sale()
         found, following = self._page(query, limit, after)
         return _list_reply([ticket.seller_view() for ticket in found], following)
 
@@ -182,9 +187,12 @@ class TicketsService:
     def _listed_with(self, seller_id: str, idempotency_key: str | None, details: dict[str, Any]) -> Ticket | None:
         """Return the ticket that this key has listed already; raise KeyReused when that was with other details."""
         found = self.store.find_by_key(seller_id, idempotency_key) if idempotency_key is not None else None
-        if found and found[1] != details:
+        if found is None:
+            return None
+        ticket, listed_as = found
+        if domain.checked_details(self.currency, utc_now(), listed_as["starts_at"], **details) != listed_as:
             raise KeyReused("This Idempotency-Key was used for another ticket.")
-        return found[0] if found else None
+        return ticket
 
     def _change(self, ticket_id: str, change: Callable[[Ticket], bool]) -> dict[str, Any]:
         """Load, change, save, and return the ticket; read again when somebody else saved first."""
@@ -207,6 +215,12 @@ class TicketsService:
     def _page(self, query: lists.Query, limit: int, after: str | None) -> Any:
         size = arguments.integer("limit", limit, 1, MAXIMUM_PAGE)
         return self.store.list(query, size, cursors.decode(after, {"_id": str, "price_cents": int}))
+
+
+def _details(
+    title: object, price_cents: object, category: object, venue: object, starts_at: object
+) -> dict[str, object]:
+    return {"title": title, "price_cents": price_cents, "category": category, "venue": venue, "starts_at": starts_at}
 
 
 def _list_reply(tickets: Sequence[dict[str, Any]], following: dict[str, Any] | None) -> dict[str, Any]:

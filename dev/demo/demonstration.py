@@ -9,7 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from dev.demo.shows import is_past, price, tickets
+from dev.demo.shows import price, starts_at_once, tickets
 from dev.demo.visitor import Visitor
 
 TICKETS, WITHDRAWN = 400, 5
@@ -31,7 +31,7 @@ def fill(url: str, count: int) -> tuple[Visitor, Visitor]:
         listed = pool.map(lambda show: seller.sell(**show), shows)
         idents = [_count("tickets listed", number, ticket) for number, ticket in enumerate(listed, start=1)]
     print(f"\r{count} tickets listed")
-    on_sale = [ident for ident, show in zip(idents, shows, strict=True) if not is_past(show, now)]
+    on_sale = [ident for ident, show in zip(idents, shows, strict=True) if not starts_at_once(show, now)]
     on_sale = on_sale[::-1]  # the newest are on the first page
     for ticket in _take(on_sale, WITHDRAWN):
         seller.call("DELETE", f"/api/tickets/{ticket}", 204)

@@ -50,15 +50,17 @@ SHOWS = {
         (900, 1500, 2200, 450, 1250),
     ),
 }  # fmt: skip
+AT_ONCE = timedelta(minutes=2)
+"""When shows start that nobody buys a ticket for; by then the demo is complete."""
+AT_ONCE_EVERY = 40
 SOON = timedelta(minutes=30)
 SOON_EVERY = 25
-PAST_EVERY = 40
 DAYS_AHEAD = 240
 START_HOURS = (19, 20, 15, 18, 21)  # UTC
 
 
 def tickets(count: int, now: datetime) -> Iterator[dict[str, Any]]:
-    """Yield `count` tickets as the API takes them; some start within hours, some have no date, some are past."""
+    """Yield `count` tickets as the API takes them; some start at once, some within hours, some have no date."""
     for number, category in enumerate(islice(cycle(SHOWS), count)):
         shows, seats, prices = SHOWS[category]
         turn = number // len(SHOWS)
@@ -78,9 +80,9 @@ def price(minor: int) -> str:
     return str(currency.major(max(minor, currency.minimum) // currency.step * currency.step))
 
 
-def is_past(ticket: dict[str, Any], now: datetime) -> bool:
-    """Return whether a ticket's show has started by `now`, so that nobody can buy it."""
-    return "startsAt" in ticket and datetime.fromisoformat(ticket["startsAt"]) <= now
+def starts_at_once(ticket: dict[str, Any], now: datetime) -> bool:
+    """Return whether a ticket's show starts within minutes of `now`, too soon for an order."""
+    return "startsAt" in ticket and datetime.fromisoformat(ticket["startsAt"]) <= now + AT_ONCE
 
 
 def _start(number: int, now: datetime) -> dict[str, str]:
@@ -88,8 +90,8 @@ def _start(number: int, now: datetime) -> dict[str, str]:
         return _at(now + SOON * (1 + number // SOON_EVERY))
     if number % 19 == 7:
         return {}  # good on any day
-    if number % PAST_EVERY == 3:
-        return _at(now - timedelta(days=1 + number // PAST_EVERY))
+    if number % AT_ONCE_EVERY == 3:
+        return _at(now + AT_ONCE)
     day = now + timedelta(days=2 + number * 7 % DAYS_AHEAD)
     return _at(day.replace(hour=START_HOURS[number % 5], minute=30 * (number % 2), second=0))
 

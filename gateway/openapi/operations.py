@@ -64,7 +64,8 @@ OPERATIONS = {
         body=TicketBody,
         errors=(400,),
         needs_session=True,
-        description="The same Idempotency-Key returns the same ticket again; with another body it is refused (400).",
+        description="It starts at most ten years from now, and not in the past. The same Idempotency-Key returns the "
+        "same ticket again; with another body it is refused (400).",
     ),
     "api_tickets.list_all": Operation(
         "Tickets",
@@ -73,11 +74,19 @@ OPERATIONS = {
         many=True,
         query=TicketQuery,
         errors=(400,),
-        description="Each word of `q` begins a word of the title or the venue. A page is short, or empty, when few of "
-        "the tickets that were looked through for it match; the next page continues from there.",
+        description="What is on sale has not started. Each word of `q` begins a word of the title or the venue. A page "
+        "is short, or empty, when few of the tickets that were looked through for it match; the next page continues "
+        "from there.",
     ),
     "api_tickets.list_mine": Operation(
-        "Tickets", 200, TicketResponse, many=True, query=MineQuery, errors=(400,), needs_session=True
+        "Tickets",
+        200,
+        TicketResponse,
+        many=True,
+        query=MineQuery,
+        errors=(400,),
+        needs_session=True,
+        description="What nobody bought before it started is `started`, no longer `on_sale`.",
     ),
     "api_tickets.get": Operation("Tickets", 200, TicketResponse, errors=(404,)),
     "api_tickets.update": Operation(
@@ -87,7 +96,8 @@ OPERATIONS = {
         body=TicketEditBody,
         errors=(400, 404, 409),
         needs_session=True,
-        description="Only its seller may, and only while it is neither reserved, sold nor withdrawn. With the "
+        description="Only its seller may, and only while it is neither reserved, sold nor withdrawn. A start in the "
+        "past may be kept, not entered. With the "
         "`version` that the seller saw, or its ETag in If-Match, a ticket that has changed is left as it is (409).",
     ),
     "api_tickets.withdraw": Operation(

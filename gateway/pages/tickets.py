@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 from gateway import ids
 from gateway.api.paging import read_query
 from gateway.errors import ERRORS, GatewayError, describe, list_problems
-from gateway.formats import amount, has_started, local_input
+from gateway.formats import amount, local_input
 from gateway.pages.forms import Form
 from gateway.schemas import OrderBody, PageQuery, TicketBody, TicketQuery
 from gateway.services import call_as_user, call_public
@@ -65,10 +65,7 @@ def sell() -> Any:
     """Put a ticket on sale."""
     form = TicketForm()
     if request.method == "POST" and (ticket := form.submit(_list_ticket)):
-        if has_started(ticket):
-            flash("Your ticket is listed, but nobody can buy it: it has already started.", "error")
-        else:
-            flash("Your ticket is on sale.", "success")
+        flash("Your ticket is on sale.", "success")
         return redirect(url_for("tickets.show", ticket_id=ticket["id"]), 303)
     if request.method == "POST" or not form.typed.get("key"):
         form.typed["key"] = secrets.token_urlsafe(16)  # nothing was listed with the one before, or something else was

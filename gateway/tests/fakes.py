@@ -46,7 +46,7 @@ def password_errors(field, password):
     return [error(field, "This password is too common.")] if password == "password" else []
 
 
-def checked_details(currency, title, price_cents, category="other", venue=None, starts_at=None):
+def checked_details(currency, title, price_cents, category="other", venue=None, starts_at=None, kept_start=None):
     """Return a ticket's details as tickets keeps them, or raise what it raises; of its rules for text only the main."""
     starts = utc(starts_at)
     valid = {
@@ -54,7 +54,7 @@ def checked_details(currency, title, price_cents, category="other", venue=None, 
         "price_cents": type(price_cents) is int and currency_of(currency).is_price(price_cents),
         "category": category in limits.CATEGORIES,
         "venue": venue is None or is_line(venue, limits.MAXIMUM_VENUE),
-        "starts_at": starts_at is None or starts,
+        "starts_at": starts_at is None or (starts and (starts > iso(datetime.now(UTC)) or starts == kept_start)),
     }
     errors = [error(field, f"Not a valid {field}.") for field, is_valid in valid.items() if not is_valid]
     if errors:
@@ -69,6 +69,14 @@ def without_message(payment):
 
 def is_line(text, maximum):
     return isinstance(text, str) and len(text.strip()) <= maximum and text.isprintable()
+
+
+def has_started(ticket):
+    return bool(ticket["starts_at"]) and ticket["starts_at"] <= iso(datetime.now(UTC))
+
+
+def status_now(ticket):
+    return "started" if ticket["status"] == "on_sale" and has_started(ticket) else ticket["status"]
 
 
 def utc(text):
@@ -185,12 +193,13 @@ class FakeServices:
     # tickets
 
     def tickets_create(self, caller, idempotency_key=None, **details):
-        details, now = checked_details(self.currency, **details), iso(datetime.now(UTC))
-        made, listed_as = self.listed.get((caller.subject, idempotency_key), (None, details))
-        if listed_as != details:
+        made, listed_as = self.listed.get((caller.subject, idempotency_key), (None, {"starts_at": None}))
+        details = checked_details(self.currency, **details, kept_start=listed_as["starts_at"])
+        if made and listed_as != details:
             raise RemoteError("KeyReused")
         if made:
             return made
+        now = iso(datetime.now(UTC))
         ticket = {"id": secrets.token_hex(12), "version": 1, "seller_id": caller.subject, "currency": self.currency}
         ticket |= details
         ticket |= {"withdrawn": False, "status": "on_sale", "price_version": 1, "reserved_until": None}
@@ -213,7 +222,8 @@ class FakeServices:
         return ticket
 
     def tickets_update(self, caller, ticket_id, version=None, **details):
-        details = checked_details(self.currency, **details) | {"currency": self.currency}
+        kept_start = self.tickets.get(ticket_id, {}).get("starts_at")
+        details = checked_details(self.currency, **details, kept_start=kept_start) | {"currency": self.currency}
         ticket = self._own_free(caller, ticket_id)
         if ticket["withdrawn"]:
             raise RemoteError("TicketWithdrawn")
@@ -230,7 +240,7 @@ class FakeServices:
         return ticket
 
     def tickets_list(self, _, status="on_sale", q="", category=None, limit=50, after=None, sort="newest", **bounds):
-        found = [t for t in reversed(self.tickets.values()) if status in ("all", t["status"])]
+        found = [t for t in reversed(self.tickets.values()) if status in ("all", status_now(t))]
         found = [t for t in found if q.lower() in t["title"].lower() and category in (None, t["category"])]
         low, high = bounds.get("min_price_cents", 0), bounds.get("max_price_cents", 10**9)
         found = [t for t in found if low <= t["price_cents"] <= high]
@@ -240,7 +250,7 @@ class FakeServices:
 
     def tickets_list_mine(self, caller, status="all", limit=50, after=None):
         own = [t for t in reversed(self.tickets.values()) if t["seller_id"] == caller.subject]
-        own = [{"refunded_cents": 0, **t} for t in own if status in ("all", t["status"])]
+        own = [{"refunded_cents": 0, **t} for t in own if status in ("all", status_now(t))]
         return self._page("tickets", own, limit, after)
 
     def tickets_sales(self, caller):
@@ -269,7 +279,7 @@ class FakeServices:
             raise RemoteError("OwnTicket")
         if ticket["status"] != "on_sale":
             raise RemoteError(f"Ticket{ticket['status'].capitalize()}")
-        if ticket["starts_at"] and datetime.fromisoformat(ticket["starts_at"]) <= datetime.now(UTC):
+        if has_started(ticket):
             raise RemoteError("TicketStarted")
         if version and version < ticket["version"]:
             details = {name: ticket[name] for name in ("price_cents", "currency", "version")}

@@ -81,15 +81,15 @@ def test_invalid_price_is_explained_at_its_field_and_an_invalid_url_only_in_the_
     assert 'href="#status"' not in shown
 
 
-def test_seller_of_a_started_show_reads_that_nobody_can_buy_the_ticket(ana):
+def test_start_in_the_past_is_an_error_of_its_field_and_keeps_the_input(ana):
     ticket = {"title": "Hamlet", "price": "20", "category": "stage"}
 
     late = ana.submit("/sell", **ticket, startsAt="2026-01-01T12:00")
-    shown = page_text(ana, late.headers["Location"])
-    ana.submit("/sell", **ticket, startsAt="2099-01-01T12:00:00Z")  # the form that the page itself suggests
+    ana.submit("/sell", **ticket, startsAt="2031-01-01T12:00:00Z")  # the form that the page itself suggests
 
-    assert "it has already started" in shown
-    assert "1 Jan 2099, 12:00 UTC" in page_text(ana, "/my/tickets")
+    assert late.status_code == 400
+    assert 'href="#startsAt"' in late.text and 'value="2026-01-01T12:00"' in late.text
+    assert "1 Jan 2031, 12:00 UTC" in page_text(ana, "/my/tickets")
 
 
 def test_errors_of_the_service_are_shown_at_their_fields(ana, services):
@@ -461,6 +461,16 @@ def test_started_show_is_not_for_sale(ana, bo, ticket, services):
     assert "It has already started" in shown and 'class="badge started">Started' in shown and "on_sale" not in shown
     assert 'class="badge started">Started' in bo.get("/?status=all").text
     assert ana.get(f"/tickets/{ticket['id']}/edit").status_code == 200  # to postpone it
+
+
+def test_title_of_what_has_started_may_still_be_corrected(ana, ticket, services):
+    services.tickets[ticket["id"]]["starts_at"] = "2020-01-01T00:00:00.000Z"
+    page, corrected = f"/tickets/{ticket['id']}/edit", {"title": "Macbeth", "price": "20", "category": "other"}
+
+    kept = ana.submit(page, **corrected, startsAt="2020-01-01T00:00")
+    moved = ana.submit(page, **corrected, startsAt="2020-01-01T00:01")
+
+    assert (kept.status_code, moved.status_code) == (303, 400)
 
 
 @pytest.mark.parametrize("start", ["2031-01-31T19:30:15.250Z", "2031-01-31T19:30:15.000Z", "2031-01-31T19:30:00.000Z"])

@@ -7,6 +7,8 @@ from typing import Any
 from libs.contracts.limits import is_storable
 
 MAXIMUM_TEXT = 1024
+YEARS = range(1970, 3000)
+"""The years of times, so that hours may be added to each."""
 
 
 class InvalidArguments(Exception):
@@ -53,6 +55,8 @@ def moment(name: str, value: object) -> datetime:
         if local.tzinfo is None:
             raise ValueError("no offset")
         found = local.astimezone(UTC)
+        if found.year not in YEARS:
+            raise ValueError("out of bounds")
     except (ValueError, OverflowError) as error:
         sentence = f"{name} must be a time with its offset from UTC, such as 2026-12-24T19:30:00Z."
         raise InvalidArguments(sentence) from error

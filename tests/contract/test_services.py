@@ -5,13 +5,17 @@ Results have the same keys and types, and each refused call raises the same erro
 
 import inspect
 import re
+from datetime import timedelta
 
 import pytest
 
+from dev.testing import wait_for
 from gateway.tests import fakes
+from libs.clock import iso, utc_now
 from tests.contract.conftest import PASSWORD, VISA, WEBHOOK
 
 UNKNOWN = "0" * 24
+PAST = "2020-01-01T12:00:00Z"
 NEW = "another long one"
 TEXT, NUMBER, FLAG, MAYBE = str, int, bool, (str, type(None))
 SESSION = {"user": {"id": TEXT, "email": TEXT}, "token": TEXT}
@@ -213,6 +217,18 @@ def sold(side):
     return ticket_id
 
 
+def soon(side):
+    side.call("tickets.sales", "ana")  # signs her up, which takes a while
+    return utc_now() + timedelta(seconds=0.5)
+
+
+def started(side):
+    starts_at = soon(side)
+    ticket_id = side.ticket(starts_at=iso(starts_at))
+    wait_for(lambda: utc_now() > starts_at, what="it to start")
+    return ticket_id
+
+
 def withdrawn(side):
     ticket_id = side.ticket()
     side.call("tickets.withdraw", "ana", ticket_id=ticket_id)
@@ -257,6 +273,8 @@ REFUSALS = [
     ("InvalidTicket", lambda side: side.refusal("tickets.create", "ana", title=" ", price_cents=49, starts_at="soon")),
     ("InvalidTicket", lambda side: side.refusal("tickets.create", "ana", title=False, price_cents=None, venue=False)),
     ("InvalidTicket", lambda side: of_edit(side, ticket_id=UNKNOWN, title="", category="opera")),
+    ("InvalidTicket", lambda side: side.refusal("tickets.create", "ana", title="X", price_cents=1999, starts_at=PAST)),
+    ("InvalidTicket", lambda side: of_edit(side, starts_at=PAST)),
     ("TicketNotFound", lambda side: side.refusal("tickets.get", ticket_id=UNKNOWN)),
     ("TicketNotFound", lambda side: of_edit(side, ticket_id=UNKNOWN)),
     ("TicketNotFound", lambda side: of_withdrawal(side, ticket_id=UNKNOWN)),
@@ -273,7 +291,7 @@ REFUSALS = [
     ("TicketSold", lambda side: of_order(side, who="cy", ticket_id=sold(side))),
     ("TicketWithdrawn", lambda side: of_edit(side, ticket_id=withdrawn(side))),
     ("TicketWithdrawn", lambda side: of_order(side, ticket_id=withdrawn(side))),
-    ("TicketStarted", lambda side: of_order(side, ticket_id=side.ticket(starts_at="2020-01-01T12:00:00Z"))),
+    ("TicketStarted", lambda side: of_order(side, ticket_id=started(side))),
     ("TooManyReservations", of_too_many_reservations),
     ("OwnTicket", lambda side: of_order(side, who="ana")),
     ("PriceChanged", of_changed_price),
@@ -415,6 +433,40 @@ def test_same_key_returns_the_same_ticket_whatever_became_of_it(side):
     again = side.call("tickets.create", "ana", **details, idempotency_key=side.unique)
 
     assert (again["id"], again["title"], again["status"]) == (first["id"], "Macbeth", "withdrawn")
+
+
+def test_same_key_returns_the_same_ticket_after_it_has_started(side):
+    starts_at = soon(side)
+    details = {"title": "Hamlet", "price_cents": 1999, "starts_at": iso(starts_at), "idempotency_key": side.unique}
+    first = side.call("tickets.create", "ana", **details)
+    wait_for(lambda: utc_now() > starts_at, what="it to start")
+
+    assert side.call("tickets.create", "ana", **details)["id"] == first["id"]
+
+
+def test_what_has_started_is_listed_as_such_and_not_as_on_sale(side):
+    ticket_id = started(side)
+
+    found = {
+        status: [ticket["id"] for ticket in side.call("tickets.list_mine", "ana", status=status)["tickets"]]
+        for status in ("on_sale", "started", "all")
+    }
+
+    assert found == {"on_sale": [], "started": [ticket_id], "all": [ticket_id]}
+    assert ticket_id not in [ticket["id"] for ticket in side.call("tickets.list")["tickets"]]
+
+
+def test_title_of_what_has_started_may_be_corrected_and_its_start_postponed_but_not_to_another_past_time(side):
+    starts_at = side.call("tickets.get", ticket_id=(ticket_id := started(side)))["starts_at"]
+    edit = {"ticket_id": ticket_id, "title": "Macbeth", "price_cents": 500}
+
+    corrected = side.call("tickets.update", "ana", **edit, starts_at=starts_at)
+    refused = side.refusal("tickets.update", "ana", **edit, starts_at=PAST)
+    postponed = side.call("tickets.update", "ana", **edit, starts_at=iso(utc_now() + timedelta(days=1)))
+
+    assert (corrected["title"], corrected["starts_at"]) == ("Macbeth", starts_at)
+    assert [error["field"] for error in refused.details["errors"]] == ["starts_at"]
+    assert postponed["version"] == 3
 
 
 def test_edit_that_changes_nothing_leaves_the_version(side):
