@@ -11,7 +11,8 @@ from marshmallow import Schema, fields, missing
 
 from gateway.typed_prices import with_point
 from libs.contracts.currencies import Currency, currency_of
-from libs.contracts.limits import MAXIMUM_PRICE_CENTS, is_storable
+from libs.contracts.limits import MAXIMUM_PRICE_CENTS
+from libs.contracts.texts import is_storable
 
 MAX_CHARACTERS = 1024
 """Longer texts are cut before a service sees them: every field's limit is far below."""

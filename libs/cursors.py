@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from libs.contracts.limits import is_storable
+from libs.contracts.texts import is_storable
 
 
 class InvalidCursor(Exception):

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import Any
 
-from libs.contracts.limits import is_storable
+from libs.contracts.texts import is_storable
 from libs.events import VersionConflict
 from payments.crash_points import CrashPoint, crash_point
 from payments.errors import NameMissing, ReasonMissing, StripeUnavailable

@@ -15,9 +15,12 @@ from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import PARTS, SERVICES
 
 ROOT = Path(__file__).parent.parent
-DOMAIN_FILES = {"payments": {"decisions", "disputes", "domain", "errors", "intent", "recording"}}
+DOMAIN_FILES = {
+    "payments": {"decisions", "disputes", "domain", "errors", "intent", "recording"},
+    "tickets": {"domain", "words"},
+}
 """The files with the rules of a part, where there are more than `domain.py`."""
-SHARED = ("libs.contracts.errors", "libs.contracts.limits")
+SHARED = ("libs.contracts.errors", "libs.contracts.limits", "libs.contracts.texts")
 """What domains of several parts agree on; it imports nothing but the standard library."""
 CURRENCIES = "libs.contracts.currencies"
 PACKAGES = (*PARTS, "libs", "ops", "dev")

@@ -1,6 +1,5 @@
 """The rules of a listing. Whether it is reserved or sold is up to orders, and limits what the seller may do here."""
 
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,6 +8,7 @@ from typing import Any
 from libs.contracts.currencies import Currency, currency_of
 from libs.contracts.errors import DomainError, NotOwner, TicketReserved, TicketSold, TicketWithdrawn
 from libs.contracts.limits import CATEGORIES, MAXIMUM_TITLE, MAXIMUM_VENUE
+from libs.contracts.texts import Unacceptable, checked_line
 
 RESERVING = ("created", "awaiting_payment")
 LONGEST_AHEAD = timedelta(days=3653)
@@ -20,10 +20,6 @@ class InvalidTicket(DomainError):
 
     def __init__(self, errors: list[dict[str, str]]) -> None:
         super().__init__(errors[0]["message"], errors=errors)
-
-
-class Unacceptable(Exception):
-    """What was entered in a field; the message says why."""
 
 
 class TicketChanged(DomainError):
@@ -210,41 +206,10 @@ def checked_details(
     return checked
 
 
-def words(*texts: str | None) -> list[str]:
-    """Return the distinct words of `texts` in lower case, as a search compares them."""
-    return sorted({word for text in texts if text for word in _split(text)})
-
-
-def _split(text: str) -> list[str]:
-    return "".join(letter if letter.isalnum() else " " for letter in text.casefold()).split()
-
-
-BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Controls that change the direction of the text that follows (https://www.unicode.org/reports/tr9/, section 2)."""
-CONTROL = {"Cc", "Cs"}
-"""Categories of characters that break a line, or cannot be stored: control characters, lone surrogates."""
-INVISIBLE = {"Cf", "Zs", "Zl", "Zp", "Mn"}
-"""Categories of characters that are invisible by themselves (https://www.unicode.org/reports/tr44/, table 12)."""
-
-
-def _line(value: object, problem: str, maximum: int) -> str:
-    """Return a line of text to show: trimmed, visible, without control characters or changes of direction."""
-    if not isinstance(value, str):
-        raise Unacceptable(problem)
-    text = value.strip()
-    categories = {unicodedata.category(letter) for letter in text}
-    if len(text) > maximum or categories & CONTROL or not BIDIRECTIONAL.isdisjoint(text):
-        raise Unacceptable(problem)
-    if text and categories <= INVISIBLE:
-        raise Unacceptable(problem)
-    return text
-
-
 def _title(value: object) -> str:
-    problem = f"Enter a title of 1 to {MAXIMUM_TITLE} characters."
-    title = _line(value, problem, MAXIMUM_TITLE)
+    title = checked_line("title", value, MAXIMUM_TITLE)
     if not title:
-        raise Unacceptable(problem)
+        raise Unacceptable("Enter a title.")
     return title
 
 
@@ -262,8 +227,7 @@ def _category(value: object) -> str:
 
 
 def _venue(value: object) -> str | None:
-    problem = f"Enter a venue of at most {MAXIMUM_VENUE} characters."
-    return None if value is None else _line(value, problem, MAXIMUM_VENUE) or None
+    return None if value is None else checked_line("venue", value, MAXIMUM_VENUE) or None
 
 
 def _start(value: object, now: datetime, kept: datetime | None) -> datetime | None:

@@ -8,7 +8,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING
 
 from libs.contracts.limits import CATEGORIES
-from tickets.domain import words
+from tickets.words import searched_words
 
 Document = dict[str, Any]
 Order = list[tuple[str, int]]
@@ -91,7 +91,9 @@ def public_list(
     """
     lookup: Document = {"shelf": {"$in": STATUSES[status]}}
     remainder: Document = {}
-    searched = sorted(words(q), key=len, reverse=True)[:MAXIMUM_WORDS]
+    searched = sorted(searched_words(q), key=len, reverse=True)[:MAXIMUM_WORDS]
+    if q and not q.isspace() and not searched:  # nothing but punctuation, which nothing is found by
+        lookup["shelf"] = {"$in": []}
     if category is not None or searched:  # the index of words has the category before them
         lookup["category"] = {"$in": CATEGORIES} if category is None else category
     if searched:

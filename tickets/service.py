@@ -217,9 +217,7 @@ class TicketsService:
         return self.store.list(query, size, cursors.decode(after, {"_id": str, "price_cents": int}))
 
 
-def _details(
-    title: object, price_cents: object, category: object, venue: object, starts_at: object
-) -> dict[str, object]:
+def _details(title: object, price_cents: object, category: object, venue: object, starts_at: object) -> dict[str, Any]:
     return {"title": title, "price_cents": price_cents, "category": category, "venue": venue, "starts_at": starts_at}
 
 
@@ -237,4 +235,7 @@ def _validated(filters: dict[str, Any]) -> dict[str, Any]:
     }
     for name in filters:
         arguments.choice("each filter", name, checks)
-    return {name: checks[name](name, value) for name, value in filters.items() if value is not None}
+    given = {name: checks[name](name, value) for name, value in filters.items() if value is not None}
+    if given.get("min_price_cents", 0) > given.get("max_price_cents", MAXIMUM_PRICE_CENTS):
+        raise InvalidArguments("max_price_cents must not be below min_price_cents.")
+    return given

@@ -12,8 +12,9 @@ from pymongo.database import Database
 from libs.contracts.errors import TicketNotFound
 from libs.events import Aggregates, Event
 from tickets import lists
-from tickets.domain import Ticket, words
+from tickets.domain import Ticket
 from tickets.lists import LONGEST_PREFIX, Document, Order, Query, has_prefix, up_to
+from tickets.words import indexed_words
 
 STORE_FIELDS = ("shelf", "words", "prefixes", "idempotency_key", "listed_as")
 DETAILS = ("title", "price_cents", "category", "venue", "starts_at")
@@ -154,10 +155,26 @@ class TicketStore:
 
 def to_document(ticket: Ticket) -> Document:
     """Return what is stored of a ticket that was saved just now, with its `id`."""
-    found = words(ticket.title, ticket.venue)
-    prefixes = {word[:length] for word in found for length in range(1, min(len(word), LONGEST_PREFIX) + 1)}
     shelf = "started" if ticket.has_started(ticket.updated_at) and ticket.status == "on_sale" else ticket.status
-    return {**asdict(ticket), "shelf": shelf, "words": found, "prefixes": sorted(prefixes)}
+    return {**asdict(ticket), "shelf": shelf, **found_by(ticket.title, ticket.venue)}
+
+
+def found_by(title: str, venue: str | None) -> Document:
+    """Return what is stored of a ticket for searches."""
+    words = indexed_words(title, venue)
+    prefixes = {word[:length] for word in words for length in range(1, min(len(word), LONGEST_PREFIX) + 1)}
+    return {"words": words, "prefixes": sorted(prefixes)}
+
+
+def renew_words(db: Database[Document]) -> int:
+    """Store the words by which tickets are found anew where an earlier version split them otherwise."""
+    renewed = 0
+    for found in db.tickets.find({}, {"version": 1, "title": 1, "venue": 1, "words": 1, "prefixes": 1}):
+        words = found_by(found["title"], found["venue"])
+        if words != {name: found.get(name) for name in words}:
+            unchanged = {"_id": found["_id"], "version": found["version"]}
+            renewed += db.tickets.update_one(unchanged, {"$set": words}).modified_count
+    return renewed
 
 
 def _from_document(found: Document) -> Ticket:

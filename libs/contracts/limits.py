@@ -18,8 +18,3 @@ MAXIMUM_CURRENT_PASSWORD = 1024
 """Of what is entered as one's current password, which may be anything."""
 MAXIMUM_EMAIL = 254
 """The longest address that mail can be sent to (RFC 5321, section 4.5.3.1.3, less the brackets)."""
-
-
-def is_storable(text: str) -> bool:
-    """Return whether MongoDB can store `text`: a lone surrogate has no UTF-8."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
-from libs.contracts.limits import is_storable
+from libs.contracts.texts import is_storable
 
 MAXIMUM_TEXT = 1024
 YEARS = range(1970, 3000)

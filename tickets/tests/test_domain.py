@@ -134,14 +134,6 @@ def test_an_edit_of_an_older_version_is_refused_unless_it_changes_nothing():
         {"title": 7},
         {"title": {"$ne": None}},
         {"title": None},
-        {"title": "\x00"},
-        {"title": "\ud800"},
-        {"title": "a\x07b"},
-        {"title": "two\nlines"},
-        {"title": "\u200b"},
-        {"title": " \u200d\u2060 "},
-        {"title": "Hamlet\u202e3 wor"},
-        {"title": "\u0301"},
         {"price_cents": 49},
         {"price_cents": 100_000_000},
         {"price_cents": 19.99},
@@ -155,6 +147,7 @@ def test_an_edit_of_an_older_version_is_refused_unless_it_changes_nothing():
         {"venue": 7},
         {"venue": "two\nlines"},
         {"venue": "\u200b"},
+        {"venue": "Z" + "\u0335" * 5},
         {"starts_at": "tomorrow"},
         {"starts_at": "2026-12-24T19:30:00"},
         {"starts_at": 1800000000},
@@ -202,7 +195,7 @@ def test_all_invalid_fields_are_refused_together():
         a_ticket(title=" ", price_cents=49)
 
     assert refusal.value.details["errors"] == [
-        {"field": "title", "message": "Enter a title of 1 to 200 characters."},
+        {"field": "title", "message": "Enter a title."},
         {"field": "price_cents", "message": "Enter a price from 0.50 to 999,999.99, with at most two decimals."},
     ]
 
@@ -229,10 +222,6 @@ def test_only_the_seller_sees_how_much_was_refunded():
 
     assert ticket.seller_view() == {**ticket.snapshot(), "refunded_cents": 500}
     assert "refunded_cents" not in ticket.snapshot()
-
-
-def test_words_are_compared_without_case_or_punctuation():
-    assert domain.words("Straße, Row-3", None) == ["3", "row", "strasse"]
 
 
 def test_a_ticket_has_started_from_that_millisecond_on():

@@ -1,0 +1,79 @@
+"""What text may be: one normal form of it, and the rules for a line of it that is shown.
+
+Domains import this file, so it imports nothing but the standard library.
+"""
+
+import re
+import unicodedata
+
+INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
+"""Characters that show nothing: Default_Ignorable_Code_Point of Unicode 15, blank letters and symbols, annotations."""
+DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")
+"""Controls that change the direction of the text that follows (https://www.unicode.org/reports/tr9/, section 2)."""
+MAXIMUM_MARKS = 4
+"""Marks on one character: as many as Hebrew with points and cantillation needs; more paint over what is around."""
+
+
+class Unacceptable(Exception):
+    """What was entered in a field; the message says why."""
+
+
+def is_storable(text: str) -> bool:
+    """Return whether MongoDB can store `text`: a lone surrogate has no UTF-8."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def without_invisible(text: str) -> str:
+    """Return `text` without the characters that show nothing and white space around it."""
+    return INVISIBLE.sub("", text).strip()
+
+
+def checked_line(name: str, value: object, maximum: int) -> str:
+    """Return a line of text as it is kept and shown: trimmed and composed (NFC); raise Unacceptable.
+
+    It is empty, or has something to see, at most `maximum` characters, and nothing that harms the text around it.
+    """
+    if not isinstance(value, str):
+        raise Unacceptable(f"Enter the {name} as text.")
+    if not is_storable(value):
+        raise Unacceptable(f"The {name} has half of a character in it; enter it again.")
+    text = unicodedata.normalize("NFC", value.strip())
+    if problem := _problem(text, maximum):
+        raise Unacceptable(f"The {name} {problem}.")
+    return text
+
+
+def _problem(text: str, maximum: int) -> str | None:
+    categories = [unicodedata.category(letter) for letter in text]
+    if not {"Cc", "Zl", "Zp"}.isdisjoint(categories):
+        return "must be one line, without tabs and other control characters"
+    if DIRECTION.search(text):
+        return "must not have characters in it that change the direction of text"
+    if text and not _shows_something(text):
+        return "must have something to see in it"
+    if len(text) > maximum:
+        return f"must have at most {maximum} characters"
+    if _most_marks(categories) > MAXIMUM_MARKS:
+        return f"must not have more than {MAXIMUM_MARKS} accents on one letter"
+    return None
+
+
+def _shows_something(text: str) -> bool:
+    """Return whether something is left of the text without what is invisible, white space, and marks on nothing."""
+    return any(unicodedata.category(letter) not in ("Mn", "Me", "Cf", "Zs") for letter in INVISIBLE.sub("", text))
+
+
+def _most_marks(categories: list[str]) -> int:
+    """Return how many marks the character with the most has; what is invisible between them does not part them."""
+    most = marks = 0
+    for category in categories:
+        if category in ("Mn", "Me"):
+            marks += 1
+        elif category not in ("Mc", "Cf"):
+            marks = 0
+        most = max(most, marks)
+    return most
