@@ -3,6 +3,7 @@
 import hmac
 import ipaddress
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from libs.contracts.errors import DomainError
@@ -11,16 +12,17 @@ from libs.contracts.limits import (
     MAXIMUM_EMAIL,
     MAXIMUM_PASSWORD,
     MINIMUM_PASSWORD,
-    is_storable,
 )
+from libs.contracts.texts import is_storable, without_invisible
 
 SESSION_SECONDS = 12 * 60 * 60
 LENGTH_MESSAGE = f"Choose a password of {MINIMUM_PASSWORD} to {MAXIMUM_PASSWORD} characters."
+HALF_MESSAGE = "The password has half of a character in it; enter it again."
 KNOWN_ADDRESSES = 20
 """From how many network addresses a user is remembered to have signed in, newest last."""
 
-UNFIT = r"@\s\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
-"""Control characters, changes of direction and lone surrogates, as ranges of a regular expression."""
+UNFIT = r"@\s\x00-\x1f\x7f-\x9f\ud800-\udfff"
+"""White space, control characters and lone surrogates, as ranges of a regular expression."""
 EMAIL = re.compile(rf"[^{UNFIT}]+@[^{UNFIT}.]+(\.[^{UNFIT}.]+)+")
 
 
@@ -139,7 +141,7 @@ def network(address: object) -> str:
 
 
 def check_sign_up(email: object, password: object, common: frozenset[str]) -> tuple[str, str]:
-    """Return the normalised email, and the password; raise InvalidEmail or InvalidPassword with the errors of both."""
+    """Return both in normal form; raise InvalidEmail or InvalidPassword with the errors of both."""
     try:
         address = normalise_email(email)
     except InvalidEmail as error:
@@ -149,48 +151,70 @@ def check_sign_up(email: object, password: object, common: frozenset[str]) -> tu
 
 
 def normalise_email(email: object) -> str:
-    """Return the address trimmed and in lower case, as it is kept and compared; raise InvalidEmail."""
-    address = email.strip().lower() if isinstance(email, str) else ""
-    if len(address) > MAXIMUM_EMAIL or not EMAIL.fullmatch(address):
+    """Return the address as it is kept; raise InvalidEmail."""
+    address = comparable_email(email) if isinstance(email, str) else ""
+    if not EMAIL.fullmatch(address):
         raise InvalidEmail([_error("email", "Enter an email address, like ana@example.com.")])
+    if len(address) > MAXIMUM_EMAIL:
+        raise InvalidEmail([_error("email", f"Enter an email address of at most {MAXIMUM_EMAIL} characters.")])
     return address
+
+
+def comparable_email(email: str) -> str:
+    """Return the address as it is compared: without case and what is invisible, in one normal form (NFKC)."""
+    return without_invisible(unicodedata.normalize("NFKC", email)).lower()
+
+
+def password_forms(typed: str) -> list[str]:
+    """Return the forms in which a password may have been hashed: the normal one, and as typed, before there was one."""
+    return list(dict.fromkeys((_normalise_password(typed), typed)))
 
 
 def check_change(current: object, new: object) -> None:
     """Raise InvalidPassword when one of the two cannot be a password at all."""
     errors = []
-    if not _is_text(current, 1, MAXIMUM_CURRENT_PASSWORD):
+    if not isinstance(current, str) or not is_storable(current) or not 1 <= len(current) <= MAXIMUM_CURRENT_PASSWORD:
         errors.append(_error("current", "Enter your current password."))
-    if not _is_text(new, MINIMUM_PASSWORD, MAXIMUM_PASSWORD):
-        errors.append(_error("new", LENGTH_MESSAGE))
+    errors += _form_errors("new", new)
     if errors:
         raise InvalidPassword(errors)
 
 
 def check_password(field: str, password: object, email: str, common: frozenset[str]) -> str:
-    """Return an acceptable password unchanged; raise InvalidPassword about `field`.
+    """Return an acceptable password in the form in which it is hashed; raise InvalidPassword about `field`.
 
     Any characters are allowed and none are demanded (OWASP ASVS 5.0, 6.2.5 and 6.2.9).
     """
     if errors := _password_errors(field, password, email, common):
         raise InvalidPassword(errors)
-    return str(password)
+    return _normalise_password(str(password))
+
+
+def _normalise_password(typed: str) -> str:
+    """Return the password in normal form, the same on every keyboard and system (NIST SP 800-63B, 3.1.1.2)."""
+    return unicodedata.normalize("NFKC", typed)
 
 
 def _password_errors(field: str, password: object, email: str, common: frozenset[str]) -> list[dict[str, str]]:
-    if not isinstance(password, str) or not _is_text(password, MINIMUM_PASSWORD, MAXIMUM_PASSWORD):
-        return [_error(field, LENGTH_MESSAGE)]
+    if errors := _form_errors(field, password):
+        return errors
+    password = _normalise_password(str(password))
     if password.lower() in common:
         return [_error(field, "This password is too common; choose another.")]
-    if email and password.strip().lower() in (email, email.partition("@")[0]):
+    if email and comparable_email(password) in (email, email.partition("@")[0]):
         return [_error(field, "Your email is no password; choose another.")]
     return []
 
 
+def _form_errors(field: str, password: object) -> list[dict[str, str]]:
+    """Return why it cannot be a password at all."""
+    if not isinstance(password, str):
+        return [_error(field, LENGTH_MESSAGE)]
+    if not is_storable(password):
+        return [_error(field, HALF_MESSAGE)]
+    has_length = MINIMUM_PASSWORD <= len(_normalise_password(password)) <= MAXIMUM_PASSWORD
+    return [] if has_length else [_error(field, LENGTH_MESSAGE)]
+
+
 def _error(field: str, message: str) -> dict[str, str]:
     return {"field": field, "message": message}
-
-
-def _is_text(value: object, minimum: int, maximum: int) -> bool:
-    """Return whether `value` is a text of so many characters that can be stored."""
-    return isinstance(value, str) and minimum <= len(value) <= maximum and is_storable(value)

@@ -5,7 +5,7 @@ rest of the service, its heartbeats to the broker included, goes on.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,13 +41,15 @@ def hash_password(password: str) -> str:
     return result
 
 
-def matches(stored: str | None, password: str) -> bool:
-    """Return whether `password` is the one of the hash `stored`; works as hard when there is no such user (None).
+def matching(stored: str | None, forms: Sequence[str]) -> str | None:
+    """Return the first of a password's `forms` that is the one of the hash `stored`, or None.
 
-    Raises ServiceUnavailable when too many wait.
+    Works as hard when there is no such user (None). Raises ServiceUnavailable when too many wait.
     """
-    right: bool = _run_in_thread(_verify, stored or _DUMMY_HASH, password)
-    return right and stored is not None
+    for form in forms:
+        if _run_in_thread(_verify, stored or _DUMMY_HASH, form) and stored is not None:
+            return form
+    return None
 
 
 def needs_rehash(stored: str) -> bool:

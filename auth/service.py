@@ -79,15 +79,17 @@ class AuthService:
         `address` is the client's network address; only the gateway may pass it. Without one the call counts as coming
         from one unknown address. Raises TooManyAttempts by the rule of `domain.Counters.of_sign_in`.
         """
-        email, password, source = _text(email).strip().lower(), _text(password), self._client_network(address)
+        email, source = domain.comparable_email(_text(email)), self._client_network(address)
+        forms = domain.password_forms(_text(password))
         user = self.store.find_by_email(email)
         fingerprint = self.counters.fingerprint(source)
         counters = self.counters.of_sign_in(email, source, user is not None and fingerprint in user["addresses"])
         with self.throttle.attempt(counters, WrongCredentials):
-            if not passwords.matches(user["password_hash"] if user else None, password) or user is None:
+            matched = passwords.matching(user["password_hash"] if user else None, forms)
+            if matched is None or user is None:
                 raise WrongCredentials("Wrong email or password.")
-        if passwords.needs_rehash(user["password_hash"]):
-            self.store.replace_hash(user, passwords.hash_password(password))
+        if matched != forms[0] or passwords.needs_rehash(user["password_hash"]):
+            self.store.replace_hash(user, passwords.hash_password(forms[0]))
         self.store.remember_address(user, fingerprint)
         return self._start_session(user)
 
@@ -111,7 +113,7 @@ class AuthService:
         user = self._signed_in_user()
         domain.check_change(current, new)
         with self.throttle.attempt(self.counters.of_password(user["id"]), WrongPassword):
-            if not passwords.matches(user["password_hash"], _text(current)):
+            if passwords.matching(user["password_hash"], domain.password_forms(_text(current))) is None:
                 raise WrongPassword("This is not your current password.")
         password_hash = passwords.hash_password(domain.check_password("new", new, user["email"], COMMON_PASSWORDS))
         changed = self.store.revoke_all(user, password_hash=password_hash)

@@ -1,6 +1,8 @@
 """The users and the revoked sessions, in MongoDB."""
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -11,7 +13,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from auth.domain import KNOWN_ADDRESSES, SESSION_SECONDS, EmailInUse
+from auth.domain import KNOWN_ADDRESSES, SESSION_SECONDS, EmailInUse, comparable_email
 from auth.followers import Followers
 from libs.clock import utc_now
 from libs.contracts.events import SessionRevoked
@@ -26,6 +28,17 @@ NUMBER_TRIES = 100
 """How often to take the next number when others take it at the same moment."""
 KEPT = timedelta(hours=1)
 """How long a revocation is kept after the token's expiry, by whose clock ever."""
+
+
+def renew_emails(db: Database[Document]) -> int:
+    """Keep addresses of an earlier version as they are compared now, but for those that another user has already."""
+    renewed = 0
+    for user in db.users.find({"email": re.compile("[^ -~]")}, {"email": 1}):
+        email = comparable_email(user["email"])
+        if email != user["email"]:
+            with suppress(DuplicateKeyError):
+                renewed += db.users.update_one(user, {"$set": {"email": email}}).modified_count
+    return renewed
 
 
 class UserStore:

@@ -7,15 +7,38 @@ COUNTERS = domain.Counters(b"a secret")
 ANA, HOME = "ana@example.org", "192.0.2.1"
 
 
-@pytest.mark.parametrize("email", ["Ana@Example.ORG", "  ana@example.org "])
-def test_addresses_are_compared_trimmed_and_in_lower_case(email):
-    assert domain.normalise_email(email) == "ana@example.org"
+@pytest.mark.parametrize(
+    "email",
+    [
+        "Ana@Example.ORG",
+        "  ana@example.org ",
+        "\ufeffana@example.org",  # pasted from a document
+        "ana@exam\u00adple.org",
+        "ana\u200b@example.org",
+        "\u202aana@example.org\u202c",  # as Windows shows contacts
+        "\u200eana@example.org",
+        "ａｎａ＠ｅｘａｍｐｌｅ．ｏｒｇ",  # typed with a Japanese keyboard
+    ],
+)
+def test_address_is_the_same_however_it_was_typed_or_pasted(email):
+    assert domain.normalise_email(email) == domain.comparable_email(email) == "ana@example.org"
+
+
+def test_accented_address_is_the_same_from_every_system():
+    assert domain.normalise_email("jose\u0301@example.org") == domain.normalise_email("jos\u00e9@example.org")
+
+
+def test_long_address_is_refused_for_its_length():
+    with pytest.raises(domain.InvalidEmail) as refusal:
+        domain.normalise_email("x" * 250 + "@a.org")
+
+    assert str(refusal.value) == "Enter an email address of at most 254 characters."
 
 
 @pytest.mark.parametrize(
     "email",
     ["", "ana", "ana@", "@example.org", "a b@example.org", "ana@localhost", "x" * 255 + "@a.org", None, 7, {"$ne": 1}]
-    + [f"a{letter}@example.org" for letter in "\x00\x07\x7f\x9f\u202e\ud800"],
+    + [f"a{letter}@example.org" for letter in "\x00\x07\x7f\x9f\ud800"],
 )
 def test_what_is_no_address_is_refused(email):
     with pytest.raises(domain.InvalidEmail):
@@ -28,11 +51,36 @@ def test_any_characters_make_a_password(password):
 
 
 @pytest.mark.parametrize(
-    "password", ["short", "x" * 65, "Password123", None, False, ["a long password"], "\ud800 and more"]
+    "password",
+    ["short", "x" * 65, "Password123", "Ｐａｓｓｗｏｒｄ１２３", "e\u0301" * 7, None, False, ["a long password"]],
 )
 def test_short_long_common_and_other_things_are_no_password(password):
     with pytest.raises(domain.InvalidPassword):
         domain.check_password("password", password, "ana@example.org", COMMON_PASSWORDS)
+
+
+def test_half_of_a_character_in_a_password_is_named_as_such():
+    with pytest.raises(domain.InvalidPassword, match="half of a character"):
+        domain.check_password("password", "\ud800 and more", "ana@example.org", COMMON_PASSWORDS)
+
+
+@pytest.mark.parametrize(
+    ("typed", "elsewhere"),
+    [
+        ("cafe\u0301 au lait", "caf\u00e9 au lait"),
+        ("ｃｏｒｒｅｃｔ　horse", "correct horse"),
+        ("한국어 비밀번호", "한국어 비밀번호"),
+    ],
+    ids=["decomposed", "full width", "jamo"],
+)
+def test_password_typed_on_another_system_is_the_same_password(typed, elsewhere):
+    kept = domain.check_password("password", typed, "ana@example.org", COMMON_PASSWORDS)
+
+    assert kept == domain.password_forms(elsewhere)[0] == domain.password_forms(typed)[0]
+
+
+def test_long_password_of_a_system_that_takes_accents_apart_is_not_too_long():
+    assert len(domain.check_password("password", "e\u0301" * 64, "ana@example.org", COMMON_PASSWORDS)) == 64
 
 
 def test_errors_of_email_and_password_are_reported_together():

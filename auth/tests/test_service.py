@@ -254,6 +254,32 @@ def test_hash_of_older_parameters_is_replaced_at_sign_in(caller, running):
     assert caller.sign_in()
 
 
+@pytest.mark.parametrize("typed", ["cafe\u0301 au lait", "ｃａｆé au lait"])
+def test_hash_of_a_password_as_it_was_typed_is_replaced_at_sign_in(caller, running, typed):
+    mongo, normal = running[2], "caf\u00e9 au lait"
+    caller.sign_up()
+    older = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1).hash(typed)
+    mongo.users.update_one({"email": caller.email}, {"$set": {"password_hash": older}})
+
+    assert caller.sign_in(typed)
+
+    assert mongo.users.find_one({"email": caller.email})["password_hash"] != older
+    assert caller.sign_in(normal) and caller.sign_in(typed)
+
+
+def test_current_password_may_be_typed_on_another_system(caller):
+    token = caller.sign_up()
+    change = caller.call("change_password", token, current=PASSWORD, new="cafe\u0301 au lait")
+
+    assert caller.call("change_password", change["token"], current="caf\u00e9 au lait", new=PASSWORD)
+
+
+def test_user_signs_in_with_an_address_pasted_with_invisible_characters(caller):
+    caller.sign_up()
+
+    assert caller.sign_in(email=f"\ufeff{caller.email}\u200b")
+
+
 def test_answers_and_work_do_not_reveal_which_accounts_exist(caller, running):
     caller.sign_up()
 

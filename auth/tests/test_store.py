@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from auth.domain import KNOWN_ADDRESSES, EmailInUse
-from auth.store import KEPT, UserStore
+from auth.store import KEPT, UserStore, renew_emails
 from libs.clock import utc_now
 from libs.events import VersionConflict
 from libs.tokens import Claims
@@ -25,6 +25,15 @@ def ana(store):
 def test_an_email_belongs_to_one_user(store, ana):
     with pytest.raises(EmailInUse):
         store.add(ana["email"], "hash 2", "elsewhere")
+
+
+def test_older_addresses_are_renewed_unless_somebody_else_has_the_renewed_one(store, ana, mongo):
+    for email in ("bo\u200b@example.org", "jose\u0301@example.org", "ana\ufeff@example.org"):
+        store.add(email, "hash 1", "home")
+
+    assert [renew_emails(mongo), renew_emails(mongo)] == [2, 0]
+    kept = {user["email"] for user in mongo.users.find()}
+    assert kept == {"ana@example.org", "bo@example.org", "jos\u00e9@example.org", "ana\ufeff@example.org"}
 
 
 def test_ending_all_sessions_announces_it_in_the_same_write(store, ana, mongo):
