@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import login_required
+from markupsafe import Markup
 from marshmallow import ValidationError
 
 from gateway import ids
@@ -132,7 +133,7 @@ class TicketForm(Form):
         }
         for name, label in LABELS.items():
             if self.typed.get(name, "") != stored[name]:
-                self.problems[name] = f"{label} is {stored[name] or 'empty'} now."
+                self.problems[name] = Markup("{} is <bdi>{}</bdi> now.").format(label, stored[name] or "empty")
         self.typed["version"] = stored["version"]
 
     def _as_typed(self, ticket: dict[str, Any]) -> dict[str, Any]:
