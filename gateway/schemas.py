@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, fields, pre_dump
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_dump, validates_schema
 from marshmallow.validate import OneOf
 
 from gateway.fields import (
@@ -139,6 +139,12 @@ class TicketQuery(PricedSchema, PageQuery):
     min_price_cents = PriceFilter("Enter the lowest price like {example}.", data_key="min_price", load_default=None)
     max_price_cents = PriceFilter("Enter the highest price like {example}.", data_key="max_price", load_default=None)
     sort = choice("Choose newest, price_asc or price_desc.", SORTS, load_default="newest")
+
+    @validates_schema
+    def _is_in_order(self, query: dict[str, Any], **_: Any) -> None:
+        lowest, highest = query.get("min_price_cents"), query.get("max_price_cents")
+        if lowest is not None and highest is not None and lowest > highest:
+            raise ValidationError("Enter a highest price that is not below the lowest.", "max_price")
 
 
 class MineQuery(PageQuery):

@@ -74,9 +74,10 @@ OPERATIONS = {
         many=True,
         query=TicketQuery,
         errors=(400,),
-        description="What is on sale has not started. Each word of `q` begins a word of the title or the venue. A page "
-        "is short, or empty, when few of the tickets that were looked through for it match; the next page continues "
-        "from there.",
+        description="What is on sale has not started. Each word of `q` begins a word of the title or the venue, "
+        "without case, accents and apostrophes; in scripts without spaces, any part of the text is found. A page is "
+        "short, or empty, when few of the tickets that were looked through for it match; the next page continues from "
+        "there.",
     ),
     "api_tickets.list_mine": Operation(
         "Tickets",

@@ -249,5 +249,12 @@ def test_what_has_started_is_not_on_sale(ana, client, ticket, services):
     assert (client.get(f"/api/tickets/{ticket['id']}").json["status"], own["status"]) == ("started", "started")
 
 
+def test_lowest_price_above_the_highest_is_reported(client):
+    answer = client.get("/api/tickets?min_price=20&max_price=19.99")
+
+    assert (answer.status_code, answer.json["errors"][0]["field"]) == (400, "max_price")
+    assert client.get("/api/tickets?min_price=20&max_price=20").status_code == 200
+
+
 def test_unknown_state_of_own_tickets_is_refused(ana):
     assert ana.get("/api/tickets/mine?status=over").status_code == 400

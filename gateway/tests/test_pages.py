@@ -81,6 +81,12 @@ def test_invalid_price_is_explained_at_its_field_and_an_invalid_url_only_in_the_
     assert 'href="#status"' not in shown
 
 
+def test_lowest_price_above_the_highest_is_explained_at_its_field(client):
+    shown = client.get("/?min_price=20&max_price=10").text
+
+    assert 'aria-describedby="max_price-problem"' in shown and 'value="20"' in shown
+
+
 def test_start_in_the_past_is_an_error_of_its_field_and_keeps_the_input(ana):
     ticket = {"title": "Hamlet", "price": "20", "category": "stage"}
 
@@ -202,7 +208,11 @@ def test_edit_in_an_older_tab_does_not_restore_the_old_price_and_shows_both(ana,
 
     assert late.status_code == 409 and stored["price"] == 25
     assert 'value="19.99"' in late.text and 'value="Globe"' in late.text
-    assert "Price is 25.00 now." in late.text and "Venue is empty now." in late.text and "Title is" not in late.text
+    assert (
+        "Price is <bdi>25.00</bdi> now." in late.text
+        and "Venue is <bdi>empty</bdi> now." in late.text
+        and "Title is" not in late.text
+    )
     assert seen.status_code == 303 and ana.get(f"/api/tickets/{ticket['id']}").json["price"] == 19.99
 
 

@@ -58,6 +58,7 @@ def caller(client, signer):
         ("tickets.list", {"min_price_cents": "1"}),
         ("tickets.list", {"max_price_cents": HUGE}),
         ("tickets.list", {"seller_id": "ana"}),
+        ("tickets.list", {"min_price_cents": 2000, "max_price_cents": 1999}),
         ("tickets.list_mine", {"status": "over"}),
         ("tickets.list_mine", {"limit": None}),
         ("tickets.get", {"ticket_id": {"$ne": None}}),
