@@ -4,7 +4,8 @@ A test that asks for one of them is marked `integration` automatically, and one 
 TICKETING_TEST_SERVERS=FOLDER makes the tests use the servers that already run in FOLDER
 (`python -m dev.stack servers --folder FOLDER` starts them), which saves their start on every run.
 
-With `-n 2` two processes run the tests. They share the servers; the tests of a file stay in one process.
+With `-n 2` two processes run the tests. They share the servers. The tests of a file that need them stay in one process,
+and so do all tests of the whole system, which is started once.
 """
 
 import os
@@ -44,8 +45,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[SHARED].close(last=not _is_worker(config))
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests by what they need, and sort them by it.
+    """Mark the tests by what they need, sort them by it, and say which ones stay in one process.
 
     One process runs the tests of the whole system last. Several begin with them, and share the short ones at the end.
     """
@@ -55,6 +57,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("integration")
         if "system" in names:
             item.add_marker("e2e")
+        if names & NEEDS_SERVERS:
+            item.add_marker(pytest.mark.xdist_group("system" if "system" in names else item.location[0]))
     items.sort(key=_weight, reverse=_is_worker(config))
 
 

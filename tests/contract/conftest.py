@@ -2,19 +2,16 @@
 
 import json
 import secrets
-from contextlib import ExitStack
 
 import pytest
 import stripe
 
 from dev.fake_stripe import testing
 from dev.fake_stripe.testing import WEBHOOK_SECRET
-from dev.testing import new_database
 from gateway.tests.fakes import GATEWAY_PRIVATE, PUBLIC_KEYS, FakeServices
 from libs.rpc import RemoteError
 from libs.tokens import Signer, Verifier
-from tests.contract.real_services import SERVICES, RealServices
-from tests.in_process import closed_databases
+from tests.contract.real_services import real_services
 
 PASSWORD = "correct horse battery"
 VISA = "tok_visa"
@@ -130,11 +127,9 @@ def fake_stripe():
 
 
 @pytest.fixture(scope="session")
-def real_services(servers, fake_stripe):
-    with ExitStack() as stack:
-        stack.enter_context(closed_databases())
-        urls = {service.name: stack.enter_context(new_database(servers)) for service in SERVICES}
-        yield RealServices(urls, fake_stripe.url)
+def services(servers, fake_stripe):
+    with real_services(servers, fake_stripe.url) as services:
+        yield services
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.integration)])
@@ -143,4 +138,4 @@ def side(request):
         return FakeSide()
     fake = request.getfixturevalue("fake_stripe")
     fake.control("faults", method="DELETE")
-    return RealSide(request.getfixturevalue("real_services"), fake)
+    return RealSide(request.getfixturevalue("services"), fake)

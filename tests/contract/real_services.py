@@ -1,6 +1,7 @@
 """The services' own classes in this process, on a real MongoDB and a fake Stripe; events are delivered at once."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR, DependencyProvider
 
 from auth.service import AuthService
 from dev.fake_stripe.testing import SECRET_KEY, WEBHOOK_SECRET
+from dev.testing import new_database
 from gateway.tests.fakes import AUTH_PRIVATE, PUBLIC_KEYS, SETTINGS
 from libs.errors import Unavailable
 from libs.events import Aggregates, Stored
@@ -18,6 +20,7 @@ from libs.rpc.testing import ClientInMemory
 from libs.tokens import Signer, new_key
 from orders.service import OrdersService
 from payments.service import PaymentsService
+from tests.in_process import closed_databases
 from tickets.service import TicketsService
 
 SERVICES = (AuthService, TicketsService, OrdersService, PaymentsService)
@@ -97,6 +100,14 @@ class RealServices(ClientInMemory):
                 for entrypoint in getattr(method, ENTRYPOINT_EXTENSIONS_ATTR, ()):
                     if isinstance(entrypoint, EventHandler):
                         yield entrypoint.event, getattr(worker, name)
+
+
+@contextmanager
+def real_services(servers: Any, stripe_url: str) -> Iterator[RealServices]:
+    """Yield the services on databases of their own, and a fake Stripe."""
+    with ExitStack() as stack:
+        stack.enter_context(closed_databases())
+        yield RealServices({each.name: stack.enter_context(new_database(servers)) for each in SERVICES}, stripe_url)
 
 
 @dataclass(eq=False)

@@ -31,25 +31,44 @@ def browser(system):
 
 @pytest.fixture
 def visitor(browser, system):
+    """Open a page in a browser of its own."""
     contexts, violations = [], []
 
-    def visit(name, **options):
+    def visit(**options):
         context = browser.new_context(base_url=system.gateway_url, **options)
         context.set_default_timeout(15_000)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda line: violations.append(line.text) if "Content Security" in line.text else None)
-        page.goto("/signup")
-        page.get_by_label("Email").fill(f"{name}-{secrets.token_hex(4)}@example.org")
-        page.get_by_label("Password").fill("correct horse battery")
-        page.get_by_role("button", name=re.compile("sign up|create", re.I)).click()
-        expect(page.get_by_role("button", name=re.compile("sign out", re.I))).to_be_visible()
         return page
 
     yield visit
     for context in contexts:
         context.close()
     assert violations == [], "our own pages violate their Content-Security-Policy"
+
+
+@pytest.fixture
+def signed_in(visitor):
+    """Open a page in a browser that has a person's session."""
+
+    def visit(person, **options):
+        page = visitor(**options)
+        page.context.add_cookies(
+            [{"name": each.name, "value": each.value, "url": person.url} for each in person.http.cookies]
+        )
+        return page
+
+    return visit
+
+
+def sign_up(page, name):
+    page.goto("/signup")
+    page.get_by_label("Email").fill(f"{name}-{secrets.token_hex(4)}@example.org")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_role("button", name=re.compile("sign up|create", re.I)).click()
+    expect(page.get_by_role("button", name=re.compile("sign out", re.I))).to_be_visible()
+    return page
 
 
 def picture(page, name):

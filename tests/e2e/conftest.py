@@ -3,7 +3,7 @@ import pytest
 pytest.register_assert_rewrite("tests.e2e.invariants")
 
 from tests.e2e import invariants  # noqa: E402 - after pytest is asked to rewrite its asserts
-from tests.e2e.browsing import browser, visitor  # noqa: E402, F401 - fixtures
+from tests.e2e.browsing import browser, signed_in, visitor  # noqa: E402, F401 - fixtures
 from tests.e2e.people import Operator, Person  # noqa: E402
 
 

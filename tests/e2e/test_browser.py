@@ -4,14 +4,14 @@ import pytest
 from playwright.sync_api import expect
 
 from dev.testing import wait_for
-from tests.e2e.browsing import a_title, buy, pay, picture, sell
+from tests.e2e.browsing import a_title, buy, pay, picture, sell, sign_up
 
 
 @pytest.mark.parametrize("javascript", [True, False])
 def test_a_ticket_is_sold_in_the_browser(visitor, javascript):
     title = a_title()
-    sell(visitor("ana"), title)
-    bo = visitor("bo", java_script_enabled=javascript)
+    sell(sign_up(visitor(), "ana"), title)
+    bo = sign_up(visitor(java_script_enabled=javascript), "bo")
 
     buy(bo, title)
     pay(bo, "not enough money")
@@ -26,16 +26,18 @@ def test_a_ticket_is_sold_in_the_browser(visitor, javascript):
     picture(bo, "my-orders")
 
 
-def test_an_expired_order_says_so_and_the_ticket_is_on_sale_again(visitor, operator):
+def test_an_expired_order_says_so_and_the_ticket_is_on_sale_again(visitor, signed_in, person, operator):
     title = a_title()
-    sell(visitor("ana"), title)
-    bo = visitor("bo", viewport={"width": 390, "height": 844})
-    buy(bo, title)
+    buyer = person("bo")
+    order_id = buyer.reserve(person("ana").list_ticket(title))
+    bo = signed_in(buyer, viewport={"width": 390, "height": 844})
+    bo.goto(f"/orders/{order_id}")
+    expect(bo.get_by_role("button", name="Pay $19.99")).to_be_visible()
 
-    operator.let_expire(bo.url.rsplit("/", 1)[1].split("?")[0])
+    operator.let_expire(order_id)
 
     wait_for(lambda: bo.reload() and bo.get_by_text("It was not paid in time").count(), 20, "the page to say so")
     expect(bo.get_by_text("You were not charged.")).to_be_visible()
     picture(bo, "expired")
-    cy = visitor("cy")
+    cy = visitor()
     wait_for(lambda: cy.goto("/") and cy.get_by_role("link", name=title).count(), 20, "the ticket to be listed again")

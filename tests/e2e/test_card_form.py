@@ -7,7 +7,7 @@ import requests
 from playwright.sync_api import expect
 
 from tests.e2e import invariants
-from tests.e2e.browsing import a_title, buy, pay, picture, sell
+from tests.e2e.browsing import pay, picture
 
 SUCCEEDS, NO_MONEY, DECLINED = "4242 4242 4242 4242", "4000 0000 0000 9995", "4000 0000 0000 0002"
 ASKS_THE_BANK = "4000 0000 0000 3220"
@@ -17,18 +17,18 @@ pytestmark = pytest.mark.usefixtures("at_rest")
 
 
 @pytest.fixture
-def title(visitor):
-    """Ana's ticket."""
-    title = a_title()
-    sell(visitor("ana"), title)
-    return title
+def order(person):
+    """Bo, and the path of his unpaid order."""
+    bo = person("bo")
+    return bo, f"/orders/{bo.reserve(person('ana').list_ticket())}"
 
 
 @pytest.fixture
-def bo(visitor, title):
+def bo(signed_in, order):
     """Bo's browser on the payment page of his order."""
-    page = visitor("bo")
-    buy(page, title)
+    person, path = order
+    page = signed_in(person)
+    page.goto(path)
     return page
 
 
@@ -167,9 +167,10 @@ def test_test_card_that_failed_at_the_bank_leaves_the_other_ones(bo):
     expect_receipt(bo)
 
 
-def test_test_card_that_asks_the_bank_needs_javascript_and_says_so(visitor, title):
-    bo = visitor("bo", java_script_enabled=False)
-    buy(bo, title)
+def test_test_card_that_asks_the_bank_needs_javascript_and_says_so(signed_in, order):
+    person, path = order
+    bo = signed_in(person, java_script_enabled=False)
+    bo.goto(path)
 
     pay(bo, "3220")
 
@@ -234,7 +235,11 @@ def test_lost_answer_of_stripe_shows_confirming_and_then_the_receipt(bo, system,
     assert len(charges(system, bo)) == 1
 
 
-def test_going_back_after_paying_offers_no_second_payment(bo, system):
+def test_going_back_after_paying_offers_no_second_payment(signed_in, order, system):
+    person, path = order
+    bo = signed_in(person)
+    bo.goto(f"/tickets/{person.order(path.rsplit('/', 1)[1])['ticket']['id']}")
+    bo.goto(path)
     pay_with(bo, SUCCEEDS)
     expect_receipt(bo)
 
@@ -259,9 +264,10 @@ def test_order_paid_in_another_tab_is_not_paid_again(bo, system):
     assert len(charges(system, bo)) == 1
 
 
-def test_time_runs_on_the_clock_of_the_server(visitor, title):
-    bo = visitor("bo")
+def test_time_runs_on_the_clock_of_the_server(signed_in, order):
+    person, path = order
+    bo = signed_in(person)
     bo.clock.install(time="2020-01-01T00:00:00Z")
-    buy(bo, title)
+    bo.goto(path)
 
     expect(bo.get_by_role("timer")).to_have_text(re.compile("1[45]:.. left"))
