@@ -1,19 +1,15 @@
 """The whole system with a skewed clock of orders: orders alone judges deadlines, and nobody pays for nothing."""
 
-from dataclasses import replace
+import os
+import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pymongo
 import pytest
 
-from dev.stack import Stack, free_ports
-from dev.stack.programs import all_programs
 from dev.stack.supervisor import ROOT
-from dev.testing import stack_folder, wait_for
+from dev.testing import wait_for
 from tests.e2e import invariants
-from tests.e2e.people import Operator, Person
-
-pytestmark = [pytest.mark.integration, pytest.mark.e2e]
 
 SKEW = timedelta(minutes=2)
 WRONG_CLOCK = """
@@ -25,45 +21,32 @@ clock.utc_now = lambda: right() + timedelta(seconds={seconds})
 """
 
 
-def system_with(skew):
-    """Yield a system whose orders service has a clock that is fast by `skew`; check its invariants at the end."""
-
-    def programs(stack):
-        wrong = {"PYTHONPATH": f"{stack.folder}:{ROOT}"}
-        for program in all_programs(stack):
-            is_orders = program.name == "orders"
-            yield replace(program, environment={**program.environment, **wrong}) if is_orders else program
-
-    with stack_folder() as folder:
-        wrong_clock = WRONG_CLOCK.format(seconds=skew.total_seconds())
-        (folder / "sitecustomize.py").write_text(wrong_clock)  # Python runs it first
-        with Stack(folder, free_ports(), programs=lambda stack: list(programs(stack)), environ={}) as system:
-            yield system
+@pytest.fixture(scope="module")
+def clock(system, request, tmp_path_factory):
+    """Run the orders service with a clock that is fast by the parameter, and then check the invariants."""
+    folder, program = tmp_path_factory.mktemp("clock"), system.programs["orders"]
+    (folder / "sitecustomize.py").write_text(WRONG_CLOCK.format(seconds=request.param.total_seconds()))
+    environment = {**os.environ, **program.environment, "PYTHONPATH": f"{folder}:{ROOT}"}  # Python imports it first
+    system.stop_program("orders")
+    with subprocess.Popen(program.command, env=environment, cwd=ROOT) as process:
+        try:
+            wait_for(program.is_ready, 30, "orders with a wrong clock")
+            yield
             invariants.check(system)
+        finally:
+            process.terminate()
+            process.wait(10)
+            system.start_program("orders")
+    system.wait_ready("orders")
 
 
-@pytest.fixture(scope="module")
-def fast():
-    yield from system_with(SKEW)
+fast_clock = pytest.mark.parametrize("clock", [SKEW], indirect=True, ids=["fast"])
+slow_clock = pytest.mark.parametrize("clock", [-SKEW], indirect=True, ids=["slow"])
+pytestmark = pytest.mark.usefixtures("clock")
 
 
-@pytest.fixture(scope="module")
-def slow():
-    yield from system_with(-SKEW)
-
-
-@pytest.fixture
-def running(request):
-    return request.getfixturevalue(request.param)
-
-
-def people(system):
-    return Person(system.gateway_url, "ana").sign_up(), Person(system.gateway_url, "bo").sign_up(), Operator(system)
-
-
-@pytest.mark.parametrize("running", ["fast", "slow"], indirect=True)
-def test_a_ticket_is_bought_whatever_the_clock_of_orders(running):
-    ana, bo, _ = people(running)
+@pytest.mark.parametrize("clock", [SKEW, -SKEW], indirect=True, ids=["fast", "slow"])
+def test_a_ticket_is_bought_whatever_the_clock_of_orders(ana, bo):
     ticket_id = ana.list_ticket()
     order_id = bo.reserve(ticket_id)
 
@@ -72,8 +55,8 @@ def test_a_ticket_is_bought_whatever_the_clock_of_orders(running):
     bo.sees_ticket(ticket_id, "sold")
 
 
-def test_with_a_fast_clock_an_order_expires_early_and_nothing_is_charged(fast):
-    ana, bo, operator = people(fast)
+@fast_clock
+def test_with_a_fast_clock_an_order_expires_early_and_nothing_is_charged(ana, bo, operator):
     ticket_id = ana.list_ticket()
     order_id = bo.reserve(ticket_id)
 
@@ -84,21 +67,21 @@ def test_with_a_fast_clock_an_order_expires_early_and_nothing_is_charged(fast):
     assert bo.pay(order_id).status_code == 409
 
 
-def test_with_a_slow_clock_an_order_can_be_paid_after_the_others_think_it_expired(slow):
-    ana, bo, operator = people(slow)
+@slow_clock
+def test_with_a_slow_clock_an_order_can_be_paid_after_the_others_think_it_expired(system, ana, bo, operator):
     ticket_id = ana.list_ticket()
     order_id = bo.reserve(ticket_id)
 
     operator.let_expire(order_id, 1)
-    wait_for(lambda: has_fired(slow, order_id), what="expiration to publish ExpirationComplete")
+    wait_for(lambda: has_fired(system, order_id), what="expiration to publish ExpirationComplete")
 
     assert bo.order(order_id)["status"] == "created"
     assert bo.pay(order_id).status_code == 201
     bo.sees_order(order_id, "complete")
 
 
-def test_a_ticket_started_by_the_clock_of_orders_is_refused_though_still_listed(fast):
-    ana, bo, _ = people(fast)
+@fast_clock
+def test_a_ticket_started_by_the_clock_of_orders_is_refused_though_still_listed(ana, bo):
     starts_at = datetime.now(UTC) + SKEW / 2
     ticket = {"title": "Hamlet", "price": 20, "startsAt": starts_at.isoformat()}
     ticket_id = ana.post("/api/tickets", ticket).json()["id"]

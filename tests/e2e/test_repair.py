@@ -55,24 +55,19 @@ def test_lost_and_old_copies_are_repaired_by_one_call(mongo, operator, ana, bo, 
     assert operator.call(part, "repair")["repaired"] == 0
 
 
-ALL = OrderCreated.listeners
+def test_events_of_orders_that_are_purged_are_made_up_for_in_time(system, ana, bo):
+    paid, kept, cancelled = (ana.list_ticket() for _ in range(3))
+    with stopped(system, "tickets", "expiration"):
+        assert bo.pay(bo.reserve(paid)).status_code == 201
+        with stopped(system, "payments"):
+            bo.reserve(kept)
+            bo.delete(f"/api/orders/{bo.reserve(cancelled)}")
 
-
-@pytest.mark.parametrize(
-    ("event", "listeners", "happens"),
-    [
-        (OrderCreated, ALL, lambda bo, ticket_id: bo.reserve(ticket_id)),
-        (OrderCancelled, ALL, lambda bo, ticket_id: bo.delete(f"/api/orders/{bo.reserve(ticket_id)}")),
-        (OrderCompleted, ("tickets", "expiration"), lambda bo, ticket_id: bo.pay(bo.reserve(ticket_id))),
-    ],
-    ids=lambda value: getattr(value, "name", ""),
-)
-def test_events_of_an_order_that_are_purged_are_made_up_for_in_time(system, ana, bo, event, listeners, happens):
-    ticket_id = ana.list_ticket()
-    with stopped(system, *listeners):
-        happens(bo, ticket_id)
-
-        assert [purge(system, listener, event) for listener in listeners] == [1] * len(listeners)
+            for event in (OrderCreated, OrderCancelled):
+                for listener in event.listeners:
+                    assert purge(system, listener, event) > 0
+        for listener in ("tickets", "expiration"):
+            assert purge(system, listener, OrderCompleted) > 0
     # `at_rest` waits until the listeners know of it all the same
 
 
