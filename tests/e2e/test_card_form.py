@@ -56,6 +56,13 @@ def answer_the_bank(page, answer):
     page.frame_locator("iframe[title^='3-D Secure']").get_by_role("button", name=answer).click()
 
 
+def reload_and_wait(page, seconds):
+    """Reload the page and let its clock run ahead."""
+    page.clock.install()
+    page.reload()
+    page.clock.fast_forward(seconds * 1000)
+
+
 def expect_receipt(page, card="Visa ending in 4242"):
     expect(page.get_by_role("heading", name="The ticket is yours")).to_be_visible(timeout=20_000)
     expect(page.get_by_text(card)).to_be_visible()
@@ -120,7 +127,7 @@ def test_buyer_who_left_the_banks_page_goes_on_with_it(bo, system):
     pay_with(bo, ASKS_THE_BANK)
     expect(bo.locator("iframe[title^='3-D Secure']")).to_be_visible()
 
-    bo.reload()
+    reload_and_wait(bo, 11)
     bo.get_by_role("link", name="Confirm it with your bank").click(timeout=20_000)
     answer_the_bank(bo, "Complete")
 
@@ -131,7 +138,7 @@ def test_buyer_who_left_the_banks_page_goes_on_with_it(bo, system):
 def test_buyer_who_left_the_banks_page_pays_with_another_card(bo, system):
     pay_with(bo, ASKS_THE_BANK)
     expect(bo.locator("iframe[title^='3-D Secure']")).to_be_visible()
-    bo.reload()
+    reload_and_wait(bo, 11)
     expect(bo.get_by_text("Your bank has not confirmed this payment yet.")).to_be_visible(timeout=20_000)
 
     pay_with(bo, SUCCEEDS)

@@ -74,7 +74,7 @@ def test_events_of_orders_that_are_purged_are_made_up_for_in_time(system, ana, b
 def test_buyer_who_paid_in_time_keeps_the_ticket_though_the_event_of_it_was_lost(system, ana, bo, operator):
     ticket_id = ana.list_ticket()
     order_id = bo.reserve(ticket_id)
-    operator.let_expire(order_id, 20)
+    operator.let_expire(order_id, 8)
     with stopped(system, "orders"):
         bo.pay(order_id)
 
