@@ -1,5 +1,6 @@
 """What must hold once no event is under way: in the databases, the queues and the fake Stripe's ledger."""
 
+import time
 from collections import Counter
 
 import pymongo
@@ -32,7 +33,7 @@ def check(system, seconds=60):
 def await_rest(system, mongo, seconds):
     """Wait until nothing is left over; fail with what is when that takes too long."""
     try:
-        wait_for(lambda: not leftovers(system, mongo), seconds)
+        wait_for(lambda: not leftovers(system, mongo) or time.sleep(0.1), seconds)  # it reads much
     except AssertionError:  # show what is left over
         assert leftovers(system, mongo) == []
 
@@ -62,27 +63,32 @@ def full_queues(system):
 
 
 def different_copies(mongo):
-    tickets = {ticket["_id"]: ticket for ticket in mongo.tickets.tickets.find()}
-    orders = {order["_id"]: order for order in mongo.orders.orders.find()}
+    tickets, orders = by_id(mongo.tickets.tickets), by_id(mongo.orders.orders)
+    copies, payments, deadlines = (
+        by_id(collection) for collection in (mongo.orders.tickets, mongo.payments.payments, mongo.expiration.deadlines)
+    )
     newest = {}
     for order in sorted(orders.values(), key=lambda order: order["reservation_no"]):
         newest[order["ticket_id"]] = order
     for ticket_id, ticket in tickets.items():
-        copy = mongo.orders.tickets.find_one({"_id": ticket_id}) or {}
+        copy = copies.get(ticket_id, {})
         if copy.get("version") != ticket["version"]:
             yield f"orders has version {copy.get('version')} of ticket {ticket_id}, not {ticket['version']}"
         order, held = newest.get(ticket_id), ticket["reservation"]
         if order and (held is None or (held["order_id"], held["version"]) != (order["_id"], order["version"])):
             yield f"tickets knows {held} of order {order['_id']} version {order['version']}"
     for order_id, order in orders.items():
-        payment = mongo.payments.payments.find_one({"_id": order_id}) or {"order": {}}
+        payment = payments.get(order_id, {"order": {}})
         if order.get("payment_version", 0) < payment.get("published_version", 0):
             yield f"orders has not applied version {payment['published_version']} of the payment of order {order_id}"
         if payment["order"].get("version") != order["version"]:
             yield f"payments has another version of order {order_id} than {order['version']}"
-        deadline = mongo.expiration.deadlines.find_one({"_id": order_id}) or {}
-        if deadline.get("order_version") != order["version"]:
+        if deadlines.get(order_id, {}).get("order_version") != order["version"]:
             yield f"expiration has another version of order {order_id} than {order['version']}"
+
+
+def by_id(collection):
+    return {document["_id"]: document for document in collection.find()}
 
 
 def ledger(system, order_id=None):
