@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("integration")
         if "system" in names:
             item.add_marker("e2e")
-        if names & NEEDS_SERVERS:
+        if item.get_closest_marker("integration"):
             item.add_marker(pytest.mark.xdist_group("system" if "system" in names else item.location[0]))
     items.sort(key=_weight, reverse=_is_worker(config))
 
