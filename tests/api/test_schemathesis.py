@@ -64,7 +64,7 @@ def operations(app):
     """Every operation by its id, as schemathesis knows it."""
     schema = schemathesis.openapi.from_dict(DESCRIPTION)
     schema.app = app
-    found = [result.ok() for result in schema.get_all_operations()]
+    found = [result.ok() for result in schema.get_all_operations()]  # type: ignore[union-attr]
     return {operation.definition.raw["operationId"]: operation for operation in found}
 
 
