@@ -19,6 +19,7 @@ from amqp.exceptions import NotFound
 from kombu import Connection
 from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
+from pymongo.collection import Collection
 
 from dev.stack import Stack
 
@@ -99,6 +100,25 @@ def new_database(servers: Stack) -> Iterator[str]:
     yield servers.mongo_url(name)
     with MongoClient[dict[str, Any]](servers.mongo_url(name)) as client:
         client.drop_database(name)
+
+
+@contextmanager
+def failing_commands(collection: Collection[Any], *commands: str, skip: int = 0, **fault: Any) -> Iterator[None]:
+    """Let mongod fail these commands on a collection as long as the block runs, but not the first `skip` of them.
+
+    `fault`: errorCode, writeConcernError or closeConnection. A mongod has one such fail point, for all its clients.
+    """
+    data = {"failCommands": commands, "namespace": collection.full_name, **fault}
+    address = collection.database.client.address
+    assert address is not None
+    with MongoClient[dict[str, Any]](*address, directConnection=True) as client:
+        client.admin.command(
+            "configureFailPoint", "failCommand", mode={"skip": skip} if skip else "alwaysOn", data=data
+        )
+        try:
+            yield
+        finally:
+            client.admin.command("configureFailPoint", "failCommand", mode="off")
 
 
 @contextmanager

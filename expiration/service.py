@@ -1,11 +1,9 @@
 """The expiration service: keeps the deadlines of open orders, and a job in Redis for each."""
 
-import logging
 from datetime import timedelta
 from typing import Any
 
 from nameko.timer import timer
-from redis import RedisError
 
 from expiration.domain import Deadline
 from expiration.schedule import Schedule, connect
@@ -19,7 +17,7 @@ from libs.contracts.events import (
     OrderCreated,
     OrderUpdated,
 )
-from libs.events import Stored, Unavailable, VersionConflict, handles
+from libs.events import Stored, VersionConflict, handles
 from libs.events.anti_entropy import AntiEntropyProvider, Source, rpc_source, stale_in
 from libs.providers import Setting
 from libs.rpc import arguments
@@ -29,7 +27,6 @@ from libs.rpc.entrypoint import rpc
 from libs.settings import REDIS_FORM
 
 EXPECTED = (InvalidArguments, Unauthenticated, Forbidden)
-log = logging.getLogger(__name__)
 
 RESTORE_SECONDS, RESTORE_BATCH, RESTORE_AHEAD = 5, 1000, timedelta(seconds=30)
 
@@ -81,24 +78,18 @@ class ExpirationService:
         due_soon = {
             deadline.id: deadline for deadline in self.store.list_open(utc_now() + RESTORE_AHEAD, RESTORE_BATCH)
         }
-        try:
-            for order_id in self.schedule.missing(list(due_soon)):
-                self.schedule.put(order_id, due_soon[order_id].expires_at)
-        except RedisError as error:
-            log.warning("Redis is unreachable, so no lost job was scheduled again: %s", error)
+        for order_id in self.schedule.missing(list(due_soon)):
+            self.schedule.put(order_id, due_soon[order_id].expires_at)
 
     def _orders(self) -> Source:
         stale = stale_in(self.store.deadlines.collection, "order_version")
         return rpc_source(self.services.call, OrderCreated, stale, self.on_order_changed)
 
     def _schedule(self, deadline: Deadline) -> None:
-        try:
-            if deadline.state == "open":
-                self.schedule.put(deadline.id, deadline.expires_at)
-            else:
-                self.schedule.remove(deadline.id)
-        except RedisError as error:
-            raise Unavailable(str(error)) from error
+        if deadline.state == "open":
+            self.schedule.put(deadline.id, deadline.expires_at)
+        else:
+            self.schedule.remove(deadline.id)
 
     def _record(self, order: dict[str, Any]) -> Deadline:
         """Record an order's snapshot; return the deadline as it is stored now."""

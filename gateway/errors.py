@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from gateway.fields import to_number
 from gateway.typed import keep_typed
 from libs.contracts.limits import MAXIMUM_KEY
+from libs.errors import is_unavailable
 from libs.rpc import RemoteError, ServiceUnavailable
 
 RETRY_AFTER_SECONDS = 2
@@ -138,7 +139,6 @@ def register(app: Flask) -> None:
     app.before_request(_refuse)
     app.register_error_handler(RemoteError, _named_error)
     app.register_error_handler(GatewayError, _named_error)
-    app.register_error_handler(ServiceUnavailable, _unavailable)
     app.register_error_handler(ValidationError, _invalid)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
@@ -215,7 +215,7 @@ def retry_headers(error: RemoteError | GatewayError) -> dict[str, str]:
     return {"Retry-After": str(int((error.details or {}).get("retry_after") or RETRY_AFTER_SECONDS))}
 
 
-def _unavailable(error: ServiceUnavailable) -> AnyResponse:
+def _unavailable(error: Exception) -> AnyResponse:
     log.warning("unavailable: %s", error)
     response = _respond(503, [{"message": STATUSES[503][1]}])
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -245,6 +245,8 @@ def _refuse() -> None:
 
 
 def _unexpected(error: Exception) -> AnyResponse:
+    if is_unavailable(error):
+        return _unavailable(error)
     log.error("unexpected error", exc_info=error)
     return _respond(500, [{"message": STATUSES[500][1]}])
 

@@ -13,6 +13,7 @@ from kombu.entity import Exchange, Queue
 from kombu.messaging import Consumer
 
 from libs.amqp.connection import connection_to
+from libs.errors import log_failure
 from libs.revocations import Revocations
 
 EXCHANGE = Exchange("auth.events", type="topic", durable=True)
@@ -60,7 +61,7 @@ class RevocationListener:
                 self._listen()
             except Exception as error:  # without events the list is current within a second instead of at once
                 failures = 0 if time.monotonic() - began > max(PAUSES) else failures + 1
-                log.warning("not listening for revoked sessions: %s", error or type(error).__name__)
+                log_failure(log, error, "not listening for revoked sessions")
             self._stopping.wait(PAUSES[min(failures, len(PAUSES) - 1)])
 
     def _listen(self) -> None:

@@ -17,8 +17,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from libs.errors import Unavailable
-from libs.rpc.client import RemoteError
+from libs.errors import Unavailable, log_failure
 from libs.tokens import CLOCK_SKEW_SECONDS, Claims
 
 TRUST_SECONDS = 3.0
@@ -76,9 +75,9 @@ class Revocations:
             try:
                 self.refresh()
                 is_failing = False
-            except (Unavailable, RemoteError) as error:
+            except Exception as error:  # noqa: BLE001 - this thread must not end
                 if not is_failing:
-                    log.warning("the list of revoked sessions is out of date, auth is asked about each: %s", error)
+                    log_failure(log, error, "the list of revoked sessions is out of date, auth is asked about each")
                 is_failing = True
             self._woken.wait(RETRY_SECONDS if is_failing else ASK_SECONDS)
 

@@ -13,10 +13,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import redis
-from amqp.exceptions import AMQPError
 
 from libs.amqp.connection import connection_to
 from libs.contracts.parts import SERVICES
+from libs.errors import is_unavailable
 from libs.settings import required
 
 SECONDS = 5
@@ -28,7 +28,9 @@ def main() -> None:
     program = sys.argv[1]
     try:
         healthy = CHECKS[program]()
-    except (OSError, AMQPError, redis.RedisError) as problem:
+    except Exception as problem:
+        if not is_unavailable(problem):
+            raise
         sys.exit(f"{program}: {problem}")
     if not healthy:
         sys.exit(f"{program} is not healthy")

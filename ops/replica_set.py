@@ -5,11 +5,12 @@ Ends once the set takes writes, or with a message and code 1 after a minute.
 
 import sys
 import time
-from contextlib import suppress
 from typing import Any
 
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure
+
+from libs.errors import ignoring_unavailable
 
 NAME = "rs0"
 ALREADY_INITIALIZED = 23  # mongodb/mongo: src/mongo/base/error_codes.yml
@@ -29,7 +30,7 @@ def main() -> None:
 def takes_writes(member: str) -> bool:
     """Return whether `member` is a primary; initiate its replica set when it is in none yet."""
     client: MongoClient[dict[str, Any]] = MongoClient(member, directConnection=True, timeoutMS=5000)
-    with suppress(PyMongoError), client:
+    with ignoring_unavailable(), client:
         try:
             client.admin.command("replSetInitiate", of_one(member))
         except OperationFailure as refused:

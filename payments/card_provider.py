@@ -13,6 +13,7 @@ from typing import Any
 
 import stripe
 
+from libs.errors import Kind, kind_of
 from payments.errors import InvalidCard, StripeUnavailable
 from payments.intent import PaymentIntent
 
@@ -245,12 +246,12 @@ def _translate_stripe_errors() -> Iterator[None]:
     try:
         yield
     except stripe.StripeError as error:
-        # a request with the same key, or on the same object, is under way (https://docs.stripe.com/error-low-level and
-        # https://docs.stripe.com/rate-limits#object-lock-timeouts)
-        if error.http_status == 409 or getattr(error.error, "code", None) == "lock_timeout":
+        kind = kind_of(error)
+        if kind is Kind.CONFLICT:  # a request with the same key, or on the same object, is under way
             raise StripeBusy(str(error)) from error
-        if isinstance(error, (stripe.CardError, stripe.InvalidRequestError, stripe.IdempotencyError)):
+        if kind is Kind.BUG:
             log.exception("Stripe refused what it never should")
-            raise UnexpectedStripeError(str(error)) from error
+            if not isinstance(error, (stripe.AuthenticationError, stripe.PermissionError)):  # those hit all payments
+                raise UnexpectedStripeError(str(error)) from error
         failure = StripeFailure if (error.http_status or 0) >= 500 else StripeUnavailable
         raise failure(str(error)) from error

@@ -1,6 +1,7 @@
 """The errors of payments; callers know them by name."""
 
 from libs.contracts.errors import DomainError
+from libs.errors import Unavailable
 
 
 class PaymentNotFound(DomainError):
@@ -47,7 +48,7 @@ class NameMissing(DomainError):
     """A refund needs the name of the person who asks for it, of 100 characters at most."""
 
 
-class StripeUnavailable(Exception):
+class StripeUnavailable(Unavailable):
     """Stripe did not answer, or answered with an error of its own; the request may or may not have been carried out."""
 
     error_name = "StripeUnavailable"

@@ -8,6 +8,7 @@ from contextvars import copy_context
 from typing import Any
 
 from libs.context import remaining_seconds
+from libs.errors import log_failure
 from libs.events import VersionConflict
 from payments.card_provider import UnexpectedStripeError
 from payments.domain import Payment
@@ -80,5 +81,5 @@ class Outcomes:
             log.warning("what became of the payment of order %s is unknown: %s", order_id, error)
             if isinstance(error, StripeUnavailable) and not isinstance(error, UnexpectedStripeError):
                 waiting.clear()
-        except Exception:  # noqa: BLE001 - one that cannot be settled must not keep the others unknown
-            log.exception("what became of the payment of order %s is unknown", order_id)
+        except Exception as error:  # noqa: BLE001 - one that cannot be settled must not keep the others unknown
+            log_failure(log, error, "what became of the payment of order %s is unknown", order_id)

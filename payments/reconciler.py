@@ -4,6 +4,7 @@ import logging
 from datetime import timedelta
 
 from libs import context
+from libs.errors import is_unavailable, log_failure
 from libs.events import VersionConflict
 from payments.alarms import alarm
 from payments.card_provider import UnexpectedStripeError
@@ -54,15 +55,16 @@ class Reconciler:
     def settle_webhook(self, webhook: Webhook) -> bool:
         """Settle the payment that a webhook is about; one about an unknown payment is only counted.
 
-        Returns whether it is worth going on to the next: not while Stripe is unreachable.
+        Returns whether it is worth going on to the next: not while Stripe or the database is unreachable.
         """
         try:
             outcome = self._settle_payment_of(webhook)
         except (StripeUnavailable, VersionConflict) as error:
             log.warning("webhook %s waits: %s", webhook.id, error)
             return isinstance(error, (VersionConflict, UnexpectedStripeError))
-        except Exception:  # noqa: BLE001 - it is stored, so Stripe need not send it again
-            log.exception("webhook %s could not be settled", webhook.id)
+        except Exception as error:  # noqa: BLE001 - it is stored, so Stripe need not send it again
+            log_failure(log, error, "webhook %s could not be settled", webhook.id)
+            return not is_unavailable(error)
         else:
             self.store.count(f"webhooks_{outcome}")
             self.store.inbox.settle(webhook, outcome, self.settlement.clock())
@@ -98,6 +100,7 @@ class Reconciler:
         except StripeUnavailable as error:
             alarm(self.store, "stripe_away", f"nothing can be settled: {error}")
             return False
-        except Exception:  # noqa: BLE001 - one that cannot be settled must not keep the others waiting
-            log.exception("the payment of order %s could not be settled", order_id)
+        except Exception as error:  # noqa: BLE001 - one that cannot be settled must not keep the others waiting
+            log_failure(log, error, "the payment of order %s could not be settled", order_id)
+            return not is_unavailable(error)
         return True

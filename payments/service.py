@@ -13,7 +13,7 @@ from libs.contracts.events import (
     OrderCreated,
     OrderUpdated,
 )
-from libs.events import Unavailable, handles
+from libs.events import handles
 from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source, stale_in
 from libs.rpc import RemoteError, arguments
 from libs.rpc.arguments import InvalidArguments
@@ -142,10 +142,7 @@ class PaymentsService:
     @handles(OrderCreated, OrderAwaitingPayment, OrderUpdated, OrderCancelled, OrderCompleted)
     def on_order(self, order: dict[str, Any]) -> None:
         """Let a new order be paid, capture what was authorized in time, void or refund what a cancelled one holds."""
-        try:
-            self.money.settlement.follow(order)
-        except StripeUnavailable as error:
-            raise Unavailable(str(error)) from error
+        self.money.settlement.follow(order)
 
     @timer(interval=AUDIT_SECONDS)
     def audit_nightly(self) -> None:

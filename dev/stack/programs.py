@@ -7,7 +7,6 @@ from contextlib import closing, suppress
 
 import redis
 import requests
-from amqp.exceptions import AMQPError
 from kombu import Connection
 
 from dev.stack.layout import STRIPE, Layout
@@ -15,6 +14,7 @@ from dev.stack.ports import SERVE_METRICS
 from dev.stack.program import Program
 from dev.stack.servers import answers
 from libs.contracts.parts import SERVICES
+from libs.errors import ignoring_unavailable
 
 PASSED_ON = (
     "RESERVATION_WINDOW_SECONDS",
@@ -105,7 +105,7 @@ def stripe_settings(stack: Layout) -> Mapping[str, str]:
 
 def _consumes(stack: Layout, service: str) -> Callable[[], bool]:
     def is_ready() -> bool:
-        with suppress(OSError, AMQPError), Connection(stack.amqp_url, connect_timeout=5) as connection:
+        with ignoring_unavailable(), Connection(stack.amqp_url, connect_timeout=5) as connection:
             return bool(connection.channel().queue_declare(f"rpc-{service}", passive=True).consumer_count)
         return False
 
@@ -113,14 +113,14 @@ def _consumes(stack: Layout, service: str) -> Callable[[], bool]:
 
 
 def _schedules(stack: Layout) -> bool:
-    with suppress(redis.RedisError), closing(redis.Redis.from_url(stack.redis_url)) as client:
+    with ignoring_unavailable(), closing(redis.Redis.from_url(stack.redis_url)) as client:
         births = (client.hget(key, "birth") for key in client.scan_iter("rq:scheduler_instance:*"))
         return any(float(birth) >= stack.started_at("scheduler") for birth in births if birth)
     return False
 
 
 def _works(stack: Layout) -> bool:
-    with suppress(redis.RedisError), closing(redis.Redis.from_url(stack.redis_url)) as client:
+    with ignoring_unavailable(), closing(redis.Redis.from_url(stack.redis_url)) as client:
         pids = (client.hget(key, "pid") for key in client.smembers("rq:workers"))
         return str(stack.pid("worker")).encode() in pids
     return False

@@ -9,11 +9,11 @@ from typing import Any
 import pymongo
 import redis
 import requests
-from pymongo.errors import PyMongoError
 
 from dev.stack import install
 from dev.stack.ports import HOST, Ports
 from dev.stack.program import Program
+from libs.errors import ignoring_unavailable
 from ops import replica_set
 from ops.broker_users import ADMINISTRATOR
 
@@ -98,6 +98,7 @@ def _mongo(folder: Path, port: int) -> Program:
         "--setParameter": "shutdownTimeoutMillisForSignaledShutdown=100",
     }
     words = [word for option in options.items() for word in option]
+    words += ["--setParameter", "enableTestCommands=1"]  # so that tests can let commands fail
     command = [str(install.mongod()), *words, "--nounixsocket", "--quiet"]
     return Program("mongo", command, lambda: mongo_is_ready(port))
 
@@ -119,7 +120,7 @@ def rabbitmq_is_ready(ports: Ports, password: str) -> bool:
 
 def redis_is_ready(url: str) -> bool:
     """Return whether Redis answers and has loaded its data."""
-    with suppress(redis.RedisError), redis.Redis.from_url(url) as client:
+    with ignoring_unavailable(), redis.Redis.from_url(url) as client:
         return bool(client.ping())
     return False
 
@@ -136,7 +137,7 @@ def mongo_is_ready(port: int) -> bool:
 def _follow_port(member: str) -> None:
     """Reconfigure the replica set of a mongod whose data were written on another port."""
     client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(member, directConnection=True, timeoutMS=5000)
-    with suppress(PyMongoError), client:
+    with ignoring_unavailable(), client:
         known = client.admin.command("replSetGetConfig")["config"]
         if known["members"][0]["host"] != member:
             config = {**replica_set.of_one(member), "version": known["version"] + 1}

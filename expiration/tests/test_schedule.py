@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from redis import Redis
+from redis import Redis, RedisError
 
 from dev.testing import wait_for, waiting
 from expiration import jobs
@@ -11,7 +11,7 @@ from expiration.schedule import QUEUE, Schedule, connect, job_id
 from expiration.service import ExpirationService
 from expiration.store import DeadlineStore
 from libs.clock import utc_now
-from libs.errors import Unavailable
+from libs.errors import is_unavailable
 
 UNREACHABLE = "redis://127.0.0.1:1/0"
 SOON = timedelta(seconds=20)
@@ -116,9 +116,9 @@ def test_of_no_orders_no_job_is_missing(schedule):
 
 def test_while_redis_is_unreachable_the_record_is_kept_and_the_event_is_retried(service, schedule):
     service.schedule = Schedule(Redis.from_url(UNREACHABLE))
-    with pytest.raises(Unavailable):
+    with pytest.raises(RedisError) as outage:
         service.on_order_created(an_order())
-    service.restore()
+    assert is_unavailable(outage.value)
 
     service.schedule = schedule
     service.on_order_created(an_order())

@@ -13,25 +13,21 @@ What it changes of nameko 2.14's own consumer, with the code that makes it neces
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from typing import Any
 
-from amqp.exceptions import AMQPError
 from kombu import Connection
-from kombu.exceptions import OperationalError
 from nameko.constants import DEFAULT_HEARTBEAT
 from nameko.messaging import QueueConsumer as NamekoQueueConsumer
 
 from libs.amqp.connection import connection_to, open_once
+from libs.errors import is_unavailable
 
 log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 2
-
-CONNECTION_LOST = (AMQPError, OSError)
-"""What an acknowledgement can raise; stock catches only some of it, and the rest would end the process."""
 
 
 class QueueConsumer(NamekoQueueConsumer):
@@ -63,12 +59,12 @@ class QueueConsumer(NamekoQueueConsumer):
 
     def ack_message(self, message: Any) -> None:
         """Acknowledge; if the connection is lost the broker has requeued the message anyway, and delivers it again."""
-        with suppress(*CONNECTION_LOST):
+        with _lost_or_logged():
             super().ack_message(message)
 
     def requeue_message(self, message: Any) -> None:
         """Requeue a message, which the broker does by itself if the connection is lost."""
-        with suppress(*CONNECTION_LOST):
+        with _lost_or_logged():
             super().requeue_message(message)
 
     def on_iteration(self) -> None:
@@ -96,7 +92,9 @@ class QueueConsumer(NamekoQueueConsumer):
                 try:
                     open_once(connection)
                     break
-                except OperationalError as error:
+                except Exception as error:
+                    if not is_unavailable(error):
+                        raise
                     self._pause_or_stop(error, min(0.5 * tries, RECONNECT_SECONDS))
             yield connection
 
@@ -113,3 +111,13 @@ class QueueConsumer(NamekoQueueConsumer):
         if not self._providers:
             self.should_stop = True
             raise ConnectionAbortedError("stopped while the broker was unreachable")
+
+
+@contextmanager
+def _lost_or_logged() -> Iterator[None]:
+    """Let an acknowledgement fail with its connection; stock catches only some of it, and the rest ends the process."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - see above
+        if not is_unavailable(error):
+            log.exception("a message could be neither acknowledged nor requeued")

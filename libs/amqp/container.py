@@ -10,6 +10,7 @@ from eventlet.greenpool import GreenPool
 from nameko.containers import ServiceContainer, WorkerContext
 
 from libs import context, logs, metrics
+from libs.errors import Unavailable, log_failure
 from libs.settings import AMQP_FORM, amqp_url, check_common, parsed
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 HandleResult = Callable[[WorkerContext, Any, Any], tuple[Any, Any]]
 
 
-class DeadlineExceeded(Exception):
+class DeadlineExceeded(Unavailable):
     """The call's deadline had passed before a worker was free, so it was not executed."""
 
 
@@ -86,5 +87,5 @@ def _run(worker_ctx: WorkerContext) -> tuple[Any, Any]:
         if isinstance(error, entrypoint.expected_exceptions):
             log.info("%s refused: %s: %s", name, type(error).__name__, error)
         else:
-            log.exception("%s failed", name)
+            log_failure(log, error, "%s failed", name)
         return None, sys.exc_info()

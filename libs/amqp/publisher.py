@@ -8,16 +8,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from amqp.exceptions import AMQPError
 from kombu import Connection
-from kombu.exceptions import KombuError
 
 from libs.amqp.connection import connect
+from libs.errors import Unavailable, is_unavailable
 
 CONFIRM_SECONDS = 5.0
 
 
-class BrokerUnavailable(Exception):
+class BrokerUnavailable(Unavailable):
     """The broker cannot be reached or did not confirm in time; what was published may or may not have arrived."""
 
 
@@ -65,17 +64,18 @@ class Publisher:
             fresh = self._connection is None
             try:
                 return self._publish(batch)
-            except (AMQPError, KombuError, OSError) as error:
-                self._drop()
+            except Exception as error:
+                self._drop()  # half of the batch may be on its way
+                if not is_unavailable(error):
+                    raise
                 if fresh:
                     raise BrokerUnavailable(str(error)) from error
-            except Exception:  # a message that cannot be written: half of the batch may be on its way
-                self._drop()
-                raise
             try:  # a connection that had been idle may have died long ago: one new one may do
                 return self._publish(batch)
-            except (AMQPError, KombuError, OSError) as error:
+            except Exception as error:
                 self._drop()
+                if not is_unavailable(error):
+                    raise
                 raise BrokerUnavailable(str(error)) from error
 
     def close(self) -> None:

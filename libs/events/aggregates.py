@@ -16,6 +16,7 @@ from pymongo.collection import Collection
 
 from libs.clock import iso, utc_now
 from libs.context import correlation_id
+from libs.errors import Conflict
 from libs.events.event import Event
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ Document = dict[str, Any]
 OUTBOX_FIELDS = {"outbox": 0, "outbox_at": 0, "relay": 0}
 
 
-class VersionConflict(Exception):
+class VersionConflict(Conflict):
     """The document was saved by another since it was read (optimistic concurrency): read it again and decide again."""
 
 

@@ -7,7 +7,6 @@ one `AntiEntropyProvider` for each kind of copies it keeps.
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +15,7 @@ from nameko.extensions import DependencyProvider
 from nameko.timer import Timer
 from pymongo.collection import Collection
 
-from libs.errors import Unavailable
+from libs.errors import ignoring_unavailable, log_failure
 from libs.events.event import Event
 from libs.metrics import copies_repaired
 
@@ -113,8 +112,8 @@ class AntiEntropy:
         for snapshot in source.fetch(idents):
             try:
                 source.follow(snapshot)
-            except Exception:  # noqa: BLE001 - one that cannot be repaired must not hold up the others
-                log.exception("%s: %s could not be repaired", self.name, snapshot.get("id"))
+            except Exception as error:  # noqa: BLE001 - one that cannot be repaired must not hold up the others
+                log_failure(log, error, "%s: %s could not be repaired", self.name, snapshot.get("id"))
 
 
 class AntiEntropyProvider(DependencyProvider):
@@ -146,7 +145,7 @@ class _WorkerAntiEntropy:
     source: Callable[[], Source]
 
     def __call__(self) -> None:
-        with suppress(Unavailable):  # the next run goes on from here
+        with ignoring_unavailable():  # the next run goes on from here
             self.anti_entropy.run(self.source())
 
     def repair(self, after: str | None) -> dict[str, Any]:

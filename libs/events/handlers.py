@@ -2,7 +2,6 @@
 
 import json
 import logging
-import socket
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,15 +12,13 @@ from typing import Any, TypeVar
 from amqp.serialization import dumps
 from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import Entrypoint, SharedExtension
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, WTimeoutError
 
 from libs import context
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.consumer import QueueConsumer
 from libs.amqp.unread import require_readable
-from libs.errors import Unavailable
+from libs.errors import Kind, kind_of, log_failure
 from libs.events import topology
-from libs.events.aggregates import VersionConflict
 from libs.events.event import Event
 from libs.metrics import events_handled_seconds
 
@@ -47,18 +44,6 @@ class Unreadable(Exception):
     """The message is not JSON, not of the catalogue's shape, or has unreadable properties: a retry cannot help."""
 
 
-TRANSIENT = (
-    Unavailable,
-    VersionConflict,
-    BrokerUnavailable,
-    ConnectionFailure,
-    ExecutionTimeout,
-    WTimeoutError,
-    socket.timeout,
-    ConnectionError,
-)
-
-
 class EventPublisher(SharedExtension):
     """The one publisher of a service's handlers, for what is retried or parked."""
 
@@ -82,8 +67,8 @@ class EventHandler(Entrypoint):
     """Calls a method with the body of each event, its times parsed: at-least-once delivery.
 
     `delays_seconds`: the backoff before each retry. An event that still fails after the last is parked in
-    `<queue>.parked` with the reason, unless the error is one of TRANSIENT: then it is retried with the last delay for
-    as long as that lasts. What cannot be decoded is parked at once.
+    `<queue>.parked` with the reason, unless the error is no bug (libs.errors): then it is retried with the last delay
+    for as long as that lasts. What cannot be decoded is parked at once.
     """
 
     consumer = QueueConsumer()
@@ -93,7 +78,6 @@ class EventHandler(Entrypoint):
         self.event = event
         self.delays_seconds = delays_seconds
         self.queue: Any = None
-        kwargs.setdefault("expected_exceptions", TRANSIENT)  # no cause for alarm: they are retried
         super().__init__(**kwargs)
 
     def setup(self) -> None:
@@ -146,8 +130,8 @@ class EventHandler(Entrypoint):
         """
         try:
             outcome = "handled" if error is None else self._retry_or_park(message, error)
-        except Exception:  # noqa: BLE001 - raising here would end the process; the broker keeps the message
-            log.exception("%s could be neither retried nor parked", message.properties.get("message_id"))
+        except Exception as failure:  # noqa: BLE001 - raising here would end the process; the broker keeps the message
+            log_failure(log, failure, "%s could be neither retried nor parked", message.properties.get("message_id"))
             time.sleep(REQUEUE_SECONDS)  # it is redelivered at once
             self.consumer.requeue_message(message)
             return "returned"
@@ -179,7 +163,7 @@ def next_delay(error: BaseException, attempt: int, delays_seconds: tuple[float, 
         return None
     if attempt <= len(delays_seconds):
         return delays_seconds[attempt - 1]
-    return delays_seconds[-1] if isinstance(error, TRANSIENT) and delays_seconds else None
+    return delays_seconds[-1] if kind_of(error) is not Kind.BUG and delays_seconds else None
 
 
 def _attempt(headers: dict[str, Any]) -> int:

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pymongo import UpdateOne
-from pymongo.errors import PyMongoError
 
 from libs import context
-from libs.amqp.publisher import BrokerUnavailable, Outgoing, Publisher
+from libs.amqp.publisher import Outgoing, Publisher
 from libs.clock import iso, utc_now
+from libs.errors import log_failure
 from libs.events.aggregates import Aggregates
 from libs.metrics import outbox_age_seconds, relay_batch_events
 
@@ -83,8 +83,7 @@ class Relay:
                 failures = 0
             except Exception as error:  # noqa: BLE001 - a relay that ended would publish no later event
                 failures += 1
-                known = isinstance(error, (BrokerUnavailable, PyMongoError))
-                log.warning("the relay will retry: %s: %s", type(error).__name__, error, exc_info=not known)
+                log_failure(log, error, "the relay will retry")
 
     def stop(self) -> None:
         """Let `run` return after its round."""

@@ -13,14 +13,12 @@ import uuid
 from contextlib import suppress
 from typing import Any
 
-from amqp.exceptions import AMQPError
 from kombu import Connection, Exchange, Queue
-from kombu.exceptions import KombuError
 
 from libs import context
 from libs.amqp.connection import connect
 from libs.amqp.unread import require_readable
-from libs.errors import Unavailable
+from libs.errors import Unavailable, is_unavailable, log_failure
 from libs.metrics import rpc_call_seconds
 
 log = logging.getLogger(__name__)
@@ -29,7 +27,6 @@ RPC_EXCHANGE = Exchange("nameko-rpc", type="topic", durable=True)
 CONNECT_SECONDS = 2.0
 HEARTBEAT_SECONDS = 20
 RETURN_CHECK_SECONDS = 0.05
-BROKER_ERRORS = (AMQPError, KombuError, OSError)
 
 
 class RemoteError(Exception):
@@ -167,8 +164,10 @@ class Client:
                 )
                 channel.basic_publish(message, RPC_EXCHANGE.name, key, mandatory=True, timeout=CONNECT_SECONDS)
                 return
-            except BROKER_ERRORS as error:
+            except Exception as error:
                 self._drop_sender()
+                if not is_unavailable(error):
+                    raise
                 if last or fresh:
                     raise ServiceUnavailable(f"{key} could not be sent: {error}") from error
             finally:
@@ -207,8 +206,10 @@ class Client:
                     self._sender.drain_events(timeout=0.001)
             except TimeoutError:
                 pass
-            except BROKER_ERRORS:
+            except Exception as error:
                 self._drop_sender()
+                if not is_unavailable(error):
+                    raise
             finally:
                 self._lock.release()
 
@@ -232,7 +233,7 @@ class Client:
             except Exception as error:  # noqa: BLE001 - without this thread no call would ever be answered
                 self._fail_all(f"the connection to the broker was lost: {error}")
                 if not self._closed:
-                    log.warning("rpc replies: the broker is unreachable: %s", error)
+                    log_failure(log, error, "rpc: no answers arrive")
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
 

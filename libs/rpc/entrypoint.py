@@ -17,20 +17,20 @@ from kombu import Connection
 from nameko.exceptions import ContainerBeingKilled, IncorrectSignature, MalformedRequest, MethodNotFound, serialize
 from nameko.rpc import Rpc as NamekoRpc
 from nameko.rpc import RpcConsumer as NamekoRpcConsumer
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, WTimeoutError
 
 from libs.amqp.connection import connect
 from libs.amqp.consumer import QueueConsumer
-from libs.amqp.container import DeadlineExceeded
 from libs.amqp.queues import queue_type
 from libs.amqp.unread import require_readable
 from libs.clock import iso
-from libs.rpc.client import BROKER_ERRORS, CONNECT_SECONDS, RPC_EXCHANGE, ServiceUnavailable
+from libs.contracts.errors import DomainError
+from libs.errors import Kind, kind_of, log_failure
+from libs.rpc.client import CONNECT_SECONDS, RPC_EXCHANGE
 
 log = logging.getLogger(__name__)
 
-UNAVAILABLE = (ServiceUnavailable, ConnectionFailure, ExecutionTimeout, WTimeoutError, DeadlineExceeded)
-"""Errors that say only that something this service needs is unavailable: callers get ServiceUnavailable."""
+ERROR_NAMES = {Kind.UNAVAILABLE: "ServiceUnavailable", Kind.CONFLICT: "VersionConflict"}
+"""By which names callers see what is no bug."""
 
 REMEMBERED_SECONDS = 60.0
 """How long the quickest call of a caller is taken as the measure of its clock, which may be adjusted meanwhile."""
@@ -54,8 +54,8 @@ class Responder:
                 try:
                     self._send(reply_to, correlation_id, body)
                     return
-                except BROKER_ERRORS as error:
-                    log.warning("a reply could not be sent: %s", error)
+                except Exception as error:  # noqa: BLE001 - raising would end the process
+                    log_failure(log, error, "a reply could not be sent")
                     self._drop()
 
     def _send(self, reply_to: str, correlation_id: str | None, body: bytes) -> None:
@@ -197,19 +197,18 @@ def encoded_reply(result: Any, error: BaseException | None) -> bytes:
 
 
 def _serialized(error: BaseException | None) -> dict[str, Any] | None:
-    """Return the error as nameko serializes it, but with a dictionary of details left as it is.
+    """Return the error as nameko serializes it, but with the details of a DomainError left as they are.
 
     A class may give its errors the name that callers see, `error_name`, so that its subclasses are the same to them.
+    Others that the table of libs.errors does not call a bug have the names of ERROR_NAMES.
     """
     if error is None:
         return None
     serialized: dict[str, Any] = serialize(error)
-    serialized["exc_type"] = getattr(error, "error_name", serialized["exc_type"])
-    if isinstance(error, UNAVAILABLE):
-        return {**serialized, "exc_type": "ServiceUnavailable"}
-    details = getattr(error, "details", None)
-    if details:
-        serialized["exc_args"] = [str(error), details]
+    known = ERROR_NAMES.get(kind_of(error), serialized["exc_type"])
+    serialized["exc_type"] = getattr(error, "error_name", known)
+    if isinstance(error, DomainError) and error.details:  # pymongo's errors have details too, and those are no JSON
+        serialized["exc_args"] = [str(error), error.details]
     return serialized
 
 

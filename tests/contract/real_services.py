@@ -1,7 +1,7 @@
 """The services' own classes in this process, on a real MongoDB and a fake Stripe; events are delivered at once."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,7 @@ from auth.service import AuthService
 from dev.fake_stripe.testing import SECRET_KEY, WEBHOOK_SECRET
 from dev.testing import new_database
 from gateway.tests.fakes import AUTH_PRIVATE, PUBLIC_KEYS, SETTINGS
-from libs.errors import Unavailable
+from libs.errors import ignoring_unavailable
 from libs.events import Aggregates, Stored
 from libs.events.handlers import EventHandler
 from libs.rpc.caller import ServiceClient
@@ -89,7 +89,7 @@ class RealServices(ClientInMemory):
         for collection, ident, pending in waiting:
             for event, handle in self._handlers():
                 if event.name == pending["name"]:
-                    with suppress(Unavailable):  # a consumer retries it later
+                    with ignoring_unavailable():  # a consumer retries it later
                         handle(event.load(pending["body"]))
             collection.update_one({"_id": ident}, {"$pull": {"outbox": {"id": pending["id"]}}})
         return len(waiting)

@@ -7,6 +7,7 @@ from nameko.rpc import RpcProxy
 from nameko.rpc import rpc as stock_rpc
 
 from libs.context import correlation_id, remaining_seconds
+from libs.contracts.errors import DomainError
 from libs.events import handles
 from libs.events.tests.bakery.catalogue import LoafBaked
 from libs.metrics import rpc_calls_expired
@@ -17,10 +18,8 @@ BEGUN: list[float] = []
 DONE: list[float] = []
 
 
-class Taken(Exception):
-    def __init__(self, message, **details):
-        super().__init__(message)
-        self.details = details
+class Taken(DomainError):
+    pass
 
 
 class Probe:
