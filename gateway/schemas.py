@@ -144,7 +144,7 @@ class TicketQuery(PricedSchema, PageQuery):
     def _is_in_order(self, query: dict[str, Any], **_: Any) -> None:
         lowest, highest = query.get("min_price_cents"), query.get("max_price_cents")
         if lowest is not None and highest is not None and lowest > highest:
-            raise ValidationError("Enter a highest price that is not below the lowest.", "max_price")
+            raise ValidationError("The highest price is below the lowest.", "max_price")
 
 
 class MineQuery(PageQuery):

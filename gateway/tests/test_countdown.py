@@ -1,47 +1,23 @@
 """The countdown on the payment page, in Chromium with a simulated clock."""
 
 import re
-import shutil
-import threading
 
 import pytest
-from werkzeug.serving import make_server
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.integration]
+from gateway.tests.browsing import NEEDS_CHROMIUM, browser, url, visit  # noqa: F401 - fixtures
 
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
+pytestmark = NEEDS_CHROMIUM
 
 
 @pytest.fixture
-def url(app):
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def page(browser, url, bo, ticket):
+def page(visit, bo, ticket):  # noqa: F811
     """Bo's payment page on a computer whose clock is years behind."""
     order = bo.post("/api/orders", json={"ticketId": ticket["id"]}).json
-    context = browser.new_context(base_url=url)
-    context.add_cookies([{"name": "ticketing-session", "value": bo.get_cookie("ticketing-session").value, "url": url}])
-    page = context.new_page()
+    page = visit(bo)
     page.clock.install(time="2020-01-01T00:00:00Z")
     page.goto(f"/orders/{order['id']}")
     page.get_by_role("timer").wait_for()
-    yield page
-    context.close()
+    return page
 
 
 def left(page):
