@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from datetime import datetime
 
 import pytest
 import stripe
@@ -15,6 +16,7 @@ from tests.contract.real_services import real_services
 
 PASSWORD = "correct horse battery"
 VISA = "tok_visa"
+PAST = "2020-01-01T12:00:00.000Z"
 BALANCE = {"object": "balance"}
 WEBHOOK = json.dumps({"id": "evt_1", "type": "balance.available", "livemode": False, "data": {"object": BALANCE}})
 
@@ -88,6 +90,12 @@ class FakeSide(Side):
     def stripe_down(self):
         self.client.stripe_is_down = True
 
+    def start(self, ticket_id):
+        """Let a ticket have started since it was listed."""
+        listed = (details for made, details in self.client.listed.values() if made["id"] == ticket_id)
+        for found in (self.client.tickets[ticket_id], *listed):
+            found["starts_at"] = PAST
+
     def hold_captures(self):
         self.client.completes_at_once = False
 
@@ -107,6 +115,15 @@ class RealSide(Side):
 
     def stripe_down(self):
         self.stripe.control("faults", kind="error", count=None)
+
+    def start(self, ticket_id):
+        """Let a ticket have started since it was listed."""
+        past = datetime.fromisoformat(PAST)
+        for tickets in (store.tickets.collection for store in self.client.stores if hasattr(store, "tickets")):
+            tickets.update_one({"_id": ticket_id}, {"$set": {"starts_at": past}})
+            tickets.update_one(
+                {"_id": ticket_id, "listed_as": {"$exists": True}}, {"$set": {"listed_as.starts_at": past}}
+            )
 
     def hold_captures(self):
         self.stripe.control("faults", kind="error", path="*/capture", count=None)
