@@ -22,10 +22,6 @@ class Followers:
         self._collection = collection
         self._newest = collection.with_options(read_concern=ReadConcern("linearizable"))
 
-    def create_indexes(self) -> None:
-        """Let MongoDB forget processes that ended long ago."""
-        self._collection.create_index("until", expireAfterSeconds=FORGET_SECONDS)
-
     def note(self, process: str, sessions: int, users: int) -> None:
         """Note what a process knows.
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nameko.extensions import DependencyProvider
+from nameko.timer import timer
 
 from auth import domain, passwords
 from auth.domain import SESSION_SECONDS, EmailInUse, WrongCredentials, WrongPassword
@@ -25,6 +26,7 @@ EXPECTED = (DomainError, InvalidArguments, Unauthenticated, Forbidden, VersionCo
 SECRET = ("password", "current", "new")
 COMMON_PASSWORDS = passwords.read_common_passwords()
 PAGE = 1000
+NUMBER_SECONDS = 5
 SESSIONS, USERS = "sessions", "users"
 """The kinds of revocations: of single sessions, and of all sessions of a user."""
 
@@ -44,7 +46,6 @@ class Throttle(DependencyProvider):
         """Prepare the counters."""
         database = parsed("MONGO_URL", connect, MONGO_FORM, self.container.config, self.container.service_name)
         self.throttle = MongoThrottle(database.attempts)
-        self.throttle.create_indexes()
 
     def get_dependency(self, worker_ctx: Any) -> MongoThrottle:
         """Return the throttle."""
@@ -153,6 +154,11 @@ class AuthService:
         self.caller.require("gateway")
         kind = arguments.choice("kind", kind, (SESSIONS, USERS))
         return bool(self.store.followers.know(kind, _number("number", number)))
+
+    @timer(interval=NUMBER_SECONDS, eager=True)
+    def number_older(self) -> None:
+        """Number what instances of the previous version revoke while they still run beside this one."""
+        self.store.number_older()
 
     def _signed_in_user(self) -> dict[str, Any]:
         session: Claims = self.caller.session

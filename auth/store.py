@@ -8,22 +8,24 @@ from functools import partial
 from typing import Any
 
 from bson import ObjectId
-from pymongo import ASCENDING, DESCENDING
+from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from auth.domain import KNOWN_ADDRESSES, SESSION_SECONDS, EmailInUse, comparable_email
-from auth.followers import Followers
+from auth.followers import FORGET_SECONDS, Followers
 from libs.clock import utc_now
 from libs.contracts.events import SessionRevoked
 from libs.errors import Unavailable
-from libs.events import Aggregates
+from libs.events import OUTBOX_INDEX, Aggregates, Schema
+from libs.schema import drop_index
 from libs.tokens import Claims
 
 Document = dict[str, Any]
 
 NUMBER = "revocation_no"
+NUMBERS = IndexModel([(NUMBER, ASCENDING)], unique=True, sparse=True)
 NUMBER_TRIES = 100
 """How often to take the next number when others take it at the same moment."""
 KEPT = timedelta(hours=1)
@@ -41,35 +43,72 @@ def renew_emails(db: Database[Document]) -> int:
     return renewed
 
 
+UNKEYED = "[0-9a-f]{32}$"
+"""A plain hash, as version 0.1 kept of network addresses and emails: whoever reads it finds the address by trial."""
+
+
+def forget_unkeyed_addresses(db: Database[Document]) -> int:
+    """Forget the addresses of which plain hashes were kept; users' next sign-ins make theirs known again."""
+    plain = re.compile(f"^{UNKEYED}")
+    return db.users.update_many({"addresses": plain}, {"$pull": {"addresses": plain}}).modified_count
+
+
+def forget_unkeyed_counters(db: Database[Document]) -> int:
+    """Forget the counters of attempts under plain hashes, which are counted no more."""
+    return db.attempts.delete_many({"_id": re.compile(f":{UNKEYED}")}).deleted_count
+
+
+def let_the_newest_revocation_stay(db: Database[Document]) -> int:
+    """Drop the index by which version 0.1 let MongoDB delete what had expired, the newest too."""
+    return drop_index(db.revoked_sessions, "expires_at_1")
+
+
+def number_revocations(db: Database[Document]) -> int:
+    """Number what was revoked before there were numbers."""
+    return UserStore(db).number_older()
+
+
 class UserStore:
     """Users are {_id, version, email, password_hash, generation, ended_until, addresses, created_at}.
 
     A token carries the generation of its user's sessions; raising it ends all sessions begun before. Until
     `ended_until` there may be tokens of an older generation that have not expired by themselves. `addresses` are
     fingerprints (keyed hashes) of network addresses that the user signed in from. Revoked sessions
-    are {_id: jti, version, user_id, expires_at, revocation_no}.
+    are {_id: jti, version, user_id, expires_at, revocation_no}. `auth.throttle` keeps its counters in `attempts`.
 
     A `revocation_no` numbers what was revoked, the sessions and the users separately: it is one more than the newest
     there is, and unique, so that whoever knows a number has seen all lower ones. The newest is never forgotten.
     """
 
+    schema = Schema(
+        {
+            "users": [
+                OUTBOX_INDEX,
+                IndexModel([("email", ASCENDING)], unique=True),
+                IndexModel([("ended_until", ASCENDING)], sparse=True),
+                NUMBERS,
+            ],
+            "revoked_sessions": [
+                OUTBOX_INDEX,
+                IndexModel([("expires_at", ASCENDING), (NUMBER, ASCENDING)]),
+                NUMBERS,
+            ],
+            "followers": [IndexModel([("until", ASCENDING)], expireAfterSeconds=FORGET_SECONDS)],
+            "attempts": [IndexModel([("forget_at", ASCENDING)], expireAfterSeconds=0)],
+        },
+        steps=[
+            renew_emails,
+            forget_unkeyed_addresses,
+            forget_unkeyed_counters,
+            let_the_newest_revocation_stay,
+            number_revocations,
+        ],
+    )
+
     def __init__(self, db: Database[Document]) -> None:
         self.users = Aggregates(db.users)
         self.revoked = Aggregates(db.revoked_sessions)
         self.followers = Followers(db.followers)
-
-    def create_indexes(self) -> None:
-        """Make emails and numbers unique, and number what was revoked before there were numbers."""
-        self.users.collection.create_index([("email", ASCENDING)], unique=True)
-        self.users.collection.create_index([("ended_until", ASCENDING)], sparse=True)
-        if "expires_at_1" in self.revoked.collection.index_information():
-            self.revoked.collection.drop_index("expires_at_1")  # with it MongoDB deleted the newest, too
-        self.revoked.collection.create_index([("expires_at", ASCENDING), (NUMBER, ASCENDING)])
-        for aggregates in (self.users, self.revoked):
-            aggregates.collection.create_index([(NUMBER, ASCENDING)], unique=True, sparse=True)
-        self.followers.create_indexes()
-        self._number_older(self.revoked, "expires_at")
-        self._number_older(self.users, "ended_until")
 
     def add(self, email: str, password_hash: str, address: str) -> Document:
         """Insert a user who signs up from `address` and return it; raise EmailInUse."""
@@ -92,9 +131,7 @@ class UserStore:
     def remember_address(self, user: Document, address: str) -> None:
         """Keep that the user signed in from `address`; of many, the latest."""
         if address not in user["addresses"]:
-            unkeyed = 32  # digits of the plain hashes that were kept before
-            known = [each for each in user["addresses"] if len(each) != unkeyed]
-            kept = [*known, address][-KNOWN_ADDRESSES:]
+            kept = [*user["addresses"], address][-KNOWN_ADDRESSES:]
             self.users.collection.update_one({"_id": user["id"]}, {"$set": {"addresses": kept}})
 
     def replace_hash(self, user: Document, password_hash: str) -> None:
@@ -152,11 +189,17 @@ class UserStore:
         names = {"id": "_id", "generation": "generation", "expires_at": "ended_until", "number": NUMBER}
         return [{name: each[field] for name, field in names.items()} for each in found]
 
-    def _number_older(self, aggregates: Aggregates, until: str) -> None:
+    def number_older(self) -> int:
+        """Number what the previous version has revoked, which gave no numbers; return how much that was."""
+        return self._number(self.revoked, "expires_at") + self._number(self.users, "ended_until")
+
+    def _number(self, aggregates: Aggregates, until: str) -> int:
         where = {until: {"$gt": utc_now() - KEPT}, NUMBER: {"$exists": False}}
-        for found in aggregates.collection.find(where, {"_id": 1}):
+        older = list(aggregates.collection.find(where, {"_id": 1}))
+        for found in older:
             one = {"_id": found["_id"], NUMBER: {"$exists": False}}
             _save_numbered(aggregates, partial(_set_number, aggregates, one))
+        return len(older)
 
 
 def _set_number(aggregates: Aggregates, one: Document, number: int) -> None:

@@ -31,10 +31,6 @@ class MongoThrottle:
         self._collection = collection
         self._now = now
 
-    def create_indexes(self) -> None:
-        """Let MongoDB delete counters when their time has come."""
-        self._collection.create_index("forget_at", expireAfterSeconds=0)
-
     def count(self, counters: Sequence[Counter]) -> None:
         """Count an attempt; raise TooManyAttempts, and count nothing, when it comes too soon."""
         wait = self._longest_wait(counters, self._now()) or max(map(self._count, counters), default=0)

@@ -1,34 +1,34 @@
 """The deadlines, in MongoDB: the record from which the jobs in Redis can always be restored."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from expiration.domain import Deadline
 from libs.contracts.events import CATALOGUE
-from libs.events import Aggregates
+from libs.events import OUTBOX_INDEX, Aggregates, Schema
 
 Document = dict[str, Any]
+
+DEADLINE_FIELDS = [field.name for field in fields(Deadline)]
 
 
 class DeadlineStore:
     """Deadlines with their outboxes."""
 
+    schema = Schema({"deadlines": [OUTBOX_INDEX, IndexModel([("state", ASCENDING), ("expires_at", ASCENDING)])]})
+
     def __init__(self, db: Database[Document]) -> None:
         self.deadlines = Aggregates(db.deadlines)
-
-    def create_indexes(self) -> None:
-        """Index the open deadlines by their time."""
-        self.deadlines.collection.create_index([("state", ASCENDING), ("expires_at", ASCENDING)])
 
     def find(self, order_id: str) -> Deadline | None:
         """Return the deadline of an order, or None."""
         found = self.deadlines.find(order_id)
-        return Deadline(**found) if found else None
+        return _deadline(found) if found else None
 
     def add(self, deadline: Deadline) -> bool:
         """Insert a new deadline; return False when its order has one already."""
@@ -51,4 +51,8 @@ class DeadlineStore:
         """Return the open deadlines before a moment, the earliest first."""
         where = {"state": "open", "expires_at": {"$lte": before}}
         found = self.deadlines.find_all(where, sort=[("expires_at", ASCENDING)], limit=limit)
-        return [Deadline(**deadline) for deadline in found]
+        return [_deadline(each) for each in found]
+
+
+def _deadline(found: Document) -> Deadline:
+    return Deadline(**{name: found[name] for name in DEADLINE_FIELDS})

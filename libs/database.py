@@ -1,4 +1,4 @@
-"""Opening MongoDB: majority writes, aware datetimes, and a timeout for every operation."""
+"""Opening MongoDB: majority writes, aware datetimes, and for services a timeout for every operation."""
 
 from typing import Any
 
@@ -7,6 +7,8 @@ from pymongo.database import Database
 from pymongo.errors import ConfigurationError
 
 TIMEOUT_SECONDS = 5
+SELECTION_SECONDS = 60
+"""How long the migration waits for a server that takes writes."""
 
 
 def connect(url: str) -> Database[dict[str, Any]]:
@@ -14,21 +16,24 @@ def connect(url: str) -> Database[dict[str, Any]]:
 
     Raises ValueError when `url` is no such address.
     """
+    timeout = TIMEOUT_SECONDS * 1000
+    return _open(url, timeoutMS=timeout, socketTimeoutMS=timeout, serverSelectionTimeoutMS=timeout)
+
+
+def connect_without_deadline(url: str) -> Database[dict[str, Any]]:
+    """Return the database that `url` names; an operation on it may take as long as it needs. Raises as `connect`."""
+    return _open(url, serverSelectionTimeoutMS=SELECTION_SECONDS * 1000)
+
+
+def _open(url: str, **timeouts: int) -> Database[dict[str, Any]]:
     try:
-        return _client(url).get_default_database()
+        return _client(url, **timeouts).get_default_database()
     except ConfigurationError as error:
         raise ValueError from error
 
 
-def _client(url: str) -> MongoClient[dict[str, Any]]:
+def _client(url: str, **timeouts: Any) -> MongoClient[dict[str, Any]]:
+    connecting = TIMEOUT_SECONDS * 1000
     return MongoClient(
-        url,
-        w="majority",
-        journal=True,
-        tz_aware=True,
-        timeoutMS=TIMEOUT_SECONDS * 1000,
-        serverSelectionTimeoutMS=TIMEOUT_SECONDS * 1000,
-        connectTimeoutMS=TIMEOUT_SECONDS * 1000,
-        socketTimeoutMS=TIMEOUT_SECONDS * 1000,
-        maxPoolSize=50,
+        url, w="majority", journal=True, tz_aware=True, connectTimeoutMS=connecting, maxPoolSize=50, **timeouts
     )

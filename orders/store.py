@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
-from pymongo import ASCENDING, DESCENDING
+from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.database import Database
 
 from libs.contracts.errors import OrderNotFound
 from libs.contracts.events import CATALOGUE
-from libs.events import Aggregates, Copies
+from libs.events import OUTBOX_INDEX, Aggregates, Copies, Schema
 from orders.domain import Order
 
 Document = dict[str, Any]
@@ -23,33 +23,39 @@ class OrderStore:
 
     `slot` numbers an order among those that its buyer has not paid: no two unpaid orders of one buyer have the same.
     `asked_at` says when payments was last asked about an order in vain.
+
+    The database itself refuses a second live order on a ticket, of one number, and in one slot of a buyer.
     """
+
+    schema = Schema(
+        {
+            "orders": [
+                OUTBOX_INDEX,
+                IndexModel(
+                    [("ticket_id", ASCENDING)], unique=True, partialFilterExpression={"active": True}, name="one_winner"
+                ),
+                IndexModel([("ticket_id", ASCENDING), ("reservation_no", DESCENDING)], unique=True),
+                IndexModel(
+                    [("buyer_id", ASCENDING), ("idempotency_key", ASCENDING)],
+                    unique=True,
+                    partialFilterExpression={"idempotency_key": {"$exists": True}},
+                ),
+                IndexModel([("buyer_id", ASCENDING), ("_id", DESCENDING)]),
+                IndexModel(
+                    [("buyer_id", ASCENDING), ("slot", ASCENDING)],
+                    unique=True,
+                    partialFilterExpression={"status": "created", "slot": {"$exists": True}},
+                ),
+                IndexModel([("buyer_id", ASCENDING), ("status", ASCENDING), ("created_at", DESCENDING)]),
+                IndexModel([("status", ASCENDING), ("expires_at", ASCENDING)]),
+                IndexModel([("status", ASCENDING), ("updated_at", ASCENDING)]),
+            ]
+        }
+    )
 
     def __init__(self, db: Database[Document]) -> None:
         self.orders = Aggregates(db.orders)
         self.tickets = Copies(db.tickets)
-
-    def create_indexes(self) -> None:
-        """Let the database itself refuse a second live order on a ticket, of one number, and in one slot of a buyer."""
-        collection = self.orders.collection
-        collection.create_index(
-            [("ticket_id", ASCENDING)], unique=True, partialFilterExpression={"active": True}, name="one_winner"
-        )
-        collection.create_index([("ticket_id", ASCENDING), ("reservation_no", DESCENDING)], unique=True)
-        collection.create_index(
-            [("buyer_id", ASCENDING), ("idempotency_key", ASCENDING)],
-            unique=True,
-            partialFilterExpression={"idempotency_key": {"$exists": True}},
-        )
-        collection.create_index([("buyer_id", ASCENDING), ("_id", DESCENDING)])
-        collection.create_index(
-            [("buyer_id", ASCENDING), ("slot", ASCENDING)],
-            unique=True,
-            partialFilterExpression={"status": "created", "slot": {"$exists": True}},
-        )
-        collection.create_index([("buyer_id", ASCENDING), ("status", ASCENDING), ("created_at", DESCENDING)])
-        collection.create_index([("status", ASCENDING), ("expires_at", ASCENDING)])
-        collection.create_index([("status", ASCENDING), ("updated_at", ASCENDING)])
 
     def get(self, order_id: str) -> Order:
         """Return an order; raise OrderNotFound."""

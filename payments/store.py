@@ -1,24 +1,24 @@
 """The payments, each with its copy of its order, in MongoDB."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from libs.contracts.events import CATALOGUE
-from libs.events import Aggregates
+from libs.events import OUTBOX_INDEX, Aggregates, Schema
 from libs.events.aggregates import OUTBOX_FIELDS
 from payments import disputes
 from payments.domain import Payment
 from payments.errors import PaymentNotFound
-from payments.webhooks import Inbox
+from payments.webhooks import KEEP_SETTLED, Inbox
 
 Document = dict[str, Any]
 
-STORED_BESIDE = ("work_left", "visited_at", "published_version")
+PAYMENT_FIELDS = [field.name for field in fields(Payment)]
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -28,24 +28,31 @@ class PaymentStore:
     `published_version` is the version whose event was the newest; 0 if there was none.
     """
 
+    schema = Schema(
+        {
+            "payments": [
+                OUTBOX_INDEX,
+                IndexModel([("visited_at", ASCENDING)], partialFilterExpression={"work_left": True}, name="visits"),
+                IndexModel([("created_at", ASCENDING)]),
+                IndexModel(
+                    [("dispute.status", ASCENDING)], partialFilterExpression={"dispute.status": {"$exists": True}}
+                ),
+                IndexModel(
+                    [("stripe_id", ASCENDING)], unique=True, partialFilterExpression={"stripe_id": {"$type": "string"}}
+                ),
+            ],
+            "webhooks": [
+                IndexModel([("tried_at", ASCENDING)], partialFilterExpression={"waiting": True}, name="waiting"),
+                IndexModel([("settled_at", ASCENDING)], expireAfterSeconds=int(KEEP_SETTLED.total_seconds())),
+            ],
+        }
+    )
+
     def __init__(self, db: Database[Document]) -> None:
         self.payments = Aggregates(db.payments)
         self.inbox = Inbox(db.webhooks)
         self.counters = db.counters
         self.runs = db.runs
-
-    def create_indexes(self) -> None:
-        """Index what the reconciler, webhooks and the audit look up."""
-        self.inbox.create_indexes()
-        collection = self.payments.collection
-        collection.create_index([("visited_at", ASCENDING)], partialFilterExpression={"work_left": True}, name="visits")
-        collection.create_index([("created_at", ASCENDING)])
-        collection.create_index(
-            [("dispute.status", ASCENDING)], partialFilterExpression={"dispute.status": {"$exists": True}}
-        )
-        collection.create_index(
-            [("stripe_id", ASCENDING)], unique=True, partialFilterExpression={"stripe_id": {"$type": "string"}}
-        )
 
     def find(self, order_id: object) -> Payment | None:
         """Return the payment of an order, or None."""
@@ -182,4 +189,4 @@ def _document(payment: Payment) -> Document:
 
 
 def _payment(found: Document) -> Payment:
-    return Payment(**{name: value for name, value in found.items() if name not in STORED_BESIDE})
+    return Payment(**{name: found[name] for name in PAYMENT_FIELDS if name in found})

@@ -84,13 +84,6 @@ class Inbox:
     def __init__(self, collection: Collection[dict[str, Any]]) -> None:
         self.collection = collection
 
-    def create_indexes(self) -> None:
-        """Index what waits, and let MongoDB delete what was settled long ago."""
-        self.collection.create_index(
-            [("tried_at", ASCENDING)], partialFilterExpression={"waiting": True}, name="waiting"
-        )
-        self.collection.create_index([("settled_at", ASCENDING)], expireAfterSeconds=int(KEEP_SETTLED.total_seconds()))
-
     def add(self, webhook: Webhook, now: datetime) -> None:
         """Store a webhook unless it is there."""
         new = {**asdict(webhook), "received_at": now, "tried_at": now, "waiting": True}

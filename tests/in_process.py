@@ -18,7 +18,9 @@ from libs.amqp.container import Container
 from libs.contracts.parts import PRINCIPALS
 from libs.rpc.caller import ServiceClient
 from libs.rpc.testing import ClientInMemory
+from libs.schema import migrate
 from libs.tokens import Signer, new_key
+from ops.migrate import SCHEMAS
 from orders.service import OrdersService
 from payments.service import PaymentsService
 from tickets.service import TicketsService
@@ -29,8 +31,11 @@ NOWHERE = {"AMQP_URI": "amqp://127.0.0.1:1/", "REDIS_URL": "redis://127.0.0.1:1/
 
 
 @contextmanager
-def services_in_process(servers):
-    """Yield a client of the five services, and the signers of all principals by their names."""
+def services_in_process(servers, fill=lambda service, database: None):
+    """Yield a client of the five services, and the signers of all principals by their names.
+
+    `fill` may store documents in the database of each service before it is migrated.
+    """
     keys = {name: new_key(f"{name}:1") for name in PRINCIPALS}
     public_keys = ",".join(public for _, public in keys.values())
     client = ClientInMemory({}, public_keys, timeout=10)
@@ -49,10 +54,10 @@ def services_in_process(servers):
         }
         stack.enter_context(closed_databases())
         for service_class in SERVICES:
-            own = {
-                "MONGO_URL": stack.enter_context(new_database(servers)),
-                "SIGNING_KEY": keys[service_class.name][0],
-            }
+            name, url = service_class.name, stack.enter_context(new_database(servers))
+            fill(name, database.connect(url))
+            migrate(database.connect(url), SCHEMAS[name])
+            own = {"MONGO_URL": url, "SIGNING_KEY": keys[name][0]}
             client.services[service_class.name] = _service(Container(service_class, common | own), client)
         yield client, {name: Signer(private) for name, (private, _) in keys.items()}
 
@@ -60,8 +65,13 @@ def services_in_process(servers):
 @contextmanager
 def closed_databases():
     """Close, when the block ends, the clients that services opened in it and never close themselves."""
-    with ExitStack() as stack, patch.object(database, "_client", lambda url: stack.enter_context(connect(url))):
-        yield
+    with ExitStack() as stack:
+
+        def opened(url, **timeouts):
+            return stack.enter_context(connect(url, **timeouts))
+
+        with patch.object(database, "_client", opened):
+            yield
 
 
 def _service(container, client):

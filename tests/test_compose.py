@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS = COMPOSE["services"]
 SERVERS = ("rabbitmq", "mongo", "redis")
-ENDS = {"replica-set": "on-failure", "broker-users": "on-failure", "operator": "no"}
+ENDS = {"replica-set": "on-failure", "migrate": "on-failure", "broker-users": "on-failure", "operator": "no"}
 PROGRAMS = tuple(name for name in CONTAINERS if name not in (*SERVERS, *ENDS))
 OF_CONTAINERS = {
     **{program: {"METRICS_HOST"} for program in SERVE_METRICS},
@@ -122,15 +122,23 @@ def test_redis_persists_its_jobs_and_evicts_none():
     assert "--dir /data" in command and CONTAINERS["redis"]["volumes"] == ["redis:/data"]
 
 
-def test_mongo_is_made_a_replica_set_before_any_program_that_needs_it_starts():
+def test_mongo_is_made_a_replica_set_before_its_databases_are_migrated():
     command = CONTAINERS["mongo"]["command"]
 
     assert CONTAINERS["replica-set"]["command"] == ["python", "-m", "ops.replica_set", "mongo:27017"]
     assert command[command.index("--replSet") + 1] == "rs0"
     assert CONTAINERS["replica-set"]["depends_on"] == {"mongo": {"condition": "service_healthy"}}
+    assert CONTAINERS["migrate"]["depends_on"] == {"replica-set": {"condition": "service_completed_successfully"}}
+
+
+def test_databases_are_migrated_before_any_program_that_uses_them_starts(tmp_path):
+    migrate = CONTAINERS["migrate"]
+
+    assert migrate["command"] == ["python", "-m", "ops.migrate"] and migrate["networks"] == ["databases"]
+    assert set(migrate["environment"]) == set(environment("migrate", Stack(tmp_path, environ={})))
     for program in PROGRAMS:
         needs = CONTAINERS[program].get("depends_on", {})
-        ready = needs.get("replica-set") == {"condition": "service_completed_successfully"}
+        ready = needs.get("migrate") == {"condition": "service_completed_successfully"}
         assert ready or "databases" not in CONTAINERS[program]["networks"]
 
 

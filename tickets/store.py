@@ -1,22 +1,22 @@
 """The listings, in MongoDB."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
-from pymongo import ASCENDING
+from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 
 from libs.contracts.errors import TicketNotFound
-from libs.events import Aggregates, Event
+from libs.events import OUTBOX_INDEX, Aggregates, Event, Schema
 from tickets import lists
 from tickets.domain import Ticket
 from tickets.lists import LONGEST_PREFIX, Document, Order, Query, has_prefix, up_to
 from tickets.words import indexed_words
 
-STORE_FIELDS = ("shelf", "words", "prefixes", "idempotency_key", "listed_as")
+TICKET_FIELDS = [field.name for field in fields(Ticket)]
 DETAILS = ("title", "price_cents", "category", "venue", "starts_at")
 COUNT_LIMIT = 200
 """How many tickets with a word are counted at most, to see which of several words is the rarest."""
@@ -31,32 +31,53 @@ def new_id() -> str:
     return str(ObjectId())
 
 
+def found_by(title: str, venue: str | None) -> Document:
+    """Return what is stored of a ticket for searches."""
+    words = indexed_words(title, venue)
+    prefixes = {word[:length] for word in words for length in range(1, min(len(word), LONGEST_PREFIX) + 1)}
+    return {"words": words, "prefixes": sorted(prefixes)}
+
+
+def renew_words(db: Database[Document]) -> int:
+    """Store the words by which tickets are found anew where an earlier version split them otherwise."""
+    renewed = 0
+    for found in db.tickets.find({}, {"version": 1, "title": 1, "venue": 1, "words": 1, "prefixes": 1}):
+        words = found_by(found["title"], found["venue"])
+        if words != {name: found.get(name) for name in words}:
+            unchanged = {"_id": found["_id"], "version": found["version"]}
+            renewed += db.tickets.update_one(unchanged, {"$set": words}).modified_count
+    return renewed
+
+
 class TicketStore:
     """Listings with their outboxes, and beside a ticket's fields some that are stored for the lists alone.
 
     `shelf` is where the lists find a ticket: its status, or "started" for one that nobody bought in time; `words` are
     those of its title and venue, `prefixes` the beginnings of these. One that came with an idempotency key has this
     beside `listed_as`, the details that came with it.
+
+    Each index of the lists first fixes what is equal, then sorts; MongoDB merges the scans of several shelves or
+    categories in order, so that a page costs the same whatever the number of tickets.
     """
+
+    schema = Schema(
+        {
+            "tickets": [
+                OUTBOX_INDEX,
+                *map(IndexModel, (*lists.PUBLIC_INDEXES, lists.SELLER_INDEX)),
+                IndexModel([("shelf", ASCENDING), ("starts_at", ASCENDING)]),
+                IndexModel(
+                    [("seller_id", ASCENDING), ("idempotency_key", ASCENDING)],
+                    unique=True,
+                    partialFilterExpression={"idempotency_key": {"$exists": True}},
+                ),
+            ]
+        },
+        steps=[renew_words],
+    )
 
     def __init__(self, db: Database[Document]) -> None:
         self.tickets = Aggregates(db.tickets)
-
-    def create_indexes(self) -> None:
-        """Index every list that the pages and the API offer.
-
-        Each index first fixes what is equal, then sorts; MongoDB merges the scans of several shelves or categories in
-        order, so that a page costs the same whatever the number of tickets.
-        """
-        collection = self.tickets.collection
-        for index in (*lists.PUBLIC_INDEXES, lists.SELLER_INDEX):
-            collection.create_index(index)
-        collection.create_index([("shelf", ASCENDING), ("starts_at", ASCENDING)])
-        collection.create_index(
-            [("seller_id", ASCENDING), ("idempotency_key", ASCENDING)],
-            unique=True,
-            partialFilterExpression={"idempotency_key": {"$exists": True}},
-        )
 
     def get(self, ticket_id: str) -> Ticket:
         """Return a ticket; raise TicketNotFound."""
@@ -159,23 +180,5 @@ def to_document(ticket: Ticket) -> Document:
     return {**asdict(ticket), "shelf": shelf, **found_by(ticket.title, ticket.venue)}
 
 
-def found_by(title: str, venue: str | None) -> Document:
-    """Return what is stored of a ticket for searches."""
-    words = indexed_words(title, venue)
-    prefixes = {word[:length] for word in words for length in range(1, min(len(word), LONGEST_PREFIX) + 1)}
-    return {"words": words, "prefixes": sorted(prefixes)}
-
-
-def renew_words(db: Database[Document]) -> int:
-    """Store the words by which tickets are found anew where an earlier version split them otherwise."""
-    renewed = 0
-    for found in db.tickets.find({}, {"version": 1, "title": 1, "venue": 1, "words": 1, "prefixes": 1}):
-        words = found_by(found["title"], found["venue"])
-        if words != {name: found.get(name) for name in words}:
-            unchanged = {"_id": found["_id"], "version": found["version"]}
-            renewed += db.tickets.update_one(unchanged, {"$set": words}).modified_count
-    return renewed
-
-
 def _from_document(found: Document) -> Ticket:
-    return Ticket(**{name: value for name, value in found.items() if name not in STORE_FIELDS})
+    return Ticket(**{name: found[name] for name in TICKET_FIELDS if name in found})

@@ -12,8 +12,10 @@ import pytest
 from argon2 import PasswordHasher
 from pymongo import MongoClient
 
+from auth.store import UserStore
 from dev.testing import nameko_service, new_vhost
 from libs.rpc import Client, RemoteError, ServiceUnavailable
+from libs.schema import migrate
 from libs.tokens import Signer, Verifier, new_key
 
 AUTH, AUTH_PUBLIC = new_key("auth:1")
@@ -87,6 +89,7 @@ def auth(servers):
             "SIGN_UPS_PER_ADDRESS": SIGN_UPS,
             "max_workers": 50,
         }
+        migrate(mongo.get_default_database(), UserStore.schema)
         with nameko_service("auth.service:AuthService", "rpc-auth", **settings) as process:
             yield process, client, mongo.get_default_database()
         mongo.drop_database(mongo.get_default_database().name)

@@ -23,6 +23,7 @@ from libs.amqp import Outgoing, Publisher
 from libs.contracts.events import CATALOGUE, ExpirationComplete
 from libs.database import connect
 from libs.events import Aggregates, Relay
+from libs.events.aggregates import OUTBOX_INDEX
 from libs.rpc import Client
 
 CALLS, THREADS = 3000, 8
@@ -232,7 +233,7 @@ def database(stack: Stack) -> Iterator[Aggregates]:
     """Yield an empty collection of aggregates."""
     with new_database(stack) as url:
         deadlines = Aggregates(connect(url).deadlines)
-        deadlines.create_indexes()
+        deadlines.collection.create_indexes([OUTBOX_INDEX])
         yield deadlines
 
 

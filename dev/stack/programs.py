@@ -61,7 +61,7 @@ def no_programs(_stack: Layout) -> list[Program]:
 
 
 def environment(name: str, stack: Layout) -> dict[str, str]:
-    """Return the settings of the program `name`, or of `operator`."""
+    """Return the settings of the program `name`, of `operator`, or of `migrate`."""
     part = PART_OF.get(name, name)
     prefix = part.upper()
     if name == "fake-stripe":
@@ -71,6 +71,8 @@ def environment(name: str, stack: Layout) -> dict[str, str]:
             "FAKE_STRIPE_WEBHOOK_URL": f"{stack.gateway_url}/api/webhooks/stripe",
             "STRIPE_WEBHOOK_SECRET": stack.secrets["STRIPE_WEBHOOK_SECRET"],
         }
+    if name == "migrate":
+        return {f"{service.upper()}_MONGO_URL": stack.mongo_url(service) for service in SERVICES}
     settings = {
         f"{prefix}_AMQP_URL": stack.amqp_url_for(part),
         f"{prefix}_SIGNING_KEY": stack.secrets[f"{prefix}_SIGNING_KEY"],

@@ -3,6 +3,8 @@
 import fcntl
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,14 +13,15 @@ from typing import Self, TextIO
 
 import requests
 
-from dev.stack import install
+from dev.stack import install, supervisor
 from dev.stack.layout import Layout
 from dev.stack.ports import SERVE_METRICS, Ports, PortTaken
 from dev.stack.program import Program
-from dev.stack.programs import all_programs
+from dev.stack.programs import all_programs, environment
 from dev.stack.servers import servers
 from dev.stack.supervisor import SupervisorError, members, wait_until
 from libs.contracts.parts import PRINCIPALS
+from libs.processes import die_with_parent
 from ops.broker_users import ADMINISTRATOR, grant
 
 SERVER_PORTS = ("amqp", "management", "erlang", "epmd", "redis", "mongo")
@@ -98,8 +101,23 @@ class Stack(Layout):
         if programs:
             for part in PRINCIPALS:
                 grant(self.management_url, self.secrets["RABBITMQ_PASSWORD"], part, self.amqp_url_for(part))
+            self._migrate()
             self.supervisor.start_programs()
             self._wait_for(programs)
+
+    def _migrate(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "ops.migrate"],
+            env={**supervisor.environment(self.folder), **environment("migrate", self)},
+            cwd=supervisor.ROOT,
+            capture_output=True,
+            text=True,
+            preexec_fn=die_with_parent,
+        )
+        if done.returncode:
+            raise StackError(f"the databases cannot be migrated. {done.stderr[-2000:]}")
+        for line in done.stdout.splitlines():
+            self._report(line)
 
     def _program_ports(self) -> tuple[str, ...]:
         listening = {"gateway": "gateway", "fake-stripe": "stripe"}

@@ -12,6 +12,7 @@ from expiration.service import ExpirationService
 from expiration.store import DeadlineStore
 from libs.clock import utc_now
 from libs.errors import is_unavailable
+from libs.schema import migrate
 
 UNREACHABLE = "redis://127.0.0.1:1/0"
 SOON = timedelta(seconds=20)
@@ -27,7 +28,7 @@ def service(mongo, schedule):
     """The service, with its real database and Redis, called as its handlers and timers are."""
     service = ExpirationService()
     service.store, service.schedule = DeadlineStore(mongo), schedule
-    service.store.create_indexes()
+    migrate(mongo, DeadlineStore.schema)
     return service
 
 

@@ -6,12 +6,25 @@ keeps the newest. docs/events.md has every guarantee, and a complete service in 
 """
 
 from libs.errors import Unavailable
-from libs.events.aggregates import Aggregates, VersionConflict
+from libs.events.aggregates import OUTBOX_INDEX, Aggregates, VersionConflict
 from libs.events.catalogue import Catalogue
 from libs.events.copies import Copies
 from libs.events.event import Event
 from libs.events.handlers import handles
 from libs.events.provider import Stored
 from libs.events.relay import Relay
+from libs.schema import Schema
 
-__all__ = ["Aggregates", "Catalogue", "Copies", "Event", "Relay", "Stored", "Unavailable", "VersionConflict", "handles"]
+__all__ = [
+    "OUTBOX_INDEX",
+    "Aggregates",
+    "Catalogue",
+    "Copies",
+    "Event",
+    "Relay",
+    "Schema",
+    "Stored",
+    "Unavailable",
+    "VersionConflict",
+    "handles",
+]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from marshmallow import ValidationError
-from pymongo import ASCENDING, UpdateOne
+from pymongo import ASCENDING, IndexModel, UpdateOne
 from pymongo.collection import Collection
 
 from libs.clock import iso, utc_now
@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 Document = dict[str, Any]
 
 OUTBOX_FIELDS = {"outbox": 0, "outbox_at": 0, "relay": 0}
+OUTBOX_INDEX = IndexModel(
+    [("outbox_at", ASCENDING)], partialFilterExpression={"outbox_at": {"$exists": True}}, name="outbox"
+)
+"""The index by which the relay finds full outboxes without reading the others: each collection of aggregates has it."""
 
 
 class VersionConflict(Conflict):
@@ -39,12 +43,6 @@ class Aggregates:
     def __init__(self, collection: Collection[Document]) -> None:
         self.collection = collection
         self.saved: Callable[[], None] = lambda: None
-
-    def create_indexes(self) -> None:
-        """Create the index by which the relay finds full outboxes without reading the others."""
-        self.collection.create_index(
-            [("outbox_at", ASCENDING)], partialFilterExpression={"outbox_at": {"$exists": True}}, name="outbox"
-        )
 
     def find(self, ident: str) -> Document | None:
         """Return the document `ident` without its outbox, or None."""

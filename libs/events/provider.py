@@ -11,11 +11,12 @@ from libs.events import topology
 from libs.events.aggregates import Aggregates
 from libs.events.catalogue import Catalogue
 from libs.events.relay import Relay
+from libs.schema import check
 from libs.settings import AMQP_FORM, MONGO_FORM, amqp_url, parsed
 
 
 class Stored(DependencyProvider):
-    """Gives a service its store: `store_class(database)`, with `create_indexes()`.
+    """Gives a service its store: `store_class(database)`, whose `schema` says what the database must have.
 
     `catalogue` has the service's events. Every attribute of the store that is an Aggregates is relayed.
     Needs AMQP_URI and MONGO_URL in config.yml.
@@ -26,10 +27,11 @@ class Stored(DependencyProvider):
         self.catalogue = catalogue
 
     def setup(self) -> None:
-        """Open the database, create the indexes and prepare the relay."""
+        """Open the database, stop the start when it lacks unique indexes, and prepare the relay."""
         config, service = self.container.config, self.container.service_name
-        self.store = self.store_class(parsed("MONGO_URL", connect, MONGO_FORM, config, service))
-        self.store.create_indexes()
+        database = parsed("MONGO_URL", connect, MONGO_FORM, config, service)
+        check(database, self.store_class.schema, service)
+        self.store = self.store_class(database)
         self.relay = relay_of(
             self.store, self.catalogue, service, parsed("AMQP_URI", amqp_url, AMQP_FORM, config, service)
         )
@@ -54,6 +56,5 @@ def relay_of(store: Any, catalogue: Catalogue, source: str, amqp_url: str) -> Re
     publisher = Publisher(amqp_url, partial(topology.declare_published, events=catalogue.published_by(source)))
     relay = Relay(publisher, [value for value in vars(store).values() if isinstance(value, Aggregates)], source)
     for aggregates in relay.aggregates:
-        aggregates.create_indexes()
         aggregates.saved = relay.wake
     return relay

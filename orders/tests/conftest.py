@@ -1,5 +1,6 @@
 import pytest
 
+from libs.schema import migrate
 from orders.service import OrdersService
 from orders.store import OrderStore
 
@@ -15,5 +16,5 @@ def service(mongo, payments):
     """The service, with its real database, called as its timers and handlers are."""
     service = OrdersService()
     service.store, service.services = OrderStore(mongo), payments
-    service.store.create_indexes()
+    migrate(mongo, OrderStore.schema)
     return service

@@ -16,7 +16,6 @@ def service(service):
     """The service as one buyer's requests reach it."""
     service.caller = SimpleNamespace(user_id="bo")
     service.window_seconds, service.unpaid_per_buyer, service.unpaid_per_hour = 900, 10, 30
-    service.store.orders.create_indexes()
     return service
 
 

@@ -12,12 +12,15 @@ from auth.service import AuthService
 from dev.fake_stripe.testing import SECRET_KEY, WEBHOOK_SECRET
 from dev.testing import new_database
 from gateway.tests.fakes import AUTH_PRIVATE, PUBLIC_KEYS, SETTINGS
+from libs.database import connect
 from libs.errors import ignoring_unavailable
 from libs.events import Aggregates, Stored
 from libs.events.handlers import EventHandler
 from libs.rpc.caller import ServiceClient
 from libs.rpc.testing import ClientInMemory
+from libs.schema import migrate
 from libs.tokens import Signer, new_key
+from ops.migrate import SCHEMAS
 from orders.service import OrdersService
 from payments.service import PaymentsService
 from tests.in_process import closed_databases
@@ -50,6 +53,7 @@ class RealServices(ClientInMemory):
         }
         for service in SERVICES:
             private = AUTH_PRIVATE if service is AuthService else KEYS[service.name][0]
+            migrate(connect(mongo_urls[service.name]), SCHEMAS[service.name])
             own = {"MONGO_URL": mongo_urls[service.name], "SIGNING_KEY": private}
             self.services[service.name] = self._worker(service, common | own)
 

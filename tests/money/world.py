@@ -18,6 +18,7 @@ from libs.clock import iso, utc_now
 from libs.contracts.events import CATALOGUE
 from libs.events import VersionConflict
 from libs.events.anti_entropy import PAGE, AntiEntropy, rpc_source, stale_in
+from libs.schema import migrate
 from orders import domain as orders_domain
 from orders.service import OrdersService
 from orders.store import OrderStore, new_id
@@ -50,9 +51,8 @@ class World:
     def __init__(self, payments_db, orders_db, fake):
         self.fake = fake
         self.store, self.orders = PaymentStore(payments_db), OrderStore(orders_db)
-        for store, aggregates in ((self.store, self.store.payments), (self.orders, self.orders.orders)):
-            store.create_indexes()
-            aggregates.create_indexes()
+        for database, schema in ((payments_db, PaymentStore.schema), (orders_db, OrderStore.schema)):
+            migrate(database, schema)
         self.ahead = timedelta(0)
         self.settlement = Settlement(self.store, CardProvider(SECRET_KEY, api_base=fake.url), self.now)
         self.checkout = Checkout(self.settlement, PUBLISHABLE_KEY)

@@ -13,6 +13,7 @@ from pymongo import MongoClient
 from libs.clock import utc_now
 from libs.contracts.events import TicketCreated, TicketUpdated
 from libs.contracts.limits import CATEGORIES
+from libs.schema import migrate
 from tickets import domain, lists, store
 from tickets.lists import SORTS, public_list
 from tickets.service import TicketsService
@@ -56,9 +57,8 @@ def matching(tickets, query):
 
 @pytest.fixture
 def tickets(mongo):
-    tickets = TicketStore(mongo)
-    tickets.create_indexes()
-    return tickets
+    migrate(mongo, TicketStore.schema)
+    return TicketStore(mongo)
 
 
 @pytest.fixture
@@ -95,8 +95,9 @@ def filled(servers, tickets):
     """Yield a store that holds these tickets."""
     name = f"test_{secrets.token_hex(6)}"
     with MongoClient(servers.mongo_url(name), tz_aware=True) as client:
-        store_of_test = TicketStore(client.get_default_database())
-        store_of_test.create_indexes()
+        database = client.get_default_database()
+        migrate(database, TicketStore.schema)
+        store_of_test = TicketStore(database)
         documents = [store.to_document(ticket) for ticket in tickets]
         store_of_test.tickets.collection.insert_many([{"_id": found.pop("id"), **found} for found in documents])
         yield store_of_test

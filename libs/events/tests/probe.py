@@ -5,16 +5,16 @@ import time
 
 from libs.events import Aggregates, Stored, Unavailable, handles
 from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
+from libs.schema import Schema
 
 
 class ProbeStore:
+    schema = Schema({})
+
     def __init__(self, db):
         self.notes = db.notes
         self.behaviours = db.behaviours
         self.loaves = Aggregates(db.loaves)
-
-    def create_indexes(self):
-        pass
 
     def note(self, loaf_id):
         self.notes.insert_one({"loaf_id": loaf_id, "at": time.time(), "pid": os.getpid()})

@@ -3,6 +3,7 @@ from marshmallow import ValidationError
 from pymongo.errors import DuplicateKeyError
 
 from libs.events import Aggregates, VersionConflict
+from libs.events.aggregates import OUTBOX_INDEX
 from libs.events.tests.bakery.catalogue import LoafBaked
 
 
@@ -13,7 +14,7 @@ def a_loaf(version=1, **fields):
 @pytest.fixture
 def loaves(mongo):
     aggregates = Aggregates(mongo.loaves)
-    aggregates.create_indexes()
+    aggregates.collection.create_indexes([OUTBOX_INDEX])
     return aggregates
 
 

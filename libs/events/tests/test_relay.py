@@ -19,6 +19,7 @@ from dev.testing import ROOT, wait_for, waiting
 from libs.amqp import BrokerUnavailable, Publisher
 from libs.clock import utc_now
 from libs.events import Aggregates, Relay, topology
+from libs.events.aggregates import OUTBOX_INDEX
 from libs.events.provider import relay_of
 from libs.events.relay import pause_after
 from libs.events.tests.bakery.catalogue import CATALOGUE, DoorOpened, LoafBaked
@@ -35,7 +36,7 @@ def a_loaf(ident, version=1):
 @pytest.fixture
 def loaves(mongo):
     aggregates = Aggregates(mongo.loaves)
-    aggregates.create_indexes()
+    aggregates.collection.create_indexes([OUTBOX_INDEX])
     return aggregates
 
 

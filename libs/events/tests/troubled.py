@@ -12,16 +12,16 @@ from nameko.extensions import DependencyProvider
 from libs.database import connect
 from libs.events import Stored, handles
 from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
+from libs.schema import Schema
 
 
 class Notes:
     """What a service began and finished to handle, kept outside of it."""
 
+    schema = Schema({})
+
     def __init__(self, db):
         self.collection = db.notes
-
-    def create_indexes(self):
-        pass
 
     def begin(self, service, event):
         """Note that an event is being handled; return whether for the first time."""

@@ -1,16 +1,16 @@
 """The labels: docs/events.md shows all that follows the imports."""
 
-from libs.events import Aggregates, Copies, Stored, handles
+from libs.events import OUTBOX_INDEX, Aggregates, Copies, Schema, Stored, handles
 from libs.events.tests.bakery.catalogue import CATALOGUE, LabelPrinted, LoafBaked, LoafSold
 
 
 class LabelStore:
+    schema = Schema({"labels": [OUTBOX_INDEX]})  # with whatever other indexes it needs
+
     def __init__(self, db):
         self.labels = Aggregates(db.labels)  # our own documents, each with its outbox
         self.loaves = Copies(db.loaves)  # our copies of another service's
         self.prices = db.prices
-
-    def create_indexes(self): ...
 
 
 class LabelsService:

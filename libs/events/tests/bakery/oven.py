@@ -1,15 +1,15 @@
 """The oven: bakes what is delivered, and publishes it."""
 
 from libs.clock import utc_now
-from libs.events import Aggregates, Stored, handles
+from libs.events import OUTBOX_INDEX, Aggregates, Schema, Stored, handles
 from libs.events.tests.bakery.catalogue import CATALOGUE, FlourDelivered, LoafBaked
 
 
 class OvenStore:
+    schema = Schema({"loaves": [OUTBOX_INDEX]})
+
     def __init__(self, db):
         self.loaves = Aggregates(db.loaves)
-
-    def create_indexes(self): ...
 
 
 class OvenService:

@@ -1,0 +1,123 @@
+"""What a service's database must have, and the migration of a database to it.
+
+Each store declares its `schema`. Only the migration (`python -m ops.migrate`, without a deadline) builds indexes and
+changes documents of earlier versions; a service, whose every operation has a deadline, only checks that it was run.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo import IndexModel
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+
+log = logging.getLogger(__name__)
+
+COMMAND = "python -m ops.migrate"
+OPTIONS = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds")
+"""What tells two indexes of the same keys apart."""
+
+NO_COLLECTION, NO_INDEX = 26, 27  # mongodb/mongo: src/mongo/base/error_codes.yml
+
+Step = Callable[[Database[dict[str, Any]]], int]
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The indexes of each collection, and the steps that change documents of earlier versions.
+
+    A step finds by its own query what is left to change and returns how many it changed. So it may be
+    repeated, run twice at once, and run beside services of the previous version, which must go on reading what it
+    writes.
+    """
+
+    indexes: Mapping[str, Sequence[IndexModel]]
+    steps: Sequence[Step] = ()
+
+
+class MissingIndexes(SystemExit):
+    """The database lacks unique indexes without which a service must not serve; the message names them."""
+
+
+class MigrationFailed(Exception):
+    """An index cannot be built on these data; the message says which and why."""
+
+
+def check(database: Database[dict[str, Any]], schema: Schema, service: str) -> None:
+    """Stop the start of a service when its database lacks a unique index; warn when it lacks another.
+
+    Raises MissingIndexes.
+    """
+    lacking = missing(database, schema)
+    unique = [_title(name, index) for name, index in lacking if index.document.get("unique")]
+    if unique:
+        raise MissingIndexes(
+            f"{service} does not start, as its database lacks what keeps its data right: the unique "
+            f"index on {', and that on '.join(unique)}. Run `{COMMAND}` first."
+        )
+    for name, index in lacking:
+        log.warning("the index on %s is missing, so queries are slow or fail: run `%s`", _title(name, index), COMMAND)
+
+
+def migrate(database: Database[dict[str, Any]], schema: Schema) -> list[str]:
+    """Build the indexes that are missing and run the steps; return what was done, a line for each change.
+
+    Needs a database that was opened without a deadline, else a long build is given up and begins anew at the next try.
+    Raises MigrationFailed.
+    """
+    done = []
+    for name, index in missing(database, schema):
+        try:
+            database[name].create_indexes([index])
+        except OperationFailure as error:
+            reason = (error.details or {}).get("errmsg", error)
+            raise MigrationFailed(f"the index on {_title(name, index)} cannot be built: {reason}") from error
+        done.append(f"built the index on {_title(name, index)}")
+    changed = ((step, step(database)) for step in schema.steps)
+    return done + [f"{step.__name__.replace('_', ' ')}: {count}" for step, count in changed if count]
+
+
+def missing(database: Database[dict[str, Any]], schema: Schema) -> list[tuple[str, IndexModel]]:
+    """Return the declared indexes that the database has not, each with the name of its collection.
+
+    An index that is still being built is missing: MongoDB does not enforce it yet.
+    """
+    found = {name: _ready_indexes(database, name) for name in schema.indexes}
+    return [
+        (name, index)
+        for name, indexes in schema.indexes.items()
+        for index in indexes
+        if _essence(index.document) not in found[name]
+    ]
+
+
+def drop_index(collection: Collection[dict[str, Any]], name: str) -> int:
+    """Drop an index that an earlier version built, for a step; return how many there were."""
+    try:
+        collection.drop_index(name)
+    except OperationFailure as error:
+        if error.code not in (NO_INDEX, NO_COLLECTION):
+            raise
+        return 0
+    return 1
+
+
+def _ready_indexes(database: Database[dict[str, Any]], collection: str) -> list[tuple[Any, ...]]:
+    try:
+        listed = database.command("listIndexes", collection, includeBuildUUIDs=True)["cursor"]["firstBatch"]
+    except OperationFailure as error:
+        if error.code != NO_COLLECTION:
+            raise
+        return []
+    return [_essence(each) for each in listed if "buildUUID" not in each]  # those with one are being built
+
+
+def _essence(index: Mapping[str, Any]) -> tuple[Any, ...]:
+    return [*index["key"].items()], *(index.get(option) or None for option in OPTIONS)
+
+
+def _title(collection: str, index: IndexModel) -> str:
+    return f"{', '.join(index.document['key'])} of {collection}"
