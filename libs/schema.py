@@ -7,6 +7,8 @@ changes documents of earlier versions; a service, whose every operation has a de
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from pymongo import IndexModel
@@ -69,13 +71,14 @@ def migrate(database: Database[dict[str, Any]], schema: Schema) -> list[str]:
     Raises MigrationFailed.
     """
     done = []
-    for name, index in missing(database, schema):
+    for name, found in groupby(missing(database, schema), key=itemgetter(0)):
+        indexes = [index for _, index in found]
         try:
-            database[name].create_indexes([index])
+            database[name].create_indexes(indexes)  # all by one scan of the documents
         except OperationFailure as error:
             reason = (error.details or {}).get("errmsg", error)
-            raise MigrationFailed(f"the index on {_title(name, index)} cannot be built: {reason}") from error
-        done.append(f"built the index on {_title(name, index)}")
+            raise MigrationFailed(f"an index of {name} cannot be built: {reason}") from error
+        done += [f"built the index on {_title(name, index)}" for index in indexes]
     changed = ((step, step(database)) for step in schema.steps)
     return done + [f"{step.__name__.replace('_', ' ')}: {count}" for step, count in changed if count]
 
