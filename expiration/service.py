@@ -82,8 +82,9 @@ class ExpirationService:
             self.schedule.put(order_id, due_soon[order_id].expires_at)
 
     def _orders(self) -> Source:
-        stale = stale_in(self.store.deadlines.collection, "order_version")
-        return rpc_source(self.services.call, OrderCreated, stale, self.on_order_changed)
+        deadlines = self.store.deadlines.collection
+        stale = stale_in(deadlines, "order_version")
+        return rpc_source(self.services.call, OrderCreated, deadlines.database, stale, self.on_order_changed)
 
     def _schedule(self, deadline: Deadline) -> None:
         if deadline.state == "open":

@@ -132,6 +132,13 @@ class OrdersService:
         return self.store.orders.versions(beyond, PAGE, "ticket_id", "reservation_no")
 
     @rpc(expected_exceptions=EXPECTED)
+    def changes(self, after: Any = None) -> dict[str, Any]:
+        """Return what changed, as in Aggregates.changes, in pages as `versions` has them; for services that compare."""
+        self.caller.require("tickets", "payments", "expiration", "operator")
+        beyond = arguments.position("after", after)
+        return self.store.orders.changes(beyond, PAGE, "ticket_id", "reservation_no")
+
+    @rpc(expected_exceptions=EXPECTED)
     def repair(self, after: str | None = None) -> dict[str, Any]:
         """Compare all copies of tickets, and all payments with what was applied of them, now; for operators.
 
@@ -249,12 +256,15 @@ class OrdersService:
         return found
 
     def _tickets(self) -> Source:
-        copies = self.store.tickets
-        return rpc_source(self.services.call, TicketCreated, stale_in(copies.collection), copies.apply)
+        copies = self.store.tickets.collection
+        return rpc_source(
+            self.services.call, TicketCreated, copies.database, stale_in(copies), self.store.tickets.apply
+        )
 
     def _payments(self) -> Source:
-        stale = stale_in(self.store.orders.collection, "payment_version")
-        return rpc_source(self.services.call, PaymentCreated, stale, self.on_payment)
+        orders = self.store.orders.collection
+        stale = stale_in(orders, "payment_version")
+        return rpc_source(self.services.call, PaymentCreated, orders.database, stale, self.on_payment)
 
     def _fetch_ticket(self, ticket_id: str) -> Any:
         try:

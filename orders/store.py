@@ -10,7 +10,7 @@ from pymongo.database import Database
 
 from libs.contracts.errors import OrderNotFound
 from libs.contracts.events import CATALOGUE
-from libs.events import OUTBOX_INDEX, Aggregates, Copies, Schema
+from libs.events import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, Copies, Schema
 from orders.domain import Order
 
 Document = dict[str, Any]
@@ -31,6 +31,7 @@ class OrderStore:
         {
             "orders": [
                 OUTBOX_INDEX,
+                CHANGES_INDEX,
                 IndexModel(
                     [("ticket_id", ASCENDING)], unique=True, partialFilterExpression={"active": True}, name="one_winner"
                 ),

@@ -108,6 +108,12 @@ class PaymentsService:
         return self.money.store.published_versions(arguments.optional_text("after", after), PAGE)
 
     @rpc(expected_exceptions=EXPECTED)
+    def changes(self, after: Any = None) -> dict[str, Any]:
+        """Return what published, as in Aggregates.changes, in pages as `versions` has them; for orders."""
+        self.caller.require("orders", "operator")
+        return self.money.store.published_changes(arguments.position("after", after), PAGE)
+
+    @rpc(expected_exceptions=EXPECTED)
     def refund(self, order_id: str, reason: str, by: str) -> dict[str, Any]:
         """Refund an order in full, once; for operators. Returns the payment with who asked for it, why and when.
 
@@ -155,8 +161,9 @@ class PaymentsService:
         self.money.reconciler.run()
 
     def _orders(self) -> Source:
-        stale = stale_in(self.money.store.payments.collection, "order.version")
-        return rpc_source(self.services.call, OrderCreated, stale, self.on_order)
+        payments = self.money.store.payments.collection
+        stale = stale_in(payments, "order.version")
+        return rpc_source(self.services.call, OrderCreated, payments.database, stale, self.on_order)
 
     def _known(self, order_id: str) -> str:
         """Return the id of an order, after fetching its snapshot from orders if we have no copy of it yet."""

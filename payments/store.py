@@ -1,5 +1,6 @@
 """The payments, each with its copy of its order, in MongoDB."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from libs.contracts.events import CATALOGUE
-from libs.events import OUTBOX_INDEX, Aggregates, Schema
+from libs.events import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, Schema
 from libs.events.aggregates import OUTBOX_FIELDS
 from payments import disputes
 from payments.domain import Payment
@@ -32,6 +33,7 @@ class PaymentStore:
         {
             "payments": [
                 OUTBOX_INDEX,
+                CHANGES_INDEX,
                 IndexModel([("visited_at", ASCENDING)], partialFilterExpression={"work_left": True}, name="visits"),
                 IndexModel([("created_at", ASCENDING)]),
                 IndexModel(
@@ -76,6 +78,11 @@ class PaymentStore:
         wanted = {"version": 1, "published_version": 1}
         found = self.payments.collection.find(where, wanted).sort("_id", ASCENDING).limit(limit)
         return [[one["_id"], one.get("published_version", one["version"])] for one in found]
+
+    def published_changes(self, after: Sequence[int] | None, limit: int) -> Document:
+        """Return the payments that published beyond a position, as `Aggregates.changes` does, with such pages."""
+        changes = self.payments.changes(after, limit, "published_version")
+        return {**changes, "page": [[ident, published] for ident, _, published in changes["page"]]}
 
     def find_by_stripe_id(self, stripe_id: str) -> Payment | None:
         """Return the payment that has this PaymentIntent, or None."""

@@ -167,6 +167,12 @@ class TicketsService:
         return self.store.tickets.versions(arguments.optional_text("after", after), PAGE)
 
     @rpc(expected_exceptions=EXPECTED)
+    def changes(self, after: Any = None) -> dict[str, Any]:
+        """Return what changed, as in Aggregates.changes, for services that compare their copies."""
+        self.caller.require("orders", "operator")
+        return self.store.tickets.changes(arguments.position("after", after), PAGE)
+
+    @rpc(expected_exceptions=EXPECTED)
     def repair(self, after: str | None = None) -> dict[str, Any]:
         """Compare all reservations with orders; for operators. Returns {"repaired", "next"}: see AntiEntropy.repair."""
         self.caller.require("operator")
@@ -210,7 +216,8 @@ class TicketsService:
         return ticket.snapshot()
 
     def _orders(self) -> Source:
-        return rpc_source(self.services.call, OrderCreated, self.store.stale, self.on_order)
+        database = self.store.tickets.collection.database
+        return rpc_source(self.services.call, OrderCreated, database, self.store.stale, self.on_order)
 
     def _page(self, query: lists.Query, limit: int, after: str | None) -> Any:
         size = arguments.integer("limit", limit, 1, MAXIMUM_PAGE)

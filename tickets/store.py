@@ -10,7 +10,7 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 
 from libs.contracts.errors import TicketNotFound
-from libs.events import OUTBOX_INDEX, Aggregates, Event, Schema
+from libs.events import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, Event, Schema
 from tickets import lists
 from tickets.domain import Ticket
 from tickets.lists import LONGEST_PREFIX, Document, Order, Query, has_prefix, up_to
@@ -64,6 +64,7 @@ class TicketStore:
         {
             "tickets": [
                 OUTBOX_INDEX,
+                CHANGES_INDEX,
                 *map(IndexModel, (*lists.PUBLIC_INDEXES, lists.SELLER_INDEX)),
                 IndexModel([("shelf", ASCENDING), ("starts_at", ASCENDING)]),
                 IndexModel(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from bson import Timestamp
 from nameko.standalone.events import event_dispatcher
 from nameko.standalone.rpc import ClusterRpcProxy
 
@@ -22,13 +23,14 @@ from dev.testing import nameko_service, new_database, new_vhost, wait_for
 from libs.amqp import Outgoing, Publisher
 from libs.contracts.events import CATALOGUE, ExpirationComplete
 from libs.database import connect
-from libs.events import Aggregates, Relay
-from libs.events.aggregates import OUTBOX_INDEX
+from libs.events import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, Relay
+from libs.events.anti_entropy import PAGE, AntiEntropy, Source, stale_in
 from libs.rpc import Client
 
 CALLS, THREADS = 3000, 8
 EVENTS = 3000
 LAG_RATE, LAG_SECONDS = 50, 10
+ORDERS, CHANGED, COMPARISONS = (1_000, 100_000), 20, 200
 STOCK_CONTAINER = "nameko.containers.ServiceContainer"
 QUIET = {"version": 1, "disable_existing_loggers": False, "root": {"level": "WARNING"}}
 
@@ -43,6 +45,7 @@ def measure(stack: Stack) -> Iterator[Row]:
     with database(stack) as deadlines:
         yield from relay(stack, deadlines, published.stock)
         yield from lag(stack, deadlines)
+    yield from comparing(stack)
 
 
 def rpc(stack: Stack) -> list[Row]:
@@ -191,6 +194,45 @@ def lag(stack: Stack, deadlines: Aggregates) -> list[Row]:
         Row(f"{what}, p50 (stock: without an outbox)", "ms", ours.percentile(50), stock.percentile(50)),
         Row(f"{what}, p99 (stock: without an outbox)", "ms", ours.percentile(99), stock.percentile(99), "≤ 100"),
     ]
+
+
+def comparing(stack: Stack) -> list[Row]:
+    """What a run of anti-entropy costs when few orders have changed, whatever the number of those that have ended."""
+    few, many = (cost_of_comparing(stack, count) for count in ORDERS)
+    return [
+        Row(f"comparing copies, {CHANGED} changes, {ORDERS[1]} finished orders", "ms", many),
+        Row(f"its cost from {ORDERS[0]} to {ORDERS[1]} finished orders", "times", many / few, aim="≤ 1.5"),
+    ]
+
+
+def cost_of_comparing(stack: Stack, count: int) -> float:
+    """Return how many milliseconds a run takes beside so many finished orders, without the calls to their service."""
+    with new_database(stack) as url:
+        database = connect(url)
+        orders, copies = Aggregates(database.orders), database.copies
+        orders.collection.create_indexes([CHANGES_INDEX])
+        for start in range(0, count, 10_000):
+            documents = [
+                {"_id": f"o{number:06}", "version": 1, "changed_at": Timestamp(2 if number < CHANGED else 1, number)}
+                for number in range(start, min(start + 10_000, count))
+            ]
+            orders.collection.insert_many(documents)
+            copies.insert_many(documents)
+        source = Source(
+            database,
+            lambda after: orders.versions(after, PAGE),
+            lambda after: orders.changes(after, PAGE),
+            stale_in(copies),
+            lambda idents: [],
+            lambda snapshot: None,
+        )
+        all_but_the_changes = {"position": [1, 2**31], "due_at": None}
+
+        def run() -> None:
+            database.comparisons.update_one({"_id": "bench"}, {"$set": all_but_the_changes}, upsert=True)
+            AntiEntropy("bench").run(source)
+
+        return load.run([run] * COMPARISONS, 1).percentile(50)
 
 
 def at_a_steady_rate(url: str, send: Callable[[int], Any]) -> load.Result:

@@ -6,7 +6,7 @@ keeps the newest. docs/events.md has every guarantee, and a complete service in 
 """
 
 from libs.errors import Unavailable
-from libs.events.aggregates import OUTBOX_INDEX, Aggregates, VersionConflict
+from libs.events.aggregates import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, VersionConflict
 from libs.events.catalogue import Catalogue
 from libs.events.copies import Copies
 from libs.events.event import Event
@@ -16,6 +16,7 @@ from libs.events.relay import Relay
 from libs.schema import Schema
 
 __all__ = [
+    "CHANGES_INDEX",
     "OUTBOX_INDEX",
     "Aggregates",
     "Catalogue",

@@ -1,15 +1,17 @@
 """Aggregates: documents that carry their own outbox, so that a change and its event are one write.
 
 Beside its own fields a stored aggregate has `outbox` (events not yet published, oldest first), `outbox_at` (since when;
-absent while the outbox is empty) and `relay` (the lease of who is publishing them). Nothing may ever replace a whole
-document: that would lose events. The relay publishes them from here.
+absent while the outbox is empty), `relay` (the lease of who is publishing them) and `changed_at` (when it was last
+changed with an event, by the clock of the database). Nothing may ever replace a whole document: that would lose events.
+The relay publishes them from here.
 """
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from bson import Timestamp
 from marshmallow import ValidationError
 from pymongo import ASCENDING, IndexModel, UpdateOne
 from pymongo.collection import Collection
@@ -23,11 +25,16 @@ log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 
-OUTBOX_FIELDS = {"outbox": 0, "outbox_at": 0, "relay": 0}
+OUTBOX_FIELDS = {"outbox": 0, "outbox_at": 0, "relay": 0, "changed_at": 0}
 OUTBOX_INDEX = IndexModel(
     [("outbox_at", ASCENDING)], partialFilterExpression={"outbox_at": {"$exists": True}}, name="outbox"
 )
 """The index by which the relay finds full outboxes without reading the others: each collection of aggregates has it."""
+CHANGES_INDEX = IndexModel([("changed_at", ASCENDING)], sparse=True, name="changes")
+"""The index for `Aggregates.changes`."""
+LAG_SECONDS = 10
+"""How old a change is when `Aggregates.changes` returns it: no write takes longer from its `changed_at` to its end."""
+SERVER_TIME = {"$type": "timestamp"}
 
 
 class VersionConflict(Conflict):
@@ -67,6 +74,27 @@ class Aggregates:
         found = self.collection.find(where, dict.fromkeys(names, 1)).sort("_id", ASCENDING).limit(limit)
         return [[document[name] for name in names] for document in found]
 
+    def changes(self, after: Sequence[int] | None, limit: int, *fields: str) -> Document:
+        """Return what changed beyond a position, as {"page": [[id, version, *fields], ...], "next", "is_last"}.
+
+        `after` is None or the `next` of an earlier call. A page has at most `limit` of them, oldest change first, and
+        more only if several changed at the same moment. The newest changes come in later calls, when it is sure that
+        none of an earlier moment can follow: those of the last LAG_SECONDS.
+        """
+        now: Timestamp = self.collection.database.command("ping")["operationTime"]
+        until = Timestamp(now.time - LAG_SECONDS, now.inc)
+        begin, names = Timestamp(*(after or (0, 0))), ("_id", "version", *fields)
+        wanted = dict.fromkeys((*names, "changed_at"), 1)
+        where = {"changed_at": {"$gt": begin, "$lte": until}}
+        found = list(self.collection.find(where, wanted).sort("changed_at", ASCENDING).limit(limit))
+        is_last = len(found) < limit
+        if not is_last:
+            until = found[-1]["changed_at"]
+            at_once = self.collection.find({"changed_at": until}, wanted)
+            found = [*(each for each in found if each["changed_at"] < until), *at_once]
+        page = [[document[name] for name in names] for document in found]
+        return {"page": page, "next": [max(begin, until).time, max(begin, until).inc], "is_last": is_last}
+
     def add(self, fields: Document, event: Event, body: Document) -> None:
         """Insert a new aggregate together with the event that announces it.
 
@@ -75,6 +103,7 @@ class Aggregates:
         """
         pending = pending_event(event, body)
         document = {**fields, "_id": fields["id"], "outbox": [pending], "outbox_at": pending["at"]}
+        document["changed_at"] = Timestamp(0, 0)  # MongoDB inserts its own time in its place
         del document["id"]
         self.collection.insert_one(document)
         self.saved()
@@ -131,6 +160,7 @@ def _change(
         pending = pending_event(event, body or {})
         update["$push"] = {"outbox": pending}
         update["$min"] = {"outbox_at": pending["at"]}
+        update["$currentDate"] = {"changed_at": SERVER_TIME}
     if unset:
         update["$unset"] = dict.fromkeys(unset, "")
     return {"_id": fields["id"], "version": fields["version"] - 1}, update

@@ -1,19 +1,30 @@
-"""Anti-entropy: compares copies with their source by version, in pages, and repairs what differs.
+"""Anti-entropy: compares copies with their source by version, and repairs what differs.
 
-So even a purged queue or a lost copy heals. A page is [[id, version, ...], ...] in the order of the ids. A service has
-one `AntiEntropyProvider` for each kind of copies it keeps.
+So even a purged queue or a lost copy heals. What changed since the last comparison is compared every few seconds, which
+finds every lost event; everything, finished or not, is compared slowly in the background, a page each time, which finds
+a copy that was damaged. So the cost does not depend on how much there is. How far a comparison has got is kept in the
+database of the copies (`Progress`), where one instance of a service at a time takes it.
+
+A page is [[id, version, ...], ...]. A service has one `AntiEntropyProvider` for each kind of copies it keeps.
 """
 
 import logging
+import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from nameko.extensions import DependencyProvider
 from nameko.timer import Timer
+from pymongo import ReturnDocument
 from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
 
 from libs.errors import ignoring_unavailable, log_failure
 from libs.events.event import Event
@@ -24,23 +35,32 @@ log = logging.getLogger(__name__)
 PAGE = 500
 BATCH = 100
 """How many snapshots are fetched by one call."""
+PAGE_SECONDS = 0.25
+"""From one page of changes to the next: a long outage is caught up with steadily."""
+MOST_LEFT = 1000
+"""How many copies may wait to be repaired before no more are looked for."""
 
+INTERVAL_SECONDS = 10
 RUN_SECONDS, REPAIR_SECONDS = 5.0, 15.0
-INTERVAL_SECONDS = 30
+DUE, LEASE = timedelta(seconds=9), timedelta(seconds=30)
+"""From the beginning of one run to that of the next: a little less than the interval; and if its instance dies."""
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
-Page = list[list[Any]]
+Page = Sequence[Sequence[Any]]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where copies come from, and how to repair one that is out of date.
+    """Where the copies in `database` come from, and how to repair one that is out of date.
 
-    `page(after)` returns the source's next page of ids and versions, `stale(page)` those ids of it whose copy is
-    missing or older, `fetch(ids)` the snapshots of at most BATCH of those, and `follow(snapshot)` applies one as the
-    handlers of its events do.
+    `page(after)` returns the source's next page in the order of the ids, `changes(after)` the next page of what changed
+    (see `Aggregates.changes`), `stale(page)` those ids of a page whose copy is missing or older, `fetch(ids)` the
+    snapshots of at most BATCH of those, and `follow(snapshot)` applies one as the handlers of its events do.
     """
 
+    database: Database[dict[str, Any]]
     page: Callable[[str | None], Page]
+    changes: Callable[[Sequence[int] | None], dict[str, Any]]
     stale: Callable[[Page], list[str]]
     fetch: Callable[[list[str]], list[dict[str, Any]]]
     follow: Callable[[dict[str, Any]], Any]
@@ -49,46 +69,99 @@ class Source:
 def rpc_source(
     call: Callable[[str, str, dict[str, Any]], Any],
     event: Event,
+    database: Database[dict[str, Any]],
     stale: Callable[[Page], list[str]],
     follow: Callable[[dict[str, Any]], Any],
 ) -> Source:
-    """Return the source queried by RPC: the publisher of `event`, by its `versions(after)` and `snapshots(ids)`.
+    """Return the source queried by RPC: the publisher of `event`, by its `versions`, `changes` and `snapshots`.
 
     `call(service, method, arguments)` makes a call; `follow(snapshot)` is what the handlers of its events do.
     """
     return Source(
+        database,
         lambda after: call(event.source, "versions", {"after": after}),
+        lambda after: call(event.source, "changes", {"after": after}),
         stale,
         lambda idents: call(event.source, "snapshots", {"ids": idents}),
         lambda snapshot: follow(event.load(snapshot)),
     )
 
 
+@dataclass
+class State:
+    """How far a comparison has got: what changed is compared up to `position`, everything up to the id `after`.
+
+    `left` are the ids of copies that were found out of date and are not repaired yet.
+    """
+
+    position: list[int] | None = None
+    after: str | None = None
+    left: list[str] = field(default_factory=list)
+
+
+class Progress:
+    """The state of a comparison, as a document that one instance at a time takes, by the clock of MongoDB."""
+
+    def __init__(self, collection: Collection[dict[str, Any]], name: str) -> None:
+        self.collection = collection
+        self.name = name
+        self._holder = uuid.uuid4().hex
+
+    def take(self) -> State | None:
+        """Return the state when a run is due, and lease it; None while it is not, or another instance runs."""
+        found = self._take()
+        if found is None:
+            with suppress(DuplicateKeyError):  # there is one, and it is not due
+                self.collection.insert_one({"_id": self.name})
+                found = self._take()
+        return State(**{name: found[name] for name in vars(State()) if name in found}) if found else None
+
+    def save(self, state: State) -> None:
+        """Keep the state until the next run is due; not if the lease ran out and another instance took it."""
+        leased = {"_id": self.name, "holder": self._holder}
+        due = {"$subtract": ["$due_at", (LEASE - DUE) // timedelta(milliseconds=1)]}
+        kept = {name: {"$literal": value} for name, value in vars(state).items()}
+        self.collection.update_one(leased, [{"$set": {**kept, "due_at": due, "holder": None}}])
+
+    def _take(self) -> dict[str, Any] | None:
+        is_due = {"$expr": {"$lte": [{"$ifNull": ["$due_at", LONG_AGO]}, "$$NOW"]}}
+        until = {"$add": ["$$NOW", LEASE // timedelta(milliseconds=1)]}
+        return self.collection.find_one_and_update(
+            {"_id": self.name, **is_due},
+            [{"$set": {"due_at": until, "holder": self._holder}}],
+            return_document=ReturnDocument.AFTER,
+        )
+
+
 class AntiEntropy:
-    """Compares one kind of copies with their source, a stretch at a time; the next run goes on where this one ended."""
+    """Compares one kind of copies with their source."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._after: str | None = None
 
     def run(self, source: Source, seconds: float = RUN_SECONDS) -> int:
-        """Compare until the end, or for `seconds`; return how many copies were out of date.
+        """Compare what changed, and one page of everything, if that is due; return how many copies were repaired.
 
-        One that cannot be repaired is logged and tried again in the next round. Raises what querying the source raises.
+        Comparing ends after `seconds`, and so does repairing; the next run goes on. A copy that cannot be repaired is
+        logged, and tried again by each run. Raises what querying the source raises.
         """
-        found, self._after = self._stretch(source, self._after, seconds)
-        return found
+        progress = Progress(source.database.comparisons, self.name)
+        state = progress.take()
+        if state is None:
+            return 0
+        try:
+            self._compare_changes(source, state, time.monotonic() + seconds)
+            self._compare_page(source, state)
+            return self._repair(source, state, time.monotonic() + seconds)
+        finally:  # the state says at each moment what is left to repair
+            progress.save(state)
 
     def repair(self, source: Source, after: str | None, seconds: float = REPAIR_SECONDS) -> dict[str, Any]:
-        """Compare from `after` on, or from the beginning, wherever `run` has got to.
+        """Compare everything from `after` on, or from the beginning, wherever `run` has got to.
 
         Returns {"repaired", "next"}: how many copies were out of date, and the `after` of the next call; None at the
         end.
         """
-        found, following = self._stretch(source, after, seconds)
-        return {"repaired": found, "next": following}
-
-    def _stretch(self, source: Source, after: str | None, seconds: float) -> tuple[int, str | None]:
         deadline, found = time.monotonic() + seconds, 0
         while page := source.page(after):
             stale = source.stale(page)
@@ -104,20 +177,63 @@ class AntiEntropy:
                 break
         else:
             after = None
-        copies_repaired.labels(self.name).inc(found)
-        return found, after
+        return {"repaired": found, "next": after}
 
-    def _follow(self, source: Source, idents: list[str]) -> None:
+    def _compare_changes(self, source: Source, state: State, deadline: float) -> None:
+        """Note what changed and is out of date, page by page, until the newest change or the deadline."""
+        while len(state.left) < MOST_LEFT:
+            changes = source.changes(state.position)
+            _note(state, source.stale(changes["page"]))
+            state.position = changes["next"]
+            if changes["is_last"] or time.monotonic() + PAGE_SECONDS > deadline:
+                break
+            time.sleep(PAGE_SECONDS)
+
+    def _compare_page(self, source: Source, state: State) -> None:
+        """Note what is out of date of the next page of everything."""
+        if len(state.left) < MOST_LEFT:
+            page = source.page(state.after)
+            _note(state, source.stale(page))
+            state.after = page[-1][0] if page else None
+
+    def _repair(self, source: Source, state: State, deadline: float) -> int:
+        """Repair what is left until the deadline; return how many copies were repaired.
+
+        What cannot be repaired is tried again after all others.
+        """
+        repaired = 0
+        for _ in range(0, len(state.left), BATCH):
+            batch = state.left[:BATCH]
+            failed = self._follow(source, batch, deadline)
+            repaired += len(batch) - len(failed)
+            state.left = state.left[len(batch) :] + failed
+            if time.monotonic() > deadline:
+                break
+        return repaired
+
+    def _follow(self, source: Source, idents: list[str], deadline: float = math.inf) -> list[str]:
+        """Fetch and apply snapshots; return the ids of those that could not be applied, or not before the deadline."""
         log.warning("%s out of date: %s", self.name, ", ".join(idents))
-        for snapshot in source.fetch(idents):
+        snapshots, failed = source.fetch(idents), []
+        while snapshots:
+            snapshot = snapshots.pop(0)
             try:
                 source.follow(snapshot)
             except Exception as error:  # noqa: BLE001 - one that cannot be repaired must not hold up the others
                 log_failure(log, error, "%s: %s could not be repaired", self.name, snapshot.get("id"))
+                failed.append(snapshot["id"])
+            if time.monotonic() > deadline:
+                break
+        copies_repaired.labels(self.name).inc(len(idents) - len(failed) - len(snapshots))
+        return [snapshot["id"] for snapshot in snapshots] + failed
+
+
+def _note(state: State, stale: Iterable[str]) -> None:
+    state.left = list(dict.fromkeys([*state.left, *stale]))
 
 
 class AntiEntropyProvider(DependencyProvider):
-    """Compares one kind of a service's copies with their source at the start and every 30 s, for 5 s at most.
+    """Compares one kind of a service's copies with their source at the start and then every few seconds.
 
     `source(service)` returns the Source, given the service in a worker. Workers get `repair(after)`, for an RPC method.
     """

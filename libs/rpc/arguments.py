@@ -41,6 +41,15 @@ def integer(name: str, value: object, minimum: int, maximum: int) -> int:
     return value
 
 
+def position(name: str, value: object) -> list[int] | None:
+    """Return `value` if it is None or a place among changes: a list of two whole numbers of 32 bits."""
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != 2:
+        raise InvalidArguments(f"{name} must be a list of two whole numbers.")
+    return [integer(name, number, 0, 2**32 - 1) for number in value]
+
+
 def choice(name: str, value: Any, values: Collection[str]) -> str:
     """Return `value` if it is one of `values`."""
     if not isinstance(value, str) or value not in values:

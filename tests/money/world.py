@@ -106,16 +106,21 @@ class World:
         answers: dict[str, Any] = {
             "payments.settle_all": lambda order_ids: self.outcomes.find(order_ids),
             "payments.versions": lambda after: self.store.published_versions(after, PAGE),
+            "payments.changes": lambda after: self.store.published_changes(after, PAGE),
             "payments.snapshots": lambda ids: [payment.snapshot() for payment in self.store.find_all(ids)],
             "orders.versions": lambda after: self.orders.orders.versions(after, PAGE),
+            "orders.changes": lambda after: self.orders.orders.changes(after, PAGE),
             "orders.snapshots": lambda ids: [order.snapshot() for order in self.orders.get_all(ids)],
         }
         return json.loads(json.dumps(answers[f"{service}.{method}"](**arguments), default=iso))
 
     def compare(self):
         """Let orders and payments compare what they know of each other, as their timers do; return what was old."""
-        stale = stale_in(self.store.payments.collection, "order.version")
-        orders = rpc_source(self.call, CATALOGUE["OrderCreated"], stale, self.settlement.follow)
+        payments = self.store.payments.collection
+        stale = stale_in(payments, "order.version")
+        orders = rpc_source(self.call, CATALOGUE["OrderCreated"], payments.database, stale, self.settlement.follow)
+        for database in (payments.database, self.orders.orders.collection.database):
+            database.comparisons.update_many({}, {"$unset": {"due_at": 1}})  # as much time has passed
         return self.payments_compared.run(self.service._payments()) + self.orders_compared.run(orders)
 
     def change(self, order_id, change):

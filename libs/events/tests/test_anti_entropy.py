@@ -1,13 +1,18 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import ClassVar
+from unittest.mock import MagicMock
 
 import eventlet
 import pytest
+from bson import Timestamp
 from nameko.testing.utils import get_extension
 
 from libs.amqp.container import Container
-from libs.events import Aggregates, Copies, Unavailable
+from libs.events import CHANGES_INDEX, Aggregates, Copies, Unavailable, aggregates
 from libs.events.anti_entropy import AntiEntropy, AntiEntropyProvider, Source, rpc_source, stale_in
 from libs.events.tests.bakery.catalogue import LoafBaked
 
@@ -17,7 +22,10 @@ def a_loaf(ident, version=1):
 
 
 @pytest.fixture
-def originals(mongo):
+def originals(mongo, monkeypatch):
+    """The source, in which no write takes long."""
+    monkeypatch.setattr(aggregates, "LAG_SECONDS", 0)
+    mongo.originals.create_indexes([CHANGES_INDEX])
     return Aggregates(mongo.originals)
 
 
@@ -27,14 +35,39 @@ def copies(mongo):
 
 
 @pytest.fixture
-def source(originals, copies):
+def source(mongo, originals, copies):
     """Pages of two."""
     return Source(
+        mongo,
         lambda after: originals.versions(after, 2),
+        lambda after: originals.changes(after, 2),
         stale_in(copies.collection),
         lambda idents: originals.find_all({"_id": {"$in": idents}}),
         copies.apply,
     )
+
+
+@pytest.fixture
+def compare(mongo, source, monkeypatch):
+    """Return what compares when it is due, as an instance of the service does; it returns how many were repaired."""
+    monkeypatch.setattr("libs.events.anti_entropy.PAGE_SECONDS", 0)
+
+    def compare(source=source, seconds=5.0):
+        mongo.comparisons.update_many({}, {"$unset": {"due_at": 1}})
+        return AntiEntropy("test").run(source, seconds)
+
+    return compare
+
+
+def counting(source):
+    """Return the source, and the list of the ids that are compared with it."""
+    compared = []
+
+    def stale(page):
+        compared.extend(ident for ident, *_ in page)
+        return source.stale(page)
+
+    return replace(source, stale=stale), compared
 
 
 def add(originals, *idents):
@@ -42,51 +75,166 @@ def add(originals, *idents):
         originals.add(a_loaf(ident), LoafBaked, a_loaf(ident))
 
 
-def test_missing_and_older_copies_are_repaired_and_no_others(originals, copies, source):
+def save(originals, ident, version):
+    originals.save(a_loaf(ident, version), LoafBaked, a_loaf(ident, version))
+
+
+def test_missing_and_older_copies_are_repaired_and_no_others(originals, copies, compare):
     add(originals, "b1", "b2", "b3", "b4", "b5")
-    originals.save(a_loaf("b4", 2), LoafBaked, a_loaf("b4", 2))
+    save(originals, "b4", 2)
     for ident in ("b1", "b4", "b5"):
         copies.apply(a_loaf(ident))
 
-    assert AntiEntropy("test").run(source) == 3
+    assert compare() == 3
 
     assert copies.find("b4") == a_loaf("b4", 2)
-    assert AntiEntropy("test").run(source) == 0
+    assert compare() == 0
 
 
-def test_a_run_out_of_time_is_continued_by_the_next_and_begins_anew_at_the_end(originals, source):
-    anti_entropy = AntiEntropy("test")
+def test_a_run_costs_what_has_changed_and_one_page_whatever_the_number_of_finished_ones(originals, source, compare):
+    add(originals, *(f"b{number:03}" for number in range(100)))
+    compare()
+    save(originals, "b042", 2)
+
+    observed, compared = counting(source)
+
+    assert compare(observed) == 1
+    assert len(compared) == 1 + 2 and compared[0] == "b042"
+
+
+def test_what_changed_is_found_by_an_index_alone(mongo, originals):
+    add(originals, *(f"b{number:02}" for number in range(50)))
+    position = originals.changes(None, 500)["next"]
+    mongo.originals.update_many({}, {"$set": {"changed_at": Timestamp(1, 1)}})
+    save(originals, "b07", 2)
+
+    mongo.command("profile", 2)
+    page = originals.changes(position, 500)["page"]
+    mongo.command("profile", 0)
+
+    profiled = mongo["system.profile"].find_one({"command.find": "originals"})
+    assert (page, profiled["docsExamined"]) == ([["b07", 2]], 1)
+
+
+def test_a_copy_that_is_damaged_without_a_change_is_found_in_the_course_of_time(originals, copies, compare):
+    add(originals, "b1", "b2", "b3", "b4", "b5")
+    compare()
+    copies.collection.delete_one({"_id": "b5"})
+
+    assert [compare() for _ in range(4)].count(1) == 1
+    assert copies.find("b5") == a_loaf("b5")
+
+
+def test_documents_of_an_earlier_version_are_compared_in_the_course_of_time(originals, copies, compare):
     add(originals, "b1", "b2", "b3")
+    originals.collection.update_many({}, {"$unset": {"changed_at": 1}})
 
-    assert [anti_entropy.run(source, seconds=-1) for _ in range(3)] == [2, 1, 0]
-
-    add(originals, "b0")
-    assert anti_entropy.run(source) == 1
+    assert sum(compare() for _ in range(3)) == 3
 
 
-def test_one_that_cannot_be_repaired_does_not_hold_up_the_others(originals, copies, source):
+def test_a_change_is_compared_only_when_no_write_of_the_same_moment_can_be_under_way(originals, monkeypatch):
+    monkeypatch.setattr(aggregates, "LAG_SECONDS", 10)
+    add(originals, "b1")
+
+    changes = originals.changes(None, 500)
+
+    assert (changes["page"], changes["is_last"]) == ([], True)
+    monkeypatch.setattr(aggregates, "LAG_SECONDS", 0)
+    assert originals.changes(changes["next"], 500)["page"] == [["b1", 1]]
+
+
+def test_several_that_changed_at_the_same_moment_are_on_one_page(originals):
+    add(originals, "b1", "b2", "b3", "b4")
+    originals.collection.update_many({"_id": {"$ne": "b1"}}, {"$set": {"changed_at": Timestamp(5, 1)}})
+
+    first = originals.changes(None, 2)
+
+    assert sorted(first["page"]) == [["b2", 1], ["b3", 1], ["b4", 1]]
+    assert originals.changes(first["next"], 2)["page"] == [["b1", 1]]
+
+
+def test_a_run_out_of_time_is_continued_by_the_next(originals, copies, source, compare):
+    add(originals, "b1", "b2", "b3", "b4", "b5")
+    nothing_else = replace(source, page=lambda after: [])
+
+    assert [compare(nothing_else, seconds=-1) for _ in range(6)] == [1, 1, 1, 1, 1, 0]
+    assert copies.collection.count_documents({}) == 5
+
+
+def test_one_that_cannot_be_repaired_holds_up_no_other_and_is_tried_again(originals, copies, source, compare):
+    broken = ["b1"]
+
     def follow(snapshot):
-        if snapshot["id"] == "b1":
+        if snapshot["id"] in broken:
             raise RuntimeError("this one makes no sense")
         copies.apply(snapshot)
 
+    observed = replace(source, follow=follow, page=lambda after: [])
     add(originals, "b1", "b2")
 
-    assert AntiEntropy("test").run(replace(source, follow=follow)) == 2
-
+    assert [compare(observed), compare(observed)] == [1, 0]
     assert copies.find("b2") == a_loaf("b2")
 
+    broken.clear()
+    assert [compare(observed), compare(observed)] == [1, 0]
 
-def test_a_snapshot_against_the_catalogue_does_not_hold_up_the_others(originals, copies):
+
+def test_an_unreachable_source_loses_nothing_of_what_was_found(originals, source, compare):
+    def fetch(idents):
+        raise Unavailable("the source is unreachable")
+
+    add(originals, "b1")
+    with pytest.raises(Unavailable):
+        compare(replace(source, fetch=fetch))
+
+    assert compare(replace(source, page=lambda after: [])) == 1
+
+
+def test_one_instance_of_a_service_compares_at_a_time_and_no_more_often_than_one_alone_would(originals, source):
+    add(originals, "b1")
+    running, both = [], threading.Barrier(4)
+
+    def observed(after):
+        running.append(after)
+        return source.changes(after)
+
+    def instance(_):
+        both.wait(10)
+        return AntiEntropy("test").run(replace(source, changes=observed))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(instance, range(4))) == [0, 0, 0, 1]
+    assert len(running) == 1
+
+
+def test_another_instance_goes_on_for_one_that_died_and_the_dead_one_saves_nothing(originals, source, monkeypatch):
+    for name in ("LEASE", "DUE"):
+        monkeypatch.setattr(f"libs.events.anti_entropy.{name}", timedelta(0))
+    add(originals, "b1", "b2")
+    paused, other = AntiEntropy("test"), []
+
+    def follow(snapshot):
+        if not other:
+            other.append(AntiEntropy("test").run(source))
+            save(originals, "b1", 2)
+        raise RuntimeError("too late")
+
+    paused.run(replace(source, follow=follow))
+
+    assert other == [2]
+    assert AntiEntropy("test").run(replace(source, page=lambda after: [])) == 1
+
+
+def test_a_snapshot_against_the_catalogue_does_not_hold_up_the_others(mongo, originals, copies, compare):
     def call(part, method, arguments):
-        if method == "versions":
-            return originals.versions(arguments["after"], 2)
+        if method in ("versions", "changes"):
+            return getattr(originals, method)(arguments["after"], 2)
         found = originals.find_all({"_id": {"$in": arguments["ids"]}})
         return [snapshot | ({"baked_at": None} if snapshot["id"] == "b1" else {}) for snapshot in found]
 
     add(originals, "b1", "b2", "b3")
 
-    AntiEntropy("test").run(rpc_source(call, LoafBaked, stale_in(copies.collection), copies.apply))
+    compare(rpc_source(call, LoafBaked, mongo, stale_in(copies.collection), copies.apply))
 
     assert [copies.find(ident) is not None for ident in ("b1", "b2", "b3")] == [False, True, True]
 
@@ -117,7 +265,9 @@ class Shelves:
         self.pages.append(len(self.pages))
         if len(self.pages) == 2:
             raise Unavailable("the source is unreachable")
-        return Source(lambda after: [], lambda page: [], lambda idents: [], lambda snapshot: None)
+        database = MagicMock()
+        database.comparisons.find_one_and_update.return_value = None  # not due
+        return Source(database, lambda after: [], dict, lambda page: [], lambda idents: [], lambda snapshot: None)
 
 
 def test_a_service_compares_at_its_start_and_then_periodically_even_if_its_source_was_unreachable(monkeypatch):
