@@ -96,6 +96,7 @@ def drained(world: World, rules: Rules, limits: Limits, lost: bool) -> World:
         for number in range(len(world.claims)):
             if limits.money:
                 world = _payments_caught_up(world, number, rules, limits, lost)
+                world = _audited(world, number) if rules.audit else world
             world = _followed(world, number, rules, limits, lost)
         world = _listing_updated(world, rules, lost)
         if world == before:
@@ -117,6 +118,15 @@ def _payments_caught_up(world: World, number: int, rules: Rules, limits: Limits,
     if rules.reconcile and claim.document and (claim.document.work_left or awaited):
         world = workers.settled(world, number, rules, limits)
     return world
+
+
+def _audited(world: World, number: int) -> World:
+    """Return the world after the audit has ended every PaymentIntent that is not the one that the order has."""
+    claim = world.claims[number]
+    for other, intent in enumerate(claim.intents):
+        if claim.document and claim.document.intent not in (None, other) and intent.status not in workers.ENDED:
+            claim = workers.changed_intent(claim, other, intent._replace(status="canceled"))
+    return world.with_claim(number, claim)
 
 
 def _followed(world: World, number: int, rules: Rules, limits: Limits, lost: bool) -> World:

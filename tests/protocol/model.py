@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+FAILED = -1
+
 
 class Document(NamedTuple):
     """What payments stores about an order; `copy` is the version of the order that it holds."""
@@ -11,6 +13,7 @@ class Document(NamedTuple):
     status: str = "open"
     intent: int | None = None  # which of the order's PaymentIntents
     creating: str = ""  # "", "fresh" or "old": more than 20 hours ago
+    key_no: int = 0  # of the idempotency key under which its PaymentIntent is created
     declines: int = 0
     refusals: int = 0  # of captures
     refused_long_ago: bool = False
@@ -39,7 +42,7 @@ class Claim(NamedTuple):
     published: frozenset[tuple[str, bool]] = frozenset()  # (status, final) of each snapshot that payments has published
     document: Document | None = None
     intents: tuple[Intent, ...] = ()
-    replayed: int | None = None  # the PaymentIntent that Stripe replays for the key `pi:<order>`
+    replies: tuple[tuple[int, int], ...] = ()  # the PaymentIntent, or FAILED, that Stripe replays for each key_no
     payable: int = 0  # how often the buyer may still begin to pay
     paid_in_time: bool = False  # a card was authorized before the deadline, and the order is still created
     unacked: bool = False  # the newest event may still be redelivered to payments (tracked only without a reconciler)
@@ -95,6 +98,7 @@ class Limits(NamedTuple):
     payments: int = 1  # begun by the buyer, per order
     declines: int = 1
     refusals: int = 0  # of captures
+    failures: int = 0  # of creations, at Stripe
     days: bool = False
     seller: int = 0  # edits and withdrawals
     operator: bool = False  # whether an operator may refund

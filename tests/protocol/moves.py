@@ -136,7 +136,7 @@ def a_day_later(claim: Claim) -> Claim:
     if document and document.creating:
         document = document._replace(creating="old")
     intents = tuple(intent._replace(is_old=True) for intent in claim.intents)
-    return claim._replace(a_day_passed=True, document=document, intents=intents, replayed=None, paid_in_time=False)
+    return claim._replace(a_day_passed=True, document=document, intents=intents, replies=(), paid_in_time=False)
 
 
 def _reserving(world: World, rules: Rules, limits: Limits) -> Iterator[Move]:

@@ -40,6 +40,7 @@ class Rules:
 
     compare_and_set: bool = True  # 1
     replies_decide: bool = False  # 2
+    own_replies: bool = True  # what rule 2 allows
     refund_incomplete: bool = False  # 2
     store: type[PaymentStore] = PaymentStore  # 3, 12
     follow: Callable[[Order, dict[str, Any], datetime], str | None] = Order.apply_payment  # 4
@@ -57,6 +58,9 @@ class Rules:
     check: Callable[..., None] = orders.domain.check_ticket  # 11
     ask_again: bool = True  # 11
     newest_reservation_wins: bool = True  # 12
+    losers_cancel: bool = True  # 13
+    losers_compare: bool = True  # 13
+    audit: bool = True  # 13
 
     def __post_init__(self) -> None:
         """Remember every answer."""
@@ -266,6 +270,7 @@ def _payment(document: Document, status: str, is_overdue: bool) -> Payment:
         status=document.status,
         stripe_id=None if document.intent is None else "pi",
         creating_at={"": None, "fresh": NOON, "old": LONG_AGO}[document.creating],
+        key_no=document.key_no,
         declines=document.declines,
         refunded_cents=document.refunded_cents,
         refund={"by": "op", "reason": "rained off", "at": NOON} if document.refund_asked else None,
@@ -278,6 +283,7 @@ def _document(payment: Payment, before: Document) -> Document:
     return before._replace(
         version=payment.version,
         status=payment.status,
+        key_no=payment.key_no,
         declines=payment.declines,
         refusals=payment.capture_tries,
         refunded_cents=payment.refunded_cents,

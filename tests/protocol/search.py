@@ -10,6 +10,7 @@ from tests.protocol.model import Limits, Worker, World
 from tests.protocol.moves import moves
 from tests.protocol.rules import Rules
 from tests.protocol.switches import KeepsAnything
+from tests.protocol.workers import loser
 
 
 @dataclass
@@ -79,12 +80,16 @@ def _tidied(world: World, worker: Worker, rules: Rules) -> Worker | None:
     document, read = claim.document, worker.read
     is_stale = bool(read and document and (read.version, read.copy) != (document.version, document.copy))
     if worker.task in ("save", "update_work_left") and is_stale and not worker.acks:
+        worker = loser(worker, rules) or Worker("", 0)
+    if worker.task == "" or (worker.task == "compare" and document and document.intent == worker.intent):
         return None
     if worker.task in ("cancel", "confirm", "capture", "refund") and not worker.acks and worker.intent is not None:
         status = claim.intents[worker.intent].status
         if status == "canceled" or (status == "succeeded" and worker.task != "refund"):
             return None
-    if worker.task in ("look", "create") and is_stale and read is not None:
+    if worker.task == "confirm" and is_stale:
+        return worker._replace(read=None)
+    if worker.task in ("look", "search", "create") and is_stale and read is not None:
         return worker._replace(read=read._replace(version=0, declines=0, status="open", work_left=False), then="")
     return worker
 

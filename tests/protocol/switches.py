@@ -1,4 +1,4 @@
-"""Each of the twelve rules, switched off: what decides instead, and where the search looks for the violation."""
+"""Each rule of docs/protocol.md, switched off: what decides instead, and where the search finds the violation."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -110,6 +110,7 @@ class KeepsAnything(PaymentStore):
     _replaces_older = replace_any
 
 
+FAILING = Limits(workers=2, declines=0, failures=1)
 RESERVING = Limits(workers=2, orders=2, seller=1, racing=True, money=False)
 ON_SALE = World(changes=1)
 
@@ -117,7 +118,7 @@ ROBBED = "an order paid in time was cancelled"
 NO_PROGRESS = "a card is charged for an order that makes no progress"
 
 SWITCHES = [
-    Switch(1, "whoever writes last wins", Rules(compare_and_set=False), NO_PROGRESS),
+    Switch(1, "whoever writes last wins", Rules(compare_and_set=False), "a stored version went from"),
     Switch(
         2,
         "the reply to a capture says that it happened",
@@ -277,5 +278,26 @@ SWITCHES = [
         "the ticket is shown as",
         RESERVING._replace(workers=1, racing=False),
         ON_SALE,
+    ),
+    Switch(
+        13,
+        "whoever creates a PaymentIntent that the order does not get abandons it, and no audit runs",
+        Rules(losers_cancel=False, audit=False),
+        "can still be paid",
+        FAILING,
+    ),
+    Switch(
+        13,
+        "no audit runs",
+        Rules(audit=False),
+        "can still be paid",
+        FAILING,
+    ),
+    Switch(
+        13,
+        "a PaymentIntent that could not be stored is cancelled, though the order may have the same",
+        Rules(losers_compare=False),
+        ROBBED,
+        Limits(workers=2, declines=0),
     ),
 ]

@@ -15,13 +15,13 @@ from payments.store import PaymentStore
 from tests.protocol.model import Claim, Document, Intent, Limits, Worker, World
 from tests.protocol.rules import Rules, store_document, stored_document
 from tests.protocol.search import search, walk
-from tests.protocol.switches import ON_SALE, ONE_ORDER, RESERVING, SWITCHES, TWO_PAYMENTS
+from tests.protocol.switches import FAILING, ON_SALE, ONE_ORDER, RESERVING, SWITCHES, TWO_PAYMENTS
 from tests.protocol.workers import steps
 
 IS_DEEP = os.environ.get("TICKETING_SEARCH") == "deep"
 WALKING_SECONDS = 1200 if IS_DEEP else 4
 EVERYTHING = Limits(
-    orders=3, workers=3, payments=2, declines=3, refusals=2, days=True, seller=2, racing=True, operator=True
+    orders=3, workers=3, payments=2, declines=3, refusals=2, failures=2, days=True, seller=2, racing=True, operator=True
 )  # fmt: skip
 
 SEARCHED = {
@@ -29,6 +29,7 @@ SEARCHED = {
     "one order, three declines": (ONE_ORDER, Limits(workers=2, declines=3)),
     "one order, refused captures and lost days": (ONE_ORDER, Limits(workers=2, declines=0, refusals=1, days=True)),
     "one order, refunded by an operator": (ONE_ORDER, Limits(workers=2, declines=0, days=True, operator=True)),
+    "one order, failed creations": (ONE_ORDER, FAILING),
     "two orders": (ONE_ORDER, Limits(workers=1, orders=2, declines=0)),
     "two buyers race while the seller edits and withdraws": (World(changes=2), RESERVING._replace(seller=2)),
 }
@@ -38,9 +39,11 @@ SEARCHED_DEEPLY = {
     "one order paid twice, and all that takes time": (
         TWO_PAYMENTS, Limits(workers=2, payments=2, refusals=1, days=True),
     ),
+    "one order, failed creations and three workers": (ONE_ORDER, Limits(workers=3, declines=0, failures=2)),
+    "one order, failed creations and lost days": (ONE_ORDER, FAILING._replace(days=True)),
     "one order, and everything": (
         ONE_ORDER,
-        Limits(workers=2, refusals=1, days=True, operator=True),
+        Limits(workers=2, refusals=1, failures=1, days=True, operator=True),
     ),
     "two orders, a decline": (ONE_ORDER, Limits(workers=1, orders=2)),
     "two orders, two workers": (ONE_ORDER, Limits(workers=2, orders=2, declines=0)),
@@ -123,7 +126,7 @@ def test_with_the_rule_it_does_not(switch):
 
 
 def test_every_rule_has_a_switch():
-    assert {switch.rule for switch in SWITCHES} == set(range(1, 13))
+    assert {switch.rule for switch in SWITCHES} == set(range(1, 14))
 
 
 @pytest.mark.parametrize(("version", "copy"), [(1, 1), (1, 2), (2, 1), (2, 2)])

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from payments.decisions import Step
 from payments.domain import MAXIMUM_DECLINES
-from tests.protocol.model import Claim, Document, Intent, Limits, Worker, World
+from tests.protocol.model import FAILED, Claim, Document, Intent, Limits, Worker, World
 from tests.protocol.rules import Rules, copy_status, has_work_left
 
 Move = tuple[str, int, World]
@@ -40,7 +40,7 @@ def payer(number: int, claim: Claim, rules: Rules) -> Worker | None:
     if document.intent is not None:
         return Worker("look", number, document, then="mark")
     if document.creating:
-        return Worker("create", number, document)
+        return creator(Worker("", number, then="pay"), document)
     written = document._replace(version=document.version + 1, creating="fresh", work_left=True)
     return Worker("save", number, document, written=written, then="create")
 
@@ -153,6 +153,9 @@ def _look(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcome
     """Read the PaymentIntent and decide; nothing happens yet."""
     claim, document = world.claims[worker.claim], worker.read
     assert document is not None
+    if worker.acks and not has_work_left(document, copy_status(claim, document)):
+        yield "it need not read the PaymentIntent", added(world, worker._replace(task="update_work_left"))
+        return
     intent = claim.intents[document.intent] if document.intent is not None else None
     step = rules.next_step(document, copy_status(claim, document), claim.is_overdue, intent)
     next_worker = _decided(step, worker, document, intent, copy_status(claim, document), rules)
@@ -163,7 +166,7 @@ def _decided(
     step: Step, worker: Worker, document: Document, intent: Intent | None, status: str, rules: Rules
 ) -> Worker:
     if step is Step.FIND_OR_CREATE:
-        return worker._replace(task="create", then="")
+        return creator(worker, document)
     if intent is None or step is Step.WAIT:
         return worker._replace(task="update_work_left", then="")
     if step is Step.CANCEL and not rules.final_when_cancelled and status == "awaiting_payment":
@@ -185,12 +188,22 @@ def _marking(worker: Worker, document: Document) -> Worker:
     return worker._replace(task="save", read=document, written=written, event=None, then="confirm")
 
 
+def creator(worker: Worker, document: Document) -> Worker:
+    """Return a worker that creates the PaymentIntent, after searching for one unless its first key is surely replayed.
+
+    `then` is "pay" if the buyer's card is charged next.
+    """
+    searches = document.key_no > 0 or document.creating == "old"
+    return Worker("search" if searches else "create", worker.claim, document, then=worker.then, acks=worker.acks)
+
+
 def _save(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
     claim, read, written = world.claims[worker.claim], worker.read, worker.written
     document = claim.document
     assert document is not None and read is not None and written is not None
     if rules.compare_and_set and (document.version, document.copy) != (read.version, read.copy):
-        yield "its write is refused: the document has changed", world
+        lost = loser(worker, rules)
+        yield "its write is refused: the document has changed", added(world, lost) if lost else world
         return
     stored = written._replace(copy=document.copy)
     published = claim.published | {worker.event} if worker.event else claim.published
@@ -204,9 +217,11 @@ def _continue(world: World, worker: Worker, stored: Document) -> World:
     if worker.then == "mark":
         return added(world, _marking(worker, stored))
     if worker.then == "create":
-        return added(world, Worker("create", worker.claim, stored))
+        return added(world, creator(worker._replace(then="pay"), stored))
+    if worker.then == "pay":
+        return added(world, Worker("look", worker.claim, stored, then="mark"))
     if worker.then == "confirm":
-        return added(world, Worker("confirm", worker.claim, intent=stored.intent))
+        return added(world, Worker("confirm", worker.claim, stored, stored.intent))
     if worker.then == "settle" and worker.acks:
         return added(world, Worker("read", worker.claim, acks=worker.acks))
     return _acked(world, worker)
@@ -229,32 +244,93 @@ def _update_work_left(world: World, worker: Worker, rules: Rules, limits: Limits
     yield "it finds nothing to do", world
 
 
+def loser(worker: Worker, rules: Rules) -> Worker | None:
+    """Return what is left to do for a worker that could not save: cancel the PaymentIntent that it created, perhaps."""
+    if worker.intent is None or not rules.losers_cancel:
+        return None
+    return Worker("compare" if rules.losers_compare else "cancel", worker.claim, intent=worker.intent)
+
+
+def _compare(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    document = world.claims[worker.claim].document
+    assert document is not None
+    if document.intent in (None, worker.intent):
+        yield "the order has no other PaymentIntent", world
+    else:
+        yield "the order has another PaymentIntent", added(world, worker._replace(task="cancel"))
+
+
+def _search(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    found = range(len(world.claims[worker.claim].intents))
+    for number in found:
+        yield "it finds a PaymentIntent", added(world, _creation(worker, number, worker.then))
+    if not found:
+        yield "it finds no PaymentIntent", added(world, worker._replace(task="create"))
+
+
 def _create(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
     claim, read = world.claims[worker.claim], worker.read
     assert read is not None
-    claim, number = created(claim, read.creating == "old", Intent())
-    written = read._replace(version=read.version + 1, intent=number, creating="", work_left=True)
-    found = Worker("save", worker.claim, read, written=written, then="settle", acks=worker.acks)
-    yield "Stripe creates a PaymentIntent", added(world.with_claim(worker.claim, claim), found)
+    replayed = dict(claim.replies).get(read.key_no)
+    if replayed is None:
+        made, number = created(claim, read.key_no, Intent())
+        then = "confirm" if worker.then == "pay" else ""
+        yield "Stripe creates a PaymentIntent", _with(world, made, _creation(worker, number, then))
+        if read.key_no < limits.failures:
+            yield from _failures(world, worker)
+    elif replayed == FAILED:
+        yield "Stripe replays its failure", added(world, _renewal(worker))
+    else:
+        yield "Stripe replays the PaymentIntent", added(world, _creation(worker, replayed, worker.then))
 
 
-def created(claim: Claim, searching: bool, intent: Intent) -> tuple[Claim, int]:
-    """Return the claim after its PaymentIntent was created or found, and which it is."""
-    found = [number for number, known in enumerate(claim.intents) if known.is_old]
-    if searching and found:
-        return claim, found[-1]
-    if claim.replayed is not None:
-        return claim, claim.replayed
+def _failures(world: World, worker: Worker) -> Outcomes:
+    """Yield what may come of a creation that Stripe answers with a failure, which it may replay for the key or not."""
+    claim, read = world.claims[worker.claim], worker.read
+    assert read is not None
+    kept = _replying(claim, read.key_no, FAILED)
+    made = _replying(claim._replace(intents=(*claim.intents, Intent())), read.key_no, FAILED)
+    for label, after in (("", claim), (" and keeps it", kept), (" though it has created a PaymentIntent", made)):
+        yield f"Stripe answers with a failure{label}", _with(world, after, _renewal(worker))
+
+
+def _with(world: World, claim: Claim, worker: Worker) -> World:
+    return added(world.with_claim(worker.claim, claim), worker)
+
+
+def _creation(worker: Worker, number: int, then: str) -> Worker:
+    """Return the worker that saves which PaymentIntent the order has."""
+    assert worker.read is not None
+    written = worker.read._replace(version=worker.read.version + 1, intent=number, creating="", work_left=True)
+    return worker._replace(task="save", intent=number, written=written, then=then or "settle")
+
+
+def _renewal(worker: Worker) -> Worker:
+    """Return the worker that saves that another key is used from now on."""
+    assert worker.read is not None
+    written = worker.read._replace(version=worker.read.version + 1, key_no=worker.read.key_no + 1)
+    return worker._replace(task="save", written=written, then="")
+
+
+def created(claim: Claim, key_no: int, intent: Intent) -> tuple[Claim, int]:
+    """Return the claim after its PaymentIntent was created, and which it is."""
     number = len(claim.intents)
-    return claim._replace(intents=(*claim.intents, intent), replayed=number), number
+    return _replying(claim._replace(intents=(*claim.intents, intent)), key_no, number), number
+
+
+def _replying(claim: Claim, key_no: int, reply: int) -> Claim:
+    return claim._replace(replies=tuple(sorted({**dict(claim.replies), key_no: reply}.items())))
 
 
 def _create_and_confirm(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
     claim, read = world.claims[worker.claim], worker.read
     assert read is not None
-    claim, number = created(authorized(claim), False, Intent(AUTHORIZED))
+    claim = authorized(claim)
+    number = dict(claim.replies).get(0)
+    if number is None:
+        claim, number = created(claim, 0, Intent(AUTHORIZED))
     written = read._replace(version=read.version + 1, intent=number, work_left=True)
-    found = Worker("save", worker.claim, read, written=written)
+    found = Worker("save", worker.claim, read, number, written)
     yield "Stripe creates a PaymentIntent and authorizes it", added(world.with_claim(worker.claim, claim), found)
 
 
@@ -262,7 +338,19 @@ def _confirm(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outc
     claim = world.claims[worker.claim]
     assert worker.intent is not None
     for label, after in charged(claim, worker.intent, limits):
-        yield label, world.with_claim(worker.claim, after)
+        charged_world, intent = world.with_claim(worker.claim, after), after.intents[worker.intent]
+        if intent.status == AUTHORIZED and worker.read is not None and rules.own_replies:
+            charged_world = added(charged_world, replied(charged_world, worker, intent, rules))
+        yield label, charged_world
+
+
+def replied(world: World, worker: Worker, intent: Intent, rules: Rules) -> Worker:
+    """Return a worker that takes Stripe's reply to its own request for the PaymentIntent as it is now, and decides."""
+    claim, read = world.claims[worker.claim], worker.read
+    assert read is not None
+    status, shown = copy_status(claim, read), Intent(intent.status)  # a reply counts no declines
+    step = rules.next_step(read, status, claim.is_overdue, shown)
+    return _decided(step, worker._replace(intent=None), read, shown, status, rules)
 
 
 def _cancel(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
@@ -289,7 +377,11 @@ def _capture(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outc
     intent = claim.intents[worker.intent]
     if intent.status == "requires_capture":
         taken = changed_intent(claim, worker.intent, intent._replace(status="succeeded", captures=intent.captures + 1))
-        yield "Stripe captures", _captured(world.with_claim(worker.claim, taken), worker, read, rules)
+        after = world.with_claim(worker.claim, taken)
+        if rules.own_replies:
+            yield "Stripe captures", added(after, replied(after, worker, Intent("succeeded"), rules))
+        else:
+            yield "Stripe captures", _captured(after, worker, read, rules)
         if read.refusals < limits.refusals:
             refused = rules.refused(read, copy_status(claim, read))
             counted = Worker("save", worker.claim, read, written=refused, acks=worker.acks)
@@ -332,7 +424,8 @@ def _expire(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
 
 
 STEPS = {
-    "read": _read, "look": _look, "save": _save, "update_work_left": _update_work_left, "create": _create,
+    "read": _read, "look": _look, "save": _save, "update_work_left": _update_work_left,
+    "search": _search, "create": _create, "compare": _compare,
     "confirm": _confirm, "create and confirm": _create_and_confirm, "cancel": _cancel, "refund": _refund,
     "capture": _capture, "insert": _insert, "expire": _expire,
 }  # fmt: skip
