@@ -8,6 +8,7 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -23,12 +24,15 @@ logging.getLogger("stripe").setLevel(logging.WARNING)  # its library logs every 
 API_VERSION = "2026-10-28.endive"
 """The version of Stripe's API in use, whatever the account's default or the library's next release is."""
 TIMEOUT_SECONDS = 10
+EXPANDED = ["latest_charge.refunds"]
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
 INVALID_CARD_CODES = ("resource_missing", "token_already_used", "parameter_invalid_empty", "parameter_missing")
 
 
-class StripeBusy(Exception):
+class StripeBusy(StripeUnavailable):
     """Stripe is carrying out another request about the same PaymentIntent; try again in a moment."""
+
+    is_about_one = True
 
 
 class CaptureRefused(Exception):
@@ -39,18 +43,16 @@ class IntentMissing(Exception):
     """Stripe knows no such PaymentIntent: another account's keys, or the other mode's."""
 
 
-class StripeFailure(StripeUnavailable):
-    """Stripe answered with a failure, which it replays for the same idempotency key for a day."""
-
-
-class UnexpectedStripeError(StripeFailure):
+class UnexpectedStripeError(StripeUnavailable):
     """Stripe refused a request it never should: something is wrong with this one PaymentIntent, not with Stripe."""
+
+    is_about_one = True
 
 
 class CardProvider:
     """Talks to Stripe. `api_base`: the address of a stand-in; None for Stripe itself.
 
-    Every method may raise StripeUnavailable, or StripeBusy.
+    Every method may raise StripeUnavailable.
     """
 
     def __init__(self, secret_key: str, api_base: str | None = None) -> None:
@@ -59,7 +61,7 @@ class CardProvider:
             secret_key,
             stripe_version=API_VERSION,
             http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS),
-            max_network_retries=1,
+            max_network_retries=0,  # payments.patience repeats
             **options,
         ).v1
 
@@ -73,7 +75,7 @@ class CardProvider:
             "metadata": {"order_id": order["id"]},
         }
         with _translate_stripe_errors():
-            return self._intent(
+            return self._reply(
                 self._stripe.payment_intents.create(params, _idempotent(_numbered(f"pi:{order['id']}", number)))
             )
 
@@ -82,7 +84,7 @@ class CardProvider:
 
         It is searched for, and as the search may take a minute to learn of new ones, also looked for in the list.
         """
-        with _translate_stripe_errors():
+        with _translate_stripe_errors(has_key=False):
             found = self._stripe.payment_intents.search({"query": f"metadata['order_id']:'{order_id}'"})
             if found.data:
                 return self._intent(found.data[0])
@@ -90,9 +92,9 @@ class CardProvider:
 
     def retrieve(self, stripe_id: str) -> PaymentIntent:
         """Return a PaymentIntent as it is now; raise IntentMissing."""
-        with _translate_stripe_errors():
+        with _translate_stripe_errors(has_key=False):
             try:
-                found = self._stripe.payment_intents.retrieve(stripe_id, {"expand": ["latest_charge.refunds"]})
+                found = self._stripe.payment_intents.retrieve(stripe_id, {"expand": EXPANDED})
             except stripe.InvalidRequestError as error:
                 if error.code == "resource_missing":
                     raise IntentMissing(str(error)) from error
@@ -106,49 +108,60 @@ class CardProvider:
             "limit": 100,
             "expand": ["data.latest_charge.refunds"],
         }
-        with _translate_stripe_errors():
+        with _translate_stripe_errors(has_key=False):
             for found in self._stripe.payment_intents.list(params).auto_paging_iter():
                 yield self._intent(found, counts_declines=False)
 
     def list_refunded_or_disputed_since(self, moment: datetime) -> set[str]:
         """Return the ids of the PaymentIntents that were refunded or disputed since."""
         params: Any = {"created": {"gte": int(moment.timestamp())}, "limit": 100}
-        with _translate_stripe_errors():
+        with _translate_stripe_errors(has_key=False):
             refunds = self._stripe.refunds.list(params).auto_paging_iter()
             disputes = self._stripe.disputes.list(params).auto_paging_iter()
             return {str(one.payment_intent) for many in (refunds, disputes) for one in many if one.payment_intent}
 
-    def confirm(self, stripe_id: str, token: str, attempt_key: str) -> None:
+    def confirm(self, stripe_id: str, token: str, attempt_key: str) -> PaymentIntent | None:
         """Try to authorize the amount on a card: a PaymentMethod's id, or a card token. A decline raises nothing.
 
+        Returns the PaymentIntent that this very request has authorized; None otherwise, and then it has to be read.
         A repeat with the same `attempt_key` charges nothing again. Raises InvalidCard when Stripe knows no such card.
         """
         with _translate_stripe_errors():
             try:
                 # Stripe's script on our page shows the bank's challenge, so no return address is needed
                 params: Any = {"payment_method": self._payment_method(token, attempt_key), "use_stripe_sdk": True}
-                self._stripe.payment_intents.confirm(stripe_id, params, _idempotent(f"confirm:{attempt_key}"))
+                params |= {"expand": EXPANDED}
+                key = _idempotent(f"confirm:{attempt_key}")
+                return self._own(self._stripe.payment_intents.confirm(stripe_id, params, key), "requires_capture")
             except stripe.CardError:
-                return  # the PaymentIntent, which is read next, has the decline
+                return None  # the PaymentIntent, which is read next, has the decline
             except stripe.IdempotencyError:
-                return  # another card was tried under this key: the next read has its outcome
+                return None  # another card was tried under this key: the next read has its outcome
             except stripe.InvalidRequestError as error:
                 # a PaymentMethod that was used up has no code
                 if error.code in INVALID_CARD_CODES or error.param == "payment_method":
                     raise InvalidCard("This card cannot be used; enter it again.") from error
                 if error.code != UNEXPECTED_STATE:
                     raise
+                return None
 
-    def capture(self, stripe_id: str, number: int = 1) -> None:
-        """Capture the authorized amount; `number` counts the attempts. Raises CaptureRefused."""
+    def capture(self, stripe_id: str, number: int = 1) -> PaymentIntent | None:
+        """Capture the authorized amount; `number` counts the attempts. Raises CaptureRefused.
+
+        Returns the PaymentIntent that this very request has captured; None otherwise, and then it has to be read.
+        """
         with _translate_stripe_errors():
             try:
-                self._stripe.payment_intents.capture(stripe_id, {}, _idempotent(f"capture:{stripe_id}:{number}"))
+                key = _idempotent(f"capture:{stripe_id}:{number}")
+                return self._own(
+                    self._stripe.payment_intents.capture(stripe_id, {"expand": EXPANDED}, key), "succeeded"
+                )
             except stripe.CardError as error:
                 raise CaptureRefused(str(error)) from error
             except stripe.InvalidRequestError as error:
                 if error.code != UNEXPECTED_STATE:
                     raise CaptureRefused(str(error)) from error
+                return None
 
     def cancel(self, stripe_id: str, number: int = 0) -> None:
         """Cancel a PaymentIntent, voiding what was authorized; one that can no longer be cancelled is left as it is."""
@@ -181,6 +194,16 @@ class CardProvider:
         key = f"card:{attempt_key}:{hashlib.sha256(token.encode()).hexdigest()[:16]}"
         params: Any = {"type": "card", "card": {"token": token}}
         return self._stripe.payment_methods.create(params, _idempotent(key)).id
+
+    def _reply(self, found: Any) -> PaymentIntent:
+        """Return the PaymentIntent of a reply, with whether it is the first reply under its idempotency key."""
+        is_replayed = found.last_response.headers.get("Idempotent-Replayed") == "true"
+        return replace(self._intent(found, counts_declines=False), is_first_reply=not is_replayed)
+
+    def _own(self, found: Any, status: str) -> PaymentIntent | None:
+        """Return the PaymentIntent of a first reply that shows this status, else None (docs/protocol.md, rule 2)."""
+        reply = self._reply(found)
+        return reply if reply.is_first_reply and reply.status == status else None
 
     def _intent(self, found: Any, counts_declines: bool = True) -> PaymentIntent:
         charge = found.latest_charge if isinstance(found.latest_charge, stripe.Charge) else None
@@ -221,7 +244,7 @@ class CardProvider:
         return sum(1 for charge in charges.data if charge.status == "failed")
 
 
-def _refund_totals(charge: stripe.Charge) -> dict[str, int]:
+def _refund_totals(charge: stripe.Charge) -> dict[str, Any]:
     """Return how much of a captured charge was refunded, how much is pending, and how many refunds failed."""
     refunds = list(charge.refunds.auto_paging_iter()) if charge.refunds else []
     ended = [refund.status in ("failed", "canceled") for refund in refunds]
@@ -241,17 +264,29 @@ def _numbered(key: str, number: int) -> str:
 
 
 @contextmanager
-def _translate_stripe_errors() -> Iterator[None]:
-    """Raise StripeBusy, StripeFailure or StripeUnavailable for each error of Stripe's that the block let through."""
+def _translate_stripe_errors(has_key: bool = True) -> Iterator[None]:
+    """Raise StripeBusy or StripeUnavailable for each error of Stripe's that the block let through.
+
+    `has_key`: whether the block's requests have idempotency keys, for which Stripe replays its answers.
+    """
     try:
         yield
     except stripe.StripeError as error:
         kind = kind_of(error)
         if kind is Kind.CONFLICT:  # a request with the same key, or on the same object, is under way
             raise StripeBusy(str(error)) from error
-        if kind is Kind.BUG:
-            log.exception("Stripe refused what it never should")
-            if not isinstance(error, (stripe.AuthenticationError, stripe.PermissionError)):  # those hit all payments
-                raise UnexpectedStripeError(str(error)) from error
-        failure = StripeFailure if (error.http_status or 0) >= 500 else StripeUnavailable
-        raise failure(str(error)) from error
+        raise _unavailable(error, kind is Kind.BUG, has_key) from error
+
+
+def _unavailable(error: stripe.StripeError, is_bug: bool, has_key: bool) -> StripeUnavailable:
+    if is_bug:
+        log.error("Stripe refused what it never should", exc_info=error)
+        if not isinstance(error, (stripe.AuthenticationError, stripe.PermissionError)):  # those hit all payments
+            unexpected = UnexpectedStripeError(str(error))
+            unexpected.is_replayed = has_key
+            return unexpected
+    status = error.http_status or 0  # 0: there was no answer
+    unavailable = StripeUnavailable(str(error))
+    unavailable.is_replayed = has_key and status >= 500
+    unavailable.may_be_repeated = status == 0 or status > 500 or (status == 500 and not has_key)
+    return unavailable

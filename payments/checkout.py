@@ -1,11 +1,9 @@
 """What a buyer does: pay with a card, or open the page's card form and return from it."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from libs.events import VersionConflict
-from payments.card_provider import StripeBusy
 from payments.crash_points import CrashPoint, crash_point
 from payments.declines import declined
 from payments.domain import Payment
@@ -30,16 +28,20 @@ class Checkout:
         if payment.status != "open" or payment.stripe_id is None:
             return payment.snapshot()
         try:
-            self.settlement.cards.confirm(payment.stripe_id, token, payment.attempt_key)
-            crash_point(CrashPoint.CONFIRMED)
+            authorized = self._confirm(payment, token)
         except InvalidCard:  # this charged nothing; another request with the same key may be in flight
             self.settlement.settle(payment.id, answered=None if payment.tried_before is None else payment.attempts)
             raise
-        except (StripeUnavailable, StripeBusy) as error:
-            with suppress(VersionConflict):
-                self.settlement.renew_key_after(payment, error)
+        except (StripeUnavailable, VersionConflict):
             return self.settlement.store.get(payment.id).snapshot()
-        return self._settled_outcome(payment)
+        return self._settled_outcome(payment, authorized)
+
+    def _confirm(self, payment: Payment, token: str) -> PaymentIntent | None:
+        """Charge the card; return the PaymentIntent if this very request has authorized it."""
+        stripe_id, key = str(payment.stripe_id), payment.attempt_key
+        authorized = self.settlement.patiently(payment.id, lambda: self.settlement.cards.confirm(stripe_id, token, key))
+        crash_point(CrashPoint.CONFIRMED)
+        return authorized
 
     def open_form(self, order_id: str, buyer_id: str) -> dict[str, Any]:
         """Return {"client_secret", "publishable_key"}, with which the page lets Stripe itself take the card.
@@ -68,18 +70,19 @@ class Checkout:
         payment = self.settlement.store.get(order_id)
         payment.check_owner(buyer_id)
         try:
-            return self.settlement.settle(order_id, answered)[0].snapshot()
+            return self.settlement.settle_unfinished(order_id, answered).snapshot()
         except (StripeUnavailable, VersionConflict):
             known = self.settlement.store.get(order_id)
             return known.snapshot() | {"is_confirming": known.status == "open"}
 
-    def _settled_outcome(self, before: Payment) -> dict[str, Any]:
+    def _settled_outcome(self, before: Payment, authorized: PaymentIntent | None) -> dict[str, Any]:
         """Settle, then return or raise the outcome of the attempt; one still unknown is left to the reconciler."""
+        declines, known = before.declines, (before, authorized) if authorized else None
         try:
-            payment, intent = self.settlement.settle(before.id, answered=before.attempts)
+            payment, intent = self.settlement.settle(before.id, before.attempts, known)
         except (StripeUnavailable, VersionConflict):
             return self.settlement.store.get(before.id).snapshot()
-        return _outcome(payment, intent, before.declines)
+        return _outcome(payment, intent, declines)
 
 
 def _payable_by(buyer_id: str) -> Callable[[Payment], None]:

@@ -53,3 +53,9 @@ class StripeUnavailable(Unavailable):
 
     error_name = "StripeUnavailable"
     """The name that RPC callers get, for every subclass."""
+    is_about_one = False
+    """Whether this one PaymentIntent is concerned, and not all of Stripe."""
+    may_be_repeated = False
+    """Whether the same request, under the same idempotency key, may be answered if it is sent again at once."""
+    is_replayed = False
+    """Whether Stripe replays this answer for the same idempotency key for a day."""

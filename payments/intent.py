@@ -11,7 +11,8 @@ class PaymentIntent:
     """A PaymentIntent as Stripe says it is now. `declines` is None where it was not counted.
 
     `refunding_cents` are pending refunds, which may still fail; `failed_refunds` counts those that did.
-    `last_payment_method` is the PaymentMethod that was tried last, "" before the first.
+    `last_payment_method` is the PaymentMethod that was tried last, "" before the first. `is_first_reply`: it is what
+    Stripe replied to this worker's own request, not replayed and not read since.
     """
 
     id: str
@@ -30,6 +31,7 @@ class PaymentIntent:
     captured_cents: int | None = None
     dispute: dict[str, Any] | None = None
     last_payment_method: str = ""
+    is_first_reply: bool = False
 
     @property
     def taken_cents(self) -> int:

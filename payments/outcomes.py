@@ -10,7 +10,6 @@ from typing import Any
 from libs.context import remaining_seconds
 from libs.errors import log_failure
 from libs.events import VersionConflict
-from payments.card_provider import UnexpectedStripeError
 from payments.domain import Payment
 from payments.errors import StripeUnavailable
 from payments.settlement import Settlement
@@ -79,7 +78,7 @@ class Outcomes:
             settled.append(self.settlement.settle(order_id)[0])
         except (StripeUnavailable, VersionConflict) as error:
             log.warning("what became of the payment of order %s is unknown: %s", order_id, error)
-            if isinstance(error, StripeUnavailable) and not isinstance(error, UnexpectedStripeError):
+            if isinstance(error, StripeUnavailable) and not error.is_about_one:
                 waiting.clear()
         except Exception as error:  # noqa: BLE001 - one that cannot be settled must not keep the others unknown
             log_failure(log, error, "what became of the payment of order %s is unknown", order_id)

@@ -14,6 +14,7 @@ Controls, JSON over HTTP, from this machine only:
 | call | effect |
 | --- | --- |
 | GET /_control/ledger[?order_id=…] | each PaymentIntent: order_id, amount, status, charges (captured, refunded) |
+| GET /_control/requests | what was asked of the API since the last reset, each as "POST /v1/refunds" |
 | POST /_control/reset | delete everything and reset the controls |
 | POST /_control/clock {"advance": seconds} | move the clock by which idempotency keys age (they live 24 hours) |
 | POST /_control/locks {"wait": seconds} | how long a write waits for another on the same PaymentIntent (2), then 429 |

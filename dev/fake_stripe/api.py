@@ -35,12 +35,14 @@ class Api:
     def __init__(self, state: State, webhooks: Webhooks) -> None:
         self.state, self.webhooks = state, webhooks
         self.keys, self.locks, self.faults = Keys(state), Locks(), Faults()
+        self.requests: list[str] = []
 
     def view(self, route: Route) -> Callable[..., Response]:
         """Return the Flask view of a route."""
 
         def answer(**ids: str) -> Response:
             g.request_id, g.fault = new_id("req"), None
+            self.requests.append(f"{request.method} {request.path}")
             try:
                 reply = self._reply(route, ids)
             except StripeError as refused:

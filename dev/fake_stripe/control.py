@@ -26,9 +26,14 @@ def blueprint(api: Api) -> Blueprint:
         with api.state.transaction():
             return jsonify(ledger.read(api.state, request.args.get("order_id")))
 
+    @controls.get("/requests")
+    def list_requests() -> Response:
+        return jsonify(api.requests)
+
     @controls.post("/reset")
     def reset() -> Response:
         api.faults.clear()
+        api.requests.clear()
         api.locks.wait = WAIT_SECONDS
         api.state.clear()
         api.webhooks.forget()

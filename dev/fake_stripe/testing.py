@@ -35,6 +35,11 @@ class FakeStripe:
         )
         return entries
 
+    def requests(self) -> list[str]:
+        """Return what was asked of the API since the last reset, as "POST /v1/refunds"."""
+        asked: list[str] = self.control("requests", method="GET")
+        return asked
+
     def control(self, name: str, method: str = "POST", **body: Any) -> Any:
         """Use one of the controls that the package's docstring lists; raises HTTPError when it refuses."""
         data = None if method == "GET" else json.dumps(body).encode()

@@ -8,6 +8,7 @@ from libs.events.anti_entropy import Source
 from orders import domain as orders_domain
 from orders.service import OrdersService
 from payments import card_provider, settlement
+from payments.creation import Creation
 from payments.decisions import Step, decide
 from payments.intent import PaymentIntent
 from payments.reconciler import Reconciler
@@ -83,14 +84,28 @@ def never_update_work_left(patch, world):
 
 
 def believe_replies(patch, world):
-    """Trust the reply to a capture instead of reading the PaymentIntent again."""
+    """Take every reply to a capture for a success, whether this very request has captured or not."""
 
     def capture(self, payment, intent):
-        is_refused = capture_as_it_is(self, payment, intent) is False
-        return False if is_refused else self._record(payment, replace(intent, status="succeeded"), None)
+        following = capture_as_it_is(self, payment, intent)
+        return following and (payment, replace(intent, status="succeeded"))
 
     capture_as_it_is = Settlement._capture
     patch.setattr(Settlement, "_capture", capture)
+
+
+def believe_replays(patch, world):
+    """Take a reply for the PaymentIntent as it is now, though Stripe replays it."""
+    patch.setattr(card_provider.CardProvider, "_own", lambda self, found, status: self._reply(found))
+
+
+def abandon_losers(patch, world):
+    patch.setattr(Creation, "_cancel_if_lost", lambda self, order_id, stripe_id: None)
+
+
+def cancel_without_comparing(patch, world):
+    """Cancel a PaymentIntent that could not be stored, though the order may have the same."""
+    patch.setattr(Creation, "_cancel_if_lost", lambda self, order_id, stripe_id: self.cards.cancel(stripe_id))
 
 
 def follow_only_news(patch, world):
@@ -104,16 +119,19 @@ def never_reconcile(patch, world):
 def create_and_confirm(patch, world):
     """Let one call create a PaymentIntent and charge the card, before anything is stored."""
 
-    def create(self, payment):
+    def create(self, payment, begins_attempt=False):
         params = {
             "amount": payment.amount_cents, "currency": payment.currency, "capture_method": "manual",
             "allowed_payment_method_types": ["card"], "metadata": {"order_id": payment.id},
             "payment_method": "pm_card_visa", "confirm": True,
         }  # fmt: skip
         payment.stripe_id = world.fake.client().v1.payment_intents.create(params).id
-        self._save(payment)
+        payment.mark_changed(world.now())
+        self.store.save(payment)
+        return self.cards.retrieve(payment.stripe_id)
 
-    patch.setattr(Settlement, "_create", create)
+    patch.setattr(Creation, "mark", lambda self, payment: None)
+    patch.setattr(Creation, "find_or_create", create)
 
 
 def no_unique_indexes(patch, world):

@@ -121,6 +121,48 @@ def the_reply_to_a_creation_is_lost(world, sent):
     return end(world)
 
 
+def a_worker_creates_late_what_another_has_created(world, sent):
+    """One searches in vain after a failure, and creates under its key only once another has, under a newer one."""
+    order_id, cards = ordered(world), world.settlement.cards
+
+    def pay_in_vain():
+        fault = {"path": "/v1/payment_intents", "status": 500, "stored": False}
+        before_next(cards, "create", lambda: world.fake.control("faults", kind="error", **fault))
+        with suppress(errors.StripeUnavailable):
+            world.pay(order_id)
+
+    pay_in_vain()
+    before_next(cards, "create", lambda: (pay_in_vain(), world.pay(order_id)))
+    world.pay(order_id)
+    return end(world)
+
+
+def two_clicks_create_under_one_key(world, sent):
+    order_id = ordered(world)
+    before_next(world.settlement.cards, "create", lambda: world.pay(order_id))
+    with suppress(errors.OrderCancelled):
+        world.pay(order_id)
+    yield from end(world)
+    if world.order(order_id).status != "complete":
+        yield "a buyer who paid in time lost the ticket"
+
+
+def a_capture_is_repeated_after_its_money_was_refunded(world, sent):
+    """Stripe replays the reply to the first capture, which was lost, for the second."""
+    order_id = awaited(world)
+    cards = world.settlement.cards
+
+    def capture_cancel_and_refund():
+        cards.capture(world.payment(order_id).stripe_id, 1)
+        world.refund_at_stripe(order_id)
+
+    before_next(cards, "capture", capture_cancel_and_refund)
+    published = world.settlement.settle(order_id)[0].status
+    if published != "refunded":
+        yield f"a refunded payment was published as {published}"
+    yield from end(world)
+
+
 def a_bad_card_is_clicked_twice(world, sent):
     order_id = ordered(world)
 

@@ -10,7 +10,7 @@ import stripe
 from dev.fake_stripe.testing import SECRET_KEY
 from libs.contracts.errors import NotOwner
 from libs.events import VersionConflict
-from payments import errors
+from payments import errors, patience
 from payments.card_provider import API_VERSION, CardProvider, StripeBusy
 from payments.recording import CONFIRM_PERIOD
 from payments.refunds import refund
@@ -471,11 +471,21 @@ def test_what_was_voided_at_stripe_the_moment_before_is_voided(world, fake):
 
 
 @pytest.mark.parametrize("fault", BUSY)
-def test_a_card_that_met_a_locked_payment_intent_may_be_tried_again(world, fake, fault):
+def test_a_card_that_met_a_locked_payment_intent_may_be_tried_again(world, fake, fault, monkeypatch):
+    order_id = world.reserve()
+    monkeypatch.setattr(patience, "LONGEST_SECONDS", 0.1)
+    fake.control("faults", kind="error", path="*/confirm", **{**fault, "count": None})
+
+    assert world.pay(order_id)["is_confirming"]
+    fake.control("faults", method="DELETE")
+    assert world.pay(order_id)["status"] == "authorized"
+
+
+@pytest.mark.parametrize("fault", BUSY)
+def test_a_card_that_met_a_payment_intent_locked_for_a_moment_is_authorized(world, fake, fault):
     order_id = world.reserve()
     fake.control("faults", kind="error", path="*/confirm", **fault)
 
-    assert world.pay(order_id)["is_confirming"]
     assert world.pay(order_id)["status"] == "authorized"
 
 
@@ -494,7 +504,7 @@ def test_a_card_that_is_being_charged_is_voided_once_stripe_releases_its_lock(wo
         paying.join(0.01)
     world.cancel(order_id)
 
-    with suppress(VersionConflict):
+    with suppress(StripeBusy):
         world.come_to_rest()
     paying.join()
     world.come_to_rest()

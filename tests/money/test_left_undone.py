@@ -5,7 +5,7 @@ test_crash_points.py does the same with real processes, for a few of them unless
 
 import pytest
 
-from payments import checkout, reconciler, refunds, settlement
+from payments import checkout, creation, reconciler, refunds, settlement
 from payments.crash_points import CrashPoint
 from payments.refunds import refund
 from tests.money.buyer import confirm
@@ -25,7 +25,7 @@ def dying(monkeypatch):
                 left.clear()
                 raise Died
 
-        for module in (settlement, checkout, refunds, reconciler):
+        for module in (settlement, creation, checkout, refunds, reconciler):
             monkeypatch.setattr(module, "crash_point", crash_point)
 
     return dies_at

@@ -186,6 +186,7 @@ def is_caught(world, wrong, *racing, **options):
 
 def test_races_catch_random_idempotency_keys(world, monkeypatch):
     RANDOM_KEYS["pi:"](monkeypatch, world)
+    mistakes.abandon_losers(monkeypatch, world)  # or those that lose are cancelled
 
     assert is_caught(world, "intents", partial(pay_twice, world), world.reserve)
 

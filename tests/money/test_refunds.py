@@ -207,6 +207,7 @@ def test_a_dispute_is_shown_and_refuses_a_refund(world, fake):
     order_id = world.bought()
     fake.control("disputes", payment_intent=world.payment(order_id).stripe_id)
 
+    world.settlement.settle(order_id)
     shown = world.checkout.refresh(order_id, "bo")
 
     assert shown["dispute"] | {"id": ""} == {

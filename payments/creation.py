@@ -1,0 +1,85 @@
+"""Creating an order's PaymentIntent: one at Stripe, whatever fails, and whoever else creates one at the same time."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from libs.events import VersionConflict
+from payments.card_provider import CardProvider
+from payments.crash_points import CrashPoint, crash_point
+from payments.domain import Payment
+from payments.errors import StripeUnavailable
+from payments.intent import PaymentIntent
+from payments.patience import is_awaited
+from payments.store import PaymentStore
+
+log = logging.getLogger(__name__)
+
+KEY_LIFETIME = timedelta(hours=20)
+"""How long Stripe is sure to replay its reply to a request with the same key; it keeps keys for 24 hours."""
+SEARCH_LAG = timedelta(hours=1)
+"""How far Stripe's search may lag: much more than documented (https://docs.stripe.com/search), clock skew included."""
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far Stripe's clock may be from ours."""
+
+
+class Creation:
+    """Finds or creates the PaymentIntents of payments whose creation was marked."""
+
+    def __init__(self, store: PaymentStore, cards: CardProvider, clock: Callable[[], datetime]) -> None:
+        self.store = store
+        self.cards = cards
+        self.clock = clock
+
+    def mark(self, payment: Payment) -> None:
+        """Store that a PaymentIntent is about to be created, so that a crash leaves a trace."""
+        payment.creating_at = self.clock()
+        payment.mark_changed(self.clock())
+        self.store.save(payment)
+        crash_point(CrashPoint.CREATION_MARKED)
+
+    def find_or_create(self, payment: Payment, begins_attempt: bool = False) -> PaymentIntent:
+        """Return the payment's PaymentIntent, found or created, and stored in the payment.
+
+        `begins_attempt`: mark in the same update that a card is about to be charged, if this very call created it; then
+        nobody else can have used it. Raises VersionConflict when another worker was quicker.
+        """
+        intent = self._find(payment) or self.cards.create(payment.order, payment.key_no)
+        crash_point(CrashPoint.INTENT_CREATED)
+        payment.stripe_id, payment.creating_at = intent.id, None
+        if begins_attempt and intent.is_first_reply and is_awaited():
+            payment.begin_attempt(self.clock(), intent.last_payment_method)
+        else:
+            payment.mark_changed(self.clock())
+        try:
+            self.store.save(payment)
+        except VersionConflict:
+            self._cancel_if_lost(payment.id, intent.id)
+            raise
+        crash_point(CrashPoint.INTENT_STORED)
+        if payment.confirming_at is not None:
+            crash_point(CrashPoint.ATTEMPT_MARKED)
+        return intent
+
+    def _find(self, payment: Payment) -> PaymentIntent | None:
+        """Search for it, unless its first key is surely replayed: only repeating that within a day makes no second one.
+
+        Stripe replays a failure for its key, and may have created a PaymentIntent all the same.
+        """
+        began, now = payment.creating_at or self.clock(), self.clock()
+        if payment.key_no == 0 and now - began < KEY_LIFETIME:
+            return None
+        return self.cards.find(payment.id, max(began - CLOCK_SKEW, now - SEARCH_LAG))
+
+    def _cancel_if_lost(self, order_id: str, stripe_id: str) -> None:
+        """Cancel a PaymentIntent that could not be stored, if the order has another: under one key both are the same.
+
+        Should that fail, the audit cancels it.
+        """
+        if self.store.get(order_id).stripe_id in (None, stripe_id):
+            return
+        log.warning("order %s has another PaymentIntent than %s, which ends", order_id, stripe_id)
+        try:
+            self.cards.cancel(stripe_id)
+        except StripeUnavailable as error:
+            log.warning("%s is left to the audit: %s", stripe_id, error)

@@ -1,0 +1,42 @@
+"""Trying again: the one place in which payments repeats what met another worker, or what Stripe did not answer."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from libs.context import remaining_seconds
+from libs.events import VersionConflict
+from payments.card_provider import StripeBusy
+from payments.errors import StripeUnavailable
+
+LONGEST_SECONDS = 3.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.02, 0.5
+
+Result = TypeVar("Result")
+
+
+def patiently(act: Callable[[], Result]) -> Result:
+    """Return what `act` returns, calling it again while others change the same payment, or keep it locked at Stripe.
+
+    That ends with the deadline of the current work, and after 3 s at most. What Stripe did not answer is tried once
+    more. Never nested. Raises what `act` raised last.
+    """
+    until = time.monotonic() + remaining_seconds(LONGEST_SECONDS)
+    pause, is_unanswered = FIRST_PAUSE_SECONDS, False
+    while True:
+        try:
+            return act()
+        except (VersionConflict, StripeBusy):
+            if time.monotonic() + pause > until:
+                raise
+        except StripeUnavailable as error:
+            if is_unanswered or not error.may_be_repeated or time.monotonic() + pause > until:
+                raise
+            is_unanswered = True
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def is_awaited() -> bool:
+    """Whether the deadline of the current work has not passed; later nothing is begun that charges a card."""
+    return remaining_seconds(LONGEST_SECONDS) > 0
