@@ -35,6 +35,7 @@ rpc_call_seconds = Histogram(
 rpc_calls_expired = Counter(
     "rpc_calls_expired", "Calls that were not begun because their deadline had passed.", ("method",)
 )
+alarms = Counter("alarms", "Alarms for operators, each also a line `ALARM <name>` in the log.", ("name",))
 copies_repaired = Counter("copies_repaired", "Copies that a comparison found out of date.", ("copies",))
 
 

@@ -1,9 +1,8 @@
-"""Alarms for operators: one line `ALARM <name>: <sentence>` in the log (docs/stripe.md says what to do)."""
+"""Alarms of payments, which all instances count together (docs/stripe.md says what to do)."""
 
-import logging
 from typing import Protocol
 
-log = logging.getLogger(__name__)
+from libs import alarms
 
 
 class Counters(Protocol):
@@ -14,6 +13,6 @@ class Counters(Protocol):
 
 
 def alarm(counters: Counters, name: str, sentence: str) -> None:
-    """Log that an operator has to look at something, and count it as `alarms_<name>`."""
-    log.error("ALARM %s: %s", name, sentence)
+    """Raise an alarm, and count it as `alarms_<name>`."""
+    alarms.alarm(name, sentence)
     counters.count(f"alarms_{name}")

@@ -1,20 +1,24 @@
 """The nightly audit: compare Stripe with our database both ways, settle what differs, report what cannot be."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from libs.events import VersionConflict
 from payments.alarms import alarm
-from payments.card_provider import IntentMissing, UnexpectedStripeError
+from payments.card_provider import IntentMissing, StripeBusy, UnexpectedStripeError
 from payments.decisions import matches_order
 from payments.domain import Payment
 from payments.intent import PaymentIntent
+from payments.orphans import end_orphan, owner_of_orphan
 from payments.recording import recorded_status
 from payments.settlement import Settlement
 
 WINDOW = timedelta(hours=48)
 HOUR_UTC = 3
+LEASE = timedelta(minutes=5)
+"""How long an audit may make no progress before another instance begins it anew; each payment takes seconds at most."""
 GRACE_PERIOD = timedelta(minutes=5)
 """How long after its last change a payment may still be changing by itself."""
 
@@ -41,16 +45,25 @@ class Audit:
         self.store = settlement.store
 
     def run_if_due(self) -> Report | None:
-        """Run once a night, whatever the number of instances; after a failure, again at the next call."""
+        """Run once a night, whatever the number of instances.
+
+        After a failure it runs again at the next call; one that was killed half-way, five minutes later.
+        """
         now = self.settlement.clock()
-        if not self.store.claim_run("audit", last_occurrence(HOUR_UTC, now), now):
+        due = last_occurrence(HOUR_UTC, now)
+        if not self.store.claim_run("audit", due, now, now + LEASE):
             return None
         try:
-            return self.run()
+            report = _Comparison(self.settlement, self._extend_lease).run()
         except Exception as error:  # noqa: BLE001 - whatever it was, the night must not pass without an audit
-            self.store.forget_run("audit")
+            self.store.finish_run("audit", None)
             alarm(self.store, "audit_failed", f"Stripe and our payments could not be compared: {error}")
             return None
+        self.store.finish_run("audit", due)
+        return report
+
+    def _extend_lease(self) -> None:
+        self.store.extend_run("audit", self.settlement.clock() + LEASE)
 
     def run(self) -> Report:
         """Compare, settle, and return the report; every alarm is also logged and counted."""
@@ -60,10 +73,11 @@ class Audit:
 class _Comparison:
     """One audit, with its report."""
 
-    def __init__(self, settlement: Settlement) -> None:
-        self.settlement = settlement
+    def __init__(self, settlement: Settlement, progress: Callable[[], None] = lambda: None) -> None:
+        self.settlement, self.progress = settlement, progress
         self.store, self.cards = settlement.store, settlement.cards
-        self.since = settlement.clock() - WINDOW
+        self.noted_at = settlement.clock()
+        self.since = self.noted_at - WINDOW
         self.report = Report(self.since.isoformat())
 
     def run(self) -> Report:
@@ -72,19 +86,28 @@ class _Comparison:
         for intent in self.cards.list_since(self.since):
             self._compare(intent)
             seen.add(intent.id)
+            self._note_progress()
         others = self.cards.list_refunded_or_disputed_since(self.since) - seen
         taken_back = [self.store.find_by_stripe_id(ident) for ident in others]
         for payment in (*taken_back, *self.store.list_created_since(self.since), *self.store.list_disputed()):
             if payment is not None and payment.stripe_id not in seen:
                 self._refresh(payment)
+            self._note_progress()
         return self.report
+
+    def _note_progress(self) -> None:
+        """Say now and then that the audit is going on."""
+        now = self.settlement.clock()
+        if now - self.noted_at > LEASE / 5:
+            self.noted_at = now
+            self.progress()
 
     def _compare(self, intent: PaymentIntent) -> None:
         self.report.compared += 1
         payment = self.store.find_by_stripe_id(intent.id) or self._adopt(intent)
         if payment is None:
             if intent.order_id is not None:  # else it was not made by us
-                self._alarm("unknown_intent", f"{intent.id} ({intent.status}) is for order {intent.order_id}")
+                self._end_orphan(intent)
             return
         if _differs(payment, intent):
             payment = self._refresh(payment)
@@ -97,6 +120,17 @@ class _Comparison:
             return None
         payment = self._refresh(payment)
         return payment if payment.stripe_id == intent.id else None
+
+    def _end_orphan(self, intent: PaymentIntent) -> None:
+        owner = owner_of_orphan(self.store, intent)
+        if owner is None:
+            self._alarm("unknown_intent", f"{intent.id} ({intent.status}) is for order {intent.order_id}")
+            return
+        try:
+            if end_orphan(self.cards, intent, owner, self._alarm):
+                self.report.settled.append(owner.id)
+        except (StripeBusy, UnexpectedStripeError) as error:
+            self._alarm("unexpected_stripe_error", f"{intent.id} does not end: {error}")
 
     def _check(self, payment: Payment, intent: PaymentIntent) -> None:
         who = f"order {payment.id}, {intent.id}"
@@ -114,7 +148,7 @@ class _Comparison:
         """Settle a payment and return it, noting whether that changed anything."""
         try:
             settled = self.settlement.settle(payment.id)[0]
-        except VersionConflict:
+        except (VersionConflict, StripeBusy):
             return payment  # another worker is settling it right now
         except IntentMissing:
             self._alarm("missing_at_stripe", f"order {payment.id}: Stripe knows no {payment.stripe_id}")

@@ -2,14 +2,17 @@
 
 import logging
 from datetime import timedelta
+from functools import partial
 
 from libs import context
+from libs.alarms import is_alarming
 from libs.errors import is_unavailable, log_failure
 from libs.events import VersionConflict
 from payments.alarms import alarm
-from payments.card_provider import UnexpectedStripeError
+from payments.card_provider import IntentMissing, StripeBusy, UnexpectedStripeError
 from payments.crash_points import CrashPoint, crash_point
 from payments.errors import StripeUnavailable
+from payments.orphans import end_orphan, owner_of_orphan
 from payments.settlement import Settlement
 from payments.webhooks import Webhook
 
@@ -17,6 +20,12 @@ log = logging.getLogger(__name__)
 
 BATCH = 100
 URGENT_AFTER, OTHERS_AFTER = timedelta(seconds=5), timedelta(seconds=60)
+REPORTED_ALREADY = {
+    "payment_intent.amount_capturable_updated": ("authorized", "captured", "refunded"),
+    "payment_intent.succeeded": ("captured", "refunded"),
+    "payment_intent.canceled": ("cancelled",),
+}
+"""The statuses of a payment in which a webhook of a type can report no news, as if it had been lost."""
 WEBHOOK_RETRY_AFTER = timedelta(seconds=10)
 
 
@@ -59,16 +68,20 @@ class Reconciler:
         """
         try:
             outcome = self._settle_payment_of(webhook)
-        except (StripeUnavailable, VersionConflict) as error:
-            log.warning("webhook %s waits: %s", webhook.id, error)
-            return isinstance(error, (VersionConflict, UnexpectedStripeError))
         except Exception as error:  # noqa: BLE001 - it is stored, so Stripe need not send it again
-            log_failure(log, error, "webhook %s could not be settled", webhook.id)
-            return not is_unavailable(error)
-        else:
-            self.store.count(f"webhooks_{outcome}")
-            self.store.inbox.settle(webhook, outcome, self.settlement.clock())
+            return self._webhook_waits(webhook, error)
+        self.store.count(f"webhooks_{outcome}")
+        self.store.inbox.settle(webhook, outcome, self.settlement.clock())
         return True
+
+    def _webhook_waits(self, webhook: Webhook, error: Exception) -> bool:
+        log_failure(log, error, "webhook %s waits", webhook.id)
+        is_about_one = not is_unavailable(error) or (isinstance(error, StripeUnavailable) and error.is_about_one)
+        if is_about_one or isinstance(error, StripeUnavailable):
+            failures = self.store.inbox.fail(webhook, f"{type(error).__name__}: {error}")
+            if is_alarming(failures):
+                alarm(self.store, "webhook_stuck", f"{webhook.id} could not be settled {failures} times: {error}")
+        return is_about_one
 
     def _settle_payment_of(self, webhook: Webhook) -> str:
         order_id = self._order_of(webhook)
@@ -76,7 +89,8 @@ class Reconciler:
             return "unknown"
         if webhook.type == "charge.dispute.created":
             alarm(self.store, "dispute_opened", f"the charge of order {order_id} is disputed ({webhook.stripe_id})")
-        self.settlement.settle(order_id)
+        if self.store.get(order_id).status not in REPORTED_ALREADY.get(webhook.type, ()):
+            self.settlement.settle(order_id)
         return "settled"
 
     def _order_of(self, webhook: Webhook) -> str | None:
@@ -84,23 +98,40 @@ class Reconciler:
         if payment is None and webhook.order_id is not None:
             payment = self.store.find(webhook.order_id)
             if payment is not None and payment.stripe_id is not None:
-                theirs, ours = webhook.stripe_id, payment.stripe_id
-                alarm(self.store, "unknown_intent", f"{theirs} is for order {payment.id}, whose is {ours}")
+                if webhook.stripe_id is not None:
+                    self._end_orphan(webhook.stripe_id, payment.id)
                 return None
         return payment.id if payment else None
+
+    def _end_orphan(self, stripe_id: str, order_id: str) -> None:
+        try:
+            intent = self.settlement.cards.retrieve(stripe_id)
+        except IntentMissing:
+            alarm(self.store, "unknown_intent", f"{stripe_id} is for order {order_id}, and Stripe knows none such")
+            return
+        if owner := owner_of_orphan(self.store, intent):
+            end_orphan(self.settlement.cards, intent, owner, partial(alarm, self.store))
 
     def _visit(self, order_id: str) -> bool:
         """Settle one payment; return whether it is worth going on to the next."""
         try:
             self.settlement.settle(order_id)
-        except VersionConflict:
-            pass  # another worker is settling it
+            self.store.succeed(order_id)
+            return True
         except UnexpectedStripeError as error:
             alarm(self.store, "unexpected_stripe_error", f"the payment of order {order_id} waits: {error}")
+            failure: Exception = error
+        except (VersionConflict, StripeBusy) as error:  # another worker is settling it
+            failure = error
         except StripeUnavailable as error:
             alarm(self.store, "stripe_away", f"nothing can be settled: {error}")
             return False
         except Exception as error:  # noqa: BLE001 - one that cannot be settled must not keep the others waiting
             log_failure(log, error, "the payment of order %s could not be settled", order_id)
-            return not is_unavailable(error)
+            if is_unavailable(error):
+                return False
+            failure = error
+        failures = self.store.fail(order_id, f"{type(failure).__name__}: {failure}", self.settlement.clock())
+        if is_alarming(failures):
+            alarm(self.store, "payment_stuck", f"order {order_id} could not be settled {failures} times: {failure}")
         return True

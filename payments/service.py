@@ -130,6 +130,15 @@ class PaymentsService:
         return self.money.audit.run().as_json(self.money.store.counts())
 
     @rpc(expected_exceptions=EXPECTED)
+    def stuck(self) -> dict[str, Any]:
+        """Return {"payments", "webhooks"} that could not be settled 20 times or more, at most 100 each; for operators.
+
+        Each says how often it failed, since when and why last; all are tried for ever.
+        """
+        self.caller.require("operator")
+        return {"payments": self.money.store.list_stuck(BATCH), "webhooks": self.money.store.inbox.list_stuck(BATCH)}
+
+    @rpc(expected_exceptions=EXPECTED)
     def repair(self, after: str | None = None) -> dict[str, Any]:
         """Compare all copies of orders now; for operators. Returns {"repaired", "next"}: see AntiEntropy.repair."""
         self.caller.require("operator")

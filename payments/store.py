@@ -5,17 +5,18 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pymongo import ASCENDING, IndexModel
+from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
+from libs.alarms import EVERY
 from libs.contracts.events import CATALOGUE
 from libs.events import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, Schema
 from libs.events.aggregates import OUTBOX_FIELDS
 from payments import disputes
 from payments.domain import Payment
 from payments.errors import PaymentNotFound
-from payments.webhooks import KEEP_SETTLED, Inbox
+from payments.webhooks import KEEP_SETTLED, LONGEST_REASON, Inbox
 
 Document = dict[str, Any]
 
@@ -26,7 +27,8 @@ NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 class PaymentStore:
     """Payments with their outboxes; `work_left` marks those that the reconciler visits, `visited_at` says when.
 
-    `published_version` is the version whose event was the newest; 0 if there was none.
+    `published_version` is the version whose event was the newest; 0 if there was none. `failures` counts the visits in
+    a row in which it could not be settled, since `failed_since` and last because of `failure`.
     """
 
     schema = Schema(
@@ -149,6 +151,34 @@ class PaymentStore:
         )
         return _payment(self.payments.found(found) or {}) if found else None
 
+    def fail(self, order_id: str, reason: str, now: datetime) -> int:
+        """Record why a payment could not be settled by a visit; return how often in a row it could not."""
+        update: Any = [
+            {
+                "$set": {
+                    "failures": {"$add": [{"$ifNull": ["$failures", 0]}, 1]},
+                    "failed_since": {"$ifNull": ["$failed_since", now]},
+                    "failure": {"$literal": reason[:LONGEST_REASON]},
+                }
+            }
+        ]
+        found = self.payments.collection.find_one_and_update(
+            {"_id": order_id}, update, {"failures": 1}, return_document=ReturnDocument.AFTER
+        )
+        return int(found["failures"]) if found else 0
+
+    def succeed(self, order_id: str) -> None:
+        """Forget that a payment could not be settled."""
+        where = {"_id": order_id, "failures": {"$exists": True}}
+        self.payments.collection.update_one(where, {"$unset": {"failures": "", "failure": "", "failed_since": ""}})
+
+    def list_stuck(self, limit: int) -> list[Document]:
+        """Return the payments that visits failed to settle often enough for an alarm, for operators."""
+        where = {"work_left": True, "failures": {"$gte": EVERY}}
+        wanted = ("stripe_id", "status", "failures", "failure", "failed_since")
+        found = self.payments.collection.find(where, wanted).sort("failed_since", ASCENDING).limit(limit)
+        return [{"order_id": one["_id"], **{name: one.get(name) for name in wanted}} for one in found]
+
     def list_created_since(self, moment: datetime) -> list[Payment]:
         """Return the payments with a PaymentIntent that were opened since."""
         where = {"created_at": {"$gte": moment}, "stripe_id": {"$ne": None}}
@@ -167,17 +197,27 @@ class PaymentStore:
         """Return the counters."""
         return {found["_id"]: found["count"] for found in self.counters.find()}
 
-    def claim_run(self, name: str, due: datetime, now: datetime) -> bool:
-        """Mark that a regular task begins now; return False if an instance began it since it was due."""
-        where = {"_id": name, "began_at": {"$lt": due}}
-        try:
-            return self.runs.update_one(where, {"$set": {"began_at": now}}, upsert=True).acknowledged
-        except DuplicateKeyError:  # there is a run, and it began later
+    def claim_run(self, name: str, due: datetime, now: datetime, until: datetime) -> bool:
+        """Lease a regular task until a moment; return False if it was done since it was due, or is leased already.
+
+        Whoever dies before `finish_run` leaves it to the next that claims it after that moment.
+        """
+        where = {"_id": name, "done_for": {"$not": {"$gte": due}}, "leased_until": {"$not": {"$gt": now}}}
+        try:  # `began_at` is for earlier versions of this program, which know nothing else
+            update = {"$set": {"leased_until": until, "began_at": now}}
+            return self.runs.update_one(where, update, upsert=True).acknowledged
+        except DuplicateKeyError:
             return False
 
-    def forget_run(self, name: str) -> None:
-        """Let a task that failed be due again."""
-        self.runs.delete_one({"_id": name})
+    def extend_run(self, name: str, until: datetime) -> None:
+        """Lease a task that is still running for longer."""
+        self.runs.update_one({"_id": name}, {"$set": {"leased_until": until}})
+
+    def finish_run(self, name: str, due: datetime | None) -> None:
+        """End the lease of a task; it was done for the time at which it was `due`, or failed (None)."""
+        failed: Document = {"$unset": {"leased_until": "", "began_at": ""}}
+        done: Document = {"$unset": {"leased_until": ""}, "$set": {"done_for": due}}
+        self.runs.update_one({"_id": name}, failed if due is None else done)
 
 
 def _idle(before: datetime) -> Document:

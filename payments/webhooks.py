@@ -13,15 +13,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import stripe
-from pymongo import ASCENDING
+from pymongo import ASCENDING, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
+from libs.alarms import EVERY
 from libs.context import correlation_id
 from payments.errors import InvalidSignature
 
 TOLERANCE_SECONDS = 300
 KEEP_SETTLED = timedelta(days=30)
+LONGEST_REASON = 500
+SHOWN = ("type", "stripe_id", "order_id", "received_at", "failures", "failure")
 SUBSCRIBED_TYPES = {
     "payment_intent.amount_capturable_updated",
     "payment_intent.succeeded",
@@ -96,10 +99,24 @@ class Inbox:
         update = {"$set": {"settled_at": now, "outcome": outcome}, "$unset": {"waiting": ""}}
         self.collection.update_one({"_id": webhook.id}, update)
 
+    def fail(self, webhook: Webhook, reason: str) -> int:
+        """Record why a webhook could not be settled; return how often it could not."""
+        update = {"$inc": {"failures": 1}, "$set": {"failure": reason[:LONGEST_REASON]}}
+        found = self.collection.find_one_and_update({"_id": webhook.id}, update, return_document=ReturnDocument.AFTER)
+        return int(found["failures"]) if found else 0
+
+    def list_stuck(self, limit: int) -> list[dict[str, Any]]:
+        """Return what waits though it was tried often enough for an alarm, the oldest first, for operators."""
+        where = {"waiting": True, "failures": {"$gte": EVERY}}
+        return [
+            {"id": found["_id"], **{name: found.get(name) for name in SHOWN}}
+            for found in self.collection.find(where).sort("received_at", ASCENDING).limit(limit)
+        ]
+
     def take_waiting(self, before: datetime, now: datetime) -> Webhook | None:
         """Return the webhook that was tried longest ago, unless since `before`, and note that it is tried now."""
-        where = {"waiting": True, "tried_at": {"$lte": before}}
-        found = self.collection.find_one_and_update(where, {"$set": {"tried_at": now}}, sort=[("tried_at", ASCENDING)])
+        where, tried = {"waiting": True, "tried_at": {"$lte": before}}, {"$set": {"tried_at": now}}
+        found = self.collection.find_one_and_update(where, tried, sort=[("tried_at", ASCENDING)])
         names = ("type", "stripe_id", "order_id", "correlation_id")
         return Webhook(found["_id"], **{name: found[name] for name in names if name in found}) if found else None
 

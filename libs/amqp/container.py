@@ -8,12 +8,16 @@ from typing import Any
 
 from eventlet.greenpool import GreenPool
 from nameko.containers import ServiceContainer, WorkerContext
+from nameko.timer import Timer
 
 from libs import context, logs, metrics
+from libs.alarms import Repeated
 from libs.errors import Unavailable, log_failure
 from libs.settings import AMQP_FORM, amqp_url, check_common, parsed
 
 log = logging.getLogger(__name__)
+timers = Repeated("timer_stuck")
+"""The failures of timers, by their methods: nothing else repeats those, and nobody waits for them."""
 
 HandleResult = Callable[[WorkerContext, Any, Any], tuple[Any, Any]]
 
@@ -82,10 +86,15 @@ def _run(worker_ctx: WorkerContext) -> tuple[Any, Any]:
     entrypoint = worker_ctx.entrypoint
     name = _name(worker_ctx)
     try:
-        return getattr(worker_ctx.service, entrypoint.method_name)(*worker_ctx.args, **worker_ctx.kwargs), None
+        result = getattr(worker_ctx.service, entrypoint.method_name)(*worker_ctx.args, **worker_ctx.kwargs)
+        if isinstance(entrypoint, Timer):
+            timers.succeeded(name)
+        return result, None
     except Exception as error:  # noqa: BLE001 - whatever it is, the entrypoint decides what becomes of it
         if isinstance(error, entrypoint.expected_exceptions):
             log.info("%s refused: %s: %s", name, type(error).__name__, error)
         else:
             log_failure(log, error, "%s failed", name)
+        if isinstance(entrypoint, Timer):
+            timers.failed(f"{name} failed: {type(error).__name__}: {error}", name)
         return None, sys.exc_info()

@@ -26,7 +26,8 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from libs.errors import ignoring_unavailable, log_failure
+from libs.alarms import Repeated
+from libs.errors import log_failure
 from libs.events.event import Event
 from libs.metrics import copies_repaired
 
@@ -138,6 +139,7 @@ class AntiEntropy:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.troubles = Repeated("comparison_stuck")
 
     def run(self, source: Source, seconds: float = RUN_SECONDS) -> int:
         """Compare what changed, and one page of everything, if that is due; return how many copies were repaired.
@@ -217,10 +219,13 @@ class AntiEntropy:
         snapshots, failed = source.fetch(idents), []
         while snapshots:
             snapshot = snapshots.pop(0)
+            ident = str(snapshot.get("id"))
             try:
                 source.follow(snapshot)
+                self.troubles.succeeded(ident)
             except Exception as error:  # noqa: BLE001 - one that cannot be repaired must not hold up the others
-                log_failure(log, error, "%s: %s could not be repaired", self.name, snapshot.get("id"))
+                log_failure(log, error, "%s: %s could not be repaired", self.name, ident)
+                self.troubles.failed(f"{self.name}: {ident} could not be repaired: {error}", ident)
                 failed.append(snapshot["id"])
             if time.monotonic() > deadline:
                 break
@@ -261,8 +266,7 @@ class _WorkerAntiEntropy:
     source: Callable[[], Source]
 
     def __call__(self) -> None:
-        with ignoring_unavailable():  # the next run goes on from here
-            self.anti_entropy.run(self.source())
+        self.anti_entropy.run(self.source())  # whatever it raises, the next run goes on from here
 
     def repair(self, after: str | None) -> dict[str, Any]:
         """Compare from `after` on: see AntiEntropy.repair."""

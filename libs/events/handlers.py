@@ -14,6 +14,7 @@ from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import Entrypoint, SharedExtension
 
 from libs import context
+from libs.alarms import alarm, is_alarming
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.consumer import QueueConsumer
 from libs.amqp.unread import require_readable
@@ -68,7 +69,7 @@ class EventHandler(Entrypoint):
 
     `delays_seconds`: the backoff before each retry. An event that still fails after the last is parked in
     `<queue>.parked` with the reason, unless the error is no bug (libs.errors): then it is retried with the last delay
-    for as long as that lasts. What cannot be decoded is parked at once.
+    for as long as that lasts, and each 20th failure raises an alarm. What cannot be decoded is parked at once.
     """
 
     consumer = QueueConsumer()
@@ -149,6 +150,9 @@ class EventHandler(Entrypoint):
             headers |= {"x-attempt": attempt, "x-queue": queue}
             copy = _copy(message, topology.parking_name(listener), topology.parked_name(queue), headers)
         else:
+            if is_alarming(attempt):
+                event = message.properties.get("message_id")
+                alarm("event_stuck", f"{event} of {queue} has failed {attempt} times: {headers['x-reason']}")
             copy = _copy(message, topology.wait_name(listener, delay), queue, headers)
         assert self.retries.publisher is not None
         refused = self.retries.publisher.publish([copy])

@@ -1,25 +1,32 @@
-"""Parked (dead-lettered) events: an operator lists, replays or discards them. Nothing else ever removes one."""
+"""Parked (dead-lettered) events: an operator lists, replays or discards them. Nothing else ever removes one.
+
+Events that are retried for longer than is normal are listed, too.
+"""
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import Any
 
+from amqp.exceptions import NotFound
+
+from libs.alarms import EVERY
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.connection import connect
 from libs.amqp.unread import UNREADABLE
 from libs.events import topology
 from libs.events.catalogue import Catalogue
+from libs.events.handlers import DELAYS_SECONDS
 
 DROPPED_ON_REPLAY = ("x-attempt", "x-reason", "x-failed-at", "x-queue", "x-death", UNREADABLE)
 
 
 @dataclass(frozen=True)
 class Parked:
-    """One parked event: the listener's queue, the event's id, why and after how many tries it was parked, its body."""
+    """One parked or stuck event: the listener's queue, the event's id, why and how often it failed, its body."""
 
     queue: str
     event_id: str | None
@@ -56,8 +63,26 @@ class Parking:
             shown.append(_parked(queue, message))
             return False
 
-        self._visit(queue, limit, show)
+        self._visit(topology.parked_name(queue), limit, show)
         return shown
+
+    def list_stuck(self, delays_seconds: tuple[float, ...] = DELAYS_SECONDS, limit: int = 1000) -> list[Parked]:
+        """Return the events that have failed often enough for an alarm, and are being retried: they go on being.
+
+        At most `limit` of each listener's that wait for their next try. `delays_seconds` are those of the handlers.
+        """
+        stuck: list[Parked] = []
+
+        def look(message: Any) -> bool:
+            found = _parked(message.delivery_info["routing_key"], message)
+            failures = found.attempts - 1  # it is counted before it waits for its next try
+            if failures >= EVERY:
+                stuck.append(replace(found, attempts=failures))
+            return False
+
+        for listener in self.catalogue.listeners():
+            self._visit(topology.wait_name(listener, delays_seconds[-1]), limit, look)
+        return stuck
 
     def replay(self, queue: str, event_id: str | None = None) -> int:
         """Send the parked events of `queue`, or the one with `event_id`, back to it; return how many."""
@@ -69,20 +94,27 @@ class Parking:
             return not publisher.publish([_replayed(queue, message)])
 
         try:
-            return self._visit(queue, None, send_back)
+            return self._visit(topology.parked_name(queue), None, send_back)
         finally:
             publisher.close()
 
     def discard(self, queue: str, event_id: str) -> int:
         """Delete the parked event `event_id` of `queue` for good; return how many there were."""
-        return self._visit(queue, None, lambda message: message.properties.get("message_id") == event_id)
+        parked = topology.parked_name(queue)
+        return self._visit(parked, None, lambda message: message.properties.get("message_id") == event_id)
 
-    def _visit(self, queue: str, limit: int | None, is_done: Callable[[Any], bool]) -> int:
-        """Pass each parked message to `is_done`; remove those for which it returns True, and return how many."""
+    def _visit(self, name: str, limit: int | None, is_done: Callable[[Any], bool]) -> int:
+        """Pass each message in a queue to `is_done`; remove those for which it returns True, and return how many.
+
+        A queue that does not exist is empty.
+        """
         with connect(self.amqp_url) as connection:
             channel, done = connection.channel(), 0
-            take = partial(channel.basic_get, topology.parked_name(queue))
-            messages = list(islice(iter(take, None), limit))  # before any is sent back: it may be parked again
+            take = partial(channel.basic_get, name)
+            try:
+                messages = list(islice(iter(take, None), limit))  # before any is sent back: it may be parked again
+            except NotFound:
+                return 0
             for message in messages:
                 if is_done(message):
                     channel.basic_ack(message.delivery_tag)

@@ -20,6 +20,7 @@ from typing import Any
 from pymongo import UpdateOne
 
 from libs import context
+from libs.alarms import Repeated, alarm, is_alarming
 from libs.amqp.publisher import Outgoing, Publisher
 from libs.clock import iso, utc_now
 from libs.errors import log_failure
@@ -69,7 +70,7 @@ class Relay:
 
     def run(self) -> None:
         """Publish until `stop` is called; after an error try again every few seconds."""
-        failures = 0
+        failures, troubles = 0, Repeated("relay_stuck")
         while not self._stopped.is_set():
             if failures:  # only a stop cuts this short
                 self._stopped.wait(pause_after(failures))
@@ -81,8 +82,10 @@ class Relay:
                     self._wake.set()  # another instance may have changed a document while it was leased to us
                     time.sleep(GATHER_SECONDS)
                 failures = 0
+                troubles.succeeded()
             except Exception as error:  # noqa: BLE001 - a relay that ended would publish no later event
                 failures += 1
+                troubles.failed(f"no event can be published: {type(error).__name__}: {error}")
                 log_failure(log, error, "the relay will retry")
 
     def stop(self) -> None:
@@ -153,8 +156,11 @@ class _Claim:
 
     def refuse(self, place: int, reason: str) -> None:
         self.refused = True
+        event, failures = self.outbox[place].get("id"), self.document["relay"]["attempts"] + 1
         with context.work(self.outbox[place].get("correlation_id")):
-            log.error("event %s waits: %s", self.outbox[place].get("id"), reason)
+            log.error("event %s waits: %s", event, reason)
+            if is_alarming(failures):
+                alarm("event_unpublished", f"{event} could not be published {failures} times: {reason}")
 
     def release(self, lease: str) -> UpdateOne:
         """Return the update that removes what was sent and releases the lease, or backs off after a refusal."""

@@ -36,6 +36,10 @@ Events that failed every try stay in parking queues until they are replayed or d
   replay("orders.X")              send them to their listener again; replay("orders.X", "event id") only one
   discard("orders.X", "event id") delete one
 
+What goes on being tried, though it has failed 20 times or more (each 20th time is an alarm in the log):
+
+  stuck()                         events, payments and webhooks, with how often and why
+
 `n` is nameko's own: n.rpc.tickets.get("…") works too, but without your key. helpdesk() shows this again.
 """
 
@@ -80,6 +84,10 @@ def names() -> dict[str, Any]:
 
     services = {name: Service(client, signer, name) for name in ("auth", *COPYING)}
 
+    def stuck() -> dict[str, Any]:
+        """Return what goes on being tried though it has failed often, by kind."""
+        return {"events": parking.list_stuck(), **services["payments"].stuck()}
+
     def repair(*parts: str) -> dict[str, int]:
         """Compare all copies of these services, or of all, with their sources; return how many were out of date."""
         return {part: _repaired(services[part]) for part in parts or COPYING}
@@ -96,5 +104,6 @@ def names() -> dict[str, Any]:
         "show_parked": show_parked,
         "replay": parking.replay,
         "discard": parking.discard,
+        "stuck": stuck,
         "helpdesk": lambda: print(HELP),
     }

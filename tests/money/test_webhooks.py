@@ -139,7 +139,7 @@ def test_a_webhook_about_no_payment_of_ours_is_counted(world):
     assert world.store.counts() == {"webhooks_unknown": 1}
 
 
-def test_a_second_payment_intent_for_an_order_raises_an_alarm(world, caplog):
+def test_a_second_payment_intent_for_an_order_that_stripe_does_not_know_raises_an_alarm(world, caplog):
     order_id = world.bought()
 
     world.reconciler.receive(Webhook("evt_1", "payment_intent.succeeded", "pi_another", order_id))

@@ -11,6 +11,7 @@ import pytest
 from bson import Timestamp
 from nameko.testing.utils import get_extension
 
+from libs.alarms import EVERY
 from libs.amqp.container import Container
 from libs.events import CHANGES_INDEX, Aggregates, Copies, Unavailable, aggregates
 from libs.events.anti_entropy import AntiEntropy, AntiEntropyProvider, Source, rpc_source, stale_in
@@ -223,6 +224,42 @@ def test_another_instance_goes_on_for_one_that_died_and_the_dead_one_saves_nothi
 
     assert other == [2]
     assert AntiEntropy("test").run(replace(source, page=lambda after: [])) == 1
+
+
+def test_one_that_can_never_be_repaired_raises_an_alarm(mongo, originals, source, caplog):
+    def follow(snapshot):
+        if snapshot["id"] == "b1":
+            raise RuntimeError("this one makes no sense")
+
+    anti_entropy = AntiEntropy("test")
+    add(originals, "b1", "b2")
+
+    for _ in range(EVERY):
+        mongo.comparisons.update_many({}, {"$unset": {"due_at": 1}})
+        anti_entropy.run(replace(source, follow=follow, page=lambda after: []))
+
+    alarm = "ALARM comparison_stuck: 20 times in a row: test: b1 could not be repaired: this one makes no sense"
+    assert caplog.text.count("ALARM") == caplog.text.count(alarm) == 1
+
+
+def test_a_source_that_never_answers_raises_an_alarm(monkeypatch, caplog):
+    def unreachable(shelves):
+        shelves.pages.append(1)
+        raise Unavailable("the source is unreachable")
+
+    monkeypatch.setattr("libs.events.anti_entropy.INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(Shelves, "pages", [])
+    monkeypatch.setattr(Shelves, "source", unreachable)
+    container = Container(Shelves, {})
+
+    container.start()
+    for _ in range(500):
+        if len(Shelves.pages) > EVERY:
+            break
+        eventlet.sleep(0.01)
+    container.stop()
+
+    assert "ALARM timer_stuck: 20 times in a row: shelves.anti_entropy failed: Unavailable" in caplog.text
 
 
 def test_a_snapshot_against_the_catalogue_does_not_hold_up_the_others(mongo, originals, copies, compare):

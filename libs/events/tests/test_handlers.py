@@ -228,6 +228,33 @@ def test_each_try_waits_as_long_as_its_handler_says(handler):
     assert put == ["labels.wait.200", "labels.wait.7000", "labels.parking"]
 
 
+def test_an_event_that_fails_for_ever_raises_an_alarm_every_twentieth_time(handler, caplog):
+    for attempt in range(1, 61):
+        handler._retry_or_park(a_message(**{"x-attempt": attempt}), Unavailable("the shop is closed"))
+
+    raised = [record.getMessage() for record in caplog.records if "ALARM event_stuck" in record.getMessage()]
+    assert [f"failed {count} times" in sentence for sentence, count in zip(raised, (20, 40, 60), strict=True)] == [
+        True
+    ] * 3
+    assert {message.exchange for message in handler.retries.publisher.published[2:]} == {"labels.wait.7000"}
+
+
+def test_an_operator_sees_events_that_fail_for_ever_and_they_go_on_being_retried(amqp_url):
+    with Connection(amqp_url) as connection:
+        topology.declare_waits(connection.channel(), "labels", (60.0,))
+    publisher, parking = Publisher(amqp_url, declare=CATALOGUE.declare), Parking(amqp_url, CATALOGUE)
+    for attempt in (5, 21):
+        headers = {"x-attempt": attempt, "x-reason": "Unavailable: closed"}
+        publisher.publish([Outgoing("labels.wait.60000", QUEUE, b"{}", headers, message_id=f"event-{attempt}")])
+    publisher.close()
+
+    shown = [parking.list_stuck(delays_seconds=(60.0,)) for _ in range(2)]
+
+    assert [[(one.queue, one.event_id, one.attempts, one.reason) for one in stuck] for stuck in shown] == [
+        [(QUEUE, "event-21", 20, "Unavailable: closed")]
+    ] * 2
+
+
 def test_headers_on_which_the_broker_would_act_go_no_further(handler):
     for attempt in (1, 3):
         handler._retry_or_park(a_message(**{"x-attempt": attempt, "x-death": [1], "CC": ["x"]}), RuntimeError("no"))

@@ -16,6 +16,7 @@ from kombu import Connection
 from prometheus_client import REGISTRY
 
 from dev.testing import ROOT, wait_for, waiting
+from libs.alarms import EVERY
 from libs.amqp import BrokerUnavailable, Publisher
 from libs.clock import utc_now
 from libs.events import Aggregates, Relay, topology
@@ -294,6 +295,34 @@ def test_a_refused_event_waits_longer_each_time(loaves, attempts, seconds):
     relay = loaves.collection.find_one({"_id": "b1"})["relay"]
     assert relay["attempts"] == attempts + 1
     assert seconds - 2 < (relay["until"] - utc_now()).total_seconds() <= seconds
+
+
+def test_an_event_that_is_refused_for_ever_raises_an_alarm(loaves, caplog):
+    publisher = FakePublisher()
+    publisher.refuse = {"LoafBaked:b1:1": "nacked"}
+    add(loaves, "b1")
+
+    for attempts in range(EVERY):
+        loaves.collection.update_one({"_id": "b1"}, {"$set": {"relay": {"until": NOON, "attempts": attempts}}})
+        Relay(publisher, [loaves]).flush()
+
+    assert caplog.text.count("ALARM event_unpublished: LoafBaked:b1:1 could not be published 20 times: nacked") == 1
+
+
+def test_a_relay_that_can_publish_nothing_raises_an_alarm(monkeypatch, caplog):
+    relay, tries = Relay(FakePublisher(), []), []
+    monkeypatch.setattr("libs.events.relay.pause_after", lambda failures: 0)
+
+    def flush():
+        tries.append(1)
+        if len(tries) == EVERY:
+            relay.stop()
+        raise BrokerUnavailable("it is away")
+
+    monkeypatch.setattr(relay, "flush", flush)
+    relay.run()
+
+    assert caplog.text.count("ALARM relay_stuck") == 1
 
 
 def test_what_is_left_is_as_old_as_its_oldest_event(loaves):

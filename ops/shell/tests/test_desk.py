@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from libs.events.parking import Parking
 from libs.tokens import new_key
 from ops.shell import desk
 
@@ -34,6 +35,15 @@ def test_a_refund_is_asked_for_in_the_name_of_the_operating_systems_user_or_of_w
 
     asked = {"order_id": "o1", "reason": "called off"}
     assert Calls.newest == [("payments.refund", asked | {"by": name}) for name in ("olga", "Pim")]
+
+
+def test_an_operator_sees_events_payments_and_webhooks_that_are_tried_for_ever(names, monkeypatch):
+    monkeypatch.setattr(Parking, "list_stuck", lambda parking: ["an event"])
+    monkeypatch.setattr(Calls, "call", lambda self, *about, **options: {"payments": ["a payment"], "webhooks": []})
+
+    shown = desk.names()["stuck"]()
+
+    assert shown == {"events": ["an event"], "payments": ["a payment"], "webhooks": []}
 
 
 def test_the_helpdesk_names_every_function(names, capsys):

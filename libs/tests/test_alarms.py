@@ -1,0 +1,27 @@
+from libs.alarms import EVERY, Repeated
+
+
+def alarms(caplog):
+    return [record.getMessage() for record in caplog.records if "ALARM" in record.getMessage()]
+
+
+def test_what_fails_for_ever_raises_an_alarm_every_twentieth_time(caplog):
+    troubles = Repeated("shop_closed")
+
+    for _ in range(2 * EVERY + 1):
+        troubles.failed("nobody is in")
+
+    assert alarms(caplog) == [
+        f"ALARM shop_closed: {count} times in a row: nobody is in" for count in (EVERY, 2 * EVERY)
+    ]
+
+
+def test_what_succeeds_now_and_then_or_fails_in_turn_raises_none(caplog):
+    troubles = Repeated("shop_closed")
+
+    for number in range(EVERY * 2):
+        troubles.failed("nobody is in", f"shop {number % 2}")
+        if number == EVERY:
+            troubles.succeeded("shop 0")
+
+    assert len(alarms(caplog)) == 1

@@ -1,0 +1,104 @@
+"""What goes on being tried for ever raises alarms, and operators can list it."""
+
+from datetime import timedelta
+
+import pytest
+
+from libs.alarms import EVERY
+from payments.card_provider import StripeBusy
+from payments.decisions import Step
+from tests.money.buyer import confirm, paid_in_the_browser
+from tests.money.mistakes import deciding
+from tests.money.stories import Died, before_next, die
+
+ODD = {"kind": "error", "status": 400, "type": "invalid_request_error", "code": "odd", "count": None}
+
+
+def alarms(caplog, name):
+    return [record.getMessage() for record in caplog.records if f"ALARM {name}:" in record.getMessage()]
+
+
+def test_a_webhook_that_can_never_be_settled_raises_an_alarm_and_is_shown_to_operators(world, fake, caplog):
+    order_id = paid_in_the_browser(world, fake)
+    fake.control("faults", path="/v1/payment_intents/pi_*", **ODD)
+
+    world.reconciler.receive(world.webhook(order_id))
+    for _ in range(EVERY - 1):
+        world.ahead += timedelta(seconds=11)
+        world.reconciler.run()
+
+    assert len(alarms(caplog, "webhook_stuck")) == 1
+    [shown] = world.store.inbox.list_stuck(10)
+    assert (shown["order_id"], shown["failures"]) == (order_id, EVERY)
+    assert "UnexpectedStripeError" in shown["failure"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("it makes no sense"), StripeBusy("locked")])
+def test_a_payment_that_can_never_be_settled_raises_an_alarm_and_is_shown_to_operators(
+    world, fake, caplog, monkeypatch, error
+):
+    def fail(order_id):
+        raise error
+
+    order_id = paid_in_the_browser(world, fake)
+    with monkeypatch.context() as broken:
+        broken.setattr(world.settlement, "settle", fail)
+        for _ in range(EVERY):
+            world.ahead += timedelta(seconds=61)
+            world.reconciler.run()
+    stuck = world.store.list_stuck(10)
+
+    world.ahead += timedelta(seconds=61)
+    world.reconciler.run()
+
+    assert len(alarms(caplog, "payment_stuck")) == 1
+    assert [(one["order_id"], one["failures"]) for one in stuck] == [(order_id, EVERY)]
+    assert str(error) in stuck[0]["failure"]
+    assert world.store.list_stuck(10) == []
+    assert world.payment(order_id).status == "authorized"
+
+
+def test_a_payment_intent_that_never_changes_whatever_is_asked_is_not_asked_for_ever(world, fake, monkeypatch):
+    order_id = world.reserve()
+    confirm(world, fake, order_id)
+    deciding(lambda payment, intent: Step.CAPTURE if intent else None)(monkeypatch, world)
+    before = len(fake.requests())
+    world.ahead += timedelta(seconds=61)
+
+    world.reconciler.run()
+
+    assert len(fake.requests()) - before <= 13
+    assert world.store.counts()["alarms_unexpected_stripe_error"] == 1
+
+
+def test_an_audit_that_was_killed_half_way_is_completed_the_same_night(world, fake):
+    order_id = paid_in_the_browser(world, fake)
+    before_next(world.settlement, "settle", die)
+    with pytest.raises(Died):
+        world.audit.run_if_due()
+
+    at_once = world.audit.run_if_due()
+    world.ahead += timedelta(minutes=6)
+    report = world.audit.run_if_due()
+
+    assert at_once is None  # it may still be running
+    assert report is not None and report.settled == [order_id]
+    assert world.audit.run_if_due() is None
+
+
+def test_a_long_audit_is_not_begun_by_a_second_instance(world, fake):
+    for _ in range(3):
+        paid_in_the_browser(world, fake)
+    settle, seconds = world.settlement.settle, []
+
+    def slowly(order_id):
+        world.ahead += timedelta(minutes=3)
+        seconds.append(world.audit.run_if_due())
+        return settle(order_id)
+
+    world.settlement.settle = slowly
+
+    report = world.audit.run_if_due()
+
+    assert report is not None and len(report.settled) == 3
+    assert seconds == [None] * 3
