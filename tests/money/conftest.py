@@ -26,13 +26,22 @@ def fake(stripe_running):
     receiver.answers = lambda event: 200
 
 
-@pytest.fixture
-def world(servers, fake):
-    """A world that receives no webhooks."""
+@pytest.fixture(scope="session")
+def world_databases(servers):
+    """The databases of payments and orders; their indexes are made once."""
     name = f"test_{secrets.token_hex(6)}"
     with connect(servers.mongo_url(name)).client as client:
-        yield World(client[name], client[f"{name}_orders"], fake)
+        yield client[name], client[f"{name}_orders"]
     drop(servers.mongo_url(name), servers.mongo_url(f"{name}_orders"))
+
+
+@pytest.fixture
+def world(world_databases, fake):
+    """A world that receives no webhooks."""
+    yield World(*world_databases, fake)
+    for database in world_databases:
+        for name in database.list_collection_names():
+            database[name].delete_many({})
 
 
 @pytest.fixture
