@@ -26,16 +26,18 @@ from dev.stack import Stack
 ROOT = Path(__file__).parent.parent
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with an unguessable name is made in it
 ROOM = 4 * 2**30  # bytes; a whole system needs a tenth of it
+LONGEST_PAUSE = 0.1  # seconds between two looks at a condition
 REDIS_DATABASES = range(1, 1024)  # 0 is the default of clients
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:
     """Return the first true value of `condition()`; raise AssertionError when there is none within `seconds`."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, 0.01
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"timed out after {seconds} s waiting for {what or condition}")
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(1.3 * pause, LONGEST_PAUSE)  # most conditions cost a query
     return value
 
 

@@ -1,6 +1,5 @@
 """What must hold once no event is under way: in the databases, the queues and the fake Stripe's ledger."""
 
-import time
 from collections import Counter
 
 import pymongo
@@ -33,7 +32,7 @@ def check(system, seconds=60):
 def await_rest(system, mongo, seconds):
     """Wait until nothing is left over; fail with what is when that takes too long."""
     try:
-        wait_for(lambda: not leftovers(system, mongo) or time.sleep(0.1), seconds)  # it reads much
+        wait_for(lambda: not leftovers(system, mongo), seconds)
     except AssertionError:  # show what is left over
         assert leftovers(system, mongo) == []
 
