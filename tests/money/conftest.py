@@ -38,7 +38,8 @@ def world_databases(servers):
 @pytest.fixture
 def world(world_databases, fake):
     """A world that receives no webhooks."""
-    yield World(*world_databases, fake)
+    payments, orders = world_databases
+    yield World(payments, orders, fake)
     for database in world_databases:
         for name in database.list_collection_names():
             database[name].delete_many({})
