@@ -26,14 +26,23 @@ def error_messages(text: str) -> dict[str, Any]:
 class StorableString(fields.String):
     """A string that MongoDB can store: without lone surrogates, at most `maximum` characters."""
 
+    default_error_messages = {
+        "long": "Enter at most {maximum} characters.",
+        "half": "There is half of a character in this; enter it again.",
+    }
+
     def __init__(self, problem: str, *, maximum: int = 255, minimum: int = 0, **options: Any) -> None:
         super().__init__(error_messages=error_messages(problem), **options)
         self.minimum, self.maximum = minimum, maximum
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = self._clean(super()._deserialize(value, attr, data, **kwargs))
-        if not self.minimum <= len(text) <= self.maximum or not is_storable(text):
+        if len(text) < self.minimum:
             raise self.make_error("invalid")
+        if len(text) > self.maximum:
+            raise self.make_error("long", maximum=self.maximum)
+        if not is_storable(text):
+            raise self.make_error("half")
         return text
 
     def _clean(self, text: str) -> str:

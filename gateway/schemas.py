@@ -177,7 +177,7 @@ class TicketResponse(ResponseSchema):
 class OrderBody(ApiSchema):
     """The ticket to reserve, and the version of it that the buyer saw."""
 
-    ticket_id = StorableString("Say which ticket: ticketId is missing.", required=True)
+    ticket_id = StorableString("Give the id of the ticket as ticketId.", required=True)
     version = version_field()
 
 
@@ -212,7 +212,7 @@ class OrderResponse(ResponseSchema):
 class PaymentBody(ApiSchema):
     """The order to pay, and the card: a PaymentMethod's id or a card token."""
 
-    order_id = StorableString("Say which order: orderId is missing.", required=True)
+    order_id = StorableString("Give the id of the order as orderId.", required=True)
     token = StorableString("Choose a card.", minimum=1, required=True)
 
 

@@ -122,3 +122,25 @@ def test_repeated_parameter_is_refused(client):
 
     assert answer.status_code == 400
     assert [problem["field"] for problem in answer.json["errors"]] == ["limit"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "reason"),
+    [
+        ("/api/users/signin", {"email": "", "password": "x"}, "Enter your email address."),
+        ("/api/users/signin", {"email": "x" * 256, "password": "x"}, "Enter at most 255 characters."),
+        ("/api/users/signin", {"email": "ana", "password": "x" * 1025}, "Enter at most 1024 characters."),
+        (
+            "/api/users/signin",
+            {"email": "ana", "password": "\ud800"},
+            "There is half of a character in this; enter it again.",
+        ),
+        ("/api/orders", {}, "Give the id of the ticket as ticketId."),
+        ("/api/orders", {"ticketId": 7}, "Give the id of the ticket as ticketId."),
+        ("/api/orders", {"ticketId": "x" * 256}, "Enter at most 255 characters."),
+    ],
+)
+def test_text_is_refused_for_its_real_cause(ana, path, body, reason):
+    answer = ana.post(path, json=body)
+
+    assert (answer.status_code, [error["message"] for error in answer.json["errors"]]) == (400, [reason])
