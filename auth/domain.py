@@ -6,6 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from libs.contracts.attempts import Counter, Limit
 from libs.contracts.errors import DomainError
 from libs.contracts.limits import (
     MAXIMUM_CURRENT_PASSWORD,
@@ -51,30 +52,6 @@ class WrongCredentials(DomainError):
 
 class WrongPassword(DomainError):
     """This is not the password of the user who is signed in."""
-
-
-class TooManyAttempts(DomainError):
-    """Too many attempts; `details["retry_after"]` says for how many seconds none is accepted."""
-
-
-@dataclass(frozen=True)
-class Limit:
-    """How many attempts of an hour are free.
-
-    After the last of them one waits 1 second, then 2, 4, … up to the longest wait, or for the end of the hour if there
-    is none; the hour begins with the first attempt, and after its end all are free again.
-    """
-
-    free: int
-    longest_wait_seconds: int | None = None
-
-
-@dataclass(frozen=True)
-class Counter:
-    """What is counted, under a key that reveals neither emails nor addresses, and its limit."""
-
-    key: str
-    limit: Limit
 
 
 ONE_ACCOUNT_FROM_ONE_ADDRESS = Limit(free=5, longest_wait_seconds=900)

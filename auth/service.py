@@ -9,7 +9,6 @@ from nameko.timer import timer
 from auth import domain, passwords
 from auth.domain import SESSION_SECONDS, EmailInUse, WrongCredentials, WrongPassword
 from auth.store import NUMBER, UserStore
-from auth.throttle import MongoThrottle
 from libs.contracts.errors import DomainError
 from libs.contracts.events import CATALOGUE
 from libs.database import connect
@@ -20,6 +19,7 @@ from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from libs.settings import KEY_FORM, MONGO_FORM, between, parsed
+from libs.throttle import MongoThrottle
 from libs.tokens import Claims, Signer
 
 EXPECTED = (DomainError, InvalidArguments, Unauthenticated, Forbidden, VersionConflict)

@@ -20,6 +20,7 @@ from libs.contracts.events import SessionRevoked
 from libs.errors import Unavailable
 from libs.events import OUTBOX_INDEX, Aggregates, Schema
 from libs.schema import drop_index
+from libs.throttle import FORGET_INDEX
 from libs.tokens import Claims
 
 Document = dict[str, Any]
@@ -74,7 +75,7 @@ class UserStore:
     A token carries the generation of its user's sessions; raising it ends all sessions begun before. Until
     `ended_until` there may be tokens of an older generation that have not expired by themselves. `addresses` are
     fingerprints (keyed hashes) of network addresses that the user signed in from. Revoked sessions
-    are {_id: jti, version, user_id, expires_at, revocation_no}. `auth.throttle` keeps its counters in `attempts`.
+    are {_id: jti, version, user_id, expires_at, revocation_no}. `libs.throttle` keeps its counters in `attempts`.
 
     A `revocation_no` numbers what was revoked, the sessions and the users separately: it is one more than the newest
     there is, and unique, so that whoever knows a number has seen all lower ones. The newest is never forgotten.
@@ -94,7 +95,7 @@ class UserStore:
                 NUMBERS,
             ],
             "followers": [IndexModel([("until", ASCENDING)], expireAfterSeconds=FORGET_SECONDS)],
-            "attempts": [IndexModel([("forget_at", ASCENDING)], expireAfterSeconds=0)],
+            "attempts": [FORGET_INDEX],
         },
         steps=[
             renew_emails,

@@ -1,6 +1,6 @@
 """The stage of an order that its page shows to the buyer, from the order and its payment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -78,10 +78,15 @@ def get_progress(order_id: str) -> Progress:
 
 
 def refresh_from_stripe(order_id: str, answered: int | None = None) -> Progress:
-    """Return the progress of one's own order, refreshed from Stripe; "confirming" while the outcome is unknown."""
+    """Return the progress of one's own order, refreshed from Stripe; "confirming" while the outcome is unknown.
+
+    It is that, too, for somebody who has Stripe asked too often.
+    """
     try:
         payment = refresh_payment(order_id, answered)
     except RemoteError as error:
+        if error.name == "TooManyAttempts":
+            return replace(get_progress(order_id), unknown="confirming")
         if error.name in NOT_STARTED:
             return get_progress(order_id)
         raise

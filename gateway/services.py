@@ -23,6 +23,10 @@ class RpcClient(Protocol):
     def query(self) -> Callable[..., Any]:
         """Like `call`, but retried once: for read-only methods."""
 
+    @property
+    def await_connection(self) -> Callable[[float], None]:
+        """Return while the broker is connected; raise ServiceUnavailable when it is not within so many seconds."""
+
 
 class Services:
     """The client, made on first use (so after gunicorn's fork), and the gateway's own key."""

@@ -1,7 +1,9 @@
-"""Whether the program in this container works: `python -m ops.health PROGRAM`; exit code 0 means that it does.
+"""Whether the program in this container works: `python -m ops.health PROGRAM [ready]`; exit code 0 means that it does.
 
-A service must hold a connection to the broker (heartbeats close that of a process that hangs) and its calls a consumer;
-the worker must be registered from this host, the scheduler anywhere; the gateway and the fake Stripe must answer.
+It is alive while its own loop turns: a service then serves its metrics, the gateway and the fake Stripe answer, the
+worker is registered from this host, and the scheduler from anywhere. Without the broker or another service each is
+alive: to start it again would mend nothing. With `ready`, a service must also be connected to the broker and its calls
+have a consumer, and the gateway must be connected to the broker.
 """
 
 import os
@@ -10,6 +12,7 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import redis
@@ -17,7 +20,7 @@ import redis
 from libs.amqp.connection import connection_to
 from libs.contracts.parts import SERVICES
 from libs.errors import is_unavailable
-from libs.settings import required
+from libs.settings import MissingSetting, metrics_address, required
 
 SECONDS = 5
 ESTABLISHED = "01"  # Linux: include/net/tcp_states.h
@@ -25,15 +28,23 @@ ESTABLISHED = "01"  # Linux: include/net/tcp_states.h
 
 def main() -> None:
     """Check the program that the command line names."""
-    program = sys.argv[1]
+    program, *what = sys.argv[1:]
     try:
-        healthy = CHECKS[program]()
+        healthy = (READY if what == ["ready"] else ALIVE)[program]()
     except Exception as problem:
         if not is_unavailable(problem):
             raise
         sys.exit(f"{program}: {problem}")
     if not healthy:
         sys.exit(f"{program} is not healthy")
+
+
+def serves_metrics() -> bool:
+    """Return whether the program answers on its metrics port, which it does in its own loop."""
+    _, port = metrics_address()
+    if port is None:
+        raise MissingSetting("METRICS_PORT", "not set")
+    return answers(f"http://127.0.0.1:{port}/metrics")
 
 
 def consumes(service: str) -> bool:
@@ -80,16 +91,21 @@ def _redis() -> redis.Redis:
     return redis.Redis.from_url(required("REDIS_URL"), socket_timeout=SECONDS, socket_connect_timeout=SECONDS)
 
 
-def _of_service(service: str) -> Callable[[], bool]:
-    return lambda: consumes(service)
+def _gateway_answers(path: str) -> bool:
+    return answers(f"http://127.0.0.1:{os.environ.get('GATEWAY_PORT', '8000')}{path}")
 
 
-CHECKS: dict[str, Callable[[], bool]] = {
-    **{service: _of_service(service) for service in SERVICES},
+ALIVE: dict[str, Callable[[], bool]] = {
+    **dict.fromkeys(SERVICES, serves_metrics),
     "scheduler": schedules,
     "worker": works,
-    "gateway": lambda: answers(f"http://127.0.0.1:{os.environ.get('GATEWAY_PORT', '8000')}/healthz"),
+    "gateway": partial(_gateway_answers, "/healthz"),
     "fake-stripe": lambda: answers(f"http://127.0.0.1:{os.environ.get('FAKE_STRIPE_PORT', '12111')}/v3/"),
+}
+READY: dict[str, Callable[[], bool]] = {
+    **ALIVE,
+    **{service: partial(consumes, service) for service in SERVICES},
+    "gateway": partial(_gateway_answers, "/readyz"),
 }
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The reconciler: finishes what crashes, lost replies and lost webhooks left unfinished."""
 
 import logging
+import threading
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
@@ -27,14 +29,38 @@ REPORTED_ALREADY = {
 }
 """The statuses of a payment in which a webhook of a type can report no news, as if it had been lost."""
 WEBHOOK_RETRY_AFTER = timedelta(seconds=10)
+WEBHOOKS_AT_ONCE = 8
+"""How many are being settled just after they came; more wait for the next visit."""
+
+
+class Background:
+    """Does work in threads of its own, a few at a time; what finds none free is not done."""
+
+    def __init__(self, at_once: int = WEBHOOKS_AT_ONCE) -> None:
+        self._free = threading.BoundedSemaphore(at_once)
+
+    def __call__(self, work: Callable[[], object]) -> None:
+        """Begin the work, or skip it."""
+        if self._free.acquire(blocking=False):
+            threading.Thread(target=self._do, args=(work,), daemon=True).start()
+
+    def _do(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        finally:
+            self._free.release()
 
 
 class Reconciler:
-    """Visits each payment with work left, and each webhook that could not be settled when it came."""
+    """Visits each payment with work left, and each webhook that could not be settled when it came.
 
-    def __init__(self, settlement: Settlement) -> None:
+    `begin` is what begins to settle a webhook that has just come, or leaves it to the next visit.
+    """
+
+    def __init__(self, settlement: Settlement, begin: Callable[[Callable[[], object]], None] | None = None) -> None:
         self.settlement = settlement
         self.store = settlement.store
+        self._begin = begin or Background()
 
     def run(self) -> None:
         """Settle the webhooks that wait, then the payments that are due, the longest untouched first.
@@ -56,10 +82,10 @@ class Reconciler:
             return self.settle_webhook(webhook)
 
     def receive(self, webhook: Webhook) -> None:
-        """Store a webhook, and try to settle it at once; one that cannot be settled now waits."""
+        """Store a webhook, and begin to settle it; Stripe's answer must not depend on how long that takes."""
         self.store.inbox.add(webhook, self.settlement.clock())
         crash_point(CrashPoint.WEBHOOK_STORED)
-        self.settle_webhook(webhook)
+        self._begin(partial(self._settle_late, webhook))
 
     def settle_webhook(self, webhook: Webhook) -> bool:
         """Settle the payment that a webhook is about; one about an unknown payment is only counted.

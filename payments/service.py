@@ -5,6 +5,7 @@ from typing import Any
 from nameko.timer import timer
 
 from libs.clock import utc_now
+from libs.contracts.attempts import Counter, Limit
 from libs.contracts.errors import DomainError, OrderNotFound
 from libs.contracts.events import (
     OrderAwaitingPayment,
@@ -27,12 +28,17 @@ from payments.webhooks import SUBSCRIBED_TYPES
 
 EXPECTED = (DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
 RECONCILE_SECONDS = 5
+PAYING, ASKING = Limit(free=100, longest_wait_seconds=30), Limit(free=100, longest_wait_seconds=30)
+"""How often a buyer may have Stripe asked within an hour: to pay, card form included, and what has come of it."""
 AUDIT_SECONDS = 600
 """How often to check whether tonight's audit is due."""
 
 
 class PaymentsService:
-    """Takes the money of each order once, and gives it back when the order did not complete."""
+    """Takes the money of each order once, and gives it back when the order did not complete.
+
+    What waits for Stripe has workers of its own (`is_slow`), however many of those wait; the rest is never held up.
+    """
 
     name = "payments"
     money = Money()
@@ -40,37 +46,37 @@ class PaymentsService:
     services = ServiceClient()
     anti_entropy = AntiEntropyProvider("payments.orders", lambda service: service._orders())
 
-    @rpc(expected_exceptions=EXPECTED, sensitive_arguments=("token",))
+    @rpc(expected_exceptions=EXPECTED, is_slow=True, sensitive_arguments=("token",))
     def pay(self, order_id: str, token: str) -> dict[str, Any]:
         """Pay one of the caller's orders with a PaymentMethod's id or a card token. Returns the payment.
 
         Raises PaymentDeclined or AuthenticationRequired; a repeat returns the same payment. `is_confirming` means
         that the outcome is not known yet: it will be, and the buyer must not pay again meanwhile.
         """
-        buyer_id = self.caller.user_id
+        buyer_id = self._count("paying", PAYING)
         return self.money.checkout.pay(self._known(order_id), buyer_id, str(token))
 
-    @rpc(expected_exceptions=EXPECTED)
+    @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def create_intent(self, order_id: str) -> dict[str, Any]:
         """Return {"client_secret", "publishable_key"} for the card form of one of the caller's orders."""
-        buyer_id = self.caller.user_id
+        buyer_id = self._count("paying", PAYING)
         return self.money.checkout.open_form(self._known(order_id), buyer_id)
 
-    @rpc(expected_exceptions=EXPECTED)
+    @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def announce(self, order_id: str) -> dict[str, Any]:
         """Mark that the page is about to let Stripe charge a card; return the payment with the `attempt`'s number."""
-        buyer_id = self.caller.user_id
+        buyer_id = self._count("paying", PAYING)
         return self.money.checkout.announce(self._known(order_id), buyer_id)
 
-    @rpc(expected_exceptions=EXPECTED)
+    @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def refresh(self, order_id: str, answered: int | None = None) -> dict[str, Any]:
         """Settle one of the caller's orders and return the payment; for the page to which a buyer returns.
 
         `answered`: the attempt that Stripe has answered, as the page reports.
         """
-        return buyer_view(
-            self.money.checkout.refresh(order_id, self.caller.user_id, answered if isinstance(answered, int) else None)
-        )
+        buyer_id = self._count("asking", ASKING)
+        answered = answered if isinstance(answered, int) else None
+        return buyer_view(self.money.checkout.refresh(order_id, buyer_id, answered))
 
     @rpc(expected_exceptions=EXPECTED)
     def get(self, order_id: str) -> dict[str, Any]:
@@ -79,7 +85,7 @@ class PaymentsService:
         payment.check_owner(buyer_id)
         return buyer_view(payment.snapshot())
 
-    @rpc(expected_exceptions=EXPECTED)
+    @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def settle(self, order_id: str) -> dict[str, Any]:
         """Settle an order's payment and return it; for orders and for operators."""
         self.caller.require("orders", "operator")
@@ -113,7 +119,7 @@ class PaymentsService:
         self.caller.require("orders", "operator")
         return self.money.store.published_changes(arguments.position("after", after), PAGE)
 
-    @rpc(expected_exceptions=EXPECTED)
+    @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def refund(self, order_id: str, reason: str, by: str) -> dict[str, Any]:
         """Refund an order in full, once; for operators. Returns the payment with who asked for it, why and when.
 
@@ -123,7 +129,7 @@ class PaymentsService:
         self.caller.require("operator")
         return refund(self.money.settlement, order_id, reason, requested_by=by)
 
-    @rpc(expected_exceptions=EXPECTED)
+    @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def audit(self) -> dict[str, Any]:
         """Run the audit now, as every night; for operators. Returns the report and the counters."""
         self.caller.require("operator")
@@ -138,7 +144,7 @@ class PaymentsService:
         self.caller.require("operator")
         return {"payments": self.money.store.list_stuck(BATCH), "webhooks": self.money.store.inbox.list_stuck(BATCH)}
 
-    @rpc(expected_exceptions=EXPECTED)
+    @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def repair(self, after: str | None = None) -> dict[str, Any]:
         """Compare all copies of orders now; for operators. Returns {"repaired", "next"}: see AntiEntropy.repair."""
         self.caller.require("operator")
@@ -146,7 +152,7 @@ class PaymentsService:
 
     @rpc(expected_exceptions=EXPECTED)
     def receive_webhook(self, payload: str, signature: str) -> None:
-        """Store a webhook, and settle the payment that it is about; for the gateway. Raises InvalidSignature."""
+        """Store a webhook, and soon settle the payment that it is about; for the gateway. Raises InvalidSignature."""
         self.caller.require("gateway")
         webhook = self.money.webhooks.read(payload, signature)
         if webhook.type in SUBSCRIBED_TYPES:
@@ -154,7 +160,7 @@ class PaymentsService:
         else:
             self.money.store.count("webhooks_of_other_types")
 
-    @handles(OrderCreated, OrderAwaitingPayment, OrderUpdated, OrderCancelled, OrderCompleted)
+    @handles(OrderCreated, OrderAwaitingPayment, OrderUpdated, OrderCancelled, OrderCompleted, is_slow=True)
     def on_order(self, order: dict[str, Any]) -> None:
         """Let a new order be paid, capture what was authorized in time, void or refund what a cancelled one holds."""
         self.money.settlement.follow(order)
@@ -168,6 +174,12 @@ class PaymentsService:
     def reconcile(self) -> None:
         """Finish what crashes, lost replies and lost webhooks left unfinished."""
         self.money.reconciler.run()
+
+    def _count(self, kind: str, limit: Limit) -> str:
+        """Return the caller's id; raise TooManyAttempts when they have Stripe asked too often."""
+        buyer_id: str = self.caller.user_id
+        self.money.store.throttle.count([Counter(f"{kind}:{buyer_id}", limit)])
+        return buyer_id
 
     def _orders(self) -> Source:
         payments = self.money.store.payments.collection

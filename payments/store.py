@@ -13,6 +13,7 @@ from libs.alarms import EVERY
 from libs.contracts.events import CATALOGUE
 from libs.events import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, Schema
 from libs.events.aggregates import OUTBOX_FIELDS
+from libs.throttle import FORGET_INDEX, MongoThrottle
 from payments import disputes
 from payments.domain import Payment
 from payments.errors import PaymentNotFound
@@ -28,7 +29,8 @@ class PaymentStore:
     """Payments with their outboxes; `work_left` marks those that the reconciler visits, `visited_at` says when.
 
     `published_version` is the version whose event was the newest; 0 if there was none. `failures` counts the visits in
-    a row in which it could not be settled, since `failed_since` and last because of `failure`.
+    a row in which it could not be settled, since `failed_since` and last because of `failure`. The counters of
+    `libs.throttle` are in `attempts`.
     """
 
     schema = Schema(
@@ -49,6 +51,7 @@ class PaymentStore:
                 IndexModel([("tried_at", ASCENDING)], partialFilterExpression={"waiting": True}, name="waiting"),
                 IndexModel([("settled_at", ASCENDING)], expireAfterSeconds=int(KEEP_SETTLED.total_seconds())),
             ],
+            "attempts": [FORGET_INDEX],
         }
     )
 
@@ -57,6 +60,7 @@ class PaymentStore:
         self.inbox = Inbox(db.webhooks)
         self.counters = db.counters
         self.runs = db.runs
+        self.throttle = MongoThrottle(db.attempts)
 
     def find(self, order_id: object) -> Payment | None:
         """Return the payment of an order, or None."""

@@ -20,7 +20,13 @@ DOMAIN_FILES = {
     "tickets": {"domain", "words"},
 }
 """The files with the rules of a part, where there are more than `domain.py`."""
-SHARED = ("libs.contracts.errors", "libs.contracts.limits", "libs.contracts.texts", "libs.errors")
+SHARED = (
+    "libs.contracts.attempts",
+    "libs.contracts.errors",
+    "libs.contracts.limits",
+    "libs.contracts.texts",
+    "libs.errors",
+)
 """What domains of several parts agree on; it imports nothing but the standard library."""
 CURRENCIES = "libs.contracts.currencies"
 PACKAGES = (*PARTS, "libs", "ops", "dev")

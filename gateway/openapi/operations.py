@@ -137,7 +137,7 @@ OPERATIONS = {
         201,
         PaymentResponse,
         body=PaymentBody,
-        errors=(400, 402, 404, 409),
+        errors=(400, 402, 404, 409, 429),
         needs_session=True,
         description="`token` is a Stripe PaymentMethod's id or a card token. Waits up to five seconds for the outcome; "
         "paying again returns the same payment.",
@@ -146,7 +146,7 @@ OPERATIONS = {
         "Payments",
         200,
         PaymentIntentResponse,
-        errors=(404, 409),
+        errors=(404, 409, 429),
         needs_session=True,
         description="For Stripe's own card form.",
     ),

@@ -100,7 +100,7 @@ class FakeServices:
         self.listed, self.keys, self.revoked, self.away, self.calls = {}, {}, set(), set(), []
         self.completes_at_once = True  # whether a payment completes its order immediately
         self.currency = "usd"
-        self.stripe_is_down, self.paid_in_browser = False, set()
+        self.stripe_is_down, self.is_asked_too_often, self.paid_in_browser = False, False, set()
         self.signer, self.verifier = Signer(AUTH_PRIVATE), Verifier(PUBLIC_KEYS)
 
     def call(self, service, method, arguments=None, *, token=None, correlation_id=None, timeout=None):
@@ -111,6 +111,10 @@ class FakeServices:
         return copy.deepcopy(getattr(self, f"{service}_{method}")(caller, **(arguments or {})))
 
     query = call
+
+    def await_connection(self, timeout):
+        if "broker" in self.away:
+            raise ServiceUnavailable("broker")
 
     def _caller(self, method, token):
         """Return the claims of who calls; raise what the services raise when they may not."""
@@ -345,6 +349,8 @@ class FakeServices:
 
     def payments_refresh(self, caller, order_id, answered=None):
         payment = self.payments_get(caller, order_id)
+        if self.is_asked_too_often:
+            raise RemoteError("TooManyAttempts", "", {"retry_after": 30})
         if payment["is_confirming"] and payment["status"] == "open" and answered is None and not self.paid_in_browser:
             return payment
         if self.stripe_is_down:

@@ -206,6 +206,16 @@ def test_confirming_page_refreshes_from_stripe_without_javascript_too(bo, page, 
     assert f'data-follow="{page}/progress"' in shown
 
 
+def test_page_that_has_stripe_asked_too_often_goes_on_and_claims_nothing(bo, order, page, services):
+    bo.post(CARD.format(order["id"]))
+    services.is_asked_too_often = True
+
+    shown = bo.get(f"{page}/return")
+
+    assert bo.get(f"{page}/progress?ask").json["stage"] == "confirming"
+    assert shown.status_code == 200 and "Do not pay again." in shown.text and "not charged" not in shown.text
+
+
 def test_script_gets_a_decline_with_the_message_of_the_page(bo, page):
     bo.submit(page, f"{page}/pay", token="tok_chargeDeclinedInsufficientFunds")
 

@@ -41,6 +41,11 @@ class QueueConsumer(NamekoQueueConsumer):
         """A connection that is not open yet, which kombu's mixin clones."""
         return connection_to(self.amqp_uri, DEFAULT_HEARTBEAT)
 
+    @property
+    def prefetch_count(self) -> int:
+        """How many messages of each queue are taken at once; one number, as all are consumed over one channel."""
+        return int(getattr(self.container, "most_at_once", self.container.max_workers))
+
     def get_consumers(self, consumer_cls: Callable[..., Any], channel: Any) -> Any:
         """Return one kombu consumer a provider, after what the providers need has been declared."""
         self._consumers = {}

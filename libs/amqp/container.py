@@ -3,10 +3,12 @@
 import logging
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 from eventlet.greenpool import GreenPool
+from nameko.constants import DEFAULT_MAX_WORKERS
 from nameko.containers import ServiceContainer, WorkerContext
 from nameko.timer import Timer
 
@@ -18,6 +20,9 @@ from libs.settings import AMQP_FORM, amqp_url, check_common, parsed
 log = logging.getLogger(__name__)
 timers = Repeated("timer_stuck")
 """The failures of timers, by their methods: nothing else repeats those, and nobody waits for them."""
+
+MOST_WAITING = 100
+"""How many slow calls of a service wait for a worker at most; more are refused."""
 
 HandleResult = Callable[[WorkerContext, Any, Any], tuple[Any, Any]]
 
@@ -31,6 +36,9 @@ class Container(ServiceContainer):
 
     An entrypoint may put into a worker's context data `correlation_id` and `deadline` (a moment of time.monotonic());
     work whose deadline has passed while it waited for a free worker is not executed.
+
+    Entrypoints that are slow (`is_slow`: they wait for somebody outside) have workers of their own, so that the others
+    always find one: as many as `max_slow_workers` in config.yml says, for each kind of entrypoint.
     """
 
     def __init__(self, service_cls: Any, config: dict[str, Any], *args: Any, **kwargs: Any) -> None:
@@ -38,7 +46,19 @@ class Container(ServiceContainer):
         if config.get("AMQP_URI"):  # what needs it refuses to start without it, but tries its form while it is bound
             parsed("AMQP_URI", amqp_url, AMQP_FORM, config, service_cls.name)
         super().__init__(service_cls, config, *args, **kwargs)
-        self._worker_pool = _Workers(size=self.max_workers)
+        self.max_slow_workers = int(config.get("max_slow_workers") or config.get("max_workers") or DEFAULT_MAX_WORKERS)
+        self._worker_pool = _Workers(self.max_workers, self.max_slow_workers)
+
+    @property
+    def most_at_once(self) -> int:
+        """How many calls or events are taken from a queue at once, with room for others to pass slow ones."""
+        if not any(getattr(entrypoint, "is_slow", False) for entrypoint in self.entrypoints):
+            return int(self.max_workers)
+        return int(self.max_workers) + self.max_slow_workers + MOST_WAITING
+
+    def waiting(self, entrypoint: Any) -> int:
+        """Return how many wait for a worker that would execute `entrypoint`."""
+        return int(self._worker_pool.pool_of(entrypoint).waiting())
 
     def start(self) -> None:
         """Start the service, its log (nameko's own when config.yml has LOGGING) and the metrics of its process."""
@@ -62,12 +82,24 @@ class Container(ServiceContainer):
             self._worker_teardown(worker_ctx)
 
 
-class _Workers(GreenPool):
-    """A pool that can be waited for even at size one; eventlet's own `waitall` may then never return."""
+class _Workers:
+    """The pools of workers, in place of nameko's one; slow entrypoints of each class have one of their own."""
+
+    def __init__(self, size: int, slow_size: int) -> None:
+        self._pool = GreenPool(size)
+        self._slow = defaultdict[type, GreenPool](lambda: GreenPool(slow_size))
+
+    def pool_of(self, entrypoint: Any) -> GreenPool:
+        """Return the pool that executes `entrypoint`."""
+        return self._slow[type(entrypoint)] if getattr(entrypoint, "is_slow", False) else self._pool
+
+    def spawn(self, run: Callable[..., None], worker_ctx: WorkerContext, *arguments: Any) -> Any:
+        """Start a worker once one is free."""
+        return self.pool_of(worker_ctx.entrypoint).spawn(run, worker_ctx, *arguments)
 
     def waitall(self) -> None:
-        """Return once no worker is left."""
-        while self.running():
+        """Return once no worker is left; that of eventlet's pools may never return from one of size one."""
+        while any(pool.running() for pool in (self._pool, *self._slow.values())):
             time.sleep(0.02)
 
 

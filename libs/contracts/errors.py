@@ -40,3 +40,7 @@ class OrderNotFound(DomainError):
 
 class KeyReused(DomainError):
     """The idempotency key came with something else before."""
+
+
+class TooManyAttempts(DomainError):
+    """Too many attempts; `details["retry_after"]` says for how many seconds none is accepted."""

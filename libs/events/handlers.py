@@ -70,13 +70,17 @@ class EventHandler(Entrypoint):
     `delays_seconds`: the backoff before each retry. An event that still fails after the last is parked in
     `<queue>.parked` with the reason, unless the error is no bug (libs.errors): then it is retried with the last delay
     for as long as that lasts, and each 20th failure raises an alarm. What cannot be decoded is parked at once.
+    `is_slow`: the method waits for somebody outside (see `libs.amqp.container`).
     """
 
     consumer = QueueConsumer()
     retries = EventPublisher()
 
-    def __init__(self, event: Event, delays_seconds: tuple[float, ...] = DELAYS_SECONDS, **kwargs: Any) -> None:
+    def __init__(
+        self, event: Event, delays_seconds: tuple[float, ...] = DELAYS_SECONDS, is_slow: bool = False, **kwargs: Any
+    ) -> None:
         self.event = event
+        self.is_slow = is_slow
         self.delays_seconds = delays_seconds
         self.queue: Any = None
         super().__init__(**kwargs)
@@ -204,12 +208,14 @@ def _copy(message: Any, exchange: str, routing_key: str, headers: dict[str, Any]
     )
 
 
-def handles(*events: Event, delays_seconds: tuple[float, ...] = DELAYS_SECONDS) -> Callable[[Method], Method]:
+def handles(
+    *events: Event, delays_seconds: tuple[float, ...] = DELAYS_SECONDS, is_slow: bool = False
+) -> Callable[[Method], Method]:
     """Let a method handle `events`, each from its own queue: see EventHandler."""
 
     def register(method: Method) -> Method:
         for event in events:
-            EventHandler.decorator(event, delays_seconds=delays_seconds)(method)
+            EventHandler.decorator(event, delays_seconds=delays_seconds, is_slow=is_slow)(method)
         return method
 
     return register

@@ -129,6 +129,10 @@ class Client:
             time.sleep(0.1)
             return self.call(service, method, arguments, timeout=left, **options)
 
+    def await_connection(self, timeout: float) -> None:
+        """Return while answers can arrive from the broker; raise ServiceUnavailable when they cannot in `timeout` s."""
+        self._listen(time.monotonic() + timeout)
+
     def close(self) -> None:
         """Close both connections; calls in flight fail."""
         self._closed = True

@@ -20,11 +20,12 @@ from nameko.rpc import RpcConsumer as NamekoRpcConsumer
 
 from libs.amqp.connection import connect
 from libs.amqp.consumer import QueueConsumer
+from libs.amqp.container import MOST_WAITING
 from libs.amqp.queues import queue_type
 from libs.amqp.unread import require_readable
 from libs.clock import iso
 from libs.contracts.errors import DomainError
-from libs.errors import Kind, kind_of, log_failure
+from libs.errors import Kind, Unavailable, kind_of, log_failure
 from libs.rpc.client import CONNECT_SECONDS, RPC_EXCHANGE
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class RpcConsumer(NamekoRpcConsumer):
             provider.handle_message(_decode(message), message)
         except ContainerBeingKilled:
             self.requeue_message(message)
-        except (MethodNotFound, MalformedRequest, IncorrectSignature) as error:
+        except (MethodNotFound, MalformedRequest, IncorrectSignature, Unavailable) as error:
             self.handle_result(message, None, (type(error), error, None))
         except Exception as error:  # noqa: BLE001 - raising would end the process, and the next one after redelivery
             log.exception("a request to %s cannot be read", self.queue.name)
@@ -124,14 +125,25 @@ class RpcConsumer(NamekoRpcConsumer):
 
 
 class Rpc(NamekoRpc):
-    """Makes a method callable by other services; takes nameko's `expected_exceptions` and `sensitive_arguments`."""
+    """Makes a method callable by other services; takes nameko's `expected_exceptions` and `sensitive_arguments`.
+
+    `is_slow`: it waits for somebody outside, so its workers are others than those of methods that do not. At most
+    MOST_WAITING calls wait for one of them.
+    """
 
     rpc_consumer = RpcConsumer()
+
+    def __init__(self, *arguments: Any, is_slow: bool = False, **options: Any) -> None:
+        self.is_slow = is_slow
+        super().__init__(*arguments, **options)
 
     def handle_message(self, body: dict[str, Any], message: Any) -> None:
         """Run the method in a worker, unless its deadline has passed by the time one is free."""
         args, kwargs = body["args"], body["kwargs"]
         self.check_signature(args, kwargs)
+        if self.is_slow and self.container.waiting(self) >= MOST_WAITING:
+            log.warning("%s was not executed: too many calls wait", self.method_name)
+            raise Unavailable("too many calls wait")
         context_data = self.unpack_message_headers(message)
         timeout_ms, sent_at_ms = context_data.pop("timeout_ms", None), context_data.pop("sent_at_ms", None)
         caller = message.properties.get("reply_to") or ""

@@ -1,3 +1,8 @@
+import socket
+
+import pytest
+from prometheus_client import start_http_server
+
 from ops import health
 
 OPEN_TO_BROKER = "   0: 0100007F:C350 0200007F:1628 01 00000000:00000000 00:00000000 00000000  1000 0 1 1"
@@ -11,3 +16,25 @@ def test_open_connection_to_the_port_is_seen():
 def test_connection_that_is_closing_or_leads_elsewhere_does_not_count():
     assert not health.connected(5672, [CLOSING])
     assert not health.connected(6379, [OPEN_TO_BROKER])
+
+
+def test_service_is_alive_without_the_broker_but_not_ready(monkeypatch):
+    server, thread = start_http_server(0, "127.0.0.1")
+    monkeypatch.setenv("METRICS_PORT", str(server.server_port))
+    monkeypatch.setenv("ORDERS_AMQP_URL", "amqp://orders:of-orders-alone@127.0.0.1:1/")
+    try:
+        assert health.ALIVE["orders"]()
+        assert not health.READY["orders"]()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
+
+
+def test_program_that_hangs_is_not_alive(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        monkeypatch.setenv("METRICS_PORT", str(hanging.getsockname()[1]))
+        monkeypatch.setattr(health, "SECONDS", 0.2)
+
+        with pytest.raises(TimeoutError):
+            health.ALIVE["orders"]()

@@ -414,20 +414,6 @@ def test_the_gateway_is_ready_counts_for_all_workers_and_describes_itself(system
         list(pool.map(lambda _: requests.get(f"{system.gateway_url}/healthz", timeout=10), range(40)))
 
     assert answered() == before + 40
-    assert set(bo.get("/readyz").json()["services"].values()) == {True}
+    assert bo.get("/readyz").json() == {"status": "ready"}
     assert bo.get("/api/openapi.json").json()["openapi"].startswith("3.1")
     assert bo.get("/api/docs").status_code == 200
-
-
-def test_readiness_names_an_unavailable_service_within_seconds(system, bo):
-    system.stop_program("payments")
-    began = time.monotonic()
-    try:
-        answer = bo.get("/readyz")
-    finally:
-        system.start_program("payments")
-        system.wait_ready("payments")
-
-    assert (answer.status_code, answer.json()["services"]["payments"]) == (503, False)
-    assert time.monotonic() - began < 60
-    wait_for(lambda: bo.get("/readyz").status_code == 200, 30, "payments to answer again")

@@ -58,7 +58,7 @@ class Shop:
         return nameko_service(name, queue, **self.common, **own, **config)
 
     @contextmanager
-    def payments(self, crash_at=None):
+    def payments(self, crash_at=None, **config):
         """Run payments while the block runs; it crashes at the point `crash_at` of payments/crash_points.py."""
         keys = {
             "STRIPE_SECRET_KEY": SECRET_KEY,
@@ -68,7 +68,7 @@ class Shop:
         }
         os.environ["PAYMENTS_CRASH_AT"] = str(crash_at or "")
         try:
-            with self.service("payments", **keys) as process:
+            with self.service("payments", **keys, **config) as process:
                 yield process
         finally:
             os.environ.pop("PAYMENTS_CRASH_AT", None)

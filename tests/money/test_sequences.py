@@ -96,7 +96,7 @@ class Sequence(RuleBasedStateMachine):
         self.published, self.unacked, self.made, self.versions = [], [], [], {}
         for user in (world.settlement, world.settlement.creation):
             user.cards, user.store = Mortal(world.real_cards, self.fuse), Mortal(world.store, self.fuse)
-        world.reconciler = Reconciler(world.settlement)
+        world.reconciler = Reconciler(world.settlement, begin=lambda work: work())
         world.published, world.ahead = [], timedelta(0)
         world.fake.control("reset")
         world.fake.control("search", lag=60)

@@ -56,7 +56,7 @@ class World:
         self.ahead = timedelta(0)
         self.settlement = Settlement(self.store, CardProvider(SECRET_KEY, api_base=fake.url), self.now)
         self.checkout = Checkout(self.settlement, PUBLISHABLE_KEY)
-        self.reconciler = Reconciler(self.settlement)
+        self.reconciler = Reconciler(self.settlement, begin=lambda work: work())
         self.audit = Audit(self.settlement)
         self.outcomes = Inline(self.settlement)
         self.service = OrdersService()

@@ -51,6 +51,10 @@ class Probe:
     def unspeakable(self):
         return {1, 2}
 
+    @rpc(is_slow=True)
+    def wait(self, seconds):
+        eventlet.sleep(seconds)
+
     @rpc
     def sleep(self, seconds):
         BEGUN.append(seconds)

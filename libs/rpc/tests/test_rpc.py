@@ -11,6 +11,7 @@ from kombu import Connection, Queue
 
 from dev.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
+from libs.amqp.container import MOST_WAITING
 from libs.amqp.tests.odd import ODDITIES, publish_odd
 from libs.events.tests.bakery.catalogue import CATALOGUE
 from libs.rpc import Client, RemoteError, ServiceUnavailable
@@ -141,6 +142,20 @@ def test_a_call_that_waited_too_long_for_a_worker_is_not_executed(alone, amqp_ur
 
         slow.result()
         assert alone.call("probe", "done") == [1]
+
+
+def test_slow_calls_keep_no_other_waiting_and_the_most_that_may_wait_do(alone, amqp_url):
+    def is_refused():
+        with pytest.raises(ServiceUnavailable) as problem:
+            alone.call("probe", "wait", {"seconds": 600}, timeout=0.5)
+        return "too many calls wait" in str(problem.value)
+
+    with start(amqp_url, max_workers=1, max_slow_workers=1), ThreadPoolExecutor(MOST_WAITING) as pool:
+        for _ in range(MOST_WAITING):
+            pool.submit(alone.call, "probe", "wait", {"seconds": 600}, timeout=5)
+
+        wait_for(is_refused, 5, "too many calls to wait")
+        assert alone.call("probe", "echo", {"value": "x"}, timeout=2) == "x"
 
 
 def test_a_call_whose_deadline_passed_while_it_waited_in_the_service_is_not_executed(alone, amqp_url):

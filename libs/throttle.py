@@ -1,4 +1,4 @@
-"""Throttling attempts to sign in and the like, with counters in MongoDB that all instances share.
+"""Throttling attempts to sign in, questions to Stripe and the like, with counters in MongoDB that all instances share.
 
 Each counter keeps the number of attempts within an hour and until when no other is accepted, at most until the hour is
 over. The hour begins with its first attempt, no later one extends it, and at its end the counter is forgotten.
@@ -11,15 +11,19 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pymongo import ASCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from auth.domain import Counter, TooManyAttempts
 from libs.clock import utc_now
+from libs.contracts.attempts import Counter
+from libs.contracts.errors import TooManyAttempts
 
 HOUR = timedelta(hours=1)
 COUNT_RETRIES = 20
 """How often to count again when others insert the counter of an address at the same moment."""
+FORGET_INDEX = IndexModel([("forget_at", ASCENDING)], expireAfterSeconds=0)
+"""What the collection of counters needs, so that MongoDB deletes them when their time has come."""
 NO_WAIT = datetime(1970, 1, 1, tzinfo=UTC)
 """`until` of a counter that delays nobody: in the past by any instance's clock."""
 

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from auth.domain import Counter, Limit, TooManyAttempts
-from auth.throttle import HOUR, NO_WAIT, MongoThrottle
+from libs.contracts.attempts import Counter, Limit
+from libs.contracts.errors import TooManyAttempts
+from libs.throttle import HOUR, NO_WAIT, MongoThrottle
 
 PAIR = Counter("pair", Limit(free=3, longest_wait_seconds=900))
 ADDRESS = Counter("address", Limit(free=100, longest_wait_seconds=900))
