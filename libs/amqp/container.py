@@ -28,14 +28,14 @@ HandleResult = Callable[[WorkerContext, Any, Any], tuple[Any, Any]]
 
 
 class DeadlineExceeded(Unavailable):
-    """The call's deadline had passed before a worker was free, so it was not executed."""
+    """The call's deadline may have passed before a worker was free, so it was not begun."""
 
 
 class Container(ServiceContainer):
     """Runs workers as nameko's own container does; a config.yml selects it with SERVICE_CONTAINER_CLS.
 
-    An entrypoint may put into a worker's context data `correlation_id` and `deadline` (a moment of time.monotonic());
-    work whose deadline has passed while it waited for a free worker is not executed.
+    An entrypoint may put into a worker's context data `correlation_id`, and a function `left_seconds` that returns how
+    long the work may take, called when a worker is free: without any time left the work is not begun.
 
     Entrypoints that are slow (`is_slow`: they wait for somebody outside) have workers of their own, so that the others
     always find one: as many as `max_slow_workers` in config.yml says, for each kind of entrypoint.
@@ -68,12 +68,13 @@ class Container(ServiceContainer):
         metrics.serve()
 
     def _run_worker(self, worker_ctx: WorkerContext, handle_result: HandleResult | None) -> None:
-        deadline = worker_ctx.data.pop("deadline", None)
+        left = worker_ctx.data.pop("left_seconds", lambda: None)()
+        deadline = None if left is None else time.monotonic() + left
         with context.work(worker_ctx.data.get("correlation_id"), deadline):
             self._inject_dependencies(worker_ctx)
             self._worker_setup(worker_ctx)
-            if deadline is not None and time.monotonic() > deadline:
-                result, exc_info = None, (DeadlineExceeded, _expired(worker_ctx, time.monotonic() - deadline), None)
+            if left is not None and left <= 0:
+                result, exc_info = None, (DeadlineExceeded, _expired(worker_ctx), None)
             else:
                 result, exc_info = _run(worker_ctx)
             if handle_result is not None:
@@ -103,9 +104,9 @@ class _Workers:
             time.sleep(0.02)
 
 
-def _expired(worker_ctx: WorkerContext, late_seconds: float) -> DeadlineExceeded:
+def _expired(worker_ctx: WorkerContext) -> DeadlineExceeded:
     name = _name(worker_ctx)
-    log.warning("%s was not executed: its deadline passed %.3f s ago", name, late_seconds)
+    log.warning("%s was not begun: its caller may have given up", name)
     metrics.rpc_calls_expired.labels(name).inc()
     return DeadlineExceeded("deadline exceeded")
 

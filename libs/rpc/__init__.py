@@ -1,7 +1,8 @@
 """RPC in nameko's wire format, with deadlines, typed errors, and a third of the cost.
 
 - `client`: one multiplexing client per process, for gateway, services, jobs and shells;
-- `entrypoint`: the `rpc` decorator of our services, which answers quickly and executes no call after its deadline;
+- `entrypoint`: the `rpc` decorator of our services, which answers quickly and begins no call after its deadline;
+- `deadlines`: how a service knows that a caller still waits, whatever their clocks say;
 - `caller`: who is calling, from the token in the call's context, verified by each service itself.
 """
 

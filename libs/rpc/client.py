@@ -1,7 +1,8 @@
 """One multiplexing RPC client per process: many calls at once over two connections, each call with a deadline.
 
 Replies come to one exclusive queue that its own thread reads; requests leave over a second connection. Requests are
-transient and expire in the queue at their deadline. Works with threads, gevent and eventlet alike; it connects on the
+transient and expire in the queue at their deadline; a service that may have received one too late asks what the clock
+here shows before it begins (`libs.rpc.deadlines`). Works with threads, gevent and eventlet alike; it connects on the
 first call, so that it may be created before a fork.
 """
 
@@ -10,20 +11,21 @@ import logging
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from kombu import Connection, Exchange, Queue
+from kombu import Connection
 
 from libs import context
 from libs.amqp.connection import connect
 from libs.amqp.unread import require_readable
 from libs.errors import Unavailable, is_unavailable, log_failure
 from libs.metrics import rpc_call_seconds
+from libs.rpc.deadlines import ASKS_CLOCK, MARGIN_SECONDS, RPC_EXCHANGE, clock_ms, reply_queue
 
 log = logging.getLogger(__name__)
 
-RPC_EXCHANGE = Exchange("nameko-rpc", type="topic", durable=True)
 CONNECT_SECONDS = 2.0
 HEARTBEAT_SECONDS = 20
 RETURN_CHECK_SECONDS = 0.05
@@ -44,7 +46,8 @@ class ServiceUnavailable(Unavailable):
 
 
 class _Waiter:
-    def __init__(self) -> None:
+    def __init__(self, is_query: bool) -> None:
+        self.is_query = is_query
         self.done = threading.Event()
         self.reply: dict[str, Any] | None = None
         self.problem = ""
@@ -65,7 +68,9 @@ class Client:
         self._start = threading.Lock()
         self._sender: Connection | None = None
         self._channel: Any = None
+        self._is_blocked = False  # while the broker is short of memory or disk, what is sent waits without expiring
         self._reply_to = ""
+        self._questions: list[Any] = []
         self._ready = threading.Event()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -83,51 +88,31 @@ class Client:
         """Return what `service.method(**arguments)` returns.
 
         Raises RemoteError when it answered with an error, ServiceUnavailable when it did not answer within `timeout`
-        seconds, or within the time left to the work it is part of. `token` says who is calling.
+        seconds, or within the time left to the work it is part of; from then on it does not begin any more. `token`
+        says who is calling.
         """
-        name, started, outcome = f"{service}.{method}", time.monotonic(), "unavailable"
-        limit = context.remaining_seconds(self.timeout if timeout is None else timeout)
-        if limit <= 0:
-            raise ServiceUnavailable(f"no time is left to call {name}")
-        try:
-            result = self._call(name, arguments or {}, token, correlation_id, started + limit)
-            outcome = "ok"
-            return result
-        except RemoteError:
-            outcome = "error"
-            raise
-        finally:
-            rpc_call_seconds.labels(name, outcome).observe(time.monotonic() - started)
+        return self._observed(f"{service}.{method}", arguments, token, correlation_id, timeout, is_query=False)
 
-    def _call(
-        self, name: str, arguments: dict[str, Any], token: str | None, correlation_id: str | None, deadline: float
+    def query(
+        self,
+        service: str,
+        method: str,
+        arguments: dict[str, Any] | None = None,
+        *,
+        token: str | None = None,
+        correlation_id: str | None = None,
+        timeout: float | None = None,
     ) -> Any:
-        self._listen(deadline)
-        ident, waiter = uuid.uuid4().hex, _Waiter()
-        self._waiting[ident] = waiter
-        try:
-            headers = {"nameko.correlation_id": correlation_id or context.correlation_id() or ident}
-            if token is not None:
-                headers["nameko.token"] = token
-            self._send(name, ident, arguments, headers, deadline)
-            self._wait(waiter, deadline)
-        finally:
-            self._waiting.pop(ident, None)
-        if waiter.reply is None:
-            raise ServiceUnavailable(f"{name}: {waiter.problem or 'no answer in time'}")
-        return result_of(waiter.reply, name)
-
-    def query(self, service: str, method: str, arguments: dict[str, Any] | None = None, **options: Any) -> Any:
         """Like `call`, for what changes nothing: retried once if the first try fails before half its time is up."""
-        started, limit = time.monotonic(), options.pop("timeout", None) or self.timeout
+        name, started, limit = f"{service}.{method}", time.monotonic(), timeout or self.timeout
         try:
-            return self.call(service, method, arguments, timeout=limit, **options)
+            return self._observed(name, arguments, token, correlation_id, limit, is_query=True)
         except ServiceUnavailable:
             left = limit - (time.monotonic() - started)
             if left < limit / 2:
                 raise
             time.sleep(0.1)
-            return self.call(service, method, arguments, timeout=left, **options)
+            return self._observed(name, arguments, token, correlation_id, left, is_query=True)
 
     def await_connection(self, timeout: float) -> None:
         """Return while answers can arrive from the broker; raise ServiceUnavailable when they cannot in `timeout` s."""
@@ -138,9 +123,57 @@ class Client:
         self._closed = True
         with self._lock:
             self._drop_sender()
-        self._fail_all("the client was closed")
+        self._fail("the client was closed", lambda waiter: True)
         if self._thread is not None:
             self._thread.join(3)
+
+    def _observed(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None,
+        token: str | None,
+        correlation_id: str | None,
+        timeout: float | None,
+        is_query: bool,
+    ) -> Any:
+        started, outcome = time.monotonic(), "unavailable"
+        limit = context.remaining_seconds(self.timeout if timeout is None else timeout)
+        if limit <= 0:
+            raise ServiceUnavailable(f"no time is left to call {name}")
+        try:
+            result = self._call(name, arguments or {}, token, correlation_id, started + limit, is_query)
+            outcome = "ok"
+            return result
+        except RemoteError:
+            outcome = "error"
+            raise
+        finally:
+            rpc_call_seconds.labels(name, outcome).observe(time.monotonic() - started)
+
+    def _call(
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        token: str | None,
+        correlation_id: str | None,
+        deadline: float,
+        is_query: bool,
+    ) -> Any:
+        margin = min(MARGIN_SECONDS, (deadline - time.monotonic()) / 10)
+        self._listen(deadline)
+        ident, waiter = uuid.uuid4().hex, _Waiter(is_query)
+        self._waiting[ident] = waiter
+        try:
+            headers = {"nameko.correlation_id": correlation_id or context.correlation_id() or ident}
+            if token is not None:
+                headers["nameko.token"] = token
+            self._send(name, ident, arguments, headers, deadline - margin)
+            self._wait(waiter, deadline)
+        finally:
+            self._waiting.pop(ident, None)
+        if waiter.reply is None:
+            raise ServiceUnavailable(f"{name}: {waiter.problem or 'no answer in time'}")
+        return result_of(waiter.reply, name)
 
     # the sending side
 
@@ -153,12 +186,17 @@ class Client:
             try:
                 fresh = self._channel is None
                 channel = self._open_sender()
-                left_ms = max(1, round((deadline - time.monotonic()) * 1000))
+                if self._is_blocked:
+                    self._read_sender()
+                if self._is_blocked:
+                    raise ServiceUnavailable(f"{key} was not sent: the broker accepts nothing now")
+                shown = clock_ms()  # first, so that a pause before the next line makes the deadline earlier, not later
+                left_ms = max(1, int((deadline - time.monotonic()) * 1000))
                 message = channel.prepare_message(
                     body,
                     content_type="application/json",
                     content_encoding="utf-8",
-                    headers={**headers, "nameko.timeout_ms": left_ms, "nameko.sent_at_ms": round(time.time() * 1000)},
+                    headers={**headers, "nameko.timeout_ms": left_ms, "nameko.deadline_ms": shown + left_ms},
                     properties={
                         "reply_to": self._reply_to,
                         "correlation_id": ident,
@@ -168,6 +206,8 @@ class Client:
                 )
                 channel.basic_publish(message, RPC_EXCHANGE.name, key, mandatory=True, timeout=CONNECT_SECONDS)
                 return
+            except ServiceUnavailable:
+                raise
             except Exception as error:
                 self._drop_sender()
                 if not is_unavailable(error):
@@ -183,8 +223,17 @@ class Client:
             channel = self._sender.channel()
             RPC_EXCHANGE(channel).declare()
             channel.events["basic_return"].add(self._returned)
-            self._channel = channel
+            broker = self._sender.connection
+            broker.on_blocked, broker.on_unblocked = self._blocked, self._unblocked
+            self._channel, self._is_blocked = channel, False
         return self._channel
+
+    def _blocked(self, reason: str) -> None:
+        log.warning("rpc: the broker accepts nothing for now")
+        self._is_blocked = True
+
+    def _unblocked(self) -> None:
+        self._is_blocked = False
 
     def _drop_sender(self) -> None:
         sender, self._sender, self._channel = self._sender, None, None
@@ -206,16 +255,18 @@ class Client:
     def _read_returns(self) -> None:
         if self._lock.acquire(blocking=False):
             try:
-                if self._sender is not None:
-                    self._sender.drain_events(timeout=0.001)
-            except TimeoutError:
-                pass
+                self._read_sender()
             except Exception as error:
                 self._drop_sender()
                 if not is_unavailable(error):
                     raise
             finally:
                 self._lock.release()
+
+    def _read_sender(self) -> None:
+        with suppress(TimeoutError):
+            if self._sender is not None:
+                self._sender.drain_events(timeout=0.001)
 
     # the receiving side
 
@@ -235,7 +286,8 @@ class Client:
                     self._consume(connection)
                     pause = 0.2
             except Exception as error:  # noqa: BLE001 - without this thread no call would ever be answered
-                self._fail_all(f"the connection to the broker was lost: {error}")
+                # a command may begin yet, so its caller waits until it cannot
+                self._fail(f"the connection to the broker was lost: {error}", lambda waiter: waiter.is_query)
                 if not self._closed:
                     log_failure(log, error, "rpc: no answers arrive")
                 time.sleep(pause)
@@ -244,21 +296,29 @@ class Client:
     def _consume(self, connection: Connection) -> None:
         reply_to = uuid.uuid4().hex
         channel = connection.channel()
-        queue = Queue(
-            f"rpc.reply-{reply_to}",
-            exchange=RPC_EXCHANGE,
-            routing_key=reply_to,
-            exclusive=True,
-            auto_delete=True,
-            durable=False,
-        )
-        with connection.Consumer([queue], channel=channel, on_message=self._reply, no_ack=True):
-            self._reply_to = reply_to
+        queue = reply_queue(reply_to)
+        with connection.Consumer([queue], channel=channel, on_message=self._received):
+            self._reply_to, self._questions = reply_to, []
             self._ready.set()
             while not self._closed:
                 with suppress(TimeoutError):
                     connection.drain_events(timeout=1)
+                self._tell_clock(channel)
                 connection.heartbeat_check(rate=2)
+
+    def _received(self, message: Any) -> None:
+        if message.properties.get("type") == ASKS_CLOCK:
+            self._questions.append(message)
+        else:
+            self._reply(message)
+
+    def _tell_clock(self, channel: Any) -> None:
+        """Tell the services that ask what our clock shows."""
+        while self._questions:
+            question = self._questions.pop().properties
+            about = {"correlation_id": question.get("correlation_id"), "delivery_mode": 1}
+            answer = channel.prepare_message(str(clock_ms()).encode(), properties=about)
+            channel.basic_publish(answer, RPC_EXCHANGE.name, question.get("reply_to") or "", timeout=CONNECT_SECONDS)
 
     def _reply(self, message: Any) -> None:
         waiter = self._waiting.get(message.properties.get("correlation_id"))
@@ -269,10 +329,13 @@ class Client:
                 waiter.problem = f"the answer cannot be read: {error}"
             waiter.done.set()
 
-    def _fail_all(self, problem: str) -> None:
+    def _fail(self, problem: str, at_once: Callable[[_Waiter], bool]) -> None:
+        """Let calls in flight fail with `problem`, those chosen `at_once` and the others at their deadline."""
         self._ready.clear()
         for waiter in list(self._waiting.values()):
-            waiter.fail(problem)
+            waiter.problem = problem
+            if at_once(waiter):
+                waiter.done.set()
 
 
 def _decoded(message: Any) -> dict[str, Any]:

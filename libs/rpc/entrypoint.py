@@ -1,4 +1,4 @@
-"""The `rpc` decorator of our services: nameko's wire format, quicker replies, and no call executed after its deadline.
+"""The `rpc` decorator of our services: nameko's wire format, quicker replies, and no call begun after its deadline.
 
 A reply is transient and unconfirmed and leaves over one long-lived channel; should it be lost, the caller's deadline
 ends its wait. Stock nameko publishes each reply with a confirm through a pool, half of a call's cost, and lets the
@@ -26,17 +26,13 @@ from libs.amqp.unread import require_readable
 from libs.clock import iso
 from libs.contracts.errors import DomainError
 from libs.errors import Kind, Unavailable, kind_of, log_failure
-from libs.rpc.client import CONNECT_SECONDS, RPC_EXCHANGE
+from libs.rpc.client import CONNECT_SECONDS
+from libs.rpc.deadlines import RPC_EXCHANGE, Callers
 
 log = logging.getLogger(__name__)
 
 ERROR_NAMES = {Kind.UNAVAILABLE: "ServiceUnavailable", Kind.CONFLICT: "VersionConflict"}
 """By which names callers see what is no bug."""
-
-REMEMBERED_SECONDS = 60.0
-"""How long the quickest call of a caller is taken as the measure of its clock, which may be adjusted meanwhile."""
-MOST_CALLERS = 1000
-"""How many callers are remembered before all are forgotten, so that ended ones take no memory."""
 
 
 class Responder:
@@ -48,18 +44,18 @@ class Responder:
         self._connection: Connection | None = None
         self._channel: Any = None
 
-    def send(self, reply_to: str, correlation_id: str | None, body: bytes) -> None:
+    def send(self, key: str, correlation_id: str | None, body: bytes, **properties: str) -> None:
         """Send a reply; if the broker is unreachable it is lost, and the caller's deadline ends its wait."""
         with self._lock:
             for _ in range(2):
                 try:
-                    self._send(reply_to, correlation_id, body)
+                    self._send(key, {"delivery_mode": 1, "correlation_id": correlation_id, **properties}, body)
                     return
                 except Exception as error:  # noqa: BLE001 - raising would end the process
                     log_failure(log, error, "a reply could not be sent")
                     self._drop()
 
-    def _send(self, reply_to: str, correlation_id: str | None, body: bytes) -> None:
+    def _send(self, key: str, properties: dict[str, Any], body: bytes) -> None:
         if self._channel is None:
             self._connection = connect(self.amqp_url, connect_seconds=CONNECT_SECONDS)
             self._channel = self._connection.channel()
@@ -67,9 +63,9 @@ class Responder:
             body,
             content_type="application/json",
             content_encoding="utf-8",
-            properties={"delivery_mode": 1, "correlation_id": correlation_id},
+            properties=properties,
         )
-        self._channel.basic_publish(message, RPC_EXCHANGE.name, reply_to, timeout=CONNECT_SECONDS)
+        self._channel.basic_publish(message, RPC_EXCHANGE.name, key, timeout=CONNECT_SECONDS)
 
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
@@ -91,14 +87,18 @@ class RpcConsumer(NamekoRpcConsumer):
     def setup(self) -> None:
         """Prepare the responder and the queue."""
         if self.queue is None:
-            self.responder, self.clocks = Responder(self.container.config["AMQP_URI"]), Clocks()
+            self.responder = Responder(self.container.config["AMQP_URI"])
+            self.callers = Callers(self.responder)
             super().setup()
             queue: Any = self.queue  # super() has made it
             queue.queue_arguments = queue_type()
+            self.queue_consumer.register_provider(self.callers)
 
     def stop(self) -> None:
         """Take no more calls; those in progress have been answered by now."""
         super().stop()
+        if self.queue_consumer._consumers_ready.ready():  # else it ends without
+            self.queue_consumer.unregister_provider(self.callers)
         self.responder.close()
 
     def handle_message(self, message: Any) -> None:
@@ -138,51 +138,25 @@ class Rpc(NamekoRpc):
         super().__init__(*arguments, **options)
 
     def handle_message(self, body: dict[str, Any], message: Any) -> None:
-        """Run the method in a worker, unless its deadline has passed by the time one is free."""
+        """Run the method in a worker, unless the caller may have given up by the time one is free."""
         args, kwargs = body["args"], body["kwargs"]
         self.check_signature(args, kwargs)
         if self.is_slow and self.container.waiting(self) >= MOST_WAITING:
             log.warning("%s was not executed: too many calls wait", self.method_name)
             raise Unavailable("too many calls wait")
         context_data = self.unpack_message_headers(message)
-        timeout_ms, sent_at_ms = context_data.pop("timeout_ms", None), context_data.pop("sent_at_ms", None)
-        caller = message.properties.get("reply_to") or ""
-        left = self.rpc_consumer.clocks.left_seconds(caller, timeout_ms, sent_at_ms, time.time())
-        context_data["deadline"] = None if left is None else time.monotonic() + left
+        timeout_ms, deadline_ms = context_data.pop("timeout_ms", None), context_data.pop("deadline_ms", None)
+        if isinstance(timeout_ms, int):
+            until, caller = time.monotonic() + timeout_ms / 1000, message.properties.get("reply_to") or ""
+            context_data["left_seconds"] = partial(self._left_seconds, caller, deadline_ms, until)
         self.container.spawn_worker(
             self, args, kwargs, context_data=context_data, handle_result=partial(self.handle_result, message)
         )
 
-
-class Clocks:
-    """Computes the time left to a call, however far the caller's clock is off.
-
-    The quickest of a caller's calls within a minute is assumed to have taken no time on the way, and the others are
-    measured against it. The time stamp of a first call counts unless it is impossible: then the clocks do not agree.
-    """
-
-    def __init__(self) -> None:
-        self._quickest: dict[str, tuple[float, float]] = {}
-
-    def left_seconds(self, caller: str, timeout_ms: object, sent_at_ms: object, now: float) -> float | None:
-        """Return the seconds left to a call that arrives `now`; None when it has no deadline."""
-        if not isinstance(timeout_ms, int):
-            return None
-        timeout = timeout_ms / 1000
-        if not isinstance(sent_at_ms, int):
-            return timeout
-        return timeout - self._transit_seconds(caller, now - sent_at_ms / 1000, timeout, now)
-
-    def _transit_seconds(self, caller: str, seconds: float, timeout: float, now: float) -> float:
-        quickest, seen_at = self._quickest.get(caller, (seconds, -REMEMBERED_SECONDS))
-        is_known = 0 <= now - seen_at < REMEMBERED_SECONDS
-        if not is_known or seconds < quickest:
-            if len(self._quickest) >= MOST_CALLERS:
-                self._quickest.clear()
-            self._quickest[caller] = (seconds, now)
-        if is_known:
-            return max(0.0, seconds - quickest)
-        return seconds if 0 <= seconds <= timeout else 0.0
+    def _left_seconds(self, caller: str, deadline_ms: object, until: float) -> float:
+        if isinstance(deadline_ms, int):
+            return self.rpc_consumer.callers.left_seconds(caller, deadline_ms, until)
+        return until - time.monotonic()  # the previous version's clients
 
 
 def _decode(message: Any) -> dict[str, Any]:

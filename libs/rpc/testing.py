@@ -32,7 +32,13 @@ class ClientInMemory(Client):
         self._verifier = Verifier(public_keys) if public_keys else None
 
     def _call(
-        self, name: str, arguments: dict[str, Any], token: str | None, correlation_id: str | None, deadline: float
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        token: str | None,
+        correlation_id: str | None,
+        deadline: float,
+        is_query: bool,
     ) -> Any:
         service, _, method = name.partition(".")
         if service not in self.services:

@@ -137,19 +137,22 @@ def stock_dispatch_hangs(amqp_url):
     return False
 
 
-def test_calls_that_time_out_during_an_alarm_are_not_executed_after_it(broker):
+@pytest.mark.parametrize("kind", ALARMS)
+def test_calls_that_fail_during_an_alarm_are_not_executed_after_it(broker, kind):
     with (
         new_vhost(broker) as url,
         nameko_service("libs.rpc.tests.probe:Probe", "rpc-probe", AMQP_URI=url, TOKEN_PUBLIC_KEYS=new_key("auth:1")[1]),
         closing(Client(url)) as client,
     ):
         assert client.call("probe", "done") == []
-        with alarm(broker, "memory"):  # the broker reads no further meanwhile, so that no time-out of its own begins
-            for _ in range(2):
-                with pytest.raises(ServiceUnavailable, match="no answer"):
-                    client.call("probe", "sleep", {"seconds": 0.001}, timeout=0.5)
+        with alarm(broker, kind):  # the broker reads no further meanwhile, so that no time-out of its own begins
+            with pytest.raises(ServiceUnavailable, match="no answer"):
+                client.call("probe", "sleep", {"seconds": 0.001}, timeout=0.5)
+            with pytest.raises(ServiceUnavailable, match="accepts nothing"):
+                client.call("probe", "sleep", {"seconds": 0.001}, timeout=0.5)
 
-        wait_for(lambda: client.call("probe", "expired") == {"probe.sleep": 2})
+        wait_for(lambda: answer(client, "probe"))
+        assert client.call("probe", "expired") == {"probe.sleep": 1}
         assert client.call("probe", "done") == []
 
 
@@ -179,7 +182,7 @@ def outage(broker):
         for clean_up in (client.close, relay.publisher.close, thread.join, relay.stop):  # the last one first
             stack.callback(clean_up)
         thread.start()
-        calls = [pool.submit(client.call, service, "sleep", {"seconds": 4}) for service in ("probe", "stock")]
+        calls = [pool.submit(client.query, service, "sleep", {"seconds": 4}) for service in ("probe", "stock")]
         parked = topology.parked_name(QUEUE)
         relay.publisher.publish([Outgoing("", parked, b"{}")])
         wait_for(lambda: [client.call(service, "begun") for service in ("probe", "stock")] == [1, 1])
@@ -208,7 +211,7 @@ def answer(client, service):
         return client.call(service, "echo", {"value": "here"}, timeout=2)
 
 
-def test_calls_in_flight_fail_when_the_broker_dies(outage):
+def test_queries_in_flight_fail_when_the_broker_dies(outage):
     assert [type(error) for error in outage.errors] == [ServiceUnavailable, ServiceUnavailable]
     assert outage.failed_after < 15  # of which the broker takes some to stop
 

@@ -8,6 +8,7 @@ import hashlib
 import inspect
 
 import pytest
+from amqp import Connection as AmqpConnection
 from amqp.transport import _AbstractTransport
 from eventlet.greenpool import GreenPool
 from kombu import Connection
@@ -24,6 +25,7 @@ CONTAINER = "libs/amqp/container.py"
 CONNECTION = "libs/amqp/connection.py"
 PUBLISHER = "libs/amqp/publisher.py"
 ENTRYPOINT = "libs/rpc/entrypoint.py"
+CLIENT = "libs/rpc/client.py"
 HANDLERS = "libs/events/handlers.py"
 ANTI_ENTROPY = "libs/events/anti_entropy.py"
 
@@ -89,12 +91,14 @@ LINES = [
     (Extension, "bind", "instance = cls(*args, **kwargs)", ANTI_ENTROPY),
     (SharedExtension, "bind", "shared = container.shared_extensions.get(self.sharing_key)", HANDLERS),
     (RpcConsumer, "__init__", "self.queue = None", ENTRYPOINT),
+    (QueueConsumer, "__init__", "self._consumers_ready = Event()", ENTRYPOINT),
     (_AbstractTransport, "__init__", "self.sock = None", CONNECTION),
 ]
 """Attributes that we read or set, by the line of the original that makes or uses them."""
 
 PARAMETERS = [
     (Channel, "prepare_message", {"body", "content_type", "content_encoding", "headers", "properties"}, PUBLISHER),
+    (AmqpConnection, "__init__", {"on_blocked", "on_unblocked"}, CLIENT),
     (Channel, "basic_publish", {"msg", "exchange", "routing_key", "mandatory", "timeout"}, PUBLISHER),
     (Connection, "collect", {"socket_timeout"}, PUBLISHER),
 ]

@@ -7,7 +7,7 @@ import pytest
 
 from dev.testing import nameko_service
 from libs.amqp.consumer import QueueConsumer
-from libs.amqp.tests.test_publisher import Line
+from libs.amqp.tests.line import Line
 from libs.tokens import new_key
 
 

@@ -1,50 +1,15 @@
-import socket
 import struct
-import threading
 import time
-from contextlib import closing, suppress
-from urllib.parse import urlsplit
+from contextlib import closing
 
 import pytest
 from kombu.exceptions import OperationalError
 
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher, connection
 from libs.amqp.connection import connect
+from libs.amqp.tests.line import Line
 
 NOBODY = "amqp://guest:guest@127.0.0.1:1/"
-
-
-class Line:
-    """A connection to the broker that can be made to carry no more answers."""
-
-    def __init__(self, amqp_url):
-        parts = urlsplit(amqp_url)
-        self.broker = (parts.hostname, parts.port)
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = amqp_url.replace(f":{parts.port}/", f":{self.listener.getsockname()[1]}/")
-        self.silent = threading.Event()
-        self.sockets = [self.listener]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        with suppress(OSError):
-            while True:
-                near, far = self.listener.accept()[0], socket.create_connection(self.broker)
-                self.sockets += [near, far]
-                threading.Thread(target=self.carry, args=(near, far, False), daemon=True).start()
-                threading.Thread(target=self.carry, args=(far, near, True), daemon=True).start()
-
-    def carry(self, source, target, is_answer):
-        with suppress(OSError):
-            while data := source.recv(65536):
-                if not (is_answer and self.silent.is_set()):
-                    target.sendall(data)
-
-    def close(self):
-        for each in self.sockets:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)  # which also ends what waits for it
-            each.close()
 
 
 @pytest.fixture

@@ -12,11 +12,13 @@ from kombu import Connection, Queue
 from dev.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.container import MOST_WAITING
+from libs.amqp.tests.line import Line
 from libs.amqp.tests.odd import ODDITIES, publish_odd
 from libs.events.tests.bakery.catalogue import CATALOGUE
-from libs.rpc import Client, RemoteError, ServiceUnavailable
-from libs.rpc.client import RPC_EXCHANGE
-from libs.rpc.entrypoint import Clocks, encoded_reply
+from libs.rpc import Client, RemoteError, ServiceUnavailable, deadlines
+from libs.rpc import client as rpc_client
+from libs.rpc.deadlines import RPC_EXCHANGE
+from libs.rpc.entrypoint import encoded_reply
 from libs.tokens import new_key
 
 PROBE, STOCK = "libs.rpc.tests.probe:Probe", "libs.rpc.tests.probe:Stock"
@@ -167,6 +169,80 @@ def test_a_call_whose_deadline_passed_while_it_waited_in_the_service_is_not_exec
         assert alone.call("labels", "expired") == {"labels.sleep": 1}
 
 
+@contextmanager
+def paused(process):
+    """Pause a process while the block runs."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture(params=[0, 120_000, -120_000], ids=["same clock", "two minutes fast", "two minutes slow"])
+def elsewhere(request, monkeypatch):
+    """The clocks of this process and of services are apart, as those of two machines are."""
+    monkeypatch.setattr(rpc_client, "clock_ms", lambda: deadlines.clock_ms() + request.param)
+
+
+@pytest.mark.parametrize("has_called", [True, False])
+def test_a_call_that_waited_in_a_paused_service_until_its_caller_gave_up_is_not_executed(
+    alone, amqp_url, elsewhere, has_called
+):
+    with start(amqp_url) as service:
+        if has_called:
+            alone.call("probe", "echo", {"value": 1})
+        with paused(service), pytest.raises(ServiceUnavailable, match="no answer"):
+            alone.call("probe", "sleep", {"seconds": 0.001}, timeout=0.5)
+
+        wait_for(lambda: alone.call("probe", "expired") == {"probe.sleep": 1})
+        assert alone.call("probe", "done") == []
+
+
+def test_a_call_that_waited_in_a_paused_service_is_executed_while_its_caller_waits(alone, amqp_url, elsewhere):
+    with start(amqp_url) as service, ThreadPoolExecutor(1) as pool:
+        with paused(service):
+            call = pool.submit(alone.call, "probe", "sleep", {"seconds": 0.001})
+            wait_for(lambda: alone._waiting and waiting(amqp_url, "rpc-probe") == 0)
+
+        assert call.result(5) is None
+        assert alone.call("probe", "done") == [0.001]
+
+
+def test_a_clock_is_asked_for_once_and_later_calls_cost_no_message(broker_url, client, monkeypatch):
+    shown = []
+    monkeypatch.setattr(rpc_client, "clock_ms", lambda: shown.append(1) or deadlines.clock_ms())
+    with closing(Client(broker_url, timeout=10)) as another:
+        for _ in range(20):
+            another.call("probe", "echo", {"value": 1})
+
+    assert len(shown) == 20 + 1
+
+
+def test_a_call_whose_caller_has_ended_is_not_executed(alone, amqp_url):
+    headers = {"nameko.timeout_ms": 1000, "nameko.deadline_ms": 2**50}
+    request = Outgoing("nameko-rpc", "probe.sleep", b'{"args": [0.001], "kwargs": {}}', headers)
+    with start(amqp_url), closing(Publisher(amqp_url)) as publisher:
+        publisher.publish([request])
+
+        wait_for(lambda: alone.call("probe", "expired") == {"probe.sleep": 1})
+        assert alone.call("probe", "done") == []
+
+
+@pytest.mark.parametrize(("method", "seconds"), [("call", 1.5), ("query", 0)])
+def test_nobody_hears_that_a_command_failed_while_it_may_yet_begin(amqp_url, method, seconds):
+    with start(amqp_url), closing(Line(amqp_url)) as line, closing(Client(line.url)) as client:
+        client.call("probe", "echo", {"value": 1})
+        with ThreadPoolExecutor(1) as pool:
+            started = time.monotonic()
+            call = pool.submit(getattr(client, method), "probe", "sleep", {"seconds": 0.3}, timeout=1.5)
+            wait_for(lambda: client._waiting)
+            line.close()
+
+            assert isinstance(call.exception(5), ServiceUnavailable)
+            assert seconds <= time.monotonic() - started
+
+
 def test_callers_see_an_error_by_the_name_that_its_class_gives_them():
     class Unreachable(Exception):
         error_name = "Unreachable"
@@ -175,40 +251,6 @@ def test_callers_see_an_error_by_the_name_that_its_class_gives_them():
         pass
 
     assert json.loads(encoded_reply(None, TimedOut("after 5 s")))["error"]["exc_type"] == "Unreachable"
-
-
-@pytest.mark.parametrize(
-    ("timeout_ms", "sent_at_ms", "left"),
-    [
-        (3000, 98_000, 1),
-        (3000, 100_000, 3),
-        (3000, None, 3),
-        (3000, 96_000, 3),
-        (3000, 101_000, 3),
-        (None, 98_000, None),
-    ],
-)
-def test_the_time_in_transit_counts_unless_the_clocks_disagree(timeout_ms, sent_at_ms, left):
-    assert Clocks().left_seconds("gateway", timeout_ms, sent_at_ms, now=100.0) == left
-
-
-@pytest.mark.parametrize("behind_ms", [0, 90_000, -90_000])
-def test_a_call_that_arrives_after_its_deadline_is_recognized_whatever_the_callers_clock_says(behind_ms):
-    clocks = Clocks()
-    clocks.left_seconds("gateway", 3000, 100_000 - behind_ms, now=100.0)
-
-    assert clocks.left_seconds("gateway", 3000, 100_000 - behind_ms, now=104.0) == -1
-    assert clocks.left_seconds("gateway", 3000, 104_000 - behind_ms, now=104.0) == 3
-    assert clocks.left_seconds("another", 3000, 100_000 - behind_ms, now=104.0) == 3
-
-
-def test_the_offset_of_a_clock_is_measured_anew_every_minute():
-    clocks = Clocks()
-    clocks.left_seconds("gateway", 3000, 100_000, now=100.0)
-
-    assert clocks.left_seconds("gateway", 3000, 60_000, now=110.0) < 0  # set back by almost a minute
-    assert clocks.left_seconds("gateway", 3000, 111_000, now=161.0) == 3
-    assert clocks.left_seconds("gateway", 3000, 112_000, now=162.0) == 3
 
 
 @contextmanager

@@ -1,0 +1,142 @@
+"""Deadlines of calls: none begins once its caller has given up, however long it waited, and whatever the clocks say.
+
+A request says until when its caller waits, by the caller's own clock, which starts anywhere. A service begins a call
+only when that clock cannot have got there yet. What it shows at most is known from an answer: asked when ours shows t,
+a caller answers that its own shows c, so that is ahead of ours by c - t at most, whichever way took how long. For a
+minute this remains true but for the drift of the clocks, so usually a call costs no further message. Whenever it does
+not suffice (a first call, or one that may be late) the caller is asked, and who does not answer counts as having given
+up.
+
+Callers wait for MARGIN_SECONDS more than they say. A process that is paused after the check does not notice.
+"""
+
+import logging
+import threading
+import time
+import uuid
+from typing import Any, Protocol
+
+from kombu import Exchange, Queue
+
+log = logging.getLogger(__name__)
+
+RPC_EXCHANGE = Exchange("nameko-rpc", type="topic", durable=True)
+ASKS_CLOCK = "clock"
+"""The type of the message that asks a caller what its clock shows; the body of the answer is `clock_ms()`."""
+
+MARGIN_SECONDS = 0.05
+"""How much longer callers wait than they say; a tenth of the time when that is less."""
+COMPARED_SECONDS = 60.0
+"""How long an answer counts."""
+DRIFT_MS = 60
+"""How far two clocks drift apart meanwhile: each may be adjusted by 500 ppm (adjtimex(2))."""
+ASK_SECONDS = 2.0
+LONGEST_NUMBER = 20
+MOST_CALLERS = 1000
+"""How many callers are remembered before all are forgotten, so that ended ones take no memory."""
+
+
+def clock_ms() -> int:
+    """Return what our clock shows, in milliseconds since anywhere; it is never set."""
+    return int(time.monotonic() * 1000)
+
+
+def reply_queue(key: str) -> Queue:
+    """Return the queue of one connection to which what has the routing key `key` comes."""
+    return Queue(
+        f"rpc.reply-{key}",
+        exchange=RPC_EXCHANGE,
+        routing_key=key,
+        exclusive=True,
+        auto_delete=True,
+        durable=False,
+        no_ack=True,
+    )
+
+
+class Clocks:
+    """What callers' clocks show at most, from what they answered."""
+
+    def __init__(self) -> None:
+        self._ahead: dict[str, tuple[int, int]] = {}
+
+    def latest_ms(self, caller: str) -> int | None:
+        """Return the most that a caller's clock can show now; None when it did not answer within the last minute."""
+        now = clock_ms()
+        ahead, asked_at = self._ahead.get(caller, (0, None))
+        if asked_at is None or now - asked_at > COMPARED_SECONDS * 1000:
+            return None
+        return now + ahead + DRIFT_MS
+
+    def learn(self, caller: str, asked_at: int, shown: int) -> int:
+        """Learn that a caller, asked at `asked_at` by our clock, answered `shown`; return the most it can show now."""
+        now = clock_ms()
+        known = self.latest_ms(caller)
+        if known is None or shown - asked_at + now + DRIFT_MS < known:
+            if len(self._ahead) >= MOST_CALLERS:
+                self._ahead.clear()
+            self._ahead[caller] = (shown - asked_at, asked_at)
+        return shown + now - asked_at
+
+
+class Sender(Protocol):
+    """Sends messages to reply queues."""
+
+    def send(self, key: str, correlation_id: str | None, body: bytes, **properties: str) -> None:
+        """Send it if possible."""
+
+
+class Callers:
+    """Asks callers what their clocks show. A provider of a QueueConsumer, from which the answers come."""
+
+    def __init__(self, sender: Sender) -> None:
+        self.sender = sender
+        self.clocks = Clocks()
+        self.queue: Any = None
+        self._channel: Any = None
+        self._asked: dict[str, _Answer] = {}
+
+    def declare(self, channel: Any) -> None:
+        """Receive answers in a new queue on every new connection, as the old one may still hold its own."""
+        if channel is not self._channel:
+            self._channel, self.queue = channel, reply_queue(uuid.uuid4().hex)
+
+    def left_seconds(self, caller: str, deadline_ms: int, until: float) -> float:
+        """Return how long a caller surely still waits, who gives up at `deadline_ms` by its own clock.
+
+        Zero or less when it may have given up. `until`: the moment of time.monotonic() by which it surely has.
+        """
+        latest = self.clocks.latest_ms(caller)
+        if latest is None or latest >= deadline_ms:
+            latest = self._ask(caller, min(ASK_SECONDS, until - time.monotonic()))
+        return 0.0 if latest is None else (deadline_ms - latest) / 1000
+
+    def _ask(self, caller: str, seconds: float) -> int | None:
+        """Return the most that a caller's clock can show now, or None if it does not say so within `seconds`."""
+        if seconds <= 0:
+            return None
+        ident, answer, asked_at = uuid.uuid4().hex, _Answer(), clock_ms()
+        self._asked[ident] = answer
+        try:
+            self.sender.send(caller, ident, b"", type=ASKS_CLOCK, reply_to=self.queue.routing_key)
+            answer.came.wait(seconds)
+        finally:
+            del self._asked[ident]
+        return None if answer.shown is None else self.clocks.learn(caller, asked_at, answer.shown)
+
+    def handle_message(self, message: Any) -> None:
+        """Pass on an answer; one that cannot be read, or comes too late, is none."""
+        answer = self._asked.get(message.properties.get("correlation_id"))
+        if answer is None:
+            return
+        try:
+            answer.shown = int(message.body[:LONGEST_NUMBER])
+        except (TypeError, ValueError):
+            log.warning("what a caller's clock shows cannot be read")
+        answer.came.set()
+
+
+class _Answer:
+    def __init__(self) -> None:
+        self.came = threading.Event()
+        self.shown: int | None = None
