@@ -15,13 +15,12 @@ from kombu.messaging import Consumer
 from libs.amqp.connection import connection_to
 from libs.errors import log_failure
 from libs.revocations import Revocations
+from libs.settings import verify_seconds
 
 EXCHANGE = Exchange("auth.events", type="topic", durable=True)
 ROUTING_KEY = "SessionRevoked"
 HEARTBEAT_SECONDS = 10
 POLL_SECONDS = 1.0
-VERIFY_SECONDS = 20.0
-"""How often the queue is declared again: a deleted exchange or binding is silent."""
 PAUSES = (0.2, 0.5, 1.0)
 
 log = logging.getLogger(__name__)
@@ -30,10 +29,9 @@ log = logging.getLogger(__name__)
 class RevocationListener:
     """Follows the revocations, and hastens that whenever auth's SessionRevoked arrives, whatever is in it."""
 
-    def __init__(self, amqp_url: str, revocations: Revocations, verify_seconds: float = VERIFY_SECONDS) -> None:
+    def __init__(self, amqp_url: str, revocations: Revocations) -> None:
         self._amqp_url = amqp_url
         self._revocations = revocations
-        self._verify_seconds = verify_seconds
         self._started = False
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -73,12 +71,12 @@ class RevocationListener:
                 self._follow(connection, queue(connection.default_channel))
 
     def _follow(self, connection: Connection, queue: Queue) -> None:
-        """Consume until the connection breaks."""
-        verified_at = time.monotonic()
+        """Consume until the connection breaks; declare the queue again now and then: a deleted exchange is silent."""
+        verify_at = time.monotonic() + verify_seconds()
         while not self._stopping.is_set():
-            if time.monotonic() - verified_at >= self._verify_seconds:
+            if time.monotonic() >= verify_at:
                 queue.declare()
-                verified_at = time.monotonic()
+                verify_at = time.monotonic() + verify_seconds()
             connection.heartbeat_check()
             with suppress(TimeoutError):
                 connection.drain_events(timeout=POLL_SECONDS)

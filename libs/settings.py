@@ -169,6 +169,11 @@ def ca_file() -> str | None:
     return optional("AMQP_CA_FILE", None, file, "the path of a file that can be read")
 
 
+def verify_seconds() -> int:
+    """Return BROKER_VERIFY_SECONDS; stop the start when it is out of bounds."""
+    return optional("BROKER_VERIFY_SECONDS", 20, *between(1, 30))
+
+
 def metrics_address() -> tuple[str, int | None]:
     """Return METRICS_HOST and METRICS_PORT; stop the start when one is malformed."""
     return optional("METRICS_HOST", "127.0.0.1", address, ADDRESS_FORM), optional("METRICS_PORT", None, *PORT)
@@ -176,5 +181,5 @@ def metrics_address() -> tuple[str, int | None]:
 
 def check_common() -> None:
     """Stop the start when a setting of every program is malformed, before anything uses it."""
-    for read in (log_level, queue_type, ca_file, metrics_address):
+    for read in (log_level, queue_type, ca_file, verify_seconds, metrics_address):
         read()

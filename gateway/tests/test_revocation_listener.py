@@ -23,10 +23,11 @@ class Woken:
 
 
 @pytest.fixture
-def woken(amqp_url):
+def woken(amqp_url, monkeypatch):
     """Set when the listener hears of a sign-out."""
+    monkeypatch.setenv("BROKER_VERIFY_SECONDS", "1")
     revocations = Woken()
-    listener = RevocationListener(amqp_url, revocations, verify_seconds=0.1)
+    listener = RevocationListener(amqp_url, revocations)
     listener.start()
     assert is_heard(amqp_url, revocations.woken)
     yield revocations.woken

@@ -24,6 +24,7 @@ from nameko.messaging import QueueConsumer as NamekoQueueConsumer
 
 from libs.amqp.connection import connection_to, open_once
 from libs.errors import is_unavailable
+from libs.settings import verify_seconds
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +32,14 @@ RECONNECT_SECONDS = 2
 
 
 class QueueConsumer(NamekoQueueConsumer):
-    """Consumes the queues of its providers; each provider has `queue` and `handle_message(message)`.
+    """Consumes the queues of its providers; each has `queue`, `declare(channel)` and `handle_message(message)`.
 
-    A provider may have `declare(channel)`, which runs before its queue is consumed, on every connection.
+    `declare` declares all that a provider needs, its queue included: before that is consumed, and then every
+    BROKER_VERIFY_SECONDS, for a deleted exchange or binding is silent. When a queue is deleted, the broker says so to
+    its consumer, who connects again.
     """
+
+    _verify_at = 0.0
 
     @property
     def connection(self) -> Connection:
@@ -50,12 +55,19 @@ class QueueConsumer(NamekoQueueConsumer):
         """Return one kombu consumer a provider, after what the providers need has been declared."""
         self._consumers = {}
         for provider in self._providers:
-            if hasattr(provider, "declare"):
-                provider.declare(channel)
+            provider.declare(channel)
             consumer = consumer_cls(queues=[provider.queue], on_message=partial(self._received, provider))
             consumer.qos(prefetch_count=self.prefetch_count)
             self._consumers[provider] = consumer
+        self._verify_at = time.monotonic() + verify_seconds()
         return self._consumers.values()
+
+    def _verify(self) -> None:
+        """Declare again what the providers need, when it is time."""
+        if time.monotonic() >= self._verify_at:
+            for provider, consumer in self._consumers.items():
+                provider.declare(consumer.channel)
+            self._verify_at = time.monotonic() + verify_seconds()
 
     def _received(self, provider: Any, message: Any) -> None:
         self.container.spawn_managed_thread(
@@ -75,6 +87,7 @@ class QueueConsumer(NamekoQueueConsumer):
     def on_iteration(self) -> None:
         """Stop only when nothing is consumed and no worker is left that still has to acknowledge."""
         self._cancel_consumers_if_requested()
+        self._verify()
         if not self._consumers and not self.container._worker_threads:
             self.should_stop = True
 

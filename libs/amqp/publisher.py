@@ -14,6 +14,7 @@ from libs.amqp.connection import connect
 from libs.errors import Unavailable, is_unavailable
 
 CONFIRM_SECONDS = 5.0
+UNROUTABLE = "unroutable"
 
 
 class BrokerUnavailable(Unavailable):
@@ -38,7 +39,7 @@ class Publisher:
     """Publishes batches over one connection of its own, opened when first needed and again after a failure.
 
     Safe to share between threads and greenlets. `declare(channel)` runs on every new connection, so that queues
-    exist before anything is sent to them.
+    exist before anything is sent to them, and again before a second try when something is unroutable.
     """
 
     def __init__(
@@ -63,7 +64,13 @@ class Publisher:
         with self._lock:
             fresh = self._connection is None
             try:
-                return self._publish(batch)
+                failed = self._publish(batch)
+                lost = [message for message in batch if failed.get(message.message_id, "").startswith(UNROUTABLE)]
+                if lost and self._declare and not fresh:  # somebody may have deleted the queue or its binding
+                    self._declare(self._channel)
+                    arrived = {message.message_id for message in lost} - set(retried := self._publish(lost))
+                    failed = {ident: reason for ident, reason in failed.items() if ident not in arrived} | retried
+                return failed
             except Exception as error:
                 self._drop()  # half of the batch may be on its way
                 if not is_unavailable(error):
@@ -130,7 +137,7 @@ class Publisher:
 
     def _returned(self, error: Exception, exchange: str, routing_key: str, message: Any) -> None:
         # the broker returns an unroutable message first and confirms it afterwards
-        self._failed[message.properties["message_id"]] = f"unroutable: {exchange} {routing_key}"
+        self._failed[message.properties["message_id"]] = f"{UNROUTABLE}: {exchange} {routing_key}"
 
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None

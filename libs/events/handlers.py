@@ -21,14 +21,12 @@ from libs.amqp.unread import require_readable
 from libs.errors import Kind, kind_of, log_failure
 from libs.events import topology
 from libs.events.event import Event
+from libs.events.topology import DELAYS_SECONDS
 from libs.metrics import events_handled_seconds
 
 log = logging.getLogger(__name__)
 
 Method = TypeVar("Method", bound=Callable[..., Any])
-
-DELAYS_SECONDS = (0.1, 1.0, 5.0, 30.0)
-"""The backoff: how long an event waits before its second, third… try."""
 
 REQUEUE_SECONDS = 1.0
 """How long a worker pauses before it requeues what it could neither retry nor park."""
@@ -50,13 +48,16 @@ class EventPublisher(SharedExtension):
 
     def __init__(self) -> None:
         self.publisher: Publisher | None = None
-        self.events: list[Event] = []
-        """What the service's handlers handle."""
+        self.handlers: list[EventHandler] = []
+        """Those of the service."""
 
     def setup(self) -> None:
         """Prepare the publisher; it connects when first used."""
-        declare = partial(topology.declare_consumed, listener=self.container.service_name, events=self.events)
-        self.publisher = Publisher(self.container.config["AMQP_URI"], declare)
+        self.publisher = Publisher(self.container.config["AMQP_URI"], self._declare)
+
+    def _declare(self, channel: Any) -> None:
+        for handler in self.handlers:
+            handler.declare(channel)
 
     def stop(self) -> None:
         """Close its connection."""
@@ -91,7 +92,7 @@ class EventHandler(Entrypoint):
         if listener not in self.event.listeners:
             raise ValueError(f"the catalogue does not name {listener} as a listener of {self.event.name}")
         self.queue = topology.listener_queue(listener, self.event)
-        self.retries.events.append(self.event)
+        self.retries.handlers.append(self)
         self.consumer.register_provider(self)
 
     def stop(self) -> None:

@@ -18,6 +18,9 @@ from kombu import Exchange, Queue
 from libs.amqp.queues import queue_type
 from libs.events.event import Event
 
+DELAYS_SECONDS = (0.1, 1.0, 5.0, 30.0)
+"""The backoff, unless a handler says otherwise: how long an event waits before its second, third… try."""
+
 DELIVERY_LIMIT = 100
 """How often a quorum queue delivers an event that is never acknowledged, before the broker parks it."""
 UNLIMITED = 2**31 - 1

@@ -22,7 +22,9 @@ from libs.amqp.connection import connect
 from libs.amqp.unread import require_readable
 from libs.errors import Unavailable, is_unavailable, log_failure
 from libs.metrics import rpc_call_seconds
-from libs.rpc.deadlines import ASKS_CLOCK, MARGIN_SECONDS, RPC_EXCHANGE, clock_ms, reply_queue
+from libs.rpc.deadlines import ASKS_CLOCK, MARGIN_SECONDS, clock_ms, reply_queue
+from libs.rpc.topology import RPC_EXCHANGE
+from libs.settings import verify_seconds
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ class Client:
         self._ready = threading.Event()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._verify_at = 0.0
 
     def call(
         self,
@@ -172,6 +175,7 @@ class Client:
         finally:
             self._waiting.pop(ident, None)
         if waiter.reply is None:
+            self._verify_at = 0.0  # the binding of the queue of replies may be gone
             raise ServiceUnavailable(f"{name}: {waiter.problem or 'no answer in time'}")
         return result_of(waiter.reply, name)
 
@@ -300,11 +304,15 @@ class Client:
         with connection.Consumer([queue], channel=channel, on_message=self._received):
             self._reply_to, self._questions = reply_to, []
             self._ready.set()
+            self._verify_at = time.monotonic() + verify_seconds()
             while not self._closed:
                 with suppress(TimeoutError):
                     connection.drain_events(timeout=1)
                 self._tell_clock(channel)
                 connection.heartbeat_check(rate=2)
+                if time.monotonic() >= self._verify_at:
+                    queue(channel).declare()
+                    self._verify_at = time.monotonic() + verify_seconds()
 
     def _received(self, message: Any) -> None:
         if message.properties.get("type") == ASKS_CLOCK:

@@ -16,11 +16,12 @@ import time
 import uuid
 from typing import Any, Protocol
 
-from kombu import Exchange, Queue
+from kombu import Queue
+
+from libs.rpc.topology import RPC_EXCHANGE
 
 log = logging.getLogger(__name__)
 
-RPC_EXCHANGE = Exchange("nameko-rpc", type="topic", durable=True)
 ASKS_CLOCK = "clock"
 """The type of the message that asks a caller what its clock shows; the body of the answer is `clock_ms()`."""
 
@@ -100,6 +101,7 @@ class Callers:
         """Receive answers in a new queue on every new connection, as the old one may still hold its own."""
         if channel is not self._channel:
             self._channel, self.queue = channel, reply_queue(uuid.uuid4().hex)
+        self.queue(channel).declare()
 
     def left_seconds(self, caller: str, deadline_ms: int, until: float) -> float:
         """Return how long a caller surely still waits, who gives up at `deadline_ms` by its own clock.

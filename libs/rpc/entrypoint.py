@@ -21,13 +21,13 @@ from nameko.rpc import RpcConsumer as NamekoRpcConsumer
 from libs.amqp.connection import connect
 from libs.amqp.consumer import QueueConsumer
 from libs.amqp.container import MOST_WAITING
-from libs.amqp.queues import queue_type
 from libs.amqp.unread import require_readable
 from libs.clock import iso
 from libs.contracts.errors import DomainError
 from libs.errors import Kind, Unavailable, kind_of, log_failure
 from libs.rpc.client import CONNECT_SECONDS
-from libs.rpc.deadlines import RPC_EXCHANGE, Callers
+from libs.rpc.deadlines import Callers
+from libs.rpc.topology import RPC_EXCHANGE, calls_queue
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,18 @@ class Responder:
             with suppress(Exception):  # it is discarded, however broken it is
                 connection.collect()
 
+    def verify(self) -> None:
+        """Drop the channel if the broker has closed it, as it does when the exchange is gone; nothing else reads it."""
+        with self._lock:
+            try:
+                if self._connection is not None:
+                    self._connection.drain_events(timeout=0.001)
+            except TimeoutError:
+                pass
+            except Exception as error:  # noqa: BLE001 - raising would end the process
+                log_failure(log, error, "the channel for replies is closed")
+                self._drop()
+
     def close(self) -> None:
         """Close the channel."""
         with self._lock:
@@ -83,16 +95,21 @@ class RpcConsumer(NamekoRpcConsumer):
     """Receives a service's calls and answers them."""
 
     queue_consumer = QueueConsumer()
+    queue: Any
 
     def setup(self) -> None:
         """Prepare the responder and the queue."""
         if self.queue is None:
             self.responder = Responder(self.container.config["AMQP_URI"])
             self.callers = Callers(self.responder)
-            super().setup()
-            queue: Any = self.queue  # super() has made it
-            queue.queue_arguments = queue_type()
+            self.queue = calls_queue(self.container.service_name)
+            self.queue_consumer.register_provider(self)
             self.queue_consumer.register_provider(self.callers)
+
+    def declare(self, channel: Any) -> None:
+        """Declare the queue of calls, the exchange and the binding, and verify that replies can leave."""
+        self.queue(channel).declare()
+        self.responder.verify()
 
     def stop(self) -> None:
         """Take no more calls; those in progress have been answered by now."""

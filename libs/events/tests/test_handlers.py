@@ -14,10 +14,11 @@ from libs.amqp import Outgoing, Publisher
 from libs.amqp.container import Container
 from libs.amqp.tests.odd import ODDITIES, publish_odd
 from libs.events import Unavailable, handles, topology
-from libs.events.handlers import DELAYS_SECONDS, EventHandler, Unreadable, _attempt, next_delay
+from libs.events.handlers import EventHandler, Unreadable, _attempt, next_delay
 from libs.events.parking import Parking
 from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked, LoafSold
 from libs.events.tests.fakes import FakePublisher
+from libs.events.topology import DELAYS_SECONDS
 
 QUEUE = "labels.LoafBaked"
 PROBE = "libs.events.tests.probe:Probe"
@@ -303,10 +304,12 @@ def test_an_event_that_can_be_neither_retried_nor_parked_is_requeued_after_a_pau
     behave(mongo, "b1", "bad")
     with Connection(amqp_url) as connection:
         connection.channel().exchange_delete("labels.wait.50")
+        connection.channel().exchange_declare("labels.wait.50", "direct", auto_delete=False)  # not ours
         send(publisher, "b1")
         wait_for(lambda: handled(mongo, "b1") == 2)
 
         assert Parking(amqp_url, CATALOGUE).count() == {}
+        connection.channel().exchange_delete("labels.wait.50")
         topology.declare_waits(connection.channel(), "labels", (0.05,))
 
     wait_for(lambda: Parking(amqp_url, CATALOGUE).count() == {QUEUE: 1})

@@ -17,8 +17,8 @@ from libs.amqp.tests.odd import ODDITIES, publish_odd
 from libs.events.tests.bakery.catalogue import CATALOGUE
 from libs.rpc import Client, RemoteError, ServiceUnavailable, deadlines
 from libs.rpc import client as rpc_client
-from libs.rpc.deadlines import RPC_EXCHANGE
 from libs.rpc.entrypoint import encoded_reply
+from libs.rpc.topology import RPC_EXCHANGE
 from libs.tokens import new_key
 
 PROBE, STOCK = "libs.rpc.tests.probe:Probe", "libs.rpc.tests.probe:Stock"
