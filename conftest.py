@@ -23,8 +23,11 @@ from dev.shared_servers import SharedServers
 from dev.stack import Stack, free_ports
 
 NEEDS_SERVERS = {"servers", "stack_folder", "amqp_url", "mongo_url", "mongo", "redis_database", "redis_url", "system"}
-MANY_RESERVATIONS = dict.fromkeys(("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR"), "1000")
-"""Settings of the whole system that all tests share: few people reserve for many tests."""
+SETTINGS = {
+    **dict.fromkeys(("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR"), "1000"),  # few for many tests
+    "BROKER_VERIFY_SECONDS": "5",
+}
+"""Those of the whole system that all tests share."""
 SHARED = pytest.StashKey[SharedServers]()
 FOLDER = "ticketing_servers"  # what pytest-xdist's controller passes to its worker processes
 
@@ -87,7 +90,7 @@ def servers(pytestconfig: pytest.Config) -> Stack:
 @pytest.fixture(scope="session")
 def system() -> Iterator[Stack]:
     """Yield the whole system, started once for all tests of this process on servers of its own."""
-    with testing.stack_folder() as folder, Stack(folder, free_ports(), environ=MANY_RESERVATIONS) as stack:
+    with testing.stack_folder() as folder, Stack(folder, free_ports(), environ=SETTINGS) as stack:
         yield stack
 
 

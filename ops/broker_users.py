@@ -3,29 +3,23 @@
 A part may publish its own events, read those it listens to, answer calls to itself and make calls to all. With the
 password of one part, nobody can publish others' events or read others' calls. Rules are regular expressions of names,
 as RabbitMQ has them (rabbitmq.com/docs/access-control).
-
-`python -m ops.broker_users http://rabbitmq:15672` creates all users, and may be repeated: their names and passwords are
-those in AUTH_AMQP_URL, TICKETS_AMQP_URL and so on; RABBITMQ_PASSWORD is the administrator's.
+`ops.broker_setup` creates the users.
 """
 
 import re
-import sys
-import time
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
 from libs.contracts.events import CATALOGUE
-from libs.contracts.parts import OPERATOR, PRINCIPALS
+from libs.contracts.parts import OPERATOR
 from libs.events import topology
-from libs.settings import required
+from libs.rpc.topology import RPC_EXCHANGE
 
 ADMINISTRATOR = "ticketing"
 EVERYTHING = ".*"
-RPC_EXCHANGE = "nameko-rpc"
 SECONDS = 10
-TRYING_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ def permissions(part: str) -> Permissions:
         return Permissions(EVERYTHING, EVERYTHING, EVERYTHING, EVERYTHING)
     published = CATALOGUE.published_by(part)
     consumed = [event for event in CATALOGUE.values() if part in (*event.listeners, *event.broadcast)]
-    names = [rf"{part}\..*", f"rpc-{part}", r"rpc\.reply-.*", RPC_EXCHANGE]
+    names = [rf"{part}\..*", f"rpc-{part}", r"rpc\.reply-.*", RPC_EXCHANGE.name]
     # a publisher declares the queues of its listeners, so that they exist before the listeners start
     queues = [re.escape(topology.queue_name(listener, event)) for event in published for listener in event.listeners]
     parking = {re.escape(topology.parking_name(listener)) for event in published for listener in event.listeners}
@@ -68,7 +62,7 @@ def grant(management_url: str, password: str, part: str, amqp_url: str) -> None:
     name, vhost = quote(unquote(address.username or ""), safe=""), quote(unquote(address.path[1:]) or "/", safe="")
     rules, at = permissions(part), f"{vhost}/{name}"
     granted = {"configure": rules.configure, "write": rules.write, "read": rules.read}
-    keys = {"exchange": RPC_EXCHANGE, "write": EVERYTHING, "read": rules.keys}
+    keys = {"exchange": RPC_EXCHANGE.name, "write": EVERYTHING, "read": rules.keys}
     for path, body in (
         (f"users/{name}", {"password": unquote(address.password or ""), "tags": ""}),
         (f"permissions/{at}", granted),
@@ -80,23 +74,3 @@ def grant(management_url: str, password: str, part: str, amqp_url: str) -> None:
 
 def _one_of(names: list[str]) -> str:
     return f"^({'|'.join(sorted(names))})$"
-
-
-def main() -> None:
-    """Create the users of all parts; exit with a message and code 1 when that fails for a minute."""
-    addresses = {part: required(f"{part.upper()}_AMQP_URL") for part in PRINCIPALS}
-    password, deadline = required("RABBITMQ_PASSWORD"), time.monotonic() + TRYING_SECONDS
-    while addresses:
-        part, amqp_url = next(iter(addresses.items()))
-        try:
-            grant(sys.argv[1], password, part, amqp_url)
-            del addresses[part]
-        except requests.RequestException as error:
-            if time.monotonic() > deadline:
-                sys.exit(f"cannot create the user of {part}: {error}")
-            time.sleep(0.5)
-    print("RabbitMQ knows the users of all parts")
-
-
-if __name__ == "__main__":
-    main()

@@ -2,8 +2,9 @@
 
 It is alive while its own loop turns: a service then serves its metrics, the gateway and the fake Stripe answer, the
 worker is registered from this host, and the scheduler from anywhere. Without the broker or another service each is
-alive: to start it again would mend nothing. With `ready`, a service must also be connected to the broker and its calls
-have a consumer, and the gateway must be connected to the broker.
+alive: to start it again would mend nothing. The set-up of the broker serves its metrics once it has succeeded. With
+`ready`, a service must also be connected to the broker and answer a call, and the gateway must be connected to the
+broker.
 """
 
 import os
@@ -20,6 +21,7 @@ import redis
 from libs.amqp.connection import connection_to
 from libs.contracts.parts import SERVICES
 from libs.errors import is_unavailable
+from libs.rpc import Client, RemoteError
 from libs.settings import MissingSetting, metrics_address, required
 
 SECONDS = 5
@@ -47,12 +49,18 @@ def serves_metrics() -> bool:
     return answers(f"http://127.0.0.1:{port}/metrics")
 
 
-def consumes(service: str) -> bool:
-    """Return whether this container is connected to the broker and the queue of calls to `service` has a consumer."""
-    with closing(connection_to(required(f"{service.upper()}_AMQP_URL"), connect_seconds=SECONDS)) as broker:
+def is_callable(service: str) -> bool:
+    """Return whether this container is connected to the broker; raise ServiceUnavailable if `service` does not answer.
+
+    A call of a method that does not exist takes the whole way there and back, and occupies no worker.
+    """
+    amqp_url = required(f"{service.upper()}_AMQP_URL")
+    with closing(connection_to(amqp_url)) as broker:
         if not connected(broker.port or broker.get_transport_cls().default_port, connections()):
             return False
-        return bool(broker.channel().queue_declare(f"rpc-{service}", passive=True).consumer_count)
+    with closing(Client(amqp_url, timeout=SECONDS)) as client, suppress(RemoteError):
+        client.call(service, "no_method")
+    return True
 
 
 def connections() -> Iterable[str]:
@@ -96,7 +104,7 @@ def _gateway_answers(path: str) -> bool:
 
 
 ALIVE: dict[str, Callable[[], bool]] = {
-    **dict.fromkeys(SERVICES, serves_metrics),
+    **dict.fromkeys((*SERVICES, "broker-setup"), serves_metrics),
     "scheduler": schedules,
     "worker": works,
     "gateway": partial(_gateway_answers, "/healthz"),
@@ -104,7 +112,7 @@ ALIVE: dict[str, Callable[[], bool]] = {
 }
 READY: dict[str, Callable[[], bool]] = {
     **ALIVE,
-    **{service: partial(consumes, service) for service in SERVICES},
+    **{service: partial(is_callable, service) for service in SERVICES},
     "gateway": partial(_gateway_answers, "/readyz"),
 }
 

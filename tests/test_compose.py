@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dev.stack import Stack, free_ports, install
+from dev.stack import Stack, free_ports, install, servers
 from dev.stack.ports import SERVE_METRICS
 from dev.stack.programs import all_programs, environment, passed_on
 from libs.contracts.parts import PARTS
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS = COMPOSE["services"]
 SERVERS = ("rabbitmq", "mongo", "redis")
-ENDS = {"replica-set": "on-failure", "migrate": "on-failure", "broker-users": "on-failure", "operator": "no"}
+ENDS = {"replica-set": "on-failure", "migrate": "on-failure", "operator": "no"}
 PROGRAMS = tuple(name for name in CONTAINERS if name not in (*SERVERS, *ENDS))
 OF_CONTAINERS = {
     **{program: {"METRICS_HOST"} for program in SERVE_METRICS},
@@ -120,6 +120,10 @@ def test_redis_persists_its_jobs_and_evicts_none():
 
     assert "--appendonly yes" in command and "--maxmemory-policy noeviction" in command
     assert "--dir /data" in command and CONTAINERS["redis"]["volumes"] == ["redis:/data"]
+
+
+def test_broker_dead_letters_again_as_soon_as_in_the_local_stack():
+    assert CONTAINERS["rabbitmq"]["environment"]["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] == servers.DEAD_LETTER_AGAIN
 
 
 def test_mongo_is_made_a_replica_set_before_its_databases_are_migrated():

@@ -13,16 +13,11 @@ from dev.stack.layout import STRIPE, Layout
 from dev.stack.ports import SERVE_METRICS
 from dev.stack.program import Program
 from dev.stack.servers import answers
-from libs.contracts.parts import SERVICES
+from libs.contracts.parts import PRINCIPALS, SERVICES
 from libs.errors import ignoring_unavailable
 
-PASSED_ON = (
-    "RESERVATION_WINDOW_SECONDS",
-    "CURRENCY",
-    "LOG_LEVEL",
-    "QUEUE_TYPE",
-    "AMQP_CA_FILE",
-)  # by the caller, to every program
+PASSED_ON = ("LOG_LEVEL", "QUEUE_TYPE", "AMQP_CA_FILE", "BROKER_VERIFY_SECONDS")  # by the caller, to every program
+PASSED_TO_PARTS = ("RESERVATION_WINDOW_SECONDS", "CURRENCY")
 PASSED_TO = {  # to one program alone
     "auth": ("SIGN_UPS_PER_ADDRESS",),
     "orders": ("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR"),
@@ -31,6 +26,7 @@ PASSED_TO = {  # to one program alone
 USES_REDIS = ("expiration", "scheduler", "worker")
 USES_STRIPE = {"payments": (*STRIPE, "STRIPE_API_BASE"), "gateway": ("STRIPE_PUBLISHABLE_KEY", "STRIPE_API_BASE")}
 PART_OF = {"scheduler": "expiration", "worker": "expiration"}  # whose names the settings of these programs carry
+BROKER_SETUP = "broker-setup"
 
 
 def all_programs(stack: Layout) -> list[Program]:
@@ -39,6 +35,7 @@ def all_programs(stack: Layout) -> list[Program]:
     python = sys.executable
     gunicorn = [python, "-m", "gunicorn", "-c", "gateway/gunicorn.conf.py", "gateway.app:create_app()"]
     commands: dict[str, tuple[list[str], Callable[[], bool]]] = {
+        BROKER_SETUP: ([python, "-m", "ops.broker_setup"], lambda: answers(stack.ports.metrics_of(BROKER_SETUP))),
         **{
             name: ([nameko, "run", "--config", f"{name}/config.yml", f"{name}.service"], _consumes(stack, name))
             for name in SERVICES
@@ -73,14 +70,20 @@ def environment(name: str, stack: Layout) -> dict[str, str]:
         }
     if name == "migrate":
         return {f"{service.upper()}_MONGO_URL": stack.mongo_url(service) for service in SERVICES}
-    settings = {
+    settings = {setting: stack.environ[setting] for setting in passed_on(name) if stack.environ.get(setting)}
+    if name in SERVE_METRICS:
+        settings["METRICS_PORT"] = str(stack.ports.metrics_of(name))
+    if name == BROKER_SETUP:
+        return settings | {
+            **{f"{each.upper()}_AMQP_URL": stack.amqp_url_for(each) for each in PRINCIPALS},
+            "RABBITMQ_MANAGEMENT_URL": stack.management_url,
+            "RABBITMQ_PASSWORD": stack.secrets["RABBITMQ_PASSWORD"],
+        }
+    settings |= {
         f"{prefix}_AMQP_URL": stack.amqp_url_for(part),
         f"{prefix}_SIGNING_KEY": stack.secrets[f"{prefix}_SIGNING_KEY"],
         "TOKEN_PUBLIC_KEYS": stack.secrets["TOKEN_PUBLIC_KEYS"],
-        **{setting: stack.environ[setting] for setting in passed_on(name) if stack.environ.get(setting)},
     }
-    if name in SERVE_METRICS:
-        settings["METRICS_PORT"] = str(stack.ports.metrics_of(name))
     if part in SERVICES:
         settings[f"{prefix}_MONGO_URL"] = stack.mongo_url(part)
     if name in USES_REDIS:
@@ -95,7 +98,7 @@ def environment(name: str, stack: Layout) -> dict[str, str]:
 
 def passed_on(name: str) -> tuple[str, ...]:
     """Return the settings that the program `name` takes from the caller's environment, when they are set there."""
-    return PASSED_ON + PASSED_TO.get(name, ())
+    return PASSED_ON + (PASSED_TO_PARTS if name != BROKER_SETUP else ()) + PASSED_TO.get(name, ())
 
 
 def stripe_settings(stack: Layout) -> Mapping[str, str]:

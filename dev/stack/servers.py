@@ -17,6 +17,9 @@ from libs.errors import ignoring_unavailable
 from ops import replica_set
 from ops.broker_users import ADMINISTRATOR
 
+DEAD_LETTER_AGAIN = "-rabbit dead_letter_worker_publisher_confirm_timeout 5000"
+"""How soon, in milliseconds, RabbitMQ tries again to dead-letter what it could not route; by default three minutes."""
+
 
 def servers(folder: Path, ports: Ports, secrets: Mapping[str, str]) -> list[Program]:
     """Write the servers' configuration under `folder` and return the servers, in order of start."""
@@ -62,7 +65,9 @@ def rabbitmq(folder: Path, ports: Ports, password: str, node: str = "ticketing")
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
         "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),  # not the machine's /etc/rabbitmq/rabbitmq-env.conf
         "RABBITMQ_ALLOW_INPUT": "1",  # replaces the start script by the node, so that its pid is the node's
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-noinput +S 2:2 -kernel inet_dist_use_interface {127,0,0,1}",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": " ".join(
+            ("-noinput", "+S 2:2", "-kernel inet_dist_use_interface {127,0,0,1}", DEAD_LETTER_AGAIN)
+        ),
     }
     return Program(
         "rabbitmq", [install.RABBITMQ_SERVER], lambda: rabbitmq_is_ready(ports, password), settings, signal_group=False

@@ -19,7 +19,7 @@ from libs.amqp.connection import connect
 from libs.amqp.unread import UNREADABLE
 from libs.events import topology
 from libs.events.catalogue import Catalogue
-from libs.events.handlers import DELAYS_SECONDS
+from libs.events.topology import DELAYS_SECONDS
 
 DROPPED_ON_REPLAY = ("x-attempt", "x-reason", "x-failed-at", "x-queue", "x-death", UNREADABLE)
 

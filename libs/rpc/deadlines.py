@@ -98,7 +98,7 @@ class Callers:
         self._asked: dict[str, _Answer] = {}
 
     def declare(self, channel: Any) -> None:
-        """Receive answers in a new queue on every new connection, as the old one may still hold its own."""
+        """Receive answers in a queue; a new one on every new connection, as the old one may still hold its own."""
         if channel is not self._channel:
             self._channel, self.queue = channel, reply_queue(uuid.uuid4().hex)
         self.queue(channel).declare()

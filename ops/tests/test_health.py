@@ -1,8 +1,12 @@
 import socket
 
 import pytest
+from kombu import Connection
 from prometheus_client import start_http_server
 
+from dev.testing import nameko_service
+from libs.rpc import ServiceUnavailable
+from libs.tokens import new_key
 from ops import health
 
 OPEN_TO_BROKER = "   0: 0100007F:C350 0200007F:1628 01 00000000:00000000 00:00000000 00000000  1000 0 1 1"
@@ -38,3 +42,18 @@ def test_program_that_hangs_is_not_alive(monkeypatch):
 
         with pytest.raises(TimeoutError):
             health.ALIVE["orders"]()
+
+
+@pytest.mark.parametrize("delete", ["queue_unbind", "exchange_delete"])
+def test_a_service_that_cannot_be_called_is_not_ready_although_it_consumes_its_queue(delete, amqp_url, monkeypatch):
+    monkeypatch.setenv("BROKER_VERIFY_SECONDS", "30")
+    monkeypatch.setenv("ORDERS_AMQP_URL", amqp_url)
+    settings = {"AMQP_URI": amqp_url, "TOKEN_PUBLIC_KEYS": new_key("auth:1")[1]}
+    arguments = {"queue_unbind": ("rpc-orders", "nameko-rpc", "orders.*"), "exchange_delete": ("nameko-rpc",)}
+    with nameko_service("ops.tests.failing:Failing", "rpc-orders", **settings), Connection(amqp_url) as connection:
+        assert health.READY["orders"]()
+
+        getattr(connection.channel(), delete)(*arguments[delete])
+
+        with pytest.raises(ServiceUnavailable, match="there is no such service"):
+            health.READY["orders"]()

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import pymongo
 import pytest
+import requests
 from kombu import Connection
 
 from dev.testing import wait_for, waiting
@@ -19,6 +20,8 @@ from libs.contracts.events import (
     TicketUpdated,
 )
 from libs.events import topology
+from libs.rpc import RemoteError, ServiceUnavailable
+from libs.rpc.topology import RPC_EXCHANGE
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 
@@ -102,6 +105,34 @@ def test_refunds_and_final_declines_whose_events_were_lost_are_seen_in_time(syst
     bo.sees_order(declined, "cancelled", 60)
     wait_for(lambda: bo.order(refunded)["refundedAt"], 60)
     # `at_rest` waits until orders knows that the ticket was withdrawn
+
+
+def test_site_answers_again_after_somebody_deleted_the_exchange_of_all_calls(system, ana, bo, operator):
+    with Connection(system.amqp_url) as connection:
+        connection.channel().exchange_delete(RPC_EXCHANGE.name)
+
+    wait_for(lambda: is_answered(operator), 60)
+    wait_for(lambda: unbound(system) == set(), 60)
+
+    assert requests.get(f"{system.gateway_url}/readyz", timeout=10).ok
+    bo.pay(bo.reserve(ana.list_ticket()))
+
+
+def unbound(system):
+    """Return the queues of calls and of replies that the exchange of all calls does not lead to."""
+    queues = {queue["name"] for queue in system.management("GET", "/api/queues/%2F").json()}
+    bindings = system.management("GET", "/api/bindings/%2F").json()
+    bound = {binding["destination"] for binding in bindings if binding["source"] == RPC_EXCHANGE.name}
+    return {name for name in queues if name.startswith("rpc")} - bound
+
+
+def is_answered(operator):
+    try:
+        operator.client.call("auth", "no_method", timeout=1)
+    except ServiceUnavailable:
+        return False
+    except RemoteError:
+        return True
 
 
 @contextmanager

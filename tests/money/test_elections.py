@@ -14,8 +14,9 @@ from libs import database
 from libs.clock import utc_now
 from libs.errors import Kind, kind_of
 from libs.events import Aggregates
-from libs.events.handlers import DELAYS_SECONDS, next_delay
+from libs.events.handlers import next_delay
 from libs.events.tests.bakery.catalogue import LoafBaked
+from libs.events.topology import DELAYS_SECONDS
 from libs.rpc.client import ServiceUnavailable, result_of
 from libs.rpc.entrypoint import encoded_reply
 from payments.checkout import Checkout

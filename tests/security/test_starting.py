@@ -12,6 +12,7 @@ import pytest
 from dev.stack.programs import all_programs, environment
 from dev.stack.supervisor import ROOT
 from dev.stack.supervisor import environment as surroundings
+from libs.contracts.parts import PRINCIPALS
 
 STRIPE = ["STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET"]
 NEEDED = {
@@ -27,6 +28,10 @@ NEEDED = {
         *("TOKEN_PUBLIC_KEYS", "STRIPE_PUBLISHABLE_KEY"),
     ],
     "fake-stripe": ["STRIPE_WEBHOOK_SECRET"],
+    "broker-setup": [
+        *(f"{each.upper()}_AMQP_URL" for each in PRINCIPALS),
+        *("RABBITMQ_MANAGEMENT_URL", "RABBITMQ_PASSWORD"),
+    ],
 }
 PAIRS = [(program, setting) for program, settings in NEEDED.items() for setting in settings]
 KEYS = [pair for pair in PAIRS if pair[1].endswith("SIGNING_KEY") or pair[1] == "TOKEN_PUBLIC_KEYS"]
@@ -38,6 +43,7 @@ WEB_ADDRESS = "http://ticketing:never/seen@localhost:8000"
 MALFORMED = [
     *((program, *wrong) for program in NEEDED if program != "fake-stripe" for wrong in (
         ("LOG_LEVEL", "LOUD"), ("QUEUE_TYPE", "mirrored"), ("METRICS_PORT", "65536"), ("METRICS_HOST", "every one"),
+        ("BROKER_VERIFY_SECONDS", "0"),
         ("AMQP_CA_FILE", "/nobody/has/this.pem"),
     )),
     ("auth", "SIGN_UPS_PER_ADDRESS", "0"),
@@ -127,7 +133,7 @@ def test_no_program_starts_with_an_address_of_another_form(program, setting, ref
     output = refusals(program, setting, WEB_ADDRESS)
 
     assert re.search(
-        rf"{setting} is not of the form (redis|mongodb|amqp)://.*HOST:PORT/.*: set it in the environment", output
+        rf"{setting} is not of the form (redis|mongodb|amqp|http)://.*HOST:PORT.*: set it in the environment", output
     )
     assert "Traceback" not in output and "never" not in output
 

@@ -41,7 +41,7 @@ def test_every_program_has_a_metrics_port_of_its_own(tmp_path):
         program.environment.get("METRICS_PORT") for program in all_programs(stack) if program.name != "fake-stripe"
     ]
 
-    assert sorted(given) == [str(9100 + offset) for offset in range(8)]
+    assert sorted(given) == [str(9100 + offset) for offset in range(9)]
 
 
 def test_taken_metrics_port_of_any_program_is_named_with_the_setting_that_moves_them():

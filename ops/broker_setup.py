@@ -1,0 +1,97 @@
+"""The set-up of RabbitMQ: the users of all parts, and all exchanges, queues and bindings. `python -m ops.broker_setup`
+
+All of it is set up at the start and whenever the broker comes back, so that nothing is lost before a listener's first
+start. Every BROKER_VERIFY_SECONDS exchanges, queues and bindings are declared again, in case somebody deleted one. Each
+part does the same for what is its own; `nameko-rpc`, which all share, belongs to this program, an administrator.
+
+Users have the names and passwords that are in AUTH_AMQP_URL, TICKETS_AMQP_URL and so on. The program serves its metrics
+once everything is set up, and ends with a message and code 1 when that has failed for a minute.
+"""
+
+import logging
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from amqp.exceptions import AMQPError
+from kombu.exceptions import KombuError
+
+from libs import logs, metrics
+from libs.amqp.connection import connect
+from libs.contracts.events import CATALOGUE
+from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
+from libs.events import topology
+from libs.rpc.topology import calls_queue
+from libs.settings import AMQP_FORM, URL_FORM, amqp_url, check_common, parsed, required, verify_seconds, web_url
+from ops.broker_users import ADMINISTRATOR, grant
+
+TRYING_SECONDS = 60
+PAUSE_SECONDS = 1
+
+log = logging.getLogger(__name__)
+
+
+def declare(channel: Any) -> None:
+    """Declare every exchange, queue and binding that lasts; replies and broadcasts have queues for a while only."""
+    for service in SERVICES:
+        calls_queue(service)(channel).declare()  # and the exchange
+    CATALOGUE.declare(channel)
+    for listener in CATALOGUE.listeners():
+        topology.declare_waits(channel, listener, topology.DELAYS_SECONDS)
+
+
+def set_up(management_url: str, password: str, addresses: Mapping[str, str]) -> Iterator[None]:
+    """Create the users in `addresses` and declare everything; declare it again each time that the next is asked for.
+
+    `addresses` are the parts' AMQP URLs, `password` is the administrator's. Raises OSError, AMQPError or KombuError
+    when the broker is unreachable or refuses.
+    """
+    for part, address in addresses.items():
+        grant(management_url, password, part, address)
+    with connect(as_administrator(addresses[OPERATOR], password)) as connection:
+        while True:
+            declare(connection.default_channel)
+            yield
+
+
+def as_administrator(address: str, password: str) -> str:
+    """Return an AMQP URL, which may name several brokers, with the administrator as its user."""
+    return re.sub(r"://([^/]*@)?", f"://{ADMINISTRATOR}:{quote(password, safe='')}@", address)
+
+
+def keep_set_up(management_url: str, password: str, addresses: Mapping[str, str]) -> Iterator[None]:
+    """Do as `set_up`, once more whenever that fails; exit with a message when it has failed for a minute."""
+    succeeded_at = time.monotonic()
+    while True:
+        try:
+            for _ in set_up(management_url, password, addresses):
+                yield
+                succeeded_at = time.monotonic()
+        except (OSError, AMQPError, KombuError) as error:
+            if time.monotonic() - succeeded_at > TRYING_SECONDS:
+                sys.exit(f"RabbitMQ cannot be set up: {error}")
+            log.warning("RabbitMQ is not set up, next try in %s s: %s", PAUSE_SECONDS, error)
+            time.sleep(PAUSE_SECONDS)
+
+
+def main() -> None:
+    """Set everything up, and keep it so until the process is stopped."""
+    check_common()
+    logs.set_up()
+    addresses = {part: parsed(f"{part.upper()}_AMQP_URL", amqp_url, AMQP_FORM) for part in PRINCIPALS}
+    management_url = parsed("RABBITMQ_MANAGEMENT_URL", web_url, URL_FORM)
+    password = required("RABBITMQ_PASSWORD")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for times, _ in enumerate(keep_set_up(management_url, password, addresses)):
+        if times == 0:
+            log.info("RabbitMQ is set up")
+            metrics.serve()
+        time.sleep(verify_seconds())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The set-up of the broker, and what it does when somebody deletes something."""
+
+from contextlib import closing
+from urllib.parse import urlsplit
+
+import pytest
+from kombu import Connection
+
+from dev.testing import new_vhost
+from libs.amqp import Outgoing, Publisher
+from libs.contracts.events import CATALOGUE
+from libs.contracts.parts import PRINCIPALS, SERVICES
+from libs.events import topology
+from ops import broker_setup
+from ops.broker_setup import as_administrator, keep_set_up, set_up
+
+
+@pytest.fixture
+def broker(servers):
+    """What the set-up of a vhost of its own needs to know, and the administrator's address of that."""
+    with new_vhost(servers) as url:
+        host, vhost = f"127.0.0.1:{servers.ports.amqp}", urlsplit(url).path
+        users = {part: f"{vhost[1:]}-{part}" for part in PRINCIPALS}
+        addresses = {part: f"amqp://{user}:secret-of-its-own@{host}{vhost}" for part, user in users.items()}
+        yield (servers.management_url, servers.secrets["RABBITMQ_PASSWORD"], addresses), url
+        for user in users.values():
+            servers.management("DELETE", f"/api/users/{user}")
+
+
+def names(servers, kind, url):
+    """Return the names of the exchanges or queues in a vhost."""
+    found = servers.management("GET", f"/api/{kind}{urlsplit(url).path}").json()
+    return {each["name"] for each in found if each["name"] and not each["name"].startswith("amq.")}
+
+
+def bindings(servers, url):
+    found = servers.management("GET", f"/api/bindings{urlsplit(url).path}").json()
+    return {(each["source"], each["destination"], each["routing_key"]) for each in found if each["source"]}
+
+
+def test_an_event_waits_for_a_listener_that_has_never_run(broker):
+    settings, _ = broker
+    next(set_up(*settings))
+
+    with closing(Publisher(settings[2]["orders"])) as publisher:
+        assert publisher.publish([Outgoing("orders.events", "OrderCreated", b"{}")]) == {}
+
+    with Connection(settings[2]["operator"]) as connection:
+        waiting = [
+            connection.channel().queue_declare(f"{listener}.OrderCreated", passive=True).message_count
+            for listener in CATALOGUE["OrderCreated"].listeners
+        ]
+    assert set(waiting) == {1}
+
+
+def test_whatever_somebody_deleted_is_there_again_at_the_next_verification(broker, servers):
+    settings, url = broker
+    set_ups = set_up(*settings)
+    next(set_ups)
+    queues, exchanges, bound = names(servers, "queues", url), names(servers, "exchanges", url), bindings(servers, url)
+    with Connection(url) as connection:
+        for exchange in exchanges:
+            connection.channel().exchange_delete(exchange)
+        for queue in queues:
+            connection.channel().queue_delete(queue)
+
+    next(set_ups)
+
+    assert {f"rpc-{service}" for service in SERVICES} | set(CATALOGUE.queue_names()) <= queues
+    assert {"nameko-rpc", topology.home_name("orders"), topology.wait_name("orders", 30)} <= exchanges
+    assert names(servers, "queues", url) == queues
+    assert names(servers, "exchanges", url) == exchanges
+    assert bindings(servers, url) == bound
+
+
+def test_users_and_queues_of_a_broker_that_lost_its_data_are_made_again(broker, servers, monkeypatch):
+    monkeypatch.setattr(broker_setup, "PAUSE_SECONDS", 0)
+    settings, url = broker
+    set_ups = keep_set_up(*settings)
+    next(set_ups)
+    user, vhost = urlsplit(settings[2]["orders"]).username, urlsplit(url).path
+    servers.management("DELETE", f"/api/users/{user}")
+    servers.management("DELETE", f"/api/vhosts{vhost}")  # and with it the connection
+    servers.management("PUT", f"/api/vhosts{vhost}")
+
+    next(set_ups)
+
+    with Connection(settings[2]["orders"]) as connection:
+        assert connection.channel().queue_declare("orders.TicketCreated", passive=True)
+
+
+def test_a_broker_that_cannot_be_set_up_for_a_minute_ends_the_program_with_the_reason(servers, monkeypatch):
+    monkeypatch.setattr(broker_setup, "TRYING_SECONDS", 0)
+
+    with pytest.raises(SystemExit, match="RabbitMQ cannot be set up: 401"):
+        next(keep_set_up(servers.management_url, "wrong", {"orders": servers.amqp_url_for("orders")}))
+
+
+def test_administrator_connects_to_the_brokers_that_the_parts_connect_to():
+    address = "amqps://orders:a%2Fb@one:5671/tickets;amqps://two:5671/tickets"
+
+    assert as_administrator(address, "p@/ss") == (
+        "amqps://ticketing:p%40%2Fss@one:5671/tickets;amqps://ticketing:p%40%2Fss@two:5671/tickets"
+    )
