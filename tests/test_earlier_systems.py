@@ -116,6 +116,7 @@ ASSERTING = (
 """How the names of what can fail a test begin: assertions, and functions that wait for or check something."""
 ASSERTED_ELSEWHERE = {
     "test_everything_may_be_declared_again": "the broker refuses a queue that is declared otherwise",
+    "test_no_call_ever_begins_after_its_deadline": "the simulation asserts it of each call",
     "test_trial_purchase_and_race_pass": "the trial itself fails",
     "test_a_lost_deadline_is_repaired_in_time": "the fixture at_rest compares all copies afterwards",
 }

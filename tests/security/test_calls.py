@@ -63,6 +63,7 @@ ALLOWED = {
     "payments.changes": {"orders", "operator"},
     "payments.snapshots": {"orders", "operator"},
     "payments.refund": {"operator"},
+    "payments.stuck": {"operator"},
     "payments.audit": {"operator"},
     "payments.repair": {"operator"},
     "payments.receive_webhook": {"gateway"},

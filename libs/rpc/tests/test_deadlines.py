@@ -26,7 +26,6 @@ class Simulation:
         monkeypatch.setattr(deadlines, "clock_ms", lambda: int(self.now * 1000))
         monkeypatch.setattr(deadlines, "ASK_SECONDS", 0.0001)  # of real time: an answer comes at once, or not at all
         self.callers = Callers(self)
-        self.callers.declare(None)
         self.callers.queue = SimpleNamespace(routing_key="service")
 
     def caller_clock(self):
