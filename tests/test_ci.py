@@ -54,3 +54,11 @@ def test_hooks_call_the_locked_tools():
 
     assert repository["repo"] == "local"
     assert all(hook["entry"].startswith(".venv/bin/") for hook in repository["hooks"])
+
+
+def test_one_process_runs_all_tests_of_the_whole_system(request):
+    if not hasattr(request.config, "workerinput"):
+        pytest.skip("one process runs all tests")
+    whole = [item for item in request.session.items if item.get_closest_marker("e2e")]
+
+    assert [item.nodeid for item in whole if not item.nodeid.endswith("@system")] == []  # by which pytest-xdist goes
