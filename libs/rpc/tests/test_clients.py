@@ -104,6 +104,7 @@ def test_a_users_token_is_verified_by_the_service(client):
         ("rubbish", "Unauthenticated"),
         (Signer(SERVICE_PRIVATE).mint("orders", 3600), "Forbidden"),
     ],
+    ids=["missing", "forged", "a service's"],
 )
 def test_a_missing_forged_or_services_token_is_refused_where_a_user_is_needed(client, token, name):
     with pytest.raises(RemoteError) as error:
