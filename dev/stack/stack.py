@@ -139,6 +139,14 @@ class Stack(Layout):
         if not wait_until(lambda: self.pid(name) != pid, 10):
             raise StackError(f"{name} (process {pid}) does not die")
 
+    def kill_for_good(self, name: str) -> None:
+        """Kill `name` (SIGKILL, with its workers); it stays stopped until `start_program`."""
+        pid = self.pid(name)
+        self.supervisor.call("stopProcess", self._full_name(name), False)  # else it would start it again
+        os.killpg(pid, signal.SIGKILL)
+        if not wait_until(lambda: self.pid(name) == 0, 10):
+            raise StackError(f"{name} (process {pid}) does not die")
+
     def stop_program(self, name: str) -> None:
         """Stop `name` as an operator would (SIGTERM); it stays stopped until `start_program`."""
         self.supervisor.call("stopProcess", self._full_name(name))

@@ -79,8 +79,7 @@ def test_events_and_calls_go_on_while_one_of_three_brokers_is_dead(cluster):
         for number in range(EVENTS):
             loaves.add(a_loaf(number), LoafBaked, a_loaf(number))
             if number == EVENTS // 2:
-                cluster.kill("rabbitmq")
-                cluster.stop_program("rabbitmq")
+                cluster.kill_for_good("rabbitmq")
 
         finished = {"service": "ours", "what": "finished"}
         wait_for(lambda: len(mongo.probe.notes.distinct("event", finished)) == EVENTS, 60, "all events to be handled")
