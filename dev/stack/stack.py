@@ -134,17 +134,17 @@ class Stack(Layout):
 
     def kill(self, name: str) -> None:
         """Kill `name` (SIGKILL, with its workers) and return once it is dead; the supervisor then starts it again."""
-        pid = self.pid(name)
-        os.killpg(pid, signal.SIGKILL)
-        if not wait_until(lambda: self.pid(name) != pid, 10):
-            raise StackError(f"{name} (process {pid}) does not die")
+        self._kill(name, self.pid(name))
 
     def kill_for_good(self, name: str) -> None:
         """Kill `name` (SIGKILL, with its workers); it stays stopped until `start_program`."""
         pid = self.pid(name)
         self.supervisor.call("stopProcess", self._full_name(name), False)  # else it would start it again
+        self._kill(name, pid)
+
+    def _kill(self, name: str, pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
-        if not wait_until(lambda: self.pid(name) == 0, 10):
+        if not wait_until(lambda: self.pid(name) != pid, 10):
             raise StackError(f"{name} (process {pid}) does not die")
 
     def stop_program(self, name: str) -> None:

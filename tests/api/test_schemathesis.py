@@ -69,7 +69,9 @@ def operations(app):
 
 
 @pytest.fixture
-def sign_up(app):
+def person(app):
+    """Sign up somebody, as ana, who sells, and bo, who buys."""
+
     def sign_up(name):
         user = app.test_client()
         body = {"email": f"{name}-{secrets.token_hex(4)}@example.org", "password": "correct horse battery"}
@@ -77,18 +79,6 @@ def sign_up(app):
         return user
 
     return sign_up
-
-
-@pytest.fixture
-def ana(sign_up):
-    """The seller."""
-    return sign_up("ana")
-
-
-@pytest.fixture
-def bo(sign_up):
-    """The buyer."""
-    return sign_up("bo")
 
 
 @pytest.fixture
