@@ -99,6 +99,10 @@ class Counters:
         """Return what is kept of an address from which a user signed in."""
         return self._hmac("fingerprint", address)
 
+    def pseudonym(self, email: str) -> str:
+        """Return the name in the log of an address without an account: what was typed may be a password."""
+        return f"no account {self._hmac('pseudonym', email)[:12]}"
+
     def _counter(self, kind: str, limit: Limit, *parts: str) -> Counter:
         return Counter(f"{kind}:{self._hmac(kind, *parts)}", limit)
 

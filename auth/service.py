@@ -18,6 +18,7 @@ from libs.rpc import arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, Unauthenticated
 from libs.rpc.entrypoint import rpc
+from libs.security_events import recorded
 from libs.settings import KEY_FORM, MONGO_FORM, between, parsed
 from libs.throttle import MongoThrottle
 from libs.tokens import Claims, Signer
@@ -68,10 +69,15 @@ class AuthService:
         """Create a user and begin a session: {"user": {id, email}, "token"}. `address`: as in `sign_in`."""
         email, password = domain.check_sign_up(email, password, COMMON_PASSWORDS)
         source = self._client_network(address)
-        with self.throttle.attempt(self.counters.of_email_in_use(source), EmailInUse):
+        with (
+            recorded("sign_up") as attempt,
+            self.throttle.attempt(self.counters.of_email_in_use(source), EmailInUse),
+        ):
             self.throttle.count(self.counters.of_sign_up(source, self.sign_ups_per_address))
             password_hash = passwords.hash_password(password)
-            return self._start_session(self.store.add(email, password_hash, self.counters.fingerprint(source)))
+            user = self.store.add(email, password_hash, self.counters.fingerprint(source))
+            attempt.who = user["id"]
+        return self._start_session(user)
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def sign_in(self, email: str, password: str, address: str | None = None) -> dict[str, Any]:
@@ -85,7 +91,8 @@ class AuthService:
         user = self.store.find_by_email(email)
         fingerprint = self.counters.fingerprint(source)
         counters = self.counters.of_sign_in(email, source, user is not None and fingerprint in user["addresses"])
-        with self.throttle.attempt(counters, WrongCredentials):
+        who = user["id"] if user else self.counters.pseudonym(email)
+        with recorded("sign_in", who=who), self.throttle.attempt(counters, WrongCredentials):
             matched = passwords.matching(user["password_hash"] if user else None, forms)
             if matched is None or user is None:
                 raise WrongCredentials("Wrong email or password.")
@@ -98,12 +105,16 @@ class AuthService:
     def sign_out(self) -> dict[str, Any]:
         """End the caller's session; return {"kind", "number"}, by which `is_effective` says where it has ended."""
         session = self.caller.session
-        return {"kind": SESSIONS, "number": self.store.revoke(session, datetime.fromtimestamp(session.expires_at, UTC))}
+        with recorded("sign_out", who=session.subject, what="this session"):
+            number = self.store.revoke(session, datetime.fromtimestamp(session.expires_at, UTC))
+        return {"kind": SESSIONS, "number": number}
 
     @rpc(expected_exceptions=EXPECTED)
     def sign_out_everywhere(self) -> dict[str, Any]:
         """End all sessions of the caller, this one included; returns what `sign_out` does."""
-        return {"kind": USERS, "number": self.store.revoke_all(self._signed_in_user())[NUMBER]}
+        user = self._signed_in_user()
+        with recorded("sign_out", who=user["id"], what="all sessions"):
+            return {"kind": USERS, "number": self.store.revoke_all(user)[NUMBER]}
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def change_password(self, current: str, new: str) -> dict[str, Any]:
@@ -112,12 +123,13 @@ class AuthService:
         `revocation` is what `sign_out` returns. Raises WrongPassword, InvalidPassword, TooManyAttempts.
         """
         user = self._signed_in_user()
-        domain.check_change(current, new)
-        with self.throttle.attempt(self.counters.of_password(user["id"]), WrongPassword):
-            if passwords.matching(user["password_hash"], domain.password_forms(_text(current))) is None:
-                raise WrongPassword("This is not your current password.")
-        password_hash = passwords.hash_password(domain.check_password("new", new, user["email"], COMMON_PASSWORDS))
-        changed = self.store.revoke_all(user, password_hash=password_hash)
+        with recorded("password_change", who=user["id"]):
+            domain.check_change(current, new)
+            with self.throttle.attempt(self.counters.of_password(user["id"]), WrongPassword):
+                if passwords.matching(user["password_hash"], domain.password_forms(_text(current))) is None:
+                    raise WrongPassword("This is not your current password.")
+            password_hash = passwords.hash_password(domain.check_password("new", new, user["email"], COMMON_PASSWORDS))
+            changed = self.store.revoke_all(user, password_hash=password_hash)
         return {**self._start_session(changed), "revocation": {"kind": USERS, "number": changed[NUMBER]}}
 
     @rpc(expected_exceptions=EXPECTED)

@@ -19,6 +19,7 @@ from gateway.typed import keep_typed
 from libs.contracts.limits import MAXIMUM_KEY
 from libs.errors import is_unavailable
 from libs.rpc import RemoteError, ServiceUnavailable
+from libs.security_events import security_event
 
 RETRY_AFTER_SECONDS = 2
 BODY_SECONDS = 10
@@ -203,6 +204,8 @@ def _named_error(error: RemoteError | GatewayError) -> AnyResponse:
     if error.name not in ERRORS:
         return _unexpected(error)
     status = ERRORS[error.name].status
+    if status == 403 and isinstance(error, GatewayError):  # services log what they refuse
+        security_event("access_denied", error.name, what=f"{request.method} {request.path}")
     response = _respond(status, describe_all(error))
     response.headers.update(retry_headers(error))
     return response

@@ -1,7 +1,8 @@
-"""What travels with a piece of work: its correlation id and its deadline.
+"""What travels with a piece of work: its correlation id, its deadline and where it comes from.
 
-Both live in context variables, which are separate for every thread and greenlet. The correlation id is created where
+All live in context variables, which are separate for every thread and greenlet. The correlation id is created where
 work begins (a browser's request, a job, a timer) and is in every RPC header, event and log line that follows from it.
+The client is the network address of whoever began it, by the word of the calling program: for the log alone.
 """
 
 import time
@@ -11,14 +12,26 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 LONGEST_ID = 128
+LONGEST_CLIENT = 128
 
 _correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+_client: ContextVar[str] = ContextVar("client", default="")
 
 
 def correlation_id() -> str:
     """Return the id of the current work; empty outside any work."""
     return _correlation_id.get()
+
+
+def client() -> str:
+    """Return where the current work comes from, an address or a host's name; empty when that is unknown."""
+    return _client.get()
+
+
+def come_from(address: object) -> None:
+    """Note where the current work comes from, until it ends."""
+    _client.set(address if isinstance(address, str) and len(address) <= LONGEST_CLIENT else "")
 
 
 def remaining_seconds(limit: float) -> float:
@@ -28,16 +41,18 @@ def remaining_seconds(limit: float) -> float:
 
 
 @contextmanager
-def work(correlation_id: str | None = None, deadline: float | None = None) -> Iterator[str]:
+def work(correlation_id: str | None = None, deadline: float | None = None, client: object = "") -> Iterator[str]:
     """Run the block as one piece of work; `deadline` is a moment of `time.monotonic()`. Yields the correlation id.
 
-    An id that is no text, or too long, is replaced.
+    An id that is no text, or too long, is replaced. `client`: as in `come_from`.
     """
     is_ours = isinstance(correlation_id, str) and 0 < len(correlation_id) <= LONGEST_ID
     ident = correlation_id if is_ours and correlation_id else uuid.uuid4().hex
-    id_token, deadline_token = _correlation_id.set(ident), _deadline.set(deadline)
+    id_token, deadline_token, client_token = _correlation_id.set(ident), _deadline.set(deadline), _client.set("")
+    come_from(client)
     try:
         yield ident
     finally:
+        _client.reset(client_token)
         _correlation_id.reset(id_token)
         _deadline.reset(deadline_token)

@@ -42,6 +42,8 @@ class PriceChanged(DomainError):
 class TooManyReservations(DomainError):
     """The buyer holds, or within the hour held, too many tickets; `details["retry_after"]`: seconds to wait."""
 
+    security_event = "throttled"
+
 
 class OrderComplete(DomainError):
     """The order has been paid for."""

@@ -31,6 +31,8 @@ class InvalidCard(DomainError):
 class InvalidSignature(DomainError):
     """The webhook was not signed by Stripe with our secret."""
 
+    security_event = "access_denied"
+
 
 class NotCaptured(DomainError):
     """Nothing was taken for this order, so there is nothing to refund."""

@@ -15,6 +15,7 @@ from nameko.timer import Timer
 from libs import context, logs, metrics
 from libs.alarms import Repeated
 from libs.errors import Unavailable, log_failure
+from libs.security_events import note_refusal
 from libs.settings import AMQP_FORM, amqp_url, check_common, parsed
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class Container(ServiceContainer):
     def _run_worker(self, worker_ctx: WorkerContext, handle_result: HandleResult | None) -> None:
         left = worker_ctx.data.pop("left_seconds", lambda: None)()
         deadline = None if left is None else time.monotonic() + left
-        with context.work(worker_ctx.data.get("correlation_id"), deadline):
+        with context.work(worker_ctx.data.get("correlation_id"), deadline, worker_ctx.data.get("client")):
             self._inject_dependencies(worker_ctx)
             self._worker_setup(worker_ctx)
             if left is not None and left <= 0:
@@ -124,6 +125,7 @@ def _run(worker_ctx: WorkerContext) -> tuple[Any, Any]:
             timers.succeeded(name)
         return result, None
     except Exception as error:  # noqa: BLE001 - whatever it is, the entrypoint decides what becomes of it
+        note_refusal(error, worker_ctx.service, name)
         if isinstance(error, entrypoint.expected_exceptions):
             log.info("%s refused: %s: %s", name, type(error).__name__, error)
         else:

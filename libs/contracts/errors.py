@@ -17,6 +17,8 @@ class DomainError(Exception):
 class NotOwner(DomainError):
     """The ticket, order or payment is somebody else's."""
 
+    security_event = "access_denied"
+
 
 class TicketNotFound(DomainError):
     """There is no such ticket."""
@@ -44,3 +46,5 @@ class KeyReused(DomainError):
 
 class TooManyAttempts(DomainError):
     """Too many attempts; `details["retry_after"]` says for how many seconds none is accepted."""
+
+    security_event = "throttled"

@@ -12,9 +12,13 @@ from libs.tokens import Claims, InvalidToken, Signer, Verifier
 class Unauthenticated(Exception):
     """The call needs a valid token, and has none."""
 
+    security_event = "access_denied"
+
 
 class Forbidden(Exception):
     """The token is valid, but its bearer may not do this."""
+
+    security_event = "access_denied"
 
 
 class Caller:
@@ -31,6 +35,14 @@ class Caller:
             return self._verifier.verify(self._token)
         except InvalidToken as error:
             raise Unauthenticated("Please sign in.") from error
+
+    @property
+    def who(self) -> str:
+        """Who is calling, for the log: a user's id, or a service's or operator's name; empty without a valid token."""
+        try:
+            return self.claims.subject
+        except Unauthenticated:
+            return ""
 
     @property
     def session(self) -> Claims:

@@ -170,6 +170,8 @@ class Client:
             headers = {"nameko.correlation_id": correlation_id or context.correlation_id() or ident}
             if token is not None:
                 headers["nameko.token"] = token
+            if client := context.client():
+                headers["nameko.client"] = client
             self._send(name, ident, arguments, headers, deadline - margin)
             self._wait(waiter, deadline)
         finally:

@@ -17,6 +17,7 @@ from libs import context
 from libs.rpc.caller import Caller
 from libs.rpc.client import Client, ServiceUnavailable, result_of
 from libs.rpc.entrypoint import Rpc, encoded_reply
+from libs.security_events import note_refusal
 from libs.tokens import Verifier
 
 
@@ -43,7 +44,7 @@ class ClientInMemory(Client):
         service, _, method = name.partition(".")
         if service not in self.services:
             raise ServiceUnavailable(f"{name}: no such service")
-        with context.work(correlation_id or context.correlation_id(), deadline):
+        with context.work(correlation_id or context.correlation_id(), deadline, context.client()):
             reply = json.loads(self._answer(service, method, json.loads(json.dumps(arguments)), token))
         if time.monotonic() > deadline:
             raise ServiceUnavailable(f"{name}: no answer in time")
@@ -63,4 +64,5 @@ class ClientInMemory(Client):
                 raise IncorrectSignature(str(error)) from error
             return encoded_reply(function(**arguments), None)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets it
+            note_refusal(error, worker, f"{service}.{method}")  # as the container does
             return encoded_reply(None, error)
