@@ -77,10 +77,14 @@ def bind() -> str:
 
 
 def _hosts(text: str) -> tuple[str, ...]:
-    """Return the host names in `text`; one that begins with a dot stands for those below it, too."""
-    hosts = tuple(host.strip().lower() for host in text.split(",") if host.strip())
+    """Return the host names in `text`; one that begins with a dot stands for those below it, too.
+
+    Raises ValueError when one is none, or an IPv6 address, which werkzeug never finds trusted.
+    """
+    hosts = tuple(host.strip().lower() for host in text.split(","))
     for host in hosts:
-        address(host.removeprefix("."))
+        if ":" in address(host.removeprefix(".")):
+            raise ValueError(host)
     return hosts
 
 

@@ -1,5 +1,6 @@
 """Opening MongoDB: majority writes, aware datetimes, and for services a timeout for every operation."""
 
+import warnings
 from typing import Any
 
 from pymongo import MongoClient
@@ -27,13 +28,27 @@ def connect_without_deadline(url: str) -> Database[dict[str, Any]]:
 
 def _open(url: str, **timeouts: int) -> Database[dict[str, Any]]:
     try:
-        return _client(url, **timeouts).get_default_database()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # by which pymongo ignores options that it does not know
+            client = _client(url, **timeouts)
+    except (ConfigurationError, UserWarning) as error:
+        raise ValueError from error
+    try:
+        return client.get_default_database()
     except ConfigurationError as error:
+        client.close()
         raise ValueError from error
 
 
 def _client(url: str, **timeouts: Any) -> MongoClient[dict[str, Any]]:
     connecting = TIMEOUT_SECONDS * 1000
     return MongoClient(
-        url, w="majority", journal=True, tz_aware=True, connectTimeoutMS=connecting, maxPoolSize=50, **timeouts
+        url,
+        w="majority",
+        journal=True,
+        readPreference="primary",  # what is decided on is never read from a member that may be behind
+        tz_aware=True,
+        connectTimeoutMS=connecting,
+        maxPoolSize=50,
+        **timeouts,
     )

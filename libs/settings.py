@@ -120,9 +120,12 @@ def address(text: str) -> str:
 
 
 def amqp_url(text: str) -> str:
-    """Return the address of one broker or several; raise ValueError when one is malformed."""
-    for url in text.split(";"):
-        _check_url(url, ("amqp", "amqps"))
+    """Return the address of one broker or several; raise ValueError when one is malformed, or not all use TLS or none."""
+    urls = text.split(";")
+    for url in urls:
+        _check_url(url, (urls[0].partition("://")[0],) if urls[0].startswith(("amqp:", "amqps:")) else ())
+        if re.search("[?#]", url):  # not escaped in a password, or an option, which the connection would go by
+            raise ValueError("more than a virtual host")
     return text
 
 
@@ -130,8 +133,8 @@ def web_url(text: str) -> str:
     """Return the address of a web server without a / at its end; raise ValueError when it is malformed."""
     url = text.rstrip("/")
     _check_url(url, ("http", "https"))
-    if urlsplit(url).path or urlsplit(url).query:
-        raise ValueError("with a path")
+    if url.partition("://")[2] != urlsplit(url).netloc or "@" in url:
+        raise ValueError("more than a host and a port")
     return url
 
 
@@ -146,8 +149,10 @@ def file(text: str) -> str:
 
 def _check_url(url: str, schemes: tuple[str, ...]) -> None:
     parts = urlsplit(url)
-    if parts.scheme not in schemes or not parts.hostname or parts.port == 0 or re.search(r"\s", url):
+    if url.partition("://")[0] not in schemes or not parts.hostname or parts.port == 0 or re.search(r"\s", url):
         raise ValueError("malformed")
+    if parts.netloc.endswith(":"):
+        raise ValueError("without the port that it announces")
     address(parts.hostname)
 
 

@@ -45,7 +45,7 @@ class Container(ServiceContainer):
     def __init__(self, service_cls: Any, config: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         check_common()
         if config.get("AMQP_URI"):  # what needs it refuses to start without it, but tries its form while it is bound
-            parsed("AMQP_URI", amqp_url, AMQP_FORM, config, service_cls.name)
+            config = {**config, "AMQP_URI": parsed("AMQP_URI", amqp_url, AMQP_FORM, config, service_cls.name)}
         super().__init__(service_cls, config, *args, **kwargs)
         self.max_slow_workers = int(config.get("max_slow_workers") or config.get("max_workers") or DEFAULT_MAX_WORKERS)
         self._worker_pool = _Workers(self.max_workers, self.max_slow_workers)

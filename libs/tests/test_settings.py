@@ -1,10 +1,13 @@
 import re
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from libs.contracts.parts import SERVICES
+from libs.database import connect
 from libs.providers import Setting
 from libs.settings import (
     MissingSetting,
@@ -62,12 +65,32 @@ def test_a_service_has_its_integer_setting():
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_names_the_variable_that_its_configuration_reads(service):
-    read = dict(re.findall(r"^(\w+): \$\{(\w+)", (ROOT / service / "config.yml").read_text(), re.MULTILINE))
+    read = dict(re.findall(r"^(\w+): !raw_env_var \$\{(\w+)", (ROOT / service / "config.yml").read_text(), re.MULTILINE))
 
     for name, variable in read.items():
         with pytest.raises(MissingSetting, match=f"^{variable} is not set"):
             required(name, {name: ""}, service)
     assert {"AMQP_URI", "MONGO_URL", "SIGNING_KEY", "TOKEN_PUBLIC_KEYS"} <= read.keys()
+
+
+@pytest.mark.filterwarnings("ignore:pkg_resources")
+@pytest.mark.parametrize("typed", ["0100", "15:00", "1_000", "0x384", "~", "[900]", "yes"])
+def test_what_an_operator_typed_is_not_taken_for_another_number(monkeypatch, typed):
+    from nameko.cli.main import setup_yaml_parser
+
+    setup_yaml_parser()
+    monkeypatch.setenv("RESERVATION_WINDOW_SECONDS", typed)  # which YAML itself reads as 64, 900, 1000...
+
+    config = yaml.safe_load((ROOT / "orders/config.yml").read_text())
+
+    assert config["RESERVATION_WINDOW_SECONDS"] == typed
+    assert takes(between(1, 86_400)[0], typed) == typed.isdigit()
+
+
+def test_no_setting_of_a_service_is_read_as_yaml():
+    values = [line for path in ROOT.glob("*/config.yml") for line in path.read_text().splitlines() if "${" in line]
+
+    assert [line for line in values if "!raw_env_var" not in line] == []
 
 
 def test_a_setting_is_returned_as_it_is():
@@ -81,12 +104,13 @@ def test_a_setting_is_returned_as_it_is():
             amqp_url,
             ["amqp://a:b@rabbitmq:5672/", "amqps://a:b@mq-1.example:5671/v;amqps://a:b@[::1]:5671/v", "amqp://127.0.0.1//"],
             ["rabbitmq:5672", "http://a:b@rabbitmq:5672/", "amqp://", "amqp://a:b@rabbitmq:port/", "amqp://h:0/",
-             "amqp://h:65536/", "amqp://two words/", "amqp://h/;redis://h/", "amqp://h/;"],
+             "amqp://h:65536/", "amqp://two words/", "amqp://h/;redis://h/", "amqp://h/;", "amqp://h:/", "AMQPS://h/",
+             "amqp://h/;amqps://h/", "amqp://a:b?c@h/", "amqp://h/?heartbeat=x", "amqp://h/#", "://h/"],
         ),
         (
             web_url,
             ["http://127.0.0.1:12111", "https://api.stripe.com/", "http://fake-stripe:12111"],
-            ["127.0.0.1:12111", "ftp://stripe", "http://", "http://h/v1", "http://h?x=1"],
+            ["127.0.0.1:12111", "ftp://stripe", "http://", "http://h/v1", "http://h?x=1", "http://h?", "http://h#x", "http://a:b@h", "http://h:"],
         ),
         (
             address,
@@ -103,6 +127,18 @@ def test_a_setting_is_returned_as_it_is():
 def test_a_form_takes_what_it_says_and_nothing_else(parse, good, bad):
     assert [text for text in good if not takes(parse, text)] == []
     assert [text for text in bad if takes(parse, text)] == []
+
+
+@pytest.mark.parametrize("url", ["", "orders?replicaSte=rs0", "orders?tls=maybe"])
+def test_an_address_of_mongodb_that_would_be_read_in_part_is_refused(url):
+    with pytest.raises(ValueError):
+        connect(f"mongodb://127.0.0.1:1/{url}")
+
+
+def test_no_address_lets_a_service_decide_on_what_a_member_that_is_behind_says():
+    database = connect("mongodb://127.0.0.1:1/orders?readPreference=secondary&w=1")
+    with closing(database.client):
+        assert (database.read_preference.name, database.write_concern.document["w"]) == ("Primary", "majority")
 
 
 def takes(parse, text):

@@ -57,7 +57,7 @@ MALFORMED = [
     ("gateway", "GATEWAY_PROXIES", "-1"),
     ("gateway", "GATEWAY_TLS", "yes"),
     ("gateway", "GATEWAY_SECRET_KEY", "never long enough"),
-    ("gateway", "GATEWAY_TRUSTED_HOSTS", "https://tickets.example"),
+    *(("gateway", "GATEWAY_TRUSTED_HOSTS", value) for value in ("https://tickets.example", ",", "a.example,", "::1")),
 ]  # fmt: skip
 CHANGES = [
     *MALFORMED,
