@@ -193,7 +193,8 @@ def _form_errors(field: str, password: object) -> list[dict[str, str]]:
         return [_error(field, LENGTH_MESSAGE)]
     if not is_storable(password):
         return [_error(field, HALF_MESSAGE)]
-    has_length = MINIMUM_PASSWORD <= len(_normalise_password(password)) <= MAXIMUM_PASSWORD
+    lengths = len(password), len(_normalise_password(password))  # one character may be eighteen in normal form
+    has_length = MINIMUM_PASSWORD <= min(lengths) and lengths[1] <= MAXIMUM_PASSWORD
     return [] if has_length else [_error(field, LENGTH_MESSAGE)]
 
 

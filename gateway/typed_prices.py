@@ -1,6 +1,7 @@
-"""How a visitor types a price: with a decimal point, or with the comma and the grouped thousands of their locale."""
+"""How a visitor types a price: with the digits, the decimal mark and the grouped thousands of their locale."""
 
 import re
+import unicodedata
 
 from babel import Locale, UnknownLocaleError
 from babel.numbers import get_decimal_symbol, get_group_symbol
@@ -10,6 +11,9 @@ ENGLISH = Locale("en")
 SPACES = re.compile(r"(?<=\d)[ \xa0\u2009\u202f'’](?=\d{3}(?!\d))")  # between thousands, also as the Swiss write them
 ONE_MARK = re.compile(r"(\d+)([.,])(\d+)", re.ASCII)
 GROUPED = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*(?:(?!\1)[.,](\d+))?", re.ASCII)
+INDIAN = re.compile(r"\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?", re.ASCII)  # 12,34,567.89
+MARKS = str.maketrans({"\u066b": ".", "\u066c": ",", "\uff0e": ".", "\uff0c": ","})
+"""The marks of Arabic and Persian, and of full width as Japanese keyboards have them."""
 MAYBE_GROUP = re.compile(r"[1-9]\d{0,2}", re.ASCII)
 
 
@@ -29,7 +33,9 @@ def with_point(text: str, locale: Locale) -> str | None:
     The last of two different marks is the decimal one, and so is one that no three digits follow: 19,99 and 1.234,50
     say by themselves what they mean. Of 1,234 and 1.234 only the locale says it.
     """
-    compact = SPACES.sub("", text.strip())
+    compact = SPACES.sub("", "".join(map(_digit, text.strip())).translate(MARKS))
+    if INDIAN.fullmatch(compact):
+        return compact.replace(",", "")
     one = ONE_MARK.fullmatch(compact)
     if one:
         whole, mark, rest = one.groups()
@@ -54,6 +60,11 @@ def _by_locale(text: str, mark: str, locale: Locale) -> str | None:
     if mark == _mark(get_decimal_symbol(locale)):
         return text.replace(mark, ".")
     return text.replace(mark, "") if mark == get_group_symbol(locale) else None
+
+
+def _digit(letter: str) -> str:
+    """Return a digit of any script as one of 0 to 9, and any other character as it is."""
+    return str(unicodedata.decimal(letter, letter))
 
 
 def _mark(symbol: str) -> str:

@@ -1,4 +1,4 @@
-"""The words of a text as a search compares them: without case, accents or apostrophes, in any script.
+"""The words of a text as a search compares them: without case, accents or apostrophes, in any script and its digits.
 
 They begin and end by Unicode's rules (https://www.unicode.org/reports/tr29/), as far as these matter to a search. In
 scripts without spaces between words, pieces of a few letters take their place, one from each letter on, so that
@@ -70,10 +70,10 @@ def _parts(word: str) -> list[str]:
 
 
 def _folded(text: str) -> str:
-    """Return the text without case, accents, and differences of form such as full and half width."""
+    """Return the text without case, accents, and differences of form such as full and half width; digits as 0 to 9."""
     composed = unicodedata.normalize("NFC", text).replace("\u00b4", "'")  # which is a space and an accent in NFKD
     folded = _without_accents(_without_accents(composed).casefold()).translate(LETTERS)
-    return unicodedata.normalize("NFC", folded)
+    return unicodedata.normalize("NFC", "".join(str(unicodedata.decimal(letter, letter)) for letter in folded))
 
 
 def _without_accents(text: str) -> str:

@@ -52,7 +52,7 @@ def test_any_characters_make_a_password(password):
 
 @pytest.mark.parametrize(
     "password",
-    ["short", "x" * 65, "Password123", "Ｐａｓｓｗｏｒｄ１２３", "e\u0301" * 7, None, False, ["a long password"]],
+    ["short", "x" * 65, "Password123", "Ｐａｓｓｗｏｒｄ１２３", "e\u0301" * 7, "ﷺ", None, False, ["a long password"]],
 )
 def test_short_long_common_and_other_things_are_no_password(password):
     with pytest.raises(domain.InvalidPassword):

@@ -124,6 +124,12 @@ def test_the_gateway_does_not_start_with_a_currency_that_cannot_be_charged(servi
         ("1.234", "en", "1.234"),
         ("1.234", "fr", None),  # a French price has neither a decimal point nor points between thousands
         ("1234,500", "en", "1234.500"),
+        ("12,34,567.89", "hi", "1234567.89"),
+        ("1,00,000", "en_IN", "100000"),
+        ("١٢٫٥٠", "ar", "12.50"),
+        ("۱٬۲۳۴", "fa", "1234"),
+        ("１，９８０", "ja", "1980"),
+        ("5²", "en", "5²"),
     ],
 )
 def test_a_price_is_read_as_its_seller_meant_it(typed, language, read):
