@@ -54,7 +54,9 @@ ERRORS = {
         400, "This page of the list no longer exists. Start again from the first page.", "after"
     ),
     "InvalidJson": ErrorSpec(400, "The body must be a JSON object."),
-    "InvalidKey": ErrorSpec(400, f"The Idempotency-Key must have 1 to {MAXIMUM_KEY} printable characters."),
+    "InvalidKey": ErrorSpec(
+        400, f"The Idempotency-Key must have 1 to {MAXIMUM_KEY} printable ASCII characters, and no spaces."
+    ),
     "KeyReused": ErrorSpec(400, "This Idempotency-Key came with something else before. Use a new one each time."),
     "InvalidEtag": ErrorSpec(400, 'If-Match must be the ETag of one answer, like "3", or *.'),
     "InvalidTicket": ErrorSpec(400),

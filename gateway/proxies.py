@@ -1,16 +1,20 @@
 """The proxies in front of the gateway: whose word for a client's address is taken, and if their number is right."""
 
 import logging
+import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
-
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 QUIET_SECONDS = 60.0
+SET_BY_PROXIES = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host")
+DIRECT = ("/healthz", "/readyz", "/api/webhooks/")
+"""The paths of those who need not come through the proxies: probes, and a simulated Stripe."""
+WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([\d.]+):\d+", re.ASCII)
 
 log = logging.getLogger(__name__)
 
@@ -18,28 +22,49 @@ log = logging.getLogger(__name__)
 class Proxies:
     """WSGI middleware: takes a client's address from the last of so many proxies (`number`), from nobody's if 0.
 
-    Who came through fewer proxies than that, or through one that nobody set, has the address of a proxy, as all others
-    have: what auth limits by address it then limits for everybody at once. That is logged, once a minute at most.
+    Whose address no proxy names, or another one than is counted, has the address of a proxy, as all others have: what
+    auth limits by address it then limits for everybody at once. That is logged, once a minute at most.
     """
 
     def __init__(
         self, application: "WSGIApplication", number: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        # without proxies a client could forge its address
-        self._application = ProxyFix(application, x_for=number, x_proto=0, x_host=0) if number else application
+        self._application = application
         self._number = number
         self._clock = clock
         self._quiet_until = clock()
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Handle one request."""
-        given = environ.get("HTTP_X_FORWARDED_FOR", "")
-        if given and (not self._number or given.count(",") + 1 < self._number) and self._clock() >= self._quiet_until:
+        named = [name.strip() for name in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if name.strip()]
+        # without proxies a client could forge its address
+        client = _address(named[-self._number]) if 0 < self._number <= len(named) else None
+        if client:
+            environ["REMOTE_ADDR"] = client
+        elif (problem := self._problem(environ, named)) and self._clock() >= self._quiet_until:
             self._quiet_until = self._clock() + QUIET_SECONDS
             log.error(
-                "X-Forwarded-For names %s addresses, but GATEWAY_PROXIES is %s: unless a client forged the header, all "
-                "clients count as one, and one who tries passwords locks everybody out",
-                given.count(",") + 1,
+                "%s, but GATEWAY_PROXIES is %s: unless a client came another way or forged the header, all clients count "
+                "as one, and one who tries passwords locks everybody out",
+                problem,
                 self._number,
             )
         return self._application(environ, start_response)
+
+    def _problem(self, environ: "WSGIEnvironment", named: Sequence[str]) -> str | None:
+        """Return what is against the number of proxies in the headers of a request without a client's address."""
+        if not self._number:
+            found = (name for name in SET_BY_PROXIES if environ.get(f"HTTP_{name.upper().replace('-', '_')}"))
+            return next((f"a proxy has set {name}" for name in found), None)
+        if not named and environ.get("PATH_INFO", "").startswith(DIRECT):
+            return None
+        return f"X-Forwarded-For names {len(named)} clients and proxies, or no IP address"
+
+
+def _address(text: str) -> str | None:
+    """Return the IP address that a proxy names, without the port that some add; None when it is none."""
+    found = WITH_PORT.fullmatch(text)
+    try:
+        return str(ip_address(found[1] or found[2] if found else text))
+    except ValueError:
+        return None

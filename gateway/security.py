@@ -26,7 +26,8 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-SIGN_IN = ("account.sign_in", "account.sign_up")
+WITHOUT_TOKEN = ("account.sign_in", "account.sign_up", "account.sign_out")
+"""Forms that do the same whoever is signed in by now."""
 YEAR_SECONDS = 31_536_000
 
 
@@ -98,7 +99,8 @@ def check_csrf() -> AnyResponse | None:
     """Refuse a body that is not a form, and a form without the CSRF token of its session.
 
     A form sent from one of our pages is not lost then: it is shown again, after signing in if need be.
-    Two tabs that were opened at once without a cookie have two tokens and one cookie, so signing in goes without.
+    Two tabs that were opened at once without a cookie have two tokens and one cookie, so signing in goes without; and
+    who signs out in a tab that is older than the session wants to be signed out.
     """
     if request.method in SAFE_METHODS or request.path.startswith("/api/") or request.endpoint is None:
         return None
@@ -111,7 +113,7 @@ def check_csrf() -> AnyResponse | None:
         return None
     if not _is_sent_from_our_page():
         raise GatewayError("StaleForm")
-    return None if request.endpoint in SIGN_IN else lead_back()
+    return None if request.endpoint in WITHOUT_TOKEN else lead_back()
 
 
 def _is_sent_from_our_page() -> bool:

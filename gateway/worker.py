@@ -1,6 +1,7 @@
 """gunicorn's worker: requests that it cannot read are answered by the application, like any other error."""
 
 import io
+import re
 import socket
 import sys
 from contextlib import suppress
@@ -21,6 +22,8 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.workers.ggevent import GeventWorker
 
 STATUSES = {LimitRequestLine: 414, LimitRequestHeaders: 431, ExpectationFailed: 417, UnsupportedTransferCoding: 501}
+API = re.compile(rb"((?i:https?)://[^/?]*)?/api(?![\w.~%-])")
+"""How the targets of requests for the API begin; to a proxy, and to any server, they may name the host."""
 LINGER_SECONDS = 2
 LOGGED_CHARACTERS = 200
 
@@ -52,7 +55,7 @@ class Request(message.Request):
 
     def _is_api(self) -> bool:
         words = bytes(self._received or b"").split(b"\r\n", 1)[0].split(b" ")
-        return len(words) > 1 and words[1].startswith(b"/api/")
+        return len(words) > 1 and API.match(words[1]) is not None
 
 
 class Worker(GeventWorker):

@@ -242,13 +242,17 @@ def free_slots(holds: Sequence[dict[str, Any]], unpaid: int, per_hour: int, now:
     recent = sorted(hold["created_at"] for hold in holds if hold["created_at"] > now - HOUR)
     if len(held) >= unpaid:
         until = min(hold["expires_at"] for hold in held)
-        message = f"You have {len(held)} unpaid reservations. Pay for one or cancel one before you reserve another."
+        message = f"You have {_some(len(held), 'unpaid reservation')}. Pay for one or cancel one before you reserve another."
         raise TooManyReservations(message, retry_after=_seconds(until - now))
     if len(recent) >= per_hour:
         wait = _seconds(recent[-per_hour] + HOUR - now)
-        message = f"You reserved {len(recent)} tickets within an hour and did not pay. {_try_again(wait)}"
+        message = f"You reserved {_some(len(recent), 'ticket')} within an hour and did not pay. {_try_again(wait)}"
         raise TooManyReservations(message, retry_after=wait)
     return sorted(set(range(unpaid)) - {hold.get("slot") for hold in held})
+
+
+def _some(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _seconds(wait: timedelta) -> int:

@@ -96,8 +96,7 @@ class Ticket:
             raise TicketWithdrawn("This ticket was withdrawn from sale.")
         if code == self.currency and all(getattr(self, name) == value for name, value in checked.items()):
             return False  # perhaps because the same edit was sent before, by a double click or a retry
-        if seen_version not in (None, self.version):
-            raise TicketChanged("This ticket has changed since you opened it.", version=self.version)
+        self._check_seen(seen_version)
         self._count_change(now)
         if (checked["price_cents"], code) != (self.price_cents, self.currency):
             self.currency, self.price_version = code, self.version
@@ -105,11 +104,12 @@ class Ticket:
             setattr(self, name, value)
         return True
 
-    def withdraw(self, seller_id: str, now: datetime) -> bool:
+    def withdraw(self, seller_id: str, now: datetime, seen_version: int | None = None) -> bool:
         """Take the ticket off sale for good; return False when it already was. Raises as `edit` does."""
         self._check_editable(seller_id)
         if self.withdrawn:
             return False
+        self._check_seen(seen_version)
         self.withdrawn = True
         self._count_change(now)
         return True
@@ -166,6 +166,10 @@ class Ticket:
             raise TicketSold("This ticket has been sold.")
         if self.status == "reserved":
             raise TicketReserved("A buyer has reserved this ticket; try again when the reservation has ended.")
+
+    def _check_seen(self, version: int | None) -> None:
+        if version not in (None, self.version):
+            raise TicketChanged("This ticket has changed since you opened it.", version=self.version)
 
     def _count_change(self, now: datetime) -> None:
         self.version += 1

@@ -100,8 +100,7 @@ class TicketsService:
         the seller saw; refused when it has another one by now, unless it says the same already.
         """
         seller_id, details = self.caller.user_id, _details(title, price_cents, category, venue, starts_at)
-        if version is not None:
-            arguments.integer("version", version, 1, MAXIMUM_VERSION)
+        _check_version(version)
         now, code = utc_now(), self.currency.code
         try:
             return self._change(ticket_id, lambda ticket: ticket.edit(seller_id, now, code, version, **details))
@@ -110,10 +109,11 @@ class TicketsService:
             raise
 
     @rpc(expected_exceptions=EXPECTED)
-    def withdraw(self, ticket_id: str) -> dict[str, Any]:
-        """Take a ticket off sale for good; doing it again changes nothing. Returns the ticket."""
+    def withdraw(self, ticket_id: str, version: int | None = None) -> dict[str, Any]:
+        """Take a ticket off sale for good; doing it again changes nothing. Returns the ticket. `version`: as above."""
         seller_id = self.caller.user_id
-        return self._change(ticket_id, lambda ticket: ticket.withdraw(seller_id, utc_now()))
+        _check_version(version)
+        return self._change(ticket_id, lambda ticket: ticket.withdraw(seller_id, utc_now(), version))
 
     @rpc(expected_exceptions=EXPECTED)
     def get(self, ticket_id: str) -> dict[str, Any]:
@@ -226,6 +226,11 @@ class TicketsService:
 
 def _details(title: object, price_cents: object, category: object, venue: object, starts_at: object) -> dict[str, Any]:
     return {"title": title, "price_cents": price_cents, "category": category, "venue": venue, "starts_at": starts_at}
+
+
+def _check_version(version: object) -> None:
+    if version is not None:
+        arguments.integer("version", version, 1, MAXIMUM_VERSION)
 
 
 def _list_reply(tickets: Sequence[dict[str, Any]], following: dict[str, Any] | None) -> dict[str, Any]:

@@ -60,8 +60,8 @@ def update(ticket_id: str) -> Response:
 @bp.delete("/<ticket_id>")
 @login_required
 def withdraw(ticket_id: str) -> tuple[str, int]:
-    """Take the user's own ticket off sale; repeating changes nothing."""
-    call_as_user("tickets.withdraw", ticket_id=ids.ticket(ticket_id))
+    """Take the user's own ticket off sale, unless it has changed since they saw it; repeating changes nothing."""
+    call_as_user("tickets.withdraw", ticket_id=ids.ticket(ticket_id), version=read_version())
     return "", 204
 
 

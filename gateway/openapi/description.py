@@ -26,16 +26,19 @@ INTRODUCTION = (
 KEY = {
     "in": "header",
     "name": "Idempotency-Key",
-    "description": f"1 to {MAXIMUM_KEY} printable characters of the client's choice, new for each thing to make.",
+    "description": f"1 to {MAXIMUM_KEY} printable ASCII characters, without spaces, of the client's choice, new for each thing to make.",
     "schema": {"type": "string", "minLength": 1, "maxLength": MAXIMUM_KEY, "pattern": r"^[\x21-\x7e]+$"},
 }
 IF_MATCH = {
     "in": "header",
     "name": "If-Match",
-    "description": "The ETag of the ticket that the seller saw, or *; does what the version in the body does.",
+    "description": "The ETag of the ticket that the seller saw, or *; does what the version in the body of a PUT does.",
     "schema": {"type": "string", "pattern": r'^("[1-9][0-9]{0,8}"|\*)$'},
 }
-HEADERS = {"api_orders.create": KEY, "api_tickets.create": KEY, "api_tickets.update": IF_MATCH}
+HEADERS = {
+    **dict.fromkeys(("api_orders.create", "api_tickets.create"), KEY),
+    **dict.fromkeys(("api_tickets.update", "api_tickets.withdraw"), IF_MATCH),
+}
 """The headers that a route's request may have, by its endpoint."""
 ETAG = {"description": "The ticket's version, for If-Match.", "schema": {"type": "string"}}
 LINK = {"description": 'Where the next page is, as `<URL>; rel="next"`.', "schema": {"type": "string"}}

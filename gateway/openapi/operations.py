@@ -105,9 +105,10 @@ OPERATIONS = {
         "Tickets",
         204,
         None,
-        errors=(404, 409),
+        errors=(400, 404, 409),
         needs_session=True,
-        description="Only its seller may, and only while it is neither reserved nor sold. It stays readable.",
+        description="Only its seller may, and only while it is neither reserved nor sold. It stays readable. With its "
+        "ETag in If-Match, a ticket that has changed is left as it is (409).",
     ),
     "api_orders.create": Operation(
         "Orders",

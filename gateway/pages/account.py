@@ -1,5 +1,7 @@
 """Sign up, sign in, sign out, and the user's account."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -9,6 +11,7 @@ from gateway import sessions
 from gateway.pages.forms import Form
 from gateway.schemas import PasswordBody, SignInBody, SignUpBody
 from gateway.security import safe_path
+from libs.rpc import RemoteError
 
 bp = Blueprint("account", __name__)
 
@@ -16,13 +19,13 @@ bp = Blueprint("account", __name__)
 @bp.route("/signup", methods=["GET", "POST"])
 def sign_up() -> Any:
     """Create a user and sign them in."""
-    return _sign_in_page(Form(SignUpBody()), "auth.sign_up", "account/sign_up.html", "Welcome to Ticketing.")
+    return _sign_in_page(Form(SignUpBody()), _sign_up, "account/sign_up.html", "Welcome to Ticketing.")
 
 
 @bp.route("/signin", methods=["GET", "POST"])
 def sign_in() -> Any:
     """Start a session and return to where the visitor was."""
-    return _sign_in_page(Form(SignInBody()), "auth.sign_in", "account/sign_in.html", "You are signed in.")
+    return _sign_in_page(Form(SignInBody()), _sign_in, "account/sign_in.html", "You are signed in.")
 
 
 @bp.post("/signout")
@@ -70,9 +73,25 @@ def _account_page(form: Form) -> Any:
     return render_template("account/show.html", form=form), form.status, form.headers
 
 
-def _sign_in_page(form: Form, method: str, template: str, greeting: str) -> Any:
+def _sign_up(data: dict[str, Any]) -> dict[str, Any]:
+    """Sign up, or in when the same form has done so before, by a first click or in another tab."""
+    try:
+        return sessions.sign_in("auth.sign_up", data)
+    except RemoteError as error:
+        if error.name != "EmailInUse":
+            raise
+        with suppress(RemoteError):
+            return _sign_in(data)
+        raise
+
+
+def _sign_in(data: dict[str, Any]) -> dict[str, Any]:
+    return sessions.sign_in("auth.sign_in", data)
+
+
+def _sign_in_page(form: Form, action: Callable[[dict[str, Any]], Any], template: str, greeting: str) -> Any:
     target = safe_path(request.values.get("next")) or url_for("tickets.listing")
-    user = form.submit(lambda data: sessions.sign_in(method, data)) if request.method == "POST" else None
+    user = form.submit(action) if request.method == "POST" else None
     if user:
         flash(greeting, "success")
         return redirect(target, 303)

@@ -233,15 +233,20 @@ class FakeServices:
             raise RemoteError("TicketWithdrawn")
         if ticket | details == ticket:
             return ticket
-        if version not in (None, ticket["version"]):
-            raise RemoteError("TicketChanged", "", {"version": ticket["version"]})
+        self._check_seen(ticket, version)
         ticket.update(details, version=ticket["version"] + 1)
         return ticket
 
-    def tickets_withdraw(self, caller, ticket_id):
+    def tickets_withdraw(self, caller, ticket_id, version=None):
         ticket = self._own_free(caller, ticket_id)
-        ticket.update(withdrawn=True, status="withdrawn")
+        if not ticket["withdrawn"]:
+            self._check_seen(ticket, version)
+            ticket.update(withdrawn=True, status="withdrawn", version=ticket["version"] + 1)
         return ticket
+
+    def _check_seen(self, ticket, version):
+        if version not in (None, ticket["version"]):
+            raise RemoteError("TicketChanged", "", {"version": ticket["version"]})
 
     def tickets_list(self, _, status="on_sale", q="", category=None, limit=50, after=None, sort="newest", **bounds):
         found = [t for t in reversed(self.tickets.values()) if status in ("all", status_now(t))]

@@ -184,7 +184,11 @@ def environ(header):
         (1, "192.0.2.9", False),
         (1, "192.0.2.9, 198.51.100.7", False),
         (2, "192.0.2.9", True),
-        (1, None, False),
+        (1, None, True),
+        (1, "", True),
+        (1, "unknown", True),
+        (1, "192.0.2.9, _hidden", True),
+        (1, "192.0.2.9, ", False),
     ],
 )
 def test_operator_who_forgot_to_set_the_number_of_proxies_reads_so_in_the_log(caplog, number, header, is_wrong):
@@ -195,6 +199,32 @@ def test_operator_who_forgot_to_set_the_number_of_proxies_reads_so_in_the_log(ca
     logged = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert [f"but GATEWAY_PROXIES is {number}" in line for line in logged] == [True] * is_wrong
     assert "192.0.2.9" not in caplog.text
+
+
+@pytest.mark.parametrize("header", ["Forwarded", "X-Real-IP", "X-Forwarded-Proto"])
+def test_proxy_that_names_the_client_in_another_header_is_noticed(client, caplog, header):
+    client.get("/", headers={header: "for=192.0.2.9"})
+
+    assert f"a proxy has set {header}, but GATEWAY_PROXIES is 0" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/api/webhooks/stripe"])
+def test_probes_and_stripe_may_come_around_the_proxies(caplog, path):
+    Proxies(lambda *_: [], 1, clock=lambda: 0.0)({"PATH_INFO": path}, None)
+
+    assert "GATEWAY_PROXIES" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("named", "address"),
+    [("198.51.100.7:5678", "198.51.100.7"), ("[2001:db8::7]:443", "2001:db8::7"), ("2001:db8::7", "2001:db8::7")],
+)
+def test_client_of_a_proxy_that_adds_ports_has_an_address_of_its_own(services, revocations, named, address):
+    client = create_app(services, SETTINGS | {"GATEWAY_PROXIES": "1"}, revocations).test_client()
+
+    client.post("/api/users/signin", json=ANA, headers={"X-Forwarded-For": named})
+
+    assert passed_address(services) == address
 
 
 def test_wrong_number_of_proxies_is_logged_once_a_minute(caplog):

@@ -184,6 +184,19 @@ def test_edit_of_an_older_version_does_not_restore_the_old_price(ana, ticket, he
     assert ana.get(path).json["price"] == 25
 
 
+def test_ticket_that_has_changed_is_not_withdrawn_by_who_has_not_seen_that(ana, ticket):
+    path = f"/api/tickets/{ticket['id']}"
+    seen = ana.get(path).headers["ETag"]
+    ana.put(path, json=HAMLET | {"price": 25})
+
+    late = ana.delete(path, headers={"If-Match": seen})
+    left = ana.get(path)
+    withdrawn = [ana.delete(path, headers={"If-Match": left.headers["ETag"]}).status_code for _ in range(2)]
+
+    assert (late.status_code, late.json["errors"][0]["version"], left.json["status"]) == (409, 2, "on_sale")
+    assert withdrawn == [204, 204]
+
+
 def test_edit_of_the_version_that_the_seller_saw_is_saved(ana, ticket):
     path = f"/api/tickets/{ticket['id']}"
     saved = ana.put(path, json=HAMLET | {"price": 25}, headers={"If-Match": ana.get(path).headers["ETag"]})

@@ -155,6 +155,33 @@ def test_text_of_the_longest_kind_fits_into_the_cookie(ana):
     assert len(longest) == 200 and shown(ana.get("/sell").text) == typed
 
 
+def test_who_presses_sign_out_after_the_session_ended_is_not_asked_to_sign_in(ana):
+    ana.delete_cookie(COOKIE)
+
+    answer = ana.post("/signout", data={"csrf_token": "old"})
+
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+    assert "You are signed out." in ana.get("/").text
+
+
+def test_who_presses_sign_out_in_a_tab_older_than_the_session_is_signed_out(ana):
+    ana.post("/signout", data={"csrf_token": "old"})
+
+    assert ana.get("/my/tickets").status_code == 303
+
+
+def test_sign_up_form_sent_twice_signs_up_once_and_leads_on(visitor, services):
+    new = {"email": "cy@example.com", "password": "cy and a word", "next": "/sell"}
+    form = visitor.get("/signup").text
+
+    answers = [visitor.post("/signup", data={**new, "csrf_token": token(form)}) for _ in range(2)]
+
+    assert [(answer.status_code, answer.headers["Location"]) for answer in answers] == [(303, "/sell")] * 2
+    assert visitor.get("/sell").status_code == 200
+    guess = visitor.post("/signup", data={**new, "password": "a guess of it", "csrf_token": "old"})
+    assert (guess.status_code, "Email in use" in guess.text) == (400, True)
+
+
 @pytest.mark.parametrize("page", ["/signin", "/signup"])
 def test_two_tabs_opened_at_once_without_a_cookie_both_work(app, visitor, ana, page):
     other = app.test_client()

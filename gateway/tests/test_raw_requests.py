@@ -21,7 +21,7 @@ KINDS = {
     "/sell": "application/x-www-form-urlencoded",
     "/signin": "application/x-www-form-urlencoded",
 }
-SEARCHES = ("/api/tickets", "/")
+SEARCHES = ("/api/tickets", "/api", "http://localhost/api/tickets", "/", "/apiary", "http://localhost/")
 CHUNKED = "Transfer-Encoding: chunked\r\n"
 LATER = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -69,7 +69,7 @@ def get(target, headers="Host: localhost\r\n", method="GET"):
 def check_looks_like_ours(path, headers, body):
     assert headers["X-Request-Id"] and headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Connection"] == "close"
-    if path.startswith("/api/"):
+    if f"{path}/".removeprefix("http://localhost").startswith("/api/"):
         assert headers["Content-Type"] == "application/json"
         assert json.loads(body)["errors"][0]["message"]
     else:

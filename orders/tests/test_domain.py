@@ -244,3 +244,11 @@ def test_no_operator_moves_a_deadline_beyond_the_start():
     order.move_deadline(LATE, NOON)
 
     assert order.expires_at == starts_at
+
+
+@pytest.mark.parametrize("status", ["created", "cancelled"])
+def test_a_buyer_who_may_reserve_one_ticket_reads_of_one(status):
+    hold = {"status": status, "slot": 0, "created_at": NOON, "expires_at": LATE}
+
+    with pytest.raises(domain.TooManyReservations, match=r"\b1 (unpaid reservation\.|ticket within)"):
+        domain.free_slots([hold], 1, 1, NOON)

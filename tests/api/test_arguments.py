@@ -68,6 +68,7 @@ def caller(client, signer):
         ("tickets.create", {**TICKET, "idempotency_key": {"$gt": ""}}),
         ("tickets.create", {**TICKET, "idempotency_key": "x" * 256}),
         ("tickets.withdraw", {"ticket_id": None}),
+        ("tickets.withdraw", {"ticket_id": KNOWN, "version": HUGE}),
         ("orders.create", {"ticket_id": KNOWN, "version": "1"}),
         ("orders.create", {"ticket_id": KNOWN, "version": HUGE}),
         ("orders.create", {"ticket_id": {"$ne": 1}}),

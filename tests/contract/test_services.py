@@ -290,6 +290,7 @@ REFUSALS = [
     ("KeyReused", of_reused_key),
     ("KeyReused", of_reused_ticket_key),
     ("TicketChanged", of_older_edit),
+    ("TicketChanged", lambda side: side.refusal("tickets.withdraw", "ana", ticket_id=side.ticket(), version=7)),
     ("InvalidCursor", lambda side: side.refusal("tickets.list", after="x")),
     ("InvalidCursor", lambda side: side.refusal("tickets.list_mine", "ana", after="x")),
     ("InvalidCursor", lambda side: side.refusal("orders.list", "bo", after="x")),
