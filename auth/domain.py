@@ -194,7 +194,7 @@ def _form_errors(field: str, password: object) -> list[dict[str, str]]:
     if not is_storable(password):
         return [_error(field, HALF_MESSAGE)]
     lengths = len(password), len(_normalise_password(password))  # one character may be eighteen in normal form
-    has_length = MINIMUM_PASSWORD <= min(lengths) and lengths[1] <= MAXIMUM_PASSWORD
+    has_length = min(lengths) >= MINIMUM_PASSWORD and lengths[1] <= MAXIMUM_PASSWORD
     return [] if has_length else [_error(field, LENGTH_MESSAGE)]
 
 

@@ -44,8 +44,8 @@ class Proxies:
         elif (problem := self._problem(environ, named)) and self._clock() >= self._quiet_until:
             self._quiet_until = self._clock() + QUIET_SECONDS
             log.error(
-                "%s, but GATEWAY_PROXIES is %s: unless a client came another way or forged the header, all clients count "
-                "as one, and one who tries passwords locks everybody out",
+                "%s, but GATEWAY_PROXIES is %s: unless a client came another way or forged the header, all clients "
+                "count as one, and one who tries passwords locks everybody out",
                 problem,
                 self._number,
             )

@@ -120,7 +120,7 @@ def address(text: str) -> str:
 
 
 def amqp_url(text: str) -> str:
-    """Return the address of one broker or several; raise ValueError when one is malformed, or not all use TLS or none."""
+    """Return the address of one broker or several, all with TLS or none; raise ValueError when one is malformed."""
     urls = text.split(";")
     for url in urls:
         _check_url(url, (urls[0].partition("://")[0],) if urls[0].startswith(("amqp:", "amqps:")) else ())

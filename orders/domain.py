@@ -242,7 +242,9 @@ def free_slots(holds: Sequence[dict[str, Any]], unpaid: int, per_hour: int, now:
     recent = sorted(hold["created_at"] for hold in holds if hold["created_at"] > now - HOUR)
     if len(held) >= unpaid:
         until = min(hold["expires_at"] for hold in held)
-        message = f"You have {_some(len(held), 'unpaid reservation')}. Pay for one or cancel one before you reserve another."
+        message = (
+            f"You have {_some(len(held), 'unpaid reservation')}. Pay for one or cancel one before you reserve another."
+        )
         raise TooManyReservations(message, retry_after=_seconds(until - now))
     if len(recent) >= per_hour:
         wait = _seconds(recent[-per_hour] + HOUR - now)

@@ -26,7 +26,8 @@ INTRODUCTION = (
 KEY = {
     "in": "header",
     "name": "Idempotency-Key",
-    "description": f"1 to {MAXIMUM_KEY} printable ASCII characters, without spaces, of the client's choice, new for each thing to make.",
+    "description": f"1 to {MAXIMUM_KEY} printable ASCII characters, without spaces, of the client's choice: new for "
+    "each thing to make.",
     "schema": {"type": "string", "minLength": 1, "maxLength": MAXIMUM_KEY, "pattern": r"^[\x21-\x7e]+$"},
 }
 IF_MATCH = {
