@@ -4,6 +4,7 @@ import hmac
 import ipaddress
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from libs.contracts.attempts import Counter, Limit
@@ -22,6 +23,9 @@ HALF_MESSAGE = "The password has half of a character in it; enter it again."
 KNOWN_ADDRESSES = 20
 """From how many network addresses a user is remembered to have signed in, newest last."""
 
+FindWeakness = Callable[[str, str], str | None]
+"""Returns why a password is too easy to guess for the user with an address, as a clause, or None."""
+
 UNFIT = r"@\s\x00-\x1f\x7f-\x9f\ud800-\udfff"
 """White space, control characters and lone surrogates, as ranges of a regular expression."""
 EMAIL = re.compile(rf"[^{UNFIT}]+@[^{UNFIT}.]+(\.[^{UNFIT}.]+)+")
@@ -39,7 +43,7 @@ class InvalidEmail(InvalidFields):
 
 
 class InvalidPassword(InvalidFields):
-    """The password is too short, too long, too common or the user's own email."""
+    """The password is too short, too long or too easy to guess."""
 
 
 class EmailInUse(DomainError):
@@ -121,14 +125,14 @@ def network(address: object) -> str:
     return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
-def check_sign_up(email: object, password: object, common: frozenset[str]) -> tuple[str, str]:
+def check_sign_up(email: object, password: object, find_weakness: FindWeakness) -> tuple[str, str]:
     """Return both in normal form; raise InvalidEmail or InvalidPassword with the errors of both."""
     try:
         address = normalise_email(email)
     except InvalidEmail as error:
-        errors = [*error.details["errors"], *_password_errors("password", password, "", common)]
+        errors = [*error.details["errors"], *_password_errors("password", password, "", find_weakness)]
         raise InvalidEmail(errors) from error
-    return address, check_password("password", password, address, common)
+    return address, check_password("password", password, address, find_weakness)
 
 
 def normalise_email(email: object) -> str:
@@ -161,12 +165,13 @@ def check_change(current: object, new: object) -> None:
         raise InvalidPassword(errors)
 
 
-def check_password(field: str, password: object, email: str, common: frozenset[str]) -> str:
+def check_password(field: str, password: object, email: str, find_weakness: FindWeakness) -> str:
     """Return an acceptable password in the form in which it is hashed; raise InvalidPassword about `field`.
 
-    Any characters are allowed and none are demanded (OWASP ASVS 5.0, 6.2.5 and 6.2.9).
+    Any characters are allowed and none are demanded; what is easy to guess is refused (OWASP ASVS 5.0, 6.2.4, 6.2.5,
+    6.2.9, 6.2.11 and 6.2.12).
     """
-    if errors := _password_errors(field, password, email, common):
+    if errors := _password_errors(field, password, email, find_weakness):
         raise InvalidPassword(errors)
     return _normalise_password(str(password))
 
@@ -176,14 +181,14 @@ def _normalise_password(typed: str) -> str:
     return unicodedata.normalize("NFKC", typed)
 
 
-def _password_errors(field: str, password: object, email: str, common: frozenset[str]) -> list[dict[str, str]]:
+def _password_errors(field: str, password: object, email: str, find_weakness: FindWeakness) -> list[dict[str, str]]:
     if errors := _form_errors(field, password):
         return errors
     password = _normalise_password(str(password))
-    if password.lower() in common:
-        return [_error(field, "This password is too common; choose another.")]
-    if email and comparable_email(password) in (email, email.partition("@")[0]):
+    if email and (email in comparable_email(password) or comparable_email(password) == email.partition("@")[0]):
         return [_error(field, "Your email is no password; choose another.")]
+    if reason := find_weakness(password, email):
+        return [_error(field, f"Choose another password: {reason}. A few unrelated words make a good one.")]
     return []
 
 

@@ -1,4 +1,4 @@
-"""Hashing passwords with argon2id, outside the event loop, which it would block for some 50 ms a time.
+"""Hashing passwords with argon2id, and estimating them, outside the event loop, which each would block for some 50 ms.
 
 A bulkhead: as many are hashed at once as there are cores, and only so many wait. A flood of sign-ins gets 503, and the
 rest of the service, its heartbeats to the broker included, goes on.
@@ -7,7 +7,6 @@ rest of the service, its heartbeats to the broker included, goes on.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from argon2 import PasswordHasher
@@ -15,6 +14,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from eventlet import tpool
 from eventlet.semaphore import Semaphore
 
+from auth.strength import weakness
 from libs import context
 from libs.rpc import ServiceUnavailable
 
@@ -30,9 +30,10 @@ _waiting = Semaphore(MAXIMUM_WAITING)
 _running = Semaphore(os.cpu_count() or 2)
 
 
-def read_common_passwords(path: Path = Path(__file__).parent / "common-passwords.txt") -> frozenset[str]:
-    """Return the passwords, in lower case, that too many people use."""
-    return frozenset(line for line in path.read_text().splitlines() if not line.startswith("# "))
+def find_weakness(password: str, email: str) -> str | None:
+    """Return why `password` is too easy to guess, as `weakness` does; raise ServiceUnavailable when too many wait."""
+    found: str | None = _run_in_thread(weakness, password, email)
+    return found
 
 
 def hash_password(password: str) -> str:

@@ -25,7 +25,6 @@ from libs.tokens import Claims, Signer
 
 EXPECTED = (DomainError, InvalidArguments, Unauthenticated, Forbidden, VersionConflict)
 SECRET = ("password", "current", "new")
-COMMON_PASSWORDS = passwords.read_common_passwords()
 PAGE = 1000
 NUMBER_SECONDS = 5
 SESSIONS, USERS = "sessions", "users"
@@ -67,7 +66,7 @@ class AuthService:
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def sign_up(self, email: str, password: str, address: str | None = None) -> dict[str, Any]:
         """Create a user and begin a session: {"user": {id, email}, "token"}. `address`: as in `sign_in`."""
-        email, password = domain.check_sign_up(email, password, COMMON_PASSWORDS)
+        email, password = domain.check_sign_up(email, password, passwords.find_weakness)
         source = self._client_network(address)
         with (
             recorded("sign_up") as attempt,
@@ -128,8 +127,8 @@ class AuthService:
             with self.throttle.attempt(self.counters.of_password(user["id"]), WrongPassword):
                 if passwords.matching(user["password_hash"], domain.password_forms(_text(current))) is None:
                     raise WrongPassword("This is not your current password.")
-            password_hash = passwords.hash_password(domain.check_password("new", new, user["email"], COMMON_PASSWORDS))
-            changed = self.store.revoke_all(user, password_hash=password_hash)
+            accepted = domain.check_password("new", new, user["email"], passwords.find_weakness)
+            changed = self.store.revoke_all(user, password_hash=passwords.hash_password(accepted))
         return {**self._start_session(changed), "revocation": {"kind": USERS, "number": changed[NUMBER]}}
 
     @rpc(expected_exceptions=EXPECTED)

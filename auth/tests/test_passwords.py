@@ -1,9 +1,13 @@
+import random
+import string
+import time
+
 import pytest
 from argon2 import PasswordHasher, extract_parameters
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from auth import passwords
-
-COMMON_PASSWORDS = passwords.read_common_passwords()
 
 
 @pytest.fixture
@@ -19,11 +23,57 @@ def argon2_runs(monkeypatch):
     return runs
 
 
-def test_list_of_common_passwords_is_long_and_has_only_what_is_long_enough_to_choose():
-    assert len(COMMON_PASSWORDS) > 10_000
-    assert {"password", "12345678", "qwertyuiop", "iloveyou"} <= COMMON_PASSWORDS
-    assert {len(word) for word in COMMON_PASSWORDS} <= set(range(8, 65))
-    assert all(word == word.lower() for word in COMMON_PASSWORDS)
+EASY = [
+    *("letmein123", "Passw0rd!", "Summer2026!", "Sommer2026!", "Monday2026!", " " * 8, "password" * 8, "qwertyuiop"),
+    *("12345678", "Welcome2026!", "1987-05-12", "aaaaaaab", "iloveyou2026", "Liverpool1892", "\0" * 8, "drowssap1"),
+]
+OWN = ["ana.lopez1", "AnaLopez2026", "LopezAna!", "4na.l0pez!", "zoho-mail", "example.org1"]
+HARD = [
+    *("x7Kq!m2p", "correct horse battery", "horse-battery-9", "ünïcödé ist erlaubt", "пароль из слов"),
+    *("한국어 비밀번호", "ana lopez sells 4 tickets for Hamlet", "4@8({[<369&#!1/|" * 4),
+]
+
+
+@pytest.mark.parametrize("password", EASY)
+def test_password_that_is_easy_to_guess_is_refused(password):
+    assert passwords.find_weakness(password, "ana@example.org")
+
+
+@pytest.mark.parametrize("password", OWN)
+def test_users_own_email_and_its_parts_are_refused_as_such(password):
+    assert passwords.find_weakness(password, "ana.lopez@zoho-mail.example.org").startswith("your email")
+
+
+@pytest.mark.parametrize("password", ["ticketing", "Ticketing1!", "T1cket1ng!", "Tickets2026", "my ticketing"])
+def test_name_of_the_site_is_refused_as_such(password):
+    assert passwords.find_weakness(password, "ana@example.org").startswith("the name of this site")
+
+
+@pytest.mark.parametrize("password", HARD)
+def test_password_that_is_hard_to_guess_is_accepted_whatever_is_in_it(password):
+    assert passwords.find_weakness(password, "ana.lopez@example.org") is None
+
+
+def test_random_passwords_are_not_refused():
+    chance = random.Random(13)
+
+    for length in range(10, 65):
+        password = "".join(chance.choices(string.ascii_letters + string.digits, k=length))
+        assert passwords.find_weakness(password, "ana@example.org") is None, password
+
+
+def test_long_password_that_is_slow_to_read_is_not_read_to_its_end():
+    began = time.process_time()
+
+    assert passwords.find_weakness("59g071|{t47i6!<%([$@" * 3, "ana@example.org") is None
+
+    assert time.process_time() - began < 0.6  # of 0.12; all its characters take three seconds
+
+
+@given(password=st.text(min_size=8, max_size=64), email=st.emails())
+@settings(max_examples=100, deadline=None)
+def test_every_password_can_be_estimated(password, email):
+    assert isinstance(passwords.find_weakness(password, email), str | None)
 
 
 def test_a_password_is_kept_as_argon2id_with_at_least_owasps_parameters():

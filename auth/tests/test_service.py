@@ -221,6 +221,27 @@ def test_only_who_knows_the_password_changes_it_and_only_to_an_acceptable_one(ca
     assert caller.is_live(token)
 
 
+def test_weak_password_is_refused_at_its_field_with_the_reason(caller):
+    about = {"email": caller.email, "address": caller.address}
+
+    with pytest.raises(RemoteError) as caught:
+        caller.ask("sign_up", password="Summer2026!", **about)
+
+    assert [error["field"] for error in caught.value.details["errors"]] == ["password"]
+    assert "easy to guess" in caught.value.details["errors"][0]["message"]
+
+
+def test_weak_password_of_an_earlier_version_keeps_working_until_it_is_changed(caller, running):
+    caller.sign_up()
+    kept = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1).hash("letmein123")
+    running[2].users.update_one({"email": caller.email}, {"$set": {"password_hash": kept}})
+
+    token = caller.sign_in("letmein123")
+
+    assert caller.refusal("change_password", token, current="letmein123", new="letmein124") == "InvalidPassword"
+    assert caller.call("change_password", token, current="letmein123", new="another long one")
+
+
 def test_guessing_the_current_password_in_a_stolen_session_is_stopped(caller):
     token = caller.sign_up()
 
