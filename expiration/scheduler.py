@@ -8,11 +8,10 @@ from libs.settings import REDIS_FORM, check_common, parsed
 def main() -> None:
     """Run until the process is stopped."""
     check_common()
-    logs.set_up()
     schedule = Schedule(parsed("REDIS_URL", connect, REDIS_FORM))
     metrics.serve()
     schedule.scheduler.run()
 
 
 if __name__ == "__main__":
-    main()
+    logs.run(main)

@@ -12,7 +12,6 @@ from libs.settings import AMQP_FORM, REDIS_FORM, amqp_url, check_common, parsed,
 def main() -> None:
     """Run until the process is stopped; refuses to start without its settings."""
     check_common()
-    logs.set_up()
     required("EXPIRATION_MONGO_URL")
     parsed("EXPIRATION_AMQP_URL", amqp_url, AMQP_FORM)
     worker = SimpleWorker(
@@ -24,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    logs.run(main)

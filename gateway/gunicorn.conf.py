@@ -9,12 +9,13 @@ from typing import Any
 from gateway import settings
 from libs import logs
 from libs.processes import die_with_parent
-from libs.settings import log_level
 
 if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # where each worker counts; prometheus_client looks when imported
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="ticketing-metrics-")
 
-bind = settings.bind()
+with logs.refusing():
+    logs.set_up()
+    bind = settings.bind()
 worker_class = "gateway.worker.Worker"  # gevent, with error responses of our own
 workers = 2
 worker_connections = 1000
@@ -25,15 +26,14 @@ graceful_timeout = 25  # a payment may take 15 s, and 5 s more for its outcome
 keepalive = 5
 forwarder_headers = ""  # nobody sets SCRIPT_NAME or PATH_INFO for us
 limit_request_line = 8190  # as long as gunicorn allows: a search in any script, each letter up to twelve characters
-accesslog = "-"
-errorlog = "-"
-loglevel = log_level().lower()
-access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms request=%({x-request-id}o)s'
+logger_class = "gateway.logger.Logger"
+accesslog = "-"  # each request is logged
 
 
 def on_starting(_server: Any) -> None:
     """Stop when a setting is missing or invalid; gunicorn would restart failing workers for ever."""
-    settings.Settings.read(os.environ)
+    with logs.refusing():
+        settings.Settings.read(os.environ)
 
 
 def when_ready(_server: Any) -> None:
@@ -59,7 +59,7 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 
 def post_worker_init(_worker: Any) -> None:
-    """Log in the format of all parts."""
+    """Set up the log anew, with locks that gevent knows."""
     logs.set_up()
 
 

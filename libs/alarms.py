@@ -1,4 +1,4 @@
-"""Alarms for operators: one line `ALARM <name>: <sentence>` in the log, and the counter `alarms`."""
+"""Alarms for operators: a line of the log with the field `alarm`, its name, and the counter `alarms`."""
 
 import logging
 import threading
@@ -13,7 +13,7 @@ EVERY = 20
 
 def alarm(name: str, sentence: str) -> None:
     """Log and count that an operator has to look at something."""
-    log.error("ALARM %s: %s", name, sentence)
+    log.error("ALARM %s: %s", name, sentence, extra={"alarm": name})
     alarms.labels(name).inc()
 
 

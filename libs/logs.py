@@ -1,31 +1,115 @@
-"""One format for every log line of every process, with the correlation id of the work that wrote it."""
+"""The log of every program, on standard error: each line with its time, its correlation id, and nothing unescaped.
 
+LOG_FORMAT chooses how it is written: as one JSON object a line, or as text for people. Whatever comes from outside (a
+path, an email, the text of an error) can neither begin a line, nor move the cursor of a terminal, nor show a password
+of an address.
+"""
+
+import json
 import logging
+import re
 import sys
+import threading
 import time
-from typing import TextIO
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from pythonjsonlogger.json import JsonFormatter
 
 from libs.context import correlation_id
-from libs.settings import log_level
+from libs.settings import log_format, log_level
 
-FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s [%(correlation_id)s] %(message)s"
+FIELDS = {
+    "asctime": "time",
+    "levelname": "level",
+    "name": "logger",
+    "correlation_id": "correlation_id",
+    "message": "message",
+}
+EXCEPTION = "exception"
+PASSWORD = re.compile(r"(?<=://)([^\s/@\"']*?:)[^\s/@\"']+@")
+"""In an address, such as that of RabbitMQ in the text of an error."""
+
+
+class Json(JsonFormatter):
+    """Writes a record as one JSON object in ASCII: `json` escapes everything else, lone surrogates too."""
+
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def __init__(self) -> None:
+        super().__init__(list(FIELDS), rename_fields={**FIELDS, "exc_info": EXCEPTION})
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, with the correlation id of the work that wrote it, unless the record has another."""
+        if not hasattr(record, "correlation_id"):
+            record.correlation_id = correlation_id()
+        line = super().format(record)
+        return PASSWORD.sub(r"\1***@", line) if "://" in line else line
+
+
+class Text(Json):
+    """Writes a record as `<time> <level> <logger> [<correlation id>] <message> <field>=<JSON>...`.
+
+    Only the lines of a traceback follow it, each indented.
+    """
+
+    def serialize_log_record(self, log_data: dict[str, Any]) -> str:
+        """Return the line."""
+        moment, level, logger, ident, message = (str(log_data.pop(name)) for name in FIELDS.values())
+        exception = str(log_data.pop(EXCEPTION, ""))
+        fields = "".join(f" {name}={json.dumps(value, default=str)}" for name, value in log_data.items())
+        line = printable(f"{moment} {level} {logger} [{ident or '-'}] {message}{fields}")
+        return "\n    ".join([line, *map(printable, exception.splitlines())])
+
+
+def printable(text: str) -> str:
+    """Return the text with an escape in place of each character that is not printable, such as ESC or U+2028."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 class ConsoleHandler(logging.StreamHandler[TextIO]):
-    """Writes lines to standard error."""
+    """Writes lines to standard error, in the format that LOG_FORMAT names."""
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)
-        formatter = logging.Formatter(FORMAT, "%Y-%m-%dT%H:%M:%S")
-        formatter.converter = time.gmtime
-        self.setFormatter(formatter)
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line, with the correlation id of the work that wrote it."""
-        record.correlation_id = correlation_id() or "-"
-        return super().format(record)
+        self.setFormatter({"json": Json, "text": Text}[log_format()]())
 
 
 def set_up() -> None:
-    """Send this process's log to standard error in the common format, from LOG_LEVEL on."""
+    """Send this process's log to standard error from LOG_LEVEL on, with Python's warnings and what no code catches."""
     logging.basicConfig(level=log_level(), handlers=[ConsoleHandler()], force=True)
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+    if threading.excepthook is threading.__excepthook__:  # else somebody looks for them already, such as pytest
+        threading.excepthook = lambda failed: _log_uncaught(failed.exc_type, failed.exc_value, failed.exc_traceback)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a program with its log set up; what ends it is logged, too."""
+    with refusing():
+        set_up()
+        main()
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Log the message with which the block ends the program (SystemExit), instead of printing it."""
+    try:
+        yield
+    except SystemExit as refusal:
+        if isinstance(refusal.code, str):
+            logging.getLogger(__name__).critical(refusal.code)
+            refusal.code = 1
+        raise
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: Any) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error or kind(), trace)
+    elif not issubclass(kind, SystemExit):
+        logging.getLogger(__name__).critical("uncaught", exc_info=(kind, error or kind(), trace))

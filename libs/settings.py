@@ -164,6 +164,11 @@ def log_level() -> str:
     return optional("LOG_LEVEL", "INFO", *choice("DEBUG", "INFO", "WARNING", "ERROR"))
 
 
+def log_format() -> str:
+    """Return LOG_FORMAT; stop the start when it names no format."""
+    return optional("LOG_FORMAT", "text", *choice("text", "json"))
+
+
 def queue_type() -> str:
     """Return QUEUE_TYPE; stop the start when it names no type."""
     return optional("QUEUE_TYPE", "classic", *choice("classic", "quorum"))
@@ -186,5 +191,5 @@ def metrics_address() -> tuple[str, int | None]:
 
 def check_common() -> None:
     """Stop the start when a setting of every program is malformed, before anything uses it."""
-    for read in (log_level, queue_type, ca_file, verify_seconds, metrics_address):
+    for read in (log_level, log_format, queue_type, ca_file, verify_seconds, metrics_address):
         read()

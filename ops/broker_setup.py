@@ -32,7 +32,7 @@ from ops.broker_users import ADMINISTRATOR, grant
 TRYING_SECONDS = 60
 PAUSE_SECONDS = 1
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("ops.broker_setup")
 
 
 def declare(channel: Any) -> None:
@@ -81,7 +81,6 @@ def keep_set_up(management_url: str, password: str, addresses: Mapping[str, str]
 def main() -> None:
     """Set everything up, and keep it so until the process is stopped."""
     check_common()
-    logs.set_up()
     addresses = {part: parsed(f"{part.upper()}_AMQP_URL", amqp_url, AMQP_FORM) for part in PRINCIPALS}
     management_url = parsed("RABBITMQ_MANAGEMENT_URL", web_url, URL_FORM)
     password = required("RABBITMQ_PASSWORD")
@@ -94,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    logs.run(main)

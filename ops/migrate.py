@@ -2,9 +2,10 @@
 
 It builds the indexes that are missing and changes documents of earlier versions, however long that takes; services
 check that it was run. Run it before the services, with their `…_MONGO_URL`: it may run beside those of the previous
-version, and several at once. It prints what it did, or ends with a message and code 1.
+version, and several at once. It logs what it did, or ends with a message and code 1.
 """
 
+import logging
 import sys
 from collections.abc import Mapping
 from contextlib import closing
@@ -13,12 +14,15 @@ from pymongo.errors import PyMongoError
 
 from auth.store import UserStore
 from expiration.store import DeadlineStore
+from libs import logs
 from libs.database import connect_without_deadline
 from libs.schema import MigrationFailed, Schema, migrate
 from libs.settings import MONGO_FORM, parsed
 from orders.store import OrderStore
 from payments.store import PaymentStore
 from tickets.store import TicketStore
+
+log = logging.getLogger("ops.migrate")
 
 SCHEMAS: Mapping[str, Schema] = {
     "auth": UserStore.schema,
@@ -41,9 +45,9 @@ def main() -> None:
             except (MigrationFailed, PyMongoError) as problem:
                 sys.exit(f"{service}: {problem}")
         for line in done:
-            print(f"{service}: {line}", flush=True)
-    print("the databases are up to date")
+            log.info("%s: %s", service, line)
+    log.info("the databases are up to date")
 
 
 if __name__ == "__main__":
-    main()
+    logs.run(main)

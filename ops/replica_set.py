@@ -3,6 +3,7 @@
 Ends once the set takes writes, or with a message and code 1 after a minute.
 """
 
+import logging
 import sys
 import time
 from typing import Any
@@ -10,7 +11,10 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
+from libs import logs
 from libs.errors import ignoring_unavailable
+
+log = logging.getLogger("ops.replica_set")
 
 NAME = "rs0"
 ALREADY_INITIALIZED = 23  # mongodb/mongo: src/mongo/base/error_codes.yml
@@ -24,7 +28,7 @@ def main() -> None:
         if time.monotonic() > deadline:
             sys.exit(f"{member} is not the primary of {NAME} after {SECONDS} s")
         time.sleep(0.5)
-    print(f"{member} is the primary of {NAME}")
+    log.info("%s is the primary of %s", member, NAME)
 
 
 def takes_writes(member: str) -> bool:
@@ -46,4 +50,4 @@ def of_one(member: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    logs.run(main)

@@ -6,15 +6,19 @@ unset: nowhere), FAKE_STRIPE_STATE (a file that keeps everything across kill -9;
 addresses and sends webhooks to other containers; publish the port on 127.0.0.1 at most).
 """
 
+import logging
 import os
 import signal
 import sys
 
 from dev.fake_stripe.server import EVERY_ADDRESS, HOST, PublicAddress, listening
+from libs import logs
 from libs.contracts.stripe_keys import WEBHOOK_SECRET
 from libs.settings import FLAG_FORM, between, flag, optional, parsed
 
 DEFAULT_PORT = 12111
+
+log = logging.getLogger("dev.fake_stripe")
 
 
 def main() -> None:
@@ -29,11 +33,11 @@ def main() -> None:
     try:
         with listening(port, secret, url, path, host, in_container) as server:
             address = f"http://{HOST}:{server.port}"
-            print(f"fake Stripe on {address}, webhooks to {url or 'nowhere'}, state in {path or 'memory'}", flush=True)
+            log.info("fake Stripe on %s, webhooks to %s, state in %s", address, url or "nowhere", path or "memory")
             server.serve_forever(poll_interval=0.1)
     except (PublicAddress, ValueError) as problem:
         sys.exit(str(problem))
 
 
 if __name__ == "__main__":
-    main()
+    logs.run(main)

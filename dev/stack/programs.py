@@ -16,7 +16,8 @@ from dev.stack.servers import answers
 from libs.contracts.parts import PRINCIPALS, SERVICES
 from libs.errors import ignoring_unavailable
 
-PASSED_ON = ("LOG_LEVEL", "QUEUE_TYPE", "AMQP_CA_FILE", "BROKER_VERIFY_SECONDS")  # by the caller, to every program
+LOGGING = ("LOG_LEVEL", "LOG_FORMAT")
+PASSED_ON = (*LOGGING, "QUEUE_TYPE", "AMQP_CA_FILE", "BROKER_VERIFY_SECONDS")  # by the caller, to every program
 PASSED_TO_PARTS = ("RESERVATION_WINDOW_SECONDS", "CURRENCY")
 PASSED_TO = {  # to one program alone
     "auth": ("SIGN_UPS_PER_ADDRESS",),
@@ -61,16 +62,16 @@ def environment(name: str, stack: Layout) -> dict[str, str]:
     """Return the settings of the program `name`, of `operator`, or of `migrate`."""
     part = PART_OF.get(name, name)
     prefix = part.upper()
+    settings = {setting: stack.environ[setting] for setting in passed_on(name) if stack.environ.get(setting)}
     if name == "fake-stripe":
-        return {
+        return settings | {
             "FAKE_STRIPE_PORT": str(stack.ports.stripe),
             "FAKE_STRIPE_STATE": str(stack.folder / "fake-stripe.json"),
             "FAKE_STRIPE_WEBHOOK_URL": f"{stack.gateway_url}/api/webhooks/stripe",
             "STRIPE_WEBHOOK_SECRET": stack.secrets["STRIPE_WEBHOOK_SECRET"],
         }
     if name == "migrate":
-        return {f"{service.upper()}_MONGO_URL": stack.mongo_url(service) for service in SERVICES}
-    settings = {setting: stack.environ[setting] for setting in passed_on(name) if stack.environ.get(setting)}
+        return settings | {f"{service.upper()}_MONGO_URL": stack.mongo_url(service) for service in SERVICES}
     if name in SERVE_METRICS:
         settings["METRICS_PORT"] = str(stack.ports.metrics_of(name))
     if name == BROKER_SETUP:
@@ -98,6 +99,8 @@ def environment(name: str, stack: Layout) -> dict[str, str]:
 
 def passed_on(name: str) -> tuple[str, ...]:
     """Return the settings that the program `name` takes from the caller's environment, when they are set there."""
+    if name in ("fake-stripe", "migrate"):
+        return LOGGING
     return PASSED_ON + (PASSED_TO_PARTS if name != BROKER_SETUP else ()) + PASSED_TO.get(name, ())
 
 

@@ -116,7 +116,7 @@ class Stack(Layout):
         )
         if done.returncode:
             raise StackError(f"the databases cannot be migrated. {done.stderr[-2000:]}")
-        for line in done.stdout.splitlines():
+        for line in done.stderr.splitlines():
             self._report(line)
 
     def _program_ports(self) -> tuple[str, ...]:

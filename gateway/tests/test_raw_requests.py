@@ -5,6 +5,7 @@ import json
 import re
 import socket
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
 from gunicorn.http.errors import LimitRequestLine
@@ -28,7 +29,7 @@ LATER = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def gunicorn(tmp_path_factory):
-    gunicorn = Gunicorn(tmp_path_factory.mktemp("gunicorn") / "log").start()
+    gunicorn = Gunicorn(tmp_path_factory.mktemp("gunicorn") / "log", LOG_FORMAT="json").start()
     wait_for(gunicorn.serves, 60, "gunicorn")
     yield gunicorn
     gunicorn.stop()
@@ -224,3 +225,59 @@ def test_request_that_cannot_be_read_is_refused_alike_where_hosts_are_checked(se
     refused = Refused(LimitRequestLine(9000, 8190), is_api=False)
 
     assert b"<h1>" in Worker._answer(SimpleNamespace(wsgi=app), refused, ("127.0.0.1", 50000))
+
+
+FORGED = "2026-11-26T00:00:00.000Z ERROR libs.alarms [-] ALARM wrong_amount: 1"
+PLANTED = f"\x1b[31m\r\n{FORGED}\u2028\x9b2J"
+IN_A_PATH = quote(PLANTED)
+PLANTS = {
+    "path": get(f"/tickets/{IN_A_PATH}"),
+    "path of the API": get(f"/api/tickets/%ff{IN_A_PATH}"),
+    "query": get(f"/?q={IN_A_PATH}"),
+    "request line that cannot be read": get(f"/\x1b[31m{FORGED}"),
+    "header": get("/", f"Host: localhost\r\nX-Request-Id: \x1b[31m{FORGED}\r\nUser-Agent: {FORGED}\r\n"),
+    "header that cannot be read": get("/", f"Host: localhost\r\n\x1b[31m{FORGED}\r\n"),
+    "proxy": get("/", f"Host: localhost\r\nX-Forwarded-For: \x1b[31m{FORGED}, 192.0.2.1\r\n"),
+    "method": get("/", method="\x1b[31m"),
+    "origin of a form": post("/sell", f"Origin: http://{FORGED}\r\nContent-Length: 2\r\n", "a="),
+    **{
+        f"email in {path}": post(path, f"Content-Length: {len(body)}\r\n", body)
+        for path, body in (
+            ("/api/users/signin", json.dumps({"email": PLANTED, "password": "a long one"})),
+            ("/signin", f"email={IN_A_PATH}&password=a+long+one"),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("place", PLANTS)
+def test_nobody_writes_a_line_into_the_log_or_moves_a_terminals_cursor(send, gunicorn, place):
+    began = len(gunicorn.log.read_bytes())
+
+    send(PLANTS[place])
+
+    wait_for(lambda: gunicorn.log.read_bytes().endswith(b"\n") and len(gunicorn.log.read_bytes()) > began)
+    written = gunicorn.log.read_bytes()[began:]
+    assert written.isascii() and b"\x1b" not in written
+    lines = [json.loads(line) for line in written.splitlines()]
+    assert not [line for line in lines if line["message"].startswith(FORGED) or "alarm" in line]
+
+
+def test_each_request_is_logged_with_its_time_client_and_correlation_id(send, gunicorn):
+    _, headers, _ = send(get("/tickets/a%0ab?secret=never"))
+
+    def logged():
+        lines = [json.loads(line) for line in gunicorn.log.read_text().splitlines()]
+        return [line for line in lines if line["correlation_id"] == headers["X-Request-Id"]]
+
+    (line,) = wait_for(logged)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
+    about = ("logger", "client", "method", "path", "status")
+    assert [line[name] for name in about] == ["gunicorn.access", "127.0.0.1", "GET", "/tickets/a\nb", 404]
+    assert "never" not in gunicorn.log.read_text()
+
+
+def test_gunicorns_master_logs_in_the_same_format(gunicorn):
+    lines = [json.loads(line) for line in gunicorn.log.read_text().splitlines()]
+
+    assert "Starting gunicorn" in lines[0]["message"] and lines[0]["level"] == "INFO"

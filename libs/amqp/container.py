@@ -36,16 +36,20 @@ class Container(ServiceContainer):
     """Runs workers as nameko's own container does; a config.yml selects it with SERVICE_CONTAINER_CLS.
 
     An entrypoint may put into a worker's context data `correlation_id`, and a function `left_seconds` that returns how
-    long the work may take, called when a worker is free: without any time left the work is not begun.
+    long the work may take, called when a worker is free: without any time left the work is not begun. The log is
+    nameko's own when config.yml has LOGGING.
 
     Entrypoints that are slow (`is_slow`: they wait for somebody outside) have workers of their own, so that the others
     always find one: as many as `max_slow_workers` in config.yml says, for each kind of entrypoint.
     """
 
     def __init__(self, service_cls: Any, config: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        check_common()
-        if config.get("AMQP_URI"):  # what needs it refuses to start without it, but tries its form while it is bound
-            config = {**config, "AMQP_URI": parsed("AMQP_URI", amqp_url, AMQP_FORM, config, service_cls.name)}
+        with logs.refusing():
+            if "LOGGING" not in config:
+                logs.set_up()
+            check_common()
+            if config.get("AMQP_URI"):  # what needs it refuses to start without, but tries its form while it is bound
+                config = {**config, "AMQP_URI": parsed("AMQP_URI", amqp_url, AMQP_FORM, config, service_cls.name)}
         super().__init__(service_cls, config, *args, **kwargs)
         self.max_slow_workers = int(config.get("max_slow_workers") or config.get("max_workers") or DEFAULT_MAX_WORKERS)
         self._worker_pool = _Workers(self.max_workers, self.max_slow_workers)
@@ -62,10 +66,9 @@ class Container(ServiceContainer):
         return int(self._worker_pool.pool_of(entrypoint).waiting())
 
     def start(self) -> None:
-        """Start the service, its log (nameko's own when config.yml has LOGGING) and the metrics of its process."""
-        if "LOGGING" not in self.config:
-            logs.set_up()
-        super().start()
+        """Start the service and the metrics of its process."""
+        with logs.refusing():
+            super().start()
         metrics.serve()
 
     def _run_worker(self, worker_ctx: WorkerContext, handle_result: HandleResult | None) -> None:

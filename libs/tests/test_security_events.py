@@ -1,7 +1,10 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from libs import context
-from libs.security_events import recorded, security_event
+from libs.security_events import EVENTS, recorded, security_event
 
 
 def fields(caplog):
@@ -42,3 +45,9 @@ def test_a_misspelt_event_is_noticed_at_once():
 def test_an_address_that_cannot_be_one_is_not_taken_over_from_a_caller(address):
     with context.work(client=address):
         assert context.client() == ""
+
+
+def test_the_table_in_the_documentation_is_the_one_of_the_code():
+    page = Path(__file__).parents[2].joinpath("docs/operations.md").read_text()
+
+    assert dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page.partition("## Security events")[2], re.M)) == EVENTS

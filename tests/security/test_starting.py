@@ -42,8 +42,8 @@ PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIHNoYWxsIG5ldmVyIGJlIHNl
 WEB_ADDRESS = "http://ticketing:never/seen@localhost:8000"
 MALFORMED = [
     *((program, *wrong) for program in NEEDED if program != "fake-stripe" for wrong in (
-        ("LOG_LEVEL", "LOUD"), ("QUEUE_TYPE", "mirrored"), ("METRICS_PORT", "65536"), ("METRICS_HOST", "every one"),
-        ("BROKER_VERIFY_SECONDS", "0"),
+        ("LOG_LEVEL", "LOUD"), ("LOG_FORMAT", "xml"), ("QUEUE_TYPE", "mirrored"), ("METRICS_PORT", "65536"),
+        ("METRICS_HOST", "every one"), ("BROKER_VERIFY_SECONDS", "0"),
         ("AMQP_CA_FILE", "/nobody/has/this.pem"),
     )),
     ("auth", "SIGN_UPS_PER_ADDRESS", "0"),
