@@ -1,10 +1,11 @@
 """Hashing passwords with argon2id, and estimating them, outside the event loop, which each would block for some 50 ms.
 
-A bulkhead: as many are hashed at once as there are cores, and only so many wait. A flood of sign-ins gets 503, and the
-rest of the service, its heartbeats to the broker included, goes on.
+A bulkhead: one is hashed at a time, and only as many wait as can be hashed before their callers give up; others are
+refused at once. A flood of sign-ins gets 503, the rest of the service, its heartbeats to the broker included, goes on,
+and the process stays small. One instance hashes on one core, some 20 a second: more cores need more instances.
 """
 
-import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,18 +17,20 @@ from eventlet.semaphore import Semaphore
 
 from auth.strength import weakness
 from libs import context
+from libs.processes import give_back_blocks
 from libs.rpc import ServiceUnavailable
 
 HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 """OWASP's minimum for argon2id: 19 MiB, two iterations, one degree of parallelism (Password Storage Cheat Sheet)."""
 
-MAXIMUM_WAITING = 30
-"""How many callers may wait for a core; fewer than the service's max_workers, so that other calls are still served."""
+MAXIMUM_WAITING = 40
+"""How many callers may wait for their turn; fewer than the service's max_workers, so that other calls are still served.
+"""
 WAIT_SECONDS = 4.0
+BLOCK_BYTES = 2**20
 
+give_back_blocks(BLOCK_BYTES)  # else each of eventlet's twenty threads would keep its 19 MiB
 _DUMMY_HASH = HASHER.hash("nobody has this password")
-_waiting = Semaphore(MAXIMUM_WAITING)
-_running = Semaphore(os.cpu_count() or 2)
 
 
 def find_weakness(password: str, email: str) -> str | None:
@@ -65,16 +68,31 @@ def _verify(stored: str, password: str) -> bool:
         return False
 
 
+class _Turns:
+    """Lets one caller hash at a time, in the order of their calls, and knows how long the next one would wait."""
+
+    def __init__(self) -> None:
+        self._free = Semaphore()
+        self._seconds = 0.0  # that a turn took lately
+
+    @contextmanager
+    def taken(self, seconds: float) -> Iterator[None]:
+        """Wait for a turn; raise ServiceUnavailable at once when it would not come within `seconds`."""
+        ahead = max(0, 1 - self._free.balance)
+        is_too_late = ahead * self._seconds > seconds  # never so for the first in the queue
+        if ahead > MAXIMUM_WAITING or is_too_late or not self._free.acquire(timeout=max(seconds, 0)):
+            raise ServiceUnavailable("too many passwords wait to be checked")
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._free.release()
+            self._seconds += (time.monotonic() - began - self._seconds) / 5
+
+
+_turns = _Turns()
+
+
 def _run_in_thread(work: Callable[..., Any], *arguments: str) -> Any:
-    with _acquired(_waiting, 0), _acquired(_running, context.remaining_seconds(WAIT_SECONDS)):
+    with _turns.taken(context.remaining_seconds(WAIT_SECONDS)):
         return tpool.execute(work, *arguments)
-
-
-@contextmanager
-def _acquired(semaphore: Semaphore, seconds: float) -> Iterator[None]:
-    if not (semaphore.acquire(timeout=seconds) if seconds > 0 else semaphore.acquire(blocking=False)):
-        raise ServiceUnavailable("too many passwords wait to be checked")
-    try:
-        yield
-    finally:
-        semaphore.release()

@@ -1,12 +1,22 @@
-"""Processes and their parents."""
+"""What a process asks of the kernel and of the C library: to end with its parent, to give memory back."""
 
 import ctypes
 import signal
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
+M_MMAP_THRESHOLD = -3  # mallopt(3)
 _libc = ctypes.CDLL(None)
 
 
 def die_with_parent(kind: signal.Signals = signal.SIGTERM) -> None:
     """Have the kernel send this process a signal when its parent ends, however that ends."""
     _libc.prctl(PR_SET_PDEATHSIG, kind)
+
+
+def give_back_blocks(size: int) -> None:
+    """Have blocks of at least `size` bytes returned to the kernel as soon as they are freed.
+
+    glibc does so with large blocks too, but only until it has freed the first one: from then on each thread keeps
+    those of up to 32 MiB for itself (mallopt(3), M_MMAP_THRESHOLD).
+    """
+    _libc.mallopt(M_MMAP_THRESHOLD, size)

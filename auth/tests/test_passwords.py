@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auth import passwords
+from libs.rpc import ServiceUnavailable
 
 
 @pytest.fixture
@@ -109,3 +110,15 @@ def test_a_hash_of_other_parameters_is_outdated():
 
     assert passwords.needs_rehash(older)
     assert not passwords.needs_rehash(passwords.hash_password("correct horse battery"))
+
+
+def test_a_password_that_cannot_be_hashed_in_time_is_refused_at_once():
+    turns = passwords._Turns()
+    turns._seconds = 2.0
+
+    with turns.taken(1.0):  # the first in the queue, however long the last one took
+        began = time.monotonic()
+        with pytest.raises(ServiceUnavailable), turns.taken(1.0):
+            pass
+
+    assert time.monotonic() - began < 0.5
