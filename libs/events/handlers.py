@@ -195,13 +195,12 @@ def _writable(headers: dict[str, Any]) -> dict[str, Any]:
 
 
 def _copy(message: Any, exchange: str, routing_key: str, headers: dict[str, Any]) -> Outgoing:
-    body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
     properties = message.properties
     options = {"message_id": properties["message_id"]} if properties.get("message_id") else {}
     return Outgoing(
         exchange,
         routing_key,
-        body,
+        message.body,
         headers,
         content_type=message.content_type or "application/octet-stream",
         content_encoding=message.content_encoding or "binary",

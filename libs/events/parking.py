@@ -126,11 +126,10 @@ class Parking:
 def _parked(queue: str, message: Any) -> Parked:
     headers = {**_delivery_limit_headers(message), **(message.headers or {})}
     attempts = headers.get("x-attempt")
-    raw = message.body if isinstance(message.body, bytes) else str(message.body).encode()
     try:
-        body = json.loads(raw)
+        body = json.loads(message.body)
     except (ValueError, RecursionError):
-        body = raw.decode(errors="replace")
+        body = message.body.decode(errors="replace")
     return Parked(
         queue,
         message.properties.get("message_id"),
@@ -156,12 +155,11 @@ def _delivery_limit_headers(message: Any) -> dict[str, Any]:
 
 def _replayed(queue: str, message: Any) -> Outgoing:
     headers = {name: value for name, value in (message.headers or {}).items() if name not in DROPPED_ON_REPLAY}
-    body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
     ident = message.properties.get("message_id")
     return Outgoing(
         "",
         queue,
-        body,
+        message.body,
         headers,
         content_type=message.properties.get("content_type", "application/json"),
         **({"message_id": ident} if ident else {}),

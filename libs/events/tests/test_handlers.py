@@ -150,17 +150,24 @@ def test_only_the_named_parked_event_is_discarded(mongo, amqp_url, publisher, pr
         (b"\x80\x04.", "application/x-python-serialize"),
         (b'{"id": "b1"}', "application/json"),
         (b"[" * 100_000, "application/json"),
+        ('{"id": "café"}'.encode("latin-1"), "application/json; charset=latin-1"),
+        ('{"id": "b1"}'.encode("utf-16"), "application/json; charset=utf-16"),
     ],
 )
 def test_what_cannot_be_read_is_parked_as_it_came(amqp_url, publisher, probe, body, content_type):
-    event = Outgoing("oven.events", "LoafBaked", body, {"x-attempt": "many"}, content_type=content_type)
+    kind, _, encoding = content_type.partition("; charset=")
+    event = Outgoing(
+        "oven.events", "LoafBaked", body, {"x-attempt": "many"}, content_type=kind, content_encoding=encoding or "utf-8"
+    )
     publisher.publish([event])
 
     wait_for(lambda: waiting(amqp_url, f"{QUEUE}.parked") == 1)
 
     with Connection(amqp_url) as connection:
-        parked = connection.channel().basic_get(f"{QUEUE}.parked")
-    assert (parked.body if isinstance(parked.body, bytes) else parked.body.encode()) == body
+        channel = connection.channel()
+        channel.auto_decode = False
+        parked = channel.basic_get(f"{QUEUE}.parked")
+    assert parked.body == body
     assert parked.headers["x-reason"].startswith("Unreadable")
     wait_for(lambda: waiting(amqp_url, f"{QUEUE}.parked") == 1)
     (shown,) = Parking(amqp_url, CATALOGUE).show(QUEUE)
