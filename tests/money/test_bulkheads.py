@@ -1,5 +1,6 @@
 """Whoever waits for Stripe keeps nobody else waiting, and has it asked only so often."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import timedelta
@@ -7,6 +8,8 @@ from datetime import timedelta
 import pytest
 
 from dev.testing import wait_for
+from gateway.app import create_app
+from gateway.tests.fakes import SETTINGS, never_revoked
 from libs.clock import utc_now
 from libs.rpc import RemoteError
 
@@ -23,6 +26,16 @@ def shop(shop):
         shop.pay(shop.paid)
         shop.sees(shop.paid, "complete")
         yield shop
+
+
+@pytest.fixture
+def browser(shop):
+    """Bo's browser, before a gateway in this process."""
+    keys = {"TOKEN_PUBLIC_KEYS": shop.common["TOKEN_PUBLIC_KEYS"], "GATEWAY_SIGNING_KEY": shop.private["gateway"]}
+    browser = create_app(shop.client, SETTINGS | keys, never_revoked()).test_client()
+    with browser.session_transaction() as session:
+        session["token"] = shop.signers["auth"].mint("bo", 600, email="bo@example.com")
+    return browser
 
 
 @contextmanager
@@ -42,6 +55,18 @@ def stripe_held(shop, payers):
 def test_other_buyers_see_their_payments_while_stripe_keeps_payers_waiting(shop):
     with stripe_held(shop, payers=WORKERS + SLOW_WORKERS):
         assert shop.call("payments.get", order_id=shop.paid, timeout=2)["status"] == "captured"
+
+
+def test_order_pages_of_other_buyers_open_at_once_while_stripe_keeps_payers_waiting(shop, browser):
+    unpaid = shop.reserve()
+    with stripe_held(shop, payers=WORKERS + SLOW_WORKERS):
+        began = time.monotonic()
+        pages = [browser.get(f"/orders/{order_id}") for order_id in (shop.paid, unpaid)]
+        seconds = time.monotonic() - began
+
+    assert [page.status_code for page in pages] == [200, 200] and seconds < 2
+    assert "Paid" in pages[0].text and "tok_visa" in pages[1].text
+    assert not [page for page in pages if "not possible at the moment" in page.text or "do not answer" in page.text]
 
 
 def test_webhook_is_accepted_once_it_is_stored_and_settled_when_stripe_answers(shop):
