@@ -222,6 +222,7 @@ def retry_headers(error: RemoteError | GatewayError) -> dict[str, str]:
 
 def _unavailable(error: Exception) -> AnyResponse:
     log.warning("unavailable: %s", error)
+    keep_typed()
     response = _respond(503, [{"message": STATUSES[503][1]}])
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response

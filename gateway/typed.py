@@ -1,4 +1,7 @@
-"""What was typed into a form that could not be used: kept in the session's cookie until its page is shown again."""
+"""What was typed into a form that could not be used: kept in the session's cookie until its page is shown again.
+
+It could not because the session had ended, the form was too old, or a service did not answer.
+"""
 
 from flask import current_app, request, session
 from flask.sessions import SecureCookieSessionInterface

@@ -103,6 +103,20 @@ def test_what_was_typed_before_signing_in_again_in_another_tab_is_still_there(an
     check_listed_when_the_button_is_pressed_again(ana, page, services)
 
 
+@pytest.mark.parametrize("away", ["tickets", "auth"])
+def test_what_was_typed_while_a_service_did_not_answer_is_there_when_it_does(ana, services, away):
+    form = ana.get("/sell").text
+    services.away = {away}
+    failed = ana.post("/sell", data=hidden(form) | TYPED)
+    services.away = set()
+
+    page = ana.get("/sell").text
+
+    assert failed.status_code == 503 and '<a class="button" href="/sell">Back to the form</a>' in failed.text
+    assert hidden(page)["key"] == hidden(form)["key"]  # it may have been listed
+    check_listed_when_the_button_is_pressed_again(ana, page, services)
+
+
 def test_an_edit_of_a_ticket_survives_signing_in_again(ana, ticket, services):
     path = f"/tickets/{ticket['id']}/edit"
     form = ana.get(path).text
