@@ -5,7 +5,7 @@ PROMETHEUS_MULTIPROC_DIR must be set before this module is imported: prometheus_
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, start_http_server
 
-from libs.settings import metrics_address
+from libs.settings import MissingSetting, metrics_address
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 AGES_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
@@ -42,8 +42,12 @@ copies_repaired = Counter("copies_repaired", "Copies that a comparison found out
 def serve(registry: CollectorRegistry = REGISTRY) -> None:
     """Serve what `registry` holds on METRICS_HOST and METRICS_PORT until the process ends; without a port, nothing.
 
-    Raises OSError when the port is taken.
+    Stops the start when nothing can listen there, as when the port is taken.
     """
     host, port = metrics_address()
-    if port:
-        start_http_server(port, host, registry)
+    try:
+        if port:
+            start_http_server(port, host, registry)
+    except OSError as error:
+        problem = f"{port}, where METRICS_HOST, {host}, cannot listen ({error.strerror})"
+        raise MissingSetting("METRICS_PORT", problem) from error

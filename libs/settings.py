@@ -31,7 +31,7 @@ VARIABLES = {"AMQP_URI": "AMQP_URL", "MONGO_URL": "MONGO_URL", "SIGNING_KEY": "S
 
 
 class MissingSetting(SystemExit):
-    """A required setting is unset, empty, a placeholder or malformed; the message names the variable to set."""
+    """A setting is missing, a placeholder, malformed or of no use here; the message names the variable to set."""
 
     def __init__(self, name: str, problem: str, service: str = "") -> None:
         variable = f"{service.upper()}_{VARIABLES[name]}" if service and name in VARIABLES else name

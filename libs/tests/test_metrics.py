@@ -60,10 +60,12 @@ def test_a_process_without_a_port_serves_nothing(monkeypatch):
     assert threading.active_count() == threads
 
 
-def test_a_taken_port_is_an_error(counting, monkeypatch):
+@pytest.mark.parametrize(("host", "why"), [("127.0.0.1", "in use"), ("192.0.2.1", "assign"), ("no.host.invalid", "")])
+def test_a_port_where_nothing_can_listen_stops_the_start_with_a_sentence(counting, monkeypatch, host, why):
     monkeypatch.setenv("METRICS_PORT", str(counting))
+    monkeypatch.setenv("METRICS_HOST", host)
 
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(MissingSetting, match=rf"^METRICS_PORT is {counting}, where METRICS_HOST, .*{why}.*: set it"):
         metrics.serve()
 
 
