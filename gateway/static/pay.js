@@ -101,7 +101,8 @@
   async function announceAttempt() {
     try {
       const reply = await fetch(form.dataset.attempt, { method: "POST", body: new FormData(form) });
-      if (reply.status === 409) { // the order has ended, or another tab is paying
+      // the order has ended, another tab is paying, or the session has ended or is another one by now
+      if (reply.redirected || [403, 409].includes(reply.status)) {
         location.replace(form.dataset.order);
         return null;
       }

@@ -1,0 +1,48 @@
+"""The page's part of the card form, in Chromium with the least of a Stripe.js; tests/e2e has all of it."""
+
+import pytest
+
+from gateway.tests.browsing import NEEDS_CHROMIUM, browser, url, visit  # noqa: F401 - fixtures
+
+pytestmark = NEEDS_CHROMIUM
+STRIPE = """
+window.Stripe = () => ({
+  retrievePaymentIntent: async () => ({}),
+  elements: () => ({ create: () => ({ on() {}, mount() {} }), submit: async () => ({}) }),
+});
+"""
+
+
+@pytest.fixture
+def page(visit, bo, ticket):  # noqa: F811
+    """Bo's payment page, with the card form loaded."""
+    page = visit(bo)
+    page.route("**/v3/", lambda route: route.fulfill(body=STRIPE, content_type="text/javascript"))
+    page.goto(f"/orders/{bo.post('/api/orders', json={'ticketId': ticket['id']}).json['id']}")
+    page.get_by_label("Enter the details of a card").check()
+    page.locator("[data-card-form] > div").wait_for(state="attached")
+    return page
+
+
+def press_pay(page):
+    page.get_by_role("button", name="Pay $19.99").click()
+
+
+def test_who_pays_after_the_session_ended_is_led_to_sign_in(page):
+    page.context.clear_cookies()
+
+    press_pay(page)
+
+    page.wait_for_url("**/signin?next=/orders/*")
+
+
+def test_who_pays_after_signing_in_again_in_another_tab_gets_the_page_anew(page, url, app):  # noqa: F811
+    again = app.test_client()
+    again.post("/api/users/signin", json={"email": "bo@example.com", "password": "bo and a word"})
+    name = "ticketing-session"
+    page.context.add_cookies([{"name": name, "value": again.get_cookie(name).value, "url": url}])
+    page.evaluate("window.stale = true")
+
+    press_pay(page)
+
+    page.wait_for_function("!window.stale")
