@@ -3,16 +3,21 @@
 Jobs are written as JSON: with rq-scheduler's default, pickle, anybody who can write to Redis can run code here.
 """
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from redis import Redis
 from rq import Queue
+from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq_scheduler import Scheduler
 
 from libs.context import correlation_id
+from libs.errors import is_unavailable
+
+log = logging.getLogger(__name__)
 
 QUEUE = "expiration"
 POLL_SECONDS = 1
@@ -25,6 +30,23 @@ class JsonJob(Job):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["serializer"] = JSONSerializer
         super().__init__(*args, **kwargs)
+
+    def refresh(self) -> None:
+        """Read the job. One that cannot be read is removed: it would end scheduler and worker, and the next ones too.
+
+        The service makes it again. Raises NoSuchJobError.
+        """
+        try:
+            super().refresh()
+            self.func_name, self.args  # noqa: B018 - read only now
+        except NoSuchJobError:
+            raise
+        except Exception as error:
+            if is_unavailable(error):
+                raise
+            log.exception("%s cannot be read, and is removed", self.id)
+            self.connection.delete(self.key)
+            raise NoSuchJobError(self.id) from error
 
 
 def connect(url: str) -> Redis:

@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis import Redis, RedisError
+from rq.serializers import JSONSerializer
 
 from dev.testing import wait_for, waiting
 from expiration import jobs
-from expiration.schedule import QUEUE, Schedule, connect, job_id
+from expiration.schedule import QUEUE, JsonJob, Schedule, connect, job_id
 from expiration.service import ExpirationService
 from expiration.store import DeadlineStore
 from libs.clock import utc_now
@@ -89,6 +90,31 @@ def test_jobs_that_redis_lost_are_scheduled_again_from_the_record(service, sched
 
     assert scheduled(schedule) == {job_id("o1"), job_id("o2")}
     assert schedule.missing(["o1", "o2"]) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda connection, key: connection.hset(key, "data", b"\xff"),
+        lambda connection, key: connection.hset(key, "data", "[1]"),
+        lambda connection, key: connection.hset(key, "created_at", "noon"),
+        lambda connection, key: (connection.delete(key), connection.set(key, "a job")),
+    ],
+)
+def test_a_job_that_cannot_be_read_holds_up_no_other_and_is_made_again(service, schedule, damage):
+    for number in (1, 2):
+        service.on_order_created(an_order(number, expires_in=-SOON))
+    connection = schedule.scheduler.connection
+    damage(connection, f"rq:job:{job_id('o1')}")
+
+    schedule.scheduler.enqueue_jobs()
+
+    assert connection.lrange(f"rq:queue:{QUEUE}", 0, -1) == [job_id("o2").encode()]
+    service.restore()
+    assert scheduled(schedule) == {job_id("o1")}
+    damage(connection, f"rq:job:{job_id('o2')}")
+    queue = schedule.scheduler._queue
+    assert queue.dequeue_any([queue], None, connection, JsonJob, JSONSerializer) is None
 
 
 def test_jobs_of_ended_and_of_distant_deadlines_are_not_scheduled_again(service, schedule):

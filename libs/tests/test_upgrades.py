@@ -1,4 +1,4 @@
-"""What we override, or use though it is not public, in nameko, kombu, py-amqp and eventlet.
+"""What we override, or use though it is not public, in nameko, kombu, py-amqp, eventlet and rq.
 
 A failure after an upgrade is no bug yet. Read what has changed in the library against our code that is named beside it,
 adapt that, run its tests on real servers, and only then write down the new fingerprint or signature.
@@ -9,6 +9,7 @@ import inspect
 
 import pytest
 from amqp import Connection as AmqpConnection
+from amqp.channel import Channel as AmqpChannel
 from amqp.transport import _AbstractTransport
 from eventlet.greenpool import GreenPool
 from kombu import Connection
@@ -19,6 +20,7 @@ from nameko.extensions import DependencyProvider, Entrypoint, Extension, Provide
 from nameko.messaging import HeaderDecoder, QueueConsumer
 from nameko.rpc import Rpc, RpcConsumer
 from nameko.timer import Timer
+from rq.job import Job
 
 CONSUMER = "libs/amqp/consumer.py"
 CONTAINER = "libs/amqp/container.py"
@@ -93,6 +95,8 @@ LINES = [
     (RpcConsumer, "__init__", "self.queue = None", ENTRYPOINT),
     (QueueConsumer, "__init__", "self._consumers_ready = Event()", ENTRYPOINT),
     (_AbstractTransport, "__init__", "self.sock = None", CONNECTION),
+    (AmqpChannel, "__init__", "self.auto_decode = auto_decode", "libs/amqp/unread.py"),
+    (Job, "fetch", "job.refresh()", "expiration/schedule.py"),
 ]
 """Attributes that we read or set, by the line of the original that makes or uses them."""
 
