@@ -37,7 +37,7 @@ class JsonJob(Job):
         The service makes it again. Raises NoSuchJobError.
         """
         try:
-            super().refresh()
+            super().refresh()  # type: ignore[no-untyped-call]
             self.func_name, self.args  # noqa: B018 - read only now
         except NoSuchJobError:
             raise

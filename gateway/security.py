@@ -4,7 +4,7 @@ import hmac
 import secrets
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, request, session
+from flask import Flask, Response, current_app, request, session
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -86,6 +86,8 @@ def _is_ours(origin: str) -> bool:
         parts = urlsplit(origin)
     except ValueError:  # such as http://[
         return False
+    if current_app.config["SESSION_COOKIE_SECURE"] and parts.scheme != "https":
+        return False  # a page that anybody on the way may have changed
     port = DEFAULT_PORTS.get(parts.scheme)
     return port is not None and parts.netloc.lower().removesuffix(port) == request.host.lower().removesuffix(port)
 
