@@ -9,7 +9,7 @@ from babel import Locale
 from flask import current_app
 from marshmallow import Schema, fields, missing
 
-from gateway.typed_prices import with_point
+from gateway.typed_prices import ENGLISH, with_decimal_mark, with_point
 from libs.contracts.currencies import Currency, currency_of
 from libs.contracts.limits import MAXIMUM_PRICE_CENTS
 from libs.contracts.texts import is_storable
@@ -132,8 +132,10 @@ class PriceFilter(Price):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
         minor = super()._deserialize(value, attr, data, **kwargs)
         if minor is None or minor > MAXIMUM_PRICE_CENTS:
-            assert isinstance(self.parent, PricedSchema)
-            raise self.make_error("invalid", example=self.parent.currency.example)
+            schema = self.parent
+            assert isinstance(schema, PricedSchema)
+            example = str(schema.currency.example)
+            raise self.make_error("invalid", example=with_decimal_mark(example, schema.locale or ENGLISH))
         return minor
 
 

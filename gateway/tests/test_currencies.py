@@ -162,6 +162,7 @@ def test_a_german_seller_types_and_finds_a_comma(shop, services):
     assert seller.get("/?min_price=1.234,50&max_price=2.000").status_code == 200
     asked = [arguments for name, arguments in services.calls if name == "tickets.list"][-1]
     assert (asked["min_price_cents"], asked["max_price_cents"]) == (123450, 200000)
+    assert "Enter the lowest price like 19,99." in seller.get("/?min_price=viel").text
 
 
 def test_an_api_client_sends_a_point(shop):
