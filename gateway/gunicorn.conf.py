@@ -25,6 +25,7 @@ control_socket_disable = True  # its default path is shared by every gunicorn of
 graceful_timeout = 25  # a payment may take 15 s, and 5 s more for its outcome
 keepalive = 5
 forwarder_headers = ""  # nobody sets SCRIPT_NAME or PATH_INFO for us
+secure_scheme_headers: dict[str, str] = {}  # GATEWAY_PROXIES says whether a proxy is believed (gateway/proxies.py)
 limit_request_line = 8190  # as long as gunicorn allows: a search in any script, each letter up to twelve characters
 logger_class = "gateway.logger.Logger"
 accesslog = "-"  # each request is logged

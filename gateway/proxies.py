@@ -1,4 +1,4 @@
-"""The proxies in front of the gateway: whose word for a client's address is taken, and if their number is right."""
+"""The proxies in front of the gateway: whose word for a client's address and scheme is taken, and their number."""
 
 import logging
 import re
@@ -15,12 +15,15 @@ SET_BY_PROXIES = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Prot
 DIRECT = ("/healthz", "/readyz", "/api/webhooks/")
 """The paths of those who need not come through the proxies: probes, and a simulated Stripe."""
 WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([\d.]+):\d+", re.ASCII)
+SCHEMES = ("http", "https")
 
 log = logging.getLogger(__name__)
 
 
 class Proxies:
     """WSGI middleware: takes a client's address from the last of so many proxies (`number`), from nobody's if 0.
+
+    The first one also says whether the client came over TLS, if it does (X-Forwarded-Proto).
 
     Whose address no proxy names, or another one than is counted, has the address of a proxy, as all others have: what
     auth limits by address it then limits for everybody at once. That is logged, once a minute at most.
@@ -49,6 +52,9 @@ class Proxies:
                 problem,
                 self._number,
             )
+        if self._number:
+            scheme = environ.get("HTTP_X_FORWARDED_PROTO", "").split(",")[0].strip().lower()
+            environ["wsgi.url_scheme"] = scheme if scheme in SCHEMES else "http"
         return self._application(environ, start_response)
 
     def _problem(self, environ: "WSGIEnvironment", named: Sequence[str]) -> str | None:

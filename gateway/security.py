@@ -1,6 +1,7 @@
 """Protection of browsers: same-origin checks, CSRF tokens in forms, and the security headers of every response."""
 
 import hmac
+import logging
 import secrets
 from urllib.parse import urlsplit
 
@@ -26,9 +27,12 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+REMEDY = "if browsers connect over TLS, set GATEWAY_TLS=1"
 WITHOUT_TOKEN = ("account.sign_in", "account.sign_up", "account.sign_out")
 """Forms that do the same whoever is signed in by now."""
 YEAR_SECONDS = 31_536_000
+
+log = logging.getLogger(__name__)
 
 
 def register(app: Flask, settings: Settings) -> None:
@@ -71,7 +75,10 @@ def check_encoding() -> None:
 
 
 def check_origin() -> None:
-    """Refuse a cross-site request that changes something; a client without an Origin is not a browser."""
+    """Refuse a cross-site request that changes something; a client without an Origin is not a browser.
+
+    Our origin has the scheme by which browsers reach us: https with GATEWAY_TLS, else what the proxies say.
+    """
     if request.method in SAFE_METHODS or request.path.startswith(WEBHOOKS):
         return
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
@@ -83,13 +90,20 @@ def check_origin() -> None:
 
 def _is_ours(origin: str) -> bool:
     try:
-        parts = urlsplit(origin)
+        scheme, host = urlsplit(origin)[:2]
     except ValueError:  # such as http://[
         return False
-    if current_app.config["SESSION_COOKIE_SECURE"] and parts.scheme != "https":
-        return False  # a page that anybody on the way may have changed
-    port = DEFAULT_PORTS.get(parts.scheme)
-    return port is not None and parts.netloc.lower().removesuffix(port) == request.host.lower().removesuffix(port)
+    ours = "https" if current_app.config["SESSION_COOKIE_SECURE"] else request.scheme
+    if scheme not in DEFAULT_PORTS or _without_port(scheme, host) != _without_port(ours, request.host):
+        return False
+    if scheme != ours:
+        log.warning("refused a request from our own host over %s, but we are reached over %s: %s", scheme, ours, REMEDY)
+    return scheme == ours
+
+
+def _without_port(scheme: str, host: str) -> str:
+    """Return a host in lower case, without the port that is the default of the scheme."""
+    return host.lower().removesuffix(DEFAULT_PORTS[scheme])
 
 
 def has_body() -> bool:

@@ -132,6 +132,15 @@ def test_length_that_is_none_is_400(send, path, length):
     check_looks_like_ours(path, headers, text)
 
 
+def test_no_client_says_by_a_header_over_which_scheme_it_came(send):
+    answers = [
+        send(post("/api/users/signout", f"X-Forwarded-Proto: https\r\nOrigin: {scheme}://localhost\r\n", ""))[0]
+        for scheme in ("https", "http")
+    ]
+
+    assert answers == [403, 200]
+
+
 @pytest.mark.parametrize("path", SEARCHES)
 @pytest.mark.parametrize("length", [8_200, 200_000])
 def test_address_that_is_too_long_is_414(send, path, length):

@@ -45,6 +45,10 @@ def test_token_of_another_session_is_refused(client, ana):
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
         {"Origin": "http://localhost.evil.example"},
+        {"Origin": "https://localhost"},
+        {"Origin": "https://localhost:80"},
+        {"Origin": "http://localhost:443"},
+        {"Origin": "ftp://localhost"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ],
@@ -66,6 +70,44 @@ def test_own_origin_passes(client):
     headers = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
 
     assert client.post("/api/users/signout", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers", "ours"),
+    [
+        ({}, {}, "http"),
+        ({}, {"X-Forwarded-Proto": "https"}, "http"),  # no proxy is to be believed
+        ({"GATEWAY_PROXIES": "1"}, {"X-Forwarded-Proto": "https"}, "https"),
+        ({"GATEWAY_PROXIES": "2"}, {"X-Forwarded-Proto": "https, http"}, "https"),
+        ({"GATEWAY_PROXIES": "1"}, {"X-Forwarded-Proto": "gopher"}, "http"),
+        ({"GATEWAY_PROXIES": "1"}, {}, "http"),
+        ({"GATEWAY_PROXIES": "1", "GATEWAY_TLS": "1"}, {}, "https"),
+        ({"GATEWAY_TLS": "1"}, {"X-Forwarded-Proto": "http"}, "https"),
+    ],
+)
+def test_page_of_the_same_host_over_the_other_scheme_is_another_site(services, revocations, settings, headers, ours):
+    client = create_app(services, SETTINGS | settings, revocations).test_client()
+
+    answers = {
+        scheme: client.post("/api/users/signout", headers=headers | {"Origin": f"{scheme}://localhost"}).status_code
+        for scheme in ("http", "https")
+    }
+
+    assert answers == {"http": 403, "https": 403} | {ours: 200}
+
+
+def test_operator_who_forgot_to_set_tls_reads_so_in_the_log(client, caplog):
+    client.post("/api/users/signout", headers={"Origin": "https://localhost"})
+
+    assert "if browsers connect over TLS, set GATEWAY_TLS=1" in caplog.text
+
+
+def test_port_that_is_the_default_of_the_scheme_may_be_left_out(services, revocations):
+    client = create_app(services, SETTINGS | {"GATEWAY_TLS": "1"}, revocations).test_client()
+
+    for host, origin in (("localhost:443", "https://localhost"), ("localhost", "https://LOCALHOST:443")):
+        headers = {"Host": host, "Origin": origin}
+        assert client.post("/api/users/signout", headers=headers).status_code == 200
 
 
 def test_every_answer_carries_the_security_headers(app, client):
