@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from libs.contracts.currencies import CURRENCY_FORM, Currency, currency_setting
-from libs.contracts.stripe_keys import PUBLISHABLE_KEY
+from libs.contracts.stripe_keys import PUBLISHABLE_KEY, check_base, is_live
 from libs.settings import (
     ADDRESS_FORM,
     AMQP_FORM,
@@ -55,7 +55,7 @@ class Settings:
         """Return the settings in `source`; stop the program when a required one is missing, malformed or too weak."""
         check_common()
         secret_key, *older_secret_keys = _secret_keys(source)
-        return cls(
+        settings = cls(
             secret_key=secret_key,
             older_secret_keys=tuple(older_secret_keys),
             proxies=optional("GATEWAY_PROXIES", 0, *between(0, 10), source),
@@ -68,6 +68,16 @@ class Settings:
             tls=optional("GATEWAY_TLS", False, flag, FLAG_FORM, source),
             trusted_hosts=optional("GATEWAY_TRUSTED_HOSTS", (), _hosts, "HOST, or several separated by commas", source),
         )
+        if is_live(settings.stripe_publishable_key):
+            settings._check_live()
+        return settings
+
+    def _check_live(self) -> None:
+        """Stop the start when cards would really be charged over connections that anybody can read or forge."""
+        check_base(self.stripe_api_base, self.stripe_publishable_key)
+        for name, value in (("GATEWAY_TLS", self.tls), ("GATEWAY_TRUSTED_HOSTS", self.trusted_hosts)):
+            if not value:
+                raise MissingSetting(name, "not set, while Stripe's keys are live")
 
 
 def bind() -> str:

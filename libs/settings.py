@@ -33,9 +33,17 @@ VARIABLES = {"AMQP_URI": "AMQP_URL", "MONGO_URL": "MONGO_URL", "SIGNING_KEY": "S
 class MissingSetting(SystemExit):
     """A setting is missing, a placeholder, malformed or of no use here; the message names the variable to set."""
 
+    remedy = "set it in the environment"
+
     def __init__(self, name: str, problem: str, service: str = "") -> None:
         variable = f"{service.upper()}_{VARIABLES[name]}" if service and name in VARIABLES else name
-        super().__init__(f"{variable} is {problem}: set it in the environment (docs/settings.md says how).")
+        super().__init__(f"{variable} is {problem}: {self.remedy} (docs/settings.md says how).")
+
+
+class ForbiddenSetting(MissingSetting):
+    """A setting is set that must not be, with the others as they are."""
+
+    remedy = "remove it from the environment"
 
 
 def required(name: str, settings: Mapping[str, Any] | None = None, service: str = "") -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from libs.contracts.events import CATALOGUE
-from libs.contracts.stripe_keys import PUBLISHABLE_KEY, SECRET_KEY, WEBHOOK_SECRET
+from libs.contracts.stripe_keys import PUBLISHABLE_KEY, SECRET_KEY, WEBHOOK_SECRET, check_base, is_live
 from libs.events import Stored
 from libs.settings import URL_FORM, MissingSetting, optional, parsed, web_url
 from payments.audit import Audit
@@ -34,6 +34,7 @@ class Money(Stored):
         if is_live(secret_key) != is_live(publishable_key):
             raise MissingSetting("STRIPE_PUBLISHABLE_KEY", "of the other mode, live or test, than STRIPE_SECRET_KEY")
         base = optional("STRIPE_API_BASE", None, web_url, URL_FORM, config)
+        check_base(base, secret_key)
         self.webhooks = webhook_reader(config)
         super().setup()
         self.settlement = Settlement(self.store, CardProvider(secret_key, base))
@@ -51,8 +52,3 @@ def webhook_reader(config: dict[str, Any]) -> WebhookReader:
     """Return the reader of webhooks in our key's mode, live or test."""
     secret_key = parsed("STRIPE_SECRET_KEY", *SECRET_KEY, config)
     return WebhookReader(parsed("STRIPE_WEBHOOK_SECRET", *WEBHOOK_SECRET, config), is_live(secret_key))
-
-
-def is_live(key: str) -> bool:
-    """Return whether a key is of the live mode, in which cards are really charged."""
-    return "_live_" in key

@@ -217,6 +217,33 @@ def test_gateway_does_not_start_without_its_secrets(name, value):
         create_app(settings=SETTINGS | {name: value})
 
 
+LIVE = {
+    "STRIPE_PUBLISHABLE_KEY": "pk_live_1",
+    "STRIPE_API_BASE": "",
+    "GATEWAY_TLS": "1",
+    "GATEWAY_TRUSTED_HOSTS": "tickets.example",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("GATEWAY_TLS", "", "GATEWAY_TLS is not set, while Stripe's keys are live"),
+        ("GATEWAY_TLS", "0", "GATEWAY_TLS is not set"),
+        ("GATEWAY_TRUSTED_HOSTS", "", "GATEWAY_TRUSTED_HOSTS is not set"),
+        ("STRIPE_API_BASE", "http://127.0.0.1:12111", "STRIPE_API_BASE is the address of a simulated Stripe"),
+    ],
+)
+def test_nobody_is_really_charged_by_a_site_that_others_can_read_or_forge(services, revocations, name, value, said):
+    assert create_app(services, SETTINGS | LIVE, revocations)
+    with pytest.raises(SystemExit, match=said):
+        create_app(services, SETTINGS | LIVE | {name: value}, revocations)
+
+
+def test_test_key_with_live_in_its_name_is_no_live_key(services, revocations):
+    assert create_app(services, SETTINGS | {"STRIPE_PUBLISHABLE_KEY": "pk_test_a_live_b"}, revocations)
+
+
 def test_gateway_does_not_start_with_a_short_secret_key():
     with pytest.raises(SystemExit, match="GATEWAY_SECRET_KEY"):
         create_app(settings=SETTINGS | {"GATEWAY_SECRET_KEY": "short"})
