@@ -75,17 +75,22 @@ class Counters:
     secret: bytes
 
     def of_sign_in(self, email: str, address: str, is_known: bool) -> list[Counter]:
-        """Return what a wrong sign-in counts towards.
+        """Return what a sign-in counts towards from its beginning, unless it succeeds.
 
-        An address is slowed down for one account after five failures, and for all accounts after fifty. An account that
-        is attacked from many addresses takes one try a minute at worst from addresses that are new to it. An address
-        from which this user has signed in before (`is_known`) is exempt from these two, so that neither a neighbour
-        behind the same address nor strangers anywhere keep the user out.
+        An address is slowed down for one account after five failures. An account that is attacked from many addresses
+        takes one try a minute at worst from addresses that are new to it. An address from which this user has signed in
+        before (`is_known`) is exempt from that, so that strangers anywhere do not keep the user out.
         """
         pair = self._counter("sign-in", ONE_ACCOUNT_FROM_ONE_ADDRESS, email, address)
-        if is_known:
-            return [pair]
-        return [pair, self._counter("address", ONE_ADDRESS, address), self._counter("account", ONE_ACCOUNT, email)]
+        return [pair] if is_known else [pair, self._counter("account", ONE_ACCOUNT, email)]
+
+    def of_address(self, address: str, is_known: bool) -> list[Counter]:
+        """Return what a sign-in counts towards once it has failed: an address is slowed down for all accounts.
+
+        Only then, so that many people may sign in at once behind one address; and not for users whom it knows, so that
+        no neighbour keeps them out.
+        """
+        return [] if is_known else [self._counter("address", ONE_ADDRESS, address)]
 
     def of_password(self, user_id: str) -> list[Counter]:
         """Return what a wrong current password counts towards, when a signed-in user changes it."""

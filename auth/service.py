@@ -70,9 +70,9 @@ class AuthService:
         source = self._client_network(address)
         with (
             recorded("sign_up") as attempt,
-            self.throttle.attempt(self.counters.of_email_in_use(source), EmailInUse),
+            self.throttle.failures(self.counters.of_email_in_use(source), EmailInUse),
+            self.throttle.counted(self.counters.of_sign_up(source, self.sign_ups_per_address)),
         ):
-            self.throttle.count(self.counters.of_sign_up(source, self.sign_ups_per_address))
             password_hash = passwords.hash_password(password)
             user = self.store.add(email, password_hash, self.counters.fingerprint(source))
             attempt.who = user["id"]
@@ -89,9 +89,12 @@ class AuthService:
         forms = domain.password_forms(_text(password))
         user = self.store.find_by_email(email)
         fingerprint = self.counters.fingerprint(source)
-        counters = self.counters.of_sign_in(email, source, user is not None and fingerprint in user["addresses"])
-        who = user["id"] if user else self.counters.pseudonym(email)
-        with recorded("sign_in", who=who), self.throttle.attempt(counters, WrongCredentials):
+        is_known = user is not None and fingerprint in user["addresses"]
+        with (
+            recorded("sign_in", who=user["id"] if user else self.counters.pseudonym(email)),
+            self.throttle.failures(self.counters.of_address(source, is_known), WrongCredentials),
+            self.throttle.attempt(self.counters.of_sign_in(email, source, is_known), WrongCredentials),
+        ):
             matched = passwords.matching(user["password_hash"] if user else None, forms)
             if matched is None or user is None:
                 raise WrongCredentials("Wrong email or password.")

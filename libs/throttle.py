@@ -3,6 +3,7 @@
 Each counter keeps the number of attempts within an hour and until when no other is accepted, at most until the hour is
 over. The hour begins with its first attempt, no later one extends it, and at its end the counter is forgotten.
 An attempt is counted before it is made, so that many at once are not all the first, and undone when it was no failure.
+What many people do at once from one address, rightly, is counted only when it has failed (`failures`).
 """
 
 import math
@@ -18,6 +19,7 @@ from pymongo.errors import DuplicateKeyError
 from libs.clock import utc_now
 from libs.contracts.attempts import Counter
 from libs.contracts.errors import TooManyAttempts
+from libs.errors import is_unavailable
 
 HOUR = timedelta(hours=1)
 COUNT_RETRIES = 20
@@ -37,11 +39,9 @@ class MongoThrottle:
 
     def count(self, counters: Sequence[Counter]) -> None:
         """Count an attempt; raise TooManyAttempts, and count nothing, when it comes too soon."""
-        wait = self._longest_wait(counters, self._now()) or max(map(self._count, counters), default=0)
-        if wait:
-            raise TooManyAttempts(
-                "Too many tries. Wait a little before you try again.", retry_after=max(1, math.ceil(wait))
-            )
+        self._check(counters)
+        if wait := max(map(self._count, counters), default=0):
+            raise _too_many(wait)
 
     def undo(self, counters: Sequence[Counter]) -> None:
         """Take back an attempt that was counted."""
@@ -61,6 +61,35 @@ class MongoThrottle:
             raise
         self.undo(counters)
 
+    @contextmanager
+    def counted(self, counters: Sequence[Counter]) -> Iterator[None]:
+        """Run the block as one attempt, which stays counted unless something is unavailable; raise TooManyAttempts."""
+        self.count(counters)
+        try:
+            yield
+        except Exception as error:
+            if is_unavailable(error):
+                self.undo(counters)
+            raise
+
+    @contextmanager
+    def failures(self, counters: Sequence[Counter], failure: type[Exception]) -> Iterator[None]:
+        """Run the block, and count it afterwards if it raises `failure`; what is in progress never counts.
+
+        Raises TooManyAttempts when too many have failed: before the block, or in place of its failure, which then is
+        not disclosed.
+        """
+        self._check(counters)
+        try:
+            yield
+        except failure:
+            self.count(counters)
+            raise
+
+    def _check(self, counters: Sequence[Counter]) -> None:
+        if wait := self._longest_wait(counters, self._now()):
+            raise _too_many(wait)
+
     def _count(self, counter: Counter) -> float:
         """Count an attempt; return 0, or for how many seconds there may be none."""
         for _ in range(COUNT_RETRIES):
@@ -77,6 +106,11 @@ class MongoThrottle:
     def _longest_wait(self, counters: Sequence[Counter], now: datetime) -> float:
         where = {"_id": {"$in": [counter.key for counter in counters]}, "until": {"$gt": now}}
         return max(((found["until"] - now).total_seconds() for found in self._collection.find(where)), default=0)
+
+
+def _too_many(wait_seconds: float) -> TooManyAttempts:
+    retry_after = max(1, math.ceil(wait_seconds))
+    return TooManyAttempts("Too many tries. Wait a little before you try again.", retry_after=retry_after)
 
 
 def _increment(counter: Counter, now: datetime) -> list[dict[str, Any]]:

@@ -130,21 +130,26 @@ def test_the_users_own_email_is_no_password(password):
 
 
 def test_wrong_sign_in_counts_for_the_account_the_address_and_both_together():
-    limits = [counter.limit for counter in COUNTERS.of_sign_in(ANA, HOME, is_known=False)]
+    counters = [*COUNTERS.of_sign_in(ANA, HOME, is_known=False), *COUNTERS.of_address(HOME, is_known=False)]
 
-    assert limits == [domain.ONE_ACCOUNT_FROM_ONE_ADDRESS, domain.ONE_ADDRESS, domain.ONE_ACCOUNT]
+    assert [counter.limit for counter in counters] == [
+        domain.ONE_ACCOUNT_FROM_ONE_ADDRESS,
+        domain.ONE_ACCOUNT,
+        domain.ONE_ADDRESS,
+    ]
 
 
 def test_from_an_address_that_the_account_knows_nobody_else_slows_the_user_down():
-    known = COUNTERS.of_sign_in(ANA, HOME, is_known=True)
-    neighbours = COUNTERS.of_sign_in("bo@example.org", HOME, is_known=False)
+    known = COUNTERS.of_sign_in(ANA, HOME, is_known=True) + COUNTERS.of_address(HOME, is_known=True)
+    neighbours = COUNTERS.of_sign_in("bo@example.org", HOME, is_known=False) + COUNTERS.of_address(HOME, is_known=False)
     strangers = COUNTERS.of_sign_in(ANA, "198.51.100.7", is_known=False)
 
     assert not {counter.key for counter in known} & {counter.key for counter in neighbours + strangers}
 
 
 def test_counters_give_away_neither_emails_nor_addresses():
-    keys = [counter.key for counter in COUNTERS.of_sign_in(ANA, HOME, is_known=False)]
+    counters = [*COUNTERS.of_sign_in(ANA, HOME, is_known=False), *COUNTERS.of_address(HOME, is_known=False)]
+    keys = [counter.key for counter in counters]
 
     assert not [key for key in keys if "ana" in key or "192" in key]
 
@@ -153,6 +158,7 @@ def test_thief_of_the_database_cannot_find_out_addresses_and_emails_by_trial():
     def kept(secret):
         counters = domain.Counters(secret)
         found = [*counters.of_sign_in(ANA, HOME, False), *counters.of_sign_up(HOME, 9), *counters.of_email_in_use(HOME)]
+        found += counters.of_address(HOME, False)
         return {counters.fingerprint(HOME), *(counter.key for counter in found + counters.of_password("ana's id"))}
 
     assert len(kept(b"auth's") | kept(b"the thief's")) == 14

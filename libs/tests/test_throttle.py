@@ -2,11 +2,13 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 
 import pytest
 
 from libs.contracts.attempts import Counter, Limit
 from libs.contracts.errors import TooManyAttempts
+from libs.errors import Unavailable
 from libs.throttle import HOUR, NO_WAIT, MongoThrottle
 
 PAIR = Counter("pair", Limit(free=3, longest_wait_seconds=900))
@@ -93,6 +95,62 @@ def test_an_attempt_that_broke_off_is_not_counted(throttle):
             raise KeyError
 
     assert fail(throttle) == 0
+
+
+def test_sign_up_that_was_answered_503_does_not_count(throttle):
+    for _ in range(20):
+        with pytest.raises(Unavailable), throttle.counted([SIGN_UPS]):
+            raise Unavailable("too many wait")
+
+    assert [fail_or_sign_up(throttle, error) for error in [None, Wrong()] * 5] == ["done", "Wrong"] * 5
+    assert fail_or_sign_up(throttle) == "TooManyAttempts"
+
+
+def fail_or_sign_up(throttle, error=None):
+    try:
+        with throttle.counted([SIGN_UPS]):
+            if error:
+                raise error
+    except (Wrong, TooManyAttempts) as problem:
+        return type(problem).__name__
+    return "done"
+
+
+def succeed_or_fail(throttle, counters, error=None, meanwhile=lambda: None):
+    """Do something of which only failures count; return what came of it."""
+    try:
+        with throttle.failures(counters, Wrong):
+            meanwhile()
+            if error:
+                raise error
+    except (Wrong, TooManyAttempts, KeyError) as problem:
+        return type(problem).__name__
+    return "done"
+
+
+def test_people_who_do_the_same_at_once_from_one_address_hold_nobody_up(throttle):
+    all_inside = Barrier(8)
+    only_one = Counter("address", Limit(free=1, longest_wait_seconds=900))
+
+    with ThreadPoolExecutor(8) as pool:
+        begun = [pool.submit(succeed_or_fail, throttle, [only_one], meanwhile=all_inside.wait) for _ in range(8)]
+
+    assert {each.result() for each in begun} == {"done"}
+
+
+def test_of_many_failures_at_once_no_more_than_the_free_ones_are_disclosed(throttle):
+    all_inside = Barrier(8)
+
+    with ThreadPoolExecutor(8) as pool:
+        begun = [pool.submit(succeed_or_fail, throttle, [PAIR], Wrong(), all_inside.wait) for _ in range(8)]
+
+    assert sorted(each.result() for each in begun) == ["TooManyAttempts"] * 5 + ["Wrong"] * 3
+    assert succeed_or_fail(throttle, [PAIR]) == "TooManyAttempts"
+
+
+def test_what_broke_off_is_no_failure(throttle):
+    assert [succeed_or_fail(throttle, [PAIR], KeyError()) for _ in range(10)] == ["KeyError"] * 10
+    assert succeed_or_fail(throttle, [PAIR]) == "done"
 
 
 def test_of_many_at_once_no_more_than_the_free_ones_are_taken(throttle):
