@@ -11,12 +11,13 @@ from auth.domain import SESSION_SECONDS, EmailInUse, WrongCredentials, WrongPass
 from auth.store import NUMBER, UserStore
 from libs.contracts.errors import DomainError
 from libs.contracts.events import CATALOGUE
+from libs.contracts.parts import FOLLOWERS
 from libs.database import connect
 from libs.events import Stored, VersionConflict
 from libs.providers import Setting
 from libs.rpc import arguments
 from libs.rpc.arguments import InvalidArguments
-from libs.rpc.caller import CallerProvider, Forbidden, Unauthenticated
+from libs.rpc.caller import Forbidden, TokenProvider, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from libs.security_events import recorded
 from libs.settings import KEY_FORM, MONGO_FORM, between, parsed
@@ -57,7 +58,7 @@ class AuthService:
 
     name = "auth"
     store = Stored(UserStore, CATALOGUE)
-    caller = CallerProvider()
+    caller = TokenProvider()
     signer = Setting("SIGNING_KEY", Signer, KEY_FORM)
     counters = Setting("SIGNING_KEY", read_counters, KEY_FORM)
     throttle = Throttle()
@@ -83,7 +84,7 @@ class AuthService:
         """Begin a session for the user with this address and password: {"user": {id, email}, "token"}.
 
         `address` is the client's network address; only the gateway may pass it. Without one the call counts as coming
-        from one unknown address. Raises TooManyAttempts by the rule of `domain.Counters.of_sign_in`.
+        from one unknown address. Raises TooManyAttempts by the rules of `domain.Counters`.
         """
         email, source = domain.comparable_email(_text(email)), self._client_network(address)
         forms = domain.password_forms(_text(password))
@@ -142,8 +143,8 @@ class AuthService:
 
     @rpc(expected_exceptions=EXPECTED)
     def is_revoked(self, session_id: str, user_id: str = "", generation: int = 0) -> bool:
-        """Return whether a session was ended, alone or with all others of its user; for the gateway."""
-        self.caller.require("gateway")
+        """Return whether a session was ended, alone or with all others of its user; for whoever follows."""
+        self.caller.require(*FOLLOWERS)
         return bool(self.store.is_revoked(str(session_id), str(user_id), int(generation)))
 
     @rpc(expected_exceptions=EXPECTED)
@@ -153,7 +154,7 @@ class AuthService:
         Returns {"sessions": [{"id", "expires_at", "number"}], "users": [{"id", "generation", "expires_at", "number"}],
         "is_all"}: of a user, the sessions below that generation; of many, the first, and not `is_all`.
         """
-        self.caller.require("gateway")
+        self.caller.require(*FOLLOWERS)
         sessions, users = _number(SESSIONS, sessions), _number(USERS, users)
         self.store.followers.note(arguments.text("process", process), sessions, users)
         ended = {

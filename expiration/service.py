@@ -22,7 +22,7 @@ from libs.events.anti_entropy import AntiEntropyProvider, Source, rpc_source, st
 from libs.providers import Setting
 from libs.rpc import arguments
 from libs.rpc.arguments import InvalidArguments
-from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
+from libs.rpc.caller import Forbidden, ServiceClient, TokenProvider, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from libs.settings import REDIS_FORM
 
@@ -37,7 +37,7 @@ class ExpirationService:
     name = "expiration"
     store = Stored(DeadlineStore, CATALOGUE)
     schedule = Setting("REDIS_URL", lambda url: Schedule(connect(url)), REDIS_FORM)
-    caller = CallerProvider()
+    caller = TokenProvider()
     services = ServiceClient()
     anti_entropy = AntiEntropyProvider("expiration.deadlines", lambda service: service._orders())
 

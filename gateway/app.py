@@ -9,16 +9,11 @@ from flask import Flask
 from gateway import api, errors, health, metrics, pages, security, sessions
 from gateway.bodies import LIMIT_BYTES
 from gateway.correlation import Correlation
-from gateway.revocation_listener import RevocationListener
 from gateway.services import RpcClient, Services
 from gateway.settings import Settings
-from libs.revocations import Revocations
+from libs.revocation_listener import RevocationListener
+from libs.revocations import Revocations, followed_by
 from libs.rpc import Client
-from libs.tokens import Claims
-
-IS_REVOKED_SECONDS = 2.0
-REVOCATIONS_SECONDS = 2.0
-"""Less than the list is trusted, so that the next question comes in time."""
 
 
 def create_app(
@@ -50,19 +45,10 @@ def create_app(
 
 
 def _listen(app: Flask, settings: Settings, services: Services) -> Revocations:
-    """Return revocations that a background thread keeps current, from the first request on."""
-
-    def ask_about(claims: Claims) -> bool:
-        arguments = {"session_id": claims.session_id, "user_id": claims.subject, "generation": claims.generation}
-        return bool(services.call_as_gateway("auth.is_revoked", IS_REVOKED_SECONDS, **arguments))
-
-    def ask(process: str, known: dict[str, int]) -> dict[str, Any]:
-        found: dict[str, Any] = services.call_as_gateway(
-            "auth.revocations", REVOCATIONS_SECONDS, process=process, **known
-        )
-        return found
-
-    revocations = Revocations(ask, ask_about)
-    listener = app.extensions["revocation_listener"] = RevocationListener(settings.amqp_url, revocations)
+    """Return revocations that background threads keep current, from the first request on."""
+    revocations = followed_by(
+        lambda method, arguments, timeout: services.call_as_gateway(f"auth.{method}", timeout, **arguments)
+    )
+    listener = app.extensions["revocation_listener"] = RevocationListener("gateway", settings.amqp_url, revocations)
     app.before_request(listener.start)
     return revocations

@@ -18,11 +18,16 @@ from datetime import datetime
 from typing import Any
 
 from libs.errors import Unavailable, log_failure
+from libs.rpc import RemoteError, ServiceUnavailable
 from libs.tokens import CLOCK_SKEW_SECONDS, Claims
 
 TRUST_SECONDS = 3.0
 ASK_SECONDS = TRUST_SECONDS / 3
 RETRY_SECONDS = 0.2
+REVOCATIONS_SECONDS = 2.0
+"""How long auth may take to say what is new: less than the list is trusted, so that the next question is in time."""
+IS_REVOKED_SECONDS = 2.0
+"""How long it may take to say whether one session has ended."""
 PAUSES_SECONDS = (0.01, 0.25)
 """How long to pause before asking again whether a revocation is effective: at first, and at most."""
 
@@ -112,6 +117,23 @@ class Revocations:
         self._pruned_at, expired = self._clock(), time.time() - 2 * CLOCK_SKEW_SECONDS
         self._sessions = {known: until for known, until in self._sessions.items() if until >= expired}
         self._users = {known: (least, until) for known, (least, until) in self._users.items() if until >= expired}
+
+
+def followed_by(call: Callable[[str, dict[str, Any], float], Any]) -> Revocations:
+    """Return the revocations for a process that has `call(method, arguments, timeout)` to call auth in its own name."""
+
+    def ask(process: str, known: dict[str, int]) -> dict[str, Any]:
+        found: dict[str, Any] = call("revocations", {"process": process, **known}, REVOCATIONS_SECONDS)
+        return found
+
+    def ask_about(claims: Claims) -> bool:
+        about = {"session_id": claims.session_id, "user_id": claims.subject, "generation": claims.generation}
+        try:
+            return bool(call("is_revoked", about, IS_REVOKED_SECONDS))
+        except RemoteError as error:
+            raise ServiceUnavailable("auth does not say whether the session has ended") from error
+
+    return Revocations(ask, ask_about)
 
 
 def await_effect(

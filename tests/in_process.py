@@ -5,6 +5,7 @@ real one to the same contract.
 """
 
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -16,7 +17,8 @@ from expiration.service import ExpirationService
 from libs import database
 from libs.amqp.container import Container
 from libs.contracts.parts import PRINCIPALS
-from libs.rpc.caller import ServiceClient
+from libs.revocations import followed_by
+from libs.rpc.caller import CallerProvider, ServiceClient
 from libs.rpc.testing import ClientInMemory
 from libs.schema import migrate
 from libs.tokens import Signer, new_key
@@ -38,7 +40,7 @@ def services_in_process(servers, fill=lambda service, database: None):
     """
     keys = {name: new_key(f"{name}:1") for name in PRINCIPALS}
     public_keys = ",".join(public for _, public in keys.values())
-    client = ClientInMemory({}, public_keys, timeout=10)
+    client = ClientInMemory({}, timeout=10)
     with ExitStack() as stack:
         common = NOWHERE | {
             "TOKEN_PUBLIC_KEYS": public_keys,
@@ -79,7 +81,9 @@ def _service(container, client):
     service = container.service_cls()
     for provider in container.dependencies:
         provider.setup()
+        if isinstance(provider, CallerProvider):  # nothing follows auth, which is asked about each session
+            provider.sessions.revocations = followed_by(partial(provider.sessions.own.call, "auth"))
         if isinstance(provider, ServiceClient):
-            provider.client = client
+            provider.own.client, provider.own.signer = client, Signer(container.config["SIGNING_KEY"])
         setattr(service, provider.attr_name, provider.get_dependency(SimpleNamespace(service=service, data={})))
     return service

@@ -7,6 +7,7 @@ removed; a listener ignores what it does not know.
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
+from libs.contracts.parts import FOLLOWERS
 from libs.events.catalogue import Catalogue
 from libs.events.event import Event
 
@@ -147,7 +148,7 @@ PaymentCreated = Event("PaymentCreated", "payments", ("orders",), PaymentSnapsho
 PaymentFailed = Event("PaymentFailed", "payments", ("orders",), PaymentSnapshot())
 PaymentRefunded = Event("PaymentRefunded", "payments", ("orders",), PaymentSnapshot())
 ExpirationComplete = Event("ExpirationComplete", "expiration", ("orders",), DeadlineSnapshot())
-SessionRevoked = Event("SessionRevoked", "auth", (), SessionSnapshot(), ("gateway",))
+SessionRevoked = Event("SessionRevoked", "auth", (), SessionSnapshot(), FOLLOWERS)
 
 CATALOGUE = Catalogue(
     TicketCreated,

@@ -6,6 +6,9 @@ SERVICES = ("auth", "tickets", "orders", "payments", "expiration")
 PARTS = (*SERVICES, "gateway")
 """The top-level packages of the system. None imports another."""
 
+FOLLOWERS = ("gateway", "tickets", "orders", "payments")
+"""The parts with callers who signed in: each follows which sessions have ended (libs/revocations.py)."""
+
 OPERATOR = "operator"
 
 PRINCIPALS = (*PARTS, OPERATOR)

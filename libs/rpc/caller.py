@@ -1,9 +1,13 @@
 """Who is calling: the token of a call, verified by each service itself."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from nameko.extensions import DependencyProvider
+from nameko.extensions import DependencyProvider, SharedExtension
 
+from libs.revocation_listener import RevocationListener
+from libs.revocations import followed_by
 from libs.rpc.client import Client
 from libs.settings import AMQP_FORM, KEY_FORM, amqp_url, parsed
 from libs.tokens import Claims, InvalidToken, Signer, Verifier
@@ -22,15 +26,23 @@ class Forbidden(Exception):
 
 
 class Caller:
-    """The caller of one call. Verifies the token when first asked, so that public methods pay nothing."""
+    """The caller of one call. Verifies the token when first asked, so that public methods pay nothing.
 
-    def __init__(self, verifier: Verifier, token: str | None) -> None:
+    `is_revoked`: whether a session was ended before its time; raises ServiceUnavailable when that cannot be known.
+    """
+
+    def __init__(self, verifier: Verifier, is_revoked: Callable[[Claims], bool], token: str | None = None) -> None:
         self._verifier = verifier
+        self._is_revoked = is_revoked
         self._token = token
+
+    def bearing(self, token: str | None) -> "Caller":
+        """Return a caller with this token."""
+        return Caller(self._verifier, self._is_revoked, token)
 
     @property
     def claims(self) -> Claims:
-        """The verified claims; raises Unauthenticated."""
+        """The verified claims, also of a session that was ended; raises Unauthenticated."""
         try:
             return self._verifier.verify(self._token)
         except InvalidToken as error:
@@ -46,10 +58,15 @@ class Caller:
 
     @property
     def session(self) -> Claims:
-        """The claims of a signed-in user; raises Unauthenticated, or Forbidden for a service's or operator's token."""
+        """The claims of a signed-in user.
+
+        Raises Unauthenticated, Forbidden for a service's or operator's token, or ServiceUnavailable.
+        """
         claims = self.claims
         if not claims.is_user:
             raise Forbidden("Only users may do this.")
+        if self._is_revoked(claims):
+            raise Unauthenticated("Please sign in.")
         return claims
 
     @property
@@ -65,23 +82,28 @@ class Caller:
         return claims.issuer
 
 
-class CallerProvider(DependencyProvider):
-    """Gives a service the caller of the current call. Needs TOKEN_PUBLIC_KEYS in config.yml."""
+class TokenProvider(DependencyProvider):
+    """Gives a service the caller of the current call, by the token alone: of a session that was ended, too.
+
+    For auth, which knows by itself what has ended, and for a service without users. Needs TOKEN_PUBLIC_KEYS in
+    config.yml.
+    """
 
     def setup(self) -> None:
         """Read the public keys; stop the start when there are none."""
-        self.verifier = parsed("TOKEN_PUBLIC_KEYS", Verifier, KEY_FORM, self.container.config)
+        self.nobody = Caller(parsed("TOKEN_PUBLIC_KEYS", Verifier, KEY_FORM, self.container.config), self.is_revoked)
+
+    def is_revoked(self, _session: Claims) -> bool:
+        """Return False: what has ended is not known here."""
+        return False
 
     def get_dependency(self, worker_ctx: Any) -> Caller:
         """Return the caller; never raises."""
-        return Caller(self.verifier, worker_ctx.data.get("token"))
+        return self.nobody.bearing(worker_ctx.data.get("token"))
 
 
-class ServiceClient(DependencyProvider):
-    """Lets a service call the others in its own name: `self.services.call("tickets", "get", {...})`.
-
-    Needs AMQP_URI and SIGNING_KEY in config.yml.
-    """
+class OwnClient(SharedExtension):
+    """The client of a service that calls others in its own name. Needs AMQP_URI and SIGNING_KEY in config.yml."""
 
     def setup(self) -> None:
         """Prepare the client; it connects on the first call."""
@@ -89,14 +111,61 @@ class ServiceClient(DependencyProvider):
         self.client = Client(parsed("AMQP_URI", amqp_url, AMQP_FORM, config, service))
         self.signer = parsed("SIGNING_KEY", Signer, KEY_FORM, config, service)
 
-    def call(self, service: str, method: str, arguments: dict[str, Any], timeout: float = 3.0) -> Any:
+    def call(self, service: str, method: str, arguments: dict[str, Any], timeout: float) -> Any:
         """Return what the other service's method returns; raises as `Client.call` does."""
         return self.client.call(service, method, arguments, token=self.signer.mint_service(), timeout=timeout)
-
-    def get_dependency(self, worker_ctx: Any) -> "ServiceClient":
-        """Return this."""
-        return self
 
     def stop(self) -> None:
         """Close the client."""
         self.client.close()
+
+
+class Sessions(SharedExtension):
+    """Keeps up to date which sessions were ended. Needs AMQP_URI and SIGNING_KEY in config.yml."""
+
+    own = OwnClient()
+
+    def setup(self) -> None:
+        """Prepare the list, which is asked for once the service is started."""
+        service = self.container.service_name
+        url = parsed("AMQP_URI", amqp_url, AMQP_FORM, self.container.config, service)
+        self.revocations = followed_by(partial(self.own.call, "auth"))
+        self.listener = RevocationListener(service, url, self.revocations)
+
+    def start(self) -> None:
+        """Begin to follow auth."""
+        self.listener.start()
+
+    def stop(self) -> None:
+        """Stop, within a second."""
+        self.listener.stop()
+
+
+class CallerProvider(TokenProvider):
+    """Gives a service the caller of the current call, whose session has not been ended.
+
+    Needs TOKEN_PUBLIC_KEYS, AMQP_URI and SIGNING_KEY in config.yml.
+    """
+
+    sessions = Sessions()
+
+    def is_revoked(self, session: Claims) -> bool:
+        """Return whether the session was ended; raise ServiceUnavailable when that cannot be known."""
+        return self.sessions.revocations.is_revoked(session)
+
+
+class ServiceClient(DependencyProvider):
+    """Lets a service call the others in its own name: `self.services.call("tickets", "get", {...})`.
+
+    Needs what OwnClient does.
+    """
+
+    own = OwnClient()
+
+    def call(self, service: str, method: str, arguments: dict[str, Any], timeout: float = 3.0) -> Any:
+        """Return what the other service's method returns; raises as `Client.call` does."""
+        return self.own.call(service, method, arguments, timeout)
+
+    def get_dependency(self, worker_ctx: Any) -> "ServiceClient":
+        """Return this."""
+        return self

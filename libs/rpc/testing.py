@@ -18,19 +18,17 @@ from libs.rpc.caller import Caller
 from libs.rpc.client import Client, ServiceUnavailable, result_of
 from libs.rpc.entrypoint import Rpc, encoded_reply
 from libs.security_events import note_refusal
-from libs.tokens import Verifier
 
 
 class ClientInMemory(Client):
     """Stands in for `Client`: calls the `rpc` methods of `services`, the objects by their services' names.
 
-    Arguments and results go through JSON, as over the wire. With `public_keys` each call's token becomes the `caller`.
+    Arguments and results go through JSON, as over the wire. A service's `caller` bears each call's token.
     """
 
-    def __init__(self, services: Mapping[str, Any], public_keys: str = "", timeout: float = 5.0) -> None:
+    def __init__(self, services: Mapping[str, Any], timeout: float = 5.0) -> None:
         super().__init__("", timeout)
         self.services = dict(services)
-        self._verifier = Verifier(public_keys) if public_keys else None
 
     def _call(
         self,
@@ -52,8 +50,8 @@ class ClientInMemory(Client):
 
     def _answer(self, service: str, method: str, arguments: dict[str, Any], token: str | None) -> bytes:
         worker = copy.copy(self.services[service])  # one for each call, as nameko has it
-        if self._verifier is not None:
-            worker.caller = Caller(self._verifier, token)
+        if isinstance(getattr(worker, "caller", None), Caller):
+            worker.caller = worker.caller.bearing(token)
         try:
             function: Any = getattr(worker, method, None)
             if not any(isinstance(entry, Rpc) for entry in getattr(function, ENTRYPOINT_EXTENSIONS_ATTR, ())):

@@ -11,12 +11,12 @@ from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR, DependencyProvider
 from auth.service import AuthService
 from dev.fake_stripe.testing import SECRET_KEY, WEBHOOK_SECRET
 from dev.testing import new_database
-from gateway.tests.fakes import AUTH_PRIVATE, PUBLIC_KEYS, SETTINGS
+from gateway.tests.fakes import AUTH_PRIVATE, PUBLIC_KEYS, SETTINGS, never_revoked
 from libs.database import connect
 from libs.errors import ignoring_unavailable
 from libs.events import Aggregates, Stored
 from libs.events.handlers import EventHandler
-from libs.rpc.caller import ServiceClient
+from libs.rpc.caller import CallerProvider, ServiceClient
 from libs.rpc.testing import ClientInMemory
 from libs.schema import migrate
 from libs.tokens import Signer, new_key
@@ -35,12 +35,12 @@ class RealServices(ClientInMemory):
     """A client of the services; after each call all events of it are handled."""
 
     def __init__(self, mongo_urls, stripe_url, currency="usd"):
-        super().__init__({}, ",".join([PUBLIC_KEYS, *(public for _, public in KEYS.values())]))
+        super().__init__({})
         self.containers, self.stores = [], []
         common = {
             "AMQP_URI": f"amqp{UNREACHABLE}",
             "REDIS_URL": f"redis{UNREACHABLE}",
-            "TOKEN_PUBLIC_KEYS": PUBLIC_KEYS,
+            "TOKEN_PUBLIC_KEYS": ",".join([PUBLIC_KEYS, *(public for _, public in KEYS.values())]),
             "CURRENCY": currency,
             "SIGN_UPS_PER_ADDRESS": 1000,
             "RESERVATION_WINDOW_SECONDS": 900,
@@ -63,11 +63,13 @@ class RealServices(ClientInMemory):
         container = Container(config, service.name)
         self.containers.append(container)  # extensions hold weak references to it
         for name, provider in vars(service).items():
-            if isinstance(provider, ServiceClient):
-                setattr(worker, name, CallsInMemory(self, Signer(config["SIGNING_KEY"])))
-            elif isinstance(provider, DependencyProvider):
+            if isinstance(provider, DependencyProvider):
                 bound = provider.bind(container, name)
                 bound.setup()
+                if isinstance(bound, CallerProvider):
+                    bound.sessions.revocations = never_revoked()
+                if isinstance(bound, ServiceClient):
+                    bound.own.client, bound.own.signer = self, Signer(config["SIGNING_KEY"])
                 if isinstance(bound, Stored):
                     self.stores.append(bound.store)
                 setattr(worker, name, bound.get_dependency(SimpleNamespace(data={}, service=worker)))
@@ -122,13 +124,3 @@ class Container:
     service_name: str
     entrypoints: set[Any] = field(default_factory=set)
     shared_extensions: dict[Any, Any] = field(default_factory=dict)
-
-
-class CallsInMemory:
-    """What a service has in place of `ServiceClient`."""
-
-    def __init__(self, client, signer):
-        self.client, self.signer = client, signer
-
-    def call(self, service, method, arguments, timeout=3.0):
-        return self.client.call(service, method, arguments, token=self.signer.mint_service(), timeout=timeout)

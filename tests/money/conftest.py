@@ -8,7 +8,7 @@ from libs.database import connect
 
 pytest.register_assert_rewrite("tests.money.world")
 
-from tests.money.shop import Shop, drop  # noqa: E402 - after the rewriting of World's asserts
+from tests.money.shop import Shop, drop, nobody_signs_out  # noqa: E402 - after the rewriting of World's asserts
 from tests.money.world import World  # noqa: E402
 
 
@@ -58,6 +58,6 @@ def shop(servers, stripe_running):
     fake.control("reset")
     with new_vhost(servers) as amqp_url:
         shop = Shop(servers, amqp_url, fake)
-        with shop.service("orders"):
+        with nobody_signs_out(amqp_url), shop.service("orders"):
             yield shop
         shop.drop()

@@ -5,15 +5,19 @@ import os
 import secrets
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from threading import Event, Thread
 
 import pymongo
 import stripe
+from kombu import Connection
 
 from dev.fake_stripe.testing import PUBLISHABLE_KEY, SECRET_KEY, WEBHOOK_SECRET
 from dev.testing import nameko_service, wait_for
 from libs.clock import utc_now
 from libs.database import connect
 from libs.rpc import Client, RemoteError, ServiceUnavailable
+from libs.rpc.entrypoint import Responder, encoded_reply
+from libs.rpc.topology import calls_queue
 from libs.tokens import Signer, new_key
 from tests.money.world import World
 
@@ -25,6 +29,37 @@ def drop(*urls):
     for url in urls:
         with pymongo.MongoClient(url) as client:
             client.drop_database(client.get_default_database().name)
+
+
+@contextmanager
+def nobody_signs_out(amqp_url):
+    """Answer in place of auth, as long as the block runs, that no session was ended."""
+    stopping, responder = Event(), Responder(amqp_url)
+
+    def answer(message):
+        ended = {"sessions": [], "users": [], "is_all": True}
+        result = ended if message.delivery_info["routing_key"] == "auth.revocations" else False
+        asked = message.properties
+        responder.send(asked["reply_to"], asked["correlation_id"], encoded_reply(result, None))
+        message.ack()
+
+    def run():
+        with (
+            Connection(amqp_url) as connection,
+            connection.Consumer([calls_queue("auth")], on_message=answer),
+        ):
+            while not stopping.is_set():
+                with suppress(TimeoutError):
+                    connection.drain_events(timeout=0.5)
+
+    thread = Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join(10)
+        responder.close()
 
 
 class Shop:

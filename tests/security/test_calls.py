@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ERRORS
-from libs.contracts.parts import PRINCIPALS, SERVICES
+from libs.contracts.parts import FOLLOWERS, PRINCIPALS, SERVICES
 from libs.rpc import Client, RemoteError
 from libs.tokens import Signer
 from tests.in_process import services_in_process
@@ -27,8 +27,8 @@ ALLOWED = {
     "auth.sign_out_everywhere": USERS,
     "auth.change_password": USERS,
     "auth.current_user": USERS,
-    "auth.is_revoked": {"gateway"},
-    "auth.revocations": {"gateway"},
+    "auth.is_revoked": set(FOLLOWERS),
+    "auth.revocations": set(FOLLOWERS),
     "auth.is_effective": {"gateway"},
     "tickets.create": USERS,
     "tickets.update": USERS,
@@ -145,6 +145,14 @@ def tokens_of_each_kind(client, signers):
     ana = {"email": f"ana-{secrets.token_hex(6)}@example.org", "password": "correct horse battery"}
     signed_up = client.call("auth", "sign_up", ana, token=signers["gateway"].mint_service())
     return {name: signers[name].mint_service() for name in ISSUERS} | {"nobody": None, "user": signed_up["token"]}
+
+
+@pytest.mark.parametrize("method", [method for method, allowed in ALLOWED.items() if allowed == USERS])
+def test_who_has_signed_out_can_no_longer_call_anything_with_a_token_that_was_kept(method, client, tokens):
+    client.call("auth", "sign_out", token=tokens["user"])
+
+    again = "done" if method == "auth.sign_out" else "Unauthenticated"  # which may be repeated
+    assert answer(client, method, tokens["user"]) == again
 
 
 def forged_tokens(signers):

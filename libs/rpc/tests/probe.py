@@ -11,7 +11,7 @@ from libs.contracts.errors import DomainError
 from libs.events import handles
 from libs.events.tests.bakery.catalogue import LoafBaked
 from libs.metrics import rpc_calls_expired
-from libs.rpc.caller import CallerProvider
+from libs.rpc.caller import TokenProvider
 from libs.rpc.entrypoint import rpc
 
 BEGUN: list[float] = []
@@ -24,7 +24,7 @@ class Taken(DomainError):
 
 class Probe:
     name = "probe"
-    caller = CallerProvider()
+    caller = TokenProvider()
     itself = RpcProxy("probe")
 
     @rpc

@@ -10,9 +10,10 @@ from dev.testing import nameko_service, new_vhost
 from libs import context
 from libs.metrics import rpc_call_seconds
 from libs.rpc import Client, RemoteError, ServiceUnavailable
+from libs.rpc.caller import Caller
 from libs.rpc.testing import ClientInMemory
 from libs.rpc.tests.probe import Probe
-from libs.tokens import Signer, new_key
+from libs.tokens import Signer, Verifier, new_key
 
 PRIVATE, PUBLIC = new_key("auth:1")
 SERVICE_PRIVATE, SERVICE_PUBLIC = new_key("orders:1")
@@ -33,7 +34,9 @@ def real(servers):
 def client(request):
     if request.param == "real":
         return request.getfixturevalue("real")
-    return ClientInMemory({"probe": Probe()}, PUBLIC_KEYS, timeout=10)
+    probe = Probe()
+    probe.caller = Caller(Verifier(PUBLIC_KEYS), lambda session: False)
+    return ClientInMemory({"probe": probe}, timeout=10)
 
 
 def test_a_call_returns_what_the_method_returns(client):

@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 class RevocationListener:
     """Follows the revocations, and hastens that whenever auth's SessionRevoked arrives, whatever is in it."""
 
-    def __init__(self, amqp_url: str, revocations: Revocations) -> None:
+    def __init__(self, part: str, amqp_url: str, revocations: Revocations) -> None:
+        self._part = part
         self._amqp_url = amqp_url
         self._revocations = revocations
         self._started = False
@@ -37,7 +38,7 @@ class RevocationListener:
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Start once per process; call it from a request, so that it runs after gunicorn's fork."""
+        """Start once per process; the gateway calls it from a request, so that it runs after gunicorn's fork."""
         if self._started:
             return
         with self._lock:
@@ -63,7 +64,7 @@ class RevocationListener:
             self._stopping.wait(PAUSES[min(failures, len(PAUSES) - 1)])
 
     def _listen(self) -> None:
-        name = f"gateway.{ROUTING_KEY}-{uuid.uuid4().hex}"
+        name = f"{self._part}.{ROUTING_KEY}-{uuid.uuid4().hex}"
         queue = Queue(name, exchange=EXCHANGE, routing_key=ROUTING_KEY, exclusive=True, auto_delete=True, durable=False)
         with connection_to(self._amqp_url, HEARTBEAT_SECONDS) as connection:
             connection.ensure_connection(max_retries=1)

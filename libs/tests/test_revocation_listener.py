@@ -5,8 +5,8 @@ from threading import Event
 import pytest
 from kombu import Connection
 
-from gateway.revocation_listener import EXCHANGE, ROUTING_KEY, RevocationListener
 from libs.amqp.tests.odd import ODDITIES, publish_odd
+from libs.revocation_listener import EXCHANGE, ROUTING_KEY, RevocationListener
 
 
 class Woken:
@@ -27,7 +27,7 @@ def woken(amqp_url, monkeypatch):
     """Set when the listener hears of a sign-out."""
     monkeypatch.setenv("BROKER_VERIFY_SECONDS", "1")
     revocations = Woken()
-    listener = RevocationListener(amqp_url, revocations)
+    listener = RevocationListener("orders", amqp_url, revocations)
     listener.start()
     assert is_heard(amqp_url, revocations.woken)
     yield revocations.woken
