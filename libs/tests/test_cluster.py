@@ -25,9 +25,14 @@ cluster_formation.classic_config.nodes.1 = ticketing@localhost
 """
 
 
+AFTER = 'until > /dev/tcp/127.0.0.1/"$1"; do sleep 0.1; done 2> /dev/null; shift; exec "$@"'
+"""A command of bash that waits until a port is open: brokers that join a cluster at once may not see each other."""
+
+
 def two_more(stack):
-    """Return two brokers that join the stack's own when they start."""
-    return [another_broker(stack, name) for name in ("second", "third")]
+    """Return two brokers that join the stack's own when they start, one after the other."""
+    second, third = (another_broker(stack, name) for name in ("second", "third"))
+    return [second, replace(third, command=["bash", "-c", AFTER, "-", second.environment["AMQP_PORT"], *third.command])]
 
 
 def another_broker(stack, name):
@@ -75,6 +80,8 @@ def test_events_and_calls_go_on_while_one_of_three_brokers_is_dead(cluster):
             stack.callback(clean_up)
         thread.start()
         assert client.call("probe", "echo", {"value": "all three"}) == "all three"
+        queue = "/api/queues/%2F/labels.LoafBaked"
+        wait_for(lambda: len(cluster.management("GET", queue).json().get("online", ())) == 3, 30, "three members")
 
         for number in range(EVENTS):
             loaves.add(a_loaf(number), LoafBaked, a_loaf(number))
