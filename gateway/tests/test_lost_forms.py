@@ -106,6 +106,19 @@ def test_what_was_typed_before_signing_in_again_in_another_tab_is_still_there(an
     check_listed_when_the_button_is_pressed_again(ana, page, services)
 
 
+def test_what_was_typed_in_two_tabs_before_the_session_ended_is_in_both(ana, ticket):
+    edit = f"/tickets/{ticket['id']}/edit"
+    forms = {path: hidden(ana.get(path).text) | TYPED for path in (edit, "/sell")}
+    ana.delete_cookie(COOKIE)
+    locations = [ana.post(path, data=forms[path]).headers["Location"] for path in forms]
+
+    signed_in = [sign_in(ana, location).headers["Location"] for location in locations]
+
+    assert signed_in == [edit, "/sell"]
+    assert [shown(ana.get(path).text) for path in signed_in] == [TYPED, TYPED]
+    assert [TYPED["venue"] in ana.get(path).text for path in signed_in] == [False, False]
+
+
 @pytest.mark.parametrize("away", ["tickets", "auth"])
 def test_what_was_typed_while_a_service_did_not_answer_is_there_when_it_does(ana, services, away):
     form = ana.get("/sell").text
