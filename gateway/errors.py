@@ -98,6 +98,9 @@ ERRORS = {
     "PaymentUnknown": ErrorSpec(
         503, "We are confirming this payment and do not know its outcome yet. Do not pay again; look at the order."
     ),
+    "PasswordUnknown": ErrorSpec(
+        503, "Your password may have been changed. If you are asked to sign in, try the new one first."
+    ),
     "SignOutUnknown": ErrorSpec(
         503, "You may still be signed in: a part of Ticketing is not answering. Sign out again in a moment."
     ),

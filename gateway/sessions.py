@@ -91,32 +91,36 @@ def sign_out() -> None:
 
     Raises GatewayError SignOutUnknown, and keeps the cookie, so that signing out can be repeated.
     """
-    with _keeping_cookie():
+    with _calling_unavailable("SignOutUnknown"):
         _revoke()
     session.clear()
 
 
 def sign_out_everywhere() -> None:
     """End all sessions of the current user, in every process; raises as `sign_out` does."""
-    with _keeping_cookie():
+    with _calling_unavailable("SignOutUnknown"):
         _await_effect(call_as_user("auth.sign_out_everywhere"))
     session.clear()
 
 
 def change_password(current: str, new: str) -> None:
-    """Change the current user's password, which ends all their sessions and starts a new one here."""
-    signed_in = call_as_user("auth.change_password", current=current, new=new)
+    """Change the current user's password, which ends all their sessions and starts a new one here.
+
+    Raises GatewayError PasswordUnknown when auth does not answer: it may be changed already.
+    """
+    with _calling_unavailable("PasswordUnknown"):
+        signed_in = call_as_user("auth.change_password", current=current, new=new)
     _await_effect(signed_in["revocation"])
     _start(signed_in)
 
 
 @contextmanager
-def _keeping_cookie() -> Iterator[None]:
+def _calling_unavailable(name: str) -> Iterator[None]:
     try:
         yield
     except ServiceUnavailable as error:
-        log.warning("a session may not have ended: %s", error)
-        raise GatewayError("SignOutUnknown") from error
+        log.warning("%s: %s", name, error)
+        raise GatewayError(name) from error
 
 
 def _start(signed_in: dict[str, Any]) -> None:

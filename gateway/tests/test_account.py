@@ -94,6 +94,17 @@ def test_page_says_so_when_a_sign_out_may_have_failed_and_the_button_works_again
     assert not is_signed_in(ana)
 
 
+def test_whoever_changed_the_password_without_an_answer_is_told_to_try_the_new_one(services, ana):
+    services.away.add("auth.change_password")
+
+    answers = ana.post("/api/users/password", json=CHANGE), ana.submit("/account", "/account/password", **CHANGE)
+
+    for answer in answers:
+        assert answer.status_code == 503 and "Retry-After" in answer.headers
+        assert "try the new one first" in answer.text
+    assert is_signed_in(ana)
+
+
 @pytest.mark.parametrize("path", ["/api/users/password", "/api/users/signout-everywhere"])
 def test_account_is_not_changed_without_a_session(client, path):
     assert client.post(path, json=CHANGE).status_code == 401
