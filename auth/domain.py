@@ -12,10 +12,12 @@ from libs.contracts.errors import DomainError
 from libs.contracts.limits import (
     MAXIMUM_CURRENT_PASSWORD,
     MAXIMUM_EMAIL,
+    MAXIMUM_PASSKEY_NAME,
+    MAXIMUM_PASSKEYS,
     MAXIMUM_PASSWORD,
     MINIMUM_PASSWORD,
 )
-from libs.contracts.texts import is_storable, without_invisible
+from libs.contracts.texts import Unacceptable, checked_line, is_storable, without_invisible
 
 SESSION_SECONDS = 12 * 60 * 60
 LENGTH_MESSAGE = f"Choose a password of {MINIMUM_PASSWORD} to {MAXIMUM_PASSWORD} characters."
@@ -58,10 +60,48 @@ class WrongPassword(DomainError):
     """This is not the password of the user who is signed in."""
 
 
+class SecondFactorNeeded(DomainError):
+    """The password is right, and a code is needed too; `details["pending"]` says so to `sign_in_with_code`."""
+
+
+class WrongCode(DomainError):
+    """The code is of neither the user's authenticator app nor their recovery codes, or was used before."""
+
+
+class WrongPasskey(DomainError):
+    """The answer of a passkey is not accepted."""
+
+
+class TookTooLong(DomainError):
+    """What was begun, and is being finished, was begun too long ago."""
+
+
+class ConfirmationNeeded(DomainError):
+    """The user has not confirmed within ten minutes that it is still they."""
+
+
+class NoAuthenticator(DomainError):
+    """The user has no authenticator app."""
+
+
+class PasskeyNotFound(DomainError):
+    """The user has no such passkey."""
+
+
+class TooManyPasskeys(DomainError):
+    """The user has as many passkeys as one may have."""
+
+
+class InvalidPasskeyName(InvalidFields):
+    """A passkey cannot be called that."""
+
+
 ONE_ACCOUNT_FROM_ONE_ADDRESS = Limit(free=5, longest_wait_seconds=900)
 ONE_ADDRESS = Limit(free=50, longest_wait_seconds=900)
 ONE_ACCOUNT = Limit(free=50, longest_wait_seconds=60)
 OWN_PASSWORD = Limit(free=5, longest_wait_seconds=900)
+CODES_OF_ONE_ACCOUNT = Limit(free=10, longest_wait_seconds=900)
+"""So whoever has the password, and any number of addresses, guesses one of three valid codes of a million in years."""
 EMAILS_IN_USE = Limit(free=20, longest_wait_seconds=900)
 
 
@@ -95,6 +135,15 @@ class Counters:
     def of_password(self, user_id: str) -> list[Counter]:
         """Return what a wrong current password counts towards, when a signed-in user changes it."""
         return [self._counter("password", OWN_PASSWORD, user_id)]
+
+    def of_code(self, user_id: str, address: str, is_known: bool) -> list[Counter]:
+        """Return what a wrong code counts towards, for a sign-in with the right password; `is_known`: as above."""
+        pair = self._counter("code", ONE_ACCOUNT_FROM_ONE_ADDRESS, user_id, address)
+        return [pair] if is_known else [pair, self._counter("codes", CODES_OF_ONE_ACCOUNT, user_id)]
+
+    def of_passkey(self, address: str) -> list[Counter]:
+        """Return what a passkey that is not accepted counts towards."""
+        return [self._counter("passkey", ONE_ADDRESS, address)]
 
     def of_sign_up(self, address: str, per_hour: int) -> list[Counter]:
         """Return what every sign-up counts towards: bots that create accounts are stopped after so many an hour."""
@@ -179,6 +228,23 @@ def check_password(field: str, password: object, email: str, find_weakness: Find
     if errors := _password_errors(field, password, email, find_weakness):
         raise InvalidPassword(errors)
     return _normalise_password(str(password))
+
+
+def check_another_passkey(number: int) -> None:
+    """Raise TooManyPasskeys if a user who has so many passkeys may have no other."""
+    if number >= MAXIMUM_PASSKEYS:
+        raise TooManyPasskeys(f"You have {MAXIMUM_PASSKEYS} passkeys. Remove one that you no longer use first.")
+
+
+def check_passkey_name(name: object) -> str:
+    """Return the name of a passkey as it is kept; raise InvalidPasskeyName."""
+    try:
+        kept = checked_line("name", name, MAXIMUM_PASSKEY_NAME)
+    except Unacceptable as error:
+        raise InvalidPasskeyName([_error("name", str(error))]) from error
+    if not kept:
+        raise InvalidPasskeyName([_error("name", "Enter a name for the passkey, such as that of the device.")])
+    return kept
 
 
 def _normalise_password(typed: str) -> str:

@@ -6,8 +6,10 @@ from typing import Any
 from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
-from auth import domain, passwords
-from auth.domain import SESSION_SECONDS, EmailInUse, WrongCredentials, WrongPassword
+from auth import account_security, domain, passwords
+from auth.domain import SESSION_SECONDS, EmailInUse, WrongCredentials
+from auth.passkeys import Passkeys, read_url
+from auth.seals import ENCRYPTION_KEY_FORM, Seals
 from auth.store import NUMBER, UserStore
 from libs.contracts.errors import DomainError
 from libs.contracts.events import CATALOGUE
@@ -20,12 +22,12 @@ from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import Forbidden, TokenProvider, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from libs.security_events import recorded
-from libs.settings import KEY_FORM, MONGO_FORM, between, parsed
+from libs.settings import KEY_FORM, MONGO_FORM, PUBLIC_URL, between, parsed, public_url
 from libs.throttle import MongoThrottle
 from libs.tokens import Claims, Signer
 
 EXPECTED = (DomainError, InvalidArguments, Unauthenticated, Forbidden, VersionConflict)
-SECRET = ("password", "current", "new")
+SECRET = ("password", "current", "new", "code")
 PAGE = 1000
 NUMBER_SECONDS = 5
 SESSIONS, USERS = "sessions", "users"
@@ -38,6 +40,11 @@ def read_counters(key: str) -> domain.Counters:
     Under another key they begin anew, and users' known addresses are known again after the next sign-in.
     """
     return domain.Counters(Signer(key).derive_secret("auth: counters of attempts and known addresses"))
+
+
+def read_passkeys(url: str) -> Passkeys:
+    """Return the passkeys of the site at this address; raise ValueError."""
+    return Passkeys(read_url(public_url(url)))
 
 
 class Throttle(DependencyProvider):
@@ -53,7 +60,7 @@ class Throttle(DependencyProvider):
         return self.throttle
 
 
-class AuthService:
+class AuthService(account_security.AccountSecurity):
     """Knows the users and begins and ends their sessions."""
 
     name = "auth"
@@ -62,6 +69,8 @@ class AuthService:
     signer = Setting("SIGNING_KEY", Signer, KEY_FORM)
     counters = Setting("SIGNING_KEY", read_counters, KEY_FORM)
     throttle = Throttle()
+    seals = Setting("ENCRYPTION_KEY", Seals, ENCRYPTION_KEY_FORM)
+    passkeys = Setting("PUBLIC_URL", read_passkeys, PUBLIC_URL[1])
     sign_ups_per_address = Setting("SIGN_UPS_PER_ADDRESS", *between(1, 1_000_000))
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
@@ -80,8 +89,11 @@ class AuthService:
         return self._start_session(user)
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
-    def sign_in(self, email: str, password: str, address: str | None = None) -> dict[str, Any]:
+    def sign_in(self, email: str, password: str, address: str | None = None, code: str | None = None) -> dict[str, Any]:
         """Begin a session for the user with this address and password: {"user": {id, email}, "token"}.
+
+        A user with a second factor needs a `code` too: without one it raises SecondFactorNeeded, whose details have
+        what `sign_in_with_code` needs, and with a wrong one WrongCode.
 
         `address` is the client's network address; only the gateway may pass it. Without one the call counts as coming
         from one unknown address. Raises TooManyAttempts by the rules of `domain.Counters`.
@@ -91,14 +103,15 @@ class AuthService:
         user = self.store.find_by_email(email)
         fingerprint = self.counters.fingerprint(source)
         is_known = user is not None and fingerprint in user["addresses"]
-        with (
-            recorded("sign_in", who=user["id"] if user else self.counters.pseudonym(email)),
-            self.throttle.failures(self.counters.of_address(source, is_known), WrongCredentials),
-            self.throttle.attempt(self.counters.of_sign_in(email, source, is_known), WrongCredentials),
-        ):
-            matched = passwords.matching(user["password_hash"] if user else None, forms)
-            if matched is None or user is None:
-                raise WrongCredentials("Wrong email or password.")
+        with recorded("sign_in", who=user["id"] if user else self.counters.pseudonym(email)):
+            with (
+                self.throttle.failures(self.counters.of_address(source, is_known), WrongCredentials),
+                self.throttle.attempt(self.counters.of_sign_in(email, source, is_known), WrongCredentials),
+            ):
+                matched = passwords.matching(user["password_hash"] if user else None, forms)
+                if matched is None or user is None:
+                    raise WrongCredentials("Wrong email or password.")
+            self._require_second_factor(user, code, source, is_known)
         if matched != forms[0] or passwords.needs_rehash(user["password_hash"]):
             self.store.replace_hash(user, passwords.hash_password(forms[0]))
         self.store.remember_address(user, fingerprint)
@@ -128,11 +141,10 @@ class AuthService:
         user = self._signed_in_user()
         with recorded("password_change", who=user["id"]):
             domain.check_change(current, new)
-            with self.throttle.attempt(self.counters.of_password(user["id"]), WrongPassword):
-                if passwords.matching(user["password_hash"], domain.password_forms(_text(current))) is None:
-                    raise WrongPassword("This is not your current password.")
+            self._check_password(user, _text(current))
             accepted = domain.check_password("new", new, user["email"], passwords.find_weakness)
             changed = self.store.revoke_all(user, password_hash=passwords.hash_password(accepted))
+            self.store.factors.note_change(user["id"], "password_changed")
         return {**self._start_session(changed), "revocation": {"kind": USERS, "number": changed[NUMBER]}}
 
     @rpc(expected_exceptions=EXPECTED)

@@ -14,6 +14,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from auth.domain import KNOWN_ADDRESSES, SESSION_SECONDS, EmailInUse, comparable_email
+from auth.factors import FACTOR_INDEXES, Factors
 from auth.followers import FORGET_SECONDS, Followers
 from libs.clock import utc_now
 from libs.contracts.events import SessionRevoked
@@ -96,6 +97,7 @@ class UserStore:
             ],
             "followers": [IndexModel([("until", ASCENDING)], expireAfterSeconds=FORGET_SECONDS)],
             "attempts": [FORGET_INDEX],
+            **FACTOR_INDEXES,
         },
         steps=[
             renew_emails,
@@ -110,6 +112,7 @@ class UserStore:
         self.users = Aggregates(db.users)
         self.revoked = Aggregates(db.revoked_sessions)
         self.followers = Followers(db.followers)
+        self.factors = Factors(db)
 
     def add(self, email: str, password_hash: str, address: str) -> Document:
         """Insert a user who signs up from `address` and return it; raise EmailInUse."""

@@ -12,6 +12,7 @@ from libs.settings import (
     FLAG_FORM,
     KEY_FORM,
     PORT,
+    PUBLIC_URL,
     URL_FORM,
     MissingSetting,
     address,
@@ -44,6 +45,7 @@ class Settings:
     currency: Currency
     tls: bool
     trusted_hosts: tuple[str, ...]
+    public_url: str
 
     @property
     def stripe_is_simulated(self) -> bool:
@@ -67,6 +69,7 @@ class Settings:
             currency=optional("CURRENCY", currency_setting("usd"), currency_setting, CURRENCY_FORM, source),
             tls=optional("GATEWAY_TLS", False, flag, FLAG_FORM, source),
             trusted_hosts=optional("GATEWAY_TRUSTED_HOSTS", (), _hosts, "HOST, or several separated by commas", source),
+            public_url=optional("PUBLIC_URL", "http://localhost:8000", *PUBLIC_URL, source),
         )
         if is_live(settings.stripe_publishable_key):
             settings._check_live()

@@ -18,6 +18,7 @@ EVENTS: Mapping[str, str] = {
     "sign_in": "somebody signed in, or failed to",
     "sign_out": "somebody ended one or all of their sessions",
     "password_change": "somebody changed their password, or failed to",
+    "confirmation": "somebody confirmed that it is still they, before a change of how they sign in, or failed to",
     "second_factor": "a second factor was set up, used or removed, or that failed",
     "access_denied": "a request was refused because of who made it, or of where it came from",
     "throttled": "attempts came too quickly, or there were too many",

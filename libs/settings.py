@@ -26,7 +26,8 @@ HOST_NAME = re.compile(
 PLACEHOLDERS = ("secret", "password", "todo", "xxx", "dev", "test")
 """Values that are placeholders; those of the next line are so as a part of a value too, as in an address."""
 PLACEHOLDER_PARTS = re.compile(r"change[-_]?me|placeholder|replace[-_]?me|<.*>|^\$\{", re.IGNORECASE)
-VARIABLES = {"AMQP_URI": "AMQP_URL", "MONGO_URL": "MONGO_URL", "SIGNING_KEY": "SIGNING_KEY"}
+OWN = ("MONGO_URL", "SIGNING_KEY", "ENCRYPTION_KEY")
+VARIABLES = {"AMQP_URI": "AMQP_URL", **{name: name for name in OWN}}
 """What each service has of its own: in its config.yml `MONGO_URL`, in the environment `ORDERS_MONGO_URL`."""
 
 
@@ -144,6 +145,24 @@ def web_url(text: str) -> str:
     if url.partition("://")[2] != urlsplit(url).netloc or "@" in url:
         raise ValueError("more than a host and a port")
     return url
+
+
+def public_url(text: str) -> str:
+    """Return the address of the site as browsers show it; raise ValueError when passkeys could not belong to it.
+
+    They belong to a host name, and need TLS or the browser's own machine (https://www.w3.org/TR/webauthn-3/).
+    """
+    url = web_url(text).lower()
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if ":" in host or host.replace(".", "").isdigit():
+        raise ValueError("an IP address")
+    if parts.scheme != "https" and host != "localhost":
+        raise ValueError("without TLS")
+    return url
+
+
+PUBLIC_URL = (public_url, "https://HOST, or http://localhost:PORT; no IP address")
 
 
 def file(text: str) -> str:

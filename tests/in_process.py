@@ -9,6 +9,8 @@ from functools import partial
 from types import SimpleNamespace
 from unittest.mock import patch
 
+from cryptography.fernet import Fernet
+
 from auth.service import AuthService
 from dev.fake_stripe.testing import PUBLISHABLE_KEY, SECRET_KEY, WEBHOOK_SECRET
 from dev.fake_stripe.testing import running as running_stripe
@@ -33,12 +35,13 @@ NOWHERE = {"AMQP_URI": "amqp://127.0.0.1:1/", "REDIS_URL": "redis://127.0.0.1:1/
 
 
 @contextmanager
-def services_in_process(servers, fill=lambda service, database: None):
-    """Yield a client of the five services, and the signers of all principals by their names.
+def services_in_process(servers, fill=lambda service, database: None, services=SERVICES, keys=None, **settings):
+    """Yield a client of the five `services`, or of some, and the signers of all principals by their names.
 
-    `fill` may store documents in the database of each service before it is migrated.
+    `keys` replace the pairs of some principals, `settings` those of all services. `fill` may store documents in the
+    database of each service before it is migrated.
     """
-    keys = {name: new_key(f"{name}:1") for name in PRINCIPALS}
+    keys = {name: new_key(f"{name}:1") for name in PRINCIPALS} | (keys or {})
     public_keys = ",".join(public for _, public in keys.values())
     client = ClientInMemory({}, timeout=10)
     with ExitStack() as stack:
@@ -49,13 +52,16 @@ def services_in_process(servers, fill=lambda service, database: None):
             "UNPAID_RESERVATIONS_PER_BUYER": 10,
             "UNPAID_RESERVATIONS_PER_HOUR": 30,
             "SIGN_UPS_PER_ADDRESS": 1000,
+            "ENCRYPTION_KEY": Fernet.generate_key().decode(),
+            "PUBLIC_URL": "http://localhost:8000",
             "STRIPE_API_BASE": stack.enter_context(running_stripe()).url,
             "STRIPE_SECRET_KEY": SECRET_KEY,
             "STRIPE_PUBLISHABLE_KEY": PUBLISHABLE_KEY,
             "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
         }
+        common |= settings
         stack.enter_context(closed_databases())
-        for service_class in SERVICES:
+        for service_class in services:
             name, url = service_class.name, stack.enter_context(new_database(servers))
             fill(name, database.connect(url))
             migrate(database.connect(url), SCHEMAS[name])

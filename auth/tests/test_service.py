@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
+from cryptography.fernet import Fernet
 from pymongo import MongoClient
 
 from auth.store import UserStore
@@ -94,6 +95,8 @@ def auth(servers):
             "SIGNING_KEY": AUTH,
             "TOKEN_PUBLIC_KEYS": PUBLIC_KEYS,
             "SIGN_UPS_PER_ADDRESS": SIGN_UPS,
+            "ENCRYPTION_KEY": Fernet.generate_key().decode(),
+            "PUBLIC_URL": "http://localhost:8000",
             "max_workers": 50,
         }
         migrate(mongo.get_default_database(), UserStore.schema)

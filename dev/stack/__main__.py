@@ -108,7 +108,7 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 def _print_addresses(stack: Stack) -> None:
     if "gateway" in stack.programs:
-        print_now(f"\nthe site            {stack.gateway_url}")
+        print_now(f"\nthe site            {stack.public_url}")
     if "fake-stripe" in stack.programs:
         print_now(f"fake Stripe         {stack.stripe_url}  (its ledger of charges and refunds)")
     print_now(

@@ -59,6 +59,11 @@ class Layout:
         return f"http://{HOST}:{self.ports.gateway}"
 
     @property
+    def public_url(self) -> str:
+        """The address of the site for people: passkeys refuse IP addresses."""
+        return f"http://localhost:{self.ports.gateway}"
+
+    @property
     def stripe_url(self) -> str:
         """The address of the fake Stripe."""
         return f"http://{HOST}:{self.ports.stripe}"

@@ -91,6 +91,10 @@ def environment(name: str, stack: Layout) -> dict[str, str]:
         settings["REDIS_URL"] = stack.redis_url
     known = stripe_settings(stack)
     settings |= {setting: known[setting] for setting in USES_STRIPE.get(name, ()) if setting in known}
+    if name == "auth":
+        settings["AUTH_ENCRYPTION_KEY"] = stack.secrets["AUTH_ENCRYPTION_KEY"]
+    if name in ("auth", "gateway"):
+        settings["PUBLIC_URL"] = stack.public_url
     if name == "gateway":
         settings["GATEWAY_SECRET_KEY"] = stack.secrets["GATEWAY_SECRET_KEY"]
         settings["GATEWAY_PORT"] = str(stack.ports.gateway)

@@ -1,5 +1,6 @@
 """The secrets of a stack: made once, kept in a file that only its owner can read."""
 
+import base64
 import os
 import secrets
 from pathlib import Path
@@ -29,6 +30,7 @@ def generate() -> dict[str, str]:
     return {
         **{f"{name.upper()}_SIGNING_KEY": private for name, (private, _) in keys.items()},
         "TOKEN_PUBLIC_KEYS": ",".join(public for _, public in keys.values()),
+        "AUTH_ENCRYPTION_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "GATEWAY_SECRET_KEY": secrets.token_hex(32),
         "RABBITMQ_PASSWORD": secrets.token_hex(16),
         **{broker_password(name): secrets.token_hex(16) for name in PRINCIPALS},

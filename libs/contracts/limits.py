@@ -16,5 +16,9 @@ MAXIMUM_KEY = 255
 MINIMUM_PASSWORD, MAXIMUM_PASSWORD = 8, 64
 MAXIMUM_CURRENT_PASSWORD = 1024
 """Of what is entered as one's current password, which may be anything."""
+MAXIMUM_PASSKEYS = 10
+MAXIMUM_PASSKEY_NAME = 50
+MAXIMUM_ANSWER = 16384
+"""Characters of a browser's answer with a passkey, as JSON."""
 MAXIMUM_EMAIL = 254
 """The longest address that mail can be sent to (RFC 5321, section 4.5.3.1.3, less the brackets)."""

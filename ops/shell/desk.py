@@ -23,6 +23,7 @@ An operator's shell. Call any method of a service by its name and keyword argume
   refund("…", "the show was called off")                 refund an order in full, once; the order stays complete
   refund("…", "the show was called off", by="Olga")      the same, recorded under another name than your login
   payments.audit()                                       compare Stripe with our database now
+  auth.remove_second_factor(email="…", reason="…")       turn off the authenticator app of a user who has lost it
   tickets.list(status="all", q="hamlet")                 what the public sees
 
 Copies of other services' documents that are missing or out of date are fetched again:

@@ -23,6 +23,19 @@ USERS = {"user"}
 ALLOWED = {
     "auth.sign_up": EVERYBODY,
     "auth.sign_in": EVERYBODY,
+    "auth.sign_in_with_code": EVERYBODY,
+    "auth.sign_in_with_passkey": EVERYBODY,
+    "auth.request_passkey": EVERYBODY,
+    "auth.confirm": USERS,
+    "auth.account_security": USERS,
+    "auth.new_authenticator": USERS,
+    "auth.turn_on_authenticator": USERS,
+    "auth.turn_off_authenticator": USERS,
+    "auth.renew_recovery_codes": USERS,
+    "auth.new_passkey": USERS,
+    "auth.add_passkey": USERS,
+    "auth.remove_passkey": USERS,
+    "auth.remove_second_factor": {"operator"},
     "auth.sign_out": USERS,
     "auth.sign_out_everywhere": USERS,
     "auth.change_password": USERS,
@@ -91,6 +104,13 @@ ARGUMENTS = {
     "process": "p1",
     "sessions": 0,
     "users": 0,
+    "pending": "",
+    "code": "000000",
+    "ceremony": "",
+    "answer": "{}",
+    "setup": "",
+    "name": "Phone",
+    "passkey_id": UNKNOWN,
     "kind": "sessions",
     "number": 0,
 }
@@ -99,8 +119,8 @@ ARGUMENTS = {
 def methods():
     """Return each method that can be called, with the names of its parameters that have no default."""
     for service in SERVICES:
-        tree = ast.parse(Path(__file__).parents[2].joinpath(service, "service.py").read_text())
-        for node in ast.walk(tree):
+        files = Path(__file__).parents[2].joinpath(service).glob("*.py")
+        for node in (node for path in sorted(files) for node in ast.walk(ast.parse(path.read_text()))):
             if isinstance(node, ast.FunctionDef) and any("rpc" in ast.unparse(d) for d in node.decorator_list):
                 names = [argument.arg for argument in node.args.args[1:]]
                 yield f"{service}.{node.name}", names[: len(names) - len(node.args.defaults)]

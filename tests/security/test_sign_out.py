@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 
 import pytest
+from cryptography.fernet import Fernet
 from kombu import Connection
 from pymongo import MongoClient
 
@@ -104,6 +105,8 @@ def running(servers):
             "SIGNING_KEY": AUTH_PRIVATE,
             "TOKEN_PUBLIC_KEYS": KNOWN_KEYS,
             "SIGN_UPS_PER_ADDRESS": 100,
+            "ENCRYPTION_KEY": Fernet.generate_key().decode(),
+            "PUBLIC_URL": "http://localhost:8000",
         }
         tickets = {
             "AMQP_URI": amqp_url,

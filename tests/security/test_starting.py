@@ -16,7 +16,7 @@ from libs.contracts.parts import PRINCIPALS
 
 STRIPE = ["STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET"]
 NEEDED = {
-    "auth": ["AUTH_AMQP_URL", "AUTH_MONGO_URL", "AUTH_SIGNING_KEY", "TOKEN_PUBLIC_KEYS"],
+    "auth": ["AUTH_AMQP_URL", "AUTH_MONGO_URL", "AUTH_SIGNING_KEY", "TOKEN_PUBLIC_KEYS", "AUTH_ENCRYPTION_KEY"],
     "tickets": ["TICKETS_AMQP_URL", "TICKETS_MONGO_URL", "TICKETS_SIGNING_KEY", "TOKEN_PUBLIC_KEYS"],
     "orders": ["ORDERS_AMQP_URL", "ORDERS_MONGO_URL", "ORDERS_SIGNING_KEY", "TOKEN_PUBLIC_KEYS"],
     "payments": ["PAYMENTS_AMQP_URL", "PAYMENTS_MONGO_URL", "PAYMENTS_SIGNING_KEY", "TOKEN_PUBLIC_KEYS", *STRIPE],
@@ -47,6 +47,8 @@ MALFORMED = [
         ("AMQP_CA_FILE", "/nobody/has/this.pem"),
     )),
     ("auth", "SIGN_UPS_PER_ADDRESS", "0"),
+    ("auth", "AUTH_ENCRYPTION_KEY", "never long enough"),
+    *((each, "PUBLIC_URL", f"http://{host}") for each in ("auth", "gateway") for host in ("127.0.0.1", "never.org")),
     *(("orders", "RESERVATION_WINDOW_SECONDS", value) for value in ("0", "86401", "15 minutes")),
     *(("orders", name, "0") for name in ("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR")),
     *((program, "CURRENCY", value) for program in ("tickets", "gateway") for value in ("yen", "isk")),

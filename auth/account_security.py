@@ -1,0 +1,356 @@
+"""The RPC methods of second factors and passkeys, a part of AuthService.
+
+A session counts as confirmed for ten minutes from the sign-in on, and again from each time that its user enters the
+password or a code or uses a passkey, which gives a `proof`. Without either nothing here changes how one signs in.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from auth import authenticator, domain, passwords
+from auth import passkeys as webauthn
+from auth.domain import (
+    ConfirmationNeeded,
+    NoAuthenticator,
+    PasskeyNotFound,
+    SecondFactorNeeded,
+    TookTooLong,
+    WrongCode,
+    WrongPasskey,
+    WrongPassword,
+)
+from auth.seals import BrokenSeal
+from libs.clock import utc_now
+from libs.contracts.errors import DomainError
+from libs.contracts.limits import MAXIMUM_ANSWER, MAXIMUM_CURRENT_PASSWORD
+from libs.rpc import arguments
+from libs.rpc.arguments import InvalidArguments
+from libs.rpc.caller import Forbidden, Unauthenticated
+from libs.rpc.entrypoint import rpc
+from libs.security_events import recorded
+
+EXPECTED = (DomainError, InvalidArguments, Unauthenticated, Forbidden)
+SECRET = ("password", "code", "answer", "proof", "pending", "setup", "ceremony")
+
+CONFIRMED_FOR = timedelta(minutes=10)
+SIGN_IN_WITHIN = timedelta(minutes=10)
+SET_UP_WITHIN = timedelta(minutes=30)
+ANSWER_WITHIN = timedelta(minutes=5)
+SIGN_IN, CONFIRMATION, SET_UP, STORED, CREATION, REQUEST = (
+    *("sign-in", "confirmation", "set-up", "stored secret"),
+    *("creation of a passkey", "request for a passkey"),
+)
+"""For what something is sealed."""
+
+
+class AccountSecurity:
+    """What AuthService can do about second factors and passkeys, with AuthService's dependencies.
+
+    Not to be imported by its name: `nameko run` takes every class with entrypoints in a module for a service.
+    """
+
+    store: Any
+    caller: Any
+    counters: Any
+    throttle: Any
+    seals: Any
+    passkeys: Any
+    _signed_in_user: Any
+    _client_network: Any
+    _start_session: Any
+
+    # signing in
+
+    def _require_second_factor(self, user: dict[str, Any], code: object, source: str, is_known: bool) -> None:
+        """Check the code of a user who has a second factor; raise SecondFactorNeeded without one, or WrongCode."""
+        factor = self.store.factors.second_factor(user["id"])
+        if factor is None:
+            return
+        if not code:
+            pending = self.seals.seal(SIGN_IN, user["id"], str(user["generation"]))
+            raise SecondFactorNeeded("Enter a code of your authenticator app, or a recovery code.", pending=pending)
+        with self.throttle.attempt(self.counters.of_code(user["id"], source, is_known), WrongCode):
+            self._use_code(factor, code)
+
+    @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
+    def sign_in_with_code(self, pending: str, code: str, address: str | None = None) -> dict[str, Any]:
+        """Finish a sign-in for which SecondFactorNeeded gave `pending`; returns what `sign_in` does.
+
+        `address`: as in `sign_in`. Raises TookTooLong, WrongCode, TooManyAttempts.
+        """
+        user_id, generation = self._opened(SIGN_IN, pending, SIGN_IN_WITHIN)
+        source = self._client_network(address)
+        user = self.store.find(user_id)
+        if user is None or user["generation"] != int(generation):
+            raise TookTooLong("Signing in took too long. Enter your email and your password again.")
+        fingerprint = self.counters.fingerprint(source)
+        with recorded("sign_in", who=user_id, what="with a code"):
+            self._require_second_factor(user, code or " ", source, fingerprint in user["addresses"])
+        self.store.remember_address(user, fingerprint)
+        return self._start_session(user)
+
+    @rpc(expected_exceptions=EXPECTED)
+    def request_passkey(self) -> dict[str, Any]:
+        """Return {"options", "ceremony"}: what a browser needs to sign in, or to confirm, with a passkey.
+
+        `options` are for navigator.credentials.get; `ceremony` goes with the browser's answer within five minutes.
+        """
+        options = self.passkeys.request_options()
+        return {"options": options, "ceremony": self.seals.seal(REQUEST, options["challenge"])}
+
+    @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
+    def sign_in_with_passkey(self, ceremony: str, answer: str, address: str | None = None) -> dict[str, Any]:
+        """Begin a session for the user whose passkey signed the `answer` (JSON); returns what `sign_in` does.
+
+        A passkey is two factors in one. `address`: as in `sign_in`. Raises TookTooLong, WrongPasskey, TooManyAttempts.
+        """
+        source = self._client_network(address)
+        with (
+            recorded("sign_in", what="with a passkey") as attempt,
+            self.throttle.failures(self.counters.of_passkey(source), WrongPasskey),
+        ):
+            attempt.who = user_id = self._answering_user(ceremony, answer)
+            user = self.store.find(user_id)
+            if user is None:
+                raise WrongPasskey("This passkey is not known here.")
+        self.store.remember_address(user, self.counters.fingerprint(source))
+        return self._start_session(user)
+
+    def _answering_user(self, ceremony: str, answer: str) -> str:
+        """Return the id of the user whose passkey gave this answer, which is then used up; raise WrongPasskey."""
+        (challenge,) = self._opened(REQUEST, ceremony, ANSWER_WITHIN)
+        try:
+            passkey_id, user_id = webauthn.credential_of(arguments.text("answer", answer, MAXIMUM_ANSWER))
+            passkey = self.store.factors.passkey(passkey_id)
+            if passkey is None or user_id not in ("", passkey["user_id"]):
+                raise WrongPasskey("This passkey is not known here: it was removed, or belongs to another site.")
+            sign_count = self.passkeys.check(answer, challenge, passkey)
+        except webauthn.Refused as error:
+            raise WrongPasskey("This passkey was not accepted. Try again.") from error
+        if not self.store.factors.use_challenge(challenge, ANSWER_WITHIN):
+            raise WrongPasskey("This passkey was not accepted. Try again.")
+        self.store.factors.note_use(passkey_id, sign_count)
+        return str(passkey["user_id"])
+
+    # confirming that it is still the same person
+
+    @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
+    def confirm(
+        self,
+        password: str | None = None,
+        code: str | None = None,
+        ceremony: str | None = None,
+        answer: str | None = None,
+    ) -> dict[str, str]:
+        """Return {"proof"} that the caller has the password, the second factor or (by `answer`) a passkey of the user.
+
+        It is good for ten minutes in this session. Raises WrongPassword, WrongCode, WrongPasskey, TooManyAttempts.
+        """
+        user = self._signed_in_user()
+        what = "password" if password else "code" if code else "passkey"
+        with recorded("confirmation", who=user["id"], what=what):
+            if password:
+                self._check_password(user, arguments.text("password", password, MAXIMUM_CURRENT_PASSWORD))
+            elif code:
+                factor = self.store.factors.second_factor(user["id"])
+                with self.throttle.attempt(self.counters.of_password(user["id"]), WrongCode):
+                    self._use_code(factor, arguments.text("code", code))
+            else:
+                with self.throttle.attempt(self.counters.of_password(user["id"]), WrongPasskey):
+                    if self._answering_user(ceremony or "", answer or "") != user["id"]:
+                        raise WrongPasskey("This is the passkey of another account.")
+        return {"proof": self.seals.seal(CONFIRMATION, user["id"], self.caller.session.session_id)}
+
+    def _check_password(self, user: dict[str, Any], password: str) -> None:
+        with self.throttle.attempt(self.counters.of_password(user["id"]), WrongPassword):
+            if passwords.matching(user["password_hash"], domain.password_forms(password)) is None:
+                raise WrongPassword("This is not your current password.")
+
+    def _confirmed_user(self, proof: str | None) -> dict[str, Any]:
+        """Return the caller; raise ConfirmationNeeded unless they signed in, or gave proof, in the last ten minutes."""
+        user: dict[str, Any] = self._signed_in_user()
+        if not self._is_confirmed(proof):
+            raise ConfirmationNeeded("Confirm first that it is you.")
+        return user
+
+    def _is_confirmed(self, proof: str | None) -> bool:
+        session = self.caller.session
+        if utc_now() - datetime.fromtimestamp(session.issued_at, UTC) <= CONFIRMED_FOR:
+            return True
+        try:
+            return bool(self.seals.open(CONFIRMATION, proof, CONFIRMED_FOR) == [session.subject, session.session_id])
+        except BrokenSeal:
+            return False
+
+    # the account's own page
+
+    @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
+    def account_security(self, proof: str | None = None) -> dict[str, Any]:
+        """Return how the caller signs in.
+
+        {"authenticator": since when, or None, "recovery_codes": how many are left, "passkeys": [{"id", "name",
+        "is_synced", "created_at", "used_at"}], "changes": [{"what", "about", "at"}], newest first, "is_confirmed"}.
+        """
+        user = self._signed_in_user()
+        factor = self.store.factors.second_factor(user["id"]) or {"since": None, "recovery_codes": []}
+        shown = ("name", "is_synced", "created_at", "used_at")
+        passkeys = self.store.factors.passkeys_of(user["id"])
+        return {
+            "authenticator": factor["since"],
+            "recovery_codes": len(factor["recovery_codes"]),
+            "passkeys": [{"id": each["_id"], **{name: each[name] for name in shown}} for each in passkeys],
+            "changes": self.store.factors.changes_of(user["id"]),
+            "is_confirmed": self._is_confirmed(proof),
+        }
+
+    # the authenticator app
+
+    @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
+    def new_authenticator(self, proof: str | None = None, setup: str | None = None) -> dict[str, str]:
+        """Return {"secret", "uri", "setup"}: what an app is given, and what `turn_on_authenticator` needs.
+
+        Nothing is stored. With the `setup` of an earlier answer it is the same secret. Raises ConfirmationNeeded.
+        """
+        user = self._confirmed_user(proof)
+        secret = self._opened_setup(user, setup) if setup else authenticator.new_secret()
+        uri = authenticator.uri(secret, user["email"])
+        return {"secret": secret, "uri": uri, "setup": setup or self.seals.seal(SET_UP, user["id"], secret)}
+
+    @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
+    def turn_on_authenticator(self, setup: str, code: str, proof: str | None = None) -> dict[str, list[str]]:
+        """Let every sign-in with the password need a code of the app from now on; return {"recovery_codes"}.
+
+        `code` is the app's present one. Replaces an app that was used before. Raises ConfirmationNeeded, TookTooLong,
+        WrongCode, TooManyAttempts.
+        """
+        user = self._confirmed_user(proof)
+        with recorded("second_factor", who=user["id"], what="authenticator app turned on"):
+            secret = self._opened_setup(user, setup)
+            typed = authenticator.normalise_code(code)
+            with self.throttle.attempt(self.counters.of_password(user["id"]), WrongCode):
+                period = authenticator.matched_period(secret, typed, utc_now())
+                if period is None:
+                    raise WrongCode("This is not the code that the app shows now. Enter the newest one.")
+            codes = authenticator.new_recovery_codes()
+            stored = self.seals.seal(STORED, user["id"], secret)
+            self.store.factors.turn_on(user["id"], stored, period, list(map(authenticator.hash_code, codes)))
+            self.store.factors.note_change(user["id"], "authenticator_on")
+        return {"recovery_codes": codes}
+
+    @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
+    def turn_off_authenticator(self, proof: str | None = None) -> None:
+        """Let a sign-in need the password alone; the recovery codes end, too. Raises ConfirmationNeeded."""
+        user = self._confirmed_user(proof)
+        with recorded("second_factor", who=user["id"], what="authenticator app turned off"):
+            if self.store.factors.turn_off(user["id"]):
+                self.store.factors.note_change(user["id"], "authenticator_off")
+
+    @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
+    def renew_recovery_codes(self, proof: str | None = None) -> dict[str, list[str]]:
+        """Return {"recovery_codes"}, new ones; the earlier end. Raises ConfirmationNeeded, NoAuthenticator."""
+        user = self._confirmed_user(proof)
+        with recorded("second_factor", who=user["id"], what="recovery codes renewed"):
+            codes = authenticator.new_recovery_codes()
+            if not self.store.factors.renew_recovery_codes(user["id"], list(map(authenticator.hash_code, codes))):
+                raise NoAuthenticator("There is no authenticator app to recover from.")
+            self.store.factors.note_change(user["id"], "recovery_codes_renewed")
+        return {"recovery_codes": codes}
+
+    @rpc(expected_exceptions=EXPECTED)
+    def remove_second_factor(self, email: str, reason: str) -> bool:
+        """Turn the authenticator app of a user off, who has lost it and its recovery codes; for operators.
+
+        Returns whether there was one. Passkeys stay, and the user is told on the account's page. `reason` is recorded.
+        """
+        self.caller.require("operator")
+        arguments.text("reason", reason)
+        user = self.store.find_by_email(domain.comparable_email(arguments.text("email", email)))
+        with recorded("second_factor", who=user["id"] if user else "", what="removed by an operator"):
+            if user is None or not self.store.factors.turn_off(user["id"]):
+                return False
+            self.store.factors.note_change(user["id"], "removed_by_operator")
+        return True
+
+    def _opened_setup(self, user: dict[str, Any], setup: str | None) -> str:
+        user_id, secret = self._opened(SET_UP, setup, SET_UP_WITHIN)
+        if user_id != user["id"]:
+            raise TookTooLong("That took too long. Begin again.")
+        return str(secret)
+
+    def _use_code(self, factor: dict[str, Any] | None, code: object) -> None:
+        """Use a code of the app, or a recovery code, up; raise WrongCode."""
+        typed = authenticator.normalise_code(code)
+        if factor is None or not (self._use_app(factor, typed) or self._use_recovery_code(factor, typed)):
+            raise WrongCode("This code is wrong, or was used before. Enter the newest one, or a recovery code.")
+
+    def _use_app(self, factor: dict[str, Any], code: str) -> bool:
+        if not authenticator.is_of_app(code):
+            return False
+        user_id, secret = self.seals.open(STORED, factor["secret"])
+        period = authenticator.matched_period(secret, code, utc_now())
+        if user_id != factor["_id"] or period is None:
+            return False
+        return self.store.factors.use_period(factor, period, self.seals.seal(STORED, user_id, secret))
+
+    def _use_recovery_code(self, factor: dict[str, Any], code: str) -> bool:
+        if not authenticator.is_recovery_code(code):
+            return False
+        if not self.store.factors.use_recovery_code(factor, authenticator.hash_code(code)):
+            return False
+        self.store.factors.note_change(factor["_id"], "recovery_code_used")
+        return True
+
+    # passkeys
+
+    @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
+    def new_passkey(self, proof: str | None = None) -> dict[str, Any]:
+        """Return {"options", "ceremony"}: what a browser needs to make a passkey for the caller, as `request_passkey`.
+
+        `options` are for navigator.credentials.create. Raises ConfirmationNeeded, TooManyPasskeys.
+        """
+        user = self._confirmed_user(proof)
+        known = [passkey["_id"] for passkey in self.store.factors.passkeys_of(user["id"])]
+        domain.check_another_passkey(len(known))
+        options = self.passkeys.creation_options(user["id"], user["email"], known)
+        return {"options": options, "ceremony": self.seals.seal(CREATION, user["id"], options["challenge"])}
+
+    @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
+    def add_passkey(self, ceremony: str, answer: str, name: str, proof: str | None = None) -> None:
+        """Let the caller sign in with the passkey that a browser made, and call it `name`.
+
+        `answer` is the browser's, as JSON. Raises ConfirmationNeeded, TookTooLong, WrongPasskey, InvalidPasskey (its
+        name), TooManyPasskeys.
+        """
+        user = self._confirmed_user(proof)
+        with recorded("second_factor", who=user["id"], what="passkey added"):
+            name = domain.check_passkey_name(name)
+            user_id, challenge = self._opened(CREATION, ceremony, ANSWER_WITHIN)
+            domain.check_another_passkey(len(self.store.factors.passkeys_of(user["id"])))
+            try:
+                passkey = self.passkeys.created(arguments.text("answer", answer, MAXIMUM_ANSWER), challenge)
+            except webauthn.Refused as error:
+                raise WrongPasskey("This passkey was not accepted. Try again.") from error
+            is_new = user_id == user["id"] and self.store.factors.use_challenge(challenge, ANSWER_WITHIN)
+            if not is_new or not self.store.factors.add_passkey({**passkey, "user_id": user["id"], "name": name}):
+                raise WrongPasskey("This passkey was not accepted. Try again.")
+            self.store.factors.note_change(user["id"], "passkey_added", name)
+
+    @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
+    def remove_passkey(self, passkey_id: str, proof: str | None = None) -> None:
+        """Remove a passkey of the caller's; the password stays as a way to sign in.
+
+        Raises ConfirmationNeeded, PasskeyNotFound.
+        """
+        user = self._confirmed_user(proof)
+        with recorded("second_factor", who=user["id"], what="passkey removed"):
+            removed = self.store.factors.remove_passkey(user["id"], arguments.text("passkey_id", passkey_id))
+            if removed is None:
+                raise PasskeyNotFound("There is no such passkey.")
+            self.store.factors.note_change(user["id"], "passkey_removed", removed["name"])
+
+    def _opened(self, purpose: str, sealed: str | None, within: timedelta) -> list[str]:
+        try:
+            content: list[str] = self.seals.open(purpose, sealed, within)
+        except BrokenSeal as error:
+            raise TookTooLong("That took too long. Begin again.") from error
+        return content

@@ -1,0 +1,118 @@
+"""What the database keeps of second factors and passkeys, and what users are told of their changes."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from pymongo import ASCENDING, IndexModel
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from libs.clock import utc_now
+
+Document = dict[str, Any]
+
+CHANGES_KEPT = 20
+CHANGES_SHOWN = 10
+FACTOR_INDEXES = {
+    "passkeys": [IndexModel([("user_id", ASCENDING)])],
+    "used_challenges": [IndexModel([("forget_at", ASCENDING)], expireAfterSeconds=0)],
+}
+
+
+class Factors:
+    """Documents of four collections.
+
+    `second_factors` {_id: user, secret (sealed), last_period, recovery_codes (hashes), since}: of those alone who
+    have one. A code of the app is accepted only for a period after the last, and a recovery code is removed by its use.
+    `passkeys` {_id: credential, user_id, name, public_key, sign_count, is_synced, created_at, used_at}.
+    `used_challenges` {_id, forget_at}: no passkey's answer is accepted twice.
+    `account_changes` {_id: user, changes: [{what, about, at}]}: the newest last.
+    """
+
+    def __init__(self, db: Database[Document]) -> None:
+        self._second_factors = db.second_factors
+        self._passkeys = db.passkeys
+        self._used_challenges = db.used_challenges
+        self._changes = db.account_changes
+
+    # the authenticator app
+
+    def second_factor(self, user_id: str) -> Document | None:
+        """Return a user's second factor, or None."""
+        return self._second_factors.find_one({"_id": user_id})
+
+    def turn_on(self, user_id: str, secret: str, period: int, hashes: list[str]) -> None:
+        """Make this the user's second factor; `secret` is sealed, and the code of `period` was used."""
+        factor = {"secret": secret, "last_period": period, "recovery_codes": hashes, "since": utc_now()}
+        self._second_factors.update_one({"_id": user_id}, {"$set": factor}, upsert=True)
+
+    def turn_off(self, user_id: str) -> bool:
+        """Remove a user's second factor and its recovery codes; return whether there was one."""
+        return self._second_factors.delete_one({"_id": user_id}).deleted_count == 1
+
+    def use_period(self, factor: Document, period: int, secret: str) -> bool:
+        """Return whether the code of `period` was not used before, nor any later one; from now on it was.
+
+        `secret` is the factor's, sealed again: with the newest key.
+        """
+        where = {"_id": factor["_id"], "since": factor["since"], "last_period": {"$lt": period}}
+        update = {"$set": {"last_period": period, "secret": secret}}
+        return self._second_factors.update_one(where, update).modified_count == 1
+
+    def use_recovery_code(self, factor: Document, code_hash: str) -> bool:
+        """Return whether this is one of the codes that are left; from now on it is none."""
+        where = {"_id": factor["_id"], "recovery_codes": code_hash}
+        return self._second_factors.update_one(where, {"$pull": {"recovery_codes": code_hash}}).modified_count == 1
+
+    def renew_recovery_codes(self, user_id: str, hashes: list[str]) -> bool:
+        """Replace all recovery codes; return whether the user has a second factor."""
+        update = {"$set": {"recovery_codes": hashes}}
+        return self._second_factors.update_one({"_id": user_id}, update).matched_count == 1
+
+    # passkeys
+
+    def passkeys_of(self, user_id: str) -> list[Document]:
+        """Return a user's passkeys, the oldest first."""
+        return list(self._passkeys.find({"user_id": user_id}, sort=[("created_at", ASCENDING)]))
+
+    def passkey(self, passkey_id: str) -> Document | None:
+        """Return a passkey by the id of its credential, or None."""
+        return self._passkeys.find_one({"_id": passkey_id})
+
+    def add_passkey(self, passkey: Document) -> bool:
+        """Insert a passkey; return whether nobody has it."""
+        try:
+            self._passkeys.insert_one({**passkey, "created_at": utc_now(), "used_at": None})
+        except DuplicateKeyError:
+            return False
+        return True
+
+    def note_use(self, passkey_id: str, sign_count: int) -> None:
+        """Note that a passkey was used, and how often it says that it was."""
+        update = {"$set": {"used_at": utc_now()}, "$max": {"sign_count": sign_count}}
+        self._passkeys.update_one({"_id": passkey_id}, update)
+
+    def remove_passkey(self, user_id: str, passkey_id: str) -> Document | None:
+        """Remove a user's passkey and return it, or None if the user has no such one."""
+        return self._passkeys.find_one_and_delete({"_id": passkey_id, "user_id": user_id})
+
+    def use_challenge(self, challenge: str, good_for: timedelta) -> bool:
+        """Return whether a challenge, which is good for that long at most, was not used before; now it was."""
+        try:
+            self._used_challenges.insert_one({"_id": challenge, "forget_at": utc_now() + 2 * good_for})
+        except DuplicateKeyError:
+            return False
+        return True
+
+    # what users are told
+
+    def note_change(self, user_id: str, what: str, about: str = "") -> None:
+        """Note that something about how a user signs in was changed."""
+        change: dict[str, str | datetime] = {"what": what, "about": about, "at": utc_now()}
+        push = {"$push": {"changes": {"$each": [change], "$slice": -CHANGES_KEPT}}}
+        self._changes.update_one({"_id": user_id}, push, upsert=True)
+
+    def changes_of(self, user_id: str) -> list[Document]:
+        """Return the latest changes, newest first: [{"what", "about", "at"}]."""
+        found = self._changes.find_one({"_id": user_id}) or {"changes": []}
+        return found["changes"][: -CHANGES_SHOWN - 1 : -1]

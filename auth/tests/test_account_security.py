@@ -1,0 +1,414 @@
+"""Second factors, passkeys, and the confirmations before they change: the service inside this process, on MongoDB."""
+
+import json
+import secrets
+import time
+from types import SimpleNamespace
+
+import pyotp
+import pytest
+from cryptography.fernet import Fernet
+
+from auth.seals import Seals
+from auth.service import AuthService
+from dev.passkeys import SoftwarePasskey
+from libs.rpc import RemoteError
+from tests.in_process import services_in_process
+
+PASSWORD = "correct horse battery"
+SITE = "http://localhost:8000"
+KEY = Fernet.generate_key().decode()
+
+
+@pytest.fixture(scope="module")
+def auth(servers):
+    with services_in_process(servers, services=(AuthService,), ENCRYPTION_KEY=KEY) as (client, signers):
+        database = client.services["auth"].store.users.collection.database
+        yield SimpleNamespace(client=client, signers=signers, database=database)
+
+
+class User:
+    """A user with a session; `code` numbers the periods of the authenticator app from the last one: 0, 1 and 2."""
+
+    def __init__(self, auth):
+        self.auth = auth
+        self.email = f"ana-{secrets.token_hex(6)}@example.org"
+        self.address = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
+        signed_up = self.as_gateway("sign_up", email=self.email, password=PASSWORD, address=self.address)
+        self.id, self.token = signed_up["user"]["id"], signed_up["token"]
+
+    def call(self, method, token=None, **arguments):
+        return self.auth.client.call("auth", method, arguments, token=token or self.token)
+
+    def as_gateway(self, method, **arguments):
+        return self.call(method, self.auth.signers["gateway"].mint_service(), **arguments)
+
+    def refusal(self, method, token=None, **arguments):
+        with pytest.raises(RemoteError) as caught:
+            self.call(method, token, **arguments)
+        return caught.value.name
+
+    def sign_in(self, password=PASSWORD, address=None, **more):
+        about = {"email": self.email, "password": password, "address": address or self.address}
+        return self.as_gateway("sign_in", **about, **more)
+
+    def answer(self, **arguments):
+        try:
+            return self.sign_in(**arguments) and "signed in"
+        except RemoteError as error:
+            return error.name
+
+    def pending(self):
+        with pytest.raises(RemoteError) as caught:
+            self.sign_in()
+        return caught.value.details["pending"]
+
+    def finish(self, pending, code, address=None):
+        try:
+            about = {"pending": pending, "code": code, "address": address or self.address}
+            return self.as_gateway("sign_in_with_code", **about) and "signed in"
+        except RemoteError as error:
+            return error.name
+
+    def turn_on(self):
+        """Set up an app, with the code of the period before the present one; return the recovery codes."""
+        new = self.call("new_authenticator")
+        self.began, self.app = time.time() - 30, pyotp.TOTP(new["secret"])
+        return self.call("turn_on_authenticator", setup=new["setup"], code=self.code(0))["recovery_codes"]
+
+    def code(self, period):
+        return self.app.at(self.began + 30 * period)
+
+    def later(self, minutes=11):
+        """Return the token of a session that began so long ago."""
+        began = int(time.time()) - 60 * minutes
+        return self.auth.signers["auth"].mint(self.id, 36000, email=self.email, generation=0, iat=began)
+
+    def security(self):
+        return self.call("account_security")
+
+    def add_passkey(self, name="Phone", **options):
+        passkey, new = SoftwarePasskey(SITE, **options), self.call("new_passkey")
+        self.call("add_passkey", ceremony=new["ceremony"], answer=passkey.create(new["options"]), name=name)
+        return passkey
+
+    def use(self, passkey, method="sign_in_with_passkey", **changes):
+        """Sign in with a passkey; return the session, or the error's name."""
+        asked = self.call("request_passkey")
+        about = {"ceremony": asked["ceremony"], "answer": passkey.get(asked["options"]), "address": self.address}
+        try:
+            return self.as_gateway("sign_in_with_passkey", **about | changes)
+        except RemoteError as error:
+            return error.name
+
+
+@pytest.fixture
+def ana(auth):
+    return User(auth)
+
+
+def whats(user):
+    return [change["what"] for change in user.security()["changes"]]
+
+
+def test_password_alone_no_longer_signs_in_once_the_app_is_set_up(ana):
+    ana.turn_on()
+
+    assert ana.answer() == "SecondFactorNeeded"
+    assert ana.answer(code="") == "SecondFactorNeeded"
+    assert ana.answer(code="000000") == "WrongCode"
+    assert ana.answer(password="wrong", code=ana.code(1)) == "WrongCredentials"
+    assert ana.answer(code=ana.code(1)) == "signed in"
+
+
+def test_code_can_be_entered_after_the_password(ana):
+    ana.turn_on()
+    pending = ana.pending()
+
+    assert ana.finish(pending, "000000") == "WrongCode"
+    assert ana.finish(pending, "") == "WrongCode"
+    assert ana.finish(pending, f" {ana.code(1)[:3]} {ana.code(1)[3:]}") == "signed in"
+
+
+def test_code_is_accepted_once_only_even_the_one_of_the_set_up(ana):
+    ana.turn_on()
+
+    assert ana.answer(code=ana.code(0)) == "WrongCode"
+    assert [ana.answer(code=ana.code(1)), ana.answer(code=ana.code(1))] == ["signed in", "WrongCode"]
+    assert [ana.answer(code=ana.code(2)), ana.answer(code=ana.code(1))] == ["signed in", "WrongCode"]
+
+
+def test_recovery_code_signs_in_once(ana):
+    first, second, *_ = ana.turn_on()
+
+    assert ana.answer(code=first) == "signed in"
+    assert ana.answer(code=first) == "WrongCode"
+    assert ana.finish(ana.pending(), second.replace("-", "").upper()) == "signed in"
+    assert ana.security()["recovery_codes"] == 8
+    assert whats(ana) == ["recovery_code_used", "recovery_code_used", "authenticator_on"]
+
+
+def test_new_recovery_codes_end_the_old_ones(ana):
+    old, *_ = ana.turn_on()
+
+    new, *_ = ana.call("renew_recovery_codes")["recovery_codes"]
+
+    assert [ana.answer(code=old), ana.answer(code=new)] == ["WrongCode", "signed in"]
+
+
+def test_guessing_codes_is_stopped_for_who_has_the_password(ana):
+    ana.turn_on()
+    pending, stranger = ana.pending(), "2001:db8::7"
+
+    tries = [ana.finish(pending, "000000", stranger) for _ in range(12)]  # waits double, on a slow machine too
+
+    assert tries[:5] == ["WrongCode"] * 5 and "TooManyAttempts" in tries
+    assert ana.answer(code="000000", address=stranger) == "TooManyAttempts"
+    assert ana.answer(code=ana.code(1)) == "signed in"
+
+
+def test_guessing_codes_from_many_addresses_is_stopped_too(ana):
+    ana.turn_on()
+    pending = ana.pending()
+
+    tries = [ana.finish(pending, "000000", f"2001:db8:{number}::1") for number in range(20)]
+
+    assert tries[:10] == ["WrongCode"] * 10 and "TooManyAttempts" in tries
+    assert ana.finish(pending, ana.code(1)) == "signed in"
+
+
+def test_unfinished_sign_in_is_no_session_and_ends_with_the_password(ana):
+    ana.turn_on()
+    pending = ana.pending()
+
+    assert ana.refusal("current_user", pending) == "Unauthenticated"
+    ana.call("change_password", current=PASSWORD, new="another long one")
+    assert ana.finish(pending, ana.code(1)) == "TookTooLong"
+
+
+@pytest.mark.parametrize("pending", ["", "x", None, {"$ne": None}, "\ud800"])
+def test_forged_beginning_of_a_sign_in_is_refused(ana, pending):
+    assert ana.finish(pending, "000000") == "TookTooLong"
+
+
+def test_what_was_sealed_for_one_purpose_is_good_for_no_other(ana):
+    setup = ana.call("new_authenticator")["setup"]
+    proof = ana.call("confirm", password=PASSWORD)["proof"]
+    ceremony = ana.call("request_passkey")["ceremony"]
+
+    assert {ana.finish(each, "000000") for each in (setup, proof, ceremony)} == {"TookTooLong"}
+    assert ana.refusal("new_passkey", ana.later(), proof=setup) == "ConfirmationNeeded"
+
+
+CHANGES = {
+    "new_authenticator": {},
+    "turn_on_authenticator": {"setup": "x", "code": "000000"},
+    "turn_off_authenticator": {},
+    "renew_recovery_codes": {},
+    "new_passkey": {},
+    "add_passkey": {"ceremony": "x", "answer": "{}", "name": "Phone"},
+    "remove_passkey": {"passkey_id": "x"},
+}
+
+
+@pytest.mark.parametrize("method", CHANGES)
+def test_nothing_changes_in_a_session_that_was_not_confirmed_lately(ana, auth, method):
+    other = User(auth).call("confirm", password=PASSWORD)["proof"]
+    elsewhere = ana.call("confirm", password=PASSWORD)["proof"]
+
+    refusals = [ana.refusal(method, ana.later(), proof=proof, **CHANGES[method]) for proof in (None, other, elsewhere)]
+
+    assert refusals == ["ConfirmationNeeded"] * 3
+
+
+def test_password_code_or_passkey_confirms_an_older_session(ana):
+    ana.turn_on()
+    passkey = ana.add_passkey()
+    token = ana.later()
+
+    def proof(**how):
+        return ana.call("confirm", token, **how)["proof"]
+
+    asked = ana.call("request_passkey")
+    by_passkey = {"ceremony": asked["ceremony"], "answer": passkey.get(asked["options"])}
+    for how in ({"password": PASSWORD}, {"code": ana.code(1)}, by_passkey):
+        assert ana.call("new_passkey", token, proof=proof(**how))
+    assert ana.call("account_security", token, proof=proof(password=PASSWORD))["is_confirmed"]
+    assert not ana.call("account_security", token)["is_confirmed"]
+
+
+def test_nobody_confirms_by_guessing_or_with_the_passkey_of_somebody_else(ana, auth):
+    bo = User(auth)
+    passkey, asked = bo.add_passkey(), ana.call("request_passkey")
+    by_passkey = {"ceremony": asked["ceremony"], "answer": passkey.get(asked["options"])}
+
+    assert ana.refusal("confirm", **by_passkey) == "WrongPasskey"
+    assert ana.refusal("confirm", code="000000") == "WrongCode"
+    assert "TooManyAttempts" in [ana.refusal("confirm", password="wrong") for _ in range(9)]
+
+
+def test_app_that_was_turned_off_is_needed_no_more(ana):
+    ana.turn_on()
+
+    ana.call("turn_off_authenticator")
+
+    assert ana.answer() == "signed in"
+    assert ana.security() | {"changes": []} == {
+        "authenticator": None,
+        "recovery_codes": 0,
+        "passkeys": [],
+        "changes": [],
+        "is_confirmed": True,
+    }
+    assert whats(ana) == ["authenticator_off", "authenticator_on"]
+
+
+def test_wrong_code_sets_no_app_up(ana):
+    new = ana.call("new_authenticator")
+
+    assert ana.refusal("turn_on_authenticator", setup=new["setup"], code="000000") == "WrongCode"
+    assert ana.call("new_authenticator", setup=new["setup"])["secret"] == new["secret"]
+    assert ana.answer() == "signed in"
+
+
+def test_set_up_of_one_user_is_of_no_use_to_another(ana, auth):
+    setup = User(auth).call("new_authenticator")["setup"]
+
+    assert ana.refusal("new_authenticator", setup=setup) == "TookTooLong"
+
+
+def test_thief_of_the_database_finds_neither_secrets_nor_codes(ana, auth):
+    codes = ana.turn_on()
+
+    kept = str(auth.database.second_factors.find_one({"_id": ana.id}))
+
+    assert ana.app.secret not in kept
+    assert not [code for code in codes if code in kept or code.replace("-", "") in kept]
+
+
+def test_operator_turns_the_app_off_of_a_user_who_lost_it(ana, auth):
+    ana.turn_on()
+    operator = auth.signers["operator"].mint_service()
+
+    assert ana.call("remove_second_factor", operator, email=ana.email.upper(), reason="phone lost") is True
+    assert ana.call("remove_second_factor", operator, email=ana.email, reason="phone lost") is False
+    assert ana.answer() == "signed in"
+    assert whats(ana)[0] == "removed_by_operator"
+
+
+def test_passkey_signs_in_without_password_and_code(ana):
+    passkey = ana.add_passkey()
+    ana.turn_on()
+
+    session = ana.use(passkey)
+
+    assert session["user"] == {"id": ana.id, "email": ana.email}
+    assert ana.call("current_user", session["token"])["id"] == ana.id
+    assert ana.security()["passkeys"][0]["used_at"]
+
+
+def test_user_has_several_passkeys_with_names_and_removes_one(ana):
+    phone, laptop = ana.add_passkey(" Phone "), ana.add_passkey("Laptop")
+    shown = ana.security()["passkeys"]
+
+    ana.call("remove_passkey", passkey_id=shown[0]["id"])
+
+    assert [passkey["name"] for passkey in shown] == ["Phone", "Laptop"]
+    assert ana.use(phone) == "WrongPasskey" and ana.use(laptop)["user"]["id"] == ana.id
+    assert ana.refusal("remove_passkey", passkey_id=shown[0]["id"]) == "PasskeyNotFound"
+    assert [(each["what"], each["about"]) for each in ana.security()["changes"]] == [
+        *(("passkey_removed", "Phone"), ("passkey_added", "Laptop"), ("passkey_added", "Phone"))
+    ]
+
+
+def test_nobody_removes_the_passkey_of_somebody_else(ana, auth):
+    ana.add_passkey()
+
+    refusal = User(auth).refusal("remove_passkey", passkey_id=ana.security()["passkeys"][0]["id"])
+
+    assert (refusal, len(ana.security()["passkeys"])) == ("PasskeyNotFound", 1)
+
+
+def test_without_passkeys_and_app_the_password_still_signs_in(ana):
+    ana.add_passkey()
+    ana.turn_on()
+
+    ana.call("remove_passkey", passkey_id=ana.security()["passkeys"][0]["id"])
+    ana.call("turn_off_authenticator")
+
+    assert ana.answer() == "signed in"
+
+
+def test_answer_of_a_passkey_is_accepted_once_only(ana):
+    passkey, asked = ana.add_passkey(), ana.call("request_passkey")
+    answer = passkey.get(asked["options"])
+
+    repeated = [ana.use(passkey, ceremony=asked["ceremony"], answer=answer) for _ in range(2)]
+
+    assert repeated[0]["user"]["id"] == ana.id and repeated[1] == "WrongPasskey"
+
+
+def test_answers_of_other_sites_devices_and_keys_are_refused(ana):
+    passkey = ana.add_passkey()
+
+    def changed(**fields):
+        answer = json.loads(passkey.get(asked["options"]))
+        return ana.use(passkey, ceremony=asked["ceremony"], answer=json.dumps(answer | fields))
+
+    asked = ana.call("request_passkey")
+    assert ana.use(SoftwarePasskey(SITE)) == "WrongPasskey"
+    passkey.origin = "http://evil.example"
+    assert ana.use(passkey) == "WrongPasskey"
+    passkey.origin = SITE
+    assert ana.use(passkey, ceremony=ana.call("request_passkey")["ceremony"]) == "WrongPasskey"
+    for wrong in ("", "{}", "[]", "null", '{"id": 1, "response": {"userHandle": 7}}', "[" * 5000, "\ud800"):
+        assert ana.use(passkey, answer=wrong) in ("WrongPasskey", "InvalidArguments")
+    assert changed(type="password") == changed(rawId="AAAA") == "WrongPasskey"
+    assert ana.use(passkey)["user"]["id"] == ana.id
+
+
+def test_device_that_anybody_can_use_makes_no_passkey(ana):
+    with pytest.raises(RemoteError, match="not accepted"):
+        ana.add_passkey(verifies_user=False)
+
+
+def test_passkey_needs_a_name_and_is_added_once(ana):
+    passkey, new = SoftwarePasskey(SITE), ana.call("new_passkey")
+    answer = {"ceremony": new["ceremony"], "answer": passkey.create(new["options"])}
+
+    assert ana.refusal("add_passkey", **answer, name=" ") == "InvalidPasskeyName"
+    assert ana.refusal("add_passkey", **answer, name="x" * 51) == "InvalidPasskeyName"
+    ana.call("add_passkey", **answer, name="Phone")
+    assert ana.refusal("add_passkey", **answer, name="Phone") == "WrongPasskey"
+
+
+def test_user_has_ten_passkeys_at_most(ana):
+    for number in range(10):
+        ana.add_passkey(f"Key {number}")
+
+    assert ana.refusal("new_passkey") == "TooManyPasskeys"
+
+
+def test_trying_passkeys_from_one_address_is_stopped(ana):
+    passkey, address = SoftwarePasskey(SITE), "2001:db8:1:2::1"
+
+    tries = [ana.use(passkey, address=address) for _ in range(60)]
+
+    assert tries[:50] == ["WrongPasskey"] * 50 and "TooManyAttempts" in tries
+
+
+def test_changed_password_is_among_the_changes_that_the_user_sees(ana):
+    changed = ana.call("change_password", current=PASSWORD, new="another long one")
+
+    assert ana.call("account_security", changed["token"])["changes"][0]["what"] == "password_changed"
+
+
+def test_app_goes_on_when_the_encryption_key_is_replaced(ana, auth, monkeypatch):
+    ana.turn_on()
+    service, new = auth.client.services["auth"], Fernet.generate_key().decode()
+
+    monkeypatch.setattr(service, "seals", Seals(f"{new},{KEY}"))
+    with_both = ana.answer(code=ana.code(1))
+    monkeypatch.setattr(service, "seals", Seals(new))
+
+    assert [with_both, ana.answer(code=ana.code(2))] == ["signed in", "signed in"]
