@@ -65,6 +65,11 @@ ERRORS = {
     "WrongPassword": ErrorSpec(400, "This is not your current password.", "currentPassword"),
     "EmailInUse": ErrorSpec(400, "Email in use", "email"),
     "WrongCredentials": ErrorSpec(400, "Wrong email or password."),
+    "SecondFactorNeeded": ErrorSpec(400, None, "code"),
+    "WrongCode": ErrorSpec(400, None, "code"),
+    "WrongPasskey": ErrorSpec(400),
+    "InvalidPasskeyName": ErrorSpec(400),
+    "TookTooLong": ErrorSpec(400),
     "InvalidCard": ErrorSpec(400, "This card cannot be used. Check it or try another one.", "token"),
     "InvalidSignature": ErrorSpec(400, "The signature is not valid."),
     "Unauthenticated": ErrorSpec(401, "Sign in to continue."),
@@ -75,9 +80,11 @@ ERRORS = {
     "OwnTicket": ErrorSpec(403, "This is your own ticket: you cannot buy it."),
     "ForeignOrigin": ErrorSpec(403, "This request came from another site, so nothing was done."),
     "StaleForm": ErrorSpec(403, "This form was too old, so nothing was done. Look at it again, and repeat it."),
+    "ConfirmationNeeded": ErrorSpec(403, "Confirm first that it is you."),
     "TicketNotFound": ErrorSpec(404, "There is no such ticket."),
     "OrderNotFound": ErrorSpec(404, "There is no such order."),
     "PaymentNotFound": ErrorSpec(404, "There is no such payment."),
+    "PasskeyNotFound": ErrorSpec(404, "There is no such passkey. You may have removed it already."),
     "TicketReserved": ErrorSpec(409, "This ticket is reserved. It may be on sale again in a few minutes."),
     "TicketSold": ErrorSpec(409, "This ticket is sold."),
     "TicketWithdrawn": ErrorSpec(409, "This ticket was withdrawn from sale."),
@@ -89,6 +96,8 @@ ERRORS = {
     "OrderBeingPaid": ErrorSpec(409, "This order is being paid, so it cannot be cancelled now."),
     "PaymentInProgress": ErrorSpec(409, "We are confirming your payment. Do not pay again."),
     "OrderCancelled": ErrorSpec(409, "This order is cancelled. If anything was taken for it, you get it back."),
+    "NoAuthenticator": ErrorSpec(409, "You have no authenticator app set up."),
+    "TooManyPasskeys": ErrorSpec(409),
     "VersionConflict": ErrorSpec(409, "Somebody else changed this just now. Look at it again."),
     "CompressedBody": ErrorSpec(415, "Send the body as it is, not compressed."),
     "NotAForm": ErrorSpec(415, "A page takes what its form sends, and nothing else."),
@@ -281,7 +290,7 @@ def unauthenticated() -> AnyResponse:
     if request.path.startswith("/api/"):
         return _respond(401, [{"message": STATUSES[401][1]}])
     keep_typed()
-    return redirect(url_for("account.sign_in", next=_current_page()), 303)
+    return redirect(url_for("account.sign_in", next=current_page()), 303)
 
 
 def lead_back() -> AnyResponse:
@@ -290,10 +299,10 @@ def lead_back() -> AnyResponse:
         return unauthenticated()
     keep_typed()
     flash(ERRORS["StaleForm"].message or "", "error")
-    return redirect(_current_page(), 303)
+    return redirect(current_page(), 303)
 
 
-def _current_page() -> str:
+def current_page() -> str:
     """Return the page that the browser shows: for a form's URL without a page of its own, the page above it."""
     if request.method in ("GET", "HEAD"):
         return request.full_path.rstrip("?")

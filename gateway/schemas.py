@@ -75,6 +75,49 @@ class SignInBody(ApiSchema):
 
     email = TrimmedString("Enter your email address.", minimum=1, required=True)
     password = StorableString("Enter your password.", minimum=1, maximum=1024, required=True)
+    code = StorableString("Enter the code as text.", maximum=64, load_default=None)
+
+
+class CodeBody(ApiSchema):
+    """A code of the user's authenticator app, or a recovery code."""
+
+    code = TrimmedString("Enter the code.", minimum=1, maximum=64, required=True)
+
+
+class ConfirmationBody(ApiSchema):
+    """The user's password or code, whichever they choose."""
+
+    password = StorableString("Enter your password.", maximum=1024, data_key="currentPassword")
+    code = TrimmedString("Enter the code.", maximum=64)
+
+    @validates_schema
+    def _has_one(self, body: dict[str, Any], **_: Any) -> None:
+        if not body:
+            raise ValidationError("Enter your password.", "currentPassword")
+
+
+class AuthenticatorBody(CodeBody):
+    """The set-up of an authenticator app, and its present code."""
+
+    setup = StorableString("Begin again.", maximum=1024, required=True)
+
+
+class PasskeyAnswerBody(ApiSchema):
+    """What a passkey answered, as JSON."""
+
+    answer = StorableString("Your browser sent no passkey.", minimum=1, maximum=limits.MAXIMUM_ANSWER, required=True)
+
+
+class PasskeyBody(PasskeyAnswerBody):
+    """A new passkey and its name."""
+
+    name = UnvalidatedText(text_of(1, limits.MAXIMUM_PASSKEY_NAME), required=True)
+
+
+class PasskeyIdBody(ApiSchema):
+    """One of the user's passkeys."""
+
+    passkey_id = StorableString("Choose a passkey.", maximum=1024, required=True)
 
 
 class PasswordBody(ApiSchema):

@@ -22,6 +22,10 @@ LIFETIME = timedelta(hours=12)  # as long as auth's tokens last
 log = logging.getLogger(__name__)
 
 
+class Unconfirmed(Exception):
+    """The user has to confirm first that it is still they."""
+
+
 class Viewer(UserMixin):
     """The user of this request."""
 
@@ -84,6 +88,65 @@ def sign_in(method: str, credentials: dict[str, Any]) -> dict[str, Any]:
     _start(signed_in)
     user: dict[str, Any] = signed_in["user"]
     return user
+
+
+def sign_in_or_ask(credentials: dict[str, Any]) -> dict[str, Any] | None:
+    """Sign in with a password; return None when a code is needed too, for which `sign_in_with_code` asks."""
+    try:
+        return sign_in("auth.sign_in", credentials)
+    except RemoteError as error:
+        if error.name != "SecondFactorNeeded":
+            raise
+        session["pending"] = (error.details or {})["pending"]
+        return None
+
+
+def sign_in_with_code(code: str) -> dict[str, Any]:
+    """Finish the sign-in that waits for a code."""
+    return sign_in("auth.sign_in_with_code", {"pending": session.get("pending", ""), "code": code})
+
+
+def sign_in_with_passkey(answer: str) -> dict[str, Any]:
+    """Start a session for the user whose passkey gave this answer to `request_passkey`."""
+    return sign_in("auth.sign_in_with_passkey", {"ceremony": session.pop("ceremony", ""), "answer": answer})
+
+
+def request_passkey() -> dict[str, Any]:
+    """Return what the browser needs to answer with a passkey, as its WebAuthn API wants it in JSON."""
+    return _begin_ceremony(call_as_gateway("auth.request_passkey"))
+
+
+def new_passkey() -> dict[str, Any]:
+    """Return what the browser needs to make a passkey for the current user."""
+    return _begin_ceremony(call_confirmed("auth.new_passkey"))
+
+
+def add_passkey(answer: str, name: str) -> None:
+    """Let the current user sign in with the passkey that the browser made."""
+    call_confirmed("auth.add_passkey", ceremony=session.pop("ceremony", ""), answer=answer, name=name)
+
+
+def confirm(**how: Any) -> None:
+    """Confirm by a password, a code or a passkey's answer that it is the current user who is about to change things."""
+    if "answer" in how:
+        how["ceremony"] = session.pop("ceremony", "")
+    session["proof"] = call_as_user("auth.confirm", **how)["proof"]
+
+
+def call_confirmed(method: str, **arguments: Any) -> Any:
+    """Call as the current user, with what `confirm` gave; raise Unconfirmed when it is needed anew."""
+    try:
+        return call_as_user(method, proof=session.get("proof"), **arguments)
+    except RemoteError as error:
+        if error.name != "ConfirmationNeeded":
+            raise
+        raise Unconfirmed from error
+
+
+def _begin_ceremony(begun: dict[str, Any]) -> dict[str, Any]:
+    session["ceremony"] = begun["ceremony"]
+    options: dict[str, Any] = begun["options"]
+    return options
 
 
 def sign_out() -> None:

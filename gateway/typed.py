@@ -7,7 +7,7 @@ from flask import current_app, request, session
 from flask.sessions import SecureCookieSessionInterface
 
 LARGEST_COOKIE = 3800  # bytes; browsers drop a cookie of more than 4096, name and attributes included
-SECRETS = ("csrf_token", "password", "currentPassword", "newPassword", "token")
+SECRETS = ("csrf_token", "password", "currentPassword", "newPassword", "token", "code", "setup", "answer")
 
 
 def keep_typed() -> None:

@@ -50,7 +50,15 @@ class Operation:
 
 OPERATIONS = {
     "api_users.sign_up": Operation("Users", 201, UserResponse, body=SignUpBody, errors=(400, 429)),
-    "api_users.sign_in": Operation("Users", 200, UserResponse, body=SignInBody, errors=(400, 429)),
+    "api_users.sign_in": Operation(
+        "Users",
+        200,
+        UserResponse,
+        body=SignInBody,
+        errors=(400, 429),
+        description="A user with an authenticator app needs a `code` of it, or a recovery code: without one it is "
+        "refused (400) with an error at the field `code`, and no session begins.",
+    ),
     "api_users.sign_out": Operation("Users", 200, EmptyResponse),
     "api_users.sign_out_everywhere": Operation("Users", 200, EmptyResponse, needs_session=True),
     "api_users.change_password": Operation(

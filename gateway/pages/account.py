@@ -25,7 +25,7 @@ def sign_up() -> Any:
 @bp.route("/signin", methods=["GET", "POST"])
 def sign_in() -> Any:
     """Start a session and return to where the visitor was."""
-    return _sign_in_page(Form(SignInBody()), _sign_in, "account/sign_in.html", "You are signed in.")
+    return _sign_in_page(Form(SignInBody()), sessions.sign_in_or_ask, "account/sign_in.html", "You are signed in.")
 
 
 @bp.post("/signout")
@@ -92,6 +92,8 @@ def _sign_in(data: dict[str, Any]) -> dict[str, Any]:
 def _sign_in_page(form: Form, action: Callable[[dict[str, Any]], Any], template: str, greeting: str) -> Any:
     target = safe_path(request.values.get("next")) or url_for("tickets.listing")
     user = form.submit(action) if request.method == "POST" else None
+    if request.method == "POST" and user is None and not form.problems:
+        return redirect(url_for("account_security.enter_code", next=target), 303)
     if user:
         flash(greeting, "success")
         return redirect(target, 303)

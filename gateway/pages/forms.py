@@ -27,6 +27,7 @@ class Form:
             request.form.to_dict() if request.method == "POST" else take_typed() or initial or {}
         )
         self.problems: dict[str, str] = {}
+        self.error = ""  # the name of the service's
         self.status = 200
         self.headers: dict[str, str] = {}
 
@@ -40,6 +41,7 @@ class Form:
             status = ERRORS[error.name].status if error.name in ERRORS else 500
             if status not in self.explained:
                 raise
+            self.error = error.name
             self._set_problems(status, describe_all(error))
             self.headers = retry_headers(error)
         return None

@@ -4,6 +4,7 @@ import copy
 import secrets
 from datetime import UTC, datetime, timedelta
 
+from gateway.tests.fake_factors import FakeFactors
 from libs.clock import iso
 from libs.contracts import limits
 from libs.contracts.currencies import currency_of
@@ -32,7 +33,10 @@ DECLINES = {
 
 
 PUBLIC = {"tickets.get", "tickets.list"}
-FOR_GATEWAY = {"auth.sign_up", "auth.sign_in", "auth.is_revoked", "auth.is_effective", "payments.receive_webhook"}
+FOR_GATEWAY = {
+    *("auth.sign_up", "auth.sign_in", "auth.sign_in_with_code", "auth.sign_in_with_passkey", "auth.request_passkey"),
+    *("auth.is_revoked", "auth.is_effective", "payments.receive_webhook"),
+}
 
 
 def error(field, message):
@@ -92,7 +96,7 @@ def never_revoked():
     return Revocations(None, lambda claims: False)
 
 
-class FakeServices:
+class FakeServices(FakeFactors):
     """Users, tickets, orders and payments in dictionaries; `away` names the unavailable services and methods."""
 
     def __init__(self):
@@ -142,13 +146,14 @@ class FakeServices:
         self.users[email.lower()] = user
         return self.auth_sign_in(caller, email, password, address)
 
-    def auth_sign_in(self, caller, email, password, address):
+    def auth_sign_in(self, caller, email, password, address, code=None):
         assert address
         if password == "again and again":
             raise RemoteError("TooManyAttempts", "", {"retry_after": 30})
         user = self.users.get(email.lower())
         if user is None or user["password"] != password:
             raise RemoteError("WrongCredentials")
+        self._require_code(user, code)
         return self._session(user)
 
     def _session(self, user):
@@ -167,6 +172,7 @@ class FakeServices:
             raise RemoteError("InvalidPassword", errors[0]["message"], {"errors": errors})
         revocation = self.auth_sign_out_everywhere(caller)
         user["password"] = new
+        self._note(user, "password_changed")
         return {**self._session(user), "revocation": revocation}
 
     def auth_sign_out_everywhere(self, caller):

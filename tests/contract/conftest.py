@@ -9,7 +9,7 @@ import stripe
 
 from dev.fake_stripe import testing
 from dev.fake_stripe.testing import WEBHOOK_SECRET
-from gateway.tests.fakes import GATEWAY_PRIVATE, PUBLIC_KEYS, FakeServices
+from gateway.tests.fakes import AUTH_PRIVATE, GATEWAY_PRIVATE, PUBLIC_KEYS, FakeServices
 from libs.rpc import RemoteError
 from libs.tokens import Signer, Verifier
 from tests.contract.real_services import real_services
@@ -87,6 +87,10 @@ class FakeSide(Side):
     def __init__(self):
         super().__init__(FakeServices())
 
+    def grow_old(self, who):
+        """Let the user's session have begun more than ten minutes ago."""
+        self.client.needs_confirmation = True
+
     def stripe_down(self):
         self.client.stripe_is_down = True
 
@@ -112,6 +116,13 @@ class RealSide(Side):
     def __init__(self, client, fake_stripe):
         super().__init__(client)
         self.stripe = fake_stripe
+
+    def grow_old(self, who):
+        """Let the user's session have begun more than ten minutes ago."""
+        claims = self.claims(self._token(who))
+        self.tokens[who] = Signer(AUTH_PRIVATE).mint(
+            claims.subject, 3600, email=claims.email, jti=claims.session_id, iat=claims.issued_at - 660
+        )
 
     def stripe_down(self):
         self.stripe.control("faults", kind="error", count=None)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from cryptography.fernet import Fernet
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR, DependencyProvider
 
 from auth.service import AuthService
@@ -43,6 +44,8 @@ class RealServices(ClientInMemory):
             "TOKEN_PUBLIC_KEYS": ",".join([PUBLIC_KEYS, *(public for _, public in KEYS.values())]),
             "CURRENCY": currency,
             "SIGN_UPS_PER_ADDRESS": 1000,
+            "ENCRYPTION_KEY": Fernet.generate_key().decode(),
+            "PUBLIC_URL": "http://localhost:8000",
             "RESERVATION_WINDOW_SECONDS": 900,
             "UNPAID_RESERVATIONS_PER_BUYER": 10,
             "UNPAID_RESERVATIONS_PER_HOUR": 30,

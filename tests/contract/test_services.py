@@ -7,12 +7,15 @@ import inspect
 import re
 from datetime import timedelta
 
+import pyotp
 import pytest
 
-from gateway.tests import fakes
+from dev.passkeys import SoftwarePasskey
+from gateway.tests import fake_factors, fakes
 from libs.clock import iso, utc_now
 from tests.contract.conftest import PASSWORD, PAST, VISA, WEBHOOK
 
+FAKES = inspect.getsource(fakes) + inspect.getsource(fake_factors)
 UNKNOWN = "0" * 24
 NEW = "another long one"
 TEXT, NUMBER, FLAG, MAYBE = str, int, bool, (str, type(None))
@@ -58,6 +61,52 @@ RESULTS = {
     ),
     "auth.sign_out": (lambda side: side.call("auth.sign_out", "cy"), REVOCATION),
     "auth.sign_out_everywhere": (lambda side: side.call("auth.sign_out_everywhere", "cy"), REVOCATION),
+    "auth.sign_in_with_code": (
+        lambda side: side.call(
+            "auth.sign_in_with_code", "gateway", pending=pending(side), code=codes(side)[0], address=side.address
+        ),
+        SESSION,
+    ),
+    "auth.request_passkey": (
+        lambda side: side.call("auth.request_passkey", "gateway"),
+        {"options": dict, "ceremony": TEXT},
+    ),
+    "auth.sign_in_with_passkey": (
+        lambda side: side.call(
+            "auth.sign_in_with_passkey", "gateway", **answered(side, passkey(side)), address=side.address
+        ),
+        SESSION,
+    ),
+    "auth.confirm": (lambda side: side.call("auth.confirm", "cy", password=PASSWORD), {"proof": TEXT}),
+    "auth.account_security": (
+        lambda side: (passkey(side), codes(side), side.call("auth.account_security", "cy"))[2],
+        {
+            "authenticator": TEXT,
+            "recovery_codes": NUMBER,
+            "is_confirmed": FLAG,
+            "passkeys": [{"id": TEXT, "name": TEXT, "is_synced": FLAG, "created_at": TEXT, "used_at": MAYBE}],
+            "changes": [{"what": TEXT, "about": TEXT, "at": TEXT}],
+        },
+    ),
+    "auth.new_authenticator": (
+        lambda side: side.call("auth.new_authenticator", "cy"),
+        {"secret": TEXT, "uri": TEXT, "setup": TEXT},
+    ),
+    "auth.turn_on_authenticator": (lambda side: {"recovery_codes": codes(side)}, {"recovery_codes": [TEXT]}),
+    "auth.turn_off_authenticator": (
+        lambda side: (codes(side), side.call("auth.turn_off_authenticator", "cy"))[1],
+        type(None),
+    ),
+    "auth.renew_recovery_codes": (
+        lambda side: (codes(side), side.call("auth.renew_recovery_codes", "cy"))[1],
+        {"recovery_codes": [TEXT]},
+    ),
+    "auth.new_passkey": (lambda side: side.call("auth.new_passkey", "cy"), {"options": dict, "ceremony": TEXT}),
+    "auth.add_passkey": (lambda side: passkey(side) and None, type(None)),
+    "auth.remove_passkey": (
+        lambda side: side.call("auth.remove_passkey", "cy", passkey_id=passkey(side).name),
+        type(None),
+    ),
     "auth.is_effective": (lambda side: side.call("auth.is_effective", "gateway", kind="users", number=0), FLAG),
     "auth.is_revoked": (lambda side: side.call("auth.is_revoked", "gateway", session_id=UNKNOWN), FLAG),
     "tickets.create": (
@@ -111,6 +160,30 @@ RESULTS = {
 """For each method: a call that succeeds, and the keys and types of its result."""
 
 
+def codes(side):
+    """Set an authenticator app up for Cy; return the recovery codes."""
+    new = side.call("auth.new_authenticator", "cy")
+    code = pyotp.TOTP(new["secret"]).now()
+    return side.call("auth.turn_on_authenticator", "cy", setup=new["setup"], code=code)["recovery_codes"]
+
+
+def pending(side):
+    codes(side)
+    return of_sign_in(side, PASSWORD, who="cy").details["pending"]
+
+
+def passkey(side, name="Phone"):
+    """Add a passkey to Cy's account and return it."""
+    made, new = SoftwarePasskey(fake_factors.SITE), side.call("auth.new_passkey", "cy")
+    side.call("auth.add_passkey", "cy", ceremony=new["ceremony"], answer=made.create(new["options"]), name=name)
+    return made
+
+
+def answered(side, passkey):
+    asked = side.call("auth.request_passkey", "gateway")
+    return {"ceremony": asked["ceremony"], "answer": passkey.get(asked["options"])}
+
+
 def fits(value, shape):
     """Whether a JSON value has exactly these keys, and values of these types."""
     if isinstance(shape, dict):
@@ -130,7 +203,7 @@ def test_result_has_its_keys_and_types(side, method):
 
 
 def test_every_method_of_the_fake_is_in_the_contract():
-    methods = re.findall(r"def (auth|tickets|orders|payments)_(\w+)\(", inspect.getsource(fakes))
+    methods = re.findall(r"def (auth|tickets|orders|payments)_(\w+)\(", FAKES)
 
     assert {f"{service}.{method}" for service, method in methods} == RESULTS.keys()
 
@@ -140,8 +213,8 @@ def of_sign_up(side, **changes):
     return side.refusal("auth.sign_up", "gateway", **arguments | changes)
 
 
-def of_sign_in(side, password):
-    arguments = {"email": side.email("ana"), "password": password, "address": side.address}
+def of_sign_in(side, password, who="ana"):
+    arguments = {"email": side.email(who), "password": password, "address": side.address}
     return side.refusal("auth.sign_in", "gateway", **arguments)
 
 
@@ -249,7 +322,43 @@ def with_stripe_down(side, order_id):
     return of_pay(side, order_id)
 
 
+def of_code(side, code, begun=None):
+    arguments = {"pending": begun or pending(side), "code": code, "address": side.address}
+    return side.refusal("auth.sign_in_with_code", "gateway", **arguments)
+
+
+def of_passkey(side, passkey, **changes):
+    arguments = answered(side, passkey) | {"address": side.address}
+    return side.refusal("auth.sign_in_with_passkey", "gateway", **arguments | changes)
+
+
+def of_new_passkey(side, name="Phone", **changes):
+    made, new = SoftwarePasskey(fake_factors.SITE), side.call("auth.new_passkey", "cy")
+    arguments = {"ceremony": new["ceremony"], "answer": made.create(new["options"]), "name": name}
+    return side.refusal("auth.add_passkey", "cy", **arguments | changes)
+
+
+def of_authenticator(side, setup=None, code="000000"):
+    setup = setup or side.call("auth.new_authenticator", "cy")["setup"]
+    return side.refusal("auth.turn_on_authenticator", "cy", setup=setup, code=code)
+
+
 REFUSALS = [
+    ("SecondFactorNeeded", lambda side: (codes(side), of_sign_in(side, PASSWORD, who="cy"))[1]),
+    ("ConfirmationNeeded", lambda side: (side.grow_old("cy"), side.refusal("auth.new_passkey", "cy"))[1]),
+    ("WrongCode", lambda side: of_code(side, "000000")),
+    ("TookTooLong", lambda side: of_code(side, "000000", begun="x")),
+    ("WrongCode", of_authenticator),
+    ("TookTooLong", lambda side: of_authenticator(side, setup="x")),
+    ("NoAuthenticator", lambda side: side.refusal("auth.renew_recovery_codes", "cy")),
+    ("WrongPasskey", lambda side: of_passkey(side, SoftwarePasskey(fake_factors.SITE))),
+    ("WrongPasskey", lambda side: of_passkey(side, passkey(side), answer="{}")),
+    ("TookTooLong", lambda side: of_passkey(side, passkey(side), ceremony="x")),
+    ("InvalidPasskeyName", lambda side: of_new_passkey(side, name=" ")),
+    ("TookTooLong", lambda side: of_new_passkey(side, ceremony="x")),
+    ("PasskeyNotFound", lambda side: side.refusal("auth.remove_passkey", "cy", passkey_id="x")),
+    ("WrongPassword", lambda side: side.refusal("auth.confirm", "cy", password="wrong")),
+    ("WrongCode", lambda side: side.refusal("auth.confirm", "cy", code="000000")),
     ("InvalidEmail", lambda side: of_sign_up(side, email="ana")),
     ("InvalidEmail", lambda side: of_sign_up(side, email=None, password=False)),
     ("InvalidPassword", lambda side: of_sign_up(side, password="short")),
@@ -335,6 +444,8 @@ REFUSALS = [
 DETAILS = {
     "InvalidEmail": {"errors": [{"field": TEXT, "message": TEXT}]},
     "InvalidPassword": {"errors": [{"field": TEXT, "message": TEXT}]},
+    "InvalidPasskeyName": {"errors": [{"field": TEXT, "message": TEXT}]},
+    "SecondFactorNeeded": {"pending": TEXT},
     "InvalidTicket": {"errors": [{"field": TEXT, "message": TEXT}]},
     "TooManyAttempts": {"retry_after": NUMBER},
     "TooManyReservations": {"retry_after": NUMBER},
@@ -356,7 +467,7 @@ def test_refused_call_raises_its_error_with_its_details(side, name, refused):
 
 
 def test_every_error_that_the_fake_raises_is_in_the_contract():
-    names = re.findall(r'"([A-Z][a-z]\w+)"', inspect.getsource(fakes))
+    names = re.findall(r'"([A-Z][a-z]\w+)"', FAKES)
 
     assert set(names) == {name for name, _ in REFUSALS}
 
