@@ -77,7 +77,8 @@ def check_encoding() -> None:
 def check_origin() -> None:
     """Refuse a cross-site request that changes something; a client without an Origin is not a browser.
 
-    Our origin has the scheme by which browsers reach us: https with GATEWAY_TLS, else what the proxies say.
+    Our origin has the scheme by which browsers reach us: https with GATEWAY_TLS, or when the host has its port, else
+    what the proxies say.
     """
     if request.method in SAFE_METHODS or request.path.startswith(WEBHOOKS):
         return
@@ -93,7 +94,8 @@ def _is_ours(origin: str) -> bool:
         scheme, host = urlsplit(origin)[:2]
     except ValueError:  # such as http://[
         return False
-    ours = "https" if current_app.config["SESSION_COOKIE_SECURE"] else request.scheme
+    has_tls = current_app.config["SESSION_COOKIE_SECURE"] or request.host.endswith(DEFAULT_PORTS["https"])
+    ours = "https" if has_tls else request.scheme
     if scheme not in DEFAULT_PORTS or _without_port(scheme, host) != _without_port(ours, request.host):
         return False
     if scheme != ours:
