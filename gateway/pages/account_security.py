@@ -63,7 +63,7 @@ def enter_code() -> Any:
     return render_template("account/code.html", form=form, next=target), form.status, form.headers
 
 
-@bp.post("/signin/passkey/options")
+@bp.post("/signin/passkey-options")
 def request_passkey() -> Any:
     """Return what the browser needs to answer with a passkey."""
     return jsonify(sessions.request_passkey())
@@ -130,7 +130,7 @@ def set_up_authenticator() -> Any:
     return page, form.status, form.headers
 
 
-@bp.post("/account/security/authenticator/off")
+@bp.post("/account/security/turn-off-authenticator")
 @login_required
 def turn_off_authenticator() -> Any:
     """Sign in with the password alone from now on."""
@@ -147,7 +147,7 @@ def renew_recovery_codes() -> Any:
     return _codes_page(found["recovery_codes"], "Your new recovery codes")
 
 
-@bp.post("/account/security/passkeys/options")
+@bp.post("/account/security/passkey-options")
 @login_required
 def new_passkey() -> Any:
     """Return what the browser needs to make a passkey."""
@@ -166,7 +166,7 @@ def add_passkey() -> Any:
     return _security_page(form)
 
 
-@bp.post("/account/security/passkeys/remove")
+@bp.post("/account/security/remove-passkey")
 @login_required
 def remove_passkey() -> Any:
     """Remove a passkey."""

@@ -116,7 +116,7 @@ def test_first_half_of_a_sign_in_opens_nothing(client, phone):
 
 def test_app_is_turned_off_and_codes_are_renewed_on_the_page(ana, client, phone):
     renewed = ana.submit(SECURITY, f"{SECURITY}/recovery-codes")
-    off = ana.submit(SECURITY, f"{SET_UP}/off")
+    off = ana.submit(SECURITY, f"{SECURITY}/turn-off-authenticator")
 
     assert RECOVERY_CODES[0].upper() in renewed.text
     assert off.headers["Location"] == SECURITY
@@ -141,13 +141,13 @@ def test_change_in_an_old_session_asks_first_who_it_is_and_then_goes_on(ana, ser
     assert ana.get(SET_UP).status_code == 200
 
 
-@pytest.mark.parametrize("action", [f"{SET_UP}/off", f"{SECURITY}/recovery-codes"])
+@pytest.mark.parametrize("action", [f"{SECURITY}/turn-off-authenticator", f"{SECURITY}/recovery-codes"])
 def test_form_in_an_old_session_changes_nothing_until_it_is_confirmed(ana, services, phone, action):
     services.needs_confirmation = True
 
     asked = ana.submit(SECURITY, action)
 
-    assert asked.headers["Location"].startswith("/account/confirm?next=/account/security")
+    assert asked.headers["Location"] == "/account/confirm?next=/account/security"
     assert "10 recovery codes are left" in ana.get(SECURITY).text
     ana.submit(asked.headers["Location"], "/account/confirm", code=code(phone))
     assert ana.submit(SECURITY, action).status_code in (200, 303)
@@ -165,7 +165,7 @@ def test_confirmation_leads_to_no_other_site(ana):
 def add_passkey(browser, name="Phone"):
     passkey = SoftwarePasskey(SITE)
     hidden = hidden_fields(browser.get(SECURITY))
-    options = browser.post(f"{SECURITY}/passkeys/options", data=hidden).json
+    options = browser.post(f"{SECURITY}/passkey-options", data=hidden).json
     return passkey, browser.post(
         f"{SECURITY}/passkeys", data=hidden | {"answer": passkey.create(options), "name": name}
     )
@@ -174,7 +174,7 @@ def add_passkey(browser, name="Phone"):
 def test_passkey_is_added_named_used_and_removed(ana, client):
     passkey, added = add_passkey(ana, "Ana's phone")
     hidden = hidden_fields(client.get("/signin"))
-    options = client.post("/signin/passkey/options", data=hidden).json
+    options = client.post("/signin/passkey-options", data=hidden).json
 
     signed_in = client.post("/signin/passkey", data=hidden | {"answer": passkey.get(options), "next": "/orders"})
 
@@ -182,7 +182,7 @@ def test_passkey_is_added_named_used_and_removed(ana, client):
     assert (signed_in.headers["Location"], is_signed_in(client)) == ("/orders", True)
     page = ana.get(SECURITY).text
     assert "Ana&#39;s phone" in page and "last used" in page
-    removed = ana.submit(SECURITY, f"{SECURITY}/passkeys/remove")
+    removed = ana.submit(SECURITY, f"{SECURITY}/remove-passkey")
     assert removed.headers["Location"] == SECURITY
     assert "A passkey was removed:" in ana.get(SECURITY).text
 
@@ -196,7 +196,7 @@ def test_passkey_without_a_name_is_refused_at_its_field(ana):
 
 def test_unknown_passkey_leads_back_with_the_reason(client):
     hidden = hidden_fields(client.get("/signin"))
-    options = client.post("/signin/passkey/options", data=hidden).json
+    options = client.post("/signin/passkey-options", data=hidden).json
 
     answer = client.post("/signin/passkey", data=hidden | {"answer": SoftwarePasskey(SITE).get(options)})
 

@@ -272,3 +272,11 @@ def test_a_port_that_goes_without_saying_is_the_same_site(client, host, origin, 
 
 def test_cookie_has_a_name_that_no_other_program_on_this_machine_uses(client):
     assert client.get("/signin").headers["Set-Cookie"].startswith("ticketing-session=")
+
+
+def test_every_form_without_a_page_of_its_own_is_on_the_page_above_it(app):
+    rules = [rule for rule in app.url_map.iter_rules() if not rule.rule.startswith("/api/")]
+    pages = {rule.rule for rule in rules if "GET" in rule.methods}
+    forms = {rule.rule for rule in rules if "POST" in rule.methods and "GET" not in rule.methods}
+
+    assert {form for form in forms if (form.rpartition("/")[0] or "/") not in pages} == set()
