@@ -22,7 +22,7 @@ from auth.domain import (
 from auth.seals import BrokenSeal
 from libs.clock import utc_now
 from libs.contracts.errors import DomainError
-from libs.contracts.limits import MAXIMUM_ANSWER, MAXIMUM_CURRENT_PASSWORD
+from libs.contracts.limits import MAXIMUM_ANSWER, MAXIMUM_CURRENT_PASSWORD, MAXIMUM_PASSKEY_ID
 from libs.rpc import arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import Forbidden, Unauthenticated
@@ -343,7 +343,9 @@ class AccountSecurity:
         """
         user = self._confirmed_user(proof)
         with recorded("second_factor", who=user["id"], what="passkey removed"):
-            removed = self.store.factors.remove_passkey(user["id"], arguments.text("passkey_id", passkey_id))
+            removed = self.store.factors.remove_passkey(
+                user["id"], arguments.text("passkey_id", passkey_id, MAXIMUM_PASSKEY_ID)
+            )
             if removed is None:
                 raise PasskeyNotFound("There is no such passkey.")
             self.store.factors.note_change(user["id"], "passkey_removed", removed["name"])

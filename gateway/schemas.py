@@ -117,7 +117,7 @@ class PasskeyBody(PasskeyAnswerBody):
 class PasskeyIdBody(ApiSchema):
     """One of the user's passkeys."""
 
-    passkey_id = StorableString("Choose a passkey.", maximum=1024, required=True)
+    passkey_id = StorableString("Choose a passkey.", maximum=limits.MAXIMUM_PASSKEY_ID, required=True)
 
 
 class PasswordBody(ApiSchema):

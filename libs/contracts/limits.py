@@ -18,6 +18,8 @@ MAXIMUM_CURRENT_PASSWORD = 1024
 """Of what is entered as one's current password, which may be anything."""
 MAXIMUM_PASSKEYS = 10
 MAXIMUM_PASSKEY_NAME = 50
+MAXIMUM_PASSKEY_ID = 1364
+"""Characters of an id of 1023 bytes, the longest (https://www.w3.org/TR/webauthn-3/#credential-id), in base64."""
 MAXIMUM_ANSWER = 16384
 """Characters of a browser's answer with a passkey, as JSON."""
 MAXIMUM_EMAIL = 254

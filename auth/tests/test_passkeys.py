@@ -1,0 +1,100 @@
+"""Answers of passkeys, right and mangled; no server."""
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
+
+from auth.passkeys import Passkeys, Refused, credential_of, read_url
+from dev.passkeys import SoftwarePasskey
+
+SITE = "https://tickets.example"
+PASSKEYS = Passkeys(SITE)
+
+
+@pytest.fixture(scope="module")
+def made():
+    """A passkey, the challenge for which it was made, and its answer."""
+    passkey, options = SoftwarePasskey(SITE), PASSKEYS.creation_options("ana", "ana@example.org", [])
+    return passkey, options["challenge"], passkey.create(options)
+
+
+@pytest.fixture(scope="module")
+def used(made):
+    """A passkey as it is kept, the challenge for which it was used, and its answer."""
+    passkey, challenge, answer = made
+    options = PASSKEYS.request_options()
+    return PASSKEYS.created(answer, challenge), options["challenge"], passkey.get(options)
+
+
+def test_passkey_that_was_made_is_accepted_when_it_is_used(used):
+    kept, challenge, answer = used
+
+    assert PASSKEYS.check(answer, challenge, kept) == 1
+    assert credential_of(answer) == (kept["_id"], "ana")
+
+
+def test_passkeys_of_a_user_are_not_made_twice_on_one_device(used):
+    options = PASSKEYS.creation_options("ana", "ana@example.org", [used[0]["_id"]])
+
+    assert [each["id"] for each in options["excludeCredentials"]] == [used[0]["_id"]]
+
+
+def test_copied_key_is_noticed_by_how_often_it_was_used(used):
+    kept, challenge, answer = used
+
+    with pytest.raises(Refused, match="sign count"):
+        PASSKEYS.check(answer, challenge, kept | {"sign_count": 7})
+
+
+@pytest.mark.parametrize("site", ["https://other.example", "https://tickets.example:8443", "http://tickets.example"])
+def test_answer_on_another_site_is_refused(made, site):
+    _, challenge, answer = made
+
+    with pytest.raises(Refused):
+        Passkeys(site).created(answer, challenge)
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://tickets.example:443", "https://tickets.example"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://localhost:8000", "http://localhost:8000"),
+    ],
+)
+def test_port_that_goes_without_saying_is_no_part_of_an_origin(url, origin):
+    assert read_url(url) == origin
+
+
+def mangled(answer, field, place, byte, cut):
+    """Return an answer with one byte of a field changed, or the field cut off there."""
+    shown = json.loads(answer)
+    raw = bytearray(base64url_to_bytes(shown["response"][field]))
+    raw[place % len(raw)] ^= byte
+    shown["response"][field] = bytes_to_base64url(bytes(raw[: place % len(raw)] if cut else raw))
+    return json.dumps(shown)
+
+
+MANGLED = {"place": st.integers(0, 10_000), "byte": st.integers(1, 255), "cut": st.booleans()}
+
+
+@given(field=st.sampled_from(["clientDataJSON", "authenticatorData", "signature"]), **MANGLED)
+@settings(max_examples=200, deadline=None)
+def test_no_mangled_answer_of_a_passkey_is_accepted(used, field, place, byte, cut):
+    kept, challenge, answer = used
+
+    with pytest.raises(Refused):
+        PASSKEYS.check(mangled(answer, field, place, byte, cut), challenge, kept)
+
+
+@given(field=st.sampled_from(["clientDataJSON", "attestationObject"]), **MANGLED)
+@settings(max_examples=300, deadline=None)
+def test_mangled_answer_of_a_new_passkey_is_refused_or_is_that_of_another_key(made, field, place, byte, cut):
+    _, challenge, answer = made
+
+    with suppress(Refused):
+        assert PASSKEYS.created(mangled(answer, field, place, byte, cut), challenge)["public_key"]
