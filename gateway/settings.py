@@ -13,6 +13,7 @@ from libs.settings import (
     KEY_FORM,
     PORT,
     PUBLIC_URL,
+    UNKNOWN_KEY,
     URL_FORM,
     MissingSetting,
     address,
@@ -71,6 +72,8 @@ class Settings:
             trusted_hosts=optional("GATEWAY_TRUSTED_HOSTS", (), _hosts, "HOST, or several separated by commas", source),
             public_url=optional("PUBLIC_URL", "http://localhost:8000", *PUBLIC_URL, source),
         )
+        if not settings.verifier.knows(settings.signer):
+            raise MissingSetting("GATEWAY_SIGNING_KEY", UNKNOWN_KEY)
         if is_live(settings.stripe_publishable_key):
             settings._check_live()
         return settings

@@ -13,6 +13,7 @@ Value = TypeVar("Value")
 Default = TypeVar("Default")
 
 KEY_FORM = "ISSUER:NUMBER=BASE64, of 32 bytes"
+UNKNOWN_KEY = "not the private key of one in TOKEN_PUBLIC_KEYS"
 MONGO_FORM = "mongodb://HOST:PORT/DATABASE"
 REDIS_FORM = "redis://HOST:PORT/"
 AMQP_FORM = "amqp://USER:PASSWORD@HOST:PORT/VHOST, or several separated by ;"

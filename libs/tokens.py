@@ -88,10 +88,17 @@ class Verifier:
     """Checks tokens against the public keys of `setting`; raises InvalidKey when the setting is malformed or empty."""
 
     def __init__(self, setting: str) -> None:
-        parsed = dict(_parse(part) for part in setting.split(",") if part.strip())
-        if not parsed:
+        parsed = {_parse(part) for part in setting.split(",") if part.strip()}
+        self._keys = {name: Ed25519PublicKey.from_public_bytes(raw) for name, raw in parsed}
+        if not parsed or len(self._keys) < len(parsed):  # two keys of one name, of which one would be ignored
             raise InvalidKey
-        self._keys = {name: Ed25519PublicKey.from_public_bytes(raw) for name, raw in parsed.items()}
+
+    def knows(self, signer: Signer) -> bool:
+        """Return whether the tokens of `signer` are valid."""
+        try:
+            return bool(self.verify(signer.mint_service()))
+        except InvalidToken:
+            return False
 
     def verify(self, token: str | None) -> Claims:
         """Return the claims of a valid token; raise InvalidToken for any other.

@@ -9,7 +9,7 @@ from nameko.extensions import DependencyProvider, SharedExtension
 from libs.revocation_listener import RevocationListener
 from libs.revocations import followed_by
 from libs.rpc.client import Client
-from libs.settings import AMQP_FORM, KEY_FORM, amqp_url, parsed
+from libs.settings import AMQP_FORM, KEY_FORM, UNKNOWN_KEY, MissingSetting, amqp_url, parsed
 from libs.tokens import Claims, InvalidToken, Signer, Verifier
 
 
@@ -90,8 +90,12 @@ class TokenProvider(DependencyProvider):
     """
 
     def setup(self) -> None:
-        """Read the public keys; stop the start when there are none."""
-        self.nobody = Caller(parsed("TOKEN_PUBLIC_KEYS", Verifier, KEY_FORM, self.container.config), self.is_revoked)
+        """Read the public keys; stop the start when there are none, or not that of the service's own key."""
+        config, service = self.container.config, self.container.service_name
+        verifier = parsed("TOKEN_PUBLIC_KEYS", Verifier, KEY_FORM, config)
+        if config.get("SIGNING_KEY") and not verifier.knows(parsed("SIGNING_KEY", Signer, KEY_FORM, config, service)):
+            raise MissingSetting("SIGNING_KEY", UNKNOWN_KEY, service)
+        self.nobody = Caller(verifier, self.is_revoked)
 
     def is_revoked(self, _session: Claims) -> bool:
         """Return False: what has ended is not known here."""

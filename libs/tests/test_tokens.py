@@ -92,7 +92,14 @@ def test_two_keys_are_valid_at_once_and_a_removed_one_is_not():
 MALFORMED = ["", "auth", "auth:1=", "auth:1=!!!", "auth:1=é", "auth=" + "A" * 44, ":1=" + "A" * 44]
 
 
-@pytest.mark.parametrize("setting", [*MALFORMED, pytest.param(f"{PUBLIC},x", id="a key and more")])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *MALFORMED,
+        pytest.param(f"{PUBLIC},x", id="a key and more"),
+        pytest.param(f"{PUBLIC},{new_key('auth:1')[1]}", id="two keys of one name"),
+    ],
+)
 def test_a_malformed_key_is_refused(setting):
     with pytest.raises(InvalidKey):
         Verifier(setting)

@@ -13,6 +13,7 @@ from dev.stack.programs import all_programs, environment
 from dev.stack.supervisor import ROOT
 from dev.stack.supervisor import environment as surroundings
 from libs.contracts.parts import PRINCIPALS
+from libs.tokens import new_key
 
 STRIPE = ["STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET"]
 NEEDED = {
@@ -61,8 +62,10 @@ MALFORMED = [
     ("gateway", "GATEWAY_SECRET_KEY", "never long enough"),
     *(("gateway", "GATEWAY_TRUSTED_HOSTS", value) for value in ("https://tickets.example", ",", "a.example,", "::1")),
 ]  # fmt: skip
+UNKNOWN = [(program, name, new_key(f"{program}:1")[0]) for program, name in KEYS if name.endswith("SIGNING_KEY")]
 CHANGES = [
     *MALFORMED,
+    *UNKNOWN,
     *((*pair, None) for pair in PAIRS),
     *((*pair, PEM) for pair in KEYS),
     *((*pair, WEB_ADDRESS) for pair in ADDRESSES),
@@ -145,6 +148,13 @@ def test_no_program_starts_with_a_setting_that_it_cannot_follow(program, setting
 
     assert re.match(rf"{setting} is (not of the form|shorter than) .*: set it in the environment", said)
     assert "never" not in said
+
+
+@pytest.mark.parametrize(("program", "setting", "key"), [pytest.param(*one, id=one[0]) for one in UNKNOWN])
+def test_no_program_starts_with_a_key_whose_tokens_nobody_would_accept(program, setting, key, refusals):
+    said = refusals(program, setting, key)
+
+    assert said.startswith(f"{setting} is not the private key of one in TOKEN_PUBLIC_KEYS: set it in the environment")
 
 
 def test_payments_does_not_start_with_keys_of_both_modes(servers):
