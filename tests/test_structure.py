@@ -178,6 +178,28 @@ def test_no_code_replaces_a_whole_document():
         assert not replacing & set(called(path)), path
 
 
+ENTRYPOINTS = {"rpc", "timer", "handles"}
+
+
+def classes_with_entrypoints(path):
+    for node in nodes(path):
+        if isinstance(node, ast.ClassDef):
+            decorators = [ast.unparse(each) for method in node.body for each in getattr(method, "decorator_list", [])]
+            if ENTRYPOINTS & {name.partition("(")[0] for name in decorators}:
+                yield node.name
+
+
+@pytest.mark.parametrize("part", SERVICES)
+def test_service_file_names_no_class_with_entrypoints_but_its_own(part):
+    """`nameko run` takes each for a service of its own: import the module that has it, not the class."""
+    path = ROOT / part / "service.py"
+    own = {f"{part}.{other.stem}": set(classes_with_entrypoints(other)) for other in (ROOT / part).glob("*.py")}
+    imported = [node for node in nodes(path) if isinstance(node, ast.ImportFrom)]
+
+    assert not {alias.name for node in imported for alias in node.names if alias.name in own.get(node.module, ())}
+    assert len(own[f"{part}.service"]) == 1
+
+
 def test_the_test_command_runs_every_test_of_the_repository():
     testpaths = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["testpaths"]
     tests = subprocess.run(["git", "ls-files", "*/test_*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
