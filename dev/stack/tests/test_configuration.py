@@ -9,7 +9,7 @@ import pytest
 from dev.stack import Ports, Stack, StackError, free_ports, install, secrets
 from dev.stack.ports import PortTaken
 from dev.stack.program import Program
-from dev.stack.programs import all_programs
+from dev.stack.programs import all_programs, environment
 from dev.stack.supervisor import configuration
 from libs.tokens import Signer, Verifier
 
@@ -74,6 +74,27 @@ def test_program_gets_its_own_keys_and_no_other(tmp_path):
 
     assert signing_keys == ["EXPIRATION_SIGNING_KEY"]
     assert "STRIPE_SECRET_KEY" not in programs["orders"].environment
+
+
+def test_passkeys_belong_to_a_name_and_not_to_an_ip_address(tmp_path):
+    stack = Stack(tmp_path, Ports(gateway=9000), environ={})
+
+    given = {each: environment(each, stack).get("PUBLIC_URL") for each in ("auth", "gateway", "orders")}
+
+    assert given == {"auth": "http://localhost:9000", "gateway": "http://localhost:9000", "orders": None}
+    assert stack.public_url == given["auth"]
+
+
+def test_stack_of_an_earlier_version_gets_the_secrets_that_it_lacks(tmp_path):
+    path = tmp_path / "secrets.env"
+    made = secrets.keep(path)
+    older = "".join(f"{name}={value}\n" for name, value in made.items() if name != "AUTH_ENCRYPTION_KEY")
+    path.write_text(older)
+
+    kept = secrets.keep(path)
+
+    assert kept.keys() == made.keys()
+    assert [name for name in made if kept[name] != made[name]] == ["AUTH_ENCRYPTION_KEY"]
 
 
 def test_real_stripe_keys_replace_the_fake(tmp_path):
