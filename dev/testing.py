@@ -22,6 +22,7 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from dev.stack import Stack
+from libs.rpc.topology import declare_rpc_exchange
 
 ROOT = Path(__file__).parent.parent
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with an unguessable name is made in it
@@ -88,9 +89,11 @@ def metric(port: int, name: str, **labels: str) -> float:
 
 @contextmanager
 def new_vhost(servers: Stack) -> Iterator[str]:
-    """Yield the address of a new RabbitMQ vhost, which is deleted when the block ends."""
+    """Yield the address of a new RabbitMQ vhost, with the exchange of calls; it is deleted when the block ends."""
     vhost = f"test-{secrets.token_hex(6)}"
     servers.management("PUT", f"/api/vhosts/{vhost}")
+    with Connection(servers.amqp_url_of(vhost)) as connection:
+        declare_rpc_exchange(connection.default_channel)
     yield servers.amqp_url_of(vhost)
     servers.management("DELETE", f"/api/vhosts/{vhost}")
 

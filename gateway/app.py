@@ -31,7 +31,7 @@ def create_app(
     app.config.update(
         MAX_CONTENT_LENGTH=LIMIT_BYTES, TRUSTED_HOSTS=list(read.trusted_hosts) or None, CURRENCY=read.currency
     )
-    services = Services(lambda: client or Client(read.amqp_url), read.signer)
+    services = Services(lambda: client or Client(read.amqp_url, "gateway"), read.signer)
     app.extensions["services"] = services
     metrics.register(app)
     sessions.register(app, read, revocations or _listen(app, read, services))

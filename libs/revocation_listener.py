@@ -17,7 +17,7 @@ from libs.errors import log_failure
 from libs.revocations import Revocations
 from libs.settings import verify_seconds
 
-EXCHANGE = Exchange("auth.events", type="topic", durable=True)
+EXCHANGE = Exchange("auth.events", type="topic", durable=True, no_declare=True)  # auth's own
 ROUTING_KEY = "SessionRevoked"
 HEARTBEAT_SECONDS = 10
 POLL_SECONDS = 1.0
@@ -72,7 +72,7 @@ class RevocationListener:
                 self._follow(connection, queue(connection.default_channel))
 
     def _follow(self, connection: Connection, queue: Queue) -> None:
-        """Consume until the connection breaks; declare the queue again now and then: a deleted exchange is silent."""
+        """Consume until the connection breaks; declare the queue again now and then: a deleted binding is silent."""
         verify_at = time.monotonic() + verify_seconds()
         while not self._stopping.is_set():
             if time.monotonic() >= verify_at:

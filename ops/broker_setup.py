@@ -2,10 +2,13 @@
 
 All of it is set up at the start and whenever the broker comes back, so that nothing is lost before a listener's first
 start. Every BROKER_VERIFY_SECONDS exchanges, queues and bindings are declared again, in case somebody deleted one. Each
-part does the same for what is its own; `nameko-rpc`, which all share, belongs to this program, an administrator.
+part does the same for what is its own, and may declare nothing else; `nameko-rpc`, which all share, belongs to this
+program, an administrator.
 
-Users have the names and passwords that are in AUTH_AMQP_URL, TICKETS_AMQP_URL and so on. The program serves its metrics
-once everything is set up, and ends with a message and code 1 when that has failed for a minute.
+For ten minutes after a start users keep what rights they had beside the new ones, so that the version before this one
+may run on while it is being replaced. Users have the names and passwords that are in AUTH_AMQP_URL, TICKETS_AMQP_URL
+and so on. The program serves its metrics once everything is set up, and ends with a message and code 1 when that has
+failed for a minute.
 """
 
 import logging
@@ -13,49 +16,86 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from amqp.exceptions import AMQPError
+from amqp.exceptions import AMQPError, ChannelError
+from kombu import Connection
 from kombu.exceptions import KombuError
 
 from libs import logs, metrics
 from libs.amqp.connection import connect
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
+from libs.errors import log_failure
 from libs.events import topology
-from libs.rpc.topology import calls_queue
+from libs.rpc.topology import declare_calls, declare_replies, declare_rpc_exchange
 from libs.settings import AMQP_FORM, URL_FORM, amqp_url, check_common, parsed, required, verify_seconds, web_url
 from ops.broker_users import ADMINISTRATOR, grant
 
 TRYING_SECONDS = 60
 PAUSE_SECONDS = 1
+OVERLAP_SECONDS = 600
+"""How long the version before may go on after this one was started."""
 
 log = logging.getLogger("ops.broker_setup")
 
 
-def declare(channel: Any) -> None:
-    """Declare every exchange, queue and binding that lasts; replies and broadcasts have queues for a while only."""
+def declarations() -> Iterator[Callable[[Any], None]]:
+    """Yield what declares, on a channel, every exchange, queue and binding that lasts.
+
+    Replies and broadcasts have queues for a while only, which their receivers declare.
+    """
+    yield declare_rpc_exchange
     for service in SERVICES:
-        calls_queue(service)(channel).declare()  # and the exchange
-    CATALOGUE.declare(channel)
+        yield partial(declare_calls, service=service)
+    for principal in PRINCIPALS:
+        yield partial(declare_replies, part=principal)
+    for event in CATALOGUE.values():
+        yield partial(topology.declare_published, events=[event])
+        for listener in event.listeners:
+            yield partial(topology.declare_consumed, listener=listener, events=[event])
+            yield partial(topology.bind_consumed, listener=listener, events=[event])
     for listener in CATALOGUE.listeners():
-        topology.declare_waits(channel, listener, topology.DELAYS_SECONDS)
+        yield partial(topology.declare_waits, listener=listener, delays_seconds=topology.DELAYS_SECONDS)
+
+
+def declare(connection: Connection) -> None:
+    """Declare everything; what is refused keeps nothing else from being declared, and is raised afterwards.
+
+    That happens to what exists otherwise: to whatever a part, which may configure its own, has replaced.
+    """
+    refused, channel = None, connection.channel()
+    for declaration in declarations():
+        try:
+            declaration(channel)
+        except ChannelError as error:
+            log_failure(log, error, "the broker refuses what must be declared")
+            refused, channel = error, connection.channel()
+    channel.close()
+    if refused is not None:
+        raise refused
 
 
 def set_up(management_url: str, password: str, addresses: Mapping[str, str]) -> Iterator[None]:
     """Create the users in `addresses` and declare everything; declare it again each time that the next is asked for.
 
-    `addresses` are the parts' AMQP URLs, `password` is the administrator's. Raises OSError, AMQPError or KombuError
-    when the broker is unreachable or refuses.
+    Rights that are no longer needed are taken away OVERLAP_SECONDS later. `addresses` are the parts' AMQP URLs, and
+    `password` is the administrator's. Raises OSError, AMQPError or KombuError when the broker is away or refuses.
     """
     for part, address in addresses.items():
-        grant(management_url, password, part, address)
+        grant(management_url, password, part, address, keeps=True)
+    overlaps_until: float | None = time.monotonic() + OVERLAP_SECONDS
     with connect(as_administrator(addresses[OPERATOR], password)) as connection:
         while True:
-            declare(connection.default_channel)
+            declare(connection)
             yield
+            if overlaps_until is not None and time.monotonic() > overlaps_until:
+                for part, address in addresses.items():
+                    grant(management_url, password, part, address)
+                overlaps_until = None
 
 
 def as_administrator(address: str, password: str) -> str:

@@ -1,76 +1,156 @@
 """What each part may do at the broker, derived from the catalogue, and the creation of its user.
 
-A part may publish its own events, read those it listens to, answer calls to itself and make calls to all. With the
-password of one part, nobody can publish others' events or read others' calls. Rules are regular expressions of names,
-as RabbitMQ has them (rabbitmq.com/docs/access-control).
-`ops.broker_setup` creates the users.
+A part configures what is its own alone: names that begin with its own, and the queue of the calls to it. It may publish
+its own events, read those it listens to, answer calls to itself and make calls to all. With the password of one part,
+nobody can change, read or empty what belongs to another, or publish another's events. An operator may call every
+service, and look at, replay and discard parked events. Rules are regular expressions of names and of routing keys, as
+RabbitMQ has them (rabbitmq.com/docs/access-control). `ops.broker_setup` creates the users.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
 from libs.contracts.events import CATALOGUE
-from libs.contracts.parts import OPERATOR
+from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
 from libs.events import topology
-from libs.rpc.topology import RPC_EXCHANGE
+from libs.events.catalogue import Catalogue
+from libs.events.event import Event
+from libs.rpc.topology import RPC_EXCHANGE, calls_queue, replies_pattern
+from libs.settings import ca_file
 
 ADMINISTRATOR = "ticketing"
-EVERYTHING = ".*"
+NOTHING = "^$"
 SECONDS = 10
+
+STOCK_REPLIES = "[0-9a-f-]{36}"
+"""Keys of the replies to stock nameko's clients: to the `n` of an operator's nameko shell."""
+STOCK_QUEUE = r"rpc\.reply-.*"
+
+Rules = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Permissions:
-    """Names that may be declared, written to and read from, and routing keys of calls and replies that may be read."""
+class Rights:
+    """Names that may be configured, written to and read from; for some topic exchanges also the routing keys."""
 
     configure: str
     write: str
     read: str
-    keys: str
+    keys: Mapping[str, Rules] = field(default_factory=dict)
+    """By exchange: `write`, keys with which may be published, and `read`, keys with which a queue may be bound."""
 
 
-def permissions(part: str) -> Permissions:
-    """Return what `part` may do; operators may do everything."""
-    if part == OPERATOR:
-        return Permissions(EVERYTHING, EVERYTHING, EVERYTHING, EVERYTHING)
-    published = CATALOGUE.published_by(part)
-    consumed = [event for event in CATALOGUE.values() if part in (*event.listeners, *event.broadcast)]
-    names = [rf"{part}\..*", f"rpc-{part}", r"rpc\.reply-.*", RPC_EXCHANGE.name]
-    # a publisher declares the queues of its listeners, so that they exist before the listeners start
-    queues = [re.escape(topology.queue_name(listener, event)) for event in published for listener in event.listeners]
-    parking = {re.escape(topology.parking_name(listener)) for event in published for listener in event.listeners}
-    exchanges = {re.escape(event.exchange) for event in consumed}
-    return Permissions(
-        configure=_one_of([*names, *queues, *exchanges]),
-        write=_one_of([*names, *queues, *parking]),
-        read=_one_of([*names, *queues, *exchanges]),
-        keys=_one_of([rf"{part}\..*", "[0-9a-f-]{32,36}"]),  # calls to itself, and replies
+def rights(principal: str, catalogue: Catalogue = CATALOGUE) -> Rights:
+    """Return what a part, or an operator, may do."""
+    return _rights_of_operator(catalogue) if principal == OPERATOR else _rights_of_part(principal, catalogue)
+
+
+def _rights_of_part(part: str, catalogue: Catalogue) -> Rights:
+    own = [rf"{part}\..*", *([re.escape(calls_queue(part).name)] if part in SERVICES else [])]
+    consumed = [event for event in catalogue.values() if part in (*event.listeners, *event.broadcast)]
+    sources = {event.exchange for event in consumed}
+    # a service that is called may answer anybody; another only tells the services what its clock shows
+    answered = _keys_of_replies(PRINCIPALS) + [STOCK_REPLIES] if part in SERVICES else _keys_of_replies(SERVICES)
+    keys = {source: _heard(event for event in consumed if event.exchange == source) for source in sources}
+    calls = {"write": _one_of(_keys_of_calls() + answered), "read": _one_of(map(re.escape, _bound_by(part)))}
+    return Rights(
+        configure=_one_of(own),
+        write=_one_of([*own, re.escape(RPC_EXCHANGE.name)]),
+        read=_one_of([*own, re.escape(RPC_EXCHANGE.name), *map(re.escape, sources)]),
+        keys={RPC_EXCHANGE.name: calls, **keys},
     )
 
 
-def grant(management_url: str, password: str, part: str, amqp_url: str) -> None:
-    """Create the user of `part` that its address names, or reset its password and permissions.
+def _rights_of_operator(catalogue: Catalogue) -> Rights:
+    own = [rf"{OPERATOR}\..*", STOCK_QUEUE, re.escape(RPC_EXCHANGE.name)]  # stock nameko's clients declare the exchange
+    listeners = catalogue.listeners()
+    parked = [re.escape(topology.parked_name(queue)) for queue in catalogue.queue_names()]
+    waits = [re.escape(f"{listener}.wait.") + r"\d+" for listener in listeners]
+    calls = {
+        "write": _one_of(_keys_of_calls() + _keys_of_replies(SERVICES)),
+        "read": _one_of([re.escape(replies_pattern(OPERATOR)), STOCK_REPLIES]),
+    }
+    return Rights(
+        configure=_one_of(own),
+        write=_one_of([*own, *(re.escape(topology.home_name(listener)) for listener in listeners)]),
+        read=_one_of([*own, *parked, *waits]),
+        keys={RPC_EXCHANGE.name: calls},
+    )
 
+
+def _heard(events: Iterable[Event]) -> Rules:
+    return {"write": NOTHING, "read": _one_of(re.escape(event.name) for event in events)}
+
+
+def _keys_of_calls() -> list[str]:
+    return [rf"{service}\.[^.]+" for service in SERVICES]
+
+
+def _keys_of_replies(receivers: Iterable[str]) -> list[str]:
+    return [rf"{receiver}\.replies\.[0-9a-f]+" for receiver in receivers]
+
+
+def _bound_by(part: str) -> list[str]:
+    """Return the keys with which a part binds to the exchange of calls and replies."""
+    calls = [calls_queue(part).routing_key] if part in SERVICES else []
+    return [*calls, replies_pattern(part)]
+
+
+def grant(management_url: str, password: str, part: str, amqp_url: str, keeps: bool = False) -> None:
+    """Create the user of `part` that its address names, or reset its password and rights.
+
+    With `keeps`, it keeps the rights that it has beside the new ones, so that the version before can go on.
     `password` is the administrator's, whose own user is never changed. Raises requests.RequestException.
     """
     address = urlsplit(amqp_url.split(";")[0])  # the nodes of a cluster know the same users
     if address.username == ADMINISTRATOR:
         return
     name, vhost = quote(unquote(address.username or ""), safe=""), quote(unquote(address.path[1:]) or "/", safe="")
-    rules, at = permissions(part), f"{vhost}/{name}"
-    granted = {"configure": rules.configure, "write": rules.write, "read": rules.read}
-    keys = {"exchange": RPC_EXCHANGE.name, "write": EVERYTHING, "read": rules.keys}
-    for path, body in (
-        (f"users/{name}", {"password": unquote(address.password or ""), "tags": ""}),
-        (f"permissions/{at}", granted),
-        (f"topic-permissions/{at}", keys),
-    ):
-        url, admin = f"{management_url}/api/{path}", (ADMINISTRATOR, password)
-        requests.put(url, json=body, auth=admin, timeout=SECONDS).raise_for_status()
+    broker, at, new = _Management(management_url, password), f"{vhost}/{name}", rights(part)
+    granted = {"configure": new.configure, "write": new.write, "read": new.read}
+    keys = {exchange: dict(rules) for exchange, rules in new.keys.items()}
+    if keeps and (former := broker.get(f"permissions/{at}")):
+        granted = _widened(former, granted)
+        limited = {each["exchange"]: each for each in broker.get(f"topic-permissions/{at}") or ()}
+        keys = {exchange: _widened(limited[exchange], rules) for exchange, rules in keys.items() if exchange in limited}
+    broker.put(f"users/{name}", {"password": unquote(address.password or ""), "tags": ""})
+    for exchange, rules in keys.items():  # before the permissions, without which these give none
+        broker.put(f"topic-permissions/{at}", {"exchange": exchange, **rules})
+    broker.put(f"permissions/{at}", granted)
 
 
-def _one_of(names: list[str]) -> str:
+def _widened(former: Rules, new: Rules) -> dict[str, str]:
+    """Return rules that allow what either allows; the same again when the new ones have been added before."""
+    return {
+        kind: former[kind] if former[kind].endswith(rule) else f"{former[kind]}|{rule}" for kind, rule in new.items()
+    }
+
+
+class _Management:
+    """RabbitMQ's management API, used by the administrator."""
+
+    def __init__(self, url: str, password: str) -> None:
+        self._url = url
+        self._session = requests.Session()
+        self._session.auth, self._session.verify = (ADMINISTRATOR, password), ca_file() or True
+
+    def get(self, path: str) -> Any:
+        """Return what is at `path`, None when there is nothing."""
+        reply = self._session.get(f"{self._url}/api/{path}", timeout=SECONDS)
+        if reply.status_code == requests.codes.not_found:
+            return None
+        reply.raise_for_status()
+        return reply.json()
+
+    def put(self, path: str, body: Mapping[str, str]) -> None:
+        """Put `body` at `path`."""
+        self._session.put(f"{self._url}/api/{path}", json=body, timeout=SECONDS).raise_for_status()
+
+
+def _one_of(names: Iterable[str]) -> str:
     return f"^({'|'.join(sorted(names))})$"

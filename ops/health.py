@@ -58,7 +58,7 @@ def is_callable(service: str) -> bool:
     with closing(connection_to(amqp_url)) as broker:
         if not connected(broker.port or broker.get_transport_cls().default_port, connections()):
             return False
-    with closing(Client(amqp_url, timeout=SECONDS)) as client, suppress(RemoteError):
+    with closing(Client(amqp_url, service, SECONDS)) as client, suppress(RemoteError):
         client.call(service, "no_method")
     return True
 

@@ -88,7 +88,11 @@ class Caller:
 def auth(servers):
     """Run the service; yield its process, a client and its database."""
     mongo_url = servers.mongo_url(f"test_{secrets.token_hex(6)}")
-    with new_vhost(servers) as amqp_url, closing(Client(amqp_url)) as client, MongoClient(mongo_url) as mongo:
+    with (
+        new_vhost(servers) as amqp_url,
+        closing(Client(amqp_url, "gateway")) as client,
+        MongoClient(mongo_url) as mongo,
+    ):
         settings = {
             "AMQP_URI": amqp_url,
             "MONGO_URL": mongo_url,

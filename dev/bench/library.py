@@ -61,7 +61,7 @@ def rpc(stack: Stack) -> list[Row]:
 
         stock, stock_cpu = costed(stack, service, lambda: load.run([stock_call] * CALLS, THREADS))
     with new_vhost(stack) as url, probe("Ours", url) as service:
-        client = Client(url)
+        client = Client(url, "gateway")
         client.call("orders", "echo", {"value": "x"})
 
         def our_call() -> None:
@@ -263,7 +263,7 @@ def costed(stack: Stack, service: Any, work: Callable[[], Any]) -> tuple[Any, fl
 
 def await_handled(url: str, count: int) -> list[float]:
     """Wait until the probe has handled `count` events; return how many milliseconds old each was."""
-    client = Client(url)
+    client = Client(url, "gateway")
     try:
         lags: list[float] = wait_for(
             lambda: handled if len(handled := client.call("orders", "lags")) >= count else None, 60, "events"

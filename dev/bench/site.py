@@ -92,7 +92,7 @@ def deadlines(stack: Stack, mongo: Any, buyers: list[load.Browser], ticket_ids: 
     order_ids = [order["_id"] for order in mongo.orders.orders.find({"ticket_id": {"$in": ticket_ids}}, {"_id": 1})]
     due = datetime.now(UTC) + timedelta(seconds=len(order_ids) / 50 + 5)
     settings = environment("operator", stack)
-    client, signer = Client(settings["OPERATOR_AMQP_URL"]), Signer(settings["OPERATOR_SIGNING_KEY"])
+    client, signer = Client(settings["OPERATOR_AMQP_URL"], "operator"), Signer(settings["OPERATOR_SIGNING_KEY"])
 
     def move(order_id: str) -> None:
         arguments = {"order_id": order_id, "expires_at": due.isoformat()}

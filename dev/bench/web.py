@@ -12,7 +12,7 @@ from libs.rpc import Client
 
 def ours() -> Flask:
     """Return the application on our client, one for the process."""
-    client = Client(os.environ["BENCH_AMQP_URL"])
+    client = Client(os.environ["BENCH_AMQP_URL"], "gateway")
     return _application(lambda: str(client.call("orders", "echo", {"value": "x"})))
 
 

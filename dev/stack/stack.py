@@ -22,7 +22,8 @@ from dev.stack.servers import servers
 from dev.stack.supervisor import SupervisorError, members, wait_until
 from libs.contracts.parts import PRINCIPALS
 from libs.processes import die_with_parent
-from ops.broker_users import ADMINISTRATOR, grant
+from ops.broker_setup import set_up
+from ops.broker_users import ADMINISTRATOR
 
 SERVER_PORTS = ("amqp", "management", "erlang", "epmd", "redis", "mongo")
 READY_SECONDS = 120
@@ -60,10 +61,10 @@ class Stack(Layout):
             raise StackError(f"no stack runs in {folder}")
         return cls(folder, Ports.load(folder / "ports.json"))
 
-    def management(self, method: str, path: str) -> requests.Response:
+    def management(self, method: str, path: str, json: dict[str, str] | None = None) -> requests.Response:
         """Call RabbitMQ's management API, such as ("PUT", "/api/vhosts/x"); raise HTTPError when it refuses."""
         auth = (ADMINISTRATOR, self.secrets["RABBITMQ_PASSWORD"])
-        reply = requests.request(method, self.management_url + path, auth=auth, timeout=30)
+        reply = requests.request(method, self.management_url + path, auth=auth, json=json, timeout=30)
         reply.raise_for_status()
         return reply
 
@@ -99,8 +100,8 @@ class Stack(Layout):
             raise StackError(str(error)) from error
         self._wait_for(started)
         if programs:
-            for part in PRINCIPALS:
-                grant(self.management_url, self.secrets["RABBITMQ_PASSWORD"], part, self.amqp_url_for(part))
+            addresses = {part: self.amqp_url_for(part) for part in PRINCIPALS}
+            next(set_up(self.management_url, self.secrets["RABBITMQ_PASSWORD"], addresses))
             self._migrate()
             self.supervisor.start_programs()
             self._wait_for(programs)

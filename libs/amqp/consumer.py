@@ -12,12 +12,13 @@ What it changes of nameko 2.14's own consumer, with the code that makes it neces
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from typing import Any
 
+from amqp.exceptions import NotFound
 from kombu import Connection
 from nameko.constants import DEFAULT_HEARTBEAT
 from nameko.messaging import QueueConsumer as NamekoQueueConsumer
@@ -29,14 +30,16 @@ from libs.settings import verify_seconds
 log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 2
+MISSING_SECONDS = 1
+"""How long to wait for the owner of a missing exchange, before the next try."""
 
 
 class QueueConsumer(NamekoQueueConsumer):
     """Consumes the queues of its providers; each has `queue`, `declare(channel)` and `handle_message(message)`.
 
-    `declare` declares all that a provider needs, its queue included: before that is consumed, and then every
+    `declare` declares all that a provider needs, its queue first: before that is consumed, and then every
     BROKER_VERIFY_SECONDS, for a deleted exchange or binding is silent. When a queue is deleted, the broker says so to
-    its consumer, who connects again.
+    its consumer, who connects again. While another's exchange is missing, what does not need it goes on.
     """
 
     _verify_at = 0.0
@@ -54,20 +57,30 @@ class QueueConsumer(NamekoQueueConsumer):
     def get_consumers(self, consumer_cls: Callable[..., Any], channel: Any) -> Any:
         """Return one kombu consumer a provider, after what the providers need has been declared."""
         self._consumers = {}
+        self._declare(self._providers, channel)
         for provider in self._providers:
-            provider.declare(channel)
-            consumer = consumer_cls(queues=[provider.queue], on_message=partial(self._received, provider))
+            consumer = consumer_cls(
+                queues=[provider.queue], on_message=partial(self._received, provider), auto_declare=False
+            )
             consumer.qos(prefetch_count=self.prefetch_count)
             self._consumers[provider] = consumer
-        self._verify_at = time.monotonic() + verify_seconds()
         return self._consumers.values()
 
     def _verify(self) -> None:
         """Declare again what the providers need, when it is time."""
-        if time.monotonic() >= self._verify_at:
-            for provider, consumer in self._consumers.items():
-                provider.declare(consumer.channel)
-            self._verify_at = time.monotonic() + verify_seconds()
+        if self._consumers and time.monotonic() >= self._verify_at:
+            self._declare(self._consumers, next(iter(self._consumers.values())).channel)
+
+    def _declare(self, providers: Iterable[Any], channel: Any) -> None:
+        """Let each provider declare what it needs, over other channels of the connection: a refusal ends a channel."""
+        self._verify_at = time.monotonic() + verify_seconds()
+        for provider in providers:
+            try:
+                with channel.connection.channel() as another:
+                    provider.declare(another)
+            except NotFound as missing:
+                log.warning("%s is not bound, next try in %s s: %s", provider.queue.name, MISSING_SECONDS, missing)
+                self._verify_at = time.monotonic() + MISSING_SECONDS
 
     def _received(self, provider: Any, message: Any) -> None:
         self.container.spawn_managed_thread(

@@ -43,3 +43,4 @@ class Catalogue(Mapping[str, Event]):
         topology.declare_published(channel, self._events.values())
         for listener in self.listeners():
             topology.declare_consumed(channel, listener, self.consumed_by(listener))
+            topology.bind_consumed(channel, listener, self.consumed_by(listener))

@@ -57,7 +57,7 @@ class EventPublisher(SharedExtension):
 
     def _declare(self, channel: Any) -> None:
         for handler in self.handlers:
-            handler.declare(channel)
+            handler.declare_own(channel)
 
     def stop(self) -> None:
         """Close its connection."""
@@ -100,7 +100,12 @@ class EventHandler(Entrypoint):
         self.consumer.unregister_provider(self)
 
     def declare(self, channel: Any) -> None:
-        """Declare all that this handler needs."""
+        """Declare what is this handler's own, and bind its queue to the exchange of the event's source."""
+        self.declare_own(channel)
+        topology.bind_consumed(channel, self.container.service_name, [self.event])
+
+    def declare_own(self, channel: Any) -> None:
+        """Declare the queue of this handler, and what it needs to retry and to park."""
         topology.declare_consumed(channel, self.container.service_name, [self.event])
         topology.declare_waits(channel, self.container.service_name, self.delays_seconds)
 

@@ -47,12 +47,7 @@ class Parking:
     def count(self) -> dict[str, int]:
         """Return how many events are parked, for each listener's queue that has any."""
         with connect(self.amqp_url) as connection:
-            channel = connection.channel()
-            self.catalogue.declare(channel)
-            counts = {
-                queue: channel.queue_declare(topology.parked_name(queue), passive=True).message_count
-                for queue in self.catalogue.queue_names()
-            }
+            counts = {queue: _count(connection, topology.parked_name(queue)) for queue in self.catalogue.queue_names()}
         return {queue: count for queue, count in counts.items() if count}
 
     def show(self, queue: str, limit: int = 100) -> list[Parked]:
@@ -86,7 +81,7 @@ class Parking:
 
     def replay(self, queue: str, event_id: str | None = None) -> int:
         """Send the parked events of `queue`, or the one with `event_id`, back to it; return how many."""
-        publisher = Publisher(self.amqp_url, declare=self.catalogue.declare)
+        publisher = Publisher(self.amqp_url)
 
         def send_back(message: Any) -> bool:
             if event_id not in (None, message.properties.get("message_id")):
@@ -123,6 +118,15 @@ class Parking:
             return done
 
 
+def _count(connection: Any, name: str) -> int:
+    """Return how many messages are in a queue; one that does not exist is empty."""
+    try:
+        with connection.channel() as channel:
+            return int(channel.queue_declare(name, passive=True).message_count)
+    except NotFound:
+        return 0
+
+
 def _parked(queue: str, message: Any) -> Parked:
     headers = {**_delivery_limit_headers(message), **(message.headers or {})}
     attempts = headers.get("x-attempt")
@@ -157,7 +161,7 @@ def _replayed(queue: str, message: Any) -> Outgoing:
     headers = {name: value for name, value in (message.headers or {}).items() if name not in DROPPED_ON_REPLAY}
     ident = message.properties.get("message_id")
     return Outgoing(
-        "",
+        topology.home_name(queue.partition(".")[0]),
         queue,
         message.body,
         headers,

@@ -1,4 +1,7 @@
-"""The exchanges and queues of events, and their names; declared by everyone before anything is published.
+"""The exchanges and queues of events, and their names.
+
+An exchange belongs to the service that publishes to it, a queue and its bindings to its listener: each declares its own
+only. An administrator declares all of it before anything is published (`Catalogue.declare`).
 
 All queues are durable, of the type that `libs.amqp.queues` gives. Each listener has, under its name:
 
@@ -60,19 +63,17 @@ def listener_queue(listener: str, event: Event) -> Queue:
     if queue_type():  # by default RabbitMQ 4 drops what a quorum queue has delivered 20 times
         parked = {"x-dead-letter-exchange": parking_name(listener), "x-dead-letter-routing-key": parked_name(name)}
         limit = {**AT_LEAST_ONCE, "x-delivery-limit": DELIVERY_LIMIT, **parked}
-    return _queue(name, limit, exchange=_topic(event), routing_key=event.name)
+    return _queue(name, limit)
 
 
 def declare_published(channel: Any, events: Iterable[Event]) -> None:
-    """Declare what must be there before events are published: exchanges and all listeners' queues."""
-    for event in events:
-        _topic(event)(channel).declare()
-        for listener in event.listeners:
-            listener_queue(listener, event)(channel).declare()
+    """Declare the exchanges of `events`, for the service that publishes them."""
+    for name in {event.exchange for event in events}:
+        Exchange(name, type="topic", durable=True)(channel).declare()
 
 
 def declare_consumed(channel: Any, listener: str, events: Iterable[Event]) -> None:
-    """Declare what `listener` needs for `events`: its queues, the exchange back to them, and the parking queues."""
+    """Declare what is the listener's own for `events`: its queues, the exchange back to them, the parking queues."""
     home = Exchange(home_name(listener), type="direct", durable=True)
     parking = Exchange(parking_name(listener), type="direct", durable=True)
     for event in events:
@@ -85,16 +86,18 @@ def declare_consumed(channel: Any, listener: str, events: Iterable[Event]) -> No
         _queue(parked, kept, exchange=parking, routing_key=parked)(channel).declare()
 
 
+def bind_consumed(channel: Any, listener: str, events: Iterable[Event]) -> None:
+    """Bind the queues of `listener` to the exchanges of `events`; raises NotFound while one of these is missing."""
+    for event in events:
+        channel.queue_bind(queue_name(listener, event), event.exchange, event.name)
+
+
 def declare_waits(channel: Any, listener: str, delays_seconds: Iterable[float]) -> None:
     """Declare one delay queue of `listener` for each delay."""
     for delay in delays_seconds:
         name, home = wait_name(listener, delay), home_name(listener)
         arguments = {**AT_LEAST_ONCE, "x-message-ttl": round(delay * 1000), "x-dead-letter-exchange": home}
         _queue(name, arguments, exchange=Exchange(name, type="fanout", durable=True))(channel).declare()
-
-
-def _topic(event: Event) -> Exchange:
-    return Exchange(event.exchange, type="topic", durable=True)
 
 
 def _queue(name: str, arguments: Mapping[str, Any] = MappingProxyType({}), **options: Any) -> Queue:

@@ -112,7 +112,7 @@ class OwnClient(SharedExtension):
     def setup(self) -> None:
         """Prepare the client; it connects on the first call."""
         config, service = self.container.config, self.container.service_name
-        self.client = Client(parsed("AMQP_URI", amqp_url, AMQP_FORM, config, service))
+        self.client = Client(parsed("AMQP_URI", amqp_url, AMQP_FORM, config, service), service)
         self.signer = parsed("SIGNING_KEY", Signer, KEY_FORM, config, service)
 
     def call(self, service: str, method: str, arguments: dict[str, Any], timeout: float) -> Any:

@@ -1,9 +1,10 @@
 """One multiplexing RPC client per process: many calls at once over two connections, each call with a deadline.
 
-Replies come to one exclusive queue that its own thread reads; requests leave over a second connection. Requests are
-transient and expire in the queue at their deadline; a service that may have received one too late asks what the clock
-here shows before it begins (`libs.rpc.deadlines`). Works with threads, gevent and eventlet alike; it connects on the
-first call, so that it may be created before a fork.
+Replies come to one exclusive queue that its own thread reads, by way of an exchange that the owner alone may read
+(`libs.rpc.topology`); requests leave over a second connection. Requests are transient and expire in the queue at their
+deadline; a service that may have received one too late asks what the clock here shows before it begins
+(`libs.rpc.deadlines`). Works with threads, gevent and eventlet alike; it connects on the first call, so that it may be
+created before a fork.
 """
 
 import json
@@ -22,8 +23,8 @@ from libs.amqp.connection import connect
 from libs.amqp.unread import require_readable
 from libs.errors import Unavailable, is_unavailable, log_failure
 from libs.metrics import rpc_call_seconds
-from libs.rpc.deadlines import ASKS_CLOCK, MARGIN_SECONDS, clock_ms, reply_queue
-from libs.rpc.topology import RPC_EXCHANGE
+from libs.rpc.deadlines import ASKS_CLOCK, MARGIN_SECONDS, clock_ms
+from libs.rpc.topology import RPC_EXCHANGE, declare_replies, new_reply_queue
 from libs.settings import verify_seconds
 
 log = logging.getLogger(__name__)
@@ -60,10 +61,14 @@ class _Waiter:
 
 
 class Client:
-    """Calls methods of services. `timeout`: seconds that a call may take unless it says otherwise."""
+    """Calls methods of services, with the rights of `owner` at the broker: a part, or an operator.
 
-    def __init__(self, amqp_url: str, timeout: float = 5.0) -> None:
+    `timeout`: seconds that a call may take unless it says otherwise.
+    """
+
+    def __init__(self, amqp_url: str, owner: str, timeout: float = 5.0) -> None:
         self.amqp_url = amqp_url
+        self.owner = owner
         self.timeout = timeout
         self._waiting: dict[str, _Waiter] = {}
         self._lock = threading.Lock()  # guards the sending connection
@@ -227,7 +232,6 @@ class Client:
         if self._channel is None:
             self._sender = connect(self.amqp_url, connect_seconds=CONNECT_SECONDS)
             channel = self._sender.channel()
-            RPC_EXCHANGE(channel).declare()
             channel.events["basic_return"].add(self._returned)
             broker = self._sender.connection
             broker.on_blocked, broker.on_unblocked = self._blocked, self._unblocked
@@ -300,11 +304,11 @@ class Client:
                 pause = min(pause * 2, 2.0)
 
     def _consume(self, connection: Connection) -> None:
-        reply_to = uuid.uuid4().hex
         channel = connection.channel()
-        queue = reply_queue(reply_to)
+        queue = new_reply_queue(self.owner)
         with connection.Consumer([queue], channel=channel, on_message=self._received):
-            self._reply_to, self._questions = reply_to, []
+            declare_replies(channel, self.owner)
+            self._reply_to, self._questions = queue.name, []
             self._ready.set()
             self._verify_at = time.monotonic() + verify_seconds()
             while not self._closed:
@@ -314,6 +318,7 @@ class Client:
                 connection.heartbeat_check(rate=2)
                 if time.monotonic() >= self._verify_at:
                     queue(channel).declare()
+                    declare_replies(channel, self.owner)
                     self._verify_at = time.monotonic() + verify_seconds()
 
     def _received(self, message: Any) -> None:

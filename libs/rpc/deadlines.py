@@ -16,9 +16,7 @@ import time
 import uuid
 from typing import Any, Protocol
 
-from kombu import Queue
-
-from libs.rpc.topology import RPC_EXCHANGE
+from libs.rpc.topology import declare_replies, new_reply_queue
 
 log = logging.getLogger(__name__)
 
@@ -40,19 +38,6 @@ MOST_CALLERS = 1000
 def clock_ms() -> int:
     """Return what our clock shows, in milliseconds since anywhere; it is never set."""
     return int(time.monotonic() * 1000)
-
-
-def reply_queue(key: str) -> Queue:
-    """Return the queue of one connection to which what has the routing key `key` comes."""
-    return Queue(
-        f"rpc.reply-{key}",
-        exchange=RPC_EXCHANGE,
-        routing_key=key,
-        exclusive=True,
-        auto_delete=True,
-        durable=False,
-        no_ack=True,
-    )
 
 
 class Clocks:
@@ -88,20 +73,22 @@ class Sender(Protocol):
 
 
 class Callers:
-    """Asks callers what their clocks show. A provider of a QueueConsumer, from which the answers come."""
+    """Asks callers what their clocks show. A provider of a QueueConsumer, from which the answers to `service` come."""
 
-    def __init__(self, sender: Sender) -> None:
+    def __init__(self, service: str, sender: Sender) -> None:
+        self.service = service
         self.sender = sender
         self.clocks = Clocks()
         self.queue: Any = None
-        self._channel: Any = None
+        self._connection: Any = None
         self._asked: dict[str, _Answer] = {}
 
     def declare(self, channel: Any) -> None:
         """Receive answers in a queue; a new one on every new connection, as the old one may still hold its own."""
-        if channel is not self._channel:
-            self._channel, self.queue = channel, reply_queue(uuid.uuid4().hex)
+        if channel.connection is not self._connection:
+            self._connection, self.queue = channel.connection, new_reply_queue(self.service)
         self.queue(channel).declare()
+        declare_replies(channel, self.service)
 
     def left_seconds(self, caller: str, deadline_ms: int, until: float) -> float:
         """Return how long a caller surely still waits, who gives up at `deadline_ms` by its own clock.

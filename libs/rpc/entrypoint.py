@@ -27,7 +27,7 @@ from libs.contracts.errors import DomainError
 from libs.errors import Kind, Unavailable, kind_of, log_failure
 from libs.rpc.client import CONNECT_SECONDS
 from libs.rpc.deadlines import Callers
-from libs.rpc.topology import RPC_EXCHANGE, calls_queue
+from libs.rpc.topology import RPC_EXCHANGE, calls_queue, declare_calls
 
 log = logging.getLogger(__name__)
 
@@ -101,14 +101,14 @@ class RpcConsumer(NamekoRpcConsumer):
         """Prepare the responder and the queue."""
         if self.queue is None:
             self.responder = Responder(self.container.config["AMQP_URI"])
-            self.callers = Callers(self.responder)
+            self.callers = Callers(self.container.service_name, self.responder)
             self.queue = calls_queue(self.container.service_name)
             self.queue_consumer.register_provider(self)
             self.queue_consumer.register_provider(self.callers)
 
     def declare(self, channel: Any) -> None:
-        """Declare the queue of calls, the exchange and the binding, and verify that replies can leave."""
-        self.queue(channel).declare()
+        """Declare the queue of calls and its binding, and verify that replies can leave."""
+        declare_calls(channel, self.container.service_name)
         self.responder.verify()
 
     def stop(self) -> None:

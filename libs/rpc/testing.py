@@ -27,7 +27,7 @@ class ClientInMemory(Client):
     """
 
     def __init__(self, services: Mapping[str, Any], timeout: float = 5.0) -> None:
-        super().__init__("", timeout)
+        super().__init__("", "", timeout)
         self.services = dict(services)
 
     def _call(

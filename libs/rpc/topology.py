@@ -1,13 +1,56 @@
-"""The exchange of calls and replies and the queues of calls, named as stock nameko names them."""
+"""The exchanges and queues of calls and replies; those of calls are named as stock nameko names them.
+
+A call is published to `nameko-rpc` with the key `<service>.<method>`, and its reply with the caller's own key, which is
+`<part>.replies.<number>`. These lead on to the exchange `<part>.replies`, to which that part alone binds queues: so
+nobody else can read its replies, though every service may send some, the previous version's and stock nameko's too.
+`nameko-rpc`, which all share, is declared by an administrator (`ops.broker_setup`).
+"""
+
+import uuid
+from typing import Any
 
 from kombu import Exchange, Queue
 
 from libs.amqp.queues import queue_type
 
-RPC_EXCHANGE = Exchange("nameko-rpc", type="topic", durable=True)
+RPC_EXCHANGE = Exchange("nameko-rpc", type="topic", durable=True, no_declare=True)
+
+
+def declare_rpc_exchange(channel: Any) -> None:
+    """Declare the exchange of all calls, for an administrator."""
+    channel.exchange_declare(RPC_EXCHANGE.name, RPC_EXCHANGE.type, durable=True, auto_delete=False)
 
 
 def calls_queue(service: str) -> Queue:
     """Return the queue of the calls to `service`, of the type that `libs.amqp.queues` gives."""
     arguments = queue_type()
     return Queue(f"rpc-{service}", RPC_EXCHANGE, f"{service}.*", durable=True, queue_arguments=arguments)
+
+
+def declare_calls(channel: Any, service: str) -> None:
+    """Declare the queue of the calls to `service` and its binding; raises NotFound without `nameko-rpc`."""
+    calls_queue(service)(channel).declare()
+
+
+def replies_exchange(part: str) -> Exchange:
+    """Return the exchange of the replies to `part`."""
+    return Exchange(f"{part}.replies", type="direct", durable=True)
+
+
+def replies_pattern(part: str) -> str:
+    """Return the key by which the replies to `part` are led to their exchange."""
+    return f"{part}.replies.*"
+
+
+def new_reply_queue(part: str) -> Queue:
+    """Return a queue for replies to one connection of `part`; it ends with the connection."""
+    key = f"{part}.replies.{uuid.uuid4().hex}"
+    exchange = replies_exchange(part)
+    return Queue(key, exchange, key, exclusive=True, auto_delete=True, durable=False, no_ack=True)
+
+
+def declare_replies(channel: Any, part: str) -> None:
+    """Declare the exchange of the replies to `part` and let them come to it; raises NotFound without `nameko-rpc`."""
+    exchange = replies_exchange(part)(channel)
+    exchange.declare()
+    exchange.bind_to(RPC_EXCHANGE, replies_pattern(part))

@@ -1,7 +1,7 @@
 """A service that hears an event, at its second try, and says in a call of which it has heard."""
 
+from libs.contracts.events import ExpirationComplete
 from libs.events import handles
-from libs.events.tests.bakery.catalogue import LoafBaked
 from libs.rpc.entrypoint import rpc
 
 TRIED: set[str] = set()
@@ -9,14 +9,14 @@ HANDLED: list[str] = []
 
 
 class Mended:
-    name = "labels"
+    name = "orders"
 
-    @handles(LoafBaked, delays_seconds=(0.05,))
-    def on_loaf_baked(self, loaf):
-        if loaf["id"] not in TRIED:
-            TRIED.add(loaf["id"])
+    @handles(ExpirationComplete, delays_seconds=(0.05,))
+    def on_expiration_complete(self, deadline):
+        if deadline["id"] not in TRIED:
+            TRIED.add(deadline["id"])
             raise RuntimeError("the first try fails")
-        HANDLED.append(loaf["id"])
+        HANDLED.append(deadline["id"])
 
     @rpc
     def handled(self):

@@ -142,7 +142,7 @@ def test_calls_that_fail_during_an_alarm_are_not_executed_after_it(broker, kind)
     with (
         new_vhost(broker) as url,
         nameko_service("libs.rpc.tests.probe:Probe", "rpc-probe", AMQP_URI=url, TOKEN_PUBLIC_KEYS=new_key("auth:1")[1]),
-        closing(Client(url)) as client,
+        closing(Client(url, "gateway")) as client,
     ):
         assert client.call("probe", "done") == []
         with alarm(broker, kind):  # the broker reads no further meanwhile, so that no time-out of its own begins
@@ -177,7 +177,7 @@ def outage(broker):
         mongo = stack.enter_context(pymongo.MongoClient(mongo_url, tz_aware=True))
         loaves = Aggregates(mongo.outage.loaves)
         relay = Relay(Publisher(url, CATALOGUE.declare), [loaves])
-        client, pool = Client(url, timeout=20), stack.enter_context(ThreadPoolExecutor(3))
+        client, pool = Client(url, "gateway", timeout=20), stack.enter_context(ThreadPoolExecutor(3))
         thread = threading.Thread(target=relay.run)
         for clean_up in (client.close, relay.publisher.close, thread.join, relay.stop):  # the last one first
             stack.callback(clean_up)

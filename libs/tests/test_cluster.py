@@ -73,7 +73,7 @@ def test_events_and_calls_go_on_while_one_of_three_brokers_is_dead(cluster):
                               ("libs.rpc.tests.probe:Probe", "rpc-probe")):  # fmt: skip
             stack.enter_context(nameko_service(module, queue, **settings))
         mongo = stack.enter_context(pymongo.MongoClient(mongo_url, tz_aware=True))
-        loaves, client = Aggregates(mongo.probe.loaves), Client(url, timeout=20)
+        loaves, client = Aggregates(mongo.probe.loaves), Client(url, "gateway", timeout=20)
         relay = Relay(Publisher(url, CATALOGUE.declare), [loaves])
         thread = threading.Thread(target=relay.run)
         for clean_up in (client.close, relay.publisher.close, thread.join, relay.stop):  # the last one first

@@ -82,7 +82,7 @@ def test_a_service_goes_on_while_somebody_reads_its_metrics_slowly(servers, monk
     with (
         new_vhost(servers) as url,
         nameko_service("libs.rpc.tests.probe:Probe", "rpc-probe", AMQP_URI=url, TOKEN_PUBLIC_KEYS=new_key("auth:1")[1]),
-        closing(Client(url)) as client,
+        closing(Client(url, "gateway")) as client,
     ):
         wait_for(lambda: listens(port))
         with socket.create_connection(("127.0.0.1", port)) as slow:

@@ -6,6 +6,8 @@ import pytest
 from kombu import Connection
 
 from libs.amqp.tests.odd import ODDITIES, publish_odd
+from libs.contracts.events import SessionRevoked
+from libs.events.topology import declare_published
 from libs.revocation_listener import EXCHANGE, ROUTING_KEY, RevocationListener
 
 
@@ -37,6 +39,7 @@ def woken(amqp_url, monkeypatch):
 def is_heard(amqp_url, woken):
     """Publish sign-outs until one is heard of; return whether that happens in time."""
     with Connection(amqp_url) as connection:
+        declare_published(connection.default_channel, [SessionRevoked])  # as auth does
         producer = connection.Producer(exchange=EXCHANGE, routing_key=ROUTING_KEY)
         for _ in range(100):
             producer.publish({"id": "s1"})

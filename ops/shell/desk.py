@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from libs.contracts.events import CATALOGUE
+from libs.contracts.parts import OPERATOR
 from libs.events.parking import Parked, Parking
 from libs.rpc import Client
 from libs.settings import AMQP_FORM, KEY_FORM, amqp_url, parsed
@@ -77,7 +78,7 @@ def _repaired(service: Service) -> int:
 def names() -> dict[str, Any]:
     """Return what the shell offers, by name. Needs OPERATOR_AMQP_URL and OPERATOR_SIGNING_KEY."""
     url = parsed("OPERATOR_AMQP_URL", amqp_url, AMQP_FORM)
-    client, signer = Client(url), parsed("OPERATOR_SIGNING_KEY", Signer, KEY_FORM)
+    client, signer = Client(url, OPERATOR), parsed("OPERATOR_SIGNING_KEY", Signer, KEY_FORM)
     parking = Parking(url, CATALOGUE)
 
     def show_parked(queue: str, limit: int = 20) -> list[Parked]:

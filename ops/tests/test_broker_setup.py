@@ -1,9 +1,11 @@
 """The set-up of the broker, and what it does when somebody deletes something."""
 
+import time
 from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
+from amqp.exceptions import PreconditionFailed
 from kombu import Connection
 
 from dev.testing import new_vhost
@@ -12,7 +14,7 @@ from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import PRINCIPALS, SERVICES
 from libs.events import topology
 from ops import broker_setup
-from ops.broker_setup import as_administrator, keep_set_up, set_up
+from ops.broker_setup import OVERLAP_SECONDS, as_administrator, declare, keep_set_up, set_up
 
 
 @pytest.fixture
@@ -71,6 +73,54 @@ def test_whatever_somebody_deleted_is_there_again_at_the_next_verification(broke
     assert names(servers, "queues", url) == queues
     assert names(servers, "exchanges", url) == exchanges
     assert bindings(servers, url) == bound
+
+
+def test_what_a_part_replaced_keeps_nothing_else_from_being_declared_again(broker, servers, caplog):
+    settings, url = broker
+    next(set_up(*settings))
+    with Connection(settings[2]["tickets"]) as connection:
+        connection.channel().exchange_delete("tickets.events")
+        connection.channel().exchange_declare("tickets.events", "fanout", auto_delete=False)
+    with Connection(url) as connection:
+        connection.channel().queue_unbind("payments.OrderUpdated", "orders.events", "OrderUpdated")
+
+        with pytest.raises(PreconditionFailed, match=r"tickets\.events"):
+            declare(connection)
+
+    assert ("orders.events", "payments.OrderUpdated", "OrderUpdated") in bindings(servers, url)
+
+
+def permissions(servers, kind, url):
+    """Return what a part's user may do, as RabbitMQ shows it."""
+    user, vhost = urlsplit(url).username, urlsplit(url).path[1:]
+    return servers.management("GET", f"/api/{kind}/{vhost}/{user}").json()
+
+
+def test_the_version_before_may_go_on_for_ten_minutes_with_the_rights_that_it_had(broker, servers, monkeypatch):
+    settings, _ = broker
+    url = settings[2]["orders"]
+    next(set_up(*settings))
+    new = permissions(servers, "permissions", url)
+    calls = permissions(servers, "topic-permissions", url)
+    user, vhost = urlsplit(url).username, urlsplit(url).path[1:]
+    before = {"configure": "^(nameko-rpc)$", "write": ".*", "read": "^(all)$"}
+    servers.management("PUT", f"/api/permissions/{vhost}/{user}", json=before)
+    topic = {"exchange": "nameko-rpc", "write": ".*", "read": "^(old)$"}
+    servers.management("PUT", f"/api/topic-permissions/{vhost}/{user}", json=topic)
+
+    set_ups = [set_up(*settings) for _ in range(2)]  # as it is started again, nothing grows
+    for each in set_ups:
+        next(each)
+    widened = permissions(servers, "permissions", url)
+    assert {right: widened[right] for right in before} == {right: f"{before[right]}|{new[right]}" for right in before}
+    assert {".*|" + rules["write"] for rules in calls if rules["exchange"] == "nameko-rpc"} <= {
+        rules["write"] for rules in permissions(servers, "topic-permissions", url)
+    }
+
+    monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic: now() + OVERLAP_SECONDS)
+    next(set_ups[1])
+    assert permissions(servers, "permissions", url) == new
+    assert permissions(servers, "topic-permissions", url) == calls
 
 
 def test_users_and_queues_of_a_broker_that_lost_its_data_are_made_again(broker, servers, monkeypatch):

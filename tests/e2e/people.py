@@ -81,7 +81,7 @@ class Operator:
     def __init__(self, system):
         settings = environment("operator", system)
         self.signer = Signer(settings["OPERATOR_SIGNING_KEY"])
-        self.client = Client(settings["OPERATOR_AMQP_URL"], timeout=10)
+        self.client = Client(settings["OPERATOR_AMQP_URL"], "operator", timeout=10)
 
     def call(self, service, method, **arguments):
         return self.client.call(service, method, arguments, token=self.signer.mint_service())

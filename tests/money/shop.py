@@ -75,7 +75,7 @@ class Shop:
         self.common = {"AMQP_URI": amqp_url, "TOKEN_PUBLIC_KEYS": public}
         self.private = {issuer: private for issuer, (private, _) in keys.items()}
         self.world = World(connect(self.urls["payments"]), connect(self.urls["orders"]), fake)
-        self.client = Client(amqp_url, timeout=5)
+        self.client = Client(amqp_url, "gateway", timeout=5)
 
     def drop(self):
         """Close and delete everything."""

@@ -156,7 +156,7 @@ def tokens(client, signers):
 @pytest.fixture(scope="module")
 def wire(system):
     """A client of the running system, and all signers."""
-    with closing(Client(system.amqp_url, timeout=10)) as client:
+    with closing(Client(system.amqp_url, "gateway", timeout=10)) as client:
         yield client, {name: Signer(system.secrets[f"{name.upper()}_SIGNING_KEY"]) for name in {"auth", *ISSUERS}}
 
 

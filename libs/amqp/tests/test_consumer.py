@@ -1,13 +1,18 @@
 import signal
 import time
 from contextlib import closing
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
-from dev.testing import nameko_service
+from dev.testing import nameko_service, wait_for
+from libs.amqp import Outgoing, Publisher
 from libs.amqp.consumer import QueueConsumer
 from libs.amqp.tests.line import Line
+from libs.events import topology
+from libs.events.tests.bakery.catalogue import LoafBaked
+from libs.rpc import Client
 from libs.tokens import new_key
 
 
@@ -37,3 +42,16 @@ def test_a_service_can_be_stopped_while_the_broker_is_unreachable(amqp_url):
         service.send_signal(signal.SIGTERM)
 
         assert service.wait(15) == 0
+
+
+def test_a_service_answers_while_the_exchange_of_another_is_missing_and_hears_its_events_once_it_is_there(amqp_url):
+    module, keys = "libs.rpc.tests.probe:Listening", new_key("auth:1")[1]
+    loaf = Outgoing(LoafBaked.exchange, LoafBaked.name, b"{}")
+    with (
+        nameko_service(module, "labels.LoafBaked", AMQP_URI=amqp_url, TOKEN_PUBLIC_KEYS=keys),
+        closing(Client(amqp_url, "gateway")) as client,
+        closing(Publisher(amqp_url, partial(topology.declare_published, events=[LoafBaked]))) as publisher,
+    ):
+        assert client.call("labels", "done") == []
+
+        wait_for(lambda: publisher.publish([loaf]) == {}, what="the service to bind its queue")

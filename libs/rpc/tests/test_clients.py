@@ -25,7 +25,7 @@ def real(servers):
     with (
         new_vhost(servers) as url,
         nameko_service("libs.rpc.tests.probe:Probe", "rpc-probe", AMQP_URI=url, TOKEN_PUBLIC_KEYS=PUBLIC_KEYS),
-        closing(Client(url, timeout=10)) as client,
+        closing(Client(url, "gateway", timeout=10)) as client,
     ):
         yield client
 

@@ -25,7 +25,7 @@ class Simulation:
         self.ways, self.questions, self.answers = (0.001, 0.001), 0, True
         monkeypatch.setattr(deadlines, "clock_ms", lambda: int(self.now * 1000))
         monkeypatch.setattr(deadlines, "ASK_SECONDS", 0.0001)  # of real time: an answer comes at once, or not at all
-        self.callers = Callers(self)
+        self.callers = Callers("orders", self)
         self.callers.queue = SimpleNamespace(routing_key="service")
 
     def caller_clock(self):

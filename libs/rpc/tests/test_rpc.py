@@ -46,14 +46,14 @@ def broker_url(servers):
 @pytest.fixture(scope="module")
 def client(broker_url):
     """A client of the services that the module's tests share: ours, and one of stock nameko."""
-    with start(broker_url), start_stock(broker_url), closing(Client(broker_url, timeout=10)) as client:
+    with start(broker_url), start_stock(broker_url), closing(Client(broker_url, "gateway", timeout=10)) as client:
         yield client
 
 
 @pytest.fixture
 def alone(amqp_url):
     """A client on a broker where no service runs yet."""
-    with closing(Client(amqp_url, timeout=5)) as client:
+    with closing(Client(amqp_url, "gateway", timeout=5)) as client:
         yield client
 
 
@@ -212,7 +212,7 @@ def test_a_call_that_waited_in_a_paused_service_is_executed_while_its_caller_wai
 def test_a_clock_is_asked_for_once_and_later_calls_cost_no_message(broker_url, client, monkeypatch):
     shown = []
     monkeypatch.setattr(rpc_client, "clock_ms", lambda: shown.append(1) or deadlines.clock_ms())
-    with closing(Client(broker_url, timeout=10)) as another:
+    with closing(Client(broker_url, "gateway", timeout=10)) as another:
         for _ in range(20):
             another.call("probe", "echo", {"value": 1})
 
@@ -231,7 +231,7 @@ def test_a_call_whose_caller_has_ended_is_not_executed(alone, amqp_url):
 
 @pytest.mark.parametrize(("method", "seconds"), [("call", 1.5), ("query", 0)])
 def test_nobody_hears_that_a_command_failed_while_it_may_yet_begin(amqp_url, method, seconds):
-    with start(amqp_url), closing(Line(amqp_url)) as line, closing(Client(line.url)) as client:
+    with start(amqp_url), closing(Line(amqp_url)) as line, closing(Client(line.url, "gateway")) as client:
         client.call("probe", "echo", {"value": 1})
         with ThreadPoolExecutor(1) as pool:
             started = time.monotonic()
@@ -278,7 +278,7 @@ def test_a_service_with_one_worker_stops_once_its_call_is_done(alone, amqp_url):
 
 
 def test_calls_in_flight_fail_when_their_client_is_closed(broker_url, client):
-    with ThreadPoolExecutor(1) as pool, closing(Client(broker_url, timeout=10)) as another:
+    with ThreadPoolExecutor(1) as pool, closing(Client(broker_url, "gateway", timeout=10)) as another:
         call = pool.submit(another.call, "probe", "sleep", {"seconds": 1.5})
         wait_for(lambda: another._waiting)
 
@@ -351,7 +351,7 @@ def test_an_answer_that_is_no_json_fails_its_call_and_no_other(client, broker_ur
 
 
 def test_an_unreachable_broker_is_reported_in_time():
-    unreachable = Client("amqp://guest:guest@127.0.0.1:1/", timeout=1)
+    unreachable = Client("amqp://guest:guest@127.0.0.1:1/", "gateway", timeout=1)
     started = time.monotonic()
 
     with pytest.raises(ServiceUnavailable):
@@ -362,10 +362,10 @@ def test_an_unreachable_broker_is_reported_in_time():
 
 
 def test_no_reply_queue_outlives_its_client(servers, amqp_url):
-    client = Client(amqp_url)
+    client = Client(amqp_url, "gateway")
     with pytest.raises(ServiceUnavailable):
         client.call("nobody", "echo")
-    assert queues(servers, amqp_url) == [f"rpc.reply-{client._reply_to}"]
+    assert queues(servers, amqp_url) == [client._reply_to]
     client.close()
 
     wait_for(lambda: queues(servers, amqp_url) == [])

@@ -12,7 +12,7 @@ class Calls(list[Any]):
 
     newest: list[Any]
 
-    def __init__(self, amqp_url):
+    def __init__(self, amqp_url, owner):
         super().__init__()
         Calls.newest = self
 

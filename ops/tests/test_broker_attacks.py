@@ -1,0 +1,175 @@
+"""With the password of one user of the broker, nothing of another's can be changed, read, emptied or forged.
+
+One table says who may configure, write and read what; each user then tries everything that it does not allow, with
+everything that the set-up has declared, and all of it must be refused.
+"""
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from amqp.exceptions import AccessRefused
+from kombu import Connection
+
+from dev.testing import new_vhost
+from libs.contracts.events import CATALOGUE
+from libs.contracts.parts import PRINCIPALS, SERVICES
+from ops.broker_setup import set_up
+
+KEY, STOCK_KEY = "1f" * 16, "ffffffff-ffff-4fff-bfff-ffffffffffff"
+NOBODY = set[str]()
+
+
+def listening(source):
+    """Return who listens to the events of `source`."""
+    return {name for event in CATALOGUE.published_by(source) for name in (*event.listeners, *event.broadcast)}
+
+
+MAY = {  # kinds of exchanges and queues, of the part that the pattern's group names: who may configure, write, read
+    r"nameko-rpc": lambda _: ({"operator"}, {*PRINCIPALS}, {*PRINCIPALS}),  # not with every key: see below
+    r"(\w+)\.events": lambda part: ({part}, {part}, {part, *listening(part)}),
+    r"(\w+)\.home": lambda part: ({part}, {part, "operator"}, {part}),
+    r"(\w+)\.parking": lambda part: ({part}, {part}, {part}),
+    r"(\w+)\.replies": lambda part: ({part}, {part}, {part}),
+    r"(\w+)\.wait\.\d+": lambda part: ({part}, {part}, {part, "operator"}),
+    r"rpc-(\w+)": lambda part: ({part}, {part}, {part}),
+    r"(\w+)\.[A-Z]\w+": lambda part: ({part}, {part}, {part}),
+    r"(\w+)\.[A-Z]\w+\.parked": lambda part: ({part}, {part}, {part, "operator"}),
+    r"|amq\..*": lambda _: (NOBODY, NOBODY, NOBODY),  # the default exchange, which leads to every queue, and others
+}
+RIGHTS = ("configure", "write", "read")
+
+
+def publish(channel, exchange, key):
+    channel.basic_publish(channel.prepare_message(b"{}", content_encoding="utf-8"), exchange, key)
+    channel.connection.drain_events(timeout=5)  # publishing is refused later
+
+
+ON_EXCHANGES = {  # how each right is tried; `own` is an exchange and a queue of the user's own
+    "configure": {
+        "delete": lambda channel, name, own: channel.exchange_delete(name),
+        "replace": lambda channel, name, own: channel.exchange_declare(name, "fanout", auto_delete=True),
+    },
+    "write": {
+        "publish": lambda channel, name, own: publish(channel, name, "anything"),
+        "lead its own exchange to": lambda channel, name, own: channel.exchange_bind(name, own, "anything"),
+    },
+    "read": {
+        "bind a queue to": lambda channel, name, own: channel.queue_bind(own, name, "#"),
+        "lead to its own exchange": lambda channel, name, own: channel.exchange_bind(own, name, "#"),
+        "unbind a queue from": lambda channel, name, own: channel.queue_unbind(own, name, "#"),
+    },
+}
+ON_QUEUES = {
+    "configure": {
+        "delete": lambda channel, name, own: channel.queue_delete(name),
+        "replace": lambda channel, name, own: channel.queue_declare(name, exclusive=True),
+    },
+    "write": {
+        "bind": lambda channel, name, own: channel.queue_bind(name, own, "anything"),
+        "unbind": lambda channel, name, own: channel.queue_unbind(name, own, "anything"),
+    },
+    "read": {
+        "get from": lambda channel, name, own: channel.basic_get(name),
+        "consume": lambda channel, name, own: channel.basic_consume(name),
+        "empty": lambda channel, name, own: channel.queue_purge(name),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def broker(servers):
+    """The address of each user in a vhost that is set up, and the names of all exchanges and queues in it."""
+    with new_vhost(servers) as url:
+        vhost = urlsplit(url).path[1:]
+        host = f"127.0.0.1:{servers.ports.amqp}"
+        addresses = {name: f"amqp://{vhost}-{name}:of-its-own@{host}/{vhost}" for name in PRINCIPALS}
+        next(set_up(servers.management_url, servers.secrets["RABBITMQ_PASSWORD"], addresses))
+        exchanges, queues = (
+            [each["name"] for each in servers.management("GET", f"/api/{kind}/{vhost}").json()]
+            for kind in ("exchanges", "queues")
+        )
+        yield addresses, exchanges, queues
+        for name in PRINCIPALS:
+            servers.management("DELETE", f"/api/users/{vhost}-{name}")
+
+
+def allowed(name):
+    """Return by right who may do it with the exchange or queue `name`; KeyError when the table lacks it."""
+    for pattern, who in MAY.items():
+        if found := re.fullmatch(pattern, name):
+            return dict(zip(RIGHTS, who(found[found.re.groups]), strict=True))
+    raise KeyError(name)
+
+
+def own_of(connection, user):
+    """Declare an exchange, and a queue, of the user's own; return their name."""
+    channel, own = connection.channel(), f"{user}.own"
+    channel.exchange_declare(own, "topic", auto_delete=True)
+    channel.queue_declare(own, exclusive=True)
+    return own
+
+
+def is_refused(connection, attempt):
+    with pytest.raises(AccessRefused):
+        attempt(connection.channel())
+    return True
+
+
+@pytest.mark.parametrize("user", PRINCIPALS)
+def test_nobody_can_change_read_or_empty_what_belongs_to_another(user, broker):
+    addresses, exchanges, queues = broker
+    attempts = [
+        (name, attempt)
+        for names, tried in ((exchanges, ON_EXCHANGES), (queues, ON_QUEUES))
+        for name in names
+        for right, ways in tried.items()
+        if user not in allowed(name)[right]
+        for attempt in ways.values()
+    ]
+
+    with Connection(addresses[user]) as connection:
+        own = own_of(connection, user)
+        refused = sum(is_refused(connection, lambda channel: attempt(channel, name, own)) for name, attempt in attempts)  # noqa: B023
+
+    assert refused == len(attempts) > 300
+
+
+def others(user, names=PRINCIPALS):
+    return [name for name in names if name != user]
+
+
+@pytest.mark.parametrize("user", PRINCIPALS)
+def test_nobody_can_read_requests_or_replies_to_another(user, broker):
+    keys = ["#", "*.*", "*.replies.*", "*.replies.#", "#.list", f"{user}.#", f"{user}.*.*", KEY]
+    if user != "operator":
+        keys.append(STOCK_KEY)
+    for other in others(user):
+        keys += [f"{other}.#", f"{other}.*", f"{other}.list", f"{other}.replies.*", f"{other}.replies.{KEY}"]
+
+    with Connection(broker[0][user]) as connection:
+        own = own_of(connection, user)
+        for key in keys:
+            assert is_refused(connection, lambda channel: channel.queue_bind(own, "nameko-rpc", key))  # noqa: B023
+            assert is_refused(connection, lambda channel: channel.exchange_bind(own, "nameko-rpc", key))  # noqa: B023
+
+
+@pytest.mark.parametrize("user", PRINCIPALS)
+def test_nobody_hears_events_that_the_catalogue_does_not_let_it_hear(user, broker):
+    heard = [event for event in CATALOGUE.values() if user in (*event.listeners, *event.broadcast)]
+    names = {event.name for event in heard}
+    keys = [(event.exchange, key) for event in heard for key in ("#", "*", "Other", *(set(CATALOGUE) - names))]
+
+    with Connection(broker[0][user]) as connection:
+        own = own_of(connection, user)
+        for exchange, key in keys:
+            assert is_refused(connection, lambda channel: channel.queue_bind(own, exchange, key))  # noqa: B023
+
+
+@pytest.mark.parametrize("user", others("", ("gateway", "operator")))
+def test_who_answers_no_calls_can_forge_no_answer_to_another(user, broker):
+    keys = [f"{other}.replies.{KEY}" for other in PRINCIPALS if other not in SERVICES]
+
+    with Connection(broker[0][user]) as connection:
+        for key in [*keys, "anything", "gateway.list", "a.b.c"]:
+            assert is_refused(connection, lambda channel: publish(channel, "nameko-rpc", key))  # noqa: B023
