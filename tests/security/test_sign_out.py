@@ -117,7 +117,7 @@ def running(servers):
         }
         process = stack.enter_context(nameko_service("auth.service:AuthService", "rpc-auth", **auth))
         stack.enter_context(nameko_service("tickets.service:TicketsService", "rpc-tickets", **tickets))
-        client = stack.enter_context(closing(Client(amqp_url)))
+        client = stack.enter_context(closing(Client(amqp_url, "gateway")))
         gateways = [create_app(settings=SETTINGS | {"GATEWAY_AMQP_URL": amqp_url}) for _ in range(2)]
         for gateway in gateways:
             stack.callback(gateway.extensions["services"].client.close)
