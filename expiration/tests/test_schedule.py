@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from kombu import Connection
 from redis import Redis, RedisError
 from rq.serializers import JSONSerializer
 
@@ -12,6 +13,7 @@ from expiration.schedule import QUEUE, JsonJob, Schedule, connect, job_id
 from expiration.service import ExpirationService
 from expiration.store import DeadlineStore
 from libs.clock import utc_now
+from libs.contracts.events import CATALOGUE
 from libs.errors import is_unavailable
 from libs.schema import migrate
 
@@ -159,6 +161,8 @@ def complete(monkeypatch, mongo_url, amqp_url):
     """The job itself, with the connections that it keeps in the worker."""
     monkeypatch.setenv("EXPIRATION_MONGO_URL", mongo_url)
     monkeypatch.setenv("EXPIRATION_AMQP_URL", amqp_url)
+    with Connection(amqp_url) as connection:
+        CATALOGUE.declare(connection.default_channel)  # as the set-up of the broker does
     with jobs.relaying():
         yield jobs.complete
 

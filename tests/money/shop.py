@@ -14,6 +14,7 @@ from kombu import Connection
 from dev.fake_stripe.testing import PUBLISHABLE_KEY, SECRET_KEY, WEBHOOK_SECRET
 from dev.testing import nameko_service, wait_for
 from libs.clock import utc_now
+from libs.contracts.events import CATALOGUE
 from libs.database import connect
 from libs.rpc import Client, RemoteError, ServiceUnavailable
 from libs.rpc.entrypoint import Responder, encoded_reply
@@ -76,6 +77,8 @@ class Shop:
         self.private = {issuer: private for issuer, (private, _) in keys.items()}
         self.world = World(connect(self.urls["payments"]), connect(self.urls["orders"]), fake)
         self.client = Client(amqp_url, "gateway", timeout=5)
+        with Connection(amqp_url) as connection:
+            CATALOGUE.declare(connection.default_channel)  # as the set-up of the broker does
 
     def drop(self):
         """Close and delete everything."""
