@@ -5,6 +5,7 @@ from kombu import Connection
 from prometheus_client import start_http_server
 
 from dev.testing import nameko_service
+from libs.contracts.events import CATALOGUE
 from libs.rpc import ServiceUnavailable
 from libs.tokens import new_key
 from ops import health
@@ -50,6 +51,8 @@ def test_a_service_that_cannot_be_called_is_not_ready_although_it_consumes_its_q
     monkeypatch.setenv("ORDERS_AMQP_URL", amqp_url)
     settings = {"AMQP_URI": amqp_url, "TOKEN_PUBLIC_KEYS": new_key("auth:1")[1]}
     arguments = {"queue_unbind": ("rpc-orders", "nameko-rpc", "orders.*"), "exchange_delete": ("nameko-rpc",)}
+    with Connection(amqp_url) as connection:
+        CATALOGUE.declare(connection.default_channel)  # as the set-up of the broker does
     with nameko_service("ops.tests.failing:Failing", "rpc-orders", **settings), Connection(amqp_url) as connection:
         assert health.READY["orders"]()
 
