@@ -11,7 +11,7 @@ and so do all tests of the whole system, which is started once.
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pymongo
 import pytest
@@ -22,7 +22,13 @@ from dev import testing
 from dev.shared_servers import SharedServers
 from dev.stack import Stack, free_ports
 
-NEEDS_SERVERS = {"servers", "stack_folder", "amqp_url", "mongo_url", "mongo", "redis_database", "redis_url", "system"}
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+NEEDS_SERVERS = {
+    *("servers", "stack_folder", "amqp_url", "mongo_url", "mongo", "redis_database", "redis_url", "system"),
+    "browser",  # which is not in Python's packages either
+}
 SETTINGS = {
     **dict.fromkeys(("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR"), "1000"),  # few for many tests
     "BROKER_VERIFY_SECONDS": "5",
@@ -92,6 +98,13 @@ def system() -> Iterator[Stack]:
     """Yield the whole system, started once for all tests of this process on servers of its own."""
     with testing.stack_folder() as folder, Stack(folder, free_ports(), environ=SETTINGS) as stack:
         yield stack
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Yield a browser; the whole system is started before it, as pytest does with fixtures of the session."""
+    with testing.chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

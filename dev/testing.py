@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 from amqp.exceptions import NotFound
@@ -21,8 +21,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-from dev.stack import Stack
+from dev.stack import Stack, install
 from libs.rpc.topology import declare_rpc_exchange
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parent.parent
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with an unguessable name is made in it
@@ -105,6 +108,17 @@ def new_database(servers: Stack) -> Iterator[str]:
     yield servers.mongo_url(name)
     with MongoClient[dict[str, Any]](servers.mongo_url(name)) as client:
         client.drop_database(name)
+
+
+@contextmanager
+def chromium() -> Iterator["Browser"]:
+    """Run Chromium while the block runs."""
+    from playwright.sync_api import sync_playwright  # costs a quarter of a second, which most tests do not need
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=install.chromium(), args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @contextmanager

@@ -1,23 +1,9 @@
 """The gateway with fake services in Chromium."""
 
-import shutil
 import threading
 
 import pytest
 from werkzeug.serving import make_server
-
-CHROMIUM = shutil.which("chromium")
-NEEDS_CHROMIUM = [pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.integration]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -4,9 +4,7 @@ import re
 
 import pytest
 
-from gateway.tests.browsing import NEEDS_CHROMIUM, browser, url, visit  # noqa: F401 - fixtures
-
-pytestmark = NEEDS_CHROMIUM
+from gateway.tests.browsing import url, visit  # noqa: F401 - fixtures
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """Whatever is typed, no page is wider than a phone."""
 
-from gateway.tests.browsing import NEEDS_CHROMIUM, browser, url, visit  # noqa: F401 - fixtures
+from gateway.tests.browsing import url, visit  # noqa: F401 - fixtures
 
-pytestmark = NEEDS_CHROMIUM
 PHONE = {"width": 360, "height": 700}
 WORD = "W" * 200
 

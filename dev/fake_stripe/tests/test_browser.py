@@ -1,6 +1,5 @@
 """A page under a strict content security policy pays with the stand-in for Stripe.js, as it would with the real one."""
 
-import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -8,8 +7,6 @@ import pytest
 
 from dev.fake_stripe.testing import PUBLISHABLE_KEY
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.integration]
 PAGE = """<!doctype html><title>Pay</title><div id="card"></div><button id="pay">Pay</button><p id="outcome"></p>
 <script src="{fake}/v3/"></script><script src="/page.js"></script>"""
 SCRIPT = """
@@ -53,16 +50,6 @@ def shop(_fake):
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

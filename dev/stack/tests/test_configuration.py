@@ -127,3 +127,18 @@ def test_missing_server_is_named_with_the_command_that_installs_it(tmp_path, mon
 def test_joining_a_stack_that_does_not_run_says_so(tmp_path):
     with pytest.raises(StackError, match="no stack runs"):
         Stack.join(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("present", "used"),
+    [
+        ({"chromium", "chromium-headless-shell"}, "chromium-headless-shell"),
+        ({"chromium"}, "chromium"),
+        (set(), None),
+    ],
+)
+def test_chromium_without_a_window_is_preferred_and_only_installed_when_there_is_none(monkeypatch, present, used):
+    monkeypatch.setattr(install.shutil, "which", lambda name: name if name in present else None)
+
+    assert install.chromium() == used
+    assert ("chromium-headless-shell" in install.missing_packages(browser=True)) == (used is None)
