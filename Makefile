@@ -44,7 +44,7 @@ demo: venv ## Fill the running system with tickets and orders (URL=http://127.0.
 
 test: venv ## Run every test, on real servers and in a browser (installs what is missing)
 	@$(PYTHON) -m dev.stack install --browser
-	$(PYTHON) -m pytest -n auto
+	$(PYTHON) -m pytest -n $$((2 * $$(nproc)))  # most tests wait for servers most of the time
 
 test-fast: venv ## Run the tests that need no server, without the protocol search
 	$(PYTHON) -m pytest -n auto -m "not integration" --ignore tests/api --ignore tests/e2e --ignore tests/protocol

@@ -4,8 +4,8 @@ A test that asks for one of them is marked `integration` automatically, and one 
 TICKETING_TEST_SERVERS=FOLDER makes the tests use the servers that already run in FOLDER
 (`python -m dev.stack servers --folder FOLDER` starts them), which saves their start on every run.
 
-With `-n 2` two processes run the tests. They share the servers. The tests of a file that need them stay in one process,
-and so do all tests of the whole system, which is started once.
+With `-n 4` four processes run the tests, on the same servers. The tests of a file that need them stay in one process.
+The whole system is started twice, side by side: for the tests of tests/e2e, and for the others that need it.
 """
 
 import os
@@ -67,8 +67,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if "system" in names:
             item.add_marker("e2e")
         if item.get_closest_marker("integration"):
-            item.add_marker(pytest.mark.xdist_group("system" if "system" in names else item.location[0]))
+            item.add_marker(pytest.mark.xdist_group(_group(item.location[0], "system" in names)))
     items.sort(key=_weight, reverse=_is_worker(config))
+
+
+def _group(path: str, needs_system: bool) -> str:
+    return f"system of {'e2e' if path.startswith('tests/e2e/') else 'others'}" if needs_system else path
 
 
 def _weight(item: pytest.Item) -> int:
