@@ -1,4 +1,4 @@
-"""The five services inside this process: their own code and dependencies on real databases, called without a broker.
+"""The services inside this process: their own code and dependencies on real databases, called without a broker.
 
 Nothing runs by itself: no timer, no relay, no event handler. libs/rpc/tests/test_clients.py holds this client and the
 real one to the same contract.
@@ -12,10 +12,11 @@ from unittest.mock import patch
 from cryptography.fernet import Fernet
 
 from auth.service import AuthService
-from dev.fake_stripe.testing import PUBLISHABLE_KEY, SECRET_KEY, WEBHOOK_SECRET
+from dev.fake_stripe.testing import SECRET_KEY, WEBHOOK_SECRET
 from dev.fake_stripe.testing import running as running_stripe
 from dev.testing import new_database
 from expiration.service import ExpirationService
+from gateway.tests import fakes
 from libs import database
 from libs.amqp.container import Container
 from libs.contracts.parts import PRINCIPALS
@@ -30,44 +31,81 @@ from payments.service import PaymentsService
 from tickets.service import TicketsService
 
 SERVICES = (AuthService, TicketsService, OrdersService, PaymentsService, ExpirationService)
-connect = database._client
+KEYS = {
+    **{name: new_key(f"{name}:1") for name in PRINCIPALS},
+    "auth": (fakes.AUTH_PRIVATE, fakes.AUTH_PUBLIC),
+    "gateway": (fakes.GATEWAY_PRIVATE, fakes.GATEWAY_PUBLIC),
+}
+"""The keys of each principal, private and public: a gateway with the settings of its own tests can use the services."""
+PUBLIC_KEYS = ",".join(public for _, public in KEYS.values())
 NOWHERE = {"AMQP_URI": "amqp://127.0.0.1:1/", "REDIS_URL": "redis://127.0.0.1:1/0"}
+SETTINGS = NOWHERE | {
+    "TOKEN_PUBLIC_KEYS": PUBLIC_KEYS,
+    "CURRENCY": "usd",
+    "RESERVATION_WINDOW_SECONDS": 900,
+    "UNPAID_RESERVATIONS_PER_BUYER": 10,
+    "UNPAID_RESERVATIONS_PER_HOUR": 30,
+    "SIGN_UPS_PER_ADDRESS": 1000,
+    "ENCRYPTION_KEY": Fernet.generate_key().decode(),
+    "PUBLIC_URL": "http://localhost:8000",
+    "STRIPE_SECRET_KEY": SECRET_KEY,
+    "STRIPE_PUBLISHABLE_KEY": fakes.SETTINGS["STRIPE_PUBLISHABLE_KEY"],
+    "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+}
+connect = database._client
+
+
+class Services(ClientInMemory):
+    """A client of services of these classes, each of which has a migrated database in `mongo_urls`."""
+
+    def __init__(self, classes, mongo_urls, **settings):
+        super().__init__({}, timeout=10)
+        self.containers = []  # extensions hold weak references to them
+        for service_class in classes:
+            name = service_class.name
+            own = {"MONGO_URL": mongo_urls[name], "SIGNING_KEY": KEYS[name][0]}
+            self.containers.append(Container(service_class, SETTINGS | settings | own))
+            self.services[name] = self._worker(self.containers[-1])
+
+    def _worker(self, container):
+        """Return a worker with its dependencies, as nameko would make it; it calls the other services here."""
+        worker = container.service_cls()
+        for provider in container.dependencies:
+            provider.setup()
+            if isinstance(provider, CallerProvider):
+                provider.sessions.revocations = self._revocations(provider.sessions)
+            if isinstance(provider, ServiceClient):
+                provider.own.client, provider.own.signer = self, Signer(container.config["SIGNING_KEY"])
+            setattr(worker, provider.attr_name, provider.get_dependency(SimpleNamespace(service=worker, data={})))
+        return worker
+
+    def _revocations(self, sessions):
+        """Return what tells a service which sessions have ended: nothing follows auth, which is asked about each."""
+        return followed_by(partial(sessions.own.call, "auth"))
 
 
 @contextmanager
-def services_in_process(servers, fill=lambda service, database: None, services=SERVICES, keys=None, **settings):
+def services_in_process(servers, fill=lambda service, database: None, services=SERVICES, **settings):
     """Yield a client of the five `services`, or of some, and the signers of all principals by their names.
 
-    `keys` replace the pairs of some principals, `settings` those of all services. `fill` may store documents in the
-    database of each service before it is migrated.
+    `settings` replace some of all services. `fill` may store documents in the database of each before it is migrated.
     """
-    keys = {name: new_key(f"{name}:1") for name in PRINCIPALS} | (keys or {})
-    public_keys = ",".join(public for _, public in keys.values())
-    client = ClientInMemory({}, timeout=10)
+    with running_stripe() as stripe:
+        settings = {"STRIPE_API_BASE": stripe.url, **settings}
+        with built(Services, services, servers, fill, **settings) as client:
+            yield client, {name: Signer(private) for name, (private, _) in KEYS.items()}
+
+
+@contextmanager
+def built(kind, classes, servers, fill=lambda service, database: None, **settings):
+    """Yield services of the given kind on new databases."""
     with ExitStack() as stack:
-        common = NOWHERE | {
-            "TOKEN_PUBLIC_KEYS": public_keys,
-            "CURRENCY": "usd",
-            "RESERVATION_WINDOW_SECONDS": 900,
-            "UNPAID_RESERVATIONS_PER_BUYER": 10,
-            "UNPAID_RESERVATIONS_PER_HOUR": 30,
-            "SIGN_UPS_PER_ADDRESS": 1000,
-            "ENCRYPTION_KEY": Fernet.generate_key().decode(),
-            "PUBLIC_URL": "http://localhost:8000",
-            "STRIPE_API_BASE": stack.enter_context(running_stripe()).url,
-            "STRIPE_SECRET_KEY": SECRET_KEY,
-            "STRIPE_PUBLISHABLE_KEY": PUBLISHABLE_KEY,
-            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
-        }
-        common |= settings
         stack.enter_context(closed_databases())
-        for service_class in services:
-            name, url = service_class.name, stack.enter_context(new_database(servers))
+        urls = {each.name: stack.enter_context(new_database(servers)) for each in classes}
+        for name, url in urls.items():
             fill(name, database.connect(url))
             migrate(database.connect(url), SCHEMAS[name])
-            own = {"MONGO_URL": url, "SIGNING_KEY": keys[name][0]}
-            client.services[service_class.name] = _service(Container(service_class, common | own), client)
-        yield client, {name: Signer(private) for name, (private, _) in keys.items()}
+        yield kind(classes, urls, **settings)
 
 
 @contextmanager
@@ -80,16 +118,3 @@ def closed_databases():
 
         with patch.object(database, "_client", opened):
             yield
-
-
-def _service(container, client):
-    """Return the service with its dependencies as a worker has them; it calls the others through `client`."""
-    service = container.service_cls()
-    for provider in container.dependencies:
-        provider.setup()
-        if isinstance(provider, CallerProvider):  # nothing follows auth, which is asked about each session
-            provider.sessions.revocations = followed_by(partial(provider.sessions.own.call, "auth"))
-        if isinstance(provider, ServiceClient):
-            provider.own.client, provider.own.signer = client, Signer(container.config["SIGNING_KEY"])
-        setattr(service, provider.attr_name, provider.get_dependency(SimpleNamespace(service=service, data={})))
-    return service

@@ -2,9 +2,8 @@
 
 import pytest
 
-from gateway.tests.browsing import NEEDS_CHROMIUM, browser, url, visit  # noqa: F401 - fixtures
+from gateway.tests.browsing import url, visit  # noqa: F401 - fixtures
 
-pytestmark = NEEDS_CHROMIUM
 STRIPE = """
 window.Stripe = () => ({
   retrievePaymentIntent: async () => ({}),

@@ -6,24 +6,20 @@ from functools import cache
 
 import pytest
 
-from dev.testing import new_database
 from gateway.app import create_app
 from gateway.tests.conftest import Browser
 from gateway.tests.fakes import SETTINGS, never_revoked
-from tests.contract.real_services import SERVICES, RealServices
-from tests.in_process import closed_databases
+from tests.contract.real_services import real_services
 
 
 @pytest.fixture(scope="session")
 def site(servers, fake_stripe):
     """Return a function that opens the site in a currency, and returns a function that signs somebody up."""
     with ExitStack() as stack:
-        stack.enter_context(closed_databases())
 
         @cache
         def site(currency):
-            urls = {service.name: stack.enter_context(new_database(servers)) for service in SERVICES}
-            services = RealServices(urls, fake_stripe.url, currency)
+            services = stack.enter_context(real_services(servers, fake_stripe.url, currency))
             app = create_app(services, SETTINGS | {"CURRENCY": currency}, never_revoked())
             app.test_client_class = Browser
 

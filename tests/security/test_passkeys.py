@@ -11,20 +11,9 @@ from werkzeug.serving import make_server
 from auth.service import AuthService
 from dev.stack.ports import free_ports
 from gateway.app import create_app
-from gateway.tests.browsing import NEEDS_CHROMIUM, browser  # noqa: F401 - a fixture
-from gateway.tests.fakes import (
-    AUTH_PRIVATE,
-    AUTH_PUBLIC,
-    GATEWAY_PRIVATE,
-    GATEWAY_PUBLIC,
-    SETTINGS,
-    never_revoked,
-)
+from gateway.tests.fakes import SETTINGS, never_revoked
 from tests.in_process import services_in_process
 
-pytestmark = NEEDS_CHROMIUM
-
-KEYS = {"auth": (AUTH_PRIVATE, AUTH_PUBLIC), "gateway": (GATEWAY_PRIVATE, GATEWAY_PUBLIC)}
 DEVICE = {
     "protocol": "ctap2",
     "transport": "internal",
@@ -39,7 +28,7 @@ DEVICE = {
 def site(servers):
     port = free_ports().gateway
     url = f"http://localhost:{port}"
-    with services_in_process(servers, services=(AuthService,), keys=KEYS, PUBLIC_URL=url) as (client, _):
+    with services_in_process(servers, services=(AuthService,), PUBLIC_URL=url) as (client, _):
         app = create_app(client, SETTINGS | {"PUBLIC_URL": url}, never_revoked())
         server = make_server("127.0.0.1", port, app, threaded=True)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -49,7 +38,7 @@ def site(servers):
 
 
 @pytest.fixture
-def visit(browser, site):  # noqa: F811
+def visit(browser, site):
     """Return a function that opens a page of somebody who has just signed up, on a device that makes passkeys."""
     contexts, violations = [], []
 

@@ -138,7 +138,7 @@ def test_joining_a_stack_that_does_not_run_says_so(tmp_path):
     ],
 )
 def test_chromium_without_a_window_is_preferred_and_only_installed_when_there_is_none(monkeypatch, present, used):
-    monkeypatch.setattr(install.shutil, "which", lambda name: name if name in present else None)
+    monkeypatch.setattr("shutil.which", lambda name: name if name in present else None)
 
     assert install.chromium() == used
     assert ("chromium-headless-shell" in install.missing_packages(browser=True)) == (used is None)
