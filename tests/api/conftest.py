@@ -1,1 +1,1 @@
-from tests.e2e.conftest import ana, at_rest, bo, operator, person  # noqa: F401 - the same people use the API here
+from tests.e2e.conftest import ana, at_rest, bo, operator, person, sessions  # noqa: F401 - the same people use the API here

@@ -12,6 +12,7 @@ from dev.testing import wait_for
 from expiration.schedule import job_id
 from expiration.service import RESTORE_SECONDS
 from libs.contracts.events import ExpirationComplete
+from tests.e2e.people import Person
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 
@@ -98,7 +99,8 @@ def test_a_deadline_fires_once_though_redis_was_restarted(system, ana, bo, opera
     assert fired().count(order_id) == 1
 
 
-def test_without_redis_tickets_are_bought_and_password_guesses_are_throttled(ana, bo, without):
+def test_without_redis_tickets_are_bought_and_password_guesses_are_throttled(system, bo, without):
+    ana = Person(system.gateway_url, "ana").sign_up()
     ticket_id = ana.list_ticket()
     without("scheduler", "worker", "redis")
 

@@ -2,13 +2,15 @@
 
 import pytest
 
+from tests.e2e.people import Person
+
 PASSWORD = "a password that no log may hold"
 
 
 @pytest.fixture
-def used(system, person, ana):
+def used(system, ana):
     """Use the system with known secrets, with success and with errors; return the secrets."""
-    bo = person("bo")
+    bo = Person(system.gateway_url, "bo").sign_up()
     wrong = {"email": bo.email, "password": PASSWORD}
     assert bo.post("/api/users/signin", wrong).status_code == 400
     order_id = bo.reserve(ana.list_ticket())

@@ -3,16 +3,23 @@ import pytest
 pytest.register_assert_rewrite("tests.e2e.invariants")
 
 from tests.e2e import invariants  # noqa: E402 - after pytest is asked to rewrite its asserts
-from tests.e2e.browsing import browser, signed_in, visitor  # noqa: E402, F401 - fixtures
-from tests.e2e.people import Operator, Person  # noqa: E402
+from tests.e2e.browsing import signed_in, visitor  # noqa: E402, F401 - fixtures
+from tests.e2e.people import Operator, Person, Sessions  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def sessions(system):
+    return Sessions(system)
 
 
 @pytest.fixture
-def person(system):
-    def sign_up(name):
-        return Person(system.gateway_url, name).sign_up()
+def person(system, sessions):
+    """Return a function that makes somebody with a session."""
 
-    return sign_up
+    def begin_session(name):
+        return sessions.begin(Person(system.gateway_url, name))
+
+    return begin_session
 
 
 @pytest.fixture

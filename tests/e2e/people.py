@@ -6,13 +6,39 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import requests
+from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
 
+from dev.stack.ports import HOST
 from dev.stack.programs import environment
 from dev.testing import wait_for
 from libs.rpc import Client
 from libs.tokens import Signer
 
+SESSION_COOKIE = "ticketing-session"
+
 _numbers = itertools.count(1)
+
+
+class Sessions:
+    """Begins sessions with the secrets of a running system."""
+
+    def __init__(self, system):
+        app = Flask(__name__)
+        app.secret_key = system.secrets["GATEWAY_SECRET_KEY"]
+        self._serializer = SecureCookieSessionInterface().get_signing_serializer(app)
+        self._auth = Signer(system.secrets["AUTH_SIGNING_KEY"])
+
+    def cookie(self, token):
+        """Return the value of the gateway's cookie with this token of auth in it."""
+        return self._serializer.dumps({"token": token})
+
+    def begin(self, person):
+        """Give a person a session without an account, for which auth would hash a password."""
+        person.id = secrets.token_hex(12)
+        token = self._auth.mint(person.id, 3600, email=person.email)
+        person.http.cookies.set(SESSION_COOKIE, self.cookie(token), domain=HOST, path="/")
+        return person
 
 
 class Person:

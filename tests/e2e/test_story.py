@@ -3,11 +3,13 @@ import requests
 
 from dev.testing import wait_for
 from tests.e2e.invariants import charged, ledger
+from tests.e2e.people import Person
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 
 
-def test_a_ticket_is_listed_reserved_paid_and_owned(ana, bo, system):
+def test_a_ticket_is_listed_reserved_paid_and_owned(system):
+    ana, bo = (Person(system.gateway_url, name).sign_up() for name in ("ana", "bo"))
     ticket_id = ana.list_ticket("Hamlet, row 3", 19.99)
     order_id = bo.reserve(ticket_id)
 
@@ -115,7 +117,8 @@ def test_nobody_else_can_see_pay_or_cancel_an_order(ana, bo, person):
     assert cy.delete(f"/api/orders/{order_id}").status_code == 403
 
 
-def test_a_session_that_was_signed_out_is_good_for_nothing(bo):
+def test_a_session_that_was_signed_out_is_good_for_nothing(system):
+    bo = Person(system.gateway_url, "bo").sign_up()
     captured = bo.http.cookies.copy()
     assert bo.post("/api/users/signout").status_code == 200
 

@@ -9,21 +9,18 @@ import jwt
 import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from flask import Flask
-from flask.sessions import SecureCookieSessionInterface
 
 from libs.tokens import ALGORITHM, AUDIENCE, Signer
+from tests.e2e.people import SESSION_COOKIE, Sessions
 
 
 @pytest.fixture(scope="module")
 def get(system):
     """Return a function that requests a private page with a token in a signed cookie; it returns the status."""
-    app = Flask(__name__)
-    app.secret_key = system.secrets["GATEWAY_SECRET_KEY"]
-    serializer = SecureCookieSessionInterface().get_signing_serializer(app)
+    sessions = Sessions(system)
 
     def get(token):
-        cookies = {"ticketing-session": serializer.dumps({"token": token})}
+        cookies = {SESSION_COOKIE: sessions.cookie(token)}
         return requests.get(f"{system.gateway_url}/api/orders", cookies=cookies, timeout=10).status_code
 
     return get
@@ -118,11 +115,11 @@ def test_unsigned_tokens_and_other_algorithms_are_refused(system, get):
 
 
 def test_every_changed_character_of_a_cookie_is_detected(system, person):
-    cookie = person("ana").http.cookies["ticketing-session"]
+    cookie = person("ana").http.cookies[SESSION_COOKIE]
 
     for place in range(0, len(cookie), 7):
         other = "A" if cookie[place] != "A" else "B"
-        cookies = {"ticketing-session": cookie[:place] + other + cookie[place + 1 :]}
+        cookies = {SESSION_COOKIE: cookie[:place] + other + cookie[place + 1 :]}
         answer = requests.get(f"{system.gateway_url}/api/orders", cookies=cookies, timeout=10)
         if answer.status_code != 401:  # the last character of a part has unused bits
             assert cookie[place + 1 : place + 2] in (".", "")
