@@ -159,7 +159,7 @@ class Stack(Layout):
     def wait_ready(self, name: str, deadline: float = READY_SECONDS) -> None:
         """Return once `name` is ready; raise StackError with the end of its log after `deadline` seconds."""
         program = self.programs[name]
-        if not wait_until(lambda: self._is_ready(program), deadline):
+        if not wait_until(lambda: self._ready([program]), deadline):
             raise self._not_ready(name, deadline)
 
     def _not_ready(self, name: str, seconds: float) -> StackError:
@@ -169,20 +169,22 @@ class Stack(Layout):
         """Return the log of the program `name`."""
         return (self.folder / "logs" / f"{name}.log").read_text(errors="replace")
 
-    def _is_ready(self, program: Program) -> bool:
+    def _ready(self, programs: Sequence[Program]) -> list[Program]:
+        """Return those of `programs` that are ready."""
         if self.supervisor.process_ended():
             raise StackError(f"supervisord ended; see {self.folder}/logs/supervisord.log")
-        return self.pid(program.name) != 0 and program.is_ready()
+        running = {state["name"] for state in self.supervisor.states() if state["pid"]}
+        return [program for program in programs if program.name in running and program.is_ready()]
 
     def _wait_for(self, programs: Sequence[Program]) -> None:
         began, waiting = time.monotonic(), list(programs)
         while waiting:
-            for program in [program for program in waiting if self._is_ready(program)]:
+            for program in self._ready(waiting):
                 waiting.remove(program)
                 self._report(f"{program.name:<12} ready after {time.monotonic() - began:4.1f} s")
             if waiting and time.monotonic() - began > READY_SECONDS:
                 raise self._not_ready(waiting[0].name, READY_SECONDS)
-            time.sleep(0.1)
+            time.sleep(0.2)
 
     def _full_name(self, name: str) -> str:
         return f"{self.supervisor.state(name)['group']}:{name}"
