@@ -148,9 +148,16 @@ def signers(in_process):
     return in_process[1]
 
 
+@pytest.fixture(scope="module")
+def ana_id(client, signers):
+    return sign_up(client, signers)["user"]["id"]
+
+
 @pytest.fixture
-def tokens(client, signers):
-    return tokens_of_each_kind(client, signers)
+def tokens(client, signers, ana_id):
+    """A valid token of each kind; the user's is of a new session."""
+    generation = client.services["auth"].store.find(ana_id)["generation"]
+    return tokens_of_each_kind(signers, signers["auth"].mint(ana_id, 60, generation=generation))
 
 
 @pytest.fixture(scope="module")
@@ -160,11 +167,13 @@ def wire(system):
         yield client, {name: Signer(system.secrets[f"{name.upper()}_SIGNING_KEY"]) for name in {"auth", *ISSUERS}}
 
 
-def tokens_of_each_kind(client, signers):
-    """Return a valid token of each kind."""
+def sign_up(client, signers):
     ana = {"email": f"ana-{secrets.token_hex(6)}@example.org", "password": "correct horse battery"}
-    signed_up = client.call("auth", "sign_up", ana, token=signers["gateway"].mint_service())
-    return {name: signers[name].mint_service() for name in ISSUERS} | {"nobody": None, "user": signed_up["token"]}
+    return client.call("auth", "sign_up", ana, token=signers["gateway"].mint_service())
+
+
+def tokens_of_each_kind(signers, user):
+    return {name: signers[name].mint_service() for name in ISSUERS} | {"nobody": None, "user": user}
 
 
 @pytest.mark.parametrize("method", [method for method, allowed in ALLOWED.items() if allowed == USERS])
@@ -207,7 +216,8 @@ def test_only_who_may_call_it_is_let_in(method, client, tokens):
 
 @pytest.mark.parametrize("method", OVER_THE_WIRE)
 def test_over_the_wire_only_who_may_call_it_is_let_in(method, wire):
-    check_who_is_let_in(method, wire[0], tokens_of_each_kind(*wire))
+    client, signers = wire
+    check_who_is_let_in(method, client, tokens_of_each_kind(signers, sign_up(client, signers)["token"]))
 
 
 def check_who_is_let_in(method, client, tokens):
