@@ -3,7 +3,10 @@
 import gzip
 import json
 import re
+import select
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from urllib.parse import quote
 
@@ -12,6 +15,7 @@ from gunicorn.http.errors import LimitRequestLine
 
 from dev.testing import wait_for
 from gateway.app import create_app
+from gateway.errors import BODY_SECONDS
 from gateway.tests.fakes import SETTINGS
 from gateway.tests.served import Gunicorn
 from gateway.worker import Refused, Worker
@@ -221,6 +225,27 @@ def test_every_route_answers_every_method(send, app, method):
         target = re.sub("<[^>]+>", "0" * 24, rule.rule)
         status, _, _ = send(get(target, method=method))
         assert status < 500, target
+
+
+def test_a_slow_body_is_408_after_ten_seconds(gunicorn, app):
+    person = {"email": "slow@example.com", "password": "correct horse battery"}
+    browser = app.test_client()
+    browser.post("/api/users/signup", json=person)
+    cookie = f"Cookie: ticketing-session={browser.get_cookie('ticketing-session').value}\r\n"
+
+    def trickle(path):
+        with socket.create_connection(("127.0.0.1", gunicorn.port), 20) as client:
+            client.sendall(post(path, f"{cookie}Content-Length: 1000\r\n", "").encode())
+            began = time.monotonic()
+            while not select.select([client], [], [], 1)[0]:
+                client.sendall(b"x")
+            return client.recv(4096).split()[1], time.monotonic() - began
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(trickle, ["/api/tickets", "/sell"]))
+
+    assert [status for status, _ in answers] == [b"408", b"408"]
+    assert all(BODY_SECONDS <= seconds < BODY_SECONDS + 5 for _, seconds in answers)
 
 
 def test_bad_body_of_an_answered_request_ends_the_connection_without_another_answer(send):

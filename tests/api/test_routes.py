@@ -1,8 +1,5 @@
 """Edge cases of the API that need the real services: paging, search, idempotency keys, versions, states."""
 
-import select
-import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -11,9 +8,7 @@ from secrets import token_hex
 import pytest
 import requests
 
-from dev.stack.ports import HOST
 from dev.testing import metric, wait_for
-from gateway.errors import BODY_SECONDS
 from tests.e2e.people import Person
 from tests.e2e.test_races import all_at_once
 
@@ -360,25 +355,6 @@ def test_a_huge_body_is_413_with_or_without_a_content_length(bo):
 
     assert send(b"x" * (1024 * 1024 + 1)) == 413
     assert send(b"x" * 65536 for _ in range(17)) == 413
-
-
-def test_a_slow_body_is_408_after_ten_seconds(ana, system):
-    def trickle(path, kind):
-        with socket.create_connection((HOST, system.ports.gateway), timeout=20) as client:
-            cookie = "; ".join(f"{name}={value}" for name, value in ana.http.cookies.items())
-            head = f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {kind}\r\nContent-Length: 1000\r\n"
-            client.sendall(f"{head}Cookie: {cookie}\r\n\r\n".encode())
-            began = time.monotonic()
-            while not select.select([client], [], [], 1)[0]:
-                client.sendall(b"x")
-            return client.recv(4096).split()[1], time.monotonic() - began
-
-    kinds = {"/api/tickets": "application/json", "/sell": "application/x-www-form-urlencoded"}
-    with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(trickle, kinds, kinds.values()))
-
-    assert [status for status, _ in answers] == [b"408", b"408"]
-    assert all(BODY_SECONDS <= seconds < BODY_SECONDS + 5 for _, seconds in answers)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
