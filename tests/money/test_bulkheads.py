@@ -18,7 +18,7 @@ WORKERS, SLOW_WORKERS = 5, 2
 MANY = 1000
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shop(shop):
     """Payments with few workers, and bo's order that is paid."""
     with shop.payments(max_workers=WORKERS, max_slow_workers=SLOW_WORKERS):
