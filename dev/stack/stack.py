@@ -19,7 +19,7 @@ from dev.stack.ports import SERVE_METRICS, Ports, PortTaken
 from dev.stack.program import Program
 from dev.stack.programs import all_programs, environment
 from dev.stack.servers import servers
-from dev.stack.supervisor import SupervisorError, members, wait_until
+from dev.stack.supervisor import STOP_SECONDS, SupervisorError, members, wait_until
 from libs.contracts.parts import PRINCIPALS
 from libs.processes import die_with_parent
 from ops.broker_setup import set_up
@@ -150,7 +150,9 @@ class Stack(Layout):
 
     def stop_program(self, name: str) -> None:
         """Stop `name` as an operator would (SIGTERM); it stays stopped until `start_program`."""
-        self.supervisor.call("stopProcess", self._full_name(name))
+        self.supervisor.call("stopProcess", self._full_name(name), False)  # supervisord would wait in a busy loop
+        if not wait_until(lambda: not self.pid(name), STOP_SECONDS):
+            raise StackError(f"{name} does not stop")
 
     def start_program(self, name: str) -> None:
         """Start `name` again; `wait_ready` says when it is ready."""
