@@ -18,14 +18,16 @@ PRESENT, VERIFIED, HAS_CREDENTIAL = 0x01, 0x04, 0x40
 class SoftwarePasskey:
     """A key pair that answers the options of `navigator.credentials.create` and `get` on a page of `origin`.
 
-    Without `verifies_user` it is one of a device that anybody can use who holds it.
+    Without `verifies_user` it is one of a device that anybody can use who holds it; one that is synced between devices
+    does not say how often it was used, so it is made without `counts`.
     """
 
-    def __init__(self, origin: str, verifies_user: bool = True) -> None:
+    def __init__(self, origin: str, verifies_user: bool = True, counts: bool = True) -> None:
         self.origin = origin
         self.ident = secrets.token_bytes(16)
         self.name = bytes_to_base64url(self.ident)
         self.uses = 0
+        self._counts = counts
         self._flags = PRESENT | (VERIFIED if verifies_user else 0)
         self._key = generate_private_key(SECP256R1())
         self._host, self._user = "", ""
@@ -43,7 +45,7 @@ class SoftwarePasskey:
 
     def get(self, options: dict[str, Any]) -> str:
         """Return the answer to the options for signing in, as JSON."""
-        self.uses += 1
+        self.uses += self._counts
         data, client_data = self._data(), self._client_data("webauthn.get", options)
         signature = self._key.sign(data + hashlib.sha256(client_data).digest(), ECDSA(SHA256()))
         return self._answer(

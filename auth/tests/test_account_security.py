@@ -341,7 +341,7 @@ def test_without_passkeys_and_app_the_password_still_signs_in(ana):
 
 
 def test_answer_of_a_passkey_is_accepted_once_only(ana):
-    passkey, asked = ana.add_passkey(), ana.call("request_passkey")
+    passkey, asked = ana.add_passkey(counts=False), ana.call("request_passkey")
     answer = passkey.get(asked["options"])
 
     repeated = [ana.use(passkey, ceremony=asked["ceremony"], answer=answer) for _ in range(2)]
@@ -380,6 +380,13 @@ def test_passkey_needs_a_name_and_is_added_once(ana):
     assert ana.refusal("add_passkey", **answer, name=" ") == "InvalidPasskeyName"
     assert ana.refusal("add_passkey", **answer, name="x" * 51) == "InvalidPasskeyName"
     ana.call("add_passkey", **answer, name="Phone")
+    assert ana.refusal("add_passkey", **answer, name="Phone") == "WrongPasskey"
+
+
+def test_what_was_asked_for_one_user_makes_no_passkey_of_another(ana, auth):
+    passkey, new = SoftwarePasskey(SITE), User(auth).call("new_passkey")
+    answer = {"ceremony": new["ceremony"], "answer": passkey.create(new["options"])}
+
     assert ana.refusal("add_passkey", **answer, name="Phone") == "WrongPasskey"
 
 
