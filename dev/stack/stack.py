@@ -148,11 +148,12 @@ class Stack(Layout):
         if not wait_until(lambda: self.pid(name) != pid, 10):
             raise StackError(f"{name} (process {pid}) does not die")
 
-    def stop_program(self, name: str) -> None:
-        """Stop `name` as an operator would (SIGTERM); it stays stopped until `start_program`."""
-        self.supervisor.call("stopProcess", self._full_name(name), False)  # supervisord would wait in a busy loop
-        if not wait_until(lambda: not self.pid(name), STOP_SECONDS):
-            raise StackError(f"{name} does not stop")
+    def stop_program(self, *names: str) -> None:
+        """Stop programs as an operator would (SIGTERM), all at once; they stay stopped until `start_program`."""
+        for name in names:
+            self.supervisor.call("stopProcess", self._full_name(name), False)  # supervisord would wait in a busy loop
+        if not wait_until(lambda: not any(map(self.pid, names)), STOP_SECONDS):
+            raise StackError(f"{' or '.join(names)} does not stop")
 
     def start_program(self, name: str) -> None:
         """Start `name` again; `wait_ready` says when it is ready."""

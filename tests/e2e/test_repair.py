@@ -138,11 +138,11 @@ def is_answered(operator):
 @contextmanager
 def stopped(system, *programs):
     """Let programs be stopped while the block runs."""
-    for program in programs:
-        system.stop_program(program)
+    system.stop_program(*programs)
     yield
     for program in programs:
         system.start_program(program)
+    for program in programs:
         system.wait_ready(program)
 
 
