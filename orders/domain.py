@@ -53,6 +53,21 @@ class OrderBeingPaid(DomainError):
     """The order's payment has begun."""
 
 
+class NoDeadline(DomainError):
+    """The order is being paid for or has ended, so nothing happens any more when its time runs out."""
+
+
+class DeadlinePassed(DomainError):
+    """The new deadline is in the past."""
+
+
+WITHOUT_DEADLINE = {
+    "awaiting_payment": "This order is being paid for",
+    "complete": "This order is complete",
+    "cancelled": "This order is cancelled",
+}
+
+
 @dataclass
 class Order:
     """One buyer's claim on one ticket. `ticket` is the ticket as it was then, its price frozen.
@@ -147,12 +162,32 @@ class Order:
         """Cancel an order whose payment could not be settled for too long; return the event, or None."""
         return self._cancel("payment_failed", now) if self.status == "awaiting_payment" else None
 
-    def move_deadline(self, expires_at: datetime, now: datetime) -> str | None:
-        """Give an unpaid order another deadline; return the event, or None when it has none any more."""
-        if self.status != "created":
-            return None
-        self.expires_at = _start_at_most(expires_at, self.ticket["starts_at"])
+    def move_deadline(self, expires_at: datetime, now: datetime) -> str:
+        """Give an unpaid order another deadline, at most the ticket's start; return the event.
+
+        Raises NoDeadline, or DeadlinePassed when that would be in the past.
+        """
+        self._check_deadline()
+        moved = _start_at_most(expires_at, self.ticket["starts_at"])
+        if moved <= now:
+            raise DeadlinePassed(f"{moved:%Y-%m-%d %H:%M:%S} UTC has passed; expire_now ends an order at once.")
+        self.expires_at = moved
         return self._move(self.status, "OrderUpdated", now)
+
+    def expire_now(self, now: datetime) -> str | None:
+        """Let the time of an unpaid order run out now; return the event, or None when it has already.
+
+        What ends it is expiry, which asks payments first, as at every deadline. Raises NoDeadline.
+        """
+        self._check_deadline()
+        if self.is_overdue(now):
+            return None
+        self.expires_at = now
+        return self._move(self.status, "OrderUpdated", now)
+
+    def _check_deadline(self) -> None:
+        if self.status != "created":
+            raise NoDeadline(f"{WITHOUT_DEADLINE[self.status]}, so it has no deadline any more.")
 
     def check_owner(self, buyer_id: str) -> None:
         """Raise NotOwner unless the order is this buyer's."""

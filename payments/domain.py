@@ -6,7 +6,7 @@ from typing import Any
 
 from libs.contracts.errors import NotOwner
 from payments import disputes
-from payments.errors import ChargeDisputed, NotCaptured, OrderCancelled
+from payments.errors import AlreadyRefunded, ChargeDisputed, NotCaptured, OrderCancelled
 from payments.intent import PaymentIntent
 
 MAXIMUM_DECLINES = 3
@@ -128,20 +128,32 @@ class Payment:
         return is_exact or self.order["status"] == "complete"
 
     def check_refundable(self) -> None:
-        """Raise what forbids an operator to refund it."""
+        """Raise what forbids an operator to refund it, whoever asks."""
         if self.status != "captured" and self.refund_failed_at is None:
             raise NotCaptured("Nothing was taken for this order, so there is nothing to refund.")
         if self.dispute is not None and disputes.forbids_refund(self.dispute):
             raise ChargeDisputed(f"The charge is disputed ({self.dispute['status']}): answer the dispute at Stripe.")
 
-    def request_refund(self, requested_by: str, reason: str, now: datetime) -> None:
-        """Record that an operator wants it refunded, and keep the request before."""
+    def request_refund(self, requested_by: str, reason: str, now: datetime) -> bool:
+        """Record that an operator wants it refunded, and keep a request before that failed.
+
+        Returns False when this operator has asked for it already. Raises AlreadyRefunded when somebody else has, and as
+        `check_refundable` does.
+        """
+        if self.refund is not None and self.refund_failed_at is None:
+            if self.refund["by"] != requested_by:
+                raise already_asked(self.refund)
+            return False
+        if self.status == "refunded":
+            raise AlreadyRefunded("This order was refunded at Stripe already, by nobody who operates here.")
+        self.check_refundable()
         if self.refund is not None:
             self.earlier_refunds = [*self.earlier_refunds, self.refund]
         self.refund = {"by": requested_by, "reason": reason, "at": now}
         if self.refund_failed_at is not None:
             self.refund_failed_at, self.key_no = None, self.key_no + 1
         self.mark_changed(now)
+        return True
 
     def mark_refund_failed(self, intent: PaymentIntent, now: datetime) -> None:
         """Record that Stripe could not refund it."""
@@ -186,3 +198,10 @@ class Payment:
             "created_at": self.created_at,
             "updated_at": self.updated_at,
         }
+
+
+def already_asked(refund: dict[str, Any]) -> AlreadyRefunded:
+    """Return the error for whoever asks for a refund after somebody else did."""
+    by, at, reason = refund["by"], refund["at"], refund["reason"]
+    message = f"{by} asked for this refund at {at:%Y-%m-%d %H:%M} UTC: {reason}. There is no second one."
+    return AlreadyRefunded(message, by=by, at=at.isoformat(), reason=reason)

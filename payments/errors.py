@@ -46,8 +46,8 @@ class ReasonMissing(DomainError):
     """A refund needs a reason, of 500 characters at most."""
 
 
-class NameMissing(DomainError):
-    """A refund needs the name of the person who asks for it, of 100 characters at most."""
+class AlreadyRefunded(DomainError):
+    """Somebody else has asked for this refund, or made it at Stripe; details of the former: by, at, reason."""
 
 
 class StripeUnavailable(Unavailable):

@@ -233,8 +233,33 @@ def test_a_repeated_snapshot_changes_nothing():
     assert order.version == version
 
 
-def test_moving_the_deadline_of_a_paid_order_changes_nothing():
-    assert an_order("complete").move_deadline(LATE + WINDOW, NOON) is None
+@pytest.mark.parametrize(
+    ("status", "why"), [("complete", "is complete"), ("cancelled", "is cancelled"), ("awaiting_payment", "being paid")]
+)
+def test_operator_who_moves_the_deadline_of_an_order_without_one_reads_why_not(status, why):
+    order = an_order(status)
+
+    for move in (lambda: order.move_deadline(LATE + WINDOW, NOON), lambda: order.expire_now(NOON)):
+        with pytest.raises(domain.NoDeadline, match=f"This order {why}|This order is {why}"):
+            move()
+    assert order == an_order(status)
+
+
+@pytest.mark.parametrize("ago", [timedelta(), timedelta(milliseconds=1), timedelta(days=300)])
+def test_operator_who_moves_a_deadline_into_the_past_reads_what_to_do_instead(ago):
+    order = an_order()
+
+    with pytest.raises(domain.DeadlinePassed, match="has passed; expire_now ends an order at once"):
+        order.move_deadline(NOON - ago, NOON)
+    assert order == an_order()
+
+
+def test_an_order_whose_time_an_operator_ends_is_overdue_at_once_and_stays_as_it_is_then():
+    order = an_order()
+
+    assert order.expire_now(NOON) == "OrderUpdated"
+    assert order.is_overdue(NOON) and order.expires_at == NOON
+    assert order.expire_now(LATE) is None and order.expires_at == NOON
 
 
 def test_no_operator_moves_a_deadline_beyond_the_start():

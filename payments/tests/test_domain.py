@@ -52,9 +52,32 @@ def test_the_error_of_a_cancelled_order_says_whether_anything_may_have_been_char
 
 def test_every_request_for_a_refund_is_kept():
     payment = a_payment("complete", status="captured")
-    for who in ("Olga", "Pim", "Quin"):
+    for who in ("olga", "pim", "pim"):
         payment.request_refund(who, "called off", NOON)
+        payment.refund_failed_at = NOON
 
-    assert [asked["by"] for asked in payment.earlier_refunds] == ["Olga", "Pim"]
-    assert payment.refund == {"by": "Quin", "reason": "called off", "at": NOON}
+    assert [asked["by"] for asked in payment.earlier_refunds] == ["olga", "pim"]
+    assert payment.refund == {"by": "pim", "reason": "called off", "at": NOON}
     assert not {"refund", "earlier_refunds"} & payment.snapshot().keys()
+
+
+def test_who_asks_for_a_refund_again_changes_nothing_and_anybody_else_reads_who_asked_first():
+    payment = a_payment("complete", status="captured")
+    assert payment.request_refund("olga", "called off", NOON)
+    version = payment.version
+
+    assert not payment.request_refund("olga", "once more", NOON)
+    with pytest.raises(
+        errors.AlreadyRefunded, match="olga asked for this refund at 2026-11-22 12:00 UTC: called off"
+    ) as refusal:
+        payment.request_refund("pim", "called off", NOON)
+
+    details = {"by": "olga", "at": NOON.isoformat(), "reason": "called off"}
+    assert (refusal.value.details, payment.version) == (details, version)
+
+
+def test_who_asks_for_a_refund_that_was_made_at_stripe_reads_so():
+    payment = a_payment("complete", status="refunded")
+
+    with pytest.raises(errors.AlreadyRefunded, match="at Stripe"):
+        payment.request_refund("olga", "called off", NOON)

@@ -86,7 +86,7 @@ def deliver_all(world):
 
 
 def expired(world, order_id):
-    world.change(order_id, lambda order: order.move_deadline(utc_now(), utc_now()))
+    world.change(order_id, lambda order: order.expire_now(utc_now()))
     world.expire(order_id)
 
 

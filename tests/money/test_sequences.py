@@ -184,7 +184,7 @@ class Sequence(RuleBasedStateMachine):
             if end == "cancel":
                 self.world.cancel(order_id)
             elif end in ("expire", "be late"):
-                self.world.change(order_id, lambda order: order.move_deadline(past, utc_now()))
+                self.world.change(order_id, lambda order: order.expire_now(past))
                 if end == "expire":
                     self.working(lambda: self.world.expire(order_id))
             elif end == "give up":

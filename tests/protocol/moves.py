@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tests.protocol import workers
 from tests.protocol.model import Claim, Limits, Worker, World
-from tests.protocol.rules import Rules, copy_status, listing_changed, listing_followed
+from tests.protocol.rules import OPERATORS, Rules, copy_status, listing_changed, listing_followed
 
 Move = tuple[str, int, World]
 
@@ -109,10 +109,10 @@ def _buyer(world: World, number: int, claim: Claim, rules: Rules, limits: Limits
     if claim.payable and len(world.workers) < limits.workers and (worker := workers.payer(number, claim, rules)):
         began = world.with_claim(number, claim._replace(payable=claim.payable - 1))
         yield "the buyer pays; payments reads the document", number, workers.added(began, worker)
-    if limits.operator and not document.refund_asked:
-        after = rules.refund_asked(document, copy_status(claim, document))
+    for name in OPERATORS if limits.operator else ():
+        after = rules.refund_asked(document, copy_status(claim, document), name)
         if after != document:
-            yield "an operator asks for a refund", number, world.with_claim(number, claim._replace(document=after))
+            yield f"{name} asks for a refund", number, world.with_claim(number, claim._replace(document=after))
     if document.intent is not None:
         for label, charged in workers.charged(claim, document.intent, limits):
             yield f"in the browser: {label}", number, world.with_claim(number, charged)
