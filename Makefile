@@ -1,5 +1,6 @@
 PYTHON := .venv/bin/python
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+NAME ?= $(shell id -un)
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 
@@ -7,7 +8,7 @@ COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: bench help venv run stop status shell env up down demo test test-fast test-slow check format lock clean
+.PHONY: bench help venv run stop status operator shell env up down demo test test-fast test-slow check format lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -24,9 +25,11 @@ stop: venv ## Stop the system, or what a killed run left behind
 status: venv ## List the running system's processes
 	@$(PYTHON) -m dev.stack status
 
-shell: venv ## Open an operator's nameko shell on the running system
-	@settings="$$($(PYTHON) -m dev.stack env operator)" && eval "$$settings" && \
-	PYTHONPATH=. PYTHONSTARTUP=ops/shell/startup.py exec .venv/bin/nameko shell --config ops/shell/config.yml
+operator: venv ## Let somebody operate the running system, by a new signing key of their own (NAME=olga)
+	@$(PYTHON) -m dev.stack operator $(NAME)
+
+shell: venv ## Open an operator's nameko shell on the running system (NAME=olga)
+	@settings="$$($(PYTHON) -m dev.stack env $(NAME))" && eval "$$settings" && exec $(PYTHON) -m ops.shell
 
 env: venv ## Create .env, the containers' settings, with new secrets
 	@$(PYTHON) -m dev.env

@@ -16,6 +16,7 @@ from pymongo.read_concern import ReadConcern
 from auth.domain import KNOWN_ADDRESSES, SESSION_SECONDS, EmailInUse, comparable_email
 from auth.factors import FACTOR_INDEXES, Factors
 from auth.followers import FORGET_SECONDS, Followers
+from auth.operators import Operators
 from libs.clock import utc_now
 from libs.contracts.events import SessionRevoked
 from libs.errors import Unavailable
@@ -98,6 +99,7 @@ class UserStore:
             "followers": [IndexModel([("until", ASCENDING)], expireAfterSeconds=FORGET_SECONDS)],
             "attempts": [FORGET_INDEX],
             **FACTOR_INDEXES,
+            **Operators.indexes,
         },
         steps=[
             renew_emails,
@@ -113,6 +115,7 @@ class UserStore:
         self.revoked = Aggregates(db.revoked_sessions)
         self.followers = Followers(db.followers)
         self.factors = Factors(db)
+        self.operators = Operators(db)
 
     def add(self, email: str, password_hash: str, address: str) -> Document:
         """Insert a user who signs up from `address` and return it; raise EmailInUse."""

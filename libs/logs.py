@@ -46,8 +46,7 @@ class Json(JsonFormatter):
         """Return the line, with the correlation id of the work that wrote it, unless the record has another."""
         if not hasattr(record, "correlation_id"):
             record.correlation_id = correlation_id()
-        line = super().format(record)
-        return PASSWORD.sub(r"\1***@", line) if "://" in line else line
+        return without_passwords(super().format(record))
 
 
 class Text(Json):
@@ -63,6 +62,11 @@ class Text(Json):
         fields = "".join(f" {name}={json.dumps(value, default=str)}" for name, value in log_data.items())
         line = printable(f"{moment} {level} {logger} [{ident or '-'}] {message}{fields}")
         return "\n    ".join([line, *map(printable, exception.splitlines())])
+
+
+def without_passwords(text: str) -> str:
+    """Return the text with *** in place of the password of each address in it."""
+    return PASSWORD.sub(r"\1***@", text) if "://" in text else text
 
 
 def printable(text: str) -> str:

@@ -14,6 +14,7 @@ Default = TypeVar("Default")
 
 KEY_FORM = "ISSUER:NUMBER=BASE64, of 32 bytes"
 UNKNOWN_KEY = "not the private key of one in TOKEN_PUBLIC_KEYS"
+OPERATOR_KEY_FORM = "operator:NAME=BASE64, of 32 bytes"
 MONGO_FORM = "mongodb://HOST:PORT/DATABASE"
 REDIS_FORM = "redis://HOST:PORT/"
 AMQP_FORM = "amqp://USER:PASSWORD@HOST:PORT/VHOST, or several separated by ;"

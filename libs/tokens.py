@@ -1,14 +1,19 @@
 """Signed tokens (JWT, Ed25519): who may mint them, and how every part checks one by itself.
 
-A key has a name, `<issuer>:<number>`, which is the token's `kid`. The issuer is `auth` (users' sessions), a service's
-name, or `operator`; a key can only speak for its own issuer. Two numbers of one issuer may be valid at once,
+A key has a name, `<issuer>:<number>`, which is the token's `kid`. The issuer is `auth` (users' sessions) or a
+service's name; a key can only speak for its own issuer. Two numbers of one issuer may be valid at once,
 which is how keys are rotated. Settings hold keys as `<name>=<base64 of 32 bytes>`, public ones separated by commas.
+
+Operators are people, each with a key of their own, `operator:<name>`, whose public half is in auth's database and in no
+setting: auth is asked about each of their tokens (`libs/rpc/caller.py`). One is good for one call, of one method.
 """
 
 import base64
 import hmac
+import re
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jwt
@@ -19,6 +24,8 @@ ALGORITHM = "EdDSA"
 AUDIENCE = "ticketing"
 REQUIRED_CLAIMS = ["iss", "aud", "sub", "jti", "iat", "exp"]
 CLOCK_SKEW_SECONDS = 5
+OPERATOR = "operator"
+OPERATOR_NAME = re.compile(r"[a-z][a-z0-9._-]{0,39}")
 
 
 class InvalidToken(Exception):
@@ -34,6 +41,7 @@ class Claims:
     """What a verified token says: the issuer, the user's id (or the service's or operator's name), and the session.
 
     `generation`: of the user's sessions; ending all of them raises it, and tokens of an older one are no longer good.
+    `method`: the one that an operator's token is good for, such as `payments.refund`.
     """
 
     issuer: str
@@ -43,6 +51,7 @@ class Claims:
     expires_at: int
     email: str | None = None
     generation: int = 0
+    method: str = ""
 
     @property
     def is_user(self) -> bool:
@@ -58,7 +67,8 @@ class Signer:
 
     def __init__(self, setting: str) -> None:
         self.key_name, seed = _parse(setting)
-        self.issuer = self.key_name.split(":")[0]
+        self.issuer, _, number = self.key_name.partition(":")
+        self.name = number if self.issuer == OPERATOR else self.issuer
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
 
     def mint(self, subject: str, lifetime_seconds: int, **extra: str | int) -> str:
@@ -75,22 +85,36 @@ class Signer:
         }
         return jwt.encode(claims, self._key, algorithm=ALGORITHM, headers={"kid": self.key_name})
 
+    @property
+    def public_key(self) -> str:
+        """The public half of the key, as a setting."""
+        raw = self._key.public_key().public_bytes_raw()
+        return f"{self.key_name}={base64.b64encode(raw).decode()}"
+
     def derive_secret(self, purpose: str) -> bytes:
         """Return a secret for another purpose; neither this key nor any other secret can be derived from it."""
         return hmac.digest(self._key.private_bytes_raw(), purpose.encode(), "sha256")
 
     def mint_service(self) -> str:
-        """Return a token that names this service or operator, good for one minute."""
+        """Return a token that names this service, good for one minute."""
         return self.mint(self.issuer, lifetime_seconds=60)
+
+    def mint_call(self, method: str) -> str:
+        """Return a token that names this operator, good for one call of `<service>.<method>` within a minute."""
+        return self.mint(self.name, lifetime_seconds=60, method=method)
 
 
 class Verifier:
-    """Checks tokens against the public keys of `setting`; raises InvalidKey when the setting is malformed or empty."""
+    """Checks tokens against the public keys of `setting`; raises InvalidKey when the setting is malformed or empty.
+
+    Keys of operators are passed over: version 0.2 had one for all of them among its settings.
+    """
 
     def __init__(self, setting: str) -> None:
         parsed = {_parse(part) for part in setting.split(",") if part.strip()}
-        self._keys = {name: Ed25519PublicKey.from_public_bytes(raw) for name, raw in parsed}
-        if not parsed or len(self._keys) < len(parsed):  # two keys of one name, of which one would be ignored
+        known = [(name, raw) for name, raw in parsed if not name.startswith(f"{OPERATOR}:")]
+        self._keys = {name: _public(raw) for name, raw in known}
+        if not known or len(self._keys) < len(known):  # two keys of one name, of which one would be ignored
             raise InvalidKey
 
     def knows(self, signer: Signer) -> bool:
@@ -101,43 +125,86 @@ class Verifier:
             return False
 
     def verify(self, token: str | None) -> Claims:
-        """Return the claims of a valid token; raise InvalidToken for any other.
+        """Return the claims of a valid token; raise InvalidToken for any other."""
+        return _verified(token, self._keys.get)
 
-        The algorithm is fixed and the key is chosen by `kid` from the settings alone (RFC 8725, sections 3.1 and 3.10).
-        """
-        if not isinstance(token, str):
-            raise InvalidToken("no token")
-        try:
-            name = jwt.get_unverified_header(token).get("kid")
-            key = self._keys.get(name) if isinstance(name, str) else None
-            if name is None or key is None:
-                raise InvalidToken("unknown key")
-            options = {"require": REQUIRED_CLAIMS}
-            claims = jwt.decode(
-                token,
-                key,
-                [ALGORITHM],
-                audience=AUDIENCE,
-                leeway=CLOCK_SKEW_SECONDS,
-                options=options,  # type: ignore[arg-type]
-            )
-        except (jwt.InvalidTokenError, ValueError) as error:
-            raise InvalidToken(str(error)) from error
-        if claims["iss"] != name.split(":")[0]:
-            raise InvalidToken("the key may not speak for this issuer")
-        return Claims(
-            claims["iss"],
-            claims["sub"],
-            claims["jti"],
-            int(claims["iat"]),
-            int(claims["exp"]),
-            claims.get("email"),
-            int(claims.get("generation", 0)),
+
+def operator_key(text: str) -> tuple[str, str]:
+    """Return the name and the key in an operator's public key, `operator:<name>=<base64>`; raise InvalidKey."""
+    name, raw = _parse(text)
+    issuer, _, person = name.partition(":")
+    if issuer != OPERATOR or not OPERATOR_NAME.fullmatch(person):
+        raise InvalidKey
+    return person, f"{name}={base64.b64encode(raw).decode()}"
+
+
+def operator_of(token: str | None) -> str | None:
+    """Return whose key an operator's token claims to be signed with; None for any other token. Verifies nothing."""
+    try:
+        name = _key_name(token)
+    except (jwt.InvalidTokenError, InvalidToken):
+        return None
+    issuer, _, person = name.partition(":")
+    return person if issuer == OPERATOR and OPERATOR_NAME.fullmatch(person) else None
+
+
+def verify_operator(token: str | None, public_key: str) -> Claims:
+    """Return the claims of an operator's valid token, signed with the other half of this key; raise InvalidToken.
+
+    `public_key`: `operator:<name>=<base64 of 32 bytes>`; raises InvalidKey when it is anything else.
+    """
+    name, raw = _parse(public_key)
+    claims = _verified(token, {name: _public(raw)}.get)
+    if f"{claims.issuer}:{claims.subject}" != name:
+        raise InvalidToken("the key may not speak for this operator")
+    return claims
+
+
+def _verified(token: str | None, find_key: Callable[[str], Ed25519PublicKey | None]) -> Claims:
+    """Return the claims of a valid token; raise InvalidToken for any other.
+
+    The algorithm is fixed and the key is chosen by `kid` from known ones alone (RFC 8725, sections 3.1 and 3.10).
+    """
+    try:
+        name = _key_name(token)
+        key = find_key(name)
+        if key is None:
+            raise InvalidToken("unknown key")
+        options = {"require": REQUIRED_CLAIMS}
+        claims = jwt.decode(
+            str(token),
+            key,
+            [ALGORITHM],
+            audience=AUDIENCE,
+            leeway=CLOCK_SKEW_SECONDS,
+            options=options,  # type: ignore[arg-type]
         )
+    except (jwt.InvalidTokenError, ValueError) as error:
+        raise InvalidToken(str(error)) from error
+    if claims["iss"] != name.split(":")[0]:
+        raise InvalidToken("the key may not speak for this issuer")
+    return Claims(
+        claims["iss"],
+        claims["sub"],
+        claims["jti"],
+        int(claims["iat"]),
+        int(claims["exp"]),
+        claims.get("email"),
+        int(claims.get("generation", 0)),
+        str(claims.get("method", "")),
+    )
+
+
+def _key_name(token: str | None) -> str:
+    """Return the `kid` of a token; raise InvalidToken, or PyJWT's InvalidTokenError, when it has none."""
+    name = jwt.get_unverified_header(token).get("kid") if isinstance(token, str) else None
+    if not isinstance(name, str):
+        raise InvalidToken("no token with a known key")
+    return name
 
 
 def new_key(name: str) -> tuple[str, str]:
-    """Return a fresh pair of settings (private, public) for the key `name`, such as `auth:1`."""
+    """Return a fresh pair of settings (private, public) for the key `name`, such as `auth:1` or `operator:olga`."""
     key = Ed25519PrivateKey.generate()
     seed = key.private_bytes(serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serialization.NoEncryption())
     public = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
@@ -151,6 +218,11 @@ def _parse(setting: str) -> tuple[str, bytes]:
         raw = base64.b64decode(encoded, validate=True)
     except ValueError as error:  # binascii's own, and that of letters that are not ASCII
         raise InvalidKey from error
-    if not issuer or not number.isdigit() or len(raw) != 32:
+    is_named = OPERATOR_NAME.fullmatch(number) if issuer == OPERATOR else number.isdigit()
+    if not issuer or not (is_named or number.isdigit()) or len(raw) != 32:
         raise InvalidKey
     return name, raw
+
+
+def _public(raw: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(raw)

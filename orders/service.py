@@ -154,11 +154,24 @@ class OrdersService:
 
     @rpc(expected_exceptions=EXPECTED)
     def move_deadline(self, order_id: str, expires_at: str) -> dict[str, Any]:
-        """Give an unpaid order another deadline (ISO 8601 with offset); for operators. Returns the order."""
+        """Give an unpaid order another deadline (ISO 8601 with offset); for operators. Returns the order.
+
+        Raises NoDeadline, or DeadlinePassed for one in the past.
+        """
         self.caller.require("operator")
         deadline = arguments.moment("expires_at", expires_at)
         order_id = arguments.text("order_id", order_id)
         return self._change(order_id, lambda order: order.move_deadline(deadline, utc_now())).snapshot()
+
+    @rpc(expected_exceptions=EXPECTED)
+    def expire_now(self, order_id: str) -> dict[str, Any]:
+        """Let the time of an unpaid order run out now; for operators. Returns the order, which ends within seconds.
+
+        Raises NoDeadline.
+        """
+        self.caller.require("operator")
+        order_id = arguments.text("order_id", order_id)
+        return self._change(order_id, lambda order: order.expire_now(utc_now())).snapshot()
 
     @handles(TicketCreated, TicketUpdated)
     def on_ticket(self, ticket: dict[str, Any]) -> None:

@@ -120,14 +120,13 @@ class PaymentsService:
         return self.money.store.published_changes(arguments.position("after", after), PAGE)
 
     @rpc(expected_exceptions=EXPECTED, is_slow=True)
-    def refund(self, order_id: str, reason: str, by: str) -> dict[str, Any]:
+    def refund(self, order_id: str, reason: str) -> dict[str, Any]:
         """Refund an order in full, once; for operators. Returns the payment with who asked for it, why and when.
 
-        `by` names the person who asks. The order stays complete, with the time of its refund. Raises ReasonMissing,
-        NameMissing, NotCaptured or ChargeDisputed.
+        The order stays complete, with the time of its refund. Raises ReasonMissing, AlreadyRefunded when another
+        operator has asked for it, NotCaptured or ChargeDisputed.
         """
-        self.caller.require("operator")
-        return refund(self.money.settlement, order_id, reason, requested_by=by)
+        return refund(self.money.settlement, order_id, reason, requested_by=self.caller.operator)
 
     @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def audit(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from expiration.service import ExpirationService
 from gateway.tests import fakes
 from libs import database
 from libs.amqp.container import Container
-from libs.contracts.parts import PRINCIPALS
+from libs.contracts.parts import OPERATOR, PARTS
 from libs.revocations import followed_by
 from libs.rpc.caller import CallerProvider, ServiceClient
 from libs.rpc.testing import ClientInMemory
@@ -32,7 +32,8 @@ from tickets.service import TicketsService
 
 SERVICES = (AuthService, TicketsService, OrdersService, PaymentsService, ExpirationService)
 KEYS = {
-    **{name: new_key(f"{name}:1") for name in PRINCIPALS},
+    **{name: new_key(f"{name}:1") for name in PARTS},
+    OPERATOR: new_key(f"{OPERATOR}:olga"),
     "auth": (fakes.AUTH_PRIVATE, fakes.AUTH_PUBLIC),
     "gateway": (fakes.GATEWAY_PRIVATE, fakes.GATEWAY_PUBLIC),
 }
@@ -66,6 +67,8 @@ class Services(ClientInMemory):
             own = {"MONGO_URL": mongo_urls[name], "SIGNING_KEY": KEYS[name][0]}
             self.containers.append(Container(service_class, SETTINGS | settings | own))
             self.services[name] = self._worker(self.containers[-1])
+        if "auth" in self.services:
+            self.services["auth"].store.operators.add("olga", KEYS[OPERATOR][1], "the tests")
 
     def _worker(self, container):
         """Return a worker with its dependencies, as nameko would make it; it calls the other services here."""

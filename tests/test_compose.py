@@ -38,12 +38,16 @@ def test_every_program_of_the_local_stack_has_its_container(tmp_path):
 
 
 def test_operators_shell_gets_the_settings_that_it_has_in_the_local_stack_and_no_more(tmp_path):
-    command, settings = CONTAINERS["operator"]["command"], dict(CONTAINERS["operator"]["environment"])
-    startup = f"PYTHONSTARTUP={settings.pop('PYTHONSTARTUP')}"
+    command, settings = CONTAINERS["operator"]["command"], CONTAINERS["operator"]["environment"]
 
-    assert settings.pop("PYTHONPATH") == re.search(r"^WORKDIR (.*)$", (ROOT / "docker/Dockerfile").read_text(), re.M)[1]
-    assert f"{startup} exec .venv/bin/{' '.join(command)}" in (ROOT / "Makefile").read_text()
-    assert set(settings) <= set(environment("operator", Stack(tmp_path, environ={})))
+    assert command == ["python", "-m", "ops.shell"]
+    assert "exec $(PYTHON) -m ops.shell" in (ROOT / "Makefile").read_text()
+    assert set(settings) == {*environment("operator", Stack(tmp_path, environ={})), "OPERATOR_SIGNING_KEY"}
+
+
+def test_no_operators_key_is_kept_with_the_settings_of_the_servers():
+    assert CONTAINERS["operator"]["environment"]["OPERATOR_SIGNING_KEY"] is None  # only what its user passes on
+    assert "OPERATOR_SIGNING_KEY" not in (ROOT / ".env.example").read_text()
 
 
 @every_program
@@ -172,7 +176,8 @@ def test_no_secret_is_written_in_the_file():
     secret = re.compile(r"(AMQP_URL|MONGO_URL|REDIS_URL|_KEY|SECRET|PASSWORD|PASS)$")
     given = [pair for each in CONTAINERS.values() for pair in each.get("environment", {}).items()]
 
-    assert [name for name, value in given if secret.search(name) and not str(value).startswith("${")] == []
+    written = [name for name, value in given if secret.search(name) and not str(value).startswith("${")]
+    assert written == ["OPERATOR_SIGNING_KEY"]  # without a value: the one in the environment of its user
 
 
 def test_image_runs_as_a_user_of_its_own_with_locked_packages():

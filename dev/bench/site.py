@@ -13,6 +13,7 @@ import pymongo
 from dev.bench import cpu, load
 from dev.bench.report import Row
 from dev.stack import Stack
+from dev.stack.operators import own_key
 from dev.stack.programs import environment
 from dev.testing import wait_for
 from libs.clock import utc_now
@@ -91,12 +92,12 @@ def deadlines(stack: Stack, mongo: Any, buyers: list[load.Browser], ticket_ids: 
     of_threads(stack, [reserving(ticket_id) for ticket_id in ticket_ids], buyers)
     order_ids = [order["_id"] for order in mongo.orders.orders.find({"ticket_id": {"$in": ticket_ids}}, {"_id": 1})]
     due = datetime.now(UTC) + timedelta(seconds=len(order_ids) / 50 + 5)
-    settings = environment("operator", stack)
-    client, signer = Client(settings["OPERATOR_AMQP_URL"], "operator"), Signer(settings["OPERATOR_SIGNING_KEY"])
+    address, signer = environment("operator", stack)["OPERATOR_AMQP_URL"], Signer(own_key(stack, "bench"))
+    client = Client(address, "operator")
 
     def move(order_id: str) -> None:
         arguments = {"order_id": order_id, "expires_at": due.isoformat()}
-        client.call("orders", "move_deadline", arguments, token=signer.mint_service())
+        client.call("orders", "move_deadline", arguments, token=signer.mint_call("orders.move_deadline"))
 
     load.run([partial(move, order_id) for order_id in order_ids], THREADS)
     client.close()

@@ -1,4 +1,4 @@
-"""The stack's command line: `python -m dev.stack run|servers|stop|status|env|install`."""
+"""The stack's command line: `python -m dev.stack run|servers|stop|status|env|operator|install`."""
 
 import argparse
 import os
@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from dev.stack import install
+from dev.stack.operators import NoOperator, make_operator, signing_key
 from dev.stack.programs import all_programs, environment, no_programs
 from dev.stack.stack import Stack, StackError
 from dev.stack.supervisor import ROOT, Supervisor, SupervisorError, members
+from libs.contracts.parts import OPERATOR
 from libs.processes import die_with_parent
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -34,13 +36,15 @@ def main() -> None:
     commands.add_parser("servers", help="run RabbitMQ, Redis and MongoDB alone until Ctrl-C")
     commands.add_parser("stop", help="stop the stack, or what a killed one left behind")
     commands.add_parser("status", help="list the processes")
-    env = commands.add_parser("env", help="print a program's settings: eval the output in a shell")
-    env.add_argument("program", nargs="?", default="operator")
+    env = commands.add_parser("env", help="print an operator's settings: eval the output in a shell")
+    env.add_argument("name", help="the operator's name")
+    make = commands.add_parser("operator", help="make a new key for an operator, who may then operate by it alone")
+    make.add_argument("name")
     commands.add_parser("install", help="install missing servers").add_argument("--browser", action="store_true")
     options = parser.parse_args()
     try:
         _execute(options)
-    except (StackError, SupervisorError, install.MissingServers) as problem:
+    except (StackError, SupervisorError, NoOperator, install.MissingServers) as problem:
         sys.exit(str(problem))
 
 
@@ -56,8 +60,13 @@ def _execute(options: argparse.Namespace) -> None:
             for state in Supervisor(folder).states():
                 print_now(f"{state['name']:<12} {state['statename']:<9} {state['description']}")
         case "env":
-            for name, value in environment(options.program, Stack.join(folder)).items():
+            stack = Stack.join(folder)
+            settings = {**environment(OPERATOR, stack), "OPERATOR_SIGNING_KEY": signing_key(stack, options.name)}
+            for name, value in settings.items():
                 print_now(f"export {name}={shlex.quote(value)}")
+        case "operator":
+            make_operator(Stack.join(folder), options.name)
+            print_now(f"{options.name} may operate: `make shell NAME={options.name}`")
         case "install":
             install.require(options.browser)
 

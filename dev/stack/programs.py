@@ -13,7 +13,7 @@ from dev.stack.layout import STRIPE, Layout
 from dev.stack.ports import SERVE_METRICS
 from dev.stack.program import Program
 from dev.stack.servers import answers
-from libs.contracts.parts import PRINCIPALS, SERVICES
+from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
 from libs.errors import ignoring_unavailable
 
 LOGGING = ("LOG_LEVEL", "LOG_FORMAT")
@@ -59,7 +59,7 @@ def no_programs(_stack: Layout) -> list[Program]:
 
 
 def environment(name: str, stack: Layout) -> dict[str, str]:
-    """Return the settings of the program `name`, of `operator`, or of `migrate`."""
+    """Return the settings of the program `name`, of `migrate`, or of `operator`, but for the operator's own key."""
     part = PART_OF.get(name, name)
     prefix = part.upper()
     settings = {setting: stack.environ[setting] for setting in passed_on(name) if stack.environ.get(setting)}
@@ -80,6 +80,8 @@ def environment(name: str, stack: Layout) -> dict[str, str]:
             "RABBITMQ_MANAGEMENT_URL": stack.management_url,
             "RABBITMQ_PASSWORD": stack.secrets["RABBITMQ_PASSWORD"],
         }
+    if name == OPERATOR:
+        return {"OPERATOR_AMQP_URL": stack.amqp_url_for(OPERATOR)}
     settings |= {
         f"{prefix}_AMQP_URL": stack.amqp_url_for(part),
         f"{prefix}_SIGNING_KEY": stack.secrets[f"{prefix}_SIGNING_KEY"],

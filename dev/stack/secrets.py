@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from libs.contracts.parts import PRINCIPALS
+from libs.contracts.parts import PARTS, PRINCIPALS
 from libs.tokens import new_key
 
 
@@ -26,7 +26,7 @@ def keep(path: Path) -> dict[str, str]:
 
 def generate() -> dict[str, str]:
     """Return new secrets: keys and passwords of the parts, passwords of the servers, keys in the shape of Stripe's."""
-    keys = {name: new_key(f"{name}:1") for name in PRINCIPALS}
+    keys = {name: new_key(f"{name}:1") for name in PARTS}
     return {
         **{f"{name.upper()}_SIGNING_KEY": private for name, (private, _) in keys.items()},
         "TOKEN_PUBLIC_KEYS": ",".join(public for _, public in keys.values()),

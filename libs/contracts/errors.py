@@ -44,6 +44,12 @@ class KeyReused(DomainError):
     """The idempotency key came with something else before."""
 
 
+class NotOperator(DomainError):
+    """Whoever calls is no operator (any more), or their token is good for another call."""
+
+    security_event = "access_denied"
+
+
 class TooManyAttempts(DomainError):
     """Too many attempts; `details["retry_after"]` says for how many seconds none is accepted."""
 

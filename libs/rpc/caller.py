@@ -1,16 +1,29 @@
-"""Who is calling: the token of a call, verified by each service itself."""
+"""Who is calling: the token of a call, verified by each service itself; that of an operator with the help of auth.
 
+auth knows the operators' keys, lets each call of theirs begin only after it has recorded it, and records its outcome.
+"""
+
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from nameko.extensions import DependencyProvider, SharedExtension
 
+from libs import context
+from libs.contracts.errors import NotOperator
+from libs.errors import log_failure
 from libs.revocation_listener import RevocationListener
 from libs.revocations import followed_by
-from libs.rpc.client import Client
+from libs.rpc.client import Client, RemoteError, ServiceUnavailable
+from libs.security_events import SUCCESS, security_event
 from libs.settings import AMQP_FORM, KEY_FORM, UNKNOWN_KEY, MissingSetting, amqp_url, parsed
-from libs.tokens import Claims, InvalidToken, Signer, Verifier
+from libs.tokens import OPERATOR, Claims, InvalidToken, Signer, Verifier, operator_of
+
+log = logging.getLogger(__name__)
+
+Call = tuple[str, dict[str, Any]]
+"""A method, as `<service>.<name>`, and the arguments that it is called with."""
 
 
 class Unauthenticated(Exception):
@@ -25,24 +38,48 @@ class Forbidden(Exception):
     security_event = "access_denied"
 
 
+def nobody_operates(_method: str, _arguments: dict[str, Any]) -> Any:
+    """Stand in for auth where no operator calls."""
+    raise NotOperator("Nobody operates this service.")
+
+
 class Caller:
     """The caller of one call. Verifies the token when first asked, so that public methods pay nothing.
 
     `is_revoked`: whether a session was ended before its time; raises ServiceUnavailable when that cannot be known.
+    `ask_auth(method, arguments)` calls auth in the service's name about an operator; `called()` returns the call.
     """
 
-    def __init__(self, verifier: Verifier, is_revoked: Callable[[Claims], bool], token: str | None = None) -> None:
+    def __init__(
+        self,
+        verifier: Verifier,
+        is_revoked: Callable[[Claims], bool],
+        token: str | None = None,
+        ask_auth: Callable[[str, dict[str, Any]], Any] = nobody_operates,
+        called: Callable[[], Call] = lambda: ("", {}),
+    ) -> None:
         self._verifier = verifier
         self._is_revoked = is_revoked
         self._token = token
+        self._ask_auth = ask_auth
+        self._called = called
+        self._operator: Claims | None = None
 
-    def bearing(self, token: str | None) -> "Caller":
-        """Return a caller with this token."""
-        return Caller(self._verifier, self._is_revoked, token)
+    def bearing(
+        self, token: str | None, ask_auth: Callable[[str, dict[str, Any]], Any], called: Callable[[], Call]
+    ) -> "Caller":
+        """Return the caller of a call with this token."""
+        return Caller(self._verifier, self._is_revoked, token, ask_auth, called)
 
     @property
     def claims(self) -> Claims:
-        """The verified claims, also of a session that was ended; raises Unauthenticated."""
+        """The verified claims, also of a session that was ended.
+
+        Raises Unauthenticated, and ServiceUnavailable while auth does not know an operator.
+        """
+        if operator_of(self._token):
+            self._operator = self._operator or self._begun()
+            return self._operator
         try:
             return self._verifier.verify(self._token)
         except InvalidToken as error:
@@ -51,10 +88,18 @@ class Caller:
     @property
     def who(self) -> str:
         """Who is calling, for the log: a user's id, or a service's or operator's name; empty without a valid token."""
+        if operator_of(self._token):
+            return self._operator.subject if self._operator else ""
         try:
             return self.claims.subject
         except Unauthenticated:
             return ""
+
+    @property
+    def operator(self) -> str:
+        """The name of the calling operator; raises as `require` does."""
+        self.require(OPERATOR)
+        return self.claims.subject
 
     @property
     def session(self) -> Claims:
@@ -81,6 +126,33 @@ class Caller:
             raise Forbidden("You are not allowed to do this.")
         return claims.issuer
 
+    def ended(self, error: BaseException | None) -> None:
+        """Log and record how the call ended, if it is an operator's that has begun; with an error, if there is one."""
+        if self._operator is None:
+            return
+        outcome, (method, arguments) = SUCCESS if error is None else type(error).__name__, self._called()
+        who, reason = self._operator.subject, str(arguments.get("reason") or "")
+        about = (str(arguments[name]) for name in ("order_id", "name", "action") if arguments.get(name))
+        security_event("operator_action", outcome, who=who, what=" ".join([method, *about]), reason=reason)
+        with context.work(context.correlation_id(), client=context.client()):  # the time that the call had may be up
+            try:
+                self._ask_auth("end_action", {"action": self._operator.session_id, "outcome": outcome})
+            except Exception as unknown:  # noqa: BLE001 - it was begun, and so is recorded
+                log_failure(log, unknown, "how %s of %s ended is not recorded", method, who)
+
+    def _begun(self) -> Claims:
+        """Have auth record an operator's call; return who it is, with the action's id in place of a session's."""
+        method, arguments = self._called()
+        try:
+            found = self._ask_auth("authorize", {"token": self._token, "method": method, "arguments": arguments})
+        except NotOperator as error:
+            raise Unauthenticated(str(error)) from error
+        except RemoteError as error:
+            if error.name != "NotOperator":
+                raise ServiceUnavailable(f"auth does not let an operator's call begin: {error}") from error
+            raise Unauthenticated(error.message) from error
+        return Claims(OPERATOR, found["name"], found["action"], 0, 0)
+
 
 class TokenProvider(DependencyProvider):
     """Gives a service the caller of the current call, by the token alone: of a session that was ended, too.
@@ -103,7 +175,23 @@ class TokenProvider(DependencyProvider):
 
     def get_dependency(self, worker_ctx: Any) -> Caller:
         """Return the caller; never raises."""
-        return self.nobody.bearing(worker_ctx.data.get("token"))
+
+        def ask_auth(method: str, arguments: dict[str, Any]) -> Any:
+            return worker_ctx.service.services.call("auth", method, arguments)
+
+        return self.nobody.bearing(worker_ctx.data.get("token"), ask_auth, lambda: _called(worker_ctx))
+
+    def worker_result(self, worker_ctx: Any, result: Any = None, exc_info: Any = None) -> None:
+        """Record how an operator's call ended; its reply has been sent."""
+        getattr(worker_ctx.service, self.attr_name).ended(exc_info and exc_info[1])
+
+
+def _called(worker_ctx: Any) -> Call:
+    """Return the call of a worker, without the values of sensitive arguments."""
+    entrypoint, given = worker_ctx.entrypoint, dict(worker_ctx.kwargs)
+    hidden = {name: "***" for name in entrypoint.sensitive_arguments or () if name in given}
+    unnamed = {"*": list(worker_ctx.args)} if worker_ctx.args else {}
+    return f"{worker_ctx.service_name}.{entrypoint.method_name}", {**given, **hidden, **unnamed}
 
 
 class OwnClient(SharedExtension):

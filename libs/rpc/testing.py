@@ -8,13 +8,14 @@ import inspect
 import json
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from nameko.exceptions import IncorrectSignature, MethodNotFound
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 
 from libs import context
-from libs.rpc.caller import Caller
+from libs.rpc.caller import Caller, nobody_operates
 from libs.rpc.client import Client, ServiceUnavailable, result_of
 from libs.rpc.entrypoint import Rpc, encoded_reply
 from libs.security_events import note_refusal
@@ -51,7 +52,8 @@ class ClientInMemory(Client):
     def _answer(self, service: str, method: str, arguments: dict[str, Any], token: str | None) -> bytes:
         worker = copy.copy(self.services[service])  # one for each call, as nameko has it
         if isinstance(getattr(worker, "caller", None), Caller):
-            worker.caller = worker.caller.bearing(token)
+            ask_auth = partial(worker.services.call, "auth") if hasattr(worker, "services") else nobody_operates
+            worker.caller = worker.caller.bearing(token, ask_auth, lambda: (f"{service}.{method}", arguments))
         try:
             function: Any = getattr(worker, method, None)
             if not any(isinstance(entry, Rpc) for entry in getattr(function, ENTRYPOINT_EXTENSIONS_ATTR, ())):
@@ -60,7 +62,10 @@ class ClientInMemory(Client):
                 inspect.signature(function).bind(**arguments)
             except TypeError as error:
                 raise IncorrectSignature(str(error)) from error
-            return encoded_reply(function(**arguments), None)
+            reply, failure = encoded_reply(function(**arguments), None), None
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets it
             note_refusal(error, worker, f"{service}.{method}")  # as the container does
-            return encoded_reply(None, error)
+            reply, failure = encoded_reply(None, error), error
+        if isinstance(getattr(worker, "caller", None), Caller):
+            worker.caller.ended(failure)  # as the provider does
+        return reply

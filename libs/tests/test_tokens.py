@@ -5,7 +5,18 @@ import time
 import jwt
 import pytest
 
-from libs.tokens import ALGORITHM, AUDIENCE, InvalidKey, InvalidToken, Signer, Verifier, new_key
+from libs.tokens import (
+    ALGORITHM,
+    AUDIENCE,
+    InvalidKey,
+    InvalidToken,
+    Signer,
+    Verifier,
+    new_key,
+    operator_key,
+    operator_of,
+    verify_operator,
+)
 
 PRIVATE, PUBLIC = new_key("auth:1")
 SIGNER = Signer(PRIVATE)
@@ -103,3 +114,52 @@ MALFORMED = ["", "auth", "auth:1=", "auth:1=!!!", "auth:1=é", "auth=" + "A" * 4
 def test_a_malformed_key_is_refused(setting):
     with pytest.raises(InvalidKey):
         Verifier(setting)
+
+
+OLGA = Signer(new_key("operator:olga")[0])
+
+
+def test_an_operators_token_says_who_calls_what_and_is_valid_by_their_own_key_alone():
+    token = OLGA.mint_call("payments.refund")
+
+    claims = verify_operator(token, OLGA.public_key)
+
+    assert (claims.issuer, claims.subject, claims.method) == ("operator", "olga", "payments.refund")
+    assert operator_of(token) == "olga" and not claims.is_user
+    for other in (new_key("operator:olga")[1], new_key("operator:pim")[1]):
+        with pytest.raises(InvalidToken):
+            verify_operator(token, other)
+
+
+def test_no_operator_speaks_for_another():
+    OLGA.name, own = "pim", OLGA.name
+    try:
+        token = OLGA.mint_call("payments.refund")
+    finally:
+        OLGA.name = own
+
+    with pytest.raises(InvalidToken):
+        verify_operator(token, OLGA.public_key)
+
+
+def test_no_key_of_an_operator_counts_among_the_settings():
+    verifier = Verifier(f"{PUBLIC},{OLGA.public_key},{new_key('operator:1')[1]}")
+
+    with pytest.raises(InvalidToken):
+        verifier.verify(OLGA.mint_call("payments.refund"))
+    with pytest.raises(InvalidKey):
+        Verifier(OLGA.public_key)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "olga", "auth:1=AAAA", PUBLIC, "operator:=x", "operator:Olga=", "operator:1=" + "A" * 43 + "=", PRIVATE],
+)
+def test_what_is_no_public_key_of_an_operator_is_refused(text):
+    with pytest.raises(InvalidKey):
+        operator_key(text)
+
+
+@pytest.mark.parametrize("token", [None, "", "a.b.c", SIGNER.mint("bo", 60)])
+def test_what_is_no_operators_token_is_not_taken_for_one(token):
+    assert operator_of(token) is None

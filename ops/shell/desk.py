@@ -1,15 +1,18 @@
 """The operator's desk: every service to call in an operator's name, and the parked events."""
 
-import getpass
+import socket
 from collections.abc import Callable
 from typing import Any
 
+from libs import context
 from libs.contracts.events import CATALOGUE
+from libs.contracts.limits import MAXIMUM_PAGE
 from libs.contracts.parts import OPERATOR
 from libs.events.parking import Parked, Parking
 from libs.rpc import Client
-from libs.settings import AMQP_FORM, KEY_FORM, amqp_url, parsed
+from libs.settings import AMQP_FORM, OPERATOR_KEY_FORM, amqp_url, parsed
 from libs.tokens import Signer
+from ops.shell.history import history
 
 CALL_SECONDS = 30.0
 COPYING = CATALOGUE.listeners()
@@ -19,10 +22,11 @@ HELP = """\
 An operator's shell. Call any method of a service by its name and keyword arguments, in an operator's name:
 
   orders.snapshot(order_id="…")                          one order
+  history("…")                                           what became of an order, and what operators did about it
   orders.move_deadline(order_id="…", expires_at="…")     move the deadline of an unpaid order
+  expire_now("…")                                        let its time run out now
   payments.settle(order_id="…")                          settle a payment with Stripe now
   refund("…", "the show was called off")                 refund an order in full, once; the order stays complete
-  refund("…", "the show was called off", by="Olga")      the same, recorded under another name than your login
   payments.audit()                                       compare Stripe with our database now
   auth.remove_second_factor(email="…", reason="…")       turn off the authenticator app of a user who has lost it
   tickets.list(status="all", q="hamlet")                 what the public sees
@@ -42,6 +46,13 @@ What goes on being tried, though it has failed 20 times or more (each 20th time 
 
   stuck()                         events, payments and webhooks, with how often and why
 
+Who operates, and what they did. Every call of yours is recorded before it begins, with its arguments and its outcome:
+
+  auth.actions(who="…")           the newest actions of one operator, or of all
+  auth.operators()                who may operate
+  add_operator("operator:…=…")    let the owner of this key operate; it is what `python -m ops.operators key` prints
+  remove_operator("…")            let somebody operate no longer, at once
+
 `n` is nameko's own: n.rpc.tickets.get("…") works too, but without your key. helpdesk() shows this again.
 """
 
@@ -60,8 +71,9 @@ class Service:
             raise AttributeError(method)
 
         def call(**arguments: Any) -> Any:
-            token = self._signer.mint_service()
-            return self._client.call(self._name, method, arguments, token=token, timeout=CALL_SECONDS)
+            token = self._signer.mint_call(f"{self._name}.{method}")
+            with context.work(context.correlation_id(), client=socket.gethostname()):
+                return self._client.call(self._name, method, arguments, token=token, timeout=CALL_SECONDS)
 
         return call
 
@@ -78,11 +90,8 @@ def _repaired(service: Service) -> int:
 def names() -> dict[str, Any]:
     """Return what the shell offers, by name. Needs OPERATOR_AMQP_URL and OPERATOR_SIGNING_KEY."""
     url = parsed("OPERATOR_AMQP_URL", amqp_url, AMQP_FORM)
-    client, signer = Client(url, OPERATOR), parsed("OPERATOR_SIGNING_KEY", Signer, KEY_FORM)
+    client, signer = Client(url, OPERATOR), parsed("OPERATOR_SIGNING_KEY", Signer, OPERATOR_KEY_FORM)
     parking = Parking(url, CATALOGUE)
-
-    def show_parked(queue: str, limit: int = 20) -> list[Parked]:
-        return parking.show(queue, limit)
 
     services = {name: Service(client, signer, name) for name in ("auth", *COPYING)}
 
@@ -94,18 +103,45 @@ def names() -> dict[str, Any]:
         """Compare all copies of these services, or of all, with their sources; return how many were out of date."""
         return {part: _repaired(services[part]) for part in parts or COPYING}
 
-    def refund(order_id: str, reason: str, by: str | None = None) -> Any:
-        """Refund an order in full, once, in the name of a person: by default the operating system's user."""
-        return services["payments"].refund(order_id=order_id, reason=reason, by=by or getpass.getuser())
+    def show_history(order_id: str) -> list[dict[str, Any]]:
+        """Return what became of an order and what operators did about it, the oldest first."""
+        order = services["orders"].snapshot(order_id=order_id)
+        payments = services["payments"].snapshots(ids=[order_id])
+        return history(order, payments, services["auth"].actions(order_id=order_id, limit=MAXIMUM_PAGE))
 
     return {
         **services,
-        "refund": refund,
+        "expire_now": lambda order_id: services["orders"].expire_now(order_id=order_id),
+        "refund": lambda order_id, reason: services["payments"].refund(order_id=order_id, reason=reason),
+        "history": show_history,
+        "add_operator": lambda public_key: services["auth"].add_operator(public_key=public_key),
+        "remove_operator": lambda name: services["auth"].remove_operator(name=name),
         "repair": repair,
-        "parked": parking.count,
-        "show_parked": show_parked,
-        "replay": parking.replay,
-        "discard": parking.discard,
         "stuck": stuck,
+        **_parking(parking, services["auth"]),
         "helpdesk": lambda: print(HELP),
     }
+
+
+def _parking(parking: Parking, auth: Service) -> dict[str, Any]:
+    """Return what is done at the broker, where no service records it: so auth is told, before and after."""
+
+    def noted(action: str, act: Callable[[], int], **about: Any) -> int:
+        auth.note_action(action=action, about=about)
+        done = act()
+        auth.note_action(action=action, about={**about, "done": done})
+        return done
+
+    def replay(queue: str, event_id: str | None = None) -> int:
+        """Send the parked events of a queue, or the one with this id, to their listener again; return how many."""
+        return noted("replay", lambda: parking.replay(queue, event_id), queue=queue, event_id=event_id)
+
+    def discard(queue: str, event_id: str) -> int:
+        """Delete a parked event of a queue for good; return how many there were."""
+        return noted("discard", lambda: parking.discard(queue, event_id), queue=queue, event_id=event_id)
+
+    def show_parked(queue: str, limit: int = 20) -> list[Parked]:
+        """Return the first events that are parked for a queue."""
+        return parking.show(queue, limit)
+
+    return {"parked": parking.count, "show_parked": show_parked, "replay": replay, "discard": discard}

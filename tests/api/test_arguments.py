@@ -132,7 +132,7 @@ def test_a_wrong_deadline_is_named(in_process, expires_at):
     deadline = {"order_id": KNOWN, "expires_at": expires_at}
 
     with pytest.raises(RemoteError) as refusal:
-        client.call("orders", "move_deadline", deadline, token=signers["operator"].mint_service())
+        client.call("orders", "move_deadline", deadline, token=signers["operator"].mint_call("orders.move_deadline"))
 
     assert refusal.value.name == "InvalidArguments"
 

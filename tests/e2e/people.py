@@ -9,6 +9,7 @@ import requests
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 
+from dev.stack.operators import own_key
 from dev.stack.ports import HOST
 from dev.stack.programs import environment
 from dev.testing import wait_for
@@ -104,13 +105,13 @@ class Person:
 class Operator:
     """An operator, who calls the services directly."""
 
-    def __init__(self, system):
+    def __init__(self, system, name="olga"):
         settings = environment("operator", system)
-        self.signer = Signer(settings["OPERATOR_SIGNING_KEY"])
+        self.signer = Signer(own_key(system, name))
         self.client = Client(settings["OPERATOR_AMQP_URL"], "operator", timeout=10)
 
     def call(self, service, method, **arguments):
-        return self.client.call(service, method, arguments, token=self.signer.mint_service())
+        return self.client.call(service, method, arguments, token=self.signer.mint_call(f"{service}.{method}"))
 
     def let_expire(self, order_id, seconds=1.0):
         """Move the order's deadline to `seconds` from now."""

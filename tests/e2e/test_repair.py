@@ -94,7 +94,7 @@ def test_refunds_and_final_declines_whose_events_were_lost_are_seen_in_time(syst
     bo.pay(refunded)
     bo.sees_order(refunded, "complete")
     with stopped(system, "orders"):
-        operator.call("payments", "refund", order_id=refunded, reason="called off", by="olga")
+        operator.call("payments", "refund", order_id=refunded, reason="called off")
         for _ in range(3):
             bo.pay(declined, "tok_chargeDeclined")
         ana.delete(f"/api/tickets/{listed}")

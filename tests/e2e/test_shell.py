@@ -6,6 +6,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from dev.stack.operators import own_key
 from dev.stack.programs import environment
 from dev.testing import wait_for
 from libs.amqp import Outgoing, Publisher
@@ -16,14 +17,13 @@ ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 
-def shell(system, script):
-    """Run `script` in the operator's nameko shell by the very command of `make shell`; return what it printed."""
-    (command,) = re.findall(r"^\tPYTHONPATH=.* nameko shell .*$", MAKEFILE.replace(".venv/bin/nameko", "nameko"), re.M)
-    settings = {**os.environ, **environment("operator", system)}
-    settings |= {"PATH": f"{Path(sys.executable).parent}:{settings['PATH']}"}
+def shell(system, script, name="olga"):
+    """Run `script` in an operator's nameko shell by the very command of `make shell`; return what it printed."""
+    (command,) = re.findall(r"exec \$\(PYTHON\) (-m ops.shell)$", MAKEFILE, re.M)
+    settings = {**os.environ, **environment("operator", system), "OPERATOR_SIGNING_KEY": own_key(system, name)}
     settings.pop("PYTHONPATH", None)
     done = subprocess.run(
-        ["sh", "-c", f"{command} --interface plain"],
+        [sys.executable, *command.split(), "plain"],
         input=script,
         env=settings,
         cwd=ROOT,
@@ -41,7 +41,7 @@ def test_an_operator_looks_at_an_order_moves_its_deadline_and_sees_nothing_parke
     printed = shell(
         system,
         f'print(orders.snapshot(order_id="{order_id}")["status"])\n'
-        f'print(orders.move_deadline(order_id="{order_id}", expires_at="2026-01-01T00:00:00Z")["version"])\n'
+        f'print(expire_now("{order_id}")["version"])\n'
         "print(parked())\n"
         'print(n.rpc.tickets.list(limit=1)["next"] != "")\n',
     )
@@ -78,11 +78,14 @@ def test_an_operator_refunds_an_order_by_name(system, ana, bo):
 
     printed = shell(
         system,
-        f'asked = refund("{order_id}", "called off", by="Olga")["refund"]\n'
-        f'print(asked["by"], refund("{order_id}", "again")["refund"] == asked)\n',
+        f'asked = refund("{order_id}", "called off")["refund"]\n'
+        f'print(asked["by"], refund("{order_id}", "again")["refund"] == asked)\n'
+        f'print([(line["who"], line["reason"]) for line in history("{order_id}") if "reason" in line])\n',
     )
 
-    assert printed.replace(">>>", "").split()[-2:] == ["Olga", "True"]
+    lines = printed.replace(">>> ", "").strip().splitlines()[-2:]
+    assert lines == ["olga True", "[('olga', 'called off'), ('olga', 'again')]"]
+    assert system.secrets["OPERATOR_RABBITMQ_PASSWORD"] not in printed
     wait_for(lambda: bo.order(order_id)["refundedAt"], 20, "the buyer to see the refund")
 
 

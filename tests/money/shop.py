@@ -22,7 +22,11 @@ from libs.rpc.topology import calls_queue
 from libs.tokens import Signer, new_key
 from tests.money.world import World
 
-ISSUERS = ("auth", "orders", "payments", "gateway", "operator")
+KEYS = ("auth:1", "orders:1", "payments:1", "gateway:1", "operator:olga")
+ANSWERS = {
+    "auth.revocations": {"sessions": [], "users": [], "is_all": True},
+    "auth.authorize": {"name": "olga", "action": "a1"},
+}
 
 
 def drop(*urls):
@@ -34,12 +38,11 @@ def drop(*urls):
 
 @contextmanager
 def nobody_signs_out(amqp_url):
-    """Answer in place of auth, as long as the block runs, that no session was ended."""
+    """Answer in place of auth, as long as the block runs, that no session was ended, and that olga is an operator."""
     stopping, responder = Event(), Responder(amqp_url)
 
     def answer(message):
-        ended = {"sessions": [], "users": [], "is_all": True}
-        result = ended if message.delivery_info["routing_key"] == "auth.revocations" else False
+        result = ANSWERS.get(message.delivery_info["routing_key"], False)
         asked = message.properties
         responder.send(asked["reply_to"], asked["correlation_id"], encoded_reply(result, None))
         message.ack()
@@ -68,7 +71,7 @@ class Shop:
 
     def __init__(self, servers, amqp_url, fake):
         self.fake, self.amqp_url = fake, amqp_url
-        keys = {issuer: new_key(f"{issuer}:1") for issuer in ISSUERS}
+        keys = {key.partition(":")[0]: new_key(key) for key in KEYS}
         self.signers = {issuer: Signer(private) for issuer, (private, _) in keys.items()}
         name = f"test_{secrets.token_hex(6)}"
         self.urls = {part: servers.mongo_url(f"{name}_{part}") for part in ("orders", "payments")}
@@ -112,9 +115,9 @@ class Shop:
             os.environ.pop("PAYMENTS_CRASH_AT", None)
 
     def call(self, method, who="bo", timeout=5, **arguments):
-        """Call `part.method` as a user, a service or the operator."""
+        """Call `part.method` as a user, a service or an operator."""
         signer = self.signers.get(who)
-        token = signer.mint_service() if signer else self.signers["auth"].mint(who, 600)
+        token = signer.mint_call(method) if signer else self.signers["auth"].mint(who, 600)
         part, _, name = method.partition(".")
         return self.client.call(part, name, arguments, token=token, timeout=timeout)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from dev.stack.operators import own_key
 from gateway.errors import ERRORS
-from libs.contracts.parts import FOLLOWERS, PRINCIPALS, SERVICES
+from libs.contracts.parts import FOLLOWERS, PARTS, PRINCIPALS, SERVICES
 from libs.rpc import Client, RemoteError
 from libs.tokens import Signer
 from tests.in_process import services_in_process
@@ -19,6 +20,9 @@ from tests.in_process import services_in_process
 ISSUERS = set(PRINCIPALS) - {"auth"}
 EVERYBODY = {"nobody", "user", *ISSUERS}
 USERS = {"user"}
+SERVICES_BESIDE_AUTH = set(SERVICES) - {"auth"}
+INSIDE = {"NotOperator"}
+"""Errors that only services see of each other."""
 
 ALLOWED = {
     "auth.sign_up": EVERYBODY,
@@ -43,6 +47,13 @@ ALLOWED = {
     "auth.is_revoked": set(FOLLOWERS),
     "auth.revocations": set(FOLLOWERS),
     "auth.is_effective": {"gateway"},
+    "auth.authorize": SERVICES_BESIDE_AUTH,
+    "auth.end_action": SERVICES_BESIDE_AUTH,
+    "auth.add_operator": {"operator"},
+    "auth.remove_operator": {"operator"},
+    "auth.operators": {"operator"},
+    "auth.actions": {"operator"},
+    "auth.note_action": {"operator"},
     "tickets.create": USERS,
     "tickets.update": USERS,
     "tickets.withdraw": USERS,
@@ -65,6 +76,7 @@ ALLOWED = {
     "orders.snapshots": {"payments", "expiration", "tickets", "operator"},
     "orders.repair": {"operator"},
     "orders.move_deadline": {"operator"},
+    "orders.expire_now": {"operator"},
     "payments.pay": USERS,
     "payments.create_intent": USERS,
     "payments.refresh": USERS,
@@ -98,7 +110,11 @@ ARGUMENTS = {
     "expires_at": "2030-01-01T00:00:00Z",
     "token": "tok_visa",
     "reason": "requested_by_customer",
-    "by": "Olga",
+    "method": "tickets.repair",
+    "arguments": {},
+    "action": UNKNOWN,
+    "outcome": "success",
+    "public_key": "operator:eve=",
     "payload": "{}",
     "signature": "t=1,v1=0",
     "process": "p1",
@@ -154,17 +170,18 @@ def ana_id(client, signers):
 
 
 @pytest.fixture
-def tokens(client, signers, ana_id):
-    """A valid token of each kind; the user's is of a new session."""
+def tokens(client, signers, ana_id, method):
+    """A valid token of each kind for a call of `method`; the user's is of a new session."""
     generation = client.services["auth"].store.find(ana_id)["generation"]
-    return tokens_of_each_kind(signers, signers["auth"].mint(ana_id, 60, generation=generation))
+    return tokens_of_each_kind(signers, signers["auth"].mint(ana_id, 60, generation=generation), method)
 
 
 @pytest.fixture(scope="module")
 def wire(system):
     """A client of the running system, and all signers."""
+    signers = {name: Signer(system.secrets[f"{name.upper()}_SIGNING_KEY"]) for name in PARTS}
     with closing(Client(system.amqp_url, "gateway", timeout=10)) as client:
-        yield client, {name: Signer(system.secrets[f"{name.upper()}_SIGNING_KEY"]) for name in {"auth", *ISSUERS}}
+        yield client, signers | {"operator": Signer(own_key(system, "olga"))}
 
 
 def sign_up(client, signers):
@@ -172,8 +189,9 @@ def sign_up(client, signers):
     return client.call("auth", "sign_up", ana, token=signers["gateway"].mint_service())
 
 
-def tokens_of_each_kind(signers, user):
-    return {name: signers[name].mint_service() for name in ISSUERS} | {"nobody": None, "user": user}
+def tokens_of_each_kind(signers, user, method):
+    tokens = {name: signers[name].mint_service() for name in ISSUERS}
+    return tokens | {"operator": signers["operator"].mint_call(method), "nobody": None, "user": user}
 
 
 @pytest.mark.parametrize("method", [method for method, allowed in ALLOWED.items() if allowed == USERS])
@@ -184,14 +202,22 @@ def test_who_has_signed_out_can_no_longer_call_anything_with_a_token_that_was_ke
     assert answer(client, method, tokens["user"]) == again
 
 
-def forged_tokens(signers):
+def forged_tokens(signers, method):
     stolen = Signer(signers["orders"].key_name + "=" + "A" * 43 + "=")
     impostor = signers["tickets"]
-    impostor.issuer, own = "auth", impostor.issuer
+    impostor.issuer, issuer = "auth", impostor.issuer
     try:
-        return [stolen.mint_service(), impostor.mint("ana", 60), signers["auth"].mint("ana", -60), "a.b.c", ""]
+        own = [stolen.mint_service(), impostor.mint("ana", 60), signers["auth"].mint("ana", -60), "a.b.c", ""]
+        return [*own, *forged_operators(signers, method)]
     finally:
-        impostor.issuer = own
+        impostor.issuer = issuer
+
+
+def forged_operators(signers, method):
+    """Return tokens of an operator's with another key, of one whom nobody knows, for another call, and for none."""
+    others = (Signer(f"operator:{name}={'A' * 43}=") for name in ("olga", "eve"))
+    olga = signers["operator"]
+    return [*(each.mint_call(method) for each in others), olga.mint_call("tickets.other"), olga.mint("olga", 60)]
 
 
 def answer(client, method, bearer, **changes):
@@ -217,7 +243,7 @@ def test_only_who_may_call_it_is_let_in(method, client, tokens):
 @pytest.mark.parametrize("method", OVER_THE_WIRE)
 def test_over_the_wire_only_who_may_call_it_is_let_in(method, wire):
     client, signers = wire
-    check_who_is_let_in(method, client, tokens_of_each_kind(signers, sign_up(client, signers)["token"]))
+    check_who_is_let_in(method, client, tokens_of_each_kind(signers, sign_up(client, signers)["token"], method))
 
 
 def check_who_is_let_in(method, client, tokens):
@@ -226,19 +252,19 @@ def check_who_is_let_in(method, client, tokens):
     let_in = {name for name, outcome in answers.items() if outcome not in ("Unauthenticated", "Forbidden")}
     assert let_in == ALLOWED[method], answers
     assert answers["nobody"] != "Forbidden"
-    assert set(answers.values()) <= {"done", *ERRORS}
+    assert set(answers.values()) <= {"done", *ERRORS, *INSIDE}
 
 
 @pytest.mark.parametrize("method", [method for method, allowed in ALLOWED.items() if allowed != EVERYBODY])
 def test_no_forged_token_is_let_in(method, client, signers):
-    assert {answer(client, method, token) for token in forged_tokens(signers)} == {"Unauthenticated"}
+    assert {answer(client, method, token) for token in forged_tokens(signers, method)} == {"Unauthenticated"}
 
 
 @pytest.mark.parametrize("method", OVER_THE_WIRE)
 def test_over_the_wire_no_forged_token_is_let_in(method, wire):
     client, signers = wire
 
-    assert {answer(client, method, token) for token in forged_tokens(signers)} == {"Unauthenticated"}
+    assert {answer(client, method, token) for token in forged_tokens(signers, method)} == {"Unauthenticated"}
 
 
 OPERATORS = ({"$ne": None}, {"$gt": ""}, ["x"], {"$where": "1"})

@@ -10,6 +10,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from dev.stack.operators import own_key
 from libs.tokens import ALGORITHM, AUDIENCE, Signer
 from tests.e2e.people import SESSION_COOKIE, Sessions
 
@@ -28,7 +29,8 @@ def get(system):
 
 @pytest.fixture(scope="module")
 def keys(system):
-    return {name: Signer(system.secrets[f"{name.upper()}_SIGNING_KEY"])._key for name in ("auth", "orders", "operator")}
+    known = {name: Signer(system.secrets[f"{name.upper()}_SIGNING_KEY"])._key for name in ("auth", "orders")}
+    return {**known, "operator": Signer(own_key(system, "olga"))._key}
 
 
 def minted(key, kid="auth:1", algorithm=ALGORITHM, headers=None, **changes):
@@ -92,7 +94,7 @@ def test_token_signed_by_another_key_is_refused(get, keys):
         minted(stranger),
         minted(stranger, headers=own_key),
         minted(keys["orders"], kid="orders:1"),
-        minted(keys["operator"], kid="operator:1", iss="operator"),
+        minted(keys["operator"], kid="operator:olga", iss="operator", sub="olga"),
         minted(keys["orders"], kid="auth:1"),
     ]
 

@@ -23,18 +23,30 @@ class Calls(list[Any]):
 @pytest.fixture
 def names(monkeypatch):
     monkeypatch.setenv("OPERATOR_AMQP_URL", "amqp://nobody@127.0.0.1:1//")
-    monkeypatch.setenv("OPERATOR_SIGNING_KEY", new_key("operator:1")[0])
-    monkeypatch.setenv("LOGNAME", "olga")
+    monkeypatch.setenv("OPERATOR_SIGNING_KEY", new_key("operator:olga")[0])
     monkeypatch.setattr(desk, "Client", Calls)
     return desk.names()
 
 
-def test_a_refund_is_asked_for_in_the_name_of_the_operating_systems_user_or_of_who_is_named(names):
+def test_nobody_says_in_whose_name_a_refund_is_asked_for(names):
     names["refund"]("o1", "called off")
-    names["refund"]("o1", "called off", by="Pim")
 
-    asked = {"order_id": "o1", "reason": "called off"}
-    assert Calls.newest == [("payments.refund", asked | {"by": name}) for name in ("olga", "Pim")]
+    assert Calls.newest == [("payments.refund", {"order_id": "o1", "reason": "called off"})]
+    with pytest.raises(TypeError):
+        names["refund"]("o1", "called off", by="Pim")
+
+
+@pytest.mark.parametrize("done", ["replay", "discard"])
+def test_what_an_operator_does_at_the_broker_is_recorded_before_and_after(names, monkeypatch, done):
+    at_the_time = []
+    monkeypatch.setattr(Parking, done, lambda *about: at_the_time.append(len(Calls.newest)) or 3)
+
+    assert names[done]("orders.X", "e1") == 3
+
+    about = {"queue": "orders.X", "event_id": "e1"}
+    notes = [{"action": done, "about": about}, {"action": done, "about": {**about, "done": 3}}]
+    assert Calls.newest == [("auth.note_action", note) for note in notes]
+    assert at_the_time == [1]
 
 
 def test_an_operator_sees_events_payments_and_webhooks_that_are_tried_for_ever(names, monkeypatch):

@@ -1,0 +1,84 @@
+import time
+
+import pytest
+
+from auth.operators import Operators
+from libs import context
+from libs.tokens import Claims
+
+KEY = "operator:olga=AAAA"
+
+
+@pytest.fixture
+def operators(mongo):
+    return Operators(mongo)
+
+
+def call(ident, who="olga"):
+    return Claims("operator", who, ident, int(time.time()), int(time.time()) + 60)
+
+
+def test_an_operator_is_known_until_removed_and_by_the_newest_key_alone(operators, caplog):
+    caplog.set_level("INFO", "security")
+    assert operators.public_key("olga") is None
+
+    assert not operators.add("olga", KEY, "root")
+    assert operators.add("olga", "operator:olga=BBBB", "pim")
+    assert operators.public_key("olga") == "operator:olga=BBBB"
+    assert [(one["name"], one["added_by"]) for one in operators.all()] == [("olga", "pim")]
+    (rotation,) = caplog.records
+    assert (rotation.event, rotation.who, rotation.what) == ("key_rotation", "pim", "operator:olga")
+
+    assert (operators.remove("olga"), operators.remove("olga")) == (True, False)
+    assert operators.public_key("olga") is None
+
+
+def test_an_action_is_recorded_with_who_when_what_and_why_and_its_outcome_later(operators):
+    with context.work("c1", client="desk-7"):
+        assert operators.begin(call("a1"), "payments.refund", {"order_id": "o1", "reason": "called off"})
+
+    (begun,) = operators.history({}, None, 10)
+    operators.end("a1", "payments", "success")
+    (ended,) = operators.history({"order_id": "o1"}, None, 10)
+
+    about = ("id", "who", "method", "arguments", "reason", "source", "correlation_id", "outcome")
+    shown = ["a1", "olga", "payments.refund", {"order_id": "o1", "reason": "called off"}, "called off", "desk-7", "c1"]
+    assert [begun[name] for name in about] == [*shown, "unknown"]
+    assert [ended[name] for name in about] == [*shown, "success"]
+    assert ended["at"] <= ended["ended_at"]
+
+
+def test_the_same_call_may_be_delivered_again_and_no_other_uses_its_token(operators):
+    assert operators.begin(call("a1"), "orders.expire_now", {"order_id": "o1"})
+
+    assert operators.begin(call("a1"), "orders.expire_now", {"order_id": "o1"})
+    assert not operators.begin(call("a1"), "orders.expire_now", {"order_id": "o2"})
+    assert not operators.begin(call("a1"), "orders.snapshot", {"order_id": "o1"})
+    assert len(operators.history({}, None, 10)) == 1
+
+
+def test_the_first_outcome_stays_and_only_the_service_that_was_called_says_it(operators):
+    operators.begin(call("a1"), "payments.refund", {})
+    for service, outcome in (("orders", "success"), ("payments", "NotCaptured"), ("payments", "success")):
+        operators.end("a1", service, outcome)
+    operators.end("nobody's", "payments", "success")
+    operators.end("\ud800", "payments", "success")
+
+    assert [action["outcome"] for action in operators.history({}, None, 10)] == ["NotCaptured"]
+
+
+@pytest.mark.parametrize("reason", ["\ud800", "\n\x1b[31m", "x" * 20_000, {"$ne": None}, 7], ids=ascii)
+def test_whatever_the_arguments_are_the_action_is_recorded(operators, reason):
+    assert operators.begin(call("a1"), "payments.refund", {"reason": reason, "$where": "1", "a.b": 2**70})
+
+    (action,) = operators.history({}, None, 10)
+    assert action["who"] == "olga" and "$where" in action["arguments"]
+
+
+def test_actions_are_shown_newest_first_and_by_operator(operators):
+    for number, who in enumerate(("olga", "pim", "olga")):
+        operators.begin(call(f"a{number}", who), "tickets.repair", {})
+
+    newest = operators.history({}, None, 2)
+    assert [action["id"] for action in newest][:1] == ["a2"] and len(newest) == 2
+    assert {action["id"] for action in operators.history({"who": "olga"}, None, 10)} == {"a0", "a2"}

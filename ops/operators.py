@@ -1,0 +1,98 @@
+"""Who may operate: `python -m ops.operators key NAME FILE`, `add PUBLIC_KEY`, `remove NAME` or `list`.
+
+`key` makes a signing key where its owner will use it: the private half goes into FILE, which only they can read, and
+the public half is printed. The others are for an administrator and change auth's database (AUTH_MONGO_URL): for the
+first operator, or when none is left. Operators themselves have `add_operator` and `remove_operator` in their shell.
+Either takes effect at once, restarts nothing and is recorded.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import uuid
+from pathlib import Path
+
+from auth.operators import Operators
+from libs import context, logs
+from libs.database import connect
+from libs.settings import MONGO_FORM, parsed
+from libs.tokens import OPERATOR, OPERATOR_NAME, Claims, InvalidKey, new_key, operator_key
+
+ADMINISTRATOR = "administrator"
+
+log = logging.getLogger("ops.operators")
+
+
+def main() -> None:
+    """Do what the command line says; exit with a message and code 1 when that is impossible."""
+    parser = argparse.ArgumentParser(prog="python -m ops.operators", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    key = commands.add_parser("key", help="make a signing key, and print its public half")
+    key.add_argument("name")
+    key.add_argument("file", type=Path)
+    commands.add_parser("add", help="let the owner of a key operate").add_argument("public_key")
+    commands.add_parser("remove", help="let somebody operate no longer").add_argument("name")
+    commands.add_parser("list", help="print who may operate")
+    options = parser.parse_args()
+    if options.command == "key":
+        print(make_key(options.name, options.file))
+        return
+    operators = Operators(parsed("AUTH_MONGO_URL", connect, MONGO_FORM))
+    match options.command:
+        case "add":
+            print(f"{add(operators, options.public_key)} may operate")
+        case "remove":
+            is_gone = remove(operators, options.name)
+            print(f"{options.name} may operate no longer" if is_gone else f"{options.name} was no operator")
+        case "list":
+            for found in operators.all():
+                print(f"{found['name']:<20} since {found['added_at']:%Y-%m-%d}, by {found['added_by']}")
+
+
+def make_key(name: str, path: Path) -> str:
+    """Write the private half of a new key to a file that only its owner can read; return the public half.
+
+    Exits when the name is none, or the file exists.
+    """
+    if not OPERATOR_NAME.fullmatch(name):
+        sys.exit(f"{name} is no name: small letters, digits, '.', '_' and '-', at most 40, beginning with a letter")
+    private, public = new_key(f"{OPERATOR}:{name}")
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"{private}\n")
+    except FileExistsError:
+        sys.exit(f"{path} exists and is left unchanged")
+    return public
+
+
+def add(operators: Operators, public_key: str) -> str:
+    """Let the owner of a key operate, by an administrator; return their name. Exits when it is no such key."""
+    try:
+        name, key = operator_key(public_key)
+    except InvalidKey:
+        sys.exit("that is no public key of an operator: operator:NAME=BASE64, of 32 bytes")
+    action = _begun(operators, "add", public_key=key)
+    operators.add(name, key, ADMINISTRATOR)
+    operators.end(action, "ops", "success")
+    return name
+
+
+def remove(operators: Operators, name: str) -> bool:
+    """Let somebody operate no longer, by an administrator; return whether they were one."""
+    action = _begun(operators, "remove", name=name)
+    is_gone = operators.remove(name)
+    operators.end(action, "ops", "success")
+    return is_gone
+
+
+def _begun(operators: Operators, command: str, **arguments: str) -> str:
+    """Record that an administrator is about to do something; return the action's id."""
+    action = uuid.uuid4().hex
+    with context.work(client=os.uname().nodename):
+        operators.begin(Claims(OPERATOR, ADMINISTRATOR, action, 0, 0), f"ops.{command}_operator", arguments)
+    return action
+
+
+if __name__ == "__main__":
+    logs.run(main)
