@@ -9,6 +9,7 @@ from nameko.timer import timer
 
 from auth import account_security, domain, passwords
 from auth.domain import SESSION_SECONDS, EmailInUse, WrongCredentials
+from auth.key_changes import KeyChanges
 from auth.passkeys import Passkeys, read_url
 from auth.seals import ENCRYPTION_KEY_FORM, Seals
 from auth.store import NUMBER, UserStore
@@ -81,6 +82,7 @@ class AuthService(account_security.AccountSecurity):
     store = Stored(UserStore, CATALOGUE)
     caller = TokenProvider()
     services = Itself()
+    key_changes = KeyChanges()
     signer = Setting("SIGNING_KEY", Signer, KEY_FORM)
     counters = Setting("SIGNING_KEY", read_counters, KEY_FORM)
     throttle = Throttle()

@@ -124,6 +124,12 @@ class Verifier:
         except InvalidToken:
             return False
 
+    @property
+    def public_keys(self) -> list[str]:
+        """The keys, as in the setting."""
+        raw = {name: key.public_bytes_raw() for name, key in self._keys.items()}
+        return [f"{name}={base64.b64encode(each).decode()}" for name, each in raw.items()]
+
     def verify(self, token: str | None) -> Claims:
         """Return the claims of a valid token; raise InvalidToken for any other."""
         return _verified(token, self._keys.get)

@@ -4,6 +4,7 @@ from contextlib import suppress
 
 import pytest
 
+from auth.key_changes import note_keys
 from libs import context
 from libs.rpc import RemoteError
 from libs.security_events import EVENTS
@@ -106,7 +107,10 @@ def operator_action(site):
 def key_rotation(site):
     for key in (new_key("operator:pim")[1], new_key("operator:pim")[1]):
         site.operate("auth.add_operator", public_key=key)
-    return [("success", "olga")]
+    with context.work(client=ADDRESS):
+        for keys in (["auth:1=A"], ["auth:1=A", "auth:2=B"], ["auth:1=A", "auth:2=B"], ["auth:2=B"]):
+            note_keys(site.client.services["auth"].store.users.collection.database, keys)
+    return [("success", "olga"), ("success", "auth"), ("success", "auth")]
 
 
 KINDS = [sign_up, sign_in, sign_out, password_change, access_denied, throttled, operator_action, key_rotation]
