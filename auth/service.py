@@ -1,22 +1,20 @@
 """The auth service: sign up, sign in, sign out, change the password."""
 
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
-from auth import account_security, domain, passwords
+from auth import account_security, domain, operation, passwords
 from auth.domain import SESSION_SECONDS, EmailInUse, WrongCredentials
 from auth.key_changes import KeyChanges
 from auth.passkeys import Passkeys, read_url
 from auth.seals import ENCRYPTION_KEY_FORM, Seals
 from auth.store import NUMBER, UserStore
-from libs.contracts.errors import DomainError, NotOperator
+from libs.contracts.errors import DomainError
 from libs.contracts.events import CATALOGUE
-from libs.contracts.limits import MAXIMUM_PAGE
-from libs.contracts.parts import FOLLOWERS, SERVICES
+from libs.contracts.parts import FOLLOWERS
 from libs.database import connect
 from libs.events import Stored, VersionConflict
 from libs.providers import Setting
@@ -27,7 +25,7 @@ from libs.rpc.entrypoint import rpc
 from libs.security_events import recorded
 from libs.settings import KEY_FORM, MONGO_FORM, PUBLIC_URL, between, parsed, public_url
 from libs.throttle import MongoThrottle
-from libs.tokens import Claims, InvalidKey, InvalidToken, Signer, operator_key, operator_of, verify_operator
+from libs.tokens import Claims, Signer
 
 EXPECTED = (DomainError, InvalidArguments, Unauthenticated, Forbidden, VersionConflict)
 SECRET = ("password", "current", "new", "code")
@@ -63,25 +61,13 @@ class Throttle(DependencyProvider):
         return self.throttle
 
 
-class Itself(DependencyProvider):
-    """What auth has in place of a ServiceClient: it asks itself about its callers."""
-
-    def get_dependency(self, worker_ctx: Any) -> Any:
-        """Return what calls the private methods of the service by the names of those that others call."""
-
-        def call(_service: str, method: str, arguments: dict[str, Any]) -> Any:
-            return getattr(worker_ctx.service, f"_{method}")(**arguments)
-
-        return SimpleNamespace(call=call)
-
-
-class AuthService(account_security.AccountSecurity):
+class AuthService(account_security.AccountSecurity, operation.Operation):
     """Knows the users and begins and ends their sessions."""
 
     name = "auth"
     store = Stored(UserStore, CATALOGUE)
     caller = TokenProvider()
-    services = Itself()
+    services = operation.Itself()
     key_changes = KeyChanges()
     signer = Setting("SIGNING_KEY", Signer, KEY_FORM)
     counters = Setting("SIGNING_KEY", read_counters, KEY_FORM)
@@ -199,91 +185,10 @@ class AuthService(account_security.AccountSecurity):
         kind = arguments.choice("kind", kind, (SESSIONS, USERS))
         return bool(self.store.followers.know(kind, _number("number", number)))
 
-    @rpc(expected_exceptions=EXPECTED)
-    def authorize(self, token: str, method: str, arguments: Any) -> dict[str, Any]:
-        """Let an operator's call begin, and record it; for the service that is called. Returns {"name", "action"}.
-
-        Raises NotOperator for whoever is no operator (any more), and for a token that is good for another call.
-        """
-        service = self.caller.require(*SERVICES)
-        if str(method).partition(".")[0] != service or not isinstance(arguments, dict):
-            raise NotOperator("A service may only ask about calls to itself.")
-        return self._authorize(token, method, arguments)
-
-    @rpc(expected_exceptions=EXPECTED)
-    def end_action(self, action: str, outcome: str) -> None:
-        """Record how an operator's call ended, by the `action` that `authorize` returned; for the service called."""
-        service = self.caller.require(*SERVICES)
-        self._end_action(_text(action), _text(outcome), service)
-
-    @rpc(expected_exceptions=EXPECTED)
-    def add_operator(self, public_key: str) -> dict[str, Any]:
-        """Let somebody else operate, or an operator use another key: `operator:NAME=BASE64`; for operators.
-
-        Returns {"name", "replaced"}: whether there was another key before.
-        """
-        added_by = self.caller.operator
-        try:
-            name, key = operator_key(_text(public_key))
-        except InvalidKey as error:
-            raise InvalidArguments("public_key must be operator:NAME=BASE64, of 32 bytes.") from error
-        return {"name": name, "replaced": self.store.operators.add(name, key, added_by)}
-
-    @rpc(expected_exceptions=EXPECTED)
-    def remove_operator(self, name: str) -> bool:
-        """Let somebody operate no longer, at once; for operators. Returns whether they were one."""
-        self.caller.require("operator")
-        return bool(self.store.operators.remove(arguments.text("name", name)))
-
-    @rpc(expected_exceptions=EXPECTED)
-    def operators(self) -> Any:
-        """Return who may operate, as [{"name", "public_key", "added_at", "added_by"}]; for operators."""
-        self.caller.require("operator")
-        return self.store.operators.all()
-
-    @rpc(expected_exceptions=EXPECTED)
-    def note_action(self, action: str, about: Any = None) -> None:
-        """Record what an operator does without a service, at the broker; for operators, who call it before and after.
-
-        As every call of an operator it is recorded with its arguments, and that is all it does.
-        """
-        self.caller.require("operator")
-
-    @rpc(expected_exceptions=EXPECTED)
-    def actions(
-        self, order_id: str | None = None, who: str | None = None, before: str | None = None, limit: int = 50
-    ) -> Any:
-        """Return what operators did, newest first: all, one operator's or those about an order; for operators.
-
-        Each is {"id", "at", "who", "method", "arguments", "order_id"?, "reason"?, "source", "correlation_id",
-        "outcome", "ended_at"}; the outcome is "success", an error's name, or "unknown". `before`: an action's `at`.
-        """
-        self.caller.require("operator")
-        wanted = {"order_id": arguments.optional_text("order_id", order_id), "who": arguments.optional_text("who", who)}
-        where = {name: value for name, value in wanted.items() if value is not None}
-        moment = None if before is None else arguments.moment("before", before)
-        return self.store.operators.history(where, moment, arguments.integer("limit", limit, 1, MAXIMUM_PAGE))
-
     @timer(interval=NUMBER_SECONDS, eager=True)
     def number_older(self) -> None:
         """Number what instances of the previous version revoke while they still run beside this one."""
         self.store.number_older()
-
-    def _authorize(self, token: str, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        name = operator_of(token)
-        key = self.store.operators.public_key(name) if name else None
-        if key is None:
-            raise NotOperator("You are no operator, or no longer.")
-        try:
-            operator = verify_operator(token, key)
-        except InvalidToken as error:
-            raise NotOperator("This token is not valid.") from error
-        if operator.method != method or not self.store.operators.begin(operator, method, arguments):
-            raise NotOperator("This token is good for another call.")
-        return {"name": operator.subject, "action": operator.session_id}
-
-    def _end_action(self, action: str, outcome: str, service: str = "auth") -> None:
-        self.store.operators.end(action, service, outcome)
 
     def _signed_in_user(self) -> dict[str, Any]:
         session: Claims = self.caller.session

@@ -63,25 +63,10 @@ def environment(name: str, stack: Layout) -> dict[str, str]:
     part = PART_OF.get(name, name)
     prefix = part.upper()
     settings = {setting: stack.environ[setting] for setting in passed_on(name) if stack.environ.get(setting)}
-    if name == "fake-stripe":
-        return settings | {
-            "FAKE_STRIPE_PORT": str(stack.ports.stripe),
-            "FAKE_STRIPE_STATE": str(stack.folder / "fake-stripe.json"),
-            "FAKE_STRIPE_WEBHOOK_URL": f"{stack.gateway_url}/api/webhooks/stripe",
-            "STRIPE_WEBHOOK_SECRET": stack.secrets["STRIPE_WEBHOOK_SECRET"],
-        }
-    if name == "migrate":
-        return settings | {f"{service.upper()}_MONGO_URL": stack.mongo_url(service) for service in SERVICES}
     if name in SERVE_METRICS:
         settings["METRICS_PORT"] = str(stack.ports.metrics_of(name))
-    if name == BROKER_SETUP:
-        return settings | {
-            **{f"{each.upper()}_AMQP_URL": stack.amqp_url_for(each) for each in PRINCIPALS},
-            "RABBITMQ_MANAGEMENT_URL": stack.management_url,
-            "RABBITMQ_PASSWORD": stack.secrets["RABBITMQ_PASSWORD"],
-        }
-    if name == OPERATOR:
-        return {"OPERATOR_AMQP_URL": stack.amqp_url_for(OPERATOR)}
+    if name in ("fake-stripe", "migrate", BROKER_SETUP, OPERATOR):
+        return settings | _without_keys(stack)[name]
     settings |= {
         f"{prefix}_AMQP_URL": stack.amqp_url_for(part),
         f"{prefix}_SIGNING_KEY": stack.secrets[f"{prefix}_SIGNING_KEY"],
@@ -103,10 +88,29 @@ def environment(name: str, stack: Layout) -> dict[str, str]:
     return settings
 
 
+def _without_keys(stack: Layout) -> Mapping[str, dict[str, str]]:
+    """Return the settings of the programs that call no service in their own name."""
+    return {
+        "fake-stripe": {
+            "FAKE_STRIPE_PORT": str(stack.ports.stripe),
+            "FAKE_STRIPE_STATE": str(stack.folder / "fake-stripe.json"),
+            "FAKE_STRIPE_WEBHOOK_URL": f"{stack.gateway_url}/api/webhooks/stripe",
+            "STRIPE_WEBHOOK_SECRET": stack.secrets["STRIPE_WEBHOOK_SECRET"],
+        },
+        "migrate": {f"{service.upper()}_MONGO_URL": stack.mongo_url(service) for service in SERVICES},
+        BROKER_SETUP: {
+            **{f"{each.upper()}_AMQP_URL": stack.amqp_url_for(each) for each in PRINCIPALS},
+            "RABBITMQ_MANAGEMENT_URL": stack.management_url,
+            "RABBITMQ_PASSWORD": stack.secrets["RABBITMQ_PASSWORD"],
+        },
+        OPERATOR: {"OPERATOR_AMQP_URL": stack.amqp_url_for(OPERATOR)},
+    }
+
+
 def passed_on(name: str) -> tuple[str, ...]:
     """Return the settings that the program `name` takes from the caller's environment, when they are set there."""
-    if name in ("fake-stripe", "migrate"):
-        return LOGGING
+    if name in ("fake-stripe", "migrate", OPERATOR):
+        return LOGGING if name != OPERATOR else ()
     return PASSED_ON + (PASSED_TO_PARTS if name != BROKER_SETUP else ()) + PASSED_TO.get(name, ())
 
 

@@ -180,7 +180,8 @@ def environment(folder: Path) -> dict[str, str]:
     """Return the environment of every process of the stack: few of the caller's variables, and the stack's mark."""
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER") if name in os.environ}
     path = [str(VIRTUAL_ENVIRONMENT / "bin"), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]
-    return {**kept, "PATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1", MARK: str(folder)}
+    python = {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore"}  # nameko's imports warn before there is a log
+    return {**kept, "PATH": os.pathsep.join(path), **python, MARK: str(folder)}
 
 
 def members(folder: Path) -> list[int]:

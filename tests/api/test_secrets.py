@@ -1,4 +1,6 @@
-"""Passwords, keys, tokens and cards appear in no log."""
+"""What the logs of the whole system hold: lines of one form, and no password, key, token or card."""
+
+import re
 
 import pytest
 
@@ -32,3 +34,15 @@ def test_no_log_holds_a_secret(system, used):
     found = [(name, secret[:12]) for name, log in logs.items() for secret in secrets if secret in log]
 
     assert found == []
+
+
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ \S+ \[\S+\] |    ")
+"""The beginning of a line, or of one of a traceback."""
+
+
+def test_every_line_of_every_program_has_its_time_and_place_for_a_correlation_id(system, used):
+    programs = [name for name in system.programs if name not in ("rabbitmq", "epmd", "redis", "mongo")]
+
+    assert len(programs) >= 10
+    logs = {name: system.logs(name).splitlines() for name in programs}
+    assert [(name, line) for name, lines in logs.items() for line in lines if not LINE.match(line)] == []
