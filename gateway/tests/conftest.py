@@ -1,30 +1,31 @@
 """The gateway with fake services, and test clients that act as browsers."""
 
 import re
+from functools import cache
 
 import pytest
 from flask.testing import FlaskClient
-from jinja2 import BytecodeCache
 
 from gateway.app import create_app
-from gateway.tests.fakes import SETTINGS, FakeServices
+from gateway.services import Services
+from gateway.settings import Settings
+from gateway.tests.fakes import SETTINGS, FakeServices, never_revoked
 
 
-class CompiledTemplates(BytecodeCache):
-    """Templates that one application has compiled, for those of the tests that follow."""
-
-    def __init__(self):
-        self.compiled = {}
-
-    def load_bytecode(self, bucket):
-        if bucket.key in self.compiled:
-            bucket.bytecode_from_string(self.compiled[bucket.key])
-
-    def dump_bytecode(self, bucket):
-        self.compiled[bucket.key] = bucket.bytecode_to_string()
+@cache
+def built(**settings):
+    """Return the gateway with these settings, built only once: that takes longer than most tests."""
+    app = create_app(FakeServices(), SETTINGS | settings, never_revoked())
+    app.test_client_class = Browser
+    return app
 
 
-COMPILED_TEMPLATES = CompiledTemplates()
+def serving(services, revocations, **settings):
+    """Return the gateway that was built with these settings, from now on in front of a test's services."""
+    app = built(**settings)
+    app.extensions["services"] = Services(lambda: services, Settings.read(SETTINGS).signer)
+    app.extensions["revocations"] = revocations
+    return app
 
 
 @pytest.fixture
@@ -39,10 +40,7 @@ def revocations(services):
 
 @pytest.fixture
 def app(services, revocations):
-    app = create_app(services, SETTINGS, revocations)
-    app.test_client_class = Browser
-    app.jinja_env.bytecode_cache = COMPILED_TEMPLATES
-    return app
+    return serving(services, revocations)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from babel import Locale
 
 from gateway.app import create_app
-from gateway.tests.conftest import Browser
+from gateway.tests.conftest import serving
 from gateway.tests.fakes import SETTINGS
 from gateway.typed_prices import with_decimal_mark, with_point
 from libs.settings import MissingSetting
@@ -16,9 +16,7 @@ def shop(services, revocations):
 
     def shop(currency, name="ana"):
         services.currency = currency.lower()
-        app = create_app(services, SETTINGS | {"CURRENCY": currency}, revocations)
-        app.test_client_class = Browser
-        browser = app.test_client()
+        browser = serving(services, revocations, CURRENCY=currency).test_client()
         browser.post("/api/users/signup", json={"email": f"{name}@example.com", "password": f"{name} and a word"})
         return browser
 

@@ -2,9 +2,8 @@
 
 import pytest
 
-from gateway.app import create_app
 from gateway.errors import ERRORS, STATUSES
-from gateway.tests.fakes import SETTINGS
+from gateway.tests.conftest import serving
 from libs.rpc import RemoteError
 
 
@@ -91,7 +90,7 @@ def test_body_that_is_not_a_form_is_415_as_a_page_before_other_checks(client, ki
 
 @pytest.mark.parametrize("host", ["evil.example", "..", "a..b", f"{'a' * 80}.example"])
 def test_untrusted_host_is_400_on_pages_and_in_json(services, revocations, host):
-    client = create_app(services, SETTINGS | {"GATEWAY_TRUSTED_HOSTS": "localhost"}, revocations).test_client()
+    client = serving(services, revocations, GATEWAY_TRUSTED_HOSTS="localhost").test_client()
 
     page, answer = (client.get(path, headers={"Host": host}) for path in ("/", "/api/tickets"))
 
