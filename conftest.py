@@ -2,7 +2,7 @@
 
 A test that asks for one of them is marked `integration` automatically, and one that asks for `system` `e2e` too.
 TICKETING_TEST_SERVERS=FOLDER makes the tests use the servers that already run in FOLDER
-(`python -m dev.stack servers --folder FOLDER` starts them), which saves their start on every run.
+(`python -m dev.stack --folder FOLDER servers` starts them), which saves their start on every run.
 
 With `-n 4` four processes run the tests, on the same servers. The tests of a file that need them stay in one process.
 The whole system is started twice, side by side: for the tests of tests/e2e, and for the others that need it.

@@ -5,8 +5,6 @@ import json
 import os
 import secrets
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
+from dev.forked import Service
 from dev.stack import Stack, install
 from libs.rpc.topology import declare_rpc_exchange
 
@@ -141,16 +140,13 @@ def failing_commands(collection: Collection[Any], *commands: str, skip: int = 0,
 
 
 @contextmanager
-def nameko_service(module: str, queue: str, **config: Any) -> Iterator[subprocess.Popen[bytes]]:
+def nameko_service(module: str, queue: str, **config: Any) -> Iterator[Service]:
     """Run the service `package.module:Class` as a process while the block runs; ready once it consumes `queue`."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "config.yml"
         path.write_text(json.dumps({"SERVICE_CONTAINER_CLS": "libs.amqp.container.Container", **config}))
-        command = [str(Path(sys.executable).with_name("nameko")), "run", "--config", str(path), module]
-        # every address is this machine's: eventlet may do without its DNS client, a fifth of the start
-        settings = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "EVENTLET_NO_GREENDNS": "yes"}
         before = consumers(config["AMQP_URI"], queue)
-        process = subprocess.Popen(command, env={**os.environ, **settings}, cwd=ROOT)
+        process = Service(["run", "--config", str(path), module], os.environ)
         try:
             wait_for(lambda: consumers(config["AMQP_URI"], queue) > before or process.poll() is not None, 20, module)
             # 137: it has already been killed at its crash point (payments/crash_points.py)
