@@ -1,5 +1,7 @@
 """What must hold: in every state, and once faults have ended and everything has come to rest."""
 
+from functools import lru_cache
+
 from payments.domain import MAXIMUM_DECLINES
 from tests.protocol import moves, workers
 from tests.protocol.model import Claim, Limits, World
@@ -69,6 +71,11 @@ def _wrong_at_rest(world: World, rules: Rules, limits: Limits, lost: bool) -> st
     rested = drained(world, rules, limits, lost)
     if wrong := violation(rested) or _waiting(rested):
         return f"{wrong}, at rest"
+    return _wrong_after_deadlines(rested, rules, limits, lost)
+
+
+@lru_cache(workers.KEPT)
+def _wrong_after_deadlines(rested: World, rules: Rules, limits: Limits, lost: bool) -> str:
     late = drained(_much_later(rested), rules, limits, lost)
     if wrong := violation(late) or _unended(late):
         return f"{wrong}, at rest after all deadlines"

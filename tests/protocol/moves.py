@@ -1,6 +1,7 @@
 """What can happen next. Each function yields (what happens, to which order, the world after it)."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from tests.protocol import workers
 from tests.protocol.model import Claim, Limits, Worker, World
@@ -12,20 +13,25 @@ LIVE = ("created", "awaiting_payment", "complete")
 UNENDED = ("created", "awaiting_payment")
 
 
-def moves(world: World, rules: Rules, limits: Limits) -> Iterator[Move]:
-    """Yield everything that can happen next."""
+class Others(NamedTuple):
+    """What matters about the workers in flight for what else can happen."""
+
+    are_few: bool  # one more may begin
+    expire: bool  # one of them lets an order expire
+    busy_with: frozenset[int]  # whose orders a day may not pass for
+
+
+def moves(world: World, others: Others, rules: Rules, limits: Limits) -> Iterator[Move]:
+    """Yield everything that can happen next in a world without workers, except what those in flight do."""
     for number, claim in enumerate(world.claims):
-        yield from _orders(world, number, claim, rules, limits)
+        yield from _orders(world, number, claim, others, rules, limits)
         if limits.money:
-            yield from _payments(world, number, claim, rules, limits)
-        yield from _buyer(world, number, claim, rules, limits)
-        yield from _time(world, number, claim, limits)
-    yield from _reserving(world, rules, limits)
+            yield from _payments(world, number, claim, others, rules, limits)
+        yield from _buyer(world, number, claim, others, rules, limits)
+        yield from _time(world, number, claim, others, limits)
+    yield from _reserving(world, others, rules, limits)
     if limits.seller:
         yield from _listing(world, rules)
-    for worker in set(world.workers):
-        yield from workers.steps(world, worker, rules, limits)
-        yield f"the worker about to {worker.task} dies", worker.claim, workers.without(world, worker)
 
 
 def delivered(claim: Claim, version: int, rules: Rules) -> tuple[Claim, bool]:
@@ -36,7 +42,7 @@ def delivered(claim: Claim, version: int, rules: Rules) -> tuple[Claim, bool]:
     return claim if after == document else claim._replace(document=after), settles
 
 
-def _orders(world: World, number: int, claim: Claim, rules: Rules, limits: Limits) -> Iterator[Move]:
+def _orders(world: World, number: int, claim: Claim, others: Others, rules: Rules, limits: Limits) -> Iterator[Move]:
     asked: list[tuple[str, tuple[str, bool] | None]] = []
     if limits.cancelling:
         asked.append(("cancel", None))
@@ -47,12 +53,13 @@ def _orders(world: World, number: int, claim: Claim, rules: Rules, limits: Limit
         if after := workers.with_order_changed(world, number, change, snapshot, rules, limits):
             label = f"orders follows the payment that is {snapshot[0]}" if snapshot else f"orders: {change}"
             yield f"{label}: {after.claims[number].status}", number, after
-    yield from _expiry(world, number, rules, limits)
+    if not others.expire:
+        yield from _expiry(world, number, rules, limits)
 
 
 def _expiry(world: World, number: int, rules: Rules, limits: Limits) -> Iterator[Move]:
     """Let orders ask payments about an overdue order, and let it expire in another step if nothing was paid."""
-    if any(worker.task == "expire" for worker in world.workers) or not (asked := _asked(world, number, rules, limits)):
+    if not (asked := _asked(world, number, rules, limits)):
         return
     after, outcome = asked
     if outcome is None:
@@ -82,8 +89,7 @@ def _asked(world: World, number: int, rules: Rules, limits: Limits) -> tuple[Wor
     return workers.outcome(world, number, rules, limits) if rules.ask_before_expiry else (world, None)
 
 
-def _payments(world: World, number: int, claim: Claim, rules: Rules, limits: Limits) -> Iterator[Move]:
-    free = len(world.workers) < limits.workers
+def _payments(world: World, number: int, claim: Claim, others: Others, rules: Rules, limits: Limits) -> Iterator[Move]:
     for version, status in enumerate(claim.history, 1):
         after, settles = delivered(claim, version, rules)
         label = f"payments receives version {version} ({status})"
@@ -95,18 +101,18 @@ def _payments(world: World, number: int, claim: Claim, rules: Rules, limits: Lim
             for outcome, kept in (("acknowledges it", acked), ("dies before it acknowledges it", after)):
                 if kept != claim:
                     yield f"{label} and {outcome}", number, world.with_claim(number, kept)
-        elif free:
+        elif others.are_few:
             yield label, number, workers.added(world.with_claim(number, after), Worker("read", number, acks=version))
-    if free and claim.document and not limits.unacked:
+    if others.are_few and claim.document and not limits.unacked:
         settling = Worker("look", number, claim.document)
         yield "settle reads the document", number, workers.added(world, settling)
 
 
-def _buyer(world: World, number: int, claim: Claim, rules: Rules, limits: Limits) -> Iterator[Move]:
+def _buyer(world: World, number: int, claim: Claim, others: Others, rules: Rules, limits: Limits) -> Iterator[Move]:
     document = claim.document
     if not limits.buying or document is None:
         return
-    if claim.payable and len(world.workers) < limits.workers and (worker := workers.payer(number, claim, rules)):
+    if claim.payable and others.are_few and (worker := workers.payer(number, claim, rules)):
         began = world.with_claim(number, claim._replace(payable=claim.payable - 1))
         yield "the buyer pays; payments reads the document", number, workers.added(began, worker)
     for name in OPERATORS if limits.operator else ():
@@ -118,15 +124,14 @@ def _buyer(world: World, number: int, claim: Claim, rules: Rules, limits: Limits
             yield f"in the browser: {label}", number, world.with_claim(number, charged)
 
 
-def _time(world: World, number: int, claim: Claim, limits: Limits) -> Iterator[Move]:
+def _time(world: World, number: int, claim: Claim, others: Others, limits: Limits) -> Iterator[Move]:
     if not claim.is_overdue and claim.status in UNENDED:
         yield "the deadline passes", number, world.with_claim(number, claim._replace(is_overdue=True))
     document = claim.document
     if document and document.refusals and not document.refused_long_ago:
         after = claim._replace(document=document._replace(refused_long_ago=True))
         yield "ten minutes pass", number, world.with_claim(number, after)
-    busy = any(worker.claim == number and worker.task != "insert" for worker in world.workers)
-    if limits.days and not claim.a_day_passed and not busy:
+    if limits.days and not claim.a_day_passed and number not in others.busy_with:
         yield "a day passes", number, world.with_claim(number, a_day_later(claim))
 
 
@@ -139,7 +144,7 @@ def a_day_later(claim: Claim) -> Claim:
     return claim._replace(a_day_passed=True, document=document, intents=intents, replies=(), paid_in_time=False)
 
 
-def _reserving(world: World, rules: Rules, limits: Limits) -> Iterator[Move]:
+def _reserving(world: World, others: Others, rules: Rules, limits: Limits) -> Iterator[Move]:
     if len(world.claims) >= limits.orders or (world.claims and world.claims[-1].status in LIVE):
         return
     for seen in range(1, len(world.listing.snapshots) + 1):
@@ -150,7 +155,7 @@ def _reserving(world: World, rules: Rules, limits: Limits) -> Iterator[Move]:
             worker = Worker("insert", len(world.claims))
             if not limits.racing:
                 yield from workers.steps(reserved, worker, rules, limits)
-            elif len(world.workers) < limits.workers:
+            elif others.are_few:
                 yield f"a buyer who saw version {seen} finds the ticket free", -1, workers.added(reserved, worker)
 
 

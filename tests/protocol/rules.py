@@ -66,7 +66,7 @@ class Rules:
 
     def __post_init__(self) -> None:
         """Remember every answer."""
-        for name in ("change_order", "next_step", "delivered", "recorded", "refused", "may_pay", "may_reserve"):
+        for name in ("change_order", "next_step", "recorded", "refused", "may_pay", "may_reserve"):
             object.__setattr__(self, name, cache(getattr(self, name)))
 
     def change_order(
@@ -105,11 +105,7 @@ class Rules:
 
         Return the document after that, and whether settle runs before the event is acknowledged.
         """
-        store = self.store(mongomock.MongoClient(tz_aware=True).payments)
-        if document is not None:
-            store_document(store, document, copied)
-        settles = store.follow({**_public(status, False), "version": version}, NOON)
-        return stored_document(store, document or Document()), settles
+        return _delivered(self.store, document, copied, version, status)
 
     def recorded(self, document: Document, status: str, intent: Intent) -> tuple[Document, tuple[str, bool] | None]:
         """Return the document after settle wrote down what Stripe says, and the snapshot that is published with it."""
@@ -163,6 +159,17 @@ class Rules:
             declines=(intent.declines or None) if self.count_at_stripe else None,
             refunded_cents=PRICE * intent.refunds,
         )  # fmt: skip
+
+
+@cache
+def _delivered(
+    store_class: type[PaymentStore], document: Document | None, copied: str, version: int, status: str
+) -> tuple[Document | None, bool]:
+    store = store_class(mongomock.MongoClient(tz_aware=True).payments)
+    if document is not None:
+        store_document(store, document, copied)
+    settles = store.follow({**_public(status, False), "version": version}, NOON)
+    return stored_document(store, document or Document()), settles
 
 
 def store_document(store: PaymentStore, document: Document, status: str) -> Payment:

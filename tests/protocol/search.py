@@ -3,14 +3,19 @@
 import random
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Generic, TypeVar
 
 from tests.protocol.invariants import violation, violation_at_rest
 from tests.protocol.model import Limits, Worker, World
-from tests.protocol.moves import moves
+from tests.protocol.moves import Move, Others, moves
 from tests.protocol.rules import Rules
 from tests.protocol.switches import KeepsAnything
-from tests.protocol.workers import loser
+from tests.protocol.workers import loser, steps
+
+Value = TypeVar("Value")
 
 
 @dataclass
@@ -27,48 +32,130 @@ class Found:
         return "\n".join([f"{self.violation or 'no violation'} ({self.states} states, {self.seconds:.1f} s)", *lines])
 
 
+State = tuple[int, ...]
+"""The number of what the world is like without workers, and those of the workers in flight."""
+
+Change = tuple[str, int, int, tuple[int, ...]]
+"""What happens, to which order, the number of the world after it, and those of the workers that have begun by it."""
+
+
+class Space:
+    """The states that can be reached. What can happen next is worked out once for all states that have it in common."""
+
+    def __init__(self, rules: Rules, limits: Limits) -> None:
+        self.rules, self.limits = rules, limits
+        self._worlds, self._workers = Numbers[World](), Numbers[Worker]()
+        for name in ("violation", "_around", "_steps", "_tidied"):
+            setattr(self, name, cache(getattr(self, name)))
+
+    def state(self, world: World) -> State:
+        """Return the state of a world."""
+        return self._joined(self._worlds.of(world._replace(workers=())), map(self._workers.of, world.workers))
+
+    def world(self, state: State) -> World:
+        """Return the world of a state, without its workers."""
+        return self._worlds.values[state[0]]
+
+    def violation(self, number: int) -> str:
+        """Return what is wrong in the states of a world, or ""."""
+        return violation(self._worlds.values[number])
+
+    def ahead(self, state: State) -> Iterator[tuple[str, int, State]]:
+        """Yield everything that can happen next: what, to which order, and the state after it."""
+        number, *workers = state
+        for label, claim, reached, begun in self._around(number, self._others(workers)):
+            yield label, claim, self._joined(reached, (*workers, *begun))
+        for worker in set(workers):
+            rest = workers.copy()
+            rest.remove(worker)
+            for label, claim, reached, begun in self._steps(number, worker):
+                yield label, claim, self._joined(reached, (*rest, *begun))
+
+    def _others(self, numbers: list[int]) -> Others:
+        workers = [self._workers.values[number] for number in numbers]
+        busy_with = {worker.claim for worker in workers if worker.task != "insert"} if self.limits.days else ()
+        expire = any(worker.task == "expire" for worker in workers)
+        return Others(len(workers) < self.limits.workers, expire, frozenset(busy_with))
+
+    def _around(self, number: int, others: Others) -> list[Change]:
+        return self._changes(moves(self._worlds.values[number], others, self.rules, self.limits))
+
+    def _steps(self, number: int, worker_number: int) -> list[Change]:
+        world, worker = self._worlds.values[number], self._workers.values[worker_number]
+        dies = (f"the worker about to {worker.task} dies", worker.claim, world)
+        return self._changes([*steps(world, worker, self.rules, self.limits), dies])
+
+    def _changes(self, found: Iterable[Move]) -> list[Change]:
+        return [
+            (label, claim, self._worlds.of(after._replace(workers=())), tuple(map(self._workers.of, after.workers)))
+            for label, claim, after in found
+        ]
+
+    def _joined(self, number: int, workers: Iterable[int]) -> State:
+        tidied = (self._tidied(number, worker) for worker in workers)
+        return (number, *sorted(worker for worker in tidied if worker is not None))
+
+    def _tidied(self, number: int, worker_number: int) -> int | None:
+        """Return the worker without what it no longer uses, None if it can no longer do anything."""
+        rules = self.rules
+        versions_hold = rules.compare_and_set and rules.compare_on_expiry and rules.store is not KeepsAnything
+        if not versions_hold or rules.replies_decide:
+            return worker_number
+        tidied = _tidied(self._worlds.values[number], self._workers.values[worker_number], rules)
+        return None if tidied is None else self._workers.of(tidied)
+
+
+class Numbers(Generic[Value]):
+    """Numbers for values, in the order in which they were first seen."""
+
+    def __init__(self) -> None:
+        self.values: list[Value] = []
+        self._numbers: dict[Value, int] = {}
+
+    def of(self, value: Value) -> int:
+        """Return the number of a value."""
+        number = self._numbers.setdefault(value, len(self.values))
+        if number == len(self.values):
+            self.values.append(value)
+        return number
+
+
 def search(start: World, rules: Rules, limits: Limits, maximum: int = 50_000_000, at_rest: bool = True) -> Found:
     """Visit every state that can be reached from `start`; stop at the first violation, or after `maximum` states.
 
     `at_rest`: from each state without workers let everything come to rest, too.
     """
-    began, came_from, waiting = time.monotonic(), {start: (start, "")}, deque([start])
+    began, space = time.monotonic(), Space(rules, limits)
+    first = space.state(start)
+    came_from, waiting = {first: (first, "", -1)}, deque([first])
     while waiting and len(came_from) < maximum:
-        world = waiting.popleft()
-        wrong = violation(world) or ("" if world.workers or not at_rest else violation_at_rest(world, rules, limits))
+        state = waiting.popleft()
+        wrong = space.violation(state[0])
+        if not wrong and at_rest and len(state) == 1:
+            wrong = violation_at_rest(space.world(state), rules, limits)
         if wrong:
-            return Found(len(came_from), wrong, _trace(world, came_from), time.monotonic() - began)
-        for label, number, reached in moves(world, rules, limits):
-            after = tidied(reached, rules)
+            return Found(len(came_from), wrong, _trace(state, came_from), time.monotonic() - began)
+        for label, claim, after in space.ahead(state):
             if after not in came_from:
-                came_from[after] = (world, f"order {number + 1}: {label}" if number >= 0 else label)
+                came_from[after] = (state, label, claim)
                 waiting.append(after)
     return Found(len(came_from), seconds=time.monotonic() - began)
 
 
 def walk(start: World, rules: Rules, limits: Limits, seed: int, steps: int = 120) -> Found:
     """Take one random way through the states; faults end after it, and everything must come to rest."""
-    chance, world, trace = random.Random(seed), start, []
+    space = Space(rules, limits)
+    chance, state, trace = random.Random(seed), space.state(start), []
     for number in range(steps):
-        ahead = list(moves(world, rules, limits))
+        ahead = list(space.ahead(state))
         if not ahead:
             break
-        label, claim, reached = chance.choice(ahead)
-        world = tidied(reached, rules)
-        trace.append(f"order {claim + 1}: {label}")
-        if wrong := violation(world):
+        label, claim, state = chance.choice(ahead)
+        trace.append(_described(label, claim))
+        if wrong := space.violation(state[0]):
             return Found(number, wrong, trace)
-    wrong = violation_at_rest(world._replace(workers=()), rules, limits)
+    wrong = violation_at_rest(space.world(state), rules, limits)
     return Found(len(trace), wrong, trace if wrong else [])
-
-
-def tidied(world: World, rules: Rules) -> World:
-    """Return the world without workers that can no longer do anything, and without what they no longer use."""
-    versions_hold = rules.compare_and_set and rules.compare_on_expiry and rules.store is not KeepsAnything
-    if not world.workers or not versions_hold or rules.replies_decide:
-        return world
-    kept = [tidy for worker in world.workers if (tidy := _tidied(world, worker, rules))]
-    return world if kept == list(world.workers) else world._replace(workers=tuple(sorted(kept, key=hash)))
 
 
 def _tidied(world: World, worker: Worker, rules: Rules) -> Worker | None:
@@ -94,9 +181,13 @@ def _tidied(world: World, worker: Worker, rules: Rules) -> Worker | None:
     return worker
 
 
-def _trace(world: World, came_from: dict[World, tuple[World, str]]) -> list[str]:
+def _trace(state: State, came_from: dict[State, tuple[State, str, int]]) -> list[str]:
     trace: list[str] = []
-    while came_from[world][1]:
-        world, label = came_from[world]
-        trace.insert(0, label)
+    while came_from[state][1]:
+        state, label, claim = came_from[state]
+        trace.insert(0, _described(label, claim))
     return trace
+
+
+def _described(label: str, claim: int) -> str:
+    return f"order {claim + 1}: {label}" if claim >= 0 else label
