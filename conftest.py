@@ -140,6 +140,21 @@ def mongo(mongo_url: str) -> Iterator[Database[dict[str, Any]]]:
         yield client.get_default_database()
 
 
+@pytest.fixture(scope="module")
+def kept_database(servers: Stack) -> Iterator[Database[dict[str, Any]]]:
+    """Yield a MongoDB database that the tests of a module share; `emptied` is the same for one of them."""
+    with testing.new_database(servers) as url, pymongo.MongoClient[dict[str, Any]](url, tz_aware=True) as client:
+        yield client.get_default_database()
+
+
+@pytest.fixture
+def emptied(kept_database: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
+    """Return a MongoDB database that is empty but for indexes: building these takes longer than most tests."""
+    for name in kept_database.list_collection_names(filter={"name": {"$not": {"$regex": "^system[.]"}}}):
+        kept_database[name].delete_many({})
+    return kept_database
+
+
 @pytest.fixture(scope="session")
 def redis_database(servers: Stack) -> Iterator[str]:
     """Yield the address of a Redis database that is this process's alone."""

@@ -12,6 +12,11 @@ from libs.tokens import Claims
 
 
 @pytest.fixture
+def mongo(emptied):
+    return emptied
+
+
+@pytest.fixture
 def store(mongo):
     migrate(mongo, UserStore.schema)
     return UserStore(mongo)

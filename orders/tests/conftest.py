@@ -6,6 +6,11 @@ from orders.store import OrderStore
 
 
 @pytest.fixture
+def mongo(emptied):
+    return emptied
+
+
+@pytest.fixture
 def payments():
     """What the service calls in place of payments; a file whose tests make it call has a fake of its own."""
     return

@@ -19,7 +19,7 @@ from tests.protocol.switches import FAILING, ON_SALE, ONE_ORDER, RESERVING, SWIT
 from tests.protocol.workers import steps
 
 IS_DEEP = os.environ.get("TICKETING_SEARCH") == "deep"
-WALKING_SECONDS = 1200 if IS_DEEP else 4
+WALKING_SECONDS = 1200 if IS_DEEP else 2
 EVERYTHING = Limits(
     orders=3, workers=3, payments=2, declines=3, refusals=2, failures=2, days=True, seller=2, racing=True, operator=True
 )  # fmt: skip

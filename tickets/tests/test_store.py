@@ -56,6 +56,11 @@ def matching(tickets, query):
 
 
 @pytest.fixture
+def mongo(emptied):
+    return emptied
+
+
+@pytest.fixture
 def tickets(mongo):
     migrate(mongo, TicketStore.schema)
     return TicketStore(mongo)
@@ -92,26 +97,38 @@ def crowd(servers):
         9000: {"title": "Incomprehensible"},
         15000: {"price_cents": 9500},
     }
-    common = [{"title": "Hamlet"}, {"title": "Theatre"}, {"title": "Incomprehensibilities"}]
-    yield from filled(servers, [a_ticket(**common[number % 3] | rare.get(number, {})) for number in range(CROWD)])
+    common = [document(title=title) for title in ("Hamlet", "Theatre", "Incomprehensibilities")]
+    several = [{**common[number % 3], "_id": store.new_id()} for number in range(CROWD)]
+    for number, details in rare.items():
+        several[number] |= document(**{"title": several[number]["title"], **details}) | {"_id": several[number]["_id"]}
+    yield from filled(servers, several)
 
 
-def filled(servers, tickets):
+def document(**details):
+    return stored(a_ticket(**details))
+
+
+def stored(ticket):
+    """Return the document of a ticket."""
+    fields = store.to_document(ticket)
+    return {"_id": fields.pop("id"), **fields}
+
+
+def filled(servers, documents):
     """Yield a store that holds these tickets."""
     name = f"test_{secrets.token_hex(6)}"
     with MongoClient(servers.mongo_url(name), tz_aware=True) as client:
         database = client.get_default_database()
         migrate(database, TicketStore.schema)
         store_of_test = TicketStore(database)
-        documents = [store.to_document(ticket) for ticket in tickets]
-        store_of_test.tickets.collection.insert_many([{"_id": found.pop("id"), **found} for found in documents])
+        store_of_test.tickets.collection.insert_many(documents)
         yield store_of_test
         client.drop_database(name)
 
 
 def tickets_of_every_kind(count):
     chance = random.Random(7)
-    return [some_ticket(chance, number) for number in range(count)]
+    return [stored(some_ticket(chance, number)) for number in range(count)]
 
 
 def some_ticket(chance, number):
@@ -173,7 +190,7 @@ def test_every_page_of_a_list_that_an_index_answers_examines_few_keys(many):
     costly = []
     for status, sort, filters in questions(*ONE_WORD):
         query = public_list(status, sort, **filters)
-        pages = [] if query.remainder else walk(many, query)
+        pages = [] if query.remainder else walk(many, query, MANY // 8)
         for after in [None, place(pages[len(pages) // 2][-1])] if pages else []:
             with Cost(many) as cost:
                 many.list(query, PAGE, after)
