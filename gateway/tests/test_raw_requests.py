@@ -20,6 +20,8 @@ from gateway.tests.fakes import SETTINGS
 from gateway.tests.served import Gunicorn
 from gateway.worker import Refused, Worker
 
+pytestmark = pytest.mark.xdist_group("one gunicorn")  # which costs as much as all of these tests
+
 KINDS = {
     "/api/tickets": "application/json",
     "/api/webhooks/stripe": "application/json",
