@@ -5,15 +5,29 @@ crashes. Not guaranteed: exactly once, or in order. So each event is a whole sna
 keeps the newest. docs/events.md has every guarantee, and a complete service in ten lines.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from libs.errors import Unavailable
 from libs.events.aggregates import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, VersionConflict
 from libs.events.catalogue import Catalogue
 from libs.events.copies import Copies
 from libs.events.event import Event
-from libs.events.handlers import handles
-from libs.events.provider import Stored
 from libs.events.relay import Relay
 from libs.schema import Schema
+
+if TYPE_CHECKING:
+    from libs.events.handlers import handles
+    from libs.events.provider import Stored
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Import what loads nameko and eventlet when it is used: relays and set-ups do without it, and start sooner."""
+        modules = {"handles": "libs.events.handlers", "Stored": "libs.events.provider"}
+        if name not in modules:
+            raise AttributeError(f"module {__name__} has no attribute {name}")
+        return getattr(import_module(modules[name]), name)
+
 
 __all__ = [
     "CHANGES_INDEX",
