@@ -148,7 +148,8 @@ def nameko_service(module: str, queue: str, **config: Any) -> Iterator[Service]:
         before = consumers(config["AMQP_URI"], queue)
         process = Service(["run", "--config", str(path), module], os.environ)
         try:
-            wait_for(lambda: consumers(config["AMQP_URI"], queue) > before or process.poll() is not None, 20, module)
+            with Connection(config["AMQP_URI"], connect_timeout=3) as broker:
+                wait_for(lambda: _counts(broker, queue)[1] > before or process.poll() is not None, 20, module)
             # 137: it has already been killed at its crash point (payments/crash_points.py)
             assert process.poll() in (None, 137), f"{module} ended by itself"
             yield process
@@ -161,8 +162,13 @@ def nameko_service(module: str, queue: str, **config: Any) -> Iterator[Service]:
 
 def _declared(amqp_url: str, queue: str) -> tuple[int, int]:
     with Connection(amqp_url, connect_timeout=3) as connection:
-        try:
-            declared = connection.channel().queue_declare(queue, passive=True)
-        except NotFound:
-            return 0, 0
-        return declared.message_count, declared.consumer_count
+        return _counts(connection, queue)
+
+
+def _counts(connection: Connection, queue: str) -> tuple[int, int]:
+    try:
+        with connection.channel() as channel:
+            declared = channel.queue_declare(queue, passive=True)
+    except NotFound:
+        return 0, 0
+    return declared.message_count, declared.consumer_count
