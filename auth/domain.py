@@ -96,6 +96,20 @@ class InvalidPasskeyName(InvalidFields):
     """A passkey cannot be called that."""
 
 
+class UserLocked(DomainError):
+    """An operator has locked this user out."""
+
+    security_event = "access_denied"
+
+
+class UserNotFound(DomainError):
+    """There is no such user."""
+
+
+class SessionNotFound(DomainError):
+    """The user has no such session, or no longer."""
+
+
 ONE_ACCOUNT_FROM_ONE_ADDRESS = Limit(free=5, longest_wait_seconds=900)
 ONE_ADDRESS = Limit(free=50, longest_wait_seconds=900)
 ONE_ACCOUNT = Limit(free=50, longest_wait_seconds=60)

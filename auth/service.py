@@ -6,8 +6,8 @@ from typing import Any
 from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
-from auth import account_security, domain, operation, passwords
-from auth.domain import SESSION_SECONDS, EmailInUse, WrongCredentials
+from auth import account_security, account_sessions, domain, operation, passwords
+from auth.domain import SESSION_SECONDS, EmailInUse, UserLocked, WrongCredentials
 from auth.key_changes import KeyChanges
 from auth.passkeys import Passkeys, read_url
 from auth.seals import ENCRYPTION_KEY_FORM, Seals
@@ -61,7 +61,7 @@ class Throttle(DependencyProvider):
         return self.throttle
 
 
-class AuthService(account_security.AccountSecurity, operation.Operation):
+class AuthService(account_security.AccountSecurity, account_sessions.AccountSessions, operation.Operation):
     """Knows the users and begins and ends their sessions."""
 
     name = "auth"
@@ -125,7 +125,9 @@ class AuthService(account_security.AccountSecurity, operation.Operation):
         """End the caller's session; return {"kind", "number"}, by which `is_effective` says where it has ended."""
         session = self.caller.session
         with recorded("sign_out", who=session.subject, what="this session"):
-            number = self.store.revoke(session, datetime.fromtimestamp(session.expires_at, UTC))
+            number = self.store.revoke(
+                session.session_id, session.subject, datetime.fromtimestamp(session.expires_at, UTC)
+            )
         return {"kind": SESSIONS, "number": number}
 
     @rpc(expected_exceptions=EXPECTED)
@@ -204,6 +206,8 @@ class AuthService(account_security.AccountSecurity, operation.Operation):
         return domain.network(address)
 
     def _start_session(self, user: dict[str, Any]) -> dict[str, Any]:
+        if user.get("locked_at"):
+            raise UserLocked("Your account is locked. Contact us to have it unlocked.")
         token = self.signer.mint(user["id"], SESSION_SECONDS, email=user["email"], generation=user["generation"])
         return {"user": {"id": user["id"], "email": user["email"]}, "token": token}
 

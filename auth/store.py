@@ -1,7 +1,7 @@
 """The users and the revoked sessions, in MongoDB."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,13 +17,13 @@ from auth.domain import KNOWN_ADDRESSES, SESSION_SECONDS, EmailInUse, comparable
 from auth.factors import FACTOR_INDEXES, Factors
 from auth.followers import FORGET_SECONDS, Followers
 from auth.operators import Operators
+from auth.sessions import SESSION_INDEXES, Sessions
 from libs.clock import utc_now
 from libs.contracts.events import SessionRevoked
 from libs.errors import Unavailable
 from libs.events import OUTBOX_INDEX, Aggregates, Schema
 from libs.schema import drop_index
 from libs.throttle import FORGET_INDEX
-from libs.tokens import Claims
 
 Document = dict[str, Any]
 
@@ -76,7 +76,8 @@ class UserStore:
 
     A token carries the generation of its user's sessions; raising it ends all sessions begun before. Until
     `ended_until` there may be tokens of an older generation that have not expired by themselves. `addresses` are
-    fingerprints (keyed hashes) of network addresses that the user signed in from. Revoked sessions
+    fingerprints (keyed hashes) of network addresses that the user signed in from; with `locked_at` an operator has
+    locked the user out. Revoked sessions
     are {_id: jti, version, user_id, expires_at, revocation_no}. `libs.throttle` keeps its counters in `attempts`.
 
     A `revocation_no` numbers what was revoked, the sessions and the users separately: it is one more than the newest
@@ -100,6 +101,7 @@ class UserStore:
             "attempts": [FORGET_INDEX],
             **FACTOR_INDEXES,
             **Operators.indexes,
+            **SESSION_INDEXES,
         },
         steps=[
             renew_emails,
@@ -116,6 +118,7 @@ class UserStore:
         self.followers = Followers(db.followers)
         self.factors = Factors(db)
         self.operators = Operators(db)
+        self.sessions = Sessions(db)
 
     def add(self, email: str, password_hash: str, address: str) -> Document:
         """Insert a user who signs up from `address` and return it; raise EmailInUse."""
@@ -164,15 +167,19 @@ class UserStore:
         self.users.collection.update_many(forgotten, {"$unset": {"ended_until": "", NUMBER: ""}})
         return {**user, **raised, **changes, NUMBER: number}
 
-    def revoke(self, session: Claims, expires_at: datetime) -> int:
+    def unlock(self, user: Document) -> None:
+        """Let a user sign in again."""
+        self.users.collection.update_one({"_id": user["id"]}, {"$unset": {"locked_at": ""}})
+
+    def revoke(self, session_id: str, user_id: str, expires_at: datetime) -> int:
         """End a session before its time, with the event; return its number. Doing it again changes nothing."""
-        fields = {"id": session.session_id, "version": 1, "user_id": session.subject, "expires_at": expires_at}
+        fields = {"id": session_id, "version": 1, "user_id": user_id, "expires_at": expires_at}
         try:
             number = _save_numbered(
                 self.revoked, lambda number: self.revoked.add({**fields, NUMBER: number}, SessionRevoked, fields)
             )
         except DuplicateKeyError:
-            return int((self.revoked.find(session.session_id) or {})[NUMBER])
+            return int((self.revoked.find(session_id) or {})[NUMBER])
         forgotten = {"expires_at": {"$lt": utc_now() - KEPT}, NUMBER: {"$lt": number}, "outbox_at": {"$exists": False}}
         self.revoked.collection.delete_many(forgotten)
         return number
@@ -184,6 +191,10 @@ class UserStore:
         if revoked.find_one({"_id": session_id}, {"_id": 1}) is not None:
             return True
         return users.find_one({"_id": user_id, "generation": {"$gt": generation}}, {"_id": 1}) is not None
+
+    def find_revoked(self, session_ids: Sequence[str]) -> set[str]:
+        """Return the ids of those of these sessions that were ended alone."""
+        return {found["_id"] for found in self.revoked.collection.find({"_id": {"$in": [*session_ids]}}, {"_id": 1})}
 
     def list_revoked(self, beyond: int, limit: int) -> list[Document]:
         """Return [{"id", "expires_at", "number"}], sessions that were ended, by their numbers, `beyond` one."""

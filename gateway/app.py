@@ -10,6 +10,7 @@ from gateway import api, errors, health, metrics, pages, security, sessions
 from gateway.bodies import LIMIT_BYTES
 from gateway.correlation import Correlation
 from gateway.services import RpcClient, Services
+from gateway.session_uses import SessionUses
 from gateway.settings import Settings
 from libs.revocation_listener import RevocationListener
 from libs.revocations import Revocations, followed_by
@@ -34,7 +35,10 @@ def create_app(
     services = Services(lambda: client or Client(read.amqp_url, "gateway"), read.signer)
     app.extensions["services"] = services
     metrics.register(app)
-    sessions.register(app, read, revocations or _listen(app, read, services))
+    uses = SessionUses(lambda used: services.call_as_gateway("auth.note_sessions", used=used))
+    sessions.register(app, read, revocations or _listen(app, read, services), uses)
+    if revocations is None:
+        app.before_request(uses.start)
     security.register(app, read)
     errors.register(app)
     app.register_blueprint(health.bp)

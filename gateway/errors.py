@@ -76,11 +76,14 @@ ERRORS = {
     "PaymentDeclined": ErrorSpec(402),
     "AuthenticationRequired": ErrorSpec(402, "Your bank wants you to confirm this payment. You were not charged yet."),
     "Forbidden": ErrorSpec(403, "You are not allowed to do this."),
+    "UserLocked": ErrorSpec(403, "Your account is locked. Contact us to have it unlocked."),
     "NotOwner": ErrorSpec(403, "This belongs to somebody else."),
     "OwnTicket": ErrorSpec(403, "This is your own ticket: you cannot buy it."),
     "ForeignOrigin": ErrorSpec(403, "This request came from another site, so nothing was done."),
     "StaleForm": ErrorSpec(403, "This form was too old, so nothing was done. Look at it again, and repeat it."),
     "ConfirmationNeeded": ErrorSpec(403, "Confirm first that it is you."),
+    "UserNotFound": ErrorSpec(404, "There is no such user."),
+    "SessionNotFound": ErrorSpec(404, "This session has ended already."),
     "TicketNotFound": ErrorSpec(404, "There is no such ticket."),
     "OrderNotFound": ErrorSpec(404, "There is no such order."),
     "PaymentNotFound": ErrorSpec(404, "There is no such payment."),
@@ -112,6 +115,9 @@ ERRORS = {
     ),
     "SignOutUnknown": ErrorSpec(
         503, "You may still be signed in: a part of Ticketing is not answering. Sign out again in a moment."
+    ),
+    "SessionEndUnknown": ErrorSpec(
+        503, "That session may not have ended: a part of Ticketing is not answering. End it again in a moment."
     ),
     "TooManyReservations": ErrorSpec(429),
     "TooManyAttempts": ErrorSpec(429, "Too many tries. Wait a little before you try again."),

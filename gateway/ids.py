@@ -6,6 +6,8 @@ from gateway.errors import GatewayError
 
 ID = re.compile("[0-9a-f]{24}")  # an ObjectId, which is what tickets and orders are stored under
 
+SESSION_ID = re.compile("[0-9a-f]{32}")
+
 
 def ticket(ticket_id: str) -> str:
     """Return a ticket's id; raise TicketNotFound when it is malformed."""
@@ -17,7 +19,12 @@ def order(order_id: str) -> str:
     return _well_formed(order_id, "OrderNotFound")
 
 
-def _well_formed(ident: str, error: str) -> str:
-    if not ID.fullmatch(ident):
+def session(session_id: str) -> str:
+    """Return a session's id; raise SessionNotFound when it is malformed."""
+    return _well_formed(session_id, "SessionNotFound", SESSION_ID)
+
+
+def _well_formed(ident: str, error: str, form: re.Pattern[str] = ID) -> str:
+    if not form.fullmatch(ident):
         raise GatewayError(error)
     return ident

@@ -134,6 +134,20 @@ class UserResponse(ResponseSchema):
     email = fields.String()
 
 
+class SessionResponse(ResponseSchema):
+    """A session of the user: on which device, from where, when."""
+
+    id = fields.String()
+    device = fields.String(metadata={"description": "Browser and system, or another program."})
+    address = fields.String(metadata={"description": "The network address that it was last used from."})
+    started_at = fields.String()
+    used_at = fields.String(
+        data_key="lastUsedAt", metadata={"description": "When it was last used, give or take some minutes."}
+    )
+    expires_at = fields.String()
+    current = fields.Boolean(metadata={"description": "Whether it is the one of this request."})
+
+
 class CurrentUserResponse(ResponseSchema):
     """The user who is signed in, or null."""
 

@@ -9,7 +9,10 @@ from flask import current_app, session
 from libs.tokens import Signer
 
 CALL_SECONDS = 5.0
-QUERIES = {"get", "held", "list", "list_mine", "is_revoked", "revocations", "is_effective", "account_security"}
+QUERIES = {
+    *("get", "held", "list", "list_mine", "is_revoked", "revocations", "is_effective"),
+    *("account_security", "list_sessions"),
+}
 
 
 class RpcClient(Protocol):

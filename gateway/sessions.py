@@ -10,8 +10,11 @@ from typing import Any
 from flask import Flask, Request, current_app, g, request, session
 from flask_login import LoginManager, UserMixin, current_user
 
+from gateway import ids
+from gateway.devices import device_name
 from gateway.errors import GatewayError, unauthenticated
 from gateway.services import call_as_gateway, call_as_user
+from gateway.session_uses import SessionUses
 from gateway.settings import Settings
 from libs.revocations import Revocations, await_effect
 from libs.rpc import RemoteError, ServiceUnavailable
@@ -33,11 +36,12 @@ class Viewer(UserMixin):
         self.id = claims.subject
         self.email = claims.email
         self.session_id = claims.session_id
+        self.issued_at = claims.issued_at
         self.expires_at = claims.expires_at
         self.generation = claims.generation
 
 
-def register(app: Flask, settings: Settings, revocations: Revocations) -> None:
+def register(app: Flask, settings: Settings, revocations: Revocations, uses: SessionUses) -> None:
     """Give `app` its session cookie and flask-login's `current_user`."""
     app.config.update(
         SECRET_KEY=settings.secret_key,
@@ -51,6 +55,7 @@ def register(app: Flask, settings: Settings, revocations: Revocations) -> None:
     )
     app.extensions["verifier"] = settings.verifier
     app.extensions["revocations"] = revocations
+    app.extensions["session_uses"] = uses
     logins = LoginManager()
     logins.init_app(app, add_context_processor=False)
     logins.session_protection = None  # binding to the User-Agent adds nothing to the token
@@ -70,6 +75,7 @@ def load_viewer(_request: Request) -> Viewer | None:
         return None
     if not claims.is_user or _is_revoked(claims):
         return None
+    _note_use(claims)
     return Viewer(claims)
 
 
@@ -166,6 +172,28 @@ def sign_out_everywhere() -> None:
     session.clear()
 
 
+def list_sessions() -> list[dict[str, Any]]:
+    """Return the current user's sessions: the `current` one, then the last used first; `device` is a name."""
+    _uses().tell()
+    found = call_as_user("auth.list_sessions")
+    own = current_user.session_id
+    named = [{**each, "device": device_name(each["device"]), "current": each["id"] == own} for each in found]
+    return sorted(named, key=lambda each: not each["current"])
+
+
+def end_session(session_id: str) -> bool:
+    """End one of the current user's sessions, in every process; return whether it was the one of this request.
+
+    Raises RemoteError SessionNotFound, or GatewayError SessionEndUnknown, or SignOutUnknown for one's own.
+    """
+    if session_id == current_user.session_id:
+        sign_out()
+        return True
+    with _calling_unavailable("SessionEndUnknown"):
+        _await_effect(call_as_user("auth.end_session", session_id=ids.session(session_id)))
+    return False
+
+
 def change_password(current: str, new: str) -> None:
     """Change the current user's password, which ends all their sessions and starts a new one here.
 
@@ -193,6 +221,16 @@ def _start(signed_in: dict[str, Any]) -> None:
         session["typed"] = typed
     session["token"] = signed_in["token"]
     session.permanent = True
+    _note_use(current_app.extensions["verifier"].verify(signed_in["token"]))
+
+
+def _note_use(claims: Claims) -> None:
+    _uses().note(claims, request.headers.get("User-Agent", ""), request.remote_addr or "")
+
+
+def _uses() -> SessionUses:
+    uses: SessionUses = current_app.extensions["session_uses"]
+    return uses
 
 
 def _revoke() -> None:

@@ -61,6 +61,13 @@ def test_every_relative_link_leads_somewhere(document):
 
 
 @every_document
+def test_every_test_that_is_named_exists(document):
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", document.read_text())
+
+    assert [(path, name) for path, name in named if f"def {name}(" not in (ROOT / path).read_text()] == []
+
+
+@every_document
 def test_every_path_that_is_named_exists(document):
     assert [path for path in paths(document.read_text()) if not exists(path)] == []
 

@@ -8,7 +8,6 @@ from auth.store import KEPT, UserStore, renew_emails
 from libs.clock import utc_now
 from libs.events import VersionConflict
 from libs.schema import migrate
-from libs.tokens import Claims
 
 
 @pytest.fixture
@@ -88,7 +87,7 @@ def test_no_more_than_the_latest_addresses_are_remembered(store, ana):
 
 def end_session(store, ident, until=None):
     """End a session; return its number."""
-    return store.revoke(Claims("auth", "ana", ident, 0, 0), until or utc_now() + timedelta(hours=1))
+    return store.revoke(ident, "ana", until or utc_now() + timedelta(hours=1))
 
 
 def test_ended_sessions_are_numbered_and_listed_by_their_numbers(store):

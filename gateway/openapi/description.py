@@ -126,7 +126,8 @@ def _responses(method: str, rule: Rule, operation: Operation) -> dict[str, Any]:
     responses: dict[str, Any] = {str(status): {"description": _phrase(status), **error} for status in sorted(statuses)}
     success: dict[str, Any] = {"description": _phrase(operation.status)}
     if operation.response:
-        schema: Any = {"type": "array", "items": operation.response} if operation.many else operation.response
+        is_array = operation.many or operation.is_list
+        schema: Any = {"type": "array", "items": operation.response} if is_array else operation.response
         success["content"] = {"application/json": {"schema": schema}}
     if operation.many:
         success["headers"] = {"Link": LINK}

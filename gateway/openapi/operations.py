@@ -14,6 +14,7 @@ from gateway.schemas import (
     PaymentBody,
     PaymentIntentResponse,
     PaymentResponse,
+    SessionResponse,
     SignInBody,
     SignUpBody,
     TicketBody,
@@ -35,12 +36,16 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class Operation:
-    """One route. `response` None means no body; `errors` are its statuses besides those that every route may have."""
+    """One route. `response` None means no body, `many` one page of a list, `is_list` a whole one.
+
+    `errors` are its statuses besides those that every route may have.
+    """
 
     group: str
     status: int
     response: Schema | None
     many: bool = False
+    is_list: bool = False
     body: Schema | None = None
     query: Schema | None = None
     errors: tuple[int, ...] = ()
@@ -63,6 +68,15 @@ OPERATIONS = {
     "api_users.sign_out_everywhere": Operation("Users", 200, EmptyResponse, needs_session=True),
     "api_users.change_password": Operation(
         "Users", 200, EmptyResponse, body=PasswordBody, errors=(400, 429), needs_session=True
+    ),
+    "api_sessions.list_own": Operation("Users", 200, SessionResponse, is_list=True, needs_session=True),
+    "api_sessions.end": Operation(
+        "Users",
+        204,
+        None,
+        errors=(404,),
+        needs_session=True,
+        description="Effective everywhere from the moment that it is answered. One's own session may be ended, too.",
     ),
     "api_users.current": Operation("Users", 200, CurrentUserResponse),
     "api_tickets.create": Operation(

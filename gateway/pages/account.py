@@ -90,6 +90,7 @@ def _sign_in(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sign_in_page(form: Form, action: Callable[[dict[str, Any]], Any], template: str, greeting: str) -> Any:
+    form.explained = (400, 403, 429)
     target = safe_path(request.values.get("next")) or url_for("tickets.listing")
     user = form.submit(action) if request.method == "POST" else None
     if request.method == "POST" and user is None and not form.problems:

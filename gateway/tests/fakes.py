@@ -35,7 +35,7 @@ DECLINES = {
 PUBLIC = {"tickets.get", "tickets.list"}
 FOR_GATEWAY = {
     *("auth.sign_up", "auth.sign_in", "auth.sign_in_with_code", "auth.sign_in_with_passkey", "auth.request_passkey"),
-    *("auth.is_revoked", "auth.is_effective", "payments.receive_webhook"),
+    *("auth.is_revoked", "auth.is_effective", "auth.note_sessions", "payments.receive_webhook"),
 }
 
 
@@ -101,6 +101,7 @@ class FakeServices(FakeFactors):
 
     def __init__(self):
         self.users, self.tickets, self.orders, self.payments = {}, {}, {}, {}
+        self.sessions = {}
         self.listed, self.keys, self.revoked, self.away, self.calls = {}, {}, set(), set(), []
         self.completes_at_once = True  # whether a payment completes its order immediately
         self.currency = "usd"
@@ -154,6 +155,8 @@ class FakeServices(FakeFactors):
         if user is None or user["password"] != password:
             raise RemoteError("WrongCredentials")
         self._require_code(user, code)
+        if user.get("locked"):
+            raise RemoteError("UserLocked")
         return self._session(user)
 
     def _session(self, user):
@@ -181,6 +184,25 @@ class FakeServices(FakeFactors):
 
     def auth_sign_out(self, caller):
         self.revoked.add(caller.session_id)
+        return {"kind": "sessions", "number": 1}
+
+    def auth_note_sessions(self, caller, used):
+        for each in used:
+            times = {name: iso(datetime.fromtimestamp(each[name], UTC)) for name in ("expires_at", "used_at")}
+            known = self.sessions.setdefault(each["id"], {})
+            known |= {name: each[name] for name in ("id", "user_id", "generation", "device", "address")} | times
+            known.setdefault("started_at", iso(datetime.fromtimestamp(each["issued_at"], UTC)))
+
+    def auth_list_sessions(self, caller):
+        own = [each for each in self.sessions.values() if each["user_id"] == caller.subject]
+        live = [each for each in own if not self.auth_is_revoked(None, each["id"], each["user_id"], each["generation"])]
+        hidden = {"user_id", "generation"}
+        return [{name: value for name, value in each.items() if name not in hidden} for each in reversed(live)]
+
+    def auth_end_session(self, caller, session_id):
+        if session_id not in {each["id"] for each in self.auth_list_sessions(caller)}:
+            raise RemoteError("SessionNotFound")
+        self.revoked.add(session_id)
         return {"kind": "sessions", "number": 1}
 
     def auth_is_effective(self, caller, kind, number):

@@ -31,6 +31,12 @@ An operator's shell. Call any method of a service by its name and keyword argume
   auth.remove_second_factor(email="…", reason="…")       turn off the authenticator app of a user who has lost it
   tickets.list(status="all", q="hamlet")                 what the public sees
 
+Users (by id or email) are locked out and let in again, and their sessions ended, everywhere within three seconds:
+
+  lock("ana@example.org", "reported as stolen")          no sign-in any more, and all sessions end
+  unlock("ana@example.org", "identity checked")          may sign in again
+  end_sessions("ana@example.org", "lost a phone")        all sessions end; may sign in again
+
 Copies of other services' documents that are missing or out of date are fetched again:
 
   repair()                        all copies of all services; how many were out of date, by service; repair("orders")
@@ -116,6 +122,9 @@ def names() -> dict[str, Any]:
         "history": show_history,
         "add_operator": lambda public_key: services["auth"].add_operator(public_key=public_key),
         "remove_operator": lambda name: services["auth"].remove_operator(name=name),
+        "lock": lambda user, reason: services["auth"].lock(user=user, reason=reason),
+        "unlock": lambda user, reason: services["auth"].unlock(user=user, reason=reason),
+        "end_sessions": lambda user, reason: services["auth"].end_sessions(user=user, reason=reason),
         "repair": repair,
         "stuck": stuck,
         **_parking(parking, services["auth"]),

@@ -83,12 +83,14 @@ def person(app):
 
 @pytest.fixture
 def known(ana, bo):
-    """The ids of a ticket of Ana's and an order of Bo's that exist."""
+    """The ids of a ticket of Ana's, an order of Bo's and a session of Bo's that exist."""
     own, sold = (
         ana.post("/api/tickets", json={"title": "Hamlet", "price": 19.99, "category": "stage"}).json["id"]
         for _ in range(2)
     )
-    return {"ticket_id": own, "order_id": bo.post("/api/orders", json={"ticketId": sold}).json["id"]}
+    (session,) = bo.get("/api/users/sessions").json
+    order = bo.post("/api/orders", json={"ticketId": sold}).json
+    return {"ticket_id": own, "order_id": order["id"], "session_id": session["id"]}
 
 
 @pytest.mark.parametrize(("name", "mode"), VALID + INVALID)

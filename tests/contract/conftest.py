@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 import stripe
@@ -49,6 +49,14 @@ class Side:
     def claims(self, token):
         return Verifier(PUBLIC_KEYS).verify(token)
 
+    def note(self, who):
+        """Let the gateway say that a user's session was used."""
+        claims = self.claims(self._token(who))
+        about = {"id": claims.session_id, "user_id": claims.subject, "generation": claims.generation}
+        about |= {"issued_at": claims.issued_at, "expires_at": claims.expires_at, "used_at": claims.issued_at}
+        used = [about | {"device": "curl/8.17.0", "address": self.address}]
+        return self.call("auth.note_sessions", "gateway", used=used)
+
     def email(self, who):
         return f"{who}-{self.unique}@example.com"
 
@@ -91,6 +99,9 @@ class FakeSide(Side):
         """Let the user's session have begun more than ten minutes ago."""
         self.client.needs_confirmation = True
 
+    def lock(self, who):
+        self.client.users[self.email(who)]["locked"] = True
+
     def stripe_down(self):
         self.client.stripe_is_down = True
 
@@ -123,6 +134,10 @@ class RealSide(Side):
         self.tokens[who] = Signer(AUTH_PRIVATE).mint(
             claims.subject, 3600, email=claims.email, jti=claims.session_id, iat=claims.issued_at - 660
         )
+
+    def lock(self, who):
+        (users,) = (store.users.collection for store in self.client.stores if hasattr(store, "users"))
+        users.update_one({"email": self.email(who)}, {"$set": {"locked_at": datetime.now(UTC)}})
 
     def stripe_down(self):
         self.stripe.control("faults", kind="error", count=None)

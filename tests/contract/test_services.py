@@ -107,6 +107,12 @@ RESULTS = {
         lambda side: side.call("auth.remove_passkey", "cy", passkey_id=passkey(side).name),
         type(None),
     ),
+    "auth.note_sessions": (lambda side: side.note("cy"), type(None)),
+    "auth.list_sessions": (
+        lambda side: (side.note("cy"), side.call("auth.list_sessions", "cy"))[1],
+        [dict.fromkeys(("id", "device", "address", "started_at", "used_at", "expires_at"), TEXT)],
+    ),
+    "auth.end_session": (lambda side: side.call("auth.end_session", "cy", session_id=noted(side)), REVOCATION),
     "auth.is_effective": (lambda side: side.call("auth.is_effective", "gateway", kind="users", number=0), FLAG),
     "auth.is_revoked": (lambda side: side.call("auth.is_revoked", "gateway", session_id=UNKNOWN), FLAG),
     "tickets.create": (
@@ -221,6 +227,17 @@ def of_sign_in(side, password, who="ana"):
 def of_too_many_tries(side):
     side.call("tickets.sales", "ana")
     return next(error for error in (of_sign_in(side, "again and again") for _ in range(10)) if error.details)
+
+
+def noted(side):
+    side.note("cy")
+    return side.call("auth.list_sessions", "cy")[0]["id"]
+
+
+def locked_out(side):
+    side.call("auth.sign_out", "ana")
+    side.lock("ana")
+    return of_sign_in(side, PASSWORD)
 
 
 def of_change(side, current=PASSWORD, new=NEW):
@@ -366,6 +383,9 @@ REFUSALS = [
     ("EmailInUse", lambda side: (side.sign_up("cy"), of_sign_up(side, email=side.email("cy").upper()))[1]),
     ("WrongCredentials", lambda side: of_sign_in(side, "wrong")),
     ("TooManyAttempts", of_too_many_tries),
+    ("UserLocked", locked_out),
+    ("SessionNotFound", lambda side: side.refusal("auth.end_session", "ana", session_id=UNKNOWN)),
+    ("SessionNotFound", lambda side: side.refusal("auth.end_session", "ana", session_id=noted(side))),
     ("WrongPassword", lambda side: of_change(side, current="wrong")),
     ("WrongPassword", lambda side: of_change(side, current="wrong", new="password")),
     ("InvalidPassword", lambda side: of_change(side, current="wrong", new="short")),

@@ -1,4 +1,4 @@
-"""Authorization: every route with a ticket, order or payment in it, tried as visitor, stranger, seller and buyer."""
+"""Authorization: every route with a ticket, order, payment or session in it, by visitor, stranger, seller and buyer."""
 
 import re
 from types import SimpleNamespace
@@ -38,6 +38,9 @@ ALLOWED = {
     "POST /orders/<order_id>/attempt": {"buyer"},
     "POST /orders/<order_id>/cancel": {"buyer"},
     "POST /orders/<order_id>/pay": {"buyer"},
+    # routes with another session of the buyer's
+    "DELETE /api/users/sessions/<session_id>": {"buyer"},
+    "POST /account/sessions/<session_id>": {"buyer"},
     # routes with an id in their body
     "POST /api/orders": {"stranger", "buyer"},
     "POST /api/payments": {"buyer"},
@@ -65,13 +68,15 @@ def test_every_route_with_an_id_is_in_the_table():
 
 @pytest.mark.parametrize("route", ALLOWED)
 def test_only_those_allowed_may_use_a_route(route, people):
-    got_through, things = set(), None
+    got_through, things, session = set(), None, None
 
     for name in ("nobody", "stranger", "seller", "buyer"):
         things = things or (people.seller.list_ticket(), people.buyer.reserve(people.seller.list_ticket()))
-        if answers(getattr(people, name), route, *things):
+        session = session or (people.buyer.session_elsewhere() if "<session_id>" in route else "-")
+        if answers(getattr(people, name), route.replace("<session_id>", session), *things):
             got_through.add(name)
             things = things if route.startswith("GET ") else None  # else they are no longer as they were
+            session = None
 
     assert got_through == ALLOWED[route]
 

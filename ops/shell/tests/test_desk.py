@@ -49,6 +49,14 @@ def test_what_an_operator_does_at_the_broker_is_recorded_before_and_after(names,
     assert at_the_time == [1]
 
 
+def test_an_operator_locks_a_user_out_lets_them_in_again_and_ends_their_sessions(names):
+    for name in ("lock", "unlock", "end_sessions"):
+        names[name]("ana@example.org", "lost a phone")
+
+    asked = {"user": "ana@example.org", "reason": "lost a phone"}
+    assert Calls.newest == [(f"auth.{name}", asked) for name in ("lock", "unlock", "end_sessions")]
+
+
 def test_an_operator_sees_events_payments_and_webhooks_that_are_tried_for_ever(names, monkeypatch):
     monkeypatch.setattr(Parking, "list_stuck", lambda parking: ["an event"])
     monkeypatch.setattr(Calls, "call", lambda self, *about, **options: {"payments": ["a payment"], "webhooks": []})

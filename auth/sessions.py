@@ -1,0 +1,72 @@
+"""The sessions of users, as the gateway has last seen them: on which device, from where, when."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pymongo import ASCENDING, IndexModel, UpdateOne
+from pymongo.database import Database
+
+from auth.seals import BrokenSeal, Seals
+
+Document = dict[str, Any]
+
+SESSION_INDEXES = {
+    "sessions": [
+        IndexModel([("user_id", ASCENDING), ("used_at", ASCENDING)]),
+        IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0),
+    ]
+}
+MOST_LISTED = 100
+DETAILS = ("device", "address")
+WHERE = "where a session is used"
+"""For what these are sealed, so that whoever reads the database does not learn it."""
+
+
+class Sessions:
+    """Documents {_id: jti, user_id, generation, started_at, expires_at, used_at, device, address}, kept until expiry.
+
+    `device` (the browser's User-Agent) and `address` are sealed. Whether one was ended says `UserStore` alone.
+    """
+
+    def __init__(self, db: Database[Document]) -> None:
+        self._collection = db.sessions
+
+    def note(self, seen: Sequence[Document], seals: Seals) -> None:
+        """Keep when and where each of these sessions was last used: {id, user_id, generation, and the fields above}."""
+        updates = [UpdateOne({"_id": session["id"]}, _update(session, seals), upsert=True) for session in seen]
+        if updates:
+            self._collection.bulk_write(updates, ordered=False)
+
+    def list(self, user_id: str, generation: int, now: datetime, seals: Seals) -> list[Document]:
+        """Return a user's sessions of this generation, the last used first."""
+        where = {"user_id": user_id, "generation": {"$gte": generation}, "expires_at": {"$gt": now}}
+        found = self._collection.find(where, sort=[("used_at", -1)], limit=MOST_LISTED)
+        return [
+            {
+                "id": each["_id"],
+                **{name: _opened(seals, each[name]) for name in DETAILS},
+                **{name: each[name] for name in ("started_at", "used_at", "expires_at")},
+            }
+            for each in found
+        ]
+
+    def find(self, session_id: str, user_id: str) -> Document | None:
+        """Return the session with this id, if it is the user's."""
+        return self._collection.find_one({"_id": session_id, "user_id": user_id})
+
+
+def _update(session: Document, seals: Seals) -> Document:
+    return {
+        "$max": {"used_at": session["used_at"]},
+        "$set": {name: seals.seal(WHERE, session[name]) for name in DETAILS},
+        "$setOnInsert": {name: session[name] for name in ("user_id", "generation", "started_at", "expires_at")},
+    }
+
+
+def _opened(seals: Seals, sealed: str) -> str:
+    """Return what was sealed, or an empty text if that was under a key that was removed."""
+    try:
+        return seals.open(WHERE, sealed)[0]
+    except BrokenSeal:
+        return ""

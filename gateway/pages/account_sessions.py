@@ -1,0 +1,28 @@
+"""Where the user is signed in: the page of their sessions."""
+
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, url_for
+from flask_login import login_required
+
+from gateway import sessions
+
+bp = Blueprint("account_sessions", __name__)
+
+
+@bp.get("/account/sessions")
+@login_required
+def show() -> Any:
+    """Show where the user is signed in."""
+    return render_template("account/sessions.html", sessions=sessions.list_sessions())
+
+
+@bp.post("/account/sessions/<session_id>")
+@login_required
+def end(session_id: str) -> Any:
+    """End one of the user's sessions."""
+    if sessions.end_session(session_id):
+        flash("You are signed out.", "success")
+        return redirect(url_for("tickets.listing"), 303)
+    flash("That session has ended.", "success")
+    return redirect(url_for("account_sessions.show"), 303)

@@ -1,0 +1,86 @@
+"""Where and when sessions are used: told to auth now and then, not on each request."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from libs.errors import Unavailable, ignoring_unavailable, log_failure
+from libs.tokens import Claims
+
+TELL_SECONDS = 5.0
+"""How often what is new is told."""
+QUIET_SECONDS = 300.0
+"""For how long a session is not told of again by this process."""
+MOST_AT_ONCE = 100
+LONGEST_DEVICE = 256
+
+log = logging.getLogger(__name__)
+
+
+class SessionUses:
+    """The uses of sessions that one process has yet to tell auth of; `tell(uses)` calls `auth.note_sessions`."""
+
+    def __init__(
+        self, tell: Callable[[list[dict[str, Any]]], Any], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._tell = tell
+        self._clock = clock
+        self._waiting: dict[str, dict[str, Any]] = {}
+        self._quiet_until: dict[str, float] = {}
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def note(self, session: Claims, device: str, address: str) -> None:
+        """Note that a session is used now, unless that was noted within the last minutes."""
+        if self._quiet_until.get(session.session_id, 0.0) > self._clock():
+            return
+        self._quiet_until[session.session_id] = self._clock() + QUIET_SECONDS
+        self._waiting[session.session_id] = {
+            "id": session.session_id,
+            "user_id": session.subject,
+            "generation": session.generation,
+            "issued_at": session.issued_at,
+            "expires_at": session.expires_at,
+            "used_at": int(time.time()),
+            "device": device[:LONGEST_DEVICE],
+            "address": address,
+        }
+
+    def tell(self) -> None:
+        """Tell auth of what is new; what it cannot be told now it is told later. Raises as the call does."""
+        with self._lock:
+            while uses := list(self._waiting.values())[:MOST_AT_ONCE]:
+                for use in uses:
+                    del self._waiting[use["id"]]
+                self._told(uses)
+            now = self._clock()
+            self._quiet_until = {known: until for known, until in self._quiet_until.items() if until > now}
+
+    def _told(self, uses: list[dict[str, Any]]) -> None:
+        """Tell auth of these, which wait on only while it is unavailable: a refused one must not hold up others."""
+        try:
+            self._tell(uses)
+        except Unavailable:
+            self._waiting = {use["id"]: use for use in uses} | self._waiting
+            raise
+
+    def start(self) -> None:
+        """Tell auth again and again, in a thread; call it from a request, so that it runs after gunicorn's fork."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="session-uses", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Tell auth no longer."""
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(TELL_SECONDS):
+            try:
+                with ignoring_unavailable():
+                    self.tell()
+            except Exception as error:  # noqa: BLE001 - this thread must not end
+                log_failure(log, error, "auth was not told which sessions are used")
