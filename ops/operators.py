@@ -55,8 +55,7 @@ def make_key(name: str, path: Path) -> str:
 
     Exits when the name is none, or the file exists.
     """
-    if not OPERATOR_NAME.fullmatch(name):
-        sys.exit(f"{name} is no name: small letters, digits, '.', '_' and '-', at most 40, beginning with a letter")
+    check_name(name)
     private, public = new_key(f"{OPERATOR}:{name}")
     try:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -64,6 +63,12 @@ def make_key(name: str, path: Path) -> str:
     except FileExistsError:
         sys.exit(f"{path} exists and is left unchanged")
     return public
+
+
+def check_name(name: str) -> None:
+    """Exit with the rule of names when this is none."""
+    if not OPERATOR_NAME.fullmatch(name):
+        sys.exit(f"{name} is no name: small letters, digits, '.', '_' and '-', at most 40, beginning with a letter")
 
 
 def add(operators: Operators, public_key: str) -> str:

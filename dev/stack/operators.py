@@ -15,6 +15,7 @@ class NoOperator(Exception):
 
 def make_operator(stack: Layout, name: str) -> str:
     """Make a new key for `name`, who may operate from now on by this key alone; return its private half."""
+    operators.check_name(name)
     path = _path(stack, name)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     path.unlink(missing_ok=True)
