@@ -4,6 +4,7 @@ import ast
 import re
 import stat
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def read_in(path):
             yield from [node.slice.value] if isinstance(node.slice, ast.Constant) else []
 
 
+@cache
 def read_by_code():
     configs = [path.read_text() for path in (*ROOT.glob("*/config.yml"), *ROOT.glob("libs/*/config.yml"))]
     in_configs = {name for text in configs for name in re.findall(r"\$\{(\w+)", text)}
