@@ -153,13 +153,17 @@ def test_no_key_of_an_operator_counts_among_the_settings():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "olga", "auth:1=AAAA", PUBLIC, "operator:=x", "operator:Olga=", "operator:1=" + "A" * 43 + "=", PRIVATE],
+    [
+        *("", "olga", "auth:1=AAAA", "operator:=x", "operator:Olga=", "operator:1=" + "A" * 43 + "="),
+        pytest.param(PUBLIC, id="a service's"),
+        pytest.param(PRIVATE, id="a private one"),
+    ],
 )
 def test_what_is_no_public_key_of_an_operator_is_refused(text):
     with pytest.raises(InvalidKey):
         operator_key(text)
 
 
-@pytest.mark.parametrize("token", [None, "", "a.b.c", SIGNER.mint("bo", 60)])
+@pytest.mark.parametrize("token", [None, "", "a.b.c", pytest.param(SIGNER.mint("bo", 60), id="a user's")])
 def test_what_is_no_operators_token_is_not_taken_for_one(token):
     assert operator_of(token) is None
