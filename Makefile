@@ -36,7 +36,7 @@ env: venv ## Create .env, the containers' settings, with new secrets
 
 up: ## Run the whole system in containers (needs Docker with compose)
 	@test -e .env || $(MAKE) env
-	@$(COMPOSE) build replica-set
+	@$(COMPOSE) build mongo-setup
 	@$(COMPOSE) up --detach
 
 down: ## Stop the containers; their data are kept

@@ -1,6 +1,7 @@
 """Create the settings of the containers: `python -m dev.env` writes .env from .env.example, with new secrets in it.
 
-Only its owner can read the file. An existing file is never changed, because existing data needs its secrets.
+Only its owner can read the file. An existing file keeps every line, because existing data needs its secrets. What this
+version needs beside them is added: settings that are missing, and users in the addresses of MongoDB.
 """
 
 import os
@@ -8,22 +9,55 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dev.stack.secrets import broker_password, generate
 
 ROOT = Path(__file__).parents[1]
 PLACEHOLDER = "changeme"
+SETTING = re.compile(r"^(\w+)=(.*)$", re.M)
+WITHOUT_USER = re.compile(r"^(\w+_MONGO_URL)=mongodb://([^@]*)$")
 
 
 def main() -> None:
-    """Write the file that the command line names, or .env; exit with a message when it exists."""
+    """Write the file that the command line names, or .env; add to it what it lacks when it exists."""
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".env"
-    try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(filled((ROOT / ".env.example").read_text(), generate()))
-    except FileExistsError:
-        sys.exit(f"{path} already exists and is left unchanged: existing data needs its secrets")
-    print(f"wrote {path}")
+    example = filled((ROOT / ".env.example").read_text(), generate())
+    if not path.exists():
+        _write(path, example)
+        print(f"wrote {path}")
+        return
+    kept = path.read_text()
+    whole = completed(kept, example)
+    if whole == kept:
+        print(f"{path} already exists and lacks nothing")
+        return
+    draft = path.with_name(f"{path.name}.draft")
+    draft.unlink(missing_ok=True)
+    _write(draft, whole)
+    draft.rename(path)
+    print(f"added to {path} what it lacked; everything else in it is as it was")
+
+
+def _write(path: Path, text: str) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
+def completed(kept: str, example: str) -> str:
+    """Return the settings `kept` with what they lack of a filled `example`.
+
+    Until 0.2 the addresses of MongoDB had no user: they get that of the example.
+    """
+    new = dict(SETTING.findall(example))
+    lines = [WITHOUT_USER.sub(lambda found: _with_user(found, new), line) for line in kept.splitlines()]
+    lines += [f"{name}={value}" for name, value in new.items() if name not in dict(SETTING.findall(kept))]
+    return "\n".join(lines) + "\n"
+
+
+def _with_user(found: re.Match[str], new: Mapping[str, str]) -> str:
+    user = urlsplit(new[found[1]]).netloc.rpartition("@")[0]
+    return f"{found[1]}=mongodb://{user}@{found[2]}"
 
 
 def filled(example: str, secrets: Mapping[str, str]) -> str:
@@ -38,8 +72,8 @@ def _filled_line(line: str, secrets: Mapping[str, str]) -> str:
     scheme, name = setting[3], setting[1]
     if scheme == "amqp":
         name = broker_password(name.removesuffix("_AMQP_URL"))
-    elif scheme == "redis":
-        name = "REDIS_PASSWORD"
+    elif scheme in ("mongodb", "redis"):
+        name = name.removesuffix("URL") + "PASSWORD"
     return line.replace(PLACEHOLDER, secrets[name])
 
 

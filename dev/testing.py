@@ -68,6 +68,15 @@ def stack_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate for 127.0.0.1 that is signed by itself in `folder`; return its file and that of its key."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    name = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
+    command = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *name, "-keyout", key, "-out", certificate)
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
+
+
 @contextmanager
 def own_redis_database(servers: Stack) -> Iterator[str]:
     """Yield the address of a Redis database that no other process uses while the block runs."""
@@ -127,9 +136,10 @@ def failing_commands(collection: Collection[Any], *commands: str, skip: int = 0,
     `fault`: errorCode, writeConcernError or closeConnection. A mongod has one such fail point, for all its clients.
     """
     data = {"failCommands": commands, "namespace": collection.full_name, **fault}
-    address = collection.database.client.address
-    assert address is not None
-    with MongoClient[dict[str, Any]](*address, directConnection=True) as client:
+    address, user = collection.database.client.address, collection.database.client.options.pool_options._credentials
+    assert address is not None and user is not None
+    credentials = {"username": user.username, "password": user.password, "authSource": user.source}
+    with MongoClient[dict[str, Any]](*address, directConnection=True, **credentials) as client:
         client.admin.command(
             "configureFailPoint", "failCommand", mode={"skip": skip} if skip else "alwaysOn", data=data
         )

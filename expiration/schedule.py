@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 
 QUEUE = "expiration"
 POLL_SECONDS = 1
-REDIS_TIMEOUT_SECONDS = 5
 
 
 class JsonJob(Job):
@@ -47,11 +46,6 @@ class JsonJob(Job):
             log.exception("%s cannot be read, and is removed", self.id)
             self.connection.delete(self.key)
             raise NoSuchJobError(self.id) from error
-
-
-def connect(url: str) -> Redis:
-    """Return a connection to Redis with timeouts."""
-    return Redis.from_url(url, socket_timeout=REDIS_TIMEOUT_SECONDS, socket_connect_timeout=REDIS_TIMEOUT_SECONDS)
 
 
 class Schedule:

@@ -6,7 +6,7 @@ from typing import Any
 from nameko.timer import timer
 
 from expiration.domain import Deadline
-from expiration.schedule import Schedule, connect
+from expiration.schedule import Schedule
 from expiration.store import DeadlineStore
 from libs.clock import utc_now
 from libs.contracts.events import (
@@ -20,6 +20,7 @@ from libs.contracts.events import (
 from libs.events import Stored, VersionConflict, handles
 from libs.events.anti_entropy import AntiEntropyProvider, Source, rpc_source, stale_in
 from libs.providers import Setting
+from libs.redis import connect
 from libs.rpc import arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import Forbidden, ServiceClient, TokenProvider, Unauthenticated

@@ -4,8 +4,9 @@ from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
 from expiration.jobs import relaying
-from expiration.schedule import QUEUE, JsonJob, connect
+from expiration.schedule import QUEUE, JsonJob
 from libs import logs, metrics
+from libs.redis import connect
 from libs.settings import AMQP_FORM, REDIS_FORM, amqp_url, check_common, parsed, required
 
 
@@ -14,9 +15,8 @@ def main() -> None:
     check_common()
     required("EXPIRATION_MONGO_URL")
     parsed("EXPIRATION_AMQP_URL", amqp_url, AMQP_FORM)
-    worker = SimpleWorker(
-        [QUEUE], connection=parsed("REDIS_URL", connect, REDIS_FORM), job_class=JsonJob, serializer=JSONSerializer
-    )
+    connection = parsed("WORKER_REDIS_URL", connect, REDIS_FORM)
+    worker = SimpleWorker([QUEUE], connection=connection, job_class=JsonJob, serializer=JSONSerializer)
     metrics.serve()
     with relaying():
         worker.work(logging_level="WARNING")

@@ -28,7 +28,7 @@ HOST_NAME = re.compile(
 PLACEHOLDERS = ("secret", "password", "todo", "xxx", "dev", "test")
 """Values that are placeholders; those of the next line are so as a part of a value too, as in an address."""
 PLACEHOLDER_PARTS = re.compile(r"change[-_]?me|placeholder|replace[-_]?me|<.*>|^\$\{", re.IGNORECASE)
-OWN = ("MONGO_URL", "SIGNING_KEY", "ENCRYPTION_KEY")
+OWN = ("MONGO_URL", "REDIS_URL", "SIGNING_KEY", "ENCRYPTION_KEY")
 VARIABLES = {"AMQP_URI": "AMQP_URL", **{name: name for name in OWN}}
 """What each service has of its own: in its config.yml `MONGO_URL`, in the environment `ORDERS_MONGO_URL`."""
 
@@ -203,9 +203,17 @@ def queue_type() -> str:
     return optional("QUEUE_TYPE", "classic", *choice("classic", "quorum"))
 
 
-def ca_file() -> str | None:
-    """Return AMQP_CA_FILE; stop the start when it cannot be read."""
-    return optional("AMQP_CA_FILE", None, file, "the path of a file that can be read")
+CA_FILES = {"AMQP": "AMQP_CA_FILE", "MONGO": "MONGO_CA_FILE", "REDIS": "REDIS_CA_FILE"}
+
+
+def ca_file(server: str) -> str | None:
+    """Return AMQP_CA_FILE, MONGO_CA_FILE or REDIS_CA_FILE; stop the start when it cannot be read."""
+    return optional(CA_FILES[server], None, file, "the path of a file that can be read")
+
+
+def ca_files() -> list[str | None]:
+    """Return all of them; stop the start when one cannot be read."""
+    return [ca_file(server) for server in CA_FILES]
 
 
 def verify_seconds() -> int:
@@ -220,5 +228,5 @@ def metrics_address() -> tuple[str, int | None]:
 
 def check_common() -> None:
     """Stop the start when a setting of every program is malformed, before anything uses it."""
-    for read in (log_level, log_format, queue_type, ca_file, verify_seconds, metrics_address):
+    for read in (log_level, log_format, queue_type, ca_files, verify_seconds, metrics_address):
         read()

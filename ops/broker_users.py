@@ -137,7 +137,7 @@ class _Management:
     def __init__(self, url: str, password: str) -> None:
         self._url = url
         self._session = requests.Session()
-        self._session.auth, self._session.verify = (ADMINISTRATOR, password), ca_file() or True
+        self._session.auth, self._session.verify = (ADMINISTRATOR, password), ca_file("AMQP") or True
 
     def get(self, path: str) -> Any:
         """Return what is at `path`, None when there is nothing."""

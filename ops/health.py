@@ -16,11 +16,12 @@ from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
-import redis
+from redis import Redis
 
 from libs.amqp.connection import connection_to
 from libs.contracts.parts import SERVICES
 from libs.errors import is_unavailable
+from libs.redis import connect
 from libs.rpc import Client, RemoteError
 from libs.settings import MissingSetting, metrics_address, required
 
@@ -78,13 +79,13 @@ def connected(port: int, lines: Iterable[str]) -> bool:
 
 def schedules() -> bool:
     """Return whether a scheduler has reported within the last seconds that it runs."""
-    with closing(_redis()) as jobs:
+    with closing(_redis("scheduler")) as jobs:
         return any(not jobs.hexists(key, "death") for key in jobs.scan_iter("rq:scheduler_instance:*"))
 
 
 def works() -> bool:
     """Return whether a worker of this host is registered; one that stops or hangs loses its registration."""
-    with closing(_redis()) as jobs:
+    with closing(_redis("worker")) as jobs:
         hosts = {jobs.hget(worker, "hostname") for worker in jobs.smembers("rq:workers")}
         return socket.gethostname().encode() in hosts
 
@@ -95,8 +96,8 @@ def answers(url: str) -> bool:
         return bool(reply.status == 200)
 
 
-def _redis() -> redis.Redis:
-    return redis.Redis.from_url(required("REDIS_URL"), socket_timeout=SECONDS, socket_connect_timeout=SECONDS)
+def _redis(program: str) -> Redis:
+    return connect(required(f"{program.upper()}_REDIS_URL"))
 
 
 def _gateway_answers(path: str) -> bool:

@@ -2,14 +2,17 @@
 
 It builds the indexes that are missing and changes documents of earlier versions, however long that takes; services
 check that it was run. Run it before the services, with their `…_MONGO_URL`: it may run beside those of the previous
-version, and several at once. It logs what it did, or ends with a message and code 1.
+version, and several at once. With MIGRATE_MONGO_PASSWORD it is the user `migrate` of each database, which may build
+indexes there; services may not. It logs what it did, or ends with a message and code 1.
 """
 
 import logging
 import sys
 from collections.abc import Mapping
 from contextlib import closing
+from typing import Any
 
+from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from auth.store import UserStore
@@ -17,7 +20,8 @@ from expiration.store import DeadlineStore
 from libs import logs
 from libs.database import connect_without_deadline
 from libs.schema import MigrationFailed, Schema, migrate
-from libs.settings import MONGO_FORM, parsed
+from libs.settings import MONGO_FORM, optional, parsed
+from ops.mongo_users import as_migration
 from orders.store import OrderStore
 from payments.store import PaymentStore
 from tickets.store import TicketStore
@@ -35,9 +39,12 @@ SCHEMAS: Mapping[str, Schema] = {
 
 def main() -> None:
     """Migrate one database after another."""
-    databases = {
-        service: parsed(f"{service.upper()}_MONGO_URL", connect_without_deadline, MONGO_FORM) for service in SCHEMAS
-    }
+    password = optional("MIGRATE_MONGO_PASSWORD", None, str, "a password")
+
+    def connect(url: str) -> Database[dict[str, Any]]:
+        return connect_without_deadline(as_migration(url, password) if password else url)
+
+    databases = {service: parsed(f"{service.upper()}_MONGO_URL", connect, MONGO_FORM) for service in SCHEMAS}
     for service, database in databases.items():
         with closing(database.client):
             try:

@@ -1,24 +1,24 @@
 """What docker-compose.yml promises of every container, read from the file; needs no Docker."""
 
+import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from dev.stack import Stack, free_ports, install, servers
+from dev.stack import Stack, servers
 from dev.stack.ports import SERVE_METRICS
 from dev.stack.programs import all_programs, environment, passed_on
 from libs.contracts.parts import PARTS
-from ops import health
+from ops import health, redis_users
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS = COMPOSE["services"]
 SERVERS = ("rabbitmq", "mongo", "redis")
-ENDS = {"replica-set": "on-failure", "migrate": "on-failure", "operator": "no"}
+ENDS = {"mongo-setup": "on-failure", "migrate": "on-failure", "operator": "no"}
 PROGRAMS = tuple(name for name in CONTAINERS if name not in (*SERVERS, *ENDS))
 OF_CONTAINERS = {
     **{program: {"METRICS_HOST"} for program in SERVE_METRICS},
@@ -129,13 +129,27 @@ def test_broker_dead_letters_again_as_soon_as_in_the_local_stack():
     assert CONTAINERS["rabbitmq"]["environment"]["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] == servers.DEAD_LETTER_AGAIN
 
 
-def test_mongo_is_made_a_replica_set_before_its_databases_are_migrated():
-    command = CONTAINERS["mongo"]["command"]
+def test_mongo_is_set_up_before_its_databases_are_migrated():
+    command = CONTAINERS["mongo"]["command"][-1]
 
-    assert CONTAINERS["replica-set"]["command"] == ["python", "-m", "ops.replica_set", "mongo:27017"]
-    assert command[command.index("--replSet") + 1] == "rs0"
-    assert CONTAINERS["replica-set"]["depends_on"] == {"mongo": {"condition": "service_healthy"}}
-    assert CONTAINERS["migrate"]["depends_on"] == {"replica-set": {"condition": "service_completed_successfully"}}
+    assert CONTAINERS["mongo-setup"]["command"] == ["python", "-m", "ops.mongo_setup", "mongo:27017"]
+    assert "--replSet rs0" in command and "--keyFile" in command
+    assert CONTAINERS["mongo-setup"]["depends_on"] == {"mongo": {"condition": "service_healthy"}}
+    assert CONTAINERS["mongo-setup"]["network_mode"] == "service:mongo"
+    assert CONTAINERS["migrate"]["depends_on"] == {"mongo-setup": {"condition": "service_completed_successfully"}}
+
+
+def test_users_of_redis_have_the_rights_that_they_have_in_the_local_stack(tmp_path):
+    variables = {name: f"redis://{name}:secret-of-{name}@redis:6379/" for name in redis_users.PROGRAMS}
+    passwords = {name: f"secret-of-{name}" for name in (*redis_users.PROGRAMS, redis_users.ADMINISTRATOR)}
+    script = CONTAINERS["redis"]["command"][-1].replace("$$", "$").replace("/tmp", str(tmp_path))  # noqa: S108
+    given = {f"{name.upper()}_REDIS_URL": url for name, url in variables.items()}
+    given["REDISCLI_AUTH"] = passwords[redis_users.ADMINISTRATOR]
+
+    subprocess.run(["sh", "-c", script.partition("exec ")[0]], env={**os.environ, **given}, check=True)
+
+    assert (tmp_path / "users.acl").read_text().splitlines() == redis_users.acl(passwords)
+    assert set(given) == set(CONTAINERS["redis"]["environment"])
 
 
 def test_databases_are_migrated_before_any_program_that_uses_them_starts(tmp_path):
@@ -147,21 +161,6 @@ def test_databases_are_migrated_before_any_program_that_uses_them_starts(tmp_pat
         needs = CONTAINERS[program].get("depends_on", {})
         ready = needs.get("migrate") == {"condition": "service_completed_successfully"}
         assert ready or "databases" not in CONTAINERS[program]["networks"]
-
-
-def test_replica_set_of_one_may_be_initiated_repeatedly(servers, tmp_path):
-    port = free_ports().mongo
-    listening = ["--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
-    command = [install.mongod(), "--dbpath", tmp_path, *listening, "--replSet", "rs0"]
-    initiate = [sys.executable, "-m", "ops.replica_set", f"127.0.0.1:{port}"]
-    mongod = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        runs = [subprocess.run(initiate, cwd=ROOT, capture_output=True, text=True, timeout=90) for _ in range(2)]
-    finally:
-        mongod.kill()
-        mongod.wait(10)
-
-    assert [f"127.0.0.1:{port} is the primary of rs0\n" in each.stderr for each in runs] == [True] * 2
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -7,12 +7,11 @@ from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 from dev import env
 from dev.stack.ports import SERVE_METRICS, Ports, setting
-from dev.stack.secrets import broker_password, generate
-from libs.contracts.parts import PARTS, PRINCIPALS
+from dev.stack.secrets import broker_password, generate, mongo_password, redis_password
+from libs.contracts.parts import OPERATOR, PARTS, PRINCIPALS, SERVICES
+from ops import redis_users
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/settings.md").read_text()
@@ -102,7 +101,9 @@ def test_new_env_file_has_no_placeholder_left(tmp_path, monkeypatch):
     made = dict(re.findall(r"^(\w+)=(.*)$", (tmp_path / ".env").read_text(), re.M))
     assert set(made) == set(EXAMPLE)
     assert not [value for value in made.values() if "changeme" in value]
-    assert made["REDIS_PASSWORD"] in made["REDIS_URL"]
+    others = [f"{name}_MONGO_URL" for name in (*map(str.upper, SERVICES), "OPERATOR")]
+    others += [f"{name.upper()}_REDIS_URL" for name in redis_users.PROGRAMS]
+    assert len({re.search(r"//\w+:(\w{32})@", made[name])[1] for name in others}) == len(others)
     users = [re.search(r"//(\w+):(\w{32})@", made[f"{part.upper()}_AMQP_URL"]).groups() for part in PRINCIPALS]
     assert [name for name, _ in users] == list(PRINCIPALS)
     assert len({password for _, password in users}) == len(PRINCIPALS)
@@ -116,17 +117,44 @@ def test_only_its_owner_reads_the_env_file(tmp_path, monkeypatch):
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
 
 
-def test_existing_env_file_is_never_overwritten(tmp_path, monkeypatch):
-    (tmp_path / ".env").write_text("KEPT=1\n")
+OF_0_2 = """\
+# mine
+RABBITMQ_PASSWORD=as-it-was
+ORDERS_MONGO_URL=mongodb://mongo:27017/orders?replicaSet=rs0
+AUTH_MONGO_URL=mongodb://me:mine@db.example/auth
+MINE=1
+"""
+
+
+def test_existing_env_file_keeps_what_it_has_and_gets_what_it_lacks(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text(OF_0_2)
     monkeypatch.setattr("sys.argv", ["env", str(tmp_path / ".env")])
 
-    with pytest.raises(SystemExit, match="exists"):
-        env.main()
+    env.main()
 
-    assert (tmp_path / ".env").read_text() == "KEPT=1\n"
+    text = (tmp_path / ".env").read_text()
+    made = dict(re.findall(r"^(\w+)=(.*)$", text, re.M))
+    assert set(made) == {*EXAMPLE, "MINE"} and text.startswith("# mine\n")
+    assert made["RABBITMQ_PASSWORD"] == "as-it-was"
+    assert made["AUTH_MONGO_URL"] == "mongodb://me:mine@db.example/auth"
+    assert re.fullmatch(r"mongodb://orders:\w{32}@mongo:27017/orders\?replicaSet=rs0", made["ORDERS_MONGO_URL"])
+    assert not [value for value in made.values() if "changeme" in value]
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+
+
+def test_env_file_that_lacks_nothing_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["env", str(tmp_path / ".env")])
+    env.main()
+    first = (tmp_path / ".env").read_text()
+
+    env.main()
+
+    assert (tmp_path / ".env").read_text() == first
 
 
 def test_every_secret_that_is_made_has_its_place_in_the_example():
     in_addresses = {broker_password(part) for part in PRINCIPALS}
+    in_addresses |= {mongo_password(name) for name in (*SERVICES, OPERATOR)}
+    in_addresses |= {redis_password(program) for program in redis_users.PROGRAMS}
 
     assert set(generate()) - in_addresses <= set(EXAMPLE)

@@ -8,7 +8,8 @@ from urllib.parse import quote
 from dev.stack import secrets
 from dev.stack.ports import HOST, Ports
 from dev.stack.supervisor import Supervisor
-from ops import replica_set
+from libs.contracts.parts import OPERATOR
+from ops import mongo_users, redis_users, replica_set
 from ops.broker_users import ADMINISTRATOR
 
 STRIPE = ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET")
@@ -45,13 +46,28 @@ class Layout:
         return f"amqp://{part}:{self.secrets[secrets.broker_password(part)]}@{HOST}:{self.ports.amqp}/%2F"
 
     def mongo_url(self, database: str) -> str:
-        """Return the address of `database` in the replica set."""
-        return f"mongodb://{HOST}:{self.ports.mongo}/{database}?replicaSet={replica_set.NAME}"
+        """Return the address of `database` in the replica set, with the administrator's name."""
+        return f"{self._mongo_url(mongo_users.ADMINISTRATOR, 'MONGO_PASSWORD', database)}&authSource=admin"
+
+    def mongo_url_for(self, name: str) -> str:
+        """Return the address of a service's own database with its user, or for `operator` that of `admin`."""
+        return self._mongo_url(name, secrets.mongo_password(name), "admin" if name == OPERATOR else name)
+
+    def _mongo_url(self, user: str, password: str, database: str) -> str:
+        member = f"{HOST}:{self.ports.mongo}"
+        return f"mongodb://{user}:{self.secrets[password]}@{member}/{database}?replicaSet={replica_set.NAME}"
 
     @property
     def redis_url(self) -> str:
-        """The address of Redis's database 0; another number may be appended after the slash."""
-        return f"redis://:{self.secrets['REDIS_PASSWORD']}@{HOST}:{self.ports.redis}/"
+        """The address of Redis's database 0, with the administrator's name; another number may be appended."""
+        return self._redis_url(redis_users.ADMINISTRATOR, "REDIS_PASSWORD")
+
+    def redis_url_for(self, program: str) -> str:
+        """Return the address of Redis's database 0 with the user of `program`."""
+        return self._redis_url(program, secrets.redis_password(program))
+
+    def _redis_url(self, user: str, password: str) -> str:
+        return f"redis://{user}:{self.secrets[password]}@{HOST}:{self.ports.redis}/"
 
     @property
     def gateway_url(self) -> str:

@@ -15,14 +15,16 @@ from dev.stack.program import Program
 from dev.stack.servers import answers
 from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
 from libs.errors import ignoring_unavailable
+from libs.settings import CA_FILES
 
 LOGGING = ("LOG_LEVEL", "LOG_FORMAT")
-PASSED_ON = (*LOGGING, "QUEUE_TYPE", "AMQP_CA_FILE", "BROKER_VERIFY_SECONDS")  # by the caller, to every program
+PASSED_ON = (*LOGGING, "QUEUE_TYPE", *CA_FILES.values(), "BROKER_VERIFY_SECONDS")  # by the caller, to every program
 PASSED_TO_PARTS = ("RESERVATION_WINDOW_SECONDS", "CURRENCY")
 PASSED_TO = {  # to one program alone
     "auth": ("SIGN_UPS_PER_ADDRESS",),
     "orders": ("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR"),
     "gateway": ("GATEWAY_PROXIES",),
+    "migrate": (CA_FILES["MONGO"],),
 }
 USES_REDIS = ("expiration", "scheduler", "worker")
 USES_STRIPE = {"payments": (*STRIPE, "STRIPE_API_BASE"), "gateway": ("STRIPE_PUBLISHABLE_KEY", "STRIPE_API_BASE")}
@@ -73,9 +75,9 @@ def environment(name: str, stack: Layout) -> dict[str, str]:
         "TOKEN_PUBLIC_KEYS": stack.secrets["TOKEN_PUBLIC_KEYS"],
     }
     if part in SERVICES:
-        settings[f"{prefix}_MONGO_URL"] = stack.mongo_url(part)
+        settings[f"{prefix}_MONGO_URL"] = stack.mongo_url_for(part)
     if name in USES_REDIS:
-        settings["REDIS_URL"] = stack.redis_url
+        settings[f"{name.upper()}_REDIS_URL"] = stack.redis_url_for(name)
     known = stripe_settings(stack)
     settings |= {setting: known[setting] for setting in USES_STRIPE.get(name, ()) if setting in known}
     if name == "auth":
@@ -97,7 +99,10 @@ def _without_keys(stack: Layout) -> Mapping[str, dict[str, str]]:
             "FAKE_STRIPE_WEBHOOK_URL": f"{stack.gateway_url}/api/webhooks/stripe",
             "STRIPE_WEBHOOK_SECRET": stack.secrets["STRIPE_WEBHOOK_SECRET"],
         },
-        "migrate": {f"{service.upper()}_MONGO_URL": stack.mongo_url(service) for service in SERVICES},
+        "migrate": {
+            **{f"{service.upper()}_MONGO_URL": stack.mongo_url_for(service) for service in SERVICES},
+            "MIGRATE_MONGO_PASSWORD": stack.secrets["MIGRATE_MONGO_PASSWORD"],
+        },
         BROKER_SETUP: {
             **{f"{each.upper()}_AMQP_URL": stack.amqp_url_for(each) for each in PRINCIPALS},
             "RABBITMQ_MANAGEMENT_URL": stack.management_url,
@@ -110,7 +115,7 @@ def _without_keys(stack: Layout) -> Mapping[str, dict[str, str]]:
 def passed_on(name: str) -> tuple[str, ...]:
     """Return the settings that the program `name` takes from the caller's environment, when they are set there."""
     if name in ("fake-stripe", "migrate", OPERATOR):
-        return LOGGING if name != OPERATOR else ()
+        return (LOGGING if name != OPERATOR else ()) + PASSED_TO.get(name, ())
     return PASSED_ON + (PASSED_TO_PARTS if name != BROKER_SETUP else ()) + PASSED_TO.get(name, ())
 
 

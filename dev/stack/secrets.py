@@ -5,8 +5,9 @@ import os
 import secrets
 from pathlib import Path
 
-from libs.contracts.parts import PARTS, PRINCIPALS
+from libs.contracts.parts import OPERATOR, PARTS, PRINCIPALS, SERVICES
 from libs.tokens import new_key
+from ops import redis_users
 
 
 def keep(path: Path) -> dict[str, str]:
@@ -34,7 +35,11 @@ def generate() -> dict[str, str]:
         "GATEWAY_SECRET_KEY": secrets.token_hex(32),
         "RABBITMQ_PASSWORD": secrets.token_hex(16),
         **{broker_password(name): secrets.token_hex(16) for name in PRINCIPALS},
+        "MONGO_KEY": secrets.token_hex(64),
+        "MONGO_PASSWORD": secrets.token_hex(16),
+        **{mongo_password(name): secrets.token_hex(16) for name in (*SERVICES, "migrate", OPERATOR)},
         "REDIS_PASSWORD": secrets.token_hex(16),
+        **{redis_password(name): secrets.token_hex(16) for name in redis_users.PROGRAMS},
         "STRIPE_SECRET_KEY": f"sk_test_{secrets.token_hex(16)}",
         "STRIPE_PUBLISHABLE_KEY": f"pk_test_{secrets.token_hex(16)}",
         "STRIPE_WEBHOOK_SECRET": f"whsec_{secrets.token_hex(16)}",
@@ -44,3 +49,13 @@ def generate() -> dict[str, str]:
 def broker_password(part: str) -> str:
     """Return the name of the secret that is the password of a part's user at RabbitMQ."""
     return f"{part.upper()}_RABBITMQ_PASSWORD"
+
+
+def mongo_password(name: str) -> str:
+    """Return the name of the secret that is the password of a user at MongoDB."""
+    return f"{name.upper()}_MONGO_PASSWORD"
+
+
+def redis_password(program: str) -> str:
+    """Return the name of the secret that is the password of a program's user at Redis."""
+    return f"{program.upper()}_REDIS_PASSWORD"

@@ -1,20 +1,20 @@
 """How RabbitMQ, Redis and mongod run privately: their configuration files, commands and readiness."""
 
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import pymongo
 import redis
 import requests
 
 from dev.stack import install
 from dev.stack.ports import HOST, Ports
 from dev.stack.program import Program
+from dev.stack.secrets import redis_password
 from libs.errors import ignoring_unavailable
-from ops import replica_set
+from ops import mongo_setup, redis_users, replica_set
 from ops.broker_users import ADMINISTRATOR
 
 DEAD_LETTER_AGAIN = "-rabbit dead_letter_worker_publisher_confirm_timeout 5000"
@@ -29,8 +29,8 @@ def servers(folder: Path, ports: Ports, secrets: Mapping[str, str]) -> list[Prog
         # RabbitMQ would start a shared, detached epmd of its own; this one is ours, and is stopped with the rest.
         Program("epmd", ["epmd", "-port", str(ports.epmd), "-address", HOST], lambda: answers(ports.epmd)),
         rabbitmq(folder / "rabbitmq", ports, secrets["RABBITMQ_PASSWORD"]),
-        _redis(folder / "redis", ports.redis, secrets["REDIS_PASSWORD"]),
-        _mongo(folder / "mongo", ports.mongo),
+        redis_server(folder / "redis", ports.redis, secrets),
+        mongo(folder / "mongo", ports.mongo, secrets),
     ]
 
 
@@ -74,25 +74,33 @@ def rabbitmq(folder: Path, ports: Ports, password: str, node: str = "ticketing")
     )
 
 
-def _redis(folder: Path, port: int, password: str) -> Program:
+def redis_server(folder: Path, port: int, secrets: Mapping[str, str]) -> Program:
+    """Write Redis's configuration and users to `folder` and return Redis."""
+    password = secrets["REDIS_PASSWORD"]
+    passwords = {program: secrets[redis_password(program)] for program in redis_users.PROGRAMS}
+    _write_private(folder / "users.acl", *redis_users.acl({**passwords, redis_users.ADMINISTRATOR: password}))
     _write_private(
         folder / "redis.conf",
         f"bind {HOST}",
         f"port {port}",
         f"dir {folder}",
-        f"requirepass {password}",
+        f"aclfile {folder / 'users.acl'}",
         "appendonly yes",
         'save ""',
         "maxmemory-policy noeviction",
         "databases 1024",
         "set-proc-title no",
     )
-    url = f"redis://:{password}@{HOST}:{port}"
+    url = f"redis://{redis_users.ADMINISTRATOR}:{password}@{HOST}:{port}"
     return Program("redis", ["redis-server", str(folder / "redis.conf")], lambda: redis_is_ready(url))
 
 
-def _mongo(folder: Path, port: int) -> Program:
+def mongo(folder: Path, port: int, secrets: Mapping[str, str]) -> Program:
+    """Write mongod's key beside `folder`, where its data are, and return mongod."""
+    key = folder.with_name("mongo.key")  # with it mongod accepts its own members, and users; nobody else
+    _write_private(key, secrets["MONGO_KEY"])
     options = {
+        "--keyFile": str(key),
         "--bind_ip": HOST,
         "--port": str(port),
         "--dbpath": str(folder),
@@ -105,8 +113,9 @@ def _mongo(folder: Path, port: int) -> Program:
     }
     words = [word for option in options.items() for word in option]
     words += ["--setParameter", "enableTestCommands=1"]  # so that tests can let commands fail
+    words += ["--setParameter", "scramSHA256IterationCount=5000"]  # the least: the passwords are random, and long
     command = [str(install.mongod()), *words, "--nounixsocket", "--quiet"]
-    return Program("mongo", command, lambda: mongo_is_ready(port))
+    return Program("mongo", command, lambda: mongo_is_ready(port, secrets["MONGO_PASSWORD"]))
 
 
 def answers(port: int) -> bool:
@@ -131,23 +140,27 @@ def redis_is_ready(url: str) -> bool:
     return False
 
 
-def mongo_is_ready(port: int) -> bool:
-    """Return whether mongod is the primary of its replica set of one; make it one when it is not."""
+def mongo_is_ready(port: int, password: str) -> bool:
+    """Return whether mongod is the primary of its replica set of one, and has an administrator; make it so if not."""
     member = f"{HOST}:{port}"
-    if replica_set.takes_writes(member):
-        return True
-    _follow_port(member)
+    with ignoring_unavailable():
+        if mongo_setup.takes_writes(member, password):
+            return True
+        _follow_port(member, password)
     return False
 
 
-def _follow_port(member: str) -> None:
+def _follow_port(member: str, password: str) -> None:
     """Reconfigure the replica set of a mongod whose data were written on another port."""
-    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(member, directConnection=True, timeoutMS=5000)
-    with ignoring_unavailable(), client:
-        known = client.admin.command("replSetGetConfig")["config"]
-        if known["members"][0]["host"] != member:
-            config = {**replica_set.of_one(member), "version": known["version"] + 1}
-            client.admin.command("replSetReconfig", config, force=True)
+    with mongo_setup.opened(member, password) as (client, is_known):
+        # who creates the first user may reconfigure the set, but not read its configuration
+        version = int(time.time())
+        if is_known:
+            known = client.admin.command("replSetGetConfig")["config"]
+            if known["members"][0]["host"] == member:
+                return
+            version = known["version"] + 1
+        client.admin.command("replSetReconfig", {**replica_set.of_one(member), "version": version}, force=True)
 
 
 def _write_private(path: Path, *lines: str) -> None:

@@ -15,13 +15,14 @@ import requests
 
 from dev.stack import install, supervisor
 from dev.stack.layout import Layout
-from dev.stack.ports import SERVE_METRICS, Ports, PortTaken
+from dev.stack.ports import HOST, SERVE_METRICS, Ports, PortTaken
 from dev.stack.program import Program
 from dev.stack.programs import all_programs, environment
 from dev.stack.servers import servers
 from dev.stack.supervisor import STOP_SECONDS, SupervisorError, members, wait_until
-from libs.contracts.parts import PRINCIPALS
+from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
 from libs.processes import die_with_parent
+from ops import mongo_setup
 from ops.broker_setup import set_up
 from ops.broker_users import ADMINISTRATOR
 
@@ -99,6 +100,12 @@ class Stack(Layout):
         except (SupervisorError, PortTaken, install.MissingServers) as error:
             raise StackError(str(error)) from error
         self._wait_for(started)
+        mongo_setup.grant_all(
+            f"{HOST}:{self.ports.mongo}",
+            self.secrets["MONGO_PASSWORD"],
+            {name: self.mongo_url_for(name) for name in (*SERVICES, OPERATOR)},
+            self.secrets["MIGRATE_MONGO_PASSWORD"],
+        )
         if programs:
             addresses = {part: self.amqp_url_for(part) for part in PRINCIPALS}
             next(set_up(self.management_url, self.secrets["RABBITMQ_PASSWORD"], addresses))

@@ -9,12 +9,13 @@ from rq.serializers import JSONSerializer
 
 from dev.testing import wait_for, waiting
 from expiration import jobs
-from expiration.schedule import QUEUE, JsonJob, Schedule, connect, job_id
+from expiration.schedule import QUEUE, JsonJob, Schedule, job_id
 from expiration.service import ExpirationService
 from expiration.store import DeadlineStore
 from libs.clock import utc_now
 from libs.contracts.events import CATALOGUE
 from libs.errors import is_unavailable
+from libs.redis import connect
 from libs.schema import migrate
 
 UNREACHABLE = "redis://127.0.0.1:1/0"

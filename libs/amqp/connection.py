@@ -17,7 +17,7 @@ def connection_to(amqp_url: str, heartbeat: int = 0, connect_seconds: float = CO
     """Return a connection that is not open yet."""
     options = None
     if amqp_url.startswith("amqps://"):
-        authority = ca_file()
+        authority = ca_file("AMQP")
         # without a name kombu fills in that of the current broker, and without cert_reqs nothing would be checked
         options = {"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": authority, "server_hostname": None}
     return Connection(amqp_url, heartbeat=heartbeat, connect_timeout=connect_seconds, ssl=options)

@@ -164,7 +164,7 @@ HAS_ANOTHER_MEANING = {
     *(
         ("ops/broker_setup.py", name) for name in ("amqp.AMQPError", "kombu.KombuError")
     ),  # whatever it is, it is reported
-    ("ops/migrate.py", "pymongo.PyMongoError"),
+    *((f"ops/{name}.py", "pymongo.PyMongoError") for name in ("migrate", "mongo_setup")),
 }
 
 

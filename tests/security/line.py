@@ -3,7 +3,7 @@
 import socket
 import threading
 from contextlib import suppress
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 
 class Line:
@@ -14,7 +14,9 @@ class Line:
         self._server = (parts.hostname, parts.port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         port = self._listener.getsockname()[1]
-        self.url = f"{parts.scheme}://127.0.0.1:{port}{parts.path}?directConnection=true"
+        user, options = parts.netloc.rpartition("@")[0], parse_qs(parts.query)
+        source = f"&authSource={options['authSource'][0]}" if "authSource" in options else ""
+        self.url = f"{parts.scheme}://{user}@127.0.0.1:{port}{parts.path}?directConnection=true{source}"
         self._going = threading.Event()
         self._going.set()
         self._sockets = [self._listener]

@@ -21,9 +21,9 @@ NEEDED = {
     "tickets": ["TICKETS_AMQP_URL", "TICKETS_MONGO_URL", "TICKETS_SIGNING_KEY", "TOKEN_PUBLIC_KEYS"],
     "orders": ["ORDERS_AMQP_URL", "ORDERS_MONGO_URL", "ORDERS_SIGNING_KEY", "TOKEN_PUBLIC_KEYS"],
     "payments": ["PAYMENTS_AMQP_URL", "PAYMENTS_MONGO_URL", "PAYMENTS_SIGNING_KEY", "TOKEN_PUBLIC_KEYS", *STRIPE],
-    "expiration": ["EXPIRATION_AMQP_URL", "EXPIRATION_MONGO_URL", "EXPIRATION_SIGNING_KEY", "REDIS_URL"],
-    "worker": ["EXPIRATION_AMQP_URL", "EXPIRATION_MONGO_URL", "REDIS_URL"],
-    "scheduler": ["REDIS_URL"],
+    "expiration": ["EXPIRATION_AMQP_URL", "EXPIRATION_MONGO_URL", "EXPIRATION_SIGNING_KEY", "EXPIRATION_REDIS_URL"],
+    "worker": ["EXPIRATION_AMQP_URL", "EXPIRATION_MONGO_URL", "WORKER_REDIS_URL"],
+    "scheduler": ["SCHEDULER_REDIS_URL"],
     "gateway": [
         *("GATEWAY_AMQP_URL", "GATEWAY_SECRET_KEY", "GATEWAY_SIGNING_KEY"),
         *("TOKEN_PUBLIC_KEYS", "STRIPE_PUBLISHABLE_KEY"),
@@ -45,7 +45,7 @@ MALFORMED = [
     *((program, *wrong) for program in NEEDED if program != "fake-stripe" for wrong in (
         ("LOG_LEVEL", "LOUD"), ("LOG_FORMAT", "xml"), ("QUEUE_TYPE", "mirrored"), ("METRICS_PORT", "65536"),
         ("METRICS_HOST", "every one"), ("BROKER_VERIFY_SECONDS", "0"),
-        ("AMQP_CA_FILE", "/nobody/has/this.pem"),
+        *((name, "/nobody/has/this.pem") for name in ("AMQP_CA_FILE", "MONGO_CA_FILE", "REDIS_CA_FILE")),
     )),
     ("auth", "SIGN_UPS_PER_ADDRESS", "0"),
     ("auth", "AUTH_ENCRYPTION_KEY", "never long enough"),

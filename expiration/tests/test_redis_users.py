@@ -1,0 +1,84 @@
+"""Each program of expiration may do at Redis what it does there, and nothing else; nobody else may do anything."""
+
+from datetime import timedelta
+
+import pytest
+from redis import AuthenticationError, Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import NoPermissionError
+from redis.retry import Retry
+from rq import SimpleWorker
+from rq.serializers import JSONSerializer
+
+from expiration import jobs
+from expiration.schedule import QUEUE, JsonJob, Schedule
+from libs.clock import utc_now
+from libs.redis import connect
+from ops import health, redis_users
+
+
+@pytest.fixture
+def users(servers, redis_url):
+    """The address of each program's user in this test's database."""
+    number = redis_url.rpartition("/")[2]
+    return {program: f"{servers.redis_url_for(program)}{number}" for program in redis_users.PROGRAMS}
+
+
+def test_a_job_is_scheduled_moved_and_executed_with_the_rights_of_each_program(users, redis_url, monkeypatch):
+    done = []
+    monkeypatch.setattr(jobs, "complete", lambda *arguments: done.append(arguments))
+    with Redis.from_url(redis_url) as administrator:
+        administrator.acl_log_reset()
+        expiration, mover = (Schedule(connect(users[name])) for name in ("expiration", "scheduler"))
+        for ident in ("o1", "o2"):
+            expiration.put(ident, utc_now() - timedelta(seconds=2))
+        expiration.remove("o2")
+        assert expiration.missing(["o1", "o2"]) == ["o2"]
+
+        mover.scheduler.register_birth()
+        monkeypatch.setenv("SCHEDULER_REDIS_URL", users["scheduler"])
+        assert health.schedules()
+        mover.scheduler.acquire_lock()
+        mover.scheduler.enqueue_jobs()
+        mover.scheduler.remove_lock()
+        mover.scheduler.register_death()
+        worker = SimpleWorker(
+            [QUEUE], connection=connect(users["worker"]), job_class=JsonJob, serializer=JSONSerializer
+        )
+        worker._install_signal_handlers = lambda: None  # this process has its own
+        worker.work(burst=True, logging_level="WARNING")
+        monkeypatch.setenv("WORKER_REDIS_URL", users["worker"])
+        health.works()
+
+        assert [order_id for order_id, _ in done] == ["o1"]
+        assert [entry for entry in administrator.acl_log() if entry["username"] in users] == []
+
+
+ATTEMPTS = {
+    "read": lambda client: client.get("other"),
+    "write": lambda client: client.set("other", 1),
+    "see all keys": lambda client: client.keys("*"),
+    "empty": lambda client: client.flushall(),
+    "configure": lambda client: client.config_set("dir", "/"),
+    "execute": lambda client: client.eval("return 1", 0),
+    "see users": lambda client: client.acl_list(),
+    "replicate": lambda client: client.replicaof("127.0.0.1", 1),
+    "stop": lambda client: client.execute_command("SHUTDOWN"),
+    "listen": lambda client: client.execute_command("MONITOR"),
+    "publish": lambda client: client.publish("other", "x"),
+}
+
+
+@pytest.mark.parametrize("program", redis_users.PROGRAMS)
+def test_a_program_can_do_nothing_else(program, users):
+    with connect(users[program]) as client:
+        for attempt in ATTEMPTS.values():
+            with pytest.raises(NoPermissionError):
+                attempt(client)
+
+
+def test_who_has_no_password_can_do_nothing(servers):
+    with Redis(port=servers.ports.redis, retry=Retry(NoBackoff(), 0)) as nobody:
+        for attempt in (*ATTEMPTS.values(), lambda client: client.get("rq:x"), lambda client: client.ping()):
+            with pytest.raises(AuthenticationError):
+                attempt(nobody)

@@ -1,0 +1,126 @@
+"""The set-up of MongoDB: a replica set of one, and the users of all programs. `python -m ops.mongo_setup HOST:PORT`
+
+It runs where mongod is 127.0.0.1, as mongod lets nobody else create its first user: beside it on the same machine, or
+in the network of its container. HOST is the name by which the others know it. Users have the names and passwords that
+are in AUTH_MONGO_URL, TICKETS_MONGO_URL and so on. Data that were written before mongod had users are kept. Safe to
+repeat.
+
+Ends once the set takes writes and all users are there, or with a message and code 1 after a minute.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure, PyMongoError
+
+from libs import logs
+from libs.contracts.parts import OPERATOR, SERVICES
+from libs.errors import ignoring_unavailable
+from libs.settings import parsed, required
+from ops import replica_set
+from ops.mongo_users import (
+    ADMINISTRATOR,
+    Client,
+    create_administrator,
+    grant_migration,
+    grant_operator,
+    grant_part,
+    user_of,
+)
+
+log = logging.getLogger("ops.mongo_setup")
+
+SECONDS = 60
+LOOPBACK = "127.0.0.1"
+UNAUTHORIZED, WRONG_PASSWORD = 13, 18  # mongodb/mongo: src/mongo/base/error_codes.yml
+USER_FORM = "mongodb://USER:PASSWORD@HOST:PORT/DATABASE"
+
+
+def main() -> None:
+    """Try until it is done or the time is up."""
+    member, password = sys.argv[1], required("MONGO_PASSWORD")
+    addresses = {name: parsed(f"{name.upper()}_MONGO_URL", _with_user, USER_FORM) for name in (*SERVICES, OPERATOR)}
+    migration = required("MIGRATE_MONGO_PASSWORD")
+    deadline = time.monotonic() + SECONDS
+    while not takes_writes(member, password):
+        if time.monotonic() > deadline:
+            sys.exit(f"{member} is not the primary of {replica_set.NAME} after {SECONDS} s")
+        time.sleep(0.5)
+    try:
+        grant_all(member, password, addresses, migration)
+    except PyMongoError as problem:
+        sys.exit(f"the users of {member} cannot be created: {problem}")
+    log.info("%s is the primary of %s and has its users", member, replica_set.NAME)
+
+
+def takes_writes(member: str, password: str) -> bool:
+    """Return whether `member` is a primary that knows its administrator; make it so when it can be done.
+
+    Raises SystemExit when the administrator has another password.
+    """
+    try:
+        with ignoring_unavailable(), opened(member, password) as (client, is_known):
+            if not replica_set.takes_writes(client, member):
+                return False
+            if not is_known:
+                create_administrator(client, password)
+            return True
+    except OperationFailure as refused:
+        if refused.code != UNAUTHORIZED:
+            raise
+        sys.exit(f"{member} has users, and the password of its administrator {ADMINISTRATOR} is not MONGO_PASSWORD")
+    return False
+
+
+@contextmanager
+def opened(member: str, password: str) -> Iterator[tuple[Client, bool]]:
+    """Yield a connection to a mongod, and whether it knows the administrator; if not, the connection is nobody's."""
+    is_known = _knows_administrator(member, password)
+    with administrator(member, password) if is_known else _connect(member) as client:
+        yield client, is_known
+
+
+def _knows_administrator(member: str, password: str) -> bool:
+    with administrator(member, password) as client:
+        try:
+            client.admin.command("ping")
+        except OperationFailure as refused:
+            if refused.code != WRONG_PASSWORD:
+                raise
+            return False
+    return True
+
+
+def grant_all(member: str, password: str, addresses: Mapping[str, str], migration: str) -> None:
+    """Create the users of the services and operators, whose MongoDB addresses are given, and the migration's."""
+    with administrator(member, password) as client:
+        for name, url in addresses.items():
+            if name == OPERATOR:
+                grant_operator(client, url)
+            else:
+                grant_part(client, url)
+                grant_migration(client, url, migration)
+
+
+def administrator(member: str, password: str) -> Client:
+    """Return a connection of the administrator's to the mongod on the port of `member`, over its loopback interface."""
+    return _connect(member, username=ADMINISTRATOR, password=password, authSource="admin")
+
+
+def _connect(member: str, **credentials: Any) -> Client:
+    address = f"{LOOPBACK}:{member.rpartition(':')[2]}"
+    return MongoClient(address, directConnection=True, timeoutMS=5000, **credentials)
+
+
+def _with_user(url: str) -> str:
+    user_of(url)
+    return url
+
+
+if __name__ == "__main__":
+    logs.run(main)

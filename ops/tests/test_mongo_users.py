@@ -1,0 +1,145 @@
+"""With the password of one part, nobody reads or changes the database of another, and without one nobody does anything.
+
+On a mongod of its own, begun with the data of a version without users.
+"""
+
+import os
+import subprocess
+import sys
+from contextlib import closing, contextmanager
+
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
+
+from dev.stack import free_ports
+from dev.stack.secrets import generate, mongo_password
+from dev.stack.servers import mongo
+from dev.testing import ROOT, stack_folder, wait_for
+from libs.contracts.parts import OPERATOR, SERVICES
+from libs.database import connect
+from ops import mongo_setup, replica_set
+from ops.mongo_users import as_migration
+
+pytestmark = pytest.mark.integration
+
+
+@contextmanager
+def running(command):
+    """Run a mongod while the block runs."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def site():
+    """The addresses of all users, the name of mongod, and the secrets."""
+    secrets, port = generate(), free_ports().mongo
+    member = f"127.0.0.1:{port}"
+    with stack_folder() as folder:
+        (folder / "mongo").mkdir()
+        program = mongo(folder / "mongo", port, secrets)
+        key = program.command.index("--keyFile")
+        before = [*program.command[:key], *program.command[key + 2 :]]
+        with running(before), MongoClient(member, directConnection=True) as client:
+            wait_for(lambda: replica_set.takes_writes(client, member), 30)
+            client.auth.users.insert_one({"_id": "ana"})
+        with running(program.command):
+            wait_for(program.is_ready, 30)
+            urls = {
+                name: f"mongodb://{name}:{secrets[mongo_password(name)]}@{member}/{database}?replicaSet=rs0"
+                for name, database in {**{service: service for service in SERVICES}, OPERATOR: "admin"}.items()
+            }
+            yield urls, member, secrets
+
+
+@pytest.fixture(scope="module")
+def users(site):
+    """The addresses, once the set-up has run twice."""
+    urls, member, secrets = site
+    settings = {f"{name.upper()}_MONGO_URL": url for name, url in urls.items()}
+    settings |= {name: secrets[name] for name in ("MONGO_PASSWORD", "MIGRATE_MONGO_PASSWORD")}
+    for _ in range(2):
+        command = [sys.executable, "-m", "ops.mongo_setup", member]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True, timeout=90, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"{member} is the primary of rs0 and has its users" in done.stderr
+    return urls
+
+
+ATTEMPTS = {
+    "read": lambda database: database.users.find_one(),
+    "write": lambda database: database.users.insert_one({}),
+    "change": lambda database: database.users.update_one({"_id": "ana"}, {"$set": {"x": 1}}),
+    "delete": lambda database: database.users.delete_one({"_id": "ana"}),
+    "drop": lambda database: database.client.drop_database(database.name),
+    "list": lambda database: database.list_collection_names(),
+    "join": lambda database: list(
+        database.users.aggregate([{"$lookup": {"from": "users", "pipeline": [], "as": "all"}}])
+    ),
+    "create a user in": lambda database: database.command("createUser", "eve", pwd="x", roles=["dbOwner"]),
+}
+"""What is tried with a database of somebody else's."""
+
+
+def is_refused(attempt, database):
+    with pytest.raises(OperationFailure) as refused:
+        attempt(database)
+    return refused.value.code == mongo_setup.UNAUTHORIZED
+
+
+@pytest.mark.parametrize("part", SERVICES)
+def test_a_part_has_its_own_database_and_no_other(part, users):
+    others = [*(name for name in SERVICES if name != part), "admin", "local", "config"]
+    with connect(users[part]).client as client:
+        client[part].things.insert_one({"_id": part})
+        assert client[part].things.find_one({"_id": part})
+        client[part].things.delete_one({"_id": part})
+        for name in others:
+            for attempt in ATTEMPTS.values():
+                assert is_refused(attempt, client[name])
+
+
+@pytest.mark.parametrize("part", SERVICES)
+def test_only_the_migration_builds_and_drops_indexes(part, users, site):
+    with connect(users[part]).client as client:
+        for attempt in (
+            lambda database: database.things.create_index("a"),
+            lambda database: database.things.drop_index("a_1"),
+            lambda database: database.things.drop(),
+            lambda database: database.command("createUser", "eve", pwd="x", roles=[]),
+        ):
+            assert is_refused(attempt, client[part])
+
+    with closing(connect(as_migration(users[part], site[2]["MIGRATE_MONGO_PASSWORD"])).client) as client:
+        assert client[part].things.create_index("a") == "a_1"
+        client[part].things.drop_index("a_1")
+        assert is_refused(ATTEMPTS["read"], client["auth" if part != "auth" else "tickets"])
+
+
+@pytest.mark.usefixtures("users")
+def test_who_has_no_password_can_do_nothing(site):
+    with MongoClient(site[1]) as nobody:
+        for name in (*SERVICES, "admin", "local", "config"):
+            for attempt in ATTEMPTS.values():
+                assert is_refused(attempt, nobody[name])
+
+
+def test_operators_read_everything_and_change_nothing(users):
+    with connect(users[OPERATOR]).client as client:
+        assert client.auth.users.find_one() == {"_id": "ana"}  # written before there were users
+        assert client.admin.command("replSetGetStatus")["set"] == "rs0"
+        for what in ("write", "change", "delete", "drop"):
+            assert is_refused(ATTEMPTS[what], client.auth)
+
+
+@pytest.mark.usefixtures("users")
+def test_a_wrong_password_of_the_administrator_is_reported(site):
+    with pytest.raises(SystemExit, match="MONGO_PASSWORD"):
+        mongo_setup.takes_writes(site[1], "wrong")
