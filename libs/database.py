@@ -1,4 +1,8 @@
-"""Opening MongoDB: majority writes, aware datetimes, and for services a timeout for every operation."""
+"""Opening MongoDB: majority writes, aware datetimes, and for services a timeout for every operation.
+
+With `tls=true` in the address the server must show a certificate for its name, signed by the authority in the file
+MONGO_CA_FILE; unset, by one that the system trusts.
+"""
 
 import warnings
 from typing import Any
@@ -6,8 +10,12 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import ConfigurationError
+from pymongo.uri_parser import parse_uri
+
+from libs.settings import ca_file
 
 TIMEOUT_SECONDS = 5
+UNVERIFIED = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
 SELECTION_SECONDS = 60
 """How long the migration waits for a server that takes writes."""
 
@@ -30,7 +38,7 @@ def _open(url: str, **timeouts: int) -> Database[dict[str, Any]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # by which pymongo ignores options that it does not know
-            client = _client(url, **timeouts)
+            client = _client(url, **timeouts, **_tls_options(url))
     except (ConfigurationError, UserWarning) as error:
         raise ValueError from error
     try:
@@ -40,7 +48,16 @@ def _open(url: str, **timeouts: int) -> Database[dict[str, Any]]:
         raise ValueError from error
 
 
-def _client(url: str, **timeouts: Any) -> MongoClient[dict[str, Any]]:
+def _tls_options(url: str) -> dict[str, Any]:
+    """Return how to verify the server of an address; raise ValueError when the address forgoes that."""
+    options = parse_uri(url, validate=False)["options"]
+    if any(options.get(name) for name in UNVERIFIED):
+        raise ValueError("certificates are always verified")
+    authority = ca_file("MONGO")
+    return {"tlsCAFile": authority} if options.get("tls") and authority else {}
+
+
+def _client(url: str, **options: Any) -> MongoClient[dict[str, Any]]:
     connecting = TIMEOUT_SECONDS * 1000
     return MongoClient(
         url,
@@ -50,5 +67,5 @@ def _client(url: str, **timeouts: Any) -> MongoClient[dict[str, Any]]:
         tz_aware=True,
         connectTimeoutMS=connecting,
         maxPoolSize=50,
-        **timeouts,
+        **options,
     )

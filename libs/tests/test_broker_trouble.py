@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 
 from dev.stack import Stack, free_ports
 from dev.stack.programs import no_programs
-from dev.testing import nameko_service, new_vhost, stack_folder, wait_for, waiting
+from dev.testing import nameko_service, new_vhost, self_signed, stack_folder, wait_for, waiting
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.connection import connect
 from libs.events import Aggregates, Relay, topology
@@ -45,10 +45,7 @@ def broker():
 def accept_encrypted(folder):
     """Let the broker listen for TLS, with a self-signed certificate for 127.0.0.1."""
     folder.mkdir(parents=True)
-    key, certificate, port = folder / "key.pem", folder / "certificate.pem", free_ports().amqp
-    name = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
-    command = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *name, "-keyout", key, "-out", certificate)
-    subprocess.run(command, check=True, capture_output=True)
+    (certificate, key), port = self_signed(folder), free_ports().amqp
     (folder / "tls.conf").write_text(
         f"listeners.ssl.local = 127.0.0.1:{port}\n"
         f"ssl_options.certfile = {certificate}\nssl_options.keyfile = {key}\n"
