@@ -11,6 +11,7 @@ from libs.contracts.events import CATALOGUE
 from libs.database import connect
 from libs.events import VersionConflict
 from libs.events.provider import relay_of
+from libs.events.relay import Relay
 from libs.settings import AMQP_FORM, MONGO_FORM, amqp_url, parsed
 
 _store: DeadlineStore | None = None
@@ -34,10 +35,10 @@ def complete(order_id: str, correlation_id: str | None = None) -> bool:
 
 
 @contextmanager
-def relaying() -> Iterator[None]:
+def relaying() -> Iterator[Relay]:
     """Keep the connections of the jobs that run inside the block, and relay what they leave, until the block ends.
 
-    Should the process crash before, the service's own relay publishes them.
+    Should the process crash before, the service's own relay publishes them. Yields the relay.
     """
     global _store  # noqa: PLW0603 - rq calls a job with what Redis keeps, and nothing else
     _store = DeadlineStore(parsed("EXPIRATION_MONGO_URL", connect, MONGO_FORM))
@@ -45,7 +46,7 @@ def relaying() -> Iterator[None]:
     thread = threading.Thread(target=relay.run, name="relay", daemon=True)
     thread.start()
     try:
-        yield
+        yield relay
     finally:
         relay.stop()
         thread.join()

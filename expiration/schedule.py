@@ -15,12 +15,14 @@ from rq.serializers import JSONSerializer
 from rq_scheduler import Scheduler
 
 from libs.context import correlation_id
-from libs.errors import is_unavailable
+from libs.errors import Unavailable, is_unavailable
+from libs.internal_port import Loop
 
 log = logging.getLogger(__name__)
 
 QUEUE = "expiration"
 POLL_SECONDS = 1
+LONGEST_TURN_SECONDS = 30
 
 
 class JsonJob(Job):
@@ -48,12 +50,30 @@ class JsonJob(Job):
             raise NoSuchJobError(self.id) from error
 
 
+class LoopingScheduler(Scheduler):
+    """rq-scheduler's scheduler, with its `loop`, which turns every second."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.loop = Loop(LONGEST_TURN_SECONDS)
+
+    def heartbeat(self) -> None:
+        """Note that the loop turns, and tell Redis so."""
+        self.loop.turned()
+        super().heartbeat()
+
+    def check_registered(self) -> None:
+        """Ask Redis whether it knows this scheduler; raise Unavailable when it does not."""
+        if not self.connection.exists(self.key):
+            raise Unavailable("this scheduler is not registered")
+
+
 class Schedule:
     """The scheduled jobs."""
 
     def __init__(self, connection: Redis) -> None:
         queue = Queue(QUEUE, connection=connection, job_class=JsonJob, serializer=JSONSerializer)
-        self.scheduler = Scheduler(queue=queue, connection=connection, interval=POLL_SECONDS, job_class=JsonJob)
+        self.scheduler = LoopingScheduler(queue=queue, connection=connection, interval=POLL_SECONDS, job_class=JsonJob)
 
     def put(self, order_id: str, expires_at: datetime) -> None:
         """Schedule the job of an order's deadline, in place of any earlier one."""

@@ -1,13 +1,44 @@
 """The rq worker process: `python -m expiration.worker`. Runs due jobs in this process, which keeps its connections."""
 
+from functools import partial
+from typing import Any
+
+from redis import Redis
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
 from expiration.jobs import relaying
 from expiration.schedule import QUEUE, JsonJob
-from libs import logs, metrics
+from libs import internal_port, logs
+from libs.contracts.events import ExpirationComplete
+from libs.database import check_readable
+from libs.errors import Unavailable
+from libs.internal_port import CHECK_SECONDS, Loop
 from libs.redis import connect
 from libs.settings import AMQP_FORM, REDIS_FORM, amqp_url, check_common, parsed, required
+
+TTL_SECONDS = 20
+"""The worker tells Redis that it works every five seconds, which is this less fifteen (rq)."""
+LONGEST_TURN_SECONDS = 90
+"""Without Redis it tries again after a minute at most; a job takes seconds."""
+
+
+class LoopingWorker(SimpleWorker):
+    """rq's worker without forks, with its `loop`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.loop = Loop(LONGEST_TURN_SECONDS)
+        super().__init__(*args, **kwargs)
+
+    def heartbeat(self, *args: Any, **kwargs: Any) -> None:
+        """Note that the loop turns, and tell Redis so."""
+        self.loop.turned()
+        super().heartbeat(*args, **kwargs)
+
+    def check_registered(self, redis: Redis) -> None:
+        """Ask Redis whether it knows this worker; raise Unavailable when it does not."""
+        if not redis.exists(self.key):
+            raise Unavailable("this worker is not registered")
 
 
 def main() -> None:
@@ -15,10 +46,22 @@ def main() -> None:
     check_common()
     required("EXPIRATION_MONGO_URL")
     parsed("EXPIRATION_AMQP_URL", amqp_url, AMQP_FORM)
-    connection = parsed("WORKER_REDIS_URL", connect, REDIS_FORM)
-    worker = SimpleWorker([QUEUE], connection=connection, job_class=JsonJob, serializer=JSONSerializer)
-    metrics.serve()
-    with relaying():
+    worker = LoopingWorker(
+        [QUEUE],
+        connection=parsed("WORKER_REDIS_URL", connect, REDIS_FORM),
+        job_class=JsonJob,
+        serializer=JSONSerializer,
+        worker_ttl=TTL_SECONDS,
+    )
+    redis = parsed("WORKER_REDIS_URL", partial(connect, seconds=CHECK_SECONDS), REDIS_FORM)
+    with relaying() as relay:
+        loop = {"loop": worker.loop.check}
+        needed = {
+            "redis": lambda: worker.check_registered(redis),
+            "database": lambda: check_readable(relay.aggregates[0].collection),
+            "broker": lambda: relay.publisher.check(ExpirationComplete.exchange),
+        }
+        internal_port.serve(ready=loop | needed, alive=loop)
         worker.work(logging_level="WARNING")
 
 

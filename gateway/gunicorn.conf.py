@@ -42,11 +42,11 @@ def when_ready(_server: Any) -> None:
     from prometheus_client import CollectorRegistry
     from prometheus_client.multiprocess import MultiProcessCollector
 
-    from libs import metrics
+    from libs import internal_port
 
     registry = CollectorRegistry()
     MultiProcessCollector(registry)
-    metrics.serve(registry)
+    internal_port.serve(registry=registry)  # the workers answer probes themselves
 
 
 def post_fork(_server: Any, worker: Any) -> None:

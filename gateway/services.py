@@ -27,8 +27,8 @@ class RpcClient(Protocol):
         """Like `call`, but retried once: for read-only methods."""
 
     @property
-    def await_connection(self) -> Callable[[float], None]:
-        """Return while the broker is connected; raise ServiceUnavailable when it is not within so many seconds."""
+    def reach(self) -> Callable[[str, float], None]:
+        """Return once a service has answered; raise ServiceUnavailable when it does not within so many seconds."""
 
 
 class Services:

@@ -7,7 +7,9 @@ MONGO_CA_FILE; unset, by one that the system trusts.
 import warnings
 from typing import Any
 
+import pymongo
 from pymongo import MongoClient
+from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import ConfigurationError
 from pymongo.uri_parser import parse_uri
@@ -15,6 +17,7 @@ from pymongo.uri_parser import parse_uri
 from libs.settings import ca_file
 
 TIMEOUT_SECONDS = 5
+CHECK_SECONDS = 2
 UNVERIFIED = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
 SELECTION_SECONDS = 60
 """How long the migration waits for a server that takes writes."""
@@ -27,6 +30,12 @@ def connect(url: str) -> Database[dict[str, Any]]:
     """
     timeout = TIMEOUT_SECONDS * 1000
     return _open(url, timeoutMS=timeout, socketTimeoutMS=timeout, serverSelectionTimeoutMS=timeout)
+
+
+def check_readable(collection: Collection[Any]) -> None:
+    """Read one document, if there is any; raise what pymongo does when the primary does not answer in two seconds."""
+    with pymongo.timeout(CHECK_SECONDS):
+        collection.find_one({}, {"_id": True})
 
 
 def connect_without_deadline(url: str) -> Database[dict[str, Any]]:

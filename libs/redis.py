@@ -13,9 +13,12 @@ from libs.settings import ca_file
 TIMEOUT_SECONDS = 5
 
 
-def connect(url: str) -> Redis:
-    """Return a connection that is not open yet; raise ValueError when `url` is no address, or forgoes verification."""
+def connect(url: str, seconds: float = TIMEOUT_SECONDS) -> Redis:
+    """Return a connection that is not open yet, for commands of `seconds` at most.
+
+    Raises ValueError when `url` is no address, or forgoes verification.
+    """
     if parse_qs(urlsplit(url).query).keys() & {"ssl_cert_reqs", "ssl_check_hostname"}:
         raise ValueError("certificates are always verified")
     verified = {"ssl_ca_certs": ca_file("REDIS")} if url.startswith("rediss://") else {}
-    return Redis.from_url(url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, **verified)
+    return Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds, **verified)

@@ -7,7 +7,7 @@ program, an administrator.
 
 For ten minutes after a start users keep what rights they had beside the new ones, so that the version before this one
 may run on while it is being replaced. Users have the names and passwords that are in AUTH_AMQP_URL, TICKETS_AMQP_URL
-and so on. The program serves its metrics once everything is set up, and ends with a message and code 1 when that has
+and so on. The program opens its internal port once everything is set up, and ends with a message and code 1 when that has
 failed for a minute.
 """
 
@@ -25,17 +25,19 @@ from amqp.exceptions import AMQPError, ChannelError
 from kombu import Connection
 from kombu.exceptions import KombuError
 
-from libs import logs, metrics
+from libs import internal_port, logs
 from libs.amqp.connection import connect
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
 from libs.errors import log_failure
 from libs.events import topology
+from libs.internal_port import Loop
 from libs.rpc.topology import declare_calls, declare_replies, declare_rpc_exchange
 from libs.settings import AMQP_FORM, URL_FORM, amqp_url, check_common, parsed, required, verify_seconds, web_url
 from ops.broker_users import ADMINISTRATOR, grant
 
 TRYING_SECONDS = 60
+LATE_SECONDS = 10
 PAUSE_SECONDS = 1
 OVERLAP_SECONDS = 600
 """How long the version before may go on after this one was started."""
@@ -125,10 +127,12 @@ def main() -> None:
     management_url = parsed("RABBITMQ_MANAGEMENT_URL", web_url, URL_FORM)
     password = required("RABBITMQ_PASSWORD")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    declaring = Loop(verify_seconds() + LATE_SECONDS)
     for times, _ in enumerate(keep_set_up(management_url, password, addresses)):
+        declaring.turned()
         if times == 0:
             log.info("RabbitMQ is set up")
-            metrics.serve()
+            internal_port.serve({"broker": declaring.check})
         time.sleep(verify_seconds())
 
 

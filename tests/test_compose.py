@@ -93,8 +93,17 @@ def test_image_is_pinned_to_a_version(container):
 
 @every_program
 def test_health_of_a_program_is_its_own(program):
-    assert CONTAINERS[program]["healthcheck"]["test"] == ["CMD", "python", "-m", "ops.health", program]
-    assert program in health.ALIVE
+    probe = CONTAINERS[program]["healthcheck"]["test"]
+
+    assert probe == ["CMD", "python", "-I", "-S", "ops/health.py", program, "ready"]
+
+
+@every_program
+def test_first_probe_of_a_program_comes_early_and_waits_as_long_as_the_program_may_take(program):
+    timing = CONTAINERS[program]["healthcheck"]
+
+    assert int(timing["interval"].removesuffix("s")) <= 5  # Docker waits for one before the first
+    assert int(timing["timeout"].removesuffix("s")) > health.SECONDS
 
 
 def test_only_the_gateway_and_the_simulated_stripe_are_published_to_this_machine():

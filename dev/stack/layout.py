@@ -92,7 +92,3 @@ class Layout:
     def pid(self, name: str) -> int:
         """Return the process id of the program `name`, 0 while it does not run."""
         return int(self.supervisor.state(name)["pid"])
-
-    def started_at(self, name: str) -> int:
-        """Return when the program `name` was last started, in seconds since 1970."""
-        return int(self.supervisor.state(name)["start"])

@@ -2,19 +2,17 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 
-import redis
 import requests
-from kombu import Connection
 
 from dev.stack.layout import STRIPE, Layout
-from dev.stack.ports import SERVE_METRICS
+from dev.stack.ports import HOST, SERVE_METRICS
 from dev.stack.program import Program
 from dev.stack.servers import answers
 from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
-from libs.errors import ignoring_unavailable
 from libs.settings import CA_FILES
 
 LOGGING = ("LOG_LEVEL", "LOG_FORMAT")
@@ -37,21 +35,18 @@ def all_programs(stack: Layout) -> list[Program]:
     nameko = os.path.join(sys.prefix, "bin", "nameko")
     python = sys.executable
     gunicorn = [python, "-m", "gunicorn", "-c", "gateway/gunicorn.conf.py", "gateway.app:create_app()"]
-    commands: dict[str, tuple[list[str], Callable[[], bool]]] = {
-        BROKER_SETUP: ([python, "-m", "ops.broker_setup"], lambda: answers(stack.ports.metrics_of(BROKER_SETUP))),
-        **{
-            name: ([nameko, "run", "--config", f"{name}/config.yml", f"{name}.service"], _consumes(stack, name))
-            for name in SERVICES
-        },
-        "scheduler": ([python, "-m", "expiration.scheduler"], lambda: _schedules(stack)),
-        "worker": ([python, "-m", "expiration.worker"], lambda: _works(stack)),
-        "gateway": (gunicorn, lambda: _succeeds(f"{stack.gateway_url}/readyz")),
+    commands = {
+        BROKER_SETUP: [python, "-m", "ops.broker_setup"],
+        **{name: [nameko, "run", "--config", f"{name}/config.yml", f"{name}.service"] for name in SERVICES},
+        "scheduler": [python, "-m", "expiration.scheduler"],
+        "worker": [python, "-m", "expiration.worker"],
+        "gateway": gunicorn,
     }
     if not stack.uses_real_stripe:
-        fake = [python, "-m", "dev.fake_stripe"]
-        commands = {"fake-stripe": (fake, lambda: answers(stack.ports.stripe)), **commands}
+        commands = {"fake-stripe": [python, "-m", "dev.fake_stripe"], **commands}
     return [
-        Program(name, command, is_ready, environment(name, stack)) for name, (command, is_ready) in commands.items()
+        Program(name, command, partial(_is_ready, name, stack), environment(name, stack))
+        for name, command in commands.items()
     ]
 
 
@@ -126,30 +121,10 @@ def stripe_settings(stack: Layout) -> Mapping[str, str]:
     return {**{setting: stack.secrets[setting] for setting in STRIPE}, "STRIPE_API_BASE": stack.stripe_url}
 
 
-def _consumes(stack: Layout, service: str) -> Callable[[], bool]:
-    def is_ready() -> bool:
-        with ignoring_unavailable(), Connection(stack.amqp_url, connect_timeout=5) as connection:
-            return bool(connection.channel().queue_declare(f"rpc-{service}", passive=True).consumer_count)
-        return False
-
-    return is_ready
-
-
-def _schedules(stack: Layout) -> bool:
-    with ignoring_unavailable(), closing(redis.Redis.from_url(stack.redis_url)) as client:
-        births = (client.hget(key, "birth") for key in client.scan_iter("rq:scheduler_instance:*"))
-        return any(float(birth) >= stack.started_at("scheduler") for birth in births if birth)
-    return False
-
-
-def _works(stack: Layout) -> bool:
-    with ignoring_unavailable(), closing(redis.Redis.from_url(stack.redis_url)) as client:
-        pids = (client.hget(key, "pid") for key in client.smembers("rq:workers"))
-        return str(stack.pid("worker")).encode() in pids
-    return False
-
-
-def _succeeds(url: str) -> bool:
+def _is_ready(name: str, stack: Layout) -> bool:
+    if name == "fake-stripe":
+        return answers(stack.ports.stripe)
+    port = stack.ports.gateway if name == "gateway" else stack.ports.metrics_of(name)
     with suppress(requests.RequestException):
-        return requests.get(url, timeout=5).ok
+        return requests.get(f"http://{HOST}:{port}/readyz", timeout=10).ok
     return False

@@ -117,9 +117,9 @@ class FakeServices(FakeFactors):
 
     query = call
 
-    def await_connection(self, timeout):
-        if "broker" in self.away:
-            raise ServiceUnavailable("broker")
+    def reach(self, service, timeout):
+        if {service, "broker"} & self.away:
+            raise ServiceUnavailable(service)
 
     def _caller(self, method, token):
         """Return the claims of who calls; raise what the services raise when they may not."""

@@ -12,7 +12,7 @@ from nameko.constants import DEFAULT_MAX_WORKERS
 from nameko.containers import ServiceContainer, WorkerContext
 from nameko.timer import Timer
 
-from libs import context, logs, metrics
+from libs import context, internal_port, logs, metrics
 from libs.alarms import Repeated
 from libs.errors import Unavailable, log_failure
 from libs.security_events import note_refusal
@@ -66,10 +66,12 @@ class Container(ServiceContainer):
         return int(self._worker_pool.pool_of(entrypoint).waiting())
 
     def start(self) -> None:
-        """Start the service and the metrics of its process."""
+        """Start the service and the internal port of its process, ready while each extension's `check_ready` passes."""
         with logs.refusing():
             super().start()
-        metrics.serve()
+        internal_port.serve(
+            {each.checked: each.check_ready for each in self.extensions if hasattr(each, "check_ready")}
+        )
 
     def _run_worker(self, worker_ctx: WorkerContext, handle_result: HandleResult | None) -> None:
         left = worker_ctx.data.pop("left_seconds", lambda: None)()

@@ -85,6 +85,11 @@ class Publisher:
                     raise
                 raise BrokerUnavailable(str(error)) from error
 
+    def check(self, exchange: str) -> None:
+        """Publish a message that reaches no queue; raise BrokerUnavailable when the broker does not confirm it."""
+        if failed := self.publish([Outgoing(exchange, "check", b"", mandatory=False)]):
+            raise BrokerUnavailable(*failed.values())
+
     def close(self) -> None:
         """Close the connection; the next publish opens another."""
         with self._lock:

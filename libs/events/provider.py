@@ -6,7 +6,7 @@ from typing import Any
 from nameko.extensions import DependencyProvider
 
 from libs.amqp import Publisher
-from libs.database import connect
+from libs.database import check_readable, connect
 from libs.events import topology
 from libs.events.aggregates import Aggregates
 from libs.events.catalogue import Catalogue
@@ -21,6 +21,8 @@ class Stored(DependencyProvider):
     `catalogue` has the service's events. Every attribute of the store that is an Aggregates is relayed.
     Needs AMQP_URI and MONGO_URL in config.yml.
     """
+
+    checked = "database"
 
     def __init__(self, store_class: Any, catalogue: Catalogue) -> None:
         self.store_class = store_class
@@ -45,6 +47,10 @@ class Stored(DependencyProvider):
         self.relay.stop()
         self._thread.wait()
         self.relay.publisher.close()
+
+    def check_ready(self) -> None:
+        """Read the database; raise what pymongo does when it does not answer."""
+        check_readable(self.relay.aggregates[0].collection)
 
     def get_dependency(self, worker_ctx: Any) -> Any:
         """Return the store."""

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 2.0
 HEARTBEAT_SECONDS = 20
 RETURN_CHECK_SECONDS = 0.05
+NO_METHOD = "no_method"
+"""What services are called by to see whether they answer: it occupies no worker."""
 
 
 class RemoteError(Exception):
@@ -122,9 +124,10 @@ class Client:
             time.sleep(0.1)
             return self._observed(name, arguments, token, correlation_id, left, is_query=True)
 
-    def await_connection(self, timeout: float) -> None:
-        """Return while answers can arrive from the broker; raise ServiceUnavailable when they cannot in `timeout` s."""
-        self._listen(time.monotonic() + timeout)
+    def reach(self, service: str, timeout: float) -> None:
+        """Return once `service` has answered; raise ServiceUnavailable when it does not within `timeout` seconds."""
+        with suppress(RemoteError):  # it answers that there is no such method
+            self.call(service, NO_METHOD, timeout=timeout)
 
     def close(self) -> None:
         """Close both connections; calls in flight fail."""

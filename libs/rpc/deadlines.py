@@ -104,28 +104,35 @@ class Callers:
         """Return the most that a caller's clock can show now, or None if it does not say so within `seconds`."""
         if seconds <= 0:
             return None
-        ident, answer, asked_at = uuid.uuid4().hex, _Answer(), clock_ms()
-        self._asked[ident] = answer
-        try:
-            self.sender.send(caller, ident, b"", type=ASKS_CLOCK, reply_to=self.queue.routing_key)
-            answer.came.wait(seconds)
-        finally:
-            del self._asked[ident]
-        return None if answer.shown is None else self.clocks.learn(caller, asked_at, answer.shown)
-
-    def handle_message(self, message: Any) -> None:
-        """Pass on an answer; one that cannot be read, or comes too late, is none."""
-        answer = self._asked.get(message.properties.get("correlation_id"))
+        asked_at = clock_ms()
+        answer = self.answer(caller, b"", seconds, type=ASKS_CLOCK)
         if answer is None:
-            return
+            return None
         try:
-            answer.shown = int(message.body[:LONGEST_NUMBER])
+            return self.clocks.learn(caller, asked_at, int(answer[:LONGEST_NUMBER]))
         except (TypeError, ValueError):
             log.warning("what a caller's clock shows cannot be read")
-        answer.came.set()
+            return None
+
+    def answer(self, key: str, body: bytes, seconds: float, **properties: str) -> bytes | None:
+        """Send a message and return the body of what comes in answer, or None when nothing comes within `seconds`."""
+        ident, answer = uuid.uuid4().hex, _Answer()
+        self._asked[ident] = answer
+        try:
+            self.sender.send(key, ident, body, reply_to=self.queue.routing_key, **properties)
+            return answer.body if answer.came.wait(seconds) else None
+        finally:
+            del self._asked[ident]
+
+    def handle_message(self, message: Any) -> None:
+        """Pass on an answer, unless it comes too late."""
+        answer = self._asked.get(message.properties.get("correlation_id"))
+        if answer is not None:
+            answer.body = message.body
+            answer.came.set()
 
 
 class _Answer:
     def __init__(self) -> None:
         self.came = threading.Event()
-        self.shown: int | None = None
+        self.body: Any = None

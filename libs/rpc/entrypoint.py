@@ -25,12 +25,14 @@ from libs.amqp.unread import require_readable
 from libs.clock import iso
 from libs.contracts.errors import DomainError
 from libs.errors import Kind, Unavailable, kind_of, log_failure
-from libs.rpc.client import CONNECT_SECONDS
+from libs.internal_port import CHECK_SECONDS
+from libs.rpc.client import CONNECT_SECONDS, NO_METHOD, ServiceUnavailable
 from libs.rpc.deadlines import Callers
 from libs.rpc.topology import RPC_EXCHANGE, calls_queue, declare_calls
 
 log = logging.getLogger(__name__)
 
+NO_ARGUMENTS = b'{"args": [], "kwargs": {}}'
 ERROR_NAMES = {Kind.UNAVAILABLE: "ServiceUnavailable", Kind.CONFLICT: "VersionConflict"}
 """By which names callers see what is no bug."""
 
@@ -96,6 +98,7 @@ class RpcConsumer(NamekoRpcConsumer):
 
     queue_consumer = QueueConsumer()
     queue: Any
+    checked = "broker"
 
     def setup(self) -> None:
         """Prepare the responder and the queue."""
@@ -117,6 +120,17 @@ class RpcConsumer(NamekoRpcConsumer):
         if self.queue_consumer._consumers_ready.ready():  # else it ends without
             self.queue_consumer.unregister_provider(self.callers)
         self.responder.close()
+
+    def check_ready(self) -> None:
+        """Call the service as others do, over the broker; raise ServiceUnavailable when no answer comes back.
+
+        There is no such method, so the call occupies no worker. Another instance may answer it, but the answer comes by
+        the connection over which this one consumes its calls.
+        """
+        key, expiration = f"{self.container.service_name}.{NO_METHOD}", str(int(CHECK_SECONDS * 1000))
+        is_connected = self.callers.queue is not None
+        if not is_connected or self.callers.answer(key, NO_ARGUMENTS, CHECK_SECONDS, expiration=expiration) is None:
+            raise ServiceUnavailable(f"no answer to {key}")
 
     def handle_message(self, message: Any) -> None:
         """Pass a call to its method; answer at once what cannot be dispatched, whatever is wrong with it."""

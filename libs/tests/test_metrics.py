@@ -11,16 +11,16 @@ import requests
 
 from dev.stack import free_ports
 from dev.testing import ROOT, metric, nameko_service, new_vhost, wait_for
-from libs import metrics
+from libs import internal_port
 from libs.rpc import Client
 from libs.settings import MissingSetting
 from libs.tokens import new_key
 
 COUNTING = """
-from libs import metrics
+from libs import internal_port, metrics
 metrics.copies_repaired.labels("tickets in orders").inc(3)
 metrics.relay_batch_events.labels("orders").observe(2)
-metrics.serve()
+internal_port.serve()
 input()
 """
 
@@ -55,7 +55,7 @@ def test_a_process_without_a_port_serves_nothing(monkeypatch):
     monkeypatch.delenv("METRICS_PORT", raising=False)
     threads = threading.active_count()
 
-    metrics.serve()
+    internal_port.serve()
 
     assert threading.active_count() == threads
 
@@ -66,14 +66,14 @@ def test_a_port_where_nothing_can_listen_stops_the_start_with_a_sentence(countin
     monkeypatch.setenv("METRICS_HOST", host)
 
     with pytest.raises(MissingSetting, match=rf"^METRICS_PORT is {counting}, where METRICS_HOST, .*{why}.*: set it"):
-        metrics.serve()
+        internal_port.serve()
 
 
 def test_a_malformed_port_stops_the_start(monkeypatch):
     monkeypatch.setenv("METRICS_PORT", "many")
 
     with pytest.raises(MissingSetting, match="METRICS_PORT is not of the form NUMBER"):
-        metrics.serve()
+        internal_port.serve()
 
 
 def test_a_service_goes_on_while_somebody_reads_its_metrics_slowly(servers, monkeypatch):

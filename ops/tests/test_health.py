@@ -1,39 +1,53 @@
+import os
 import socket
+import subprocess
+import sys
+from contextlib import contextmanager
 
 import pytest
+import redis
 from kombu import Connection
-from prometheus_client import start_http_server
 
-from dev.testing import nameko_service
-from libs.contracts.events import CATALOGUE
-from libs.rpc import ServiceUnavailable
+from dev.stack import free_ports
+from dev.testing import ROOT, failing_commands, nameko_service, wait_for
+from expiration.schedule import Schedule, connect
+from expiration.store import DeadlineStore
+from libs import internal_port
+from libs.contracts.parts import PRINCIPALS
+from libs.errors import Unavailable
+from libs.schema import migrate
 from libs.tokens import new_key
 from ops import health
 
-OPEN_TO_BROKER = "   0: 0100007F:C350 0200007F:1628 01 00000000:00000000 00:00000000 00000000  1000 0 1 1"
-CLOSING = OPEN_TO_BROKER.replace(" 01 ", " 08 ")
+PROBE = (sys.executable, "-I", "-S", ROOT / "ops/health.py")
+SIGNING, PUBLIC = new_key("auth:1")
+ANOTHER_PRIMARY = 10107  # an error of mongod's
 
 
-def test_open_connection_to_the_port_is_seen():
-    assert health.connected(5672, [CLOSING, OPEN_TO_BROKER])
+def probe(program, *what, **settings):
+    """Run the probe as containers do; return whether the program works, what the probe printed, and its CPU-seconds."""
+    with subprocess.Popen([*PROBE, program, *what], env=settings, stderr=subprocess.PIPE, text=True) as process:
+        said = process.stderr.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode == 0, said, used.ru_utime + used.ru_stime
 
 
-def test_connection_that_is_closing_or_leads_elsewhere_does_not_count():
-    assert not health.connected(5672, [CLOSING])
-    assert not health.connected(6379, [OPEN_TO_BROKER])
+@pytest.fixture
+def port(monkeypatch):
+    """The internal port of the programs that this test starts."""
+    port = free_ports().metrics
+    monkeypatch.setenv("METRICS_PORT", str(port))
+    return str(port)
 
 
-def test_service_is_alive_without_the_broker_but_not_ready(monkeypatch):
-    server, thread = start_http_server(0, "127.0.0.1")
-    monkeypatch.setenv("METRICS_PORT", str(server.server_port))
-    monkeypatch.setenv("ORDERS_AMQP_URL", "amqp://orders:of-orders-alone@127.0.0.1:1/")
-    try:
-        assert health.ALIVE["orders"]()
-        assert not health.READY["orders"]()
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
+def test_a_probe_costs_next_to_nothing(port):
+    internal_port.serve({})
+
+    costs = [probe("orders", "ready", METRICS_PORT=port) for _ in range(5)]
+
+    assert all(works for works, _, _ in costs)
+    assert min(seconds for _, _, seconds in costs) < 0.05
 
 
 def test_program_that_hangs_is_not_alive(monkeypatch):
@@ -41,22 +55,86 @@ def test_program_that_hangs_is_not_alive(monkeypatch):
         monkeypatch.setenv("METRICS_PORT", str(hanging.getsockname()[1]))
         monkeypatch.setattr(health, "SECONDS", 0.2)
 
-        with pytest.raises(TimeoutError):
-            health.ALIVE["orders"]()
+        with pytest.raises(SystemExit, match="orders does not answer: timed out"):
+            health.main("orders")
 
 
-@pytest.mark.parametrize("delete", ["queue_unbind", "exchange_delete"])
-def test_a_service_that_cannot_be_called_is_not_ready_although_it_consumes_its_queue(delete, amqp_url, monkeypatch):
+def test_program_that_has_ended_is_not_alive(port):
+    works, said, _ = probe("orders", METRICS_PORT=port)
+
+    assert not works and "orders does not answer" in said
+
+
+def test_probe_without_the_port_says_what_is_missing():
+    assert probe("orders")[:2] == (False, "METRICS_PORT is not the number of a port\n")
+
+
+@pytest.fixture
+def auth(amqp_url, mongo, mongo_url, port, monkeypatch):
+    """The service auth, alone at its broker and database; nothing is declared again while the test runs."""
+    from auth.store import UserStore  # only now: it loads eventlet
+
     monkeypatch.setenv("BROKER_VERIFY_SECONDS", "30")
-    monkeypatch.setenv("ORDERS_AMQP_URL", amqp_url)
-    settings = {"AMQP_URI": amqp_url, "TOKEN_PUBLIC_KEYS": new_key("auth:1")[1]}
-    arguments = {"queue_unbind": ("rpc-orders", "nameko-rpc", "orders.*"), "exchange_delete": ("nameko-rpc",)}
-    with Connection(amqp_url) as connection:
-        CATALOGUE.declare(connection.default_channel)  # as the set-up of the broker does
-    with nameko_service("ops.tests.failing:Failing", "rpc-orders", **settings), Connection(amqp_url) as connection:
-        assert health.READY["orders"]()
+    migrate(mongo, UserStore.schema)
+    keys = {"SIGNING_KEY": SIGNING, "TOKEN_PUBLIC_KEYS": PUBLIC}
+    service = "auth.service:AuthService"
+    with nameko_service(service, "rpc-auth", AMQP_URI=amqp_url, MONGO_URL=mongo_url, SIGN_UPS_PER_ADDRESS=10, **keys):
+        wait_for(lambda: probe("auth", "ready", METRICS_PORT=port)[0])
+        yield lambda *what: probe("auth", *what, METRICS_PORT=port)[:2]
 
-        getattr(connection.channel(), delete)(*arguments[delete])
 
-        with pytest.raises(ServiceUnavailable, match=r"there is no such service|the broker is unreachable"):
-            health.READY["orders"]()
+def test_a_service_that_cannot_read_its_database_or_cannot_be_called_is_alive_but_not_ready(auth, amqp_url, mongo):
+    with failing_commands(mongo.users, "find", errorCode=ANOTHER_PRIMARY):
+        unread, alive = auth("ready"), auth()
+    assert (unread, alive) == ((False, 'auth does not work: {"failed": ["database"]}\n'), (True, ""))
+    assert auth("ready") == (True, "")
+
+    with Connection(amqp_url) as connection:  # it goes on consuming its queue
+        connection.channel().queue_unbind("rpc-auth", "nameko-rpc", "auth.*")
+    uncalled, alive = auth("ready"), auth()
+    assert (uncalled, alive) == ((False, 'auth does not work: {"failed": ["broker"]}\n'), (True, ""))
+
+
+@contextmanager
+def worker(**settings):
+    command = [sys.executable, "-W", "ignore", "-m", "expiration.worker"]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings})
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def test_worker_is_ready_while_it_reaches_redis_the_database_and_the_broker(
+    amqp_url, mongo, mongo_url, redis_url, port
+):
+    keys = ",".join(new_key(f"{name}:1")[1] for name in PRINCIPALS)
+    urls = {"EXPIRATION_AMQP_URL": amqp_url, "EXPIRATION_MONGO_URL": mongo_url, "REDIS_URL": redis_url}
+    with worker(**urls, TOKEN_PUBLIC_KEYS=keys), redis.Redis.from_url(redis_url) as jobs:
+
+        def check(*what):
+            return probe("worker", *what, METRICS_PORT=port)[:2]
+
+        wait_for(lambda: check("ready")[0], 20)
+
+        with failing_commands(DeadlineStore(mongo).deadlines.collection, "find", errorCode=ANOTHER_PRIMARY):
+            assert (check("ready"), check()) == (
+                (False, 'worker does not work: {"failed": ["database"]}\n'),
+                (True, ""),
+            )
+        for key in jobs.smembers("rq:workers"):
+            jobs.delete(key)
+        assert check("ready") == (False, 'worker does not work: {"failed": ["redis"]}\n')
+        wait_for(lambda: check("ready")[0], 10, "the worker to tell Redis again that it works")
+
+
+def test_scheduler_is_ready_once_redis_knows_it(redis_url):
+    with connect(redis_url) as connection:
+        scheduler = Schedule(connection).scheduler
+        with pytest.raises(Unavailable):
+            scheduler.check_registered()
+
+        scheduler.register_birth()
+
+        scheduler.check_registered()
