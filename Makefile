@@ -1,6 +1,7 @@
 PYTHON := .venv/bin/python
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 NAME ?= $(shell id -un)
+AUDIT := .stack/audit
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 
@@ -8,7 +9,7 @@ COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: bench help venv run stop status operator shell env up down demo test test-fast test-slow check format lock clean
+.PHONY: audit bench help pin sbom venv run stop status operator shell env up down demo test test-fast test-slow check format lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -72,6 +73,23 @@ format: venv ## Format the code and fix what can be fixed automatically
 lock: venv ## Lock the versions in requirements*.in with their hashes
 	$(LOCK) requirements.in --output-file requirements.txt
 	$(LOCK) requirements.in requirements-dev.in --output-file requirements-dev.txt
+	$(LOCK) requirements-build.in --output-file requirements-build.txt
+	$(LOCK) requirements-audit.in --output-file requirements-audit.txt
+
+sbom: venv $(AUDIT)/ready ## Write .stack/sbom.json (CycloneDX) and .stack/licences.md: what production installs
+	@$(AUDIT)/bin/python -W ignore -m cyclonedx_py requirements requirements.txt --pyproject pyproject.toml --output-reproducible --output-file .stack/sbom.json
+	@$(PYTHON) -m dev.sbom .stack/sbom.json .stack/licences.md
+
+audit: venv $(AUDIT)/ready ## Look the locked packages up in PyPI's advisories (needs pypi.org)
+	@$(AUDIT)/bin/pip-audit --require-hashes --disable-pip --format json --progress-spinner off -r requirements.txt | $(PYTHON) -m dev.audit
+
+$(AUDIT)/ready: requirements-audit.txt
+	@$(PYTHON) -m venv --clear $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: --require-hashes -r requirements-audit.txt
+	@touch $@
+
+pin: venv ## Pin the images of docker-compose.yml and docker/Dockerfile to digests (needs Docker)
+	@$(PYTHON) -m dev.pin_images
 
 clean: stop ## Stop the system; delete its data, the virtual environment and caches
 	rm -rf .stack .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -86,9 +86,7 @@ def test_container_has_no_privileges(container):
 
 @every_container
 def test_image_is_pinned_to_a_version(container):
-    name, tag = CONTAINERS[container]["image"].split(":")
-
-    assert re.match(r"\d+(\.\d+)*", tag)
+    assert re.fullmatch(r"[\w/-]+:\d+(\.\d+)*[\w.-]*(@sha256:[0-9a-f]{64})?", CONTAINERS[container]["image"])
 
 
 @every_program
@@ -193,6 +191,7 @@ def test_image_runs_as_a_user_of_its_own_with_locked_packages():
 
     assert re.findall(r"^USER (.*)$", dockerfile, re.M) == ["ticketing"]
     assert "--require-hashes -r requirements.txt" in dockerfile and "requirements-dev" not in dockerfile
+    assert dockerfile.count("--only-binary :all:") == dockerfile.count("--require-hashes") == 2
 
 
 def test_image_contains_every_part():
