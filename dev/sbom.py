@@ -51,7 +51,9 @@ def complete(bill: Mapping[str, Any]) -> dict[str, Any]:
     components = {each["name"]: each for each in bill["components"]}
     known = licences({name: each["version"] for name, each in components.items()})
     completed = [components[name] | {"licenses": [{"license": {"name": text}}]} for name, text in known.items()]
-    return {**bill, "components": completed}
+    left_out = {each.get("bom-ref") for each in bill["components"]} - {each.get("bom-ref") for each in completed}
+    dependencies = [each for each in bill.get("dependencies", []) if each["ref"] not in left_out]
+    return {**bill, "components": completed, "dependencies": dependencies}
 
 
 def table(bill: Mapping[str, Any]) -> str:
