@@ -118,7 +118,7 @@ def test_every_answer_carries_the_security_headers(app, client):
         assert "unsafe" not in headers["Content-Security-Policy"]
         for directive in ("object-src", "base-uri", "frame-ancestors"):
             assert f"{directive} 'none'" in headers["Content-Security-Policy"], path
-        assert not [name for name in headers.keys() if name.startswith("Access-Control-")]
+        assert not [name for name, _ in headers if name.startswith("Access-Control-")]
         assert "charset=utf-8" in headers["Content-Type"] or not headers["Content-Type"].startswith("text/"), path
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Referrer-Policy"] == "same-origin"

@@ -1,8 +1,13 @@
 """The whole system under the supervisor."""
 
+import subprocess
+import sys
+
 import requests
 
 from dev.stack.ports import SERVE_METRICS
+from dev.stack.programs import all_programs
+from dev.testing import ROOT
 
 
 def test_killed_program_is_restarted(system):
@@ -27,6 +32,14 @@ def test_every_program_serves_its_metrics(system):
     for program in SERVE_METRICS:
         answer = requests.get(f"http://127.0.0.1:{system.ports.metrics_of(program)}/metrics", timeout=10)
         assert "http_requests" in answer.text or "process_cpu_seconds_total" in answer.text, program
+
+
+def test_probe_of_every_program_says_that_it_is_alive_and_ready(system):
+    for program in all_programs(system):
+        for what in ((), ("ready",)):
+            probe = [sys.executable, "-I", "-S", ROOT / "ops/health.py", program.name, *what]
+            done = subprocess.run(probe, env=program.environment, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (0, ""), program.name
 
 
 def test_site_answers(system):
