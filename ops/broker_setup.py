@@ -7,8 +7,8 @@ program, an administrator.
 
 For ten minutes after a start users keep what rights they had beside the new ones, so that the version before this one
 may run on while it is being replaced. Users have the names and passwords that are in AUTH_AMQP_URL, TICKETS_AMQP_URL
-and so on. The program opens its internal port once everything is set up, and ends with a message and code 1 when that has
-failed for a minute.
+and so on. The program opens its internal port once everything is set up, and ends with a message and code 1 when that
+has failed for a minute.
 """
 
 import logging

@@ -7,14 +7,15 @@ from redis import AuthenticationError, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError
 from redis.retry import Retry
-from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
 from expiration import jobs
 from expiration.schedule import QUEUE, JsonJob, Schedule
+from expiration.worker import LoopingWorker
 from libs.clock import utc_now
+from libs.errors import Unavailable
 from libs.redis import connect
-from ops import health, redis_users
+from ops import redis_users
 
 
 @pytest.fixture
@@ -36,19 +37,18 @@ def test_a_job_is_scheduled_moved_and_executed_with_the_rights_of_each_program(u
         assert expiration.missing(["o1", "o2"]) == ["o2"]
 
         mover.scheduler.register_birth()
-        monkeypatch.setenv("SCHEDULER_REDIS_URL", users["scheduler"])
-        assert health.schedules()
+        mover.scheduler.check_registered()
         mover.scheduler.acquire_lock()
         mover.scheduler.enqueue_jobs()
         mover.scheduler.remove_lock()
         mover.scheduler.register_death()
-        worker = SimpleWorker(
+        worker = LoopingWorker(
             [QUEUE], connection=connect(users["worker"]), job_class=JsonJob, serializer=JSONSerializer
         )
         worker._install_signal_handlers = lambda: None  # this process has its own
         worker.work(burst=True, logging_level="WARNING")
-        monkeypatch.setenv("WORKER_REDIS_URL", users["worker"])
-        health.works()
+        with pytest.raises(Unavailable):  # it has ended, but its user may ask
+            worker.check_registered(connect(users["worker"]))
 
         assert [order_id for order_id, _ in done] == ["o1"]
         assert [entry for entry in administrator.acl_log() if entry["username"] in users] == []

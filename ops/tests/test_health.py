@@ -10,11 +10,12 @@ from kombu import Connection
 
 from dev.stack import free_ports
 from dev.testing import ROOT, failing_commands, nameko_service, wait_for
-from expiration.schedule import Schedule, connect
+from expiration.schedule import Schedule
 from expiration.store import DeadlineStore
 from libs import internal_port
 from libs.contracts.parts import PRINCIPALS
 from libs.errors import Unavailable
+from libs.redis import connect
 from libs.schema import migrate
 from libs.tokens import new_key
 from ops import health
@@ -110,7 +111,7 @@ def test_worker_is_ready_while_it_reaches_redis_the_database_and_the_broker(
     amqp_url, mongo, mongo_url, redis_url, port
 ):
     keys = ",".join(new_key(f"{name}:1")[1] for name in PRINCIPALS)
-    urls = {"EXPIRATION_AMQP_URL": amqp_url, "EXPIRATION_MONGO_URL": mongo_url, "REDIS_URL": redis_url}
+    urls = {"EXPIRATION_AMQP_URL": amqp_url, "EXPIRATION_MONGO_URL": mongo_url, "WORKER_REDIS_URL": redis_url}
     with worker(**urls, TOKEN_PUBLIC_KEYS=keys), redis.Redis.from_url(redis_url) as jobs:
 
         def check(*what):
