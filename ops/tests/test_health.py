@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 import redis
+from cryptography.fernet import Fernet
 from kombu import Connection
 
 from dev.stack import free_ports
@@ -77,9 +78,16 @@ def auth(amqp_url, mongo, mongo_url, port, monkeypatch):
 
     monkeypatch.setenv("BROKER_VERIFY_SECONDS", "30")
     migrate(mongo, UserStore.schema)
-    keys = {"SIGNING_KEY": SIGNING, "TOKEN_PUBLIC_KEYS": PUBLIC}
-    service = "auth.service:AuthService"
-    with nameko_service(service, "rpc-auth", AMQP_URI=amqp_url, MONGO_URL=mongo_url, SIGN_UPS_PER_ADDRESS=10, **keys):
+    settings = {
+        "AMQP_URI": amqp_url,
+        "MONGO_URL": mongo_url,
+        "SIGNING_KEY": SIGNING,
+        "TOKEN_PUBLIC_KEYS": PUBLIC,
+        "ENCRYPTION_KEY": Fernet.generate_key().decode(),
+        "PUBLIC_URL": "http://localhost:8000",
+        "SIGN_UPS_PER_ADDRESS": 10,
+    }
+    with nameko_service("auth.service:AuthService", "rpc-auth", **settings):
         wait_for(lambda: probe("auth", "ready", METRICS_PORT=port)[0])
         yield lambda *what: probe("auth", *what, METRICS_PORT=port)[:2]
 
