@@ -3,10 +3,12 @@
 import json
 import secrets
 from datetime import UTC, datetime
+from functools import cache
 
 import pytest
 import stripe
 
+from auth.passwords import HASHER
 from dev.fake_stripe import testing
 from dev.fake_stripe.testing import WEBHOOK_SECRET
 from gateway.tests.fakes import AUTH_PRIVATE, GATEWAY_PRIVATE, PUBLIC_KEYS, FakeServices
@@ -19,6 +21,11 @@ VISA = "tok_visa"
 PAST = "2020-01-01T12:00:00.000Z"
 BALANCE = {"object": "balance"}
 WEBHOOK = json.dumps({"id": "evt_1", "type": "balance.available", "livemode": False, "data": {"object": BALANCE}})
+
+
+@cache
+def password_hash():
+    return HASHER.hash(PASSWORD)
 
 
 class Side:
@@ -127,6 +134,14 @@ class RealSide(Side):
     def __init__(self, client, fake_stripe):
         super().__init__(client)
         self.stripe = fake_stripe
+
+    def _token(self, who):
+        """Return the token of a user who signed up, except that the password was hashed once for all."""
+        if who and who not in self.tokens:
+            user = self.client.services["auth"].store.add(self.email(who), password_hash(), "")
+            claims = {"email": user["email"], "generation": user["generation"]}
+            self.tokens[who] = Signer(AUTH_PRIVATE).mint(user["id"], 3600, **claims)
+        return self.tokens.get(who)
 
     def grow_old(self, who):
         """Let the user's session have begun more than ten minutes ago."""
