@@ -1,6 +1,7 @@
 """The program: where it listens, what it keeps, and whom its controls answer."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,8 +46,8 @@ def test_everything_survives_a_kill(tmp_path):
     state = str(tmp_path / "state.db")
     settings = {"STRIPE_WEBHOOK_SECRET": "whsec_1", "FAKE_STRIPE_STATE": state, "FAKE_STRIPE_PORT": "0"}
     command = [sys.executable, "-m", "dev.fake_stripe"]
-    with subprocess.Popen(command, env=os.environ | settings, stdout=subprocess.PIPE, text=True) as program:
-        url = program.stdout.readline().split()[3].rstrip(",")
+    with subprocess.Popen(command, env=os.environ | settings, stderr=subprocess.PIPE, text=True) as program:
+        url = re.search(r"http://[\d.]+:\d+", program.stderr.readline())[0]
         intent = FakeStripe(url).client().v1.payment_intents.create(AUTHORIZE, ONCE)
         program.send_signal(signal.SIGKILL)
 
