@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 
 from gateway.app import create_app
 from gateway.services import Services
+from gateway.session_uses import SessionUses
 from gateway.settings import Settings
 from gateway.tests.fakes import SETTINGS, FakeServices, never_revoked
 
@@ -23,8 +24,9 @@ def built(**settings):
 def serving(services, revocations, **settings):
     """Return the gateway that was built with these settings, from now on in front of a test's services."""
     app = built(**settings)
-    app.extensions["services"] = Services(lambda: services, Settings.read(SETTINGS).signer)
+    app.extensions["services"] = called = Services(lambda: services, Settings.read(SETTINGS).signer)
     app.extensions["revocations"] = revocations
+    app.extensions["session_uses"] = SessionUses(lambda used: called.call_as_gateway("auth.note_sessions", used=used))
     return app
 
 

@@ -15,6 +15,7 @@ from libs.errors import Unavailable, is_unavailable
 
 CONFIRM_SECONDS = 5.0
 UNROUTABLE = "unroutable"
+NACKED = "nacked"
 
 
 class BrokerUnavailable(Unavailable):
@@ -96,8 +97,7 @@ class Publisher:
             self._drop()
 
     def _publish(self, batch: Sequence[Outgoing]) -> dict[str, str]:
-        channel = self._open()
-        self._failed = {}
+        channel, self._failed = self._open(), {}
         for message in batch:
             self._send(channel, message)
         deadline = time.monotonic() + self.confirm_seconds
@@ -121,6 +121,8 @@ class Publisher:
         )
 
     def _open(self) -> Any:
+        if NACKED in self._failed.values():  # it may take a dead node for a quorum queue's leader for ever
+            self._drop()
         if self._connection is None:
             self._connection = connection = connect(self.amqp_url)
             channel = connection.channel()
@@ -128,7 +130,7 @@ class Publisher:
                 self._declare(channel)
             channel.confirm_select()
             channel.events["basic_ack"].add(lambda tag, multiple: self._answered(tag, multiple, None))
-            channel.events["basic_nack"].add(lambda tag, multiple: self._answered(tag, multiple, "nacked"))
+            channel.events["basic_nack"].add(lambda tag, multiple: self._answered(tag, multiple, NACKED))
             channel.events["basic_return"].add(self._returned)
             self._channel, self._published, self._waiting = channel, 0, {}
         return self._channel

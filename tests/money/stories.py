@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from libs.clock import utc_now
 from libs.contracts.errors import DomainError, TicketWithdrawn
 from libs.contracts.events import CATALOGUE
+from orders.domain import NoDeadline
 from orders.service import OrdersService
 from payments import errors
 from payments.refunds import refund
@@ -86,7 +87,9 @@ def deliver_all(world):
 
 
 def expired(world, order_id):
-    world.change(order_id, lambda order: order.expire_now(utc_now()))
+    """Let the time of the order run out, if it has any left."""
+    with suppress(NoDeadline):  # once it has ended
+        world.change(order_id, lambda order: order.expire_now(utc_now()))
     world.expire(order_id)
 
 

@@ -6,6 +6,7 @@ import pytest
 from kombu.exceptions import OperationalError
 
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher, connection
+from libs.amqp import publisher as publisher_module
 from libs.amqp.connection import connect
 from libs.amqp.tests.line import Line
 
@@ -42,6 +43,18 @@ def test_a_broker_that_falls_silent_while_a_publisher_sets_up_is_unavailable(lin
 
     with closing(Publisher(line.url, declare)) as publisher, pytest.raises(BrokerUnavailable):
         publisher.publish([Outgoing("", "nowhere", b"", mandatory=False)])
+
+
+def test_what_was_nacked_is_published_again_over_another_channel(amqp_url, monkeypatch):
+    opened = []
+    monkeypatch.setattr(publisher_module, "connect", lambda url: opened.append(url) or connect(url))
+    full = {"x-max-length": 0, "x-overflow": "reject-publish"}
+    message = Outgoing("", "full", b"")
+
+    with closing(Publisher(amqp_url, lambda channel: channel.queue_declare("full", arguments=full))) as publisher:
+        assert [publisher.publish([message]) for _ in range(2)] == [{message.message_id: "nacked"}] * 2
+
+        assert len(opened) == 2
 
 
 def test_a_message_that_cannot_be_written_leaves_nothing_half_done(amqp_url):
