@@ -80,6 +80,7 @@ def test_a_service_names_the_variable_that_its_configuration_reads(service):
 def test_what_an_operator_typed_is_not_taken_for_another_number(monkeypatch, typed):
     from nameko.cli.main import setup_yaml_parser
 
+    monkeypatch.setattr(yaml, "SafeLoader", type("SafeLoader", (yaml.SafeLoader,), {}))  # which nameko changes
     setup_yaml_parser()
     monkeypatch.setenv("RESERVATION_WINDOW_SECONDS", typed)  # which YAML itself reads as 64, 900, 1000...
 
