@@ -49,9 +49,10 @@ class AccountSessions:
         minutes old at most.
         """
         user = self._signed_in_user()
-        found = self.store.sessions.list(user["id"], user["generation"], utc_now(), self.seals)
-        revoked = self.store.find_revoked([session["id"] for session in found])
-        return [session for session in found if session["id"] not in revoked]
+        found: list[dict[str, Any]] = self.store.sessions.list(
+            user["id"], user["generation"], utc_now(), self.seals, self.store.find_revoked
+        )
+        return found
 
     @rpc(expected_exceptions=EXPECTED)
     def end_session(self, session_id: str) -> dict[str, Any]:

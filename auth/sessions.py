@@ -1,7 +1,8 @@
 """The sessions of users, as the gateway has last seen them: on which device, from where, when."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from pymongo import ASCENDING, IndexModel, UpdateOne
@@ -19,6 +20,8 @@ SESSION_INDEXES = {
 }
 MOST_LISTED = 100
 DETAILS = ("device", "address")
+FindEnded = Callable[[Sequence[str]], set[str]]
+"""Returns those of these ids whose sessions were ended."""
 WHERE = "where a session is used"
 """For what these are sealed, so that whoever reads the database does not learn it."""
 
@@ -38,17 +41,24 @@ class Sessions:
         if updates:
             self._collection.bulk_write(updates, ordered=False)
 
-    def list(self, user_id: str, generation: int, now: datetime, seals: Seals) -> list[Document]:
-        """Return a user's sessions of this generation, the last used first."""
+    def list(self, user_id: str, generation: int, now: datetime, seals: Seals, find_ended: FindEnded) -> list[Document]:
+        """Return a user's sessions of this generation, the last used first, at most 100.
+
+        Those that were ended are left out, and however many they are, they hide no other.
+        """
         where = {"user_id": user_id, "generation": {"$gte": generation}, "expires_at": {"$gt": now}}
-        found = self._collection.find(where, sort=[("used_at", -1)], limit=MOST_LISTED)
+        found = self._collection.find(where, sort=[("used_at", -1)], batch_size=MOST_LISTED)
+        going_on: list[Document] = []
+        while len(going_on) < MOST_LISTED and (page := [*islice(found, MOST_LISTED)]):
+            ended = find_ended([each["_id"] for each in page])
+            going_on += [each for each in page if each["_id"] not in ended]
         return [
             {
                 "id": each["_id"],
                 **{name: _opened(seals, each[name]) for name in DETAILS},
                 **{name: each[name] for name in ("started_at", "used_at", "expires_at")},
             }
-            for each in found
+            for each in going_on[:MOST_LISTED]
         ]
 
     def find(self, session_id: str, user_id: str) -> Document | None:

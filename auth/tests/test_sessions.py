@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from cryptography.fernet import Fernet
 
+from auth import sessions
 from auth.domain import SessionNotFound, UserLocked, UserNotFound
 from auth.seals import Seals
 from auth.service import AuthService
@@ -70,8 +71,8 @@ def ana(auth):
     return auth.store.add(f"ana-{secrets.token_hex(4)}@example.org", "hash", "home")
 
 
-def ids(sessions):
-    return [session["id"] for session in sessions]
+def ids(found):
+    return [session["id"] for session in found]
 
 
 def test_user_sees_their_own_sessions_with_the_last_used_first(auth, ana):
@@ -113,6 +114,15 @@ def test_session_that_has_ended_is_listed_no_longer_and_cannot_be_ended_again(au
     assert ids(auth.acting(own).list_sessions()) == [own.session_id]
     with pytest.raises(Unauthenticated):
         auth.acting(lost).list_sessions()
+
+
+def test_thief_does_not_hide_a_session_behind_many_that_have_ended(auth, ana, monkeypatch):
+    monkeypatch.setattr(sessions, "MOST_LISTED", 2)
+    thief, own = auth.sign_in(ana, ago=600), auth.sign_in(ana, ago=300)
+    for ended in [auth.sign_in(ana) for _ in range(3)]:
+        auth.acting(ended).end_session(ended.session_id)
+
+    assert ids(auth.acting(own).list_sessions()) == [own.session_id, thief.session_id]
 
 
 def test_nobody_ends_the_session_of_somebody_else(auth, ana):
