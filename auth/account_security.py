@@ -19,6 +19,7 @@ from auth.domain import (
     WrongPasskey,
     WrongPassword,
 )
+from auth.operation import check_reason
 from auth.seals import BrokenSeal
 from libs.clock import utc_now
 from libs.contracts.errors import DomainError
@@ -86,8 +87,9 @@ class AccountSecurity:
         fingerprint = self.counters.fingerprint(source)
         with recorded("sign_in", who=user_id, what="with a code"):
             self._require_second_factor(user, code or " ", source, fingerprint in user["addresses"])
+            session: dict[str, Any] = self._start_session(user)
         self.store.remember_address(user, fingerprint)
-        return self._start_session(user)
+        return session
 
     @rpc(expected_exceptions=EXPECTED)
     def request_passkey(self) -> dict[str, Any]:
@@ -113,8 +115,9 @@ class AccountSecurity:
             user = self.store.find(user_id)
             if user is None:
                 raise WrongPasskey("This passkey is not known here.")
+            session: dict[str, Any] = self._start_session(user)
         self.store.remember_address(user, self.counters.fingerprint(source))
-        return self._start_session(user)
+        return session
 
     def _answering_user(self, ceremony: str, answer: str) -> str:
         """Return the id of the user whose passkey gave this answer, which is then used up; raise WrongPasskey."""
@@ -241,9 +244,11 @@ class AccountSecurity:
     def turn_off_authenticator(self, proof: str | None = None) -> None:
         """Let a sign-in need the password alone; the recovery codes end, too. Raises ConfirmationNeeded."""
         user = self._confirmed_user(proof)
-        with recorded("second_factor", who=user["id"], what="authenticator app turned off"):
+        with recorded("second_factor", who=user["id"], what="authenticator app turned off") as attempt:
             if self.store.factors.turn_off(user["id"]):
                 self.store.factors.note_change(user["id"], "authenticator_off")
+            else:
+                attempt.what = "no authenticator app to turn off"
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def renew_recovery_codes(self, proof: str | None = None) -> dict[str, list[str]]:
@@ -263,10 +268,11 @@ class AccountSecurity:
         Returns whether there was one. Passkeys stay, and the user is told on the account's page. `reason` is recorded.
         """
         self.caller.require("operator")
-        arguments.text("reason", reason)
+        check_reason(reason)
         user = self.store.find_by_email(domain.comparable_email(arguments.text("email", email)))
-        with recorded("second_factor", who=user["id"] if user else "", what="removed by an operator"):
+        with recorded("second_factor", who=user["id"] if user else "", what="removed by an operator") as attempt:
             if user is None or not self.store.factors.turn_off(user["id"]):
+                attempt.what = "nothing for an operator to remove"
                 return False
             self.store.factors.note_change(user["id"], "removed_by_operator")
         return True

@@ -121,3 +121,9 @@ class Operation:
 
     def _end_action(self, action: str, outcome: str, service: str = "auth") -> None:
         self.store.operators.end(action, service, outcome)
+
+
+def check_reason(reason: object) -> None:
+    """Raise InvalidArguments when an operator does not say why."""
+    if not checked.text("reason", reason).strip():
+        raise InvalidArguments("reason must say why.")

@@ -115,10 +115,11 @@ class AuthService(account_security.AccountSecurity, account_sessions.AccountSess
                 if matched is None or user is None:
                     raise WrongCredentials("Wrong email or password.")
             self._require_second_factor(user, code, source, is_known)
+            session = self._start_session(user)
         if matched != forms[0] or passwords.needs_rehash(user["password_hash"]):
             self.store.replace_hash(user, passwords.hash_password(forms[0]))
         self.store.remember_address(user, fingerprint)
-        return self._start_session(user)
+        return session
 
     @rpc(expected_exceptions=EXPECTED)
     def sign_out(self) -> dict[str, Any]:

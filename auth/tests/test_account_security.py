@@ -297,6 +297,47 @@ def test_operator_turns_the_app_off_of_a_user_who_lost_it(ana, auth):
     assert whats(ana)[0] == "removed_by_operator"
 
 
+def as_operator(ana, method, **arguments):
+    token = ana.auth.signers["operator"].mint_call(f"auth.{method}")
+    return ana.call(method, token, **arguments)
+
+
+def logged(caplog, event):
+    return [(each.outcome, getattr(each, "what", "")) for each in caplog.records if getattr(each, "event", "") == event]
+
+
+def test_app_is_removed_for_no_operator_who_does_not_say_why(ana):
+    ana.turn_on()
+
+    with pytest.raises(RemoteError, match="reason must say why"):
+        as_operator(ana, "remove_second_factor", email=ana.email, reason=" ")
+    assert ana.answer() == "SecondFactorNeeded"
+
+
+def test_log_does_not_say_that_an_app_was_removed_where_there_is_none(ana, caplog):
+    caplog.clear()
+    caplog.set_level("INFO", "security")
+
+    ana.call("turn_off_authenticator")
+    as_operator(ana, "remove_second_factor", email=ana.email, reason="phone lost")
+
+    whats = [what for _, what in logged(caplog, "second_factor")]
+    assert whats == ["no authenticator app to turn off", "nothing for an operator to remove"]
+
+
+def test_log_does_not_say_that_a_locked_user_has_signed_in(ana, caplog):
+    passkey = ana.add_passkey()
+    ana.turn_on()
+    as_operator(ana, "lock", user=ana.id, reason="reported as stolen")
+    pending = ana.pending()
+    caplog.clear()
+    caplog.set_level("INFO", "security")
+
+    refusals = [ana.answer(code=ana.code(1)), ana.finish(pending, ana.code(2)), ana.use(passkey)]
+
+    assert refusals == [outcome for outcome, _ in logged(caplog, "sign_in")] == ["UserLocked"] * 3
+
+
 def test_passkey_signs_in_without_password_and_code(ana):
     passkey = ana.add_passkey()
     ana.turn_on()
