@@ -15,7 +15,11 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
+from libs.contracts.texts import is_storable
+
 SITE_NAME = "Ticketing"
+UNREADABLE = (WebAuthnException, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What the library raises for answers that no browser gives."""
 
 
 class Refused(Exception):
@@ -66,7 +70,7 @@ class Passkeys:
                 expected_origin=self.url,
                 require_user_verification=True,
             )
-        except (WebAuthnException, ValueError, TypeError, KeyError) as error:
+        except UNREADABLE as error:
             raise Refused(str(error)) from error
         return {
             "_id": bytes_to_base64url(found.credential_id),
@@ -87,7 +91,7 @@ class Passkeys:
                 credential_current_sign_count=passkey["sign_count"],
                 require_user_verification=True,
             )
-        except (WebAuthnException, ValueError, TypeError, KeyError) as error:
+        except UNREADABLE as error:
             raise Refused(str(error)) from error
         return found.new_sign_count
 
@@ -102,10 +106,13 @@ def credential_of(answer: str) -> tuple[str, str]:
     """Return the ids that an answer names: of the passkey, and of its user if it names one; raise Refused."""
     try:
         found = json.loads(answer)
-        handle = found["response"].get("userHandle") or ""
-        return str(found["id"]), base64url_to_bytes(handle).decode()
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        passkey_id, handle = str(found["id"]), found["response"].get("userHandle") or ""
+        user_id = base64url_to_bytes(handle).decode()
+    except UNREADABLE as error:
         raise Refused(str(error)) from error
+    if not is_storable(passkey_id):  # what JSON escapes may say
+        raise Refused("half of a character in the id")
+    return passkey_id, user_id
 
 
 def _json(options: Any) -> dict[str, Any]:

@@ -403,7 +403,8 @@ def test_answers_of_other_sites_devices_and_keys_are_refused(ana):
     assert ana.use(passkey) == "WrongPasskey"
     passkey.origin = SITE
     assert ana.use(passkey, ceremony=ana.call("request_passkey")["ceremony"]) == "WrongPasskey"
-    for wrong in ("", "{}", "[]", "null", '{"id": 1, "response": {"userHandle": 7}}', "[" * 5000, "\ud800"):
+    halved = '{"id": "\\ud800", "response": {}}'
+    for wrong in ("", "{}", "[]", "null", '{"id": 1, "response": {"userHandle": 7}}', "[" * 5000, "\ud800", halved):
         assert ana.use(passkey, answer=wrong) in ("WrongPasskey", "InvalidArguments")
     assert changed(type="password") == changed(rawId="AAAA") == "WrongPasskey"
     assert ana.use(passkey)["user"]["id"] == ana.id

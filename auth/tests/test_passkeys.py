@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -77,6 +78,24 @@ def mangled(answer, field, place, byte, cut):
     raw[place % len(raw)] ^= byte
     shown["response"][field] = bytes_to_base64url(bytes(raw[: place % len(raw)] if cut else raw))
     return json.dumps(shown)
+
+
+NONSENSE = {
+    "a number": "7",
+    "a number for a challenge": '{"type": 1, "challenge": 7, "origin": ""}',
+    "deep": "[" * 9000,
+}
+
+
+@pytest.mark.parametrize("said", NONSENSE.values(), ids=NONSENSE)
+def test_answer_in_which_a_browser_says_nonsense_is_refused(made, used, said):
+    check = partial(PASSKEYS.check, passkey=used[0])
+    for (_, challenge, answer), accept in ((made, PASSKEYS.created), (used, check)):
+        shown = json.loads(answer)
+        shown["response"]["clientDataJSON"] = bytes_to_base64url(said.encode())
+        for nonsense in (json.dumps(shown), said):
+            with pytest.raises(Refused):
+                accept(nonsense, challenge)
 
 
 MANGLED = {"place": st.integers(0, 10_000), "byte": st.integers(1, 255), "cut": st.booleans()}
