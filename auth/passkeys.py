@@ -28,7 +28,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Passkeys:
-    """The passkeys of the site at `url`, its address as browsers show it: they belong to its host name."""
+    """The passkeys of the site at `url`, its address as browsers say it in `Origin`: they belong to its host name."""
 
     url: str
 
@@ -94,12 +94,6 @@ class Passkeys:
         except UNREADABLE as error:
             raise Refused(str(error)) from error
         return found.new_sign_count
-
-
-def read_url(url: str) -> str:
-    """Return the address of the site as browsers say it in `origin`: without the port that its scheme has anyway."""
-    default = {"http": ":80", "https": ":443"}[urlsplit(url).scheme]
-    return url.removesuffix(default)
 
 
 def credential_of(answer: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from nameko.timer import timer
 from auth import account_security, account_sessions, domain, operation, passwords
 from auth.domain import SESSION_SECONDS, EmailInUse, UserLocked, WrongCredentials
 from auth.key_changes import KeyChanges
-from auth.passkeys import Passkeys, read_url
+from auth.passkeys import Passkeys
 from auth.seals import ENCRYPTION_KEY_FORM, Seals
 from auth.store import NUMBER, UserStore
 from libs.contracts.errors import DomainError
@@ -45,7 +45,7 @@ def read_counters(key: str) -> domain.Counters:
 
 def read_passkeys(url: str) -> Passkeys:
     """Return the passkeys of the site at this address; raise ValueError."""
-    return Passkeys(read_url(public_url(url)))
+    return Passkeys(public_url(url))
 
 
 class Throttle(DependencyProvider):

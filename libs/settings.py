@@ -150,8 +150,9 @@ def web_url(text: str) -> str:
 
 
 def public_url(text: str) -> str:
-    """Return the address of the site as browsers show it; raise ValueError when passkeys could not belong to it.
+    """Return the address of the site as browsers say it in `Origin`: without the port that its scheme has anyway.
 
+    Raises ValueError when passkeys could not belong to it.
     They belong to a host name, and need TLS or the browser's own machine (https://www.w3.org/TR/webauthn-3/).
     """
     url = web_url(text).lower()
@@ -161,7 +162,7 @@ def public_url(text: str) -> str:
         raise ValueError("an IP address")
     if parts.scheme != "https" and host != "localhost":
         raise ValueError("without TLS")
-    return url
+    return url.removesuffix({"http": ":80", "https": ":443"}[parts.scheme])
 
 
 PUBLIC_URL = (public_url, "https://HOST, or http://localhost:PORT; no IP address")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
 
-from auth.passkeys import Passkeys, Refused, credential_of, read_url
+from auth.passkeys import Passkeys, Refused, credential_of
 from dev.passkeys import SoftwarePasskey
 
 SITE = "https://tickets.example"
@@ -57,18 +57,6 @@ def test_answer_on_another_site_is_refused(made, site):
 
     with pytest.raises(Refused):
         Passkeys(site).created(answer, challenge)
-
-
-@pytest.mark.parametrize(
-    ("url", "origin"),
-    [
-        ("https://tickets.example:443", "https://tickets.example"),
-        ("http://localhost:80", "http://localhost"),
-        ("http://localhost:8000", "http://localhost:8000"),
-    ],
-)
-def test_port_that_goes_without_saying_is_no_part_of_an_origin(url, origin):
-    assert read_url(url) == origin
 
 
 def mangled(answer, field, place, byte, cut):

@@ -19,6 +19,7 @@ from libs.settings import (
     file,
     flag,
     parsed,
+    public_url,
     required,
     web_url,
 )
@@ -165,3 +166,16 @@ def test_a_malformed_setting_of_every_program_stops_the_start_with_a_sentence(mo
 
     with pytest.raises(MissingSetting, match=f"^{name} is not of the form .*: set it in the environment"):
         check_common()
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://tickets.example:443", "https://tickets.example"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://localhost:8000", "http://localhost:8000"),
+        ("https://Tickets.example:8443/", "https://tickets.example:8443"),
+    ],
+)
+def test_page_compares_the_address_of_the_site_as_browsers_say_it(url, origin):
+    assert public_url(url) == origin
