@@ -13,14 +13,24 @@ CONNECT_SECONDS = 3.0
 SILENCE_SECONDS = 5.0
 
 
+class _Failover(Connection):
+    """A connection that knows each of its brokers by that one's own name."""
+
+    def switch(self, conn_str: str) -> None:
+        """Use another broker; kombu keeps the name of the first one, and would look for it in every certificate."""
+        if isinstance(self.ssl, dict):
+            self.ssl["server_hostname"] = None
+        super().switch(conn_str)  # type: ignore[no-untyped-call]
+
+
 def connection_to(amqp_url: str, heartbeat: int = 0, connect_seconds: float = CONNECT_SECONDS) -> Connection:
     """Return a connection that is not open yet."""
     options = None
     if amqp_url.startswith("amqps://"):
         authority = ca_file("AMQP")
-        # without a name kombu fills in that of the current broker, and without cert_reqs nothing would be checked
+        # without a name kombu fills in that of the broker, and without cert_reqs nothing would be checked
         options = {"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": authority, "server_hostname": None}
-    return Connection(amqp_url, heartbeat=heartbeat, connect_timeout=connect_seconds, ssl=options)
+    return _Failover(amqp_url, heartbeat=heartbeat, connect_timeout=connect_seconds, ssl=options)
 
 
 def connect(amqp_url: str, heartbeat: int = 0, connect_seconds: float = CONNECT_SECONDS) -> Connection:

@@ -76,6 +76,17 @@ def test_an_encrypted_connection_needs_a_certificate_that_we_trust(encrypted, mo
         connect(url.replace("127.0.0.1", "127.1"))  # the same broker by a name that its certificate lacks
 
 
+def test_the_next_broker_must_show_a_certificate_for_its_own_name(encrypted, monkeypatch):
+    url, certificate = encrypted
+    monkeypatch.setenv("AMQP_CA_FILE", certificate)
+    away = "amqps://127.0.0.{}:1/"
+
+    with connect(f"{away.format(2)};{url}") as connection:
+        assert connection.connected
+    with pytest.raises(OperationalError, match="CERTIFICATE_VERIFY_FAILED"):  # it has that of the one that is away
+        connect(f"{away.format(1)};{url.replace('127.0.0.1', '127.1')}")
+
+
 @pytest.fixture
 def loaves(broker):
     with pymongo.MongoClient(broker.mongo_url("probe"), tz_aware=True) as client:
