@@ -4,6 +4,7 @@ Jobs are written as JSON: with rq-scheduler's default, pickle, anybody who can w
 """
 
 import logging
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -58,8 +59,9 @@ class LoopingScheduler(Scheduler):
         self.loop = Loop(LONGEST_TURN_SECONDS)
 
     def heartbeat(self) -> None:
-        """Note that the loop turns, and tell Redis so."""
+        """Note that the loop turns, and tell Redis so, which may have forgotten this scheduler meanwhile."""
         self.loop.turned()
+        self.connection.hsetnx(self.key, "birth", time.time())  # rq-scheduler does it once, and then only prolongs it
         super().heartbeat()
 
     def check_registered(self) -> None:

@@ -13,6 +13,7 @@ import socket
 import sys
 
 SECONDS = 8
+HOST = "127.0.0.1"
 SERVED = {"gateway": ("GATEWAY_PORT", "8000"), "fake-stripe": ("FAKE_STRIPE_PORT", "12111")}
 """The ports of programs that answer on the one that they serve; others do on their internal port."""
 INTERNAL = ("METRICS_PORT", "")
@@ -28,17 +29,23 @@ def main(program: str, what: str = "alive") -> None:
     except ValueError:
         sys.exit(f"{name} is not the number of a port")
     try:
-        answer = get(port, page)
+        answer = get(port, page, host())
     except OSError as error:
         sys.exit(f"{program} does not answer: {error}")
     if answer.split(b" ", 2)[1:2] != [b"200"]:
         sys.exit(f"{program} does not work: {answer.decode(errors='replace').rpartition(chr(10))[2]}")
 
 
-def get(port: int, page: str) -> bytes:
-    """Return the whole answer of the program that listens on `port`; raise OSError when none comes."""
-    with socket.create_connection(("127.0.0.1", port), SECONDS) as connection:
-        connection.sendall(f"GET {page} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
+def host() -> str:
+    """Return a name that the program answers to."""
+    first = os.environ.get("GATEWAY_TRUSTED_HOSTS", "").split(",")[0]
+    return first.strip().lstrip(".") or HOST  # with a dot in front it means any in that domain
+
+
+def get(port: int, page: str, name: str) -> bytes:
+    """Return the whole answer of the program that listens on `port`, asked by its name; raise OSError without one."""
+    with socket.create_connection((HOST, port), SECONDS) as connection:
+        connection.sendall(f"GET {page} HTTP/1.0\r\nHost: {name}\r\n\r\n".encode())
         answer = b""
         while received := connection.recv(65536):
             answer += received

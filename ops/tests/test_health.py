@@ -2,17 +2,21 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 
 import pytest
 import redis
 from cryptography.fernet import Fernet
 from kombu import Connection
+from werkzeug.serving import make_server
 
 from dev.stack import free_ports
 from dev.testing import ROOT, failing_commands, nameko_service, wait_for
 from expiration.schedule import Schedule
 from expiration.store import DeadlineStore
+from gateway.app import create_app
+from gateway.tests.fakes import SETTINGS, FakeServices, never_revoked
 from libs import internal_port
 from libs.contracts.parts import PRINCIPALS
 from libs.errors import Unavailable
@@ -69,6 +73,19 @@ def test_program_that_has_ended_is_not_alive(port):
 
 def test_probe_without_the_port_says_what_is_missing():
     assert probe("orders")[:2] == (False, "METRICS_PORT is not the number of a port\n")
+
+
+@pytest.mark.parametrize("hosts", ["tickets.example,www.tickets.example", ".tickets.example"])
+def test_gateway_that_answers_to_certain_names_alone_is_asked_by_one_of_them(hosts):
+    settings = {"GATEWAY_TRUSTED_HOSTS": hosts}
+    server = make_server("127.0.0.1", 0, create_app(FakeServices(), SETTINGS | settings, never_revoked()))
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    asked = probe("gateway", "ready", GATEWAY_PORT=str(server.port), **settings)
+
+    server.shutdown()
+    server.server_close()
+    assert asked[:2] == (True, "")
 
 
 @pytest.fixture
@@ -147,3 +164,15 @@ def test_scheduler_is_ready_once_redis_knows_it(redis_url):
         scheduler.register_birth()
 
         scheduler.check_registered()
+
+
+def test_scheduler_is_ready_again_after_redis_has_lost_its_data(redis_url):
+    with connect(redis_url) as connection:
+        scheduler = Schedule(connection).scheduler
+        scheduler.register_birth()
+        connection.delete(scheduler.key)
+
+        scheduler.heartbeat()
+
+        scheduler.check_registered()
+        assert connection.ttl(scheduler.key) > 0  # it is forgotten with its process
