@@ -54,6 +54,13 @@ def module_exists(name):
 
 
 @every_document
+def test_no_command_has_a_password_among_its_arguments(document):
+    shown = re.findall(r"--(?:uri|password|pass)[= ][\"']?\$\S*", document.read_text())
+
+    assert shown == []  # everybody on the machine can read them
+
+
+@every_document
 def test_every_relative_link_leads_somewhere(document):
     targets = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", document.read_text())
 
