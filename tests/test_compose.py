@@ -42,7 +42,8 @@ def test_operators_shell_gets_the_settings_that_it_has_in_the_local_stack_and_no
 
     assert command == ["python", "-m", "ops.shell"]
     assert "exec $(PYTHON) -m ops.shell" in (ROOT / "Makefile").read_text()
-    assert set(settings) == {*environment("operator", Stack(tmp_path, environ={})), "OPERATOR_SIGNING_KEY"}
+    given = {*environment("operator", Stack(tmp_path, environ={})), *passed_on("operator")}
+    assert set(settings) == {*given, "OPERATOR_SIGNING_KEY"}
 
 
 def test_no_operators_key_is_kept_with_the_settings_of_the_servers():

@@ -23,6 +23,7 @@ PASSED_TO = {  # to one program alone
     "orders": ("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR"),
     "gateway": ("GATEWAY_PROXIES",),
     "migrate": (CA_FILES["MONGO"],),
+    OPERATOR: (CA_FILES["AMQP"],),
 }
 USES_REDIS = ("expiration", "scheduler", "worker")
 USES_STRIPE = {"payments": (*STRIPE, "STRIPE_API_BASE"), "gateway": ("STRIPE_PUBLISHABLE_KEY", "STRIPE_API_BASE")}

@@ -5,6 +5,7 @@ certificate for its name, signed by the authority in the file AMQP_CA_FILE; unse
 """
 
 import ssl
+from typing import Any
 
 from libs.amqp.unread import Connection
 from libs.settings import ca_file
@@ -25,12 +26,16 @@ class _Failover(Connection):
 
 def connection_to(amqp_url: str, heartbeat: int = 0, connect_seconds: float = CONNECT_SECONDS) -> Connection:
     """Return a connection that is not open yet."""
-    options = None
-    if amqp_url.startswith("amqps://"):
-        authority = ca_file("AMQP")
-        # without a name kombu fills in that of the broker, and without cert_reqs nothing would be checked
-        options = {"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": authority, "server_hostname": None}
-    return _Failover(amqp_url, heartbeat=heartbeat, connect_timeout=connect_seconds, ssl=options)
+    options = tls_options(amqp_url)
+    return _Failover(amqp_url, heartbeat=heartbeat, connect_timeout=connect_seconds, ssl=options)  # type: ignore[no-untyped-call]
+
+
+def tls_options(amqp_url: str) -> dict[str, Any] | None:
+    """Return kombu's option `ssl` for an address, None without TLS."""
+    if not amqp_url.startswith("amqps://"):
+        return None
+    # without a name kombu fills in that of the broker, and without cert_reqs nothing would be checked
+    return {"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": ca_file("AMQP"), "server_hostname": None}
 
 
 def connect(amqp_url: str, heartbeat: int = 0, connect_seconds: float = CONNECT_SECONDS) -> Connection:
