@@ -73,14 +73,16 @@ class Operators:
     def begin(self, operator: Claims, method: str, arguments: Document) -> bool:
         """Record that an operator is about to do something; return False if their token was used for anything else.
 
-        The same call may come twice: RabbitMQ delivers it again when a service died over it.
+        The same call may come twice until it has ended: RabbitMQ delivers it again when a service died over it. Once it
+        has, it would be done again without a record.
         """
         action = {"_id": operator.session_id, "who": operator.subject, "method": method, **_kept(method, arguments)}
         recorded = {"at": utc_now(), "source": context.client(), "correlation_id": context.correlation_id()}
         try:
             self._actions.insert_one(action | recorded)
         except DuplicateKeyError:
-            return self._actions.find_one(action) is not None
+            has_ended = self._outcomes.find_one({"_id": operator.session_id}) is not None
+            return not has_ended and self._actions.find_one(action) is not None
         return True
 
     def end(self, action: str, service: str, outcome: str) -> None:

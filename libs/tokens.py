@@ -24,6 +24,8 @@ ALGORITHM = "EdDSA"
 AUDIENCE = "ticketing"
 REQUIRED_CLAIMS = ["iss", "aud", "sub", "jti", "iat", "exp"]
 CLOCK_SKEW_SECONDS = 5
+CALL_SECONDS = 60
+"""How long an operator's token is good: a longer one is refused, whoever minted it."""
 OPERATOR = "operator"
 OPERATOR_NAME = re.compile(r"[a-z][a-z0-9._-]{0,39}")
 
@@ -101,7 +103,7 @@ class Signer:
 
     def mint_call(self, method: str) -> str:
         """Return a token that names this operator, good for one call of `<service>.<method>` within a minute."""
-        return self.mint(self.name, lifetime_seconds=60, method=method)
+        return self.mint(self.name, CALL_SECONDS, method=method)
 
 
 class Verifier:
@@ -163,6 +165,8 @@ def verify_operator(token: str | None, public_key: str) -> Claims:
     claims = _verified(token, {name: _public(raw)}.get)
     if f"{claims.issuer}:{claims.subject}" != name:
         raise InvalidToken("the key may not speak for this operator")
+    if claims.expires_at - claims.issued_at > CALL_SECONDS:
+        raise InvalidToken("it is good for longer than a call")
     return claims
 
 

@@ -57,6 +57,13 @@ def test_the_same_call_may_be_delivered_again_and_no_other_uses_its_token(operat
     assert len(operators.history({}, None, 10)) == 1
 
 
+def test_no_operator_does_a_thing_again_under_its_first_record(operators):
+    operators.begin(call("a1"), "auth.unlock", {"user": "u1", "reason": "identity checked"})
+    operators.end("a1", "auth", "success")
+
+    assert not operators.begin(call("a1"), "auth.unlock", {"user": "u1", "reason": "identity checked"})
+
+
 def test_the_first_outcome_stays_and_only_the_service_that_was_called_says_it(operators):
     operators.begin(call("a1"), "payments.refund", {})
     for service, outcome in (("orders", "success"), ("payments", "NotCaptured"), ("payments", "success")):

@@ -142,6 +142,11 @@ def test_no_operator_speaks_for_another():
         verify_operator(token, OLGA.public_key)
 
 
+def test_no_operator_keeps_a_token_for_later():
+    with pytest.raises(InvalidToken, match="longer than a call"):
+        verify_operator(OLGA.mint("olga", 61, method="auth.unlock"), OLGA.public_key)
+
+
 def test_no_key_of_an_operator_counts_among_the_settings():
     verifier = Verifier(f"{PUBLIC},{OLGA.public_key},{new_key('operator:1')[1]}")
 
