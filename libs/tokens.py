@@ -27,7 +27,8 @@ CLOCK_SKEW_SECONDS = 5
 CALL_SECONDS = 60
 """How long an operator's token is good: a longer one is refused, whoever minted it."""
 OPERATOR = "operator"
-OPERATOR_NAME = re.compile(r"[a-z][a-z0-9._-]{0,39}")
+OPERATOR_NAME = re.compile(r"(?!administrator$)[a-z][a-z0-9._-]{0,39}")
+"""Not the name under which is recorded what is done at auth's database itself (`ops/operators.py`)."""
 
 
 class InvalidToken(Exception):

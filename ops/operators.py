@@ -68,7 +68,8 @@ def make_key(name: str, path: Path) -> str:
 def check_name(name: str) -> None:
     """Exit with the rule of names when this is none."""
     if not OPERATOR_NAME.fullmatch(name):
-        sys.exit(f"{name} is no name: small letters, digits, '.', '_' and '-', at most 40, beginning with a letter")
+        rule = "small letters, digits, '.', '_' and '-', at most 40, beginning with a letter"
+        sys.exit(f"{name} is no name: {rule}, and not {ADMINISTRATOR}")
 
 
 def add(operators: Operators, public_key: str) -> str:

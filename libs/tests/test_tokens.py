@@ -162,6 +162,7 @@ def test_no_key_of_an_operator_counts_among_the_settings():
         *("", "olga", "auth:1=AAAA", "operator:=x", "operator:Olga=", "operator:1=" + "A" * 43 + "="),
         pytest.param(PUBLIC, id="a service's"),
         pytest.param(PRIVATE, id="a private one"),
+        pytest.param(new_key("operator:administrator")[1], id="the administrator's"),
     ],
 )
 def test_what_is_no_public_key_of_an_operator_is_refused(text):
