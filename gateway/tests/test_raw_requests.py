@@ -5,6 +5,7 @@ import json
 import re
 import select
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -16,7 +17,8 @@ from gunicorn.http.errors import LimitRequestLine
 from dev.testing import wait_for
 from gateway.app import create_app
 from gateway.errors import BODY_SECONDS
-from gateway.tests.fakes import SETTINGS
+from gateway.tests.conftest import serving
+from gateway.tests.fakes import SETTINGS, FakeServices, never_revoked
 from gateway.tests.served import Gunicorn
 from gateway.worker import Refused, Worker
 
@@ -39,6 +41,29 @@ def gunicorn(tmp_path_factory):
     wait_for(gunicorn.serves, 60, "gunicorn")
     yield gunicorn
     gunicorn.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def slow(gunicorn):
+    """Send bodies that never end while other tests run; return a future of the answer to each, and of its seconds."""
+    browser = serving(FakeServices(), never_revoked()).test_client()
+    browser.post("/api/users/signup", json={"email": "slow@example.com", "password": "correct horse battery"})
+    cookie = f"Cookie: ticketing-session={browser.get_cookie('ticketing-session').value}\r\n"
+
+    def trickle(path):
+        with socket.create_connection(("127.0.0.1", gunicorn.port), 20) as client:
+            client.sendall(post(path, f"{cookie}Content-Length: 1000\r\n", "").encode())
+            began = time.monotonic()
+            while not select.select([client], [], [], 1)[0]:
+                if nobody_waits.is_set():
+                    return None
+                client.sendall(b"x")
+            return client.recv(4096).split()[1], time.monotonic() - began
+
+    nobody_waits = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        yield [pool.submit(trickle, path) for path in ("/api/tickets", "/sell")]
+        nobody_waits.set()
 
 
 @pytest.fixture
@@ -229,27 +254,6 @@ def test_every_route_answers_every_method(send, app, method):
         assert status < 500, target
 
 
-def test_a_slow_body_is_408_after_ten_seconds(gunicorn, app):
-    person = {"email": "slow@example.com", "password": "correct horse battery"}
-    browser = app.test_client()
-    browser.post("/api/users/signup", json=person)
-    cookie = f"Cookie: ticketing-session={browser.get_cookie('ticketing-session').value}\r\n"
-
-    def trickle(path):
-        with socket.create_connection(("127.0.0.1", gunicorn.port), 20) as client:
-            client.sendall(post(path, f"{cookie}Content-Length: 1000\r\n", "").encode())
-            began = time.monotonic()
-            while not select.select([client], [], [], 1)[0]:
-                client.sendall(b"x")
-            return client.recv(4096).split()[1], time.monotonic() - began
-
-    with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(trickle, ["/api/tickets", "/sell"]))
-
-    assert [status for status, _ in answers] == [b"408", b"408"]
-    assert all(BODY_SECONDS <= seconds < BODY_SECONDS + 5 for _, seconds in answers)
-
-
 def test_bad_body_of_an_answered_request_ends_the_connection_without_another_answer(send):
     status, _, rest = send(f"GET /api/tickets HTTP/1.1\r\nHost: localhost\r\n{CHUNKED}\r\nzz\r\n{LATER}")
 
@@ -317,3 +321,10 @@ def test_gunicorns_master_logs_in_the_same_format(gunicorn):
     lines = [json.loads(line) for line in gunicorn.log.read_text().splitlines()]
 
     assert "Starting gunicorn" in lines[0]["message"] and lines[0]["level"] == "INFO"
+
+
+def test_a_slow_body_is_408_after_ten_seconds(slow):
+    answers = [answer.result() for answer in slow]  # which the tests above have not waited for
+
+    assert [status for status, _ in answers] == [b"408", b"408"]
+    assert all(BODY_SECONDS <= seconds < BODY_SECONDS + 5 for _, seconds in answers)
