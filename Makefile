@@ -51,7 +51,7 @@ test: venv ## Run every test, on real servers and in a browser (installs what is
 	$(PYTHON) -m pytest -n $$((2 * $$(nproc)))  # most tests wait for servers most of the time
 
 test-fast: venv ## Run the tests that need no server, without the protocol search
-	$(PYTHON) -m pytest -n auto -m "not integration" --ignore tests/api --ignore tests/e2e --ignore tests/protocol
+	$(PYTHON) -m pytest -n $$(($$(nproc) + 1)) -m "not integration" --ignore tests/api --ignore tests/e2e --ignore tests/protocol
 
 test-slow: venv ## Run the long tests: 200 races, a crash at each step, a deep protocol search (an hour)
 	@$(PYTHON) -m dev.stack install
