@@ -12,8 +12,11 @@ RULES: Mapping[str, str] = {
     "worker": "~rq:* &rq:* +@connection +@transaction +@keyspace +@read +@write +@pubsub -@dangerous +info",
 }
 
+DEFAULT = "user default off ~* &* +@all"
+"""Nobody can be this user, who is off; but Redis loads its own file of transactions with this user's rights."""
+
 
 def acl(passwords: Mapping[str, str]) -> list[str]:
     """Return the lines of Redis's ACL file; `passwords` are those of ADMINISTRATOR and PROGRAMS."""
     lines = [f"user {name} on >{passwords[name]} {rules}" for name, rules in RULES.items()]
-    return ["user default off", f"user {ADMINISTRATOR} on >{passwords[ADMINISTRATOR]} ~* &* +@all", *lines]
+    return [DEFAULT, f"user {ADMINISTRATOR} on >{passwords[ADMINISTRATOR]} ~* &* +@all", *lines]

@@ -1,5 +1,7 @@
 """Each program of expiration may do at Redis what it does there, and nothing else; nobody else may do anything."""
 
+import subprocess
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -9,6 +11,10 @@ from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 from rq.serializers import JSONSerializer
 
+from dev.stack import free_ports
+from dev.stack.secrets import generate, redis_password
+from dev.stack.servers import redis_server
+from dev.testing import wait_for
 from expiration import jobs
 from expiration.schedule import QUEUE, JsonJob, Schedule
 from expiration.worker import LoopingWorker
@@ -80,3 +86,25 @@ def test_who_has_no_password_can_do_nothing(servers):
         for attempt in (*ATTEMPTS.values(), lambda client: client.get("rq:x"), lambda client: client.ping()):
             with pytest.raises(AuthenticationError):
                 attempt(nobody)
+
+
+def test_jobs_are_still_scheduled_when_redis_has_started_again(tmp_path):
+    secrets, port = generate(), free_ports().redis
+    program = redis_server(tmp_path, port, secrets)
+    with connect(f"redis://expiration:{secrets[redis_password('expiration')]}@127.0.0.1:{port}/") as client:
+        schedule = Schedule(client)
+        with running(program):
+            schedule.put("o1", utc_now() + timedelta(hours=1))
+        with running(program):
+            assert schedule.missing(["o1"]) == []
+
+
+@contextmanager
+def running(program):
+    process = subprocess.Popen(program.command, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(program.is_ready, 20)
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
