@@ -88,15 +88,14 @@ def test_who_has_no_password_can_do_nothing(servers):
                 attempt(nobody)
 
 
-def test_jobs_are_still_scheduled_when_redis_has_started_again(tmp_path):
+def test_what_was_written_in_a_transaction_is_still_there_when_redis_has_started_again(tmp_path):
     secrets, port = generate(), free_ports().redis
     program = redis_server(tmp_path, port, secrets)
-    with connect(f"redis://expiration:{secrets[redis_password('expiration')]}@127.0.0.1:{port}/") as client:
-        schedule = Schedule(client)
+    with connect(f"redis://worker:{secrets[redis_password('worker')]}@127.0.0.1:{port}/") as client:
+        with running(program), client.pipeline() as transaction:
+            transaction.hset("rq:job", "data", "o1").zadd("rq:jobs", {"o1": 1}).execute()
         with running(program):
-            schedule.put("o1", utc_now() + timedelta(hours=1))
-        with running(program):
-            assert schedule.missing(["o1"]) == []
+            assert client.exists("rq:job", "rq:jobs") == 2
 
 
 @contextmanager
