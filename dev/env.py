@@ -4,7 +4,6 @@ Only its owner can read the file. An existing file keeps every line, because exi
 version needs beside them is added: settings that are missing, and users in the addresses of MongoDB.
 """
 
-import os
 import re
 import sys
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dev.stack.secrets import broker_password, generate
+from ops import private_files
 
 ROOT = Path(__file__).parents[1]
 PLACEHOLDER = "changeme"
@@ -24,7 +24,7 @@ def main() -> None:
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".env"
     example = filled((ROOT / ".env.example").read_text(), generate())
     if not path.exists():
-        _write(path, example)
+        private_files.create(path, example)
         print(f"wrote {path}")
         return
     kept = path.read_text()
@@ -32,16 +32,8 @@ def main() -> None:
     if whole == kept:
         print(f"{path} already exists and lacks nothing")
         return
-    draft = path.with_name(f"{path.name}.draft")
-    draft.unlink(missing_ok=True)
-    _write(draft, whole)
-    draft.rename(path)
+    private_files.replace(path, whole)
     print(f"added to {path} what it lacked; everything else in it is as it was")
-
-
-def _write(path: Path, text: str) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
 
 
 def completed(kept: str, example: str) -> str:

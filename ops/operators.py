@@ -18,6 +18,7 @@ from libs import context, logs
 from libs.database import connect
 from libs.settings import MONGO_FORM, parsed
 from libs.tokens import OPERATOR, OPERATOR_NAME, Claims, InvalidKey, new_key, operator_key
+from ops import private_files
 
 ADMINISTRATOR = "administrator"
 
@@ -58,8 +59,7 @@ def make_key(name: str, path: Path) -> str:
     check_name(name)
     private, public = new_key(f"{OPERATOR}:{name}")
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(f"{private}\n")
+        private_files.create(path, f"{private}\n")
     except FileExistsError:
         sys.exit(f"{path} exists and is left unchanged")
     return public

@@ -1,13 +1,12 @@
 """The secrets of a stack: made once, kept in a file that only its owner can read."""
 
 import base64
-import os
 import secrets
 from pathlib import Path
 
 from libs.contracts.parts import OPERATOR, PARTS, PRINCIPALS, SERVICES
 from libs.tokens import new_key
-from ops import redis_users
+from ops import private_files, redis_users
 
 
 def keep(path: Path) -> dict[str, str]:
@@ -17,11 +16,7 @@ def keep(path: Path) -> dict[str, str]:
     if made.keys() - kept.keys():
         kept = made | kept
         lines = "".join(f"{name}={value}\n" for name, value in kept.items())
-        draft = path.with_suffix(".draft")
-        draft.unlink(missing_ok=True)
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(lines)
-        draft.rename(path)
+        private_files.replace(path, lines)
     return kept
 
 
