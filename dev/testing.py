@@ -1,5 +1,6 @@
 """What tests of services share: a service as a process of its own, and waiting for a condition instead of sleeping."""
 
+import ast
 import fcntl
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING, Any
@@ -59,6 +61,12 @@ def new_stack_folder() -> Path:
     """Make a folder for a stack, with a path short enough for its socket; in memory when there is room for it."""
     has_room = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
     return Path(mkdtemp(prefix="ticketing-", dir=MEMORY if has_room else None))
+
+
+@cache
+def syntax_nodes(path: Path) -> list[ast.AST]:
+    """Return the nodes of a Python file's syntax tree."""
+    return list(ast.walk(ast.parse(path.read_text())))
 
 
 @contextmanager

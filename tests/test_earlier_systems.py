@@ -1,10 +1,11 @@
 """Twenty defects of earlier systems of this kind, and the tests that show each of them absent here."""
 
 import ast
-from functools import cache
 from pathlib import Path
 
 import pytest
+
+from dev.testing import syntax_nodes
 
 ROOT = Path(__file__).parent.parent
 DEFECTS = {
@@ -123,15 +124,9 @@ ASSERTED_ELSEWHERE = {
 """Tests without an assertion of their own, and what fails instead."""
 
 
-@cache
-def nodes(path):
-    """Return the nodes of a file's syntax tree."""
-    return list(ast.walk(ast.parse(path.read_text())))
-
-
 def written_in(path):
     """Yield every test function in a file."""
-    for node in nodes(path):
+    for node in syntax_nodes(path):
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
             yield node
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from dev import env
 from dev.stack.ports import SERVE_METRICS, Ports, setting
 from dev.stack.secrets import broker_password, generate, mongo_password, redis_password
+from dev.testing import syntax_nodes
 from libs.contracts.parts import OPERATOR, PARTS, PRINCIPALS, SERVICES
 from ops import redis_users
 
@@ -31,7 +32,7 @@ def python_files():
 
 def read_in(path):
     """Yield each environment variable that a Python file reads by a constant name."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in syntax_nodes(path):
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             called = ast.unparse(node.func)
             reads = called in {f"{name}.get" for name in ENVIRONMENTS} | {"os.getenv"}

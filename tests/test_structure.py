@@ -5,12 +5,12 @@ import re
 import subprocess
 import sys
 import tomllib
-from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from dev.testing import syntax_nodes
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import PARTS, SERVICES
 
@@ -33,14 +33,8 @@ PACKAGES = (*PARTS, "libs", "ops", "dev")
 PRODUCTION = [path for part in (*PARTS, "libs") for path in (ROOT / part).rglob("*.py") if "tests" not in path.parts]
 
 
-@cache
-def nodes(path):
-    """Return the nodes of a file's syntax tree."""
-    return list(ast.walk(ast.parse(path.read_text())))
-
-
 def imported_modules(path):
-    for node in nodes(path):
+    for node in syntax_nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -54,7 +48,7 @@ def imported(path):
 
 def imported_files(path, part):
     """Yield the names of the files of the same part that a file imports."""
-    for node in nodes(path):
+    for node in syntax_nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith(f"{part}."))
         elif isinstance(node, ast.ImportFrom) and node.module == part:
@@ -71,7 +65,7 @@ def own_modules():
 
 def imported_of_ours(path, modules):
     """Yield the names of our modules that a file imports, be it for its annotations alone."""
-    for node in nodes(path):
+    for node in syntax_nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)
         elif isinstance(node, ast.ImportFrom):
@@ -80,7 +74,7 @@ def imported_of_ours(path, modules):
 
 
 def called(path):
-    for node in nodes(path):
+    for node in syntax_nodes(path):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             yield node.func.attr
 
@@ -139,7 +133,7 @@ def test_the_currencies_import_babel_and_the_limits_and_nothing_else_of_ours_or_
 
 def imported_names(path):
     """Yield what a file imports by its full names: of `from libs import metrics`, libs.metrics."""
-    for node in nodes(path):
+    for node in syntax_nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -183,7 +177,7 @@ ENTRYPOINTS = {"rpc", "timer", "handles"}
 
 
 def classes_with_entrypoints(path):
-    for node in nodes(path):
+    for node in syntax_nodes(path):
         if isinstance(node, ast.ClassDef):
             decorators = [ast.unparse(each) for method in node.body for each in getattr(method, "decorator_list", [])]
             if ENTRYPOINTS & {name.partition("(")[0] for name in decorators}:
@@ -195,7 +189,7 @@ def test_service_file_names_no_class_with_entrypoints_but_its_own(part):
     """`nameko run` takes each for a service of its own: import the module that has it, not the class."""
     path = ROOT / part / "service.py"
     own = {f"{part}.{other.stem}": set(classes_with_entrypoints(other)) for other in (ROOT / part).glob("*.py")}
-    imported = [node for node in nodes(path) if isinstance(node, ast.ImportFrom)]
+    imported = [node for node in syntax_nodes(path) if isinstance(node, ast.ImportFrom)]
 
     assert not {alias.name for node in imported for alias in node.names if alias.name in own.get(node.module, ())}
     assert len(own[f"{part}.service"]) == 1

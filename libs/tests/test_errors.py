@@ -22,6 +22,7 @@ from pymongo.errors import (
     WriteError,
 )
 
+from dev.testing import syntax_nodes
 from libs.amqp import BrokerUnavailable
 from libs.amqp.container import DeadlineExceeded
 from libs.contracts.parts import PARTS
@@ -170,10 +171,9 @@ HAS_ANOTHER_MEANING = {
 
 def caught(path):
     """Yield the names in the table of what a file catches, suppresses or compares."""
-    tree = ast.parse(path.read_text())
-    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    imports = [node for node in syntax_nodes(path) if isinstance(node, ast.ImportFrom) and node.module]
     origin = {alias.asname or alias.name: node.module for node in imports for alias in node.names}
-    for node in ast.walk(tree):
+    for node in syntax_nodes(path):
         places = [node.type] if isinstance(node, ast.ExceptHandler) and node.type else []
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("suppress", "isinstance"):
             places = node.args

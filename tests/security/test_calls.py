@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dev.stack.operators import own_key
+from dev.testing import syntax_nodes
 from gateway.errors import ERRORS
 from libs.contracts.parts import FOLLOWERS, PARTS, PRINCIPALS, SERVICES
 from libs.rpc import Client, RemoteError
@@ -144,7 +145,7 @@ def methods():
     """Return each method that can be called, with the names of its parameters that have no default."""
     for service in SERVICES:
         files = Path(__file__).parents[2].joinpath(service).glob("*.py")
-        for node in (node for path in sorted(files) for node in ast.walk(ast.parse(path.read_text()))):
+        for node in (node for path in sorted(files) for node in syntax_nodes(path)):
             if isinstance(node, ast.FunctionDef) and any("rpc" in ast.unparse(d) for d in node.decorator_list):
                 names = [argument.arg for argument in node.args.args[1:]]
                 yield f"{service}.{node.name}", names[: len(names) - len(node.args.defaults)]
