@@ -1,11 +1,12 @@
 """How a visitor types a price: with the digits, the decimal mark and the grouped thousands of their locale."""
 
 import re
-import unicodedata
 
 from babel import Locale, UnknownLocaleError
 from babel.numbers import get_decimal_symbol, get_group_symbol
 from flask import request
+
+from libs.contracts.texts import with_ascii_digits
 
 ENGLISH = Locale("en")
 SPACES = re.compile(r"(?<=\d)[ \xa0\u2009\u202f'’](?=\d{3}(?!\d))")  # between thousands, also as the Swiss write them
@@ -33,7 +34,7 @@ def with_point(text: str, locale: Locale) -> str | None:
     The last of two different marks is the decimal one, and so is one that no three digits follow: 19,99 and 1.234,50
     say by themselves what they mean. Of 1,234 and 1.234 only the locale says it.
     """
-    compact = SPACES.sub("", "".join(map(_digit, text.strip())).translate(MARKS))
+    compact = SPACES.sub("", with_ascii_digits(text.strip()).translate(MARKS))
     if INDIAN.fullmatch(compact):
         return compact.replace(",", "")
     one = ONE_MARK.fullmatch(compact)
@@ -60,11 +61,6 @@ def _by_locale(text: str, mark: str, locale: Locale) -> str | None:
     if mark == _mark(get_decimal_symbol(locale)):
         return text.replace(mark, ".")
     return text.replace(mark, "") if mark == get_group_symbol(locale) else None
-
-
-def _digit(letter: str) -> str:
-    """Return a digit of any script as one of 0 to 9, and any other character as it is."""
-    return str(unicodedata.decimal(letter, letter))
 
 
 def _mark(symbol: str) -> str:

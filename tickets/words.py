@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from libs.contracts.texts import INVISIBLE
+from libs.contracts.texts import INVISIBLE, with_ascii_digits
 
 APOSTROPHES = frozenset("'`\u02b9\u02bb\u02bc\u02be\u02bf\u055a\u05f3\u05f4\u2018\u2019\u201b\u2032\ua78c")
 INNER_MARKS = APOSTROPHES | frozenset(".\u00b7\u2027")
@@ -73,7 +73,7 @@ def _folded(text: str) -> str:
     """Return the text without case, accents, and differences of form such as full and half width; digits as 0 to 9."""
     composed = unicodedata.normalize("NFC", text).replace("\u00b4", "'")  # which is a space and an accent in NFKD
     folded = _without_accents(_without_accents(composed).casefold()).translate(LETTERS)
-    return unicodedata.normalize("NFC", "".join(str(unicodedata.decimal(letter, letter)) for letter in folded))
+    return unicodedata.normalize("NFC", with_ascii_digits(folded))
 
 
 def _without_accents(text: str) -> str:

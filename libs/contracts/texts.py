@@ -32,6 +32,11 @@ def without_invisible(text: str) -> str:
     return INVISIBLE.sub("", text).strip()
 
 
+def with_ascii_digits(text: str) -> str:
+    """Return `text` with 0 to 9 in place of the decimal digits of other scripts."""
+    return "".join(str(unicodedata.decimal(letter, letter)) for letter in text)
+
+
 def checked_line(name: str, value: object, maximum: int) -> str:
     """Return a line of text as it is kept and shown: trimmed and composed (NFC); raise Unacceptable.
 
