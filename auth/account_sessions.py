@@ -7,6 +7,7 @@ from auth.domain import SessionNotFound, UserNotFound, comparable_email
 from auth.operation import check_reason
 from libs.clock import utc_now
 from libs.contracts.errors import DomainError
+from libs.contracts.limits import MAXIMUM_SESSION_DETAIL, MAXIMUM_SESSIONS_NOTED
 from libs.events import VersionConflict
 from libs.rpc import arguments
 from libs.rpc.arguments import InvalidArguments
@@ -16,8 +17,6 @@ from libs.security_events import recorded
 
 EXPECTED = (DomainError, InvalidArguments, Unauthenticated, Forbidden, VersionConflict)
 SESSIONS = "sessions"
-MOST_NOTED = 100
-LONGEST_DETAIL = 256
 LAST_MOMENT = 2**32
 REVOKE_TRIES = 5
 
@@ -38,8 +37,8 @@ class AccountSessions:
         "address"}: times in seconds since 1970, the device's User-Agent.
         """
         self.caller.require("gateway")
-        if not isinstance(used, list) or len(used) > MOST_NOTED:
-            raise InvalidArguments(f"used must be a list of at most {MOST_NOTED} sessions.")
+        if not isinstance(used, list) or len(used) > MAXIMUM_SESSIONS_NOTED:
+            raise InvalidArguments(f"used must be a list of at most {MAXIMUM_SESSIONS_NOTED} sessions.")
         self.store.sessions.note([_seen(each) for each in used], self.seals)
 
     @rpc(expected_exceptions=EXPECTED)
@@ -118,7 +117,7 @@ def _seen(session: Any) -> dict[str, Any]:
     if not isinstance(session, dict):
         raise InvalidArguments("Each of used must be a session.")
     texts = {name: arguments.text(name, session.get(name)) for name in ("id", "user_id")}
-    texts |= {name: arguments.text(name, session.get(name), LONGEST_DETAIL) for name in ("device", "address")}
+    texts |= {name: arguments.text(name, session.get(name), MAXIMUM_SESSION_DETAIL) for name in ("device", "address")}
     times = {name: _moment(name, session.get(name)) for name in ("issued_at", "expires_at", "used_at")}
     generation = arguments.integer("generation", session.get("generation"), 0, LAST_MOMENT)
     return {**texts, "generation": generation, "started_at": times.pop("issued_at"), **times}

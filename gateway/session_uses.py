@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from libs.contracts.limits import MAXIMUM_SESSION_DETAIL, MAXIMUM_SESSIONS_NOTED
 from libs.errors import Unavailable, ignoring_unavailable, log_failure
 from libs.tokens import Claims
 
@@ -13,8 +14,6 @@ TELL_SECONDS = 5.0
 """How often what is new is told."""
 QUIET_SECONDS = 300.0
 """For how long a session is not told of again by this process."""
-MOST_AT_ONCE = 100
-LONGEST_DEVICE = 256
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +44,14 @@ class SessionUses:
             "issued_at": session.issued_at,
             "expires_at": session.expires_at,
             "used_at": int(time.time()),
-            "device": device[:LONGEST_DEVICE],
+            "device": device[:MAXIMUM_SESSION_DETAIL],
             "address": address,
         }
 
     def tell(self) -> None:
         """Tell auth of what is new; what it cannot be told now it is told later. Raises as the call does."""
         with self._lock:
-            while uses := list(self._waiting.values())[:MOST_AT_ONCE]:
+            while uses := list(self._waiting.values())[:MAXIMUM_SESSIONS_NOTED]:
                 for use in uses:
                     del self._waiting[use["id"]]
                 self._told(uses)

@@ -22,5 +22,9 @@ MAXIMUM_PASSKEY_ID = 1364
 """Characters of an id of 1023 bytes, the longest (https://www.w3.org/TR/webauthn-3/#credential-id), in base64."""
 MAXIMUM_ANSWER = 16384
 """Characters of a browser's answer with a passkey, as JSON."""
+MAXIMUM_SESSIONS_NOTED = 100
+"""How many uses of sessions the gateway tells auth of at once."""
+MAXIMUM_SESSION_DETAIL = 256
+"""Characters of the device or the address that a session is used from."""
 MAXIMUM_EMAIL = 254
 """The longest address that mail can be sent to (RFC 5321, section 4.5.3.1.3, less the brackets)."""
