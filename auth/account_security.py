@@ -37,11 +37,13 @@ CONFIRMED_FOR = timedelta(minutes=10)
 SIGN_IN_WITHIN = timedelta(minutes=10)
 SET_UP_WITHIN = timedelta(minutes=30)
 ANSWER_WITHIN = timedelta(minutes=5)
-SIGN_IN, CONFIRMATION, SET_UP, STORED, CREATION, REQUEST = (
-    *("sign-in", "confirmation", "set-up", "stored secret"),
-    *("creation of a passkey", "request for a passkey"),
-)
-"""For what something is sealed."""
+# for what something is sealed
+SIGN_IN = "sign-in"
+CONFIRMATION = "confirmation"
+SET_UP = "set-up"
+STORED = "stored secret"
+CREATION = "creation of a passkey"
+REQUEST = "request for a passkey"
 
 
 class AccountSecurity:

@@ -116,9 +116,8 @@ class Reconciler:
         if webhook.type == "charge.dispute.created":
             alarm(self.store, "dispute_opened", f"the charge of order {order_id} is disputed ({webhook.stripe_id})")
         payment = self.store.get(order_id)
-        is_unfinished = (
-            payment.status == "authorized" and payment.order["status"] != "created"
-        )  # to capture, or to void
+        # to capture, or to void
+        is_unfinished = payment.status == "authorized" and payment.order["status"] != "created"
         if is_unfinished or payment.status not in REPORTED_ALREADY.get(webhook.type, ()):
             self.settlement.settle(order_id)
         return "settled"
