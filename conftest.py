@@ -60,7 +60,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests by what they need, sort them by it, and say which ones stay in one process.
 
-    One process runs the tests of the whole system last. Several begin with them, and share the short ones at the end.
+    One process runs the tests of the whole system last. Several begin with them, then with other groups, and share
+    the short ones at the end.
     """
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
@@ -83,7 +84,7 @@ def pytest_collection_finish() -> None:
 
 
 def _weight(item: pytest.Item) -> int:
-    return sum(item.get_closest_marker(marker) is not None for marker in ("integration", "e2e"))
+    return sum(item.get_closest_marker(marker) is not None for marker in ("integration", "e2e", "xdist_group"))
 
 
 def _is_worker(config: pytest.Config) -> bool:
