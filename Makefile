@@ -43,7 +43,7 @@ up: ## Run the whole system in containers (needs Docker with compose)
 down: ## Stop the containers; their data are kept
 	@$(COMPOSE) down
 
-demo: venv ## Fill the running system with tickets and orders (URL=http://127.0.0.1:8000)
+demo: venv ## Fill the running system with tickets and orders (URL=http://localhost:8000)
 	@$(PYTHON) -m dev.demo $(URL)
 
 test: venv ## Run every test, on real servers and in a browser (installs what is missing)

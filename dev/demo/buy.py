@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dev.demo.shows import price
 from dev.demo.visitor import DemoError, Visitor
 
-URL = "http://127.0.0.1:8000"
+URL = "http://localhost:8000"
 
 
 def main() -> None:
