@@ -57,9 +57,9 @@ test-slow: venv ## Run the long tests: 200 races, a crash at each step, a deep p
 	@$(PYTHON) -m dev.stack install
 	MONEY_ROUNDS=200 TICKETING_SEARCH=deep HYPOTHESIS_PROFILE=money $(PYTHON) -m pytest payments tests/protocol tests/money --timeout 3600
 
-bench: venv ## Measure everything, compared with stock nameko; writes docs/performance.md (about ten minutes)
+bench: venv ## Measure everything, or some rows (ROWS=list,ticket); all are written to docs/performance.md (15 minutes)
 	@$(PYTHON) -m dev.stack install
-	@$(PYTHON) -W ignore -m dev.bench
+	@$(PYTHON) -W ignore -m dev.bench $(ROWS)
 
 check: venv ## Check style and types
 	$(PYTHON) -m ruff check

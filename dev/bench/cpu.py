@@ -1,22 +1,33 @@
-"""How much processor time groups of processes have used, read from /proc."""
+"""How much processor time programs have used, read from /proc."""
 
 import os
+import time
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+LOOK_SECONDS, LONGEST_SETTLING_SECONDS = 0.5, 30.0
+NOISE_MS = 20.0
+"""What programs at rest may use more in LOOK_SECONDS than on average."""
 
 
 def milliseconds(*groups: int) -> float:
     """Return the CPU-milliseconds, user and system, that the live processes of these process groups have used."""
-    ticks = 0
+    used = by_group()
+    return sum(used[group] for group in groups)
+
+
+def by_group() -> Mapping[int, float]:
+    """Return the CPU-milliseconds that the live processes of each process group and their dead children have used."""
+    used: defaultdict[int, float] = defaultdict(float)
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended meanwhile
-        if int(fields[2]) in groups:
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / TICKS_PER_SECOND * 1000
+        used[int(fields[2])] += sum(map(int, fields[11:15])) / TICKS_PER_SECOND * 1000
+    return used
 
 
 def group_of(pid: int) -> int:
@@ -28,3 +39,39 @@ def of_process(pid: int) -> float:
     """Return the CPU-milliseconds that one process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND * 1000
+
+
+class Meter:
+    """The CPU time of programs, given by their process groups, beyond what they use at rest."""
+
+    def __init__(self, groups: Mapping[str, int]) -> None:
+        self._groups = groups
+        self.idle: dict[str, float] = dict.fromkeys(groups, 0.0)
+
+    def read(self) -> dict[str, float]:
+        """Return the CPU-milliseconds that each program has used."""
+        used = by_group()
+        return {name: used[group] for name, group in self._groups.items()}
+
+    def rest(self, seconds: float) -> None:
+        """Measure for so long what the programs use at rest, in CPU-milliseconds a second."""
+        before, began = self.read(), time.perf_counter()
+        time.sleep(seconds)
+        after, passed = self.read(), time.perf_counter() - began
+        self.idle = {name: (after[name] - before[name]) / passed for name in before}
+
+    def settle(self) -> None:
+        """Return once the programs are at rest again: all that follows from the last request is done."""
+        limit = sum(self.idle.values()) * LOOK_SECONDS + NOISE_MS
+        deadline, before = time.monotonic() + LONGEST_SETTLING_SECONDS, sum(self.read().values())
+        while time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+            now = sum(self.read().values())
+            if now - before <= limit:
+                return
+            before = now
+
+    def since(self, before: Mapping[str, float], seconds: float) -> dict[str, float]:
+        """Return what each program used since `before`, without what it uses in so many seconds at rest."""
+        now = self.read()
+        return {name: now[name] - used - self.idle[name] * seconds for name, used in before.items()}

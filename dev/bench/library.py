@@ -1,24 +1,31 @@
-"""Our library compared with stock nameko: calls, events, the relay, and the lag of events."""
+"""Our library beside stock nameko: calls, requests that make a call, events, their lag, the relay, anti-entropy."""
 
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bson import Timestamp
+from kombu import Connection
 from nameko.standalone.events import event_dispatcher
 from nameko.standalone.rpc import ClusterRpcProxy
 
-from dev.bench import cpu, load
-from dev.bench.report import Row
+from dev.bench import cpu, sizes
+from dev.bench.load import Load, Stream, asking, in_threads, percentile, request
+from dev.bench.rows import Measured, Row, Suite
 from dev.stack import Stack, free_ports
+from dev.stack.ports import HOST
+from dev.stack.programs import no_programs
 from dev.stack.servers import answers
 from dev.testing import nameko_service, new_database, new_vhost, wait_for
 from libs.amqp import Outgoing, Publisher
@@ -28,153 +35,170 @@ from libs.events import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, Relay
 from libs.events.anti_entropy import PAGE, AntiEntropy, Source, stale_in
 from libs.rpc import Client
 
-CALLS, THREADS = 3000, 8
-EVENTS = 3000
-LAG_RATE, LAG_SECONDS = 50, 10
-ORDERS, CHANGED, COMPARISONS = (1_000, 100_000), 20, 200
+THREADS, LAG_RATE = 8, 50
+ORDERS, CHANGED = (1_000, 100_000), 20
 STOCK_CONTAINER = "nameko.containers.ServiceContainer"
 QUIET = {"version": 1, "disable_existing_loggers": False, "root": {"level": "WARNING"}}
 
 
-def measure(stack: Stack) -> Iterator[Row]:
-    """Measure on the servers of `stack`; yield the rows of the report."""
+class Servers:
+    """Running servers, and what they use at rest."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self._meter = cpu.Meter({name: cpu.group_of(stack.pid(name)) for name in stack.programs})
+        self._meter.settle()
+        self._meter.rest(sizes.REST_SECONDS)
+
+    def measure(self, service: Any, count: int, work: Callable[[], Any], caller: int = 0) -> tuple[Any, Measured]:
+        """Return the result of `work`, and its rate and CPU-ms for each of `count` operations, by program.
+
+        `caller`: the process group of the caller, when that is not this process.
+        """
+        before, began = self._meter.read(), time.perf_counter()
+        own, its = _used_by_caller(caller), cpu.of_process(service.pid)
+        result = work()
+        seconds = time.perf_counter() - began
+        used = {
+            "caller": _used_by_caller(caller) - own,
+            "service": cpu.of_process(service.pid) - its,
+            **self._meter.since(before, seconds),
+        }
+        programs = {name: spent / count for name, spent in used.items()}
+        return result, Measured({"per_second": count / seconds, "cpu_ms": sum(programs.values())}, programs)
+
+
+def _used_by_caller(group: int) -> float:
+    return cpu.milliseconds(group) if group else time.process_time() * 1000
+
+
+@contextmanager
+def opened(rows: Sequence[Row]) -> Iterator[Servers]:
+    """Run servers without our programs."""
     warnings.simplefilter("ignore")
-    yield from rpc(stack)
-    yield from http(stack)
-    published, *others = events(stack)
-    yield from (published, *others)
-    with database(stack) as deadlines:
-        yield from relay(stack, deadlines, published.stock)
-        yield from lag(stack, deadlines)
-    yield from comparing(stack)
+    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), free_ports(), no_programs) as stack:
+        yield Servers(stack)
 
 
-def rpc(stack: Stack) -> list[Row]:
-    """Calls from several threads, stock first."""
-    with new_vhost(stack) as url, probe("Stock", url) as service:
+def our_calls(servers: Servers) -> Measured:
+    """Calls with our client, one for all threads."""
+    with new_vhost(servers.stack) as url, probe("Ours", url) as service:
+        client = Client(url, "gateway")
+
+        def call() -> None:
+            assert client.call("orders", "echo", {"value": "x"}) == "x"
+
+        measured = _calls(servers, service, call)
+        client.close()
+    return measured
+
+
+def stock_calls(servers: Servers) -> Measured:
+    """Calls with nameko's standalone proxies, one kept open by each thread."""
+    with new_vhost(servers.stack) as url, probe("Stock", url) as service:
         local = threading.local()
 
-        def stock_call() -> None:
+        def call() -> None:
             if not hasattr(local, "proxy"):
                 local.proxy = ClusterRpcProxy({"AMQP_URI": url}, timeout=10).start()
             assert local.proxy.orders.echo("x") == "x"
 
-        stock, stock_cpu = costed(stack, service, lambda: load.run([stock_call] * CALLS, THREADS))
-    with new_vhost(stack) as url, probe("Ours", url) as service:
-        client = Client(url, "gateway")
-        client.call("orders", "echo", {"value": "x"})
-
-        def our_call() -> None:
-            assert client.call("orders", "echo", {"value": "x"}) == "x"
-
-        ours, our_cpu = costed(stack, service, lambda: load.run([our_call] * CALLS, THREADS))
-        client.close()
-    return [
-        Row("RPC calls", "a second", ours.per_second, stock.per_second),
-        Row("RPC call", "CPU-ms", our_cpu / CALLS, stock_cpu / CALLS, aim="≤ 0.8"),
-        Row("RPC call, p99", "ms", ours.percentile(99), stock.percentile(99)),
-    ]
+        return _calls(servers, service, call)
 
 
-def http(stack: Stack) -> list[Row]:
-    """Requests to a web application in gunicorn that makes one call for each, stock first."""
-    results = {}
-    for name in ("Stock", "Ours"):
-        with new_vhost(stack) as url, probe(name, url) as service, web(name.lower(), url) as (address, server):
-            browsers = threading.local()
+def _calls(servers: Servers, service: Any, call: Callable[[], None]) -> Measured:
+    call()
+    actions = [call] * sizes.CALLS
+    (_, latencies), measured = servers.measure(service, sizes.CALLS, lambda: in_threads(actions, THREADS))
+    return Measured({**measured.figures, **_percentiles(latencies)}, measured.programs)
 
-            def request(address: str = address, browsers: Any = browsers) -> None:
-                if not hasattr(browsers, "own"):
-                    browsers.own = load.Browser(address)
-                browsers.own.send("GET", "/", is_json=False)
 
-            load.run([request] * THREADS, THREADS)
-            before = cpu.milliseconds(cpu.group_of(stack.pid("rabbitmq")), server) + cpu.of_process(service.pid)
-            result = load.run([request] * CALLS, THREADS)
-            after = cpu.milliseconds(cpu.group_of(stack.pid("rabbitmq")), server) + cpu.of_process(service.pid)
-            results[name] = (result.per_second, (after - before) / CALLS)
-    (stock, stock_cpu), (ours, our_cpu) = results["Stock"], results["Ours"]
-    return [
-        Row("HTTP → RPC → reply through gunicorn", "a second", ours, stock),
-        Row("HTTP → RPC → reply through gunicorn", "CPU-ms", our_cpu, stock_cpu),
-    ]
+def requests(name: str, servers: Servers) -> Measured:
+    """Requests to a web application in gunicorn that makes one call for each."""
+    with new_vhost(servers.stack) as url, probe(name, url) as service, web(name.lower(), url) as (port, server):
+
+        def stream(count: int) -> Stream:
+            return Stream((asking(request("GET", "/")) for _ in range(count)), connections=THREADS)
+
+        Load(HOST, port).run(stream(2 * THREADS))
+        all_of_them = stream(sizes.CALLS)
+        _, measured = servers.measure(service, sizes.CALLS, lambda: Load(HOST, port).run(all_of_them), server)
+    return Measured({**measured.figures, **_percentiles(all_of_them.latencies_ms)}, measured.programs)
 
 
 @contextmanager
-def web(application: str, url: str) -> Iterator[tuple[str, int]]:
-    """Run an application of dev.bench.web in gunicorn; yield its address and process group."""
+def web(application: str, url: str) -> Iterator[tuple[int, int]]:
+    """Run an application of dev.bench.web in gunicorn; yield its port and process group."""
     port = free_ports().gateway
     command = [sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--threads", str(THREADS)]
-    command += ["--bind", f"127.0.0.1:{port}", "--log-level", "warning", f"dev.bench.web:{application}()"]
+    command += ["--bind", f"{HOST}:{port}", "--log-level", "warning", f"dev.bench.web:{application}()"]
     environment = {**os.environ, "BENCH_AMQP_URL": url, "PYTHONWARNINGS": "ignore"}
     with subprocess.Popen(command, env=environment, start_new_session=True) as server:
         try:
             wait_for(lambda: answers(port), 20, "gunicorn")
-            yield f"http://127.0.0.1:{port}", server.pid
+            yield port, server.pid
         finally:
             server.terminate()
 
 
-def events(stack: Stack) -> list[Row]:
-    """Events published and handled, stock first: one by one with its dispatcher, in batches with our publisher."""
-    with new_vhost(stack) as url, probe("Stock", url) as service:
+def our_events(servers: Servers) -> Measured:
+    """Events published with confirms in batches of 100 by our publisher, and handled."""
+    with new_vhost(servers.stack) as url, probe("Ours", url) as service:
+        publisher = Publisher(url, declare=CATALOGUE.declare)
+        publisher.publish([])
+
+        def publish() -> None:
+            for start in range(0, sizes.EVENTS, 100):
+                assert publisher.publish([message(number) for number in range(start, start + 100)]) == {}
+
+        measured = _events(servers, service, url, publish)
+        publisher.close()
+    return measured
+
+
+def stock_events(servers: Servers) -> Measured:
+    """Events published with confirms one by one, as its dispatcher does it, and handled."""
+    with new_vhost(servers.stack) as url, probe("Stock", url) as service:
         dispatch = event_dispatcher({"AMQP_URI": url})
 
-        def stock() -> float:
-            began = time.perf_counter()
-            for number in range(EVENTS):
+        def publish() -> None:
+            for number in range(sizes.EVENTS):
                 dispatch("expiration", "ExpirationComplete", body(number))
-            published = time.perf_counter() - began
-            await_handled(url, EVENTS)
-            return published
 
-        began = time.perf_counter()
-        stock_published, stock_cpu = costed(stack, service, stock)
-        stock_handled = time.perf_counter() - began
-    with new_vhost(stack) as url, probe("Ours", url) as service:
-        publisher = Publisher(url, declare=CATALOGUE.declare)
-        publisher.publish([])
+        return _events(servers, service, url, publish)
 
-        def ours() -> float:
+
+def _events(servers: Servers, service: Any, url: str, publish: Callable[[], None]) -> Measured:
+    with asking_probe(url) as client:
+
+        def publish_and_wait() -> float:
             began = time.perf_counter()
-            for start in range(0, EVENTS, 100):
-                assert publisher.publish([message(number) for number in range(start, start + 100)]) == {}
+            publish()
             published = time.perf_counter() - began
-            await_handled(url, EVENTS)
+            await_handled(client, sizes.EVENTS)
             return published
 
-        began = time.perf_counter()
-        our_published, our_cpu = costed(stack, service, ours)
-        our_handled = time.perf_counter() - began
-        publisher.close()
-    what = "events published with confirms"
-    return [
-        Row(f"{what}, ours in batches of 100", "a second", EVENTS / our_published, EVENTS / stock_published, "≥ 3 000"),
-        Row("events published and handled", "a second", EVENTS / our_handled, EVENTS / stock_handled),
-        Row("event, from publishing to handled", "CPU-ms", our_cpu / EVENTS, stock_cpu / EVENTS),
-    ]
+        seconds, measured = servers.measure(service, sizes.EVENTS, publish_and_wait)
+    return Measured({**measured.figures, "published_per_second": sizes.EVENTS / seconds}, measured.programs)
 
 
-def relay(stack: Stack, deadlines: Aggregates, stock: float | None) -> list[Row]:
-    """Emptying the outboxes of many documents, compared with stock's dispatcher, which only publishes."""
-    for number in range(EVENTS):
-        deadlines.add(body(number), ExpirationComplete, body(number))
-    with new_vhost(stack) as url:
+def relay(servers: Servers) -> Measured:
+    """Emptying the outboxes of many documents."""
+    with database(servers.stack) as deadlines, new_vhost(servers.stack) as url:
+        for number in range(sizes.EVENTS):
+            deadlines.add(body(number), ExpirationComplete, body(number))
         publisher = Publisher(url, declare=CATALOGUE.declare)
         publisher.publish([])
         began = time.perf_counter()
-        assert Relay(publisher, [deadlines]).flush() == EVENTS
+        assert Relay(publisher, [deadlines]).flush() == sizes.EVENTS
         seconds = time.perf_counter() - began
         publisher.close()
-    return [Row("outboxes emptied by the relay", "events a second", EVENTS / seconds, stock, "≥ 3 000")]
+    return Measured({"per_second": sizes.EVENTS / seconds})
 
 
-def lag(stack: Stack, deadlines: Aggregates) -> list[Row]:
-    """How old an event is in its handler, at a steady rate: since it was saved, with stock since it was dispatched."""
-    with new_vhost(stack) as url, probe("Stock", url):
-        dispatch = event_dispatcher({"AMQP_URI": url})
-        stock = at_a_steady_rate(url, lambda number: dispatch("expiration", "ExpirationComplete", body(number)))
-    with new_vhost(stack) as url, probe("Ours", url):
+def our_lag(servers: Servers) -> Measured:
+    """How old an event is in its handler, since it was saved with its outbox."""
+    with database(servers.stack) as deadlines, new_vhost(servers.stack) as url, probe("Ours", url):
         publisher = Publisher(url, declare=CATALOGUE.declare)
         publisher.publish([])
         relay = Relay(publisher, [deadlines])
@@ -186,30 +210,30 @@ def lag(stack: Stack, deadlines: Aggregates) -> list[Row]:
             fields = body(f"lag-{number}")
             deadlines.add(fields, ExpirationComplete, fields)
 
-        ours = at_a_steady_rate(url, save)
+        measured = at_a_steady_rate(url, save)
         relay.stop()
         thread.join()
         publisher.close()
-    what = f"event lag at {LAG_RATE}/s"
-    return [
-        Row(f"{what}, p50 (stock: without an outbox)", "ms", ours.percentile(50), stock.percentile(50)),
-        Row(f"{what}, p99 (stock: without an outbox)", "ms", ours.percentile(99), stock.percentile(99), "≤ 100"),
-    ]
+    return measured
 
 
-def comparing(stack: Stack) -> list[Row]:
+def stock_lag(servers: Servers) -> Measured:
+    """How old an event is in its handler, since it was dispatched, which no outbox does."""
+    with new_vhost(servers.stack) as url, probe("Stock", url):
+        dispatch = event_dispatcher({"AMQP_URI": url})
+        return at_a_steady_rate(url, lambda number: dispatch("expiration", "ExpirationComplete", body(number)))
+
+
+def comparing(servers: Servers) -> Measured:
     """What a run of anti-entropy costs when few orders have changed, whatever the number of those that have ended.
 
     The runs among few orders and among many alternate, so that the machine is the same for both.
     """
     with ExitStack() as opened:
-        runs = [opened.enter_context(comparison(stack, count)) for count in ORDERS]
-        results = [[load.run([run], 1).latencies_ms[0] for run in runs] for _ in range(COMPARISONS)]
+        runs = [opened.enter_context(comparison(servers.stack, count)) for count in ORDERS]
+        results = [[in_threads([run], 1)[1][0] for run in runs] for _ in range(sizes.COMPARISONS)]
     few, many = map(median, zip(*results, strict=True))
-    return [
-        Row(f"comparing copies, {CHANGED} changes, {ORDERS[1]} finished orders", "ms", many),
-        Row(f"its cost from {ORDERS[0]} to {ORDERS[1]} finished orders", "times", many / few, aim="≤ 1.3"),
-    ]
+    return Measured({"p50_ms": many, "times": many / few})
 
 
 @contextmanager
@@ -244,48 +268,50 @@ def comparison(stack: Stack, count: int) -> Iterator[Callable[[], None]]:
         database.client.close()
 
 
-def at_a_steady_rate(url: str, send: Callable[[int], Any]) -> load.Result:
-    """Send LAG_RATE events a second, by number, for LAG_SECONDS; return how old each was when it was handled."""
-    began = time.perf_counter()
-    for number in range(LAG_RATE * LAG_SECONDS):
-        time.sleep(max(0.0, began + number / LAG_RATE - time.perf_counter()))
-        send(number)
-    return load.Result(LAG_RATE, sorted(await_handled(url, LAG_RATE * LAG_SECONDS)))
+def at_a_steady_rate(url: str, send: Callable[[int], Any]) -> Measured:
+    """Send LAG_RATE events a second, by number, and measure how old each was when it was handled."""
+    count = LAG_RATE * sizes.LAG_SECONDS
+    with asking_probe(url) as client:
+        began = time.perf_counter()
+        for number in range(count):
+            time.sleep(max(0.0, began + number / LAG_RATE - time.perf_counter()))
+            send(number)
+        await_handled(client, count)
+        return Measured(_percentiles(client.call("orders", "lags")))
 
 
-def costed(stack: Stack, service: Any, work: Callable[[], Any]) -> tuple[Any, float]:
-    """Return the result of `work` and the CPU-milliseconds of this process, the service and the broker."""
-    groups = cpu.group_of(stack.pid("rabbitmq")), service.pid
-    before = cpu.milliseconds(groups[0]) + cpu.of_process(groups[1]) + time.process_time() * 1000
-    result = work()
-    return result, cpu.milliseconds(groups[0]) + cpu.of_process(groups[1]) + time.process_time() * 1000 - before
-
-
-def await_handled(url: str, count: int) -> list[float]:
-    """Wait until the probe has handled `count` events; return how many milliseconds old each was."""
+@contextmanager
+def asking_probe(url: str) -> Iterator[Client]:
+    """Yield a client that is connected to the probe."""
     client = Client(url, "gateway")
-    try:
-        lags: list[float] = wait_for(
-            lambda: handled if len(handled := client.call("orders", "lags")) >= count else None, 60, "events"
-        )
-        return lags
-    finally:
-        client.close()
+    client.call("orders", "handled")
+    yield client
+    client.close()
+
+
+def await_handled(client: Client, count: int) -> None:
+    """Wait until the probe has handled `count` events."""
+    wait_for(lambda: client.call("orders", "handled") >= count, 60, "events")
 
 
 def probe(name: str, url: str) -> Any:
-    """Return the service `name` of dev.bench.probes, as a process."""
+    """Return the service `name` of dev.bench.probes, as a process, with the exchanges and queues of its events."""
     container = {"SERVICE_CONTAINER_CLS": STOCK_CONTAINER} if name == "Stock" else {}
+    if name == "Ours":
+        with Connection(url) as connection:
+            CATALOGUE.declare(connection.default_channel)
     return nameko_service(f"dev.bench.probes:{name}", "rpc-orders", AMQP_URI=url, LOGGING=QUIET, **container)
 
 
 @contextmanager
 def database(stack: Stack) -> Iterator[Aggregates]:
-    """Yield an empty collection of aggregates."""
+    """Yield an empty collection with an outbox."""
     with new_database(stack) as url:
-        deadlines = Aggregates(connect(url).deadlines)
+        connection = connect(url)
+        deadlines = Aggregates(connection.deadlines)
         deadlines.collection.create_indexes([OUTBOX_INDEX])
         yield deadlines
+        connection.client.close()
 
 
 def body(number: Any) -> dict[str, Any]:
@@ -297,3 +323,31 @@ def body(number: Any) -> dict[str, Any]:
 def message(number: int) -> Outgoing:
     """Return an event as our publisher takes it."""
     return Outgoing("expiration.events", "ExpirationComplete", json.dumps(body(number)).encode(), {"version": 1})
+
+
+def _percentiles(latencies: Sequence[float]) -> dict[str, float]:
+    return {f"p{percent}_ms": percentile(latencies, percent) for percent in (50, 95, 99)}
+
+
+SUITE = Suite(
+    "Our library beside stock nameko",
+    "The same few lines as a service on each. CPU-ms are those of caller, service and broker.",
+    [
+        Row("rpc-ours", "RPC call", our_calls, {"cpu_ms": 0.8}),
+        Row("rpc-nameko", "the same with stock nameko", stock_calls),
+        Row("http-ours", "request to gunicorn that makes a call", partial(requests, "Ours")),
+        Row("http-nameko", "the same with stock nameko", partial(requests, "Stock")),
+        Row("events-ours", "event published in a batch of 100 and handled", our_events, {"published_per_second": 3000}),
+        Row("events-nameko", "event published with stock nameko, one by one, and handled", stock_events),
+        Row("relay", "outboxes emptied by the relay", relay, {"per_second": 3000}),
+        Row("lag-ours", "event at 50/s, from its outbox to its handler", our_lag, {"p50_ms": 5, "p99_ms": 20}),
+        Row("lag-nameko", "the same with stock nameko, which has no outbox", stock_lag),
+        Row(
+            "anti-entropy",
+            "comparing copies, 20 changes, from 1 000 to 100 000 finished orders",
+            comparing,
+            {"times": 1.1},
+        ),
+    ],
+    opened,
+)

@@ -23,6 +23,11 @@ class Ours:
         return value
 
     @rpc
+    def handled(self) -> int:
+        """Return how many events were handled."""
+        return len(self.lags_ms)
+
+    @rpc
     def lags(self) -> list[float]:
         """Return how many milliseconds old each handled event was."""
         return self.lags_ms
@@ -43,6 +48,11 @@ class Stock:
     def echo(self, value: Any) -> Any:
         """Return `value`."""
         return value
+
+    @stock_rpc
+    def handled(self) -> int:
+        """Return how many events were handled."""
+        return len(self.lags_ms)
 
     @stock_rpc
     def lags(self) -> list[float]:

@@ -1,50 +1,142 @@
-"""The rows of the report, as a table on the terminal and in docs/performance.md."""
+"""The results as docs/performance.json, and what people read of them: docs/performance.md and the terminal."""
 
+import json
 import os
 import platform
-from dataclasses import dataclass
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
+from dev.bench.figures import RATES, Figure, Figures, misses
+from dev.bench.rows import Row, Suite
 
+ROOT = Path(__file__).parents[2]
+JSON, PAGE = "docs/performance.json", ROOT / "docs" / "performance.md"
+COLUMNS = {"per_second": "a second", "cpu_ms": "CPU-ms", "p50_ms": "p50 ms", "p95_ms": "p95 ms", "p99_ms": "p99 ms"}
 INTRODUCTION = """\
 # Performance
 
-Measured by `make bench` on {machine}.
+Measured by `make bench` on {machine}: load generator, programs, RabbitMQ, Redis and MongoDB shared that machine.
+Compare lines of one run, not figures of different runs or machines.
 
-Load generator, services, gateway, RabbitMQ and MongoDB shared that one machine, so compare the columns of one run, not
-figures of different runs or machines. CPU-ms are the CPU time of caller, service and broker together.
+Each line is the median of three runs, taken in turn with the others. "a second" counts until the last reply, and
+includes what the load generator uses (0.04 CPU-ms a request) and whatever the programs do beside. "CPU-ms" is the
+processor time of all our programs and of their servers for one operation, until everything that follows from it has
+been done, less what they use at rest. p50, p95 and p99 are latencies. An aim that is missed is bold.
 
+`make bench ROWS=reservation,list` measures single lines; the figures of this page, with the lowest and the highest of
+the three runs, are in [performance.json](performance.json).
 """
 
-
-@dataclass(frozen=True)
-class Row:
-    """One figure: ours, that of stock nameko where there is one, and what we aim for."""
-
-    what: str
-    unit: str
-    ours: float
-    stock: float | None = None
-    aim: str = ""
-
-    def cells(self) -> list[str]:
-        """Return the cells of the row; the ratio is how many times better ours is."""
-        if self.stock is None:
-            return [self.what, self.unit, _figure(self.ours), "", "", self.aim]
-        better = self.ours / self.stock if "second" in self.unit else self.stock / self.ours
-        return [self.what, self.unit, _figure(self.ours), _figure(self.stock), f"{better:.1f} ×", self.aim]
+Results = Mapping[str, Mapping[str, Any]]
 
 
-def write(rows: list[Row]) -> str:
-    """Write docs/performance.md; return its table."""
-    heading = ["what", "unit", "ours", "stock nameko", "better", "aim"]
-    lines = [heading, ["---"] * len(heading), *(row.cells() for row in rows)]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    PAGE.write_text(INTRODUCTION.format(machine=machine) + table + "\n")
-    return table
+def machine() -> str:
+    """Return what the figures were measured on."""
+    model = next((line for line in _lines("/proc/cpuinfo") if line.startswith("model name")), ":").partition(":")[2]
+    return f"{os.cpu_count()} cores ({model.strip()}), {platform.system()}, Python {platform.python_version()}"
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines() if Path(path).exists() else []
+
+
+def save(results: Results, measured_on: str) -> None:
+    """Write docs/performance.json."""
+    rows = {
+        name: {**row, "figures": {figure: asdict(value) for figure, value in row["figures"].items()}}
+        for name, row in results.items()
+    }
+    rounded = _rounded({"machine": measured_on, "rows": rows})
+    (ROOT / JSON).write_text(json.dumps(rounded, indent=1) + "\n")
+
+
+def committed() -> tuple[dict[str, Any], str]:
+    """Return the results that were committed last, and on which machine; none when none were."""
+    shown = subprocess.run(["git", "show", f"HEAD:{JSON}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return loaded(shown.stdout) if shown.returncode == 0 else ({}, "")
+
+
+def loaded(text: str) -> tuple[dict[str, Any], str]:
+    """Return the results in the text of a docs/performance.json, and on which machine they were measured."""
+    stored = json.loads(text)
+    rows = {
+        name: {**row, "figures": {figure: Figure(**value) for figure, value in row["figures"].items()}}
+        for name, row in stored["rows"].items()
+    }
+    return rows, stored["machine"]
+
+
+def page(results: Results, suites: Sequence[Suite], measured_on: str) -> str:
+    """Return docs/performance.md."""
+    parts = [INTRODUCTION.format(machine=measured_on)]
+    for suite in suites:
+        rows = [row for row in suite.rows if row.name in results]
+        if rows:
+            parts.append(f"\n## {suite.title}\n\n{suite.introduction}\n\n" + _table(rows, results))
+    used = [(name, row["programs"]) for name, row in results.items() if row["programs"]]
+    if used:
+        parts.append("\n## CPU-ms by program\n\n" + _programs(used))
+    return "".join(parts)
+
+
+def _table(rows: Sequence[Row], results: Results) -> str:
+    lines = [["line", "what", *COLUMNS.values(), "more", "aim"]]
+    for row in rows:
+        figures: Figures = results[row.name]["figures"]
+        cells = [_cell(name, figures.get(name), row) for name in COLUMNS]
+        more = [f"{label(name)} {_cell(name, figure, row)}" for name, figure in figures.items() if name not in COLUMNS]
+        lines.append([f"`{row.name}`", row.what, *cells, ", ".join(more), aims(row)])
+    return markdown(lines)
+
+
+def _programs(used: Sequence[tuple[str, Mapping[str, float]]]) -> str:
+    names = list(dict.fromkeys(name for _, programs in used for name in programs))
+    lines = [["line", *names]]
+    lines += [[f"`{row}`", *(_figure(programs.get(name, 0.0)) for name in names)] for row, programs in used]
+    return markdown(lines)
+
+
+def aims(row: Row) -> str:
+    """Return what a row aims at, such as "a second ≥ 4 000"."""
+    return ", ".join(f"{label(name)} {'≥' if name in RATES else '≤'} {_figure(aim)}" for name, aim in row.aims.items())
+
+
+def line(row: Row, figures: Figures) -> str:
+    """Return a row for the terminal."""
+    shown = [f"{label(name)} {_cell(name, figure, row)}" for name, figure in figures.items()]
+    return f"{row.name}: {', '.join(shown)}" + (f"  (aim: {aims(row)})" if row.aims else "")
+
+
+def label(figure: str) -> str:
+    """Return what people call a figure: others_p99_ms is "others p99 ms"."""
+    return COLUMNS.get(figure, figure.replace("_", " "))
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """Return a table whose first line is its heading."""
+    rows = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in rows)
+
+
+def _cell(name: str, figure: Figure | None, row: Row) -> str:
+    if figure is None:
+        return ""
+    is_missed = name in row.aims and misses(name, figure, row.aims[name])
+    return f"**{_figure(figure.median)}**" if is_missed else _figure(figure.median)
 
 
 def _figure(value: float) -> str:
-    return f"{value:,.0f}".replace(",", " ") if value >= 100 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+    if abs(value) >= 100:
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, Mapping):
+        return {name: _rounded(each) for name, each in value.items()}
+    return value

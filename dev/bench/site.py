@@ -1,161 +1,259 @@
-"""The whole system through the gateway: reads, reservations, payments, and many deadlines at once."""
+"""The whole system through the gateway: reads, signing in, reservations, purchases, and many deadlines at once."""
 
 import secrets
-import threading
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
+from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import pymongo
 
-from dev.bench import cpu, load
-from dev.bench.report import Row
-from dev.stack import Stack
+from dev.bench import cpu, sizes
+from dev.bench.goods import fill
+from dev.bench.load import Actor, Load, Stream, asking, asking_for, check, in_threads, percentile, request
+from dev.bench.people import Person, people
+from dev.bench.rows import Measured, Row, Suite
+from dev.stack import Stack, free_ports
 from dev.stack.operators import own_key
-from dev.stack.programs import environment
+from dev.stack.ports import HOST
+from dev.stack.programs import all_programs, environment
 from dev.testing import wait_for
-from libs.clock import utc_now
-from libs.contracts.events import TicketCreated
 from libs.rpc import Client
 from libs.tokens import Signer
-from tickets.domain import Ticket
-from tickets.store import new_id, to_document
 
-READS, RESERVATIONS, DEADLINES, PAYMENTS, THREADS = 2000, 1500, 5000, 60, 16
-SIZES = (100, 10_000, 100_000)
-BUYERS = 16
-LIMITS = dict.fromkeys(("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR"), "100000")
-"""Settings that let few buyers reserve all the tickets."""
+PASSWORD = "correct horse battery"  # noqa: S105 - of users of this run alone
+HOLDS = 5
+"""How many tickets one buyer reserves: half of what a buyer may hold unpaid."""
+NOT_OURS = "fake-stripe"
+QUIET = {"LOG_LEVEL": "WARNING"}
 
 
-def measure(stack: Stack) -> Iterator[Row]:
-    """Measure on a running system; yield the rows of the report."""
-    mongo: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(stack.mongo_url("admin"))
-    with mongo:
-        seller = sign_up(stack)
-        buyers = [sign_up(stack) for _ in range(BUYERS)]
-        yield from payments(stack, buyers, fill(mongo, PAYMENTS, seller))
-        yield from reads(stack, mongo, seller)
-        yield from reservations(stack, buyers, fill(mongo, RESERVATIONS, seller))
-        yield from deadlines(stack, mongo, buyers, fill(mongo, DEADLINES, seller))
+class Site:
+    """A running system, with tickets for 1,000 to look at, and what it takes to use it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.load = Load(HOST, stack.ports.gateway)
+        self.mongo: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(stack.mongo_url("admin"))
+        self.meter = cpu.Meter({name: cpu.group_of(stack.pid(name)) for name in stack.programs})
+        self._people = people(stack)
+        self.seller = next(self._people)
+        self.shown = self.put_on_sale(1000)
+
+    def put_on_sale(self, count: int) -> list[str]:
+        """Put new tickets on sale, straight into the databases; return their ids."""
+        return fill(self.mongo, count, self.seller.id)
+
+    def newcomers(self, count: int) -> list[Person]:
+        """Return users who have done nothing yet."""
+        return list(islice(self._people, count))
+
+    @cached_property
+    def registered(self) -> list[str]:
+        """The email addresses of users who signed up."""
+        emails = [f"{secrets.token_hex(6)}@example.org" for _ in range(sizes.REGISTERED)]
+        bodies = [{"email": email, "password": PASSWORD} for email in emails]
+        self.load.run(Stream(asking(request("POST", "/api/users/signup", body=body), 201) for body in bodies))
+        return emails
+
+    def measure(self, *streams: Stream, count: int = 0, **more: float) -> Measured:
+        """Run streams; return the figures of the first, for so many operations, or else for as many as its replies."""
+        first = streams[0]
+        self.meter.settle()
+        before, began = self.meter.read(), time.perf_counter()
+        seconds = self.load.run(*streams)
+        self.meter.settle()
+        used = self.meter.since(before, time.perf_counter() - began)
+        done = count or len(first.latencies_ms)
+        programs = {name: spent / done for name, spent in used.items()}
+        return Measured(
+            {
+                "per_second": done / seconds,
+                "cpu_ms": sum(spent for name, spent in programs.items() if name != NOT_OURS),
+                **percentiles(first.latencies_ms),
+                **more,
+            },
+            programs,
+        )
 
 
-def reads(stack: Stack, mongo: Any, seller: load.Browser) -> list[Row]:
-    """The list of tickets and one ticket, with more and more of them on sale."""
-    rows: list[Row] = []
-    for size in SIZES:
-        missing = size - mongo.tickets.tickets.count_documents({"shelf": "on_sale"})
-        ticket_ids = fill(mongo, max(missing, 1), seller)
-        each = [f"/api/tickets/{ticket_ids[number % len(ticket_ids)]}" for number in range(READS)]
-        lists = of_threads(stack, [reading("/api/tickets")] * (READS // 4))
-        ones = of_threads(stack, [reading(path) for path in each])
-        rows.append(Row(f"lists of 50 tickets, {size} on sale", "a second", lists.per_second))
-        rows.append(Row(f"single tickets, {size} on sale", "a second", ones.per_second))
-    slower = rows[0].ours / rows[-2].ours
-    return [*rows, Row("a list's cost from 100 to 100 000 tickets", "times", slower, aim="≤ 1.3")]
+def percentiles(latencies_ms: Sequence[float]) -> dict[str, float]:
+    """Return the figures of latencies."""
+    return {f"p{percent}_ms": percentile(latencies_ms, percent) for percent in (50, 95, 99)}
 
 
-def reservations(stack: Stack, buyers: list[load.Browser], ticket_ids: list[str]) -> list[Row]:
-    """One reservation for each ticket, with every listener running."""
-    groups = [cpu.group_of(stack.pid(program)) for program in stack.programs]
-    before = cpu.milliseconds(*groups)
-    result = of_threads(stack, [reserving(ticket_id) for ticket_id in ticket_ids], buyers)
-    each = (cpu.milliseconds(*groups) - before) / len(ticket_ids)
-    return [
-        Row("reservations through the gateway", "a second", result.per_second, aim="≥ 150"),
-        Row("reservation, in all programs and servers", "CPU-ms", each),
-        Row("reservation, p50", "ms", result.percentile(50)),
-        Row("reservation, p95", "ms", result.percentile(95)),
-    ]
+@contextmanager
+def opened(rows: Sequence[Row], **settings: str) -> Iterator[Site]:
+    """Run the whole system and measure what it uses at rest."""
+    environ = {**QUIET, **settings}
+    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), free_ports(), all_programs, environ) as stack:
+        site = Site(stack)
+        with site.mongo:
+            _look_around(site)
+            site.meter.settle()
+            site.meter.rest(sizes.REST_SECONDS)
+            yield site
 
 
-def payments(stack: Stack, buyers: list[load.Browser], ticket_ids: list[str]) -> list[Row]:
+def _look_around(site: Site) -> None:
+    """Let every program do some of its work once, so that none of that is measured the first time."""
+    site.load.run(Stream(iter([bought(site.newcomers(1)[0], ticket_id) for ticket_id in site.put_on_sale(10)]), 2))
+    site.load.run(Stream(asking_for(0.5, [request("GET", "/"), request("GET", "/api/tickets")])))
+
+
+def reads(path: str, site: Site) -> Measured:
+    """Requests for one path, by guests."""
+    return _reading(site, [request("GET", path)])
+
+
+def tickets(site: Site) -> Measured:
+    """Requests for one of 1,000 tickets, evenly."""
+    return _reading(site, [request("GET", f"/api/tickets/{ticket_id}") for ticket_id in site.shown])
+
+
+def page_signed_in(site: Site) -> Measured:
+    """Requests for the page of all tickets by users who are signed in."""
+    return _reading(site, [person.get("/") for person in site.newcomers(48)])
+
+
+def _reading(site: Site, requests: list[bytes]) -> Measured:
+    site.load.run(Stream(asking_for(sizes.WARM_UP_SECONDS, requests)))
+    return site.measure(Stream(asking_for(sizes.READ_SECONDS, requests)))
+
+
+def signing_in(site: Site) -> Measured:
+    """Sign-ins with a password, each by another of the users who signed up."""
+    emails = site.registered
+    bodies = [{"email": emails[number % len(emails)], "password": PASSWORD} for number in range(sizes.SIGN_INS)]
+    return site.measure(Stream(asking(request("POST", "/api/users/signin", body=body)) for body in bodies))
+
+
+def reservations(site: Site) -> Measured:
+    """One reservation of each ticket, by buyers who reserve a few each, with every listener running."""
+    requests = [buyer.reserve(ticket_id) for buyer, ticket_id in _bidding(site, sizes.RESERVATIONS)]
+    return site.measure(Stream(asking(wanted, 201) for wanted in requests))
+
+
+def reservations_by_form(site: Site) -> Measured:
+    """The same by the form on the ticket's page."""
+    requests = [buyer.reserve_by_form(ticket_id) for buyer, ticket_id in _bidding(site, sizes.FORMS)]
+    return site.measure(Stream(asking(wanted, 303) for wanted in requests))
+
+
+def _bidding(site: Site, count: int) -> list[tuple[Person, str]]:
+    """Return so many new tickets on sale, each with a new buyer, of whom each gets HOLDS of them."""
+    buyers = chain.from_iterable(zip(*[site.newcomers(count // HOLDS + 1)] * HOLDS, strict=True))
+    return list(zip(buyers, site.put_on_sale(count), strict=False))
+
+
+def refused(act: Any, site: Site) -> Measured:
+    """Requests for tickets that somebody else has got, by `act(buyer, ticket_id)`."""
+    ticket_ids = site.put_on_sale(10)
+    buyers = site.newcomers(10)
+    site.load.run(Stream(act(buyer, ticket_id) for buyer, ticket_id in zip(buyers, ticket_ids, strict=True)))
+    others = site.newcomers(200)
+    requests = [other.reserve(ticket_ids[number % 10]) for number, other in enumerate(others)]
+    site.load.run(Stream(asking(wanted, 409) for wanted in requests))
+    return site.measure(Stream(asking(requests[number % 200], 409) for number in range(sizes.REFUSALS)))
+
+
+def reserved(buyer: Person, ticket_id: str) -> Actor:
+    """Return the actor that reserves a ticket."""
+    return asking(buyer.reserve(ticket_id), 201)
+
+
+def bought(buyer: Person, ticket_id: str) -> Actor:
+    """Return the actor that buys a ticket: reserves it, pays, and looks until the order is complete."""
+    order = check(201, (yield buyer.reserve(ticket_id))).json()
+    check(201, (yield buyer.pay(order["id"])))
+    while check(200, (yield buyer.get(f"/api/orders/{order['id']}"))).json()["status"] != "complete":
+        pass
+
+
+def purchases(site: Site) -> Measured:
+    """Tickets bought by many buyers at once; the latencies are those of whole purchases."""
+    began: dict[str, float] = {}
+    latencies: list[float] = []
+
+    def timed(buyer: Person, ticket_id: str) -> Actor:
+        began[ticket_id] = time.perf_counter()
+        yield from bought(buyer, ticket_id)
+        latencies.append((time.perf_counter() - began[ticket_id]) * 1000)
+
+    pairs = _bidding(site, sizes.PURCHASES)
+    done = site.measure(Stream(timed(*pair) for pair in pairs), count=len(pairs))
+    return Measured({**done.figures, **percentiles(latencies)}, done.programs)
+
+
+def payments(site: Site) -> Measured:
     """From Pay to complete, one buyer after the other."""
     latencies = []
-    for ticket_id in ticket_ids:
-        order = reserving(ticket_id)(buyers[0])
+
+    def paying(buyer: Person, ticket_id: str) -> Actor:
+        order = check(201, (yield buyer.reserve(ticket_id))).json()
         began = time.perf_counter()
-        paid = buyers[0].send("POST", "/api/payments", {"orderId": order["id"], "token": "tok_visa"}, 201)
+        paid = check(201, (yield buyer.pay(order["id"]))).json()
         assert paid["status"] == "complete"
         latencies.append((time.perf_counter() - began) * 1000)
-    result = load.Result(0, sorted(latencies))
-    return [
-        Row("from Pay to complete, p50", "ms", result.percentile(50)),
-        Row("from Pay to complete, p95", "ms", result.percentile(95)),
-    ]
+
+    pairs = _bidding(site, sizes.PAYMENTS)
+    site.load.run(Stream((paying(*pair) for pair in pairs), connections=1))
+    return Measured(percentiles(latencies))
 
 
-def deadlines(stack: Stack, mongo: Any, buyers: list[load.Browser], ticket_ids: list[str]) -> list[Row]:
-    """Many orders whose time runs out in the same second: how long until every ticket is on sale again."""
-    of_threads(stack, [reserving(ticket_id) for ticket_id in ticket_ids], buyers)
-    order_ids = [order["_id"] for order in mongo.orders.orders.find({"ticket_id": {"$in": ticket_ids}}, {"_id": 1})]
-    due = datetime.now(UTC) + timedelta(seconds=len(order_ids) / 50 + 5)
-    address, signer = environment("operator", stack)["OPERATOR_AMQP_URL"], Signer(own_key(stack, "bench"))
-    client = Client(address, "operator")
+def deadlines(site: Site) -> Measured:
+    """Many orders whose time runs out in the same second: tickets on sale again a second, until the last of them."""
+    pairs = _bidding(site, sizes.DEADLINES)
+    ticket_ids = [ticket_id for _, ticket_id in pairs]
+    site.load.run(Stream(reserved(*pair) for pair in pairs))
+    site.meter.settle()
+    found = site.mongo.orders.orders.find({"ticket_id": {"$in": ticket_ids}}, {"_id": 1})
+    order_ids = [order["_id"] for order in found]
+    due = datetime.now(UTC) + timedelta(seconds=len(order_ids) / 100 + 3)
+    operator = environment("operator", site.stack)["OPERATOR_AMQP_URL"]
+    client, signer = Client(operator, "operator"), Signer(own_key(site.stack, "bench"))
 
     def move(order_id: str) -> None:
         arguments = {"order_id": order_id, "expires_at": due.isoformat()}
         client.call("orders", "move_deadline", arguments, token=signer.mint_call("orders.move_deadline"))
 
-    load.run([partial(move, order_id) for order_id in order_ids], THREADS)
+    in_threads([partial(move, order_id) for order_id in order_ids], 8)
     client.close()
     assert datetime.now(UTC) < due, "moving the deadlines took too long"
     time.sleep(max(0.0, (due - datetime.now(UTC)).total_seconds()))
-    reserved = {"_id": {"$in": ticket_ids}, "shelf": "reserved"}
-    wait_for(lambda: mongo.tickets.tickets.count_documents(reserved) == 0, 120, "all tickets to be on sale again")
-    late = (datetime.now(UTC) - due).total_seconds()
-    return [Row(f"{len(order_ids)} deadlines in one second, until the last ticket is free", "s", late, aim="≤ 30")]
+    held = {"_id": {"$in": ticket_ids}, "shelf": "reserved"}
+    wait_for(lambda: site.mongo.tickets.tickets.count_documents(held) == 0, 120, "all tickets to be on sale again")
+    seconds = (datetime.now(UTC) - due).total_seconds()
+    return Measured({"per_second": len(order_ids) / seconds})
 
 
-def of_threads(
-    stack: Stack, actions: list[Callable[[load.Browser], Any]], browsers: list[load.Browser] | None = None
-) -> load.Result:
-    """Run every action once, each thread with a connection of its own."""
-    local, spare = threading.local(), [load.Browser(stack.gateway_url, buyer.cookie) for buyer in browsers or []]
-
-    def act(action: Callable[[load.Browser], Any]) -> None:
-        if not hasattr(local, "browser"):
-            local.browser = spare.pop() if spare else load.Browser(stack.gateway_url)
-        action(local.browser)
-
-    return load.run([partial(act, action) for action in actions], THREADS)
-
-
-def reading(path: str) -> Callable[[load.Browser], Any]:
-    """Return the action of getting a path."""
-    return lambda browser: browser.send("GET", path)
-
-
-def reserving(ticket_id: str) -> Callable[[load.Browser], Any]:
-    """Return the action of reserving a ticket."""
-    return lambda browser: browser.send("POST", "/api/orders", {"ticketId": ticket_id}, 201)
-
-
-def sign_up(stack: Stack) -> load.Browser:
-    """Return the browser of a new user."""
-    browser = load.Browser(stack.gateway_url)
-    email = f"{secrets.token_hex(6)}@example.org"
-    browser.user_id = browser.send("POST", "/api/users/signup", {"email": email, "password": "correct horse"}, 201)[
-        "id"
-    ]
-    return browser
-
-
-def fill(mongo: Any, count: int, seller: load.Browser) -> list[str]:
-    """Put `count` tickets on sale, straight into the databases of tickets and orders; return their ids."""
-    now, ids = utc_now(), [new_id() for _ in range(count)]
-    tickets, copies = [], []
-    for number, ticket_id in enumerate(ids):
-        title, cents = f"Hamlet, seat {number}", 500 + number % 5000
-        ticket = Ticket.create(ticket_id, seller.user_id, "usd", now, title=title, price_cents=cents, category="stage")
-        tickets.append({**_kept(to_document(ticket)), "outbox": []})
-        copies.append(_kept(TicketCreated.load(ticket.snapshot())))
-    mongo.orders.tickets.insert_many(copies)  # first, so that anti-entropy of orders has none to fetch
-    mongo.tickets.tickets.insert_many(tickets)
-    return ids
-
-
-def _kept(fields: dict[str, Any]) -> dict[str, Any]:
-    return {"_id": fields["id"], **{name: value for name, value in fields.items() if name != "id"}}
+SUITE = Suite(
+    "The site",
+    "Through the gateway, with 16 connections, every program running. Lists are the newest of what is on sale.",
+    [
+        Row("list-20", "list of 20 tickets, API", partial(reads, "/api/tickets?limit=20"), {"per_second": 4000}),
+        Row("list-50", "list of 50 tickets, API", partial(reads, "/api/tickets"), {"per_second": 4000}),
+        Row("ticket", "one of 1,000 tickets requested evenly, API", tickets, {"per_second": 4000}),
+        Row("page", "page of the list, guests", partial(reads, "/"), {"per_second": 3000}),
+        Row("page-signed-in", "the same, signed in", page_signed_in, {"per_second": 1200}),
+        Row("sign-in", "sign-in with a password", signing_in),
+        Row("reservation", "reservation, API", reservations, {"per_second": 250, "cpu_ms": 7}),
+        Row("reservation-form", "reservation by the page's form", reservations_by_form),
+        Row("refusal-reserved", "refusal: reserved by another", partial(refused, reserved), {"cpu_ms": 1.5}),
+        Row("refusal-sold", "refusal: sold", partial(refused, bought), {"cpu_ms": 1.5}),
+        Row("bought", "ticket bought: reserved, paid, complete", purchases, {"per_second": 100}),
+        Row("pay", "from Pay to complete, one after the other", payments),
+        Row(
+            "deadlines",
+            "holds that lapse in one second, until the last is on sale again",
+            deadlines,
+            {"per_second": 167},
+        ),
+    ],
+    opened,
+)

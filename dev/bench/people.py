@@ -1,0 +1,60 @@
+"""Buyers, as many as are needed, with sessions that are signed here as auth and the gateway sign them."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from urllib.parse import urlencode
+
+from bson import ObjectId
+from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+
+from dev.bench.load import request
+from dev.stack import Stack
+from libs.tokens import Signer
+
+SESSION_SECONDS = 12 * 3600
+NUMBERS = count(1)
+
+
+@dataclass(frozen=True)
+class Person:
+    """A signed-in user: the id, the session cookie, and the CSRF token in it."""
+
+    id: str
+    cookie: str
+    csrf: str
+
+    def get(self, path: str) -> bytes:
+        """Return a request for a page or for JSON."""
+        return request("GET", path, self.cookie)
+
+    def reserve(self, ticket_id: str) -> bytes:
+        """Return the request that reserves a ticket."""
+        return request("POST", "/api/orders", self.cookie, {"ticketId": ticket_id})
+
+    def reserve_by_form(self, ticket_id: str) -> bytes:
+        """Return the same as the ticket's page sends it."""
+        fields = {"csrf_token": self.csrf, "version": "1", "key": secrets.token_urlsafe(16)}
+        return request("POST", f"/tickets/{ticket_id}/buy", self.cookie, form=urlencode(fields))
+
+    def pay(self, order_id: str) -> bytes:
+        """Return the request that pays an order."""
+        return request("POST", "/api/payments", self.cookie, {"orderId": order_id, "token": "tok_visa"})
+
+
+def people(stack: Stack) -> Iterator[Person]:
+    """Yield one new user after the other, whom auth does not know: nothing that is measured asks it about users."""
+    app = Flask("bench")
+    app.secret_key = stack.secrets["GATEWAY_SECRET_KEY"].split(",")[0]
+    cookies, signer = (
+        SecureCookieSessionInterface().get_signing_serializer(app),
+        Signer(stack.secrets["AUTH_SIGNING_KEY"]),
+    )
+    assert cookies is not None
+    for number in NUMBERS:
+        user_id, csrf = str(ObjectId()), secrets.token_urlsafe(32)
+        token = signer.mint(user_id, SESSION_SECONDS, email=f"buyer{number}@example.org", generation=0)
+        cookie = cookies.dumps({"_permanent": True, "token": token, "csrf": csrf})
+        yield Person(user_id, f"ticketing-session={cookie}", csrf)

@@ -1,0 +1,81 @@
+"""What is measured: rows with names, which suite they belong to, and which of them the user asks for."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+ROUNDS = 3
+
+
+class UnknownRow(Exception):
+    """No row has such a name; the message lists those that there are."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The figures of one run, such as {"per_second": 250.0, "cpu_ms": 7.1}, and the CPU-milliseconds by program."""
+
+    figures: Mapping[str, float]
+    programs: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the report: its name, what it says, how it is measured once, and the aims of its figures.
+
+    `rounds`: how often it is measured, in turn with the other rows of its suite. A row that is `named_only` is left out
+    unless it is asked for by name.
+    """
+
+    name: str
+    what: str
+    measure: Callable[[Any], Measured]
+    aims: Mapping[str, float] = field(default_factory=dict)
+    rounds: int = ROUNDS
+    named_only: bool = False
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Rows that are measured on the same servers; `opened(rows)` starts these, for rows that get what it yields.
+
+    `title` and `introduction` stand above their table in the report.
+    """
+
+    title: str
+    introduction: str
+    rows: Sequence[Row]
+    opened: Callable[[Sequence[Row]], AbstractContextManager[Any]]
+
+
+def chosen(rows: Iterable[Row], names: Sequence[str]) -> list[Row]:
+    """Return the rows that these names ask for: without any, all but those that are `named_only`.
+
+    A name stands for the row of that name, and for those whose names begin with it and a hyphen: `list` for `list-20`
+    and `list-50`. Raises UnknownRow.
+    """
+    rows = list(rows)
+    for name in names:
+        if not any(_is_meant(row, name) for row in rows):
+            known = ", ".join(sorted(row.name for row in rows))
+            raise UnknownRow(f"There is no row {name!r}. There are: {known}.")
+    if not names:
+        return [row for row in rows if not row.named_only]
+    return [row for row in rows if any(_is_meant(row, name) for name in names)]
+
+
+def _is_meant(row: Row, name: str) -> bool:
+    return row.name == name or row.name.startswith(f"{name}-")
+
+
+def in_turn(suite: Suite, rows: Sequence[Row], report: Callable[[str], None]) -> dict[str, list[Measured]]:
+    """Measure these rows of the suite, A B C A B C …; return the results of each by its name."""
+    results: dict[str, list[Measured]] = {row.name: [] for row in rows}
+    with suite.opened(rows) as subject:
+        for number in range(max(row.rounds for row in rows)):
+            for row in rows:
+                if number < row.rounds:
+                    report(f"{row.name} {number + 1}/{row.rounds}")
+                    results[row.name].append(row.measure(subject))
+    return results

@@ -1,0 +1,26 @@
+"""How much is measured: enough for figures worth keeping, or with BENCH_QUICK=1 enough to see that everything works."""
+
+import os
+
+IS_QUICK = os.environ.get("BENCH_QUICK") == "1"
+
+
+def _of(full: int, quick: int) -> int:
+    return quick if IS_QUICK else full
+
+
+WARM_UP_SECONDS = 0.2 if IS_QUICK else 1.0
+READ_SECONDS = 0.5 if IS_QUICK else 3.0
+REST_SECONDS = 2.0 if IS_QUICK else 10.0
+REGISTERED = _of(48, 8)
+SIGN_INS = _of(192, 16)
+RESERVATIONS = _of(1000, 40)
+FORMS = _of(600, 20)
+REFUSALS = _of(1500, 200)
+PURCHASES = _of(300, 100)
+PAYMENTS = _of(20, 5)
+DEADLINES = _of(1000, 30)
+CALLS = _of(3000, 200)
+EVENTS = _of(3000, 200)
+LAG_SECONDS = _of(6, 1)
+COMPARISONS = _of(60, 5)
