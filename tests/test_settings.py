@@ -27,7 +27,9 @@ ENVIRONMENTS = ("os.environ", "source")  # gateway/settings.py calls it source
 def python_files():
     yield ROOT / "conftest.py"
     for folder in FOLDERS:
-        yield from (path for path in (ROOT / folder).rglob("*.py") if not {"tests", "bench"} & set(path.parts))
+        yield from (
+            path for path in (ROOT / folder).rglob("*.py") if not {"tests", "bench"} & set(path.relative_to(ROOT).parts)
+        )
 
 
 def read_in(path):
