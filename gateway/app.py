@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask
 
 from gateway import api, errors, health, metrics, pages, security, sessions
-from gateway.bodies import LIMIT_BYTES
+from gateway.bodies import LIMIT_BYTES, JsonAnswers
 from gateway.correlation import Correlation
 from gateway.services import RpcClient, Services
 from gateway.session_uses import SessionUses
@@ -29,6 +29,7 @@ def create_app(
     """
     read = Settings.read(os.environ if settings is None else settings)
     app = Flask(__name__)
+    app.json = JsonAnswers(app)
     app.config.update(
         MAX_CONTENT_LENGTH=LIMIT_BYTES, TRUSTED_HOSTS=list(read.trusted_hosts) or None, CURRENCY=read.currency
     )

@@ -147,7 +147,7 @@ def is_number(value: Any) -> bool:
 def to_number(minor: int, code: str) -> float:
     """Return an amount as a number of major units, as JSON writes it: an integer in a currency without decimals."""
     currency = currency_of(code)
-    return float(currency.major(minor)) if currency.digits else minor
+    return minor / 10**currency.digits if currency.digits else minor
 
 
 class Integer(fields.Field[int]):

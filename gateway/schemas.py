@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_dump, validates_schema
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validates_schema
 from marshmallow.validate import OneOf
 
 from gateway.fields import (
@@ -27,6 +27,7 @@ CANCEL_REASONS = ("buyer", "expired", "payment_failed")
 PAYMENT_STATUSES = ("complete", "confirming")
 NEW_PASSWORD = {"type": "string", "minLength": limits.MINIMUM_PASSWORD, "maxLength": limits.MAXIMUM_PASSWORD}
 CURRENT_PASSWORD = {"type": "string", "minLength": 1, "maxLength": limits.MAXIMUM_CURRENT_PASSWORD}
+SENT_AS_THEY_ARE = {fields.String, fields.Integer, fields.Boolean}
 SORTS = ("newest", "price_asc", "price_desc")
 
 
@@ -45,7 +46,30 @@ class ApiSchema(Schema):
 
 
 class ResponseSchema(ApiSchema):
-    """A response: every field is always present, null when it has no value."""
+    """A response: every field is always present, null when it has no value.
+
+    Values come from services, which answer with the types of the fields: to send them is to choose and rename, which
+    marshmallow, looking at each value of each field, does in ten times the time.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._sent = [
+            (name, field.data_key or name, None if type(field) in SENT_AS_THEY_ARE else field._serialize)
+            for name, field in self.dump_fields.items()
+        ]
+
+    def dump(self, obj: Any, *, many: bool | None = None) -> Any:
+        """Return what is sent of a dictionary, or with `many` of each in a list; what one lacks is left out."""
+        is_list = self.many if many is None else many
+        return [self._dump(each) for each in obj] if is_list else self._dump(obj)
+
+    def _dump(self, given: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key: given[name] if write is None else write(given[name], name, given)
+            for name, key, write in self._sent
+            if name in given
+        }
 
 
 def choice(problem: str, values: tuple[str, ...], **options: Any) -> fields.String:
@@ -226,9 +250,8 @@ class TicketResponse(ResponseSchema):
     created_at = fields.String()
     updated_at = fields.String()
 
-    @pre_dump
-    def _as_of_now(self, ticket: dict[str, Any], **_: Any) -> dict[str, Any]:
-        return as_of_now(ticket)
+    def _dump(self, given: dict[str, Any]) -> dict[str, Any]:
+        return super()._dump(as_of_now(given))
 
 
 class OrderBody(ApiSchema):

@@ -51,4 +51,4 @@ def change_password() -> Any:
 def current() -> Any:
     """Return the user who is signed in, or null."""
     user = sessions.viewer()
-    return {"currentUser": None if user is None else UserResponse().dump(user)}
+    return {"currentUser": None if user is None else {"id": user.id, "email": user.email}}

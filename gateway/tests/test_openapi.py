@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from jsonschema_rs import validate
 
 from gateway.openapi.operations import HIDDEN, OPERATIONS
 
@@ -44,6 +45,40 @@ def test_description_holds_what_is_validated(document):
     assert (body["properties"]["title"]["maxLength"], body["required"]) == (200, ["price", "title"])
     assert body["properties"]["price"]["minimum"] == 0.5
     assert {parameter["name"] for parameter in query} >= {"q", "min_price", "max_price", "after", "sort"}
+
+
+def test_every_answer_has_the_fields_and_types_of_its_description(document, client, ana, bo, ticket):
+    order = bo.post("/api/orders", json={"ticketId": ticket["id"]}).json
+    sell, pay = {"title": "Othello", "price": 5, "startsAt": "2030-01-01T20:00:00Z"}, {"orderId": order["id"]}
+    answers = {
+        ("post", "/api/tickets"): ana.post("/api/tickets", json=sell),
+        ("get", "/api/tickets"): client.get("/api/tickets?status=all"),
+        ("get", "/api/tickets/mine"): ana.get("/api/tickets/mine"),
+        ("get", "/api/tickets/{ticket_id}"): client.get(f"/api/tickets/{ticket['id']}"),
+        ("post", "/api/orders"): bo.post("/api/orders", json={"ticketId": ticket["id"]}),
+        ("get", "/api/orders"): bo.get("/api/orders"),
+        ("get", "/api/orders/{order_id}"): bo.get(f"/api/orders/{order['id']}"),
+        ("post", "/api/orders/{order_id}/payment-intent"): bo.post(
+            f"/api/orders/{order['id']}/payment-intent", json={}
+        ),
+        ("post", "/api/payments"): bo.post("/api/payments", json=pay | {"token": "tok_visa"}),
+        ("get", "/api/users/currentuser"): bo.get("/api/users/currentuser"),
+        ("get", "/api/users/sessions"): bo.get("/api/users/sessions"),
+    }
+
+    for (method, path), answer in answers.items():
+        responses = document["paths"][path][method]["responses"]
+        described = responses[str(answer.status_code)]["content"]["application/json"]["schema"]
+        validate({**described, "components": document["components"]}, answer.json)
+        for sent in answer.json if isinstance(answer.json, list) else [answer.json]:
+            assert set(sent) == set(fields_of(described, document)), path
+    assert [len(answers["get", path].json) for path in ("/api/tickets", "/api/orders")] == [2, 1]
+
+
+def fields_of(described, document):
+    """Return the names of the fields of what is described, or of each of a list of it."""
+    name = described.get("items", described)["$ref"].rpartition("/")[2]
+    return document["components"]["schemas"][name]["properties"]
 
 
 def test_every_reference_resolves(document):

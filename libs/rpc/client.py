@@ -7,7 +7,6 @@ deadline; a service that may have received one too late asks what the clock here
 created before a fork.
 """
 
-import json
 import logging
 import threading
 import time
@@ -18,7 +17,7 @@ from typing import Any
 
 from kombu import Connection
 
-from libs import context
+from libs import context, wire
 from libs.amqp.connection import connect
 from libs.amqp.unread import require_readable
 from libs.errors import Unavailable, is_unavailable, log_failure
@@ -192,7 +191,7 @@ class Client:
     # the sending side
 
     def _send(self, key: str, ident: str, arguments: dict[str, Any], headers: dict[str, Any], deadline: float) -> None:
-        body = json.dumps({"args": [], "kwargs": arguments}).encode()
+        body = wire.encode({"args": [], "kwargs": arguments})
         for last in (False, True):  # a connection that had been idle may have died: a fresh one is tried once
             left = deadline - time.monotonic()
             if left <= 0 or not self._lock.acquire(timeout=left):
@@ -359,7 +358,7 @@ class Client:
 def _decoded(message: Any) -> dict[str, Any]:
     """Return the reply in a message; raise ValueError or RecursionError when it is none."""
     require_readable(message)
-    reply = json.loads(message.body)
+    reply = wire.decode(message.body)
     error = reply.get("error") if isinstance(reply, dict) else ""
     if error is not None and not (isinstance(error, dict) and isinstance(error.get("exc_type"), str)):
         raise ValueError("it is neither a result nor an error")

@@ -5,7 +5,6 @@ ends its wait. Stock nameko publishes each reply with a confirm through a pool, 
 whole process die if the broker is unreachable at that moment (`nameko/rpc.py`, `RpcConsumer.handle_result`).
 """
 
-import json
 import logging
 import threading
 import time
@@ -18,6 +17,7 @@ from nameko.exceptions import ContainerBeingKilled, IncorrectSignature, Malforme
 from nameko.rpc import Rpc as NamekoRpc
 from nameko.rpc import RpcConsumer as NamekoRpcConsumer
 
+from libs import wire
 from libs.amqp.connection import connect
 from libs.amqp.consumer import QueueConsumer
 from libs.amqp.container import MOST_WAITING
@@ -193,7 +193,7 @@ class Rpc(NamekoRpc):
 def _decode(message: Any) -> dict[str, Any]:
     try:
         require_readable(message)
-        body = json.loads(message.body)
+        body = wire.decode(message.body)
     except (ValueError, TypeError, RecursionError) as error:
         log.warning("a request to %s cannot be read: %s", message.delivery_info["routing_key"], error)
         raise MalformedRequest(f"the request cannot be read: {error}") from error
@@ -206,11 +206,11 @@ def encoded_reply(result: Any, error: BaseException | None) -> bytes:
     """Return the reply with a method's result, or with the error that it raised."""
     try:
         reply = {"result": result if error is None else None, "error": _serialized(error)}
-        return json.dumps(reply, default=iso).encode()
+        return wire.encode(reply, iso)
     except (TypeError, ValueError) as unserializable:
         log.exception("a result cannot be written as JSON")
         wrong = {**serialize(unserializable), "exc_type": "UnserializableValueError"}
-        return json.dumps({"result": None, "error": wrong}).encode()
+        return wire.encode({"result": None, "error": wrong})
 
 
 def _serialized(error: BaseException | None) -> dict[str, Any] | None:

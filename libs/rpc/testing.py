@@ -5,7 +5,6 @@ The same tests check it and the real one: libs/rpc/tests/test_clients.py.
 
 import copy
 import inspect
-import json
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -14,7 +13,7 @@ from typing import Any
 from nameko.exceptions import IncorrectSignature, MethodNotFound
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 
-from libs import context
+from libs import context, wire
 from libs.rpc.caller import Caller, nobody_operates
 from libs.rpc.client import Client, ServiceUnavailable, result_of
 from libs.rpc.entrypoint import Rpc, encoded_reply
@@ -44,7 +43,7 @@ class ClientInMemory(Client):
         if service not in self.services:
             raise ServiceUnavailable(f"{name}: no such service")
         with context.work(correlation_id or context.correlation_id(), deadline, context.client()):
-            reply = json.loads(self._answer(service, method, json.loads(json.dumps(arguments)), token))
+            reply = wire.decode(self._answer(service, method, wire.decode(wire.encode(arguments)), token))
         if time.monotonic() > deadline:
             raise ServiceUnavailable(f"{name}: no answer in time")
         return result_of(reply, name)

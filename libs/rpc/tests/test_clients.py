@@ -1,8 +1,10 @@
 """What every client promises: the real one, with a service behind a broker, and its double in memory."""
 
+import math
 import time
 from collections import Counter
 from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 
@@ -18,6 +20,7 @@ from libs.tokens import Signer, Verifier, new_key
 PRIVATE, PUBLIC = new_key("auth:1")
 SERVICE_PRIVATE, SERVICE_PUBLIC = new_key("orders:1")
 PUBLIC_KEYS = f"{PUBLIC},{SERVICE_PUBLIC}"
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,17 @@ def client(request):
 
 def test_a_call_returns_what_the_method_returns(client):
     assert client.call("probe", "echo", {"value": {"título": [1, None, "x"]}}) == {"título": [1, None, "x"]}
+
+
+@pytest.mark.parametrize("value", ["half: \ud83c", {"a": [0.1, 1e22]}, 2**63, -(2**63), "\u2028 🎭"], ids=ascii)
+def test_an_unusual_value_comes_and_goes_unchanged(client, value):
+    assert client.call("probe", "echo", {"value": value}) == value
+
+
+@pytest.mark.parametrize(("value", "error"), [({1, 2}, TypeError), (NOON, TypeError), (math.nan, ValueError)], ids=str)
+def test_an_argument_that_is_no_json_is_refused_before_the_call(client, value, error):
+    with pytest.raises(error):
+        client.call("probe", "echo", {"value": value})
 
 
 def test_a_time_is_returned_in_iso_8601(client):
