@@ -9,10 +9,12 @@ setting: auth is asked about each of their tokens (`libs/rpc/caller.py`). One is
 """
 
 import base64
+import hashlib
 import hmac
 import re
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,6 +28,10 @@ REQUIRED_CLAIMS = ["iss", "aud", "sub", "jti", "iat", "exp"]
 CLOCK_SKEW_SECONDS = 5
 CALL_SECONDS = 60
 """How long an operator's token is good: a longer one is refused, whoever minted it."""
+SERVICE_SECONDS = 60
+"""How long a service's token is good; each is used for half of that."""
+MOST_VERIFIED = 5000
+"""How many tokens a process remembers that it has verified: of more, the longest unused are verified again."""
 OPERATOR = "operator"
 OPERATOR_NAME = re.compile(r"(?!administrator$)[a-z][a-z0-9._-]{0,39}")
 """Not the name under which is recorded what is done at auth's database itself (`ops/operators.py`)."""
@@ -73,6 +79,7 @@ class Signer:
         self.issuer, _, number = self.key_name.partition(":")
         self.name = number if self.issuer == OPERATOR else self.issuer
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self._of_service, self._minted_at = "", 0.0
 
     def mint(self, subject: str, lifetime_seconds: int, **extra: str | int) -> str:
         """Return a new token for `subject`, with an id of its own, that ends after `lifetime_seconds`."""
@@ -99,8 +106,11 @@ class Signer:
         return hmac.digest(self._key.private_bytes_raw(), purpose.encode(), "sha256")
 
     def mint_service(self) -> str:
-        """Return a token that names this service, good for one minute."""
-        return self.mint(self.issuer, lifetime_seconds=60)
+        """Return a token that names this service, good for half a minute at least."""
+        now = time.time()
+        if not self._minted_at <= now < self._minted_at + SERVICE_SECONDS / 2:  # nor may it be from the future
+            self._of_service, self._minted_at = self.mint(self.issuer, SERVICE_SECONDS), now
+        return self._of_service
 
     def mint_call(self, method: str) -> str:
         """Return a token that names this operator, good for one call of `<service>.<method>` within a minute."""
@@ -110,7 +120,9 @@ class Signer:
 class Verifier:
     """Checks tokens against the public keys of `setting`; raises InvalidKey when the setting is malformed or empty.
 
-    Keys of operators are passed over: version 0.2 had one for all of them among its settings.
+    Keys of operators are passed over: version 0.2 had one for all of them among its settings. A signature is checked
+    once: what a token says is remembered by the token's digest, with these keys, and only whether it has expired is
+    checked each time.
     """
 
     def __init__(self, setting: str) -> None:
@@ -119,6 +131,7 @@ class Verifier:
         self._keys = {name: _public(raw) for name, raw in known}
         if not known or len(self._keys) < len(known):  # two keys of one name, of which one would be ignored
             raise InvalidKey
+        self._verified: OrderedDict[bytes, Claims] = OrderedDict()
 
     def knows(self, signer: Signer) -> bool:
         """Return whether the tokens of `signer` are valid."""
@@ -135,7 +148,20 @@ class Verifier:
 
     def verify(self, token: str | None) -> Claims:
         """Return the claims of a valid token; raise InvalidToken for any other."""
-        return _verified(token, self._keys.get)
+        digest = hashlib.sha256(str(token).encode(errors="surrogatepass")).digest()
+        claims = self._verified.get(digest)
+        if claims is None:
+            claims = _verified(token, self._keys.get)
+        elif claims.expires_at <= time.time() - CLOCK_SKEW_SECONDS:
+            raise InvalidToken("the token has expired")
+        self._remember(digest, claims)
+        return claims
+
+    def _remember(self, digest: bytes, claims: Claims) -> None:
+        self._verified[digest] = claims
+        self._verified.move_to_end(digest)
+        if len(self._verified) > MOST_VERIFIED:
+            self._verified.popitem(last=False)
 
 
 def operator_key(text: str) -> tuple[str, str]:

@@ -77,13 +77,13 @@ class Caller:
 
         Raises Unauthenticated, and ServiceUnavailable while auth does not know an operator.
         """
-        if operator_of(self._token):
-            self._operator = self._operator or self._begun()
-            return self._operator
         try:
             return self._verifier.verify(self._token)
         except InvalidToken as error:
-            raise Unauthenticated("Please sign in.") from error
+            if not operator_of(self._token):
+                raise Unauthenticated("Please sign in.") from error
+        self._operator = self._operator or self._begun()
+        return self._operator
 
     @property
     def who(self) -> str:

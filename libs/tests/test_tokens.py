@@ -56,6 +56,76 @@ def test_a_token_with_anything_wrong_is_refused(changes):
         VERIFIER.verify(forged(**changes))
 
 
+@pytest.fixture
+def checks(monkeypatch):
+    """The tokens whose signatures are checked, in order."""
+    checked, decode = [], jwt.decode
+    monkeypatch.setattr(
+        jwt, "decode", lambda token, *about, **options: checked.append(token) or decode(token, *about, **options)
+    )
+    return checked
+
+
+def test_the_signature_of_a_token_is_checked_once(checks):
+    verifier, token, another = Verifier(PUBLIC), SIGNER.mint("bo", 60), SIGNER.mint("bo", 60)
+
+    assert verifier.verify(token) is verifier.verify(token)
+    assert verifier.verify(another).session_id != verifier.verify(token).session_id
+    assert checks == [token, another]
+
+
+def test_a_known_token_ends_when_it_expires(monkeypatch):
+    verifier, token = Verifier(PUBLIC), SIGNER.mint("bo", 60)
+    verifier.verify(token)
+
+    later = time.time() + 66
+    monkeypatch.setattr(time, "time", lambda: later)
+
+    with pytest.raises(InvalidToken, match="expired"):
+        verifier.verify(token)
+
+
+def test_a_known_token_is_refused_once_its_key_is_not_accepted_any_more():
+    token = SIGNER.mint("bo", 60)
+    Verifier(PUBLIC).verify(token)
+
+    with pytest.raises(InvalidToken):
+        Verifier(new_key("auth:2")[1]).verify(token)
+
+
+def test_a_refused_token_is_refused_again(checks):
+    verifier, token = Verifier(PUBLIC), forged(aud="another")
+
+    for _ in range(2):
+        with pytest.raises(InvalidToken):
+            verifier.verify(token)
+    assert checks == [token, token]
+
+
+def test_only_so_many_tokens_are_remembered_and_those_in_use_stay(checks, monkeypatch):
+    monkeypatch.setattr("libs.tokens.MOST_VERIFIED", 2)
+    verifier, (ana, bo, cy) = Verifier(PUBLIC), (SIGNER.mint(name, 60) for name in ("ana", "bo", "cy"))
+
+    for token in (ana, bo, ana, cy, ana, bo):
+        verifier.verify(token)
+
+    assert checks == [ana, bo, cy, bo]
+
+
+def test_a_services_token_is_used_for_half_of_its_life(monkeypatch):
+    signer, now = Signer(new_key("orders:1")[0]), time.time()
+    first = signer.mint_service()
+
+    def minted_at(moment):
+        monkeypatch.setattr(time, "time", lambda: moment)
+        return signer.mint_service()
+
+    assert minted_at(now + 29) == first
+    later = minted_at(now + 31)
+    assert later != first
+    assert minted_at(now + 20) != later  # the clock was set back: to others it would be from the future
+
+
 def test_unsigned_and_differently_signed_tokens_are_refused():
     unsigned = jwt.encode({"sub": "bo"}, None, algorithm="none", headers={"kid": "auth:1"})
     confused = jwt.encode({"sub": "bo"}, PUBLIC + "x" * 32, algorithm="HS256", headers={"kid": "auth:1"})
