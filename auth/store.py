@@ -198,12 +198,12 @@ class UserStore:
 
     def list_revoked(self, beyond: int, limit: int) -> list[Document]:
         """Return [{"id", "expires_at", "number"}], sessions that were ended, by their numbers, `beyond` one."""
-        found = _list_numbered(self.revoked, {NUMBER: {"$gt": beyond}}, limit)
+        found = _list_numbered(self.revoked, beyond, limit, "expires_at")
         return [{"id": each["_id"], "expires_at": each["expires_at"], "number": each[NUMBER]} for each in found]
 
     def list_users_revoked(self, beyond: int, limit: int) -> list[Document]:
         """Return [{"id", "generation", "expires_at", "number"}], users whose sessions below a generation were ended."""
-        found = _list_numbered(self.users, {NUMBER: {"$gt": beyond}}, limit)
+        found = _list_numbered(self.users, beyond, limit, "generation", "ended_until")
         names = {"id": "_id", "generation": "generation", "expires_at": "ended_until", "number": NUMBER}
         return [{name: each[field] for name, field in names.items()} for each in found]
 
@@ -224,10 +224,10 @@ def _set_number(aggregates: Aggregates, one: Document, number: int) -> None:
     aggregates.collection.update_one(one, {"$set": {NUMBER: number}})
 
 
-def _list_numbered(aggregates: Aggregates, where: Document, limit: int) -> list[Document]:
+def _list_numbered(aggregates: Aggregates, beyond: int, limit: int, *fields: str) -> list[Document]:
     """Return documents by their numbers, and only those that no election can take back: their numbers come again."""
     kept = aggregates.collection.with_options(read_concern=ReadConcern("majority"))
-    return list(kept.find(where, sort=[(NUMBER, ASCENDING)], limit=limit))
+    return list(kept.find({NUMBER: {"$gt": beyond}}, (NUMBER, *fields), sort=[(NUMBER, ASCENDING)], limit=limit))
 
 
 def _save_numbered(aggregates: Aggregates, save: Callable[[int], Any]) -> int:

@@ -21,6 +21,7 @@ from kombu import Connection
 from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
 from pymongo.collection import Collection
+from pymongo.database import Database
 
 from dev.forked import Service
 from dev.stack import Stack, install
@@ -136,6 +137,20 @@ def chromium() -> Iterator["Browser"]:
         browser = playwright.chromium.launch(executable_path=install.chromium(), args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@contextmanager
+def commands_on(database: Database[Any]) -> Iterator[list[dict[str, Any]]]:
+    """Yield a list that has, once the block has ended, what mongod noted of each command on a database meanwhile."""
+    noted: list[dict[str, Any]] = []
+    database["system.profile"].drop()
+    database.command("profile", 2)
+    try:
+        yield noted
+    finally:
+        database.command("profile", 0)
+    of_others = {"$nin": [f"{database.name}.system.profile", f"{database.name}.$cmd"]}
+    noted += database["system.profile"].find({"ns": of_others}).sort("ts")
 
 
 @contextmanager

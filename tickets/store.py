@@ -17,6 +17,8 @@ from tickets.lists import LONGEST_PREFIX, Document, Order, Query, has_prefix, up
 from tickets.words import indexed_words
 
 TICKET_FIELDS = [field.name for field in fields(Ticket)]
+READ = {"_id": 1, **{name: 1 for name in TICKET_FIELDS if name != "id"}}
+"""What is read of a ticket: not its words and prefixes, which are most of what is stored."""
 DETAILS = ("title", "price_cents", "category", "venue", "starts_at")
 COUNT_LIMIT = 200
 """How many tickets with a word are counted at most, to see which of several words is the rarest."""
@@ -82,19 +84,23 @@ class TicketStore:
 
     def get(self, ticket_id: str) -> Ticket:
         """Return a ticket; raise TicketNotFound."""
-        found = self.tickets.find(ticket_id)
+        found = self.tickets.collection.find_one({"_id": ticket_id}, READ)
         if found is None:
             raise TicketNotFound("There is no such ticket.")
         return _from_document(found)
 
     def get_all(self, ids: Sequence[str]) -> Any:
         """Return those tickets that exist, as a list."""
-        return [_from_document(found) for found in self.tickets.find_all({"_id": {"$in": ids}})]
+        return [_from_document(found) for found in self.tickets.collection.find({"_id": {"$in": ids}}, READ)]
 
     def find_by_key(self, seller_id: str, idempotency_key: str) -> tuple[Ticket, Document] | None:
         """Return the ticket that this seller listed with this idempotency key, and the details that came with it."""
-        found = self.tickets.find_one({"seller_id": seller_id, "idempotency_key": idempotency_key})
-        return (_from_document(found), found["listed_as"]) if found else None
+        where = {"seller_id": seller_id, "idempotency_key": idempotency_key}
+        found = self.tickets.collection.find_one(where, {**READ, "listed_as": 1})
+        if found is None:
+            return None
+        listed_as = found.pop("listed_as")
+        return _from_document(found), listed_as
 
     def add(self, ticket: Ticket, event: Event, idempotency_key: str | None = None) -> None:
         """Insert a new ticket with the event that announces it; raise DuplicateKeyError when its key is in use."""
@@ -169,10 +175,8 @@ class TicketStore:
 
     def _find(self, query: Query, part: Document, order: Order, limit: int) -> Any:
         options = {"sort": order, "limit": limit, "hint": query.index, "max_time_ms": LIST_MS}
-        return map(
-            _from_document,
-            self.tickets.find_all({"$and": [part, query.remainder]} if query.remainder else part, **options),
-        )
+        where = {"$and": [part, query.remainder]} if query.remainder else part
+        return map(_from_document, self.tickets.collection.find(where, READ, **options))
 
 
 def to_document(ticket: Ticket) -> Document:
@@ -182,4 +186,5 @@ def to_document(ticket: Ticket) -> Document:
 
 
 def _from_document(found: Document) -> Ticket:
-    return Ticket(**{name: found[name] for name in TICKET_FIELDS if name in found})
+    found["id"] = found.pop("_id")
+    return Ticket(**found)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from dev.testing import commands_on
 from libs.clock import utc_now
 from libs.contracts.events import TicketCreated, TicketUpdated
 from libs.contracts.limits import CATEGORIES
@@ -17,7 +18,7 @@ from libs.schema import migrate
 from tickets import domain, lists, store
 from tickets.lists import SORTS, public_list
 from tickets.service import TicketsService
-from tickets.store import COUNT_LIMIT, MOST_EXAMINED, TicketStore
+from tickets.store import COUNT_LIMIT, MOST_EXAMINED, READ, TicketStore
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SOME, MANY, CROWD, PAGE = 200, 1500, 20_000, 20
@@ -75,6 +76,20 @@ def listed(tickets):
             tickets.add(a_ticket(**fields), TicketCreated)
 
     return listed
+
+
+def test_reading_tickets_reads_nothing_that_is_stored_for_searches_alone(tickets, mongo):
+    ticket = a_ticket(title="Hamlet, row 3", venue="Globe")
+    tickets.add(ticket, TicketCreated, "key")
+    query = public_list("on_sale", "newest")
+
+    with commands_on(mongo) as commands:
+        assert tickets.get(ticket.id) == ticket == tickets.get_all([ticket.id])[0]
+        assert tickets.list(query, 10, None) == ([ticket], None)
+        assert tickets.find_by_key("ana", "key")[0] == ticket
+
+    assert [set(read["command"]["projection"]) - {"_id", "listed_as"} for read in commands] == [set(READ) - {"_id"}] * 4
+    assert not {"words", "prefixes", "shelf", "outbox"} & set(READ)
 
 
 @pytest.fixture(scope="module")
