@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from libs.contracts.errors import DomainError, NotOwner, TicketWithdrawn
+from libs.contracts.errors import DomainError, NotOwner, TicketReserved, TicketSold, TicketWithdrawn
 
 LIVE = ("created", "awaiting_payment", "complete")
 EXPIRE_ANYWAY_AFTER = timedelta(minutes=10)
@@ -252,6 +252,17 @@ def _returned_cents(payment: dict[str, Any], price_cents: int) -> int:
 def is_outdated(ticket: dict[str, Any], seen_version: int | None) -> bool:
     """Whether the buyer has seen a newer version than our copy, which then may have another price than they saw."""
     return seen_version is not None and seen_version > ticket["version"]
+
+
+def refusal(live: dict[str, Any], buyer_id: str) -> DomainError:
+    """Return why this buyer cannot reserve a ticket; `live` has the id, status, buyer_id and seller_id of its order."""
+    if live["buyer_id"] == buyer_id:
+        return AlreadyHeld("You have this ticket already.", order_id=live["id"])
+    if live["seller_id"] == buyer_id:
+        return OwnTicket("You cannot buy your own ticket.")
+    if live["status"] == "complete":
+        return TicketSold("This ticket has been sold.")
+    return TicketReserved("This ticket is reserved.")
 
 
 def check_ticket(ticket: dict[str, Any], buyer_id: str, seen_version: int | None, now: datetime) -> None:

@@ -12,7 +12,7 @@ from pymongo.errors import DuplicateKeyError
 
 from libs import cursors
 from libs.clock import utc_now
-from libs.contracts.errors import DomainError, KeyReused, TicketNotFound, TicketReserved, TicketSold
+from libs.contracts.errors import DomainError, KeyReused, TicketNotFound, TicketReserved
 from libs.contracts.events import (
     CATALOGUE,
     ExpirationComplete,
@@ -73,15 +73,18 @@ class OrdersService:
             arguments.integer("version", version, 1, MAXIMUM_VERSION)
         if idempotency_key is not None:
             arguments.text("idempotency_key", idempotency_key, MAXIMUM_KEY)
+        live = self.store.find_live(ticket_id)  # of a rush for one ticket, most requests end here
         if placed := self._placed_with(buyer_id, ticket_id, idempotency_key):
             return placed.snapshot()
+        if live:
+            raise domain.refusal(live, buyer_id)
         ticket = self._ticket_copy(ticket_id, version)
+        domain.check_ticket(ticket, buyer_id, version, utc_now())
         try:
-            domain.check_ticket(ticket, buyer_id, version, utc_now())
             return self._reserve(ticket, buyer_id, idempotency_key).snapshot()
-        except DomainError as refusal:
-            if held := self.store.find_held(ticket_id, buyer_id):
-                raise domain.AlreadyHeld("You have this ticket already.", order_id=held.id) from refusal
+        except domain.TooManyReservations:
+            if live := self.store.find_live(ticket_id):  # a double click took the last slot, and the ticket
+                raise domain.refusal(live, buyer_id) from None
             raise
 
     @rpc(expected_exceptions=EXPECTED)
@@ -298,7 +301,7 @@ class OrdersService:
             if newest and newest.is_live:
                 if placed := self._placed_with(buyer_id, ticket["id"], idempotency_key):
                     return placed  # by a request with the same key that was quicker
-                raise _not_on_sale(newest)
+                raise domain.refusal(vars(newest), buyer_id)
             slot = secrets.choice(self._free_slots(buyer_id, now))
             number = newest.reservation_no + 1 if newest else 1
             expires_at = now + timedelta(seconds=self.window_seconds)
@@ -336,9 +339,3 @@ class OrdersService:
                 if last:
                     raise
         raise AssertionError("unreachable")
-
-
-def _not_on_sale(order: Order) -> DomainError:
-    if order.status == "complete":
-        return TicketSold("This ticket has been sold.")
-    return TicketReserved("This ticket is reserved.")

@@ -74,6 +74,11 @@ class OrderStore:
         found = self.orders.find_one({"ticket_id": ticket_id}, sort=[("reservation_no", DESCENDING)])
         return _order(found) if found else None
 
+    def find_live(self, ticket_id: str) -> Document | None:
+        """Return {"id", "status", "buyer_id", "seller_id"} of the order that holds the ticket, or None."""
+        shown = ("status", "buyer_id", "seller_id")
+        return self.orders.found(self.orders.collection.find_one({"ticket_id": ticket_id, "active": True}, shown))
+
     def find_held(self, ticket_id: str, buyer_id: str) -> Order | None:
         """Return the order by which this buyer holds the ticket, or None; a ticket has one live order at most."""
         found = self.orders.find_one({"ticket_id": ticket_id, "active": True, "buyer_id": buyer_id})
