@@ -28,6 +28,7 @@ FIELDS = {
     "message": "message",
 }
 EXCEPTION = "exception"
+encode = json.JSONEncoder(default=str).encode
 PASSWORD = re.compile(r"(?<=://)([^\s/@\"']*?:)[^\s/@\"']+@")
 """In an address, such as that of RabbitMQ in the text of an error."""
 
@@ -59,7 +60,7 @@ class Text(Json):
         """Return the line."""
         moment, level, logger, ident, message = (str(log_data.pop(name)) for name in FIELDS.values())
         exception = str(log_data.pop(EXCEPTION, ""))
-        fields = "".join(f" {name}={json.dumps(value, default=str)}" for name, value in log_data.items())
+        fields = "".join(f" {name}={encode(value)}" for name, value in log_data.items())
         line = printable(f"{moment} {level} {logger} [{ident or '-'}] {message}{fields}")
         return "\n    ".join([line, *map(printable, exception.splitlines())])
 
