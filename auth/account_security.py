@@ -1,7 +1,8 @@
 """The RPC methods of second factors and passkeys, a part of AuthService.
 
-A session counts as confirmed for ten minutes from the sign-in on, and again from each time that its user enters the
-password or a code or uses a passkey, which gives a `proof`. Without either nothing here changes how one signs in.
+A session counts as confirmed for ten minutes from the sign-in on, and again from each time that its user gives all that
+a sign-in needs, which gives a `proof`: a passkey; or the password, and a code if there is an app. Neither holds once an
+app is set up that was not asked for. Without either nothing here changes how one signs in.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Any
 from auth import authenticator, domain, passwords
 from auth import passkeys as webauthn
 from auth.domain import (
+    CONFIRMED_FOR,
     ConfirmationNeeded,
     NoAuthenticator,
     PasskeyNotFound,
@@ -33,7 +35,6 @@ from libs.security_events import recorded
 EXPECTED = (DomainError, InvalidArguments, Unauthenticated, Forbidden)
 SECRET = ("password", "code", "answer", "proof", "pending", "setup", "ceremony")
 
-CONFIRMED_FOR = timedelta(minutes=10)
 SIGN_IN_WITHIN = timedelta(minutes=10)
 SET_UP_WITHIN = timedelta(minutes=30)
 ANSWER_WITHIN = timedelta(minutes=5)
@@ -71,7 +72,7 @@ class AccountSecurity:
             return
         if not code:
             pending = self.seals.seal(SIGN_IN, user["id"], str(user["generation"]))
-            raise SecondFactorNeeded("Enter a code of your authenticator app, or a recovery code.", pending=pending)
+            raise SecondFactorNeeded(domain.CODE_MESSAGE, pending=pending)
         with self.throttle.attempt(self.counters.of_code(user["id"], source, is_known), WrongCode):
             self._use_code(factor, code)
 
@@ -147,43 +148,61 @@ class AccountSecurity:
         ceremony: str | None = None,
         answer: str | None = None,
     ) -> dict[str, str]:
-        """Return {"proof"} that the caller has the password, the second factor or (by `answer`) a passkey of the user.
+        """Return {"proof"} that the caller could sign in: by `answer` with a passkey, else by the password.
 
-        It is good for ten minutes in this session. Raises WrongPassword, WrongCode, WrongPasskey, TooManyAttempts.
+        Who has an app needs a `code` beside the password. It is good for ten minutes in this session. Raises
+        IncompleteConfirmation, WrongPassword, WrongCode, WrongPasskey, TooManyAttempts.
         """
         user = self._signed_in_user()
-        what = "password" if password else "code" if code else "passkey"
+        factor = self.store.factors.second_factor(user["id"])
+        what = "passkey" if answer else "password and code" if factor else "password"
         with recorded("confirmation", who=user["id"], what=what):
-            if password:
-                self._check_password(user, arguments.text("password", password, MAXIMUM_CURRENT_PASSWORD))
-            elif code:
-                factor = self.store.factors.second_factor(user["id"])
-                with self.throttle.attempt(self.counters.of_password(user["id"]), WrongCode):
-                    self._use_code(factor, arguments.text("code", code))
+            if answer:
+                self._check_passkey(user, ceremony or "", answer)
             else:
-                with self.throttle.attempt(self.counters.of_password(user["id"]), WrongPasskey):
-                    if self._answering_user(ceremony or "", answer or "") != user["id"]:
-                        raise WrongPasskey("This is the passkey of another account.")
-        return {"proof": self.seals.seal(CONFIRMATION, user["id"], self.caller.session.session_id)}
+                domain.check_confirmation(password, code, has_second_factor=factor is not None)
+                self._check_password(user, arguments.text("password", password, MAXIMUM_CURRENT_PASSWORD))
+                self._check_code(factor, code)
+        return {"proof": self._proof(user, factor)}
+
+    def _check_passkey(self, user: dict[str, Any], ceremony: str, answer: str) -> None:
+        with self.throttle.attempt(self.counters.of_password(user["id"]), WrongPasskey):
+            if self._answering_user(ceremony, answer) != user["id"]:
+                raise WrongPasskey("This is the passkey of another account.")
 
     def _check_password(self, user: dict[str, Any], password: str) -> None:
         with self.throttle.attempt(self.counters.of_password(user["id"]), WrongPassword):
             if passwords.matching(user["password_hash"], domain.password_forms(password)) is None:
                 raise WrongPassword("This is not your current password.")
 
+    def _check_code(self, factor: dict[str, Any] | None, code: object) -> None:
+        """Use a code up, if the user has a second factor; not before the password was found to be right."""
+        if factor is not None:
+            with self.throttle.attempt(self.counters.of_own_code(factor["_id"]), WrongCode):
+                self._use_code(factor, code)
+
+    def _proof(self, user: dict[str, Any], factor: dict[str, Any] | None) -> str:
+        sealed: str = self.seals.seal(CONFIRMATION, *self._proven(user["id"], factor))
+        return sealed
+
+    def _proven(self, user_id: str, factor: dict[str, Any] | None) -> list[str]:
+        """Return what a proof is about: another session, or another app, needs one of its own."""
+        return [user_id, self.caller.session.session_id, str(factor["since"]) if factor else ""]
+
     def _confirmed_user(self, proof: str | None) -> dict[str, Any]:
         """Return the caller; raise ConfirmationNeeded unless they signed in, or gave proof, in the last ten minutes."""
         user: dict[str, Any] = self._signed_in_user()
-        if not self._is_confirmed(proof):
+        if not self._is_confirmed(proof, self.store.factors.second_factor(user["id"])):
             raise ConfirmationNeeded("Confirm first that it is you.")
         return user
 
-    def _is_confirmed(self, proof: str | None) -> bool:
+    def _is_confirmed(self, proof: str | None, factor: dict[str, Any] | None) -> bool:
         session = self.caller.session
-        if utc_now() - datetime.fromtimestamp(session.issued_at, UTC) <= CONFIRMED_FOR:
+        began = datetime.fromtimestamp(session.issued_at, UTC)
+        if domain.is_confirmed(began, factor["since"] if factor else None, utc_now()):
             return True
         try:
-            return bool(self.seals.open(CONFIRMATION, proof, CONFIRMED_FOR) == [session.subject, session.session_id])
+            return bool(self.seals.open(CONFIRMATION, proof, CONFIRMED_FOR) == self._proven(session.subject, factor))
         except BrokenSeal:
             return False
 
@@ -197,15 +216,15 @@ class AccountSecurity:
         "is_synced", "created_at", "used_at"}], "changes": [{"what", "about", "at"}], newest first, "is_confirmed"}.
         """
         user = self._signed_in_user()
-        factor = self.store.factors.second_factor(user["id"]) or {"since": None, "recovery_codes": []}
+        factor = self.store.factors.second_factor(user["id"])
         shown = ("name", "is_synced", "created_at", "used_at")
         passkeys = self.store.factors.passkeys_of(user["id"])
         return {
-            "authenticator": factor["since"],
-            "recovery_codes": len(factor["recovery_codes"]),
+            "authenticator": factor["since"] if factor else None,
+            "recovery_codes": len(factor["recovery_codes"]) if factor else 0,
             "passkeys": [{"id": each["_id"], **{name: each[name] for name in shown}} for each in passkeys],
             "changes": self.store.factors.changes_of(user["id"]),
-            "is_confirmed": self._is_confirmed(proof),
+            "is_confirmed": self._is_confirmed(proof, factor),
         }
 
     # the authenticator app
@@ -222,11 +241,11 @@ class AccountSecurity:
         return {"secret": secret, "uri": uri, "setup": setup or self.seals.seal(SET_UP, user["id"], secret)}
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
-    def turn_on_authenticator(self, setup: str, code: str, proof: str | None = None) -> dict[str, list[str]]:
-        """Let every sign-in with the password need a code of the app from now on; return {"recovery_codes"}.
+    def turn_on_authenticator(self, setup: str, code: str, proof: str | None = None) -> dict[str, Any]:
+        """Let every sign-in with the password need a code of the app from now on; return {"recovery_codes", "proof"}.
 
-        `code` is the app's present one. Replaces an app that was used before. Raises ConfirmationNeeded, TookTooLong,
-        WrongCode, TooManyAttempts.
+        `code` is the app's present one. Replaces an app that was used before. `proof` is what `confirm` gives: earlier
+        ones are good no longer. Raises ConfirmationNeeded, TookTooLong, WrongCode, TooManyAttempts.
         """
         user = self._confirmed_user(proof)
         with recorded("second_factor", who=user["id"], what="authenticator app turned on"):
@@ -238,9 +257,9 @@ class AccountSecurity:
                     raise WrongCode("This is not the code that the app shows now. Enter the newest one.")
             codes = authenticator.new_recovery_codes()
             stored = self.seals.seal(STORED, user["id"], secret)
-            self.store.factors.turn_on(user["id"], stored, period, list(map(authenticator.hash_code, codes)))
+            factor = self.store.factors.turn_on(user["id"], stored, period, list(map(authenticator.hash_code, codes)))
             self.store.factors.note_change(user["id"], "authenticator_on")
-        return {"recovery_codes": codes}
+        return {"recovery_codes": codes, "proof": self._proof(user, factor)}
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def turn_off_authenticator(self, proof: str | None = None) -> None:
@@ -317,8 +336,9 @@ class AccountSecurity:
         `options` are for navigator.credentials.create. Raises ConfirmationNeeded, TooManyPasskeys.
         """
         user = self._confirmed_user(proof)
-        known = [passkey["_id"] for passkey in self.store.factors.passkeys_of(user["id"])]
-        domain.check_another_passkey(len(known))
+        passkeys = self.store.factors.passkeys_of(user["id"])
+        domain.free_slot([passkey.get("slot") for passkey in passkeys])
+        known = [passkey["_id"] for passkey in passkeys]
         options = self.passkeys.creation_options(user["id"], user["email"], known)
         return {"options": options, "ceremony": self.seals.seal(CREATION, user["id"], options["challenge"])}
 
@@ -333,7 +353,6 @@ class AccountSecurity:
         with recorded("second_factor", who=user["id"], what="passkey added"):
             name = domain.check_passkey_name(name)
             user_id, challenge = self._opened(CREATION, ceremony, ANSWER_WITHIN)
-            domain.check_another_passkey(len(self.store.factors.passkeys_of(user["id"])))
             try:
                 passkey = self.passkeys.created(arguments.text("answer", answer, MAXIMUM_ANSWER), challenge)
             except webauthn.Refused as error:

@@ -4,8 +4,9 @@ import hmac
 import ipaddress
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from libs.contracts.attempts import Counter, Limit
 from libs.contracts.errors import DomainError
@@ -20,7 +21,10 @@ from libs.contracts.limits import (
 from libs.contracts.texts import Unacceptable, checked_line, is_storable, without_invisible
 
 SESSION_SECONDS = 12 * 60 * 60
+CONFIRMED_FOR = timedelta(minutes=10)
+"""How long it is believed after a sign-in, or a confirmation, that it is still the same person."""
 LENGTH_MESSAGE = f"Choose a password of {MINIMUM_PASSWORD} to {MAXIMUM_PASSWORD} characters."
+CODE_MESSAGE = "Enter a code of your authenticator app, or a recovery code."
 HALF_MESSAGE = "The password has half of a character in it; enter it again."
 KNOWN_ADDRESSES = 20
 """From how many network addresses a user is remembered to have signed in, newest last."""
@@ -78,6 +82,10 @@ class TookTooLong(DomainError):
 
 class ConfirmationNeeded(DomainError):
     """The user has not confirmed within ten minutes that it is still they."""
+
+
+class IncompleteConfirmation(InvalidFields):
+    """Something is missing of what the user would need to sign in."""
 
 
 class NoAuthenticator(DomainError):
@@ -147,8 +155,12 @@ class Counters:
         return [] if is_known else [self._counter("address", ONE_ADDRESS, address)]
 
     def of_password(self, user_id: str) -> list[Counter]:
-        """Return what a wrong current password counts towards, when a signed-in user changes it."""
+        """Return what a wrong current password counts towards, when a signed-in user confirms by it, or changes it."""
         return [self._counter("password", OWN_PASSWORD, user_id)]
+
+    def of_own_code(self, user_id: str) -> list[Counter]:
+        """Return what a wrong code beside the right password counts towards, when a signed-in user confirms by both."""
+        return [self._counter("own code", OWN_PASSWORD, user_id)]
 
     def of_code(self, user_id: str, address: str, is_known: bool) -> list[Counter]:
         """Return what a wrong code counts towards, for a sign-in with the right password; `is_known`: as above."""
@@ -244,10 +256,31 @@ def check_password(field: str, password: object, email: str, find_weakness: Find
     return _normalise_password(str(password))
 
 
-def check_another_passkey(number: int) -> None:
-    """Raise TooManyPasskeys if a user who has so many passkeys may have no other."""
-    if number >= MAXIMUM_PASSKEYS:
+def check_confirmation(password: object, code: object, has_second_factor: bool) -> None:
+    """Raise IncompleteConfirmation unless a user gives all that signing in needs (OWASP ASVS 5.0, 7.5.1)."""
+    errors = [] if password else [_error("current", "Enter your password.")]
+    if has_second_factor and not code:
+        errors.append(_error("code", CODE_MESSAGE))
+    if errors:
+        raise IncompleteConfirmation(errors)
+
+
+def is_confirmed(began: datetime, second_factor_since: datetime | None, now: datetime) -> bool:
+    """Return whether a session counts as confirmed by the sign-in with which it began.
+
+    One from before the second factor was set up did not need it, and confirms no change of it.
+    """
+    return now - began <= CONFIRMED_FOR and (second_factor_since is None or second_factor_since <= began)
+
+
+def free_slot(taken: Sequence[int | None]) -> int:
+    """Return a number for a user's new passkey; raise TooManyPasskeys.
+
+    `taken`: those of the passkeys that the user has; an earlier version gave none.
+    """
+    if len(taken) >= MAXIMUM_PASSKEYS:
         raise TooManyPasskeys(f"You have {MAXIMUM_PASSKEYS} passkeys. Remove one that you no longer use first.")
+    return min({*range(MAXIMUM_PASSKEYS)} - {*taken})
 
 
 def check_passkey_name(name: object) -> str:

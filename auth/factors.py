@@ -7,14 +7,23 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
+from auth.domain import free_slot
 from libs.clock import utc_now
+from libs.errors import Unavailable
 
 Document = dict[str, Any]
 
 CHANGES_KEPT = 20
 CHANGES_SHOWN = 10
+SLOT = "slot"
+SLOT_TRIES = 20
+"""How often to look for another free slot when others take it at the same moment."""
+HAS_SLOT = {SLOT: {"$exists": True}}
 FACTOR_INDEXES = {
-    "passkeys": [IndexModel([("user_id", ASCENDING)])],
+    "passkeys": [
+        IndexModel([("user_id", ASCENDING)]),
+        IndexModel([("user_id", ASCENDING), (SLOT, ASCENDING)], unique=True, partialFilterExpression=HAS_SLOT),
+    ],
     "used_challenges": [IndexModel([("forget_at", ASCENDING)], expireAfterSeconds=0)],
 }
 
@@ -24,7 +33,8 @@ class Factors:
 
     `second_factors` {_id: user, secret (sealed), last_period, recovery_codes (hashes), since}: of those alone who
     have one. A code of the app is accepted only for a period after the last, and a recovery code is removed by its use.
-    `passkeys` {_id: credential, user_id, name, public_key, sign_count, is_synced, created_at, used_at}.
+    `passkeys` {_id: credential, user_id, slot, name, public_key, sign_count, is_synced, created_at, used_at}: `slot`
+    numbers those of one user, of which no two have the same, so that nobody has more than there are slots.
     `used_challenges` {_id, forget_at}: no passkey's answer is accepted twice.
     `account_changes` {_id: user, changes: [{what, about, at}]}: the newest last.
     """
@@ -41,10 +51,11 @@ class Factors:
         """Return a user's second factor, or None."""
         return self._second_factors.find_one({"_id": user_id})
 
-    def turn_on(self, user_id: str, secret: str, period: int, hashes: list[str]) -> None:
-        """Make this the user's second factor; `secret` is sealed, and the code of `period` was used."""
+    def turn_on(self, user_id: str, secret: str, period: int, hashes: list[str]) -> Document:
+        """Make this the user's second factor and return it; `secret` is sealed, and the code of `period` was used."""
         factor = {"secret": secret, "last_period": period, "recovery_codes": hashes, "since": utc_now()}
         self._second_factors.update_one({"_id": user_id}, {"$set": factor}, upsert=True)
+        return {"_id": user_id, **factor}
 
     def turn_off(self, user_id: str) -> bool:
         """Remove a user's second factor and its recovery codes; return whether there was one."""
@@ -80,12 +91,17 @@ class Factors:
         return self._passkeys.find_one({"_id": passkey_id})
 
     def add_passkey(self, passkey: Document) -> bool:
-        """Insert a passkey; return whether nobody has it."""
-        try:
-            self._passkeys.insert_one({**passkey, "created_at": utc_now(), "used_at": None})
-        except DuplicateKeyError:
-            return False
-        return True
+        """Insert a passkey; return whether nobody has it. Raises TooManyPasskeys."""
+        for _ in range(SLOT_TRIES):
+            slot = free_slot([each.get(SLOT) for each in self.passkeys_of(passkey["user_id"])])
+            try:
+                self._passkeys.insert_one({**passkey, SLOT: slot, "created_at": utc_now(), "used_at": None})
+            except DuplicateKeyError as error:
+                if SLOT not in (error.details or {}).get("keyPattern", {}):
+                    return False
+            else:
+                return True
+        raise Unavailable("too many passkeys are added at the same moment")
 
     def note_use(self, passkey_id: str, sign_count: int) -> None:
         """Note that a passkey was used, and how often it says that it was."""

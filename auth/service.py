@@ -139,16 +139,20 @@ class AuthService(account_security.AccountSecurity, account_sessions.AccountSess
             return {"kind": USERS, "number": self.store.revoke_all(user)[NUMBER]}
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
-    def change_password(self, current: str, new: str) -> dict[str, Any]:
+    def change_password(self, current: str, new: str, code: str | None = None) -> dict[str, Any]:
         """Replace the caller's password, end all their sessions and begin a new one: {"user", "token", "revocation"}.
 
-        `revocation` is what `sign_out` returns. Raises WrongPassword, InvalidPassword, TooManyAttempts.
+        Who has an authenticator app needs a `code`, too. `revocation` is what `sign_out` returns. Raises WrongPassword,
+        InvalidPassword, IncompleteConfirmation, WrongCode, TooManyAttempts.
         """
         user = self._signed_in_user()
         with recorded("password_change", who=user["id"]):
             domain.check_change(current, new)
+            factor = self.store.factors.second_factor(user["id"])
+            domain.check_confirmation(current, code, has_second_factor=factor is not None)
             self._check_password(user, _text(current))
             accepted = domain.check_password("new", new, user["email"], passwords.find_weakness)
+            self._check_code(factor, code)
             changed = self.store.revoke_all(user, password_hash=passwords.hash_password(accepted))
             self.store.factors.note_change(user["id"], "password_changed")
         return {**self._start_session(changed), "revocation": {"kind": USERS, "number": changed[NUMBER]}}

@@ -109,15 +109,10 @@ class CodeBody(ApiSchema):
 
 
 class ConfirmationBody(ApiSchema):
-    """The user's password or code, whichever they choose."""
+    """The user's password, and a code of who has an authenticator app."""
 
     password = StorableString("Enter your password.", maximum=1024, data_key="currentPassword")
     code = TrimmedString("Enter the code.", maximum=64)
-
-    @validates_schema
-    def _has_one(self, body: dict[str, Any], **_: Any) -> None:
-        if not body:
-            raise ValidationError("Enter your password.", "currentPassword")
 
 
 class AuthenticatorBody(CodeBody):
@@ -149,6 +144,7 @@ class PasswordBody(ApiSchema):
 
     current = UnvalidatedText(CURRENT_PASSWORD, data_key="currentPassword", required=True)
     new = UnvalidatedText(NEW_PASSWORD, data_key="newPassword", required=True)
+    code = StorableString("Enter the code as text.", maximum=64)
 
 
 class UserResponse(ResponseSchema):

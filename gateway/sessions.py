@@ -133,10 +133,27 @@ def add_passkey(answer: str, name: str) -> None:
 
 
 def confirm(**how: Any) -> None:
-    """Confirm by a password, a code or a passkey's answer that it is the current user who is about to change things."""
+    """Confirm that it is the current user by a passkey's answer, or by the password, and a code if they have an app."""
     if "answer" in how:
         how["ceremony"] = session.pop("ceremony", "")
     session["proof"] = call_as_user("auth.confirm", **how)["proof"]
+
+
+def account_security() -> dict[str, Any]:
+    """Return how the current user signs in, as `auth.account_security` does."""
+    found: dict[str, Any] = call_as_user("auth.account_security", proof=session.get("proof"))
+    return found
+
+
+def turn_on_authenticator(setup: str, code: str) -> list[str]:
+    """Let the current user's sign-ins need codes of an app from now on; return the recovery codes.
+
+    What confirmed the user before does so no longer; the set-up itself does.
+    """
+    found = call_confirmed("auth.turn_on_authenticator", setup=setup, code=code)
+    session["proof"] = found["proof"]
+    codes: list[str] = found["recovery_codes"]
+    return codes
 
 
 def call_confirmed(method: str, **arguments: Any) -> Any:
@@ -194,13 +211,16 @@ def end_session(session_id: str) -> bool:
     return False
 
 
-def change_password(current: str, new: str) -> None:
+def change_password(current: str, new: str, code: str | None = None) -> None:
     """Change the current user's password, which ends all their sessions and starts a new one here.
 
-    Raises GatewayError PasswordUnknown when auth does not answer: it may be changed already.
+    Who has an authenticator app needs a `code`. Raises GatewayError PasswordUnknown when auth does not answer: the
+    password may be changed already.
     """
+    given: dict[str, Any] = {"current": current, "new": new}
+    given |= {"code": code} if code else {}  # auth of an earlier version takes none
     with _calling_unavailable("PasswordUnknown"):
-        signed_in = call_as_user("auth.change_password", current=current, new=new)
+        signed_in = call_as_user("auth.change_password", **given)
     _await_effect(signed_in["revocation"])
     _start(signed_in)
 

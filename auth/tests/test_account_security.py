@@ -2,16 +2,21 @@
 
 import json
 import secrets
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pyotp
 import pytest
 from cryptography.fernet import Fernet
+from webauthn.helpers import bytes_to_base64url
 
 from auth.seals import Seals
 from auth.service import AuthService
 from dev.passkeys import SoftwarePasskey
+from libs.clock import utc_now
 from libs.rpc import RemoteError
 from tests.in_process import services_in_process
 
@@ -36,7 +41,7 @@ class User:
         self.email = f"ana-{secrets.token_hex(6)}@example.org"
         self.address = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
         signed_up = self.as_gateway("sign_up", email=self.email, password=PASSWORD, address=self.address)
-        self.id, self.token = signed_up["user"]["id"], signed_up["token"]
+        self.id, self.token, self.proof = signed_up["user"]["id"], signed_up["token"], None
 
     def call(self, method, token=None, **arguments):
         return self.auth.client.call("auth", method, arguments, token=token or self.token)
@@ -75,7 +80,13 @@ class User:
         """Set up an app, with the code of the period before the present one; return the recovery codes."""
         new = self.call("new_authenticator")
         self.began, self.app = time.time() - 30, pyotp.TOTP(new["secret"])
-        return self.call("turn_on_authenticator", setup=new["setup"], code=self.code(0))["recovery_codes"]
+        found = self.call("turn_on_authenticator", setup=new["setup"], code=self.code(0))
+        self.proof = found["proof"]
+        return found["recovery_codes"]
+
+    def change(self, method, **arguments):
+        """Call with the proof that the set-up of the app gave, if there was one."""
+        return self.call(method, proof=self.proof, **arguments)
 
     def code(self, period):
         return self.app.at(self.began + 30 * period)
@@ -86,11 +97,11 @@ class User:
         return self.auth.signers["auth"].mint(self.id, 36000, email=self.email, generation=0, iat=began)
 
     def security(self):
-        return self.call("account_security")
+        return self.change("account_security")
 
     def add_passkey(self, name="Phone", **options):
-        passkey, new = SoftwarePasskey(SITE, **options), self.call("new_passkey")
-        self.call("add_passkey", ceremony=new["ceremony"], answer=passkey.create(new["options"]), name=name)
+        passkey, new = SoftwarePasskey(SITE, **options), self.change("new_passkey")
+        self.change("add_passkey", ceremony=new["ceremony"], answer=passkey.create(new["options"]), name=name)
         return passkey
 
     def use(self, passkey, method="sign_in_with_passkey", **changes):
@@ -152,7 +163,7 @@ def test_recovery_code_signs_in_once(ana):
 def test_new_recovery_codes_end_the_old_ones(ana):
     old, *_ = ana.turn_on()
 
-    new, *_ = ana.call("renew_recovery_codes")["recovery_codes"]
+    new, *_ = ana.change("renew_recovery_codes")["recovery_codes"]
 
     assert [ana.answer(code=old), ana.answer(code=new)] == ["WrongCode", "signed in"]
 
@@ -183,8 +194,8 @@ def test_unfinished_sign_in_is_no_session_and_ends_with_the_password(ana):
     pending = ana.pending()
 
     assert ana.refusal("current_user", pending) == "Unauthenticated"
-    ana.call("change_password", current=PASSWORD, new="another long one")
-    assert ana.finish(pending, ana.code(1)) == "TookTooLong"
+    ana.call("change_password", current=PASSWORD, new="another long one", code=ana.code(1))
+    assert ana.finish(pending, ana.code(2)) == "TookTooLong"
 
 
 @pytest.mark.parametrize("pending", ["", "x", None, {"$ne": None}, "\ud800"])
@@ -222,36 +233,100 @@ def test_nothing_changes_in_a_session_that_was_not_confirmed_lately(ana, auth, m
     assert refusals == ["ConfirmationNeeded"] * 3
 
 
-def test_password_code_or_passkey_confirms_an_older_session(ana):
-    ana.turn_on()
-    passkey = ana.add_passkey()
-    token = ana.later()
+def by_passkey(user, passkey):
+    asked = user.call("request_passkey")
+    return {"ceremony": asked["ceremony"], "answer": passkey.get(asked["options"])}
 
-    def proof(**how):
-        return ana.call("confirm", token, **how)["proof"]
 
-    asked = ana.call("request_passkey")
-    by_passkey = {"ceremony": asked["ceremony"], "answer": passkey.get(asked["options"])}
-    for how in ({"password": PASSWORD}, {"code": ana.code(1)}, by_passkey):
-        assert ana.call("new_passkey", token, proof=proof(**how))
-    assert ana.call("account_security", token, proof=proof(password=PASSWORD))["is_confirmed"]
+def test_password_or_passkey_confirms_an_older_session_of_who_has_no_app(ana):
+    passkey, token = ana.add_passkey(), ana.later()
+
+    for how in ({"password": PASSWORD}, by_passkey(ana, passkey)):
+        assert ana.call("new_passkey", token, proof=ana.call("confirm", token, **how)["proof"])
+    proof = ana.call("confirm", token, password=PASSWORD)["proof"]
+    assert ana.call("account_security", token, proof=proof)["is_confirmed"]
     assert not ana.call("account_security", token)["is_confirmed"]
+
+
+def test_who_has_an_app_confirms_by_the_password_and_a_code_or_by_a_passkey(ana):
+    recovery_code, *_ = ana.turn_on()
+    passkey, token = ana.add_passkey(), ana.later()
+    both = ({"password": PASSWORD, "code": code} for code in (ana.code(1), recovery_code))
+
+    for how in (*both, by_passkey(ana, passkey)):
+        assert ana.call("new_passkey", token, proof=ana.call("confirm", token, **how)["proof"])
+
+
+@pytest.mark.parametrize("how", [{"password": PASSWORD}, {"code": 1}, {"password": PASSWORD, "code": ""}, {}])
+def test_neither_the_password_alone_nor_a_code_alone_confirms_who_has_an_app(ana, how):
+    ana.turn_on()
+    if how.get("code"):
+        how = {"code": ana.code(how["code"])}
+
+    assert ana.refusal("confirm", ana.later(), **how) == "IncompleteConfirmation"
+    assert ana.answer(code=ana.code(1)) == "signed in"  # and no code was used up
+
+
+def test_wrong_password_beside_a_code_uses_no_code_up(ana):
+    ana.turn_on()
+
+    assert ana.refusal("confirm", ana.later(), password="wrong", code=ana.code(1)) == "WrongPassword"
+    assert ana.refusal("confirm", ana.later(), password=PASSWORD, code="000000") == "WrongCode"
+    assert ana.call("confirm", ana.later(), password=PASSWORD, code=ana.code(1))
+
+
+def test_session_from_before_the_app_cannot_turn_it_off_without_a_code(ana):
+    elsewhere = ana.sign_in()["token"]
+    proof = ana.call("confirm", elsewhere, password=PASSWORD)["proof"]
+    ana.turn_on()
+
+    for given in (None, proof):
+        assert ana.refusal("turn_off_authenticator", elsewhere, proof=given) == "ConfirmationNeeded"
+    both = ana.call("confirm", elsewhere, password=PASSWORD, code=ana.code(1))["proof"]
+    ana.call("turn_off_authenticator", elsewhere, proof=both)
+    assert ana.answer() == "signed in"
+
+
+def test_sign_in_with_a_code_confirms_the_session_that_it_begins(ana, auth):
+    ana.turn_on()
+    auth.database.second_factors.update_one({"_id": ana.id}, {"$set": {"since": utc_now() - timedelta(seconds=2)}})
+
+    session = ana.sign_in(code=ana.code(1))
+
+    ana.call("turn_off_authenticator", session["token"])
+    assert ana.answer() == "signed in"
+
+
+def test_password_of_who_has_an_app_is_changed_with_a_code_only(ana):
+    ana.turn_on()
+    change = {"current": PASSWORD, "new": "another long one"}
+
+    assert ana.refusal("change_password", **change) == "IncompleteConfirmation"
+    assert ana.refusal("change_password", **change, code="000000") == "WrongCode"
+    assert ana.refusal("change_password", **change | {"new": "password"}, code=ana.code(1)) == "InvalidPassword"
+    assert ana.call("change_password", **change, code=ana.code(1))["token"]
 
 
 def test_nobody_confirms_by_guessing_or_with_the_passkey_of_somebody_else(ana, auth):
     bo = User(auth)
-    passkey, asked = bo.add_passkey(), ana.call("request_passkey")
-    by_passkey = {"ceremony": asked["ceremony"], "answer": passkey.get(asked["options"])}
+    answer = by_passkey(ana, bo.add_passkey())
 
-    assert ana.refusal("confirm", **by_passkey) == "WrongPasskey"
-    assert ana.refusal("confirm", code="000000") == "WrongCode"
+    assert ana.refusal("confirm", **answer) == "WrongPasskey"
     assert "TooManyAttempts" in [ana.refusal("confirm", password="wrong") for _ in range(9)]
+
+
+def test_guessing_codes_beside_the_right_password_of_a_stolen_session_is_stopped(ana):
+    ana.turn_on()
+
+    tries = [ana.refusal("confirm", password=PASSWORD, code="000000") for _ in range(9)]
+
+    assert tries[:5] == ["WrongCode"] * 5 and "TooManyAttempts" in tries
 
 
 def test_app_that_was_turned_off_is_needed_no_more(ana):
     ana.turn_on()
 
-    ana.call("turn_off_authenticator")
+    ana.change("turn_off_authenticator")
 
     assert ana.answer() == "signed in"
     assert ana.security() | {"changes": []} == {
@@ -318,7 +393,7 @@ def test_log_does_not_say_that_an_app_was_removed_where_there_is_none(ana, caplo
     caplog.clear()
     caplog.set_level("INFO", "security")
 
-    ana.call("turn_off_authenticator")
+    ana.change("turn_off_authenticator")
     as_operator(ana, "remove_second_factor", email=ana.email, reason="phone lost")
 
     whats = [what for _, what in logged(caplog, "second_factor")]
@@ -353,7 +428,7 @@ def test_user_has_several_passkeys_with_names_and_removes_one(ana):
     phone, laptop = ana.add_passkey(" Phone "), ana.add_passkey("Laptop")
     shown = ana.security()["passkeys"]
 
-    ana.call("remove_passkey", passkey_id=shown[0]["id"])
+    ana.change("remove_passkey", passkey_id=shown[0]["id"])
 
     assert [passkey["name"] for passkey in shown] == ["Phone", "Laptop"]
     assert ana.use(phone) == "WrongPasskey" and ana.use(laptop)["user"]["id"] == ana.id
@@ -375,8 +450,8 @@ def test_without_passkeys_and_app_the_password_still_signs_in(ana):
     ana.add_passkey()
     ana.turn_on()
 
-    ana.call("remove_passkey", passkey_id=ana.security()["passkeys"][0]["id"])
-    ana.call("turn_off_authenticator")
+    ana.change("remove_passkey", passkey_id=ana.security()["passkeys"][0]["id"])
+    ana.change("turn_off_authenticator")
 
     assert ana.answer() == "signed in"
 
@@ -432,9 +507,45 @@ def test_what_was_asked_for_one_user_makes_no_passkey_of_another(ana, auth):
     assert ana.refusal("add_passkey", **answer, name="Phone") == "WrongPasskey"
 
 
-def test_user_has_ten_passkeys_at_most(ana):
-    for number in range(10):
-        ana.add_passkey(f"Key {number}")
+def meeting(read, number):
+    """Return `read`, whose first results in so many threads are returned at the same moment."""
+    barrier, met = threading.Barrier(number, timeout=20), threading.local()
+
+    def met_once(*arguments):
+        found = read(*arguments)
+        if not getattr(met, "once", False):
+            met.once = True
+            barrier.wait()
+        return found
+
+    return met_once
+
+
+def test_user_has_ten_passkeys_at_most_even_when_many_are_added_at_once(ana, auth, monkeypatch):
+    begun = [(SoftwarePasskey(SITE), ana.call("new_passkey")) for _ in range(12)]
+    factors = auth.client.services["auth"].store.factors
+
+    def add(passkey, new):
+        try:
+            ana.call("add_passkey", ceremony=new["ceremony"], answer=passkey.create(new["options"]), name="Phone")
+        except RemoteError as error:
+            return error.name
+
+    with monkeypatch.context() as patched, ThreadPoolExecutor(12) as pool:
+        patched.setattr(factors, "passkeys_of", meeting(factors.passkeys_of, 12))
+        outcomes = list(pool.map(lambda each: add(*each), begun))
+
+    assert sorted(outcomes, key=str) == [*[None] * 10, "TooManyPasskeys", "TooManyPasskeys"]
+    assert len(ana.security()["passkeys"]) == 10
+    assert ana.refusal("new_passkey") == "TooManyPasskeys"
+
+
+def test_passkeys_of_an_earlier_version_count_too_and_their_places_are_found(ana, auth):
+    for number in range(9):
+        known = bytes_to_base64url(f"{ana.id} {number}".encode())
+        auth.database.passkeys.insert_one({"_id": known, "user_id": ana.id, "created_at": utc_now()})
+
+    ana.add_passkey()
 
     assert ana.refusal("new_passkey") == "TooManyPasskeys"
 

@@ -1,8 +1,11 @@
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from auth import domain
 
 COUNTERS = domain.Counters(b"a secret")
+NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 ANA, HOME = "ana@example.org", "192.0.2.1"
 
 
@@ -179,3 +182,40 @@ def test_thief_of_the_database_cannot_find_out_addresses_and_emails_by_trial():
 )
 def test_a_whole_ipv6_network_counts_as_one_address(address, network):
     assert domain.network(address) == network
+
+
+@pytest.mark.parametrize(
+    ("password", "code", "has_app", "missing"),
+    [
+        ("a word", None, False, []),
+        ("a word", None, True, ["code"]),
+        ("a word", "123456", True, []),
+        (None, "123456", True, ["current"]),
+        (None, None, True, ["current", "code"]),
+        ("", "", False, ["current"]),
+    ],
+)
+def test_confirming_needs_all_that_signing_in_needs(password, code, has_app, missing):
+    try:
+        domain.check_confirmation(password, code, has_app)
+        fields = []
+    except domain.IncompleteConfirmation as error:
+        fields = [each["field"] for each in error.details["errors"]]
+
+    assert fields == missing
+
+
+def test_sign_in_confirms_its_session_for_ten_minutes_unless_an_app_was_set_up_since():
+    def after(minutes, app_after=None):
+        since = None if app_after is None else NOON + timedelta(minutes=app_after)
+        return domain.is_confirmed(NOON, since, NOON + timedelta(minutes=minutes))
+
+    assert [after(0), after(10), after(11)] == [True, True, False]
+    assert [after(5, app_after=-60), after(5, app_after=0), after(5, app_after=1)] == [True, True, False]
+
+
+def test_passkeys_take_the_slots_that_are_free():
+    assert domain.free_slot([]) == 0
+    assert domain.free_slot([0, 2, None]) == 1
+    with pytest.raises(domain.TooManyPasskeys):
+        domain.free_slot([None] * 10)

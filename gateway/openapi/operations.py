@@ -67,7 +67,14 @@ OPERATIONS = {
     "api_users.sign_out": Operation("Users", 200, EmptyResponse),
     "api_users.sign_out_everywhere": Operation("Users", 200, EmptyResponse, needs_session=True),
     "api_users.change_password": Operation(
-        "Users", 200, EmptyResponse, body=PasswordBody, errors=(400, 429), needs_session=True
+        "Users",
+        200,
+        EmptyResponse,
+        body=PasswordBody,
+        errors=(400, 429),
+        needs_session=True,
+        description="All other sessions of the user end. A user with an authenticator app needs a `code` of it, or a "
+        "recovery code.",
     ),
     "api_sessions.list_own": Operation("Users", 200, SessionResponse, is_list=True, needs_session=True),
     "api_sessions.end": Operation(

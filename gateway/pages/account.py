@@ -70,7 +70,8 @@ def _change_password(data: dict[str, str]) -> bool:
 
 def _account_page(form: Form) -> Any:
     form.typed.clear()  # no password is ever shown again
-    return render_template("account/show.html", form=form), form.status, form.headers
+    page = render_template("account/show.html", form=form, security=sessions.account_security())
+    return page, form.status, form.headers
 
 
 def _sign_up(data: dict[str, Any]) -> dict[str, Any]:

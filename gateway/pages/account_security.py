@@ -20,7 +20,6 @@ from gateway.schemas import (
     PasskeyIdBody,
 )
 from gateway.security import safe_path
-from gateway.services import call_as_user
 
 bp = Blueprint("account_security", __name__)
 
@@ -89,7 +88,7 @@ def show() -> Any:
 @bp.route("/account/confirm", methods=["GET", "POST"])
 @login_required
 def confirm() -> Any:
-    """Ask for the password, a code or a passkey before a change; it holds for ten minutes."""
+    """Ask for the password, and a code of who has an app, or a passkey, before a change; it holds for ten minutes."""
     form, target = Form(ConfirmationBody()), _target(url_for("account_security.show"))
     if request.method == "POST":
         try:
@@ -97,7 +96,7 @@ def confirm() -> Any:
                 return _confirmed(target)
         finally:
             form.typed.clear()
-    page = render_template("account/confirm.html", form=form, next=target, security=_security())
+    page = render_template("account/confirm.html", form=form, next=target, security=sessions.account_security())
     return page, form.status, form.headers
 
 
@@ -118,9 +117,9 @@ def set_up_authenticator() -> Any:
     form = Form(AuthenticatorBody())
     setup = form.typed.get("setup")
     if request.method == "POST":
-        found = form.submit(lambda data: sessions.call_confirmed("auth.turn_on_authenticator", **data))
-        if found:
-            return _codes_page(found["recovery_codes"], "Your authenticator app is set up")
+        codes = form.submit(lambda data: sessions.turn_on_authenticator(**data))
+        if codes:
+            return _codes_page(codes, "Your authenticator app is set up")
         if form.error == "TookTooLong" or "setup" in form.problems:
             flash("Setting up took too long. Begin again.", "error")
             return redirect(url_for("account_security.set_up_authenticator"), 303)
@@ -203,13 +202,8 @@ def _confirmed(target: str) -> Any:
     return redirect(target, 303)
 
 
-def _security() -> dict[str, Any]:
-    found: dict[str, Any] = call_as_user("auth.account_security", proof=session.get("proof"))
-    return found
-
-
 def _security_page(form: Form) -> Any:
-    page = render_template("account/security.html", form=form, security=_security(), changes=CHANGES)
+    page = render_template("account/security.html", form=form, security=sessions.account_security(), changes=CHANGES)
     return page, form.status, form.headers
 
 

@@ -76,18 +76,33 @@ class FakeFactors:
 
     def auth_confirm(self, caller, password=None, code=None, ceremony=None, answer=None):
         user = self.users[caller.email]
-        if password and password != user["password"]:
-            raise RemoteError("WrongPassword")
-        if code:
-            self._use_code(user, code)
-        if not password and not code and self._answering_user(ceremony, answer) is not user:
-            raise RemoteError("WrongPasskey", "This is the passkey of another account.")
-        return {"proof": f"proof {caller.session_id}"}
+        if answer:
+            if self._answering_user(ceremony, answer) is not user:
+                raise RemoteError("WrongPasskey", "This is the passkey of another account.")
+        else:
+            self._require_all(user, password, code)
+            if password != user["password"]:
+                raise RemoteError("WrongPassword")
+            if "secret" in user:
+                self._use_code(user, code)
+        return {"proof": self._proof(caller, user)}
+
+    def _require_all(self, user, password, code):
+        """Refuse a user who gives less than signing in needs."""
+        missing = [] if password else [("current", "Enter your password.")]
+        missing += [("code", "Enter a code of your app.")] if "secret" in user and not code else []
+        if missing:
+            errors = [{"field": field, "message": message} for field, message in missing]
+            raise RemoteError("IncompleteConfirmation", missing[0][1], {"errors": errors})
+
+    def _proof(self, caller, user):
+        return f"proof {caller.session_id} {user.get('secret')}"
 
     def _confirmed(self, caller, proof):
-        if self.needs_confirmation and proof != f"proof {caller.session_id}":
+        user = self.users[caller.email]
+        if self.needs_confirmation and proof != self._proof(caller, user):
             raise RemoteError("ConfirmationNeeded")
-        return self.users[caller.email]
+        return user
 
     def auth_account_security(self, caller, proof=None):
         user = self.users[caller.email]
@@ -96,7 +111,7 @@ class FakeFactors:
             "recovery_codes": len(user.get("codes", ())),
             "passkeys": user.get("passkeys", []),
             "changes": user.get("changes", [])[::-1],
-            "is_confirmed": not self.needs_confirmation or proof == f"proof {caller.session_id}",
+            "is_confirmed": not self.needs_confirmation or proof == self._proof(caller, user),
         }
 
     def auth_new_authenticator(self, caller, proof=None, setup=None):
@@ -116,7 +131,7 @@ class FakeFactors:
             raise wrong_code(code)
         user.update(secret=secret, codes=[*RECOVERY_CODES], since=iso(datetime.now(UTC)))
         self._note(user, "authenticator_on")
-        return {"recovery_codes": RECOVERY_CODES}
+        return {"recovery_codes": RECOVERY_CODES, "proof": self._proof(caller, user)}
 
     def auth_turn_off_authenticator(self, caller, proof=None):
         user = self._confirmed(caller, proof)

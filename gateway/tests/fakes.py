@@ -163,16 +163,20 @@ class FakeServices(FakeFactors):
         token = self.signer.mint(user["id"], 43200, email=user["email"], generation=user["generation"])
         return {"user": {"id": user["id"], "email": user["email"]}, "token": token}
 
-    def auth_change_password(self, caller, current, new):
+    def auth_change_password(self, caller, current, new, code=None):
         user = self.users[caller.email]
         is_text = isinstance(current, str) and current != ""
         errors = [] if is_text else [error("current", "Enter your current password.")]
         common = password_errors("new", new) if new == "password" else []
         errors += [] if common else password_errors("new", new)
+        if not errors:
+            self._require_all(user, current, code)
         if not errors and user["password"] != current:
             raise RemoteError("WrongPassword")
         if errors := errors or common:
             raise RemoteError("InvalidPassword", errors[0]["message"], {"errors": errors})
+        if "secret" in user:
+            self._use_code(user, code)
         revocation = self.auth_sign_out_everywhere(caller)
         user["password"] = new
         self._note(user, "password_changed")

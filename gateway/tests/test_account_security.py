@@ -124,7 +124,7 @@ def test_app_is_turned_off_and_codes_are_renewed_on_the_page(ana, client, phone)
     assert client.submit("/signin", **ANA).headers["Location"] == "/"
 
 
-def test_change_in_an_old_session_asks_first_who_it_is_and_then_goes_on(ana, services, phone):
+def test_change_in_an_old_session_asks_first_who_it_is_and_then_goes_on(ana, services):
     services.needs_confirmation = True
 
     asked = ana.get(SET_UP)
@@ -141,15 +141,76 @@ def test_change_in_an_old_session_asks_first_who_it_is_and_then_goes_on(ana, ser
     assert ana.get(SET_UP).status_code == 200
 
 
+def grow_old(ana, services):
+    """Let ten minutes pass since the session began, or was confirmed."""
+    services.needs_confirmation = True
+    with ana.session_transaction() as session:
+        session.pop("proof", None)
+
+
+def problem_at(page, field):
+    found = re.search(f'id="{field}-problem"><span class="unseen">Error:</span> ([^<]*)<', page.text)
+    return found and found[1]
+
+
+def test_password_alone_confirms_nobody_who_has_an_app(ana, services, phone):
+    grow_old(ana, services)
+
+    alone = ana.submit("/account/confirm", currentPassword=ANA["password"])
+    neither = ana.submit("/account/confirm")
+    wrong = ana.submit("/account/confirm", currentPassword=ANA["password"], code="000000")
+    code_alone = ana.submit("/account/confirm", code=code(phone))
+
+    assert {page.status_code for page in (alone, neither, wrong, code_alone)} == {400}
+    assert problem_at(alone, "code") == "Enter a code of your app."
+    assert problem_at(neither, "currentPassword") == "Enter your password." and problem_at(neither, "code")
+    assert "wrong" in problem_at(wrong, "code") and "000000" not in wrong.text
+    assert ana.submit(SECURITY, f"{SECURITY}/turn-off-authenticator").headers["Location"].startswith("/account/confirm")
+    assert is_app_on(ana)
+
+
+def is_app_on(ana):
+    return "recovery codes are left" in ana.get(SECURITY).text
+
+
+def test_set_up_of_an_app_confirms_the_session_in_which_it_was_done(ana, services, phone):
+    services.needs_confirmation = True
+
+    assert ana.submit(SECURITY, f"{SECURITY}/recovery-codes").status_code == 200
+
+
+def test_page_asks_for_no_code_of_who_has_no_app(ana):
+    assert 'id="code"' not in ana.get("/account/confirm").text
+    assert 'id="code"' not in ana.get("/account").text
+
+
+NEW = {"currentPassword": ANA["password"], "newPassword": "another long one"}
+
+
+def test_password_is_changed_with_a_code_on_the_page_and_over_the_api_by_who_has_an_app(ana, client, phone):
+    without = ana.submit("/account", "/account/password", **NEW)
+    wrong = ana.submit("/account", "/account/password", **NEW, code="000000")
+    by_api = ana.post("/api/users/password", json=NEW)
+
+    assert 'id="code"' in ana.get("/account").text
+    assert (without.status_code, problem_at(without, "code")) == (400, "Enter a code of your app.")
+    assert (wrong.status_code, bool(problem_at(wrong, "code"))) == (400, True)
+    assert (by_api.status_code, by_api.json["errors"][0]["field"]) == (400, "code")
+    assert ana.post("/api/users/password", json=NEW | {"code": code(phone)}).status_code == 200
+    again = {"currentPassword": "another long one", "newPassword": "and yet another"}
+    assert ana.submit("/account", "/account/password", **again, code=RECOVERY_CODES[0]).status_code == 303
+
+
 @pytest.mark.parametrize("action", [f"{SECURITY}/turn-off-authenticator", f"{SECURITY}/recovery-codes"])
 def test_form_in_an_old_session_changes_nothing_until_it_is_confirmed(ana, services, phone, action):
-    services.needs_confirmation = True
+    grow_old(ana, services)
 
     asked = ana.submit(SECURITY, action)
 
     assert asked.headers["Location"] == "/account/confirm?next=/account/security"
     assert "10 recovery codes are left" in ana.get(SECURITY).text
-    ana.submit(asked.headers["Location"], "/account/confirm", code=code(phone))
+    both = {"currentPassword": ANA["password"], "code": code(phone)}
+    ana.submit(asked.headers["Location"], "/account/confirm", **both)
     assert ana.submit(SECURITY, action).status_code in (200, 303)
 
 

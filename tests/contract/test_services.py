@@ -61,12 +61,7 @@ RESULTS = {
     ),
     "auth.sign_out": (lambda side: side.call("auth.sign_out", "cy"), REVOCATION),
     "auth.sign_out_everywhere": (lambda side: side.call("auth.sign_out_everywhere", "cy"), REVOCATION),
-    "auth.sign_in_with_code": (
-        lambda side: side.call(
-            "auth.sign_in_with_code", "gateway", pending=pending(side), code=codes(side)[0], address=side.address
-        ),
-        SESSION,
-    ),
+    "auth.sign_in_with_code": (lambda side: finish(side), SESSION),
     "auth.request_passkey": (
         lambda side: side.call("auth.request_passkey", "gateway"),
         {"options": dict, "ceremony": TEXT},
@@ -92,13 +87,13 @@ RESULTS = {
         lambda side: side.call("auth.new_authenticator", "cy"),
         {"secret": TEXT, "uri": TEXT, "setup": TEXT},
     ),
-    "auth.turn_on_authenticator": (lambda side: {"recovery_codes": codes(side)}, {"recovery_codes": [TEXT]}),
+    "auth.turn_on_authenticator": (lambda side: turned_on(side), {"recovery_codes": [TEXT], "proof": TEXT}),
     "auth.turn_off_authenticator": (
-        lambda side: (codes(side), side.call("auth.turn_off_authenticator", "cy"))[1],
+        lambda side: side.call("auth.turn_off_authenticator", "cy", proof=turned_on(side)["proof"]),
         type(None),
     ),
     "auth.renew_recovery_codes": (
-        lambda side: (codes(side), side.call("auth.renew_recovery_codes", "cy"))[1],
+        lambda side: side.call("auth.renew_recovery_codes", "cy", proof=turned_on(side)["proof"]),
         {"recovery_codes": [TEXT]},
     ),
     "auth.new_passkey": (lambda side: side.call("auth.new_passkey", "cy"), {"options": dict, "ceremony": TEXT}),
@@ -168,14 +163,28 @@ RESULTS = {
 
 def codes(side):
     """Set an authenticator app up for Cy; return the recovery codes."""
-    new = side.call("auth.new_authenticator", "cy")
+    return turned_on(side)["recovery_codes"]
+
+
+def turned_on(side, proof=None):
+    new = side.call("auth.new_authenticator", "cy", proof=proof)
     code = pyotp.TOTP(new["secret"]).now()
-    return side.call("auth.turn_on_authenticator", "cy", setup=new["setup"], code=code)["recovery_codes"]
+    return side.call("auth.turn_on_authenticator", "cy", setup=new["setup"], code=code, proof=proof)
 
 
 def pending(side):
     codes(side)
+    return begun(side)
+
+
+def begun(side):
     return of_sign_in(side, PASSWORD, who="cy").details["pending"]
+
+
+def finish(side):
+    """Finish a sign-in of Cy's with a recovery code."""
+    code, *_ = codes(side)
+    return side.call("auth.sign_in_with_code", "gateway", pending=begun(side), code=code, address=side.address)
 
 
 def passkey(side, name="Phone"):
@@ -375,7 +384,9 @@ REFUSALS = [
     ("TookTooLong", lambda side: of_new_passkey(side, ceremony="x")),
     ("PasskeyNotFound", lambda side: side.refusal("auth.remove_passkey", "cy", passkey_id="x")),
     ("WrongPassword", lambda side: side.refusal("auth.confirm", "cy", password="wrong")),
-    ("WrongCode", lambda side: side.refusal("auth.confirm", "cy", code="000000")),
+    ("WrongCode", lambda side: (codes(side), side.refusal("auth.confirm", "cy", password=PASSWORD, code="000000"))[1]),
+    ("IncompleteConfirmation", lambda side: (codes(side), side.refusal("auth.confirm", "cy", password=PASSWORD))[1]),
+    ("IncompleteConfirmation", lambda side: side.refusal("auth.confirm", "cy")),
     ("InvalidEmail", lambda side: of_sign_up(side, email="ana")),
     ("InvalidEmail", lambda side: of_sign_up(side, email=None, password=False)),
     ("InvalidPassword", lambda side: of_sign_up(side, password="short")),
@@ -463,6 +474,7 @@ REFUSALS = [
 
 DETAILS = {
     "InvalidEmail": {"errors": [{"field": TEXT, "message": TEXT}]},
+    "IncompleteConfirmation": {"errors": [{"field": TEXT, "message": TEXT}]},
     "InvalidPassword": {"errors": [{"field": TEXT, "message": TEXT}]},
     "InvalidPasskeyName": {"errors": [{"field": TEXT, "message": TEXT}]},
     "SecondFactorNeeded": {"pending": TEXT},
