@@ -61,10 +61,13 @@ bench: venv ## Measure everything, or some rows (ROWS=list,ticket); all are writ
 	@$(PYTHON) -m dev.stack install
 	@$(PYTHON) -W ignore -m dev.bench $(ROWS)
 
-check: venv ## Check style and types
+check: venv ## Check style and types, manifests and workflows
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
+	$(PYTHON) -m dev.kubernetes
+	$(PYTHON) -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venv/bin/zizmor --offline --quiet .github/workflows
 
 format: venv ## Format the code and fix what can be fixed automatically
 	$(PYTHON) -m ruff check --fix
@@ -88,7 +91,7 @@ $(AUDIT)/ready: requirements-audit.txt
 	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: --require-hashes -r requirements-audit.txt
 	@touch $@
 
-pin: venv ## Pin the images of docker-compose.yml and docker/Dockerfile to digests (needs Docker)
+pin: venv ## Pin images to digests and actions to commits (needs Docker and the registries)
 	@$(PYTHON) -m dev.pin_images
 
 clean: stop ## Stop the system; delete its data, the virtual environment and caches

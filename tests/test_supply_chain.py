@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from dev import audit, pin_images, sbom
+from dev import audit, pin_images, release, sbom
 from dev.testing import ROOT
 
 LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-build.txt", "requirements-audit.txt")
@@ -88,6 +88,33 @@ def test_audit_without_findings_passes():
     assert audit.findings({"dependencies": [FLASK | {"vulns": []}]}) == []
 
 
+def test_every_file_with_an_image_that_is_not_ours_is_pinned():
+    foreign = re.compile(r"^\s*image: (?!ticketing)\S", re.M)
+    found = [path for path in sorted((ROOT / "deploy").rglob("*.yaml")) if foreign.search(path.read_text())]
+
+    assert {path.relative_to(ROOT) for path in found} < set(pin_images.FILES)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda path: path.name)
+def test_actions_can_be_pinned_to_commits_and_pinned_again(path):
+    once = pin_images.pinned_actions(path.read_text(), lambda action, tag: "a" * 40)
+    again = pin_images.pinned_actions(once, lambda action, tag: tag)
+
+    used = re.findall(r"uses: (.*)$", once, re.M)
+    assert used and all(re.fullmatch(r"[\w./-]+@a{40}  # v?\d[\d.]*", action) for action in used)
+    tags = re.compile(r"  # v?\d\S*$", re.M)
+    assert tags.sub("", again) == path.read_text()
+
+
+def test_release_has_the_notes_of_its_version_and_no_other_version_is_released(capsys):
+    assert release.notes("0.2.0", "# Changelog\n\n## [0.2.0] - 2026\n\nText.\n\n## 0.1.0\n\nOld.\n") == "Text."
+    release.check(release.version())
+    with pytest.raises(SystemExit, match="the tag says 9.9.9"):
+        release.check("9.9.9")
+    with pytest.raises(SystemExit, match="says nothing of 0.2"):
+        release.notes("0.2", "## [0.2.0]\n\nText.\n")
+
+
 @pytest.mark.parametrize("path", pin_images.FILES, ids=str)
 def test_images_can_be_pinned_to_digests_and_pinned_again(path):
     text = (ROOT / path).read_text()
@@ -95,5 +122,5 @@ def test_images_can_be_pinned_to_digests_and_pinned_again(path):
     again = pin_images.pinned(once, lambda image: OTHER_DIGEST)
 
     images = re.findall(r"^(?:\s*image: |FROM )(\S+)", again, re.M)
-    assert images and all(image.startswith("ticketing:") or image.endswith(f"@{OTHER_DIGEST}") for image in images)
+    assert images and all(re.match("ticketing(:|$)", image) or image.endswith(f"@{OTHER_DIGEST}") for image in images)
     assert pin_images.IMAGE.sub(r"\1\2", again) == pin_images.IMAGE.sub(r"\1\2", text)
