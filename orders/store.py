@@ -11,6 +11,7 @@ from pymongo.database import Database
 from libs.contracts.errors import OrderNotFound
 from libs.contracts.events import CATALOGUE
 from libs.events import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, Copies, Schema
+from libs.shared_reads import SharedReads
 from orders.domain import Order
 
 Document = dict[str, Any]
@@ -57,6 +58,7 @@ class OrderStore:
     def __init__(self, db: Database[Document]) -> None:
         self.orders = Aggregates(db.orders)
         self.tickets = Copies(db.tickets)
+        self._live = SharedReads(self._find_live)
 
     def get(self, order_id: str) -> Order:
         """Return an order; raise OrderNotFound."""
@@ -76,8 +78,7 @@ class OrderStore:
 
     def find_live(self, ticket_id: str) -> Document | None:
         """Return {"id", "status", "buyer_id", "seller_id"} of the order that holds the ticket, or None."""
-        shown = ("status", "buyer_id", "seller_id")
-        return self.orders.found(self.orders.collection.find_one({"ticket_id": ticket_id, "active": True}, shown))
+        return self._live(ticket_id)
 
     def find_held(self, ticket_id: str, buyer_id: str) -> Order | None:
         """Return the order by which this buyer holds the ticket, or None; a ticket has one live order at most."""
@@ -139,6 +140,10 @@ class OrderStore:
         """Remember which snapshot of its payment was applied to an order, if that changed nothing else."""
         newest = {"$max": {"payment_version": order.payment_version}}
         self.orders.collection.update_one({"_id": order.id}, newest)
+
+    def _find_live(self, ticket_id: str) -> Document | None:
+        shown = ("status", "buyer_id", "seller_id")
+        return self.orders.found(self.orders.collection.find_one({"ticket_id": ticket_id, "active": True}, shown))
 
     def _longest_not_asked(self, where: Document, then: str, limit: int) -> list[Order]:
         sort = [("asked_at", ASCENDING), (then, ASCENDING)]
