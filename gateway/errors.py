@@ -15,6 +15,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, RequestTimeout
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.fields import to_number
+from gateway.logger import ERROR
 from gateway.typed import keep_typed
 from libs.contracts.limits import MAXIMUM_KEY
 from libs.errors import is_unavailable
@@ -225,6 +226,7 @@ def _named_error(error: RemoteError | GatewayError) -> AnyResponse:
     if error.name not in ERRORS:
         return _unexpected(error)
     status = ERRORS[error.name].status
+    request.environ[ERROR] = error.name
     if status == 403 and isinstance(error, GatewayError):  # services log what they refuse
         security_event("access_denied", error.name, what=f"{request.method} {request.path}")
     response = _respond(status, describe_all(error))

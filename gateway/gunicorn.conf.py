@@ -28,7 +28,7 @@ forwarder_headers = ""  # nobody sets SCRIPT_NAME or PATH_INFO for us
 secure_scheme_headers: dict[str, str] = {}  # GATEWAY_PROXIES says whether a proxy is believed (gateway/proxies.py)
 limit_request_line = 8190  # as long as gunicorn allows: a search in any script, each letter up to twelve characters
 logger_class = "gateway.logger.Logger"
-accesslog = "-"  # each request is logged
+accesslog = "-"  # gateway.logger chooses what is logged of it
 
 
 def on_starting(_server: Any) -> None:

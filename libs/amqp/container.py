@@ -132,7 +132,7 @@ def _run(worker_ctx: WorkerContext) -> tuple[Any, Any]:
     except Exception as error:  # noqa: BLE001 - whatever it is, the entrypoint decides what becomes of it
         note_refusal(error, worker_ctx.service, name)
         if isinstance(error, entrypoint.expected_exceptions):
-            log.info("%s refused: %s: %s", name, type(error).__name__, error)
+            log.debug("%s refused: %s: %s", name, type(error).__name__, error)  # the caller says what becomes of it
         else:
             log_failure(log, error, "%s failed", name)
         if isinstance(entrypoint, Timer):
