@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import gevent
-from gunicorn.http import message
+from gunicorn.http import message, wsgi
 from gunicorn.http.errors import (
     ExpectationFailed,
     InvalidResponseHeader,
@@ -58,12 +58,41 @@ class Request(message.Request):
         return len(words) > 1 and API.match(words[1]) is not None
 
 
+class Response(wsgi.Response):
+    """A response whose head leaves in one packet with the beginning of its body: each packet wakes the other end."""
+
+    sock: Any
+
+    def write(self, arg: bytes) -> None:
+        """Send a part of the body, after the head if that was not sent yet."""
+        if self.headers_sent or not arg or self._omits_body or self.response_length == 0:
+            super().write(arg)
+            return
+        connection, self.sock = self.sock, _Corked(self.sock)
+        try:
+            self.send_headers()
+        finally:
+            self.sock = connection
+        super().write(arg)
+
+
+class _Corked:
+    """A socket that keeps what it is given until more follows."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def sendall(self, sent: bytes) -> None:
+        self._connection.sendall(sent, socket.MSG_MORE)
+
+
 class Worker(GeventWorker):
     """gunicorn's gevent worker, with errors of our own."""
 
     def init_process(self) -> None:
-        """Read requests as above."""
+        """Read requests and write responses as above."""
         RequestParser.mesg_class = Request
+        wsgi.Response = Response
         super().init_process()
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:

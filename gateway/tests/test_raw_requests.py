@@ -303,6 +303,30 @@ def test_nobody_writes_a_line_into_the_log_or_moves_a_terminals_cursor(send, gun
     assert not [line for line in lines if line["message"].startswith(FORGED) or "alarm" in line]
 
 
+def test_a_response_comes_in_one_packet(gunicorn):
+    with socket.create_connection(("127.0.0.1", gunicorn.port), 30) as connection:
+        for target, method, body in (
+            ("/healthz", "GET", b"}\n"),
+            ("/healthz", "HEAD", b""),
+            ("/", "GET", b"</html>"),
+        ):
+            connection.sendall(f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            packet = connection.recv(65536)
+
+            assert packet.startswith(b"HTTP/1.1 200") and packet.partition(b"\r\n\r\n")[2].rstrip().endswith(
+                body.rstrip()
+            )
+            assert body or packet.endswith(b"\r\n\r\n")
+
+
+def test_a_request_that_only_reads_and_has_no_error_is_not_logged(send, gunicorn):
+    _, dull, _ = send(get("/"))
+    _, logged, _ = send(get("/tickets/nosuch"))
+
+    wait_for(lambda: logged["X-Request-Id"] in gunicorn.log.read_text())
+    assert dull["X-Request-Id"] not in gunicorn.log.read_text()
+
+
 def test_each_request_is_logged_with_its_time_client_and_correlation_id(send, gunicorn):
     _, headers, _ = send(get("/tickets/a%0ab?secret=never"))
 

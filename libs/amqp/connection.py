@@ -5,6 +5,8 @@ certificate for its name, signed by the authority in the file AMQP_CA_FILE; unse
 """
 
 import ssl
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from libs.amqp.unread import Connection
@@ -12,6 +14,7 @@ from libs.settings import ca_file
 
 CONNECT_SECONDS = 3.0
 SILENCE_SECONDS = 5.0
+RECEIVED_BYTES = 65536
 
 
 class _Failover(Connection):
@@ -51,4 +54,11 @@ def open_once(connection: Connection) -> None:
     From then on every wait for the broker times out, also for a channel or a declaration, should it stop answering.
     """
     connection.ensure_connection(max_retries=max(len(connection.alt), 1) - 1)
-    connection.connection.transport.sock.settimeout(SILENCE_SECONDS)
+    transport = connection.connection.transport
+    transport.sock.settimeout(SILENCE_SECONDS)
+    transport._quick_recv = partial(_received, transport._quick_recv)
+
+
+def _received(receive: Callable[[int], bytes], size: int) -> bytes:
+    """Receive at least a byte, and all that has come: py-amqp, which keeps the rest, would ask six times a message."""
+    return receive(max(size, RECEIVED_BYTES))

@@ -1,4 +1,4 @@
-"""What we override, or use though it is not public, in nameko, kombu, py-amqp, eventlet and rq.
+"""What we override, or use though it is not public, in nameko, kombu, py-amqp, eventlet, gunicorn and rq.
 
 A failure after an upgrade is no bug yet. Read what has changed in the library against our code that is named beside it,
 adapt that, run its tests on real servers, and only then write down the new fingerprint or signature.
@@ -10,8 +10,9 @@ import inspect
 import pytest
 from amqp import Connection as AmqpConnection
 from amqp.channel import Channel as AmqpChannel
-from amqp.transport import _AbstractTransport
+from amqp.transport import SSLTransport, TCPTransport, _AbstractTransport
 from eventlet.greenpool import GreenPool
+from gunicorn.http.wsgi import Response
 from kombu import Connection
 from kombu.mixins import ConsumerMixin
 from kombu.transport.pyamqp import Channel
@@ -95,6 +96,10 @@ LINES = [
     (RpcConsumer, "__init__", "self.queue = None", ENTRYPOINT),
     (QueueConsumer, "__init__", "self._consumers_ready = Event()", ENTRYPOINT),
     (_AbstractTransport, "__init__", "self.sock = None", CONNECTION),
+    (TCPTransport, "_read", "result, self._read_buffer = rbuf[:n], rbuf[n:]", CONNECTION),
+    (SSLTransport, "_read", "s = recv(n - len(rbuf))  # see note above", CONNECTION),
+    (Response, "send_headers", 'util.write(self.sock, util.to_bytestring(header_str, "latin-1"))', "gateway/worker.py"),
+    (Response, "write", "if self.sent >= self.response_length:", "gateway/worker.py"),
     (AmqpChannel, "__init__", "self.auto_decode = auto_decode", "libs/amqp/unread.py"),
     (Job, "fetch", "job.refresh()", "expiration/schedule.py"),
 ]
