@@ -7,7 +7,13 @@ import pytest
 from dev import audit, pin_images, release, sbom
 from dev.testing import ROOT
 
-LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-build.txt", "requirements-audit.txt")
+LOCKS = (
+    "requirements.txt",
+    "requirements-dev.txt",
+    "requirements-build.txt",
+    "requirements-audit.txt",
+    "requirements-bench.txt",
+)
 BUILT = {"crontab"}
 """The packages of which there is no wheel; rq-scheduler needs it."""
 INSTALLERS = ("docker/Dockerfile", "dev/stack/make-venv")
