@@ -2,7 +2,7 @@ PYTHON := .venv/bin/python
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 NAME ?= $(shell id -un)
 AUDIT := .stack/audit
-BENCH := .stack/bench
+FILE ?= .env
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 
@@ -33,8 +33,13 @@ operator: venv ## Let somebody operate the running system, by a new signing key 
 shell: venv ## Open an operator's nameko shell on the running system (NAME=olga)
 	@settings="$$($(PYTHON) -m dev.stack env $(NAME))" && eval "$$settings" && exec $(PYTHON) -m ops.shell
 
-env: venv ## Create .env, the containers' settings, with new secrets
-	@$(PYTHON) -m dev.env
+env: .stack/env/ready ## Create .env, the containers' settings, with new secrets (FILE=.env)
+	@.stack/env/bin/python -m dev.env $(FILE)
+
+.stack/env/ready: requirements-env.txt  # what makes keys, and nothing else
+	@python3 -m venv --clear .stack/env
+	@.stack/env/bin/python -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: --require-hashes -r requirements-env.txt
+	@touch $@
 
 up: ## Run the whole system in containers (needs Docker with compose)
 	@test -e .env || $(MAKE) env
@@ -79,7 +84,7 @@ lock: venv ## Lock the versions in requirements*.in with their hashes
 	$(LOCK) requirements.in requirements-dev.in --output-file requirements-dev.txt
 	$(LOCK) requirements-build.in --output-file requirements-build.txt
 	$(LOCK) requirements-audit.in --output-file requirements-audit.txt
-	$(LOCK) requirements-bench.in --output-file requirements-bench.txt
+	$(LOCK) requirements-env.in --output-file requirements-env.txt
 
 sbom: venv $(AUDIT)/ready ## Write .stack/sbom.json (CycloneDX) and .stack/licences.md: what production installs
 	@$(AUDIT)/bin/python -W ignore -m cyclonedx_py requirements requirements.txt --pyproject pyproject.toml --output-reproducible --output-file .stack/sbom.json
@@ -88,9 +93,9 @@ sbom: venv $(AUDIT)/ready ## Write .stack/sbom.json (CycloneDX) and .stack/licen
 audit: venv $(AUDIT)/ready ## Look the locked packages up in PyPI's advisories (needs pypi.org)
 	@$(AUDIT)/bin/pip-audit --require-hashes --disable-pip --format json --progress-spinner off -r requirements.txt | $(PYTHON) -m dev.audit
 
-$(AUDIT)/ready $(BENCH)/ready: .stack/%/ready: requirements-%.txt
-	@$(PYTHON) -m venv --clear .stack/$*
-	@.stack/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: --require-hashes -r $<
+$(AUDIT)/ready: requirements-audit.txt
+	@$(PYTHON) -m venv --clear $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: --require-hashes -r requirements-audit.txt
 	@touch $@
 
 pin: venv ## Pin images to digests and actions to commits (needs Docker and the registries)

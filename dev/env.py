@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dev.stack.secrets import broker_password, generate
+from dev.secrets import broker_password, generate
 from ops import private_files
 
 ROOT = Path(__file__).parents[1]

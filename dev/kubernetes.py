@@ -22,7 +22,7 @@ import kubernetes_validate
 import yaml
 
 from dev import env
-from dev.stack.secrets import generate
+from dev.secrets import generate
 
 ROOT = Path(__file__).parents[1]
 MANIFESTS = ROOT / "deploy/kubernetes"

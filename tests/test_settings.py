@@ -3,13 +3,15 @@
 import ast
 import re
 import stat
+import subprocess
+import sys
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
 from dev import env
+from dev.secrets import broker_password, generate, mongo_password, redis_password
 from dev.stack.ports import SERVE_METRICS, Ports, setting
-from dev.stack.secrets import broker_password, generate, mongo_password, redis_password
 from dev.testing import syntax_nodes
 from libs.contracts.parts import OPERATOR, PARTS, PRINCIPALS, SERVICES
 from ops import redis_users
@@ -143,6 +145,28 @@ def test_existing_env_file_keeps_what_it_has_and_gets_what_it_lacks(tmp_path, mo
     assert re.fullmatch(r"mongodb://orders:\w{32}@mongo:27017/orders\?replicaSet=rs0", made["ORDERS_MONGO_URL"])
     assert not [value for value in made.values() if "changeme" in value]
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+
+
+def test_env_file_is_made_without_the_packages_of_the_project(tmp_path):
+    packages = re.findall(r"^([\w-]+)==", (ROOT / "requirements-env.txt").read_text(), re.M)
+    allowed = {
+        *sys.stdlib_module_names,
+        *packages,
+        "jwt",
+        "_cffi_backend",
+        "_openssl",
+        "_distutils_hack",
+        "dev",
+        "libs",
+        "ops",
+    }
+    program = "import sys; from dev import env; env.main(); print(*{name.split('.')[0] for name in sys.modules})"
+
+    made = [sys.executable, "-c", program, str(tmp_path / ".env")]
+    output = subprocess.run(made, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+    loaded = {name for name in output.splitlines()[-1].split() if not name.startswith("__")}
+    assert loaded - allowed == set()
 
 
 def test_env_file_that_lacks_nothing_is_left_alone(tmp_path, monkeypatch):

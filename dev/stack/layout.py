@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from dev.stack import secrets
+from dev import secrets
 from dev.stack.ports import HOST, Ports
 from dev.stack.supervisor import Supervisor
 from libs.contracts.parts import OPERATOR

@@ -11,8 +11,8 @@ from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 from rq.serializers import JSONSerializer
 
+from dev.secrets import generate, redis_password
 from dev.stack import free_ports
-from dev.stack.secrets import generate, redis_password
 from dev.stack.servers import redis_server
 from dev.testing import wait_for
 from expiration import jobs

@@ -12,8 +12,8 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
+from dev.secrets import generate, mongo_password
 from dev.stack import free_ports
-from dev.stack.secrets import generate, mongo_password
 from dev.stack.servers import mongo
 from dev.testing import ROOT, stack_folder, wait_for
 from libs.contracts.parts import OPERATOR, SERVICES

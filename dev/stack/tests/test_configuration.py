@@ -6,7 +6,8 @@ import stat
 
 import pytest
 
-from dev.stack import Ports, Stack, StackError, free_ports, install, secrets
+from dev import secrets
+from dev.stack import Ports, Stack, StackError, free_ports, install
 from dev.stack.ports import PortTaken
 from dev.stack.program import Program
 from dev.stack.programs import all_programs, environment
