@@ -8,6 +8,7 @@ from flask import Flask
 
 from gateway import api, errors, health, metrics, pages, security, sessions
 from gateway.bodies import LIMIT_BYTES, JsonAnswers
+from gateway.cache import marks, public
 from gateway.correlation import Correlation
 from gateway.services import RpcClient, Services
 from gateway.session_uses import SessionUses
@@ -38,8 +39,11 @@ def create_app(
     metrics.register(app)
     uses = SessionUses(lambda used: services.call_as_gateway("auth.note_sessions", used=used))
     sessions.register(app, read, revocations or _listen(app, read, services), uses)
+    marks.register(app, tls=read.tls)
+    memory = public.register(app, security.fixed_headers(read))
     if revocations is None:
         app.before_request(uses.start)
+        public.follow(app, read.amqp_url, services, memory)
     security.register(app, read)
     errors.register(app)
     app.register_blueprint(health.bp)

@@ -33,6 +33,11 @@ def _count(response: Response) -> Response:
     # a route and a method that the client made up would be a new time series each
     route = request.url_rule.rule if request.url_rule else "unknown"
     method = request.method if request.method in METHODS else "other"
-    http_requests.labels(method, route, response.status_code).inc()
-    http_request_seconds.labels(method, route).observe(time.perf_counter() - g.get("began", time.perf_counter()))
+    count(method, route, response.status_code, time.perf_counter() - g.get("began", time.perf_counter()))
     return response
+
+
+def count(method: str, route: str, status: int, seconds: float) -> None:
+    """Count a request that was answered within so many seconds."""
+    http_requests.labels(method, route, status).inc()
+    http_request_seconds.labels(method, route).observe(seconds)

@@ -9,6 +9,7 @@ from flask import Flask, Response, current_app, request, session
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
+from gateway.cache import public
 from gateway.errors import GatewayError, lead_back, reading_body
 from gateway.proxies import Proxies
 from gateway.settings import Settings
@@ -37,16 +38,13 @@ log = logging.getLogger(__name__)
 
 def register(app: Flask, settings: Settings) -> None:
     """Check every request of `app`, and add the security headers to every response."""
-    policy = content_security_policy(settings)
+    fixed = dict(fixed_headers(settings))
     app.wsgi_app = Proxies(app.wsgi_app, settings.proxies)  # type: ignore[method-assign]
 
     @app.after_request
     def add_security_headers(response: Response) -> Response:
-        response.headers.update(HEADERS)
-        response.headers["Content-Security-Policy"] = policy
+        response.headers.update(fixed)
         response.headers["X-Request-Id"] = context.correlation_id()
-        if settings.tls:
-            response.headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}; includeSubDomains"
         _limit_caching(response)
         return response
 
@@ -55,6 +53,14 @@ def register(app: Flask, settings: Settings) -> None:
     app.before_request(check_origin)
     app.before_request(check_csrf)
     app.add_template_global(csrf_field)
+
+
+def fixed_headers(settings: Settings) -> list[tuple[str, str]]:
+    """Return the security headers that every response has."""
+    headers = {**HEADERS, "Content-Security-Policy": content_security_policy(settings)}
+    if settings.tls:
+        headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}; includeSubDomains"
+    return list(headers.items())
 
 
 def content_security_policy(settings: Settings) -> str:
@@ -160,6 +166,9 @@ def safe_path(target: str | None) -> str | None:
 def _limit_caching(response: Response) -> None:
     if request.endpoint == "static" and response.status_code < 400:
         return
+    response.vary.add("Cookie")
+    if response.status_code < 400 and (headers := public.caching_headers()):
+        response.headers.update(headers)
+        return
     private = session or session.modified or response.status_code >= 400
     response.headers["Cache-Control"] = "no-store" if private else "no-cache"
-    response.vary.add("Cookie")

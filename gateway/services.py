@@ -6,11 +6,12 @@ from typing import Any, Protocol, cast
 
 from flask import current_app, session
 
+from gateway.cache.marks import note_change
 from libs.tokens import Signer
 
 CALL_SECONDS = 5.0
 QUERIES = {
-    *("get", "held", "list", "list_mine", "is_revoked", "revocations", "is_effective"),
+    *("get", "held", "list", "list_mine", "sales", "is_revoked", "revocations", "is_effective"),
     *("account_security", "list_sessions"),
 }
 
@@ -66,6 +67,9 @@ def call_public(method: str, *, timeout: float = CALL_SECONDS, **arguments: Any)
 
 def call_as_user(method: str, *, timeout: float = CALL_SECONDS, **arguments: Any) -> Any:
     """Call with the session's token; the service verifies it again and checks ownership."""
+    service, _, name = method.partition(".")
+    if name not in QUERIES:
+        note_change(service)
     return _services().call(method, arguments, session.get("token"), timeout)
 
 

@@ -19,7 +19,7 @@ from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
 from libs.events import topology
 from libs.events.catalogue import Catalogue
-from libs.events.event import Event
+from libs.events.topology import ALL
 from libs.rpc.topology import RPC_EXCHANGE, calls_queue, replies_pattern
 from libs.settings import ca_file
 
@@ -56,7 +56,7 @@ def _rights_of_part(part: str, catalogue: Catalogue) -> Rights:
     sources = {event.exchange for event in consumed}
     # a service that is called may answer anybody; another only tells the services what its clock shows
     answered = _keys_of_replies(PRINCIPALS) + [STOCK_REPLIES] if part in SERVICES else _keys_of_replies(SERVICES)
-    keys = {source: _heard(event for event in consumed if event.exchange == source) for source in sources}
+    keys = {source: {"write": NOTHING, "read": _one_of(_heard(part, source, catalogue))} for source in sources}
     calls = {"write": _one_of(_keys_of_calls() + answered), "read": _one_of(map(re.escape, _bound_by(part)))}
     return Rights(
         configure=_one_of(own),
@@ -83,8 +83,14 @@ def _rights_of_operator(catalogue: Catalogue) -> Rights:
     )
 
 
-def _heard(events: Iterable[Event]) -> Rules:
-    return {"write": NOTHING, "read": _one_of(re.escape(event.name) for event in events)}
+def _heard(part: str, exchange: str, catalogue: Catalogue) -> list[str]:
+    """Return the keys with which a part may bind queues to an exchange.
+
+    One for everything is among them only if all of it is broadcast to the part.
+    """
+    published = [event for event in catalogue.values() if event.exchange == exchange]
+    names = [re.escape(event.name) for event in published if part in (*event.listeners, *event.broadcast)]
+    return [*names, *([re.escape(ALL)] if all(part in event.broadcast for event in published) else [])]
 
 
 def _keys_of_calls() -> list[str]:

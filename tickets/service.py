@@ -31,6 +31,7 @@ from libs.contracts.limits import (
 )
 from libs.events import Stored, VersionConflict, handles
 from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source
+from libs.events.watermarks import Watermarks
 from libs.providers import Setting
 from libs.rpc import arguments
 from libs.rpc.arguments import InvalidArguments
@@ -43,6 +44,8 @@ from tickets.store import TicketStore
 EXPECTED = (DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
 LISTED = ("on_sale", "reserved", "sold", "all")
 STARTED_SECONDS = 5
+MAXIMUM_PROCESS = 64
+"""Characters by which a process names itself."""
 
 
 class TicketsService:
@@ -50,6 +53,7 @@ class TicketsService:
 
     name = "tickets"
     store = Stored(TicketStore, CATALOGUE)
+    watermarks = Watermarks()
     caller = CallerProvider()
     services = ServiceClient()
     currency = Setting("CURRENCY", currency_setting, CURRENCY_FORM)
@@ -177,6 +181,16 @@ class TicketsService:
         """Compare all reservations with orders; for operators. Returns {"repaired", "next"}: see AntiEntropy.repair."""
         self.caller.require("operator")
         return self.anti_entropy.repair(arguments.optional_text("after", after))
+
+    @rpc(expected_exceptions=EXPECTED)
+    def watermark(self, process: str, number: int) -> None:
+        """Have a watermark broadcast that answers the question `number` of a process of the gateway."""
+        self.caller.require("gateway")
+        ident, asked = (
+            arguments.text("process", process, MAXIMUM_PROCESS),
+            arguments.integer("number", number, 0, 2**53),
+        )
+        self.watermarks.ask(ident, asked)
 
     @handles(OrderCreated, OrderAwaitingPayment, OrderUpdated, OrderCancelled, OrderCompleted)
     def on_order(self, order: dict[str, Any]) -> None:

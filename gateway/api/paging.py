@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Response, jsonify, request
+from flask import Response, g, jsonify, request
 from marshmallow import Schema, ValidationError
 
 ONCE = "Give this only once."
@@ -15,6 +15,7 @@ def read_query(schema: Schema, *, is_form: bool = False) -> dict[str, Any]:
     In the query of a form an empty one counts as not given: a browser sends that for an empty field.
     """
     given = {name: values for name, values in request.args.lists() if name in _names(schema)}
+    g.asked = [(name, value) for name, values in given.items() for value in values]
     repeated = {name: [ONCE] for name, values in given.items() if len(values) > 1}
     if repeated:
         raise ValidationError(repeated)
@@ -38,6 +39,17 @@ def respond_page(schema: Schema, items: list[dict[str, Any]], following: str | N
 
 def page_path(after: str | None) -> str:
     """Return the path and query of this list's page after the cursor `after`, or of its first page."""
-    query = [(name, value) for name, value in request.args.items(multi=True) if name != "after"]
+    query = [(name, value) for name, value in asked() if name != "after"]
     query += [("after", after)] if after else []
     return f"{request.path}?{urlencode(query)}" if query else request.path
+
+
+def asked() -> list[tuple[str, str]]:
+    """Return the parameters of this list's query as they were typed, without unknown ones."""
+    found: list[tuple[str, str]] = g.get("asked", [])
+    return found
+
+
+def asked_query() -> str:
+    """Return `asked` as a query string."""
+    return urlencode(asked())

@@ -6,11 +6,13 @@ from flask import Blueprint, Response, jsonify
 from flask_login import login_required
 
 from gateway import ids
-from gateway.api.paging import read_query, respond_page
+from gateway.api.paging import asked_query, read_query, respond_page
 from gateway.bodies import read_body, read_key, read_version
+from gateway.cache import public
 from gateway.errors import GatewayError
+from gateway.formats import has_started
 from gateway.schemas import MineQuery, TicketBody, TicketEditBody, TicketQuery, TicketResponse
-from gateway.services import call_as_user, call_public
+from gateway.services import call_as_user
 
 RESPONSE, BODY, EDIT = TicketResponse(), TicketBody(), TicketEditBody()
 QUERY, QUERY_MINE = TicketQuery(), MineQuery()
@@ -28,8 +30,8 @@ def create() -> tuple[Response, int]:
 @bp.get("")
 def list_all() -> Response:
     """List tickets, those on sale unless the query says otherwise."""
-    page = call_public("tickets.list", **read_query(QUERY))
-    return respond_page(RESPONSE, page["tickets"], page["next"])
+    query = read_query(QUERY)
+    return public.answer(public.tickets(query), f"api?{asked_query()}", _respond_page)
 
 
 @bp.get("/mine")
@@ -37,13 +39,14 @@ def list_all() -> Response:
 def list_mine() -> Response:
     """List the user's own tickets with their state."""
     page = call_as_user("tickets.list_mine", **read_query(QUERY_MINE))
-    return respond_page(RESPONSE, page["tickets"], page["next"])
+    return _respond_page(page)
 
 
 @bp.get("/<ticket_id>")
 def get(ticket_id: str) -> Response:
     """Show one ticket."""
-    return _respond(call_public("tickets.get", ticket_id=ids.ticket(ticket_id)))
+    found = public.ticket(ids.ticket(ticket_id))
+    return public.answer(found, "api", _respond, has_tag=not has_started(found.value))
 
 
 @bp.put("/<ticket_id>")
@@ -63,6 +66,10 @@ def withdraw(ticket_id: str) -> tuple[str, int]:
     """Take the user's own ticket off sale, unless it has changed since they saw it; repeating changes nothing."""
     call_as_user("tickets.withdraw", ticket_id=ids.ticket(ticket_id), version=read_version())
     return "", 204
+
+
+def _respond_page(page: dict[str, Any]) -> Response:
+    return respond_page(RESPONSE, page["tickets"], page["next"])
 
 
 def _respond(ticket: dict[str, Any]) -> Response:

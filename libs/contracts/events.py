@@ -136,8 +136,8 @@ class SessionSnapshot(Snapshot):
 
 _ORDER_LISTENERS = ("tickets", "payments", "expiration")
 
-TicketCreated = Event("TicketCreated", "tickets", ("orders",), TicketSnapshot())
-TicketUpdated = Event("TicketUpdated", "tickets", ("orders",), TicketSnapshot())
+TicketCreated = Event("TicketCreated", "tickets", ("orders",), TicketSnapshot(), ("gateway",))
+TicketUpdated = Event("TicketUpdated", "tickets", ("orders",), TicketSnapshot(), ("gateway",))
 OrderCreated = Event("OrderCreated", "orders", _ORDER_LISTENERS, OrderSnapshot())
 OrderAwaitingPayment = Event("OrderAwaitingPayment", "orders", _ORDER_LISTENERS, OrderSnapshot())
 OrderUpdated = Event("OrderUpdated", "orders", _ORDER_LISTENERS, OrderSnapshot())

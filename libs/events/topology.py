@@ -24,6 +24,11 @@ from libs.events.event import Event
 DELAYS_SECONDS = (0.1, 1.0, 5.0, 30.0)
 """The backoff, unless a handler says otherwise: how long an event waits before its second, third… try."""
 
+WATERMARK = "Watermark"
+"""The routing key of watermarks (`libs/events/watermarks.py`), and no event's name."""
+ALL = "*"
+"""The routing key by which a queue gets all events and watermarks of a service, or none."""
+
 DELIVERY_LIMIT = 100
 """How often a quorum queue delivers an event that is never acknowledged, before the broker parks it."""
 UNLIMITED = 2**31 - 1

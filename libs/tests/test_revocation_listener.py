@@ -3,7 +3,7 @@
 from threading import Event
 
 import pytest
-from kombu import Connection
+from kombu import Connection, Exchange
 
 from libs.amqp.tests.odd import ODDITIES, publish_odd
 from libs.contracts.events import SessionRevoked
@@ -40,7 +40,7 @@ def is_heard(amqp_url, woken):
     """Publish sign-outs until one is heard of; return whether that happens in time."""
     with Connection(amqp_url) as connection:
         declare_published(connection.default_channel, [SessionRevoked])  # as auth does
-        producer = connection.Producer(exchange=EXCHANGE, routing_key=ROUTING_KEY)
+        producer = connection.Producer(exchange=Exchange(EXCHANGE, no_declare=True), routing_key=ROUTING_KEY)
         for _ in range(100):
             producer.publish({"id": "s1"})
             if woken.wait(0.1):
@@ -51,13 +51,13 @@ def is_heard(amqp_url, woken):
 
 @pytest.mark.parametrize("odd", [*ODDITIES, "no such event"])
 def test_sign_out_is_heard_of_when_its_event_cannot_be_read(woken, amqp_url, odd):
-    publish_odd(amqp_url, odd, EXCHANGE.name, ROUTING_KEY, b'{"id": "s0"}')
+    publish_odd(amqp_url, odd, EXCHANGE, ROUTING_KEY, b'{"id": "s0"}')
 
     assert woken.wait(10)
 
 
 def test_sign_out_is_heard_of_again_after_somebody_deleted_the_exchange_of_its_events(woken, amqp_url):
     with Connection(amqp_url) as connection:
-        connection.channel().exchange_delete(EXCHANGE.name)
+        connection.channel().exchange_delete(EXCHANGE)
 
     assert is_heard(amqp_url, woken)

@@ -154,11 +154,16 @@ def test_nobody_can_read_requests_or_replies_to_another(user, broker):
             assert is_refused(connection, lambda channel: channel.exchange_bind(own, "nameko-rpc", key))  # noqa: B023
 
 
+def hears_all(user, source):
+    return all(user in event.broadcast for event in CATALOGUE.published_by(source))
+
+
 @pytest.mark.parametrize("user", PRINCIPALS)
 def test_nobody_hears_events_that_the_catalogue_does_not_let_it_hear(user, broker):
     heard = [event for event in CATALOGUE.values() if user in (*event.listeners, *event.broadcast)]
     names = {event.name for event in heard}
-    keys = [(event.exchange, key) for event in heard for key in ("#", "*", "Other", *(set(CATALOGUE) - names))]
+    keys = [(event.exchange, key) for event in heard for key in ("#", "*.*", "Other", *(set(CATALOGUE) - names))]
+    keys += [(event.exchange, "*") for event in heard if not hears_all(user, event.source)]
 
     with Connection(broker[0][user]) as connection:
         own = own_of(connection, user)

@@ -72,6 +72,7 @@ ALLOWED = {
     "tickets.changes": {"orders", "operator"},
     "tickets.snapshots": {"orders", "operator"},
     "tickets.repair": {"operator"},
+    "tickets.watermark": {"gateway"},
     "orders.create": USERS,
     "orders.get": USERS,
     "orders.held": USERS,

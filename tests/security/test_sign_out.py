@@ -86,7 +86,7 @@ class Site:
     def lose_events(self):
         """Delete the exchange of auth's events, and with it all bindings."""
         with Connection(self.amqp_url) as connection:
-            connection.channel().exchange_delete(EXCHANGE.name)
+            connection.channel().exchange_delete(EXCHANGE)
 
 
 @pytest.fixture(scope="module")

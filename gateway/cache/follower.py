@@ -1,0 +1,120 @@
+"""The background threads that keep a memory current: one hears tickets' events and watermarks, one asks for these."""
+
+import json
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from gateway.cache.memory import Memory
+from libs.amqp.broadcasts import BroadcastListener
+from libs.amqp.unread import require_readable
+from libs.errors import Unavailable, log_failure
+from libs.events.topology import ALL, WATERMARK
+
+EXCHANGE = "tickets.events"
+ASK_SECONDS = 0.4
+"""From one question for a watermark to the next, while the memory is used: a late answer does no harm."""
+SILENT_SECONDS = 2.0
+"""How long no question has been answered when something must be wrong with the queue, such as its binding."""
+
+log = logging.getLogger(__name__)
+
+
+class Silent(Unavailable):
+    """tickets takes the questions, and no watermark comes."""
+
+
+class Follower:
+    """Keeps a memory current. `ask(process, number)` calls `tickets.watermark`; `clock` is the memory's."""
+
+    def __init__(
+        self,
+        amqp_url: str,
+        memory: Memory,
+        ask: Callable[[str, int], Any],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._memory = memory
+        self._ask = ask
+        self._clock = clock
+        self._process = uuid.uuid4().hex
+        self._number = 0
+        self._asked_at: dict[int, float] = {}
+        """When the questions were asked that are not answered yet, by their numbers."""
+        self._unanswered_since: float | None = None
+        self._is_failing = False
+        self._listener = BroadcastListener(
+            "gateway.Tickets", amqp_url, EXCHANGE, ALL, self.hear, self._on_bound, self._check
+        )
+        self._started = False
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Start once per process; call it from a request, so that it runs after gunicorn's fork."""
+        if self._started:
+            return
+        with self._lock:
+            if not self._started:
+                for run in (partial(self._listener.run, self._stopping), self._ask_while_used):
+                    threading.Thread(target=run, name="public-reads", daemon=True).start()
+                self._started = True
+
+    def stop(self) -> None:
+        """Stop, within a second."""
+        self._stopping.set()
+        self._memory.used.set()
+
+    def hear(self, message: Any) -> None:
+        """Tell the memory what a message says. Raises when it cannot be read: then the listener begins anew."""
+        require_readable(message)
+        body = json.loads(message.body or "{}")
+        if message.delivery_info["routing_key"] == WATERMARK:
+            for ticket_id, version in body["waiting"]:
+                self._memory.change(ticket_id, version)
+            self._hear_answer(body["asks"].get(self._process))
+        elif "id" in body:
+            self._memory.change(body["id"], body["version"])
+
+    def ask(self) -> None:
+        """Ask for a watermark; raises as the call does."""
+        now, self._number = self._clock(), self._number + 1
+        self._asked_at = {number: at for number, at in self._asked_at.items() if now - at < SILENT_SECONDS}
+        self._asked_at[self._number] = now
+        self._ask(self._process, self._number)
+        if self._unanswered_since is None and self._number in self._asked_at:
+            self._unanswered_since = now
+
+    def _hear_answer(self, number: int | None) -> None:
+        asked_at = self._asked_at.get(number or 0)
+        if asked_at is None:
+            return
+        self._asked_at = {later: at for later, at in self._asked_at.items() if later > (number or 0)}
+        self._unanswered_since = None
+        self._memory.trust(asked_at)
+
+    def _on_bound(self, _queue: Any) -> None:
+        self._unanswered_since, self._asked_at = None, {}
+        self._memory.listen()
+
+    def _check(self, _queue: Any) -> None:
+        if self._unanswered_since is not None and self._clock() - self._unanswered_since > SILENT_SECONDS:
+            raise Silent("no watermark comes")
+
+    def _ask_while_used(self) -> None:
+        while not self._stopping.is_set():
+            if not self._memory.is_in_use:
+                self._memory.used.clear()
+                self._memory.used.wait()
+            try:
+                self.ask()
+                self._is_failing = False
+            except Exception as error:  # noqa: BLE001 - this thread must not end
+                if not self._is_failing:
+                    log_failure(log, error, "no watermark: tickets is asked for everything")
+                self._is_failing = True
+            self._stopping.wait(ASK_SECONDS)

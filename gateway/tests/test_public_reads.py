@@ -1,0 +1,260 @@
+"""Answers from memory: to whom, with which headers, and when a service is asked after all."""
+
+import re
+import time
+from functools import cache
+
+import pytest
+from prometheus_client import REGISTRY
+
+from gateway.app import create_app
+from gateway.services import Services
+from gateway.settings import Settings
+from gateway.tests.fakes import SETTINGS, FakeServices, never_revoked
+
+HAMLET = {"title": "Hamlet, row 3", "price": 19.99}
+
+
+@cache
+def another(**settings):
+    """Return a second process of the gateway, built once."""
+    return create_app(FakeServices(), SETTINGS | settings, never_revoked())
+
+
+def remembering(app, services):
+    """Let a process of the gateway hear that nothing has changed, now and in the next minute; return its memory."""
+    app.extensions["services"] = Services(lambda: services, Settings.read(SETTINGS).signer)
+    reads = app.extensions["public_reads"]
+    reads._targets.clear()
+    reads.memory.listen()
+    reads.memory.trust(time.monotonic() + 60)
+    return reads.memory
+
+
+@pytest.fixture
+def memory(app, services):
+    memory = remembering(app, services)
+    yield memory
+    memory.deafen()
+
+
+@pytest.fixture
+def guest(app, memory):
+    return app.test_client()
+
+
+def reading(services):
+    """Return how often services were asked for what everybody may see."""
+    return sum(method in ("tickets.get", "tickets.list") for method, _ in services.calls)
+
+
+def hits():
+    return REGISTRY.get_sample_value("public_reads_total", {"outcome": "hit"}) or 0
+
+
+@pytest.fixture(params=["one", "list"])
+def path(request, ticket):
+    return {"one": f"/api/tickets/{ticket['id']}", "list": "/api/tickets?limit=20"}[request.param]
+
+
+def test_a_second_guest_is_answered_the_same_from_memory(guest, services, path):
+    first = guest.get(path)
+    asked, before = reading(services), hits()
+
+    second = guest.get(path)
+
+    assert (second.status_code, second.data) == (200, first.data)
+    assert reading(services) == asked and hits() == before + 1
+    own = {"X-Request-Id"}
+    assert {k: v for k, v in first.headers if k not in own} == {k: v for k, v in second.headers if k not in own}
+    assert second.headers["Cache-Control"] == "public, max-age=1" and second.headers["Age"] == "0"
+
+
+def test_each_answer_from_memory_has_the_id_of_its_own_request(guest, path):
+    guest.get(path)
+
+    ids = [guest.get(path).headers["X-Request-Id"] for _ in range(2)]
+
+    assert len(set(ids)) == 2
+    assert guest.get(path, headers={"X-Request-Id": "of-a-client"}).headers["X-Request-Id"] == "of-a-client"
+
+
+def test_head_is_answered_from_memory_without_a_body(guest, services, path):
+    shown = guest.get(path)
+    asked = reading(services)
+
+    answer = guest.head(path)
+
+    assert (answer.status_code, answer.data) == (200, b"")
+    assert answer.headers["Content-Length"] == str(len(shown.data)) and answer.headers["ETag"] == shown.headers["ETag"]
+    assert reading(services) == asked
+
+
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', "*"])
+def test_who_has_it_already_is_told_so(guest, path, warm, form, memory):
+    tag = guest.get(path).headers["ETag"]
+    if not warm:
+        memory.listen()
+
+    answer = guest.get(path, headers={"If-None-Match": form.format(tag)})
+
+    assert (answer.status_code, answer.data, answer.headers["ETag"]) == (304, b"", tag)
+    assert answer.headers["Cache-Control"] == "public, max-age=1" and answer.headers["Vary"] == "Cookie"
+    assert not {"Content-Type", "Content-Length"} & set(answer.headers.keys())
+    assert guest.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_a_started_ticket_is_never_said_to_be_the_same(guest, services, ticket, memory):
+    path = f"/api/tickets/{ticket['id']}"
+    tag = guest.get(path).headers["ETag"]
+    services.tickets[ticket["id"]]["starts_at"] = "2020-01-01T00:00:00.000Z"
+    memory.listen()
+
+    answers = [guest.get(path, headers={"If-None-Match": tag}) for _ in range(2)]
+
+    assert [(answer.status_code, answer.json["status"]) for answer in answers] == [(200, "started")] * 2
+
+
+def test_a_changed_list_has_another_etag(guest, ana, memory):
+    before = guest.get("/api/tickets")
+    ana.post("/api/tickets", json=HAMLET)
+    memory.listen()
+
+    answer = guest.get("/api/tickets", headers={"If-None-Match": before.headers["ETag"]})
+
+    assert answer.status_code == 200 and len(answer.json) == len(before.json) + 1
+
+
+def test_a_session_gets_the_same_body_which_nobody_may_keep(guest, bo, services, path):
+    shown = guest.get(path)
+    asked = reading(services)
+
+    answer = bo.get(path)
+
+    assert answer.data == shown.data and reading(services) == asked
+    assert answer.headers["Cache-Control"] == "no-store" and "Age" not in answer.headers
+
+
+def test_nobody_may_keep_what_a_session_read_first(memory, bo, path):
+    assert bo.get(path).headers["Cache-Control"] == "no-store"
+
+
+def test_no_answer_from_memory_sets_a_cookie(guest, bo, path):
+    for browser in (guest, bo, guest, bo):
+        assert "Set-Cookie" not in browser.get(path).headers
+
+
+CHANGES = {
+    "edit": ("ana", lambda ana, path, page: ana.put(path, json=HAMLET | {"price": 25})),
+    "withdraw": ("ana", lambda ana, path, page: ana.delete(path)),
+    "withdraw on the page": ("ana", lambda ana, path, page: ana.submit(page, f"{page}/withdraw")),
+    "reserve": ("bo", lambda bo, path, page: bo.post("/api/orders", json={"ticketId": path.rpartition("/")[2]})),
+    "reserve on the page": ("bo", lambda bo, path, page: bo.submit(page, f"{page}/buy")),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_who_has_changed_something_sees_it_at_once_in_every_process(app, memory, services, ana, bo, ticket, kind):
+    """Though no process has heard of it yet."""
+    path, page = f"/api/tickets/{ticket['id']}", f"/tickets/{ticket['id']}"
+    processes, (who, change) = (app, another()), CHANGES[kind]
+    remembering(another(), services)
+    before = [process.test_client().get(path).json for process in processes][0]
+
+    answered = change({"ana": ana, "bo": bo}[who], path, page)
+
+    assert answered.status_code < 400
+    for process in processes:
+        browser = process.test_client()
+        assert browser.get(path).json == before  # a guest is not told yet
+        browser._cookies = {"ana": ana, "bo": bo}[who]._cookies
+        assert browser.get(path).json != before
+
+
+def test_the_mark_of_a_change_is_short_and_private(ana):
+    cookies = ana.post("/api/tickets", json=HAMLET).headers.getlist("Set-Cookie")
+
+    assert [re.sub("Expires=[^;]+; ", "", cookie) for cookie in cookies] == [
+        "ticketing-changed=1; Max-Age=3; HttpOnly; Path=/; SameSite=Lax"
+    ]
+
+
+def test_a_change_that_nobody_answered_marks_too(ana, services):
+    services.away = {"tickets"}
+
+    answer = ana.post("/api/tickets", json=HAMLET)
+
+    assert answer.status_code == 503 and "ticketing-changed=1" in answer.headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize("page", ["/my/tickets", "/my/orders", "/account", "/api/orders", "/api/tickets/mine"])
+def test_looking_marks_nobody(bo, page):
+    assert "ticketing-changed" not in str(bo.get(page).headers.getlist("Set-Cookie"))
+
+
+def test_unknown_parameters_are_answered_from_the_same_memory_and_lead_nowhere(guest, ana, services, memory):
+    for _ in range(2):
+        ana.post("/api/tickets", json=HAMLET)
+    shown = guest.get("/api/tickets?limit=1")
+    asked, known = reading(services), len(memory._entries)
+
+    answers = [guest.get(f"/api/tickets?utm_source={number}&limit=1") for number in range(20)]
+
+    assert {answer.data for answer in answers} == {shown.data}
+    assert {answer.headers["Link"] for answer in answers} == {shown.headers["Link"]}
+    assert reading(services) == asked
+    assert len(memory._entries) == known
+
+
+def test_what_was_asked_for_is_remembered_within_bounds(guest, ticket):
+    reads = guest.application.extensions["public_reads"]
+
+    guest.get(f"/api/tickets?x={'a' * 2000}")
+    assert not reads._targets
+    guest.get("/api/tickets?x=1")
+    assert len(reads._targets) == 1
+
+
+@pytest.mark.parametrize("path", ["/api/tickets/" + "0" * 24, "/api/tickets?limit=0", "/api/tickets?after=x"])
+def test_errors_are_not_kept(guest, path, memory):
+    answers = [guest.get(path) for _ in range(2)]
+
+    assert {answer.status_code for answer in answers} <= {400, 404}
+    assert {answer.headers["Cache-Control"] for answer in answers} == {"no-store"}
+    assert not memory._entries
+
+
+def test_what_flask_would_refuse_is_refused_though_it_is_in_memory(services, ana):
+    process = another(GATEWAY_TRUSTED_HOSTS="tickets.example")
+    remembering(process, services)
+    guest, ours = process.test_client(), {"base_url": "http://tickets.example"}
+    for _ in range(2):
+        assert guest.get("/api/tickets", **ours).status_code == 200
+
+    assert guest.get("/api/tickets", base_url="http://elsewhere.example").status_code == 400
+    assert guest.get("/api/tickets", headers={"Content-Encoding": "gzip"}, **ours).status_code == 415
+    assert guest.post("/api/tickets", json=HAMLET, **ours).status_code == 401
+
+
+def test_requests_are_counted_by_their_route_when_they_are_answered_from_memory(guest, ticket):
+    route = {"method": "GET", "route": "/api/tickets/<ticket_id>"}
+
+    def counted():
+        answered = REGISTRY.get_sample_value("http_requests_total", {**route, "status": "200"}) or 0
+        return answered, REGISTRY.get_sample_value("http_request_seconds_count", route) or 0
+
+    guest.get(f"/api/tickets/{ticket['id']}")
+    before = counted()
+    guest.get(f"/api/tickets/{ticket['id']}")
+
+    assert counted() == tuple(number + 1 for number in before)
+
+
+def test_a_gateway_that_hears_of_no_changes_asks_each_time(client, services, ticket):
+    asked = reading(services)
+
+    for _ in range(3):
+        client.get(f"/api/tickets/{ticket['id']}")
+
+    assert reading(services) == asked + 3

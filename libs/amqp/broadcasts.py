@@ -1,0 +1,78 @@
+"""Hearing what a service broadcasts: over a queue of this process's own, which ends with its connection."""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from kombu.connection import Connection
+from kombu.entity import Exchange, Queue
+from kombu.messaging import Consumer
+
+from libs.amqp.connection import connection_to
+from libs.errors import log_failure
+
+HEARTBEAT_SECONDS = 10
+POLL_SECONDS = 1.0
+PAUSES = (0.2, 0.5, 1.0)
+
+log = logging.getLogger(__name__)
+
+
+class BroadcastListener:
+    """Passes each message of `exchange` with a `routing_key` to `on_message`, and connects again and again.
+
+    `on_bound(queue)` is called once the queue is bound, before its first message; `check(queue)` at least once a
+    second. When either raises, or `on_message` does, the listener begins anew, with another queue.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        amqp_url: str,
+        exchange: str,
+        routing_key: str,
+        on_message: Callable[[Any], Any],
+        on_bound: Callable[[Any], Any] = lambda _queue: None,
+        check: Callable[[Any], Any] = lambda _queue: None,
+    ) -> None:
+        self._name = name
+        self._amqp_url = amqp_url
+        self._exchange = Exchange(exchange, type="topic", durable=True, no_declare=True)  # its publisher's own
+        self._routing_key = routing_key
+        self._on_message = on_message
+        self._on_bound = on_bound
+        self._check = check
+
+    def run(self, stopping: threading.Event) -> None:
+        """Listen until `stopping` is set, and for up to a second more; for a thread of its own."""
+        failures = 0
+        while not stopping.is_set():
+            began = time.monotonic()
+            try:
+                self._listen(stopping)
+            except Exception as error:  # noqa: BLE001 - this thread must not end
+                failures = 0 if time.monotonic() - began > max(PAUSES) else failures + 1
+                log_failure(log, error, "not listening to %s", self._name)
+            stopping.wait(PAUSES[min(failures, len(PAUSES) - 1)])
+
+    def _listen(self, stopping: threading.Event) -> None:
+        name = f"{self._name}-{uuid.uuid4().hex}"
+        queue = Queue(
+            name, self._exchange, self._routing_key, exclusive=True, auto_delete=True, durable=False, no_ack=True
+        )
+        with connection_to(self._amqp_url, HEARTBEAT_SECONDS) as connection:
+            connection.ensure_connection(max_retries=1)
+            with Consumer(connection, [queue], on_message=self._on_message, no_ack=True):
+                self._follow(connection, queue(connection.default_channel), stopping)
+
+    def _follow(self, connection: Connection, queue: Any, stopping: threading.Event) -> None:
+        self._on_bound(queue)
+        while not stopping.is_set():
+            self._check(queue)
+            connection.heartbeat_check()
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=POLL_SECONDS)

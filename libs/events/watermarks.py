@@ -1,0 +1,91 @@
+"""Watermarks: how a process that keeps in memory what it read of a service knows that it has heard of every change.
+
+It listens to all events of the service by one binding (`topology.ALL`) of a queue of its own: with several, one could
+be deleted and the others would go on. When it asks for a watermark, the service reads at its database's primary which
+changes wait in outboxes, and broadcasts that through the exchange of its events. Whatever was committed before the
+asking either waits, and the watermark names it, or was removed from its outbox because the broker had confirmed its
+event: then that was in the queue before the watermark, and is heard before it. It does not matter which instance of the
+service answers, nor whether any relay lives.
+
+So what a process heard up to a watermark is all that was committed up to the moment at which it asked: a moment of its
+own clock. No clocks of two machines are compared, and what delays the watermark, wherever that is, counts as its age.
+"""
+
+import json
+import logging
+import threading
+import time
+from typing import Any
+
+from nameko.extensions import DependencyProvider
+
+from libs.amqp import Outgoing
+from libs.errors import log_failure
+from libs.events.provider import Stored
+from libs.events.topology import WATERMARK
+
+PAUSE_SECONDS = 0.2
+"""From one watermark of an instance to the next, which answers all who have asked meanwhile."""
+MOST_WAITING = 200
+"""How many waiting changes are named; while more wait, there is no watermark."""
+
+log = logging.getLogger(__name__)
+
+
+class Watermarks(DependencyProvider):
+    """Broadcasts the watermarks of a service that has a `Stored`, while somebody asks for them.
+
+    One is {"asks": {process: number}, "waiting": [[id, version], ...]}: the last question of each process, and the
+    newest version of each aggregate that has events in its outbox.
+    """
+
+    def setup(self) -> None:
+        """Prepare to be asked."""
+        self._asks: dict[str, int] = {}
+        self._asked = threading.Event()
+        self._is_stopping = False
+
+    def start(self) -> None:
+        """Begin to answer."""
+        (stored,) = (each for each in self.container.extensions if isinstance(each, Stored))
+        self._relay, self._exchange = stored.relay, f"{self.container.service_name}.events"
+        self._thread = self.container.spawn_managed_thread(self._run, identifier="watermarks")
+
+    def stop(self) -> None:
+        """Answer no longer."""
+        self._is_stopping = True
+        self._asked.set()
+        self._thread.wait()
+
+    def ask(self, process: str, number: int) -> None:
+        """Have a watermark broadcast that answers the question `number` of a process; returns at once."""
+        self._asks[process] = number
+        self._asked.set()
+
+    def get_dependency(self, worker_ctx: Any) -> "Watermarks":
+        """Return this."""
+        return self
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            self._asked.wait()
+            self._asked.clear()
+            try:
+                self._broadcast()
+            except Exception as error:  # noqa: BLE001 - this thread must not end; who asked will ask again
+                log_failure(log, error, "no watermark is broadcast")
+            time.sleep(PAUSE_SECONDS)
+
+    def _broadcast(self) -> None:
+        asks, self._asks = self._asks, {}  # before the read
+        waiting = self._waiting()
+        if asks and len(waiting) <= MOST_WAITING:
+            body = json.dumps({"asks": asks, "waiting": waiting}).encode()
+            self._relay.publisher.publish([Outgoing(self._exchange, WATERMARK, body, mandatory=False)])
+
+    def _waiting(self) -> list[list[Any]]:
+        found: list[list[Any]] = []
+        for aggregates in self._relay.aggregates:
+            full = aggregates.collection.find({"outbox_at": {"$exists": True}}, {"version": 1}, hint="outbox")
+            found += [[each["_id"], each["version"]] for each in full.limit(MOST_WAITING + 1)]
+        return found
