@@ -12,6 +12,7 @@ from auth import authenticator, domain, passwords
 from auth import passkeys as webauthn
 from auth.domain import (
     CONFIRMED_FOR,
+    AuthenticatorUnreadable,
     ConfirmationNeeded,
     NoAuthenticator,
     PasskeyNotFound,
@@ -22,7 +23,8 @@ from auth.domain import (
     WrongPassword,
 )
 from auth.operation import check_reason
-from auth.seals import BrokenSeal
+from auth.seals import STORED, BrokenSeal
+from libs.alarms import alarm
 from libs.clock import utc_now
 from libs.contracts.errors import DomainError
 from libs.contracts.limits import MAXIMUM_ANSWER, MAXIMUM_CURRENT_PASSWORD, MAXIMUM_PASSKEY_ID
@@ -42,7 +44,6 @@ ANSWER_WITHIN = timedelta(minutes=5)
 SIGN_IN = "sign-in"
 CONFIRMATION = "confirmation"
 SET_UP = "set-up"
-STORED = "stored secret"
 CREATION = "creation of a passkey"
 REQUEST = "request for a passkey"
 
@@ -313,11 +314,21 @@ class AccountSecurity:
     def _use_app(self, factor: dict[str, Any], code: str) -> bool:
         if not authenticator.is_of_app(code):
             return False
-        user_id, secret = self.seals.open(STORED, factor["secret"])
+        user_id, secret = self._opened_secret(factor)
         period = authenticator.matched_period(secret, code, utc_now())
         if user_id != factor["_id"] or period is None:
             return False
         return self.store.factors.use_period(factor, period, self.seals.seal(STORED, user_id, secret))
+
+    def _opened_secret(self, factor: dict[str, Any]) -> list[str]:
+        try:
+            content: list[str] = self.seals.open(STORED, factor["secret"])
+        except BrokenSeal as error:
+            alarm("unreadable_authenticator", f"no key in AUTH_ENCRYPTION_KEY opens the app of user {factor['_id']}")
+            raise AuthenticatorUnreadable(
+                "We cannot check the codes of your app now. Use a recovery code or a passkey, or contact us."
+            ) from error
+        return content
 
     def _use_recovery_code(self, factor: dict[str, Any], code: str) -> bool:
         if not authenticator.is_recovery_code(code):

@@ -92,6 +92,10 @@ class NoAuthenticator(DomainError):
     """The user has no authenticator app."""
 
 
+class AuthenticatorUnreadable(DomainError):
+    """The app's codes cannot be checked: its secret was encrypted with a key that auth no longer has."""
+
+
 class PasskeyNotFound(DomainError):
     """The user has no such passkey."""
 

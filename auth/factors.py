@@ -8,6 +8,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from auth.domain import free_slot
+from auth.seals import STORED, BrokenSeal, Seals
 from libs.clock import utc_now
 from libs.errors import Unavailable
 
@@ -69,6 +70,19 @@ class Factors:
         where = {"_id": factor["_id"], "since": factor["since"], "last_period": {"$lt": period}}
         update = {"$set": {"last_period": period, "secret": secret}}
         return self._second_factors.update_one(where, update).modified_count == 1
+
+    def encrypt_anew(self, seals: Seals) -> tuple[int, list[str]]:
+        """Seal the secrets of all apps with the newest key; return how many, and the users whose no key opens."""
+        renewed, unreadable = 0, []
+        for factor in self._second_factors.find({}, {"secret": 1}):
+            try:
+                content = seals.open(STORED, factor["secret"])
+            except BrokenSeal:
+                unreadable.append(factor["_id"])
+                continue
+            update = {"$set": {"secret": seals.seal(STORED, *content)}}  # unless it was replaced just now
+            renewed += self._second_factors.update_one(factor, update).modified_count
+        return renewed, unreadable
 
     def use_recovery_code(self, factor: Document, code_hash: str) -> bool:
         """Return whether this is one of the codes that are left; from now on it is none."""

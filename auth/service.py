@@ -31,6 +31,7 @@ EXPECTED = (DomainError, InvalidArguments, Unauthenticated, Forbidden, VersionCo
 SECRET = ("password", "current", "new", "code")
 PAGE = 1000
 NUMBER_SECONDS = 5
+MOST_KEYS = 100
 SESSIONS, USERS = "sessions", "users"
 """The kinds of revocations: of single sessions, and of all sessions of a user."""
 
@@ -191,6 +192,15 @@ class AuthService(account_security.AccountSecurity, account_sessions.AccountSess
         self.caller.require("gateway")
         kind = arguments.choice("kind", kind, (SESSIONS, USERS))
         return bool(self.store.followers.know(kind, _number("number", number)))
+
+    @rpc(expected_exceptions=EXPECTED)
+    def note_keys(self, fingerprints: Any) -> None:
+        """Note which keys sign the gateway's cookies, by their fingerprints, the one in use first; for the gateway."""
+        self.caller.require("gateway")
+        if not isinstance(fingerprints, list) or len(fingerprints) > MOST_KEYS:
+            raise InvalidArguments(f"fingerprints must be a list of at most {MOST_KEYS} texts.")
+        known = [arguments.text("fingerprint", each) for each in fingerprints]
+        self.store.note_secrets("gateway", "GATEWAY_SECRET_KEY", known)
 
     @timer(interval=NUMBER_SECONDS, eager=True)
     def number_older(self) -> None:

@@ -16,6 +16,7 @@ from pymongo.read_concern import ReadConcern
 from auth.domain import KNOWN_ADDRESSES, SESSION_SECONDS, EmailInUse, comparable_email
 from auth.factors import FACTOR_INDEXES, Factors
 from auth.followers import FORGET_SECONDS, Followers
+from auth.noted_keys import note_secrets
 from auth.operators import Operators
 from auth.sessions import SESSION_INDEXES, Sessions
 from libs.clock import utc_now
@@ -119,6 +120,7 @@ class UserStore:
         self.factors = Factors(db)
         self.operators = Operators(db)
         self.sessions = Sessions(db)
+        self.note_secrets = partial(note_secrets, db)
 
     def add(self, email: str, password_hash: str, address: str) -> Document:
         """Insert a user who signs up from `address` and return it; raise EmailInUse."""

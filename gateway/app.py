@@ -10,6 +10,7 @@ from gateway import api, errors, health, metrics, pages, security, sessions
 from gateway.bodies import LIMIT_BYTES, JsonAnswers
 from gateway.cache import marks, public
 from gateway.correlation import Correlation
+from gateway.key_notes import KeyNotes
 from gateway.services import RpcClient, Services
 from gateway.session_uses import SessionUses
 from gateway.settings import Settings
@@ -41,8 +42,11 @@ def create_app(
     sessions.register(app, read, revocations or _listen(app, read, services), uses)
     marks.register(app, tls=read.tls)
     memory = public.register(app, security.fixed_headers(read))
+    keys = [read.secret_key, *read.older_secret_keys]
+    notes = KeyNotes(keys, lambda fingerprints: services.call_as_gateway("auth.note_keys", fingerprints=fingerprints))
     if revocations is None:
         app.before_request(uses.start)
+        app.before_request(notes.start)
         public.follow(app, read.amqp_url, services, memory)
     security.register(app, read)
     errors.register(app)

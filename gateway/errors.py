@@ -106,6 +106,7 @@ ERRORS = {
     "VersionConflict": ErrorSpec(409, "Somebody else changed this just now. Look at it again."),
     "CompressedBody": ErrorSpec(415, "Send the body as it is, not compressed."),
     "NotAForm": ErrorSpec(415, "A page takes what its form sends, and nothing else."),
+    "AuthenticatorUnreadable": ErrorSpec(503, None, "code"),
     "StripeUnavailable": ErrorSpec(
         503, "Card payments are not possible at the moment. Try again in a few minutes: you are never charged twice."
     ),

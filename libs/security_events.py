@@ -22,7 +22,7 @@ EVENTS: Mapping[str, str] = {
     "second_factor": "a second factor was set up, used or removed, or that failed",
     "access_denied": "a request was refused because of who made it, or of where it came from",
     "throttled": "attempts came too quickly, or there were too many",
-    "key_rotation": "signing keys were replaced",
+    "key_rotation": "keys that sign or encrypt were replaced",
     "operator_action": "an operator did something, or was refused",
 }
 SUCCESS = "success"

@@ -564,6 +564,52 @@ def test_changed_password_is_among_the_changes_that_the_user_sees(ana):
     assert ana.call("account_security", changed["token"])["changes"][0]["what"] == "password_changed"
 
 
+def test_rotation_of_the_key_of_cookies_is_logged_when_the_gateway_says_so(ana, caplog):
+    caplog.set_level("INFO", "security")
+
+    for fingerprints in (["old"], ["old"], ["new", "old"]):
+        ana.as_gateway("note_keys", fingerprints=fingerprints)
+
+    (event,) = [each for each in caplog.records if getattr(each, "event", "") == "key_rotation"]
+    assert (event.who, event.what) == ("gateway", "GATEWAY_SECRET_KEY: new, old; before: old")
+    for wrong in ("old", [1], ["old"] * 101):
+        with pytest.raises(RemoteError, match="fingerprint"):
+            ana.as_gateway("note_keys", fingerprints=wrong)
+
+
+@pytest.fixture
+def with_lost_key(ana, auth, monkeypatch):
+    """Ana with an app, whose key was removed before its secret was encrypted anew; and her recovery codes."""
+    codes = ana.turn_on()
+    monkeypatch.setattr(auth.client.services["auth"], "seals", Seals(Fernet.generate_key().decode()))
+    return ana, codes
+
+
+def test_code_of_an_app_whose_key_was_removed_is_refused_with_the_reason_and_an_alarm(with_lost_key, caplog):
+    ana, (recovery_code, *_) = with_lost_key
+
+    with pytest.raises(RemoteError, match="Use a recovery code or a passkey, or contact us.") as refusal:
+        ana.sign_in(code=ana.code(1))
+
+    (raised,) = [each for each in caplog.records if hasattr(each, "alarm")]
+    assert (refusal.value.name, raised.alarm) == ("AuthenticatorUnreadable", "unreadable_authenticator")
+    assert "AUTH_ENCRYPTION_KEY" in raised.message and ana.id in raised.message
+    assert ana.answer(code=recovery_code) == "signed in"
+
+
+def test_app_works_again_once_the_removed_key_is_back(with_lost_key, auth, monkeypatch):
+    ana, _ = with_lost_key
+    service, factors = auth.client.services["auth"], auth.client.services["auth"].store.factors
+    lost, new = service.seals, Fernet.generate_key().decode()
+
+    assert ana.id in factors.encrypt_anew(lost)[1]
+    renewed, unreadable = factors.encrypt_anew(Seals(f"{new},{KEY}"))
+    monkeypatch.setattr(service, "seals", Seals(new))
+
+    assert renewed and ana.id not in unreadable
+    assert ana.answer(code=ana.code(1)) == "signed in"
+
+
 def test_app_goes_on_when_the_encryption_key_is_replaced(ana, auth, monkeypatch):
     ana.turn_on()
     service, new = auth.client.services["auth"], Fernet.generate_key().decode()

@@ -1,4 +1,10 @@
-from auth.key_changes import note_keys
+from types import SimpleNamespace
+
+from cryptography.fernet import Fernet
+
+from auth.key_changes import KeyChanges
+from auth.noted_keys import note_keys, note_secrets
+from libs.fingerprints import fingerprint
 from libs.tokens import Verifier, new_key
 
 
@@ -25,3 +31,38 @@ def test_another_key_of_the_same_name_is_noticed(mongo, caplog):
         note_keys(mongo, Verifier(new_key("auth:1")[1]).public_keys)
 
     assert changes(caplog) == ["accepted: auth:1; no longer accepted: auth:1"]
+
+
+def start_auth(url, encryption_key):
+    provider = KeyChanges()
+    config = {"MONGO_URL": url, "TOKEN_PUBLIC_KEYS": PUBLIC, "ENCRYPTION_KEY": encryption_key}
+    provider.container = SimpleNamespace(config=config, service_name="auth")
+    provider.setup()
+    provider.start()
+
+
+PUBLIC = new_key("auth:1")[1]
+
+
+def test_a_rotation_of_the_encryption_key_is_logged_by_fingerprints_when_auth_starts(mongo_url, caplog):
+    caplog.set_level("INFO", "security")
+    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    first, second = map(fingerprint, (old, new))
+
+    for setting in (old, old, f"{new}, {old}", new):
+        start_auth(mongo_url, setting)
+
+    assert changes(caplog) == [
+        f"AUTH_ENCRYPTION_KEY: {second}, {first}; before: {first}",
+        f"AUTH_ENCRYPTION_KEY: {second}; before: {second}, {first}",
+    ]
+    assert old not in caplog.text and new not in caplog.text
+
+
+def test_keys_of_one_program_are_not_compared_with_those_of_another(mongo, caplog):
+    caplog.set_level("INFO", "security")
+
+    note_secrets(mongo, "auth", "AUTH_ENCRYPTION_KEY", ["1"])
+    note_secrets(mongo, "gateway", "GATEWAY_SECRET_KEY", ["2"])
+
+    assert changes(caplog) == []

@@ -8,7 +8,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import login_required
 
 from gateway import sessions
-from gateway.pages.forms import Form
+from gateway.pages.forms import Form, WithCode
 from gateway.schemas import PasswordBody, SignInBody, SignUpBody
 from gateway.security import safe_path
 from libs.rpc import RemoteError
@@ -47,7 +47,7 @@ def show() -> Any:
 @login_required
 def change_password() -> Any:
     """Change the password; all other sessions of the user end."""
-    form = Form(PasswordBody())
+    form = WithCode(PasswordBody())
     if form.submit(_change_password):
         flash("Your password is changed. You are signed out everywhere else.", "success")
         return redirect(url_for("account.show"), 303)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from gateway import sessions
 from gateway.errors import current_page
-from gateway.pages.forms import Form
+from gateway.pages.forms import Form, WithCode
 from gateway.schemas import (
     AuthenticatorBody,
     CodeBody,
@@ -44,7 +44,7 @@ def ask_to_confirm(_error: sessions.Unconfirmed) -> Any:
 @bp.route("/signin/code", methods=["GET", "POST"])
 def enter_code() -> Any:
     """Ask for the code that a sign-in needs beside the password."""
-    form, target = Form(CodeBody()), _target(url_for("tickets.listing"))
+    form, target = WithCode(CodeBody()), _target(url_for("tickets.listing"))
     if "pending" not in session:
         return redirect(url_for("account.sign_in", next=target), 303)
     if request.method == "POST":
@@ -89,7 +89,7 @@ def show() -> Any:
 @login_required
 def confirm() -> Any:
     """Ask for the password, and a code of who has an app, or a passkey, before a change; it holds for ten minutes."""
-    form, target = Form(ConfirmationBody()), _target(url_for("account_security.show"))
+    form, target = WithCode(ConfirmationBody()), _target(url_for("account_security.show"))
     if request.method == "POST":
         try:
             if form.submit(_confirm):

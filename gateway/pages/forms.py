@@ -53,3 +53,9 @@ class Form:
     def _set_problems(self, status: int, problems: list[dict[str, Any]]) -> None:
         self.status = status
         self.problems = {problem.get("field", ""): problem["message"] for problem in problems}
+
+
+class WithCode(Form):
+    """A form with a code: when those of the app cannot be checked (503), there is still a recovery code to enter."""
+
+    explained = (400, 429, 503)

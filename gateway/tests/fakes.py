@@ -35,7 +35,7 @@ DECLINES = {
 PUBLIC = {"tickets.get", "tickets.list"}
 FOR_GATEWAY = {
     *("auth.sign_up", "auth.sign_in", "auth.sign_in_with_code", "auth.sign_in_with_passkey", "auth.request_passkey"),
-    *("auth.is_revoked", "auth.is_effective", "auth.note_sessions", "payments.receive_webhook"),
+    *("auth.is_revoked", "auth.is_effective", "auth.note_sessions", "auth.note_keys", "payments.receive_webhook"),
 }
 
 
@@ -189,6 +189,9 @@ class FakeServices(FakeFactors):
     def auth_sign_out(self, caller):
         self.revoked.add(caller.session_id)
         return {"kind": "sessions", "number": 1}
+
+    def auth_note_keys(self, caller, fingerprints):
+        pass
 
     def auth_note_sessions(self, caller, used):
         for each in used:

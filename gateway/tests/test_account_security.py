@@ -7,6 +7,7 @@ import pytest
 
 from dev.passkeys import SoftwarePasskey
 from gateway.tests.fake_factors import RECOVERY_CODES, SITE
+from libs.rpc import RemoteError
 
 ANA = {"email": "ana@example.com", "password": "ana and a word"}
 SECURITY, SET_UP = "/account/security", "/account/security/authenticator"
@@ -82,6 +83,21 @@ def test_recovery_code_signs_in_on_the_page(client, phone):
 
     assert client.submit("/signin/code", code=RECOVERY_CODES[0]).status_code == 303
     assert is_signed_in(client)
+
+
+def test_recovery_code_still_signs_in_when_the_codes_of_the_app_cannot_be_checked(client, services, phone, monkeypatch):
+    def unreadable(_user, _code):
+        raise RemoteError("AuthenticatorUnreadable", "We cannot check the codes of your app now.")
+
+    client.submit("/signin", **ANA)
+    with monkeypatch.context() as patched:
+        patched.setattr(services, "_use_code", unreadable)
+        refused = client.submit("/signin/code", code=code(phone))
+        by_api = client.post("/api/users/signin", json=ANA | {"code": code(phone)})
+
+    assert (refused.status_code, by_api.status_code) == (503, 503)
+    assert problem_at(refused, "code") == by_api.json["errors"][0]["message"]
+    assert client.submit("/signin/code", code=RECOVERY_CODES[0]).status_code == 303
 
 
 def test_page_for_the_code_leads_to_signing_in_when_nothing_waits_for_one(client, services, phone):

@@ -102,6 +102,7 @@ RESULTS = {
         lambda side: side.call("auth.remove_passkey", "cy", passkey_id=passkey(side).name),
         type(None),
     ),
+    "auth.note_keys": (lambda side: side.call("auth.note_keys", "gateway", fingerprints=["91bc0011"]), type(None)),
     "auth.note_sessions": (lambda side: side.note("cy"), type(None)),
     "auth.list_sessions": (
         lambda side: (side.note("cy"), side.call("auth.list_sessions", "cy"))[1],

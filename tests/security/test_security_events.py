@@ -2,7 +2,7 @@
 
 import pytest
 
-from auth.key_changes import note_keys
+from auth.noted_keys import note_keys
 from libs import context
 from libs.rpc import RemoteError
 from libs.security_events import EVENTS

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 import requests
+from pymongo import MongoClient
+
+from dev.testing import wait_for
+from libs.fingerprints import fingerprint
 
 PASSWORD = "correct horse battery"
 
@@ -45,6 +49,17 @@ def only(worker, system):
     finally:
         for pid in others:
             os.kill(pid, signal.SIGCONT)
+
+
+def test_auth_knows_which_key_signs_the_cookies_and_with_which_it_encrypts(system, ana):
+    expected = {name: fingerprint(system.secrets[name]) for name in ("GATEWAY_SECRET_KEY", "AUTH_ENCRYPTION_KEY")}
+    with MongoClient(system.mongo_url_for("auth")) as client:
+        kept = client.auth.accepted_keys
+
+        def noted():
+            return {each["_id"]: each["fingerprints"] for each in kept.find({"fingerprints": {"$exists": True}})}
+
+        wait_for(lambda: noted() == {name: [found] for name, found in expected.items()})
 
 
 def status(system, cookies):
