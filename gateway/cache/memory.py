@@ -32,8 +32,8 @@ IN_USE_SECONDS = 1.0
 """Two reads within so long are use, which is worth a watermark; so long after the last one use has ended."""
 MOST_BYTES = 16 * 2**20
 MOST_ENTRIES = 10_000
-MOST_FORMS = 4
-"""In how many forms (the API's, a page's) one entry is kept; a page's depends on how the query was typed."""
+MOST_FORMS = 12
+"""In how many forms (the API's, a page, its parts) one entry is kept; they depend on how the query was typed."""
 BYTES_EACH = 1000
 """About what a ticket takes beside the bytes of its forms."""
 
