@@ -199,14 +199,14 @@ def answer(entry: Entry, form: str, make: Callable[[], Response], *, has_tag: bo
 def page(entry: Entry, asked: str, make: Callable[[], str]) -> Any:
     """Return the page that `make()` makes of an entry: from memory the whole for guests, for others what is `kept`.
 
-    `asked` is the query without what the page does not know. A page may show more than that of a query, so that others
-    get nothing of it but the parts.
+    `asked` is the query without what the page does not know. A page may show more of a query than that, and nothing of
+    such a page is kept.
     """
-    is_all = request.query_string.decode(errors="replace") == asked
-    g.parts_of = entry, f"?{asked}" if is_all else f"?{asked} and more"
-    if _has_session() or not is_all:
+    if request.query_string.decode(errors="replace") != asked:
         return make()
-    return answer(entry, f"?{asked}", lambda: make_response(make()))
+    form = f"?{asked}"
+    g.parts_of = entry, form
+    return make() if _has_session() else answer(entry, form, lambda: make_response(make()))
 
 
 def kept(name: str, caller: Callable[[], Markup]) -> Markup:

@@ -196,7 +196,7 @@ def test_notices_are_shown_to_one_visitor_once(guest, ana, bo, ticket):
     ]
 
 
-def test_pages_asked_for_with_something_unknown_are_not_kept_whole_but_ask_no_service(guest, services, ticket):
+def test_pages_asked_for_with_something_unknown_are_not_kept_but_ask_no_service(guest, services, ticket):
     for path in ("/", f"/tickets/{ticket['id']}"):
         guest.get(path)
         asked = reading(services)
