@@ -56,8 +56,9 @@ Who operates, and what they did. Every call of yours is recorded before it begin
 
   auth.actions(who="…")           the newest actions of one operator, or of all
   auth.operators()                who may operate
-  add_operator("operator:…=…")    let the owner of this key operate; it is what `python -m ops.operators key` prints
-  remove_operator("…")            let somebody operate no longer, at once
+  add_operator("operator:…=…")    let somebody new operate, or use a new key yourself; `python -m ops.operators key`
+                                  prints what to give
+  remove_operator("…")            operate no longer, by your own name; an administrator removes others
 
 `n` is nameko's own: n.rpc.tickets.get("…") works too, but without your key. helpdesk() shows this again.
 """
