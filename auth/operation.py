@@ -90,14 +90,6 @@ class Operation:
         return self.store.operators.all()
 
     @rpc(expected_exceptions=EXPECTED)
-    def note_action(self, action: str, about: Any = None) -> None:
-        """Record what an operator does without a service, at the broker; for operators, who call it before and after.
-
-        As every call of an operator it is recorded with its arguments, and that is all it does.
-        """
-        self.caller.require("operator")
-
-    @rpc(expected_exceptions=EXPECTED)
     def actions(
         self, order_id: str | None = None, who: str | None = None, before: str | None = None, limit: int = 50
     ) -> Any:
@@ -131,9 +123,3 @@ class Operation:
 
     def _end_action(self, action: str, outcome: str, service: str = "auth") -> None:
         self.store.operators.end(action, service, outcome)
-
-
-def check_reason(reason: object) -> None:
-    """Raise InvalidArguments when an operator does not say why."""
-    if not checked.text("reason", reason).strip():
-        raise InvalidArguments("reason must say why.")

@@ -4,6 +4,7 @@ from typing import Any
 
 from nameko.timer import timer
 
+from libs import parked_events
 from libs.clock import utc_now
 from libs.contracts.attempts import Counter, Limit
 from libs.contracts.errors import DomainError, OrderNotFound
@@ -37,7 +38,7 @@ AUDIT_SECONDS = 600
 """How often to check whether tonight's audit is due."""
 
 
-class PaymentsService:
+class PaymentsService(parked_events.ParkedEvents):
     """Takes the money of each order once, and gives it back when the order did not complete.
 
     What waits for Stripe has workers of its own (`is_slow`), however many of those wait; the rest is never held up.

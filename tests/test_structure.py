@@ -189,7 +189,11 @@ def classes_with_entrypoints(path):
 def test_service_file_names_no_class_with_entrypoints_but_its_own(part):
     """`nameko run` takes each for a service of its own: import the module that has it, not the class."""
     path = ROOT / part / "service.py"
-    own = {f"{part}.{other.stem}": set(classes_with_entrypoints(other)) for other in (ROOT / part).glob("*.py")}
+    own = {
+        f"{folder}.{other.stem}": set(classes_with_entrypoints(other))
+        for folder in (part, "libs")
+        for other in (ROOT / folder).glob("*.py")
+    }
     imported = [node for node in syntax_nodes(path) if isinstance(node, ast.ImportFrom)]
 
     assert not {alias.name for node in imported for alias in node.names if alias.name in own.get(node.module, ())}
