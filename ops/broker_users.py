@@ -16,18 +16,22 @@ from urllib.parse import quote, unquote, urlsplit
 import requests
 
 from libs.contracts.events import CATALOGUE
-from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
+from libs.contracts.parts import OPERATOR, SERVICES
 from libs.events.catalogue import Catalogue
 from libs.events.topology import ALL
-from libs.rpc.topology import RPC_EXCHANGE, calls_queue, replies_exchange, replies_pattern
+from libs.rpc.topology import (
+    REPLY_KEY,
+    RPC_EXCHANGE,
+    STOCK_REPLY_KEY,
+    calls_queue,
+    replies_exchange,
+    replies_pattern,
+)
 from libs.settings import ca_file
 
 ADMINISTRATOR = "ticketing"
 NOTHING = "^$"
 SECONDS = 10
-
-STOCK_REPLIES = "[0-9a-f-]{36}"
-"""Keys of the replies to stock nameko's clients, which only an administrator may use: nobody else can bind them."""
 
 Rules = Mapping[str, str]
 
@@ -48,7 +52,7 @@ def rights(principal: str, catalogue: Catalogue = CATALOGUE) -> Rights:
     consumed = [event for event in catalogue.values() if principal in (*event.listeners, *event.broadcast)]
     sources = {event.exchange for event in consumed}
     # a service that is called may answer anybody; another only tells the services what its clock shows
-    answered = _keys_of_replies(PRINCIPALS) + [STOCK_REPLIES] if principal in SERVICES else _keys_of_replies(SERVICES)
+    answered = [REPLY_KEY, STOCK_REPLY_KEY] if principal in SERVICES else _keys_of_replies(SERVICES)
     keys = {source: {"write": NOTHING, "read": _one_of(_heard(principal, source, catalogue))} for source in sources}
     calls = {"write": _one_of(_keys_of_calls() + answered), "read": _one_of(map(re.escape, _bound_by(principal)))}
     own = _own(principal)
