@@ -160,7 +160,6 @@ ASKS_THE_TABLE = {("payments/card_provider.py", "stripe.StripeError")}
 HAS_ANOTHER_MEANING = {
     ("dev/testing.py", "amqp.NotFound"),  # the queue is not declared yet
     ("libs/events/parking.py", "amqp.NotFound"),
-    ("libs/rpc/client.py", "amqp.AccessRefused"),  # somebody asked us to tell another what we may not
     ("libs/amqp/consumer.py", "amqp.NotFound"),  # another's exchange is not declared yet
     ("ops/broker_setup.py", "amqp.ChannelError"),  # what is refused is reported, once all else is declared
     *(
