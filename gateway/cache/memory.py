@@ -55,9 +55,7 @@ class Entry:
 
     __slots__ = ("began", "bytes", "forms", "generation", "key", "until", "value", "version")
 
-    def __init__(
-        self, key: Key, value: Any, version: int | None, until: float, began: float = 0.0, generation: int = -1
-    ) -> None:
+    def __init__(self, key: Key, value: Any, version: int | None, until: float, began: float, generation: int) -> None:
         self.key = key
         self.value = value
         self.version = version
@@ -191,6 +189,11 @@ class Memory:
             assert reading.error is not None
             if not is_unavailable(reading.error) or self._clock() >= deadline:
                 raise reading.error.with_traceback(None)
+
+    def read_past(self, key: Key, read: Read, seconds: float) -> Entry:
+        """Return what `read` reads now, for a session that has just changed something."""
+        reads.labels("own_change").inc()
+        return self._read_once(key, read, self._clock() + seconds)
 
     def keep(self, entry: Entry, form: str, made: Any, size: int) -> None:
         """Keep a form of an entry, of so many bytes, as long as the entry is kept."""

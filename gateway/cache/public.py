@@ -40,7 +40,7 @@ THEME = re.compile(r"ticketing-theme=(light|dark)")
 CODINGS = ("HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING")
 FOREVER = float("inf")
 
-_hits, _own_changes = reads.labels("hit"), reads.labels("own_change")
+_hits = reads.labels("hit")
 
 Target = tuple[str, ...]
 """What a request asks for, as it was typed."""
@@ -266,10 +266,8 @@ def _read(key: Key, method: str, arguments: dict[str, Any]) -> Entry:
         value = call_public(method, timeout=seconds, **arguments)
         return value, value.get("version"), _changes_at(value.get("tickets", [value]))
 
-    if has_changed():
-        _own_changes.inc()
-        return Entry(key, *read(CALL_SECONDS))
-    return _reads().memory.fetch(key, read, CALL_SECONDS)
+    memory = _reads().memory
+    return (memory.read_past if has_changed() else memory.fetch)(key, read, CALL_SECONDS)
 
 
 def _changes_at(found: list[dict[str, Any]]) -> float:

@@ -264,6 +264,16 @@ def test_the_mark_of_a_change_is_short_and_private(ana):
     ]
 
 
+def test_who_signs_out_after_a_change_is_told_how_old_the_answer_is(guest, ana, path):
+    ana.post("/api/tickets", json=HAMLET)
+    ana.post("/api/users/signout")
+
+    answer = ana.get(path)
+
+    assert ana.get_cookie("ticketing-changed") and not ana.get_cookie("ticketing-session")
+    assert (answer.headers["Cache-Control"], answer.headers["Age"]) == ("public, max-age=1", "0")
+
+
 def test_a_change_that_nobody_answered_marks_too(ana, services):
     services.away = {"tickets"}
 
