@@ -6,10 +6,10 @@ All rows, or those named; the results of all are written to docs/performance.jso
 import sys
 from typing import Any
 
-from dev.bench import figures, growth, library, report, rest, rush, site, sizes
+from dev.bench import events, figures, growth, library, report, rest, rush, scaling, site, sizes
 from dev.bench.rows import ROUNDS, Row, Suite, UnknownRow, chosen, in_turn
 
-SUITES = [site.SUITE, rush.SUITE, rest.SUITE, growth.SUITE, library.SUITE]
+SUITES = [site.SUITE, rush.SUITE, rest.SUITE, growth.SUITE, library.SUITE, events.SUITE]
 
 
 def main() -> None:
@@ -29,9 +29,21 @@ def main() -> None:
     failed = [row.name for row in wanted if row.name not in results]
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
-    if not names and not sizes.IS_QUICK:
-        report.write(results, SUITES)
-        say(f"written: {report.JSON}, {report.PAGE}")
+    if sizes.IS_QUICK:
+        return
+    if names == ["losses"]:
+        publish({**before, **results}, {})
+    elif not names:
+        publish(results, before)
+
+
+def publish(results: report.Results, before: report.Results) -> None:
+    """Write the results, and what follows from them; what was lost is kept as it was counted last."""
+    known = [row.name for suite in SUITES for row in suite.rows if row.named_only]
+    kept = {name: before[name] for name in known if name in before}
+    report.write({**kept, **results}, SUITES)
+    (report.ROOT / scaling.PAGE).write_text(scaling.page(results))
+    say(f"written: {report.JSON}, {report.PAGE}, {scaling.PAGE}")
 
 
 def measured(suite: Suite, rows: list[Row]) -> dict[str, dict[str, Any]]:

@@ -101,13 +101,13 @@ def _table(rows: Sequence[Row], results: Results) -> str:
 def _programs(used: Sequence[tuple[str, Mapping[str, float]]]) -> str:
     names = list(dict.fromkeys(name for _, programs in used for name in programs))
     lines = [["line", *names]]
-    lines += [[f"`{row}`", *(_figure(programs.get(name, 0.0)) for name in names)] for row, programs in used]
+    lines += [[f"`{row}`", *(amount(programs.get(name, 0.0)) for name in names)] for row, programs in used]
     return markdown(lines)
 
 
 def aims(row: Row) -> str:
     """Return what a row aims at, such as "a second ≥ 4 000"."""
-    return ", ".join(f"{label(name)} {'≥' if name in RATES else '≤'} {_figure(aim)}" for name, aim in row.aims.items())
+    return ", ".join(f"{label(name)} {'≥' if name in RATES else '≤'} {amount(aim)}" for name, aim in row.aims.items())
 
 
 def line(row: Row, figures: Figures) -> str:
@@ -131,10 +131,11 @@ def _cell(name: str, figure: Figure | None, row: Row) -> str:
     if figure is None:
         return ""
     is_missed = name in row.aims and misses(name, figure, row.aims[name])
-    return f"**{_figure(figure.median)}**" if is_missed else _figure(figure.median)
+    return f"**{amount(figure.median)}**" if is_missed else amount(figure.median)
 
 
-def _figure(value: float) -> str:
+def amount(value: float) -> str:
+    """Return a figure as it is shown: with no more digits than mean something."""
     if abs(value) >= 100:
         return f"{value:,.0f}".replace(",", " ")
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
