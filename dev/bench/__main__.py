@@ -4,6 +4,7 @@ All rows, or those named; the results of all are written to docs/performance.jso
 """
 
 import sys
+import time
 from typing import Any
 
 from dev.bench import events, figures, growth, library, report, rest, rush, scaling, site, sizes
@@ -48,12 +49,14 @@ def publish(results: report.Results, before: report.Results) -> None:
 
 def measured(suite: Suite, rows: list[Row]) -> dict[str, dict[str, Any]]:
     """Measure rows of a suite; print and return the results by their names."""
+    began = time.monotonic()
     results = {name: figures.summed_up(runs) for name, runs in in_turn(suite, rows, step).items()}
     for row in rows:
         if row.name in results:
             say(report.line(row, results[row.name]["figures"]))
             programs = results[row.name]["programs"].items()
             say("    " + ", ".join(f"{name} {spent:.2f}" for name, spent in programs if spent >= 0.005))
+    step(f"{suite.title}: {time.monotonic() - began:.0f} s")
     return results
 
 

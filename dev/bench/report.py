@@ -27,7 +27,8 @@ processor time of all our programs and of their servers for one operation, until
 been done, less what they use at rest. p50, p95 and p99 are latencies. An aim that is missed is bold.
 
 `make bench ROWS=reservation,list` measures single lines; the figures of this page, with the lowest and the highest of
-the three runs, are in [performance.json](performance.json).
+the three runs, are in [performance.json](performance.json). [Scaling](scaling.md) says what follows for more processes
+and nodes.
 """
 
 Results = Mapping[str, Mapping[str, Any]]

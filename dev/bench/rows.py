@@ -5,7 +5,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-ROUNDS = 3
+from dev.bench import sizes
+
+ROUNDS = 1 if sizes.IS_QUICK else 3
 LONGEST_REASON = 500
 
 

@@ -18,13 +18,11 @@ if work.RELIABLE:
     )
 
 
-@app.task
+@app.task(name="handle")
 def handle(ident: str) -> None:
     """Have the effect."""
     work.handle(ident)
 
 
 if __name__ == "__main__":
-    from dev.bench.peers.with_celery import handle as task  # by the name that the worker knows
-
-    work.produce(task.delay)
+    work.produce(handle.delay)
