@@ -8,6 +8,7 @@ The relay publishes them from here.
 
 import json
 import logging
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ CHANGES_INDEX = IndexModel([("changed_at", ASCENDING)], sparse=True, name="chang
 LAG_SECONDS = 10
 """How old a change is when `Aggregates.changes` returns it: no write takes longer from its `changed_at` to its end."""
 SERVER_TIME = {"$type": "timestamp"}
+EMPTY = {"outbox_at": None}
+"""Of an aggregate whose outbox is empty."""
 
 
 class VersionConflict(Conflict):
@@ -44,12 +47,13 @@ class VersionConflict(Conflict):
 class Aggregates:
     """The aggregates of one collection. A document here has `id` (kept as `_id`) and `version` among its fields.
 
-    `saved`, when set, is called after each write that left an event, to wake the relay.
+    `saved(id, event, is_alone)`, when set, is called after each write that left an event, so that the relay publishes
+    it; `is_alone`: the outbox holds no other.
     """
 
     def __init__(self, collection: Collection[Document]) -> None:
         self.collection = collection
-        self.saved: Callable[[], None] = lambda: None
+        self.saved: Callable[[str, Document, bool], None] = lambda ident, event, is_alone: None
 
     def find(self, ident: str) -> Document | None:
         """Return the document `ident` without its outbox, or None."""
@@ -106,7 +110,7 @@ class Aggregates:
         document["changed_at"] = Timestamp(0, 0)  # MongoDB inserts its own time in its place
         del document["id"]
         self.collection.insert_one(document)
-        self.saved()
+        self.saved(document["_id"], pending, True)
 
     def save(
         self,
@@ -122,26 +126,44 @@ class Aggregates:
         VersionConflict when it was saved since it was read, or does not meet the guard.
         """
         where, update = _change(fields, event, body, unset)
-        if self.collection.update_one({**where, **(guard or {})}, update).matched_count == 0:
+        where |= guard or {}
+        is_alone = self._update({**where, **EMPTY}, update) if event else False
+        if not is_alone and not self._update(where, update):
             raise VersionConflict(f"{self.collection.name} {fields['id']} has changed since it was read")
         if event is not None:
-            self.saved()
+            self.saved(fields["id"], update["$push"]["outbox"], is_alone)
 
     def save_all(self, changed: Iterable[tuple[Document, Document]], event: Event, unset: Iterable[str] = ()) -> int:
         """Save many changed aggregates, as (fields, body), in one round trip; return how many were saved.
 
         Each is saved as by `save`, but one that was saved since it was read is skipped.
         """
-        updates = []
+        changes, call = [], {"call": uuid.uuid4().hex}
         for fields, body in changed:
             try:
-                updates.append(UpdateOne(*_change(fields, event, body, unset)))
+                where, update = _change(fields, event, body, unset)
+                update["$push"]["outbox"] |= call
+                changes.append((where, update))
             except ValidationError:  # an invalid one must not hold up the others
                 log.exception("%s %s cannot be saved", self.collection.name, fields["id"])
-        saved = self.collection.bulk_write(updates, ordered=False).matched_count if updates else 0
-        if saved:
-            self.saved()
+        saved = self._update_all([({**where, **EMPTY}, update) for where, update in changes])
+        if saved == len(changes):
+            outboxes = {where["_id"]: [call] for where, _ in changes}
+        else:  # some have changed, or have something in their outboxes
+            saved += self._update_all(changes)
+            found = self.collection.find({"_id": {"$in": [where["_id"] for where, _ in changes]}}, {"outbox.call": 1})
+            outboxes = {each["_id"]: each.get("outbox", []) for each in found}
+        for where, update in changes:
+            if call in (waiting := outboxes.get(where["_id"], [])):
+                self.saved(where["_id"], update["$push"]["outbox"], len(waiting) == 1)
         return saved
+
+    def _update_all(self, changes: list[tuple[Document, Document]]) -> int:
+        updates = [UpdateOne(*change) for change in changes]
+        return self.collection.bulk_write(updates, ordered=False).matched_count if updates else 0
+
+    def _update(self, where: Document, update: Document) -> bool:
+        return self.collection.update_one(where, update).matched_count > 0
 
     @staticmethod
     def found(document: Document | None) -> Document | None:

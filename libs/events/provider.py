@@ -61,6 +61,5 @@ def relay_of(store: Any, catalogue: Catalogue, source: str, amqp_url: str) -> Re
     """Return a relay for all aggregates of `store`, whose events `source` publishes, woken by each of their writes."""
     publisher = Publisher(amqp_url, partial(topology.declare_published, events=catalogue.published_by(source)))
     relay = Relay(publisher, [value for value in vars(store).values() if isinstance(value, Aggregates)], source)
-    for aggregates in relay.aggregates:
-        aggregates.saved = relay.wake
+    relay.follow()
     return relay

@@ -33,4 +33,4 @@ if __name__ == "__main__":
     amqp_url, mongo_url, moment = sys.argv[1:]
     publisher = Interrupted(amqp_url, declare=CATALOGUE.declare)
     publisher.moment = moment
-    Relay(publisher, [Aggregates(connect(mongo_url).loaves)], lease_seconds=1).run()
+    Relay(publisher, [Aggregates(connect(mongo_url).loaves)], lease_seconds=1, poll_seconds=0.2).run()

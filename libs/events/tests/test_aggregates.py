@@ -113,7 +113,7 @@ def test_what_was_found_is_not_what_is_stored(loaves):
 
 def test_every_event_wakes_the_relay(loaves):
     woken = []
-    loaves.saved = lambda: woken.append(True)
+    loaves.saved = lambda *event: woken.append(event)
 
     loaves.add(a_loaf(), LoafBaked, a_loaf())
     loaves.save(a_loaf(2), LoafBaked, a_loaf(2))

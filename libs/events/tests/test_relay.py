@@ -14,6 +14,8 @@ import pytest
 from bson import ObjectId
 from kombu import Connection
 from prometheus_client import REGISTRY
+from pymongo import MongoClient
+from pymongo.monitoring import CommandListener
 
 from dev.testing import ROOT, wait_for, waiting
 from libs.alarms import EVERY
@@ -103,9 +105,11 @@ def meanwhile(amqp_url, happens):
 def running(relay):
     thread = threading.Thread(target=relay.run)
     thread.start()
-    yield thread
-    relay.stop()
-    thread.join(10)
+    try:
+        yield thread
+    finally:
+        relay.stop()
+        thread.join(10)
 
 
 @contextmanager
@@ -126,6 +130,156 @@ def is_stopped(process):
 
 def full(loaves):
     return loaves.collection.count_documents({"outbox_at": {"$exists": True}})
+
+
+class Commands(CommandListener):
+    """The names of the commands that the database gets."""
+
+    def __init__(self):
+        self.names = []
+
+    def started(self, event):
+        self.names.append(event.command_name)
+
+    def succeeded(self, event): ...
+
+    def failed(self, event): ...
+
+
+@pytest.fixture
+def commands():
+    return Commands()
+
+
+@pytest.fixture
+def followed(mongo_url, loaves, commands, monkeypatch):
+    """A relay with a fake publisher, to which every write of its aggregates hands its event, as in a service."""
+    monkeypatch.setattr("libs.events.relay.CLEAR_SECONDS", 0)
+    with MongoClient(mongo_url, event_listeners=[commands], tz_aware=True) as client:
+        own = Aggregates(client.get_default_database().loaves)
+        relay = Relay(FakePublisher(), [own], poll_seconds=0)
+        relay.follow()
+        relay.work()
+        commands.names.clear()
+        yield relay
+
+
+def published(relay):
+    return [message.message_id for message in relay.publisher.published]
+
+
+def test_what_was_just_saved_is_published_without_a_query_and_cleared_by_one_command(loaves, followed, commands):
+    followed.poll_seconds, followed._poll_at = 60, time.monotonic() + 60
+    for number in range(50):
+        add(followed.aggregates[0], f"b{number}")
+
+    followed.work()
+
+    assert published(followed) == [f"LoafBaked:b{number}:1" for number in range(50)]
+    assert commands.names == ["insert"] * 50 + ["update"]
+    assert full(loaves) == 0
+
+
+def test_changes_saved_shortly_after_one_another_leave_in_order_by_one_command(loaves, followed, commands):
+    followed.poll_seconds, followed._poll_at = 60, time.monotonic() + 60
+    add(followed.aggregates[0], "b1")
+    change(followed.aggregates[0], "b1", 2)
+    change(followed.aggregates[0], "b1", 3)
+    commands.names.clear()
+
+    followed.work()
+
+    assert published(followed) == ["LoafBaked:b1:1", "LoafBaked:b1:2", "LoafBaked:b1:3"]
+    assert (commands.names, full(loaves)) == (["update"], 0)
+
+
+def test_what_another_process_saved_meanwhile_follows_what_this_one_saved(loaves, followed):
+    add(followed.aggregates[0], "b1")
+    change(loaves, "b1", 2)
+    change(followed.aggregates[0], "b1", 3)
+
+    followed.work()
+
+    assert published(followed) == ["LoafBaked:b1:1", "LoafBaked:b1:2", "LoafBaked:b1:3"]
+    assert full(loaves) == 0
+
+
+def test_what_a_crash_left_is_published_by_the_second_poll_and_nothing_before_it(loaves, followed):
+    add(loaves, "b1")
+    change(followed.aggregates[0], "b1", 2)
+
+    followed.work()
+    assert published(followed) == []
+
+    followed.work()
+    assert published(followed) == ["LoafBaked:b1:1", "LoafBaked:b1:2"]
+
+
+def test_an_outbox_that_is_filled_again_and_again_is_published_by_the_second_poll(loaves, followed):
+    add(loaves, "b1")
+    followed.work()
+    change(loaves, "b1", 2)
+
+    followed.work()
+
+    assert published(followed) == ["LoafBaked:b1:1", "LoafBaked:b1:2"]
+
+
+def test_an_event_just_saved_that_is_refused_waits_with_backoff_and_holds_up_no_other(loaves, followed):
+    followed.publisher.refuse = {"LoafBaked:b1:1": "nacked"}
+    add(followed.aggregates[0], "b1")
+    change(followed.aggregates[0], "b1", 2)
+    add(followed.aggregates[0], "b2")
+
+    followed.work()
+
+    stored = loaves.collection.find_one({"_id": "b1"})
+    assert published(followed) == ["LoafBaked:b2:1"]
+    assert (stored["relay"]["attempts"], len(stored["outbox"])) == (1, 2)
+    assert stored["relay"]["until"] > utc_now()
+
+
+def test_what_could_not_be_published_while_the_broker_was_away_is_published_by_a_poll(loaves, followed, monkeypatch):
+    def publish(batch):
+        raise BrokerUnavailable("it is away")
+
+    add(followed.aggregates[0], "b1")
+    with monkeypatch.context() as patch:
+        patch.setattr(followed.publisher, "publish", publish)
+        with pytest.raises(BrokerUnavailable):
+            followed.work()
+
+    followed.work()
+    change(followed.aggregates[0], "b1", 2)
+    followed.work()
+
+    assert published(followed) == ["LoafBaked:b1:1", "LoafBaked:b1:2"]
+    assert full(loaves) == 0
+
+
+def test_of_many_changes_those_saved_to_empty_outboxes_are_published_at_once(loaves, followed):
+    followed.poll_seconds, followed._poll_at = 60, time.monotonic() + 60
+    for ident in ("b1", "b2", "b3"):
+        add(loaves, ident)
+    change(loaves, "b1", 2)
+    Relay(FakePublisher(), [loaves]).flush()
+    change(loaves, "b3", 2)
+    changed = [(fields, fields) for fields in (a_loaf("b1", 2), a_loaf("b2", 2), a_loaf("b3", 3))]
+
+    assert followed.aggregates[0].save_all(changed, LoafBaked) == 2
+    followed.work()
+
+    assert published(followed) == ["LoafBaked:b2:2"]
+
+
+def test_a_relay_that_is_stopped_publishes_and_clears_what_was_saved(loaves, monkeypatch):
+    monkeypatch.setattr("libs.events.relay.CLEAR_SECONDS", 60)
+    relay = Relay(FakePublisher(), [loaves], poll_seconds=60)
+    relay.follow()
+    with running(relay):
+        add(loaves, "b1")
+
+    assert (published(relay), full(loaves)) == (["LoafBaked:b1:1"], 0)
 
 
 def test_what_waits_is_published_and_removed(amqp_url, loaves, relay):
@@ -221,14 +375,12 @@ def test_an_event_is_not_published_by_a_second_relay_while_the_first_one_has_it(
     assert len(received(amqp_url)) == 1
 
 
-def test_an_event_saved_while_others_are_published_stays(amqp_url, loaves, relay):
+def test_an_event_saved_while_others_are_published_follows_them(amqp_url, loaves):
     add(loaves, "b1")
 
     with meanwhile(amqp_url, lambda: change(loaves, "b1", 2)) as publisher:
-        assert Relay(publisher, [loaves]).flush() == 1
-    assert full(loaves) == 1
+        assert Relay(publisher, [loaves]).flush() == 2
 
-    assert relay.flush() == 1
     assert full(loaves) == 0
     assert [message.headers["version"] for message in received(amqp_url)] == [1, 2]
 
@@ -325,7 +477,7 @@ def test_a_relay_that_can_publish_nothing_raises_an_alarm(monkeypatch, caplog):
             relay.stop()
         raise BrokerUnavailable("it is away")
 
-    monkeypatch.setattr(relay, "flush", flush)
+    monkeypatch.setattr(relay, "work", flush)
     relay.run()
 
     assert caplog.text.count("ALARM relay_stuck") == 1
@@ -353,9 +505,9 @@ def test_what_is_behind_a_refused_event_is_not_published_before_it(amqp_url, loa
     assert received(amqp_url) == []
 
 
-def test_a_write_is_published_at_once(amqp_url, loaves, relay, monkeypatch):
-    monkeypatch.setattr("libs.events.relay.POLL_SECONDS", 60)
-    loaves.saved = relay.wake
+def test_a_write_is_published_at_once(amqp_url, loaves, relay):
+    relay.poll_seconds = 60
+    relay.follow()
     with running(relay):
         add(loaves, "b1")
         wait_for(lambda: full(loaves) == 0, 3)
@@ -368,23 +520,20 @@ def test_a_write_is_published_at_once(amqp_url, loaves, relay, monkeypatch):
 
 
 def test_no_write_waits_for_a_broker_that_answers_nothing(loaves):
-    publisher, go_on = FakePublisher(), threading.Event()
-    publisher.publish = lambda batch: go_on.wait(30) and {}
+    publisher, began, go_on = FakePublisher(), threading.Event(), threading.Event()
+    publisher.publish = lambda batch: began.set() or go_on.wait(30) and {}
     relay = Relay(publisher, [loaves])
-    loaves.saved = relay.wake
-    thread = threading.Thread(target=relay.run)
-    thread.start()
-    add(loaves, "b1")
-    wait_for(lambda: loaves.collection.count_documents({"relay.lease": {"$exists": True}}))  # it is publishing
+    relay.follow()
+    with running(relay):
+        add(loaves, "b1")
+        assert began.wait(5)
 
-    for version in range(2, 12):
-        change(loaves, "b1", version)
+        for version in range(2, 12):
+            change(loaves, "b1", version)
 
-    assert not go_on.is_set() and loaves.find("b1")["version"] == 11
-    go_on.set()
-    wait_for(lambda: loaves.collection.count_documents({"outbox_at": {"$exists": True}}) == 0)
-    relay.stop()
-    thread.join()
+        assert not go_on.is_set() and loaves.find("b1")["version"] == 11
+        go_on.set()
+        wait_for(lambda: full(loaves) == 0)
 
 
 def test_a_relay_outlives_every_error(loaves, monkeypatch):
@@ -396,7 +545,7 @@ def test_a_relay_outlives_every_error(loaves, monkeypatch):
 
     publisher = Publisher("amqp://127.0.0.1:1/")
     monkeypatch.setattr(publisher, "publish", publish)
-    relay = Relay(publisher, [loaves])
+    relay = Relay(publisher, [loaves], poll_seconds=0.1)
     add(loaves, "b1")
     with running(relay) as thread:
         wait_for(lambda: failed, 3)
@@ -472,12 +621,14 @@ def test_a_long_outage_with_many_writes_costs_few_tries_and_never_ends_the_relay
         def publish(self, batch):
             raise AssertionError("there is nothing to publish")
 
-    relay = Relay(Unreachable(), [])
-    monkeypatch.setattr(relay, "flush", lambda: tries.append(1) or 1 / 0)
+    loaves = Aggregates(None)
+    relay = Relay(Unreachable(), [loaves])
+    relay.follow()
+    monkeypatch.setattr(relay, "work", lambda: tries.append(1) or 1 / 0)
     thread = threading.Thread(target=relay.run)
     thread.start()
     for _ in range(50):
-        relay.wake()
+        loaves.saved("b1", {}, True)
         time.sleep(0.01)
     relay.stop()
     thread.join(5)
