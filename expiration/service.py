@@ -8,7 +8,6 @@ from nameko.timer import timer
 from expiration.domain import Deadline
 from expiration.schedule import Schedule
 from expiration.store import DeadlineStore
-from libs import parked_events
 from libs.clock import utc_now
 from libs.contracts.events import (
     CATALOGUE,
@@ -33,7 +32,7 @@ EXPECTED = (InvalidArguments, Unauthenticated, Forbidden)
 RESTORE_SECONDS, RESTORE_BATCH, RESTORE_AHEAD = 5, 1000, timedelta(seconds=30)
 
 
-class ExpirationService(parked_events.ParkedEvents):
+class ExpirationService:
     """Remembers by when each order must be paid."""
 
     name = "expiration"

@@ -10,7 +10,7 @@ from typing import Any
 from nameko.timer import timer
 from pymongo.errors import DuplicateKeyError
 
-from libs import cursors, parked_events
+from libs import cursors
 from libs.clock import utc_now
 from libs.contracts.errors import DomainError, KeyReused, TicketNotFound, TicketReserved
 from libs.contracts.events import (
@@ -24,7 +24,7 @@ from libs.contracts.events import (
     TicketUpdated,
 )
 from libs.contracts.limits import MAXIMUM_KEY, MAXIMUM_PAGE, MAXIMUM_VERSION
-from libs.events import Stored, VersionConflict, handles
+from libs.events import Stored, VersionConflict, handles, handles_batches
 from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source, stale_in
 from libs.providers import Setting
 from libs.rpc import RemoteError, ServiceUnavailable, arguments
@@ -49,7 +49,7 @@ PAYMENTS = "payments:"
 """How the `next` of `repair` begins once all tickets were compared."""
 
 
-class OrdersService(parked_events.ParkedEvents):
+class OrdersService:
     """Gives each ticket to one buyer and follows the order to its end."""
 
     name = "orders"
@@ -176,10 +176,10 @@ class OrdersService(parked_events.ParkedEvents):
         order_id = arguments.text("order_id", order_id)
         return self._change(order_id, lambda order: order.expire_now(utc_now())).snapshot()
 
-    @handles(TicketCreated, TicketUpdated)
-    def on_ticket(self, ticket: dict[str, Any]) -> None:
-        """Keep the newest copy."""
-        self.store.tickets.apply(ticket)
+    @handles_batches(TicketCreated, TicketUpdated)
+    def on_tickets(self, tickets: Sequence[dict[str, Any]]) -> None:
+        """Keep the newest copies."""
+        self.store.tickets.apply_all(tickets)
 
     @handles(PaymentAuthorized, PaymentCreated, PaymentFailed, PaymentRefunded)
     def on_payment(self, payment: dict[str, Any]) -> None:

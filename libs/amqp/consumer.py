@@ -19,7 +19,7 @@ from itertools import count
 from typing import Any
 
 from amqp.exceptions import NotFound
-from kombu import Connection
+from kombu import Connection, Consumer
 from nameko.constants import DEFAULT_HEARTBEAT
 from nameko.messaging import QueueConsumer as NamekoQueueConsumer
 
@@ -37,6 +37,11 @@ MISSING_SECONDS = 1
 class QueueConsumer(NamekoQueueConsumer):
     """Consumes the queues of its providers; each has `queue`, `declare(channel)` and `handle_message(message)`.
 
+    `handle_message` is called in a thread for each message; one with `received(message)`, which must not block, gets
+    its messages by that instead, and in their order. One with `most_at_once` has a channel of its own, over which it
+    gets so many messages at once. So it may acknowledge several by one command, for all deliveries of that channel are
+    its own. The others share a channel.
+
     `declare` declares all that a provider needs, its queue first: before that is consumed, and then every
     BROKER_VERIFY_SECONDS, for a deleted exchange or binding is silent. When a queue is deleted, the broker says so to
     its consumer, who connects again. While another's exchange is missing, what does not need it goes on.
@@ -51,7 +56,7 @@ class QueueConsumer(NamekoQueueConsumer):
 
     @property
     def prefetch_count(self) -> int:
-        """How many messages of each queue are taken at once; one number, as all are consumed over one channel."""
+        """How many messages of each queue are taken at once; one number, as most are consumed over one channel."""
         return int(getattr(self.container, "most_at_once", self.container.max_workers))
 
     def get_consumers(self, consumer_cls: Callable[..., Any], channel: Any) -> Any:
@@ -59,12 +64,16 @@ class QueueConsumer(NamekoQueueConsumer):
         self._consumers = {}
         self._declare(self._providers, channel)
         for provider in self._providers:
-            consumer = consumer_cls(
-                queues=[provider.queue], on_message=partial(self._received, provider), auto_declare=False
-            )
-            consumer.qos(prefetch_count=self.prefetch_count)
-            self._consumers[provider] = consumer
+            self._consumers[provider] = self._consumer(provider, channel)
         return self._consumers.values()
+
+    def _consumer(self, provider: Any, channel: Any) -> Consumer:
+        received, most = getattr(provider, "received", partial(self._received, provider)), self.prefetch_count
+        if hasattr(provider, "most_at_once"):
+            channel, most = channel.connection.client.channel(), provider.most_at_once
+        consumer = Consumer(channel, queues=[provider.queue], on_message=received, auto_declare=False)
+        consumer.qos(prefetch_count=most)
+        return consumer
 
     def _verify(self) -> None:
         """Declare again what the providers need, when it is time."""
@@ -91,6 +100,12 @@ class QueueConsumer(NamekoQueueConsumer):
         """Acknowledge; if the connection is lost the broker has requeued the message anyway, and delivers it again."""
         with _lost_or_logged():
             super().ack_message(message)
+
+    def ack_until(self, message: Any) -> None:
+        """Acknowledge a message and all that came over its channel before it, as `ack_message` does."""
+        with _lost_or_logged():
+            if message.channel.connection:
+                message.ack(multiple=True)
 
     def requeue_message(self, message: Any) -> None:
         """Requeue a message, which the broker does by itself if the connection is lost."""

@@ -61,6 +61,10 @@ class Container(ServiceContainer):
             return int(self.max_workers)
         return int(self.max_workers) + self.max_slow_workers + MOST_WAITING
 
+    def has_free_worker(self, entrypoint: Any) -> bool:
+        """Whether `spawn_worker` would begin to execute `entrypoint` without waiting for a worker."""
+        return bool(self._worker_pool.pool_of(entrypoint).free() > 0)
+
     def waiting(self, entrypoint: Any) -> int:
         """Return how many wait for a worker that would execute `entrypoint`."""
         return int(self._worker_pool.pool_of(entrypoint).waiting())

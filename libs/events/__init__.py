@@ -17,13 +17,18 @@ from libs.events.relay import Relay
 from libs.schema import Schema
 
 if TYPE_CHECKING:
+    from libs.events.batches import handles_batches
     from libs.events.handlers import handles
     from libs.events.provider import Stored
 else:
 
     def __getattr__(name: str) -> Any:
         """Import what loads nameko and eventlet when it is used: relays and set-ups do without it, and start sooner."""
-        modules = {"handles": "libs.events.handlers", "Stored": "libs.events.provider"}
+        modules = {
+            "handles": "libs.events.handlers",
+            "handles_batches": "libs.events.batches",
+            "Stored": "libs.events.provider",
+        }
         if name not in modules:
             raise AttributeError(f"module {__name__} has no attribute {name}")
         return getattr(import_module(modules[name]), name)
@@ -42,4 +47,5 @@ __all__ = [
     "Unavailable",
     "VersionConflict",
     "handles",
+    "handles_batches",
 ]

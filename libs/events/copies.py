@@ -1,11 +1,15 @@
 """Copies of another service's aggregates, kept up to date by its events: the newest version wins, in any order."""
 
+from collections.abc import Iterable
 from typing import Any
 
+from pymongo import UpdateOne
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 Document = dict[str, Any]
+
+DUPLICATE_KEY = 11000  # mongodb/mongo: src/mongo/base/error_codes.yml
 
 
 class Copies:
@@ -16,13 +20,28 @@ class Copies:
 
     def apply(self, snapshot: Document) -> bool:
         """Keep `snapshot` if it is newer than ours, or new; return whether it was."""
-        fields = {name: value for name, value in snapshot.items() if name != "id"}
-        where = {"_id": snapshot["id"], "version": {"$lt": snapshot["version"]}}
+        where, update = _replacement(snapshot)
         try:
-            result = self.collection.update_one(where, {"$set": fields}, upsert=True)
+            result = self.collection.update_one(where, update, upsert=True)
         except DuplicateKeyError:  # there is one: as new or newer, or inserted at the same moment
-            result = self.collection.update_one(where, {"$set": fields})
+            result = self.collection.update_one(where, update)
         return bool(result.modified_count or result.upserted_id is not None)
+
+    def apply_all(self, snapshots: Iterable[Document]) -> None:
+        """Keep the newest of each aggregate's snapshots if it is newer than ours, or new, by one command for all."""
+        newest: dict[str, Document] = {}
+        for snapshot in snapshots:
+            if snapshot["id"] not in newest or newest[snapshot["id"]]["version"] < snapshot["version"]:
+                newest[snapshot["id"]] = snapshot
+        replacements = [_replacement(snapshot) for snapshot in newest.values()]
+        try:
+            self.collection.bulk_write([UpdateOne(*each, upsert=True) for each in replacements], ordered=False)
+        except BulkWriteError as error:
+            failed = error.details["writeErrors"]
+            if error.details["writeConcernErrors"] or any(each["code"] != DUPLICATE_KEY for each in failed):
+                raise
+            again = [UpdateOne(*replacements[each["index"]]) for each in failed]  # see `apply`
+            self.collection.bulk_write(again, ordered=False)
 
     def find(self, ident: str) -> Document | None:
         """Return our copy, or None."""
@@ -30,3 +49,9 @@ class Copies:
         if stored is not None:
             stored["id"] = stored.pop("_id")
         return stored
+
+
+def _replacement(snapshot: Document) -> tuple[Document, Document]:
+    """Return the filter that matches an older copy, and the update that replaces it."""
+    fields = {name: value for name, value in snapshot.items() if name != "id"}
+    return {"_id": snapshot["id"], "version": {"$lt": snapshot["version"]}}, {"$set": fields}

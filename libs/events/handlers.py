@@ -39,6 +39,10 @@ SHORTENED = Repr()
 SHORTENED.maxdict, SHORTENED.maxstring, SHORTENED.maxother = 100, 500, 500
 
 
+Tried = tuple[Any, BaseException | None]
+"""A message, and with what its handling failed."""
+
+
 class Unreadable(Exception):
     """The message is not JSON, not of the catalogue's shape, or has unreadable properties: a retry cannot help."""
 
@@ -109,45 +113,78 @@ class EventHandler(Entrypoint):
         topology.declare_consumed(channel, self.container.service_name, [self.event])
         topology.declare_waits(channel, self.container.service_name, self.delays_seconds)
 
+    def received(self, message: Any) -> None:
+        """Pass one message to a worker: at once if one is free, which saves a thread, else from one that waits."""
+        if self.container.has_free_worker(self):
+            self.handle_message(message)
+        else:
+            self._spawn(partial(self.handle_message, message))
+
     def handle_message(self, message: Any) -> None:
-        """Pass one message to a worker."""
+        """Pass one message to a worker; it may wait for one."""
+        started = time.monotonic()
         try:
-            require_readable(message)
-            body = self.event.load(json.loads(message.body))
+            body = self.load(message)
         except Exception as error:  # noqa: BLE001 - JSON nested too deep, for example; raising would end the process
-            with context.work((message.headers or {}).get("nameko.correlation_id")):
-                outcome = self._settle(message, Unreadable(f"{type(error).__name__}: {error}"))
-            events_handled_seconds.labels(self.queue.name, outcome).observe(0.0)
+            self._spawn(partial(self.settle, [(message, unreadable(error))], started))
             return
-        # no other header is passed on: a token, or one of the broker's own, must not travel with what the worker sends
-        about = {"correlation_id": message.headers.get("nameko.correlation_id") or None}
-        done = partial(self._done, message, time.monotonic())
+        done = partial(self._done, message, started)
         try:
-            self.container.spawn_worker(self, (body,), {}, context_data=about, handle_result=done)
+            self.container.spawn_worker(self, (body,), {}, context_data=about(message), handle_result=done)
         except ContainerBeingKilled:
             self.consumer.requeue_message(message)
 
+    def _spawn(self, run: Callable[[], None]) -> None:
+        self.container.spawn_managed_thread(run, identifier=f"{self.queue.name}.handle_message")
+
+    def load(self, message: Any) -> dict[str, Any]:
+        """Return the body of a message; whatever it raises, the message is unreadable."""
+        require_readable(message)
+        return self.event.load(json.loads(message.body))
+
     def _done(self, message: Any, started: float, worker_ctx: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
-        outcome = self._settle(message, exc_info[1] if exc_info else None)
-        seconds = time.monotonic() - started
-        log.info("%s %s %s in %.3f s", self.queue.name, outcome, message.properties.get("message_id"), seconds)
-        events_handled_seconds.labels(self.queue.name, outcome).observe(seconds)
+        self.settle([(message, exc_info[1] if exc_info else None)], started)
         return result, exc_info
 
-    def _settle(self, message: Any, error: BaseException | None) -> str:
-        """Acknowledge the message, once a failed one is safe in another queue; requeue it when that is not possible.
+    def settle(self, tried: list[Tried], started: float) -> None:
+        """Acknowledge messages, once the failed ones are safe in another queue; requeue those for which that fails.
 
-        Returns its outcome: handled, retried, parked or returned.
+        Never raises: that would end the process, and the broker keeps the messages.
         """
-        try:
-            outcome = "handled" if error is None else self._retry_or_park(message, error)
-        except Exception as failure:  # noqa: BLE001 - raising here would end the process; the broker keeps the message
-            log_failure(log, failure, "%s could be neither retried nor parked", message.properties.get("message_id"))
-            time.sleep(REQUEUE_SECONDS)  # it is redelivered at once
+        returned = self._put_away([(message, error) for message, error in tried if error is not None], started)
+        for message in returned:
             self.consumer.requeue_message(message)
-            return "returned"
-        self.consumer.ack_message(message)
-        return outcome
+        self.acknowledge([message for message, _ in tried if message not in returned])
+        for message, error in tried:
+            if error is None:
+                self._note(message, "handled", started)
+
+    def acknowledge(self, messages: list[Any]) -> None:
+        """Acknowledge messages that are settled."""
+        for message in messages:
+            self.consumer.ack_message(message)
+
+    def _put_away(self, failed: list[tuple[Any, BaseException]], started: float) -> list[Any]:
+        """Retry or park each message that failed; return those for which that was impossible, after a pause."""
+        returned: list[Any] = []
+        for message, error in failed:
+            with context.work(about(message)["correlation_id"]):
+                try:
+                    outcome = self._retry_or_park(message, error)
+                except Exception as failure:  # noqa: BLE001 - see `settle`
+                    ident = message.properties.get("message_id")
+                    log_failure(log, failure, "%s could be neither retried nor parked", ident)
+                    outcome = "returned"
+                    returned.append(message)
+                self._note(message, outcome, started)
+        if returned:
+            time.sleep(REQUEUE_SECONDS)  # they are redelivered at once
+        return returned
+
+    def _note(self, message: Any, outcome: str, started: float) -> None:
+        seconds, level = time.monotonic() - started, logging.DEBUG if outcome == "handled" else logging.INFO
+        log.log(level, "%s %s %s in %.3f s", self.queue.name, outcome, message.properties.get("message_id"), seconds)
+        events_handled_seconds.labels(self.queue.name, outcome).observe(seconds)
 
     def _retry_or_park(self, message: Any, error: BaseException) -> str:
         listener, queue = self.container.service_name, self.queue.name
@@ -169,6 +206,19 @@ class EventHandler(Entrypoint):
         if refused:
             raise BrokerUnavailable(str(refused))
         return "parked" if delay is None else "retried"
+
+
+def about(message: Any) -> dict[str, Any]:
+    """Return what a worker gets to know of a message's headers.
+
+    No other header is passed on: a token, or one of the broker's own, must not travel with what the worker sends.
+    """
+    return {"correlation_id": (message.headers or {}).get("nameko.correlation_id") or None}
+
+
+def unreadable(error: Exception) -> Unreadable:
+    """Return the error of a message that cannot be read because of another."""
+    return Unreadable(f"{type(error).__name__}: {error}")
 
 
 def next_delay(error: BaseException, attempt: int, delays_seconds: tuple[float, ...]) -> float | None:

@@ -1,8 +1,11 @@
 """The services' own classes in this process, on a real MongoDB and a fake Stripe; events are delivered at once."""
 
+from functools import partial
+
 from gateway.tests.fakes import never_revoked
 from libs.errors import ignoring_unavailable
 from libs.events import Aggregates, Stored
+from libs.events.batches import BatchHandler
 from libs.events.handlers import EventHandler
 from tests.in_process import SERVICES, Services, built
 
@@ -51,7 +54,13 @@ class RealServices(Services):
         for container in self.containers:
             for entrypoint in container.entrypoints:
                 if isinstance(entrypoint, EventHandler):
-                    yield entrypoint.event, getattr(self.services[container.service_name], entrypoint.method_name)
+                    method = getattr(self.services[container.service_name], entrypoint.method_name)
+                    is_batched = isinstance(entrypoint, BatchHandler)
+                    yield entrypoint.event, partial(_alone, method) if is_batched else method
+
+
+def _alone(method, body):
+    method([body])
 
 
 def real_services(servers, stripe_url, currency="usd"):

@@ -6,11 +6,10 @@ FAILED = -1
 
 
 class Document(NamedTuple):
-    """What payments stores about an order; `copy` is the version of the order that it holds, 0 for none."""
+    """What payments stores about an order; `copy` is the version of the order that it holds."""
 
     version: int = 1
     copy: int = 1
-    asked: bool = True  # orders, since it was opened
     status: str = "open"
     intent: int | None = None  # which of the order's PaymentIntents
     creating: str = ""  # "", "fresh" or "old": more than 20 hours ago
@@ -72,7 +71,7 @@ class Worker(NamedTuple):
     written: Document | None = None
     event: tuple[str, bool] | None = None
     then: str = ""
-    order_version: int = 0  # the version that orders read before it asked payments, or that payments was answered
+    order_version: int = 0  # the version that orders read before it asked payments
     acks: int = 0  # the version of the order whose event is acknowledged at the end
 
 

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
+from pymongo.errors import BulkWriteError
 
 from libs.events import Copies
 
@@ -47,3 +48,32 @@ def test_two_first_snapshots_at_the_same_moment_end_in_the_newer(copies):
             list(pool.map(apply, [a_loaf(1, f"b{number}"), a_loaf(2, f"b{number}")]))
 
     assert {copies.find(f"b{number}")["version"] for number in range(100)} == {2}
+
+
+def test_of_many_snapshots_the_newest_of_each_is_kept_and_none_older_than_ours(copies):
+    copies.apply(a_loaf(4, "b1"))
+    copies.apply(a_loaf(1, "b2"))
+
+    copies.apply_all([a_loaf(version, ident) for ident in ("b1", "b2", "b3") for version in (1, 3, 2)])
+
+    assert [copies.find(ident) for ident in ("b1", "b2", "b3")] == [a_loaf(4, "b1"), a_loaf(3, "b2"), a_loaf(3, "b3")]
+
+
+def test_two_batches_of_first_snapshots_at_the_same_moment_end_in_the_newer(copies):
+    gate = Barrier(2)
+
+    def apply(version):
+        gate.wait(10)
+        copies.apply_all([a_loaf(version, f"b{number}") for number in range(100)])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(apply, (1, 2)))
+
+    assert {copies.find(f"b{number}")["version"] for number in range(100)} == {2}
+
+
+def test_a_batch_of_which_one_cannot_be_stored_fails_and_stores_the_others(copies):
+    with pytest.raises(BulkWriteError):
+        copies.apply_all([a_loaf(1, "b1"), {**a_loaf(1, "b2"), "_id": "b4"}, a_loaf(1, "b3")])
+
+    assert [copies.find(ident) is not None for ident in ("b1", "b3")] == [True, True]
