@@ -100,7 +100,7 @@ def test_who_has_it_already_is_told_so(guest, path, warm, form, memory):
     answer = guest.get(path, headers={"If-None-Match": form.format(tag)})
 
     assert (answer.status_code, answer.data, answer.headers["ETag"]) == (304, b"", tag)
-    assert answer.headers["Cache-Control"] == "public, max-age=1" and answer.headers["Vary"] == "Cookie"
+    assert answer.headers["Cache-Control"] == "public, max-age=1" and "Cookie" in answer.headers["Vary"]
     assert not {"Content-Type", "Content-Length"} & set(answer.headers.keys())
     assert guest.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
 
