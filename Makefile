@@ -3,6 +3,7 @@ LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --gen
 NAME ?= $(shell id -un)
 AUDIT := .stack/audit
 FILE ?= .env
+BENCH := .stack/bench
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 
@@ -85,6 +86,7 @@ lock: venv ## Lock the versions in requirements*.in with their hashes
 	$(LOCK) requirements-build.in --output-file requirements-build.txt
 	$(LOCK) requirements-audit.in --output-file requirements-audit.txt
 	$(LOCK) requirements-env.in --output-file requirements-env.txt
+	$(LOCK) requirements-bench.in --output-file requirements-bench.txt
 
 sbom: venv $(AUDIT)/ready ## Write .stack/sbom.json (CycloneDX) and .stack/licences.md: what production installs
 	@$(AUDIT)/bin/python -W ignore -m cyclonedx_py requirements requirements.txt --pyproject pyproject.toml --output-reproducible --output-file .stack/sbom.json
@@ -93,9 +95,9 @@ sbom: venv $(AUDIT)/ready ## Write .stack/sbom.json (CycloneDX) and .stack/licen
 audit: venv $(AUDIT)/ready ## Look the locked packages up in PyPI's advisories (needs pypi.org)
 	@$(AUDIT)/bin/pip-audit --require-hashes --disable-pip --format json --progress-spinner off -r requirements.txt | $(PYTHON) -m dev.audit
 
-$(AUDIT)/ready: requirements-audit.txt
-	@$(PYTHON) -m venv --clear $(AUDIT)
-	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: --require-hashes -r requirements-audit.txt
+$(AUDIT)/ready $(BENCH)/ready: .stack/%/ready: requirements-%.txt
+	@$(PYTHON) -m venv --clear .stack/$*
+	@.stack/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: --require-hashes -r $<
 	@touch $@
 
 pin: venv ## Pin images to digests and actions to commits (needs Docker and the registries)

@@ -22,7 +22,6 @@ from auth.domain import (
     WrongPasskey,
     WrongPassword,
 )
-from auth.operation import check_reason
 from auth.seals import STORED, BrokenSeal
 from libs.alarms import alarm
 from libs.clock import utc_now
@@ -290,7 +289,7 @@ class AccountSecurity:
         Returns whether there was one. Passkeys stay, and the user is told on the account's page. `reason` is recorded.
         """
         self.caller.require("operator")
-        check_reason(reason)
+        arguments.reason("reason", reason)
         user = self.store.find_by_email(domain.comparable_email(arguments.text("email", email)))
         with recorded("second_factor", who=user["id"] if user else "", what="removed by an operator") as attempt:
             if user is None or not self.store.factors.turn_off(user["id"]):

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from auth.domain import SessionNotFound, UserNotFound, comparable_email
-from auth.operation import check_reason
 from libs.clock import utc_now
 from libs.contracts.errors import DomainError
 from libs.contracts.limits import MAXIMUM_SESSION_DETAIL, MAXIMUM_SESSIONS_NOTED
@@ -71,14 +70,14 @@ class AccountSessions:
         Sessions have ended everywhere three seconds later at the latest. Returns {"id", "email", "locked_at"}.
         """
         self.caller.require("operator")
-        check_reason(reason)
+        arguments.reason("reason", reason)
         return self._end_all(user, locked_at=utc_now())
 
     @rpc(expected_exceptions=EXPECTED)
     def unlock(self, user: str, reason: str) -> dict[str, Any]:
         """Let a user sign in again; for operators. Returns what `lock` does."""
         self.caller.require("operator")
-        check_reason(reason)
+        arguments.reason("reason", reason)
         found = self._find(user)
         self.store.unlock(found)
         return _shown({**found, "locked_at": None})
@@ -87,7 +86,7 @@ class AccountSessions:
     def end_sessions(self, user: str, reason: str) -> dict[str, Any]:
         """End all sessions of a user, who may sign in again; for operators. Returns what `lock` does."""
         self.caller.require("operator")
-        check_reason(reason)
+        arguments.reason("reason", reason)
         return self._end_all(user)
 
     def _end_all(self, user: str, **changes: Any) -> dict[str, Any]:

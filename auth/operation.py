@@ -57,22 +57,31 @@ class Operation:
 
     @rpc(expected_exceptions=EXPECTED)
     def add_operator(self, public_key: str) -> dict[str, Any]:
-        """Let somebody else operate, or an operator use another key: `operator:NAME=BASE64`; for operators.
+        """Let somebody new operate, or oneself by another key: `operator:NAME=BASE64`; for operators.
 
-        Returns {"name", "replaced"}: whether there was another key before.
+        Returns {"name", "replaced"}: whether there was another key before. Raises Forbidden for the name of somebody
+        else, who operates or has done so: their key is replaced by an administrator alone (`ops.operators`).
         """
         added_by = self.caller.operator
         try:
             name, key = operator_key(checked.text("public_key", public_key))
         except InvalidKey as error:
             raise InvalidArguments("public_key must be operator:NAME=BASE64, of 32 bytes.") from error
-        return {"name": name, "replaced": self.store.operators.add(name, key, added_by)}
+        if name == added_by:
+            return {"name": name, "replaced": self.store.operators.add(name, key, added_by)}
+        if not self.store.operators.introduce(name, key, added_by):
+            raise Forbidden(f"{name} is or was an operator: only an administrator gives them another key.")
+        return {"name": name, "replaced": False}
 
     @rpc(expected_exceptions=EXPECTED)
     def remove_operator(self, name: str) -> bool:
-        """Let somebody operate no longer, at once; for operators. Returns whether they were one."""
-        self.caller.require("operator")
-        return bool(self.store.operators.remove(checked.text("name", name)))
+        """Operate no longer, from the next call on; for operators. Returns True.
+
+        Raises Forbidden for the name of somebody else, whom an administrator alone removes (`ops.operators`).
+        """
+        if checked.text("name", name) != self.caller.operator:
+            raise Forbidden("You can only remove yourself: an administrator removes others.")
+        return bool(self.store.operators.remove(name))
 
     @rpc(expected_exceptions=EXPECTED)
     def operators(self) -> Any:
@@ -81,21 +90,14 @@ class Operation:
         return self.store.operators.all()
 
     @rpc(expected_exceptions=EXPECTED)
-    def note_action(self, action: str, about: Any = None) -> None:
-        """Record what an operator does without a service, at the broker; for operators, who call it before and after.
-
-        As every call of an operator it is recorded with its arguments, and that is all it does.
-        """
-        self.caller.require("operator")
-
-    @rpc(expected_exceptions=EXPECTED)
     def actions(
         self, order_id: str | None = None, who: str | None = None, before: str | None = None, limit: int = 50
     ) -> Any:
         """Return what operators did, newest first: all, one operator's or those about an order; for operators.
 
         Each is {"id", "at", "who", "method", "arguments", "order_id"?, "reason"?, "source", "correlation_id",
-        "outcome", "ended_at"}; the outcome is "success", an error's name, or "unknown". `before`: an action's `at`.
+        "outcome", "ended_at"}; the outcome is "success", an error's name, or "unknown". `order_id` is a list where an
+        action was about several orders. `before`: an action's `at`.
         """
         self.caller.require("operator")
         wanted = {
@@ -121,9 +123,3 @@ class Operation:
 
     def _end_action(self, action: str, outcome: str, service: str = "auth") -> None:
         self.store.operators.end(action, service, outcome)
-
-
-def check_reason(reason: object) -> None:
-    """Raise InvalidArguments when an operator does not say why."""
-    if not checked.text("reason", reason).strip():
-        raise InvalidArguments("reason must say why.")

@@ -22,6 +22,8 @@ Document = dict[str, Any]
 
 LONGEST_ARGUMENTS = 10_000
 LONGEST_OUTCOME = 200
+MOST_ORDERS = 100
+"""Of how many orders at most an action is shown in the history; no method takes more."""
 
 
 class Operators:
@@ -29,7 +31,8 @@ class Operators:
 
     What they did is in two collections, to which documents are only added: actions {_id, at, who, method, arguments,
     order_id, reason, source, correlation_id}, written before an action begins, and outcomes {_id: the action's, at,
-    outcome}. An action without an outcome may or may not have been carried out: its service died, or lost auth.
+    outcome}. An action about several orders has a list of ids in `order_id`, and is found by each of them. One without
+    an outcome may or may not have been carried out: its service died, or lost auth.
     """
 
     indexes: Mapping[str, list[IndexModel]] = {
@@ -55,6 +58,17 @@ class Operators:
         if replaced:
             security_event("key_rotation", who=added_by, what=f"operator:{name}")
         return replaced
+
+    def introduce(self, name: str, public_key: str, added_by: str) -> bool:
+        """Let somebody new act as `name`; return False, and change nothing, when that is or was somebody else."""
+        known = self.public_key(name)
+        if known is not None or self._actions.find_one({"who": name}):
+            return known == public_key
+        try:
+            self._keys.insert_one({"_id": name, "public_key": public_key, "added_at": utc_now(), "added_by": added_by})
+        except DuplicateKeyError:
+            return self.public_key(name) == public_key
+        return True
 
     def remove(self, name: str) -> bool:
         """Refuse `name` from now on; return whether there was such an operator. What they did stays recorded."""
@@ -103,9 +117,11 @@ class Operators:
 def _kept(method: str, arguments: Document) -> Document:
     """Return an action's arguments as they are kept: as JSON, for not everything in them can be stored.
 
-    Beside them are the reason and the order that it was about; looking at this record is about none.
+    Beside them are the reason and the orders that it was about; looking at this record is about none.
     """
     kept: Document = {"arguments": json.dumps(arguments, sort_keys=True)[:LONGEST_ARGUMENTS]}
+    if isinstance(several := arguments.get("order_ids"), list):
+        kept["order_id"] = [each for each in several[:MOST_ORDERS] if isinstance(each, str) and is_storable(each)]
     for name in ("reason",) if method.startswith("auth.") else ("order_id", "reason"):
         value = arguments.get(name)
         if isinstance(value, str) and is_storable(value):

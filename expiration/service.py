@@ -8,6 +8,7 @@ from nameko.timer import timer
 from expiration.domain import Deadline
 from expiration.schedule import Schedule
 from expiration.store import DeadlineStore
+from libs import parked_events
 from libs.clock import utc_now
 from libs.contracts.events import (
     CATALOGUE,
@@ -32,7 +33,7 @@ EXPECTED = (InvalidArguments, Unauthenticated, Forbidden)
 RESTORE_SECONDS, RESTORE_BATCH, RESTORE_AHEAD = 5, 1000, timedelta(seconds=30)
 
 
-class ExpirationService:
+class ExpirationService(parked_events.ParkedEvents):
     """Remembers by when each order must be paid."""
 
     name = "expiration"

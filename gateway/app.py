@@ -41,7 +41,7 @@ def create_app(
     uses = SessionUses(lambda used: services.call_as_gateway("auth.note_sessions", used=used))
     sessions.register(app, read, revocations or _listen(app, read, services), uses)
     marks.register(app, tls=read.tls)
-    memory = public.register(app, security.fixed_headers(read))
+    memory = public.register(app)
     keys = [read.secret_key, *read.older_secret_keys]
     notes = KeyNotes(keys, lambda fingerprints: services.call_as_gateway("auth.note_keys", fingerprints=fingerprints))
     if revocations is None:

@@ -38,7 +38,9 @@ log = logging.getLogger(__name__)
 
 def register(app: Flask, settings: Settings) -> None:
     """Check every request of `app`, and add the security headers to every response."""
-    fixed = dict(fixed_headers(settings))
+    fixed = {**HEADERS, "Content-Security-Policy": content_security_policy(settings)}
+    if settings.tls:
+        fixed["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}; includeSubDomains"
     app.wsgi_app = Proxies(app.wsgi_app, settings.proxies)  # type: ignore[method-assign]
 
     @app.after_request
@@ -53,14 +55,6 @@ def register(app: Flask, settings: Settings) -> None:
     app.before_request(check_origin)
     app.before_request(check_csrf)
     app.add_template_global(csrf_field)
-
-
-def fixed_headers(settings: Settings) -> list[tuple[str, str]]:
-    """Return the security headers that every response has."""
-    headers = {**HEADERS, "Content-Security-Policy": content_security_policy(settings)}
-    if settings.tls:
-        headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}; includeSubDomains"
-    return list(headers.items())
 
 
 def content_security_policy(settings: Settings) -> str:

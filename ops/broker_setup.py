@@ -3,7 +3,7 @@
 All of it is set up at the start and whenever the broker comes back, so that nothing is lost before a listener's first
 start. Every BROKER_VERIFY_SECONDS exchanges, queues and bindings are declared again, in case somebody deleted one. Each
 part does the same for what is its own, and may declare nothing else; `nameko-rpc`, which all share, belongs to this
-program, an administrator.
+program, an administrator. Queues that earlier versions had are deleted once no program of these reads them.
 
 For ten minutes after a start users keep what rights they had beside the new ones, so that the version before this one
 may run on while it is being replaced. Users have the names and passwords that are in AUTH_AMQP_URL, TICKETS_AMQP_URL
@@ -17,17 +17,18 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from amqp.exceptions import AMQPError, ChannelError
+from amqp.exceptions import AMQPError, ChannelError, NotFound
 from kombu import Connection
 from kombu.exceptions import KombuError
 
 from libs import internal_port, logs
 from libs.amqp.connection import connect
-from libs.contracts.events import CATALOGUE
+from libs.contracts.events import CATALOGUE, RETIRED_QUEUES
 from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
 from libs.errors import log_failure
 from libs.events import topology
@@ -81,6 +82,20 @@ def declare(connection: Connection) -> None:
         raise refused
 
 
+def delete_retired(connection: Connection) -> None:
+    """Delete the queues of earlier versions, once no program of these reads them; what is parked stays."""
+    for name in RETIRED_QUEUES:
+        _delete_unused(connection, name)
+        _delete_unused(connection, topology.parked_name(name), is_kept_while_full=True)
+
+
+def _delete_unused(connection: Connection, queue: str, is_kept_while_full: bool = False) -> None:
+    with suppress(NotFound), connection.channel() as channel:
+        found = channel.queue_declare(queue, passive=True)
+        if not found.consumer_count and not (is_kept_while_full and found.message_count):
+            channel.queue_delete(queue)
+
+
 def set_up(management_url: str, password: str, addresses: Mapping[str, str]) -> Iterator[None]:
     """Create the users in `addresses` and declare everything; declare it again each time that the next is asked for.
 
@@ -93,6 +108,7 @@ def set_up(management_url: str, password: str, addresses: Mapping[str, str]) -> 
     with connect(as_administrator(addresses[OPERATOR], password)) as connection:
         while True:
             declare(connection)
+            delete_retired(connection)
             yield
             if overlaps_until is not None and time.monotonic() > overlaps_until:
                 for part, address in addresses.items():

@@ -2,9 +2,9 @@
 
 A part configures what is its own alone: names that begin with its own, and the queue of the calls to it. It may publish
 its own events, read those it listens to, answer calls to itself and make calls to all. With the password of one part,
-nobody can change, read or empty what belongs to another, or publish another's events. An operator may call every
-service, and look at, replay and discard parked events. Rules are regular expressions of names and of routing keys, as
-RabbitMQ has them (rabbitmq.com/docs/access-control). `ops.broker_setup` creates the users.
+nobody can change, read or empty what belongs to another, or publish another's events. An operator's shell may call
+every service and receive its own replies, and nothing else. Rules are regular expressions of names and of routing keys,
+as RabbitMQ has them (rabbitmq.com/docs/access-control). `ops.broker_setup` creates the users.
 """
 
 import re
@@ -16,20 +16,22 @@ from urllib.parse import quote, unquote, urlsplit
 import requests
 
 from libs.contracts.events import CATALOGUE
-from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
-from libs.events import topology
+from libs.contracts.parts import OPERATOR, SERVICES
 from libs.events.catalogue import Catalogue
 from libs.events.topology import ALL
-from libs.rpc.topology import RPC_EXCHANGE, calls_queue, replies_pattern
+from libs.rpc.topology import (
+    REPLY_KEY,
+    RPC_EXCHANGE,
+    STOCK_REPLY_KEY,
+    calls_queue,
+    replies_exchange,
+    replies_pattern,
+)
 from libs.settings import ca_file
 
 ADMINISTRATOR = "ticketing"
 NOTHING = "^$"
 SECONDS = 10
-
-STOCK_REPLIES = "[0-9a-f-]{36}"
-"""Keys of the replies to stock nameko's clients: to the `n` of an operator's nameko shell."""
-STOCK_QUEUE = r"rpc\.reply-.*"
 
 Rules = Mapping[str, str]
 
@@ -47,17 +49,13 @@ class Rights:
 
 def rights(principal: str, catalogue: Catalogue = CATALOGUE) -> Rights:
     """Return what a part, or an operator, may do."""
-    return _rights_of_operator(catalogue) if principal == OPERATOR else _rights_of_part(principal, catalogue)
-
-
-def _rights_of_part(part: str, catalogue: Catalogue) -> Rights:
-    own = [rf"{part}\..*", *([re.escape(calls_queue(part).name)] if part in SERVICES else [])]
-    consumed = [event for event in catalogue.values() if part in (*event.listeners, *event.broadcast)]
+    consumed = [event for event in catalogue.values() if principal in (*event.listeners, *event.broadcast)]
     sources = {event.exchange for event in consumed}
     # a service that is called may answer anybody; another only tells the services what its clock shows
-    answered = _keys_of_replies(PRINCIPALS) + [STOCK_REPLIES] if part in SERVICES else _keys_of_replies(SERVICES)
-    keys = {source: {"write": NOTHING, "read": _one_of(_heard(part, source, catalogue))} for source in sources}
-    calls = {"write": _one_of(_keys_of_calls() + answered), "read": _one_of(map(re.escape, _bound_by(part)))}
+    answered = [REPLY_KEY, STOCK_REPLY_KEY] if principal in SERVICES else _keys_of_replies(SERVICES)
+    keys = {source: {"write": NOTHING, "read": _one_of(_heard(principal, source, catalogue))} for source in sources}
+    calls = {"write": _one_of(_keys_of_calls() + answered), "read": _one_of(map(re.escape, _bound_by(principal)))}
+    own = _own(principal)
     return Rights(
         configure=_one_of(own),
         write=_one_of([*own, re.escape(RPC_EXCHANGE.name)]),
@@ -66,21 +64,10 @@ def _rights_of_part(part: str, catalogue: Catalogue) -> Rights:
     )
 
 
-def _rights_of_operator(catalogue: Catalogue) -> Rights:
-    own = [rf"{OPERATOR}\..*", STOCK_QUEUE, re.escape(RPC_EXCHANGE.name)]  # stock nameko's clients declare the exchange
-    listeners = catalogue.listeners()
-    parked = [re.escape(topology.parked_name(queue)) for queue in catalogue.queue_names()]
-    waits = [re.escape(f"{listener}.wait.") + r"\d+" for listener in listeners]
-    calls = {
-        "write": _one_of(_keys_of_calls() + _keys_of_replies(SERVICES)),
-        "read": _one_of([re.escape(replies_pattern(OPERATOR)), STOCK_REPLIES]),
-    }
-    return Rights(
-        configure=_one_of(own),
-        write=_one_of([*own, *(re.escape(topology.home_name(listener)) for listener in listeners)]),
-        read=_one_of([*own, *parked, *waits]),
-        keys={RPC_EXCHANGE.name: calls},
-    )
+def _own(principal: str) -> list[str]:
+    if principal == OPERATOR:  # who only makes calls
+        return [re.escape(replies_exchange(principal).name), *_keys_of_replies([principal])]
+    return [rf"{principal}\..*", *([re.escape(calls_queue(principal).name)] if principal in SERVICES else [])]
 
 
 def _heard(part: str, exchange: str, catalogue: Catalogue) -> list[str]:

@@ -103,8 +103,8 @@ def grant_all(member: str, password: str, addresses: Mapping[str, str], migratio
             if name == OPERATOR:
                 grant_operator(client, url)
             else:
-                grant_part(client, url)
-                grant_migration(client, url, migration)
+                grant_part(client, name, url)
+                grant_migration(client, name, url, migration)
 
 
 def administrator(member: str, password: str) -> Client:

@@ -1,11 +1,11 @@
 """What each part may do at MongoDB, and the creation of its user; `ops.mongo_setup` creates them all.
 
 A part reads and writes the documents of its own database, and sees its indexes. The migration also builds indexes, and
-does so for all parts. Operators look, and make backups. Users are those of the addresses in the settings, and mongod
-refuses everybody else.
+does so for all parts. Neither changes or removes what operators have done, in auth's database. Operators look, and make
+backups. Users are those of the addresses in the settings, and mongod refuses everybody else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -16,10 +16,24 @@ from pymongo.uri_parser import parse_uri
 
 ADMINISTRATOR = "ticketing"
 MIGRATION = "migrate"
-PART_ROLE = "part"
-PART_ACTIONS = ("find", "insert", "update", "remove", "listCollections", "listIndexes")
-MIGRATION_ROLES = ("readWrite",)
+PART_ROLE, MIGRATION_ROLE = "part", "migration"
+PART_ACTIONS = ("find", "insert", "listCollections", "listIndexes")
+MIGRATION_ACTIONS = (*PART_ACTIONS, "createCollection", "createIndex", "dropIndex")
+CHANGE_ACTIONS = ("update", "remove")
 OPERATOR_ROLES = ("backup", "clusterMonitor")
+
+CHANGED: Mapping[str, Sequence[str]] = {
+    "auth": (
+        *("users", "revoked_sessions", "followers", "sessions", "attempts", "accepted_keys", "operators"),
+        *("second_factors", "passkeys", "used_challenges", "account_changes"),
+    )
+}
+"""The collections whose documents are changed; to the others of auth's, the record of operators, is only added.
+
+The other parts may change all of theirs.
+"""
+EVERY_COLLECTION = ""
+"""MongoDB's word for them in a privilege."""
 
 USER_EXISTS, ROLE_EXISTS = 51003, 51002  # mongodb/mongo: src/mongo/db/commands/user_management_commands.cpp
 
@@ -31,28 +45,20 @@ def create_administrator(client: Client, password: str) -> None:
     client.admin.command("createUser", ADMINISTRATOR, pwd=password, roles=["root"])
 
 
-def grant_part(client: Client, url: str) -> None:
+def grant_part(client: Client, part: str, url: str) -> None:
     """Create the user that a part's address names, or reset its password and its rights to the part's own database."""
-    name, password, database = _user_of(client, url)
-    privileges = [{"resource": {"db": database.name, "collection": ""}, "actions": list(PART_ACTIONS)}]
-    _create_or_update(database, "Role", PART_ROLE, ROLE_EXISTS, privileges=privileges, roles=[])
-    _create_or_update(database, "User", name, USER_EXISTS, pwd=password, roles=[PART_ROLE])
+    _grant_own(client, part, url, PART_ROLE, PART_ACTIONS)
 
 
-def grant_migration(client: Client, url: str, password: str) -> None:
+def grant_migration(client: Client, part: str, url: str, password: str) -> None:
     """Create the migration's user of the database of a part's address, or reset its password and rights."""
-    grant_roles(client, as_migration(url, password), MIGRATION_ROLES)
+    _grant_own(client, part, as_migration(url, password), MIGRATION_ROLE, MIGRATION_ACTIONS)
 
 
 def grant_operator(client: Client, url: str) -> None:
     """Create the operators' user that an address names, or reset its password and rights."""
-    grant_roles(client, url, OPERATOR_ROLES)
-
-
-def grant_roles(client: Client, url: str, roles: tuple[str, ...]) -> None:
-    """Create the user that an address names, in the address's own database, with MongoDB's own `roles`."""
     name, password, database = _user_of(client, url)
-    _create_or_update(database, "User", name, USER_EXISTS, pwd=password, roles=list(roles))
+    _create_or_update(database, "User", name, USER_EXISTS, pwd=password, roles=[*OPERATOR_ROLES])
 
 
 def as_migration(url: str, password: str) -> str:
@@ -67,6 +73,21 @@ def user_of(url: str) -> str:
     if not parsed["username"] or not parsed["password"] or not parsed["database"]:
         raise ValueError("without user, password or database")
     return str(parsed["username"])
+
+
+def _grant_own(client: Client, part: str, url: str, role: str, actions: Sequence[str]) -> None:
+    name, password, database = _user_of(client, url)
+    privileges = [_privilege(database.name, EVERY_COLLECTION, actions)]
+    privileges += [
+        _privilege(database.name, collection, CHANGE_ACTIONS) for collection in CHANGED.get(part, [EVERY_COLLECTION])
+    ]
+    _create_or_update(database, "Role", role, ROLE_EXISTS, privileges=privileges, roles=[])
+    _create_or_update(database, "User", name, USER_EXISTS, pwd=password, roles=[role])
+
+
+def _privilege(database: str, collection: str, actions: Sequence[str]) -> dict[str, Any]:
+    """Return MongoDB's form of a right to one collection, or to all of a database."""
+    return {"resource": {"db": database, "collection": collection}, "actions": [*actions]}
 
 
 def _user_of(client: Client, url: str) -> tuple[str, str, Database[dict[str, Any]]]:

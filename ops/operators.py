@@ -2,8 +2,8 @@
 
 `key` makes a signing key where its owner will use it: the private half goes into FILE, which only they can read, and
 the public half is printed. The others are for an administrator and change auth's database (AUTH_MONGO_URL): for the
-first operator, or when none is left. Operators themselves have `add_operator` and `remove_operator` in their shell.
-Either takes effect at once, restarts nothing and is recorded.
+first operator, and for the keys of all others. Operators have `add_operator` in their shell, for somebody new and for
+their own key, and `remove_operator` for themselves. Either takes effect at once, restarts nothing and is recorded.
 """
 
 import argparse

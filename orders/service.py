@@ -10,7 +10,7 @@ from typing import Any
 from nameko.timer import timer
 from pymongo.errors import DuplicateKeyError
 
-from libs import cursors
+from libs import cursors, parked_events
 from libs.clock import utc_now
 from libs.contracts.errors import DomainError, KeyReused, TicketNotFound, TicketReserved
 from libs.contracts.events import (
@@ -49,7 +49,7 @@ PAYMENTS = "payments:"
 """How the `next` of `repair` begins once all tickets were compared."""
 
 
-class OrdersService:
+class OrdersService(parked_events.ParkedEvents):
     """Gives each ticket to one buyer and follows the order to its end."""
 
     name = "orders"

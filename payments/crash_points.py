@@ -10,6 +10,8 @@ from enum import StrEnum
 class CrashPoint(StrEnum):
     """What has just been done when the process dies."""
 
+    OPENED = "opened"
+    """Opened the payment; the order is not copied."""
     CREATION_MARKED = "creation_marked"
     """Stored that a PaymentIntent is about to be created."""
     INTENT_CREATED = "intent_created"

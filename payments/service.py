@@ -4,6 +4,7 @@ from typing import Any
 
 from nameko.timer import timer
 
+from libs import parked_events
 from libs.clock import utc_now
 from libs.contracts.attempts import Counter, Limit
 from libs.contracts.errors import DomainError, OrderNotFound
@@ -20,6 +21,7 @@ from libs.rpc import RemoteError, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
+from payments.copying import copy_order
 from payments.declines import buyer_view
 from payments.errors import StripeUnavailable
 from payments.provider import Money
@@ -30,11 +32,13 @@ EXPECTED = (DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, F
 RECONCILE_SECONDS = 5
 PAYING, ASKING = Limit(free=100, longest_wait_seconds=30), Limit(free=100, longest_wait_seconds=30)
 """How often a buyer may have Stripe asked within an hour: to pay, card form included, and what has come of it."""
+LONGEST_ID = 100
+"""Characters of what may be an order's id."""
 AUDIT_SECONDS = 600
 """How often to check whether tonight's audit is due."""
 
 
-class PaymentsService:
+class PaymentsService(parked_events.ParkedEvents):
     """Takes the money of each order once, and gives it back when the order did not complete.
 
     What waits for Stripe has workers of its own (`is_slow`), however many of those wait; the rest is never held up.
@@ -159,9 +163,12 @@ class PaymentsService:
         else:
             self.money.store.count("webhooks_of_other_types")
 
-    @handles(OrderCreated, OrderAwaitingPayment, OrderUpdated, OrderCancelled, OrderCompleted, is_slow=True)
+    @handles(OrderAwaitingPayment, OrderUpdated, OrderCancelled, OrderCompleted, is_slow=True)
     def on_order(self, order: dict[str, Any]) -> None:
-        """Let a new order be paid, capture what was authorized in time, void or refund what a cancelled one holds."""
+        """Capture what was authorized in time, void or refund what a cancelled order holds.
+
+        An order that nobody has begun to pay is none of our business.
+        """
         self.money.settlement.follow(order)
 
     @timer(interval=AUDIT_SECONDS)
@@ -182,17 +189,20 @@ class PaymentsService:
 
     def _orders(self) -> Source:
         payments = self.money.store.payments.collection
-        stale = stale_in(payments, "order.version")
+        stale = stale_in(payments, "order.version", is_partial=True)
         return rpc_source(self.services.call, OrderCreated, payments.database, stale, self.on_order)
 
-    def _known(self, order_id: str) -> str:
-        """Return the id of an order, after fetching its snapshot from orders if we have no copy of it yet."""
-        if self.money.store.find(order_id) is None:
-            try:
-                snapshot = self.services.call("orders", "snapshot", {"order_id": str(order_id)})
-            except RemoteError as error:
-                if error.name != "OrderNotFound":
-                    raise
-                raise OrderNotFound("There is no such order.") from error
-            self.money.store.follow(OrderCreated.load(snapshot), utc_now())
+    def _known(self, order_id: object) -> str:
+        """Return the id of an order, copied by now; raise OrderNotFound."""
+        if not isinstance(order_id, str) or not 0 < len(order_id) <= LONGEST_ID:
+            raise OrderNotFound("There is no such order.")
+        copy_order(self.money.store, order_id, self._fetch, utc_now())
         return order_id
+
+    def _fetch(self, order_id: str) -> dict[str, Any]:
+        try:
+            return OrderCreated.load(self.services.call("orders", "snapshot", {"order_id": order_id}))
+        except RemoteError as error:
+            if error.name != "OrderNotFound":
+                raise
+            raise OrderNotFound("There is no such order.") from error

@@ -13,7 +13,7 @@ from payments.crash_points import CrashPoint, crash_point
 from payments.creation import Creation
 from payments.decisions import Step, decide, matches_order
 from payments.domain import Payment
-from payments.errors import PaymentInProgress, StripeUnavailable
+from payments.errors import PaymentInProgress, PaymentNotFound, StripeUnavailable
 from payments.intent import PaymentIntent
 from payments.patience import Result, is_awaited, patiently
 from payments.recording import record
@@ -38,11 +38,14 @@ class Settlement:
     def follow(self, order: dict[str, Any]) -> None:
         """Store an order's snapshot, then settle, new or not: an earlier worker may have died before settling.
 
+        That is, if somebody has begun to pay the order: else there is nothing to store, and nothing to settle.
+
         Raises as `settle` does.
         """
-        if self.store.follow(order, self.clock()):
+        if self.store.follow(order):
             crash_point(CrashPoint.COPY_STORED)
-            self.settle_unfinished(order["id"])
+            with suppress(PaymentNotFound):  # orders is just being asked, by somebody who begins to pay
+                self.settle_unfinished(order["id"])
 
     def settle_unfinished(self, order_id: str, answered: int | None = None) -> Payment:
         """Settle the order's payment, without asking Stripe if it has ended and its order too; return it.

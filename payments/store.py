@@ -1,6 +1,7 @@
 """The payments, each with its copy of its order, in MongoDB."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,10 +24,20 @@ Document = dict[str, Any]
 
 PAYMENT_FIELDS = [field.name for field in fields(Payment)]
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)
+UNKNOWN: Document = {"version": 0, "status": "created", "buyer_id": "", "price_cents": 0, "currency": ""}
+"""Our copy of an order, beside its id, until orders was asked about it."""
+UNASKED: Document = {"unasked": True}
+"""The payments that were opened, and orders not asked about since: there are none to anybody else."""
+ASKED: Document = {"unasked": {"$exists": False}}
+NOT_BEGUN: Document = {"stripe_id": None, "creating_at": None}
+"""The payments for which nothing was asked of Stripe."""
+NOTHING: Document = {}
 
 
 class PaymentStore:
-    """Payments with their outboxes; `work_left` marks those that the reconciler visits, `visited_at` says when.
+    """The payments that somebody has begun, with their outboxes; `unasked` marks those of which orders is being asked.
+
+    `work_left` marks those that the reconciler visits, `visited_at` says when.
 
     `published_version` is the version whose event was the newest; 0 if there was none. `failures` counts the visits in
     a row in which it could not be settled, since `failed_since` and last because of `failure`. The counters of
@@ -64,7 +75,7 @@ class PaymentStore:
 
     def find(self, order_id: object) -> Payment | None:
         """Return the payment of an order, or None."""
-        found = self.payments.find(order_id) if isinstance(order_id, str) else None
+        found = self.payments.find_one({"_id": order_id, **ASKED}) if isinstance(order_id, str) else None
         return _payment(found) if found else None
 
     def get(self, order_id: object) -> Payment:
@@ -76,7 +87,7 @@ class PaymentStore:
 
     def find_all(self, order_ids: list[str]) -> list[Payment]:
         """Return those of these orders' payments that exist."""
-        return [_payment(found) for found in self.payments.find_all({"_id": {"$in": order_ids}})]
+        return [_payment(found) for found in self.payments.find_all({"_id": {"$in": order_ids}, **ASKED})]
 
     def published_versions(self, after: str | None, limit: int) -> list[list[Any]]:
         """Return [[id, published_version], ...] of at most `limit` payments in order of their ids, beyond `after`."""
@@ -95,34 +106,47 @@ class PaymentStore:
         found = self.payments.find_one({"stripe_id": stripe_id})
         return _payment(found) if found else None
 
-    def follow(self, order: Document, now: datetime) -> bool:
-        """Store an order's snapshot if it is newer than our copy, or new.
+    def open(self, order_id: str, now: datetime) -> None:
+        """Open the payment of an order of which nothing is known yet, unless there is one."""
+        with suppress(DuplicateKeyError):
+            opened = _document(Payment.open({**UNKNOWN, "id": order_id}, now))
+            self.payments.collection.insert_one({**opened, **UNASKED})
 
-        Returns whether there may be something to settle: not when it was stored before Stripe was asked for anything.
+    def discard(self, order_id: str) -> None:
+        """Remove a payment that was opened for an order that there is not."""
+        self.payments.collection.delete_one({"_id": order_id, "order.version": UNKNOWN["version"], **UNASKED})
+
+    def store_answer(self, order: Document) -> None:
+        """Store a snapshot for which orders was asked after the payment was opened, as `follow` does.
+
+        From now on the payment is found: what an event stored in it before may be old, and its successor lost.
         """
-        if order["version"] == 1 and self._open(order, now):
-            return False
-        for _ in range(2):  # again if another worker opened it between our read and our own insert
-            if self._replaces_older(order, {"stripe_id": None, "creating_at": None}):
-                return False
-            if self._replaces_older(order, {}, work_left=True):
-                return True
-            if self._open(order, now):
-                return False
-        return True  # our copy is as new or newer
+        asked = {"$unset": dict.fromkeys(UNASKED, "")}
+        if not self._replaces_older(order, {}, asked):
+            self.payments.collection.update_one({"_id": order["id"]}, asked)
 
-    def _open(self, order: Document, now: datetime) -> bool:
-        """Open the payment of an order that is new to us; return False if there is one."""
-        try:
-            self.payments.collection.insert_one(_document(Payment.open(order, now)))
-        except DuplicateKeyError:
-            return False
-        return True
+    def follow(self, order: Document) -> bool:
+        """Store an order's snapshot if its payment was opened and our copy is older.
 
-    def _replaces_older(self, order: Document, where: Document, **beside: Any) -> bool:
-        """Replace an older copy by the snapshot, if the payment matches `where`; return whether it was replaced."""
+        Returns whether there may be something to settle: not when nobody has begun to pay, or nothing was asked of
+        Stripe before the snapshot was stored.
+        """
+        found = self.payments.collection.find_one({"_id": order["id"]}, [*NOT_BEGUN])
+        if found is None:
+            return False
+        if all(found[name] is None for name in NOT_BEGUN) and self._replaces_older(order, NOT_BEGUN):
+            return False
+        self._replaces_older(order, {}, {"$set": {"work_left": True}})
+        return True  # even if our copy is as new or newer
+
+    def _replaces_older(self, order: Document, where: Document, beside: Document = NOTHING) -> bool:
+        """Replace an older copy by the snapshot, if the payment matches `where`; return whether it was replaced.
+
+        `beside`: what else to update.
+        """
         where = {"_id": order["id"], "order.version": {"$lt": order["version"]}, **where}
-        return self.payments.collection.update_one(where, {"$set": {"order": order, **beside}}).matched_count > 0
+        update = {**beside, "$set": {**copy_of(order), **beside.get("$set", {})}}
+        return self.payments.collection.update_one(where, update).matched_count > 0
 
     def save(self, payment: Payment, event: str = "") -> None:
         """Save a changed payment, with its event if it has one.
@@ -222,6 +246,11 @@ class PaymentStore:
         failed: Document = {"$unset": {"leased_until": "", "began_at": ""}}
         done: Document = {"$unset": {"leased_until": ""}, "$set": {"done_for": due}}
         self.runs.update_one({"_id": name}, failed if due is None else done)
+
+
+def copy_of(order: Document) -> Document:
+    """Return the fields of a payment that are its order's."""
+    return {"order": order, "amount_cents": order["price_cents"], "currency": order["currency"].lower()}
 
 
 def _idle(before: datetime) -> Document:

@@ -13,6 +13,7 @@ import pytest
 from dev.testing import syntax_nodes
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import PARTS, SERVICES
+from ops.mongo_users import CHANGED
 
 ROOT = Path(__file__).parent.parent
 DOMAIN_FILES = {
@@ -188,11 +189,30 @@ def classes_with_entrypoints(path):
 def test_service_file_names_no_class_with_entrypoints_but_its_own(part):
     """`nameko run` takes each for a service of its own: import the module that has it, not the class."""
     path = ROOT / part / "service.py"
-    own = {f"{part}.{other.stem}": set(classes_with_entrypoints(other)) for other in (ROOT / part).glob("*.py")}
+    own = {
+        f"{folder}.{other.stem}": set(classes_with_entrypoints(other))
+        for folder in (part, "libs")
+        for other in (ROOT / folder).glob("*.py")
+    }
     imported = [node for node in syntax_nodes(path) if isinstance(node, ast.ImportFrom)]
 
     assert not {alias.name for node in imported for alias in node.names if alias.name in own.get(node.module, ())}
     assert len(own[f"{part}.service"]) == 1
+
+
+DATABASES = {"db", "database"}
+"""What variables with a database are called."""
+RECORD = {"operator_actions", "operator_outcomes"}
+
+
+def collections_of(part):
+    nodes = (node for path in PRODUCTION if path.is_relative_to(ROOT / part) for node in syntax_nodes(path))
+    named = (node for node in nodes if isinstance(node, ast.Attribute))
+    return {node.attr for node in named if ast.unparse(node.value).split(".")[-1] in DATABASES}
+
+
+def test_auth_may_change_each_of_its_collections_but_the_record_of_operators():
+    assert collections_of("auth") - {"client"} == RECORD | {*CHANGED["auth"]}
 
 
 def test_the_test_command_runs_every_test_of_the_repository():

@@ -7,7 +7,7 @@ import pytest
 from dev import audit, pin_images, release, sbom
 from dev.testing import ROOT
 
-LOCKS = ("requirements.txt", *(f"requirements-{name}.txt" for name in ("dev", "build", "audit", "env")))
+LOCKS = ("requirements.txt", *(f"requirements-{name}.txt" for name in ("dev", "build", "audit", "bench", "env")))
 BUILT = {"crontab"}
 """The packages of which there is no wheel; rq-scheduler needs it."""
 INSTALLERS = ("docker/Dockerfile", "dev/stack/make-venv")

@@ -7,7 +7,7 @@ from typing import Any
 from nameko.timer import timer
 from pymongo.errors import DuplicateKeyError
 
-from libs import cursors
+from libs import cursors, parked_events
 from libs.clock import utc_now
 from libs.contracts.currencies import CURRENCY_FORM, currency_setting
 from libs.contracts.errors import DomainError, KeyReused, TicketNotFound
@@ -48,7 +48,7 @@ MAXIMUM_PROCESS = 64
 """Characters by which a process names itself."""
 
 
-class TicketsService:
+class TicketsService(parked_events.ParkedEvents):
     """Keeps the listings; knows from orders whether one may still be edited."""
 
     name = "tickets"

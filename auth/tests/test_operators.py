@@ -89,3 +89,22 @@ def test_actions_are_shown_newest_first_and_by_operator(operators):
     newest = operators.history({}, None, 2)
     assert [action["id"] for action in newest][:1] == ["a2"] and len(newest) == 2
     assert {action["id"] for action in operators.history({"who": "olga"}, None, 10)} == {"a0", "a2"}
+
+
+def test_a_name_is_given_to_somebody_new_alone(operators):
+    assert operators.introduce("pim", "operator:pim=AAAA", "olga")
+
+    assert operators.introduce("pim", "operator:pim=AAAA", "olga")  # the same call, delivered again
+    assert not operators.introduce("pim", "operator:pim=BBBB", "olga")
+    operators.begin(call("a1", "pim"), "tickets.repair", {})
+    operators.remove("pim")
+    assert not operators.introduce("pim", "operator:pim=BBBB", "olga")
+    assert operators.public_key("pim") is None
+
+
+@pytest.mark.parametrize("odd", ["o1", [7, {"$ne": None}, "\ud800"], None], ids=str)
+def test_what_are_no_ids_of_orders_is_recorded_among_the_arguments_alone(operators, odd):
+    assert operators.begin(call("a1"), "payments.settle_all", {"order_ids": odd})
+
+    (action,) = operators.history({}, None, 10)
+    assert not action.get("order_id") and action["arguments"] == {"order_ids": odd}

@@ -4,16 +4,17 @@ All rows, or those named; the results of all are written to docs/performance.jso
 """
 
 import sys
+import time
 from typing import Any
 
-from dev.bench import figures, library, report, site, sizes
+from dev.bench import events, figures, growth, library, report, rest, rush, scaling, site, sizes
 from dev.bench.rows import ROUNDS, Row, Suite, UnknownRow, chosen, in_turn
 
-SUITES = [site.SUITE, library.SUITE]
+SUITES = [site.SUITE, rush.SUITE, rest.SUITE, growth.SUITE, library.SUITE, events.SUITE]
 
 
 def main() -> None:
-    """Measure what the command line names; exit with a message and code 1 when it names no row."""
+    """Measure what the command line names; exit with a message and code 1 when it names no row, or one fails."""
     names = [name.strip() for words in sys.argv[1:] for name in words.split(",") if name.strip()]
     try:
         wanted = chosen([row for suite in SUITES for row in suite.rows], names)
@@ -25,47 +26,62 @@ def main() -> None:
         if rows:
             results |= measured(suite, rows)
     before, measured_on = report.committed()
-    _compare(before, measured_on, results)
-    if not names and not sizes.IS_QUICK:
-        report.save(results, report.machine())
-        report.PAGE.write_text(report.page(results, SUITES, report.machine()))
-        _say(f"written: {report.JSON} and {report.PAGE.relative_to(report.ROOT)}")
+    compare(before, measured_on, results)
+    failed = [row.name for row in wanted if row.name not in results]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+    if sizes.IS_QUICK:
+        return
+    if names == ["losses"]:
+        publish({**before, **results}, {})
+    elif not names:
+        publish(results, before)
+
+
+def publish(results: report.Results, before: report.Results) -> None:
+    """Write the results, and what follows from them; what was lost is kept as it was counted last."""
+    known = [row.name for suite in SUITES for row in suite.rows if row.named_only]
+    kept = {name: before[name] for name in known if name in before}
+    report.write({**kept, **results}, SUITES)
+    (report.ROOT / scaling.PAGE).write_text(scaling.page(results))
+    say(f"written: {report.JSON}, {report.PAGE}, {scaling.PAGE}")
 
 
 def measured(suite: Suite, rows: list[Row]) -> dict[str, dict[str, Any]]:
     """Measure rows of a suite; print and return the results by their names."""
-    runs = in_turn(suite, rows, _show)
-    results = {row.name: figures.summed_up(runs[row.name]) for row in rows}
+    began = time.monotonic()
+    results = {name: figures.summed_up(runs) for name, runs in in_turn(suite, rows, step).items()}
     for row in rows:
-        _say(report.line(row, results[row.name]["figures"]))
-        programs = results[row.name]["programs"]
-        if programs:
-            _say("    " + ", ".join(f"{name} {spent:.2f}" for name, spent in programs.items() if spent >= 0.005))
+        if row.name in results:
+            say(report.line(row, results[row.name]["figures"]))
+            programs = results[row.name]["programs"].items()
+            say("    " + ", ".join(f"{name} {spent:.2f}" for name, spent in programs if spent >= 0.005))
+    step(f"{suite.title}: {time.monotonic() - began:.0f} s")
     return results
 
 
-def _compare(before: report.Results, measured_on: str, results: report.Results) -> None:
+def compare(before: report.Results, measured_on: str, results: report.Results) -> None:
     """Print what became slower than the figures that were committed last."""
     if not before:
         return
     if measured_on != report.machine():
-        _say(f"The committed figures are of another machine: {measured_on}")
+        say(f"The committed figures are of another machine: {measured_on}")
     slower = figures.became_slower(
         {name: row["figures"] for name, row in before.items()}, {name: row["figures"] for name, row in results.items()}
     )
     found = [f"  {row}: {report.label(name)} {times:.2f} times worse" for row, name, times in slower]
-    _say("Slower than the committed figures:" if found else f"Nothing is slower beyond the noise of {ROUNDS} runs.")
+    say("Slower than the committed figures:" if found else f"Nothing is slower beyond the noise of {ROUNDS} runs.")
     for each in found:
-        _say(each)
+        say(each)
 
 
-def _show(step: str) -> None:
-    """Show on a terminal what is being measured."""
-    if sys.stderr.isatty():
-        print(f"\r{step:<40}\r", end="", file=sys.stderr, flush=True)
+def step(text: str) -> None:
+    """Show what is being measured, and what failed."""
+    print(f"  {text}", file=sys.stderr, flush=True)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print a line at once."""
     print(text, flush=True)
 
 

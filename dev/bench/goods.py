@@ -1,6 +1,12 @@
 """Tickets and finished orders, straight into the databases: what would take hours through the gateway."""
 
+import secrets
+from collections.abc import Iterator
 from typing import Any
+
+import bson
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 
 from libs.clock import utc_now
 from libs.contracts.events import TicketCreated
@@ -27,3 +33,57 @@ def fill(mongo: Any, count: int, seller_id: str) -> list[str]:
 
 def _kept(fields: dict[str, Any]) -> dict[str, Any]:
     return {"_id": fields["id"], **{name: value for name, value in fields.items() if name != "id"}}
+
+
+PARTS = ("tickets", "orders", "payments", "expiration")
+LOOKUPS = ("_id", "ticket_id", "order_id", "order.id")
+
+
+class Sale:
+    """A ticket that was sold in the end, with all that the services store of it and of its orders: to be copied.
+
+    `names` are the ids of the ticket, its orders and the users among them. What is stored stays encoded, and the ids,
+    all of one length, are replaced in it: so copies are as real as the original, and cost little.
+    """
+
+    def __init__(self, mongo: Any, ticket_id: str) -> None:
+        self._mongo = mongo
+        orders = list(mongo.orders.orders.find({"ticket_id": ticket_id}))
+        self.orders = len(orders)
+        self._shared = {orders[0]["seller_id"], *(one["buyer_id"] for one in orders)}
+        self._own = {ticket_id, *(one["_id"] for one in orders)}
+        self._documents = list(self._find())
+        for _, document in self._documents:
+            found = bson.decode(document)
+            self._own |= {found["_id"], found.get("stripe_id") or found["_id"]}
+
+    def _find(self) -> Iterator[tuple[Any, bytes]]:
+        for part in PARTS:
+            database = self._mongo.get_database(part, codec_options=CodecOptions(RawBSONDocument))
+            for name in database.list_collection_names():
+                collection = database[name]
+                where = {"$or": [{field: {"$in": list(self._own)}} for field in LOOKUPS]}
+                yield from ((collection, bytes(found.raw)) for found in collection.find(where))
+
+    def copy(self, count: int, users: int) -> None:
+        """Store so many copies, of tickets with new ids, and of orders between so many other users."""
+        people = [{name: new_id() for name in self._shared} for _ in range(users)]
+        for start in range(0, count, BATCH // 10):
+            batch: dict[Any, list[RawBSONDocument]] = {}
+            for number in range(start, min(start + BATCH // 10, count)):
+                new = {name: _like(name) for name in self._own} | people[number % users]
+                pairs = [(old.encode(), fresh.encode()) for old, fresh in new.items()]
+                for collection, document in self._documents:
+                    for old, fresh in pairs:
+                        document = document.replace(old, fresh)
+                    batch.setdefault(collection, []).append(RawBSONDocument(document))
+            for collection, documents in batch.items():
+                collection.insert_many(documents, ordered=False)
+
+
+def _like(name: str) -> str:
+    """Return a new id of the form and length of another: MongoDB's, or Stripe's."""
+    if len(name) == len(new_id()) and "_" not in name:
+        return new_id()
+    prefix, _, random = name.partition("_")
+    return f"{prefix}_{secrets.token_hex(len(random))[: len(random)]}"

@@ -46,23 +46,23 @@ class Servers:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self._meter = cpu.Meter({name: cpu.group_of(stack.pid(name)) for name in stack.programs})
-        self._meter.settle()
-        self._meter.rest(sizes.REST_SECONDS)
+        self.meter = cpu.Meter({name: cpu.group_of(stack.pid(name)) for name in stack.programs})
+        self.meter.settle()
+        self.meter.rest(sizes.REST_SECONDS)
 
     def measure(self, service: Any, count: int, work: Callable[[], Any], caller: int = 0) -> tuple[Any, Measured]:
         """Return the result of `work`, and its rate and CPU-ms for each of `count` operations, by program.
 
         `caller`: the process group of the caller, when that is not this process.
         """
-        before, began = self._meter.read(), time.perf_counter()
+        before, began = self.meter.read(), time.perf_counter()
         own, its = _used_by_caller(caller), cpu.of_process(service.pid)
         result = work()
         seconds = time.perf_counter() - began
         used = {
             "caller": _used_by_caller(caller) - own,
             "service": cpu.of_process(service.pid) - its,
-            **self._meter.since(before, seconds),
+            **self.meter.since(before, seconds),
         }
         programs = {name: spent / count for name, spent in used.items()}
         return result, Measured({"per_second": count / seconds, "cpu_ms": sum(programs.values())}, programs)
@@ -78,6 +78,12 @@ def opened(rows: Sequence[Row]) -> Iterator[Servers]:
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), free_ports(), no_programs) as stack:
         yield Servers(stack)
+
+
+def at_rest(servers: Servers) -> Measured:
+    """What the servers use when nothing is connected to them."""
+    idle = servers.meter.idle
+    return Measured({"servers_idle_ms_a_second": sum(idle.values())}, idle)
 
 
 def our_calls(servers: Servers) -> Measured:
@@ -333,6 +339,7 @@ SUITE = Suite(
     "Our library beside stock nameko",
     "The same few lines as a service on each. CPU-ms are those of caller, service and broker.",
     [
+        Row("servers-at-rest", "the servers alone", at_rest, rounds=1),
         Row("rpc-ours", "RPC call", our_calls, {"cpu_ms": 0.8}),
         Row("rpc-nameko", "the same with stock nameko", stock_calls),
         Row("http-ours", "request to gunicorn that makes a call", partial(requests, "Ours")),

@@ -13,7 +13,7 @@ from dev.bench.figures import RATES, Figure, Figures, misses
 from dev.bench.rows import Row, Suite
 
 ROOT = Path(__file__).parents[2]
-JSON, PAGE = "docs/performance.json", ROOT / "docs" / "performance.md"
+JSON, PAGE = "docs/performance.json", "docs/performance.md"
 COLUMNS = {"per_second": "a second", "cpu_ms": "CPU-ms", "p50_ms": "p50 ms", "p95_ms": "p95 ms", "p99_ms": "p99 ms"}
 INTRODUCTION = """\
 # Performance
@@ -27,7 +27,8 @@ processor time of all our programs and of their servers for one operation, until
 been done, less what they use at rest. p50, p95 and p99 are latencies. An aim that is missed is bold.
 
 `make bench ROWS=reservation,list` measures single lines; the figures of this page, with the lowest and the highest of
-the three runs, are in [performance.json](performance.json).
+the three runs, are in [performance.json](performance.json). [Scaling](scaling.md) says what follows for more processes
+and nodes.
 """
 
 Results = Mapping[str, Mapping[str, Any]]
@@ -41,6 +42,12 @@ def machine() -> str:
 
 def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines() if Path(path).exists() else []
+
+
+def write(results: Results, suites: Sequence[Suite]) -> None:
+    """Write docs/performance.json and docs/performance.md."""
+    save(results, machine())
+    (ROOT / PAGE).write_text(page(results, suites, machine()))
 
 
 def save(results: Results, measured_on: str) -> None:
@@ -95,13 +102,13 @@ def _table(rows: Sequence[Row], results: Results) -> str:
 def _programs(used: Sequence[tuple[str, Mapping[str, float]]]) -> str:
     names = list(dict.fromkeys(name for _, programs in used for name in programs))
     lines = [["line", *names]]
-    lines += [[f"`{row}`", *(_figure(programs.get(name, 0.0)) for name in names)] for row, programs in used]
+    lines += [[f"`{row}`", *(amount(programs.get(name, 0.0)) for name in names)] for row, programs in used]
     return markdown(lines)
 
 
 def aims(row: Row) -> str:
     """Return what a row aims at, such as "a second ≥ 4 000"."""
-    return ", ".join(f"{label(name)} {'≥' if name in RATES else '≤'} {_figure(aim)}" for name, aim in row.aims.items())
+    return ", ".join(f"{label(name)} {'≥' if name in RATES else '≤'} {amount(aim)}" for name, aim in row.aims.items())
 
 
 def line(row: Row, figures: Figures) -> str:
@@ -125,10 +132,11 @@ def _cell(name: str, figure: Figure | None, row: Row) -> str:
     if figure is None:
         return ""
     is_missed = name in row.aims and misses(name, figure, row.aims[name])
-    return f"**{_figure(figure.median)}**" if is_missed else _figure(figure.median)
+    return f"**{amount(figure.median)}**" if is_missed else amount(figure.median)
 
 
-def _figure(value: float) -> str:
+def amount(value: float) -> str:
+    """Return a figure as it is shown: with no more digits than mean something."""
     if abs(value) >= 100:
         return f"{value:,.0f}".replace(",", " ")
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"

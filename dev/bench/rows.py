@@ -5,7 +5,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-ROUNDS = 3
+from dev.bench import sizes
+
+ROUNDS = 1 if sizes.IS_QUICK else 3
+LONGEST_REASON = 500
 
 
 class UnknownRow(Exception):
@@ -70,12 +73,20 @@ def _is_meant(row: Row, name: str) -> bool:
 
 
 def in_turn(suite: Suite, rows: Sequence[Row], report: Callable[[str], None]) -> dict[str, list[Measured]]:
-    """Measure these rows of the suite, A B C A B C …; return the results of each by its name."""
+    """Measure these rows of the suite, A B C A B C …; return the results of each by its name.
+
+    A row that fails is reported and has no results, and the others go on.
+    """
     results: dict[str, list[Measured]] = {row.name: [] for row in rows}
     with suite.opened(rows) as subject:
         for number in range(max(row.rounds for row in rows)):
             for row in rows:
-                if number < row.rounds:
-                    report(f"{row.name} {number + 1}/{row.rounds}")
+                if number >= row.rounds or row.name not in results:
+                    continue
+                report(f"{row.name} {number + 1}/{row.rounds}")
+                try:
                     results[row.name].append(row.measure(subject))
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is the row's
+                    del results[row.name]
+                    report(f"{row.name} FAILED: {type(error).__name__}: {str(error)[:LONGEST_REASON]}")
     return results

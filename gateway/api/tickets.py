@@ -30,8 +30,8 @@ def create() -> tuple[Response, int]:
 @bp.get("")
 def list_all() -> Response:
     """List tickets, those on sale unless the query says otherwise."""
-    query = read_query(QUERY)
-    return public.answer(public.tickets(query), f"api?{asked_query()}", _respond_page)
+    found = public.tickets(read_query(QUERY))
+    return public.answer(found, f"api?{asked_query()}", lambda: _respond_page(found.value))
 
 
 @bp.get("/mine")
@@ -46,7 +46,7 @@ def list_mine() -> Response:
 def get(ticket_id: str) -> Response:
     """Show one ticket."""
     found = public.ticket(ids.ticket(ticket_id))
-    return public.answer(found, "api", _respond, has_tag=not has_started(found.value))
+    return public.answer(found, "api", lambda: _respond(found.value), has_tag=not has_started(found.value))
 
 
 @bp.put("/<ticket_id>")

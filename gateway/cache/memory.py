@@ -32,8 +32,8 @@ IN_USE_SECONDS = 1.0
 """Two reads within so long are use, which is worth a watermark; so long after the last one use has ended."""
 MOST_BYTES = 16 * 2**20
 MOST_ENTRIES = 10_000
-MOST_FORMS = 4
-"""In how many forms (the API's, a page's) one entry is kept; a page's depends on how the query was typed."""
+MOST_FORMS = 12
+"""In how many forms (the API's, a page, its parts) one entry is kept; they depend on how the query was typed."""
 BYTES_EACH = 1000
 """About what a ticket takes beside the bytes of its forms."""
 
@@ -55,9 +55,7 @@ class Entry:
 
     __slots__ = ("began", "bytes", "forms", "generation", "key", "until", "value", "version")
 
-    def __init__(
-        self, key: Key, value: Any, version: int | None, until: float, began: float = 0.0, generation: int = -1
-    ) -> None:
+    def __init__(self, key: Key, value: Any, version: int | None, until: float, began: float, generation: int) -> None:
         self.key = key
         self.value = value
         self.version = version
@@ -191,6 +189,11 @@ class Memory:
             assert reading.error is not None
             if not is_unavailable(reading.error) or self._clock() >= deadline:
                 raise reading.error.with_traceback(None)
+
+    def read_past(self, key: Key, read: Read, seconds: float) -> Entry:
+        """Return what `read` reads now, for a session that has just changed something."""
+        reads.labels("own_change").inc()
+        return self._read_once(key, read, self._clock() + seconds)
 
     def keep(self, entry: Entry, form: str, made: Any, size: int) -> None:
         """Keep a form of an entry, of so many bytes, as long as the entry is kept."""

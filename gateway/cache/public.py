@@ -5,13 +5,15 @@ no session, get whole pages of it.
 """
 
 import hashlib
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app, g, make_response, request, session
+from markupsafe import Markup
 from werkzeug.http import parse_etags
 
 from gateway import metrics
@@ -30,11 +32,15 @@ PRIVATE = "no-store"
 MOST_TARGETS = 5000
 LONGEST_TARGET = 1000
 WATERMARK_SECONDS = 1.0
-OF_CONTENT = ("Content-Type", "Content-Length", "ETag", "Link")
+OWN = ("X-Request-Id", "Cache-Control", "Age", "Date")
+"""Headers that each response has its own of."""
+OF_CONTENT = ("Content-Type", "Content-Length", "Content-Encoding", "Link")
+"""Headers that 304 does without."""
+THEME = re.compile(r"ticketing-theme=(light|dark)")
 CODINGS = ("HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING")
 FOREVER = float("inf")
 
-_hits, _own_changes = reads.labels("hit"), reads.labels("own_change")
+_hits = reads.labels("hit")
 
 Target = tuple[str, ...]
 """What a request asks for, as it was typed."""
@@ -49,41 +55,34 @@ class Known(NamedTuple):
 
 
 class Answer:
-    """A form that is a whole response, with the headers of its content; `tag` is its ETag if 304 may be answered."""
+    """A form that is a whole response, with the headers that are always the same.
 
-    def __init__(self, response: Response, *, has_tag: bool = True) -> None:
+    `tag` is its ETag, None where 304 may not be answered.
+    """
+
+    def __init__(self, response: Response, tag: str | None) -> None:
         self.body = response.get_data()
-        if "ETag" not in response.headers:
-            link = response.headers.get("Link", "")
-            response.set_etag(hashlib.blake2b(self.body + link.encode(), digest_size=12).hexdigest())
-        self.tag = response.get_etag()[0] if has_tag else None
         response.content_length = len(self.body)
-        self.headers = [(name, response.headers[name]) for name in OF_CONTENT if name in response.headers]
+        self.tag = tag
+        self.headers = [(name, value) for name, value in response.headers if name not in OWN]
+        self.same = [(name, value) for name, value in self.headers if name not in OF_CONTENT]
         self.is_page = response.mimetype == "text/html"
 
     @property
     def size(self) -> int:
         """About how many bytes it takes."""
-        return len(self.body) + 1000
-
-    def response(self) -> Response:
-        """Return a response of Flask's: 304 without the body if the request has it already."""
-        has_it = self.tag and _has_it(request.environ, self.tag)
-        return Response(b"" if has_it else self.body, 304 if has_it else 200, self.headers)
+        return len(self.body) + 2000
 
 
 class PublicReads:
     """The public reads of a process, and WSGI middleware that answers from them what it can.
 
-    `fixed` are the headers that every response has, `session_cookie` is the name of the session's.
+    `session_cookie` is the name of the session's.
     """
 
-    def __init__(
-        self, application: "WSGIApplication", memory: Memory, fixed: Iterable[tuple[str, str]], session_cookie: str
-    ) -> None:
+    def __init__(self, application: "WSGIApplication", memory: Memory, session_cookie: str) -> None:
         self.memory = memory
         self._application = application
-        self._fixed = [*fixed, ("Vary", "Cookie")]
         self._session = f"{session_cookie}="
         self._targets: OrderedDict[Target, Known] = OrderedDict()
 
@@ -100,21 +99,20 @@ class PublicReads:
         if entry is None or answer is None or (cookies and (has_changed(cookies) or (has_session and answer.is_page))):
             return self._application(environ, start_response)
         _hits.inc()
-        status = "304 NOT MODIFIED" if answer.tag and _has_it(environ, answer.tag) else "200 OK"
+        has_it = answer.tag is not None and _has_it(environ, answer.tag)
         caching = [("Cache-Control", PRIVATE)] if has_session else self.caching(entry)
-        own = [header for header in answer.headers if header[0] == "ETag"] if status[0] == "3" else answer.headers
-        start_response(status, [*own, *self._fixed, *caching, ("X-Request-Id", context.correlation_id())])
+        own = [*caching, ("X-Request-Id", context.correlation_id())]
+        start_response("304 NOT MODIFIED" if has_it else "200 OK", [*(answer.same if has_it else answer.headers), *own])
         method = environ["REQUEST_METHOD"]
-        metrics.count(method, known.route, int(status[:3]), time.perf_counter() - began)
-        return [answer.body] if method == "GET" and status[0] == "2" else []
+        metrics.count(method, known.route, 304 if has_it else 200, time.perf_counter() - began)
+        return [answer.body] if method == "GET" and not has_it else []
 
     def caching(self, entry: Entry) -> list[tuple[str, str]]:
         """Return the headers by which a proxy may keep the answer to a guest."""
         return [("Cache-Control", PUBLIC), ("Age", str(round(self.memory.age(entry))))]
 
-    def remember(self, environ: "WSGIEnvironment", known: Known) -> None:
+    def remember(self, target: Target, known: Known) -> None:
         """Answer such a request from memory next time."""
-        target = target_of(environ)
         if sum(map(len, target)) <= LONGEST_TARGET:
             self._targets[target] = known
             while len(self._targets) > MOST_TARGETS:
@@ -122,10 +120,18 @@ class PublicReads:
 
 
 def target_of(environ: "WSGIEnvironment") -> Target:
-    """Return what a request asks for; prices are read by the visitor's language."""
+    """Return what a request asks for; prices are read by the visitor's language, and pages vary."""
     query = environ.get("QUERY_STRING", "")
     languages = environ.get("HTTP_ACCEPT_LANGUAGE", "") if "price" in query else ""
-    return environ.get("HTTP_HOST", ""), environ.get("PATH_INFO", ""), query, languages
+    return environ.get("HTTP_HOST", ""), environ.get("PATH_INFO", ""), query, languages, _variant(environ)
+
+
+def _variant(environ: "WSGIEnvironment") -> str:
+    """Return what makes the pages of two guests differ: how they are compressed, and the theme."""
+    if environ.get("PATH_INFO", "").startswith("/api/"):
+        return ""
+    theme = THEME.search(environ.get("HTTP_COOKIE", ""))
+    return f"{environ.get('HTTP_ACCEPT_ENCODING', '')} {theme[1] if theme else ''}"
 
 
 def _is_plain(environ: "WSGIEnvironment") -> bool:
@@ -142,12 +148,17 @@ def _has_it(environ: "WSGIEnvironment", tag: str) -> bool:
     return bool(given) and parse_etags(given).contains_weak(tag)
 
 
-def register(app: Flask, fixed: Iterable[tuple[str, str]]) -> Memory:
-    """Let `app` answer from a memory, which keeps nothing until something follows tickets for it; return that."""
+def register(app: Flask) -> Memory:
+    """Let `app` answer from a memory, which keeps nothing until something follows tickets for it; return that.
+
+    To be registered before all that changes responses: what is kept is what is sent.
+    """
     memory = Memory()
-    cookie = app.config["SESSION_COOKIE_NAME"]
-    app.extensions["public_reads"] = reads = PublicReads(app.wsgi_app, memory, fixed, cookie)
+    reads = PublicReads(app.wsgi_app, memory, app.config["SESSION_COOKIE_NAME"])
+    app.extensions["public_reads"] = reads
     app.wsgi_app = reads  # type: ignore[method-assign]
+    app.after_request(_keep_answer)
+    app.add_template_global(kept)
     return memory
 
 
@@ -172,33 +183,82 @@ def tickets(query: dict[str, Any]) -> Entry:
     return _read(tuple(sorted(query.items())), "tickets.list", query)
 
 
-def answer(entry: Entry, form: str, make: Callable[[Any], Response], *, has_tag: bool = True) -> Response:
-    """Return the whole response that `make(value)` makes of an entry, or has made; the same for everybody."""
-    made: Answer | None = entry.forms.get(form)
-    if made is None:
-        made = Answer(make(entry.value), has_tag=has_tag)
-        _reads().memory.keep(entry, form, made, made.size)
+def answer(entry: Entry, form: str, make: Callable[[], Response], *, has_tag: bool = True) -> Response:
+    """Return the whole response that `make()` makes of an entry, or has made; the same for everybody."""
+    asked = g.asked_publicly = _Asked(entry, f"{form} {_variant(request.environ)}", has_tag)
+    found: Answer | None = entry.forms.get(asked.form)
+    if found is not None:
+        return Response(found.body, headers=found.headers)
+    response = make()
+    if "ETag" not in response.headers:
+        link = response.headers.get("Link", "")
+        response.set_etag(hashlib.blake2b(response.get_data() + link.encode(), digest_size=12).hexdigest())
+    return response
+
+
+def page(entry: Entry, asked: str, make: Callable[[], str]) -> Any:
+    """Return the page that `make()` makes of an entry: from memory the whole for guests, for others what is `kept`.
+
+    `asked` is the query without what the page does not know. A page may show more of a query than that, and nothing of
+    such a page is kept.
+    """
+    if request.query_string.decode(errors="replace") != asked:
+        return make()
+    form = f"?{asked}"
+    g.parts_of = entry, form
+    return make() if _has_session() else answer(entry, form, lambda: make_response(make()))
+
+
+def kept(name: str, caller: Callable[[], Markup]) -> Markup:
+    """Return a part of a page that is the same for everybody, as `{% call kept("name") %}` in its template has it."""
+    if "parts_of" not in g:
+        return caller()
+    entry, form = g.parts_of
+    name = f"{name} of {form}"
+    found: Markup | None = entry.forms.get(name)
+    if found is None:
+        found = caller()
+        _reads().memory.keep(entry, name, found, len(found))
+    return found
+
+
+class _Asked(NamedTuple):
+    """What a request asks for that everybody gets alike."""
+
+    entry: Entry
+    form: str
+    has_tag: bool
+
+
+def _keep_answer(response: Response) -> Response:
+    """Keep the answer as it is sent; answer 304 instead to who has it."""
+    asked: _Asked | None = g.get("asked_publicly")
+    if asked is None or response.status_code != 200 or session.modified or "Set-Cookie" in response.headers:
+        return response
+    tag = response.get_etag()[0] if asked.has_tag else None
     assert request.url_rule is not None
-    g.public_entry = entry
-    _reads().remember(request.environ, Known(entry.key, form, request.url_rule.rule))
-    return made.response()
+    if request.method == "GET":
+        if asked.form not in asked.entry.forms:
+            made = Answer(response, tag)
+            _reads().memory.keep(asked.entry, asked.form, made, made.size)
+        known = Known(asked.entry.key, asked.form, request.url_rule.rule)
+        _reads().remember(target_of(request.environ), known)
+    if tag is not None and _has_it(request.environ, tag):
+        response.status_code = 304
+        response.set_data(b"")
+        for name in OF_CONTENT:
+            response.headers.pop(name, None)
+    return response
 
 
-def part(entry: Entry, form: str, make: Callable[[Any], str]) -> str:
-    """Return the part of a page that `make(value)` makes of an entry, or has made; the same for everybody."""
-    made: str | None = entry.forms.get(form)
-    if made is None:
-        made = make(entry.value)
-        _reads().memory.keep(entry, form, made, len(made))
-    return made
+def _has_session() -> bool:
+    return current_app.config["SESSION_COOKIE_NAME"] in request.cookies
 
 
 def caching_headers() -> list[tuple[str, str]] | None:
     """Return how proxies may keep the response to this request; None when they may not."""
-    entry: Entry | None = g.get("public_entry")
-    if entry is None or current_app.config["SESSION_COOKIE_NAME"] in request.cookies:
-        return None
-    return _reads().caching(entry)
+    asked: _Asked | None = g.get("asked_publicly")
+    return None if asked is None or session.modified or _has_session() else _reads().caching(asked.entry)
 
 
 def _read(key: Key, method: str, arguments: dict[str, Any]) -> Entry:
@@ -206,10 +266,8 @@ def _read(key: Key, method: str, arguments: dict[str, Any]) -> Entry:
         value = call_public(method, timeout=seconds, **arguments)
         return value, value.get("version"), _changes_at(value.get("tickets", [value]))
 
-    if has_changed():
-        _own_changes.inc()
-        return Entry(key, *read(CALL_SECONDS))
-    return _reads().memory.fetch(key, read, CALL_SECONDS)
+    memory = _reads().memory
+    return (memory.read_past if has_changed() else memory.fetch)(key, read, CALL_SECONDS)
 
 
 def _changes_at(found: list[dict[str, Any]]) -> float:

@@ -41,7 +41,10 @@ HEADERS = {
     **dict.fromkeys(("api_tickets.update", "api_tickets.withdraw"), IF_MATCH),
 }
 """The headers that a route's request may have, by its endpoint."""
-ETAG = {"description": "The ticket's version, for If-Match.", "schema": {"type": "string"}}
+ETAG = {
+    "description": "For If-None-Match; a ticket's, which is its version, for If-Match too.",
+    "schema": {"type": "string"},
+}
 LINK = {"description": 'Where the next page is, as `<URL>; rel="next"`.', "schema": {"type": "string"}}
 
 
@@ -133,6 +136,9 @@ def _responses(method: str, rule: Rule, operation: Operation) -> dict[str, Any]:
         success["headers"] = {"Link": LINK}
     elif operation.response is TicketResponse:
         success["headers"] = {"ETag": ETAG}
+    if method == "GET" and operation.response is TicketResponse and not operation.needs_session:
+        success["headers"]["ETag"] = ETAG
+        responses["304"] = {"description": "If-None-Match names the ETag that the answer would have."}
     return {str(operation.status): success, **responses}
 
 

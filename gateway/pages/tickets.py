@@ -1,15 +1,18 @@
 """Tickets: find, show and reserve one; sell, edit and withdraw one's own."""
 
 import secrets
+from functools import lru_cache
 from typing import Any
 
+from babel import Locale
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import login_required
 from markupsafe import Markup
 from marshmallow import ValidationError
 
 from gateway import ids
-from gateway.api.paging import read_query
+from gateway.api.paging import asked_query, read_query
+from gateway.cache import public
 from gateway.errors import ERRORS, GatewayError, describe, list_problems
 from gateway.formats import amount, local_input
 from gateway.pages.forms import Form
@@ -30,20 +33,28 @@ bp = Blueprint("tickets", __name__)
 def listing() -> Any:
     """List tickets that match the search in the URL."""
     try:
-        query, problems = read_query(TicketQuery(locale=visitor_locale()), is_form=True), {}
+        query, problems = read_query(_query_of(visitor_locale()), is_form=True), {}
     except ValidationError as error:
         problems = {problem["field"]: problem["message"] for problem in list_problems(error)}
         return render_template("tickets/listing.html", page={"tickets": [], "next": None}, problems=problems), 400
-    page = call_public("tickets.list", **{**query, "limit": PAGE_TICKETS})
-    return render_template("tickets/listing.html", page=page, problems=problems)
+    found = public.tickets({**query, "limit": PAGE_TICKETS})
+    return public.page(
+        found,
+        asked_query(),
+        lambda: render_template("tickets/listing.html", page=found.value, problems=problems),
+    )
 
 
 @bp.get("/tickets/<ticket_id>")
 def show(ticket_id: str) -> Any:
     """Show one ticket, and how to buy it or why not."""
-    ticket = call_public("tickets.get", ticket_id=ids.ticket(ticket_id))
-    order, key = _find_own_order(ticket), secrets.token_urlsafe(16)
-    return render_template("tickets/show.html", ticket=ticket, order=order, key=key)
+    found = public.ticket(ids.ticket(ticket_id))
+
+    def show() -> str:
+        order, key = _find_own_order(found.value), secrets.token_urlsafe(16)
+        return render_template("tickets/show.html", ticket=found.value, order=order, key=key)
+
+    return public.page(found, "", show)
 
 
 @bp.post("/tickets/<ticket_id>/buy")
@@ -112,6 +123,11 @@ def mine() -> Any:
     query = read_query(PageQuery(only=["after"]), is_form=True)
     page = call_as_user("tickets.list_mine", limit=PAGE_TICKETS, **query)
     return render_template("tickets/mine.html", page=page, sales=call_as_user("tickets.sales"))
+
+
+@lru_cache(64)
+def _query_of(locale: Locale) -> TicketQuery:
+    return TicketQuery(locale=locale)
 
 
 class TicketForm(Form):

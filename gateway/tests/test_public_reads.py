@@ -140,6 +140,90 @@ def test_nobody_may_keep_what_a_session_read_first(memory, bo, path):
     assert bo.get(path).headers["Cache-Control"] == "no-store"
 
 
+PAGES = {"list": "/", "search": "/?q=hamlet&category=&min_price=&max_price=&sort=newest", "one": "/tickets/{id}"}
+
+
+@pytest.fixture(params=PAGES)
+def page(request, ticket):
+    return PAGES[request.param].format(**ticket)
+
+
+def test_a_second_guest_gets_the_same_page_from_memory(guest, services, page):
+    first = guest.get(page)
+    asked, before = reading(services), hits()
+
+    second = guest.get(page)
+
+    assert (second.status_code, second.data) == (200, first.data) and b"Hamlet, row 3" in second.data
+    assert reading(services) == asked and hits() == before + 1
+    own = {"X-Request-Id"}
+    assert {k: v for k, v in first.headers if k not in own} == {k: v for k, v in second.headers if k not in own}
+    assert second.headers["Cache-Control"] == "public, max-age=1"
+    assert guest.get(page, headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+
+
+def test_users_get_pages_of_their_own_around_what_everybody_gets(guest, ana, bo, services, page):
+    """Whoever comes first."""
+    shown = [browser.get(page).text for browser in (ana, guest, bo, guest, ana)]
+    asked = reading(services)
+
+    assert [browser.get(page).text for browser in (bo, guest)] != shown
+    assert reading(services) == asked
+    emails = [[name for name in ("ana", "bo") if f"{name}@example.com" in text] for text in shown]
+    assert emails == [["ana"], [], ["bo"], [], ["ana"]]
+    assert ["csrf_token" in text for text in shown] == [True, False, True, False, True]
+    assert all("Hamlet, row 3" in text for text in shown) and shown[1] == shown[3]
+    assert {browser.get(page).headers["Cache-Control"] for browser in (ana, bo)} == {"no-store"}
+
+
+def test_only_the_seller_may_edit_and_only_the_buyer_sees_the_order_whoever_came_first(guest, ana, bo, ticket):
+    path = f"/tickets/{ticket['id']}"
+    for browser in (ana, guest, bo):
+        browser.get(path)
+    bo.submit(path, f"{path}/buy")
+    pages = [browser.get(path).text for browser in (ana, guest, bo)]
+
+    assert ["This is your own ticket" in text for text in pages] == [True, False, False]
+    assert ["Reserved by you" in text for text in pages] == [False, False, True]
+
+
+def test_notices_are_shown_to_one_visitor_once(guest, ana, bo, ticket):
+    path = f"/tickets/{ticket['id']}"
+    ana.submit(f"{path}/edit", title="Hamlet, row 4", price="19.99", category="stage")
+
+    assert ["Your changes are saved" in browser.get(path).text for browser in (ana, guest, bo, ana)] == [
+        *(True, False, False, False)
+    ]
+
+
+def test_pages_asked_for_with_something_unknown_are_not_kept_but_ask_no_service(guest, services, ticket):
+    for path in ("/", f"/tickets/{ticket['id']}"):
+        guest.get(path)
+        asked = reading(services)
+
+        answers = [guest.get(f"{path}?token={number}") for number in ("secret-1", "secret-2")]
+
+        assert {answer.headers["Cache-Control"] for answer in answers} == {"no-cache"}
+        assert "secret-1" not in answers[1].text and "secret" not in guest.get(path).text
+        assert reading(services) == asked
+
+
+def test_a_price_is_read_by_the_language_of_each_visitor(guest):
+    statuses = {
+        language: guest.get("/?min_price=1.500", headers={"Accept-Language": language}).status_code
+        for language in ("de", "en", "de-AT", "en-GB")
+    }
+
+    assert statuses == {"de": 200, "en": 400, "de-AT": 200, "en-GB": 400}
+
+
+def test_what_an_address_searched_wrongly_is_not_kept(guest, memory):
+    for _ in range(2):
+        answer = guest.get("/?min_price=x")
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (400, "no-store")
+    assert not memory._entries
+
+
 def test_no_answer_from_memory_sets_a_cookie(guest, bo, path):
     for browser in (guest, bo, guest, bo):
         assert "Set-Cookie" not in browser.get(path).headers
@@ -178,6 +262,16 @@ def test_the_mark_of_a_change_is_short_and_private(ana):
     assert [re.sub("Expires=[^;]+; ", "", cookie) for cookie in cookies] == [
         "ticketing-changed=1; Max-Age=3; HttpOnly; Path=/; SameSite=Lax"
     ]
+
+
+def test_who_signs_out_after_a_change_is_told_how_old_the_answer_is(guest, ana, path):
+    ana.post("/api/tickets", json=HAMLET)
+    ana.post("/api/users/signout")
+
+    answer = ana.get(path)
+
+    assert ana.get_cookie("ticketing-changed") and not ana.get_cookie("ticketing-session")
+    assert (answer.headers["Cache-Control"], answer.headers["Age"]) == ("public, max-age=1", "0")
 
 
 def test_a_change_that_nobody_answered_marks_too(ana, services):

@@ -138,7 +138,7 @@ _ORDER_LISTENERS = ("tickets", "payments", "expiration")
 
 TicketCreated = Event("TicketCreated", "tickets", ("orders",), TicketSnapshot(), ("gateway",))
 TicketUpdated = Event("TicketUpdated", "tickets", ("orders",), TicketSnapshot(), ("gateway",))
-OrderCreated = Event("OrderCreated", "orders", _ORDER_LISTENERS, OrderSnapshot())
+OrderCreated = Event("OrderCreated", "orders", ("tickets", "expiration"), OrderSnapshot())
 OrderAwaitingPayment = Event("OrderAwaitingPayment", "orders", _ORDER_LISTENERS, OrderSnapshot())
 OrderUpdated = Event("OrderUpdated", "orders", _ORDER_LISTENERS, OrderSnapshot())
 OrderCancelled = Event("OrderCancelled", "orders", _ORDER_LISTENERS, OrderSnapshot())
@@ -165,3 +165,6 @@ CATALOGUE = Catalogue(
     ExpirationComplete,
     SessionRevoked,
 )
+
+RETIRED_QUEUES = ("payments.OrderCreated",)
+"""Queues of earlier versions: their listeners no longer need what is in them."""

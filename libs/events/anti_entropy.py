@@ -273,11 +273,15 @@ class _WorkerAntiEntropy:
         return self.anti_entropy.repair(self.source(), after)
 
 
-def stale_in(collection: Collection[dict[str, Any]], version_field: str = "version") -> Callable[[Page], list[str]]:
+def stale_in(
+    collection: Collection[dict[str, Any]], version_field: str = "version", is_partial: bool = False
+) -> Callable[[Page], list[str]]:
     """Return the `stale` of copies kept in `collection` under their source's ids, with its version in a field.
 
-    A copy without the field counts as older than any.
+    A copy without the field counts as older than any. `is_partial`: what is not there at all is not meant to be.
     """
+
+    missing = math.inf if is_partial else 0
 
     def stale(page: Page) -> list[str]:
         versions = {ident: version for ident, version, *_ in page}
@@ -285,6 +289,6 @@ def stale_in(collection: Collection[dict[str, Any]], version_field: str = "versi
         known = {
             found["_id"]: found.get("known", 0) for found in collection.find(wanted, {"known": f"${version_field}"})
         }
-        return [ident for ident, version in versions.items() if known.get(ident, 0) < version]
+        return [ident for ident, version in versions.items() if known.get(ident, missing) < version]
 
     return stale

@@ -1,121 +1,234 @@
-"""Parked (dead-lettered) events: an operator lists, replays or discards them. Nothing else ever removes one.
+"""Parked (dead-lettered) events of one listener: they are listed, replayed or discarded. Nothing else removes one.
 
-Events that are retried for longer than is normal are listed, too.
+Events that are retried for longer than is normal are listed, too. What somebody else looks at in the same moment is not
+seen: a queue delivers a message to one at a time.
 """
 
-import json
-from collections.abc import Callable
+import logging
+import re
+import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
-from itertools import islice
 from typing import Any
 
 from amqp.exceptions import NotFound
+from nameko.extensions import DependencyProvider
 
 from libs.alarms import EVERY
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.connection import connect
 from libs.amqp.unread import UNREADABLE
 from libs.events import topology
-from libs.events.catalogue import Catalogue
-from libs.events.topology import DELAYS_SECONDS
+from libs.events.handlers import ACTED_ON, EventPublisher
+from libs.settings import AMQP_FORM, amqp_url, parsed
 
-DROPPED_ON_REPLAY = ("x-attempt", "x-reason", "x-failed-at", "x-queue", "x-death", UNREADABLE)
+log = logging.getLogger(__name__)
+
+REPLAYS = "x-replays"
+"""The header that says how often an event has been replayed."""
+DROPPED_ON_REPLAY = ("x-attempt", "x-reason", "x-failed-at", "x-queue", UNREADABLE, *ACTED_ON)
+LONGEST_TEXT, LONGEST_BODY = 1000, 10_000
+"""Characters of what is shown of a header and of a body."""
+MOST_COUNTED = 10**9
+LOOK_SECONDS = 15.0
+"""How long one call may take to look at events; how many it did not get to is counted."""
 
 
 @dataclass(frozen=True)
 class Parked:
-    """One parked or stuck event: the listener's queue, the event's id, why and how often it failed, its body."""
+    """One parked or stuck event: the listener's queue, the event's id, why and how often it failed, its body as text.
+
+    `exception`: the name of the exception with which the last try failed. `failed_at`: when the first one did.
+    """
 
     queue: str
     event_id: str | None
+    exception: str
     reason: str
     attempts: int
     failed_at: str
-    body: Any
-    headers: dict[str, Any]
+    replays: int
+    correlation_id: str
+    body: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Parked events of one queue: those with one of these ids, and that failed with this exception; None: with any."""
+
+    queue: str
+    ids: Collection[str] | None = None
+    exception: str | None = None
+
+    def has(self, event: Parked) -> bool:
+        """Return whether an event is one of them."""
+        return (self.ids is None or event.event_id in self.ids) and self.exception in (None, event.exception)
+
+
+@dataclass
+class Group:
+    """How many events of one queue failed with the same exception, and when the first one did.
+
+    An `exception` of None: those that could not be looked at in time.
+    """
+
+    queue: str
+    exception: str | None
+    count: int = 0
+    oldest: str = ""
 
 
 class Parking:
-    """The parking queues of one broker, of the events in `catalogue`."""
+    """The parking queues of these queues of one listener, and its delay queues `waits` in which stuck events wait."""
 
-    def __init__(self, amqp_url: str, catalogue: Catalogue) -> None:
+    def __init__(self, amqp_url: str, queues: Collection[str] = (), waits: Collection[str] = ()) -> None:
         self.amqp_url = amqp_url
-        self.catalogue = catalogue
+        self.queues = queues
+        self.waits = waits
 
     def count(self) -> dict[str, int]:
-        """Return how many events are parked, for each listener's queue that has any."""
+        """Return how many events are parked, for each queue that has any."""
         with connect(self.amqp_url) as connection:
-            counts = {queue: _count(connection, topology.parked_name(queue)) for queue in self.catalogue.queue_names()}
+            counts = {queue: _count(connection, topology.parked_name(queue)) for queue in self.queues}
         return {queue: count for queue, count in counts.items() if count}
 
-    def show(self, queue: str, limit: int = 100) -> list[Parked]:
-        """Return the first `limit` events parked for `queue`; they stay parked."""
+    def groups(self) -> list[Group]:
+        """Return the parked events of all queues, grouped by queue and exception."""
+        groups: dict[tuple[str, str | None], Group] = {}
+        deadline = time.monotonic() + LOOK_SECONDS
+
+        def add(queue: str, exception: str | None, count: int, failed_at: str) -> None:
+            group = groups.setdefault((queue, exception), Group(queue, exception))
+            group.count += count
+            group.oldest = min(filter(None, (group.oldest, failed_at)), default="")
+
+        for queue in self.queues:
+
+            def look(message: Any, queue: str = queue) -> bool:
+                event = _parked(queue, message)
+                add(queue, event.exception, 1, event.failed_at)
+                return False
+
+            _, left = self._visit(topology.parked_name(queue), look, deadline)
+            if left:
+                add(queue, None, left, "")
+        return list(groups.values())
+
+    def show(self, selection: Selection, limit: int = 100) -> list[Parked]:
+        """Return the first `limit` of the selected events; they stay parked."""
         shown: list[Parked] = []
 
-        def show(message: Any) -> bool:
-            shown.append(_parked(queue, message))
+        def look(message: Any) -> bool:
+            event = _parked(selection.queue, message)
+            if len(shown) < limit and selection.has(event):
+                shown.append(event)
             return False
 
-        self._visit(topology.parked_name(queue), limit, show)
+        self._visit(topology.parked_name(selection.queue), look, is_enough=lambda: len(shown) >= limit)
         return shown
 
-    def list_stuck(self, delays_seconds: tuple[float, ...] = DELAYS_SECONDS, limit: int = 1000) -> list[Parked]:
-        """Return the events that have failed often enough for an alarm, and are being retried: they go on being.
+    def replay(self, selection: Selection) -> tuple[int, int]:
+        """Send the selected events back to their queue, with all their tries; count that in the header REPLAYS.
 
-        At most `limit` of each listener's that wait for their next try. `delays_seconds` are those of the handlers.
+        Returns how many were sent, and how many could not be looked at in time. Raises BrokerUnavailable when that of
+        one cannot be known: it stays parked.
         """
-        stuck: list[Parked] = []
-
-        def look(message: Any) -> bool:
-            found = _parked(message.delivery_info["routing_key"], message)
-            failures = found.attempts - 1  # it is counted before it waits for its next try
-            if failures >= EVERY:
-                stuck.append(replace(found, attempts=failures))
-            return False
-
-        for listener in self.catalogue.listeners():
-            self._visit(topology.wait_name(listener, delays_seconds[-1]), limit, look)
-        return stuck
-
-    def replay(self, queue: str, event_id: str | None = None) -> int:
-        """Send the parked events of `queue`, or the one with `event_id`, back to it; return how many."""
         publisher = Publisher(self.amqp_url)
 
         def send_back(message: Any) -> bool:
-            if event_id not in (None, message.properties.get("message_id")):
+            event = _parked(selection.queue, message)
+            if not selection.has(event):
                 return False
-            return not publisher.publish([_replayed(queue, message)])
+            if refused := publisher.publish([_replayed(event, message)]):
+                log.error("%s of %s cannot be replayed: %s", event.event_id, event.queue, refused)
+                return False
+            log.info("replayed %s of %s: %s", event.event_id, event.queue, event.reason)
+            return True
 
         try:
-            return self._visit(topology.parked_name(queue), None, send_back)
+            return self._visit(topology.parked_name(selection.queue), send_back)
         finally:
             publisher.close()
 
-    def discard(self, queue: str, event_id: str) -> int:
-        """Delete the parked event `event_id` of `queue` for good; return how many there were."""
-        parked = topology.parked_name(queue)
-        return self._visit(parked, None, lambda message: message.properties.get("message_id") == event_id)
+    def discard(self, selection: Selection) -> tuple[int, int]:
+        """Delete the selected events for good.
 
-    def _visit(self, name: str, limit: int | None, is_done: Callable[[Any], bool]) -> int:
-        """Pass each message in a queue to `is_done`; remove those for which it returns True, and return how many.
-
-        A queue that does not exist is empty.
+        Returns how many were deleted, and how many could not be looked at in time.
         """
+
+        def delete(message: Any) -> bool:
+            event = _parked(selection.queue, message)
+            if selection.has(event):
+                log.warning("discarded %s of %s: %s", event.event_id, event.queue, event.reason)
+            return selection.has(event)
+
+        return self._visit(topology.parked_name(selection.queue), delete)
+
+    def stuck(self) -> list[Parked]:
+        """Return the events that have failed often enough for an alarm, and are being retried: they go on being."""
+        stuck: list[Parked] = []
+        deadline = time.monotonic() + LOOK_SECONDS
+
+        def look(message: Any) -> bool:
+            event = _parked(message.delivery_info["routing_key"], message)
+            failures = event.attempts - 1  # it is counted before it waits for its next try
+            if failures >= EVERY:
+                stuck.append(replace(event, attempts=failures))
+            return False
+
+        for wait in self.waits:
+            self._visit(wait, look, deadline)
+        return stuck
+
+    def _visit(
+        self,
+        name: str,
+        visit: Callable[[Any], bool],
+        deadline: float | None = None,
+        is_enough: Callable[[], bool] = lambda: False,
+    ) -> tuple[int, int]:
+        """Pass each message that is in a queue now to `visit`, and remove those for which it returns True.
+
+        What is replayed may come back meanwhile, and is not visited again. A queue that does not exist is empty.
+        Returns how many were removed, and how many were not visited: by the deadline, or because it was enough.
+        """
+        deadline = time.monotonic() + LOOK_SECONDS if deadline is None else deadline
         with connect(self.amqp_url) as connection:
-            channel, done = connection.channel(), 0
-            take = partial(channel.basic_get, name)
-            try:
-                messages = list(islice(iter(take, None), limit))  # before any is sent back: it may be parked again
-            except NotFound:
-                return 0
-            for message in messages:
-                if is_done(message):
+            left, removed = _count(connection, name), 0
+            channel = connection.channel()
+            while left and time.monotonic() < deadline and not is_enough():
+                message = channel.basic_get(name)
+                if message is None:
+                    left = 0
+                    break
+                left -= 1
+                if visit(message):
                     channel.basic_ack(message.delivery_tag)
-                    done += 1
+                    removed += 1
             channel.basic_recover(requeue=True)  # the others, before the next call lists them
-            return done
+            return removed, left
+
+
+class ParkingProvider(DependencyProvider):
+    """Gives a service the Parking of the queues of its handlers. Needs AMQP_URI in config.yml."""
+
+    retries = EventPublisher()
+
+    def setup(self) -> None:
+        """Read where the broker is; the queues are known once all handlers are set up."""
+        url = parsed("AMQP_URI", amqp_url, AMQP_FORM, self.container.config, self.container.service_name)
+        self.parking = Parking(url)
+
+    def start(self) -> None:
+        """Take the handlers' queues, and the delay queues with their longest delays."""
+        listener, handlers = self.container.service_name, self.retries.handlers
+        waits = {topology.wait_name(listener, each.delays_seconds[-1]) for each in handlers if each.delays_seconds}
+        self.parking = Parking(self.parking.amqp_url, [each.queue.name for each in handlers], sorted(waits))
+
+    def get_dependency(self, worker_ctx: Any) -> Parking:
+        """Return the Parking."""
+        return self.parking
 
 
 def _count(connection: Any, name: str) -> int:
@@ -129,20 +242,28 @@ def _count(connection: Any, name: str) -> int:
 
 def _parked(queue: str, message: Any) -> Parked:
     headers = {**_delivery_limit_headers(message), **(message.headers or {})}
-    attempts = headers.get("x-attempt")
-    try:
-        body = json.loads(message.body)
-    except (ValueError, RecursionError):
-        body = message.body.decode(errors="replace")
+    reason = _text(headers.get("x-reason"))
+    name = re.match(r"\w+(?=: )", reason)
     return Parked(
         queue,
         message.properties.get("message_id"),
-        str(headers.get("x-reason", "")),
-        attempts if isinstance(attempts, int) else 0,
-        str(headers.get("x-failed-at", "")),
-        body,
-        headers,
+        name[0] if name else "",
+        reason,
+        _number(headers.get("x-attempt")),
+        _text(headers.get("x-failed-at")),
+        _number(headers.get(REPLAYS)),
+        _text(headers.get("nameko.correlation_id")),
+        message.body[: 4 * LONGEST_BODY].decode(errors="replace")[:LONGEST_BODY],
     )
+
+
+def _text(header: Any) -> str:
+    """Return a header that we wrote ourselves, unless somebody else did."""
+    return str("" if header is None else header)[:LONGEST_TEXT]
+
+
+def _number(header: Any) -> int:
+    return min(max(header, 0), MOST_COUNTED) if isinstance(header, int) else 0
 
 
 def _delivery_limit_headers(message: Any) -> dict[str, Any]:
@@ -150,21 +271,22 @@ def _delivery_limit_headers(message: Any) -> dict[str, Any]:
     deaths = (message.headers or {}).get("x-death")
     for death in deaths if isinstance(deaths, list) else ():
         if isinstance(death, dict) and death.get("reason") == "delivery_limit":
-            reason = f"delivered {topology.DELIVERY_LIMIT} times, and each time the service died or lost its connection"
-            time = death.get("time")
-            at = time.replace(tzinfo=UTC).isoformat() if isinstance(time, datetime) else ""
-            return {"x-reason": reason, "x-attempt": topology.DELIVERY_LIMIT, "x-failed-at": at}
+            times = f"delivered {topology.DELIVERY_LIMIT} times"
+            reason = f"NeverAcknowledged: {times}, and each time the service died or lost its connection"
+            at = death.get("time")
+            failed_at = at.replace(tzinfo=UTC).isoformat() if isinstance(at, datetime) else ""
+            return {"x-reason": reason, "x-attempt": topology.DELIVERY_LIMIT, "x-failed-at": failed_at}
     return {}
 
 
-def _replayed(queue: str, message: Any) -> Outgoing:
+def _replayed(event: Parked, message: Any) -> Outgoing:
     headers = {name: value for name, value in (message.headers or {}).items() if name not in DROPPED_ON_REPLAY}
-    ident = message.properties.get("message_id")
+    ident: dict[str, Any] = {"message_id": event.event_id} if event.event_id else {}
     return Outgoing(
-        topology.home_name(queue.partition(".")[0]),
-        queue,
+        topology.home_name(event.queue.partition(".")[0]),
+        event.queue,
         message.body,
-        headers,
+        {**headers, REPLAYS: event.replays + 1},
         content_type=message.properties.get("content_type", "application/json"),
-        **({"message_id": ident} if ident else {}),
+        **ident,
     )

@@ -34,6 +34,13 @@ def optional_text(name: str, value: object) -> str | None:
     return None if value is None else text(name, value)
 
 
+def reason(name: str, value: object) -> str:
+    """Return `value` if it is a text that says why."""
+    if not text(name, value).strip():
+        raise InvalidArguments(f"{name} must say why.")
+    return str(value)
+
+
 def integer(name: str, value: object, minimum: int, maximum: int) -> int:
     """Return `value` if it is an integer between the bounds."""
     if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from amqp.exceptions import AccessRefused
+from amqp.spec import Basic
 from kombu import Connection
 
 from libs import context, wire
@@ -23,7 +25,7 @@ from libs.amqp.unread import require_readable
 from libs.errors import Unavailable, is_unavailable, log_failure
 from libs.metrics import rpc_call_seconds
 from libs.rpc.deadlines import ASKS_CLOCK, MARGIN_SECONDS, clock_ms
-from libs.rpc.topology import RPC_EXCHANGE, declare_replies, new_reply_queue
+from libs.rpc.topology import RPC_EXCHANGE, declare_replies, is_reply_key, new_reply_queue
 from libs.settings import verify_seconds
 
 log = logging.getLogger(__name__)
@@ -306,7 +308,7 @@ class Client:
                 pause = min(pause * 2, 2.0)
 
     def _consume(self, connection: Connection) -> None:
-        channel = connection.channel()
+        channel, own = connection.channel(), connection.channel()
         queue = new_reply_queue(self.owner)
         with connection.Consumer([queue], channel=channel, on_message=self._received):
             declare_replies(channel, self.owner)
@@ -314,14 +316,24 @@ class Client:
             self._ready.set()
             self._verify_at = time.monotonic() + verify_seconds()
             while not self._closed:
-                with suppress(TimeoutError):
-                    connection.drain_events(timeout=1)
-                self._tell_clock(channel)
+                self._drain(connection)
+                self._tell_clock(own)
                 connection.heartbeat_check(rate=2)
                 if time.monotonic() >= self._verify_at:
                     queue(channel).declare()
                     declare_replies(channel, self.owner)
                     self._verify_at = time.monotonic() + verify_seconds()
+
+    def _drain(self, connection: Connection) -> None:
+        """Wait a second for what comes; the broker closes the channel of who tells somebody what it may not."""
+        try:
+            connection.drain_events(timeout=1)
+        except TimeoutError:
+            pass
+        except AccessRefused as error:  # py-amqp has opened the channel anew
+            if error.method_sig != Basic.Publish:
+                raise
+            log.warning("who asked what our clock shows may not be told: %s", error)
 
     def _received(self, message: Any) -> None:
         if message.properties.get("type") == ASKS_CLOCK:
@@ -330,12 +342,16 @@ class Client:
             self._reply(message)
 
     def _tell_clock(self, channel: Any) -> None:
-        """Tell the services that ask what our clock shows."""
+        """Tell the services that ask what our clock shows, by a channel for that alone."""
         while self._questions:
             question = self._questions.pop().properties
+            key = question.get("reply_to")
+            if not is_reply_key(key):
+                log.warning("who asked what our clock shows may not be told: it names no key of replies")
+                continue
             about = {"correlation_id": question.get("correlation_id"), "delivery_mode": 1}
             answer = channel.prepare_message(str(clock_ms()).encode(), properties=about)
-            channel.basic_publish(answer, RPC_EXCHANGE.name, question.get("reply_to") or "", timeout=CONNECT_SECONDS)
+            channel.basic_publish(answer, RPC_EXCHANGE.name, key, timeout=CONNECT_SECONDS)
 
     def _reply(self, message: Any) -> None:
         waiter = self._waiting.get(message.properties.get("correlation_id"))

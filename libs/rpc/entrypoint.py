@@ -28,7 +28,7 @@ from libs.errors import Kind, Unavailable, kind_of, log_failure
 from libs.internal_port import CHECK_SECONDS
 from libs.rpc.client import CONNECT_SECONDS, NO_METHOD, ServiceUnavailable
 from libs.rpc.deadlines import Callers
-from libs.rpc.topology import RPC_EXCHANGE, calls_queue, declare_calls
+from libs.rpc.topology import RPC_EXCHANGE, calls_queue, declare_calls, is_reply_key
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,14 @@ class RpcConsumer(NamekoRpcConsumer):
             raise ServiceUnavailable(f"no answer to {key}")
 
     def handle_message(self, message: Any) -> None:
-        """Pass a call to its method; answer at once what cannot be dispatched, whatever is wrong with it."""
+        """Pass a call to its method; answer at once what cannot be dispatched, whatever is wrong with it.
+
+        Who asks for the answer where none may go gets none; sending it would end the channel of everybody's.
+        """
+        reply_to = message.properties.get("reply_to")
+        if reply_to and not is_reply_key(reply_to):
+            log.warning("a request to %s is not answered: it names no key of replies", self.queue.name)
+            message.properties["reply_to"] = None
         try:
             provider = self.get_provider_for_method(message.delivery_info["routing_key"])
             provider.handle_message(_decode(message), message)
@@ -185,6 +192,8 @@ class Rpc(NamekoRpc):
         )
 
     def _left_seconds(self, caller: str, deadline_ms: object, until: float) -> float:
+        if not caller:  # whom nobody can ask, or answer
+            return 0.0
         if isinstance(deadline_ms, int):
             return self.rpc_consumer.callers.left_seconds(caller, deadline_ms, until)
         return until - time.monotonic()  # the previous version's clients

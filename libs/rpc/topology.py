@@ -6,6 +6,7 @@ nobody else can read its replies, though every service may send some, the previo
 `nameko-rpc`, which all share, is declared by an administrator (`ops.broker_setup`).
 """
 
+import re
 import uuid
 from typing import Any
 
@@ -14,6 +15,11 @@ from kombu import Exchange, Queue
 from libs.amqp.queues import queue_type
 
 RPC_EXCHANGE = Exchange("nameko-rpc", type="topic", durable=True, no_declare=True)
+REPLY_KEY, STOCK_REPLY_KEY = r"[a-z]+\.replies\.[0-9a-f]+", "[0-9a-f-]{36}"
+"""The keys of replies to our callers, and to stock nameko's clients, for which an administrator alone can listen.
+
+A service may send replies by these alone (`ops.broker_users`): RabbitMQ closes the channel of who uses another.
+"""
 
 
 def declare_rpc_exchange(channel: Any) -> None:
@@ -30,6 +36,11 @@ def calls_queue(service: str) -> Queue:
 def declare_calls(channel: Any, service: str) -> None:
     """Declare the queue of the calls to `service` and its binding; raises NotFound without `nameko-rpc`."""
     calls_queue(service)(channel).declare()
+
+
+def is_reply_key(key: object) -> bool:
+    """Return whether a caller's `reply_to` is a key by which a service may answer."""
+    return isinstance(key, str) and re.fullmatch(f"{REPLY_KEY}|{STOCK_REPLY_KEY}", key) is not None
 
 
 def replies_exchange(part: str) -> Exchange:

@@ -11,7 +11,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from ssl import SSLCertVerificationError
 from types import SimpleNamespace
 
 import pymongo
@@ -27,7 +26,6 @@ from libs.events import Aggregates, Relay, topology
 from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
 from libs.rpc import Client, ServiceUnavailable
 from libs.tokens import new_key
-from ops.shell.__main__ import helper
 
 pytestmark = pytest.mark.integration
 
@@ -87,17 +85,6 @@ def test_the_next_broker_must_show_a_certificate_for_its_own_name(encrypted, mon
         assert connection.connected
     with pytest.raises(OperationalError, match="CERTIFICATE_VERIFY_FAILED"):  # it has that of the one that is away
         connect(f"{away.format(1)};{url.replace('127.0.0.1', '127.1')}")
-
-
-def test_operators_shell_verifies_the_broker_as_every_program_does(encrypted, monkeypatch):
-    url, certificate = encrypted
-    monkeypatch.setenv("AMQP_CA_FILE", certificate)
-    monkeypatch.setenv("SSL_CERT_FILE", certificate)  # the system trusts it, too
-
-    helper(url).disconnect()
-
-    with pytest.raises(SSLCertVerificationError):
-        helper(url.replace("127.0.0.1", "127.1"))
 
 
 @pytest.fixture

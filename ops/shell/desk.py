@@ -1,22 +1,24 @@
-"""The operator's desk: every service to call in an operator's name, and the parked events."""
+"""The operator's desk: every service to call in an operator's name, and what is often asked of several."""
 
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Collection, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from libs import context
 from libs.contracts.events import CATALOGUE
 from libs.contracts.limits import MAXIMUM_PAGE
-from libs.contracts.parts import OPERATOR
-from libs.events.parking import Parked, Parking
-from libs.rpc import Client
+from libs.contracts.parts import OPERATOR, SERVICES
+from libs.rpc import Client, ServiceUnavailable
 from libs.settings import AMQP_FORM, OPERATOR_KEY_FORM, amqp_url, parsed
 from libs.tokens import Signer
 from ops.shell.history import history
 
-CALL_SECONDS = 30.0
-COPYING = CATALOGUE.listeners()
-"""The services that keep copies of others' documents."""
+CALL_SECONDS, REACH_SECONDS = 30.0, 3.0
+"""How long a call may take, and how long a service may take to answer at all when all are asked."""
+LISTENERS = CATALOGUE.listeners()
+"""The services that keep copies of others' documents, and may have parked events."""
 
 HELP = """\
 An operator's shell. Call any method of a service by its name and keyword arguments, in an operator's name:
@@ -43,10 +45,12 @@ Copies of other services' documents that are missing or out of date are fetched 
 
 Events that failed every try stay in parking queues until they are replayed or discarded:
 
-  parked()                        how many, for each listener's queue
-  show_parked("orders.X")         which, and why
-  replay("orders.X")              send them to their listener again; replay("orders.X", "event id") only one
-  discard("orders.X", "event id") delete one
+  parked()                                               how many, by queue and exception
+  show_parked("orders.X")                                which, why, and how often each was replayed
+  replay("orders.X")                                     send them to their listener again
+  discard("orders.X", "event id", reason="a test")       delete one for good
+
+The last three take one event id or a list of them, and exception="…".
 
 What goes on being tried, though it has failed 20 times or more (each 20th time is an alarm in the log):
 
@@ -56,11 +60,16 @@ Who operates, and what they did. Every call of yours is recorded before it begin
 
   auth.actions(who="…")           the newest actions of one operator, or of all
   auth.operators()                who may operate
-  add_operator("operator:…=…")    let the owner of this key operate; it is what `python -m ops.operators key` prints
-  remove_operator("…")            let somebody operate no longer, at once
+  add_operator("operator:…=…")    let somebody new operate, or use a new key yourself; `python -m ops.operators key`
+                                  prints what to give
+  remove_operator("…")            operate no longer, by your own name; an administrator removes others
 
-`n` is nameko's own: n.rpc.tickets.get("…") works too, but without your key. helpdesk() shows this again.
+n.rpc.orders.snapshot(order_id="…") is the same as orders.snapshot(order_id="…"). helpdesk() shows this again.
 """
+
+
+Ids = str | Collection[str] | None
+"""An event's id, several, or None for any."""
 
 
 class Service:
@@ -97,17 +106,31 @@ def names() -> dict[str, Any]:
     """Return what the shell offers, by name. Needs OPERATOR_AMQP_URL and OPERATOR_SIGNING_KEY."""
     url = parsed("OPERATOR_AMQP_URL", amqp_url, AMQP_FORM)
     client, signer = Client(url, OPERATOR), parsed("OPERATOR_SIGNING_KEY", Signer, OPERATOR_KEY_FORM)
-    parking = Parking(url, CATALOGUE)
+    services = {name: Service(client, signer, name) for name in SERVICES}
 
-    services = {name: Service(client, signer, name) for name in ("auth", *COPYING)}
+    def ask(ask_one: Callable[[Service], Any], parts: Collection[str] = LISTENERS) -> dict[str, Any]:
+        """Return what each of these services answers; say of which there is no answer, and go on with the others."""
+        answers = {}
+        for part in parts:
+            try:
+                client.reach(part, REACH_SECONDS)
+                answers[part] = ask_one(services[part])
+            except ServiceUnavailable as error:
+                print(f"{part} does not answer, so its part is missing here ({error})", file=sys.stderr)
+        return answers
 
     def stuck() -> dict[str, Any]:
         """Return what goes on being tried though it has failed often, by kind."""
-        return {"events": parking.list_stuck(), **services["payments"].stuck()}
+        events = [event for found in ask(lambda service: service.stuck_events()).values() for event in found]
+        return {"events": events, **ask(lambda service: service.stuck(), ["payments"]).get("payments", {})}
 
     def repair(*parts: str) -> dict[str, int]:
         """Compare all copies of these services, or of all, with their sources; return how many were out of date."""
-        return {part: _repaired(services[part]) for part in parts or COPYING}
+        return ask(_repaired, parts or LISTENERS)
+
+    def parked() -> list[dict[str, Any]]:
+        """Return how many events are parked, by queue and exception."""
+        return [group for groups in ask(lambda service: service.parked_events()).values() for group in groups]
 
     def show_history(order_id: str) -> list[dict[str, Any]]:
         """Return what became of an order and what operators did about it, the oldest first."""
@@ -127,30 +150,43 @@ def names() -> dict[str, Any]:
         "end_sessions": lambda user, reason: services["auth"].end_sessions(user=user, reason=reason),
         "repair": repair,
         "stuck": stuck,
-        **_parking(parking, services["auth"]),
+        "parked": parked,
+        **_parking(services),
+        "n": SimpleNamespace(rpc=SimpleNamespace(**services)),
         "helpdesk": lambda: print(HELP),
     }
 
 
-def _parking(parking: Parking, auth: Service) -> dict[str, Any]:
-    """Return what is done at the broker, where no service records it: so auth is told, before and after."""
+def _parking(services: Mapping[str, Service]) -> dict[str, Any]:
+    """Return what is done about the parked events of one queue, by the service whose queue it is."""
 
-    def noted(action: str, act: Callable[[], int], **about: Any) -> int:
-        auth.note_action(action=action, about=about)
-        done = act()
-        auth.note_action(action=action, about={**about, "done": done})
-        return done
+    def owner(queue: str) -> Service:
+        part = queue.partition(".")[0]
+        if part not in LISTENERS:
+            raise ValueError(f"{queue} is no queue of events: its name begins with one of {', '.join(LISTENERS)}")
+        return services[part]
 
-    def replay(queue: str, event_id: str | None = None) -> int:
-        """Send the parked events of a queue, or the one with this id, to their listener again; return how many."""
-        return noted("replay", lambda: parking.replay(queue, event_id), queue=queue, event_id=event_id)
+    def show_parked(queue: str, ids: Ids = None, exception: str | None = None, limit: int = 20) -> Any:
+        """Return the first events that are parked for a queue: all, or those with these ids or this exception."""
+        return owner(queue).show_parked(queue=queue, ids=_listed(ids), exception=exception, limit=limit)
 
-    def discard(queue: str, event_id: str) -> int:
-        """Delete a parked event of a queue for good; return how many there were."""
-        return noted("discard", lambda: parking.discard(queue, event_id), queue=queue, event_id=event_id)
+    def replay(queue: str, ids: Ids = None, exception: str | None = None) -> Any:
+        """Send parked events of a queue to their listener again: all, or those with these ids or this exception.
 
-    def show_parked(queue: str, limit: int = 20) -> list[Parked]:
-        """Return the first events that are parked for a queue."""
-        return parking.show(queue, limit)
+        Returns {"replayed", "left"}: how many, and how many there was no time to look at.
+        """
+        return owner(queue).replay_parked(queue=queue, ids=_listed(ids), exception=exception)
 
-    return {"parked": parking.count, "show_parked": show_parked, "replay": replay, "discard": discard}
+    def discard(queue: str, ids: Ids = None, exception: str | None = None, *, reason: str) -> Any:
+        """Delete parked events of a queue for good, those with these ids or this exception.
+
+        Returns {"discarded", "left"}: how many, and how many there was no time to look at.
+        """
+        return owner(queue).discard_parked(queue=queue, ids=_listed(ids), exception=exception, reason=reason)
+
+    return {"show_parked": show_parked, "replay": replay, "discard": discard}
+
+
+def _listed(ids: Ids) -> list[str] | None:
+    """Return ids as a list; an empty one, which selects nothing, is not None, which selects everything."""
+    return [ids] if isinstance(ids, str) else None if ids is None else list(ids)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 PAYMENT = {"captured_at": "charged", "refunded_at": "money went back"}
+ABOUT = ("order_id", "order_ids", "reason")
+"""Arguments that a line about the order need not show, or shows in a field of its own."""
 
 
 def history(
@@ -33,5 +35,5 @@ def _called(action: Mapping[str, Any]) -> str:
     given = action["arguments"]
     if not isinstance(given, dict):
         return f"{action['method']}({given})"
-    shown = ", ".join(f"{name}={value!r}" for name, value in given.items() if name not in ("order_id", "reason"))
+    shown = ", ".join(f"{name}={value!r}" for name, value in given.items() if name not in ABOUT)
     return f"{action['method']}({shown})"

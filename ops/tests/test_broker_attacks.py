@@ -26,15 +26,10 @@ def listening(source):
 
 
 MAY = {  # kinds of exchanges and queues, of the part that the pattern's group names: who may configure, write, read
-    r"nameko-rpc": lambda _: ({"operator"}, {*PRINCIPALS}, {*PRINCIPALS}),  # not with every key: see below
+    r"nameko-rpc": lambda _: (NOBODY, {*PRINCIPALS}, {*PRINCIPALS}),  # not with every key: see below
     r"(\w+)\.events": lambda part: ({part}, {part}, {part, *listening(part)}),
-    r"(\w+)\.home": lambda part: ({part}, {part, "operator"}, {part}),
-    r"(\w+)\.parking": lambda part: ({part}, {part}, {part}),
-    r"(\w+)\.replies": lambda part: ({part}, {part}, {part}),
-    r"(\w+)\.wait\.\d+": lambda part: ({part}, {part}, {part, "operator"}),
+    r"(\w+)\.(?:home|parking|replies|wait\.\d+|[A-Z]\w+|[A-Z]\w+\.parked)": lambda part: ({part}, {part}, {part}),
     r"rpc-(\w+)": lambda part: ({part}, {part}, {part}),
-    r"(\w+)\.[A-Z]\w+": lambda part: ({part}, {part}, {part}),
-    r"(\w+)\.[A-Z]\w+\.parked": lambda part: ({part}, {part}, {part, "operator"}),
     r"|amq\..*": lambda _: (NOBODY, NOBODY, NOBODY),  # the default exchange, which leads to every queue, and others
 }
 RIGHTS = ("configure", "write", "read")
@@ -104,7 +99,7 @@ def allowed(name):
 
 def own_of(connection, user):
     """Declare an exchange, and a queue, of the user's own; return their name."""
-    channel, own = connection.channel(), f"{user}.own"
+    channel, own = connection.channel(), f"{user}.replies.{KEY}"  # all that an operator may declare
     channel.exchange_declare(own, "topic", auto_delete=True)
     channel.queue_declare(own, exclusive=True)
     return own
@@ -141,9 +136,7 @@ def others(user, names=PRINCIPALS):
 
 @pytest.mark.parametrize("user", PRINCIPALS)
 def test_nobody_can_read_requests_or_replies_to_another(user, broker):
-    keys = ["#", "*.*", "*.replies.*", "*.replies.#", "#.list", f"{user}.#", f"{user}.*.*", KEY]
-    if user != "operator":
-        keys.append(STOCK_KEY)
+    keys = ["#", "*.*", "*.replies.*", "*.replies.#", "#.list", f"{user}.#", f"{user}.*.*", KEY, STOCK_KEY]
     for other in others(user):
         keys += [f"{other}.#", f"{other}.*", f"{other}.list", f"{other}.replies.*", f"{other}.replies.{KEY}"]
 
@@ -152,6 +145,13 @@ def test_nobody_can_read_requests_or_replies_to_another(user, broker):
         for key in keys:
             assert is_refused(connection, lambda channel: channel.queue_bind(own, "nameko-rpc", key))  # noqa: B023
             assert is_refused(connection, lambda channel: channel.exchange_bind(own, "nameko-rpc", key))  # noqa: B023
+
+
+@pytest.mark.parametrize("name", ["operator.X", "operator.X.parked", "rpc.reply-x", "operatorXreplies", "x"])
+def test_the_operators_user_declares_nothing_but_where_its_replies_come(name, broker):
+    with Connection(broker[0]["operator"]) as connection:
+        assert is_refused(connection, lambda channel: channel.exchange_declare(name, "topic"))
+        assert is_refused(connection, lambda channel: channel.queue_declare(name, exclusive=True))
 
 
 def hears_all(user, source):

@@ -90,6 +90,29 @@ def test_what_a_part_replaced_keeps_nothing_else_from_being_declared_again(broke
     assert ("orders.events", "payments.OrderUpdated", "OrderUpdated") in bindings(servers, url)
 
 
+def test_a_queue_of_an_earlier_version_is_deleted_once_nobody_reads_it_but_not_what_is_parked(broker, servers):
+    settings, url = broker
+    set_ups, retired = set_up(*settings), "payments.OrderCreated"
+    parked = topology.parked_name(retired)
+    with Connection(url) as before, Connection(url) as connection:
+        topology.declare_consumed(connection.channel(), "payments", [CATALOGUE["OrderCreated"]])
+        publisher = connection.Producer()
+        for queue in (retired, parked):
+            publisher.publish({}, routing_key=queue)
+        before.channel().basic_consume(retired, callback=lambda message: None)
+
+        next(set_ups)
+        assert {retired, parked} <= names(servers, "queues", url)
+
+        before.close()
+        next(set_ups)
+        assert {retired, parked} & names(servers, "queues", url) == {parked}
+
+        connection.channel().queue_purge(parked)
+        next(set_ups)
+        assert not {retired, parked} & names(servers, "queues", url)
+
+
 def permissions(servers, kind, url):
     """Return what a part's user may do, as RabbitMQ shows it."""
     user, vhost = urlsplit(url).username, urlsplit(url).path[1:]

@@ -12,7 +12,7 @@ from libs.amqp import Outgoing, Publisher
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import PRINCIPALS, SERVICES
 from libs.events import topology
-from libs.events.parking import Parking
+from libs.events.parking import Parking, Selection
 from libs.rpc import Client, ServiceUnavailable
 from libs.rpc.topology import declare_calls, declare_replies
 from libs.tokens import new_key
@@ -42,7 +42,8 @@ def test_each_part_may_declare_all_that_it_needs_in_any_order(users, queue_type,
         with Connection(users[part]) as connection:
             topology.declare_published(connection.channel(), CATALOGUE.published_by(part))
             topology.declare_consumed(connection.channel(), part, CATALOGUE.consumed_by(part))
-            topology.declare_waits(connection.channel(), part, topology.DELAYS_SECONDS)
+            if part != "operator":
+                topology.declare_waits(connection.channel(), part, topology.DELAYS_SECONDS)
             declare_replies(connection.channel(), part)
             if part in SERVICES:
                 declare_calls(connection.channel(), part)
@@ -73,20 +74,60 @@ def test_a_service_answers_retries_and_parks_with_the_rights_of_its_part(users, 
         wait_for(lambda: waiting(users["operator"], f"{queue}.parked") == 1)
 
 
-def test_an_operator_sees_replays_and_discards_parked_events_with_an_operators_rights(users):
-    parking, queue = Parking(users["operator"], CATALOGUE), "orders.PaymentCreated"
+@pytest.fixture
+def site(users, mongo_url):
+    """A service with the rights of its part, and a caller with those of the gateway."""
+    settings = {"AMQP_URI": users["orders"], "MONGO_URL": mongo_url, "TOKEN_PUBLIC_KEYS": new_key("auth:1")[1]}
+    with (
+        nameko_service("ops.tests.failing:Failing", "rpc-orders", **settings),
+        closing(Client(users["gateway"], "gateway", timeout=5)) as client,
+    ):
+        yield client
+
+
+def send(address, key, **properties):
+    with Connection(address) as connection:
+        channel = connection.channel()
+        message = channel.prepare_message(b'{"args": [], "kwargs": {}}', properties=properties, headers=DUE)
+        channel.basic_publish(message, "nameko-rpc", key)
+
+
+DUE = {"nameko.timeout_ms": 5000, "nameko.deadline_ms": 1}
+NO_KEYS_OF_REPLIES = ("", "anything", "gateway.list", "orders.ping", "gateway.replies.xyz", "x" * 255)
+
+
+def test_who_asks_for_an_answer_where_none_may_go_keeps_no_others_from_coming(site, users):
+    for key in NO_KEYS_OF_REPLIES:
+        send(users["tickets"], "orders.ping", reply_to=key, correlation_id="1")
+
+        assert site.call("orders", "ping") == "pong", key
+
+
+def test_who_asks_a_callers_clock_and_may_not_be_told_keeps_no_answers_from_it(site, users, caplog):
+    site.call("orders", "ping")
+    replies = site._reply_to
+    for number, key in enumerate((*NO_KEYS_OF_REPLIES, "operator.replies.1f"), 1):
+        send(users["orders"], replies, reply_to=key, type="clock")
+
+        wait_for(lambda: caplog.text.count("may not be told") == number)  # noqa: B023
+    assert site.call("orders", "ping") == "pong"
+    assert site._reply_to == replies  # by the same connection: no call that was under way has failed
+
+
+def test_a_listener_shows_replays_and_discards_its_parked_events_with_the_rights_of_its_part(users):
+    queue = "orders.PaymentCreated"
+    parking = Parking(users["orders"], [queue], ["orders.wait.30000"])
     with Connection(users["administrator"]) as connection:
         CATALOGUE.declare(connection.channel())
     with closing(Publisher(users["orders"])) as publisher:
         parked = [Outgoing("orders.parking", f"{queue}.parked", b"{}", {}, ident) for ident in ("mended", "broken")]
         assert publisher.publish(parked) == {}
 
-    assert parking.count() == {queue: 2}
-    assert [event.event_id for event in parking.show(queue)] == ["mended", "broken"]
-    assert (parking.replay(queue, "mended"), parking.discard(queue, "broken")) == (1, 1)
+    assert [event.event_id for event in parking.show(Selection(queue))] == ["mended", "broken"]
+    assert parking.replay(Selection(queue, ["mended"])) == (1, 0)
+    assert parking.discard(Selection(queue, ["broken"])) == (1, 0)
 
-    assert parking.count() == {}
-    assert parking.list_stuck() == []
+    assert (parking.groups(), parking.stuck()) == ([], [])
     assert waiting(users["administrator"], queue) == 1
 
 

@@ -12,14 +12,16 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
+from auth.store import UserStore
 from dev.secrets import generate, mongo_password
 from dev.stack import free_ports
 from dev.stack.servers import mongo
 from dev.testing import ROOT, stack_folder, wait_for
 from libs.contracts.parts import OPERATOR, SERVICES
 from libs.database import connect
+from libs.schema import migrate, missing
 from ops import mongo_setup, replica_set
-from ops.mongo_users import as_migration
+from ops.mongo_users import CHANGED, as_migration, user_of
 
 pytestmark = pytest.mark.integration
 
@@ -57,10 +59,21 @@ def site():
             yield urls, member, secrets
 
 
+def create_earlier_users(member, secrets, url):
+    """Create auth's users with the rights that they had before the record of operators was kept from them."""
+    actions = ["find", "insert", "update", "remove", "listCollections", "listIndexes"]
+    everything = [{"resource": {"db": "auth", "collection": ""}, "actions": actions}]
+    with mongo_setup.administrator(member, secrets["MONGO_PASSWORD"]) as client:
+        client.auth.command("createRole", "part", privileges=everything, roles=[])
+        client.auth.command("createUser", user_of(url), pwd="earlier", roles=["part"])
+        client.auth.command("createUser", "migrate", pwd="earlier", roles=["readWrite"])
+
+
 @pytest.fixture(scope="module")
 def users(site):
-    """The addresses, once the set-up has run twice."""
+    """The addresses, once the set-up has run twice, first over the users of an earlier version."""
     urls, member, secrets = site
+    create_earlier_users(member, secrets, urls["auth"])
     settings = {f"{name.upper()}_MONGO_URL": url for name, url in urls.items()}
     settings |= {name: secrets[name] for name in ("MONGO_PASSWORD", "MIGRATE_MONGO_PASSWORD")}
     for _ in range(2):
@@ -98,9 +111,9 @@ def is_refused(attempt, database):
 def test_a_part_has_its_own_database_and_no_other(part, users):
     others = [*(name for name in SERVICES if name != part), "admin", "local", "config"]
     with connect(users[part]).client as client:
-        client[part].things.insert_one({"_id": part})
-        assert client[part].things.find_one({"_id": part})
-        client[part].things.delete_one({"_id": part})
+        client[part].users.insert_one({"_id": part})
+        assert client[part].users.find_one({"_id": part})
+        client[part].users.delete_one({"_id": part})
         for name in others:
             for attempt in ATTEMPTS.values():
                 assert is_refused(attempt, client[name])
@@ -121,6 +134,58 @@ def test_only_the_migration_builds_and_drops_indexes(part, users, site):
         assert client[part].things.create_index("a") == "a_1"
         client[part].things.drop_index("a_1")
         assert is_refused(ATTEMPTS["read"], client["auth" if part != "auth" else "tickets"])
+
+
+REWRITES = {
+    "change": lambda record: record.update_one({}, {"$set": {"who": "eve"}}),
+    "replace": lambda record: record.replace_one({"_id": 1}, {"who": "eve"}, upsert=True),
+    "change and read": lambda record: record.find_one_and_update({}, {"$set": {"who": "eve"}}),
+    "delete": lambda record: record.delete_many({}),
+    "delete and read": lambda record: record.find_one_and_delete({}),
+    "drop": lambda record: record.drop(),
+    "rename": lambda record: record.rename("users", dropTarget=True),
+    "write over": lambda record: list(record.aggregate([{"$project": {"_id": 1}}, {"$out": record.name}])),
+    "merge into": lambda record: list(record.aggregate([{"$set": {"who": "eve"}}, {"$merge": {"into": record.name}}])),
+    "make small": lambda record: record.database.command("convertToCapped", record.name, size=4096),
+    "let check": lambda record: record.database.command("collMod", record.name, validator={"who": "eve"}),
+}
+"""What would change the record of operators, or lose it."""
+
+
+def granted(name, users, site):
+    return users["auth"] if name == "auth" else as_migration(users["auth"], site[2]["MIGRATE_MONGO_PASSWORD"])
+
+
+@pytest.mark.parametrize("rewrite", REWRITES)
+@pytest.mark.parametrize("name", ["auth", "migrate"])
+def test_nobody_changes_what_operators_have_done(name, rewrite, users, site):
+    with connect(granted(name, users, site)).client as client:
+        for record in (client.auth.operator_actions, client.auth.operator_outcomes):
+            record.insert_one({"who": "olga"})
+
+            assert is_refused(REWRITES[rewrite], record)
+            assert record.find_one({"who": "olga"}) and not record.find_one({"who": "eve"})
+
+
+def test_auth_lets_no_record_of_operators_expire(users):
+    with connect(users["auth"]).client as client:
+        expiring = {"keys": "at", "expireAfterSeconds": 0}
+        assert is_refused(lambda record: record.create_index(**expiring), client.auth.operator_actions)
+
+
+@pytest.mark.parametrize("name", ["auth", "migrate"])
+def test_auth_and_its_migration_change_all_that_auth_changes(name, users, site):
+    with connect(granted(name, users, site)).client as client:
+        for collection in (client.auth[each] for each in CHANGED["auth"]):
+            collection.update_one({"_id": name}, {"$set": {"x": 1}}, upsert=True)
+            assert collection.delete_one({"_id": name}).deleted_count == 1
+
+
+def test_migration_builds_all_indexes_of_auth_with_its_own_rights(users, site):
+    with closing(connect(granted("migrate", users, site)).client) as client:
+        migrate(client.auth, UserStore.schema)
+
+        assert not missing(client.auth, UserStore.schema)
 
 
 @pytest.mark.usefixtures("users")

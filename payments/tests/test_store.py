@@ -4,7 +4,11 @@ from threading import Barrier
 
 import pytest
 
+from libs.contracts.errors import OrderNotFound
 from libs.events import VersionConflict
+from payments.card_provider import CardProvider
+from payments.copying import copy_order
+from payments.settlement import Settlement
 from payments.store import PaymentStore
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -14,50 +18,105 @@ def an_order(ident, version, status):
     return {"id": ident, "version": version, "status": status, "buyer_id": "bo", "price_cents": 1999, "currency": "usd"}
 
 
-def test_two_first_snapshots_at_the_same_moment_end_in_the_newer(mongo):
+def begun(store, order):
+    """Let somebody begin to pay an order, as orders answers that it is."""
+    store.open(order["id"], NOON)
+    store.store_answer(order)
+    return store.get(order["id"])
+
+
+def test_an_event_and_the_answer_of_orders_at_the_same_moment_end_in_the_newer(mongo):
     store, gate = PaymentStore(mongo), Barrier(2)
 
-    def follow(order):
+    def do(action, order):
         gate.wait(10)
-        store.follow(order, NOON)
+        action(order)
 
     with ThreadPoolExecutor(2) as pool:
         for number in range(100):
-            list(pool.map(follow, [an_order(f"o{number}", 1, "created"), an_order(f"o{number}", 2, "cancelled")]))
+            store.open(f"o{number}", NOON)
+            answer, event = an_order(f"o{number}", 1, "created"), an_order(f"o{number}", 2, "cancelled")
+            list(pool.map(do, [store.store_answer, store.follow], [answer, event]))
 
     assert {store.get(f"o{number}").order["status"] for number in range(100)} == {"cancelled"}
+
+
+def test_an_order_that_nobody_pays_is_not_stored(mongo):
+    store = PaymentStore(mongo)
+
+    unpaid = [
+        store.follow(an_order("o1", version, status)) for version, status in enumerate(("created", "cancelled"), 1)
+    ]
+
+    assert unpaid == [False, False]
+    assert mongo.payments.count_documents({}) == 0
+
+
+def test_a_payment_is_not_found_until_orders_has_answered(mongo):
+    store = PaymentStore(mongo)
+    store.open("o1", NOON)
+    store.follow(an_order("o1", 1, "created"))  # late: what came after it may have been acknowledged before
+
+    assert (store.find("o1"), store.find_all(["o1"])) == (None, [])
+
+    payment = begun(store, an_order("o1", 2, "cancelled"))
+
+    assert payment.order == an_order("o1", 2, "cancelled")
+    assert (payment.amount_cents, payment.currency, payment.version) == (1999, "usd", 1)
+
+
+def test_an_event_that_comes_while_orders_is_being_asked_settles_nothing(mongo):
+    store = PaymentStore(mongo)
+    settlement = Settlement(store, CardProvider("sk_test_none"))
+    store.open("o1", NOON)
+
+    for _ in range(2):
+        settlement.follow(an_order("o1", 1, "created"))
+
+    assert mongo.payments.find_one({"_id": "o1"})["order"]["version"] == 1
+
+
+def test_paying_an_order_that_there_is_not_leaves_nothing(mongo):
+    store = PaymentStore(mongo)
+
+    def fetch(order_id):
+        raise OrderNotFound("There is no such order.")
+
+    with pytest.raises(OrderNotFound):
+        copy_order(store, "o1", fetch, NOON)
+
+    assert mongo.payments.count_documents({}) == 0
 
 
 def test_an_older_or_equal_snapshot_changes_nothing(mongo):
     store = PaymentStore(mongo)
 
-    store.follow(an_order("o1", 2, "cancelled"), NOON)
-    store.follow(an_order("o1", 1, "created"), NOON)
-    store.follow(an_order("o1", 2, "complete"), NOON)
+    begun(store, an_order("o1", 2, "cancelled"))
+    store.follow(an_order("o1", 1, "created"))
+    store.follow(an_order("o1", 2, "complete"))
 
     assert store.get("o1").order == an_order("o1", 2, "cancelled")
 
 
-def test_only_a_payment_that_somebody_has_begun_may_have_something_to_settle(mongo):
+def test_only_a_payment_of_which_stripe_was_asked_may_have_something_to_settle(mongo):
     store = PaymentStore(mongo)
-    unpaid = [store.follow(an_order("o1", version, "created"), NOON) for version in (1, 2)]
-    unpaid.append(store.follow(an_order("o2", 2, "created"), NOON))
+    payment = begun(store, an_order("o1", 1, "created"))
+    is_unsettled = store.follow(an_order("o1", 2, "created"))
 
     payment = store.get("o1")
     payment.creating_at = NOON
     payment.mark_changed(NOON)
     store.save(payment)
 
-    assert unpaid == [False, False, False]
-    assert store.follow(an_order("o1", 3, "cancelled"), NOON) is True
-    assert store.follow(an_order("o1", 3, "cancelled"), NOON) is True  # whoever kept it may have died before settling
+    assert is_unsettled is False
+    assert store.follow(an_order("o1", 3, "cancelled")) is True
+    assert store.follow(an_order("o1", 3, "cancelled")) is True  # whoever kept it may have died before settling
 
 
 def test_a_payment_that_was_read_with_an_older_copy_of_its_order_cannot_be_saved(mongo):
     store = PaymentStore(mongo)
-    store.follow(an_order("o1", 1, "created"), NOON)
-    payment = store.get("o1")
-    store.follow(an_order("o1", 2, "cancelled"), NOON)
+    payment = begun(store, an_order("o1", 1, "created"))
+    store.follow(an_order("o1", 2, "cancelled"))
 
     payment.creating_at = NOON
     payment.mark_changed(NOON)
@@ -69,12 +128,11 @@ def test_a_payment_that_was_read_with_an_older_copy_of_its_order_cannot_be_saved
 
 def test_a_newer_snapshot_of_an_order_keeps_a_begun_payment_on_the_reconcilers_list(mongo):
     store = PaymentStore(mongo)
-    store.follow(an_order("o1", 1, "created"), NOON)
-    payment = store.get("o1")
+    payment = begun(store, an_order("o1", 1, "created"))
     payment.stripe_id, payment.status = "pi_1", "cancelled"
     payment.mark_changed(NOON)
     store.save(payment)
-    store.follow(an_order("o1", 2, "cancelled"), NOON)
+    store.follow(an_order("o1", 2, "cancelled"))
 
     store.update_work_left(payment)  # by somebody who read it before
 

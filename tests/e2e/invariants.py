@@ -66,7 +66,7 @@ def full_queues(broker):
 
 def different_copies(mongo):
     tickets = by_id(mongo.tickets.tickets, "version", "reservation.order_id", "reservation.version")
-    orders = by_id(mongo.orders.orders, "version", "ticket_id", "reservation_no", "payment_version")
+    orders = by_id(mongo.orders.orders, "version", "ticket_id", "reservation_no", "payment_version", "status")
     copies = by_id(mongo.orders.tickets, "version")
     payments = by_id(mongo.payments.payments, "published_version", "order.version")
     deadlines = by_id(mongo.expiration.deadlines, "order_version")
@@ -81,7 +81,9 @@ def different_copies(mongo):
         if order and (held is None or (held["order_id"], held["version"]) != (order["_id"], order["version"])):
             yield f"tickets knows {held} of order {order['_id']} version {order['version']}"
     for order_id, order in orders.items():
-        payment = payments.get(order_id, {"order": {}})
+        payment = payments.get(order_id, {"order": {"version": order["version"]}})  # nobody has begun to pay
+        if order_id not in payments and order["status"] in ("awaiting_payment", "complete"):
+            yield f"payments has lost the payment of order {order_id}"
         if order.get("payment_version", 0) < payment.get("published_version", 0):
             yield f"orders has not applied version {payment['published_version']} of the payment of order {order_id}"
         if payment["order"].get("version") != order["version"]:

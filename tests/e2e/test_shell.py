@@ -8,10 +8,10 @@ from pathlib import Path
 
 from dev.stack.operators import own_key
 from dev.stack.programs import environment
-from dev.testing import wait_for
+from dev.testing import wait_for, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.contracts.events import CATALOGUE
-from libs.events.parking import Parking
+from libs.events import topology
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -46,30 +46,36 @@ def test_an_operator_looks_at_an_order_moves_its_deadline_and_sees_nothing_parke
         'print(n.rpc.tickets.list(limit=1)["next"] != "")\n',
     )
 
-    assert printed.replace(">>>", "").split()[-4:] == ["created", "2", "{}", "True"]
+    assert printed.replace(">>>", "").split()[-4:] == ["created", "2", "[]", "True"]
     bo.sees_order(order_id, "cancelled")
 
 
 def test_an_operator_looks_at_parked_events_replays_one_and_discards_another(system, ana):
     ticket_id = ana.list_ticket()
-    queue, parking = "orders.TicketUpdated", Parking(system.amqp_url, CATALOGUE)
+    queue = "orders.TicketUpdated"
     snapshot = json.dumps(operators_ticket(system, ticket_id)).encode()
-    parked = [Outgoing("", f"{queue}.parked", snapshot, {"x-reason": "a bug"}, "mended")]
+    parked = [Outgoing("", f"{queue}.parked", snapshot, {"x-reason": "Bug: mended"}, "mended")]
     with closing(Publisher(system.amqp_url, CATALOGUE.declare)) as publisher:
         assert publisher.publish([*parked, Outgoing("tickets.events", "TicketUpdated", b"{broken", {}, "broken")]) == {}
-    wait_for(lambda: parking.count() == {queue: 2})
+    wait_for(lambda: waiting(system.amqp_url, topology.parked_name(queue)) == 2)
 
     printed = shell(
         system,
-        "print(parked())\n"
-        f'print([(event.event_id, event.reason[:6]) for event in show_parked("{queue}")])\n'
-        f'print(replay("{queue}", "mended"), discard("{queue}", "broken"), parked(), repair("orders"))\n',
+        'print([(group["queue"], group["exception"], group["count"]) for group in parked()])\n'
+        f'print([(event["event_id"], event["reason"][:10]) for event in show_parked("{queue}")])\n'
+        f'print(replay("{queue}", "mended"), discard("{queue}", "broken", reason="a test"))\n'
+        'print(parked(), stuck(), repair("orders"))\n'
+        'done = [each for each in auth.actions(who="olga") if "_parked" in each["method"]]\n'
+        'print([(each["method"], each["outcome"]) for each in done])\n',
     )
 
-    lines = printed.replace(">>> ", "").strip().splitlines()[-3:]
-    assert lines[0] == f"{{'{queue}': 2}}"
-    assert lines[1] == "[('mended', 'a bug'), ('broken', 'Unread')]"
-    assert lines[2] == "1 1 {} {'orders': 0}"
+    lines = printed.replace(">>> ", "").strip().splitlines()[-5:]
+    assert lines[0] == f"[('{queue}', 'Bug', 1), ('{queue}', 'Unreadable', 1)]"
+    assert lines[1] == "[('mended', 'Bug: mende'), ('broken', 'Unreadable')]"
+    assert lines[2] == "{'replayed': 1, 'left': 0} {'discarded': 1, 'left': 0}"
+    assert lines[3] == "[] {'events': [], 'payments': [], 'webhooks': []} {'orders': 0}"
+    methods = ("discard_parked", "replay_parked", "show_parked")
+    assert lines[4] == str([(f"orders.{method}", "success") for method in methods])
 
 
 def test_an_operator_refunds_an_order_by_name(system, ana, bo):

@@ -14,6 +14,7 @@ from payments.intent import PaymentIntent
 from payments.reconciler import Reconciler
 from payments.settlement import Settlement
 from payments.store import PaymentStore
+from tests.money import world as world_of_money
 from tests.protocol import switches
 from tickets.domain import Ticket
 
@@ -140,6 +141,35 @@ def no_unique_indexes(patch, world):
 
 def follow_any_order(patch, world):
     patch.setattr(PaymentStore, "_replaces_older", switches.replace_any)
+
+
+def ask_before_opening(patch, world):
+    """Let payments ask orders before there is a payment in which events can store what happens meanwhile."""
+
+    def copy_order(store, order_id, fetch, now):
+        if store.find(order_id) is None:
+            order = fetch(order_id)
+            store.open(order_id, now)
+            store.store_answer(order)
+
+    patch.setattr(world_of_money, "copy_order", copy_order)
+
+
+def answer_anyway(patch, world):
+    """Let what orders answered replace any copy."""
+    replaces = PaymentStore._replaces_older
+
+    def store_answer(self, order):
+        patch.setattr(PaymentStore, "_replaces_older", switches.replace_any)
+        answer_as_it_is(self, order)
+        patch.setattr(PaymentStore, "_replaces_older", replaces)
+
+    answer_as_it_is = PaymentStore.store_answer
+    patch.setattr(PaymentStore, "store_answer", store_answer)
+
+
+def find_unasked(patch, world):
+    patch.setattr(PaymentStore, "find", switches.find_unasked)
 
 
 def keep_any_ticket(patch, world):

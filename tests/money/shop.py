@@ -158,11 +158,13 @@ class Shop:
         return list(self.world.faults())
 
     def is_idle(self):
-        """Whether no event waits and no payment's copy of its order is old."""
+        """Whether no event waits and no copy of an order that payments has is old."""
         payments, orders = self.world.store.payments.collection, self.world.orders.orders.collection
         waiting = [many.count_documents({"outbox.0": {"$exists": True}}) for many in (payments, orders)]
         copies = {found["_id"]: found["order"]["version"] for found in payments.find()}
-        return not any(waiting) and all(copies[one["_id"]] == one["version"] for one in orders.find())
+        return not any(waiting) and all(
+            copies.get(one["_id"], one["version"]) == one["version"] for one in orders.find()
+        )
 
     def let_time_pass(self, order_id, by=timedelta(minutes=2)):
         """Move the times of a payment back, so that the reconciler visits it at once."""

@@ -98,7 +98,7 @@ def awaited(world):
     order_id = ordered(world)
     world.pay(order_id)
     order = world.change(order_id, lambda order: order.apply_payment(world.payment(order_id).snapshot(), utc_now()))
-    world.store.follow(CATALOGUE["OrderAwaitingPayment"].load(order.snapshot()), utc_now())
+    world.store.follow(CATALOGUE["OrderAwaitingPayment"].load(order.snapshot()))
     return order_id
 
 
@@ -189,7 +189,7 @@ def two_workers_void(world, sent):
     order_id = ordered(world)
     world.pay(order_id)
     cancelled = world.cancel(order_id)
-    world.store.follow(CATALOGUE["OrderCancelled"].load(cancelled.snapshot()), utc_now())
+    world.store.follow(CATALOGUE["OrderCancelled"].load(cancelled.snapshot()))
     return settled_twice(world, sent, order_id, "cancel", "/cancel")
 
 
@@ -328,7 +328,7 @@ def two_buyers_find_one_ticket_free(world, sent):
     reserve("bo")
     for order_id in order_ids:
         order = world.order(order_id)
-        world.store.follow(CATALOGUE["OrderCreated"].load(order.snapshot()), utc_now())
+        world.copy(order_id)
         world.checkout.pay(order_id, order.buyer_id, "tok_visa")
     return end(world)
 
@@ -338,7 +338,7 @@ def an_older_snapshot_of_an_order_comes_last(world, sent):
     created = CATALOGUE["OrderCreated"].load(world.order(order_id).snapshot())
     world.pay(order_id)
     world.cancel(order_id)
-    before_next(world.settlement, "settle", lambda: world.store.follow(created, utc_now()))
+    before_next(world.settlement, "settle", lambda: world.store.follow(created))
     deliver_all(world)
     return end(world)
 
@@ -349,7 +349,7 @@ def an_older_snapshot_of_a_ticket_comes_last(world, sent):
         world.orders.tickets.apply(snapshot)
     with suppress(TicketWithdrawn):
         order_id = service(world, "bo").create("hamlet")["id"]
-        world.store.follow(CATALOGUE["OrderCreated"].load(world.order(order_id).snapshot()), utc_now())
+        world.copy(order_id)
         world.pay(order_id)
         yield "a withdrawn ticket was charged for"
     yield from end(world)
@@ -367,6 +367,32 @@ def an_older_snapshot_of_an_order_reaches_tickets_last(world, sent):
     if store.get("hamlet").snapshot()["status"] != "on_sale":
         yield "a free ticket is shown as reserved"
     yield from end(world)
+
+
+def an_order_is_cancelled_while_payments_asks_about_it(world, sent):
+    """Nothing is compared, and no event comes twice."""
+    order_id = world.place()
+    after_next(world, "ask_orders", lambda: (world.cancel(order_id), deliver_all(world)))
+    with suppress(errors.OrderCancelled):
+        world.copy(order_id)
+        world.pay(order_id)
+    return end(world)
+
+
+def an_old_event_comes_before_the_answer_of_orders(world, sent):
+    """The worker that asked dies; nothing is compared, and no event comes twice."""
+    order_id = world.place()
+    created = world.ask_orders(order_id)
+    world.cancel(order_id)
+    deliver_all(world)
+    before_next(world, "ask_orders", die)
+    with suppress(Died):
+        world.copy(order_id)
+    world.settlement.follow(created)
+    with suppress(errors.OrderCancelled):
+        world.copy(order_id)
+        world.pay(order_id)
+    return end(world)
 
 
 def service(world, buyer_id):

@@ -400,7 +400,7 @@ def test_an_intent_that_was_being_created_is_found_and_cancelled_by_the_next_set
     payment.creating_at = world.now()
     payment.mark_changed(world.now())
     world.store.save(payment)
-    world.store.follow(world.cancel(order_id).snapshot(), world.now())
+    world.store.follow(world.cancel(order_id).snapshot())
 
     settled, _ = world.settlement.settle(order_id)
 

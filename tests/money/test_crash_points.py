@@ -53,6 +53,18 @@ def test_a_purchase_that_died_before_the_card_was_charged_is_paid_by_paying_agai
         assert shop.faults() == []
 
 
+@at(CrashPoint.OPENED)
+def test_a_purchase_that_died_before_its_order_was_copied_is_paid_by_paying_again(shop, point):
+    order_id = shop.world.place()
+
+    dies(shop, point, lambda: shop.pay(order_id, timeout=2))
+    with shop.payments():
+        shop.pay_until_answered(order_id)
+        shop.sees(order_id, "complete")
+
+        assert shop.faults() == []
+
+
 @at(*BEFORE_THE_CHARGE)
 def test_a_purchase_that_died_before_the_card_was_charged_is_ended_without_a_click(shop, point):
     order_id = shop.reserve()

@@ -5,7 +5,7 @@ test_crash_points.py does the same with real processes, for a few of them unless
 
 import pytest
 
-from payments import checkout, creation, reconciler, refunds, settlement
+from payments import checkout, copying, creation, reconciler, refunds, settlement
 from payments.crash_points import CrashPoint
 from payments.refunds import refund
 from tests.money.buyer import confirm
@@ -25,7 +25,7 @@ def dying(monkeypatch):
                 left.clear()
                 raise Died
 
-        for module in (settlement, creation, checkout, refunds, reconciler):
+        for module in (copying, settlement, creation, checkout, refunds, reconciler):
             monkeypatch.setattr(module, "crash_point", crash_point)
 
     return dies_at
@@ -102,5 +102,20 @@ def test_what_died_half_way_is_ended_without_a_click(world, dying, point, prepar
     assert list(world.faults()) == []
 
 
+def test_whoever_died_before_the_order_was_copied_has_begun_nothing(world, dying):
+    order_id = world.place()
+    dying(CrashPoint.OPENED)
+
+    with pytest.raises(Died):
+        world.copy(order_id)
+    expired(world, order_id)
+    world.rest_alone()
+    world.compare()
+
+    assert world.order(order_id).status == "cancelled"
+    assert world.store.find(order_id) is None
+    assert list(world.faults()) == []
+
+
 def test_every_crash_point_is_tried():
-    assert {point for point, *_ in LEFT_UNDONE} == set(CrashPoint)
+    assert {point for point, *_ in LEFT_UNDONE} | {CrashPoint.OPENED} == set(CrashPoint)

@@ -23,7 +23,6 @@ from hypothesis.stateful import (
 
 from libs.clock import utc_now
 from libs.contracts.errors import DomainError
-from libs.contracts.events import CATALOGUE
 from libs.events import VersionConflict
 from orders import domain as orders_domain
 from orders.store import new_id
@@ -171,10 +170,8 @@ class Sequence(RuleBasedStateMachine):
 
     def known(self, number):
         """Return the id of an order that payments has a copy of: it fetches one from orders before a buyer pays."""
-        order = self.world.order(self.order(number))
-        if self.world.store.find(order.id) is None:
-            self.world.store.follow(CATALOGUE["OrderCreated"].load(order.snapshot()), utc_now())
-        return order.id
+        self.world.copy(self.order(number))
+        return self.order(number)
 
     @rule(number=any_order, end=st.sampled_from(["cancel", "expire", "be late", "give up", "refund"]))
     def end(self, number, end):

@@ -25,6 +25,7 @@ from orders.store import OrderStore, new_id
 from payments.audit import Audit
 from payments.card_provider import CardProvider
 from payments.checkout import Checkout
+from payments.copying import copy_order
 from payments.outcomes import Outcomes
 from payments.reconciler import Reconciler
 from payments.recording import recorded_status
@@ -73,7 +74,13 @@ class World:
         return utc_now() + self.ahead
 
     def reserve(self, seconds=900.0):
-        """Return the id of a new order, of which payments has a copy."""
+        """Return the id of a new order that its buyer begins to pay, so that payments has a copy of it."""
+        order_id = self.place(seconds)
+        self.copy(order_id)
+        return order_id
+
+    def place(self, seconds=900.0):
+        """Return the id of a new order, of which payments knows nothing yet."""
         now = utc_now()
         ticket = {
             "id": new_id(), "title": "Hamlet", "price_cents": PRICE, "currency": "usd", "category": "stage",
@@ -81,8 +88,15 @@ class World:
         }  # fmt: skip
         order = orders_domain.Order.place(new_id(), ticket, "bo", 1, now + timedelta(seconds=seconds), now)
         self.orders.add(order)
-        self.store.follow(CATALOGUE["OrderCreated"].load(order.snapshot()), now)
         return order.id
+
+    def copy(self, order_id):
+        """Let payments copy an order, as it does before its buyer pays."""
+        copy_order(self.store, order_id, self.ask_orders, self.now())
+
+    def ask_orders(self, order_id):
+        """Answer payments, which asks for an order."""
+        return CATALOGUE["OrderCreated"].load(self.orders.get(order_id).snapshot())
 
     def pay(self, order_id, card="tok_visa"):
         return self.checkout.pay(order_id, "bo", card)
@@ -117,7 +131,7 @@ class World:
     def compare(self):
         """Let orders and payments compare what they know of each other, as their timers do; return what was old."""
         payments = self.store.payments.collection
-        stale = stale_in(payments, "order.version")
+        stale = stale_in(payments, "order.version", is_partial=True)
         orders = rpc_source(self.call, CATALOGUE["OrderCreated"], payments.database, stale, self.settlement.follow)
         for database in (payments.database, self.orders.orders.collection.database):
             database.comparisons.update_many({}, {"$unset": {"due_at": 1}})  # as much time has passed
@@ -260,7 +274,7 @@ class World:
         if order.status == "cancelled" and any(one["status"] not in ("canceled", "succeeded") for one in intents):
             yield f"{who} can still be charged: {intents[0]['status']}"
         payment = self.store.find(order.id)
-        if payment.stripe_id:
+        if payment and payment.stripe_id:
             at_stripe = recorded_status(self.settlement.cards.retrieve(payment.stripe_id))
             if payment.status != at_stripe or payment.confirming_at:
                 yield f"{who} has a payment {payment.status}, confirming {payment.confirming_at}; at Stripe {at_stripe}"

@@ -60,7 +60,7 @@ def violation_at_rest(world: World, rules: Rules, limits: Limits) -> str:
     First without time passing: what was paid must be settled at once. Then all deadlines pass, and all must have ended.
     All that twice: every event is delivered, or every one is lost for good. (Without a reconciler events alone heal.)
     """
-    for lost in (False, True) if rules.reconcile else (False,):
+    for lost in (False, True) if rules.reconcile and rules.events_lost else (False,):
         for refusals in {0, UNLIMITED if limits.refusals else 0}:
             if wrong := _wrong_at_rest(world, rules, limits._replace(refusals=refusals), lost):
                 return f"{wrong}, its events lost" if lost else wrong
@@ -114,7 +114,7 @@ def drained(world: World, rules: Rules, limits: Limits, lost: bool) -> World:
 def _payments_caught_up(world: World, number: int, rules: Rules, limits: Limits, lost: bool) -> World:
     claim = world.claims[number]
     newest, document = len(claim.history), claim.document
-    is_older = document is None or document.copy < newest
+    is_older = document is not None and document.copy < newest
     redelivered = claim.unacked if limits.unacked else is_older
     if (is_older and "payments" in rules.comparing) if lost else redelivered:
         claim, settles = moves.delivered(claim, newest, rules)
@@ -122,7 +122,7 @@ def _payments_caught_up(world: World, number: int, rules: Rules, limits: Limits,
         world = workers.settled(world, number, rules, limits) if settles else world
     claim = world.claims[number]
     awaited = claim.status == "awaiting_payment"
-    if rules.reconcile and claim.document and (claim.document.work_left or awaited):
+    if rules.reconcile and claim.document and claim.document.asked and (claim.document.work_left or awaited):
         world = workers.settled(world, number, rules, limits)
     return world
 
@@ -193,7 +193,7 @@ def _unended(world: World) -> str:
             return f"I2: the order is {claim.status} and {kept} charges were kept"
         if any(intent.status not in workers.ENDED for intent in claim.intents):
             return "an order has ended, and its PaymentIntent can still be paid"
-        if claim.document and claim.document.copy != len(claim.history):
+        if claim.document and claim.document.asked and claim.document.copy != len(claim.history):
             return "I6: payments has another version of the order"
     shown, live = world.listing.snapshots[-1][2], [claim for claim in world.claims if claim.status in LIVE]
     if world.claims and (shown == "sold") != bool(live) or shown == "reserved":

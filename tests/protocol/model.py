@@ -6,10 +6,11 @@ FAILED = -1
 
 
 class Document(NamedTuple):
-    """What payments stores about an order; `copy` is the version of the order that it holds."""
+    """What payments stores about an order; `copy` is the version of the order that it holds, 0 for none."""
 
     version: int = 1
     copy: int = 1
+    asked: bool = True  # orders, since it was opened
     status: str = "open"
     intent: int | None = None  # which of the order's PaymentIntents
     creating: str = ""  # "", "fresh" or "old": more than 20 hours ago
@@ -71,7 +72,7 @@ class Worker(NamedTuple):
     written: Document | None = None
     event: tuple[str, bool] | None = None
     then: str = ""
-    order_version: int = 0  # the version that orders read before it asked payments
+    order_version: int = 0  # the version that orders read before it asked payments, or that payments was answered
     acks: int = 0  # the version of the order whose event is acknowledged at the end
 
 

@@ -39,6 +39,7 @@ def delivered(claim: Claim, version: int, rules: Rules) -> tuple[Claim, bool]:
     document = claim.document
     copied = copy_status(claim, document) if document else ""
     after, settles = rules.delivered(document, copied, version, claim.history[version - 1])
+    settles = settles and after is not None and after.asked
     return claim if after == document else claim._replace(document=after), settles
 
 
@@ -103,18 +104,20 @@ def _payments(world: World, number: int, claim: Claim, others: Others, rules: Ru
                     yield f"{label} and {outcome}", number, world.with_claim(number, kept)
         elif others.are_few:
             yield label, number, workers.added(world.with_claim(number, after), Worker("read", number, acks=version))
-    if others.are_few and claim.document and not limits.unacked:
+    if others.are_few and claim.document and claim.document.asked and not limits.unacked:
         settling = Worker("look", number, claim.document)
         yield "settle reads the document", number, workers.added(world, settling)
 
 
 def _buyer(world: World, number: int, claim: Claim, others: Others, rules: Rules, limits: Limits) -> Iterator[Move]:
     document = claim.document
-    if not limits.buying or document is None:
+    if not limits.buying or not limits.money:
         return
     if claim.payable and others.are_few and (worker := workers.payer(number, claim, rules)):
         began = world.with_claim(number, claim._replace(payable=claim.payable - 1))
         yield "the buyer pays; payments reads the document", number, workers.added(began, worker)
+    if document is None or not document.asked:
+        return
     for name in OPERATORS if limits.operator else ():
         after = rules.refund_asked(document, copy_status(claim, document), name)
         if after != document:

@@ -63,6 +63,9 @@ class Rules:
     losers_cancel: bool = True  # 13
     losers_compare: bool = True  # 13
     audit: bool = True  # 13
+    open_before_asking: bool = True  # 14
+    copying: type[PaymentStore] = PaymentStore  # 14
+    events_lost: bool = True  # whether events are lost for good, too, not only late
 
     def __post_init__(self) -> None:
         """Remember every answer."""
@@ -106,6 +109,10 @@ class Rules:
         Return the document after that, and whether settle runs before the event is acknowledged.
         """
         return _delivered(self.store, document, copied, version, status)
+
+    def copied(self, document: Document, copied: str, version: int, status: str) -> Document:
+        """Return the document after the snapshot that orders answered was stored in it."""
+        return _answered(self.copying, document, copied, version, status)
 
     def recorded(self, document: Document, status: str, intent: Intent) -> tuple[Document, tuple[str, bool] | None]:
         """Return the document after settle wrote down what Stripe says, and the snapshot that is published with it."""
@@ -168,12 +175,25 @@ def _delivered(
     store = store_class(mongomock.MongoClient(tz_aware=True).payments)
     if document is not None:
         store_document(store, document, copied)
-    settles = store.follow({**_public(status, False), "version": version}, NOON)
-    return stored_document(store, document or Document()), settles
+    settles = store.follow({**_public(status, False), "version": version})
+    return stored_document(store, document) if document else None, settles
 
 
-def store_document(store: PaymentStore, document: Document, status: str) -> Payment:
-    """Store a document and return its payment; `status` is that of the order's copy."""
+@cache
+def _answered(store_class: type[PaymentStore], document: Document, copied: str, version: int, status: str) -> Document:
+    store = store_class(mongomock.MongoClient(tz_aware=True).payments)
+    store_document(store, document, copied)
+    store.store_answer({**_public(status, False), "version": version})
+    return stored_document(store, document)
+
+
+def store_document(store: PaymentStore, document: Document, status: str) -> Payment | None:
+    """Store a document; return its payment, if orders was asked. `status` is that of the order's copy."""
+    if not document.asked:
+        store.open("o", NOON)
+        if document.copy:
+            store.follow({**_public(status, False), "version": document.copy})
+        return None
     payment = _payment(document, status, False)
     payment.order["version"] = document.copy
     fields = asdict(payment)
@@ -184,8 +204,9 @@ def store_document(store: PaymentStore, document: Document, status: str) -> Paym
 def stored_document(store: PaymentStore, before: Document) -> Document:
     """Return the document that is stored, which was `before`."""
     found: Any = store.payments.collection.find_one({"_id": "o"})
-    after = _document(store.get("o"), before)
-    return after._replace(copy=found["order"]["version"], work_left=found["work_left"])
+    payment = store.find("o")
+    after = _document(payment, before) if payment else before
+    return after._replace(copy=found["order"]["version"], asked=payment is not None, work_left=found["work_left"])
 
 
 def has_work_left(document: Document, status: str) -> bool:
@@ -219,8 +240,8 @@ def listing_changed(listing: Listing, change: str) -> Listing:
 
 
 def copy_status(claim: Claim, document: Document) -> str:
-    """Return the order's status as the document's copy has it."""
-    return claim.history[document.copy - 1]
+    """Return the order's status as the document's copy has it, "" until it is copied."""
+    return claim.history[document.copy - 1] if document.copy else ""
 
 
 def _listing(listing: Listing) -> tickets.domain.Ticket:

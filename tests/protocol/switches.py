@@ -9,7 +9,7 @@ import payments.decisions
 from orders.domain import Order
 from payments.decisions import Step
 from payments.domain import Payment
-from payments.store import PaymentStore
+from payments.store import PAYMENT_FIELDS, PaymentStore, copy_of
 from tests.protocol.model import Claim, Document, Intent, Limits, World
 from tests.protocol.rules import NOON, Rules
 
@@ -85,17 +85,25 @@ def check_derived_status(ticket: dict[str, Any], buyer_id: str, seen: int | None
 follow_as_it_is = PaymentStore.follow
 
 
-def follow_only_news(store: PaymentStore, order: dict[str, Any], now: datetime) -> bool:
+def follow_only_news(store: PaymentStore, order: dict[str, Any]) -> bool:
     """Settle nothing when the snapshot is as old as our copy, or older."""
     known = store.find(order["id"])
     is_news = known is None or known.order["version"] < order["version"]
-    return follow_as_it_is(store, order, now) and is_news
+    return follow_as_it_is(store, order) and is_news
 
 
-def replace_any(store: PaymentStore, order: dict[str, Any], where: dict[str, Any], **beside: Any) -> bool:
+def replace_any(
+    store: PaymentStore, order: dict[str, Any], where: dict[str, Any], beside: dict[str, Any] | None = None
+) -> bool:
     """Put the snapshot in place of any copy, newer ones too."""
-    where = {"_id": order["id"], **where}
-    return store.payments.collection.update_one(where, {"$set": {"order": order, **beside}}).matched_count > 0
+    update = {**(beside or {}), "$set": {**copy_of(order), **(beside or {}).get("$set", {})}}
+    return store.payments.collection.update_one({"_id": order["id"], **where}, update).matched_count > 0
+
+
+def find_unasked(store: PaymentStore, order_id: str) -> Payment | None:
+    """Find a payment that an event has filled, though orders was not asked since it was opened."""
+    found = store.payments.find_one({"_id": order_id, "order.version": {"$gt": 0}})
+    return Payment(**{name: found[name] for name in PAYMENT_FIELDS if name in found}) if found else None
 
 
 class FollowsOnlyNews(PaymentStore):
@@ -110,12 +118,21 @@ class KeepsAnything(PaymentStore):
     _replaces_older = replace_any
 
 
+class FindsUnasked(PaymentStore):
+    """A store that takes an event for an answer of orders."""
+
+    find = find_unasked
+
+
+ACKED = Rules(events_lost=False)
+"""What holds where an event that was acknowledged does not come again, and no comparison makes up for it."""
 FAILING = Limits(workers=2, declines=0, failures=1)
 RESERVING = Limits(workers=2, orders=2, seller=1, racing=True, money=False)
 ON_SALE = World(changes=1)
 
 ROBBED = "an order paid in time was cancelled"
 NO_PROGRESS = "a card is charged for an order that makes no progress"
+OLD_COPY = "I6: payments has another version of the order"
 
 SWITCHES = [
     Switch(1, "whoever writes last wins", Rules(compare_and_set=False), "a stored version went from"),
@@ -299,5 +316,32 @@ SWITCHES = [
         Rules(losers_compare=False),
         ROBBED,
         Limits(workers=2, declines=0),
+    ),
+    Switch(
+        14,
+        "payments asks orders before it opens the payment",
+        Rules(open_before_asking=False, events_lost=False),
+        OLD_COPY,
+        Limits(workers=2, declines=0, unacked=True),
+        UNACKED,
+        sound=ACKED,
+    ),
+    Switch(
+        14,
+        "an event that arrives before the answer of orders stands for it",
+        Rules(store=FindsUnasked, events_lost=False),
+        OLD_COPY,
+        Limits(workers=2, declines=0, unacked=True),
+        UNACKED,
+        sound=ACKED,
+    ),
+    Switch(
+        14,
+        "what orders answered replaces any copy",
+        Rules(copying=KeepsAnything, events_lost=False),
+        OLD_COPY,
+        Limits(workers=2, declines=0, unacked=True),
+        UNACKED,
+        sound=ACKED,
     ),
 ]

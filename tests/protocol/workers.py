@@ -15,6 +15,8 @@ AUTHORIZED = "requires_capture"
 UNKNOWN = ("unknown", False)
 """What orders knows of a payment while payments or Stripe is unreachable."""
 ROUNDS = 20
+NEW = Document(copy=0, asked=False)
+"""A payment that was just opened."""
 KEPT = 100_000
 """How many answers to the same question are kept."""
 LIVE = ("created", "awaiting_payment", "complete")
@@ -34,8 +36,8 @@ def without(world: World, worker: Worker) -> World:
 def payer(number: int, claim: Claim, rules: Rules) -> Worker | None:
     """Return a worker that has read the document to begin to pay, or None if that is refused."""
     document = claim.document
-    if document is None:
-        return None
+    if document is None or not document.asked:
+        return Worker("open" if rules.open_before_asking else "ask", number)
     if not rules.look_before_paying:
         return Worker("create and confirm", number, document)
     if not rules.may_pay(document, copy_status(claim, document)):
@@ -158,6 +160,32 @@ def _read(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcome
         "settle reads the document",
         added(world, worker._replace(task="look", read=world.claims[worker.claim].document)),
     )
+
+
+def _open(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    """Open the payment of an order that is not copied yet."""
+    claim = world.claims[worker.claim]
+    after = world.with_claim(worker.claim, claim._replace(document=claim.document or NEW))
+    yield "it opens the payment", added(after, worker._replace(task="ask"))
+
+
+def _ask(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    version = len(world.claims[worker.claim].history)
+    yield (
+        f"it asks orders, and is told version {version}",
+        added(world, worker._replace(task="copy", order_version=version)),
+    )
+
+
+def _copy(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    """Store what orders answered, and begin to pay."""
+    claim, version = world.claims[worker.claim], worker.order_version
+    document = claim.document or NEW
+    document = rules.copied(document, copy_status(claim, document), version, claim.history[version - 1])
+    claim = claim._replace(document=document)
+    paying = payer(worker.claim, claim, rules)
+    after = world.with_claim(worker.claim, claim)
+    yield "it stores that, and reads the document", added(after, paying) if paying else after
 
 
 def _look(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
@@ -435,6 +463,7 @@ def _expire(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
 
 
 STEPS = {
+    "open": _open, "ask": _ask, "copy": _copy,
     "read": _read, "look": _look, "save": _save, "update_work_left": _update_work_left,
     "search": _search, "create": _create, "compare": _compare,
     "confirm": _confirm, "create and confirm": _create_and_confirm, "cancel": _cancel, "refund": _refund,

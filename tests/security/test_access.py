@@ -165,16 +165,17 @@ def test_in_no_state_does_reading_change_anything(system, people, things, states
 def is_known_to_payments(system, order_id):
     with pymongo.MongoClient(system.mongo_url("admin")) as mongo:
         order, payment = mongo.orders.orders.find_one(order_id), mongo.payments.payments.find_one(order_id)
-        return payment is not None and payment["order"]["version"] == order["version"]
+        return payment is None or payment["order"]["version"] == order["version"]
 
 
 def versions(system, ticket_id, order_id):
-    """Return the versions of a ticket, its order and, unless it is being captured meanwhile, its payment."""
+    """Return the versions of a ticket, its order and, if Stripe has it and is not capturing it, its payment."""
     with pymongo.MongoClient(system.mongo_url("admin")) as mongo:
         ticket, order = mongo.tickets.tickets.find_one(ticket_id), mongo.orders.orders.find_one(order_id)
         payment = mongo.payments.payments.find_one(order_id)
         found = [ticket["version"], order["version"]]
-        return found if order["status"] == "awaiting_payment" else [*found, payment["version"]]
+        begun = payment is not None and payment["stripe_id"] and order["status"] != "awaiting_payment"
+        return [*found, payment["version"]] if begun else found
 
 
 def csrf_token(person):

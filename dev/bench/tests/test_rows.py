@@ -44,6 +44,20 @@ def test_rows_are_measured_in_turn():
     assert [each.figures["cpu_ms"] for each in results["list-50"]] == [3, 5, 7]
 
 
+def test_a_row_that_fails_is_reported_and_the_others_go_on():
+    def fail(_):
+        raise AssertionError("503 instead of 200")
+
+    said = []
+    suite = Suite("A title", "", ROWS, lambda rows: nullcontext([]))
+
+    results = in_turn(suite, [Row("broken", "", fail), ROWS[0]], said.append)
+
+    assert results.keys() == {"list-20"}
+    assert len(results["list-20"]) == 3
+    assert "broken FAILED: AssertionError: 503 instead of 200" in said
+
+
 def test_the_result_is_the_median_with_the_noise_around_it():
     runs = [Measured({"cpu_ms": cpu_ms}, {"mongo": cpu_ms / 2}) for cpu_ms in (8.0, 2.0, 3.0)]
 

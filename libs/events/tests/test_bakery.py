@@ -8,9 +8,10 @@ import pytest
 
 from dev.testing import ROOT, nameko_service, wait_for
 from libs.amqp import Outgoing, Publisher
-from libs.events.parking import Parking
+from libs.events.parking import Parking, Selection
 from libs.events.tests.bakery.catalogue import CATALOGUE, FlourDelivered
 
+ALL_QUEUES = CATALOGUE.queue_names()
 BAKERY = ROOT / "libs" / "events" / "tests" / "bakery"
 QUEUE = "labels.LoafBaked"
 
@@ -32,7 +33,7 @@ def bakery(amqp_url, mongo_url):
         for module, queue in (("oven:OvenService", "oven.FlourDelivered"), ("labels:LabelsService", QUEUE)):
             service = f"libs.events.tests.bakery.{module}"
             stack.enter_context(nameko_service(service, queue, AMQP_URI=amqp_url, MONGO_URL=mongo_url))
-        yield Parking(amqp_url, CATALOGUE)
+        yield Parking(amqp_url, ALL_QUEUES)
 
 
 def deliver(amqp_url, ident, grain):
@@ -56,12 +57,12 @@ def test_each_loaf_has_its_label_and_one_that_cannot_have_it_yet_is_parked_until
 
         wait_for(lambda: db.labels.find_one({"_id": "b1", "text": "rye, 350 cents", "outbox": []}))
         wait_for(lambda: bakery.count() == {QUEUE: 1})
-        (parked,) = bakery.show(QUEUE)
-        assert (parked.event_id, parked.attempts, parked.body["grain"]) == ("LoafBaked:b2:1", 3, "spelt")
+        (parked,) = bakery.show(Selection(QUEUE))
+        assert (parked.event_id, parked.attempts, json.loads(parked.body)["grain"]) == ("LoafBaked:b2:1", 3, "spelt")
         assert db.labels.count_documents({}) == 1
 
         db.prices.insert_one({"_id": "spelt", "cents": 420})
-        assert bakery.replay(QUEUE, "LoafBaked:b2:1") == 1
+        assert bakery.replay(Selection(QUEUE, ["LoafBaked:b2:1"])) == (1, 0)
 
         wait_for(lambda: db.labels.find_one({"_id": "b2", "text": "spelt, 420 cents"}))
         assert bakery.count() == {}

@@ -16,9 +16,10 @@ from kombu import Connection, Exchange
 from dev.testing import ROOT, nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.events import Aggregates, Relay
-from libs.events.parking import Parking
+from libs.events.parking import Parking, Selection
 from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
 
+ALL_QUEUES = CATALOGUE.queue_names()
 QUEUES = {
     "ours": "labels.LoafBaked",
     "stock": "evt-oven-LoafBaked--stock.on_loaf_baked",
@@ -71,7 +72,7 @@ def outcomes(broker_url, servers):
         client.drop_database("test_never_loses")
         notes = client.test_never_loses.notes
         play(broker_url, url, notes)
-        parked = {parked.event_id for parked in Parking(broker_url, CATALOGUE).show(QUEUES["ours"])}
+        parked = {parked.event_id for parked in Parking(broker_url, ALL_QUEUES).show(Selection(QUEUES["ours"]))}
 
         def outcome(service, event):
             times = notes.count_documents({"service": service, "event": event, "what": "finished"})
@@ -95,7 +96,7 @@ def act(publisher, amqp_url, mongo_url, notes):
     with both(amqp_url, mongo_url) as services:
         for event in ("is-good", "is-broken", "fails-once", "fails-always", "is-slow"):
             send(publisher, event)
-        wait_for(lambda: Parking(amqp_url, CATALOGUE).count() == {QUEUES["ours"]: 2})
+        wait_for(lambda: Parking(amqp_url, ALL_QUEUES).count() == {QUEUES["ours"]: 2})
         wait_for(lambda: begun(notes, "is-slow") == 2)
         stop(services)
     with both(amqp_url, mongo_url) as services:

@@ -97,10 +97,10 @@ def test_no_request_however_odd_ends_the_service(client, broker_url, body, heade
 def test_a_request_that_no_library_can_read_is_answered_with_an_error_and_ends_nothing(client, broker_url, odd):
     with Connection(broker_url) as connection:
         channel = connection.channel()
-        queue = Queue("", RPC_EXCHANGE, "replies", channel=channel, exclusive=True)
+        queue = Queue("", RPC_EXCHANGE, "tests.replies.1f", channel=channel, exclusive=True)
         queue.declare()
         request = b'{"args": [], "kwargs": {"value": 1}}'
-        publish_odd(broker_url, odd, "nameko-rpc", "probe.echo", request, reply_to="replies")
+        publish_odd(broker_url, odd, "nameko-rpc", "probe.echo", request, reply_to="tests.replies.1f")
         reply = wait_for(queue.get)
 
     assert json.loads(reply.body)["error"]["exc_type"] == "MalformedRequest"

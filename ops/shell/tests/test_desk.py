@@ -1,10 +1,13 @@
+from collections import Counter
 from typing import Any
 
 import pytest
 
-from libs.events.parking import Parking
+from libs.rpc import ServiceUnavailable
 from libs.tokens import new_key
 from ops.shell import desk
+
+ANSWERS = {"stuck": {"payments": ["a payment"], "webhooks": []}, "repair": {"repaired": 1, "next": None}}
 
 
 class Calls(list[Any]):
@@ -15,6 +18,9 @@ class Calls(list[Any]):
     def __init__(self, amqp_url, owner):
         super().__init__()
         Calls.newest = self
+
+    def reach(self, service, timeout):
+        """Every service answers."""
 
     def call(self, service, method, arguments, **about):
         self.append((f"{service}.{method}", arguments))
@@ -36,17 +42,47 @@ def test_nobody_says_in_whose_name_a_refund_is_asked_for(names):
         names["refund"]("o1", "called off", by="Pim")
 
 
-@pytest.mark.parametrize("done", ["replay", "discard"])
-def test_what_an_operator_does_at_the_broker_is_recorded_before_and_after(names, monkeypatch, done):
-    at_the_time = []
-    monkeypatch.setattr(Parking, done, lambda *about: at_the_time.append(len(Calls.newest)) or 3)
+@pytest.mark.parametrize(("given", "ids"), [("e1", ["e1"]), (["e1", "e2"], ["e1", "e2"]), ([], []), (None, None)])
+def test_what_is_done_about_parked_events_is_asked_of_the_service_whose_queue_it_is(names, given, ids):
+    names["show_parked"]("orders.X", given, limit=5)
+    names["replay"]("orders.X", given, exception="KeyError")
+    names["discard"]("orders.X", given, reason="a test")
 
-    assert names[done]("orders.X", "e1") == 3
+    selected = {"queue": "orders.X", "ids": ids, "exception": None}
+    assert Calls.newest == [
+        ("orders.show_parked", {**selected, "limit": 5}),
+        ("orders.replay_parked", {**selected, "exception": "KeyError"}),
+        ("orders.discard_parked", {**selected, "reason": "a test"}),
+    ]
+    with pytest.raises(ValueError, match=r"gateway\.X is no queue of events"):
+        names["replay"]("gateway.X")
 
-    about = {"queue": "orders.X", "event_id": "e1"}
-    notes = [{"action": done, "about": about}, {"action": done, "about": {**about, "done": 3}}]
-    assert Calls.newest == [("auth.note_action", note) for note in notes]
-    assert at_the_time == [1]
+
+def test_a_service_that_is_away_is_named_and_what_the_others_know_is_shown(names, monkeypatch, capsys):
+    def reach(self, service, timeout):
+        if service in ("payments", "tickets"):
+            raise ServiceUnavailable("no answer in time")
+
+    monkeypatch.setattr(Calls, "reach", reach)
+    monkeypatch.setattr(Calls, "call", lambda self, service, *about, **options: ANSWERS.get(about[0], [service]))
+
+    assert names["parked"]() == ["expiration", "orders"]
+    assert names["stuck"]() == {"events": ["expiration", "orders"]}
+    assert names["repair"]() == {"expiration": 1, "orders": 1}
+
+    missing = Counter(line.partition(" does not answer, so its part is missing here")[0] for line in said(capsys))
+    assert missing == {"payments": 4, "tickets": 3}
+
+
+def said(capsys):
+    return capsys.readouterr().err.splitlines()
+
+
+def test_n_calls_services_in_the_operators_name_by_our_own_client(names):
+    """Stock nameko's would declare the exchange of all calls, which operators may not."""
+    names["n"].rpc.tickets.get(ticket_id="t1")
+
+    assert Calls.newest == [("tickets.get", {"ticket_id": "t1"})]
 
 
 def test_an_operator_locks_a_user_out_lets_them_in_again_and_ends_their_sessions(names):
@@ -58,16 +94,16 @@ def test_an_operator_locks_a_user_out_lets_them_in_again_and_ends_their_sessions
 
 
 def test_an_operator_sees_events_payments_and_webhooks_that_are_tried_for_ever(names, monkeypatch):
-    monkeypatch.setattr(Parking, "list_stuck", lambda parking: ["an event"])
-    monkeypatch.setattr(Calls, "call", lambda self, *about, **options: {"payments": ["a payment"], "webhooks": []})
+    monkeypatch.setattr(Calls, "call", lambda self, service, method, *about, **options: ANSWERS.get(method, [service]))
 
-    shown = desk.names()["stuck"]()
+    shown = names["stuck"]()
 
-    assert shown == {"events": ["an event"], "payments": ["a payment"], "webhooks": []}
+    events = ["expiration", "orders", "payments", "tickets"]
+    assert shown == {"events": events, "payments": ["a payment"], "webhooks": []}
 
 
 def test_the_helpdesk_names_every_function(names, capsys):
-    functions = [name for name, thing in names.items() if not isinstance(thing, desk.Service)]
+    functions = [name for name, thing in names.items() if callable(thing) and not isinstance(thing, desk.Service)]
 
     names["helpdesk"]()
 

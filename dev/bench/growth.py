@@ -1,0 +1,137 @@
+"""What everything costs beside much that is stored, compared with little: two whole systems, measured in turn."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle, islice
+
+from dev.bench import sizes
+from dev.bench.goods import Sale
+from dev.bench.load import Stream, asking, asking_for, request
+from dev.bench.people import Person
+from dev.bench.rows import Measured, Row, Suite
+from dev.bench.system import Site, bidding, bought, reserved
+from dev.bench.system import opened as one_site
+from dev.testing import wait_for
+
+ORDER = ("little", "much", "much", "little")
+"""So that neither profits from a machine that becomes faster or slower meanwhile."""
+LITTLE = 600
+"""Finished orders in the small system: more than a page of anti-entropy, which compares no more at a time."""
+USERS = 2000
+AIM = {"times": 1.1}
+
+
+@dataclass(frozen=True)
+class Two:
+    """The same system twice: with little and with much stored, and the same user of whom both store the same."""
+
+    little: Site
+    much: Site
+    users: dict[int, Person]
+
+
+def in_both(work: Callable[[Site, Person], Measured], two: Two) -> Measured:
+    """Do the same in both, in turn; return how many times as much CPU it takes where much is stored."""
+    used: dict[str, list[Measured]] = {"little": [], "much": []}
+    sites = {"little": two.little, "much": two.much}
+    for name in ORDER:
+        used[name].append(work(sites[name], two.users[id(sites[name])]))
+    little, much = (sum(run.figures["cpu_ms"] for run in runs) / len(runs) for runs in used.values())
+    return Measured({"cpu_ms": much, "little_cpu_ms": little, "times": much / little}, used["much"][-1].programs)
+
+
+def reading(make: Callable[[Site, Person], list[bytes]], site: Site, user: Person) -> Measured:
+    """Ask for pages or lists."""
+    requests = make(site, user)
+    site.load.run(Stream(asking(wanted) for wanted in islice(cycle(requests), 20)))
+    return site.measure(Stream(asking_for(sizes.GROWTH_SECONDS, requests)))
+
+
+def reserving(site: Site, _user: Person) -> Measured:
+    """Reserve tickets."""
+    return site.measure(Stream(asking(buyer.reserve(one), 201) for buyer, one in bidding(site, sizes.GROWTH_ORDERS)))
+
+
+def buying(site: Site, _user: Person) -> Measured:
+    """Buy tickets, which every listener follows."""
+    pairs = bidding(site, sizes.GROWTH_ORDERS // 4)
+    return site.measure(Stream(bought(*pair) for pair in pairs), count=len(pairs))
+
+
+def resting(site: Site, _user: Person) -> Measured:
+    """Do nothing, so that only timers run."""
+    site.meter.settle()
+    site.meter.rest(sizes.REST_SECONDS)
+    return Measured({"cpu_ms": sum(site.meter.idle.values())}, site.meter.idle)
+
+
+@contextmanager
+def opened(rows: Sequence[Row]) -> Iterator[Two]:
+    """Run both systems, one with little in its databases, one with much."""
+    with ExitStack() as stacks:
+        little, much = (stacks.enter_context(one_site(rows)) for _ in range(2))
+        users = {}
+        for site in (little, much):
+            users[id(site)], sale = sold_after_lapses(site)
+            sale.copy(LITTLE // sale.orders, USERS)
+        sale.copy(sizes.FINISHED // sale.orders, USERS)
+        much.put_on_sale(sizes.TICKETS)
+        for site in (little, much):
+            site.meter.settle()
+            site.meter.rest(sizes.REST_SECONDS)
+        yield Two(little, much, users)
+
+
+def sold_after_lapses(site: Site) -> tuple[Person, Sale]:
+    """Sell a ticket whose first two holds lapse; return its seller, who bought others, and what is stored of it."""
+    first, second, third = site.newcomers(3)
+    (ticket_id,) = site.put_on_sale(1)
+    shown = {"_id": ticket_id, "shelf": "on_sale"}
+    with site.operator() as operator:
+        for buyer in (first, second):
+            site.load.run(Stream(iter([reserved(buyer, ticket_id)])))
+            held = site.mongo.orders.orders.find_one({"ticket_id": ticket_id, "active": True})
+            assert held is not None
+            site.meter.settle()
+            operator.call("orders.expire_now", order_id=held["_id"])
+            wait_for(lambda: site.mongo.tickets.tickets.count_documents(shown) == 1, 30, "the hold to lapse")
+    site.load.run(Stream(iter([bought(third, ticket_id)])))
+    site.meter.settle()
+    pairs = ((third, other) for other in site.put_on_sale(60))
+    site.load.run(Stream((bought(*pair) for pair in pairs), connections=4))
+    site.meter.settle()
+    return third, Sale(site.mongo, ticket_id)
+
+
+def _search(site: Site, _user: Person) -> list[bytes]:
+    prices = range(6, 50)
+    return [request("GET", f"/api/tickets?q=hamlet&sort=price_asc&min_price={price}") for price in prices]
+
+
+PAGES: dict[str, tuple[str, Callable[[Site, Person], list[bytes]]]] = {
+    "list": ("list of 50 tickets", lambda site, user: [request("GET", "/api/tickets")]),
+    "search": ("search for a word, by price", _search),
+    "ticket": ("one ticket", lambda site, user: [request("GET", f"/api/tickets/{one}") for one in site.shown]),
+    "page": ("page of the list", lambda site, user: [request("GET", "/")]),
+    "orders": ("page of one's orders, of 61", lambda site, user: [user.get("/my/orders")]),
+    "selling": ("page of one's tickets", lambda site, user: [site.seller.get("/my/tickets")]),
+    "api-orders": ("list of one's orders, API", lambda site, user: [user.get("/api/orders")]),
+}
+SUITE = Suite(
+    "Growth",
+    f"Two whole systems, measured in turn: one with 1,000 tickets and {LITTLE} finished orders, one with"
+    f" {sizes.TICKETS:,} tickets on sale more and {sizes.FINISHED:,} finished orders (two in three lapsed) with all"
+    ' that the services store of them. "times" is how many times the CPU-ms of the first.',
+    [
+        *(
+            Row(f"growth-{name}", what, partial(in_both, partial(reading, make)), AIM)
+            for name, (what, make) in PAGES.items()
+        ),
+        Row("growth-reservation", "reservation, with every listener", partial(in_both, reserving), AIM),
+        Row("growth-bought", "ticket bought, with every listener", partial(in_both, buying), AIM),
+        Row("growth-timers", "at rest, so every timer: CPU-ms a second", partial(in_both, resting), AIM),
+    ],
+    opened,
+)

@@ -1,0 +1,78 @@
+"""What every library is given to do."""
+
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.database import Database
+
+AMQP_URL = os.environ.get("PEER_AMQP_URL", "")
+MONGO_URL = os.environ.get("PEER_MONGO_URL", "")
+RELIABLE = os.environ.get("PEER_RELIABLE") == "1"
+WORK_SECONDS = float(os.environ.get("PEER_WORK_SECONDS", "0"))
+
+
+@cache
+def database() -> Database[dict[str, Any]]:
+    """Return the database, connected in the process that first asks for it."""
+    return MongoClient[dict[str, Any]](MONGO_URL).get_default_database()
+
+
+def produce(publish: Callable[[str], Any], change: Callable[[str], Any] | None = None) -> None:
+    """Make changes as lines of the standard input say, "PREFIX COUNT RATE"; answer "ready" and then "done" to each.
+
+    A change is stored and then published, as a request to a web server would do it: one that fails is reported, and
+    the next one is made. `change(ident)` stores it in another way.
+    """
+    store = change or (lambda ident: database().changes.insert_one({"_id": ident}))
+    answer("ready")
+    for line in sys.stdin:
+        prefix, count, rate = line.split()
+        began = time.perf_counter()
+        for number in range(int(count)):
+            pause(began, number, float(rate))
+            ident = f"{prefix}-{number}"
+            try:
+                store(ident)
+                publish(ident)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next request comes
+                print(f"{ident}: {error!r}", file=sys.stderr)
+        answer("done")
+
+
+async def produce_async(change: Callable[[str], Awaitable[Any]], publish: Callable[[str], Awaitable[Any]]) -> None:
+    """Do the same in an event loop."""
+    answer("ready")
+    for line in sys.stdin:
+        prefix, count, rate = line.split()
+        began = time.perf_counter()
+        for number in range(int(count)):
+            pause(began, number, float(rate))
+            ident = f"{prefix}-{number}"
+            try:
+                await change(ident)
+                await publish(ident)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next request comes
+                print(f"{ident}: {error!r}", file=sys.stderr)
+        answer("done")
+
+
+def handle(ident: str) -> None:
+    """Have the effect of an event."""
+    time.sleep(WORK_SECONDS)
+    database().effects.update_one({"_id": ident}, {"$inc": {"count": 1}}, upsert=True)
+
+
+def pause(began: float, number: int, rate: float) -> None:
+    """Wait until it is the turn of a change at so many a second; not at all at rate 0."""
+    if rate:
+        time.sleep(max(0.0, began + number / rate - time.perf_counter()))
+
+
+def answer(word: str) -> None:
+    """Tell whoever gives the work."""
+    print(word, flush=True)

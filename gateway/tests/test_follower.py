@@ -1,0 +1,138 @@
+"""What the memory is told of what the gateway hears, and when it asks; by a clock that the tests move."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from gateway.cache.follower import SILENT_SECONDS, Follower, Silent
+from gateway.cache.memory import Memory
+from libs.events.topology import WATERMARK
+from libs.rpc import ServiceUnavailable
+
+FOREVER = float("inf")
+
+
+class Gateway:
+    """A process that keeps the ticket t1 in version 3; tickets notes what it is asked."""
+
+    def __init__(self):
+        self.now, self.asked, self.is_away = 1000.0, [], False
+        self.memory = Memory(lambda: self.now, lambda: self.now)
+        self.follower = Follower("amqp://nobody@127.0.0.1:1//", self.memory, self.called, lambda: self.now)
+        self.follower._on_bound(None)
+        self.memory.fetch("t1", lambda _: ({}, 3, FOREVER), 5)
+        self.now += 10
+
+    def called(self, process, number):
+        if self.is_away:
+            raise ServiceUnavailable("tickets")
+        self.asked.append({process: number})
+
+    def hear(self, key, body, **headers):
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.follower.hear(SimpleNamespace(body=raw, headers=headers, delivery_info={"routing_key": key}))
+
+    def answer(self, asks, *waiting):
+        self.hear(WATERMARK, {"asks": asks, "waiting": waiting})
+
+    @property
+    def serves(self):
+        return self.memory.find("t1") is not None
+
+
+@pytest.fixture
+def gateway():
+    return Gateway()
+
+
+def test_an_answer_counts_from_its_question(gateway):
+    gateway.follower.ask()
+    gateway.now += 0.7
+
+    gateway.answer(gateway.asked[0])
+
+    assert gateway.serves
+    gateway.now += 0.3
+    assert not gateway.serves
+
+
+def test_the_answer_to_a_later_question_counts_and_that_to_the_earlier_one_no_longer(gateway):
+    for _ in range(2):
+        gateway.follower.ask()
+        gateway.now += 0.4
+    gateway.answer(gateway.asked[1])
+    gateway.now += 0.5
+
+    gateway.answer(gateway.asked[0])
+
+    assert gateway.serves
+    gateway.now += 0.1
+    assert not gateway.serves
+
+
+def test_answers_to_other_processes_prove_nothing(gateway):
+    gateway.follower.ask()
+
+    gateway.answer({"another": 1})
+
+    assert not gateway.serves
+
+
+def test_an_answer_to_a_question_before_this_queue_was_bound_proves_nothing(gateway):
+    gateway.follower.ask()
+    gateway.follower._on_bound(None)
+    gateway.memory.fetch("t1", lambda _: ({}, 3, FOREVER), 5)
+    gateway.now += 0.5
+
+    gateway.answer(gateway.asked[0])
+
+    assert not gateway.serves
+
+
+@pytest.mark.parametrize(
+    ("key", "body"),
+    [
+        ("TicketUpdated", {"id": "t1", "version": 4}),
+        (WATERMARK, {"asks": {"another": 1}, "waiting": [["t2", 9], ["t1", 4]]}),
+    ],
+)
+def test_a_ticket_is_dropped_by_its_event_and_by_any_watermark_that_names_it(gateway, key, body):
+    gateway.follower.ask()
+    gateway.answer(gateway.asked[0], ["t1", 3])
+    assert gateway.serves
+
+    gateway.hear(key, body)
+
+    assert not gateway.serves
+
+
+@pytest.mark.parametrize("body", [b"", b"{}"])
+def test_what_says_nothing_is_ignored(gateway, body):
+    gateway.hear("check", body)
+
+
+@pytest.mark.parametrize(("body", "headers"), [(b"\xff", {}), (b"{}", {"compression": "gzip"})])
+def test_what_cannot_be_read_begins_everything_anew(gateway, body, headers):
+    with pytest.raises(ValueError, match="."):
+        gateway.hear("TicketUpdated", body, **headers)
+
+
+def test_a_queue_to_which_no_answer_comes_is_given_up(gateway):
+    gateway.follower.ask()
+    gateway.now += SILENT_SECONDS
+    gateway.follower._check(None)
+    gateway.follower.ask()
+    gateway.now += 0.1
+
+    with pytest.raises(Silent):
+        gateway.follower._check(None)
+
+
+def test_a_queue_is_not_to_blame_while_tickets_takes_no_questions(gateway):
+    gateway.is_away = True
+    with pytest.raises(ServiceUnavailable):
+        gateway.follower.ask()
+    gateway.now += 60
+
+    gateway.follower._check(None)
