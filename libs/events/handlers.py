@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from reprlib import Repr
@@ -156,8 +157,9 @@ class EventHandler(Entrypoint):
             self.consumer.requeue_message(message)
         self.acknowledge([message for message, _ in tried if message not in returned])
         for message, error in tried:
-            if error is None:
-                self._note(message, "handled", started)
+            if error is None:  # each line has the correlation id of its event
+                with nullcontext() if len(tried) == 1 else context.work(about(message)["correlation_id"]):
+                    self._note(message, "handled", started)
 
     def acknowledge(self, messages: list[Any]) -> None:
         """Acknowledge messages that are settled."""
@@ -182,8 +184,8 @@ class EventHandler(Entrypoint):
         return returned
 
     def _note(self, message: Any, outcome: str, started: float) -> None:
-        seconds, level = time.monotonic() - started, logging.DEBUG if outcome == "handled" else logging.INFO
-        log.log(level, "%s %s %s in %.3f s", self.queue.name, outcome, message.properties.get("message_id"), seconds)
+        seconds, ident = time.monotonic() - started, message.properties.get("message_id")
+        log.info("%s %s %s in %.3f s", self.queue.name, outcome, ident, seconds)
         events_handled_seconds.labels(self.queue.name, outcome).observe(seconds)
 
     def _retry_or_park(self, message: Any, error: BaseException) -> str:

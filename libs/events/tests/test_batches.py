@@ -9,6 +9,7 @@ from kombu import Connection
 from dev.testing import nameko_service, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.consumer import QueueConsumer
+from libs.context import correlation_id
 from libs.events import Unavailable, batches, topology
 from libs.events.batches import BatchHandler
 from libs.events.parking import Parking
@@ -122,6 +123,18 @@ def test_one_event_alone_keeps_its_correlation_id_and_several_have_none_of_one_o
     handle(handler, Message(2, "b2"), Message(3, "b3"))
 
     assert handler.container.context_data == [{"correlation_id": "work-b1"}, {}]
+
+
+def test_the_line_of_each_event_of_a_batch_has_its_own_correlation_id(handler_of, caplog):
+    caplog.set_level("INFO")
+    caplog.handler.addFilter(lambda record: setattr(record, "work", correlation_id()) or True)
+
+    handle(handler_of(lambda loaves: None), Message(1, "b1"), Message(2, "b2"))
+
+    assert [(record.args[2], record.work) for record in caplog.records] == [
+        ("event-b1", "work-b1"),
+        ("event-b2", "work-b2"),
+    ]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("it makes no sense"), Unavailable("its mill is unreachable")])
