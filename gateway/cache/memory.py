@@ -30,6 +30,8 @@ JOIN_SECONDS = 0.5
 """How old a reading may be that another request still waits for instead of reading by itself."""
 IN_USE_SECONDS = 1.0
 """Two reads within so long are use, which is worth a watermark; so long after the last one use has ended."""
+MOST_READS = 3
+"""How often a ticket is read that is older than was heard of; then it is served as it is, and not kept."""
 MOST_BYTES = 16 * 2**20
 MOST_ENTRIES = 10_000
 MOST_FORMS = 12
@@ -224,12 +226,14 @@ class Memory:
 
     def _read(self, key: Key, reading: _Reading, read: Read, deadline: float) -> Entry:
         try:
-            entry = self._read_once(key, read, deadline)
-            while entry.version is not None and entry.version < reading.least:  # it was read before that change
+            for _ in range(MOST_READS):
                 entry = self._read_once(key, read, deadline)
+                if (entry.version or 0) >= reading.least:  # else it was read before that change
+                    break
             reading.entry = entry
-        except Exception as error:
-            reading.error = error
+        except BaseException as error:
+            cut_off = ServiceUnavailable("the request that was reading has been cut off")
+            reading.error = error if isinstance(error, Exception) else cut_off
             raise
         finally:
             with self._lock:

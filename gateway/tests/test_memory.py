@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from greenlet import GreenletExit
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -262,6 +263,30 @@ def test_when_the_service_does_not_answer_one_another_tries(memory):
 
     assert sorted(map(str, at_once(memory, slow))) == [*"1" * 7, str(ServiceUnavailable)]
     assert 2 <= len(slow.calls) <= 3
+
+
+def test_when_the_request_that_reads_is_cut_off_another_tries(memory):
+    slow = Slow(GreenletExit())
+    with ThreadPoolExecutor(2) as pool:
+        cut_off = pool.submit(memory.fetch, "t1", slow, 5)
+        wait_for(lambda: slow.calls)
+        waiting = pool.submit(memory.fetch, "t1", slow, 5)
+        slow.released.set()
+
+        assert isinstance(cut_off.exception(), GreenletExit)
+        assert waiting.result().version == 1
+
+
+def test_a_ticket_that_stays_older_than_was_heard_of_is_served_and_not_kept(memory):
+    reads = []
+
+    def read(_timeout):
+        reads.append(1)
+        memory.change("t1", 5)
+        return {}, 4, FOREVER
+
+    assert memory.fetch("t1", read, 5).version == 4
+    assert 1 < len(reads) < 10 and not is_kept(memory)
 
 
 def test_nobody_waits_for_a_reading_that_began_long_ago(memory, clock):
