@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ RATE, WORK_SECONDS = 50, 0.01
 """While consumers or the broker are killed: changes a second, and how long a handler works before its effect."""
 RUNNING_SECONDS = (0.5, 1.5)
 """How long all runs between two kills."""
+RECONNECTING_SECONDS = 5.0
+"""How much longer it runs after a kill of the broker, so that each library is connected again."""
 DRAIN_SECONDS = 10
 """After how long without a new effect those that are missing count as lost."""
 
@@ -133,11 +136,13 @@ class Peer:
         """Start one of the two again, which was killed or has ended."""
         setattr(self, kind, self._start_producer() if kind == "producer" else self._start_consumer())
 
-    def keep(self) -> None:
-        """Start again whichever has ended, as whatever runs them would."""
-        for kind in ("producer", "consumer"):
-            if getattr(self, kind).poll() is not None:
-                self.restart(kind)
+    def keep(self, prefix: str) -> None:
+        """Start again whichever has ended, as whatever runs them would, with changes of this prefix."""
+        if self.consumer.poll() is not None:
+            self.restart("consumer")
+        if self.producer.poll() is not None:
+            self.restart("producer")
+            self.tell(prefix, RATE * 3600, RATE)
 
     def tell(self, prefix: str, count: int, rate: float) -> None:
         """Let changes be made."""
@@ -169,11 +174,25 @@ class Peer:
 
     def missing(self) -> int:
         """Return how many changes have had no effect."""
-        changes, effects = (
-            {found["_id"] for found in collection.find({}, {"_id": 1})}
-            for collection in (self.database.changes, self.database.effects)
-        )
-        return len(changes - effects)
+        return len(self._ids("changes") - self._ids("effects"))
+
+    def count(self, kind: str) -> dict[str, int]:
+        """Return how many changes were made and lost, and effects had of none; begin anew."""
+        changes, effects = self._ids("changes"), self._ids("effects")
+        self.begin_anew()
+        return {
+            f"lost_to_{kind}": len(changes - effects),
+            "effects_of_nothing": len(effects - changes),
+            "changes": len(changes),
+        }
+
+    def begin_anew(self) -> None:
+        """Forget all changes and effects."""
+        self.database.changes.delete_many({})
+        self.database.effects.delete_many({})
+
+    def _ids(self, collection: str) -> set[str]:
+        return {found["_id"] for found in self.database[collection].find({}, {"_id": 1})}
 
 
 @contextmanager
@@ -195,7 +214,7 @@ class Bench:
     stack: Stack
     meter: cpu.Meter
     losing: list[Library]
-    lost: dict[str, dict[str, int]] = field(default_factory=dict)
+    lost: dict[str, Counter[str]] = field(default_factory=dict)
 
 
 def handled(library: Library, bench: Bench) -> Measured:
@@ -233,18 +252,16 @@ def losses(library: Library, bench: Bench) -> Measured:
             peers = {each.name: Peer(bench.stack, each, opened, WORK_SECONDS) for each in bench.losing}
             for peer in peers.values():
                 _warm_up(peer)
-                peer.database.changes.delete_many({})
-                peer.database.effects.delete_many({})
+                peer.begin_anew()
             for kind in KINDS:
-                _at_once([partial(_kill_again, peer, kind) for peer in peers.values() if kind != "broker"])
                 if kind == "broker":
                     _kill_broker(bench.stack, list(peers.values()))
+                else:
+                    _at_once([partial(_kill_again, peer, kind) for peer in peers.values()])
                 _at_once([peer.drain for peer in peers.values()])
                 for name, peer in peers.items():
-                    bench.lost.setdefault(name, {})[f"lost_to_{kind}"] = peer.missing()
-                    bench.lost[name][f"made_{kind}"] = peer.database.changes.count_documents({})
-                    peer.database.changes.delete_many({})
-                    peer.database.effects.delete_many({})
+                    for what, number in peer.count(kind).items():
+                        bench.lost.setdefault(name, Counter())[what] += number
     return Measured(bench.lost[library.name])
 
 
@@ -270,12 +287,12 @@ def _kill_again(peer: Peer, kind: str) -> None:
 
 
 def _kill_broker(stack: Stack, peers: Sequence[Peer]) -> None:
+    for peer in peers:
+        peer.tell("broker", RATE * 3600, RATE)
     for number in range(sizes.KILLS):
         for peer in peers:
-            peer.keep()
-            with suppress(OSError):
-                peer.tell(f"broker-{number}", RATE * 3600 if number == 0 else 0, RATE)
-        time.sleep(random.uniform(*RUNNING_SECONDS))  # noqa: S311
+            peer.keep(f"broker-{number}")
+        time.sleep(random.uniform(*RUNNING_SECONDS) + RECONNECTING_SECONDS)  # noqa: S311
         stack.kill("rabbitmq")
         wait_for(lambda: rabbitmq_is_ready(stack.ports, stack.secrets["RABBITMQ_PASSWORD"]), 60, "RabbitMQ")
 
@@ -286,7 +303,8 @@ SUITE = Suite(
     " consumer, RabbitMQ and MongoDB for one. FastStream, Celery and Dramatiq (requirements-bench.txt) run each"
     " with the settings that its documentation recommends against losses, and with its defaults (see dev/bench/peers)."
     f" `make bench ROWS=losses` kills producer, consumer and broker, {sizes.KILLS} times each, while changes are made:"
-    ' "lost" are those whose effect never came.',
+    ' "lost" are those whose effect never came, "effects of nothing" those of a change that was undone because'
+    " publishing its event seemed to fail.",
     [
         *(Row(f"handled-{each.name}", f"event handled: {each.what}", partial(handled, each)) for each in LIBRARIES),
         *(

@@ -38,10 +38,7 @@ async def produce() -> None:
     """Make changes."""
     await broker.connect()
     publishing: dict[str, Any] = {"persist": True} if work.RELIABLE else {}
-    await work.produce_async(
-        lambda ident: database().changes.insert_one({"_id": ident}),
-        lambda ident: broker.publish(ident, queue, **publishing),
-    )
+    await work.produce_async(database().changes, lambda ident: broker.publish(ident, queue, **publishing))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from pymongo import MongoClient
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.database import Database
 
 AMQP_URL = os.environ.get("PEER_AMQP_URL", "")
@@ -25,8 +26,8 @@ def database() -> Database[dict[str, Any]]:
 def produce(publish: Callable[[str], Any], change: Callable[[str], Any] | None = None) -> None:
     """Make changes as lines of the standard input say, "PREFIX COUNT RATE"; answer "ready" and then "done" to each.
 
-    A change is stored and then published, as a request to a web server would do it: one that fails is reported, and
-    the next one is made. `change(ident)` stores it in another way.
+    A change is stored and then published, as a request to a web server would do it. When publishing fails, the change
+    is undone, as for a request that is answered by an error. `change(ident)` stores it in another way.
     """
     store = change or (lambda ident: database().changes.insert_one({"_id": ident}))
     answer("ready")
@@ -36,15 +37,15 @@ def produce(publish: Callable[[str], Any], change: Callable[[str], Any] | None =
         for number in range(int(count)):
             pause(began, number, float(rate))
             ident = f"{prefix}-{number}"
+            store(ident)
             try:
-                store(ident)
                 publish(ident)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next request comes
-                print(f"{ident}: {error!r}", file=sys.stderr)
+            except Exception:  # noqa: BLE001 - whatever it is
+                database().changes.delete_one({"_id": ident})
         answer("done")
 
 
-async def produce_async(change: Callable[[str], Awaitable[Any]], publish: Callable[[str], Awaitable[Any]]) -> None:
+async def produce_async(changes: AsyncCollection[dict[str, Any]], publish: Callable[[str], Awaitable[Any]]) -> None:
     """Do the same in an event loop."""
     answer("ready")
     for line in sys.stdin:
@@ -53,11 +54,11 @@ async def produce_async(change: Callable[[str], Awaitable[Any]], publish: Callab
         for number in range(int(count)):
             pause(began, number, float(rate))
             ident = f"{prefix}-{number}"
+            await changes.insert_one({"_id": ident})
             try:
-                await change(ident)
                 await publish(ident)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next request comes
-                print(f"{ident}: {error!r}", file=sys.stderr)
+            except Exception:  # noqa: BLE001 - whatever it is
+                await changes.delete_one({"_id": ident})
         answer("done")
 
 
