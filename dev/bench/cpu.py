@@ -8,6 +8,8 @@ from pathlib import Path
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 LOOK_SECONDS, LONGEST_SETTLING_SECONDS = 0.5, 30.0
+IDLE_AT_MOST = 80.0
+"""What they may use a second as long as it is not known what they use at rest."""
 NOISE_MS = 20.0
 """What programs at rest may use more in LOOK_SECONDS than on average."""
 
@@ -62,7 +64,7 @@ class Meter:
 
     def settle(self) -> None:
         """Return once the programs are at rest again: all that follows from the last request is done."""
-        limit = sum(self.idle.values()) * LOOK_SECONDS + NOISE_MS
+        limit = max(sum(self.idle.values()), IDLE_AT_MOST) * LOOK_SECONDS + NOISE_MS
         deadline, before = time.monotonic() + LONGEST_SETTLING_SECONDS, sum(self.read().values())
         while time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
