@@ -363,6 +363,11 @@ class Marketplace(RuleBasedStateMachine):
             self.memory.trust(moment)
             self.asked = None
 
+    @rule()
+    def ask_and_hear(self):
+        self.ask()
+        self.hear_the_watermark()
+
     @rule(key=st.sampled_from(["t1", "t2", LIST]))
     def read(self, key):
         stored = self.stored()
