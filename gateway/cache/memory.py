@@ -32,9 +32,9 @@ IN_USE_SECONDS = 1.0
 """Two reads within so long are use, which is worth a watermark; so long after the last one use has ended."""
 MOST_READS = 3
 """How often a ticket is read that is older than was heard of; then it is served as it is, and not kept."""
-MOST_BYTES = 16 * 2**20
+MOST_BYTES = 32 * 2**20
 MOST_ENTRIES = 10_000
-MOST_FORMS = 12
+MOST_FORMS = 24
 """In how many forms (the API's, a page, its parts) one entry is kept; they depend on how the query was typed."""
 BYTES_EACH = 1000
 """About what a ticket takes beside the bytes of its forms."""
