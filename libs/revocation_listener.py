@@ -37,7 +37,7 @@ class RevocationListener:
                 self._started = True
 
     def stop(self) -> None:
-        """Stop, within a second."""
+        """Stop following; the thread that listens ends within some seconds, or with the process."""
         self._stopping.set()
         self._revocations.wake()
 

@@ -5,6 +5,7 @@ thereby tells auth which it knows. It relies on its list for TRUST_SECONDS from 
 asked about each session. auth keeps who has asked lately (auth/followers.py). So a revocation is effective everywhere
 once each of these knows it, and at the latest TRUST_SECONDS after it was committed: by then nobody relies on an older
 list, whatever has become of whom. Nothing has to arrive for that; a broadcast (`wake`) only makes it quick.
+A process that nobody asks about sessions does not ask auth either, until somebody does.
 No clocks of different machines are compared.
 """
 
@@ -30,6 +31,10 @@ IS_REVOKED_SECONDS = 2.0
 """How long it may take to say whether one session has ended."""
 PAUSES_SECONDS = (0.01, 0.25)
 """How long to pause before asking again whether a revocation is effective: at first, and at most."""
+QUIET_SECONDS = 10.0
+"""For how long after the last question about a session auth is still asked for what is new."""
+RESUME_SECONDS = 0.5
+"""How long the next question about a session waits for the list, before auth is asked about the session alone."""
 
 PRUNE_SECONDS = 60.0
 """How often to drop what has expired; each time all entries are read."""
@@ -59,6 +64,9 @@ class Revocations:
         self._trusted_until = float("-inf")
         self._pruned_at = clock()
         self._woken = threading.Event()
+        self._used_at = clock()
+        self._is_followed = threading.Event()  # or nobody follows, and who has this calls `refresh`
+        self._is_followed.set()
 
     @property
     def is_current(self) -> bool:
@@ -67,13 +75,20 @@ class Revocations:
 
     def is_revoked(self, claims: Claims) -> bool:
         """Return whether the session of this token was ended; raise ServiceUnavailable when that cannot be known."""
+        self._used_at = self._clock()
+        if not self._is_followed.is_set():
+            self.wake()
+            self._is_followed.wait(RESUME_SECONDS)
         generation, _ = self._users.get(claims.subject, (0, 0.0))
         if claims.session_id in self._sessions or claims.generation < generation:
             return True
         return False if self.is_current else self._ask_about(claims)
 
     def follow(self, stopping: threading.Event) -> None:
-        """Keep the list current until `stopping` is set and `wake` called; for a thread of its own."""
+        """Keep the list current until `stopping` is set and `wake` called; for a thread of its own.
+
+        While nobody asks about sessions, only a `wake` has auth asked.
+        """
         is_failing = False
         while not stopping.is_set():
             self._woken.clear()
@@ -84,7 +99,12 @@ class Revocations:
                 if not is_failing:
                     log_failure(log, error, "the list of revoked sessions is out of date, auth is asked about each")
                 is_failing = True
-            self._woken.wait(RETRY_SECONDS if is_failing else ASK_SECONDS)
+            self._is_followed.set()
+            if self._clock() > self._used_at + QUIET_SECONDS:
+                self._is_followed.clear()
+                self._woken.wait()
+            else:
+                self._woken.wait(RETRY_SECONDS if is_failing else ASK_SECONDS)
 
     def wake(self) -> None:
         """Ask auth now: something was revoked."""

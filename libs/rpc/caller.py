@@ -229,7 +229,7 @@ class Sessions(SharedExtension):
         self.listener.start()
 
     def stop(self) -> None:
-        """Stop, within a second."""
+        """Stop, without waiting for the threads."""
         self.listener.stop()
 
 

@@ -1,13 +1,15 @@
 """Sessions that were ended early, as known to one process, and when that is known to all."""
 
 import random
+import time
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from threading import Event, Thread
 
 import pytest
 
-from libs.revocations import ASK_SECONDS, PRUNE_SECONDS, TRUST_SECONDS, Revocations, await_effect
+from dev.testing import wait_for
+from libs.revocations import ASK_SECONDS, PRUNE_SECONDS, QUIET_SECONDS, TRUST_SECONDS, Revocations, await_effect
 from libs.rpc import RemoteError, ServiceUnavailable
 from libs.tokens import Claims
 
@@ -240,8 +242,8 @@ def following():
     """Return a function that starts to follow auth, which answers by a function."""
     stopping, threads, followed = Event(), [], []
 
-    def follow(ask):
-        followed.append(Revocations(ask, unavailable))
+    def follow(ask, clock=time.monotonic):
+        followed.append(Revocations(ask, unavailable, clock))
         threads.append(Thread(target=followed[-1].follow, args=(stopping,)))
         threads[-1].start()
         return followed[-1]
@@ -267,6 +269,42 @@ def test_process_asks_at_once_when_it_is_woken(following, auth):
     known.wake()
 
     assert asked.wait(ASK_SECONDS / 2)
+
+
+@pytest.fixture
+def quiet(following, auth, clock, monkeypatch):
+    """A process that nobody has asked about sessions lately; where they are used, it would ask auth all the time."""
+    monkeypatch.setattr("libs.revocations.ASK_SECONDS", 0.001)
+    known = following(auth.ask, clock)
+    clock.sleep(QUIET_SECONDS + 1)
+    known.wake()
+    wait_for(lambda: not known._is_followed.is_set())
+    return known
+
+
+def test_process_that_nobody_asks_about_sessions_does_not_ask_auth(quiet, auth, clock):
+    clock.sleep(TRUST_SECONDS)
+    auth.followers.clear()
+
+    time.sleep(0.05)  # nothing happens
+
+    assert not auth.followers and not quiet.is_current
+
+
+def test_question_after_a_quiet_time_is_answered_by_a_new_list(quiet, auth, clock):
+    auth.revoke(ident="s1")
+    clock.sleep(3600)
+
+    assert (quiet.is_revoked(session("s1")), quiet.is_revoked(session("s2"))) == (True, False)
+    assert quiet.is_current and quiet._is_followed.is_set()
+
+
+def test_process_that_nobody_asks_hears_of_a_sign_out_all_the_same(quiet, auth):
+    number = auth.revoke(ident="s1")
+
+    quiet.wake()
+
+    wait_for(lambda: auth.know("sessions", number))
 
 
 @pytest.mark.parametrize("failure", [ServiceUnavailable("auth"), RemoteError("MethodNotFound")])
