@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 2.0
 """How long a check may take; all checks of a program together take less than a probe waits (`ops/health.py`)."""
+
+NEVER_STOPPED_SECONDS = 3600.0
+"""How often the server looks whether it is to stop, for which it wakes up."""
 
 Check = Callable[[], object]
 """Raises when what it checks does not work."""
@@ -69,7 +73,8 @@ def serve(
     except OSError as error:
         problem = f"{port}, where METRICS_HOST, {host}, cannot listen ({error.strerror})"
         raise MissingSetting("METRICS_PORT", problem) from error
-    threading.Thread(target=server.serve_forever, name="internal-port", daemon=True).start()
+    serve_for_ever = partial(server.serve_forever, poll_interval=NEVER_STOPPED_SECONDS)
+    threading.Thread(target=serve_for_ever, name="internal-port", daemon=True).start()
 
 
 def _application(ready: Mapping[str, Check] | None, alive: Mapping[str, Check], registry: CollectorRegistry) -> Any:

@@ -219,7 +219,7 @@ def ca_files() -> list[str | None]:
 
 def verify_seconds() -> int:
     """Return BROKER_VERIFY_SECONDS; stop the start when it is out of bounds."""
-    return optional("BROKER_VERIFY_SECONDS", 20, *between(1, 30))
+    return optional("BROKER_VERIFY_SECONDS", 30, *between(1, 30))
 
 
 def metrics_address() -> tuple[str, int | None]:

@@ -34,7 +34,7 @@ def main() -> None:
         with listening(port, secret, url, path, host, in_container) as server:
             address = f"http://{HOST}:{server.port}"
             log.info("fake Stripe on %s, webhooks to %s, state in %s", address, url or "nowhere", path or "memory")
-            server.serve_forever(poll_interval=0.1)
+            server.serve_forever(poll_interval=60)  # only the signal ends it
     except (PublicAddress, ValueError) as problem:
         sys.exit(str(problem))
 

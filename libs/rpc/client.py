@@ -8,6 +8,7 @@ created before a fork.
 """
 
 import logging
+import socket
 import threading
 import time
 import uuid
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 2.0
 HEARTBEAT_SECONDS = 20
+POLL_SECONDS = 5.0
 RETURN_CHECK_SECONDS = 0.05
 NO_METHOD = "no_method"
 """What services are called by to see whether they answer: it occupies no worker."""
@@ -83,6 +85,7 @@ class Client:
         self._questions: list[Any] = []
         self._ready = threading.Event()
         self._thread: threading.Thread | None = None
+        self._receiver: Connection | None = None
         self._closed = False
         self._verify_at = 0.0
 
@@ -136,6 +139,9 @@ class Client:
         with self._lock:
             self._drop_sender()
         self._fail("the client was closed", lambda waiter: True)
+        if self._receiver is not None:
+            with suppress(Exception):  # it may be closed already
+                self._receiver.connection.transport.sock.shutdown(socket.SHUT_RD)
         if self._thread is not None:
             self._thread.join(3)
 
@@ -297,6 +303,7 @@ class Client:
         while not self._closed:
             try:
                 with connect(self.amqp_url, HEARTBEAT_SECONDS, CONNECT_SECONDS) as connection:
+                    self._receiver = connection
                     self._consume(connection)
                     pause = 0.2
             except Exception as error:  # noqa: BLE001 - without this thread no call would ever be answered
@@ -316,18 +323,18 @@ class Client:
             self._ready.set()
             self._verify_at = time.monotonic() + verify_seconds()
             while not self._closed:
-                self._drain(connection)
-                self._tell_clock(own)
-                connection.heartbeat_check(rate=2)
                 if time.monotonic() >= self._verify_at:
                     queue(channel).declare()
                     declare_replies(channel, self.owner)
                     self._verify_at = time.monotonic() + verify_seconds()
+                self._tell_clock(own)  # after that, for some ask while it is declared
+                self._drain(connection)
+                connection.heartbeat_check(rate=2)
 
     def _drain(self, connection: Connection) -> None:
-        """Wait a second for what comes; the broker closes the channel of who tells somebody what it may not."""
+        """Wait some seconds for what comes; the broker closes the channel of who tells somebody what it may not."""
         try:
-            connection.drain_events(timeout=1)
+            connection.drain_events(timeout=min(POLL_SECONDS, max(self._verify_at - time.monotonic(), 0.01)))
         except TimeoutError:
             pass
         except AccessRefused as error:  # py-amqp has opened the channel anew
