@@ -277,6 +277,17 @@ def test_a_service_with_one_worker_stops_once_its_call_is_done(alone, amqp_url):
         assert call.exception(10) is None
 
 
+def test_a_client_that_waits_for_answers_ends_when_it_is_closed(broker_url, client, monkeypatch):
+    monkeypatch.setattr("libs.rpc.client.POLL_SECONDS", 30.0)
+    monkeypatch.setenv("BROKER_VERIFY_SECONDS", "30")
+    another = Client(broker_url, "gateway")
+    another.call("probe", "echo", {"value": 1})
+
+    another.close()
+
+    assert not another._thread.is_alive()
+
+
 def test_calls_in_flight_fail_when_their_client_is_closed(broker_url, client):
     with ThreadPoolExecutor(1) as pool, closing(Client(broker_url, "gateway", timeout=10)) as another:
         call = pool.submit(another.call, "probe", "sleep", {"seconds": 1.5})
