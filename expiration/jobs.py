@@ -10,8 +10,7 @@ from libs.context import work
 from libs.contracts.events import CATALOGUE
 from libs.database import connect
 from libs.events import VersionConflict
-from libs.events.provider import relay_of
-from libs.events.relay import Relay
+from libs.events.relay import Relay, relay_of
 from libs.settings import AMQP_FORM, MONGO_FORM, amqp_url, parsed
 
 _store: DeadlineStore | None = None

@@ -156,8 +156,8 @@ def test_the_library_of_events_knows_nothing_of_this_application(path):
     assert not words & {*PARTS, *CATALOGUE}
 
 
-def test_neither_the_gateway_with_its_gevent_nor_a_set_up_loads_eventlet():
-    modules = "gateway.app, expiration.scheduler, ops.broker_setup, ops.migrate"
+def test_neither_the_gateway_with_its_gevent_nor_a_job_nor_a_set_up_loads_eventlet():
+    modules = "gateway.app, expiration.scheduler, expiration.worker, ops.broker_setup, ops.migrate"
     program = f"import sys, {modules}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
 
     shown = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

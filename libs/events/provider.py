@@ -1,16 +1,12 @@
 """A service's database, opened with timeouts, and the relay of its outboxes, which runs while the service does."""
 
-from functools import partial
 from typing import Any
 
 from nameko.extensions import DependencyProvider
 
-from libs.amqp import Publisher
 from libs.database import check_readable, connect
-from libs.events import topology
-from libs.events.aggregates import Aggregates
 from libs.events.catalogue import Catalogue
-from libs.events.relay import Relay
+from libs.events.relay import relay_of
 from libs.schema import check
 from libs.settings import AMQP_FORM, MONGO_FORM, amqp_url, parsed
 
@@ -55,11 +51,3 @@ class Stored(DependencyProvider):
     def get_dependency(self, worker_ctx: Any) -> Any:
         """Return the store."""
         return self.store
-
-
-def relay_of(store: Any, catalogue: Catalogue, source: str, amqp_url: str) -> Relay:
-    """Return a relay for all aggregates of `store`, whose events `source` publishes, woken by each of their writes."""
-    publisher = Publisher(amqp_url, partial(topology.declare_published, events=catalogue.published_by(source)))
-    relay = Relay(publisher, [value for value in vars(store).values() if isinstance(value, Aggregates)], source)
-    relay.follow()
-    return relay

@@ -22,7 +22,9 @@ from libs.alarms import Repeated
 from libs.amqp.publisher import Publisher
 from libs.clock import utc_now
 from libs.errors import log_failure
+from libs.events import topology
 from libs.events.aggregates import Aggregates
+from libs.events.catalogue import Catalogue
 from libs.events.claims import BATCH, EVENTS_OF_EACH, Claim, Document, lease, newest, unhurried
 from libs.events.fresh import Fresh
 from libs.metrics import outbox_age_seconds, relay_batch_events
@@ -193,3 +195,11 @@ def _count(claims: list[Claim]) -> int:
 def pause_after(failures: int) -> float:
     """Return the seconds to wait after so many failures in a row."""
     return float(min(2 ** min(failures - 1, 10), LONGEST_PAUSE_SECONDS))
+
+
+def relay_of(store: Any, catalogue: Catalogue, source: str, amqp_url: str) -> Relay:
+    """Return a relay for all aggregates of `store`, whose events `source` publishes, woken by each of their writes."""
+    publisher = Publisher(amqp_url, partial(topology.declare_published, events=catalogue.published_by(source)))
+    relay = Relay(publisher, [value for value in vars(store).values() if isinstance(value, Aggregates)], source)
+    relay.follow()
+    return relay

@@ -23,8 +23,7 @@ from libs.amqp import BrokerUnavailable, Publisher
 from libs.clock import utc_now
 from libs.events import Aggregates, Relay, topology
 from libs.events.aggregates import OUTBOX_INDEX
-from libs.events.provider import relay_of
-from libs.events.relay import pause_after
+from libs.events.relay import pause_after, relay_of
 from libs.events.tests.bakery.catalogue import CATALOGUE, DoorOpened, LoafBaked
 from libs.events.tests.fakes import FakePublisher
 
