@@ -101,10 +101,14 @@ class OrdersService(parked_events.ParkedEvents):
         return held.snapshot() if held else None
 
     @rpc(expected_exceptions=EXPECTED)
-    def list(self, limit: int = 50, after: str | None = None) -> dict[str, Any]:
-        """Return {"orders", "next"}: one page of the caller's orders, newest first, and the next page's cursor."""
+    def list(self, limit: int = 50, after: str | None = None, cancelled: bool | None = None) -> dict[str, Any]:
+        """Return {"orders", "next"}: one page of the caller's orders, newest first, and the next page's cursor.
+
+        `cancelled`: whether to list the cancelled ones or the others, None for all.
+        """
         size = arguments.integer("limit", limit, 1, MAXIMUM_PAGE)
-        found = self.store.list_by_buyer(self.caller.user_id, size + 1, cursors.decode(after, {"_id": str}))
+        beyond, wanted = cursors.decode(after, {"_id": str}), arguments.optional_flag("cancelled", cancelled)
+        found = self.store.list_by_buyer(self.caller.user_id, size + 1, beyond, wanted)
         page = found[:size]
         following = cursors.encode({"_id": page[-1].id}) if len(found) > size else None
         return {"orders": [order.snapshot() for order in page], "next": following}

@@ -114,9 +114,16 @@ class OrderStore:
         changed = [(asdict(order), order.snapshot()) for order in orders]
         return self.orders.save_all(changed, CATALOGUE["OrderCancelled"], unset=("active",))
 
-    def list_by_buyer(self, buyer_id: str, limit: int, after: Document | None) -> list[Order]:
-        """Return at most `limit` of the buyer's orders, newest first, those older than the position `after`."""
+    def list_by_buyer(
+        self, buyer_id: str, limit: int, after: Document | None, cancelled: bool | None = None
+    ) -> list[Order]:
+        """Return at most `limit` of the buyer's orders, newest first, those older than the position `after`.
+
+        `cancelled`: whether those that are cancelled or the others, None for all.
+        """
         where: Document = {"buyer_id": buyer_id}
+        if cancelled is not None:
+            where["status"] = {"$eq" if cancelled else "$ne": "cancelled"}
         if after is not None:
             where["_id"] = {"$lt": after["_id"]}
         return [_order(found) for found in self.orders.find_all(where, sort=[("_id", DESCENDING)], limit=limit)]

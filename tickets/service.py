@@ -141,6 +141,23 @@ class TicketsService(parked_events.ParkedEvents):
         return _list_reply([ticket.snapshot() for ticket in shown], following)
 
     @rpc(expected_exceptions=EXPECTED)
+    def highlights(self, soonest: int, newest: int) -> dict[str, Any]:
+        """Return {"soonest", "tickets"}: so many tickets on sale that start soonest, and newest. Anybody may ask."""
+        size = arguments.integer("soonest", soonest, 1, MAXIMUM_PAGE)
+        found = [ticket.snapshot() for ticket in self.store.list_soonest(utc_now(), size)]
+        return {"soonest": found, "tickets": self.list(limit=newest)["tickets"]}
+
+    @rpc(expected_exceptions=EXPECTED)
+    def site_map(self, after: str | None = None) -> Any:
+        """Return [id, when it was changed] of the first tickets on sale listed after this one. Anybody may ask."""
+        return self.store.site_map(arguments.optional_text("after", after))
+
+    @rpc(expected_exceptions=EXPECTED)
+    def site_map_pages(self) -> Any:
+        """Return each `after` of `site_map` that together, with None, show all tickets on sale. Anybody may ask."""
+        return self.store.site_map_pages()
+
+    @rpc(expected_exceptions=EXPECTED)
     def list_mine(self, status: str = "all", limit: int = 50, after: str | None = None) -> dict[str, Any]:
         """Return one page of the caller's own listings with `status`, newest first, as `list` does.
 

@@ -9,6 +9,7 @@ from bson import ObjectId
 from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 
+from libs import clock
 from libs.contracts.errors import TicketNotFound
 from libs.events import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, Event, Schema
 from tickets import lists
@@ -26,6 +27,8 @@ MOST_EXAMINED = 2000
 """How many tickets that an index finds are looked at for what it does not know, for one page of a list."""
 LIST_MS = 2000
 """How long a query of a list may take."""
+SITE_MAP_PAGE = 2000
+"""How many tickets a page of the site map has."""
 
 
 def new_id() -> str:
@@ -161,6 +164,31 @@ class TicketStore:
             {"$project": {"_id": 0, "currency": "$_id", "tickets": 1, "owed_cents": 1}},
         ]
         return list(self.tickets.collection.aggregate(steps, maxTimeMS=LIST_MS))
+
+    def list_soonest(self, now: datetime, limit: int) -> Any:
+        """Return the tickets on sale that start soonest after `now`."""
+        where = {"shelf": "on_sale", "starts_at": {"$gt": now}}
+        order = [("starts_at", ASCENDING)]
+        found = self.tickets.collection.find(where, READ, sort=order, limit=limit, max_time_ms=LIST_MS)
+        return [_from_document(each) for each in found]
+
+    def site_map(self, after: str | None) -> Any:
+        """Return [id, updated_at] of SITE_MAP_PAGE tickets on sale, those listed first first."""
+        fields = {"updated_at": 1}
+        found = self._on_sale_after(after, fields).limit(SITE_MAP_PAGE)
+        return [[each["_id"], clock.iso(each["updated_at"])] for each in found]
+
+    def site_map_pages(self) -> Any:
+        """Return the id of the last ticket of each page of the site map but the last page, from the index alone."""
+        ends: Any = []
+        while last := next(self._on_sale_after(ends[-1] if ends else None, {"_id": 1}).skip(SITE_MAP_PAGE - 1), None):
+            ends.append(last["_id"])
+        return ends
+
+    def _on_sale_after(self, after: str | None, fields: Document) -> Any:
+        where = {"shelf": "on_sale", **({"_id": {"$gt": after}} if after else {})}
+        cursor = self.tickets.collection.find(where, fields, sort=[("_id", ASCENDING)], max_time_ms=LIST_MS)
+        return cursor.hint(lists.PUBLIC_INDEXES[0])
 
     def take_started_off_sale(self, now: datetime) -> int:
         """Take what has started by now out of the lists of what is on sale; return how many tickets that were."""

@@ -48,6 +48,13 @@ def integer(name: str, value: object, minimum: int, maximum: int) -> int:
     return value
 
 
+def optional_flag(name: str, value: object) -> bool | None:
+    """Return `value` if it is true, false or None."""
+    if value is not None and not isinstance(value, bool):
+        raise InvalidArguments(f"{name} must be true or false.")
+    return value
+
+
 def position(name: str, value: object) -> list[int] | None:
     """Return `value` if it is None or a place among changes: a list of two whole numbers of 32 bits."""
     if value is None:

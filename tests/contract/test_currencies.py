@@ -53,7 +53,7 @@ def test_a_buyer_is_charged_the_price_that_the_page_showed(site, fake_stripe, cu
 
     assert (paid.status_code, paid.json["status"]) == (201, "complete")
     assert shown in buyer.get(order).text
-    assert f"{shown}</strong> owed to you" in seller.get("/my/tickets").text
+    assert f"{shown}</strong> owed to you" in seller.get("/selling").text
     (intent,) = [intent for intent in fake_stripe.ledger() if intent["order_id"] == paid.json["orderId"]]
     assert (intent["amount"], intent["currency"]) == charged
 

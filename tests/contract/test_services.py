@@ -125,6 +125,14 @@ RESULTS = {
         lambda side: (side.ticket(), side.ticket(), side.call("tickets.list", limit=1))[2],
         {"tickets": [TICKET], "next": TEXT},
     ),
+    "tickets.highlights": (
+        lambda side: (side.ticket(starts_at="2030-01-01T12:00Z"), side.call("tickets.highlights", soonest=1, newest=1))[
+            1
+        ],
+        {"soonest": [TICKET], "tickets": [TICKET]},
+    ),
+    "tickets.site_map": (lambda side: (side.ticket(), side.call("tickets.site_map"))[1], [[TEXT]]),
+    "tickets.site_map_pages": (lambda side: (side.ticket(), side.call("tickets.site_map_pages"))[1], list),
     "tickets.list_mine": (
         lambda side: (side.ticket(), side.call("tickets.list_mine", "ana"))[1],
         {"tickets": [OWN_TICKET], "next": type(None)},

@@ -409,3 +409,36 @@ def test_a_seller_is_owed_what_buyers_paid_less_refunds(tickets):
 
     assert tickets.sales("ana") == [{"currency": "usd", "tickets": 4, "owed_cents": 5499}]
     assert tickets.sales("bo") == []
+
+
+def test_soonest_on_sale_come_first_and_nothing_that_has_started_or_has_no_date(tickets, listed):
+    hours = {"Later": 5, "Sooner": 1, "Started": -1}
+    listed(
+        *(
+            {"title": title, "starts_at": NOON + timedelta(hours=each), "now": NOON - timedelta(1)}
+            for title, each in hours.items()
+        )
+    )
+    listed({"title": "Any day"})
+
+    assert [ticket.title for ticket in tickets.list_soonest(NOON, 5)] == ["Sooner", "Later"]
+    assert [ticket.title for ticket in tickets.list_soonest(NOON, 1)] == ["Sooner"]
+
+
+def test_soonest_are_found_by_an_index_in_order(many):
+    with Cost(many) as cost:
+        many.list_soonest(NOON, 4)
+
+    assert cost.tickets <= 4 and not cost.is_sorted
+
+
+def test_pages_of_the_site_map_have_every_ticket_on_sale_once(many, monkeypatch):
+    monkeypatch.setattr(store, "SITE_MAP_PAGE", 100)
+    with Cost(many) as cost:
+        pages = [None, *many.site_map_pages()]
+
+    listed = [ident for after in pages for ident, _ in many.site_map(after)]
+
+    on_sale = many.tickets.collection.distinct("_id", {"shelf": "on_sale"})
+    assert len(pages) > 3 and sorted(listed) == sorted(on_sale) and len(listed) == len(on_sale)
+    assert cost.tickets == 0 and not cost.is_sorted
