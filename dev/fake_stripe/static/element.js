@@ -71,7 +71,10 @@
   number.addEventListener("input", () => (number.value = digits(number).slice(0, 19).replace(/(.{4})(?=.)/g, "$1 ")));
   expiry.addEventListener("input", () => (expiry.value = digits(expiry).slice(0, 4).replace(/^(..)(?=.)/, "$1 / ")));
   cvc.addEventListener("input", () => (cvc.value = digits(cvc).slice(0, isAmex() ? 4 : 3)));
-  for (const input of [number, expiry, cvc]) input.addEventListener("input", changed);
+  for (const input of [number, expiry, cvc]) {
+    input.addEventListener("input", changed);
+    input.addEventListener("keydown", (event) => event.key === "Enter" && notify("submit")); // as in a form
+  }
 
   window.addEventListener("message", (message) => {
     if (message.source !== window.parent || !message.ports[0] || port) return;

@@ -37,7 +37,7 @@
       this.frame = document.createElement("iframe");
       this.frame.title = "Card details (simulation)";
       this.frame.src = ORIGIN + "/v3/payment-element";
-      Object.assign(this.frame.style, { border: "0", width: "100%", height: "250px", display: "block", colorScheme: "normal" });
+      Object.assign(this.frame.style, { border: "0", width: "100%", height: "250px", display: "block", colorScheme: "light" }); // else no transparency
       this.frame.addEventListener("load", () => this.open());
       place.replaceChildren(this.frame);
       return this;
@@ -54,6 +54,7 @@
 
     receive({ id, answer, event, details }) {
       if (event === "height") this.frame.style.height = details + "px";
+      else if (event === "submit") this.frame.closest("form")?.requestSubmit();
       else if (event) this.emit(event, details);
       else {
         this.answers.get(id)(answer);
@@ -109,28 +110,35 @@
   }
 
   function challenge(address) {
-    const shade = document.createElement("div");
+    const shade = document.createElement("dialog"); // keeps the focus inside, and gives it back
     const frame = document.createElement("iframe");
     Object.assign(shade.style, {
-      position: "fixed", inset: "0", zIndex: "2147483647", background: "rgba(0, 0, 0, .6)", display: "grid", placeItems: "center",
+      position: "fixed", inset: "0", width: "100vw", height: "100vh", maxWidth: "none", maxHeight: "none", margin: "0",
+      padding: "0", border: "0", boxSizing: "border-box", background: "rgba(0, 0, 0, .6)", display: "grid", placeItems: "center",
     });
     Object.assign(frame.style, { border: "0", width: "min(400px, 95vw)", height: "360px", background: "white", borderRadius: "8px" });
     frame.title = "3-D Secure (simulation)";
     frame.src = address + "&frame=1";
-    shade.setAttribute("role", "dialog");
-    shade.setAttribute("aria-modal", "true");
     shade.setAttribute("aria-label", frame.title);
     shade.append(frame);
     document.body.append(shade);
+    shade.showModal();
     frame.addEventListener("load", () => frame.focus(), { once: true });
     return new Promise((resolve) => {
-      const listener = (message) => {
-        if (message.origin !== ORIGIN || message.source !== frame.contentWindow || message.data !== "3d-secure-done") return;
+      const close = () => {
         window.removeEventListener("message", listener);
+        shade.close();
         shade.remove();
         resolve();
       };
+      const refuse = () => fetch(frame.src, { method: "POST", mode: "no-cors", body: new URLSearchParams({ outcome: "fail" }) }).finally(close);
+      const listener = (message) => {
+        if (message.origin !== ORIGIN || message.source !== frame.contentWindow) return;
+        if (message.data === "3d-secure-done") close();
+        if (message.data === "3d-secure-escape") refuse();
+      };
       window.addEventListener("message", listener);
+      shade.addEventListener("cancel", (event) => (event.preventDefault(), refuse())); // Escape
     });
   }
 

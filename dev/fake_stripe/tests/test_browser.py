@@ -7,7 +7,8 @@ import pytest
 
 from dev.fake_stripe.testing import PUBLISHABLE_KEY
 
-PAGE = """<!doctype html><title>Pay</title><div id="card"></div><button id="pay">Pay</button><p id="outcome"></p>
+PAGE = """<!doctype html><title>Pay</title>
+<form><div id="card"></div><button id="pay">Pay</button></form><p id="outcome"></p>
 <script src="{fake}/v3/"></script><script src="/page.js"></script>"""
 SCRIPT = """
 const [secret, redirect] = location.hash.slice(1).split(",");
@@ -17,7 +18,8 @@ const card = elements.create("payment", {{ layout: "tabs" }});
 const say = (text) => (document.getElementById("outcome").textContent = text);
 card.on("ready", () => say("ready"));
 card.mount("#card");
-document.getElementById("pay").addEventListener("click", async () => {{
+document.querySelector("form").addEventListener("submit", async (event) => {{
+  event.preventDefault();
   const {{ error: invalid }} = await elements.submit();
   if (invalid) return say(invalid.code);
   const confirmParams = {{ return_url: location.origin + "/done?order=1" }};
@@ -59,14 +61,17 @@ def pay(browser, shop, new_intent, intents):
     complaints = []
     page.on("console", lambda message: complaints.append(message.text) if "Content Security" in message.text else None)
 
-    def act(number, redirect="if_required", intent=None):
+    def act(number, redirect="if_required", intent=None, key=None):
         intent = intent or new_intent(automatic_payment_methods={"enabled": True})
         page.goto(f"{shop}/#{intent.client_secret},{redirect}")
         form = page.frame_locator("#card iframe")
         form.get_by_label("Card number").fill(number)
         form.get_by_label("Expiration date").fill("12 / 34")
         form.get_by_label("Security code").fill("123")
-        page.click("#pay")
+        if key:
+            form.get_by_label("Security code").press(key)
+        else:
+            page.click("#pay")
         return page, intent
 
     yield act
@@ -83,6 +88,30 @@ def test_card_pays_without_leaving_the_page(pay, intents):
 
     outcome(page, "requires_capture")
     assert intents.retrieve(intent.id).status == "requires_capture"
+
+
+def test_enter_in_the_card_form_pays(pay):
+    page, _ = pay("4242424242424242", key="Enter")
+
+    outcome(page, "requires_capture")
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_escape_closes_the_challenge_unpaid_and_gives_the_focus_back(pay, intents, inside):
+    page, intent = pay("4000002760003184")
+    frame = page.frame_locator("iframe[title^='3-D Secure']")
+    frame.get_by_role("button", name="Complete").wait_for()
+    assert page.evaluate("document.activeElement.closest('dialog[open]') !== null")
+
+    if inside:
+        frame.get_by_role("button", name="Complete").press("Escape")
+    else:
+        page.evaluate("document.activeElement.blur()")
+        page.keyboard.press("Escape")
+
+    outcome(page, "payment_intent_authentication_failure")
+    assert page.locator("dialog").count() == 0 and page.evaluate("document.activeElement.id") == "pay"
+    assert intents.retrieve(intent.id).status == "requires_payment_method"
 
 
 def test_page_is_left_for_the_return_address_when_it_always_redirects(pay):
