@@ -2,6 +2,7 @@ PYTHON := .venv/bin/python
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 NAME ?= $(shell id -un)
 AUDIT := .stack/audit
+FOLDER ?= .stack/screenshots
 FILE ?= .env
 BENCH := .stack/bench
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
@@ -11,7 +12,7 @@ COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: audit bench help pin sbom venv run stop status operator shell env up down demo test test-fast test-slow check format lock clean
+.PHONY: audit bench screenshots help pin sbom venv run stop status operator shell env up down demo test test-fast test-slow check format lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -52,6 +53,10 @@ down: ## Stop the containers; their data are kept
 
 demo: venv ## Fill the running system with tickets and orders (URL=http://localhost:8000)
 	@$(PYTHON) -m dev.demo $(URL)
+
+screenshots: venv ## Draw every page and state, wide and narrow, light and dark (FOLDER=.stack/screenshots)
+	@$(PYTHON) -m dev.stack install --browser
+	@$(PYTHON) -W ignore -m dev.screenshots $(FOLDER)
 
 test: venv ## Run every test, on real servers and in a browser (installs what is missing)
 	@$(PYTHON) -m dev.stack install --browser

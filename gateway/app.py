@@ -4,9 +4,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Response
+from flask_compress import Compress
 
-from gateway import api, errors, health, metrics, pages, security, sessions
+from gateway import api, errors, health, metrics, pages, security, sessions, static_files
 from gateway.bodies import LIMIT_BYTES, JsonAnswers
 from gateway.cache import marks, public
 from gateway.correlation import Correlation
@@ -17,6 +18,13 @@ from gateway.settings import Settings
 from libs.revocation_listener import RevocationListener
 from libs.revocations import Revocations, followed_by
 from libs.rpc import Client
+
+COMPRESSED = [
+    *("text/html", "text/css", "text/javascript", "text/plain", "application/xml", "image/svg+xml"),
+    "application/manifest+json",
+]
+"""What is compressed. Pages have no secret that is the same in two responses (`security.csrf_field`); the API is left
+alone, since clients give the ETags of its answers back."""
 
 
 def create_app(
@@ -30,10 +38,17 @@ def create_app(
     nothing listens to the broker: the caller keeps them current.
     """
     read = Settings.read(os.environ if settings is None else settings)
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     app.json = JsonAnswers(app)
     app.config.update(
-        MAX_CONTENT_LENGTH=LIMIT_BYTES, TRUSTED_HOSTS=list(read.trusted_hosts) or None, CURRENCY=read.currency
+        MAX_CONTENT_LENGTH=LIMIT_BYTES,
+        TRUSTED_HOSTS=list(read.trusted_hosts) or None,
+        CURRENCY=read.currency,
+        PUBLIC_URL=read.public_url.rstrip("/"),
+        COMPRESS_MIMETYPES=COMPRESSED,
+        COMPRESS_ALGORITHM=["zstd", "br", "gzip"],
+        COMPRESS_EVALUATE_CONDITIONAL_REQUEST=False,
+        COMPRESS_REGISTER=False,
     )
     services = Services(lambda: client or Client(read.amqp_url, "gateway"), read.signer)
     app.extensions["services"] = services
@@ -42,6 +57,8 @@ def create_app(
     sessions.register(app, read, revocations or _listen(app, read, services), uses)
     marks.register(app, tls=read.tls)
     memory = public.register(app)
+    _compress(app)
+    static_files.register(app)
     keys = [read.secret_key, *read.older_secret_keys]
     notes = KeyNotes(keys, lambda fingerprints: services.call_as_gateway("auth.note_keys", fingerprints=fingerprints))
     if revocations is None:
@@ -55,6 +72,15 @@ def create_app(
     pages.register(app, read)
     app.wsgi_app = Correlation(app.wsgi_app)  # type: ignore[method-assign]
     return app
+
+
+def _compress(app: Flask) -> None:
+    compress = Compress()
+    compress.init_app(app)
+
+    @app.after_request
+    def compress_page(response: Response) -> Response:
+        return compress.after_request(response) if response.mimetype in COMPRESSED else response
 
 
 def _listen(app: Flask, settings: Settings, services: Services) -> Revocations:

@@ -1,23 +1,28 @@
 """How pages show money, times and states; nothing is formatted for people anywhere else."""
 
-import hashlib
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from babel.numbers import get_currency_symbol
-from flask import Flask, url_for
+from flask import Flask
 from markupsafe import Markup
 
+from gateway.static_files import asset
 from gateway.typed_prices import visitor_locale, with_decimal_mark
 from libs import clock
 from libs.context import correlation_id
 from libs.contracts.currencies import currency_of
-from libs.contracts.limits import CATEGORIES
 
-LABELS = {name: name.capitalize() for name in CATEGORIES}
-"""The categories' labels."""
+LABELS = {
+    "movie": "Film",
+    "concert": "Concert",
+    "match": "Sport",
+    "show": "Show",
+    "stage": "Theatre",
+    "other": "Other",
+}
+"""The categories' labels, in the order in which they are offered."""
 STATES = {
     "on_sale": "On sale",
     "reserved": "Reserved",
@@ -37,7 +42,7 @@ def register(app: Flask) -> None:
     for filter_ in (money, amount, moment, local_input, as_of_now, category, state, brand, code):
         app.add_template_filter(filter_)
     app.jinja_env.globals["CATEGORIES"] = LABELS
-    app.add_template_global(asset)
+    app.add_template_global(icon)
     app.add_template_global(utc_now)
     app.add_template_global(as_of_now)
     app.add_template_global(correlation_id)
@@ -111,11 +116,7 @@ def utc_now() -> str:
     return clock.iso(clock.utc_now())
 
 
-def asset(name: str) -> str:
-    """Return the URL of a static file with a digest of its content, so that browsers may cache it."""
-    return url_for("static", filename=name, v=_digest(name))
-
-
-@cache
-def _digest(name: str) -> str:
-    return hashlib.sha256((Path(__file__).parent / "static" / name).read_bytes()).hexdigest()[:12]
+def icon(name: str) -> Markup:
+    """Return one of the icons of `static/icons.svg`; what it means stands beside it in words."""
+    drawing = Markup('<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>')
+    return drawing.format(asset("icons.svg"), name)

@@ -3,6 +3,7 @@
 import hmac
 import logging
 import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, request, session
@@ -29,8 +30,8 @@ HEADERS = {
 }
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 REMEDY = "if browsers connect over TLS, set GATEWAY_TLS=1"
-WITHOUT_TOKEN = ("account.sign_in", "account.sign_up", "account.sign_out")
-"""Forms that do the same whoever is signed in by now."""
+WITHOUT_TOKEN = ("account.sign_in", "account.sign_up", "account.sign_out", "home.choose_theme")
+"""Forms that do the same whoever is signed in by now; pages for visitors need no session for those of these."""
 YEAR_SECONDS = 31_536_000
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,8 @@ def content_security_policy(settings: Settings) -> str:
     stripe = allowed_sources(settings)
     return (
         f"default-src 'none'; script-src 'self' {stripe['script-src']}; style-src 'self'; img-src 'self'; "
-        f"font-src 'self'; connect-src 'self' {stripe['connect-src']}; frame-src {stripe['frame-src']}; "
+        f"font-src 'self'; manifest-src 'self'; connect-src 'self' {stripe['connect-src']}; "
+        f"frame-src {stripe['frame-src']}; "
         "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
     )
 
@@ -127,7 +129,7 @@ def check_csrf() -> AnyResponse | None:
     expected = session.get("csrf", "")
     with reading_body():
         given = request.form.get("csrf_token", "")
-    if expected and hmac.compare_digest(expected.encode(), given.encode()):
+    if expected and hmac.compare_digest(expected.encode(), _unmasked(given)):
         return None
     if not _is_sent_from_our_page():
         raise GatewayError("StaleForm")
@@ -142,10 +144,31 @@ def _is_sent_from_our_page() -> bool:
 
 
 def csrf_field() -> Markup:
-    """Return the hidden input with the CSRF token, for every form."""
+    """Return the hidden input with the CSRF token, for every form.
+
+    It is masked anew each time: what is the same in two compressed pages could be guessed from their sizes (BREACH).
+    """
     if "csrf" not in session:
         session["csrf"] = secrets.token_urlsafe(32)
-    return Markup('<input type="hidden" name="csrf_token" value="{}">').format(session["csrf"])
+    return Markup('<input type="hidden" name="csrf_token" value="{}">').format(_masked(session["csrf"].encode()))
+
+
+def _masked(token: bytes) -> str:
+    mask = secrets.token_bytes(len(token))
+    return urlsafe_b64encode(mask + _xor(mask, token)).decode()
+
+
+def _unmasked(given: str) -> bytes:
+    """Return the token in what `_masked` returned; anything else for anything else."""
+    try:
+        both = urlsafe_b64decode(given.encode())
+    except ValueError:
+        return b""
+    return _xor(both[: len(both) // 2], both[len(both) // 2 :])
+
+
+def _xor(one: bytes, other: bytes) -> bytes:
+    return bytes(left ^ right for left, right in zip(one, other, strict=False))
 
 
 def safe_path(target: str | None) -> str | None:
@@ -158,7 +181,7 @@ def safe_path(target: str | None) -> str | None:
 
 
 def _limit_caching(response: Response) -> None:
-    if request.endpoint == "static" and response.status_code < 400:
+    if response.cache_control.public and response.status_code < 400:
         return
     response.vary.add("Cookie")
     if response.status_code < 400 and (headers := public.caching_headers()):

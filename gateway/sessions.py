@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from flask import Flask, Request, current_app, g, request, session
+from flask import Flask, Request, Response, current_app, g, request, session
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_login import LoginManager, UserMixin, current_user
 
 from gateway import ids
@@ -27,6 +28,15 @@ log = logging.getLogger(__name__)
 
 class Unconfirmed(Exception):
     """The user has to confirm first that it is still they."""
+
+
+class CookieSessions(SecureCookieSessionInterface):
+    """Flask's sessions, but for what everybody may keep: that depends on no cookie and sets none."""
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Keep the session in its cookie."""
+        if not response.cache_control.public:
+            super().save_session(app, session, response)
 
 
 class Viewer(UserMixin):
@@ -53,6 +63,7 @@ def register(app: Flask, settings: Settings, revocations: Revocations, uses: Ses
         SESSION_REFRESH_EACH_REQUEST=False,
         PERMANENT_SESSION_LIFETIME=LIFETIME,
     )
+    app.session_interface = CookieSessions()
     app.extensions["verifier"] = settings.verifier
     app.extensions["revocations"] = revocations
     app.extensions["session_uses"] = uses

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.texts import FOLDER, FOLDER_FORM, Text, read_texts
 from libs.contracts.currencies import CURRENCY_FORM, Currency, currency_setting
 from libs.contracts.stripe_keys import PUBLISHABLE_KEY, check_base, is_live
 from libs.settings import (
@@ -47,6 +48,7 @@ class Settings:
     tls: bool
     trusted_hosts: tuple[str, ...]
     public_url: str
+    texts: dict[str, Text]
 
     @property
     def stripe_is_simulated(self) -> bool:
@@ -71,6 +73,7 @@ class Settings:
             tls=optional("GATEWAY_TLS", False, flag, FLAG_FORM, source),
             trusted_hosts=optional("GATEWAY_TRUSTED_HOSTS", (), _hosts, "HOST, or several separated by commas", source),
             public_url=optional("PUBLIC_URL", "http://localhost:8000", *PUBLIC_URL, source),
+            texts=optional("GATEWAY_TEXTS", {}, read_texts, FOLDER_FORM, source) or read_texts(FOLDER),
         )
         if not settings.verifier.knows(settings.signer):
             raise MissingSetting("GATEWAY_SIGNING_KEY", UNKNOWN_KEY)

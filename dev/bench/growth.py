@@ -114,9 +114,9 @@ PAGES: dict[str, tuple[str, Callable[[Site, Person], list[bytes]]]] = {
     "list": ("list of 50 tickets", lambda site, user: [request("GET", "/api/tickets")]),
     "search": ("search for a word, by price", _search),
     "ticket": ("one ticket", lambda site, user: [request("GET", f"/api/tickets/{one}") for one in site.shown]),
-    "page": ("page of the list", lambda site, user: [request("GET", "/")]),
-    "orders": ("page of one's orders, of 61", lambda site, user: [user.get("/my/orders")]),
-    "selling": ("page of one's tickets", lambda site, user: [site.seller.get("/my/tickets")]),
+    "page": ("page of the list", lambda site, user: [request("GET", "/tickets")]),
+    "orders": ("page of one's orders, of 61", lambda site, user: [user.get("/my/tickets")]),
+    "selling": ("page of one's tickets", lambda site, user: [site.seller.get("/selling")]),
     "api-orders": ("list of one's orders, API", lambda site, user: [user.get("/api/orders")]),
 }
 SUITE = Suite(

@@ -57,7 +57,7 @@ class Folder:
 
 def use_a_little(site: Site) -> None:
     """Do some of everything."""
-    pages = [request("GET", path) for path in ("/", "/api/tickets", f"/api/tickets/{site.shown[0]}")]
+    pages = [request("GET", path) for path in ("/tickets", "/api/tickets", f"/api/tickets/{site.shown[0]}")]
     site.load.run(Stream(asking(page) for page in pages * LIGHT_USE))
     pairs = zip(site.newcomers(LIGHT_USE), site.put_on_sale(LIGHT_USE), strict=True)
     site.load.run(Stream((bought(*pair) for pair in pairs), connections=2))

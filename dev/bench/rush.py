@@ -22,7 +22,7 @@ ANSWERS = {201: "won", 409: "refused"}
 
 def others(site: Site) -> Stream:
     """Return those who look at lists, tickets and pages meanwhile."""
-    paths = ["/", "/api/tickets", *(f"/api/tickets/{ticket_id}" for ticket_id in site.shown[:8])]
+    paths = ["/tickets", "/api/tickets", *(f"/api/tickets/{ticket_id}" for ticket_id in site.shown[:8])]
     looking = (_looking(request("GET", path)) for path in cycle(paths))
     return Stream(looking, per_second=OTHERS_PER_SECOND, background=True)
 

@@ -183,6 +183,11 @@ def tickets(query: dict[str, Any]) -> Entry:
     return _read(tuple(sorted(query.items())), "tickets.list", query)
 
 
+def highlights(soonest: int, newest: int) -> Entry:
+    """Return what the home page shows of the tickets, as `ticket` does."""
+    return _read(("highlights", soonest, newest), "tickets.highlights", {"soonest": soonest, "newest": newest})
+
+
 def answer(entry: Entry, form: str, make: Callable[[], Response], *, has_tag: bool = True) -> Response:
     """Return the whole response that `make()` makes of an entry, or has made; the same for everybody."""
     asked = g.asked_publicly = _Asked(entry, f"{form} {_variant(request.environ)}", has_tag)
@@ -264,7 +269,7 @@ def caching_headers() -> list[tuple[str, str]] | None:
 def _read(key: Key, method: str, arguments: dict[str, Any]) -> Entry:
     def read(seconds: float) -> tuple[Any, int | None, float]:
         value = call_public(method, timeout=seconds, **arguments)
-        return value, value.get("version"), _changes_at(value.get("tickets", [value]))
+        return value, value.get("version"), _changes_at([*value.get("tickets", [value]), *value.get("soonest", ())])
 
     memory = _reads().memory
     return (memory.read_past if has_changed() else memory.fetch)(key, read, CALL_SECONDS)

@@ -2,10 +2,13 @@
 
 from flask import Flask
 
-from gateway import formats
+from gateway import formats, holds
 from gateway.api.paging import page_path
-from gateway.pages import account, account_security, account_sessions, orders, tickets
+from gateway.artwork import artwork, illustration
+from gateway.errors import current_page
+from gateway.pages import account, account_security, account_sessions, crawlers, home, orders, texts, tickets
 from gateway.settings import Settings
+from gateway.sharing import describe, json_ld
 from gateway.stripe_js import script_url
 
 
@@ -15,5 +18,18 @@ def register(app: Flask, settings: Settings) -> None:
     app.jinja_env.globals["settings"] = settings
     app.jinja_env.globals["page_path"] = page_path
     app.jinja_env.globals["stripe_script"] = script_url(settings)
-    for module in (tickets, account, account_security, account_sessions, orders):
+    app.extensions["texts"] = settings.texts
+    for helper in (
+        describe,
+        json_ld,
+        artwork,
+        illustration,
+        home.theme,
+        holds.held,
+        crawlers.public,
+        texts.all_texts,
+        current_page,
+    ):
+        app.add_template_global(helper)
+    for module in (home, tickets, account, account_security, account_sessions, orders, texts, crawlers):
         app.register_blueprint(module.bp)

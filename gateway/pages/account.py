@@ -7,10 +7,11 @@ from typing import Any
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import login_required
 
-from gateway import sessions
+from gateway import holds, sessions
 from gateway.pages.forms import Form, WithCode
 from gateway.schemas import PasswordBody, SignInBody, SignUpBody
 from gateway.security import safe_path
+from gateway.sessions import viewer
 from libs.rpc import RemoteError
 
 bp = Blueprint("account", __name__)
@@ -25,7 +26,12 @@ def sign_up() -> Any:
 @bp.route("/signin", methods=["GET", "POST"])
 def sign_in() -> Any:
     """Start a session and return to where the visitor was."""
-    return _sign_in_page(Form(SignInBody()), sessions.sign_in_or_ask, "account/sign_in.html", "You are signed in.")
+    return _sign_in_page(
+        Form(SignInBody(), {"email": request.args.get("email", "")}),
+        sessions.sign_in_or_ask,
+        "account/sign_in.html",
+        "You are signed in.",
+    )
 
 
 @bp.post("/signout")
@@ -33,7 +39,7 @@ def sign_out() -> Any:
     """End the session."""
     sessions.sign_out()
     flash("You are signed out.", "success")
-    return redirect(url_for("tickets.listing"), 303)
+    return redirect(url_for("home.show"), 303)
 
 
 @bp.get("/account")
@@ -60,7 +66,7 @@ def sign_out_everywhere() -> Any:
     """End all sessions of the user, on every device."""
     sessions.sign_out_everywhere()
     flash("You are signed out on every device.", "success")
-    return redirect(url_for("tickets.listing"), 303)
+    return redirect(url_for("home.show"), 303)
 
 
 def _change_password(data: dict[str, str]) -> bool:
@@ -92,12 +98,17 @@ def _sign_in(data: dict[str, Any]) -> dict[str, Any]:
 
 def _sign_in_page(form: Form, action: Callable[[dict[str, Any]], Any], template: str, greeting: str) -> Any:
     form.explained = (400, 403, 429)
-    target = safe_path(request.values.get("next")) or url_for("tickets.listing")
+    target = safe_path(request.values.get("next")) or url_for("home.show")
+    if request.method == "GET" and viewer():
+        return redirect(target, 303)
     user = form.submit(action) if request.method == "POST" else None
     if request.method == "POST" and user is None and not form.problems:
         return redirect(url_for("account_security.enter_code", next=target), 303)
     if user:
         flash(greeting, "success")
+        holds.note_all()
         return redirect(target, 303)
     form.typed.pop("password", None)
+    if form.error == "EmailInUse":
+        form.offers["email"] = ("Sign in instead", url_for("account.sign_in", next=target, email=form.typed["email"]))
     return render_template(template, form=form, next=target), form.status, form.headers

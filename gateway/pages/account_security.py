@@ -8,7 +8,7 @@ from flask import Blueprint, flash, jsonify, redirect, render_template, request,
 from flask_login import login_required
 from markupsafe import Markup
 
-from gateway import sessions
+from gateway import holds, sessions
 from gateway.errors import current_page
 from gateway.pages.forms import Form, WithCode
 from gateway.schemas import (
@@ -44,7 +44,7 @@ def ask_to_confirm(_error: sessions.Unconfirmed) -> Any:
 @bp.route("/signin/code", methods=["GET", "POST"])
 def enter_code() -> Any:
     """Ask for the code that a sign-in needs beside the password."""
-    form, target = WithCode(CodeBody()), _target(url_for("tickets.listing"))
+    form, target = WithCode(CodeBody()), _target(url_for("home.show"))
     if "pending" not in session:
         return redirect(url_for("account.sign_in", next=target), 303)
     if request.method == "POST":
@@ -54,6 +54,7 @@ def enter_code() -> Any:
             form.typed.clear()
         if user:
             flash("You are signed in.", "success")
+            holds.note_all()
             return redirect(target, 303)
         if form.error == "TookTooLong":
             del session["pending"]
@@ -71,9 +72,10 @@ def request_passkey() -> Any:
 @bp.post("/signin/passkey")
 def sign_in_with_passkey() -> Any:
     """Start a session for the user of a passkey."""
-    target = _target(url_for("tickets.listing"))
+    target = _target(url_for("home.show"))
     if _answered(lambda data: sessions.sign_in_with_passkey(**data)):
         flash("You are signed in.", "success")
+        holds.note_all()
         return redirect(target, 303)
     return redirect(url_for("account.sign_in", next=target), 303)
 

@@ -23,6 +23,6 @@ def end(session_id: str) -> Any:
     """End one of the user's sessions."""
     if sessions.end_session(session_id):
         flash("You are signed out.", "success")
-        return redirect(url_for("tickets.listing"), 303)
+        return redirect(url_for("home.show"), 303)
     flash("That session has ended.", "success")
     return redirect(url_for("account_sessions.show"), 303)

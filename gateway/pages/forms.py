@@ -27,6 +27,7 @@ class Form:
             request.form.to_dict() if request.method == "POST" else take_typed() or initial or {}
         )
         self.problems: dict[str, str] = {}
+        self.offers: dict[str, tuple[str, str]] = {}  # beside the problem of a field: what one may do, and where
         self.error = ""  # the name of the service's
         self.status = 200
         self.headers: dict[str, str] = {}

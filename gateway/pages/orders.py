@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import login_required
 
-from gateway import checkout, ids
+from gateway import checkout, holds, ids
 from gateway.api.paging import read_query
 from gateway.errors import ERRORS, GatewayError, describe
 from gateway.formats import has_started
@@ -30,12 +30,20 @@ TEST_CARDS = (
 bp = Blueprint("orders", __name__)
 
 
-@bp.get("/my/orders")
+@bp.get("/my/tickets")
 @login_required
 def mine() -> Any:
-    """List one's own orders, newest first."""
-    query = read_query(PageQuery(only=["after"]), is_form=True)
-    return render_template("orders/mine.html", page=call_as_user("orders.list", limit=PAGE_ORDERS, **query))
+    """List what one has bought or reserved, newest first; with `?cancelled` the orders that came to nothing."""
+    query, cancelled = read_query(PageQuery(only=["after"]), is_form=True), "cancelled" in request.args
+    page = call_as_user("orders.list", limit=PAGE_ORDERS, cancelled=cancelled, **query)
+    holds.note(*page["orders"])
+    return render_template("orders/mine.html", page=page, cancelled=cancelled)
+
+
+@bp.get("/my/orders")
+def orders_before() -> Any:
+    """Lead who bookmarked this list under its earlier name to it."""
+    return redirect(url_for("orders.mine", after=request.args.get("after")), 301)
 
 
 @bp.get("/orders/<order_id>")
@@ -97,12 +105,15 @@ def pay(order_id: str) -> Any:
             return redirect(url_for("orders.payment_return", order_id=order_id), 303)
         if error.name == "AuthenticationRequired":
             return redirect(url_for("orders.show", order_id=order_id, challenge=1), 303)
+        if error.name == "OrderCancelled":  # its page says so, and what became of the money
+            return redirect(url_for("orders.show", order_id=order_id), 303)
         if error.name != "PaymentDeclined" or not get_progress(order_id).mentions(describe(error)["declineCode"]):
             _flash_error(error)
     return redirect(url_for("orders.show", order_id=order_id), 303)
 
 
 def _render(progress: Progress) -> str:
+    holds.note(progress.order)
     return render_template(
         "orders/show.html",
         progress=progress,

@@ -10,13 +10,13 @@ from flask_login import login_required
 from markupsafe import Markup
 from marshmallow import ValidationError
 
-from gateway import ids
+from gateway import holds, ids
 from gateway.api.paging import asked_query, read_query
 from gateway.cache import public
 from gateway.errors import ERRORS, GatewayError, describe, list_problems
 from gateway.formats import amount, local_input
 from gateway.pages.forms import Form
-from gateway.schemas import OrderBody, PageQuery, TicketBody, TicketQuery
+from gateway.schemas import MineQuery, OrderBody, TicketBody, TicketQuery
 from gateway.services import call_as_user, call_public
 from gateway.sessions import viewer
 from gateway.typed_prices import visitor_locale, with_decimal_mark
@@ -29,7 +29,7 @@ LABELS = {"title": "Title", "price": "Price", "category": "Category", "venue": "
 bp = Blueprint("tickets", __name__)
 
 
-@bp.get("/")
+@bp.get("/tickets")
 def listing() -> Any:
     """List tickets that match the search in the URL."""
     try:
@@ -68,6 +68,8 @@ def buy(ticket_id: str) -> Any:
         if error.name != "AlreadyHeld":
             return _flash_error(error, ticket_id)
         order = {"id": error.details["order_id"]}
+    else:
+        holds.note(order)
     return redirect(url_for("orders.show", order_id=order["id"]), 303)
 
 
@@ -116,13 +118,13 @@ def withdraw(ticket_id: str) -> Any:
     return redirect(url_for("tickets.show", ticket_id=ticket_id), 303)
 
 
-@bp.get("/my/tickets")
+@bp.get("/selling")
 @login_required
 def mine() -> Any:
-    """List one's own tickets with their state, and the amount owed for those sold."""
-    query = read_query(PageQuery(only=["after"]), is_form=True)
+    """List what one sells, and the amount owed for what is sold."""
+    query = read_query(MineQuery(only=["after", "status"]), is_form=True)
     page = call_as_user("tickets.list_mine", limit=PAGE_TICKETS, **query)
-    return render_template("tickets/mine.html", page=page, sales=call_as_user("tickets.sales"))
+    return render_template("tickets/mine.html", page=page, sales=call_as_user("tickets.sales"), shown=query["status"])
 
 
 @lru_cache(64)

@@ -4,7 +4,7 @@
   const form = document.querySelector("form[data-pay]");
   if (!form) return;
   const part = (name) => form.querySelector(`[data-${name}]`);
-  const [place, ownCard, problem, status] = ["card-form", "own-card", "problem", "status"].map(part);
+  const [place, ownCard, testCards, problem, status] = ["card-form", "own-card", "test-cards", "problem", "status"].map(part);
   const button = form.querySelector("button");
   const label = button.textContent;
   const returnUrl = new URL(form.dataset.return, location.href).href;
@@ -65,12 +65,16 @@
   }
 
   function mount() {
-    const style = getComputedStyle(document.documentElement);
-    const color = (name) => style.getPropertyValue(name).trim();
+    const probe = document.createElement("span"); // a variable has two colours, of which a property takes one
+    place.append(probe);
+    const color = (name) => ((probe.style.color = `var(${name})`), getComputedStyle(probe).color);
     const variables = {
-      colorPrimary: color("--accent"), colorText: color("--ink"), colorDanger: color("--bad"), borderRadius: "6px",
+      colorPrimary: color("--accent"), colorBackground: color("--card"), colorText: color("--ink"),
+      colorTextSecondary: color("--soft"), colorDanger: color("--bad"), borderRadius: "8px",
     };
-    elements = stripe.elements({ clientSecret, appearance: { theme: "stripe", variables } });
+    const isDark = getComputedStyle(document.documentElement).getPropertyValue("--is-dark").trim() === "1";
+    probe.remove();
+    elements = stripe.elements({ clientSecret, appearance: { theme: isDark ? "night" : "stripe", variables } });
     const card = elements.create("payment");
     card.on("ready", () => place.querySelector(".hint")?.remove());
     card.on("loaderror", () => unavailable());
@@ -84,6 +88,7 @@
     place.hidden = true;
     if (!ownCard) return showProblem("The card form could not be loaded", "Reload this page to try again.");
     ownCard.hidden = true; // a test card can still be chosen
+    testCards.open = true;
     for (const choice of choices) choice.checked = choice.checked && Boolean(choice.value);
   }
 
@@ -161,6 +166,10 @@
   Object.assign(hint, { className: "hint", textContent: "The card form is being loaded…" });
   place.append(hint);
   const show = () => (place.hidden = !entersCard());
+  if (testCards) {
+    testCards.open = choices.some((choice) => choice.checked && choice.value);
+    testCards.dataset.testCards = "";
+  }
   for (const choice of choices) choice.addEventListener("change", show);
   if (ownCard) {
     ownCard.hidden = false;

@@ -32,7 +32,7 @@ DECLINES = {
 }
 
 
-PUBLIC = {"tickets.get", "tickets.list"}
+PUBLIC = {"tickets.get", "tickets.list", "tickets.highlights", "tickets.site_map", "tickets.site_map_pages"}
 FOR_GATEWAY = {
     *("auth.sign_up", "auth.sign_in", "auth.sign_in_with_code", "auth.sign_in_with_passkey", "auth.request_passkey"),
     *("auth.is_revoked", "auth.is_effective", "auth.note_sessions", "auth.note_keys", "payments.receive_webhook"),
@@ -292,6 +292,17 @@ class FakeServices(FakeFactors):
             found.sort(key=lambda t: t["price_cents"], reverse=sort == "price_desc")
         return self._page("tickets", found, limit, after)
 
+    def tickets_highlights(self, caller, soonest, newest):
+        coming = [t for t in self.tickets.values() if t["starts_at"] and status_now(t) == "on_sale"]
+        coming.sort(key=lambda t: t["starts_at"])
+        return {"soonest": coming[:soonest], "tickets": self.tickets_list(caller, limit=newest)["tickets"]}
+
+    def tickets_site_map(self, _, after=None):
+        return [[t["id"], t["updated_at"]] for t in self.tickets.values() if status_now(t) == "on_sale"]
+
+    def tickets_site_map_pages(self, _):
+        return []
+
     def tickets_list_mine(self, caller, status="all", limit=50, after=None):
         own = [t for t in reversed(self.tickets.values()) if t["seller_id"] == caller.subject]
         own = [{"refunded_cents": 0, **t} for t in own if status in ("all", status_now(t))]
@@ -358,8 +369,9 @@ class FakeServices(FakeFactors):
             raise RemoteError("NotOwner")
         return self.orders[order_id]
 
-    def orders_list(self, caller, limit=50, after=None):
+    def orders_list(self, caller, limit=50, after=None, cancelled=None):
         own = [o for o in reversed(self.orders.values()) if o["buyer_id"] == caller.subject]
+        own = [o for o in own if cancelled in (None, o["status"] == "cancelled")]
         return self._page("orders", own, limit, after)
 
     def orders_cancel(self, caller, order_id):

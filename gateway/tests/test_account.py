@@ -1,5 +1,8 @@
 """A user's account: changing the password, signing out everywhere, consecutive sessions, rotation of keys."""
 
+import html
+import re
+
 import pytest
 
 from gateway.app import create_app
@@ -302,3 +305,24 @@ def test_sessions_of_both_keys_of_auth_are_accepted_during_rotation(services, re
 
     assert accepts(both, services.signer) and accepts(both, Signer(private))
     assert accepts(only_new, Signer(private)) and not accepts(only_new, services.signer)
+
+
+@pytest.mark.parametrize(("path", "target"), [("/signin", "/"), ("/signup", "/"), ("/signin?next=/sell", "/sell")])
+def test_who_is_signed_in_is_led_past_the_pages_for_that(ana, path, target):
+    answer = ana.get(path)
+
+    assert (answer.status_code, answer.headers["Location"]) == (303, target)
+
+
+def test_email_in_use_offers_to_sign_in_with_it(ana, client):
+    refused = client.submit("/signup?next=/sell", "/signup", email="ana@example.com", password="something else")
+    link = html.unescape(re.search(r'<a href="([^"]+)">Sign in instead</a>', refused.text)[1])
+
+    assert refused.status_code == 400 and "Email in use" in refused.text
+    assert 'value="ana@example.com"' in client.get(link).text and 'name="next" value="/sell"' in client.get(link).text
+
+
+def test_all_that_is_wrong_with_a_sign_up_is_said_at_once(client):
+    page = client.submit("/signup", email="no email", password="short").text
+
+    assert 'href="#email"' in page and 'href="#password"' in page

@@ -157,10 +157,10 @@ def test_a_german_seller_types_and_finds_a_comma(shop, services):
     assert "€1,234.50" in listed(seller, "1.234,50")
     (ticket,) = services.tickets
     assert 'value="1234,50"' in seller.get(f"/tickets/{ticket}/edit").text
-    assert seller.get("/?min_price=1.234,50&max_price=2.000").status_code == 200
+    assert seller.get("/tickets?min_price=1.234,50&max_price=2.000").status_code == 200
     asked = [arguments for name, arguments in services.calls if name == "tickets.list"][-1]
     assert (asked["min_price_cents"], asked["max_price_cents"]) == (123450, 200000)
-    assert "Enter the lowest price like 19,99." in seller.get("/?min_price=viel").text
+    assert "Enter the lowest price like 19,99." in seller.get("/tickets?min_price=viel").text
 
 
 def test_an_api_client_sends_a_point(shop):

@@ -47,14 +47,14 @@ def page(ana):
     return ana.submit("/sell", **DETAILS).headers["Location"]
 
 
-@pytest.mark.parametrize("path", ["/", "/?q=הופעה", "/my/tickets", "{page}", "{page}/edit"])
+@pytest.mark.parametrize("path", ["/", "/tickets?q=הופעה", "/selling", "{page}", "{page}/edit"])
 def test_title_and_venue_are_isolated_on_pages_of_tickets(ana, page, path):
     check_isolated(ana.get(path.format(page=page)), TITLE, VENUE)
 
 
 def test_title_and_venue_are_isolated_on_pages_of_orders(bo, page):
     order = bo.submit(page, f"{page}/buy").headers["Location"]
-    waiting = [bo.get(order), bo.get("/my/orders"), bo.get(page)]
+    waiting = [bo.get(order), bo.get("/my/tickets"), bo.get(page)]
     bo.submit(order, f"{order}/pay", token="tok_visa")
 
     for answer in (*waiting, bo.get(order)):

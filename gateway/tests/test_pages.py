@@ -29,17 +29,17 @@ def test_visitor_signs_up_and_sells_and_finds_the_ticket(client):
     assert (welcome.status_code, welcome.headers["Location"]) == (303, "/")
     assert sold.status_code == 303
     assert "Your ticket is on sale." in page_text(client, sold.headers["Location"])
-    assert "Hamlet, row 3 $19.99" in page_text(client, "/?q=hamlet&category=stage")
+    assert "Hamlet, row 3 Any day $19.99" in page_text(client, "/tickets?q=hamlet&category=stage")
 
 
 def test_sign_in_leads_back_to_the_page_before(client, ana, ticket):
-    refused = client.get("/my/orders?after=0")
+    refused = client.get("/my/tickets?after=0")
     signed_in = client.submit(
         refused.headers["Location"], "/signin", email="ana@example.com", password="ana and a word"
     )
 
     assert refused.status_code == 303
-    assert signed_in.headers["Location"] == "/my/orders?after=0"
+    assert signed_in.headers["Location"] == "/my/tickets?after=0"
 
 
 def test_sign_in_never_leads_to_another_site(client, ana):
@@ -62,7 +62,7 @@ def test_signing_out_ends_the_session(ana):
     ana.submit("/", "/signout")
 
     assert "Sign in" in page_text(ana, "/")
-    assert ana.get("/my/tickets").status_code == 303
+    assert ana.get("/selling").status_code == 303
 
 
 def test_invalid_listing_is_explained_at_its_fields_and_keeps_the_input(ana):
@@ -74,15 +74,36 @@ def test_invalid_listing_is_explained_at_its_fields_and_keeps_the_input(ana):
     assert 'value="19.999"' in answer.text and 'value="Old Theatre"' in answer.text
 
 
+def test_all_that_is_wrong_with_a_listing_is_said_at_once(ana):
+    page = ana.submit("/sell", title=" ", price="1.999", category="stage", venue="", startsAt="2020-01-01T10:00").text
+
+    assert re.findall(r'<li><a href="#(\w+)">', page) == ["title", "price", "startsAt"]
+    assert page.count('aria-invalid="true"') == 3
+
+
+def test_page_with_a_refusal_says_so_in_its_title(bo, ticket, services):
+    services.tickets[ticket["id"]]["status"] = "on_sale"
+    shown = hidden(bo.get(f"/tickets/{ticket['id']}").text)
+    services.tickets[ticket["id"]].update(status="reserved")
+
+    refused = bo.post(f"/tickets/{ticket['id']}/buy", data=shown, follow_redirects=True)
+
+    assert "<title>Error: Hamlet" in refused.text and "<title>Hamlet" in bo.get(f"/tickets/{ticket['id']}").text
+
+
+def test_error_page_says_so_in_its_title(client):
+    assert "<title>Error: Not found" in client.get("/nowhere").text
+
+
 def test_invalid_price_is_explained_at_its_field_and_an_invalid_url_only_in_the_summary(client):
-    shown = client.get("/?min_price=cheap&status=bogus").text
+    shown = client.get("/tickets?min_price=cheap&status=bogus").text
 
     assert 'aria-describedby="min_price-problem"' in shown and 'href="#min_price"' in shown
     assert 'href="#status"' not in shown
 
 
 def test_lowest_price_above_the_highest_is_explained_at_its_field(client):
-    shown = client.get("/?min_price=20&max_price=10").text
+    shown = client.get("/tickets?min_price=20&max_price=10").text
 
     assert 'aria-describedby="max_price-problem"' in shown and 'value="20"' in shown
 
@@ -95,7 +116,7 @@ def test_start_in_the_past_is_an_error_of_its_field_and_keeps_the_input(ana):
 
     assert late.status_code == 400
     assert 'href="#startsAt"' in late.text and 'value="2026-01-01T12:00"' in late.text
-    assert "1 Jan 2031, 12:00 UTC" in page_text(ana, "/my/tickets")
+    assert "1 Jan 2031, 12:00 UTC" in page_text(ana, "/selling")
 
 
 def test_errors_of_the_service_are_shown_at_their_fields(ana, services):
@@ -112,7 +133,7 @@ def test_search_and_filters_stay_in_the_url_of_the_next_page(ana, client):
     for number in range(30):
         ana.post("/api/tickets", json={"title": f"Seat {number}", "price": 10 + number})
 
-    shown = client.get("/?q=seat&sort=price_asc&min_price=5").text
+    shown = client.get("/tickets?q=seat&sort=price_asc&min_price=5").text
     following = html.unescape(re.search(r'rel="next" href="([^"]+)"', shown).group(1))
 
     assert "q=seat" in following and "sort=price_asc" in following and "min_price=5" in following
@@ -124,29 +145,29 @@ def test_url_of_the_next_page_is_on_this_site_whatever_the_query(ana, client, qu
     for number in range(30):
         ana.post("/api/tickets", json={"title": f"Seat {number}", "price": 10})
 
-    shown = client.get(f"/?{query}").text
+    shown = client.get(f"/tickets?{query}").text
     link = client.get(f"/api/tickets?limit=1&{query}").headers["Link"]
 
-    assert html.unescape(re.search(r'rel="next" href="([^"]+)"', shown).group(1)).startswith("/?")
+    assert html.unescape(re.search(r'rel="next" href="([^"]+)"', shown).group(1)).startswith("/tickets?")
     assert link.startswith("</api/tickets?")
 
 
 def test_search_without_a_match_offers_all_tickets(client):
-    assert "No ticket on sale matches this search. See all tickets" in page_text(client, "/?q=nothing")
+    assert "No ticket on sale matches this search. See all tickets" in page_text(client, "/tickets?q=nothing")
 
 
 def test_search_that_found_nothing_yet_continues(client, services):
     services.tickets_list = lambda *_, after=None, **__: {"tickets": [], "next": None if after else "7"}
 
-    first = client.get("/?q=a+b").text
+    first = client.get("/tickets?q=a+b").text
 
     assert "Nothing found yet, but there are more tickets to look through." in first
-    assert 'href="/?q=a+b&amp;after=7">Continue searching' in first
-    assert "No more tickets on sale match this search. First page" in page_text(client, "/?q=a+b&after=7")
+    assert 'href="/tickets?q=a+b&amp;after=7">Continue searching' in first
+    assert "No more tickets on sale match this search. First page" in page_text(client, "/tickets?q=a+b&after=7")
 
 
 def test_invalid_search_is_explained(client):
-    answer = client.get("/?min_price=cheap")
+    answer = client.get("/tickets?min_price=cheap")
 
     assert answer.status_code == 400
     assert 'href="#min_price"' in answer.text and 'value="cheap"' in answer.text
@@ -249,7 +270,7 @@ def test_seller_reads_why_a_reserved_ticket_cannot_be_edited(ana, ticket, order_
 
     assert answer.status_code == 303
     assert "A buyer has reserved it" in page_text(ana, answer.headers["Location"])
-    assert "No changes while it is reserved." in page_text(ana, "/my/tickets")
+    assert "No changes while it is reserved." in page_text(ana, "/selling")
 
 
 def test_seller_sees_the_amount_owed_and_what_was_not_sold_in_time(ana, services, ticket):
@@ -257,7 +278,7 @@ def test_seller_sees_the_amount_owed_and_what_was_not_sold_in_time(ana, services
     services.tickets["t2"] = {**listed, "id": "t2", "status": "sold", "price_cents": 123456}
     services.tickets["t3"] = {**listed, "id": "t3", "starts_at": "2026-01-01T12:00:00.000Z"}
 
-    page = page_text(ana, "/my/tickets")
+    page = page_text(ana, "/selling")
 
     assert "1 ticket sold: $1,234.56 owed to you." in page
     assert page.count("Not sold before it started") == 1
@@ -267,7 +288,7 @@ def test_seller_sees_the_amount_owed_and_what_was_not_sold_in_time(ana, services
 def test_seller_sees_the_refund_of_each_ticket(ana, services, ticket, refunded_cents, shown):
     services.tickets[ticket["id"]] |= {"status": "sold", "refunded_cents": refunded_cents}
 
-    assert f'<span class="badge">{shown}</span>' in ana.get("/my/tickets").text
+    assert f'<span class="badge">{shown}</span>' in ana.get("/selling").text
 
 
 def test_only_the_seller_may_open_the_edit_page(bo, ticket):
@@ -379,12 +400,12 @@ def test_expired_order_says_so_and_leads_back_to_the_ticket(bo, ticket, order_pa
 def test_started_show_is_not_offered_again(bo, order_page, services):
     order = services.orders[order_page.rpartition("/")[2]]
     services.end(order, "expired")
-    offered = [bo.get(page).text.count("Reserve again") for page in (order_page, "/my/orders")]
+    offered = [bo.get(page).text.count("Reserve again") for page in (order_page, "/my/tickets")]
 
     services.tickets[order["ticket"]["id"]]["starts_at"] = "2020-01-01T00:00:00.000Z"
 
     assert offered == [1, 0]
-    assert [bo.get(page).text.count("Reserve again") for page in (order_page, "/my/orders")] == [0, 0]
+    assert [bo.get(page).text.count("Reserve again") for page in (order_page, "/my/tickets")] == [0, 0]
 
 
 def test_reserve_again_reserves_at_once(bo, ticket, order_page):
@@ -452,12 +473,36 @@ def test_buyer_who_saw_an_older_price_is_shown_the_new_one(ana, bo, ticket):
     assert "The price has changed." in seen and "Buy for $25.00" in seen
 
 
-def test_orders_are_listed_with_their_state_and_what_to_do(bo, ticket, order_page):
-    waiting = page_text(bo, "/my/orders")
+def test_bought_tickets_are_listed_with_what_to_do(bo, ticket, order_page):
+    waiting = page_text(bo, "/my/tickets")
     bo.submit(order_page, f"{order_page}/pay", token="tok_visa")
+    bought = page_text(bo, "/my/tickets")
 
     assert "Waiting for payment" in waiting and "Continue to payment" in waiting
-    assert "Paid Receipt" in page_text(bo, "/my/orders")
+    assert "Hamlet, row 3 Any day $19.99 Paid" in bought and "Ticket and receipt" in bought
+
+
+def test_orders_that_came_to_nothing_are_listed_apart(bo, order_page):
+    bo.submit(order_page, f"{order_page}/cancel")
+
+    assert "Nothing here yet" in page_text(bo, "/my/tickets")
+    assert "Hamlet, row 3 Any day $19.99 Cancelled" in page_text(bo, "/my/tickets?cancelled=1")
+
+
+def test_list_of_orders_is_found_under_its_earlier_address(bo):
+    assert bo.get("/my/orders?after=1").headers["Location"] == "/my/tickets?after=1"
+
+
+def test_seller_looks_at_what_is_sold_alone(ana, services, ticket):
+    services.tickets["t2"] = {**services.tickets[ticket["id"]], "id": "t2", "status": "sold", "title": "Macbeth"}
+
+    sold = page_text(ana, "/selling?status=sold")
+
+    assert "Macbeth" in sold and "Hamlet" not in sold
+
+
+def test_sold_out_filter_says_that_nothing_is_there(ana, ticket):
+    assert "None of your tickets is here." in page_text(ana, "/selling?status=sold")
 
 
 def test_somebody_elses_order_is_not_shown(ana, order_page):
@@ -469,7 +514,7 @@ def test_started_show_is_not_for_sale(ana, bo, ticket, services):
 
     shown = bo.get(f"/tickets/{ticket['id']}").text
     assert "It has already started" in shown and 'class="badge started">Started' in shown and "on_sale" not in shown
-    assert 'class="badge started">Started' in bo.get("/?status=all").text
+    assert 'class="badge started">Started' in bo.get("/tickets?status=all").text
     assert ana.get(f"/tickets/{ticket['id']}/edit").status_code == 200  # to postpone it
 
 

@@ -283,7 +283,7 @@ def test_partial_refund_is_shown_and_the_ticket_stays_the_buyers(bo, page, servi
 
     when = "" if lost else " on 25 Nov 2026, 08:00 UTC"
     assert "The ticket is yours" in receipt and f"$5.00 of $19.99 was refunded{when}" in receipt
-    assert "Partly refunded" in page_text(bo, "/my/orders")
+    assert "Partly refunded" in page_text(bo, "/my/tickets")
     assert bo.get(f"/api/orders/{stored['id']}").json["refundedAmount"] == 5.0
 
 

@@ -140,7 +140,12 @@ def test_nobody_may_keep_what_a_session_read_first(memory, bo, path):
     assert bo.get(path).headers["Cache-Control"] == "no-store"
 
 
-PAGES = {"list": "/", "search": "/?q=hamlet&category=&min_price=&max_price=&sort=newest", "one": "/tickets/{id}"}
+PAGES = {
+    "list": "/tickets",
+    "home": "/",
+    "search": "/tickets?q=hamlet&category=&min_price=&max_price=&sort=newest",
+    "one": "/tickets/{id}",
+}
 
 
 @pytest.fixture(params=PAGES)
@@ -197,7 +202,7 @@ def test_notices_are_shown_to_one_visitor_once(guest, ana, bo, ticket):
 
 
 def test_pages_asked_for_with_something_unknown_are_not_kept_but_ask_no_service(guest, services, ticket):
-    for path in ("/", f"/tickets/{ticket['id']}"):
+    for path in ("/tickets", "/", f"/tickets/{ticket['id']}"):
         guest.get(path)
         asked = reading(services)
 
@@ -210,7 +215,7 @@ def test_pages_asked_for_with_something_unknown_are_not_kept_but_ask_no_service(
 
 def test_a_price_is_read_by_the_language_of_each_visitor(guest):
     statuses = {
-        language: guest.get("/?min_price=1.500", headers={"Accept-Language": language}).status_code
+        language: guest.get("/tickets?min_price=1.500", headers={"Accept-Language": language}).status_code
         for language in ("de", "en", "de-AT", "en-GB")
     }
 
@@ -219,7 +224,7 @@ def test_a_price_is_read_by_the_language_of_each_visitor(guest):
 
 def test_what_an_address_searched_wrongly_is_not_kept(guest, memory):
     for _ in range(2):
-        answer = guest.get("/?min_price=x")
+        answer = guest.get("/tickets?min_price=x")
         assert (answer.status_code, answer.headers["Cache-Control"]) == (400, "no-store")
     assert not memory._entries
 
@@ -282,7 +287,7 @@ def test_a_change_that_nobody_answered_marks_too(ana, services):
     assert answer.status_code == 503 and "ticketing-changed=1" in answer.headers["Set-Cookie"]
 
 
-@pytest.mark.parametrize("page", ["/my/tickets", "/my/orders", "/account", "/api/orders", "/api/tickets/mine"])
+@pytest.mark.parametrize("page", ["/selling", "/my/tickets", "/account", "/api/orders", "/api/tickets/mine"])
 def test_looking_marks_nobody(bo, page):
     assert "ticketing-changed" not in str(bo.get(page).headers.getlist("Set-Cookie"))
 

@@ -17,7 +17,7 @@ def routes(app, changing):
     for rule in app.url_map.iter_rules():
         for method in sorted(rule.methods - {"OPTIONS"}):
             if (method not in SAFE) == changing:
-                yield method, re.sub("<[a-z]+_id>", UNKNOWN, rule.rule).replace("<path:filename>", "style.css")
+                yield method, re.sub("<[a-z]+_id>", UNKNOWN, rule.rule).replace("<version>/<path:name>", "v/style.css")
 
 
 def test_every_form_without_its_token_is_refused(app, ana, services):
@@ -126,14 +126,15 @@ def test_every_answer_carries_the_security_headers(app, client):
 
 
 def test_pages_use_nothing_that_the_policy_forbids(ana):
-    for path in ("/", "/sell", "/my/tickets", "/my/orders"):
+    for path in ("/", "/sell", "/selling", "/my/tickets"):
         page = ana.get(path).text
         assert "style=" not in page and "<style" not in page and "onclick" not in page
-        assert "//" not in page.replace("<!doctype html>", "")
+        loaded = re.findall(r'(?:src|action|use href|link rel="(?!canonical)[^>]*href)="([^"]+)"', page)
+        assert len(loaded) > 5 and [url for url in loaded if not re.match("/(?!/)", url)] == []
 
 
 def test_private_pages_are_never_cached(ana, client, ticket):
-    private = [ana.get(path) for path in ("/", "/sell", "/my/orders", "/api/orders", f"/tickets/{ticket['id']}")]
+    private = [ana.get(path) for path in ("/", "/sell", "/my/tickets", "/api/orders", f"/tickets/{ticket['id']}")]
 
     assert {answer.headers["Cache-Control"] for answer in private} == {"no-store"}
     assert client.get("/").headers["Cache-Control"] == "public, max-age=1"
@@ -174,7 +175,7 @@ def test_session_revoked_elsewhere_is_refused(ana, app, services):
     services.revoked.add(claims.session_id)
 
     assert ana.get("/api/orders").status_code == 401
-    assert ana.get("/my/orders").headers["Location"].startswith("/signin?next=")
+    assert ana.get("/my/tickets").headers["Location"].startswith("/signin?next=")
 
 
 def test_token_of_a_service_is_no_session(client, app):
@@ -187,7 +188,7 @@ def test_token_of_a_service_is_no_session(client, app):
 def test_nothing_private_opens_while_the_session_cannot_be_checked(ana, services):
     services.away.add("auth")
 
-    answers = [ana.get(path) for path in ("/api/orders", "/my/orders", "/sell", "/api/users/currentuser")]
+    answers = [ana.get(path) for path in ("/api/orders", "/my/tickets", "/sell", "/api/users/currentuser")]
 
     assert [answer.status_code for answer in answers] == [503] * 4
 

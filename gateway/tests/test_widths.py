@@ -16,7 +16,7 @@ def test_longest_word_is_broken_on_every_page_that_shows_it(ana, bo, services, v
     order = bo.submit(page, f"{page}/buy").headers["Location"]
     wide = {}
 
-    for user, paths in ((ana, [page, "/my/tickets"]), (bo, ["/?status=all", page, order, "/my/orders"])):
+    for user, paths in ((ana, [page, "/selling"]), (bo, ["/tickets?status=all", page, order, "/my/tickets"])):
         shown = visit(user, viewport=PHONE)
         for path in paths:
             shown.goto(path)

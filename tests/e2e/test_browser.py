@@ -21,7 +21,7 @@ def test_a_ticket_is_sold_in_the_browser(visitor, javascript):
 
     expect(bo.get_by_text("4242")).to_be_visible()
     picture(bo, "receipt")
-    bo.goto("/my/orders")
+    bo.goto("/my/tickets")
     expect(bo.get_by_text(title)).to_be_visible()
     picture(bo, "my-orders")
 
@@ -40,4 +40,6 @@ def test_an_expired_order_says_so_and_the_ticket_is_on_sale_again(visitor, signe
     expect(bo.get_by_text("You were not charged.")).to_be_visible()
     picture(bo, "expired")
     cy = visitor()
-    wait_for(lambda: cy.goto("/") and cy.get_by_role("link", name=title).count(), 20, "the ticket to be listed again")
+    wait_for(
+        lambda: cy.goto("/tickets") and cy.get_by_role("link", name=title).count(), 20, "the ticket to be listed again"
+    )

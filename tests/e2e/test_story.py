@@ -40,7 +40,7 @@ def test_a_partial_refund_made_at_stripe_is_seen_by_the_buyer_and_the_seller(ana
     wait_for(lambda: bo.order(order_id)["refundedAmount"] == 5.0, 20, "the buyer to see the refund")
     assert (bo.order(order_id)["status"], bo.order(order_id)["refundedAt"]) == ("complete", None)
     assert "$5.00 of $19.99 was refunded on <time" in bo.get(f"/orders/{order_id}").text
-    wait_for(lambda: "<strong>$14.99</strong> owed to you" in ana.get("/my/tickets").text, 20, "the seller to see it")
+    wait_for(lambda: "<strong>$14.99</strong> owed to you" in ana.get("/selling").text, 20, "the seller to see it")
 
 
 def test_after_a_decline_another_card_buys_the_ticket(ana, bo):

@@ -1,0 +1,179 @@
+"""Pictures of every page and state, wide and narrow, light and dark: `python -m dev.screenshots FOLDER [NAME…]`.
+
+The pages are the gateway's own, in front of the services' fakes: so every state can be had at once. What they show is
+of the demo (`dev/demo/shows.py`). With names, only the pages whose names begin with one of them are drawn.
+"""
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flask.testing import FlaskClient
+from werkzeug.serving import make_server
+
+from dev.demo.shows import tickets
+from dev.fake_stripe.testing import running
+from dev.testing import chromium
+from gateway.app import create_app
+from gateway.tests.conftest import Browser
+from gateway.tests.fakes import SETTINGS, FakeServices
+from libs.clock import iso
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+WIDTHS = {1280: 800, 390: 844}
+THEMES = ("light", "dark")
+TICKETS = 60
+COOKIE = "ticketing-session"
+
+
+class Site:
+    """The gateway with a seller, a buyer, their tickets and orders; and who looks at a page: `None` is a visitor."""
+
+    def __init__(self, stripe_url: str) -> None:
+        services: Any = FakeServices
+        self.services: Any = services()
+        settings = SETTINGS | {"STRIPE_API_BASE": stripe_url}
+        self.app = create_app(self.services, settings, self.services.revocations())
+        self.app.test_client_class = Browser
+        self.seller, self.buyer = self._sign_up("sam"), self._sign_up("bea")
+        now = datetime.now(UTC)
+        self.tickets = [self.seller.post("/api/tickets", json=show).json["id"] for show in tickets(TICKETS, now)]  # type: ignore[index]
+
+    def reserve(self, number: int, **changes: Any) -> str:
+        """Return the path of the buyer's order for one of the tickets, in a state that cannot be had by itself."""
+        answer = self.buyer.post("/api/orders", json={"ticketId": self.tickets[-number]})
+        assert answer.status_code == 201, answer.text
+        order = self.services.orders[answer.json["id"]]  # type: ignore[index]
+        order.update(changes)
+        return f"/orders/{order['id']}"
+
+    def pay(self, order: str, card: str = "tok_visa") -> str:
+        """Pay an order, or try to; return its path."""
+        self.buyer.submit(order, f"{order}/pay", token=card)  # type: ignore[attr-defined]
+        return order
+
+    def payment(self, order: str, **changes: Any) -> str:
+        """Change the payment of an order; return its path."""
+        ident = order.rpartition("/")[2]
+        payment = self.services.payments.setdefault(ident, self.services._new_payment(self.services.orders[ident]))
+        payment.update(changes)
+        return order
+
+    def _sign_up(self, name: str) -> FlaskClient:
+        person = self.app.test_client()
+        person.post("/api/users/signup", json={"email": f"{name}@example.org", "password": f"{name} and a word"})
+        return person
+
+
+def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Callable[["Page"], Any] | None]]:
+    """Yield each page's name, who looks at it, its path, and what they do there first."""
+    buyer, seller, last = site.buyer, site.seller, site.tickets[-1]
+    yield "home", None, "/", None
+    yield "list", None, "/tickets", None
+    yield "list-filtered", None, "/tickets?category=concert&sort=price_asc&max_price=40", None
+    yield "list-empty", None, "/tickets?q=nothing+at+all", None
+    yield "list-invalid", None, "/tickets?min_price=cheap&max_price=dear", None
+    yield "ticket", None, f"/tickets/{last}", None
+    yield "ticket-own", seller, f"/tickets/{last}", None
+    yield "ticket-buyer", buyer, f"/tickets/{last}", None
+    for name in site.app.extensions["texts"]:
+        yield f"text-{name}", None, f"/about/{name}", None
+    yield "sign-in", None, "/signin?next=/my/tickets", None
+    yield "sign-up", None, "/signup", None
+    yield "sign-up-invalid", None, "/signup", lambda page: _send(page, email="sam@example.org", password="sam and more")  # noqa: S106
+    yield "sell", seller, "/sell", None
+    yield (
+        "sell-invalid",
+        seller,
+        "/sell",
+        lambda page: _send(page, title=" ", price="1.999", startsAt="2020-01-01T10:00"),
+    )
+    yield "edit", seller, f"/tickets/{last}/edit", None
+    yield "selling", seller, "/selling", None
+    yield "selling-empty", buyer, "/selling", None
+    yield "my-tickets-empty", seller, "/my/tickets", None
+    yield "account", buyer, "/account", None
+    yield "account-security", buyer, "/account/security", None
+    yield "account-sessions", buyer, "/account/sessions", None
+    yield "account-confirm", buyer, "/account/confirm", None
+    yield "not-found", None, "/nowhere", None
+    yield "api", None, "/api/docs", None
+    pay = site.reserve(1)
+    yield "order-pay", buyer, pay, None
+    yield "order-pay-test-cards", buyer, pay, lambda page: page.get_by_text("Use a test card").click()
+    yield "held-banner", buyer, "/", None
+    yield "order-declined", buyer, site.pay(site.reserve(2), "tok_chargeDeclined"), None
+    soon = iso(datetime.now(UTC) + timedelta(seconds=50))
+    yield "order-last-minute", buyer, site.reserve(3, expires_at=soon), None
+    confirming = site.reserve(4)
+    yield "order-confirming", buyer, site.payment(confirming, is_confirming=True), None
+    yield "order-overdue", buyer, site.reserve(5, expires_at=iso(datetime.now(UTC) - timedelta(seconds=5))), None
+    yield "order-complete", buyer, site.pay(site.reserve(6)), None
+    refunded = site.pay(site.reserve(7))
+    site.services.orders[refunded.rpartition("/")[2]].update(refunded_at=iso(datetime.now(UTC)), refunded_cents=2000)
+    yield "order-refunded", buyer, refunded, None
+    cancelled = site.reserve(8)
+    site.buyer.submit(cancelled, f"{cancelled}/cancel")  # type: ignore[attr-defined]
+    yield "order-cancelled", buyer, cancelled, None
+    failed = site.reserve(9)
+    for _ in range(3):
+        site.pay(failed, "tok_chargeDeclined")
+    yield "order-failed", buyer, failed, None
+    late = site.payment(site.reserve(10, status="cancelled", cancel_reason="expired"), status="refunded")
+    yield "order-late", buyer, late, None
+    yield "ticket-reserved", None, f"/tickets/{site.tickets[-1]}", None
+    yield "ticket-sold", None, f"/tickets/{site.tickets[-6]}", None
+    yield "ticket-bought", buyer, f"/tickets/{site.tickets[-6]}", None
+    yield "my-tickets", buyer, "/my/tickets", None
+    yield "my-tickets-cancelled", buyer, "/my/tickets?cancelled=1", None
+    yield "selling-sold", seller, "/selling", None
+    yield "list-all", None, "/tickets?status=all", None
+    site.services.away.add("payments")
+    yield "order-unavailable", buyer, site.reserve(11), None
+    site.services.away.add("tickets")
+    yield "unavailable", None, "/", None
+
+
+def main() -> None:
+    """Draw the pages into the folder that was named."""
+    folder, *names = sys.argv[1:]
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with running() as stripe, chromium() as browser:
+        site = Site(stripe.url)
+        server = make_server("127.0.0.1", 0, site.app, threaded=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.port}"
+        for name, who, path, act in pages(site):
+            if names and not name.startswith(tuple(names)):
+                continue
+            for width, height in WIDTHS.items():
+                for theme in THEMES:
+                    options: Any = {"viewport": {"width": width, "height": height}, "color_scheme": theme}
+                    context = browser.new_context(base_url=url, **options)
+                    if who and (cookie := who.get_cookie(COOKIE)):
+                        context.add_cookies([{"name": COOKIE, "value": cookie.value, "url": url}])
+                    page = context.new_page()
+                    page.goto(path)
+                    if act:
+                        act(page)
+                    page.screenshot(path=Path(folder) / f"{name}-{width}-{theme}.png", full_page=True)
+                    context.close()
+            print(name)
+        server.shutdown()
+
+
+def _send(page: "Page", **typed: str) -> None:
+    for name, value in typed.items():
+        page.fill(f"main [name={name}]", value)
+    page.click("main form .button:not([type=button])")
+
+
+if __name__ == "__main__":
+    main()

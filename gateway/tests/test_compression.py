@@ -1,0 +1,55 @@
+"""What is compressed, and what in it must not be guessed from sizes."""
+
+import gzip
+import re
+
+import pytest
+
+from gateway.static_files import asset
+
+
+@pytest.mark.parametrize("coding", ["zstd", "br", "gzip"])
+def test_page_is_compressed_as_the_browser_asks(client, coding):
+    plain = client.get("/")
+    packed = client.get("/", headers={"Accept-Encoding": coding})
+
+    assert packed.headers["Content-Encoding"] == coding
+    assert len(packed.data) < len(plain.data) / 2
+    assert "Accept-Encoding" in packed.headers["Vary"]
+
+
+def test_stylesheet_is_compressed_and_a_font_is_not(client):
+    style = client.get(asset("style.css"), headers={"Accept-Encoding": "gzip"})
+    font = client.get(asset("fonts/bricolage-grotesque-latin.woff2"), headers={"Accept-Encoding": "gzip"})
+
+    assert b"--paper" in gzip.decompress(style.data)
+    assert "Content-Encoding" not in font.headers
+
+
+def test_etag_of_a_ticket_is_the_same_however_it_is_sent(ana, client):
+    ticket = ana.post("/api/tickets", json={"title": "x" * 200, "venue": "y" * 200, "price": 5}).json
+
+    for coding in ("", "gzip", "br"):
+        answer = client.get(f"/api/tickets/{ticket['id']}", headers={"Accept-Encoding": coding})
+        assert answer.headers["ETag"] == '"1"'
+
+
+def test_no_secret_is_the_same_in_two_pages(ana):
+    tokens = [re.findall(r'name="csrf_token" value="([^"]+)"', ana.get("/account").text) for _ in range(2)]
+
+    assert len({*tokens[0], *tokens[1]}) == len(tokens[0]) + len(tokens[1])
+    with ana.session_transaction() as session:
+        assert session["csrf"] not in ana.get("/account").text
+
+
+@pytest.mark.parametrize("token", ["", "x", "====", "é", "AAAA"])
+def test_malformed_token_is_refused(ana, token):
+    assert ana.post("/account/password", data={"csrf_token": token}).status_code == 403
+
+
+def test_token_of_the_session_itself_is_refused(ana):
+    ana.get("/account")
+    with ana.session_transaction() as session:
+        token = session["csrf"]
+
+    assert ana.post("/account/password", data={"csrf_token": token}).status_code == 403

@@ -1,0 +1,64 @@
+"""The texts that an operator edits."""
+
+import re
+
+import pytest
+
+from gateway.app import create_app
+from gateway.tests.fakes import SETTINGS, FakeServices
+from gateway.texts import FOLDER, read_texts
+from libs.settings import MissingSetting
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "fees.md").write_text("# What it costs\n\nTen *percent*.\n")
+    (tmp_path / "imprint.md").write_text("# Imprint\n\nAna Ltd\n")
+    return tmp_path
+
+
+@pytest.fixture
+def client(folder):
+    services = FakeServices()
+    return create_app(services, SETTINGS | {"GATEWAY_TEXTS": str(folder)}, services.revocations()).test_client()
+
+
+def test_operators_text_replaces_ours_and_another_is_another_page(client):
+    fees, home = client.get("/about/fees").text, client.get("/").text
+
+    assert "<title>What it costs" in fees and "Ten <em>percent</em>." in fees
+    assert ">What it costs</a>" in home and ">Imprint</a>" in home and ">Privacy</a>" in home
+
+
+def test_text_without_a_file_is_not_found(client):
+    assert client.get("/about/../settings").status_code == 404
+    assert client.get("/about/nothing").status_code == 404
+
+
+def test_markup_and_scripts_in_a_text_do_nothing(folder, client):
+    (folder / "fees.md").write_text("# Fees\n\n<script>alert(1)</script> [here](javascript:alert(2))\n")
+
+    page = read_texts(folder)["fees"].html
+
+    assert "<script>" not in page and "href" not in page
+
+
+@pytest.mark.parametrize("content", ["No heading.", "", "## Too deep\n"])
+def test_text_without_a_title_stops_the_start(tmp_path, content):
+    (tmp_path / "fees.md").write_text(content)
+
+    with pytest.raises(MissingSetting, match="GATEWAY_TEXTS"):
+        create_app(FakeServices(), SETTINGS | {"GATEWAY_TEXTS": str(tmp_path)})
+
+
+def test_folder_that_is_not_there_stops_the_start(tmp_path):
+    with pytest.raises(MissingSetting, match="GATEWAY_TEXTS"):
+        create_app(FakeServices(), SETTINGS | {"GATEWAY_TEXTS": str(tmp_path / "none")})
+
+
+def test_links_between_our_texts_lead_somewhere():
+    texts = read_texts(FOLDER)
+
+    for name, text in texts.items():
+        targets = re.findall(r'href="([^":]+)"', text.html)
+        assert [target for target in targets if target not in texts] == [], name

@@ -1,0 +1,56 @@
+"""The texts that an operator edits: Markdown files in one folder, shown as pages and linked at the foot of each."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup
+
+FOLDER = Path(__file__).parent / "texts"
+TO_TEXT = re.compile(r"^([\w-]+)\.md$")
+"""A link from one text to another, by its file as editors show it; the page has no suffix."""
+FOLDER_FORM = "a folder of .md files in UTF-8, each of which begins with a heading, # TITLE"
+
+
+class Text(NamedTuple):
+    """A text: its title, its first paragraph as plain text, and all but the title as HTML."""
+
+    title: str
+    summary: str
+    html: Markup
+
+
+def read_texts(folder: str | Path) -> dict[str, Text]:
+    """Return the texts by name: those of `folder`, and ours where it has none of that name.
+
+    Raises ValueError when the folder, or a text in it, cannot be used.
+    """
+    if not Path(folder).is_dir():
+        raise ValueError(folder)
+    found = {path.stem: path for where in (FOLDER, Path(folder)) for path in sorted(where.glob("*.md"))}
+    return {name: _read(path) for name, path in found.items()}
+
+
+def _read(path: Path) -> Text:
+    """HTML in the Markdown is shown as text, and no link leads to a script (markdown-it's preset `js-default`)."""
+    markdown = MarkdownIt("js-default")
+    tokens = markdown.parse(path.read_text(encoding="utf-8"))
+    if [token.type for token in tokens[:1]] != ["heading_open"] or tokens[0].tag != "h1":
+        raise ValueError(path)
+    for link in [each for token in tokens for each in token.children or [] if each.type == "link_open"]:
+        link.attrSet("href", TO_TEXT.sub(r"\1", str(link.attrGet("href"))))
+    html: str = markdown.renderer.render(tokens[3:], markdown.options, {})
+    first = _first(tokens[3:], lambda token: token.type == "inline")
+    return Text(_plain(tokens[1]), _plain(first) if first else "", Markup(html))  # noqa: S704 - markdown-it escapes
+
+
+def _first(tokens: list[Token], matches: Callable[[Token], bool]) -> Token | None:
+    return next((token for token in tokens if matches(token)), None)
+
+
+def _plain(inline: Token) -> str:
+    """Return what a reader sees of a paragraph, without its markup."""
+    return "".join(" " if each.type == "softbreak" else each.content for each in inline.children or [])
