@@ -105,9 +105,9 @@ class Relay:
             raise
         now = time.monotonic()
         if now >= self._clear_at or self._stopped.is_set():
-            self._clear_at = float("inf")
             for aggregates, fresh in self._fresh.items():
                 self._clear(aggregates, fresh)
+            self._clear_at = float("inf")
         if now >= self._poll_at:
             self._poll_at = now + self.poll_seconds
             for aggregates in self.aggregates:

@@ -256,6 +256,19 @@ def test_what_could_not_be_published_while_the_broker_was_away_is_published_by_a
     assert full(loaves) == 0
 
 
+def test_what_could_not_be_cleared_is_cleared_later_and_not_published_again(loaves, followed, monkeypatch):
+    followed.poll_seconds, followed._poll_at = 60, time.monotonic() + 60
+    add(followed.aggregates[0], "b1")
+    with monkeypatch.context() as patch:
+        patch.setattr("libs.events.relay.unhurried", lambda collection: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            followed.work()
+
+    followed.work()
+
+    assert (published(followed), full(loaves)) == (["LoafBaked:b1:1"], 0)
+
+
 def test_of_many_changes_those_saved_to_empty_outboxes_are_published_at_once(loaves, followed):
     followed.poll_seconds, followed._poll_at = 60, time.monotonic() + 60
     for ident in ("b1", "b2", "b3"):
