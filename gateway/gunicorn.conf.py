@@ -67,3 +67,10 @@ def post_worker_init(_worker: Any) -> None:
 def on_exit(_server: Any) -> None:
     """Throw away what the workers have counted."""
     shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Forget what a worker that ended last said of itself; what it has counted stays."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)

@@ -4,6 +4,7 @@ import io
 import re
 import socket
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -25,6 +26,8 @@ STATUSES = {LimitRequestLine: 414, LimitRequestHeaders: 431, ExpectationFailed: 
 API = re.compile(rb"((?i:https?)://[^/?]*)?/api(?![\w.~%-])")
 """How the targets of requests for the API begin; to a proxy, and to any server, they may name the host."""
 LINGER_SECONDS = 2
+NOTIFY_SECONDS = 1.0
+"""How often gunicorn's gevent worker notifies its master."""
 LOGGED_CHARACTERS = 200
 
 
@@ -93,7 +96,17 @@ class Worker(GeventWorker):
         """Read requests and write responses as above."""
         RequestParser.mesg_class = Request
         wsgi.Response = Response
+        self._notified_at = time.monotonic()
         super().init_process()
+
+    def notify(self) -> None:
+        """Tell the master that the loop turns, as each second, and note by how much this was late."""
+        super().notify()
+        from libs.metrics import event_loop_lag_seconds  # only now: see below
+
+        now = time.monotonic()
+        event_loop_lag_seconds.set(max(0.0, now - self._notified_at - NOTIFY_SECONDS))
+        self._notified_at = now
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that cannot be read, and close the connection."""

@@ -17,6 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
+from libs import metrics
 from libs.errors import Unavailable, log_failure
 from libs.settings import MissingSetting, metrics_address
 
@@ -66,6 +67,8 @@ def serve(
     host, port = metrics_address()
     if port is None:
         return
+    if registry is REGISTRY:  # else other processes count, and measure themselves
+        metrics.when_read(metrics.event_loop_lag_seconds, metrics.measure_loop)
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         server_class: type[WSGIServer] = type("_Server", (ThreadingWSGIServer,), {"address_family": family})

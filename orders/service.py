@@ -34,6 +34,7 @@ from libs.rpc.entrypoint import rpc
 from libs.settings import between
 from orders import domain
 from orders.domain import Order
+from orders.metrics import expiry_delay_seconds
 from orders.store import OrderStore, new_id
 
 log = logging.getLogger(__name__)
@@ -254,7 +255,10 @@ class OrdersService(parked_events.ParkedEvents):
                 log.warning("the payment of an overdue order waits: %s", error)
         now = utc_now()
         left = [order for order in overdue if order.id not in settled]
-        self.store.save_cancelled([order for order in left if order.expire(now, is_unpaid=order.id in unpaid)])
+        expired = [order for order in left if order.expire(now, is_unpaid=order.id in unpaid)]
+        self.store.save_cancelled(expired)
+        for order in expired:
+            expiry_delay_seconds.observe((now - order.expires_at).total_seconds())
         if answer:
             self.store.mark_asked([order.id for order in left if order.is_live], now)
         return answer is not None

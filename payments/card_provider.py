@@ -17,6 +17,7 @@ import stripe
 from libs.errors import Kind, kind_of
 from payments.errors import InvalidCard, StripeUnavailable
 from payments.intent import PaymentIntent
+from payments.metrics import TimedRequests
 
 log = logging.getLogger(__name__)
 logging.getLogger("stripe").setLevel(logging.WARNING)  # its library logs every request at INFO
@@ -60,7 +61,7 @@ class CardProvider:
         self._stripe = stripe.StripeClient(
             secret_key,
             stripe_version=API_VERSION,
-            http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS),
+            http_client=TimedRequests(timeout=TIMEOUT_SECONDS),
             max_network_retries=0,  # payments.patience repeats
             **options,
         ).v1

@@ -53,6 +53,7 @@ class Container(ServiceContainer):
         super().__init__(service_cls, config, *args, **kwargs)
         self.max_slow_workers = int(config.get("max_slow_workers") or config.get("max_workers") or DEFAULT_MAX_WORKERS)
         self._worker_pool = _Workers(self.max_workers, self.max_slow_workers)
+        self._worker_pool.show()
 
     @property
     def most_at_once(self) -> int:
@@ -108,10 +109,21 @@ class _Workers:
         """Start a worker once one is free."""
         return self.pool_of(worker_ctx.entrypoint).spawn(run, worker_ctx, *arguments)
 
+    def show(self) -> None:
+        """Let the metrics show how busy the workers are."""
+        _show("quick", lambda: [self._pool])
+        _show("slow", lambda: list(self._slow.values()))
+
     def waitall(self) -> None:
         """Return once no worker is left; that of eventlet's pools may never return from one of size one."""
         while any(pool.running() for pool in (self._pool, *self._slow.values())):
             time.sleep(0.02)
+
+
+def _show(name: str, pools: Callable[[], list[GreenPool]]) -> None:
+    metrics.when_read(metrics.workers.labels(name), lambda: sum(pool.size for pool in pools()))
+    metrics.when_read(metrics.workers_busy.labels(name), lambda: sum(pool.running() for pool in pools()))
+    metrics.when_read(metrics.workers_awaited.labels(name), lambda: sum(pool.waiting() for pool in pools()))
 
 
 def _expired(worker_ctx: WorkerContext) -> DeadlineExceeded:

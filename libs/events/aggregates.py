@@ -21,6 +21,7 @@ from libs.clock import iso, utc_now
 from libs.context import correlation_id
 from libs.errors import Conflict
 from libs.events.event import Event
+from libs.metrics import events_saved
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ CHANGES_INDEX = IndexModel([("changed_at", ASCENDING)], sparse=True, name="chang
 """The index for `Aggregates.changes`."""
 LAG_SECONDS = 10
 """How old a change is when `Aggregates.changes` returns it: no write takes longer from its `changed_at` to its end."""
+COUNTED = 1000
 SERVER_TIME = {"$type": "timestamp"}
 EMPTY = {"outbox_at": None}
 """Of an aggregate whose outbox is empty."""
@@ -110,7 +112,7 @@ class Aggregates:
         document["changed_at"] = Timestamp(0, 0)  # MongoDB inserts its own time in its place
         del document["id"]
         self.collection.insert_one(document)
-        self.saved(document["_id"], pending, True)
+        self._saved(document["_id"], pending, True)
 
     def save(
         self,
@@ -131,7 +133,7 @@ class Aggregates:
         if not is_alone and not self._update(where, update):
             raise VersionConflict(f"{self.collection.name} {fields['id']} has changed since it was read")
         if event is not None:
-            self.saved(fields["id"], update["$push"]["outbox"], is_alone)
+            self._saved(fields["id"], update["$push"]["outbox"], is_alone)
 
     def save_all(self, changed: Iterable[tuple[Document, Document]], event: Event, unset: Iterable[str] = ()) -> int:
         """Save many changed aggregates, as (fields, body), in one round trip; return how many were saved.
@@ -155,8 +157,18 @@ class Aggregates:
             outboxes = {each["_id"]: each.get("outbox", []) for each in found}
         for where, update in changes:
             if call in (waiting := outboxes.get(where["_id"], [])):
-                self.saved(where["_id"], update["$push"]["outbox"], len(waiting) == 1)
+                self._saved(where["_id"], update["$push"]["outbox"], len(waiting) == 1)
         return saved
+
+    def waiting(self) -> tuple[int, float]:
+        """Return how many documents have events to be published, 1000 if more, and since when in seconds the oldest."""
+        full = self.collection.find({"outbox_at": {"$exists": True}}, {"outbox_at": 1})
+        found = list(full.sort("outbox_at", ASCENDING).limit(COUNTED))
+        return len(found), (utc_now() - found[0]["outbox_at"]).total_seconds() if found else 0.0
+
+    def _saved(self, ident: str, pending: Document, is_alone: bool) -> None:
+        events_saved.labels(pending["name"]).inc()
+        self.saved(ident, pending, is_alone)
 
     def _update_all(self, changes: list[tuple[Document, Document]]) -> int:
         updates = [UpdateOne(*change) for change in changes]

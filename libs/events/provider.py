@@ -1,14 +1,20 @@
 """A service's database, opened with timeouts, and the relay of its outboxes, which runs while the service does."""
 
+from functools import partial
 from typing import Any
 
+import pymongo
 from nameko.extensions import DependencyProvider
 
 from libs.database import check_readable, connect
+from libs.events.aggregates import Aggregates
 from libs.events.catalogue import Catalogue
 from libs.events.relay import relay_of
+from libs.metrics import outbox_events, outbox_waiting_seconds, when_read
 from libs.schema import check
 from libs.settings import AMQP_FORM, MONGO_FORM, amqp_url, parsed
+
+SHOWN_SECONDS = 2
 
 
 class Stored(DependencyProvider):
@@ -36,6 +42,8 @@ class Stored(DependencyProvider):
 
     def start(self) -> None:
         """Start relaying."""
+        for aggregates in self.relay.aggregates:
+            _show_outbox(aggregates)
         self._thread = self.container.spawn_managed_thread(self.relay.run, identifier="relay")
 
     def stop(self) -> None:
@@ -51,3 +59,15 @@ class Stored(DependencyProvider):
     def get_dependency(self, worker_ctx: Any) -> Any:
         """Return the store."""
         return self.store
+
+
+def _show_outbox(aggregates: Aggregates) -> None:
+    """Let the metrics show what waits to be published, whether or not the relay turns."""
+    name = aggregates.collection.name
+
+    def waiting(which: int) -> float:
+        with pymongo.timeout(SHOWN_SECONDS):
+            return aggregates.waiting()[which]
+
+    when_read(outbox_events.labels(name), partial(waiting, 0))
+    when_read(outbox_waiting_seconds.labels(name), partial(waiting, 1))

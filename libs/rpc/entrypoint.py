@@ -26,6 +26,7 @@ from libs.clock import iso
 from libs.contracts.errors import DomainError
 from libs.errors import Kind, Unavailable, kind_of, log_failure
 from libs.internal_port import CHECK_SECONDS
+from libs.metrics import rpc_handled_seconds
 from libs.rpc.client import CONNECT_SECONDS, NO_METHOD, ServiceUnavailable
 from libs.rpc.deadlines import Callers
 from libs.rpc.topology import RPC_EXCHANGE, calls_queue, declare_calls, is_reply_key
@@ -187,9 +188,14 @@ class Rpc(NamekoRpc):
         if isinstance(timeout_ms, int):
             until, caller = time.monotonic() + timeout_ms / 1000, message.properties.get("reply_to") or ""
             context_data["left_seconds"] = partial(self._left_seconds, caller, deadline_ms, until)
-        self.container.spawn_worker(
-            self, args, kwargs, context_data=context_data, handle_result=partial(self.handle_result, message)
-        )
+        done = partial(self._done, message, time.monotonic())
+        self.container.spawn_worker(self, args, kwargs, context_data=context_data, handle_result=done)
+
+    def _done(self, message: Any, began: float, worker_ctx: Any, result: Any, exc_info: Any) -> Any:
+        outcome = error_name(exc_info[1]) if exc_info and exc_info[1] else "ok"
+        method = f"{self.container.service_name}.{self.method_name}"
+        rpc_handled_seconds.labels(method, outcome).observe(time.monotonic() - began)
+        return self.handle_result(message, worker_ctx, result, exc_info)
 
     def _left_seconds(self, caller: str, deadline_ms: object, until: float) -> float:
         if not caller:  # whom nobody can ask, or answer
@@ -222,6 +228,12 @@ def encoded_reply(result: Any, error: BaseException | None) -> bytes:
         return wire.encode({"result": None, "error": wrong})
 
 
+def error_name(error: BaseException) -> str:
+    """Return the name by which a caller sees an error."""
+    known = ERROR_NAMES.get(kind_of(error), type(error).__name__)
+    return str(getattr(error, "error_name", known))
+
+
 def _serialized(error: BaseException | None) -> dict[str, Any] | None:
     """Return the error as nameko serializes it, but with the details of a DomainError left as they are.
 
@@ -231,8 +243,7 @@ def _serialized(error: BaseException | None) -> dict[str, Any] | None:
     if error is None:
         return None
     serialized: dict[str, Any] = serialize(error)
-    known = ERROR_NAMES.get(kind_of(error), serialized["exc_type"])
-    serialized["exc_type"] = getattr(error, "error_name", known)
+    serialized["exc_type"] = error_name(error)
     if isinstance(error, DomainError) and error.details:  # pymongo's errors have details too, and those are no JSON
         serialized["exc_args"] = [str(error), error.details]
     return serialized

@@ -1,3 +1,4 @@
+import math
 import os
 import socket
 import subprocess
@@ -8,11 +9,12 @@ from contextlib import closing
 
 import pytest
 import requests
+from prometheus_client import CollectorRegistry, Gauge
 
 from dev.stack import free_ports
 from dev.testing import ROOT, metric, nameko_service, new_vhost, wait_for
-from libs import internal_port
-from libs.rpc import Client
+from libs import internal_port, metrics
+from libs.rpc import Client, RemoteError
 from libs.settings import MissingSetting
 from libs.tokens import new_key
 
@@ -93,3 +95,19 @@ def test_a_service_goes_on_while_somebody_reads_its_metrics_slowly(servers, monk
             assert answers == list(range(20))
             assert time.monotonic() - started < 5  # the server looks for requests every half second: never in our way
             assert requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).ok
+        with pytest.raises(RemoteError):
+            client.call("probe", "refuse")
+        wait_for(lambda: metric(port, "rpc_handled_seconds_count", method="probe.refuse", outcome="Taken") == 1)
+        assert metric(port, "rpc_handled_seconds_count", method="probe.echo", outcome="ok") == 21
+        assert metric(port, "workers", pool="quick") == 10
+        assert metric(port, "workers_busy", pool="quick") == 0
+        assert 0 <= metric(port, "event_loop_lag_seconds") < 5
+
+
+def test_a_value_that_cannot_be_had_hides_no_other(monkeypatch):
+    gauge = Gauge("broken", "For this test.", registry=CollectorRegistry())
+
+    metrics.when_read(gauge, lambda: 1 / 0)
+
+    (family,) = gauge.collect()
+    assert math.isnan(family.samples[0].value)

@@ -1,10 +1,14 @@
+from datetime import timedelta
+
 import pytest
 from marshmallow import ValidationError
 from pymongo.errors import DuplicateKeyError
 
+from libs.clock import utc_now
 from libs.events import Aggregates, VersionConflict
 from libs.events.aggregates import OUTBOX_INDEX
 from libs.events.tests.bakery.catalogue import LoafBaked
+from libs.metrics import events_saved
 
 
 def a_loaf(version=1, **fields):
@@ -119,3 +123,25 @@ def test_every_event_wakes_the_relay(loaves):
     loaves.save(a_loaf(2), LoafBaked, a_loaf(2))
 
     assert len(woken) == 2
+
+
+def test_operators_see_how_many_outboxes_are_full_and_for_how_long(loaves):
+    assert loaves.waiting() == (0, 0.0)
+
+    loaves.add(a_loaf(), LoafBaked, a_loaf())
+    loaves.collection.update_one({}, {"$set": {"outbox_at": utc_now() - timedelta(minutes=1)}})
+
+    count, seconds = loaves.waiting()
+    assert count == 1
+    assert 60 <= seconds < 90
+
+
+def test_a_saved_change_is_counted_by_its_event_and_a_refused_one_is_not(loaves):
+    before = events_saved.labels(LoafBaked.name)._value.get()
+    loaves.add(a_loaf(), LoafBaked, a_loaf())
+    loaves.save(a_loaf(2), LoafBaked, a_loaf(2))
+
+    with pytest.raises(VersionConflict):
+        loaves.save(a_loaf(2), LoafBaked, a_loaf(2))
+
+    assert events_saved.labels(LoafBaked.name)._value.get() == before + 2

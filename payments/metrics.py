@@ -1,0 +1,39 @@
+"""What payments times: each request to Stripe."""
+
+import re
+import time
+from typing import Any
+
+import stripe
+from prometheus_client import Histogram
+
+from libs.metrics import SECONDS
+
+IDENT = re.compile(r"(?<=/)(pi|ch|py|pyr|re|pm|tok|du|dp|evt)_\w+")
+
+stripe_request_seconds = Histogram(
+    "stripe_request_seconds",
+    "How long Stripe took to answer; status: that of HTTP, none without an answer.",
+    ("request", "status"),
+    buckets=SECONDS,
+)
+
+
+class TimedRequests(stripe.RequestsClient):
+    """Stripe's own HTTP client, timed."""
+
+    def request(self, method: str, url: str, *arguments: Any, **options: Any) -> Any:
+        """Send a request; return what the client does."""
+        began, status = time.monotonic(), "none"
+        try:
+            answer = super().request(method, url, *arguments, **options)
+            status = str(answer[1])
+            return answer
+        finally:
+            stripe_request_seconds.labels(_kind(method, url), status).observe(time.monotonic() - began)
+
+
+def _kind(method: str, url: str) -> str:
+    """Return a request as `POST /v1/payment_intents/ID/confirm`: without what makes it one of many."""
+    path = "/" + url.partition("//")[2].partition("/")[2].partition("?")[0]
+    return f"{method.upper()} {IDENT.sub('ID', path)}"
