@@ -73,13 +73,16 @@ bench: venv ## Measure everything, or some rows (ROWS=list,ticket); all are writ
 	@$(PYTHON) -m dev.stack install
 	@$(PYTHON) -W ignore -m dev.bench $(ROWS)
 
-check: venv ## Check style and types, manifests and workflows
+check: venv ## Check style and types, manifests, workflows and alerts
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 	$(PYTHON) -m dev.kubernetes
 	$(PYTHON) -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	.venv/bin/zizmor --offline --quiet .github/workflows
+	@command -v promtool >/dev/null || dev/stack/apt-install prometheus
+	promtool check rules deploy/monitoring/rules/*.yml
+	promtool test rules deploy/monitoring/tests/*.yml
 
 format: venv ## Format the code and fix what can be fixed automatically
 	$(PYTHON) -m ruff check --fix

@@ -18,8 +18,9 @@ ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS = COMPOSE["services"]
 SERVERS = ("rabbitmq", "mongo", "redis")
+MONITORING = ("prometheus", "grafana", "mongo-exporter", "redis-exporter")
 ENDS = {"mongo-setup": "on-failure", "migrate": "on-failure", "operator": "no"}
-PROGRAMS = tuple(name for name in CONTAINERS if name not in (*SERVERS, *ENDS))
+PROGRAMS = tuple(name for name in CONTAINERS if name not in (*SERVERS, *ENDS, *MONITORING))
 OF_CONTAINERS = {
     **{program: {"METRICS_HOST"} for program in SERVE_METRICS},
     "gateway": {"METRICS_HOST", "GATEWAY_HOST", "GATEWAY_TLS", "GATEWAY_TRUSTED_HOSTS"},
@@ -34,7 +35,7 @@ every_program = pytest.mark.parametrize("program", PROGRAMS)
 def test_every_program_of_the_local_stack_has_its_container(tmp_path):
     programs = [program.name for program in all_programs(Stack(tmp_path, environ={}))]
 
-    assert set(CONTAINERS) == {*programs, *SERVERS, *ENDS}
+    assert set(CONTAINERS) == {*programs, *SERVERS, *ENDS, *MONITORING}
 
 
 def test_operators_shell_gets_the_settings_that_it_has_in_the_local_stack_and_no_more(tmp_path):
@@ -82,12 +83,13 @@ def test_container_has_no_privileges(container):
     assert settings["cap_drop"] == ["ALL"] and "cap_add" not in settings
     assert settings["security_opt"] == ["no-new-privileges:true"]
     assert settings["read_only"] or container == "rabbitmq"
-    assert settings.get("user") == "999:999" or settings["image"].startswith("ticketing:")
+    of_image = settings["image"].startswith("ticketing:") or container in MONITORING
+    assert settings.get("user") == "999:999" or of_image  # those have users of their own
 
 
 @every_container
 def test_image_is_pinned_to_a_version(container):
-    assert re.fullmatch(r"[\w/-]+:\d+(\.\d+)*[\w.-]*(@sha256:[0-9a-f]{64})?", CONTAINERS[container]["image"])
+    assert re.fullmatch(r"[\w/-]+:v?\d+(\.\d+)*[\w.-]*(@sha256:[0-9a-f]{64})?", CONTAINERS[container]["image"])
 
 
 @every_program
@@ -105,10 +107,10 @@ def test_first_probe_of_a_program_comes_early_and_waits_as_long_as_the_program_m
     assert int(timing["timeout"].removesuffix("s")) > health.SECONDS
 
 
-def test_only_the_gateway_and_the_simulated_stripe_are_published_to_this_machine():
+def test_nothing_is_published_but_to_this_machine():
     published = {name: each["ports"] for name, each in CONTAINERS.items() if "ports" in each}
 
-    assert set(published) == {"gateway", "fake-stripe"}
+    assert set(published) == {"gateway", "fake-stripe", "prometheus", "grafana"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
@@ -120,10 +122,11 @@ def test_metrics_are_served_to_other_containers_and_not_published(program):
     assert not [port for port in CONTAINERS[program].get("ports", []) if "METRICS" in port or port.endswith(":18800")]
 
 
-def test_simulated_stripe_and_operators_shell_are_optional():
+def test_simulated_stripe_monitoring_and_operators_shell_are_optional():
     profiles = {name: each["profiles"] for name, each in CONTAINERS.items() if "profiles" in each}
 
-    assert profiles == {"fake-stripe": ["demo"], "operator": ["operator"]}
+    monitored = dict.fromkeys(MONITORING, ["monitoring"])
+    assert profiles == {"fake-stripe": ["demo"], "operator": ["operator"], **monitored}
 
 
 def test_redis_persists_its_jobs_and_evicts_none():

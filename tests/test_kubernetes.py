@@ -8,7 +8,7 @@ import yaml
 
 from dev import kubernetes, release
 from libs.contracts.parts import PARTS, SERVICES
-from tests.test_compose import COMPOSE, CONTAINERS, PROGRAMS, SERVERS
+from tests.test_compose import COMPOSE, CONTAINERS, MONITORING, PROGRAMS, SERVERS
 
 pytestmark = pytest.mark.integration
 
@@ -62,7 +62,7 @@ def test_every_manifest_is_valid_for_the_oldest_and_the_newest_kubernetes(overla
 
 
 def test_kubernetes_runs_the_programs_of_docker_compose():
-    assert set(pods("dev")) - set(SERVERS) == set(CONTAINERS) - set(SERVERS) - SET_UP
+    assert set(pods("dev")) - set(SERVERS) == set(CONTAINERS) - {*SERVERS, *MONITORING} - SET_UP
     assert set(pods("production")) >= {*OURS, *ONCE, "mongo-users"}
     assert not set(pods("production")) & DEVELOPMENT
 
