@@ -156,15 +156,26 @@ def test_the_library_of_events_knows_nothing_of_this_application(path):
     assert not words & {*PARTS, *CATALOGUE}
 
 
-def test_neither_the_gateway_with_its_gevent_nor_a_job_nor_a_set_up_loads_eventlet():
-    modules = "gateway.app, expiration.scheduler, expiration.worker, ops.broker_setup, ops.migrate"
-    program = f"import sys, {modules}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+@pytest.fixture(scope="module")
+def loaded():
+    """What programs load that serve pages or set up the broker, and what those and the others without nameko do."""
+    shown = "print(*{name.split('.')[0] for name in sys.modules})"
+    program = (
+        f"import sys, gateway.app, ops.broker_setup; {shown}; "
+        f"import expiration.scheduler, expiration.worker, ops.migrate; {shown}"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [set(line.split()) for line in done.stdout.splitlines()]
 
-    shown = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
 
-    loaded = set(shown.stdout.split())
-    assert {"gateway", "ops"} <= loaded
-    assert not {"eventlet", "nameko"} & loaded
+def test_neither_the_gateway_with_its_gevent_nor_a_job_nor_a_set_up_loads_eventlet(loaded):
+    assert {"gateway", "expiration", "ops"} <= loaded[1]
+    assert not {"eventlet", "nameko"} & loaded[1]
+
+
+def test_who_only_knows_the_events_loads_no_database(loaded):
+    assert {"gateway", "ops"} <= loaded[0]
+    assert not {"pymongo", "redis", "rq", "stripe"} & loaded[0]
 
 
 def test_no_code_replaces_a_whole_document():

@@ -9,29 +9,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from libs.errors import Unavailable
-from libs.events.aggregates import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, VersionConflict
 from libs.events.catalogue import Catalogue
-from libs.events.copies import Copies
 from libs.events.event import Event
-from libs.events.relay import Relay
-from libs.schema import Schema
 
 if TYPE_CHECKING:
+    from libs.events.aggregates import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, VersionConflict
     from libs.events.batches import handles_batches
+    from libs.events.copies import Copies
     from libs.events.handlers import handles
     from libs.events.provider import Stored
+    from libs.events.relay import Relay
+    from libs.schema import Schema
 else:
+    MODULES = {
+        **dict.fromkeys(("CHANGES_INDEX", "OUTBOX_INDEX", "Aggregates", "VersionConflict"), "libs.events.aggregates"),
+        "Copies": "libs.events.copies",
+        "Relay": "libs.events.relay",
+        "Schema": "libs.schema",
+        "Stored": "libs.events.provider",
+        "handles": "libs.events.handlers",
+        "handles_batches": "libs.events.batches",
+    }
 
     def __getattr__(name: str) -> Any:
-        """Import what loads nameko and eventlet when it is used: relays and set-ups do without it, and start sooner."""
-        modules = {
-            "handles": "libs.events.handlers",
-            "handles_batches": "libs.events.batches",
-            "Stored": "libs.events.provider",
-        }
-        if name not in modules:
+        """Import what loads nameko or pymongo when it is used: who only knows the events does without them."""
+        if name not in MODULES:
             raise AttributeError(f"module {__name__} has no attribute {name}")
-        return getattr(import_module(modules[name]), name)
+        return getattr(import_module(MODULES[name]), name)
 
 
 __all__ = [
