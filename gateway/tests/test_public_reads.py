@@ -1,5 +1,6 @@
 """Answers from memory: to whom, with which headers, and when a service is asked after all."""
 
+import gzip
 import re
 import time
 from functools import cache
@@ -190,6 +191,22 @@ def test_only_the_seller_may_edit_and_only_the_buyer_sees_the_order_whoever_came
 
     assert ["This is your own ticket" in text for text in pages] == [True, False, False]
     assert ["Reserved by you" in text for text in pages] == [False, False, True]
+
+
+def test_guests_get_a_page_each_in_their_theme_and_as_their_browser_decodes_it(guest, app, services, page):
+    dark = app.test_client()
+    dark.set_cookie("ticketing-theme", "dark")
+    for browser in (guest, dark):
+        for coding in ("", "gzip"):
+            browser.get(page, headers={"Accept-Encoding": coding})
+    asked, before = reading(services), hits()
+
+    plain, packed = (guest.get(page, headers={"Accept-Encoding": coding}) for coding in ("", "gzip"))
+
+    assert (plain.headers.get("Content-Encoding"), packed.headers.get("Content-Encoding")) == (None, "gzip")
+    assert gzip.decompress(packed.data) == plain.data
+    assert ['data-theme="dark"' in browser.get(page).text for browser in (guest, dark)] == [False, True]
+    assert reading(services) == asked and hits() == before + 4
 
 
 def test_notices_are_shown_to_one_visitor_once(guest, ana, bo, ticket):
