@@ -354,6 +354,7 @@ SUITE = Suite(
             "comparing copies, 20 changes, from 1 000 to 100 000 finished orders",
             comparing,
             {"times": 1.1},
+            rounds=1,
         ),
     ],
     opened,
