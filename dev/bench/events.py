@@ -36,6 +36,7 @@ RUNNING_SECONDS = (0.5, 1.5)
 """How long all runs between two kills."""
 RECONNECTING_SECONDS = 5.0
 """How much longer it runs after a kill of the broker, so that each library is connected again."""
+STOP_SECONDS = 15
 DRAIN_SECONDS = 10
 """After how long without a new effect those that are missing count as lost."""
 
@@ -132,6 +133,16 @@ class Peer:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
 
+    def stop(self, kind: str) -> None:
+        """Stop one of the two as its manager would, which kills only what does not stop."""
+        process: subprocess.Popen[str] = getattr(self, kind)
+        process.terminate()
+        if process.stdin is not None:
+            process.stdin.close()  # which ends one that waits for work
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+        self.kill(kind)
+
     def restart(self, kind: str) -> None:
         """Start one of the two again, which was killed or has ended."""
         setattr(self, kind, self._start_producer() if kind == "producer" else self._start_consumer())
@@ -162,10 +173,9 @@ class Peer:
 
     def drain(self) -> None:
         """Return once every change had its effect, or no other has come for a while."""
-        self.kill("producer")
-        self.kill("consumer")
-        self.restart("producer")
-        self.restart("consumer")
+        for kind in ("producer", "consumer"):
+            self.stop(kind)
+            self.restart(kind)
         seen, since = self.effects(), time.monotonic()
         while time.monotonic() - since < DRAIN_SECONDS and self.missing():
             time.sleep(0.5)

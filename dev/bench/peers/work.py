@@ -1,6 +1,7 @@
 """What every library is given to do."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ AMQP_URL = os.environ.get("PEER_AMQP_URL", "")
 MONGO_URL = os.environ.get("PEER_MONGO_URL", "")
 RELIABLE = os.environ.get("PEER_RELIABLE") == "1"
 WORK_SECONDS = float(os.environ.get("PEER_WORK_SECONDS", "0"))
+stopping: list[bool] = []
 
 
 @cache
@@ -27,14 +29,18 @@ def produce(publish: Callable[[str], Any], change: Callable[[str], Any] | None =
     """Make changes as lines of the standard input say, "PREFIX COUNT RATE"; answer "ready" and then "done" to each.
 
     A change is stored and then published, as a request to a web server would do it. When publishing fails, the change
-    is undone, as for a request that is answered by an error. `change(ident)` stores it in another way.
+    is undone, as for a request that is answered by an error. `change(ident)` stores it in another way. SIGTERM ends it
+    after the change that it is making.
     """
     store = change or (lambda ident: database().changes.insert_one({"_id": ident}))
+    signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     answer("ready")
     for line in sys.stdin:
         prefix, count, rate = line.split()
         began = time.perf_counter()
         for number in range(int(count)):
+            if stopping:
+                return
             pause(began, number, float(rate))
             ident = f"{prefix}-{number}"
             store(ident)
@@ -47,11 +53,14 @@ def produce(publish: Callable[[str], Any], change: Callable[[str], Any] | None =
 
 async def produce_async(changes: AsyncCollection[dict[str, Any]], publish: Callable[[str], Awaitable[Any]]) -> None:
     """Do the same in an event loop."""
+    signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     answer("ready")
     for line in sys.stdin:
         prefix, count, rate = line.split()
         began = time.perf_counter()
         for number in range(int(count)):
+            if stopping:
+                return
             pause(began, number, float(rate))
             ident = f"{prefix}-{number}"
             await changes.insert_one({"_id": ident})
