@@ -44,7 +44,7 @@ USER_FORM = "mongodb://USER:PASSWORD@HOST:PORT/DATABASE"
 def main() -> None:
     """Try until it is done or the time is up."""
     member, password = sys.argv[1], required("MONGO_PASSWORD")
-    addresses = {name: parsed(f"{name.upper()}_MONGO_URL", _with_user, USER_FORM) for name in (*SERVICES, OPERATOR)}
+    addresses = {name: parsed(f"{name.upper()}_MONGO_URL", with_user, USER_FORM) for name in (*SERVICES, OPERATOR)}
     migration = required("MIGRATE_MONGO_PASSWORD")
     deadline = time.monotonic() + SECONDS
     while not takes_writes(member, password):
@@ -117,7 +117,8 @@ def _connect(member: str, **credentials: Any) -> Client:
     return MongoClient(address, directConnection=True, timeoutMS=5000, **credentials)
 
 
-def _with_user(url: str) -> str:
+def with_user(url: str) -> str:
+    """Return an address; raise ValueError when it names no user with a password."""
     user_of(url)
     return url
 

@@ -63,8 +63,18 @@ def grant_operator(client: Client, url: str) -> None:
 
 def as_migration(url: str, password: str) -> str:
     """Return a part's MongoDB address with the migration as its user."""
+    return _as_user(url, MIGRATION, password)
+
+
+def as_administrator(url: str, password: str) -> str:
+    """Return an address with the administrator as its user, who is a user of the database `admin`."""
+    address = _as_user(url, ADMINISTRATOR, password)
+    return f"{address}{'&' if '?' in address else '?'}authSource=admin"
+
+
+def _as_user(url: str, name: str, password: str) -> str:
     scheme, _, rest = url.partition("://")
-    return f"{scheme}://{MIGRATION}:{quote(password, safe='')}@{rest.rpartition('@')[2]}"
+    return f"{scheme}://{name}:{quote(password, safe='')}@{rest.rpartition('@')[2]}"
 
 
 def user_of(url: str) -> str:

@@ -86,6 +86,33 @@ def users(site):
     return urls
 
 
+def test_users_are_made_over_the_network_as_the_administrator_too(users, site):
+    urls, member, secrets = site
+    with mongo_setup.administrator(member, secrets["MONGO_PASSWORD"]) as client:
+        client.tickets.command("dropUser", user_of(urls["tickets"]))
+    settings = {f"{name.upper()}_MONGO_URL": url for name, url in urls.items()}
+    settings |= {name: secrets[name] for name in ("MONGO_PASSWORD", "MIGRATE_MONGO_PASSWORD")}
+    command = [sys.executable, "-m", "ops.mongo_grant"]
+
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True, timeout=90, check=False
+    )
+    refused = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **settings, "MONGO_PASSWORD": "another"},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+    assert (done.returncode, refused.returncode) == (0, 1), done.stderr
+    assert "the user of AUTH_MONGO_URL cannot be created: Authentication failed" in refused.stderr
+    with connect(urls["tickets"]).client as client:
+        assert client.tickets.things.find_one({}) is None
+
+
 ATTEMPTS = {
     "read": lambda database: database.users.find_one(),
     "write": lambda database: database.users.insert_one({}),
