@@ -243,6 +243,7 @@ class TicketResponse(ResponseSchema):
     seller_id = fields.String(data_key="userId")
     status = one_of(STATUSES)
     version = fields.Integer()
+    revision = fields.Integer(metadata={"description": "The version in which its seller last changed it."})
     created_at = fields.String()
     updated_at = fields.String()
 

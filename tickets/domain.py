@@ -23,7 +23,7 @@ class InvalidTicket(DomainError):
 
 
 class TicketChanged(DomainError):
-    """The ticket is no longer at the version that the seller saw; details say `version`, the one that it is at."""
+    """The ticket was edited or withdrawn since the version that the seller saw; details say its `version` now."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Ticket:
     """One thing for sale, at one price, by one seller.
 
     `reservation` is the newest order on it that we know of: {order_id, no, version, status, expires_at}.
-    `price_version` is the version in which the price last changed.
+    `revision` is the version in which the seller last changed it, `price_version` that in which the price last changed.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Ticket:
     reservation: dict[str, Any] | None
     created_at: datetime
     updated_at: datetime
+    revision: int = 1
 
     @classmethod
     def create(cls, ident: str, seller_id: str, currency: str, now: datetime, **details: Any) -> "Ticket":
@@ -86,8 +87,8 @@ class Ticket:
     ) -> bool:
         """Change the listing as the seller saw it at `seen_version`, and its currency if one is given.
 
-        Returns False when it is like that already. Raises InvalidTicket, NotOwner, TicketReserved, TicketSold,
-        TicketWithdrawn or TicketChanged.
+        What only reserved or released the ticket since is no conflict. Returns False when it is like that already.
+        Raises InvalidTicket, NotOwner, TicketReserved, TicketSold, TicketWithdrawn or TicketChanged.
         """
         code = currency_code or self.currency
         checked = checked_details(currency_of(code), now, self.starts_at, **details)
@@ -97,7 +98,7 @@ class Ticket:
         if code == self.currency and all(getattr(self, name) == value for name, value in checked.items()):
             return False  # perhaps because the same edit was sent before, by a double click or a retry
         self._check_seen(seen_version)
-        self._count_change(now)
+        self._revise(now)
         if (checked["price_cents"], code) != (self.price_cents, self.currency):
             self.currency, self.price_version = code, self.version
         for name, value in checked.items():
@@ -111,7 +112,7 @@ class Ticket:
             return False
         self._check_seen(seen_version)
         self.withdrawn = True
-        self._count_change(now)
+        self._revise(now)
         return True
 
     def apply_order(self, order: dict[str, Any], now: datetime) -> bool:
@@ -143,6 +144,7 @@ class Ticket:
             "title": self.title,
             "price_cents": self.price_cents,
             "price_version": self.price_version,
+            "revision": self.revision,
             "currency": self.currency,
             "category": self.category,
             "venue": self.venue,
@@ -168,8 +170,12 @@ class Ticket:
             raise TicketReserved("A buyer has reserved this ticket; try again when the reservation has ended.")
 
     def _check_seen(self, version: int | None) -> None:
-        if version not in (None, self.version):
+        if version is not None and not self.revision <= version <= self.version:
             raise TicketChanged("This ticket has changed since you opened it.", version=self.version)
+
+    def _revise(self, now: datetime) -> None:
+        self._count_change(now)
+        self.revision = self.version
 
     def _count_change(self, now: datetime) -> None:
         self.version += 1

@@ -101,7 +101,7 @@ class TicketsService(parked_events.ParkedEvents):
         """Replace what the seller entered for a ticket; refused while it is reserved or sold. Returns the ticket.
 
         The price is in the currency of new tickets, which the ticket then has too. `version`: the ticket's version that
-        the seller saw; refused when it has another one by now, unless it says the same already.
+        the seller saw; refused when it was edited or withdrawn since, unless it says the same already.
         """
         seller_id, details = self.caller.user_id, _details(title, price_cents, category, venue, starts_at)
         _check_version(version)
@@ -183,15 +183,15 @@ class TicketsService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def versions(self, after: str | None = None) -> Any:
-        """Return a page of [ticket's id, version], for services that compare their copies."""
+        """Return a page of [ticket's id, revision], for services that compare their copies: those may have no older."""
         self.caller.require("orders", "operator")
-        return self.store.tickets.versions(arguments.optional_text("after", after), PAGE)
+        return self.store.revisions(arguments.optional_text("after", after), PAGE)
 
     @rpc(expected_exceptions=EXPECTED)
     def changes(self, after: Any = None) -> dict[str, Any]:
-        """Return what changed, as in Aggregates.changes, for services that compare their copies."""
+        """Return what changed, as in Aggregates.changes, in pages as `versions` has them."""
         self.caller.require("orders", "operator")
-        return self.store.tickets.changes(arguments.position("after", after), PAGE)
+        return self.store.changed_revisions(arguments.position("after", after), PAGE)
 
     @rpc(expected_exceptions=EXPECTED)
     def repair(self, after: str | None = None) -> dict[str, Any]:
@@ -214,7 +214,7 @@ class TicketsService(parked_events.ParkedEvents):
         """The ticket is reserved, stays so while it is being paid, and is then released or sold."""
         ticket = self.store.get(order["ticket"]["id"])
         if ticket.apply_order(order, utc_now()):
-            self.store.save(ticket, TicketUpdated)
+            self.store.save_reservation(ticket)
 
     @timer(interval=STARTED_SECONDS)
     def take_started_off_sale(self) -> None:

@@ -11,6 +11,7 @@ from pymongo.database import Database
 
 from libs import clock
 from libs.contracts.errors import TicketNotFound
+from libs.contracts.events import TicketReservationChanged
 from libs.events import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, Event, Schema
 from tickets import lists
 from tickets.domain import Ticket
@@ -18,7 +19,8 @@ from tickets.lists import LONGEST_PREFIX, Document, Order, Query, has_prefix, up
 from tickets.words import indexed_words
 
 TICKET_FIELDS = [field.name for field in fields(Ticket)]
-READ = {"_id": 1, **{name: 1 for name in TICKET_FIELDS if name != "id"}}
+REVISION = ("revision", "revision_of")
+READ = {"_id": 1, **{name: 1 for name in (*TICKET_FIELDS, *REVISION) if name != "id"}}
 """What is read of a ticket: not its words and prefixes, which are most of what is stored."""
 DETAILS = ("title", "price_cents", "category", "venue", "starts_at")
 COUNT_LIMIT = 200
@@ -117,6 +119,21 @@ class TicketStore:
         """Save a changed ticket with the event of the change; raise VersionConflict."""
         self.tickets.save(to_document(ticket), event, ticket.snapshot())
 
+    def save_reservation(self, ticket: Ticket) -> None:
+        """Save a ticket of which only the reservation changed, with the event of that; raise VersionConflict."""
+        changed = {"id": ticket.id, "version": ticket.version, "reservation": ticket.reservation}
+        changed |= {"updated_at": ticket.updated_at, **_kept_beside(ticket)}
+        self.tickets.save(changed, TicketReservationChanged, ticket.snapshot())
+
+    def revisions(self, after: str | None, limit: int) -> list[list[Any]]:
+        """Return [[id, revision], ...] of at most `limit` tickets in order of their ids, beyond `after`."""
+        return _revisions(self.tickets.versions(after, limit, *REVISION))
+
+    def changed_revisions(self, after: Sequence[int] | None, limit: int) -> Document:
+        """Return the tickets that changed beyond a position, as `Aggregates.changes` does, with such pages."""
+        changes = self.tickets.changes(after, limit, *REVISION)
+        return {**changes, "page": _revisions(changes["page"])}
+
     def stale(self, page: Sequence[Sequence[Any]]) -> Any:
         """Return the ids of the orders in [[id, version, ticket_id, no], ...] that their tickets do not know yet."""
         where = {"_id": {"$in": [ticket_id for _, _, ticket_id, _ in page]}}
@@ -209,10 +226,28 @@ class TicketStore:
 
 def to_document(ticket: Ticket) -> Document:
     """Return what is stored of a ticket that was saved just now, with its `id`."""
+    return {**asdict(ticket), **_kept_beside(ticket), **found_by(ticket.title, ticket.venue)}
+
+
+def _kept_beside(ticket: Ticket) -> Document:
+    """Return what every save of a ticket stores.
+
+    `revision_of` says of which version the `revision` is: a program of 0.2, which may run beside this one, leaves both.
+    """
     shelf = "started" if ticket.has_started(ticket.updated_at) and ticket.status == "on_sale" else ticket.status
-    return {**asdict(ticket), "shelf": shelf, **found_by(ticket.title, ticket.venue)}
+    return {"shelf": shelf, "revision": ticket.revision, "revision_of": ticket.version}
+
+
+def _revision(version: int, revision: int | None, revision_of: int | None) -> int:
+    """Return a ticket's revision; at most its version, which it is where a program that knew of none has changed it."""
+    return revision if revision is not None and revision_of == version else version
+
+
+def _revisions(page: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [[ident, _revision(*stored)] for ident, *stored in page]
 
 
 def _from_document(found: Document) -> Ticket:
     found["id"] = found.pop("_id")
+    found["revision"] = _revision(found["version"], found.get("revision"), found.pop("revision_of", None))
     return Ticket(**found)

@@ -128,7 +128,8 @@ OPERATIONS = {
         needs_session=True,
         description="Only its seller may, and only while it is neither reserved, sold nor withdrawn. A start in the "
         "past may be kept, not entered. With the "
-        "`version` that the seller saw, or its ETag in If-Match, a ticket that has changed is left as it is (409).",
+        "`version` that the seller saw, or its ETag in If-Match, a ticket that was edited since is left as it is "
+        "(409); that somebody held it meanwhile is no conflict.",
     ),
     "api_tickets.withdraw": Operation(
         "Tickets",
@@ -137,7 +138,7 @@ OPERATIONS = {
         errors=(400, 404, 409),
         needs_session=True,
         description="Only its seller may, and only while it is neither reserved nor sold. It stays readable. With its "
-        "ETag in If-Match, a ticket that has changed is left as it is (409).",
+        "ETag in If-Match, a ticket that was edited since is left as it is (409).",
     ),
     "api_orders.create": Operation(
         "Orders",
@@ -146,9 +147,9 @@ OPERATIONS = {
         body=OrderBody,
         errors=(400, 404, 409, 429),
         needs_session=True,
-        description="With the `version` of the ticket that the buyer saw, a changed price is refused (409) with the "
-        "new one. The same Idempotency-Key returns the same order again; with another ticket it is refused (400). "
-        "Too many unpaid reservations, at once or within an hour, are refused (429).",
+        description="With the `version` of the ticket that the buyer saw, or its `revision`, a changed price is "
+        "refused (409) with the new one. The same Idempotency-Key returns the same order again; with another ticket it "
+        "is refused (400). Too many unpaid reservations, at once or within an hour, are refused (429).",
     ),
     "api_orders.list_mine": Operation(
         "Orders", 200, OrderResponse, many=True, query=PageQuery, errors=(400,), needs_session=True

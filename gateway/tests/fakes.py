@@ -241,7 +241,7 @@ class FakeServices(FakeFactors):
         now = iso(datetime.now(UTC))
         ticket = {"id": secrets.token_hex(12), "version": 1, "seller_id": caller.subject, "currency": self.currency}
         ticket |= details
-        ticket |= {"withdrawn": False, "status": "on_sale", "price_version": 1, "reserved_until": None}
+        ticket |= {"withdrawn": False, "status": "on_sale", "price_version": 1, "revision": 1, "reserved_until": None}
         ticket |= {"created_at": now, "updated_at": now}
         if idempotency_key:
             self.listed[caller.subject, idempotency_key] = ticket, details
@@ -269,18 +269,19 @@ class FakeServices(FakeFactors):
         if ticket | details == ticket:
             return ticket
         self._check_seen(ticket, version)
-        ticket.update(details, version=ticket["version"] + 1)
+        ticket.update(details, version=ticket["version"] + 1, revision=ticket["version"] + 1)
         return ticket
 
     def tickets_withdraw(self, caller, ticket_id, version=None):
         ticket = self._own_free(caller, ticket_id)
         if not ticket["withdrawn"]:
             self._check_seen(ticket, version)
-            ticket.update(withdrawn=True, status="withdrawn", version=ticket["version"] + 1)
+            revision = ticket["version"] + 1
+            ticket.update(withdrawn=True, status="withdrawn", version=revision, revision=revision)
         return ticket
 
     def _check_seen(self, ticket, version):
-        if version not in (None, ticket["version"]):
+        if version is not None and not ticket["revision"] <= version <= ticket["version"]:
             raise RemoteError("TicketChanged", "", {"version": ticket["version"]})
 
     def tickets_list(self, _, status="on_sale", q="", category=None, limit=50, after=None, sort="newest", **bounds):

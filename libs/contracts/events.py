@@ -31,6 +31,7 @@ class TicketSnapshot(Snapshot):
     title = fields.String(required=True)
     price_cents = fields.Integer(required=True, strict=True)
     price_version = fields.Integer(required=True, strict=True)
+    revision = fields.Integer(allow_none=True, load_default=None, strict=True)
     currency = fields.String(required=True)
     category = fields.String(required=True)
     venue = fields.String(allow_none=True, load_default=None)
@@ -138,6 +139,7 @@ _ORDER_LISTENERS = ("tickets", "payments", "expiration")
 
 TicketCreated = Event("TicketCreated", "tickets", ("orders",), TicketSnapshot(), ("gateway",))
 TicketUpdated = Event("TicketUpdated", "tickets", ("orders",), TicketSnapshot(), ("gateway",))
+TicketReservationChanged = Event("TicketReservationChanged", "tickets", (), TicketSnapshot(), ("gateway",))
 OrderCreated = Event("OrderCreated", "orders", ("tickets", "expiration"), OrderSnapshot())
 OrderAwaitingPayment = Event("OrderAwaitingPayment", "orders", _ORDER_LISTENERS, OrderSnapshot())
 OrderUpdated = Event("OrderUpdated", "orders", _ORDER_LISTENERS, OrderSnapshot())
@@ -153,6 +155,7 @@ SessionRevoked = Event("SessionRevoked", "auth", (), SessionSnapshot(), FOLLOWER
 CATALOGUE = Catalogue(
     TicketCreated,
     TicketUpdated,
+    TicketReservationChanged,
     OrderCreated,
     OrderAwaitingPayment,
     OrderUpdated,

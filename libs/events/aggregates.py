@@ -74,11 +74,14 @@ class Aggregates:
         ]
 
     def versions(self, after: str | None, limit: int, *fields: str) -> list[list[Any]]:
-        """Return [[id, version, *fields], ...] of at most `limit` documents in order of their ids, beyond `after`."""
+        """Return [[id, version, *fields], ...] of at most `limit` documents in order of their ids, beyond `after`.
+
+        Fields that a document has not are None.
+        """
         where: Document = {} if after is None else {"_id": {"$gt": after}}
         names = ("_id", "version", *fields)
         found = self.collection.find(where, dict.fromkeys(names, 1)).sort("_id", ASCENDING).limit(limit)
-        return [[document[name] for name in names] for document in found]
+        return [[document.get(name) for name in names] for document in found]
 
     def changes(self, after: Sequence[int] | None, limit: int, *fields: str) -> Document:
         """Return what changed beyond a position, as {"page": [[id, version, *fields], ...], "next", "is_last"}.
@@ -98,7 +101,7 @@ class Aggregates:
             until = found[-1]["changed_at"]
             at_once = self.collection.find({"changed_at": until}, wanted)
             found = [*(each for each in found if each["changed_at"] < until), *at_once]
-        page = [[document[name] for name in names] for document in found]
+        page = [[document.get(name) for name in names] for document in found]
         return {"page": page, "next": [max(begin, until).time, max(begin, until).inc], "is_last": is_last}
 
     def add(self, fields: Document, event: Event, body: Document) -> None:

@@ -181,6 +181,19 @@ def test_a_price_changed_while_ordering_is_refused_with_the_new_one(ana, bo):
     assert (answer.status_code, answer.json()["errors"][0]["price"]) == (409, 25)
 
 
+def test_a_hold_that_lapsed_is_no_conflict_for_seller_and_buyers_who_saw_the_ticket_before(ana, bo, person):
+    ticket = {"title": "Hamlet, row 3", "price": 19.99}
+    seen = ana.post("/api/tickets", ticket).json()
+    bo.delete(f"/api/orders/{bo.reserve(seen['id'])}")
+    bo.sees_ticket(seen["id"], "on_sale")
+
+    edit = {**ticket, "title": "Hamlet, row 4"}
+    edited = ana.put(f"/api/tickets/{seen['id']}", edit, **{"If-Match": f'"{seen["version"]}"'})
+    ordered = person("cy").post("/api/orders", {"ticketId": seen["id"], "version": seen["revision"]})
+
+    assert (edited.status_code, ordered.status_code) == (200, 201), (edited.text, ordered.text)
+
+
 def test_a_buyer_who_saw_an_older_version_is_refused_with_the_new_price(ana, bo, person):
     seen = sell(ana, "Hamlet", 20)
     dearer = {"title": "Hamlet", "price": 25}

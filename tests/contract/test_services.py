@@ -31,6 +31,7 @@ TICKET = SNAPSHOT | {
     **dict.fromkeys(("seller_id", "status", "created_at", "updated_at"), TEXT),
     "version": NUMBER,
     "price_version": NUMBER,
+    "revision": NUMBER,
     "withdrawn": FLAG,
     "reserved_until": MAYBE,
 }

@@ -50,7 +50,7 @@ def test_lost_and_old_copies_are_repaired_by_one_call(mongo, operator, ana, bo, 
         "expiration": lambda: mongo.expiration.deadlines.delete_one({"_id": order_id}),
     }
     wait_for(is_repaired[part])
-    wait_for(lambda: mongo.orders.tickets.find_one({"_id": sold, "status": "reserved"}))  # no event is under way now
+    wait_for(lambda: mongo.tickets.tickets.find_one({"_id": sold, "shelf": "reserved"}))  # no event is under way now
     damage[part]()
 
     operator.call(part, "repair")

@@ -363,7 +363,7 @@ def an_older_snapshot_of_an_order_reaches_tickets_last(world, sent):
     for snapshot in (cancelled, created):
         found = store.get("hamlet")
         if found.apply_order(CATALOGUE["OrderUpdated"].load(snapshot), utc_now()):
-            store.save(found, CATALOGUE["TicketUpdated"])
+            store.save_reservation(found)
     if store.get("hamlet").snapshot()["status"] != "on_sale":
         yield "a free ticket is shown as reserved"
     yield from end(world)

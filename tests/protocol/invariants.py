@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from payments.domain import MAXIMUM_DECLINES
 from tests.protocol import moves, workers
-from tests.protocol.model import Claim, Limits, World
+from tests.protocol.model import Claim, Limits, Listing, World
 from tests.protocol.rules import Rules, listing_followed
 
 LIVE = ("created", "awaiting_payment", "complete")
@@ -163,7 +163,15 @@ def _listing_updated(world: World, rules: Rules, lost: bool) -> World:
             delivered = listing.delivered if rules.newest_reservation_wins else listing.delivered | {(number, newest)}
             listing = listing_followed(listing, number + 1, newest, claim.status, not rules.newest_reservation_wins)
             listing = listing._replace(delivered=delivered)
-    return world._replace(listing=listing, copy=len(listing.snapshots))
+    return world._replace(listing=listing, copy=_ticket_copied(listing, world.copy, lost))
+
+
+def _ticket_copied(listing: Listing, copy: int, lost: bool) -> int:
+    """Return the version of the ticket that orders has after its newest event, or after it compared the revisions."""
+    revision = listing.snapshots[-1][3]
+    if copy >= revision:
+        return copy
+    return len(listing.snapshots) if lost else revision
 
 
 def _much_later(world: World) -> World:
@@ -195,6 +203,8 @@ def _unended(world: World) -> str:
             return "an order has ended, and its PaymentIntent can still be paid"
         if claim.document and claim.document.asked and claim.document.copy != len(claim.history):
             return "I6: payments has another version of the order"
+    if world.listing.snapshots[world.copy - 1][:2] != world.listing.snapshots[-1][:2]:
+        return "I6: orders has another state of the ticket"
     shown, live = world.listing.snapshots[-1][2], [claim for claim in world.claims if claim.status in LIVE]
     if world.claims and (shown == "sold") != bool(live) or shown == "reserved":
         return f"the ticket is shown as {shown}"

@@ -55,9 +55,10 @@ class Claim(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """The ticket as tickets has it; `snapshots` says what it has published, by version."""
+    """The ticket as tickets has it; `snapshots` says what it was in each version."""
 
-    snapshots: tuple[tuple[bool, int, str], ...] = ((False, 1, "on_sale"),)  # (withdrawn, price_version, status)
+    snapshots: tuple[tuple[bool, int, str, int], ...] = ((False, 1, "on_sale", 1),)
+    # (withdrawn, price_version, status, revision); orders is told of those that are the revision
     reservation: tuple[int, int] | None = None  # (no, version) of the newest order that it knows
     delivered: frozenset[tuple[int, int]] = frozenset()  # what was delivered to it, tracked only where that matters
 

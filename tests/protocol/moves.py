@@ -184,9 +184,9 @@ def _listing(world: World, rules: Rules) -> Iterator[Move]:
             if after != listing:
                 label = f"tickets receives version {version} ({status})"
                 yield label, number, world._replace(listing=after)
-    for version in range(world.copy + 1, len(listing.snapshots) + 1):
+    for version in {snapshot[3] for snapshot in listing.snapshots if snapshot[3] > world.copy}:
         yield f"orders receives version {version} of the ticket", -1, world._replace(copy=version)
     for change in ("edit", "withdraw") if world.changes else ():
-        after = listing_changed(listing, change)
+        after = listing_changed(listing, change, rules.revise)
         if after != listing:
             yield f"the seller: {change}", -1, world._replace(listing=after, changes=world.changes - 1)

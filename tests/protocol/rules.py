@@ -59,6 +59,7 @@ class Rules:
     one_winner: bool = True  # 10
     check: Callable[..., None] = orders.domain.check_ticket  # 11
     ask_again: bool = True  # 11
+    revise: bool = True  # 11
     newest_reservation_wins: bool = True  # 12
     losers_cancel: bool = True  # 13
     losers_compare: bool = True  # 13
@@ -148,9 +149,9 @@ class Rules:
             return document
         return _document(payment, document)
 
-    def may_reserve(self, snapshot: tuple[bool, int, str], version: int, seen: int) -> bool:
+    def may_reserve(self, snapshot: tuple[bool, int, str, int], version: int, seen: int) -> bool:
         """Whether a buyer who saw version `seen` of the ticket may reserve it, by orders' copy of it."""
-        withdrawn, price_version, status = snapshot
+        withdrawn, price_version, status, _ = snapshot
         changes = {"version": version, "withdrawn": withdrawn, "price_version": price_version, "status": status}
         try:
             self.check({**_ticket(), **changes}, "bo", seen, NOON)
@@ -226,9 +227,10 @@ def listing_followed(listing: Listing, number: int, version: int, status: str, a
 
 
 @cache
-def listing_changed(listing: Listing, change: str) -> Listing:
+def listing_changed(listing: Listing, change: str, is_revised: bool) -> Listing:
     """Return the listing after its seller edited its price or withdrew it; the same if that is refused."""
     ticket = _listing(listing)
+    revision = ticket.revision
     try:
         if change == "withdraw":
             ticket.withdraw("ana", NOON)
@@ -236,6 +238,8 @@ def listing_changed(listing: Listing, change: str) -> Listing:
             ticket.edit("ana", NOON, **{**LISTED, "price_cents": ticket.price_cents + 100})
     except DomainError:
         return listing
+    if not is_revised:
+        ticket.revision = revision
     return _listed(listing, ticket)
 
 
@@ -245,7 +249,7 @@ def copy_status(claim: Claim, document: Document) -> str:
 
 
 def _listing(listing: Listing) -> tickets.domain.Ticket:
-    withdrawn, price_version, status = listing.snapshots[-1]
+    withdrawn, price_version, status, revision = listing.snapshots[-1]
     held = {"sold": "complete", "reserved": "created"}.get(status, "cancelled")
     no, version = listing.reservation or (0, 0)
     reservation = {"order_id": "", "no": no, "version": version, "status": held, "expires_at": NOON} if no else None
@@ -255,13 +259,14 @@ def _listing(listing: Listing) -> tickets.domain.Ticket:
         version=len(listing.snapshots),
         withdrawn=withdrawn,
         price_version=price_version,
+        revision=revision,
         reservation=reservation,
     )
 
 
 def _listed(before: Listing, ticket: tickets.domain.Ticket) -> Listing:
     public, held = ticket.snapshot(), ticket.reservation
-    snapshot = (ticket.withdrawn, ticket.price_version, public["status"])
+    snapshot = (ticket.withdrawn, ticket.price_version, public["status"], ticket.revision)
     snapshots = (*before.snapshots, snapshot) if ticket.version > len(before.snapshots) else before.snapshots
     return before._replace(snapshots=snapshots, reservation=(held["no"], held["version"]) if held else None)
 

@@ -281,6 +281,14 @@ SWITCHES = [
         ON_SALE,
     ),
     Switch(
+        11,
+        "what the seller changes does not raise the revision",
+        Rules(revise=False),
+        "I6: orders has another state of the ticket",
+        RESERVING,
+        ON_SALE,
+    ),
+    Switch(
         12,
         "any snapshot replaces payments' copy",
         Rules(store=KeepsAnything),

@@ -114,6 +114,22 @@ def test_the_price_version_moves_only_with_the_price():
     assert (ticket.version, ticket.price_version) == (3, 3)
 
 
+def test_a_hold_that_lapsed_is_no_conflict_for_its_seller_and_nothing_that_the_seller_changed():
+    ticket = a_ticket()
+    ticket.apply_order(an_order("created"), NOON)
+    ticket.apply_order(an_order("cancelled", version=2), NOON)
+    assert (ticket.version, ticket.revision) == (3, 1)
+
+    for seen in (0, 4):
+        with pytest.raises(domain.TicketChanged):
+            ticket.withdraw("ana", NOON, seen_version=seen)
+    assert ticket.edit("ana", NOON, seen_version=1, **{**DETAILS, "price_cents": 2000}) is True
+    assert (ticket.version, ticket.revision, ticket.price_version) == (4, 4, 4)
+
+    assert ticket.withdraw("ana", NOON, seen_version=4) is True
+    assert ticket.snapshot()["revision"] == 5
+
+
 def test_an_edit_of_an_older_version_is_refused_unless_it_changes_nothing():
     ticket = a_ticket()
     ticket.edit("ana", NOON, seen_version=1, **{**DETAILS, "price_cents": 2000})

@@ -12,7 +12,7 @@ from pymongo import MongoClient
 
 from dev.testing import commands_on
 from libs.clock import utc_now
-from libs.contracts.events import TicketCreated, TicketUpdated
+from libs.contracts.events import TicketCreated, TicketReservationChanged, TicketUpdated
 from libs.contracts.limits import CATEGORIES
 from libs.schema import migrate
 from tickets import domain, lists, store
@@ -374,6 +374,30 @@ def test_what_has_started_costs_the_list_nothing_once_it_was_taken_off_sale(tick
     assert cost.keys < 5
     mine = {status: len(tickets.list(lists.seller_list("ana", status), 500, None)[0]) for status in lists.STATUSES}
     assert (mine["on_sale"], mine["started"], mine["all"]) == (1, 200, 201)
+
+
+def test_a_reservation_is_announced_by_an_event_that_orders_does_not_hear(tickets, mongo):
+    ticket = a_ticket(title="Hamlet, row 3")
+    tickets.add(ticket, TicketCreated)
+    assert ticket.apply_order(an_order("created"), NOON)
+
+    tickets.save_reservation(ticket)
+
+    stored = mongo.tickets.find_one({"_id": ticket.id})
+    assert [event["name"] for event in stored["outbox"]] == ["TicketCreated", "TicketReservationChanged"]
+    assert TicketReservationChanged.load(stored["outbox"][-1]["body"])["version"] == 2
+    assert (tickets.get(ticket.id), stored["shelf"]) == (ticket, "reserved")
+    assert tickets.revisions(None, 10) == [[ticket.id, 1]]
+
+
+def test_what_a_program_that_knows_of_no_revision_changed_counts_as_changed_by_the_seller(tickets, mongo):
+    ticket = a_ticket()
+    tickets.add(ticket, TicketCreated)
+    mongo.tickets.update_one({}, {"$set": {"title": "Edited"}, "$inc": {"version": 1}})
+    assert (tickets.get(ticket.id).revision, tickets.revisions(None, 10)) == (2, [[ticket.id, 2]])
+
+    mongo.tickets.update_one({}, {"$unset": {"revision": "", "revision_of": ""}})
+    assert (tickets.get(ticket.id).revision, tickets.revisions(None, 10)) == (2, [[ticket.id, 2]])
 
 
 def test_a_ticket_whose_start_is_postponed_is_on_sale_again(tickets):
