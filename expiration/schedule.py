@@ -4,8 +4,9 @@ Jobs are written as JSON: with rq-scheduler's default, pickle, anybody who can w
 """
 
 import logging
+import math
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from redis import Redis
@@ -78,23 +79,27 @@ class Schedule:
         self.scheduler = LoopingScheduler(queue=queue, connection=connection, interval=POLL_SECONDS, job_class=JsonJob)
 
     def put(self, order_id: str, expires_at: datetime) -> None:
-        """Schedule the job of an order's deadline, in place of any earlier one."""
-        moment = expires_at.astimezone(UTC).replace(tzinfo=None)  # rq-scheduler means naive UTC
-        self.scheduler.enqueue_at(
-            # and drops parts of a second (rq_scheduler/utils.py, to_unix); a job that came early would do nothing
-            moment + timedelta(microseconds=-moment.microsecond % 1_000_000),
+        """Schedule the job of an order's deadline, in place of any earlier one; one round trip."""
+        job = self.scheduler._create_job(  # what rq-scheduler's `enqueue_at` does by one round trip after another
             "expiration.jobs.complete",
-            order_id,
-            correlation_id(),
-            job_id=job_id(order_id),
-            job_result_ttl=0,
+            args=(order_id, correlation_id()),
+            id=job_id(order_id),
+            result_ttl=0,
+            commit=False,
         )
+        pipeline = self.scheduler.connection.pipeline(transaction=False)
+        job.save(pipeline)
+        # whole seconds, as rq-scheduler has them, rounded up: a job that came early would do nothing
+        pipeline.zadd(Scheduler.scheduled_jobs_key, {job.id: math.ceil(expires_at.timestamp())})
+        pipeline.execute()
 
     def remove(self, order_id: str) -> None:
-        """Remove the job of an order's deadline, if there is one."""
+        """Remove the job of an order's deadline, if there is one; one round trip."""
         ident = job_id(order_id)
-        self.scheduler.cancel(ident)
-        self.scheduler.connection.delete(JsonJob.key_for(ident))
+        pipeline = self.scheduler.connection.pipeline(transaction=False)
+        pipeline.zrem(Scheduler.scheduled_jobs_key, ident)
+        pipeline.delete(JsonJob.key_for(ident))
+        pipeline.execute()
 
     def missing(self, order_ids: list[str]) -> list[str]:
         """Return those orders whose job is neither scheduled nor on its way to the worker; one round trip for all.

@@ -60,6 +60,10 @@ class ExpirationService(parked_events.ParkedEvents):
 
         The job is written even if the record was up to date: its writer may have died in between.
         """
+        if order["status"] != "created" and (had_ended := self.store.end(order)) is not None:
+            if not had_ended:
+                self.schedule.remove(order["id"])
+            return
         deadline: Deadline | None = self._record(order)
         scheduled = None
         while deadline is not None and deadline.version != scheduled:

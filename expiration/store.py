@@ -39,6 +39,21 @@ class DeadlineStore:
             return False
         return True
 
+    def end(self, order: Document) -> bool | None:
+        """End the deadline of an order that is no longer unpaid, by a snapshot newer than what is recorded of it.
+
+        Returns whether it had ended already; None when nothing is recorded, or nothing older.
+        """
+        before = self.deadlines.collection.find_one_and_update(
+            {"_id": order["id"], "order_version": {"$lt": order["version"]}},
+            {
+                "$set": {"order_version": order["version"], "expires_at": order["expires_at"], "state": "ended"},
+                "$inc": {"version": 1},
+            },
+            {"state": 1},
+        )
+        return None if before is None else before["state"] == "ended"
+
     def save(self, deadline: Deadline) -> None:
         """Save a changed deadline; raise VersionConflict."""
         self.deadlines.save(asdict(deadline), None)

@@ -7,7 +7,7 @@ from kombu import Connection
 from redis import Redis, RedisError
 from rq.serializers import JSONSerializer
 
-from dev.testing import wait_for, waiting
+from dev.testing import commands_on, wait_for, waiting
 from expiration import jobs
 from expiration.schedule import QUEUE, JsonJob, Schedule, job_id
 from expiration.service import ExpirationService
@@ -74,6 +74,32 @@ def test_the_job_of_an_order_that_ended_is_removed(service, schedule, status):
 
     assert schedule.scheduler.connection.keys("*expire-*") == []
     assert scheduled(schedule) == set()
+
+
+def test_an_order_costs_one_write_and_one_round_trip_to_redis_until_its_end_and_one_each_at_it(
+    service, mongo, schedule
+):
+    pool, trips = schedule.scheduler.connection.connection_pool, []
+    pool.get_connection = counted(pool.get_connection, trips)
+
+    with commands_on(mongo) as begun:
+        service.on_order_created(an_order())
+    with commands_on(mongo) as ended:
+        service.on_order_changed(an_order(status="awaiting_payment", version=2))
+    with commands_on(mongo) as completed:
+        service.on_order_changed(an_order(status="complete", version=3))
+
+    assert [len(commands) for commands in (begun, ended, completed)] == [1, 1, 1]
+    assert len(trips) == 2
+    assert service.store.find("o1").order_version == 3
+
+
+def counted(call, calls):
+    def counting(*args, **kwargs):
+        calls.append(args)
+        return call(*args, **kwargs)
+
+    return counting
 
 
 @pytest.mark.parametrize(
