@@ -74,18 +74,11 @@ class OrdersService(parked_events.ParkedEvents):
             arguments.integer("version", version, 1, MAXIMUM_VERSION)
         if idempotency_key is not None:
             arguments.text("idempotency_key", idempotency_key, MAXIMUM_KEY)
-        live = self.store.find_live(ticket_id)  # of a rush for one ticket, most requests end here
-        if placed := self._placed_with(buyer_id, ticket_id, idempotency_key):
-            return placed.snapshot()
-        if live:
-            raise domain.refusal(live, buyer_id)
-        ticket = self._ticket_copy(ticket_id, version)
-        domain.check_ticket(ticket, buyer_id, version, utc_now())
         try:
-            return self._reserve(ticket, buyer_id, idempotency_key).snapshot()
-        except domain.TooManyReservations:
-            if live := self.store.find_live(ticket_id):  # a double click took the last slot, and the ticket
-                raise domain.refusal(live, buyer_id) from None
+            return self._reserve(ticket_id, version, buyer_id, idempotency_key).snapshot()
+        except (DomainError, ServiceUnavailable):
+            if placed := self._placed_with(buyer_id, ticket_id, idempotency_key):
+                return placed.snapshot()
             raise
 
     @rpc(expected_exceptions=EXPECTED)
@@ -271,13 +264,12 @@ class OrdersService(parked_events.ParkedEvents):
             log.warning("payments does not say whether %d overdue orders were paid: %s", len(order_ids), error)
             return None
 
-    def _ticket_copy(self, ticket_id: str, version: int | None) -> dict[str, Any]:
+    def _up_to_date(self, ticket_id: str, copy: dict[str, Any] | None, version: int | None) -> dict[str, Any]:
         """Return our copy; ask tickets when there is none, or when the buyer saw a newer version, and maybe price."""
-        found: dict[str, Any] | None = self.store.tickets.find(ticket_id)
-        if found is None or domain.is_outdated(found, version):
-            found = TicketCreated.load(self._fetch_ticket(ticket_id))
-            self.store.tickets.apply(found)
-        return found
+        if copy is None or domain.is_outdated(copy, version):
+            copy = TicketCreated.load(self._fetch_ticket(ticket_id))
+            self.store.tickets.apply(copy)
+        return copy
 
     def _tickets(self) -> Source:
         copies = self.store.tickets.collection
@@ -298,34 +290,45 @@ class OrdersService(parked_events.ParkedEvents):
                 raise
             raise TicketNotFound("There is no such ticket.") from error
 
-    def _reserve(self, ticket: dict[str, Any], buyer_id: str, idempotency_key: str | None) -> Order:
+    def _reserve(self, ticket_id: str, version: int | None, buyer_id: str, idempotency_key: str | None) -> Order:
         """Insert the ticket's next order; unique indexes settle every race, not the reads before them.
 
         So no buyer ever has more unpaid orders than there are slots. The limit of an hour is read before the insert:
         requests at the same moment exceed it by no more than the slots that are free.
         """
         for _ in range(RESERVATION_TRIES):
-            now, newest = utc_now(), self.store.find_newest(ticket["id"])
-            if newest and newest.is_live:
-                if placed := self._placed_with(buyer_id, ticket["id"], idempotency_key):
-                    return placed  # by a request with the same key that was quicker
-                raise domain.refusal(vars(newest), buyer_id)
-            slot = secrets.choice(self._free_slots(buyer_id, now))
-            number = newest.reservation_no + 1 if newest else 1
+            newest = self._not_live(ticket_id, buyer_id)  # of a rush for one ticket, most requests end here
+            now = utc_now()
+            ticket, slots = self._terms(ticket_id, version, buyer_id, now)
+            number = newest["reservation_no"] + 1 if newest else 1
             expires_at = now + timedelta(seconds=self.window_seconds)
             order = Order.place(new_id(), ticket, buyer_id, number, expires_at, now)
             try:
-                self.store.add(order, idempotency_key, slot)
+                self.store.add(order, idempotency_key, secrets.choice(slots))
                 return order
             except DuplicateKeyError:
-                if placed := self._placed_with(buyer_id, ticket["id"], idempotency_key):
+                if placed := self._placed_with(buyer_id, ticket_id, idempotency_key):
                     return placed
         raise TicketReserved("Somebody else was quicker; try again.")
 
-    def _free_slots(self, buyer_id: str, now: datetime) -> Sequence[int]:
+    def _not_live(self, ticket_id: str, buyer_id: str) -> Any:
+        """Return the ticket's newest order, or None; raise why this buyer cannot reserve it if that is live."""
+        newest = self.store.find_newest(ticket_id)
+        if newest and newest["status"] in domain.LIVE:
+            raise domain.refusal(newest, buyer_id)
+        return newest
+
+    def _terms(self, ticket_id: str, version: int | None, buyer_id: str, now: datetime) -> tuple[Any, Sequence[int]]:
+        """Return the ticket, and which of the buyer's slots are free; raise what forbids this buyer to reserve it."""
         unpaid, per_hour = self.unpaid_per_buyer, self.unpaid_per_hour
-        holds = self.store.list_holds(buyer_id, now - domain.HOUR, unpaid + per_hour)
-        return domain.free_slots(holds, unpaid, per_hour, now)
+        copy, holds = self.store.read_terms(ticket_id, buyer_id, now - domain.HOUR, unpaid + per_hour)
+        ticket = self._up_to_date(ticket_id, copy, version)
+        domain.check_ticket(ticket, buyer_id, version, now)
+        try:
+            return ticket, domain.free_slots(holds, unpaid, per_hour, now)
+        except domain.TooManyReservations:
+            self._not_live(ticket_id, buyer_id)  # a double click took the last slot, and the ticket
+            raise
 
     def _placed_with(self, buyer_id: str, ticket_id: str, idempotency_key: str | None) -> Order | None:
         """Return the order that this key has made already; raise KeyReused when that is for another ticket."""

@@ -58,7 +58,7 @@ class OrderStore:
     def __init__(self, db: Database[Document]) -> None:
         self.orders = Aggregates(db.orders)
         self.tickets = Copies(db.tickets)
-        self._live = SharedReads(self._find_live)
+        self._newest = SharedReads(self._find_newest)
 
     def get(self, order_id: str) -> Order:
         """Return an order; raise OrderNotFound."""
@@ -71,14 +71,12 @@ class OrderStore:
         """Return those orders that exist."""
         return [_order(found) for found in self.orders.find_all({"_id": {"$in": ids}})]
 
-    def find_newest(self, ticket_id: str) -> Order | None:
-        """Return the ticket's order with the highest number, or None."""
-        found = self.orders.find_one({"ticket_id": ticket_id}, sort=[("reservation_no", DESCENDING)])
-        return _order(found) if found else None
+    def find_newest(self, ticket_id: str) -> Document | None:
+        """Return {"id", "status", "buyer_id", "seller_id", "reservation_no"} of a ticket's newest order, or None.
 
-    def find_live(self, ticket_id: str) -> Document | None:
-        """Return {"id", "status", "buyer_id", "seller_id"} of the order that holds the ticket, or None."""
-        return self._live(ticket_id)
+        If any order holds the ticket, it is this one.
+        """
+        return self._newest(ticket_id)
 
     def find_held(self, ticket_id: str, buyer_id: str) -> Order | None:
         """Return the order by which this buyer holds the ticket, or None; a ticket has one live order at most."""
@@ -90,13 +88,22 @@ class OrderStore:
         found = self.orders.find_one({"buyer_id": buyer_id, "idempotency_key": idempotency_key})
         return _order(found) if found else None
 
-    def list_holds(self, buyer_id: str, since: datetime, limit: int) -> list[Document]:
-        """Return at most `limit` of the orders that count towards a buyer's limits (`domain.free_slots`)."""
+    def read_terms(
+        self, ticket_id: str, buyer_id: str, since: datetime, limit: int
+    ) -> tuple[Document | None, list[Document]]:
+        """Return our copy of a ticket, or None, and the orders that count towards a buyer's limits, in one round trip.
+
+        These are at most `limit`, as `domain.free_slots` takes them; those that ended unpaid count `since` then.
+        """
         unpaid = {"buyer_id": buyer_id, "status": "created"}
         cancelled = {"buyer_id": buyer_id, "status": "cancelled", "created_at": {"$gt": since}}
         cancelled["cancel_reason"] = {"$in": ["buyer", "expired"]}
         shown = {"_id": 0, "status": 1, "slot": 1, "created_at": 1, "expires_at": 1}
-        return list(self.orders.collection.find({"$or": [unpaid, cancelled]}, shown).limit(limit))
+        counted = [{"$match": {"$or": [unpaid, cancelled]}}, {"$limit": limit}, {"$project": shown}]
+        holds = {"$unionWith": {"coll": self.orders.collection.name, "pipeline": counted}}
+        found = list(self.tickets.collection.aggregate([{"$match": {"_id": ticket_id}}, holds]))
+        copy = found.pop(0) if found and "_id" in found[0] else None
+        return self.orders.found(copy), found
 
     def add(self, order: Order, idempotency_key: str | None = None, slot: int | None = None) -> None:
         """Insert a new order with its OrderCreated; raise DuplicateKeyError when it lost a race."""
@@ -148,9 +155,9 @@ class OrderStore:
         newest = {"$max": {"payment_version": order.payment_version}}
         self.orders.collection.update_one({"_id": order.id}, newest)
 
-    def _find_live(self, ticket_id: str) -> Document | None:
-        shown = ("status", "buyer_id", "seller_id")
-        return self.orders.found(self.orders.collection.find_one({"ticket_id": ticket_id, "active": True}, shown))
+    def _find_newest(self, ticket_id: str) -> Document | None:
+        shown, newest_first = ("status", "buyer_id", "seller_id", "reservation_no"), [("reservation_no", DESCENDING)]
+        return self.orders.found(self.orders.collection.find_one({"ticket_id": ticket_id}, shown, sort=newest_first))
 
     def _longest_not_asked(self, where: Document, then: str, limit: int) -> list[Order]:
         sort = [("asked_at", ASCENDING), (then, ASCENDING)]

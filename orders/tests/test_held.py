@@ -42,4 +42,4 @@ def test_who_cannot_reserve_a_held_ticket_reads_why_for_one_look_at_one_order(se
 
     (read,) = commands
     assert (read["op"], read["keysExamined"], read["docsExamined"]) == ("query", 1, 1)
-    assert set(read["command"]["projection"]) == {"status", "buyer_id", "seller_id"}
+    assert set(read["command"]["projection"]) == {"status", "buyer_id", "seller_id", "reservation_no"}

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from dev.testing import commands_on
 from libs.clock import utc_now
+from libs.contracts.errors import KeyReused
 from orders.domain import HOUR, Order, TooManyReservations
 from orders.store import new_id
 
@@ -120,7 +122,7 @@ def test_what_was_not_paid_counts_and_what_was_paid_or_declined_does_not(service
     order.version += 1
     service.store.save(order, "OrderUpdated")
 
-    assert len(service.store.list_holds("bo", now - HOUR, 40)) == counts
+    assert len(service.store.read_terms("", "bo", now - HOUR, 40)[1]) == counts
 
 
 def test_reserving_reads_no_more_of_a_buyers_orders_than_count(service, mongo):
@@ -134,10 +136,33 @@ def test_reserving_reads_no_more_of_a_buyers_orders_than_count(service, mongo):
         mongo.orders.update_one({"_id": order.id}, {"$unset": {"active": ""}})
     for _ in range(3):
         reserve(service)
-    mongo.command("profile", 2)
 
-    service.store.list_holds("bo", now - HOUR, 40)
+    with commands_on(mongo) as commands:
+        _, holds = service.store.read_terms("", "bo", now - HOUR, 40)
 
-    mongo.command("profile", 0)
-    [found] = mongo["system.profile"].find({"op": "query", "ns": f"{mongo.name}.orders"})
-    assert found["docsExamined"] == found["nreturned"] == 3
+    assert [read["docsExamined"] for read in commands] == [3] == [len(holds)]
+
+
+def test_a_reservation_takes_three_commands_with_an_idempotency_key_and_without(service, mongo):
+    made = []
+    for key in (None, "once"):
+        ticket_id = a_ticket(service)
+        with commands_on(mongo) as commands:
+            made.append(service.create(ticket_id, idempotency_key=key)["id"])
+        assert [next(iter(each["command"])) for each in commands] == ["find", "aggregate", "insert"]
+
+    assert service.create(ticket_id, idempotency_key="once")["id"] == made[-1]
+
+
+def test_a_repeated_request_returns_its_order_whatever_forbids_it_by_now(service):
+    ticket_id = a_ticket(service)
+    order_id = service.create(ticket_id, version=1, idempotency_key="once")["id"]
+    service.cancel(order_id)
+    assert service.create(ticket_id, version=1, idempotency_key="once")["status"] == "cancelled"
+
+    withdrawn = {**service.store.tickets.find(ticket_id), "version": 2, "withdrawn": True}
+    service.store.tickets.apply(withdrawn)
+    assert service.create(ticket_id, version=1, idempotency_key="once")["id"] == order_id
+
+    with pytest.raises(KeyReused):
+        service.create(a_ticket(service), idempotency_key="once")

@@ -1,6 +1,7 @@
 """Expiry: what is overdue is released without anybody's hint, however much it is, once payments says it is unpaid."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -147,8 +148,13 @@ def test_a_buyer_who_meets_an_overdue_order_finds_the_ticket_reserved_until_paym
     order = an_order(service)
     service.window_seconds, service.unpaid_per_buyer, service.unpaid_per_hour = 900, 10, 30
 
+    service.caller = SimpleNamespace(user_id="cy")
+    service.store.tickets.apply(
+        {**order.ticket, "seller_id": "ana", "version": 1, "price_version": 1, "withdrawn": False}
+    )
+
     with pytest.raises(TicketReserved):
-        service._reserve(order.ticket | {"seller_id": "ana"}, "cy", None)
+        service.create(order.ticket["id"])
     service.sweep_overdue()
 
-    assert service._reserve(order.ticket | {"seller_id": "ana"}, "cy", None).reservation_no == 2
+    assert service.create(order.ticket["id"])["reservation_no"] == 2

@@ -4,6 +4,7 @@ from threading import Barrier
 
 import pytest
 
+from dev.testing import commands_on
 from libs.contracts.errors import OrderNotFound
 from libs.events import VersionConflict
 from payments.card_provider import CardProvider
@@ -44,10 +45,10 @@ def test_an_event_and_the_answer_of_orders_at_the_same_moment_end_in_the_newer(m
 def test_an_order_that_nobody_pays_is_not_stored(mongo):
     store = PaymentStore(mongo)
 
-    unpaid = [
-        store.follow(an_order("o1", version, status)) for version, status in enumerate(("created", "cancelled"), 1)
-    ]
+    with commands_on(mongo) as commands:
+        unpaid = [store.follow(an_order("o1", no, status)) for no, status in enumerate(("created", "cancelled"), 1)]
 
+    assert [each["op"] for each in commands] == ["query", "query"]
     assert unpaid == [False, False]
     assert mongo.payments.count_documents({}) == 0
 

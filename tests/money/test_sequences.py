@@ -118,13 +118,13 @@ class Sequence(RuleBasedStateMachine):
     @rule()
     def reserve(self):
         now, newest = utc_now(), self.world.orders.find_newest("hamlet")
-        if newest and newest.status in LIVE:
+        if newest and newest["status"] in LIVE:
             return
         ticket = {
             "id": "hamlet", "title": "Hamlet", "price_cents": PRICE, "currency": "usd", "category": "stage",
             "venue": None, "starts_at": None, "seller_id": "ana", "withdrawn": False,
         }  # fmt: skip
-        number = newest.reservation_no + 1 if newest else 1
+        number = newest["reservation_no"] + 1 if newest else 1
         order = orders_domain.Order.place(new_id(), ticket, "bo", number, now + timedelta(hours=1), now)
         self.world.orders.add(order)
         self.made.append(order.id)

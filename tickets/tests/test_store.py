@@ -390,6 +390,18 @@ def test_a_reservation_is_announced_by_an_event_that_orders_does_not_hear(ticket
     assert tickets.revisions(None, 10) == [[ticket.id, 1]]
 
 
+def test_a_reservation_costs_tickets_two_commands_and_changes_nothing_that_searches_read(tickets, mongo):
+    service, ticket = TicketsService(), a_ticket()
+    service.store = tickets
+    tickets.add(ticket, TicketCreated)
+
+    with commands_on(mongo) as commands:
+        service.on_order({**an_order("created"), "ticket": {"id": ticket.id}})
+
+    assert [each["op"] for each in commands] == ["query", "update"]
+    assert not {"words", "prefixes", "title"} & set(commands[-1]["command"]["u"]["$set"])
+
+
 def test_what_a_program_that_knows_of_no_revision_changed_counts_as_changed_by_the_seller(tickets, mongo):
     ticket = a_ticket()
     tickets.add(ticket, TicketCreated)
