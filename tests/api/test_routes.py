@@ -188,7 +188,8 @@ def test_a_hold_that_lapsed_is_no_conflict_for_seller_and_buyers_who_saw_the_tic
     bo.sees_ticket(seen["id"], "on_sale")
 
     edit = {**ticket, "title": "Hamlet, row 4"}
-    edited = ana.put(f"/api/tickets/{seen['id']}", edit, **{"If-Match": f'"{seen["version"]}"'})
+    matched = {"If-Match": f'"{seen["version"]}"'}
+    edited = ana.http.put(f"{ana.url}/api/tickets/{seen['id']}", json=edit, headers=matched, timeout=10)
     ordered = person("cy").post("/api/orders", {"ticketId": seen["id"], "version": seen["revision"]})
 
     assert (edited.status_code, ordered.status_code) == (200, 201), (edited.text, ordered.text)
