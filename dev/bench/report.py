@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,8 +19,9 @@ COLUMNS = {"per_second": "a second", "cpu_ms": "CPU-ms", "p50_ms": "p50 ms", "p9
 INTRODUCTION = """\
 # Performance
 
-Measured by `make bench` on {machine}: load generator, programs, RabbitMQ, Redis and MongoDB shared that machine.
-Compare lines of one run, not figures of different runs or machines.
+Measured by `make bench` on {machine}.
+Load generator, programs, RabbitMQ, Redis and MongoDB shared that machine. Compare lines of one run, not figures of
+different runs or machines.
 
 Each line is the median of three runs (of a few one), taken in turn with the others. "a second" counts until the
 last reply, and includes what the load generator uses (0.04 CPU-ms a request) and whatever the programs do beside.
@@ -82,7 +84,7 @@ def page(results: Results, suites: Sequence[Suite], measured_on: str) -> str:
     for suite in suites:
         rows = [row for row in suite.rows if row.name in results]
         if rows:
-            parts.append(f"\n## {suite.title}\n\n{suite.introduction}\n\n" + _table(rows, results))
+            parts.append(f"\n## {suite.title}\n\n{wrapped(suite.introduction)}\n\n" + _table(rows, results))
     used = [(name, row["programs"]) for name, row in results.items() if row["programs"]]
     if used:
         parts.append("\n## CPU-ms by program\n\n" + _programs(used))
@@ -115,6 +117,11 @@ def line(row: Row, figures: Figures) -> str:
     """Return a row for the terminal."""
     shown = [f"{label(name)} {_cell(name, figure, row)}" for name, figure in figures.items()]
     return f"{row.name}: {', '.join(shown)}" + (f"  (aim: {aims(row)})" if row.aims else "")
+
+
+def wrapped(text: str) -> str:
+    """Return a paragraph in lines like those of other documents."""
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def label(figure: str) -> str:

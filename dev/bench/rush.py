@@ -98,9 +98,9 @@ ROWS = [
 ]
 SUITE = Suite(
     "A sale",
-    f"{ARRIVALS_PER_SECOND} buyers come a second, each for one of the tickets that are not sold yet, and {LAPSING:.0%}"
-    f" of those who reserve one let it lapse after {WINDOW_SECONDS} s, until {sizes.SALE} tickets are sold. Others look"
-    " around as in a rush.",
+    f"{ARRIVALS_PER_SECOND} buyers come a second, each for one of the tickets that are not sold yet, until"
+    f" {sizes.SALE} are sold; {100 * LAPSING:.0f} % of those who reserve one let it lapse, after {WINDOW_SECONDS} s."
+    " Others look around as in a rush.",
     [Row("sale", "a sale in which 70 % of holds lapse", sale, AIMS, rounds=1)],
     opened,
 )
