@@ -67,7 +67,7 @@ test-fast: venv ## Run the tests that need no server, without the protocol searc
 
 test-slow: venv ## Run the long tests: 200 races, a crash at each step, a deep protocol search (an hour)
 	@$(PYTHON) -m dev.stack install
-	MONEY_ROUNDS=200 TICKETING_SEARCH=deep HYPOTHESIS_PROFILE=money $(PYTHON) -m pytest payments tests/protocol tests/money --timeout 3600
+	MONEY_ROUNDS=200 TICKETING_SEARCH=deep HYPOTHESIS_PROFILE=money $(PYTHON) -m pytest payments tests/protocol tests/money gateway/tests/test_looks.py --timeout 3600
 
 bench: venv ## Measure everything, or some rows (ROWS=list,ticket); all are written to docs/performance.md (15 minutes)
 	@$(PYTHON) -m dev.stack install

@@ -8,7 +8,9 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +26,16 @@ from gateway.tests.fakes import SETTINGS, FakeServices
 from libs.clock import iso
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser as Chromium
     from playwright.sync_api import Page
 
 WIDTHS = {1280: 800, 390: 844}
 THEMES = ("light", "dark")
 TICKETS = 60
 COOKIE = "ticketing-session"
+
+Act = Callable[["Page"], Any]
+"""What is done on a page before it is looked at."""
 
 
 class Site:
@@ -71,7 +77,7 @@ class Site:
         return person
 
 
-def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Callable[["Page"], Any] | None]]:
+def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None]]:
     """Yield each page's name, who looks at it, its path, and what they do there first."""
     buyer, seller, last = site.buyer, site.seller, site.tickets[-1]
     yield "home", None, "/", None
@@ -140,33 +146,55 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Callable[[
     yield "unavailable", None, "/", None
 
 
+@contextmanager
+def served() -> Iterator[tuple[Site, str]]:
+    """Serve a site, with a simulated Stripe, and yield it and its address."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with running() as stripe:
+        site = Site(stripe.url)
+        server = make_server("127.0.0.1", 0, site.app, threaded=True)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield site, f"http://127.0.0.1:{server.port}"
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def shown(
+    browser: "Chromium",
+    url: str,
+    who: FlaskClient | None,
+    path: str,
+    act: Act | None,
+    width: int,
+    theme: str,
+    **more: Any,
+) -> Iterator["Page"]:
+    """Yield a page as one sees it who looks at it in a window of this width."""
+    options: Any = {"viewport": {"width": width, "height": WIDTHS[width]}, "color_scheme": theme, **more}
+    context = browser.new_context(base_url=url, **options)
+    if who and (cookie := who.get_cookie(COOKIE)):
+        context.add_cookies([{"name": COOKIE, "value": cookie.value, "url": url}])
+    page = context.new_page()
+    page.goto(path)
+    if act:
+        act(page)
+    yield page
+    context.close()
+
+
 def main() -> None:
     """Draw the pages into the folder that was named."""
     folder, *names = sys.argv[1:]
     Path(folder).mkdir(parents=True, exist_ok=True)
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    with running() as stripe, chromium() as browser:
-        site = Site(stripe.url)
-        server = make_server("127.0.0.1", 0, site.app, threaded=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.port}"
+    with served() as (site, url), chromium() as browser:
         for name, who, path, act in pages(site):
             if names and not name.startswith(tuple(names)):
                 continue
-            for width, height in WIDTHS.items():
-                for theme in THEMES:
-                    options: Any = {"viewport": {"width": width, "height": height}, "color_scheme": theme}
-                    context = browser.new_context(base_url=url, **options)
-                    if who and (cookie := who.get_cookie(COOKIE)):
-                        context.add_cookies([{"name": COOKIE, "value": cookie.value, "url": url}])
-                    page = context.new_page()
-                    page.goto(path)
-                    if act:
-                        act(page)
+            for width, theme in product(WIDTHS, THEMES):
+                with shown(browser, url, who, path, act, width, theme) as page:
                     page.screenshot(path=Path(folder) / f"{name}-{width}-{theme}.png", full_page=True)
-                    context.close()
             print(name)
-        server.shutdown()
 
 
 def _send(page: "Page", **typed: str) -> None:

@@ -1,0 +1,110 @@
+"""How pages look and behave in Chromium. TICKETING_SEARCH=deep looks at every page and state."""
+
+import os
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from dev import screenshots
+from gateway.tests.browsing import url, visit  # noqa: F401 - fixtures
+
+IS_DEEP = os.environ.get("TICKETING_SEARCH") == "deep"
+LOOKED_AT = "" if IS_DEEP else ("home", "order-declined")
+MOST_BYTES, MOST_FIRST_BYTES, MOST_REQUESTS, MOST_SHIFT = 150_000, 14_000, 9, 0.02
+SHIFT = """() => new Promise((resolve) => {
+  let sum = 0;
+  new PerformanceObserver((list) => list.getEntries().forEach((each) => (sum += each.value)))
+    .observe({ type: "layout-shift", buffered: true });
+  document.fonts.ready.then(() => requestAnimationFrame(() => requestAnimationFrame(() => resolve(sum))));
+})"""
+
+
+@pytest.mark.parametrize("theme", screenshots.THEMES)
+def test_page_has_no_barrier_that_axe_knows_and_is_no_wider_than_a_phone(browser, theme):
+    found, looked_at = {}, 0
+    with screenshots.served() as (site, address):
+        for name, who, path, act in screenshots.pages(site):
+            if name.startswith(LOOKED_AT):
+                looked_at += 1
+                with screenshots.shown(browser, address, who, path, act, 390, theme, bypass_csp=True) as page:
+                    report = Axe().run(page).response["violations"]
+                    wider = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+                if report or wider:
+                    found[name] = [each["id"] for each in report] + ["too wide"] * wider
+
+    assert found == {} and looked_at >= 2
+
+
+@pytest.mark.parametrize("path", ["/", "/tickets", "/tickets/{id}"])
+def test_page_is_light_and_nothing_in_it_moves(client, ana, visit, path):  # noqa: F811
+    for number in range(30):
+        ana.post("/api/tickets", json={"title": f"Hamlet {number}, row 3", "price": 20, "category": "stage"})
+    sizes = []
+    page = visit(ana, viewport={"width": 390, "height": 844})
+    page.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
+
+    page.goto(path.format(**ana.get("/api/tickets").json[0]), wait_until="networkidle")
+
+    assert sizes[0] < MOST_FIRST_BYTES and sum(sizes) < MOST_BYTES and len(sizes) <= MOST_REQUESTS, sizes
+    assert page.evaluate(SHIFT) < MOST_SHIFT
+
+
+def test_theme_is_switched_without_a_script_and_remembered(browser, url, client):  # noqa: F811
+    with browser.new_context(base_url=url, java_script_enabled=False, color_scheme="light") as context:
+        page = context.new_page()
+        page.goto("/tickets?q=hamlet")
+
+        page.locator("header").get_by_role("button", name="Dark theme").click()
+
+        assert page.url.endswith("/tickets?q=hamlet")
+        assert page.locator("html[data-theme=dark]").count() == 1
+        page.locator("header").get_by_role("button", name="Light theme").wait_for()
+
+
+def test_password_can_be_looked_at(visit, ana):  # noqa: F811
+    page = visit(ana)
+    page.goto("/account")
+    field = page.get_by_label("Current password", exact=True)
+
+    page.get_by_role("button", name="Show current password").click()
+
+    assert field.get_attribute("type") == "text"
+
+
+def test_who_leaves_an_edited_form_is_asked_and_who_sends_it_is_not(visit, ana):  # noqa: F811
+    page, asked = visit(ana), []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.goto("/sell")
+
+    page.get_by_label("Title").fill("Hamlet")
+    page.get_by_role("link", name="Find tickets").first.click()
+    page.wait_for_url("**/tickets")
+    page.goto("/sell")
+    page.get_by_label("Title").fill("Hamlet")
+    page.get_by_label("Price (USD)").fill("20")
+    page.get_by_role("button", name="Put on sale").click()
+    page.wait_for_url("**/tickets/*")
+
+    assert asked == ["beforeunload"]
+
+
+def test_total_and_time_left_stay_in_sight_on_a_phone_while_one_pays(visit, bo, ticket):  # noqa: F811
+    order = bo.submit(f"/tickets/{ticket['id']}", f"/tickets/{ticket['id']}/buy").headers["Location"]
+    page = visit(bo, viewport={"width": 390, "height": 600})
+    page.goto(order)
+    page.locator(".left").wait_for()
+
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight / 2)")
+
+    box = page.locator(".paybar").bounding_box()
+    assert 0 <= box["y"] < 60 and "$19.99" in page.locator(".paybar").inner_text()
+
+
+def test_test_cards_are_folded_with_a_script_and_open_without(visit, bo, ticket):  # noqa: F811
+    order = bo.submit(f"/tickets/{ticket['id']}", f"/tickets/{ticket['id']}/buy").headers["Location"]
+
+    for has_script in (True, False):
+        page = visit(bo, java_script_enabled=has_script)
+        page.route("**/v3/", lambda route: None)
+        page.goto(order, wait_until="domcontentloaded")
+        assert page.get_by_label("Visa ending in 4242").is_visible() is not has_script
