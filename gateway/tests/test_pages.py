@@ -326,6 +326,12 @@ def test_buying_in_another_tab_what_one_has_reserved_leads_to_the_order(bo, tick
     assert bo.post(buy, data=tabs[1]).headers["Location"] == first.headers["Location"]
 
 
+def test_a_buyer_names_what_the_seller_changed_last_and_no_hold_that_lapsed_since(bo, ticket, services):
+    services.tickets[ticket["id"]].update(version=7, revision=5)
+
+    assert hidden(bo.get(f"/tickets/{ticket['id']}").text)["version"] == "5"
+
+
 def test_buyer_of_more_than_a_hundred_tickets_is_led_to_each_order(bo, ticket, order_page, services):
     first = services.orders[order_page.rpartition("/")[2]]
     newer = {
