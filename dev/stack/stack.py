@@ -28,6 +28,8 @@ from ops.broker_users import ADMINISTRATOR
 
 SERVER_PORTS = ("amqp", "management", "erlang", "epmd", "redis", "mongo")
 READY_SECONDS = 120
+SLOWEST = "rabbitmq"
+"""The server during whose start there is time to set up and migrate MongoDB."""
 
 
 class StackError(Exception):
@@ -99,7 +101,9 @@ class Stack(Layout):
             self.supervisor.start(started, programs)
         except (SupervisorError, PortTaken, install.MissingServers) as error:
             raise StackError(str(error)) from error
-        self._wait_for(started)
+        began = time.monotonic()
+        others = [server for server in started if server.name != SLOWEST]
+        self._wait_for(others, began)
         mongo_setup.grant_all(
             f"{HOST}:{self.ports.mongo}",
             self.secrets["MONGO_PASSWORD"],
@@ -107,11 +111,13 @@ class Stack(Layout):
             self.secrets["MIGRATE_MONGO_PASSWORD"],
         )
         if programs:
+            self._migrate()
+        self._wait_for([server for server in started if server not in others], began)
+        if programs:
             addresses = {part: self.amqp_url_for(part) for part in PRINCIPALS}
             next(set_up(self.management_url, self.secrets["RABBITMQ_PASSWORD"], addresses))
-            self._migrate()
             self.supervisor.start_programs()
-            self._wait_for(programs)
+            self._wait_for(programs, time.monotonic())
 
     def _migrate(self) -> None:
         done = subprocess.run(
@@ -186,8 +192,9 @@ class Stack(Layout):
         running = {state["name"] for state in self.supervisor.states() if state["pid"]}
         return [program for program in programs if program.name in running and program.is_ready()]
 
-    def _wait_for(self, programs: Sequence[Program]) -> None:
-        began, waiting = time.monotonic(), list(programs)
+    def _wait_for(self, programs: Sequence[Program], began: float) -> None:
+        """Return once all of them are ready, which were started at `began`, a moment of `time.monotonic()`."""
+        waiting = list(programs)
         while waiting:
             for program in self._ready(waiting):
                 waiting.remove(program)
