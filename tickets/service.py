@@ -29,7 +29,7 @@ from libs.contracts.limits import (
     MAXIMUM_SEARCH,
     MAXIMUM_VERSION,
 )
-from libs.events import Stored, VersionConflict, handles
+from libs.events import Stored, VersionConflict, handles_batches
 from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source
 from libs.events.watermarks import Watermarks
 from libs.providers import Setting
@@ -209,9 +209,28 @@ class TicketsService(parked_events.ParkedEvents):
         )
         self.watermarks.ask(ident, asked)
 
-    @handles(OrderCreated, OrderAwaitingPayment, OrderUpdated, OrderCancelled, OrderCompleted)
+    @handles_batches(OrderCreated, OrderAwaitingPayment, OrderUpdated, OrderCancelled, OrderCompleted)
+    def on_orders(self, orders: Sequence[dict[str, Any]]) -> None:
+        """Each ticket is reserved, stays so while it is being paid, and is then released or sold.
+
+        Raises TicketNotFound or VersionConflict once the others are saved: then each is tried again alone.
+        """
+        if len(orders) == 1:
+            self.on_order(orders[0])
+            return
+        tickets = {ticket.id: ticket for ticket in self.store.get_all([order["ticket"]["id"] for order in orders])}
+        newest, now = {}, utc_now()
+        for order in sorted(orders, key=lambda order: (order["reservation_no"], order["version"])):
+            newest[order["ticket"]["id"]] = order
+        found = [(tickets[ident], order) for ident, order in newest.items() if ident in tickets]
+        changed = [ticket for ticket, order in found if ticket.apply_order(order, now)]
+        if self.store.save_reservations(changed) < len(changed):
+            raise VersionConflict("a ticket has changed since it was read")
+        if len(found) < len(newest):
+            raise TicketNotFound("There is no such ticket.")
+
     def on_order(self, order: dict[str, Any]) -> None:
-        """The ticket is reserved, stays so while it is being paid, and is then released or sold."""
+        """Do the same for one order."""
         ticket = self.store.get(order["ticket"]["id"])
         if ticket.apply_order(order, utc_now()):
             self.store.save_reservation(ticket)

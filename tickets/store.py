@@ -121,9 +121,12 @@ class TicketStore:
 
     def save_reservation(self, ticket: Ticket) -> None:
         """Save a ticket of which only the reservation changed, with the event of that; raise VersionConflict."""
-        changed = {"id": ticket.id, "version": ticket.version, "reservation": ticket.reservation}
-        changed |= {"updated_at": ticket.updated_at, **_kept_beside(ticket)}
-        self.tickets.save(changed, TicketReservationChanged, ticket.snapshot())
+        self.tickets.save(_reserved(ticket), TicketReservationChanged, ticket.snapshot())
+
+    def save_reservations(self, tickets: Sequence[Ticket]) -> int:
+        """Save tickets as `save_reservation` does, but for those that changed meanwhile; return how many were saved."""
+        changed = [(_reserved(ticket), ticket.snapshot()) for ticket in tickets]
+        return self.tickets.save_all(changed, TicketReservationChanged)
 
     def revisions(self, after: str | None, limit: int) -> list[list[Any]]:
         """Return [[id, revision], ...] of at most `limit` tickets in order of their ids, beyond `after`."""
@@ -227,6 +230,12 @@ class TicketStore:
 def to_document(ticket: Ticket) -> Document:
     """Return what is stored of a ticket that was saved just now, with its `id`."""
     return {**asdict(ticket), **_kept_beside(ticket), **found_by(ticket.title, ticket.venue)}
+
+
+def _reserved(ticket: Ticket) -> Document:
+    """Return what is stored when only the reservation of a ticket has changed, with its `id`."""
+    changed = {"id": ticket.id, "version": ticket.version, "reservation": ticket.reservation}
+    return {**changed, "updated_at": ticket.updated_at, **_kept_beside(ticket)}
 
 
 def _kept_beside(ticket: Ticket) -> Document:

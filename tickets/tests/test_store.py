@@ -12,8 +12,10 @@ from pymongo import MongoClient
 
 from dev.testing import commands_on
 from libs.clock import utc_now
+from libs.contracts.errors import TicketNotFound
 from libs.contracts.events import TicketCreated, TicketReservationChanged, TicketUpdated
 from libs.contracts.limits import CATEGORIES
+from libs.events import VersionConflict
 from libs.schema import migrate
 from tickets import domain, lists, store
 from tickets.lists import SORTS, public_list
@@ -401,6 +403,56 @@ def test_a_reservation_costs_tickets_two_commands_and_changes_nothing_that_searc
 
     assert [each["op"] for each in commands] == ["query", "update"]
     assert not {"words", "prefixes", "title"} & set(commands[-1]["command"]["u"]["$set"])
+
+
+@pytest.fixture
+def service(tickets):
+    service = TicketsService()
+    service.store = tickets
+    return service
+
+
+def orders_on(*tickets, status="created", **fields):
+    return [{**an_order(status), "ticket": {"id": ticket.id}, **fields} for ticket in tickets]
+
+
+def test_many_reservations_cost_tickets_two_commands_and_the_newest_of_each_ticket_stands(service, tickets, mongo):
+    several = [a_ticket(number) for number in range(20)]
+    for ticket in several:
+        tickets.add(ticket, TicketCreated)
+    mongo.tickets.update_many({}, {"$set": {"outbox": []}, "$unset": {"outbox_at": ""}})  # published by now
+    created, cancelled = orders_on(*several), orders_on(several[3], status="cancelled", version=2)
+
+    with commands_on(mongo) as commands:
+        service.on_orders([*cancelled, *created])
+
+    assert {each["op"] for each in commands} == {"query", "update"}
+    assert sum(each["op"] == "query" for each in commands) == 1
+    statuses = {ticket.id: ticket.status for ticket in tickets.get_all([ticket.id for ticket in several])}
+    assert [statuses[ticket.id] for ticket in several] == ["reserved"] * 3 + ["on_sale"] + ["reserved"] * 16
+    service.on_orders(created)
+    assert tickets.get(several[3].id).status == "on_sale"
+
+
+def test_a_ticket_that_is_unknown_or_changes_meanwhile_holds_up_no_reservation_of_another(
+    service, tickets, monkeypatch
+):
+    edited, other, unknown = a_ticket(1), a_ticket(2), a_ticket(3)
+    for ticket in (edited, other):
+        tickets.add(ticket, TicketCreated)
+    found = tickets.get_all([edited.id, other.id])
+    edited.edit("ana", NOON, title="Edited", price_cents=1000)
+    tickets.save(edited, TicketUpdated)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tickets, "get_all", lambda ids: found)
+        with pytest.raises(VersionConflict):
+            service.on_orders(orders_on(edited, other))
+    assert [tickets.get(ticket.id).status for ticket in (edited, other)] == ["on_sale", "reserved"]
+
+    with pytest.raises(TicketNotFound):
+        service.on_orders(orders_on(unknown, edited))
+    assert tickets.get(edited.id).status == "reserved"
 
 
 def test_what_a_program_that_knows_of_no_revision_changed_counts_as_changed_by_the_seller(tickets, mongo):
