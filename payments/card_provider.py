@@ -6,12 +6,14 @@ lost reply does nothing twice. Stripe keeps a key for a day at least (https://do
 
 import hashlib
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
+import requests
 import stripe
 
 from libs.errors import Kind, kind_of
@@ -50,6 +52,22 @@ class UnexpectedStripeError(StripeUnavailable):
     is_about_one = True
 
 
+class _Session(threading.local):
+    """A session for each thread, as Stripe's library has them, that follows no redirect (OWASP ASVS 5.0, 15.3.2)."""
+
+    def __init__(self) -> None:
+        self._session = requests.Session()
+        self._session.max_redirects = 0
+
+    def request(self, *arguments: Any, **options: Any) -> requests.Response:
+        """Return the response to a request; raise TooManyRedirects for a redirect."""
+        return self._session.request(*arguments, **options)
+
+    def close(self) -> None:
+        """Close the connections of this thread."""
+        self._session.close()
+
+
 class CardProvider:
     """Talks to Stripe. `api_base`: the address of a stand-in; None for Stripe itself.
 
@@ -61,7 +79,7 @@ class CardProvider:
         self._stripe = stripe.StripeClient(
             secret_key,
             stripe_version=API_VERSION,
-            http_client=TimedRequests(timeout=TIMEOUT_SECONDS),
+            http_client=TimedRequests(timeout=TIMEOUT_SECONDS, session=cast("requests.Session", _Session())),
             max_network_retries=0,  # payments.patience repeats
             **options,
         ).v1
