@@ -2,6 +2,7 @@
 what was typed before signing in again."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -22,6 +23,10 @@ from libs.rpc import RemoteError, ServiceUnavailable
 from libs.tokens import Claims, InvalidToken
 
 LIFETIME = timedelta(hours=12)  # as long as auth's tokens last
+IDLE_SECONDS = 60 * 60
+"""How long a session that nobody uses goes on: what NIST SP 800-63B asks for of two factors."""
+USE_NOTED_SECONDS = 5 * 60
+"""How often a cookie is sent again, to say that the session is used."""
 
 log = logging.getLogger(__name__)
 
@@ -84,10 +89,22 @@ def load_viewer(_request: Request) -> Viewer | None:
         claims = current_app.extensions["verifier"].verify(token)
     except InvalidToken:
         return None
-    if not claims.is_user or _is_revoked(claims):
+    if not claims.is_user or _is_idle() or _is_revoked(claims):
         return None
     _note_use(claims)
     return Viewer(claims)
+
+
+def _is_idle() -> bool:
+    """Return whether nobody has used the session for long; else note now and then, in its cookie, that it is used.
+
+    Who has an older copy of the cookie cannot make the session last by it. A cookie of an earlier version says nothing.
+    """
+    now = int(time.time())
+    quiet = now - session.get("used_at", now - USE_NOTED_SECONDS)
+    if USE_NOTED_SECONDS <= quiet < IDLE_SECONDS:
+        session["used_at"] = now
+    return bool(quiet >= IDLE_SECONDS)
 
 
 def viewer() -> Viewer | None:
@@ -250,7 +267,7 @@ def _start(signed_in: dict[str, Any]) -> None:
     session.clear()
     if typed:
         session["typed"] = typed
-    session["token"] = signed_in["token"]
+    session["token"], session["used_at"] = signed_in["token"], int(time.time())
     session.permanent = True
     _note_use(current_app.extensions["verifier"].verify(signed_in["token"]))
 

@@ -199,7 +199,7 @@ def test_signing_in_clears_the_earlier_session(client):
     client.submit("/signup", email="ana@example.com", password="correct horse")
 
     with client.session_transaction() as session:
-        assert set(session) == {"token", "_permanent", "_flashes"}
+        assert set(session) == {"token", "used_at", "_permanent", "_flashes"}
     assert client.get_cookie("ticketing-session").value != before
 
 

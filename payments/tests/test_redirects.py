@@ -6,7 +6,6 @@ import pytest
 from payments.card_provider import CardProvider
 from payments.errors import StripeUnavailable
 
-
 ASKED = []
 
 

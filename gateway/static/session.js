@@ -1,0 +1,14 @@
+// What a page shows of its user does not stay readable in other tabs once the session is ended in one.
+(() => {
+  "use strict";
+  const tabs = new BroadcastChannel("session");
+  let ending = false;
+  for (const form of document.querySelectorAll("form[data-ends-session]")) {
+    form.addEventListener("submit", () => { ending = true; });
+  }
+  addEventListener("pagehide", () => ending && tabs.postMessage("ended")); // the answer is there, or there is none
+  tabs.addEventListener("message", () => {
+    document.body.replaceChildren();
+    location.reload(); // to sign in, or to the same page if the session goes on after all
+  });
+})();
