@@ -111,6 +111,7 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None
     yield "not-found", None, "/nowhere", None
     yield "api", None, "/api/docs", None
     pay = site.reserve(1)
+    buyer.get(pay)  # from now on every page reminds of it
     yield "order-pay", buyer, pay, None
     yield "order-pay-test-cards", buyer, pay, lambda page: page.get_by_text("Use a test card").click()
     yield "held-banner", buyer, "/", None
