@@ -116,6 +116,7 @@ def utc_now() -> str:
     return clock.iso(clock.utc_now())
 
 
+@cache
 def icon(name: str) -> Markup:
     """Return one of the icons of `static/icons.svg`; what it means stands beside it in words."""
     drawing = Markup('<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>')

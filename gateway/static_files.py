@@ -34,6 +34,7 @@ def serve(version: str, name: str) -> AnyResponse:
     return response.make_conditional(request)
 
 
+@cache
 def asset(name: str) -> str:
     """Return the path of a static file, which changes with any of the files: they name each other by relative paths."""
     if name not in files():

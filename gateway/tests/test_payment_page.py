@@ -401,3 +401,25 @@ def test_once_an_attempt_is_announced_no_page_says_not_charged_before_stripe_doe
     assert refused.status_code == 403
     assert "confirming your payment" in meanwhile and "not charged" not in meanwhile
     assert answered["stage"] == "pay"
+
+
+def test_card_sent_for_an_order_that_is_cancelled_leads_to_one_answer_about_the_money(bo, ticket):
+    page = bo.submit(f"/tickets/{ticket['id']}", f"/tickets/{ticket['id']}/buy").headers["Location"]
+    token = re.search(r'name="csrf_token" value="([^"]*)"', bo.get(page).text).group(1)
+    bo.delete(f"/api{page}")
+
+    shown = bo.post(f"{page}/pay", data={"csrf_token": token, "token": "tok_visa"}, follow_redirects=True).text
+
+    assert "You were not charged." in shown and "anything was taken" not in shown
+
+
+@pytest.mark.parametrize("reason", ["buyer", "expired", "payment_failed"])
+def test_order_whose_money_went_back_does_not_say_that_it_was_not_paid(bo, ticket, services, reason):
+    page = bo.submit(f"/tickets/{ticket['id']}", f"/tickets/{ticket['id']}/buy").headers["Location"]
+    order = services.end(services.orders[page.rpartition("/")[2]], reason)
+    services.payments[order["id"]] = services._new_payment(order) | {"status": "refunded"}
+
+    shown = bo.get(page).text
+
+    assert "What was taken has been refunded." in shown
+    assert "not paid in time" not in shown and "did not succeed" not in shown and "not charged" not in shown
