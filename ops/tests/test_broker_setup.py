@@ -55,6 +55,25 @@ def test_an_event_waits_for_a_listener_that_has_never_run(broker):
     assert set(waiting) == {1}
 
 
+def test_no_event_is_ever_dropped_by_a_quorum_queue_however_often_it_was_delivered(broker, servers, monkeypatch):
+    """By default RabbitMQ 4 drops what it has delivered 20 times."""
+    monkeypatch.setenv("QUEUE_TYPE", "quorum")
+    settings, url = broker
+    next(set_up(*settings))
+
+    queues = servers.management("GET", f"/api/queues{urlsplit(url).path}").json()
+
+    events = [each for each in queues if not each["name"].startswith("rpc-")]
+    assert {each["arguments"]["x-queue-type"] for each in queues} == {"quorum"}
+    assert [each["name"] for each in events if not keeps_everything(each["arguments"])] == []
+    assert len(events) > 2 * len(CATALOGUE.queue_names())
+
+
+def keeps_everything(arguments):
+    is_dead_lettered = {"x-dead-letter-exchange", "x-dead-letter-strategy"} <= arguments.keys()
+    return is_dead_lettered or arguments.get("x-delivery-limit") == topology.UNLIMITED
+
+
 def test_whatever_somebody_deleted_is_there_again_at_the_next_verification(broker, servers):
     settings, url = broker
     set_ups = set_up(*settings)

@@ -91,6 +91,23 @@ def test_an_event_that_is_never_acknowledged_is_parked_by_a_quorum_queue(servers
         wait_for(lambda: waiting(amqp_url, queue) == 1)
 
 
+def test_an_event_that_is_looked_at_too_often_while_it_waits_is_retried_early_and_not_lost(servers):
+    queue, wait = "labels.LoafBaked", topology.wait_name("labels", 60.0)
+    with new_vhost(servers) as amqp_url:
+        policy = {"pattern": "wait", "definition": {"delivery-limit": 2}, "apply-to": "queues"}
+        servers.management("PUT", f"/api/policies/{amqp_url.rpartition('/')[2]}/as-rabbitmq-4-limits-it", json=policy)
+        with Connection(amqp_url) as connection:
+            CATALOGUE.declare(connection.channel())
+            topology.declare_waits(connection.channel(), "labels", [60.0])
+        with closing(Publisher(amqp_url)) as publisher:
+            assert publisher.publish([Outgoing(wait, queue, b"{}", {"x-attempt": 21}, "e1")]) == {}
+
+        seen = [len(Parking(amqp_url, waits=[wait]).stuck()) for _ in range(3)]
+
+        wait_for(lambda: waiting(amqp_url, queue) == 1)
+    assert seen == [1, 1, 1]
+
+
 @pytest.mark.usefixtures("amqp_url")
 def test_everything_may_be_declared_again(broker_url):
     with Connection(broker_url) as connection:
