@@ -77,12 +77,17 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
+def formatter() -> logging.Formatter:
+    """Return what writes the lines of a log, in the format that LOG_FORMAT names."""
+    return {"json": Json, "text": Text}[log_format()]()
+
+
 class ConsoleHandler(logging.StreamHandler[TextIO]):
     """Writes lines to standard error, in the format that LOG_FORMAT names."""
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)
-        self.setFormatter({"json": Json, "text": Text}[log_format()]())
+        self.setFormatter(formatter())
 
 
 def set_up() -> None:

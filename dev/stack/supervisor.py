@@ -60,7 +60,8 @@ class Supervisor:
         config.write_text(configuration(self.folder, servers, programs))
         with open(self.folder / "logs" / "supervisord.out", "wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", config],
+                [sys.executable, "-m", "dev.stack.supervised", "-n", "-c", config],
+                cwd=ROOT,
                 env=environment(self.folder),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -178,7 +179,11 @@ def _section(folder: Path, program: Program, directory: Path, autostart: bool) -
 
 def environment(folder: Path) -> dict[str, str]:
     """Return the environment of every process of the stack: few of the caller's variables, and the stack's mark."""
-    kept = {name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER") if name in os.environ}
+    kept = {
+        name: os.environ[name]
+        for name in ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOG_FORMAT")
+        if name in os.environ
+    }
     path = [str(VIRTUAL_ENVIRONMENT / "bin"), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]
     python = {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore"}  # nameko's imports warn before there is a log
     python["EVENTLET_NO_GREENDNS"] = "yes"  # addresses here are numbers: each service saves 7 MB

@@ -32,7 +32,7 @@ ALL = "*"
 DELIVERY_LIMIT = 100
 """How often a quorum queue delivers an event that is never acknowledged, before the broker parks it."""
 UNLIMITED = 2**31 - 1
-"""No limit, to every version: of -1, which RabbitMQ 4 takes for none, RabbitMQ 3 makes 0, and drops at the first return.
+"""No limit, to every version: of -1, which means that to RabbitMQ 4, RabbitMQ 3 makes 0, and drops at the first return.
 
 A delay queue needs neither: past any limit the broker dead-letters an event to its home, which makes its retry early.
 """

@@ -22,6 +22,8 @@ from nameko.messaging import HeaderDecoder, QueueConsumer
 from nameko.rpc import Rpc, RpcConsumer
 from nameko.timer import Timer
 from rq.job import Job
+from supervisor.loggers import LogRecord
+from supervisor.options import ServerOptions
 
 CONSUMER = "libs/amqp/consumer.py"
 CONTAINER = "libs/amqp/container.py"
@@ -49,6 +51,7 @@ REPLACED = [
     (RpcConsumer, "handle_result", "25b95fd9dfce", ENTRYPOINT),
     (Rpc, "handle_message", "7cafedcdfc41", ENTRYPOINT),
     (DependencyProvider, "bind", "9ca900db0b51", ANTI_ENTROPY),
+    (ServerOptions, "make_logger", "e7619aff100c", "dev/stack/supervised.py"),
 ]
 """What we wrote anew: the fingerprint of the original's source, and where ours is."""
 
@@ -101,7 +104,9 @@ LINES = [
     (Response, "send_headers", 'util.write(self.sock, util.to_bytestring(header_str, "latin-1"))', "gateway/worker.py"),
     (Response, "write", "if self.sent >= self.response_length:", "gateway/worker.py"),
     (AmqpChannel, "__init__", "self.auto_decode = auto_decode", "libs/amqp/unread.py"),
+    (AmqpChannel, "_on_close", "self._do_revive()", CLIENT),
     (Job, "fetch", "job.refresh()", "expiration/schedule.py"),
+    (LogRecord, "asdict", "self.dictrepr = {'message':msg,", "dev/stack/supervised.py"),
 ]
 """Attributes that we read or set, by the line of the original that makes or uses them."""
 

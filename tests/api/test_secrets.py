@@ -45,4 +45,6 @@ def test_every_line_of_every_program_has_its_time_and_place_for_a_correlation_id
 
     assert len(programs) >= 10
     logs = {name: system.logs(name).splitlines() for name in programs}
+    logs["supervisord"] = (system.folder / "logs" / "supervisord.log").read_text().splitlines()
+    assert logs["supervisord"]
     assert [(name, line) for name, lines in logs.items() for line in lines if not LINE.match(line)] == []

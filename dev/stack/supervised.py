@@ -1,0 +1,39 @@
+"""supervisord, with a log in the format of every program's: `python -m dev.stack.supervised -n -c FILE`."""
+
+import logging
+from typing import Any
+
+from supervisor import loggers, supervisord
+from supervisor.options import ServerOptions
+
+from libs import logs
+
+
+class Record(loggers.LogRecord):
+    """One message of supervisord's, which has our line for it, too."""
+
+    def asdict(self) -> dict[str, Any]:
+        """Return what a handler's format may name; its levels have the numbers of Python's."""
+        found: dict[str, Any] = super().asdict()
+        line = logging.LogRecord("supervisord", self.level, "", 0, found["message"], None, None)
+        return {**found, "line": logs.formatter().format(line)}
+
+
+class Options(ServerOptions):
+    """supervisord's options, of which only the format of the log is no setting."""
+
+    def make_logger(self) -> None:
+        """Open the log file, and write what there was to say before."""
+        self.logger = loggers.getLogger(self.loglevel)
+        file = {"rotating": True, "maxbytes": self.logfile_maxbytes, "backups": self.logfile_backups}
+        loggers.handle_file(self.logger, self.logfile, "%(line)s\n", **file)
+        early = {"critical": self.parse_criticals, "warn": self.parse_warnings, "info": self.parse_infos}
+        for level, messages in early.items():
+            for message in messages:
+                getattr(self.logger, level)(message)
+
+
+if __name__ == "__main__":
+    loggers.LogRecord = Record
+    supervisord.ServerOptions = Options
+    supervisord.main()
