@@ -27,7 +27,7 @@ def test_the_id_of_a_reservation_is_in_every_log_that_it_leads_to(system, ana, b
     answer = bo.post("/api/orders", {"ticketId": ticket_id}, **{"X-Request-Id": correlation_id})
 
     assert answer.headers["X-Request-Id"] == correlation_id
-    for part in ("orders", *OrderCreated.listeners):
+    for part in ("gateway", *OrderCreated.listeners):
         wait_for(partial(lines, system, part, correlation_id), 15, f"{correlation_id} in the log of {part}")
 
 
