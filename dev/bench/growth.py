@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import cycle, islice
+from itertools import count, cycle, islice
 from typing import Any
 
 from dev.bench import sizes
@@ -20,6 +20,7 @@ from dev.testing import wait_for
 LITTLE = 600
 """Finished orders in the small system: more than a page of anti-entropy, which compares no more at a time."""
 USERS = 2000
+SEARCHES, PRICES = 600, count(100)
 AIM = {"times": 1.1}
 
 
@@ -107,14 +108,15 @@ def sold_after_lapses(site: Site) -> tuple[Person, Sale]:
     return third, Sale(site.mongo, ticket_id)
 
 
-def _search(site: Site, _user: Person) -> list[bytes]:
-    prices = range(6, 50)
-    return [request("GET", f"/api/tickets?q=hamlet&sort=price_asc&min_price={price}") for price in prices]
+def _search(_site: Site, _user: Person) -> list[bytes]:
+    """Return searches of which none was made before, so that no cache answers them."""
+    prices = (next(PRICES) / 100 for _ in range(SEARCHES))
+    return [request("GET", f"/api/tickets?q=hamlet&sort=price_asc&min_price={price:.2f}") for price in prices]
 
 
 PAGES: dict[str, tuple[str, Callable[[Site, Person], list[bytes]]]] = {
     "list": ("list of 50 tickets", lambda site, user: [request("GET", "/api/tickets")]),
-    "search": ("search for a word, by price", _search),
+    "search": ("search for a word, by price, each another", _search),
     "ticket": ("one ticket", lambda site, user: [request("GET", f"/api/tickets/{one}") for one in site.shown]),
     "page": ("page of the list", lambda site, user: [request("GET", "/tickets")]),
     "orders": ("page of one's orders, of 61", lambda site, user: [user.get("/my/tickets")]),
