@@ -36,7 +36,7 @@ def mongo(system):
 def test_lost_and_old_copies_are_repaired_by_one_call(mongo, operator, ana, bo, part):
     sold, listed = ana.list_ticket(), ana.list_ticket()
     order_id = bo.reserve(sold)
-    assert bo.post(f"/api/orders/{order_id}/payment-intent").status_code == 200
+    begin_to_pay(bo, order_id)
     is_repaired = {
         "orders": lambda: mongo.orders.tickets.find_one({"_id": listed}),
         "tickets": lambda: mongo.tickets.tickets.find_one({"_id": sold, "reservation.order_id": order_id}),
@@ -59,6 +59,11 @@ def test_lost_and_old_copies_are_repaired_by_one_call(mongo, operator, ana, bo, 
     assert operator.call(part, "repair")["repaired"] == 0
 
 
+def begin_to_pay(person, order_id):
+    """Open the card form of an order, for which payments copies it: until then it has to ask orders."""
+    assert person.post(f"/api/orders/{order_id}/payment-intent").status_code == 200
+
+
 def test_events_of_orders_that_are_purged_are_made_up_for_in_time(system, ana, bo):
     paid, kept, cancelled = (ana.list_ticket() for _ in range(3))
     with stopped(system, "tickets", "expiration"):
@@ -78,6 +83,7 @@ def test_events_of_orders_that_are_purged_are_made_up_for_in_time(system, ana, b
 def test_buyer_who_paid_in_time_keeps_the_ticket_though_the_event_of_it_was_lost(system, ana, bo, operator):
     ticket_id = ana.list_ticket()
     order_id = bo.reserve(ticket_id)
+    begin_to_pay(bo, order_id)
     operator.let_expire(order_id, 8)
     with stopped(system, "orders"):
         bo.pay(order_id)
@@ -94,6 +100,7 @@ def test_refunds_and_final_declines_whose_events_were_lost_are_seen_in_time(syst
     listed = ana.list_ticket()
     bo.pay(refunded)
     bo.sees_order(refunded, "complete")
+    begin_to_pay(bo, declined)
     with stopped(system, "orders"):
         operator.call("payments", "refund", order_id=refunded, reason="called off")
         for _ in range(3):
