@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pymongo.uri_parser import parse_uri
 
 from dev.stack import Stack, servers
 from dev.stack.ports import SERVE_METRICS
@@ -209,3 +210,14 @@ def test_image_contains_no_secrets_or_tests():
 
     assert ignored[1] == "*" and "**/tests" in ignored
     assert not [line for line in ignored if line.startswith("!") and ".env" in line]
+
+
+def test_backup_asks_for_all_databases_as_the_operators_user():
+    """mongodump takes the database of an address for the only one to dump, and then refuses --oplog."""
+    (edit,) = re.findall(r"sed '([^']+)'", (ROOT / "docs" / "containers.md").read_text())
+    (given,) = re.findall(r"^OPERATOR_MONGO_URL=(.+)$", (ROOT / ".env.example").read_text(), re.M)
+
+    parsed = parse_uri(subprocess.run(["sed", edit], input=given, capture_output=True, text=True, check=True).stdout)
+
+    assert (parsed["username"], parsed["database"]) == ("operator", None)
+    assert dict(parsed["options"]) == {"authSource": "admin", "replicaSet": "rs0"}
