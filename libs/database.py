@@ -47,7 +47,7 @@ def _open(url: str, **timeouts: int) -> Database[dict[str, Any]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # by which pymongo ignores options that it does not know
-            client = _client(url, **timeouts, **_tls_options(url))
+            client = _client(url, **timeouts, **tls_options(url))
     except (ConfigurationError, UserWarning) as error:
         raise ValueError from error
     try:
@@ -57,13 +57,20 @@ def _open(url: str, **timeouts: int) -> Database[dict[str, Any]]:
         raise ValueError from error
 
 
-def _tls_options(url: str) -> dict[str, Any]:
-    """Return how to verify the server of an address; raise ValueError when the address forgoes that."""
-    options = parse_uri(url, validate=False)["options"]
-    if any(options.get(name) for name in UNVERIFIED):
+def tls_options(url: str) -> dict[str, Any]:
+    """Return the options of pymongo by which the server of an address is verified, and our own certificate if any.
+
+    None without TLS; then a CA's file stops the start. Raises ValueError when the address forgoes verification.
+    """
+    options = parse_uri(url)["options"]
+    if any(name in options for name in UNVERIFIED):
         raise ValueError("certificates are always verified")
-    authority = ca_file("MONGO")
-    return {"tlsCAFile": authority} if options.get("tls") and authority else {}
+    has_tls = bool(options.get("tls"))
+    authority = ca_file("MONGO", has_tls)
+    if not has_tls:
+        return {}
+    given = {name: value for name, value in options.items() if name.startswith("tls")}
+    return given | ({"tlsCAFile": authority} if authority else {})
 
 
 def _client(url: str, **options: Any) -> MongoClient[dict[str, Any]]:

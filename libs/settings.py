@@ -49,6 +49,12 @@ class ForbiddenSetting(MissingSetting):
     remedy = "remove it from the environment"
 
 
+class UselessSetting(MissingSetting):
+    """A setting is set that would do nothing, with an address as it is."""
+
+    remedy = "correct the address, or remove it from the environment"
+
+
 def required(name: str, settings: Mapping[str, Any] | None = None, service: str = "") -> str:
     """Return the setting `name`, by default of the environment; stop the program when it is unset or a placeholder.
 
@@ -131,12 +137,16 @@ def address(text: str) -> str:
 
 
 def amqp_url(text: str) -> str:
-    """Return the address of one broker or several, all with TLS or none; raise ValueError when one is malformed."""
+    """Return the address of one broker or several, all with TLS or none; raise ValueError when one is malformed.
+
+    Stops the start when it is without TLS, and AMQP_CA_FILE is set.
+    """
     urls = text.split(";")
     for url in urls:
         _check_url(url, (urls[0].partition("://")[0],) if urls[0].startswith(("amqp:", "amqps:")) else ())
         if re.search("[?#]", url):  # not escaped in a password, or an option, which the connection would go by
             raise ValueError("more than a virtual host")
+    ca_file("AMQP", has_tls=urls[0].startswith("amqps:"))
     return text
 
 
@@ -168,13 +178,14 @@ def public_url(text: str) -> str:
 PUBLIC_URL = (public_url, "https://HOST, or http://localhost:PORT; no IP address")
 
 
-def file(text: str) -> str:
-    """Return the path of a file that can be read; raise ValueError when there is none."""
+def certificates(text: str) -> str:
+    """Return the path of a file with certificates; raise ValueError when there is none."""
     try:
-        with Path(text).open("rb"):
+        if b"CERTIFICATE-----" in Path(text).read_bytes():
             return text
     except OSError as error:
         raise ValueError(text) from error
+    raise ValueError(text)
 
 
 def _check_url(url: str, schemes: tuple[str, ...]) -> None:
@@ -207,9 +218,18 @@ def queue_type() -> str:
 CA_FILES = {"AMQP": "AMQP_CA_FILE", "MONGO": "MONGO_CA_FILE", "REDIS": "REDIS_CA_FILE"}
 
 
-def ca_file(server: str) -> str | None:
-    """Return AMQP_CA_FILE, MONGO_CA_FILE or REDIS_CA_FILE; stop the start when it cannot be read."""
-    return optional(CA_FILES[server], None, file, "the path of a file that can be read")
+TLS_FORMS = {"AMQP": "amqps://", "MONGO": "tls=true", "REDIS": "rediss://"}
+
+
+def ca_file(server: str, has_tls: bool = True) -> str | None:
+    """Return AMQP_CA_FILE, MONGO_CA_FILE or REDIS_CA_FILE; stop the start when no certificate can be read in it.
+
+    `has_tls`: whether the server's address has TLS. Without, nothing would be verified, and the start stops, too.
+    """
+    found = optional(CA_FILES[server], None, certificates, "the path of a file with certificates, in PEM")
+    if found and not has_tls:
+        raise UselessSetting(CA_FILES[server], f"set, while the address of its server is without {TLS_FORMS[server]}")
+    return found
 
 
 def ca_files() -> list[str | None]:

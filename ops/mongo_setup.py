@@ -3,7 +3,8 @@
 It runs where mongod is 127.0.0.1, as mongod lets nobody else create its first user: beside it on the same machine, or
 in the network of its container. HOST is the name by which the others know it. Users have the names and passwords that
 are in AUTH_MONGO_URL, TICKETS_MONGO_URL and so on. Data that were written before mongod had users are kept. Safe to
-repeat.
+repeat. If these addresses have TLS, so has this connection, and mongod must show a certificate that they would accept,
+but for its name: what goes to 127.0.0.1 does not leave the machine.
 
 Ends once the set takes writes and all users are there, or with a message and code 1 after a minute.
 """
@@ -20,6 +21,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from libs import logs
 from libs.contracts.parts import OPERATOR, SERVICES
+from libs.database import tls_options
 from libs.errors import ignoring_unavailable
 from libs.settings import parsed, required
 from ops import replica_set
@@ -38,6 +40,8 @@ log = logging.getLogger("ops.mongo_setup")
 SECONDS = 60
 LOOPBACK = "127.0.0.1"
 UNAUTHORIZED, WRONG_PASSWORD = 13, 18  # mongodb/mongo: src/mongo/base/error_codes.yml
+Options = Mapping[str, Any]
+NO_TLS: Options = {}
 USER_FORM = "mongodb://USER:PASSWORD@HOST:PORT/DATABASE"
 
 
@@ -46,25 +50,26 @@ def main() -> None:
     member, password = sys.argv[1], required("MONGO_PASSWORD")
     addresses = {name: parsed(f"{name.upper()}_MONGO_URL", with_user, USER_FORM) for name in (*SERVICES, OPERATOR)}
     migration = required("MIGRATE_MONGO_PASSWORD")
+    tls = tls_options(addresses[OPERATOR])
     deadline = time.monotonic() + SECONDS
-    while not takes_writes(member, password):
+    while not takes_writes(member, password, tls):
         if time.monotonic() > deadline:
             sys.exit(f"{member} is not the primary of {replica_set.NAME} after {SECONDS} s")
         time.sleep(0.5)
     try:
-        grant_all(member, password, addresses, migration)
+        grant_all(member, password, addresses, migration, tls)
     except PyMongoError as problem:
         sys.exit(f"the users of {member} cannot be created: {problem}")
     log.info("%s is the primary of %s and has its users", member, replica_set.NAME)
 
 
-def takes_writes(member: str, password: str) -> bool:
+def takes_writes(member: str, password: str, tls: Options = NO_TLS) -> bool:
     """Return whether `member` is a primary that knows its administrator; make it so when it can be done.
 
-    Raises SystemExit when the administrator has another password.
+    `tls`: `tls_options` of an address of the server. Raises SystemExit when the administrator has another password.
     """
     try:
-        with ignoring_unavailable(), opened(member, password) as (client, is_known):
+        with ignoring_unavailable(), opened(member, password, tls) as (client, is_known):
             if not replica_set.takes_writes(client, member):
                 return False
             if not is_known:
@@ -78,15 +83,15 @@ def takes_writes(member: str, password: str) -> bool:
 
 
 @contextmanager
-def opened(member: str, password: str) -> Iterator[tuple[Client, bool]]:
+def opened(member: str, password: str, tls: Options = NO_TLS) -> Iterator[tuple[Client, bool]]:
     """Yield a connection to a mongod, and whether it knows the administrator; if not, the connection is nobody's."""
-    is_known = _knows_administrator(member, password)
-    with administrator(member, password) if is_known else _connect(member) as client:
+    is_known = _knows_administrator(member, password, tls)
+    with administrator(member, password, tls) if is_known else _connect(member, tls) as client:
         yield client, is_known
 
 
-def _knows_administrator(member: str, password: str) -> bool:
-    with administrator(member, password) as client:
+def _knows_administrator(member: str, password: str, tls: Options) -> bool:
+    with administrator(member, password, tls) as client:
         try:
             client.admin.command("ping")
         except OperationFailure as refused:
@@ -96,9 +101,9 @@ def _knows_administrator(member: str, password: str) -> bool:
     return True
 
 
-def grant_all(member: str, password: str, addresses: Mapping[str, str], migration: str) -> None:
+def grant_all(member: str, password: str, addresses: Mapping[str, str], migration: str, tls: Options = NO_TLS) -> None:
     """Create the users of the services and operators, whose MongoDB addresses are given, and the migration's."""
-    with administrator(member, password) as client:
+    with administrator(member, password, tls) as client:
         for name, url in addresses.items():
             if name == OPERATOR:
                 grant_operator(client, url)
@@ -107,19 +112,21 @@ def grant_all(member: str, password: str, addresses: Mapping[str, str], migratio
                 grant_migration(client, name, url, migration)
 
 
-def administrator(member: str, password: str) -> Client:
+def administrator(member: str, password: str, tls: Options = NO_TLS) -> Client:
     """Return a connection of the administrator's to the mongod on the port of `member`, over its loopback interface."""
-    return _connect(member, username=ADMINISTRATOR, password=password, authSource="admin")
+    return _connect(member, tls, username=ADMINISTRATOR, password=password, authSource="admin")
 
 
-def _connect(member: str, **credentials: Any) -> Client:
+def _connect(member: str, tls: Options, **credentials: Any) -> Client:
     address = f"{LOOPBACK}:{member.rpartition(':')[2]}"
-    return MongoClient(address, directConnection=True, timeoutMS=5000, **credentials)
+    options = {**tls, "tlsAllowInvalidHostnames": True} if tls else {}
+    return MongoClient(address, directConnection=True, timeoutMS=5000, **options, **credentials)
 
 
 def with_user(url: str) -> str:
     """Return an address; raise ValueError when it names no user with a password."""
     user_of(url)
+    tls_options(url)
     return url
 
 

@@ -3,6 +3,7 @@ from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
+import certifi
 import pytest
 import yaml
 
@@ -14,9 +15,9 @@ from libs.settings import (
     address,
     amqp_url,
     between,
+    certificates,
     check_common,
     choice,
-    file,
     flag,
     parsed,
     public_url,
@@ -125,9 +126,9 @@ def test_a_setting_is_returned_as_it_is():
         (flag, ["1", "0"], ["yes", "true", "2", ""]),
         (between(0, 10)[0], ["0", "10", " 7 "], ["-1", "11", "1.0", "1e1", "", "٣"]),
         (choice("INFO", "DEBUG")[0], ["info", "Debug", " INFO "], ["loud", ""]),
-        (file, [__file__], ["/nobody/has/this.pem", str(ROOT)]),
+        (certificates, [certifi.where()], ["/nobody/has/this.pem", str(ROOT), __file__]),
     ],
-    ids=["amqp", "web", "address", "flag", "number", "choice", "file"],
+    ids=["amqp", "web", "address", "flag", "number", "choice", "certificates"],
 )  # fmt: skip
 def test_a_form_takes_what_it_says_and_nothing_else(parse, good, bad):
     assert [text for text in good if not takes(parse, text)] == []

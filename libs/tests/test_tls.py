@@ -1,6 +1,7 @@
 """Over TLS a server must show a certificate that we trust, for its name; RabbitMQ's is in test_broker_trouble.py."""
 
 import subprocess
+from collections.abc import Callable
 from contextlib import contextmanager
 
 import pytest
@@ -12,6 +13,7 @@ from dev.stack.servers import answers
 from dev.testing import self_signed, stack_folder, wait_for
 from libs import database
 from libs.redis import connect
+from libs.settings import amqp_url, check_common
 
 pytestmark = pytest.mark.integration
 
@@ -80,6 +82,48 @@ def test_mongo_is_refused_with_a_certificate_that_nobody_we_trust_has_signed(mon
 def test_mongo_is_refused_by_a_name_that_its_certificate_lacks(mongo, monkeypatch):
     with pytest.raises(ServerSelectionTimeoutError, match="CERTIFICATE_VERIFY_FAILED"):
         ping_mongo(mongo.replace("127.0.0.1", "localhost"), monkeypatch)
+
+
+READ: dict[str, Callable[[str], object]] = {
+    "AMQP": amqp_url,
+    "MONGO": lambda url: database.connect(url).client.close(),
+    "REDIS": connect,
+}
+"""What each program does first with its addresses."""
+
+
+@pytest.mark.parametrize(
+    ("server", "url", "form"),
+    [
+        ("AMQP", "amqp://127.0.0.1:1/", "amqps://"),
+        ("MONGO", "mongodb://127.0.0.1:1/auth", "tls=true"),
+        ("MONGO", "mongodb://127.0.0.1:1/auth?tls=false", "tls=true"),
+        ("REDIS", "redis://127.0.0.1:1/", "rediss://"),
+    ],
+)
+def test_an_authority_for_an_address_without_tls_stops_the_start(server, url, form, certificate, monkeypatch):
+    READ[server](url)
+    monkeypatch.setenv(f"{server}_CA_FILE", str(certificate[0]))
+
+    with pytest.raises(SystemExit) as stop:
+        READ[server](url)
+
+    assert str(stop.value).startswith(f"{server}_CA_FILE is set, while the address of its server is without {form}: ")
+
+
+@pytest.mark.parametrize("server", ["AMQP", "MONGO", "REDIS"])
+def test_a_file_without_a_certificate_is_no_authority(server, certificate, monkeypatch):
+    monkeypatch.setenv(f"{server}_CA_FILE", str(certificate[1]))  # the key
+
+    with pytest.raises(SystemExit, match=f"{server}_CA_FILE is not of the form the path of a file with certificates"):
+        check_common()
+
+
+def test_a_certificate_of_ours_for_an_address_without_tls_is_refused(certificate):
+    with pytest.raises(ValueError, match="options of TLS without it"):
+        connect(f"redis://127.0.0.1:1/?ssl_certfile={certificate[0]}")
+    with pytest.raises(ValueError):  # noqa: PT011 - the setting's form is shown
+        database.connect(f"mongodb://127.0.0.1:1/auth?tls=false&tlsCertificateKeyFile={certificate[0]}")
 
 
 @pytest.mark.parametrize("option", ["tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames"])
