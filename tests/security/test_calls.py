@@ -147,6 +147,8 @@ ARGUMENTS = {
     "user": UNKNOWN,
     "kind": "sessions",
     "number": 0,
+    "soonest": 4,
+    "newest": 8,
     "queue": "orders.X",
 }
 
