@@ -28,14 +28,14 @@ def test_file_is_valid_yaml_and_not_empty(path):
 def test_workflow_runs_the_same_checks_as_developers(path):
     jobs = yaml.safe_load(path.read_text())["jobs"].values()
 
-    assert any(".ci/run" in steps(job) for job in jobs)
+    assert any(".ci/run" in steps(job) for job in jobs) or path.name == "deploy.yml"  # of what a release has tested
     assert all(job["runs-on"] and job["timeout-minutes"] for job in jobs)
 
 
-def test_actions_are_pinned_to_a_major_version():
+def test_actions_are_pinned_to_a_version():
     used = [step["uses"] for job in all_jobs() for step in job["steps"] if "uses" in step]
 
-    assert used and [action for action in used if not re.fullmatch(r"[\w-]+/[\w-]+@v\d+", action)] == []
+    assert used and [action for action in used if not re.fullmatch(r"[\w-]+/[\w-]+@(v\d+|\d+(\.\d+){2})", action)] == []
 
 
 def test_every_python_that_the_project_allows_is_tested():

@@ -109,7 +109,12 @@ def test_a_ticket_is_dropped_by_its_event_and_by_any_watermark_that_names_it(gat
 
 @pytest.mark.parametrize("body", [b"", b"{}"])
 def test_what_says_nothing_is_ignored(gateway, body):
+    gateway.follower.ask()
+    gateway.answer(gateway.asked[0], ["t1", 3])
+
     gateway.hear("check", body)
+
+    assert gateway.serves
 
 
 @pytest.mark.parametrize(("body", "headers"), [(b"\xff", {}), (b"{}", {"compression": "gzip"})])
