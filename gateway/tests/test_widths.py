@@ -29,7 +29,7 @@ def test_longest_word_is_broken_on_every_page_that_shows_it(ana, bo, services, v
 def test_longest_word_of_another_tab_is_broken_in_the_error(ana, ticket, services, visit):  # noqa: F811
     shown = visit(ana, viewport=PHONE)
     shown.goto(f"/tickets/{ticket['id']}/edit")
-    services.tickets[ticket["id"]].update(title=WORD, version=2)
+    services.tickets[ticket["id"]].update(title=WORD, version=2, revision=2)
 
     shown.get_by_role("button", name="Save changes").click()
     shown.get_by_text("There is a problem").wait_for()

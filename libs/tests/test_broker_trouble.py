@@ -165,7 +165,7 @@ def test_calls_that_fail_during_an_alarm_are_not_executed_after_it(broker, kind)
                 client.call("probe", "sleep", {"seconds": 0.001}, timeout=0.5)
 
         wait_for(lambda: answer(client, "probe"))
-        assert client.call("probe", "expired") == {"probe.sleep": 1}
+        wait_for(lambda: client.call("probe", "expired") == {"probe.sleep": 1})
         assert client.call("probe", "done") == []
 
 

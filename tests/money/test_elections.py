@@ -78,6 +78,7 @@ def loaves(mongo):
     """The loaves, read by one who sees no election."""
     loaves = Aggregates(mongo.loaves)
     loaves.add(LOAF, LoafBaked, LOAF)
+    loaves.collection.update_one({}, {"$set": {"outbox": []}, "$unset": {"outbox_at": ""}})  # as once it is published
     return loaves
 
 

@@ -264,7 +264,7 @@ def test_a_process_killed_between_the_write_and_the_acknowledgement_of_a_batch_l
     before = mongo.notes.count_documents({})
     wait_for(lambda: waiting(amqp_url, QUEUE) == len(loaves) + 1)  # nothing of the batch was acknowledged
     with nameko_service(PROBE, QUEUE, **settings) as service:
-        wait_for(lambda: Parking(amqp_url, CATALOGUE).count() == {QUEUE: 1})
+        wait_for(lambda: Parking(amqp_url, [QUEUE]).count() == {QUEUE: 1})
         wait_for(lambda: mongo.notes.count_documents({}) == before + len(loaves))
         service.send_signal(signal.SIGTERM)
         assert service.wait(15) == 0
