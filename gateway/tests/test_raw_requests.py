@@ -273,7 +273,7 @@ IN_A_PATH = quote(PLANTED)
 PLANTS = {
     "path": get(f"/tickets/{IN_A_PATH}"),
     "path of the API": get(f"/api/tickets/%ff{IN_A_PATH}"),
-    "query": get(f"/tickets?q={IN_A_PATH}"),
+    "query": get(f"/api/tickets?limit=none&q={IN_A_PATH}"),
     "request line that cannot be read": get(f"/\x1b[31m{FORGED}"),
     "header": get("/", f"Host: localhost\r\nX-Request-Id: \x1b[31m{FORGED}\r\nUser-Agent: {FORGED}\r\n"),
     "header that cannot be read": get("/", f"Host: localhost\r\n\x1b[31m{FORGED}\r\n"),
