@@ -21,10 +21,15 @@ def built(**settings):
     return app
 
 
+@cache
+def gateways_signer():
+    return Settings.read(SETTINGS).signer
+
+
 def serving(services, revocations, **settings):
     """Return the gateway that was built with these settings, from now on in front of a test's services."""
     app = built(**settings)
-    app.extensions["services"] = called = Services(lambda: services, Settings.read(SETTINGS).signer)
+    app.extensions["services"] = called = Services(lambda: services, gateways_signer())
     app.extensions["revocations"] = revocations
     app.extensions["session_uses"] = SessionUses(lambda used: called.call_as_gateway("auth.note_sessions", used=used))
     return app
