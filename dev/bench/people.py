@@ -1,6 +1,7 @@
 """Buyers, as many as are needed, with sessions that are signed here as auth and the gateway sign them."""
 
 import secrets
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -35,8 +36,9 @@ class Person:
         return request("POST", "/api/orders", self.cookie, {"ticketId": ticket_id})
 
     def reserve_by_form(self, ticket_id: str) -> bytes:
-        """Return the same as the ticket's page sends it."""
-        fields = {"csrf_token": self.csrf, "version": "1", "key": secrets.token_urlsafe(16)}
+        """Return the same as the ticket's page sends it, where the token is masked by random bytes; these are zeros."""
+        masked = urlsafe_b64encode(bytes(len(self.csrf)) + self.csrf.encode()).decode()
+        fields = {"csrf_token": masked, "version": "1", "key": secrets.token_urlsafe(16)}
         return request("POST", f"/tickets/{ticket_id}/buy", self.cookie, form=urlencode(fields))
 
     def pay(self, order_id: str) -> bytes:
