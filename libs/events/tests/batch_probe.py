@@ -28,4 +28,4 @@ class BatchProbe:
             raise RuntimeError("this loaf makes no sense")
         self.store.notes.insert_many(notes)
         if is_first:
-            os._exit(9)
+            os._exit(137)  # as a process that was killed

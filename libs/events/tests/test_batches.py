@@ -260,7 +260,7 @@ def test_a_process_killed_between_the_write_and_the_acknowledgement_of_a_batch_l
     settings = {"AMQP_URI": amqp_url, "MONGO_URL": mongo_url}
 
     with nameko_service(PROBE, QUEUE, **settings) as killed:
-        assert killed.wait(15) == 9
+        assert killed.wait(15) == 137
     before = mongo.notes.count_documents({})
     wait_for(lambda: waiting(amqp_url, QUEUE) == len(loaves) + 1)  # nothing of the batch was acknowledged
     with nameko_service(PROBE, QUEUE, **settings) as service:
