@@ -2,7 +2,8 @@ import pytest
 from kombu import Connection
 
 from dev.testing import new_vhost
-from libs.events import topology
+from libs.events import Aggregates, topology
+from libs.events.aggregates import OUTBOX_INDEX
 from libs.events.tests.bakery.catalogue import CATALOGUE
 
 
@@ -23,3 +24,11 @@ def amqp_url(broker_url):
             channel.queue_purge(queue)
             channel.queue_purge(topology.parked_name(queue))
     return broker_url
+
+
+@pytest.fixture
+def loaves(mongo):
+    """Aggregates without any documents, with the index that the relay needs."""
+    aggregates = Aggregates(mongo.loaves)
+    aggregates.collection.create_indexes([OUTBOX_INDEX])
+    return aggregates

@@ -5,21 +5,13 @@ from marshmallow import ValidationError
 from pymongo.errors import DuplicateKeyError
 
 from libs.clock import utc_now
-from libs.events import Aggregates, VersionConflict
-from libs.events.aggregates import OUTBOX_INDEX
+from libs.events import VersionConflict
 from libs.events.tests.bakery.catalogue import LoafBaked
 from libs.metrics import events_saved
 
 
 def a_loaf(version=1, **fields):
     return {"id": "b1", "version": version, "grain": "rye", "baked_at": "2026-11-22T12:00:00.000Z", **fields}
-
-
-@pytest.fixture
-def loaves(mongo):
-    aggregates = Aggregates(mongo.loaves)
-    aggregates.collection.create_indexes([OUTBOX_INDEX])
-    return aggregates
 
 
 def outbox(loaves, ident="b1"):

@@ -22,7 +22,6 @@ from libs.alarms import EVERY
 from libs.amqp import BrokerUnavailable, Publisher
 from libs.clock import utc_now
 from libs.events import Aggregates, Relay, topology
-from libs.events.aggregates import OUTBOX_INDEX
 from libs.events.relay import pause_after, relay_of
 from libs.events.tests.bakery.catalogue import CATALOGUE, DoorOpened, LoafBaked
 from libs.events.tests.fakes import FakePublisher
@@ -33,13 +32,6 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 def a_loaf(ident, version=1):
     return {"id": ident, "version": version, "grain": "rye", "baked_at": "2026-11-22T12:00:00.000Z"}
-
-
-@pytest.fixture
-def loaves(mongo):
-    aggregates = Aggregates(mongo.loaves)
-    aggregates.collection.create_indexes([OUTBOX_INDEX])
-    return aggregates
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from libs.events import Aggregates
-from libs.events.aggregates import OUTBOX_INDEX
 from libs.events.tests.bakery.catalogue import LoafBaked
 from libs.events.tests.fakes import FakePublisher
 from libs.events.topology import WATERMARK
@@ -17,13 +15,6 @@ from libs.events.watermarks import MOST_WAITING, Watermarks
 def add(loaves, ident, version=1):
     body = {"id": ident, "version": version, "grain": "rye", "baked_at": "2026-11-22T12:00:00.000Z"}
     loaves.add(body, LoafBaked, body)
-
-
-@pytest.fixture
-def loaves(mongo):
-    aggregates = Aggregates(mongo.loaves)
-    aggregates.collection.create_indexes([OUTBOX_INDEX])
-    return aggregates
 
 
 @pytest.fixture
