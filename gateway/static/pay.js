@@ -166,15 +166,13 @@
   Object.assign(hint, { className: "hint", textContent: "The card form is being loaded…" });
   place.append(hint);
   const show = () => (place.hidden = !entersCard());
-  if (testCards) {
-    testCards.open = choices.some((choice) => choice.checked && choice.value);
-    testCards.dataset.testCards = "";
-  }
+  if (testCards) testCards.open = choices.some((choice) => choice.checked && choice.value);
   for (const choice of choices) choice.addEventListener("change", show);
   if (ownCard) {
     ownCard.hidden = false;
     if (!choices.some((choice) => choice.checked)) ownCard.querySelector("input").checked = true;
   }
   show();
+  form.dataset.scripted = "";
   start().catch(unavailable);
 })();

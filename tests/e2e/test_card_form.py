@@ -15,6 +15,10 @@ FORM = "[data-card-form] iframe"
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 
+KEEP_SHIFTS = """window.shifts = [];
+new PerformanceObserver((list) => list.getEntries().forEach((each) => window.shifts.push(each.value)))
+  .observe({ type: "layout-shift", buffered: true });"""
+
 
 @pytest.fixture
 def order(person):
@@ -82,6 +86,20 @@ def test_card_number_pays_the_order(bo, system):
     expect_receipt(bo)
     picture(bo, "card-receipt")
     assert len(charges(system, bo)) == 1
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_moves_under_the_pointer_while_the_card_form_is_loaded(signed_in, order, width):
+    person, path = order
+    page = signed_in(person)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.add_init_script(KEEP_SHIFTS)
+
+    page.goto(path)
+    expect(page.frame_locator(FORM).get_by_label("Card number")).to_be_visible()
+    expect(page.locator("[data-card-form] .hint")).to_have_count(0)
+
+    assert sum(page.evaluate("window.shifts")) < 0.01
 
 
 def test_decline_keeps_the_card_and_another_one_pays(bo):
