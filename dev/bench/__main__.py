@@ -1,6 +1,7 @@
 """Run benchmarks on private servers of their own: `python -m dev.bench [ROW[,ROW…]]`.
 
-All rows, or those named; the results of all are written to docs/performance.json and docs/performance.md.
+All rows, or those named; the results of all are written to docs/performance.json and docs/performance.md. The name
+`pages` measures nothing: it writes the pages anew from docs/performance.json.
 """
 
 import sys
@@ -16,6 +17,9 @@ SUITES = [site.SUITE, rush.SUITE, rest.SUITE, growth.SUITE, library.SUITE, event
 def main() -> None:
     """Measure what the command line names; exit with a message and code 1 when it names no row, or one fails."""
     names = [name.strip() for words in sys.argv[1:] for name in words.split(",") if name.strip()]
+    if names == ["pages"]:
+        write_pages()
+        return
     try:
         wanted = chosen([row for suite in SUITES for row in suite.rows], names)
     except UnknownRow as problem:
@@ -42,10 +46,16 @@ def publish(results: report.Results, before: report.Results) -> None:
     """Write the results, and what follows from them; what was lost is kept as it was counted last."""
     known = [row.name for suite in SUITES for row in suite.rows if row.named_only]
     kept = {name: before[name] for name in known if name in before}
-    report.write({**kept, **results}, SUITES)
-    rounded, _ = report.loaded((report.ROOT / report.JSON).read_text())
-    (report.ROOT / scaling.PAGE).write_text(scaling.page(rounded))
-    say(f"written: {report.JSON}, {report.PAGE}, {scaling.PAGE}")
+    report.save({**kept, **results}, report.machine())
+    write_pages()
+
+
+def write_pages() -> None:
+    """Write docs/performance.md and docs/scaling.md from docs/performance.json, whose figures are rounded."""
+    results, machine = report.stored()
+    (report.ROOT / report.PAGE).write_text(report.page(results, machine, SUITES))
+    (report.ROOT / scaling.PAGE).write_text(scaling.page(results))
+    say(f"written: {report.PAGE}, {scaling.PAGE}, from {report.JSON}")
 
 
 def measured(suite: Suite, rows: list[Row]) -> dict[str, dict[str, Any]]:

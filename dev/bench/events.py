@@ -21,6 +21,7 @@ from pymongo import MongoClient
 
 from dev.bench import cpu, sizes
 from dev.bench.rows import Measured, Row, Suite
+from dev.bench.system import percentiles
 from dev.stack import Stack, free_ports
 from dev.stack.programs import no_programs
 from dev.stack.servers import rabbitmq_is_ready
@@ -171,6 +172,11 @@ class Peer:
         """Return how many changes, of those with such ids, have had their effect."""
         return int(self.database.effects.count_documents({"_id": {"$regex": f"^{prefix}"}}))
 
+    def latencies_ms(self, prefix: str) -> list[float]:
+        """Return how long after each change, of those with such ids, its effect came."""
+        changed, had = (self._moments(collection, prefix) for collection in ("changes", "effects"))
+        return [(had[ident] - at) * 1000 for ident, at in changed.items()]
+
     def drain(self) -> None:
         """Return once every change had its effect, or no other has come for a while."""
         for kind in ("producer", "consumer"):
@@ -200,6 +206,10 @@ class Peer:
         """Forget all changes and effects."""
         self.database.changes.delete_many({})
         self.database.effects.delete_many({})
+
+    def _moments(self, collection: str, prefix: str) -> dict[str, float]:
+        found = self.database[collection].find({"_id": {"$regex": f"^{prefix}"}}, {"at": 1})
+        return {each["_id"]: each["at"] for each in found}
 
     def _ids(self, collection: str) -> set[str]:
         return {found["_id"] for found in self.database[collection].find({}, {"_id": 1})}
@@ -241,7 +251,9 @@ def handled(library: Library, bench: Bench) -> Measured:
         wait_for(lambda: peer.effects("measured") == sizes.CHANGES, 60, "all effects")
         seconds = time.perf_counter() - began
         programs = {name: spent / sizes.CHANGES for name, spent in meter.since(used, seconds).items()}
-    return Measured({"per_second": sizes.CHANGES / seconds, "cpu_ms": sum(programs.values())}, programs)
+        latencies = peer.latencies_ms("measured")
+    figures = {"per_second": sizes.CHANGES / seconds, "cpu_ms": sum(programs.values()), **percentiles(latencies)}
+    return Measured(figures, programs)
 
 
 def _warm_up(peer: Peer) -> None:
@@ -319,7 +331,8 @@ def _kill_broker(stack: Stack, peers: Sequence[Peer]) -> None:
 SUITE = Suite(
     "Events beside other libraries",
     "A change in MongoDB with its event, on RabbitMQ, and then an effect in MongoDB. CPU-ms are those of producer,"
-    " consumer, RabbitMQ and MongoDB for one. FastStream, Celery and Dramatiq (requirements-bench.txt) run each"
+    " consumer, RabbitMQ and MongoDB for one; latencies are from before a change to its effect, while changes are made"
+    " as fast as one process makes them. FastStream, Celery and Dramatiq (requirements-bench.txt) run each"
     " with the settings that its documentation recommends against losses, and with its defaults (see dev/bench/peers)."
     f" `make bench ROWS=losses` kills producer, consumer and broker, {sizes.KILLS} times each, while changes are made:"
     ' "lost" are those whose effect never came, "effects of nothing" those of a change that was undone because'

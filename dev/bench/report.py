@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dev.bench.figures import RATES, Figure, Figures, misses
+from dev.bench.floors import FLOORS
 from dev.bench.rows import Row, Suite
 
 ROOT = Path(__file__).parents[2]
@@ -46,10 +47,9 @@ def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines() if Path(path).exists() else []
 
 
-def write(results: Results, suites: Sequence[Suite]) -> None:
-    """Write docs/performance.json and docs/performance.md."""
-    save(results, machine())
-    (ROOT / PAGE).write_text(page(results, suites, machine()))
+def stored() -> tuple[dict[str, Any], str]:
+    """Return the results in docs/performance.json, and on which machine they were measured."""
+    return loaded((ROOT / JSON).read_text())
 
 
 def save(results: Results, measured_on: str) -> None:
@@ -78,13 +78,15 @@ def loaded(text: str) -> tuple[dict[str, Any], str]:
     return rows, stored["machine"]
 
 
-def page(results: Results, suites: Sequence[Suite], measured_on: str) -> str:
+def page(results: Results, measured_on: str, suites: Sequence[Suite]) -> str:
     """Return docs/performance.md."""
     parts = [INTRODUCTION.format(machine=measured_on)]
     for suite in suites:
         rows = [row for row in suite.rows if row.name in results]
         if rows:
             parts.append(f"\n## {suite.title}\n\n{wrapped(suite.introduction)}\n\n" + _table(rows, results))
+    if missed := _missed([row for suite in suites for row in suite.rows], results):
+        parts.append("\n## Aims that are missed, and why\n\n" + markdown(missed))
     used = [(name, row["programs"]) for name, row in results.items() if row["programs"]]
     if used:
         parts.append("\n## CPU-ms by program\n\n" + _programs(used))
@@ -101,6 +103,20 @@ def _table(rows: Sequence[Row], results: Results) -> str:
     return markdown(lines)
 
 
+def _missed(rows: Sequence[Row], results: Results) -> list[list[str]]:
+    """Return the table of the aims that are missed, with the floors that are known; nothing when there are none."""
+    floors = {(each.row, each.figure): each for each in FLOORS}
+    lines = []
+    for row in rows:
+        figures: Figures = results[row.name]["figures"] if row.name in results else {}
+        for name, aim in row.aims.items():
+            if name in figures and misses(name, figures[name], aim):
+                known = floors.get((row.name, name))
+                reasons = (known.floor, known.why) if known else ("", "")
+                lines.append([f"`{row.name}`", _aim(name, aim), amount(figures[name].median), *reasons])
+    return [["line", "aim", "measured", "floor", "why"], *lines] if lines else []
+
+
 def _programs(used: Sequence[tuple[str, Mapping[str, float]]]) -> str:
     names = list(dict.fromkeys(name for _, programs in used for name in programs))
     lines = [["line", *names]]
@@ -110,7 +126,11 @@ def _programs(used: Sequence[tuple[str, Mapping[str, float]]]) -> str:
 
 def aims(row: Row) -> str:
     """Return what a row aims at, such as "a second ≥ 4 000"."""
-    return ", ".join(f"{label(name)} {'≥' if name in RATES else '≤'} {amount(aim)}" for name, aim in row.aims.items())
+    return ", ".join(_aim(name, aim) for name, aim in row.aims.items())
+
+
+def _aim(name: str, aim: float) -> str:
+    return f"{label(name)} {'≥' if name in RATES else '≤'} {amount(aim)}"
 
 
 def line(row: Row, figures: Figures) -> str:

@@ -1,6 +1,7 @@
 """Our library: the event is stored with the change, and the relay of the same process publishes it."""
 
 import threading
+import time
 from typing import Any
 
 from dev.bench.peers import work
@@ -31,7 +32,7 @@ def main() -> None:
 
     def change(ident: str) -> None:
         fields = {"id": ident, "version": 1, "order_id": ident, "expires_at": "2026-11-22T12:00:00.000Z"}
-        changes.add(fields, ExpirationComplete, fields)
+        changes.add({**fields, "at": time.time()}, ExpirationComplete, fields)
 
     work.produce(lambda ident: None, change)
 

@@ -31,7 +31,7 @@ def database() -> AsyncDatabase[dict[str, Any]]:
 async def handle(ident: str) -> None:
     """Have the effect."""
     await asyncio.sleep(work.WORK_SECONDS)
-    await database().effects.update_one({"_id": ident}, {"$inc": {"count": 1}}, upsert=True)
+    await database().effects.update_one({"_id": ident}, work.effect(), upsert=True)
 
 
 async def produce() -> None:

@@ -32,7 +32,7 @@ def produce(publish: Callable[[str], Any], change: Callable[[str], Any] | None =
     is undone, as for a request that is answered by an error. `change(ident)` stores it in another way. SIGTERM ends it
     after the change that it is making.
     """
-    store = change or (lambda ident: database().changes.insert_one({"_id": ident}))
+    store = change or (lambda ident: database().changes.insert_one(changed(ident)))
     signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     answer("ready")
     for line in sys.stdin:
@@ -63,7 +63,7 @@ async def produce_async(changes: AsyncCollection[dict[str, Any]], publish: Calla
                 return
             pause(began, number, float(rate))
             ident = f"{prefix}-{number}"
-            await changes.insert_one({"_id": ident})
+            await changes.insert_one(changed(ident))
             try:
                 await publish(ident)
             except Exception:  # noqa: BLE001 - whatever it is
@@ -71,10 +71,20 @@ async def produce_async(changes: AsyncCollection[dict[str, Any]], publish: Calla
         answer("done")
 
 
+def changed(ident: str) -> dict[str, Any]:
+    """Return a change, which says when it was about to be made."""
+    return {"_id": ident, "at": time.time()}
+
+
 def handle(ident: str) -> None:
     """Have the effect of an event."""
     time.sleep(WORK_SECONDS)
-    database().effects.update_one({"_id": ident}, {"$inc": {"count": 1}}, upsert=True)
+    database().effects.update_one({"_id": ident}, effect(), upsert=True)
+
+
+def effect() -> dict[str, Any]:
+    """Return the update that is an event's effect, and says when it was had first."""
+    return {"$inc": {"count": 1}, "$setOnInsert": {"at": time.time()}}
 
 
 def pause(began: float, number: int, rate: float) -> None:

@@ -98,7 +98,7 @@ def test_the_report_shows_what_its_json_holds_and_marks_missed_aims(tmp_path, mo
     report.save({"list": {"figures": figures, "programs": {"mongo": 1.5}}}, "a machine")
     results, machine = report.loaded((tmp_path / report.JSON).read_text())
 
-    page = report.page(results, [suite], machine)
+    page = report.page(results, machine, [suite])
     line = "| `list` | what list is | **1 235** | 6.50 |  |  |  | pss mb 12.0 | a second ≥ 4 000, CPU-ms ≤ 7.00 |"
     assert line in page.splitlines()
     assert "| `list` | 1.50 |" in page.splitlines()

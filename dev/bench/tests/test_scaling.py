@@ -8,7 +8,7 @@ from dev.bench import report, scaling
 def test_the_page_agrees_with_the_measured_figures():
     if not (report.ROOT / report.JSON).exists():
         pytest.skip("nothing has been measured yet")
-    results, _ = report.loaded((report.ROOT / report.JSON).read_text())
+    results, _ = report.stored()
 
     assert (report.ROOT / scaling.PAGE).read_text() == scaling.page(results)
 
