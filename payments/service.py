@@ -15,6 +15,7 @@ from libs.contracts.events import (
     OrderCreated,
     OrderUpdated,
 )
+from libs.contracts.stripe_webhooks import SUBSCRIBED_TYPES
 from libs.events import handles
 from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source, stale_in
 from libs.rpc import RemoteError, arguments
@@ -26,7 +27,6 @@ from payments.declines import buyer_view
 from payments.errors import StripeUnavailable
 from payments.provider import Money
 from payments.refunds import refund
-from payments.webhooks import SUBSCRIBED_TYPES
 
 EXPECTED = (DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
 RECONCILE_SECONDS = 5

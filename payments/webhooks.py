@@ -26,19 +26,6 @@ TOLERANCE_SECONDS = 300
 KEEP_SETTLED = timedelta(days=30)
 LONGEST_REASON = 500
 SHOWN = ("type", "stripe_id", "order_id", "received_at", "failures", "failure")
-SUBSCRIBED_TYPES = {
-    "payment_intent.amount_capturable_updated",
-    "payment_intent.succeeded",
-    "payment_intent.payment_failed",
-    "payment_intent.canceled",
-    "charge.refunded",
-    "charge.dispute.created",
-    "charge.dispute.closed",
-    "charge.dispute.updated",
-    "refund.updated",
-    "refund.failed",
-}
-"""The event types to which the endpoint subscribes (docs/stripe.md); others are acknowledged and counted."""
 
 
 @dataclass(frozen=True)

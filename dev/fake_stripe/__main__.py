@@ -1,9 +1,10 @@
 """Run the fake Stripe until it is stopped.
 
-Settings: STRIPE_WEBHOOK_SECRET (required), FAKE_STRIPE_PORT (12111), FAKE_STRIPE_WEBHOOK_URL (where signed webhooks go;
-unset: nowhere), FAKE_STRIPE_STATE (a file that keeps everything across kill -9; unset: memory), FAKE_STRIPE_HOST
-(127.0.0.1, and nothing else is accepted), FAKE_STRIPE_IN_CONTAINER (1 inside a container: it listens on all its
-addresses and sends webhooks to other containers; publish the port on 127.0.0.1 at most).
+Settings: STRIPE_WEBHOOK_SECRET (required), FAKE_STRIPE_PORT (12111), FAKE_STRIPE_WEBHOOK_URL (where signed webhooks go,
+of the types to which our endpoint at Stripe subscribes; unset: nowhere), FAKE_STRIPE_STATE (a file that keeps
+everything across kill -9; unset: memory), FAKE_STRIPE_HOST (127.0.0.1, and nothing else is accepted),
+FAKE_STRIPE_IN_CONTAINER (1 inside a container: it listens on all its addresses and sends webhooks to other containers;
+publish the port on 127.0.0.1 at most).
 """
 
 import logging
@@ -14,6 +15,7 @@ import sys
 from dev.fake_stripe.server import EVERY_ADDRESS, HOST, PublicAddress, listening
 from libs import logs
 from libs.contracts.stripe_keys import WEBHOOK_SECRET
+from libs.contracts.stripe_webhooks import SUBSCRIBED_TYPES
 from libs.settings import FLAG_FORM, between, flag, optional, parsed
 
 DEFAULT_PORT = 12111
@@ -31,7 +33,7 @@ def main() -> None:
     in_container = optional("FAKE_STRIPE_IN_CONTAINER", False, flag, FLAG_FORM)
     host = os.environ.get("FAKE_STRIPE_HOST") or (EVERY_ADDRESS if in_container else HOST)
     try:
-        with listening(port, secret, url, path, host, in_container) as server:
+        with listening(port, secret, url, path, host, in_container, SUBSCRIBED_TYPES) as server:
             address = f"http://{HOST}:{server.port}"
             log.info("fake Stripe on %s, webhooks to %s, state in %s", address, url or "nowhere", path or "memory")
             server.serve_forever(poll_interval=60)  # only the signal ends it

@@ -1,7 +1,7 @@
 """Serving the fake Stripe: on 127.0.0.1, or inside a container for the other ones; each request in its own thread."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import closing, contextmanager
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -33,15 +33,17 @@ def listening(
     state_path: str | None = None,
     host: str = HOST,
     in_container: bool = False,
+    types: Container[str] | None = None,
 ) -> Iterator[BaseWSGIServer]:
     """Bind, start sending webhooks, yield the server (its `port` and `serve_forever`), and close everything after.
 
+    `types`: those of the events that are sent to the webhook's address, None for all.
     `in_container`: other containers may be callers and receive webhooks; the controls still answer this one alone.
     """
     if host != HOST and not in_container:
         raise PublicAddress(f"The fake Stripe listens on {HOST} only, not on {host}.")
     with closing(State(state_path)) as state:
-        webhooks = Webhooks(state, webhook_url, webhook_secret, only_to_this_machine=not in_container)
+        webhooks = Webhooks(state, webhook_url, webhook_secret, not in_container, types)
         server = make_server(host, port, create_app(state, webhooks), threaded=True, request_handler=_Handler)
         server.daemon_threads = True  # type: ignore[attr-defined]
         webhooks.start()

@@ -4,7 +4,7 @@ import json
 import queue
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,9 +50,14 @@ class FakeStripe:
 
 
 @contextmanager
-def running(webhook_url: str | None = None, state_path: str | None = None, port: int = 0) -> Iterator[FakeStripe]:
-    """Run a fake Stripe in this process, on a free port."""
-    with listening(port, WEBHOOK_SECRET, webhook_url, state_path) as server, serving(server):
+def running(
+    webhook_url: str | None = None,
+    state_path: str | None = None,
+    port: int = 0,
+    types: Container[str] | None = None,
+) -> Iterator[FakeStripe]:
+    """Run a fake Stripe in this process, on a free port; `types`: those of the webhooks it sends, None for all."""
+    with listening(port, WEBHOOK_SECRET, webhook_url, state_path, types=types) as server, serving(server):
         yield FakeStripe(f"http://127.0.0.1:{server.port}")
 
 

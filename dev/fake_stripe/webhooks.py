@@ -20,6 +20,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -56,12 +57,22 @@ class Rule:
 
 
 class Webhooks:
-    """The queue of deliveries (kept in the state) and the threads that send them."""
+    """The queue of deliveries (kept in the state) and the threads that send them.
 
-    def __init__(self, state: State, url: str | None, secret: str, only_to_this_machine: bool = True) -> None:
+    `types`: those of the events to which the endpoint subscribes, None for all.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        url: str | None,
+        secret: str,
+        only_to_this_machine: bool = True,
+        types: Container[str] | None = None,
+    ) -> None:
         if url and only_to_this_machine and urlsplit(url).hostname not in LOOPBACK:
             raise ValueError(f"The fake Stripe sends webhooks to this machine only, not to {url}")
-        self.state, self.url, self.secret = state, url, secret
+        self.state, self.url, self.secret, self.types = state, url, secret, types
         self.rules: list[Rule] = []
         self._held: list[int] = []
         self._in_flight = 0
@@ -70,7 +81,7 @@ class Webhooks:
 
     def queue(self, event: Document) -> int:
         """Queue the event's delivery as the rules say, in the caller's transaction; returns the number of addresses."""
-        if self.url is None:
+        if self.url is None or (self.types is not None and event["type"] not in self.types):
             return 0
         rule = self._rule(event["type"])
         copies = 0 if rule and rule.action == "drop" else 1

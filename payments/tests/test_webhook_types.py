@@ -3,7 +3,7 @@ from pathlib import Path
 
 import stripe
 
-from payments.webhooks import SUBSCRIBED_TYPES
+from libs.contracts.stripe_webhooks import SUBSCRIBED_TYPES
 
 ROOT = Path(__file__).parents[2]
 

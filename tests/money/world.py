@@ -16,6 +16,7 @@ from typing import Any
 from dev.fake_stripe.testing import PUBLISHABLE_KEY, SECRET_KEY
 from libs.clock import iso, utc_now
 from libs.contracts.events import CATALOGUE
+from libs.contracts.stripe_webhooks import SUBSCRIBED_TYPES
 from libs.events import VersionConflict
 from libs.events.anti_entropy import PAGE, AntiEntropy, rpc_source, stale_in
 from libs.schema import migrate
@@ -31,7 +32,7 @@ from payments.reconciler import Reconciler
 from payments.recording import recorded_status
 from payments.settlement import Settlement
 from payments.store import PaymentStore
-from payments.webhooks import SUBSCRIBED_TYPES, Webhook
+from payments.webhooks import Webhook
 
 PRICE = 1999
 

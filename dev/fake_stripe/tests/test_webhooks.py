@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from dev.fake_stripe.testing import running
+
 AUTHORIZED = {"payment_intent.created", "charge.succeeded", "payment_intent.amount_capturable_updated"}
 
 
@@ -39,6 +41,16 @@ def test_event_shows_the_object_as_it_was(authorize, fake, receiver):
     event = receiver.arrived.get(timeout=5)
     assert (event.data.object.id, event.data.object.status) == (intent.id, "requires_payment_method")
     assert event.api_version.startswith("20") and event.livemode is False
+
+
+def test_endpoint_gets_only_the_types_to_which_it_subscribes(receiver):
+    receiver.forget()
+    with running(receiver.url, types={"payment_intent.canceled"}) as fake:
+        intents = fake.client().v1.payment_intents
+        intents.cancel(intents.create({"amount": 1500, "currency": "usd"}).id)
+
+        assert receiver.wait_for(1) == ["payment_intent.canceled"]
+        assert len(fake.client().v1.events.list().data) == 2
 
 
 def test_decline_and_cancellation_send_events(new_intent, intents, fake, receiver):
