@@ -1,13 +1,15 @@
 """The stage of an order that its page shows to the buyer, from the order and its payment."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gateway.checkout import refresh_payment
 from gateway.services import call_as_user
+from libs.contracts.limits import EXTENDED_WITHIN_SECONDS
 from libs.rpc import RemoteError, ServiceUnavailable
 
+EXTENDED_WITHIN = timedelta(seconds=EXTENDED_WITHIN_SECONDS)
 NOT_STARTED = ("PaymentNotFound", "OrderNotFound")
 
 
@@ -34,6 +36,12 @@ class Progress:
         if self.unknown:
             return self.unknown
         return "pay" if datetime.fromisoformat(self.order["expires_at"]) > datetime.now(UTC) else "overdue"
+
+    @property
+    def is_extendable_now(self) -> bool:
+        """Whether the buyer may extend the time to pay at this moment."""
+        left = datetime.fromisoformat(self.order["expires_at"]) - datetime.now(UTC)
+        return self.order.get("is_extendable", False) and timedelta() < left <= EXTENDED_WITHIN
 
     @property
     def declines(self) -> int:

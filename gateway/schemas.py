@@ -278,6 +278,9 @@ class OrderResponse(ResponseSchema):
     cancel_reason = one_of(CANCEL_REASONS, allow_none=True)
     buyer_id = fields.String(data_key="userId")
     expires_at = fields.String()
+    is_extendable = fields.Boolean(
+        metadata={"description": "Whether the time to pay may still be extended, in its last two minutes."}
+    )
     ticket = fields.Nested(TicketSnapshot)
     refunded_at = fields.String(allow_none=True)
     refunded_cents = Price(may_be_0=True, data_key="refundedAmount")

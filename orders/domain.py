@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from libs.contracts.errors import DomainError, NotOwner, TicketReserved, TicketSold, TicketWithdrawn
+from libs.contracts.limits import EXTENDED_WITHIN_SECONDS, EXTENSION_SECONDS
 
 LIVE = ("created", "awaiting_payment", "complete")
 EXPIRE_ANYWAY_AFTER = timedelta(minutes=10)
@@ -21,6 +22,7 @@ EXPIRE_ANYWAY_AFTER = timedelta(minutes=10)
 FROZEN = ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")
 """What an order keeps of its ticket, as it was then."""
 HOUR = timedelta(hours=1)
+EXTENSION, EXTENDED_WITHIN = timedelta(seconds=EXTENSION_SECONDS), timedelta(seconds=EXTENDED_WITHIN_SECONDS)
 
 
 class TicketStarted(DomainError):
@@ -58,7 +60,15 @@ class NoDeadline(DomainError):
 
 
 class DeadlinePassed(DomainError):
-    """The new deadline is in the past."""
+    """The deadline, or the new one, is in the past."""
+
+
+class TooEarlyToExtend(DomainError):
+    """There is still time enough to pay."""
+
+
+class StartsTooSoon(DomainError):
+    """The deadline is the ticket's start already."""
 
 
 WITHOUT_DEADLINE = {
@@ -74,6 +84,7 @@ class Order:
 
     `refunded_at` is set once all the money went back, `refunded_cents` says how much of it did so far.
     `payment_version` is that of the newest snapshot of its payment that was applied; 0 if there was none.
+    `was_extended` says whether its buyer has had the deadline extended.
     """
 
     id: str
@@ -90,6 +101,7 @@ class Order:
     updated_at: datetime
     refunded_cents: int = 0
     payment_version: int = 0
+    was_extended: bool = False
 
     @classmethod
     def place(
@@ -107,6 +119,12 @@ class Order:
     def is_live(self) -> bool:
         """Whether the order holds its ticket."""
         return self.status in LIVE
+
+    @property
+    def is_extendable(self) -> bool:
+        """Whether its buyer may extend the deadline in the minutes before it."""
+        later = _start_at_most(self.expires_at + EXTENSION, self.ticket["starts_at"])
+        return self.status == "created" and not self.was_extended and later > self.expires_at
 
     def is_overdue(self, now: datetime) -> bool:
         """Whether its time to pay has run out."""
@@ -174,6 +192,25 @@ class Order:
         self.expires_at = moved
         return self._move(self.status, "OrderUpdated", now)
 
+    def extend(self, buyer_id: str, now: datetime) -> str | None:
+        """Extend the deadline for the buyer, once; return the event, or None when that was done before.
+
+        Raises NotOwner, NoDeadline, DeadlinePassed, TooEarlyToExtend or StartsTooSoon.
+        """
+        self.check_owner(buyer_id)
+        self._check_deadline()
+        if self.is_overdue(now):
+            raise DeadlinePassed("The time to pay is over.")
+        if self.was_extended:
+            return None
+        if now < self.expires_at - EXTENDED_WITHIN:
+            raise TooEarlyToExtend("The time to pay can be extended in its last two minutes.")
+        if not self.is_extendable:
+            raise StartsTooSoon("It starts when the time to pay is over, so that cannot be extended.")
+        self.expires_at = _start_at_most(self.expires_at + EXTENSION, self.ticket["starts_at"])
+        self.was_extended = True
+        return self._move(self.status, "OrderUpdated", now)
+
     def expire_now(self, now: datetime) -> str | None:
         """Let the time of an unpaid order run out now; return the event, or None when it has already.
 
@@ -204,6 +241,7 @@ class Order:
             "buyer_id": self.buyer_id,
             "seller_id": self.seller_id,
             "expires_at": self.expires_at,
+            "is_extendable": self.is_extendable,
             "reservation_no": self.reservation_no,
             "price_cents": self.ticket["price_cents"],
             "currency": self.ticket["currency"],

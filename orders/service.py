@@ -114,6 +114,16 @@ class OrdersService(parked_events.ParkedEvents):
         return self._change(order_id, lambda order: order.cancel(buyer_id, utc_now())).snapshot()
 
     @rpc(expected_exceptions=EXPECTED)
+    def extend(self, order_id: str) -> dict[str, Any]:
+        """Give the caller five minutes more to pay one of their orders, once, in the last two minutes of its time.
+
+        Doing it again changes nothing. Returns the order. Raises NoDeadline, DeadlinePassed, TooEarlyToExtend, or
+        StartsTooSoon.
+        """
+        buyer_id, order_id = self.caller.user_id, arguments.text("order_id", order_id)
+        return self._change(order_id, lambda order: order.extend(buyer_id, utc_now())).snapshot()
+
+    @rpc(expected_exceptions=EXPECTED)
     def snapshot(self, order_id: str) -> dict[str, Any]:
         """Return any order; for the other services."""
         self.caller.require("payments", "expiration", "tickets", "operator")

@@ -42,6 +42,13 @@ def get(order_id: str) -> Any:
     return RESPONSE.dump(call_as_user("orders.get", order_id=ids.order(order_id)))
 
 
+@bp.post("/<order_id>/extend")
+@login_required
+def extend(order_id: str) -> Any:
+    """Extend the time to pay an order, once; repeating changes nothing."""
+    return RESPONSE.dump(call_as_user("orders.extend", order_id=ids.order(order_id)))
+
+
 @bp.delete("/<order_id>")
 @login_required
 def cancel(order_id: str) -> tuple[str, int]:

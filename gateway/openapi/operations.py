@@ -155,6 +155,15 @@ OPERATIONS = {
         "Orders", 200, OrderResponse, many=True, query=PageQuery, errors=(400,), needs_session=True
     ),
     "api_orders.get": Operation("Orders", 200, OrderResponse, errors=(403, 404), needs_session=True),
+    "api_orders.extend": Operation(
+        "Orders",
+        200,
+        OrderResponse,
+        errors=(404, 409),
+        needs_session=True,
+        description="By five minutes, in the last two minutes before `expiresAt`, and not beyond the start of what the "
+        "ticket is for. Refused (409) before and after that, and once it is being paid or has ended.",
+    ),
     "api_orders.cancel": Operation(
         "Orders",
         204,

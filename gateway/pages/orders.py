@@ -73,7 +73,8 @@ def progress(order_id: str) -> Any:
     """Return the progress to the page's script; with `?ask` refreshed from Stripe, which `answered` an attempt."""
     order_id, answered = ids.order(order_id), request.args.get("answered", type=int)
     progress = refresh_from_stripe(order_id, answered) if "ask" in request.args else get_progress(order_id)
-    return {"stage": progress.stage, "declines": progress.declines, "problem": progress.problem}
+    shown = {name: getattr(progress, name) for name in ("stage", "declines", "problem")}
+    return {**shown, "expiresAt": progress.order["expires_at"]}
 
 
 @bp.post("/orders/<order_id>/attempt")
@@ -81,6 +82,18 @@ def progress(order_id: str) -> Any:
 def attempt(order_id: str) -> Any:
     """Record that the page's script is about to confirm a payment with Stripe."""
     return {"attempt": checkout.announce_attempt(ids.order(order_id))}
+
+
+@bp.post("/orders/<order_id>/extend")
+@login_required
+def extend(order_id: str) -> Any:
+    """Extend the time to pay, once."""
+    try:
+        call_as_user("orders.extend", order_id=ids.order(order_id))
+        flash("You have five more minutes to pay.", "success")
+    except RemoteError as error:
+        _flash_error(error)
+    return redirect(url_for("orders.show", order_id=order_id), 303)
 
 
 @bp.post("/orders/<order_id>/cancel")

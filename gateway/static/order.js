@@ -1,20 +1,31 @@
-// The countdown runs on the server's clock; screen readers announce two milestones, not every second.
-const deadline = document.querySelector("[data-deadline]");
-if (deadline) {
+const order = document.querySelector("[data-follow]");
+const isPaying = () => Boolean(document.querySelector("[data-under-way]"));
+const now = async (query = "") => fetch(order.dataset.follow + query, { headers: { Accept: "application/json" } });
+
+// The countdown runs on the server's clock; screen readers announce milestones, not every second.
+const MILESTONES = [[300, "Five minutes left to pay."], [120, "Two minutes left to pay."], [60, "One minute left to pay."]];
+const OFFERED_WITHIN = 120;
+let stopCountdown = () => {};
+
+function countDown() {
+  stopCountdown();
+  const deadline = document.querySelector("[data-deadline]");
+  if (!deadline) return;
   const skew = Date.parse(deadline.dataset.now) - Date.now();
   const left = deadline.querySelector(".left");
   const spoken = deadline.querySelector("[aria-live]");
-  const milestones = [[300, "Five minutes left to pay."], [60, "One minute left to pay."]];
+  const extend = document.querySelector("[data-extend]");
   const secondsLeft = () => Math.ceil((Date.parse(deadline.dataset.deadline) - Date.now() - skew) / 1000);
   let before = secondsLeft();
   left.hidden = false;
   const show = () => {
     const seconds = secondsLeft();
+    if (extend) extend.hidden = seconds > OFFERED_WITHIN || seconds <= 0;
     if (seconds <= 0) {
       left.textContent = "The time to pay is over.";
       // a payment in progress is not interrupted: it ends by itself, and the order's page shows how
-      if (!document.querySelector("[data-under-way]")) {
-        clearInterval(timer);
+      if (!isPaying()) {
+        stopCountdown();
         setTimeout(() => location.reload(), 1500);
       }
       return;
@@ -23,33 +34,82 @@ if (deadline) {
     deadline.classList.toggle("soon", seconds <= 300);
     deadline.classList.toggle("now", seconds <= 60);
     // timers of a background page run seldom, so a milestone may be passed between two calls
-    for (const [mark, words] of milestones) if (before > mark && seconds <= mark) spoken.textContent = words;
+    for (const [mark, words] of MILESTONES) {
+      if (before > mark && seconds <= mark) spoken.textContent = extend && mark === OFFERED_WITHIN ? `${words} You can add five more.` : words;
+    }
     before = seconds;
   };
   const timer = setInterval(show, 1000);
+  stopCountdown = () => clearInterval(timer);
   show();
 }
+countDown();
 
-// Poll the order until its outcome is known; after ten seconds have it refreshed from Stripe too.
-const follow = document.querySelector("[data-follow]");
-if (follow) {
-  const { asking, order, stage } = follow.dataset;
-  const patience = follow.querySelector("[data-patience]");
+// A longer time is put into the page as it is: what was typed of a card stays.
+async function renew(reply) {
+  const page = new DOMParser().parseFromString(await reply.text(), "text/html");
+  if (page.querySelector("[data-follow]")?.dataset.stage !== order.dataset.stage) return location.reload();
+  for (const part of [".paybar", ".notices"]) document.querySelector(part).replaceChildren(...page.querySelector(part).childNodes);
+  countDown();
+}
+
+document.querySelector(".paybar")?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.target;
+  const button = form.querySelector("button");
+  if (button.hasAttribute("aria-disabled")) return;
+  button.setAttribute("aria-disabled", "true");
+  try {
+    await renew(await fetch(form.action, { method: "POST", body: new FormData(form) }));
+  } catch {
+    form.submit(); // the browser says what is wrong with the network
+  }
+});
+
+// Follow what happens elsewhere, while the page is seen. Before anything is paid, a look at the ticket tells whether
+// there is anything to look at; it is answered from memory. Afterwards the order is asked until its outcome is known.
+if (order) {
+  const { asking, stage, ticket } = order.dataset;
+  const patience = order.querySelector("[data-patience]");
   const began = Date.now();
-  let pause = 1000;
-  const poll = async () => {
+  let [pause, timer, seen] = [ticket ? 5000 : 1000, 0, null];
+
+  async function hasNews() {
+    const reply = await fetch(ticket, { cache: "no-store", headers: seen ? { "If-None-Match": seen } : {} });
+    const isNews = reply.status !== 304;
+    if (reply.ok) seen = reply.headers.get("ETag");
+    return isNews;
+  }
+
+  async function look() {
+    if (ticket && (isPaying() || !(await hasNews()))) return;
     const late = Date.now() - began > 10_000;
-    try {
-      const ask = asking !== undefined || (late && stage === "confirming");
-      const reply = await fetch(follow.dataset.follow + (ask ? "?ask" : ""), { headers: { Accept: "application/json" } });
-      if (reply.redirected) return location.reload(); // signed out meanwhile
-      if (reply.ok && (await reply.json()).stage !== stage) return location.replace(order);
-    } catch { /* no network: poll again later */ }
+    const ask = asking !== undefined || (late && stage === "confirming");
+    const reply = await now(ask ? "?ask" : "");
+    if (reply.redirected) return location.reload(); // signed out meanwhile
+    if (!reply.ok) return;
+    const found = await reply.json();
+    if (isPaying()) return;
+    if (found.stage !== stage) return location.replace(order.dataset.order);
+    const deadline = document.querySelector("[data-deadline]");
+    if (deadline && found.expiresAt !== deadline.dataset.deadline) await renew(await fetch(order.dataset.order));
+  }
+
+  async function poll() {
+    await look().catch(() => {}); // no network: again later
+    const late = Date.now() - began > 10_000;
     if (late && patience && !patience.textContent) patience.textContent = "This is taking longer than usual. We are still checking.";
-    pause = late ? 8000 : Math.min(pause * 1.5, 3000);
-    setTimeout(poll, pause);
-  };
-  setTimeout(poll, pause);
+    if (!ticket) pause = late ? 8000 : Math.min(pause * 1.5, 3000);
+    wait(pause);
+  }
+
+  function wait(milliseconds) {
+    clearTimeout(timer);
+    if (!document.hidden) timer = setTimeout(poll, milliseconds);
+  }
+
+  document.addEventListener("visibilitychange", () => wait(0));
+  wait(pause);
 }
 
 const print = document.querySelector("[data-print]");

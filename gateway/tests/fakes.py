@@ -337,7 +337,7 @@ class FakeServices(FakeFactors):
             raise RemoteError(f"Ticket{ticket['status'].capitalize()}")
         if has_started(ticket):
             raise RemoteError("TicketStarted")
-        if version and version < ticket["version"]:
+        if version and version < ticket["revision"]:
             details = {name: ticket[name] for name in ("price_cents", "currency", "version")}
             raise RemoteError("PriceChanged", "", details)
         unpaid = [o for o in self.orders.values() if (o["buyer_id"], o["status"]) == (caller.subject, "created")]
@@ -356,7 +356,7 @@ class FakeServices(FakeFactors):
         order |= {"buyer_id": caller.subject, "seller_id": ticket["seller_id"], "reservation_no": 1}
         order |= {"expires_at": iso(now + timedelta(minutes=15)), "price_cents": ticket["price_cents"]}
         order |= {"currency": "usd", "ticket": {name: ticket[name] for name in copied}, "refunded_at": None}
-        order |= {"refunded_cents": 0}
+        order |= {"refunded_cents": 0, "is_extendable": True}
         order |= {"created_at": iso(now), "updated_at": iso(now)}
         ticket.update(status="reserved", reserved_until=order["expires_at"])
         if key:
@@ -375,6 +375,26 @@ class FakeServices(FakeFactors):
         own = [o for o in own if cancelled in (None, o["status"] == "cancelled")]
         return self._page("orders", own, limit, after)
 
+    def orders_extend(self, caller, order_id):
+        order = self.orders_get(caller, order_id)
+        if order["status"] != "created":
+            raise RemoteError("NoDeadline")
+        left = datetime.fromisoformat(order["expires_at"]) - datetime.now(UTC)
+        if left <= timedelta():
+            raise RemoteError("DeadlinePassed")
+        if not order["is_extendable"]:
+            return order
+        if left > timedelta(seconds=limits.EXTENDED_WITHIN_SECONDS):
+            raise RemoteError("TooEarlyToExtend")
+        later = datetime.fromisoformat(order["expires_at"]) + timedelta(seconds=limits.EXTENSION_SECONDS)
+        order.update(expires_at=iso(later), is_extendable=False, version=order["version"] + 1)
+        self._change_ticket(order, reserved_until=order["expires_at"])
+        return order
+
+    def _change_ticket(self, order, **changes):
+        ticket = self.tickets[order["ticket"]["id"]]
+        ticket.update(changes, version=ticket["version"] + 1)
+
     def orders_cancel(self, caller, order_id):
         order = self.orders_get(caller, order_id)
         if order["status"] in ("complete", "awaiting_payment"):
@@ -383,8 +403,8 @@ class FakeServices(FakeFactors):
 
     def end(self, order, reason):
         """Cancel an order and put its ticket on sale again."""
-        order.update(status="cancelled", cancel_reason=reason)
-        self.tickets[order["ticket"]["id"]].update(status="on_sale", reserved_until=None)
+        order.update(status="cancelled", cancel_reason=reason, is_extendable=False)
+        self._change_ticket(order, status="on_sale", reserved_until=None)
         return order
 
     # payments
@@ -435,7 +455,8 @@ class FakeServices(FakeFactors):
         )
         payment.update(card_brand="visa", decline_message="", captured_at="2026-11-22T10:30:00.000Z")
         order["status"] = "complete" if self.completes_at_once else "awaiting_payment"
-        self.tickets[order["ticket"]["id"]]["status"] = "sold" if self.completes_at_once else "reserved"
+        order["is_extendable"] = False
+        self._change_ticket(order, status="sold" if self.completes_at_once else "reserved")
         return payment
 
     def _new_payment(self, order):

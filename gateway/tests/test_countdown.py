@@ -1,16 +1,22 @@
 """The countdown on the payment page, in Chromium with a simulated clock."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from gateway.tests.browsing import url, visit  # noqa: F401 - fixtures
+from libs.clock import iso
 
 
 @pytest.fixture
-def page(visit, bo, ticket):  # noqa: F811
+def order(bo, ticket):
+    return bo.post("/api/orders", json={"ticketId": ticket["id"]}).json
+
+
+@pytest.fixture
+def page(visit, bo, order):  # noqa: F811
     """Bo's payment page on a computer whose clock is years behind."""
-    order = bo.post("/api/orders", json={"ticketId": ticket["id"]}).json
     page = visit(bo)
     page.clock.install(time="2020-01-01T00:00:00Z")
     page.goto(f"/orders/{order['id']}")
@@ -69,3 +75,49 @@ def test_payment_in_progress_is_not_interrupted_when_the_time_is_over(page):
 
     assert page.evaluate("window.stale") is True
     assert left(page) == "The time to pay is over."
+
+
+def test_more_time_is_offered_in_the_last_two_minutes_and_what_was_typed_stays(page, services, order):
+    offer = page.get_by_role("button", name="Add 5 minutes")
+    page.get_by_label("Visa ending in 4242").check(force=True)
+    early = offer.is_visible()
+    services.orders[order["id"]]["expires_at"] = iso(datetime.now(UTC) + timedelta(minutes=1, seconds=55))
+    page.clock.fast_forward(13 * 60_000 + 5_000)
+    announced_then = announced(page)
+
+    offer.click()
+    page.get_by_text("You have five more minutes to pay.").wait_for()
+
+    assert (early, announced_then) == (False, "Two minutes left to pay. You can add five more.")
+    assert re.fullmatch("6:.. left", left(page)) and not offer.is_visible()
+    assert page.get_by_label("Visa ending in 4242").is_checked()
+
+
+def test_page_follows_what_another_tab_does_with_the_order(page, bo, services, order):
+    later = iso(datetime.now(UTC) + timedelta(minutes=9))
+    page.clock.run_for(6_000)  # it has looked at the ticket once
+    services.orders[order["id"]]["expires_at"] = later
+    services._change_ticket(services.orders[order["id"]])
+    page.clock.run_for(6_000)
+    page.locator(f"[data-deadline='{later}']").wait_for()
+
+    bo.delete(f"/api/orders/{order['id']}")
+    page.clock.run_for(6_000)
+
+    page.get_by_role("heading", name="This order is cancelled").wait_for()
+
+
+def test_page_that_nobody_sees_asks_nothing_and_asks_at_once_when_it_is_seen_again(page, services, order):
+    hide = "() => { Object.defineProperty(document, 'hidden', {value: %s, configurable: true});"
+    hide += " document.dispatchEvent(new Event('visibilitychange')); }"
+    page.evaluate(hide % "true")
+    services.end(services.orders[order["id"]], "buyer")
+    before = len(services.calls)
+
+    page.clock.run_for(60_000)
+    asked = len(services.calls) - before
+    page.evaluate(hide % "false")
+    page.clock.run_for(100)
+
+    page.get_by_role("heading", name="This order is cancelled").wait_for()
+    assert asked == 0

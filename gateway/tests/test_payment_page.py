@@ -1,6 +1,7 @@
 """The payment page in each of its states, without JavaScript, and the responses to its script."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from unittest.mock import Mock
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from gateway import checkout
 from gateway.tests.conftest import serving
 from gateway.tests.test_pages import page_text
+from libs.clock import iso
 from libs.rpc import RemoteError, ServiceUnavailable
 
 CARD = "/api/orders/{}/payment-intent"
@@ -423,3 +425,28 @@ def test_order_whose_money_went_back_does_not_say_that_it_was_not_paid(bo, ticke
 
     assert "What was taken has been refunded." in shown
     assert "not paid in time" not in shown and "did not succeed" not in shown and "not charged" not in shown
+
+
+def test_time_to_pay_is_extended_without_javascript_in_its_last_two_minutes(bo, page, order, stored):
+    early = bo.get(page).text
+    stored["expires_at"] = iso(datetime.now(UTC) + timedelta(minutes=1))
+    offer = re.compile(r'<form class="extend"[^>]*data-extend>')
+
+    shown = bo.get(page).text
+    answer = bo.submit(page, f"{page}/extend")
+
+    assert not offer.search(early) and "reload this page then" in early and offer.search(shown)
+    after = bo.get(answer.headers["Location"]).text
+    assert "You have five more minutes to pay." in after and "data-extend" not in after
+    assert bo.get(f"/api/orders/{order['id']}").json["isExtendable"] is False
+
+
+def test_who_extends_too_early_reads_why_not(bo, order, page):
+    refused = bo.post(f"/api/orders/{order['id']}/extend")
+
+    assert (refused.status_code, refused.json["errors"][0]["message"]) == (
+        409,
+        "The time to pay can be extended in its last two minutes.",
+    )
+    bo.submit(page, f"{page}/extend")
+    assert "can be extended in its last two minutes" in page_text(bo, page)

@@ -68,6 +68,7 @@ class OrderSnapshot(Snapshot):
     buyer_id = fields.String(required=True)
     seller_id = fields.String(required=True)
     expires_at = fields.AwareDateTime(required=True)
+    is_extendable = fields.Boolean(load_default=False)
     reservation_no = fields.Integer(required=True, strict=True)
     price_cents = fields.Integer(required=True, strict=True)
     currency = fields.String(required=True)

@@ -10,6 +10,8 @@ MAXIMUM_TITLE = MAXIMUM_VENUE = 200
 MAXIMUM_SEARCH = 200
 MAXIMUM_PAGE = 100
 MAXIMUM_VERSION = 2**31
+EXTENSION_SECONDS, EXTENDED_WITHIN_SECONDS = 5 * 60, 2 * 60
+"""By how much a buyer may extend the time to pay, once, and how long before it is over."""
 MAXIMUM_KEY = 255
 """Characters of an Idempotency-Key."""
 

@@ -277,3 +277,44 @@ def test_a_buyer_who_may_reserve_one_ticket_reads_of_one(status):
 
     with pytest.raises(domain.TooManyReservations, match=r"\b1 (unpaid reservation\.|ticket within)"):
         domain.free_slots([hold], 1, 1, NOON)
+
+
+LAST_MINUTE = LATE - timedelta(minutes=1)
+
+
+def test_a_buyer_extends_the_time_to_pay_once_by_five_minutes():
+    order = an_order()
+
+    assert order.extend("bo", LAST_MINUTE) == "OrderUpdated"
+    assert order.extend("bo", LAST_MINUTE) is None
+    assert (order.expires_at, order.is_extendable) == (LATE + timedelta(minutes=5), False)
+    assert order.extend("bo", LATE + timedelta(minutes=4)) is None
+
+
+@pytest.mark.parametrize(
+    ("now", "changes", "error"),
+    [
+        (LATE - timedelta(minutes=2, milliseconds=1), {}, domain.TooEarlyToExtend),
+        (LATE, {}, domain.DeadlinePassed),
+        (LAST_MINUTE, {"status": "awaiting_payment"}, domain.NoDeadline),
+        (LAST_MINUTE, {"status": "complete"}, domain.NoDeadline),
+        (LAST_MINUTE, {"status": "cancelled"}, domain.NoDeadline),
+        (LAST_MINUTE, {"ticket": a_ticket(starts_at=LATE)}, domain.StartsTooSoon),
+        (LAST_MINUTE, {"buyer_id": "cy"}, NotOwner),
+    ],
+)
+def test_a_buyer_cannot_extend_early_late_while_paying_or_beyond_the_start(now, changes, error):
+    order = an_order(**changes)
+
+    with pytest.raises(error):
+        order.extend("bo", now)
+    assert order == an_order(**changes)
+
+
+def test_an_extended_time_to_pay_ends_with_the_start():
+    starts_at = LATE + timedelta(minutes=3)
+    order = an_order(ticket=a_ticket(starts_at=starts_at))
+
+    order.extend("bo", LAST_MINUTE)
+
+    assert order.expires_at == starts_at

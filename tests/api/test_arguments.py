@@ -76,6 +76,7 @@ def caller(client, signer):
         ("orders.create", {"ticket_id": KNOWN, "idempotency_key": "x" * 256}),
         ("orders.get", {"order_id": {"$ne": 1}}),
         ("orders.cancel", {"order_id": [KNOWN]}),
+        ("orders.extend", {"order_id": [KNOWN]}),
         ("orders.list", {"limit": "all"}),
     ],
 )

@@ -118,6 +118,9 @@ class FakeSide(Side):
         for found in (self.client.tickets[ticket_id], *listed):
             found["starts_at"] = PAST
 
+    def move_deadline(self, order_id, expires_at):
+        self.client.orders[order_id]["expires_at"] = expires_at
+
     def hold_captures(self):
         self.client.completes_at_once = False
 
@@ -165,6 +168,10 @@ class RealSide(Side):
             tickets.update_one(
                 {"_id": ticket_id, "listed_as": {"$exists": True}}, {"$set": {"listed_as.starts_at": past}}
             )
+
+    def move_deadline(self, order_id, expires_at):
+        (orders,) = (store.orders.collection for store in self.client.stores if hasattr(store, "orders"))
+        orders.update_one({"_id": order_id}, {"$set": {"expires_at": datetime.fromisoformat(expires_at)}})
 
     def hold_captures(self):
         self.stripe.control("faults", kind="error", path="*/capture", count=None)

@@ -5,7 +5,7 @@ Results have the same keys and types, and each refused call raises the same erro
 
 import inspect
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pyotp
 import pytest
@@ -40,6 +40,7 @@ ORDER = {
     **dict.fromkeys(("id", "status", "buyer_id", "seller_id", "expires_at", "currency", "created_at"), TEXT),
     **dict.fromkeys(("version", "reservation_no", "price_cents", "refunded_cents"), NUMBER),
     "updated_at": TEXT,
+    "is_extendable": FLAG,
     "cancel_reason": MAYBE,
     "refunded_at": MAYBE,
     "ticket": SNAPSHOT,
@@ -149,6 +150,7 @@ RESULTS = {
         {"orders": [ORDER], "next": type(None)},
     ),
     "orders.held": (lambda side: side.call("orders.held", "bo", ticket_id=reserved(side)), ORDER),
+    "orders.extend": (lambda side: side.call("orders.extend", "bo", order_id=ending(side)), ORDER),
     "orders.cancel": (lambda side: side.call("orders.cancel", "bo", order_id=side.order()), ORDER),
     "payments.create_intent": (
         lambda side: side.call("payments.create_intent", "bo", order_id=side.order()),
@@ -308,6 +310,16 @@ def of_cancel(side, order_id, who="bo"):
     return side.refusal("orders.cancel", who, order_id=order_id)
 
 
+def of_extension(side, order_id, who="bo"):
+    return side.refusal("orders.extend", who, order_id=order_id)
+
+
+def ending(side, minutes=1):
+    order_id = side.order()
+    side.move_deadline(order_id, iso(utc_now() + timedelta(minutes=minutes)))
+    return order_id
+
+
 def of_pay(side, order_id=None, who="bo", token=VISA):
     return side.refusal("payments.pay", who, order_id=order_id or side.order(), token=token)
 
@@ -456,6 +468,12 @@ REFUSALS = [
     ("NotOwner", lambda side: side.refusal("payments.announce", "ana", order_id=side.order())),
     ("NotOwner", lambda side: side.refusal("payments.get", "ana", order_id=side.open_payment())),
     ("NotOwner", lambda side: side.refusal("payments.refresh", "ana", order_id=side.open_payment())),
+    ("NotOwner", lambda side: of_extension(side, ending(side), "ana")),
+    ("OrderNotFound", lambda side: of_extension(side, UNKNOWN)),
+    ("NoDeadline", lambda side: of_extension(side, cancelled(side))),
+    ("NoDeadline", lambda side: of_extension(side, side.paid())),
+    ("DeadlinePassed", lambda side: of_extension(side, ending(side, -1))),
+    ("TooEarlyToExtend", lambda side: of_extension(side, side.order())),
     ("OrderComplete", lambda side: of_cancel(side, side.paid())),
     ("OrderBeingPaid", lambda side: of_cancel(side, being_paid(side))),
     ("OrderCancelled", lambda side: of_pay(side, cancelled(side))),
@@ -561,6 +579,17 @@ def test_order_stays_reserved_while_the_payment_is_not_captured(side):
     ticket_id = side.ticket()
 
     assert status(side, ticket_id, side.paid(ticket_id)) == ("reserved", "awaiting_payment")
+
+
+def test_extended_order_lasts_five_minutes_longer_once_and_holds_its_ticket_until_then(side):
+    order_id = ending(side)
+    before = side.call("orders.get", "bo", order_id=order_id)
+    once, twice = (side.call("orders.extend", "bo", order_id=order_id) for _ in range(2))
+
+    ticket = side.call("tickets.get", ticket_id=before["ticket"]["id"])
+    longer = datetime.fromisoformat(once["expires_at"]) - datetime.fromisoformat(before["expires_at"])
+    assert (longer, before["is_extendable"], once["is_extendable"]) == (timedelta(minutes=5), True, False)
+    assert twice == once and ticket["reserved_until"] == once["expires_at"]
 
 
 def test_same_key_returns_the_same_order(side):

@@ -27,6 +27,8 @@ def _wrong(claim: Claim) -> str:
         return "I3: charged or refunded twice"
     if claim.status == "complete" and captures - refunds != 1 and not _is_refund_requested(claim):
         return "I2: the order is complete and its money is not here"
+    if claim.extensions > 1:
+        return "an order was extended twice"
     return _published_wrongly(claim) or _wrongly_cancelled(claim)
 
 

@@ -46,6 +46,7 @@ class Claim(NamedTuple):
     replies: tuple[tuple[int, int], ...] = ()  # the PaymentIntent, or FAILED, that Stripe replays for each key_no
     payable: int = 0  # how often the buyer may still begin to pay
     paid_in_time: bool = False  # a card was authorized before the deadline, and the order is still created
+    extensions: int = 0  # how often its deadline was extended
     unacked: bool = False  # the newest event may still be redelivered to payments (tracked only without a reconciler)
 
     @property
@@ -73,7 +74,7 @@ class Worker(NamedTuple):
     written: Document | None = None
     event: tuple[str, bool] | None = None
     then: str = ""
-    order_version: int = 0  # the version that orders read before it asked payments, or that payments was answered
+    order_version: int = 0  # the version that orders read before it asks or writes, or that payments was answered
     acks: int = 0  # the version of the order whose event is acknowledged at the end
 
 
@@ -108,4 +109,5 @@ class Limits(NamedTuple):
     buying: bool = True  # whether buyers do anything at payments and Stripe
     money: bool = True  # whether payments exists at all
     racing: bool = False  # whether reserving takes several steps, by several buyers at once
+    extending: bool = False  # whether the buyer extends the deadline
     unacked: bool = False  # whether acknowledgements are tracked

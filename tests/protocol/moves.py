@@ -56,6 +56,10 @@ def _orders(world: World, number: int, claim: Claim, others: Others, rules: Rule
             yield f"{label}: {after.claims[number].status}", number, after
     if not others.expire:
         yield from _expiry(world, number, rules, limits)
+    if limits.extending and others.are_few and rules.may_extend(claim.status, claim.is_overdue, claim.extensions > 0):
+        worker = Worker("extend", number, order_version=len(claim.history))
+        after = world._replace(broken="an order was extended after its deadline") if claim.is_overdue else world
+        yield "orders reads an order whose buyer extends it", number, workers.added(after, worker)
 
 
 def _expiry(world: World, number: int, rules: Rules, limits: Limits) -> Iterator[Move]:

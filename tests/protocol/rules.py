@@ -28,6 +28,7 @@ from tests.protocol.model import Claim, Document, Intent, Listing
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LATER, EARLIER, LONG_AGO = NOON + timedelta(hours=1), NOON - timedelta(minutes=5), NOON - timedelta(days=2)
+SOON = NOON + timedelta(minutes=1)
 PRICE = 1999
 OPERATORS = ("olga", "pim")
 """By which names a refund is asked for; of one that was asked for the model forgets who did, which was olga, then."""
@@ -66,11 +67,13 @@ class Rules:
     audit: bool = True  # 13
     open_before_asking: bool = True  # 14
     copying: type[PaymentStore] = PaymentStore  # 14
+    extend: Callable[[Order, str, datetime], str | None] = Order.extend  # 15
+    compare_on_extension: bool = True  # 15
     events_lost: bool = True  # whether events are lost for good, too, not only late
 
     def __post_init__(self) -> None:
         """Remember every answer."""
-        for name in ("change_order", "next_step", "recorded", "refused", "may_pay", "may_reserve"):
+        for name in ("change_order", "next_step", "recorded", "refused", "may_pay", "may_extend", "may_reserve"):
             object.__setattr__(self, name, cache(getattr(self, name)))
 
     def change_order(
@@ -95,6 +98,15 @@ class Rules:
         except DomainError:
             return None
         return (order.status, order.refunded_at is not None) if event else None
+
+    def may_extend(self, status: str, is_overdue: bool, was_extended: bool) -> bool:
+        """Whether the buyer may extend the deadline of an order, which has passed or is near."""
+        expires_at = EARLIER if is_overdue else SOON
+        order = replace(_order(status, is_overdue), expires_at=expires_at, was_extended=was_extended)
+        try:
+            return self.extend(order, "bo", NOON) is not None
+        except DomainError:
+            return False
 
     def next_step(self, document: Document, status: str, is_overdue: bool, intent: Intent | None) -> Step:
         """Return what settle does next; `status` is that of the order's copy."""

@@ -162,8 +162,10 @@ def _tidied(world: World, worker: Worker, rules: Rules) -> Worker | None:
     if worker.task == "insert":
         return worker if len(world.claims) <= worker.claim or not rules.one_winner else None
     claim = world.claims[worker.claim]
-    if worker.task == "expire":
+    if worker.task == "expire" or (worker.task == "extend" and rules.compare_on_extension):
         return worker if len(claim.history) == worker.order_version else None
+    if worker.task == "extend":
+        return worker
     document, read = claim.document, worker.read
     is_stale = bool(read and document and (read.version, read.copy) != (document.version, document.copy))
     if worker.task in ("save", "update_work_left") and is_stale and not worker.acks:

@@ -1,7 +1,7 @@
 """Each rule of docs/protocol.md, switched off: what decides instead, and where the search finds the violation."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orders.domain
@@ -82,6 +82,17 @@ def check_derived_status(ticket: dict[str, Any], buyer_id: str, seen: int | None
     orders.domain.check_ticket({**ticket, "withdrawn": ticket["status"] == "withdrawn"}, buyer_id, seen, now)
 
 
+def extend_again(order: Order, buyer_id: str, now: datetime) -> str | None:
+    """Extend a deadline however often it was extended before."""
+    order.was_extended = False
+    return order.extend(buyer_id, now)
+
+
+def extend_late(order: Order, buyer_id: str, now: datetime) -> str | None:
+    """Extend a deadline that has passed, too."""
+    return order.extend(buyer_id, min(now, order.expires_at - timedelta(minutes=1)))
+
+
 follow_as_it_is = PaymentStore.follow
 
 
@@ -129,6 +140,7 @@ ACKED = Rules(events_lost=False)
 FAILING = Limits(workers=2, declines=0, failures=1)
 RESERVING = Limits(workers=2, orders=2, seller=1, racing=True, money=False)
 ON_SALE = World(changes=1)
+EXTENDING = Limits(workers=1, declines=0, extending=True)
 
 ROBBED = "an order paid in time was cancelled"
 NO_PROGRESS = "a card is charged for an order that makes no progress"
@@ -351,5 +363,27 @@ SWITCHES = [
         Limits(workers=2, declines=0, unacked=True),
         UNACKED,
         sound=ACKED,
+    ),
+    Switch(
+        15,
+        "an extension does not see that the order changed since it was read",
+        Rules(compare_on_extension=False),
+        "I1",
+        EXTENDING._replace(orders=2, money=False),
+        at_rest=False,
+    ),
+    Switch(
+        15,
+        "a deadline is extended however often it was before",
+        Rules(extend=extend_again),
+        "an order was extended twice",
+        EXTENDING,
+    ),
+    Switch(
+        15,
+        "a deadline that has passed is extended",
+        Rules(extend=extend_late),
+        "an order was extended after its deadline",
+        EXTENDING,
     ),
 ]

@@ -462,10 +462,23 @@ def _expire(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
         yield "the order expires", world.with_claim(worker.claim, after)
 
 
+def _extend(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    """Store an extended deadline, as far as the order is what was read."""
+    claim = world.claims[worker.claim]
+    if rules.compare_on_extension and len(claim.history) != worker.order_version:
+        yield "its extension is refused: the order has changed", world
+        return
+    read = claim.history[worker.order_version - 1]
+    after = claim._replace(
+        history=(*claim.history, read), is_overdue=False, extensions=claim.extensions + 1, unacked=limits.unacked
+    )
+    yield "the deadline is extended", world.with_claim(worker.claim, after)
+
+
 STEPS = {
     "open": _open, "ask": _ask, "copy": _copy,
     "read": _read, "look": _look, "save": _save, "update_work_left": _update_work_left,
     "search": _search, "create": _create, "compare": _compare,
     "confirm": _confirm, "create and confirm": _create_and_confirm, "cancel": _cancel, "refund": _refund,
-    "capture": _capture, "insert": _insert, "expire": _expire,
+    "capture": _capture, "insert": _insert, "expire": _expire, "extend": _extend,
 }  # fmt: skip

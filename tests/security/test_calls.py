@@ -83,6 +83,7 @@ ALLOWED = {
     "orders.get": USERS,
     "orders.held": USERS,
     "orders.list": USERS,
+    "orders.extend": USERS,
     "orders.cancel": USERS,
     "orders.snapshot": {"payments", "expiration", "tickets", "operator"},
     "orders.versions": {"tickets", "payments", "expiration", "operator"},
