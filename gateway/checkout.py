@@ -1,8 +1,11 @@
 """Paying: send the card to payments, or have it refresh from Stripe, then wait up to five seconds for the order."""
 
 import time
-from typing import Any
+from typing import Any, cast
 
+from flask import current_app
+
+from gateway.cache.endings import Endings
 from gateway.errors import GatewayError
 from gateway.services import call_as_user
 from libs.rpc import ServiceUnavailable
@@ -10,6 +13,9 @@ from libs.rpc import ServiceUnavailable
 PAY_SECONDS = 15.0  # Stripe itself may take several seconds to ask a bank
 OUTCOME_SECONDS = 5.0
 POLL_PAUSES = (0.05, 0.1, 0.2, 0.3, 0.5)
+UNDER_WAY = ("open", "authorized")
+LONGEST_PAUSE = POLL_PAUSES[-1]
+"""How long to wait between two questions at most, and in which time this process should hear of the order's end."""
 
 
 def pay(order_id: str, token: str) -> dict[str, Any]:
@@ -23,7 +29,7 @@ def pay(order_id: str, token: str) -> dict[str, Any]:
         payment: dict[str, Any] = call_as_user("payments.pay", timeout=PAY_SECONDS, order_id=order_id, token=token)
     except ServiceUnavailable as error:
         raise GatewayError("PaymentUnknown") from error
-    status = _await_order(order_id, began + OUTCOME_SECONDS)
+    status = _await_order(payment, began + OUTCOME_SECONDS)
     if status == "cancelled":
         raise GatewayError("OrderCancelled")
     return {**payment, "order_id": order_id, "status": "complete" if status == "complete" else "confirming"}
@@ -52,18 +58,24 @@ def refresh_payment(order_id: str, answered: int | None = None) -> dict[str, Any
     except ServiceUnavailable:
         return None
     if payment["status"] in ("authorized", "captured", "cancelled"):
-        _await_order(order_id, began + OUTCOME_SECONDS)
+        _await_order(payment, began + OUTCOME_SECONDS)
     return payment
 
 
-def _await_order(order_id: str, deadline: float) -> str:
-    """Return the order's status once it is final, or as it is at the deadline; "unknown" without an answer."""
+def _await_order(payment: dict[str, Any], deadline: float) -> str:
+    """Return the order's status once it is final, or as it is at the deadline; "unknown" without an answer.
+
+    It is asked for when this process hears that the ticket is no longer held, or now and then.
+    """
+    endings, ticket_id, known = cast(Endings, current_app.extensions["endings"]), payment.get("ticket_id"), 0
     pauses = iter(POLL_PAUSES)
+    if ticket_id and endings.is_heard and payment["status"] in UNDER_WAY:
+        known, pauses = endings.wait(ticket_id, known, LONGEST_PAUSE), iter(())
     while True:
         try:
-            status = str(call_as_user("orders.get", order_id=order_id)["status"])
+            status = str(call_as_user("orders.get", order_id=payment["order_id"])["status"])
         except ServiceUnavailable:
             return "unknown"
         if status in ("complete", "cancelled") or time.monotonic() >= deadline:
             return status
-        time.sleep(next(pauses, POLL_PAUSES[-1]))
+        known = endings.wait(ticket_id or "", known, next(pauses, LONGEST_PAUSE))

@@ -177,6 +177,7 @@ class Payment:
             "id": self.id,
             "version": self.version,
             "order_id": self.id,
+            "ticket_id": self.order.get("ticket", {}).get("id"),
             "stripe_id": self.stripe_id,
             "status": self.status,
             "final": self.status == "cancelled",

@@ -1,4 +1,7 @@
-"""The background threads that keep a memory current: one hears tickets' events and watermarks, one asks for these."""
+"""The background threads that keep a memory current: one hears tickets' events and watermarks, one asks for these.
+
+What is heard also wakes the requests that wait for the end of a reservation.
+"""
 
 import json
 import logging
@@ -9,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from gateway.cache.endings import Endings
 from gateway.cache.memory import Memory
 from libs.amqp.broadcasts import BroadcastListener
 from libs.amqp.unread import require_readable
@@ -36,10 +40,12 @@ class Follower:
         amqp_url: str,
         memory: Memory,
         ask: Callable[[str, int], Any],
+        endings: Endings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._memory = memory
         self._ask = ask
+        self._endings = endings
         self._clock = clock
         self._process = uuid.uuid4().hex
         self._number = 0
@@ -79,6 +85,7 @@ class Follower:
             self._hear_answer(body["asks"].get(self._process))
         elif "id" in body:
             self._memory.change(body["id"], body["version"])
+            self._endings.hear(body["id"], body.get("status"))
 
     def ask(self) -> None:
         """Ask for a watermark; raises as the call does."""
@@ -100,6 +107,7 @@ class Follower:
     def _on_bound(self, _queue: Any) -> None:
         self._unanswered_since, self._asked_at = None, {}
         self._memory.listen()
+        self._endings.is_heard = True
 
     def _check(self, _queue: Any) -> None:
         if self._unanswered_since is not None and self._clock() - self._unanswered_since > SILENT_SECONDS:

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from werkzeug.http import parse_etags
 
 from gateway import metrics
+from gateway.cache.endings import Endings
 from gateway.cache.follower import Follower
 from gateway.cache.marks import has_changed
 from gateway.cache.memory import Entry, Key, Memory, reads
@@ -155,7 +156,7 @@ def register(app: Flask) -> Memory:
     """
     memory = Memory()
     reads = PublicReads(app.wsgi_app, memory, app.config["SESSION_COOKIE_NAME"])
-    app.extensions["public_reads"] = reads
+    app.extensions["public_reads"], app.extensions["endings"] = reads, Endings()
     app.wsgi_app = reads  # type: ignore[method-assign]
     app.after_request(_keep_answer)
     app.add_template_global(kept)
@@ -163,12 +164,12 @@ def register(app: Flask) -> Memory:
 
 
 def follow(app: Flask, amqp_url: str, services: Services, memory: Memory) -> Follower:
-    """Let background threads keep the memory current, from the first request on."""
+    """Let background threads keep the memory current and hear of endings, from the first request on."""
 
     def ask(process: str, number: int) -> None:
         services.call_as_gateway("tickets.watermark", WATERMARK_SECONDS, process=process, number=number)
 
-    follower = Follower(amqp_url, memory, ask)
+    follower = Follower(amqp_url, memory, ask, app.extensions["endings"])
     app.before_request(follower.start)
     return follower
 

@@ -464,6 +464,7 @@ class FakeServices(FakeFactors):
         payment = {
             "id": order["id"],
             "order_id": order["id"],
+            "ticket_id": order["ticket"]["id"],
             "stripe_id": None,
             "status": "open",
             "version": 1,

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from gateway.cache.endings import Endings
 from gateway.cache.follower import SILENT_SECONDS, Follower, Silent
 from gateway.cache.memory import Memory
 from libs.events.topology import WATERMARK
@@ -19,7 +20,10 @@ class Gateway:
     def __init__(self):
         self.now, self.asked, self.is_away = 1000.0, [], False
         self.memory = Memory(lambda: self.now, lambda: self.now)
-        self.follower = Follower("amqp://nobody@127.0.0.1:1//", self.memory, self.called, lambda: self.now)
+        self.endings = Endings()
+        self.follower = Follower(
+            "amqp://nobody@127.0.0.1:1//", self.memory, self.called, self.endings, lambda: self.now
+        )
         self.follower._on_bound(None)
         self.memory.fetch("t1", lambda _: ({}, 3, FOREVER), 5)
         self.now += 10
@@ -105,6 +109,16 @@ def test_a_ticket_is_dropped_by_its_event_and_by_any_watermark_that_names_it(gat
     gateway.hear(key, body)
 
     assert not gateway.serves
+
+
+@pytest.mark.parametrize(("status", "is_ending"), [("sold", True), ("on_sale", True), ("reserved", False)])
+def test_who_waits_for_the_end_of_a_reservation_is_woken_by_the_tickets_event(gateway, status, is_ending):
+    gateway.hear("TicketReservationChanged", {"id": "t1", "version": 4, "status": status})
+
+    known = gateway.endings.wait("t1", 0, 0)
+
+    assert (known > 0) is is_ending
+    assert gateway.endings.wait("t1", known, 0) == known
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])

@@ -98,6 +98,7 @@ class PaymentSnapshot(Snapshot):
     """A payment as payments knows it; its id is its order's."""
 
     order_id = fields.String(required=True)
+    ticket_id = fields.String(allow_none=True, load_default=None)
     stripe_id = fields.String(allow_none=True, load_default=None)
     status = fields.String(required=True)
     final = fields.Boolean(load_default=False)
