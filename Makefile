@@ -4,6 +4,7 @@ NAME ?= $(shell id -un)
 AUDIT := .stack/audit
 FOLDER ?= .stack/screenshots
 FILE ?= .env
+BACKUPS ?= backups
 BENCH := .stack/bench
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
@@ -12,7 +13,7 @@ COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: audit bench screenshots help pin sbom venv run stop status operator shell env up down demo test test-fast test-slow check format lock clean
+.PHONY: audit backup restore bench screenshots help pin sbom venv run stop status operator shell env up down demo test test-fast test-slow check format lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -51,6 +52,25 @@ up: ## Run the whole system in containers (needs Docker with compose)
 down: ## Stop the containers; their data are kept
 	@$(COMPOSE) down
 
+ifdef CONTAINERS
+backup: ## Back up all databases while the site runs, into BACKUPS=backups (CONTAINERS=1: those of the containers)
+	@mkdir -p -m 700 $(BACKUPS)
+	@$(COMPOSE) run --rm --user "$$(id -u):$$(id -g)" --volume "$(abspath $(BACKUPS)):/backups" backup
+
+restore: ## Restore BACKUP=backups/… while nothing runs (REPLACE=1, CONTAINERS=1)
+	@$(COMPOSE) stop
+	@$(COMPOSE) run --rm --user "$$(id -u):$$(id -g)" --volume "$(abspath $(BACKUP)):/backup:ro" restore python -m ops.restore /backup $(if $(REPLACE),--replace)
+	@$(COMPOSE) run --rm --no-deps --entrypoint sh rabbitmq -c "rm -rf /var/lib/rabbitmq/*"
+	@$(COMPOSE) run --rm --no-deps --entrypoint sh redis -c "rm -rf /data/*"
+	@echo "restored: make up starts the system"
+else
+backup: venv
+	@$(PYTHON) -m dev.stack backup $(BACKUPS)
+
+restore: venv
+	@$(PYTHON) -m dev.stack restore $(BACKUP) $(if $(REPLACE),--replace)
+endif
+
 demo: venv ## Fill the running system with tickets and orders (URL=http://localhost:8000)
 	@$(PYTHON) -m dev.demo $(URL)
 
@@ -65,9 +85,9 @@ test: venv ## Run every test, on real servers and in a browser (installs what is
 test-fast: venv ## Run the tests that need no server, without the protocol search
 	$(PYTHON) -m pytest -n $$(($$(nproc) + 1)) -m "not integration" --ignore tests/api --ignore tests/e2e --ignore tests/protocol
 
-test-slow: venv ## Run the long tests: 200 races, a crash at each step, a deep protocol search (an hour)
+test-slow: venv ## Run the long tests: 200 races, a crash at each step, a deep protocol search, restored systems (an hour)
 	@$(PYTHON) -m dev.stack install
-	MONEY_ROUNDS=200 TICKETING_SEARCH=deep HYPOTHESIS_PROFILE=money $(PYTHON) -m pytest payments tests/protocol tests/money gateway/tests/test_looks.py --timeout 3600
+	MONEY_ROUNDS=200 TICKETING_SEARCH=deep HYPOTHESIS_PROFILE=money $(PYTHON) -m pytest payments tests/protocol tests/money tests/slow gateway/tests/test_looks.py --timeout 3600
 
 bench: venv ## Measure everything, or some rows (ROWS=list,ticket); all are written to docs/performance.md (15 minutes)
 	@$(PYTHON) -m dev.stack install

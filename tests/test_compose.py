@@ -20,7 +20,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS = COMPOSE["services"]
 SERVERS = ("rabbitmq", "mongo", "redis")
 MONITORING = ("prometheus", "grafana", "mongo-exporter", "redis-exporter")
-ENDS = {"mongo-setup": "on-failure", "migrate": "on-failure", "operator": "no"}
+ENDS = {"mongo-setup": "on-failure", "migrate": "on-failure", "operator": "no", "backup": "no", "restore": "no"}
 PROGRAMS = tuple(name for name in CONTAINERS if name not in (*SERVERS, *ENDS, *MONITORING))
 OF_CONTAINERS = {
     **{program: {"METRICS_HOST"} for program in SERVE_METRICS},
@@ -127,7 +127,8 @@ def test_simulated_stripe_monitoring_and_operators_shell_are_optional():
     profiles = {name: each["profiles"] for name, each in CONTAINERS.items() if "profiles" in each}
 
     monitored = dict.fromkeys(MONITORING, ["monitoring"])
-    assert profiles == {"fake-stripe": ["demo"], "operator": ["operator"], **monitored}
+    asked_for = dict.fromkeys(("operator", "backup", "restore"), ["operator"])
+    assert profiles == {"fake-stripe": ["demo"], **asked_for, **monitored}
 
 
 def test_redis_persists_its_jobs_and_evicts_none():
@@ -212,12 +213,39 @@ def test_image_contains_no_secrets_or_tests():
     assert not [line for line in ignored if line.startswith("!") and ".env" in line]
 
 
-def test_backup_asks_for_all_databases_as_the_operators_user():
-    """mongodump takes the database of an address for the only one to dump, and then refuses --oplog."""
-    (edit,) = re.findall(r"sed '([^']+)'", (ROOT / "docs" / "containers.md").read_text())
+def test_backups_are_made_as_the_operators_user_and_restored_as_the_administrator():
+    made, restored = CONTAINERS["backup"]["environment"], CONTAINERS["restore"]["environment"]
+
+    assert {name for name in made if "MONGO" in name} == {"OPERATOR_MONGO_URL", "MONGO_CA_FILE"}
+    assert set(restored) - set(made) == {"MONGO_PASSWORD"}
     (given,) = re.findall(r"^OPERATOR_MONGO_URL=(.+)$", (ROOT / ".env.example").read_text(), re.M)
+    assert parse_uri(given)["username"] == "operator"
 
-    parsed = parse_uri(subprocess.run(["sed", edit], input=given, capture_output=True, text=True, check=True).stdout)
 
-    assert (parsed["username"], parsed["database"]) == ("operator", None)
-    assert dict(parsed["options"]) == {"authSource": "admin", "replicaSet": "rs0"}
+def compose(tmp_path, *words):
+    """Run make with a docker that writes down what it is asked for; return that."""
+    docker = tmp_path / "docker"
+    docker.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
+    docker.chmod(0o700)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(["make", "-C", ROOT, *words, "CONTAINERS=1"], env={**os.environ, "PATH": path}, check=True)
+    return [line for line in (tmp_path / "asked").read_text().splitlines() if not line.endswith("version")]
+
+
+def test_backup_of_containers_is_their_users_own(tmp_path):
+    (asked,) = compose(tmp_path, "backup", f"BACKUPS={tmp_path}/backups")
+
+    user = f"{os.getuid()}:{os.getgid()}"
+    assert asked == f"compose run --rm --user {user} --volume {tmp_path}/backups:/backups backup"
+    assert (tmp_path / "backups").stat().st_mode & 0o77 == 0
+
+
+def test_restored_containers_begin_with_an_empty_broker_and_redis(tmp_path):
+    stop, restore, *emptied = compose(tmp_path, "restore", f"BACKUP={tmp_path}/one", "REPLACE=1")
+
+    assert stop == "compose stop" and restore.endswith("restore python -m ops.restore /backup --replace")
+    assert f"--volume {tmp_path}/one:/backup:ro" in restore
+    assert [line.split(" -c ") for line in emptied] == [
+        [f"compose run --rm --no-deps --entrypoint sh {server}", f"rm -rf {volume}/*"]
+        for server, volume in [("rabbitmq", "/var/lib/rabbitmq"), ("redis", "/data")]
+    ]

@@ -1,4 +1,4 @@
-"""The stack's command line: `python -m dev.stack run|servers|stop|status|env|operator|install`."""
+"""The stack's command line: `python -m dev.stack run|servers|stop|status|env|operator|backup|restore|install`."""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from dev.stack import install
+from dev.stack import backups, install
 from dev.stack.operators import NoOperator, make_operator, signing_key
 from dev.stack.programs import all_programs, environment, no_programs
 from dev.stack.stack import Stack, StackError
@@ -40,15 +40,20 @@ def main() -> None:
     env.add_argument("name", help="the operator's name")
     make = commands.add_parser("operator", help="make a new key for an operator, who may then operate by it alone")
     make.add_argument("name")
+    backing_up = commands.add_parser("backup", help="back up the databases of the running stack; print where")
+    backing_up.add_argument("into", type=Path, help="the folder of all backups")
+    restoring = commands.add_parser("restore", help="restore a backup to a stack that does not run")
+    restoring.add_argument("backup", type=Path, help="the folder of this backup")
+    restoring.add_argument("--replace", action="store_true", help="delete all documents that are there")
     commands.add_parser("install", help="install missing servers").add_argument("--browser", action="store_true")
     options = parser.parse_args()
     try:
         _execute(options)
-    except (StackError, SupervisorError, NoOperator, install.MissingServers) as problem:
+    except (StackError, SupervisorError, NoOperator, install.MissingServers, backups.Failed) as problem:
         sys.exit(str(problem))
 
 
-def _execute(options: argparse.Namespace) -> None:
+def _execute(options: argparse.Namespace) -> None:  # noqa: C901 - a line or three for each command
     folder = options.folder.resolve()
     match options.command:
         case "run" | "servers":
@@ -67,8 +72,18 @@ def _execute(options: argparse.Namespace) -> None:
         case "operator":
             make_operator(Stack.join(folder), options.name)
             print_now(f"{options.name} may operate: `make shell NAME={options.name}`")
+        case "backup":
+            print_now(str(backups.make(Stack.join(folder), options.into)))
+        case "restore":
+            _restore(folder, options.backup, options.replace)
         case "install":
             install.require(options.browser)
+
+
+def _restore(folder: Path, backup: Path, replace: bool) -> None:
+    install.require()
+    backups.restore(Stack(folder, programs=no_programs, report=print_now), backup, replace)
+    print_now("restored: `make run` starts the system")
 
 
 def run(stack: Stack) -> NoReturn:

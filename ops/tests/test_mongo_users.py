@@ -6,11 +6,9 @@ On a mongod of its own, begun with the data of a version without users.
 import os
 import subprocess
 import sys
-import time
 from contextlib import closing, contextmanager
 
 import pytest
-from bson import Timestamp
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
@@ -233,54 +231,26 @@ def test_operators_read_everything_and_change_nothing(users):
             assert is_refused(ATTEMPTS[what], client.auth)
 
 
-def test_operators_make_a_backup_with_what_mongodump_asks_for(users):
-    """What `mongodump --oplog` does: the tools are in no package that tests can install."""
-    with connect(users[OPERATOR]).client as client:
-        databases = {each["name"] for each in client.list_databases()}
-        newest = client.local["oplog.rs"].find_one(sort=[("$natural", -1)])
+def test_operators_make_backups_which_only_the_administrator_restores(users, site, tmp_path):
+    urls, _, secrets = site
+    settings = {**os.environ, "OPERATOR_MONGO_URL": urls[OPERATOR]}
 
-        assert {"auth", "admin", "config"} <= databases and newest["ts"]
-        client.config.transactions.find_one()
-        for name in databases - {"local"}:
-            for collection in client[name].list_collections():
-                if collection["type"] == "collection" and not is_left_out(name, collection["name"]):
-                    list(client[name][collection["name"]].find(limit=1))
-                    list(client[name][collection["name"]].list_indexes())
-        assert client.admin.system.users.find_one({"user": "auth"}) and client.admin.system.version.find_one()
-        assert client.admin.command("getParameter", featureCompatibilityVersion=1)
-        assert list(client.local["oplog.rs"].find({"ts": {"$gte": newest["ts"]}}, limit=1))
+    def run(module, *words, **more):
+        command = [sys.executable, "-m", module, *words]
+        return subprocess.run(
+            command, cwd=ROOT, env=settings | more, capture_output=True, text=True, timeout=90, check=False
+        )
 
+    path = run("ops.backup", tmp_path).stdout.strip()
+    refused = run("ops.restore", path, "--replace", MONGO_PASSWORD="another")
+    not_empty = run("ops.restore", path, MONGO_PASSWORD=secrets["MONGO_PASSWORD"])
+    done = run("ops.restore", path, "--replace", MONGO_PASSWORD=secrets["MONGO_PASSWORD"])
 
-def is_left_out(database, collection):
-    """Whether mongodump leaves a collection out, which belongs to the server that runs."""
-    return collection.startswith("system.") and (database != "admin" or collection == "system.keys")
-
-
-def test_administrator_restores_with_what_mongorestore_asks_for_and_operators_cannot(users, site):
-    """What `mongorestore --drop --oplogReplay` does."""
-    now = Timestamp(int(time.time()), 1)
-    replayed = [{"ts": now, "op": "i", "ns": "restored.things", "o": {"_id": 2}, "v": 2}]
-    steps = {
-        "drop": lambda client: client.restored.things.drop(),
-        "create": lambda client: client.restored.create_collection("things"),
-        "insert": lambda client: client.restored.things.insert_one({"_id": 1}),
-        "index": lambda client: client.restored.things.create_index("a"),
-        "replay": lambda client: client.admin.command("applyOps", replayed),
-        "users": lambda client: client.admin.command(
-            "_mergeAuthzCollections",
-            tempUsersCollection="admin.tempusers",
-            tempRolesCollection="admin.temproles",
-            db="",
-            drop=False,
-        ),
-    }
-    with mongo_setup.administrator(site[1], site[2]["MONGO_PASSWORD"]) as client:
-        for step in steps.values():
-            step(client)
-        assert [each["_id"] for each in client.restored.things.find()] == [1, 2]
-        client.drop_database("restored")
-    with connect(users[OPERATOR]).client as client:
-        assert all(is_refused(step, client) for step in steps.values())
+    assert "auth.users.bson.gz" in os.listdir(path)
+    assert (refused.returncode, not_empty.returncode, done.returncode) == (1, 1, 0), done.stderr
+    assert "Authentication failed" in refused.stderr and "--replace deletes" in not_empty.stderr
+    with connect(users["auth"]).client as client:
+        assert client.auth.users.find_one() == {"_id": "ana"}
 
 
 @pytest.mark.usefixtures("users")
