@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask, Response
 from flask_compress import Compress
 
-from gateway import api, errors, health, metrics, pages, security, sessions, static_files
+from gateway import api, errors, health, languages, metrics, pages, scripts, security, sessions, static_files
 from gateway.bodies import LIMIT_BYTES, JsonAnswers
 from gateway.cache import marks, public
 from gateway.correlation import Correlation
@@ -44,6 +44,7 @@ def create_app(
         MAX_CONTENT_LENGTH=LIMIT_BYTES,
         TRUSTED_HOSTS=list(read.trusted_hosts) or None,
         CURRENCY=read.currency,
+        TIME_ZONE=read.time_zone,
         PUBLIC_URL=read.public_url.rstrip("/"),
         COMPRESS_MIMETYPES=COMPRESSED,
         COMPRESS_ALGORITHM=["zstd", "br", "gzip"],
@@ -59,6 +60,8 @@ def create_app(
     memory = public.register(app)
     _compress(app)
     static_files.register(app)
+    languages.register(app)
+    scripts.register(app)
     keys = [read.secret_key, *read.older_secret_keys]
     notes = KeyNotes(keys, lambda fingerprints: services.call_as_gateway("auth.note_keys", fingerprints=fingerprints))
     if revocations is None:

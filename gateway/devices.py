@@ -2,6 +2,8 @@
 
 import re
 
+from gateway.languages import gettext
+
 BROWSERS = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -28,9 +30,9 @@ def device_name(user_agent: str) -> str:
     """Return "Firefox on Linux", the name of another program such as "curl", or "Unknown device"."""
     browser, system = _first(BROWSERS, user_agent), _first(SYSTEMS, user_agent)
     if browser and system:
-        return f"{browser} on {system}"
+        return gettext("%(browser)s on %(system)s", browser=browser, system=system)
     product = PRODUCT.match(user_agent)
-    return browser or system or (product[0] if product else "Unknown device")
+    return browser or system or (product[0] if product else gettext("Unknown device"))
 
 
 def _first(names: tuple[tuple[str, str], ...], user_agent: str) -> str | None:

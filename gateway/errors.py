@@ -15,7 +15,9 @@ from werkzeug.exceptions import BadRequest, HTTPException, RequestTimeout
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.fields import to_number
+from gateway.languages import N_, gettext
 from gateway.logger import ERROR
+from gateway.sentences import translated
 from gateway.typed import keep_typed
 from libs.contracts.limits import MAXIMUM_KEY
 from libs.errors import is_unavailable
@@ -139,26 +141,26 @@ API_FIELDS = {
 """Services' arguments that have another name in the API."""
 
 STATUSES = {
-    400: ("That did not work", "The request could not be understood."),
-    401: ("Sign in", "Sign in to continue."),
-    402: ("Payment declined", "Your card was declined. You were not charged."),
-    403: ("Not allowed", "You are not allowed to do this."),
-    404: ("Not found", "There is no such page. The link may be old or mistyped."),
-    405: ("Not possible here", "This page cannot be used that way."),
-    408: ("Too slow", "What you sent took too long to arrive, so nothing was done. Please try again."),
-    409: ("Not possible now", "Things have changed in the meantime, so this is not possible now."),
-    413: ("Too large", "What you sent is too large: one mebibyte is the limit."),
-    414: ("Address too long", "The address of this page is too long. If you searched, use fewer words."),
-    415: ("Wrong format", "Send the body as application/json."),
-    417: ("Not understood", "What the request expects of this site is not possible."),
-    429: ("Too many tries", "Too many tries. Wait a little before you try again."),
+    400: (N_("That did not work"), N_("The request could not be understood.")),
+    401: (N_("Sign in"), N_("Sign in to continue.")),
+    402: (N_("Payment declined"), N_("Your card was declined. You were not charged.")),
+    403: (N_("Not allowed"), N_("You are not allowed to do this.")),
+    404: (N_("Not found"), N_("There is no such page. The link may be old or mistyped.")),
+    405: (N_("Not possible here"), N_("This page cannot be used that way.")),
+    408: (N_("Too slow"), N_("What you sent took too long to arrive, so nothing was done. Please try again.")),
+    409: (N_("Not possible now"), N_("Things have changed in the meantime, so this is not possible now.")),
+    413: (N_("Too large"), N_("What you sent is too large: one mebibyte is the limit.")),
+    414: (N_("Address too long"), N_("The address of this page is too long. If you searched, use fewer words.")),
+    415: (N_("Wrong format"), N_("Send the body as application/json.")),
+    417: (N_("Not understood"), N_("What the request expects of this site is not possible.")),
+    429: (N_("Too many tries"), N_("Too many tries. Wait a little before you try again.")),
     431: (
-        "Too much",
-        "Your browser sent too many or too large headers. Clear the cookies of this site, and try again.",
+        N_("Too much"),
+        N_("Your browser sent too many or too large headers. Clear the cookies of this site, and try again."),
     ),
-    500: ("Something went wrong", "Something went wrong on our side. We have noted it; please try again."),
-    501: ("Not understood", "The body is encoded in a way that this site does not understand."),
-    503: ("Back in a moment", "A part of Ticketing is not answering. Please try again in a moment."),
+    500: (N_("Something went wrong"), N_("Something went wrong on our side. We have noted it; please try again.")),
+    501: (N_("Not understood"), N_("The body is encoded in a way that this site does not understand.")),
+    503: (N_("Back in a moment"), N_("A part of Ticketing is not answering. Please try again in a moment.")),
 }
 
 
@@ -190,7 +192,7 @@ def reading_body() -> Iterator[None]:
 def describe(error: RemoteError | GatewayError) -> dict[str, Any]:
     """Return a named error as clients see it: `message`, the `field` that it is about, and its details."""
     spec = ERRORS[error.name]
-    problem: dict[str, Any] = {"message": spec.message or error.message}
+    problem: dict[str, Any] = {"message": translated(spec.message or error.message)}
     if spec.field:
         problem["field"] = spec.field
     details = error.details or {}
@@ -212,13 +214,16 @@ def describe_all(error: RemoteError | GatewayError) -> list[dict[str, Any]]:
     errors = (error.details or {}).get("errors")
     if not errors:
         return [describe(error)]
-    return [{"message": each["message"], "field": API_FIELDS.get(each["field"], each["field"])} for each in errors]
+    return [
+        {"message": translated(each["message"]), "field": API_FIELDS.get(each["field"], each["field"])}
+        for each in errors
+    ]
 
 
 def list_problems(error: ValidationError) -> list[dict[str, str]]:
     """Return each field's first error as `{"message", "field"}`."""
     messages: dict[str, Any] = error.normalized_messages()
-    return [{"message": _first(problems), "field": field} for field, problems in messages.items()]
+    return [{"message": translated(_first(problems)), "field": field} for field, problems in messages.items()]
 
 
 def _first(problems: Any) -> str:
@@ -291,12 +296,12 @@ def _respond(status: int, problems: list[dict[str, Any]]) -> AnyResponse:
     if status == 401:
         return unauthenticated()
     title, message = STATUSES.get(status, STATUSES[400 if status < 500 else 500])
-    text = problems[0]["message"] if problems else message
+    text = translated(problems[0]["message"] if problems else message)
     if request_ctx.url_adapter is None:  # Flask builds no URLs for an untrusted host
         return make_response(UNKNOWN_HOST_PAGE, status)
     with suppress(ServiceUnavailable):  # the session cannot be checked now: show the page as to a visitor
         bool(current_user.is_authenticated)
-    return make_response(render_template("error.html", status=status, title=title, text=text), status)
+    return make_response(render_template("error.html", status=status, title=gettext(title), text=text), status)
 
 
 def unauthenticated() -> AnyResponse:
@@ -312,7 +317,7 @@ def lead_back() -> AnyResponse:
     if not current_user.is_authenticated:
         return unauthenticated()
     keep_typed()
-    flash(ERRORS["StaleForm"].message or "", "error")
+    flash(translated(ERRORS["StaleForm"].message or ""), "error")
     return redirect(current_page(), 303)
 
 

@@ -9,6 +9,7 @@ from babel import Locale
 from flask import current_app
 from marshmallow import Schema, fields, missing
 
+from gateway.languages import N_
 from gateway.typed_prices import ENGLISH, with_decimal_mark, with_point
 from libs.contracts.currencies import Currency, currency_of
 from libs.contracts.limits import MAXIMUM_PRICE_CENTS
@@ -27,8 +28,8 @@ class StorableString(fields.String):
     """A string that MongoDB can store: without lone surrogates, at most `maximum` characters."""
 
     default_error_messages = {
-        "long": "Enter at most {maximum} characters.",
-        "half": "There is half of a character in this; enter it again.",
+        "long": N_("Enter at most {maximum} characters."),
+        "half": N_("There is half of a character in this; enter it again."),
     }
 
     def __init__(self, problem: str, *, maximum: int = 255, minimum: int = 0, **options: Any) -> None:

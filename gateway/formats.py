@@ -1,62 +1,89 @@
-"""How pages show money, times and states; nothing is formatted for people anywhere else."""
+"""How pages show money, times and states, in the visitor's language; nothing is formatted for people anywhere else."""
 
-from datetime import UTC, datetime
-from functools import cache
+from collections.abc import Collection
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache, lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from babel.numbers import get_currency_symbol
-from flask import Flask
+from babel import Locale
+from babel.dates import get_timezone_location
+from babel.numbers import format_currency, get_currency_symbol
+from flask import Flask, current_app
 from markupsafe import Markup
 
+from gateway.languages import N_, Labels, catalogue, gettext, language
+from gateway.sentences import translated
 from gateway.static_files import asset
 from gateway.typed_prices import visitor_locale, with_decimal_mark
 from libs import clock
 from libs.context import correlation_id
 from libs.contracts.currencies import currency_of
 
-LABELS = {
-    "movie": "Film",
-    "concert": "Concert",
-    "match": "Sport",
-    "show": "Show",
-    "stage": "Theatre",
-    "other": "Other",
-}
+LABELS = Labels(
+    {
+        "movie": N_("Film"),
+        "concert": N_("Concert"),
+        "match": N_("Sport"),
+        "show": N_("Show"),
+        "stage": N_("Theatre"),
+        "other": N_("Other"),
+    }
+)
 """The categories' labels, in the order in which they are offered."""
-STATES = {
-    "on_sale": "On sale",
-    "reserved": "Reserved",
-    "sold": "Sold",
-    "withdrawn": "Withdrawn",
-    "started": "Started",
-    "created": "Waiting for payment",
-    "awaiting_payment": "Confirming payment",
-    "complete": "Paid",
-    "cancelled": "Cancelled",
-}
+STATES = Labels(
+    {
+        "on_sale": N_("On sale"),
+        "reserved": N_("Reserved"),
+        "sold": N_("Sold"),
+        "withdrawn": N_("Withdrawn"),
+        "started": N_("Started"),
+        "created": N_("Waiting for payment"),
+        "awaiting_payment": N_("Confirming payment"),
+        "complete": N_("Paid"),
+        "cancelled": N_("Cancelled"),
+    }
+)
 BRANDS = {"visa": "Visa", "mastercard": "Mastercard", "amex": "American Express", "discover": "Discover"}
+DAYS = Locale("en", "GB")
+"""How English pages write days and times: with 24 hours, and the day before the month."""
+SHARED_SIGNS = ("$", "¥")
+"""Signs of several currencies, of which each country means its own."""
+CACHED = 8192
 
 
 def register(app: Flask) -> None:
     """Give templates the filters and globals below."""
-    for filter_ in (money, amount, moment, local_input, as_of_now, category, state, brand, code):
+    for filter_ in (money, total, amount, moment, local_input, as_of_now, category, state, brand, code, translated):
         app.add_template_filter(filter_)
     app.jinja_env.globals["CATEGORIES"] = LABELS
     app.add_template_global(icon)
+    app.add_template_global(when)
+    app.add_template_global(whose_time)
     app.add_template_global(utc_now)
     app.add_template_global(as_of_now)
     app.add_template_global(correlation_id)
 
 
 def money(minor: int, code: str) -> str:
-    """Return $1,234.50 for dollars, ¥1,234 for yen, 1,234.500 KWD for a currency without a symbol in English."""
-    text, symbol = f"{currency_of(code).major(minor):,}", _symbol(code)
-    return f"{symbol}{text}" if symbol != code.upper() else f"{text} {symbol}"
+    """Return $1,234.50, 1.234,50 $ in German, and KWD 1,234.500 for a currency without a sign."""
+    return _money(minor, code.upper(), language())
 
 
-@cache
-def _symbol(code: str) -> str:
-    return get_currency_symbol(code.upper(), "en_US")
+def total(minor: int, code: str) -> str:
+    """Return what somebody is about to pay, or has paid: $1,234.50 USD, with the code if others have the sign too.
+
+    A page says it once: there is no room for it on each card of a list, where all prices are in one currency.
+    """
+    is_shared = get_currency_symbol(code.upper(), language()) in SHARED_SIGNS
+    return f"{money(minor, code)} {code.upper()}" if is_shared else money(minor, code)
+
+
+@lru_cache(CACHED)
+def _money(minor: int, code: str, spoken: str) -> str:
+    text: str = format_currency(currency_of(code).major(minor), code, locale=spoken)
+    begins_with_code = text.startswith(code) and text[len(code)].isdigit()
+    return f"{code}\xa0{text.removeprefix(code)}" if begins_with_code else text
 
 
 def amount(minor: int, code: str) -> str:
@@ -64,10 +91,59 @@ def amount(minor: int, code: str) -> str:
     return with_decimal_mark(str(currency_of(code).major(minor)), visitor_locale())
 
 
-def moment(iso: str) -> str:
-    """Return 22 Nov 2026, 03:32 UTC."""
-    when = datetime.fromisoformat(iso).astimezone(UTC)
-    return f"{when.day} {when:%b %Y, %H:%M} UTC"
+def moment(iso: str, zone: str | None = None, *, near: bool = True) -> str:
+    """Return "Sun, 22 Nov 2026, 20:55": the time in a zone (IANA), by default the site's own, to the minute.
+
+    The zone is named unless it is the site's own, which is named if it is UTC. With `near` it is "today, 20:55" on the
+    day, and likewise the day before and after; what shows that is good until midnight there.
+    """
+    there, here = ZoneInfo(zone) if zone else _site_zone(), _site_zone()
+    is_named = there.key in ("UTC", "Etc/UTC") or there.key != here.key
+    today = datetime.now(there).date() if near else date.min
+    return _moment(iso, there, language(), today, is_named)
+
+
+def when(iso: str, zone: str | None = None, *, near: bool = True) -> Markup:
+    """Return `moment` as an element, beside which a script shows the time on the reader's clock where that differs."""
+    there = zone or _site_zone().key
+    element = Markup('<time datetime="{}" data-zone="{}">{}</time>')
+    return element.format(iso, there, moment(iso, zone, near=near))
+
+
+def next_midnight(zones: Collection[str | None]) -> float:
+    """Return when the next of these zones, and the site's own, has another day: in seconds since 1970."""
+    found = []
+    for zone in {_site_zone(), *(ZoneInfo(zone) for zone in zones if zone)}:
+        tomorrow = datetime.now(zone).date() + timedelta(days=1)
+        found.append(datetime.combine(tomorrow, time.min, zone).timestamp())
+    return min(found)
+
+
+def whose_time() -> str:
+    """Return whose time it is where a page shows one without a zone."""
+    zone = _site_zone().key
+    city = get_timezone_location(zone, locale=language(), return_city=True)
+    return "UTC" if zone in ("UTC", "Etc/UTC") else gettext("%(city)s time", city=city)
+
+
+def _site_zone() -> ZoneInfo:
+    zone: ZoneInfo = current_app.config["TIME_ZONE"]
+    return zone
+
+
+@lru_cache(CACHED)
+def _moment(iso: str, zone: ZoneInfo, spoken: str, today: date, is_named: bool) -> str:
+    local = datetime.fromisoformat(iso).astimezone(zone)
+    locale, say = DAYS if spoken == "en" else Locale(spoken), catalogue(spoken).gettext
+    clock_time = say("%(time)s") % {"time": locale.datetime_skeletons["Hm"].apply(local, locale)}
+    if is_named:
+        city = get_timezone_location(zone.key, locale=locale, return_city=True)
+        clock_time += f" {city}" if zone.key in ("UTC", "Etc/UTC") else f" ({say('%(city)s time') % {'city': city}})"
+    days = {-1: N_("yesterday, %(time)s"), 0: N_("today, %(time)s"), 1: N_("tomorrow, %(time)s")}
+    near = days.get((local.date() - today).days)
+    if near:
+        return say(near) % {"time": clock_time}
+    return f"{locale.datetime_skeletons['yMMMEd'].apply(local, locale)}, {clock_time}"
 
 
 def code(text: str) -> Markup:
@@ -108,7 +184,7 @@ def state(name: str) -> str:
 
 def brand(name: str | None) -> str:
     """Return a card brand's name."""
-    return BRANDS.get(name or "", "Card")
+    return BRANDS.get(name or "") or gettext("Card")
 
 
 def utc_now() -> str:

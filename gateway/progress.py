@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gateway.checkout import refresh_payment
+from gateway.languages import gettext, ngettext
+from gateway.sentences import translated
 from gateway.services import call_as_user
 from libs.contracts.limits import EXTENDED_WITHIN_SECONDS
 from libs.rpc import RemoteError, ServiceUnavailable
@@ -55,8 +57,8 @@ class Progress:
         if not payment.get("decline_message"):
             return ""
         left = payment["remaining"]
-        tries = f"You have {left} {'try' if left == 1 else 'tries'} left."
-        return f"{payment['decline_message']} You were not charged. {tries}"
+        tries = ngettext("You have %(num)s try left.", "You have %(num)s tries left.", left)
+        return f"{translated(payment['decline_message'])} {gettext('You were not charged.')} {tries}"
 
     def mentions(self, decline_code: str | None) -> bool:
         """Whether `problem` is about a decline with this code; it is not about declines that were not counted."""

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.cache import public
 from gateway.errors import GatewayError, lead_back, reading_body
+from gateway.languages import language
 from gateway.proxies import Proxies
 from gateway.settings import Settings
 from gateway.stripe_js import allowed_sources
@@ -30,7 +31,7 @@ HEADERS = {
 }
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 REMEDY = "if browsers connect over TLS, set GATEWAY_TLS=1"
-WITHOUT_TOKEN = ("account.sign_in", "account.sign_up", "account.sign_out", "home.choose_theme")
+WITHOUT_TOKEN = ("account.sign_in", "account.sign_up", "account.sign_out", "home.choose_theme", "home.choose_language")
 """Forms that do the same whoever is signed in by now; pages for visitors need no session for those of these."""
 YEAR_SECONDS = 31_536_000
 
@@ -184,6 +185,9 @@ def _limit_caching(response: Response) -> None:
     if response.cache_control.public and response.status_code < 400:
         return
     response.vary.add("Cookie")
+    if response.mimetype == "text/html":
+        response.vary.add("Accept-Language")
+        response.content_language.add(language())
     if response.status_code < 400 and (headers := public.caching_headers()):
         response.headers.update(headers)
         return

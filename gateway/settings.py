@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from gateway.texts import FOLDER, FOLDER_FORM, Text, read_texts
 from libs.contracts.currencies import CURRENCY_FORM, Currency, currency_setting
@@ -48,6 +49,7 @@ class Settings:
     tls: bool
     trusted_hosts: tuple[str, ...]
     public_url: str
+    time_zone: ZoneInfo
     texts: dict[str, Text]
 
     @property
@@ -73,6 +75,7 @@ class Settings:
             tls=optional("GATEWAY_TLS", False, flag, FLAG_FORM, source),
             trusted_hosts=optional("GATEWAY_TRUSTED_HOSTS", (), _hosts, "HOST, or several separated by commas", source),
             public_url=optional("PUBLIC_URL", "http://localhost:8000", *PUBLIC_URL, source),
+            time_zone=optional("TIME_ZONE", ZoneInfo("UTC"), _zone, "a time zone of IANA, like Europe/Berlin", source),
             texts=optional("GATEWAY_TEXTS", {}, read_texts, FOLDER_FORM, source) or read_texts(FOLDER),
         )
         if not settings.verifier.knows(settings.signer):
@@ -93,6 +96,14 @@ def bind() -> str:
     """Return GATEWAY_HOST:GATEWAY_PORT; stop the start when one is malformed."""
     host = optional("GATEWAY_HOST", "127.0.0.1", address, ADDRESS_FORM)
     return f"{f'[{host}]' if ':' in host else host}:{optional('GATEWAY_PORT', 8000, *PORT)}"
+
+
+def _zone(name: str) -> ZoneInfo:
+    """Return a time zone by its name; raises ValueError when there is none."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, OSError) as error:  # unknown, or a directory of zones
+        raise ValueError(name) from error
 
 
 def _hosts(text: str) -> tuple[str, ...]:

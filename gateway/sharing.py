@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from gateway.formats import moment, money
+from gateway.formats import moment, total
+from gateway.languages import gettext
 from libs.contracts.currencies import currency_of
 
 EVENTS = {"movie": "ScreeningEvent", "concert": "MusicEvent", "match": "SportsEvent", "stage": "TheaterEvent"}
@@ -11,15 +12,15 @@ AVAILABILITY = {"on_sale": "InStock", "reserved": "OutOfStock", "sold": "SoldOut
 
 def describe(ticket: dict[str, Any]) -> str:
     """Return a ticket in a sentence or two: when, where, for how much."""
-    occasion = [moment(ticket["starts_at"])] if ticket["starts_at"] else []
+    occasion = [moment(ticket["starts_at"], ticket.get("time_zone"), near=False)] if ticket["starts_at"] else []
     occasion += [ticket["venue"]] if ticket["venue"] else []
-    price = f"{money(ticket['price_cents'], ticket['currency'])}, all in"
+    price = gettext("%(amount)s, all in", amount=total(ticket["price_cents"], ticket["currency"]))
     state = (
         price
         if ticket["status"] == "on_sale"
-        else "No longer on sale"
+        else gettext("No longer on sale")
         if ticket["status"] != "reserved"
-        else "Reserved"
+        else gettext("Reserved")
     )
     return ". ".join([ticket["title"], *([", ".join(occasion)] if occasion else []), state]) + "."
 

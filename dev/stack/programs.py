@@ -21,7 +21,7 @@ PASSED_TO_PARTS = ("RESERVATION_WINDOW_SECONDS", "CURRENCY")
 PASSED_TO = {  # to one program alone
     "auth": ("SIGN_UPS_PER_ADDRESS",),
     "orders": ("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR"),
-    "gateway": ("GATEWAY_PROXIES", "GATEWAY_TEXTS"),
+    "gateway": ("GATEWAY_PROXIES", "GATEWAY_TEXTS", "TIME_ZONE"),
     "migrate": (CA_FILES["MONGO"],),
     OPERATOR: (CA_FILES["AMQP"],),
 }

@@ -6,7 +6,9 @@ from urllib.parse import urlencode
 from flask import Response, g, jsonify, request
 from marshmallow import Schema, ValidationError
 
-ONCE = "Give this only once."
+from gateway.languages import N_
+
+ONCE = N_("Give this only once.")
 
 
 def read_query(schema: Schema, *, is_form: bool = False) -> dict[str, Any]:

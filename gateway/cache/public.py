@@ -22,6 +22,8 @@ from gateway.cache.follower import Follower
 from gateway.cache.marks import has_changed
 from gateway.cache.memory import Entry, Key, Memory, reads
 from gateway.errors import REFUSED
+from gateway.formats import next_midnight
+from gateway.languages import language, language_of
 from gateway.services import CALL_SECONDS, Services, call_public
 from libs import context
 
@@ -39,7 +41,6 @@ OF_CONTENT = ("Content-Type", "Content-Length", "Content-Encoding", "Link")
 """Headers that 304 does without."""
 THEME = re.compile(r"ticketing-theme=(light|dark)")
 CODINGS = ("HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING")
-FOREVER = float("inf")
 
 _hits = reads.labels("hit")
 
@@ -128,11 +129,11 @@ def target_of(environ: "WSGIEnvironment") -> Target:
 
 
 def _variant(environ: "WSGIEnvironment") -> str:
-    """Return what makes the pages of two guests differ: how they are compressed, and the theme."""
+    """Return what makes the pages of two guests differ: how they are compressed, the theme and the language."""
     if environ.get("PATH_INFO", "").startswith("/api/"):
         return ""
     theme = THEME.search(environ.get("HTTP_COOKIE", ""))
-    return f"{environ.get('HTTP_ACCEPT_ENCODING', '')} {theme[1] if theme else ''}"
+    return f"{environ.get('HTTP_ACCEPT_ENCODING', '')} {theme[1] if theme else ''} {language_of(environ)}"
 
 
 def _is_plain(environ: "WSGIEnvironment") -> bool:
@@ -220,7 +221,7 @@ def kept(name: str, caller: Callable[[], Markup]) -> Markup:
     if "parts_of" not in g:
         return caller()
     entry, form = g.parts_of
-    name = f"{name} of {form}"
+    name = f"{name} of {form} {language()}"
     found: Markup | None = entry.forms.get(name)
     if found is None:
         found = caller()
@@ -277,10 +278,11 @@ def _read(key: Key, method: str, arguments: dict[str, Any]) -> Entry:
 
 
 def _changes_at(found: list[dict[str, Any]]) -> float:
-    """Return the next moment at which one of these tickets starts."""
+    """Return the next moment at which one of these tickets starts, or what pages call today is over where it is."""
     starts = (datetime.fromisoformat(each["starts_at"]).timestamp() for each in found if each["starts_at"])
     now = time.time()
-    return min((start for start in starts if start > now), default=FOREVER)
+    midnight = next_midnight({each.get("time_zone") for each in found})
+    return min([start for start in starts if start > now] + [midnight])
 
 
 def _reads() -> PublicReads:

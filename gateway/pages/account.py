@@ -8,6 +8,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import login_required
 
 from gateway import holds, sessions
+from gateway.languages import N_, gettext
 from gateway.pages.forms import Form, WithCode
 from gateway.schemas import PasswordBody, SignInBody, SignUpBody
 from gateway.security import safe_path
@@ -20,7 +21,7 @@ bp = Blueprint("account", __name__)
 @bp.route("/signup", methods=["GET", "POST"])
 def sign_up() -> Any:
     """Create a user and sign them in."""
-    return _sign_in_page(Form(SignUpBody()), _sign_up, "account/sign_up.html", "Welcome to Ticketing.")
+    return _sign_in_page(Form(SignUpBody()), _sign_up, "account/sign_up.html", N_("Welcome to Ticketing."))
 
 
 @bp.route("/signin", methods=["GET", "POST"])
@@ -30,7 +31,7 @@ def sign_in() -> Any:
         Form(SignInBody(), {"email": request.args.get("email", "")}),
         sessions.sign_in_or_ask,
         "account/sign_in.html",
-        "You are signed in.",
+        N_("You are signed in."),
     )
 
 
@@ -38,7 +39,7 @@ def sign_in() -> Any:
 def sign_out() -> Any:
     """End the session."""
     sessions.sign_out()
-    flash("You are signed out.", "success")
+    flash(gettext("You are signed out."), "success")
     return redirect(url_for("home.show"), 303)
 
 
@@ -55,7 +56,7 @@ def change_password() -> Any:
     """Change the password; all other sessions of the user end."""
     form = WithCode(PasswordBody())
     if form.submit(_change_password):
-        flash("Your password is changed. You are signed out everywhere else.", "success")
+        flash(gettext("Your password is changed. You are signed out everywhere else."), "success")
         return redirect(url_for("account.show"), 303)
     return _account_page(form)
 
@@ -65,7 +66,7 @@ def change_password() -> Any:
 def sign_out_everywhere() -> Any:
     """End all sessions of the user, on every device."""
     sessions.sign_out_everywhere()
-    flash("You are signed out on every device.", "success")
+    flash(gettext("You are signed out on every device."), "success")
     return redirect(url_for("home.show"), 303)
 
 
@@ -105,10 +106,13 @@ def _sign_in_page(form: Form, action: Callable[[dict[str, Any]], Any], template:
     if request.method == "POST" and user is None and not form.problems:
         return redirect(url_for("account_security.enter_code", next=target), 303)
     if user:
-        flash(greeting, "success")
+        flash(gettext(greeting), "success")
         holds.note_all()
         return redirect(target, 303)
     form.typed.pop("password", None)
     if form.error == "EmailInUse":
-        form.offers["email"] = ("Sign in instead", url_for("account.sign_in", next=target, email=form.typed["email"]))
+        form.offers["email"] = (
+            gettext("Sign in instead"),
+            url_for("account.sign_in", next=target, email=form.typed["email"]),
+        )
     return render_template(template, form=form, next=target), form.status, form.headers

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from gateway import holds, sessions
 from gateway.errors import current_page
+from gateway.languages import N_, gettext
 from gateway.pages.forms import Form, WithCode
 from gateway.schemas import (
     AuthenticatorBody,
@@ -24,14 +25,14 @@ from gateway.security import safe_path
 bp = Blueprint("account_security", __name__)
 
 CHANGES = {
-    "password_changed": "Your password was changed.",
-    "authenticator_on": "An authenticator app was set up.",
-    "authenticator_off": "The authenticator app was turned off.",
-    "recovery_codes_renewed": "New recovery codes were made.",
-    "recovery_code_used": "A recovery code was used.",
-    "passkey_added": "A passkey was added:",
-    "passkey_removed": "A passkey was removed:",
-    "removed_by_operator": "Our support turned the authenticator app off.",
+    "password_changed": N_("Your password was changed."),
+    "authenticator_on": N_("An authenticator app was set up."),
+    "authenticator_off": N_("The authenticator app was turned off."),
+    "recovery_codes_renewed": N_("New recovery codes were made."),
+    "recovery_code_used": N_("A recovery code was used."),
+    "passkey_added": N_("A passkey was added:"),
+    "passkey_removed": N_("A passkey was removed:"),
+    "removed_by_operator": N_("Our support turned the authenticator app off."),
 }
 
 
@@ -53,12 +54,12 @@ def enter_code() -> Any:
         finally:
             form.typed.clear()
         if user:
-            flash("You are signed in.", "success")
+            flash(gettext("You are signed in."), "success")
             holds.note_all()
             return redirect(target, 303)
         if form.error == "TookTooLong":
             del session["pending"]
-            flash("Signing in took too long. Enter your email and your password again.", "error")
+            flash(gettext("Signing in took too long. Enter your email and your password again."), "error")
             return redirect(url_for("account.sign_in", next=target), 303)
     return render_template("account/code.html", form=form, next=target), form.status, form.headers
 
@@ -74,7 +75,7 @@ def sign_in_with_passkey() -> Any:
     """Start a session for the user of a passkey."""
     target = _target(url_for("home.show"))
     if _answered(lambda data: sessions.sign_in_with_passkey(**data)):
-        flash("You are signed in.", "success")
+        flash(gettext("You are signed in."), "success")
         holds.note_all()
         return redirect(target, 303)
     return redirect(url_for("account.sign_in", next=target), 303)
@@ -121,9 +122,9 @@ def set_up_authenticator() -> Any:
     if request.method == "POST":
         codes = form.submit(lambda data: sessions.turn_on_authenticator(**data))
         if codes:
-            return _codes_page(codes, "Your authenticator app is set up")
+            return _codes_page(codes, gettext("Your authenticator app is set up"))
         if form.error == "TookTooLong" or "setup" in form.problems:
-            flash("Setting up took too long. Begin again.", "error")
+            flash(gettext("Setting up took too long. Begin again."), "error")
             return redirect(url_for("account_security.set_up_authenticator"), 303)
     form.typed.clear()
     new = sessions.call_confirmed("auth.new_authenticator", setup=setup or None)
@@ -136,7 +137,7 @@ def set_up_authenticator() -> Any:
 def turn_off_authenticator() -> Any:
     """Sign in with the password alone from now on."""
     sessions.call_confirmed("auth.turn_off_authenticator")
-    flash("Your authenticator app is turned off, and its recovery codes no longer work.", "success")
+    flash(gettext("Your authenticator app is turned off, and its recovery codes no longer work."), "success")
     return redirect(url_for("account_security.show"), 303)
 
 
@@ -145,7 +146,7 @@ def turn_off_authenticator() -> Any:
 def renew_recovery_codes() -> Any:
     """Show new recovery codes; the earlier ones end."""
     found = sessions.call_confirmed("auth.renew_recovery_codes")
-    return _codes_page(found["recovery_codes"], "Your new recovery codes")
+    return _codes_page(found["recovery_codes"], gettext("Your new recovery codes"))
 
 
 @bp.post("/account/security/passkey-options")
@@ -161,7 +162,7 @@ def add_passkey() -> Any:
     """Add the passkey that the browser made."""
     form = Form(PasskeyBody())
     if form.submit(_add_passkey):
-        flash("Your passkey is added. You can sign in with it from now on.", "success")
+        flash(gettext("Your passkey is added. You can sign in with it from now on."), "success")
         return redirect(url_for("account_security.show"), 303)
     form.typed.pop("answer", None)
     return _security_page(form)
@@ -172,7 +173,7 @@ def add_passkey() -> Any:
 def remove_passkey() -> Any:
     """Remove a passkey."""
     sessions.call_confirmed("auth.remove_passkey", **PasskeyIdBody().load(request.form.to_dict()))
-    flash("The passkey is removed here. You may also delete it on your device.", "success")
+    flash(gettext("The passkey is removed here. You may also delete it on your device."), "success")
     return redirect(url_for("account_security.show"), 303)
 
 
@@ -200,7 +201,7 @@ def _answered(action: Callable[[dict[str, str]], Any]) -> bool:
 
 
 def _confirmed(target: str) -> Any:
-    flash("Confirmed. You can make changes for ten minutes.", "success")
+    flash(gettext("Confirmed. You can make changes for ten minutes."), "success")
     return redirect(target, 303)
 
 
@@ -216,6 +217,13 @@ def _codes_page(codes: list[str], title: str) -> Any:
 def _qr(uri: str) -> Markup:
     """Return the QR code as an SVG element: dark on light in every colour scheme, for cameras."""
     drawn: str = segno.make(uri, error="m").svg_inline(
-        scale=5, border=4, dark="#000", light="#fff", svgclass="qr", lineclass=None, title="QR code", omitsize=True
+        scale=5,
+        border=4,
+        dark="#000",
+        light="#fff",
+        svgclass="qr",
+        lineclass=None,
+        title=gettext("QR code"),
+        omitsize=True,
     )
     return Markup(drawn)  # noqa: S704 - segno's own, in which the text is dots

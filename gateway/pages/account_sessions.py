@@ -6,6 +6,7 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_login import login_required
 
 from gateway import sessions
+from gateway.languages import gettext
 
 bp = Blueprint("account_sessions", __name__)
 
@@ -22,7 +23,7 @@ def show() -> Any:
 def end(session_id: str) -> Any:
     """End one of the user's sessions."""
     if sessions.end_session(session_id):
-        flash("You are signed out.", "success")
+        flash(gettext("You are signed out."), "success")
         return redirect(url_for("home.show"), 303)
-    flash("That session has ended.", "success")
+    flash(gettext("That session has ended."), "success")
     return redirect(url_for("account_sessions.show"), 303)

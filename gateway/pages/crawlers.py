@@ -12,7 +12,18 @@ from gateway.static_files import asset
 from libs.contracts.limits import CATEGORIES
 
 HOUR, DAY = "public, max-age=3600", "public, max-age=86400"
-NOT_FOR_CRAWLERS = ("/account", "/api/", "/my/", "/orders/", "/selling", "/sell", "/signin", "/signup", "/theme")
+NOT_FOR_CRAWLERS = (
+    "/account",
+    "/api/",
+    "/my/",
+    "/orders/",
+    "/selling",
+    "/sell",
+    "/signin",
+    "/signup",
+    "/theme",
+    "/language",
+)
 
 bp = Blueprint("crawlers", __name__)
 

@@ -1,9 +1,11 @@
-"""The home page, and the choice between the light and the dark theme."""
+"""The home page, and the choices of a theme and of a language, which the browser remembers."""
 
+from collections.abc import Collection
 from typing import Any
 
 from flask import Blueprint, current_app, redirect, render_template, request, url_for
 
+from gateway import languages
 from gateway.cache import public
 from gateway.schemas import TicketQuery
 from gateway.security import safe_path
@@ -11,7 +13,7 @@ from gateway.security import safe_path
 SOONEST, NEWEST = 4, 8
 THEMES = ("light", "dark")
 THEME_COOKIE = "ticketing-theme"
-THEME_SECONDS = 31_536_000
+CHOICE_SECONDS = 31_536_000
 
 bp = Blueprint("home", __name__)
 
@@ -28,16 +30,20 @@ def show() -> Any:
 @bp.post("/theme")
 def choose_theme() -> Any:
     """Remember the theme in this browser."""
+    return _remember(THEME_COOKIE, request.form.get("theme", ""), THEMES)
+
+
+@bp.post("/language")
+def choose_language() -> Any:
+    """Remember the language in this browser."""
+    return _remember(languages.COOKIE, request.form.get("language", ""), languages.LANGUAGES)
+
+
+def _remember(cookie: str, chosen: str, choices: Collection[str]) -> Any:
     response = redirect(safe_path(request.form.get("back")) or url_for("home.show"), 303)
-    if request.form.get("theme") in THEMES:
-        response.set_cookie(
-            THEME_COOKIE,
-            request.form["theme"],
-            THEME_SECONDS,
-            secure=current_app.config["SESSION_COOKIE_SECURE"],
-            httponly=True,
-            samesite="Lax",
-        )
+    if chosen in choices:
+        secure = current_app.config["SESSION_COOKIE_SECURE"]
+        response.set_cookie(cookie, chosen, CHOICE_SECONDS, secure=secure, httponly=True, samesite="Lax")
     return response
 
 

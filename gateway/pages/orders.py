@@ -10,6 +10,7 @@ from gateway import checkout, holds, ids
 from gateway.api.paging import read_query
 from gateway.errors import ERRORS, GatewayError, describe
 from gateway.formats import has_started
+from gateway.languages import N_, gettext
 from gateway.progress import Progress, get_progress, refresh_from_stripe
 from gateway.schemas import PageQuery
 from gateway.services import call_as_user, call_public
@@ -17,14 +18,14 @@ from libs.rpc import RemoteError, ServiceUnavailable
 
 PAGE_ORDERS = 20
 TEST_CARDS = (
-    ("tok_visa", "Visa ending in 4242: succeeds"),
-    ("tok_mastercard", "Mastercard ending in 4444: succeeds"),
-    ("tok_amex", "American Express ending in 0005: succeeds"),
-    ("tok_threeDSecure2Required", "Visa ending in 3220: asks for 3-D Secure"),
-    ("tok_threeDSecureRequiredChargeDeclined", "Visa ending in 1629: asks for 3-D Secure, then declined"),
-    ("tok_chargeDeclined", "Visa ending in 0002: declined"),
-    ("tok_chargeDeclinedInsufficientFunds", "Visa ending in 9995: declined, not enough money"),
-    ("tok_chargeDeclinedExpiredCard", "Visa ending in 0069: declined, expired"),
+    ("tok_visa", N_("Visa ending in 4242: succeeds")),
+    ("tok_mastercard", N_("Mastercard ending in 4444: succeeds")),
+    ("tok_amex", N_("American Express ending in 0005: succeeds")),
+    ("tok_threeDSecure2Required", N_("Visa ending in 3220: asks for 3-D Secure")),
+    ("tok_threeDSecureRequiredChargeDeclined", N_("Visa ending in 1629: asks for 3-D Secure, then declined")),
+    ("tok_chargeDeclined", N_("Visa ending in 0002: declined")),
+    ("tok_chargeDeclinedInsufficientFunds", N_("Visa ending in 9995: declined, not enough money")),
+    ("tok_chargeDeclinedExpiredCard", N_("Visa ending in 0069: declined, expired")),
 )
 
 bp = Blueprint("orders", __name__)
@@ -63,7 +64,7 @@ def payment_return(order_id: str) -> Any:
     if progress.stage == "confirming":
         return _render(progress)
     if progress.stage == "pay" and not progress.declines and not (progress.payment or {}).get("is_challenged"):
-        flash("You were not charged. You can pay now, with this card or another one.", "info")
+        flash(gettext("You were not charged. You can pay now, with this card or another one."), "info")
     return redirect(url_for("orders.show", order_id=order_id), 303)
 
 
@@ -90,7 +91,7 @@ def extend(order_id: str) -> Any:
     """Extend the time to pay, once."""
     try:
         call_as_user("orders.extend", order_id=ids.order(order_id))
-        flash("You have five more minutes to pay.", "success")
+        flash(gettext("You have five more minutes to pay."), "success")
     except RemoteError as error:
         _flash_error(error)
     return redirect(url_for("orders.show", order_id=order_id), 303)

@@ -7,7 +7,7 @@ from typing import Any
 from babel import Locale
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import login_required
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from marshmallow import ValidationError
 
 from gateway import holds, ids
@@ -15,6 +15,7 @@ from gateway.api.paging import asked_query, read_query
 from gateway.cache import public
 from gateway.errors import ERRORS, GatewayError, describe, list_problems
 from gateway.formats import amount, local_input
+from gateway.languages import N_, Labels, gettext
 from gateway.pages.forms import Form
 from gateway.schemas import MineQuery, OrderBody, TicketBody, TicketQuery
 from gateway.services import call_as_user, call_public
@@ -23,8 +24,16 @@ from gateway.typed_prices import visitor_locale, with_decimal_mark
 from libs.rpc import RemoteError
 
 PAGE_TICKETS = 24
-SENT_BEFORE = "This form was sent before with something else, which is on sale. Send it again to list this one too."
-LABELS = {"title": "Title", "price": "Price", "category": "Category", "venue": "Venue", "startsAt": "Start"}
+SENT_BEFORE = N_("This form was sent before with something else, which is on sale. Send it again to list this one too.")
+LABELS = Labels(
+    {
+        "title": N_("Title"),
+        "price": N_("Price"),
+        "category": N_("Category"),
+        "venue": N_("Venue"),
+        "startsAt": N_("Start"),
+    }
+)
 
 bp = Blueprint("tickets", __name__)
 
@@ -79,7 +88,7 @@ def sell() -> Any:
     """Put a ticket on sale."""
     form = TicketForm()
     if request.method == "POST" and (ticket := form.submit(_list_ticket)):
-        flash("Your ticket is on sale.", "success")
+        flash(gettext("Your ticket is on sale."), "success")
         return redirect(url_for("tickets.show", ticket_id=ticket["id"]), 303)
     if request.method == "POST" or not form.typed.get("key"):
         form.typed["key"] = secrets.token_urlsafe(16)  # nothing was listed with the one before, or something else was
@@ -95,7 +104,7 @@ def edit(ticket_id: str) -> Any:
     if request.method == "POST":
         version = request.form.get("version", type=int)
         if form.submit(lambda data: call_as_user("tickets.update", ticket_id=ticket_id, version=version, **data)):
-            flash("Your changes are saved.", "success")
+            flash(gettext("Your changes are saved."), "success")
             return redirect(url_for("tickets.show", ticket_id=ticket_id), 303)
         if "version" in form.problems:
             form.show_stored(ticket)
@@ -114,7 +123,7 @@ def withdraw(ticket_id: str) -> Any:
         call_as_user("tickets.withdraw", ticket_id=ids.ticket(ticket_id))
     except RemoteError as error:
         return _flash_error(error, ticket_id)
-    flash("Your ticket is withdrawn from sale.", "success")
+    flash(gettext("Your ticket is withdrawn from sale."), "success")
     return redirect(url_for("tickets.show", ticket_id=ticket_id), 303)
 
 
@@ -147,11 +156,12 @@ class TicketForm(Form):
         """Show what is stored by now beside the input, so that a seller who sends the form again has seen it."""
         stored = self._as_typed(ticket)
         self.problems = {
-            "version": "This ticket has changed since you opened it. Save again to replace what is stored."
+            "version": gettext("This ticket has changed since you opened it. Save again to replace what is stored.")
         }
         for name, label in LABELS.items():
             if self.typed.get(name, "") != stored[name]:
-                self.problems[name] = Markup("{} is <bdi>{}</bdi> now.").format(label, stored[name] or "empty")
+                shown = Markup("<bdi>{}</bdi>").format(stored[name] or gettext("empty"))
+                self.problems[name] = escape(gettext("{field} is {stored} now.")).format(field=label, stored=shown)
         self.typed["version"] = stored["version"]
 
     def _as_typed(self, ticket: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,12 @@
+const words = JSON.parse(document.currentScript.dataset.words ?? "{}");
+const say = (text) => words[text] ?? text;
+
 const order = document.querySelector("[data-follow]");
 const isPaying = () => Boolean(document.querySelector("[data-under-way]"));
 const now = async (query = "") => fetch(order.dataset.follow + query, { headers: { Accept: "application/json" } });
 
 // The countdown runs on the server's clock; screen readers announce milestones, not every second.
-const MILESTONES = [[300, "Five minutes left to pay."], [120, "Two minutes left to pay."], [60, "One minute left to pay."]];
+const MILESTONES = [[300, say("Five minutes left to pay.")], [120, say("Two minutes left to pay.")], [60, say("One minute left to pay.")]];
 const OFFERED_WITHIN = 120;
 let stopCountdown = () => {};
 
@@ -22,7 +25,7 @@ function countDown() {
     const seconds = secondsLeft();
     if (extend) extend.hidden = seconds > OFFERED_WITHIN || seconds <= 0;
     if (seconds <= 0) {
-      left.textContent = "The time to pay is over.";
+      left.textContent = say("The time to pay is over.");
       // a payment in progress is not interrupted: it ends by itself, and the order's page shows how
       if (!isPaying()) {
         stopCountdown();
@@ -30,12 +33,12 @@ function countDown() {
       }
       return;
     }
-    left.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} left`;
+    left.textContent = say("{time} left").replace("{time}", `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`);
     deadline.classList.toggle("soon", seconds <= 300);
     deadline.classList.toggle("now", seconds <= 60);
     // timers of a background page run seldom, so a milestone may be passed between two calls
-    for (const [mark, words] of MILESTONES) {
-      if (before > mark && seconds <= mark) spoken.textContent = extend && mark === OFFERED_WITHIN ? `${words} You can add five more.` : words;
+    for (const [mark, message] of MILESTONES) {
+      if (before > mark && seconds <= mark) spoken.textContent = extend && mark === OFFERED_WITHIN ? `${message} ${say("You can add five more.")}` : message;
     }
     before = seconds;
   };
@@ -98,7 +101,7 @@ if (order) {
   async function poll() {
     await look().catch(() => {}); // no network: again later
     const late = Date.now() - began > 10_000;
-    if (late && patience && !patience.textContent) patience.textContent = "This is taking longer than usual. We are still checking.";
+    if (late && patience && !patience.textContent) patience.textContent = say("This is taking longer than usual. We are still checking.");
     if (!ticket) pause = late ? 8000 : Math.min(pause * 1.5, 3000);
     wait(pause);
   }

@@ -1,12 +1,14 @@
 // Passkeys: the browser makes one, or answers with one; the form carries its answer, and the server decides.
 (() => {
   "use strict";
+  const words = JSON.parse(document.currentScript.dataset.words ?? "{}");
+  const say = (text) => words[text] ?? text;
   const parse = window.PublicKeyCredential?.parseRequestOptionsFromJSON;
   for (const form of document.querySelectorAll("form[data-passkey]")) {
     const { passkey, options, origin } = form.dataset;
     const hint = document.querySelector("[data-passkey-hint]");
     if (!parse || location.origin !== origin) { // passkeys belong to one address
-      if (parse && hint) hint.textContent = `Passkeys work at ${origin}, the address of this site.`;
+      if (parse && hint) hint.textContent = say("Passkeys work at {address}, the address of this site.").replace("{address}", origin);
       continue;
     }
     if (hint) hint.hidden = true;
@@ -27,9 +29,9 @@
     };
 
     const explain = (error) => ({
-      NotAllowedError: "No passkey was used: you cancelled it, it took too long, or this device has none for this site.",
-      InvalidStateError: "This device has a passkey for your account already.",
-    })[error.name] || "That did not work. Try again in a moment.";
+      NotAllowedError: say("No passkey was used: you cancelled it, it took too long, or this device has none for this site."),
+      InvalidStateError: say("This device has a passkey for your account already."),
+    })[error.name] || say("That did not work. Try again in a moment.");
 
     form.addEventListener("submit", (event) => {
       event.preventDefault();

@@ -1,6 +1,8 @@
 // The card form: Stripe's Payment Element in our page. Card numbers go from its iframe to Stripe, never to us.
 (() => {
   "use strict";
+  const words = JSON.parse(document.currentScript.dataset.words ?? "{}");
+  const say = (text) => words[text] ?? text;
   const form = document.querySelector("form[data-pay]");
   if (!form) return;
   const part = (name) => form.querySelector(`[data-${name}]`);
@@ -57,7 +59,7 @@
     if (!reply.ok) throw new Error(`no payment can be started: ${reply.status}`);
     const [intent] = await Promise.all([reply.json(), load(form.dataset.stripe)]);
     clientSecret = intent.clientSecret;
-    stripe = Stripe(intent.publishableKey);
+    stripe = Stripe(intent.publishableKey, { locale: document.documentElement.lang });
     const { paymentIntent } = await stripe.retrievePaymentIntent(clientSecret);
     if (paymentIntent && CONFIRMED.includes(paymentIntent.status)) return leave();
     mount();
@@ -86,7 +88,7 @@
 
   function unavailable() {
     place.hidden = true;
-    if (!ownCard) return showProblem("The card form could not be loaded", "Reload this page to try again.");
+    if (!ownCard) return showProblem(say("The card form could not be loaded"), say("Reload this page to try again."));
     ownCard.hidden = true; // a test card can still be chosen
     testCards.open = true;
     for (const choice of choices) choice.checked = choice.checked && Boolean(choice.value);
@@ -94,10 +96,10 @@
 
   async function confirm() {
     const { error } = await elements.submit();
-    if (error) return showProblem("Check the card", error.message);
+    if (error) return showProblem(say("Check the card"), error.message);
     const attempt = await announceAttempt();
     if (attempt === null) return;
-    if (!attempt) return showProblem("This did not work", "You were not charged. Try again in a moment.");
+    if (!attempt) return showProblem(say("This did not work"), say("You were not charged. Try again in a moment."));
     const confirmParams = { return_url: returnUrl };
     await follow(() => stripe.confirmPayment({ elements, confirmParams, redirect: "if_required" }), attempt);
   }
@@ -120,7 +122,7 @@
   async function challenge(paymentIntent) {
     history.replaceState(null, "", form.dataset.order); // a reload does not repeat it
     if (paymentIntent?.status !== "requires_action") return;
-    busy("Waiting for your bank…");
+    busy(say("Waiting for your bank…"));
     await follow(() => stripe.handleNextAction({ clientSecret }));
   }
 
@@ -144,12 +146,12 @@
     if (now.stage !== "pay") return location.replace(form.dataset.order);
     if (now.declines > Number(form.dataset.declines)) {
       form.dataset.declines = now.declines;
-      return showProblem("Your card was declined", now.problem);
+      return showProblem(say("Your card was declined"), now.problem);
     }
     if (error.code === "payment_intent_authentication_failure") {
-      return showProblem("Your bank did not confirm it is you", "You were not charged. Try again, or use another card.");
+      return showProblem(say("Your bank did not confirm it is you"), say("You were not charged. Try again, or use another card."));
     }
-    showProblem("This did not work", `${error.message} You were not charged.`);
+    showProblem(say("This did not work"), `${error.message} ${say("You were not charged.")}`);
   }
 
   form.addEventListener("submit", (event) => {
@@ -157,13 +159,13 @@
     problem.hidden = true;
     if (!entersCard()) return busy(button.dataset.busy); // a test card: the form itself is sent
     event.preventDefault();
-    if (!elements) return (status.textContent = "The card form is still being loaded.");
+    if (!elements) return (status.textContent = say("The card form is still being loaded."));
     busy(button.dataset.busy);
     confirm();
   });
 
   const hint = document.createElement("p");
-  Object.assign(hint, { className: "hint", textContent: "The card form is being loaded…" });
+  Object.assign(hint, { className: "hint", textContent: say("The card form is being loaded…") });
   place.append(hint);
   const show = () => (place.hidden = !entersCard());
   if (testCards) testCards.open = choices.some((choice) => choice.checked && choice.value);

@@ -35,7 +35,7 @@ def listed(seller, price, **headers):
     [
         ("JPY", "Price (JPY)", "1980", "¥1,980", 1980),
         ("jpy", "Price (JPY)", "50", "¥50", 50),
-        ("kwd", "Price (KWD)", "12.34", "12.340 KWD", 12340),
+        ("kwd", "Price (KWD)", "12.34", "KWD\xa012.340", 12340),
         ("Eur", "Price (EUR)", "19.99", "€19.99", 1999),
     ],
 )

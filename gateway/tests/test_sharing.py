@@ -36,7 +36,7 @@ def test_ticket_is_an_event_with_an_offer(ana, client):
     assert (data["offers"]["price"], data["offers"]["priceCurrency"]) == ("19.50", "USD")
     assert data["offers"]["availability"] == "https://schema.org/InStock"
     assert tags["og:url"] == f"{URL}{path}" and f'<link rel="canonical" href="{URL}{path}">' in page
-    assert tags["description"] == f"{HAMLET['title']}. 1 Jan 2031, 20:00 UTC, Globe. $19.50, all in."
+    assert tags["description"] == f"{HAMLET['title']}. Wed, 1 Jan 2031, 20:00 UTC, Globe. $19.50 USD, all in."
     assert client.get(tags["og:image"].removeprefix(URL)).mimetype == "image/png"
     assert "robots" not in tags
 

@@ -1,0 +1,122 @@
+"""The languages of the pages: which of them a visitor reads, and what something is called in it.
+
+What we write is English; the other languages have catalogues, `translations/*.po`. The API speaks English alone.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache, lru_cache
+from gettext import GNUTranslations, NullTranslations
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from flask import Flask, g, has_request_context, request
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+ENGLISH = "en"
+LANGUAGES = {ENGLISH: "English"}
+"""The languages, each by its own name."""
+COOKIE = "ticketing-language"
+FOLDER = Path(__file__).parent / "translations"
+CHOSEN = re.compile(rf"{COOKIE}=(\w+)")
+
+
+def register(app: Flask) -> None:
+    """Let templates say things in the visitor's language."""
+    app.jinja_env.add_extension("jinja2.ext.i18n")
+    app.jinja_env.policies["ext.i18n.trimmed"] = True
+    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
+        lambda text: translations().gettext(text),
+        lambda one, many, number: translations().ngettext(one, many, number),
+        newstyle=True,
+        pgettext=lambda where, text: translations().pgettext(where, text),
+    )
+    app.jinja_env.globals["LANGUAGES"] = LANGUAGES
+    app.add_template_global(language)
+
+
+def language() -> str:
+    """Return the language of the response to this request, such as "en"."""
+    if not has_request_context():
+        return ENGLISH
+    found: str | None = g.get("language")
+    if found is None:
+        found = g.language = language_of(request.environ)
+    return found
+
+
+def language_of(environ: "WSGIEnvironment") -> str:
+    """Return the language of the response to a request: the one that was chosen, else the one the browser asks for."""
+    if environ.get("PATH_INFO", "").startswith("/api/"):
+        return ENGLISH
+    chosen = CHOSEN.search(environ.get("HTTP_COOKIE", ""))
+    if chosen and chosen[1] in LANGUAGES:
+        return chosen[1]
+    return _asked_for(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
+
+
+@lru_cache(256)
+def _asked_for(header: str) -> str:
+    accepted = parse_accept_header(header, LanguageAccept)
+    return accepted.best_match(LANGUAGES, ENGLISH) or ENGLISH
+
+
+def translations() -> NullTranslations:
+    """Return what is said in the language of this request."""
+    return catalogue(language())
+
+
+@cache
+def catalogue(name: str) -> NullTranslations:
+    """Return what is said in a language, compiled from its catalogue once per process."""
+    if name == ENGLISH:
+        return NullTranslations()
+    compiled = BytesIO()
+    with (FOLDER / f"{name}.po").open("rb") as source:
+        write_mo(compiled, read_po(source, locale=name))
+    compiled.seek(0)
+    return GNUTranslations(compiled)
+
+
+def gettext(text: str, **values: Any) -> str:
+    """Return a text of ours in the visitor's language, with `values` in place of %(name)s."""
+    found = translations().gettext(text)
+    return found % values if values else found
+
+
+def ngettext(one: str, many: str, number: int, **values: Any) -> str:
+    """Return the one of two texts of ours that goes with a number, which is %(num)s in it."""
+    return translations().ngettext(one, many, number) % {"num": number, **values}
+
+
+def pgettext(where: str, text: str) -> str:
+    """Return a text that is called differently in another place."""
+    return translations().pgettext(where, text)
+
+
+def N_(text: str) -> str:
+    """Mark a text that is translated where it is shown, for Babel to find it."""
+    return text
+
+
+class Labels(Mapping[str, str]):
+    """Texts by name, each in the visitor's language."""
+
+    def __init__(self, english: dict[str, str]) -> None:
+        self._english = english
+
+    def __getitem__(self, name: str) -> str:
+        return gettext(self._english[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._english)
+
+    def __len__(self) -> int:
+        return len(self._english)

@@ -1,0 +1,150 @@
+"""Sentences of the services, and of our schemas, in the visitor's language.
+
+Services write English, for the API. Pages translate it: as a whole, else by sentence, and what has values in it by its
+form below. A sentence that nobody has translated stays English.
+"""
+
+import re
+from functools import lru_cache
+from gettext import NullTranslations
+
+from babel import Locale
+from babel.numbers import get_decimal_symbol, get_group_symbol
+
+from gateway.languages import ENGLISH, N_, catalogue, language
+
+WITH_VALUES = (
+    N_("Choose a password of {least} to {most} characters."),
+    N_("Choose another password: {reason}."),
+    N_("Enter a price from {lowest} to {highest}, {decimals}."),
+    N_("Enter an email address of at most {most} characters."),
+    N_("Enter at most {maximum} characters."),
+    N_("Enter the highest price like {example}."),
+    N_("Enter the lowest price like {example}."),
+    N_("Enter the {name} as text."),
+    N_("Search for at most {most} characters."),
+    N_("The limit must be from 1 to {most}."),
+    N_("The {name} has half of a character in it; enter it again."),
+    N_("The {name} must be one line, without tabs and other control characters."),
+    N_("The {name} must have at most {most} characters."),
+    N_("The {name} must have something to see in it."),
+    N_("The {name} must not have characters in it that change the direction of text."),
+    N_("The {name} must not have more than {most} accents on one letter."),
+    N_("Try again in {minutes} minutes."),
+    N_("You have {count} passkeys. Remove one that you no longer use first."),
+    N_("You have {count} unpaid reservation."),
+    N_("You have {count} unpaid reservations."),
+    N_("You reserved {count} ticket within an hour and did not pay."),
+    N_("You reserved {count} tickets within an hour and did not pay."),
+)
+FIXED = (
+    # what stands in the place of a value
+    *(N_("title"), N_("venue"), N_("name"), N_("without decimals"), N_("with at most two decimals")),
+    N_("with at most three decimals, the third of them 0"),
+    *(N_("your email and its parts are easy to guess"), N_("the name of this site is easy to guess")),
+    *(N_("this one is easy to guess"), N_("a word by itself is easy to guess"), N_("recent years are easy to guess")),
+    *(N_("straight rows of keys are easy to guess"), N_("short keyboard patterns are easy to guess")),
+    *(N_("dates are often easy to guess"), N_("common names and surnames are easy to guess")),
+    *(N_("names and surnames by themselves are easy to guess"), N_('repeats like "aaa" are easy to guess')),
+    N_('repeats like "abcabcabc" are only slightly harder to guess than "abc"'),
+    N_('sequences like "abc" or "6543" are easy to guess'),
+    *(N_("this is a top-10 common password"), N_("this is a top-100 common password")),
+    *(N_("this is a very common password"), N_("this is similar to a commonly used password")),
+    # auth
+    N_("A few unrelated words make a good one."),
+    N_("Enter an email address, like ana@example.com."),
+    N_("Enter a name for the passkey, such as that of the device."),
+    N_("Enter the newest one."),
+    N_("Enter the newest one, or a recovery code."),
+    N_("Enter your current password."),
+    N_("Enter your email and your password again."),
+    N_("Enter a code of your authenticator app, or a recovery code."),
+    N_("Signing in took too long."),
+    N_("That took too long."),
+    N_("The password has half of a character in it; enter it again."),
+    N_("This code is wrong, or was used before."),
+    N_("This is not the code that the app shows now."),
+    N_("This is the passkey of another account."),
+    N_("This passkey is not known here."),
+    N_("This passkey is not known here: it was removed, or belongs to another site."),
+    N_("This passkey was not accepted."),
+    N_("Try again."),
+    N_("Use a recovery code or a passkey, or contact us."),
+    N_("We cannot check the codes of your app now."),
+    N_("Your email is no password; choose another."),
+    # tickets and orders
+    N_("Choose one of the categories."),
+    N_("Enter a start that is not in the past."),
+    N_("Enter a start within the next ten years."),
+    N_("Enter a title."),
+    N_("Enter when it starts as a time in UTC, like 2030-01-31T19:30:00Z."),
+    N_("Pay for one or cancel one before you reserve another."),
+    N_("Try again in a minute."),
+    # payments
+    N_("Ask your bank, or try another card."),
+    N_("Check it, or try another card."),
+    N_("Look at your orders, then try again."),
+    N_("Only test cards work here, and no money moves."),
+    N_("This is a test card, which buys nothing here."),
+    N_("This order has ended; to try another card, reserve the ticket again."),
+    N_("Try a test card."),
+    N_("Try again and follow its instructions."),
+    N_("Try again in a moment, or another card."),
+    N_("Try again, or use another card."),
+    N_("Try another card."),
+    N_("Your bank could not process the payment just now."),
+    N_("Your bank did not confirm it is you."),
+    N_("Your bank knows another address for this card."),
+    N_("Your bank takes this for a payment it has just had."),
+    N_("Your bank wants you to confirm the payment."),
+    N_("Your card cannot pay for this kind of purchase."),
+    N_("Your card cannot pay in this currency."),
+    N_("Your card cannot pay this amount."),
+    N_("Your card has expired."),
+    N_("Your card has insufficient funds."),
+    N_("Your card is over its limit."),
+    N_("Your card was declined."),
+    N_("Your card's expiry date is incorrect."),
+    N_("Your card's number is incorrect."),
+    N_("Your card's security code is incorrect."),
+)
+"""The sentences of services that have no values in them; `gateway/tests/test_sentences.py` looks for others."""
+NUMBER = re.compile(r"[\d,]*\d(\.\d+)?", re.ASCII)
+BETWEEN_SENTENCES = re.compile(r"(?<=[.!?]) (?=[A-Z])")
+
+
+def _pattern(form: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(form)))
+
+
+FORMS = tuple((form, _pattern(form)) for form in WITH_VALUES)
+
+
+def translated(english: str) -> str:
+    """Return one or several English sentences in the visitor's language."""
+    spoken = language()
+    return english if spoken == ENGLISH else _translated(english, spoken)
+
+
+@lru_cache(1024)
+def _translated(english: str, spoken: str) -> str:
+    said = catalogue(spoken)
+    found = _find(english, said, spoken)
+    return found or " ".join(_find(each, said, spoken) or each for each in BETWEEN_SENTENCES.split(english))
+
+
+def _find(english: str, said: NullTranslations, spoken: str) -> str | None:
+    if (found := said.gettext(english)) != english:
+        return found
+    for form, pattern in FORMS:
+        if match := pattern.fullmatch(english):
+            values = {name: _value(value, said, spoken) for name, value in match.groupdict().items()}
+            return said.gettext(form).format(**values)
+    return None
+
+
+def _value(english: str, said: NullTranslations, spoken: str) -> str:
+    if not NUMBER.fullmatch(english):
+        return said.gettext(english)
+    locale = Locale(spoken)
+    return english.translate(str.maketrans(",.", get_group_symbol(locale) + get_decimal_symbol(locale)))

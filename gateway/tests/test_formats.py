@@ -1,0 +1,55 @@
+"""Times and amounts of money as pages show them."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from gateway.cache import public
+from gateway.formats import moment, money, next_midnight, total
+from gateway.tests.conftest import serving
+from libs.clock import iso
+
+NEW_YEAR = "2031-01-01T19:00:00.000Z"
+
+
+@pytest.fixture
+def berlin(services, revocations):
+    """Return a site in Berlin."""
+    return serving(services, revocations, TIME_ZONE="Europe/Berlin")
+
+
+def test_a_start_is_shown_with_its_weekday_in_the_time_of_its_venue(berlin):
+    with berlin.test_request_context():
+        assert moment(NEW_YEAR, "America/New_York") == "Wed, 1 Jan 2031, 14:00 (New York time)"
+        assert moment(NEW_YEAR, "Asia/Tokyo") == "Thu, 2 Jan 2031, 04:00 (Tokyo time)"
+
+
+def test_the_zone_is_not_named_at_a_site_whose_venues_are_all_in_it(berlin):
+    with berlin.test_request_context():
+        assert moment(NEW_YEAR) == moment(NEW_YEAR, "Europe/Berlin") == "Wed, 1 Jan 2031, 20:00"
+
+
+@pytest.mark.parametrize(("days", "word"), [(-1, "yesterday"), (0, "today"), (1, "tomorrow")])
+def test_the_days_around_today_are_called_so_by_the_calendar_of_the_venue(berlin, days, word):
+    there = datetime.now(ZoneInfo("Pacific/Kiritimati")) + timedelta(days=days)
+    with berlin.test_request_context():
+        shown = moment(iso(there.astimezone(UTC)), "Pacific/Kiritimati")
+
+    assert shown == f"{word}, {there:%H:%M} (Kiritimati time)"
+
+
+def test_what_a_page_calls_today_ends_at_midnight_of_the_venue(berlin):
+    ticket = {"starts_at": NEW_YEAR, "time_zone": "Asia/Kathmandu"}
+    with berlin.test_request_context():
+        until = public._changes_at([ticket])
+
+        assert until == next_midnight(["Asia/Kathmandu"]) <= next_midnight([])
+    zones = [ZoneInfo("Asia/Kathmandu"), ZoneInfo("Europe/Berlin")]
+    assert any(f"{datetime.fromtimestamp(until, zone):%H:%M:%S}" == "00:00:00" for zone in zones)
+    assert 0 < until - datetime.now(UTC).timestamp() <= 25 * 3600
+
+
+def test_a_sign_of_several_currencies_has_the_code_beside_it_where_one_pays():
+    assert [money(1999, code) for code in ("usd", "cad", "eur")] == ["$19.99", "CA$19.99", "€19.99"]
+    assert [total(1999, code) for code in ("usd", "cad", "eur")] == ["$19.99 USD", "CA$19.99", "€19.99"]
