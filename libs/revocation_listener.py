@@ -1,13 +1,12 @@
 """The background threads that keep a process's list of revocations current: one asks auth, one hears when to ask."""
 
-import threading
 import time
-from functools import partial
 from typing import Any
 
 from libs.amqp.broadcasts import BroadcastListener
 from libs.revocations import Revocations
 from libs.settings import verify_seconds
+from libs.threads import BackgroundThreads
 
 EXCHANGE = "auth.events"
 ROUTING_KEY = "SessionRevoked"
@@ -22,23 +21,15 @@ class RevocationListener:
             f"{part}.{ROUTING_KEY}", amqp_url, EXCHANGE, ROUTING_KEY, self._on_message, self._on_bound, self._check
         )
         self._verify_at = 0.0
-        self._started = False
-        self._stopping = threading.Event()
-        self._lock = threading.Lock()
+        self._threads = BackgroundThreads("revocations", revocations.follow, self._listener.run)
 
     def start(self) -> None:
-        """Start once per process; the gateway calls it from a request, so that it runs after gunicorn's fork."""
-        if self._started:
-            return
-        with self._lock:
-            if not self._started:
-                for run in (self._revocations.follow, self._listener.run):
-                    threading.Thread(target=partial(run, self._stopping), name="revocations", daemon=True).start()
-                self._started = True
+        """Start once per process."""
+        self._threads.start()
 
     def stop(self) -> None:
         """Stop following; the thread that listens ends within some seconds, or with the process."""
-        self._stopping.set()
+        self._threads.stopping.set()
         self._revocations.wake()
 
     def _on_message(self, _message: Any) -> None:

@@ -9,7 +9,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from gateway.cache.endings import Endings
@@ -18,6 +17,7 @@ from libs.amqp.broadcasts import BroadcastListener
 from libs.amqp.unread import require_readable
 from libs.errors import Unavailable, log_failure
 from libs.events.topology import ALL, WATERMARK
+from libs.threads import BackgroundThreads
 
 EXCHANGE = "tickets.events"
 ASK_SECONDS = 0.4
@@ -53,26 +53,16 @@ class Follower:
         """When the questions were asked that are not answered yet, by their numbers."""
         self._unanswered_since: float | None = None
         self._is_failing = False
-        self._listener = BroadcastListener(
-            "gateway.Tickets", amqp_url, EXCHANGE, ALL, self.hear, self._on_bound, self._check
-        )
-        self._started = False
-        self._stopping = threading.Event()
-        self._lock = threading.Lock()
+        listener = BroadcastListener("gateway.Tickets", amqp_url, EXCHANGE, ALL, self.hear, self._on_bound, self._check)
+        self._threads = BackgroundThreads("public-reads", listener.run, self._ask_while_used)
 
     def start(self) -> None:
-        """Start once per process; call it from a request, so that it runs after gunicorn's fork."""
-        if self._started:
-            return
-        with self._lock:
-            if not self._started:
-                for run in (partial(self._listener.run, self._stopping), self._ask_while_used):
-                    threading.Thread(target=run, name="public-reads", daemon=True).start()
-                self._started = True
+        """Start once per process."""
+        self._threads.start()
 
     def stop(self) -> None:
         """Stop, within a second."""
-        self._stopping.set()
+        self._threads.stopping.set()
         self._memory.used.set()
 
     def hear(self, message: Any) -> None:
@@ -113,8 +103,8 @@ class Follower:
         if self._unanswered_since is not None and self._clock() - self._unanswered_since > SILENT_SECONDS:
             raise Silent("no watermark comes")
 
-    def _ask_while_used(self) -> None:
-        while not self._stopping.is_set():
+    def _ask_while_used(self, stopping: threading.Event) -> None:
+        while not stopping.is_set():
             if not self._memory.is_in_use:
                 self._memory.used.clear()
                 self._memory.used.wait()
@@ -125,4 +115,4 @@ class Follower:
                 if not self._is_failing:
                     log_failure(log, error, "no watermark: tickets is asked for everything")
                 self._is_failing = True
-            self._stopping.wait(ASK_SECONDS)
+            stopping.wait(ASK_SECONDS)

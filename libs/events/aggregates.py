@@ -163,11 +163,14 @@ class Aggregates:
                 self._saved(where["_id"], update["$push"]["outbox"], len(waiting) == 1)
         return saved
 
-    def waiting(self) -> tuple[int, float]:
-        """Return how many documents have events to be published, 1000 if more, and since when in seconds the oldest."""
-        full = self.collection.find({"outbox_at": {"$exists": True}}, {"outbox_at": 1})
-        found = list(full.sort("outbox_at", ASCENDING).limit(COUNTED))
-        return len(found), (utc_now() - found[0]["outbox_at"]).total_seconds() if found else 0.0
+    def count_waiting(self) -> int:
+        """Return how many documents have events to be published, 1000 if more."""
+        return self.collection.count_documents({"outbox_at": {"$exists": True}}, limit=COUNTED)
+
+    def waiting_seconds(self) -> float:
+        """Return since when the oldest event waits to be published, 0 without any."""
+        oldest = self.collection.find_one({"outbox_at": {"$exists": True}}, {"outbox_at": 1}, sort=[("outbox_at", 1)])
+        return (utc_now() - oldest["outbox_at"]).total_seconds() if oldest else 0.0
 
     def _saved(self, ident: str, pending: Document, is_alone: bool) -> None:
         events_saved.labels(pending["name"]).inc()

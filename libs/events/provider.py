@@ -1,5 +1,6 @@
 """A service's database, opened with timeouts, and the relay of its outboxes, which runs while the service does."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -65,9 +66,9 @@ def _show_outbox(aggregates: Aggregates) -> None:
     """Let the metrics show what waits to be published, whether or not the relay turns."""
     name = aggregates.collection.name
 
-    def waiting(which: int) -> float:
+    def timely(read: Callable[[], float]) -> float:
         with pymongo.timeout(SHOWN_SECONDS):
-            return aggregates.waiting()[which]
+            return read()
 
-    when_read(outbox_events.labels(name), partial(waiting, 0))
-    when_read(outbox_waiting_seconds.labels(name), partial(waiting, 1))
+    when_read(outbox_events.labels(name), partial(timely, aggregates.count_waiting))
+    when_read(outbox_waiting_seconds.labels(name), partial(timely, aggregates.waiting_seconds))

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -33,26 +33,26 @@ def produce(publish: Callable[[str], Any], change: Callable[[str], Any] | None =
     after the change that it is making.
     """
     store = change or (lambda ident: database().changes.insert_one(changed(ident)))
-    signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
-    answer("ready")
-    for line in sys.stdin:
-        prefix, count, rate = line.split()
-        began = time.perf_counter()
-        for number in range(int(count)):
-            if stopping:
-                return
-            pause(began, number, float(rate))
-            ident = f"{prefix}-{number}"
-            store(ident)
-            try:
-                publish(ident)
-            except Exception:  # noqa: BLE001 - whatever it is
-                database().changes.delete_one({"_id": ident})
-        answer("done")
+    for ident in requested():
+        store(ident)
+        try:
+            publish(ident)
+        except Exception:  # noqa: BLE001 - whatever it is
+            database().changes.delete_one({"_id": ident})
 
 
 async def produce_async(changes: AsyncCollection[dict[str, Any]], publish: Callable[[str], Awaitable[Any]]) -> None:
     """Do the same in an event loop."""
+    for ident in requested():
+        await changes.insert_one(changed(ident))
+        try:
+            await publish(ident)
+        except Exception:  # noqa: BLE001 - whatever it is
+            await changes.delete_one({"_id": ident})
+
+
+def requested() -> Iterator[str]:
+    """Yield the id of each change to be made when it is its turn; answer "ready" and "done"."""
     signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     answer("ready")
     for line in sys.stdin:
@@ -62,12 +62,7 @@ async def produce_async(changes: AsyncCollection[dict[str, Any]], publish: Calla
             if stopping:
                 return
             pause(began, number, float(rate))
-            ident = f"{prefix}-{number}"
-            await changes.insert_one(changed(ident))
-            try:
-                await publish(ident)
-            except Exception:  # noqa: BLE001 - whatever it is
-                await changes.delete_one({"_id": ident})
+            yield f"{prefix}-{number}"
         answer("done")
 
 

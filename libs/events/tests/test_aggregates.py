@@ -118,14 +118,13 @@ def test_every_event_wakes_the_relay(loaves):
 
 
 def test_operators_see_how_many_outboxes_are_full_and_for_how_long(loaves):
-    assert loaves.waiting() == (0, 0.0)
+    assert (loaves.count_waiting(), loaves.waiting_seconds()) == (0, 0.0)
 
     loaves.add(a_loaf(), LoafBaked, a_loaf())
     loaves.collection.update_one({}, {"$set": {"outbox_at": utc_now() - timedelta(minutes=1)}})
 
-    count, seconds = loaves.waiting()
-    assert count == 1
-    assert 60 <= seconds < 90
+    assert loaves.count_waiting() == 1
+    assert 60 <= loaves.waiting_seconds() < 90
 
 
 def test_a_saved_change_is_counted_by_its_event_and_a_refused_one_is_not(loaves):

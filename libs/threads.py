@@ -1,0 +1,25 @@
+"""Background threads of a process that may be forked: they start with its first request, not with its modules."""
+
+import threading
+from collections.abc import Callable
+
+
+class BackgroundThreads:
+    """Daemon threads, each of which runs `run(stopping)` until the event `stopping` is set."""
+
+    def __init__(self, name: str, *runs: Callable[[threading.Event], None]) -> None:
+        self.stopping = threading.Event()
+        self._name = name
+        self._runs = runs
+        self._started = False
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Start once per process; the gateway calls it from each request, so that it runs after gunicorn's fork."""
+        if self._started:
+            return
+        with self._lock:
+            if not self._started:
+                for run in self._runs:
+                    threading.Thread(target=run, args=(self.stopping,), name=self._name, daemon=True).start()
+                self._started = True
