@@ -114,6 +114,7 @@ lock: venv ## Lock the versions in requirements*.in with their hashes
 	$(LOCK) requirements-build.in --output-file requirements-build.txt
 	$(LOCK) requirements-audit.in --output-file requirements-audit.txt
 	$(LOCK) requirements-env.in --output-file requirements-env.txt
+	$(LOCK) requirements-operator.in --output-file requirements-operator.txt
 	$(LOCK) requirements-bench.in --output-file requirements-bench.txt
 
 sbom: venv $(AUDIT)/ready ## Write .stack/sbom.json (CycloneDX) and .stack/licences.md: what production installs

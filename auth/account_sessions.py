@@ -64,6 +64,13 @@ class AccountSessions:
         return {"kind": SESSIONS, "number": number}
 
     @rpc(expected_exceptions=EXPECTED)
+    def find_user(self, user: str) -> dict[str, Any]:
+        """Return a user (id or email) as `lock` does, and when they signed up (`created_at`); for operators."""
+        self.caller.require("operator")
+        found = self._find(user)
+        return {**_shown(found), "created_at": found["created_at"]}
+
+    @rpc(expected_exceptions=EXPECTED)
     def lock(self, user: str, reason: str) -> dict[str, Any]:
         """Let a user (id or email) sign in no longer, and end all their sessions; for operators.
 

@@ -12,6 +12,7 @@ from auth.key_changes import KeyChanges
 from auth.passkeys import Passkeys
 from auth.seals import ENCRYPTION_KEY_FORM, Seals
 from auth.store import NUMBER, UserStore
+from libs import workings
 from libs.contracts.errors import DomainError
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import FOLLOWERS
@@ -62,7 +63,9 @@ class Throttle(DependencyProvider):
         return self.throttle
 
 
-class AuthService(account_security.AccountSecurity, account_sessions.AccountSessions, operation.Operation):
+class AuthService(
+    account_security.AccountSecurity, account_sessions.AccountSessions, operation.Operation, workings.Workings
+):
     """Knows the users and begins and ends their sessions."""
 
     name = "auth"

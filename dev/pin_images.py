@@ -21,7 +21,7 @@ FILES = (
 )
 WORKFLOWS = Path(".github/workflows")
 SECONDS = 60
-IMAGE = re.compile(r"^(\s*image: |FROM )(?!ticketing:)([\w./-]+:[\w.-]+)(@sha256:[0-9a-f]{64})?(?=\s|$)", re.M)
+IMAGE = re.compile(r"^(\s*image: |FROM )(?!ticketing[:-])([\w./-]+:[\w.-]+)(@sha256:[0-9a-f]{64})?(?=\s|$)", re.M)
 
 ACTION = re.compile(r"(uses: )([\w./-]+)@([\w.-]+)(?:  # (\S+))?$", re.M)
 

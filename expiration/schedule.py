@@ -101,6 +101,14 @@ class Schedule:
         pipeline.delete(JsonJob.key_for(ident))
         pipeline.execute()
 
+    def counts(self) -> tuple[int, int]:
+        """Return how many jobs are scheduled, and how many are on their way to the worker; one round trip."""
+        pipeline = self.scheduler.connection.pipeline(transaction=False)
+        pipeline.zcard(Scheduler.scheduled_jobs_key)
+        pipeline.llen(Queue.redis_queue_namespace_prefix + QUEUE)
+        scheduled, queued = pipeline.execute()
+        return int(scheduled), int(queued)
+
     def missing(self, order_ids: list[str]) -> list[str]:
         """Return those orders whose job is neither scheduled nor on its way to the worker; one round trip for all.
 

@@ -18,6 +18,7 @@ from libs.contracts.events import (
     OrderCreated,
     OrderUpdated,
 )
+from libs.errors import is_unavailable
 from libs.events import Stored, VersionConflict, handles
 from libs.events.anti_entropy import AntiEntropyProvider, Source, rpc_source, stale_in
 from libs.providers import Setting
@@ -31,6 +32,7 @@ from libs.settings import REDIS_FORM
 EXPECTED = (InvalidArguments, Unauthenticated, Forbidden)
 
 RESTORE_SECONDS, RESTORE_BATCH, RESTORE_AHEAD = 5, 1000, timedelta(seconds=30)
+LATE_AFTER = timedelta(seconds=15)
 
 
 class ExpirationService(parked_events.ParkedEvents):
@@ -77,6 +79,48 @@ class ExpirationService(parked_events.ParkedEvents):
         """Compare all deadlines with orders; for operators. Returns {"repaired", "next"}: see AntiEntropy.repair."""
         self.caller.require("operator")
         return self.anti_entropy.repair(arguments.optional_text("after", after))
+
+    @rpc(expected_exceptions=EXPECTED)
+    def jobs(self) -> dict[str, Any]:
+        """Return {"open", "late", "scheduled", "queued", "missing"}; for operators.
+
+        How many deadlines are open, and the first 1000 that are so 15 seconds after their time ("late"), as
+        [{"order_id", "expires_at"}]. In Redis, where None stands for what it does not answer: how many jobs are
+        scheduled for them or on their way to the worker, and the ids of orders whose time is over soon and that have no
+        job ("missing").
+        """
+        self.caller.require("operator")
+        now = utc_now()
+        late = self.store.list_open(now - LATE_AFTER, RESTORE_BATCH)
+        due_soon = [deadline.id for deadline in self.store.list_open(now + RESTORE_AHEAD, RESTORE_BATCH)]
+        return {
+            "open": self.store.count_open(),
+            "late": [{"order_id": each.id, "expires_at": each.expires_at} for each in late],
+            **self._in_redis(due_soon),
+        }
+
+    def _in_redis(self, due_soon: list[str]) -> dict[str, Any]:
+        try:
+            (scheduled, queued), missing = self.schedule.counts(), self.schedule.missing(due_soon)
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            return dict.fromkeys(("scheduled", "queued", "missing"))
+        return {"scheduled": scheduled, "queued": queued, "missing": missing}
+
+    @rpc(expected_exceptions=EXPECTED)
+    def deadline(self, order_id: str) -> dict[str, Any] | None:
+        """Return {"expires_at", "state"} of an order's deadline, None without one; for operators.
+
+        The state is open, fired or ended.
+        """
+        self.caller.require("operator")
+        found: Deadline | None = self.store.find(arguments.text("order_id", order_id))
+        return {"expires_at": found.expires_at, "state": found.state} if found else None
+
+    def _handled_version(self, order_id: str, ticket_id: str) -> int | None:
+        found: Deadline | None = self.store.find(order_id)
+        return found.order_version if found else None
 
     @timer(interval=RESTORE_SECONDS)
     def restore(self) -> None:

@@ -62,6 +62,10 @@ class DeadlineStore:
         """Save a deadline that fired together with its ExpirationComplete; raise VersionConflict."""
         self.deadlines.save(asdict(deadline), CATALOGUE["ExpirationComplete"], deadline.snapshot())
 
+    def count_open(self) -> int:
+        """Return how many deadlines are open."""
+        return self.deadlines.collection.count_documents({"state": "open"})
+
     def list_open(self, before: datetime, limit: int) -> list[Deadline]:
         """Return the open deadlines before a moment, the earliest first."""
         where = {"state": "open", "expires_at": {"$lte": before}}

@@ -57,6 +57,22 @@ event_loop_lag_seconds = Gauge(
 )
 alarms = Counter("alarms", "Alarms for operators, each also a line `ALARM <name>` in the log.", ("name",))
 copies_repaired = Counter("copies_repaired", "Copies that a comparison found out of date.", ("copies",))
+copies_stale = Gauge(
+    "copies_stale",
+    "Copies that the last comparison of this instance found out of date and did not repair.",
+    ("copies",),
+)
+copies_compared_timestamp_seconds = Gauge(
+    "copies_compared_timestamp_seconds",
+    "Since when, in seconds since 1970, what changed at the source is not compared yet; by this instance's last run.",
+    ("copies",),
+)
+event_lag_seconds = Histogram(
+    "event_lag_seconds",
+    "How long after an event was saved by its publisher a handler was done with it.",
+    ("queue",),
+    buckets=AGES_SECONDS,
+)
 
 SLEPT_SECONDS = 0.005
 

@@ -1,13 +1,18 @@
-"""The RPC methods about parked events, a part of every service that listens to any: for operators.
+"""The RPC methods about parked events, queues and copies, a part of every service that listens: for operators.
 
 Each service answers for its own queues, which nobody else may read or write (`ops/broker_users.py`). Its calls are
 recorded before and after, as all calls of operators are (`libs/rpc/caller.py`).
 """
 
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
+from libs import workings
+from libs.clock import utc_now
 from libs.contracts.limits import MAXIMUM_PAGE
-from libs.events.parking import ParkingProvider, Selection
+from libs.events.anti_entropy import Comparison
+from libs.events.parking import Archive, ParkingProvider, Selection
 from libs.rpc import arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import Forbidden, Unauthenticated
@@ -17,13 +22,12 @@ EXPECTED = (InvalidArguments, Unauthenticated, Forbidden)
 MOST_IDS = 1000
 
 
-class ParkedEvents:
-    """What a service does about its parked events, with the service's own `caller`.
+class ParkedEvents(workings.Workings):
+    """What a service does about its parked events, with the service's own `caller` and `store`.
 
     Not to be imported by its name: `nameko run` takes every class with entrypoints in a module for a service.
     """
 
-    caller: Any
     parking = ParkingProvider()
 
     @rpc(expected_exceptions=EXPECTED)
@@ -60,17 +64,27 @@ class ParkedEvents:
 
     @rpc(expected_exceptions=EXPECTED)
     def discard_parked(self, queue: str, reason: str, ids: Any = None, exception: str | None = None) -> dict[str, int]:
-        """Delete parked events for good, those with these ids or this exception; for operators, who say why.
+        """Take parked events away for good, those with these ids or this exception; for operators, who say why.
 
-        Returns {"discarded", "left"}; `left` are those that there was no time to look at.
+        Each is archived first (see `discarded_events`). Returns {"discarded", "left"}; `left` are those that there was
+        no time to look at.
         """
-        self.caller.require("operator")
+        operator = self.caller.operator
         arguments.reason("reason", reason)
         selection = self._selection(queue, ids, exception)
         if selection.ids is None and selection.exception is None:
             raise InvalidArguments("ids or exception must say which events.")
-        discarded, left = self.parking.discard(selection)
+        discarded, left = self.parking.discard(selection, partial(self._archive().add, operator, reason, utc_now()))
         return {"discarded": discarded, "left": left}
+
+    @rpc(expected_exceptions=EXPECTED)
+    def discarded_events(self, limit: int = 20) -> Any:
+        """Return the events that were discarded last, as `show_parked` does, newest first; for operators.
+
+        Each says beside that `discarded_at`, by whom (`discarded_by`) and why (`discarded_because`).
+        """
+        self.caller.require("operator")
+        return self._archive().newest(arguments.integer("limit", limit, 1, MAXIMUM_PAGE))
 
     @rpc(expected_exceptions=EXPECTED)
     def stuck_events(self) -> Any:
@@ -80,6 +94,52 @@ class ParkedEvents:
         """
         self.caller.require("operator")
         return [vars(event) for event in self.parking.stuck()]
+
+    @rpc(expected_exceptions=EXPECTED)
+    def queues(self) -> Any:
+        """Return [{"queue", "waiting", "listeners", "parked"}] of all queues of this service's; for operators.
+
+        `waiting` are the events that no instance has been given yet. A queue that is not there has None of them.
+        """
+        self.caller.require("operator")
+        return [vars(size) for size in self.parking.sizes()]
+
+    @rpc(expected_exceptions=EXPECTED)
+    def copies(self) -> Any:
+        """Return [{"copies", "stale", "behind_seconds"}] of each kind of copies; for operators.
+
+        `stale` were found out of date and are not repaired yet; what changed at the source before the last
+        `behind_seconds` has been compared, None if nothing has.
+        """
+        self.caller.require("operator")
+        compared = (each for each in vars(self).values() if isinstance(each, Comparison))
+        return [asdict(each.standing()) for each in compared]
+
+    @rpc(expected_exceptions=EXPECTED)
+    def messages(self, order_id: str, ticket_id: str) -> dict[str, Any]:
+        """Return {"outbox", "parked", "retried", "version"} about an order and its ticket; for operators.
+
+        `outbox`: its events that wait to be published, as {"event", "version", "at"}. The events about it that are
+        parked here, and that have been retried for long, are as in `show_parked`. `version`: that of the order which
+        was handled here last, None if none was.
+        """
+        self.caller.require("operator")
+        order_id, ticket_id = arguments.text("order_id", order_id), arguments.text("ticket_id", ticket_id)
+        parked, retried = self.parking.about(order_id)
+        waiting = [event for aggregates in self._aggregates() for event in aggregates.outbox_of(order_id)]
+        return {
+            "outbox": [{"event": each["name"], "version": each["version"], "at": each["at"]} for each in waiting],
+            "parked": [vars(event) for event in parked],
+            "retried": [vars(event) for event in retried],
+            "version": self._handled_version(order_id, ticket_id),
+        }
+
+    def _handled_version(self, order_id: str, ticket_id: str) -> int | None:
+        """Return the version of an order that was handled here last; a service that keeps no copies of orders, None."""
+        return None
+
+    def _archive(self) -> Archive:
+        return Archive(self._aggregates()[0].collection.database)
 
     def _selection(self, queue: object, ids: object, exception: object) -> Selection:
         return Selection(

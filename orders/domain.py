@@ -9,7 +9,7 @@ complete and cancelled are terminal.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,8 @@ FROZEN = ("id", "title", "price_cents", "currency", "category", "venue", "starts
 """What an order keeps of its ticket, as it was then."""
 HOUR = timedelta(hours=1)
 EXTENSION, EXTENDED_WITHIN = timedelta(seconds=EXTENSION_SECONDS), timedelta(seconds=EXTENDED_WITHIN_SECONDS)
+LONGEST_LOG = 50
+"""Of how many of its newest changes an order keeps when they were."""
 
 
 class TicketStarted(DomainError):
@@ -85,6 +87,7 @@ class Order:
     `refunded_at` is set once all the money went back, `refunded_cents` says how much of it did so far.
     `payment_version` is that of the newest snapshot of its payment that was applied; 0 if there was none.
     `was_extended` says whether its buyer has had the deadline extended.
+    `log` has its changes as {"at", "version", "event", "status"}, oldest first.
     """
 
     id: str
@@ -102,6 +105,7 @@ class Order:
     refunded_cents: int = 0
     payment_version: int = 0
     was_extended: bool = False
+    log: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def place(
@@ -113,6 +117,7 @@ class Order:
             seller_id=ticket["seller_id"], ticket={name: ticket[name] for name in FROZEN},
             reservation_no=reservation_no, refunded_at=None, created_at=now, updated_at=now,
             expires_at=_start_at_most(expires_at, ticket["starts_at"]),
+            log=[_logged(now, 1, "OrderCreated", "created")],
         )  # fmt: skip
 
     @property
@@ -133,11 +138,18 @@ class Order:
     def cancel(self, buyer_id: str, now: datetime) -> str | None:
         """Cancel for the buyer; return the event, or None when it was cancelled before."""
         self.check_owner(buyer_id)
+        return self._cancel_unpaid("buyer", now)
+
+    def call_off(self, now: datetime) -> str | None:
+        """Cancel for an operator, by the same rules as for the buyer."""
+        return self._cancel_unpaid("operator", now)
+
+    def _cancel_unpaid(self, reason: str, now: datetime) -> str | None:
         if self.status == "complete":
             raise OrderComplete("This order has been paid for and cannot be cancelled.")
         if self.status == "awaiting_payment":
             raise OrderBeingPaid("This order is being paid for and cannot be cancelled now.")
-        return self._cancel("buyer", now) if self.status == "created" else None
+        return self._cancel(reason, now) if self.status == "created" else None
 
     def expire(self, now: datetime, is_unpaid: bool) -> str | None:
         """Cancel if the time to pay has run out and nothing was paid; return the event, or None.
@@ -260,7 +272,12 @@ class Order:
         self.status = status
         self.version += 1
         self.updated_at = now
+        self.log = [*self.log, _logged(now, self.version, event, status)][-LONGEST_LOG:]
         return event
+
+
+def _logged(at: datetime, version: int, event: str, status: str) -> dict[str, Any]:
+    return {"at": at, "version": version, "event": event, "status": status}
 
 
 def next_status(status: str, payment_status: str, payment_final: bool) -> str | None:

@@ -46,6 +46,8 @@ OUTCOMES_SECONDS = 4.0
 """How long payments may take to say what became of a batch of overdue orders."""
 ASK_PAYMENTS_SECONDS, ASK_PAYMENTS_AFTER, GIVE_UP_AFTER = 30, timedelta(seconds=60), timedelta(hours=24)
 ASK_PAYMENTS_LIMIT = 200
+LATE_AFTER = timedelta(seconds=15)
+"""How long after its deadline an order is created at most while all works (I7 of the design)."""
 PAYMENTS = "payments:"
 """How the `next` of `repair` begins once all tickets were compared."""
 
@@ -183,6 +185,53 @@ class OrdersService(parked_events.ParkedEvents):
         self.caller.require("operator")
         order_id = arguments.text("order_id", order_id)
         return self._change(order_id, lambda order: order.expire_now(utc_now())).snapshot()
+
+    @rpc(expected_exceptions=EXPECTED)
+    def call_off(self, order_id: str, reason: str) -> dict[str, Any]:
+        """Cancel an order that nobody has begun to pay; for operators, who say why. Returns the order.
+
+        Doing it again changes nothing. Raises OrderComplete or OrderBeingPaid.
+        """
+        self.caller.require("operator")
+        arguments.reason("reason", reason)
+        order_id = arguments.text("order_id", order_id)
+        return self._change(order_id, lambda order: order.call_off(utc_now())).snapshot()
+
+    @rpc(expected_exceptions=EXPECTED)
+    def story(self, order_id: str) -> dict[str, Any]:
+        """Return an order with its `log`, [{"at", "version", "event", "status"}], oldest first; for operators.
+
+        An order of an earlier version has no log of its changes until then.
+        """
+        self.caller.require("operator")
+        order = self.store.get(arguments.text("order_id", order_id))
+        return {**order.snapshot(), "payment_version": order.payment_version, "log": order.log}
+
+    @rpc(expected_exceptions=EXPECTED)
+    def find(self, buyer_id: str | None = None, ticket_id: str | None = None, limit: int = 20) -> Any:
+        """Return the newest orders of a buyer, or on a ticket; for operators."""
+        self.caller.require("operator")
+        given = {"buyer_id": buyer_id, "ticket_id": ticket_id}
+        where = {name: arguments.text(name, value) for name, value in given.items() if value is not None}
+        if not where:
+            raise InvalidArguments("buyer_id or ticket_id must say whose orders.")
+        size = arguments.integer("limit", limit, 1, MAXIMUM_PAGE)
+        return [order.snapshot() for order in self.store.list_about(where, size)]
+
+    @rpc(expected_exceptions=EXPECTED)
+    def stuck(self) -> dict[str, Any]:
+        """Return {"overdue", "awaiting"}, at most 100 each, as [{"order_id", "since"}]; for operators.
+
+        Orders that are created though their deadline has passed, and whose payment has been going on for too long.
+        """
+        self.caller.require("operator")
+        now = utc_now()
+        overdue = self.store.list_overdue(now - LATE_AFTER, BATCH)
+        awaiting = self.store.list_awaiting(now - ASK_PAYMENTS_AFTER, BATCH)
+        return {
+            "overdue": [{"order_id": order.id, "since": order.expires_at} for order in overdue],
+            "awaiting": [{"order_id": order.id, "since": order.updated_at} for order in awaiting],
+        }
 
     @handles_batches(TicketCreated, TicketUpdated)
     def on_tickets(self, tickets: Sequence[dict[str, Any]]) -> None:

@@ -145,6 +145,10 @@ class OrderStore:
             {"status": "awaiting_payment", "updated_at": {"$lte": since}}, "updated_at", limit
         )
 
+    def list_about(self, where: Document, limit: int) -> list[Order]:
+        """Return the newest orders of one buyer, or on one ticket, as {"buyer_id"} or {"ticket_id"} says."""
+        return [_order(found) for found in self.orders.find_all(where, sort=[("_id", DESCENDING)], limit=limit)]
+
     def mark_asked(self, ids: list[str], now: datetime) -> None:
         """Remember that payments was just asked about these orders in vain, so that others come first next time."""
         if ids:

@@ -6,6 +6,7 @@ from typing import Any
 from libs.contracts.texts import is_storable
 from libs.events import VersionConflict
 from payments.crash_points import CrashPoint, crash_point
+from payments.domain import Payment
 from payments.errors import ReasonMissing, StripeUnavailable
 from payments.settlement import Settlement
 
@@ -25,7 +26,11 @@ def refund(settlement: Settlement, order_id: str, reason: str, requested_by: str
     _request(settlement, order_id, why, requested_by)
     with suppress(StripeUnavailable, VersionConflict):  # it is stored, so the reconciler will make it
         settlement.settle(order_id)
-    payment = settlement.store.get(order_id)
+    return with_refunds(settlement.store.get(order_id))
+
+
+def with_refunds(payment: Payment) -> dict[str, Any]:
+    """Return a payment's snapshot with the `refund` that an operator asked for last, and the `earlier_refunds`."""
     newest = None if payment.refund is None else _as_json(payment.refund)
     earlier = [_as_json(request) for request in payment.earlier_refunds]
     return {**payment.snapshot(), "refund": newest, "earlier_refunds": earlier}

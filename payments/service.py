@@ -24,9 +24,11 @@ from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenti
 from libs.rpc.entrypoint import rpc
 from payments.copying import copy_order
 from payments.declines import buyer_view
-from payments.errors import StripeUnavailable
+from payments.errors import PaymentNotFound, StripeUnavailable
 from payments.provider import Money
-from payments.refunds import refund
+from payments.recording import CONFIRM_PERIOD
+from payments.refunds import refund, with_refunds
+from payments.store import PaymentStore
 
 EXPECTED = (DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
 RECONCILE_SECONDS = 5
@@ -140,12 +142,40 @@ class PaymentsService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def stuck(self) -> dict[str, Any]:
-        """Return {"payments", "webhooks"} that could not be settled 20 times or more, at most 100 each; for operators.
+        """Return {"payments", "webhooks", "confirming", "refunds"}, at most 100 of each; for operators.
 
-        Each says how often it failed, since when and why last; all are tried for ever.
+        Payments and webhooks that could not be settled 20 times or more, with how often, since when and why last: they
+        are tried for ever. Beside them, as [{"order_id", "since"}], the payments whose outcome is unknown for too long,
+        and the refunds that failed.
         """
         self.caller.require("operator")
-        return {"payments": self.money.store.list_stuck(BATCH), "webhooks": self.money.store.inbox.list_stuck(BATCH)}
+        store = self.store
+        confirming = store.list_confirming(utc_now() - CONFIRM_PERIOD, BATCH)
+        return {
+            "payments": store.list_stuck(BATCH),
+            "webhooks": store.inbox.list_stuck(BATCH),
+            "confirming": [{"order_id": each.id, "since": each.confirming_at} for each in confirming],
+            "refunds": [
+                {"order_id": each.id, "since": each.refund_failed_at} for each in store.list_refunds_failed(BATCH)
+            ],
+        }
+
+    @rpc(expected_exceptions=EXPECTED)
+    def story(self, order_id: str) -> dict[str, Any]:
+        """Return an order's payment with its refunds and what Stripe told us of it by `webhooks`; for operators."""
+        self.caller.require("operator")
+        payment = self.store.get(order_id)
+        webhooks = self.store.inbox.list_about(payment.stripe_id) if payment.stripe_id else []
+        return {**with_refunds(payment), "confirming_at": payment.confirming_at, "webhooks": webhooks}
+
+    @rpc(expected_exceptions=EXPECTED)
+    def find(self, stripe_id: str) -> dict[str, Any]:
+        """Return the payment with this PaymentIntent; for operators. Raises PaymentNotFound."""
+        self.caller.require("operator")
+        found = self.store.find_by_stripe_id(arguments.text("stripe_id", stripe_id))
+        if found is None:
+            raise PaymentNotFound("No order is paid by this PaymentIntent.")
+        return found.snapshot()
 
     @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def repair(self, after: str | None = None) -> dict[str, Any]:
@@ -162,6 +192,11 @@ class PaymentsService(parked_events.ParkedEvents):
             self.money.reconciler.receive(webhook)
         else:
             self.money.store.count("webhooks_of_other_types")
+
+    @property
+    def store(self) -> PaymentStore:
+        """The payments."""
+        return self.money.store
 
     @handles(OrderAwaitingPayment, OrderUpdated, OrderCancelled, OrderCompleted, is_slow=True)
     def on_order(self, order: dict[str, Any]) -> None:
@@ -186,6 +221,10 @@ class PaymentsService(parked_events.ParkedEvents):
         buyer_id: str = self.caller.user_id
         self.money.store.throttle.count([Counter(f"{kind}:{buyer_id}", limit)])
         return buyer_id
+
+    def _handled_version(self, order_id: str, ticket_id: str) -> int | None:
+        payment = self.store.find(order_id)
+        return payment.order["version"] if payment else None
 
     def _orders(self) -> Source:
         payments = self.money.store.payments.collection

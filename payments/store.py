@@ -52,6 +52,9 @@ class PaymentStore:
                 IndexModel([("visited_at", ASCENDING)], partialFilterExpression={"work_left": True}, name="visits"),
                 IndexModel([("created_at", ASCENDING)]),
                 IndexModel(
+                    [("refund_failed_at", ASCENDING)], partialFilterExpression={"refund_failed_at": {"$type": "date"}}
+                ),
+                IndexModel(
                     [("dispute.status", ASCENDING)], partialFilterExpression={"dispute.status": {"$exists": True}}
                 ),
                 IndexModel(
@@ -60,6 +63,7 @@ class PaymentStore:
             ],
             "webhooks": [
                 IndexModel([("tried_at", ASCENDING)], partialFilterExpression={"waiting": True}, name="waiting"),
+                IndexModel([("stripe_id", ASCENDING)]),
                 IndexModel([("settled_at", ASCENDING)], expireAfterSeconds=int(KEEP_SETTLED.total_seconds())),
             ],
             "attempts": [FORGET_INDEX],
@@ -206,6 +210,17 @@ class PaymentStore:
         wanted = ("stripe_id", "status", "failures", "failure", "failed_since")
         found = self.payments.collection.find(where, wanted).sort("failed_since", ASCENDING).limit(limit)
         return [{"order_id": one["_id"], **{name: one.get(name) for name in wanted}} for one in found]
+
+    def list_confirming(self, before: datetime, limit: int) -> list[Payment]:
+        """Return the payments whose card has been charged since before a moment, with an outcome unknown till now."""
+        where = {"work_left": True, "confirming_at": {"$lte": before}}
+        return [_payment(found) for found in self.payments.find_all(where, limit=limit)]
+
+    def list_refunds_failed(self, limit: int) -> list[Payment]:
+        """Return the payments that Stripe could not refund, oldest first."""
+        where = {"refund_failed_at": {"$type": "date"}, "status": {"$ne": "refunded"}}
+        sort = [("refund_failed_at", ASCENDING)]
+        return [_payment(found) for found in self.payments.find_all(where, sort=sort, limit=limit)]
 
     def list_created_since(self, moment: datetime) -> list[Payment]:
         """Return the payments with a PaymentIntent that were opened since."""

@@ -101,6 +101,14 @@ class Inbox:
             for found in self.collection.find(where).sort("received_at", ASCENDING).limit(limit)
         ]
 
+    def list_about(self, stripe_id: str) -> list[dict[str, Any]]:
+        """Return the webhooks about a PaymentIntent of the last month, oldest first, for operators."""
+        shown = (*SHOWN, "settled_at", "outcome")
+        return [
+            {"id": found["_id"], **{name: found.get(name) for name in shown}}
+            for found in self.collection.find({"stripe_id": stripe_id}).sort("received_at", ASCENDING)
+        ]
+
     def take_waiting(self, before: datetime, now: datetime) -> Webhook | None:
         """Return the webhook that was tried longest ago, unless since `before`, and note that it is tried now."""
         where, tried = {"waiting": True, "tried_at": {"$lte": before}}, {"$set": {"tried_at": now}}

@@ -111,6 +111,16 @@ class Ticket:
         if self.withdrawn:
             return False
         self._check_seen(seen_version)
+        return self.take_down(now)
+
+    def take_down(self, now: datetime) -> bool:
+        """Take the ticket off sale for good, for an operator; return False when it already was.
+
+        Raises TicketSold or TicketReserved.
+        """
+        self._check_free()
+        if self.withdrawn:
+            return False
         self.withdrawn = True
         self._revise(now)
         return True
@@ -164,6 +174,9 @@ class Ticket:
     def _check_editable(self, seller_id: str) -> None:
         if seller_id != self.seller_id:
             raise NotOwner("This ticket is not yours.")
+        self._check_free()
+
+    def _check_free(self) -> None:
         if self.status == "sold":
             raise TicketSold("This ticket has been sold.")
         if self.status == "reserved":

@@ -176,6 +176,23 @@ class TicketsService(parked_events.ParkedEvents):
         return self.store.sales(self.caller.user_id)
 
     @rpc(expected_exceptions=EXPECTED)
+    def find(self, seller_id: str, limit: int = 20) -> Any:
+        """Return the newest tickets of a seller, whatever their status; for operators."""
+        self.caller.require("operator")
+        query = lists.seller_list(arguments.text("seller_id", seller_id), "all")
+        return [ticket.snapshot() for ticket in self._page(query, limit, None)[0]]
+
+    @rpc(expected_exceptions=EXPECTED)
+    def take_down(self, ticket_id: str, reason: str) -> dict[str, Any]:
+        """Take a ticket off sale for good; for operators, who say why. Doing it again changes nothing.
+
+        Returns the ticket. Raises TicketSold or TicketReserved.
+        """
+        self.caller.require("operator")
+        arguments.reason("reason", reason)
+        return self._change(ticket_id, lambda ticket: ticket.take_down(utc_now()))
+
+    @rpc(expected_exceptions=EXPECTED)
     def snapshots(self, ids: Any) -> Any:
         """Return those of the tickets with these ids (a list of at most 100) that exist; for orders."""
         self.caller.require("orders", "operator")
@@ -264,6 +281,12 @@ class TicketsService(parked_events.ParkedEvents):
                 if last:
                     raise
         return ticket.snapshot()
+
+    def _handled_version(self, order_id: str, ticket_id: str) -> int | None:
+        for ticket in self.store.get_all([ticket_id]):
+            if ticket.reservation and ticket.reservation["order_id"] == order_id:
+                return int(ticket.reservation["version"])
+        return None
 
     def _orders(self) -> Source:
         database = self.store.tickets.collection.database

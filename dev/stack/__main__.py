@@ -1,4 +1,4 @@
-"""The stack's command line: `python -m dev.stack run|servers|stop|status|env|operator|backup|restore|install`."""
+"""The stack's command line: `python -m dev.stack COMMAND`; `--help` lists the commands."""
 
 import argparse
 import os
@@ -36,6 +36,7 @@ def main() -> None:
     commands.add_parser("servers", help="run RabbitMQ, Redis and MongoDB alone until Ctrl-C")
     commands.add_parser("stop", help="stop the stack, or what a killed one left behind")
     commands.add_parser("status", help="list the processes")
+    commands.add_parser("restart", help="stop a program or server and start it again").add_argument("name")
     env = commands.add_parser("env", help="print an operator's settings: eval the output in a shell")
     env.add_argument("name", help="the operator's name")
     make = commands.add_parser("operator", help="make a new key for an operator, who may then operate by it alone")
@@ -64,9 +65,13 @@ def _execute(options: argparse.Namespace) -> None:  # noqa: C901 - a line or thr
         case "status":
             for state in Supervisor(folder).states():
                 print_now(f"{state['name']:<12} {state['statename']:<9} {state['description']}")
+        case "restart":
+            Stack.join(folder).restart(options.name)
         case "env":
             stack = Stack.join(folder)
             settings = {**environment(OPERATOR, stack), "OPERATOR_SIGNING_KEY": signing_key(stack, options.name)}
+            restart = (sys.executable, "-m", "dev.stack", "--folder", str(folder), "restart")
+            settings["OPERATOR_RESTART_COMMAND"] = shlex.join(restart)
             for name, value in settings.items():
                 print_now(f"export {name}={shlex.quote(value)}")
         case "operator":
@@ -131,15 +136,10 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 
 def _print_addresses(stack: Stack) -> None:
-    if "gateway" in stack.programs:
-        print_now(f"\nthe site            {stack.public_url}")
-    if "fake-stripe" in stack.programs:
-        print_now(f"fake Stripe         {stack.stripe_url}  (its ledger of charges and refunds)")
-    print_now(
-        f"RabbitMQ            {stack.management_url}  (user ticketing, RABBITMQ_PASSWORD in {stack.folder}/secrets.env)"
-    )
-    print_now(f"logs                {stack.folder}/logs")
-    print_now("Ctrl-C stops everything.")
+    """Print where everything is: first where to look, last a line for each program."""
+    print_now(f"\nlogs: {stack.folder}/logs; passwords: {stack.folder}/secrets.env; Ctrl-C stops everything.\n")
+    for state in stack.supervisor.states():
+        print_now(f"{state['name']:<12} {state['statename']:<9} {stack.address_of(state['name'])}")
 
 
 def print_now(line: str) -> None:

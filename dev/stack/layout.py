@@ -89,6 +89,18 @@ class Layout:
         """The address of RabbitMQ's management pages."""
         return f"http://{HOST}:{self.ports.management}"
 
+    def address_of(self, name: str) -> str:
+        """Return where a program or server answers: the services, their metrics."""
+        servers = {
+            "gateway": self.public_url,
+            "fake-stripe": f"{self.stripe_url} (its ledger of charges and refunds)",
+            "rabbitmq": f"{self.management_url} (user {ADMINISTRATOR}), amqp://{HOST}:{self.ports.amqp}",
+            "redis": f"redis://{HOST}:{self.ports.redis}",
+            "mongo": f"mongodb://{HOST}:{self.ports.mongo}",
+            "epmd": f"{HOST}:{self.ports.epmd}",
+        }
+        return servers.get(name) or f"http://{HOST}:{self.ports.metrics_of(name)}/metrics"
+
     def pid(self, name: str) -> int:
         """Return the process id of the program `name`, 0 while it does not run."""
         return int(self.supervisor.state(name)["pid"])

@@ -172,6 +172,15 @@ class Stack(Layout):
         """Start `name` again; `wait_ready` says when it is ready."""
         self.supervisor.call("startProcess", self._full_name(name), False)
 
+    def restart(self, name: str) -> None:
+        """Stop a program or server and start it again; raise StackError when there is none, or it does not start."""
+        if name not in (names := [state["name"] for state in self.supervisor.states()]):
+            raise StackError(f"{name} is none of {', '.join(names)}")
+        self.stop_program(name)
+        self.start_program(name)
+        if not wait_until(lambda: self.supervisor.state(name)["statename"] == "RUNNING", READY_SECONDS):
+            raise self._not_ready(name, READY_SECONDS)
+
     def wait_ready(self, name: str, deadline: float = READY_SECONDS) -> None:
         """Return once `name` is ready; raise StackError with the end of its log after `deadline` seconds."""
         program = self.programs[name]

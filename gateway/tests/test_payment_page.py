@@ -415,7 +415,7 @@ def test_card_sent_for_an_order_that_is_cancelled_leads_to_one_answer_about_the_
     assert "You were not charged." in shown and "anything was taken" not in shown
 
 
-@pytest.mark.parametrize("reason", ["buyer", "expired", "payment_failed"])
+@pytest.mark.parametrize("reason", ["buyer", "expired", "payment_failed", "operator"])
 def test_order_whose_money_went_back_does_not_say_that_it_was_not_paid(bo, ticket, services, reason):
     page = bo.submit(f"/tickets/{ticket['id']}", f"/tickets/{ticket['id']}/buy").headers["Location"]
     order = services.end(services.orders[page.rpartition("/")[2]], reason)

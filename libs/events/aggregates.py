@@ -172,6 +172,11 @@ class Aggregates:
         oldest = self.collection.find_one({"outbox_at": {"$exists": True}}, {"outbox_at": 1}, sort=[("outbox_at", 1)])
         return (utc_now() - oldest["outbox_at"]).total_seconds() if oldest else 0.0
 
+    def outbox_of(self, ident: str) -> list[Document]:
+        """Return the events of one document that wait to be published, oldest first."""
+        found = self.collection.find_one({"_id": ident}, {"outbox": 1})
+        return (found or {}).get("outbox", [])
+
     def _saved(self, ident: str, pending: Document, is_alone: bool) -> None:
         events_saved.labels(pending["name"]).inc()
         self.saved(ident, pending, is_alone)

@@ -29,7 +29,7 @@ from pymongo.errors import DuplicateKeyError
 from libs.alarms import Repeated
 from libs.errors import log_failure
 from libs.events.event import Event
-from libs.metrics import copies_repaired
+from libs.metrics import copies_compared_timestamp_seconds, copies_repaired, copies_stale
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,10 @@ class State:
     left: list[str] = field(default_factory=list)
 
 
+def _state(found: dict[str, Any]) -> State:
+    return State(**{name: found[name] for name in vars(State()) if name in found})
+
+
 class Progress:
     """The state of a comparison, as a document that one instance at a time takes, by the clock of MongoDB."""
 
@@ -115,7 +119,7 @@ class Progress:
             with suppress(DuplicateKeyError):  # there is one, and it is not due
                 self.collection.insert_one({"_id": self.name})
                 found = self._take()
-        return State(**{name: found[name] for name in vars(State()) if name in found}) if found else None
+        return _state(found) if found else None
 
     def save(self, state: State) -> None:
         """Keep the state until the next run is due; not if the lease ran out and another instance took it."""
@@ -123,6 +127,10 @@ class Progress:
         due = {"$subtract": ["$due_at", (LEASE - DUE) // timedelta(milliseconds=1)]}
         kept = {name: {"$literal": value} for name, value in vars(state).items()}
         self.collection.update_one(leased, [{"$set": {**kept, "due_at": due, "holder": None}}])
+
+    def read(self) -> State:
+        """Return the state as it is stored."""
+        return _state(self.collection.find_one({"_id": self.name}) or {})
 
     def _take(self) -> dict[str, Any] | None:
         is_due = {"$expr": {"$lte": [{"$ifNull": ["$due_at", LONG_AGO]}, "$$NOW"]}}
@@ -132,6 +140,15 @@ class Progress:
             [{"$set": {"due_at": until, "holder": self._holder}}],
             return_document=ReturnDocument.AFTER,
         )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How many copies of one kind are known to be out of date, and up to how many seconds ago all were compared."""
+
+    copies: str
+    stale: int
+    behind_seconds: float | None
 
 
 class AntiEntropy:
@@ -157,6 +174,8 @@ class AntiEntropy:
             return self._repair(source, state, time.monotonic() + seconds)
         finally:  # the state says at each moment what is left to repair
             progress.save(state)
+            copies_stale.labels(self.name).set(len(state.left))
+            copies_compared_timestamp_seconds.labels(self.name).set((state.position or [0])[0])
 
     def repair(self, source: Source, after: str | None, seconds: float = REPAIR_SECONDS) -> dict[str, Any]:
         """Compare everything from `after` on, or from the beginning, wherever `run` has got to.
@@ -180,6 +199,12 @@ class AntiEntropy:
         else:
             after = None
         return {"repaired": found, "next": after}
+
+    def standing(self, source: Source) -> Standing:
+        """Return how far the comparison has got."""
+        state = Progress(source.database.comparisons, self.name).read()
+        behind = time.time() - state.position[0] if state.position else None
+        return Standing(self.name, len(state.left), behind)
 
     def _compare_changes(self, source: Source, state: State, deadline: float) -> None:
         """Note what changed and is out of date, page by page, until the newest change or the deadline."""
@@ -253,24 +278,29 @@ class AntiEntropyProvider(DependencyProvider):
         container.entrypoints.add(Timer(INTERVAL_SECONDS, eager=True).bind(container, attr_name))
         return bound
 
-    def get_dependency(self, worker_ctx: Any) -> "_WorkerAntiEntropy":
+    def get_dependency(self, worker_ctx: Any) -> "Comparison":
         """Return `repair` for this worker; called, it makes one run."""
-        return _WorkerAntiEntropy(self.anti_entropy, partial(self.source, worker_ctx.service))
+        return Comparison(self.anti_entropy, partial(self.source, worker_ctx.service))
 
 
 @dataclass(frozen=True)
-class _WorkerAntiEntropy:
+class Comparison:
     """What a worker has of a service's anti-entropy, which all its workers share."""
 
     anti_entropy: AntiEntropy
     source: Callable[[], Source]
 
     def __call__(self) -> None:
+        """Make one run, if it is due."""
         self.anti_entropy.run(self.source())  # whatever it raises, the next run goes on from here
 
     def repair(self, after: str | None) -> dict[str, Any]:
         """Compare from `after` on: see AntiEntropy.repair."""
         return self.anti_entropy.repair(self.source(), after)
+
+    def standing(self) -> Standing:
+        """Return how far the comparison has got, by whichever instance."""
+        return self.anti_entropy.standing(self.source())
 
 
 def stale_in(

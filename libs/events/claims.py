@@ -14,6 +14,7 @@ from libs import context
 from libs.alarms import alarm, is_alarming
 from libs.amqp.publisher import Outgoing
 from libs.clock import iso
+from libs.events.topology import SAVED_AT
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +125,7 @@ def _message(pending: Document, source: str | None) -> Outgoing:
     if len(pending["id"].encode()) > LONGEST_ID:
         raise ValueError(f"its id has more than {LONGEST_ID} bytes")
     headers = {"version": pending["version"], "nameko.correlation_id": pending["correlation_id"]}
+    headers[SAVED_AT] = round(pending["at"].timestamp() * 1000)
     body = json.dumps(pending["body"], separators=(",", ":"), default=iso).encode()
     return Outgoing(
         exchange,

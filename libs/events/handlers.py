@@ -23,7 +23,7 @@ from libs.errors import Kind, kind_of, log_failure
 from libs.events import topology
 from libs.events.event import Event
 from libs.events.topology import DELAYS_SECONDS
-from libs.metrics import events_handled_seconds
+from libs.metrics import event_lag_seconds, events_handled_seconds
 
 log = logging.getLogger(__name__)
 
@@ -187,6 +187,9 @@ class EventHandler(Entrypoint):
         seconds, ident = time.monotonic() - started, message.properties.get("message_id")
         log.info("%s %s %s in %.3f s", self.queue.name, outcome, ident, seconds)
         events_handled_seconds.labels(self.queue.name, outcome).observe(seconds)
+        saved_at = (message.headers or {}).get(topology.SAVED_AT)
+        if outcome == "handled" and isinstance(saved_at, int):
+            event_lag_seconds.labels(self.queue.name).observe(max(0.0, time.time() - saved_at / 1000))
 
     def _retry_or_park(self, message: Any, error: BaseException) -> str:
         listener, queue = self.container.service_name, self.queue.name

@@ -10,10 +10,14 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from amqp.exceptions import NotFound
+from bson import Binary
 from nameko.extensions import DependencyProvider
+from pymongo import DESCENDING
+from pymongo.database import Database
 
 from libs.alarms import EVERY
 from libs.amqp import Outgoing, Publisher
@@ -79,6 +83,33 @@ class Group:
     oldest: str = ""
 
 
+@dataclass
+class Size:
+    """How many events wait in a queue, how many instances listen to it, and how many of its events are parked."""
+
+    queue: str
+    waiting: int | None
+    listeners: int | None
+    parked: int
+
+
+class Archive:
+    """The events that operators discarded, in a service's own database; they are kept for ever."""
+
+    def __init__(self, database: Database[dict[str, Any]]) -> None:
+        self._discarded = database.discarded_events
+
+    def add(self, operator: str, reason: str, now: datetime, event: Parked, body: bytes) -> None:
+        """Keep an event that is about to be discarded, with its whole body."""
+        discarded = {"discarded_at": now, "discarded_by": operator, "discarded_because": reason}
+        self._discarded.insert_one({**vars(event), "body": Binary(body), **discarded})
+
+    def newest(self, limit: int) -> list[dict[str, Any]]:
+        """Return the events that were discarded last, newest first, with the beginnings of their bodies as text."""
+        found = self._discarded.find({}, {"_id": 0}, sort=[("_id", DESCENDING)], limit=limit)
+        return [{**each, "body": _beginning(each["body"])} for each in found]
+
+
 class Parking:
     """The parking queues of these queues of one listener, and its delay queues `waits` in which stuck events wait."""
 
@@ -92,6 +123,36 @@ class Parking:
         with connect(self.amqp_url) as connection:
             counts = {queue: _count(connection, topology.parked_name(queue)) for queue in self.queues}
         return {queue: count for queue, count in counts.items() if count}
+
+    def sizes(self) -> list[Size]:
+        """Return how full each queue is."""
+        sizes: list[Size] = []
+        if not self.queues:
+            return sizes
+        with connect(self.amqp_url) as connection:
+            for queue in self.queues:
+                found = _declared(connection, queue)
+                parked = _count(connection, topology.parked_name(queue))
+                waiting, listeners = (found.message_count, found.consumer_count) if found else (None, None)
+                sizes.append(Size(queue, waiting, listeners, parked))
+        return sizes
+
+    def about(self, ident: str) -> tuple[list[Parked], list[Parked]]:
+        """Return the parked events, and those that have been retried for long, in whose bodies an id is."""
+        deadline, wanted = time.monotonic() + LOOK_SECONDS, ident.encode()
+        found: list[Parked] = []
+
+        def look(message: Any, queue: str = "") -> bool:
+            if wanted in message.body:
+                found.append(_parked(queue or message.delivery_info["routing_key"], message))
+            return False
+
+        for queue in self.queues:
+            self._visit(topology.parked_name(queue), partial(look, queue=queue), deadline)
+        parked, found = found, []
+        for wait in self.waits:
+            self._visit(wait, look, deadline)
+        return parked, found
 
     def groups(self) -> list[Group]:
         """Return the parked events of all queues, grouped by queue and exception."""
@@ -151,8 +212,8 @@ class Parking:
         finally:
             publisher.close()
 
-    def discard(self, selection: Selection) -> tuple[int, int]:
-        """Delete the selected events for good.
+    def discard(self, selection: Selection, archive: Callable[[Parked, bytes], None]) -> tuple[int, int]:
+        """Delete the selected events for good, each after `archive(event, body)` has kept it.
 
         Returns how many were deleted, and how many could not be looked at in time.
         """
@@ -160,6 +221,7 @@ class Parking:
         def delete(message: Any) -> bool:
             event = _parked(selection.queue, message)
             if selection.has(event):
+                archive(event, bytes(message.body))
                 log.warning("discarded %s of %s: %s", event.event_id, event.queue, event.reason)
             return selection.has(event)
 
@@ -233,11 +295,17 @@ class ParkingProvider(DependencyProvider):
 
 def _count(connection: Any, name: str) -> int:
     """Return how many messages are in a queue; one that does not exist is empty."""
+    found = _declared(connection, name)
+    return int(found.message_count) if found else 0
+
+
+def _declared(connection: Any, name: str) -> Any:
+    """Return what the broker says of a queue, None if there is no such."""
     try:
         with connection.channel() as channel:
-            return int(channel.queue_declare(name, passive=True).message_count)
+            return channel.queue_declare(name, passive=True)
     except NotFound:
-        return 0
+        return None
 
 
 def _parked(queue: str, message: Any) -> Parked:
@@ -253,8 +321,13 @@ def _parked(queue: str, message: Any) -> Parked:
         _text(headers.get("x-failed-at")),
         _number(headers.get(REPLAYS)),
         _text(headers.get("nameko.correlation_id")),
-        message.body[: 4 * LONGEST_BODY].decode(errors="replace")[:LONGEST_BODY],
+        _beginning(message.body),
     )
+
+
+def _beginning(body: bytes) -> str:
+    """Return a body as text, cut."""
+    return body[: 4 * LONGEST_BODY].decode(errors="replace")[:LONGEST_BODY]
 
 
 def _text(header: Any) -> str:

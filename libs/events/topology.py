@@ -24,6 +24,8 @@ from libs.events.event import Event
 DELAYS_SECONDS = (0.1, 1.0, 5.0, 30.0)
 """The backoff, unless a handler says otherwise: how long an event waits before its second, third… try."""
 
+SAVED_AT = "saved-at"
+"""The header that says when an event was saved, in milliseconds since 1970."""
 WATERMARK = "Watermark"
 """The routing key of watermarks (`libs/events/watermarks.py`), and no event's name."""
 ALL = "*"

@@ -125,7 +125,7 @@ def test_a_listener_shows_replays_and_discards_its_parked_events_with_the_rights
 
     assert [event.event_id for event in parking.show(Selection(queue))] == ["mended", "broken"]
     assert parking.replay(Selection(queue, ["mended"])) == (1, 0)
-    assert parking.discard(Selection(queue, ["broken"])) == (1, 0)
+    assert parking.discard(Selection(queue, ["broken"]), lambda event, body: None) == (1, 0)
 
     assert (parking.groups(), parking.stuck()) == ([], [])
     assert waiting(users["administrator"], queue) == 1

@@ -41,7 +41,7 @@ def test_an_operator_looks_at_an_order_moves_its_deadline_and_sees_nothing_parke
     printed = shell(
         system,
         f'print(orders.snapshot(order_id="{order_id}")["status"])\n'
-        f'print(expire_now("{order_id}")["version"])\n'
+        f'print(expire_now("{order_id}", yes=True)["version"])\n'
         "print(parked())\n"
         'print(n.rpc.tickets.list(limit=1)["next"] != "")\n',
     )
@@ -62,9 +62,9 @@ def test_an_operator_looks_at_parked_events_replays_one_and_discards_another(sys
     printed = shell(
         system,
         'print([(group["queue"], group["exception"], group["count"]) for group in parked()])\n'
-        f'print([(event["event_id"], event["reason"][:10]) for event in show_parked("{queue}")])\n'
-        f'print(replay("{queue}", "mended"), discard("{queue}", "broken", reason="a test"))\n'
-        'print(parked(), stuck(), repair("orders"))\n'
+        f'print([(event["event_id"], event["reason"][:10]) for event in show("{queue}")])\n'
+        f'print(replay("{queue}", "mended", yes=True), discard("{queue}", "broken", reason="a test", yes=True))\n'
+        'print(parked(), repair("orders", yes=True), [each["event_id"] for each in discarded()])\n'
         'done = [each for each in auth.actions(who="olga") if "_parked" in each["method"]]\n'
         'print([(each["method"], each["outcome"]) for each in done])\n',
     )
@@ -72,8 +72,8 @@ def test_an_operator_looks_at_parked_events_replays_one_and_discards_another(sys
     lines = printed.replace(">>> ", "").strip().splitlines()[-5:]
     assert lines[0] == f"[('{queue}', 'Bug', 1), ('{queue}', 'Unreadable', 1)]"
     assert lines[1] == "[('mended', 'Bug: mende'), ('broken', 'Unreadable')]"
-    assert lines[2] == "{'replayed': 1, 'left': 0} {'discarded': 1, 'left': 0}"
-    assert lines[3] == "[] {'events': [], 'payments': [], 'webhooks': []} {'orders': 0}"
+    assert lines[2] == '{"replayed": 1, "left": 0} {"discarded": 1, "left": 0}'
+    assert lines[3] == """[] {"orders": 0} ['broken']"""
     methods = ("discard_parked", "replay_parked", "show_parked")
     assert lines[4] == str([(f"orders.{method}", "success") for method in methods])
 
@@ -84,9 +84,9 @@ def test_an_operator_refunds_an_order_by_name(system, ana, bo):
 
     printed = shell(
         system,
-        f'asked = refund("{order_id}", "called off")["refund"]\n'
-        f'print(asked["by"], refund("{order_id}", "again")["refund"] == asked)\n'
-        f'print([(line["who"], line["reason"]) for line in history("{order_id}") if "reason" in line])\n',
+        f'asked = refund("{order_id}", "called off", yes=True)["refund"]\n'
+        f'print(asked["by"], refund("{order_id}", "again", yes=True)["refund"] == asked)\n'
+        f'print([(line["who"], line["reason"]) for line in story("{order_id}") if "reason" in line])\n',
     )
 
     lines = printed.replace(">>> ", "").strip().splitlines()[-2:]

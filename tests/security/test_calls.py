@@ -17,6 +17,7 @@ from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import FOLLOWERS, PARTS, PRINCIPALS, SERVICES
 from libs.rpc import Client, RemoteError
 from libs.tokens import Signer
+from ops.shell.methods import METHODS as COMPLETED
 from tests.in_process import services_in_process
 
 ISSUERS = set(PRINCIPALS) - {"auth"}
@@ -26,7 +27,10 @@ SERVICES_BESIDE_AUTH = set(SERVICES) - {"auth"}
 INSIDE = {"NotOperator"}
 """Errors that only services see of each other."""
 
-PARKED_EVENTS = ("parked_events", "show_parked", "replay_parked", "discard_parked", "stuck_events")
+OF_LISTENERS = (
+    *("parked_events", "show_parked", "replay_parked", "discard_parked", "discarded_events", "stuck_events"),
+    *("queues", "copies", "messages"),
+)
 
 ALLOWED = {
     "auth.sign_up": EVERYBODY,
@@ -52,6 +56,7 @@ ALLOWED = {
     "auth.end_session": USERS,
     "auth.note_sessions": {"gateway"},
     "auth.note_keys": {"gateway"},
+    "auth.find_user": {"operator"},
     "auth.lock": {"operator"},
     "auth.unlock": {"operator"},
     "auth.end_sessions": {"operator"},
@@ -78,6 +83,8 @@ ALLOWED = {
     "tickets.changes": {"orders", "operator"},
     "tickets.snapshots": {"orders", "operator"},
     "tickets.repair": {"operator"},
+    "tickets.find": {"operator"},
+    "tickets.take_down": {"operator"},
     "tickets.watermark": {"gateway"},
     "orders.create": USERS,
     "orders.get": USERS,
@@ -91,6 +98,10 @@ ALLOWED = {
     "orders.snapshots": {"payments", "expiration", "tickets", "operator"},
     "orders.repair": {"operator"},
     "orders.move_deadline": {"operator"},
+    "orders.call_off": {"operator"},
+    "orders.story": {"operator"},
+    "orders.find": {"operator"},
+    "orders.stuck": {"operator"},
     "orders.expire_now": {"operator"},
     "payments.pay": USERS,
     "payments.create_intent": USERS,
@@ -104,11 +115,16 @@ ALLOWED = {
     "payments.snapshots": {"orders", "operator"},
     "payments.refund": {"operator"},
     "payments.stuck": {"operator"},
+    "payments.story": {"operator"},
+    "payments.find": {"operator"},
     "payments.audit": {"operator"},
     "payments.repair": {"operator"},
     "payments.receive_webhook": {"gateway"},
     "expiration.repair": {"operator"},
-    **{f"{listener}.{method}": {"operator"} for listener in CATALOGUE.listeners() for method in PARKED_EVENTS},
+    "expiration.jobs": {"operator"},
+    "expiration.deadline": {"operator"},
+    **{f"{listener}.{method}": {"operator"} for listener in CATALOGUE.listeners() for method in OF_LISTENERS},
+    **{f"{service}.outboxes": {"operator"} for service in SERVICES},
 }
 UNKNOWN = "0" * 24
 ARGUMENTS = {
@@ -151,6 +167,8 @@ ARGUMENTS = {
     "soonest": 4,
     "newest": 8,
     "queue": "orders.X",
+    "seller_id": UNKNOWN,
+    "stripe_id": "pi_x",
 }
 
 
@@ -159,6 +177,7 @@ def methods():
     root = Path(__file__).parents[2]
     for service in SERVICES:
         files = [*root.joinpath(service).glob("*.py")]
+        files.append(root / "libs" / "workings.py")
         if service in CATALOGUE.listeners():
             files.append(root / "libs" / "parked_events.py")
         for node in (node for path in sorted(files) for node in syntax_nodes(path)):
@@ -265,6 +284,13 @@ def answer(client, method, bearer, **changes):
 
 def test_every_method_is_in_the_table():
     assert METHODS.keys() == ALLOWED.keys()
+
+
+def test_the_shell_completes_exactly_what_operators_may_call():
+    may_themselves = {"auth.remove_operator"}
+    operated = {method for method, allowed in ALLOWED.items() if "operator" in allowed} | may_themselves
+
+    assert {f"{service}.{name}" for service, names in COMPLETED.items() for name in names} == operated
 
 
 @pytest.mark.parametrize("method", ALLOWED)

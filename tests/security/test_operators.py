@@ -8,12 +8,13 @@ import pytest
 
 from auth.operators import Operators
 from libs import context
+from libs.clock import utc_now
 from libs.errors import Unavailable
 from libs.rpc import RemoteError, ServiceUnavailable
 from libs.rpc.caller import Caller
 from libs.tokens import Signer, Verifier, new_key
 from ops.operators import add, remove
-from ops.shell.history import history
+from ops.shell.story import timeline
 from tests.in_process import services_in_process
 
 TICKET = {"title": "Hamlet, row 3", "price_cents": 1999}
@@ -131,10 +132,9 @@ def test_what_an_operator_does_about_several_orders_is_in_the_history_of_each(si
     for order_id in order_ids:
         (action,) = site.operate("auth.actions", order_id=order_id)
         assert (action["method"], action["order_id"]) == ("payments.settle_all", order_ids)
-        order = site.operate("orders.snapshot", order_id=order_id)
-        assert ("olga", "payments.settle_all()") in [
-            (each["who"], each["what"]) for each in history(order, [], [action])
-        ]
+        order = site.operate("orders.story", order_id=order_id)
+        lines = timeline(order, None, None, {}, [action], utc_now())
+        assert ("olga", "payments.settle_all()") in [(each["who"], each["what"]) for each in lines]
 
 
 def test_nothing_is_done_that_cannot_be_recorded(site):
@@ -180,18 +180,17 @@ def test_an_orders_history_shows_what_operators_did_about_it(site):
     site.operate("orders.move_deadline", order_id=order_id, expires_at="2035-01-01T00:00:00+00:00")
     refusal(site.operate, "payments.refund", order_id=order_id, reason="called off")
 
-    order = site.operate("orders.snapshot", order_id=order_id)
-    lines = history(
-        order, site.operate("payments.snapshots", ids=[order_id]), site.operate("auth.actions", order_id=order_id)
-    )
+    order, actions = site.operate("orders.story", order_id=order_id), site.operate("auth.actions", order_id=order_id)
+    lines = timeline(order, None, None, {}, actions, utc_now())
 
     assert [(line["who"], line["what"]) for line in lines] == [
         ("buyer bo", "reserved"),
         ("olga", "orders.move_deadline(expires_at='2035-01-01T00:00:00+00:00')"),
+        ("orders", "changed"),
         ("olga", "payments.refund()"),
-        ("olga", "orders.snapshot()"),
+        ("deadline", "the time to pay ends"),
     ]
-    assert (lines[2]["reason"], lines[2]["outcome"]) == ("called off", "PaymentNotFound")
+    assert (lines[3]["reason"], lines[3]["outcome"]) == ("called off", "PaymentNotFound")
 
 
 def test_a_stolen_token_of_an_operator_is_worth_nothing_to_the_service_that_received_it(site):

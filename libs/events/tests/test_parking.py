@@ -109,8 +109,13 @@ def test_only_the_selected_events_are_discarded(parked):
     for ident, about in (("a", KEYS), ("b", TYPE), ("c", KEYS)):
         park(ident, about)
 
-    assert at_work.discard(Selection(QUEUE, ["a", "x"])) == (1, 0)
-    assert at_work.discard(Selection(QUEUE, exception="TypeError")) == (1, 0)
+    archived = []
+
+    def archive(event, body):
+        archived.append((event.event_id, body))
+
+    assert at_work.discard(Selection(QUEUE, ["a", "x"]), archive) == (1, 0)
+    assert at_work.discard(Selection(QUEUE, exception="TypeError"), archive) == (1, 0)
 
     assert ids(at_work.show(Selection(QUEUE))) == ["c"]
 

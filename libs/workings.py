@@ -1,0 +1,35 @@
+"""The RPC methods about a service's own machinery, a part of every service: for operators."""
+
+from typing import Any
+
+from libs.events.aggregates import Aggregates
+from libs.rpc.caller import Forbidden, Unauthenticated
+from libs.rpc.entrypoint import rpc
+
+EXPECTED = (Unauthenticated, Forbidden)
+
+
+class Workings:
+    """What a service says of itself, with the service's own `caller` and `store`.
+
+    Not to be imported by its name: `nameko run` takes every class with entrypoints in a module for a service.
+    """
+
+    caller: Any
+    store: Any
+
+    @rpc(expected_exceptions=EXPECTED)
+    def outboxes(self) -> Any:
+        """Return [{"collection", "waiting", "oldest_seconds"}]: what waits to be published; for operators.
+
+        `waiting` counts documents, 1000 if more; `oldest_seconds` says how long the oldest has waited.
+        """
+        self.caller.require("operator")
+        shown = []
+        for aggregates in self._aggregates():
+            count, seconds = aggregates.waiting()
+            shown.append({"collection": aggregates.collection.name, "waiting": count, "oldest_seconds": seconds})
+        return shown
+
+    def _aggregates(self) -> list[Aggregates]:
+        return [each for each in vars(self.store).values() if isinstance(each, Aggregates)]

@@ -1,0 +1,89 @@
+"""Verbs that change orders, tickets, users and operators."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from ops.shell.desk import Desk
+from ops.shell.verbs import verb
+
+CHANGE = "Change (asks first)"
+
+
+@verb(CHANGE, changes=True)
+def cancel(desk: Desk, order_id: str, reason: str) -> Any:
+    """Cancel an order that nobody has begun to pay; its ticket is on sale again."""
+    return desk.orders.call_off(order_id=order_id, reason=reason)
+
+
+@verb(CHANGE, changes=True)
+def refund(desk: Desk, order_id: str, reason: str) -> Any:
+    """Refund an order in full, once; it stays complete."""
+    return desk.payments.refund(order_id=order_id, reason=reason)
+
+
+@verb(CHANGE, changes=True)
+def settle(desk: Desk, order_id: str) -> Any:
+    """Settle a payment with Stripe and its order now; what is settled changes no more."""
+    return desk.payments.settle(order_id=order_id)
+
+
+@verb(CHANGE, changes=True)
+def extend(desk: Desk, order_id: str, minutes: int = 5) -> Any:
+    """Give an unpaid order more minutes to be paid, at most until its ticket starts."""
+    expires_at = datetime.fromisoformat(desk.orders.snapshot(order_id=order_id)["expires_at"])
+    later = expires_at + timedelta(minutes=minutes)
+    return desk.orders.move_deadline(order_id=order_id, expires_at=later.isoformat())
+
+
+@verb(CHANGE, changes=True)
+def expire_now(desk: Desk, order_id: str) -> Any:
+    """Let the time of an unpaid order run out now."""
+    return desk.orders.expire_now(order_id=order_id)
+
+
+@verb(CHANGE, changes=True)
+def withdraw(desk: Desk, ticket_id: str, reason: str) -> Any:
+    """Take a ticket that nobody has reserved off sale, for good."""
+    return desk.tickets.take_down(ticket_id=ticket_id, reason=reason)
+
+
+@verb(CHANGE, changes=True)
+def lock(desk: Desk, user: str, reason: str) -> Any:
+    """Let a user (id or e-mail) sign in no more, and end all their sessions, within three seconds."""
+    return desk.auth.lock(user=user, reason=reason)
+
+
+@verb(CHANGE, changes=True)
+def unlock(desk: Desk, user: str, reason: str) -> Any:
+    """Let a user (id or e-mail) sign in again."""
+    return desk.auth.unlock(user=user, reason=reason)
+
+
+@verb(CHANGE, changes=True)
+def end_sessions(desk: Desk, user: str, reason: str) -> Any:
+    """End all sessions of a user (id or e-mail), who may sign in again."""
+    return desk.auth.end_sessions(user=user, reason=reason)
+
+
+@verb(CHANGE, changes=True)
+def remove_second_factor(desk: Desk, email: str, reason: str) -> Any:
+    """Turn off the authenticator app of a user who has lost it."""
+    return desk.auth.remove_second_factor(email=email, reason=reason)
+
+
+@verb(CHANGE)
+def operators(desk: Desk) -> Any:
+    """List who may operate."""
+    return desk.auth.operators()
+
+
+@verb(CHANGE, changes=True)
+def add_operator(desk: Desk, public_key: str) -> Any:
+    """Let somebody new operate, or use a new key yourself; `python -m ops.operators key` prints what to give."""
+    return desk.auth.add_operator(public_key=public_key)
+
+
+@verb(CHANGE, changes=True)
+def remove_operator(desk: Desk, name: str) -> Any:
+    """Operate no longer, by your own name; an administrator removes others."""
+    return desk.auth.remove_operator(name=name)

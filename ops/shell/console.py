@@ -1,0 +1,72 @@
+"""The shell's own console: it completes names by the tab key, and works in a pipe as in a terminal."""
+
+import code
+import sys
+import traceback
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+
+from libs.rpc import RemoteError, ServiceUnavailable
+from ops.shell.machinery import CannotRestart
+from ops.shell.verbs import NotConfirmed
+
+EXPECTED = (RemoteError, ServiceUnavailable, NotConfirmed, CannotRestart, ValueError, TypeError, KeyError)
+"""Errors of which the message says enough."""
+
+
+class Console(code.InteractiveConsole):
+    """Reads and runs statements; an error ends nothing, and `has_failed` tells whether there was one."""
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        super().__init__(names)
+        self.has_failed = False
+
+    def run(self, banner: str) -> None:
+        """Run until its user leaves, or the pipe ends."""
+        if sys.stdin.isatty():
+            _complete(self.locals)
+            self.interact(banner, exitmsg="")
+            return
+        self.interact("", exitmsg="")
+
+    def raw_input(self, prompt: str = "") -> str:
+        """Return the next line; nobody needs a prompt in a pipe."""
+        if sys.stdin.isatty():
+            return super().raw_input(prompt)
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        return line.rstrip("\n")
+
+    def showtraceback(self) -> None:
+        """Print an error: its message alone when that says enough."""
+        self.has_failed = True
+        _, error, trace = sys.exc_info()
+        if isinstance(error, EXPECTED):
+            print(told(error), file=sys.stderr)
+        else:
+            _print_traceback(error, trace)
+
+    def showsyntaxerror(self, *arguments: Any, **named: Any) -> None:
+        """Print what cannot be read."""
+        self.has_failed = True
+        super().showsyntaxerror(*arguments, **named)
+
+
+def told(error: BaseException) -> str:
+    """Return an error as a line."""
+    return str(error) if isinstance(error, RemoteError) else f"{type(error).__name__}: {error}"
+
+
+def _print_traceback(error: BaseException | None, trace: TracebackType | None) -> None:
+    traceback.print_exception(error, limit=None, file=sys.stderr)
+
+
+def _complete(names: Any) -> None:
+    with suppress(ImportError):
+        import readline
+        import rlcompleter
+
+        readline.set_completer(rlcompleter.Completer(names).complete)
+        readline.parse_and_bind("tab: complete")

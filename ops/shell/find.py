@@ -1,0 +1,213 @@
+"""Verbs that find things, and what is wrong with them."""
+
+import re
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from libs.clock import utc_now
+from libs.contracts.limits import MAXIMUM_PAGE
+from libs.contracts.parts import SERVICES
+from libs.rpc import RemoteError
+from ops.shell.desk import LISTENERS, Desk
+from ops.shell.story import timeline
+from ops.shell.verbs import verb
+
+FIND = "Find"
+OBJECT_ID = re.compile(r"[0-9a-f]{24}")
+OUTBOX_SECONDS = 10
+"""How long an event may wait to be published while all works."""
+BEHIND_SECONDS = 60
+"""How far a comparison of copies may be behind while all works."""
+
+
+@verb(FIND)
+def find(desk: Desk, *words: str) -> list[dict[str, Any]]:
+    """Find users, tickets and orders by an e-mail address, an id, a PaymentIntent, or words of a title or venue.
+
+    Returns [{"kind", "id", "what", "state", "at"}]; of a user also their newest orders and tickets, of a ticket its
+    orders. Each look-up is recorded with what was looked for.
+    """
+    text = " ".join(words).strip()
+    if "@" in text:
+        return _about_user(desk, text)
+    if text.startswith("pi_"):
+        return [_order(desk.orders.snapshot(order_id=desk.payments.find(stripe_id=text)["order_id"]))]
+    if not OBJECT_ID.fullmatch(text):
+        return [_ticket(each) for each in desk.tickets.list(status="all", q=text)["tickets"]]
+    found: list[dict[str, Any]] = []
+    for about in (_about_order, _about_ticket, _about_user):
+        with suppress(RemoteError):  # it is the id of something else
+            found += about(desk, text)
+    return found
+
+
+def _about_user(desk: Desk, user: str) -> list[dict[str, Any]]:
+    found = desk.auth.find_user(user=user)
+    state = f"locked since {found['locked_at']}" if found["locked_at"] else "may sign in"
+    return [
+        {"kind": "user", "id": found["id"], "what": found["email"], "state": state, "at": found["created_at"]},
+        *map(_order, desk.orders.find(buyer_id=found["id"])),
+        *map(_ticket, desk.tickets.find(seller_id=found["id"])),
+    ]
+
+
+def _about_order(desk: Desk, order_id: str) -> list[dict[str, Any]]:
+    return [_order(desk.orders.snapshot(order_id=order_id))]
+
+
+def _about_ticket(desk: Desk, ticket_id: str) -> list[dict[str, Any]]:
+    return [_ticket(desk.tickets.get(ticket_id=ticket_id)), *map(_order, desk.orders.find(ticket_id=ticket_id))]
+
+
+def _order(order: dict[str, Any]) -> dict[str, Any]:
+    reason = f" ({order['cancel_reason']})" if order["cancel_reason"] else ""
+    what = f"{order['ticket']['title']}, bought by {order['buyer_id']} from {order['seller_id']}"
+    state = f"{order['status']}{reason}"
+    return {"kind": "order", "id": order["id"], "what": what, "state": state, "at": order["created_at"]}
+
+
+def _ticket(ticket: dict[str, Any]) -> dict[str, Any]:
+    what = f"{ticket['title']}, {ticket['price_cents']} {ticket['currency']} (minor units), by {ticket['seller_id']}"
+    return {"kind": "ticket", "id": ticket["id"], "what": what, "state": ticket["status"], "at": ticket["created_at"]}
+
+
+@verb(FIND)
+def story(desk: Desk, order_id: str) -> list[dict[str, Any]]:
+    """Tell all of one order: its changes, payment, Stripe's events, deadline, messages and what operators did.
+
+    Returns [{"at", "who", "what"}], the oldest first, with "outcome" and "reason" of what operators did. The last lines
+    say how far each service has followed the order.
+    """
+    order = desk.orders.story(order_id=order_id)
+    ticket_id = order["ticket"]["id"]
+    messages = desk.ask(lambda service: service.messages(order_id=order_id, ticket_id=ticket_id))
+    payments = desk.ask(lambda service: _payment(service, order_id), ["payments"])
+    deadlines = desk.ask(lambda service: service.deadline(order_id=order_id), ["expiration"])
+    actions = desk.auth.actions(order_id=order_id, limit=MAXIMUM_PAGE)
+    return timeline(order, payments.get("payments"), deadlines.get("expiration"), messages, actions, utc_now())
+
+
+def _payment(service: Any, order_id: str) -> Any:
+    with suppress(RemoteError):  # nobody has begun to pay
+        return service.story(order_id=order_id)
+    return None
+
+
+@verb(FIND)
+def stuck(desk: Desk) -> list[dict[str, Any]]:
+    """List everything that is not as it should be, the oldest first, with the verb that repairs it.
+
+    Returns [{"kind", "id", "since", "age_seconds", "why", "repair"}]; nothing when all is well. What has no verb is
+    tried again by itself.
+    """
+    found = [
+        *_found(desk, ["orders"], lambda service: service.stuck(), _stuck_orders),
+        *_found(desk, ["payments"], lambda service: service.stuck(), _stuck_payments),
+        *_found(desk, LISTENERS, lambda service: service.parked_events(), _parked),
+        *_found(desk, LISTENERS, lambda service: service.stuck_events(), _retried),
+        *_found(desk, SERVICES, lambda service: service.outboxes(), _full_outboxes),
+        *_found(desk, LISTENERS, lambda service: service.copies(), _stale),
+        *_found(desk, LISTENERS, lambda service: service.queues(), _deserted),
+        *_found(desk, ["expiration"], lambda service: service.jobs(), _late),
+    ]
+    found += [_trouble("a service does not answer", part, None, "", f'restart("{part}")') for part in sorted(desk.away)]
+    return sorted(found, key=lambda each: each["since"] or "")
+
+
+def _found(
+    desk: Desk, parts: Iterable[str], ask: Callable[[Any], Any], read: Callable[[str, Any], Iterable[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    asked = [part for part in parts if part not in desk.away]
+    return [each for part, answer in desk.ask(ask, asked).items() for each in read(part, answer)]
+
+
+def _trouble(kind: str, ident: str | None, since: str | None, why: str | None, repair: str) -> dict[str, Any]:
+    age = None
+    if since:
+        age = round((utc_now() - datetime.fromisoformat(since)).total_seconds())
+    return {"kind": kind, "id": ident, "since": since, "age_seconds": age, "why": why, "repair": repair}
+
+
+def _stuck_orders(_part: str, orders: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    for each in orders["overdue"]:
+        ident = each["order_id"]
+        yield _trouble("order past its deadline", ident, each["since"], None, f'cancel("{ident}", "…")')
+    for each in orders["awaiting"]:
+        ident = each["order_id"]
+        yield _trouble("order awaiting payment", ident, each["since"], None, f'settle("{ident}")')
+
+
+def _stuck_payments(_part: str, found: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    for each in found["confirming"]:
+        yield _trouble("payment confirming", each["order_id"], each["since"], None, f'settle("{each["order_id"]}")')
+    for each in found["refunds"]:
+        repair = f'refund("{each["order_id"]}", "…")'
+        yield _trouble("refund failed", each["order_id"], each["since"], None, repair)
+    for each in found["payments"]:
+        ident, why = each["order_id"], f"{each['failures']} times: {each['failure']}"
+        yield _trouble("payment not settled", ident, each["failed_since"], why, f'settle("{ident}")')
+    for each in found["webhooks"]:
+        why = f"{each['type']} failed {each['failures']} times: {each['failure']}"
+        repair = f'settle("{each["order_id"]}")' if each["order_id"] else f'find("{each["stripe_id"]}")'
+        yield _trouble("webhook not settled", each["id"], each["received_at"], why, repair)
+
+
+def _parked(_part: str, groups: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    for each in groups:
+        selected = f'"{each["queue"]}"' + (f', exception="{each["exception"]}"' if each["exception"] else "")
+        why = f"{each['count']} events: {each['exception'] or 'not looked at'}"
+        yield _trouble("events parked", each["queue"], each["oldest"] or None, why, f"replay({selected})")
+
+
+def _retried(_part: str, events: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    for each in events:
+        why = f"{each['queue']} failed {each['attempts']} times: {each['reason']}"
+        yield _trouble("event retried", each["event_id"], each["failed_at"] or None, why, "")
+
+
+def _full_outboxes(part: str, outboxes: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    for each in outboxes:
+        if each["oldest_seconds"] > OUTBOX_SECONDS:
+            age, why = round(each["oldest_seconds"]), f"{each['waiting']} documents wait"
+            trouble = _trouble("outbox not published", f"{part}.{each['collection']}", None, why, f'restart("{part}")')
+            yield trouble | {"age_seconds": age}
+
+
+def _stale(part: str, copies: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    for each in copies:
+        behind = each["behind_seconds"]
+        if each["stale"] or behind is None or behind > BEHIND_SECONDS:
+            why = f"{each['stale']} out of date"
+            trouble = _trouble("copies stale", each["copies"], None, why, f'repair("{part}")')
+            yield trouble | {"age_seconds": None if behind is None else round(behind)}
+
+
+def _deserted(part: str, queues: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    for each in queues:
+        if not each["listeners"]:
+            why = "there is no such queue" if each["waiting"] is None else f"{each['waiting']} events, no listener"
+            repair = 'restart("broker-setup")' if each["waiting"] is None else f'restart("{part}")'
+            yield _trouble("queue without listener", each["queue"], None, why, repair)
+
+
+def _late(_part: str, jobs: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    if jobs["scheduled"] is None:
+        yield _trouble(
+            "Redis does not answer", "redis", None, "no jobs; orders releases by its sweep", 'restart("redis")'
+        )
+    for each in jobs["late"]:
+        yield _trouble("job late", each["order_id"], each["expires_at"], None, 'restart("scheduler")')
+
+
+@verb(FIND)
+def actions(desk: Desk, who: str | None = None, before: str | None = None, limit: int = 50) -> Any:
+    """List what operators did, the newest first: all of them, or one."""
+    return desk.auth.actions(who=who, before=before, limit=limit)
+
+
+@verb(FIND)
+def audit(desk: Desk) -> Any:
+    """Compare Stripe with our database now, as every night."""
+    return desk.payments.audit()

@@ -1,0 +1,126 @@
+"""Verbs about the machinery: events, queues, outboxes, copies and jobs."""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+from libs.contracts.parts import SERVICES
+from ops.shell.desk import LISTENERS, Desk, Service
+from ops.shell.verbs import Ids, verb
+
+MACHINERY = "Machinery"
+RESTART = "OPERATOR_RESTART_COMMAND"
+
+
+class CannotRestart(Exception):
+    """There is no way to restart a program from here, or it failed."""
+
+
+@verb(MACHINERY)
+def parked(desk: Desk) -> list[dict[str, Any]]:
+    """Count the events that failed every try and are parked, by queue and exception."""
+    return _all(desk, LISTENERS, lambda service: service.parked_events())
+
+
+@verb(MACHINERY)
+def show(desk: Desk, queue: str, ids: Ids = None, exception: str | None = None, limit: int = 20) -> Any:
+    """Show parked events of a queue: why they failed, how often each was replayed, and what is in them."""
+    return _owner(desk, queue).show_parked(queue=queue, ids=_listed(ids), exception=exception, limit=limit)
+
+
+@verb(MACHINERY, changes=True)
+def replay(desk: Desk, queue: str, ids: Ids = None, exception: str | None = None) -> Any:
+    """Send parked events of a queue to their listener again: all, or those with these ids or this exception.
+
+    Returns {"replayed", "left"}: how many, and how many there was no time to look at.
+    """
+    return _owner(desk, queue).replay_parked(queue=queue, ids=_listed(ids), exception=exception)
+
+
+@verb(MACHINERY, changes=True)
+def discard(desk: Desk, queue: str, ids: Ids = None, exception: str | None = None, *, reason: str) -> Any:
+    """Archive parked events of a queue and take them away for good: those with these ids or this exception.
+
+    Returns {"discarded", "left"}: how many, and how many there was no time to look at.
+    """
+    return _owner(desk, queue).discard_parked(queue=queue, ids=_listed(ids), exception=exception, reason=reason)
+
+
+@verb(MACHINERY)
+def discarded(desk: Desk, limit: int = 20) -> list[dict[str, Any]]:
+    """List the events that were discarded last, of each service, with by whom and why."""
+    return _all(desk, LISTENERS, lambda service: service.discarded_events(limit=limit))
+
+
+@verb(MACHINERY)
+def queues(desk: Desk) -> list[dict[str, Any]]:
+    """List all queues of events: how many wait, how many listen, how many are parked."""
+    return _all(desk, LISTENERS, lambda service: service.queues())
+
+
+@verb(MACHINERY)
+def outboxes(desk: Desk) -> list[dict[str, Any]]:
+    """List all outboxes: how many documents have events to publish, and for how long."""
+    answers = desk.ask(lambda service: service.outboxes(), SERVICES)
+    return [{"service": part, **each} for part, answer in answers.items() for each in answer]
+
+
+@verb(MACHINERY)
+def copies(desk: Desk) -> list[dict[str, Any]]:
+    """List all kinds of copies: how many are out of date, and how far the comparison is behind."""
+    return _all(desk, LISTENERS, lambda service: service.copies())
+
+
+@verb(MACHINERY)
+def jobs(desk: Desk) -> Any:
+    """Count deadlines and their jobs, and list those that are late or missing."""
+    return desk.expiration.jobs()
+
+
+@verb(MACHINERY, changes=True)
+def repair(desk: Desk, *parts: str) -> dict[str, int]:
+    """Compare all copies of these services, or of all, with their sources; count those that were out of date."""
+    return desk.ask(_repaired, parts or LISTENERS)
+
+
+@verb(MACHINERY, changes=True)
+def restart(desk: Desk, part: str) -> Any:
+    """Restart a program of the stack that `make run` runs here, such as orders or gateway.
+
+    Raises CannotRestart elsewhere: `docker compose restart PROGRAM` is for whoever runs the containers.
+    """
+    command = os.environ.get(RESTART)
+    if not command:
+        raise CannotRestart(f"no {RESTART} is set: use `docker compose restart {part}` where the containers run")
+    done = subprocess.run([*shlex.split(command), part], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CannotRestart(done.stderr.strip() or f"{part} did not restart")
+    return {"restarted": part}
+
+
+def _all(desk: Desk, parts: Any, ask: Callable[[Service], Any]) -> list[dict[str, Any]]:
+    return [each for answer in desk.ask(ask, parts).values() for each in answer]
+
+
+def _owner(desk: Desk, queue: str) -> Service:
+    """Return the service whose queue it is."""
+    part = queue.partition(".")[0]
+    if part not in LISTENERS:
+        raise ValueError(f"{queue} is no queue of events: its name begins with one of {', '.join(LISTENERS)}")
+    return desk.services[part]
+
+
+def _listed(ids: Ids) -> list[str] | None:
+    """Return ids as a list; an empty one, which selects nothing, is not None, which selects everything."""
+    return [ids] if isinstance(ids, str) else None if ids is None else list(ids)
+
+
+def _repaired(service: Service) -> int:
+    answer = service.repair()
+    repaired = answer["repaired"]
+    while answer["next"]:
+        answer = service.repair(after=answer["next"])
+        repaired += answer["repaired"]
+    return int(repaired)

@@ -1,0 +1,84 @@
+"""How answers are shown: tables on a terminal, JSON anywhere else, or wherever it is asked for."""
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+SHOWN_AS_JSON = {"always": False}
+"""Whether answers are shown as JSON on a terminal, too."""
+CELL = 200
+"""Characters of a cell at most; JSON has all of them."""
+
+
+class Rows(list[Any]):
+    """A list of records, shown as a table."""
+
+    def __repr__(self) -> str:
+        return shown(self)
+
+
+class Record(dict[str, Any]):
+    """One record, shown as a table of its fields."""
+
+    def __repr__(self) -> str:
+        return shown(self)
+
+
+def presented(answer: Any) -> Any:
+    """Return an answer as what shows itself well in a shell, and is a list or a dictionary as before."""
+    if isinstance(answer, list):
+        return Rows(answer)
+    return Record(answer) if isinstance(answer, dict) else answer
+
+
+def shown(answer: Any) -> str:
+    """Return an answer as a table, or as JSON where no terminal shows it."""
+    if SHOWN_AS_JSON["always"] or not sys.stdout.isatty():
+        return as_json(answer)
+    try:
+        return _table(answer)
+    except ImportError:  # rich is of the operators' environment alone
+        return as_json(answer)
+
+
+def as_json(answer: Any) -> str:
+    """Return an answer as JSON on one line; what could move the cursor of a terminal is escaped."""
+    return _escaped(json.dumps(answer, ensure_ascii=False, default=str))
+
+
+def _table(answer: Any) -> str:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not isinstance(answer, (list, Mapping)):
+        return _cell(answer)
+    rows = answer if isinstance(answer, list) else [{"field": name, "value": answer[name]} for name in answer]
+    if not rows:
+        return "nothing"
+    columns = list(dict.fromkeys(name for row in rows for name in (row if isinstance(row, Mapping) else {"": row})))
+    table = Table(*map(str, columns), box=box.SIMPLE_HEAD)
+    for row in rows:
+        cells = row if isinstance(row, Mapping) else {"": row}
+        table.add_row(*(Text(_cell(cells.get(name)), overflow="fold") for name in columns))
+    console = Console(force_terminal=False)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get().rstrip()
+
+
+def _cell(value: Any) -> str:
+    """Return a value as one line of text."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    escaped = _escaped(text)
+    return escaped if len(escaped) <= CELL else f"{escaped[: CELL - 1]}…"
+
+
+def _escaped(text: str) -> str:
+    """Return a text without characters that are not printed: whoever typed them would move the operator's cursor."""
+    return re.sub(r"[^ -~]", lambda found: found[0] if found[0].isprintable() else f"\\u{ord(found[0]):04x}", text)

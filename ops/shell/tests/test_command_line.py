@@ -1,0 +1,91 @@
+"""The verbs as commands: the same list, with exit codes for scripts."""
+
+import json
+
+import pytest
+
+from libs.rpc import RemoteError, ServiceUnavailable
+from libs.tokens import Signer, new_key
+from ops.__main__ import AWAY, DONE, REFUSED, parser, run
+from ops.shell.console import Console
+from ops.shell.desk import Desk
+from ops.shell.names import names
+from ops.shell.verbs import VERBS
+
+
+class Answers:
+    """A client that answers every call alike."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.asked = []
+
+    def reach(self, service, timeout):
+        """Every service but payments answers."""
+        if service == "payments":
+            raise ServiceUnavailable("no answer")
+
+    def call(self, service, method, arguments, **about):
+        self.asked.append((f"{service}.{method}", arguments))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def desk(answer):
+    return Desk(Answers(answer), Signer(new_key("operator:olga")[0]))
+
+
+def execute(line, answer):
+    options = vars(parser().parse_args(line.split()))
+    options.pop("json")
+    at = desk(answer)
+    return run(VERBS[options.pop("verb")], options, options.pop("yes", False), at), at._client.asked
+
+
+def test_there_is_a_command_for_each_verb():
+    given = {"find": ["hamlet"], "discard": ["q", "--reason", "x"], "refund": ["o1", "called off", "--yes"]}
+    for name, each in VERBS.items():
+        words = [
+            one.name for one in each.parameters if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD
+        ]
+        assert parser().parse_args([name, *given.get(name, words)]).verb == name
+
+
+def test_a_command_prints_json_and_says_by_its_status_that_it_was_done(capsys):
+    status, asked = execute("settle o1 --yes", {"status": "captured"})
+
+    assert (status, asked) == (DONE, [("payments.settle", {"order_id": "o1"})])
+    assert json.loads(capsys.readouterr().out) == {"status": "captured"}
+
+
+def test_options_are_the_arguments_that_may_be_left_out():
+    _, asked = execute("replay orders.X --ids a b --exception KeyError --yes", {"replayed": 2, "left": 0})
+
+    wanted = {"queue": "orders.X", "ids": ["a", "b"], "exception": "KeyError"}
+    assert asked == [("orders.replay_parked", wanted)]
+
+
+def test_what_is_refused_ends_with_another_status_than_what_does_not_answer(capsys):
+    assert execute("cancel o1 why --yes", RemoteError("OrderComplete", "It has been paid for."))[0] == REFUSED
+    assert execute("cancel o1 why --yes", ServiceUnavailable("no answer"))[0] == AWAY
+    assert execute("cancel o1 why", {})[0] == REFUSED
+    assert execute("parked", [])[0] == AWAY  # payments does not answer, the others do
+    said = capsys.readouterr().err
+    assert "OrderComplete: It has been paid for." in said and "--yes" in said
+    with pytest.raises(SystemExit) as wrong:
+        parser().parse_args(["cancel", "o1"])
+    assert wrong.value.code == 2
+
+
+def test_an_error_ends_nothing_in_a_pipe_and_the_status_tells(capsys, monkeypatch):
+    lines = iter(['cancel("o1", "x")\n', "1 +\n", "boom\n", 'print("on")\n', "parked()\n", ""])
+    monkeypatch.setattr("sys.stdin.readline", lambda: next(lines))
+    console = Console(names(desk([])))
+
+    console.run("")
+
+    printed = capsys.readouterr()
+    assert console.has_failed
+    assert printed.out.splitlines() == ["on", "[]"]
+    assert "NotConfirmed: cancel" in printed.err and "NameError" in printed.err and "SyntaxError" in printed.err

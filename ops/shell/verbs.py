@@ -1,0 +1,111 @@
+"""The list of the operators' verbs, from which the shell and the command line are made.
+
+A verb is a function whose first parameter is the Desk; its others are what an operator says: text, whole numbers, or
+`Ids`. It returns JSON values. One that changes something asks first, unless `yes=True` is said.
+"""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ops.shell.desk import Desk
+from ops.shell.shown import presented
+
+Ids = str | list[str] | None
+"""An id, several, or None for any."""
+
+
+class NotConfirmed(Exception):
+    """Nobody said yes to a change."""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb: its function, the group in which it is listed, and whether it changes anything."""
+
+    function: Callable[..., Any]
+    group: str
+    changes: bool
+
+    @property
+    def name(self) -> str:
+        """What operators call it."""
+        return self.function.__name__
+
+    @property
+    def parameters(self) -> list[inspect.Parameter]:
+        """What an operator says."""
+        return list(inspect.signature(self.function).parameters.values())[1:]
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a line."""
+        return (self.function.__doc__ or "").partition("\n")[0].rstrip(".")
+
+    @property
+    def usage(self) -> str:
+        """How it is called in the shell."""
+        return f"{self.name}({', '.join(str(each).partition(':')[0] + _default(each) for each in self.parameters)})"
+
+
+VERBS: dict[str, Verb] = {}
+
+
+def verb(group: str, *, changes: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add a function to the verbs."""
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        VERBS[function.__name__] = Verb(function, group, changes)
+        return function
+
+    return add
+
+
+def bound(each: Verb, desk: Desk) -> Callable[..., Any]:
+    """Return a verb as operators call it, at one desk."""
+
+    @functools.wraps(each.function)
+    def call(*arguments: Any, yes: bool = False, **named: Any) -> Any:
+        given = inspect.signature(each.function).bind(desk, *arguments, **named)
+        if each.changes and not yes:
+            _confirm(each.name, [*given.args[1:], *given.kwargs.values()])
+        return presented(each.function(*given.args, **given.kwargs))
+
+    signature = inspect.signature(each.function)
+    kept = list(signature.parameters.values())[1:]
+    call.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    return call
+
+
+def _confirm(name: str, given: list[Any]) -> None:
+    """Ask whether to go on; raise NotConfirmed."""
+    said = ", ".join(repr(value) for value in given)
+    if not sys.stdin.isatty():
+        raise NotConfirmed(f"{name} changes something and nobody can be asked: say yes=True (--yes)")
+    print(f"{name}({said})? [y/N] ", end="", file=sys.stderr, flush=True)
+    if input().strip().lower() not in ("y", "yes"):
+        raise NotConfirmed("nothing was changed")
+
+
+def _default(parameter: inspect.Parameter) -> str:
+    return "" if parameter.default is parameter.empty else f"={parameter.default!r}"
+
+
+def helpdesk(name: str = "") -> None:
+    """Print what there is to do, or all about one verb."""
+    if name:
+        each = VERBS[name]
+        print(f"{each.usage}{', yes=True to change it without being asked' if each.changes else ''}")
+        print(inspect.getdoc(each.function))
+        return
+    for group in dict.fromkeys(each.group for each in VERBS.values()):
+        print(f"\n{group}")
+        for each in VERBS.values():
+            if each.group == group:
+                print(f"  {each.usage:<58} {each.summary}")
+    print(
+        "\nhelpdesk('find') says more of one; orders.snapshot(order_id='…') calls any method; as_json(…) prints JSON."
+    )
