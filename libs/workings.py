@@ -25,11 +25,14 @@ class Workings:
         `waiting` counts documents, 1000 if more; `oldest_seconds` says how long the oldest has waited.
         """
         self.caller.require("operator")
-        shown = []
-        for aggregates in self._aggregates():
-            count, seconds = aggregates.waiting()
-            shown.append({"collection": aggregates.collection.name, "waiting": count, "oldest_seconds": seconds})
-        return shown
+        return [
+            {
+                "collection": aggregates.collection.name,
+                "waiting": aggregates.count_waiting(),
+                "oldest_seconds": aggregates.waiting_seconds(),
+            }
+            for aggregates in self._aggregates()
+        ]
 
     def _aggregates(self) -> list[Aggregates]:
         return [each for each in vars(self.store).values() if isinstance(each, Aggregates)]
