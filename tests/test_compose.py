@@ -84,7 +84,7 @@ def test_container_has_no_privileges(container):
     assert settings["cap_drop"] == ["ALL"] and "cap_add" not in settings
     assert settings["security_opt"] == ["no-new-privileges:true"]
     assert settings["read_only"] or container == "rabbitmq"
-    of_image = settings["image"].startswith("ticketing:") or container in MONITORING
+    of_image = settings["image"].startswith(("ticketing:", "ticketing-operator:")) or container in MONITORING
     assert settings.get("user") == "999:999" or of_image  # those have users of their own
 
 

@@ -1,17 +1,16 @@
 """Verbs about the machinery: events, queues, outboxes, copies and jobs."""
 
-import os
 import shlex
 import subprocess
 from collections.abc import Callable
 from typing import Any
 
 from libs.contracts.parts import SERVICES
+from libs.settings import optional
 from ops.shell.desk import LISTENERS, Desk, Service
 from ops.shell.verbs import Ids, verb
 
 MACHINERY = "Machinery"
-RESTART = "OPERATOR_RESTART_COMMAND"
 
 
 class CannotRestart(Exception):
@@ -91,9 +90,11 @@ def restart(desk: Desk, part: str) -> Any:
 
     Raises CannotRestart elsewhere: `docker compose restart PROGRAM` is for whoever runs the containers.
     """
-    command = os.environ.get(RESTART)
+    command = optional("OPERATOR_RESTART_COMMAND", "", str, "COMMAND")
     if not command:
-        raise CannotRestart(f"no {RESTART} is set: use `docker compose restart {part}` where the containers run")
+        raise CannotRestart(
+            f"no OPERATOR_RESTART_COMMAND is set: use `docker compose restart {part}` where the containers run"
+        )
     done = subprocess.run([*shlex.split(command), part], capture_output=True, text=True, check=False)
     if done.returncode:
         raise CannotRestart(done.stderr.strip() or f"{part} did not restart")
