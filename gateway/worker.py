@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import gevent
+from gevent.server import StreamServer
 from gunicorn.http import message, wsgi
 from gunicorn.http.errors import (
     ExpectationFailed,
@@ -20,6 +21,7 @@ from gunicorn.http.errors import (
     UnsupportedTransferCoding,
 )
 from gunicorn.http.parser import RequestParser
+from gunicorn.workers import ggevent
 from gunicorn.workers.ggevent import GeventWorker
 
 STATUSES = {LimitRequestLine: 414, LimitRequestHeaders: 431, ExpectationFailed: 417, UnsupportedTransferCoding: 501}
@@ -89,6 +91,27 @@ class _Corked:
         self._connection.sendall(sent, socket.MSG_MORE)
 
 
+class Server(StreamServer):
+    """A server that closes its listening socket once it has accepted all connections: those left would be reset."""
+
+    def close(self) -> None:
+        """Stop, and handle what is accepted."""
+        self.stop_accepting()
+        while accepted := self.do_read():
+            self.do_handle(*accepted)
+        super().close()
+
+
+class _Listener:
+    """What the handler of a connection asks of the listening socket, which may be closed by then."""
+
+    def __init__(self, name: Any) -> None:
+        self._name = name
+
+    def getsockname(self) -> Any:
+        return self._name
+
+
 class Worker(GeventWorker):
     """gunicorn's gevent worker, with errors of our own."""
 
@@ -96,8 +119,18 @@ class Worker(GeventWorker):
         """Read requests and write responses as above."""
         RequestParser.mesg_class = Request
         wsgi.Response = Response
+        ggevent.StreamServer = Server
         self._notified_at = time.monotonic()
         super().init_process()
+
+    def run(self) -> None:
+        """Serve until the master stops it, then finish what was begun."""
+        self._listeners = {listener: _Listener(listener.getsockname()) for listener in self.sockets}
+        super().run()
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Handle a connection; gunicorn would reset one that was accepted just before its listener was closed."""
+        super().handle(self._listeners[listener], client, addr)
 
     def notify(self) -> None:
         """Tell the master that the loop turns, as each second, and note by how much this was late."""

@@ -19,9 +19,10 @@ ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS = COMPOSE["services"]
 SERVERS = ("rabbitmq", "mongo", "redis")
+PROXY = "proxy"
 MONITORING = ("prometheus", "grafana", "mongo-exporter", "redis-exporter")
 ENDS = {"mongo-setup": "on-failure", "migrate": "on-failure", "operator": "no", "backup": "no", "restore": "no"}
-PROGRAMS = tuple(name for name in CONTAINERS if name not in (*SERVERS, *ENDS, *MONITORING))
+PROGRAMS = tuple(name for name in CONTAINERS if name not in (*SERVERS, *ENDS, *MONITORING, PROXY))
 OF_CONTAINERS = {
     **{program: {"METRICS_HOST"} for program in SERVE_METRICS},
     "gateway": {"METRICS_HOST", "GATEWAY_HOST", "GATEWAY_TLS", "GATEWAY_TRUSTED_HOSTS"},
@@ -36,7 +37,7 @@ every_program = pytest.mark.parametrize("program", PROGRAMS)
 def test_every_program_of_the_local_stack_has_its_container(tmp_path):
     programs = [program.name for program in all_programs(Stack(tmp_path, environ={}))]
 
-    assert set(CONTAINERS) == {*programs, *SERVERS, *ENDS, *MONITORING}
+    assert set(CONTAINERS) == {*programs, *SERVERS, *ENDS, *MONITORING, PROXY}
 
 
 def test_operators_shell_gets_the_settings_that_it_has_in_the_local_stack_and_no_more(tmp_path):
@@ -81,10 +82,12 @@ def test_container_is_watched_restarted_and_limited(container):
 def test_container_has_no_privileges(container):
     settings = CONTAINERS[container]
 
-    assert settings["cap_drop"] == ["ALL"] and "cap_add" not in settings
+    assert settings["cap_drop"] == ["ALL"] and settings.get("cap_add", []) == ["NET_BIND_SERVICE"] * (
+        container == PROXY
+    )
     assert settings["security_opt"] == ["no-new-privileges:true"]
     assert settings["read_only"] or container == "rabbitmq"
-    of_image = settings["image"].startswith(("ticketing:", "ticketing-operator:")) or container in MONITORING
+    of_image = settings["image"].startswith(("ticketing:", "ticketing-operator:")) or container in (*MONITORING, PROXY)
     assert settings.get("user") == "999:999" or of_image  # those have users of their own
 
 
@@ -111,8 +114,14 @@ def test_first_probe_of_a_program_comes_early_and_waits_as_long_as_the_program_m
 def test_nothing_is_published_but_to_this_machine():
     published = {name: each["ports"] for name, each in CONTAINERS.items() if "ports" in each}
 
-    assert set(published) == {"gateway", "fake-stripe", "prometheus", "grafana"}
+    assert set(published) == {PROXY, "fake-stripe", "prometheus", "grafana"}
+    assert all(port.startswith("${PROXY_ADDRESS:-127.0.0.1}:") for port in published.pop(PROXY))
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+def test_gateway_believes_the_proxy_in_front_of_it_and_nobody_else():
+    assert CONTAINERS["gateway"]["environment"]["GATEWAY_PROXIES"] == 1
+    assert "trusted_proxies" not in (ROOT / "deploy/proxy/Caddyfile").read_text()
 
 
 @pytest.mark.parametrize("program", SERVE_METRICS)

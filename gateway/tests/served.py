@@ -18,7 +18,7 @@ COMMAND = ["-m", "gunicorn", "-c", "gateway/gunicorn.conf.py", "gateway.tests.se
 def app():
     """Return the gateway; its services forget everything when their process ends, and /slow takes a minute."""
     services = FakeServices()
-    served = create_app(services, SETTINGS, services.revocations())
+    served = create_app(services, {**os.environ, **SETTINGS}, services.revocations())
     served.add_url_rule("/slow", view_func=lambda: time.sleep(60) or "")
     return served
 
