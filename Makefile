@@ -13,7 +13,7 @@ COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: audit backup restore bench screenshots help pin sbom venv run stop status operator shell env up down demo test test-fast test-slow check format lock clean
+.PHONY: audit backup restore bench screenshots translations help pin sbom venv run stop status operator shell env up down demo test test-fast test-slow check format lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -74,9 +74,12 @@ endif
 demo: venv ## Fill the running system with tickets and orders (URL=http://localhost:8000)
 	@$(PYTHON) -m dev.demo $(URL)
 
-screenshots: venv ## Draw every page and state, wide and narrow, light and dark (FOLDER=.stack/screenshots)
+screenshots: venv ## Draw every page and state, wide and narrow, light and dark, in each language (FOLDER=.stack/screenshots)
 	@$(PYTHON) -m dev.stack install --browser
 	@$(PYTHON) -W ignore -m dev.screenshots $(FOLDER)
+
+translations: venv ## Add what pages say by now to the catalogues of the languages, and name what is to be translated
+	@$(PYTHON) -m dev.translations
 
 test: venv ## Run every test, on real servers and in a browser (installs what is missing)
 	@$(PYTHON) -m dev.stack install --browser

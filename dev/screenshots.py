@@ -1,10 +1,12 @@
-"""Pictures of every page and state, wide and narrow, light and dark: `python -m dev.screenshots FOLDER [NAME…]`.
+"""Pictures of every page and state, wide and narrow, light and dark, in each language:
+`python -m dev.screenshots FOLDER [NAME…]`, with `LANGUAGES=de` in some languages alone.
 
 The pages are the gateway's own, in front of the services' fakes: so every state can be had at once. What they show is
 of the demo (`dev/demo/shows.py`). With names, only the pages whose names begin with one of them are drawn.
 """
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -21,6 +23,7 @@ from dev.demo.shows import tickets
 from dev.fake_stripe.testing import running
 from dev.testing import chromium
 from gateway.app import create_app
+from gateway.languages import ENGLISH, LANGUAGES
 from gateway.tests.conftest import Browser
 from gateway.tests.fakes import SETTINGS, FakeServices
 from libs.clock import iso
@@ -88,7 +91,7 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None
     yield "ticket", None, f"/tickets/{last}", None
     yield "ticket-own", seller, f"/tickets/{last}", None
     yield "ticket-buyer", buyer, f"/tickets/{last}", None
-    for name in site.app.extensions["texts"]:
+    for name in site.app.extensions["texts"]["en"]:
         yield f"text-{name}", None, f"/about/{name}", None
     yield "sign-in", None, "/signin?next=/my/tickets", None
     yield "sign-up", None, "/signup", None
@@ -113,7 +116,7 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None
     pay = site.reserve(1)
     buyer.get(pay)  # from now on every page reminds of it
     yield "order-pay", buyer, pay, None
-    yield "order-pay-test-cards", buyer, pay, lambda page: page.get_by_text("Use a test card").click()
+    yield "order-pay-test-cards", buyer, pay, lambda page: page.click("[data-test-cards] summary")
     yield "held-banner", buyer, "/", None
     yield "order-declined", buyer, site.pay(site.reserve(2), "tok_chargeDeclined"), None
     soon = iso(datetime.now(UTC) + timedelta(seconds=50))
@@ -173,6 +176,7 @@ def shown(
 ) -> Iterator["Page"]:
     """Yield a page as one sees it who looks at it in a window of this width."""
     options: Any = {"viewport": {"width": width, "height": WIDTHS[width]}, "color_scheme": theme, **more}
+    options.setdefault("locale", "en")
     context = browser.new_context(base_url=url, **options)
     if who and (cookie := who.get_cookie(COOKIE)):
         context.add_cookies([{"name": COOKIE, "value": cookie.value, "url": url}])
@@ -187,14 +191,16 @@ def shown(
 def main() -> None:
     """Draw the pages into the folder that was named."""
     folder, *names = sys.argv[1:]
+    languages = os.environ.get("LANGUAGES", ",".join(LANGUAGES)).split(",")
     Path(folder).mkdir(parents=True, exist_ok=True)
     with served() as (site, url), chromium() as browser:
         for name, who, path, act in pages(site):
             if names and not name.startswith(tuple(names)):
                 continue
-            for width, theme in product(WIDTHS, THEMES):
-                with shown(browser, url, who, path, act, width, theme) as page:
-                    page.screenshot(path=Path(folder) / f"{name}-{width}-{theme}.png", full_page=True)
+            for language, width, theme in product(languages, WIDTHS, THEMES):
+                with shown(browser, url, who, path, act, width, theme, locale=language) as page:
+                    picture = f"{name}-{width}-{theme}{'' if language == ENGLISH else f'-{language}'}.png"
+                    page.screenshot(path=Path(folder) / picture, full_page=True)
             print(name)
 
 

@@ -12,7 +12,7 @@ from babel.numbers import format_currency, get_currency_symbol
 from flask import Flask, current_app
 from markupsafe import Markup
 
-from gateway.languages import N_, Labels, catalogue, gettext, language
+from gateway.languages import N_, NP_, Labels, catalogue, gettext, language
 from gateway.sentences import translated
 from gateway.static_files import asset
 from gateway.typed_prices import visitor_locale, with_decimal_mark
@@ -22,13 +22,14 @@ from libs.contracts.currencies import currency_of
 
 LABELS = Labels(
     {
-        "movie": N_("Film"),
-        "concert": N_("Concert"),
-        "match": N_("Sport"),
-        "show": N_("Show"),
-        "stage": N_("Theatre"),
-        "other": N_("Other"),
-    }
+        "movie": NP_("category", "Film"),
+        "concert": NP_("category", "Concert"),
+        "match": NP_("category", "Sport"),
+        "show": NP_("category", "Show"),
+        "stage": NP_("category", "Theatre"),
+        "other": NP_("category", "Other"),
+    },
+    "category",
 )
 """The categories' labels, in the order in which they are offered."""
 STATES = Labels(
@@ -94,7 +95,7 @@ def amount(minor: int, code: str) -> str:
 def moment(iso: str, zone: str | None = None, *, near: bool = True) -> str:
     """Return "Sun, 22 Nov 2026, 20:55": the time in a zone (IANA), by default the site's own, to the minute.
 
-    The zone is named unless it is the site's own, which is named if it is UTC. With `near` it is "today, 20:55" on the
+    The zone is named unless it is the site's own, which is named if it is UTC. With `near` it is "today 20:55" on the
     day, and likewise the day before and after; what shows that is good until midnight there.
     """
     there, here = ZoneInfo(zone) if zone else _site_zone(), _site_zone()
@@ -139,7 +140,7 @@ def _moment(iso: str, zone: ZoneInfo, spoken: str, today: date, is_named: bool) 
     if is_named:
         city = get_timezone_location(zone.key, locale=locale, return_city=True)
         clock_time += f" {city}" if zone.key in ("UTC", "Etc/UTC") else f" ({say('%(city)s time') % {'city': city}})"
-    days = {-1: N_("yesterday, %(time)s"), 0: N_("today, %(time)s"), 1: N_("tomorrow, %(time)s")}
+    days = {-1: N_("yesterday %(time)s"), 0: N_("today %(time)s"), 1: N_("tomorrow %(time)s")}
     near = days.get((local.date() - today).days)
     if near:
         return say(near) % {"time": clock_time}

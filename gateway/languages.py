@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 ENGLISH = "en"
-LANGUAGES = {ENGLISH: "English"}
+LANGUAGES = {ENGLISH: "English", "de": "Deutsch"}
 """The languages, each by its own name."""
 COOKIE = "ticketing-language"
 FOLDER = Path(__file__).parent / "translations"
@@ -56,10 +56,13 @@ def language_of(environ: "WSGIEnvironment") -> str:
     """Return the language of the response to a request: the one that was chosen, else the one the browser asks for."""
     if environ.get("PATH_INFO", "").startswith("/api/"):
         return ENGLISH
+    return chosen_in(environ) or _asked_for(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
+
+
+def chosen_in(environ: "WSGIEnvironment") -> str | None:
+    """Return the language that was chosen in the browser of a request, or None."""
     chosen = CHOSEN.search(environ.get("HTTP_COOKIE", ""))
-    if chosen and chosen[1] in LANGUAGES:
-        return chosen[1]
-    return _asked_for(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
+    return chosen[1] if chosen and chosen[1] in LANGUAGES else None
 
 
 @lru_cache(256)
@@ -106,14 +109,20 @@ def N_(text: str) -> str:
     return text
 
 
-class Labels(Mapping[str, str]):
-    """Texts by name, each in the visitor's language."""
+def NP_(_where: str, text: str) -> str:
+    """Mark a text that `pgettext` translates where it is shown."""
+    return text
 
-    def __init__(self, english: dict[str, str]) -> None:
-        self._english = english
+
+class Labels(Mapping[str, str]):
+    """Texts by name, each in the visitor's language; `where` is the place that `pgettext` takes."""
+
+    def __init__(self, english: dict[str, str], where: str | None = None) -> None:
+        self._english, self._where = english, where
 
     def __getitem__(self, name: str) -> str:
-        return gettext(self._english[name])
+        text = self._english[name]
+        return pgettext(self._where, text) if self._where else gettext(text)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._english)

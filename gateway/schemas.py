@@ -16,6 +16,7 @@ from gateway.fields import (
     error_messages,
 )
 from gateway.formats import as_of_now
+from gateway.languages import N_
 from libs.contracts import limits
 from libs.contracts.limits import CATEGORIES, MAXIMUM_PAGE, MAXIMUM_SEARCH, MAXIMUM_VERSION
 
@@ -221,7 +222,7 @@ class TicketQuery(PricedSchema, PageQuery):
     def _is_in_order(self, query: dict[str, Any], **_: Any) -> None:
         lowest, highest = query.get("min_price_cents"), query.get("max_price_cents")
         if lowest is not None and highest is not None and lowest > highest:
-            raise ValidationError("The highest price is below the lowest.", "max_price")
+            raise ValidationError(N_("The highest price is below the lowest."), "max_price")
 
 
 class MineQuery(PageQuery):

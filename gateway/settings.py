@@ -50,7 +50,7 @@ class Settings:
     trusted_hosts: tuple[str, ...]
     public_url: str
     time_zone: ZoneInfo
-    texts: dict[str, Text]
+    texts: dict[str, dict[str, Text]]
 
     @property
     def stripe_is_simulated(self) -> bool:

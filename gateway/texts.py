@@ -1,4 +1,7 @@
-"""The texts that an operator edits: Markdown files in one folder, shown as pages and linked at the foot of each."""
+"""The texts that an operator edits: Markdown files in one folder, shown as pages and linked at the foot of each.
+
+The folder has them in English, and a folder in it, such as `de`, those of another language.
+"""
 
 import re
 from collections.abc import Callable
@@ -9,6 +12,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
+from gateway.languages import ENGLISH, LANGUAGES
+
 FOLDER = Path(__file__).parent / "texts"
 TO_TEXT = re.compile(r"^([\w-]+)\.md$")
 """A link from one text to another, by its file as editors show it; the page has no suffix."""
@@ -16,25 +21,34 @@ FOLDER_FORM = "a folder of .md files in UTF-8, each of which begins with a headi
 
 
 class Text(NamedTuple):
-    """A text: its title, its first paragraph as plain text, and all but the title as HTML."""
+    """A text: its title, its first paragraph as plain text, the rest as HTML, and the language that it is in."""
 
     title: str
     summary: str
     html: Markup
+    language: str
 
 
-def read_texts(folder: str | Path) -> dict[str, Text]:
-    """Return the texts by name: those of `folder`, and ours where it has none of that name.
+def read_texts(folder: str | Path) -> dict[str, dict[str, Text]]:
+    """Return the texts of each language by name: those of `folder`, and ours where it has none of that name.
 
-    Raises ValueError when the folder, or a text in it, cannot be used.
+    What an operator has written in English only replaces ours in every language, for ours says something else. Raises
+    ValueError when the folder, or a text in it, cannot be used.
     """
     if not Path(folder).is_dir():
         raise ValueError(folder)
-    found = {path.stem: path for where in (FOLDER, Path(folder)) for path in sorted(where.glob("*.md"))}
-    return {name: _read(path) for name, path in found.items()}
+    return {language: _read_in(language, Path(folder)) for language in LANGUAGES}
 
 
-def _read(path: Path) -> Text:
+def _read_in(language: str, folder: Path) -> dict[str, Text]:
+    found: dict[str, tuple[Path, str]] = {}
+    for place in (FOLDER, folder):
+        for spoken, where in {ENGLISH: place, language: place if language == ENGLISH else place / language}.items():
+            found |= {path.stem: (path, spoken) for path in sorted(where.glob("*.md"))}
+    return {name: _read(path, spoken) for name, (path, spoken) in found.items()}
+
+
+def _read(path: Path, language: str) -> Text:
     """HTML in the Markdown is shown as text, and no link leads to a script (markdown-it's preset `js-default`)."""
     markdown = MarkdownIt("js-default")
     tokens = markdown.parse(path.read_text(encoding="utf-8"))
@@ -44,7 +58,8 @@ def _read(path: Path) -> Text:
         link.attrSet("href", TO_TEXT.sub(r"\1", str(link.attrGet("href"))))
     html: str = markdown.renderer.render(tokens[3:], markdown.options, {})
     first = _first(tokens[3:], lambda token: token.type == "inline")
-    return Text(_plain(tokens[1]), _plain(first) if first else "", Markup(html))  # noqa: S704 - markdown-it escapes
+    summary = _plain(first) if first else ""
+    return Text(_plain(tokens[1]), summary, Markup(html), language)  # noqa: S704 - markdown-it escapes
 
 
 def _first(tokens: list[Token], matches: Callable[[Token], bool]) -> Token | None:

@@ -1,11 +1,14 @@
 """How a visitor types a price: with the digits, the decimal mark and the grouped thousands of their locale."""
 
 import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from babel import Locale, UnknownLocaleError
 from babel.numbers import get_decimal_symbol, get_group_symbol
 from flask import request
 
+from gateway.languages import chosen_in
 from libs.contracts.texts import with_ascii_digits
 
 ENGLISH = Locale("en")
@@ -19,13 +22,21 @@ MAYBE_GROUP = re.compile(r"[1-9]\d{0,2}", re.ASCII)
 
 
 def visitor_locale() -> Locale:
-    """Return the first locale that the visitor's browser asks for and that is known, else English."""
-    for language in request.accept_languages.values():
-        try:
-            return Locale.parse(language, sep="-")
-        except (ValueError, UnknownLocaleError):
-            continue
-    return ENGLISH
+    """Return the first locale that the visitor's browser asks for and that is known, else English.
+
+    Who has chosen a language here types prices as in the first one of that language.
+    """
+    chosen = chosen_in(request.environ)
+    for locale in _known(request.accept_languages.values()):
+        if chosen in (None, locale.language):
+            return locale
+    return Locale(chosen) if chosen else ENGLISH
+
+
+def _known(names: Iterable[str]) -> Iterator[Locale]:
+    for name in names:
+        with suppress(ValueError, UnknownLocaleError):
+            yield Locale.parse(name, sep="-")
 
 
 def with_point(text: str, locale: Locale) -> str | None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Blueprint, abort, current_app, render_template
 
+from gateway.languages import language
 from gateway.texts import Text
 
 bp = Blueprint("texts", __name__)
@@ -18,6 +19,6 @@ def show(name: str) -> Any:
 
 
 def all_texts() -> dict[str, Text]:
-    """Return all texts by name."""
-    texts: dict[str, Text] = current_app.extensions["texts"]
+    """Return all texts by name, as far as there are any in the visitor's language, else in English."""
+    texts: dict[str, Text] = current_app.extensions["texts"][language()]
     return texts

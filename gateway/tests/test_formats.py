@@ -36,7 +36,7 @@ def test_the_days_around_today_are_called_so_by_the_calendar_of_the_venue(berlin
     with berlin.test_request_context():
         shown = moment(iso(there.astimezone(UTC)), "Pacific/Kiritimati")
 
-    assert shown == f"{word}, {there:%H:%M} (Kiritimati time)"
+    assert shown == f"{word} {there:%H:%M} (Kiritimati time)"
 
 
 def test_what_a_page_calls_today_ends_at_midnight_of_the_venue(berlin):

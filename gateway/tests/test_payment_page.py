@@ -356,7 +356,7 @@ def test_deadline_is_shown_as_a_time_without_a_script(bo, page, order):
     shown = bo.get(page).text
 
     assert f'data-deadline="{order["expiresAt"]}"' in shown and 'role="timer" hidden' in shown
-    assert re.search(r"Reserved for you until <time[^>]*>(today|tomorrow), \d\d:\d\d UTC", shown)
+    assert re.search(r"Reserved for you until <time[^>]*>(today|tomorrow) \d\d:\d\d UTC", shown)
 
 
 def test_return_stops_waiting_for_the_outcome_in_time(bo, order, page, services, monkeypatch):

@@ -38,7 +38,7 @@ def test_text_without_a_file_is_not_found(client):
 def test_markup_and_scripts_in_a_text_do_nothing(folder, client):
     (folder / "fees.md").write_text("# Fees\n\n<script>alert(1)</script> [here](javascript:alert(2))\n")
 
-    page = read_texts(folder)["fees"].html
+    page = read_texts(folder)["en"]["fees"].html
 
     assert "<script>" not in page and "href" not in page
 
@@ -57,8 +57,27 @@ def test_folder_that_is_not_there_stops_the_start(tmp_path):
 
 
 def test_links_between_our_texts_lead_somewhere():
-    texts = read_texts(FOLDER)
+    for texts in read_texts(FOLDER).values():
+        for name, text in texts.items():
+            targets = re.findall(r'href="([^":]+)"', text.html)
+            assert [target for target in targets if target not in texts] == [], name
 
-    for name, text in texts.items():
-        targets = re.findall(r'href="([^":]+)"', text.html)
-        assert [target for target in targets if target not in texts] == [], name
+
+def test_each_of_our_texts_is_there_in_each_language():
+    for language, texts in read_texts(FOLDER).items():
+        assert {text.language for text in texts.values()} == {language}
+
+
+def test_a_reader_of_german_reads_the_operators_german_and_else_the_operators_english(folder, client):
+    (folder / "de").mkdir()
+    (folder / "de" / "imprint.md").write_text("# Impressum\n\nAna GmbH\n")
+    texts = read_texts(folder)["de"]
+
+    assert (texts["imprint"].title, texts["imprint"].language) == ("Impressum", "de")
+    assert (texts["fees"].title, texts["fees"].language) == (
+        "What it costs",
+        "en",
+    )  # ours in German says something else
+    assert (texts["privacy"].title, texts["privacy"].language) == ("Datenschutz", "de")
+    fees = client.get("/about/fees", headers={"Accept-Language": "de"}).text
+    assert '<article class="prose" lang="en">' in fees and ">Datenschutz</a>" in fees

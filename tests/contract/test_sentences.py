@@ -1,0 +1,80 @@
+"""What services say to users is what the gateway can translate."""
+
+import ast
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import ERRORS
+from gateway.languages import LANGUAGES, catalogue
+from gateway.sentences import BETWEEN_SENTENCES, _find
+from libs.contracts import texts
+from orders import domain
+from payments import declines
+
+OURS = Path(__file__).parents[2]
+SERVICES = ("auth", "tickets", "orders", "payments", "libs/contracts")
+SAYING = {"Unacceptable", "_error", *(name for name, spec in ERRORS.items() if not spec.message)}
+"""Which calls have a message that users read: the errors that the gateway shows in the service's own words."""
+PARTS = (
+    *("The 7 7.", "You have 7. Pay for one or cancel one before you reserve another."),
+    "You reserved 7 within an hour and did not pay. 7",
+    "Your bank wants you to confirm this payment.",
+    "7 asked for this refund at 7 UTC: 7. There is no second one.",
+)
+"""Messages that are put together, which the test asks for; the last two are not shown to users."""
+
+
+def said():
+    """Yield the messages in the sources of the services, with 7 for each value."""
+    for path in chain.from_iterable((OURS / service).glob("*.py") for service in SERVICES):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in SAYING:
+                yield from filter(None, map(_text, node.args))
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "").lower().endswith("message"):
+                yield from filter(None, [_text(node.value)])
+
+
+def _text(node):
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(each.value) if isinstance(each, ast.Constant) else "7" for each in node.values)
+    return None
+
+
+def unknown(message, language):
+    """Return those sentences of a message that have no translation."""
+    said = catalogue(language)
+    if _find(message, said, language):
+        return []
+    return [each for each in BETWEEN_SENTENCES.split(message) if not _find(each, said, language)]
+
+
+@pytest.mark.parametrize("language", [each for each in LANGUAGES if each != "en"])
+def test_each_message_of_a_service_has_a_translation(language):
+    declined = [declines.decline_message(code, left) for code in (*declines.MESSAGES, None) for left in (0, 1)]
+    lines = [_refusal(line) for line in ("a\tb", "\u202ea", "\u200b", "x" * 99, "a" + "\u0301" * 9, "\ud800", 7)]
+    held = [_too_many(number, status) for number in (1, 2) for status in ("created", "cancelled")]
+    found = {message for message in said() if message not in PARTS}
+
+    assert {
+        message: missing for message in (*found, *declined, *lines, *held) if (missing := unknown(message, language))
+    } == {}
+    assert len(found) > 25
+
+
+def _too_many(number, status):
+    now = datetime.now(UTC)
+    holds = [{"status": status, "created_at": now, "expires_at": now}] * number
+    with pytest.raises(domain.TooManyReservations) as refused:
+        domain.free_slots(holds, number, number, now)
+    return str(refused.value)
+
+
+def _refusal(line):
+    with pytest.raises(texts.Unacceptable) as refused:
+        texts.checked_line("title", line, 50)
+    return str(refused.value)
