@@ -1,12 +1,12 @@
 """Pictures of every page and state, wide and narrow, light and dark, in each language:
-`python -m dev.screenshots FOLDER [NAME…]`, with `LANGUAGES=de` in some languages alone.
+`python -m dev.screenshots FOLDER [LANGUAGE…] [NAME…]`.
 
 The pages are the gateway's own, in front of the services' fakes: so every state can be had at once. What they show is
-of the demo (`dev/demo/shows.py`). With names, only the pages whose names begin with one of them are drawn.
+of the demo (`dev/demo/shows.py`). With languages, such as `de`, only those are drawn; with names, only the pages whose
+names begin with one of them.
 """
 
 import logging
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -190,8 +190,9 @@ def shown(
 
 def main() -> None:
     """Draw the pages into the folder that was named."""
-    folder, *names = sys.argv[1:]
-    languages = os.environ.get("LANGUAGES", ",".join(LANGUAGES)).split(",")
+    folder, *chosen = sys.argv[1:]
+    languages = [each for each in chosen if each in LANGUAGES] or list(LANGUAGES)
+    names = [each for each in chosen if each not in LANGUAGES]
     Path(folder).mkdir(parents=True, exist_ok=True)
     with served() as (site, url), chromium() as browser:
         for name, who, path, act in pages(site):
