@@ -1,6 +1,7 @@
 """Buyers, as many as are needed, with sessions that are signed here as auth and the gateway sign them."""
 
 import secrets
+import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,5 +59,6 @@ def people(stack: Stack) -> Iterator[Person]:
     for number in NUMBERS:
         user_id, csrf = str(ObjectId()), secrets.token_urlsafe(32)
         token = signer.mint(user_id, SESSION_SECONDS, email=f"buyer{number}@example.org", generation=0)
-        cookie = cookies.dumps({"_permanent": True, "token": token, "csrf": csrf})
+        session = {"_permanent": True, "token": token, "csrf": csrf, "used_at": int(time.time())}
+        cookie = cookies.dumps(session)
         yield Person(user_id, f"ticketing-session={cookie}", csrf)
