@@ -132,6 +132,13 @@ class Worker(GeventWorker):
         """Handle a connection; gunicorn would reset one that was accepted just before its listener was closed."""
         super().handle(self._listeners[listener], client, addr)
 
+    def load_wsgi(self) -> None:
+        """Let requests that change something wait for their turns."""
+        super().load_wsgi()
+        from gateway.turns import Turns  # only now: see below
+
+        self._application, self.wsgi = self.wsgi, Turns(self.wsgi)
+
     def notify(self) -> None:
         """Tell the master that the loop turns, as each second, and note by how much this was late."""
         super().notify()
@@ -157,7 +164,7 @@ class Worker(GeventWorker):
         """Return the application's response."""
         from gateway.errors import REFUSED  # only now: gevent patches before the application is imported
 
-        hosts = self.wsgi.config["TRUSTED_HOSTS"] or ["localhost"]
+        hosts = self._application.config["TRUSTED_HOSTS"] or ["localhost"]
         environ = {
             REFUSED: refused.status,
             "REQUEST_METHOD": "GET",
@@ -183,7 +190,7 @@ class Worker(GeventWorker):
             head.append(f"HTTP/1.1 {status}")
             head.extend(f"{name}: {value}" for name, value in [*headers, ("Connection", "close")])
 
-        body = b"".join(self.wsgi(environ, start_response))
+        body = b"".join(self._application(environ, start_response))
         return "\r\n".join([*head, "", ""]).encode("latin-1") + body
 
 

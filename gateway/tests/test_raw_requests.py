@@ -264,7 +264,7 @@ def test_request_that_cannot_be_read_is_refused_alike_where_hosts_are_checked(se
     app = create_app(services, SETTINGS | {"GATEWAY_TRUSTED_HOSTS": ".example.com"}, revocations)
     refused = Refused(LimitRequestLine(9000, 8190), is_api=False)
 
-    assert b"<h1>" in Worker._answer(SimpleNamespace(wsgi=app), refused, ("127.0.0.1", 50000))
+    assert b"<h1>" in Worker._answer(SimpleNamespace(_application=app), refused, ("127.0.0.1", 50000))
 
 
 FORGED = "2026-11-26T00:00:00.000Z ERROR libs.alarms [-] ALARM wrong_amount: 1"

@@ -1,0 +1,58 @@
+"""Reads stay quick while requests that change something wait for their turns."""
+
+import gevent
+
+from gateway.metrics import BEGAN
+from gateway.turns import Turns
+
+
+def spawned(turns, method, path):
+    return gevent.spawn(turns, {"REQUEST_METHOD": method, "PATH_INFO": path}, None)
+
+
+def told(begun, environ):
+    begun.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+    return []
+
+
+def test_a_read_that_comes_after_many_reservations_is_answered_before_them():
+    begun = []
+    turns = Turns(lambda environ, _: told(begun, environ))
+
+    gevent.joinall([*(spawned(turns, "POST", str(number)) for number in range(5)), spawned(turns, "GET", "/")], 5)
+
+    assert begun == [("GET", "/"), *(("POST", str(number)) for number in range(5))]
+
+
+def test_reservations_begin_also_while_there_are_always_reads_to_answer():
+    begun = []
+    turns = Turns(lambda environ, _: told(begun, environ))
+
+    def read_on_and_on():
+        while len(begun) < 3:
+            gevent.sleep(0)
+
+    gevent.joinall([gevent.spawn(read_on_and_on), *(spawned(turns, "POST", str(number)) for number in range(3))], 5)
+
+    assert begun == [("POST", "0"), ("POST", "1"), ("POST", "2")]
+
+
+def test_the_time_in_the_queue_counts_as_time_of_the_request():
+    environs = []
+    turns = Turns(lambda environ, _: environs.append(environ) or [])
+
+    spawned(turns, "POST", "/").join(5)
+
+    assert environs[0][BEGAN] > 0
+
+
+def test_one_whose_request_is_cut_off_holds_up_nobody():
+    begun = []
+    turns = Turns(lambda environ, _: told(begun, environ))
+    first, second = spawned(turns, "POST", "1"), spawned(turns, "POST", "2")
+    gevent.sleep(0)
+    first.kill(block=False)
+
+    second.join(5)
+
+    assert begun[-1] == ("POST", "2")

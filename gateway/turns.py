@@ -1,0 +1,55 @@
+"""Turns for requests that change something: each begins when nothing else is to be done, so that reads stay quick.
+
+In a rush thousands come at once. Without turns, whoever comes meanwhile waits for all of them; with turns, for the few
+that have begun. They keep their order among themselves, and none waits for ever: some begin all the time.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent.hub import Waiter
+
+from gateway.metrics import BEGAN
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+AT_ONCE = ("GET", "HEAD", "OPTIONS")
+PATIENCE_SECONDS = 0.005
+"""How often one begins though there is something else to be done."""
+
+
+class Turns:
+    """WSGI middleware for one thread of gevent, whose event loop it uses."""
+
+    def __init__(self, application: "WSGIApplication") -> None:
+        self._application = application
+        self._waiting: deque[Waiter[Any]] = deque()
+        loop = gevent.get_hub().loop
+        self._when_idle, self._in_any_case = loop.idle(), loop.timer(PATIENCE_SECONDS, PATIENCE_SECONDS)
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Handle one request."""
+        if environ["REQUEST_METHOD"] not in AT_ONCE:
+            environ[BEGAN] = time.perf_counter()
+            self._wait()
+        return self._application(environ, start_response)
+
+    def _wait(self) -> None:
+        waiter: Waiter[Any] = Waiter()
+        self._waiting.append(waiter)
+        if len(self._waiting) == 1:
+            self._when_idle.start(self._begin_next)
+            self._in_any_case.start(self._begin_next, update=True)
+        waiter.get()
+
+    def _begin_next(self) -> None:
+        """Let the one begin that came first; from the event loop."""
+        waiter = self._waiting.popleft()
+        if not self._waiting:
+            self._when_idle.stop()
+            self._in_any_case.stop()
+        waiter.switch(None)
