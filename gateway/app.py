@@ -1,13 +1,25 @@
 """The Flask application factory."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Flask, Response
 from flask_compress import Compress
 
-from gateway import api, errors, health, languages, metrics, pages, scripts, security, sessions, static_files
+from gateway import (
+    api,
+    errors,
+    health,
+    languages,
+    metrics,
+    pages,
+    reservations,
+    scripts,
+    security,
+    sessions,
+    static_files,
+)
 from gateway.bodies import LIMIT_BYTES, JsonAnswers
 from gateway.cache import marks, public
 from gateway.correlation import Correlation
@@ -27,6 +39,14 @@ COMPRESSED = [
 alone, since clients give the ETags of its answers back."""
 
 
+class Gateway(Flask):
+    """Flask, without asking of each function in each request whether it is a coroutine: none is."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function."""
+        return func
+
+
 def create_app(
     client: RpcClient | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -38,7 +58,7 @@ def create_app(
     nothing listens to the broker: the caller keeps them current.
     """
     read = Settings.read(os.environ if settings is None else settings)
-    app = Flask(__name__, static_folder=None)
+    app = Gateway(__name__, static_folder=None)
     app.json = JsonAnswers(app)
     app.config.update(
         MAX_CONTENT_LENGTH=LIMIT_BYTES,
@@ -58,6 +78,7 @@ def create_app(
     sessions.register(app, read, revocations or _listen(app, read, services), uses)
     marks.register(app, tls=read.tls)
     memory = public.register(app)
+    reservations.register(app, lambda: app.extensions["services"])
     _compress(app)
     static_files.register(app)
     languages.register(app)

@@ -12,7 +12,7 @@ from libs.tokens import Signer
 CALL_SECONDS = 5.0
 QUERIES = {
     *("get", "held", "list", "list_mine", "sales", "is_revoked", "revocations", "is_effective"),
-    *("account_security", "list_sessions", "highlights", "site_map", "site_map_pages"),
+    *("account_security", "list_sessions", "highlights", "site_map", "site_map_pages", "refusals"),
 }
 
 

@@ -1,14 +1,17 @@
 """Reads that are shared: who asks for the same thing at the same moment gets one answer, from one query.
 
 No answer is older than the question: a read that has begun serves nobody who asks now. They share the next one, which
-begins when it ends. So in a rush for one thing it is read over and over, but by one after the other.
+begins when it ends. So in a rush for one thing it is read over and over, but by one after the other; and in a rush for
+many things, those for which several wait are read together.
 """
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
+
+from libs.errors import Unavailable
 
 Key = TypeVar("Key", bound=Hashable)
 Found = TypeVar("Found")
@@ -46,9 +49,67 @@ class SharedReads(Generic[Key, Found]):
     def _answer(self, key: Key, turn: threading.Lock, shared: Future[Found]) -> None:
         try:
             with turn:
-                with self._lock:
-                    del self._waiting[key]
+                self._close(key, shared)
                 shared.set_result(self._read(key))
         except BaseException as error:
-            shared.set_exception(error)
+            self._close(key, shared)  # it may have been cut off while it waited for its turn
+            shared.set_exception(_shared(error))
             raise
+
+    def _close(self, key: Key, shared: Future[Found]) -> None:
+        """Let nobody join the read any more."""
+        with self._lock:
+            if self._waiting.get(key) is shared:
+                del self._waiting[key]
+
+
+def _shared(error: BaseException) -> Exception:
+    """Return what those get who share a read that failed, or whose thread or greenlet was killed."""
+    return error if isinstance(error, Exception) else Unavailable("a read that was shared has been cut off")
+
+
+class BatchedReads(Generic[Key, Found]):
+    """Calls `read(keys)` for at most `most` keys at once; what it returns, one thing for each, must not be changed."""
+
+    def __init__(self, read: Callable[[list[Key]], Sequence[Found]], most: int) -> None:
+        self._read = read
+        self._most = most
+        self._turn = threading.Lock()
+        self._lock = threading.Lock()
+        self._waiting = _Batch[Key, Found]()
+
+    def __call__(self, key: Key) -> Found:
+        """Return what `read` returns for this key, or raise what it raises, called after this was."""
+        with self._lock:
+            batch = self._waiting
+            position = len(batch.keys)
+            batch.keys.append(key)
+            if position + 1 == self._most:
+                self._waiting = _Batch()
+        if position == 0:
+            self._answer(batch)
+        return batch.found.result()[position]
+
+    def _answer(self, batch: "_Batch[Key, Found]") -> None:
+        try:
+            with self._turn:
+                self._close(batch)
+                batch.found.set_result(self._read(batch.keys))
+        except BaseException as error:
+            self._close(batch)  # it may have been cut off while it waited for its turn
+            batch.found.set_exception(_shared(error))
+            raise
+
+    def _close(self, batch: "_Batch[Key, Found]") -> None:
+        """Let nobody join the batch any more."""
+        with self._lock:
+            if self._waiting is batch:
+                self._waiting = _Batch()
+
+
+class _Batch(Generic[Key, Found]):
+    """Keys that are read together, and what is found for them."""
+
+    def __init__(self) -> None:
+        self.keys: list[Key] = []
+        self.found: Future[Sequence[Found]] = Future()

@@ -23,14 +23,14 @@ from libs.contracts.events import (
     TicketCreated,
     TicketUpdated,
 )
-from libs.contracts.limits import MAXIMUM_KEY, MAXIMUM_PAGE, MAXIMUM_VERSION
+from libs.contracts.limits import MAXIMUM_KEY, MAXIMUM_PAGE, MAXIMUM_REFUSALS, MAXIMUM_VERSION
 from libs.events import Stored, VersionConflict, handles, handles_batches
 from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source, stale_in
 from libs.providers import Setting
 from libs.rpc import RemoteError, ServiceUnavailable, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
-from libs.rpc.entrypoint import rpc
+from libs.rpc.entrypoint import error_name, rpc
 from libs.settings import between
 from orders import domain
 from orders.domain import Order
@@ -82,6 +82,24 @@ class OrdersService(parked_events.ParkedEvents):
             if placed := self._placed_with(buyer_id, ticket_id, idempotency_key):
                 return placed.snapshot()
             raise
+
+    @rpc(expected_exceptions=EXPECTED)
+    def refusals(self, asked: Any) -> Any:
+        """Return for each [ticket's id, buyer's id, idempotency key or None] by which error `create` would refuse it.
+
+        As [name, message, details], or None where it might not: nobody else holds the ticket, or the key has made an
+        order. At most MAXIMUM_REFUSALS at once; for the gateway, which asks about many buyers at once in a rush.
+        """
+        self.caller.require("gateway")
+        wanted = [_wanted(each) for each in arguments.items("asked", asked, MAXIMUM_REFUSALS)]
+        live = self.store.find_live({ticket_id for ticket_id, _, _ in wanted})
+        made = self.store.find_keys({(buyer_id, key) for _, buyer_id, key in wanted if key})
+        return [
+            _described(domain.refusal(live[ticket_id], buyer_id))
+            if ticket_id in live and (buyer_id, key) not in made
+            else None
+            for ticket_id, buyer_id, key in wanted
+        ]
 
     @rpc(expected_exceptions=EXPECTED)
     def get(self, order_id: str) -> dict[str, Any]:
@@ -409,3 +427,16 @@ class OrdersService(parked_events.ParkedEvents):
                 if last:
                     raise
         raise AssertionError("unreachable")
+
+
+def _wanted(asked: Any) -> tuple[str, str, str | None]:
+    ticket_id, buyer_id, key = arguments.items("each of those asked about", asked, 3, 3)
+    return (
+        arguments.text("ticket_id", ticket_id),
+        arguments.text("buyer_id", buyer_id),
+        None if key is None else arguments.text("idempotency_key", key, MAXIMUM_KEY),
+    )
+
+
+def _described(error: DomainError) -> tuple[str, str, dict[str, Any]]:
+    return error_name(error), str(error), error.details

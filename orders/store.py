@@ -1,5 +1,6 @@
 """The orders, and copies of the tickets they are for, in MongoDB."""
 
+from collections.abc import Collection
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,8 @@ from orders.domain import Order
 
 Document = dict[str, Any]
 
+HOLDING = ("status", "buyer_id", "seller_id", "reservation_no")
+"""What says who holds a ticket, beside the order's id."""
 ORDER_FIELDS = [field.name for field in fields(Order)]
 
 
@@ -82,6 +85,22 @@ class OrderStore:
         """Return the order by which this buyer holds the ticket, or None; a ticket has one live order at most."""
         found = self.orders.find_one({"ticket_id": ticket_id, "active": True, "buyer_id": buyer_id})
         return _order(found) if found else None
+
+    def find_live(self, ticket_ids: Collection[str]) -> dict[str, Document]:
+        """Return of each of these tickets that an order holds what `find_newest` does, by the ticket's id."""
+        where, shown = (
+            {"ticket_id": {"$in": list(ticket_ids)}, "active": True},
+            dict.fromkeys(("ticket_id", *HOLDING), 1),
+        )
+        return {each["ticket_id"]: self.orders.found(each) for each in self.orders.collection.find(where, shown)}
+
+    def find_keys(self, keys: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return those of these (buyer_id, idempotency_key) with which orders were made."""
+        if not keys:
+            return set()
+        where = {"$or": [{"buyer_id": buyer_id, "idempotency_key": key} for buyer_id, key in keys]}
+        found = self.orders.collection.find(where, {"_id": 0, "buyer_id": 1, "idempotency_key": 1})
+        return {(each["buyer_id"], each["idempotency_key"]) for each in found}
 
     def find_by_key(self, buyer_id: str, idempotency_key: str) -> Order | None:
         """Return the order that this buyer made with this idempotency key, or None."""
@@ -160,8 +179,8 @@ class OrderStore:
         self.orders.collection.update_one({"_id": order.id}, newest)
 
     def _find_newest(self, ticket_id: str) -> Document | None:
-        shown, newest_first = ("status", "buyer_id", "seller_id", "reservation_no"), [("reservation_no", DESCENDING)]
-        return self.orders.found(self.orders.collection.find_one({"ticket_id": ticket_id}, shown, sort=newest_first))
+        newest_first = [("reservation_no", DESCENDING)]
+        return self.orders.found(self.orders.collection.find_one({"ticket_id": ticket_id}, HOLDING, sort=newest_first))
 
     def _longest_not_asked(self, where: Document, then: str, limit: int) -> list[Order]:
         sort = [("asked_at", ASCENDING), (then, ASCENDING)]

@@ -8,6 +8,7 @@ from flask_login import login_required
 from gateway import ids
 from gateway.api.paging import read_query, respond_page
 from gateway.bodies import read_body, read_key
+from gateway.reservations import reserve
 from gateway.schemas import OrderBody, OrderResponse, PageQuery
 from gateway.services import call_as_user
 
@@ -22,9 +23,7 @@ def create() -> tuple[Any, int]:
     """Reserve a ticket; the same Idempotency-Key returns the same order again."""
     body = read_body(BODY)
     key = read_key()
-    ticket_id = ids.ticket(body["ticket_id"])
-    order = call_as_user("orders.create", ticket_id=ticket_id, version=body["version"], idempotency_key=key)
-    return RESPONSE.dump(order), 201
+    return RESPONSE.dump(reserve(ids.ticket(body["ticket_id"]), body["version"], key)), 201
 
 
 @bp.get("")

@@ -17,6 +17,7 @@ from gateway.errors import ERRORS, GatewayError, describe, list_problems
 from gateway.formats import amount, local_input
 from gateway.languages import N_, Labels, gettext
 from gateway.pages.forms import Form
+from gateway.reservations import reserve
 from gateway.schemas import MineQuery, OrderBody, TicketBody, TicketQuery
 from gateway.services import call_as_user, call_public
 from gateway.sessions import viewer
@@ -72,7 +73,7 @@ def buy(ticket_id: str) -> Any:
     """Reserve the ticket and redirect to the payment page; a second click leads to the same order."""
     seen = OrderBody(only=["version"]).load({"version": request.form.get("version", type=int)})
     try:
-        order = call_as_user("orders.create", ticket_id=ids.ticket(ticket_id), idempotency_key=_form_key(), **seen)
+        order = reserve(ids.ticket(ticket_id), seen["version"], _form_key())
     except RemoteError as error:
         if error.name != "AlreadyHeld":
             return _flash_error(error, ticket_id)

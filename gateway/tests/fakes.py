@@ -36,6 +36,7 @@ PUBLIC = {"tickets.get", "tickets.list", "tickets.highlights", "tickets.site_map
 FOR_GATEWAY = {
     *("auth.sign_up", "auth.sign_in", "auth.sign_in_with_code", "auth.sign_in_with_passkey", "auth.request_passkey"),
     *("auth.is_revoked", "auth.is_effective", "auth.note_sessions", "auth.note_keys", "payments.receive_webhook"),
+    "orders.refusals",
 }
 
 
@@ -344,6 +345,22 @@ class FakeServices(FakeFactors):
         if len(unpaid) >= MAXIMUM_UNPAID:
             raise RemoteError("TooManyReservations", "You have 10 unpaid reservations.", {"retry_after": 900})
         return self._reserve(caller, ticket, idempotency_key)
+
+    def orders_refusals(self, caller, asked):
+        return [
+            None if (buyer_id, key) in self.keys else self._refusal(ticket_id, buyer_id)
+            for ticket_id, buyer_id, key in asked
+        ]
+
+    def _refusal(self, ticket_id, buyer_id):
+        live = (o for o in self.orders.values() if o["ticket"]["id"] == ticket_id and o["status"] != "cancelled")
+        for order in live:
+            if order["buyer_id"] == buyer_id:
+                return ["AlreadyHeld", "You have this ticket already.", {"order_id": order["id"]}]
+            if order["seller_id"] == buyer_id:
+                return ["OwnTicket", "You cannot buy your own ticket.", {}]
+            return ["TicketSold" if order["status"] == "complete" else "TicketReserved", "", {}]
+        return None
 
     def orders_held(self, caller, ticket_id):
         live = (o for o in self.orders.values() if o["ticket"]["id"] == ticket_id and o["status"] != "cancelled")

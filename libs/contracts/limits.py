@@ -14,6 +14,8 @@ EXTENSION_SECONDS, EXTENDED_WITHIN_SECONDS = 5 * 60, 2 * 60
 """By how much a buyer may extend the time to pay, once, and how long before it is over."""
 MAXIMUM_KEY = 255
 """Characters of an Idempotency-Key."""
+MAXIMUM_REFUSALS = 100
+"""Of how many requests the gateway asks at once whether they would be refused."""
 
 MINIMUM_PASSWORD, MAXIMUM_PASSWORD = 8, 64
 MAXIMUM_CURRENT_PASSWORD = 1024

@@ -22,6 +22,13 @@ def text(name: str, value: object, maximum: int = MAXIMUM_TEXT) -> str:
     return value
 
 
+def items(name: str, values: object, maximum: int, minimum: int = 0) -> list[Any]:
+    """Return `values` if it is a list of so many items."""
+    if not isinstance(values, list) or not minimum <= len(values) <= maximum:
+        raise InvalidArguments(f"{name} must be a list of {minimum} to {maximum} items.")
+    return values
+
+
 def texts(name: str, values: object, maximum: int) -> list[str]:
     """Return `values` if it is a list of at most `maximum` texts."""
     if not isinstance(values, list) or len(values) > maximum:

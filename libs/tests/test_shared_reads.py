@@ -7,7 +7,8 @@ from itertools import count
 import pytest
 
 from dev.testing import wait_for
-from libs.shared_reads import SharedReads
+from libs.errors import Unavailable
+from libs.shared_reads import BatchedReads, SharedReads
 
 
 class Shelf:
@@ -91,3 +92,77 @@ def test_nothing_is_kept_once_it_was_read(shelf):
     assert [reads(name) for name in ("hamlet", "othello")] == ["hamlet", "othello"]
 
     assert not reads._turns and not reads._waiting and not reads._interested
+
+
+class Shop:
+    """What is read together: which keys were, by reads that end when they may."""
+
+    def __init__(self):
+        self.may_end = threading.Semaphore(0)
+        self.batches = []
+
+    def read(self, names):
+        self.batches.append(sorted(names))
+        self.may_end.acquire()
+        return [name.upper() for name in names]
+
+
+def waiting(reads, number):
+    wait_for(lambda: len(reads._waiting.keys) == number)
+
+
+def test_what_is_asked_for_while_a_read_is_under_way_is_read_together_after_it(pool):
+    shop = Shop()
+    reads = BatchedReads(shop.read, most=3)
+    first = pool.submit(reads, "a")
+    wait_for(lambda: shop.batches)
+    others = []
+    for name, number in (("b", 1), ("c", 2), ("d", 0), ("e", 1)):
+        others.append(pool.submit(reads, name))
+        waiting(reads, number)
+
+    shop.may_end.release(3)
+
+    assert [each.result(5) for each in (first, *others)] == ["A", "B", "C", "D", "E"]
+    assert sorted(shop.batches) == [["a"], ["b", "c", "d"], ["e"]]
+
+
+def test_a_failed_read_of_many_fails_for_those_alone():
+    answers = iter([OSError("away"), ["A"]])
+
+    def read(_):
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    reads = BatchedReads(read, most=3)
+    with pytest.raises(OSError, match="away"):
+        reads("a")
+
+    assert reads("a") == "A"
+
+
+def test_who_joined_a_read_that_was_cut_off_learns_that_and_nobody_else_does(pool):
+    reads, cut_off = BatchedReads(list, most=3), threading.Event()
+
+    class CutOff:
+        """A turn that never comes, as when the greenlet that waits for it is killed."""
+
+        def __enter__(self):
+            cut_off.wait(5)
+            raise SystemExit
+
+        def __exit__(self, *_):
+            """It was never entered."""
+
+    reads._turn = CutOff()
+    leader = pool.submit(reads, "a")
+    waiting(reads, 1)
+    other = pool.submit(reads, "b")
+    waiting(reads, 2)
+    cut_off.set()
+
+    assert isinstance(other.exception(5), Unavailable)
+    assert isinstance(leader.exception(5), SystemExit)
+    assert reads._waiting.keys == []

@@ -151,6 +151,7 @@ RESULTS = {
     ),
     "orders.held": (lambda side: side.call("orders.held", "bo", ticket_id=reserved(side)), ORDER),
     "orders.extend": (lambda side: side.call("orders.extend", "bo", order_id=ending(side)), ORDER),
+    "orders.refusals": (lambda side: refusals(side, reserved(side), "cy"), list),
     "orders.cancel": (lambda side: side.call("orders.cancel", "bo", order_id=side.order()), ORDER),
     "payments.create_intent": (
         lambda side: side.call("payments.create_intent", "bo", order_id=side.order()),
@@ -328,6 +329,12 @@ def reserved(side):
     ticket_id = side.ticket()
     side.order(ticket_id)
     return ticket_id
+
+
+def refusals(side, ticket_id, *buyers, key=None):
+    """Return why these buyers would be refused the ticket, with this Idempotency-Key."""
+    asked = [[ticket_id, side.user_id(who), key] for who in buyers]
+    return side.call("orders.refusals", "gateway", asked=asked)
 
 
 def sold(side):
@@ -590,6 +597,25 @@ def test_extended_order_lasts_five_minutes_longer_once_and_holds_its_ticket_unti
     longer = datetime.fromisoformat(once["expires_at"]) - datetime.fromisoformat(before["expires_at"])
     assert (longer, before["is_extendable"], once["is_extendable"]) == (timedelta(minutes=5), True, False)
     assert twice == once and ticket["reserved_until"] == once["expires_at"]
+
+
+@pytest.mark.parametrize("taken", [reserved, sold])
+def test_refusals_say_by_which_error_each_buyer_would_be_refused(side, taken):
+    ticket_id = taken(side)
+
+    said = refusals(side, ticket_id, "ana", "bo", "cy")
+
+    errors = [of_order(side, who, ticket_id) for who in ("ana", "bo", "cy")]
+    assert [(name, details) for name, _, details in said] == [(error.name, error.details) for error in errors]
+    assert [name for name, _, _ in said] == ["OwnTicket", "AlreadyHeld", f"Ticket{taken.__name__.capitalize()}"]
+
+
+def test_nobody_is_said_to_be_refused_a_ticket_that_nobody_holds_or_who_repeats_a_request(side):
+    ticket_id = side.ticket()
+    side.call("orders.create", "bo", ticket_id=ticket_id, idempotency_key=side.unique)
+
+    assert refusals(side, side.ticket(), "bo", "cy") == [None, None]
+    assert refusals(side, ticket_id, "bo", key=side.unique) == [None]
 
 
 def test_same_key_returns_the_same_order(side):

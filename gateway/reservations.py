@@ -1,0 +1,105 @@
+"""Reserving a ticket, also in a rush, when nearly all requests are refused: those are asked about together.
+
+Of a ticket that was taken, or refused, a little while ago orders is first asked who would be refused now: in one call
+for all requests that have come since the call before began. So an answer is never older than its request, and repeats
+of the buyer who holds the ticket are answered as ever. Whoever may not be refused goes on to orders alone.
+"""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+from flask import Flask, current_app
+from flask_login import current_user
+
+from gateway.services import CALL_SECONDS, Services, call_as_user
+from libs.contracts.limits import MAXIMUM_REFUSALS
+from libs.errors import log_failure
+from libs.rpc import RemoteError, ServiceUnavailable
+from libs.shared_reads import BatchedReads
+
+TAKEN = ("TicketReserved", "TicketSold", "AlreadyHeld")
+"""The errors by which orders says that a ticket is taken."""
+TAKEN_SECONDS = 10.0
+"""For how long a ticket that was taken, or refused, is expected to be refused again."""
+MOST_TICKETS = 10_000
+REFUSALS_SECONDS = 1.0
+"""How long orders may take to say who would be refused; then each asks by itself."""
+
+log = logging.getLogger(__name__)
+
+
+class Wish(NamedTuple):
+    """Who wants which ticket, and the Idempotency-Key of the request."""
+
+    ticket_id: str
+    buyer_id: str
+    key: str | None
+
+
+Refusal = tuple[str, str, dict[str, Any]]
+"""An error's name, its message and its details."""
+
+
+class Refusals:
+    """The tickets that one process expects to be refused; `ask(wishes)` returns a Refusal or None for each."""
+
+    def __init__(
+        self, ask: Callable[[list[Wish]], list[Refusal | None]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._asked = BatchedReads(ask, MAXIMUM_REFUSALS)
+        self._clock = clock
+        self._taken_at: OrderedDict[str, float] = OrderedDict()
+
+    def check(self, wish: Wish) -> None:
+        """Raise RemoteError if a ticket that was taken lately would be refused; else return."""
+        if self._clock() - self._taken_at.get(wish.ticket_id, float("-inf")) > TAKEN_SECONDS:
+            return
+        if refusal := self._asked(wish):
+            self.note_taken(wish.ticket_id)
+            raise RemoteError(*refusal)
+        self._taken_at.pop(wish.ticket_id, None)
+
+    def note_taken(self, ticket_id: str) -> None:
+        """Expect that the next requests for a ticket are refused."""
+        self._taken_at[ticket_id] = self._clock()
+        self._taken_at.move_to_end(ticket_id)
+        if len(self._taken_at) > MOST_TICKETS:
+            self._taken_at.popitem(last=False)
+
+
+def register(app: Flask, services: Callable[[], Services]) -> None:
+    """Give `app` what `reserve` needs; `services()` are those that it calls."""
+
+    def ask(wishes: list[Wish]) -> list[Refusal | None]:
+        try:
+            asked = [list(wish) for wish in wishes]
+            found: list[Refusal | None] = services().call_as_gateway("orders.refusals", REFUSALS_SECONDS, asked=asked)
+            return found
+        except (RemoteError, ServiceUnavailable) as error:  # also orders of the version before, without this method
+            log_failure(log, error, "who would be refused is not known: each asks by itself")
+            return [None] * len(wishes)
+
+    app.extensions["refusals"] = Refusals(ask)
+
+
+def reserve(ticket_id: str, version: int | None, key: str | None) -> dict[str, Any]:
+    """Reserve a ticket for the current user; return the order. Raises as a call of `orders.create` does."""
+    refusals, until = cast(Refusals, current_app.extensions["refusals"]), time.monotonic() + CALL_SECONDS
+    refusals.check(Wish(ticket_id, current_user.id, key))
+    try:
+        order: dict[str, Any] = call_as_user(
+            "orders.create",
+            timeout=until - time.monotonic(),
+            ticket_id=ticket_id,
+            version=version,
+            idempotency_key=key,
+        )
+    except RemoteError as error:
+        if error.name in TAKEN:
+            refusals.note_taken(ticket_id)
+        raise
+    refusals.note_taken(ticket_id)
+    return order
