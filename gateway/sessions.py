@@ -11,6 +11,7 @@ from typing import Any
 from flask import Flask, Request, Response, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_login import LoginManager, UserMixin, current_user
+from itsdangerous import URLSafeTimedSerializer
 
 from gateway import ids
 from gateway.devices import device_name
@@ -37,6 +38,13 @@ class Unconfirmed(Exception):
 
 class CookieSessions(SecureCookieSessionInterface):
     """Flask's sessions, but for what everybody may keep: that depends on no cookie and sets none."""
+
+    def __init__(self, app: Flask) -> None:
+        self._serializer = super().get_signing_serializer(app)
+
+    def get_signing_serializer(self, _app: Flask) -> URLSafeTimedSerializer | None:
+        """Return what signs cookies, which was made once and not for each of them."""
+        return self._serializer
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Keep the session in its cookie."""
@@ -68,7 +76,7 @@ def register(app: Flask, settings: Settings, revocations: Revocations, uses: Ses
         SESSION_REFRESH_EACH_REQUEST=False,
         PERMANENT_SESSION_LIFETIME=LIFETIME,
     )
-    app.session_interface = CookieSessions()
+    app.session_interface = CookieSessions(app)
     app.extensions["verifier"] = settings.verifier
     app.extensions["revocations"] = revocations
     app.extensions["session_uses"] = uses
