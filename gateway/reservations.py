@@ -28,6 +28,9 @@ MOST_TICKETS = 10_000
 REFUSALS_SECONDS = 1.0
 """How long orders may take to say who would be refused; then each asks by itself."""
 
+GATHER_SECONDS = 0.005
+"""How long a question waits for others: four asked together cost half of what each costs alone."""
+
 log = logging.getLogger(__name__)
 
 
@@ -49,7 +52,7 @@ class Refusals:
     def __init__(
         self, ask: Callable[[list[Wish]], list[Refusal | None]], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._asked = BatchedReads(ask, MAXIMUM_REFUSALS)
+        self._asked = BatchedReads(ask, MAXIMUM_REFUSALS, GATHER_SECONDS)
         self._clock = clock
         self._taken_at: OrderedDict[str, float] = OrderedDict()
 

@@ -6,6 +6,7 @@ many things, those for which several wait are read together.
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
@@ -69,11 +70,15 @@ def _shared(error: BaseException) -> Exception:
 
 
 class BatchedReads(Generic[Key, Found]):
-    """Calls `read(keys)` for at most `most` keys at once; what it returns, one thing for each, must not be changed."""
+    """Calls `read(keys)` for at most `most` keys at once; what it returns, one thing for each, must not be changed.
 
-    def __init__(self, read: Callable[[list[Key]], Sequence[Found]], most: int) -> None:
+    Each read waits `gather_seconds` for others to join it.
+    """
+
+    def __init__(self, read: Callable[[list[Key]], Sequence[Found]], most: int, gather_seconds: float = 0.0) -> None:
         self._read = read
         self._most = most
+        self._gather_seconds = gather_seconds
         self._turn = threading.Lock()
         self._lock = threading.Lock()
         self._waiting = _Batch[Key, Found]()
@@ -93,6 +98,8 @@ class BatchedReads(Generic[Key, Found]):
     def _answer(self, batch: "_Batch[Key, Found]") -> None:
         try:
             with self._turn:
+                if self._gather_seconds and self._waiting is batch:
+                    time.sleep(self._gather_seconds)
                 self._close(batch)
                 batch.found.set_result(self._read(batch.keys))
         except BaseException as error:

@@ -166,3 +166,14 @@ def test_who_joined_a_read_that_was_cut_off_learns_that_and_nobody_else_does(poo
     assert isinstance(other.exception(5), Unavailable)
     assert isinstance(leader.exception(5), SystemExit)
     assert reads._waiting.keys == []
+
+
+def test_a_read_waits_a_little_for_others_to_join_it(pool):
+    shop = Shop()
+    reads = BatchedReads(shop.read, most=9, gather_seconds=0.2)
+    shop.may_end.release()
+
+    found = [pool.submit(reads, name) for name in ("a", "b", "c")]
+
+    assert [each.result(5) for each in found] == ["A", "B", "C"]
+    assert shop.batches == [["a", "b", "c"]]
