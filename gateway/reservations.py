@@ -17,7 +17,7 @@ from flask_login import current_user
 from gateway.services import CALL_SECONDS, Services, call_as_user
 from libs.contracts.limits import MAXIMUM_REFUSALS
 from libs.errors import log_failure
-from libs.rpc import RemoteError, ServiceUnavailable
+from libs.rpc import RemoteError
 from libs.shared_reads import BatchedReads
 
 TAKEN = ("TicketReserved", "TicketSold", "AlreadyHeld")
@@ -25,8 +25,8 @@ TAKEN = ("TicketReserved", "TicketSold", "AlreadyHeld")
 TAKEN_SECONDS = 10.0
 """For how long a ticket that was taken, or refused, is expected to be refused again."""
 MOST_TICKETS = 10_000
-REFUSALS_SECONDS = 1.0
-"""How long orders may take to say who would be refused; then each asks by itself."""
+REFUSALS_SECONDS = CALL_SECONDS / 2
+"""How long orders may take to say who would be refused: who comes while it is asked waits twice as long at most."""
 
 GATHER_SECONDS = 0.005
 """How long a question waits for others: four asked together cost half of what each costs alone."""
@@ -57,7 +57,10 @@ class Refusals:
         self._taken_at: OrderedDict[str, float] = OrderedDict()
 
     def check(self, wish: Wish) -> None:
-        """Raise RemoteError if a ticket that was taken lately would be refused; else return."""
+        """Raise RemoteError if a ticket that was taken lately would be refused; else return.
+
+        Raises ServiceUnavailable when that cannot be learned: to ask for each would make it no better.
+        """
         if self._clock() - self._taken_at.get(wish.ticket_id, float("-inf")) > TAKEN_SECONDS:
             return
         if refusal := self._asked(wish):
@@ -81,9 +84,9 @@ def register(app: Flask, services: Callable[[], Services]) -> None:
             asked = [list(wish) for wish in wishes]
             found: list[Refusal | None] = services().call_as_gateway("orders.refusals", REFUSALS_SECONDS, asked=asked)
             return found
-        except (RemoteError, ServiceUnavailable) as error:  # also orders of the version before, without this method
+        except RemoteError as error:
             log_failure(log, error, "who would be refused is not known: each asks by itself")
-            return [None] * len(wishes)
+            return [None] * len(wishes)  # orders of the version before has no such method
 
     app.extensions["refusals"] = Refusals(ask)
 
@@ -92,14 +95,9 @@ def reserve(ticket_id: str, version: int | None, key: str | None) -> dict[str, A
     """Reserve a ticket for the current user; return the order. Raises as a call of `orders.create` does."""
     refusals, until = cast(Refusals, current_app.extensions["refusals"]), time.monotonic() + CALL_SECONDS
     refusals.check(Wish(ticket_id, current_user.id, key))
+    about, left = {"ticket_id": ticket_id, "version": version, "idempotency_key": key}, until - time.monotonic()
     try:
-        order: dict[str, Any] = call_as_user(
-            "orders.create",
-            timeout=until - time.monotonic(),
-            ticket_id=ticket_id,
-            version=version,
-            idempotency_key=key,
-        )
+        order: dict[str, Any] = call_as_user("orders.create", timeout=left, **about)
     except RemoteError as error:
         if error.name in TAKEN:
             refusals.note_taken(ticket_id)

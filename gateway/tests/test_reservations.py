@@ -59,15 +59,22 @@ def test_a_ticket_that_is_on_sale_again_is_reserved_at_once(services, bo, cy, ti
     assert reserve(cy, ticket).status_code == 201
 
 
-@pytest.mark.parametrize("failure", [ServiceUnavailable("no answer in time"), RemoteError("MethodNotFound")])
-def test_everybody_is_answered_when_nobody_says_who_would_be_refused(services, monkeypatch, bo, cy, ticket, failure):
+@pytest.mark.parametrize(
+    ("failure", "status"), [(ServiceUnavailable("no answer in time"), 503), (RemoteError("MethodNotFound"), 409)]
+)
+def test_orders_of_the_version_before_answers_each_and_one_that_is_away_nobody(
+    services, monkeypatch, bo, cy, ticket, failure, status
+):
     def fail(*_, **__):
         raise failure
 
     reserve(bo, ticket)
     monkeypatch.setattr(services, "orders_refusals", fail)
 
-    assert reserve(cy, ticket).status_code == 409
+    answer = reserve(cy, ticket)
+
+    assert answer.status_code == status
+    assert ("Retry-After" in answer.headers) == (status == 503)
 
 
 def test_after_a_while_a_ticket_is_no_longer_expected_to_be_refused():
