@@ -115,6 +115,8 @@ class _Listener:
 class Worker(GeventWorker):
     """gunicorn's gevent worker, with errors of our own."""
 
+    wsgi: Any
+
     def init_process(self) -> None:
         """Read requests and write responses as above."""
         RequestParser.mesg_class = Request

@@ -92,7 +92,8 @@ class OrderStore:
             {"ticket_id": {"$in": list(ticket_ids)}, "active": True},
             dict.fromkeys(("ticket_id", *HOLDING), 1),
         )
-        return {each["ticket_id"]: self.orders.found(each) for each in self.orders.collection.find(where, shown)}
+        found = map(self.orders.found, self.orders.collection.find(where, shown))
+        return {each["ticket_id"]: each for each in found if each}
 
     def find_keys(self, keys: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return those of these (buyer_id, idempotency_key) with which orders were made."""

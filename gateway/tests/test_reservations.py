@@ -5,7 +5,7 @@ import pytest
 from gateway.reservations import TAKEN_SECONDS, Refusals, Wish
 from libs.rpc import RemoteError, ServiceUnavailable
 
-REFUSAL = ["TicketReserved", "This ticket is reserved.", {}]
+REFUSAL = ("TicketReserved", "This ticket is reserved.", {})
 
 
 def reserve(browser, ticket, key=None):
