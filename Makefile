@@ -13,7 +13,7 @@ COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: audit backup restore bench screenshots translations help pin sbom venv run stop status operator shell env up down demo test test-fast test-slow check format lock clean
+.PHONY: audit backup restore bench cluster screenshots translations help pin sbom venv run stop status operator shell env up down demo test test-cluster test-fast test-slow check format lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -23,6 +23,9 @@ venv:
 
 run: venv ## Run the whole system here until Ctrl-C (installs what is missing)
 	@$(PYTHON) -m dev.stack run
+
+cluster: venv ## Run a cluster here until Ctrl-C: three of each server, two of each program, a proxy
+	@$(PYTHON) -m dev.stack --folder .stack/cluster cluster
 
 stop: venv ## Stop the system, or what a killed run left behind
 	@$(PYTHON) -m dev.stack stop
@@ -87,6 +90,10 @@ test: venv ## Run every test, on real servers and in a browser (installs what is
 
 test-fast: venv ## Run the tests that need no server, without the protocol search
 	$(PYTHON) -m pytest -n $$(($$(nproc) + 1)) -m "not integration" --ignore tests/api --ignore tests/e2e --ignore tests/protocol
+
+test-cluster: venv ## Buy while each part of a cluster fails in turn; print the outages (half an hour)
+	@$(PYTHON) -m dev.stack install --cluster
+	unshare --user --map-root-user --net $(PYTHON) -m pytest -n 0 tests/cluster
 
 test-slow: venv ## Run the long tests: 200 races, a crash at each step, a deep protocol search, restored systems (an hour)
 	@$(PYTHON) -m dev.stack install

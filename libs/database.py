@@ -1,5 +1,9 @@
 """Opening MongoDB: majority writes, aware datetimes, and for services a timeout for every operation.
 
+An address may name several members of the replica set; whichever of them is the primary is found, and found again when
+another one is elected. MONGO_WRITE_CONCERN may ask for more than a majority, and MONGO_READ_PREFERENCE lets members
+that may be behind answer where nothing is decided by what they say.
+
 With `tls=true` in the address the server must show a certificate for its name, signed by the authority in the file
 MONGO_CA_FILE; unset, by one that the system trusts.
 """
@@ -12,13 +16,15 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import ConfigurationError
+from pymongo.read_preferences import Nearest, SecondaryPreferred
 from pymongo.uri_parser import parse_uri
 
-from libs.settings import ca_file
+from libs.settings import ca_file, read_preference, write_concern
 
 TIMEOUT_SECONDS = 5
 CHECK_SECONDS = 2
 UNVERIFIED = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
+PREFERENCES = {"secondaryPreferred": SecondaryPreferred(), "nearest": Nearest()}
 SELECTION_SECONDS = 60
 """How long the migration waits for a server that takes writes."""
 
@@ -36,6 +42,12 @@ def check_readable(collection: Collection[Any]) -> None:
     """Read one document, if there is any; raise what pymongo does when the primary does not answer in two seconds."""
     with pymongo.timeout(CHECK_SECONDS):
         collection.find_one({}, {"_id": True})
+
+
+def possibly_behind(collection: Collection[Any]) -> Collection[Any]:
+    """Return a collection for reads by which nothing is decided: from the members that MONGO_READ_PREFERENCE names."""
+    preference = PREFERENCES.get(read_preference())
+    return collection.with_options(read_preference=preference) if preference else collection
 
 
 def connect_without_deadline(url: str) -> Database[dict[str, Any]]:
@@ -77,7 +89,7 @@ def _client(url: str, **options: Any) -> MongoClient[dict[str, Any]]:
     connecting = TIMEOUT_SECONDS * 1000
     return MongoClient(
         url,
-        w="majority",
+        w=write_concern(),
         journal=True,
         readPreference="primary",  # what is decided on is never read from a member that may be behind
         tz_aware=True,

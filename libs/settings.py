@@ -16,7 +16,7 @@ KEY_FORM = "ISSUER:NUMBER=BASE64, of 32 bytes"
 UNKNOWN_KEY = "not the private key of one in TOKEN_PUBLIC_KEYS"
 OPERATOR_KEY_FORM = "operator:NAME=BASE64, of 32 bytes"
 MONGO_FORM = "mongodb://HOST:PORT/DATABASE"
-REDIS_FORM = "redis://HOST:PORT/"
+REDIS_FORM = "redis://HOST:PORT/, or redis+sentinel://HOST:PORT,HOST:PORT/NAME for Sentinels"
 AMQP_FORM = "amqp://USER:PASSWORD@HOST:PORT/VHOST, or several separated by ;"
 URL_FORM = "http://HOST:PORT or https://HOST"
 ADDRESS_FORM = "an IP address or a host name"
@@ -215,6 +215,23 @@ def queue_type() -> str:
     return optional("QUEUE_TYPE", "classic", *choice("classic", "quorum"))
 
 
+def read_preference() -> str:
+    """Return MONGO_READ_PREFERENCE; stop the start when it names none."""
+    return optional("MONGO_READ_PREFERENCE", "primary", *choice("primary", "secondaryPreferred", "nearest"))
+
+
+def write_concern() -> str:
+    """Return MONGO_WRITE_CONCERN; stop the start when it is a number, which might be less than a majority."""
+    return optional("MONGO_WRITE_CONCERN", "majority", mode, "majority, or the name of a custom write concern")
+
+
+def mode(text: str) -> str:
+    """Return the name of a write concern; raise ValueError when it is none, or a number."""
+    if not re.fullmatch(r"[A-Za-z][\w.-]*", text, re.A):
+        raise ValueError(text)
+    return text
+
+
 CA_FILES = {"AMQP": "AMQP_CA_FILE", "MONGO": "MONGO_CA_FILE", "REDIS": "REDIS_CA_FILE"}
 
 
@@ -249,5 +266,6 @@ def metrics_address() -> tuple[str, int | None]:
 
 def check_common() -> None:
     """Stop the start when a setting of every program is malformed, before anything uses it."""
-    for read in (log_level, log_format, queue_type, ca_files, verify_seconds, metrics_address):
+    reads = (log_level, log_format, queue_type, ca_files, verify_seconds, metrics_address)
+    for read in (*reads, read_preference, write_concern):
         read()

@@ -24,16 +24,8 @@ from libs.contracts.parts import OPERATOR, SERVICES
 from libs.database import tls_options
 from libs.errors import ignoring_unavailable
 from libs.settings import parsed, required
-from ops import replica_set
-from ops.mongo_users import (
-    ADMINISTRATOR,
-    Client,
-    create_administrator,
-    grant_migration,
-    grant_operator,
-    grant_part,
-    user_of,
-)
+from ops import mongo_users, replica_set
+from ops.mongo_users import ADMINISTRATOR, Client, create_administrator, user_of
 
 log = logging.getLogger("ops.mongo_setup")
 
@@ -104,12 +96,7 @@ def _knows_administrator(member: str, password: str, tls: Options) -> bool:
 def grant_all(member: str, password: str, addresses: Mapping[str, str], migration: str, tls: Options = NO_TLS) -> None:
     """Create the users of the services and operators, whose MongoDB addresses are given, and the migration's."""
     with administrator(member, password, tls) as client:
-        for name, url in addresses.items():
-            if name == OPERATOR:
-                grant_operator(client, url)
-            else:
-                grant_part(client, name, url)
-                grant_migration(client, name, url, migration)
+        mongo_users.grant_all(client, addresses, migration)
 
 
 def administrator(member: str, password: str, tls: Options = NO_TLS) -> Client:

@@ -14,6 +14,8 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 from pymongo.uri_parser import parse_uri
 
+from libs.contracts.parts import OPERATOR
+
 ADMINISTRATOR = "ticketing"
 MIGRATION = "migrate"
 PART_ROLE, MIGRATION_ROLE = "part", "migration"
@@ -43,6 +45,16 @@ Client = MongoClient[dict[str, Any]]
 def create_administrator(client: Client, password: str) -> None:
     """Create the first user, who may do everything; over mongod's loopback interface that needs no other user."""
     client.admin.command("createUser", ADMINISTRATOR, pwd=password, roles=["root"])
+
+
+def grant_all(client: Client, addresses: Mapping[str, str], migration: str) -> None:
+    """Create the users of the services and operators, whose addresses are given, and the migration's, or reset them."""
+    for name, url in addresses.items():
+        if name == OPERATOR:
+            grant_operator(client, url)
+        else:
+            grant_part(client, name, url)
+            grant_migration(client, name, url, migration)
 
 
 def grant_part(client: Client, part: str, url: str) -> None:

@@ -1,8 +1,14 @@
-"""Who may do what at Redis: the three programs of expiration, with the commands and keys that they need."""
+"""Who may do what at Redis: the three programs of expiration, with the commands and keys that they need.
+
+Where there are several Redis servers, each program is a user of the Sentinels too, by the same name and password, and
+asks them which server takes writes. The servers and the Sentinels come to each other as the administrator.
+"""
 
 from collections.abc import Mapping
 
 ADMINISTRATOR = "ticketing"
+PRIMARY = "ticketing"
+"""The name by which the Sentinels know the Redis that takes writes."""
 PROGRAMS = ("expiration", "scheduler", "worker")
 """Each has a user of its own name."""
 
@@ -12,11 +18,22 @@ RULES: Mapping[str, str] = {
     "worker": "~rq:* &rq:* +@connection +@transaction +@keyspace +@read +@write +@pubsub -@dangerous +info",
 }
 
+ASKS_SENTINEL = "+@connection +sentinel|masters"
+
 DEFAULT = "user default off ~* &* +@all"
 """Nobody can be this user, who is off; but Redis loads its own file of transactions with this user's rights."""
 
 
 def acl(passwords: Mapping[str, str]) -> list[str]:
     """Return the lines of Redis's ACL file; `passwords` are those of ADMINISTRATOR and PROGRAMS."""
-    lines = [f"user {name} on >{passwords[name]} {rules}" for name, rules in RULES.items()]
+    return _lines(passwords, RULES)
+
+
+def sentinel_acl(passwords: Mapping[str, str]) -> list[str]:
+    """Return the lines of a Sentinel's ACL file, for the same users."""
+    return _lines(passwords, dict.fromkeys(PROGRAMS, ASKS_SENTINEL))
+
+
+def _lines(passwords: Mapping[str, str], rules: Mapping[str, str]) -> list[str]:
+    lines = [f"user {name} on >{passwords[name]} {allowed}" for name, allowed in rules.items()]
     return [DEFAULT, f"user {ADMINISTRATOR} on >{passwords[ADMINISTRATOR]} ~* &* +@all", *lines]

@@ -1,4 +1,4 @@
-"""A replica set of one mongod, as writes that wait for the majority need one."""
+"""A replica set, as writes that wait for the majority need one, be it of one mongod."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def takes_writes(client: MongoClient[dict[str, Any]], member: str) -> bool:
         if client.admin.command("hello")["isWritablePrimary"]:
             return True
         try:
-            client.admin.command("replSetInitiate", of_one(member))
+            client.admin.command("replSetInitiate", of(member))
         except OperationFailure as refused:
             if refused.code != ALREADY_INITIALIZED:
                 raise
@@ -28,6 +28,6 @@ def takes_writes(client: MongoClient[dict[str, Any]], member: str) -> bool:
     return False
 
 
-def of_one(member: str) -> dict[str, Any]:
-    """Return the configuration of a replica set whose only member is `member`."""
-    return {"_id": NAME, "members": [{"_id": 0, "host": member}]}
+def of(*members: str) -> dict[str, Any]:
+    """Return the configuration of a replica set of `members`."""
+    return {"_id": NAME, "members": [{"_id": number, "host": member} for number, member in enumerate(members)]}

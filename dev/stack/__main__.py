@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from dev.stack import backups, install
+from dev.stack.cluster import Cluster
 from dev.stack.operators import NoOperator, make_operator, signing_key
 from dev.stack.programs import all_programs, environment, no_programs
 from dev.stack.stack import Stack, StackError
@@ -33,6 +34,7 @@ def main() -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="run everything until Ctrl-C")
+    commands.add_parser("cluster", help="run a cluster of three nodes until Ctrl-C")
     commands.add_parser("servers", help="run RabbitMQ, Redis and MongoDB alone until Ctrl-C")
     commands.add_parser("stop", help="stop the stack, or what a killed one left behind")
     commands.add_parser("status", help="list the processes")
@@ -46,7 +48,9 @@ def main() -> None:
     restoring = commands.add_parser("restore", help="restore a backup to a stack that does not run")
     restoring.add_argument("backup", type=Path, help="the folder of this backup")
     restoring.add_argument("--replace", action="store_true", help="delete all documents that are there")
-    commands.add_parser("install", help="install missing servers").add_argument("--browser", action="store_true")
+    installing = commands.add_parser("install", help="install missing servers")
+    for name in ("browser", "cluster"):
+        installing.add_argument(f"--{name}", action="store_true")
     options = parser.parse_args()
     try:
         _execute(options)
@@ -60,6 +64,9 @@ def _execute(options: argparse.Namespace) -> None:  # noqa: C901 - a line or thr
         case "run" | "servers":
             install.require()
             run(Stack(folder, programs=all_programs if options.command == "run" else no_programs, report=print_now))
+        case "cluster":
+            install.require(cluster=True)
+            run(Cluster(folder, report=print_now))
         case "stop":
             Supervisor(folder).stop()
         case "status":
@@ -82,7 +89,7 @@ def _execute(options: argparse.Namespace) -> None:  # noqa: C901 - a line or thr
         case "restore":
             _restore(folder, options.backup, options.replace)
         case "install":
-            install.require(options.browser)
+            install.require(options.browser, options.cluster)
 
 
 def _restore(folder: Path, backup: Path, replace: bool) -> None:

@@ -30,13 +30,15 @@ def chromium() -> str | None:
     return shutil.which("chromium-headless-shell") or shutil.which("chromium")
 
 
-def missing_packages(browser: bool = False) -> list[str]:
-    """Return the Debian packages that this machine lacks for the servers, and for tests in a browser if asked."""
+def missing_packages(browser: bool = False, cluster: bool = False) -> list[str]:
+    """Return the Debian packages that this machine lacks for the servers, and if asked for a browser or a cluster."""
     present = {
         "rabbitmq-server": Path(RABBITMQ_SERVER).exists(),
         "redis-server": shutil.which("redis-server") is not None,
         "libcurl4": _runs(mongod()),
         "chromium-headless-shell": not browser or chromium() is not None,
+        "caddy": not cluster or shutil.which("caddy") is not None,
+        "iproute2": not cluster or shutil.which("ip") is not None,
     }
     return [package for package, is_present in present.items() if not is_present]
 
@@ -45,13 +47,13 @@ def _runs(program: Path) -> bool:
     return subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0
 
 
-def require(browser: bool = False) -> None:
+def require(browser: bool = False, cluster: bool = False) -> None:
     """Install what is missing; raise MissingServers when that fails or cannot be done here."""
-    packages = missing_packages(browser)
+    packages = missing_packages(browser, cluster)
     if not packages:
         return
     print(f"installing {', '.join(packages)} with apt", flush=True)
-    if subprocess.run([APT_INSTALL, *packages], check=False).returncode != 0 or missing_packages(browser):
+    if subprocess.run([APT_INSTALL, *packages], check=False).returncode != 0 or missing_packages(browser, cluster):
         raise MissingServers(
             f"{', '.join(packages)} could not be installed; as root: apt-get install {' '.join(packages)}"
         )

@@ -1,12 +1,12 @@
 """Where a stack is: its folder, its ports, its secrets, the addresses that follow from them, and its processes."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from dev import secrets
-from dev.stack.ports import HOST, Ports
+from dev.stack.ports import HOST, Node, Ports
 from dev.stack.supervisor import Supervisor
 from libs.contracts.parts import OPERATOR
 from ops import mongo_users, redis_users, replica_set
@@ -16,13 +16,23 @@ STRIPE = ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET"
 
 
 class Layout:
-    """What the programs of a stack need to know of it; `environ` is the environment of the process that starts it."""
+    """What the programs of a stack need to know of it; `environ` is the environment of the process that starts it.
 
-    def __init__(self, folder: Path, ports: Ports | None = None, environ: Mapping[str, str] = os.environ) -> None:
+    Its servers are those of `nodes`, by default one of each, on the stack's own ports.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        ports: Ports | None = None,
+        environ: Mapping[str, str] = os.environ,
+        nodes: Sequence[Node] = (),
+    ) -> None:
         self.folder = folder.resolve()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.environ = environ
         self.ports = ports or Ports.from_environment(environ)
+        self.nodes = nodes or (Node(self.ports),)
         self.secrets = secrets.keep(self.folder / "secrets.env")
         self.supervisor = Supervisor(self.folder)
 
@@ -38,12 +48,15 @@ class Layout:
 
     def amqp_url_of(self, vhost: str) -> str:
         """Return the AMQP address of `vhost`, with the administrator's name."""
-        user = f"{ADMINISTRATOR}:{self.secrets['RABBITMQ_PASSWORD']}"
-        return f"amqp://{user}@{HOST}:{self.ports.amqp}/{quote(vhost, safe='')}"
+        return self._amqp_url(ADMINISTRATOR, "RABBITMQ_PASSWORD", quote(vhost, safe=""))
 
-    def amqp_url_for(self, part: str) -> str:
-        """Return the AMQP address of the default vhost with the user of `part`."""
-        return f"amqp://{part}:{self.secrets[secrets.broker_password(part)]}@{HOST}:{self.ports.amqp}/%2F"
+    def amqp_url_for(self, part: str, first: int = 0) -> str:
+        """Return the AMQP address of the default vhost with the user of `part`, beginning with the node `first`."""
+        return self._amqp_url(part, secrets.broker_password(part), "%2F", first)
+
+    def _amqp_url(self, user: str, password: str, vhost: str, first: int = 0) -> str:
+        nodes, user = (*self.nodes[first:], *self.nodes[:first]), f"{user}:{self.secrets[password]}"
+        return ";".join(f"amqp://{user}@{node.host}:{node.ports.amqp}/{vhost}" for node in nodes)
 
     def mongo_url(self, database: str) -> str:
         """Return the address of `database` in the replica set, with the administrator's name."""
@@ -54,8 +67,13 @@ class Layout:
         return self._mongo_url(name, secrets.mongo_password(name), "admin" if name == OPERATOR else name)
 
     def _mongo_url(self, user: str, password: str, database: str) -> str:
-        member = f"{HOST}:{self.ports.mongo}"
-        return f"mongodb://{user}:{self.secrets[password]}@{member}/{database}?replicaSet={replica_set.NAME}"
+        members = ",".join(self.mongo_members)
+        return f"mongodb://{user}:{self.secrets[password]}@{members}/{database}?replicaSet={replica_set.NAME}"
+
+    @property
+    def mongo_members(self) -> list[str]:
+        """The address of each member of the replica set, as the others know it."""
+        return [f"{node.host}:{node.ports.mongo}" for node in self.nodes]
 
     @property
     def redis_url(self) -> str:
@@ -67,7 +85,10 @@ class Layout:
         return self._redis_url(program, secrets.redis_password(program))
 
     def _redis_url(self, user: str, password: str) -> str:
-        return f"redis://{user}:{self.secrets[password]}@{HOST}:{self.ports.redis}/"
+        if len(self.nodes) == 1:
+            return f"redis://{user}:{self.secrets[password]}@{HOST}:{self.ports.redis}/"
+        sentinels = ",".join(f"{node.host}:{node.ports.sentinel}" for node in self.nodes)
+        return f"redis+sentinel://{user}:{self.secrets[password]}@{sentinels}/{redis_users.PRIMARY}/"
 
     @property
     def gateway_url(self) -> str:

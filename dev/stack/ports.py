@@ -5,7 +5,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from libs.contracts.parts import SERVICES
@@ -31,6 +31,7 @@ class Ports:
     erlang: int = 18674
     epmd: int = 18675
     redis: int = 18679
+    sentinel: int = 18680  # of a cluster alone
     mongo: int = 18717
     metrics: int = 18800  # and those after it, one for each of SERVE_METRICS
 
@@ -51,6 +52,10 @@ class Ports:
         """Write the ports to `path`, for another process that joins the running stack."""
         path.write_text(json.dumps(asdict(self)))
 
+    def moved(self, distance: int) -> "Ports":
+        """Return ports of which each is `distance` higher, but for that of epmd, which all nodes of a machine share."""
+        return replace(self, **{name: port + distance for name, port in asdict(self).items() if name != "epmd"})
+
     def metrics_of(self, program: str) -> int:
         """Return the port on which `program` serves its metrics; raise ValueError when it serves none."""
         return self.metrics + SERVE_METRICS.index(program)
@@ -65,6 +70,18 @@ class Ports:
     def _all(self, name: str) -> range:
         first = getattr(self, name)
         return range(first, first + (len(SERVE_METRICS) if name == "metrics" else 1))
+
+
+@dataclass(frozen=True)
+class Node:
+    """Where one member of each server listens, and on `ports` one copy of each program.
+
+    `inside` is the command that runs another one in the members' network, when that is one of its own.
+    """
+
+    ports: Ports
+    host: str = HOST
+    inside: tuple[str, ...] = ()
 
 
 def _port(name: str) -> tuple[Callable[[str], int], str]:

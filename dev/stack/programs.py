@@ -16,7 +16,9 @@ from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
 from libs.settings import CA_FILES
 
 LOGGING = ("LOG_LEVEL", "LOG_FORMAT")
-PASSED_ON = (*LOGGING, "QUEUE_TYPE", *CA_FILES.values(), "BROKER_VERIFY_SECONDS")  # by the caller, to every program
+OF_MONGO = ("MONGO_READ_PREFERENCE", "MONGO_WRITE_CONCERN")
+PASSED_ON = (*LOGGING, "QUEUE_TYPE", *CA_FILES.values(), *OF_MONGO, "BROKER_VERIFY_SECONDS")
+"""By the caller, to every program."""
 PASSED_TO_PARTS = ("RESERVATION_WINDOW_SECONDS", "CURRENCY")
 PASSED_TO = {  # to one program alone
     "auth": ("SIGN_UPS_PER_ADDRESS",),
@@ -33,22 +35,27 @@ BROKER_SETUP = "broker-setup"
 
 def all_programs(stack: Layout) -> list[Program]:
     """Return every program of the system, in order of start."""
+    return [program(name, stack) for name in commands(stack)]
+
+
+def program(name: str, stack: Layout, copy: int = 0) -> Program:
+    """Return a copy of the program `name`."""
+    return Program(name, commands(stack)[name], partial(_is_ready, name, stack, copy), environment(name, stack, copy))
+
+
+def commands(stack: Layout) -> dict[str, list[str]]:
+    """Return the command of each program of the system, in order of start."""
     nameko = os.path.join(sys.prefix, "bin", "nameko")
     python = sys.executable
     gunicorn = [python, "-m", "gunicorn", "-c", "gateway/gunicorn.conf.py", "gateway.app:create_app()"]
-    commands = {
+    found = {
         BROKER_SETUP: [python, "-m", "ops.broker_setup"],
         **{name: [nameko, "run", "--config", f"{name}/config.yml", f"{name}.service"] for name in SERVICES},
         "scheduler": [python, "-m", "expiration.scheduler"],
         "worker": [python, "-m", "expiration.worker"],
         "gateway": gunicorn,
     }
-    if not stack.uses_real_stripe:
-        commands = {"fake-stripe": [python, "-m", "dev.fake_stripe"], **commands}
-    return [
-        Program(name, command, partial(_is_ready, name, stack), environment(name, stack))
-        for name, command in commands.items()
-    ]
+    return found if stack.uses_real_stripe else {"fake-stripe": [python, "-m", "dev.fake_stripe"], **found}
 
 
 def no_programs(_stack: Layout) -> list[Program]:
@@ -56,17 +63,21 @@ def no_programs(_stack: Layout) -> list[Program]:
     return []
 
 
-def environment(name: str, stack: Layout) -> dict[str, str]:
-    """Return the settings of the program `name`, of `migrate`, or of `operator`, but for the operator's own key."""
+def environment(name: str, stack: Layout, copy: int = 0) -> dict[str, str]:
+    """Return the settings of a copy of the program `name`, of `migrate`, or of `operator`, but for the operator's key.
+
+    A copy listens on the ports of the node of its number, and prefers that node's broker.
+    """
+    ports = stack.nodes[copy].ports
     part = PART_OF.get(name, name)
     prefix = part.upper()
     settings = {setting: stack.environ[setting] for setting in passed_on(name) if stack.environ.get(setting)}
     if name in SERVE_METRICS:
-        settings["METRICS_PORT"] = str(stack.ports.metrics_of(name))
+        settings["METRICS_PORT"] = str(ports.metrics_of(name))
     if name in ("fake-stripe", "migrate", BROKER_SETUP, OPERATOR):
         return settings | _without_keys(stack)[name]
     settings |= {
-        f"{prefix}_AMQP_URL": stack.amqp_url_for(part),
+        f"{prefix}_AMQP_URL": stack.amqp_url_for(part, copy),
         f"{prefix}_SIGNING_KEY": stack.secrets[f"{prefix}_SIGNING_KEY"],
         "TOKEN_PUBLIC_KEYS": stack.secrets["TOKEN_PUBLIC_KEYS"],
     }
@@ -82,7 +93,7 @@ def environment(name: str, stack: Layout) -> dict[str, str]:
         settings["PUBLIC_URL"] = stack.public_url
     if name == "gateway":
         settings["GATEWAY_SECRET_KEY"] = stack.secrets["GATEWAY_SECRET_KEY"]
-        settings["GATEWAY_PORT"] = str(stack.ports.gateway)
+        settings["GATEWAY_PORT"] = str(ports.gateway)
     return settings
 
 
@@ -122,10 +133,11 @@ def stripe_settings(stack: Layout) -> Mapping[str, str]:
     return {**{setting: stack.secrets[setting] for setting in STRIPE}, "STRIPE_API_BASE": stack.stripe_url}
 
 
-def _is_ready(name: str, stack: Layout) -> bool:
+def _is_ready(name: str, stack: Layout, copy: int) -> bool:
     if name == "fake-stripe":
         return answers(stack.ports.stripe)
-    port = stack.ports.gateway if name == "gateway" else stack.ports.metrics_of(name)
+    ports = stack.nodes[copy].ports
+    port = ports.gateway if name == "gateway" else ports.metrics_of(name)
     with suppress(requests.RequestException):
         return requests.get(f"http://{HOST}:{port}/readyz", timeout=10).ok
     return False

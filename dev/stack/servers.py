@@ -20,6 +20,9 @@ from ops.broker_users import ADMINISTRATOR
 DEAD_LETTER_AGAIN = "-rabbit dead_letter_worker_publisher_confirm_timeout 5000"
 """How soon, in milliseconds, RabbitMQ tries again to dead-letter what it could not route; by default three minutes."""
 
+MISSED_MS, FAILOVER_MS = 3000, 10000
+"""How long Sentinels miss a Redis before they replace it, and how soon they try again."""
+
 
 def servers(folder: Path, ports: Ports, secrets: Mapping[str, str]) -> list[Program]:
     """Write the servers' configuration under `folder` and return the servers, in order of start."""
@@ -34,14 +37,14 @@ def servers(folder: Path, ports: Ports, secrets: Mapping[str, str]) -> list[Prog
     ]
 
 
-def rabbitmq(folder: Path, ports: Ports, password: str, node: str = "ticketing") -> Program:
+def rabbitmq(folder: Path, ports: Ports, password: str, node: str = "ticketing@localhost", host: str = HOST) -> Program:
     """Write a broker's configuration to `folder` and return the broker, whose name in a cluster is `node`."""
     (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
     (folder / "advanced.config").write_text("[].\n")
-    _write_private(
+    write_private(
         folder / "rabbitmq.conf",
-        f"listeners.tcp.local = {HOST}:{ports.amqp}",
-        f"management.tcp.ip = {HOST}",
+        f"listeners.tcp.local = {host}:{ports.amqp}",
+        f"management.tcp.ip = {host}",
         f"management.tcp.port = {ports.management}",
         f"default_user = {ADMINISTRATOR}",
         f"default_pass = {password}",
@@ -49,11 +52,11 @@ def rabbitmq(folder: Path, ports: Ports, password: str, node: str = "ticketing")
     )
     settings = {
         "HOME": str(folder),  # where Erlang keeps its cookie
-        "ERL_EPMD_ADDRESS": HOST,
+        "ERL_EPMD_ADDRESS": host,
         "ERL_EPMD_PORT": str(ports.epmd),
         "ERL_FLAGS": "-start_epmd false",
         "ERL_CRASH_DUMP_BYTES": "0",
-        "RABBITMQ_NODENAME": f"{node}@localhost",
+        "RABBITMQ_NODENAME": node,
         "RABBITMQ_DIST_PORT": str(ports.erlang),
         "RABBITMQ_MNESIA_BASE": str(folder / "data"),
         "RABBITMQ_LOG_BASE": str(folder / "logs"),
@@ -66,22 +69,28 @@ def rabbitmq(folder: Path, ports: Ports, password: str, node: str = "ticketing")
         "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),  # not the machine's /etc/rabbitmq/rabbitmq-env.conf
         "RABBITMQ_ALLOW_INPUT": "1",  # replaces the start script by the node, so that its pid is the node's
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": " ".join(
-            ("-noinput", "+S 2:2", "-kernel inet_dist_use_interface {127,0,0,1}", DEAD_LETTER_AGAIN)
+            ("-noinput", "+S 2:2", f"-kernel inet_dist_use_interface {{{host.replace('.', ',')}}}", DEAD_LETTER_AGAIN)
         ),
     }
     return Program(
-        "rabbitmq", [install.RABBITMQ_SERVER], lambda: rabbitmq_is_ready(ports, password), settings, signal_group=False
+        "rabbitmq",
+        [install.RABBITMQ_SERVER],
+        lambda: rabbitmq_is_ready(ports, password, host),
+        settings,
+        signal_group=False,
     )
 
 
-def redis_server(folder: Path, port: int, secrets: Mapping[str, str]) -> Program:
-    """Write Redis's configuration and users to `folder` and return Redis."""
+def redis_server(
+    folder: Path, port: int, secrets: Mapping[str, str], host: str = HOST, follows: str | None = None
+) -> Program:
+    """Write Redis's configuration and users to `folder` and return it, as a copy of the server `follows` if any."""
     password = secrets["REDIS_PASSWORD"]
     passwords = {program: secrets[redis_password(program)] for program in redis_users.PROGRAMS}
-    _write_private(folder / "users.acl", *redis_users.acl({**passwords, redis_users.ADMINISTRATOR: password}))
-    _write_private(
+    write_private(folder / "users.acl", *redis_users.acl({**passwords, redis_users.ADMINISTRATOR: password}))
+    write_private(
         folder / "redis.conf",
-        f"bind {HOST}",
+        f"bind {host}",
         f"port {port}",
         f"dir {folder}",
         f"aclfile {folder / 'users.acl'}",
@@ -90,18 +99,50 @@ def redis_server(folder: Path, port: int, secrets: Mapping[str, str]) -> Program
         "maxmemory-policy noeviction",
         "databases 1024",
         "set-proc-title no",
+        f"replica-announce-ip {host}",
+        f"masteruser {redis_users.ADMINISTRATOR}",
+        f"masterauth {password}",
+        *([f"replicaof {follows}"] if follows else []),
     )
-    url = f"redis://{redis_users.ADMINISTRATOR}:{password}@{HOST}:{port}"
+    url = f"redis://{redis_users.ADMINISTRATOR}:{password}@{host}:{port}"
     return Program("redis", ["redis-server", str(folder / "redis.conf")], lambda: redis_is_ready(url))
 
 
-def mongo(folder: Path, port: int, secrets: Mapping[str, str]) -> Program:
+def sentinel_command(
+    folder: Path, port: int, secrets: Mapping[str, str], primary: str, quorum: int, host: str = HOST
+) -> list[str]:
+    """Write the configuration and users of a Sentinel to `folder` and return its command.
+
+    It begins with the Redis server `primary`, "HOST PORT"; so many Sentinels as `quorum` must miss one to replace it.
+    """
+    administrator, password, name = redis_users.ADMINISTRATOR, secrets["REDIS_PASSWORD"], redis_users.PRIMARY
+    passwords = {program: secrets[redis_password(program)] for program in redis_users.PROGRAMS}
+    write_private(folder / "users.acl", *redis_users.sentinel_acl({**passwords, administrator: password}))
+    write_private(
+        folder / "sentinel.conf",
+        f"bind {host}",
+        f"port {port}",
+        f"dir {folder}",
+        f"aclfile {folder / 'users.acl'}",
+        f"sentinel announce-ip {host}",
+        f"sentinel sentinel-user {administrator}",
+        f"sentinel sentinel-pass {password}",
+        f"sentinel monitor {name} {primary} {quorum}",
+        f"sentinel auth-user {name} {administrator}",
+        f"sentinel auth-pass {name} {password}",
+        f"sentinel down-after-milliseconds {name} {MISSED_MS}",
+        f"sentinel failover-timeout {name} {FAILOVER_MS}",
+    )
+    return ["redis-server", str(folder / "sentinel.conf"), "--sentinel"]
+
+
+def mongo(folder: Path, port: int, secrets: Mapping[str, str], host: str = HOST) -> Program:
     """Write mongod's key beside `folder`, where its data are, and return mongod."""
     key = folder.with_name("mongo.key")  # with it mongod accepts its own members, and users; nobody else
-    _write_private(key, secrets["MONGO_KEY"])
+    write_private(key, secrets["MONGO_KEY"])
     options = {
         "--keyFile": str(key),
-        "--bind_ip": HOST,
+        "--bind_ip": host,
         "--port": str(port),
         "--dbpath": str(folder),
         "--replSet": replica_set.NAME,
@@ -118,16 +159,16 @@ def mongo(folder: Path, port: int, secrets: Mapping[str, str]) -> Program:
     return Program("mongo", command, lambda: mongo_is_ready(port, secrets["MONGO_PASSWORD"]))
 
 
-def answers(port: int) -> bool:
-    """Return whether something accepts connections on the loopback `port`."""
-    with suppress(OSError), socket.create_connection((HOST, port), timeout=5):
+def answers(port: int, host: str = HOST) -> bool:
+    """Return whether something accepts connections on the `port` of `host`, by default on loopback."""
+    with suppress(OSError), socket.create_connection((host, port), timeout=5):
         return True
     return False
 
 
-def rabbitmq_is_ready(ports: Ports, password: str) -> bool:
+def rabbitmq_is_ready(ports: Ports, password: str, host: str = HOST) -> bool:
     """Return whether RabbitMQ answers on its management API and says that it accepts AMQP connections."""
-    url = f"http://{HOST}:{ports.management}/api/health/checks/port-listener/{ports.amqp}"
+    url = f"http://{host}:{ports.management}/api/health/checks/port-listener/{ports.amqp}"
     with suppress(requests.RequestException):
         return requests.get(url, auth=(ADMINISTRATOR, password), timeout=5).ok
     return False
@@ -160,9 +201,10 @@ def _follow_port(member: str, password: str) -> None:
             if known["members"][0]["host"] == member:
                 return
             version = known["version"] + 1
-        client.admin.command("replSetReconfig", {**replica_set.of_one(member), "version": version}, force=True)
+        client.admin.command("replSetReconfig", {**replica_set.of(member), "version": version}, force=True)
 
 
-def _write_private(path: Path, *lines: str) -> None:
+def write_private(path: Path, *lines: str) -> None:
+    """Write lines to a file that only its owner can read."""
     path.touch(mode=0o600)
     path.write_text("\n".join(lines) + "\n")

@@ -15,7 +15,7 @@ import requests
 
 from dev.stack import install, supervisor
 from dev.stack.layout import Layout
-from dev.stack.ports import HOST, SERVE_METRICS, Ports, PortTaken
+from dev.stack.ports import HOST, SERVE_METRICS, Node, Ports, PortTaken
 from dev.stack.program import Program
 from dev.stack.programs import all_programs, environment
 from dev.stack.servers import servers
@@ -43,6 +43,8 @@ class Stack(Layout):
     `report` gets one line per step.
     """
 
+    ready_seconds = READY_SECONDS
+
     def __init__(
         self,
         folder: Path,
@@ -50,8 +52,9 @@ class Stack(Layout):
         programs: Callable[[Layout], list[Program]] = all_programs,
         environ: Mapping[str, str] = os.environ,
         report: Callable[[str], None] = lambda line: None,
+        nodes: Sequence[Node] = (),
     ) -> None:
-        super().__init__(folder, ports, environ)
+        super().__init__(folder, ports, environ, nodes)
         self._report = report
         self._choose_programs = programs
         self.programs: dict[str, Program] = {}
@@ -94,22 +97,17 @@ class Stack(Layout):
         (self.folder / "logs").mkdir(exist_ok=True)
         try:
             programs = self._choose_programs(self)
-            started = servers(self.folder, self.ports, self.secrets)
+            started = self._servers()
             self.programs = {program.name: program for program in [*started, *programs]}
-            self.ports.require_free(SERVER_PORTS + self._program_ports())
+            self._require_ports()
             self.ports.save(self.folder / "ports.json")
             self.supervisor.start(started, programs)
         except (SupervisorError, PortTaken, install.MissingServers) as error:
             raise StackError(str(error)) from error
         began = time.monotonic()
-        others = [server for server in started if server.name != SLOWEST]
+        others = [server for server in started if not server.name.startswith(SLOWEST)]
         self._wait_for(others, began)
-        mongo_setup.grant_all(
-            f"{HOST}:{self.ports.mongo}",
-            self.secrets["MONGO_PASSWORD"],
-            {name: self.mongo_url_for(name) for name in (*SERVICES, OPERATOR)},
-            self.secrets["MIGRATE_MONGO_PASSWORD"],
-        )
+        self._make_mongo_users({name: self.mongo_url_for(name) for name in (*SERVICES, OPERATOR)})
         if programs:
             self._migrate()
         self._wait_for([server for server in started if server not in others], began)
@@ -118,6 +116,19 @@ class Stack(Layout):
             next(set_up(self.management_url, self.secrets["RABBITMQ_PASSWORD"], addresses))
             self.supervisor.start_programs()
             self._wait_for(programs, time.monotonic())
+
+    def _servers(self) -> list[Program]:
+        """Write the servers' configuration and return the servers, in order of start."""
+        return servers(self.folder, self.ports, self.secrets)
+
+    def _require_ports(self) -> None:
+        """Raise PortTaken when something already listens on a port that is needed."""
+        self.ports.require_free(SERVER_PORTS + self._program_ports())
+
+    def _make_mongo_users(self, addresses: Mapping[str, str]) -> None:
+        """Create the users of these addresses of MongoDB, and the migration's."""
+        password, migration = self.secrets["MONGO_PASSWORD"], self.secrets["MIGRATE_MONGO_PASSWORD"]
+        mongo_setup.grant_all(f"{HOST}:{self.ports.mongo}", password, addresses, migration)
 
     def _migrate(self) -> None:
         done = subprocess.run(
@@ -208,8 +219,8 @@ class Stack(Layout):
             for program in self._ready(waiting):
                 waiting.remove(program)
                 self._report(f"{program.name:<12} ready after {time.monotonic() - began:4.1f} s")
-            if waiting and time.monotonic() - began > READY_SECONDS:
-                raise self._not_ready(waiting[0].name, READY_SECONDS)
+            if waiting and time.monotonic() - began > self.ready_seconds:
+                raise self._not_ready(waiting[0].name, self.ready_seconds)
             time.sleep(0.2)
 
     def _full_name(self, name: str) -> str:

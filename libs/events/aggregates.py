@@ -19,6 +19,7 @@ from pymongo.collection import Collection
 
 from libs.clock import iso, utc_now
 from libs.context import correlation_id
+from libs.database import possibly_behind
 from libs.errors import Conflict
 from libs.events.event import Event
 from libs.metrics import events_saved
@@ -76,11 +77,14 @@ class Aggregates:
     def versions(self, after: str | None, limit: int, *fields: str) -> list[list[Any]]:
         """Return [[id, version, *fields], ...] of at most `limit` documents in order of their ids, beyond `after`.
 
-        Fields that a document has not are None.
+        Fields that a document has not are None. A member of the replica set that is behind may answer: by an older
+        version nobody repairs a copy, and what is missing is found the next time.
         """
         where: Document = {} if after is None else {"_id": {"$gt": after}}
         names = ("_id", "version", *fields)
-        found = self.collection.find(where, dict.fromkeys(names, 1)).sort("_id", ASCENDING).limit(limit)
+        found = (
+            possibly_behind(self.collection).find(where, dict.fromkeys(names, 1)).sort("_id", ASCENDING).limit(limit)
+        )
         return [[document.get(name) for name in names] for document in found]
 
     def changes(self, after: Sequence[int] | None, limit: int, *fields: str) -> Document:

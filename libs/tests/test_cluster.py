@@ -39,7 +39,7 @@ def another_broker(stack, name):
     folder, ports = stack.folder / name, replace(free_ports(), epmd=stack.ports.epmd)
     (folder / "conf.d").mkdir(parents=True)
     (folder / "conf.d" / "cluster.conf").write_text(JOIN)
-    broker = rabbitmq(folder, ports, stack.secrets["RABBITMQ_PASSWORD"], node=name)
+    broker = rabbitmq(folder, ports, stack.secrets["RABBITMQ_PASSWORD"], node=f"{name}@localhost")
     home = str(stack.folder / "rabbitmq")  # where the cookie is that all share
     environment = {**broker.environment, "HOME": home, "AMQP_PORT": str(ports.amqp)}
     return replace(broker, name=name, environment=environment)

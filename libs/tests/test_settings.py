@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from libs.contracts.parts import SERVICES
-from libs.database import connect
+from libs.database import connect, possibly_behind
 from libs.providers import Setting
+from libs.redis import connect as redis_address
 from libs.settings import (
     MissingSetting,
     address,
@@ -126,9 +127,16 @@ def test_a_setting_is_returned_as_it_is():
         (flag, ["1", "0"], ["yes", "true", "2", ""]),
         (between(0, 10)[0], ["0", "10", " 7 "], ["-1", "11", "1.0", "1e1", "", "٣"]),
         (choice("INFO", "DEBUG")[0], ["info", "Debug", " INFO "], ["loud", ""]),
+        (
+            redis_address,
+            ["redis://a:b@redis:6379/", "rediss://redis/1", "redis+sentinel://a:b@s-1:26379,s-2,[::1]:26379/main/",
+             "rediss+sentinel://a:b@s-1/main/3"],
+            ["http://redis/", "redis+sentinel://a:b@s-1,s-2/", "redis+sentinel://a:b@,s-2/main", "redis+sentinel:///main",
+             "redis+sentinel://s-1/main/x", "redis+sentinel://s-1/main?db=1", "redis+sentinel://s-1:port/main"],
+        ),
         (certificates, [certifi.where()], ["/nobody/has/this.pem", str(ROOT), __file__]),
     ],
-    ids=["amqp", "web", "address", "flag", "number", "choice", "certificates"],
+    ids=["amqp", "web", "address", "flag", "number", "choice", "redis", "certificates"],
 )  # fmt: skip
 def test_a_form_takes_what_it_says_and_nothing_else(parse, good, bad):
     assert [text for text in good if not takes(parse, text)] == []
@@ -144,6 +152,15 @@ def test_no_address_lets_a_service_decide_on_what_a_member_that_is_behind_says()
     database = connect("mongodb://127.0.0.1:1/orders?readPreference=secondary&w=1")
     with closing(database.client):
         assert (database.read_preference.name, database.write_concern.document["w"]) == ("Primary", "majority")
+
+
+def test_a_member_that_is_behind_answers_only_where_nothing_is_decided(monkeypatch):
+    monkeypatch.setenv("MONGO_READ_PREFERENCE", "secondaryPreferred")
+    monkeypatch.setenv("MONGO_WRITE_CONCERN", "twoCentres")
+    database = connect("mongodb://127.0.0.1:1,127.0.0.1:2/orders?replicaSet=rs0")
+    with closing(database.client):
+        assert (database.read_preference.name, database.write_concern.document["w"]) == ("Primary", "twoCentres")
+        assert possibly_behind(database.orders).read_preference.name == "SecondaryPreferred"
 
 
 def takes(parse, text):

@@ -44,7 +44,8 @@ WEB_ADDRESS = "http://ticketing:never/seen@localhost:8000"
 MALFORMED = [
     *((program, *wrong) for program in NEEDED if program != "fake-stripe" for wrong in (
         ("LOG_LEVEL", "LOUD"), ("LOG_FORMAT", "xml"), ("QUEUE_TYPE", "mirrored"), ("METRICS_PORT", "65536"),
-        ("METRICS_HOST", "every one"), ("BROKER_VERIFY_SECONDS", "0"),
+        ("MONGO_READ_PREFERENCE", "secondary"), ("MONGO_WRITE_CONCERN", "1"), ("METRICS_HOST", "every one"),
+        ("BROKER_VERIFY_SECONDS", "0"),
         *((name, "/nobody/has/this.pem") for name in ("AMQP_CA_FILE", "MONGO_CA_FILE", "REDIS_CA_FILE")),
     )),
     ("auth", "SIGN_UPS_PER_ADDRESS", "0"),

@@ -1,0 +1,158 @@
+"""Purchases go on while a part of the cluster fails, and afterwards everything is as it was promised.
+
+Each test prints what buyers noticed; together they are the table in docs/deploy.md.
+"""
+
+import os
+import signal
+import time
+from contextlib import contextmanager
+
+import pymongo
+import pytest
+import redis
+
+from dev.stack.cluster import COPIES, NODES, ONCE, REDIS_SERVERS
+from dev.stack.ports import SERVE_METRICS
+from dev.testing import wait_for
+from ops import redis_users
+from tests.cluster.buyers import UNCERTAIN, Buyers
+from tests.e2e import invariants
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+BUYERS = 3
+BEFORE_SECONDS = 3
+FAULT_SECONDS = 20
+"""How long a fault lasts: longer than anything takes to be noticed."""
+BACK_SECONDS = 120
+PROGRAMS = [name for name in SERVE_METRICS if name not in ONCE]
+MEMBERS = [
+    *(f"rabbitmq-{number}" for number in range(1, NODES + 1)),
+    *(f"mongo-{number}" for number in range(1, NODES + 1)),
+    *(f"redis-{number}" for number in range(1, REDIS_SERVERS + 1)),
+    "sentinel-1",
+]
+
+
+@contextmanager
+def nothing(_cluster, _network):
+    yield
+
+
+def killed(name):
+    @contextmanager
+    def kill(cluster, _network):
+        cluster.kill_for_good(name)
+        yield
+        cluster.start_program(name)
+
+    return kill
+
+
+def paused(name):
+    @contextmanager
+    def pause(cluster, _network):
+        pid = cluster.pid(name)
+        os.killpg(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(pid, signal.SIGCONT)
+
+    return pause
+
+
+def isolated(number):
+    @contextmanager
+    def isolate(_cluster, network):
+        network.cut_off(number)
+        try:
+            yield
+        finally:
+            network.connect(number)
+
+    return isolate
+
+
+@contextmanager
+def stepped_down(cluster, _network):
+    with pymongo.MongoClient(cluster.mongo_url("admin")) as mongo:
+        mongo.admin.command("replSetStepDown", 30)
+    yield
+
+
+@contextmanager
+def failed_over(cluster, _network):
+    node, password = cluster.nodes[0], cluster.secrets["REDIS_PASSWORD"]
+    with redis.Redis(node.host, node.ports.sentinel, username=redis_users.ADMINISTRATOR, password=password) as sentinel:
+        sentinel.sentinel_failover(redis_users.PRIMARY)
+    yield
+
+
+FAULTS = {
+    "nothing": nothing,
+    **{f"{name} killed": killed(name) for name in MEMBERS},
+    **{f"{name} paused": paused(name) for name in MEMBERS},
+    **{f"node {number} isolated": isolated(number) for number in range(1, NODES + 1)},
+    "MongoDB's primary steps down": stepped_down,
+    "Redis fails over": failed_over,
+    **{f"one of {COPIES} {name} killed": killed(name) for name in PROGRAMS},
+    **{f"one of {COPIES} {name} paused": paused(name) for name in PROGRAMS},
+}
+
+
+@pytest.fixture(scope="module")
+def table(pytestconfig):
+    rows = []
+    yield rows
+    head = ["fault", "longest without a purchase", "longest answer", "requests", "refused"]
+    text = "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+    with pytestconfig.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
+        print(f"\n{text}")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_nothing_is_lost_and_all_invariants_hold_with(fault, cluster, network, sessions, table):
+    with Buyers(cluster, sessions, BUYERS) as buyers:
+        wait_for(lambda: len(buyers.notes.bought) >= BUYERS, 60, "the first tickets to be bought")
+        began = time.monotonic()
+        with FAULTS[fault](cluster, network):
+            time.sleep(FAULT_SECONDS)  # it is measured what happens meanwhile
+        all_are_back(cluster)
+        healed = time.monotonic()
+        wait_for(lambda: len([moment for moment in buyers.notes.bought if moment > healed]) >= BUYERS, BACK_SECONDS)
+        ended = time.monotonic()
+
+    table.append(row(fault, buyers.notes, began, ended))
+    assert buyers.problems == []
+    invariants.check(cluster, 60)
+    check_promises(cluster, buyers.promised)
+
+
+def all_are_back(cluster):
+    for name in cluster.programs:
+        cluster.wait_ready(name, BACK_SECONDS)
+
+
+def row(fault, notes, began, ended):
+    during = [each for each in notes.requests if each[0] + each[1] >= began and each[0] <= ended]
+    refused = [status for _, _, status in during if status in (0, *UNCERTAIN)]
+    slowest = max(seconds for _, seconds, _ in during)
+    return [
+        fault,
+        f"{notes.longest_gap(began, ended):.1f} s",
+        f"{slowest:.1f} s",
+        str(len(during)),
+        str(len(refused)),
+    ]
+
+
+def check_promises(cluster, promised):
+    """Check that whatever a buyer was answered by 2xx is still true."""
+    with pymongo.MongoClient(cluster.mongo_url("admin")) as mongo:
+        for kind, ident in promised:
+            if kind == "complete":
+                assert mongo.orders.orders.find_one(ident)["status"] == "complete", ident
+            else:
+                assert mongo[kind][kind].find_one(ident), f"{kind} {ident} is lost"
