@@ -1,9 +1,12 @@
 """docs/scaling.md: what each part can do when there is more of it, computed from the measured CPU-ms by program."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from dev.bench.report import Results, amount, markdown
+from dev.bench.simulation import SERVERS, Machine, Simulation
 
 PAGE = "docs/scaling.md"
 OPERATIONS = {
@@ -18,7 +21,6 @@ OPERATIONS = {
 PROCESSES = {"gateway": 2}
 """Of which there is more than one where `make run` or one set of containers runs."""
 LEFT_OUT = ("fake-stripe", "broker-setup", "epmd")
-SERVERS = ("mongo", "rabbitmq", "redis")
 MULTIPLIED = {
     "gateway": "any number of processes and nodes behind a load balancer; nothing is shared but the broker",
     "auth": "any number of processes",
@@ -34,42 +36,38 @@ MULTIPLIED = {
     "redis": "one core, of which deadlines need little",
 }
 BIG_NODE = 16
+CONNECTIONS = 16
+BENCHMARK = 2
+"""The connections and the cores of the benchmark."""
+CALIBRATED = {"rest", "list-50"}
+PREDICTED = {
+    "page-signed-in": ("page-signed-in", 200, ("per_second",)),
+    "sign-in": ("sign-in", 150, ("per_second", "p50_ms")),
+    "reservation": ("reservation", 150, ("per_second", "p50_ms")),
+    "reservation-form": ("reservation", 150, ("per_second", "p50_ms")),
+    "refusal-reserved": ("refusal-reserved", 150, ("per_second", "p50_ms")),
+    "refusal-sold": ("refusal-reserved", 150, ("per_second", "p50_ms")),
+    "bought": ("bought", 80, ("per_second", "p50_ms")),
+}
+"""By row: whose CPU-ms it is predicted from, by how many operations, and which of its figures are."""
+RATES = (10, 1_000, 100_000)
+BUSY = 0.6
+"""How busy a core is to be at most, so that what comes at random does not wait long."""
+FEWEST = 2
+ARRIVALS = 300
+PER_PARTITION = 1_000
 NEGLIGIBLE = 0.02
 """CPU-ms that are no more than noise."""
-TEXT = """\
-# Scaling
-
-Computed from the CPU-ms by program in [performance.json](performance.json), which `make bench` measures; it writes this
-page too. A process of ours uses one core at most, as Python does; RabbitMQ and MongoDB use several. The same operation
-costs a little less per event under load, when more of them are handled in one batch, and no network is part of it.
-
-## Where one set of programs ends
-
-How many operations a second one process of each program can do (two of the gateway), if it had a core to itself: the
-smallest, in bold, is what saturates first. The last column is what two cores that are shared by everything can do.
-
-{first}
-## What a thousand a second need
-
-CPU-ms for one operation are, at the same time, the cores for a thousand of them a second.
-
-{cores}
-## When processes and nodes are added
-
-Our own programs keep no state of their own beyond copies of what is stored, so that whichever saturates is started more
-often. What remains are the servers. With as many of our processes as it takes, one primary of MongoDB with {big} cores,
-for all databases, ends at these rates, and one node of RabbitMQ that has {big} cores for its queues at these:
-
-{servers}
-| part | how there is more of it |
-| --- | --- |
-{multiplied}"""
+TEXT = Path(__file__).with_suffix(".txt").read_text()
+"""The page, with names in braces for what is computed."""
 
 
 def page(results: Results) -> str:
     """Return docs/scaling.md for these results."""
     used = {name: _used(results[name]["programs"]) for name in OPERATIONS if name in results}
     programs = [name for name in MULTIPLIED if any(name in spent for spent in used.values())]
+    machine, client = calibrated(results)
+    reservation = used["reservation"]
     return TEXT.format(
         first=markdown([["operation", *programs, "two cores"], *(_ceilings(*each, programs) for each in used.items())]),
         cores=markdown([["operation", *programs, "all"], *(_cores(*each, programs) for each in used.items())]),
@@ -81,7 +79,86 @@ def page(results: Results) -> str:
         ),
         multiplied="".join(f"| {name} | {how} |\n" for name, how in MULTIPLIED.items()),
         big=BIG_NODE,
+        busy=round(100 * BUSY),
+        plan=markdown(_plans(reservation)),
+        partitions=RATES[-1] // PER_PARTITION,
+        each=_count(PER_PARTITION),
+        queue=_count(1000 / results["events-ours"]["programs"]["rabbitmq"]) if "events-ours" in results else "?",
+        sign_in=amount(used["sign-in"].get("auth", 0.0)) if "sign-in" in used else "?",
+        client=amount(client),
+        idle=amount(machine.idle),
+        predicted=markdown(_predicted(results)),
     )
+
+
+def calibrated(results: Results) -> tuple[Machine, float]:
+    """Return the machine of the benchmark, and the milliseconds that its client takes for each request."""
+    if not results.keys() >= CALIBRATED:
+        return Machine(BENCHMARK, 0.0, PROCESSES), NEGLIGIBLE
+    rest, lists = results["rest"]["figures"], results["list-50"]["figures"]
+    idle = (rest["our_idle_ms_a_second"].median + rest["servers_idle_ms_a_second"].median) / 1000
+    client = (BENCHMARK - idle) * 1000 / lists["per_second"].median - lists["cpu_ms"].median
+    return Machine(BENCHMARK, idle, PROCESSES), max(client, NEGLIGIBLE)
+
+
+def predictions(results: Results) -> Iterator[tuple[str, str, str, float, float]]:
+    """Yield the row, whose CPU-ms it is predicted from, the figure, what is predicted and what was measured."""
+    machine, client = calibrated(results)
+    simulated: dict[str, dict[str, float]] = {}
+    for row, (source, operations, figures) in PREDICTED.items():
+        if not {row, source, *CALIBRATED} <= results.keys():
+            continue
+        if source not in simulated:
+            spent = {name: ms for name, ms in results[source]["programs"].items() if ms > NEGLIGIBLE and name != "epmd"}
+            outcome = Simulation(machine, {**spent, "client": client}).at_once(CONNECTIONS, operations)
+            simulated[source] = {"per_second": outcome.per_second, "p50_ms": outcome.percentile(50)}
+        for figure in figures:
+            yield row, source, figure, simulated[source][figure], results[row]["figures"][figure].median
+
+
+def _predicted(results: Results) -> list[list[str]]:
+    words = {"per_second": "a second", "p50_ms": "p50 ms"}
+    return [
+        ["row", "CPU-ms of", "figure", "predicted", "measured", "predicted / measured"],
+        *(
+            [
+                f"`{row}`",
+                f"`{source}`",
+                words[figure],
+                amount(predicted),
+                amount(measured),
+                f"{predicted / measured:.2f}",
+            ]
+            for row, source, figure, predicted, measured in predictions(results)
+        ),
+    ]
+
+
+def _plans(spent: Mapping[str, float]) -> list[list[str]]:
+    head = ["", *(f"{_count(rate)} a second" for rate in RATES)]
+    partitions = [max(1, rate // PER_PARTITION) for rate in RATES]
+    rows = [["partitions", *map(_count, partitions)]]
+    for name, ms in spent.items():
+        counts = [number * needed(rate / number, name, ms) for rate, number in zip(RATES, partitions, strict=True)]
+        rows.append([f"{name}, cores" if name in SERVERS else name, *map(_count, counts)])
+    waits = [_waits(rate / number, spent) for rate, number in zip(RATES, partitions, strict=True)]
+    return [head, *rows, ["p50 ms", *(wait[0] for wait in waits)], ["p99 ms", *(wait[1] for wait in waits)]]
+
+
+def _count(number: float) -> str:
+    return f"{round(number):,}".replace(",", " ")
+
+
+def needed(per_second: float, name: str, ms: float) -> int:
+    """Return how many processes of a program, or cores of a server, such a rate needs."""
+    busy = math.ceil(per_second * ms / 1000 / BUSY)
+    return busy if name in SERVERS else max(FEWEST, busy)
+
+
+def _waits(per_second: float, spent: Mapping[str, float]) -> tuple[str, str]:
+    processes = {name: needed(per_second, name, ms) for name, ms in spent.items()}
+    outcome = Simulation(Machine(processes=processes), spent).arriving(per_second, ARRIVALS)
+    return amount(outcome.percentile(50)), amount(outcome.percentile(99))
 
 
 def first_to_saturate(spent: Mapping[str, float]) -> str:

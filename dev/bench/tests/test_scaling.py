@@ -3,6 +3,7 @@
 import pytest
 
 from dev.bench import report, scaling
+from dev.bench.simulation import Machine, Simulation
 
 
 def test_the_page_agrees_with_the_measured_figures():
@@ -26,3 +27,28 @@ def test_the_ceilings_are_computed_from_the_cpu_time_of_each_program():
     assert "| reservation | 1 000 | **250** | 250 | 2 000 | 190 |" in lines
     assert "| reservation | 2.00 | 4.00 | 4.00 | 0.50 | 10.5 |" in lines
     assert "| reservation | 4 000 | 32 000 | 24.0 |" in lines
+
+
+def test_the_simulation_agrees_with_what_was_measured_within_a_fifth():
+    results, _ = report.stored()
+
+    ratios = {(row, figure): found / measured for row, _, figure, found, measured in scaling.predictions(results)}
+
+    assert len(ratios) == sum(len(figures) for *_, figures in scaling.PREDICTED.values())
+    assert {each: ratio for each, ratio in ratios.items() if not 0.8 < ratio < 1.2} == {}
+
+
+@pytest.mark.parametrize(
+    ("spent", "processes", "per_second"),
+    [({"orders": 10}, {}, 100), ({"orders": 10}, {"orders": 2}, 200), ({"mongo": 10}, {}, 200)],
+)
+def test_a_program_saturates_with_its_processes_and_a_server_with_the_cores(spent, processes, per_second):
+    outcome = Simulation(Machine(2, 0.0, processes), {"client": 0.1, **spent}).at_once(16, 200)
+
+    assert outcome.per_second == pytest.approx(per_second, rel=0.1)
+
+
+def test_who_comes_alone_waits_for_nobody():
+    outcome = Simulation(Machine(processes={"orders": 2}), {"orders": 10.0}).arriving(1, 50)
+
+    assert 5 < outcome.percentile(50) < 15
