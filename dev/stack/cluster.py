@@ -81,6 +81,10 @@ class Cluster(Stack):
         """The address of each gateway behind the proxy."""
         return [f"{HOST}:{node.ports.gateway}" for node in self.nodes[:COPIES]]
 
+    def gateway_address(self, name: str) -> str:
+        """Return the address of the gateway with this name, `gateway` or `gateway-2`."""
+        return self.gateways[int(name.partition("-")[2] or 1) - 1]
+
     def _servers(self) -> list[Program]:
         servers: list[Program] = []
         for number, node in enumerate(self.nodes, 1):
