@@ -118,7 +118,7 @@ def test_percent_signs_and_spaces_survive_the_supervisor_configuration(tmp_path)
 
 
 def test_missing_server_is_named_with_the_command_that_installs_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(install, "missing_packages", lambda browser=False: ["redis-server"])
+    monkeypatch.setattr(install, "missing_packages", lambda *_: ["redis-server"])
     monkeypatch.setattr(install, "APT_INSTALL", "false")
 
     with pytest.raises(install.MissingServers, match="apt-get install redis-server"):
