@@ -88,6 +88,7 @@ ERRORS = {
     "ConfirmationNeeded": ErrorSpec(403, "Confirm first that it is you."),
     "UserNotFound": ErrorSpec(404, "There is no such user."),
     "SessionNotFound": ErrorSpec(404, "This session has ended already."),
+    "EventNotFound": ErrorSpec(404, "There are no tickets for this event, or no longer."),
     "TicketNotFound": ErrorSpec(404, "There is no such ticket."),
     "OrderNotFound": ErrorSpec(404, "There is no such order."),
     "PaymentNotFound": ErrorSpec(404, "There is no such payment."),
@@ -135,6 +136,7 @@ ERRORS = {
 API_FIELDS = {
     "price_cents": "price",
     "starts_at": "startsAt",
+    "time_zone": "timeZone",
     "current": "currentPassword",
     "new": "newPassword",
 }

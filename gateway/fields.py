@@ -81,7 +81,32 @@ class UnvalidatedText(UnvalidatedField):
         self.described = described
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
-        return value[:MAX_CHARACTERS] if isinstance(value, str) else False
+        return _text(value)
+
+
+class UnvalidatedTexts(UnvalidatedField):
+    """Some texts by their names, as one object, that its service validates; `described` is its JSON Schema.
+
+    A value of another JSON type, or one in it, becomes false, which a service refuses as such.
+    """
+
+    def __init__(self, described: dict[str, Any], **options: Any) -> None:
+        super().__init__(**options)
+        self.described = described
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        return (
+            {name: _text(value.get(name)) for name in self.described["properties"]}
+            if isinstance(value, dict)
+            else False
+        )
+
+
+def _text(value: Any) -> Any:
+    """Return what a service gets for a text, or null."""
+    if value is None:
+        return None
+    return value[:MAX_CHARACTERS] if isinstance(value, str) else False
 
 
 class PricedSchema(Schema):

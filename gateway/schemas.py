@@ -13,6 +13,7 @@ from gateway.fields import (
     StorableString,
     TrimmedString,
     UnvalidatedText,
+    UnvalidatedTexts,
     error_messages,
 )
 from gateway.formats import as_of_now
@@ -179,14 +180,36 @@ class EmptyResponse(ResponseSchema):
     """An empty object."""
 
 
+def optional_text(maximum: int) -> dict[str, Any]:
+    """Return the JSON Schema of a text of so many characters, or null, which is the default."""
+    return {"type": ["string", "null"], "maxLength": maximum, "default": None}
+
+
+SEAT = {
+    "type": ["object", "null"],
+    "properties": {part: optional_text(limits.MAXIMUM_SEAT) for part in limits.SEAT_PARTS},
+    "default": None,
+    "description": "Where the holder sits; without any of the three, they choose a place (general admission).",
+}
+TIME_ZONE = {
+    "type": ["string", "null"],
+    "default": None,
+    "examples": ["Europe/Berlin"],
+    "description": "The venue's time zone, by its IANA name; it is kept only together with a start.",
+}
+
+
 class TicketBody(PricedSchema, ApiSchema):
     """What a seller enters for a ticket."""
 
     title = UnvalidatedText(text_of(1, limits.MAXIMUM_TITLE), required=True)
     price_cents = Price(data_key="price", required=True)
     category = UnvalidatedText({"type": "string", "enum": list(CATEGORIES), "default": "other"})
-    venue = UnvalidatedText({"type": ["string", "null"], "maxLength": limits.MAXIMUM_VENUE, "default": None})
+    venue = UnvalidatedText(optional_text(limits.MAXIMUM_VENUE))
+    city = UnvalidatedText(optional_text(limits.MAXIMUM_CITY))
     starts_at = UnvalidatedText({"type": ["string", "null"], "format": "date-time", "default": None})
+    time_zone = UnvalidatedText(TIME_ZONE)
+    seat = UnvalidatedTexts(SEAT)
 
 
 def version_field() -> Integer:
@@ -231,6 +254,14 @@ class MineQuery(PageQuery):
     status = choice("Choose on_sale, started, reserved, sold, withdrawn or all.", MINE, load_default="all")
 
 
+class SeatResponse(ResponseSchema):
+    """Where the holder of a ticket sits; all three are null where they choose a place."""
+
+    section = fields.String(allow_none=True)
+    row = fields.String(allow_none=True)
+    seat = fields.String(allow_none=True)
+
+
 class TicketResponse(ResponseSchema):
     """A ticket, as shown to everybody."""
 
@@ -240,7 +271,13 @@ class TicketResponse(ResponseSchema):
     currency = fields.String()
     category = one_of(CATEGORIES)
     venue = fields.String(allow_none=True)
+    city = fields.String(allow_none=True)
     starts_at = fields.String(allow_none=True)
+    time_zone = fields.String(allow_none=True, metadata={"description": "Of the venue, where it is known."})
+    seat = fields.Nested(SeatResponse, allow_none=True, metadata={"description": "Null where nothing is known of it."})
+    event_id = fields.String(
+        allow_none=True, metadata={"description": "The same for all tickets with this title, venue and start."}
+    )
     seller_id = fields.String(data_key="userId")
     status = one_of(STATUSES)
     version = fields.Integer()
@@ -268,7 +305,10 @@ class TicketSnapshot(ResponseSchema):
     currency = fields.String()
     category = one_of(CATEGORIES)
     venue = fields.String(allow_none=True)
+    city = fields.String(allow_none=True)
     starts_at = fields.String(allow_none=True)
+    time_zone = fields.String(allow_none=True)
+    seat = fields.Nested(SeatResponse, allow_none=True)
 
 
 class OrderResponse(ResponseSchema):

@@ -21,6 +21,8 @@ EXPIRE_ANYWAY_AFTER = timedelta(minutes=10)
 """How long after its deadline an order may be created while it cannot be learned whether it was paid."""
 FROZEN = ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")
 """What an order keeps of its ticket, as it was then."""
+NOT_KNOWN = dict.fromkeys(("seat", "city", "time_zone"))
+"""What it keeps besides, and what stands in place of that in copies of an earlier version."""
 HOUR = timedelta(hours=1)
 EXTENSION, EXTENDED_WITHIN = timedelta(seconds=EXTENSION_SECONDS), timedelta(seconds=EXTENDED_WITHIN_SECONDS)
 LONGEST_LOG = 50
@@ -114,7 +116,7 @@ class Order:
         """Return a new order, which reserves the ticket until `expires_at`, or until it starts if that is earlier."""
         return cls(
             id=ident, version=1, status="created", cancel_reason=None, buyer_id=buyer_id,
-            seller_id=ticket["seller_id"], ticket={name: ticket[name] for name in FROZEN},
+            seller_id=ticket["seller_id"], ticket=_frozen(ticket),
             reservation_no=reservation_no, refunded_at=None, created_at=now, updated_at=now,
             expires_at=_start_at_most(expires_at, ticket["starts_at"]),
             log=[_logged(now, 1, "OrderCreated", "created")],
@@ -257,7 +259,7 @@ class Order:
             "reservation_no": self.reservation_no,
             "price_cents": self.ticket["price_cents"],
             "currency": self.ticket["currency"],
-            "ticket": self.ticket,
+            "ticket": {**NOT_KNOWN, **self.ticket},
             "refunded_at": self.refunded_at,
             "refunded_cents": self.refunded_cents,
             "created_at": self.created_at,
@@ -278,6 +280,10 @@ class Order:
 
 def _logged(at: datetime, version: int, event: str, status: str) -> dict[str, Any]:
     return {"at": at, "version": version, "event": event, "status": status}
+
+
+def _frozen(ticket: dict[str, Any]) -> dict[str, Any]:
+    return {name: ticket[name] for name in FROZEN} | {name: ticket.get(name) for name in NOT_KNOWN}
 
 
 def next_status(status: str, payment_status: str, payment_final: bool) -> str | None:

@@ -174,8 +174,11 @@ def test_data_of_the_previous_version_are_served_after_the_migration(servers):
         assert [found["id"] for found in client.call("tickets", "list", {"status": "all", "q": "ham"})["tickets"]] == [
             TICKET
         ]
+        (event,) = client.call("tickets", "list", {"status": "all", "by_event": True})["tickets"]
+        assert client.call("tickets", "event", {"event_id": event["event_id"]})["event"]["id"] == TICKET
         again = {"ticket_id": TICKET, "idempotency_key": "key 1"}
-        assert client.call("orders", "create", again, token=bo)["id"] == ORDER
+        order = client.call("orders", "create", again, token=bo)
+        assert (order["id"], order["ticket"]) == (ORDER, {**FROZEN, "seat": None, "city": None, "time_zone": None})
         assert client.call("payments", "get", {"order_id": ORDER}, token=bo)["status"] == "authorized"
         versions = client.call("payments", "versions", {}, token=signers["orders"].mint_service())
         assert versions == [[ORDER, 3]]  # orders will fetch it once

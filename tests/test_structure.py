@@ -18,7 +18,7 @@ from ops.mongo_users import CHANGED
 ROOT = Path(__file__).parent.parent
 DOMAIN_FILES = {
     "payments": {"decisions", "disputes", "domain", "errors", "intent", "recording"},
-    "tickets": {"domain", "words"},
+    "tickets": {"domain", "occasions", "words"},
 }
 """The files with the rules of a part, where there are more than `domain.py`."""
 SHARED = (
@@ -26,6 +26,7 @@ SHARED = (
     "libs.contracts.errors",
     "libs.contracts.limits",
     "libs.contracts.texts",
+    "libs.contracts.time_zones",
     "libs.errors",
 )
 """What domains of several parts agree on; it imports nothing but the standard library."""

@@ -3,16 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from libs.contracts.currencies import Currency, currency_of
 from libs.contracts.errors import DomainError, NotOwner, TicketReserved, TicketSold, TicketWithdrawn
-from libs.contracts.limits import CATEGORIES, MAXIMUM_TITLE, MAXIMUM_VENUE
+from libs.contracts.limits import CATEGORIES, MAXIMUM_CITY, MAXIMUM_SEAT, MAXIMUM_TITLE, MAXIMUM_VENUE, SEAT_PARTS
 from libs.contracts.texts import Unacceptable, checked_line
+from libs.contracts.time_zones import time_zones
+from tickets.occasions import event_id
 
 RESERVING = ("created", "awaiting_payment")
 LONGEST_AHEAD = timedelta(days=3653)
 """How long before it starts something may be listed: ten years."""
+KEPT: Any = object()
+"""In the place of a detail in an edit: it stays as it is."""
 
 
 class InvalidTicket(DomainError):
@@ -26,9 +31,17 @@ class TicketChanged(DomainError):
     """The ticket was edited or withdrawn since the version that the seller saw; details say its `version` now."""
 
 
+class EventNotFound(DomainError):
+    """There is no ticket for such an event, whatever became of it."""
+
+
 @dataclass
 class Ticket:
     """One thing for sale, at one price, by one seller.
+
+    `title`, `venue` and `starts_at` say which event it is for, `event_id`. `seat` is {section, row, seat}, each of them
+    None where there is none: if all are, the holder chooses a place. Without `seat` nothing is known of it, and without
+    `time_zone` (the venue's) the site's own is meant.
 
     `reservation` is the newest order on it that we know of: {order_id, no, version, status, expires_at}.
     `revision` is the version in which the seller last changed it, `price_version` that in which the price last changed.
@@ -49,14 +62,20 @@ class Ticket:
     created_at: datetime
     updated_at: datetime
     revision: int = 1
+    seat: dict[str, str | None] | None = None
+    city: str | None = None
+    time_zone: str | None = None
+    event_id: str | None = None
 
     @classmethod
     def create(cls, ident: str, seller_id: str, currency: str, now: datetime, **details: Any) -> "Ticket":
         """Return a new listing; raise InvalidTicket."""
-        return cls(
+        ticket = cls(
             id=ident, version=1, seller_id=seller_id, price_version=1, currency=currency, withdrawn=False,
             reservation=None, created_at=now, updated_at=now, **checked_details(currency_of(currency), now, **details),
         )  # fmt: skip
+        ticket._find_event()
+        return ticket
 
     @property
     def status(self) -> str:
@@ -87,10 +106,12 @@ class Ticket:
     ) -> bool:
         """Change the listing as the seller saw it at `seen_version`, and its currency if one is given.
 
-        What only reserved or released the ticket since is no conflict. Returns False when it is like that already.
+        What only reserved or released the ticket since is no conflict. Details that are KEPT stay. With another title,
+        venue or start it is a ticket for another event. Returns False when it is like that already.
         Raises InvalidTicket, NotOwner, TicketReserved, TicketSold, TicketWithdrawn or TicketChanged.
         """
         code = currency_code or self.currency
+        details = {name: getattr(self, name) if value is KEPT else value for name, value in details.items()}
         checked = checked_details(currency_of(code), now, self.starts_at, **details)
         self._check_editable(seller_id)
         if self.withdrawn:
@@ -103,6 +124,7 @@ class Ticket:
             self.currency, self.price_version = code, self.version
         for name, value in checked.items():
             setattr(self, name, value)
+        self._find_event()
         return True
 
     def withdraw(self, seller_id: str, now: datetime, seen_version: int | None = None) -> bool:
@@ -158,7 +180,11 @@ class Ticket:
             "currency": self.currency,
             "category": self.category,
             "venue": self.venue,
+            "city": self.city,
             "starts_at": self.starts_at,
+            "time_zone": self.time_zone,
+            "seat": self.seat,
+            "event_id": self.event_id,
             "withdrawn": self.withdrawn,
             "status": self.status,
             "reserved_until": self.reserved_until,
@@ -186,6 +212,9 @@ class Ticket:
         if version is not None and not self.revision <= version <= self.version:
             raise TicketChanged("This ticket has changed since you opened it.", version=self.version)
 
+    def _find_event(self) -> None:
+        self.event_id = event_id(self.title, self.venue, self.starts_at)
+
     def _revise(self, now: datetime) -> None:
         self._count_change(now)
         self.revision = self.version
@@ -205,6 +234,9 @@ def checked_details(
     category: object = "other",
     venue: object = None,
     starts_at: object = None,
+    seat: object = None,
+    city: object = None,
+    time_zone: object = None,
 ) -> dict[str, Any]:
     """Return what a seller enters for a ticket, cleaned; raise InvalidTicket with the error of each field.
 
@@ -214,8 +246,12 @@ def checked_details(
         "title": lambda: _title(title),
         "price_cents": lambda: _price(priced_in, price_cents),
         "category": lambda: _category(category),
-        "venue": lambda: _venue(venue),
+        "venue": lambda: _optional_line("venue", venue, MAXIMUM_VENUE),
         "starts_at": lambda: _start(starts_at, now, kept_start),
+        "city": lambda: _optional_line("city", city, MAXIMUM_CITY),
+        "time_zone": lambda: _time_zone(time_zone) if starts_at is not None else None,
+        "seat": lambda: _seat(seat),
+        **{f"seat.{part}": partial(_seat_part, part, seat) for part in SEAT_PARTS if isinstance(seat, dict)},
     }
     checked: dict[str, Any] = {}
     errors = []
@@ -226,6 +262,8 @@ def checked_details(
             errors.append({"field": name, "message": str(error)})
     if errors:
         raise InvalidTicket(errors)
+    if checked["seat"] is not None:
+        checked["seat"] = {part: checked.pop(f"seat.{part}") for part in SEAT_PARTS}
     return checked
 
 
@@ -249,8 +287,24 @@ def _category(value: object) -> str:
     return str(value)
 
 
-def _venue(value: object) -> str | None:
-    return None if value is None else checked_line("venue", value, MAXIMUM_VENUE) or None
+def _optional_line(name: str, value: object, maximum: int) -> str | None:
+    return None if value is None else checked_line(name, value, maximum) or None
+
+
+def _seat(value: object) -> object:
+    if value is not None and not isinstance(value, dict):
+        raise Unacceptable("Enter the seat as its section, row and seat.")
+    return value
+
+
+def _seat_part(part: str, seat: dict[str, object]) -> str | None:
+    return _optional_line(part, seat.get(part), MAXIMUM_SEAT)
+
+
+def _time_zone(value: object) -> str | None:
+    if value is not None and not (isinstance(value, str) and value in time_zones()):
+        raise Unacceptable("Choose a time zone, like Europe/Berlin.")
+    return value
 
 
 def _start(value: object, now: datetime, kept: datetime | None) -> datetime | None:

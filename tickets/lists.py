@@ -24,11 +24,16 @@ LOOKUPS = (["shelf"], ["shelf", "category"], ["shelf", "category", "prefixes"])
 PUBLIC_INDEXES: list[Order] = [
     [*((name, ASCENDING) for name in lookup), *sort] for lookup in LOOKUPS for sort in (NEWEST, BY_PRICE)
 ]
+EVENT_INDEX: Order = [(name, ASCENDING) for name in ("shelf", "event_id", "price_cents", "_id", "category", "currency")]
+"""By which an event's tickets are found, cheapest first, and counted from the index alone."""
+SOONEST_INDEX: Order = [("shelf", ASCENDING), ("starts_at", ASCENDING)]
 SELLER_INDEX: Order = [("seller_id", ASCENDING), ("shelf", ASCENDING), ("_id", DESCENDING)]
 SHELVES = ("on_sale", "started", "reserved", "sold", "withdrawn")
 STATUSES = {**{shelf: [shelf] for shelf in SHELVES}, "all": list(SHELVES)}
 LONGEST_PREFIX = 12
 MAXIMUM_WORDS = 6
+LIST_MS = 2000
+"""How long a query of a list may take."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,14 @@ def up_to(scan: Document, order: Order, last: Document) -> list[tuple[Document, 
         (_from_tie(scan, order[: number + 1], last, until if number == len(order) - 1 else before), order[number:])
         for number in range(len(order))
     ]
+
+
+def is_beyond(position: Document, after: Document, order: Order) -> bool:
+    """Return whether a position comes after another one in an order."""
+    for name, direction in order:
+        if position[name] != after[name]:
+            return bool((position[name] > after[name]) == (direction == ASCENDING))
+    return False
 
 
 def _from_tie(scan: Document, order: Order, position: Document, operators: dict[int, str]) -> Document:
@@ -115,6 +128,11 @@ def index_for(lookup: Document, sort: str) -> Order:
 def seller_list(seller_id: str, status: str) -> Query:
     """Return the query for a seller's own list."""
     return Query({"seller_id": seller_id, "shelf": {"$in": STATUSES[status]}}, {}, "newest", SELLER_INDEX)
+
+
+def event_list(event_id: str) -> Query:
+    """Return the query for what is on sale of an event."""
+    return Query({"shelf": "on_sale", "event_id": event_id}, {}, "price_asc", EVENT_INDEX)
 
 
 def has_prefix(word: str) -> Document:

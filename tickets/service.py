@@ -38,7 +38,7 @@ from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from tickets import domain, lists, store
-from tickets.domain import Ticket
+from tickets.domain import KEPT, EventNotFound, Ticket
 from tickets.store import TicketStore
 
 EXPECTED = (DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
@@ -68,12 +68,16 @@ class TicketsService(parked_events.ParkedEvents):
         venue: str | None = None,
         starts_at: Any = None,
         idempotency_key: str | None = None,
+        seat: Any = None,
+        city: str | None = None,
+        time_zone: str | None = None,
     ) -> dict[str, Any]:
-        """List a ticket for sale. `starts_at`: ISO 8601 with offset. Returns the ticket.
+        """List a ticket for sale. `starts_at`: ISO 8601 with offset. `seat`: see Ticket. Returns the ticket.
 
         The same `idempotency_key` returns the same ticket, whatever its status is by then, and if it has started.
         """
-        seller_id, details = self.caller.user_id, _details(title, price_cents, category, venue, starts_at)
+        seller_id = self.caller.user_id
+        details = _details(title, price_cents, category, venue, starts_at, seat, city, time_zone)
         if idempotency_key is not None:
             arguments.text("idempotency_key", idempotency_key, MAXIMUM_KEY)
         if listed := self._listed_with(seller_id, idempotency_key, details):
@@ -97,19 +101,25 @@ class TicketsService(parked_events.ParkedEvents):
         venue: str | None = None,
         starts_at: Any = None,
         version: int | None = None,
+        seat: Any = KEPT,
+        city: Any = KEPT,
+        time_zone: Any = KEPT,
     ) -> dict[str, Any]:
         """Replace what the seller entered for a ticket; refused while it is reserved or sold. Returns the ticket.
 
+        Seat, city and time zone stay as they are unless they are given: earlier versions know nothing of them.
         The price is in the currency of new tickets, which the ticket then has too. `version`: the ticket's version that
         the seller saw; refused when it was edited or withdrawn since, unless it says the same already.
         """
-        seller_id, details = self.caller.user_id, _details(title, price_cents, category, venue, starts_at)
+        seller_id = self.caller.user_id
+        details = _details(title, price_cents, category, venue, starts_at, seat, city, time_zone)
         _check_version(version)
         now, code = utc_now(), self.currency.code
         try:
             return self._change(ticket_id, lambda ticket: ticket.edit(seller_id, now, code, version, **details))
         except TicketNotFound:
-            domain.checked_details(self.currency, now, **details)  # what is wrong with the fields comes first
+            given = {name: value for name, value in details.items() if value is not KEPT}
+            domain.checked_details(self.currency, now, **given)  # what is wrong with the fields comes first
             raise
 
     @rpc(expected_exceptions=EXPECTED)
@@ -126,26 +136,58 @@ class TicketsService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def list(
-        self, status: str = "on_sale", sort: str = "newest", limit: int = 50, after: str | None = None, **filters: Any
+        self,
+        status: str = "on_sale",
+        sort: str = "newest",
+        limit: int = 50,
+        after: str | None = None,
+        by_event: bool = False,
+        **filters: Any,
     ) -> dict[str, Any]:
         """Return {"tickets", "next"}: one page of the tickets with `status`, and the cursor of the page after it.
 
         Filters: q, category, min_price_cents, max_price_cents. Anybody may ask. A page may be short, or empty, before
-        the last; what is on sale has not started yet.
+        the last; what is on sale has not started yet. `by_event`: of each event only the first ticket of the list, with
+        "event": {"tickets", "price_cents", "currency"}, how many the list has of it, and the cheapest.
         """
         listed, order = arguments.choice("status", status, LISTED), arguments.choice("sort", sort, lists.SORTS)
         query = lists.public_list(listed, order, **_validated(filters), rarest_word=self.store.rarest_word)
-        found, following = self._page(query, limit, after)
-        now = utc_now()
-        shown = [ticket for ticket in found if listed != "on_sale" or not ticket.has_started(now)]
-        return _list_reply([ticket.snapshot() for ticket in shown], following)
+        now, grouped = utc_now(), arguments.optional_flag("by_event", by_event)
+        found, following = self._page(query, limit, after, self.store.list_events if grouped else self.store.list)
+        tickets = [each if grouped else (each, None) for each in found]
+        shown = [each for each in tickets if listed != "on_sale" or not each[0].has_started(now)]
+        return _list_reply([_of_event(*each) for each in shown], following)
 
     @rpc(expected_exceptions=EXPECTED)
     def highlights(self, soonest: int, newest: int) -> dict[str, Any]:
-        """Return {"soonest", "tickets"}: so many tickets on sale that start soonest, and newest. Anybody may ask."""
+        """Return {"soonest", "tickets"}: what starts soonest, and what is newest, as `list` does by event.
+
+        Anybody may ask.
+        """
         size = arguments.integer("soonest", soonest, 1, MAXIMUM_PAGE)
-        found = [ticket.snapshot() for ticket in self.store.list_soonest(utc_now(), size)]
-        return {"soonest": found, "tickets": self.list(limit=newest)["tickets"]}
+        found = [_of_event(*each) for each in self.store.list_soonest(utc_now(), size)]
+        return {"soonest": found, "tickets": self.list(limit=newest, by_event=True)["tickets"]}
+
+    @rpc(expected_exceptions=EXPECTED)
+    def event(self, event_id: str, limit: int = 50, after: str | None = None) -> dict[str, Any]:
+        """Return {"event", "counts", "tickets", "next"}: one page of what is on sale of an event, cheapest first.
+
+        `event` is one of its tickets, whatever became of that, `counts` how many there are by their status. Anybody may
+        ask. Raises EventNotFound when there is none, though there may have been before its seller edited it.
+        """
+        counts = self.store.count_event(arguments.text("event_id", event_id))
+        found, following = self._page(lists.event_list(event_id), limit, after)
+        now = utc_now()
+        shown = [ticket.snapshot() for ticket in found if not ticket.has_started(now)]
+        example = found[0] if found else self.store.find_of_event(event_id)
+        if example is None:
+            raise EventNotFound("There is no such event.")
+        return {"event": example.snapshot(), "counts": counts, **_list_reply(shown, following)}
+
+    @rpc(expected_exceptions=EXPECTED)
+    def sellers(self, ids: Any) -> Any:
+        """Return [{"id", "sold"}]: how many tickets each of these users (at most 100) has sold. Anybody may ask."""
+        return self.store.count_sold(arguments.texts("ids", ids, BATCH))
 
     @rpc(expected_exceptions=EXPECTED)
     def site_map(self, after: str | None = None) -> Any:
@@ -156,6 +198,16 @@ class TicketsService(parked_events.ParkedEvents):
     def site_map_pages(self) -> Any:
         """Return each `after` of `site_map` that together, with None, show all tickets on sale. Anybody may ask."""
         return self.store.site_map_pages()
+
+    @rpc(expected_exceptions=EXPECTED)
+    def site_map_events(self, after: str | None = None) -> Any:
+        """Return the ids of the first events with tickets on sale after this one. Anybody may ask."""
+        return self.store.site_map_events(arguments.optional_text("after", after))
+
+    @rpc(expected_exceptions=EXPECTED)
+    def site_map_event_pages(self) -> Any:
+        """Return each `after` of `site_map_events` that together, with None, show all of them. Anybody may ask."""
+        return self.store.site_map_event_pages()
 
     @rpc(expected_exceptions=EXPECTED)
     def list_mine(self, status: str = "all", limit: int = 50, after: str | None = None) -> dict[str, Any]:
@@ -292,18 +344,22 @@ class TicketsService(parked_events.ParkedEvents):
         database = self.store.tickets.collection.database
         return rpc_source(self.services.call, OrderCreated, database, self.store.stale, self.on_order)
 
-    def _page(self, query: lists.Query, limit: int, after: str | None) -> Any:
+    def _page(self, query: lists.Query, limit: int, after: str | None, read: Callable[..., Any] | None = None) -> Any:
         size = arguments.integer("limit", limit, 1, MAXIMUM_PAGE)
-        return self.store.list(query, size, cursors.decode(after, {"_id": str, "price_cents": int}))
+        return (read or self.store.list)(query, size, cursors.decode(after, {"_id": str, "price_cents": int}))
 
 
-def _details(title: object, price_cents: object, category: object, venue: object, starts_at: object) -> dict[str, Any]:
-    return {"title": title, "price_cents": price_cents, "category": category, "venue": venue, "starts_at": starts_at}
+def _details(*values: object) -> dict[str, Any]:
+    return dict(zip(store.DETAILS, values, strict=True))
 
 
 def _check_version(version: object) -> None:
     if version is not None:
         arguments.integer("version", version, 1, MAXIMUM_VERSION)
+
+
+def _of_event(ticket: Ticket, event: dict[str, Any] | None) -> dict[str, Any]:
+    return ticket.snapshot() if event is None else {**ticket.snapshot(), "event": event}
 
 
 def _list_reply(tickets: Sequence[dict[str, Any]], following: dict[str, Any] | None) -> dict[str, Any]:

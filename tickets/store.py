@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from bson import ObjectId
@@ -15,20 +16,22 @@ from libs.contracts.events import TicketReservationChanged
 from libs.events import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, Event, Schema
 from tickets import lists
 from tickets.domain import Ticket
-from tickets.lists import LONGEST_PREFIX, Document, Order, Query, has_prefix, up_to
+from tickets.grouping import Find, OneOfEach, count_events, place
+from tickets.lists import LIST_MS, LONGEST_PREFIX, Document, Order, Query, has_prefix, up_to
+from tickets.occasions import event_id
 from tickets.words import indexed_words
 
 TICKET_FIELDS = [field.name for field in fields(Ticket)]
 REVISION = ("revision", "revision_of")
 READ = {"_id": 1, **{name: 1 for name in (*TICKET_FIELDS, *REVISION) if name != "id"}}
 """What is read of a ticket: not its words and prefixes, which are most of what is stored."""
-DETAILS = ("title", "price_cents", "category", "venue", "starts_at")
+ADDED = dict.fromkeys(("seat", "city", "time_zone"))
+"""The details that tickets of earlier versions have not."""
+DETAILS = ("title", "price_cents", "category", "venue", "starts_at", *ADDED)
 COUNT_LIMIT = 200
 """How many tickets with a word are counted at most, to see which of several words is the rarest."""
 MOST_EXAMINED = 2000
 """How many tickets that an index finds are looked at for what it does not know, for one page of a list."""
-LIST_MS = 2000
-"""How long a query of a list may take."""
 SITE_MAP_PAGE = 2000
 """How many tickets a page of the site map has."""
 
@@ -38,18 +41,20 @@ def new_id() -> str:
     return str(ObjectId())
 
 
-def found_by(title: str, venue: str | None) -> Document:
+def found_by(title: str, venue: str | None, city: str | None = None) -> Document:
     """Return what is stored of a ticket for searches."""
-    words = indexed_words(title, venue)
+    words = indexed_words(title, venue, city)
     prefixes = {word[:length] for word in words for length in range(1, min(len(word), LONGEST_PREFIX) + 1)}
     return {"words": words, "prefixes": sorted(prefixes)}
 
 
 def renew_words(db: Database[Document]) -> int:
-    """Store the words by which tickets are found anew where an earlier version split them otherwise."""
+    """Store the words and the event by which tickets are found anew where an earlier version has it otherwise."""
+    read = ("version", "title", "venue", "city", "starts_at", "words", "prefixes", "event_id")
     renewed = 0
-    for found in db.tickets.find({}, {"version": 1, "title": 1, "venue": 1, "words": 1, "prefixes": 1}):
-        words = found_by(found["title"], found["venue"])
+    for found in db.tickets.find({}, read):
+        words = found_by(found["title"], found["venue"], found.get("city"))
+        words["event_id"] = event_id(found["title"], found["venue"], found["starts_at"])
         if words != {name: found.get(name) for name in words}:
             unchanged = {"_id": found["_id"], "version": found["version"]}
             renewed += db.tickets.update_one(unchanged, {"$set": words}).modified_count
@@ -72,8 +77,8 @@ class TicketStore:
             "tickets": [
                 OUTBOX_INDEX,
                 CHANGES_INDEX,
-                *map(IndexModel, (*lists.PUBLIC_INDEXES, lists.SELLER_INDEX)),
-                IndexModel([("shelf", ASCENDING), ("starts_at", ASCENDING)]),
+                *map(IndexModel, (*lists.PUBLIC_INDEXES, lists.SELLER_INDEX, lists.EVENT_INDEX)),
+                IndexModel(lists.SOONEST_INDEX),
                 IndexModel(
                     [("seller_id", ASCENDING), ("idempotency_key", ASCENDING)],
                     unique=True,
@@ -104,7 +109,7 @@ class TicketStore:
         found = self.tickets.collection.find_one(where, {**READ, "listed_as": 1})
         if found is None:
             return None
-        listed_as = found.pop("listed_as")
+        listed_as = ADDED | found.pop("listed_as")
         return _from_document(found), listed_as
 
     def add(self, ticket: Ticket, event: Event, idempotency_key: str | None = None) -> None:
@@ -144,22 +149,46 @@ class TicketStore:
         known = {ident: (found["no"], found["version"]) if found else (0, 0) for ident, found in held.items()}
         return [ident for ident, version, ticket_id, no in page if known.get(ticket_id, (no, version)) < (no, version)]
 
-    def list(self, query: Query, limit: int, after: Document | None) -> tuple[list[Ticket], Document | None]:
+    def list(
+        self, query: Query, limit: int, after: Document | None, find: Find | None = None
+    ) -> tuple[list[Ticket], Document | None]:
         """Return the first tickets of a list beyond a position, and the position where it goes on, None at its end.
 
         There are `limit` of them, or fewer when MOST_EXAMINED tickets were looked at; those that tie with `after` are
-        counted by themselves.
+        counted by themselves. `find` is what finds them, if not all are shown.
         """
+        find = find or partial(self._find, query)
         found: list[Ticket] = []
         for scan, order in query.scans(after):
             last = self._last_examined(query, scan, order) if query.remainder else None
             for part, part_order in up_to(scan, order, last) if last else [(scan, order)]:
-                found += self._find(query, part, part_order, limit + 1 - len(found))
+                found += find(part, part_order, limit + 1 - len(found))
                 if len(found) > limit:
-                    return found[:limit], {"_id": found[limit - 1].id, "price_cents": found[limit - 1].price_cents}
+                    return found[:limit], place(found[limit - 1])
             if last:
                 return found, last
         return found, None
+
+    def list_events(self, query: Query, limit: int, after: Document | None) -> Any:
+        """Return a list as `list` does, but of each event its first ticket alone, with what OneOfEach says of it."""
+        chosen = self._one_of_each(query, after)
+        found, following = self.list(query, limit, after, chosen)
+        return [(ticket, chosen.event_of(ticket)) for ticket in found], following
+
+    def count_event(self, ident: str) -> dict[str, int]:
+        """Return how many tickets of an event there are on each shelf, from the index alone."""
+        steps: Sequence[Document] = [
+            {"$match": {"shelf": {"$in": lists.SHELVES}, "event_id": ident}},
+            {"$group": {"_id": "$shelf", "tickets": {"$sum": 1}}},
+        ]
+        found = self.tickets.collection.aggregate(steps, hint=dict(lists.EVENT_INDEX), maxTimeMS=LIST_MS)
+        return {each["_id"]: each["tickets"] for each in found}
+
+    def find_of_event(self, ident: str) -> Ticket | None:
+        """Return a ticket of an event, whatever became of it."""
+        where = {"shelf": {"$in": lists.SHELVES}, "event_id": ident}
+        found = self.tickets.collection.find_one(where, READ, hint=lists.EVENT_INDEX, max_time_ms=LIST_MS)
+        return None if found is None else _from_document(found)
 
     def rarest_word(self, lookup: Document, searched: Sequence[str]) -> str:
         """Return that of the words which the fewest tickets of the `lookup` have; of several, the first.
@@ -185,12 +214,33 @@ class TicketStore:
         ]
         return list(self.tickets.collection.aggregate(steps, maxTimeMS=LIST_MS))
 
+    def count_sold(self, seller_ids: Sequence[str]) -> Any:
+        """Return how many tickets these sellers have sold, as [{id, sold}, ...], from the index alone."""
+        steps: Sequence[Document] = [
+            {"$match": {"seller_id": {"$in": seller_ids}, "shelf": "sold"}},
+            {"$group": {"_id": "$seller_id", "sold": {"$sum": 1}}},
+            {"$project": {"_id": 0, "id": "$_id", "sold": 1}},
+        ]
+        return list(self.tickets.collection.aggregate(steps, hint=dict(lists.SELLER_INDEX), maxTimeMS=LIST_MS))
+
     def list_soonest(self, now: datetime, limit: int) -> Any:
-        """Return the tickets on sale that start soonest after `now`."""
-        where = {"shelf": "on_sale", "starts_at": {"$gt": now}}
-        order = [("starts_at", ASCENDING)]
-        found = self.tickets.collection.find(where, READ, sort=order, limit=limit, max_time_ms=LIST_MS)
-        return [_from_document(each) for each in found]
+        """Return the first tickets on sale of the events that start soonest after `now`, as `list_events` does."""
+        query = Query({"shelf": "on_sale", "starts_at": {"$gt": now}}, {}, "newest", lists.SOONEST_INDEX)
+        chosen = self._one_of_each(query, None)
+        found = chosen(query.lookup, lists.SOONEST_INDEX[1:], limit)
+        return [(ticket, chosen.event_of(ticket)) for ticket in found]
+
+    def site_map_events(self, after: str | None) -> Any:
+        """Return the events of SITE_MAP_PAGE tickets on sale, in order of their ids, from the index alone."""
+        found = self._events_after(after).limit(SITE_MAP_PAGE)
+        return [*dict.fromkeys(each["event_id"] for each in found if each.get("event_id"))]
+
+    def site_map_event_pages(self) -> Any:
+        """Return the last event of each page of the site map of events but the last page, from the index alone."""
+        ends: Any = []
+        while last := next(self._events_after(ends[-1] if ends else None).skip(SITE_MAP_PAGE - 1), None):
+            ends.append(last["event_id"])
+        return ends
 
     def site_map(self, after: str | None) -> Any:
         """Return [id, updated_at] of SITE_MAP_PAGE tickets on sale, those listed first first."""
@@ -210,6 +260,12 @@ class TicketStore:
         cursor = self.tickets.collection.find(where, fields, sort=[("_id", ASCENDING)], max_time_ms=LIST_MS)
         return cursor.hint(lists.PUBLIC_INDEXES[0])
 
+    def _events_after(self, after: str | None) -> Any:
+        where = {"shelf": "on_sale", "event_id": {"$gt": after or ""}}
+        fields, order = {"_id": 0, "event_id": 1}, [("event_id", ASCENDING)]
+        cursor = self.tickets.collection.find(where, fields, sort=order, max_time_ms=LIST_MS)
+        return cursor.hint(lists.EVENT_INDEX)
+
     def take_started_off_sale(self, now: datetime) -> int:
         """Take what has started by now out of the lists of what is on sale; return how many tickets that were."""
         started = {"shelf": "on_sale", "starts_at": {"$lte": now}}
@@ -221,15 +277,19 @@ class TicketStore:
         options = {"sort": order, "skip": MOST_EXAMINED - 1, "hint": query.index, "max_time_ms": LIST_MS}
         return self.tickets.collection.find_one(scan, place, **options)
 
+    def _one_of_each(self, query: Query, after: Document | None) -> OneOfEach:
+        count = partial(count_events, self.tickets.collection, query)
+        return OneOfEach(query, after, partial(self._find, query), count)
+
     def _find(self, query: Query, part: Document, order: Order, limit: int) -> Any:
         options = {"sort": order, "limit": limit, "hint": query.index, "max_time_ms": LIST_MS}
         where = {"$and": [part, query.remainder]} if query.remainder else part
-        return map(_from_document, self.tickets.collection.find(where, READ, **options))
+        return [*map(_from_document, self.tickets.collection.find(where, READ, **options))]
 
 
 def to_document(ticket: Ticket) -> Document:
     """Return what is stored of a ticket that was saved just now, with its `id`."""
-    return {**asdict(ticket), **_kept_beside(ticket), **found_by(ticket.title, ticket.venue)}
+    return {**asdict(ticket), **_kept_beside(ticket), **found_by(ticket.title, ticket.venue, ticket.city)}
 
 
 def _reserved(ticket: Ticket) -> Document:

@@ -55,6 +55,12 @@ def searched_words(text: str | None) -> list[str]:
     return sorted(found)
 
 
+def folded_line(text: str) -> str:
+    """Return a text as it is compared with another one: its words, folded, with spaces; all of it where it has none."""
+    tokens = ("".join(token if isinstance(token, list) else _parts(token)) for token in _tokens(text))
+    return " ".join(tokens) or _folded(text)
+
+
 def _tokens(*texts: str | None) -> Iterator[str | list[str]]:
     """Yield the folded words, and what has no spaces as lists of letters with their marks."""
     for text in texts:

@@ -10,7 +10,7 @@ from flask import Flask
 from marshmallow import fields
 from werkzeug.routing import Rule
 
-from gateway.fields import Integer, Price, StorableString, TrimmedString, UnvalidatedText, to_number
+from gateway.fields import Integer, Price, StorableString, TrimmedString, UnvalidatedText, UnvalidatedTexts, to_number
 from gateway.openapi.operations import GROUPS, OPERATIONS, Operation
 from gateway.schemas import ErrorsResponse, ResponseSchema, TicketResponse
 from libs.contracts.currencies import Currency
@@ -144,7 +144,7 @@ def _responses(method: str, rule: Rule, operation: Operation) -> dict[str, Any]:
 
 def _describe_field(field: fields.Field[Any]) -> dict[str, Any]:
     """Return the JSON Schema of our own fields, but of prices."""
-    if isinstance(field, UnvalidatedText):
+    if isinstance(field, UnvalidatedText | UnvalidatedTexts):
         return field.described
     if isinstance(field, Integer):
         kind = {"type": ["integer", "null"] if field.allow_none else "integer"}

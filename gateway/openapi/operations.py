@@ -127,7 +127,8 @@ OPERATIONS = {
         errors=(400, 404, 409),
         needs_session=True,
         description="Only its seller may, and only while it is neither reserved, sold nor withdrawn. A start in the "
-        "past may be kept, not entered. With the "
+        "past may be kept, not entered. Seat, city and time zone stay as they are unless they are given; all else is "
+        "replaced. With another title, venue or start it is a ticket for another event (`eventId`). With the "
         "`version` that the seller saw, or its ETag in If-Match, a ticket that was edited since is left as it is "
         "(409); that somebody held it meanwhile is no conflict.",
     ),

@@ -1,6 +1,7 @@
 """The services in memory, with the interface of `libs.rpc.Client`."""
 
 import copy
+import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
 
@@ -8,6 +9,7 @@ from gateway.tests.fake_factors import FakeFactors
 from libs.clock import iso
 from libs.contracts import limits
 from libs.contracts.currencies import currency_of
+from libs.contracts.time_zones import time_zones
 from libs.revocations import Revocations
 from libs.rpc import RemoteError, ServiceUnavailable
 from libs.tokens import InvalidToken, Signer, Verifier, new_key
@@ -33,6 +35,8 @@ DECLINES = {
 
 
 PUBLIC = {"tickets.get", "tickets.list", "tickets.highlights", "tickets.site_map", "tickets.site_map_pages"}
+PUBLIC |= {"tickets.event", "tickets.sellers", "tickets.site_map_events", "tickets.site_map_event_pages"}
+ADDED = ("seat", "city", "time_zone")
 FOR_GATEWAY = {
     *("auth.sign_up", "auth.sign_in", "auth.sign_in_with_code", "auth.sign_in_with_passkey", "auth.request_passkey"),
     *("auth.is_revoked", "auth.is_effective", "auth.note_sessions", "auth.note_keys", "payments.receive_webhook"),
@@ -51,7 +55,9 @@ def password_errors(field, password):
     return [error(field, "This password is too common.")] if password == "password" else []
 
 
-def checked_details(currency, title, price_cents, category="other", venue=None, starts_at=None, kept_start=None):
+def checked_details(
+    currency, title, price_cents, category="other", venue=None, starts_at=None, kept_start=None, **added
+):
     """Return a ticket's details as tickets keeps them, or raise what it raises; of its rules for text only the main."""
     starts = utc(starts_at)
     valid = {
@@ -61,11 +67,38 @@ def checked_details(currency, title, price_cents, category="other", venue=None, 
         "venue": venue is None or is_line(venue, limits.MAXIMUM_VENUE),
         "starts_at": starts_at is None or (starts and (starts > iso(datetime.now(UTC)) or starts == kept_start)),
     }
+    seat, city, time_zone = (added.get(name) for name in ADDED)
+    valid["city"] = city is None or is_line(city, limits.MAXIMUM_CITY)
+    valid["time_zone"] = starts_at is None or time_zone is None or time_zone in time_zones()
+    valid["seat"] = seat is None or isinstance(seat, dict)
+    parts = {part: seat.get(part) for part in limits.SEAT_PARTS} if isinstance(seat, dict) else {}
+    valid |= {f"seat.{part}": text is None or is_line(text, limits.MAXIMUM_SEAT) for part, text in parts.items()}
     errors = [error(field, f"Not a valid {field}.") for field, is_valid in valid.items() if not is_valid]
     if errors:
         raise RemoteError("InvalidTicket", errors[0]["message"], {"errors": errors})
     details = {"title": title.strip(), "price_cents": price_cents, "category": category, "venue": venue or None}
-    return {**details, "starts_at": starts}
+    seat = None if seat is None else {part: text or None for part, text in parts.items()}
+    return {**details, "starts_at": starts, "seat": seat, "city": city or None, "time_zone": starts and time_zone}
+
+
+def event_id(ticket):
+    """Return the id of a ticket's event, in its form."""
+    told_apart_by = f"{ticket['title']}\n{ticket['venue']}\n{ticket['starts_at']}".casefold()
+    return f"event-{hashlib.sha256(told_apart_by.encode()).hexdigest()[:16]}"
+
+
+def cheapest_of(tickets):
+    """Return what a list says of an event with these tickets."""
+    cheapest = min(tickets, key=lambda t: t["price_cents"])
+    return {"tickets": len(tickets), "price_cents": cheapest["price_cents"], "currency": cheapest["currency"]}
+
+
+def by_events(tickets):
+    """Return the first ticket of each event, with what there is of the event."""
+    events = {}
+    for ticket in tickets:
+        events.setdefault(ticket["event_id"], []).append(ticket)
+    return [each[0] | {"event": cheapest_of(each)} for each in events.values()]
 
 
 def without_message(payment):
@@ -243,7 +276,7 @@ class FakeServices(FakeFactors):
         ticket = {"id": secrets.token_hex(12), "version": 1, "seller_id": caller.subject, "currency": self.currency}
         ticket |= details
         ticket |= {"withdrawn": False, "status": "on_sale", "price_version": 1, "revision": 1, "reserved_until": None}
-        ticket |= {"created_at": now, "updated_at": now}
+        ticket |= {"created_at": now, "updated_at": now, "event_id": event_id(ticket)}
         if idempotency_key:
             self.listed[caller.subject, idempotency_key] = ticket, details
         return self.tickets.setdefault(ticket["id"], ticket)
@@ -263,7 +296,8 @@ class FakeServices(FakeFactors):
 
     def tickets_update(self, caller, ticket_id, version=None, **details):
         kept_start = self.tickets.get(ticket_id, {}).get("starts_at")
-        details = checked_details(self.currency, **details, kept_start=kept_start) | {"currency": self.currency}
+        kept = {name: self.tickets.get(ticket_id, {}).get(name) for name in ADDED}
+        details = checked_details(self.currency, **kept | details, kept_start=kept_start) | {"currency": self.currency}
         ticket = self._own_free(caller, ticket_id)
         if ticket["withdrawn"]:
             raise RemoteError("TicketWithdrawn")
@@ -271,6 +305,7 @@ class FakeServices(FakeFactors):
             return ticket
         self._check_seen(ticket, version)
         ticket.update(details, version=ticket["version"] + 1, revision=ticket["version"] + 1)
+        ticket["event_id"] = event_id(ticket)
         return ticket
 
     def tickets_withdraw(self, caller, ticket_id, version=None):
@@ -285,19 +320,42 @@ class FakeServices(FakeFactors):
         if version is not None and not ticket["revision"] <= version <= ticket["version"]:
             raise RemoteError("TicketChanged", "", {"version": ticket["version"]})
 
-    def tickets_list(self, _, status="on_sale", q="", category=None, limit=50, after=None, sort="newest", **bounds):
+    def tickets_list(
+        self, _, status="on_sale", q="", category=None, limit=50, after=None, sort="newest", by_event=False, **bounds
+    ):
         found = [t for t in reversed(self.tickets.values()) if status in ("all", status_now(t))]
         found = [t for t in found if q.lower() in t["title"].lower() and category in (None, t["category"])]
         low, high = bounds.get("min_price_cents", 0), bounds.get("max_price_cents", 10**9)
         found = [t for t in found if low <= t["price_cents"] <= high]
         if sort != "newest":
             found.sort(key=lambda t: t["price_cents"], reverse=sort == "price_desc")
-        return self._page("tickets", found, limit, after)
+        return self._page("tickets", by_events(found) if by_event else found, limit, after)
+
+    def tickets_event(self, _, event_id, limit=50, after=None):
+        found = [t for t in self.tickets.values() if t["event_id"] == event_id]
+        if not found:
+            raise RemoteError("EventNotFound")
+        statuses = [status_now(t) for t in found]
+        on_sale = sorted((t for t in found if status_now(t) == "on_sale"), key=lambda t: t["price_cents"])
+        counts = {status: statuses.count(status) for status in {*statuses}}
+        page = self._page("tickets", on_sale, limit, after)
+        return {"event": [*page["tickets"], *found][0], "counts": counts, **page}
+
+    def tickets_sellers(self, _, ids):
+        sold = [t["seller_id"] for t in self.tickets.values() if t["status"] == "sold"]
+        return [{"id": ident, "sold": sold.count(ident)} for ident in ids if ident in sold]
+
+    def tickets_site_map_events(self, _, after=None):
+        return sorted({t["event_id"] for t in self.tickets.values() if status_now(t) == "on_sale"})
+
+    def tickets_site_map_event_pages(self, _):
+        return []
 
     def tickets_highlights(self, caller, soonest, newest):
         coming = [t for t in self.tickets.values() if t["starts_at"] and status_now(t) == "on_sale"]
         coming.sort(key=lambda t: t["starts_at"])
-        return {"soonest": coming[:soonest], "tickets": self.tickets_list(caller, limit=newest)["tickets"]}
+        newest = self.tickets_list(caller, limit=newest, by_event=True)
+        return {"soonest": by_events(coming)[:soonest], "tickets": newest["tickets"]}
 
     def tickets_site_map(self, _, after=None):
         return [[t["id"], t["updated_at"]] for t in self.tickets.values() if status_now(t) == "on_sale"]
@@ -368,7 +426,7 @@ class FakeServices(FakeFactors):
 
     def _reserve(self, caller, ticket, key):
         now = datetime.now(UTC)
-        copied = ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")
+        copied = ("id", "title", "price_cents", "currency", "category", "venue", "starts_at", *ADDED)
         order = {"id": secrets.token_hex(12), "version": 1, "status": "created", "cancel_reason": None}
         order |= {"buyer_id": caller.subject, "seller_id": ticket["seller_id"], "reservation_no": 1}
         order |= {"expires_at": iso(now + timedelta(minutes=15)), "price_cents": ticket["price_cents"]}

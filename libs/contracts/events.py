@@ -24,6 +24,19 @@ class Snapshot(Schema):
     version = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
 
 
+class Seat(Schema):
+    """Where the holder of a ticket sits; all three are null where they choose it themselves."""
+
+    class Meta:
+        """How marshmallow treats what is not declared."""
+
+        unknown = EXCLUDE
+
+    section = fields.String(allow_none=True, load_default=None)
+    row = fields.String(allow_none=True, load_default=None)
+    seat = fields.String(allow_none=True, load_default=None)
+
+
 class TicketSnapshot(Snapshot):
     """A listing as tickets knows it."""
 
@@ -36,6 +49,10 @@ class TicketSnapshot(Snapshot):
     category = fields.String(required=True)
     venue = fields.String(allow_none=True, load_default=None)
     starts_at = fields.AwareDateTime(allow_none=True, load_default=None)
+    seat = fields.Nested(Seat, allow_none=True, load_default=None)
+    city = fields.String(allow_none=True, load_default=None)
+    time_zone = fields.String(allow_none=True, load_default=None)
+    event_id = fields.String(allow_none=True, load_default=None)
     withdrawn = fields.Boolean(required=True)
     status = fields.String(required=True)
     reserved_until = fields.AwareDateTime(allow_none=True, load_default=None)
@@ -58,6 +75,9 @@ class OrderedTicket(Schema):
     category = fields.String(required=True)
     venue = fields.String(allow_none=True, load_default=None)
     starts_at = fields.AwareDateTime(allow_none=True, load_default=None)
+    seat = fields.Nested(Seat, allow_none=True, load_default=None)
+    city = fields.String(allow_none=True, load_default=None)
+    time_zone = fields.String(allow_none=True, load_default=None)
 
 
 class OrderSnapshot(Snapshot):

@@ -7,6 +7,10 @@ CATEGORIES = ("movie", "concert", "match", "show", "stage", "other")
 MAXIMUM_PRICE_CENTS = 99_999_999
 """The most that Stripe charges, in any currency's minor unit; for the least see `currencies`."""
 MAXIMUM_TITLE = MAXIMUM_VENUE = 200
+MAXIMUM_CITY = 100
+SEAT_PARTS = ("section", "row", "seat")
+MAXIMUM_SEAT = 50
+"""Characters of each of these."""
 MAXIMUM_SEARCH = 200
 MAXIMUM_PAGE = 100
 MAXIMUM_VERSION = 2**31

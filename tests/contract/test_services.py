@@ -18,6 +18,7 @@ from tests.contract.conftest import PASSWORD, PAST, VISA, WEBHOOK
 FAKES = inspect.getsource(fakes) + inspect.getsource(fake_factors)
 UNKNOWN = "0" * 24
 NEW = "another long one"
+LATER = "2031-01-31T20:30:00+01:00"
 TEXT, NUMBER, FLAG, MAYBE = str, int, bool, (str, type(None))
 SESSION = {"user": {"id": TEXT, "email": TEXT}, "token": TEXT}
 REVOCATION = {"kind": TEXT, "number": NUMBER}
@@ -26,15 +27,19 @@ SNAPSHOT = {
     "price_cents": NUMBER,
     "venue": MAYBE,
     "starts_at": MAYBE,
+    "city": MAYBE,
+    "time_zone": MAYBE,
+    "seat": (dict, type(None)),
 }
 TICKET = SNAPSHOT | {
-    **dict.fromkeys(("seller_id", "status", "created_at", "updated_at"), TEXT),
+    **dict.fromkeys(("seller_id", "status", "event_id", "created_at", "updated_at"), TEXT),
     "version": NUMBER,
     "price_version": NUMBER,
     "revision": NUMBER,
     "withdrawn": FLAG,
     "reserved_until": MAYBE,
 }
+OF_EVENT = TICKET | {"event": {"tickets": NUMBER, "price_cents": NUMBER, "currency": TEXT}}
 OWN_TICKET = TICKET | {"refunded_cents": NUMBER}
 ORDER = {
     **dict.fromkeys(("id", "status", "buyer_id", "seller_id", "expires_at", "currency", "created_at"), TEXT),
@@ -131,8 +136,18 @@ RESULTS = {
         lambda side: (side.ticket(starts_at="2030-01-01T12:00Z"), side.call("tickets.highlights", soonest=1, newest=1))[
             1
         ],
-        {"soonest": [TICKET], "tickets": [TICKET]},
+        {"soonest": [OF_EVENT], "tickets": [OF_EVENT]},
     ),
+    "tickets.event": (
+        lambda side: side.call("tickets.event", event_id=event_of(side, f"Faust {side.unique}")),
+        {"event": TICKET, "counts": {"on_sale": NUMBER}, "tickets": [TICKET], "next": type(None)},
+    ),
+    "tickets.sellers": (
+        lambda side: (side.paid(), side.call("tickets.sellers", ids=[side.claims(side.tokens["ana"]).subject]))[1],
+        [{"id": TEXT, "sold": NUMBER}],
+    ),
+    "tickets.site_map_events": (lambda side: (side.ticket(), side.call("tickets.site_map_events"))[1], [TEXT]),
+    "tickets.site_map_event_pages": (lambda side: (side.ticket(), side.call("tickets.site_map_event_pages"))[1], list),
     "tickets.site_map": (lambda side: (side.ticket(), side.call("tickets.site_map"))[1], [[TEXT]]),
     "tickets.site_map_pages": (lambda side: (side.ticket(), side.call("tickets.site_map_pages"))[1], list),
     "tickets.list_mine": (
@@ -172,6 +187,11 @@ RESULTS = {
     ),
 }
 """For each method: a call that succeeds, and the keys and types of its result."""
+
+
+def event_of(side, title):
+    """Return the id of the event of a new ticket of Ana's."""
+    return side.call("tickets.get", ticket_id=side.ticket(title=title))["event_id"]
 
 
 def codes(side):
@@ -436,6 +456,11 @@ REFUSALS = [
     ("InvalidTicket", lambda side: of_edit(side, ticket_id=UNKNOWN, title="", category="opera")),
     ("InvalidTicket", lambda side: side.refusal("tickets.create", "ana", title="X", price_cents=1999, starts_at=PAST)),
     ("InvalidTicket", lambda side: of_edit(side, starts_at=PAST)),
+    (
+        "InvalidTicket",
+        lambda side: of_edit(side, seat=7, city=7, starts_at=LATER, time_zone="Middle/Earth"),
+    ),
+    ("EventNotFound", lambda side: side.refusal("tickets.event", event_id=UNKNOWN)),
     ("TicketNotFound", lambda side: side.refusal("tickets.get", ticket_id=UNKNOWN)),
     ("TicketNotFound", lambda side: of_edit(side, ticket_id=UNKNOWN)),
     ("TicketNotFound", lambda side: of_withdrawal(side, ticket_id=UNKNOWN)),
@@ -551,8 +576,12 @@ def test_every_error_that_the_fake_raises_is_in_the_contract():
             lambda side: of_edit(side, title="", price_cents=49, category="x", venue=7, starts_at=7),
             ["title", "price_cents", "category", "venue", "starts_at"],
         ),
+        (
+            lambda side: of_edit(side, starts_at=LATER, city=7, time_zone="x", seat={"section": 7, "row": "x" * 51}),
+            ["city", "time_zone", "seat.section", "seat.row"],
+        ),
     ],
-    ids=["sign_up", "change_password", "update"],
+    ids=["sign_up", "change_password", "update", "update_place"],
 )
 def test_errors_of_all_fields_are_reported_together(side, refused, fields):
     assert [error["field"] for error in refused(side).details["errors"]] == fields
@@ -665,6 +694,35 @@ def test_title_of_what_has_started_may_be_corrected_and_its_start_postponed_but_
     assert (corrected["title"], corrected["starts_at"]) == ("Macbeth", starts_at)
     assert [error["field"] for error in refused.details["errors"]] == ["starts_at"]
     assert postponed["version"] == 3
+
+
+def test_seat_city_and_zone_stay_in_an_edit_by_who_knows_nothing_of_them(side):
+    place = {"seat": {"section": "B", "row": "3", "seat": None}, "city": "London", "time_zone": "Europe/London"}
+    ticket = side.call("tickets.create", "ana", title="Hamlet", price_cents=1999, starts_at=LATER, **place)
+    edit = {"ticket_id": ticket["id"], "title": "Macbeth", "price_cents": 1999, "starts_at": LATER}
+
+    edited = side.call("tickets.update", "ana", **edit)
+    cleared = side.call("tickets.update", "ana", **edit, seat=None, city=None, time_zone=None)
+
+    assert {name: edited[name] for name in place} == place
+    assert {name: cleared[name] for name in place} == dict.fromkeys(place)
+    assert ticket["event_id"] != edited["event_id"] == cleared["event_id"]
+
+
+def test_tickets_of_one_event_are_listed_once_with_their_number_and_the_lowest_price(side):
+    event = {"title": f"Hamlet {side.unique}", "venue": "Globe", "starts_at": LATER}
+    tickets = [side.ticket(**event, price_cents=price) for price in (3000, 1000, 2000)]
+    side.order(tickets[1])
+
+    (listed,) = side.call("tickets.list", q=side.unique, by_event=True)["tickets"]
+    found = side.call("tickets.event", event_id=listed["event_id"], limit=1)
+    rest = side.call("tickets.event", event_id=listed["event_id"], limit=1, after=found["next"])
+
+    assert listed["event"] == {"tickets": 2, "price_cents": 2000, "currency": "usd"}
+    assert listed["id"] == tickets[2]
+    assert found["counts"] == {"on_sale": 2, "reserved": 1}
+    assert [ticket["price_cents"] for ticket in found["tickets"] + rest["tickets"]] == [2000, 3000]
+    assert len(side.call("tickets.list", q=side.unique)["tickets"]) == 2
 
 
 def test_edit_that_changes_nothing_leaves_the_version(side):

@@ -77,7 +77,11 @@ ALLOWED = {
     "tickets.get": EVERYBODY,
     "tickets.list": EVERYBODY,
     "tickets.highlights": EVERYBODY,
+    "tickets.event": EVERYBODY,
+    "tickets.sellers": EVERYBODY,
     "tickets.site_map": EVERYBODY,
+    "tickets.site_map_events": EVERYBODY,
+    "tickets.site_map_event_pages": EVERYBODY,
     "tickets.site_map_pages": EVERYBODY,
     "tickets.versions": {"orders", "operator"},
     "tickets.changes": {"orders", "operator"},
@@ -130,6 +134,7 @@ ALLOWED = {
 UNKNOWN = "0" * 24
 ARGUMENTS = {
     "ticket_id": UNKNOWN,
+    "event_id": UNKNOWN,
     "order_id": UNKNOWN,
     "session_id": UNKNOWN,
     "ids": [UNKNOWN],

@@ -510,8 +510,8 @@ def test_soonest_on_sale_come_first_and_nothing_that_has_started_or_has_no_date(
     )
     listed({"title": "Any day"})
 
-    assert [ticket.title for ticket in tickets.list_soonest(NOON, 5)] == ["Sooner", "Later"]
-    assert [ticket.title for ticket in tickets.list_soonest(NOON, 1)] == ["Sooner"]
+    assert [ticket.title for ticket, _ in tickets.list_soonest(NOON, 5)] == ["Sooner", "Later"]
+    assert [ticket.title for ticket, _ in tickets.list_soonest(NOON, 1)] == ["Sooner"]
 
 
 def test_soonest_are_found_by_an_index_in_order(many):

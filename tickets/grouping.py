@@ -1,0 +1,96 @@
+"""A list with one ticket of each event, however many tickets the event has in it.
+
+Which one, and whether a page before has shown it, follows from the list's order alone, so that pages need to know
+nothing of each other: it is the first of the whole list.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pymongo import ASCENDING
+from pymongo.collection import Collection
+
+from tickets.domain import Ticket
+from tickets.lists import EVENT_INDEX, LIST_MS, SORTS, Document, Order, Query, is_beyond
+
+Find = Callable[[Document, Order, int], list[Ticket]]
+"""Returns so many tickets at most that a query finds, in an order."""
+
+
+class OneOfEach:
+    """Finds tickets as `find` does, but of each event only the first of the list `query`, and none before `after`.
+
+    `count(idents)` is `count_events` of that list. An instance is for one page.
+    """
+
+    def __init__(
+        self, query: Query, after: Document | None, find: Find, count: Callable[[list[str]], dict[str, Document]]
+    ) -> None:
+        self._order, self._after = SORTS[query.sort], after
+        self._find = find
+        self._count = count
+        self._events: dict[str, Document] = {}
+        self._alone: list[str] = []
+        """Tickets of no event, which a program of an earlier version listed since the last migration."""
+
+    def __call__(self, part: Document, order: Order, most: int) -> list[Ticket]:
+        """Return at most so many of the tickets that `part` finds."""
+        found: list[Ticket] = []
+        while len(found) < most:
+            asked = most - len(found)
+            seen = {"event_id": {"$nin": [*self._events]}, "_id": {"$nin": self._alone}}
+            tickets = self._find({"$and": [part, seen]} if self._events or self._alone else part, order, asked)
+            firsts = self._firsts(tickets)
+            found += [ticket for ticket in firsts.values() if self._is_new(ticket)]
+            if len(tickets) < asked:
+                break
+        return found
+
+    def event_of(self, ticket: Ticket) -> Document:
+        """Return what the list has of a ticket's event: how many `tickets`, and the cheapest's price and currency."""
+        event = self._events.get(ticket.event_id or "") or _alone(ticket)
+        return {name: event[name] for name in ("tickets", "price_cents", "currency")}
+
+    def _firsts(self, tickets: list[Ticket]) -> Mapping[str, Ticket]:
+        """Return the first ticket of each event among these, which are in order and of events not seen before."""
+        firsts: dict[str, Ticket] = {}
+        for ticket in tickets:
+            firsts.setdefault(ticket.event_id or ticket.id, ticket)
+        events = {ident: ticket for ident, ticket in firsts.items() if ticket.event_id}
+        self._alone += firsts.keys() - events.keys()
+        # of what has changed since it was found, that is all that there is to say
+        self._events |= {ident: _alone(ticket) for ident, ticket in events.items()} | self._count([*events])
+        return firsts
+
+    def _is_new(self, ticket: Ticket) -> bool:
+        """Return whether no page before has shown the ticket's event."""
+        event = self._events.get(ticket.event_id or "")
+        return self._after is None or event is None or is_beyond(event["first"], self._after, self._order)
+
+
+def count_events(tickets: Collection[Document], query: Query, idents: list[str]) -> dict[str, Document]:
+    """Return what a list has of these events, as {"tickets", "price_cents", "currency", "first"}.
+
+    That is how many tickets, the cheapest, and the position of the first in the list's order. The index alone knows it,
+    unless the list is one of words.
+    """
+    if not idents:
+        return {}
+    order = SORTS[query.sort]
+    cheapest = {"price_cents": "$price_cents", "currency": "$currency"}
+    first = {"$min" if order[0][1] == ASCENDING else "$max": {name: f"${name}" for name, _ in order}}
+    steps: list[Document] = [
+        {"$match": {"$and": [{"event_id": {"$in": idents}}, query.lookup, query.remainder]}},
+        {"$group": {"_id": "$event_id", "tickets": {"$sum": 1}, "cheapest": {"$min": cheapest}, "first": first}},
+    ]
+    found: Any = tickets.aggregate(steps, hint=dict(EVENT_INDEX), maxTimeMS=LIST_MS)
+    return {each["_id"]: {**each["cheapest"], "tickets": each["tickets"], "first": each["first"]} for each in found}
+
+
+def place(ticket: Ticket) -> Document:
+    """Return a ticket's position in any list."""
+    return {"_id": ticket.id, "price_cents": ticket.price_cents}
+
+
+def _alone(ticket: Ticket) -> Document:
+    return {"tickets": 1, "price_cents": ticket.price_cents, "currency": ticket.currency, "first": place(ticket)}
