@@ -8,6 +8,7 @@ import yaml
 
 from dev import kubernetes, release
 from libs.contracts.parts import PARTS, SERVICES
+from ops import redis_users
 from tests.test_compose import COMPOSE, CONTAINERS, MONITORING, PROGRAMS, SERVERS
 
 pytestmark = pytest.mark.integration
@@ -15,11 +16,11 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[1]
 OURS = tuple(name for name in PROGRAMS if name != "fake-stripe")
 ONCE = ("migrate", "operator")
-SET_UP = {"mongo-setup"}
-"""What Kubernetes does in a server's own pod, or by a job of another name."""
+SET_UP = {"mongo-setup", "proxy"}
+"""What Kubernetes does in a server's own pod, by a job of another name, or by an ingress."""
 DEVELOPMENT = {"fake-stripe"}
-INSIDE = {"COMPOSE_PROFILES"}
-"""Settings of docker-compose.yml itself."""
+INSIDE = {"COMPOSE_PROFILES", "PROXY_SITE", "PROXY_ADDRESS", "PROXY_TLS_PORT"}
+"""Settings of docker-compose.yml itself, and of its proxy."""
 
 every_overlay = pytest.mark.parametrize("overlay", kubernetes.OVERLAYS)
 every_program = pytest.mark.parametrize("program", OURS)
@@ -233,3 +234,21 @@ def test_skaffold_builds_the_one_image_and_deploys_the_overlays():
     assert [path for (path,) in paths] == [f"deploy/kubernetes/overlays/{name}" for name in kubernetes.OVERLAYS]
     sources = {rule["src"].partition("/")[0] for rule in skaffold["build"]["artifacts"][0]["sync"]["manual"]}
     assert {*PARTS, "libs", "ops"} == sources
+
+
+def test_each_sentinel_lets_programs_ask_for_the_server_and_each_redis_what_they_need():
+    (scripts,) = [each["data"] for name, each in of_kind("production", "ConfigMap").items() if "redis" in name]
+
+    for name in redis_users.PROGRAMS:
+        allowed = [redis_users.RULES[name], redis_users.ASKS_SENTINEL]
+        for script, rules in zip(("redis.sh", "sentinel.sh"), allowed, strict=True):
+            assert f'user {name} on >$(password "${name.upper()}_REDIS_URL") {rules}\n' in scripts[script]
+    assert f"sentinel monitor {redis_users.PRIMARY} " in scripts["sentinel.sh"]
+
+
+def test_redis_survives_the_loss_of_any_one_of_its_members():
+    redis = of_kind("production", "StatefulSet")["redis"]["spec"]
+
+    assert redis["replicas"] == 3
+    assert of_kind("production", "PodDisruptionBudget")["redis"]["spec"]["maxUnavailable"] == 1
+    assert {each["name"] for each in redis["template"]["spec"]["containers"]} == {"redis", "sentinel"}

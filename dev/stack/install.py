@@ -37,7 +37,6 @@ def missing_packages(browser: bool = False, cluster: bool = False) -> list[str]:
         "redis-server": shutil.which("redis-server") is not None,
         "libcurl4": _runs(mongod()),
         "chromium-headless-shell": not browser or chromium() is not None,
-        "caddy": not cluster or shutil.which("caddy") is not None,
         "iproute2": not cluster or shutil.which("ip") is not None,
     }
     return [package for package, is_present in present.items() if not is_present]

@@ -1,36 +1,30 @@
-"""Caddy in front of a cluster: one address for the gateways, and one for RabbitMQ's management API."""
+"""Caddy in front of a cluster, as in front of containers: one address for the gateways, and one for RabbitMQ's API."""
 
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from dev.stack.install import VIRTUAL_ENVIRONMENT
 from dev.stack.ports import HOST
 from dev.stack.program import Program
 from dev.stack.servers import answers
+from dev.stack.supervisor import ROOT
 
-TEXT = """\
-{{
-	admin unix/{admin}
-	auto_https off
-	grace_period 20s
-}}
-http://:{site} {{
-	bind {host}
-	reverse_proxy {gateways} {{
-		lb_try_duration 5s
-		lb_try_interval 100ms
-		fail_duration 2s
+CADDYFILE = (ROOT / "deploy/proxy/Caddyfile").read_text()
+CADDY = str(VIRTUAL_ENVIRONMENT / "bin/caddy")
+ADMIN = "admin off"
+"""What is replaced: nobody else changes the configuration of the proxy of containers."""
+HEALTH = "http://127.0.0.1:2015 {\n\trespond alive\n}"
+"""What is replaced: there the proxy says that it is alive, here it leads to the brokers."""
+TRIED = "lb_try_interval 100ms\n"
+CHECKED = """\
 		health_uri /healthz
 		health_interval 1s
 		health_timeout 2s
-		transport http {{
-			dial_timeout 1s
-			keepalive off
-		}}
-	}}
-}}
+"""
+"""What is added: with several gateways, one that is not alive gets no requests."""
+BROKERS = """\
 http://:{management} {{
-	bind {host}
 	reverse_proxy {brokers} {{
 		lb_policy first
 		lb_try_duration 5s
@@ -40,9 +34,7 @@ http://:{management} {{
 			response_header_timeout 5s
 		}}
 	}}
-}}
-"""
-"""A connection to a gateway is used once: one that is kept may end just as a request is sent over it."""
+}}"""
 
 
 class Proxy:
@@ -57,14 +49,14 @@ class Proxy:
     def program(self, gateways: Sequence[str]) -> Program:
         """Write the configuration and return the proxy."""
         self._write(gateways)
-        command = ["caddy", "run", "--config", str(self._config), "--adapter", "caddyfile"]
-        home = {"HOME": str(self._folder), "XDG_CONFIG_HOME": str(self._folder), "XDG_DATA_HOME": str(self._folder)}
+        command = [CADDY, "run", "--config", str(self._config), "--adapter", "caddyfile"]
+        home = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(self._folder))
         return Program("proxy", command, lambda: answers(self._site), home)
 
     def pass_to(self, gateways: Sequence[str]) -> None:
         """Pass new requests to these gateways alone; those under way go on."""
         self._write(gateways)
-        command = ["caddy", "reload", "--config", str(self._config), "--adapter", "caddyfile", "--address", self._admin]
+        command = [CADDY, "reload", "--config", str(self._config), "--adapter", "caddyfile", "--address", self._admin]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
 
     @property
@@ -77,13 +69,16 @@ class Proxy:
 
     def _write(self, gateways: Sequence[str]) -> None:
         self._folder.mkdir(exist_ok=True)
-        self._config.write_text(
-            TEXT.format(
-                admin=self._folder / "admin.sock",
-                site=self._site,
-                management=self._management,
-                host=HOST,
-                gateways=" ".join(gateways),
-                brokers=" ".join(self._brokers),
-            )
-        )
+        brokers = BROKERS.format(management=self._management, brokers=" ".join(self._brokers))
+        changes = {
+            ADMIN: f"admin {self._admin}\n\tdefault_bind {HOST}\n\tauto_https off\n\tgrace_period 20s",
+            HEALTH: brokers,
+            TRIED: TRIED + CHECKED,
+            "{$PROXY_SITE::80}": f"http://:{self._site}",
+            "{$PROXY_TO:gateway:8000}": " ".join(gateways),
+        }
+        text = CADDYFILE
+        for found, instead in changes.items():
+            assert found in text, f"deploy/proxy/Caddyfile has no {found}"
+            text = text.replace(found, instead)
+        self._config.write_text(text)

@@ -1,0 +1,22 @@
+. /scripts/common.sh
+cat > /tmp/users.acl <<END
+user default off ~* &* +@all
+user ticketing on >$REDISCLI_AUTH ~* &* +@all
+user expiration on >$(password "$EXPIRATION_REDIS_URL") ~rq:* +@connection +@transaction +@keyspace +@read +@write -@dangerous
+user scheduler on >$(password "$SCHEDULER_REDIS_URL") ~rq:* +@connection +@transaction +@keyspace +@read +@write -@dangerous +info
+user worker on >$(password "$WORKER_REDIS_URL") ~rq:* &rq:* +@connection +@transaction +@keyspace +@read +@write +@pubsub -@dangerous +info
+END
+cat > /tmp/redis.conf <<END
+aclfile /tmp/users.acl
+dir /data
+appendonly yes
+save ""
+maxmemory 192mb
+maxmemory-policy noeviction
+replica-announce-ip $self
+masteruser ticketing
+masterauth $REDISCLI_AUTH
+END
+primary=$(primary)
+[ "$primary" = "$self" ] || echo "replicaof $primary 6379" >> /tmp/redis.conf
+exec redis-server /tmp/redis.conf
