@@ -16,8 +16,8 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[1]
 OURS = tuple(name for name in PROGRAMS if name != "fake-stripe")
 ONCE = ("migrate", "operator")
-SET_UP = {"mongo-setup", "proxy"}
-"""What Kubernetes does in a server's own pod, by a job of another name, or by an ingress."""
+SET_UP = {"mongo-setup", "proxy", "backup", "restore"}
+"""What Kubernetes does in a server's own pod, by a job of another name or by an ingress, or people from outside."""
 DEVELOPMENT = {"fake-stripe"}
 INSIDE = {"COMPOSE_PROFILES", "PROXY_SITE", "PROXY_ADDRESS", "PROXY_TLS_PORT"}
 """Settings of docker-compose.yml itself, and of its proxy."""
