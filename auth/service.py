@@ -6,7 +6,7 @@ from typing import Any
 from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
-from auth import account_security, account_sessions, domain, operation, passwords
+from auth import account_security, account_sessions, announcements, domain, operation, passwords
 from auth.domain import SESSION_SECONDS, EmailInUse, UserLocked, WrongCredentials
 from auth.key_changes import KeyChanges
 from auth.passkeys import Passkeys
@@ -64,7 +64,11 @@ class Throttle(DependencyProvider):
 
 
 class AuthService(
-    account_security.AccountSecurity, account_sessions.AccountSessions, operation.Operation, workings.Workings
+    account_security.AccountSecurity,
+    account_sessions.AccountSessions,
+    announcements.Announcements,
+    operation.Operation,
+    workings.Workings,
 ):
     """Knows the users and begins and ends their sessions."""
 

@@ -13,6 +13,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
+from auth.announcement import Announcement
 from auth.domain import KNOWN_ADDRESSES, SESSION_SECONDS, EmailInUse, comparable_email
 from auth.factors import FACTOR_INDEXES, Factors
 from auth.followers import FORGET_SECONDS, Followers
@@ -100,6 +101,7 @@ class UserStore:
             ],
             "followers": [IndexModel([("until", ASCENDING)], expireAfterSeconds=FORGET_SECONDS)],
             "attempts": [FORGET_INDEX],
+            "announcements": [OUTBOX_INDEX],
             **FACTOR_INDEXES,
             **Operators.indexes,
             **SESSION_INDEXES,
@@ -116,6 +118,8 @@ class UserStore:
     def __init__(self, db: Database[Document]) -> None:
         self.users = Aggregates(db.users)
         self.revoked = Aggregates(db.revoked_sessions)
+        self.announcements = Aggregates(db.announcements)
+        self.announcement = Announcement(self.announcements)
         self.followers = Followers(db.followers)
         self.factors = Factors(db)
         self.operators = Operators(db)

@@ -8,6 +8,7 @@ from flask import Flask, Response
 from flask_compress import Compress
 
 from gateway import (
+    announcement,
     api,
     errors,
     health,
@@ -79,6 +80,7 @@ def create_app(
     marks.register(app, tls=read.tls)
     memory = public.register(app)
     reservations.register(app, lambda: app.extensions["services"])
+    banner = announcement.register(app, memory.forget)
     _compress(app)
     static_files.register(app)
     languages.register(app)
@@ -89,6 +91,10 @@ def create_app(
         app.before_request(uses.start)
         app.before_request(notes.start)
         public.follow(app, read.amqp_url, services, memory)
+        announced = announcement.AnnouncementListener(
+            read.amqp_url, banner, lambda: services.call_as_gateway("auth.announcement")
+        )
+        app.before_request(announced.start)
     security.register(app, read)
     errors.register(app)
     app.register_blueprint(health.bp)

@@ -27,7 +27,7 @@ OPERATOR_ROLES = ("backup", "clusterMonitor")
 CHANGED: Mapping[str, Sequence[str]] = {
     "auth": (
         *("users", "revoked_sessions", "followers", "sessions", "attempts", "accepted_keys", "operators"),
-        *("second_factors", "passkeys", "used_challenges", "account_changes"),
+        *("announcements", "second_factors", "passkeys", "used_challenges", "account_changes"),
     )
 }
 """The collections whose documents are changed; to the others of auth's, the record of operators, is only added.

@@ -19,6 +19,7 @@ from libs.contracts.events import CATALOGUE
 from libs.events import topology
 from libs.events.parking import Parking
 from libs.redis import connect
+from libs.rpc import RemoteError
 from ops.shell.desk import LISTENERS, Desk
 from ops.shell.names import names
 from tests.in_process import services_in_process
@@ -344,6 +345,25 @@ def test_a_listing_is_found_by_its_words_and_taken_off_sale(site):
 
     assert ticket_id in [row["id"] for row in found]
     assert withdrawn["status"] == "withdrawn"
+
+
+def test_a_banner_is_announced_and_removed(site):
+    announced, removed = run(site, "Users have to be told something")
+
+    assert announced["texts"]["de"] == "Zahlungen dauern heute länger." and removed["texts"] == {}
+    assert removed["version"] == announced["version"] + 1
+    token = site.signers["gateway"].mint_service()
+    assert site.call("auth.announcement", token) == {"version": removed["version"], "texts": {}}
+
+
+@pytest.mark.parametrize(
+    "texts", [{"en": "x" * 301}, {"en": ""}, {"en": "a\nb"}, {"en": 1}, {"English": "x"}, "x", ["x"]]
+)
+def test_a_banner_that_harms_pages_is_refused(site, texts):
+    token = site.signers["operator"].mint_call("auth.announce")
+
+    with pytest.raises(RemoteError, match="InvalidArguments"):
+        site.call("auth.announce", token, texts=texts)
 
 
 def test_every_symptom_has_its_test():

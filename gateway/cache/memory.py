@@ -131,6 +131,12 @@ class Memory:
             self._entries.clear()
             self._bytes = 0
 
+    def forget(self) -> None:
+        """Make anew whatever is kept: what is the same on all pages has changed."""
+        with self._lock:
+            self._entries.clear()
+            self._bytes = 0
+
     def change(self, ticket_id: str, version: int) -> None:
         """Note that a ticket has this version now, or a newer one."""
         with self._lock:

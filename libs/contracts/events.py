@@ -157,6 +157,12 @@ class SessionSnapshot(Snapshot):
     expires_at = fields.AwareDateTime(required=True)
 
 
+class AnnouncementSnapshot(Snapshot):
+    """The banner on the site: its texts by their languages, none when it was removed."""
+
+    texts = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+
+
 _ORDER_LISTENERS = ("tickets", "payments", "expiration")
 
 TicketCreated = Event("TicketCreated", "tickets", ("orders",), TicketSnapshot(), ("gateway",))
@@ -173,6 +179,7 @@ PaymentFailed = Event("PaymentFailed", "payments", ("orders",), PaymentSnapshot(
 PaymentRefunded = Event("PaymentRefunded", "payments", ("orders",), PaymentSnapshot())
 ExpirationComplete = Event("ExpirationComplete", "expiration", ("orders",), DeadlineSnapshot())
 SessionRevoked = Event("SessionRevoked", "auth", (), SessionSnapshot(), FOLLOWERS)
+AnnouncementChanged = Event("AnnouncementChanged", "auth", (), AnnouncementSnapshot(), ("gateway",))
 
 CATALOGUE = Catalogue(
     TicketCreated,
@@ -189,6 +196,7 @@ CATALOGUE = Catalogue(
     PaymentRefunded,
     ExpirationComplete,
     SessionRevoked,
+    AnnouncementChanged,
 )
 
 RETIRED_QUEUES = ("payments.OrderCreated",)

@@ -71,6 +71,13 @@ def remove_second_factor(desk: Desk, email: str, reason: str) -> Any:
     return desk.auth.remove_second_factor(email=email, reason=reason)
 
 
+@verb(CHANGE, changes=True)
+def announce(desk: Desk, text: str = "", german: str = "") -> Any:
+    """Show a banner on every page, in English and German; without a text, remove it."""
+    texts = {"en": text, "de": german}
+    return desk.auth.announce(texts={language: said for language, said in texts.items() if said})
+
+
 @verb(CHANGE)
 def operators(desk: Desk) -> Any:
     """List who may operate."""

@@ -58,6 +58,8 @@ ALLOWED = {
     "auth.note_keys": {"gateway"},
     "auth.find_user": {"operator"},
     "auth.lock": {"operator"},
+    "auth.announce": {"operator"},
+    "auth.announcement": {"gateway", "operator"},
     "auth.unlock": {"operator"},
     "auth.end_sessions": {"operator"},
     "auth.is_revoked": set(FOLLOWERS),
@@ -175,6 +177,7 @@ ARGUMENTS = {
     "newest": 8,
     "queue": "orders.X",
     "seller_id": UNKNOWN,
+    "texts": {},
     "stripe_id": "pi_x",
 }
 

@@ -1,0 +1,87 @@
+"""The banner that operators show on every page: each process has the newest, and pages that are kept are made anew."""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+
+from gateway.languages import ENGLISH, language
+from libs.amqp.broadcasts import BroadcastListener
+from libs.amqp.unread import require_readable
+from libs.settings import verify_seconds
+from libs.threads import BackgroundThreads
+
+EXCHANGE, ROUTING_KEY = "auth.events", "AnnouncementChanged"
+
+log = logging.getLogger(__name__)
+
+
+class Announcement:
+    """The banner as this process knows it. `changed` is called after each change, once pages show it."""
+
+    def __init__(self, changed: Callable[[], object] = lambda: None) -> None:
+        self._changed = changed
+        self._version = 0
+        self._texts: dict[str, str] = {}
+
+    def update(self, announced: dict[str, Any]) -> None:
+        """Show this one, {"version", "texts"}, if it is newer."""
+        if announced["version"] > self._version:
+            self._version, self._texts = announced["version"], dict(announced["texts"])
+            self._changed()
+
+    def shown(self) -> tuple[str, str] | None:
+        """Return the text for the visitor and its language; None without a banner."""
+        if not self._texts:
+            return None
+        found = next((each for each in (language(), ENGLISH) if each in self._texts), next(iter(self._texts)))
+        return found, self._texts[found]
+
+
+class AnnouncementListener:
+    """Keeps the banner current: hears each change, and reads it again whenever one may have been missed.
+
+    `read()` calls `auth.announcement`.
+    """
+
+    def __init__(self, amqp_url: str, announcement: Announcement, read: Callable[[], dict[str, Any]]) -> None:
+        self._announcement = announcement
+        self._read = read
+        self._verify_at = 0.0
+        listener = BroadcastListener(
+            f"gateway.{ROUTING_KEY}", amqp_url, EXCHANGE, ROUTING_KEY, self.hear, self._on_bound, self._check
+        )
+        self._threads = BackgroundThreads("announcement", listener.run)
+
+    def start(self) -> None:
+        """Start once per process; call it from a request, so that it runs after gunicorn's fork."""
+        self._threads.start()
+
+    def stop(self) -> None:
+        """Stop, within a second."""
+        self._threads.stopping.set()
+
+    def hear(self, message: Any) -> None:
+        """Show what was announced. Raises when it cannot be read: then the listener begins anew."""
+        require_readable(message)
+        self._announcement.update(json.loads(message.body))
+
+    def _on_bound(self, _queue: Any) -> None:
+        self._verify_at = time.monotonic() + verify_seconds()
+        self._announcement.update(self._read())
+
+    def _check(self, queue: Any) -> None:
+        """Declare the queue again now and then, and read: a deleted binding is silent."""
+        if time.monotonic() >= self._verify_at:
+            queue.declare()
+            self._on_bound(queue)
+
+
+def register(app: Flask, changed: Callable[[], object]) -> Announcement:
+    """Let the pages of `app` show a banner; `changed` has those made anew that are kept."""
+    announcement = app.extensions["announcement"] = Announcement(changed)
+    app.add_template_global(announcement.shown, "announcement")
+    return announcement
