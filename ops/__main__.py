@@ -60,6 +60,8 @@ def _add(command: argparse.ArgumentParser, parameter: inspect.Parameter) -> None
     kind = int if parameter.annotation is int else str
     if parameter.kind is parameter.VAR_POSITIONAL:
         command.add_argument(parameter.name, nargs="*", type=kind)
+    elif parameter.default == "":
+        command.add_argument(parameter.name, type=kind, nargs="?", default="")
     elif parameter.default is parameter.empty and parameter.kind is not parameter.KEYWORD_ONLY:
         command.add_argument(parameter.name, type=kind)
     else:

@@ -78,7 +78,7 @@ def _execute(options: argparse.Namespace) -> None:  # noqa: C901 - a line or thr
             stack = Stack.join(folder)
             settings = {**environment(OPERATOR, stack), "OPERATOR_SIGNING_KEY": signing_key(stack, options.name)}
             restart = (sys.executable, "-m", "dev.stack", "--folder", str(folder), "restart")
-            settings["OPERATOR_RESTART_COMMAND"] = shlex.join(restart)
+            settings |= {"OPERATOR_RESTART_COMMAND": shlex.join(restart), "PYTHONWARNINGS": "ignore"}
             for name, value in settings.items():
                 print_now(f"export {name}={shlex.quote(value)}")
         case "operator":

@@ -130,7 +130,7 @@ class Parking:
         if not self.queues:
             return sizes
         with connect(self.amqp_url) as connection:
-            for queue in self.queues:
+            for queue in sorted(self.queues):
                 found = _declared(connection, queue)
                 parked = _count(connection, topology.parked_name(queue))
                 waiting, listeners = (found.message_count, found.consumer_count) if found else (None, None)

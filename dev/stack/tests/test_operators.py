@@ -36,7 +36,7 @@ def test_who_is_made_an_operator_gets_the_settings_of_a_shell_with_their_own_key
     assert made.stdout == "olga may operate: `make shell NAME=olga`\n"
     token = Signer(settings.pop("OPERATOR_SIGNING_KEY")).mint_call("orders.snapshot")
     assert verify_operator(token, known.public_key("olga")).subject == "olga"
-    assert list(settings) == ["OPERATOR_AMQP_URL"]
+    assert list(settings) == ["OPERATOR_AMQP_URL", "OPERATOR_RESTART_COMMAND", "PYTHONWARNINGS"]
 
 
 def test_a_new_key_of_an_operator_replaces_the_one_before(servers, known):

@@ -66,6 +66,13 @@ def test_options_are_the_arguments_that_may_be_left_out():
     assert asked == [("orders.replay_parked", wanted)]
 
 
+def test_what_is_empty_when_it_is_left_out_needs_no_option():
+    _, asked = execute("announce Slow --yes", {})
+
+    assert asked == [("auth.announce", {"texts": {"en": "Slow"}})]
+    assert execute("announce --yes", {})[1] == [("auth.announce", {"texts": {}})]
+
+
 def test_what_is_refused_ends_with_another_status_than_what_does_not_answer(capsys):
     assert execute("cancel o1 why --yes", RemoteError("OrderComplete", "It has been paid for."))[0] == REFUSED
     assert execute("cancel o1 why --yes", ServiceUnavailable("no answer"))[0] == AWAY
