@@ -28,6 +28,8 @@ API_VERSION = "2026-10-28.endive"
 """The version of Stripe's API in use, whatever the account's default or the library's next release is."""
 TIMEOUT_SECONDS = 10
 EXPANDED = ["latest_charge.refunds"]
+PART = "refund"
+"""The name in a refund's metadata under which the id of a request for a part is."""
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
 INVALID_CARD_CODES = ("resource_missing", "token_already_used", "parameter_invalid_empty", "parameter_missing")
 
@@ -206,6 +208,19 @@ class CardProvider:
                 if error.code not in ("charge_already_refunded", "charge_disputed"):
                     raise
 
+    def refund_part(self, stripe_id: str, part_id: str, amount_cents: int, number: int = 0) -> None:
+        """Refund a part of what was captured, once for each `part_id`, which the refund carries.
+
+        `number` makes another key after Stripe stored a failure for the one before, once no such refund can be read.
+        """
+        with _translate_stripe_errors():
+            params: Any = {"payment_intent": stripe_id, "amount": amount_cents, "metadata": {PART: part_id}}
+            try:
+                self._stripe.refunds.create(params, _idempotent(_numbered(f"refund:{stripe_id}:{part_id}", number)))
+            except stripe.InvalidRequestError as error:  # else the next reading says why not
+                if error.code not in ("charge_already_refunded", "charge_disputed") and error.param != "amount":
+                    raise
+
     def _payment_method(self, token: str, attempt_key: str) -> str:
         if not token.startswith("tok_"):
             return token
@@ -271,7 +286,18 @@ def _refund_totals(charge: stripe.Charge) -> dict[str, Any]:
     back = sum(refund.amount for refund, has_ended in zip(refunds, ended, strict=True) if not has_ended)
     if charge.amount_captured < charge.amount:  # what was authorized but not captured may look refunded too
         back = charge.amount_captured if charge.refunded else 0
-    return {"refunded_cents": max(0, back - pending), "refunding_cents": pending, "failed_refunds": sum(ended)}
+    return {
+        "refunded_cents": max(0, back - pending),
+        "refunding_cents": pending,
+        "failed_refunds": sum(ended),
+        "refund_ids": frozenset(filter(None, map(_part_of, refunds))),
+    }
+
+
+def _part_of(refund: stripe.Refund) -> str | None:
+    """Return the id of the request for a part that a refund was made for; None if it was for none."""
+    metadata = getattr(refund, "metadata", None)
+    return metadata.to_dict().get(PART) if metadata else None
 
 
 def _idempotent(key: str) -> Any:

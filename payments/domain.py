@@ -6,7 +6,7 @@ from typing import Any
 
 from libs.contracts.errors import NotOwner
 from payments import disputes
-from payments.errors import AlreadyRefunded, ChargeDisputed, NotCaptured, OrderCancelled
+from payments.errors import AlreadyRefunded, ChargeDisputed, NotCaptured, OrderCancelled, RefundTooLarge
 from payments.intent import PaymentIntent
 
 MAXIMUM_DECLINES = 3
@@ -23,7 +23,9 @@ class Payment:
     `dispute` is the newest one, or an inquiry, as {"id", "status", "reason", "amount_cents", "is_refundable"}.
     `key_no` makes new idempotency keys after Stripe failed, as it would replay its failure for the old ones.
     `refund_failed_at`: when a refund failed; no other is made until an operator asks for one. `failed_refunds` counts
-    the failed refunds that have been dealt with.
+    the failed refunds that have been dealt with. `parts` are the refunds of less than everything that operators asked
+    for, oldest first, as {"id", "amount_cents", "by", "reason", "at", "state"}: asked, made (Stripe has a refund of
+    this id, whatever becomes of it) or given_up.
     """
 
     id: str
@@ -56,6 +58,7 @@ class Payment:
     tried_before: str | None = None
     is_challenged: bool = False
     earlier_refunds: list[dict[str, Any]] = field(default_factory=list)
+    parts: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def open(cls, order: dict[str, Any], now: datetime) -> "Payment":
@@ -85,7 +88,7 @@ class Payment:
         if self.refund_failed_at is not None:
             return False
         if self.status == "captured":
-            is_going_back = self.refund is not None or self.refunding_cents > 0
+            is_going_back = self.refund is not None or self.refunding_cents > 0 or bool(self._asked_parts)
             return (self.order["status"] != "complete" or is_going_back) and not disputes.is_lost(self.dispute)
         return self.status not in ("cancelled", "refunded")
 
@@ -155,8 +158,51 @@ class Payment:
         self.mark_changed(now)
         return True
 
+    @property
+    def _asked_parts(self) -> list[dict[str, Any]]:
+        return [part for part in self.parts if part["state"] == "asked"]
+
+    def next_part(self, intent: PaymentIntent) -> dict[str, Any] | None:
+        """Return the part that is to be refunded next, None if there is none: what Stripe has a refund of is made."""
+        return next((part for part in self._asked_parts if part["id"] not in intent.refund_ids), None)
+
+    def request_part(self, ident: str, amount_cents: int, requested_by: str, reason: str, now: datetime) -> bool:
+        """Record that an operator wants a part refunded, once for each id.
+
+        Returns False when a part of this id was asked for already. Raises AlreadyRefunded when everything was,
+        RefundTooLarge when less is left, and as `check_refundable` does.
+        """
+        if any(part["id"] == ident for part in self.parts):
+            return False
+        if self.refund is not None and self.refund_failed_at is None:
+            raise already_asked(self.refund)
+        if self.status == "refunded":
+            raise AlreadyRefunded("This order was refunded in full already.")
+        self.check_refundable()
+        if self.order["status"] != "complete":  # it may still be cancelled, and then everything goes back
+            raise NotCaptured("This order is not complete yet, so no part of it can be refunded.")
+        going = sum(part["amount_cents"] for part in self._asked_parts)
+        left = self.amount_cents - self.refunded_cents - self.refunding_cents - going
+        if amount_cents > left:
+            raise RefundTooLarge(f"Only {left} (in the currency's minor unit) are left to refund.", left_cents=left)
+        if self.refund is not None:  # it failed, and is no longer wanted in full
+            self.earlier_refunds, self.refund = [*self.earlier_refunds, self.refund], None
+        about = {"id": ident, "amount_cents": amount_cents, "by": requested_by, "reason": reason, "at": now}
+        self.parts = [*self.parts, {**about, "state": "asked"}]
+        if self.refund_failed_at is not None:
+            self.refund_failed_at, self.key_no = None, self.key_no + 1
+        self.mark_changed(now)
+        return True
+
+    def note_parts(self, intent: PaymentIntent) -> None:
+        """Note of which parts Stripe has a refund."""
+        made = [part for part in self._asked_parts if part["id"] in intent.refund_ids]
+        self.parts = [{**part, "state": "made"} if part in made else part for part in self.parts]
+
     def mark_refund_failed(self, intent: PaymentIntent, now: datetime) -> None:
-        """Record that Stripe could not refund it."""
+        """Record that Stripe could not refund it; what is left to be asked of Stripe is given up, too."""
+        self.note_parts(intent)
+        self.parts = [{**part, "state": "given_up"} if part in self._asked_parts else part for part in self.parts]
         self.refund_failed_at, self.failed_refunds = now, intent.failed_refunds
         self.mark_changed(now)
 

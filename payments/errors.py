@@ -42,6 +42,10 @@ class ChargeDisputed(DomainError):
     """The cardholder's bank has taken the money back, or is about to; Stripe refuses a refund then."""
 
 
+class RefundTooLarge(DomainError):
+    """Less than that is left of the charge; details: left_cents."""
+
+
 class ReasonMissing(DomainError):
     """A refund needs a reason, of 500 characters at most."""
 

@@ -11,6 +11,7 @@ class PaymentIntent:
     """A PaymentIntent as Stripe says it is now. `declines` is None where it was not counted.
 
     `refunding_cents` are pending refunds, which may still fail; `failed_refunds` counts those that did.
+    `refund_ids` are those that requests for refunds of parts gave to the refunds there are, whatever became of these.
     `last_payment_method` is the PaymentMethod that was tried last, "" before the first. `is_first_reply`: it is what
     Stripe replied to this worker's own request, not replayed and not read since.
     """
@@ -26,6 +27,7 @@ class PaymentIntent:
     refunded_cents: int = 0
     refunding_cents: int = 0
     failed_refunds: int = 0
+    refund_ids: frozenset[str] = frozenset()
     card_brand: str | None = None
     card_last4: str | None = None
     captured_cents: int | None = None
@@ -48,4 +50,9 @@ class PaymentIntent:
     @property
     def is_refundable(self) -> bool:
         """Whether money is left to refund, and Stripe allows it: not when the cardholder's bank has taken it back."""
-        return self.kept_cents > self.refunding_cents and not forbids_refund(self.dispute)
+        return self.refundable_cents > 0 and not forbids_refund(self.dispute)
+
+    @property
+    def refundable_cents(self) -> int:
+        """How much of what was captured is neither refunded nor about to be."""
+        return self.kept_cents - self.refunding_cents

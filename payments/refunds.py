@@ -1,6 +1,9 @@
-"""Refunds by an operator: in full, once, and never without recording who asked for it and why."""
+"""Refunds by an operator: in full once, or parts of it, and never without recording who asked for it and why."""
 
+import hashlib
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from libs.contracts.texts import is_storable
@@ -11,6 +14,8 @@ from payments.errors import ReasonMissing, StripeUnavailable
 from payments.settlement import Settlement
 
 LONGEST_REASON = 500
+PART_ID = 16
+"""Characters of the id of a refund of a part."""
 
 
 def refund(settlement: Settlement, order_id: str, reason: str, requested_by: str) -> dict[str, Any]:
@@ -23,17 +28,39 @@ def refund(settlement: Settlement, order_id: str, reason: str, requested_by: str
     why = _stripped(reason)
     if not why:
         raise ReasonMissing(f"Say in {LONGEST_REASON} characters at most why this is refunded.")
-    _request(settlement, order_id, why, requested_by)
+    _change(settlement, order_id, lambda payment, now: payment.request_refund(requested_by, why, now))
     with suppress(StripeUnavailable, VersionConflict):  # it is stored, so the reconciler will make it
         settlement.settle(order_id)
     return with_refunds(settlement.store.get(order_id))
 
 
 def with_refunds(payment: Payment) -> dict[str, Any]:
-    """Return a payment's snapshot with the `refund` that an operator asked for last, and the `earlier_refunds`."""
+    """Return a payment's snapshot with its `refund` by an operator, the `earlier_refunds` that failed, and `parts`."""
     newest = None if payment.refund is None else _as_json(payment.refund)
     earlier = [_as_json(request) for request in payment.earlier_refunds]
-    return {**payment.snapshot(), "refund": newest, "earlier_refunds": earlier}
+    parts = [_as_json(part) for part in payment.parts]
+    return {**payment.snapshot(), "refund": newest, "earlier_refunds": earlier, "parts": parts}
+
+
+def refund_part(
+    settlement: Settlement, order_id: str, amount_cents: int, reason: str, requested_by: str
+) -> dict[str, Any]:
+    """Refund a part of an order; return the payment with its `parts`.
+
+    The same amount for the same reason by the same person is the same request, which is carried out once however often
+    it is repeated. Raises as `refund` does, and RefundTooLarge.
+    """
+    why = _stripped(reason)
+    if not why:
+        raise ReasonMissing(f"Say in {LONGEST_REASON} characters at most why this is refunded.")
+    request = f"{order_id}\n{amount_cents}\n{requested_by}\n{why}"
+    ident = hashlib.sha256(request.encode()).hexdigest()[:PART_ID]
+    _change(
+        settlement, order_id, lambda payment, now: payment.request_part(ident, amount_cents, requested_by, why, now)
+    )
+    with suppress(StripeUnavailable, VersionConflict):  # as above
+        settlement.settle(order_id)
+    return with_refunds(settlement.store.get(order_id))
 
 
 def _stripped(value: object) -> str:
@@ -42,10 +69,10 @@ def _stripped(value: object) -> str:
     return text if len(text) <= LONGEST_REASON else ""
 
 
-def _request(settlement: Settlement, order_id: str, reason: str, requested_by: str) -> None:
+def _change(settlement: Settlement, order_id: str, request: Callable[[Payment, datetime], bool]) -> None:
     for last in (False, False, True):
         payment = settlement.store.get(order_id)
-        if not payment.request_refund(requested_by, reason, settlement.clock()):
+        if not request(payment, settlement.clock()):
             return
         try:
             settlement.store.save(payment)

@@ -15,6 +15,7 @@ from libs.contracts.events import (
     OrderCreated,
     OrderUpdated,
 )
+from libs.contracts.limits import MAXIMUM_PRICE_CENTS
 from libs.contracts.stripe_webhooks import SUBSCRIBED_TYPES
 from libs.events import handles
 from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source, stale_in
@@ -27,7 +28,7 @@ from payments.declines import buyer_view
 from payments.errors import PaymentNotFound, StripeUnavailable
 from payments.provider import Money
 from payments.recording import CONFIRM_PERIOD
-from payments.refunds import refund, with_refunds
+from payments.refunds import refund, refund_part, with_refunds
 from payments.store import PaymentStore
 
 EXPECTED = (DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
@@ -126,13 +127,19 @@ class PaymentsService(parked_events.ParkedEvents):
         return self.money.store.published_changes(arguments.position("after", after), PAGE)
 
     @rpc(expected_exceptions=EXPECTED, is_slow=True)
-    def refund(self, order_id: str, reason: str) -> dict[str, Any]:
-        """Refund an order in full, once; for operators. Returns the payment with who asked for it, why and when.
+    def refund(self, order_id: str, reason: str, amount_cents: int | None = None) -> dict[str, Any]:
+        """Refund an order, in full once, or a part of it; for operators.
 
-        The order stays complete, with the time of its refund. Raises ReasonMissing, AlreadyRefunded when another
-        operator has asked for it, NotCaptured or ChargeDisputed.
+        Returns the payment with who asked for which refund, why and when. The same part is refunded again only for
+        another reason. The order stays complete, once everything went back with the time of that. Raises
+        ReasonMissing, AlreadyRefunded when another operator has asked for everything, NotCaptured, ChargeDisputed, or
+        RefundTooLarge.
         """
-        return refund(self.money.settlement, order_id, reason, requested_by=self.caller.operator)
+        operator = self.caller.operator
+        if amount_cents is None:
+            return refund(self.money.settlement, order_id, reason, requested_by=operator)
+        amount = arguments.integer("amount_cents", amount_cents, 1, MAXIMUM_PRICE_CENTS)
+        return refund_part(self.money.settlement, order_id, amount, reason, requested_by=operator)
 
     @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def audit(self) -> dict[str, Any]:

@@ -171,6 +171,11 @@ class Settlement:
             return self._capture(payment, intent)
         if step is Step.GIVE_UP_REFUND:
             self._give_up_refund(payment, intent)
+        elif step is Step.REFUND_PART:
+            part = payment.next_part(intent)
+            assert part is not None
+            self.cards.refund_part(intent.id, part["id"], part["amount_cents"], payment.key_no)
+            crash_point(CrashPoint.REFUNDED)
         else:
             self._take_back(step, payment, intent)
         return self._read(payment.id)

@@ -164,6 +164,17 @@ def test_an_operator_refunds_a_buyer_who_asks_for_it(site):
     assert refunded["refund"]["by"] == "olga"
 
 
+def test_an_operator_refunds_a_part_once_however_often_the_command_is_repeated(site):
+    order_id = site.bought()
+
+    for _ in range(2):
+        (refunded,) = run(site, "A buyer is to get some of the money back", ORDER=order_id)
+
+    assert (refunded["status"], refunded["refunded_cents"]) == ("captured", 500)
+    with pytest.raises(ValueError, match="5,00 is no amount of USD"):
+        site.shell["refund"](order_id, "why", "5,00")
+
+
 def test_an_operator_gives_a_buyer_more_time(site):
     order_id = site.reserved()
     before = site.parsed("orders", order_id)["expires_at"]

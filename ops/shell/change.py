@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from libs.contracts.currencies import currency_of
 from ops.shell.desk import Desk
 from ops.shell.verbs import verb
 
@@ -16,9 +17,23 @@ def cancel(desk: Desk, order_id: str, reason: str) -> Any:
 
 
 @verb(CHANGE, changes=True)
-def refund(desk: Desk, order_id: str, reason: str) -> Any:
-    """Refund an order in full, once; it stays complete."""
-    return desk.payments.refund(order_id=order_id, reason=reason)
+def refund(desk: Desk, order_id: str, reason: str, amount: str | None = None) -> Any:
+    """Refund an order in full, once, or an amount such as 5.00 of it; it stays complete.
+
+    The same amount is refunded again only for another reason: a command that is repeated refunds nothing twice.
+    """
+    if amount is None:
+        return desk.payments.refund(order_id=order_id, reason=reason)
+    cents = _cents(amount, desk.orders.snapshot(order_id=order_id)["currency"])
+    return desk.payments.refund(order_id=order_id, reason=reason, amount_cents=cents)
+
+
+def _cents(amount: str, code: str) -> int:
+    """Return an amount of money in the currency's minor unit; raise ValueError."""
+    cents = currency_of(code).parse(str(amount))
+    if not cents:
+        raise ValueError(f"{amount} is no amount of {code.upper()}")
+    return cents
 
 
 @verb(CHANGE, changes=True)

@@ -10,7 +10,7 @@ from dev.testing import wait_for
 from libs.events import VersionConflict
 from payments import errors
 from payments.card_provider import StripeBusy, _refund_totals
-from payments.refunds import refund
+from payments.refunds import refund, refund_part
 from tests.money.buyer import paid_in_the_browser
 from tests.money.stories import before_next
 
@@ -425,7 +425,7 @@ def test_a_refund_is_made_or_pending_or_has_failed(status, expected):
 
     given_back = _refund_totals(stripe.Charge.construct_from(charge, None))
 
-    assert tuple(given_back.values()) == expected
+    assert tuple(given_back.values()) == (*expected, frozenset())
 
 
 @pytest.mark.parametrize(("is_refunded", "refunds", "expected"), [(False, [1499], 0), (True, [1499, 500], 500)])
@@ -438,4 +438,112 @@ def test_what_was_never_captured_of_a_charge_is_no_refund(world, is_refunded, re
 
     given_back = _refund_totals(stripe.Charge.construct_from(charge, None))
 
-    assert given_back == {"refunded_cents": expected, "refunding_cents": 0, "failed_refunds": 0}
+    totals = {"refunded_cents": expected, "refunding_cents": 0, "failed_refunds": 0}
+    assert given_back == totals | {"refund_ids": frozenset()}
+
+
+def part(world, order_id, cents, reason="a seat was broken", by="Olga"):
+    return refund_part(world.settlement, order_id, cents, reason, requested_by=by)
+
+
+def test_a_part_is_refunded_once_however_often_it_is_asked_for_and_the_order_goes_on(world):
+    order_id = world.bought()
+
+    first, again = part(world, order_id, 500), part(world, order_id, 500)
+    world.come_to_rest()
+
+    assert (first["status"], first["refunded_cents"], again["refunded_cents"]) == ("captured", 500, 500)
+    assert [(one["amount_cents"], one["by"], one["state"]) for one in again["parts"]] == [(500, "Olga", "made")]
+    order = world.order(order_id)
+    assert (order.status, order.refunded_cents, order.refunded_at) == ("complete", 500, None)
+    assert world.payment(order_id).has_work_left is False
+
+
+def test_another_reason_is_another_refund_and_all_together_never_exceed_the_charge(world):
+    order_id = world.bought()
+    part(world, order_id, 1000)
+    with pytest.raises(errors.RefundTooLarge, match="Only 999") as refused:
+        part(world, order_id, 1000, "the other seat was broken")
+    second = part(world, order_id, 999, "the other seat was broken")
+    world.come_to_rest()
+
+    assert refused.value.details == {"left_cents": 999}
+    assert (second["status"], second["refunded_cents"]) == ("refunded", 1999)
+    assert world.order(order_id).refunded_at is not None
+    with pytest.raises(errors.AlreadyRefunded):
+        part(world, order_id, 1, "once more")
+
+
+def test_everything_else_is_refunded_after_a_part(world):
+    order_id = world.bought()
+    part(world, order_id, 500)
+
+    answer = refunded(world, order_id)
+    world.come_to_rest()
+
+    assert (answer["status"], answer["refunded_cents"]) == ("refunded", 1999)
+    assert world.order(order_id).refunded_at is not None
+    with pytest.raises(errors.AlreadyRefunded):
+        part(world, order_id, 1, "once more")
+
+
+def test_a_part_that_was_asked_for_while_stripe_is_unreachable_is_refunded_later(world, fake):
+    order_id = world.bought()
+    fake.control("faults", kind="error", path="/v1/refunds", status=503, count=2, stored=True)
+
+    before = part(world, order_id, 500)
+    world.come_to_rest()
+
+    assert before["parts"][0]["state"] == "asked"
+    assert world.payment(order_id).refunded_cents == 500
+    assert world.payment(order_id).parts[0]["state"] == "made"
+
+
+def test_a_part_that_stripe_refunded_before_the_worker_died_is_not_refunded_again(world, monkeypatch):
+    order_id, make = world.bought(), world.settlement.cards.refund_part
+
+    def dies(*arguments):
+        make(*arguments)
+        raise errors.StripeUnavailable("the worker died")
+
+    with monkeypatch.context() as dying:
+        dying.setattr(world.settlement.cards, "refund_part", dies)
+        asked = part(world, order_id, 500)
+    world.come_to_rest()
+
+    assert asked["parts"][0]["state"] == "asked"
+    assert world.payment(order_id).refunded_cents == 500
+
+
+def test_a_part_that_failed_is_an_operators_to_ask_for_again(world, fake):
+    order_id = world.bought()
+    fake.control("refunds", begin="pending")
+    failed = part(world, order_id, 500)
+    pending = fake.client().v1.refunds.list({"payment_intent": failed["stripe_id"]}).data[0]
+    fake.control("refunds", refund=pending.id, status="failed", failure_reason="expired_or_canceled_card")
+    world.settlement.settle(order_id)
+    assert world.payment(order_id).snapshot()["has_refund_failed"]
+
+    fake.control("refunds", begin="succeeded")
+    again = part(world, order_id, 500, "a seat was broken; the card works again")
+
+    assert (again["refunded_cents"], again["has_refund_failed"]) == (500, False)
+
+
+def test_a_part_of_which_less_is_left_at_stripe_is_given_up_with_an_alarm(world, monkeypatch):
+    order_id = world.bought()
+    with monkeypatch.context() as busy:
+        busy.setattr(world.settlement, "settle", Mock(side_effect=VersionConflict))
+        part(world, order_id, 1500)
+    world.refund_at_stripe(order_id)
+    world.come_to_rest()
+
+    payment = world.payment(order_id)
+    assert (payment.status, payment.parts[0]["state"]) == ("refunded", "given_up")
+    assert world.store.counts()["alarms_refund_failed"] == 1
+
+
+def test_no_part_is_refunded_of_what_may_yet_go_back_in_full(world):
+    order_id = world.reserve()
+    with pytest.raises(errors.NotCaptured):
+        part(world, order_id, 500)

@@ -25,6 +25,8 @@ def _wrong(claim: Claim) -> str:
     captures, refunds = sum(each.captures for each in claim.intents), sum(each.refunds for each in claim.intents)
     if captures > 1 or refunds > 1:
         return "I3: charged or refunded twice"
+    if any(len(each.parts) > len(set(each.parts)) for each in claim.intents):
+        return "I3: a part was refunded twice"
     if claim.status == "complete" and captures - refunds != 1 and not _is_refund_requested(claim):
         return "I2: the order is complete and its money is not here"
     if claim.extensions > 1:
@@ -176,6 +178,16 @@ def _ticket_copied(listing: Listing, copy: int, lost: bool) -> int:
     return len(listing.snapshots) if lost else revision
 
 
+def _promised_wrongly(claim: Claim) -> str:
+    """Return what is wrong with the parts that operators asked to have refunded, at the end."""
+    parts = claim.document.parts if claim.document else ()
+    if "asked" in parts:
+        return "a part that an operator asked for was neither refunded nor given up"
+    if "given_up" in parts and not _is_refund_requested(claim):
+        return "a part was promised of which less was left"
+    return ""
+
+
 def _much_later(world: World) -> World:
     for number, claim in enumerate(world.claims):
         world = world.with_claim(number, claim._replace(is_overdue=True))
@@ -201,6 +213,8 @@ def _unended(world: World) -> str:
             return "an order is not marked as its refund was"
         if kept != (claim.status == "complete" and not _is_refund_requested(claim)):
             return f"I2: the order is {claim.status} and {kept} charges were kept"
+        if wrong := _promised_wrongly(claim):
+            return wrong
         if any(intent.status not in workers.ENDED for intent in claim.intents):
             return "an order has ended, and its PaymentIntent can still be paid"
         if claim.document and claim.document.asked and claim.document.copy != len(claim.history):

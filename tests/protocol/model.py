@@ -20,6 +20,7 @@ class Document(NamedTuple):
     refused_long_ago: bool = False
     refund_asked: bool = False  # by an operator
     refunded_cents: int = 0
+    parts: tuple[str, ...] = ()  # what became of each part that operators asked to have refunded
     work_left: bool = False
 
 
@@ -30,6 +31,8 @@ class Intent(NamedTuple):
     declines: int = 0
     captures: int = 0
     refunds: int = 0
+    parts: tuple[int, ...] = ()  # the parts that were refunded, one after the other
+    part_keys: frozenset[int] = frozenset()  # of which Stripe knows the idempotency keys
     is_old: bool = False  # created before the day passed, so Stripe's search is sure to find it
 
 
@@ -75,6 +78,7 @@ class Worker(NamedTuple):
     event: tuple[str, bool] | None = None
     then: str = ""
     order_version: int = 0  # the version that orders read before it asks or writes, or that payments was answered
+    part: int = 0  # which one it will have refunded
     acks: int = 0  # the version of the order whose event is acknowledged at the end
 
 
@@ -105,6 +109,7 @@ class Limits(NamedTuple):
     days: bool = False
     seller: int = 0  # edits and withdrawals
     operator: bool = False  # whether an operator may refund
+    parts: int = 0  # how many parts operators may ask to have refunded
     cancelling: bool = True
     buying: bool = True  # whether buyers do anything at payments and Stripe
     money: bool = True  # whether payments exists at all

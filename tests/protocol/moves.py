@@ -126,6 +126,10 @@ def _buyer(world: World, number: int, claim: Claim, others: Others, rules: Rules
         after = rules.refund_asked(document, copy_status(claim, document), name)
         if after != document:
             yield f"{name} asks for a refund", number, world.with_claim(number, claim._replace(document=after))
+    if len(document.parts) < limits.parts:
+        after = rules.part_asked(document, copy_status(claim, document))
+        if after != document:
+            yield "an operator asks for a part", number, world.with_claim(number, claim._replace(document=after))
     if document.intent is not None:
         for label, charged in workers.charged(claim, document.intent, limits):
             yield f"in the browser: {label}", number, world.with_claim(number, charged)
@@ -147,7 +151,7 @@ def a_day_later(claim: Claim) -> Claim:
     document = claim.document
     if document and document.creating:
         document = document._replace(creating="old")
-    intents = tuple(intent._replace(is_old=True) for intent in claim.intents)
+    intents = tuple(intent._replace(is_old=True, part_keys=frozenset()) for intent in claim.intents)
     return claim._replace(a_day_passed=True, document=document, intents=intents, replies=(), paid_in_time=False)
 
 

@@ -29,7 +29,8 @@ from tests.protocol.model import Claim, Document, Intent, Listing
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LATER, EARLIER, LONG_AGO = NOON + timedelta(hours=1), NOON - timedelta(minutes=5), NOON - timedelta(days=2)
 SOON = NOON + timedelta(minutes=1)
-PRICE = 1999
+PRICE, PART = 1999, 900
+"""What a ticket costs, and a part of that: of three, one is too many."""
 OPERATORS = ("olga", "pim")
 """By which names a refund is asked for; of one that was asked for the model forgets who did, which was olga, then."""
 LISTED: dict[str, Any] = {
@@ -69,6 +70,9 @@ class Rules:
     copying: type[PaymentStore] = PaymentStore  # 14
     extend: Callable[[Order, str, datetime], str | None] = Order.extend  # 15
     compare_on_extension: bool = True  # 15
+    parts_have_keys: bool = True  # 16
+    parts_are_looked_for: bool = True  # 16
+    request_part: Callable[[Payment, str, int, str, str, datetime], bool] = Payment.request_part  # 16
     events_lost: bool = True  # whether events are lost for good, too, not only late
 
     def __post_init__(self) -> None:
@@ -161,6 +165,27 @@ class Rules:
             return document
         return _document(payment, document)
 
+    def part_asked(self, document: Document, status: str) -> Document:
+        """Return the document after an operator asked for another part; the same if that is refused."""
+        payment = _payment(document, status, False)
+        try:
+            self.request_part(payment, str(len(document.parts)), PART, OPERATORS[0], "a seat was broken", NOON)
+        except DomainError:
+            return document
+        return _document(payment, document)
+
+    def next_part(self, document: Document, status: str, intent: Intent) -> int:
+        """Return the part that settle has refunded next."""
+        part = _payment(document, status, False).next_part(self._as_read(intent))
+        assert part is not None
+        return int(part["id"])
+
+    def given_up(self, document: Document, status: str, intent: Intent) -> Document:
+        """Return the document after what is left to be refunded was given up."""
+        payment = _payment(document, status, False)
+        payment.mark_refund_failed(self._as_read(intent), NOON)
+        return _document(payment, document)
+
     def may_reserve(self, snapshot: tuple[bool, int, str, int], version: int, seen: int) -> bool:
         """Whether a buyer who saw version `seen` of the ticket may reserve it, by orders' copy of it."""
         withdrawn, price_version, status, _ = snapshot
@@ -177,7 +202,8 @@ class Rules:
         return payments.intent.PaymentIntent(
             id="pi", status=intent.status, client_secret="", amount_cents=PRICE, currency="usd", order_id="o",
             declines=(intent.declines or None) if self.count_at_stripe else None,
-            refunded_cents=PRICE * intent.refunds,
+            refunded_cents=PRICE if intent.refunds else PART * len(intent.parts),
+            refund_ids=frozenset(map(str, intent.parts)) if self.parts_are_looked_for else frozenset(),
         )  # fmt: skip
 
 
@@ -320,9 +346,15 @@ def _payment(document: Document, status: str, is_overdue: bool) -> Payment:
         declines=document.declines,
         refunded_cents=document.refunded_cents,
         refund={"by": OPERATORS[0], "reason": "rained off", "at": NOON} if document.refund_asked else None,
+        parts=[_part(number, state) for number, state in enumerate(document.parts)],
+        refund_failed_at=NOON if document.parts[-1:] == ("given_up",) and not document.refund_asked else None,
         capture_tries=document.refusals,
         capture_refused_at=(LONG_AGO if document.refused_long_ago else NOON) if document.refusals else None,
     )
+
+
+def _part(number: int, state: str) -> dict[str, Any]:
+    return {"id": str(number), "amount_cents": PART, "by": OPERATORS[0], "reason": "", "at": NOON, "state": state}
 
 
 def _document(payment: Payment, before: Document) -> Document:
@@ -334,5 +366,6 @@ def _document(payment: Payment, before: Document) -> Document:
         refusals=payment.capture_tries,
         refunded_cents=payment.refunded_cents,
         refund_asked=payment.refund is not None,
+        parts=tuple(part["state"] for part in payment.parts),
         work_left=payment.has_work_left,
     )

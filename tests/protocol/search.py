@@ -172,9 +172,13 @@ def _tidied(world: World, worker: Worker, rules: Rules) -> Worker | None:
         worker = loser(worker, rules) or Worker("", 0)
     if worker.task == "" or (worker.task == "compare" and document and document.intent == worker.intent):
         return None
-    if worker.task in ("cancel", "confirm", "capture", "refund") and not worker.acks and worker.intent is not None:
+    if (
+        worker.task in ("cancel", "confirm", "capture", "refund", "refund_part")
+        and not worker.acks
+        and worker.intent is not None
+    ):
         status = claim.intents[worker.intent].status
-        if status == "canceled" or (status == "succeeded" and worker.task != "refund"):
+        if status == "canceled" or (status == "succeeded" and "refund" not in worker.task):
             return None
     if worker.task == "confirm" and is_stale:
         return worker._replace(read=None)

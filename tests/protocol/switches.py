@@ -88,6 +88,14 @@ def extend_again(order: Order, buyer_id: str, now: datetime) -> str | None:
     return order.extend(buyer_id, now)
 
 
+def promise_anything(payment: Payment, ident: str, amount: int, by: str, reason: str, now: datetime) -> bool:
+    """Promise to refund a part whatever is left."""
+    price, payment.amount_cents = payment.amount_cents, 10 * amount
+    asked = payment.request_part(ident, amount, by, reason, now)
+    payment.amount_cents = price
+    return asked
+
+
 def extend_late(order: Order, buyer_id: str, now: datetime) -> str | None:
     """Extend a deadline that has passed, too."""
     return order.extend(buyer_id, min(now, order.expires_at - timedelta(minutes=1)))
@@ -140,6 +148,7 @@ ACKED = Rules(events_lost=False)
 FAILING = Limits(workers=2, declines=0, failures=1)
 RESERVING = Limits(workers=2, orders=2, seller=1, racing=True, money=False)
 ON_SALE = World(changes=1)
+PARTS = Limits(workers=2, declines=0, days=True, parts=2)
 EXTENDING = Limits(workers=1, declines=0, extending=True)
 
 ROBBED = "an order paid in time was cancelled"
@@ -363,6 +372,32 @@ SWITCHES = [
         Limits(workers=2, declines=0, unacked=True),
         UNACKED,
         sound=ACKED,
+    ),
+    Switch(
+        16,
+        "requests to refund a part have random keys",
+        Rules(parts_have_keys=False),
+        "I3: a part was refunded twice",
+        PARTS,
+        AUTHORIZED,
+        at_rest=False,
+    ),
+    Switch(
+        16,
+        "it is not looked at which parts Stripe has refunded already",
+        Rules(parts_are_looked_for=False),
+        "I3: a part was refunded twice",
+        PARTS,
+        AUTHORIZED,
+        at_rest=False,
+    ),
+    Switch(
+        16,
+        "more is promised than is left of the charge",
+        Rules(request_part=promise_anything),
+        "a part was promised of which less was left",
+        PARTS._replace(workers=1, parts=3, days=False),
+        AUTHORIZED,
     ),
     Switch(
         15,

@@ -15,14 +15,24 @@ from payments.store import PaymentStore
 from tests.protocol.model import Claim, Document, Intent, Limits, Worker, World
 from tests.protocol.rules import Rules, store_document, stored_document
 from tests.protocol.search import search, walk
-from tests.protocol.switches import EXTENDING, FAILING, ON_SALE, ONE_ORDER, RESERVING, SWITCHES, TWO_PAYMENTS
+from tests.protocol.switches import (
+    AUTHORIZED,
+    EXTENDING,
+    FAILING,
+    ON_SALE,
+    ONE_ORDER,
+    PARTS,
+    RESERVING,
+    SWITCHES,
+    TWO_PAYMENTS,
+)
 from tests.protocol.workers import steps
 
 IS_DEEP = os.environ.get("TICKETING_SEARCH") == "deep"
 WALKING_SECONDS = 1200 if IS_DEEP else 2
 EVERYTHING = Limits(
     orders=3, workers=3, payments=2, declines=3, refusals=2, failures=2, days=True, seller=2, racing=True,
-    operator=True, extending=True,
+    operator=True, extending=True, parts=3,
 )  # fmt: skip
 
 SEARCHED = {
@@ -30,6 +40,7 @@ SEARCHED = {
     "one order, three declines": (ONE_ORDER, Limits(workers=2, declines=3)),
     "one order, refused captures and lost days": (ONE_ORDER, Limits(workers=2, declines=0, refusals=1, days=True)),
     "one order, refunded by an operator": (ONE_ORDER, Limits(workers=2, declines=0, days=True, operator=True)),
+    "one order, refunded in parts": (AUTHORIZED, PARTS),
     "one order, failed creations": (ONE_ORDER, FAILING),
     "one order, extended": (ONE_ORDER, EXTENDING._replace(workers=2)),
     "two orders": (ONE_ORDER, Limits(workers=1, orders=2, declines=0)),
@@ -47,6 +58,8 @@ SEARCHED_DEEPLY = {
         ONE_ORDER,
         Limits(workers=2, refusals=1, failures=1, days=True, operator=True),
     ),
+    "one order, paid and refunded in parts": (ONE_ORDER, PARTS),
+    "one order, refunded in parts and in full": (ONE_ORDER, PARTS._replace(operator=True)),
     "two orders, extended": (ONE_ORDER, EXTENDING._replace(orders=2)),
     "two orders, a decline": (ONE_ORDER, Limits(workers=1, orders=2)),
     "two orders, two workers": (ONE_ORDER, Limits(workers=2, orders=2, declines=0)),
@@ -77,7 +90,7 @@ SEARCHES += sorted({sound_search(switch) for switch in SWITCHES} - set(SEARCHES)
 def covers(wider, search):
     """Whether a search visits each state that another visits, and does with it what that does."""
     (start, limits, *options), (its_start, its_limits, healing, at_rest) = wider, search
-    counted = ("workers", "orders", "declines", "refusals", "failures", "days", "operator", "extending")
+    counted = ("workers", "orders", "declines", "refusals", "failures", "days", "operator", "parts", "extending")
     more = {name: max(getattr(limits, name), getattr(its_limits, name)) for name in counted}
     return (start, limits, *options) == (its_start, its_limits._replace(**more), healing, at_rest or options[1])
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from payments.decisions import Step
 from payments.domain import MAXIMUM_DECLINES
 from tests.protocol.model import FAILED, Claim, Document, Intent, Limits, Worker, World
-from tests.protocol.rules import Rules, copy_status, has_work_left
+from tests.protocol.rules import PART, PRICE, Rules, copy_status, has_work_left
 
 Move = tuple[str, int, World]
 
@@ -211,6 +211,11 @@ def _decided(
     if step is Step.CANCEL and not rules.final_when_cancelled and status == "awaiting_payment":
         given_up = document._replace(version=document.version + 1, status="cancelled", work_left=False)
         return worker._replace(task="save", written=given_up, event=("cancelled", True), then="")
+    if step is Step.REFUND_PART:
+        part = rules.next_part(document, status, intent)
+        return worker._replace(task="refund_part", read=None, intent=document.intent, part=part, then="")
+    if step is Step.GIVE_UP_REFUND:
+        return worker._replace(task="save", written=rules.given_up(document, status, intent), event=None, then="")
     if step in (Step.CANCEL, Step.REFUND, Step.CAPTURE):
         read = document if step is Step.CAPTURE else None
         return worker._replace(task=step.name.lower(), read=read, intent=document.intent, then="")
@@ -410,6 +415,19 @@ def _refund(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
     yield "Stripe refunds", _settle_again(world.with_claim(worker.claim, claim), worker)
 
 
+def _refund_part(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    """Let Stripe refund a part, unless it knows the key or less is left: it refuses that by itself."""
+    claim, part = world.claims[worker.claim], worker.part
+    assert worker.intent is not None
+    intent = claim.intents[worker.intent]
+    left = 0 if intent.refunds else PRICE - PART * len(intent.parts)
+    is_replayed = rules.parts_have_keys and part in intent.part_keys
+    if intent.status == "succeeded" and not is_replayed and left >= PART:
+        made = intent._replace(parts=(*intent.parts, part), part_keys=intent.part_keys | {part})
+        claim = changed_intent(claim, worker.intent, made)
+    yield f"Stripe refunds part {part}", _settle_again(world.with_claim(worker.claim, claim), worker)
+
+
 def _capture(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
     claim, read = world.claims[worker.claim], worker.read
     assert worker.intent is not None and read is not None
@@ -480,5 +498,6 @@ STEPS = {
     "read": _read, "look": _look, "save": _save, "update_work_left": _update_work_left,
     "search": _search, "create": _create, "compare": _compare,
     "confirm": _confirm, "create and confirm": _create_and_confirm, "cancel": _cancel, "refund": _refund,
+    "refund_part": _refund_part,
     "capture": _capture, "insert": _insert, "expire": _expire, "extend": _extend,
 }  # fmt: skip
