@@ -50,6 +50,7 @@ DAYS = Locale("en", "GB")
 """How English pages write days and times: with 24 hours, and the day before the month."""
 SHARED_SIGNS = ("$", "¥")
 """Signs of several currencies, of which each country means its own."""
+UTC_KEYS = ("UTC", "Etc/UTC")
 CACHED = 8192
 
 
@@ -95,11 +96,11 @@ def amount(minor: int, code: str) -> str:
 def moment(iso: str, zone: str | None = None, *, near: bool = True) -> str:
     """Return "Sun, 22 Nov 2026, 20:55": the time in a zone (IANA), by default the site's own, to the minute.
 
-    The zone is named unless it is the site's own, which is named if it is UTC. With `near` it is "today 20:55" on the
-    day, and likewise the day before and after; what shows that is good until midnight there.
+    The zone is named by a city unless it is the site's own, which is named if it is UTC. With `near` it is "today
+    20:55" on the day, and likewise the day before and after; what shows that is good until midnight there.
     """
     there, here = ZoneInfo(zone) if zone else _site_zone(), _site_zone()
-    is_named = there.key in ("UTC", "Etc/UTC") or there.key != here.key
+    is_named = there.key in UTC_KEYS or there.key != here.key
     today = datetime.now(there).date() if near else date.min
     return _moment(iso, there, language(), today, is_named)
 
@@ -124,7 +125,7 @@ def whose_time() -> str:
     """Return whose time it is where a page shows one without a zone."""
     zone = _site_zone().key
     city = get_timezone_location(zone, locale=language(), return_city=True)
-    return "UTC" if zone in ("UTC", "Etc/UTC") else gettext("%(city)s time", city=city)
+    return "UTC" if zone in UTC_KEYS else gettext("%(city)s time", city=city)
 
 
 def _site_zone() -> ZoneInfo:
@@ -136,10 +137,11 @@ def _site_zone() -> ZoneInfo:
 def _moment(iso: str, zone: ZoneInfo, spoken: str, today: date, is_named: bool) -> str:
     local = datetime.fromisoformat(iso).astimezone(zone)
     locale, say = DAYS if spoken == "en" else Locale(spoken), catalogue(spoken).gettext
-    clock_time = say("%(time)s") % {"time": locale.datetime_skeletons["Hm"].apply(local, locale)}
-    if is_named:
-        city = get_timezone_location(zone.key, locale=locale, return_city=True)
-        clock_time += f" {city}" if zone.key in ("UTC", "Etc/UTC") else f" ({say('%(city)s time') % {'city': city}})"
+    city = get_timezone_location(zone.key, locale=locale, return_city=True) if is_named else ""
+    form = N_("%(time)s %(city)s time") if city else N_("%(time)s")
+    if zone.key in UTC_KEYS:
+        form = N_("%(time)s UTC")
+    clock_time = say(form) % {"time": locale.datetime_skeletons["Hm"].apply(local, locale), "city": city}
     days = {-1: N_("yesterday %(time)s"), 0: N_("today %(time)s"), 1: N_("tomorrow %(time)s")}
     near = days.get((local.date() - today).days)
     if near:

@@ -19,17 +19,21 @@ def register(app: Flask) -> None:
     app.add_template_global(script)
 
 
-def script(name: str, attributes: str = "defer") -> Markup:
-    """Return the element that loads a script, with what it says: in its `data-words`, unless the page is English."""
-    return _element(name, attributes, language())
+def script(name: str, *, before_paint: bool = False) -> Markup:
+    """Return the element that loads a script, with what it says: in its `data-words`, unless the page is English.
+
+    It runs once the page is read; `before_paint` has browsers wait for it before they show anything.
+    """
+    return _element(name, before_paint, language())
 
 
 @cache
-def _element(name: str, attributes: str, spoken: str) -> Markup:
+def _element(name: str, before_paint: bool, spoken: str) -> Markup:
     said = catalogue(spoken).gettext
     words = {} if spoken == ENGLISH else {text: said(text) for text in texts_of(name)}
     data = Markup(' data-words="{}"').format(json.dumps(words, ensure_ascii=False)) if words else ""
-    return Markup('<script src="{}" {}{}></script>').format(asset(name), attributes, data)
+    when = Markup(' blocking="render"') if before_paint else ""
+    return Markup('<script src="{}" defer{}{}></script>').format(asset(name), when, data)
 
 
 def texts_of(name: str) -> list[str]:

@@ -39,7 +39,8 @@ WITH_VALUES = (
 )
 FIXED = (
     # what stands in the place of a value
-    *(N_("title"), N_("venue"), N_("name"), N_("without decimals"), N_("with at most two decimals")),
+    *(N_("title"), N_("venue"), N_("city"), N_("section"), N_("row"), N_("seat"), N_("name")),
+    *(N_("without decimals"), N_("with at most two decimals")),
     N_("with at most three decimals, the third of them 0"),
     *(N_("your email and its parts are easy to guess"), N_("the name of this site is easy to guess")),
     *(N_("this one is easy to guess"), N_("a word by itself is easy to guess"), N_("recent years are easy to guess")),
@@ -73,10 +74,12 @@ FIXED = (
     N_("We cannot check the codes of your app now."),
     N_("Your email is no password; choose another."),
     # tickets and orders
+    N_("Choose a time zone, like Europe/Berlin."),
     N_("Choose one of the categories."),
     N_("Enter a start that is not in the past."),
     N_("Enter a start within the next ten years."),
     N_("Enter a title."),
+    N_("Enter the seat as its section, row and seat."),
     N_("Enter when it starts as a time in UTC, like 2030-01-31T19:30:00Z."),
     N_("Pay for one or cancel one before you reserve another."),
     N_("Try again in a minute."),

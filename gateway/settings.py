@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from gateway.texts import FOLDER, FOLDER_FORM, Text, read_texts
 from libs.contracts.currencies import CURRENCY_FORM, Currency, currency_setting
 from libs.contracts.stripe_keys import PUBLISHABLE_KEY, check_base, is_live
+from libs.contracts.time_zones import TIME_ZONE_FORM, time_zone
 from libs.settings import (
     ADDRESS_FORM,
     AMQP_FORM,
@@ -75,7 +76,7 @@ class Settings:
             tls=optional("GATEWAY_TLS", False, flag, FLAG_FORM, source),
             trusted_hosts=optional("GATEWAY_TRUSTED_HOSTS", (), _hosts, "HOST, or several separated by commas", source),
             public_url=optional("PUBLIC_URL", "http://localhost:8000", *PUBLIC_URL, source),
-            time_zone=optional("TIME_ZONE", ZoneInfo("UTC"), _zone, "a time zone of IANA, like Europe/Berlin", source),
+            time_zone=optional("TIME_ZONE", ZoneInfo("UTC"), _zone, TIME_ZONE_FORM, source),
             texts=optional("GATEWAY_TEXTS", {}, read_texts, FOLDER_FORM, source) or read_texts(FOLDER),
         )
         if not settings.verifier.knows(settings.signer):
@@ -99,11 +100,7 @@ def bind() -> str:
 
 
 def _zone(name: str) -> ZoneInfo:
-    """Return a time zone by its name; raises ValueError when there is none."""
-    try:
-        return ZoneInfo(name)
-    except (KeyError, OSError) as error:  # unknown, or a directory of zones
-        raise ValueError(name) from error
+    return ZoneInfo(time_zone(name))
 
 
 def _hosts(text: str) -> tuple[str, ...]:

@@ -54,6 +54,7 @@ async function renew(reply) {
   if (page.querySelector("[data-follow]")?.dataset.stage !== order.dataset.stage) return location.reload();
   for (const part of [".paybar", ".notices"]) document.querySelector(part).replaceChildren(...page.querySelector(part).childNodes);
   countDown();
+  document.dispatchEvent(new Event("renewed"));
 }
 
 document.querySelector(".paybar")?.addEventListener("submit", async (event) => {

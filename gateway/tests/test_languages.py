@@ -10,6 +10,7 @@ from babel.messages.catalog import Catalog
 from dev import screenshots, translations
 from gateway import languages
 from gateway.languages import LANGUAGES
+from gateway.scripts import texts_of
 from gateway.static_files import files
 
 OTHERS = [language for language in LANGUAGES if language != "en"]
@@ -43,6 +44,7 @@ def test_a_translation_has_the_values_and_the_markup_of_its_text(language):
 
 def test_scripts_say_everything_in_the_language_of_the_page():
     for name in (name for name in files() if name.endswith(".js")):
+        assert set(texts_of(name)) <= {each.id for each in said()}, name
         script = re.sub(r'\bsay\("[^"]*"\)', "", files()[name].decode())
         script = re.sub(r"(?m)(^|\s)//.*$|new Error\(`[^`]*`\)", "", script)
 
