@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import quote
 
 import redis
@@ -36,8 +37,6 @@ DISTANCE = 1000
 """How far the ports of one node are from those of the next."""
 ONCE = ("fake-stripe", BROKER_SETUP)
 OF_CLUSTER = {"QUEUE_TYPE": "quorum", "GATEWAY_PROXIES": "1"}
-WAIT_FOR = '[ -d "$3" ] || until > "/dev/tcp/$1/$2"; do sleep 0.2; done 2> /dev/null; shift 3; exec "$@"'
-"""A command of bash that waits, at a broker's first start, for the port of another: joining at once fails sometimes."""
 ELECTION_MS = 5000
 """How long members of the replica set miss the primary before they elect another; by default 10 seconds."""
 
@@ -60,7 +59,7 @@ def copies_of_all(stack: Layout) -> list[Program]:
 class Cluster(Stack):
     """A stack of three nodes; its ports `gateway` and `management` are those of the proxy."""
 
-    ready_seconds = 300  # the brokers start one after the other
+    ready_seconds = 900  # of a machine that is busy otherwise, which twenty processes share that start at once
 
     def __init__(
         self,
@@ -103,16 +102,13 @@ class Cluster(Stack):
         (folder / "conf.d" / "cluster.conf").write_text(
             "cluster_formation.peer_discovery_backend = classic_config\n"
             f"cluster_formation.classic_config.nodes.1 = {self._broker_name(1)}\n"
+            "cluster_formation.discovery_retry_limit = 600\n"
+            "cluster_formation.discovery_retry_interval = 1000\n"
             "cluster_partition_handling = pause_minority\n"
         )
         broker = rabbitmq(folder, node.ports, self.secrets["RABBITMQ_PASSWORD"], self._broker_name(number), node.host)
         environment = {**broker.environment, "HOME": str(self._cookie().parent), "RABBITMQ_USE_LONGNAME": "true"}
-        command = broker.command
-        if number > 1:
-            before = self.nodes[number - 2]
-            data = folder / "data" / self._broker_name(number)
-            command = ["bash", "-c", WAIT_FOR, "-", before.host, str(before.ports.amqp), str(data), *command]
-        return replace(broker, name=f"rabbitmq-{number}", command=command, environment=environment)
+        return replace(broker, name=f"rabbitmq-{number}", environment=environment)
 
     def _broker_name(self, number: int) -> str:
         return f"node{number}@{self.nodes[number - 1].host}"
@@ -168,6 +164,10 @@ class Cluster(Stack):
                 self._report(str(refused))
         with MongoClient[dict[str, Any]](self.mongo_url("admin"), timeoutMS=20000) as client:
             mongo_users.grant_all(client, addresses, migration)
+
+    def _set_up_broker(self) -> None:
+        with mock.patch.dict(os.environ, OF_CLUSTER):  # by which this process, too, knows the type of queues
+            super()._set_up_broker()
 
     def _redis(self, number: int, node: Node) -> Program:
         """Return a Redis server; which one takes writes is written down anew at each start of the cluster."""

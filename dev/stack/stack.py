@@ -112,8 +112,7 @@ class Stack(Layout):
             self._migrate()
         self._wait_for([server for server in started if server not in others], began)
         if programs:
-            addresses = {part: self.amqp_url_for(part) for part in PRINCIPALS}
-            next(set_up(self.management_url, self.secrets["RABBITMQ_PASSWORD"], addresses))
+            self._set_up_broker()
             self.supervisor.start_programs()
             self._wait_for(programs, time.monotonic())
 
@@ -129,6 +128,11 @@ class Stack(Layout):
         """Create the users of these addresses of MongoDB, and the migration's."""
         password, migration = self.secrets["MONGO_PASSWORD"], self.secrets["MIGRATE_MONGO_PASSWORD"]
         mongo_setup.grant_all(f"{HOST}:{self.ports.mongo}", password, addresses, migration)
+
+    def _set_up_broker(self) -> None:
+        """Create the users at RabbitMQ, and declare everything there."""
+        addresses = {part: self.amqp_url_for(part) for part in PRINCIPALS}
+        next(set_up(self.management_url, self.secrets["RABBITMQ_PASSWORD"], addresses))
 
     def _migrate(self) -> None:
         done = subprocess.run(

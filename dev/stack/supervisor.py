@@ -21,6 +21,7 @@ from libs.processes import die_with_parent
 
 ROOT = Path(__file__).parents[2]
 MARK = "TICKETING_STACK"  # in the environment of every process of a stack: the stack's folder
+START_SECONDS = 60
 STOP_SECONDS = 20
 SOCKET_PATH_LIMIT = 90  # bytes; sun_path has 108 (unix(7)), and supervisord appends its pid for a moment
 
@@ -69,7 +70,7 @@ class Supervisor:
                 start_new_session=True,  # Ctrl-C and a closing terminal reach only us, and we stop in order
                 preexec_fn=die_with_parent,
             )
-        if not wait_until(lambda: self.answers() or self.process_ended(), STOP_SECONDS) or self.process_ended():
+        if not wait_until(lambda: self.answers() or self.process_ended(), START_SECONDS) or self.process_ended():
             raise SupervisorError(f"supervisord did not start; see {self.folder}/logs/supervisord.out")
 
     def start_programs(self) -> None:

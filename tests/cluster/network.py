@@ -44,12 +44,12 @@ class Network:
     def close(self):
         for process in self._keepers:
             process.kill()
-            process.wait(10)
+            process.communicate(timeout=10)
 
 
 def keeper():
     """Start a process that keeps a network namespace alive; return it once it is in there."""
-    command = ["unshare", "--net", sys.executable, "-c", "print(flush=True); input()"]
+    command = ["unshare", "--net", sys.executable, "-c", "print(flush=True); import time; time.sleep(10**9)"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=die_with_parent)
     assert process.stdout.readline(), "a network namespace needs `make test-cluster`, or root"
     return process
