@@ -6,7 +6,7 @@ lost reply does nothing twice. Stripe keeps a key for a day at least (https://do
 
 import hashlib
 import logging
-import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -54,20 +54,38 @@ class UnexpectedStripeError(StripeUnavailable):
     is_about_one = True
 
 
-class _Session(threading.local):
-    """A session for each thread, as Stripe's library has them, that follows no redirect (OWASP ASVS 5.0, 15.3.2)."""
+class _Sessions:
+    """As many sessions as there are requests at once, each kept with its connection for a later one.
 
-    def __init__(self) -> None:
-        self._session = requests.Session()
-        self._session.max_redirects = 0
+    Each call has a thread of its own, so that a session for each thread, as Stripe's library has them, would connect
+    anew for each call. They follow no redirect (OWASP ASVS 5.0, 15.3.2). Proxies are those that the environment names
+    for `address` at the start; it is not read again for each request.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._proxies = requests.utils.get_environ_proxies(address)
+        self._free: deque[requests.Session] = deque()
 
     def request(self, *arguments: Any, **options: Any) -> requests.Response:
-        """Return the response to a request; raise TooManyRedirects for a redirect."""
-        return self._session.request(*arguments, **options)
+        """Return the response to a request, read to its end; raise TooManyRedirects for a redirect."""
+        try:
+            session = self._free.pop()
+        except IndexError:
+            session = self._new()
+        try:
+            return session.request(*arguments, **options)
+        finally:
+            self._free.append(session)
 
     def close(self) -> None:
-        """Close the connections of this thread."""
-        self._session.close()
+        """Close the connections that no request uses."""
+        while self._free:
+            self._free.pop().close()
+
+    def _new(self) -> requests.Session:
+        session = requests.Session()
+        session.max_redirects, session.trust_env, session.proxies = 0, False, self._proxies
+        return session
 
 
 class CardProvider:
@@ -78,10 +96,11 @@ class CardProvider:
 
     def __init__(self, secret_key: str, api_base: str | None = None) -> None:
         options: dict[str, Any] = {"base_addresses": {"api": api_base}} if api_base else {}
+        sessions = _Sessions(api_base or stripe.DEFAULT_API_BASE)
         self._stripe = stripe.StripeClient(
             secret_key,
             stripe_version=API_VERSION,
-            http_client=TimedRequests(timeout=TIMEOUT_SECONDS, session=cast("requests.Session", _Session())),
+            http_client=TimedRequests(timeout=TIMEOUT_SECONDS, session=cast("requests.Session", sessions)),
             max_network_retries=0,  # payments.patience repeats
             **options,
         ).v1
