@@ -13,6 +13,7 @@ from libs.events import VersionConflict
 from payments.alarms import alarm
 from payments.card_provider import IntentMissing, StripeBusy, UnexpectedStripeError
 from payments.crash_points import CrashPoint, crash_point
+from payments.domain import Payment
 from payments.errors import StripeUnavailable
 from payments.orphans import end_orphan, owner_of_orphan
 from payments.settlement import Settlement
@@ -28,6 +29,8 @@ REPORTED_ALREADY = {
     "payment_intent.canceled": ("cancelled",),
 }
 """The statuses of a payment in which a webhook of a type can report no news, as if it had been lost."""
+SETTLED = "settled"
+"""The outcome of a webhook about a known payment, which alone is not counted."""
 WEBHOOK_RETRY_AFTER = timedelta(seconds=10)
 WEBHOOKS_AT_ONCE = 8
 """How many are being settled just after they came; more wait for the next visit."""
@@ -82,7 +85,13 @@ class Reconciler:
             return self.settle_webhook(webhook)
 
     def receive(self, webhook: Webhook) -> None:
-        """Store a webhook, and begin to settle it; Stripe's answer must not depend on how long that takes."""
+        """Store a webhook, and begin to settle it; Stripe's answer must not depend on how long that takes.
+
+        One that reports no news, as most that follow from our own requests, is as good as settled, and not stored.
+        """
+        payment = self.store.find_by_stripe_id(webhook.stripe_id) if webhook.stripe_id else None
+        if payment is not None and _is_old_news(webhook, payment):
+            return
         self.store.inbox.add(webhook, self.settlement.clock())
         crash_point(CrashPoint.WEBHOOK_STORED)
         self._begin(partial(self._settle_late, webhook))
@@ -96,7 +105,8 @@ class Reconciler:
             outcome = self._settle_payment_of(webhook)
         except Exception as error:  # noqa: BLE001 - it is stored, so Stripe need not send it again
             return self._webhook_waits(webhook, error)
-        self.store.count(f"webhooks_{outcome}")
+        if outcome != SETTLED:
+            self.store.count(f"webhooks_{outcome}")
         self.store.inbox.settle(webhook, outcome, self.settlement.clock())
         return True
 
@@ -110,19 +120,16 @@ class Reconciler:
         return is_about_one
 
     def _settle_payment_of(self, webhook: Webhook) -> str:
-        order_id = self._order_of(webhook)
-        if order_id is None:
+        payment = self._payment_of(webhook)
+        if payment is None:
             return "unknown"
         if webhook.type == "charge.dispute.created":
-            alarm(self.store, "dispute_opened", f"the charge of order {order_id} is disputed ({webhook.stripe_id})")
-        payment = self.store.get(order_id)
-        # to capture, or to void
-        is_unfinished = payment.status == "authorized" and payment.order["status"] != "created"
-        if is_unfinished or payment.status not in REPORTED_ALREADY.get(webhook.type, ()):
-            self.settlement.settle(order_id)
-        return "settled"
+            alarm(self.store, "dispute_opened", f"the charge of order {payment.id} is disputed ({webhook.stripe_id})")
+        if not _is_old_news(webhook, payment):
+            self.settlement.settle(payment.id)
+        return SETTLED
 
-    def _order_of(self, webhook: Webhook) -> str | None:
+    def _payment_of(self, webhook: Webhook) -> Payment | None:
         payment = self.store.find_by_stripe_id(webhook.stripe_id) if webhook.stripe_id else None
         if payment is None and webhook.order_id is not None:
             payment = self.store.find(webhook.order_id)
@@ -130,7 +137,7 @@ class Reconciler:
                 if webhook.stripe_id is not None:
                     self._end_orphan(webhook.stripe_id, payment.id)
                 return None
-        return payment.id if payment else None
+        return payment
 
     def _end_orphan(self, stripe_id: str, order_id: str) -> None:
         try:
@@ -164,3 +171,9 @@ class Reconciler:
         if is_alarming(failures):
             alarm(self.store, "payment_stuck", f"order {order_id} could not be settled {failures} times: {failure}")
         return True
+
+
+def _is_old_news(webhook: Webhook, payment: Payment) -> bool:
+    """Whether a webhook reports what is stored already, and nothing is left to capture or to void."""
+    is_unfinished = payment.status == "authorized" and payment.order["status"] != "created"
+    return not is_unfinished and payment.status in REPORTED_ALREADY.get(webhook.type, ())
