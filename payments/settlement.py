@@ -13,7 +13,7 @@ from payments.crash_points import CrashPoint, crash_point
 from payments.creation import Creation
 from payments.decisions import Step, decide, matches_order
 from payments.domain import Payment
-from payments.errors import PaymentInProgress, PaymentNotFound, StripeUnavailable
+from payments.errors import PaymentInProgress, StripeUnavailable
 from payments.intent import PaymentIntent
 from payments.patience import Result, is_awaited, patiently
 from payments.recording import record
@@ -22,6 +22,7 @@ from payments.store import PaymentStore
 MAXIMUM_STEPS = 6
 """How often a PaymentIntent may be looked at for one settlement; each step but the last changes something at Stripe."""
 
+AUTHORIZED = "requires_capture"
 Reading = tuple[Payment, PaymentIntent | None]
 """A payment as stored, and its PaymentIntent as Stripe says it is."""
 
@@ -38,14 +39,24 @@ class Settlement:
     def follow(self, order: dict[str, Any]) -> None:
         """Store an order's snapshot, then settle, new or not: an earlier worker may have died before settling.
 
-        That is, if somebody has begun to pay the order: else there is nothing to store, and nothing to settle.
+        That is, if somebody has begun to pay the order: else there is nothing to store, and nothing to settle. An
+        authorized payment is captured without reading its PaymentIntent first: what is no longer authorized, Stripe
+        refuses to capture, and then it is read.
 
         Raises as `settle` does.
         """
-        if self.store.follow(order):
+        payment = self.store.follow(order)
+        if payment is not None:
             crash_point(CrashPoint.COPY_STORED)
-            with suppress(PaymentNotFound):  # orders is just being asked, by somebody who begins to pay
-                self.settle_unfinished(order["id"])
+            if payment.has_work_left:
+                self.settle(payment.id, known=self._to_capture(payment))
+
+    def _to_capture(self, payment: Payment) -> Reading | None:
+        """Return the payment, and its PaymentIntent as it was recorded, if that is to be captured now."""
+        if payment.status != "authorized" or payment.stripe_id is None:
+            return None
+        intent = PaymentIntent(payment.stripe_id, AUTHORIZED, "", payment.amount_cents, payment.currency, payment.id)
+        return (payment, intent) if decide(payment, intent, self.clock()) is Step.CAPTURE else None
 
     def settle_unfinished(self, order_id: str, answered: int | None = None) -> Payment:
         """Settle the order's payment, without asking Stripe if it has ended and its order too; return it.
@@ -58,14 +69,13 @@ class Settlement:
         self.store.update_work_left(payment)
         return payment
 
-    def settle(
-        self, order_id: str, answered: int | None = None, known: tuple[Payment, PaymentIntent] | None = None
-    ) -> Reading:
+    def settle(self, order_id: str, answered: int | None = None, known: Reading | None = None) -> Reading:
         """Do all that can be done now for the order's payment; return it, and its PaymentIntent as last read.
 
         `answered`: the attempt to pay that Stripe has answered. `known`: the payment as last stored, and its
-        PaymentIntent as Stripe replied to this worker's own request. Raises PaymentNotFound, StripeUnavailable, or
-        VersionConflict when others kept changing it.
+        PaymentIntent as Stripe replied to this worker's own request, or as recorded if that is to be captured.
+
+        Raises PaymentNotFound, StripeUnavailable, or VersionConflict when others kept changing it.
         """
         readings: list[Reading] = [known] if known else []
         return self.patiently(

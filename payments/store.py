@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -129,19 +129,22 @@ class PaymentStore:
         if not self._replaces_older(order, {}, asked):
             self.payments.collection.update_one({"_id": order["id"]}, asked)
 
-    def follow(self, order: Document) -> bool:
+    def follow(self, order: Document) -> Payment | None:
         """Store an order's snapshot if its payment was opened and our copy is older.
 
-        Returns whether there may be something to settle: not when nobody has begun to pay, or nothing was asked of
-        Stripe before the snapshot was stored.
+        Returns the payment as it is stored then, even if our copy was as new or newer. None when nobody has begun to
+        pay, or nothing was asked of Stripe before the snapshot was stored: then there is nothing to settle.
         """
-        found = self.payments.collection.find_one({"_id": order["id"]}, [*NOT_BEGUN])
+        found = self.payments.find(order["id"])
         if found is None:
-            return False
+            return None
         if all(found[name] is None for name in NOT_BEGUN) and self._replaces_older(order, NOT_BEGUN):
-            return False
-        self._replaces_older(order, {}, {"$set": {"work_left": True}})
-        return True  # even if our copy is as new or newer
+            return None
+        followed = replace(_payment(found), **copy_of(order))
+        if self._replaces_older(order, {"version": followed.version}, _work_left(followed)):
+            return followed
+        self._replaces_older(order, {}, {"$set": {"work_left": True}})  # it has changed since it was read
+        return self.find(order["id"])
 
     def _replaces_older(self, order: Document, where: Document, beside: Document = NOTHING) -> bool:
         """Replace an older copy by the snapshot, if the payment matches `where`; return whether it was replaced.
@@ -168,7 +171,7 @@ class PaymentStore:
     def update_work_left(self, payment: Payment) -> None:
         """Take a payment off the reconciler's list when nothing is left to do, unless it has changed meanwhile."""
         where = {"_id": payment.id, "version": payment.version, "order.version": payment.order["version"]}
-        self.payments.collection.update_one(where, {"$set": {"work_left": payment.has_work_left}})
+        self.payments.collection.update_one(where, _work_left(payment))
 
     def take_unfinished(self, now: datetime, urgent_after: timedelta, others_after: timedelta) -> Payment | None:
         """Return the payment with work left that was visited longest ago, and mark it as visited now.
@@ -266,6 +269,11 @@ class PaymentStore:
 def copy_of(order: Document) -> Document:
     """Return the fields of a payment that are its order's."""
     return {"order": order, "amount_cents": order["price_cents"], "currency": order["currency"].lower()}
+
+
+def _work_left(payment: Payment) -> Document:
+    """Return the update that puts a payment on the reconciler's list or takes it off."""
+    return {"$set": {"work_left": payment.has_work_left}}
 
 
 def _idle(before: datetime) -> Document:

@@ -107,7 +107,7 @@ def _payments(world: World, number: int, claim: Claim, others: Others, rules: Ru
                 if kept != claim:
                     yield f"{label} and {outcome}", number, world.with_claim(number, kept)
         elif others.are_few:
-            yield label, number, workers.added(world.with_claim(number, after), Worker("read", number, acks=version))
+            yield label, number, workers.added(world.with_claim(number, after), workers.follower(number, version))
     if others.are_few and claim.document and claim.document.asked and not limits.unacked:
         settling = Worker("look", number, claim.document)
         yield "settle reads the document", number, workers.added(world, settling)

@@ -45,6 +45,7 @@ class Rules:
     compare_and_set: bool = True  # 1
     replies_decide: bool = False  # 2
     own_replies: bool = True  # what rule 2 allows
+    captures_unread: bool = True  # what rule 2 allows
     refund_incomplete: bool = False  # 2
     store: type[PaymentStore] = PaymentStore  # 3, 12
     follow: Callable[[Order, dict[str, Any], datetime], str | None] = Order.apply_payment  # 4
@@ -214,8 +215,8 @@ def _delivered(
     store = store_class(mongomock.MongoClient(tz_aware=True).payments)
     if document is not None:
         store_document(store, document, copied)
-    settles = store.follow({**_public(status, False), "version": version})
-    return stored_document(store, document) if document else None, settles
+    payment = store.follow({**_public(status, False), "version": version})
+    return stored_document(store, document) if document else None, bool(payment)
 
 
 @cache

@@ -104,11 +104,12 @@ def extend_late(order: Order, buyer_id: str, now: datetime) -> str | None:
 follow_as_it_is = PaymentStore.follow
 
 
-def follow_only_news(store: PaymentStore, order: dict[str, Any]) -> bool:
+def follow_only_news(store: PaymentStore, order: dict[str, Any]) -> Payment | None:
     """Settle nothing when the snapshot is as old as our copy, or older."""
     known = store.find(order["id"])
     is_news = known is None or known.order["version"] < order["version"]
-    return follow_as_it_is(store, order) and is_news
+    payment = follow_as_it_is(store, order)
+    return payment if is_news else None
 
 
 def replace_any(

@@ -50,6 +50,14 @@ def payer(number: int, claim: Claim, rules: Rules) -> Worker | None:
     return Worker("save", number, document, written=written, then="create")
 
 
+def follower(number: int, version: int) -> Worker:
+    """Return a worker that has stored this version of the order and settles, before it acknowledges the event.
+
+    What is recorded as authorized it captures without reading it first (rule 2).
+    """
+    return Worker("read", number, then="capture", acks=version)
+
+
 def charged(claim: Claim, number: int, limits: Limits) -> Iterator[tuple[str, Claim]]:
     """Yield what may come of a card that is tried on a PaymentIntent."""
     intent = claim.intents[number]
@@ -195,6 +203,11 @@ def _look(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcome
     if worker.acks and not has_work_left(document, copy_status(claim, document)):
         yield "it need not read the PaymentIntent", added(world, worker._replace(task="update_work_left"))
         return
+    if worker.then == "capture":
+        worker = worker._replace(then="")
+        if rules.captures_unread and _is_to_be_captured(document, claim, rules):
+            yield "it need not read the PaymentIntent to capture it", added(world, _capturer(worker, document))
+            return
     intent = claim.intents[document.intent] if document.intent is not None else None
     step = rules.next_step(document, copy_status(claim, document), claim.is_overdue, intent)
     next_worker = _decided(step, worker, document, intent, copy_status(claim, document), rules)
@@ -216,14 +229,27 @@ def _decided(
         return worker._replace(task="refund_part", read=None, intent=document.intent, part=part, then="")
     if step is Step.GIVE_UP_REFUND:
         return worker._replace(task="save", written=rules.given_up(document, status, intent), event=None, then="")
-    if step in (Step.CANCEL, Step.REFUND, Step.CAPTURE):
-        read = document if step is Step.CAPTURE else None
-        return worker._replace(task=step.name.lower(), read=read, intent=document.intent, then="")
+    if step is Step.CAPTURE:
+        return _capturer(worker, document)
+    if step in (Step.CANCEL, Step.REFUND):
+        return worker._replace(task=step.name.lower(), read=None, intent=document.intent, then="")
     written, event = rules.recorded(document, status, intent)
     then = worker.then if written.status == "open" else ""
     if written.version == document.version:
         return _marking(worker, document) if then else worker._replace(task="update_work_left", then="")
     return worker._replace(task="save", written=written, event=event, then=then)
+
+
+def _is_to_be_captured(document: Document, claim: Claim, rules: Rules) -> bool:
+    """Whether a payment is to be captured if it is still authorized at Stripe, as it was recorded."""
+    if document.status != "authorized":
+        return False
+    status = copy_status(claim, document)
+    return rules.next_step(document, status, claim.is_overdue, Intent(AUTHORIZED)) is Step.CAPTURE
+
+
+def _capturer(worker: Worker, document: Document) -> Worker:
+    return worker._replace(task="capture", read=document, intent=document.intent, then="")
 
 
 def _marking(worker: Worker, document: Document) -> Worker:
