@@ -47,7 +47,7 @@ class Api:
                 reply = self._reply(route, ids)
             except StripeError as refused:
                 reply = Reply(refused.status, refused.body)
-            self.webhooks.wake()
+            self.webhooks.send_queued()
             if g.fault and g.fault.kind == "lost_reply":
                 request.environ["werkzeug.socket"].shutdown(2)
             return response_to(reply)
@@ -134,7 +134,7 @@ def _for_browsers(found: Document) -> Document:
 
 def response_to(reply: Reply) -> Response:
     """Return the response that carries a reply, with the headers that Stripe sends."""
-    response = Response(json.dumps(reply.body, indent=2, sort_keys=False), reply.status, mimetype="application/json")
+    response = Response(json.dumps(reply.body, sort_keys=False), reply.status, mimetype="application/json")
     response.headers["Request-Id"] = g.get("request_id", "")
     response.headers["Stripe-Version"] = request.headers.get("Stripe-Version", stripe.api_version)
     if key := request.headers.get("Idempotency-Key"):

@@ -1,6 +1,5 @@
 """Stripe's events: a snapshot of an object when something happened to it, stored and handed to the webhooks."""
 
-import copy
 from typing import Any
 
 import stripe
@@ -18,7 +17,7 @@ def emit(call: Call, type: str, subject: Document) -> None:
         "object": "event",
         "api_version": stripe.api_version,
         "created": now(),
-        "data": {"object": copy.deepcopy(visible(subject))},
+        "data": {"object": visible(subject)},
         "livemode": False,
         "pending_webhooks": 0,
         "request": {"id": call.request_id, "idempotency_key": call.idempotency_key},

@@ -1,10 +1,13 @@
 """Serving the fake Stripe: on 127.0.0.1, or inside a container for the other ones; each request in its own thread."""
 
+import io
+import socket
 import threading
 from collections.abc import Container, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.test import run_wsgi_app
 
 from dev.fake_stripe.app import create_app
 from dev.fake_stripe.state import State
@@ -15,7 +18,34 @@ EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - inside a container, where only other c
 
 
 class _Handler(WSGIRequestHandler):
+    """Keeps connections, as Stripe does; werkzeug itself closes them, so as not to read requests to their end."""
+
+    wbufsize = -1  # a response leaves in one packet
+
     disable_nagle_algorithm = True  # else a kept-alive connection waits 40 ms for each reply
+
+    def setup(self) -> None:
+        """Remember the connection, for when the server is closed."""
+        super().setup()
+        self.server.kept.add(self.connection)  # type: ignore[attr-defined]
+
+    def finish(self) -> None:
+        """Forget it again."""
+        self.server.kept.discard(self.connection)  # type: ignore[attr-defined]
+        super().finish()
+
+    def run_wsgi(self) -> None:
+        """Answer one request, read to its end."""
+        environ = self.make_environ()
+        environ["wsgi.input"] = io.BytesIO(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        parts, status, headers = run_wsgi_app(self.server.app, environ, buffered=True)
+        body = b"".join(parts)
+        code, _, reason = status.partition(" ")
+        self.send_response(int(code), reason)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
 
     def log_request(self, *args: object) -> None:
         """Log no requests: the ledger shows what happened."""
@@ -45,12 +75,16 @@ def listening(
     with closing(State(state_path)) as state:
         webhooks = Webhooks(state, webhook_url, webhook_secret, not in_container, types)
         server = make_server(host, port, create_app(state, webhooks), threaded=True, request_handler=_Handler)
-        server.daemon_threads = True  # type: ignore[attr-defined]
+        kept: set[socket.socket] = set()
+        server.daemon_threads, server.kept = True, kept  # type: ignore[attr-defined]
         webhooks.start()
         try:
             yield server
         finally:
             server.server_close()
+            for connection in list(kept):
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
             webhooks.stop()
 
 

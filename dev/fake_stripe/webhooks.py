@@ -77,6 +77,7 @@ class Webhooks:
         self._held: list[int] = []
         self._in_flight = 0
         self._wake, self._stopped = threading.Event(), threading.Event()
+        self._has_queued = True  # by a process before this one, perhaps
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
 
     def queue(self, event: Document) -> int:
@@ -109,6 +110,7 @@ class Webhooks:
             due += 5.0 if rule.seconds is None else rule.seconds
         if rule and rule.action == "fail":
             feigned, sent = rule.times or 1, rule.sent
+        self._has_queued = True
         row = (event["id"], event["type"], feigned, sent, due)
         insert = "insert into deliveries (event, type, feigned, sent, due) values (?, ?, ?, ?, ?)"
         return self.state.db.execute(insert, row).lastrowid or 0
@@ -152,6 +154,11 @@ class Webhooks:
         self._thread.join(TIMEOUT)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def send_queued(self) -> None:
+        """Wake if anything was queued."""
+        if self._has_queued:
+            self.wake()
+
     def wake(self) -> None:
         """Look for due deliveries now: a transaction that queued some has ended."""
         self._wake.set()
@@ -159,12 +166,16 @@ class Webhooks:
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._wake.clear()
-            for delivery in self._claim():
+            claimed, pause = self._claim()
+            for delivery in claimed:
                 self._pool.submit(self._deliver, delivery)
-            self._wake.wait(self._pause())
+            self._wake.wait(pause)
 
-    def _claim(self) -> list[sqlite3.Row]:
-        """Take due deliveries for as many senders as are free; one lost with the process becomes due again later."""
+    def _claim(self) -> tuple[list[sqlite3.Row], float]:
+        """Take due deliveries for as many senders as are free; one lost with the process becomes due again later.
+
+        Returns them, and in how many seconds the next is due.
+        """
         with self.state.transaction():
             free = SENDERS - self._in_flight
             claimed = self.state.db.execute(DUE, (time.time(), free)).fetchall() if free > 0 else []
@@ -173,12 +184,9 @@ class Webhooks:
                     "update deliveries set due = ? where id = ?", (time.time() + 3 * TIMEOUT, row["id"])
                 )
             self._in_flight += len(claimed)
-        return claimed
-
-    def _pause(self) -> float:
-        with self.state.transaction():
+            self._has_queued = False
             due = self.state.db.execute("select min(due) from deliveries where due > ?", (time.time(),)).fetchone()[0]
-        return 5.0 if due is None else min(5.0, max(0.01, due - time.time()))
+        return claimed, 5.0 if due is None else min(5.0, max(0.01, due - time.time()))
 
     def _deliver(self, delivery: sqlite3.Row) -> None:
         accepted = False
@@ -199,7 +207,7 @@ class Webhooks:
         return event is not None and self._post(event) and not feigned
 
     def _post(self, event: Document) -> bool:
-        body = json.dumps(event, indent=2)
+        body = json.dumps(event)
         signature = stripe.WebhookSignature.generate_signature_header(body, self.secret)
         headers = {
             "Content-Type": "application/json; charset=utf-8",
