@@ -13,18 +13,21 @@ from payments.settlement import Settlement
 
 
 class Checkout:
-    """Takes a buyer's card. The copy of the order must exist already; every method returns snapshots."""
+    """Takes a buyer's card. The copy of the order must exist already; every method returns snapshots.
+
+    `known`: the payment as just read or stored.
+    """
 
     def __init__(self, settlement: Settlement, publishable_key: str) -> None:
         self.settlement = settlement
         self.publishable_key = publishable_key
 
-    def pay(self, order_id: str, buyer_id: str, token: str) -> dict[str, Any]:
+    def pay(self, order_id: str, buyer_id: str, token: str, known: Payment | None = None) -> dict[str, Any]:
         """Charge the card and return the payment; with `is_confirming` while the outcome is unknown.
 
         Raises what forbids the buyer to pay, InvalidCard, PaymentDeclined or AuthenticationRequired.
         """
-        payment, _ = self.settlement.prepare(order_id, _payable_by(buyer_id), begins_attempt=True, may_repeat=True)
+        payment, _ = self.settlement.prepare(order_id, _payable_by(buyer_id), True, may_repeat=True, known=known)
         if payment.status != "open" or payment.stripe_id is None:
             return payment.snapshot()
         try:
@@ -43,23 +46,23 @@ class Checkout:
         crash_point(CrashPoint.CONFIRMED)
         return authorized
 
-    def open_form(self, order_id: str, buyer_id: str) -> dict[str, Any]:
+    def open_form(self, order_id: str, buyer_id: str, known: Payment | None = None) -> dict[str, Any]:
         """Return {"client_secret", "publishable_key"}, with which the page lets Stripe itself take the card.
 
         This charges nothing and marks nothing: the page calls `announce` before the card is charged, and the outcome
         arrives by webhook, by `refresh`, or through the reconciler, which visits every open PaymentIntent.
         """
-        _, intent = self.settlement.prepare(order_id, _payable_by(buyer_id))
+        _, intent = self.settlement.prepare(order_id, _payable_by(buyer_id), known=known)
         assert intent is not None, "prepare makes one"
         return {"client_secret": intent.client_secret, "publishable_key": self.publishable_key}
 
-    def announce(self, order_id: str, buyer_id: str) -> dict[str, Any]:
+    def announce(self, order_id: str, buyer_id: str, known: Payment | None = None) -> dict[str, Any]:
         """Mark that the page is about to let Stripe charge a card; return the payment with the number of the `attempt`.
 
         The payment is being confirmed from now on, even if the page never gets the outcome; `refresh` ends that. Raises
         PaymentInProgress while another attempt is in flight, in another tab perhaps.
         """
-        payment, _ = self.settlement.prepare(order_id, _payable_by(buyer_id), begins_attempt=True)
+        payment, _ = self.settlement.prepare(order_id, _payable_by(buyer_id), begins_attempt=True, known=known)
         return payment.snapshot() | {"attempt": payment.attempts}
 
     def refresh(self, order_id: str, buyer_id: str, answered: int | None = None) -> dict[str, Any]:

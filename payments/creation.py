@@ -33,8 +33,7 @@ class Creation:
 
     def mark(self, payment: Payment) -> None:
         """Store that a PaymentIntent is about to be created, so that a crash leaves a trace."""
-        payment.creating_at = self.clock()
-        payment.mark_changed(self.clock())
+        payment.mark_creation(self.clock())
         self.store.save(payment)
         crash_point(CrashPoint.CREATION_MARKED)
 

@@ -114,6 +114,19 @@ class Payment:
         if self.order["buyer_id"] != buyer_id:
             raise NotOwner("This order is not yours.")
 
+    def may_be_paid_by(self, buyer_id: str) -> bool:
+        """Whether nothing forbids this buyer to pay."""
+        try:
+            self.check_payable(buyer_id)
+        except (NotOwner, OrderCancelled):
+            return False
+        return True
+
+    def mark_creation(self, now: datetime) -> None:
+        """Mark that the PaymentIntent is about to be created."""
+        self.creating_at = now
+        self.mark_changed(now)
+
     def begin_attempt(self, now: datetime, last_payment_method: str | None = None) -> None:
         """Mark that a card is about to be charged: the same attempt as before while that one's outcome is unknown.
 

@@ -25,6 +25,7 @@ from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenti
 from libs.rpc.entrypoint import rpc
 from payments.copying import copy_order
 from payments.declines import buyer_view
+from payments.domain import Payment
 from payments.errors import PaymentNotFound, StripeUnavailable
 from payments.provider import Money
 from payments.recording import CONFIRM_PERIOD
@@ -61,19 +62,19 @@ class PaymentsService(parked_events.ParkedEvents):
         that the outcome is not known yet: it will be, and the buyer must not pay again meanwhile.
         """
         buyer_id = self._count("paying", PAYING)
-        return self.money.checkout.pay(self._known(order_id), buyer_id, str(token))
+        return self.money.checkout.pay(order_id, buyer_id, str(token), self._copied(order_id, buyer_id))
 
     @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def create_intent(self, order_id: str) -> dict[str, Any]:
         """Return {"client_secret", "publishable_key"} for the card form of one of the caller's orders."""
         buyer_id = self._count("paying", PAYING)
-        return self.money.checkout.open_form(self._known(order_id), buyer_id)
+        return self.money.checkout.open_form(order_id, buyer_id, self._copied(order_id, buyer_id))
 
     @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def announce(self, order_id: str) -> dict[str, Any]:
         """Mark that the page is about to let Stripe charge a card; return the payment with the `attempt`'s number."""
         buyer_id = self._count("paying", PAYING)
-        return self.money.checkout.announce(self._known(order_id), buyer_id)
+        return self.money.checkout.announce(order_id, buyer_id, self._copied(order_id, buyer_id))
 
     @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def refresh(self, order_id: str, answered: int | None = None) -> dict[str, Any]:
@@ -238,12 +239,13 @@ class PaymentsService(parked_events.ParkedEvents):
         stale = stale_in(payments, "order.version", is_partial=True)
         return rpc_source(self.services.call, OrderCreated, payments.database, stale, self.on_order)
 
-    def _known(self, order_id: object) -> str:
-        """Return the id of an order, copied by now; raise OrderNotFound."""
+    def _copied(self, order_id: object, buyer_id: str) -> Payment | None:
+        """Copy an order that a buyer begins to pay; return its payment if it is known. Raises OrderNotFound."""
         if not isinstance(order_id, str) or not 0 < len(order_id) <= LONGEST_ID:
             raise OrderNotFound("There is no such order.")
-        copy_order(self.money.store, order_id, self._fetch, utc_now())
-        return order_id
+        return copy_order(
+            self.money.store, order_id, self._fetch, utc_now(), lambda payment: payment.may_be_paid_by(buyer_id)
+        )
 
     def _fetch(self, order_id: str) -> dict[str, Any]:
         try:

@@ -88,14 +88,21 @@ class Settlement:
         check: Callable[[Payment], None],
         begins_attempt: bool = False,
         may_repeat: bool = False,
+        known: Payment | None = None,
     ) -> Reading:
         """Return the order's payment as Stripe has it now, and its PaymentIntent, created if there is none yet.
 
         `check` raises what forbids the buyer to pay. `begins_attempt`: if the payment is still open, mark it as being
         confirmed; raises PaymentInProgress while the outcome of another attempt is unknown, unless this one
-        `may_repeat` that under its key. Every step is stored before Stripe is asked, so a crash loses none.
+        `may_repeat` that under its key. `known`: the payment as just read or stored.
+
+        Every step is stored before Stripe is asked, so a crash loses none.
         """
-        return self.patiently(order_id, lambda: self._prepare(order_id, check, begins_attempt, may_repeat))
+        read = [known] if known else []
+        return self.patiently(
+            order_id,
+            lambda: self._prepare(read.pop() if read else self.store.get(order_id), check, begins_attempt, may_repeat),
+        )
 
     def patiently(self, order_id: str, act: Callable[[], Result]) -> Result:
         """Return what `act` returns, calling it again as `patience.patiently` does.
@@ -116,9 +123,8 @@ class Settlement:
         self._save(payment)
 
     def _prepare(
-        self, order_id: str, check: Callable[[Payment], None], begins_attempt: bool, may_repeat: bool
+        self, payment: Payment, check: Callable[[Payment], None], begins_attempt: bool, may_repeat: bool
     ) -> Reading:
-        payment = self.store.get(order_id)
         check(payment)
         if payment.stripe_id is None:
             if payment.creating_at is None:
@@ -126,7 +132,7 @@ class Settlement:
             created = self.creation.find_or_create(payment, begins_attempt)
             if created.is_first_reply and (payment.confirming_at or not begins_attempt):
                 return payment, created
-        payment, intent = self._settle(self._read(order_id))
+        payment, intent = self._settle(self._read(payment.id))
         check(payment)
         if begins_attempt and payment.status == "open":
             self._begin_attempt(payment, intent, may_repeat)

@@ -1,7 +1,6 @@
 """The payments, each with its copy of its order, in MongoDB."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,6 +27,7 @@ UNKNOWN: Document = {"version": 0, "status": "created", "buyer_id": "", "price_c
 """Our copy of an order, beside its id, until orders was asked about it."""
 UNASKED: Document = {"unasked": True}
 """The payments that were opened, and orders not asked about since: there are none to anybody else."""
+NOW_ASKED: Document = {"$unset": dict.fromkeys(UNASKED, "")}
 ASKED: Document = {"unasked": {"$exists": False}}
 NOT_BEGUN: Document = {"stripe_id": None, "creating_at": None}
 """The payments for which nothing was asked of Stripe."""
@@ -110,11 +110,14 @@ class PaymentStore:
         found = self.payments.find_one({"stripe_id": stripe_id})
         return _payment(found) if found else None
 
-    def open(self, order_id: str, now: datetime) -> None:
-        """Open the payment of an order of which nothing is known yet, unless there is one."""
-        with suppress(DuplicateKeyError):
-            opened = _document(Payment.open({**UNKNOWN, "id": order_id}, now))
-            self.payments.collection.insert_one({**opened, **UNASKED})
+    def open(self, order_id: str, now: datetime) -> Payment | None:
+        """Open the payment of an order of which nothing is known yet, and return it; None if there is one."""
+        opened = Payment.open({**UNKNOWN, "id": order_id}, now)
+        try:
+            self.payments.collection.insert_one({**_document(opened), **UNASKED})
+        except DuplicateKeyError:
+            return None
+        return opened
 
     def discard(self, order_id: str) -> None:
         """Remove a payment that was opened for an order that there is not."""
@@ -125,9 +128,18 @@ class PaymentStore:
 
         From now on the payment is found: what an event stored in it before may be old, and its successor lost.
         """
-        asked = {"$unset": dict.fromkeys(UNASKED, "")}
-        if not self._replaces_older(order, {}, asked):
-            self.payments.collection.update_one({"_id": order["id"]}, asked)
+        if not self._replaces_older(order, {}, NOW_ASKED):
+            self.payments.collection.update_one({"_id": order["id"]}, NOW_ASKED)
+
+    def begin(self, payment: Payment) -> bool:
+        """Store what orders answered about an order whose payment was just opened, and that Stripe is asked next.
+
+        `payment` is what was opened, changed once. Returns False, and stores nothing, if it has changed meanwhile.
+        """
+        begun = {"$set": {"creating_at": payment.creating_at, "version": payment.version}}
+        begun["$set"] |= {"updated_at": payment.updated_at, "work_left": payment.has_work_left}
+        where = {"version": payment.version - 1, "order.version": UNKNOWN["version"], **UNASKED}
+        return self._replaces_older(payment.order, where, {**begun, **NOW_ASKED})
 
     def follow(self, order: Document) -> Payment | None:
         """Store an order's snapshot if its payment was opened and our copy is older.

@@ -9,6 +9,7 @@ from libs.contracts.errors import OrderNotFound
 from libs.events import VersionConflict
 from payments.card_provider import CardProvider
 from payments.copying import copy_order
+from payments.domain import Payment
 from payments.settlement import Settlement
 from payments.store import PaymentStore
 
@@ -75,6 +76,38 @@ def test_an_event_that_comes_while_orders_is_being_asked_settles_nothing(mongo):
         settlement.follow(an_order("o1", 1, "created"))
 
     assert mongo.payments.find_one({"_id": "o1"})["order"]["version"] == 1
+
+
+def test_the_copy_and_that_stripe_is_asked_next_are_one_write(mongo):
+    store, order = PaymentStore(mongo), an_order("o1", 1, "created")
+
+    with commands_on(mongo) as commands:
+        begun = copy_order(store, "o1", lambda order_id: order, NOON, lambda payment: payment.may_be_paid_by("bo"))
+
+    assert [each["op"] for each in commands] == ["query", "insert", "update"]
+    assert begun == store.get("o1")
+    assert (begun.order, begun.creating_at, begun.version) == (order, NOON, 2)
+    assert mongo.payments.find_one({"_id": "o1"})["work_left"] is True
+
+
+@pytest.mark.parametrize(("buyer_id", "status"), [("cy", "created"), ("bo", "cancelled")])
+def test_nothing_is_begun_for_whom_may_not_pay(mongo, buyer_id, status):
+    store, order = PaymentStore(mongo), an_order("o1", 1, status)
+
+    copy_order(store, "o1", lambda order_id: order, NOON, lambda payment: payment.may_be_paid_by(buyer_id))
+
+    assert store.get("o1") == Payment.open(order, NOON)
+
+
+def test_an_order_that_is_cancelled_while_orders_is_being_asked_is_not_begun(mongo):
+    store = PaymentStore(mongo)
+
+    def fetch(order_id):
+        store.follow(an_order("o1", 2, "cancelled"))
+        return an_order("o1", 1, "created")
+
+    assert copy_order(store, "o1", fetch, NOON, lambda payment: payment.may_be_paid_by("bo")) is None
+    assert store.get("o1") == Payment.open(an_order("o1", 2, "cancelled"), NOON)
 
 
 def test_paying_an_order_that_there_is_not_leaves_nothing(mongo):
