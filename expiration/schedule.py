@@ -6,6 +6,7 @@ Jobs are written as JSON: with rq-scheduler's default, pickle, anybody who can w
 import logging
 import math
 import time
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -80,17 +81,22 @@ class Schedule:
 
     def put(self, order_id: str, expires_at: datetime) -> None:
         """Schedule the job of an order's deadline, in place of any earlier one; one round trip."""
-        job = self.scheduler._create_job(  # what rq-scheduler's `enqueue_at` does by one round trip after another
-            "expiration.jobs.complete",
-            args=(order_id, correlation_id()),
-            id=job_id(order_id),
-            result_ttl=0,
-            commit=False,
-        )
+        self.put_all([(order_id, expires_at, correlation_id())])
+
+    def put_all(self, deadlines: Iterable[tuple[str, datetime, str | None]]) -> None:
+        """Schedule jobs as `put` does, each with the id of the work that it follows from; one round trip for all."""
         pipeline = self.scheduler.connection.pipeline(transaction=False)
-        job.save(pipeline)
-        # whole seconds, as rq-scheduler has them, rounded up: a job that came early would do nothing
-        pipeline.zadd(Scheduler.scheduled_jobs_key, {job.id: math.ceil(expires_at.timestamp())})
+        for order_id, expires_at, ident in deadlines:
+            job = self.scheduler._create_job(  # what rq-scheduler's `enqueue_at` does by one round trip after another
+                "expiration.jobs.complete",
+                args=(order_id, ident),
+                id=job_id(order_id),
+                result_ttl=0,
+                commit=False,
+            )
+            job.save(pipeline)
+            # whole seconds, as rq-scheduler has them, rounded up: a job that came early would do nothing
+            pipeline.zadd(Scheduler.scheduled_jobs_key, {job.id: math.ceil(expires_at.timestamp())})
         pipeline.execute()
 
     def remove(self, order_id: str) -> None:

@@ -19,7 +19,7 @@ from libs.contracts.events import (
     OrderUpdated,
 )
 from libs.errors import is_unavailable
-from libs.events import Stored, VersionConflict, handles
+from libs.events import Batch, Stored, VersionConflict, handles, handles_batches
 from libs.events.anti_entropy import AntiEntropyProvider, Source, rpc_source, stale_in
 from libs.providers import Setting
 from libs.redis import connect
@@ -45,16 +45,20 @@ class ExpirationService(parked_events.ParkedEvents):
     services = ServiceClient()
     anti_entropy = AntiEntropyProvider("expiration.deadlines", lambda service: service._orders())
 
-    @handles(OrderCreated)
-    def on_order_created(self, order: dict[str, Any]) -> None:
-        """Schedule the job first and then store the record, so that the deadline cannot move in between."""
-        deadline = Deadline.of(order)
+    @handles_batches(OrderCreated)
+    def on_orders_created(self, orders: Batch) -> None:
+        """Schedule the jobs first and then store the records, so that no deadline can move in between."""
+        deadlines = [Deadline.of(order) for order in orders]
         try:
-            self._schedule(deadline)
-        finally:  # the record is kept even while Redis is unreachable
-            is_news = self.store.add(deadline)
-        if not is_news:
-            self.on_order_changed(order)
+            self.schedule.put_all(
+                (deadline.id, deadline.expires_at, ident)
+                for deadline, ident in zip(deadlines, orders.correlation_ids, strict=True)
+            )
+        finally:  # the records are kept even while Redis is unreachable
+            known = self.store.add_all(deadlines)
+        for order in orders:
+            if order["id"] in known:
+                self.on_order_changed(order)
 
     @handles(OrderUpdated, OrderAwaitingPayment, OrderCancelled, OrderCompleted)
     def on_order_changed(self, order: dict[str, Any]) -> None:

@@ -1,12 +1,13 @@
 """The deadlines, in MongoDB: the record from which the jobs in Redis can always be restored."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
 from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError
 
 from expiration.domain import Deadline
 from libs.contracts.events import CATALOGUE
@@ -14,6 +15,8 @@ from libs.events import OUTBOX_INDEX, Aggregates, Schema
 
 Document = dict[str, Any]
 
+DUPLICATE = 11000
+"""MongoDB's code of the error that a unique index has such a key already."""
 DEADLINE_FIELDS = [field.name for field in fields(Deadline)]
 
 
@@ -32,12 +35,19 @@ class DeadlineStore:
 
     def add(self, deadline: Deadline) -> bool:
         """Insert a new deadline; return False when its order has one already."""
-        fields = asdict(deadline)
+        return not self.add_all([deadline])
+
+    def add_all(self, deadlines: Sequence[Deadline]) -> set[str]:
+        """Insert new deadlines; return the ids of those whose orders have one already."""
+        documents = [{"_id": fields.pop("id"), **fields} for fields in map(asdict, deadlines)]
         try:
-            self.deadlines.collection.insert_one({"_id": fields.pop("id"), **fields})
-        except DuplicateKeyError:
-            return False
-        return True
+            self.deadlines.collection.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            failed: list[Document] = error.details["writeErrors"]
+            if error.details["writeConcernErrors"] or any(each["code"] != DUPLICATE for each in failed):
+                raise
+            return {documents[each["index"]]["_id"] for each in failed}
+        return set()
 
     def end(self, order: Document) -> bool | None:
         """End the deadline of an order that is no longer unpaid, by a snapshot newer than what is recorded of it.

@@ -3,6 +3,7 @@ from typing import Any
 
 from expiration.service import ExpirationService
 from expiration.store import DeadlineStore
+from libs.events import Batch
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -18,6 +19,10 @@ class InterruptedSchedule:
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
         meanwhile()
         self.times[order_id] = expires_at
+
+    def put_all(self, deadlines):
+        for order_id, expires_at, _ in deadlines:
+            self.put(order_id, expires_at)
 
     def remove(self, order_id):
         self.times.pop(order_id, None)
@@ -38,7 +43,7 @@ def test_a_deadline_that_moves_while_its_job_is_made_gets_the_job_of_its_new_tim
     later = NOON + timedelta(minutes=5)
     service: Any = a_service(mongo, lambda: service.on_order_changed(an_order(2, later)))
 
-    service.on_order_created(an_order(1))
+    service.on_orders_created(Batch([an_order(1)], [None]))
 
     assert service.schedule.times == {"o1": later}
 
@@ -46,6 +51,6 @@ def test_a_deadline_that_moves_while_its_job_is_made_gets_the_job_of_its_new_tim
 def test_an_order_that_ends_while_its_job_is_made_has_no_job(mongo):
     service: Any = a_service(mongo, lambda: service.on_order_changed(an_order(2, status="cancelled")))
 
-    service.on_order_created(an_order(1))
+    service.on_orders_created(Batch([an_order(1)], [None]))
 
     assert service.schedule.times == {}

@@ -15,6 +15,7 @@ from expiration.store import DeadlineStore
 from libs.clock import utc_now
 from libs.contracts.events import CATALOGUE
 from libs.errors import is_unavailable
+from libs.events import Batch
 from libs.redis import connect
 from libs.schema import migrate
 
@@ -40,6 +41,10 @@ def an_order(number=1, status="created", version=1, expires_in=SOON):
     return {"id": f"o{number}", "status": status, "version": version, "expires_at": utc_now() + expires_in}
 
 
+def create(service, *orders):
+    service.on_orders_created(Batch(orders, [f"reserved {order['id']}" for order in orders]))
+
+
 def scheduled(schedule):
     return {
         ident.decode() for ident in schedule.scheduler.connection.zrange(schedule.scheduler.scheduled_jobs_key, 0, -1)
@@ -59,8 +64,8 @@ def test_no_job_is_due_before_its_deadline(schedule):
 def test_an_open_deadline_has_one_job_however_often_its_event_comes(service, schedule):
     order = an_order()
 
-    service.on_order_created(order)
-    service.on_order_created(order)
+    create(service, order)
+    create(service, order)
 
     assert scheduled(schedule) == {job_id("o1")}
     assert schedule.missing(["o1"]) == []
@@ -68,7 +73,7 @@ def test_an_open_deadline_has_one_job_however_often_its_event_comes(service, sch
 
 @pytest.mark.parametrize("status", ["awaiting_payment", "complete", "cancelled"])
 def test_the_job_of_an_order_that_ended_is_removed(service, schedule, status):
-    service.on_order_created(an_order())
+    create(service, an_order())
 
     service.on_order_changed(an_order(status=status, version=2))
 
@@ -83,7 +88,7 @@ def test_an_order_costs_one_write_and_one_round_trip_to_redis_until_its_end_and_
     pool.get_connection = counted(pool.get_connection, trips)
 
     with commands_on(mongo) as begun:
-        service.on_order_created(an_order())
+        create(service, an_order())
     with commands_on(mongo) as ended:
         service.on_order_changed(an_order(status="awaiting_payment", version=2))
     with commands_on(mongo) as completed:
@@ -111,8 +116,8 @@ def counted(call, calls):
     ],
 )
 def test_jobs_that_redis_lost_are_scheduled_again_from_the_record(service, schedule, lose):
-    service.on_order_created(an_order())
-    service.on_order_created(an_order(2, expires_in=-SOON))
+    create(service, an_order())
+    create(service, an_order(2, expires_in=-SOON))
     lose(schedule.scheduler.connection)
 
     service.restore()
@@ -132,7 +137,7 @@ def test_jobs_that_redis_lost_are_scheduled_again_from_the_record(service, sched
 )
 def test_a_job_that_cannot_be_read_holds_up_no_other_and_is_made_again(service, schedule, damage):
     for number in (1, 2):
-        service.on_order_created(an_order(number, expires_in=-SOON))
+        create(service, an_order(number, expires_in=-SOON))
     connection = schedule.scheduler.connection
     damage(connection, f"rq:job:{job_id('o1')}")
 
@@ -147,9 +152,9 @@ def test_a_job_that_cannot_be_read_holds_up_no_other_and_is_made_again(service, 
 
 
 def test_jobs_of_ended_and_of_distant_deadlines_are_not_scheduled_again(service, schedule):
-    service.on_order_created(an_order())
+    create(service, an_order())
     service.on_order_changed(an_order(status="cancelled", version=2))
-    service.on_order_created(an_order(2, expires_in=timedelta(minutes=15)))
+    create(service, an_order(2, expires_in=timedelta(minutes=15)))
     schedule.scheduler.connection.flushdb()
 
     service.restore()
@@ -158,7 +163,7 @@ def test_jobs_of_ended_and_of_distant_deadlines_are_not_scheduled_again(service,
 
 
 def test_a_job_that_waits_for_the_worker_is_not_missing(service, schedule):
-    service.on_order_created(an_order(expires_in=-SOON))
+    create(service, an_order(expires_in=-SOON))
 
     schedule.scheduler.enqueue_jobs()
 
@@ -170,14 +175,32 @@ def test_of_no_orders_no_job_is_missing(schedule):
     assert schedule.missing([]) == []
 
 
+def test_many_orders_cost_one_write_and_one_round_trip_and_each_job_follows_from_its_own_request(
+    service, mongo, schedule
+):
+    pool, trips = schedule.scheduler.connection.connection_pool, []
+    create(service, an_order(2))
+    service.on_order_changed(an_order(2, status="cancelled", version=2))
+    pool.get_connection = counted(pool.get_connection, trips)
+
+    with commands_on(mongo) as commands:
+        create(service, an_order(1), an_order(3))
+
+    assert (len(commands), len(trips)) == (1, 1)
+    create(service, an_order(1), an_order(2), an_order(4))  # two come again
+    jobs = {job.id: job.args[1] for job in schedule.scheduler.get_jobs()}
+    assert {ident: jobs[job_id(ident)] for ident in ("o3", "o4")} == {"o3": "reserved o3", "o4": "reserved o4"}
+    assert scheduled(schedule) == {job_id(ident) for ident in ("o1", "o3", "o4")}
+
+
 def test_while_redis_is_unreachable_the_record_is_kept_and_the_event_is_retried(service, schedule):
     service.schedule = Schedule(Redis.from_url(UNREACHABLE))
     with pytest.raises(RedisError) as outage:
-        service.on_order_created(an_order())
+        create(service, an_order())
     assert is_unavailable(outage.value)
 
     service.schedule = schedule
-    service.on_order_created(an_order())
+    create(service, an_order())
 
     assert service.store.find("o1").state == "open"
     assert scheduled(schedule) == {job_id("o1")}
@@ -195,8 +218,8 @@ def complete(monkeypatch, mongo_url, amqp_url):
 
 
 def test_a_deadline_fires_once_and_not_before_its_time(service, complete, amqp_url):
-    service.on_order_created(an_order(1, expires_in=-SOON))
-    service.on_order_created(an_order(2))
+    create(service, an_order(1, expires_in=-SOON))
+    create(service, an_order(2))
 
     fired = [complete("o1"), complete("o1"), complete("o2"), complete("unknown")]
 

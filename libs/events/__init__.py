@@ -14,7 +14,7 @@ from libs.events.event import Event
 
 if TYPE_CHECKING:
     from libs.events.aggregates import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, VersionConflict
-    from libs.events.batches import handles_batches
+    from libs.events.batches import Batch, handles_batches
     from libs.events.copies import Copies
     from libs.events.handlers import handles
     from libs.events.provider import Stored
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 else:
     MODULES = {
         **dict.fromkeys(("CHANGES_INDEX", "OUTBOX_INDEX", "Aggregates", "VersionConflict"), "libs.events.aggregates"),
+        "Batch": "libs.events.batches",
         "Copies": "libs.events.copies",
         "Relay": "libs.events.relay",
         "Schema": "libs.schema",
@@ -42,6 +43,7 @@ __all__ = [
     "CHANGES_INDEX",
     "OUTBOX_INDEX",
     "Aggregates",
+    "Batch",
     "Catalogue",
     "Copies",
     "Event",

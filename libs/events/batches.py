@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -22,8 +22,16 @@ ALONE_SECONDS = 10.0
 """For how long the events of a batch that failed are tried one by one; those left are retried later."""
 
 
+class Batch(list[dict[str, Any]]):
+    """The bodies of events; `correlation_ids` are those of the work from which each follows, None where unknown."""
+
+    def __init__(self, bodies: Iterable[dict[str, Any]], correlation_ids: Sequence[str | None]) -> None:
+        super().__init__(bodies)
+        self.correlation_ids = correlation_ids
+
+
 class BatchHandler(EventHandler):
-    """Calls a method with a list of the bodies of events, oldest first: all that wait in one queue, BATCH at most.
+    """Calls a method with a Batch of the bodies of events, oldest first: all that wait in one queue, BATCH at most.
 
     It handles one batch at a time, so events are handled in the order of their queue, but for retries. When the method
     fails with several, it is called again with each of them alone, and only those with which it fails then are retried
@@ -75,8 +83,11 @@ class BatchHandler(EventHandler):
         settled = Signal()
         done = partial(self._batch_done, readable, bodies, failed, started, settled)
         context_data = about(readable[0]) if len(readable) == 1 else {}
+        idents = [about(message)["correlation_id"] for message in readable]
         try:
-            self.container.spawn_worker(self, (bodies,), {}, context_data=context_data, handle_result=done)
+            self.container.spawn_worker(
+                self, (Batch(bodies, idents),), {}, context_data=context_data, handle_result=done
+            )
         except ContainerBeingKilled:
             for message in batch:
                 self.consumer.requeue_message(message)
@@ -109,12 +120,12 @@ class BatchHandler(EventHandler):
         method, until = getattr(worker_ctx.service, self.method_name), time.monotonic() + ALONE_SECONDS
         for message, body in zip(readable, bodies, strict=True):
             error: Exception | None = None
-            with context.work(about(message)["correlation_id"]):
+            with context.work(about(message)["correlation_id"]) as ident:
                 if time.monotonic() > until:
                     error = Unavailable("the events before it in its batch took too long to fail")
                 else:
                     try:
-                        method([body])
+                        method(Batch([body], [ident]))
                     except Exception as failure:  # noqa: BLE001 - whatever it is, the others go on
                         error = failure
                         log_failure(log, failure, "%s failed", message.properties.get("message_id"))
