@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,7 @@ from marshmallow import Schema, fields, missing
 
 from gateway.languages import N_
 from gateway.typed_prices import ENGLISH, with_decimal_mark, with_point
+from libs.clock import iso
 from libs.contracts.currencies import Currency, currency_of
 from libs.contracts.limits import MAXIMUM_PRICE_CENTS
 from libs.contracts.texts import is_storable
@@ -55,6 +57,27 @@ class TrimmedString(StorableString):
 
     def _clean(self, text: str) -> str:
         return text.strip()
+
+
+class Day(fields.Field[str]):
+    """A day like 2030-01-31, loaded as the moment in UTC at which it begins at the site, or with `is_over` ends."""
+
+    YEARS = range(2000, 2200)
+    default_error_messages = {"invalid": N_("Enter a day like 2030-01-31.")}
+
+    def __init__(self, *, is_over: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.is_over = is_over
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        try:
+            day = date.fromisoformat(value.strip())
+        except (AttributeError, ValueError) as error:
+            raise self.make_error("invalid") from error
+        if day.year not in self.YEARS:
+            raise self.make_error("invalid")
+        begins = datetime.combine(day + timedelta(days=self.is_over), time.min, current_app.config["TIME_ZONE"])
+        return iso(begins.astimezone(UTC))
 
 
 class UnvalidatedField(fields.Field[Any]):

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validates_schema
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validates_schema
 from marshmallow.validate import OneOf
 
 from gateway.fields import (
+    Day,
     Integer,
     Price,
     PricedSchema,
@@ -21,7 +22,7 @@ from gateway.languages import N_
 from libs.contracts import limits
 from libs.contracts.limits import CATEGORIES, MAXIMUM_PAGE, MAXIMUM_SEARCH, MAXIMUM_VERSION
 
-LISTED = ("on_sale", "reserved", "sold", "all")
+LISTED = ("on_sale", "reserved", "unsold", "sold", "all")
 STATUSES = ("on_sale", "started", "reserved", "sold", "withdrawn")
 MINE = (*STATUSES, "all")
 ORDER_STATUSES = ("created", "awaiting_payment", "complete", "cancelled")
@@ -30,7 +31,7 @@ PAYMENT_STATUSES = ("complete", "confirming")
 NEW_PASSWORD = {"type": "string", "minLength": limits.MINIMUM_PASSWORD, "maxLength": limits.MAXIMUM_PASSWORD}
 CURRENT_PASSWORD = {"type": "string", "minLength": 1, "maxLength": limits.MAXIMUM_CURRENT_PASSWORD}
 SENT_AS_THEY_ARE = {fields.String, fields.Integer, fields.Boolean}
-SORTS = ("newest", "price_asc", "price_desc")
+SORTS = ("newest", "soonest", "price_asc", "price_desc")
 
 
 class ApiSchema(Schema):
@@ -234,18 +235,48 @@ class PageQuery(ApiSchema):
 class TicketQuery(PricedSchema, PageQuery):
     """Filters and order of the tickets."""
 
-    status = choice("Choose on_sale, reserved, sold or all.", LISTED, load_default="on_sale")
+    status = choice(
+        "Choose on_sale, reserved, unsold, sold or all.",
+        LISTED,
+        load_default="on_sale",
+        metadata={"description": "unsold: on_sale and reserved."},
+    )
     q = TrimmedString(f"Search for at most {MAXIMUM_SEARCH} characters.", maximum=MAXIMUM_SEARCH, load_default=None)
     category = choice("Choose one of the categories.", CATEGORIES, load_default=None)
     min_price_cents = PriceFilter("Enter the lowest price like {example}.", data_key="min_price", load_default=None)
     max_price_cents = PriceFilter("Enter the highest price like {example}.", data_key="max_price", load_default=None)
-    sort = choice("Choose newest, price_asc or price_desc.", SORTS, load_default="newest")
+    place = TrimmedString(
+        f"Search for at most {MAXIMUM_SEARCH} characters.",
+        maximum=MAXIMUM_SEARCH,
+        load_default=None,
+        metadata={"description": "Each word begins a word of the venue or its city."},
+    )
+    starts_from = Day(
+        data_key="from", load_default=None, metadata={"description": "Starts on this day or later, as the site has it."}
+    )
+    starts_before = Day(
+        is_over=True, data_key="to", load_default=None, metadata={"description": "Starts on this day or earlier."}
+    )
+    sort = choice(
+        "Choose newest, soonest, price_asc or price_desc.",
+        SORTS,
+        load_default=None,
+        metadata={"description": "By default newest, or soonest between days. What has no start comes last."},
+    )
 
     @validates_schema
     def _is_in_order(self, query: dict[str, Any], **_: Any) -> None:
         lowest, highest = query.get("min_price_cents"), query.get("max_price_cents")
         if lowest is not None and highest is not None and lowest > highest:
             raise ValidationError(N_("The highest price is below the lowest."), "max_price")
+        begin, end = query.get("starts_from"), query.get("starts_before")
+        if begin is not None and end is not None and begin >= end:
+            raise ValidationError(N_("The last day is before the first."), "to")
+
+    @post_load
+    def _sort(self, query: dict[str, Any], **_: Any) -> dict[str, Any]:
+        has_days = query["starts_from"] or query["starts_before"]
+        return {**query, "sort": query["sort"] or ("soonest" if has_days else "newest")}
 
 
 class MineQuery(PageQuery):

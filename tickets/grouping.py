@@ -11,7 +11,7 @@ from pymongo import ASCENDING
 from pymongo.collection import Collection
 
 from tickets.domain import Ticket
-from tickets.lists import EVENT_INDEX, LIST_MS, SORTS, Document, Order, Query, is_beyond
+from tickets.lists import EVENT_INDEX, LIST_MS, SORTS, Document, Order, Query, is_beyond, start_number
 
 Find = Callable[[Document, Order, int], list[Ticket]]
 """Returns so many tickets at most that a query finds, in an order."""
@@ -87,9 +87,10 @@ def count_events(tickets: Collection[Document], query: Query, idents: list[str])
     return {each["_id"]: {**each["cheapest"], "tickets": each["tickets"], "first": each["first"]} for each in found}
 
 
-def place(ticket: Ticket) -> Document:
-    """Return a ticket's position in any list."""
-    return {"_id": ticket.id, "price_cents": ticket.price_cents}
+def place(ticket: Ticket, query: Query | None = None) -> Document:
+    """Return a ticket's position in a list, or what it is made of in any."""
+    known = {"_id": ticket.id, "price_cents": ticket.price_cents, "starts": start_number(ticket.starts_at)}
+    return {name: known[name] for name in query.position} if query else known
 
 
 def _alone(ticket: Ticket) -> Document:

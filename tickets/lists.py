@@ -1,8 +1,9 @@
 """What a list of tickets shows, as queries that MongoDB answers from an index, in order."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
@@ -17,23 +18,29 @@ SORTS: dict[str, Order] = {
     "newest": [("_id", DESCENDING)],
     "price_asc": [("price_cents", ASCENDING), ("_id", ASCENDING)],
     "price_desc": [("price_cents", DESCENDING), ("_id", DESCENDING)],
+    "soonest": [("starts", ASCENDING), ("_id", ASCENDING)],
 }
-NEWEST, BY_PRICE = [*SORTS["newest"], ("price_cents", ASCENDING)], SORTS["price_asc"]
+NEWEST, BY_PRICE, BY_START = [*SORTS["newest"], ("price_cents", ASCENDING)], SORTS["price_asc"], SORTS["soonest"]
+ORDERS = {"newest": NEWEST, "soonest": BY_START}
+"""How the indexes of the public list are ordered; those of the others are BY_PRICE."""
 LOOKUPS = (["shelf"], ["shelf", "category"], ["shelf", "category", "prefixes"])
-"""The fields by which a public list may look tickets up; each has an index for either order."""
+"""The fields by which a public list may look tickets up; each has an index for each order."""
 PUBLIC_INDEXES: list[Order] = [
-    [*((name, ASCENDING) for name in lookup), *sort] for lookup in LOOKUPS for sort in (NEWEST, BY_PRICE)
+    [*((name, ASCENDING) for name in lookup), *sort] for lookup in LOOKUPS for sort in (NEWEST, BY_PRICE, BY_START)
 ]
 EVENT_INDEX: Order = [(name, ASCENDING) for name in ("shelf", "event_id", "price_cents", "_id", "category", "currency")]
 """By which an event's tickets are found, cheapest first, and counted from the index alone."""
 SOONEST_INDEX: Order = [("shelf", ASCENDING), ("starts_at", ASCENDING)]
 SELLER_INDEX: Order = [("seller_id", ASCENDING), ("shelf", ASCENDING), ("_id", DESCENDING)]
 SHELVES = ("on_sale", "started", "reserved", "sold", "withdrawn")
-STATUSES = {**{shelf: [shelf] for shelf in SHELVES}, "all": list(SHELVES)}
+STATUSES = {**{shelf: [shelf] for shelf in SHELVES}, "unsold": ["on_sale", "reserved"], "all": list(SHELVES)}
 LONGEST_PREFIX = 12
 MAXIMUM_WORDS = 6
 LIST_MS = 2000
 """How long a query of a list may take."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NO_START = 2**53
+"""The start, as a number, of what has none: it comes after all else."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,13 @@ class Query:
     remainder: Document
     sort: str
     index: Order
+    words: tuple[str, ...] = ()
+    """The words that are searched for."""
+
+    @property
+    def position(self) -> Mapping[str, type]:
+        """Return the fields, with their types, that say where a page of it ends; its index knows them."""
+        return {"_id": str, "starts" if self.sort == "soonest" else "price_cents": int}
 
     def scans(self, after: Document | None) -> list[tuple[Document, Order]]:
         """Return the queries, with their orders, that one after another find the `lookup` beyond a position.
@@ -94,6 +108,10 @@ def public_list(
     category: str | None = None,
     min_price_cents: int | None = None,
     max_price_cents: int | None = None,
+    place: str | None = None,
+    starts_from: datetime | None = None,
+    starts_before: datetime | None = None,
+    corrections: Mapping[str, str] | None = None,
     rarest_word: Callable[[Document, Sequence[str]], str] = lambda _, searched: searched[0],
 ) -> Query:
     """Return the query for the public list.
@@ -101,28 +119,40 @@ def public_list(
     An index finds the tickets with one word in order; none does so for several. So one word of `q` is looked up, and
     the tickets that have it are checked for the others: the fewer have it, the cheaper. `rarest_word(lookup, searched)`
     chooses it among the words that are searched for, which begin with the longest.
+
+    The words of `place` are those of the venue. `corrections` has words that are searched for instead of others.
     """
     lookup: Document = {"shelf": {"$in": STATUSES[status]}}
     remainder: Document = {}
-    searched = sorted(searched_words(q), key=len, reverse=True)[:MAXIMUM_WORDS]
-    if q and not q.isspace() and not searched:  # nothing but punctuation, which nothing is found by
+    words, places = (_searched(text, corrections or {}) for text in (q, place))
+    if _is_punctuation(q, words) or _is_punctuation(place, places):
         lookup["shelf"] = {"$in": []}
+    searched = sorted({*words, *places}, key=len, reverse=True)
     if category is not None or searched:  # the index of words has the category before them
         lookup["category"] = {"$in": CATEGORIES} if category is None else category
     if searched:
         rarest = rarest_word(lookup, searched)
         lookup |= has_prefix(rarest)
-        remainder |= _has_words(word for word in searched if word != rarest or len(word) > LONGEST_PREFIX)
+        others = [word for word in words if word != rarest or len(word) > LONGEST_PREFIX]
+        remainder |= _has_words({"words": others, "places": places})
     bounds = {"$gte": min_price_cents, "$lte": max_price_cents}
     if price := {operator: bound for operator, bound in bounds.items() if bound is not None}:
-        (remainder if sort == "newest" else lookup)["price_cents"] = price
-    return Query(lookup, remainder, sort, index_for(lookup, sort))
+        (lookup if sort.startswith("price") else remainder)["price_cents"] = price
+    if starts_from or starts_before:
+        begin = {"$gte": start_number(starts_from)} if starts_from else {}
+        (lookup if sort == "soonest" else remainder)["starts"] = {**begin, "$lt": start_number(starts_before)}
+    return Query(lookup, remainder, sort, index_for(lookup, sort), tuple(searched))
+
+
+def start_number(starts_at: datetime | None) -> int:
+    """Return a start as the lists compare it: in milliseconds since 1970."""
+    return NO_START if starts_at is None else (starts_at - EPOCH) // timedelta(milliseconds=1)
 
 
 def index_for(lookup: Document, sort: str) -> Order:
     """Return the index that answers a `lookup` of the public list in this order."""
     names = [name for name in LOOKUPS[-1] if name in lookup]
-    return [*((name, ASCENDING) for name in names), *(NEWEST if sort == "newest" else BY_PRICE)]
+    return [*((name, ASCENDING) for name in names), *ORDERS.get(sort, BY_PRICE)]
 
 
 def seller_list(seller_id: str, status: str) -> Query:
@@ -140,7 +170,18 @@ def has_prefix(word: str) -> Document:
     return {"prefixes": word[:LONGEST_PREFIX]}
 
 
-def _has_words(beginnings: Iterable[str]) -> Document:
-    """Return the query for tickets that have, for each of these, a word that begins so."""
-    conditions = [{"words": {"$regex": f"^{re.escape(word)}"}} for word in beginnings]
+def _searched(text: str | None, corrections: Mapping[str, str]) -> list[str]:
+    """Return the words that are searched for, the longest first."""
+    words = sorted(searched_words(text), key=len, reverse=True)[:MAXIMUM_WORDS]
+    return [corrections.get(word, word) for word in words]
+
+
+def _is_punctuation(text: str | None, words: Sequence[str]) -> bool:
+    """Return whether a text has no words though it is not empty: nothing is found by it."""
+    return bool(text) and not str(text).isspace() and not words
+
+
+def _has_words(beginnings: Mapping[str, Iterable[str]]) -> Document:
+    """Return the query for tickets whose fields have, for each of these, a word that begins so."""
+    conditions = [{field: {"$regex": f"^{re.escape(word)}"}} for field, words in beginnings.items() for word in words]
     return {"$and": conditions} if conditions else {}

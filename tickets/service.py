@@ -42,7 +42,7 @@ from tickets.domain import KEPT, EventNotFound, Ticket
 from tickets.store import TicketStore
 
 EXPECTED = (DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
-LISTED = ("on_sale", "reserved", "sold", "all")
+LISTED = ("on_sale", "reserved", "unsold", "sold", "all")
 STARTED_SECONDS = 5
 MAXIMUM_PROCESS = 64
 """Characters by which a process names itself."""
@@ -142,21 +142,35 @@ class TicketsService(parked_events.ParkedEvents):
         limit: int = 50,
         after: str | None = None,
         by_event: bool = False,
+        count: bool = False,
         **filters: Any,
     ) -> dict[str, Any]:
         """Return {"tickets", "next"}: one page of the tickets with `status`, and the cursor of the page after it.
 
-        Filters: q, category, min_price_cents, max_price_cents. Anybody may ask. A page may be short, or empty, before
-        the last; what is on sale has not started yet. `by_event`: of each event only the first ticket of the list, with
-        "event": {"tickets", "price_cents", "currency"}, how many the list has of it, and the cheapest.
+        Filters: q, category, min_price_cents, max_price_cents, place, starts_from, starts_before. Anybody may ask. A
+        page may be short, or empty, before the last; what is on sale has not started yet. `by_event`: of each event
+        only the first ticket of the list, with "event": {"tickets", "price_cents", "currency"}, how many the list has
+        of it, and the cheapest. With `count`, "count" says how many tickets there are: see TicketStore.count.
+
+        Where nothing is found, words with a letter wrong, missing or too many are searched for as tickets have them:
+        "corrections" says which instead of which.
         """
         listed, order = arguments.choice("status", status, LISTED), arguments.choice("sort", sort, lists.SORTS)
-        query = lists.public_list(listed, order, **_validated(filters), rarest_word=self.store.rarest_word)
-        now, grouped = utc_now(), arguments.optional_flag("by_event", by_event)
-        found, following = self._page(query, limit, after, self.store.list_events if grouped else self.store.list)
+        checked, is_counted = _validated(filters), arguments.optional_flag("count", count)
+        grouped = arguments.optional_flag("by_event", by_event)
+        read, rarest = self.store.list_events if grouped else self.store.list, self.store.rarest_word
+        query = lists.public_list(listed, order, **checked, rarest_word=rarest)
+        found, following = self._page(query, limit, after, read)
+        corrections = self.store.corrections(query) if query.words and not (found or following) else {}
+        if corrections:
+            query = lists.public_list(listed, order, **checked, corrections=corrections, rarest_word=rarest)
+            found, following = self._page(query, limit, after, read)
+            corrections = corrections if found or following else {}
+        now = utc_now()
         tickets = [each if grouped else (each, None) for each in found]
-        shown = [each for each in tickets if listed != "on_sale" or not each[0].has_started(now)]
-        return _list_reply([_of_event(*each) for each in shown], following)
+        shown = [each for each in tickets if each[0].status != "on_sale" or not each[0].has_started(now)]
+        reply = {**_list_reply([_of_event(*each) for each in shown], following), "corrections": corrections}
+        return {**reply, "count": self.store.count(query)} if is_counted else reply
 
     @rpc(expected_exceptions=EXPECTED)
     def highlights(self, soonest: int, newest: int) -> dict[str, Any]:
@@ -346,7 +360,7 @@ class TicketsService(parked_events.ParkedEvents):
 
     def _page(self, query: lists.Query, limit: int, after: str | None, read: Callable[..., Any] | None = None) -> Any:
         size = arguments.integer("limit", limit, 1, MAXIMUM_PAGE)
-        return (read or self.store.list)(query, size, cursors.decode(after, {"_id": str, "price_cents": int}))
+        return (read or self.store.list)(query, size, cursors.decode(after, query.position))
 
 
 def _details(*values: object) -> dict[str, Any]:
@@ -373,6 +387,9 @@ def _validated(filters: dict[str, Any]) -> dict[str, Any]:
         "category": partial(arguments.choice, values=CATEGORIES),
         "min_price_cents": partial(arguments.integer, minimum=0, maximum=MAXIMUM_PRICE_CENTS),
         "max_price_cents": partial(arguments.integer, minimum=0, maximum=MAXIMUM_PRICE_CENTS),
+        "place": partial(arguments.text, maximum=MAXIMUM_SEARCH),
+        "starts_from": arguments.moment,
+        "starts_before": arguments.moment,
     }
     for name in filters:
         arguments.choice("each filter", name, checks)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from bson import ObjectId
 from pymongo import ASCENDING, IndexModel
@@ -19,6 +19,7 @@ from tickets.domain import Ticket
 from tickets.grouping import Find, OneOfEach, count_events, place
 from tickets.lists import LIST_MS, LONGEST_PREFIX, Document, Order, Query, has_prefix, up_to
 from tickets.occasions import event_id
+from tickets.spelling import NEAR_INDEX, Spelling
 from tickets.words import indexed_words
 
 TICKET_FIELDS = [field.name for field in fields(Ticket)]
@@ -32,6 +33,10 @@ COUNT_LIMIT = 200
 """How many tickets with a word are counted at most, to see which of several words is the rarest."""
 MOST_EXAMINED = 2000
 """How many tickets that an index finds are looked at for what it does not know, for one page of a list."""
+MOST_COUNTED = 1000
+"""How many tickets that an index finds are looked at for what it does not know, to count those of a list."""
+MOST_CORRECTED = 2
+"""How many words of a search are corrected at most."""
 SITE_MAP_PAGE = 2000
 """How many tickets a page of the site map has."""
 
@@ -41,20 +46,22 @@ def new_id() -> str:
     return str(ObjectId())
 
 
-def found_by(title: str, venue: str | None, city: str | None = None) -> Document:
-    """Return what is stored of a ticket for searches."""
+def found_by(title: str, venue: str | None, city: str | None, starts_at: datetime | None) -> Document:
+    """Return what is stored of a ticket for lists."""
     words = indexed_words(title, venue, city)
     prefixes = {word[:length] for word in words for length in range(1, min(len(word), LONGEST_PREFIX) + 1)}
-    return {"words": words, "prefixes": sorted(prefixes)}
+    starts = lists.start_number(starts_at)
+    return {"words": words, "prefixes": sorted(prefixes), "places": indexed_words(venue, city), "starts": starts}
 
 
 def renew_words(db: Database[Document]) -> int:
-    """Store the words and the event by which tickets are found anew where an earlier version has it otherwise."""
-    read = ("version", "title", "venue", "city", "starts_at", "words", "prefixes", "event_id")
-    renewed = 0
+    """Store what tickets are found by anew where an earlier version has it otherwise, and learn their words."""
+    read = ("version", "title", "venue", "city", "starts_at", "words", "prefixes", "places", "starts", "event_id")
+    renewed, spelling = 0, Spelling(db.words)
     for found in db.tickets.find({}, read):
-        words = found_by(found["title"], found["venue"], found.get("city"))
+        words = found_by(found["title"], found["venue"], found.get("city"), found["starts_at"])
         words["event_id"] = event_id(found["title"], found["venue"], found["starts_at"])
+        spelling.learn(words["words"])
         if words != {name: found.get(name) for name in words}:
             unchanged = {"_id": found["_id"], "version": found["version"]}
             renewed += db.tickets.update_one(unchanged, {"$set": words}).modified_count
@@ -65,7 +72,8 @@ class TicketStore:
     """Listings with their outboxes, and beside a ticket's fields some that are stored for the lists alone.
 
     `shelf` is where the lists find a ticket: its status, or "started" for one that nobody bought in time; `words` are
-    those of its title and venue, `prefixes` the beginnings of these. One that came with an idempotency key has this
+    those of its title and venue, `prefixes` the beginnings of these, `places` those of the venue; `starts` is its start
+    as a number. One that came with an idempotency key has this
     beside `listed_as`, the details that came with it.
 
     Each index of the lists first fixes what is equal, then sorts; MongoDB merges the scans of several shelves or
@@ -84,13 +92,15 @@ class TicketStore:
                     unique=True,
                     partialFilterExpression={"idempotency_key": {"$exists": True}},
                 ),
-            ]
+            ],
+            "words": [NEAR_INDEX],
         },
         steps=[renew_words],
     )
 
     def __init__(self, db: Database[Document]) -> None:
         self.tickets = Aggregates(db.tickets)
+        self.spelling = Spelling(db.words)
 
     def get(self, ticket_id: str) -> Ticket:
         """Return a ticket; raise TicketNotFound."""
@@ -118,11 +128,14 @@ class TicketStore:
         if idempotency_key is not None:
             listed_as = {name: fields[name] for name in DETAILS}
             fields |= {"idempotency_key": idempotency_key, "listed_as": listed_as}
+        self.spelling.learn(fields["words"])
         self.tickets.add(fields, event, ticket.snapshot())
 
     def save(self, ticket: Ticket, event: Event) -> None:
         """Save a changed ticket with the event of the change; raise VersionConflict."""
-        self.tickets.save(to_document(ticket), event, ticket.snapshot())
+        fields = to_document(ticket)
+        self.spelling.learn(fields["words"])
+        self.tickets.save(fields, event, ticket.snapshot())
 
     def save_reservation(self, ticket: Ticket) -> None:
         """Save a ticket of which only the reservation changed, with the event of that; raise VersionConflict."""
@@ -164,7 +177,7 @@ class TicketStore:
             for part, part_order in up_to(scan, order, last) if last else [(scan, order)]:
                 found += find(part, part_order, limit + 1 - len(found))
                 if len(found) > limit:
-                    return found[:limit], place(found[limit - 1])
+                    return found[:limit], place(found[limit - 1], query)
             if last:
                 return found, last
         return found, None
@@ -195,13 +208,42 @@ class TicketStore:
 
         Counting ends at COUNT_LIMIT: among words that so many tickets have, it does not matter which is looked up.
         """
+        if len(searched) == 1:
+            return searched[0]
+        return min(searched, key=lambda word: self._tickets_with(lookup, word, COUNT_LIMIT))
 
-        def tickets_with(word: str) -> int:
-            where = {**lookup, **has_prefix(word)}
-            hint = lists.index_for(where, "newest")
-            return self.tickets.collection.count_documents(where, limit=COUNT_LIMIT, hint=hint, maxTimeMS=LIST_MS)
+    def count(self, query: Query) -> Document:
+        """Return {"tickets", "is_all"}: how many a list has, or the first of them if not all; COUNT_LIMIT at most."""
+        where, options = query.lookup, cast(Document, {"hint": dict(query.index), "maxTimeMS": LIST_MS})
+        if not query.remainder:
+            found = self.tickets.collection.count_documents(where, limit=COUNT_LIMIT + 1, **options)
+            return {"tickets": min(found, COUNT_LIMIT), "is_all": found <= COUNT_LIMIT}
+        examined: list[Document] = [{"$match": where}, {"$limit": MOST_COUNTED}]
+        steps = [*examined, {"$match": query.remainder}, {"$limit": COUNT_LIMIT + 1}, {"$count": "tickets"}]
+        found = next(self.tickets.collection.aggregate(steps, **options), {"tickets": 0})["tickets"]
+        is_all = found <= COUNT_LIMIT and (
+            self.tickets.collection.count_documents(where, limit=MOST_COUNTED, **options) < MOST_COUNTED
+        )
+        return {"tickets": min(found, COUNT_LIMIT), "is_all": is_all}
 
-        return min(searched, key=tickets_with) if len(searched) > 1 else searched[0]
+    def corrections(self, query: Query) -> dict[str, str]:
+        """Return, for the words of a search that no ticket of its list has, those most like them that most have.
+
+        Empty unless there is one for each of them, and if there are more than MOST_CORRECTED.
+        """
+        lookup = {name: value for name, value in query.lookup.items() if name in ("shelf", "category")}
+        unknown = [word for word in query.words if not self._tickets_with(lookup, word, 1)]
+        if len(unknown) > MOST_CORRECTED:
+            return {}
+        near = {word: self.spelling.near(word) for word in unknown}
+        chosen = {}
+        for word, candidates in near.items():
+            counts = {each: self._tickets_with(lookup, each, COUNT_LIMIT) for each in candidates}
+            best = max(counts, key=lambda each: counts[each], default=None)
+            if best is None or not counts[best]:
+                return {}
+            chosen[word] = best
+        return chosen
 
     def sales(self, seller_id: str) -> Any:
         """Return what a seller has sold, as [{currency, tickets, owed_cents}, ...]; what was refunded is not owed."""
@@ -271,11 +313,16 @@ class TicketStore:
         started = {"shelf": "on_sale", "starts_at": {"$lte": now}}
         return self.tickets.collection.update_many(started, {"$set": {"shelf": "started"}}).modified_count
 
+    def _tickets_with(self, lookup: Document, word: str, limit: int) -> int:
+        """Return how many tickets of the `lookup` have a word that begins with `word`, `limit` at most."""
+        where = {**lookup, **has_prefix(word)}
+        hint = lists.index_for(where, "newest")
+        return self.tickets.collection.count_documents(where, limit=limit, hint=hint, maxTimeMS=LIST_MS)
+
     def _last_examined(self, query: Query, scan: Document, order: Order) -> Document | None:
         """Return the last ticket that a page looks at, None when there are fewer than MOST_EXAMINED."""
-        place = {"_id": 1, "price_cents": 1}  # the index knows both, so that no ticket is read
         options = {"sort": order, "skip": MOST_EXAMINED - 1, "hint": query.index, "max_time_ms": LIST_MS}
-        return self.tickets.collection.find_one(scan, place, **options)
+        return self.tickets.collection.find_one(scan, {"_id": 1, **dict.fromkeys(query.position, 1)}, **options)
 
     def _one_of_each(self, query: Query, after: Document | None) -> OneOfEach:
         count = partial(count_events, self.tickets.collection, query)
@@ -289,7 +336,8 @@ class TicketStore:
 
 def to_document(ticket: Ticket) -> Document:
     """Return what is stored of a ticket that was saved just now, with its `id`."""
-    return {**asdict(ticket), **_kept_beside(ticket), **found_by(ticket.title, ticket.venue, ticket.city)}
+    found = found_by(ticket.title, ticket.venue, ticket.city, ticket.starts_at)
+    return {**asdict(ticket), **_kept_beside(ticket), **found}
 
 
 def _reserved(ticket: Ticket) -> Document:

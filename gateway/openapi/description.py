@@ -10,7 +10,16 @@ from flask import Flask
 from marshmallow import fields
 from werkzeug.routing import Rule
 
-from gateway.fields import Integer, Price, StorableString, TrimmedString, UnvalidatedText, UnvalidatedTexts, to_number
+from gateway.fields import (
+    Day,
+    Integer,
+    Price,
+    StorableString,
+    TrimmedString,
+    UnvalidatedText,
+    UnvalidatedTexts,
+    to_number,
+)
 from gateway.openapi.operations import GROUPS, OPERATIONS, Operation
 from gateway.schemas import ErrorsResponse, ResponseSchema, TicketResponse
 from libs.contracts.currencies import Currency
@@ -146,6 +155,8 @@ def _describe_field(field: fields.Field[Any]) -> dict[str, Any]:
     """Return the JSON Schema of our own fields, but of prices."""
     if isinstance(field, UnvalidatedText | UnvalidatedTexts):
         return field.described
+    if isinstance(field, Day):
+        return {"type": "string", "format": "date"}
     if isinstance(field, Integer):
         kind = {"type": ["integer", "null"] if field.allow_none else "integer"}
         return {**kind, "minimum": field.minimum, "maximum": field.maximum}

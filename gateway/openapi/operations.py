@@ -106,7 +106,7 @@ OPERATIONS = {
         description="What is on sale has not started. Each word of `q` begins a word of the title or the venue, "
         "without case, accents and apostrophes; in scripts without spaces, any part of the text is found. A page is "
         "short, or empty, when few of the tickets that were looked through for it match; the next page continues from "
-        "there.",
+        "there. Where no ticket has a word, those are found that have one with a letter less, more or different.",
     ),
     "api_tickets.list_mine": Operation(
         "Tickets",

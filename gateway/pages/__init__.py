@@ -3,7 +3,7 @@
 from flask import Flask
 
 from gateway import formats, holds
-from gateway.api.paging import page_path
+from gateway.api.paging import filtered_path, next_path, page_path, previous_path
 from gateway.artwork import artwork, illustration
 from gateway.errors import current_page
 from gateway.pages import account, account_security, account_sessions, crawlers, home, orders, texts, tickets
@@ -16,7 +16,8 @@ def register(app: Flask, settings: Settings) -> None:
     """Give `app` its pages, and the templates their helpers."""
     formats.register(app)
     app.jinja_env.globals["settings"] = settings
-    app.jinja_env.globals["page_path"] = page_path
+    for path in (page_path, next_path, previous_path, filtered_path):
+        app.add_template_global(path)
     app.jinja_env.globals["stripe_script"] = script_url(settings)
     app.extensions["texts"] = settings.texts
     for helper in (

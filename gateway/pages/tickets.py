@@ -47,7 +47,7 @@ def listing() -> Any:
     except ValidationError as error:
         problems = {problem["field"]: problem["message"] for problem in list_problems(error)}
         return render_template("tickets/listing.html", page={"tickets": [], "next": None}, problems=problems), 400
-    found = public.tickets({**query, "limit": PAGE_TICKETS})
+    found = public.tickets({**query, "limit": PAGE_TICKETS, "count": True})
     return public.page(
         found,
         asked_query(),

@@ -321,15 +321,34 @@ class FakeServices(FakeFactors):
             raise RemoteError("TicketChanged", "", {"version": ticket["version"]})
 
     def tickets_list(
-        self, _, status="on_sale", q="", category=None, limit=50, after=None, sort="newest", by_event=False, **bounds
+        self,
+        _,
+        status="on_sale",
+        q="",
+        category=None,
+        limit=50,
+        after=None,
+        sort="newest",
+        by_event=False,
+        count=False,
+        **bounds,
     ):
-        found = [t for t in reversed(self.tickets.values()) if status in ("all", status_now(t))]
+        statuses = ("on_sale", "reserved") if status == "unsold" else (status,)
+        found = [t for t in reversed(self.tickets.values()) if status == "all" or status_now(t) in statuses]
+        found = [t for t in found if bounds.get("place", "").lower() in f"{t['venue']} {t['city']}".lower()]
+        if "starts_from" in bounds or "starts_before" in bounds:
+            begin, end = bounds.get("starts_from", ""), bounds.get("starts_before", "9")
+            found = [t for t in found if t["starts_at"] and begin <= t["starts_at"] < end]
         found = [t for t in found if q.lower() in t["title"].lower() and category in (None, t["category"])]
         low, high = bounds.get("min_price_cents", 0), bounds.get("max_price_cents", 10**9)
         found = [t for t in found if low <= t["price_cents"] <= high]
-        if sort != "newest":
+        if sort == "soonest":
+            found.sort(key=lambda t: t["starts_at"] or "9")
+        elif sort != "newest":
             found.sort(key=lambda t: t["price_cents"], reverse=sort == "price_desc")
-        return self._page("tickets", by_events(found) if by_event else found, limit, after)
+        counted = {"count": {"tickets": len(found), "is_all": True}} if count else {}
+        page = self._page("tickets", by_events(found) if by_event else found, limit, after)
+        return {**page, "corrections": {}, **counted}
 
     def tickets_event(self, _, event_id, limit=50, after=None):
         found = [t for t in self.tickets.values() if t["event_id"] == event_id]

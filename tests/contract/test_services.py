@@ -129,8 +129,8 @@ RESULTS = {
     ),
     "tickets.withdraw": (lambda side: side.call("tickets.withdraw", "ana", ticket_id=side.ticket()), TICKET),
     "tickets.list": (
-        lambda side: (side.ticket(), side.ticket(), side.call("tickets.list", limit=1))[2],
-        {"tickets": [TICKET], "next": TEXT},
+        lambda side: (side.ticket(), side.ticket(), side.call("tickets.list", limit=1, count=True))[2],
+        {"tickets": [TICKET], "next": TEXT, "corrections": {}, "count": {"tickets": NUMBER, "is_all": FLAG}},
     ),
     "tickets.highlights": (
         lambda side: (side.ticket(starts_at="2030-01-01T12:00Z"), side.call("tickets.highlights", soonest=1, newest=1))[

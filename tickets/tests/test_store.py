@@ -45,12 +45,13 @@ def an_order(status, number=1, price_cents=1000, refunded_at=None, refunded_cent
 
 
 def place(ticket):
-    return {"_id": ticket.id, "price_cents": ticket.price_cents}
+    starts = lists.start_number(ticket.starts_at)
+    return {"_id": ticket.id, "price_cents": ticket.price_cents, "starts": starts}
 
 
 def in_order(found, sort):
     keys = [tuple(place(ticket)[name] for name, _ in SORTS[sort]) for ticket in found]
-    return keys == sorted(keys, reverse=sort != "price_asc")
+    return keys == sorted(keys, reverse=sort in ("newest", "price_desc"))
 
 
 def matching(tickets, query):
@@ -151,6 +152,8 @@ def tickets_of_every_kind(count):
 def some_ticket(chance, number):
     title = f"{chance.choice(WORDS)} {chance.choice(WORDS)} {number}"
     details = {"category": chance.choice(CATEGORIES), "price_cents": chance.choice((1000, 2000, 3000))}
+    if chance.random() < 0.7:
+        details["starts_at"] = NOON + timedelta(days=chance.randrange(1, 30))
     ticket = a_ticket(title=title, venue="Old Theatre", **details)
     status = chance.choice(("on_sale", "on_sale", "created", "complete", "cancelled"))
     if status != "on_sale":
@@ -312,6 +315,69 @@ def test_what_is_listed_between_two_pages_neither_repeats_nor_hides_a_ticket(tic
 
 
 @pytest.mark.parametrize(
+    ("place", "found"),
+    [
+        ("globe", ["Hamlet"]),
+        ("Globe London", ["Hamlet"]),
+        ("hamlet", []),
+        ("lond", ["Opera gala", "Hamlet"]),
+        ("...", []),
+        (" ", ["Globe quiz", "Opera gala", "Hamlet"]),
+    ],
+)
+def test_each_word_of_the_place_must_begin_a_word_of_the_venue(tickets, listed, place, found):
+    venues = {"Hamlet": "Globe, London", "Opera gala": "Royal Opera, London", "Globe quiz": None}
+    listed(*({"title": title, "venue": venue} for title, venue in venues.items()))
+
+    assert titles(tickets, place=place) == found
+    assert titles(tickets, q="opera", place=place) == [title for title in found if title == "Opera gala"]
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_dates_leave_what_starts_between_them(tickets, listed, sort):
+    days = {f"Day {day}": NOON + timedelta(days=day) for day in (1, 2, 3)}
+    listed(*({"title": title, "starts_at": starts_at} for title, starts_at in days.items()), {"title": "Any day"})
+
+    between = {"starts_from": days["Day 1"], "starts_before": days["Day 3"]}
+    assert sorted(titles(tickets, sort=sort, **between)) == ["Day 1", "Day 2"]
+    assert sorted(titles(tickets, sort=sort, starts_from=days["Day 2"])) == ["Day 2", "Day 3"]
+    assert sorted(titles(tickets, sort=sort, starts_before=days["Day 2"])) == ["Day 1"]
+
+
+def test_soonest_come_first_and_what_has_no_date_last(tickets, listed):
+    days = {"Third": 3, "First": 1, "Second": 2}
+    listed({"title": "Any day"}, *({"title": name, "starts_at": NOON + timedelta(n)} for name, n in days.items()))
+
+    assert titles(tickets, sort="soonest") == ["First", "Second", "Third", "Any day"]
+
+
+def test_reserved_tickets_are_listed_with_those_on_sale_on_request(tickets, listed):
+    reserved, sold = a_ticket(title="Reserved"), a_ticket(title="Sold")
+    reserved.apply_order(an_order("created"), NOON)
+    sold.apply_order(an_order("complete"), NOON)
+    listed({"title": "On sale"})
+    for ticket in (reserved, sold):
+        tickets.add(ticket, TicketCreated)
+
+    assert titles(tickets, "unsold") == ["On sale", "Reserved"]
+
+
+@pytest.mark.parametrize("filters", [{}, {"q": "opera"}, {"q": "opera night"}, {"min_price_cents": 2500}])
+def test_tickets_of_a_list_are_counted_up_to_a_limit_at_a_bounded_cost(many, some, filters, monkeypatch):
+    for tickets in (many, some):
+        query = public_list("on_sale", "newest", **filters)
+        matches = matching(tickets, query)
+        with Cost(tickets) as cost:
+            found = tickets.count(query)
+
+        assert found == {"tickets": min(matches, COUNT_LIMIT), "is_all": matches <= COUNT_LIMIT}
+        assert not cost.is_sorted and cost.tickets <= store.MOST_COUNTED
+    monkeypatch.setattr(store, "MOST_COUNTED", 10)
+    few = some.count(public_list("on_sale", "newest", min_price_cents=2500))
+    assert few["tickets"] <= 10 and not few["is_all"]
+
+
+@pytest.mark.parametrize(
     ("q", "found"),
     [
         ("ham", True),
@@ -342,11 +408,71 @@ def test_each_word_must_begin_a_word_of_title_or_venue(tickets, listed, q, found
     assert bool(titles(tickets, q=q)) == found
 
 
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        ("hamlet", []),
+        ("hamlte", [["hamlte", "hamlet"]]),
+        ("hanlet", [["hanlet", "hamlet"]]),
+        ("Hamet", [["hamet", "hamlet"]]),
+        ("amlet", [["amlet", "hamlet"]]),
+        ("hammlet", [["hammlet", "hamlet"]]),
+        ("opra hamelt", [["hamelt", "hamlet"], ["opra", "opera"]]),
+        ("dvorac", [["dvorac", "dvorak"]]),
+        ("hmle", None),
+        ("hamlet macbeth", None),
+        ("opra hamelt dvrak", None),
+        ("2o26", None),
+        ("rov", None),
+    ],
+)
+def test_a_letter_that_is_wrong_missing_or_too_many_is_forgiven(tickets, listed, q, found):
+    service = TicketsService()
+    service.store = tickets
+    listed({"title": "Hamlet, row 2026", "venue": "Opera"}, {"title": "Dvořák"}, {"title": "Dvorana"})
+
+    page = service.list(q=q, count=True)
+
+    assert sorted(map(list, page["corrections"].items())) == (found or [])
+    assert page["count"] == {"tickets": len(page["tickets"]), "is_all": True}
+    assert bool(page["tickets"]) == (found is not None)
+
+
+def test_a_word_is_corrected_to_that_which_most_tickets_have_in_the_list(tickets, listed):
+    service = TicketsService()
+    service.store = tickets
+    concerts = {"title": "Hamelt", "category": "concert"}
+    listed({"title": "Hamlet 1"}, {"title": "Hamlet 2"}, {"title": "Hamlot"}, concerts)
+
+    assert service.list(q="hamlat")["corrections"] == {"hamlat": "hamlet"}
+    assert service.list(q="hamlet", category="concert")["corrections"] == {"hamlet": "hamelt"}
+    assert service.list(q="hamlat", category="match") == {"tickets": [], "next": None, "corrections": {}}
+
+
+def test_a_mistyped_word_costs_as_much_among_many_as_among_few(tickets, mongo):
+    costs = []
+    for count in (200, 4_000):
+        alphabet, chance = "abcdefghijklmnoprstuv", random.Random(count)
+        words = {"".join(chance.choices(alphabet, k=chance.randrange(5, 12))) for _ in range(count)}
+        tickets.spelling.learn(words)
+        mongo.command("profile", 2)
+        tickets.spelling.near("hamlet")
+        mongo.command("profile", 0)
+        costs.append(sum(step["docsExamined"] for step in mongo["system.profile"].find({"op": "query"})))
+        mongo.drop_collection("system.profile")
+
+    assert max(costs) <= 10
+
+
 def test_tickets_that_an_earlier_version_stored_are_found_by_todays_rules(tickets, listed, mongo):
     listed({"title": "Dvořák", "venue": "東京ドーム"}, {"title": "Hamlet"})
     mongo.tickets.update_one({"title": "Dvořák"}, {"$set": {"words": ["dvořák"], "prefixes": ["d"]}})
 
-    assert [store.renew_words(mongo), store.renew_words(mongo)] == [1, 0]
+    mongo.tickets.update_one({"title": "Hamlet"}, {"$unset": {"places": "", "starts": ""}})
+    mongo.drop_collection("words")
+
+    assert [store.renew_words(mongo), store.renew_words(mongo)] == [2, 0]
+    assert (mongo.words.count_documents({}), titles(tickets, sort="soonest")) == (2, ["Dvořák", "Hamlet"])
     assert titles(tickets, q="dvorak ドーム") == ["Dvořák"]
 
 

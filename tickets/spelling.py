@@ -1,0 +1,67 @@
+"""Words with one letter wrong, missing, too many or in its neighbour's place: what tickets have instead of them.
+
+Two words that differ so have a word in common that is one of them, or one of them without a letter (the method of
+SymSpell, https://github.com/wolfgarbe/SymSpell). So the words of all tickets, of now and before, are found by an index
+of these, at the same cost however many there are.
+"""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from pymongo import ASCENDING, IndexModel
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError
+
+NEAR_INDEX = IndexModel([("near", ASCENDING)])
+SHORTEST, LONGEST = 4, 24
+"""Letters of a word that is corrected; of a shorter one, too many others differ by one."""
+MOST_FOUND, MOST_NEAR = 100, 5
+MOST_KNOWN = 100_000
+DUPLICATE_KEY = 11000
+
+
+class Spelling:
+    """The words that tickets have or had, in a collection of their own."""
+
+    def __init__(self, words: Collection[dict[str, Any]]) -> None:
+        self._words = words
+        self._known: set[str] = set()
+        """Words that this process has stored, so that a common one is not stored each time."""
+
+    def learn(self, words: Iterable[str]) -> None:
+        """Store the words, in any script that writes letters one by one."""
+        new = {word for word in words if SHORTEST <= len(word) <= LONGEST and word.isalpha()} - self._known
+        if not new:
+            return
+        try:
+            self._words.insert_many([{"_id": word, "near": _without_a_letter(word)} for word in new], ordered=False)
+        except BulkWriteError as error:
+            if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]):
+                raise
+        if len(self._known) > MOST_KNOWN:
+            self._known.clear()
+        self._known |= new
+
+    def near(self, word: str) -> list[str]:
+        """Return words that are almost `word`, MOST_NEAR at most."""
+        if not SHORTEST <= len(word) <= LONGEST + 1:
+            return []
+        found = self._words.find({"near": {"$in": _without_a_letter(word)}}, {"_id": 1}, limit=MOST_FOUND)
+        return list(islice((each["_id"] for each in found if is_near(word, each["_id"])), MOST_NEAR))
+
+
+def is_near(word: str, other: str) -> bool:
+    """Return whether the words differ by a letter that is wrong, missing or too many, or by two that are exchanged."""
+    shorter = min(len(word), len(other))
+    begin = next((at for at in range(shorter) if word[at] != other[at]), shorter)
+    word, other = word[begin:], other[begin:]
+    shorter = min(len(word), len(other))
+    end = next((at for at in range(shorter) if word[-1 - at] != other[-1 - at]), shorter)
+    left, right = word[: len(word) - end], other[: len(other) - end]
+    return {len(left), len(right)} <= {0, 1} and bool(left or right) or (len(left) == 2 and left == right[::-1])
+
+
+def _without_a_letter(word: str) -> list[str]:
+    """Return the word itself, and each that it is without one of its letters."""
+    return sorted({word, *(word[:at] + word[at + 1 :] for at in range(len(word)))})
