@@ -29,7 +29,7 @@ REFUSALS_SECONDS = CALL_SECONDS / 2
 """How long orders may take to say who would be refused: who comes while it is asked waits twice as long at most."""
 
 GATHER_SECONDS = 0.005
-"""How long a question waits for others: four asked together cost half of what each costs alone."""
+"""How long a question waits for others, and again while there are some: a call costs as much as a whole request."""
 
 log = logging.getLogger(__name__)
 

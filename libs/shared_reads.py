@@ -14,6 +14,8 @@ from typing import Generic, TypeVar
 
 from libs.errors import Unavailable
 
+MOST_GATHERINGS = 10
+
 Key = TypeVar("Key", bound=Hashable)
 Found = TypeVar("Found")
 
@@ -72,7 +74,7 @@ def _shared(error: BaseException) -> Exception:
 class BatchedReads(Generic[Key, Found]):
     """Calls `read(keys)` for at most `most` keys at once; what it returns, one thing for each, must not be changed.
 
-    Each read waits `gather_seconds` for others to join it.
+    Each read waits `gather_seconds` for others to join it, and again if some have: MOST_GATHERINGS times at most.
     """
 
     def __init__(self, read: Callable[[list[Key]], Sequence[Found]], most: int, gather_seconds: float = 0.0) -> None:
@@ -98,14 +100,21 @@ class BatchedReads(Generic[Key, Found]):
     def _answer(self, batch: "_Batch[Key, Found]") -> None:
         try:
             with self._turn:
-                if self._gather_seconds and self._waiting is batch:
-                    time.sleep(self._gather_seconds)
+                self._gather(batch)
                 self._close(batch)
                 batch.found.set_result(self._read(batch.keys))
         except BaseException as error:
             self._close(batch)  # it may have been cut off while it waited for its turn
             batch.found.set_exception(_shared(error))
             raise
+
+    def _gather(self, batch: "_Batch[Key, Found]") -> None:
+        joined = 0
+        for _ in range(MOST_GATHERINGS if self._gather_seconds else 0):
+            if self._waiting is not batch or len(batch.keys) == joined:
+                break
+            joined = len(batch.keys)
+            time.sleep(self._gather_seconds)
 
     def _close(self, batch: "_Batch[Key, Found]") -> None:
         """Let nobody join the batch any more."""
