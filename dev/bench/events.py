@@ -37,6 +37,8 @@ RUNNING_SECONDS = (0.5, 1.5)
 """How long all runs between two kills."""
 RECONNECTING_SECONDS = 5.0
 """How much longer it runs after a kill of the broker, so that each library is connected again."""
+RESTARTING_SECONDS = 600
+"""How long a killed broker may take to be back, beside all that tries to reach it again."""
 STOP_SECONDS = 15
 DRAIN_SECONDS = 10
 """After how long without a new effect those that are missing count as lost."""
@@ -325,7 +327,9 @@ def _kill_broker(stack: Stack, peers: Sequence[Peer]) -> None:
             peer.keep(f"broker-{number}")
         time.sleep(random.uniform(*RUNNING_SECONDS) + RECONNECTING_SECONDS)  # noqa: S311
         stack.kill("rabbitmq")
-        wait_for(lambda: rabbitmq_is_ready(stack.ports, stack.secrets["RABBITMQ_PASSWORD"]), 180, "RabbitMQ")
+        wait_for(
+            lambda: rabbitmq_is_ready(stack.ports, stack.secrets["RABBITMQ_PASSWORD"]), RESTARTING_SECONDS, "RabbitMQ"
+        )
 
 
 SUITE = Suite(
