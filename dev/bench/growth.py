@@ -65,8 +65,7 @@ def buying(site: Site, _user: Person) -> Measured:
 
 def resting(site: Site, _user: Person) -> Measured:
     """Do nothing, so that only timers run."""
-    site.meter.settle()
-    site.meter.rest(sizes.REST_SECONDS)
+    site.rest()
     return Measured({"cpu_ms": sum(site.meter.idle.values())}, site.meter.idle)
 
 

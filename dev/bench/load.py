@@ -118,6 +118,9 @@ class _Line:
 class Load:
     """Runs streams against the server at an address, all at once."""
 
+    ended_at = 0.0
+    """When the last run ended, by `time.monotonic`."""
+
     def __init__(self, host: str, port: int) -> None:
         self._address = host, port
 
@@ -148,6 +151,7 @@ class Load:
                     self._serve(self._lines[number], event)
             return time.perf_counter() - began
         finally:
+            self.ended_at = time.monotonic()
             for line in self._lines.values():
                 line.socket.close()
             self._poll.close()

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dev.bench import sizes
 from dev.bench.cpu import group_of
 from dev.bench.load import Stream, asking, request
 from dev.bench.rows import Measured, Row, Suite
@@ -39,8 +38,7 @@ class Folder:
             site = Site(stack)
             with site.mongo:
                 use_a_little(site)
-                site.meter.settle()
-                site.meter.rest(sizes.REST_SECONDS)
+                site.rest()
                 memory = memory_mb(stack)
         idle = site.meter.idle
         return Measured(

@@ -21,12 +21,15 @@ from dev.stack import Stack, free_ports
 from dev.stack.operators import own_key
 from dev.stack.ports import HOST
 from dev.stack.programs import all_programs, environment
+from libs.revocations import QUIET_SECONDS
 from libs.rpc import Client
 from libs.tokens import Signer
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of users of this run alone
 HOLDS = 5
 """How many tickets one buyer reserves: half of what a buyer may hold unpaid."""
+ASLEEP_SECONDS = QUIET_SECONDS + 2
+"""After how long without a request nothing is done for the sake of requests any more."""
 NOT_OURS = "fake-stripe"
 QUIET = {"LOG_LEVEL": "WARNING"}
 
@@ -70,6 +73,12 @@ class Site:
         bodies = [{"email": email, "password": PASSWORD} for email in emails]
         self.load.run(Stream(asking(request("POST", "/api/users/signup", body=body), 201) for body in bodies))
         return emails
+
+    def rest(self) -> None:
+        """Measure what the programs use at rest: all have settled, and none follows any longer which sessions end."""
+        self.meter.settle()
+        time.sleep(max(0.0, self.load.ended_at + ASLEEP_SECONDS - time.monotonic()))
+        self.meter.rest(sizes.REST_SECONDS)
 
     def measure(self, *streams: Stream, count: int = 0, **more: float) -> Measured:
         """Run streams; return the figures of the first, for so many operations, or else for as many as its replies."""
