@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 AT_ONCE = ("GET", "HEAD", "OPTIONS")
-PATIENCE_SECONDS = 0.005
-"""How often one begins though there is something else to be done."""
+PATIENCE_SECONDS = 0.02
+"""How long something else may be done before the next one begins: of this thread's processor time, for where other
+programs leave little of the processor any time may pass between two events."""
 
 
 class Turns:
@@ -28,6 +29,8 @@ class Turns:
     def __init__(self, application: "WSGIApplication") -> None:
         self._application = application
         self._waiting: deque[Waiter[Any]] = deque()
+        self._since = 0.0
+        """The thread's processor time when the last one that began paused or ended."""
         loop = gevent.get_hub().loop
         self._when_idle, self._in_any_case = loop.idle(), loop.timer(PATIENCE_SECONDS, PATIENCE_SECONDS)
 
@@ -42,14 +45,25 @@ class Turns:
         waiter: Waiter[Any] = Waiter()
         self._waiting.append(waiter)
         if len(self._waiting) == 1:
-            self._when_idle.start(self._begin_next)
-            self._in_any_case.start(self._begin_next, update=True)
+            self._let_next_begin()
         waiter.get()
+
+    def _let_next_begin(self) -> None:
+        self._since = time.thread_time()
+        self._when_idle.start(self._begin_next)
+        self._in_any_case.again(self._lose_patience, update=True)  # `start` would go on with what was left
+
+    def _lose_patience(self) -> None:
+        """Let the next one begin, unless hardly anything else was done meanwhile."""
+        if time.thread_time() - self._since >= PATIENCE_SECONDS:
+            self._begin_next()
 
     def _begin_next(self) -> None:
         """Let the one begin that came first; from the event loop."""
-        waiter = self._waiting.popleft()
-        if not self._waiting:
-            self._when_idle.stop()
-            self._in_any_case.stop()
-        waiter.switch(None)
+        self._when_idle.stop()
+        self._in_any_case.stop()
+        try:
+            self._waiting.popleft().switch(None)  # returns when it has to wait for something, or has ended
+        finally:
+            if self._waiting:
+                self._let_next_begin()
