@@ -166,7 +166,11 @@ HAS_ANOTHER_MEANING = {
     *(
         ("ops/broker_setup.py", name) for name in ("amqp.AMQPError", "kombu.KombuError")
     ),  # whatever it is, it is reported
-    *((f"ops/{name}.py", "pymongo.PyMongoError") for name in ("migrate", "mongo_setup", "mongo_grant")),
+    ("dev/stack/backups.py", "pymongo.PyMongoError"),
+    *(
+        (f"ops/{name}.py", "pymongo.PyMongoError")
+        for name in ("migrate", "mongo_setup", "mongo_grant", "backup", "restore")
+    ),
 }
 
 

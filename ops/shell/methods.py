@@ -15,7 +15,8 @@ OWN = {
     ),
     "tickets": (
         *("find", "take_down", "snapshots", "versions", "changes"),
-        *("get", "list", "highlights", "site_map", "site_map_pages"),
+        *("get", "list", "event", "sellers", "highlights"),
+        *("site_map", "site_map_pages", "site_map_events", "site_map_event_pages"),
     ),
     "orders": (
         *("story", "find", "stuck", "call_off", "move_deadline", "expire_now"),

@@ -29,6 +29,7 @@ BODIES: dict[str, dict[str, Any]] = {
 WITHOUT_BODY = {
     "POST /api/users/signout",
     "POST /api/users/signout-everywhere",
+    "POST /api/orders/<order_id>/extend",
     "POST /api/orders/<order_id>/payment-intent",
     "POST /api/webhooks/stripe",
 }
