@@ -108,6 +108,12 @@ class Operation:
         moment = None if before is None else checked.moment("before", before)
         return self.store.operators.history(where, moment, checked.integer("limit", limit, 1, MAXIMUM_PAGE))
 
+    @rpc(expected_exceptions=EXPECTED)
+    def note_action(self, what: str) -> None:
+        """Record what an operator is about to do outside of the services, such as restarting one; for operators."""
+        self.caller.require("operator")
+        checked.text("what", what)
+
     def _authorize(self, token: str, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
         name = operator_of(token)
         key = self.store.operators.public_key(name) if name else None

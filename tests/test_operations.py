@@ -306,6 +306,8 @@ def test_a_queue_to_which_nobody_listens_is_shown(site):
     assert {row["queue"]: row["listeners"] for row in shown}["orders.PaymentCreated"] == 0
     assert kinds(site.shell["stuck"](), "orders.PaymentCreated") == {"queue without listener": 'restart("orders")'}
     assert restarted == {"restarted": "orders"}
+    (noted, *_) = [each for each in site.shell["actions"]() if each["method"] == "auth.note_action"]
+    assert (noted["who"], noted["arguments"]) == ("olga", {"what": "restart orders"})
 
 
 def test_a_deadline_whose_job_is_late_is_shown(site):

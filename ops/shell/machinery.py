@@ -88,6 +88,7 @@ def repair(desk: Desk, *parts: str) -> dict[str, int]:
 def restart(desk: Desk, part: str) -> Any:
     """Restart a program of the stack that `make run` runs here, such as orders or gateway.
 
+    It is recorded, unless auth is away.
     Raises CannotRestart elsewhere: `docker compose restart PROGRAM` is for whoever runs the containers.
     """
     command = optional("OPERATOR_RESTART_COMMAND", "", str, "COMMAND")
@@ -95,6 +96,7 @@ def restart(desk: Desk, part: str) -> Any:
         raise CannotRestart(
             f"no OPERATOR_RESTART_COMMAND is set: use `docker compose restart {part}` where the containers run"
         )
+    desk.ask(lambda auth: auth.note_action(what=f"restart {part}"), ["auth"])  # which this may be to mend
     done = subprocess.run([*shlex.split(command), part], capture_output=True, text=True, check=False)
     if done.returncode:
         raise CannotRestart(done.stderr.strip() or f"{part} did not restart")

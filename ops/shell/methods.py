@@ -10,7 +10,7 @@ OF_LISTENERS = (
 OWN = {
     "auth": (
         *("announce", "announcement", "find_user", "lock", "unlock", "end_sessions", "remove_second_factor"),
-        *("actions", "operators", "add_operator", "remove_operator"),
+        *("actions", "note_action", "operators", "add_operator", "remove_operator"),
         *("sign_up", "sign_in", "sign_in_with_code", "sign_in_with_passkey", "request_passkey"),
     ),
     "tickets": (

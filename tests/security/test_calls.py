@@ -71,6 +71,7 @@ ALLOWED = {
     "auth.remove_operator": set(),  # an operator may, but themself alone: test_operators.py
     "auth.operators": {"operator"},
     "auth.actions": {"operator"},
+    "auth.note_action": {"operator"},
     "tickets.create": USERS,
     "tickets.update": USERS,
     "tickets.withdraw": USERS,
@@ -178,6 +179,7 @@ ARGUMENTS = {
     "queue": "orders.X",
     "seller_id": UNKNOWN,
     "texts": {},
+    "what": "restart orders",
     "stripe_id": "pi_x",
 }
 

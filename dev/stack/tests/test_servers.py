@@ -10,6 +10,7 @@ from redis import Redis
 
 from dev.shared_servers import SharedServers
 from dev.stack import Stack, StackError
+from dev.stack.__main__ import _print_addresses
 from dev.stack.servers import redis_is_ready
 from dev.stack.supervisor import ROOT, members
 from dev.testing import wait_for
@@ -72,3 +73,12 @@ def test_each_test_gets_an_empty_vhost_database_and_redis(amqp_url, mongo, redis
         assert broker.SimpleQueue("some").qsize() == 0
         assert mongo.list_collection_names() == []
         assert redis.dbsize() == 0
+
+
+def test_a_run_ends_with_a_line_for_each_program_with_its_state_and_its_address(servers, capsys):
+    _print_addresses(servers)
+
+    lines = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[-4:]]
+    running = {(name, state) for name, state, _ in lines}
+    assert running == {(name, "RUNNING") for name in ("epmd", "mongo", "rabbitmq", "redis")}
+    assert ["redis", "RUNNING", f"redis://127.0.0.1:{servers.ports.redis}"] in lines

@@ -3,10 +3,12 @@
 import subprocess
 import sys
 
+import pytest
 import requests
 
 from dev.stack.ports import SERVE_METRICS
 from dev.stack.programs import all_programs
+from dev.stack.stack import StackError
 from dev.testing import ROOT
 
 
@@ -17,6 +19,17 @@ def test_killed_program_is_restarted(system):
     system.wait_ready("orders", 30)
 
     assert system.pid("orders") not in (0, first)
+
+
+def test_a_program_is_restarted_on_an_operators_command(system):
+    first = system.pid("scheduler")
+
+    system.restart("scheduler")
+    system.wait_ready("scheduler", 30)
+
+    assert system.pid("scheduler") not in (0, first)
+    with pytest.raises(StackError, match="nobody is none of"):
+        system.restart("nobody")
 
 
 def test_stopped_program_stays_stopped_until_it_is_started(system):
