@@ -13,6 +13,7 @@ from libs.contracts.errors import DomainError
 from libs.contracts.limits import (
     MAXIMUM_CURRENT_PASSWORD,
     MAXIMUM_EMAIL,
+    MAXIMUM_NAME,
     MAXIMUM_PASSKEY_NAME,
     MAXIMUM_PASSKEYS,
     MAXIMUM_PASSWORD,
@@ -34,6 +35,8 @@ FindWeakness = Callable[[str, str], str | None]
 
 UNFIT = r"@\s\x00-\x1f\x7f-\x9f\ud800-\udfff"
 """White space, control characters and lone surrogates, as ranges of a regular expression."""
+AN_ADDRESS = re.compile(r"[@/]|\w\.\w{2}|\d[\d \-().]{5,}\d")
+THE_SITE = re.compile(r"ticketing|support|admin|moderator")
 EMAIL = re.compile(rf"[^{UNFIT}]+@[^{UNFIT}.]+(\.[^{UNFIT}.]+)+")
 
 
@@ -106,6 +109,10 @@ class TooManyPasskeys(DomainError):
 
 class InvalidPasskeyName(InvalidFields):
     """A passkey cannot be called that."""
+
+
+class InvalidName(InvalidFields):
+    """A user cannot be called that."""
 
 
 class UserLocked(DomainError):
@@ -296,6 +303,22 @@ def check_passkey_name(name: object) -> str:
     if not kept:
         raise InvalidPasskeyName([_error("name", "Enter a name for the passkey, such as that of the device.")])
     return kept
+
+
+def check_name(name: object) -> str | None:
+    """Return the name by which buyers know a user as it is kept, None for none; raise InvalidName.
+
+    It leads to no other place to deal, and does not pass for the site.
+    """
+    try:
+        kept = checked_line("name", "" if name is None else name, MAXIMUM_NAME)
+    except Unacceptable as error:
+        raise InvalidName([_error("name", str(error))]) from error
+    if AN_ADDRESS.search(kept):
+        raise InvalidName([_error("name", "Do not put an address or a number to call in your name.")])
+    if THE_SITE.search(unicodedata.normalize("NFKC", without_invisible(kept)).casefold()):
+        raise InvalidName([_error("name", "Choose a name that nobody takes for that of this site.")])
+    return kept or None
 
 
 def _normalise_password(typed: str) -> str:

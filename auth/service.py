@@ -6,7 +6,7 @@ from typing import Any
 from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
-from auth import account_security, account_sessions, announcements, domain, operation, passwords
+from auth import account_security, account_sessions, announcements, domain, operation, passwords, profiles
 from auth.domain import SESSION_SECONDS, EmailInUse, UserLocked, WrongCredentials
 from auth.key_changes import KeyChanges
 from auth.passkeys import Passkeys
@@ -68,6 +68,7 @@ class AuthService(
     account_sessions.AccountSessions,
     announcements.Announcements,
     operation.Operation,
+    profiles.Profiles,
     workings.Workings,
 ):
     """Knows the users and begins and ends their sessions."""

@@ -20,7 +20,7 @@ from auth.followers import FORGET_SECONDS, Followers
 from auth.noted_keys import note_secrets
 from auth.operators import Operators
 from auth.sessions import SESSION_INDEXES, Sessions
-from libs.clock import utc_now
+from libs.clock import iso, utc_now
 from libs.contracts.events import SessionRevoked
 from libs.errors import Unavailable
 from libs.events import OUTBOX_INDEX, Aggregates, Schema
@@ -79,7 +79,7 @@ class UserStore:
     A token carries the generation of its user's sessions; raising it ends all sessions begun before. Until
     `ended_until` there may be tokens of an older generation that have not expired by themselves. `addresses` are
     fingerprints (keyed hashes) of network addresses that the user signed in from; with `locked_at` an operator has
-    locked the user out. Revoked sessions
+    locked the user out, `name` is what buyers know them by. Revoked sessions
     are {_id: jti, version, user_id, expires_at, revocation_no}. `libs.throttle` keeps its counters in `attempts`.
 
     A `revocation_no` numbers what was revoked, the sessions and the users separately: it is one more than the newest
@@ -172,6 +172,17 @@ class UserStore:
         forgotten = {"ended_until": {"$lt": now - KEPT}, NUMBER: {"$lt": number}}
         self.users.collection.update_many(forgotten, {"$unset": {"ended_until": "", NUMBER: ""}})
         return {**user, **raised, **changes, NUMBER: number}
+
+    def keep_name(self, user_id: str, name: str | None) -> None:
+        """Keep the name by which buyers know a user, None for none."""
+        self.users.collection.update_one({"_id": user_id}, {"$set": {"name": name}})
+
+    def profiles(self, ids: Sequence[str]) -> list[Document]:
+        """Return [{"id", "name", "member_since"}] of those of these users that exist."""
+        found = self.users.collection.find({"_id": {"$in": [*ids]}}, {"name": 1, "created_at": 1})
+        return [
+            {"id": each["_id"], "name": each.get("name"), "member_since": iso(each["created_at"])} for each in found
+        ]
 
     def unlock(self, user: Document) -> None:
         """Let a user sign in again."""

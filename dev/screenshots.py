@@ -9,6 +9,7 @@ names begin with one of them.
 import logging
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -74,6 +75,16 @@ class Site:
         payment.update(changes)
         return order
 
+    def event(self, *, on_sale: bool = True) -> str:
+        """Return the path of the event with the most tickets, or of one without any on sale."""
+        events = Counter(ticket["event_id"] for ticket in self.services.tickets.values())
+        ident = events.most_common(1)[0][0] if on_sale else self.services.tickets[self.tickets[10]]["event_id"]
+        if not on_sale:
+            for ticket in self.services.tickets.values():
+                if ticket["event_id"] == ident:
+                    ticket["status"] = "sold"
+        return f"/events/{ident}"
+
     def _sign_up(self, name: str) -> FlaskClient:
         person = self.app.test_client()
         person.post("/api/users/signup", json={"email": f"{name}@example.org", "password": f"{name} and a word"})
@@ -91,6 +102,8 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None
     yield "ticket", None, f"/tickets/{last}", None
     yield "ticket-own", seller, f"/tickets/{last}", None
     yield "ticket-buyer", buyer, f"/tickets/{last}", None
+    yield "event", None, site.event(), None
+    yield "event-sold-out", None, site.event(on_sale=False), None
     for name in site.app.extensions["texts"]["en"]:
         yield f"text-{name}", None, f"/about/{name}", None
     yield "sign-in", None, "/signin?next=/my/tickets", None
@@ -102,6 +115,12 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None
         seller,
         "/sell",
         lambda page: _send(page, title=" ", price="1.999", startsAt="2020-01-01T10:00"),
+    )
+    yield (
+        "sell-twice",
+        seller,
+        "/sell",
+        lambda page: _send(page, title="Hamlet", price="20", startsAt="2027-10-31T02:30", timeZone="Europe/Berlin"),
     )
     yield "edit", seller, f"/tickets/{last}/edit", None
     yield "selling", seller, "/selling", None
@@ -207,7 +226,8 @@ def main() -> None:
 
 def _send(page: "Page", **typed: str) -> None:
     for name, value in typed.items():
-        page.fill(f"main [name={name}]", value)
+        field = page.locator(f"main [name={name}]")
+        (field.select_option if field.evaluate("each => each.tagName") == "SELECT" else field.fill)(value)
     page.click("main form .button:not([type=button])")
 
 

@@ -72,6 +72,7 @@ ERRORS = {
     "WrongCode": ErrorSpec(400, None, "code"),
     "WrongPasskey": ErrorSpec(400),
     "InvalidPasskeyName": ErrorSpec(400),
+    "InvalidName": ErrorSpec(400),
     "IncompleteConfirmation": ErrorSpec(400),
     "TookTooLong": ErrorSpec(400),
     "InvalidCard": ErrorSpec(400, "This card cannot be used. Check it or try another one.", "token"),

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import get_timezone_location
+from babel.dates import format_skeleton, get_timezone_location
 from babel.numbers import format_currency, get_currency_symbol
 from flask import Flask, current_app
 from markupsafe import Markup
@@ -56,7 +56,7 @@ CACHED = 8192
 
 def register(app: Flask) -> None:
     """Give templates the filters and globals below."""
-    for filter_ in (money, total, amount, moment, local_input, as_of_now, category, state, brand, code, translated):
+    for filter_ in (money, total, amount, moment, month, as_of_now, category, state, brand, code, translated):
         app.add_template_filter(filter_)
     app.jinja_env.globals["CATEGORIES"] = LABELS
     app.add_template_global(icon)
@@ -112,6 +112,18 @@ def when(iso: str, zone: str | None = None, *, near: bool = True) -> Markup:
     return element.format(iso, there, moment(iso, zone, near=near))
 
 
+def local_iso(iso: str, zone: str | None) -> str:
+    """Return a time in a zone, by default the site's own, with its offset, like 2026-11-22T20:55:00+01:00."""
+    return (
+        datetime.fromisoformat(iso).astimezone(ZoneInfo(zone) if zone else _site_zone()).isoformat(timespec="seconds")
+    )
+
+
+def month(iso: str) -> str:
+    """Return "November 2026": the month of a time."""
+    return format_skeleton("yMMMM", datetime.fromisoformat(iso), locale=language())
+
+
 def next_midnight(zones: Collection[str | None]) -> float:
     """Return when the next of these zones, and the site's own, has another day: in seconds since 1970."""
     found = []
@@ -153,15 +165,6 @@ def code(text: str) -> Markup:
     """Return the text as HTML, with its parts between backticks as code."""
     shown, coded = Markup("{}"), Markup("<code>{}</code>")
     return Markup("").join((coded if number % 2 else shown).format(part) for number, part in enumerate(text.split("`")))
-
-
-def local_input(iso: str | None) -> str:
-    """Return the time in UTC as `<input type=datetime-local>` takes it."""
-    if not iso:
-        return ""
-    when = datetime.fromisoformat(iso).astimezone(UTC).replace(tzinfo=None)
-    seconds = "milliseconds" if when.microsecond else "seconds" if when.second else "minutes"
-    return when.isoformat(timespec=seconds)
 
 
 def as_of_now(ticket: dict[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,18 @@ from gateway.errors import GatewayError
 
 ID = re.compile("[0-9a-f]{24}")  # an ObjectId, which is what tickets and orders are stored under
 
+EVENT_ID = re.compile(r"([0-9a-z]+-)*[0-9a-f]{16}")
 SESSION_ID = re.compile("[0-9a-f]{32}")
 
 
 def ticket(ticket_id: str) -> str:
     """Return a ticket's id; raise TicketNotFound when it is malformed."""
     return _well_formed(ticket_id, "TicketNotFound")
+
+
+def event(event_id: str) -> str:
+    """Return an event's id; raise EventNotFound when it is malformed."""
+    return _well_formed(event_id, "EventNotFound", EVENT_ID)
 
 
 def order(order_id: str) -> str:

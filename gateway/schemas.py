@@ -136,6 +136,12 @@ class PasskeyBody(PasskeyAnswerBody):
     name = UnvalidatedText(text_of(1, limits.MAXIMUM_PASSKEY_NAME), required=True)
 
 
+class NameBody(ApiSchema):
+    """The name by which buyers know a user."""
+
+    name = UnvalidatedText({"type": ["string", "null"], "maxLength": limits.MAXIMUM_NAME}, required=True)
+
+
 class PasskeyIdBody(ApiSchema):
     """One of the user's passkeys."""
 

@@ -13,7 +13,7 @@ CALL_SECONDS = 5.0
 QUERIES = {
     *("get", "held", "list", "list_mine", "sales", "is_revoked", "revocations", "is_effective"),
     *("account_security", "list_sessions", "highlights", "site_map", "site_map_pages", "refusals"),
-    *("event", "site_map_events", "site_map_event_pages", "sellers"),
+    *("event", "site_map_events", "site_map_event_pages", "sellers", "profiles"),
 }
 
 

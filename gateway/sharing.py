@@ -1,9 +1,9 @@
-"""What other sites show of a ticket: a sentence, and its description by schema.org."""
+"""What other sites show of a ticket or an event: a sentence, and its description by schema.org."""
 
 from typing import Any
 
-from gateway.formats import moment, total
-from gateway.languages import gettext
+from gateway.formats import local_iso, moment, total
+from gateway.languages import gettext, ngettext
 from libs.contracts.currencies import currency_of
 
 EVENTS = {"movie": "ScreeningEvent", "concert": "MusicEvent", "match": "SportsEvent", "stage": "TheaterEvent"}
@@ -12,8 +12,6 @@ AVAILABILITY = {"on_sale": "InStock", "reserved": "OutOfStock", "sold": "SoldOut
 
 def describe(ticket: dict[str, Any]) -> str:
     """Return a ticket in a sentence or two: when, where, for how much."""
-    occasion = [moment(ticket["starts_at"], ticket.get("time_zone"), near=False)] if ticket["starts_at"] else []
-    occasion += [ticket["venue"]] if ticket["venue"] else []
     price = gettext("%(amount)s, all in", amount=total(ticket["price_cents"], ticket["currency"]))
     state = (
         price
@@ -22,7 +20,17 @@ def describe(ticket: dict[str, Any]) -> str:
         if ticket["status"] != "reserved"
         else gettext("Reserved")
     )
-    return ". ".join([ticket["title"], *([", ".join(occasion)] if occasion else []), state]) + "."
+    return _sentences(ticket, state)
+
+
+def describe_event(event: dict[str, Any], on_sale: int, tickets: list[dict[str, Any]]) -> str:
+    """Return an event in a sentence or two: when, where, how many tickets are on sale, the cheapest of them first."""
+    if not tickets:
+        return _sentences(event, gettext("No ticket is on sale now"))
+    price = total(tickets[0]["price_cents"], tickets[0]["currency"])
+    return _sentences(
+        event, ngettext("%(num)s ticket from %(price)s", "%(num)s tickets from %(price)s", on_sale, price=price)
+    )
 
 
 def json_ld(ticket: dict[str, Any], url: str, image: str) -> dict[str, Any]:
@@ -30,13 +38,44 @@ def json_ld(ticket: dict[str, Any], url: str, image: str) -> dict[str, Any]:
     offer = {
         "@type": "Offer",
         "url": url,
-        "price": str(currency_of(ticket["currency"]).major(ticket["price_cents"])),
+        "price": _price(ticket),
         "priceCurrency": ticket["currency"].upper(),
         "availability": f"https://schema.org/{AVAILABILITY.get(ticket['status'], 'OutOfStock')}",
     }
+    return _described(ticket, url, image, offer)
+
+
+def event_json_ld(
+    event: dict[str, Any], on_sale: int, tickets: list[dict[str, Any]], url: str, image: str
+) -> dict[str, Any]:
+    """Return an event with what its tickets on sale cost, `tickets` being the cheapest of them."""
+    offer = {"@type": "AggregateOffer", "url": url, "offerCount": on_sale, "priceCurrency": event["currency"].upper()}
+    offer["availability"] = f"https://schema.org/{'InStock' if tickets else 'OutOfStock'}"
+    return _described(event, url, image, offer | ({"lowPrice": _price(tickets[0])} if tickets else {}))
+
+
+def _sentences(ticket: dict[str, Any], last: str) -> str:
+    occasion = [moment(ticket["starts_at"], ticket.get("time_zone"), near=False)] if ticket["starts_at"] else []
+    occasion += [each for each in (ticket["venue"], ticket.get("city")) if each]
+    return ". ".join([ticket["title"], *([", ".join(occasion)] if occasion else []), last]) + "."
+
+
+def _described(ticket: dict[str, Any], url: str, image: str, offer: dict[str, Any]) -> dict[str, Any]:
     found = {"@context": "https://schema.org", "name": ticket["title"], "url": url, "image": image, "offers": offer}
     if not ticket["starts_at"]:
         return {**found, "@type": "Product", "category": "Ticket"}
-    offer["validThrough"] = ticket["starts_at"]
-    place = {"location": {"@type": "Place", "name": ticket["venue"]}} if ticket["venue"] else {}
-    return {**found, "@type": EVENTS.get(ticket["category"], "Event"), "startDate": ticket["starts_at"], **place}
+    offer["validThrough"] = start = local_iso(ticket["starts_at"], ticket.get("time_zone"))
+    kind = EVENTS.get(ticket["category"], "Event")
+    return {**found, "@type": kind, "startDate": start, **_location(ticket)}
+
+
+def _location(ticket: dict[str, Any]) -> dict[str, Any]:
+    venue, city = ticket["venue"], ticket.get("city")
+    if not venue and not city:
+        return {}
+    address = {"address": {"@type": "PostalAddress", "addressLocality": city}} if city else {}
+    return {"location": {"@type": "Place", "name": venue or city, **address}}
+
+
+def _price(ticket: dict[str, Any]) -> str:
+    return str(currency_of(ticket["currency"]).major(ticket["price_cents"]))

@@ -1,5 +1,6 @@
 """What `make demo` lists is acceptable to the rules of tickets, and spread over all of them."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from dev.demo.demonstration import TICKETS
@@ -16,7 +17,7 @@ def test_every_ticket_of_the_demonstration_may_be_sold():
     for ticket in tickets(TICKETS, NOW):
         cents = round(float(ticket["price"]) * 100)
 
-        details = {name: ticket[name] for name in ("title", "category", "venue")}
+        details = {name: ticket[name] for name in ("title", "category", "venue", "seat")}
         checked_details(currency_of("usd"), NOW, **details, price_cents=cents, starts_at=ticket.get("startsAt"))
 
 
@@ -31,3 +32,9 @@ def test_some_tickets_of_the_demonstration_start_at_once_some_soon_and_most_late
 
 def test_demonstration_has_tickets_of_every_category():
     assert {ticket["category"] for ticket in tickets(TICKETS, NOW)} == set(CATEGORIES)
+
+
+def test_some_events_of_the_demonstration_have_several_tickets():
+    events = Counter((each["title"], each["venue"], each.get("startsAt")) for each in tickets(TICKETS, NOW))
+
+    assert 20 < sum(count > 1 for count in events.values()) < TICKETS / 2

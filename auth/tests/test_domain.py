@@ -219,3 +219,31 @@ def test_passkeys_take_the_slots_that_are_free():
     assert domain.free_slot([0, 2, None]) == 1
     with pytest.raises(domain.TooManyPasskeys):
         domain.free_slot([None] * 10)
+
+
+@pytest.mark.parametrize("name", ["Ana", "  Ana from Leeds ", "O’Brien", "Ana B.", "Åsa 2", "Support", "", None])
+def test_a_name_to_buyers_is_kept_or_refused_as_it_looks(name):
+    if name == "Support":
+        with pytest.raises(domain.InvalidName):
+            domain.check_name(name)
+    else:
+        assert domain.check_name(name) == ((name or "").strip() or None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ana@example.org",
+        "www.example.org",
+        "t.me/ana",
+        "call 0171 123 45 67",
+        "Ticketing",
+        "ＴＩＣＫＥＴＩＮＧ team",
+        "x" * 41,
+        "a\tb",
+        7,
+    ],
+)
+def test_a_name_is_no_address_and_not_that_of_the_site(name):
+    with pytest.raises(domain.InvalidName):
+        domain.check_name(name)

@@ -47,7 +47,7 @@ def _reserve_at_the_last_moment(seller: Visitor, buyer: Visitor) -> list[str]:
     """Reserve tickets of a show that is about to start, which ends the time to pay; return the orders."""
     starts_at = (datetime.now(UTC) + STARTS_IN).isoformat()
     show = {
-        "title": "Hamlet, last call",
+        "title": "Hamlet",
         "price": price(1200),
         "category": "stage",
         "venue": "Globe",

@@ -35,6 +35,8 @@ PRIVATE = "no-store"
 MOST_TARGETS = 5000
 LONGEST_TARGET = 1000
 WATERMARK_SECONDS = 1.0
+SELLER_SECONDS = 30
+"""How long a page may be kept for what it says of a seller, whose changes nobody announces."""
 OWN = ("X-Request-Id", "Cache-Control", "Age", "Date")
 """Headers that each response has its own of."""
 OF_CONTENT = ("Content-Type", "Content-Length", "Content-Encoding", "Link")
@@ -177,12 +179,18 @@ def follow(app: Flask, amqp_url: str, services: Services, memory: Memory) -> Fol
 
 def ticket(ticket_id: str) -> Entry:
     """Return a ticket as tickets shows it to everybody, from memory unless this session has just changed something."""
-    return _read(ticket_id, "tickets.get", {"ticket_id": ticket_id})
+    return _read(ticket_id, "tickets.get", {"ticket_id": ticket_id}, shows_sellers=True)
 
 
 def tickets(query: dict[str, Any]) -> Entry:
     """Return a page of a list of tickets, as `ticket` does."""
     return _read(tuple(sorted(query.items())), "tickets.list", query)
+
+
+def event(event_id: str, after: str | None, limit: int) -> Entry:
+    """Return a page of an event's tickets, as `ticket` does."""
+    query = {"event_id": event_id, "limit": limit, **({"after": after} if after else {})}
+    return _read(("event", *sorted(query.items())), "tickets.event", query, shows_sellers=True)
 
 
 def highlights(soonest: int, newest: int) -> Entry:
@@ -268,10 +276,15 @@ def caching_headers() -> list[tuple[str, str]] | None:
     return None if asked is None or session.modified or _has_session() else _reads().caching(asked.entry)
 
 
-def _read(key: Key, method: str, arguments: dict[str, Any]) -> Entry:
+def _read(key: Key, method: str, arguments: dict[str, Any], *, shows_sellers: bool = False) -> Entry:
     def read(seconds: float) -> tuple[Any, int | None, float]:
         value = call_public(method, timeout=seconds, **arguments)
-        return value, value.get("version"), _changes_at([*value.get("tickets", [value]), *value.get("soonest", ())])
+        changes_at = _changes_at([*value.get("tickets", [value]), *value.get("soonest", ())])
+        return (
+            value,
+            value.get("version"),
+            min(changes_at, time.time() + SELLER_SECONDS) if shows_sellers else changes_at,
+        )
 
     memory = _reads().memory
     return (memory.read_past if has_changed() else memory.fetch)(key, read, CALL_SECONDS)

@@ -10,8 +10,10 @@ from flask_login import login_required
 from gateway import holds, sessions
 from gateway.languages import N_, gettext
 from gateway.pages.forms import Form, WithCode
-from gateway.schemas import PasswordBody, SignInBody, SignUpBody
+from gateway.schemas import NameBody, PasswordBody, SignInBody, SignUpBody
 from gateway.security import safe_path
+from gateway.sellers import forget, seller_of
+from gateway.services import call_as_user
 from gateway.sessions import viewer
 from libs.rpc import RemoteError
 
@@ -59,6 +61,21 @@ def change_password() -> Any:
         flash(gettext("Your password is changed. You are signed out everywhere else."), "success")
         return redirect(url_for("account.show"), 303)
     return _account_page(form)
+
+
+@bp.route("/account/name", methods=["GET", "POST"])
+@login_required
+def name() -> Any:
+    """Choose the name by which buyers know one."""
+    user = viewer()
+    assert user is not None
+    stored = seller_of({"seller_id": user.id}, now=True).name if request.method == "GET" else None
+    form = Form(NameBody(), {"name": stored or ""})
+    if request.method == "POST" and form.submit(lambda data: call_as_user("auth.choose_name", **data)):
+        forget(user.id)
+        flash(gettext("Your name is saved."), "success")
+        return redirect(url_for("account.name"), 303)
+    return render_template("account/name.html", form=form), form.status
 
 
 @bp.post("/account/signout-everywhere")

@@ -45,8 +45,10 @@ def icon() -> Any:
 
 @bp.get("/sitemap.xml")
 def site_map() -> Response:
-    """List the site maps: of the pages that are always there, and of the tickets on sale, in pages."""
-    parts = [url_for("crawlers.lasting_pages"), url_for("crawlers.first_tickets")]
+    """List the site maps: of the pages that are always there, and of tickets on sale and their events, in pages."""
+    parts = [url_for("crawlers.lasting_pages"), url_for("crawlers.first_events")]
+    parts += [url_for("crawlers.events", after=after) for after in call_public("tickets.site_map_event_pages")]
+    parts += [url_for("crawlers.first_tickets")]
     parts += [url_for("crawlers.tickets", after=after) for after in call_public("tickets.site_map_pages")]
     return _xml("sitemapindex", [("sitemap", part, None) for part in parts])
 
@@ -72,6 +74,18 @@ def tickets(after: str) -> Response:
     return _tickets(ids.ticket(after))
 
 
+@bp.get("/sitemap/events.xml")
+def first_events() -> Response:
+    """List the first events with tickets on sale."""
+    return _events(None)
+
+
+@bp.get("/sitemap/events-<after>.xml")
+def events(after: str) -> Response:
+    """List the events with tickets on sale after one of them."""
+    return _events(ids.event(after))
+
+
 def public(path: str) -> str:
     """Return a path as an address that others may use, whatever name this request came by."""
     return f"{current_app.config['PUBLIC_URL']}{path}"
@@ -80,6 +94,11 @@ def public(path: str) -> str:
 def _tickets(after: str | None) -> Response:
     found = call_public("tickets.site_map", after=after)
     return _xml("urlset", [("url", url_for("tickets.show", ticket_id=ident), changed) for ident, changed in found])
+
+
+def _events(after: str | None) -> Response:
+    found = call_public("tickets.site_map_events", after=after)
+    return _xml("urlset", [("url", url_for("events.show", event_id=ident), None) for ident in found])
 
 
 def _xml(root: str, entries: list[tuple[str, str, str | None]]) -> Response:

@@ -7,35 +7,23 @@ from typing import Any
 from babel import Locale
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import login_required
-from markupsafe import Markup, escape
 from marshmallow import ValidationError
 
 from gateway import holds, ids
 from gateway.api.paging import asked_query, read_query
 from gateway.cache import public
 from gateway.errors import ERRORS, GatewayError, describe, list_problems
-from gateway.formats import amount, local_input
-from gateway.languages import N_, Labels, gettext
-from gateway.pages.forms import Form
+from gateway.languages import N_, gettext
+from gateway.pages.ticket_form import TicketForm
 from gateway.reservations import reserve
-from gateway.schemas import MineQuery, OrderBody, TicketBody, TicketQuery
+from gateway.schemas import MineQuery, OrderBody, TicketQuery
 from gateway.services import call_as_user, call_public
 from gateway.sessions import viewer
-from gateway.typed_prices import visitor_locale, with_decimal_mark
+from gateway.typed_prices import visitor_locale
 from libs.rpc import RemoteError
 
 PAGE_TICKETS = 24
 SENT_BEFORE = N_("This form was sent before with something else, which is on sale. Send it again to list this one too.")
-LABELS = Labels(
-    {
-        "title": N_("Title"),
-        "price": N_("Price"),
-        "category": N_("Category"),
-        "venue": N_("Venue"),
-        "startsAt": N_("Start"),
-    }
-)
-
 bp = Blueprint("tickets", __name__)
 
 
@@ -47,7 +35,7 @@ def listing() -> Any:
     except ValidationError as error:
         problems = {problem["field"]: problem["message"] for problem in list_problems(error)}
         return render_template("tickets/listing.html", page={"tickets": [], "next": None}, problems=problems), 400
-    found = public.tickets({**query, "limit": PAGE_TICKETS, "count": True})
+    found = public.tickets({**query, "limit": PAGE_TICKETS, "count": True, "by_event": True})
     return public.page(
         found,
         asked_query(),
@@ -140,48 +128,6 @@ def mine() -> Any:
 @lru_cache(64)
 def _query_of(locale: Locale) -> TicketQuery:
     return TicketQuery(locale=locale)
-
-
-class TicketForm(Form):
-    """The form of a new ticket, or of `ticket`."""
-
-    explained = (400, 409, 429)
-
-    def __init__(self, ticket: dict[str, Any] | None = None) -> None:
-        locale = visitor_locale()
-        schema = TicketBody(locale=locale)
-        self.currency, self.example = schema.currency, with_decimal_mark(str(schema.currency.example), locale)
-        super().__init__(schema, ticket and self._as_typed(ticket))
-
-    def show_stored(self, ticket: dict[str, Any]) -> None:
-        """Show what is stored by now beside the input, so that a seller who sends the form again has seen it."""
-        stored = self._as_typed(ticket)
-        self.problems = {
-            "version": gettext("This ticket has changed since you opened it. Save again to replace what is stored.")
-        }
-        for name, label in LABELS.items():
-            if self.typed.get(name, "") != stored[name]:
-                shown = Markup("<bdi>{}</bdi>").format(stored[name] or gettext("empty"))
-                self.problems[name] = escape(gettext("{field} is {stored} now.")).format(field=label, stored=shown)
-        self.typed["version"] = stored["version"]
-
-    def _as_typed(self, ticket: dict[str, Any]) -> dict[str, Any]:
-        has_our_currency = ticket["currency"] == self.currency.code
-        return {
-            "title": ticket["title"],
-            "price": amount(ticket["price_cents"], ticket["currency"]) if has_our_currency else "",
-            "category": ticket["category"],
-            "venue": ticket["venue"] or "",
-            "startsAt": local_input(ticket["starts_at"]),
-            "version": ticket["version"],
-        }
-
-    def given(self) -> dict[str, Any]:
-        """Return the input; the browser's date field has no time zone, and its label says UTC."""
-        given = super().given()
-        if given.get("startsAt") and not given["startsAt"].endswith("Z"):
-            given["startsAt"] += "Z"
-        return given
 
 
 def _list_ticket(data: dict[str, Any]) -> dict[str, Any]:

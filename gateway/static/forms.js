@@ -1,4 +1,4 @@
-// Passwords can be looked at; who leaves an edited form is asked first.
+// Passwords can be looked at; the time zone is the browser's at first; who leaves an edited form is asked first.
 (() => {
   "use strict";
   const words = JSON.parse(document.currentScript.dataset.words ?? "{}");
@@ -14,6 +14,11 @@
       word.textContent = shown ? say("Show") : say("Hide");
     });
     input.form.addEventListener("submit", () => (input.type = "password")); // or browsers would remember it as text
+  }
+  for (const zones of document.querySelectorAll("select[data-own-zone]")) {
+    const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (own && ![...zones.options].some((option) => option.value === own)) zones.add(new Option(own));
+    if (own) zones.value = own;
   }
   for (const form of document.querySelectorAll("form[data-guard]")) {
     let changed = form.dataset.guard === "changed"; // what was refused is not kept anywhere but here

@@ -37,7 +37,9 @@ DECLINES = {
 PUBLIC = {"tickets.get", "tickets.list", "tickets.highlights", "tickets.site_map", "tickets.site_map_pages"}
 PUBLIC |= {"tickets.event", "tickets.sellers", "tickets.site_map_events", "tickets.site_map_event_pages"}
 ADDED = ("seat", "city", "time_zone")
+JOINED = "2026-01-31T12:00:00.000Z"
 FOR_GATEWAY = {
+    "auth.profiles",
     *("auth.sign_up", "auth.sign_in", "auth.sign_in_with_code", "auth.sign_in_with_passkey", "auth.request_passkey"),
     *("auth.is_revoked", "auth.is_effective", "auth.note_sessions", "auth.note_keys", "payments.receive_webhook"),
     "orders.refusals",
@@ -223,6 +225,16 @@ class FakeServices(FakeFactors):
     def auth_sign_out(self, caller):
         self.revoked.add(caller.session_id)
         return {"kind": "sessions", "number": 1}
+
+    def auth_choose_name(self, caller, name):
+        if name is not None and (not is_line(name, limits.MAXIMUM_NAME) or "@" in name):
+            raise RemoteError("InvalidName", "", {"errors": [error("name", "Not a valid name.")]})
+        self.users[caller.email]["name"] = name or None
+        return {"name": name or None}
+
+    def auth_profiles(self, caller, ids):
+        found = [user for user in self.users.values() if user["id"] in ids]
+        return [{"id": user["id"], "name": user.get("name"), "member_since": JOINED} for user in found]
 
     def auth_note_keys(self, caller, fingerprints):
         pass

@@ -79,11 +79,11 @@ def test_who_leaves_an_edited_form_is_asked_and_who_sends_it_is_not(visit, ana):
     page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
     page.goto("/sell")
 
-    page.get_by_label("Title").fill("Hamlet")
+    page.get_by_label("Event", exact=True).fill("Hamlet")
     page.get_by_role("link", name="Find tickets").first.click()
     page.wait_for_url("**/tickets")
     page.goto("/sell")
-    page.get_by_label("Title").fill("Hamlet")
+    page.get_by_label("Event", exact=True).fill("Hamlet")
     page.get_by_label("Price (USD)").fill("20")
     page.get_by_role("button", name="Put on sale").click()
     page.wait_for_url("**/tickets/*")

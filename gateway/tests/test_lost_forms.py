@@ -9,7 +9,12 @@ TYPED = {
     "price": "19.99",
     "category": "movie",
     "venue": "Globe",
+    "city": "London",
     "startsAt": "2030-01-02T19:30",
+    "timeZone": "Europe/London",
+    "section": "B",
+    "row": "",
+    "seat": "14",
 }
 OWN = {"HTTP_ORIGIN": "http://localhost", "HTTP_SEC_FETCH_SITE": "same-origin", "HTTP_SEC_FETCH_MODE": "navigate"}
 ANA = {"email": "ana@example.com", "password": "ana and a word"}
@@ -40,7 +45,8 @@ def token(page):
 def shown(page):
     """Return the fields of the page's form, hidden ones aside."""
     inputs = re.findall(r'<input id="(\w+)" name="\w+" type="[^"]+" value="([^"]*)"', page)
-    return dict(inputs) | {"category": re.search(r'<option value="(\w+)" selected', page)[1]}
+    chosen = r'<select[^>]* name="(\w+)"(?:(?!</select>).)*<option value="([\w/]+)" selected'
+    return dict(inputs) | dict(re.findall(chosen, page, re.DOTALL))
 
 
 def check_listed_when_the_button_is_pressed_again(browser, page, services, path="/sell"):

@@ -36,5 +36,7 @@ MAXIMUM_SESSION_DETAIL = 256
 """Characters of the device or the address that a session is used from."""
 MAXIMUM_ANNOUNCEMENT = 300
 """Characters of the banner on the site."""
+MAXIMUM_NAME = 40
+"""Characters of the name by which buyers know a seller."""
 MAXIMUM_EMAIL = 254
 """The longest address that mail can be sent to (RFC 5321, section 4.5.3.1.3, less the brackets)."""

@@ -118,6 +118,11 @@ RESULTS = {
         [dict.fromkeys(("id", "device", "address", "started_at", "used_at", "expires_at"), TEXT)],
     ),
     "auth.end_session": (lambda side: side.call("auth.end_session", "cy", session_id=noted(side)), REVOCATION),
+    "auth.choose_name": (lambda side: side.call("auth.choose_name", "ana", name="Ana"), {"name": TEXT}),
+    "auth.profiles": (
+        lambda side: side.call("auth.profiles", "gateway", ids=[side.sign_up("cy")["user"]["id"]]),
+        [{"id": TEXT, "name": type(None), "member_since": TEXT}],
+    ),
     "auth.is_effective": (lambda side: side.call("auth.is_effective", "gateway", kind="users", number=0), FLAG),
     "auth.is_revoked": (lambda side: side.call("auth.is_revoked", "gateway", session_id=UNKNOWN), FLAG),
     "tickets.create": (
@@ -462,6 +467,8 @@ REFUSALS = [
         "InvalidTicket",
         lambda side: of_edit(side, seat=7, city=7, starts_at=LATER, time_zone="Middle/Earth"),
     ),
+    ("InvalidName", lambda side: side.refusal("auth.choose_name", "ana", name="ana@example.org")),
+    ("InvalidName", lambda side: side.refusal("auth.choose_name", "ana", name="x" * 41)),
     ("EventNotFound", lambda side: side.refusal("tickets.event", event_id=UNKNOWN)),
     ("TicketNotFound", lambda side: side.refusal("tickets.get", ticket_id=UNKNOWN)),
     ("TicketNotFound", lambda side: of_edit(side, ticket_id=UNKNOWN)),
@@ -538,6 +545,7 @@ DETAILS = {
     "InvalidEmail": {"errors": [{"field": TEXT, "message": TEXT}]},
     "IncompleteConfirmation": {"errors": [{"field": TEXT, "message": TEXT}]},
     "InvalidPassword": {"errors": [{"field": TEXT, "message": TEXT}]},
+    "InvalidName": {"errors": [{"field": TEXT, "message": TEXT}]},
     "InvalidPasskeyName": {"errors": [{"field": TEXT, "message": TEXT}]},
     "SecondFactorNeeded": {"pending": TEXT},
     "InvalidTicket": {"errors": [{"field": TEXT, "message": TEXT}]},

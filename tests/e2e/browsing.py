@@ -59,7 +59,7 @@ def picture(page, name):
 
 def sell(page, title):
     page.goto("/sell")
-    page.get_by_label("Title").fill(title)
+    page.get_by_label("Event", exact=True).fill(title)
     page.get_by_label("Price").fill("19.99")
     page.get_by_label("Category").select_option("stage")
     picture(page, "sell")

@@ -38,6 +38,8 @@ ALLOWED = {
     "auth.sign_in_with_code": EVERYBODY,
     "auth.sign_in_with_passkey": EVERYBODY,
     "auth.request_passkey": EVERYBODY,
+    "auth.choose_name": USERS,
+    "auth.profiles": {"gateway"},
     "auth.confirm": USERS,
     "auth.account_security": USERS,
     "auth.new_authenticator": USERS,

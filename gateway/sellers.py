@@ -1,0 +1,74 @@
+"""What buyers may know of sellers: the name that they chose, since when they are members, how much they have sold.
+
+Each process keeps it for SELLER_SECONDS, and a page that shows it no longer than that: so it is a minute old at most.
+Sellers see their own at once. While auth or tickets does not answer, pages do without.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from flask import Flask, current_app
+
+from gateway.cache.public import SELLER_SECONDS
+from gateway.services import call_as_gateway, call_public
+from libs.rpc import RemoteError, ServiceUnavailable
+
+SECONDS = 30
+MOST = 5000
+MOST_ASKED = 100
+ASK_SECONDS = 2.0
+
+
+class Seller(NamedTuple):
+    """A seller: what is not known is None."""
+
+    name: str | None = None
+    member_since: str | None = None
+    sold: int | None = None
+
+
+def register(app: Flask) -> None:
+    """Give the templates of `app` the sellers of tickets."""
+    app.extensions["sellers"] = OrderedDict()
+    app.add_template_global(sellers_of)
+    app.add_template_global(seller_of)
+
+
+def sellers_of(tickets: Sequence[dict[str, Any]]) -> dict[str, Seller]:
+    """Return the sellers of some tickets by their ids."""
+    known: OrderedDict[str, tuple[float, Seller]] = current_app.extensions["sellers"]
+    now, ids = time.monotonic(), {ticket["seller_id"] for ticket in tickets}
+    fresh = {ident: known[ident][1] for ident in ids if ident in known and known[ident][0] > now}
+    read = _read(ids - fresh.keys())
+    for ident, seller in read.items():
+        known[ident] = now + SELLER_SECONDS, seller
+        known.move_to_end(ident)
+    while len(known) > MOST:
+        known.popitem(last=False)
+    return {ident: fresh.get(ident) or read.get(ident) or Seller() for ident in ids}
+
+
+def seller_of(ticket: dict[str, Any], *, now: bool = False) -> Seller:
+    """Return the seller of a ticket; `now`: as it is now, for the seller who has perhaps just changed it."""
+    if now:
+        forget(ticket["seller_id"])
+    return sellers_of([ticket])[ticket["seller_id"]]
+
+
+def forget(seller_id: str) -> None:
+    """Ask about a seller next time, who has changed."""
+    current_app.extensions["sellers"].pop(seller_id, None)
+
+
+def _read(ids: Collection[str]) -> dict[str, Seller]:
+    if not ids:
+        return {}
+    asked = sorted(ids)[:MOST_ASKED]
+    try:
+        profiles = call_as_gateway("auth.profiles", timeout=ASK_SECONDS, ids=asked)
+        sold = {each["id"]: each["sold"] for each in call_public("tickets.sellers", timeout=ASK_SECONDS, ids=asked)}
+    except (RemoteError, ServiceUnavailable):
+        return {}
+    return {each["id"]: Seller(each["name"], each["member_since"], sold.get(each["id"], 0)) for each in profiles}
