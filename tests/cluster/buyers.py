@@ -82,7 +82,7 @@ class Buyers:
             return status, body
         status, found = self._ask(buyer, "GET", "/api/orders")
         if status == 200:
-            mine = [order for order in found["orders"] if order["ticket"]["id"] == ticket_id]
+            mine = [order for order in found if order["ticket"]["id"] == ticket_id]
             return (200, mine[0]) if mine else (503, {})
         return status, found
 
