@@ -61,7 +61,8 @@ def language_of(environ: "WSGIEnvironment") -> str:
 
 def chosen_in(environ: "WSGIEnvironment") -> str | None:
     """Return the language that was chosen in the browser of a request, or None."""
-    chosen = CHOSEN.search(environ.get("HTTP_COOKIE", ""))
+    cookies = environ.get("HTTP_COOKIE")
+    chosen = CHOSEN.search(cookies) if cookies else None
     return chosen[1] if chosen and chosen[1] in LANGUAGES else None
 
 

@@ -134,7 +134,8 @@ def _variant(environ: "WSGIEnvironment") -> str:
     """Return what makes the pages of two guests differ: how they are compressed, the theme and the language."""
     if environ.get("PATH_INFO", "").startswith("/api/"):
         return ""
-    theme = THEME.search(environ.get("HTTP_COOKIE", ""))
+    cookies = environ.get("HTTP_COOKIE")
+    theme = THEME.search(cookies) if cookies else None
     return f"{environ.get('HTTP_ACCEPT_ENCODING', '')} {theme[1] if theme else ''} {language_of(environ)}"
 
 

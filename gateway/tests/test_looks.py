@@ -1,11 +1,13 @@
 """How pages look and behave in Chromium. TICKETING_SEARCH=deep looks at every page and state."""
 
 import os
+from itertools import product
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from dev import screenshots
+from gateway.languages import LANGUAGES
 from gateway.tests.browsing import url, visit  # noqa: F401 - fixtures
 
 IS_DEEP = os.environ.get("TICKETING_SEARCH") == "deep"
@@ -19,14 +21,18 @@ SHIFT = """() => new Promise((resolve) => {
 })"""
 
 
-@pytest.mark.parametrize("theme", screenshots.THEMES)
-def test_page_has_no_barrier_that_axe_knows_and_is_no_wider_than_a_phone(browser, theme):
+@pytest.mark.parametrize(
+    ("theme", "language"),
+    list(product(screenshots.THEMES, LANGUAGES) if IS_DEEP else zip(screenshots.THEMES, LANGUAGES, strict=True)),
+)
+def test_page_has_no_barrier_that_axe_knows_and_is_no_wider_than_a_phone(browser, theme, language):
     found, looked_at = {}, 0
     with screenshots.served() as (site, address):
         for name, who, path, act in screenshots.pages(site):
             if name.startswith(LOOKED_AT):
                 looked_at += 1
-                with screenshots.shown(browser, address, who, path, act, 390, theme, bypass_csp=True) as page:
+                options = {"bypass_csp": True, "locale": language}
+                with screenshots.shown(browser, address, who, path, act, 390, theme, **options) as page:
                     report = Axe().run(page).response["violations"]
                     wider = page.evaluate("document.documentElement.scrollWidth > innerWidth")
                     squeezed = page.locator("h1").bounding_box()["width"] < 200
