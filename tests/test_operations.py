@@ -37,8 +37,9 @@ class Site:
         self.client, self.signers, self.amqp_url = client, signers, amqp_url
         self.shell = names(Desk(client, signers["operator"]))
         for listener in LISTENERS:
-            queues = [f"{listener}.{event.name}" for event in CATALOGUE.values() if listener in event.listeners]
-            client.services[listener].parking = Parking(amqp_url, queues, [topology.wait_name(listener, 30.0)])
+            client.services[listener].parking = Parking(amqp_url)
+        queues = [f"orders.{event.name}" for event in CATALOGUE.values() if "orders" in event.listeners]
+        client.services["orders"].parking = Parking(amqp_url, queues, [topology.wait_name("orders", 30.0)])
 
     def call(self, method, bearer, **arguments):
         service, _, name = method.partition(".")

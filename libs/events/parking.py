@@ -39,6 +39,10 @@ LOOK_SECONDS = 15.0
 """How long one call may take to look at events; how many it did not get to is counted."""
 
 
+Visit = Callable[[Any], bool]
+"""What is done with a message; returns whether it is to be removed."""
+
+
 @dataclass(frozen=True)
 class Parked:
     """One parked or stuck event: the listener's queue, the event's id, why and how often it failed, its body as text.
@@ -139,39 +143,32 @@ class Parking:
 
     def about(self, ident: str) -> tuple[list[Parked], list[Parked]]:
         """Return the parked events, and those that have been retried for long, in whose bodies an id is."""
-        deadline, wanted = time.monotonic() + LOOK_SECONDS, ident.encode()
-        found: list[Parked] = []
+        wanted, parked, retried = ident.encode(), list[Parked](), list[Parked]()
 
         def look(message: Any, queue: str = "") -> bool:
             if wanted in message.body:
-                found.append(_parked(queue or message.delivery_info["routing_key"], message))
+                event = _parked(queue or message.delivery_info["routing_key"], message)
+                (parked if queue else retried).append(event)
             return False
 
-        for queue in self.queues:
-            self._visit(topology.parked_name(queue), partial(look, queue=queue), deadline)
-        parked, found = found, []
-        for wait in self.waits:
-            self._visit(wait, look, deadline)
-        return parked, found
+        self._visit_all([*self._each_parked(look), *((wait, look) for wait in self.waits)])
+        return parked, retried
 
     def groups(self) -> list[Group]:
         """Return the parked events of all queues, grouped by queue and exception."""
         groups: dict[tuple[str, str | None], Group] = {}
-        deadline = time.monotonic() + LOOK_SECONDS
 
         def add(queue: str, exception: str | None, count: int, failed_at: str) -> None:
             group = groups.setdefault((queue, exception), Group(queue, exception))
             group.count += count
             group.oldest = min(filter(None, (group.oldest, failed_at)), default="")
 
-        for queue in self.queues:
+        def look(message: Any, queue: str) -> bool:
+            event = _parked(queue, message)
+            add(queue, event.exception, 1, event.failed_at)
+            return False
 
-            def look(message: Any, queue: str = queue) -> bool:
-                event = _parked(queue, message)
-                add(queue, event.exception, 1, event.failed_at)
-                return False
-
-            _, left = self._visit(topology.parked_name(queue), look, deadline)
+        for queue, left in zip(self.queues, self._visit_all(self._each_parked(look)), strict=True):
             if left:
                 add(queue, None, left, "")
         return list(groups.values())
@@ -230,7 +227,6 @@ class Parking:
     def stuck(self) -> list[Parked]:
         """Return the events that have failed often enough for an alarm, and are being retried: they go on being."""
         stuck: list[Parked] = []
-        deadline = time.monotonic() + LOOK_SECONDS
 
         def look(message: Any) -> bool:
             event = _parked(message.delivery_info["routing_key"], message)
@@ -239,37 +235,25 @@ class Parking:
                 stuck.append(replace(event, attempts=failures))
             return False
 
-        for wait in self.waits:
-            self._visit(wait, look, deadline)
+        self._visit_all([(wait, look) for wait in self.waits])
         return stuck
 
-    def _visit(
-        self,
-        name: str,
-        visit: Callable[[Any], bool],
-        deadline: float | None = None,
-        is_enough: Callable[[], bool] = lambda: False,
-    ) -> tuple[int, int]:
-        """Pass each message that is in a queue now to `visit`, and remove those for which it returns True.
+    def _each_parked(self, look: Callable[..., bool]) -> list[tuple[str, Visit]]:
+        """Return the parking queues with what visits their messages: `look`, which is told the listener's `queue`."""
+        return [(topology.parked_name(queue), partial(look, queue=queue)) for queue in self.queues]
 
-        What is replayed may come back meanwhile, and is not visited again. A queue that does not exist is empty.
-        Returns how many were removed, and how many were not visited: by the deadline, or because it was enough.
-        """
-        deadline = time.monotonic() + LOOK_SECONDS if deadline is None else deadline
+    def _visit_all(self, visits: Collection[tuple[str, Visit]]) -> list[int]:
+        """Visit several queues over one connection; return how many messages of each were not visited in time."""
+        if not visits:
+            return []
+        deadline = time.monotonic() + LOOK_SECONDS
         with connect(self.amqp_url) as connection:
-            left, removed = _count(connection, name), 0
-            channel = connection.channel()
-            while left and time.monotonic() < deadline and not is_enough():
-                message = channel.basic_get(name)
-                if message is None:
-                    left = 0
-                    break
-                left -= 1
-                if visit(message):
-                    channel.basic_ack(message.delivery_tag)
-                    removed += 1
-            channel.basic_recover(requeue=True)  # the others, before the next call lists them
-            return removed, left
+            return [_visit(connection, name, visit, deadline)[1] for name, visit in visits]
+
+    def _visit(self, name: str, visit: Visit, is_enough: Callable[[], bool] = lambda: False) -> tuple[int, int]:
+        """Visit one queue: see the function."""
+        with connect(self.amqp_url) as connection:
+            return _visit(connection, name, visit, time.monotonic() + LOOK_SECONDS, is_enough)
 
 
 class ParkingProvider(DependencyProvider):
@@ -291,6 +275,31 @@ class ParkingProvider(DependencyProvider):
     def get_dependency(self, worker_ctx: Any) -> Parking:
         """Return the Parking."""
         return self.parking
+
+
+def _visit(
+    connection: Any, name: str, visit: Visit, deadline: float, is_enough: Callable[[], bool] = lambda: False
+) -> tuple[int, int]:
+    """Pass each message that is in a queue now to `visit`, and remove those for which it returns True.
+
+    What is replayed may come back meanwhile, and is not visited again. A queue that does not exist is empty. Returns
+    how many were removed, and how many were not visited: by the deadline, or because it was enough.
+    """
+    left, removed = _count(connection, name), 0
+    if not left:
+        return 0, 0
+    with connection.channel() as channel:
+        while left and time.monotonic() < deadline and not is_enough():
+            message = channel.basic_get(name)
+            if message is None:
+                left = 0
+                break
+            left -= 1
+            if visit(message):
+                channel.basic_ack(message.delivery_tag)
+                removed += 1
+        channel.basic_recover(requeue=True)  # the others, before the next call lists them
+    return removed, left
 
 
 def _count(connection: Any, name: str) -> int:
