@@ -17,6 +17,7 @@ FILES = (
     Path("deploy/kubernetes/components/mongo/mongo.yaml"),
     Path("deploy/kubernetes/components/rabbitmq/rabbitmq.yaml"),
     Path("deploy/kubernetes/components/redis/redis.yaml"),
+    Path("deploy/kubernetes/components/redis-sentinel/redis.yaml"),
     Path("deploy/kubernetes/overlays/production/rabbitmq.yaml"),
 )
 WORKFLOWS = Path(".github/workflows")

@@ -49,6 +49,7 @@ def test_every_filter_is_in_the_address_and_in_the_form_again(client, services):
         "max_price_cents": 5000,
         "limit": 24,
         "count": True,
+        "by_event": True,
         "starts_from": "2030-06-01T00:00:00.000Z",
         "starts_before": "2030-07-01T00:00:00.000Z",
     }

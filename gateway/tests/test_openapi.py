@@ -95,4 +95,4 @@ def test_page_shows_every_route_and_obeys_the_policy(client, document):
     for schema in document["components"]["schemas"]:
         assert f'id="{schema}"' in page
     assert "<code>Link</code>" in page and "`" not in page
-    assert "<script" not in page and "style=" not in page and "<style" not in page
+    assert not re.search(r"<script(?! src=)", page) and "style=" not in page and "<style" not in page

@@ -24,6 +24,7 @@ ALLOWED = {
     "PUT /api/tickets/<ticket_id>": {"seller"},
     "DELETE /api/tickets/<ticket_id>": {"seller"},
     "GET /tickets/<ticket_id>": EVERYBODY,
+    "GET /events/<event_id>": EVERYBODY,
     "GET /tickets/<ticket_id>/edit": {"seller"},
     "POST /tickets/<ticket_id>/edit": {"seller"},
     "POST /tickets/<ticket_id>/withdraw": {"seller"},
@@ -89,6 +90,8 @@ def answers(person, route, ticket_id, order_id):
     """Send a valid request; return whether it succeeded, and check that a refusal shows nothing."""
     method, _, path = route.partition(" ")
     path = path.replace("<ticket_id>", ticket_id).replace("<order_id>", order_id)
+    if "<event_id>" in path:
+        path = path.replace("<event_id>", person.get(f"/api/tickets/{ticket_id}").json()["eventId"])
     body = {"ticketId": ticket_id, "orderId": order_id, "token": "tok_visa", **TICKET}
     sent = {"json": body} if path.startswith("/api/") else {"data": {**body, "csrf_token": csrf_token(person)}}
     sent = {} if method == "GET" else sent
