@@ -16,7 +16,7 @@ from libs.alarms import EVERY
 from libs.amqp import Outgoing, Publisher
 from libs.clock import utc_now
 from libs.contracts.events import CATALOGUE
-from libs.events import topology
+from libs.events import Batch, topology
 from libs.events.parking import Parking
 from libs.redis import connect
 from libs.rpc import RemoteError
@@ -314,7 +314,7 @@ def test_a_queue_to_which_nobody_listens_is_shown(site):
 def test_a_deadline_whose_job_is_late_is_shown(site):
     order_id = site.reserved()
     order = CATALOGUE["OrderCreated"].load(site.parsed("orders", order_id))
-    site.client.services["expiration"].on_order_created({**order, "expires_at": utc_now() - AGO})
+    site.client.services["expiration"].on_orders_created(Batch([{**order, "expires_at": utc_now() - AGO}], [None]))
 
     shown, _ = run(site, "Deadlines are missed")
 

@@ -127,7 +127,7 @@ def public_list(
     words, places = (_searched(text, corrections or {}) for text in (q, place))
     if _is_punctuation(q, words) or _is_punctuation(place, places):
         lookup["shelf"] = {"$in": []}
-    searched = sorted({*words, *places}, key=len, reverse=True)
+    searched = sorted(dict.fromkeys((*words, *places)), key=len, reverse=True)
     if category is not None or searched:  # the index of words has the category before them
         lookup["category"] = {"$in": CATEGORIES} if category is None else category
     if searched:

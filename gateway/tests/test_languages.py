@@ -131,7 +131,7 @@ def marked(monkeypatch, tmp_path):
 
 @pytest.mark.integration  # as above: these are all pages
 def test_no_page_says_anything_past_gettext(marked, monkeypatch):
-    monkeypatch.setattr(screenshots, "TICKETS", 12)
+    monkeypatch.setattr(screenshots, "TICKETS", 24)
     site = screenshots.Site("http://127.0.0.1:12111")
     tickets = site.services.tickets.values()
     known = {ticket[name] for ticket in tickets for name in ("title", "venue") if ticket[name]}

@@ -34,4 +34,4 @@ def test_longest_word_of_another_tab_is_broken_in_the_error(ana, ticket, service
     shown.get_by_role("button", name="Save changes").click()
     shown.get_by_text("There is a problem").wait_for()
 
-    assert shown.get_by_text(f"Title is {WORD} now.").count() and overflow(shown) == 0
+    assert shown.get_by_text(f"Event is {WORD} now.").count() and overflow(shown) == 0

@@ -4,7 +4,6 @@ import code
 import sys
 import traceback
 from contextlib import suppress
-from types import TracebackType
 from typing import Any
 
 from libs.rpc import RemoteError, ServiceUnavailable
@@ -42,25 +41,22 @@ class Console(code.InteractiveConsole):
     def showtraceback(self) -> None:
         """Print an error: its message alone when that says enough."""
         self.has_failed = True
-        _, error, trace = sys.exc_info()
+        error = sys.exc_info()[1]
         if isinstance(error, EXPECTED):
             print(told(error), file=sys.stderr)
         else:
-            _print_traceback(error, trace)
+            traceback.print_exception(error, file=sys.stderr)
 
-    def showsyntaxerror(self, *arguments: Any, **named: Any) -> None:
-        """Print what cannot be read."""
+    def showsyntaxerror(self, *_arguments: Any, **_named: Any) -> None:
+        """Print what cannot be read; Python's own console leaves that to `sys.excepthook`, which logs it here."""
         self.has_failed = True
-        super().showsyntaxerror(*arguments, **named)
+        error = sys.exc_info()[1]
+        traceback.print_exception(error and error.with_traceback(None), file=sys.stderr)
 
 
 def told(error: BaseException) -> str:
     """Return an error as a line."""
     return str(error) if isinstance(error, RemoteError) else f"{type(error).__name__}: {error}"
-
-
-def _print_traceback(error: BaseException | None, trace: TracebackType | None) -> None:
-    traceback.print_exception(error, limit=None, file=sys.stderr)
 
 
 def _complete(names: Any) -> None:

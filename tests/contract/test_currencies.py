@@ -39,7 +39,7 @@ def site(servers, fake_stripe):
     [
         ("jpy", "1980", "¥1,980", (1980, "jpy")),
         ("USD", "19.99", "$19.99", (1999, "usd")),
-        ("KWD", "12,34", "12.340 KWD", (12340, "kwd")),
+        ("KWD", "12,34", "KWD\xa012.340", (12340, "kwd")),
     ],
 )
 def test_a_buyer_is_charged_the_price_that_the_page_showed(site, fake_stripe, currency, typed, shown, charged):

@@ -39,7 +39,7 @@ def asked(world, order_id=None):
     return [request.replace(stripe_id or "?", "pi") for request in world.fake.requests()]
 
 
-def test_a_purchase_takes_four_requests_to_stripe(world):
+def test_a_purchase_takes_three_requests_to_stripe(world):
     order_id = ordered(world)
 
     world.pay(order_id, "pm_card_visa")
@@ -50,10 +50,10 @@ def test_a_purchase_takes_four_requests_to_stripe(world):
     world.rest_alone()
 
     assert world.order(order_id).status == "complete"
-    assert asked(world, order_id) == [CREATE, CONFIRM, READ, CAPTURE]
+    assert asked(world, order_id) == [CREATE, CONFIRM, CAPTURE]
 
 
-def test_a_purchase_through_the_card_form_takes_five_besides_the_browsers_own(world, fake):
+def test_a_purchase_through_the_card_form_takes_four_besides_the_browsers_own(world, fake):
     order_id = ordered(world)
 
     world.checkout.open_form(order_id, "bo")
@@ -66,7 +66,7 @@ def test_a_purchase_through_the_card_form_takes_five_besides_the_browsers_own(wo
         world.reconciler.receive(world.webhook(order_id, kind))
 
     assert world.order(order_id).status == "complete"
-    assert asked(world, order_id) == [CREATE, READ, CONFIRM, READ, READ, CAPTURE]
+    assert asked(world, order_id) == [CREATE, READ, CONFIRM, READ, CAPTURE]
 
 
 def test_a_card_that_is_declined_is_read_and_its_declines_are_counted(world):
