@@ -143,7 +143,7 @@ def test_a_buyer_learns_the_sellers_name_since_when_and_how_much_was_sold_and_ne
     ticket, event = (client.get(path).text for path in (f"/tickets/{three[0]['id']}", path_of(three[0])))
 
     assert "Ana from Leeds Member since January 2026. 1 ticket sold." in text(ticket)
-    assert text(event).count("Ana from Leeds , 1 ticket sold") == 2
+    assert text(event).count("Ana from Leeds · 1 ticket sold") == 2
     for page in (ticket, event):
         assert "Not as described?" in page and "/about/guarantee" in page
         assert "ana@example" not in page
