@@ -1,4 +1,4 @@
-"""Turns for requests that change something: each begins when nothing else is to be done, so that reads stay quick.
+"""Admission control: a request that changes something begins when nothing else is to be done, so reads stay quick.
 
 In a rush thousands come at once. Without turns, whoever comes meanwhile waits for all of them; with turns, for the few
 that have begun. They keep their order among themselves, and none waits for ever: some begin all the time.

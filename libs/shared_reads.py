@@ -1,4 +1,4 @@
-"""Reads that are shared: who asks for the same thing at the same moment gets one answer, from one query.
+"""Request coalescing (single flight): who asks for the same thing at the same moment gets one answer, from one query.
 
 No answer is older than the question: a read that has begun serves nobody who asks now. They share the next one, which
 begins when it ends. So in a rush for one thing it is read over and over, but by one after the other; and in a rush for

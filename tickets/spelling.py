@@ -1,4 +1,4 @@
-"""Words with one letter wrong, missing, too many or in its neighbour's place: what tickets have instead of them.
+"""Fuzzy search: what tickets have for a word with a letter wrong, missing, too many or in its neighbour's place.
 
 Two words that differ so have a word in common that is one of them, or one of them without a letter (the method of
 SymSpell, https://github.com/wolfgarbe/SymSpell). So the words of all tickets, of now and before, are found by an index

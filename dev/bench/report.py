@@ -112,7 +112,7 @@ def _missed(rows: Sequence[Row], results: Results) -> list[list[str]]:
         for name, aim in row.aims.items():
             if name in figures and misses(name, figures[name], aim):
                 known = floors.get((row.name, name))
-                reasons = (known.floor, known.why) if known else ("", "")
+                reasons = (known.floor, known.why) if known else ("not known yet", "")
                 lines.append([f"`{row.name}`", _aim(name, aim), amount(figures[name].median), *reasons])
     return [["line", "aim", "measured", "floor", "why"], *lines] if lines else []
 

@@ -59,7 +59,7 @@ def copies_of_all(stack: Layout) -> list[Program]:
 class Cluster(Stack):
     """A stack of three nodes; its ports `gateway` and `management` are those of the proxy."""
 
-    ready_seconds = 900  # of a machine that is busy otherwise, which twenty processes share that start at once
+    ready_seconds = 900  # twenty processes start at once, perhaps on two cores
 
     def __init__(
         self,

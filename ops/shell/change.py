@@ -5,6 +5,7 @@ from typing import Any
 
 from libs.contracts.currencies import currency_of
 from ops.shell.desk import Desk
+from ops.shell.find import FIND
 from ops.shell.verbs import verb
 
 CHANGE = "Change (asks first)"
@@ -87,13 +88,19 @@ def remove_second_factor(desk: Desk, email: str, reason: str) -> Any:
 
 
 @verb(CHANGE, changes=True)
+def audit(desk: Desk) -> Any:
+    """Compare the last 48 hours with Stripe now, and settle what differs, as every night."""
+    return desk.payments.audit()
+
+
+@verb(CHANGE, changes=True)
 def announce(desk: Desk, text: str = "", german: str = "") -> Any:
     """Show a banner on every page, in English and German; without a text, remove it."""
     texts = {"en": text, "de": german}
     return desk.auth.announce(texts={language: said for language, said in texts.items() if said})
 
 
-@verb(CHANGE)
+@verb(FIND)
 def operators(desk: Desk) -> Any:
     """List who may operate."""
     return desk.auth.operators()

@@ -205,9 +205,3 @@ def _late(_part: str, jobs: dict[str, Any]) -> Iterable[dict[str, Any]]:
 def actions(desk: Desk, who: str | None = None, before: str | None = None, limit: int = 50) -> Any:
     """List what operators did, the newest first: all of them, or one."""
     return desk.auth.actions(who=who, before=before, limit=limit)
-
-
-@verb(FIND)
-def audit(desk: Desk) -> Any:
-    """Compare Stripe with our database now, as every night."""
-    return desk.payments.audit()

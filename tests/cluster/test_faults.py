@@ -38,7 +38,7 @@ BUYERS = 3
 FAULT_SECONDS = 20
 """How long a fault lasts: longer than anything takes to be noticed."""
 BACK_SECONDS = 300
-"""How long a broker may take to start on a busy machine."""
+"""How long a broker may take to start."""
 PROGRAMS = [name for name in SERVE_METRICS if name not in ONCE]
 MEMBERS = [
     *(f"rabbitmq-{number}" for number in range(1, NODES + 1)),
