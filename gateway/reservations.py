@@ -52,7 +52,7 @@ class Refusals:
     def __init__(
         self, ask: Callable[[list[Wish]], list[Refusal | None]], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._asked = BatchedReads(ask, MAXIMUM_REFUSALS, GATHER_SECONDS)
+        self._asked = BatchedReads(ask, MAXIMUM_REFUSALS, GATHER_SECONDS, REFUSALS_SECONDS)
         self._clock = clock
         self._taken_at: OrderedDict[str, float] = OrderedDict()
 

@@ -95,10 +95,13 @@ class Server(StreamServer):
     """A server that closes its listening socket once it has accepted all connections: those left would be reset."""
 
     def close(self) -> None:
-        """Stop, and handle what is accepted."""
+        """Stop, and handle what is accepted; doing it again changes nothing."""
+        if self.closed:
+            return
         self.stop_accepting()
-        while accepted := self.do_read():
-            self.do_handle(*accepted)
+        with suppress(OSError):  # such as that of a client who has gone already
+            while not self.full() and (accepted := self.do_read()):
+                self.do_handle(*accepted)
         super().close()
 
 

@@ -74,12 +74,20 @@ def _shared(error: BaseException) -> Exception:
 class BatchedReads(Generic[Key, Found]):
     """Calls `read(keys)` for at most `most` keys at once; what it returns, one thing for each, must not be changed.
 
-    Each read waits `gather_seconds` for others to join it, and again if some have: MOST_GATHERINGS times at most.
+    Each read waits `gather_seconds` for others to join it, and again if some have: MOST_GATHERINGS times at most. Whose
+    turn has not come within `turn_seconds` get Unavailable.
     """
 
-    def __init__(self, read: Callable[[list[Key]], Sequence[Found]], most: int, gather_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        read: Callable[[list[Key]], Sequence[Found]],
+        most: int,
+        gather_seconds: float = 0.0,
+        turn_seconds: float = 5.0,
+    ) -> None:
         self._read = read
         self._most = most
+        self._turn_seconds = turn_seconds
         self._gather_seconds = gather_seconds
         self._turn = threading.Lock()
         self._lock = threading.Lock()
@@ -99,10 +107,14 @@ class BatchedReads(Generic[Key, Found]):
 
     def _answer(self, batch: "_Batch[Key, Found]") -> None:
         try:
-            with self._turn:
+            if not self._turn.acquire(timeout=self._turn_seconds):
+                raise Unavailable("the reads before this one took too long")
+            try:
                 self._gather(batch)
                 self._close(batch)
                 batch.found.set_result(self._read(batch.keys))
+            finally:
+                self._turn.release()
         except BaseException as error:
             self._close(batch)  # it may have been cut off while it waited for its turn
             batch.found.set_exception(_shared(error))

@@ -168,7 +168,10 @@ class TicketsService(parked_events.ParkedEvents):
             corrections = corrections if found or following else {}
         now = utc_now()
         tickets = [each if grouped else (each, None) for each in found]
-        shown = [each for each in tickets if each[0].status != "on_sale" or not each[0].has_started(now)]
+        # what has started is on its old shelf until a timer moves it
+        is_on_sale = listed in ("on_sale", "unsold")
+        hidden = [is_on_sale and each.status == "on_sale" and each.has_started(now) for each, _ in tickets]
+        shown = [each for each, is_hidden in zip(tickets, hidden, strict=True) if not is_hidden]
         reply = {**_list_reply([_of_event(*each) for each in shown], following), "corrections": corrections}
         return {**reply, "count": self.store.count(query)} if is_counted else reply
 

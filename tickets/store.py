@@ -126,7 +126,8 @@ class TicketStore:
         """Insert a new ticket with the event that announces it; raise DuplicateKeyError when its key is in use."""
         fields = to_document(ticket)
         if idempotency_key is not None:
-            listed_as = {name: fields[name] for name in DETAILS}
+            # without what is not given of ADDED, as programs of the version before compare it
+            listed_as = {name: fields[name] for name in DETAILS if name not in ADDED or fields[name] is not None}
             fields |= {"idempotency_key": idempotency_key, "listed_as": listed_as}
         self.spelling.learn(fields["words"])
         self.tickets.add(fields, event, ticket.snapshot())

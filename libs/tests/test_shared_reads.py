@@ -149,12 +149,9 @@ def test_who_joined_a_read_that_was_cut_off_learns_that_and_nobody_else_does(poo
     class CutOff:
         """A turn that never comes, as when the greenlet that waits for it is killed."""
 
-        def __enter__(self):
-            cut_off.wait(5)
+        def acquire(self, timeout):
+            cut_off.wait(timeout)
             raise SystemExit
-
-        def __exit__(self, *_):
-            """It was never entered."""
 
     reads._turn = CutOff()
     leader = pool.submit(reads, "a")
@@ -166,6 +163,19 @@ def test_who_joined_a_read_that_was_cut_off_learns_that_and_nobody_else_does(poo
     assert isinstance(other.exception(5), Unavailable)
     assert isinstance(leader.exception(5), SystemExit)
     assert reads._waiting.keys == []
+
+
+def test_nobody_waits_for_ever_for_reads_that_do_not_end(pool):
+    shop = Shop()
+    reads = BatchedReads(shop.read, most=1, turn_seconds=0.05)
+    first = pool.submit(reads, "a")
+    wait_for(lambda: reads._turn.locked())
+
+    with pytest.raises(Unavailable, match="took too long"):
+        reads("b")
+
+    shop.may_end.release()
+    assert first.result(5) == "A"
 
 
 def test_a_read_waits_a_little_for_others_to_join_it(pool):

@@ -491,6 +491,16 @@ def test_what_has_started_is_not_on_sale_and_costs_the_list_no_more(tickets, lis
     assert (shown, cost.keys, rest["next"]) == (["Ever", "Later"], 11, None)
 
 
+def test_what_has_started_is_among_all_tickets_at_once(tickets, listed):
+    service = TicketsService()
+    service.store = tickets
+    now = utc_now()
+    listed({"title": "Past", "starts_at": now - timedelta(seconds=1), "now": now - timedelta(hours=1)})
+
+    assert [ticket["title"] for ticket in service.list(status="all")["tickets"]] == ["Past"]
+    assert service.list(status="unsold")["tickets"] == []
+
+
 def test_what_has_started_costs_the_list_nothing_once_it_was_taken_off_sale(tickets, listed):
     soon = {"starts_at": NOON + timedelta(minutes=1)}
     listed({"title": "Still on sale"}, *([soon] * 200))
