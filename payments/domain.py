@@ -208,9 +208,8 @@ class Payment:
         return True
 
     def note_parts(self, intent: PaymentIntent) -> None:
-        """Note of which parts Stripe has a refund."""
-        made = [part for part in self._asked_parts if part["id"] in intent.refund_ids]
-        self.parts = [{**part, "state": "made"} if part in made else part for part in self.parts]
+        """Note of which parts Stripe has a refund, also if it made one that had been given up meanwhile."""
+        self.parts = [{**part, "state": "made"} if part["id"] in intent.refund_ids else part for part in self.parts]
 
     def mark_refund_failed(self, intent: PaymentIntent, now: datetime) -> None:
         """Record that Stripe could not refund it; what is left to be asked of Stripe is given up, too."""

@@ -23,7 +23,7 @@ def record(payment: Payment, intent: PaymentIntent, now: datetime, answered: int
 
     `answered`: the attempt that Stripe is known to have answered.
     """
-    before, event = payment.snapshot(), ""
+    before, event = (payment.snapshot(), payment.parts), ""
     if intent.declines is not None and intent.declines > payment.declines:
         payment.declines, payment.decline_code, event = intent.declines, intent.decline_code, "PaymentFailed"
         answered = payment.attempts
@@ -38,7 +38,7 @@ def record(payment: Payment, intent: PaymentIntent, now: datetime, answered: int
             payment.captured_at = payment.captured_at or now
         payment.status, payment.card_brand, payment.card_last4 = status, intent.card_brand, intent.card_last4
         event = EVENT_OF_STATUS[status]
-    if payment.snapshot() == before:
+    if (payment.snapshot(), payment.parts) == before:
         return None
     payment.mark_changed(now)
     return event
