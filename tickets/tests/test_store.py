@@ -180,17 +180,16 @@ class Cost:
     """What MongoDB did for a block: by its own profile, the index keys and tickets that it looked at, and sorts."""
 
     def __init__(self, tickets):
-        self.collection = tickets.tickets.collection
-        self.db = self.collection.database
+        self._collection = tickets.tickets.collection
+        self._commands = commands_on(self._collection.database)
 
     def __enter__(self):
-        self.db.drop_collection("system.profile")
-        self.db.command("profile", 2)
+        self._noted = self._commands.__enter__()
         return self
 
-    def __exit__(self, *_):
-        self.db.command("profile", 0)
-        self.profile = list(self.db["system.profile"].find({"ns": self.collection.full_name}))
+    def __exit__(self, *error):
+        self._commands.__exit__(*error)
+        self.profile = [command for command in self._noted if command["ns"] == self._collection.full_name]
         self.keys = sum(step["keysExamined"] for step in self.profile)
         self.tickets = sum(step["docsExamined"] for step in self.profile)
         self.is_sorted = any(step.get("hasSortStage") or step["planSummary"] == "COLLSCAN" for step in self.profile)
@@ -455,11 +454,9 @@ def test_a_mistyped_word_costs_as_much_among_many_as_among_few(tickets, mongo):
         alphabet, chance = "abcdefghijklmnoprstuv", random.Random(count)
         words = {"".join(chance.choices(alphabet, k=chance.randrange(5, 12))) for _ in range(count)}
         tickets.spelling.learn(words)
-        mongo.command("profile", 2)
-        tickets.spelling.near("hamlet")
-        mongo.command("profile", 0)
-        costs.append(sum(step["docsExamined"] for step in mongo["system.profile"].find({"op": "query"})))
-        mongo.drop_collection("system.profile")
+        with commands_on(mongo) as noted:
+            tickets.spelling.near("hamlet")
+        costs.append(sum(step["docsExamined"] for step in noted if step["op"] == "query"))
 
     assert max(costs) <= 10
 
