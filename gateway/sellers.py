@@ -15,7 +15,6 @@ from gateway.cache.public import SELLER_SECONDS
 from gateway.services import call_as_gateway, call_public
 from libs.rpc import RemoteError, ServiceUnavailable
 
-SECONDS = 30
 MOST = 5000
 MOST_ASKED = 100
 ASK_SECONDS = 2.0

@@ -167,11 +167,9 @@ class TicketsService(parked_events.ParkedEvents):
             found, following = self._page(query, limit, after, read)
             corrections = corrections if found or following else {}
         now = utc_now()
-        tickets = [each if grouped else (each, None) for each in found]
-        # what has started is on its old shelf until a timer moves it
-        is_on_sale = listed in ("on_sale", "unsold")
-        hidden = [is_on_sale and each.status == "on_sale" and each.has_started(now) for each, _ in tickets]
-        shown = [each for each, is_hidden in zip(tickets, hidden, strict=True) if not is_hidden]
+        shown = [each if grouped else (each, None) for each in found]
+        if listed in ("on_sale", "unsold"):  # what has started is on its old shelf until a timer moves it
+            shown = [each for each in shown if each[0].status != "on_sale" or not each[0].has_started(now)]
         reply = {**_list_reply([_of_event(*each) for each in shown], following), "corrections": corrections}
         return {**reply, "count": self.store.count(query)} if is_counted else reply
 
