@@ -25,7 +25,7 @@ class Announcements:
     caller: Any
 
     @rpc(expected_exceptions=EXPECTED)
-    def announce(self, texts: Any) -> dict[str, Any]:
+    def set_announcement(self, texts: Any) -> dict[str, Any]:
         """Show a banner on every page: its texts by their languages, {"en": …, "de": …}; {} removes it. For operators.
 
         Each is a line of at most 300 characters. Returns what `announcement` does; raises InvalidArguments.

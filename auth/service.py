@@ -12,7 +12,7 @@ from auth.key_changes import KeyChanges
 from auth.passkeys import Passkeys
 from auth.seals import ENCRYPTION_KEY_FORM, Seals
 from auth.store import NUMBER, UserStore
-from libs import workings
+from libs import diagnostics
 from libs.contracts.errors import DomainError
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import FOLLOWERS
@@ -69,7 +69,7 @@ class AuthService(
     announcements.Announcements,
     operation.Operation,
     profiles.Profiles,
-    workings.Workings,
+    diagnostics.Diagnostics,
 ):
     """Knows the users and begins and ends their sessions."""
 

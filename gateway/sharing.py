@@ -55,9 +55,9 @@ def event_json_ld(
 
 
 def _sentences(ticket: dict[str, Any], last: str) -> str:
-    occasion = [moment(ticket["starts_at"], ticket.get("time_zone"), near=False)] if ticket["starts_at"] else []
-    occasion += [each for each in (ticket["venue"], ticket.get("city")) if each]
-    return ". ".join([ticket["title"], *([", ".join(occasion)] if occasion else []), last]) + "."
+    when_and_where = [moment(ticket["starts_at"], ticket.get("time_zone"), near=False)] if ticket["starts_at"] else []
+    when_and_where += [each for each in (ticket["venue"], ticket.get("city")) if each]
+    return ". ".join([ticket["title"], *([", ".join(when_and_where)] if when_and_where else []), last]) + "."
 
 
 def _described(ticket: dict[str, Any], url: str, image: str, offer: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from libs import workings
+from libs import diagnostics
 from libs.clock import utc_now
 from libs.contracts.limits import MAXIMUM_PAGE
 from libs.events.anti_entropy import Comparison
@@ -22,7 +22,7 @@ EXPECTED = (InvalidArguments, Unauthenticated, Forbidden)
 MOST_IDS = 1000
 
 
-class ParkedEvents(workings.Workings):
+class ParkedEvents(diagnostics.Diagnostics):
     """What a service does about its parked events, with the service's own `caller` and `store`.
 
     Not to be imported by its name: `nameko run` takes every class with entrypoints in a module for a service.

@@ -142,7 +142,7 @@ class Order:
         self.check_owner(buyer_id)
         return self._cancel_unpaid("buyer", now)
 
-    def call_off(self, now: datetime) -> str | None:
+    def cancel_by_operator(self, now: datetime) -> str | None:
         """Cancel for an operator, by the same rules as for the buyer."""
         return self._cancel_unpaid("operator", now)
 

@@ -205,7 +205,7 @@ class OrdersService(parked_events.ParkedEvents):
         return self._change(order_id, lambda order: order.expire_now(utc_now())).snapshot()
 
     @rpc(expected_exceptions=EXPECTED)
-    def call_off(self, order_id: str, reason: str) -> dict[str, Any]:
+    def cancel_by_operator(self, order_id: str, reason: str) -> dict[str, Any]:
         """Cancel an order that nobody has begun to pay; for operators, who say why. Returns the order.
 
         Doing it again changes nothing. Raises OrderComplete or OrderBeingPaid.
@@ -213,7 +213,7 @@ class OrdersService(parked_events.ParkedEvents):
         self.caller.require("operator")
         arguments.reason("reason", reason)
         order_id = arguments.text("order_id", order_id)
-        return self._change(order_id, lambda order: order.call_off(utc_now())).snapshot()
+        return self._change(order_id, lambda order: order.cancel_by_operator(utc_now())).snapshot()
 
     @rpc(expected_exceptions=EXPECTED)
     def story(self, order_id: str) -> dict[str, Any]:

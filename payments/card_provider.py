@@ -101,7 +101,7 @@ class CardProvider:
             secret_key,
             stripe_version=API_VERSION,
             http_client=TimedRequests(timeout=TIMEOUT_SECONDS, session=cast("requests.Session", sessions)),
-            max_network_retries=0,  # payments.patience repeats
+            max_network_retries=0,  # payments.retries repeats
             **options,
         ).v1
 

@@ -42,7 +42,9 @@ class Checkout:
     def _confirm(self, payment: Payment, token: str) -> PaymentIntent | None:
         """Charge the card; return the PaymentIntent if this very request has authorized it."""
         stripe_id, key = str(payment.stripe_id), payment.attempt_key
-        authorized = self.settlement.patiently(payment.id, lambda: self.settlement.cards.confirm(stripe_id, token, key))
+        authorized = self.settlement.with_retries(
+            payment.id, lambda: self.settlement.cards.confirm(stripe_id, token, key)
+        )
         crash_point(CrashPoint.CONFIRMED)
         return authorized
 

@@ -10,7 +10,7 @@ from payments.crash_points import CrashPoint, crash_point
 from payments.domain import Payment
 from payments.errors import StripeUnavailable
 from payments.intent import PaymentIntent
-from payments.patience import is_awaited
+from payments.retries import is_awaited
 from payments.store import PaymentStore
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from payments.decisions import Step, decide, matches_order
 from payments.domain import Payment
 from payments.errors import PaymentInProgress, StripeUnavailable
 from payments.intent import PaymentIntent
-from payments.patience import Result, is_awaited, patiently
 from payments.recording import record
+from payments.retries import Result, is_awaited, with_retries
 from payments.store import PaymentStore
 
 MAXIMUM_STEPS = 6
@@ -78,7 +78,7 @@ class Settlement:
         Raises PaymentNotFound, StripeUnavailable, or VersionConflict when others kept changing it.
         """
         readings: list[Reading] = [known] if known else []
-        return self.patiently(
+        return self.with_retries(
             order_id, lambda: self._settle(readings.pop() if readings else self._read(order_id), answered)
         )
 
@@ -99,18 +99,18 @@ class Settlement:
         Every step is stored before Stripe is asked, so a crash loses none.
         """
         read = [known] if known else []
-        return self.patiently(
+        return self.with_retries(
             order_id,
             lambda: self._prepare(read.pop() if read else self.store.get(order_id), check, begins_attempt, may_repeat),
         )
 
-    def patiently(self, order_id: str, act: Callable[[], Result]) -> Result:
-        """Return what `act` returns, calling it again as `patience.patiently` does.
+    def with_retries(self, order_id: str, act: Callable[[], Result]) -> Result:
+        """Return what `act` returns, calling it again as `retries.with_retries` does.
 
         If Stripe would replay its failure for the same idempotency keys for a day, new ones are used from then on.
         """
         try:
-            return patiently(act)
+            return with_retries(act)
         except StripeUnavailable as error:
             if error.is_replayed:
                 with suppress(VersionConflict):

@@ -374,10 +374,10 @@ def test_a_banner_is_announced_and_removed(site):
     "texts", [{"en": "x" * 301}, {"en": ""}, {"en": "a\nb"}, {"en": 1}, {"English": "x"}, "x", ["x"]]
 )
 def test_a_banner_that_harms_pages_is_refused(site, texts):
-    token = site.signers["operator"].mint_call("auth.announce")
+    token = site.signers["operator"].mint_call("auth.set_announcement")
 
     with pytest.raises(RemoteError, match="InvalidArguments"):
-        site.call("auth.announce", token, texts=texts)
+        site.call("auth.set_announcement", token, texts=texts)
 
 
 def test_every_symptom_has_its_test():

@@ -18,7 +18,7 @@ from ops.mongo_users import CHANGED
 ROOT = Path(__file__).parent.parent
 DOMAIN_FILES = {
     "payments": {"decisions", "disputes", "domain", "errors", "intent", "recording"},
-    "tickets": {"domain", "occasions", "words"},
+    "tickets": {"domain", "event_identity", "words"},
 }
 """The files with the rules of a part, where there are more than `domain.py`."""
 SHARED = (

@@ -11,7 +11,7 @@ from libs.contracts.errors import DomainError, NotOwner, TicketReserved, TicketS
 from libs.contracts.limits import CATEGORIES, MAXIMUM_CITY, MAXIMUM_SEAT, MAXIMUM_TITLE, MAXIMUM_VENUE, SEAT_PARTS
 from libs.contracts.texts import Unacceptable, checked_line
 from libs.contracts.time_zones import time_zones
-from tickets.occasions import event_id
+from tickets.event_identity import event_id
 
 RESERVING = ("created", "awaiting_payment")
 LONGEST_AHEAD = timedelta(days=3653)
@@ -133,9 +133,9 @@ class Ticket:
         if self.withdrawn:
             return False
         self._check_seen(seen_version)
-        return self.take_down(now)
+        return self.withdraw_by_operator(now)
 
-    def take_down(self, now: datetime) -> bool:
+    def withdraw_by_operator(self, now: datetime) -> bool:
         """Take the ticket off sale for good, for an operator; return False when it already was.
 
         Raises TicketSold or TicketReserved.

@@ -250,14 +250,14 @@ class TicketsService(parked_events.ParkedEvents):
         return [ticket.snapshot() for ticket in self._page(query, limit, None)[0]]
 
     @rpc(expected_exceptions=EXPECTED)
-    def take_down(self, ticket_id: str, reason: str) -> dict[str, Any]:
+    def withdraw_by_operator(self, ticket_id: str, reason: str) -> dict[str, Any]:
         """Take a ticket off sale for good; for operators, who say why. Doing it again changes nothing.
 
         Returns the ticket. Raises TicketSold or TicketReserved.
         """
         self.caller.require("operator")
         arguments.reason("reason", reason)
-        return self._change(ticket_id, lambda ticket: ticket.take_down(utc_now()))
+        return self._change(ticket_id, lambda ticket: ticket.withdraw_by_operator(utc_now()))
 
     @rpc(expected_exceptions=EXPECTED)
     def snapshots(self, ids: Any) -> Any:

@@ -16,9 +16,9 @@ from libs.contracts.events import TicketReservationChanged
 from libs.events import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, Event, Schema
 from tickets import lists
 from tickets.domain import Ticket
+from tickets.event_identity import event_id
 from tickets.grouping import Find, OneOfEach, count_events, place
 from tickets.lists import LIST_MS, LONGEST_PREFIX, Document, Order, Query, has_prefix, up_to
-from tickets.occasions import event_id
 from tickets.spelling import NEAR_INDEX, Spelling
 from tickets.words import indexed_words
 

@@ -14,7 +14,7 @@ CHANGE = "Change (asks first)"
 @verb(CHANGE, changes=True)
 def cancel(desk: Desk, order_id: str, reason: str) -> Any:
     """Cancel an order that nobody has begun to pay; its ticket is on sale again."""
-    return desk.orders.call_off(order_id=order_id, reason=reason)
+    return desk.orders.cancel_by_operator(order_id=order_id, reason=reason)
 
 
 @verb(CHANGE, changes=True)
@@ -60,7 +60,7 @@ def expire_now(desk: Desk, order_id: str) -> Any:
 @verb(CHANGE, changes=True)
 def withdraw(desk: Desk, ticket_id: str, reason: str) -> Any:
     """Take a ticket that nobody has reserved off sale, for good."""
-    return desk.tickets.take_down(ticket_id=ticket_id, reason=reason)
+    return desk.tickets.withdraw_by_operator(ticket_id=ticket_id, reason=reason)
 
 
 @verb(CHANGE, changes=True)
@@ -97,7 +97,7 @@ def audit(desk: Desk) -> Any:
 def announce(desk: Desk, text: str = "", german: str = "") -> Any:
     """Show a banner on every page, in English and German; without a text, remove it."""
     texts = {"en": text, "de": german}
-    return desk.auth.announce(texts={language: said for language, said in texts.items() if said})
+    return desk.auth.set_announcement(texts={language: said for language, said in texts.items() if said})
 
 
 @verb(FIND)

@@ -9,17 +9,17 @@ OF_LISTENERS = (
 )
 OWN = {
     "auth": (
-        *("announce", "announcement", "find_user", "lock", "unlock", "end_sessions", "remove_second_factor"),
+        *("set_announcement", "announcement", "find_user", "lock", "unlock", "end_sessions", "remove_second_factor"),
         *("actions", "note_action", "operators", "add_operator", "remove_operator"),
         *("sign_up", "sign_in", "sign_in_with_code", "sign_in_with_passkey", "request_passkey"),
     ),
     "tickets": (
-        *("find", "take_down", "snapshots", "versions", "changes"),
+        *("find", "withdraw_by_operator", "snapshots", "versions", "changes"),
         *("get", "list", "event", "sellers", "highlights"),
         *("site_map", "site_map_pages", "site_map_events", "site_map_event_pages"),
     ),
     "orders": (
-        *("story", "find", "stuck", "call_off", "move_deadline", "expire_now"),
+        *("story", "find", "stuck", "cancel_by_operator", "move_deadline", "expire_now"),
         *("snapshot", "snapshots", "versions", "changes"),
     ),
     "payments": (

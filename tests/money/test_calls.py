@@ -5,7 +5,7 @@ import time
 import pytest
 
 from libs import context
-from payments import errors, patience
+from payments import errors, retries
 from tests.money.stories import deliver_all, ordered
 
 CREATE, READ = "POST /v1/payment_intents", "GET /v1/payment_intents/pi"
@@ -29,7 +29,7 @@ class FakeTime:
 @pytest.fixture
 def clock(monkeypatch):
     clock = FakeTime()
-    monkeypatch.setattr(patience, "time", clock)
+    monkeypatch.setattr(retries, "time", clock)
     return clock
 
 
@@ -88,7 +88,7 @@ def test_paying_while_stripe_answers_500_all_the_time_ends_at_once(world, fake, 
 
     search = "GET /v1/payment_intents/search"
     assert asked(world) == [CREATE, search, search, search, search]
-    assert clock.now <= patience.LONGEST_SECONDS
+    assert clock.now <= retries.LONGEST_SECONDS
 
 
 @pytest.mark.parametrize("prepare", [ordered, "with a card form"])
@@ -103,7 +103,7 @@ def test_paying_while_stripe_has_locked_the_payment_intent_ends_within_seconds(w
     with pytest.raises(errors.StripeUnavailable):
         world.pay(order_id)
 
-    assert clock.now <= patience.LONGEST_SECONDS
+    assert clock.now <= retries.LONGEST_SECONDS
     assert len(fake.requests()) - before <= 12
 
 

@@ -10,7 +10,7 @@ import stripe
 from dev.fake_stripe.testing import SECRET_KEY
 from libs.contracts.errors import NotOwner
 from libs.events import VersionConflict
-from payments import errors, patience
+from payments import errors, retries
 from payments.card_provider import API_VERSION, CardProvider, StripeBusy
 from payments.recording import CONFIRM_PERIOD
 from payments.refunds import refund
@@ -473,7 +473,7 @@ def test_what_was_voided_at_stripe_the_moment_before_is_voided(world, fake):
 @pytest.mark.parametrize("fault", BUSY)
 def test_a_card_that_met_a_locked_payment_intent_may_be_tried_again(world, fake, fault, monkeypatch):
     order_id = world.reserve()
-    monkeypatch.setattr(patience, "LONGEST_SECONDS", 0.1)
+    monkeypatch.setattr(retries, "LONGEST_SECONDS", 0.1)
     fake.control("faults", kind="error", path="*/confirm", **{**fault, "count": None})
 
     assert world.pay(order_id)["is_confirming"]

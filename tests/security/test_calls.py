@@ -60,7 +60,7 @@ ALLOWED = {
     "auth.note_keys": {"gateway"},
     "auth.find_user": {"operator"},
     "auth.lock": {"operator"},
-    "auth.announce": {"operator"},
+    "auth.set_announcement": {"operator"},
     "auth.announcement": {"gateway", "operator"},
     "auth.unlock": {"operator"},
     "auth.end_sessions": {"operator"},
@@ -93,7 +93,7 @@ ALLOWED = {
     "tickets.snapshots": {"orders", "operator"},
     "tickets.repair": {"operator"},
     "tickets.find": {"operator"},
-    "tickets.take_down": {"operator"},
+    "tickets.withdraw_by_operator": {"operator"},
     "tickets.watermark": {"gateway"},
     "orders.create": USERS,
     "orders.refusals": {"gateway"},
@@ -108,7 +108,7 @@ ALLOWED = {
     "orders.snapshots": {"payments", "expiration", "tickets", "operator"},
     "orders.repair": {"operator"},
     "orders.move_deadline": {"operator"},
-    "orders.call_off": {"operator"},
+    "orders.cancel_by_operator": {"operator"},
     "orders.story": {"operator"},
     "orders.find": {"operator"},
     "orders.stuck": {"operator"},
@@ -191,7 +191,7 @@ def methods():
     root = Path(__file__).parents[2]
     for service in SERVICES:
         files = [*root.joinpath(service).glob("*.py")]
-        files.append(root / "libs" / "workings.py")
+        files.append(root / "libs" / "diagnostics.py")
         if service in CATALOGUE.listeners():
             files.append(root / "libs" / "parked_events.py")
         for node in (node for path in sorted(files) for node in syntax_nodes(path)):

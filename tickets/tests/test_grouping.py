@@ -7,8 +7,8 @@ import pytest
 
 from libs.contracts.errors import NotOwner
 from tickets import store
+from tickets.event_identity import event_id
 from tickets.lists import SORTS, event_list, public_list
-from tickets.occasions import event_id
 from tickets.tests.test_store import Cost, a_ticket, an_order, filled, stored
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -69,8 +69,8 @@ def test_options_are_the_arguments_that_may_be_left_out():
 def test_what_is_empty_when_it_is_left_out_needs_no_option():
     _, asked = execute("announce Slow --yes", {})
 
-    assert asked == [("auth.announce", {"texts": {"en": "Slow"}})]
-    assert execute("announce --yes", {})[1] == [("auth.announce", {"texts": {}})]
+    assert asked == [("auth.set_announcement", {"texts": {"en": "Slow"}})]
+    assert execute("announce --yes", {})[1] == [("auth.set_announcement", {"texts": {}})]
 
 
 def test_what_is_refused_ends_with_another_status_than_what_does_not_answer(capsys):

@@ -117,7 +117,7 @@ def test_the_tab_key_completes_verbs_and_the_methods_of_services(names):
     completer = rlcompleter.Completer(names)
 
     assert completer.complete("stu", 0) == "stuck()"
-    assert completer.complete("orders.call", 0).startswith("orders.call_off(")
+    assert completer.complete("orders.cancel_b", 0).startswith("orders.cancel_by_operator(")
 
 
 def test_an_operator_locks_a_user_out_lets_them_in_again_and_ends_their_sessions(names):

@@ -1,4 +1,4 @@
-"""Trying again: the one place in which payments repeats what met another worker, or what Stripe did not answer."""
+"""Retries: the one place where payments repeats what met a version conflict, or what Stripe left unanswered."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.02, 0.5
 Result = TypeVar("Result")
 
 
-def patiently(act: Callable[[], Result]) -> Result:
+def with_retries(act: Callable[[], Result]) -> Result:
     """Return what `act` returns, calling it again while others change the same payment, or keep it locked at Stripe.
 
     That ends with the deadline of the current work, and after 3 s at most. What Stripe did not answer is tried once

@@ -1,4 +1,4 @@
-"""The RPC methods about a service's own machinery, a part of every service: for operators."""
+"""RPC methods that show operators the state of a service, a base class of every service."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from libs.rpc.entrypoint import rpc
 EXPECTED = (Unauthenticated, Forbidden)
 
 
-class Workings:
-    """What a service says of itself, with the service's own `caller` and `store`.
+class Diagnostics:
+    """Shows operators the state of a service, with the service's own `caller` and `store`.
 
     Not to be imported by its name: `nameko run` takes every class with entrypoints in a module for a service.
     """
