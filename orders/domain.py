@@ -89,7 +89,8 @@ class Order:
     `refunded_at` is set once all the money went back, `refunded_cents` says how much of it did so far.
     `payment_version` is that of the newest snapshot of its payment that was applied; 0 if there was none.
     `was_extended` says whether its buyer has had the deadline extended.
-    `log` has its changes as {"at", "version", "event", "status"}, oldest first.
+    `log` has its changes as {"at", "version", "event", "status"}, oldest first, and "extended_to", the new deadline,
+    where the buyer had it extended.
     """
 
     id: str
@@ -223,7 +224,7 @@ class Order:
             raise StartsTooSoon("It starts when the time to pay is over, so that cannot be extended.")
         self.expires_at = _start_at_most(self.expires_at + EXTENSION, self.ticket["starts_at"])
         self.was_extended = True
-        return self._move(self.status, "OrderUpdated", now)
+        return self._move(self.status, "OrderUpdated", now, extended_to=self.expires_at)
 
     def expire_now(self, now: datetime) -> str | None:
         """Let the time of an unpaid order run out now; return the event, or None when it has already.
@@ -270,11 +271,11 @@ class Order:
         self.cancel_reason = reason
         return self._move("cancelled", "OrderCancelled", now)
 
-    def _move(self, status: str, event: str, now: datetime) -> str:
+    def _move(self, status: str, event: str, now: datetime, **about: Any) -> str:
         self.status = status
         self.version += 1
         self.updated_at = now
-        self.log = [*self.log, _logged(now, self.version, event, status)][-LONGEST_LOG:]
+        self.log = [*self.log, {**_logged(now, self.version, event, status), **about}][-LONGEST_LOG:]
         return event
 
 

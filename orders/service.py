@@ -217,7 +217,7 @@ class OrdersService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def story(self, order_id: str) -> dict[str, Any]:
-        """Return an order with its `log`, [{"at", "version", "event", "status"}], oldest first; for operators.
+        """Return an order with its `log`, as Order has it; for operators.
 
         An order of an earlier version has no log of its changes until then.
         """

@@ -42,13 +42,14 @@ def timeline(
 
 
 def _of_order(order: Document, deadline: Document | None) -> Iterator[Line]:
-    log = order["log"]
+    log, buyer = order["log"], f"buyer {order['buyer_id']}"
     if not log or log[0]["version"] > 1:  # an earlier version of orders kept no log
-        yield _line(order["created_at"], f"buyer {order['buyer_id']}", "reserved")
+        yield _line(order["created_at"], buyer, "reserved")
     for change in log:
-        who = f"buyer {order['buyer_id']}" if change["version"] == 1 else "orders"
-        cancelled = f"cancelled ({order['cancel_reason']})"
-        yield _line(change["at"], who, ORDER.get(change["event"], cancelled))
+        extended = f"extended the time to pay until {change['extended_to']}" if "extended_to" in change else None
+        is_buyers = extended or change["version"] == 1
+        what = ORDER.get(change["event"], f"cancelled ({order['cancel_reason']})")
+        yield _line(change["at"], buyer if is_buyers else "orders", extended or what)
     if not log and order["status"] in ("complete", "cancelled"):
         yield _line(order["updated_at"], "orders", f"last changed; {order['status']}")
     state = f"; its job is {deadline['state']}" if deadline else ""

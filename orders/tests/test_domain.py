@@ -289,6 +289,7 @@ def test_a_buyer_extends_the_time_to_pay_once_by_five_minutes():
     assert order.extend("bo", LAST_MINUTE) is None
     assert (order.expires_at, order.is_extendable) == (LATE + timedelta(minutes=5), False)
     assert order.extend("bo", LATE + timedelta(minutes=4)) is None
+    assert [change.get("extended_to") for change in order.log][-1] == LATE + timedelta(minutes=5)
 
 
 @pytest.mark.parametrize(
