@@ -4,7 +4,7 @@ import re
 
 from flask import Flask, Response, request
 
-from dev.fake_stripe import browser, control
+from dev.fake_stripe import browser, control, languages
 from dev.fake_stripe.api import Api, response_to
 from dev.fake_stripe.errors import StripeError
 from dev.fake_stripe.idempotency import Reply
@@ -25,6 +25,7 @@ def create_app(state: State, webhooks: Webhooks) -> Flask:
         app.add_url_rule(route.path, endpoint, api.view(route), methods=[route.method], provide_automatic_options=False)
     app.register_blueprint(control.blueprint(api))
     app.register_blueprint(browser.blueprint(api))
+    languages.register(app)
     app.register_error_handler(404, lambda error: _no_such_route())
     app.register_error_handler(405, lambda error: _no_such_route())
     app.register_error_handler(StripeError, lambda error: response_to(Reply(error.status, error.body)))

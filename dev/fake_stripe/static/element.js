@@ -1,6 +1,8 @@
 // Inside the payment element's frame: the card form. Card numbers stay here; the page only gets the outcome.
 (() => {
   "use strict";
+  const words = JSON.parse(document.currentScript.dataset.words);
+  const say = (text) => words[text] ?? text;
   const field = (name) => document.getElementById(name);
   const [number, expiry, cvc, problem] = ["number", "expiry", "cvc", "problem"].map(field);
   let port;
@@ -21,14 +23,14 @@
     const year = 2000 + Number(digits(expiry).slice(2));
     const now = new Date();
     const fail = (code, message) => ({ type: "validation_error", code, message });
-    if (digits(number).length < 12) return fail("incomplete_number", "Your card number is incomplete.");
-    if (!passesLuhn(digits(number))) return fail("invalid_number", "Your card number is invalid.");
-    if (digits(expiry).length < 4) return fail("incomplete_expiry", "Your card's expiration date is incomplete.");
-    if (month < 1 || month > 12) return fail("invalid_expiry_month", "Your card's expiration date is invalid.");
+    if (digits(number).length < 12) return fail("incomplete_number", say("Your card number is incomplete."));
+    if (!passesLuhn(digits(number))) return fail("invalid_number", say("Your card number is invalid."));
+    if (digits(expiry).length < 4) return fail("incomplete_expiry", say("Your card's expiration date is incomplete."));
+    if (month < 1 || month > 12) return fail("invalid_expiry_month", say("Your card's expiration date is invalid."));
     if (year * 12 + month < now.getFullYear() * 12 + now.getMonth() + 1) {
-      return fail("invalid_expiry_year_past", "Your card's expiration year is in the past.");
+      return fail("invalid_expiry_year_past", say("Your card's expiration year is in the past."));
     }
-    if (digits(cvc).length < (isAmex() ? 4 : 3)) return fail("incomplete_cvc", "Your card's security code is incomplete.");
+    if (digits(cvc).length < (isAmex() ? 4 : 3)) return fail("incomplete_cvc", say("Your card's security code is incomplete."));
     return null;
   }
 
@@ -52,10 +54,11 @@
     try {
       const reply = await fetch(path, { method: "POST", headers: { Authorization: "Bearer " + key }, body });
       const answer = await reply.json();
-      show(answer.error);
-      return answer.error ? { error: answer.error } : { paymentIntent: answer };
+      if (answer.error) return show({ ...answer.error, message: say(answer.error.message) });
+      show(null);
+      return { paymentIntent: answer };
     } catch (failure) {
-      return show({ type: "api_connection_error", message: "We could not reach the payment service. Please try again." });
+      return show({ type: "api_connection_error", message: say("We could not reach the payment service. Please try again.") });
     }
   }
 

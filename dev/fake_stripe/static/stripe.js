@@ -35,8 +35,9 @@
       const place = typeof where === "string" ? document.querySelector(where) : where;
       if (!place) throw new Error(`IntegrationError: no element found for ${where}`);
       this.frame = document.createElement("iframe");
-      this.frame.title = "Card details (simulation)";
-      this.frame.src = ORIGIN + "/v3/payment-element";
+      const { locale } = this.elements.options;
+      this.frame.title = locale === "de" ? "Kartendaten (Simulation)" : "Card details (simulation)";
+      this.frame.src = ORIGIN + "/v3/payment-element?locale=" + locale;
       Object.assign(this.frame.style, { border: "0", width: "100%", height: "250px", display: "block", colorScheme: "light" }); // else no transparency
       this.frame.addEventListener("load", () => this.open());
       place.replaceChildren(this.frame);
@@ -109,7 +110,7 @@
     async submit() { return this.element ? this.element.ask("validate") : {}; }
   }
 
-  function challenge(address) {
+  function challenge(address, locale) {
     const shade = document.createElement("dialog"); // keeps the focus inside, and gives it back
     const frame = document.createElement("iframe");
     Object.assign(shade.style, {
@@ -118,7 +119,7 @@
     });
     Object.assign(frame.style, { border: "0", width: "min(400px, 95vw)", height: "360px", background: "white", borderRadius: "8px" });
     frame.title = "3-D Secure (simulation)";
-    frame.src = address + "&frame=1";
+    frame.src = address + "&frame=1&locale=" + locale;
     shade.setAttribute("aria-label", frame.title);
     shade.append(frame);
     document.body.append(shade);
@@ -142,10 +143,10 @@
     });
   }
 
-  async function finish(key, clientSecret, result) {
+  async function finish(key, locale, clientSecret, result) {
     const action = result.paymentIntent?.next_action;
     if (!action) return result;
-    await challenge(action.use_stripe_sdk?.stripe_js || action.redirect_to_url.url);
+    await challenge(action.use_stripe_sdk?.stripe_js || action.redirect_to_url.url, locale);
     const { paymentIntent, error } = await retrieve(key, clientSecret);
     if (error) return { error };
     if (paymentIntent.status !== "requires_payment_method") return { paymentIntent };
@@ -161,11 +162,11 @@
     return new Promise(() => {}); // the page is leaving
   }
 
-  window.Stripe = function Stripe(publishableKey) {
+  window.Stripe = function Stripe(publishableKey, { locale = "auto" } = {}) {
     if (!/^pk_test_/.test(publishableKey)) throw new Error("IntegrationError: the fake Stripe takes publishable test keys (pk_test_…) only.");
     const key = publishableKey;
     return {
-      elements: (options) => new Elements(options),
+      elements: (options) => new Elements({ locale, ...options }),
       retrievePaymentIntent: (clientSecret) => retrieve(key, clientSecret),
 
       async confirmPayment({ elements, clientSecret, confirmParams = {}, redirect = "always" }) {
@@ -177,12 +178,12 @@
         const confirmed = method
           ? await call(key, "POST", intentOf(secret) + "/confirm", { ...params, payment_method: method })
           : await elements.getElement().ask("confirm", { key, path: intentOf(secret) + "/confirm", params });
-        const result = await finish(key, secret, confirmed);
+        const result = await finish(key, locale, secret, confirmed);
         return result.error || redirect === "if_required" ? result : goTo(returnUrl, result.paymentIntent);
       },
 
       async handleNextAction({ clientSecret }) {
-        return finish(key, clientSecret, await retrieve(key, clientSecret));
+        return finish(key, locale, clientSecret, await retrieve(key, clientSecret));
       },
     };
   };

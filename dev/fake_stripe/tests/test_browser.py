@@ -5,14 +5,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from dev.fake_stripe.languages import GERMAN, LANGUAGES
 from dev.fake_stripe.testing import PUBLISHABLE_KEY
 
 PAGE = """<!doctype html><title>Pay</title>
 <form><div id="card"></div><button id="pay">Pay</button></form><p id="outcome"></p>
 <script src="{fake}/v3/"></script><script src="/page.js"></script>"""
 SCRIPT = """
-const [secret, redirect] = location.hash.slice(1).split(",");
-const stripe = Stripe("{key}");
+const [secret, redirect, locale] = location.hash.slice(1).split(",");
+const stripe = Stripe("{key}", {{ locale }});
 const elements = stripe.elements({{ clientSecret: secret, appearance: {{ theme: "stripe" }} }});
 const card = elements.create("payment", {{ layout: "tabs" }});
 const say = (text) => (document.getElementById("outcome").textContent = text);
@@ -61,15 +62,16 @@ def pay(browser, shop, new_intent, intents):
     complaints = []
     page.on("console", lambda message: complaints.append(message.text) if "Content Security" in message.text else None)
 
-    def act(number, redirect="if_required", intent=None, key=None):
+    def act(number, redirect="if_required", intent=None, key=None, locale="en"):
         intent = intent or new_intent(automatic_payment_methods={"enabled": True})
-        page.goto(f"{shop}/#{intent.client_secret},{redirect}")
+        page.goto(f"{shop}/#{intent.client_secret},{redirect},{locale}")
+        said = {**{text: text for text in GERMAN}, **LANGUAGES[locale]}.get
         form = page.frame_locator("#card iframe")
-        form.get_by_label("Card number").fill(number)
-        form.get_by_label("Expiration date").fill("12 / 34")
-        form.get_by_label("Security code").fill("123")
+        form.get_by_label(said("Card number")).fill(number)
+        form.get_by_label(said("Expiration date")).fill("12 / 34")
+        form.get_by_label(said("Security code")).fill("123")
         if key:
-            form.get_by_label("Security code").press(key)
+            form.get_by_label(said("Security code")).press(key)
         else:
             page.click("#pay")
         return page, intent
@@ -136,6 +138,18 @@ def test_mistyped_number_is_shown_before_anything_is_sent(pay, fake):
 
     outcome(page, "invalid_number")
     assert fake.ledger()[0]["charges"] == []
+
+
+def test_card_form_and_challenge_speak_the_language_of_the_page(pay):
+    page, intent = pay("4242424242424241", locale="de")
+    form = page.frame_locator("iframe[title='Kartendaten (Simulation)']")
+    form.get_by_text("Die Kartennummer ist ungültig.").wait_for()
+
+    form.get_by_label("Kartennummer").fill("4000002760003184")
+    page.click("#pay")
+    page.frame_locator("iframe[title^='3-D Secure']").get_by_role("button", name="Freigeben").click()
+
+    outcome(page, "requires_capture")
 
 
 @pytest.mark.parametrize(
