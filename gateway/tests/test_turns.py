@@ -1,9 +1,12 @@
 """Reads stay quick while requests that change something wait for their turns."""
 
+import time
+
 import gevent
+import pytest
 
 from gateway.metrics import BEGAN
-from gateway.turns import Turns
+from gateway.turns import LONGEST_SECONDS, Turns
 
 
 def spawned(turns, method, path):
@@ -35,6 +38,46 @@ def test_reservations_begin_also_while_there_are_always_reads_to_answer():
     gevent.joinall([gevent.spawn(read_on_and_on), *(spawned(turns, "POST", str(number)) for number in range(3))], 5)
 
     assert begun == [("POST", "0"), ("POST", "1"), ("POST", "2")]
+
+
+def test_nobody_waits_for_longer_than_three_seconds_however_many_reads_there_are():
+    begun, now = [], [0.0]
+    turns = Turns(lambda environ, _: told(begun, environ), clock=lambda: now[0])
+
+    def read_on_and_on():
+        gevent.sleep(0)
+        now[0] = LONGEST_SECONDS
+        until = time.monotonic() + 5
+        while not begun and time.monotonic() < until:
+            gevent.sleep(0)
+        begun.append("the reads end")
+
+    gevent.joinall([gevent.spawn(read_on_and_on), *(spawned(turns, "POST", str(number)) for number in range(50))], 5)
+
+    assert begun == [*(("POST", str(number)) for number in range(50)), "the reads end"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/api/webhooks/stripe",
+            "/api/users/signout",
+            "/signout",
+            "/account/signout-everywhere",
+            "/account/sessions/s",
+        ),
+        *("/api/payments", "/orders/o/pay", "/orders/o/attempt", "/api/orders/o/payment-intent", "/api/orders/o"),
+    ],
+)
+def test_a_webhook_a_payment_and_a_sign_out_do_not_wait_behind_reservations(path):
+    begun = []
+    turns = Turns(lambda environ, _: told(begun, environ))
+    reservations = [spawned(turns, "POST", path) for path in ("/api/orders", "/tickets/t/buy")]
+
+    gevent.joinall([*reservations, spawned(turns, "POST", path)], 5)
+
+    assert begun == [("POST", path), ("POST", "/api/orders"), ("POST", "/tickets/t/buy")]
 
 
 def test_the_time_in_the_queue_counts_as_time_of_the_request():
