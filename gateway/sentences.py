@@ -114,7 +114,8 @@ FIXED = (
     N_("Your card's security code is incorrect."),
 )
 """The sentences of services that have no values in them; `gateway/tests/test_sentences.py` looks for others."""
-NUMBER = re.compile(r"[\d,]*\d(\.\d+)?", re.ASCII)
+NUMBER = re.compile(r"(\d{1,3}(,\d{3})+|\d+)(\.\d+)?", re.ASCII)
+"""A number as services write it; 19,99 is one that a page has written in the visitor's locale."""
 BETWEEN_SENTENCES = re.compile(r"(?<=[.!?]) (?=[A-Z])")
 
 

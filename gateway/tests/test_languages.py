@@ -187,6 +187,12 @@ def test_what_services_and_scripts_say_is_said_in_german(bo, client):
     assert "&#34;Hide&#34;: &#34;Verbergen&#34;" in problems
 
 
+def test_an_example_of_a_price_has_the_comma_of_its_reader(client):
+    page = client.get("/tickets?min_price=cheap", headers={"Accept-Language": "de"}).text
+
+    assert "Geben Sie den niedrigsten Preis so ein: 19,99." in page
+
+
 def test_the_api_speaks_english(client):
     answer = client.post("/api/users/signin", json={}, headers=GERMAN)
 
