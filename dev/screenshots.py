@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
-from dev.demo.shows import tickets
+from dev.demo.shows import starts_at_once, tickets
 from dev.fake_stripe.testing import running
 from dev.testing import chromium
 from gateway.app import create_app
 from gateway.languages import ENGLISH, LANGUAGES
 from gateway.tests.conftest import Browser
+from gateway.tests.fake_factors import RECOVERY_CODES
 from gateway.tests.fakes import SETTINGS, FakeServices
 from libs.clock import iso
 
@@ -34,9 +35,21 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 WIDTHS = {1280: 800, 390: 844}
+ZONE = "Europe/London"
+"""Where whoever looks is: most venues of the demo are there."""
 THEMES = ("light", "dark")
 TICKETS = 60
 COOKIE = "ticketing-session"
+
+SECRET = "JBSWY3DPEHPK3PXP"  # noqa: S105 - of an authenticator app that nobody has
+LONG_AGO = datetime(2026, 1, 31, 12, tzinfo=UTC)
+LONG = {
+    "title": "Donaudampfschifffahrtsgesellschaftskapitänsjubiläumsgala mit den Vereinigten Blasorchestern",
+    "venue": "Mehrzweckveranstaltungshalle am Rindfleischetikettierungsüberwachungsplatz",
+    "city": "Schmedeswurtherwesterdeich",
+    "seat": {"section": "Ehrentribünenoberrang", "row": "Reihe hinter der Säule", "seat": "117"},
+    "category": "concert", "price": "123456.78", "startsAt": "2031-01-31T20:00:00+01:00", "timeZone": "Europe/Berlin",
+}  # fmt: skip
 
 Act = Callable[["Page"], Any]
 """What is done on a page before it is looked at."""
@@ -51,9 +64,12 @@ class Site:
         settings = SETTINGS | {"STRIPE_API_BASE": stripe_url}
         self.app = create_app(self.services, settings, self.services.revocations())
         self.app.test_client_class = Browser
-        self.seller, self.buyer = self._sign_up("sam"), self._sign_up("bea")
+        self.seller, self.buyer, self.guarded = (self._sign_up(name) for name in ("sam", "bea", "gus"))
+        self.services.users["sam@example.org"]["name"] = "Sam"
+        self.services.users["gus@example.org"].update(secret=SECRET, codes=[*RECOVERY_CODES], since=iso(LONG_AGO))
         now = datetime.now(UTC)
-        self.tickets = [self.seller.post("/api/tickets", json=show).json["id"] for show in tickets(TICKETS, now)]  # type: ignore[index]
+        shows = [show for show in tickets(TICKETS, now) if not starts_at_once(show, now)]
+        self.tickets = [self.seller.post("/api/tickets", json=show).json["id"] for show in shows]  # type: ignore[index]
 
     def reserve(self, number: int, **changes: Any) -> str:
         """Return the path of the buyer's order for one of the tickets, in a state that cannot be had by itself."""
@@ -98,6 +114,7 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None
     yield "list", None, "/tickets", None
     yield "list-filtered", None, "/tickets?category=concert&sort=price_asc&max_price=40", None
     yield "list-empty", None, "/tickets?q=nothing+at+all", None
+    yield "list-corrected", None, "/tickets?q=hamelt", None
     yield "list-invalid", None, "/tickets?min_price=cheap&max_price=dear", None
     yield "ticket", None, f"/tickets/{last}", None
     yield "ticket-own", seller, f"/tickets/{last}", None
@@ -107,6 +124,8 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None
     for name in site.app.extensions["texts"]["en"]:
         yield f"text-{name}", None, f"/about/{name}", None
     yield "sign-in", None, "/signin?next=/my/tickets", None
+    yield "sign-in-invalid", None, "/signin", lambda page: _send(page, email="sam@example.org", password="not it")  # noqa: S106
+    yield "sign-in-code", None, "/signin", lambda page: _send(page, email="gus@example.org", password="gus and a word")  # noqa: S106
     yield "sign-up", None, "/signup", None
     yield "sign-up-invalid", None, "/signup", lambda page: _send(page, email="sam@example.org", password="sam and more")  # noqa: S106
     yield "sell", seller, "/sell", None
@@ -130,7 +149,17 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None
     yield "account-security", buyer, "/account/security", None
     yield "account-sessions", buyer, "/account/sessions", None
     yield "account-confirm", buyer, "/account/confirm", None
+    yield "account-name", seller, "/account/name", None
+    yield "account-authenticator", buyer, "/account/security/authenticator", None
+    yield "account-guarded", site.guarded, "/account/security", None
+    yield (
+        "account-recovery-codes",
+        site.guarded,
+        "/account/security",
+        lambda page: page.click("[action*=recovery] button"),
+    )
     yield "not-found", None, "/nowhere", None
+    yield "forbidden", buyer, f"/tickets/{last}/edit", None
     yield "api", None, "/api/docs", None
     pay = site.reserve(1)
     buyer.get(pay)  # from now on every page reminds of it
@@ -140,6 +169,13 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None
     yield "order-declined", buyer, site.pay(site.reserve(2), "tok_chargeDeclined"), None
     soon = iso(datetime.now(UTC) + timedelta(seconds=50))
     yield "order-last-minute", buyer, site.reserve(3, expires_at=soon), None
+    extended = site.reserve(12)
+    yield (
+        "order-extended",
+        buyer,
+        extended,
+        lambda page: _extend(page, site.services.orders[extended.rpartition("/")[2]]),
+    )
     confirming = site.reserve(4)
     yield "order-confirming", buyer, site.payment(confirming, is_confirming=True), None
     yield "order-overdue", buyer, site.reserve(5, expires_at=iso(datetime.now(UTC) - timedelta(seconds=5))), None
@@ -158,15 +194,33 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None
     yield "order-late", buyer, late, None
     yield "ticket-reserved", None, f"/tickets/{site.tickets[-1]}", None
     yield "ticket-sold", None, f"/tickets/{site.tickets[-6]}", None
+    site.services.tickets[site.tickets[-13]].update(status="withdrawn", withdrawn=True)
+    yield "ticket-withdrawn", None, f"/tickets/{site.tickets[-13]}", None
+    site.services.tickets[site.tickets[-14]].update(starts_at=iso(LONG_AGO))
+    yield "ticket-started", None, f"/tickets/{site.tickets[-14]}", None
+    long = seller.post("/api/tickets", json=LONG).json["id"]  # type: ignore[index]
+    yield "ticket-long", None, f"/tickets/{long}", None
+    yield "list-long", None, "/tickets?q=Donau", None
+    yield "edit-long", seller, f"/tickets/{long}/edit", None
     yield "ticket-bought", buyer, f"/tickets/{site.tickets[-6]}", None
     yield "my-tickets", buyer, "/my/tickets", None
     yield "my-tickets-cancelled", buyer, "/my/tickets?cancelled=1", None
     yield "selling-sold", seller, "/selling", None
     yield "list-all", None, "/tickets?status=all", None
+    banner = site.app.extensions["announcement"]
+    banner.update(
+        {"version": 1, "texts": {"en": "Payments pause tonight from 2 to 3.", "de": "Heute Nacht pausiert alles."}}
+    )
+    yield "announced", None, "/", None
+    banner.update({"version": 2, "texts": {}})
     site.services.away.add("payments")
     yield "order-unavailable", buyer, site.reserve(11), None
     site.services.away.add("tickets")
     yield "unavailable", None, "/", None
+    site.services.tickets_event = lambda *_, **__: 1 // 0
+    site.services.away.clear()
+    logging.getLogger("gateway.errors").setLevel(logging.CRITICAL)
+    yield "internal-error", None, "/events/broken", None
 
 
 @contextmanager
@@ -194,8 +248,8 @@ def shown(
     **more: Any,
 ) -> Iterator["Page"]:
     """Yield a page as one sees it who looks at it in a window of this width."""
-    options: Any = {"viewport": {"width": width, "height": WIDTHS[width]}, "color_scheme": theme, **more}
-    options.setdefault("locale", "en")
+    options: Any = {"viewport": {"width": width, "height": WIDTHS[width]}, "color_scheme": theme, "timezone_id": ZONE}
+    options |= {"locale": ENGLISH, **more}
     context = browser.new_context(base_url=url, **options)
     if who and (cookie := who.get_cookie(COOKIE)):
         context.add_cookies([{"name": COOKIE, "value": cookie.value, "url": url}])
@@ -229,6 +283,13 @@ def _send(page: "Page", **typed: str) -> None:
         field = page.locator(f"main [name={name}]")
         (field.select_option if field.evaluate("each => each.tagName") == "SELECT" else field.fill)(value)
     page.click("main form .button:not([type=button])")
+
+
+def _extend(page: "Page", order: dict[str, Any]) -> None:
+    """Extend the time to pay of an order, which is in its last minutes for that."""
+    order.update(expires_at=iso(datetime.now(UTC) + timedelta(seconds=80)), is_extendable=True)
+    page.reload()
+    page.click("[data-extend] button")
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ def test_every_ticket_of_the_demonstration_may_be_sold():
     for ticket in tickets(TICKETS, NOW):
         cents = round(float(ticket["price"]) * 100)
 
-        details = {name: ticket[name] for name in ("title", "category", "venue", "seat")}
-        checked_details(currency_of("usd"), NOW, **details, price_cents=cents, starts_at=ticket.get("startsAt"))
+        details = {name: ticket[name] for name in ("title", "category", "venue", "city", "seat")}
+        start = {"starts_at": ticket.get("startsAt"), "time_zone": ticket.get("timeZone")}
+        checked_details(currency_of("usd"), NOW, **details, **start, price_cents=cents)
 
 
 def test_some_tickets_of_the_demonstration_start_at_once_some_soon_and_most_later():

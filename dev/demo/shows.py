@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import cycle, islice
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from libs.contracts.currencies import currency_setting
 
@@ -50,13 +51,22 @@ SHOWS = {
         (900, 1500, 2200, 450, 1250),
     ),
 }  # fmt: skip
+ELSEWHERE = {
+    "Kino Arsenal": ("Berlin", "Europe/Berlin"),
+    "Philharmonie": ("Berlin", "Europe/Berlin"),
+    "Lumière": ("Paris", "Europe/Paris"),
+}
+HERE = ("London", "Europe/London")
+"""The city and the time zone of all other venues."""
 AT_ONCE = timedelta(minutes=2)
 """When shows start that nobody buys a ticket for; by then the demo is complete."""
 AT_ONCE_EVERY = 40
 SOON = timedelta(minutes=30)
 SOON_EVERY = 25
 DAYS_AHEAD = 240
-START_HOURS = (19, 20, 15, 18, 21)  # UTC
+START_HOURS = (19, 20, 15, 18, 21)
+"""When shows start, on the clocks of the venue."""
+QUARTER = timedelta(minutes=15)
 OF_ONE_EVENT = 4
 """How many tickets there are for one evening of a show, at most."""
 
@@ -70,14 +80,16 @@ def tickets(count: int, now: datetime) -> Iterator[dict[str, Any]]:
         evening = number % len(SHOWS) + len(SHOWS) * (
             turn % len(shows) + turn // len(shows) // OF_ONE_EVENT * len(shows)
         )
+        city, zone = ELSEWHERE.get(venue, HERE)
         section, row, seat = seats[turn // len(shows) % len(seats)].split("/")
         yield {
             "title": show,
             "venue": venue,
+            "city": city,
             "seat": {"section": section, "row": row, "seat": seat},
             "category": category,
             "price": price(prices[turn % len(prices)] + 50 * (turn % 7)),
-            **_start(number, evening, now),
+            **_start(number, evening, now.astimezone(ZoneInfo(zone))),
         }
 
 
@@ -93,8 +105,10 @@ def starts_at_once(ticket: dict[str, Any], now: datetime) -> bool:
 
 
 def _start(number: int, evening: int, now: datetime) -> dict[str, str]:
+    """Return the start of a show; `now` is the time of its venue."""
     if number % SOON_EVERY == 0:
-        return _at(now + SOON * (1 + number // SOON_EVERY))
+        soon = now + SOON * (1 + number // SOON_EVERY)
+        return _at(soon + (datetime.min.replace(tzinfo=soon.tzinfo) - soon) % QUARTER)
     if number % 19 == 7:
         return {}  # good on any day
     if number % AT_ONCE_EVERY == 3:
@@ -103,5 +117,5 @@ def _start(number: int, evening: int, now: datetime) -> dict[str, str]:
     return _at(day.replace(hour=START_HOURS[evening % 5], minute=30 * (evening % 2), second=0))
 
 
-def _at(moment: datetime) -> dict[str, str]:
-    return {"startsAt": moment.isoformat(timespec="seconds")}
+def _at(local: datetime) -> dict[str, str]:
+    return {"startsAt": local.isoformat(timespec="seconds"), "timeZone": str(local.tzinfo)}

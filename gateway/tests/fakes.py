@@ -1,6 +1,7 @@
 """The services in memory, with the interface of `libs.rpc.Client`."""
 
 import copy
+import difflib
 import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -101,6 +102,13 @@ def by_events(tickets):
     for ticket in tickets:
         events.setdefault(ticket["event_id"], []).append(ticket)
     return [each[0] | {"event": cheapest_of(each)} for each in events.values()]
+
+
+def almost(q, tickets):
+    """Return, for the words of a search that no title has, those most like them; nothing unless each has one."""
+    known = {word for ticket in tickets for word in ticket["title"].lower().split()}
+    near = {word: difflib.get_close_matches(word, known, 1, 0.8) for word in q.lower().split() if word not in known}
+    return {word: found[0] for word, found in near.items()} if all(near.values()) else {}
 
 
 def without_message(payment):
@@ -360,6 +368,10 @@ class FakeServices(FakeFactors):
             found.sort(key=lambda t: t["price_cents"], reverse=sort == "price_desc")
         counted = {"count": {"tickets": len(found), "is_all": True}} if count else {}
         page = self._page("tickets", by_events(found) if by_event else found, limit, after)
+        if not found and (meant := almost(q, self.tickets.values())):
+            same = {"status": status, "sort": sort, "by_event": by_event, "count": count, **bounds}
+            corrected = " ".join(meant.get(word, word) for word in q.lower().split())
+            return self.tickets_list(None, q=corrected, category=category, limit=limit, **same) | {"corrections": meant}
         return {**page, "corrections": {}, **counted}
 
     def tickets_event(self, _, event_id, limit=50, after=None):

@@ -1,6 +1,7 @@
 """The languages of the pages: every text is translated, each visitor reads theirs, and memory keeps them apart."""
 
 import re
+from ast import BinOp, Call, Constant, JoinedStr, parse, unparse, walk
 from functools import cache
 from html.parser import HTMLParser
 
@@ -8,6 +9,7 @@ import pytest
 from babel.messages.catalog import Catalog
 
 from dev import screenshots, translations
+from dev.translations import GATEWAY
 from gateway import languages
 from gateway.languages import LANGUAGES
 from gateway.scripts import texts_of
@@ -134,10 +136,11 @@ def test_no_page_says_anything_past_gettext(marked, monkeypatch):
     monkeypatch.setattr(screenshots, "TICKETS", 24)
     site = screenshots.Site("http://127.0.0.1:12111")
     tickets = site.services.tickets.values()
-    known = {ticket[name] for ticket in tickets for name in ("title", "venue") if ticket[name]}
+    known = {ticket[name] for ticket in tickets for name in ("title", "venue", "city") if ticket[name]}
     known |= {part for text in site.app.extensions["texts"]["en"].values() for part in (text.title, text.summary)}
     known |= {"USD", "$US", "UTC", "American Express", "Mastercard", "Visa", "openapi.json", "Ticketing"}
-    known |= {"nothing at all", *LANGUAGES.values()}
+    known |= {"nothing at all", "hamelt", "Donau", *LANGUAGES.values(), *screenshots.LONG["seat"].values()}
+    known |= {screenshots.LONG[name] for name in ("title", "venue", "city")}
     found = {}
     for name, who, path, _act in screenshots.pages(site):
         shown = (who or site.app.test_client()).get(path, headers={"Accept-Language": marked})
@@ -148,6 +151,18 @@ def test_no_page_says_anything_past_gettext(marked, monkeypatch):
             found[name] = parser.unmarked
 
     assert found == {}
+
+
+@pytest.mark.integration  # as above
+def test_nothing_is_flashed_past_gettext():
+    calls = [
+        node for path in GATEWAY.rglob("*.py") if "tests" not in path.parts for node in walk(parse(path.read_text()))
+    ]
+    flashed = [node.args[0] for node in calls if isinstance(node, Call) and getattr(node.func, "id", "") == "flash"]
+
+    assert len(flashed) > 20 and not [
+        unparse(text) for text in flashed if isinstance(text, Constant | JoinedStr | BinOp)
+    ]
 
 
 def test_a_visitor_reads_the_language_that_their_browser_asks_for(client):

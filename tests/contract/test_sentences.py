@@ -6,11 +6,26 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from marshmallow import ValidationError
 
-from gateway.errors import ERRORS
+from gateway.errors import ERRORS, list_problems
+from gateway.fields import PricedSchema
 from gateway.languages import LANGUAGES, catalogue
+from gateway.schemas import (
+    AuthenticatorBody,
+    CodeBody,
+    MineQuery,
+    NameBody,
+    PasskeyBody,
+    PasswordBody,
+    SignInBody,
+    SignUpBody,
+    TicketBody,
+    TicketQuery,
+)
 from gateway.sentences import BETWEEN_SENTENCES, _find
 from libs.contracts import texts
+from libs.contracts.currencies import currency_of
 from orders import domain
 from payments import declines
 
@@ -18,6 +33,9 @@ OURS = Path(__file__).parents[2]
 SERVICES = ("auth", "tickets", "orders", "payments", "libs/contracts")
 SAYING = {"Unacceptable", "_error", *(name for name, spec in ERRORS.items() if not spec.message)}
 """Which calls have a message that users read: the errors that the gateway shows in the service's own words."""
+FORMS = (SignUpBody, SignInBody, CodeBody, PasswordBody, NameBody, PasskeyBody, AuthenticatorBody, TicketBody)
+FORMS += (TicketQuery, MineQuery)
+"""What pages read from forms, and from the addresses of lists."""
 PARTS = (
     *("The 7 7.", "You have 7. Pay for one or cancel one before you reserve another."),
     "You reserved 7 within an hour and did not pay. 7",
@@ -64,6 +82,22 @@ def test_each_message_of_a_service_has_a_translation(language):
         message: missing for message in (*found, *declined, *lines, *held) if (missing := unknown(message, language))
     } == {}
     assert len(found) > 25
+
+
+@pytest.mark.parametrize("language", [each for each in LANGUAGES if each != "en"])
+@pytest.mark.parametrize("form", FORMS)
+def test_what_a_form_says_of_wrong_input_has_a_translation(form, language):
+    schema = form(currency=currency_of("usd")) if issubclass(form, PricedSchema) else form()
+    said = set()
+    for value in (None, "", "\ud800", "x" * 3000, "-1", "2020-02-30T99:00", [], {}):
+        try:
+            schema.load(
+                {field.data_key or name: value for name, field in schema.load_fields.items() if name != "version"}
+            )
+        except ValidationError as problem:
+            said |= {problem["message"] for problem in list_problems(problem)}
+
+    assert [message for message in said if unknown(message, language)] == []
 
 
 def _too_many(number, status):
