@@ -93,23 +93,31 @@ def amount(minor: int, code: str) -> str:
     return with_decimal_mark(str(currency_of(code).major(minor)), visitor_locale())
 
 
-def moment(iso: str, zone: str | None = None, *, near: bool = True) -> str:
+def moment(iso: str, zone: str | None = None, *, near: bool = True, city: str | None = None) -> str:
     """Return "Sun, 22 Nov 2026, 20:55": the time in a zone (IANA), by default the site's own, to the minute.
 
-    The zone is named by a city unless it is the site's own, which is named if it is UTC. With `near` it is "today
-    20:55" on the day, and likewise the day before and after; what shows that is good until midnight there.
+    The zone is named by a city, unless it is that of a `city` beside the time, or the site's own, which is named if it
+    is UTC. With `near` it is "today 20:55" on the day, and likewise the day before and after; what shows that is good
+    until midnight there.
     """
     there, here = ZoneInfo(zone) if zone else _site_zone(), _site_zone()
-    is_named = there.key in UTC_KEYS or there.key != here.key
+    is_named = there.key in UTC_KEYS or there.key != here.key and not (city and _is_of(city, there.key, language()))
     today = datetime.now(there).date() if near else date.min
     return _moment(iso, there, language(), today, is_named)
 
 
-def when(iso: str, zone: str | None = None, *, near: bool = True) -> Markup:
+def when(iso: str, zone: str | None = None, *, near: bool = True, city: str | None = None) -> Markup:
     """Return `moment` as an element, beside which a script shows the time on the reader's clock where that differs."""
     there = zone or _site_zone().key
     element = Markup('<time datetime="{}" data-zone="{}">{}</time>')
-    return element.format(iso, there, moment(iso, zone, near=near))
+    return element.format(iso, there, moment(iso, zone, near=near, city=city))
+
+
+@lru_cache(CACHED)
+def _is_of(city: str, zone: str, spoken: str) -> bool:
+    """Return whether a zone is called by a city, in English or the language of the page."""
+    names = (get_timezone_location(zone, locale=each, return_city=True) for each in {"en", spoken})
+    return city.strip().casefold() in (name.casefold() for name in names)
 
 
 def local_iso(iso: str, zone: str | None) -> str:

@@ -30,6 +30,12 @@ def test_the_zone_is_not_named_at_a_site_whose_venues_are_all_in_it(berlin):
         assert moment(NEW_YEAR) == moment(NEW_YEAR, "Europe/Berlin") == "Wed, 1 Jan 2031, 20:00"
 
 
+@pytest.mark.parametrize(("city", "named"), [("New York", ""), (" new york", ""), ("Boston", " New York time")])
+def test_the_zone_is_not_named_beside_the_city_that_it_is_called_by(berlin, city, named):
+    with berlin.test_request_context():
+        assert moment(NEW_YEAR, "America/New_York", city=city) == f"Wed, 1 Jan 2031, 14:00{named}"
+
+
 @pytest.mark.parametrize(("days", "word"), [(-1, "yesterday"), (0, "today"), (1, "tomorrow")])
 def test_the_days_around_today_are_called_so_by_the_calendar_of_the_venue(berlin, days, word):
     there = datetime.now(ZoneInfo("Pacific/Kiritimati")) + timedelta(days=days)
