@@ -43,7 +43,7 @@ COOKIE = "ticketing-session"
 
 SECRET = "JBSWY3DPEHPK3PXP"  # noqa: S105 - of an authenticator app that nobody has
 LONG_AGO = datetime(2026, 1, 31, 12, tzinfo=UTC)
-LONG = {
+LONG: dict[str, Any] = {
     "title": "Donaudampfschifffahrtsgesellschaftskapitänsjubiläumsgala mit den Vereinigten Blasorchestern",
     "venue": "Mehrzweckveranstaltungshalle am Rindfleischetikettierungsüberwachungsplatz",
     "city": "Schmedeswurtherwesterdeich",

@@ -25,6 +25,11 @@ def order(order_id: str) -> str:
     return _well_formed(order_id, "OrderNotFound")
 
 
+def user(user_id: str) -> str:
+    """Return a user's id; raise UserNotFound when it is malformed."""
+    return _well_formed(user_id, "UserNotFound")
+
+
 def session(session_id: str) -> str:
     """Return a session's id; raise SessionNotFound when it is malformed."""
     return _well_formed(session_id, "SessionNotFound", SESSION_ID)

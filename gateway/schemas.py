@@ -326,6 +326,36 @@ class TicketResponse(ResponseSchema):
         return super()._dump(as_of_now(given))
 
 
+class EventResponse(ResponseSchema):
+    """An event, which is what its tickets say alike, and what there is of them."""
+
+    event_id = fields.String(data_key="id")
+    title = fields.String()
+    category = one_of(CATEGORIES)
+    venue = fields.String(allow_none=True)
+    city = fields.String(allow_none=True)
+    starts_at = fields.String(allow_none=True)
+    time_zone = fields.String(allow_none=True, metadata={"description": "Of the venue, where it is known."})
+    on_sale = fields.Integer(metadata={"description": "How many of its tickets are on sale."})
+    reserved = fields.Integer()
+    sold = fields.Integer()
+    lowest_price_cents = Price(
+        data_key="lowestPrice",
+        allow_none=True,
+        metadata={"description": "Of what is on sale; null if nothing is."},
+    )
+    currency = fields.String()
+
+
+class SellerResponse(ResponseSchema):
+    """A user as buyers know them."""
+
+    id = fields.String()
+    name = fields.String(allow_none=True, metadata={"description": "The name that they chose, if they chose one."})
+    member_since = fields.String()
+    sold = fields.Integer(metadata={"description": "How many tickets they have sold, at most a minute ago."})
+
+
 class OrderBody(ApiSchema):
     """The ticket to reserve, and the version of it that the buyer saw."""
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from flask import Flask, current_app
 
 from gateway.cache.public import SELLER_SECONDS
+from gateway.errors import GatewayError
 from gateway.services import call_as_gateway, call_public
 from libs.rpc import RemoteError, ServiceUnavailable
 
@@ -49,6 +50,19 @@ def sellers_of(tickets: Sequence[dict[str, Any]]) -> dict[str, Seller]:
     return {ident: fresh.get(ident) or read.get(ident) or Seller() for ident in ids}
 
 
+def find(ident: str) -> Seller:
+    """Return a seller; raise GatewayError UserNotFound for nobody, RemoteError or ServiceUnavailable."""
+    known: OrderedDict[str, tuple[float, Seller]] = current_app.extensions["sellers"]
+    until, seller = known.get(ident, (0.0, Seller()))
+    if until > time.monotonic():
+        return seller
+    found = _ask([ident])
+    if ident not in found:
+        raise GatewayError("UserNotFound")
+    known[ident] = time.monotonic() + SELLER_SECONDS, found[ident]
+    return found[ident]
+
+
 def seller_of(ticket: dict[str, Any], *, now: bool = False) -> Seller:
     """Return the seller of a ticket; `now`: as it is now, for the seller who has perhaps just changed it."""
     if now:
@@ -62,12 +76,13 @@ def forget(seller_id: str) -> None:
 
 
 def _read(ids: Collection[str]) -> dict[str, Seller]:
-    if not ids:
-        return {}
-    asked = sorted(ids)[:MOST_ASKED]
     try:
-        profiles = call_as_gateway("auth.profiles", timeout=ASK_SECONDS, ids=asked)
-        sold = {each["id"]: each["sold"] for each in call_public("tickets.sellers", timeout=ASK_SECONDS, ids=asked)}
+        return _ask(sorted(ids)[:MOST_ASKED]) if ids else {}
     except (RemoteError, ServiceUnavailable):
         return {}
+
+
+def _ask(ids: list[str]) -> dict[str, Seller]:
+    profiles = call_as_gateway("auth.profiles", timeout=ASK_SECONDS, ids=ids)
+    sold = {each["id"]: each["sold"] for each in call_public("tickets.sellers", timeout=ASK_SECONDS, ids=ids)}
     return {each["id"]: Seller(each["name"], each["member_since"], sold.get(each["id"], 0)) for each in profiles}

@@ -21,7 +21,7 @@ from gateway.fields import (
     to_number,
 )
 from gateway.openapi.operations import GROUPS, OPERATIONS, Operation
-from gateway.schemas import ErrorsResponse, ResponseSchema, TicketResponse
+from gateway.schemas import ErrorsResponse, EventResponse, ResponseSchema, TicketResponse
 from libs.contracts.currencies import Currency
 from libs.contracts.limits import MAXIMUM_KEY
 
@@ -143,9 +143,9 @@ def _responses(method: str, rule: Rule, operation: Operation) -> dict[str, Any]:
         success["content"] = {"application/json": {"schema": schema}}
     if operation.many:
         success["headers"] = {"Link": LINK}
-    elif operation.response is TicketResponse:
+    elif operation.response in (TicketResponse, EventResponse):
         success["headers"] = {"ETag": ETAG}
-    if method == "GET" and operation.response is TicketResponse and not operation.needs_session:
+    if method == "GET" and operation.response in (TicketResponse, EventResponse) and not operation.needs_session:
         success["headers"]["ETag"] = ETAG
         responses["304"] = {"description": "If-None-Match names the ETag that the answer would have."}
     return {str(operation.status): success, **responses}
@@ -173,7 +173,7 @@ def _describe_price(field: Price, currency: Currency) -> dict[str, Any]:
     if not currency.digits:
         number["multipleOf"] = 1
     if isinstance(field.parent, ResponseSchema):
-        return {"type": "number", **number}
+        return {"type": ["number", "null"] if field.allow_none else "number", **number}
     return {"type": ["number", "string"], **number, "pattern": rf"^\s*{currency.text_pattern}\s*$"}
 
 

@@ -6,6 +6,7 @@ from gateway.schemas import (
     ApiSchema,
     CurrentUserResponse,
     EmptyResponse,
+    EventResponse,
     MineQuery,
     OrderBody,
     OrderResponse,
@@ -14,6 +15,7 @@ from gateway.schemas import (
     PaymentBody,
     PaymentIntentResponse,
     PaymentResponse,
+    SellerResponse,
     SessionResponse,
     SignInBody,
     SignUpBody,
@@ -28,7 +30,7 @@ Schema = type[ApiSchema]
 
 GROUPS = {
     "Users": "Sign up, sign in and out. The session is a cookie, which every later request sends along.",
-    "Tickets": "Find tickets; sell, change and withdraw one's own.",
+    "Tickets": "Find tickets, events and who sells them; sell, change and withdraw one's own.",
     "Orders": "Reserve a ticket for a quarter of an hour, show the order, cancel it.",
     "Payments": "Pay an order by card.",
 }
@@ -140,6 +142,17 @@ OPERATIONS = {
         needs_session=True,
         description="Only its seller may, and only while it is neither reserved nor sold. It stays readable. With its "
         "ETag in If-Match, a ticket that was edited since is left as it is (409).",
+    ),
+    "api_events.get": Operation(
+        "Tickets",
+        200,
+        EventResponse,
+        errors=(404,),
+        description="Its id is the `eventId` of its tickets. It is there as long as a ticket says so, sold ones too.",
+    ),
+    "api_events.list_tickets": Operation("Tickets", 200, TicketResponse, many=True, query=PageQuery, errors=(400, 404)),
+    "api_sellers.get": Operation(
+        "Tickets", 200, SellerResponse, errors=(404,), description="Their id is the `userId` of their tickets."
     ),
     "api_orders.create": Operation(
         "Orders",

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from gateway.tests.fakes import JOINED
 from gateway.tests.test_sharing import described
 
 HAMLET = {"title": "Hamlet", "venue": "Globe", "city": "London", "category": "stage"}
@@ -43,6 +44,34 @@ def test_a_list_shows_an_event_once_with_its_number_of_tickets_and_the_lowest_pr
 
 def test_the_api_lists_tickets_as_before(client, three):
     assert [ticket["id"] for ticket in client.get("/api/tickets").json] == [ticket["id"] for ticket in three[::-1]]
+
+
+def test_the_api_shows_an_event_and_its_tickets_cheapest_first(client, bo, three):
+    bo.post("/api/orders", json={"ticketId": three[2]["id"]})
+    path = f"/api{path_of(three[0])}"
+    about = {name: HAMLET[name] for name in ("title", "venue", "city", "category", "timeZone")}
+
+    event, first = client.get(path), client.get(f"{path}/tickets?limit=1")
+    following = client.get(re.search("<(.*)>", first.headers["Link"])[1])
+
+    counts = {"onSale": 2, "reserved": 1, "sold": 0, "lowestPrice": 35, "currency": "usd"}
+    assert event.json == {"id": three[0]["eventId"], "startsAt": "2031-06-01T18:30:00.000Z", **about, **counts}
+    assert [page.json[0]["id"] for page in (first, following)] == [three[1]["id"], three[0]["id"]]
+    assert client.get("/api/events/none-0123456789abcdef").status_code == 404
+
+
+def test_the_api_shows_of_a_seller_what_buyers_may_know(client, ana, bo, services, three):
+    path = f"/api/sellers/{three[0]['userId']}"
+    ana.submit("/account/name", name="Ana")
+    order = bo.post("/api/orders", json={"ticketId": three[0]["id"]}).json
+    bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"})
+
+    known = {"id": three[0]["userId"], "name": "Ana", "memberSince": JOINED, "sold": 1}
+    assert client.get(path).json == known
+    services.away.add("auth")
+    assert client.get(path).json == known and client.get(f"/api/sellers/{'0' * 24}").status_code == 503
+    services.away.clear()
+    assert client.get(f"/api/sellers/{'0' * 24}").status_code == 404
 
 
 def test_an_events_page_offers_its_tickets_cheapest_first_and_counts_those_that_others_have(client, bo, ana, three):

@@ -50,6 +50,7 @@ def test_description_holds_what_is_validated(document):
 def test_every_answer_has_the_fields_and_types_of_its_description(document, client, ana, bo, ticket):
     order = bo.post("/api/orders", json={"ticketId": ticket["id"]}).json
     sell, pay = {"title": "Othello", "price": 5, "startsAt": "2030-01-01T20:00:00Z"}, {"orderId": order["id"]}
+    other = ana.post("/api/tickets", json=sell | {"title": "Macbeth"}).json["eventId"]
     answers = {
         ("post", "/api/tickets"): ana.post("/api/tickets", json=sell),
         ("get", "/api/tickets"): client.get("/api/tickets?status=all"),
@@ -62,6 +63,9 @@ def test_every_answer_has_the_fields_and_types_of_its_description(document, clie
             f"/api/orders/{order['id']}/payment-intent", json={}
         ),
         ("post", "/api/payments"): bo.post("/api/payments", json=pay | {"token": "tok_visa"}),
+        ("get", "/api/events/{event_id}"): client.get(f"/api/events/{ticket['eventId']}"),
+        ("get", "/api/events/{event_id}/tickets"): client.get(f"/api/events/{other}/tickets"),
+        ("get", "/api/sellers/{seller_id}"): client.get(f"/api/sellers/{ticket['userId']}"),
         ("get", "/api/users/currentuser"): bo.get("/api/users/currentuser"),
         ("get", "/api/users/sessions"): bo.get("/api/users/sessions"),
     }
@@ -72,7 +76,7 @@ def test_every_answer_has_the_fields_and_types_of_its_description(document, clie
         validate({**described, "components": document["components"]}, answer.json)
         for sent in answer.json if isinstance(answer.json, list) else [answer.json]:
             assert set(sent) == set(fields_of(described, document)), path
-    assert [len(answers["get", path].json) for path in ("/api/tickets", "/api/orders")] == [2, 1]
+    assert [len(answers["get", path].json) for path in ("/api/tickets", "/api/orders")] == [3, 1]
 
 
 def fields_of(described, document):

@@ -25,6 +25,9 @@ ALLOWED = {
     "DELETE /api/tickets/<ticket_id>": {"seller"},
     "GET /tickets/<ticket_id>": EVERYBODY,
     "GET /events/<event_id>": EVERYBODY,
+    "GET /api/events/<event_id>": EVERYBODY,
+    "GET /api/events/<event_id>/tickets": EVERYBODY,
+    "GET /api/sellers/<seller_id>": EVERYBODY,
     "GET /tickets/<ticket_id>/edit": {"seller"},
     "POST /tickets/<ticket_id>/edit": {"seller"},
     "POST /tickets/<ticket_id>/withdraw": {"seller"},
@@ -92,6 +95,8 @@ def answers(person, route, ticket_id, order_id):
     path = path.replace("<ticket_id>", ticket_id).replace("<order_id>", order_id)
     if "<event_id>" in path:
         path = path.replace("<event_id>", person.get(f"/api/tickets/{ticket_id}").json()["eventId"])
+    if "<seller_id>" in path:
+        path = path.replace("<seller_id>", person.get(f"/api/tickets/{ticket_id}").json()["userId"])
     body = {"ticketId": ticket_id, "orderId": order_id, "token": "tok_visa", **TICKET}
     sent = {"json": body} if path.startswith("/api/") else {"data": {**body, "csrf_token": csrf_token(person)}}
     sent = {} if method == "GET" else sent
