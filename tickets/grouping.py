@@ -15,13 +15,18 @@ from tickets.lists import EVENT_INDEX, LIST_MS, SORTS, Document, Order, Query, i
 
 Find = Callable[[Document, Order, int], list[Ticket]]
 """Returns so many tickets at most that a query finds, in an order."""
+MOST_QUERIES, MOST_ASKED = 24, 200
+"""How often a page looks for tickets of other events, and for how many at once: each time for twice as many."""
 
 
 class OneOfEach:
     """Finds tickets as `find` does, but of each event only the first of the list `query`, and none before `after`.
 
-    `count(idents)` is `count_events` of that list. An instance is for one page.
+    `count(idents)` is `count_events` of that list. An instance is for one page. When it has looked often enough, it
+    has found fewer than there may be: `looked_at` is the last ticket then, up to which it has found all.
     """
+
+    looked_at: Ticket | None = None
 
     def __init__(
         self, query: Query, after: Document | None, find: Find, count: Callable[[list[str]], dict[str, Document]]
@@ -36,14 +41,18 @@ class OneOfEach:
     def __call__(self, part: Document, order: Order, most: int) -> list[Ticket]:
         """Return at most so many of the tickets that `part` finds."""
         found: list[Ticket] = []
-        while len(found) < most:
-            asked = most - len(found)
+        beyond: Document = {}
+        for number in range(MOST_QUERIES):
+            asked = min((most - len(found)) * 2**number, max(most, MOST_ASKED))
             seen = {"event_id": {"$nin": [*self._events]}, "_id": {"$nin": self._alone}}
-            tickets = self._find({"$and": [part, seen]} if self._events or self._alone else part, order, asked)
+            new = {"$and": [part, beyond, seen]} if self._events or self._alone else part
+            tickets = self._find(new, order, asked)
             firsts = self._firsts(tickets)
             found += [ticket for ticket in firsts.values() if self._is_new(ticket)]
-            if len(tickets) < asked:
-                break
+            if len(tickets) < asked or len(found) >= most:
+                return found[:most]
+            beyond = _from(tickets[-1], order)  # so that what was looked at is not passed over again and again
+        self.looked_at = tickets[-1]
         return found
 
     def event_of(self, ticket: Ticket) -> Document:
@@ -91,6 +100,13 @@ def place(ticket: Ticket, query: Query | None = None) -> Document:
     """Return a ticket's position in a list, or what it is made of in any."""
     known = {"_id": ticket.id, "price_cents": ticket.price_cents, "starts": start_number(ticket.starts_at)}
     return {name: known[name] for name in query.position} if query else known
+
+
+def _from(ticket: Ticket, order: Order) -> Document:
+    """Return the query for a ticket, and what comes after it by the first field of an order."""
+    name, direction = order[0]
+    value = ticket.starts_at if name == "starts_at" else place(ticket)[name]
+    return {name: {"$gte" if direction == ASCENDING else "$lte": value}}
 
 
 def _alone(ticket: Ticket) -> Document:

@@ -158,19 +158,18 @@ class TicketsService(parked_events.ParkedEvents):
         listed, order = arguments.choice("status", status, LISTED), arguments.choice("sort", sort, lists.SORTS)
         checked, is_counted = _validated(filters), arguments.optional_flag("count", count)
         grouped = arguments.optional_flag("by_event", by_event)
-        read, rarest = self.store.list_events if grouped else self.store.list, self.store.rarest_word
+        rarest = self.store.rarest_word
         query = lists.public_list(listed, order, **checked, rarest_word=rarest)
-        found, following = self._page(query, limit, after, read)
+        found, following = self._listed(query, limit, after, grouped)
         corrections = self.store.corrections(query) if query.words and not (found or following) else {}
         if corrections:
             query = lists.public_list(listed, order, **checked, corrections=corrections, rarest_word=rarest)
-            found, following = self._page(query, limit, after, read)
+            found, following = self._listed(query, limit, after, grouped)
             corrections = corrections if found or following else {}
         now = utc_now()
-        shown = [each if grouped else (each, None) for each in found]
         if listed in ("on_sale", "unsold"):  # what has started is on its old shelf until a timer moves it
-            shown = [each for each in shown if each[0].status != "on_sale" or not each[0].has_started(now)]
-        reply = {**_list_reply([_of_event(*each) for each in shown], following), "corrections": corrections}
+            found = [each for each in found if each[0].status != "on_sale" or not each[0].has_started(now)]
+        reply = {**_list_reply([_of_event(*each) for each in found], following), "corrections": corrections}
         return {**reply, "count": self.store.count(query)} if is_counted else reply
 
     @rpc(expected_exceptions=EXPECTED)
@@ -358,6 +357,13 @@ class TicketsService(parked_events.ParkedEvents):
     def _orders(self) -> Source:
         database = self.store.tickets.collection.database
         return rpc_source(self.services.call, OrderCreated, database, self.store.stale, self.on_order)
+
+    def _listed(self, query: lists.Query, limit: int, after: str | None, by_event: bool | None) -> Any:
+        """Return a page as [(ticket, what the list has of its event, if it shows one of each)], and its end."""
+        if by_event:
+            return self._page(query, limit, after, self.store.list_events)
+        found, following = self._page(query, limit, after)
+        return [(ticket, None) for ticket in found], following
 
     def _page(self, query: lists.Query, limit: int, after: str | None, read: Callable[..., Any] | None = None) -> Any:
         size = arguments.integer("limit", limit, 1, MAXIMUM_PAGE)

@@ -164,14 +164,14 @@ class TicketStore:
         return [ident for ident, version, ticket_id, no in page if known.get(ticket_id, (no, version)) < (no, version)]
 
     def list(
-        self, query: Query, limit: int, after: Document | None, find: Find | None = None
+        self, query: Query, limit: int, after: Document | None, chosen: OneOfEach | None = None
     ) -> tuple[list[Ticket], Document | None]:
         """Return the first tickets of a list beyond a position, and the position where it goes on, None at its end.
 
         There are `limit` of them, or fewer when MOST_EXAMINED tickets were looked at; those that tie with `after` are
-        counted by themselves. `find` is what finds them, if not all are shown.
+        counted by themselves. `chosen` finds them if not all are shown.
         """
-        find = find or partial(self._find, query)
+        find: Find = chosen or partial(self._find, query)
         found: list[Ticket] = []
         for scan, order in query.scans(after):
             last = self._last_examined(query, scan, order) if query.remainder else None
@@ -179,6 +179,8 @@ class TicketStore:
                 found += find(part, part_order, limit + 1 - len(found))
                 if len(found) > limit:
                     return found[:limit], place(found[limit - 1], query)
+                if chosen and chosen.looked_at:
+                    return found, place(chosen.looked_at, query)
             if last:
                 return found, last
         return found, None

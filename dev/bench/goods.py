@@ -11,6 +11,7 @@ from bson.raw_bson import RawBSONDocument
 from libs.clock import utc_now
 from libs.contracts.events import TicketCreated
 from tickets.domain import Ticket
+from tickets.spelling import Spelling
 from tickets.store import new_id, to_document
 
 BATCH = 10_000
@@ -28,6 +29,7 @@ def fill(mongo: Any, count: int, seller_id: str) -> list[str]:
             copies.append(_kept(TicketCreated.load(ticket.snapshot())))
         mongo.orders.tickets.insert_many(copies)  # first, so that anti-entropy of orders has none to fetch
         mongo.tickets.tickets.insert_many(tickets)
+        Spelling(mongo.tickets.words).learn({word for ticket in tickets for word in ticket["words"]})
     return ids
 
 

@@ -107,15 +107,17 @@ def sold_after_lapses(site: Site) -> tuple[Person, Sale]:
     return third, Sale(site.mongo, ticket_id)
 
 
-def _search(_site: Site, _user: Person) -> list[bytes]:
+def _search(path: str, _site: Site, _user: Person) -> list[bytes]:
     """Return searches of which none was made before, so that no cache answers them; each finds the same page."""
     caps = (next(CAPS) / 100 for _ in range(SEARCHES))
-    return [request("GET", f"/api/tickets?q=hamlet&sort=price_asc&max_price={cap:.2f}") for cap in caps]
+    return [request("GET", f"{path}&max_price={cap:.2f}") for cap in caps]
 
 
 PAGES: dict[str, tuple[str, Callable[[Site, Person], list[bytes]]]] = {
     "list": ("list of 50 tickets", lambda site, user: [request("GET", "/api/tickets")]),
-    "search": ("search for a word, by price, each another", _search),
+    "search": ("search for a word, by price, each another", partial(_search, "/api/tickets?q=hamlet&sort=price_asc")),
+    "events": ("page of a search, by event and counted, each another", partial(_search, "/tickets?q=hamlet")),
+    "misspelled": ("search for a misspelled word, each another", partial(_search, "/api/tickets?q=hamlte")),
     "ticket": ("one ticket", lambda site, user: [request("GET", f"/api/tickets/{one}") for one in site.shown]),
     "page": ("page of the list", lambda site, user: [request("GET", "/tickets")]),
     "orders": ("page of one's orders, of 61", lambda site, user: [user.get("/my/tickets")]),

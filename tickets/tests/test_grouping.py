@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from libs.contracts.errors import NotOwner
-from tickets import store
+from tickets import grouping, store
 from tickets.event_identity import event_id
 from tickets.lists import SORTS, event_list, public_list
 from tickets.tests.test_store import Cost, a_ticket, an_order, filled, stored
@@ -148,6 +148,37 @@ def test_an_event_with_more_tickets_than_pages_is_shown_once(servers):
         for sort in SORTS:
             shown = walk(tickets, public_list("on_sale", sort), 10)
             assert sorted(event["tickets"] for _, event in shown) == [1] * 30 + [600]
+
+
+@pytest.fixture(scope="module")
+def interleaved(servers):
+    """Forty plays, the forty tickets of each spread over the whole list, and an older ticket."""
+    oldest = stored(hamlet(title="Oldest"))
+    plays = [stored(hamlet(title=f"Play {number}")) for _ in range(40) for number in range(40)]
+    yield from filled(servers, [oldest, *plays])
+
+
+def test_a_page_asks_no_oftener_when_many_events_before_it_have_tickets_after_it(interleaved):
+    query = public_list("on_sale", "newest")
+    _, after = interleaved.list_events(query, 40, None)
+
+    with Cost(interleaved) as cost:
+        page, end = interleaved.list_events(query, 1, after)
+
+    assert [ticket.title for ticket, _ in page] == ["Oldest"] and end is None
+    assert len(cost.profile) <= 16
+
+
+def test_a_page_that_has_asked_often_enough_is_short_and_the_next_one_goes_on(interleaved, monkeypatch):
+    monkeypatch.setattr(grouping, "MOST_QUERIES", 2)
+    query, after, shown, sizes = public_list("on_sale", "newest"), None, [], []
+    while after or not sizes:
+        page, after = interleaved.list_events(query, 20, after)
+        shown += [ticket.title for ticket, _ in page]
+        sizes.append(len(page))
+
+    assert sorted(shown) == sorted([*(f"Play {number}" for number in range(40)), "Oldest"])
+    assert 0 in sizes[:-1]
 
 
 def test_what_is_bought_between_two_pages_repeats_no_event(servers):
