@@ -7,7 +7,6 @@ of the buyer who holds the ticket are answered as ever. Whoever may not be refus
 
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -15,6 +14,7 @@ from flask import Flask, current_app
 from flask_login import current_user
 
 from gateway.services import CALL_SECONDS, Services, call_as_user
+from libs.bounded import BoundedDict
 from libs.contracts.limits import MAXIMUM_REFUSALS
 from libs.errors import log_failure
 from libs.rpc import RemoteError
@@ -54,7 +54,7 @@ class Refusals:
     ) -> None:
         self._asked = BatchedReads(ask, MAXIMUM_REFUSALS, GATHER_SECONDS, REFUSALS_SECONDS)
         self._clock = clock
-        self._taken_at: OrderedDict[str, float] = OrderedDict()
+        self._taken_at: BoundedDict[str, float] = BoundedDict(MOST_TICKETS)
 
     def check(self, wish: Wish) -> None:
         """Raise RemoteError if a ticket that was taken lately would be refused; else return.
@@ -71,9 +71,6 @@ class Refusals:
     def note_taken(self, ticket_id: str) -> None:
         """Expect that the next requests for a ticket are refused."""
         self._taken_at[ticket_id] = self._clock()
-        self._taken_at.move_to_end(ticket_id)
-        if len(self._taken_at) > MOST_TICKETS:
-            self._taken_at.popitem(last=False)
 
 
 def register(app: Flask, services: Callable[[], Services]) -> None:

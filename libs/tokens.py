@@ -14,13 +14,14 @@ import hmac
 import re
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from libs.bounded import BoundedDict
 
 ALGORITHM = "EdDSA"
 AUDIENCE = "ticketing"
@@ -131,7 +132,7 @@ class Verifier:
         self._keys = {name: _public(raw) for name, raw in known}
         if not known or len(self._keys) < len(known):  # two keys of one name, of which one would be ignored
             raise InvalidKey
-        self._verified: OrderedDict[bytes, Claims] = OrderedDict()
+        self._verified: BoundedDict[bytes, Claims] = BoundedDict(MOST_VERIFIED)
 
     def knows(self, signer: Signer) -> bool:
         """Return whether the tokens of `signer` are valid."""
@@ -154,14 +155,8 @@ class Verifier:
             claims = _verified(token, self._keys.get)
         elif claims.expires_at <= time.time() - CLOCK_SKEW_SECONDS:
             raise InvalidToken("the token has expired")
-        self._remember(digest, claims)
-        return claims
-
-    def _remember(self, digest: bytes, claims: Claims) -> None:
         self._verified[digest] = claims
-        self._verified.move_to_end(digest)
-        if len(self._verified) > MOST_VERIFIED:
-            self._verified.popitem(last=False)
+        return claims
 
 
 def operator_key(text: str) -> tuple[str, str]:

@@ -5,8 +5,9 @@ away or the ticket's event was lost, so whoever waits also asks now and then.
 """
 
 import threading
-from collections import OrderedDict
 from itertools import count
+
+from libs.bounded import BoundedDict
 
 MOST_HEARD = 1000
 HELD = "reserved"
@@ -18,7 +19,7 @@ class Endings:
     def __init__(self) -> None:
         self.is_heard = False
         self._numbers = count(1)
-        self._heard: OrderedDict[str, int] = OrderedDict()
+        self._heard: BoundedDict[str, int] = BoundedDict(MOST_HEARD)
         self._waiting: dict[str, list[threading.Event]] = {}
         self._lock = threading.Lock()
 
@@ -28,9 +29,6 @@ class Endings:
             return
         with self._lock:
             self._heard[ticket_id] = next(self._numbers)
-            self._heard.move_to_end(ticket_id)
-            if len(self._heard) > MOST_HEARD:
-                self._heard.popitem(last=False)
             for waiting in self._waiting.get(ticket_id, ()):
                 waiting.set()
 
@@ -45,9 +43,11 @@ class Endings:
                 return heard
             waiting = threading.Event()
             self._waiting.setdefault(ticket_id, []).append(waiting)
-        waiting.wait(seconds)
-        with self._lock:
-            self._waiting[ticket_id].remove(waiting)
-            if not self._waiting[ticket_id]:
-                del self._waiting[ticket_id]
-            return self._heard.get(ticket_id, 0)
+        try:
+            waiting.wait(seconds)
+        finally:  # also when the request is cut off
+            with self._lock:
+                self._waiting[ticket_id].remove(waiting)
+                if not self._waiting[ticket_id]:
+                    del self._waiting[ticket_id]
+        return self._heard.get(ticket_id, 0)

@@ -7,7 +7,6 @@ no session, get whole pages of it.
 import hashlib
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -26,6 +25,7 @@ from gateway.formats import next_midnight
 from gateway.languages import language, language_of
 from gateway.services import CALL_SECONDS, Services, call_public
 from libs import context
+from libs.bounded import BoundedDict
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -88,7 +88,7 @@ class PublicReads:
         self.memory = memory
         self._application = application
         self._session = f"{session_cookie}="
-        self._targets: OrderedDict[Target, Known] = OrderedDict()
+        self._targets: BoundedDict[Target, Known] = BoundedDict(MOST_TARGETS)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Handle one request."""
@@ -119,8 +119,6 @@ class PublicReads:
         """Answer such a request from memory next time."""
         if sum(map(len, target)) <= LONGEST_TARGET:
             self._targets[target] = known
-            while len(self._targets) > MOST_TARGETS:
-                self._targets.popitem(last=False)
 
 
 def target_of(environ: "WSGIEnvironment") -> Target:

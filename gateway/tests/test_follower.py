@@ -1,6 +1,7 @@
 """What the memory is told of what the gateway hears, and when it asks; by a clock that the tests move."""
 
 import json
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -155,3 +156,17 @@ def test_a_queue_is_not_to_blame_while_tickets_takes_no_questions(gateway):
     gateway.now += 60
 
     gateway.follower._check(None)
+
+
+def test_a_request_that_is_cut_off_while_it_waits_for_an_ending_leaves_nothing_behind(monkeypatch):
+    class CutOff(threading.Event):
+        def wait(self, timeout=None):
+            raise SystemExit
+
+    endings = Endings()
+    monkeypatch.setattr(threading, "Event", CutOff)
+
+    with pytest.raises(SystemExit):
+        endings.wait("t1", 0, 5)
+
+    assert endings._waiting == {}
