@@ -9,11 +9,13 @@ MongoDB keeps a snapshot for five minutes. Who has more to read than that raises
 `minSnapshotHistoryWindowInSeconds`.
 """
 
+import argparse
 import gzip
 import hashlib
 import logging
 import os
 import shutil
+import signal
 import struct
 import sys
 import tomllib
@@ -99,9 +101,13 @@ class Manifest:
 
 def main() -> None:
     """Make a backup and print its folder."""
+    parser = argparse.ArgumentParser(prog="python -m ops.backup", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("there is no backup: it was stopped"))
     with closing(parsed("OPERATOR_MONGO_URL", connect_without_deadline, MONGO_FORM).client) as client:
         try:
-            print(make(client, Path(sys.argv[1])))
+            print(make(client, folder))
         except (BackupFailed, DamagedBackup, PyMongoError, OSError) as problem:
             sys.exit(f"there is no backup: {problem}")
 

@@ -11,6 +11,8 @@ from ops.shell.desk import LISTENERS, Desk, Service
 from ops.shell.verbs import Ids, verb
 
 MACHINERY = "Machinery"
+RESTART_SECONDS = 120
+"""How long a restart may take: the slowest program has 25 seconds to stop, and 60 to start."""
 
 
 class CannotRestart(Exception):
@@ -97,7 +99,11 @@ def restart(desk: Desk, part: str) -> Any:
             f"no OPERATOR_RESTART_COMMAND is set: use `docker compose restart {part}` where the containers run"
         )
     desk.ask(lambda auth: auth.note_action(what=f"restart {part}"), ["auth"])  # which this may be to mend
-    done = subprocess.run([*shlex.split(command), part], capture_output=True, text=True, check=False)
+    words = [*shlex.split(command), part]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=RESTART_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CannotRestart(f"{part} did not restart: {error}") from error
     if done.returncode:
         raise CannotRestart(done.stderr.strip() or f"{part} did not restart")
     return {"restarted": part}

@@ -86,7 +86,11 @@ def _confirm(name: str, given: list[Any]) -> None:
     if not sys.stdin.isatty():
         raise NotConfirmed(f"{name} changes something and nobody can be asked: say yes=True (--yes)")
     print(f"{name}({said})? [y/N] ", end="", file=sys.stderr, flush=True)
-    if input().strip().lower() not in ("y", "yes"):
+    try:
+        answer = input()
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
         raise NotConfirmed("nothing was changed")
 
 

@@ -85,6 +85,27 @@ def test_what_is_refused_ends_with_another_status_than_what_does_not_answer(caps
     assert wrong.value.code == 2
 
 
+@pytest.mark.parametrize("command", ["/nowhere/restart", "sh -c 'exec sleep 9'"])
+def test_a_program_that_cannot_be_restarted_in_time_is_told_in_a_line(command, capsys, monkeypatch):
+    monkeypatch.setenv("OPERATOR_RESTART_COMMAND", command)
+    monkeypatch.setattr("ops.shell.machinery.RESTART_SECONDS", 0.1)
+
+    assert execute("restart orders --yes", {})[0] == REFUSED
+
+    assert "orders did not restart" in capsys.readouterr().err
+
+
+def test_whoever_ends_the_input_instead_of_an_answer_changes_nothing(capsys, monkeypatch):
+    def ends():
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", ends)
+
+    assert execute("settle o1", {}) == (REFUSED, [])
+    assert "nothing was changed" in capsys.readouterr().err
+
+
 def test_an_error_ends_nothing_in_a_pipe_and_the_status_tells(capsys, monkeypatch):
     lines = iter(['cancel("o1", "x")\n', "1 +\n", "boom\n", 'print("on")\n', "parked()\n", ""])
     monkeypatch.setattr("sys.stdin.readline", lambda: next(lines))
