@@ -5,7 +5,6 @@ Sellers see their own at once. While auth or tickets does not answer, pages do w
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -14,11 +13,14 @@ from flask import Flask, current_app
 from gateway.cache.public import SELLER_SECONDS
 from gateway.errors import GatewayError
 from gateway.services import call_as_gateway, call_public
+from libs.bounded import BoundedDict
 from libs.rpc import RemoteError, ServiceUnavailable
 
 MOST = 5000
 MOST_ASKED = 100
 ASK_SECONDS = 2.0
+AGAIN_SECONDS = 5.0
+"""For how long pages do without after there was no answer, so that not each of them waits for one."""
 
 
 class Seller(NamedTuple):
@@ -29,30 +31,33 @@ class Seller(NamedTuple):
     sold: int | None = None
 
 
+class Known(BoundedDict[str, tuple[float, Seller]]):
+    """What this process knows of sellers by their ids, and until when; pages ask about others from `again_at` on."""
+
+    again_at = 0.0
+
+
 def register(app: Flask) -> None:
     """Give the templates of `app` the sellers of tickets."""
-    app.extensions["sellers"] = OrderedDict()
+    app.extensions["sellers"] = Known(MOST)
     app.add_template_global(sellers_of)
     app.add_template_global(seller_of)
 
 
 def sellers_of(tickets: Sequence[dict[str, Any]]) -> dict[str, Seller]:
     """Return the sellers of some tickets by their ids."""
-    known: OrderedDict[str, tuple[float, Seller]] = current_app.extensions["sellers"]
+    known: Known = current_app.extensions["sellers"]
     now, ids = time.monotonic(), {ticket["seller_id"] for ticket in tickets}
     fresh = {ident: known[ident][1] for ident in ids if ident in known and known[ident][0] > now}
-    read = _read(ids - fresh.keys())
+    read = _read(known, ids - fresh.keys())
     for ident, seller in read.items():
         known[ident] = now + SELLER_SECONDS, seller
-        known.move_to_end(ident)
-    while len(known) > MOST:
-        known.popitem(last=False)
     return {ident: fresh.get(ident) or read.get(ident) or Seller() for ident in ids}
 
 
 def find(ident: str) -> Seller:
     """Return a seller; raise GatewayError UserNotFound for nobody, RemoteError or ServiceUnavailable."""
-    known: OrderedDict[str, tuple[float, Seller]] = current_app.extensions["sellers"]
+    known: Known = current_app.extensions["sellers"]
     until, seller = known.get(ident, (0.0, Seller()))
     if until > time.monotonic():
         return seller
@@ -75,10 +80,15 @@ def forget(seller_id: str) -> None:
     current_app.extensions["sellers"].pop(seller_id, None)
 
 
-def _read(ids: Collection[str]) -> dict[str, Seller]:
+def _read(known: Known, ids: Collection[str]) -> dict[str, Seller]:
+    if not ids or time.monotonic() < known.again_at:
+        return {}
     try:
-        return _ask(sorted(ids)[:MOST_ASKED]) if ids else {}
-    except (RemoteError, ServiceUnavailable):
+        return _ask(sorted(ids)[:MOST_ASKED])
+    except RemoteError:
+        return {}
+    except ServiceUnavailable:
+        known.again_at = time.monotonic() + AGAIN_SECONDS
         return {}
 
 

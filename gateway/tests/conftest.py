@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 from flask.testing import FlaskClient
 
-from gateway import reservations
+from gateway import reservations, sellers
 from gateway.app import create_app
 from gateway.services import Services
 from gateway.session_uses import SessionUses
@@ -32,7 +32,7 @@ def serving(services, revocations, **settings):
     app = built(**settings)
     app.extensions["services"] = called = Services(lambda: services, gateways_signer())
     reservations.register(app, lambda: called)
-    app.extensions["revocations"] = revocations
+    app.extensions["revocations"], app.extensions["sellers"] = revocations, sellers.Known(sellers.MOST)
     app.extensions["session_uses"] = SessionUses(lambda used: called.call_as_gateway("auth.note_sessions", used=used))
     return app
 

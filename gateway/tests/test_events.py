@@ -203,6 +203,16 @@ def test_a_ticket_is_shown_while_nothing_can_be_learned_of_its_seller(client, se
     assert page.status_code == 200 and "A member of Ticketing" in page.text and "Member since" not in page.text
 
 
+def test_not_every_page_waits_for_an_answer_about_sellers_while_there_is_none(client, services, three):
+    services.away.add("auth")
+    services.calls.clear()
+
+    pages = [client.get(f"/tickets/{each['id']}") for each in three]
+
+    assert {page.status_code for page in pages} == {200}
+    assert [name for name, _ in services.calls].count("auth.profiles") == 1
+
+
 def test_a_seller_reads_what_is_owed_and_how_it_is_paid(ana, bo, ticket):
     order = bo.post("/api/orders", json={"ticketId": ticket["id"]}).json
     bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"})
