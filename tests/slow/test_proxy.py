@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
@@ -19,16 +20,16 @@ from gateway.tests.served import Gunicorn
 
 CADDYFILE = (ROOT / "deploy/proxy/Caddyfile").read_text()
 CADDY = Path(sys.prefix, "bin", "caddy")
-HEALTH = "127.0.0.1:2015"
+HEALTH, WAIT = "127.0.0.1:2015", "duration 60s"
 
 
 @contextmanager
-def caddy(folder, gateways, scheme="http"):
-    """Run Caddy in front of gateways; yield its address."""
+def caddy(folder, gateways, scheme="http", wait="60s"):
+    """Run Caddy in front of gateways, for which it waits so long; yield its address."""
     ports = free_ports()
     port = ports.gateway
     config = folder / "Caddyfile"
-    config.write_text(CADDYFILE.replace(HEALTH, f"127.0.0.1:{ports.metrics}"))
+    config.write_text(CADDYFILE.replace(HEALTH, f"127.0.0.1:{ports.metrics}").replace(WAIT, f"duration {wait}"))
     settings = {
         "PATH": "/usr/bin:/bin",
         "HOME": str(folder),
@@ -125,6 +126,15 @@ def test_requests_wait_while_the_only_gateway_is_restarted(tmp_path, gateways):
         wait_for(gateways[0].serves, 60, "gunicorn")
 
     assert visitors.failed == [] and visitors.answered > 10
+
+
+def test_visitors_read_that_the_site_is_back_soon_when_no_gateway_comes(tmp_path):
+    with caddy(tmp_path, [SimpleNamespace(port=1)], wait="500ms") as url:
+        page, api = (requests.get(f"{url}{path}", timeout=20) for path in ("/tickets", "/api/tickets"))
+
+    assert (page.status_code, api.status_code) == (502, 502)
+    assert "<h1>Back in a moment</h1>" in page.text and 'lang="de"' in page.text
+    assert "try again" in api.json()["errors"][0]["message"] and page.headers["Retry-After"] == "30"
 
 
 def test_gateway_learns_the_clients_address_and_nobody_forges_one(tmp_path, gateways):
