@@ -38,7 +38,10 @@ class Report:
 
 
 class Audit:
-    """Compares the PaymentIntents, refunds and disputes of the last 48 hours, and every dispute that is still open."""
+    """Compares the PaymentIntents, refunds and disputes of the last 48 hours, and every dispute that is still open.
+
+    A part that is to be refunded yet is, if no visit has: a payments of an earlier version takes it off the list.
+    """
 
     def __init__(self, settlement: Settlement) -> None:
         self.settlement = settlement
@@ -89,7 +92,8 @@ class _Comparison:
             self._note_progress()
         others = self.cards.list_refunded_or_disputed_since(self.since) - seen
         taken_back = [self.store.find_by_stripe_id(ident) for ident in others]
-        for payment in (*taken_back, *self.store.list_created_since(self.since), *self.store.list_disputed()):
+        unfinished = (*self.store.list_disputed(), *self.store.list_parts_asked())
+        for payment in (*taken_back, *self.store.list_created_since(self.since), *unfinished):
             if payment is not None and payment.stripe_id not in seen:
                 self._refresh(payment)
             self._note_progress()

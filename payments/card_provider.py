@@ -230,7 +230,7 @@ class CardProvider:
     def refund_part(self, stripe_id: str, part_id: str, amount_cents: int, number: int = 0) -> None:
         """Refund a part of what was captured, once for each `part_id`, which the refund carries.
 
-        `number` makes another key after Stripe stored a failure for the one before, once no such refund can be read.
+        `number` makes another key after Stripe answered with a failure under the one before, which it would replay.
         """
         with _translate_stripe_errors():
             params: Any = {"payment_intent": stripe_id, "amount": amount_cents, "metadata": {PART: part_id}}
@@ -300,16 +300,17 @@ class CardProvider:
 def _refund_totals(charge: stripe.Charge) -> dict[str, Any]:
     """Return how much of a captured charge was refunded, how much is pending, and how many refunds failed."""
     refunds = list(charge.refunds.auto_paging_iter()) if charge.refunds else []
-    ended = [refund.status in ("failed", "canceled") for refund in refunds]
+    ended = [refund for refund in refunds if refund.status in ("failed", "canceled")]
     pending = sum(refund.amount for refund in refunds if refund.status in ("pending", "requires_action"))
-    back = sum(refund.amount for refund, has_ended in zip(refunds, ended, strict=True) if not has_ended)
+    back = sum(refund.amount for refund in refunds) - sum(refund.amount for refund in ended)
     if charge.amount_captured < charge.amount:  # what was authorized but not captured may look refunded too
         back = charge.amount_captured if charge.refunded else 0
     return {
         "refunded_cents": max(0, back - pending),
         "refunding_cents": pending,
-        "failed_refunds": sum(ended),
+        "failed_refunds": len(ended),
         "refund_ids": frozenset(filter(None, map(_part_of, refunds))),
+        "failed_refund_ids": frozenset(filter(None, map(_part_of, ended))),
     }
 
 

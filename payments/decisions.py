@@ -6,6 +6,7 @@ or event decides anything by itself.
 
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Any
 
 from payments.domain import MAXIMUM_DECLINES, Payment
 from payments.intent import PaymentIntent
@@ -31,7 +32,7 @@ def decide(payment: Payment, intent: PaymentIntent | None, now: datetime) -> Ste
     if intent is None:
         return Step.FIND_OR_CREATE if payment.creating_at is not None else Step.WAIT
     if intent.status in ("succeeded", "canceled"):
-        return _decide_ended(payment, intent)
+        return _decide_ended(payment, intent, now)
     if intent.status == "processing":
         return Step.WAIT
     if payment.order["status"] == "cancelled" or not matches_order(payment, intent):
@@ -47,15 +48,21 @@ def matches_order(payment: Payment, intent: PaymentIntent) -> bool:
     return about == (payment.amount_cents, payment.currency, payment.id)
 
 
-def _decide_ended(payment: Payment, intent: PaymentIntent) -> Step:
+def _decide_ended(payment: Payment, intent: PaymentIntent, now: datetime) -> Step:
     if intent.failed_refunds > payment.failed_refunds:
         return Step.GIVE_UP_REFUND
     part = payment.next_part(intent) if payment.refund_failed_at is None else None
     if part is not None:
-        is_possible = intent.is_refundable and part["amount_cents"] <= intent.refundable_cents
-        return Step.REFUND_PART if is_possible else Step.GIVE_UP_REFUND
+        return _decide_part(payment, intent, part, now)
     is_unwanted = payment.order["status"] == "cancelled" or payment.refund is not None or not payment.is_paid_by(intent)
     return Step.REFUND if is_unwanted and intent.is_refundable and not payment.refund_failed_at else Step.RECORD
+
+
+def _decide_part(payment: Payment, intent: PaymentIntent, part: dict[str, Any], now: datetime) -> Step:
+    if not payment.may_ask_for(part, now):
+        return Step.RECORD
+    is_possible = intent.is_refundable and part["amount_cents"] <= intent.refundable_cents
+    return Step.REFUND_PART if is_possible else Step.GIVE_UP_REFUND
 
 
 def _decide_authorized(payment: Payment, now: datetime) -> Step:

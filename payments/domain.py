@@ -1,15 +1,27 @@
 """The payment of an order: what is stored of its money, and what its buyer and operators may do with it."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from libs.contracts.errors import NotOwner
 from payments import disputes
-from payments.errors import AlreadyRefunded, ChargeDisputed, NotCaptured, OrderCancelled, RefundTooLarge
+from payments.errors import (
+    AlreadyRefunded,
+    ChargeDisputed,
+    NotCaptured,
+    OrderCancelled,
+    RefundTooLarge,
+    RefundUnderWay,
+)
 from payments.intent import PaymentIntent
 
 MAXIMUM_DECLINES = 3
+PART_PERIOD = timedelta(minutes=10)
+"""How long after Stripe failed to refund a part, or that was given up, a request for it may still be under way there.
+
+Stripe's libraries wait for 80 s, chosen to agree with its own limits; the rest is for clocks that differ.
+"""
 
 
 @dataclass
@@ -25,7 +37,8 @@ class Payment:
     `refund_failed_at`: when a refund failed; no other is made until an operator asks for one. `failed_refunds` counts
     the failed refunds that have been dealt with. `parts` are the refunds of less than everything that operators asked
     for, oldest first, as {"id", "amount_cents", "by", "reason", "at", "state"}: asked, made (Stripe has a refund of
-    this id, whatever becomes of it) or given_up.
+    this id), failed (and that came back) or given_up; `key_no` and `failed_at`: the number of its idempotency key,
+    which is new since Stripe last answered with a failure; `given_up_at`.
     """
 
     id: str
@@ -179,13 +192,35 @@ class Payment:
         """Return the part that is to be refunded next, None if there is none: what Stripe has a refund of is made."""
         return next((part for part in self._asked_parts if part["id"] not in intent.refund_ids), None)
 
+    def may_ask_for(self, part: dict[str, Any], now: datetime) -> bool:
+        """Whether Stripe may be asked to refund a part: not under a new key while the old one's request may go on."""
+        failed_at = part.get("failed_at")
+        return failed_at is None or now - failed_at >= PART_PERIOD
+
+    def postpone_part(self, ident: str, now: datetime) -> None:
+        """Note that Stripe answered with a failure, which it would replay: later the part is asked for under a new key.
+
+        Later, because it may be refunded all the same; once it cannot be any more, the next reading shows whether.
+        """
+        self.parts = [
+            {**part, "key_no": part.get("key_no", 0) + 1, "failed_at": now} if part["id"] == ident else part
+            for part in self.parts
+        ]
+        self.mark_changed(now)
+
+    def parts_like(self, ident: str) -> list[dict[str, Any]]:
+        """Return the parts that were asked for in the same words, oldest first: their ids begin with `ident`."""
+        return [part for part in self.parts if part["id"].partition("-")[0] == ident]
+
     def request_part(self, ident: str, amount_cents: int, requested_by: str, reason: str, now: datetime) -> bool:
-        """Record that an operator wants a part refunded, once for each id.
+        """Record that an operator wants a part refunded, once for each id, and once more if that failed.
 
         Returns False when a part of this id was asked for already. Raises AlreadyRefunded when everything was,
-        RefundTooLarge when less is left, and as `check_refundable` does.
+        RefundTooLarge when less is left, RefundUnderWay when one that was given up may still be made, and as
+        `check_refundable` does.
         """
-        if any(part["id"] == ident for part in self.parts):
+        alike = self.parts_like(ident)
+        if alike and alike[-1]["state"] in ("asked", "made"):
             return False
         if self.refund is not None and self.refund_failed_at is None:
             raise already_asked(self.refund)
@@ -198,10 +233,13 @@ class Payment:
         left = self.amount_cents - self.refunded_cents - self.refunding_cents - going
         if amount_cents > left:
             raise RefundTooLarge(f"Only {left} (in the currency's minor unit) are left to refund.", left_cents=left)
+        if alike:
+            ident = f"{ident}-{len(alike)}"
+            _check_over(alike[-1], now)
         if self.refund is not None:  # it failed, and is no longer wanted in full
             self.earlier_refunds, self.refund = [*self.earlier_refunds, self.refund], None
         about = {"id": ident, "amount_cents": amount_cents, "by": requested_by, "reason": reason, "at": now}
-        self.parts = [*self.parts, {**about, "state": "asked"}]
+        self.parts = [*self.parts, {**about, "state": "asked", "key_no": 0, "failed_at": None}]
         if self.refund_failed_at is not None:
             self.refund_failed_at, self.key_no = None, self.key_no + 1
         self.mark_changed(now)
@@ -209,12 +247,14 @@ class Payment:
 
     def note_parts(self, intent: PaymentIntent) -> None:
         """Note of which parts Stripe has a refund, also if it made one that had been given up meanwhile."""
-        self.parts = [{**part, "state": "made"} if part["id"] in intent.refund_ids else part for part in self.parts]
+        states = {**dict.fromkeys(intent.refund_ids, "made"), **dict.fromkeys(intent.failed_refund_ids, "failed")}
+        self.parts = [{**part, "state": states.get(part["id"], part["state"])} for part in self.parts]
 
     def mark_refund_failed(self, intent: PaymentIntent, now: datetime) -> None:
         """Record that Stripe could not refund it; what is left to be asked of Stripe is given up, too."""
         self.note_parts(intent)
-        self.parts = [{**part, "state": "given_up"} if part in self._asked_parts else part for part in self.parts]
+        given_up = {"state": "given_up", "given_up_at": now}
+        self.parts = [{**part, **given_up} if part["state"] == "asked" else part for part in self.parts]
         self.refund_failed_at, self.failed_refunds = now, intent.failed_refunds
         self.mark_changed(now)
 
@@ -257,6 +297,15 @@ class Payment:
             "created_at": self.created_at,
             "updated_at": self.updated_at,
         }
+
+
+def _check_over(part: dict[str, Any], now: datetime) -> None:
+    """Raise RefundUnderWay while Stripe may still make a part that was given up."""
+    given_up_at = part.get("given_up_at")
+    if part["state"] == "given_up" and given_up_at is not None and now - given_up_at < PART_PERIOD:
+        after = given_up_at + PART_PERIOD
+        message = f"Stripe may still make this refund, which was given up. Ask again after {after:%Y-%m-%d %H:%M} UTC."
+        raise RefundUnderWay(message, after=after.isoformat())
 
 
 def already_asked(refund: dict[str, Any]) -> AlreadyRefunded:

@@ -46,6 +46,10 @@ class RefundTooLarge(DomainError):
     """Less than that is left of the charge; details: left_cents."""
 
 
+class RefundUnderWay(DomainError):
+    """A refund was given up a moment ago, and may still be made; details: after which time to ask again."""
+
+
 class ReasonMissing(DomainError):
     """A refund needs a reason, of 500 characters at most."""
 

@@ -11,7 +11,8 @@ class PaymentIntent:
     """A PaymentIntent as Stripe says it is now. `declines` is None where it was not counted.
 
     `refunding_cents` are pending refunds, which may still fail; `failed_refunds` counts those that did.
-    `refund_ids` are those that requests for refunds of parts gave to the refunds there are, whatever became of these.
+    `refund_ids` are those that requests for refunds of parts gave to the refunds there are, whatever became of these;
+    `failed_refund_ids` those of the ones that failed.
     `last_payment_method` is the PaymentMethod that was tried last, "" before the first. `is_first_reply`: it is what
     Stripe replied to this worker's own request, not replayed and not read since.
     """
@@ -28,6 +29,7 @@ class PaymentIntent:
     refunding_cents: int = 0
     failed_refunds: int = 0
     refund_ids: frozenset[str] = frozenset()
+    failed_refund_ids: frozenset[str] = frozenset()
     card_brand: str | None = None
     card_last4: str | None = None
     captured_cents: int | None = None

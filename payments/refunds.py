@@ -48,13 +48,16 @@ def refund_part(
     """Refund a part of an order; return the payment with its `parts`.
 
     The same amount for the same reason by the same person is the same request, which is carried out once however often
-    it is repeated. Raises as `refund` does, and RefundTooLarge.
+    it is repeated; once it has failed, it is a new one. Raises as `refund` does, RefundTooLarge or RefundUnderWay.
+    While Stripe is unreachable, what it may have refunded after all is not asked for again: StripeUnavailable.
     """
     why = _stripped(reason)
     if not why:
         raise ReasonMissing(f"Say in {LONGEST_REASON} characters at most why this is refunded.")
     request = f"{order_id}\n{amount_cents}\n{requested_by}\n{why}"
     ident = hashlib.sha256(request.encode()).hexdigest()[:PART_ID]
+    if any(part["state"] == "given_up" for part in settlement.store.get(order_id).parts_like(ident)):
+        settlement.settle(order_id)  # Stripe may have made it after all
     _change(
         settlement, order_id, lambda payment, now: payment.request_part(ident, amount_cents, requested_by, why, now)
     )
@@ -84,4 +87,4 @@ def _change(settlement: Settlement, order_id: str, request: Callable[[Payment, d
 
 
 def _as_json(request: dict[str, Any]) -> dict[str, Any]:
-    return {**request, "at": request["at"].isoformat()}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in request.items()}

@@ -132,9 +132,9 @@ class PaymentsService(parked_events.ParkedEvents):
         """Refund an order, in full once, or a part of it; for operators.
 
         Returns the payment with who asked for which refund, why and when. The same part is refunded again only for
-        another reason. The order stays complete, once everything went back with the time of that. Raises
-        ReasonMissing, AlreadyRefunded when another operator has asked for everything, NotCaptured, ChargeDisputed, or
-        RefundTooLarge.
+        another reason, or if it failed. The order stays complete, once everything went back with the time of that.
+        Raises ReasonMissing, AlreadyRefunded when another operator has asked for everything, NotCaptured,
+        ChargeDisputed, RefundTooLarge, or RefundUnderWay.
         """
         operator = self.caller.operator
         if amount_cents is None:

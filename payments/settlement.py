@@ -188,10 +188,7 @@ class Settlement:
         if step is Step.GIVE_UP_REFUND:
             self._give_up_refund(payment, intent)
         elif step is Step.REFUND_PART:
-            part = payment.next_part(intent)
-            assert part is not None
-            self.cards.refund_part(intent.id, part["id"], part["amount_cents"], payment.key_no)
-            crash_point(CrashPoint.REFUNDED)
+            self._refund_part(payment, intent)
         else:
             self._take_back(step, payment, intent)
         return self._read(payment.id)
@@ -205,6 +202,19 @@ class Settlement:
         else:
             self.cards.cancel(intent.id, payment.key_no)
             crash_point(CrashPoint.CANCELLED)
+
+    def _refund_part(self, payment: Payment, intent: PaymentIntent) -> None:
+        part = payment.next_part(intent)
+        assert part is not None
+        try:
+            self.cards.refund_part(intent.id, part["id"], part["amount_cents"], part.get("key_no", 0))
+        except StripeUnavailable as error:
+            if error.is_replayed:
+                payment.postpone_part(part["id"], self.clock())
+                self.store.save(payment)
+                error.may_be_repeated = False
+            raise
+        crash_point(CrashPoint.REFUNDED)
 
     def _give_up_refund(self, payment: Payment, intent: PaymentIntent) -> None:
         """Leave it to an operator: a second refund might add to a first one that only looks failed."""

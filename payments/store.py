@@ -54,6 +54,7 @@ class PaymentStore:
                 IndexModel(
                     [("refund_failed_at", ASCENDING)], partialFilterExpression={"refund_failed_at": {"$type": "date"}}
                 ),
+                IndexModel([("parts.state", ASCENDING)], partialFilterExpression={"parts.state": "asked"}),
                 IndexModel(
                     [("dispute.status", ASCENDING)], partialFilterExpression={"dispute.status": {"$exists": True}}
                 ),
@@ -241,6 +242,10 @@ class PaymentStore:
         """Return the payments with a PaymentIntent that were opened since."""
         where = {"created_at": {"$gte": moment}, "stripe_id": {"$ne": None}}
         return [_payment(found) for found in self.payments.find_all(where)]
+
+    def list_parts_asked(self) -> list[Payment]:
+        """Return the payments of which a part is to be refunded yet."""
+        return [_payment(found) for found in self.payments.find_all({"parts.state": "asked"})]
 
     def list_disputed(self) -> list[Payment]:
         """Return the payments whose dispute has not ended."""

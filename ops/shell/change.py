@@ -21,7 +21,8 @@ def cancel(desk: Desk, order_id: str, reason: str) -> Any:
 def refund(desk: Desk, order_id: str, reason: str, amount: str | None = None) -> Any:
     """Refund an order in full, once, or an amount such as 5.00 of it; it stays complete.
 
-    The same amount is refunded again only for another reason: a command that is repeated refunds nothing twice.
+    The same amount is refunded again only for another reason, or if that failed: a command that is repeated refunds
+    nothing twice.
     """
     if amount is None:
         return desk.payments.refund(order_id=order_id, reason=reason)

@@ -10,6 +10,7 @@ from dev.testing import wait_for
 from libs.events import VersionConflict
 from payments import errors
 from payments.card_provider import StripeBusy, _refund_totals
+from payments.domain import PART_PERIOD
 from payments.refunds import refund, refund_part
 from tests.money.buyer import paid_in_the_browser
 from tests.money.stories import before_next
@@ -425,7 +426,7 @@ def test_a_refund_is_made_or_pending_or_has_failed(status, expected):
 
     given_back = _refund_totals(stripe.Charge.construct_from(charge, None))
 
-    assert tuple(given_back.values()) == (*expected, frozenset())
+    assert tuple(given_back.values()) == (*expected, frozenset(), frozenset())
 
 
 @pytest.mark.parametrize(("is_refunded", "refunds", "expected"), [(False, [1499], 0), (True, [1499, 500], 500)])
@@ -439,7 +440,7 @@ def test_what_was_never_captured_of_a_charge_is_no_refund(world, is_refunded, re
     given_back = _refund_totals(stripe.Charge.construct_from(charge, None))
 
     totals = {"refunded_cents": expected, "refunding_cents": 0, "failed_refunds": 0}
-    assert given_back == totals | {"refund_ids": frozenset()}
+    assert given_back == totals | {"refund_ids": frozenset(), "failed_refund_ids": frozenset()}
 
 
 def part(world, order_id, cents, reason="a seat was broken", by="Olga"):
@@ -489,14 +490,46 @@ def test_everything_else_is_refunded_after_a_part(world):
 
 def test_a_part_that_was_asked_for_while_stripe_is_unreachable_is_refunded_later(world, fake):
     order_id = world.bought()
-    fake.control("faults", kind="error", path="/v1/refunds", status=503, count=2, stored=True)
+    fake.control("faults", kind="error", path="/v1/refunds", status=503, stored=True)
 
     before = part(world, order_id, 500)
-    world.come_to_rest()
+    world.ahead += PART_PERIOD
+    world.reconciler.run()
 
     assert before["parts"][0]["state"] == "asked"
     assert world.payment(order_id).refunded_cents == 500
     assert world.payment(order_id).parts[0]["state"] == "made"
+
+
+def test_a_part_that_stripe_makes_long_after_it_answered_with_a_failure_is_not_refunded_twice(world, fake):
+    order_id = world.bought()
+    fake.control("faults", kind="error", path="/v1/refunds", status=500)
+    asked = part(world, order_id, 500)
+    first = {"payment_intent": asked["stripe_id"], "amount": 500, "metadata": {"refund": asked["parts"][0]["id"]}}
+    key = {"idempotency_key": f"refund:{asked['stripe_id']}:{asked['parts'][0]['id']}"}
+
+    before_next(world.settlement.cards, "refund_part", lambda: fake.client().v1.refunds.create(first, key))
+    world.ahead += timedelta(seconds=61)
+    world.reconciler.run()
+    fake.client().v1.refunds.create(first, key)
+    world.ahead += PART_PERIOD
+    world.reconciler.run()
+
+    assert [len(charge["refunds"]) for charge in fake.ledger(order_id)[0]["charges"]] == [1]
+    assert world.payment(order_id).parts[0]["state"] == "made"
+
+
+def test_a_part_that_an_instance_of_the_version_before_took_off_the_list_is_refunded_after_the_next_audit(world):
+    order_id = world.bought()
+    with pytest.MonkeyPatch.context() as busy:
+        busy.setattr(world.settlement, "settle", Mock(side_effect=VersionConflict))
+        part(world, order_id, 500)
+    world.store.payments.collection.update_one({"_id": order_id}, {"$set": {"work_left": False}})
+    world.ahead += timedelta(days=3)
+
+    world.audit.run()
+
+    assert world.payment(order_id).refunded_cents == 500
 
 
 def test_a_part_that_stripe_refunded_before_the_worker_died_is_not_refunded_again(world, monkeypatch):
@@ -525,9 +558,12 @@ def test_a_part_that_failed_is_an_operators_to_ask_for_again(world, fake):
     assert world.payment(order_id).snapshot()["has_refund_failed"]
 
     fake.control("refunds", begin="succeeded")
-    again = part(world, order_id, 500, "a seat was broken; the card works again")
+    again = part(world, order_id, 500)
+    once_more = part(world, order_id, 500)
 
     assert (again["refunded_cents"], again["has_refund_failed"]) == (500, False)
+    assert [each["state"] for each in again["parts"]] == ["failed", "made"]
+    assert once_more["refunded_cents"] == 500
 
 
 def test_a_part_of_which_less_is_left_at_stripe_is_given_up_with_an_alarm(world, monkeypatch):
@@ -541,6 +577,44 @@ def test_a_part_of_which_less_is_left_at_stripe_is_given_up_with_an_alarm(world,
     payment = world.payment(order_id)
     assert (payment.status, payment.parts[0]["state"]) == ("refunded", "given_up")
     assert world.store.counts()["alarms_refund_failed"] == 1
+
+
+def given_up(world, fake):
+    """Return the order of a part that was given up, for Stripe was unreachable when it was asked for."""
+    order_id = world.bought()
+    fake.control("faults", kind="error", path="/v1/refunds", status=500)
+    part(world, order_id, 500)
+    fake.control("refunds", begin="pending")
+    made = fake.control("refunds", payment_intent=world.payment(order_id).stripe_id, amount=300)
+    fake.control("refunds", refund=made["id"], status="failed")
+    fake.control("refunds", begin="succeeded")
+    world.settlement.settle(order_id)
+    assert world.payment(order_id).parts[0]["state"] == "given_up"
+    return order_id
+
+
+def test_a_part_that_was_given_up_can_be_asked_for_again_once_it_cannot_be_made_any_more(world, fake):
+    order_id = given_up(world, fake)
+
+    with pytest.raises(errors.RefundUnderWay, match="Ask again after"):
+        part(world, order_id, 500)
+    world.ahead += PART_PERIOD
+    again = part(world, order_id, 500)
+
+    assert [each["state"] for each in again["parts"]] == ["given_up", "made"]
+    assert again["refunded_cents"] == 500
+
+
+def test_a_part_that_stripe_made_though_it_was_given_up_is_not_refunded_again(world, fake):
+    order_id = given_up(world, fake)
+    asked = world.payment(order_id)
+    about = {"amount": 500, "metadata": {"refund": asked.parts[0]["id"]}}
+    fake.client().v1.refunds.create({"payment_intent": asked.stripe_id, **about})
+    world.ahead += PART_PERIOD
+
+    again = part(world, order_id, 500)
+
+    assert ([each["state"] for each in again["parts"]], again["refunded_cents"]) == (["made"], 500)
 
 
 def test_no_part_is_refunded_of_what_may_yet_go_back_in_full(world):

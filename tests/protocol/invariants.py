@@ -180,7 +180,7 @@ def _ticket_copied(listing: Listing, copy: int, lost: bool) -> int:
 
 def _promised_wrongly(claim: Claim) -> str:
     """Return what is wrong with the parts that operators asked to have refunded, at the end."""
-    parts = claim.document.parts if claim.document else ()
+    parts = [part.state for part in claim.document.parts] if claim.document else []
     if "asked" in parts:
         return "a part that an operator asked for was neither refunded nor given up"
     if "given_up" in parts and not _is_refund_requested(claim):
@@ -190,7 +190,7 @@ def _promised_wrongly(claim: Claim) -> str:
 
 def _much_later(world: World) -> World:
     for number, claim in enumerate(world.claims):
-        world = world.with_claim(number, claim._replace(is_overdue=True))
+        world = world.with_claim(number, moves.minutes_later(claim)._replace(is_overdue=True))
     return world
 
 

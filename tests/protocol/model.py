@@ -5,6 +5,14 @@ from typing import NamedTuple
 FAILED = -1
 
 
+class Part(NamedTuple):
+    """A part that an operator asked to have refunded, as payments stores it."""
+
+    state: str = "asked"
+    key_no: int = 0  # of its idempotency key
+    failed: str = ""  # "", "fresh" or "old": when Stripe last answered its request with a failure
+
+
 class Document(NamedTuple):
     """What payments stores about an order; `copy` is the version of the order that it holds, 0 for none."""
 
@@ -20,7 +28,7 @@ class Document(NamedTuple):
     refused_long_ago: bool = False
     refund_asked: bool = False  # by an operator
     refunded_cents: int = 0
-    parts: tuple[str, ...] = ()  # what became of each part that operators asked to have refunded
+    parts: tuple[Part, ...] = ()  # one for each that operators asked for
     work_left: bool = False
 
 
@@ -32,7 +40,8 @@ class Intent(NamedTuple):
     captures: int = 0
     refunds: int = 0
     parts: tuple[int, ...] = ()  # the parts that were refunded, one after the other
-    part_keys: frozenset[int] = frozenset()  # of which Stripe knows the idempotency keys
+    part_replies: frozenset[tuple[int, int, bool]] = frozenset()  # (part, key_no, made) that Stripe replays
+    late: frozenset[tuple[int, int]] = frozenset()  # (part, key_no) of requests that are still under way at Stripe
     is_old: bool = False  # created before the day passed, so Stripe's search is sure to find it
 
 
@@ -78,7 +87,8 @@ class Worker(NamedTuple):
     event: tuple[str, bool] | None = None
     then: str = ""
     order_version: int = 0  # the version that orders read before it asks or writes, or that payments was answered
-    part: int = 0  # which one it will have refunded
+    part: int = 0  # which one it will have refunded, under the key of this number
+    key_no: int = 0
     acks: int = 0  # the version of the order whose event is acknowledged at the end
 
 
@@ -105,7 +115,7 @@ class Limits(NamedTuple):
     payments: int = 1  # begun by the buyer, per order
     declines: int = 1
     refusals: int = 0  # of captures
-    failures: int = 0  # of creations, at Stripe
+    failures: int = 0  # of creations, and of refunds of a part, at Stripe
     days: bool = False
     seller: int = 0  # edits and withdrawals
     operator: bool = False  # whether an operator may refund

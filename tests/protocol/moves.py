@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tests.protocol import workers
-from tests.protocol.model import Claim, Limits, Worker, World
+from tests.protocol.model import Claim, Document, Limits, Worker, World
 from tests.protocol.rules import OPERATORS, Rules, copy_status, listing_changed, listing_followed
 
 Move = tuple[str, int, World]
@@ -122,6 +122,15 @@ def _buyer(world: World, number: int, claim: Claim, others: Others, rules: Rules
         yield "the buyer pays; payments reads the document", number, workers.added(began, worker)
     if document is None or not document.asked:
         return
+    if document.intent is not None:
+        for label, charged in workers.charged(claim, document.intent, limits):
+            yield f"in the browser: {label}", number, world.with_claim(number, charged)
+    yield from _refunds(world, number, claim, document, rules, limits)
+
+
+def _refunds(
+    world: World, number: int, claim: Claim, document: Document, rules: Rules, limits: Limits
+) -> Iterator[Move]:
     for name in OPERATORS if limits.operator else ():
         after = rules.refund_asked(document, copy_status(claim, document), name)
         if after != document:
@@ -130,9 +139,8 @@ def _buyer(world: World, number: int, claim: Claim, others: Others, rules: Rules
         after = rules.part_asked(document, copy_status(claim, document))
         if after != document:
             yield "an operator asks for a part", number, world.with_claim(number, claim._replace(document=after))
-    if document.intent is not None:
-        for label, charged in workers.charged(claim, document.intent, limits):
-            yield f"in the browser: {label}", number, world.with_claim(number, charged)
+    for label, finished in workers.finished_late(claim):
+        yield label, number, world.with_claim(number, finished)
 
 
 def _time(world: World, number: int, claim: Claim, others: Others, limits: Limits) -> Iterator[Move]:
@@ -142,16 +150,29 @@ def _time(world: World, number: int, claim: Claim, others: Others, limits: Limit
     if document and document.refusals and not document.refused_long_ago:
         after = claim._replace(document=document._replace(refused_long_ago=True))
         yield "ten minutes pass", number, world.with_claim(number, after)
+    if number not in others.busy_with and (after := minutes_later(claim)) != claim:
+        yield "ten minutes pass", number, world.with_claim(number, after)
     if limits.days and not claim.a_day_passed and number not in others.busy_with:
         yield "a day passes", number, world.with_claim(number, a_day_later(claim))
 
 
+def minutes_later(claim: Claim) -> Claim:
+    """Return the claim when no request to refund a part is under way at Stripe any more."""
+    document = claim.document
+    if document and any(part.failed for part in document.parts):
+        parts = tuple(part._replace(failed="old" if part.failed else "") for part in document.parts)
+        document = document._replace(parts=parts)
+    intents = tuple(intent._replace(late=frozenset()) for intent in claim.intents)
+    return claim._replace(document=document, intents=intents)
+
+
 def a_day_later(claim: Claim) -> Claim:
     """Return the claim when Stripe has forgotten the idempotency keys, and its search is up to date."""
+    claim = minutes_later(claim)
     document = claim.document
     if document and document.creating:
         document = document._replace(creating="old")
-    intents = tuple(intent._replace(is_old=True, part_keys=frozenset()) for intent in claim.intents)
+    intents = tuple(intent._replace(is_old=True, part_replies=frozenset()) for intent in claim.intents)
     return claim._replace(a_day_passed=True, document=document, intents=intents, replies=(), paid_in_time=False)
 
 

@@ -24,11 +24,13 @@ from orders.domain import Order
 from payments.decisions import Step
 from payments.domain import Payment
 from payments.store import PaymentStore
-from tests.protocol.model import Claim, Document, Intent, Listing
+from tests.protocol.model import Claim, Document, Intent, Listing, Part
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LATER, EARLIER, LONG_AGO = NOON + timedelta(hours=1), NOON - timedelta(minutes=5), NOON - timedelta(days=2)
 SOON = NOON + timedelta(minutes=1)
+WHEN = {"": None, "fresh": NOON, "old": LONG_AGO}
+"""What the model says of a moment."""
 PRICE, PART = 1999, 900
 """What a ticket costs, and a part of that: of three, one is too many."""
 OPERATORS = ("olga", "pim")
@@ -74,6 +76,7 @@ class Rules:
     parts_have_keys: bool = True  # 16
     parts_are_looked_for: bool = True  # 16
     request_part: Callable[[Payment, str, int, str, str, datetime], bool] = Payment.request_part  # 16
+    postpone: Callable[[Payment, str, datetime], None] = Payment.postpone_part  # 16
     events_lost: bool = True  # whether events are lost for good, too, not only late
 
     def __post_init__(self) -> None:
@@ -180,6 +183,12 @@ class Rules:
         part = _payment(document, status, False).next_part(self._as_read(intent))
         assert part is not None
         return int(part["id"])
+
+    def part_postponed(self, document: Document, status: str, number: int) -> Document:
+        """Return the document after it was noted that Stripe failed to refund a part."""
+        payment = _payment(document, status, False)
+        self.postpone(payment, str(number), NOON)
+        return _document(payment, document)
 
     def given_up(self, document: Document, status: str, intent: Intent) -> Document:
         """Return the document after what is left to be refunded was given up."""
@@ -342,20 +351,30 @@ def _payment(document: Document, status: str, is_overdue: bool) -> Payment:
         version=document.version,
         status=document.status,
         stripe_id=None if document.intent is None else "pi",
-        creating_at={"": None, "fresh": NOON, "old": LONG_AGO}[document.creating],
+        creating_at=WHEN[document.creating],
         key_no=document.key_no,
         declines=document.declines,
         refunded_cents=document.refunded_cents,
         refund={"by": OPERATORS[0], "reason": "rained off", "at": NOON} if document.refund_asked else None,
-        parts=[_part(number, state) for number, state in enumerate(document.parts)],
-        refund_failed_at=NOON if document.parts[-1:] == ("given_up",) and not document.refund_asked else None,
+        parts=[_part(number, part) for number, part in enumerate(document.parts)],
+        refund_failed_at=NOON if _has_given_up(document) else None,
         capture_tries=document.refusals,
         capture_refused_at=(LONG_AGO if document.refused_long_ago else NOON) if document.refusals else None,
     )
 
 
-def _part(number: int, state: str) -> dict[str, Any]:
-    return {"id": str(number), "amount_cents": PART, "by": OPERATORS[0], "reason": "", "at": NOON, "state": state}
+def _has_given_up(document: Document) -> bool:
+    return bool(document.parts) and document.parts[-1].state == "given_up" and not document.refund_asked
+
+
+def _part(number: int, part: Part) -> dict[str, Any]:
+    about = {"id": str(number), "amount_cents": PART, "by": OPERATORS[0], "reason": "", "at": NOON}
+    return {**about, "state": part.state, "key_no": part.key_no, "failed_at": WHEN[part.failed]}
+
+
+def _stored_part(part: dict[str, Any]) -> Part:
+    failed = next(word for word, moment in WHEN.items() if moment == part["failed_at"])
+    return Part(part["state"], part["key_no"], failed)
 
 
 def _document(payment: Payment, before: Document) -> Document:
@@ -367,6 +386,6 @@ def _document(payment: Payment, before: Document) -> Document:
         refusals=payment.capture_tries,
         refunded_cents=payment.refunded_cents,
         refund_asked=payment.refund is not None,
-        parts=tuple(part["state"] for part in payment.parts),
+        parts=tuple(map(_stored_part, payment.parts)),
         work_left=payment.has_work_left,
     )

@@ -44,6 +44,7 @@ class Space:
 
     def __init__(self, rules: Rules, limits: Limits) -> None:
         self.rules, self.limits = rules, limits
+        self._has_time = limits.days or limits.parts > 0
         self._worlds, self._workers = Numbers[World](), Numbers[Worker]()
         for name in ("violation", "_around", "_steps", "_tidied"):
             setattr(self, name, cache(getattr(self, name)))
@@ -73,7 +74,7 @@ class Space:
 
     def _others(self, numbers: list[int]) -> Others:
         workers = [self._workers.values[number] for number in numbers]
-        busy_with = {worker.claim for worker in workers if worker.task != "insert"} if self.limits.days else ()
+        busy_with = {worker.claim for worker in workers if worker.task != "insert"} if self._has_time else ()
         expire = any(worker.task == "expire" for worker in workers)
         return Others(len(workers) < self.limits.workers, expire, frozenset(busy_with))
 

@@ -96,6 +96,21 @@ def promise_anything(payment: Payment, ident: str, amount: int, by: str, reason:
     return asked
 
 
+def decide_without_waiting(payment: Payment, intent: Any, now: datetime) -> Step:
+    """Ask for a part under a new key as soon as Stripe has failed."""
+    payment.parts = [{**part, "failed_at": None} for part in payment.parts]
+    return payments.decisions.decide(payment, intent, now)
+
+
+def keep_the_key(payment: Payment, ident: str, now: datetime) -> None:
+    """Ask for a part under the key for which Stripe may replay its failure."""
+    postpone_as_it_is(payment, ident, now)
+    payment.parts = [{**part, "key_no": 0} for part in payment.parts]
+
+
+postpone_as_it_is = Payment.postpone_part
+
+
 def extend_late(order: Order, buyer_id: str, now: datetime) -> str | None:
     """Extend a deadline that has passed, too."""
     return order.extend(buyer_id, min(now, order.expires_at - timedelta(minutes=1)))
@@ -150,6 +165,7 @@ FAILING = Limits(workers=2, declines=0, failures=1)
 RESERVING = Limits(workers=2, orders=2, seller=1, racing=True, money=False)
 ON_SALE = World(changes=1)
 PARTS = Limits(workers=2, declines=0, days=True, parts=2)
+FAILING_PARTS = Limits(workers=2, declines=0, parts=1, failures=1)
 EXTENDING = Limits(workers=1, declines=0, extending=True)
 
 ROBBED = "an order paid in time was cancelled"
@@ -391,6 +407,23 @@ SWITCHES = [
         PARTS,
         AUTHORIZED,
         at_rest=False,
+    ),
+    Switch(
+        16,
+        "a part has a new key as soon as Stripe has failed",
+        Rules(decide=decide_without_waiting),
+        "I3: a part was refunded twice",
+        FAILING_PARTS,
+        AUTHORIZED,
+        at_rest=False,
+    ),
+    Switch(
+        16,
+        "a part keeps its key, for which Stripe replays its failure",
+        Rules(postpone=keep_the_key),
+        "neither refunded nor given up",
+        FAILING_PARTS,
+        AUTHORIZED,
     ),
     Switch(
         16,

@@ -226,7 +226,8 @@ def _decided(
         return worker._replace(task="save", written=given_up, event=("cancelled", True), then="")
     if step is Step.REFUND_PART:
         part = rules.next_part(document, status, intent)
-        return worker._replace(task="refund_part", read=None, intent=document.intent, part=part, then="")
+        key_no = document.parts[part].key_no
+        return worker._replace(task="refund_part", intent=document.intent, part=part, key_no=key_no, then="")
     if step is Step.GIVE_UP_REFUND:
         return worker._replace(task="save", written=rules.given_up(document, status, intent), event=None, then="")
     if step is Step.CAPTURE:
@@ -442,16 +443,66 @@ def _refund(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
 
 
 def _refund_part(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
-    """Let Stripe refund a part, unless it knows the key or less is left: it refuses that by itself."""
-    claim, part = world.claims[worker.claim], worker.part
+    """Let Stripe refund a part, unless it knows the key."""
+    claim, key = world.claims[worker.claim], (worker.part, worker.key_no)
     assert worker.intent is not None
     intent = claim.intents[worker.intent]
+    replies = {(part, key_no): made for part, key_no, made in intent.part_replies} if rules.parts_have_keys else {}
+    if key in intent.late and rules.parts_have_keys:
+        yield f"the key of part {worker.part} is in use", _settle_again(world, worker)
+    elif key in replies and not replies[key]:
+        yield f"Stripe replays its failure for part {worker.part}", added(world, _postponer(world, worker, rules))
+    elif key in replies:
+        yield f"Stripe replays the refund of part {worker.part}", _settle_again(world, worker)
+    else:
+        if worker.key_no < limits.failures:
+            yield from _part_failures(world, worker, rules)
+        made = changed_intent(claim, worker.intent, _with_part(intent, key))
+        yield f"Stripe refunds part {worker.part}", _settle_again(world.with_claim(worker.claim, made), worker)
+
+
+def _part_failures(world: World, worker: Worker, rules: Rules) -> Outcomes:
+    """Yield what may come of a refund of a part that Stripe answers with a failure, or not at all."""
+    claim, key = world.claims[worker.claim], (worker.part, worker.key_no)
+    assert worker.intent is not None
+    intent = claim.intents[worker.intent]
+    kept = intent._replace(part_replies=intent.part_replies | {(*key, False)})
+    late = intent._replace(late=intent.late | {key})
+    postponer = _postponer(world, worker, rules)
+    for label, after in (
+        ("", intent),
+        (", and keeps it", kept),
+        (", though it has made it", _with_part(intent, key, is_told=False)),
+        (", and goes on with it", late),
+    ):
+        claim_after = changed_intent(claim, worker.intent, after)
+        yield f"Stripe answers part {worker.part} with a failure{label}", _with(world, claim_after, postponer)
+    unanswered = world.with_claim(worker.claim, changed_intent(claim, worker.intent, late))
+    yield f"Stripe takes too long over part {worker.part}", unanswered
+
+
+def _with_part(intent: Intent, key: tuple[int, int], is_told: bool = True) -> Intent:
+    """Return the PaymentIntent after a part was refunded, unless less is left: Stripe refuses that by itself."""
     left = 0 if intent.refunds else PRICE - PART * len(intent.parts)
-    is_replayed = rules.parts_have_keys and part in intent.part_keys
-    if intent.status == "succeeded" and not is_replayed and left >= PART:
-        made = intent._replace(parts=(*intent.parts, part), part_keys=intent.part_keys | {part})
-        claim = changed_intent(claim, worker.intent, made)
-    yield f"Stripe refunds part {part}", _settle_again(world.with_claim(worker.claim, claim), worker)
+    intent = intent._replace(late=intent.late - {key}, part_replies=intent.part_replies | {(*key, is_told)})
+    if intent.status != "succeeded" or left < PART:
+        return intent
+    return intent._replace(parts=(*intent.parts, key[0]))
+
+
+def finished_late(claim: Claim) -> Iterator[tuple[str, Claim]]:
+    """Yield what may come of the refunds of parts that are still under way at Stripe."""
+    for number, intent in enumerate(claim.intents):
+        for key in intent.late:
+            yield f"Stripe has refunded part {key[0]} late", changed_intent(claim, number, _with_part(intent, key))
+
+
+def _postponer(world: World, worker: Worker, rules: Rules) -> Worker:
+    """Return the worker that saves that Stripe failed to refund a part."""
+    assert worker.read is not None
+    status = copy_status(world.claims[worker.claim], worker.read)
+    written = rules.part_postponed(worker.read, status, worker.part)
+    return Worker("save", worker.claim, worker.read, written=written, acks=worker.acks)
 
 
 def _capture(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
