@@ -10,6 +10,7 @@ import yaml
 from prometheus_client.registry import REGISTRY
 
 from dev.testing import ROOT
+from tests.slow.test_alerts import PLANTED
 from tests.test_compose import PROGRAMS
 
 FOLDER = ROOT / "deploy/monitoring"
@@ -22,7 +23,9 @@ RULES = [
 ALERTS = [rule for rule in RULES if "alert" in rule]
 DASHBOARDS = sorted(FOLDER.glob("dashboards/*.json"))
 OF_SERVERS = re.compile(r"(rabbitmq|mongodb|redis|process)_\w+|up|ALERTS|ticketing:[\w:]+")
-OF_PROMQL = "sum max by le rate increase count and or vector histogram_quantile label_replace"
+OF_PROMQL = (
+    "sum max by on le rate increase count and or unless absent group_left time vector histogram_quantile label_replace"
+)
 
 
 def expressions():
@@ -34,7 +37,7 @@ def expressions():
 
 def metrics_in(expression):
     """Return the names of the metrics that an expression reads."""
-    bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^]]*\]|\bby \([^)]*\)', " ", expression)
+    bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^]]*\]|\b(by|on) \([^)]*\)', " ", expression)
     return set(re.findall(r"[a-zA-Z_][\w:]*", bare)) - set(OF_PROMQL.split())
 
 
@@ -44,7 +47,7 @@ def ours():
         importlib.import_module(f"{part}.metrics")
     names = set()
     for family in REGISTRY.collect():
-        names |= {f"{family.name}{suffix}" for suffix in ("", "_total", "_count", "_sum", "_bucket")}
+        names |= {f"{family.name}{suffix}" for suffix in ("", "_total", "_count", "_sum", "_bucket", "_created")}
     return names
 
 
@@ -72,6 +75,22 @@ def test_every_alert_is_planted_in_the_tests_of_the_rules():
         assert f'"{name}"' in tested or f"{re.sub('(Fast|Slow)$', '', name)}(Fast|Slow)" in tested
 
 
+def test_every_alert_is_planted_in_a_running_system():
+    planted = [alert for alerts in PLANTED.values() for alert in alerts]
+
+    assert sorted(planted) == sorted(rule["alert"] for rule in ALERTS)
+
+
+def test_every_section_about_an_alert_names_it():
+    page = (ROOT / "docs/operations.md").read_text()
+    sections = dict(re.findall(r"^##+ ([^\n]*)\n\n(.*?)(?=\n##)", page, re.M | re.S))
+    by_anchor = {heading.lower().replace(" ", "-"): text for heading, text in sections.items()}
+
+    for alert in ALERTS:
+        named = by_anchor[alert["annotations"]["runbook_url"].partition("#")[2]].partition(".")[0]
+        assert re.sub("Burn(Fast|Slow)$", "…", alert["alert"]) in re.findall("`(.*?)`", named), alert["alert"]
+
+
 def test_prometheus_asks_every_program_of_docker_compose():
     jobs = {each["job_name"] for each in yaml.safe_load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]}
 
@@ -85,7 +104,16 @@ def test_a_dashboard_can_be_read_by_grafana(path):
 
     assert dashboard["uid"] == path.stem and dashboard["title"] and dashboard["schemaVersion"] >= 39
     assert len(ids) == len(set(ids)) and ids
-    assert all(panel["title"] and panel["gridPos"] and panel["targets"] for panel in dashboard["panels"])
+    assert all(panel["title"] and panel["targets"] for panel in dashboard["panels"])
+    cells = [cell for panel in dashboard["panels"] for cell in cells_of(**panel["gridPos"])]
+    assert len(cells) == len(set(cells)) and max(column for column, _ in cells) < 24
+    variables = {variable["name"] for variable in dashboard["templating"]["list"]}
+    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} <= {f"${{{name}}}" for name in variables}
+
+
+def cells_of(x, y, w, h):
+    """Return the cells of Grafana's grid, 24 columns wide, that a panel covers."""
+    return [(column, row) for column in range(x, x + w) for row in range(y, y + h)]
 
 
 def test_make_check_runs_the_tests_of_the_rules():

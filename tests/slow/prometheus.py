@@ -1,0 +1,197 @@
+"""Debian's Prometheus with our rules, asking the programs of a running system."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pymongo
+import redis
+import requests
+import yaml
+from prometheus_client import CollectorRegistry, Gauge, start_http_server
+
+from dev.stack import install
+from dev.stack.ports import HOST, SERVE_METRICS
+from dev.testing import ROOT, wait_for
+from tests.e2e.people import Operator, Person, Sessions
+
+FOLDER = ROOT / "deploy/monitoring"
+
+
+class Site:
+    """A running system, its Prometheus at `url`, and people who use it."""
+
+    def __init__(self, system, url):
+        self.system, self.url = system, url
+        self.sessions, self.operator = Sessions(system), Operator(system)
+        self.mongo = pymongo.MongoClient(system.mongo_url("admin"), tz_aware=True)
+
+    def person(self, name):
+        return self.sessions.begin(Person(self.system.gateway_url, name))
+
+    def firing(self):
+        """Return the names of the alerts that fire."""
+        alerts = requests.get(f"{self.url}/api/v1/alerts", timeout=10).json()["data"]["alerts"]
+        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+
+    def query(self, expression):
+        """Return the samples that an expression has now, as Prometheus writes them."""
+        answer = requests.get(f"{self.url}/api/v1/query", {"query": expression}, timeout=30)
+        return answer.json()["data"]["result"]
+
+    @contextmanager
+    def stopped(self, *names):
+        self.system.stop_program(*names)
+        try:
+            yield
+        finally:
+            for name in names:
+                self.system.start_program(name)
+            for name in self.system.programs:  # a server's absence may have ended others
+                self.system.wait_ready(name)
+
+    @contextmanager
+    def busy(self, act, people=1, pause=0.0):
+        """Let so many people do `act(buyer, seller)` again and again while the block runs, whatever is answered."""
+        ended = threading.Event()
+
+        def go_on():
+            buyer, seller = self.person("bo"), self.person("ana")
+            while not ended.is_set():
+                with suppress(requests.RequestException, AssertionError, KeyError):
+                    act(buyer, seller)
+                ended.wait(pause)
+
+        threads = [threading.Thread(target=go_on) for _ in range(people)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            for thread in threads:
+                thread.join()
+
+    @contextmanager
+    def stuttering(self, name, stopped_seconds, running_seconds):
+        """Take the processor from a program again and again while the block runs."""
+        ended, pid = threading.Event(), self.system.pid(name)
+
+        def go_on():
+            while not ended.is_set():
+                os.kill(pid, signal.SIGSTOP)
+                time.sleep(stopped_seconds)
+                os.kill(pid, signal.SIGCONT)
+                time.sleep(running_seconds)
+
+        thread = threading.Thread(target=go_on)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+@contextmanager
+def watched(system, folder):
+    """Run Prometheus with the rules and the intervals of `deploy/monitoring` while the block runs; yield the Site."""
+    with ExitStack() as stack:
+        ports = {name: system.ports.metrics_of(name) for name in SERVE_METRICS}
+        ports["rabbitmq"] = show_rabbitmq(system)
+        ports["mongo"] = stack.enter_context(exporter("mongodb_up", mongo_answers(system)))
+        ports["redis"] = stack.enter_context(exporter("redis_up", redis_answers(system)))
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(ports)))
+        url = stack.enter_context(prometheus(folder, free_port()))
+        yield Site(system, url)
+
+
+def configuration(ports):
+    """Return the configuration of compose's Prometheus, for programs and servers on these local ports."""
+    found = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    found["rule_files"] = [str(FOLDER / "rules/*.yml")]
+    for job in found["scrape_configs"]:
+        job.pop("dns_sd_configs", None)
+        job["static_configs"] = [{"targets": [f"{HOST}:{ports[job['job_name']]}"]}]
+    return found
+
+
+@contextmanager
+def prometheus(folder, port):
+    """Run Prometheus by the configuration in `folder` while the block runs; yield its address."""
+    words = ["--config.file", folder / "prometheus.yml", "--storage.tsdb.path", folder / "data"]
+    command = ["prometheus", *map(str, words), f"--web.listen-address={HOST}:{port}", "--log.level=warn"]
+    with (folder / "prometheus.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        url = f"http://{HOST}:{port}"
+        try:
+            wait_for(lambda: process.poll() is not None or answers(f"{url}/-/ready"), 30)
+            assert process.poll() is None, (folder / "prometheus.log").read_text()
+            yield url
+        finally:
+            process.terminate()
+
+
+def answers(url):
+    with suppress(requests.RequestException):
+        return requests.get(url, timeout=5).ok
+    return False
+
+
+def free_port():
+    with start_http_server(0, HOST, CollectorRegistry())[0] as server:
+        port = server.server_port
+        server.shutdown()
+    return port
+
+
+@contextmanager
+def exporter(name, answers):
+    """Serve a gauge that tells whether a server answers, as its exporter in compose does; yield the port."""
+    registry = CollectorRegistry()
+    Gauge(name, "Whether it answers.", registry=registry).set_function(lambda: float(answers()))
+    server, thread = start_http_server(0, HOST, registry)
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def mongo_answers(system):
+    def answers():
+        with (
+            suppress(pymongo.errors.PyMongoError),
+            pymongo.MongoClient(system.mongo_url("admin"), timeoutMS=3000) as client,
+        ):
+            return client.admin.command("ping")["ok"]
+        return 0
+
+    return answers
+
+
+def redis_answers(system):
+    def answers():
+        with suppress(redis.RedisError), redis.Redis.from_url(system.redis_url, socket_timeout=3) as client:
+            return client.ping()
+        return 0
+
+    return answers
+
+
+def rabbitmqctl(system, *words, tool="rabbitmqctl"):
+    """Run a command line tool of RabbitMQ on the system's broker."""
+    environment = {**os.environ, **system.programs["rabbitmq"].environment}
+    command = Path(install.RABBITMQ_SERVER).with_name(tool)  # the one on the PATH changes to another user
+    subprocess.run([command, *words], env=environment, check=True, capture_output=True, timeout=60)
+
+
+def show_rabbitmq(system):
+    """Let the broker serve its metrics, as its image in compose does; return the port."""
+    port = free_port()
+    where = f'[{{port, {port}}}, {{ip, "{HOST}"}}]'
+    rabbitmqctl(system, "eval", f"application:set_env(rabbitmq_prometheus, tcp_config, {where}).")
+    rabbitmqctl(system, "enable", "rabbitmq_prometheus", tool="rabbitmq-plugins")
+    return port
