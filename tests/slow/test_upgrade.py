@@ -1,0 +1,156 @@
+"""The release before and the working tree, first in turn and then side by side, on the same databases, queues and jobs."""
+
+import subprocess
+import sys
+import tarfile
+from contextlib import ExitStack, contextmanager
+from io import BytesIO
+
+import pymongo
+import pytest
+import requests
+
+from conftest import SETTINGS
+from dev.stack import Stack, free_ports, supervisor
+from dev.stack.programs import BROKER_SETUP, commands, environment, no_programs
+from dev.testing import ROOT, stack_folder, wait_for
+from libs.contracts.parts import SERVICES
+from tests.e2e import invariants
+from tests.e2e.people import Operator, Person, Sessions
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
+
+FIRST = "6151b39"
+"""What stands for the first release for which this is promised, until there is one: those after 0.2.0."""
+EARLIER = ("v0.1.0", "v0.2.0")
+ROLLED = (*SERVICES, "worker", "gateway")
+"""Of which several may run; of the scheduler there is one at a time."""
+
+
+def git(*words):
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, check=True).stdout
+
+
+def previous_release():
+    """Return the newest tag of a release that this one follows, or FIRST; skip where git's history lacks it."""
+    try:
+        tags = git("tag", "--list", "v*", "--sort=-v:refname", "--merged").decode().split()
+        name = next((tag for tag in tags if tag not in EARLIER), FIRST)
+        return git("rev-parse", "--verify", f"{name}^{{commit}}").decode().strip()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("git has no release before this one here: it needs the history and the tags (fetch-depth: 0)")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The files of the release before, in a folder."""
+    folder = tmp_path_factory.mktemp("earlier")
+    with tarfile.open(fileobj=BytesIO(git("archive", previous_release()))) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+class Earlier:
+    """Programs of the release before, with the settings that a stack gives its own; the gateway is at `url`."""
+
+    def __init__(self, files, stack, ports):
+        self.files, self.stack, self.ports = files, stack, ports
+        self.url = f"http://127.0.0.1:{ports.gateway}"
+        self.commands = commands(stack)
+
+    def settings(self, name):
+        settings = {**supervisor.environment(self.stack.folder), **environment(name, self.stack)}
+        if "METRICS_PORT" in settings:
+            settings["METRICS_PORT"] = str(self.ports.metrics_of(name))
+        if name == "gateway":
+            settings["GATEWAY_PORT"] = str(self.ports.gateway)
+        return settings
+
+    def migrate(self):
+        command, settings = [sys.executable, "-m", "ops.migrate"], self.settings("migrate")
+        subprocess.run(command, cwd=self.files, env=settings, check=True, capture_output=True)
+
+    @contextmanager
+    def running(self, *names):
+        """Run programs, ready, while the block runs."""
+        with ExitStack() as stack:
+            for name in names:
+                log = stack.enter_context((self.stack.folder / "logs" / f"earlier-{name}.log").open("wb"))
+                process = subprocess.Popen(
+                    self.commands[name], cwd=self.files, env=self.settings(name), stdout=log, stderr=log
+                )
+                stack.callback(process.wait, 60)
+                stack.callback(process.terminate)
+            for name in names:
+                wait_for(lambda name=name: self.is_ready(name), 120, f"the earlier {name}")
+            yield
+
+    def is_ready(self, name):
+        ports = {"gateway": self.ports.gateway, "fake-stripe": self.stack.ports.stripe}
+        port = ports.get(name) or self.ports.metrics_of(name)
+        try:
+            answer = requests.get(f"http://127.0.0.1:{port}/readyz", timeout=10)
+            return answer.ok or name == "fake-stripe"
+        except requests.RequestException:
+            return False
+
+
+def trade(system, url, orders):
+    """Let people buy, cancel and let the time to pay pass at the gateway at `url`; add what is to become of `orders`.
+
+    One order is left as it is: it is for who comes next.
+    """
+    sessions, operator = Sessions(system), Operator(system)
+    ana, bo = (sessions.begin(Person(url, name)) for name in ("ana", "bo"))
+    paid, cancelled, late, kept = (bo.reserve(ana.list_ticket()) for _ in range(4))
+    assert bo.pay(paid).status_code == 201
+    assert bo.delete(f"/api/orders/{cancelled}").status_code == 204
+    operator.let_expire(late)
+    operator.client.close()
+    bo.sees_order(late, "cancelled", 60)
+    orders |= {paid: "complete", cancelled: "cancelled", late: "cancelled", kept: "created"}
+    return bo, kept
+
+
+def finish(left, url, orders):
+    """Let people pay elsewhere for what they had reserved."""
+    for person, order_id in left:
+        person.url = url
+        assert person.pay(order_id).status_code == 201
+        orders[order_id] = "complete"
+
+
+def stored(system, orders):
+    with pymongo.MongoClient(system.mongo_url("orders")) as mongo:
+        found = mongo.orders.orders.find({"_id": {"$in": [*orders]}}, {"status": 1})
+        return {each["_id"]: each["status"] for each in found}
+
+
+def test_an_upgrade_and_a_rollback_lose_nothing_while_both_versions_run(files):
+    orders, ports, others = {}, free_ports(), free_ports()
+    with stack_folder() as folder:
+        with Stack(folder, ports, no_programs, environ=SETTINGS) as servers:
+            before = Earlier(files, servers, others)
+            before.migrate()
+            with before.running("fake-stripe", BROKER_SETUP), before.running(*ROLLED, "scheduler"):
+                left = [trade(servers, before.url, orders)]
+
+        with Stack(folder, ports, environ=SETTINGS) as system:
+            before = Earlier(files, system, others)
+            with before.running(*ROLLED):
+                for url in (system.gateway_url, before.url):  # both versions take calls, events and jobs
+                    finish(left, url, orders)
+                    left = [trade(system, url, orders) for _ in range(3)]
+                system.stop_program(*ROLLED, "scheduler")
+                with before.running("scheduler"):  # rolled back
+                    finish(left, before.url, orders)
+                    left = [trade(system, before.url, orders)]
+                for name in (*ROLLED, "scheduler"):
+                    system.start_program(name)
+                for name in (*ROLLED, "scheduler"):
+                    system.wait_ready(name)
+            finish(left, system.gateway_url, orders)  # and upgraded again
+            trade(system, system.gateway_url, orders)
+
+            invariants.check(system, 120)
+            assert stored(system, orders) == orders
