@@ -1,4 +1,4 @@
-"""The release before and the working tree, first in turn and then side by side, on the same databases, queues and jobs."""
+"""The release before and the working tree, in turn and side by side, on the same databases, queues and jobs."""
 
 import subprocess
 import sys
@@ -23,8 +23,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 FIRST = "6151b39"
 """What stands for the first release for which this is promised, until there is one: those after 0.2.0."""
 EARLIER = ("v0.1.0", "v0.2.0")
-ROLLED = (*SERVICES, "worker", "gateway")
-"""Of which several may run; of the scheduler there is one at a time."""
+ROLLED = (*SERVICES, "scheduler", "worker", "gateway")
 
 
 def git(*words):
@@ -132,7 +131,7 @@ def test_an_upgrade_and_a_rollback_lose_nothing_while_both_versions_run(files):
         with Stack(folder, ports, no_programs, environ=SETTINGS) as servers:
             before = Earlier(files, servers, others)
             before.migrate()
-            with before.running("fake-stripe", BROKER_SETUP), before.running(*ROLLED, "scheduler"):
+            with before.running("fake-stripe", BROKER_SETUP), before.running(*ROLLED):
                 left = [trade(servers, before.url, orders)]
 
         with Stack(folder, ports, environ=SETTINGS) as system:
@@ -141,13 +140,12 @@ def test_an_upgrade_and_a_rollback_lose_nothing_while_both_versions_run(files):
                 for url in (system.gateway_url, before.url):  # both versions take calls, events and jobs
                     finish(left, url, orders)
                     left = [trade(system, url, orders) for _ in range(3)]
-                system.stop_program(*ROLLED, "scheduler")
-                with before.running("scheduler"):  # rolled back
-                    finish(left, before.url, orders)
-                    left = [trade(system, before.url, orders)]
-                for name in (*ROLLED, "scheduler"):
+                system.stop_program(*ROLLED)
+                finish(left, before.url, orders)  # rolled back
+                left = [trade(system, before.url, orders)]
+                for name in ROLLED:
                     system.start_program(name)
-                for name in (*ROLLED, "scheduler"):
+                for name in ROLLED:
                     system.wait_ready(name)
             finish(left, system.gateway_url, orders)  # and upgraded again
             trade(system, system.gateway_url, orders)
