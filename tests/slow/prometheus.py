@@ -1,4 +1,4 @@
-"""Debian's Prometheus with our rules, asking the programs of a running system."""
+"""A running system that Debian's Prometheus asks, with our rules."""
 
 import os
 import signal
@@ -14,9 +14,10 @@ import requests
 import yaml
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
-from dev.stack import install
+from conftest import SETTINGS
+from dev.stack import Stack, free_ports, install
 from dev.stack.ports import HOST, SERVE_METRICS
-from dev.testing import ROOT, wait_for
+from dev.testing import ROOT, stack_folder, wait_for
 from tests.e2e.people import Operator, Person, Sessions
 
 FOLDER = ROOT / "deploy/monitoring"
@@ -97,12 +98,26 @@ class Site:
             thread.join()
 
 
+class WatchedStack(Stack):
+    """A stack whose broker serves its metrics, as its image in compose does."""
+
+    def _servers(self):
+        programs, folder = super()._servers(), self.folder / "rabbitmq"
+        self.rabbitmq_metrics = free_port()
+        where = f"prometheus.tcp.ip = {HOST}\nprometheus.tcp.port = {self.rabbitmq_metrics}\n"
+        (folder / "conf.d" / "prometheus.conf").write_text(where)
+        (folder / "enabled_plugins").write_text("[rabbitmq_management,rabbitmq_prometheus].\n")
+        return programs
+
+
 @contextmanager
-def watched(system, folder):
-    """Run Prometheus with the rules and the intervals of `deploy/monitoring` while the block runs; yield the Site."""
+def watched(folder):
+    """Run the whole system, and Prometheus with the rules and intervals of `deploy/monitoring`; yield the Site."""
     with ExitStack() as stack:
+        data = stack.enter_context(stack_folder())
+        system = stack.enter_context(WatchedStack(data, free_ports(), environ=SETTINGS))
         ports = {name: system.ports.metrics_of(name) for name in SERVE_METRICS}
-        ports["rabbitmq"] = show_rabbitmq(system)
+        ports["rabbitmq"] = system.rabbitmq_metrics
         ports["mongo"] = stack.enter_context(exporter("mongodb_up", mongo_answers(system)))
         ports["redis"] = stack.enter_context(exporter("redis_up", redis_answers(system)))
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(ports)))
@@ -181,17 +196,8 @@ def redis_answers(system):
     return answers
 
 
-def rabbitmqctl(system, *words, tool="rabbitmqctl"):
-    """Run a command line tool of RabbitMQ on the system's broker."""
+def rabbitmqctl(system, *words):
+    """Run RabbitMQ's command line tool on the system's broker."""
     environment = {**os.environ, **system.programs["rabbitmq"].environment}
-    command = Path(install.RABBITMQ_SERVER).with_name(tool)  # the one on the PATH changes to another user
-    subprocess.run([command, *words], env=environment, check=True, capture_output=True, timeout=60)
-
-
-def show_rabbitmq(system):
-    """Let the broker serve its metrics, as its image in compose does; return the port."""
-    port = free_port()
-    where = f'[{{port, {port}}}, {{ip, "{HOST}"}}]'
-    rabbitmqctl(system, "eval", f"application:set_env(rabbitmq_prometheus, tcp_config, {where}).")
-    rabbitmqctl(system, "enable", "rabbitmq_prometheus", tool="rabbitmq-plugins")
-    return port
+    command = Path(install.RABBITMQ_SERVER).with_name("rabbitmqctl")  # the one on the PATH changes to another user
+    subprocess.run([command, *words], env=environment, check=True, capture_output=True, timeout=300)

@@ -7,9 +7,7 @@ from datetime import timedelta
 import pytest
 from kombu import Connection
 
-from conftest import SETTINGS
-from dev.stack import Stack, free_ports
-from dev.testing import failing_commands, stack_folder, wait_for, waiting
+from dev.testing import failing_commands, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.clock import utc_now
 from tests.slow.prometheus import rabbitmqctl, watched
@@ -24,12 +22,8 @@ MANY = 1200
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    with (
-        stack_folder() as folder,
-        Stack(folder, free_ports(), environ=SETTINGS) as system,
-        watched(system, tmp_path_factory.mktemp("prometheus")) as site,
-    ):
-        wait_for(lambda: site.query("count(up == 1)") and site.query("count(up == 1)")[0]["value"][1] == "12", 60)
+    with watched(tmp_path_factory.mktemp("prometheus")) as site:
+        wait_for(lambda: [each["value"][1] for each in site.query("count(up == 1)")] == ["12"], 120)
         yield site
 
 
