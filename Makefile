@@ -95,9 +95,10 @@ test-cluster: venv ## Buy while each part of a cluster fails in turn; print the 
 	@$(PYTHON) -m dev.stack install --cluster
 	unshare --user --map-root-user --net $(PYTHON) -m pytest -n 0 tests/cluster
 
-test-slow: venv ## Run the long tests: 200 races, a crash at each step, a deep protocol search, restored systems (an hour)
+test-slow: venv ## Run the long tests: races, crashes, a deep protocol search, alerts, an upgrade, a healthy hour (three hours)
 	@$(PYTHON) -m dev.stack install
-	MONEY_ROUNDS=200 TICKETING_SEARCH=deep HYPOTHESIS_PROFILE=money $(PYTHON) -m pytest payments tests/protocol tests/money tests/slow gateway/tests/test_looks.py --timeout 3600
+	@command -v prometheus >/dev/null || dev/stack/apt-install prometheus
+	HEALTHY_MINUTES=60 MONEY_ROUNDS=200 TICKETING_SEARCH=deep HYPOTHESIS_PROFILE=money $(PYTHON) -m pytest payments tests/protocol tests/money tests/slow gateway/tests/test_looks.py --timeout 3600
 
 bench: venv ## Measure everything, or some rows (ROWS=list,ticket); all are written to docs/performance.md (15 minutes)
 	@$(PYTHON) -m dev.stack install
