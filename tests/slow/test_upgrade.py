@@ -23,7 +23,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 FIRST = "6151b39"
 """What stands for the first release for which this is promised, until there is one: those after 0.2.0."""
 EARLIER = ("v0.1.0", "v0.2.0")
-ROLLED = (*SERVICES, "scheduler", "worker", "gateway")
+BEHIND = (*SERVICES, "scheduler", "worker")
+"""What is behind the gateway, which may call no service that is older than itself."""
+AT_ONCE = 3  # purchases, so that each of two instances gets some of their calls, events and jobs
 
 
 def git(*words):
@@ -119,6 +121,12 @@ def finish(left, url, orders):
         orders[order_id] = "complete"
 
 
+def go_on(system, left, url, orders):
+    """Let people at the gateway at `url` pay for what is left, and trade on; return what is left then."""
+    finish(left, url, orders)
+    return [trade(system, url, orders) for _ in range(AT_ONCE)]
+
+
 def stored(system, orders):
     with pymongo.MongoClient(system.mongo_url("orders")) as mongo:
         found = mongo.orders.orders.find({"_id": {"$in": [*orders]}}, {"status": 1})
@@ -131,24 +139,32 @@ def test_an_upgrade_and_a_rollback_lose_nothing_while_both_versions_run(files):
         with Stack(folder, ports, no_programs, environ=SETTINGS) as servers:
             before = Earlier(files, servers, others)
             before.migrate()
-            with before.running("fake-stripe", BROKER_SETUP), before.running(*ROLLED):
+            with before.running("fake-stripe", BROKER_SETUP), before.running(*BEHIND, "gateway"):
                 left = [trade(servers, before.url, orders)]
 
         with Stack(folder, ports, environ=SETTINGS) as system:
             before = Earlier(files, system, others)
-            with before.running(*ROLLED):
-                for url in (system.gateway_url, before.url):  # both versions take calls, events and jobs
-                    finish(left, url, orders)
-                    left = [trade(system, url, orders) for _ in range(3)]
-                system.stop_program(*ROLLED)
-                finish(left, before.url, orders)  # rolled back
-                left = [trade(system, before.url, orders)]
-                for name in ROLLED:
-                    system.start_program(name)
-                for name in ROLLED:
-                    system.wait_ready(name)
-            finish(left, system.gateway_url, orders)  # and upgraded again
-            trade(system, system.gateway_url, orders)
+            with before.running("gateway"):
+                with before.running(*BEHIND):  # first all but the gateway
+                    left = go_on(system, left, before.url, orders)
+                for url in (system.gateway_url, before.url):
+                    left = go_on(system, left, url, orders)
+            left = go_on(system, left, system.gateway_url, orders)
+
+            with before.running("gateway"):  # back again, the gateway first
+                system.stop_program("gateway")
+                left = go_on(system, left, before.url, orders)
+                with before.running(*BEHIND):
+                    left = go_on(system, left, before.url, orders)
+                    system.stop_program(*BEHIND)
+                    left = go_on(system, left, before.url, orders)
+                    for name in BEHIND:
+                        system.start_program(name)
+                    for name in BEHIND:
+                        system.wait_ready(name)
+            system.start_program("gateway")  # and upgraded at once
+            system.wait_ready("gateway")
+            go_on(system, left, system.gateway_url, orders)
 
             invariants.check(system, 120)
             assert stored(system, orders) == orders
