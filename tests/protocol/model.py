@@ -56,6 +56,7 @@ class Claim(NamedTuple):
     document: Document | None = None
     intents: tuple[Intent, ...] = ()
     replies: tuple[tuple[int, int], ...] = ()  # the PaymentIntent, or FAILED, that Stripe replays for each key_no
+    late: frozenset[int] = frozenset()  # the key_no of each creation that is still under way at Stripe
     payable: int = 0  # how often the buyer may still begin to pay
     paid_in_time: bool = False  # a card was authorized before the deadline, and the order is still created
     extensions: int = 0  # how often its deadline was extended
@@ -116,6 +117,7 @@ class Limits(NamedTuple):
     declines: int = 1
     refusals: int = 0  # of captures
     failures: int = 0  # of creations, and of refunds of a part, at Stripe
+    late: bool = False  # whether Stripe goes on with a creation that it has answered with a failure
     days: bool = False
     seller: int = 0  # edits and withdrawals
     operator: bool = False  # whether an operator may refund

@@ -157,13 +157,13 @@ def _time(world: World, number: int, claim: Claim, others: Others, limits: Limit
 
 
 def minutes_later(claim: Claim) -> Claim:
-    """Return the claim when no request to refund a part is under way at Stripe any more."""
+    """Return the claim when nothing is under way at Stripe any more."""
     document = claim.document
     if document and any(part.failed for part in document.parts):
         parts = tuple(part._replace(failed="old" if part.failed else "") for part in document.parts)
         document = document._replace(parts=parts)
     intents = tuple(intent._replace(late=frozenset()) for intent in claim.intents)
-    return claim._replace(document=document, intents=intents)
+    return claim._replace(document=document, intents=intents, late=frozenset())
 
 
 def a_day_later(claim: Claim) -> Claim:

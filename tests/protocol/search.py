@@ -44,7 +44,7 @@ class Space:
 
     def __init__(self, rules: Rules, limits: Limits) -> None:
         self.rules, self.limits = rules, limits
-        self._has_time = limits.days or limits.parts > 0
+        self._has_time = limits.days or limits.late or limits.parts > 0
         self._worlds, self._workers = Numbers[World](), Numbers[Worker]()
         for name in ("violation", "_around", "_steps", "_tidied"):
             setattr(self, name, cache(getattr(self, name)))

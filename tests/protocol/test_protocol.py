@@ -33,7 +33,7 @@ IS_DEEP = os.environ.get("TICKETING_SEARCH") == "deep"
 WALKING_SECONDS = 1200 if IS_DEEP else 2
 EVERYTHING = Limits(
     orders=3, workers=3, payments=2, declines=3, refusals=2, failures=2, days=True, seller=2, racing=True,
-    operator=True, extending=True, parts=3,
+    operator=True, extending=True, parts=3, late=True,
 )  # fmt: skip
 
 SEARCHED = {
@@ -54,6 +54,7 @@ SEARCHED_DEEPLY = {
     "one order paid twice, and all that takes time": (
         TWO_PAYMENTS, Limits(workers=2, payments=2, refusals=1, days=True),
     ),
+    "one order, failed creations, also late": (ONE_ORDER, FAILING._replace(late=True)),
     "one order, failed creations and three workers": (ONE_ORDER, Limits(workers=3, declines=0, failures=2)),
     "one order, failed creations and lost days": (ONE_ORDER, FAILING._replace(days=True)),
     "one order, and everything": (

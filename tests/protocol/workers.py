@@ -343,19 +343,21 @@ def _create(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
     claim, read = world.claims[worker.claim], worker.read
     assert read is not None
     replayed = dict(claim.replies).get(read.key_no)
-    if replayed is None:
+    if read.key_no in claim.late:
+        yield "its key is in use", world
+    elif replayed is None:
         made, number = created(claim, read.key_no, Intent())
         then = "confirm" if worker.then == "pay" else ""
         yield "Stripe creates a PaymentIntent", _with(world, made, _creation(worker, number, then))
         if read.key_no < limits.failures:
-            yield from _failures(world, worker)
+            yield from _failures(world, worker, limits)
     elif replayed == FAILED:
         yield "Stripe replays its failure", added(world, _renewal(worker))
     else:
         yield "Stripe replays the PaymentIntent", added(world, _creation(worker, replayed, worker.then))
 
 
-def _failures(world: World, worker: Worker) -> Outcomes:
+def _failures(world: World, worker: Worker, limits: Limits) -> Outcomes:
     """Yield what may come of a creation that Stripe answers with a failure, which it may replay for the key or not."""
     claim, read = world.claims[worker.claim], worker.read
     assert read is not None
@@ -363,6 +365,10 @@ def _failures(world: World, worker: Worker) -> Outcomes:
     made = _replying(claim._replace(intents=(*claim.intents, Intent())), read.key_no, FAILED)
     for label, after in (("", claim), (" and keeps it", kept), (" though it has created a PaymentIntent", made)):
         yield f"Stripe answers with a failure{label}", _with(world, after, _renewal(worker))
+    if limits.late:
+        late = claim._replace(late=claim.late | {read.key_no})
+        yield "Stripe answers with a failure, and goes on with it", _with(world, late, _renewal(worker))
+        yield "Stripe takes too long to create a PaymentIntent", world.with_claim(worker.claim, late)
 
 
 def _with(world: World, claim: Claim, worker: Worker) -> World:
@@ -386,7 +392,8 @@ def _renewal(worker: Worker) -> Worker:
 def created(claim: Claim, key_no: int, intent: Intent) -> tuple[Claim, int]:
     """Return the claim after its PaymentIntent was created, and which it is."""
     number = len(claim.intents)
-    return _replying(claim._replace(intents=(*claim.intents, intent)), key_no, number), number
+    claim = claim._replace(intents=(*claim.intents, intent), late=claim.late - {key_no})
+    return _replying(claim, key_no, number), number
 
 
 def _replying(claim: Claim, key_no: int, reply: int) -> Claim:
@@ -491,7 +498,9 @@ def _with_part(intent: Intent, key: tuple[int, int], is_told: bool = True) -> In
 
 
 def finished_late(claim: Claim) -> Iterator[tuple[str, Claim]]:
-    """Yield what may come of the refunds of parts that are still under way at Stripe."""
+    """Yield what may come of the creations, and refunds of parts, that are still under way at Stripe."""
+    for key_no in claim.late:
+        yield "Stripe has created a PaymentIntent late", created(claim, key_no, Intent())[0]
     for number, intent in enumerate(claim.intents):
         for key in intent.late:
             yield f"Stripe has refunded part {key[0]} late", changed_intent(claim, number, _with_part(intent, key))
