@@ -220,7 +220,7 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None
     site.services.tickets_event = lambda *_, **__: 1 // 0
     site.services.away.clear()
     logging.getLogger("gateway.errors").setLevel(logging.CRITICAL)
-    yield "internal-error", None, "/events/broken", None
+    yield "internal-error", None, "/events/broken-0123456789abcdef", None
 
 
 @contextmanager

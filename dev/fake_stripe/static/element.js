@@ -84,6 +84,7 @@
     port = message.ports[0];
     port.onmessage = async ({ data }) => port.postMessage({ id: data.id, answer: await answers[data.question](data.details) });
     applyAppearance(message.data.appearance);
+    document.body.hidden = false; // which flashes in no other colours
     if (message.data.clientSecret) notify("ready", {});
     else notify("loaderror", { error: { type: "invalid_request_error", message: "elements() needs a clientSecret." } });
     resize();

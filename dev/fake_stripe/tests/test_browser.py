@@ -104,6 +104,9 @@ def test_escape_closes_the_challenge_unpaid_and_gives_the_focus_back(pay, intent
     frame = page.frame_locator("iframe[title^='3-D Secure']")
     frame.get_by_role("button", name="Complete").wait_for()
     assert page.evaluate("document.activeElement.closest('dialog[open]') !== null")
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.matches('body, dialog, dialog *')"), "focus is behind the dialog"
 
     if inside:
         frame.get_by_role("button", name="Complete").press("Escape")
