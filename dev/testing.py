@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with an unguessable name is made in it
 ROOM = 4 * 2**30  # bytes; a whole system needs a tenth of it
+PROFILE_BYTES = 2**28  # at most, or the first commands would be forgotten
 LONGEST_PAUSE = 0.1  # seconds between two looks at a condition
 REDIS_DATABASES = range(1, 1024)  # 0 is the default of clients
 
@@ -144,6 +145,7 @@ def commands_on(database: Database[Any]) -> Iterator[list[dict[str, Any]]]:
     """Yield a list that has, once the block has ended, what mongod noted of each command on a database meanwhile."""
     noted: list[dict[str, Any]] = []
     database["system.profile"].drop()
+    database.create_collection("system.profile", capped=True, size=PROFILE_BYTES)
     database.command("profile", 2)
     try:
         yield noted

@@ -108,7 +108,7 @@ class PaymentStore:
 
     def find_by_stripe_id(self, stripe_id: str) -> Payment | None:
         """Return the payment that has this PaymentIntent, or None."""
-        found = self.payments.find_one({"stripe_id": stripe_id})
+        found = self.payments.find_one({"stripe_id": {"$eq": stripe_id, "$type": "string"}})  # as the index has it
         return _payment(found) if found else None
 
     def open(self, order_id: str, now: datetime) -> Payment | None:

@@ -7,6 +7,7 @@ from typing import Any
 import bson
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
+from pymongo.errors import BulkWriteError
 
 from libs.clock import utc_now
 from libs.contracts.events import TicketCreated
@@ -15,6 +16,7 @@ from tickets.spelling import Spelling
 from tickets.store import new_id, to_document
 
 BATCH = 10_000
+DUPLICATE_KEY = 11000
 
 
 def fill(mongo: Any, count: int, seller_id: str) -> list[str]:
@@ -80,7 +82,16 @@ class Sale:
                         document = document.replace(old, fresh)
                     batch.setdefault(collection, []).append(RawBSONDocument(document))
             for collection, documents in batch.items():
-                collection.insert_many(documents, ordered=False)
+                _insert(collection, documents)
+
+
+def _insert(collection: Any, documents: list[RawBSONDocument]) -> None:
+    """Insert documents, but for copies that anti-entropy has made meanwhile."""
+    try:
+        collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        if {each["code"] for each in error.details["writeErrors"]} != {DUPLICATE_KEY}:
+            raise
 
 
 def _like(name: str) -> str:

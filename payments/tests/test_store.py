@@ -7,6 +7,7 @@ import pytest
 from dev.testing import commands_on
 from libs.contracts.errors import OrderNotFound
 from libs.events import VersionConflict
+from libs.schema import migrate
 from payments.card_provider import CardProvider
 from payments.copying import copy_order
 from payments.domain import Payment
@@ -173,3 +174,17 @@ def test_a_newer_snapshot_of_an_order_keeps_a_begun_payment_on_the_reconcilers_l
     store.update_work_left(payment)  # by somebody who read it before
 
     assert mongo.payments.find_one({"_id": "o1"})["work_left"] is True
+
+
+def test_the_payment_of_a_payment_intent_is_found_without_reading_others(mongo):
+    migrate(mongo, PaymentStore.schema)
+    store = PaymentStore(mongo)
+    mongo.payments.insert_many([{"_id": f"x{number}", "stripe_id": f"pi_{number}"} for number in range(10)])
+    payment = begun(store, an_order("o1", 1, "created"))
+    mongo.payments.update_one({"_id": "o1"}, {"$set": {"stripe_id": "pi_o1"}})
+
+    with commands_on(mongo) as commands:
+        found = store.find_by_stripe_id("pi_o1")
+
+    assert found.order == payment.order
+    assert [(each["keysExamined"], each["docsExamined"]) for each in commands] == [(1, 1)]
