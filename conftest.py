@@ -4,13 +4,14 @@ A test that asks for one of them is marked `integration` automatically, and one 
 TICKETING_TEST_SERVERS=FOLDER makes the tests use the servers that already run in FOLDER
 (`python -m dev.stack --folder FOLDER servers` starts them), which saves their start on every run.
 
-With `-n 4` four processes run the tests, on the same servers. The tests of a file that need them stay in one process.
-The whole system is started twice, side by side: for the tests of tests/e2e, and for the others that need it.
+With `-n 4` four processes run the tests, on the same servers. The tests of a file stay in one process, for which alone
+their fixtures and caches are made; those of the protocol, which need none, are shared out. The whole system is started
+twice, side by side: for the tests of tests/e2e, and for the others that need it.
 """
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ SETTINGS = {
 }
 """Those of the whole system that all tests share."""
 SHARED = pytest.StashKey[SharedServers]()
+SHARED_OUT = "tests/protocol/"
+SYSTEM = pytest.StashKey[tuple[pytest.FixtureDef[Any], pytest.FixtureRequest]]()
 FOLDER = "ticketing_servers"  # what pytest-xdist's controller passes to its worker processes
 
 
@@ -61,17 +64,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests by what they need, sort them by it, and say which ones stay in one process.
 
-    One process runs the tests of the whole system last. Several begin with them, then with other groups, and share
-    the short ones at the end.
+    One process runs the tests of the whole system last. Several begin with them, then with what needs servers, and
+    share out the rest at the end.
     """
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
         if names & NEEDS_SERVERS:
             item.add_marker("integration")
-        if "system" in names:
+        if _needs_system(item):
             item.add_marker("e2e")
-        if item.get_closest_marker("integration"):
-            item.add_marker(pytest.mark.xdist_group(_group(item.location[0], "system" in names)))
+        if not item.location[0].startswith(SHARED_OUT):
+            item.add_marker(pytest.mark.xdist_group(_group(item.location[0], _needs_system(item))))
     items.sort(key=_weight, reverse=_is_worker(config))
 
 
@@ -82,6 +85,26 @@ def _group(path: str, needs_system: bool) -> str:
 def pytest_collection_finish() -> None:
     """Spare the garbage collector what was imported and collected, which stays: it takes a tenth of the run."""
     gc.freeze()
+
+
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+    """Remember the whole system, to end it before the tests of this process do."""
+    if fixturedef.argname == "system":
+        request.config.stash[SYSTEM] = (fixturedef, request)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """Stop the whole system once this process has no more tests of it: idle, it takes a sixth of a core."""
+    yield
+    if SYSTEM in item.config.stash and not _needs_system(nextitem):
+        system, request = item.config.stash[SYSTEM]
+        del item.config.stash[SYSTEM]
+        system.finish(request)
+
+
+def _needs_system(item: pytest.Item | None) -> bool:
+    return item is not None and "system" in getattr(item, "fixturenames", ())
 
 
 def _weight(item: pytest.Item) -> int:
