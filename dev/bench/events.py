@@ -39,6 +39,8 @@ RECONNECTING_SECONDS = 5.0
 """How much longer it runs after a kill of the broker, so that each library is connected again."""
 RESTARTING_SECONDS = 600
 """How long a killed broker may take to be back, beside all that tries to reach it again."""
+BROKER_SECONDS = 1200
+"""After how long it is killed no more: where a restart takes long, it is killed less often than the others."""
 STOP_SECONDS = 15
 DRAIN_SECONDS = 10
 """After how long without a new effect those that are missing count as lost."""
@@ -288,7 +290,9 @@ def _count_losses(bench: Bench) -> dict[str, Counter[str]]:
             peer.begin_anew()
         for kind in KINDS:
             if kind == "broker":
-                _kill_broker(bench.stack, list(peers.values()))
+                kills = _kill_broker(bench.stack, list(peers.values()))
+                for each in lost.values():
+                    each["kills_of_broker"] = kills
             else:
                 _at_once([partial(_kill_again, peer, kind) for peer in peers.values()])
             _at_once([peer.drain for peer in peers.values()])
@@ -319,10 +323,14 @@ def _kill_again(peer: Peer, kind: str) -> None:
         peer.restart(kind)
 
 
-def _kill_broker(stack: Stack, peers: Sequence[Peer]) -> None:
+def _kill_broker(stack: Stack, peers: Sequence[Peer]) -> int:
+    """Kill the broker again and again, and wait until it is back, but not for all too long; return how often."""
     for peer in peers:
         peer.tell("broker", RATE * 3600, RATE)
+    until = time.monotonic() + BROKER_SECONDS
     for number in range(sizes.KILLS):
+        if time.monotonic() > until:
+            return number
         for peer in peers:
             peer.keep(f"broker-{number}")
         time.sleep(random.uniform(*RUNNING_SECONDS) + RECONNECTING_SECONDS)  # noqa: S311
@@ -330,6 +338,7 @@ def _kill_broker(stack: Stack, peers: Sequence[Peer]) -> None:
         wait_for(
             lambda: rabbitmq_is_ready(stack.ports, stack.secrets["RABBITMQ_PASSWORD"]), RESTARTING_SECONDS, "RabbitMQ"
         )
+    return sizes.KILLS
 
 
 SUITE = Suite(
