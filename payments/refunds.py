@@ -9,11 +9,14 @@ from typing import Any
 from libs.contracts.texts import is_storable
 from libs.events import VersionConflict
 from payments.crash_points import CrashPoint, crash_point
-from payments.domain import Payment
+from payments.domain import PART_PERIOD, Payment
 from payments.errors import ReasonMissing, StripeUnavailable
 from payments.settlement import Settlement
+from payments.store import PaymentStore
 
 LONGEST_REASON = 500
+LATE_AFTER = 2 * PART_PERIOD
+"""How long a refund of a part may take when Stripe has failed once."""
 PART_ID = 16
 """Characters of the id of a refund of a part."""
 
@@ -64,6 +67,15 @@ def refund_part(
     with suppress(StripeUnavailable, VersionConflict):  # as above
         settlement.settle(order_id)
     return with_refunds(settlement.store.get(order_id))
+
+
+def list_late_parts(store: PaymentStore, now: datetime) -> list[dict[str, Any]]:
+    """Return the orders of which a part was to be refunded LATE_AFTER ago or earlier, as [{"order_id", "since"}]."""
+    waiting = {
+        payment.id: min(part["at"] for part in payment.parts if part["state"] == "asked")
+        for payment in store.list_parts_asked()
+    }
+    return [{"order_id": ident, "since": since} for ident, since in waiting.items() if since <= now - LATE_AFTER]
 
 
 def _stripped(value: object) -> str:

@@ -29,7 +29,7 @@ from payments.domain import Payment
 from payments.errors import PaymentNotFound, StripeUnavailable
 from payments.provider import Money
 from payments.recording import CONFIRM_PERIOD
-from payments.refunds import refund, refund_part, with_refunds
+from payments.refunds import list_late_parts, refund, refund_part, with_refunds
 from payments.store import PaymentStore
 
 EXPECTED = (DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
@@ -150,11 +150,11 @@ class PaymentsService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def stuck(self) -> dict[str, Any]:
-        """Return {"payments", "webhooks", "confirming", "refunds"}, at most 100 of each; for operators.
+        """Return {"payments", "webhooks", "confirming", "refunds", "parts"}, at most 100 of each; for operators.
 
         Payments and webhooks that could not be settled 20 times or more, with how often, since when and why last: they
         are tried for ever. Beside them, as [{"order_id", "since"}], the payments whose outcome is unknown for too long,
-        and the refunds that failed.
+        the refunds that failed, and those of parts that were not made yet.
         """
         self.caller.require("operator")
         store = self.store
@@ -166,6 +166,7 @@ class PaymentsService(parked_events.ParkedEvents):
             "refunds": [
                 {"order_id": each.id, "since": each.refund_failed_at} for each in store.list_refunds_failed(BATCH)
             ],
+            "parts": list_late_parts(store, utc_now())[:BATCH],
         }
 
     @rpc(expected_exceptions=EXPECTED)

@@ -11,7 +11,7 @@ from libs.events import VersionConflict
 from payments import errors
 from payments.card_provider import StripeBusy, _refund_totals
 from payments.domain import PART_PERIOD
-from payments.refunds import refund, refund_part
+from payments.refunds import LATE_AFTER, list_late_parts, refund, refund_part
 from tests.money.buyer import paid_in_the_browser
 from tests.money.stories import before_next
 
@@ -486,6 +486,23 @@ def test_everything_else_is_refunded_after_a_part(world):
     assert world.order(order_id).refunded_at is not None
     with pytest.raises(errors.AlreadyRefunded):
         part(world, order_id, 1, "once more")
+
+
+def test_a_part_that_stripe_has_not_made_for_twenty_minutes_is_shown_to_operators(world, fake):
+    order_id = world.bought()
+    fake.control("faults", kind="error", path="/v1/refunds", status=500, count=9)
+    asked = part(world, order_id, 500)["parts"][0]
+    early = list_late_parts(world.store, world.now())
+    world.ahead += LATE_AFTER
+    world.reconciler.run()
+
+    [late] = list_late_parts(world.store, world.now())
+    fake.control("faults", method="DELETE")
+    world.ahead += PART_PERIOD
+    world.reconciler.run()
+
+    assert (early, late["order_id"], late["since"].isoformat()) == ([], order_id, asked["at"])
+    assert list_late_parts(world.store, world.now()) == []
 
 
 def test_a_part_that_was_asked_for_while_stripe_is_unreachable_is_refunded_later(world, fake):
