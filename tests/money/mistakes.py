@@ -11,6 +11,7 @@ from orders.service import OrdersService
 from payments import card_provider, settlement
 from payments.creation import Creation
 from payments.decisions import Step, decide
+from payments.domain import Payment
 from payments.intent import PaymentIntent
 from payments.reconciler import Reconciler
 from payments.settlement import Settlement
@@ -204,6 +205,11 @@ def never_compare(patch, world):
     nothing = {"page": [], "next": [0, 0], "is_last": True}
     empty = Source(world.orders.orders.collection.database, lambda after: [], lambda after: nothing, list, list, print)
     patch.setattr(OrdersService, "_payments", lambda self: empty)
+
+
+def ask_for_parts_at_once(patch, world):
+    """Use a new key for a part as soon as Stripe has answered with a failure."""
+    patch.setattr(Payment, "may_ask_for", lambda self, part, now: True)
 
 
 def mark_every_payment_refunded(patch, world):

@@ -518,24 +518,6 @@ def test_a_part_that_was_asked_for_while_stripe_is_unreachable_is_refunded_later
     assert world.payment(order_id).parts[0]["state"] == "made"
 
 
-def test_a_part_that_stripe_makes_long_after_it_answered_with_a_failure_is_not_refunded_twice(world, fake):
-    order_id = world.bought()
-    fake.control("faults", kind="error", path="/v1/refunds", status=500)
-    asked = part(world, order_id, 500)
-    first = {"payment_intent": asked["stripe_id"], "amount": 500, "metadata": {"refund": asked["parts"][0]["id"]}}
-    key = {"idempotency_key": f"refund:{asked['stripe_id']}:{asked['parts'][0]['id']}"}
-
-    before_next(world.settlement.cards, "refund_part", lambda: fake.client().v1.refunds.create(first, key))
-    world.ahead += timedelta(seconds=61)
-    world.reconciler.run()
-    fake.client().v1.refunds.create(first, key)
-    world.ahead += PART_PERIOD
-    world.reconciler.run()
-
-    assert [len(charge["refunds"]) for charge in fake.ledger(order_id)[0]["charges"]] == [1]
-    assert world.payment(order_id).parts[0]["state"] == "made"
-
-
 def test_a_part_that_an_instance_of_the_version_before_took_off_the_list_is_refunded_after_the_next_audit(world):
     order_id = world.bought()
     with pytest.MonkeyPatch.context() as busy:
