@@ -20,7 +20,8 @@ MAXIMUM_DECLINES = 3
 PART_PERIOD = timedelta(minutes=10)
 """How long after Stripe failed to refund a part, or that was given up, a request for it may still be under way there.
 
-Stripe's libraries wait for 80 s, chosen to agree with its own limits; the rest is for clocks that differ.
+Stripe's own libraries wait for 80 s; the rest is for clocks that differ. What a failure of the server leaves undecided:
+https://docs.stripe.com/error-low-level#server-errors
 """
 
 
