@@ -3,7 +3,14 @@ const say = (text) => words[text] ?? text;
 
 const order = document.querySelector("[data-follow]");
 const isPaying = () => Boolean(document.querySelector("[data-under-way]"));
-const now = async (query = "") => fetch(order.dataset.follow + query, { headers: { Accept: "application/json" } });
+const now = async (query = "") => ask(order.dataset.follow + query, { headers: { Accept: "application/json" } });
+
+// One whose answer never comes, as on a train, would hold up all looks after it; the slowest answer takes 20 seconds.
+function ask(address, options = {}) {
+  const stopping = new AbortController();
+  setTimeout(() => stopping.abort(), 25_000);
+  return fetch(address, { ...options, signal: stopping.signal });
+}
 
 // The countdown runs on the server's clock; screen readers announce milestones, not every second.
 const MILESTONES = [[300, say("Five minutes left to pay.")], [120, say("Two minutes left to pay.")], [60, say("One minute left to pay.")]];
@@ -79,7 +86,7 @@ if (order) {
   let [pause, timer, seen] = [ticket ? 5000 : 1000, 0, null];
 
   async function hasNews() {
-    const reply = await fetch(ticket, { cache: "no-store", headers: seen ? { "If-None-Match": seen } : {} });
+    const reply = await ask(ticket, { cache: "no-store", headers: seen ? { "If-None-Match": seen } : {} });
     const isNews = reply.status !== 304;
     if (reply.ok) seen = reply.headers.get("ETag");
     return isNews;
@@ -88,15 +95,15 @@ if (order) {
   async function look() {
     if (ticket && (isPaying() || !(await hasNews()))) return;
     const late = Date.now() - began > 10_000;
-    const ask = asking !== undefined || (late && stage === "confirming");
-    const reply = await now(ask ? "?ask" : "");
+    const isAsked = asking !== undefined || (late && stage === "confirming");
+    const reply = await now(isAsked ? "?ask" : "");
     if (reply.redirected) return location.reload(); // signed out meanwhile
     if (!reply.ok) return;
     const found = await reply.json();
     if (isPaying()) return;
     if (found.stage !== stage) return location.replace(order.dataset.order);
     const deadline = document.querySelector("[data-deadline]");
-    if (deadline && found.expiresAt !== deadline.dataset.deadline) await renew(await fetch(order.dataset.order));
+    if (deadline && found.expiresAt !== deadline.dataset.deadline) await renew(await ask(order.dataset.order));
   }
 
   async function poll() {

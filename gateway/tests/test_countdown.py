@@ -107,6 +107,16 @@ def test_page_follows_what_another_tab_does_with_the_order(page, bo, services, o
     page.get_by_role("heading", name="This order is cancelled").wait_for()
 
 
+def test_page_goes_on_following_after_an_answer_was_lost_on_the_way(page, bo, order):
+    page.route("**/api/tickets/*", lambda _: None, times=1)
+    page.clock.run_for(6_000)
+
+    bo.delete(f"/api/orders/{order['id']}")
+    page.clock.run_for(60_000)
+
+    page.get_by_role("heading", name="This order is cancelled").wait_for()
+
+
 def test_page_that_nobody_sees_asks_nothing_and_asks_at_once_when_it_is_seen_again(page, services, order):
     hide = "() => { Object.defineProperty(document, 'hidden', {value: %s, configurable: true});"
     hide += " document.dispatchEvent(new Event('visibilitychange')); }"
