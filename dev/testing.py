@@ -7,8 +7,10 @@ import os
 import secrets
 import shutil
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -57,6 +59,25 @@ def consumers(amqp_url: str, queue: str) -> int:
 def waiting(amqp_url: str, queue: str) -> int:
     """Return the number of ready messages in a queue; 0 when the queue does not exist."""
     return _declared(amqp_url, queue)[0]
+
+
+@contextmanager
+def repeating(actions: Sequence[Callable[[], object]]) -> Iterator[None]:
+    """Repeat each action in a thread of its own while the block runs, and let it finish; raise what one has raised."""
+    stopping = threading.Event()
+
+    def repeat(action: Callable[[], object]) -> None:
+        while not stopping.is_set():
+            action()
+
+    with ThreadPoolExecutor(len(actions)) as pool:
+        repeated = [pool.submit(repeat, action) for action in actions]
+        try:
+            yield
+        finally:
+            stopping.set()
+    for each in repeated:
+        each.result()
 
 
 def new_stack_folder() -> Path:

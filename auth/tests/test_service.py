@@ -3,7 +3,6 @@
 import re
 import secrets
 import statistics
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -15,7 +14,7 @@ from cryptography.fernet import Fernet
 from pymongo import MongoClient
 
 from auth.store import UserStore
-from dev.testing import nameko_service, new_vhost, wait_for
+from dev.testing import nameko_service, new_vhost, repeating, wait_for
 from libs.rpc import Client, RemoteError, ServiceUnavailable
 from libs.schema import migrate
 from libs.tokens import Signer, Verifier, new_key
@@ -348,22 +347,17 @@ def ticks(process):
 def flood(running):
     """Sixty sign-ins and sign-ups at once: their answers, and how long other calls took."""
     process, client, _ = running
-    someone, done, seconds = Caller(client), threading.Event(), []
+    someone, seconds = Caller(client), []
     someone.sign_up()
 
     def watch():
-        while not done.is_set():
-            began = time.monotonic()
-            someone.ask("is_revoked", session_id="s1")
-            seconds.append(time.monotonic() - began)
+        began = time.monotonic()
+        someone.ask("is_revoked", session_id="s1")
+        seconds.append(time.monotonic() - began)
 
-    watching = threading.Thread(target=watch)
-    watching.start()
     attempts = [lambda: someone.answer(PASSWORD, None, address()), lambda: Caller(client).sign_up() and "signed up"]
-    with ThreadPoolExecutor(60) as pool:
+    with repeating([watch]), ThreadPoolExecutor(60) as pool:
         answers = list(pool.map(answer_or_busy, 30 * attempts))
-    done.set()
-    watching.join(10)
     return answers, seconds
 
 

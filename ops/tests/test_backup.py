@@ -1,10 +1,10 @@
 import json
-import threading
+from itertools import count
 
 import pytest
 from bson import Decimal128, ObjectId
 
-from dev.testing import ROOT
+from dev.testing import ROOT, repeating
 from libs.schema import migrate, missing
 from ops import backup, restore
 from orders.store import OrderStore
@@ -67,24 +67,19 @@ def test_backup_is_of_one_moment_while_the_site_goes_on(site, databases, tmp_pat
     home.large.insert_many({"_id": n, "text": "x" * 10_000} for n in range(1000))
     home.orders.insert_one({"_id": 0})
     away.orders.insert_one({"_id": 0})
-    stopped, number = threading.Event(), 1
+    numbers = count(1)
 
-    def go_on():
-        nonlocal number
-        while not stopped.is_set():
-            home.orders.insert_one({"_id": number})
-            away.orders.insert_one({"_id": number})  # never one that home does not have
-            number += 1
+    def write():
+        number = next(numbers)
+        home.orders.insert_one({"_id": number})
+        away.orders.insert_one({"_id": number})  # never one that home does not have
 
-    writer = threading.Thread(target=go_on)
-    writer.start()
-    path = make(site, tmp_path)
-    stopped.set()
-    writer.join()
+    with repeating([write]):
+        path = make(site, tmp_path)
     put_back(site, path, replace=True)
 
     at_home, out = home.orders.count_documents({}), away.orders.count_documents({})
-    assert at_home - out in (0, 1) and at_home < number
+    assert at_home - out in (0, 1) and at_home < next(numbers)
 
 
 def test_backup_is_not_restored_over_documents_unless_one_says_so(site, databases, tmp_path):

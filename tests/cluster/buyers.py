@@ -1,11 +1,14 @@
 """People who buy one ticket after the other, whatever happens, and note what they were answered and when."""
 
-import threading
+import math
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import requests
 
+from dev.testing import repeating
 from tests.e2e.people import Person
 
 PAUSE_SECONDS = 0.2
@@ -29,41 +32,22 @@ class Notes:
 
 
 class Buyers:
-    """So many people at once; each lists a ticket, reserves it as somebody else and pays."""
+    """People who each list a ticket, reserve it as somebody else and pay; what is noted is of all of them."""
 
-    def __init__(self, cluster, sessions, number):
+    def __init__(self, url):
         self.notes = Notes()
         self.promised = []
         """(kind, id) of everything that was answered by 2xx."""
         self.problems = []
-        self._stopping, self._given_up = threading.Event(), threading.Event()
-        self._url = cluster.gateway_url
-        pairs = [(self._person(sessions, "ana"), self._person(sessions, "bo")) for _ in range(number)]
-        self._threads = [threading.Thread(target=self._keep_buying, args=pair) for pair in pairs]
+        self.give_up_at = math.inf
+        self._url = url
 
-    def _person(self, sessions, name):
-        return sessions.begin(Person(self._url, name))
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        """Let everybody finish what they have begun, for as long as that may take."""
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join(FINISHING_SECONDS)
-        self._given_up.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _keep_buying(self, seller, buyer):
-        while not self._stopping.is_set():
-            try:
-                self._buy(seller, buyer)
-            except Exception as problem:  # noqa: BLE001 - a thread cannot fail a test
-                self.problems.append(repr(problem))
+    def buy(self, seller, buyer):
+        """Buy a ticket, or note why that was not possible."""
+        try:
+            self._buy(seller, buyer)
+        except Exception as problem:  # noqa: BLE001 - the others go on
+            self.problems.append(repr(problem))
 
     def _buy(self, seller, buyer):
         about = {"title": "Hamlet, row 3", "price": 19.99, "category": "stage"}
@@ -104,7 +88,7 @@ class Buyers:
             if status in wanted:
                 return body
             assert status in (None, 0, *UNCERTAIN), f"{status} {body}"
-            if self._given_up.is_set():
+            if time.monotonic() > self.give_up_at:
                 raise TimeoutError("it was not answered in time")
             time.sleep(PAUSE_SECONDS)
 
@@ -119,3 +103,15 @@ class Buyers:
             pass
         self.notes.requests.append((began, time.monotonic() - began, status))
         return status, answer
+
+
+@contextmanager
+def buying(cluster, sessions, number):
+    """Let so many people buy while the block runs, and then finish what they have begun; yield them."""
+    buyers, url = Buyers(cluster.gateway_url), cluster.gateway_url
+    pairs = [[sessions.begin(Person(url, name)) for name in ("ana", "bo")] for _ in range(number)]
+    with repeating([partial(buyers.buy, *pair) for pair in pairs]):
+        try:
+            yield buyers
+        finally:
+            buyers.give_up_at = time.monotonic() + FINISHING_SECONDS

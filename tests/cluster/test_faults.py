@@ -17,7 +17,7 @@ from dev.stack.cluster import COPIES, NODES, ONCE, REDIS_SERVERS
 from dev.stack.ports import SERVE_METRICS
 from dev.testing import wait_for
 from ops import redis_users
-from tests.cluster.buyers import UNCERTAIN, Buyers
+from tests.cluster.buyers import UNCERTAIN, buying
 from tests.e2e import invariants
 
 PAGE = Path(__file__).parents[2] / "docs/outages.md"
@@ -130,7 +130,7 @@ def table(pytestconfig):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_nothing_is_lost_and_all_invariants_hold_with(fault, cluster, network, sessions, table):
-    with Buyers(cluster, sessions, BUYERS) as buyers:
+    with buying(cluster, sessions, BUYERS) as buyers:
         table.append(row(fault, *during(FAULTS[fault](cluster, network), cluster, buyers)))
 
     assert buyers.problems == []

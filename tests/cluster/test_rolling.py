@@ -4,58 +4,55 @@ A gateway is replaced as Kubernetes does it: no proxy sends it requests any more
 to know its successor once that is ready. The other programs are stopped and started.
 """
 
-import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
 import requests
 
 from dev.stack.cluster import ONCE
 from dev.stack.ports import SERVE_METRICS
-from dev.testing import wait_for
-from tests.cluster.buyers import Buyers
+from dev.testing import repeating, wait_for
+from tests.cluster.buyers import buying
 from tests.e2e import invariants
 from tests.e2e.people import Person
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(2400)]
 
 REQUESTS = 10_000
-THREADS = 6
+READERS = 6
 PATHS = ["/api/tickets", "/tickets", "/api/orders", "/api/users/currentuser", "/api/tickets?limit=5"]
 PROGRAMS = [name for name in SERVE_METRICS if name not in ONCE]
 
 
 class Readers:
-    """People who look at lists, tickets and their orders all the time, with a session."""
+    """People who look at lists, tickets and their orders, with a session."""
 
-    def __init__(self, cluster, sessions):
+    def __init__(self):
         self.statuses = Counter()
         self.failed = []
-        self._stopping = threading.Event()
-        people = [sessions.begin(Person(cluster.gateway_url, "cy")) for _ in range(THREADS)]
-        self._threads = [threading.Thread(target=self._read, args=(person,)) for person in people]
 
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
+    def read(self, person):
+        """Look at each page once, and note what was not answered as it should be."""
+        for path in PATHS:
+            try:
+                status = person.get(path).status_code
+            except requests.RequestException as problem:
+                status = repr(problem)
+            self.statuses[status] += 1
+            if status != 200:
+                self.failed.append((time.monotonic(), path, status))
 
-    def __exit__(self, *_):
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
 
-    def _read(self, person):
-        while not self._stopping.is_set():
-            for path in PATHS:
-                try:
-                    status = person.get(path).status_code
-                except requests.RequestException as problem:
-                    status = repr(problem)
-                self.statuses[status] += 1
-                if status != 200:
-                    self.failed.append((time.monotonic(), path, status))
+@contextmanager
+def reading(cluster, sessions, number):
+    """Let so many people read while the block runs; yield them."""
+    readers = Readers()
+    people = [sessions.begin(Person(cluster.gateway_url, "cy")) for _ in range(number)]
+    with repeating([partial(readers.read, person) for person in people]):
+        yield readers
 
 
 def replace_all(cluster):
@@ -72,7 +69,7 @@ def replace_all(cluster):
 
 
 def test_no_request_is_refused_while_every_program_is_replaced(cluster, sessions):
-    with Buyers(cluster, sessions, 2) as buyers, Readers(cluster, sessions) as readers:
+    with buying(cluster, sessions, 2) as buyers, reading(cluster, sessions, READERS) as readers:
         wait_for(lambda: buyers.notes.bought, 60)
         replace_all(cluster)
         wait_for(lambda: readers.statuses.total() + len(buyers.notes.requests) >= REQUESTS, 1200)

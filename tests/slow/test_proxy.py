@@ -1,12 +1,11 @@
 """Caddy with our Caddyfile in front of gateways that are restarted, as during an upgrade."""
 
-import itertools
 import signal
 import subprocess
 import sys
-import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +14,7 @@ import pytest
 import requests
 
 from dev.stack import free_ports
-from dev.testing import ROOT, wait_for
+from dev.testing import ROOT, repeating, wait_for
 from gateway.tests.served import Gunicorn
 
 CADDYFILE = (ROOT / "deploy/proxy/Caddyfile").read_text()
@@ -77,40 +76,34 @@ def restart(gateway):
 
 
 class Visitors:
-    """Threads that read and write without a pause; `failed` is what was not as it should be."""
+    """People who read and write; `failed` is what was not as it should be, `answered` how often all was asked."""
 
-    def __init__(self, url, number=6):
+    def __init__(self, url):
         self.url, self.failed, self.answered = url, [], 0
-        self._stopped = threading.Event()
-        self._counter = itertools.count()
-        self._threads = [threading.Thread(target=self._go_on) for _ in range(number)]
 
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
+    def visit(self, http):
+        try:
+            shown = http.get(f"{self.url}/tickets", timeout=90)
+            refused = http.post(f"{self.url}/api/users/signup", json={"email": "nobody"}, timeout=90)
+            self.failed += [shown.text] * (shown.status_code != 200)
+            self.failed += [refused.text] * (refused.status_code != 400)
+        except requests.RequestException as error:
+            self.failed.append(error)
+        self.answered += 1
 
-    def __exit__(self, *_):
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
-        self.answered = next(self._counter)
 
-    def _go_on(self):
-        with requests.Session() as http:
-            while not self._stopped.is_set():
-                try:
-                    shown = http.get(f"{self.url}/tickets", timeout=90)
-                    refused = http.post(f"{self.url}/api/users/signup", json={"email": "nobody"}, timeout=90)
-                    self.failed += [shown.text] * (shown.status_code != 200)
-                    self.failed += [refused.text] * (refused.status_code != 400)
-                except requests.RequestException as error:
-                    self.failed.append(error)
-                next(self._counter)
+@contextmanager
+def visiting(url, number=6):
+    """Let so many people visit a site without a pause while the block runs; yield them."""
+    visitors = Visitors(url)
+    with ExitStack() as stack:
+        people = [stack.enter_context(requests.Session()) for _ in range(number)]
+        stack.enter_context(repeating([partial(visitors.visit, http) for http in people]))
+        yield visitors
 
 
 def test_nobody_sees_that_gateways_are_restarted_in_turn(tmp_path, gateways):
-    with caddy(tmp_path, gateways) as url, Visitors(url) as visitors:
+    with caddy(tmp_path, gateways) as url, visiting(url) as visitors:
         for gateway in (*gateways, *gateways):
             restart(gateway)
 
@@ -118,7 +111,7 @@ def test_nobody_sees_that_gateways_are_restarted_in_turn(tmp_path, gateways):
 
 
 def test_requests_wait_while_the_only_gateway_is_restarted(tmp_path, gateways):
-    with caddy(tmp_path, gateways[:1]) as url, Visitors(url) as visitors:
+    with caddy(tmp_path, gateways[:1]) as url, visiting(url) as visitors:
         gateways[0].master.send_signal(signal.SIGTERM)
         gateways[0].master.wait(30)
         time.sleep(3)  # while the new container is made

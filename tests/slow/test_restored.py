@@ -1,15 +1,15 @@
 """The system lives on with a backup of MongoDB alone, and with new RabbitMQ and Redis: nothing else is the truth."""
 
 import shutil
-import threading
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
 from conftest import SETTINGS
 from dev.stack import Stack, backups, free_ports
 from dev.stack.programs import no_programs
-from dev.testing import stack_folder
+from dev.testing import repeating, stack_folder
 from tests.e2e import invariants
 from tests.e2e.people import Operator, Person, Sessions
 
@@ -24,21 +24,8 @@ def people(system):
     operator.client.close()
 
 
-@contextmanager
-def purchases(person):
-    """Let people go on to buy while the block runs."""
-    stopped = threading.Event()
-
-    def go_on():
-        seller, buyer = person("cy"), person("di")
-        while not stopped.is_set():
-            assert buyer.pay(buyer.reserve(seller.list_ticket())).status_code == 201
-
-    buying = threading.Thread(target=go_on)
-    buying.start()
-    yield
-    stopped.set()
-    buying.join()
+def buy(seller, buyer):
+    assert buyer.pay(buyer.reserve(seller.list_ticket())).status_code == 201
 
 
 def test_site_goes_on_from_a_backup_that_was_made_while_people_bought(tmp_path):
@@ -48,7 +35,7 @@ def test_site_goes_on_from_a_backup_that_was_made_while_people_bought(tmp_path):
             ana, bo = person("ana"), person("bo")
             sold, held, paid_later = (bo.reserve(ana.list_ticket()) for _ in range(3))
             assert bo.pay(sold).status_code == 201
-            with purchases(person):
+            with repeating([partial(buy, person("cy"), person("di"))]):
                 path = backups.make(system, tmp_path)
             assert bo.pay(paid_later).status_code == 201
             later = bo.reserve(ana.list_ticket())
