@@ -76,7 +76,10 @@ def checked_details(
     valid["seat"] = seat is None or isinstance(seat, dict)
     parts = {part: seat.get(part) for part in limits.SEAT_PARTS} if isinstance(seat, dict) else {}
     valid |= {f"seat.{part}": text is None or is_line(text, limits.MAXIMUM_SEAT) for part, text in parts.items()}
-    errors = [error(field, f"Not a valid {field}.") for field, is_valid in valid.items() if not is_valid]
+    said = {"title": "Enter a title.", "starts_at": "Enter a start that is not in the past."}
+    errors = [
+        error(field, said.get(field, f"Not a valid {field}.")) for field, is_valid in valid.items() if not is_valid
+    ]
     if errors:
         raise RemoteError("InvalidTicket", errors[0]["message"], {"errors": errors})
     details = {"title": title.strip(), "price_cents": price_cents, "category": category, "venue": venue or None}

@@ -62,7 +62,7 @@ def test_a_time_that_does_not_exist_is_refused_together_with_all_other_problems(
     answer = ana.submit("/sell", **typed(startsAt=start, timeZone=zone, title="", row="x" * 51))
 
     assert answer.status_code == 400
-    assert problems(answer.text) == [f"Error: {each}" for each in ("Not a valid title.", said, "Not a valid seat.row.")]
+    assert problems(answer.text) == [f"Error: {each}" for each in ("Enter a title.", said, "Not a valid seat.row.")]
     assert services.tickets == {} and f'value="{start}"' in answer.text
 
 
