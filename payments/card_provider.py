@@ -305,12 +305,14 @@ def _refund_totals(charge: stripe.Charge) -> dict[str, Any]:
     back = sum(refund.amount for refund in refunds) - sum(refund.amount for refund in ended)
     if charge.amount_captured < charge.amount:  # what was authorized but not captured may look refunded too
         back = charge.amount_captured if charge.refunded else 0
+    parts = [part for part in map(_part_of, refunds) if part]
     return {
         "refunded_cents": max(0, back - pending),
         "refunding_cents": pending,
         "failed_refunds": len(ended),
-        "refund_ids": frozenset(filter(None, map(_part_of, refunds))),
+        "refund_ids": frozenset(parts),
         "failed_refund_ids": frozenset(filter(None, map(_part_of, ended))),
+        "is_part_made_twice": len(parts) > len(set(parts)),
     }
 
 

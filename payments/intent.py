@@ -12,7 +12,7 @@ class PaymentIntent:
 
     `refunding_cents` are pending refunds, which may still fail; `failed_refunds` counts those that did.
     `refund_ids` are those that requests for refunds of parts gave to the refunds there are, whatever became of these;
-    `failed_refund_ids` those of the ones that failed.
+    `failed_refund_ids` those of the ones that failed. `is_part_made_twice`: two refunds have the same.
     `last_payment_method` is the PaymentMethod that was tried last, "" before the first. `is_first_reply`: it is what
     Stripe replied to this worker's own request, not replayed and not read since.
     """
@@ -30,6 +30,7 @@ class PaymentIntent:
     failed_refunds: int = 0
     refund_ids: frozenset[str] = frozenset()
     failed_refund_ids: frozenset[str] = frozenset()
+    is_part_made_twice: bool = False
     card_brand: str | None = None
     card_last4: str | None = None
     captured_cents: int | None = None

@@ -237,6 +237,8 @@ class Settlement:
         else:
             self.store.save(payment, event)
             crash_point(CrashPoint.RECORDED)
+            if event == "PaymentRefunded" and intent.is_part_made_twice:
+                alarm(self.store, "part_refunded_twice", f"{payment.stripe_id} of order {payment.id}")
 
     def _capture(self, payment: Payment, intent: PaymentIntent) -> Reading | None:
         try:

@@ -426,7 +426,7 @@ def test_a_refund_is_made_or_pending_or_has_failed(status, expected):
 
     given_back = _refund_totals(stripe.Charge.construct_from(charge, None))
 
-    assert tuple(given_back.values()) == (*expected, frozenset(), frozenset())
+    assert tuple(given_back.values()) == (*expected, frozenset(), frozenset(), False)
 
 
 @pytest.mark.parametrize(("is_refunded", "refunds", "expected"), [(False, [1499], 0), (True, [1499, 500], 500)])
@@ -440,7 +440,8 @@ def test_what_was_never_captured_of_a_charge_is_no_refund(world, is_refunded, re
     given_back = _refund_totals(stripe.Charge.construct_from(charge, None))
 
     totals = {"refunded_cents": expected, "refunding_cents": 0, "failed_refunds": 0}
-    assert given_back == totals | {"refund_ids": frozenset(), "failed_refund_ids": frozenset()}
+    parts = {"refund_ids": frozenset(), "failed_refund_ids": frozenset(), "is_part_made_twice": False}
+    assert given_back == totals | parts
 
 
 def part(world, order_id, cents, reason="a seat was broken", by="Olga"):
@@ -576,6 +577,18 @@ def test_a_part_of_which_less_is_left_at_stripe_is_given_up_with_an_alarm(world,
     payment = world.payment(order_id)
     assert (payment.status, payment.parts[0]["state"]) == ("refunded", "given_up")
     assert world.store.counts()["alarms_refund_failed"] == 1
+
+
+def test_a_part_that_stripe_has_made_twice_after_all_raises_an_alarm_once(world, fake):
+    order_id = world.bought()
+    made = part(world, order_id, 500)
+    about = {"amount": 500, "metadata": {"refund": made["parts"][0]["id"]}}
+    fake.client().v1.refunds.create({"payment_intent": made["stripe_id"], **about})
+
+    world.settlement.settle(order_id)
+    world.settlement.settle(order_id)
+
+    assert world.store.counts() == {"alarms_part_refunded_twice": 1}
 
 
 def given_up(world, fake):
