@@ -56,7 +56,7 @@ class Site:
                 self.system.wait_ready(name)
 
     @contextmanager
-    def busy(self, act, people=1, pause=0.0):
+    def busy(self, act, people=1, pause=0.2):
         """Let so many people do `act(buyer, seller)` again and again while the block runs, whatever is answered."""
         ended = threading.Event()
 
@@ -103,7 +103,7 @@ class WatchedStack(Stack):
 
     def _servers(self):
         programs, folder = super()._servers(), self.folder / "rabbitmq"
-        self.rabbitmq_metrics = free_port()
+        self.rabbitmq_metrics = free_ports().gateway
         where = f"prometheus.tcp.ip = {HOST}\nprometheus.tcp.port = {self.rabbitmq_metrics}\n"
         (folder / "conf.d" / "prometheus.conf").write_text(where)
         (folder / "enabled_plugins").write_text("[rabbitmq_management,rabbitmq_prometheus].\n")
@@ -121,7 +121,7 @@ def watched(folder):
         ports["mongo"] = stack.enter_context(exporter("mongodb_up", mongo_answers(system)))
         ports["redis"] = stack.enter_context(exporter("redis_up", redis_answers(system)))
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(ports)))
-        url = stack.enter_context(prometheus(folder, free_port()))
+        url = stack.enter_context(prometheus(folder, free_ports().gateway))
         yield Site(system, url)
 
 
@@ -154,13 +154,6 @@ def answers(url):
     with suppress(requests.RequestException):
         return requests.get(url, timeout=5).ok
     return False
-
-
-def free_port():
-    with start_http_server(0, HOST, CollectorRegistry())[0] as server:
-        port = server.server_port
-        server.shutdown()
-    return port
 
 
 @contextmanager

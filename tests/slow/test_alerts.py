@@ -77,7 +77,8 @@ def repeat(queue, amqp_url):
     """Let an event that waits in a queue wait there many times more."""
     with Connection(amqp_url) as connection, connection.channel() as channel:
         found = channel.basic_get(queue, no_ack=True)
-    again = Outgoing("", queue, found.body.encode(), dict(found.headers), found.properties["message_id"])
+    body = found.body if isinstance(found.body, bytes) else found.body.encode()
+    again = Outgoing("", queue, body, dict(found.headers), found.properties["message_id"])
     publisher = Publisher(amqp_url)
     assert publisher.publish([again] * MANY) == {}
     publisher.close()
@@ -109,8 +110,8 @@ def mongo_is_away(site):
 @contextmanager
 def broker_is_full(site):
     """RabbitMQ may use no memory, and the time to pay of an order ends."""
-    late = reserve(site.person("bo"), site.person("ana"))
-    with site.busy(reserve, people=3):
+    late, held = reserve(site.person("bo"), site.person("ana")), site.person("ana").list_ticket()
+    with site.busy(lambda buyer, _: buyer.post("/api/orders", {"ticketId": held}), people=3):
         rabbitmqctl(site.system, "set_vm_memory_high_watermark", "absolute", "1")
         overdue(site, late, timedelta(minutes=11))
         try:
@@ -128,7 +129,7 @@ def stripe_is_away(site):
 @contextmanager
 def processor_is_taken(site):
     """The scheduler gets a hundredth of a processor."""
-    with site.stuttering("scheduler", 0.7, 0.004):
+    with site.stuttering("scheduler", 0.6, 0.004):
         yield
 
 
