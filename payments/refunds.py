@@ -48,7 +48,7 @@ def with_refunds(payment: Payment) -> dict[str, Any]:
 def refund_part(
     settlement: Settlement, order_id: str, amount_cents: int, reason: str, requested_by: str
 ) -> dict[str, Any]:
-    """Refund a part of an order; return the payment with its `parts`.
+    """Refund a part of an order; return the payment with its `parts`, and a `note` if it was asked for already.
 
     The same amount for the same reason by the same person is the same request, which is carried out once however often
     it is repeated; once it has failed, it is a new one. Raises as `refund` does, RefundTooLarge or RefundUnderWay.
@@ -61,12 +61,20 @@ def refund_part(
     ident = hashlib.sha256(request.encode()).hexdigest()[:PART_ID]
     if any(part["state"] == "given_up" for part in settlement.store.get(order_id).parts_like(ident)):
         settlement.settle(order_id)  # Stripe may have made it after all
-    _change(
+    is_new = _change(
         settlement, order_id, lambda payment, now: payment.request_part(ident, amount_cents, requested_by, why, now)
     )
     with suppress(StripeUnavailable, VersionConflict):  # as above
         settlement.settle(order_id)
-    return with_refunds(settlement.store.get(order_id))
+    payment = settlement.store.get(order_id)
+    note = {} if is_new else {"note": _repeated(payment.parts_like(ident)[-1])}
+    return with_refunds(payment) | note
+
+
+def _repeated(part: dict[str, Any]) -> str:
+    """Return what operators read who ask for a part again."""
+    asked = f"You asked for this at {part['at']:%Y-%m-%d %H:%M} UTC already, and it is {part['state']}."
+    return f"{asked} Another refund of the same amount needs another reason."
 
 
 def list_late_parts(store: PaymentStore, now: datetime) -> list[dict[str, Any]]:
@@ -84,18 +92,20 @@ def _stripped(value: object) -> str:
     return text if len(text) <= LONGEST_REASON else ""
 
 
-def _change(settlement: Settlement, order_id: str, request: Callable[[Payment, datetime], bool]) -> None:
+def _change(settlement: Settlement, order_id: str, request: Callable[[Payment, datetime], bool]) -> bool:
+    """Save what a request changes; return whether it changed anything."""
     for last in (False, False, True):
         payment = settlement.store.get(order_id)
         if not request(payment, settlement.clock()):
-            return
+            return False
         try:
             settlement.store.save(payment)
             crash_point(CrashPoint.REFUND_REQUESTED)
-            return
+            break
         except VersionConflict:
             if last:
                 raise
+    return True
 
 
 def _as_json(request: dict[str, Any]) -> dict[str, Any]:

@@ -456,6 +456,7 @@ def test_a_part_is_refunded_once_however_often_it_is_asked_for_and_the_order_goe
 
     assert (first["status"], first["refunded_cents"], again["refunded_cents"]) == ("captured", 500, 500)
     assert [(one["amount_cents"], one["by"], one["state"]) for one in again["parts"]] == [(500, "Olga", "made")]
+    assert "note" not in first and "it is made. Another refund of the same amount needs another reason" in again["note"]
     order = world.order(order_id)
     assert (order.status, order.refunded_cents, order.refunded_at) == ("complete", 500, None)
     assert world.payment(order_id).has_work_left is False
