@@ -27,6 +27,8 @@ from dev.stack import Stack, free_ports
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from dev.collector import Collector
+
 NEEDS_SERVERS = {
     *("servers", "stack_folder", "amqp_url", "mongo_url", "mongo", "redis_database", "redis_url", "system"),
     "browser",  # which is not in Python's packages either
@@ -113,6 +115,16 @@ def _weight(item: pytest.Item) -> int:
 
 def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
+
+
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator["Collector"]:
+    """Yield a collector that gets all spans of this process."""
+    from dev.collector import collecting
+
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_on")
+    with collecting("bakery", monkeypatch) as collector:
+        yield collector
 
 
 @pytest.fixture

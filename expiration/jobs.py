@@ -4,7 +4,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rq import get_current_job
+
+from expiration.schedule import QUEUE
 from expiration.store import DeadlineStore
+from libs import tracing
 from libs.clock import utc_now
 from libs.context import work
 from libs.contracts.events import CATALOGUE
@@ -22,7 +26,10 @@ def complete(order_id: str, correlation_id: str | None = None) -> bool:
     `correlation_id` is that of the work that scheduled the job. The worker's relay publishes what waits in the outbox.
     """
     assert _store is not None, "jobs run in a worker that relays"
-    with work(correlation_id):
+    job = get_current_job()
+    about = tracing.messaging("process", QUEUE, job.id if job else None, "redis")
+    parent = job.meta.get(tracing.HEADER) if job else None
+    with work(correlation_id), tracing.received(parent, "consumer", "process expiration.complete", about):
         deadline = _store.find(order_id)
         if deadline is None or not deadline.fire(utc_now()):
             return False

@@ -17,6 +17,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq_scheduler import Scheduler
 
+from libs import tracing
 from libs.context import correlation_id
 from libs.errors import Unavailable, is_unavailable
 from libs.internal_port import Loop
@@ -81,18 +82,22 @@ class Schedule:
 
     def put(self, order_id: str, expires_at: datetime) -> None:
         """Schedule the job of an order's deadline, in place of any earlier one; one round trip."""
-        self.put_all([(order_id, expires_at, correlation_id())])
+        self.put_all([(order_id, expires_at, correlation_id(), tracing.traceparent())])
 
-    def put_all(self, deadlines: Iterable[tuple[str, datetime, str | None]]) -> None:
-        """Schedule jobs as `put` does, each with the id of the work that it follows from; one round trip for all."""
+    def put_all(self, deadlines: Iterable[tuple[str, datetime, str | None, str | None]]) -> None:
+        """Schedule jobs as `put` does, each with the id of the work that it follows from and its traceparent.
+
+        One round trip for all.
+        """
         pipeline = self.scheduler.connection.pipeline(transaction=False)
-        for order_id, expires_at, ident in deadlines:
+        for order_id, expires_at, ident, traceparent in deadlines:
             job = self.scheduler._create_job(  # what rq-scheduler's `enqueue_at` does by one round trip after another
                 "expiration.jobs.complete",
                 args=(order_id, ident),
                 id=job_id(order_id),
                 result_ttl=0,
                 commit=False,
+                meta={tracing.HEADER: traceparent} if traceparent else None,
             )
             job.save(pipeline)
             # whole seconds, as rq-scheduler has them, rounded up: a job that came early would do nothing

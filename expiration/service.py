@@ -51,8 +51,10 @@ class ExpirationService(parked_events.ParkedEvents):
         deadlines = [Deadline.of(order) for order in orders]
         try:
             self.schedule.put_all(
-                (deadline.id, deadline.expires_at, ident)
-                for deadline, ident in zip(deadlines, orders.correlation_ids, strict=True)
+                (deadline.id, deadline.expires_at, ident, traceparent)
+                for deadline, ident, traceparent in zip(
+                    deadlines, orders.correlation_ids, orders.traceparents, strict=True
+                )
             )
         finally:  # the records are kept even while Redis is unreachable
             known = self.store.add_all(deadlines)

@@ -9,7 +9,7 @@ from rq.serializers import JSONSerializer
 
 from expiration.jobs import relaying
 from expiration.schedule import QUEUE, JsonJob
-from libs import internal_port, logs
+from libs import internal_port, logs, tracing
 from libs.contracts.events import ExpirationComplete
 from libs.database import check_readable
 from libs.errors import Unavailable
@@ -44,6 +44,7 @@ class LoopingWorker(SimpleWorker):
 def main() -> None:
     """Run until the process is stopped; refuses to start without its settings."""
     check_common()
+    tracing.set_up("worker")
     required("EXPIRATION_MONGO_URL")
     parsed("EXPIRATION_AMQP_URL", amqp_url, AMQP_FORM)
     worker = LoopingWorker(

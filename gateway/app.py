@@ -20,6 +20,7 @@ from gateway import (
     security,
     sessions,
     static_files,
+    traces,
 )
 from gateway.bodies import LIMIT_BYTES, JsonAnswers
 from gateway.cache import marks, public
@@ -28,6 +29,7 @@ from gateway.key_notes import KeyNotes
 from gateway.services import RpcClient, Services
 from gateway.session_uses import SessionUses
 from gateway.settings import Settings
+from libs import tracing
 from libs.revocation_listener import RevocationListener
 from libs.revocations import Revocations, followed_by
 from libs.rpc import Client
@@ -75,6 +77,8 @@ def create_app(
     services = Services(lambda: client or Client(read.amqp_url, "gateway"), read.signer)
     app.extensions["services"] = services
     metrics.register(app)
+    if tracing.set_up("gateway"):
+        traces.register(app)
     uses = SessionUses(lambda used: services.call_as_gateway("auth.note_sessions", used=used))
     sessions.register(app, read, revocations or _listen(app, read, services), uses)
     marks.register(app, tls=read.tls)

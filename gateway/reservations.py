@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 from flask import Flask, current_app
 from flask_login import current_user
 
+from gateway import traces
 from gateway.services import CALL_SECONDS, Services, call_as_user
 from libs.bounded import BoundedDict
 from libs.contracts.limits import MAXIMUM_REFUSALS
@@ -100,4 +101,5 @@ def reserve(ticket_id: str, version: int | None, key: str | None) -> dict[str, A
             refusals.note_taken(ticket_id)
         raise
     refusals.note_taken(ticket_id)
+    traces.keep(order["id"])
     return order

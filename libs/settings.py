@@ -264,8 +264,40 @@ def metrics_address() -> tuple[str, int | None]:
     return optional("METRICS_HOST", "127.0.0.1", address, ADDRESS_FORM), optional("METRICS_PORT", None, *PORT)
 
 
+def otlp_url(text: str) -> str:
+    """Return the address of a collector of traces, which may have a path; raise ValueError when it is malformed."""
+    _check_url(text, ("http", "https"))
+    if "?" in text or "#" in text or "@" in text:
+        raise ValueError("more than a host, a port and a path")
+    return text
+
+
+_SAMPLERS = ("traceidratio", "always_on", "always_off")
+SAMPLERS = (*(f"parentbased_{name}" for name in _SAMPLERS), *_SAMPLERS)
+
+
+def ratio(text: str) -> float:
+    """Return the number from 0 to 1 in `text`; raise ValueError when it is none."""
+    found = float(text)
+    if not 0 <= found <= 1:
+        raise ValueError(text)
+    return found
+
+
+def trace_endpoint() -> str | None:
+    """Return OTEL_EXPORTER_OTLP_ENDPOINT; stop the start when it, or how to sample, is malformed."""
+    trace_ratio()
+    optional("OTEL_TRACES_SAMPLER", None, *choice(*SAMPLERS))
+    return optional("OTEL_EXPORTER_OTLP_ENDPOINT", None, otlp_url, URL_FORM)
+
+
+def trace_ratio() -> float:
+    """Return OTEL_TRACES_SAMPLER_ARG; stop the start when it is malformed."""
+    return optional("OTEL_TRACES_SAMPLER_ARG", 0.1, ratio, "NUMBER, from 0 to 1")
+
+
 def check_common() -> None:
     """Stop the start when a setting of every program is malformed, before anything uses it."""
     reads = (log_level, log_format, queue_type, ca_files, verify_seconds, metrics_address)
-    for read in (*reads, read_preference, write_concern):
+    for read in (*reads, read_preference, write_concern, trace_endpoint):
         read()

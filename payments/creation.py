@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from libs.events import VersionConflict
+from libs.tracing import traceparent
 from payments.card_provider import CardProvider
 from payments.crash_points import CrashPoint, crash_point
 from payments.domain import Payment
@@ -46,6 +47,7 @@ class Creation:
         intent = self._find(payment) or self.cards.create(payment.order, payment.key_no)
         crash_point(CrashPoint.INTENT_CREATED)
         payment.stripe_id, payment.creating_at = intent.id, None
+        payment.traceparent = traceparent() or payment.traceparent
         if begins_attempt and intent.is_first_reply and is_awaited():
             payment.begin_attempt(self.clock(), intent.last_payment_method)
         else:

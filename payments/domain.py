@@ -39,7 +39,8 @@ class Payment:
     the failed refunds that have been dealt with. `parts` are the refunds of less than everything that operators asked
     for, oldest first, as {"id", "amount_cents", "by", "reason", "at", "state"}: asked, made (Stripe has a refund of
     this id), failed (and that came back) or given_up; `key_no` and `failed_at`: the number of its idempotency key,
-    which is new since Stripe last answered with a failure; `given_up_at`.
+    which is new since Stripe last answered with a failure; `given_up_at`. `traceparent` says where in a trace a card
+    was last to be charged, for what Stripe tells us of that; nothing depends on it.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Payment:
     is_challenged: bool = False
     earlier_refunds: list[dict[str, Any]] = field(default_factory=list)
     parts: list[dict[str, Any]] = field(default_factory=list)
+    traceparent: str | None = None
 
     @classmethod
     def open(cls, order: dict[str, Any], now: datetime) -> "Payment":

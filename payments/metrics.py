@@ -1,4 +1,4 @@
-"""What payments times: each request to Stripe."""
+"""What payments times and traces: each request to Stripe."""
 
 import re
 import time
@@ -7,6 +7,7 @@ from typing import Any
 import stripe
 from prometheus_client import Histogram
 
+from libs import tracing
 from libs.metrics import SECONDS
 
 IDENT = re.compile(r"(?<=/)(pi|ch|py|pyr|re|pm|tok|du|dp|evt)_\w+")
@@ -24,13 +25,17 @@ class TimedRequests(stripe.RequestsClient):
 
     def request(self, method: str, url: str, *arguments: Any, **options: Any) -> Any:
         """Send a request; return what the client does."""
-        began, status = time.monotonic(), "none"
+        began, status, kind = time.monotonic(), "none", _kind(method, url)
+        about = {"http.request.method": method.upper(), "server.address": url.partition("//")[2].partition("/")[0]}
         try:
-            answer = super().request(method, url, *arguments, **options)
-            status = str(answer[1])
+            with tracing.client(kind, about) as span:
+                answer = super().request(method, url, *arguments, **options)
+                status = str(answer[1])
+                if span:
+                    span.set_attribute("http.response.status_code", answer[1])
             return answer
         finally:
-            stripe_request_seconds.labels(_kind(method, url), status).observe(time.monotonic() - began)
+            stripe_request_seconds.labels(kind, status).observe(time.monotonic() - began)
 
 
 def _kind(method: str, url: str) -> str:

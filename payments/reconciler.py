@@ -3,10 +3,12 @@
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-from libs import context
+from libs import context, tracing
 from libs.alarms import is_alarming
 from libs.errors import is_unavailable, log_failure
 from libs.events import VersionConflict
@@ -81,7 +83,7 @@ class Reconciler:
                 break
 
     def _settle_late(self, webhook: Webhook) -> bool:
-        with context.work(webhook.correlation_id):
+        with context.work(webhook.correlation_id), _traced("process", webhook, webhook.traceparent):
             return self.settle_webhook(webhook)
 
     def receive(self, webhook: Webhook) -> None:
@@ -90,11 +92,13 @@ class Reconciler:
         One that reports no news, as most that follow from our own requests, is as good as settled, and not stored.
         """
         payment = self.store.find_by_stripe_id(webhook.stripe_id) if webhook.stripe_id else None
-        if payment is not None and _is_old_news(webhook, payment):
-            return
-        self.store.inbox.add(webhook, self.settlement.clock())
-        crash_point(CrashPoint.WEBHOOK_STORED)
-        self._begin(partial(self._settle_late, webhook))
+        with _traced("receive", webhook, payment.traceparent if payment else None):
+            if payment is not None and _is_old_news(webhook, payment):
+                return
+            webhook = replace(webhook, traceparent=tracing.traceparent() or "")
+            self.store.inbox.add(webhook, self.settlement.clock())
+            crash_point(CrashPoint.WEBHOOK_STORED)
+            self._begin(partial(self._settle_late, webhook))
 
     def settle_webhook(self, webhook: Webhook) -> bool:
         """Settle the payment that a webhook is about; one about an unknown payment is only counted.
@@ -171,6 +175,12 @@ class Reconciler:
         if is_alarming(failures):
             alarm(self.store, "payment_stuck", f"order {order_id} could not be settled {failures} times: {failure}")
         return True
+
+
+def _traced(operation: str, webhook: Webhook, parent: str | None) -> AbstractContextManager[object]:
+    """Return the span of what is done with a webhook, in the trace of the payment, linked to the request with it."""
+    about = tracing.messaging(operation, "webhooks", webhook.id, "stripe")
+    return tracing.received(parent, "consumer", f"{operation} {webhook.type}", about, links_current=True)
 
 
 def _is_old_news(webhook: Webhook, payment: Payment) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from libs.clock import utc_now
 from libs.events import VersionConflict
+from libs.tracing import traceparent
 from payments.alarms import alarm
 from payments.card_provider import CaptureRefused, CardProvider, UnexpectedStripeError
 from payments.crash_points import CrashPoint, crash_point
@@ -163,6 +164,7 @@ class Settlement:
         if not is_awaited():
             raise StripeUnavailable("Stripe took so long that nobody waits for the outcome any more")
         payment.begin_attempt(self.clock(), intent.last_payment_method if intent else None)
+        payment.traceparent = traceparent() or payment.traceparent
         self.store.save(payment)
         crash_point(CrashPoint.ATTEMPT_MARKED)
 

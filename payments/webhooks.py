@@ -32,7 +32,8 @@ SHOWN = ("type", "stripe_id", "order_id", "received_at", "failures", "failure")
 class Webhook:
     """A webhook: the event's id and type, the PaymentIntent it is about, and the order in that one's metadata.
 
-    `correlation_id` is that of the request which delivered it, and of all that it leads to, even later.
+    `correlation_id` is that of the request which delivered it, and of all that it leads to, even later; `traceparent`
+    (`libs.tracing`) says where all that is in the payment's trace.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Webhook:
     stripe_id: str | None
     order_id: str | None
     correlation_id: str = ""
+    traceparent: str = ""
 
 
 class WebhookReader:
@@ -113,7 +115,7 @@ class Inbox:
         """Return the webhook that was tried longest ago, unless since `before`, and note that it is tried now."""
         where, tried = {"waiting": True, "tried_at": {"$lte": before}}, {"$set": {"tried_at": now}}
         found = self.collection.find_one_and_update(where, tried, sort=[("tried_at", ASCENDING)])
-        names = ("type", "stripe_id", "order_id", "correlation_id")
+        names = ("type", "stripe_id", "order_id", "correlation_id", "traceparent")
         return Webhook(found["_id"], **{name: found[name] for name in names if name in found}) if found else None
 
 

@@ -20,7 +20,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS = COMPOSE["services"]
 SERVERS = ("rabbitmq", "mongo", "redis")
 PROXY = "proxy"
-MONITORING = ("prometheus", "grafana", "mongo-exporter", "redis-exporter")
+MONITORING = ("prometheus", "grafana", "jaeger", "mongo-exporter", "redis-exporter")
 ENDS = {"mongo-setup": "on-failure", "migrate": "on-failure", "operator": "no", "backup": "no", "restore": "no"}
 PROGRAMS = tuple(name for name in CONTAINERS if name not in (*SERVERS, *ENDS, *MONITORING, PROXY))
 OF_CONTAINERS = {
@@ -114,7 +114,7 @@ def test_first_probe_of_a_program_comes_early_and_waits_as_long_as_the_program_m
 def test_nothing_is_published_but_to_this_machine():
     published = {name: each["ports"] for name, each in CONTAINERS.items() if "ports" in each}
 
-    assert set(published) == {PROXY, "fake-stripe", "prometheus", "grafana"}
+    assert set(published) == {PROXY, "fake-stripe", "prometheus", "grafana", "jaeger"}
     assert all(port.startswith("${PROXY_ADDRESS:-127.0.0.1}:") for port in published.pop(PROXY))
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 

@@ -142,7 +142,7 @@ def imported_names(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-NEUTRAL = ("alarms", "clock", "context", "database", "errors", "metrics", "schema", "settings")
+NEUTRAL = ("alarms", "clock", "context", "database", "errors", "metrics", "schema", "settings", "tracing")
 """What the library of events may stand on, beside itself and `libs.amqp`; `dev` starts the servers of its tests."""
 OF_EVENTS = tuple(f"libs.{name}." for name in ("events", "amqp", *NEUTRAL))
 

@@ -5,6 +5,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from eventlet.greenpool import GreenPool
@@ -12,7 +13,7 @@ from nameko.constants import DEFAULT_MAX_WORKERS
 from nameko.containers import ServiceContainer, WorkerContext
 from nameko.timer import Timer
 
-from libs import context, internal_port, logs, metrics
+from libs import context, internal_port, logs, metrics, tracing
 from libs.alarms import Repeated
 from libs.errors import Unavailable, log_failure
 from libs.security_events import note_refusal
@@ -35,8 +36,9 @@ class DeadlineExceeded(Unavailable):
 class Container(ServiceContainer):
     """Runs workers as nameko's own container does; a config.yml selects it with SERVICE_CONTAINER_CLS.
 
-    An entrypoint may put into a worker's context data `correlation_id`, and a function `left_seconds` that returns how
-    long the work may take, called when a worker is free: without any time left the work is not begun. The log is
+    An entrypoint may put into a worker's context data `correlation_id`, a function `span` that returns the context
+    manager of its span (`libs.tracing`), and a function `left_seconds` that returns how long the work may take, called
+    when a worker is free: without any time left the work is not begun. The log is
     nameko's own when config.yml has LOGGING.
 
     Entrypoints that are slow (`is_slow`: they wait for somebody outside) have workers of their own, so that the others
@@ -48,6 +50,7 @@ class Container(ServiceContainer):
             if "LOGGING" not in config:
                 logs.set_up()
             check_common()
+            tracing.set_up(service_cls.name)
             if config.get("AMQP_URI"):  # what needs it refuses to start without, but tries its form while it is bound
                 config = {**config, "AMQP_URI": parsed("AMQP_URI", amqp_url, AMQP_FORM, config, service_cls.name)}
         super().__init__(service_cls, config, *args, **kwargs)
@@ -81,13 +84,17 @@ class Container(ServiceContainer):
     def _run_worker(self, worker_ctx: WorkerContext, handle_result: HandleResult | None) -> None:
         left = worker_ctx.data.pop("left_seconds", lambda: None)()
         deadline = None if left is None else time.monotonic() + left
-        with context.work(worker_ctx.data.get("correlation_id"), deadline, worker_ctx.data.get("client")):
+        ident, span = worker_ctx.data.get("correlation_id"), worker_ctx.data.pop("span", nullcontext)
+        with context.work(ident, deadline, worker_ctx.data.get("client")), span() as spanned:
             self._inject_dependencies(worker_ctx)
             self._worker_setup(worker_ctx)
             if left is not None and left <= 0:
                 result, exc_info = None, (DeadlineExceeded, _expired(worker_ctx), None)
             else:
                 result, exc_info = _run(worker_ctx)
+            if exc_info:
+                is_expected = isinstance(exc_info[1], worker_ctx.entrypoint.expected_exceptions)
+                tracing.failed(spanned, exc_info[1], is_fault=not is_expected)
             if handle_result is not None:
                 result, exc_info = handle_result(worker_ctx, result, exc_info)
             self._worker_result(worker_ctx, result, exc_info)

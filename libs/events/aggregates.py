@@ -17,6 +17,7 @@ from marshmallow import ValidationError
 from pymongo import ASCENDING, IndexModel, UpdateOne
 from pymongo.collection import Collection
 
+from libs import tracing
 from libs.clock import iso, utc_now
 from libs.context import correlation_id
 from libs.database import possibly_behind
@@ -222,7 +223,8 @@ def pending_event(event: Event, body: Document) -> Document:
     """
     event.load(body)
     json.dumps(body, default=iso)
-    return {
+    traced = {tracing.HEADER: traceparent} if (traceparent := tracing.traceparent()) else {}
+    return traced | {
         "id": f"{event.name}:{body['id']}:{body['version']}",
         "name": event.name,
         "exchange": event.exchange,

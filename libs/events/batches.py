@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from eventlet.event import Event as Signal
 from nameko.exceptions import ContainerBeingKilled
 
-from libs import context
+from libs import context, tracing
 from libs.errors import Unavailable, log_failure
 from libs.events.event import Event
-from libs.events.handlers import EventHandler, Tried, about, log, unreadable
+from libs.events.handlers import EventHandler, Tried, about, log, traceparent_of, unreadable
 from libs.events.topology import DELAYS_SECONDS
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -23,11 +23,20 @@ ALONE_SECONDS = 10.0
 
 
 class Batch(list[dict[str, Any]]):
-    """The bodies of events; `correlation_ids` are those of the work from which each follows, None where unknown."""
+    """The bodies of events; `correlation_ids` are those of the work from which each follows, None where unknown.
 
-    def __init__(self, bodies: Iterable[dict[str, Any]], correlation_ids: Sequence[str | None]) -> None:
+    `traceparents` are those of the spans in which each is handled, None without one (`libs.tracing`).
+    """
+
+    def __init__(
+        self,
+        bodies: Iterable[dict[str, Any]],
+        correlation_ids: Sequence[str | None],
+        traceparents: Sequence[str | None] | None = None,
+    ) -> None:
         super().__init__(bodies)
         self.correlation_ids = correlation_ids
+        self.traceparents = traceparents or [None] * len(self)
 
 
 class BatchHandler(EventHandler):
@@ -81,23 +90,33 @@ class BatchHandler(EventHandler):
             self.settle(failed, started)
             return
         settled = Signal()
-        done = partial(self._batch_done, readable, bodies, failed, started, settled)
-        context_data = about(readable[0]) if len(readable) == 1 else {}
+        spans = [self._begun(message, len(readable)) for message in readable]
+        done = partial(self._batch_done, readable, bodies, spans, failed, started, settled)
+        context_data: dict[str, Any] = {}
+        if len(readable) == 1:
+            context_data = about(readable[0]) | ({"span": partial(tracing.within, spans[0])} if spans[0] else {})
         idents = [about(message)["correlation_id"] for message in readable]
+        taken = Batch(bodies, idents, [span and tracing.traceparent(span) for span in spans])
         try:
-            self.container.spawn_worker(
-                self, (Batch(bodies, idents),), {}, context_data=context_data, handle_result=done
-            )
+            self.container.spawn_worker(self, (taken,), {}, context_data=context_data, handle_result=done)
         except ContainerBeingKilled:
             for message in batch:
                 self.consumer.requeue_message(message)
             return
         settled.wait()
 
+    def _begun(self, message: Any, count: int) -> Any:
+        """Return the span of a message that is handled with others, `count` in all; None without a trace."""
+        if not (parent := traceparent_of(message)):
+            return None
+        name, attributes = self.traced(message)
+        return tracing.begun(parent, name, attributes | {"messaging.batch.message_count": count})
+
     def _batch_done(
         self,
         readable: list[Any],
         bodies: list[Any],
+        spans: list[Any],
         failed: list[Tried],
         started: float,
         settled: Signal,
@@ -109,23 +128,25 @@ class BatchHandler(EventHandler):
         if error is None or len(readable) == 1:
             tried = [(message, error) for message in readable]
         else:
-            tried = self._try_alone(worker_ctx, readable, bodies)
+            tried = self._try_alone(worker_ctx, readable, bodies, spans)
+        for span, (_, failure) in zip(spans, tried, strict=True):
+            tracing.ended(span, failure)
         self.settle(failed + tried, started)
         settled.send()
         return result, exc_info
 
-    def _try_alone(self, worker_ctx: Any, readable: list[Any], bodies: list[Any]) -> list[Tried]:
+    def _try_alone(self, worker_ctx: Any, readable: list[Any], bodies: list[Any], spans: list[Any]) -> list[Tried]:
         """Call the method with each event alone, in order; return what became of each."""
         tried: list[Tried] = []
         method, until = getattr(worker_ctx.service, self.method_name), time.monotonic() + ALONE_SECONDS
-        for message, body in zip(readable, bodies, strict=True):
+        for message, body, span in zip(readable, bodies, spans, strict=True):
             error: Exception | None = None
-            with context.work(about(message)["correlation_id"]) as ident:
+            with context.work(about(message)["correlation_id"]) as ident, tracing.within(span):
                 if time.monotonic() > until:
                     error = Unavailable("the events before it in its batch took too long to fail")
                 else:
                     try:
-                        method(Batch([body], [ident]))
+                        method(Batch([body], [ident], [tracing.traceparent()]))
                     except Exception as failure:  # noqa: BLE001 - whatever it is, the others go on
                         error = failure
                         log_failure(log, failure, "%s failed", message.properties.get("message_id"))

@@ -10,7 +10,7 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.write_concern import WriteConcern
 
-from libs import context
+from libs import context, tracing
 from libs.alarms import alarm, is_alarming
 from libs.amqp.publisher import Outgoing
 from libs.clock import iso
@@ -126,6 +126,9 @@ def _message(pending: Document, source: str | None) -> Outgoing:
         raise ValueError(f"its id has more than {LONGEST_ID} bytes")
     headers = {"version": pending["version"], "nameko.correlation_id": pending["correlation_id"]}
     headers[SAVED_AT] = round(pending["at"].timestamp() * 1000)
+    if parent := pending.get(tracing.HEADER):
+        about = tracing.messaging("send", f"{exchange}:{pending['name']}", pending["id"])
+        headers[tracing.HEADER] = tracing.sent(parent, pending["at"], f"send {pending['name']}", about) or parent
     body = json.dumps(pending["body"], separators=(",", ":"), default=iso).encode()
     return Outgoing(
         exchange,

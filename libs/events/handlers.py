@@ -14,7 +14,7 @@ from amqp.serialization import dumps
 from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import Entrypoint, SharedExtension
 
-from libs import context
+from libs import context, tracing
 from libs.alarms import alarm, is_alarming
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.consumer import QueueConsumer
@@ -131,7 +131,7 @@ class EventHandler(Entrypoint):
             return
         done = partial(self._done, message, started)
         try:
-            self.container.spawn_worker(self, (body,), {}, context_data=about(message), handle_result=done)
+            self.container.spawn_worker(self, (body,), {}, context_data=self._context(message), handle_result=done)
         except ContainerBeingKilled:
             self.consumer.requeue_message(message)
 
@@ -142,6 +142,16 @@ class EventHandler(Entrypoint):
         """Return the body of a message; whatever it raises, the message is unreadable."""
         require_readable(message)
         return self.event.load(json.loads(message.body))
+
+    def _context(self, message: Any) -> dict[str, Any]:
+        parent = traceparent_of(message)
+        span = {"span": partial(tracing.received, parent, "consumer", *self.traced(message))} if parent else {}
+        return about(message) | span
+
+    def traced(self, message: Any) -> tuple[str, dict[str, Any]]:
+        """Return the name and the attributes of the span in which a message is handled."""
+        name, ident = self.queue.name, message.properties.get("message_id")
+        return f"process {name}", tracing.messaging("process", name, ident)
 
     def _done(self, message: Any, started: float, worker_ctx: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
         self.settle([(message, exc_info[1] if exc_info else None)], started)
@@ -219,6 +229,11 @@ def about(message: Any) -> dict[str, Any]:
     No other header is passed on: a token, or one of the broker's own, must not travel with what the worker sends.
     """
     return {"correlation_id": (message.headers or {}).get("nameko.correlation_id") or None}
+
+
+def traceparent_of(message: Any) -> object:
+    """Return the traceparent that came with a message, if any did."""
+    return (message.headers or {}).get(tracing.HEADER)
 
 
 def unreadable(error: Exception) -> Unreadable:

@@ -20,7 +20,7 @@ from amqp.exceptions import AccessRefused
 from amqp.spec import Basic
 from kombu import Connection
 
-from libs import context, wire
+from libs import context, tracing, wire
 from libs.amqp.connection import connect
 from libs.amqp.unread import require_readable
 from libs.errors import Unavailable, is_unavailable, log_failure
@@ -44,7 +44,7 @@ class RemoteError(Exception):
 
     def __init__(self, name: str, message: str = "", details: dict[str, Any] | None = None) -> None:
         super().__init__(f"{name}: {message}")
-        self.name = name
+        self.name = self.traced_as = name
         self.message = message
         self.details = details or {}
 
@@ -159,7 +159,8 @@ class Client:
         if limit <= 0:
             raise ServiceUnavailable(f"no time is left to call {name}")
         try:
-            result = self._call(name, arguments or {}, token, correlation_id, started + limit, is_query)
+            with tracing.client(name, {"rpc.system.name": "nameko", "rpc.method": name}):
+                result = self._call(name, arguments or {}, token, correlation_id, started + limit, is_query)
             outcome = "ok"
             return result
         except RemoteError:
@@ -187,6 +188,8 @@ class Client:
                 headers["nameko.token"] = token
             if client := context.client():
                 headers["nameko.client"] = client
+            if traceparent := tracing.traceparent():
+                headers[tracing.HEADER] = traceparent
             self._send(name, ident, arguments, headers, deadline - margin)
             self._wait(waiter, deadline)
         finally:

@@ -17,7 +17,7 @@ from nameko.exceptions import ContainerBeingKilled, IncorrectSignature, Malforme
 from nameko.rpc import Rpc as NamekoRpc
 from nameko.rpc import RpcConsumer as NamekoRpcConsumer
 
-from libs import wire
+from libs import tracing, wire
 from libs.amqp.connection import connect
 from libs.amqp.consumer import QueueConsumer
 from libs.amqp.container import MOST_WAITING
@@ -188,6 +188,10 @@ class Rpc(NamekoRpc):
         if isinstance(timeout_ms, int):
             until, caller = time.monotonic() + timeout_ms / 1000, message.properties.get("reply_to") or ""
             context_data["left_seconds"] = partial(self._left_seconds, caller, deadline_ms, until)
+        if parent := (message.headers or {}).get(tracing.HEADER):
+            name = f"{self.container.service_name}.{self.method_name}"
+            about = {"rpc.system.name": "nameko", "rpc.method": name}
+            context_data["span"] = partial(tracing.received, parent, "server", name, about)
         done = partial(self._done, message, time.monotonic())
         self.container.spawn_worker(self, args, kwargs, context_data=context_data, handle_result=done)
 

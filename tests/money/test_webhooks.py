@@ -7,7 +7,7 @@ import pytest
 import stripe
 
 from gateway.tests.conftest import app, client, revocations, services  # noqa: F401 - fixtures
-from libs import context
+from libs import context, tracing
 from payments.errors import InvalidSignature
 from payments.webhooks import Webhook, WebhookReader
 from tests.money.buyer import paid_in_the_browser
@@ -149,3 +149,29 @@ def test_a_second_payment_intent_for_an_order_that_stripe_does_not_know_raises_a
     world.reconciler.receive(Webhook("evt_1", "payment_intent.succeeded", "pi_another", order_id))
 
     assert "ALARM unknown_intent" in caplog.text
+
+
+def test_a_webhook_is_in_the_trace_of_the_payment_and_linked_to_the_request_that_delivers_it(world, fake, traced):
+    with tracing.request("POST /orders/<order_id>/attempt", {}):
+        order_id = paid_in_the_browser(world, fake)
+        paid = tracing.traceparent()
+    with tracing.request("POST /api/webhooks/stripe", {}):
+        delivered = tracing.traceparent()
+        world.reconciler.receive(world.webhook(order_id, "payment_intent.amount_capturable_updated"))
+
+    received = traced.span("receive payment_intent.amount_capturable_updated")
+    settled = traced.span("process payment_intent.amount_capturable_updated")
+    sent = world.store.payments.outbox_of(order_id)[0]
+    assert (received.trace, received.parent, received.links) == (paid[3:35], paid[36:52], [delivered[36:52]])
+    assert settled.parent == received.id and traced.span("GET /v1/payment_intents/ID").parent == settled.id
+    assert (sent["name"], sent["traceparent"][36:52]) == ("PaymentAuthorized", settled.id)
+
+
+def test_a_webhook_that_reports_nothing_new_is_in_the_trace_of_the_payment_too(world, traced):
+    with tracing.request("POST /api/payments", {}):
+        order_id = world.bought()
+        paid = tracing.traceparent()
+
+    world.reconciler.receive(world.webhook(order_id))
+
+    assert traced.span("receive payment_intent.succeeded").parent == paid[36:52]

@@ -48,6 +48,10 @@ MALFORMED = [
         ("BROKER_VERIFY_SECONDS", "0"),
         *((name, "/nobody/has/this.pem") for name in ("AMQP_CA_FILE", "MONGO_CA_FILE", "REDIS_CA_FILE")),
     )),
+    *((program, *wrong) for program in ("orders", "worker", "gateway") for wrong in (
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "never:4318"), ("OTEL_TRACES_SAMPLER", "never"),
+        ("OTEL_TRACES_SAMPLER_ARG", "2"),
+    )),
     ("auth", "SIGN_UPS_PER_ADDRESS", "0"),
     ("auth", "AUTH_ENCRYPTION_KEY", "never long enough"),
     *((each, "PUBLIC_URL", f"http://{host}") for each in ("auth", "gateway") for host in ("127.0.0.1", "never.org")),

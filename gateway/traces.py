@@ -1,0 +1,68 @@
+"""Traces of requests (`libs.tracing`). What a buyer does about an order goes on with the trace of its reservation.
+
+So that one trace leads from the first click to the complete order, the session's cookie, which we sign, keeps where the
+newest reservation is in its trace, if that is sampled. A `traceparent` that a client sends is not looked at: it would
+choose what is sampled, and nothing tells one that a proxy made from one that it passed on.
+"""
+
+from contextlib import ExitStack
+
+from flask import Flask, Response, g, request, session
+
+from gateway.metrics import METHODS
+from libs import tracing
+from libs.context import correlation_id
+
+UNTRACED = ("health.", "static")
+"""How the endpoints begin that nobody asks about: probes, and static files."""
+KEPT = "trace"
+"""In a session: [order_id, traceparent]."""
+
+
+def register(app: Flask) -> None:
+    """Trace every request of `app`; to be registered before what may answer one."""
+    app.before_request(_begin)
+    app.after_request(_answered)
+    app.teardown_request(_end)
+
+
+def keep(order_id: str) -> None:
+    """Let what follows about an order that was just reserved go on with the trace of this request."""
+    if traceparent := tracing.traceparent():
+        session[KEPT] = [order_id, traceparent]
+
+
+def _begin() -> None:
+    route, method = request.url_rule, request.method if request.method in METHODS else "_OTHER"
+    if (request.endpoint or "").startswith(UNTRACED):
+        return
+    about = {"http.request.method": method, "ticketing.correlation_id": correlation_id()}
+    if route:  # else a path may be anything that somebody made up
+        about |= {"http.route": route.rule, "url.path": request.path}
+    g.trace = ExitStack()
+    g.trace.enter_context(tracing.request(f"{method} {route.rule}" if route else method, about, _reserved()))
+
+
+def _answered(response: Response) -> Response:
+    tracing.answered(response.status_code)
+    return response
+
+
+def _end(_error: BaseException | None) -> None:
+    if trace := g.pop("trace", None):
+        trace.close()
+
+
+def _reserved() -> object:
+    """Return the traceparent of the reservation of the order that this request changes, or asks Stripe about."""
+    order_id = (request.view_args or {}).get("order_id")
+    if request.endpoint == "api_payments.create":  # names the order in its body, which is not read yet
+        order_id = session.get(KEPT, [None])[0]
+    elif not order_id or (request.method == "GET" and not _asks_stripe()):
+        return None
+    kept, traceparent = session.get(KEPT, (None, None))
+    return traceparent if kept == order_id else None
+
+
+def _asks_stripe() -> bool:
+    return request.endpoint == "orders.payment_return" or "ask" in request.args
