@@ -51,9 +51,8 @@ class AnnouncementListener:
         self._announcement = announcement
         self._read = read
         self._verify_at = 0.0
-        listener = BroadcastListener(
-            f"gateway.{ROUTING_KEY}", amqp_url, EXCHANGE, ROUTING_KEY, self.hear, self._on_bound, self._check
-        )
+        heard = self.hear, self._on_bound, self._check, verify_seconds()
+        listener = BroadcastListener(f"gateway.{ROUTING_KEY}", amqp_url, EXCHANGE, ROUTING_KEY, *heard)
         self._threads = BackgroundThreads("announcement", listener.run)
 
     def start(self) -> None:
@@ -61,7 +60,7 @@ class AnnouncementListener:
         self._threads.start()
 
     def stop(self) -> None:
-        """Stop, within a second."""
+        """Stop, within some seconds."""
         self._threads.stopping.set()
 
     def hear(self, message: Any) -> None:

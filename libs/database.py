@@ -19,6 +19,7 @@ from pymongo.errors import ConfigurationError
 from pymongo.read_preferences import Nearest, SecondaryPreferred
 from pymongo.uri_parser import parse_uri
 
+import libs.idle_threads  # noqa: F401 - whose threads pymongo's clients are to have
 from libs.settings import ca_file, read_preference, write_concern
 
 TIMEOUT_SECONDS = 5

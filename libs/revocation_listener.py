@@ -17,9 +17,8 @@ class RevocationListener:
 
     def __init__(self, part: str, amqp_url: str, revocations: Revocations) -> None:
         self._revocations = revocations
-        self._listener = BroadcastListener(
-            f"{part}.{ROUTING_KEY}", amqp_url, EXCHANGE, ROUTING_KEY, self._on_message, self._on_bound, self._check
-        )
+        heard = self._on_message, self._on_bound, self._check, verify_seconds()
+        self._listener = BroadcastListener(f"{part}.{ROUTING_KEY}", amqp_url, EXCHANGE, ROUTING_KEY, *heard)
         self._verify_at = 0.0
         self._threads = BackgroundThreads("revocations", revocations.follow, self._listener.run)
 

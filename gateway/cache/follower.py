@@ -22,6 +22,7 @@ from libs.threads import BackgroundThreads
 EXCHANGE = "tickets.events"
 ASK_SECONDS = 0.4
 """From one question for a watermark to the next, while the memory is used: a late answer does no harm."""
+CHECK_SECONDS = 1.0
 SILENT_SECONDS = 2.0
 """How long no question has been answered when something must be wrong with the queue, such as its binding."""
 
@@ -53,7 +54,8 @@ class Follower:
         """When the questions were asked that are not answered yet, by their numbers."""
         self._unanswered_since: float | None = None
         self._is_failing = False
-        listener = BroadcastListener("gateway.Tickets", amqp_url, EXCHANGE, ALL, self.hear, self._on_bound, self._check)
+        heard = self.hear, self._on_bound, self._check, CHECK_SECONDS
+        listener = BroadcastListener("gateway.Tickets", amqp_url, EXCHANGE, ALL, *heard)
         self._threads = BackgroundThreads("public-reads", listener.run, self._ask_while_used)
 
     def start(self) -> None:

@@ -16,7 +16,8 @@ from libs.amqp.connection import connection_to
 from libs.errors import log_failure
 
 HEARTBEAT_SECONDS = 10
-POLL_SECONDS = 1.0
+POLL_SECONDS = 4.0
+"""How often a heartbeat is sent if it is time: one is due after half of HEARTBEAT_SECONDS."""
 PAUSES = (0.2, 0.5, 1.0)
 
 log = logging.getLogger(__name__)
@@ -25,8 +26,8 @@ log = logging.getLogger(__name__)
 class BroadcastListener:
     """Passes each message of `exchange` with a `routing_key` to `on_message`, and connects again and again.
 
-    `on_bound(queue)` is called once the queue is bound, before its first message; `check(queue)` at least once a
-    second. When either raises, or `on_message` does, the listener begins anew, with another queue.
+    `on_bound(queue)` is called once the queue is bound, before its first message; `check(queue)` at least every
+    `check_seconds`. When either raises, or `on_message` does, the listener begins anew, with another queue.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class BroadcastListener:
         on_message: Callable[[Any], Any],
         on_bound: Callable[[Any], Any] = lambda _queue: None,
         check: Callable[[Any], Any] = lambda _queue: None,
+        check_seconds: float = POLL_SECONDS,
     ) -> None:
         self._name = name
         self._amqp_url = amqp_url
@@ -46,9 +48,10 @@ class BroadcastListener:
         self._on_message = on_message
         self._on_bound = on_bound
         self._check = check
+        self._poll_seconds = min(check_seconds, POLL_SECONDS)
 
     def run(self, stopping: threading.Event) -> None:
-        """Listen until `stopping` is set, and for up to a second more; for a thread of its own."""
+        """Listen until `stopping` is set, and until the next check; for a thread of its own."""
         failures = 0
         while not stopping.is_set():
             began = time.monotonic()
@@ -75,4 +78,4 @@ class BroadcastListener:
             self._check(queue)
             connection.heartbeat_check()
             with suppress(TimeoutError):
-                connection.drain_events(timeout=POLL_SECONDS)
+                connection.drain_events(timeout=self._poll_seconds)

@@ -64,6 +64,11 @@ class EventPublisher(SharedExtension):
         for handler in self.handlers:
             handler.declare_own(channel)
 
+    def delays_of(self, handler: "EventHandler") -> list[float]:
+        """Return the delays whose queues this handler declares: those that no handler before it has, too."""
+        before = self.handlers[: self.handlers.index(handler)]
+        return [delay for delay in handler.delays_seconds if not any(delay in each.delays_seconds for each in before)]
+
     def stop(self) -> None:
         """Close its connection."""
         if self.publisher:
@@ -110,9 +115,9 @@ class EventHandler(Entrypoint):
         topology.bind_consumed(channel, self.container.service_name, [self.event])
 
     def declare_own(self, channel: Any) -> None:
-        """Declare the queue of this handler, and what it needs to retry and to park."""
+        """Declare the queue of this handler, and what it needs to retry and to park that no handler before it does."""
         topology.declare_consumed(channel, self.container.service_name, [self.event])
-        topology.declare_waits(channel, self.container.service_name, self.delays_seconds)
+        topology.declare_waits(channel, self.container.service_name, self.retries.delays_of(self))
 
     def received(self, message: Any) -> None:
         """Pass one message to a worker: at once if one is free, which saves a thread, else from one that waits."""

@@ -14,7 +14,7 @@ from libs.amqp import Outgoing, Publisher
 from libs.amqp.container import Container
 from libs.amqp.tests.odd import ODDITIES, publish_odd
 from libs.events import Unavailable, handles, topology
-from libs.events.handlers import EventHandler, Unreadable, _attempt, next_delay
+from libs.events.handlers import EventHandler, EventPublisher, Unreadable, _attempt, next_delay
 from libs.events.parking import Parking, Selection
 from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked, LoafSold
 from libs.events.tests.fakes import FakePublisher
@@ -312,3 +312,11 @@ def test_an_event_that_can_be_neither_retried_nor_parked_is_requeued_after_a_pau
 )
 def test_delays_grow_and_end_only_for_what_cannot_get_better(error, attempt, delay):
     assert next_delay(error, attempt, DELAYS_SECONDS) == delay
+
+
+def test_queue_of_a_delay_is_declared_for_the_first_handler_that_needs_it():
+    retries = EventPublisher()
+    first, second = EventHandler(LoafBaked), EventHandler(LoafSold, delays_seconds=(1.0, 7.0))
+    retries.handlers += [first, second]
+
+    assert [retries.delays_of(handler) for handler in (first, second)] == [[0.1, 1.0, 5.0, 30.0], [7.0]]
