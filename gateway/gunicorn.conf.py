@@ -1,9 +1,11 @@
 """How gunicorn runs the gateway: `gunicorn -c gateway/gunicorn.conf.py "gateway.app:create_app()"`."""
 
+import gc
 import os
 import shutil
 import signal
 import tempfile
+from importlib import import_module
 from typing import Any
 
 from gateway import settings
@@ -29,12 +31,21 @@ secure_scheme_headers: dict[str, str] = {}  # GATEWAY_PROXIES says whether a pro
 limit_request_line = 8190  # as long as gunicorn allows: a search in any script, each letter up to twelve characters
 logger_class = "gateway.logger.Logger"
 accesslog = "-"  # gateway.logger chooses what is logged of it
+SHARED = (
+    *("apispec", "babel.dates", "babel.numbers", "cryptography.hazmat.primitives.asymmetric.ed25519", "flask"),
+    *("flask_compress", "flask_login", "jinja2.ext", "markdown_it", "marshmallow", "orjson", "segno"),
+)
+"""What the workers share in memory: libraries that neither wait nor use sockets, so that gevent may patch later."""
 
 
 def on_starting(_server: Any) -> None:
-    """Stop when a setting is missing or invalid; gunicorn would restart failing workers for ever."""
+    """Stop when a setting is missing or invalid: gunicorn would restart failing workers for ever. Import SHARED."""
     with logs.refusing():
         settings.Settings.read(os.environ)
+    for library in SHARED:
+        import_module(library)
+    gc.collect()
+    gc.freeze()  # else each collection of garbage would write to what is shared, and so copy it
 
 
 def when_ready(_server: Any) -> None:
@@ -62,6 +73,11 @@ def post_fork(_server: Any, worker: Any) -> None:
 def post_worker_init(_worker: Any) -> None:
     """Set up the log anew, with locks that gevent knows."""
     logs.set_up()
+
+
+def worker_exit(_server: Any, _worker: Any) -> None:
+    """Let a worker end as if nothing had been frozen: else what logs is freed after what it needs for that."""
+    gc.unfreeze()
 
 
 def on_exit(_server: Any) -> None:

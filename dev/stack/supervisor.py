@@ -61,7 +61,7 @@ class Supervisor:
         config.write_text(configuration(self.folder, servers, programs))
         with open(self.folder / "logs" / "supervisord.out", "wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "dev.stack.supervised", "-n", "-c", config],
+                [sys.executable, "-m", "dev.supervised", "-n", "-c", config],
                 cwd=ROOT,
                 env=environment(self.folder),
                 stdin=subprocess.DEVNULL,

@@ -56,7 +56,7 @@ REPLACED = [
     (Executor.__base__, "_run", "285543111336", "libs/idle_threads.py"),
     (BaseHub, "sleep_until", "615b89ec9a29", CONTAINER),
     (DependencyProvider, "bind", "9ca900db0b51", ANTI_ENTROPY),
-    (ServerOptions, "make_logger", "e7619aff100c", "dev/stack/supervised.py"),
+    (ServerOptions, "make_logger", "e7619aff100c", "dev/supervised.py"),
 ]
 """What we wrote anew: the fingerprint of the original's source, and where ours is."""
 
@@ -111,7 +111,7 @@ LINES = [
     (AmqpChannel, "__init__", "self.auto_decode = auto_decode", "libs/amqp/unread.py"),
     (AmqpChannel, "_on_close", "self._do_revive()", CLIENT),
     (Job, "fetch", "job.refresh()", "expiration/schedule.py"),
-    (LogRecord, "asdict", "self.dictrepr = {'message':msg,", "dev/stack/supervised.py"),
+    (LogRecord, "asdict", "self.dictrepr = {'message':msg,", "dev/supervised.py"),
 ]
 """Attributes that we read or set, by the line of the original that makes or uses them."""
 
