@@ -10,7 +10,10 @@ from libs.rpc import RemoteError, ServiceUnavailable
 from ops.shell.machinery import CannotRestart
 from ops.shell.verbs import NotConfirmed
 
-EXPECTED = (RemoteError, ServiceUnavailable, NotConfirmed, CannotRestart, ValueError, TypeError, KeyError)
+EXPECTED = (
+    *(RemoteError, ServiceUnavailable, NotConfirmed, CannotRestart),
+    *(ValueError, TypeError, KeyError, OverflowError),
+)
 """Errors of which the message says enough."""
 
 

@@ -95,6 +95,15 @@ def test_a_program_that_cannot_be_restarted_in_time_is_told_in_a_line(command, c
     assert "orders did not restart" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("line", ["extend o1 --minutes 99999999999", "refund o1 why --amount 1e9999"])
+def test_a_number_beyond_all_bounds_is_refused_in_a_line(line, capsys):
+    order = {"expires_at": "2026-11-26T12:00:00.000Z", "currency": "usd"}
+
+    assert execute(f"{line} --yes", order)[0] == REFUSED
+
+    assert "Error: " in capsys.readouterr().err
+
+
 def test_whoever_ends_the_input_instead_of_an_answer_changes_nothing(capsys, monkeypatch):
     def ends():
         raise EOFError
