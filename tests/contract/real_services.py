@@ -15,6 +15,17 @@ WITHOUT_REDIS = SERVICES[:-1]
 class RealServices(Services):
     """A client of the services; after each call all events of it are handled."""
 
+    def __init__(self, *arguments, **settings):
+        self._changed = set()  # the collections in which events were saved
+        super().__init__(*arguments, **settings)
+        for store in self.stores:
+            for value in vars(store).values():
+                if isinstance(value, Aggregates):
+                    value.saved = partial(self._note, value.collection)
+
+    def _note(self, collection, *event):
+        self._changed.add(collection)
+
     @property
     def stores(self):
         """The stores of all services."""
@@ -33,12 +44,11 @@ class RealServices(Services):
 
     def _deliver(self):
         """Handle the events that wait in the outboxes; return how many there were."""
+        changed, self._changed = self._changed, set()
         waiting = [
-            (value.collection, found["_id"], pending)
-            for store in self.stores
-            for value in vars(store).values()
-            if isinstance(value, Aggregates)
-            for found in value.collection.find({"outbox_at": {"$exists": True}})
+            (collection, found["_id"], pending)
+            for collection in changed
+            for found in collection.find({"outbox_at": {"$exists": True}})
             for pending in found["outbox"]
         ]
         for collection, ident, pending in waiting:
