@@ -15,7 +15,7 @@ class BoundedDict(OrderedDict[Key, Value]):
         self._most = most
 
     def __setitem__(self, key: Key, value: Value) -> None:
+        self.pop(key, None)  # moving it to the end would fail if another thread removed it meanwhile
         super().__setitem__(key, value)
-        self.move_to_end(key)
         if len(self) > self._most:
             self.popitem(last=False)
