@@ -114,7 +114,14 @@ def _compress(app: Flask) -> None:
 
     @app.after_request
     def compress_page(response: Response) -> Response:
-        return compress.after_request(response) if response.mimetype in COMPRESSED else response
+        if response.mimetype not in COMPRESSED:
+            return response
+        status = response.status
+        if response.status_code >= 400:
+            response.status_code = 200  # Flask-Compress compresses nothing else; a form with problems is as long
+        packed = compress.after_request(response)
+        packed.status = status
+        return packed
 
 
 def _listen(app: Flask, settings: Settings, services: Services) -> Revocations:

@@ -18,6 +18,15 @@ def test_page_is_compressed_as_the_browser_asks(client, coding):
     assert "Accept-Encoding" in packed.headers["Vary"]
 
 
+def test_a_form_with_problems_and_an_error_page_are_compressed_too(ana):
+    coding = {"Accept-Encoding": "gzip"}
+    form, missing = ana.get("/tickets?min_price=cheap", headers=coding), ana.get("/nowhere", headers=coding)
+
+    assert (form.status_code, missing.status_code) == (400, 404)
+    for page in (form, missing):
+        assert b"</html>" in gzip.decompress(page.data)
+
+
 def test_stylesheet_is_compressed_and_a_font_is_not(client):
     style = client.get(asset("style.css"), headers={"Accept-Encoding": "gzip"})
     font = client.get(asset("fonts/bricolage-grotesque-latin.woff2"), headers={"Accept-Encoding": "gzip"})
