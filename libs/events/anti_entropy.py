@@ -38,6 +38,8 @@ BATCH = 100
 """How many snapshots are fetched by one call."""
 PAGE_SECONDS = 0.25
 """From one page of changes to the next: a long outage is caught up with steadily."""
+UNDER_WAY_SECONDS = 2.0
+"""How long a copy may be behind its source because the event has not arrived yet."""
 MOST_LEFT = 1000
 """How many copies may wait to be repaired before no more are looked for."""
 
@@ -172,10 +174,10 @@ class AntiEntropy:
             self._compare_changes(source, state, time.monotonic() + seconds)
             self._compare_page(source, state)
             return self._repair(source, state, time.monotonic() + seconds)
-        finally:  # the state says at each moment what is left to repair
-            progress.save(state)
+        finally:  # the state says at each moment what is left to repair; a database that refuses writes keeps none
             copies_stale.labels(self.name).set(len(state.left))
             copies_compared_timestamp_seconds.labels(self.name).set((state.position or [0])[0])
+            progress.save(state)
 
     def repair(self, source: Source, after: str | None, seconds: float = REPAIR_SECONDS) -> dict[str, Any]:
         """Compare everything from `after` on, or from the beginning, wherever `run` has got to.
@@ -217,10 +219,13 @@ class AntiEntropy:
             time.sleep(PAGE_SECONDS)
 
     def _compare_page(self, source: Source, state: State) -> None:
-        """Note what is out of date of the next page of everything."""
+        """Note what is out of date of the next page of everything, and still is once events under way have arrived."""
         if len(state.left) < MOST_LEFT:
             page = source.page(state.after)
-            _note(state, source.stale(page))
+            stale = set(source.stale(page))
+            if stale:
+                time.sleep(UNDER_WAY_SECONDS)
+                _note(state, source.stale([row for row in page if row[0] in stale]))
             state.after = page[-1][0] if page else None
 
     def _repair(self, source: Source, state: State, deadline: float) -> int:
