@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from amqp.exceptions import AccessRefused
 from amqp.spec import Basic
@@ -81,6 +81,7 @@ class Client:
         self._sender: Connection | None = None
         self._channel: Any = None
         self._is_blocked = False  # while the broker is short of memory or disk, what is sent waits without expiring
+        self._is_doubtful = False  # whether what is sent over the channel arrives: a call remained unanswered
         self._reply_to = ""
         self._questions: list[Any] = []
         self._ready = threading.Event()
@@ -196,6 +197,7 @@ class Client:
             self._waiting.pop(ident, None)
         if waiter.reply is None:
             self._verify_at = 0.0  # the binding of the queue of replies may be gone
+            self._is_doubtful = True
             raise ServiceUnavailable(f"{name}: {waiter.problem or 'no answer in time'}")
         return result_of(waiter.reply, name)
 
@@ -214,6 +216,8 @@ class Client:
                     self._read_sender()
                 if self._is_blocked:
                     raise ServiceUnavailable(f"{key} was not sent: the broker accepts nothing now")
+                if self._is_doubtful:
+                    channel = self._renew_channel()
                 shown = clock_ms()  # first, so that a pause before the next line makes the deadline earlier, not later
                 left_ms = max(1, int((deadline - time.monotonic()) * 1000))
                 message = channel.prepare_message(
@@ -244,12 +248,26 @@ class Client:
     def _open_sender(self) -> Any:
         if self._channel is None:
             self._sender = connect(self.amqp_url, connect_seconds=CONNECT_SECONDS)
-            channel = self._sender.channel()
-            channel.events["basic_return"].add(self._returned)
             broker = self._sender.connection
             broker.on_blocked, broker.on_unblocked = self._blocked, self._unblocked
-            self._channel, self._is_blocked = channel, False
+            self._is_blocked = False
+            self._open_channel(self._sender)
         return self._channel
+
+    def _open_channel(self, sender: Connection) -> Any:
+        self._channel, self._is_doubtful = sender.channel(), False
+        self._channel.events["basic_return"].add(self._returned)
+        return self._channel
+
+    def _renew_channel(self) -> Any:
+        """Send over another channel of the same connection, once the broker has read what was sent over the last one.
+
+        A channel that sends to a quorum queue for the first time while its leader's node is dead, and no other is
+        chosen, asks that node about each message until it is back, and drops all of them (RabbitMQ 3.10,
+        `rabbit_fifo_client.erl`, `enqueue`).
+        """
+        self._channel.close()
+        return self._open_channel(cast(Connection, self._sender))
 
     def _blocked(self, reason: str) -> None:
         log.warning("rpc: the broker accepts nothing for now")

@@ -1,7 +1,7 @@
-"""A cluster of three brokers with quorum queues: one of them dies, and no event and no service dies with it."""
+"""A cluster of three brokers with quorum queues: they die, and no event and no service dies with them."""
 
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 
 import pymongo
@@ -13,7 +13,7 @@ from dev.testing import nameko_service, stack_folder, wait_for
 from libs.amqp import Publisher
 from libs.events import Aggregates, Relay
 from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
-from libs.rpc import Client
+from libs.rpc import Client, ServiceUnavailable
 from libs.tokens import new_key
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
@@ -90,9 +90,33 @@ def test_events_and_calls_go_on_while_one_of_three_brokers_is_dead(cluster):
 
         finished = {"service": "ours", "what": "finished"}
         wait_for(lambda: len(mongo.probe.notes.distinct("event", finished)) == EVENTS, 60, "all events to be handled")
-        assert wait_for(lambda: echo(client, "two")) == "two"
+        assert wait_for(lambda: echo_or_none(client, "two")) == "two"
         wait_for(lambda: loaves.collection.count_documents({"outbox_at": {"$exists": True}}) == 0)
+
+
+def test_calls_are_answered_while_the_leader_of_their_queue_stays_dead(cluster):
+    url = addresses(cluster)
+    with (
+        nameko_service("libs.rpc.tests.probe:Probe", "rpc-probe", AMQP_URI=url, TOKEN_PUBLIC_KEYS=new_key("auth:1")[1]),
+        closing(Client(url, "gateway", timeout=2)) as client,
+    ):
+        queue = "/api/queues/%2F/rpc-probe"
+        wait_for(lambda: len(cluster.management("GET", queue).json().get("online", ())) == 3, 30, "three members")
+        for name in ("rabbitmq", "third"):  # most of them, so that no other leader is chosen before the first call
+            cluster.kill_for_good(name)
+        with pytest.raises(ServiceUnavailable):
+            echo(client, "one")
+
+        cluster.start_program("third")
+        cluster.wait_ready("third")
+
+        assert wait_for(lambda: echo_or_none(client, "two"), 60) == "two"
 
 
 def echo(client, value):
     return client.query("probe", "echo", {"value": value})
+
+
+def echo_or_none(client, value):
+    with suppress(ServiceUnavailable):
+        return echo(client, value)
