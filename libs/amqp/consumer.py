@@ -7,7 +7,8 @@ What it changes of nameko 2.14's own consumer, with the code that makes it neces
 - stock acknowledges what it cannot decode (`kombu/mixins.py`, `on_decode_error`): a provider gets the raw message
   (`libs.amqp.unread`);
 - stock logs the address of a lost broker, and of several but the first with their passwords (`on_connection_error`);
-- stock cannot be stopped while the broker is unreachable (`unregister_provider`).
+- stock cannot be stopped while the broker is unreachable (`unregister_provider`);
+- stock's heartbeat of 60 s lets the broker keep messages for a consumer that hangs for two or three minutes.
 """
 
 import logging
@@ -20,7 +21,6 @@ from typing import Any
 
 from amqp.exceptions import NotFound
 from kombu import Connection, Consumer
-from nameko.constants import DEFAULT_HEARTBEAT
 from nameko.messaging import QueueConsumer as NamekoQueueConsumer
 
 from libs.amqp.connection import connection_to, open_once
@@ -29,6 +29,8 @@ from libs.settings import verify_seconds
 
 log = logging.getLogger(__name__)
 
+HEARTBEAT_SECONDS = 5
+"""The broker gives a consumer up that was silent for two or three times as long, and its messages to others."""
 RECONNECT_SECONDS = 2
 MISSING_SECONDS = 1
 """How long to wait for the owner of a missing exchange, before the next try."""
@@ -52,7 +54,7 @@ class QueueConsumer(NamekoQueueConsumer):
     @property
     def connection(self) -> Connection:
         """A connection that is not open yet, which kombu's mixin clones."""
-        return connection_to(self.amqp_uri, DEFAULT_HEARTBEAT)
+        return connection_to(self.amqp_uri, HEARTBEAT_SECONDS)
 
     @property
     def prefetch_count(self) -> int:
