@@ -77,13 +77,15 @@ class Responder:
                 connection.collect()
 
     def verify(self) -> None:
-        """Drop the channel if the broker has closed it, as it does when the exchange is gone; nothing else reads it."""
+        """Drop the channel if the broker has closed it, as it does when the exchange is gone, or is silent.
+
+        Nothing else waits for that broker, which need not be the one whose calls are answered.
+        """
         with self._lock:
+            if self._channel is None:
+                return
             try:
-                if self._connection is not None:
-                    self._connection.drain_events(timeout=0.001)
-            except TimeoutError:
-                pass
+                self._channel.basic_qos(0, 0, False)  # changes nothing, but is answered
             except Exception as error:  # noqa: BLE001 - raising would end the process
                 log_failure(log, error, "the channel for replies is closed")
                 self._drop()

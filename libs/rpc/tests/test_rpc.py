@@ -17,7 +17,7 @@ from libs.amqp.tests.odd import ODDITIES, publish_odd
 from libs.events.tests.bakery.catalogue import CATALOGUE
 from libs.rpc import Client, RemoteError, ServiceUnavailable, deadlines
 from libs.rpc import client as rpc_client
-from libs.rpc.entrypoint import encoded_reply
+from libs.rpc.entrypoint import Responder, encoded_reply
 from libs.rpc.topology import RPC_EXCHANGE
 from libs.tokens import new_key
 
@@ -308,6 +308,17 @@ def test_a_stop_finishes_the_calls_in_progress_and_repeats_none(alone, amqp_url)
         stopped.wait(15)
 
     assert waiting(amqp_url, "rpc-probe") == 0
+
+
+def test_a_broker_that_says_nothing_gets_no_more_answers_to_pass_on(broker_url, monkeypatch):
+    monkeypatch.setattr("libs.amqp.connection.SILENCE_SECONDS", 0.2)
+    with closing(Line(broker_url)) as line, closing(Responder(line.url)) as responder:
+        responder.send("gateway.replies.0", "1", b"{}")
+        line.silent.set()
+
+        responder.verify()
+
+        assert responder._channel is None
 
 
 def test_time_outs_leave_nothing_behind(client, servers, broker_url):
