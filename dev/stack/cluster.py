@@ -40,6 +40,12 @@ OF_CLUSTER = {"QUEUE_TYPE": "quorum", "GATEWAY_PROXIES": "1"}
 ELECTION_MS = 5000
 """How long members of the replica set miss the primary before they elect another; by default 10 seconds."""
 
+JOIN_AFTER = 'test -e "$1" || until > "/dev/tcp/$2/$3"; do sleep 0.2; done 2> /dev/null; shift 3; exec "$@"'
+"""A command of bash for a broker that has no data yet, and joins another, once that one answers at a host and port.
+
+Were it quicker it would keep the other from founding the cluster, by a lock that it holds until it has joined it.
+"""
+
 
 def nodes_here(ports: Ports) -> list[Node]:
     """Return the nodes of a cluster whose proxy listens on `ports`, all on this machine's loopback interface."""
@@ -108,7 +114,11 @@ class Cluster(Stack):
         )
         broker = rabbitmq(folder, node.ports, self.secrets["RABBITMQ_PASSWORD"], self._broker_name(number), node.host)
         environment = {**broker.environment, "HOME": str(self._cookie().parent), "RABBITMQ_USE_LONGNAME": "true"}
-        return replace(broker, name=f"rabbitmq-{number}", environment=environment)
+        first, command = self.nodes[0], broker.command
+        if number > 1:
+            awaited = [str(folder / "data"), first.host, str(first.ports.amqp)]
+            command = ["bash", "-c", JOIN_AFTER, "-", *awaited, *command]
+        return replace(broker, name=f"rabbitmq-{number}", command=command, environment=environment)
 
     def _broker_name(self, number: int) -> str:
         return f"node{number}@{self.nodes[number - 1].host}"
