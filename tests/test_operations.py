@@ -5,6 +5,7 @@ import secrets
 import sys
 from contextlib import closing
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,13 @@ class Site:
         )
         return email, signed_up["token"]
 
+    @cached_property
+    def seller(self):
+        """The token of the user who sells every ticket: signing up takes longer than most of what a test does."""
+        return self.user()[1]
+
     def ticket(self, title="Hamlet"):
-        return self.call("tickets.create", self.user()[1], title=title, price_cents=1999)["id"]
+        return self.call("tickets.create", self.seller, title=title, price_cents=1999)["id"]
 
     def reserved(self, token=None):
         return self.call("orders.create", token or self.user()[1], ticket_id=self.ticket())["id"]
