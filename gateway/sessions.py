@@ -1,5 +1,5 @@
-"""Sessions: flask-login over Flask's signed cookie, which holds auth's token, a CSRF token, flashed messages and
-what was typed before signing in again."""
+"""Sessions: flask-login over Flask's signed cookie, which holds auth's token, a CSRF token, flashed messages, what was
+typed before signing in again and, of a reservation that is traced, where that is in its trace."""
 
 import logging
 import time
