@@ -3,6 +3,7 @@
 import re
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import stripe
 from prometheus_client import Histogram
@@ -26,7 +27,7 @@ class TimedRequests(stripe.RequestsClient):
     def request(self, method: str, url: str, *arguments: Any, **options: Any) -> Any:
         """Send a request; return what the client does."""
         began, status, kind = time.monotonic(), "none", _kind(method, url)
-        about = {"http.request.method": method.upper(), "server.address": url.partition("//")[2].partition("/")[0]}
+        about = {"http.request.method": method.upper(), "server.address": urlsplit(url).hostname or ""}
         try:
             with tracing.client(kind, about) as span:
                 answer = super().request(method, url, *arguments, **options)
