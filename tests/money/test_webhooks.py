@@ -175,3 +175,17 @@ def test_a_webhook_that_reports_nothing_new_is_in_the_trace_of_the_payment_too(w
     world.reconciler.receive(world.webhook(order_id))
 
     assert traced.span("receive payment_intent.succeeded").parent == paid[36:52]
+
+
+def test_spans_of_a_payment_name_stripe_and_nothing_of_the_card_or_its_secrets(world, fake, traced):
+    with tracing.request("POST /orders/<order_id>/attempt", {}):
+        world.pay(world.reserve())
+        order_id = paid_in_the_browser(world, fake)
+
+    called, told = traced.span("POST /v1/payment_intents/ID/confirm"), str(traced.spans)
+    assert called.attributes == {
+        "http.request.method": "POST",
+        "server.address": "127.0.0.1",
+        "http.response.status_code": 200,
+    }
+    assert [secret for secret in (order_id, "pi_", "pm_", "tok_", "_secret_", "sk_test") if secret in told] == []
