@@ -54,9 +54,9 @@ def listener_is_slow(site):
 
 @contextmanager
 def database_is_slow(site):
-    """Each insertion of an order takes two seconds, and more people reserve than orders has workers."""
+    """Each insertion of an order takes two seconds, and three times as many people reserve as orders has workers."""
     block = {"blockConnection": True, "blockTimeMS": 2000}
-    with site.busy(reserve_and_cancel, people=20), failing_commands(site.mongo.orders.orders, "insert", **block):
+    with site.busy(reserve_and_cancel, people=60), failing_commands(site.mongo.orders.orders, "insert", **block):
         yield
 
 
