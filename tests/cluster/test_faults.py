@@ -32,11 +32,25 @@ that was answered is lost, every copy equals its source, and every charge has it
 504, and none within 20 seconds; whoever asks again gets what the first request did.
 
 """
+REASONS = """
+## What takes how long
+
+- **A node of RabbitMQ dies**: its queues have another leader within a second or two. Calls that it had taken get no
+  answer: who made them waits until their deadline, 15 s for a payment.
+- **A node of RabbitMQ hangs, or cannot be reached**: nobody can declare a queue, as each new connection does, until it
+  goes on or is given up, in RabbitMQ 3 after a minute ([limits](events.md#quorum-queues)).
+- **MongoDB's primary dies**: another is elected after 5 s without one. If it hangs instead, the new one waits for it
+  for as long again before it takes writes.
+- **A program hangs**: the broker gives its calls and events to the other copy after 10 to 15 s, and the proxy passes
+  nothing to a gateway that says nothing for 3 s. Requests that were sent to it before wait until it goes on, or whoever
+  asked gives up, here after 20 s.
+- Redis and Sentinels keep nobody waiting: deadlines are stored in MongoDB.
+"""
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 BUYERS = 3
 FAULT_SECONDS = 20
-"""How long a fault lasts: longer than anything takes to be noticed."""
+"""How long a fault lasts: longer than anything takes to be noticed, but for a broker that hangs."""
 BACK_SECONDS = 300
 """How long a broker may take to start."""
 PROGRAMS = [name for name in SERVE_METRICS if name not in ONCE]
@@ -123,7 +137,8 @@ def table(pytestconfig):
     head = ["fault", "longest without a purchase", "longest answer", "requests", "refused"]
     text = "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
     if len(rows) == len(FAULTS):
-        PAGE.write_text(INTRODUCTION.format(buyers=BUYERS, seconds=FAULT_SECONDS, cores=os.cpu_count()) + text + "\n")
+        introduction = INTRODUCTION.format(buyers=BUYERS, seconds=FAULT_SECONDS, cores=os.cpu_count())
+        PAGE.write_text(f"{introduction}{text}\n{REASONS}")
     with pytestconfig.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
         print(f"\n{text}")
 
