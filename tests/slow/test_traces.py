@@ -87,9 +87,8 @@ def test_reservation_that_expires_is_one_trace_through_the_job_of_its_deadline(c
     order_id = bo.reserve(ana.list_ticket())
     bo.sees_order(order_id, "cancelled", WINDOW_SECONDS + 60)
 
-    trace = trace_with(
-        collector, order_id, "process orders.ExpirationComplete", "process tickets.OrderCancelled"
-    )  # the sweep, which begins by itself, may have been quicker
+    # what cancels it may be the sweep, which begins by itself: then that is not traced
+    trace = trace_with(collector, order_id, "process orders.ExpirationComplete")
     assert "worker" in {span.service for span in trace}
     assert parents(trace, "process expiration.complete") == {"process expiration.OrderCreated"}
     assert parents(trace, "send ExpirationComplete") == {"process expiration.complete"}
