@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tarfile
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from io import BytesIO
 
 import pymongo
@@ -83,7 +84,7 @@ class Earlier:
                 stack.callback(process.wait, 60)
                 stack.callback(process.terminate)
             for name in names:
-                wait_for(lambda name=name: self.is_ready(name), 120, f"the earlier {name}")
+                wait_for(partial(self.is_ready, name), 120, f"the earlier {name}")
             yield
 
     def is_ready(self, name):
