@@ -94,7 +94,7 @@ def test_every_section_about_an_alert_names_it():
 def test_prometheus_asks_every_program_of_docker_compose():
     jobs = {each["job_name"] for each in yaml.safe_load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]}
 
-    assert jobs == {*PROGRAMS, "rabbitmq", "mongo", "redis"} - {"fake-stripe"}
+    assert jobs == {*PROGRAMS, "rabbitmq", "rabbitmq-alarms", "mongo", "redis"} - {"fake-stripe"}
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)

@@ -117,7 +117,7 @@ def watched(folder):
         data = stack.enter_context(stack_folder())
         system = stack.enter_context(WatchedStack(data, free_ports(), environ=SETTINGS))
         ports = {name: system.ports.metrics_of(name) for name in SERVE_METRICS}
-        ports["rabbitmq"] = system.rabbitmq_metrics
+        ports["rabbitmq"] = ports["rabbitmq-alarms"] = system.rabbitmq_metrics
         ports["mongo"] = stack.enter_context(exporter("mongodb_up", mongo_answers(system)))
         ports["redis"] = stack.enter_context(exporter("redis_up", redis_answers(system)))
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(ports)))

@@ -23,7 +23,7 @@ MANY = 1200
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     with watched(tmp_path_factory.mktemp("prometheus")) as site:
-        wait_for(lambda: [each["value"][1] for each in site.query("count(up == 1)")] == ["12"], 120)
+        wait_for(lambda: [each["value"][1] for each in site.query("count(up == 1)")] == ["13"], 120)
         yield site
 
 
