@@ -21,7 +21,7 @@ class InterruptedSchedule:
         self.times[order_id] = expires_at
 
     def put_all(self, deadlines):
-        for order_id, expires_at, _ in deadlines:
+        for order_id, expires_at, *_ in deadlines:
             self.put(order_id, expires_at)
 
     def remove(self, order_id):
