@@ -26,10 +26,10 @@ INTRODUCTION = """\
 
 What buyers notice while a part of a cluster fails: three RabbitMQ nodes, three MongoDB members, two Redis servers and
 three Sentinels on three machines (network namespaces), two of each program, one proxy. `make test-cluster` writes this
-page. {buyers} people buy one ticket after the other, {cores} cores run all of it, and each fault lasts {seconds} s; a
-node that is isolated loses its RabbitMQ, MongoDB, Redis and Sentinel at once. Afterwards no ticket, order or payment
-that was answered is lost, every copy equals its source, and every charge has its order. "Refused" are answers 502 to
-504, and none within 20 seconds; whoever asks again gets what the first request did.
+page. {buyers} people buy one ticket after the other, {cores} cores run all of it, perhaps under other load, and each
+fault lasts {seconds} s; a node that is isolated loses its RabbitMQ, MongoDB, Redis and Sentinel at once. Afterwards no
+ticket, order or payment that was answered is lost, every copy equals its source, and every charge has its order.
+"Refused" are answers 502 to 504, and none within 20 seconds; whoever asks again gets what the first request did.
 
 """
 REASONS = """
