@@ -8,7 +8,9 @@ What it changes of nameko 2.14's own consumer, with the code that makes it neces
   (`libs.amqp.unread`);
 - stock logs the address of a lost broker, and of several but the first with their passwords (`on_connection_error`);
 - stock cannot be stopped while the broker is unreachable (`unregister_provider`);
-- stock's heartbeat of 60 s lets the broker keep messages for a consumer that hangs for two or three minutes.
+- stock's heartbeat of 60 s lets the broker keep messages for a consumer that hangs for two or three minutes;
+- stock sends a heartbeat only after a second without a message (`kombu/mixins.py`, `consume`), so that the broker gives
+  up who gets one more often and acknowledges none for a while.
 """
 
 import logging
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5
 """The broker gives a consumer up that was silent for two or three times as long, and its messages to others."""
+HEARTBEAT_CHECK_SECONDS = 1
 RECONNECT_SECONDS = 2
 MISSING_SECONDS = 1
 """How long to wait for the owner of a missing exchange, before the next try."""
@@ -50,6 +53,7 @@ class QueueConsumer(NamekoQueueConsumer):
     """
 
     _verify_at = 0.0
+    _check_heartbeat_at = 0.0
 
     @property
     def connection(self) -> Connection:
@@ -116,10 +120,17 @@ class QueueConsumer(NamekoQueueConsumer):
 
     def on_iteration(self) -> None:
         """Stop only when nothing is consumed and no worker is left that still has to acknowledge."""
+        self._check_heartbeat()
         self._cancel_consumers_if_requested()
         self._verify()
         if not self._consumers and not self.container._worker_threads:
             self.should_stop = True
+
+    def _check_heartbeat(self) -> None:
+        """Send a heartbeat when one is due; before anything that takes time, or the broker seems silent."""
+        if self._consumers and time.monotonic() >= self._check_heartbeat_at:
+            self._check_heartbeat_at = time.monotonic() + HEARTBEAT_CHECK_SECONDS
+            next(iter(self._consumers.values())).channel.connection.heartbeat_tick()
 
     def _cancel_consumers_if_requested(self) -> None:
         """Cancel the consumers of providers that are to stop, even if the connection is lost just then."""

@@ -1,10 +1,12 @@
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from kombu import Queue
 
 from dev.testing import nameko_service, wait_for
 from libs.amqp import Outgoing, Publisher
@@ -42,6 +44,37 @@ def test_a_service_can_be_stopped_while_the_broker_is_unreachable(amqp_url):
         service.send_signal(signal.SIGTERM)
 
         assert service.wait(15) == 0
+
+
+class Busy:
+    """A provider that acknowledges nothing for now."""
+
+    queue = Queue("busy")
+
+    def __init__(self):
+        self.redelivered = []
+
+    def declare(self, channel):
+        self.queue(channel).declare()
+
+    def received(self, message):
+        self.redelivered.append(message.delivery_info["redelivered"])
+
+
+def test_a_busy_consumer_that_gets_a_message_every_half_second_keeps_those_in_progress(amqp_url, monkeypatch):
+    monkeypatch.setattr("libs.amqp.consumer.HEARTBEAT_SECONDS", 1)
+    consumer, busy = QueueConsumer(), Busy()
+    consumer.container = SimpleNamespace(config={"AMQP_URI": amqp_url}, max_workers=100, _worker_threads={})
+    consumer._providers = {busy}
+    with ThreadPoolExecutor(1) as pool, closing(Publisher(amqp_url, busy.declare)) as publisher:
+        pool.submit(consumer.run)
+        for number in range(1, 11):
+            publisher.publish([Outgoing("", busy.queue.name, b"{}")])
+            wait_for(lambda number=number: len(busy.redelivered) >= number)
+            time.sleep(0.5)  # longer than a second in all, shorter than that each
+        consumer.should_stop = True
+
+    assert busy.redelivered == [False] * 10
 
 
 def test_a_service_answers_while_the_exchange_of_another_is_missing_and_hears_its_events_once_it_is_there(amqp_url):
