@@ -7,7 +7,7 @@ lost reply does nothing twice. Stripe keeps a key for a day at least (https://do
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -18,7 +18,7 @@ import stripe
 
 from libs.errors import Kind, kind_of
 from payments.errors import InvalidCard, StripeUnavailable
-from payments.intent import PaymentIntent
+from payments.intent import PaymentIntent, part_of
 from payments.metrics import TimedRequests
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,8 @@ TIMEOUT_SECONDS = 10
 EXPANDED = ["latest_charge.refunds"]
 PART = "refund"
 """The name in a refund's metadata under which the id of a request for a part is."""
+FAILED = ("failed", "canceled")
+"""The statuses of a refund that gives nothing back."""
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
 INVALID_CARD_CODES = ("resource_missing", "token_already_used", "parameter_invalid_empty", "parameter_missing")
 
@@ -300,26 +302,26 @@ class CardProvider:
 def _refund_totals(charge: stripe.Charge) -> dict[str, Any]:
     """Return how much of a captured charge was refunded, how much is pending, and how many refunds failed."""
     refunds = list(charge.refunds.auto_paging_iter()) if charge.refunds else []
-    ended = [refund for refund in refunds if refund.status in ("failed", "canceled")]
+    ended = [refund for refund in refunds if refund.status in FAILED]
     pending = sum(refund.amount for refund in refunds if refund.status in ("pending", "requires_action"))
     back = sum(refund.amount for refund in refunds) - sum(refund.amount for refund in ended)
     if charge.amount_captured < charge.amount:  # what was authorized but not captured may look refunded too
         back = charge.amount_captured if charge.refunded else 0
-    parts = [part for part in map(_part_of, refunds) if part]
+    ids, live = _request_ids(refunds), _request_ids(refund for refund in refunds if refund.status not in FAILED)
     return {
         "refunded_cents": max(0, back - pending),
         "refunding_cents": pending,
         "failed_refunds": len(ended),
-        "refund_ids": frozenset(parts),
-        "failed_refund_ids": frozenset(filter(None, map(_part_of, ended))),
-        "is_part_made_twice": len(parts) > len(set(parts)),
+        "refund_ids": frozenset(ids),
+        "failed_refund_ids": frozenset(ids) - frozenset(live),
+        "is_part_made_twice": len(live) > len(set(map(part_of, live))),
     }
 
 
-def _part_of(refund: stripe.Refund) -> str | None:
-    """Return the id of the request for a part that a refund was made for; None if it was for none."""
-    metadata = getattr(refund, "metadata", None)
-    return metadata.to_dict().get(PART) if metadata else None
+def _request_ids(refunds: Iterable[stripe.Refund]) -> list[str]:
+    """Return the ids of the requests for parts that these refunds were made for, one for each that was for any."""
+    about = [refund.metadata.to_dict() for refund in refunds if getattr(refund, "metadata", None)]
+    return [metadata[PART] for metadata in about if PART in metadata]
 
 
 def _idempotent(key: str) -> Any:

@@ -1,5 +1,6 @@
 """The payment of an order: what is stored of its money, and what its buyer and operators may do with it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from payments.errors import (
     RefundTooLarge,
     RefundUnderWay,
 )
-from payments.intent import PaymentIntent
+from payments.intent import PaymentIntent, part_of
 
 MAXIMUM_DECLINES = 3
 PART_PERIOD = timedelta(minutes=10)
@@ -192,8 +193,13 @@ class Payment:
         return [part for part in self.parts if part["state"] == "asked"]
 
     def next_part(self, intent: PaymentIntent) -> dict[str, Any] | None:
-        """Return the part that is to be refunded next, None if there is none: what Stripe has a refund of is made."""
-        return next((part for part in self._asked_parts if part["id"] not in intent.refund_ids), None)
+        """Return the part that is to be refunded next, None if there is none.
+
+        What Stripe has a refund of is made, also if that was asked for earlier and had been given up.
+        """
+        refunded = intent.refunded_parts
+        waiting = (part for part in self._asked_parts if part["id"] not in intent.refund_ids)
+        return next((part for part in waiting if part_of(part["id"]) not in refunded), None)
 
     def may_ask_for(self, part: dict[str, Any], now: datetime) -> bool:
         """Whether Stripe may be asked to refund a part: not under a new key while the old one's request may go on."""
@@ -213,7 +219,7 @@ class Payment:
 
     def parts_like(self, ident: str) -> list[dict[str, Any]]:
         """Return the parts that were asked for in the same words, oldest first: their ids begin with `ident`."""
-        return [part for part in self.parts if part["id"].partition("-")[0] == ident]
+        return [part for part in self.parts if part_of(part["id"]) == ident]
 
     def request_part(self, ident: str, amount_cents: int, requested_by: str, reason: str, now: datetime) -> bool:
         """Record that an operator wants a part refunded, once for each id, and once more if that failed.
@@ -223,7 +229,7 @@ class Payment:
         `check_refundable` does.
         """
         alike = self.parts_like(ident)
-        if alike and alike[-1]["state"] in ("asked", "made"):
+        if any(part["state"] in ("asked", "made") for part in alike):
             return False
         if self.refund is not None and self.refund_failed_at is None:
             raise already_asked(self.refund)
@@ -248,16 +254,24 @@ class Payment:
         self.mark_changed(now)
         return True
 
-    def note_parts(self, intent: PaymentIntent) -> None:
-        """Note of which parts Stripe has a refund, also if it made one that had been given up meanwhile."""
+    def note_parts(self, intent: PaymentIntent, now: datetime) -> None:
+        """Note of which parts Stripe has a refund, also if it made one that had been given up meanwhile.
+
+        Then, what was asked for in its place is given up.
+        """
         states = {**dict.fromkeys(intent.refund_ids, "made"), **dict.fromkeys(intent.failed_refund_ids, "failed")}
         self.parts = [{**part, "state": states.get(part["id"], part["state"])} for part in self.parts]
+        refunded = intent.refunded_parts
+        self._give_up(now, lambda part: part_of(part["id"]) in refunded)
+
+    def _give_up(self, now: datetime, which: Callable[[dict[str, Any]], bool]) -> None:
+        given_up = {"state": "given_up", "given_up_at": now}
+        self.parts = [{**part, **given_up} if part["state"] == "asked" and which(part) else part for part in self.parts]
 
     def mark_refund_failed(self, intent: PaymentIntent, now: datetime) -> None:
         """Record that Stripe could not refund it; what is left to be asked of Stripe is given up, too."""
-        self.note_parts(intent)
-        given_up = {"state": "given_up", "given_up_at": now}
-        self.parts = [{**part, **given_up} if part["state"] == "asked" else part for part in self.parts]
+        self.note_parts(intent, now)
+        self._give_up(now, lambda part: True)
         self.refund_failed_at, self.failed_refunds = now, intent.failed_refunds
         self.mark_changed(now)
 

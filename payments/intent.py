@@ -12,7 +12,8 @@ class PaymentIntent:
 
     `refunding_cents` are pending refunds, which may still fail; `failed_refunds` counts those that did.
     `refund_ids` are those that requests for refunds of parts gave to the refunds there are, whatever became of these;
-    `failed_refund_ids` those of the ones that failed. `is_part_made_twice`: two refunds have the same.
+    `failed_refund_ids` those of which every refund failed. `is_part_made_twice`: two refunds that have not failed are
+    for the same part.
     `last_payment_method` is the PaymentMethod that was tried last, "" before the first. `is_first_reply`: it is what
     Stripe replied to this worker's own request, not replayed and not read since.
     """
@@ -59,3 +60,13 @@ class PaymentIntent:
     def refundable_cents(self) -> int:
         """How much of what was captured is neither refunded nor about to be."""
         return self.kept_cents - self.refunding_cents
+
+    @property
+    def refunded_parts(self) -> set[str]:
+        """The parts that were refunded, or are about to be, as `part_of` names them."""
+        return set(map(part_of, self.refund_ids - self.failed_refund_ids))
+
+
+def part_of(refund_id: str) -> str:
+    """Return what the ids of all requests for one part begin with: each but the first has a number after a hyphen."""
+    return refund_id.partition("-")[0]

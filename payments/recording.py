@@ -65,7 +65,7 @@ def _record_refunds(payment: Payment, intent: PaymentIntent, now: datetime) -> b
     lost_before, refunded_before = disputes.is_lost(payment.dispute), payment.refunded_cents
     payment.refunded_cents, payment.refunding_cents = intent.refunded_cents, intent.refunding_cents
     payment.dispute = intent.dispute or payment.dispute
-    payment.note_parts(intent)
+    payment.note_parts(intent, now)
     if payment.refunded_cents > refunded_before:
         payment.refunded_at = now
     return payment.refunded_cents > refunded_before or (disputes.is_lost(payment.dispute) and not lost_before)

@@ -67,12 +67,13 @@ def refund_part(
     with suppress(StripeUnavailable, VersionConflict):  # as above
         settlement.settle(order_id)
     payment = settlement.store.get(order_id)
-    note = {} if is_new else {"note": _repeated(payment.parts_like(ident)[-1])}
+    note = {} if is_new else {"note": _repeated(payment.parts_like(ident))}
     return with_refunds(payment) | note
 
 
-def _repeated(part: dict[str, Any]) -> str:
-    """Return what operators read who ask for a part again."""
+def _repeated(alike: list[dict[str, Any]]) -> str:
+    """Return what operators read who ask for a part again, which was asked for as these, oldest first."""
+    part = next((part for part in alike if part["state"] in ("asked", "made")), alike[-1])
     asked = f"You asked for this at {part['at']:%Y-%m-%d %H:%M} UTC already, and it is {part['state']}."
     return f"{asked} Another refund of the same amount needs another reason."
 

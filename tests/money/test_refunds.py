@@ -580,11 +580,17 @@ def test_a_part_of_which_less_is_left_at_stripe_is_given_up_with_an_alarm(world,
     assert world.store.counts()["alarms_refund_failed"] == 1
 
 
+def refunded_by_stripe(world, fake, order_id):
+    """Let Stripe carry out the first request for a part, also if it has done so before; return the refund."""
+    payment = world.payment(order_id)
+    about = {"amount": 500, "metadata": {"refund": payment.parts[0]["id"]}}
+    return fake.client().v1.refunds.create({"payment_intent": payment.stripe_id, **about})
+
+
 def test_a_part_that_stripe_has_made_twice_after_all_raises_an_alarm_once(world, fake):
     order_id = world.bought()
-    made = part(world, order_id, 500)
-    about = {"amount": 500, "metadata": {"refund": made["parts"][0]["id"]}}
-    fake.client().v1.refunds.create({"payment_intent": made["stripe_id"], **about})
+    part(world, order_id, 500)
+    refunded_by_stripe(world, fake, order_id)
 
     world.settlement.settle(order_id)
     world.settlement.settle(order_id)
@@ -620,14 +626,71 @@ def test_a_part_that_was_given_up_can_be_asked_for_again_once_it_cannot_be_made_
 
 def test_a_part_that_stripe_made_though_it_was_given_up_is_not_refunded_again(world, fake):
     order_id = given_up(world, fake)
-    asked = world.payment(order_id)
-    about = {"amount": 500, "metadata": {"refund": asked.parts[0]["id"]}}
-    fake.client().v1.refunds.create({"payment_intent": asked.stripe_id, **about})
+    refunded_by_stripe(world, fake, order_id)
     world.ahead += PART_PERIOD
 
     again = part(world, order_id, 500)
 
     assert ([each["state"] for each in again["parts"]], again["refunded_cents"]) == (["made"], 500)
+
+
+def test_a_part_that_stripe_makes_after_it_was_asked_for_again_raises_an_alarm(world, fake):
+    order_id = given_up(world, fake)
+    world.ahead += PART_PERIOD
+    part(world, order_id, 500)
+    before = world.store.counts()
+
+    refunded_by_stripe(world, fake, order_id)
+    world.settlement.settle(order_id)
+
+    assert (before, world.payment(order_id).refunded_cents) == ({"alarms_refund_failed": 1}, 1000)
+    assert world.store.counts() == {"alarms_refund_failed": 1, "alarms_part_refunded_twice": 1}
+
+
+def test_a_part_that_failed_and_was_refunded_when_asked_for_again_raises_no_alarm(world, fake):
+    order_id = world.bought()
+    part(world, order_id, 500)
+    [made] = fake.client().v1.refunds.list({"payment_intent": world.payment(order_id).stripe_id}).data
+    fake.control("refunds", refund=made.id, status="failed")
+    world.settlement.settle(order_id)
+
+    again = part(world, order_id, 500)
+
+    assert [each["state"] for each in again["parts"]] == ["failed", "made"]
+    assert world.store.counts() == {"alarms_refund_failed": 1}
+
+
+@pytest.mark.parametrize("is_noticed", [True, False], ids=["noticed before it failed", "noticed after it failed"])
+def test_a_part_that_stripe_made_twice_and_of_which_one_failed_is_not_refunded_again(world, fake, is_noticed):
+    order_id = world.bought()
+    part(world, order_id, 500)
+    twin = refunded_by_stripe(world, fake, order_id)
+    if is_noticed:
+        world.settlement.settle(order_id)
+    fake.control("refunds", refund=twin.id, status="failed")
+    world.settlement.settle(order_id)
+
+    again = part(world, order_id, 500)
+
+    assert ([each["state"] for each in again["parts"]], again["refunded_cents"]) == (["made"], 500)
+    assert "it is made" in again["note"]
+    assert world.store.counts().get("alarms_part_refunded_twice", 0) == is_noticed
+
+
+def test_a_part_that_is_asked_for_again_is_given_up_once_stripe_has_made_the_first(world, fake):
+    order_id = given_up(world, fake)
+    world.ahead += PART_PERIOD
+    fake.control("faults", kind="error", path="/v1/refunds", status=500)
+    part(world, order_id, 500)
+    refunded_by_stripe(world, fake, order_id)
+    world.ahead += PART_PERIOD
+    world.reconciler.run()
+
+    again = part(world, order_id, 500)
+
+    assert ([each["state"] for each in again["parts"]], again["refunded_cents"]) == (["made", "given_up"], 500)
+    assert "it is made" in again["note"]
+    assert not world.payment(order_id).has_work_left
 
 
 def test_no_part_is_refunded_of_what_may_yet_go_back_in_full(world):
