@@ -40,7 +40,7 @@ class Report:
 class Audit:
     """Compares the PaymentIntents, refunds and disputes of the last 48 hours, and every dispute that is still open.
 
-    A part that is to be refunded yet is, if no visit has: a payments of an earlier version takes it off the list.
+    A partial refund that waits is made, if no visit has: a payments of an earlier version takes it off the list.
     """
 
     def __init__(self, settlement: Settlement) -> None:
@@ -92,7 +92,7 @@ class _Comparison:
             self._note_progress()
         others = self.cards.list_refunded_or_disputed_since(self.since) - seen
         taken_back = [self.store.find_by_stripe_id(ident) for ident in others]
-        unfinished = (*self.store.list_disputed(), *self.store.list_parts_asked())
+        unfinished = (*self.store.list_disputed(), *self.store.list_partial_refunds_requested())
         for payment in (*taken_back, *self.store.list_created_since(self.since), *unfinished):
             if payment is not None and payment.stripe_id not in seen:
                 self._refresh(payment)

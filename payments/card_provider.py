@@ -18,7 +18,7 @@ import stripe
 
 from libs.errors import Kind, kind_of
 from payments.errors import InvalidCard, StripeUnavailable
-from payments.intent import PaymentIntent, part_of
+from payments.intent import PaymentIntent, request_of
 from payments.metrics import TimedRequests
 
 log = logging.getLogger(__name__)
@@ -28,8 +28,8 @@ API_VERSION = "2026-10-28.endive"
 """The version of Stripe's API in use, whatever the account's default or the library's next release is."""
 TIMEOUT_SECONDS = 10
 EXPANDED = ["latest_charge.refunds"]
-PART = "refund"
-"""The name in a refund's metadata under which the id of a request for a part is."""
+PARTIAL_REFUND = "refund"
+"""The name in a refund's metadata under which the id of a partial refund is."""
 FAILED = ("failed", "canceled")
 """The statuses of a refund that gives nothing back."""
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
@@ -229,15 +229,15 @@ class CardProvider:
                 if error.code not in ("charge_already_refunded", "charge_disputed"):
                     raise
 
-    def refund_part(self, stripe_id: str, part_id: str, amount_cents: int, number: int = 0) -> None:
-        """Refund a part of what was captured, once for each `part_id`, which the refund carries.
+    def refund_partially(self, stripe_id: str, refund_id: str, amount_cents: int, number: int = 0) -> None:
+        """Refund some of what was captured, once for each `refund_id`, which the refund carries.
 
         `number` makes another key after Stripe answered with a failure under the one before, which it would replay.
         """
         with _translate_stripe_errors():
-            params: Any = {"payment_intent": stripe_id, "amount": amount_cents, "metadata": {PART: part_id}}
+            params: Any = {"payment_intent": stripe_id, "amount": amount_cents, "metadata": {PARTIAL_REFUND: refund_id}}
             try:
-                self._stripe.refunds.create(params, _idempotent(_numbered(f"refund:{stripe_id}:{part_id}", number)))
+                self._stripe.refunds.create(params, _idempotent(_numbered(f"refund:{stripe_id}:{refund_id}", number)))
             except stripe.InvalidRequestError as error:  # else the next reading says why not
                 if error.code not in ("charge_already_refunded", "charge_disputed") and error.param != "amount":
                     raise
@@ -307,21 +307,21 @@ def _refund_totals(charge: stripe.Charge) -> dict[str, Any]:
     back = sum(refund.amount for refund in refunds) - sum(refund.amount for refund in ended)
     if charge.amount_captured < charge.amount:  # what was authorized but not captured may look refunded too
         back = charge.amount_captured if charge.refunded else 0
-    ids, live = _request_ids(refunds), _request_ids(refund for refund in refunds if refund.status not in FAILED)
+    ids, live = _refund_ids(refunds), _refund_ids(refund for refund in refunds if refund.status not in FAILED)
     return {
         "refunded_cents": max(0, back - pending),
         "refunding_cents": pending,
         "failed_refunds": len(ended),
         "refund_ids": frozenset(ids),
         "failed_refund_ids": frozenset(ids) - frozenset(live),
-        "is_part_made_twice": len(live) > len(set(map(part_of, live))),
+        "has_duplicate_refund": len(live) > len(set(map(request_of, live))),
     }
 
 
-def _request_ids(refunds: Iterable[stripe.Refund]) -> list[str]:
-    """Return the ids of the requests for parts that these refunds were made for, one for each that was for any."""
-    about = [refund.metadata.to_dict() for refund in refunds if getattr(refund, "metadata", None)]
-    return [metadata[PART] for metadata in about if PART in metadata]
+def _refund_ids(refunds: Iterable[stripe.Refund]) -> list[str]:
+    """Return the ids that we gave to those of these refunds that are partial refunds by operators."""
+    about = [metadata.to_dict() for refund in refunds if (metadata := getattr(refund, "metadata", None))]
+    return [metadata[PARTIAL_REFUND] for metadata in about if PARTIAL_REFUND in metadata]
 
 
 def _idempotent(key: str) -> Any:

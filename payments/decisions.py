@@ -21,7 +21,7 @@ class Step(Enum):
     FIND_OR_CREATE = "find or create the PaymentIntent that was being created"
     CANCEL = "cancel the PaymentIntent, which voids an authorization"
     CAPTURE = "capture the authorized amount"
-    REFUND_PART = "refund the next part that an operator asked for"
+    REFUND_PARTIALLY = "make the next partial refund that an operator asked for"
     REFUND = "refund what was captured"
     GIVE_UP_REFUND = "leave a refund that failed to an operator"
     RECORD = "record what Stripe says"
@@ -51,18 +51,18 @@ def matches_order(payment: Payment, intent: PaymentIntent) -> bool:
 def _decide_ended(payment: Payment, intent: PaymentIntent, now: datetime) -> Step:
     if intent.failed_refunds > payment.failed_refunds:
         return Step.GIVE_UP_REFUND
-    part = payment.next_part(intent) if payment.refund_failed_at is None else None
-    if part is not None:
-        return _decide_part(payment, intent, part, now)
+    refund = payment.next_partial_refund(intent) if payment.refund_failed_at is None else None
+    if refund is not None:
+        return _decide_partial_refund(payment, intent, refund, now)
     is_unwanted = payment.order["status"] == "cancelled" or payment.refund is not None or not payment.is_paid_by(intent)
     return Step.REFUND if is_unwanted and intent.is_refundable and not payment.refund_failed_at else Step.RECORD
 
 
-def _decide_part(payment: Payment, intent: PaymentIntent, part: dict[str, Any], now: datetime) -> Step:
-    if not payment.may_ask_for(part, now):
+def _decide_partial_refund(payment: Payment, intent: PaymentIntent, refund: dict[str, Any], now: datetime) -> Step:
+    if not payment.may_ask_for(refund, now):
         return Step.RECORD
-    is_possible = intent.is_refundable and part["amount_cents"] <= intent.refundable_cents
-    return Step.REFUND_PART if is_possible else Step.GIVE_UP_REFUND
+    is_possible = intent.is_refundable and refund["amount_cents"] <= intent.refundable_cents
+    return Step.REFUND_PARTIALLY if is_possible else Step.GIVE_UP_REFUND
 
 
 def _decide_authorized(payment: Payment, now: datetime) -> Step:

@@ -15,11 +15,11 @@ from payments.errors import (
     RefundTooLarge,
     RefundUnderWay,
 )
-from payments.intent import PaymentIntent, part_of
+from payments.intent import PaymentIntent, request_of
 
 MAXIMUM_DECLINES = 3
-PART_PERIOD = timedelta(minutes=10)
-"""How long after Stripe failed to refund a part, or that was given up, a request for it may still be under way there.
+UNDER_WAY_PERIOD = timedelta(minutes=10)
+"""How long after Stripe failed, or a partial refund was abandoned, a request for that may still be under way there.
 
 Stripe's own libraries wait for 80 s; the rest is for clocks that differ. What a failure of the server leaves undecided:
 https://docs.stripe.com/error-low-level#server-errors
@@ -37,11 +37,11 @@ class Payment:
     `dispute` is the newest one, or an inquiry, as {"id", "status", "reason", "amount_cents", "is_refundable"}.
     `key_no` makes new idempotency keys after Stripe failed, as it would replay its failure for the old ones.
     `refund_failed_at`: when a refund failed; no other is made until an operator asks for one. `failed_refunds` counts
-    the failed refunds that have been dealt with. `parts` are the refunds of less than everything that operators asked
-    for, oldest first, as {"id", "amount_cents", "by", "reason", "at", "state"}: asked, made (Stripe has a refund of
-    this id), failed (and that came back) or given_up; `key_no` and `failed_at`: the number of its idempotency key,
-    which is new since Stripe last answered with a failure; `given_up_at`. `traceparent` says where in a trace a card
-    was last to be charged, for what Stripe tells us of that; nothing depends on it.
+    the failed refunds that have been dealt with. `partial_refunds` are those that operators asked for, oldest first, as
+    {"id", "amount_cents", "by", "reason", "at", "state"}: requested, created (Stripe has a refund of this id), failed
+    (and that came back) or abandoned; `key_no` and `failed_at`: the number of its idempotency key, which is new since
+    Stripe last answered with a failure; `abandoned_at`. `traceparent` says where in a trace a card was last to be
+    charged, for what Stripe tells us of that; nothing depends on it.
     """
 
     id: str
@@ -74,7 +74,7 @@ class Payment:
     tried_before: str | None = None
     is_challenged: bool = False
     earlier_refunds: list[dict[str, Any]] = field(default_factory=list)
-    parts: list[dict[str, Any]] = field(default_factory=list)
+    partial_refunds: list[dict[str, Any]] = field(default_factory=list)
     traceparent: str | None = None
 
     @classmethod
@@ -105,7 +105,7 @@ class Payment:
         if self.refund_failed_at is not None:
             return False
         if self.status == "captured":
-            is_going_back = self.refund is not None or self.refunding_cents > 0 or bool(self._asked_parts)
+            is_going_back = self.refund is not None or self.refunding_cents > 0 or bool(self._requested_refunds)
             return (self.order["status"] != "complete" or is_going_back) and not disputes.is_lost(self.dispute)
         return self.status not in ("cancelled", "refunded")
 
@@ -189,47 +189,49 @@ class Payment:
         return True
 
     @property
-    def _asked_parts(self) -> list[dict[str, Any]]:
-        return [part for part in self.parts if part["state"] == "asked"]
+    def _requested_refunds(self) -> list[dict[str, Any]]:
+        return [refund for refund in self.partial_refunds if refund["state"] == "requested"]
 
-    def next_part(self, intent: PaymentIntent) -> dict[str, Any] | None:
-        """Return the part that is to be refunded next, None if there is none.
+    def next_partial_refund(self, intent: PaymentIntent) -> dict[str, Any] | None:
+        """Return the partial refund that is to be made next, None if there is none.
 
-        What Stripe has a refund of is made, also if that was asked for earlier and had been given up.
+        What Stripe has a refund for is made, also if that is an earlier one for the same request, abandoned meanwhile.
         """
-        refunded = intent.refunded_parts
-        waiting = (part for part in self._asked_parts if part["id"] not in intent.refund_ids)
-        return next((part for part in waiting if part_of(part["id"]) not in refunded), None)
+        refunded = intent.requests_refunded
+        waiting = (refund for refund in self._requested_refunds if refund["id"] not in intent.refund_ids)
+        return next((refund for refund in waiting if request_of(refund["id"]) not in refunded), None)
 
-    def may_ask_for(self, part: dict[str, Any], now: datetime) -> bool:
-        """Whether Stripe may be asked to refund a part: not under a new key while the old one's request may go on."""
-        failed_at = part.get("failed_at")
-        return failed_at is None or now - failed_at >= PART_PERIOD
+    def may_ask_for(self, refund: dict[str, Any], now: datetime) -> bool:
+        """Whether Stripe may be asked for a partial refund: under a new key not while the old request may go on."""
+        failed_at = refund["failed_at"]
+        return failed_at is None or now - failed_at >= UNDER_WAY_PERIOD
 
-    def postpone_part(self, ident: str, now: datetime) -> None:
-        """Note that Stripe answered with a failure, which it would replay: later the part is asked for under a new key.
+    def postpone_partial_refund(self, ident: str, now: datetime) -> None:
+        """Note that Stripe answered with a failure, which it would replay: later the refund has a new key.
 
-        Later, because it may be refunded all the same; once it cannot be any more, the next reading shows whether.
+        Later, because it may be made all the same; once it cannot be any more, the next reading shows whether.
         """
-        self.parts = [
-            {**part, "key_no": part.get("key_no", 0) + 1, "failed_at": now} if part["id"] == ident else part
-            for part in self.parts
+        self.partial_refunds = [
+            {**refund, "key_no": refund["key_no"] + 1, "failed_at": now} if refund["id"] == ident else refund
+            for refund in self.partial_refunds
         ]
         self.mark_changed(now)
 
-    def parts_like(self, ident: str) -> list[dict[str, Any]]:
-        """Return the parts that were asked for in the same words, oldest first: their ids begin with `ident`."""
-        return [part for part in self.parts if part_of(part["id"]) == ident]
+    def refunds_like(self, ident: str) -> list[dict[str, Any]]:
+        """Return the partial refunds requested in the same words, oldest first: their ids begin with `ident`."""
+        return [refund for refund in self.partial_refunds if request_of(refund["id"]) == ident]
 
-    def request_part(self, ident: str, amount_cents: int, requested_by: str, reason: str, now: datetime) -> bool:
-        """Record that an operator wants a part refunded, once for each id, and once more if that failed.
+    def request_partial_refund(
+        self, ident: str, amount_cents: int, requested_by: str, reason: str, now: datetime
+    ) -> bool:
+        """Record that an operator wants a partial refund, once for each id, and once more if that failed.
 
-        Returns False when a part of this id was asked for already. Raises AlreadyRefunded when everything was,
-        RefundTooLarge when less is left, RefundUnderWay when one that was given up may still be made, and as
+        Returns False when one of this id was asked for already. Raises AlreadyRefunded when everything was,
+        RefundTooLarge when less is left, RefundUnderWay when one that was abandoned may still be made, and as
         `check_refundable` does.
         """
-        alike = self.parts_like(ident)
-        if any(part["state"] in ("asked", "made") for part in alike):
+        alike = self.refunds_like(ident)
+        if any(refund["state"] in ("requested", "created") for refund in alike):
             return False
         if self.refund is not None and self.refund_failed_at is None:
             raise already_asked(self.refund)
@@ -237,8 +239,8 @@ class Payment:
             raise AlreadyRefunded("This order was refunded in full already.")
         self.check_refundable()
         if self.order["status"] != "complete":  # it may still be cancelled, and then everything goes back
-            raise NotCaptured("This order is not complete yet, so no part of it can be refunded.")
-        going = sum(part["amount_cents"] for part in self._asked_parts)
+            raise NotCaptured("This order is not complete yet, so it cannot be refunded partially.")
+        going = sum(refund["amount_cents"] for refund in self._requested_refunds)
         left = self.amount_cents - self.refunded_cents - self.refunding_cents - going
         if amount_cents > left:
             raise RefundTooLarge(f"Only {left} (in the currency's minor unit) are left to refund.", left_cents=left)
@@ -248,30 +250,35 @@ class Payment:
         if self.refund is not None:  # it failed, and is no longer wanted in full
             self.earlier_refunds, self.refund = [*self.earlier_refunds, self.refund], None
         about = {"id": ident, "amount_cents": amount_cents, "by": requested_by, "reason": reason, "at": now}
-        self.parts = [*self.parts, {**about, "state": "asked", "key_no": 0, "failed_at": None}]
+        self.partial_refunds = [*self.partial_refunds, {**about, "state": "requested", "key_no": 0, "failed_at": None}]
         if self.refund_failed_at is not None:
             self.refund_failed_at, self.key_no = None, self.key_no + 1
         self.mark_changed(now)
         return True
 
-    def note_parts(self, intent: PaymentIntent, now: datetime) -> None:
-        """Note of which parts Stripe has a refund, also if it made one that had been given up meanwhile.
+    def note_partial_refunds(self, intent: PaymentIntent, now: datetime) -> None:
+        """Note which partial refunds Stripe has, also if it made one that had been abandoned meanwhile.
 
-        Then, what was asked for in its place is given up.
+        Then, what was requested in its place is abandoned.
         """
-        states = {**dict.fromkeys(intent.refund_ids, "made"), **dict.fromkeys(intent.failed_refund_ids, "failed")}
-        self.parts = [{**part, "state": states.get(part["id"], part["state"])} for part in self.parts]
-        refunded = intent.refunded_parts
-        self._give_up(now, lambda part: part_of(part["id"]) in refunded)
+        states = {**dict.fromkeys(intent.refund_ids, "created"), **dict.fromkeys(intent.failed_refund_ids, "failed")}
+        self.partial_refunds = [
+            {**refund, "state": states.get(refund["id"], refund["state"])} for refund in self.partial_refunds
+        ]
+        refunded = intent.requests_refunded
+        self._abandon(now, lambda refund: request_of(refund["id"]) in refunded)
 
-    def _give_up(self, now: datetime, which: Callable[[dict[str, Any]], bool]) -> None:
-        given_up = {"state": "given_up", "given_up_at": now}
-        self.parts = [{**part, **given_up} if part["state"] == "asked" and which(part) else part for part in self.parts]
+    def _abandon(self, now: datetime, which: Callable[[dict[str, Any]], bool]) -> None:
+        abandoned = {"state": "abandoned", "abandoned_at": now}
+        self.partial_refunds = [
+            {**refund, **abandoned} if refund["state"] == "requested" and which(refund) else refund
+            for refund in self.partial_refunds
+        ]
 
     def mark_refund_failed(self, intent: PaymentIntent, now: datetime) -> None:
-        """Record that Stripe could not refund it; what is left to be asked of Stripe is given up, too."""
-        self.note_parts(intent, now)
-        self._give_up(now, lambda part: True)
+        """Record that Stripe could not refund it; what is left to be asked of Stripe is abandoned, too."""
+        self.note_partial_refunds(intent, now)
+        self._abandon(now, lambda refund: True)
         self.refund_failed_at, self.failed_refunds = now, intent.failed_refunds
         self.mark_changed(now)
 
@@ -316,12 +323,11 @@ class Payment:
         }
 
 
-def _check_over(part: dict[str, Any], now: datetime) -> None:
-    """Raise RefundUnderWay while Stripe may still make a part that was given up."""
-    given_up_at = part.get("given_up_at")
-    if part["state"] == "given_up" and given_up_at is not None and now - given_up_at < PART_PERIOD:
-        after = given_up_at + PART_PERIOD
-        message = f"Stripe may still make this refund, which was given up. Ask again after {after:%Y-%m-%d %H:%M} UTC."
+def _check_over(refund: dict[str, Any], now: datetime) -> None:
+    """Raise RefundUnderWay while Stripe may still make a partial refund that was abandoned."""
+    if refund["state"] == "abandoned" and now - refund["abandoned_at"] < UNDER_WAY_PERIOD:
+        after = refund["abandoned_at"] + UNDER_WAY_PERIOD
+        message = f"Stripe may still make this refund, which was abandoned. Ask again after {after:%Y-%m-%d %H:%M} UTC."
         raise RefundUnderWay(message, after=after.isoformat())
 
 

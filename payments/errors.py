@@ -47,7 +47,7 @@ class RefundTooLarge(DomainError):
 
 
 class RefundUnderWay(DomainError):
-    """A refund was given up a moment ago, and may still be made; details: after which time to ask again."""
+    """A partial refund was abandoned a moment ago, and may still be made; details: after which time to ask again."""
 
 
 class ReasonMissing(DomainError):

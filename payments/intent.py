@@ -11,9 +11,9 @@ class PaymentIntent:
     """A PaymentIntent as Stripe says it is now. `declines` is None where it was not counted.
 
     `refunding_cents` are pending refunds, which may still fail; `failed_refunds` counts those that did.
-    `refund_ids` are those that requests for refunds of parts gave to the refunds there are, whatever became of these;
-    `failed_refund_ids` those of which every refund failed. `is_part_made_twice`: two refunds that have not failed are
-    for the same part.
+    `refund_ids` are those that requests for partial refunds gave to the refunds there are, whatever became of these;
+    `failed_refund_ids` those of which every refund failed. `has_duplicate_refund`: two refunds that have not failed are
+    for the same request.
     `last_payment_method` is the PaymentMethod that was tried last, "" before the first. `is_first_reply`: it is what
     Stripe replied to this worker's own request, not replayed and not read since.
     """
@@ -31,7 +31,7 @@ class PaymentIntent:
     failed_refunds: int = 0
     refund_ids: frozenset[str] = frozenset()
     failed_refund_ids: frozenset[str] = frozenset()
-    is_part_made_twice: bool = False
+    has_duplicate_refund: bool = False
     card_brand: str | None = None
     card_last4: str | None = None
     captured_cents: int | None = None
@@ -62,11 +62,11 @@ class PaymentIntent:
         return self.kept_cents - self.refunding_cents
 
     @property
-    def refunded_parts(self) -> set[str]:
-        """The parts that were refunded, or are about to be, as `part_of` names them."""
-        return set(map(part_of, self.refund_ids - self.failed_refund_ids))
+    def requests_refunded(self) -> set[str]:
+        """The requests for a partial refund, as `request_of` names them, that were refunded or are about to be."""
+        return set(map(request_of, self.refund_ids - self.failed_refund_ids))
 
 
-def part_of(refund_id: str) -> str:
-    """Return what the ids of all requests for one part begin with: each but the first has a number after a hyphen."""
+def request_of(refund_id: str) -> str:
+    """Return the request that a partial refund is for: what its id begins with, before the number of a new try."""
     return refund_id.partition("-")[0]

@@ -23,7 +23,7 @@ def record(payment: Payment, intent: PaymentIntent, now: datetime, answered: int
 
     `answered`: the attempt that Stripe is known to have answered.
     """
-    before, event = (payment.snapshot(), payment.parts), ""
+    before, event = (payment.snapshot(), payment.partial_refunds), ""
     if intent.declines is not None and intent.declines > payment.declines:
         payment.declines, payment.decline_code, event = intent.declines, intent.decline_code, "PaymentFailed"
         answered = payment.attempts
@@ -38,7 +38,7 @@ def record(payment: Payment, intent: PaymentIntent, now: datetime, answered: int
             payment.captured_at = payment.captured_at or now
         payment.status, payment.card_brand, payment.card_last4 = status, intent.card_brand, intent.card_last4
         event = EVENT_OF_STATUS[status]
-    if (payment.snapshot(), payment.parts) == before:
+    if (payment.snapshot(), payment.partial_refunds) == before:
         return None
     payment.mark_changed(now)
     return event
@@ -65,7 +65,7 @@ def _record_refunds(payment: Payment, intent: PaymentIntent, now: datetime) -> b
     lost_before, refunded_before = disputes.is_lost(payment.dispute), payment.refunded_cents
     payment.refunded_cents, payment.refunding_cents = intent.refunded_cents, intent.refunding_cents
     payment.dispute = intent.dispute or payment.dispute
-    payment.note_parts(intent, now)
+    payment.note_partial_refunds(intent, now)
     if payment.refunded_cents > refunded_before:
         payment.refunded_at = now
     return payment.refunded_cents > refunded_before or (disputes.is_lost(payment.dispute) and not lost_before)

@@ -1,4 +1,4 @@
-"""Refunds by an operator: in full once, or parts of it, and never without recording who asked for it and why."""
+"""Refunds by an operator: in full once, or partially, and never without recording who asked for it and why."""
 
 import hashlib
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from typing import Any
 from libs.contracts.texts import is_storable
 from libs.events import VersionConflict
 from payments.crash_points import CrashPoint, crash_point
-from payments.domain import PART_PERIOD, Payment
+from payments.domain import UNDER_WAY_PERIOD, Payment
 from payments.errors import ReasonMissing, StripeUnavailable
 from payments.settlement import Settlement
 from payments.store import PaymentStore
 
 LONGEST_REASON = 500
-LATE_AFTER = 2 * PART_PERIOD
-"""How long a refund of a part may take when Stripe has failed once."""
-PART_ID = 16
-"""Characters of the id of a refund of a part."""
+LATE_AFTER = 2 * UNDER_WAY_PERIOD
+"""How long a partial refund may take when Stripe has failed once."""
+LONGEST_ID = 16
+"""Characters of the id of a request for a partial refund."""
 
 
 def refund(settlement: Settlement, order_id: str, reason: str, requested_by: str) -> dict[str, Any]:
@@ -38,17 +38,17 @@ def refund(settlement: Settlement, order_id: str, reason: str, requested_by: str
 
 
 def with_refunds(payment: Payment) -> dict[str, Any]:
-    """Return a payment's snapshot with its `refund` by an operator, the `earlier_refunds` that failed, and `parts`."""
+    """Return a payment's snapshot with its `refund`, the `earlier_refunds` that failed, and its `partial_refunds`."""
     newest = None if payment.refund is None else _as_json(payment.refund)
     earlier = [_as_json(request) for request in payment.earlier_refunds]
-    parts = [_as_json(part) for part in payment.parts]
-    return {**payment.snapshot(), "refund": newest, "earlier_refunds": earlier, "parts": parts}
+    partial = [_as_json(request) for request in payment.partial_refunds]
+    return {**payment.snapshot(), "refund": newest, "earlier_refunds": earlier, "partial_refunds": partial}
 
 
-def refund_part(
+def refund_partially(
     settlement: Settlement, order_id: str, amount_cents: int, reason: str, requested_by: str
 ) -> dict[str, Any]:
-    """Refund a part of an order; return the payment with its `parts`, and a `note` if it was asked for already.
+    """Refund some of an order; return the payment as `with_refunds` does, with a `note` if it was asked for already.
 
     The same amount for the same reason by the same person is the same request, which is carried out once however often
     it is repeated; once it has failed, it is a new one. Raises as `refund` does, RefundTooLarge or RefundUnderWay.
@@ -58,31 +58,33 @@ def refund_part(
     if not why:
         raise ReasonMissing(f"Say in {LONGEST_REASON} characters at most why this is refunded.")
     request = f"{order_id}\n{amount_cents}\n{requested_by}\n{why}"
-    ident = hashlib.sha256(request.encode()).hexdigest()[:PART_ID]
-    if any(part["state"] == "given_up" for part in settlement.store.get(order_id).parts_like(ident)):
+    ident = hashlib.sha256(request.encode()).hexdigest()[:LONGEST_ID]
+    if any(each["state"] == "abandoned" for each in settlement.store.get(order_id).refunds_like(ident)):
         settlement.settle(order_id)  # Stripe may have made it after all
     is_new = _change(
-        settlement, order_id, lambda payment, now: payment.request_part(ident, amount_cents, requested_by, why, now)
+        settlement,
+        order_id,
+        lambda payment, now: payment.request_partial_refund(ident, amount_cents, requested_by, why, now),
     )
     with suppress(StripeUnavailable, VersionConflict):  # as above
         settlement.settle(order_id)
     payment = settlement.store.get(order_id)
-    note = {} if is_new else {"note": _repeated(payment.parts_like(ident))}
+    note = {} if is_new else {"note": _repeated(payment.refunds_like(ident))}
     return with_refunds(payment) | note
 
 
 def _repeated(alike: list[dict[str, Any]]) -> str:
-    """Return what operators read who ask for a part again, which was asked for as these, oldest first."""
-    part = next((part for part in alike if part["state"] in ("asked", "made")), alike[-1])
-    asked = f"You asked for this at {part['at']:%Y-%m-%d %H:%M} UTC already, and it is {part['state']}."
-    return f"{asked} Another refund of the same amount needs another reason."
+    """Return what operators read who ask for a partial refund again; `alike`: those in the same words, oldest first."""
+    known = next((each for each in alike if each["state"] in ("requested", "created")), alike[-1])
+    requested = f"You asked for this at {known['at']:%Y-%m-%d %H:%M} UTC already, and it is {known['state']}."
+    return f"{requested} Another refund of the same amount needs another reason."
 
 
-def list_late_parts(store: PaymentStore, now: datetime) -> list[dict[str, Any]]:
-    """Return the orders of which a part was to be refunded LATE_AFTER ago or earlier, as [{"order_id", "since"}]."""
+def list_late_partial_refunds(store: PaymentStore, now: datetime) -> list[dict[str, Any]]:
+    """Return the orders whose partial refund was requested LATE_AFTER ago or earlier, as [{"order_id", "since"}]."""
     waiting = {
-        payment.id: min(part["at"] for part in payment.parts if part["state"] == "asked")
-        for payment in store.list_parts_asked()
+        payment.id: min(each["at"] for each in payment.partial_refunds if each["state"] == "requested")
+        for payment in store.list_partial_refunds_requested()
     }
     return [{"order_id": ident, "since": since} for ident, since in waiting.items() if since <= now - LATE_AFTER]
 

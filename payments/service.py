@@ -29,7 +29,7 @@ from payments.domain import Payment
 from payments.errors import PaymentNotFound, StripeUnavailable
 from payments.provider import Money
 from payments.recording import CONFIRM_PERIOD
-from payments.refunds import list_late_parts, refund, refund_part, with_refunds
+from payments.refunds import list_late_partial_refunds, refund, refund_partially, with_refunds
 from payments.store import PaymentStore
 
 EXPECTED = (DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
@@ -129,10 +129,10 @@ class PaymentsService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def refund(self, order_id: str, reason: str, amount_cents: int | None = None) -> dict[str, Any]:
-        """Refund an order, in full once, or a part of it; for operators.
+        """Refund an order, in full once, or some of it; for operators.
 
-        Returns the payment with who asked for which refund, why and when. The same part is refunded again only for
-        another reason, or if it failed. The order stays complete, once everything went back with the time of that.
+        Returns the payment with who asked for which refund, why and when. The same amount is refunded again only for
+        another reason, or if that failed. The order stays complete, once everything went back with the time of that.
         Raises ReasonMissing, AlreadyRefunded when another operator has asked for everything, NotCaptured,
         ChargeDisputed, RefundTooLarge, or RefundUnderWay.
         """
@@ -140,7 +140,7 @@ class PaymentsService(parked_events.ParkedEvents):
         if amount_cents is None:
             return refund(self.money.settlement, order_id, reason, requested_by=operator)
         amount = arguments.integer("amount_cents", amount_cents, 1, MAXIMUM_PRICE_CENTS)
-        return refund_part(self.money.settlement, order_id, amount, reason, requested_by=operator)
+        return refund_partially(self.money.settlement, order_id, amount, reason, requested_by=operator)
 
     @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def audit(self) -> dict[str, Any]:
@@ -150,11 +150,11 @@ class PaymentsService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def stuck(self) -> dict[str, Any]:
-        """Return {"payments", "webhooks", "confirming", "refunds", "parts"}, at most 100 of each; for operators.
+        """Return {"payments", "webhooks", "confirming", "refunds", "partial_refunds"}, 100 of each at most.
 
         Payments and webhooks that could not be settled 20 times or more, with how often, since when and why last: they
         are tried for ever. Beside them, as [{"order_id", "since"}], the payments whose outcome is unknown for too long,
-        the refunds that failed, and those of parts that were not made yet.
+        the refunds that failed, and the partial refunds that were not made yet.
         """
         self.caller.require("operator")
         store = self.store
@@ -166,7 +166,7 @@ class PaymentsService(parked_events.ParkedEvents):
             "refunds": [
                 {"order_id": each.id, "since": each.refund_failed_at} for each in store.list_refunds_failed(BATCH)
             ],
-            "parts": list_late_parts(store, utc_now())[:BATCH],
+            "partial_refunds": list_late_partial_refunds(store, utc_now())[:BATCH],
         }
 
     @rpc(expected_exceptions=EXPECTED)

@@ -189,8 +189,8 @@ class Settlement:
             return self._capture(payment, intent)
         if step is Step.GIVE_UP_REFUND:
             self._give_up_refund(payment, intent)
-        elif step is Step.REFUND_PART:
-            self._refund_part(payment, intent)
+        elif step is Step.REFUND_PARTIALLY:
+            self._refund_partially(payment, intent)
         else:
             self._take_back(step, payment, intent)
         return self._read(payment.id)
@@ -205,14 +205,14 @@ class Settlement:
             self.cards.cancel(intent.id, payment.key_no)
             crash_point(CrashPoint.CANCELLED)
 
-    def _refund_part(self, payment: Payment, intent: PaymentIntent) -> None:
-        part = payment.next_part(intent)
-        assert part is not None
+    def _refund_partially(self, payment: Payment, intent: PaymentIntent) -> None:
+        refund = payment.next_partial_refund(intent)
+        assert refund is not None
         try:
-            self.cards.refund_part(intent.id, part["id"], part["amount_cents"], part.get("key_no", 0))
+            self.cards.refund_partially(intent.id, refund["id"], refund["amount_cents"], refund["key_no"])
         except StripeUnavailable as error:
             if error.is_replayed:
-                payment.postpone_part(part["id"], self.clock())
+                payment.postpone_partial_refund(refund["id"], self.clock())
                 self.store.save(payment)
                 error.may_be_repeated = False
             raise
@@ -239,8 +239,8 @@ class Settlement:
         else:
             self.store.save(payment, event)
             crash_point(CrashPoint.RECORDED)
-            if event == "PaymentRefunded" and intent.is_part_made_twice:
-                alarm(self.store, "part_refunded_twice", f"{payment.stripe_id} of order {payment.id}")
+            if event == "PaymentRefunded" and intent.has_duplicate_refund:
+                alarm(self.store, "duplicate_refund", f"{payment.stripe_id} of order {payment.id}")
 
     def _capture(self, payment: Payment, intent: PaymentIntent) -> Reading | None:
         try:

@@ -54,7 +54,10 @@ class PaymentStore:
                 IndexModel(
                     [("refund_failed_at", ASCENDING)], partialFilterExpression={"refund_failed_at": {"$type": "date"}}
                 ),
-                IndexModel([("parts.state", ASCENDING)], partialFilterExpression={"parts.state": "asked"}),
+                IndexModel(
+                    [("partial_refunds.state", ASCENDING)],
+                    partialFilterExpression={"partial_refunds.state": "requested"},
+                ),
                 IndexModel(
                     [("dispute.status", ASCENDING)], partialFilterExpression={"dispute.status": {"$exists": True}}
                 ),
@@ -243,9 +246,9 @@ class PaymentStore:
         where = {"created_at": {"$gte": moment}, "stripe_id": {"$ne": None}}
         return [_payment(found) for found in self.payments.find_all(where)]
 
-    def list_parts_asked(self) -> list[Payment]:
-        """Return the payments of which a part is to be refunded yet."""
-        return [_payment(found) for found in self.payments.find_all({"parts.state": "asked"})]
+    def list_partial_refunds_requested(self) -> list[Payment]:
+        """Return the payments with a partial refund that is to be made yet."""
+        return [_payment(found) for found in self.payments.find_all({"partial_refunds.state": "requested"})]
 
     def list_disputed(self) -> list[Payment]:
         """Return the payments whose dispute has not ended."""

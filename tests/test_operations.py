@@ -171,7 +171,7 @@ def test_an_operator_refunds_a_buyer_who_asks_for_it(site):
     assert refunded["refund"]["by"] == "olga"
 
 
-def test_an_operator_refunds_a_part_once_however_often_the_command_is_repeated(site):
+def test_an_operator_makes_a_partial_refund_once_however_often_the_command_is_repeated(site):
     order_id = site.bought()
 
     for _ in range(2):

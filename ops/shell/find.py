@@ -145,8 +145,8 @@ def _stuck_payments(_part: str, found: dict[str, Any]) -> Iterable[dict[str, Any
     for each in found["refunds"]:
         repair = f'refund("{each["order_id"]}", "…")'
         yield _trouble("refund failed", each["order_id"], each["since"], None, repair)
-    for each in found.get("parts", ()):  # payments of an earlier version says none
-        yield _trouble("part not refunded yet", each["order_id"], each["since"], None, f'settle("{each["order_id"]}")')
+    for each in found.get("partial_refunds", ()):  # payments of an earlier version says none
+        yield _trouble("partial refund waiting", each["order_id"], each["since"], None, f'settle("{each["order_id"]}")')
     for each in found["payments"]:
         ident, why = each["order_id"], f"{each['failures']} times: {each['failure']}"
         yield _trouble("payment not settled", ident, each["failed_since"], why, f'settle("{ident}")')

@@ -177,15 +177,15 @@ def test_a_complete_order_is_not_undone_by_the_amount_captured():
     assert record(payment, an_intent("succeeded", captured_cents=500), NOON) is None
 
 
-@pytest.mark.parametrize("state", ["asked", "given_up"])
-def test_a_part_that_stripe_has_refunded_after_all_is_saved_as_made_though_the_amounts_were_known(state):
-    part = {"id": "r1", "amount_cents": 500, "by": "olga", "reason": "a seat was broken", "at": NOON, "state": state}
-    payment = a_payment("complete", status="captured", refunded_cents=500, refunded_at=NOON, parts=[part])
+@pytest.mark.parametrize("state", ["requested", "abandoned"])
+def test_a_partial_refund_that_stripe_has_made_after_all_is_saved_as_created_though_the_amounts_were_known(state):
+    about = {"id": "r1", "amount_cents": 500, "by": "olga", "reason": "a seat was broken", "at": NOON, "state": state}
+    payment = a_payment("complete", status="captured", refunded_cents=500, refunded_at=NOON, partial_refunds=[about])
 
     refunded = an_intent("succeeded", refunded_cents=500, refund_ids=frozenset({"r1"}))
     record(payment, refunded, NOON)
     version = payment.version
 
-    assert payment.parts[0]["state"] == "made"
+    assert payment.partial_refunds[0]["state"] == "created"
     assert record(payment, refunded, NOON) is None and payment.version == version
     assert version > a_payment().version

@@ -41,7 +41,7 @@ PARTS = (
     "You reserved 7 within an hour and did not pay. 7",
     "Your bank wants you to confirm this payment.",
     "7 asked for this refund at 7 UTC: 7. There is no second one.",
-    "Stripe may still make this refund, which was given up. Ask again after 7 UTC.",
+    "Stripe may still make this refund, which was abandoned. Ask again after 7 UTC.",
 )
 """Messages that are put together, which the test asks for; the last three are not shown to users."""
 

@@ -207,9 +207,9 @@ def never_compare(patch, world):
     patch.setattr(OrdersService, "_payments", lambda self: empty)
 
 
-def ask_for_parts_at_once(patch, world):
-    """Use a new key for a part as soon as Stripe has answered with a failure."""
-    patch.setattr(Payment, "may_ask_for", lambda self, part, now: True)
+def ask_for_partial_refunds_at_once(patch, world):
+    """Use a new key for a partial refund as soon as Stripe has answered with a failure."""
+    patch.setattr(Payment, "may_ask_for", lambda self, refund, now: True)
 
 
 def mark_every_payment_refunded(patch, world):

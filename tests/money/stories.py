@@ -14,8 +14,8 @@ from libs.contracts.events import CATALOGUE
 from orders.domain import NoDeadline
 from orders.service import OrdersService
 from payments import errors
-from payments.domain import PART_PERIOD
-from payments.refunds import refund, refund_part
+from payments.domain import UNDER_WAY_PERIOD
+from payments.refunds import refund, refund_partially
 from tests.money.buyer import confirm
 from tests.money.world import PRICE
 from tickets.domain import Ticket
@@ -202,22 +202,23 @@ def two_workers_refund(world, sent):
     yield from end(world)
 
 
-def a_part_is_made_long_after_stripe_answered_with_a_failure(world, sent):
+def a_partial_refund_is_made_long_after_stripe_answered_with_a_failure(world, sent):
     order_id = bought(world)
     world.fake.control("faults", kind="error", path="/v1/refunds", status=500)
-    asked = refund_part(world.settlement, order_id, 500, "a seat was broken", "operator")
-    [part], key = asked["parts"], {"idempotency_key": next(key for path, key in sent if path.endswith("/refunds"))}
-    about = {"payment_intent": asked["stripe_id"], "amount": 500, "metadata": {"refund": part["id"]}}
+    asked = refund_partially(world.settlement, order_id, 500, "a seat was broken", "operator")
+    key = {"idempotency_key": next(key for path, key in sent if path.endswith("/refunds"))}
+    metadata = {"refund": asked["partial_refunds"][0]["id"]}
+    about = {"payment_intent": asked["stripe_id"], "amount": 500, "metadata": metadata}
 
-    before_next(world.settlement.cards, "refund_part", lambda: world.fake.client().v1.refunds.create(about, key))
+    before_next(world.settlement.cards, "refund_partially", lambda: world.fake.client().v1.refunds.create(about, key))
     world.rest_alone()
     world.fake.client().v1.refunds.create(about, key)
-    world.ahead += PART_PERIOD
+    world.ahead += UNDER_WAY_PERIOD
     world.rest_alone()
 
     [made] = [charge["refunds"] for charge in world.fake.ledger(order_id)[0]["charges"]]
     if len(made) != 1:
-        yield f"a part was refunded {len(made)} times"
+        yield f"a partial refund was made {len(made)} times"
 
 
 def bought(world):

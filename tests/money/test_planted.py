@@ -84,8 +84,8 @@ PLANTED = [
             stories.an_order_is_cancelled_while_payments_asks_about_it, "can still be charged", rule=14),
     Planted("an event stands for the answer of orders", mistakes.find_unasked,
             stories.an_old_event_comes_before_the_answer_of_orders, "can still be charged", rule=14),
-    Planted("a part has a new key as soon as Stripe has failed", mistakes.ask_for_parts_at_once,
-            stories.a_part_is_made_long_after_stripe_answered_with_a_failure, "refunded 2 times", rule=16),
+    Planted("a partial refund has a new key as soon as Stripe has failed", mistakes.ask_for_partial_refunds_at_once,
+            stories.a_partial_refund_is_made_long_after_stripe_answered_with_a_failure, "made 2 times", rule=16),
 ]  # fmt: skip
 
 each = pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.mistake)

@@ -10,8 +10,8 @@ from dev.testing import wait_for
 from libs.events import VersionConflict
 from payments import errors
 from payments.card_provider import StripeBusy, _refund_totals
-from payments.domain import PART_PERIOD
-from payments.refunds import LATE_AFTER, list_late_parts, refund, refund_part
+from payments.domain import UNDER_WAY_PERIOD
+from payments.refunds import LATE_AFTER, list_late_partial_refunds, refund, refund_partially
 from tests.money.buyer import paid_in_the_browser
 from tests.money.stories import before_next
 
@@ -212,7 +212,7 @@ def test_a_dispute_is_shown_and_refuses_a_refund(world, fake):
         refunded(world, order_id)
 
 
-def test_of_a_lost_partial_dispute_only_that_part_counts(world, fake):
+def test_of_a_lost_partial_dispute_only_its_amount_counts(world, fake):
     order_id = world.bought()
     dispute = fake.control("disputes", payment_intent=world.payment(order_id).stripe_id, amount=500)
     fake.control("disputes", dispute=dispute["id"], status="lost")
@@ -440,23 +440,25 @@ def test_what_was_never_captured_of_a_charge_is_no_refund(world, is_refunded, re
     given_back = _refund_totals(stripe.Charge.construct_from(charge, None))
 
     totals = {"refunded_cents": expected, "refunding_cents": 0, "failed_refunds": 0}
-    parts = {"refund_ids": frozenset(), "failed_refund_ids": frozenset(), "is_part_made_twice": False}
-    assert given_back == totals | parts
+    partial_refunds = {"refund_ids": frozenset(), "failed_refund_ids": frozenset(), "has_duplicate_refund": False}
+    assert given_back == totals | partial_refunds
 
 
-def part(world, order_id, cents, reason="a seat was broken", by="Olga"):
-    return refund_part(world.settlement, order_id, cents, reason, requested_by=by)
+def refund_some(world, order_id, cents, reason="a seat was broken", by="Olga"):
+    return refund_partially(world.settlement, order_id, cents, reason, requested_by=by)
 
 
-def test_a_part_is_refunded_once_however_often_it_is_asked_for_and_the_order_goes_on(world):
+def test_a_partial_refund_is_made_once_however_often_it_is_requested_and_the_order_goes_on(world):
     order_id = world.bought()
 
-    first, again = part(world, order_id, 500), part(world, order_id, 500)
+    first, again = refund_some(world, order_id, 500), refund_some(world, order_id, 500)
     world.come_to_rest()
 
     assert (first["status"], first["refunded_cents"], again["refunded_cents"]) == ("captured", 500, 500)
-    assert [(one["amount_cents"], one["by"], one["state"]) for one in again["parts"]] == [(500, "Olga", "made")]
-    assert "note" not in first and "it is made. Another refund of the same amount needs another reason" in again["note"]
+    [one] = again["partial_refunds"]
+    assert (one["amount_cents"], one["by"], one["state"]) == (500, "Olga", "created")
+    assert "note" not in first
+    assert "it is created. Another refund of the same amount needs another reason" in again["note"]
     order = world.order(order_id)
     assert (order.status, order.refunded_cents, order.refunded_at) == ("complete", 500, None)
     assert world.payment(order_id).has_work_left is False
@@ -464,22 +466,22 @@ def test_a_part_is_refunded_once_however_often_it_is_asked_for_and_the_order_goe
 
 def test_another_reason_is_another_refund_and_all_together_never_exceed_the_charge(world):
     order_id = world.bought()
-    part(world, order_id, 1000)
+    refund_some(world, order_id, 1000)
     with pytest.raises(errors.RefundTooLarge, match="Only 999") as refused:
-        part(world, order_id, 1000, "the other seat was broken")
-    second = part(world, order_id, 999, "the other seat was broken")
+        refund_some(world, order_id, 1000, "the other seat was broken")
+    second = refund_some(world, order_id, 999, "the other seat was broken")
     world.come_to_rest()
 
     assert refused.value.details == {"left_cents": 999}
     assert (second["status"], second["refunded_cents"]) == ("refunded", 1999)
     assert world.order(order_id).refunded_at is not None
     with pytest.raises(errors.AlreadyRefunded):
-        part(world, order_id, 1, "once more")
+        refund_some(world, order_id, 1, "once more")
 
 
-def test_everything_else_is_refunded_after_a_part(world):
+def test_everything_else_is_refunded_after_a_partial_refund(world):
     order_id = world.bought()
-    part(world, order_id, 500)
+    refund_some(world, order_id, 500)
 
     answer = refunded(world, order_id)
     world.come_to_rest()
@@ -487,44 +489,44 @@ def test_everything_else_is_refunded_after_a_part(world):
     assert (answer["status"], answer["refunded_cents"]) == ("refunded", 1999)
     assert world.order(order_id).refunded_at is not None
     with pytest.raises(errors.AlreadyRefunded):
-        part(world, order_id, 1, "once more")
+        refund_some(world, order_id, 1, "once more")
 
 
-def test_a_part_that_stripe_has_not_made_for_twenty_minutes_is_shown_to_operators(world, fake):
+def test_a_partial_refund_that_stripe_has_not_made_for_twenty_minutes_is_shown_to_operators(world, fake):
     order_id = world.bought()
     fake.control("faults", kind="error", path="/v1/refunds", status=500, count=9)
-    asked = part(world, order_id, 500)["parts"][0]
-    early = list_late_parts(world.store, world.now())
+    asked = refund_some(world, order_id, 500)["partial_refunds"][0]
+    early = list_late_partial_refunds(world.store, world.now())
     world.ahead += LATE_AFTER
     world.reconciler.run()
 
-    [late] = list_late_parts(world.store, world.now())
+    [late] = list_late_partial_refunds(world.store, world.now())
     fake.control("faults", method="DELETE")
-    world.ahead += PART_PERIOD
+    world.ahead += UNDER_WAY_PERIOD
     world.reconciler.run()
 
     assert (early, late["order_id"], late["since"].isoformat()) == ([], order_id, asked["at"])
-    assert list_late_parts(world.store, world.now()) == []
+    assert list_late_partial_refunds(world.store, world.now()) == []
 
 
-def test_a_part_that_was_asked_for_while_stripe_is_unreachable_is_refunded_later(world, fake):
+def test_a_partial_refund_that_was_requested_while_stripe_is_unreachable_is_made_later(world, fake):
     order_id = world.bought()
     fake.control("faults", kind="error", path="/v1/refunds", status=503, stored=True)
 
-    before = part(world, order_id, 500)
-    world.ahead += PART_PERIOD
+    before = refund_some(world, order_id, 500)
+    world.ahead += UNDER_WAY_PERIOD
     world.reconciler.run()
 
-    assert before["parts"][0]["state"] == "asked"
+    assert before["partial_refunds"][0]["state"] == "requested"
     assert world.payment(order_id).refunded_cents == 500
-    assert world.payment(order_id).parts[0]["state"] == "made"
+    assert world.payment(order_id).partial_refunds[0]["state"] == "created"
 
 
-def test_a_part_that_an_instance_of_the_version_before_took_off_the_list_is_refunded_after_the_next_audit(world):
+def test_a_partial_refund_that_an_instance_of_the_version_before_took_off_the_list_is_made_by_the_next_audit(world):
     order_id = world.bought()
     with pytest.MonkeyPatch.context() as busy:
         busy.setattr(world.settlement, "settle", Mock(side_effect=VersionConflict))
-        part(world, order_id, 500)
+        refund_some(world, order_id, 500)
     world.store.payments.collection.update_one({"_id": order_id}, {"$set": {"work_left": False}})
     world.ahead += timedelta(days=3)
 
@@ -533,167 +535,168 @@ def test_a_part_that_an_instance_of_the_version_before_took_off_the_list_is_refu
     assert world.payment(order_id).refunded_cents == 500
 
 
-def test_a_part_that_stripe_refunded_before_the_worker_died_is_not_refunded_again(world, monkeypatch):
-    order_id, make = world.bought(), world.settlement.cards.refund_part
+def test_a_partial_refund_that_stripe_made_before_the_worker_died_is_not_made_again(world, monkeypatch):
+    order_id, make = world.bought(), world.settlement.cards.refund_partially
 
     def dies(*arguments):
         make(*arguments)
         raise errors.StripeUnavailable("the worker died")
 
     with monkeypatch.context() as dying:
-        dying.setattr(world.settlement.cards, "refund_part", dies)
-        asked = part(world, order_id, 500)
+        dying.setattr(world.settlement.cards, "refund_partially", dies)
+        asked = refund_some(world, order_id, 500)
     world.come_to_rest()
 
-    assert asked["parts"][0]["state"] == "asked"
+    assert asked["partial_refunds"][0]["state"] == "requested"
     assert world.payment(order_id).refunded_cents == 500
 
 
-def test_a_part_that_failed_is_an_operators_to_ask_for_again(world, fake):
+def test_a_partial_refund_that_failed_is_an_operators_to_request_again(world, fake):
     order_id = world.bought()
     fake.control("refunds", begin="pending")
-    failed = part(world, order_id, 500)
+    failed = refund_some(world, order_id, 500)
     pending = fake.client().v1.refunds.list({"payment_intent": failed["stripe_id"]}).data[0]
     fake.control("refunds", refund=pending.id, status="failed", failure_reason="expired_or_canceled_card")
     world.settlement.settle(order_id)
     assert world.payment(order_id).snapshot()["has_refund_failed"]
 
     fake.control("refunds", begin="succeeded")
-    again = part(world, order_id, 500)
-    once_more = part(world, order_id, 500)
+    again = refund_some(world, order_id, 500)
+    once_more = refund_some(world, order_id, 500)
 
     assert (again["refunded_cents"], again["has_refund_failed"]) == (500, False)
-    assert [each["state"] for each in again["parts"]] == ["failed", "made"]
+    assert [each["state"] for each in again["partial_refunds"]] == ["failed", "created"]
     assert once_more["refunded_cents"] == 500
 
 
-def test_a_part_of_which_less_is_left_at_stripe_is_given_up_with_an_alarm(world, monkeypatch):
+def test_a_partial_refund_of_which_less_is_left_at_stripe_is_abandoned_with_an_alarm(world, monkeypatch):
     order_id = world.bought()
     with monkeypatch.context() as busy:
         busy.setattr(world.settlement, "settle", Mock(side_effect=VersionConflict))
-        part(world, order_id, 1500)
+        refund_some(world, order_id, 1500)
     world.refund_at_stripe(order_id)
     world.come_to_rest()
 
     payment = world.payment(order_id)
-    assert (payment.status, payment.parts[0]["state"]) == ("refunded", "given_up")
+    assert (payment.status, payment.partial_refunds[0]["state"]) == ("refunded", "abandoned")
     assert world.store.counts()["alarms_refund_failed"] == 1
 
 
 def refunded_by_stripe(world, fake, order_id):
-    """Let Stripe carry out the first request for a part, also if it has done so before; return the refund."""
+    """Let Stripe make the order's first partial refund, also if it has made it before; return the refund."""
     payment = world.payment(order_id)
-    about = {"amount": 500, "metadata": {"refund": payment.parts[0]["id"]}}
+    about = {"amount": 500, "metadata": {"refund": payment.partial_refunds[0]["id"]}}
     return fake.client().v1.refunds.create({"payment_intent": payment.stripe_id, **about})
 
 
-def test_a_part_that_stripe_has_made_twice_after_all_raises_an_alarm_once(world, fake):
+def test_a_partial_refund_that_stripe_has_made_twice_after_all_raises_an_alarm_once(world, fake):
     order_id = world.bought()
-    part(world, order_id, 500)
+    refund_some(world, order_id, 500)
     refunded_by_stripe(world, fake, order_id)
 
     world.settlement.settle(order_id)
     world.settlement.settle(order_id)
 
-    assert world.store.counts() == {"alarms_part_refunded_twice": 1}
+    assert world.store.counts() == {"alarms_duplicate_refund": 1}
 
 
-def given_up(world, fake):
-    """Return the order of a part that was given up, for Stripe was unreachable when it was asked for."""
+def abandoned(world, fake):
+    """Return the order of a partial refund that was abandoned, for Stripe failed when it was requested."""
     order_id = world.bought()
     fake.control("faults", kind="error", path="/v1/refunds", status=500)
-    part(world, order_id, 500)
+    refund_some(world, order_id, 500)
     fake.control("refunds", begin="pending")
     made = fake.control("refunds", payment_intent=world.payment(order_id).stripe_id, amount=300)
     fake.control("refunds", refund=made["id"], status="failed")
     fake.control("refunds", begin="succeeded")
     world.settlement.settle(order_id)
-    assert world.payment(order_id).parts[0]["state"] == "given_up"
+    assert world.payment(order_id).partial_refunds[0]["state"] == "abandoned"
     return order_id
 
 
-def test_a_part_that_was_given_up_can_be_asked_for_again_once_it_cannot_be_made_any_more(world, fake):
-    order_id = given_up(world, fake)
+def test_a_partial_refund_that_was_abandoned_can_be_requested_again_once_it_cannot_be_made_any_more(world, fake):
+    order_id = abandoned(world, fake)
 
     with pytest.raises(errors.RefundUnderWay, match="Ask again after"):
-        part(world, order_id, 500)
-    world.ahead += PART_PERIOD
-    again = part(world, order_id, 500)
+        refund_some(world, order_id, 500)
+    world.ahead += UNDER_WAY_PERIOD
+    again = refund_some(world, order_id, 500)
 
-    assert [each["state"] for each in again["parts"]] == ["given_up", "made"]
+    assert [each["state"] for each in again["partial_refunds"]] == ["abandoned", "created"]
     assert again["refunded_cents"] == 500
 
 
-def test_a_part_that_stripe_made_though_it_was_given_up_is_not_refunded_again(world, fake):
-    order_id = given_up(world, fake)
+def test_a_partial_refund_that_stripe_made_though_it_was_abandoned_is_not_made_again(world, fake):
+    order_id = abandoned(world, fake)
     refunded_by_stripe(world, fake, order_id)
-    world.ahead += PART_PERIOD
+    world.ahead += UNDER_WAY_PERIOD
 
-    again = part(world, order_id, 500)
+    again = refund_some(world, order_id, 500)
 
-    assert ([each["state"] for each in again["parts"]], again["refunded_cents"]) == (["made"], 500)
+    assert ([each["state"] for each in again["partial_refunds"]], again["refunded_cents"]) == (["created"], 500)
 
 
-def test_a_part_that_stripe_makes_after_it_was_asked_for_again_raises_an_alarm(world, fake):
-    order_id = given_up(world, fake)
-    world.ahead += PART_PERIOD
-    part(world, order_id, 500)
+def test_a_partial_refund_that_stripe_makes_after_it_was_requested_again_raises_an_alarm(world, fake):
+    order_id = abandoned(world, fake)
+    world.ahead += UNDER_WAY_PERIOD
+    refund_some(world, order_id, 500)
     before = world.store.counts()
 
     refunded_by_stripe(world, fake, order_id)
     world.settlement.settle(order_id)
 
     assert (before, world.payment(order_id).refunded_cents) == ({"alarms_refund_failed": 1}, 1000)
-    assert world.store.counts() == {"alarms_refund_failed": 1, "alarms_part_refunded_twice": 1}
+    assert world.store.counts() == {"alarms_refund_failed": 1, "alarms_duplicate_refund": 1}
 
 
-def test_a_part_that_failed_and_was_refunded_when_asked_for_again_raises_no_alarm(world, fake):
+def test_a_partial_refund_that_failed_and_was_made_when_requested_again_is_no_duplicate(world, fake):
     order_id = world.bought()
-    part(world, order_id, 500)
+    refund_some(world, order_id, 500)
     [made] = fake.client().v1.refunds.list({"payment_intent": world.payment(order_id).stripe_id}).data
     fake.control("refunds", refund=made.id, status="failed")
     world.settlement.settle(order_id)
 
-    again = part(world, order_id, 500)
+    again = refund_some(world, order_id, 500)
 
-    assert [each["state"] for each in again["parts"]] == ["failed", "made"]
+    assert [each["state"] for each in again["partial_refunds"]] == ["failed", "created"]
     assert world.store.counts() == {"alarms_refund_failed": 1}
 
 
 @pytest.mark.parametrize("is_noticed", [True, False], ids=["noticed before it failed", "noticed after it failed"])
-def test_a_part_that_stripe_made_twice_and_of_which_one_failed_is_not_refunded_again(world, fake, is_noticed):
+def test_a_partial_refund_that_stripe_made_twice_and_of_which_one_failed_is_not_made_again(world, fake, is_noticed):
     order_id = world.bought()
-    part(world, order_id, 500)
+    refund_some(world, order_id, 500)
     twin = refunded_by_stripe(world, fake, order_id)
     if is_noticed:
         world.settlement.settle(order_id)
     fake.control("refunds", refund=twin.id, status="failed")
     world.settlement.settle(order_id)
 
-    again = part(world, order_id, 500)
+    again = refund_some(world, order_id, 500)
 
-    assert ([each["state"] for each in again["parts"]], again["refunded_cents"]) == (["made"], 500)
-    assert "it is made" in again["note"]
-    assert world.store.counts().get("alarms_part_refunded_twice", 0) == is_noticed
+    assert ([each["state"] for each in again["partial_refunds"]], again["refunded_cents"]) == (["created"], 500)
+    assert "it is created" in again["note"]
+    assert world.store.counts().get("alarms_duplicate_refund", 0) == is_noticed
 
 
-def test_a_part_that_is_asked_for_again_is_given_up_once_stripe_has_made_the_first(world, fake):
-    order_id = given_up(world, fake)
-    world.ahead += PART_PERIOD
+def test_a_partial_refund_that_is_requested_again_is_abandoned_once_stripe_has_made_the_first(world, fake):
+    order_id = abandoned(world, fake)
+    world.ahead += UNDER_WAY_PERIOD
     fake.control("faults", kind="error", path="/v1/refunds", status=500)
-    part(world, order_id, 500)
+    refund_some(world, order_id, 500)
     refunded_by_stripe(world, fake, order_id)
-    world.ahead += PART_PERIOD
+    world.ahead += UNDER_WAY_PERIOD
     world.reconciler.run()
 
-    again = part(world, order_id, 500)
+    again = refund_some(world, order_id, 500)
 
-    assert ([each["state"] for each in again["parts"]], again["refunded_cents"]) == (["made", "given_up"], 500)
-    assert "it is made" in again["note"]
+    assert [each["state"] for each in again["partial_refunds"]] == ["created", "abandoned"]
+    assert again["refunded_cents"] == 500
+    assert "it is created" in again["note"]
     assert not world.payment(order_id).has_work_left
 
 
-def test_no_part_is_refunded_of_what_may_yet_go_back_in_full(world):
+def test_what_may_yet_go_back_in_full_is_not_refunded_partially(world):
     order_id = world.reserve()
     with pytest.raises(errors.NotCaptured):
-        part(world, order_id, 500)
+        refund_some(world, order_id, 500)

@@ -12,7 +12,7 @@ faults end and everything is brought to rest, which must leave no order open and
 orders must end without it, and all money be right once it is back.
 
 What decides in the search is the services' own code: `Order.apply_payment`, `expire`, `cancel`, `give_up` and
-`check_ticket` of orders, `decide`, `record`, `has_work_left`, `check_payable`, `request_part` and
+`check_ticket` of orders, `decide`, `record`, `has_work_left`, `check_payable`, `request_partial_refund` and
 `count_refused_capture` of payments, `Ticket.apply_order`, `edit` and `withdraw` of tickets; and what an event does to a
 payment is done by `PaymentStore.follow`, on a MongoDB in memory. The model adds what surrounds them: documents saved by
 version, unique indexes, Stripe and its idempotency keys, at-least-once delivery.
@@ -20,7 +20,7 @@ version, unique indexes, Stripe and its idempotency keys, at-least-once delivery
 Limits: times are abstract (a deadline has passed or not; a capture was refused never, just now or ten minutes ago; a
 day has passed or not, and no worker survives it). Stripe and the databases are trusted. A buyer begins to pay once or
 twice; a bank refuses a capture once or for good. Of Stripe's own failures (500) only those of creations and of
-refunds of parts are modelled: they may have done it all the same, also later, and may be replayed.
+partial refunds are modelled: they may have done it all the same, also later, and may be replayed.
 Disputes, refunds made at Stripe and amounts that differ are not modelled. The exhaustive part has one order with
 three workers, and two orders with one or two; three orders with everything at once are only sampled.
 

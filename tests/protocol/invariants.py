@@ -25,8 +25,8 @@ def _wrong(claim: Claim) -> str:
     captures, refunds = sum(each.captures for each in claim.intents), sum(each.refunds for each in claim.intents)
     if captures > 1 or refunds > 1:
         return "I3: charged or refunded twice"
-    if any(len(each.parts) > len(set(each.parts)) for each in claim.intents):
-        return "I3: a part was refunded twice"
+    if any(len(each.partial_refunds) > len(set(each.partial_refunds)) for each in claim.intents):
+        return "I3: a partial refund was made twice"
     if claim.status == "complete" and captures - refunds != 1 and not _is_refund_requested(claim):
         return "I2: the order is complete and its money is not here"
     if claim.extensions > 1:
@@ -179,12 +179,12 @@ def _ticket_copied(listing: Listing, copy: int, lost: bool) -> int:
 
 
 def _promised_wrongly(claim: Claim) -> str:
-    """Return what is wrong with the parts that operators asked to have refunded, at the end."""
-    parts = [part.state for part in claim.document.parts] if claim.document else []
-    if "asked" in parts:
-        return "a part that an operator asked for was neither refunded nor given up"
-    if "given_up" in parts and not _is_refund_requested(claim):
-        return "a part was promised of which less was left"
+    """Return what is wrong with the partial refunds that operators asked for, at the end."""
+    states = [refund.state for refund in claim.document.partial_refunds] if claim.document else []
+    if "requested" in states:
+        return "a partial refund that an operator asked for was neither made nor abandoned"
+    if "abandoned" in states and not _is_refund_requested(claim):
+        return "a partial refund was promised of which less was left"
     return ""
 
 

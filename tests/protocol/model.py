@@ -5,10 +5,10 @@ from typing import NamedTuple
 FAILED = -1
 
 
-class Part(NamedTuple):
-    """A part that an operator asked to have refunded, as payments stores it."""
+class PartialRefund(NamedTuple):
+    """A partial refund that an operator asked for, as payments stores it."""
 
-    state: str = "asked"
+    state: str = "requested"
     key_no: int = 0  # of its idempotency key
     failed: str = ""  # "", "fresh" or "old": when Stripe last answered its request with a failure
 
@@ -28,7 +28,7 @@ class Document(NamedTuple):
     refused_long_ago: bool = False
     refund_asked: bool = False  # by an operator
     refunded_cents: int = 0
-    parts: tuple[Part, ...] = ()  # one for each that operators asked for
+    partial_refunds: tuple[PartialRefund, ...] = ()  # those that operators asked for
     work_left: bool = False
 
 
@@ -39,9 +39,9 @@ class Intent(NamedTuple):
     declines: int = 0
     captures: int = 0
     refunds: int = 0
-    parts: tuple[int, ...] = ()  # the parts that were refunded, one after the other
-    part_replies: frozenset[tuple[int, int, bool]] = frozenset()  # (part, key_no, made) that Stripe replays
-    late: frozenset[tuple[int, int]] = frozenset()  # (part, key_no) of requests that are still under way at Stripe
+    partial_refunds: tuple[int, ...] = ()  # which ones were made, one after the other
+    refund_replies: frozenset[tuple[int, int, bool]] = frozenset()  # (which, key_no, made) that Stripe replays
+    late: frozenset[tuple[int, int]] = frozenset()  # (which, key_no) of requests that are still under way at Stripe
     is_old: bool = False  # created before the day passed, so Stripe's search is sure to find it
 
 
@@ -88,7 +88,7 @@ class Worker(NamedTuple):
     event: tuple[str, bool] | None = None
     then: str = ""
     order_version: int = 0  # the version that orders read before it asks or writes, or that payments was answered
-    part: int = 0  # which one it will have refunded, under the key of this number
+    refund: int = 0  # which partial refund it will ask for, under the key of this number
     key_no: int = 0
     acks: int = 0  # the version of the order whose event is acknowledged at the end
 
@@ -116,12 +116,12 @@ class Limits(NamedTuple):
     payments: int = 1  # begun by the buyer, per order
     declines: int = 1
     refusals: int = 0  # of captures
-    failures: int = 0  # of creations, and of refunds of a part, at Stripe
+    failures: int = 0  # of creations, and of partial refunds, at Stripe
     late: bool = False  # whether Stripe goes on with a creation that it has answered with a failure
     days: bool = False
     seller: int = 0  # edits and withdrawals
     operator: bool = False  # whether an operator may refund
-    parts: int = 0  # how many parts operators may ask to have refunded
+    partial_refunds: int = 0  # how many of them operators may ask for
     cancelling: bool = True
     buying: bool = True  # whether buyers do anything at payments and Stripe
     money: bool = True  # whether payments exists at all

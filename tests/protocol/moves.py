@@ -135,10 +135,11 @@ def _refunds(
         after = rules.refund_asked(document, copy_status(claim, document), name)
         if after != document:
             yield f"{name} asks for a refund", number, world.with_claim(number, claim._replace(document=after))
-    if len(document.parts) < limits.parts:
-        after = rules.part_asked(document, copy_status(claim, document))
+    if len(document.partial_refunds) < limits.partial_refunds:
+        after = rules.partial_refund_requested(document, copy_status(claim, document))
         if after != document:
-            yield "an operator asks for a part", number, world.with_claim(number, claim._replace(document=after))
+            changed = claim._replace(document=after)
+            yield "an operator asks for a partial refund", number, world.with_claim(number, changed)
     for label, finished in workers.finished_late(claim):
         yield label, number, world.with_claim(number, finished)
 
@@ -159,9 +160,9 @@ def _time(world: World, number: int, claim: Claim, others: Others, limits: Limit
 def minutes_later(claim: Claim) -> Claim:
     """Return the claim when nothing is under way at Stripe any more."""
     document = claim.document
-    if document and any(part.failed for part in document.parts):
-        parts = tuple(part._replace(failed="old" if part.failed else "") for part in document.parts)
-        document = document._replace(parts=parts)
+    if document and any(refund.failed for refund in document.partial_refunds):
+        refunds = tuple(refund._replace(failed="old" if refund.failed else "") for refund in document.partial_refunds)
+        document = document._replace(partial_refunds=refunds)
     intents = tuple(intent._replace(late=frozenset()) for intent in claim.intents)
     return claim._replace(document=document, intents=intents, late=frozenset())
 
@@ -172,7 +173,7 @@ def a_day_later(claim: Claim) -> Claim:
     document = claim.document
     if document and document.creating:
         document = document._replace(creating="old")
-    intents = tuple(intent._replace(is_old=True, part_replies=frozenset()) for intent in claim.intents)
+    intents = tuple(intent._replace(is_old=True, refund_replies=frozenset()) for intent in claim.intents)
     return claim._replace(a_day_passed=True, document=document, intents=intents, replies=(), paid_in_time=False)
 
 

@@ -24,15 +24,15 @@ from orders.domain import Order
 from payments.decisions import Step
 from payments.domain import Payment
 from payments.store import PaymentStore
-from tests.protocol.model import Claim, Document, Intent, Listing, Part
+from tests.protocol.model import Claim, Document, Intent, Listing, PartialRefund
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LATER, EARLIER, LONG_AGO = NOON + timedelta(hours=1), NOON - timedelta(minutes=5), NOON - timedelta(days=2)
 SOON = NOON + timedelta(minutes=1)
 WHEN = {"": None, "fresh": NOON, "old": LONG_AGO}
 """What the model says of a moment."""
-PRICE, PART = 1999, 900
-"""What a ticket costs, and a part of that: of three, one is too many."""
+PRICE, PARTIAL = 1999, 900
+"""What a ticket costs, and a partial refund of it: of three, one is too many."""
 OPERATORS = ("olga", "pim")
 """By which names a refund is asked for; of one that was asked for the model forgets who did, which was olga, then."""
 LISTED: dict[str, Any] = {
@@ -73,10 +73,10 @@ class Rules:
     copying: type[PaymentStore] = PaymentStore  # 14
     extend: Callable[[Order, str, datetime], str | None] = Order.extend  # 15
     compare_on_extension: bool = True  # 15
-    parts_have_keys: bool = True  # 16
-    parts_are_looked_for: bool = True  # 16
-    request_part: Callable[[Payment, str, int, str, str, datetime], bool] = Payment.request_part  # 16
-    postpone: Callable[[Payment, str, datetime], None] = Payment.postpone_part  # 16
+    refunds_have_keys: bool = True  # 16
+    refunds_are_looked_for: bool = True  # 16
+    request_partially: Callable[[Payment, str, int, str, str, datetime], bool] = Payment.request_partial_refund  # 16
+    postpone: Callable[[Payment, str, datetime], None] = Payment.postpone_partial_refund  # 16
     events_lost: bool = True  # whether events are lost for good, too, not only late
 
     def __post_init__(self) -> None:
@@ -169,29 +169,30 @@ class Rules:
             return document
         return _document(payment, document)
 
-    def part_asked(self, document: Document, status: str) -> Document:
-        """Return the document after an operator asked for another part; the same if that is refused."""
+    def partial_refund_requested(self, document: Document, status: str) -> Document:
+        """Return the document after an operator asked for another partial refund; the same if that is refused."""
         payment = _payment(document, status, False)
         try:
-            self.request_part(payment, str(len(document.parts)), PART, OPERATORS[0], "a seat was broken", NOON)
+            ident = str(len(document.partial_refunds))
+            self.request_partially(payment, ident, PARTIAL, OPERATORS[0], "a seat was broken", NOON)
         except DomainError:
             return document
         return _document(payment, document)
 
-    def next_part(self, document: Document, status: str, intent: Intent) -> int:
-        """Return the part that settle has refunded next."""
-        part = _payment(document, status, False).next_part(self._as_read(intent))
-        assert part is not None
-        return int(part["id"])
+    def next_partial_refund(self, document: Document, status: str, intent: Intent) -> int:
+        """Return the partial refund that settle makes next."""
+        refund = _payment(document, status, False).next_partial_refund(self._as_read(intent))
+        assert refund is not None
+        return int(refund["id"])
 
-    def part_postponed(self, document: Document, status: str, number: int) -> Document:
-        """Return the document after it was noted that Stripe failed to refund a part."""
+    def partial_refund_postponed(self, document: Document, status: str, number: int) -> Document:
+        """Return the document after it was noted that Stripe failed to make a partial refund."""
         payment = _payment(document, status, False)
         self.postpone(payment, str(number), NOON)
         return _document(payment, document)
 
-    def given_up(self, document: Document, status: str, intent: Intent) -> Document:
-        """Return the document after what is left to be refunded was given up."""
+    def abandoned(self, document: Document, status: str, intent: Intent) -> Document:
+        """Return the document after what is left to be refunded was abandoned."""
         payment = _payment(document, status, False)
         payment.mark_refund_failed(self._as_read(intent), NOON)
         return _document(payment, document)
@@ -212,8 +213,8 @@ class Rules:
         return payments.intent.PaymentIntent(
             id="pi", status=intent.status, client_secret="", amount_cents=PRICE, currency="usd", order_id="o",
             declines=(intent.declines or None) if self.count_at_stripe else None,
-            refunded_cents=PRICE if intent.refunds else PART * len(intent.parts),
-            refund_ids=frozenset(map(str, intent.parts)) if self.parts_are_looked_for else frozenset(),
+            refunded_cents=PRICE if intent.refunds else PARTIAL * len(intent.partial_refunds),
+            refund_ids=frozenset(map(str, intent.partial_refunds)) if self.refunds_are_looked_for else frozenset(),
         )  # fmt: skip
 
 
@@ -356,25 +357,26 @@ def _payment(document: Document, status: str, is_overdue: bool) -> Payment:
         declines=document.declines,
         refunded_cents=document.refunded_cents,
         refund={"by": OPERATORS[0], "reason": "rained off", "at": NOON} if document.refund_asked else None,
-        parts=[_part(number, part) for number, part in enumerate(document.parts)],
-        refund_failed_at=NOON if _has_given_up(document) else None,
+        partial_refunds=[_partial_refund(number, refund) for number, refund in enumerate(document.partial_refunds)],
+        refund_failed_at=NOON if _has_abandoned(document) else None,
         capture_tries=document.refusals,
         capture_refused_at=(LONG_AGO if document.refused_long_ago else NOON) if document.refusals else None,
     )
 
 
-def _has_given_up(document: Document) -> bool:
-    return bool(document.parts) and document.parts[-1].state == "given_up" and not document.refund_asked
+def _has_abandoned(document: Document) -> bool:
+    newest = document.partial_refunds[-1:]
+    return bool(newest) and newest[0].state == "abandoned" and not document.refund_asked
 
 
-def _part(number: int, part: Part) -> dict[str, Any]:
-    about = {"id": str(number), "amount_cents": PART, "by": OPERATORS[0], "reason": "", "at": NOON}
-    return {**about, "state": part.state, "key_no": part.key_no, "failed_at": WHEN[part.failed]}
+def _partial_refund(number: int, refund: PartialRefund) -> dict[str, Any]:
+    about = {"id": str(number), "amount_cents": PARTIAL, "by": OPERATORS[0], "reason": "", "at": NOON}
+    return {**about, "state": refund.state, "key_no": refund.key_no, "failed_at": WHEN[refund.failed]}
 
 
-def _stored_part(part: dict[str, Any]) -> Part:
-    failed = next(word for word, moment in WHEN.items() if moment == part["failed_at"])
-    return Part(part["state"], part["key_no"], failed)
+def _stored_refund(refund: dict[str, Any]) -> PartialRefund:
+    failed = next(word for word, moment in WHEN.items() if moment == refund["failed_at"])
+    return PartialRefund(refund["state"], refund["key_no"], failed)
 
 
 def _document(payment: Payment, before: Document) -> Document:
@@ -386,6 +388,6 @@ def _document(payment: Payment, before: Document) -> Document:
         refusals=payment.capture_tries,
         refunded_cents=payment.refunded_cents,
         refund_asked=payment.refund is not None,
-        parts=tuple(map(_stored_part, payment.parts)),
+        partial_refunds=tuple(map(_stored_refund, payment.partial_refunds)),
         work_left=payment.has_work_left,
     )

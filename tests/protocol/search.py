@@ -44,7 +44,7 @@ class Space:
 
     def __init__(self, rules: Rules, limits: Limits) -> None:
         self.rules, self.limits = rules, limits
-        self._has_time = limits.days or limits.late or limits.parts > 0
+        self._has_time = limits.days or limits.late or limits.partial_refunds > 0
         self._worlds, self._workers = Numbers[World](), Numbers[Worker]()
         for name in ("violation", "_around", "_steps", "_tidied"):
             setattr(self, name, cache(getattr(self, name)))
@@ -174,7 +174,7 @@ def _tidied(world: World, worker: Worker, rules: Rules) -> Worker | None:
     if worker.task == "" or (worker.task == "compare" and document and document.intent == worker.intent):
         return None
     if (
-        worker.task in ("cancel", "confirm", "capture", "refund", "refund_part")
+        worker.task in ("cancel", "confirm", "capture", "refund", "refund_partially")
         and not worker.acks
         and worker.intent is not None
     ):

@@ -89,26 +89,26 @@ def extend_again(order: Order, buyer_id: str, now: datetime) -> str | None:
 
 
 def promise_anything(payment: Payment, ident: str, amount: int, by: str, reason: str, now: datetime) -> bool:
-    """Promise to refund a part whatever is left."""
+    """Promise a partial refund whatever is left."""
     price, payment.amount_cents = payment.amount_cents, 10 * amount
-    asked = payment.request_part(ident, amount, by, reason, now)
+    asked = payment.request_partial_refund(ident, amount, by, reason, now)
     payment.amount_cents = price
     return asked
 
 
 def decide_without_waiting(payment: Payment, intent: Any, now: datetime) -> Step:
-    """Ask for a part under a new key as soon as Stripe has failed."""
-    payment.parts = [{**part, "failed_at": None} for part in payment.parts]
+    """Ask for a partial refund under a new key as soon as Stripe has failed."""
+    payment.partial_refunds = [{**refund, "failed_at": None} for refund in payment.partial_refunds]
     return payments.decisions.decide(payment, intent, now)
 
 
 def keep_the_key(payment: Payment, ident: str, now: datetime) -> None:
-    """Ask for a part under the key for which Stripe may replay its failure."""
+    """Ask for a partial refund under the key for which Stripe may replay its failure."""
     postpone_as_it_is(payment, ident, now)
-    payment.parts = [{**part, "key_no": 0} for part in payment.parts]
+    payment.partial_refunds = [{**refund, "key_no": 0} for refund in payment.partial_refunds]
 
 
-postpone_as_it_is = Payment.postpone_part
+postpone_as_it_is = Payment.postpone_partial_refund
 
 
 def extend_late(order: Order, buyer_id: str, now: datetime) -> str | None:
@@ -164,8 +164,8 @@ ACKED = Rules(events_lost=False)
 FAILING = Limits(workers=2, declines=0, failures=1)
 RESERVING = Limits(workers=2, orders=2, seller=1, racing=True, money=False)
 ON_SALE = World(changes=1)
-PARTS = Limits(workers=2, declines=0, days=True, parts=2)
-FAILING_PARTS = Limits(workers=2, declines=0, parts=1, failures=1)
+PARTIAL_REFUNDS = Limits(workers=2, declines=0, days=True, partial_refunds=2)
+FAILING_PARTIAL_REFUNDS = Limits(workers=2, declines=0, partial_refunds=1, failures=1)
 EXTENDING = Limits(workers=1, declines=0, extending=True)
 
 ROBBED = "an order paid in time was cancelled"
@@ -392,45 +392,45 @@ SWITCHES = [
     ),
     Switch(
         16,
-        "requests to refund a part have random keys",
-        Rules(parts_have_keys=False),
-        "I3: a part was refunded twice",
-        PARTS,
+        "partial refunds have random keys",
+        Rules(refunds_have_keys=False),
+        "I3: a partial refund was made twice",
+        PARTIAL_REFUNDS,
         AUTHORIZED,
         at_rest=False,
     ),
     Switch(
         16,
-        "it is not looked at which parts Stripe has refunded already",
-        Rules(parts_are_looked_for=False),
-        "I3: a part was refunded twice",
-        PARTS,
+        "it is not looked at which partial refunds Stripe has made already",
+        Rules(refunds_are_looked_for=False),
+        "I3: a partial refund was made twice",
+        PARTIAL_REFUNDS,
         AUTHORIZED,
         at_rest=False,
     ),
     Switch(
         16,
-        "a part has a new key as soon as Stripe has failed",
+        "a partial refund has a new key as soon as Stripe has failed",
         Rules(decide=decide_without_waiting),
-        "I3: a part was refunded twice",
-        FAILING_PARTS,
+        "I3: a partial refund was made twice",
+        FAILING_PARTIAL_REFUNDS,
         AUTHORIZED,
         at_rest=False,
     ),
     Switch(
         16,
-        "a part keeps its key, for which Stripe replays its failure",
+        "a partial refund keeps its key, for which Stripe replays its failure",
         Rules(postpone=keep_the_key),
-        "neither refunded nor given up",
-        FAILING_PARTS,
+        "neither made nor abandoned",
+        FAILING_PARTIAL_REFUNDS,
         AUTHORIZED,
     ),
     Switch(
         16,
         "more is promised than is left of the charge",
-        Rules(request_part=promise_anything),
-        "a part was promised of which less was left",
-        PARTS._replace(workers=1, parts=3, days=False),
+        Rules(request_partially=promise_anything),
+        "a partial refund was promised of which less was left",
+        PARTIAL_REFUNDS._replace(workers=1, partial_refunds=3, days=False),
         AUTHORIZED,
     ),
     Switch(

@@ -19,10 +19,10 @@ from tests.protocol.switches import (
     AUTHORIZED,
     EXTENDING,
     FAILING,
-    FAILING_PARTS,
+    FAILING_PARTIAL_REFUNDS,
     ON_SALE,
     ONE_ORDER,
-    PARTS,
+    PARTIAL_REFUNDS,
     RESERVING,
     SWITCHES,
     TWO_PAYMENTS,
@@ -33,7 +33,7 @@ IS_DEEP = os.environ.get("TICKETING_SEARCH") == "deep"
 WALKING_SECONDS = 1200 if IS_DEEP else 2
 EVERYTHING = Limits(
     orders=3, workers=3, payments=2, declines=3, refusals=2, failures=2, days=True, seller=2, racing=True,
-    operator=True, extending=True, parts=3, late=True,
+    operator=True, extending=True, partial_refunds=3, late=True,
 )  # fmt: skip
 
 SEARCHED = {
@@ -41,8 +41,8 @@ SEARCHED = {
     "one order, three declines": (ONE_ORDER, Limits(workers=2, declines=3)),
     "one order, refused captures and lost days": (ONE_ORDER, Limits(workers=2, declines=0, refusals=1, days=True)),
     "one order, refunded by an operator": (ONE_ORDER, Limits(workers=2, declines=0, days=True, operator=True)),
-    "one order, refunded in parts": (AUTHORIZED, PARTS),
-    "one order, refunded in parts by a Stripe that fails": (AUTHORIZED, FAILING_PARTS),
+    "one order, refunded partially": (AUTHORIZED, PARTIAL_REFUNDS),
+    "one order, refunded partially by a Stripe that fails": (AUTHORIZED, FAILING_PARTIAL_REFUNDS),
     "one order, failed creations": (ONE_ORDER, FAILING),
     "one order, extended": (ONE_ORDER, EXTENDING._replace(workers=2)),
     "two orders": (ONE_ORDER, Limits(workers=1, orders=2, declines=0)),
@@ -61,11 +61,11 @@ SEARCHED_DEEPLY = {
         ONE_ORDER,
         Limits(workers=2, refusals=1, failures=1, days=True, operator=True),
     ),
-    "one order, paid and refunded in parts": (ONE_ORDER, PARTS),
-    "one order, refunded in parts by a Stripe that fails often": (
-        AUTHORIZED, FAILING_PARTS._replace(workers=3, failures=2, days=True),
+    "one order, paid and refunded partially": (ONE_ORDER, PARTIAL_REFUNDS),
+    "one order, refunded partially by a Stripe that fails often": (
+        AUTHORIZED, FAILING_PARTIAL_REFUNDS._replace(workers=3, failures=2, days=True),
     ),
-    "one order, refunded in parts and in full": (ONE_ORDER, PARTS._replace(operator=True)),
+    "one order, refunded partially and in full": (ONE_ORDER, PARTIAL_REFUNDS._replace(operator=True)),
     "two orders, extended": (ONE_ORDER, EXTENDING._replace(orders=2)),
     "two orders, a decline": (ONE_ORDER, Limits(workers=1, orders=2)),
     "two orders, two workers": (ONE_ORDER, Limits(workers=2, orders=2, declines=0)),
@@ -96,7 +96,8 @@ SEARCHES += sorted({sound_search(switch) for switch in SWITCHES} - set(SEARCHES)
 def covers(wider, search):
     """Whether a search visits each state that another visits, and does with it what that does."""
     (start, limits, *options), (its_start, its_limits, healing, at_rest) = wider, search
-    counted = ("workers", "orders", "declines", "refusals", "failures", "days", "operator", "parts", "extending")
+    counted = ("workers", "orders", "declines", "refusals", "failures", "days", "operator", "extending")
+    counted += ("partial_refunds",)
     more = {name: max(getattr(limits, name), getattr(its_limits, name)) for name in counted}
     return (start, limits, *options) == (its_start, its_limits._replace(**more), healing, at_rest or options[1])
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from payments.decisions import Step
 from payments.domain import MAXIMUM_DECLINES
 from tests.protocol.model import FAILED, Claim, Document, Intent, Limits, Worker, World
-from tests.protocol.rules import PART, PRICE, Rules, copy_status, has_work_left
+from tests.protocol.rules import PARTIAL, PRICE, Rules, copy_status, has_work_left
 
 Move = tuple[str, int, World]
 
@@ -224,12 +224,12 @@ def _decided(
     if step is Step.CANCEL and not rules.final_when_cancelled and status == "awaiting_payment":
         given_up = document._replace(version=document.version + 1, status="cancelled", work_left=False)
         return worker._replace(task="save", written=given_up, event=("cancelled", True), then="")
-    if step is Step.REFUND_PART:
-        part = rules.next_part(document, status, intent)
-        key_no = document.parts[part].key_no
-        return worker._replace(task="refund_part", intent=document.intent, part=part, key_no=key_no, then="")
+    if step is Step.REFUND_PARTIALLY:
+        refund = rules.next_partial_refund(document, status, intent)
+        key_no = document.partial_refunds[refund].key_no
+        return worker._replace(task="refund_partially", intent=document.intent, refund=refund, key_no=key_no, then="")
     if step is Step.GIVE_UP_REFUND:
-        return worker._replace(task="save", written=rules.given_up(document, status, intent), event=None, then="")
+        return worker._replace(task="save", written=rules.abandoned(document, status, intent), event=None, then="")
     if step is Step.CAPTURE:
         return _capturer(worker, document)
     if step in (Step.CANCEL, Step.REFUND):
@@ -449,68 +449,71 @@ def _refund(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
     yield "Stripe refunds", _settle_again(world.with_claim(worker.claim, claim), worker)
 
 
-def _refund_part(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
-    """Let Stripe refund a part, unless it knows the key."""
-    claim, key = world.claims[worker.claim], (worker.part, worker.key_no)
+def _refund_partially(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
+    """Let Stripe make a partial refund, unless it knows the key."""
+    claim, key = world.claims[worker.claim], (worker.refund, worker.key_no)
     assert worker.intent is not None
     intent = claim.intents[worker.intent]
-    replies = {(part, key_no): made for part, key_no, made in intent.part_replies} if rules.parts_have_keys else {}
-    if key in intent.late and rules.parts_have_keys:
-        yield f"the key of part {worker.part} is in use", _settle_again(world, worker)
+    kept = intent.refund_replies if rules.refunds_have_keys else frozenset()
+    replies = {(refund, key_no): made for refund, key_no, made in kept}
+    if key in intent.late and rules.refunds_have_keys:
+        yield f"the key of partial refund {worker.refund} is in use", _settle_again(world, worker)
     elif key in replies and not replies[key]:
-        yield f"Stripe replays its failure for part {worker.part}", added(world, _postponer(world, worker, rules))
+        postponer = _postponer(world, worker, rules)
+        yield f"Stripe replays its failure for partial refund {worker.refund}", added(world, postponer)
     elif key in replies:
-        yield f"Stripe replays the refund of part {worker.part}", _settle_again(world, worker)
+        yield f"Stripe replays partial refund {worker.refund}", _settle_again(world, worker)
     else:
         if worker.key_no < limits.failures:
-            yield from _part_failures(world, worker, rules)
-        made = changed_intent(claim, worker.intent, _with_part(intent, key))
-        yield f"Stripe refunds part {worker.part}", _settle_again(world.with_claim(worker.claim, made), worker)
+            yield from _partial_refund_failures(world, worker, rules)
+        made = world.with_claim(worker.claim, changed_intent(claim, worker.intent, _with_partial_refund(intent, key)))
+        yield f"Stripe makes partial refund {worker.refund}", _settle_again(made, worker)
 
 
-def _part_failures(world: World, worker: Worker, rules: Rules) -> Outcomes:
-    """Yield what may come of a refund of a part that Stripe answers with a failure, or not at all."""
-    claim, key = world.claims[worker.claim], (worker.part, worker.key_no)
+def _partial_refund_failures(world: World, worker: Worker, rules: Rules) -> Outcomes:
+    """Yield what may come of a partial refund that Stripe answers with a failure, or not at all."""
+    claim, key = world.claims[worker.claim], (worker.refund, worker.key_no)
     assert worker.intent is not None
     intent = claim.intents[worker.intent]
-    kept = intent._replace(part_replies=intent.part_replies | {(*key, False)})
+    kept = intent._replace(refund_replies=intent.refund_replies | {(*key, False)})
     late = intent._replace(late=intent.late | {key})
     postponer = _postponer(world, worker, rules)
     for label, after in (
         ("", intent),
         (", and keeps it", kept),
-        (", though it has made it", _with_part(intent, key, is_told=False)),
+        (", though it has made it", _with_partial_refund(intent, key, is_told=False)),
         (", and goes on with it", late),
     ):
-        claim_after = changed_intent(claim, worker.intent, after)
-        yield f"Stripe answers part {worker.part} with a failure{label}", _with(world, claim_after, postponer)
+        answered = _with(world, changed_intent(claim, worker.intent, after), postponer)
+        yield f"Stripe answers partial refund {worker.refund} with a failure{label}", answered
     unanswered = world.with_claim(worker.claim, changed_intent(claim, worker.intent, late))
-    yield f"Stripe takes too long over part {worker.part}", unanswered
+    yield f"Stripe takes too long over partial refund {worker.refund}", unanswered
 
 
-def _with_part(intent: Intent, key: tuple[int, int], is_told: bool = True) -> Intent:
-    """Return the PaymentIntent after a part was refunded, unless less is left: Stripe refuses that by itself."""
-    left = 0 if intent.refunds else PRICE - PART * len(intent.parts)
-    intent = intent._replace(late=intent.late - {key}, part_replies=intent.part_replies | {(*key, is_told)})
-    if intent.status != "succeeded" or left < PART:
+def _with_partial_refund(intent: Intent, key: tuple[int, int], is_told: bool = True) -> Intent:
+    """Return the PaymentIntent after a partial refund, unless less is left: Stripe refuses that by itself."""
+    left = 0 if intent.refunds else PRICE - PARTIAL * len(intent.partial_refunds)
+    intent = intent._replace(late=intent.late - {key}, refund_replies=intent.refund_replies | {(*key, is_told)})
+    if intent.status != "succeeded" or left < PARTIAL:
         return intent
-    return intent._replace(parts=(*intent.parts, key[0]))
+    return intent._replace(partial_refunds=(*intent.partial_refunds, key[0]))
 
 
 def finished_late(claim: Claim) -> Iterator[tuple[str, Claim]]:
-    """Yield what may come of the creations, and refunds of parts, that are still under way at Stripe."""
+    """Yield what may come of the creations, and partial refunds, that are still under way at Stripe."""
     for key_no in claim.late:
         yield "Stripe has created a PaymentIntent late", created(claim, key_no, Intent())[0]
     for number, intent in enumerate(claim.intents):
         for key in intent.late:
-            yield f"Stripe has refunded part {key[0]} late", changed_intent(claim, number, _with_part(intent, key))
+            refunded = changed_intent(claim, number, _with_partial_refund(intent, key))
+            yield f"Stripe has made partial refund {key[0]} late", refunded
 
 
 def _postponer(world: World, worker: Worker, rules: Rules) -> Worker:
-    """Return the worker that saves that Stripe failed to refund a part."""
+    """Return the worker that saves that Stripe failed to make a partial refund."""
     assert worker.read is not None
     status = copy_status(world.claims[worker.claim], worker.read)
-    written = rules.part_postponed(worker.read, status, worker.part)
+    written = rules.partial_refund_postponed(worker.read, status, worker.refund)
     return Worker("save", worker.claim, worker.read, written=written, acks=worker.acks)
 
 
@@ -584,6 +587,6 @@ STEPS = {
     "read": _read, "look": _look, "save": _save, "update_work_left": _update_work_left,
     "search": _search, "create": _create, "compare": _compare,
     "confirm": _confirm, "create and confirm": _create_and_confirm, "cancel": _cancel, "refund": _refund,
-    "refund_part": _refund_part,
+    "refund_partially": _refund_partially,
     "capture": _capture, "insert": _insert, "expire": _expire, "extend": _extend,
 }  # fmt: skip
