@@ -130,7 +130,8 @@ class QueueConsumer(NamekoQueueConsumer):
         """Send a heartbeat when one is due; before anything that takes time, or the broker seems silent."""
         if self._consumers and time.monotonic() >= self._check_heartbeat_at:
             self._check_heartbeat_at = time.monotonic() + HEARTBEAT_CHECK_SECONDS
-            next(iter(self._consumers.values())).channel.connection.heartbeat_tick()
+            channel: Any = next(iter(self._consumers.values())).channel
+            channel.connection.heartbeat_tick()
 
     def _cancel_consumers_if_requested(self) -> None:
         """Cancel the consumers of providers that are to stop, even if the connection is lost just then."""

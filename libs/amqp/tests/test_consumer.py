@@ -68,10 +68,10 @@ def test_a_busy_consumer_that_gets_a_message_every_half_second_keeps_those_in_pr
     consumer._providers = {busy}
     with ThreadPoolExecutor(1) as pool, closing(Publisher(amqp_url, busy.declare)) as publisher:
         pool.submit(consumer.run)
-        for number in range(1, 11):
+        for _ in range(10):
             publisher.publish([Outgoing("", busy.queue.name, b"{}")])
-            wait_for(lambda number=number: len(busy.redelivered) >= number)
-            time.sleep(0.5)  # longer than a second in all, shorter than that each
+            time.sleep(0.5)  # so that no second passes without a message
+        wait_for(lambda: len(busy.redelivered) >= 10)
         consumer.should_stop = True
 
     assert busy.redelivered == [False] * 10
