@@ -41,19 +41,24 @@ def tls_options(amqp_url: str) -> dict[str, Any] | None:
     return {"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": ca_file("AMQP"), "server_hostname": None}
 
 
-def connect(amqp_url: str, heartbeat: int = 0, connect_seconds: float = CONNECT_SECONDS) -> Connection:
-    """Return an open connection; raise kombu's OperationalError when no broker answers."""
-    connection = connection_to(amqp_url, heartbeat, connect_seconds)
-    open_once(connection)
+def connect(
+    amqp_url: str, heartbeat: int = 0, connect_seconds: float = CONNECT_SECONDS, seconds: float | None = None
+) -> Connection:
+    """Return an open connection; raise kombu's OperationalError when no broker answers.
+
+    Each broker has `connect_seconds` to answer, and none is tried after `seconds`.
+    """
+    connection = connection_to(amqp_url, heartbeat, min(connect_seconds, seconds or connect_seconds))
+    open_once(connection, seconds)
     return connection
 
 
-def open_once(connection: Connection) -> None:
-    """Try each broker of a connection once; raise OperationalError when none answers.
+def open_once(connection: Connection, seconds: float | None = None) -> None:
+    """Try each broker of a connection once, none after `seconds`; raise OperationalError when none answers.
 
     From then on every wait for the broker times out, also for a channel or a declaration, should it stop answering.
     """
-    connection.ensure_connection(max_retries=max(len(connection.alt), 1) - 1)
+    connection.ensure_connection(max_retries=max(len(connection.alt), 1) - 1, timeout=seconds)
     transport = connection.connection.transport
     transport.sock.settimeout(SILENCE_SECONDS)
     transport._quick_recv = partial(_received, transport._quick_recv)

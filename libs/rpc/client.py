@@ -14,14 +14,14 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
+from amqp import spec
 from amqp.exceptions import AccessRefused
-from amqp.spec import Basic
 from kombu import Connection
 
 from libs import context, tracing, wire
-from libs.amqp.connection import connect
+from libs.amqp.connection import SILENCE_SECONDS, connect
 from libs.amqp.unread import require_readable
 from libs.errors import Unavailable, is_unavailable, log_failure
 from libs.metrics import rpc_call_seconds
@@ -35,6 +35,8 @@ CONNECT_SECONDS = 2.0
 HEARTBEAT_SECONDS = 20
 POLL_SECONDS = 5.0
 RETURN_CHECK_SECONDS = 0.05
+SHORTEST_SECONDS = 0.001
+"""A time-out of zero would mean something else to a socket."""
 NO_METHOD = "no_method"
 """What services are called by to see whether they answer: it occupies no worker."""
 
@@ -82,6 +84,7 @@ class Client:
         self._channel: Any = None
         self._is_blocked = False  # while the broker is short of memory or disk, what is sent waits without expiring
         self._is_doubtful = False  # whether what is sent over the channel arrives: a call remained unanswered
+        self._opened_by = 0.0  # when the broker will have opened the channel, unless it hangs
         self._reply_to = ""
         self._questions: list[Any] = []
         self._ready = threading.Event()
@@ -196,8 +199,9 @@ class Client:
         finally:
             self._waiting.pop(ident, None)
         if waiter.reply is None:
-            self._verify_at = 0.0  # the binding of the queue of replies may be gone
-            self._is_doubtful = True
+            if not waiter.problem:
+                self._verify_at = 0.0  # the binding of the queue of replies may be gone
+                self._is_doubtful = True
             raise ServiceUnavailable(f"{name}: {waiter.problem or 'no answer in time'}")
         return result_of(waiter.reply, name)
 
@@ -211,13 +215,13 @@ class Client:
                 raise ServiceUnavailable(f"{key} could not be sent in time")
             try:
                 fresh = self._channel is None
-                channel = self._open_sender()
+                channel = self._open_sender(deadline)
                 if self._is_blocked:
                     self._read_sender()
                 if self._is_blocked:
                     raise ServiceUnavailable(f"{key} was not sent: the broker accepts nothing now")
                 if self._is_doubtful:
-                    channel = self._renew_channel()
+                    channel = self._renew_channel(deadline)
                 shown = clock_ms()  # first, so that a pause before the next line makes the deadline earlier, not later
                 left_ms = max(1, int((deadline - time.monotonic()) * 1000))
                 message = channel.prepare_message(
@@ -232,7 +236,7 @@ class Client:
                         "expiration": str(left_ms),
                     },
                 )
-                channel.basic_publish(message, RPC_EXCHANGE.name, key, mandatory=True, timeout=CONNECT_SECONDS)
+                channel.basic_publish(message, RPC_EXCHANGE.name, key, mandatory=True, timeout=_most(deadline))
                 return
             except ServiceUnavailable:
                 raise
@@ -245,29 +249,41 @@ class Client:
             finally:
                 self._lock.release()
 
-    def _open_sender(self) -> Any:
+    def _open_sender(self, deadline: float) -> Any:
         if self._channel is None:
-            self._sender = connect(self.amqp_url, connect_seconds=CONNECT_SECONDS)
+            left = max(deadline - time.monotonic(), SHORTEST_SECONDS)
+            self._sender = connect(self.amqp_url, connect_seconds=CONNECT_SECONDS, seconds=left)
             broker = self._sender.connection
             broker.on_blocked, broker.on_unblocked = self._blocked, self._unblocked
             self._is_blocked = False
-            self._open_channel(self._sender)
+            self._open_channel(broker)
         return self._channel
 
-    def _open_channel(self, sender: Connection) -> Any:
-        self._channel, self._is_doubtful = sender.channel(), False
+    def _open_channel(self, broker: Any) -> None:
+        """Open a channel and use it at once: `_read_sender` reads later that it is open."""
+        self._channel, self._is_doubtful = broker.Channel(broker), False
         self._channel.events["basic_return"].add(self._returned)
-        return self._channel
+        self._channel.send_method(spec.Channel.Open, "s", ("",))
+        self._opened_by = time.monotonic() + SILENCE_SECONDS
 
-    def _renew_channel(self) -> Any:
-        """Send over another channel of the same connection, once the broker has read what was sent over the last one.
+    def _renew_channel(self, deadline: float) -> Any:
+        """Send over another channel of the same connection; raise TimeoutError if the broker has not opened the last.
+
+        It waits for no answer, for others wait for the lock; what the last channel returns is read until it is closed.
 
         A channel that sends to a quorum queue for the first time while its leader's node is dead, and no other is
         chosen, asks that node about each message until it is back, and drops all of them (RabbitMQ 3.10,
         `rabbit_fifo_client.erl`, `enqueue`).
         """
-        self._channel.close()
-        return self._open_channel(cast(Connection, self._sender))
+        self._read_sender()
+        last = self._channel
+        if last.is_open:
+            with last.connection.transport.having_timeout(_most(deadline)):
+                self._open_channel(last.connection)
+                last.send_method(spec.Channel.Close, "BsBB", (0, "", 0, 0))
+        elif time.monotonic() > self._opened_by:
+            raise TimeoutError("the broker says nothing")
+        return self._channel
 
     def _blocked(self, reason: str) -> None:
         log.warning("rpc: the broker accepts nothing for now")
@@ -306,8 +322,8 @@ class Client:
 
     def _read_sender(self) -> None:
         with suppress(TimeoutError):
-            if self._sender is not None:
-                self._sender.drain_events(timeout=0.001)
+            while self._sender is not None:
+                self._sender.drain_events(timeout=SHORTEST_SECONDS)
 
     # the receiving side
 
@@ -359,7 +375,7 @@ class Client:
         except TimeoutError:
             pass
         except AccessRefused as error:  # py-amqp has opened the channel anew
-            if error.method_sig != Basic.Publish:
+            if error.method_sig != spec.Basic.Publish:
                 raise
             log.warning("who asked what our clock shows may not be told: %s", error)
 
@@ -397,6 +413,11 @@ class Client:
             waiter.problem = problem
             if at_once(waiter):
                 waiter.done.set()
+
+
+def _most(deadline: float) -> float:
+    """Return how many seconds sending may take, so that it ends by a deadline."""
+    return max(SHORTEST_SECONDS, min(CONNECT_SECONDS, deadline - time.monotonic()))
 
 
 def _decoded(message: Any) -> dict[str, Any]:
