@@ -68,8 +68,8 @@ class Clocks:
 class Sender(Protocol):
     """Sends messages to reply queues."""
 
-    def send(self, key: str, correlation_id: str | None, body: bytes, **properties: str) -> None:
-        """Send it if possible."""
+    def send(self, key: str, correlation_id: str | None, body: bytes, seconds: float, **properties: str) -> None:
+        """Send it if possible within some seconds."""
 
 
 class Callers:
@@ -116,11 +116,11 @@ class Callers:
 
     def answer(self, key: str, body: bytes, seconds: float, **properties: str) -> bytes | None:
         """Send a message and return the body of what comes in answer, or None when nothing comes within `seconds`."""
-        ident, answer = uuid.uuid4().hex, _Answer()
+        ident, answer, deadline = uuid.uuid4().hex, _Answer(), time.monotonic() + seconds
         self._asked[ident] = answer
         try:
-            self.sender.send(key, ident, body, reply_to=self.queue.routing_key, **properties)
-            return answer.body if answer.came.wait(seconds) else None
+            self.sender.send(key, ident, body, seconds=seconds, reply_to=self.queue.routing_key, **properties)
+            return answer.body if answer.came.wait(max(0.0, deadline - time.monotonic())) else None
         finally:
             del self._asked[ident]
 

@@ -18,7 +18,7 @@ from nameko.rpc import Rpc as NamekoRpc
 from nameko.rpc import RpcConsumer as NamekoRpcConsumer
 
 from libs import tracing, wire
-from libs.amqp.connection import connect
+from libs.amqp.connection import SILENCE_SECONDS, connect
 from libs.amqp.consumer import QueueConsumer
 from libs.amqp.container import MOST_WAITING
 from libs.amqp.unread import require_readable
@@ -33,6 +33,7 @@ from libs.rpc.topology import RPC_EXCHANGE, calls_queue, declare_calls, is_reply
 
 log = logging.getLogger(__name__)
 
+VERIFY_SECONDS = 4.0
 NO_ARGUMENTS = b'{"args": [], "kwargs": {}}'
 ERROR_NAMES = {Kind.UNAVAILABLE: "ServiceUnavailable", Kind.CONFLICT: "VersionConflict"}
 """By which names callers see what is no bug."""
@@ -47,20 +48,28 @@ class Responder:
         self._connection: Connection | None = None
         self._channel: Any = None
 
-    def send(self, key: str, correlation_id: str | None, body: bytes, **properties: str) -> None:
-        """Send a reply; if the broker is unreachable it is lost, and the caller's deadline ends its wait."""
-        with self._lock:
-            for _ in range(2):
-                try:
-                    self._send(key, {"delivery_mode": 1, "correlation_id": correlation_id, **properties}, body)
-                    return
-                except Exception as error:  # noqa: BLE001 - raising would end the process
-                    log_failure(log, error, "a reply could not be sent")
-                    self._drop()
+    def send(
+        self, key: str, correlation_id: str | None, body: bytes, seconds: float = SILENCE_SECONDS, **properties: str
+    ) -> None:
+        """Send a reply; what cannot be sent within some seconds is lost, and the caller's deadline ends its wait."""
+        deadline, about = time.monotonic() + seconds, {"delivery_mode": 1, "correlation_id": correlation_id}
+        for _ in range(2):
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._lock.acquire(timeout=left):
+                log.warning("a reply could not be sent in time")
+                return
+            try:
+                self._send(key, {**about, **properties}, body, left)
+                return
+            except Exception as error:  # noqa: BLE001 - raising would end the process
+                log_failure(log, error, "a reply could not be sent")
+                self._drop()
+            finally:
+                self._lock.release()
 
-    def _send(self, key: str, properties: dict[str, Any], body: bytes) -> None:
+    def _send(self, key: str, properties: dict[str, Any], body: bytes, seconds: float) -> None:
         if self._channel is None:
-            self._connection = connect(self.amqp_url, connect_seconds=CONNECT_SECONDS)
+            self._connection = connect(self.amqp_url, connect_seconds=CONNECT_SECONDS, seconds=seconds)
             self._channel = self._connection.channel()
         message = self._channel.prepare_message(
             body,
@@ -68,7 +77,7 @@ class Responder:
             content_encoding="utf-8",
             properties=properties,
         )
-        self._channel.basic_publish(message, RPC_EXCHANGE.name, key, timeout=CONNECT_SECONDS)
+        self._channel.basic_publish(message, RPC_EXCHANGE.name, key, timeout=min(CONNECT_SECONDS, seconds))
 
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
@@ -79,16 +88,20 @@ class Responder:
     def verify(self) -> None:
         """Drop the channel if the broker has closed it, as it does when the exchange is gone, or is silent.
 
-        Nothing else waits for that broker, which need not be the one whose calls are answered.
+        Nothing else waits for that broker, which need not be the one whose calls are answered. It takes VERIFY_SECONDS
+        at most, for no heartbeat is sent meanwhile. While others connect or send, it leaves finding out to them.
         """
-        with self._lock:
-            if self._channel is None:
-                return
-            try:
-                self._channel.basic_qos(0, 0, False)  # changes nothing, but is answered
-            except Exception as error:  # noqa: BLE001 - raising would end the process
-                log_failure(log, error, "the channel for replies is closed")
-                self._drop()
+        if not self._lock.acquire(timeout=VERIFY_SECONDS / 2):
+            return
+        try:
+            if self._channel is not None:
+                with self._channel.connection.transport.having_timeout(VERIFY_SECONDS / 2):
+                    self._channel.basic_qos(0, 0, False)  # changes nothing, but is answered
+        except Exception as error:  # noqa: BLE001 - raising would end the process
+            log_failure(log, error, "the channel for replies is closed")
+            self._drop()
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Close the channel."""

@@ -310,7 +310,7 @@ def test_a_stop_finishes_the_calls_in_progress_and_repeats_none(alone, amqp_url)
 
 
 def test_a_broker_that_says_nothing_gets_no_more_answers_to_pass_on(broker_url, monkeypatch):
-    monkeypatch.setattr("libs.amqp.connection.SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr("libs.rpc.entrypoint.VERIFY_SECONDS", 0.4)
     with closing(Line(broker_url)) as line, closing(Responder(line.url)) as responder:
         responder.send("gateway.replies.0", "1", b"{}")
         line.silent.set()
@@ -318,6 +318,15 @@ def test_a_broker_that_says_nothing_gets_no_more_answers_to_pass_on(broker_url, 
         responder.verify()
 
         assert responder._channel is None
+
+
+def test_an_answer_waits_no_longer_for_others_than_its_caller_does(broker_url, caplog):
+    responder = Responder(broker_url)
+    with ThreadPoolExecutor(1) as pool, responder._lock:  # as while another connects to a broker that hangs
+        pool.submit(responder.verify).result(10)
+        pool.submit(responder.send, "gateway.replies.0", "1", b"{}", 0.1).result(10)
+
+    assert "a reply could not be sent in time" in caplog.text
 
 
 def test_time_outs_leave_nothing_behind(client, servers, broker_url):
