@@ -6,6 +6,7 @@ certificate for its name, signed by the authority in the file AMQP_CA_FILE; unse
 
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,8 @@ from libs.settings import ca_file
 
 CONNECT_SECONDS = 3.0
 SILENCE_SECONDS = 5.0
+FAREWELL_SECONDS = 0.1
+"""How long the end of TLS, which py-amqp waits for, may take."""
 RECEIVED_BYTES = 65536
 
 
@@ -62,6 +65,16 @@ def open_once(connection: Connection, seconds: float | None = None) -> None:
     transport = connection.connection.transport
     transport.sock.settimeout(SILENCE_SECONDS)
     transport._quick_recv = partial(_received, transport._quick_recv)
+
+
+def discard(connection: Connection | None) -> None:
+    """Close a connection, however broken it is, without a word to the broker, which may hang."""
+    if connection is None:
+        return
+    with suppress(Exception):
+        connection._connection.transport.sock.settimeout(FAREWELL_SECONDS)
+    with suppress(Exception):
+        connection.collect()
 
 
 def _received(receive: Callable[[int], bytes], size: int) -> bytes:

@@ -4,13 +4,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from kombu import Connection
 
-from libs.amqp.connection import connect
+from libs.amqp.connection import connect, discard
 from libs.errors import Unavailable, is_unavailable
 
 CONFIRM_SECONDS = 5.0
@@ -148,6 +147,4 @@ class Publisher:
 
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
-        if connection is not None:
-            with suppress(Exception):  # it is discarded, however broken it is
-                connection.collect(socket_timeout=1.0)
+        discard(connection)

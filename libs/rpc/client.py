@@ -21,7 +21,7 @@ from amqp.exceptions import AccessRefused
 from kombu import Connection
 
 from libs import context, tracing, wire
-from libs.amqp.connection import SILENCE_SECONDS, connect
+from libs.amqp.connection import SILENCE_SECONDS, connect, discard
 from libs.amqp.unread import require_readable
 from libs.errors import Unavailable, is_unavailable, log_failure
 from libs.metrics import rpc_call_seconds
@@ -294,9 +294,7 @@ class Client:
 
     def _drop_sender(self) -> None:
         sender, self._sender, self._channel = self._sender, None, None
-        if sender is not None:
-            with suppress(Exception):  # it is discarded, however broken it is
-                sender.collect()
+        discard(sender)
 
     def _returned(self, error: Exception, exchange: str, routing_key: str, message: Any) -> None:
         waiter = self._waiting.get(message.properties.get("correlation_id"))

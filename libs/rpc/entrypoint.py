@@ -8,7 +8,6 @@ whole process die if the broker is unreachable at that moment (`nameko/rpc.py`, 
 import logging
 import threading
 import time
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,7 @@ from nameko.rpc import Rpc as NamekoRpc
 from nameko.rpc import RpcConsumer as NamekoRpcConsumer
 
 from libs import tracing, wire
-from libs.amqp.connection import SILENCE_SECONDS, connect
+from libs.amqp.connection import SILENCE_SECONDS, connect, discard
 from libs.amqp.consumer import QueueConsumer
 from libs.amqp.container import MOST_WAITING
 from libs.amqp.unread import require_readable
@@ -81,9 +80,7 @@ class Responder:
 
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
-        if connection is not None:
-            with suppress(Exception):  # it is discarded, however broken it is
-                connection.collect()
+        discard(connection)
 
     def verify(self) -> None:
         """Drop the channel if the broker has closed it, as it does when the exchange is gone, or is silent.

@@ -21,7 +21,8 @@ from dev.stack import Stack, free_ports
 from dev.stack.programs import no_programs
 from dev.testing import nameko_service, new_vhost, self_signed, stack_folder, wait_for, waiting
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
-from libs.amqp.connection import connect
+from libs.amqp.connection import connect, discard
+from libs.amqp.tests.line import Line
 from libs.events import Aggregates, Relay, topology
 from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
 from libs.rpc import Client, ServiceUnavailable
@@ -85,6 +86,17 @@ def test_the_next_broker_must_show_a_certificate_for_its_own_name(encrypted, mon
         assert connection.connected
     with pytest.raises(OperationalError, match="CERTIFICATE_VERIFY_FAILED"):  # it has that of the one that is away
         connect(f"{away.format(1)};{url.replace('127.0.0.1', '127.1')}")
+
+
+def test_an_encrypted_connection_to_a_broker_that_hangs_is_discarded_at_once(encrypted, monkeypatch):
+    url, certificate = encrypted
+    monkeypatch.setenv("AMQP_CA_FILE", certificate)
+    monkeypatch.setattr("libs.amqp.connection.SILENCE_SECONDS", 30)
+    with closing(Line(url)) as line, ThreadPoolExecutor(1) as pool:
+        connection = connect(line.url)
+        line.silent.set()
+
+        pool.submit(discard, connection).result(10)
 
 
 @pytest.fixture
