@@ -14,7 +14,7 @@ from typing import Any
 
 from bson import Timestamp
 from marshmallow import ValidationError
-from pymongo import ASCENDING, IndexModel, UpdateOne
+from pymongo import ASCENDING, IndexModel, ReturnDocument, UpdateOne
 from pymongo.collection import Collection
 
 from libs import tracing
@@ -137,11 +137,14 @@ class Aggregates:
         """
         where, update = _change(fields, event, body, unset)
         where |= guard or {}
-        is_alone = self._update({**where, **EMPTY}, update) if event else False
-        if not is_alone and not self._update(where, update):
+        if event is None:
+            waiting = int(self._update(where, update))
+        else:
+            waiting = int(self._update({**where, **EMPTY}, update)) or self._push(where, update)
+        if not waiting:
             raise VersionConflict(f"{self.collection.name} {fields['id']} has changed since it was read")
         if event is not None:
-            self._saved(fields["id"], update["$push"]["outbox"], is_alone)
+            self._saved(fields["id"], update["$push"]["outbox"], waiting == 1)
 
     def save_all(self, changed: Iterable[tuple[Document, Document]], event: Event, unset: Iterable[str] = ()) -> int:
         """Save many changed aggregates, as (fields, body), in one round trip; return how many were saved.
@@ -192,6 +195,13 @@ class Aggregates:
 
     def _update(self, where: Document, update: Document) -> bool:
         return self.collection.update_one(where, update).matched_count > 0
+
+    def _push(self, where: Document, update: Document) -> int:
+        """Return how many events the outbox has after the update: one if it was cleared just now; 0 without a match."""
+        found = self.collection.find_one_and_update(
+            where, update, {"outbox.id": True}, return_document=ReturnDocument.AFTER
+        )
+        return len(found["outbox"]) if found else 0
 
     @staticmethod
     def found(document: Document | None) -> Document | None:

@@ -195,6 +195,25 @@ def test_what_another_process_saved_meanwhile_follows_what_this_one_saved(loaves
     assert full(loaves) == 0
 
 
+def test_an_event_saved_at_the_moment_when_the_one_before_is_cleared_waits_for_no_poll(followed, monkeypatch):
+    followed.poll_seconds, followed._poll_at = 60, time.monotonic() + 60
+    aggregates = followed.aggregates[0]
+    add(aggregates, "b1")
+    works, update = [followed.work], aggregates._update
+
+    def update_and_clear(where, change):
+        is_saved = update(where, change)
+        while works:
+            works.pop()()
+        return is_saved
+
+    monkeypatch.setattr(aggregates, "_update", update_and_clear)
+    change(aggregates, "b1", 2)
+    followed.work()
+
+    assert published(followed) == ["LoafBaked:b1:1", "LoafBaked:b1:2"]
+
+
 def test_what_a_crash_left_is_published_by_the_second_poll_and_nothing_before_it(loaves, followed):
     add(loaves, "b1")
     change(followed.aggregates[0], "b1", 2)
