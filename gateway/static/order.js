@@ -3,14 +3,7 @@ const say = (text) => words[text] ?? text;
 
 const order = document.querySelector("[data-follow]");
 const isPaying = () => Boolean(document.querySelector("[data-under-way]"));
-const now = async (query = "") => ask(order.dataset.follow + query, { headers: { Accept: "application/json" } });
-
-// One whose answer never comes, as on a train, would hold up all looks after it; the slowest answer takes 20 seconds.
-function ask(address, options = {}) {
-  const stopping = new AbortController();
-  setTimeout(() => stopping.abort(), 25_000);
-  return fetch(address, { ...options, signal: stopping.signal });
-}
+const now = async (query = "") => fetchInTime(order.dataset.follow + query, { headers: { Accept: "application/json" } });
 
 // The countdown runs on the server's clock; screen readers announce milestones, not every second.
 const MILESTONES = [[300, say("Five minutes left to pay.")], [120, say("Two minutes left to pay.")], [60, say("One minute left to pay.")]];
@@ -71,7 +64,7 @@ document.querySelector(".paybar")?.addEventListener("submit", async (event) => {
   if (button.hasAttribute("aria-disabled")) return;
   button.setAttribute("aria-disabled", "true");
   try {
-    await renew(await fetch(form.action, { method: "POST", body: new FormData(form) }));
+    await renew(await fetchInTime(form.action, { method: "POST", body: new FormData(form) }));
   } catch {
     form.submit(); // the browser says what is wrong with the network
   }
@@ -86,7 +79,7 @@ if (order) {
   let [pause, timer, seen] = [ticket ? 5000 : 1000, 0, null];
 
   async function hasNews() {
-    const reply = await ask(ticket, { cache: "no-store", headers: seen ? { "If-None-Match": seen } : {} });
+    const reply = await fetchInTime(ticket, { cache: "no-store", headers: seen ? { "If-None-Match": seen } : {} });
     const isNews = reply.status !== 304;
     if (reply.ok) seen = reply.headers.get("ETag");
     return isNews;
@@ -103,7 +96,7 @@ if (order) {
     if (isPaying()) return;
     if (found.stage !== stage) return location.replace(order.dataset.order);
     const deadline = document.querySelector("[data-deadline]");
-    if (deadline && found.expiresAt !== deadline.dataset.deadline) await renew(await ask(order.dataset.order));
+    if (deadline && found.expiresAt !== deadline.dataset.deadline) await renew(await fetchInTime(order.dataset.order));
   }
 
   async function poll() {

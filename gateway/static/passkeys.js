@@ -17,7 +17,7 @@
     const button = form.querySelector("button");
 
     const ask = async () => {
-      const reply = await fetch(options, { method: "POST", body: new FormData(form), signal: AbortSignal.timeout(25_000) });
+      const reply = await fetchInTime(options, { method: "POST", body: new FormData(form) });
       if (reply.redirected) return location.assign(reply.url); // to sign in, or to confirm
       if (!reply.ok) throw new Error(`no passkey can be used now: ${reply.status}`);
       const asked = await reply.json();

@@ -11,7 +11,6 @@
   const label = button.textContent;
   const returnUrl = new URL(form.dataset.return, location.href).href;
   const CONFIRMED = ["requires_capture", "succeeded", "processing", "canceled"];
-  const inTime = () => AbortSignal.timeout(25_000); // the slowest answer takes 20 seconds
   let stripe, elements, clientSecret;
 
   const choices = [...form.querySelectorAll("[name=token]")];
@@ -55,7 +54,7 @@
   }
 
   async function start() {
-    const reply = await fetch(form.dataset.intent, { method: "POST", headers: { Accept: "application/json" }, signal: inTime() });
+    const reply = await fetchInTime(form.dataset.intent, { method: "POST", headers: { Accept: "application/json" } });
     if (reply.status === 401 || reply.status === 409) return location.reload();
     if (!reply.ok) throw new Error(`no payment can be started: ${reply.status}`);
     const [intent] = await Promise.all([reply.json(), load(form.dataset.stripe)]);
@@ -108,7 +107,7 @@
   // Recorded beforehand, so that no page says "not charged" if this one never gets the result.
   async function announceAttempt() {
     try {
-      const reply = await fetch(form.dataset.attempt, { method: "POST", body: new FormData(form), signal: inTime() });
+      const reply = await fetchInTime(form.dataset.attempt, { method: "POST", body: new FormData(form) });
       // the order has ended, another tab is paying, or the session has ended or is another one by now
       if (reply.redirected || [403, 409].includes(reply.status)) {
         location.replace(form.dataset.order);
@@ -140,7 +139,7 @@
     let now;
     const query = attempt ? `?ask&answered=${attempt}` : "?ask";
     try {
-      now = await (await fetch(form.dataset.progress + query, { headers: { Accept: "application/json" }, signal: inTime() })).json();
+      now = await (await fetchInTime(form.dataset.progress + query, { headers: { Accept: "application/json" } })).json();
     } catch {
       return leave();
     }
