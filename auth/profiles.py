@@ -30,7 +30,10 @@ class Profiles:
 
     @rpc(expected_exceptions=EXPECTED)
     def profiles(self, ids: Any) -> list[dict[str, Any]]:
-        """Return [{"id", "name", "member_since"}] of those users (a list of at most 100 ids) that exist."""
+        """Return [{"id", "name", "member_since"}] of those users (a list of at most 100 ids) that exist.
+
+        `member_since` is a month, YYYY-MM: when exactly somebody signed up is nobody's business.
+        """
         self.caller.require("gateway")
         found: list[dict[str, Any]] = self.store.profiles(arguments.texts("ids", ids, MOST_PROFILES))
         return found

@@ -20,7 +20,7 @@ from auth.followers import FORGET_SECONDS, Followers
 from auth.noted_keys import note_secrets
 from auth.operators import Operators
 from auth.sessions import SESSION_INDEXES, Sessions
-from libs.clock import iso, utc_now
+from libs.clock import utc_now
 from libs.contracts.events import SessionRevoked
 from libs.errors import Unavailable
 from libs.events import OUTBOX_INDEX, Aggregates, Schema
@@ -178,10 +178,11 @@ class UserStore:
         self.users.collection.update_one({"_id": user_id}, {"$set": {"name": name}})
 
     def profiles(self, ids: Sequence[str]) -> list[Document]:
-        """Return [{"id", "name", "member_since"}] of those of these users that exist."""
+        """Return [{"id", "name", "member_since"}] of those of these users that exist, with the month, YYYY-MM."""
         found = self.users.collection.find({"_id": {"$in": [*ids]}}, {"name": 1, "created_at": 1})
         return [
-            {"id": each["_id"], "name": each.get("name"), "member_since": iso(each["created_at"])} for each in found
+            {"id": each["_id"], "name": each.get("name"), "member_since": f"{each['created_at']:%Y-%m}"}
+            for each in found
         ]
 
     def unlock(self, user: Document) -> None:

@@ -127,9 +127,9 @@ def local_iso(iso: str, zone: str | None) -> str:
     )
 
 
-def month(iso: str) -> str:
-    """Return "November 2026": the month of a time."""
-    return format_skeleton("yMMMM", datetime.fromisoformat(iso), locale=language())
+def month(year_month: str) -> str:
+    """Return "November 2026" for 2026-11."""
+    return format_skeleton("yMMMM", date.fromisoformat(f"{year_month}-01"), locale=language())
 
 
 def next_midnight(zones: Collection[str | None]) -> float:

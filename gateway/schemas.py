@@ -352,7 +352,7 @@ class SellerResponse(ResponseSchema):
 
     id = fields.String()
     name = fields.String(allow_none=True, metadata={"description": "The name that they chose, if they chose one."})
-    member_since = fields.String()
+    member_since = fields.String(metadata={"description": "The month, in UTC.", "pattern": "^[0-9]{4}-[0-9]{2}$"})
     sold = fields.Integer(metadata={"description": "How many tickets they have sold, at most a minute ago."})
 
 

@@ -56,7 +56,7 @@ def sellers_of(tickets: Sequence[dict[str, Any]]) -> dict[str, Seller]:
 
 
 def find(ident: str) -> Seller:
-    """Return a seller; raise GatewayError UserNotFound for nobody, RemoteError or ServiceUnavailable."""
+    """Return a seller; raise GatewayError UserNotFound for who never listed one, RemoteError or ServiceUnavailable."""
     known: Known = current_app.extensions["sellers"]
     until, seller = known.get(ident, (0.0, Seller()))
     if until > time.monotonic():
@@ -95,4 +95,8 @@ def _read(known: Known, ids: Collection[str]) -> dict[str, Seller]:
 def _ask(ids: list[str]) -> dict[str, Seller]:
     profiles = call_as_gateway("auth.profiles", timeout=ASK_SECONDS, ids=ids)
     sold = {each["id"]: each["sold"] for each in call_public("tickets.sellers", timeout=ASK_SECONDS, ids=ids)}
-    return {each["id"]: Seller(each["name"], each["member_since"], sold.get(each["id"], 0)) for each in profiles}
+    return {
+        each["id"]: Seller(each["name"], each["member_since"], sold[each["id"]])
+        for each in profiles
+        if each["id"] in sold
+    }

@@ -200,7 +200,10 @@ class TicketsService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def sellers(self, ids: Any) -> Any:
-        """Return [{"id", "sold"}]: how many tickets each of these users (at most 100) has sold. Anybody may ask."""
+        """Return [{"id", "sold"}]: how many tickets each of these users (at most 100) has sold. Anybody may ask.
+
+        A user who has never listed a ticket is left out.
+        """
         return self.store.count_sold(arguments.texts("ids", ids, BATCH))
 
     @rpc(expected_exceptions=EXPECTED)

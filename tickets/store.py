@@ -260,10 +260,14 @@ class TicketStore:
         return list(self.tickets.collection.aggregate(steps, maxTimeMS=LIST_MS))
 
     def count_sold(self, seller_ids: Sequence[str]) -> Any:
-        """Return how many tickets these sellers have sold, as [{id, sold}, ...], from the index alone."""
+        """Return how many tickets those of these users who have listed any have sold, as [{id, sold}, ...].
+
+        The index alone says so.
+        """
+        is_sold = {"$cond": [{"$eq": ["$shelf", "sold"]}, 1, 0]}
         steps: Sequence[Document] = [
-            {"$match": {"seller_id": {"$in": seller_ids}, "shelf": "sold"}},
-            {"$group": {"_id": "$seller_id", "sold": {"$sum": 1}}},
+            {"$match": {"seller_id": {"$in": seller_ids}}},
+            {"$group": {"_id": "$seller_id", "sold": {"$sum": is_sold}}},
             {"$project": {"_id": 0, "id": "$_id", "sold": 1}},
         ]
         return list(self.tickets.collection.aggregate(steps, hint=dict(lists.SELLER_INDEX), maxTimeMS=LIST_MS))

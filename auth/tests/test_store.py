@@ -31,6 +31,12 @@ def test_an_email_belongs_to_one_user(store, ana):
         store.add(ana["email"], "hash 2", "elsewhere")
 
 
+def test_others_learn_the_month_in_which_somebody_signed_up_and_not_the_moment(store, ana):
+    signed_up = store.find(ana["id"])["created_at"]
+
+    assert store.profiles([ana["id"]]) == [{"id": ana["id"], "name": None, "member_since": f"{signed_up:%Y-%m}"}]
+
+
 def test_older_addresses_are_renewed_unless_somebody_else_has_the_renewed_one(store, ana, mongo):
     for email in ("bo\u200b@example.org", "jose\u0301@example.org", "ana\ufeff@example.org"):
         store.add(email, "hash 1", "home")

@@ -152,7 +152,11 @@ OPERATIONS = {
     ),
     "api_events.list_tickets": Operation("Tickets", 200, TicketResponse, many=True, query=PageQuery, errors=(400, 404)),
     "api_sellers.get": Operation(
-        "Tickets", 200, SellerResponse, errors=(404,), description="Their id is the `userId` of their tickets."
+        "Tickets",
+        200,
+        SellerResponse,
+        errors=(404,),
+        description="Their id is the `userId` of their tickets; a user who has never listed one is not found.",
     ),
     "api_orders.create": Operation(
         "Orders",

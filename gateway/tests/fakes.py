@@ -38,7 +38,7 @@ DECLINES = {
 PUBLIC = {"tickets.get", "tickets.list", "tickets.highlights", "tickets.site_map", "tickets.site_map_pages"}
 PUBLIC |= {"tickets.event", "tickets.sellers", "tickets.site_map_events", "tickets.site_map_event_pages"}
 ADDED = ("seat", "city", "time_zone")
-JOINED = "2026-01-31T12:00:00.000Z"
+JOINED = "2026-01"
 FOR_GATEWAY = {
     "auth.profiles",
     *("auth.sign_up", "auth.sign_in", "auth.sign_in_with_code", "auth.sign_in_with_passkey", "auth.request_passkey"),
@@ -388,8 +388,8 @@ class FakeServices(FakeFactors):
         return {"event": [*page["tickets"], *found][0], "counts": counts, **page}
 
     def tickets_sellers(self, _, ids):
-        sold = [t["seller_id"] for t in self.tickets.values() if t["status"] == "sold"]
-        return [{"id": ident, "sold": sold.count(ident)} for ident in ids if ident in sold]
+        listed = [(t["seller_id"], t["status"]) for t in self.tickets.values()]
+        return [{"id": ident, "sold": listed.count((ident, "sold"))} for ident in ids if ident in dict(listed)]
 
     def tickets_site_map_events(self, _, after=None):
         return sorted({t["event_id"] for t in self.tickets.values() if status_now(t) == "on_sale"})

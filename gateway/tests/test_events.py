@@ -74,6 +74,12 @@ def test_the_api_shows_of_a_seller_what_buyers_may_know(client, ana, bo, service
     assert client.get(f"/api/sellers/{'0' * 24}").status_code == 404
 
 
+def test_the_api_says_nothing_of_a_user_who_has_never_listed_a_ticket(client, ana, bo, services):
+    (found,) = [user for user in services.users.values() if user["email"] == "bo@example.com"]
+
+    assert client.get(f"/api/sellers/{found['id']}").status_code == 404
+
+
 def test_an_events_page_offers_its_tickets_cheapest_first_and_counts_those_that_others_have(client, bo, ana, three):
     listed(ana, 20, title="Macbeth")
     bo.post("/api/orders", json={"ticketId": three[2]["id"]})

@@ -248,6 +248,11 @@ def test_what_a_seller_has_sold_is_counted_by_an_index(many):
     assert cost.tickets == 0
 
 
+def test_who_has_listed_a_ticket_and_sold_none_is_a_seller_too(servers):
+    for tickets in filled(servers, [stored(hamlet())]):
+        assert tickets.count_sold(["ana", "bo"]) == [{"id": "ana", "sold": 0}]
+
+
 def test_what_starts_soonest_is_shown_once_for_each_event(servers):
     documents = [
         stored(hamlet(title=f"Play {number % 3}", starts_at=EVENING + timedelta(hours=number % 3)))
