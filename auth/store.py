@@ -1,13 +1,13 @@
 """The users and the revoked sessions, in MongoDB."""
 
 import re
+import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
@@ -127,9 +127,12 @@ class UserStore:
         self.note_secrets = partial(note_secrets, db)
 
     def add(self, email: str, password_hash: str, address: str) -> Document:
-        """Insert a user who signs up from `address` and return it; raise EmailInUse."""
+        """Insert a user who signs up from `address` and return it; raise EmailInUse.
+
+        The id says nothing of when that was, and cannot be guessed from those of others: others see it.
+        """
         user = {"email": email, "password_hash": password_hash, "version": 1, "generation": 0}
-        user |= {"_id": str(ObjectId()), "addresses": [address], "created_at": utc_now()}
+        user |= {"_id": secrets.token_hex(12), "addresses": [address], "created_at": utc_now()}
         try:
             self.users.collection.insert_one(user)
         except DuplicateKeyError as error:

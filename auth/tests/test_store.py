@@ -1,3 +1,4 @@
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -35,6 +36,12 @@ def test_others_learn_the_month_in_which_somebody_signed_up_and_not_the_moment(s
     signed_up = store.find(ana["id"])["created_at"]
 
     assert store.profiles([ana["id"]]) == [{"id": ana["id"], "name": None, "member_since": f"{signed_up:%Y-%m}"}]
+
+
+def test_ids_of_users_tell_neither_when_they_signed_up_nor_who_did_next(store):
+    ids = [store.add(f"{number}@example.org", "hash 1", "home")["id"] for number in range(5)]
+
+    assert len({ident[:8] for ident in ids}) == 5 and all(re.fullmatch("[0-9a-f]{24}", ident) for ident in ids)
 
 
 def test_older_addresses_are_renewed_unless_somebody_else_has_the_renewed_one(store, ana, mongo):
