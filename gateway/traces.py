@@ -5,10 +5,13 @@ newest reservation is in its trace, if that is sampled. A `traceparent` that a c
 choose what is sampled, and nothing tells one that a proxy made from one that it passed on.
 """
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from flask import Flask, Response, g, request, session
+from werkzeug.exceptions import HTTPException
 
+from gateway.bodies import parse
+from gateway.errors import GatewayError, reading_body
 from gateway.metrics import METHODS
 from libs import tracing
 from libs.context import correlation_id
@@ -55,13 +58,21 @@ def _end(_error: BaseException | None) -> None:
 
 def _reserved() -> object:
     """Return the traceparent of the reservation of the order that this request changes, or asks Stripe about."""
-    order_id = (request.view_args or {}).get("order_id")
-    if request.endpoint == "api_payments.create":  # names the order in its body, which is not read yet
-        order_id = session.get(KEPT, [None])[0]
-    elif not order_id or (request.method == "GET" and not _asks_stripe()):
+    order_id, pays = (request.view_args or {}).get("order_id"), request.endpoint == "api_payments.create"
+    if not pays and (not order_id or (request.method == "GET" and not _asks_stripe())):
         return None
     kept, traceparent = session.get(KEPT, (None, None))
+    if kept and pays:
+        order_id = _paid_order()
     return traceparent if kept == order_id else None
+
+
+def _paid_order() -> object:
+    """Return the order that the body of a payment names; what is wrong with a body, `check_body` says."""
+    with suppress(GatewayError, HTTPException), reading_body():
+        body = parse(request.get_data())
+        return body.get("orderId") if isinstance(body, dict) else None
+    return None
 
 
 def _asks_stripe() -> bool:

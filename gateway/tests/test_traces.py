@@ -105,6 +105,28 @@ def test_only_what_is_done_about_the_order_goes_on_with_its_trace(traced, ana, b
     assert cancelled.parent in [span.id for span in traced.spans if span.name == "POST /api/orders"]
 
 
+@pytest.mark.parametrize(
+    "body", ["{}", "[]", "{", "null", "[" * 100_000], ids=["empty", "list", "cut", "null", "nested"]
+)
+def test_payment_without_an_order_is_refused_whatever_stands_in_its_body(traced, bo, ticket, body):
+    bo.post("/api/orders", json={"ticketId": ticket["id"]})
+
+    assert bo.post("/api/payments", data=body, content_type="application/json").status_code == 400
+    assert traced.span("POST /api/payments").parent == ""
+
+
+def test_paying_another_order_than_the_newest_that_was_sampled_is_another_trace(traced, ana, bo, monkeypatch):
+    tickets = [ana.post("/api/tickets", json={"title": "Hamlet", "price": 19.99}).json for _ in range(2)]
+    bo.post("/api/orders", json={"ticketId": tickets[0]["id"]})
+    with monkeypatch.context() as unsampled:
+        unsampled.setattr(tracing, "traceparent", lambda: None)
+        newer = bo.post("/api/orders", json={"ticketId": tickets[1]["id"]}).json
+
+    bo.post("/api/payments", json={"orderId": newer["id"], "token": "tok_visa"})
+
+    assert traced.span("POST /api/payments").parent == ""
+
+
 def test_spans_say_nothing_of_who_one_is_or_what_one_types(traced, client, bo, ticket):
     client.post("/api/users/signup", json={"email": "eve@example.com", "password": "correct horse 1"})
     order = bo.post("/api/orders", json={"ticketId": ticket["id"]}, headers={"Idempotency-Key": "key-of-bo"}).json
