@@ -176,7 +176,8 @@ class AntiEntropy:
             return self._repair(source, state, time.monotonic() + seconds)
         finally:  # the state says at each moment what is left to repair; a database that refuses writes keeps none
             copies_stale.labels(self.name).set(len(state.left))
-            copies_compared_timestamp_seconds.labels(self.name).set((state.position or [0])[0])
+            if state.position:  # else nothing has been compared yet
+                copies_compared_timestamp_seconds.labels(self.name).set(state.position[0])
             progress.save(state)
 
     def repair(self, source: Source, after: str | None, seconds: float = REPAIR_SECONDS) -> dict[str, Any]:
@@ -259,7 +260,9 @@ class AntiEntropy:
                 failed.append(snapshot["id"])
             if time.monotonic() > deadline:
                 break
-        copies_repaired.labels(self.name).inc(len(idents) - len(failed) - len(snapshots))
+        repaired = len(idents) - len(failed) - len(snapshots)
+        if repaired:  # else the counter would appear, by which the alert knows the first repair
+            copies_repaired.labels(self.name).inc(repaired)
         return [snapshot["id"] for snapshot in snapshots] + failed
 
 

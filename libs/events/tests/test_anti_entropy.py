@@ -10,6 +10,7 @@ import eventlet
 import pytest
 from bson import Timestamp
 from nameko.testing.utils import get_extension
+from prometheus_client import REGISTRY
 
 from libs.alarms import EVERY
 from libs.amqp.container import Container
@@ -191,6 +192,31 @@ def test_one_that_cannot_be_repaired_holds_up_no_other_and_is_tried_again(origin
 
     broken.clear()
     assert [compare(observed), compare(observed)] == [1, 0]
+
+
+def test_copies_that_cannot_be_repaired_do_not_count_as_repaired(mongo, originals, source):
+    def follow(snapshot):
+        raise RuntimeError("this one makes no sense")
+
+    add(originals, "b1")
+    AntiEntropy("never repaired").run(replace(source, follow=follow))
+
+    assert sample("copies_stale", "never repaired") == 1
+    assert sample("copies_repaired_total", "never repaired") is None
+
+
+def test_a_source_that_has_never_answered_does_not_count_as_compared_in_1970(mongo, source):
+    def changes(after):
+        raise Unavailable("the source is unreachable")
+
+    with pytest.raises(Unavailable):
+        AntiEntropy("never compared").run(replace(source, changes=changes))
+
+    assert sample("copies_compared_timestamp_seconds", "never compared") is None
+
+
+def sample(name, copies):
+    return REGISTRY.get_sample_value(name, {"copies": copies})
 
 
 def test_an_unreachable_source_loses_nothing_of_what_was_found(originals, source, compare):
