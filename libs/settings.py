@@ -287,8 +287,13 @@ def ratio(text: str) -> float:
 def trace_endpoint() -> str | None:
     """Return OTEL_EXPORTER_OTLP_ENDPOINT; stop the start when it, or how to sample, is malformed."""
     trace_ratio()
-    optional("OTEL_TRACES_SAMPLER", None, *choice(*SAMPLERS))
+    trace_sampler()
     return optional("OTEL_EXPORTER_OTLP_ENDPOINT", None, otlp_url, URL_FORM)
+
+
+def trace_sampler() -> str:
+    """Return OTEL_TRACES_SAMPLER, one of SAMPLERS; stop the start when it is malformed."""
+    return optional("OTEL_TRACES_SAMPLER", "parentbased_traceidratio", *choice(*SAMPLERS))
 
 
 def trace_ratio() -> float:

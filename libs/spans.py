@@ -2,7 +2,6 @@
 
 import atexit
 import logging
-import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,15 +9,14 @@ from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from libs.settings import trace_ratio
+from libs.settings import trace_ratio, trace_sampler
 
 Attributes = Mapping[str, Any]
 
@@ -60,14 +58,20 @@ class Processor(BatchSpanProcessor):
         self._batch_processor.shutdown(EXIT_MILLISECONDS)
 
 
+def _sampler() -> Sampler:
+    """Return the sampler that our settings ask for: of a setting that is unset the SDK has another default."""
+    name = trace_sampler()
+    roots = {"always_on": ALWAYS_ON, "always_off": ALWAYS_OFF, "traceidratio": TraceIdRatioBased(trace_ratio())}
+    root = roots[name.removeprefix("parentbased_")]
+    return ParentBased(root) if name.startswith("parentbased_") else root
+
+
 class Tracer:
     """Begins spans, and sends those that ended to OTEL_EXPORTER_OTLP_ENDPOINT by a thread of its own."""
 
     def __init__(self, service: str) -> None:
         resource = Resource.create({"service.name": service, "service.namespace": "ticketing"})
-        # the SDK reads OTEL_TRACES_SAMPLER by itself, and would sample everything without it
-        sampler = None if os.environ.get(OTEL_TRACES_SAMPLER) else ParentBasedTraceIdRatio(trace_ratio())
-        provider = TracerProvider(sampler, resource, shutdown_on_exit=False)
+        provider = TracerProvider(_sampler(), resource, shutdown_on_exit=False)
         processor = Processor(Exporter())
         self.stop = atexit.register(processor.shutdown)
         provider.add_span_processor(processor)

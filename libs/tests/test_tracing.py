@@ -145,6 +145,7 @@ def test_one_request_in_ten_is_traced_unless_a_setting_says_otherwise(monkeypatc
 
     assert 15 < traced_of_500(monkeypatch) < 100
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+    assert 15 < traced_of_500(monkeypatch) < 100
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
     assert 180 < traced_of_500(monkeypatch) < 320
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
