@@ -121,13 +121,15 @@ def test_requests_wait_while_the_only_gateway_is_restarted(tmp_path, gateways):
     assert visitors.failed == [] and visitors.answered > 10
 
 
-def test_visitors_read_that_the_site_is_back_soon_when_no_gateway_comes(tmp_path):
+def test_visitors_read_that_the_site_cannot_be_reached_when_no_gateway_comes(tmp_path):
     with caddy(tmp_path, [SimpleNamespace(port=1)], wait="500ms") as url:
         page, api = (requests.get(f"{url}{path}", timeout=20) for path in ("/tickets", "/api/tickets"))
 
     assert (page.status_code, api.status_code) == (502, 502)
-    assert "<h1>Back in a moment</h1>" in page.text and 'lang="de"' in page.text
-    assert "try again" in api.json()["errors"][0]["message"] and page.headers["Retry-After"] == "30"
+    assert "The site cannot be reached at the moment." in page.text and "im Moment nicht erreichbar" in page.text
+    assert (
+        "cannot be reached at the moment" in api.json()["errors"][0]["message"] and page.headers["Retry-After"] == "30"
+    )
 
 
 def test_gateway_learns_the_clients_address_and_nobody_forges_one(tmp_path, gateways):
