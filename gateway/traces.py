@@ -23,7 +23,7 @@ KEPT = "trace"
 
 
 def register(app: Flask) -> None:
-    """Trace every request of `app`; to be registered before what may answer one."""
+    """Trace the requests that `app` does not answer from memory; to be registered before what may answer one."""
     app.before_request(_begin)
     app.after_request(_answered)
     app.teardown_request(_end)
