@@ -127,9 +127,9 @@ def failed(span: "Span | None", error: BaseException, is_fault: bool = True) -> 
         _tracer.fail(span, answered or type(error).__name__, is_fault and not answered)
 
 
-def answered(status: int, span: "Span | None" = None) -> None:
-    """Note with which status of HTTP the request of a span, by default the current one, is answered."""
-    if span := span or _current.get():
+def answered(status: int) -> None:
+    """Note with which status of HTTP the request is answered that the current span is of."""
+    if span := _current.get():
         span.set_attribute("http.response.status_code", status)
         if status >= 500 and _tracer:
             _tracer.fail(span, str(status), True)

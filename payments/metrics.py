@@ -29,11 +29,10 @@ class TimedRequests(stripe.RequestsClient):
         began, status, kind = time.monotonic(), "none", _kind(method, url)
         about = {"http.request.method": method.upper(), "server.address": urlsplit(url).hostname or ""}
         try:
-            with tracing.client(kind, about) as span:
+            with tracing.client(kind, about):
                 answer = super().request(method, url, *arguments, **options)
-                status = str(answer[1])
-                if span:
-                    span.set_attribute("http.response.status_code", answer[1])
+                tracing.answered(answer[1])
+            status = str(answer[1])
             return answer
         finally:
             stripe_request_seconds.labels(kind, status).observe(time.monotonic() - began)

@@ -6,9 +6,12 @@ from datetime import timedelta
 import pytest
 import stripe
 
+from dev.fake_stripe.testing import SECRET_KEY
+from dev.testing import wait_for
 from gateway.tests.conftest import app, client, revocations, services  # noqa: F401 - fixtures
 from libs import context, tracing
-from payments.errors import InvalidSignature
+from payments.card_provider import CardProvider, IntentMissing
+from payments.errors import InvalidSignature, StripeUnavailable
 from payments.webhooks import Webhook, WebhookReader
 from tests.money.buyer import paid_in_the_browser
 
@@ -175,6 +178,24 @@ def test_a_webhook_that_reports_nothing_new_is_in_the_trace_of_the_payment_too(w
     world.reconciler.receive(world.webhook(order_id))
 
     assert traced.span("receive payment_intent.succeeded").parent == paid[36:52]
+
+
+def test_request_that_stripe_fails_is_an_error_in_the_trace_and_one_that_it_refuses_is_none(fake, traced):
+    cards = CardProvider(SECRET_KEY, api_base=fake.url)
+    fake.control("faults", kind="error", path="/v1/payment_intents/pi_1", status=503)
+    with tracing.request("POST /api/payments", {}):
+        for stripe_id in ("pi_1", "pi_2"):
+            with pytest.raises((StripeUnavailable, IntentMissing)):
+                cards.retrieve(stripe_id)
+
+    failed, refused = wait_for(lambda: len(found := called(traced)) == 2 and found)
+    assert (failed.is_error, failed.attributes["error.type"]) == (True, "503")
+    assert (refused.is_error, refused.attributes["http.response.status_code"]) == (False, 404)
+
+
+def called(traced):
+    """Return the spans of reading PaymentIntents."""
+    return [span for span in list(traced.spans) if span.name == "GET /v1/payment_intents/ID"]
 
 
 def test_spans_of_a_payment_name_stripe_and_nothing_of_the_card_or_its_secrets(world, fake, traced):
