@@ -10,9 +10,9 @@ from libs.idle_threads import Executor
 
 
 class Counted:
-    """An executor that counts how often its target was called, and would look every 20 ms whether it is to be."""
+    """An executor that counts how often its target was called, and would look every 2 ms whether it is to be."""
 
-    def __init__(self, interval=60, min_interval=0.02):
+    def __init__(self, interval=60, min_interval=0.002):
         self.times = 0
         self.executor = Executor(interval, min_interval, self._target, "counted")
         self.executor.open()
@@ -46,7 +46,7 @@ def test_thread_sleeps_until_there_is_something_to_do(counted):
 
     threading.Event().wait(0.3)
 
-    assert counted.wakes() - before <= 3  # fifteen if it looked
+    assert counted.wakes() - before < 30  # a hundred and more if it looked
 
 
 def test_thread_works_as_soon_as_it_is_woken(counted):
