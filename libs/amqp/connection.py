@@ -10,6 +10,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import kombu
+
 from libs.amqp.unread import Connection
 from libs.settings import ca_file
 
@@ -67,12 +69,13 @@ def open_once(connection: Connection, seconds: float | None = None) -> None:
     transport._quick_recv = partial(_received, transport._quick_recv)
 
 
-def discard(connection: Connection | None) -> None:
+def discard(connection: kombu.Connection | None) -> None:
     """Close a connection, however broken it is, without a word to the broker, which may hang."""
     if connection is None:
         return
     with suppress(Exception):
-        connection._connection.transport.sock.settimeout(FAREWELL_SECONDS)
+        broker: Any = connection._connection
+        broker.transport.sock.settimeout(FAREWELL_SECONDS)
     with suppress(Exception):
         connection.collect()
 
