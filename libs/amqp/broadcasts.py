@@ -12,7 +12,7 @@ from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 from kombu.messaging import Consumer
 
-from libs.amqp.connection import connection_to
+from libs.amqp.connection import connect
 from libs.errors import log_failure
 
 HEARTBEAT_SECONDS = 10
@@ -67,10 +67,11 @@ class BroadcastListener:
         queue = Queue(
             name, self._exchange, self._routing_key, exclusive=True, auto_delete=True, durable=False, no_ack=True
         )
-        with connection_to(self._amqp_url, HEARTBEAT_SECONDS) as connection:
-            connection.ensure_connection(max_retries=1)
-            with Consumer(connection, [queue], on_message=self._on_message, no_ack=True):
-                self._follow(connection, queue(connection.default_channel), stopping)
+        with (
+            connect(self._amqp_url, HEARTBEAT_SECONDS) as connection,
+            Consumer(connection, [queue], on_message=self._on_message, no_ack=True),
+        ):
+            self._follow(connection, queue(connection.default_channel), stopping)
 
     def _follow(self, connection: Connection, queue: Any, stopping: threading.Event) -> None:
         self._on_bound(queue)

@@ -1,10 +1,12 @@
 """Hearing of SessionRevoked over a real broker."""
 
+from contextlib import closing
 from threading import Event
 
 import pytest
 from kombu import Connection, Exchange
 
+from libs.amqp.tests.line import Line
 from libs.amqp.tests.odd import ODDITIES, publish_odd
 from libs.contracts.events import SessionRevoked
 from libs.events.topology import declare_published
@@ -61,3 +63,18 @@ def test_sign_out_is_heard_of_again_after_somebody_deleted_the_exchange_of_its_e
         connection.channel().exchange_delete(EXCHANGE)
 
     assert is_heard(amqp_url, woken)
+
+
+def test_sign_out_is_heard_of_by_way_of_another_broker_after_one_hangs(amqp_url, monkeypatch):
+    monkeypatch.setattr("libs.amqp.connection.SILENCE_SECONDS", 0.5)
+    monkeypatch.setenv("BROKER_VERIFY_SECONDS", "1")
+    revocations = Woken()
+    with closing(Line(amqp_url)) as line:
+        listener = RevocationListener("orders", f"{line.url};{amqp_url}", revocations)
+        listener.start()
+        assert is_heard(amqp_url, revocations.woken)
+
+        line.silent.set()
+
+        assert is_heard(amqp_url, revocations.woken)
+        listener.stop()
