@@ -51,19 +51,22 @@ def connect(
 ) -> Connection:
     """Return an open connection; raise kombu's OperationalError when no broker answers.
 
-    Each broker has `connect_seconds` to answer, and none is tried after `seconds`.
+    Each broker has `connect_seconds` to answer, and an equal part of `seconds`, so that one that hangs leaves time for
+    the next.
     """
-    connection = connection_to(amqp_url, heartbeat, min(connect_seconds, seconds or connect_seconds))
-    open_once(connection, seconds)
+    if seconds is not None:
+        connect_seconds = min(connect_seconds, seconds / (amqp_url.count(";") + 1))
+    connection = connection_to(amqp_url, heartbeat, connect_seconds)
+    open_once(connection)
     return connection
 
 
-def open_once(connection: Connection, seconds: float | None = None) -> None:
-    """Try each broker of a connection once, none after `seconds`; raise OperationalError when none answers.
+def open_once(connection: Connection) -> None:
+    """Try each broker of a connection once; raise OperationalError when none answers.
 
     From then on every wait for the broker times out, also for a channel or a declaration, should it stop answering.
     """
-    connection.ensure_connection(max_retries=max(len(connection.alt), 1) - 1, timeout=seconds)
+    connection.ensure_connection(max_retries=max(len(connection.alt), 1) - 1)
     transport = connection.connection.transport
     transport.sock.settimeout(SILENCE_SECONDS)
     transport._quick_recv = partial(_received, transport._quick_recv)

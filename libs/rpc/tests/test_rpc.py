@@ -364,7 +364,7 @@ def test_calls_are_answered_by_way_of_another_broker_after_one_hangs(broker_url,
     monkeypatch.setattr(rpc_client, "POLL_SECONDS", 0.2)
     with (
         closing(Line(broker_url)) as line,
-        closing(Client(f"{line.url};{broker_url}", "gateway", timeout=2)) as another,
+        closing(Client(f"{line.url};{broker_url}", "gateway", timeout=0.5)) as another,
     ):
         another.call("probe", "echo", {"value": 1})
         line.silent.set()
