@@ -12,7 +12,7 @@ from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 from kombu.messaging import Consumer
 
-from libs.amqp.connection import connect
+from libs.amqp.connection import connected
 from libs.errors import log_failure
 
 HEARTBEAT_SECONDS = 10
@@ -68,7 +68,7 @@ class BroadcastListener:
             name, self._exchange, self._routing_key, exclusive=True, auto_delete=True, durable=False, no_ack=True
         )
         with (
-            connect(self._amqp_url, HEARTBEAT_SECONDS) as connection,
+            connected(self._amqp_url, HEARTBEAT_SECONDS) as connection,
             Consumer(connection, [queue], on_message=self._on_message, no_ack=True),
         ):
             self._follow(connection, queue(connection.default_channel), stopping)

@@ -5,8 +5,8 @@ certificate for its name, signed by the authority in the file AMQP_CA_FILE; unse
 """
 
 import ssl
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -59,6 +59,17 @@ def connect(
     connection = connection_to(amqp_url, heartbeat, connect_seconds)
     open_once(connection)
     return connection
+
+
+@contextmanager
+def connected(amqp_url: str, heartbeat: int, connect_seconds: float = CONNECT_SECONDS) -> Iterator[Connection]:
+    """Yield an open connection while the block runs; after an error it is discarded, for the broker may hang."""
+    with connect(amqp_url, heartbeat, connect_seconds) as connection:
+        try:
+            yield connection
+        except Exception:
+            discard(connection)
+            raise
 
 
 def open_once(connection: Connection) -> None:

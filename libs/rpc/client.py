@@ -21,7 +21,7 @@ from amqp.exceptions import AccessRefused
 from kombu import Connection
 
 from libs import context, tracing, wire
-from libs.amqp.connection import SILENCE_SECONDS, connect, discard
+from libs.amqp.connection import SILENCE_SECONDS, connect, connected, discard
 from libs.amqp.unread import require_readable
 from libs.errors import Unavailable, is_unavailable, log_failure
 from libs.metrics import rpc_call_seconds
@@ -337,7 +337,7 @@ class Client:
         pause = 0.2
         while not self._closed:
             try:
-                with connect(self.amqp_url, HEARTBEAT_SECONDS, CONNECT_SECONDS) as connection:
+                with connected(self.amqp_url, HEARTBEAT_SECONDS, CONNECT_SECONDS) as connection:
                     self._receiver = connection
                     self._consume(connection)
                     pause = 0.2
