@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from dev.bench import sizes
 from dev.bench.cpu import group_of
 from dev.bench.load import Stream, asking, request
 from dev.bench.rows import Measured, Row, Suite
@@ -40,6 +41,7 @@ class Folder:
                 use_a_little(site)
                 site.rest()
                 memory = memory_mb(stack)
+                site.meter.rest(sizes.IDLE_SECONDS)
         idle = site.meter.idle
         return Measured(
             {

@@ -12,6 +12,8 @@ def _of(full: int, quick: int) -> int:
 WARM_UP_SECONDS = 0.2 if IS_QUICK else 1.0
 READ_SECONDS = 0.5 if IS_QUICK else 2.0
 REST_SECONDS = 2.0 if IS_QUICK else 6.0
+IDLE_SECONDS = 2.0 if IS_QUICK else 30.0
+"""Of the row that shows what a system at rest costs: some of what it does comes every ten seconds."""
 REGISTERED = _of(48, 8)
 SIGN_INS = _of(96, 16)
 RESERVATIONS = _of(1000, 40)
