@@ -120,6 +120,7 @@ ASSERTED_ELSEWHERE = {
     "test_no_call_ever_begins_after_its_deadline": "the simulation asserts it of each call",
     "test_trial_purchase_and_race_pass": "the trial itself fails",
     "test_a_lost_deadline_is_repaired_in_time": "the fixture at_rest compares all copies afterwards",
+    "test_card_form_appears_in_a_browser_of_2021": "opening it fails when it does not appear",
     "test_thread_works_as_soon_as_it_is_woken": "waiting for its work fails when it does not come",
 }
 """Tests without an assertion of their own, and what fails instead."""
