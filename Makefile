@@ -86,7 +86,7 @@ translations: venv ## Add what pages say by now to the catalogues of the languag
 
 test: venv ## Run every test, on real servers and in a browser (installs what is missing)
 	@$(PYTHON) -m dev.stack install --browser
-	$(PYTHON) -m pytest -n $$((3 * $$(nproc)))  # tests wait for servers two thirds of the time
+	$(PYTHON) -m pytest -n $$((2 * $$(nproc)))  # most tests wait for servers most of the time; more keep the cores busy
 
 test-fast: venv ## Run the tests that need no server, without the protocol search
 	$(PYTHON) -m pytest -n $$(($$(nproc) + 1)) -m "not integration" --ignore tests/api --ignore tests/e2e --ignore tests/protocol
