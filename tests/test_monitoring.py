@@ -24,7 +24,8 @@ ALERTS = [rule for rule in RULES if "alert" in rule]
 DASHBOARDS = sorted(FOLDER.glob("dashboards/*.json"))
 OF_SERVERS = re.compile(r"(rabbitmq|mongodb|redis|process)_\w+|up|ALERTS|ticketing:[\w:]+")
 OF_PROMQL = (
-    "sum max by on le rate increase count and or unless absent group_left time vector histogram_quantile label_replace"
+    "sum max avg_over_time by on le rate increase count and or unless absent group_left time vector"
+    " histogram_quantile label_replace"
 )
 
 
