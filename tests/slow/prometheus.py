@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Gauge, start_http_server
 from conftest import SETTINGS
 from dev.stack import Stack, free_ports, install
 from dev.stack.ports import HOST, SERVE_METRICS
-from dev.testing import ROOT, stack_folder, wait_for
+from dev.testing import ROOT, repeating, stack_folder, wait_for
 from tests.e2e.people import Operator, Person, Sessions
 
 FOLDER = ROOT / "deploy/monitoring"
@@ -80,22 +80,16 @@ class Site:
     @contextmanager
     def stuttering(self, name, stopped_seconds, running_seconds):
         """Take the processor from a program again and again while the block runs."""
-        ended, pid = threading.Event(), self.system.pid(name)
+        pid = self.system.pid(name)
 
-        def go_on():
-            while not ended.is_set():
-                os.kill(pid, signal.SIGSTOP)
-                time.sleep(stopped_seconds)
-                os.kill(pid, signal.SIGCONT)
-                time.sleep(running_seconds)
+        def stutter():
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(stopped_seconds)
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(running_seconds)
 
-        thread = threading.Thread(target=go_on)
-        thread.start()
-        try:
+        with repeating([stutter]):
             yield
-        finally:
-            ended.set()
-            thread.join()
 
 
 class WatchedStack(Stack):
