@@ -209,6 +209,13 @@ def test_image_runs_as_a_user_of_its_own_with_locked_packages():
     assert dockerfile.count("--only-binary :all:") == dockerfile.count("--require-hashes") == 3
 
 
+def test_every_image_can_be_built_from_what_docker_is_sent():
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "docker/Dockerfile").read_text(), re.M)
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+
+    assert {name for names in copied for name in names.split()} - {line.removeprefix("!") for line in ignored} == {"."}
+
+
 def test_image_contains_every_part():
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
 
