@@ -53,7 +53,7 @@ up: ## Run the whole system in containers (needs Docker with compose)
 	@$(COMPOSE) up --detach
 
 down: ## Stop the containers; their data are kept
-	@$(COMPOSE) down
+	@$(COMPOSE) --profile demo --profile monitoring --profile operator down
 
 ifdef CONTAINERS
 backup: ## Back up all databases while the site runs, into BACKUPS=backups (CONTAINERS=1: those of the containers)

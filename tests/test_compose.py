@@ -248,6 +248,13 @@ def compose(tmp_path, *words):
     return [line for line in (tmp_path / "asked").read_text().splitlines() if not line.endswith("version")]
 
 
+def test_nothing_goes_on_after_make_down_be_it_of_an_optional_profile(tmp_path):
+    (asked,) = compose(tmp_path, "down")
+
+    profiles = {profile for each in CONTAINERS.values() for profile in each.get("profiles", [])}
+    assert set(re.findall(r"--profile (\w+)", asked)) == profiles and asked.endswith(" down")
+
+
 def test_backup_of_containers_is_their_users_own(tmp_path):
     (asked,) = compose(tmp_path, "backup", f"BACKUPS={tmp_path}/backups")
 
