@@ -7,6 +7,7 @@ from typing import Any
 
 from dev.bench.report import Results, amount, markdown
 from dev.bench.simulation import SERVERS, Machine, Simulation
+from gateway.reservations import GATHER_SECONDS
 
 PAGE = "docs/scaling.md"
 OPERATIONS = {
@@ -50,6 +51,8 @@ PREDICTED = {
     "bought": ("bought", 80, ("per_second", "p50_ms")),
 }
 """By row: whose CPU-ms it is predicted from, by how many operations, and which of its figures are."""
+GATHERED = ("refusal-reserved",)
+"""Those of which a process of the gateway asks about many at once."""
 RATES = (10, 1_000, 100_000)
 BUSY = 0.6
 """How busy a core is to be at most, so that what comes at random does not wait long."""
@@ -110,7 +113,8 @@ def predictions(results: Results) -> Iterator[tuple[str, str, str, float, float]
             continue
         if source not in simulated:
             spent = {name: ms for name, ms in results[source]["programs"].items() if ms > NEGLIGIBLE and name != "epmd"}
-            outcome = Simulation(machine, {**spent, "client": client}).at_once(CONNECTIONS, operations)
+            gather_ms = 1000 * GATHER_SECONDS if source in GATHERED else None
+            outcome = Simulation(machine, {**spent, "client": client}, gather_ms).at_once(CONNECTIONS, operations)
             simulated[source] = {"per_second": outcome.per_second, "p50_ms": outcome.percentile(50)}
         for figure in figures:
             yield row, source, figure, simulated[source][figure], results[row]["figures"][figure].median

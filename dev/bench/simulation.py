@@ -12,6 +12,8 @@ from typing import Any
 
 import simpy
 
+from libs.shared_reads import MOST_GATHERINGS
+
 SLICE_MS = 3.0
 MOST_SLICES = 8
 SERVERS = ("mongo", "rabbitmq", "redis")
@@ -44,13 +46,36 @@ class Outcome:
         return self.latencies_ms[min(len(self.latencies_ms) - 1, int(len(self.latencies_ms) * percent / 100))]
 
 
-class Simulation:
-    """Operations of one kind, with their processor time in milliseconds by program."""
+@dataclass
+class Batch:
+    """Operations whose reads are made together."""
 
-    def __init__(self, machine: Machine, spent: Mapping[str, float]) -> None:
+    done: simpy.Event
+    size: int = 0
+
+
+@dataclass
+class Gatherer:
+    """What batches the reads of one process: one batch is read at a time, while another gathers."""
+
+    turn: simpy.Resource
+    waiting: Batch | None = None
+
+
+class Simulation:
+    """Operations of one kind, with their processor time in milliseconds by program.
+
+    With `gather_ms` each process of the gateway reads for all operations that came meanwhile at once, as
+    `libs.shared_reads.BatchedReads` does.
+    """
+
+    def __init__(self, machine: Machine, spent: Mapping[str, float], gather_ms: float | None = None) -> None:
         self._environment = simpy.Environment()
         self._chance = random.Random(1)  # noqa: S311 - the same each time
-        self._stages = list(stages(spent))
+        self._before, self._between, self._after = stages(spent)
+        self._gather_ms = gather_ms
+        turns = [simpy.Resource(self._environment) for _ in range(machine.processes.get("gateway", 1))]
+        self._gatherers = [Gatherer(turn) for turn in turns]
         self._cores = simpy.Resource(self._environment, machine.cores or ENDLESS)
         own = {name: machine.processes.get(name, machine.cores or 1 if name in SERVERS else 1) for name in spent}
         self._programs = {name: simpy.Resource(self._environment, number) for name, number in own.items()}
@@ -95,11 +120,37 @@ class Simulation:
 
     def _operation(self) -> Steps:
         began = self._environment.now
-        for name, ms in self._stages:
+        yield from self._visit(self._before)
+        yield from self._visit(self._between) if self._gather_ms is None else self._share(self._gather_ms)
+        yield from self._visit(self._after)
+        self._latencies.append(self._environment.now - began)
+
+    def _visit(self, stages: Iterable[tuple[str, float]], operations: int = 1) -> Steps:
+        for name, ms in stages:
             with self._programs[name].request() as process:
                 yield process
-                yield from self._work(ms * self._chance.uniform(0.5, 1.5))
-        self._latencies.append(self._environment.now - began)
+                yield from self._work(operations * ms * self._chance.uniform(0.5, 1.5))
+
+    def _share(self, gather_ms: float) -> Steps:
+        gatherer = self._chance.choice(self._gatherers)
+        if gatherer.waiting is None:
+            gatherer.waiting = Batch(self._environment.event())
+            self._environment.process(self._read(gatherer, gatherer.waiting, gather_ms))
+        gatherer.waiting.size += 1
+        yield gatherer.waiting.done
+
+    def _read(self, gatherer: Gatherer, batch: Batch, gather_ms: float) -> Steps:
+        with gatherer.turn.request() as turn:
+            yield turn
+            joined = 0
+            for _ in range(MOST_GATHERINGS):
+                if batch.size == joined:
+                    break
+                joined = batch.size
+                yield self._environment.timeout(gather_ms)
+            gatherer.waiting = None
+            yield from self._visit(self._between, batch.size)
+        batch.done.succeed()
 
     def _work(self, ms: float) -> Steps:
         number = min(MOST_SLICES, int(ms / SLICE_MS) + 1)
@@ -109,19 +160,14 @@ class Simulation:
                 yield self._environment.timeout(ms / number)
 
 
-def stages(spent: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    """Yield the programs in the order in which an operation visits them, with its milliseconds there.
+def stages(spent: Mapping[str, float]) -> tuple[list[tuple[str, float]], ...]:
+    """Return the programs in the order in which an operation visits them, with its milliseconds there, in three lists.
 
-    It comes in and goes out through the gateway, and to each service and back through RabbitMQ; each uses the servers.
+    It comes in (first) and goes out (last) through the gateway, and to each service and back through RabbitMQ; each
+    uses the servers.
     """
     services = [name for name in spent if name not in (*SERVERS, "gateway")]
     shared = [(name, spent[name] / max(len(services), 1)) for name in SERVERS if name in spent]
-    if "gateway" in spent:
-        yield "gateway", spent["gateway"] / 2
-    for service in services:
-        yield service, spent[service]
-        yield from shared
-    if not services:
-        yield from shared
-    if "gateway" in spent:
-        yield "gateway", spent["gateway"] / 2
+    ways = [("gateway", spent["gateway"] / 2)] if "gateway" in spent else []
+    between = [stage for service in services for stage in [(service, spent[service]), *shared]]
+    return ways, between if services else shared, ways

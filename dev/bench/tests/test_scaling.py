@@ -52,3 +52,18 @@ def test_who_comes_alone_waits_for_nobody():
     outcome = Simulation(Machine(processes={"orders": 2}), {"orders": 10.0}).arriving(1, 50)
 
     assert 5 < outcome.percentile(50) < 15
+
+
+def test_who_comes_alone_waits_once_for_others_to_ask_with():
+    outcome = Simulation(Machine(2), {"gateway": 1.0, "orders": 0.3}, gather_ms=5.0).at_once(1, 50)
+
+    assert 5.5 < outcome.percentile(50) < 8
+
+
+def test_what_is_asked_together_is_done_one_batch_at_a_time_in_each_process():
+    asked = {"gateway": 0.1, "orders": 0.1}
+
+    one = Simulation(Machine(2, processes={"gateway": 1}), asked, gather_ms=5.0).at_once(16, 200)
+    two = Simulation(Machine(2, processes={"gateway": 2}), asked, gather_ms=5.0).at_once(16, 200)
+
+    assert one.per_second < two.per_second
