@@ -98,7 +98,7 @@ def redis_server(
         'save ""',
         "maxmemory-policy noeviction",
         "databases 1024",
-        "set-proc-title no",
+        "set-proc-title no",  # which overwrites the environment, by which `members` finds it
         f"replica-announce-ip {host}",
         f"masteruser {redis_users.ADMINISTRATOR}",
         f"masterauth {password}",
@@ -124,6 +124,7 @@ def sentinel_command(
         f"port {port}",
         f"dir {folder}",
         f"aclfile {folder / 'users.acl'}",
+        "set-proc-title no",  # which overwrites the environment, by which `members` finds it
         f"sentinel announce-ip {host}",
         f"sentinel sentinel-user {administrator}",
         f"sentinel sentinel-pass {password}",

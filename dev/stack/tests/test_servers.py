@@ -1,6 +1,7 @@
 """The three servers, really running."""
 
 import fcntl
+import signal
 import subprocess
 import sys
 
@@ -11,8 +12,10 @@ from redis import Redis
 from dev.shared_servers import SharedServers
 from dev.stack import Stack, StackError
 from dev.stack.__main__ import _print_addresses
-from dev.stack.servers import redis_is_ready
-from dev.stack.supervisor import ROOT, members
+from dev.stack.layout import Layout
+from dev.stack.ports import free_ports
+from dev.stack.servers import answers, redis_is_ready, sentinel_command
+from dev.stack.supervisor import ROOT, Supervisor, environment, members
 from dev.testing import wait_for
 
 TEST_RUN = """
@@ -52,6 +55,18 @@ def test_killed_server_restarts_with_its_data_and_none_outlives_a_killed_test_ru
     running.kill()
     wait_for(lambda: not members(stack.folder), 30)
     wait_for(lambda: not (stack_folder / "run").exists())
+
+
+def test_a_sentinel_does_not_outlive_its_stack(stack_folder, tmp_path):
+    port, secrets = free_ports().sentinel, Layout(stack_folder).secrets
+    command = sentinel_command(tmp_path, port, secrets, "127.0.0.1 1", quorum=2)
+    supervisor = Supervisor(stack_folder)
+
+    with subprocess.Popen(command, env=environment(stack_folder), stdout=subprocess.DEVNULL) as sentinel:
+        wait_for(lambda: answers(port))
+        supervisor.kill()
+
+        assert sentinel.wait(10) == -signal.SIGKILL
 
 
 def test_a_test_run_says_why_its_servers_do_not_start(stack_folder):
