@@ -3,8 +3,9 @@
 from functools import lru_cache
 
 from payments.domain import MAXIMUM_DECLINES
+from payments.intent import request_of
 from tests.protocol import moves, workers
-from tests.protocol.model import Claim, Limits, Listing, World
+from tests.protocol.model import Claim, Intent, Limits, Listing, World
 from tests.protocol.rules import Rules, listing_followed
 
 LIVE = ("created", "awaiting_payment", "complete")
@@ -25,13 +26,18 @@ def _wrong(claim: Claim) -> str:
     captures, refunds = sum(each.captures for each in claim.intents), sum(each.refunds for each in claim.intents)
     if captures > 1 or refunds > 1:
         return "I3: charged or refunded twice"
-    if any(len(each.partial_refunds) > len(set(each.partial_refunds)) for each in claim.intents):
+    if any(map(_is_partially_refunded_twice, claim.intents)):
         return "I3: a partial refund was made twice"
     if claim.status == "complete" and captures - refunds != 1 and not _is_refund_requested(claim):
         return "I2: the order is complete and its money is not here"
     if claim.extensions > 1:
         return "an order was extended twice"
     return _published_wrongly(claim) or _wrongly_cancelled(claim)
+
+
+def _is_partially_refunded_twice(intent: Intent) -> bool:
+    requests = [request_of(refund) for refund in intent.kept_refunds]
+    return len(requests) > len(set(requests))
 
 
 def _is_refund_requested(claim: Claim) -> bool:
@@ -183,7 +189,8 @@ def _promised_wrongly(claim: Claim) -> str:
     states = [refund.state for refund in claim.document.partial_refunds] if claim.document else []
     if "requested" in states:
         return "a partial refund that an operator asked for was neither made nor abandoned"
-    if "abandoned" in states and not _is_refund_requested(claim):
+    is_explained = _is_refund_requested(claim) or any(intent.returned for intent in claim.intents)
+    if "abandoned" in states and not is_explained:
         return "a partial refund was promised of which less was left"
     return ""
 

@@ -8,9 +8,11 @@ FAILED = -1
 class PartialRefund(NamedTuple):
     """A partial refund that an operator asked for, as payments stores it."""
 
+    id: str  # the number of the request, "0", and of its repeat, "0-1"
     state: str = "requested"
     key_no: int = 0  # of its idempotency key
     failed: str = ""  # "", "fresh" or "old": when Stripe last answered its request with a failure
+    abandoned: str = ""  # the same: when it was abandoned
 
 
 class Document(NamedTuple):
@@ -29,6 +31,8 @@ class Document(NamedTuple):
     refund_asked: bool = False  # by an operator
     refunded_cents: int = 0
     partial_refunds: tuple[PartialRefund, ...] = ()  # those that operators asked for
+    has_refund_failed: bool = False  # so that no other is made until an operator asks for one
+    failed_refunds: int = 0  # of which it has been noted that they came back
     work_left: bool = False
 
 
@@ -39,9 +43,16 @@ class Intent(NamedTuple):
     declines: int = 0
     captures: int = 0
     refunds: int = 0
-    partial_refunds: tuple[int, ...] = ()  # which ones were made, one after the other
-    refund_replies: frozenset[tuple[int, int, bool]] = frozenset()  # (which, key_no, made) that Stripe replays
-    late: frozenset[tuple[int, int]] = frozenset()  # (which, key_no) of requests that are still under way at Stripe
+    partial_refunds: tuple[str, ...] = ()  # which ones were made, one after the other
+    returned: frozenset[str] = frozenset()  # which of them the cardholder's bank sent back
+    refund_replies: frozenset[tuple[str, int, bool]] = frozenset()  # (which, key_no, made) that Stripe replays
+    late: frozenset[tuple[str, int]] = frozenset()  # (which, key_no) of requests that are still under way at Stripe
+
+    @property
+    def kept_refunds(self) -> list[str]:
+        """The partial refunds that were made and did not come back."""
+        return [refund for refund in self.partial_refunds if refund not in self.returned]
+
     is_old: bool = False  # created before the day passed, so Stripe's search is sure to find it
 
 
@@ -88,7 +99,7 @@ class Worker(NamedTuple):
     event: tuple[str, bool] | None = None
     then: str = ""
     order_version: int = 0  # the version that orders read before it asks or writes, or that payments was answered
-    refund: int = 0  # which partial refund it will ask for, under the key of this number
+    refund: str = ""  # which partial refund it will ask for, under the key of this number
     key_no: int = 0
     acks: int = 0  # the version of the order whose event is acknowledged at the end
 
@@ -122,6 +133,8 @@ class Limits(NamedTuple):
     seller: int = 0  # edits and withdrawals
     operator: bool = False  # whether an operator may refund
     partial_refunds: int = 0  # how many of them operators may ask for
+    returned: int = 0  # how many of them the cardholder's bank may send back
+    repeats: int = 0  # how often operators may ask for one again that was abandoned, or came back
     cancelling: bool = True
     buying: bool = True  # whether buyers do anything at payments and Stripe
     money: bool = True  # whether payments exists at all

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from payments.intent import request_of
 from tests.protocol import workers
-from tests.protocol.model import Claim, Document, Limits, Worker, World
+from tests.protocol.model import Claim, Document, Limits, PartialRefund, Worker, World
 from tests.protocol.rules import OPERATORS, Rules, copy_status, listing_changed, listing_followed
 
 Move = tuple[str, int, World]
@@ -135,13 +136,24 @@ def _refunds(
         after = rules.refund_asked(document, copy_status(claim, document), name)
         if after != document:
             yield f"{name} asks for a refund", number, world.with_claim(number, claim._replace(document=after))
-    if len(document.partial_refunds) < limits.partial_refunds:
-        after = rules.partial_refund_requested(document, copy_status(claim, document))
+    for ident, label in _requests(document, limits):
+        after = rules.partial_refund_requested(document, copy_status(claim, document), ident)
         if after != document:
-            changed = claim._replace(document=after)
-            yield "an operator asks for a partial refund", number, world.with_claim(number, changed)
+            yield f"an operator asks {label}", number, world.with_claim(number, claim._replace(document=after))
     for label, finished in workers.finished_late(claim):
         yield label, number, world.with_claim(number, finished)
+    for label, returned in workers.returned(claim, limits):
+        yield label, number, world.with_claim(number, returned)
+
+
+def _requests(document: Document, limits: Limits) -> Iterator[tuple[str, str]]:
+    """Yield the ids of requests for a partial refund that operators may make, and what each is for."""
+    requests = {request_of(refund.id) for refund in document.partial_refunds}
+    if len(requests) < limits.partial_refunds:
+        yield str(len(requests)), "for a partial refund"
+    if len(document.partial_refunds) - len(requests) < limits.repeats:
+        for ident in sorted(requests):
+            yield ident, f"for partial refund {ident} again"
 
 
 def _time(world: World, number: int, claim: Claim, others: Others, limits: Limits) -> Iterator[Move]:
@@ -160,11 +172,14 @@ def _time(world: World, number: int, claim: Claim, others: Others, limits: Limit
 def minutes_later(claim: Claim) -> Claim:
     """Return the claim when nothing is under way at Stripe any more."""
     document = claim.document
-    if document and any(refund.failed for refund in document.partial_refunds):
-        refunds = tuple(refund._replace(failed="old" if refund.failed else "") for refund in document.partial_refunds)
-        document = document._replace(partial_refunds=refunds)
+    if document and document.partial_refunds:
+        document = document._replace(partial_refunds=tuple(map(_minutes_later, document.partial_refunds)))
     intents = tuple(intent._replace(late=frozenset()) for intent in claim.intents)
     return claim._replace(document=document, intents=intents, late=frozenset())
+
+
+def _minutes_later(refund: PartialRefund) -> PartialRefund:
+    return refund._replace(failed=refund.failed and "old", abandoned=refund.abandoned and "old")
 
 
 def a_day_later(claim: Claim) -> Claim:

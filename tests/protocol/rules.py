@@ -169,26 +169,25 @@ class Rules:
             return document
         return _document(payment, document)
 
-    def partial_refund_requested(self, document: Document, status: str) -> Document:
-        """Return the document after an operator asked for another partial refund; the same if that is refused."""
+    def partial_refund_requested(self, document: Document, status: str, ident: str) -> Document:
+        """Return the document after an operator requested this partial refund; the same if that is refused."""
         payment = _payment(document, status, False)
         try:
-            ident = str(len(document.partial_refunds))
             self.request_partially(payment, ident, PARTIAL, OPERATORS[0], "a seat was broken", NOON)
         except DomainError:
             return document
         return _document(payment, document)
 
-    def next_partial_refund(self, document: Document, status: str, intent: Intent) -> int:
+    def next_partial_refund(self, document: Document, status: str, intent: Intent) -> PartialRefund:
         """Return the partial refund that settle makes next."""
         refund = _payment(document, status, False).next_partial_refund(self._as_read(intent))
         assert refund is not None
-        return int(refund["id"])
+        return _stored_refund(refund)
 
-    def partial_refund_postponed(self, document: Document, status: str, number: int) -> Document:
+    def partial_refund_postponed(self, document: Document, status: str, ident: str) -> Document:
         """Return the document after it was noted that Stripe failed to make a partial refund."""
         payment = _payment(document, status, False)
-        self.postpone(payment, str(number), NOON)
+        self.postpone(payment, ident, NOON)
         return _document(payment, document)
 
     def abandoned(self, document: Document, status: str, intent: Intent) -> Document:
@@ -213,8 +212,10 @@ class Rules:
         return payments.intent.PaymentIntent(
             id="pi", status=intent.status, client_secret="", amount_cents=PRICE, currency="usd", order_id="o",
             declines=(intent.declines or None) if self.count_at_stripe else None,
-            refunded_cents=PRICE if intent.refunds else PARTIAL * len(intent.partial_refunds),
-            refund_ids=frozenset(map(str, intent.partial_refunds)) if self.refunds_are_looked_for else frozenset(),
+            refunded_cents=PRICE if intent.refunds else PARTIAL * len(intent.kept_refunds),
+            failed_refunds=len(intent.returned),
+            refund_ids=frozenset(intent.partial_refunds) if self.refunds_are_looked_for else frozenset(),
+            failed_refund_ids=intent.returned,
         )  # fmt: skip
 
 
@@ -357,26 +358,27 @@ def _payment(document: Document, status: str, is_overdue: bool) -> Payment:
         declines=document.declines,
         refunded_cents=document.refunded_cents,
         refund={"by": OPERATORS[0], "reason": "rained off", "at": NOON} if document.refund_asked else None,
-        partial_refunds=[_partial_refund(number, refund) for number, refund in enumerate(document.partial_refunds)],
-        refund_failed_at=NOON if _has_abandoned(document) else None,
+        partial_refunds=list(map(_partial_refund, document.partial_refunds)),
+        refund_failed_at=NOON if document.has_refund_failed else None,
+        failed_refunds=document.failed_refunds,
         capture_tries=document.refusals,
         capture_refused_at=(LONG_AGO if document.refused_long_ago else NOON) if document.refusals else None,
     )
 
 
-def _has_abandoned(document: Document) -> bool:
-    newest = document.partial_refunds[-1:]
-    return bool(newest) and newest[0].state == "abandoned" and not document.refund_asked
-
-
-def _partial_refund(number: int, refund: PartialRefund) -> dict[str, Any]:
-    about = {"id": str(number), "amount_cents": PARTIAL, "by": OPERATORS[0], "reason": "", "at": NOON}
-    return {**about, "state": refund.state, "key_no": refund.key_no, "failed_at": WHEN[refund.failed]}
+def _partial_refund(refund: PartialRefund) -> dict[str, Any]:
+    about = {"id": refund.id, "amount_cents": PARTIAL, "by": OPERATORS[0], "reason": "", "at": NOON}
+    moments = {"failed_at": WHEN[refund.failed], "abandoned_at": WHEN[refund.abandoned]}
+    return {**about, "state": refund.state, "key_no": refund.key_no, **moments}
 
 
 def _stored_refund(refund: dict[str, Any]) -> PartialRefund:
-    failed = next(word for word, moment in WHEN.items() if moment == refund["failed_at"])
-    return PartialRefund(refund["state"], refund["key_no"], failed)
+    failed, abandoned = (_word_for(refund.get(name)) for name in ("failed_at", "abandoned_at"))
+    return PartialRefund(refund["id"], refund["state"], refund["key_no"], failed, abandoned)
+
+
+def _word_for(moment: datetime | None) -> str:
+    return next(word for word, known in WHEN.items() if known == moment)
 
 
 def _document(payment: Payment, before: Document) -> Document:
@@ -389,5 +391,7 @@ def _document(payment: Payment, before: Document) -> Document:
         refunded_cents=payment.refunded_cents,
         refund_asked=payment.refund is not None,
         partial_refunds=tuple(map(_stored_refund, payment.partial_refunds)),
+        has_refund_failed=payment.refund_failed_at is not None,
+        failed_refunds=payment.failed_refunds,
         work_left=payment.has_work_left,
     )

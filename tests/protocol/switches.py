@@ -8,10 +8,10 @@ import orders.domain
 import payments.decisions
 from orders.domain import Order
 from payments.decisions import Step
-from payments.domain import Payment
+from payments.domain import UNDER_WAY_PERIOD, Payment
 from payments.store import PAYMENT_FIELDS, PaymentStore, copy_of
-from tests.protocol.model import Claim, Document, Intent, Limits, World
-from tests.protocol.rules import NOON, Rules
+from tests.protocol.model import Claim, Document, Intent, Limits, PartialRefund, World
+from tests.protocol.rules import NOON, PARTIAL, Rules
 
 ONE_ORDER = World(claims=(Claim(payable=1),))
 TWO_PAYMENTS = World(claims=(Claim(payable=2),))
@@ -26,6 +26,25 @@ AUTHORIZED = World(
     )
 )
 """A buyer's card is authorized and that has been published, but not delivered yet."""
+REFUNDED = World(
+    claims=(
+        Claim(
+            history=("created", "awaiting_payment", "complete"),
+            published=frozenset({("authorized", False), ("captured", False)}),
+            document=Document(
+                version=9,
+                copy=3,
+                status="captured",
+                intent=0,
+                refunded_cents=PARTIAL,
+                partial_refunds=(PartialRefund("0", "created"), PartialRefund("1")),
+                work_left=True,
+            ),
+            intents=(Intent("succeeded", captures=1, partial_refunds=("0",)),),
+        ),
+    ),
+)
+"""An order was paid; of two partial refunds that operators asked for one was made."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +113,11 @@ def promise_anything(payment: Payment, ident: str, amount: int, by: str, reason:
     asked = payment.request_partial_refund(ident, amount, by, reason, now)
     payment.amount_cents = price
     return asked
+
+
+def repeat_at_once(payment: Payment, ident: str, amount: int, by: str, reason: str, now: datetime) -> bool:
+    """Ask again for a partial refund that was abandoned a moment ago."""
+    return payment.request_partial_refund(ident, amount, by, reason, now + UNDER_WAY_PERIOD)
 
 
 def decide_without_waiting(payment: Payment, intent: Any, now: datetime) -> Step:
@@ -166,6 +190,7 @@ RESERVING = Limits(workers=2, orders=2, seller=1, racing=True, money=False)
 ON_SALE = World(changes=1)
 PARTIAL_REFUNDS = Limits(workers=2, declines=0, days=True, partial_refunds=2)
 FAILING_PARTIAL_REFUNDS = Limits(workers=2, declines=0, partial_refunds=1, failures=1)
+REPEATED_PARTIAL_REFUNDS = Limits(workers=1, declines=0, partial_refunds=2, failures=1, returned=1, repeats=1)
 EXTENDING = Limits(workers=1, declines=0, extending=True)
 
 ROBBED = "an order paid in time was cancelled"
@@ -424,6 +449,14 @@ SWITCHES = [
         "neither made nor abandoned",
         FAILING_PARTIAL_REFUNDS,
         AUTHORIZED,
+    ),
+    Switch(
+        16,
+        "what was abandoned is asked for again while it may still be made",
+        Rules(request_partially=repeat_at_once),
+        "I3: a partial refund was made twice",
+        REPEATED_PARTIAL_REFUNDS,
+        REFUNDED,
     ),
     Switch(
         16,

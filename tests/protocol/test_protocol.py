@@ -23,6 +23,8 @@ from tests.protocol.switches import (
     ON_SALE,
     ONE_ORDER,
     PARTIAL_REFUNDS,
+    REFUNDED,
+    REPEATED_PARTIAL_REFUNDS,
     RESERVING,
     SWITCHES,
     TWO_PAYMENTS,
@@ -33,7 +35,7 @@ IS_DEEP = os.environ.get("TICKETING_SEARCH") == "deep"
 WALKING_SECONDS = 1200 if IS_DEEP else 2
 EVERYTHING = Limits(
     orders=3, workers=3, payments=2, declines=3, refusals=2, failures=2, days=True, seller=2, racing=True,
-    operator=True, extending=True, partial_refunds=3, late=True,
+    operator=True, extending=True, partial_refunds=3, late=True, returned=2, repeats=2,
 )  # fmt: skip
 
 SEARCHED = {
@@ -64,6 +66,9 @@ SEARCHED_DEEPLY = {
     "one order, paid and refunded partially": (ONE_ORDER, PARTIAL_REFUNDS),
     "one order, refunded partially by a Stripe that fails often": (
         AUTHORIZED, FAILING_PARTIAL_REFUNDS._replace(workers=3, failures=2, days=True),
+    ),
+    "one order, partial refunds that come back and are asked for again": (
+        REFUNDED, REPEATED_PARTIAL_REFUNDS._replace(workers=2, days=True),
     ),
     "one order, refunded partially and in full": (ONE_ORDER, PARTIAL_REFUNDS._replace(operator=True)),
     "two orders, extended": (ONE_ORDER, EXTENDING._replace(orders=2)),
@@ -97,7 +102,7 @@ def covers(wider, search):
     """Whether a search visits each state that another visits, and does with it what that does."""
     (start, limits, *options), (its_start, its_limits, healing, at_rest) = wider, search
     counted = ("workers", "orders", "declines", "refusals", "failures", "days", "operator", "extending")
-    counted += ("partial_refunds",)
+    counted += ("partial_refunds", "returned", "repeats")
     more = {name: max(getattr(limits, name), getattr(its_limits, name)) for name in counted}
     return (start, limits, *options) == (its_start, its_limits._replace(**more), healing, at_rest or options[1])
 

@@ -226,8 +226,8 @@ def _decided(
         return worker._replace(task="save", written=given_up, event=("cancelled", True), then="")
     if step is Step.REFUND_PARTIALLY:
         refund = rules.next_partial_refund(document, status, intent)
-        key_no = document.partial_refunds[refund].key_no
-        return worker._replace(task="refund_partially", intent=document.intent, refund=refund, key_no=key_no, then="")
+        asking = worker._replace(task="refund_partially", intent=document.intent, then="")
+        return asking._replace(refund=refund.id, key_no=refund.key_no)
     if step is Step.GIVE_UP_REFUND:
         return worker._replace(task="save", written=rules.abandoned(document, status, intent), event=None, then="")
     if step is Step.CAPTURE:
@@ -490,9 +490,9 @@ def _partial_refund_failures(world: World, worker: Worker, rules: Rules) -> Outc
     yield f"Stripe takes too long over partial refund {worker.refund}", unanswered
 
 
-def _with_partial_refund(intent: Intent, key: tuple[int, int], is_told: bool = True) -> Intent:
+def _with_partial_refund(intent: Intent, key: tuple[str, int], is_told: bool = True) -> Intent:
     """Return the PaymentIntent after a partial refund, unless less is left: Stripe refuses that by itself."""
-    left = 0 if intent.refunds else PRICE - PARTIAL * len(intent.partial_refunds)
+    left = 0 if intent.refunds else PRICE - PARTIAL * len(intent.kept_refunds)
     intent = intent._replace(late=intent.late - {key}, refund_replies=intent.refund_replies | {(*key, is_told)})
     if intent.status != "succeeded" or left < PARTIAL:
         return intent
@@ -507,6 +507,14 @@ def finished_late(claim: Claim) -> Iterator[tuple[str, Claim]]:
         for key in intent.late:
             refunded = changed_intent(claim, number, _with_partial_refund(intent, key))
             yield f"Stripe has made partial refund {key[0]} late", refunded
+
+
+def returned(claim: Claim, limits: Limits) -> Iterator[tuple[str, Claim]]:
+    """Yield what becomes of partial refunds that the cardholder's bank sends back."""
+    for number, intent in enumerate(claim.intents):
+        for refund in intent.kept_refunds if len(intent.returned) < limits.returned else ():
+            changed = changed_intent(claim, number, intent._replace(returned=intent.returned | {refund}))
+            yield f"the bank sends partial refund {refund} back", changed
 
 
 def _postponer(world: World, worker: Worker, rules: Rules) -> Worker:
