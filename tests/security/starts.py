@@ -1,7 +1,7 @@
-"""Starts a program in one environment after the other, in one process: `python -m tests.security.starts`.
+"""Starts programs in one environment after the other, in one process: `python -m tests.security.starts`.
 
-Reads {"command": [...], "environments": [{...}, ...]} from stdin as JSON, and writes with what words the program
-refused to start in each; it must refuse in all of them.
+Reads [[command, environment], ...] from stdin as JSON, and writes with what words the program refused to start in
+each; it must refuse in all of them. Those that nameko runs come last: it patches Python's modules.
 """
 
 import importlib
@@ -54,8 +54,7 @@ def set_up(config, service):
 
 def main():
     """Do what stdin says."""
-    asked = json.load(sys.stdin)
-    print(json.dumps([refusal(asked["command"], environment) for environment in asked["environments"]]))
+    print(json.dumps([refusal(command, environment) for command, environment in json.load(sys.stdin)]))
 
 
 if __name__ == "__main__":

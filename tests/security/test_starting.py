@@ -12,7 +12,7 @@ import pytest
 from dev.stack.programs import all_programs, environment
 from dev.stack.supervisor import ROOT
 from dev.stack.supervisor import environment as surroundings
-from libs.contracts.parts import PRINCIPALS
+from libs.contracts.parts import PRINCIPALS, SERVICES
 from libs.tokens import new_key
 
 STRIPE = ["STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET"]
@@ -68,8 +68,12 @@ MALFORMED = [
     *(("gateway", "GATEWAY_TRUSTED_HOSTS", value) for value in ("https://tickets.example", ",", "a.example,", "::1")),
 ]  # fmt: skip
 UNKNOWN = [(program, name, new_key(f"{program}:1")[0]) for program, name in KEYS if name.endswith("SIGNING_KEY")]
+PLACEHOLDER = "changeme"
+BOTH_MODES = ("payments", "STRIPE_PUBLISHABLE_KEY", "pk_live_never")
 CHANGES = [
     *MALFORMED,
+    BOTH_MODES,
+    *((program, settings[-1], PLACEHOLDER) for program, settings in NEEDED.items()),
     *UNKNOWN,
     *((*pair, None) for pair in PAIRS),
     *((*pair, PEM) for pair in KEYS),
@@ -88,36 +92,27 @@ def settings_of(program, servers):
 
 @pytest.fixture(scope="module")
 def refusals(servers):
-    """Return a function from a program and a changed setting to the message with which it refuses to start."""
+    """The message with which a program refuses to start, by (program, changed setting, its value)."""
     migrate = [sys.executable, "-W", "ignore", "-m", "ops.migrate"]  # a service refuses an old database too
     subprocess.run(migrate, env=settings_of("migrate", servers), cwd=ROOT, check=True, capture_output=True, timeout=60)
-    known = {}
-
-    def refusal(program, setting, value):
-        if program not in known:
-            changes = [change[1:] for change in CHANGES if change[0] == program]
-            known[program] = dict(zip(changes, ask(program, servers, changes), strict=True))
-        return known[program][setting, value]
-
-    return refusal
-
-
-def ask(program, servers, changes):
-    """Return with what words the program refuses to start with each of the changed settings."""
-    settings = settings_of(program, servers)
-    changed = ({**settings, setting: value} for setting, value in changes)
-    environments = [{name: value for name, value in each.items() if value is not None} for each in changed]
+    changes = sorted(CHANGES, key=lambda change: change[0] in SERVICES)
     refused = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.security.starts"],
-        input=json.dumps({"command": command_of(program, servers), "environments": environments}),
-        env=settings,
+        input=json.dumps([[command_of(change[0], servers), changed(servers, *change)] for change in changes]),
+        env=surroundings(servers.folder / "nobody's"),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=60,
+        timeout=100,
     )
-    return json.loads(refused.stdout.splitlines()[-1])
+    return dict(zip(changes, json.loads(refused.stdout.splitlines()[-1]), strict=True))
+
+
+def changed(servers, program, setting, value):
+    """Return the settings of a program with one changed, or missing."""
+    settings = {**settings_of(program, servers), setting: value}
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def test_every_program_is_tried(servers):
@@ -126,12 +121,12 @@ def test_every_program_is_tried(servers):
 
 @pytest.mark.parametrize(("program", "setting"), PAIRS)
 def test_no_program_starts_without(program, setting, refusals):
-    assert f"{setting} is not set: set it in the environment" in refusals(program, setting, None)
+    assert f"{setting} is not set: set it in the environment" in refusals[program, setting, None]
 
 
 @pytest.mark.parametrize(("program", "setting"), KEYS)
 def test_no_program_starts_with_a_key_of_another_form(program, setting, refusals):
-    output = refusals(program, setting, PEM)
+    output = refusals[program, setting, PEM]
 
     assert f"{setting} is not of the form ISSUER:NUMBER=BASE64, of 32 bytes: set it in the environment" in output
     assert "Traceback" not in output and "MC4CAQ" not in output
@@ -139,7 +134,7 @@ def test_no_program_starts_with_a_key_of_another_form(program, setting, refusals
 
 @pytest.mark.parametrize(("program", "setting"), ADDRESSES)
 def test_no_program_starts_with_an_address_of_another_form(program, setting, refusals):
-    output = refusals(program, setting, WEB_ADDRESS)
+    output = refusals[program, setting, WEB_ADDRESS]
 
     assert re.search(
         rf"{setting} is not of the form (redis|mongodb|amqp|http)://.*HOST:PORT.*: set it in the environment", output
@@ -149,7 +144,7 @@ def test_no_program_starts_with_an_address_of_another_form(program, setting, ref
 
 @pytest.mark.parametrize(("program", "setting", "value"), MALFORMED)
 def test_no_program_starts_with_a_setting_that_it_cannot_follow(program, setting, value, refusals):
-    said = refusals(program, setting, value)
+    said = refusals[program, setting, value]
 
     assert re.match(rf"{setting} is (not of the form|shorter than) .*: set it in the environment", said)
     assert "never" not in said
@@ -157,26 +152,37 @@ def test_no_program_starts_with_a_setting_that_it_cannot_follow(program, setting
 
 @pytest.mark.parametrize(("program", "setting", "key"), [pytest.param(*one, id=one[0]) for one in UNKNOWN])
 def test_no_program_starts_with_a_key_whose_tokens_nobody_would_accept(program, setting, key, refusals):
-    said = refusals(program, setting, key)
+    said = refusals[program, setting, key]
 
     assert said.startswith(f"{setting} is not the private key of one in TOKEN_PUBLIC_KEYS: set it in the environment")
 
 
-def test_payments_does_not_start_with_keys_of_both_modes(servers):
-    (said,) = ask("payments", servers, [("STRIPE_PUBLISHABLE_KEY", "pk_live_never")])
+def test_payments_does_not_start_with_keys_of_both_modes(refusals):
+    said = refusals[BOTH_MODES]
 
     assert said.startswith("STRIPE_PUBLISHABLE_KEY is of the other mode, live or test, than STRIPE_SECRET_KEY: set it")
 
 
 @pytest.mark.parametrize("program", NEEDED)
-def test_no_program_starts_with_a_secret_that_is_a_placeholder(program, servers):
+def test_no_program_starts_with_a_secret_that_is_a_placeholder(program, refusals):
     setting = NEEDED[program][-1]
 
-    code, output = run(program, servers, **{setting: "changeme"})
+    output = refusals[program, setting, PLACEHOLDER]
+
+    assert f"{setting} is still a placeholder: set it in the environment" in output
+    assert PLACEHOLDER not in output
+
+
+@pytest.mark.parametrize("program", ["orders", *(program for program in NEEDED if program not in SERVICES)])
+def test_whoever_runs_a_program_with_a_placeholder_sees_it_end_and_why(program, servers):
+    """One stands for all services, which one command runs."""
+    setting = NEEDED[program][-1]
+
+    code, output = run(program, servers, **{setting: PLACEHOLDER})
 
     assert code not in (0, None)
     assert f"{setting} is still a placeholder: set it in the environment" in output
-    assert "Traceback" not in output and "changeme" not in output
+    assert "Traceback" not in output and PLACEHOLDER not in output
 
 
 def run(program, servers, **changes):
