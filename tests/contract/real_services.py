@@ -73,6 +73,6 @@ def _alone(method, body):
     method([body])
 
 
-def real_services(servers, stripe_url, currency="usd"):
+def real_services(servers, stripe_url, **settings):
     """Return a context manager of the services on databases of their own, and a fake Stripe."""
-    return built(RealServices, WITHOUT_REDIS, servers, CURRENCY=currency, STRIPE_API_BASE=stripe_url)
+    return built(RealServices, WITHOUT_REDIS, servers, STRIPE_API_BASE=stripe_url, **settings)

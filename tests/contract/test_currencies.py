@@ -19,7 +19,7 @@ def site(servers, fake_stripe):
 
         @cache
         def site(currency):
-            services = stack.enter_context(real_services(servers, fake_stripe.url, currency))
+            services = stack.enter_context(real_services(servers, fake_stripe.url, CURRENCY=currency))
             app = create_app(services, SETTINGS | {"CURRENCY": currency}, never_revoked())
             app.test_client_class = Browser
 

@@ -1,21 +1,31 @@
-"""Authorization: every route with a ticket, order, payment or session in it, by visitor, stranger, seller and buyer."""
+"""Authorization: every route with a ticket, order, payment or session in it, by visitor, stranger, seller and buyer.
+
+The gateway and the services are in this process.
+"""
 
 import re
+import secrets
+from datetime import timedelta
 from types import SimpleNamespace
 
-import pymongo
 import pytest
-import requests
+from flask.testing import FlaskClient
 
-from dev.testing import wait_for
+from dev.fake_stripe import testing
 from gateway.app import create_app
-from gateway.tests.fakes import SETTINGS
+from gateway.tests.fakes import SETTINGS, never_revoked
+from libs.clock import iso, utc_now
+from libs.contracts.parts import OPERATOR
+from libs.tokens import Signer
+from tests.contract.real_services import real_services
+from tests.in_process import KEYS
 
 STATES = (
     *("on_sale, cancelled", "withdrawn, cancelled", "reserved, created"),
     *("reserved, awaiting_payment", "sold, complete"),
 )
 EVERYBODY = {"nobody", "stranger", "seller", "buyer"}
+PASSWORD = "correct horse battery"
 TICKET = {"title": "Macbeth, row 1", "price": "20.00"}
 
 ALLOWED = {
@@ -53,10 +63,52 @@ ALLOWED = {
 }
 
 
+class Person(FlaskClient):
+    """Somebody who uses the pages and the API."""
+
+    def sign_up(self, name):
+        self.email = f"{name}-{secrets.token_hex(4)}@example.org"
+        self.api("POST", "/api/users/signup", email=self.email, password=PASSWORD)
+        return self
+
+    def api(self, method, path, **body):
+        """Return the body of the answer to a request that has to succeed."""
+        answer = self.open(path, method=method, json=body or None)
+        assert answer.status_code < 300, answer.text
+        return answer.json
+
+    def list_ticket(self):
+        return self.api("POST", "/api/tickets", title="Hamlet, row 3", price=19.99, category="stage")["id"]
+
+    def reserve(self, ticket_id):
+        return self.api("POST", "/api/orders", ticketId=ticket_id)["id"]
+
+    def session_elsewhere(self):
+        """Sign in on another device; return the id of that session."""
+        other = self.application.test_client()
+        other.api("POST", "/api/users/signin", email=self.email, password=PASSWORD)
+        return next(each["id"] for each in other.api("GET", "/api/users/sessions") if each["current"])
+
+
 @pytest.fixture(scope="module")
-def people(person, nobody):
-    signed_in = {name: person(name) for name in ("stranger", "seller", "buyer")}
-    return SimpleNamespace(nobody=nobody, **signed_in)
+def stripe():
+    with testing.running() as stripe:
+        yield stripe
+
+
+@pytest.fixture(scope="module")
+def services(servers, stripe):
+    limits = dict.fromkeys(("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR"), 1000)
+    with real_services(servers, stripe.url, **limits) as services:
+        yield services
+
+
+@pytest.fixture(scope="module")
+def people(services):
+    app = create_app(services, SETTINGS, never_revoked())
+    app.test_client_class = Person
+    signed_in = {name: app.test_client().sign_up(name) for name in ("stranger", "seller", "buyer")}
+    return SimpleNamespace(nobody=app.test_client(), **signed_in)
 
 
 def test_every_route_with_an_id_is_in_the_table():
@@ -73,14 +125,14 @@ def test_every_route_with_an_id_is_in_the_table():
 
 
 @pytest.mark.parametrize("route", ALLOWED)
-def test_only_those_allowed_may_use_a_route(route, people, operator):
+def test_only_those_allowed_may_use_a_route(route, people, services):
     got_through, things, session = set(), None, None
 
     for name in ("nobody", "stranger", "seller", "buyer"):
         things = things or (people.seller.list_ticket(), people.buyer.reserve(people.seller.list_ticket()))
         session = session or (people.buyer.session_elsewhere() if "<session_id>" in route else "-")
         if "extend" in route:
-            operator.let_expire(things[1], 100)
+            let_expire(services, things[1], 100)
         if answers(getattr(people, name), route.replace("<session_id>", session), *things):
             got_through.add(name)
             things = things if route.startswith("GET ") else None  # else they are no longer as they were
@@ -89,18 +141,25 @@ def test_only_those_allowed_may_use_a_route(route, people, operator):
     assert got_through == ALLOWED[route]
 
 
+def let_expire(services, order_id, seconds):
+    """Let an operator move the order's deadline to `seconds` from now."""
+    arguments = {"order_id": order_id, "expires_at": iso(utc_now() + timedelta(seconds=seconds))}
+    token = Signer(KEYS[OPERATOR][0]).mint_call("orders.move_deadline")
+    services.call("orders", "move_deadline", arguments, token=token)
+
+
 def answers(person, route, ticket_id, order_id):
     """Send a valid request; return whether it succeeded, and check that a refusal shows nothing."""
     method, _, path = route.partition(" ")
     path = path.replace("<ticket_id>", ticket_id).replace("<order_id>", order_id)
     if "<event_id>" in path:
-        path = path.replace("<event_id>", person.get(f"/api/tickets/{ticket_id}").json()["eventId"])
+        path = path.replace("<event_id>", person.api("GET", f"/api/tickets/{ticket_id}")["eventId"])
     if "<seller_id>" in path:
-        path = path.replace("<seller_id>", person.get(f"/api/tickets/{ticket_id}").json()["userId"])
+        path = path.replace("<seller_id>", person.api("GET", f"/api/tickets/{ticket_id}")["userId"])
     body = {"ticketId": ticket_id, "orderId": order_id, "token": "tok_visa", **TICKET}
     sent = {"json": body} if path.startswith("/api/") else {"data": {**body, "csrf_token": csrf_token(person)}}
     sent = {} if method == "GET" else sent
-    answer = person.http.request(method, person.url + path, allow_redirects=False, timeout=30, **sent)
+    answer = person.open(path, method=method, **sent)
     location = answer.headers.get("Location", "")
     done = answer.status_code < 400 and "/signin" not in location
     if not done:
@@ -110,46 +169,42 @@ def answers(person, route, ticket_id, order_id):
 
 
 @pytest.fixture(scope="module")
-def things(system, people):
+def things(people, stripe):
     """A ticket with an order in every lasting state, as {states: (ticket's id, order's id)}."""
     made = {}
 
-    def make(ticket_status, order_status, *steps):
+    def make(states, *steps):
         ticket_id = people.seller.list_ticket()
         order_id = people.buyer.reserve(ticket_id)
         for step in steps:
             step(ticket_id, order_id)
-        people.buyer.sees_order(order_id, order_status)
-        people.buyer.sees_ticket(ticket_id, ticket_status)
-        wait_for(lambda: is_known_to_payments(system, order_id))
-        made[f"{ticket_status}, {order_status}"] = (ticket_id, order_id)
+        paths = (f"/api/tickets/{ticket_id}", f"/api/orders/{order_id}")
+        assert ", ".join(people.buyer.api("GET", path)["status"] for path in paths) == states
+        made[states] = (ticket_id, order_id)
 
     def cancel(_, order_id):
-        people.buyer.delete(f"/api/orders/{order_id}")
+        people.buyer.api("DELETE", f"/api/orders/{order_id}")
 
     def withdraw(ticket_id, _):
-        wait_for(lambda: people.seller.delete(f"/api/tickets/{ticket_id}").status_code == 204)
+        people.seller.api("DELETE", f"/api/tickets/{ticket_id}")
 
     def pay(_, order_id):
-        assert people.buyer.pay(order_id).status_code == 201
+        people.buyer.api("POST", "/api/payments", orderId=order_id, token="tok_visa")
 
-    make("on_sale", "cancelled", cancel)
-    make("withdrawn", "cancelled", cancel, withdraw)
-    make("reserved", "created")
-    make("sold", "complete", pay)
-    faults = f"{system.stripe_url}/_control/faults"
-    requests.post(faults, json={"kind": "error", "path": "*/capture", "count": None}, timeout=5)
-    try:
-        make("reserved", "awaiting_payment", pay)
-        yield made
-    finally:
-        requests.delete(faults, timeout=5)
+    make("on_sale, cancelled", cancel)
+    make("withdrawn, cancelled", cancel, withdraw)
+    make("reserved, created")
+    make("sold, complete", pay)
+    stripe.control("faults", kind="error", path="*/capture", count=None)
+    make("reserved, awaiting_payment", pay)
+    yield made
+    stripe.control("faults", method="DELETE")
 
 
 @pytest.mark.parametrize("states", STATES)
-def test_in_no_state_may_others_use_a_route_or_change_anything(system, people, things, states):
+def test_in_no_state_may_others_use_a_route_or_change_anything(services, people, things, states):
     ticket_id, order_id = things[states]
-    before = versions(system, ticket_id, order_id)
+    before = versions(services, ticket_id, order_id)
 
     got_through = [
         (route, name)
@@ -159,39 +214,33 @@ def test_in_no_state_may_others_use_a_route_or_change_anything(system, people, t
     ]
 
     assert got_through == []
-    assert versions(system, ticket_id, order_id) == before
+    assert versions(services, ticket_id, order_id) == before
 
 
 @pytest.mark.parametrize("states", STATES)
-def test_in_no_state_does_reading_change_anything(system, people, things, states):
+def test_in_no_state_does_reading_change_anything(services, people, things, states):
     ticket_id, order_id = things[states]
-    before = versions(system, ticket_id, order_id)
+    before = versions(services, ticket_id, order_id)
 
     for route, allowed in ALLOWED.items():
         for name in allowed if route.startswith("GET ") else ():
             answers(getattr(people, name), route, ticket_id, order_id)
 
-    assert versions(system, ticket_id, order_id) == before
+    assert versions(services, ticket_id, order_id) == before
 
 
-def is_known_to_payments(system, order_id):
-    with pymongo.MongoClient(system.mongo_url("admin")) as mongo:
-        order, payment = mongo.orders.orders.find_one(order_id), mongo.payments.payments.find_one(order_id)
-        return payment is None or payment["order"]["version"] == order["version"]
-
-
-def versions(system, ticket_id, order_id):
+def versions(services, ticket_id, order_id):
     """Return the versions of a ticket, its order and, if Stripe has it and is not capturing it, its payment."""
-    with pymongo.MongoClient(system.mongo_url("admin")) as mongo:
-        ticket, order = mongo.tickets.tickets.find_one(ticket_id), mongo.orders.orders.find_one(order_id)
-        payment = mongo.payments.payments.find_one(order_id)
-        found = [ticket["version"], order["version"]]
-        begun = payment is not None and payment["stripe_id"] and order["status"] != "awaiting_payment"
-        return [*found, payment["version"]] if begun else found
+    stores = {name: service.store for name, service in services.services.items()}
+    ticket, order = stores["tickets"].tickets.find(ticket_id), stores["orders"].orders.find(order_id)
+    payment = stores["payments"].payments.find(order_id)
+    found = [ticket["version"], order["version"]]
+    begun = payment is not None and payment["stripe_id"] and order["status"] != "awaiting_payment"
+    return [*found, payment["version"]] if begun else found
 
 
 def csrf_token(person):
-    page = person.get("/signin").text
+    page = person.get("/signin", follow_redirects=True).text
     return re.search(r'name="csrf_token" value="([^"]+)"', page)[1]
 
 
