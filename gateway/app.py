@@ -105,6 +105,8 @@ def create_app(
     api.register(app)
     pages.register(app, read)
     app.wsgi_app = Correlation(app.wsgi_app)  # type: ignore[method-assign]
+    if read.trusted_hosts:
+        app.wsgi_app = health.ByAnyName(app.wsgi_app, read.trusted_hosts[0])  # type: ignore[method-assign]
     return app
 
 

@@ -4,8 +4,9 @@ Neither depends on any one service. With one of them stalled the gateway still s
 taken out of service, or started again, nothing would be served.
 """
 
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, current_app
 
@@ -13,10 +14,28 @@ from gateway.services import Services
 from libs.contracts.parts import SERVICES
 from libs.rpc import ServiceUnavailable
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 REACH_SECONDS = 0.8
 """How long each service may take to answer: all of them together less than a probe waits (`ops/health.py`)."""
+PATHS = ("/healthz", "/readyz")
 
 bp = Blueprint("health", __name__)
+
+
+class ByAnyName:
+    """WSGI middleware: probes may ask by any host name, for load balancers know no more than an address."""
+
+    def __init__(self, application: "WSGIApplication", trusted_host: str) -> None:
+        self._application = application
+        self._host = trusted_host.lstrip(".")
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Handle one request."""
+        if environ["PATH_INFO"] in PATHS:
+            environ["HTTP_HOST"] = self._host
+        return self._application(environ, start_response)
 
 
 @bp.get("/healthz")

@@ -29,23 +29,17 @@ def main(program: str, what: str = "alive") -> None:
     except ValueError:
         sys.exit(f"{name} is not the number of a port")
     try:
-        answer = get(port, page, host())
+        answer = get(port, page)
     except OSError as error:
         sys.exit(f"{program} does not answer: {error}")
     if answer.split(b" ", 2)[1:2] != [b"200"]:
         sys.exit(f"{program} does not work: {answer.decode(errors='replace').rpartition(chr(10))[2]}")
 
 
-def host() -> str:
-    """Return a name that the program answers to."""
-    first = os.environ.get("GATEWAY_TRUSTED_HOSTS", "").split(",")[0]
-    return first.strip().lstrip(".") or HOST  # with a dot in front it means any in that domain
-
-
-def get(port: int, page: str, name: str) -> bytes:
-    """Return the whole answer of the program that listens on `port`, asked by its name; raise OSError without one."""
+def get(port: int, page: str) -> bytes:
+    """Return the whole answer of the program that listens on `port`; raise OSError without one."""
     with socket.create_connection((HOST, port), SECONDS) as connection:
-        connection.sendall(f"GET {page} HTTP/1.0\r\nHost: {name}\r\n\r\n".encode())
+        connection.sendall(f"GET {page} HTTP/1.0\r\nHost: {HOST}\r\n\r\n".encode())
         answer = b""
         while received := connection.recv(65536):
             answer += received

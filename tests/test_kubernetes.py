@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from dev import kubernetes, release
+from gateway import health
 from libs.contracts.parts import PARTS, SERVICES
 from ops import redis_users
 from tests.test_compose import COMPOSE, CONTAINERS, MONITORING, PROGRAMS, SERVERS
@@ -21,6 +22,8 @@ SET_UP = {"mongo-setup", "proxy", "backup", "restore"}
 DEVELOPMENT = {"fake-stripe"}
 INSIDE = {"COMPOSE_PROFILES", "PROXY_SITE", "PROXY_ADDRESS", "PROXY_TLS_PORT"}
 """Settings of docker-compose.yml itself, and of its proxy."""
+
+PROBE_TIMES = {"checkIntervalSec", "timeoutSec", "healthyThreshold", "unhealthyThreshold"}
 
 every_overlay = pytest.mark.parametrize("overlay", kubernetes.OVERLAYS)
 every_program = pytest.mark.parametrize("program", OURS)
@@ -140,11 +143,18 @@ def test_every_container_that_stays_is_probed_and_limited(overlay):
             assert container["resources"]["requests"]["memory"] and container["resources"]["limits"]["memory"]
 
 
-def test_gateway_is_asked_by_a_name_that_it_answers_to():
+def test_gateway_is_probed_from_inside_its_pod():
     gateway = program_of(pods("production")["gateway"])
 
     assert gateway["livenessProbe"]["exec"]["command"] == ["python", "-I", "-S", "ops/health.py", "gateway"]
     assert gateway["readinessProbe"]["exec"]["command"][-2:] == ["gateway", "ready"]
+
+
+def test_google_is_told_nothing_of_its_probe_that_it_does_not_know():
+    probe = of_kind("gcp", "BackendConfig")["gateway"]["spec"]["healthCheck"]
+
+    assert set(probe) <= {"type", "requestPath", "port", *PROBE_TIMES}  # of ingress-gce's HealthCheckConfig
+    assert probe["requestPath"] in health.PATHS  # which it asks by an address, as no field gives it a name
 
 
 @every_program

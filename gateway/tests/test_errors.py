@@ -99,6 +99,18 @@ def test_untrusted_host_is_400_on_pages_and_in_json(services, revocations, host)
     assert answer.is_json
 
 
+def test_load_balancer_that_knows_only_an_address_may_probe_a_gateway_that_answers_to_certain_names(
+    services, revocations
+):
+    client = serving(services, revocations, GATEWAY_TRUSTED_HOSTS=".tickets.example").test_client()
+
+    asked = {
+        path: client.get(path, headers={"Host": "10.0.0.7:8000"}).status_code for path in ("/readyz", "/healthz", "/")
+    }
+
+    assert asked == {"/readyz": 200, "/healthz": 200, "/": 400}
+
+
 @pytest.mark.parametrize(("target", "status"), [("GET /nothing", 404), ("GET /signout", 405), ("POST /sell", 403)])
 def test_error_page_keeps_its_status_while_the_session_cannot_be_checked(ana, services, target, status):
     method, path = target.split()

@@ -75,13 +75,12 @@ def test_probe_without_the_port_says_what_is_missing():
     assert probe("orders")[:2] == (False, "METRICS_PORT is not the number of a port\n")
 
 
-@pytest.mark.parametrize("hosts", ["tickets.example,www.tickets.example", ".tickets.example"])
-def test_gateway_that_answers_to_certain_names_alone_is_asked_by_one_of_them(hosts):
-    settings = {"GATEWAY_TRUSTED_HOSTS": hosts}
+def test_gateway_that_answers_to_certain_names_alone_is_probed_by_its_address():
+    settings = {"GATEWAY_TRUSTED_HOSTS": "tickets.example,www.tickets.example"}
     server = make_server("127.0.0.1", 0, create_app(FakeServices(), SETTINGS | settings, never_revoked()))
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
-    asked = probe("gateway", "ready", GATEWAY_PORT=str(server.port), **settings)
+    asked = probe("gateway", "ready", GATEWAY_PORT=str(server.port))
 
     server.shutdown()
     server.server_close()
