@@ -219,15 +219,32 @@ def test_a_payment_that_is_not_captured_is_shown_and_settled(site):
 
 
 def test_a_webhook_that_cannot_be_settled_is_shown(site):
-    order_id, ident = site.bought(), f"evt_{secrets.token_hex(4)}"
-    failing = {"failures": EVERY, "failure": "KeyError: 'x'", "waiting": True, "received_at": utc_now() - AGO}
-    about = {"type": "charge.refunded", "stripe_id": "pi_1", "order_id": order_id, "tried_at": utc_now()}
-    site.store("payments").inbox.collection.insert_one({"_id": ident, **about, **failing})
+    order_id = site.bought()
+    stripe_id = site.parsed("payments", order_id)["stripe_id"]
+    failing = {"failures": EVERY, "failure": "KeyError: 'x'", "waiting": True, "tried_at": utc_now()}
+    about = {"type": "charge.refunded", "stripe_id": stripe_id}
+    older, newer = (f"evt_{secrets.token_hex(4)}" for _ in range(2))
+    named = {"_id": newer, "received_at": utc_now() - AGO, "order_id": order_id}
+    unnamed = {"_id": older, "received_at": utc_now() - 2 * AGO, "order_id": None}  # as a dispute's
+    site.store("payments").inbox.collection.insert_many([{**each, **about, **failing} for each in (named, unnamed)])
 
     shown, settled = run(site, "A webhook is not settled", ORDER=order_id)
 
-    assert kinds(shown, ident) == {"webhook not settled": f'settle("{order_id}")'}
-    assert settled["status"] == "captured"
+    assert kinds(shown, newer) == {"webhook not settled": f'settle("{order_id}")'}
+    assert kinds(shown, older) == {"webhook not settled": f'settle("{stripe_id}")'}
+    assert settled["status"] == "captured" == site.shell["settle"](stripe_id, yes=True)["status"]
+    assert [row["id"] for row in shown if row["id"] in (older, newer)] == [older, newer]
+
+
+def test_what_is_not_as_it_should_be_is_listed_by_kind_and_the_oldest_of_each_first(site):
+    for ago in (1, 3, 2):
+        site.change("orders", "orders", site.reserved(), expires_at=utc_now() - ago * AGO, outbox_at=utc_now() - AGO)
+
+    shown = site.shell["stuck"]()
+
+    kinds_and_ages = [(row["kind"], -(row["age_seconds"] or 0)) for row in shown]
+    assert kinds_and_ages == sorted(kinds_and_ages)
+    assert len({kind for kind, _ in kinds_and_ages}) > 2 and all(row["repair"] for row in shown)
 
 
 def test_a_refund_that_failed_is_shown_and_asked_for_again(site):
@@ -276,7 +293,8 @@ def test_an_event_that_is_tried_for_ever_is_shown_with_the_reason(site):
 
     (shown,) = run(site, "An event is tried again and again")
 
-    assert kinds(shown, "patient") == {"event retried": ""}
+    repair = kinds(shown, "patient")["event retried"]
+    assert repair.startswith('restart("orders")  # ') and "tried again by itself" in repair
     assert "ServiceUnavailable" in next(row["why"] for row in shown if row["id"] == "patient")
 
 

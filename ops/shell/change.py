@@ -40,7 +40,9 @@ def _cents(amount: str, code: str) -> int:
 
 @verb(CHANGE, changes=True)
 def settle(desk: Desk, order_id: str) -> Any:
-    """Settle a payment with Stripe and its order now; what is settled changes no more."""
+    """Settle a payment with Stripe and its order now, by the id of either; what is settled changes no more."""
+    if order_id.startswith("pi_"):
+        order_id = desk.payments.find(stripe_id=order_id)["order_id"]
     return desk.payments.settle(order_id=order_id)
 
 

@@ -11,7 +11,6 @@ from libs.contracts.parts import OPERATOR, SERVICES
 from libs.rpc import Client, ServiceUnavailable
 from libs.settings import AMQP_FORM, OPERATOR_KEY_FORM, amqp_url, parsed
 from libs.tokens import Signer
-from ops.shell.methods import METHODS
 
 CALL_SECONDS, REACH_SECONDS = 30.0, 3.0
 """How long a call may take, and how long a service may take to answer at all when several are asked."""
@@ -26,9 +25,6 @@ class Service:
         self._client = client
         self._signer = signer
         self._name = name
-
-    def __dir__(self) -> Collection[str]:
-        return METHODS[self._name]
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         """Return the method as a function of keyword arguments."""

@@ -97,10 +97,9 @@ def _payment(service: Any, order_id: str) -> Any:
 
 @verb(FIND)
 def stuck(desk: Desk) -> list[dict[str, Any]]:
-    """List everything that is not as it should be, the oldest first, with the verb that repairs it.
+    """List everything that is not as it should be, by kind, the oldest of each first, with the verb that repairs it.
 
-    Returns [{"kind", "id", "since", "age_seconds", "why", "repair"}]; nothing when all is well. What has no verb is
-    tried again by itself.
+    Returns [{"kind", "id", "since", "age_seconds", "why", "repair"}]; nothing when all is well.
     """
     found = [
         *_found(desk, ["orders"], lambda service: service.stuck(), _stuck_orders),
@@ -113,7 +112,7 @@ def stuck(desk: Desk) -> list[dict[str, Any]]:
         *_found(desk, ["expiration"], lambda service: service.jobs(), _late),
     ]
     found += [_trouble("a service does not answer", part, None, "", f'restart("{part}")') for part in sorted(desk.away)]
-    return sorted(found, key=lambda each: each["since"] or "")
+    return sorted(found, key=lambda each: (each["kind"], -(each["age_seconds"] or 0)))
 
 
 def _found(
@@ -152,7 +151,7 @@ def _stuck_payments(_part: str, found: dict[str, Any]) -> Iterable[dict[str, Any
         yield _trouble("payment not settled", ident, each["failed_since"], why, f'settle("{ident}")')
     for each in found["webhooks"]:
         why = f"{each['type']} failed {each['failures']} times: {each['failure']}"
-        repair = f'settle("{each["order_id"]}")' if each["order_id"] else f'find("{each["stripe_id"]}")'
+        repair = f'settle("{each["order_id"] or each["stripe_id"]}")'
         yield _trouble("webhook not settled", each["id"], each["received_at"], why, repair)
 
 
@@ -163,10 +162,11 @@ def _parked(_part: str, groups: list[dict[str, Any]]) -> Iterable[dict[str, Any]
         yield _trouble("events parked", each["queue"], each["oldest"] or None, why, f"replay({selected})")
 
 
-def _retried(_part: str, events: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+def _retried(part: str, events: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    repair = f'restart("{part}")  # if it stays once that is mended: it is tried again by itself'
     for each in events:
         why = f"{each['queue']} failed {each['attempts']} times: {each['reason']}"
-        yield _trouble("event retried", each["event_id"], each["failed_at"] or None, why, "")
+        yield _trouble("event retried", each["event_id"], each["failed_at"] or None, why, repair)
 
 
 def _full_outboxes(part: str, outboxes: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:

@@ -1,33 +1,49 @@
-"""The methods that operators may call, by service: what the shell completes (held by tests/security/test_calls.py)."""
+"""The methods that operators may call, by service: what the shell completes (held by tests/security/test_calls.py).
+
+Those that are no look-up here ask first in the shell, one that is forgotten here, too.
+"""
 
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import SERVICES
 
-OF_LISTENERS = (
-    *("parked_events", "show_parked", "replay_parked", "discard_parked", "discarded_events", "stuck_events"),
-    *("queues", "copies", "messages", "repair"),
+LOOK_UPS_OF_LISTENERS = (
+    *("parked_events", "show_parked", "discarded_events", "stuck_events"),
+    *("queues", "copies", "messages"),
 )
-OWN = {
-    "auth": (
-        *("set_announcement", "announcement", "find_user", "lock", "unlock", "end_sessions", "remove_second_factor"),
-        *("actions", "note_action", "operators", "add_operator", "remove_operator"),
-        *("sign_up", "sign_in", "sign_in_with_code", "sign_in_with_passkey", "request_passkey"),
-    ),
+CHANGES_OF_LISTENERS = ("replay_parked", "discard_parked", "repair")
+OWN_LOOK_UPS = {
+    "auth": ("announcement", "find_user", "actions", "operators"),
     "tickets": (
-        *("find", "withdraw_by_operator", "snapshots", "versions", "changes"),
+        *("find", "snapshots", "versions", "changes"),
         *("get", "list", "event", "sellers", "highlights"),
         *("site_map", "site_map_pages", "site_map_events", "site_map_event_pages"),
     ),
-    "orders": (
-        *("story", "find", "stuck", "cancel_by_operator", "move_deadline", "expire_now"),
-        *("snapshot", "snapshots", "versions", "changes"),
-    ),
-    "payments": (
-        *("story", "find", "stuck", "settle", "settle_all", "refund", "audit"),
-        *("snapshots", "versions", "changes"),
-    ),
+    "orders": ("story", "find", "stuck", "snapshot", "snapshots", "versions", "changes"),
+    "payments": ("story", "find", "stuck", "snapshots", "versions", "changes"),
     "expiration": ("jobs", "deadline"),
 }
-METHODS = {
-    name: (*OWN[name], "outboxes", *(OF_LISTENERS if name in CATALOGUE.listeners() else ())) for name in SERVICES
+OWN_CHANGES = {
+    "auth": (
+        *("set_announcement", "lock", "unlock", "end_sessions", "remove_second_factor"),
+        *("note_action", "add_operator", "remove_operator"),
+        *("sign_up", "sign_in", "sign_in_with_code", "sign_in_with_passkey", "request_passkey"),
+    ),
+    "tickets": ("withdraw_by_operator",),
+    "orders": ("cancel_by_operator", "move_deadline", "expire_now"),
+    "payments": ("settle", "settle_all", "refund", "audit"),
+    "expiration": (),
 }
+
+
+def _of_listener(service: str, methods: tuple[str, ...]) -> tuple[str, ...]:
+    return methods if service in CATALOGUE.listeners() else ()
+
+
+LOOK_UPS = {name: (*OWN_LOOK_UPS[name], "outboxes", *_of_listener(name, LOOK_UPS_OF_LISTENERS)) for name in SERVICES}
+METHODS = {name: (*LOOK_UPS[name], *OWN_CHANGES[name], *_of_listener(name, CHANGES_OF_LISTENERS)) for name in SERVICES}
+
+
+def is_look_up(method: str) -> bool:
+    """Return whether a method, such as "orders.story", is known to change nothing."""
+    service, _, name = method.partition(".")
+    return name in LOOK_UPS.get(service, ())

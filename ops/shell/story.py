@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from ops.shell.methods import is_look_up
+
 Document = Mapping[str, Any]
 Line = dict[str, Any]
 
@@ -14,8 +16,6 @@ ORDER = {
     "OrderUpdated": "changed",
 }
 PAYMENT = {"created_at": "begins to be paid", "captured_at": "charged", "refunded_at": "money went back"}
-LOOKS = ("snapshot", "snapshots", "story", "messages", "deadline", "find", "actions")
-"""Methods by which operators only looked at an order."""
 ABOUT = ("order_id", "order_ids", "reason")
 """Arguments that a line about the order need not show, or shows in a field of its own."""
 
@@ -88,7 +88,7 @@ def _of_followers(order: Document, messages: Mapping[str, Document], now: str) -
 
 def _of_actions(actions: list[Document]) -> Iterator[Line]:
     for action in actions:
-        if action["method"].rpartition(".")[2] not in LOOKS:
+        if not is_look_up(action["method"]):
             about = {name: action[name] for name in ("outcome", "reason") if name in action}
             yield _line(action["at"], action["who"], _called(action)) | about
 

@@ -71,7 +71,7 @@ def bound(each: Verb, desk: Desk) -> Callable[..., Any]:
     def call(*arguments: Any, yes: bool = False, **named: Any) -> Any:
         given = inspect.signature(each.function).bind(desk, *arguments, **named)
         if each.changes and not yes:
-            _confirm(each.name, [*given.args[1:], *given.kwargs.values()])
+            confirm(each.name, ", ".join(repr(value) for value in (*given.args[1:], *given.kwargs.values())))
         return presented(each.function(*given.args, **given.kwargs))
 
     signature = inspect.signature(each.function)
@@ -80,9 +80,8 @@ def bound(each: Verb, desk: Desk) -> Callable[..., Any]:
     return call
 
 
-def _confirm(name: str, given: list[Any]) -> None:
-    """Ask whether to go on; raise NotConfirmed."""
-    said = ", ".join(repr(value) for value in given)
+def confirm(name: str, said: str) -> None:
+    """Ask whether to go on with what is called with these arguments; raise NotConfirmed."""
     if not sys.stdin.isatty():
         raise NotConfirmed(f"{name} changes something and nobody can be asked: say yes=True (--yes)")
     print(f"{name}({said})? [y/N] ", end="", file=sys.stderr, flush=True)
@@ -111,5 +110,6 @@ def helpdesk(name: str = "") -> None:
             if each.group == group:
                 print(f"  {each.usage:<58} {each.summary}")
     print(
-        "\nhelpdesk('find') says more of one; orders.snapshot(order_id='…') calls any method; as_json(…) prints JSON."
+        "\nhelpdesk('find') says more of one; as_json(…) prints JSON. orders.snapshot(order_id='…') calls any method;"
+        "\none that changes something asks first, too, unless yes=True is among its arguments."
     )

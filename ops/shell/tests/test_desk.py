@@ -1,3 +1,5 @@
+import inspect
+import re
 from collections import Counter
 from typing import Any
 
@@ -5,11 +7,14 @@ import pytest
 
 from libs.rpc import ServiceUnavailable
 from libs.tokens import new_key
-from ops.shell import desk
+from ops.shell import desk, find
 from ops.shell.desk import open_desk
+from ops.shell.methods import LOOK_UPS, METHODS, is_look_up
 from ops.shell.names import names as names_at
 from ops.shell.verbs import VERBS, NotConfirmed
 
+CALLED = re.compile(r"(?:desk\.(?!ask\b)\w+|service|_owner\(\w+, \w+\))\.(\w+)\(")
+"""Methods, in the source of a verb."""
 ANSWERS = {"repair": {"repaired": 1, "next": None}}
 
 
@@ -109,6 +114,41 @@ def test_n_calls_services_in_the_operators_name_by_our_own_client(names):
     names["n"].rpc.tickets.get(ticket_id="t1")
 
     assert Calls.newest == [("tickets.get", {"ticket_id": "t1"})]
+
+
+@pytest.mark.parametrize("method", [f"{name}.{each}" for name, all_of in METHODS.items() for each in all_of])
+def test_a_direct_call_asks_first_unless_it_is_a_look_up(names, method):
+    service, _, name = method.partition(".")
+    if is_look_up(method):
+        getattr(names[service], name)(order_id="o1")
+        assert Calls.newest == [(method, {"order_id": "o1"})]
+        return
+
+    for called in (names[service], getattr(names["n"].rpc, service)):
+        with pytest.raises(NotConfirmed, match=f"{method} changes something"):
+            getattr(called, name)(order_id="o1")
+    assert Calls.newest == []
+    getattr(names[service], name)(order_id="o1", yes=True)
+    assert Calls.newest == [(method, {"order_id": "o1"})]
+
+
+def test_a_direct_call_of_a_method_that_the_shell_does_not_know_asks_first(names, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda: "n")
+
+    with pytest.raises(NotConfirmed, match="nothing was changed"):
+        names["n"].rpc.payments.forgive(order_id="o1")
+
+    assert capsys.readouterr().err == "payments.forgive(order_id='o1')? [y/N] "
+    assert Calls.newest == []
+
+
+def test_verbs_that_ask_nobody_call_look_ups_alone():
+    looking = [each.function for each in VERBS.values() if not each.changes] + [find]
+    called = {name for each in looking for name in CALLED.findall(inspect.getsource(each))}
+
+    assert {"stuck", "parked_events", "show_parked", "actions"} <= called
+    assert called <= {name for names in LOOK_UPS.values() for name in names}
 
 
 def test_the_tab_key_completes_verbs_and_the_methods_of_services(names):
