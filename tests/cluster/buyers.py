@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+import pymongo
 import requests
 
 from dev.testing import repeating
@@ -40,7 +41,7 @@ class Buyers:
         """(kind, id) of everything that was answered by 2xx."""
         self.problems = []
         self.give_up_at = math.inf
-        self._url = url
+        self.url = url
 
     def buy(self, seller, buyer):
         """Buy a ticket, or note why that was not possible."""
@@ -48,6 +49,15 @@ class Buyers:
             self._buy(seller, buyer)
         except Exception as problem:  # noqa: BLE001 - the others go on
             self.problems.append(repr(problem))
+
+    def check_promises(self, system):
+        """Check that whatever they were answered by 2xx is still true."""
+        with pymongo.MongoClient(system.mongo_url("admin")) as mongo:
+            for kind, ident in self.promised:
+                if kind == "complete":
+                    assert mongo.orders.orders.find_one(ident)["status"] == "complete", ident
+                else:
+                    assert mongo[kind][kind].find_one(ident), f"{kind} {ident} is lost"
 
     def _buy(self, seller, buyer):
         about = {"title": "Hamlet, row 3", "price": 19.99, "category": "stage"}
@@ -96,7 +106,7 @@ class Buyers:
         """Return the status, 0 without an answer, and the body."""
         began, status, answer = time.monotonic(), 0, {}
         try:
-            reply = person.http.request(method, self._url + path, json=body, timeout=LIMIT_SECONDS)
+            reply = person.http.request(method, self.url + path, json=body, timeout=LIMIT_SECONDS)
             status = reply.status_code
             answer = reply.json() if status not in UNCERTAIN else {}
         except (requests.RequestException, ValueError):

@@ -150,7 +150,7 @@ def test_nothing_is_lost_and_all_invariants_hold_with(fault, cluster, network, s
 
     assert buyers.problems == []
     invariants.check(cluster, 60)
-    check_promises(cluster, buyers.promised)
+    buyers.check_promises(cluster)
 
 
 def during(fault, cluster, buyers):
@@ -181,13 +181,3 @@ def row(fault, notes, began, ended):
         str(len(answered)),
         str(len(refused)),
     ]
-
-
-def check_promises(cluster, promised):
-    """Check that whatever a buyer was answered by 2xx is still true."""
-    with pymongo.MongoClient(cluster.mongo_url("admin")) as mongo:
-        for kind, ident in promised:
-            if kind == "complete":
-                assert mongo.orders.orders.find_one(ident)["status"] == "complete", ident
-            else:
-                assert mongo[kind][kind].find_one(ident), f"{kind} {ident} is lost"

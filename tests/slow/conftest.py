@@ -1,3 +1,3 @@
 import pytest
 
-pytest.register_assert_rewrite("tests.e2e.invariants")
+pytest.register_assert_rewrite("tests.e2e.invariants", "tests.cluster.buyers")

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tarfile
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from io import BytesIO
@@ -16,6 +17,7 @@ from dev.stack import Stack, free_ports, supervisor
 from dev.stack.programs import BROKER_SETUP, commands, environment, no_programs
 from dev.testing import ROOT, stack_folder, wait_for
 from libs.contracts.parts import SERVICES
+from tests.cluster.buyers import buying
 from tests.e2e import invariants
 from tests.e2e.people import Operator, Person, Sessions
 
@@ -26,6 +28,7 @@ FIRST = "6151b39"
 EARLIER = ("v0.1.0", "v0.2.0")
 BEHIND = (*SERVICES, "scheduler", "worker")
 """What is behind the gateway, which may call no service that is older than itself."""
+BUYERS = 2
 AT_ONCE = 3  # purchases, so that each of two instances gets some of their calls, events and jobs
 
 
@@ -169,3 +172,35 @@ def test_an_upgrade_and_a_rollback_lose_nothing_while_both_versions_run(files):
 
             invariants.check(system, 120)
             assert stored(system, orders) == orders
+
+
+def bought_on(buyers):
+    """Wait until each of two people has bought a ticket from its beginning."""
+    enough = len(buyers.notes.bought) + 2 * BUYERS  # of which some had begun before
+    wait_for(lambda: len(buyers.notes.bought) >= enough or buyers.problems, 120, "tickets to be bought")
+
+
+def test_people_buy_while_each_program_is_replaced_by_the_other_version(files):
+    with stack_folder() as folder, Stack(folder, free_ports(), environ=SETTINGS) as system:
+        before = Earlier(files, system, free_ports())
+        with buying(system, Sessions(system), BUYERS) as buyers, ExitStack() as whatever_happens:
+            running = {name: whatever_happens.enter_context(ExitStack()) for name in (*BEHIND, "gateway")}
+            for name in ("gateway", *BEHIND):  # a rollback: each begins beside the other, which is stopped then
+                running[name].enter_context(before.running(name))
+                if name == "gateway":
+                    buyers.url = before.url
+                system.stop_program(name)
+                bought_on(buyers)
+            for name in (*BEHIND, "gateway"):  # and an upgrade
+                system.start_program(name)
+                system.wait_ready(name)
+                if name == "gateway":
+                    buyers.url = system.gateway_url
+                running[name].close()
+                bought_on(buyers)
+
+        repeated = Counter(status for _, _, status in buyers.notes.requests if not 200 <= status < 300)
+        print(f"{len(buyers.notes.bought)} tickets bought; what was asked again had been answered {dict(repeated)}")
+        assert buyers.problems == []
+        invariants.check(system, 120)
+        buyers.check_promises(system)
