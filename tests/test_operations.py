@@ -356,7 +356,8 @@ def test_a_redis_that_does_not_answer_is_shown(site, monkeypatch):
 
 
 def test_a_service_that_does_not_answer_is_shown(site, monkeypatch, capsys):
-    without = {name: each for name, each in site.client.services.items() if name != "payments"}
+    without = dict(site.client.services)
+    payments = without.pop("payments")
     monkeypatch.setattr(site.client, "services", without)
     at_desk = Site.__new__(Site)
     at_desk.shell = names(Desk(site.client, site.signers["operator"]))
@@ -365,6 +366,8 @@ def test_a_service_that_does_not_answer_is_shown(site, monkeypatch, capsys):
 
     assert kinds(shown, "payments") == {"a service does not answer": 'restart("payments")'}
     assert "payments does not answer" in capsys.readouterr().err
+    monkeypatch.setattr(site.client, "services", {**without, "payments": payments})
+    assert kinds(at_desk.shell["stuck"](), "payments") == {}
 
 
 def test_an_account_that_was_stolen_is_found_and_locked_and_unlocked(site):

@@ -101,25 +101,33 @@ def stuck(desk: Desk) -> list[dict[str, Any]]:
 
     Returns [{"kind", "id", "since", "age_seconds", "why", "repair"}]; nothing when all is well.
     """
+    away: set[str] = set()
     found = [
-        *_found(desk, ["orders"], lambda service: service.stuck(), _stuck_orders),
-        *_found(desk, ["payments"], lambda service: service.stuck(), _stuck_payments),
-        *_found(desk, LISTENERS, lambda service: service.parked_events(), _parked),
-        *_found(desk, LISTENERS, lambda service: service.stuck_events(), _retried),
-        *_found(desk, SERVICES, lambda service: service.outboxes(), _full_outboxes),
-        *_found(desk, LISTENERS, lambda service: service.copies(), _stale),
-        *_found(desk, LISTENERS, lambda service: service.queues(), _deserted),
-        *_found(desk, ["expiration"], lambda service: service.jobs(), _late),
+        *_found(desk, away, ["orders"], lambda service: service.stuck(), _stuck_orders),
+        *_found(desk, away, ["payments"], lambda service: service.stuck(), _stuck_payments),
+        *_found(desk, away, LISTENERS, lambda service: service.parked_events(), _parked),
+        *_found(desk, away, LISTENERS, lambda service: service.stuck_events(), _retried),
+        *_found(desk, away, SERVICES, lambda service: service.outboxes(), _full_outboxes),
+        *_found(desk, away, LISTENERS, lambda service: service.copies(), _stale),
+        *_found(desk, away, LISTENERS, lambda service: service.queues(), _deserted),
+        *_found(desk, away, ["expiration"], lambda service: service.jobs(), _late),
     ]
-    found += [_trouble("a service does not answer", part, None, "", f'restart("{part}")') for part in sorted(desk.away)]
+    found += [_trouble("a service does not answer", part, None, "", f'restart("{part}")') for part in sorted(away)]
     return sorted(found, key=lambda each: (each["kind"], -(each["age_seconds"] or 0)))
 
 
 def _found(
-    desk: Desk, parts: Iterable[str], ask: Callable[[Any], Any], read: Callable[[str, Any], Iterable[dict[str, Any]]]
+    desk: Desk,
+    away: set[str],
+    parts: Iterable[str],
+    ask: Callable[[Any], Any],
+    read: Callable[[str, Any], Iterable[dict[str, Any]]],
 ) -> list[dict[str, Any]]:
-    asked = [part for part in parts if part not in desk.away]
-    return [each for part, answer in desk.ask(ask, asked).items() for each in read(part, answer)]
+    """Return what is found in the answers of these services; one that is away, or turns out to be, is not asked."""
+    asked = [part for part in parts if part not in away]
+    answers = desk.ask(ask, asked)
+    away.update(set(asked) - answers.keys())
+    return [each for part, answer in answers.items() for each in read(part, answer)]
 
 
 def _trouble(kind: str, ident: str | None, since: str | None, why: str | None, repair: str) -> dict[str, Any]:
