@@ -12,6 +12,7 @@ from unittest.mock import patch
 from cryptography.fernet import Fernet
 
 from auth.service import AuthService
+from auth.tests.cheap_passwords import cheap_passwords
 from dev.fake_stripe.testing import SECRET_KEY, WEBHOOK_SECRET
 from dev.fake_stripe.testing import running as running_stripe
 from dev.testing import new_database
@@ -92,8 +93,9 @@ def services_in_process(servers, fill=lambda service, database: None, services=S
     """Yield a client of the five `services`, or of some, and the signers of all principals by their names.
 
     `settings` replace some of all services. `fill` may store documents in the database of each before it is migrated.
+    Meanwhile this process hashes passwords cheaply.
     """
-    with running_stripe() as stripe:
+    with running_stripe() as stripe, cheap_passwords():
         settings = {"STRIPE_API_BASE": stripe.url, **settings}
         with built(Services, services, servers, fill, **settings) as client:
             yield client, {name: Signer(private) for name, (private, _) in KEYS.items()}

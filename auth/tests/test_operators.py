@@ -10,6 +10,11 @@ KEY = "operator:olga=AAAA"
 
 
 @pytest.fixture
+def mongo(emptied):
+    return emptied
+
+
+@pytest.fixture
 def operators(mongo):
     return Operators(mongo)
 

@@ -84,8 +84,8 @@ class Caller:
 
 
 @contextmanager
-def auth(servers):
-    """Run the service; yield its process, a client and its database."""
+def auth(servers, module):
+    """Run the service of a module; yield its process, a client and its database."""
     mongo_url = servers.mongo_url(f"test_{secrets.token_hex(6)}")
     with (
         new_vhost(servers) as amqp_url,
@@ -103,14 +103,21 @@ def auth(servers):
             "max_workers": 50,
         }
         migrate(mongo.get_default_database(), UserStore.schema)
-        with nameko_service("auth.service:AuthService", "rpc-auth", **settings) as process:
+        with nameko_service(f"{module}:AuthService", "rpc-auth", **settings) as process:
             yield process, client, mongo.get_default_database()
         mongo.drop_database(mongo.get_default_database().name)
 
 
 @pytest.fixture(scope="module")
 def running(servers):
-    with auth(servers) as running:
+    with auth(servers, "auth.tests.cheap_service") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def in_production(servers):
+    """The same, with passwords that cost what they do in production."""
+    with auth(servers, "auth.service") as running:
         yield running
 
 
@@ -282,8 +289,9 @@ def test_ended_session_can_do_nothing(caller):
     assert caller.refusal("change_password", token, current=PASSWORD, new="another long one") == "Unauthenticated"
 
 
-def test_hash_of_older_parameters_is_replaced_at_sign_in(caller, running):
-    mongo = running[2]
+def test_hash_of_older_parameters_is_replaced_at_sign_in(in_production):
+    _, client, mongo = in_production
+    caller = Caller(client)
     caller.sign_up()
     older = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1).hash(PASSWORD)
     mongo.users.update_one({"email": caller.email}, {"$set": {"password_hash": older}})
@@ -321,11 +329,13 @@ def test_user_signs_in_with_an_address_pasted_with_invisible_characters(caller):
     assert caller.sign_in(email=f"\ufeff{caller.email}\u200b")
 
 
-def test_answers_and_work_do_not_reveal_which_accounts_exist(caller, running):
+def test_answers_and_work_do_not_reveal_which_accounts_exist(in_production):
+    process, client, _ = in_production
+    caller = Caller(client)
     caller.sign_up()
 
-    known = work(running[0], lambda: caller.answer("wrong", None, address()))
-    unknown = work(running[0], lambda: caller.answer("wrong", f"nobody-{caller.email}", address()))
+    known = work(process, lambda: caller.answer("wrong", None, address()))
+    unknown = work(process, lambda: caller.answer("wrong", f"nobody-{caller.email}", address()))
 
     assert known[0] == unknown[0] == ["WrongCredentials"] * 20
     assert 0.6 < known[1] / unknown[1] < 1.6
@@ -344,9 +354,9 @@ def ticks(process):
 
 
 @pytest.fixture(scope="module")
-def flood(running):
+def flood(in_production):
     """Sixty sign-ins and sign-ups at once: their answers, and how long other calls took."""
-    process, client, _ = running
+    _, client, _ = in_production
     someone, seconds = Caller(client), []
     someone.sign_up()
 
@@ -381,8 +391,8 @@ def test_service_answers_other_calls_during_a_flood_of_sign_ins_and_sign_ups(flo
 
 
 @pytest.mark.usefixtures("flood")
-def test_service_stays_small_under_a_flood_of_sign_ins_and_sign_ups(running):
-    process, *_ = running
+def test_service_stays_small_under_a_flood_of_sign_ins_and_sign_ups(in_production):
+    process, *_ = in_production
     own = megabytes(process, "smaps_rollup", "Pss")  # its own memory, and its share of what others have too
     given_back = megabytes(process, "status", "VmHWM") - megabytes(process, "status", "VmRSS")  # since it was largest
 

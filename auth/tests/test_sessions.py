@@ -61,6 +61,11 @@ class Service:
 
 
 @pytest.fixture
+def mongo(emptied):
+    return emptied
+
+
+@pytest.fixture
 def auth(mongo):
     migrate(mongo, UserStore.schema)
     return Service(mongo)
