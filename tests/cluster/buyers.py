@@ -117,10 +117,17 @@ class Buyers:
 
 @contextmanager
 def buying(cluster, sessions, number):
-    """Let so many people buy while the block runs, and then finish what they have begun; yield them."""
+    """Let so many people buy at once while the block runs, and then finish what they have begun; yield them.
+
+    Each ticket has another buyer: nobody may pay too often.
+    """
     buyers, url = Buyers(cluster.gateway_url), cluster.gateway_url
-    pairs = [[sessions.begin(Person(url, name)) for name in ("ana", "bo")] for _ in range(number)]
-    with repeating([partial(buyers.buy, *pair) for pair in pairs]):
+
+    def buy(seller, buyer):
+        buyers.buy(seller, sessions.begin(buyer))
+
+    pairs = [(sessions.begin(Person(url, "ana")), Person(url, "bo")) for _ in range(number)]
+    with repeating([partial(buy, *pair) for pair in pairs]):
         try:
             yield buyers
         finally:
