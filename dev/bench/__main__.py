@@ -8,10 +8,10 @@ import sys
 import time
 from typing import Any
 
-from dev.bench import events, figures, growth, library, report, rest, rush, scaling, site, sizes
+from dev.bench import events, figures, growth, library, report, rest, rush, scaling, site, sizes, tracing
 from dev.bench.rows import ROUNDS, Row, Suite, UnknownRow, chosen, in_turn
 
-SUITES = [site.SUITE, rush.SUITE, rest.SUITE, growth.SUITE, library.SUITE, events.SUITE]
+SUITES = [site.SUITE, rush.SUITE, rest.SUITE, growth.SUITE, library.SUITE, events.SUITE, tracing.SUITE]
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
         sys.exit(f"failed: {', '.join(failed)}")
     if sizes.IS_QUICK:
         return
-    if names == ["losses"]:
+    if all(row.named_only for row in wanted):
         publish({**before, **results}, {})
     elif not names:
         publish(results, before)
