@@ -50,7 +50,7 @@ REQUEST = "request for a passkey"
 class AccountSecurity:
     """What AuthService can do about second factors and passkeys, with AuthService's dependencies.
 
-    Not to be imported by its name: `nameko run` takes every class with entrypoints in a module for a service.
+    Not to be imported by its name: `libs.service` takes every class with entrypoints in a module for a service.
     """
 
     store: Any

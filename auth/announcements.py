@@ -18,7 +18,7 @@ LANGUAGE = re.compile("[a-z]{2}")
 class Announcements:
     """What AuthService can do about the banner, with AuthService's dependencies.
 
-    Not to be imported by its name: `nameko run` takes every class with entrypoints in a module for a service.
+    Not to be imported by its name: `libs.service` takes every class with entrypoints in a module for a service.
     """
 
     store: Any

@@ -32,7 +32,7 @@ class Itself(DependencyProvider):
 class Operation:
     """What AuthService does about operators, with AuthService's dependencies.
 
-    Not to be imported by its name: `nameko run` takes every class with entrypoints in a module for a service.
+    Not to be imported by its name: `libs.service` takes every class with entrypoints in a module for a service.
     """
 
     store: Any

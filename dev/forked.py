@@ -1,7 +1,7 @@
 """Starts services by forking a process that has imported what all of them need, which is most of what a start costs.
 
 `python -m dev.forked` is that process. Each command that arrives at its standard input, a socket, is run as a process
-of its own by what runs it in production, nameko's command line.
+of its own by what runs it in production, `libs.service`.
 """
 
 import atexit
@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 PRELOADED = (
-    *("nameko.cli.main", "nameko.cli.run"),
+    "nameko.cli.run",
     *("argon2", "jwt", "marshmallow", "pymongo", "stripe", "webauthn", "zxcvbn"),
-    *("libs.amqp.container", "libs.events", "libs.rpc.caller", "libs.rpc.entrypoint"),
+    *("libs.amqp.container", "libs.events", "libs.rpc.caller", "libs.rpc.entrypoint", "libs.service"),
 )
 COMMAND_BYTES = 2**20
 
@@ -84,7 +84,7 @@ def _preloaded() -> socket.socket:
 def main() -> None:
     """Fork for each command until nobody can send another."""
     commands = socket.socket(fileno=0)
-    import_module("eventlet").monkey_patch()  # as `nameko run` does, before others are imported
+    import_module("eventlet").monkey_patch()  # before others are imported
     for module in PRELOADED:
         import_module(module)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who watch the services
@@ -118,8 +118,8 @@ def _become(command: dict[str, Any], output: int, errors: int) -> NoReturn:
     os.environ.clear()
     os.environ.update(command["environment"])
     import_module("eventlet.hubs").use_hub()  # one of its own: what a hub waits for would be shared
-    sys.argv[:] = ["nameko", *command["arguments"]]
-    sys.exit(import_module("nameko.cli.main").main())
+    sys.argv[:] = ["libs.service", *command["arguments"]]
+    sys.exit(import_module("libs.service").main())
 
 
 if __name__ == "__main__":

@@ -205,7 +205,7 @@ def nameko_service(module: str, queue: str, **config: Any) -> Iterator[Service]:
         path = Path(folder) / "config.yml"
         path.write_text(json.dumps({"SERVICE_CONTAINER_CLS": "libs.amqp.container.Container", **config}))
         before = consumers(config["AMQP_URI"], queue)
-        process = Service(["run", "--config", str(path), module], os.environ)
+        process = Service([str(path), module], os.environ)
         try:
             with Connection(config["AMQP_URI"], connect_timeout=3) as broker:
                 wait_for(lambda: _counts(broker, queue)[1] > before or process.poll() is not None, 20, module)

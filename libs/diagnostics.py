@@ -12,7 +12,7 @@ EXPECTED = (Unauthenticated, Forbidden)
 class Diagnostics:
     """Shows operators the state of a service, with the service's own `caller` and `store`.
 
-    Not to be imported by its name: `nameko run` takes every class with entrypoints in a module for a service.
+    Not to be imported by its name: `libs.service` takes every class with entrypoints in a module for a service.
     """
 
     caller: Any

@@ -25,7 +25,7 @@ MOST_IDS = 1000
 class ParkedEvents(diagnostics.Diagnostics):
     """What a service does about its parked events, with the service's own `caller` and `store`.
 
-    Not to be imported by its name: `nameko run` takes every class with entrypoints in a module for a service.
+    Not to be imported by its name: `libs.service` takes every class with entrypoints in a module for a service.
     """
 
     parking = ParkingProvider()

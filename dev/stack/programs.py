@@ -1,6 +1,5 @@
 """The programs of the system: their commands, and the settings of each, which gets no others."""
 
-import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -46,12 +45,11 @@ def program(name: str, stack: Layout, copy: int = 0) -> Program:
 
 def commands(stack: Layout) -> dict[str, list[str]]:
     """Return the command of each program of the system, in order of start."""
-    nameko = os.path.join(sys.prefix, "bin", "nameko")
     python = sys.executable
     gunicorn = [python, "-m", "gunicorn", "-c", "gateway/gunicorn.conf.py", "gateway.app:create_app()"]
     found = {
         BROKER_SETUP: [python, "-m", "ops.broker_setup"],
-        **{name: [nameko, "run", "--config", f"{name}/config.yml", f"{name}.service"] for name in SERVICES},
+        **{name: [python, "-m", "libs.service", f"{name}/config.yml", f"{name}.service"] for name in SERVICES},
         "scheduler": [python, "-m", "expiration.scheduler"],
         "worker": [python, "-m", "expiration.worker"],
         "gateway": gunicorn,

@@ -11,6 +11,7 @@ from libs.contracts.parts import SERVICES
 from libs.database import connect, possibly_behind
 from libs.providers import Setting
 from libs.redis import connect as redis_address
+from libs.service import read_environment
 from libs.settings import (
     MissingSetting,
     address,
@@ -78,13 +79,10 @@ def test_a_service_names_the_variable_that_its_configuration_reads(service):
     assert {"AMQP_URI", "MONGO_URL", "SIGNING_KEY", "TOKEN_PUBLIC_KEYS"} <= read.keys()
 
 
-@pytest.mark.filterwarnings("ignore:pkg_resources")
 @pytest.mark.parametrize("typed", ["0100", "15:00", "1_000", "0x384", "~", "[900]", "yes"])
 def test_what_an_operator_typed_is_not_taken_for_another_number(monkeypatch, typed):
-    from nameko.cli.main import setup_yaml_parser
-
-    monkeypatch.setattr(yaml, "SafeLoader", type("SafeLoader", (yaml.SafeLoader,), {}))  # which nameko changes
-    setup_yaml_parser()
+    monkeypatch.setattr(yaml, "SafeLoader", type("SafeLoader", (yaml.SafeLoader,), {}))  # which it changes
+    read_environment()
     monkeypatch.setenv("RESERVATION_WINDOW_SECONDS", typed)  # which YAML itself reads as 64, 900, 1000...
 
     config = yaml.safe_load((ROOT / "orders/config.yml").read_text())

@@ -34,10 +34,12 @@ TRACEPARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 
 def test_no_program_imports_anything_of_opentelemetry_while_nobody_asks_for_traces():
     program = (
-        "import sys, nameko.cli.main, gateway.app, auth.service, tickets.service, orders.service, payments.service\n"
+        "import sys, libs.service, nameko.cli.run, gateway.app\n"
+        "import auth.service, tickets.service, orders.service, payments.service\n"
         "import ops.broker_setup, ops.health, ops.__main__\n"
         "assert 'redis' not in sys.modules\n"  # which imports OpenTelemetry by itself, were it not for expiration
         "import expiration.service, expiration.scheduler, expiration.worker, ops.migrate\n"
+        "assert 'pkg_resources' not in sys.modules\n"  # which nameko's own command line imports
         "from libs import tracing\n"
         "assert not tracing.set_up('gateway')\n"
         "with tracing.request('GET', {}), tracing.client('x', {}): assert tracing.traceparent() is None\n"

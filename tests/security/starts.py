@@ -13,6 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from libs.service import read_environment
+
 
 def refusal(command, environment):
     """Return with what words the program ends."""
@@ -28,9 +30,8 @@ def refusal(command, environment):
 def run(command):
     """Set a program up as its command does; without what loads it in other processes and threads."""
     sys.argv = command[2:] if command[1] == "-m" else command
-    if command[1] == "run":
-        _, _, _, config, service = command
-        set_up(config, service)
+    if "libs.service" in command:
+        set_up(*command[3:])
     elif "gunicorn" in command:
         module, factory = command[-1].removesuffix("()").split(":")
         getattr(importlib.import_module(module), factory)()
@@ -39,12 +40,11 @@ def run(command):
 
 
 def set_up(config, service):
-    """Do what `nameko run` does, up to the point where the service would begin to consume."""
-    from nameko.cli.main import setup_yaml_parser
+    """Do what `libs.service` does, up to the point where the service would begin to consume."""
     from nameko.cli.run import import_service
     from nameko.containers import get_container_cls
 
-    setup_yaml_parser()
+    read_environment()
     config = yaml.safe_load(Path(config).read_text())
     for service_class in import_service(service):
         container = get_container_cls(config)(service_class, config)

@@ -1,5 +1,6 @@
 """The release before and the working tree, in turn and side by side, on the same databases, queues and jobs."""
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -61,7 +62,13 @@ class Earlier:
     def __init__(self, files, stack, ports):
         self.files, self.stack, self.ports = files, stack, ports
         self.url = f"http://127.0.0.1:{ports.gateway}"
-        self.commands = commands(stack)
+        self.commands = {name: self.as_then(command) for name, command in commands(stack).items()}
+
+    def as_then(self, command):
+        """Return the command with which that release ran a service, which may have been nameko's own."""
+        if "libs.service" not in command or (self.files / "libs" / "service.py").exists():
+            return command
+        return [os.path.join(sys.prefix, "bin", "nameko"), "run", "--config", *command[3:]]
 
     def settings(self, name):
         settings = {**supervisor.environment(self.stack.folder), **environment(name, self.stack)}
