@@ -7,13 +7,18 @@ every service and receive its own replies, and nothing else. Rules are regular e
 as RabbitMQ has them (rabbitmq.com/docs/access-control). `ops.broker_setup` creates the users.
 """
 
+import json
 import re
+import ssl
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlsplit
-
-import requests
+from urllib.request import Request, urlopen
 
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import OPERATOR, SERVICES
@@ -98,7 +103,7 @@ def grant(management_url: str, password: str, part: str, amqp_url: str, keeps: b
     """Create the user of `part` that its address names, or reset its password and rights.
 
     With `keeps`, it keeps the rights that it has beside the new ones, so that the version before can go on.
-    `password` is the administrator's, whose own user is never changed. Raises requests.RequestException.
+    `password` is the administrator's, whose own user is never changed. Raises OSError.
     """
     address = urlsplit(amqp_url.split(";")[0])  # the nodes of a cluster know the same users
     if address.username == ADMINISTRATOR:
@@ -125,24 +130,35 @@ def _widened(former: Rules, new: Rules) -> dict[str, str]:
 
 
 class _Management:
-    """RabbitMQ's management API, used by the administrator."""
+    """RabbitMQ's management API, used by the administrator, without a library that would stay in memory for it."""
 
     def __init__(self, url: str, password: str) -> None:
         self._url = url
-        self._session = requests.Session()
-        self._session.auth, self._session.verify = (ADMINISTRATOR, password), ca_file("AMQP") or True
+        self._tls = ssl.create_default_context(cafile=ca_file("AMQP")) if url.startswith("https:") else None
+        credentials = b64encode(f"{ADMINISTRATOR}:{password}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
 
     def get(self, path: str) -> Any:
         """Return what is at `path`, None when there is nothing."""
-        reply = self._session.get(f"{self._url}/api/{path}", timeout=SECONDS)
-        if reply.status_code == requests.codes.not_found:
-            return None
-        reply.raise_for_status()
-        return reply.json()
+        try:
+            return json.loads(self._ask("GET", path))
+        except HTTPError as error:
+            if error.code == HTTPStatus.NOT_FOUND:
+                return None
+            raise
 
     def put(self, path: str, body: Mapping[str, str]) -> None:
         """Put `body` at `path`."""
-        self._session.put(f"{self._url}/api/{path}", json=body, timeout=SECONDS).raise_for_status()
+        self._ask("PUT", path, json.dumps(body).encode())
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        wanted = Request(f"{self._url}/api/{path}", body, self._headers, method=method)  # noqa: S310 - libs.settings
+        try:
+            with urlopen(wanted, timeout=SECONDS, context=self._tls) as reply:  # noqa: S310
+                answer: bytes = reply.read()
+        except HTTPException as error:
+            raise OSError(f"RabbitMQ gave half an answer: {error!r}") from error
+        return answer
 
 
 def _one_of(names: Iterable[str]) -> str:

@@ -174,9 +174,9 @@ def test_neither_the_gateway_with_its_gevent_nor_a_job_nor_a_set_up_loads_eventl
     assert not {"eventlet", "nameko"} & loaded[1]
 
 
-def test_who_only_knows_the_events_loads_no_database(loaded):
+def test_who_only_knows_the_events_loads_no_database_and_no_http_client(loaded):
     assert {"gateway", "ops"} <= loaded[0]
-    assert not {"pymongo", "redis", "rq", "stripe"} & loaded[0]
+    assert not {"pymongo", "redis", "rq", "stripe", "requests"} & loaded[0]
 
 
 def test_no_code_replaces_a_whole_document():

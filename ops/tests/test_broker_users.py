@@ -1,5 +1,7 @@
 """Each part's user can do all that the part does at the broker, and nothing that would harm another."""
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from urllib.parse import urlsplit
@@ -144,6 +146,22 @@ def test_the_administrator_is_never_changed(servers):
     grant(servers.management_url, "wrong", "auth", servers.amqp_url)
 
     assert "administrator" in servers.management("GET", f"/api/users/{ADMINISTRATOR}").json()["tags"]
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", b"what\r\n\r\n"])
+def test_a_broker_that_ends_amid_an_answer_is_away(answer):
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(answer_once, server, answer)
+
+        with pytest.raises(OSError, match="closed connection|half an answer"):
+            grant(f"http://127.0.0.1:{server.getsockname()[1]}", "admin", "auth", "amqp://auth:a@127.0.0.1/")
+
+
+def answer_once(server, answer):
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(answer)
 
 
 def test_a_wrong_password_is_refused(users):
