@@ -68,7 +68,9 @@ class Layout:
 
     def _mongo_url(self, user: str, password: str, database: str) -> str:
         members = ",".join(self.mongo_members)
-        return f"mongodb://{user}:{self.secrets[password]}@{members}/{database}?replicaSet={replica_set.NAME}"
+        url = f"mongodb://{user}:{self.secrets[password]}@{members}/{database}?replicaSet={replica_set.NAME}"
+        # With one member there is no election to be told of, for which every client would wake up twice a second.
+        return url if len(self.mongo_members) > 1 else f"{url}&serverMonitoringMode=poll"
 
     @property
     def mongo_members(self) -> list[str]:

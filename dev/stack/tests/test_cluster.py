@@ -6,6 +6,7 @@ from itertools import chain
 
 import pytest
 
+from dev.stack import Stack
 from dev.stack import stack as stacks
 from dev.stack.cluster import COPIES, ONCE, Cluster, copies_of_all
 from dev.stack.programs import commands
@@ -46,6 +47,11 @@ def test_programs_know_all_nodes_and_copies_prefer_different_brokers(cluster, pr
         sentinels = redis.connection_pool.sentinel_manager.sentinels
     asked = [sentinel.connection_pool.connection_kwargs["port"] for sentinel in sentinels]
     assert asked == [node.ports.sentinel for node in cluster.nodes]
+
+
+def test_only_who_may_see_an_election_waits_to_be_told_of_one(cluster, tmp_path):
+    assert "serverMonitoringMode" not in cluster.mongo_url_for("orders")
+    assert "serverMonitoringMode=poll" in Stack(tmp_path, environ={}).mongo_url_for("orders")
 
 
 def test_queues_are_quorum_queues_for_every_program_and_for_who_declares_them_first(cluster, programs, monkeypatch):
