@@ -239,6 +239,16 @@ def test_a_price_is_read_by_the_language_of_each_visitor(guest):
     assert statuses == {"de": 200, "en": 400, "de-AT": 200, "en-GB": 400}
 
 
+def test_who_is_signed_in_and_who_is_not_each_see_their_own_navigation(app, memory, ana):
+    visitor = app.test_client()
+    visitor.get("/signin")  # which starts a session
+
+    pages = [browser.get("/tickets").text for browser in (ana, visitor, ana, visitor)]
+
+    assert ["Find tickets" in page for page in pages] == [True] * 4
+    assert ['href="/selling"' in page for page in pages] == [True, False, True, False]
+
+
 def test_what_an_address_searched_wrongly_is_not_kept(guest, memory):
     for _ in range(2):
         answer = guest.get("/tickets?min_price=x")
