@@ -5,14 +5,21 @@ import re
 import pytest
 import yaml
 
+from dev import pin_images
 from dev.testing import ROOT
 
 WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
+VERSION, COMMIT = r"v\d+(\.\d+){0,2}", r"[0-9a-f]{40}"
 FILES = [*ROOT.glob(".github/**/*.yml"), ROOT / ".pre-commit-config.yaml"]
 
 
 def steps(job):
     return [step.get(key, "") for step in job["steps"] for key in ("run", "uses")]
+
+
+def used(text):
+    """Return the actions that a workflow uses."""
+    return [step["uses"] for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"] if "uses" in step]
 
 
 def all_jobs():
@@ -32,10 +39,13 @@ def test_workflow_runs_the_same_checks_as_developers(path):
     assert all(job["runs-on"] and job["timeout-minutes"] for job in jobs)
 
 
-def test_actions_are_pinned_to_a_version():
-    used = [step["uses"] for job in all_jobs() for step in job["steps"] if "uses" in step]
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_to_a_version_and_by_make_pin_to_a_commit(path):
+    text = path.read_text()
+    pinned = pin_images.pinned_actions(text, lambda action, tag: "0123456789" * 4)
 
-    assert used and [action for action in used if not re.fullmatch(r"[\w-]+/[\w-]+@(v\d+|\d+(\.\d+){2})", action)] == []
+    for action in (*used(text), *used(pinned)):
+        assert re.fullmatch(rf"[\w-]+/[\w-]+@({VERSION}|{COMMIT})", action)
 
 
 def test_every_python_that_the_project_allows_is_tested():
