@@ -85,7 +85,7 @@ class Person(FlaskClient):
 
     def session_elsewhere(self):
         """Sign in on another device; return the id of that session."""
-        other = self.application.test_client()
+        other = Person(self.application, self.response_wrapper)
         other.api("POST", "/api/users/signin", email=self.email, password=PASSWORD)
         return next(each["id"] for each in other.api("GET", "/api/users/sessions") if each["current"])
 
@@ -106,9 +106,9 @@ def services(servers, stripe):
 @pytest.fixture(scope="module")
 def people(services):
     app = create_app(services, SETTINGS, never_revoked())
-    app.test_client_class = Person
-    signed_in = {name: app.test_client().sign_up(name) for name in ("stranger", "seller", "buyer")}
-    return SimpleNamespace(nobody=app.test_client(), **signed_in)
+    nobody, *others = (Person(app, app.response_class) for _ in range(4))
+    signed_in = {name: other.sign_up(name) for name, other in zip(("stranger", "seller", "buyer"), others, strict=True)}
+    return SimpleNamespace(nobody=nobody, **signed_in)
 
 
 def test_every_route_with_an_id_is_in_the_table():
