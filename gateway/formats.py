@@ -60,6 +60,7 @@ def register(app: Flask) -> None:
         app.add_template_filter(filter_)
     app.jinja_env.globals["CATEGORIES"] = LABELS
     app.add_template_global(icon)
+    app.add_template_global(starts)
     app.add_template_global(when)
     app.add_template_global(whose_time)
     app.add_template_global(utc_now)
@@ -106,11 +107,20 @@ def moment(iso: str, zone: str | None = None, *, near: bool = True, city: str | 
     return _moment(iso, there, language(), today, is_named)
 
 
-def when(iso: str, zone: str | None = None, *, near: bool = True, city: str | None = None) -> Markup:
-    """Return `moment` as an element, beside which a script shows the time on the reader's clock where that differs."""
-    there = zone or _site_zone().key
+def starts(ticket: dict[str, Any]) -> Markup:
+    """Return the start of what a ticket is for, as an element: the venue's local time, with its zone where needed.
+
+    Beside it a script shows the time on the reader's clock where that differs.
+    """
+    at, zone = ticket["starts_at"], ticket.get("time_zone")
     element = Markup('<time datetime="{}" data-zone="{}">{}</time>')
-    return element.format(iso, there, moment(iso, zone, near=near, city=city))
+    return element.format(at, zone or _site_zone().key, moment(at, zone, city=ticket.get("city")))
+
+
+def when(iso: str, *, near: bool = True) -> Markup:
+    """Return any other time as an element: in the site's zone, in place of which a script shows the reader's own."""
+    element = Markup('<time datetime="{}" data-own{}>{}</time>')
+    return element.format(iso, Markup('="near"') if near else "", moment(iso, near=near))
 
 
 @lru_cache(CACHED)

@@ -7,20 +7,9 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import get_timezone_location
 
-from gateway.languages import N_, catalogue
+from gateway.languages import ENGLISH
+from libs.contracts.time_zones import time_zones
 
-REGIONS = {
-    "Africa": N_("Africa"),
-    "America": N_("America"),
-    "Antarctica": N_("Antarctica"),
-    "Arctic": N_("Arctic"),
-    "Asia": N_("Asia"),
-    "Atlantic": N_("Atlantic"),
-    "Australia": N_("Australia"),
-    "Europe": N_("Europe"),
-    "Indian": N_("Indian Ocean"),
-    "Pacific": N_("Pacific"),
-}
 HOUR = timedelta(hours=1)
 
 
@@ -55,14 +44,26 @@ def offset(moment: datetime, zone: str) -> str:
 
 
 @lru_cache(8)
-def zones_by_region(spoken: str) -> dict[str, list[tuple[str, str]]]:
-    """Return the zones of all places as (name, city) by their regions, in a language, in the order of the cities."""
-    say = catalogue(spoken).gettext
-    cities = [(zone, get_timezone_location(zone, locale=spoken, return_city=True)) for zone in zones_of_places()]
-    found: dict[str, list[tuple[str, str]]] = {say(label): [] for label in REGIONS.values()}
-    for zone, city in sorted(cities, key=lambda each: each[1].casefold()):
-        found[say(REGIONS[zone.partition("/")[0]])].append((zone, city))
-    return found
+def zones_by_city(spoken: str) -> dict[str, str]:
+    """Return the zones of all places by the cities that they are called by, in a language and its order."""
+    found = {get_timezone_location(zone, locale=spoken, return_city=True): zone for zone in zones_of_places()}
+    return dict(sorted(found.items(), key=lambda each: each[0].casefold()))
+
+
+def name_of(zone: str, spoken: str) -> str:
+    """Return how a zone is called on the form: by its city, or by its own name if it is not one of a place."""
+    return get_timezone_location(zone, locale=spoken, return_city=True) if zone in zones_of_places() else zone
+
+
+def zone_called(name: str, spoken: str) -> str | None:
+    """Return the zone that is called so: by its city, in English or another language, or by its own name."""
+    return _zones_by_name(spoken).get(name.strip().casefold())
+
+
+@lru_cache(8)
+def _zones_by_name(spoken: str) -> dict[str, str]:
+    called = {**{zone: zone for zone in time_zones()}, **zones_by_city(ENGLISH), **zones_by_city(spoken)}
+    return {name.casefold(): zone for name, zone in called.items()}
 
 
 @cache

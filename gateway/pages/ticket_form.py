@@ -15,7 +15,6 @@ from gateway.pages.forms import Form
 from gateway.schemas import TicketBody
 from gateway.typed_prices import visitor_locale, with_decimal_mark
 from libs.contracts.limits import SEAT_PARTS
-from libs.contracts.time_zones import time_zones
 
 LABELS = Labels(
     {
@@ -25,7 +24,7 @@ LABELS = Labels(
         "startsAt": N_("Start"),
         "timeZone": N_("Time zone"),
         "category": N_("Category"),
-        "section": N_("Section or block"),
+        "section": N_("Section"),
         "row": N_("Row"),
         "seat": N_("Seat"),
         "price": N_("Price"),
@@ -55,24 +54,21 @@ class TicketForm(Form):
         self._is_seat_unknown = ticket is not None and ticket.get("seat") is None
         self._start_problem = ""
         super().__init__(schema, ticket and self._as_typed(ticket))
+        self.is_zone_typed = bool(self.typed.get("timeZone"))
+        self._zone = local_times.zone_called(self.typed.get("timeZone") or site_zone(), language())
+        if self._zone:
+            self.typed["timeZone"] = local_times.name_of(self._zone, language())
 
     @property
-    def zone(self) -> str:
-        """The time zone that is chosen, by default the site's."""
-        return self.typed.get("timeZone") or site_zone()
-
-    @property
-    def zones(self) -> dict[str, list[tuple[str, str]]]:
-        """The time zones to choose from as (name, city), by their regions; the chosen one is among them."""
-        regions = local_times.zones_by_region(language())
-        rest = [(name, name) for name in (self.zone, "UTC") if name not in local_times.zones_of_places()]
-        return {**regions, gettext("Other"): [*dict.fromkeys(rest)]}
+    def zones(self) -> dict[str, str]:
+        """The time zones to choose from, by their cities."""
+        return local_times.zones_by_city(language())
 
     @property
     def choices(self) -> list[Choice]:
         """What the typed start may mean, if it may mean two moments."""
         local = _read(self.typed.get("startsAt", ""))
-        return [] if local is None or self.zone not in time_zones() else _choices(local, self.zone)
+        return [] if local is None or self._zone is None else _choices(local, self._zone)
 
     def show_stored(self, ticket: dict[str, Any]) -> None:
         """Show what is stored by now beside the input, so that a seller who sends the form again has seen it."""
@@ -81,7 +77,7 @@ class TicketForm(Form):
             "version": gettext("This ticket has changed since you opened it. Save again to replace what is stored.")
         }
         for name, label in LABELS.items():
-            if self.typed.get(name, stored[name] if name == "timeZone" else "") != stored[name]:
+            if self.typed.get(name, "") != stored[name]:
                 shown = Markup("<bdi>{}</bdi>").format(stored[name] or gettext("empty"))
                 self.problems[name] = escape(gettext("{field} is {stored} now.")).format(field=label, stored=shown)
         self.typed["version"] = stored["version"]
@@ -93,7 +89,7 @@ class TicketForm(Form):
         if any(seat.values()) or not self._is_seat_unknown:
             given["seat"] = seat
         given.setdefault("city", None)
-        given["timeZone"] = self.zone
+        given["timeZone"] = self._zone or given["timeZone"]
         if start := given.get("startsAt"):
             given["startsAt"] = self._moment(start, given.pop("offset", ""))
         return given
@@ -104,15 +100,15 @@ class TicketForm(Form):
             local = datetime.fromisoformat(start)
             if local.tzinfo is not None:
                 return start
-            found = local_times.moments(local, self.zone) if self.zone in time_zones() else None
+            found = local_times.moments(local, self._zone) if self._zone else None
         except (ValueError, OverflowError):
             self._start_problem = gettext("Enter the day and the time of the start.")
             return INVALID
-        if found is None:  # the problem of the zone is enough
+        if not self._zone or found is None:  # the problem of the zone is enough
             return local.replace(tzinfo=UTC).isoformat()
-        chosen = [each for each in found if len(found) == 1 or local_times.offset(each, self.zone) == offset]
+        chosen = [each for each in found if len(found) == 1 or local_times.offset(each, self._zone) == offset]
         if not chosen:
-            self._start_problem = _why_not(local, self.zone, len(found))
+            self._start_problem = _why_not(local, self._zone, len(found))
             return INVALID
         return chosen[0].isoformat()
 
@@ -120,6 +116,12 @@ class TicketForm(Form):
         super()._set_problems(status, [each | _of_part(each) for each in problems])
         if self._start_problem:
             self.problems["startsAt"] = self._start_problem
+        if "title" in self.problems and not self.typed.get("title", "").strip():
+            self.problems["title"] = gettext("Enter the event.")  # as the form calls the title
+        if self._zone is None and "timeZone" in self.problems:
+            self.problems["timeZone"] = gettext("Choose one of the cities, like Berlin.")
+        in_order = [name for name in (*LABELS, *self.problems) if name in self.problems]
+        self.problems = {name: self.problems[name] for name in in_order}
 
     def _as_typed(self, ticket: dict[str, Any]) -> dict[str, Any]:
         has_our_currency = ticket["currency"] == self.currency.code
@@ -131,7 +133,7 @@ class TicketForm(Form):
             "venue": ticket["venue"] or "",
             "city": ticket.get("city") or "",
             "startsAt": _local_input(ticket["starts_at"], zone),
-            "timeZone": zone,
+            "timeZone": local_times.name_of(zone, language()),
             "offset": _offset(ticket["starts_at"], zone),
             **{part: seat.get(part) or "" for part in SEAT_PARTS},
             "version": ticket["version"],

@@ -1,4 +1,5 @@
-// Passwords can be looked at; the time zone is the browser's at first; who leaves an edited form is asked first.
+// Passwords can be looked at; the time zone is the browser's at first, then that of the city; who leaves an edited form is
+// asked first.
 (() => {
   "use strict";
   const words = JSON.parse(document.currentScript.dataset.words ?? "{}");
@@ -15,11 +16,19 @@
     });
     input.form.addEventListener("submit", () => (input.type = "password")); // or browsers would remember it as text
   }
-  for (const zones of document.querySelectorAll("select[data-own-zone]")) {
+  for (const zone of document.querySelectorAll("[data-own-zone]")) {
     const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    if (own && ![...zones.options].some((option) => option.value === own)) zones.add(new Option(own));
-    if (own) zones.value = own;
+    const cities = [...zone.list.options];
+    const city = document.getElementById("city");
+    let chosen = false;
+    if (own) zone.value = cities.find((option) => option.label === own)?.value ?? own;
+    zone.addEventListener("input", () => (chosen = true));
+    city.addEventListener("change", () => {
+      const named = cities.find((option) => option.value.toLowerCase() === city.value.trim().toLowerCase());
+      if (named && !chosen) zone.value = named.value;
+    });
   }
+  for (const input of document.querySelectorAll("input[list]")) input.addEventListener("focus", () => input.select());
   for (const form of document.querySelectorAll("form[data-guard]")) {
     let changed = form.dataset.guard === "changed"; // what was refused is not kept anywhere but here
     let sent = false;

@@ -11,7 +11,7 @@ TYPED = {
     "venue": "Globe",
     "city": "London",
     "startsAt": "2030-01-02T19:30",
-    "timeZone": "Europe/London",
+    "timeZone": "London",
     "section": "B",
     "row": "",
     "seat": "14",

@@ -8,6 +8,12 @@ from dev import screenshots
 from gateway.languages import LANGUAGES, catalogue
 
 PRICE = {"en": "$19.99", "de": "19,99\xa0$"}
+CITIES = {"en": ("Tokyo", "Cairo"), "de": ("Tokio", "Kairo")}
+START = {
+    "en": "Fri, 31 Jan 2031, 20:00 (Sat 03:00 your time)",
+    "de": "Fr., 31. Jan. 2031, 20:00 (Sa 03:00 Uhr bei Ihnen)",
+}
+"""Of a start in Cairo, to readers in Tokyo."""
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +32,8 @@ class Person:
         size = {"width": width, "height": screenshots.WIDTHS[width]}
         self._seen = (language, str(int(theme == "dark")), True)
         self._said = catalogue(language)
-        self.context = browser.new_context(base_url=url, viewport=size, color_scheme=theme, locale=language)
+        options = {"viewport": size, "color_scheme": theme, "locale": language, "timezone_id": "Asia/Tokyo"}
+        self.context = browser.new_context(base_url=url, **options)
         self.page = self.context.new_page()
 
     def field(self, label, **values):
@@ -61,6 +68,10 @@ def test_a_ticket_is_listed_found_reserved_paid_and_kept(browser, site, width, t
     ana.page.goto("/sell")
     ana.reads("Sell a ticket")
     ana.field("Event").fill(f"{word} im Wasserglas")
+    assert ana.field("Time zone of the venue").input_value() == CITIES[language][0]
+    ana.field("City (optional)").fill(CITIES[language][1])
+    ana.field("Starts at (optional)").fill("2031-01-31T20:00")
+    assert ana.field("Time zone of the venue").input_value() == CITIES[language][1]
     ana.field("Price (%(currency)s)", currency="USD").fill("19.99")
     ana.press("Put on sale")
     ana.reads(f"{word} im Wasserglas")
@@ -71,6 +82,7 @@ def test_a_ticket_is_listed_found_reserved_paid_and_kept(browser, site, width, t
     bo.page.locator("#q").press("Enter")
     bo.reads("Tickets on sale")
     bo.page.get_by_role("link", name=f"{word} im Wasserglas").click()
+    assert bo.page.locator(".large time").inner_text() == START[language]
     bo.press("Buy for %(amount)s", amount=PRICE[language])
     bo.reads("Pay for your ticket")
     bo.page.locator("[data-test-cards] summary").click()
