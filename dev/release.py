@@ -9,7 +9,9 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-IMAGE = re.compile(r"ticketing:(\d[\w.]*)|name: ticketing, (?:newName: \S+ )?newTag: (\S+?)}")
+IMAGE = re.compile(
+    r"ticketing(?:-operator)?:(\d[\w.]*)|name: ticketing(?:-operator)?, (?:newName: \S+ )?newTag: (\S+?)}"
+)
 NAMES_THE_IMAGE = ("docker-compose.yml", "deploy/kubernetes")
 
 

@@ -59,6 +59,16 @@ def test_image_is_built():
     assert any("docker build -f docker/Dockerfile" in step for job in all_jobs() for step in steps(job))
 
 
+def test_every_image_is_scanned_before_it_is_released():
+    job = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]["image"]
+    done = [(step["uses"].partition("@")[0], step["with"]) for step in job["steps"] if "with" in step]
+    built, scanned, pushed = (settings for action, settings in done if re.search("build-push|trivy", action))
+
+    assert scanned["image-ref"] == built["tags"] and built["load"] and scanned["exit-code"] == "1"
+    assert pushed["push"] and all(pushed[name] == built[name] for name in ("file", "target"))
+    assert {each["suffix"] for each in job["strategy"]["matrix"]["include"]} == {"", "-operator"}
+
+
 def test_hooks_call_the_locked_tools():
     (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
 

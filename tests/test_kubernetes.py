@@ -16,6 +16,7 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[1]
 OURS = tuple(name for name in PROGRAMS if name != "fake-stripe")
+SKAFFOLD = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
 ONCE = ("migrate", "operator")
 SET_UP = {"mongo-setup", "proxy", "backup", "restore"}
 """What Kubernetes does in a server's own pod, by a job of another name or by an ingress, or people from outside."""
@@ -236,13 +237,30 @@ def test_servers_have_the_images_of_docker_compose():
 
 
 def test_skaffold_builds_the_one_image_and_deploys_the_overlays():
-    skaffold = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
-    paths = [each["manifests"]["kustomize"]["paths"] for each in (skaffold, *skaffold["profiles"])]
+    paths = [each["manifests"]["kustomize"]["paths"] for each in (SKAFFOLD, *SKAFFOLD["profiles"])]
 
-    assert [each["image"] for each in skaffold["build"]["artifacts"]] == ["ticketing"]
+    assert [each["image"] for each in SKAFFOLD["build"]["artifacts"]] == ["ticketing"]
     assert [path for (path,) in paths] == [f"deploy/kubernetes/overlays/{name}" for name in kubernetes.OVERLAYS]
-    sources = {rule["src"].partition("/")[0] for rule in skaffold["build"]["artifacts"][0]["sync"]["manual"]}
+    sources = {rule["src"].partition("/")[0] for rule in SKAFFOLD["build"]["artifacts"][0]["sync"]["manual"]}
     assert {*PARTS, "libs", "ops"} == sources
+
+
+@pytest.mark.parametrize("overlay", kubernetes.OVERLAYS[1:])
+def test_skaffold_deploys_what_it_has_built_and_pushed_with_every_profile(overlay):
+    (profile,) = [each for each in SKAFFOLD["profiles"] if each["name"] == overlay]
+    patched = {(each["op"], each["path"]): each.get("value") for each in profile["patches"]}
+    built = {patched["replace", "/build/artifacts/0/image"], patched["add", "/build/artifacts/-"]["image"]}
+    deployed = {each["image"].partition(":")[0] for pod in pods(overlay).values() for each in containers(pod)}
+
+    assert profile["build"]["local"]["push"]
+    assert built == {image for image in deployed if "ticketing" in image}
+    assert {("remove", "/portForward"), ("remove", "/build/artifacts/0/sync")} <= set(patched)
+
+
+def test_operators_have_tables_in_their_shell():
+    image = program_of(pods("production")["operator"])["image"]
+
+    assert re.fullmatch(r"[\w./-]+/ticketing-operator:[\d.]+", image)
 
 
 def test_skaffold_can_write_code_into_every_container_that_runs_the_image():
