@@ -8,7 +8,7 @@ import yaml
 
 from dev import kubernetes, release
 from gateway import health
-from libs.contracts.parts import PARTS, SERVICES
+from libs.contracts.parts import PARTS
 from ops import redis_users
 from tests.test_compose import COMPOSE, CONTAINERS, MONITORING, PROGRAMS, SERVERS
 
@@ -41,6 +41,16 @@ def pods(overlay):
         spec = each["spec"]
         made[name] = (spec["jobTemplate"]["spec"] if each["kind"] == "CronJob" else spec)["template"]
     return made
+
+
+def operated(overlay):
+    """Return what the operators of RabbitMQ and MongoDB are told of its pods, by the server's name."""
+    told = {
+        name: each["spec"].get("override", each["spec"])["statefulSet"]["spec"]["template"]
+        for name, each in of_kind(overlay, "RabbitmqCluster", "MongoDBCommunity").items()
+    }
+    assert overlay == "dev" or set(told) == {"rabbitmq", "mongo"}
+    return told
 
 
 def containers(pod):
@@ -110,16 +120,30 @@ def test_no_secret_is_in_a_config_map_or_written_in_a_manifest(overlay):
 
 @every_overlay
 def test_every_pod_meets_the_restricted_pod_security_standard(overlay):
-    for name, pod in pods(overlay).items():
+    for name, pod in (pods(overlay) | operated(overlay)).items():
         about = pod["spec"]["securityContext"]
-        assert about["runAsNonRoot"] and about["runAsUser"] and about["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert pod["spec"]["automountServiceAccountToken"] is False
+        assert about["runAsNonRoot"] and about["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert "runAsUser" in about or name in operated(overlay)
         for container in containers(pod):
             rights = container["securityContext"]
             assert rights["allowPrivilegeEscalation"] is False and rights["capabilities"] == {"drop": ["ALL"]}, name
-            assert rights["readOnlyRootFilesystem"] or name == "rabbitmq"
+            assert rights["readOnlyRootFilesystem"], name
     namespace = of_kind(overlay, "Namespace")["ticketing"]
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+@every_overlay
+def test_mongodb_alone_has_access_to_the_api_of_the_cluster(overlay):
+    made = pods(overlay) | operated(overlay)
+    unnamed = [name for name, each in of_kind(overlay, "NetworkPolicy").items() if leads_anywhere(each)]
+
+    mounted = {name for name, pod in made.items() if pod["spec"].get("automountServiceAccountToken") is not False}
+    assert mounted == ({"mongo"} if operated(overlay) else set())  # its agent marks pods and reads the configuration
+    assert unnamed == (["mongo-members"] if operated(overlay) else [])
+
+
+def leads_anywhere(policy):
+    return any("to" not in rule for rule in policy["spec"].get("egress", []))
 
 
 @every_overlay
@@ -203,8 +227,9 @@ def test_payments_alone_may_leave_the_cluster():
 def test_what_serves_people_has_two_copies_at_least_and_loses_one_at_a_time():
     scaled, budgets = of_kind("production", "HorizontalPodAutoscaler"), of_kind("production", "PodDisruptionBudget")
 
-    assert {name for name in scaled if scaled[name]["spec"]["minReplicas"] >= 2} == set(PARTS) - {"expiration"}
-    assert {*SERVICES, "gateway", "worker"} <= set(budgets)
+    assert {name for name in scaled if scaled[name]["spec"]["minReplicas"] >= 2} == {*PARTS, "worker"}
+    assert set(budgets) == {*PARTS, "worker", "scheduler", *SERVERS}
+    assert of_kind("production", "Deployment")["scheduler"]["spec"]["replicas"] == 2
     assert all(each["spec"]["maxUnavailable"] == 1 for each in budgets.values())
 
 
