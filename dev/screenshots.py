@@ -181,7 +181,8 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None
     yield "order-overdue", buyer, site.reserve(5, expires_at=iso(datetime.now(UTC) - timedelta(seconds=5))), None
     yield "order-complete", buyer, site.pay(site.reserve(6)), None
     refunded = site.pay(site.reserve(7))
-    site.services.orders[refunded.rpartition("/")[2]].update(refunded_at=iso(datetime.now(UTC)), refunded_cents=2000)
+    order = site.services.orders[refunded.rpartition("/")[2]]
+    order.update(refunded_at=iso(datetime.now(UTC)), refunded_cents=order["price_cents"])
     yield "order-refunded", buyer, refunded, None
     cancelled = site.reserve(8)
     site.buyer.submit(cancelled, f"{cancelled}/cancel")  # type: ignore[attr-defined]
