@@ -14,10 +14,11 @@
 
   function own(moment, isNear) {
     const { hour, minute } = read(undefined, moment);
+    const time = say("{time}").replace("{time}", `${hour}:${minute}`);
     const days = Math.round((midnight(moment) - midnight(Date.now())) / 86_400_000);
     const near = { "-1": say("yesterday {time}"), 0: say("today {time}"), 1: say("tomorrow {time}") }[days];
-    if (isNear && near) return near.replace("{time}", `${hour}:${minute}`);
-    return `${date.format(moment).replace(/^(\w+) /, "$1, ")}, ${hour}:${minute}`;
+    if (isNear && near) return near.replace("{time}", time);
+    return `${date.format(moment).replace(/^(\w+) /, "$1, ")}, ${time}`;
   }
 
   function beside(moment, zone) {

@@ -1,7 +1,9 @@
 """How pages look and behave in Chromium. TICKETING_SEARCH=deep looks at every page and state."""
 
 import os
+from datetime import datetime
 from itertools import product
+from zoneinfo import ZoneInfo
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -121,6 +123,17 @@ def test_total_and_time_left_stay_in_sight_on_a_phone_while_one_pays(visit, bo, 
 
     box = page.locator(".paybar").bounding_box()
     assert 0 <= box["y"] < 60 and "$19.99" in page.locator(".paybar").inner_text()
+
+
+def test_a_deadline_is_on_the_clock_of_who_reads_it(visit, bo, ticket):  # noqa: F811
+    order = bo.post("/api/orders", json={"ticketId": ticket["id"]}).json
+    there = datetime.fromisoformat(order["expiresAt"]).astimezone(ZoneInfo("Asia/Tokyo"))
+    page = visit(bo, timezone_id="Asia/Tokyo")
+
+    page.goto(f"/orders/{order['id']}", wait_until="domcontentloaded")
+
+    word = "today" if there.date() == datetime.now(there.tzinfo).date() else "tomorrow"
+    assert page.locator(".deadline time").text_content() == f"{word} {there:%H:%M}"
 
 
 def test_test_cards_are_folded_with_a_script_and_open_without(visit, bo, ticket):  # noqa: F811
