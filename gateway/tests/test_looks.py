@@ -17,11 +17,15 @@ LOOKED_AT = "" if IS_DEEP else ("home", "ticket-buyer", "order-declined")
 MOST, MOST_SHIFT = (14_000, 150_000, 12), 0.02
 """Of the page alone what comes in one round trip, of all that it loads, and of requests."""
 LOAD = """() => {
-  const loaded = ["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind));
+  const loaded = ["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
+    .filter((each) => each.initiatorType !== "fetch");
   const ours = loaded.map((each) => each.encodedBodySize);
   return [ours[0], ours.reduce((one, other) => one + other), ours.filter((size) => size > 0).length];
 }"""
-"""Bytes of the page alone and of all that it loads from us, compressed, and in how many requests."""
+"""Bytes of the page alone and of all that it loads from us, compressed, and in how many requests.
+
+What a script asks for afterwards, to follow an order, is not counted.
+"""
 IS_SQUEEZED = "(h) => h.offsetWidth < 200 && h.offsetHeight > 1.8 * parseFloat(getComputedStyle(h).lineHeight)"
 SHIFT = """() => new Promise((resolve) => {
   let sum = 0;
