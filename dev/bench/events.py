@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,22 +25,21 @@ from dev.bench.system import percentiles
 from dev.stack import Stack, free_ports
 from dev.stack.programs import no_programs
 from dev.stack.servers import rabbitmq_is_ready
+from dev.stack.supervisor import wait_until
 from dev.testing import ROOT, new_database, new_vhost, wait_for
 
 ENVIRONMENT = ROOT / ".stack" / "bench"
-NAMEKO = [os.path.join(sys.prefix, "bin", "nameko"), "run", "--config"]
+NAMEKO = [sys.executable, "-m", "libs.service"]
 QUIET = {"version": 1, "disable_existing_loggers": False, "root": {"level": "ERROR"}}
 KINDS = ("producer", "consumer", "broker")
-RATE, WORK_SECONDS = 50, 0.01
+RATE, WORK_SECONDS = 20, 0.03
 """While consumers or the broker are killed: changes a second, and how long a handler works before its effect."""
-RUNNING_SECONDS = (0.5, 1.5)
-"""How long all runs between two kills."""
-RECONNECTING_SECONDS = 5.0
-"""How much longer it runs after a kill of the broker, so that each library is connected again."""
-RESTARTING_SECONDS = 600
+RUNNING_SECONDS = (0.1, 0.6)
+"""How long a library runs on once it works, before the next kill."""
+RECOVERY_SECONDS = 45
+"""After how long a library that does not work again is started anew as a whole, as its operator would do it."""
+RESTARTING_SECONDS = 180
 """How long a killed broker may take to be back, beside all that tries to reach it again."""
-BROKER_SECONDS = 1200
-"""After how long it is killed no more: where a restart takes long, it is killed less often than the others."""
 STOP_SECONDS = 15
 DRAIN_SECONDS = 10
 """After how long without a new effect those that are missing count as lost."""
@@ -94,7 +93,7 @@ class Peer:
     """A library at work: a process that makes changes, and a worker that handles their events."""
 
     def __init__(self, stack: Stack, library: Library, opened: ExitStack, work_seconds: float = 0.0) -> None:
-        self._library = library
+        self._library, self.name = library, library.name
         amqp_url, mongo_url = opened.enter_context(new_vhost(stack)), opened.enter_context(new_database(stack))
         self._client: MongoClient[dict[str, Any]] = opened.enter_context(MongoClient(mongo_url))
         self.database = self._client.get_default_database()
@@ -181,6 +180,29 @@ class Peer:
         changed, had = (self._moments(collection, prefix) for collection in ("changes", "effects"))
         return [(had[ident] - at) * 1000 for ident, at in changed.items()]
 
+    def works_again(self, prefix: str) -> bool:
+        """Return True once changes were made and effects had since this call, False when that took too long.
+
+        What has ended meanwhile is started again, by changes of this prefix.
+        """
+        before = self._progress()
+
+        def works() -> bool:
+            self.keep(prefix)
+            return all(now > then for now, then in zip(self._progress(), before, strict=True))
+
+        return wait_until(works, RECOVERY_SECONDS)
+
+    def _progress(self) -> list[int]:
+        return [self.database[name].estimated_document_count() for name in ("changes", "effects")]
+
+    def begin(self, prefix: str) -> None:
+        """Kill both and start them again."""
+        for kind in ("producer", "consumer"):
+            self.kill(kind)
+            self.restart(kind)
+        self.tell(prefix, RATE * 3600, RATE)
+
     def drain(self) -> None:
         """Return once every change had its effect, or no other has come for a while."""
         for kind in ("producer", "consumer"):
@@ -239,7 +261,7 @@ class Bench:
     meter: cpu.Meter
     losing: list[Library]
     lost: dict[str, Counter[str]] = field(default_factory=dict)
-    has_tried: bool = False
+    failed: dict[str, Exception] = field(default_factory=dict)
 
 
 def handled(library: Library, bench: Bench) -> Measured:
@@ -269,76 +291,85 @@ def _warm_up(peer: Peer) -> None:
         time.sleep(0.2)
         return peer.effects() >= 20
 
-    wait_for(works, 30, "the worker")
+    wait_for(works, 60, "the worker")
 
 
 def losses(library: Library, bench: Bench) -> Measured:
     """Count changes without an effect after kills; those of all libraries are made at once, beside each other."""
-    if not bench.has_tried:
-        bench.has_tried = True
-        bench.lost = _count_losses(bench)
-    assert library.name in bench.lost, "nothing was counted"
+    if not bench.lost and not bench.failed:
+        _count_losses(bench)
+    if library.name in bench.failed:
+        raise bench.failed[library.name]
     return Measured(bench.lost[library.name])
 
 
-def _count_losses(bench: Bench) -> dict[str, Counter[str]]:
+def _count_losses(bench: Bench) -> None:
     with ExitStack() as opened:
         peers = {each.name: Peer(bench.stack, each, opened, WORK_SECONDS) for each in bench.losing}
-        lost: dict[str, Counter[str]] = {name: Counter() for name in peers}
-        for peer in peers.values():
-            _warm_up(peer)
-            peer.begin_anew()
+        bench.lost |= {name: Counter(restarts_by_hand=0) for name in peers}
+
+        def each(action: Callable[[Peer], None]) -> None:
+            bench.failed.update(_at_once(action, peers))
+            for name in peers.keys() & bench.failed:
+                del peers[name]
+
+        each(_warm_up)
         for kind in KINDS:
+            each(Peer.begin_anew)
             if kind == "broker":
-                kills = _kill_broker(bench.stack, list(peers.values()))
-                for each in lost.values():
-                    each["kills_of_broker"] = kills
+                each(partial(Peer.tell, prefix=kind, count=RATE * 3600, rate=RATE))
+                for number in range(sizes.KILLS):
+                    each(partial(_recover, prefix=f"{kind}-{number}", lost=bench.lost))
+                    _kill_broker(bench.stack)
             else:
-                _at_once([partial(_kill_again, peer, kind) for peer in peers.values()])
-            _at_once([peer.drain for peer in peers.values()])
+                each(partial(_kill_again, kind=kind, lost=bench.lost))
+            each(Peer.drain)
             for name, peer in peers.items():
-                for what, number in peer.count(kind).items():
-                    lost[name][what] += number
-    return lost
+                bench.lost[name].update(peer.count(kind))
 
 
-def _at_once(actions: Sequence[Callable[[], None]]) -> None:
-    threads = [threading.Thread(target=action) for action in actions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def _at_once(action: Callable[[Peer], None], peers: Mapping[str, Peer]) -> dict[str, Exception]:
+    """Do the same with all libraries, beside each other; return for which of them it failed."""
+    failed: dict[str, Exception] = {}
+
+    def tried(name: str) -> None:
+        try:
+            action(peers[name])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is that library's
+            failed[name] = error
+
+    with ThreadPoolExecutor(len(peers) or 1) as pool:
+        list(pool.map(tried, peers))
+    return failed
 
 
-def _kill_again(peer: Peer, kind: str) -> None:
-    """Kill the producer, in the middle of changes, or the consumer, again and again."""
-    rate = RATE if kind == "consumer" else 0.0
-    if kind == "consumer":
-        peer.tell(kind, RATE * 3600, rate)
+def _kill_again(peer: Peer, kind: str, lost: Mapping[str, Counter[str]]) -> None:
+    """Kill the producer, which makes changes as fast as it can, or the consumer, again and again."""
     for number in range(sizes.KILLS):
+        prefix = f"{kind}-{number}"
         if kind == "producer":
-            peer.tell(f"{kind}-{number}", 1_000_000, rate)
-        time.sleep(random.uniform(*RUNNING_SECONDS) * (0.3 if kind == "producer" else 1))  # noqa: S311
+            peer.tell(prefix, 1_000_000, 0.0)
+        elif number == 0:
+            peer.tell(prefix, RATE * 3600, RATE)
+        _recover(peer, prefix, lost)
+        time.sleep(random.uniform(*RUNNING_SECONDS))  # noqa: S311
         peer.kill(kind)
         peer.restart(kind)
 
 
-def _kill_broker(stack: Stack, peers: Sequence[Peer]) -> int:
-    """Kill the broker again and again, and wait until it is back, but not for all too long; return how often."""
-    for peer in peers:
-        peer.tell("broker", RATE * 3600, RATE)
-    until = time.monotonic() + BROKER_SECONDS
-    for number in range(sizes.KILLS):
-        if time.monotonic() > until:
-            return number
-        for peer in peers:
-            peer.keep(f"broker-{number}")
-        time.sleep(random.uniform(*RUNNING_SECONDS) + RECONNECTING_SECONDS)  # noqa: S311
-        stack.kill("rabbitmq")
-        wait_for(
-            lambda: rabbitmq_is_ready(stack.ports, stack.secrets["RABBITMQ_PASSWORD"]), RESTARTING_SECONDS, "RabbitMQ"
-        )
-    return sizes.KILLS
+def _recover(peer: Peer, prefix: str, lost: Mapping[str, Counter[str]]) -> None:
+    """Return once the library works; start it anew when that takes too long."""
+    while not peer.works_again(prefix):
+        lost[peer.name]["restarts_by_hand"] += 1
+        peer.begin(f"{prefix}-anew-{lost[peer.name]['restarts_by_hand']}")
+
+
+def _kill_broker(stack: Stack) -> None:
+    """Kill the broker, and wait until it is back."""
+    time.sleep(random.uniform(*RUNNING_SECONDS))  # noqa: S311
+    stack.kill("rabbitmq")
+    password = stack.secrets["RABBITMQ_PASSWORD"]
+    wait_for(lambda: rabbitmq_is_ready(stack.ports, password), RESTARTING_SECONDS, "RabbitMQ")
 
 
 SUITE = Suite(
