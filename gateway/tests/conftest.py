@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 from flask.testing import FlaskClient
+from jinja2 import FileSystemBytecodeCache
 
 from gateway import reservations, sellers
 from gateway.app import create_app
@@ -13,12 +14,16 @@ from gateway.session_uses import SessionUses
 from gateway.settings import Settings
 from gateway.tests.fakes import SETTINGS, FakeServices, never_revoked
 
+COMPILED = FileSystemBytecodeCache()
+"""The templates, which would take as long as many tests to compile for each of the gateways that are built."""
+
 
 @cache
 def built(**settings):
     """Return the gateway with these settings, built only once: that takes longer than most tests."""
     app = create_app(FakeServices(), SETTINGS | settings, never_revoked())
     app.test_client_class = Browser
+    app.jinja_env.bytecode_cache = COMPILED
     return app
 
 
