@@ -69,15 +69,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     One process runs the tests of the whole system last. Several begin with them, then with what needs servers, and
     share out the rest at the end.
     """
+    weights = {}
     for item in items:
-        names = set(getattr(item, "fixturenames", ()))
-        if names & NEEDS_SERVERS:
+        path, needs_system = item.location[0], _needs_system(item)
+        is_alone = not path.startswith(SHARED_OUT)
+        if NEEDS_SERVERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("integration")
-        if _needs_system(item):
+        if needs_system:
             item.add_marker("e2e")
-        if not item.location[0].startswith(SHARED_OUT):
-            item.add_marker(pytest.mark.xdist_group(_group(item.location[0], _needs_system(item))))
-    items.sort(key=_weight, reverse=_is_worker(config))
+        if is_alone:
+            item.add_marker(pytest.mark.xdist_group(_group(path, needs_system)))
+        weights[item] = is_alone + (item.get_closest_marker("integration") is not None) + needs_system
+    items.sort(key=weights.__getitem__, reverse=_is_worker(config))
 
 
 def _group(path: str, needs_system: bool) -> str:
@@ -86,6 +89,13 @@ def _group(path: str, needs_system: bool) -> str:
 
 def pytest_collection_finish() -> None:
     """Spare the garbage collector what was imported and collected, which stays: it takes a tenth of the run."""
+    gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Look for garbage once, of which pytest says what went wrong in it, instead of again and again at the end."""
+    gc.collect()
     gc.freeze()
 
 
@@ -107,10 +117,6 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 def _needs_system(item: pytest.Item | None) -> bool:
     return item is not None and "system" in getattr(item, "fixturenames", ())
-
-
-def _weight(item: pytest.Item) -> int:
-    return sum(item.get_closest_marker(marker) is not None for marker in ("integration", "e2e", "xdist_group"))
 
 
 def _is_worker(config: pytest.Config) -> bool:
