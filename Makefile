@@ -88,8 +88,8 @@ test: venv ## Run every test, on real servers and in a browser (installs what is
 	@$(PYTHON) -m dev.stack install --browser
 	$(PYTHON) -m pytest -n $$((2 * $$(nproc)))  # most tests wait for servers most of the time; more keep the cores busy
 
-test-fast: venv ## Run the tests that need no server, without the protocol search
-	$(PYTHON) -m pytest -n $$(($$(nproc) + 1)) -m "not integration" --ignore tests/api --ignore tests/e2e --ignore tests/protocol
+test-fast: venv ## Run the tests that need no server, without lengthy ones and the protocol search
+	$(PYTHON) -m pytest -n $$(nproc) -m "not integration and not lengthy" --ignore tests/api --ignore tests/e2e --ignore tests/protocol
 
 test-cluster: venv ## Buy while each part of a cluster fails in turn; print the outages (half an hour)
 	@$(PYTHON) -m dev.stack install --cluster

@@ -158,6 +158,7 @@ def test_there_are_twenty():
     assert all(DEFECTS.values())
 
 
+@pytest.mark.lengthy
 def test_every_test_can_fail():
     files = [path for path in ROOT.rglob("tests/**/test_*.py") if not {".venv", ".stack"} & set(path.parts)]
 

@@ -169,11 +169,13 @@ def loaded():
     return [set(line.split()) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.lengthy
 def test_neither_the_gateway_with_its_gevent_nor_a_job_nor_a_set_up_loads_eventlet(loaded):
     assert {"gateway", "expiration", "ops"} <= loaded[1]
     assert not {"eventlet", "nameko"} & loaded[1]
 
 
+@pytest.mark.lengthy
 def test_who_only_knows_the_events_loads_no_database_and_no_http_client(loaded):
     assert {"gateway", "ops"} <= loaded[0]
     assert not {"pymongo", "redis", "rq", "stripe", "requests"} & loaded[0]

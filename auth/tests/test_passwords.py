@@ -78,6 +78,7 @@ def test_long_password_that_is_slow_to_read_is_not_read_to_its_end(monkeypatch):
     assert read == [password[: strength.READ_CHARACTERS]] and strength.READ_CHARACTERS <= 20
 
 
+@pytest.mark.lengthy
 @given(password=st.text(min_size=8, max_size=64), email=st.emails())
 @settings(max_examples=100, deadline=None)
 def test_every_password_can_be_estimated(password, email):

@@ -383,5 +383,5 @@ class Marketplace(RuleBasedStateMachine):
                     assert all(self.clock.now - moment < TRUST_SECONDS for moment in newer), (key, ticket)
 
 
-TestMarketplace = Marketplace.TestCase
+TestMarketplace = pytest.mark.lengthy(Marketplace.TestCase)
 TestMarketplace.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

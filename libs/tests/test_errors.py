@@ -189,6 +189,7 @@ def caught(path):
                 yield f"{ast.unparse(each).partition('.')[0]}.{each.attr}"
 
 
+@pytest.mark.lengthy
 def test_nothing_decides_by_itself_which_errors_mean_that_a_server_is_away():
     away = {name for name, kind in TABLE.items() if kind is Kind.UNAVAILABLE and name.partition(".")[0] in LIBRARIES}
     paths = [path for part in (*PARTS, "libs", "ops", "dev") for path in (ROOT / part).rglob("*.py")]

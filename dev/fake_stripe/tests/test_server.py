@@ -42,6 +42,7 @@ def test_controls_do_not_answer_pages(fake, header):
         urllib.request.urlopen(request, timeout=5)  # noqa: S310
 
 
+@pytest.mark.lengthy
 def test_everything_survives_a_kill(tmp_path):
     state = str(tmp_path / "state.db")
     settings = {"STRIPE_WEBHOOK_SECRET": "whsec_1", "FAKE_STRIPE_STATE": state, "FAKE_STRIPE_PORT": "0"}

@@ -2,12 +2,15 @@
 
 import json
 
+import pytest
+
 from dev.stack.program import Program
 from dev.stack.supervisor import Supervisor
 
 WAITS = Program("waits", ["sleep", "60"], lambda: True)
 
 
+@pytest.mark.lengthy
 def test_supervisord_logs_in_the_format_of_every_program(tmp_path, monkeypatch):
     monkeypatch.setenv("LOG_FORMAT", "json")
     (tmp_path / "logs").mkdir()

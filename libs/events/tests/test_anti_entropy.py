@@ -347,6 +347,7 @@ class Shelves:
         return Source(database, lambda after: [], dict, lambda page: [], lambda idents: [], lambda snapshot: None)
 
 
+@pytest.mark.lengthy
 def test_a_service_compares_at_its_start_and_then_periodically_even_if_its_source_was_unreachable(monkeypatch):
     monkeypatch.setattr("libs.events.anti_entropy.INTERVAL_SECONDS", 0.05)
     monkeypatch.setattr(Shelves, "pages", [])

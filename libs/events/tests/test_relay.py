@@ -634,6 +634,7 @@ def test_a_broadcast_without_a_listener_is_not_kept(mongo, relay):
     assert Relay(relay.publisher, [doors]).flush() == 1
 
 
+@pytest.mark.lengthy
 def test_a_long_outage_with_many_writes_costs_few_tries_and_never_ends_the_relay(monkeypatch):
     tries = []
 

@@ -442,6 +442,7 @@ def test_an_answer_that_is_no_json_fails_its_call_and_no_other(client, broker_ur
     assert client.call("probe", "echo", {"value": 2}) == 2
 
 
+@pytest.mark.lengthy
 def test_an_unreachable_broker_is_reported_in_time():
     unreachable = Client("amqp://guest:guest@127.0.0.1:1/", "gateway", timeout=1)
     started = time.monotonic()
