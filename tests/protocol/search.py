@@ -46,7 +46,7 @@ class Space:
         self.rules, self.limits = rules, limits
         self._has_time = limits.days or limits.late or limits.partial_refunds > 0
         self._worlds, self._workers = Numbers[World](), Numbers[Worker]()
-        for name in ("violation", "_around", "_steps", "_tidied"):
+        for name in ("violation", "_around", "_steps", "_others", "_tidied"):
             setattr(self, name, cache(getattr(self, name)))
 
     def state(self, world: World) -> State:
@@ -63,16 +63,16 @@ class Space:
 
     def ahead(self, state: State) -> Iterator[tuple[str, int, State]]:
         """Yield everything that can happen next: what, to which order, and the state after it."""
-        number, *workers = state
+        number, workers = state[0], state[1:]
         for label, claim, reached, begun in self._around(number, self._others(workers)):
-            yield label, claim, self._joined(reached, (*workers, *begun))
+            yield label, claim, self._joined(reached, workers + begun)
         for worker in set(workers):
-            rest = workers.copy()
-            rest.remove(worker)
+            first = workers.index(worker)
+            rest = workers[:first] + workers[first + 1 :]
             for label, claim, reached, begun in self._steps(number, worker):
-                yield label, claim, self._joined(reached, (*rest, *begun))
+                yield label, claim, self._joined(reached, rest + begun)
 
-    def _others(self, numbers: list[int]) -> Others:
+    def _others(self, numbers: tuple[int, ...]) -> Others:
         workers = [self._workers.values[number] for number in numbers]
         busy_with = {worker.claim for worker in workers if worker.task != "insert"} if self._has_time else ()
         expire = any(worker.task == "expire" for worker in workers)
@@ -93,8 +93,9 @@ class Space:
         ]
 
     def _joined(self, number: int, workers: Iterable[int]) -> State:
-        tidied = (self._tidied(number, worker) for worker in workers)
-        return (number, *sorted(worker for worker in tidied if worker is not None))
+        tidied = [kept for worker in workers if (kept := self._tidied(number, worker)) is not None]
+        tidied.sort()
+        return (number, *tidied)
 
     def _tidied(self, number: int, worker_number: int) -> int | None:
         """Return the worker without what it no longer uses, None if it can no longer do anything."""

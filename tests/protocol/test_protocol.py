@@ -32,7 +32,7 @@ from tests.protocol.switches import (
 from tests.protocol.workers import steps
 
 IS_DEEP = os.environ.get("TICKETING_SEARCH") == "deep"
-WALKING_SECONDS = 1200 if IS_DEEP else 2
+WALKING_SECONDS = 1200 if IS_DEEP else 1
 EVERYTHING = Limits(
     orders=3, workers=3, payments=2, declines=3, refusals=2, failures=2, days=True, seller=2, racing=True,
     operator=True, extending=True, partial_refunds=3, late=True, returned=2, repeats=2,
