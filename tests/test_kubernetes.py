@@ -261,6 +261,21 @@ def test_servers_have_the_images_of_docker_compose():
     assert cluster["image"] == CONTAINERS["rabbitmq"]["image"] and cluster["replicas"] == 3
 
 
+@pytest.mark.parametrize(("setting", "server"), [("AMQP_URL", "rabbitmq"), ("MONGO_URL", "mongo")])
+def test_servers_have_certificates_for_the_names_by_which_the_manual_has_programs_ask(setting, server):
+    (address,) = re.findall(rf"^\| `…_{setting}` \| `(.*?)`", (ROOT / "docs/deploy.md").read_text(), re.M)
+    hosts = [host.partition(":")[0] for host in address.partition("@")[2].partition("/")[0].split(",")]
+    certified = of_kind("production", "Certificate")[server]["spec"]["dnsNames"]
+
+    assert hosts and [host for host in hosts if not any(is_for(name, host) for name in certified)] == []
+
+
+def is_for(certified, host):
+    """Return whether OpenSSL takes a certificate for a host: a star is one label, and needs two dots behind it."""
+    _, star, rest = certified.partition("*")
+    return host.partition(".")[2] == rest[1:] and rest.count(".") >= 2 if star else certified == host
+
+
 def test_skaffold_builds_the_one_image_and_deploys_the_overlays():
     paths = [each["manifests"]["kustomize"]["paths"] for each in (SKAFFOLD, *SKAFFOLD["profiles"])]
 
