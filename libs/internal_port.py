@@ -1,6 +1,6 @@
 """The internal port of a program: its metrics, for Prometheus, and whether it works, for probes.
 
-`/metrics`; `/healthz`: 200 while the program's own loop turns, whatever else is away; `/readyz`: 200 while all that it
+`/metrics`; `/healthz`: 200 while its event loop responds, whatever else is away; `/readyz`: 200 while all that it
 needs to do its work answers, else 503. It is not published: only containers on the same networks reach it.
 """
 

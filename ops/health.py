@@ -1,6 +1,6 @@
 """Whether a program in this container works: `python -I -S ops/health.py PROGRAM [ready]`; exit code 0: it does.
 
-It is alive while its own loop turns. Without the broker, a database or another service each program is alive: to start
+It is alive while its event loop responds. Without the broker, a database or another service each is alive: to start
 it again would mend nothing. With `ready`, it must also be able to do its work: a service reads its database and answers
 a call through the broker, the gateway gets an answer through it, the worker and the scheduler are registered in Redis.
 
