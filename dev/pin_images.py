@@ -14,6 +14,7 @@ from pathlib import Path
 FILES = (
     Path("docker-compose.yml"),
     Path("docker/Dockerfile"),
+    Path("deploy/kubernetes/components/exporters/exporters.yaml"),
     Path("deploy/kubernetes/components/mongo/mongo.yaml"),
     Path("deploy/kubernetes/components/rabbitmq/rabbitmq.yaml"),
     Path("deploy/kubernetes/components/redis/redis.yaml"),

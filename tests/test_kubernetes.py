@@ -78,7 +78,9 @@ def settings(overlay):
     return config["data"]
 
 
-@pytest.mark.parametrize("made", [*((each,) for each in kubernetes.OVERLAYS), kubernetes.WITH_KEDA, ()], ids=" ".join)
+@pytest.mark.parametrize(
+    "made", [*((each,) for each in kubernetes.OVERLAYS), kubernetes.WITH_OPTIONS, ()], ids=" ".join
+)
 def test_every_manifest_is_valid_for_the_oldest_and_the_newest_kubernetes(made):
     manifests = kubernetes.rendered(*made) if made else kubernetes.beside()
 
@@ -177,7 +179,7 @@ def test_every_container_that_stays_is_probed_and_limited(overlay):
 
 
 def test_keda_can_ask_the_broker_for_the_length_of_a_queue():
-    made = kubernetes.rendered(*kubernetes.WITH_KEDA)
+    made = kubernetes.rendered(*kubernetes.WITH_OPTIONS)
     asked = [each["spec"] for each in made if each["kind"] == "TriggerAuthentication"]
     named = {each["metadata"]["name"]: each for each in made if each["kind"] in ("ConfigMap", "NetworkPolicy")}
     scaled = [each["spec"]["scaleTargetRef"]["name"] for each in made if each["kind"] == "ScaledObject"]
@@ -191,7 +193,7 @@ def test_keda_can_ask_the_broker_for_the_length_of_a_queue():
     assert len(asked) == len(scaled) == 3 and not set(scaled) & set(by_time)
 
 
-@pytest.mark.parametrize("rendered", [*((each,) for each in kubernetes.OVERLAYS[1:]), kubernetes.WITH_KEDA])
+@pytest.mark.parametrize("rendered", [*((each,) for each in kubernetes.OVERLAYS[1:]), kubernetes.WITH_OPTIONS])
 def test_who_deploys_may_apply_every_manifest(rendered):
     (role,) = [
         each for each in kubernetes.beside() if each["kind"] == "Role" and each["metadata"]["name"] == "deployer"
@@ -224,7 +226,7 @@ def secrets_in(composed):
 
 def test_prometheus_finds_every_program_under_the_name_that_the_alerts_know():
     values = yaml.safe_load((ROOT / "deploy/monitoring/kubernetes-values.yaml").read_text())
-    programs, *servers = yaml.safe_load(values["extraScrapeConfigs"])
+    programs, exporters, *servers = yaml.safe_load(values["extraScrapeConfigs"])
     alerts = (ROOT / "deploy/monitoring/rules/alerts.yml").read_text()
     keep, name = programs["relabel_configs"]
 
@@ -235,6 +237,21 @@ def test_prometheus_finds_every_program_under_the_name_that_the_alerts_know():
     }
     assert asked == set(re.findall(r'absent\(up\{job="(.*?)"\}', alerts))
     assert name["target_label"] == "job" and [each["job_name"] for each in servers] == ["rabbitmq", "rabbitmq-alarms"]
+    assert exporters["relabel_configs"][0]["regex"] == "exporter"
+
+
+@pytest.mark.parametrize("name", ["mongo-exporter", "redis-exporter"])
+def test_exporter_is_that_of_docker_compose_and_reaches_its_server_alone(name):
+    made = [each for each in kubernetes.rendered(*kubernetes.WITH_OPTIONS) if each["metadata"]["name"] == name]
+    (pod,) = [each["spec"]["template"] for each in made]
+    networks = {label.removeprefix("network/") for label in pod["metadata"]["labels"] if label.startswith("network/")}
+
+    assert program_of(pod)["image"] == CONTAINERS[name]["image"] and program_of(pod)["ports"][0]["name"] == "exporter"
+    assert name == "redis-exporter" or "--no-mongodb.direct-connect" in program_of(pod)["args"]  # else it has one host
+    assert networks == set(CONTAINERS[name]["networks"]) - {"broker"}  # by which Prometheus comes there
+    assert (
+        program_of(pod)["securityContext"]["readOnlyRootFilesystem"] and pod["spec"]["securityContext"]["runAsNonRoot"]
+    )
 
 
 def test_gateway_is_probed_from_inside_its_pod():
