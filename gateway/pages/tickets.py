@@ -22,7 +22,7 @@ from gateway.sessions import viewer
 from gateway.typed_prices import visitor_locale
 from libs.rpc import RemoteError
 
-PAGE_TICKETS = 24
+PAGE_TICKETS, PAGE_MINE = 24, 12
 SENT_BEFORE = N_("This form was sent before with something else, which is on sale. Send it again to list this one too.")
 bp = Blueprint("tickets", __name__)
 
@@ -121,7 +121,7 @@ def withdraw(ticket_id: str) -> Any:
 def mine() -> Any:
     """List what one sells, and the amount owed for what is sold."""
     query = read_query(MineQuery(only=["after", "status"]), is_form=True)
-    page = call_as_user("tickets.list_mine", limit=PAGE_TICKETS, **query)
+    page = call_as_user("tickets.list_mine", limit=PAGE_MINE, **query)
     return render_template("tickets/mine.html", page=page, sales=call_as_user("tickets.sales"), shown=query["status"])
 
 

@@ -511,6 +511,14 @@ def test_sold_out_filter_says_that_nothing_is_there(ana, ticket):
     assert "None of your tickets is here." in page_text(ana, "/selling?status=sold")
 
 
+def test_ones_own_tickets_fill_a_few_screens_of_a_phone_and_no_more(ana):
+    for number in range(13):
+        ana.post("/api/tickets", json={"title": f"Hamlet {number}", "price": 19.99})
+    page = ana.get("/selling").text
+
+    assert page.count('<li class="row pictured">') == 12 and "Next page" in page
+
+
 def test_somebody_elses_order_is_not_shown(ana, order_page):
     assert ana.get(order_page).status_code == 403
 
