@@ -6,13 +6,13 @@ resources are not, as their schemas are those of what is installed in a cluster.
 """
 
 import io
+import json
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,16 +35,23 @@ SECONDS = 300
 Manifest = dict[str, Any]
 
 
-def invalid(manifest: Manifest) -> Iterator[str]:
-    """Yield what is wrong with a manifest for one of VERSIONS; nothing is with a custom resource."""
+def invalid(manifest: Manifest) -> list[str]:
+    """Return what is wrong with a manifest for one of VERSIONS; nothing is with a custom resource."""
+    return _invalid(json.dumps(manifest))
+
+
+@cache  # most manifests are the same in several overlays
+def _invalid(text: str) -> list[str]:
+    manifest, problems = json.loads(text), []
     for version in VERSIONS:
         try:
             kubernetes_validate.validate(manifest, version, strict=True)
         except kubernetes_validate.SchemaNotFoundError:
-            return
+            return []
         except kubernetes_validate.ValidationError as error:
             about = f"{manifest['kind']} {manifest['metadata']['name']}"
-            yield f"{about}, Kubernetes {version}: {error.message}"
+            problems.append(f"{about}, Kubernetes {version}: {error.message}")
+    return problems
 
 
 @cache
@@ -65,7 +72,7 @@ def rendered(overlay: str, *components: str) -> list[Manifest]:
                 path.read_text().replace("components:\n", f"components:\n  - ../../components/{component}\n")
             )
         text = _run(str(kubectl()), "kustomize", str(copy / "overlays" / overlay))
-    return [manifest for manifest in yaml.safe_load_all(text) if manifest]
+    return [manifest for manifest in yaml.load_all(text, yaml.CSafeLoader) if manifest]
 
 
 def beside() -> list[Manifest]:

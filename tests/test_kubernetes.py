@@ -11,7 +11,6 @@ import yaml
 
 from dev import env, kubernetes, release
 from dev.secrets import generate
-from gateway import health
 from libs.contracts.parts import PARTS
 from ops import redis_users
 from tests.test_compose import COMPOSE, CONTAINERS, MONITORING, PROGRAMS, SERVERS
@@ -300,7 +299,7 @@ def test_google_is_told_nothing_of_its_probe_that_it_does_not_know():
     probe = of_kind("gcp", "BackendConfig")["gateway"]["spec"]["healthCheck"]
 
     assert set(probe) <= {"type", "requestPath", "port", *PROBE_TIMES}  # of ingress-gce's HealthCheckConfig
-    assert probe["requestPath"] in health.PATHS  # which it asks by an address, as no field gives it a name
+    assert probe["requestPath"] == "/readyz"  # which it asks by an address, as no field gives it a name
 
 
 @every_program
