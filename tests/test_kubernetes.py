@@ -295,6 +295,30 @@ def test_the_manual_installs_tested_versions_of_what_must_be_in_the_cluster():
     assert MANUAL.count("/releases/download/v") == 2 and "releases/latest" not in MANUAL
 
 
+def test_the_manual_makes_what_a_command_needs_before_that_command():
+    steps = (
+        "apply -f deploy/kubernetes/base/namespace.yaml",  # into which the next one puts who runs MongoDB
+        "--install mongodb-kubernetes",
+        "--install external-secrets",
+        "apply -f deploy/kubernetes/secret-store.yaml",
+        "create secret generic ticketing",
+        "docker push ghcr.io/YOU/ticketing-operator",
+        "apply -k $OVERLAY",
+        "python -m ops.operators add",
+    )
+
+    found = [MANUAL.index(step) for step in steps]
+    assert found == sorted(found)
+
+
+def test_the_manual_names_files_and_jobs_that_exist():
+    cronjobs = of_kind("production", "CronJob")
+    paths = re.findall(r"deploy/(?:kubernetes|monitoring)[\w./-]*\w", MANUAL)
+
+    assert len(paths) > 15 and [path for path in paths if not (ROOT / path).exists()] == []
+    assert set(re.findall(r"--from=cronjob/(\w+)", MANUAL)) == set(cronjobs)
+
+
 def test_google_is_told_nothing_of_its_probe_that_it_does_not_know():
     probe = of_kind("gcp", "BackendConfig")["gateway"]["spec"]["healthCheck"]
 
