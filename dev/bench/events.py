@@ -380,7 +380,8 @@ SUITE = Suite(
     " with the settings that its documentation recommends against losses, and with its defaults (see dev/bench/peers)."
     f" `make bench ROWS=losses` kills producer, consumer and broker, {sizes.KILLS} times each, while changes are made:"
     ' "lost" are those whose effect never came, "effects of nothing" those of a change that was undone because'
-    " publishing its event seemed to fail.",
+    ' publishing its event seemed to fail, "restarts by hand" how often a library did not work again within'
+    f" {RECOVERY_SECONDS} s.",
     [
         *(Row(f"handled-{each.name}", f"event handled: {each.what}", partial(handled, each)) for each in LIBRARIES),
         *(
