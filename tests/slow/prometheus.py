@@ -26,10 +26,9 @@ FOLDER = ROOT / "deploy/monitoring"
 class Site:
     """A running system, its Prometheus at `url`, and people who use it."""
 
-    def __init__(self, system, url):
-        self.system, self.url = system, url
+    def __init__(self, system, url, mongo):
+        self.system, self.url, self.mongo = system, url, mongo
         self.sessions, self.operator = Sessions(system), Operator(system)
-        self.mongo = pymongo.MongoClient(system.mongo_url("admin"), tz_aware=True)
 
     def person(self, name):
         return self.sessions.begin(Person(self.system.gateway_url, name))
@@ -116,7 +115,8 @@ def watched(folder):
         ports["redis"] = stack.enter_context(exporter("redis_up", redis_answers(system)))
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(ports)))
         url = stack.enter_context(prometheus(folder, free_ports().gateway))
-        yield Site(system, url)
+        mongo = stack.enter_context(pymongo.MongoClient(system.mongo_url("admin"), tz_aware=True))
+        yield Site(system, url, mongo)
 
 
 def configuration(ports):
