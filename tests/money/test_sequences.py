@@ -34,7 +34,7 @@ from tests.money.world import PRICE
 
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "money"
 SEQUENCES = settings(
-    max_examples=1500 if IS_LONG else 50,
+    max_examples=1500 if IS_LONG else 20,
     stateful_step_count=50 if IS_LONG else 30,
     derandomize=not IS_LONG,
     deadline=None,
