@@ -9,7 +9,7 @@ from libs.database import connect
 pytest.register_assert_rewrite("tests.money.world")
 
 from tests.money.shop import Shop, drop, nobody_signs_out  # noqa: E402 - after the rewriting of World's asserts
-from tests.money.world import World  # noqa: E402
+from tests.money.world import World, migrate_both  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,9 @@ def world_databases(servers):
     """The databases of payments and orders; their indexes are made once."""
     name = f"test_{secrets.token_hex(6)}"
     with connect(servers.mongo_url(name)).client as client:
-        yield client[name], client[f"{name}_orders"]
+        databases = client[name], client[f"{name}_orders"]
+        migrate_both(*databases)
+        yield databases
     drop(servers.mongo_url(name), servers.mongo_url(f"{name}_orders"))
 
 

@@ -20,7 +20,7 @@ from libs.rpc import Client, RemoteError, ServiceUnavailable
 from libs.rpc.entrypoint import Responder, encoded_reply
 from libs.rpc.topology import calls_queue
 from libs.tokens import Signer, new_key
-from tests.money.world import World
+from tests.money.world import World, migrate_both
 
 KEYS = ("auth:1", "orders:1", "payments:1", "gateway:1", "operator:olga")
 ANSWERS = {
@@ -78,7 +78,9 @@ class Shop:
         public = ",".join(public for _, public in keys.values())
         self.common = {"AMQP_URI": amqp_url, "TOKEN_PUBLIC_KEYS": public}
         self.private = {issuer: private for issuer, (private, _) in keys.items()}
-        self.world = World(connect(self.urls["payments"]), connect(self.urls["orders"]), fake)
+        databases = connect(self.urls["payments"]), connect(self.urls["orders"])
+        migrate_both(*databases)
+        self.world = World(*databases, fake)
         self.client = Client(amqp_url, "gateway", timeout=5)
         with Connection(amqp_url) as connection:
             CATALOGUE.declare(connection.default_channel)  # as the set-up of the broker does

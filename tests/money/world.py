@@ -47,14 +47,18 @@ class Inline(Outcomes):
         return list(settled)
 
 
+def migrate_both(payments_db, orders_db):
+    """Migrate the databases of a world."""
+    for database, schema in ((payments_db, PaymentStore.schema), (orders_db, OrderStore.schema)):
+        migrate(database, schema)
+
+
 class World:
-    """One seller's tickets, one buyer, and everything that happens to the money."""
+    """One seller's tickets, one buyer, and everything that happens to the money, on databases that are migrated."""
 
     def __init__(self, payments_db, orders_db, fake):
         self.fake = fake
         self.store, self.orders = PaymentStore(payments_db), OrderStore(orders_db)
-        for database, schema in ((payments_db, PaymentStore.schema), (orders_db, OrderStore.schema)):
-            migrate(database, schema)
         self.ahead = timedelta(0)
         self.settlement = Settlement(self.store, CardProvider(SECRET_KEY, api_base=fake.url), self.now)
         self.checkout = Checkout(self.settlement, PUBLISHABLE_KEY)
