@@ -12,6 +12,7 @@ from amqp import Connection as AmqpConnection
 from amqp.channel import Channel as AmqpChannel
 from amqp.transport import SSLTransport, TCPTransport, _AbstractTransport
 from eventlet.greenpool import GreenPool
+from eventlet.hubs.hub import BaseHub
 from gunicorn.http.wsgi import Response
 from kombu import Connection
 from kombu.mixins import ConsumerMixin
@@ -53,6 +54,7 @@ REPLACED = [
     (RpcConsumer, "handle_result", "25b95fd9dfce", ENTRYPOINT),
     (Rpc, "handle_message", "7cafedcdfc41", ENTRYPOINT),
     (Executor.__base__, "_run", "285543111336", "libs/idle_threads.py"),
+    (BaseHub, "sleep_until", "615b89ec9a29", CONTAINER),
     (DependencyProvider, "bind", "9ca900db0b51", ANTI_ENTROPY),
     (ServerOptions, "make_logger", "e7619aff100c", "dev/supervised.py"),
 ]
