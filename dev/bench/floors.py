@@ -57,6 +57,16 @@ FLOORS = [
         " two more each of orders, tickets and expiration, and one of the limit on tries",
     ),
     Floor(
+        "deadlines",
+        "per_second",
+        "about 150: 13 CPU-ms each, on two cores: a job of rq that does nothing 3.7 (scheduler 0.5, worker 2.5 in 23"
+        " round trips, Redis 0.7), three writes 3.9, two reads 1.8, a question to payments 1, five deliveries of events"
+        " 2, outboxes cleared 0.5",
+        "deadline, order and ticket are of three parts, each of which writes durably, and a worker takes one job after"
+        " the other. More is possible where the sweep of orders takes many at once, for which it looks every five"
+        " seconds",
+    ),
+    Floor(
         "lag-ours",
         "p50_ms",
         "2.3 (`lag-nameko`, without an outbox), and before it a write that the majority has in its journal",
@@ -90,6 +100,21 @@ FLOORS = [
         "each of the five services has 40 to 56 (nameko, eventlet and pymongo; zxcvbn's words in auth), the gateway's"
         " master and two workers 82 together, the other six programs 15 to 40. Only a parent that forks all could share"
         " that",
+    ),
+    Floor(
+        "rest",
+        "our_idle_ms_a_second",
+        "about 25: seven reads a second 14, gunicorn's three processes 4.3, rq's scheduler and worker 3.7, six clients"
+        " of MongoDB 2, what sets RabbitMQ up 1",
+        "each relay looks every two seconds for what a crash left, other timers every five, comparisons of copies every"
+        " ten. A process that was asleep takes 0.25 CPU-ms to wake up, and 1.9 for a read. What is above it: consumers,"
+        " which look each second whether a heartbeat is due or they are to stop, and the calls of comparisons",
+    ),
+    Floor(
+        "growth-timers",
+        "times",
+        "1: no timer reads more beside a million finished orders (`tests/slow/test_growth.py`)",
+        "runs differ by up to a fifth, and the caches of MongoDB are larger",
     ),
     Floor(
         "growth-bought",
