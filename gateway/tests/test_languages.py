@@ -18,13 +18,14 @@ from gateway.static_files import files
 OTHERS = [language for language in LANGUAGES if language != "en"]
 PLACES = re.compile(r"%\(\w+\)s|\{\w+\}|</?\w+[^>]*>")
 """Where values are put into a text, and its markup."""
+WORD = re.compile(r"[^\W\d_]{2}")
 OWN = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
 GERMAN = {"Accept-Language": "de-CH,de;q=0.9,en;q=0.5"}
 
 said = cache(translations.said)
 
 
-@pytest.mark.integration  # not among the fast tests: to look through all sources takes a second
+@pytest.mark.lengthy  # to look through all sources takes a second
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_text_is_translated(language):
     catalog = translations.read(language)
@@ -105,10 +106,12 @@ class Visible(HTMLParser):
     def _look(self, text, where):
         while text != (text := re.sub(r"⟦[^⟦⟧]*⟧", "", text)):
             pass
+        if not WORD.search(text):
+            return
         for name in self.known:
             text = text.replace(name, "")
         text = re.sub(r"\w+\.? \d{1,2} \w+\.? \d{4}", "", text)  # a date
-        if re.search(r"[^\W\d_]{2}", text):
+        if WORD.search(text):
             self.unmarked.append(f"{where}: {text.strip()}")
 
 
@@ -131,7 +134,7 @@ def marked(monkeypatch, tmp_path):
     languages._asked_for.cache_clear()
 
 
-@pytest.mark.integration  # as above: these are all pages
+@pytest.mark.lengthy  # these are all pages
 def test_no_page_says_anything_past_gettext(marked, monkeypatch):
     monkeypatch.setattr(screenshots, "TICKETS", 24)
     site = screenshots.Site("http://127.0.0.1:12111")
@@ -153,7 +156,7 @@ def test_no_page_says_anything_past_gettext(marked, monkeypatch):
     assert found == {}
 
 
-@pytest.mark.integration  # as above
+@pytest.mark.lengthy  # these are all sources
 def test_nothing_is_flashed_past_gettext():
     calls = [
         node for path in GATEWAY.rglob("*.py") if "tests" not in path.parts for node in walk(parse(path.read_text()))
