@@ -40,6 +40,11 @@ def clock():
 
 
 @pytest.fixture
+def mongo(emptied):
+    return emptied
+
+
+@pytest.fixture
 def throttle(mongo, clock):
     return MongoThrottle(mongo.attempts, clock)
 

@@ -10,6 +10,11 @@ from libs.events.tests.bakery.catalogue import LoafBaked
 from libs.metrics import events_saved
 
 
+@pytest.fixture
+def mongo(emptied):
+    return emptied
+
+
 def a_loaf(version=1, **fields):
     return {"id": "b1", "version": version, "grain": "rye", "baked_at": "2026-11-22T12:00:00.000Z", **fields}
 

@@ -24,6 +24,11 @@ def a_loaf(ident, version=1):
 
 
 @pytest.fixture
+def mongo(emptied):
+    return emptied
+
+
+@pytest.fixture
 def originals(mongo, monkeypatch):
     """The source, in which no write takes long, and no event of it."""
     monkeypatch.setattr(aggregates, "LAG_SECONDS", 0)

@@ -9,6 +9,11 @@ from libs.events import Copies
 
 
 @pytest.fixture
+def mongo(emptied):
+    return emptied
+
+
+@pytest.fixture
 def copies(mongo):
     return Copies(mongo.loaves)
 
