@@ -40,14 +40,19 @@ LONGEST_PAUSE = 0.1  # seconds between two looks at a condition
 REDIS_DATABASES = range(1, 1024)  # 0 is the default of clients
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:
-    """Return the first true value of `condition()`; raise AssertionError when there is none within `seconds`."""
+def wait_for(
+    condition: Callable[[], Any], seconds: float = 10.0, what: str = "", longest_pause: float = LONGEST_PAUSE
+) -> Any:
+    """Return the first true value of `condition()`; raise AssertionError when there is none within `seconds`.
+
+    `longest_pause`: seconds between two looks, once some were in vain.
+    """
     deadline, pause = time.monotonic() + seconds, 0.01
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"timed out after {seconds} s waiting for {what or condition}")
         time.sleep(pause)
-        pause = min(1.3 * pause, LONGEST_PAUSE)  # most conditions cost a query
+        pause = min(1.3 * pause, longest_pause)  # most conditions cost a query
     return value
 
 

@@ -12,7 +12,7 @@ from dev.testing import metric, wait_for
 from tests.e2e.people import Person
 from tests.e2e.test_races import all_at_once
 
-pytestmark = pytest.mark.usefixtures("at_rest")
+pytestmark = pytest.mark.usefixtures("at_rest_in_the_end")
 
 UNKNOWN = "0" * 24
 LATER = "2031-01-31T19:30:00.000Z"

@@ -44,3 +44,10 @@ def at_rest(system):
     """Check every invariant when the test is over."""
     yield
     invariants.check(system)
+
+
+@pytest.fixture(scope="module")
+def at_rest_in_the_end(system):
+    """Check every invariant when all tests of the file are over: whatever one of them broke stays broken."""
+    yield
+    invariants.check(system)

@@ -18,6 +18,7 @@ OUTBOXES = {
     "expiration": ["deadlines"],
 }
 LIVE = ("created", "awaiting_payment", "complete")
+PAUSE = 0.5  # seconds; a look at all queues and documents takes a fifth of that
 ORDER_FIELDS = ("ticket_id", "status", "ticket.price_cents", "refunded_at", "refunded_cents")
 
 
@@ -34,7 +35,7 @@ def await_rest(system, mongo, seconds):
     """Wait until nothing is left over; fail with what is when that takes too long."""
     with Connection(system.amqp_url) as broker:
         try:
-            wait_for(lambda: next(leftovers(broker, mongo), None) is None, seconds)
+            wait_for(lambda: next(leftovers(broker, mongo), None) is None, seconds, longest_pause=PAUSE)
         except AssertionError:  # show what is left over
             assert list(leftovers(broker, mongo)) == []
 

@@ -13,7 +13,7 @@ SUCCEEDS, NO_MONEY, DECLINED = "4242 4242 4242 4242", "4000 0000 0000 9995", "40
 ASKS_THE_BANK = "4000 0000 0000 3220"
 FORM = "[data-card-form] iframe"
 
-pytestmark = pytest.mark.usefixtures("at_rest")
+pytestmark = pytest.mark.usefixtures("at_rest_in_the_end")
 
 KEEP_SHIFTS = """window.shifts = [];
 new PerformanceObserver((list) => list.getEntries().forEach((each) => window.shifts.push(each.value)))
