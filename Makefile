@@ -62,7 +62,8 @@ backup: ## Back up all databases while the site runs, into BACKUPS=backups (CONT
 
 restore: ## Restore BACKUP=backups/… while nothing runs (REPLACE=1, CONTAINERS=1)
 	@$(COMPOSE) stop
-	@$(COMPOSE) run --rm --user "$$(id -u):$$(id -g)" --volume "$(abspath $(BACKUP)):/backup:ro" restore python -m ops.restore /backup $(if $(REPLACE),--replace)
+	@$(COMPOSE) run --rm --user "$$(id -u):$$(id -g)" --volume "$(abspath $(BACKUP)):/backup:ro" restore python -m ops.restore /backup $(if $(REPLACE),--replace) \
+		|| { echo "the system is stopped: make up starts it"; exit 1; }
 	@$(COMPOSE) run --rm --no-deps --entrypoint sh rabbitmq -c "rm -rf /var/lib/rabbitmq/*"
 	@$(COMPOSE) run --rm --no-deps --entrypoint sh redis -c "rm -rf /data/*"
 	@echo "restored: make up starts the system"

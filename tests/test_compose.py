@@ -272,3 +272,15 @@ def test_restored_containers_begin_with_an_empty_broker_and_redis(tmp_path):
         [f"compose run --rm --no-deps --entrypoint sh {server}", f"rm -rf {volume}/*"]
         for server, volume in [("rabbitmq", "/var/lib/rabbitmq"), ("redis", "/data")]
     ]
+
+
+def test_who_is_refused_a_restore_reads_that_the_system_is_stopped(tmp_path):
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\ncase "$*" in *ops.restore*) exit 1;; esac\n')
+    docker.chmod(0o700)
+    settings = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = ["make", "-C", ROOT, "restore", f"BACKUP={tmp_path}/one", "CONTAINERS=1"]
+
+    done = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
+
+    assert done.returncode and "the system is stopped: make up starts it" in done.stdout
