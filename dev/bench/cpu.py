@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-LOOK_SECONDS, LONGEST_SETTLING_SECONDS = 0.5, 30.0
+LOOK_SECONDS, LONGEST_SETTLING_SECONDS = 0.25, 30.0
 IDLE_AT_MOST = 80.0
 """What they may use a second as long as it is not known what they use at rest."""
 NOISE_MS = 20.0

@@ -39,9 +39,8 @@ class Folder:
             site = Site(stack)
             with site.mongo:
                 use_a_little(site)
-                site.rest()
+                site.rest(sizes.IDLE_SECONDS)
                 memory = memory_mb(stack)
-                site.meter.rest(sizes.IDLE_SECONDS)
         idle = site.meter.idle
         return Measured(
             {

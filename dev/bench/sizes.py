@@ -12,14 +12,14 @@ def _of(full: int, quick: int) -> int:
 WARM_UP_SECONDS = 0.2 if IS_QUICK else 1.0
 READ_SECONDS = 0.5 if IS_QUICK else 2.0
 REST_SECONDS = 2.0 if IS_QUICK else 6.0
-IDLE_SECONDS = 2.0 if IS_QUICK else 30.0
+IDLE_SECONDS = 2.0 if IS_QUICK else 20.0
 """Of the row that shows what a system at rest costs: some of what it does comes every ten seconds."""
 REGISTERED = _of(48, 8)
 SIGN_INS = _of(96, 16)
-RESERVATIONS = _of(1000, 40)
+RESERVATIONS = _of(800, 40)
 FORMS = _of(400, 20)
-REFUSALS = _of(1500, 200)
-PURCHASES = _of(150, 100)
+REFUSALS = _of(1200, 200)
+PURCHASES = _of(100, 100)
 PAYMENTS = _of(20, 5)
 DEADLINES = _of(1000, 30)
 CALLS = _of(2000, 200)
@@ -28,7 +28,7 @@ LAG_SECONDS = _of(4, 1)
 COMPARISONS = _of(60, 5)
 RUSH = _of(2000, 200)
 SALE = _of(40, 5)
-GROWTH_SECONDS = 0.3 if IS_QUICK else 0.8
+GROWTH_SECONDS = 0.3 if IS_QUICK else 0.6
 GROWTH_ORDERS = _of(120, 20)
 TICKETS = _of(100_000, 2000)
 FINISHED = int(os.environ.get("BENCH_FINISHED_ORDERS", _of(200_000, 3000)))

@@ -74,11 +74,11 @@ class Site:
         self.load.run(Stream(asking(request("POST", "/api/users/signup", body=body), 201) for body in bodies))
         return emails
 
-    def rest(self) -> None:
-        """Measure what the programs use at rest: all have settled, and none follows any longer which sessions end."""
+    def rest(self, seconds: float = sizes.REST_SECONDS) -> None:
+        """Measure for so long what the programs use at rest: all have settled, and none follows which sessions end."""
         self.meter.settle()
         time.sleep(max(0.0, self.load.ended_at + ASLEEP_SECONDS - time.monotonic()))
-        self.meter.rest(sizes.REST_SECONDS)
+        self.meter.rest(seconds)
 
     def measure(self, *streams: Stream, count: int = 0, **more: float) -> Measured:
         """Run streams; return the figures of the first, for so many operations, or else for as many as its replies."""
