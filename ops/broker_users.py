@@ -156,6 +156,9 @@ class _Management:
         try:
             with urlopen(wanted, timeout=SECONDS, context=self._tls) as reply:  # noqa: S310
                 answer: bytes = reply.read()
+        except HTTPError as error:
+            error.close()  # it is the answer, too, whose connection nobody else would close
+            raise
         except HTTPException as error:
             raise OSError(f"RabbitMQ gave half an answer: {error!r}") from error
         return answer
