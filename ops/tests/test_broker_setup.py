@@ -1,7 +1,7 @@
 """The set-up of the broker, and what it does when somebody deletes something."""
 
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,9 +17,9 @@ from ops import broker_setup
 from ops.broker_setup import OVERLAP_SECONDS, as_administrator, declare, keep_set_up, set_up
 
 
-@pytest.fixture
-def broker(servers):
-    """What the set-up of a vhost of its own needs to know, and the administrator's address of that."""
+@contextmanager
+def vhost_of_its_own(servers):
+    """Yield what the set-up of a new vhost needs to know, and the administrator's address of that."""
     with new_vhost(servers) as url:
         host, vhost = f"127.0.0.1:{servers.ports.amqp}", urlsplit(url).path
         users = {part: f"{vhost[1:]}-{part}" for part in PRINCIPALS}
@@ -27,6 +27,20 @@ def broker(servers):
         yield (servers.management_url, servers.secrets["RABBITMQ_PASSWORD"], addresses), url
         for user in users.values():
             servers.management("DELETE", f"/api/users/{user}")
+
+
+@pytest.fixture(scope="module")
+def broker(servers):
+    """A vhost for all tests, each of which sets it up, and leaves it as it was."""
+    with vhost_of_its_own(servers) as broker:
+        yield broker
+
+
+@pytest.fixture
+def own_broker(servers):
+    """A vhost for one test that sets it up in another way, or deletes it."""
+    with vhost_of_its_own(servers) as broker:
+        yield broker
 
 
 def names(servers, kind, url):
@@ -55,10 +69,10 @@ def test_an_event_waits_for_a_listener_that_has_never_run(broker):
     assert set(waiting) == {1}
 
 
-def test_no_event_is_ever_dropped_by_a_quorum_queue_however_often_it_was_delivered(broker, servers, monkeypatch):
+def test_no_event_is_ever_dropped_by_a_quorum_queue_however_often_it_was_delivered(own_broker, servers, monkeypatch):
     """By default RabbitMQ 4 drops what it has delivered 20 times."""
     monkeypatch.setenv("QUEUE_TYPE", "quorum")
-    settings, url = broker
+    settings, url = own_broker
     next(set_up(*settings))
 
     queues = servers.management("GET", f"/api/queues{urlsplit(url).path}").json()
@@ -107,6 +121,8 @@ def test_what_a_part_replaced_keeps_nothing_else_from_being_declared_again(broke
             declare(connection)
 
     assert ("orders.events", "payments.OrderUpdated", "OrderUpdated") in bindings(servers, url)
+    with Connection(url) as connection:
+        connection.channel().exchange_delete("tickets.events")
 
 
 def test_a_queue_of_an_earlier_version_is_deleted_once_nobody_reads_it_but_not_what_is_parked(broker, servers):
@@ -165,9 +181,9 @@ def test_the_version_before_may_go_on_for_ten_minutes_with_the_rights_that_it_ha
     assert permissions(servers, "topic-permissions", url) == calls
 
 
-def test_users_and_queues_of_a_broker_that_lost_its_data_are_made_again(broker, servers, monkeypatch):
+def test_users_and_queues_of_a_broker_that_lost_its_data_are_made_again(own_broker, servers, monkeypatch):
     monkeypatch.setattr(broker_setup, "PAUSE_SECONDS", 0)
-    settings, url = broker
+    settings, url = own_broker
     set_ups = keep_set_up(*settings)
     next(set_ups)
     user, vhost = urlsplit(settings[2]["orders"]).username, urlsplit(url).path
@@ -184,7 +200,7 @@ def test_users_and_queues_of_a_broker_that_lost_its_data_are_made_again(broker, 
 def test_a_broker_that_cannot_be_set_up_for_a_minute_ends_the_program_with_the_reason(servers, monkeypatch):
     monkeypatch.setattr(broker_setup, "TRYING_SECONDS", 0)
 
-    with pytest.raises(SystemExit, match="RabbitMQ cannot be set up: 401"):
+    with pytest.raises(SystemExit, match="RabbitMQ cannot be set up: HTTP Error 401"):
         next(keep_set_up(servers.management_url, "wrong", {"orders": servers.amqp_url_for("orders")}))
 
 

@@ -2,7 +2,7 @@
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -22,9 +22,9 @@ from ops.broker_setup import declare
 from ops.broker_users import ADMINISTRATOR, grant
 
 
-@pytest.fixture
-def users(servers):
-    """The addresses of the parts in a vhost of their own, and the administrator's."""
+@contextmanager
+def users_of_a_vhost(servers):
+    """Yield the addresses of the parts in a new vhost, and the administrator's."""
     with new_vhost(servers) as url:
         vhost, password = urlsplit(url).path, servers.secrets["RABBITMQ_PASSWORD"]
         names = {part: f"{vhost[1:]}-{part}" for part in PRINCIPALS}
@@ -37,8 +37,23 @@ def users(servers):
             servers.management("DELETE", f"/api/users/{name}")
 
 
+@pytest.fixture(scope="module")
+def users(servers):
+    """The users of a vhost that the tests share."""
+    with users_of_a_vhost(servers) as users:
+        yield users
+
+
+@pytest.fixture
+def users_of_nothing(servers):
+    """The users of a vhost in which nothing is declared yet."""
+    with users_of_a_vhost(servers) as users:
+        yield users
+
+
 @pytest.mark.parametrize("queue_type", ["classic", "quorum"])
-def test_each_part_may_declare_all_that_it_needs_in_any_order(users, queue_type, monkeypatch, servers):
+def test_each_part_may_declare_all_that_it_needs_in_any_order(users_of_nothing, queue_type, monkeypatch, servers):
+    users = users_of_nothing
     monkeypatch.setenv("QUEUE_TYPE", queue_type)
     for part in (*PRINCIPALS, *reversed(PRINCIPALS)):
         with Connection(users[part]) as connection:
