@@ -154,9 +154,9 @@ def system() -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator["Browser"]:
-    """Yield a browser; the whole system is started before it, as pytest does with fixtures of the session."""
+    """Yield a browser, started once for all tests of this process; each opens pages in contexts of its own."""
     with testing.chromium() as browser:
         yield browser
 
