@@ -56,10 +56,15 @@ class Sale:
         self.orders = len(orders)
         self._shared = {orders[0]["seller_id"], *(one["buyer_id"] for one in orders)}
         self._own = {ticket_id, *(one["_id"] for one in orders)}
-        self._documents = list(self._find())
-        for _, document in self._documents:
+        documents = list(self._find())
+        for _, document in documents:
             found = bson.decode(document)
             self._own |= {found["_id"], found.get("stripe_id") or found["_id"]}
+        names = [(name, name.encode()) for name in self._own | self._shared]
+        self._documents = [
+            (collection, document, [pair for pair in names if pair[1] in document])
+            for collection, document in documents
+        ]
 
     def _find(self) -> Iterator[tuple[Any, bytes]]:
         for part in PARTS:
@@ -71,15 +76,14 @@ class Sale:
 
     def copy(self, count: int, users: int) -> None:
         """Store so many copies, of tickets with new ids, and of orders between so many other users."""
-        people = [{name: new_id() for name in self._shared} for _ in range(users)]
+        people = [{name: new_id().encode() for name in self._shared} for _ in range(users)]
         for start in range(0, count, BATCH // 10):
             batch: dict[Any, list[RawBSONDocument]] = {}
             for number in range(start, min(start + BATCH // 10, count)):
-                new = {name: _like(name) for name in self._own} | people[number % users]
-                pairs = [(old.encode(), fresh.encode()) for old, fresh in new.items()]
-                for collection, document in self._documents:
-                    for old, fresh in pairs:
-                        document = document.replace(old, fresh)
+                new = {name: _like(name).encode() for name in self._own} | people[number % users]
+                for collection, document, names in self._documents:
+                    for name, encoded in names:
+                        document = document.replace(encoded, new[name])
                     batch.setdefault(collection, []).append(RawBSONDocument(document))
             for collection, documents in batch.items():
                 _insert(collection, documents)
