@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from libs.settings import trace_endpoint
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
     from libs import spans
-    from libs.spans import Span
 
 HEADER = "traceparent"
 """The header of AMQP messages, and the name of what outboxes, jobs, payments and webhooks keep."""
@@ -42,7 +43,7 @@ def set_up(service: str) -> bool:
 def traceparent(span: "Span | None" = None) -> str | None:
     """Return a span, by default the current one, as W3C's traceparent; None when there is none."""
     span = span or _current.get()
-    return span.traceparent() if span else None
+    return _tracer.traceparent(span) if _tracer and span else None
 
 
 def messaging(operation: str, destination: str, ident: str | None, system: str = "rabbitmq") -> dict[str, Any]:
@@ -121,17 +122,17 @@ def sent(parent: object, since: datetime, name: str, attributes: Attributes) -> 
 
 def failed(span: "Span | None", error: BaseException, is_fault: bool = True) -> None:
     """Note with what the work of a span failed; what a caller expects is no fault, nor is a service's own answer."""
-    if span:
+    if span and _tracer:
         answered = getattr(error, "traced_as", None)
-        span.fail(answered or type(error).__name__, is_fault and not answered)
+        _tracer.fail(span, answered or type(error).__name__, is_fault and not answered)
 
 
 def answered(status: int) -> None:
     """Note with which status of HTTP the request is answered that the current span is of."""
     if span := _current.get():
-        span.note("http.response.status_code", status)
-        if status >= 500:
-            span.fail(str(status), is_fault=True)
+        span.set_attribute("http.response.status_code", status)
+        if status >= 500 and _tracer:
+            _tracer.fail(span, str(status), True)
 
 
 @contextmanager
