@@ -48,6 +48,6 @@ def at_rest(system):
 
 @pytest.fixture(scope="module")
 def at_rest_in_the_end(system):
-    """Check every invariant when all tests of the file are over: whatever one of them broke stays broken."""
+    """Check every invariant when all tests of the file are over: what one broke of money and winners stays broken."""
     yield
     invariants.check(system)
