@@ -201,7 +201,7 @@ def classes_with_entrypoints(path):
 
 @pytest.mark.parametrize("part", SERVICES)
 def test_service_file_names_no_class_with_entrypoints_but_its_own(part):
-    """`nameko run` takes each for a service of its own: import the module that has it, not the class."""
+    """`libs.service` takes each for a service of its own: import the module that has it, not the class."""
     path = ROOT / part / "service.py"
     own = {
         f"{folder}.{other.stem}": set(classes_with_entrypoints(other))
