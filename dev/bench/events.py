@@ -38,6 +38,8 @@ RUNNING_SECONDS = (0.1, 0.6)
 """How long a library runs on once it works, before the next kill."""
 RECOVERY_SECONDS = 45
 """After how long a library that does not work again is started anew as a whole, as its operator would do it."""
+MOST_RESTARTS = 5
+"""How often in a row."""
 RESTARTING_SECONDS = 180
 """How long a killed broker may take to be back, beside all that tries to reach it again."""
 STOP_SECONDS = 15
@@ -358,8 +360,12 @@ def _kill_again(peer: Peer, kind: str, lost: Mapping[str, Counter[str]]) -> None
 
 
 def _recover(peer: Peer, prefix: str, lost: Mapping[str, Counter[str]]) -> None:
-    """Return once the library works; start it anew when that takes too long."""
+    """Return once the library works; start it anew when that takes too long, and give up after MOST_RESTARTS."""
+    restarts = 0
     while not peer.works_again(prefix):
+        restarts += 1
+        if restarts > MOST_RESTARTS:
+            raise RuntimeError(f"{peer.name} does not work again")
         lost[peer.name]["restarts_by_hand"] += 1
         peer.begin(f"{prefix}-anew-{lost[peer.name]['restarts_by_hand']}")
 

@@ -22,6 +22,7 @@ from tests.e2e.people import Person
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(2400)]
 
 REQUESTS = 10_000
+REPLACING_SECONDS = 1200
 READERS = 6
 PATHS = ["/api/tickets", "/tickets", "/api/orders", "/api/users/currentuser", "/api/tickets?limit=5"]
 PROGRAMS = [name for name in SERVE_METRICS if name not in ONCE]
@@ -70,8 +71,9 @@ def replace_all(cluster):
 
 def replace_until(cluster, is_enough):
     """Replace every program, again and again until it is enough; return how often."""
-    rounds = 0
+    rounds, until = 0, time.monotonic() + REPLACING_SECONDS
     while not rounds or not is_enough():
+        assert time.monotonic() < until, f"not enough after every program was replaced {rounds} times"
         replace_all(cluster)
         rounds += 1
     return rounds
