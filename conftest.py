@@ -178,16 +178,19 @@ def mongo_url(servers: Stack) -> Iterator[str]:
 @pytest.fixture
 def mongo(mongo_url: str) -> Iterator[Database[dict[str, Any]]]:
     """Yield the database of `mongo_url`, opened."""
-    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(mongo_url, tz_aware=True, timeoutMS=5000)
-    with client:
+    with _opened(mongo_url) as client:
         yield client.get_default_database()
 
 
 @pytest.fixture(scope="module")
 def kept_database(servers: Stack) -> Iterator[Database[dict[str, Any]]]:
     """Yield a MongoDB database that the tests of a module share; `emptied` is the same for one of them."""
-    with testing.new_database(servers) as url, pymongo.MongoClient[dict[str, Any]](url, tz_aware=True) as client:
+    with testing.new_database(servers) as url, _opened(url) as client:
         yield client.get_default_database()
+
+
+def _opened(url: str) -> pymongo.MongoClient[dict[str, Any]]:
+    return pymongo.MongoClient(url, tz_aware=True, timeoutMS=5000)
 
 
 @pytest.fixture
