@@ -8,7 +8,7 @@ import pytest
 from amqp.exceptions import PreconditionFailed
 from kombu import Connection
 
-from dev.testing import new_vhost
+from dev.testing import new_vhost, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import PRINCIPALS, SERVICES
@@ -31,7 +31,7 @@ def vhost_of_its_own(servers):
 
 @pytest.fixture(scope="module")
 def broker(servers):
-    """A vhost for all tests, each of which sets it up, and leaves it as it was."""
+    """A vhost for all tests: each sets it up, and counts on nothing that others left there."""
     with vhost_of_its_own(servers) as broker:
         yield broker
 
@@ -55,18 +55,17 @@ def bindings(servers, url):
 
 
 def test_an_event_waits_for_a_listener_that_has_never_run(broker):
-    settings, _ = broker
+    settings, url = broker
     next(set_up(*settings))
+    queues = [f"{listener}.OrderCreated" for listener in CATALOGUE["OrderCreated"].listeners]
+    with Connection(url) as connection:
+        for queue in queues:
+            connection.channel().queue_purge(queue)
 
     with closing(Publisher(settings[2]["orders"])) as publisher:
         assert publisher.publish([Outgoing("orders.events", "OrderCreated", b"{}")]) == {}
 
-    with Connection(settings[2]["operator"]) as connection:
-        waiting = [
-            connection.channel().queue_declare(f"{listener}.OrderCreated", passive=True).message_count
-            for listener in CATALOGUE["OrderCreated"].listeners
-        ]
-    assert set(waiting) == {1}
+    assert {waiting(settings[2]["operator"], queue) for queue in queues} == {1}
 
 
 def test_no_event_is_ever_dropped_by_a_quorum_queue_however_often_it_was_delivered(own_broker, servers, monkeypatch):
@@ -111,18 +110,25 @@ def test_whatever_somebody_deleted_is_there_again_at_the_next_verification(broke
 def test_what_a_part_replaced_keeps_nothing_else_from_being_declared_again(broker, servers, caplog):
     settings, url = broker
     next(set_up(*settings))
-    with Connection(settings[2]["tickets"]) as connection:
-        connection.channel().exchange_delete("tickets.events")
-        connection.channel().exchange_declare("tickets.events", "fanout", auto_delete=False)
-    with Connection(url) as connection:
+    with replaced_by_its_part(settings[2]["tickets"], "tickets.events"), Connection(url) as connection:
         connection.channel().queue_unbind("payments.OrderUpdated", "orders.events", "OrderUpdated")
 
         with pytest.raises(PreconditionFailed, match=r"tickets\.events"):
             declare(connection)
 
     assert ("orders.events", "payments.OrderUpdated", "OrderUpdated") in bindings(servers, url)
+
+
+@contextmanager
+def replaced_by_its_part(url, exchange):
+    """Let an exchange be of another kind while the block runs; afterwards there is none, until it is set up again."""
     with Connection(url) as connection:
-        connection.channel().exchange_delete("tickets.events")
+        connection.channel().exchange_delete(exchange)
+        try:
+            connection.channel().exchange_declare(exchange, "fanout", auto_delete=False)
+            yield
+        finally:
+            connection.channel().exchange_delete(exchange)
 
 
 def test_a_queue_of_an_earlier_version_is_deleted_once_nobody_reads_it_but_not_what_is_parked(broker, servers):

@@ -81,6 +81,8 @@ def test_a_service_answers_retries_and_parks_with_the_rights_of_its_part(users, 
     event, queue = CATALOGUE["ExpirationComplete"], "orders.ExpirationComplete"
     body = b'{"id": "bad", "version": 1, "order_id": "bad", "expires_at": "2026-11-22T12:00:00.000Z"}'
     declare_own = partial(topology.declare_published, events=CATALOGUE.published_by("expiration"))
+    with Connection(users["administrator"]) as connection:
+        connection.channel().queue_delete(f"{queue}.parked")
     with (
         closing(Publisher(users["expiration"], declare_own)) as publisher,
         closing(Client(users["gateway"], "gateway", timeout=10)) as client,
@@ -136,6 +138,8 @@ def test_a_listener_shows_replays_and_discards_its_parked_events_with_the_rights
     parking = Parking(users["orders"], [queue], ["orders.wait.30000"])
     with Connection(users["administrator"]) as connection:
         CATALOGUE.declare(connection.channel())
+        for name in (queue, f"{queue}.parked"):
+            connection.channel().queue_purge(name)
     with closing(Publisher(users["orders"])) as publisher:
         parked = [Outgoing("orders.parking", f"{queue}.parked", b"{}", {}, ident) for ident in ("mended", "broken")]
         assert publisher.publish(parked) == {}
