@@ -1,7 +1,7 @@
-"""pymongo's background threads, woken when there is something to do: its own look whether there is, twice a second.
+"""pymongo's background threads, woken when there is something to do; pymongo has them look for it twice a second.
 
-Each client has three of them. At rest a program with a client and eventlet uses 0.8 to 1.0 CPU-ms a second less so, of
-1.3 to 2.4, and six programs of the system have one: 5 to 6 CPU-ms a second in all.
+Each client has three of them. That takes 0.8 to 1.0 of the 1.3 to 2.4 CPU-ms a second that a program with a
+client and eventlet uses at rest; six programs of the system have a client, so that is 5 to 6 CPU-ms a second in all.
 """
 
 import threading
