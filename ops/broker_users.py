@@ -146,6 +146,8 @@ class _Management:
             if error.code == HTTPStatus.NOT_FOUND:
                 return None
             raise
+        except ValueError as error:
+            raise OSError(f"RabbitMQ gave an answer that is no JSON: {error}") from error
 
     def put(self, path: str, body: Mapping[str, str]) -> None:
         """Put `body` at `path`."""

@@ -167,13 +167,18 @@ def test_the_administrator_is_never_changed(servers):
     assert "administrator" in servers.management("GET", f"/api/users/{ADMINISTRATOR}").json()["tags"]
 
 
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", b"what\r\n\r\n"])
-def test_a_broker_that_ends_amid_an_answer_is_away(answer):
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: "
+NO_WHOLE_ANSWERS = b"", b"what\r\n\r\n", OK + b"9\r\n\r\n{", OK + b"0\r\n\r\n", OK + b"1\r\n\r\n{"
+
+
+@pytest.mark.parametrize("answer", NO_WHOLE_ANSWERS)
+def test_a_broker_that_gives_no_whole_answer_is_away(answer):
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
         pool.submit(answer_once, server, answer)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
 
-        with pytest.raises(OSError, match="closed connection|half an answer"):
-            grant(f"http://127.0.0.1:{server.getsockname()[1]}", "admin", "auth", "amqp://auth:a@127.0.0.1/")
+        with pytest.raises(OSError, match="closed connection|half an answer|no JSON"):
+            grant(url, "admin", "auth", "amqp://auth:a@127.0.0.1/", keeps=True)
 
 
 def answer_once(server, answer):
