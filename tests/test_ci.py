@@ -59,6 +59,15 @@ def test_image_is_built():
     assert any("docker build -f docker/Dockerfile" in step for job in all_jobs() for step in steps(job))
 
 
+def test_every_image_that_is_built_is_scanned():
+    done = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["image"]["steps"]
+    built = [step["run"] for step in done if step.get("run", "").startswith("docker build ")]
+    scanned = [step["with"] for step in done if "trivy" in step.get("uses", "")]
+
+    assert [re.search(r" -t (\S+) ", command)[1] for command in built] == [each["image-ref"] for each in scanned]
+    assert {each["exit-code"] for each in scanned} == {"1"}
+
+
 def test_every_image_is_scanned_before_it_is_released():
     job = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]["image"]
     done = [(step["uses"].partition("@")[0], step["with"]) for step in job["steps"] if "with" in step]
