@@ -220,6 +220,20 @@ def test_administrator_has_what_the_first_operator_and_backups_need():
     assert "/backups" in {each["mountPath"] for each in container["volumeMounts"]}
 
 
+@every_overlay
+def test_no_pod_fills_the_disk_of_its_node(overlay):
+    for name, pod in (pods(overlay) | operated(overlay)).items():
+        scratch = [each["emptyDir"] for each in pod["spec"].get("volumes", []) if "emptyDir" in each]
+        assert all("sizeLimit" in each for each in scratch), name
+
+
+def test_an_administrator_is_given_the_room_that_backups_may_take():
+    pod = pods("production")["administrator"]
+    (backups,) = [each["emptyDir"] for each in pod["spec"]["volumes"] if each["name"] == "backups"]
+
+    assert program_of(pod)["resources"]["requests"]["ephemeral-storage"] == backups["sizeLimit"]
+
+
 def secrets_in(composed):
     return {name for name, value in composed["environment"].items() if ":?" in str(value)}
 
