@@ -326,6 +326,20 @@ def test_the_manual_makes_what_a_command_needs_before_that_command():
     assert found == sorted(found)
 
 
+def test_the_manual_restores_while_nothing_starts_a_program_again():
+    steps = (
+        "annotate scaledobject --all autoscaling.keda.sh/paused-replicas=0",
+        "scale deployment --all --replicas 0",
+        "wait pod --selector pod-template-hash --for delete",
+        "python -m ops.restore",
+        "scale deployment --all --replicas 2",
+        "annotate scaledobject --all autoscaling.keda.sh/paused-replicas-",
+    )
+
+    found = [MANUAL.index(step) for step in steps]
+    assert found == sorted(found)
+
+
 def test_the_manual_names_files_and_jobs_that_exist():
     cronjobs = of_kind("production", "CronJob")
     paths = set(re.findall(r"deploy/(?:kubernetes|monitoring)[\w./-]*\w", MANUAL)) - {SECRETS}
