@@ -254,18 +254,36 @@ def test_prometheus_finds_every_program_under_the_name_that_the_alerts_know():
     assert exporters["relabel_configs"][0]["regex"] == "exporter"
 
 
+def exporter(name):
+    deployments = [each for each in kubernetes.rendered(*kubernetes.WITH_OPTIONS) if each["kind"] == "Deployment"]
+    (pod,) = [each["spec"]["template"] for each in deployments if each["metadata"]["name"] == name]
+    return pod
+
+
 @pytest.mark.parametrize("name", ["mongo-exporter", "redis-exporter"])
 def test_exporter_is_that_of_docker_compose_and_reaches_its_server_alone(name):
-    made = [each for each in kubernetes.rendered(*kubernetes.WITH_OPTIONS) if each["metadata"]["name"] == name]
-    (pod,) = [each["spec"]["template"] for each in made]
+    pod = exporter(name)
     networks = {label.removeprefix("network/") for label in pod["metadata"]["labels"] if label.startswith("network/")}
 
-    assert program_of(pod)["image"] == CONTAINERS[name]["image"] and program_of(pod)["ports"][0]["name"] == "exporter"
+    assert program_of(pod)["image"].removesuffix("-alpine") == CONTAINERS[name]["image"]
+    assert program_of(pod)["ports"][0]["name"] == "exporter"
+    assert secrets_of(program_of(pod)) == set(re.findall(r"\{(\w+):", str(CONTAINERS[name])))
     assert name == "redis-exporter" or "--no-mongodb.direct-connect" in program_of(pod)["args"]  # else it has one host
     assert networks == set(CONTAINERS[name]["networks"]) - {"broker"}  # by which Prometheus comes there
     assert (
         program_of(pod)["securityContext"]["readOnlyRootFilesystem"] and pod["spec"]["securityContext"]["runAsNonRoot"]
     )
+
+
+def test_redis_exporter_is_the_user_whose_address_it_has_in_docker_compose():
+    program = program_of(exporter("redis-exporter"))
+    (user,) = [each["value"] for each in program["env"] if each["name"] == "REDIS_USER"]
+    script = program["command"][-1].replace("/redis_exporter", "env")
+    address = "redis+sentinel://scheduler:secret@redis-0.redis:26379,redis-1.redis:26379/ticketing/"
+
+    told = subprocess.check_output(["sh", "-c", script], env={"SCHEDULER_REDIS_URL": address}, text=True)
+    assert "REDIS_PASSWORD=secret" in told.splitlines()
+    assert f"{user.upper()}_REDIS_URL" in CONTAINERS["redis-exporter"]["environment"]["REDIS_ADDR"]
 
 
 def test_gateway_is_probed_from_inside_its_pod():
