@@ -240,7 +240,7 @@ def secrets_in(composed):
 
 def test_prometheus_finds_every_program_under_the_name_that_the_alerts_know():
     values = yaml.safe_load((ROOT / "deploy/monitoring/kubernetes-values.yaml").read_text())
-    programs, exporters, *servers = yaml.safe_load(values["extraScrapeConfigs"])
+    programs, *servers = yaml.safe_load(values["extraScrapeConfigs"])
     alerts = (ROOT / "deploy/monitoring/rules/alerts.yml").read_text()
     keep, name = programs["relabel_configs"]
 
@@ -250,8 +250,21 @@ def test_prometheus_finds_every_program_under_the_name_that_the_alerts_know():
         if keep["regex"] in {port["name"] for port in program_of(pod).get("ports", [])}
     }
     assert asked == set(re.findall(r'absent\(up\{job="(.*?)"\}', alerts))
-    assert name["target_label"] == "job" and [each["job_name"] for each in servers] == ["rabbitmq", "rabbitmq-alarms"]
-    assert exporters["relabel_configs"][0]["regex"] == "exporter"
+    assert name["target_label"] == "job"
+    assert [each["job_name"] for each in servers] == ["mongo", "redis", "rabbitmq", "rabbitmq-alarms"]
+
+
+def test_prometheus_has_each_redis_asked_for_its_part():
+    values = yaml.safe_load((ROOT / "deploy/monitoring/kubernetes-values.yaml").read_text())
+    (job,) = [each for each in yaml.safe_load(values["extraScrapeConfigs"]) if each["job_name"] == "redis"]
+    name, namespace, _ = job["relabel_configs"][-1]["replacement"].split(".")
+    made = kubernetes.rendered(*kubernetes.WITH_OPTIONS)
+    (service,) = [each for each in made if (each["kind"], each["metadata"]["name"]) == ("Service", name)]
+    members = of_kind("production", "StatefulSet")["redis"]["spec"]["replicas"]
+
+    assert job["static_configs"][0]["targets"] == [f"redis-{number}.redis:6379" for number in range(members)]
+    assert service["metadata"]["namespace"] == namespace
+    assert service["spec"]["selector"].items() <= exporter(name)["metadata"]["labels"].items()
 
 
 def exporter(name):

@@ -112,7 +112,7 @@ def watched(folder):
         ports = {name: system.ports.metrics_of(name) for name in SERVE_METRICS}
         ports["rabbitmq"] = ports["rabbitmq-alarms"] = system.rabbitmq_metrics
         ports["mongo"] = stack.enter_context(exporter("mongodb_up", mongo_answers(system)))
-        ports["redis"] = stack.enter_context(exporter("redis_up", redis_answers(system)))
+        ports["redis"] = stack.enter_context(exporter("redis_instance_info", redis_takes_writes(system), role="master"))
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(ports)))
         url = stack.enter_context(prometheus(folder, free_ports().gateway))
         mongo = stack.enter_context(pymongo.MongoClient(system.mongo_url("admin"), tz_aware=True))
@@ -151,10 +151,11 @@ def answers(url):
 
 
 @contextmanager
-def exporter(name, answers):
+def exporter(name, answers, **labels):
     """Serve a gauge that tells whether a server answers, as its exporter in compose does; yield the port."""
     registry = CollectorRegistry()
-    Gauge(name, "Whether it answers.", registry=registry).set_function(lambda: float(answers()))
+    gauge = Gauge(name, "Whether it answers.", labels, registry=registry)
+    (gauge.labels(**labels) if labels else gauge).set_function(lambda: float(answers()))
     server, thread = start_http_server(0, HOST, registry)
     yield server.server_port
     server.shutdown()
@@ -174,10 +175,10 @@ def mongo_answers(system):
     return answers
 
 
-def redis_answers(system):
+def redis_takes_writes(system):
     def answers():
         with suppress(redis.RedisError), redis.Redis.from_url(system.redis_url, socket_timeout=3) as client:
-            return client.ping()
+            return client.info("replication")["role"] == "master"
         return 0
 
     return answers
