@@ -94,9 +94,10 @@ def play(amqp_url, mongo_url, notes):
 def act(publisher, amqp_url, mongo_url, notes):
     send(publisher, "is-early")
     with both(amqp_url, mongo_url) as services:
-        for event in ("is-good", "is-broken", "fails-once", "fails-always", "is-slow"):
+        for event in ("is-good", "is-broken", "fails-once", "fails-always"):
             send(publisher, event)
         wait_for(lambda: Parking(amqp_url, ALL_QUEUES).count() == {QUEUES["ours"]: 2})
+        send(publisher, "is-slow")  # last, as it is to be stopped soon after it began
         wait_for(lambda: begun(notes, "is-slow") == 2)
         stop(services)
     with both(amqp_url, mongo_url) as services:
