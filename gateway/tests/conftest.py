@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 from flask.testing import FlaskClient
-from jinja2 import FileSystemBytecodeCache
+from jinja2 import BytecodeCache
 
 from gateway import reservations, sellers
 from gateway.app import create_app
@@ -14,8 +14,22 @@ from gateway.session_uses import SessionUses
 from gateway.settings import Settings
 from gateway.tests.fakes import SETTINGS, FakeServices, never_revoked
 
-COMPILED = FileSystemBytecodeCache()
-"""The templates, which would take as long as many tests to compile for each of the gateways that are built."""
+
+class Compiled(BytecodeCache):
+    """The templates as this process has compiled them, once for all of the gateways that it builds."""
+
+    def __init__(self):
+        self._code = {}
+
+    def load_bytecode(self, bucket):
+        if bucket.key in self._code:
+            bucket.bytecode_from_string(self._code[bucket.key])
+
+    def dump_bytecode(self, bucket):
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = Compiled()
 
 
 @cache
