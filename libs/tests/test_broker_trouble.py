@@ -207,12 +207,12 @@ def outage(broker):
         for clean_up in (client.close, relay.publisher.close, thread.join, relay.stop):  # the last one first
             stack.callback(clean_up)
         thread.start()
-        seen.delayed = delay_events(url)
-        calls = [pool.submit(client.query, service, "sleep", {"seconds": 6}) for service in ("probe", "stock")]
         parked = topology.parked_name(QUEUE)
         relay.publisher.publish([Outgoing("", parked, b"{}")])
-        wait_for(lambda: [client.call(service, "begun") for service in ("probe", "stock")] == [1, 1])
+        seen.delayed = delay_events(url)
         wait_for(lambda: waiting(url, SOLD) > len(seen.delayed) // 10, 20)
+        calls = [pool.submit(client.query, service, "sleep", {"seconds": 6}) for service in ("probe", "stock")]
+        wait_for(lambda: [client.call(service, "begun") for service in ("probe", "stock")] == [1, 1])
 
         started = time.monotonic()
         broker.kill_for_good("rabbitmq")
