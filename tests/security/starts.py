@@ -1,7 +1,8 @@
 """Starts programs in one environment after the other, in one process: `python -m tests.security.starts`.
 
 Reads [[command, environment], ...] from stdin as JSON, and writes with what words the program refused to start in
-each; it must refuse in all of them. Those that nameko runs come last: it patches Python's modules.
+each, and whatever else it printed or logged; it must refuse in all of them. Those that nameko runs come last: it
+patches Python's modules.
 """
 
 import importlib
@@ -9,6 +10,8 @@ import json
 import os
 import runpy
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import yaml
@@ -16,14 +19,16 @@ import yaml
 from libs.service import read_environment
 
 
-def refusal(command, environment):
-    """Return with what words the program ends."""
+def refusal(command, environment, shown):
+    """Return with what words the program ends, and then what it has `shown`."""
     os.environ.clear()
     os.environ.update(environment)
+    shown.seek(0)
+    shown.truncate()
     try:
         run(command)
     except SystemExit as end:
-        return str(end)
+        return f"{end}\n{shown.getvalue()}"
     raise AssertionError(f"{command} ended as if nothing was wrong")
 
 
@@ -54,7 +59,10 @@ def set_up(config, service):
 
 def main():
     """Do what stdin says."""
-    print(json.dumps([refusal(command, environment) for command, environment in json.load(sys.stdin)]))
+    shown = StringIO()
+    with redirect_stdout(shown), redirect_stderr(shown):
+        refusals = [refusal(command, environment, shown) for command, environment in json.load(sys.stdin)]
+    print(json.dumps(refusals))
 
 
 if __name__ == "__main__":
