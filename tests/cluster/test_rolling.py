@@ -39,12 +39,25 @@ class Readers:
         """Look at each page once, and note what was not answered as it should be."""
         for path in PATHS:
             try:
-                status = person.get(path).status_code
+                status = got(person, path).status_code
             except requests.RequestException as problem:
                 status = repr(problem)
             self.statuses[status] += 1
             if status != 200:
                 self.failed.append((time.monotonic(), path, status))
+
+
+def got(person, path):
+    """Return the answer to a GET, sent again as browsers do if the connection was closed before one (RFC 9112, 9.3.1).
+
+    A proxy that reads its configuration anew closes idle connections, perhaps just when a request is sent over one.
+    """
+    try:
+        return person.get(path)
+    except requests.ConnectionError as problem:
+        if "ConnectionResetError" in repr(problem) or "RemoteDisconnected" in repr(problem):
+            return person.get(path)
+        raise
 
 
 @contextmanager
