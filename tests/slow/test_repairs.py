@@ -5,6 +5,8 @@ import shlex
 import signal
 import subprocess
 import sys
+from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,25 +34,26 @@ def system():
         yield system
 
 
-class Terminal:
-    """What `make shell` gives an operator of a running system."""
-
-    def __init__(self, monkeypatch, system):
-        command = [sys.executable, "-m", "dev.stack", "--folder", system.folder, "env", "olga"]
-        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        for line in printed.splitlines():
-            monkeypatch.setenv(*shlex.split(line)[1].split("=", 1))
-        monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-        monkeypatch.setattr("builtins.input", lambda: "y")
-        self.shell = names(open_desk())
+@pytest.fixture
+def terminal(system, monkeypatch):
+    """What `make shell` gives an operator of a running system, who says yes."""
+    own_key(system, "olga")
+    command = [sys.executable, "-m", "dev.stack", "--folder", system.folder, "env", "olga"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for line in printed.splitlines():
+        monkeypatch.setenv(*shlex.split(line)[1].split("=", 1))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda: "y")
+    desk = open_desk()
+    with closing(desk._client):
+        yield SimpleNamespace(shell=names(desk))
 
 
 @pytest.mark.parametrize("symptom", HANGING)
-def test_a_restart_from_the_shell_repairs_a_program_that_hangs(symptom, system, monkeypatch):
+def test_a_restart_from_the_shell_repairs_a_program_that_hangs(symptom, system, terminal):
     program, kind = HANGING[symptom]
-    own_key(system, "olga")
     ana, bo = (Sessions(system).begin(Person(system.gateway_url, name)) for name in ("ana", "bo"))
-    terminal, hanging = Terminal(monkeypatch, system), system.pid(program)
+    hanging = system.pid(program)
     os.kill(hanging, signal.SIGSTOP)
 
     shown, restarted = run(terminal, symptom)
