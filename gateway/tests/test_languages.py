@@ -45,6 +45,7 @@ def test_a_translation_has_the_values_and_the_markup_of_its_text(language):
             assert not set('<>&"') & (set(PLACES.sub("", text)) - set(english)), text
 
 
+@pytest.mark.lengthy
 def test_scripts_say_everything_in_the_language_of_the_page():
     for name in (name for name in files() if name.endswith(".js")):
         assert set(texts_of(name)) <= {each.id for each in said()}, name

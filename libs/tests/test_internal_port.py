@@ -39,6 +39,7 @@ def test_program_is_ready_when_all_that_it_needs_answers(serving):
     assert serving({"broker": answers_at_once})("/readyz").status_code == 200
 
 
+@pytest.mark.lengthy
 def test_program_whose_loop_no_longer_turns_is_not_alive(serving):
     loop = internal_port.Loop(0.3)
     get = serving({"loop": loop.check}, {"loop": loop.check})

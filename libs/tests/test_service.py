@@ -29,6 +29,7 @@ def test_a_configuration_has_values_of_the_environment_as_they_are(read, monkeyp
     assert read("!raw_env_var ${ABSENT:}") == read("!raw_env_var ${ABSENT}") == ""
 
 
+@pytest.mark.lengthy
 def test_a_service_that_does_not_exist_fails_to_start(tmp_path):
     config = tmp_path / "config.yml"
     config.write_text("AMQP_URI: nowhere")

@@ -178,6 +178,7 @@ def test_nobody_waits_for_ever_for_reads_that_do_not_end(pool):
     assert first.result(5) == "A"
 
 
+@pytest.mark.lengthy
 def test_a_read_waits_a_little_for_others_to_join_it(pool):
     shop = Shop()
     reads = BatchedReads(shop.read, most=9, gather_seconds=0.2)

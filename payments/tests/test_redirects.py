@@ -29,7 +29,7 @@ class Redirecting(BaseHTTPRequestHandler):
 def redirecting():
     with HTTPServer(("127.0.0.1", 0), Redirecting) as server:
         ASKED.clear()
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
         server.shutdown()
 

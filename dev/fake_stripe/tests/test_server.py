@@ -60,6 +60,7 @@ def test_everything_survives_a_kill(tmp_path):
     assert [entry["payment_intent"] for entry in entries] == [intent.id]
 
 
+@pytest.mark.lengthy
 def test_waiting_webhook_survives_a_restart(tmp_path, receiver):
     receiver.forget()
     state = str(tmp_path / "state.db")

@@ -18,6 +18,7 @@ from libs.rpc import Client
 from libs.tokens import new_key
 
 
+@pytest.mark.lengthy
 def test_no_password_is_logged_when_brokers_are_lost(caplog):
     consumer = QueueConsumer()
     consumer.container = SimpleNamespace(
