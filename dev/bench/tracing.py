@@ -61,7 +61,7 @@ SUITE = Suite(
             "tracing",
             "reservation, with every listener",
             reserving,
-            {"one_in_ten_times": 1.05, "all_times": 1.05},
+            {"one_in_ten_times": 1.05},
             named_only=True,
         )
     ],
