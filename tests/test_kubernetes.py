@@ -341,8 +341,14 @@ def test_the_manual_installs_tested_versions_of_what_must_be_in_the_cluster():
     assert MANUAL.count("/releases/download/v") == 2 and "releases/latest" not in MANUAL
 
 
+def assert_in_order(*steps):
+    """Assert that the manual has all of these, one after the other."""
+    found = [MANUAL.index(step) for step in steps]
+    assert found == sorted(found)
+
+
 def test_the_manual_makes_what_a_command_needs_before_that_command():
-    steps = (
+    assert_in_order(
         "apply -f deploy/kubernetes/base/namespace.yaml",  # into which the next one puts who runs MongoDB
         "--install mongodb-kubernetes",
         "--install external-secrets",
@@ -353,12 +359,9 @@ def test_the_manual_makes_what_a_command_needs_before_that_command():
         "python -m ops.operators add",
     )
 
-    found = [MANUAL.index(step) for step in steps]
-    assert found == sorted(found)
-
 
 def test_the_manual_restores_while_nothing_starts_a_program_again():
-    steps = (
+    assert_in_order(
         "annotate scaledobject --all autoscaling.keda.sh/paused-replicas=0",
         "scale deployment --all --replicas 0",
         "wait pod --selector pod-template-hash --for delete",
@@ -366,9 +369,6 @@ def test_the_manual_restores_while_nothing_starts_a_program_again():
         "scale deployment --all --replicas 2",
         "annotate scaledobject --all autoscaling.keda.sh/paused-replicas-",
     )
-
-    found = [MANUAL.index(step) for step in steps]
-    assert found == sorted(found)
 
 
 def test_the_manual_names_files_and_jobs_that_exist():
