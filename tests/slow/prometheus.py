@@ -111,8 +111,9 @@ def watched(folder):
         system = stack.enter_context(WatchedStack(data, free_ports(), environ=SETTINGS))
         ports = {name: system.ports.metrics_of(name) for name in SERVE_METRICS}
         ports["rabbitmq"] = ports["rabbitmq-alarms"] = system.rabbitmq_metrics
-        ports["mongo"] = stack.enter_context(exporter("mongodb_up", mongo_answers(system)))
-        ports["redis"] = stack.enter_context(exporter("redis_instance_info", redis_takes_writes(system), role="master"))
+        primary, master = mongo_takes_writes(system), redis_takes_writes(system)
+        ports["mongo"] = stack.enter_context(exporter("mongodb_rs_members_health", primary, member_state="PRIMARY"))
+        ports["redis"] = stack.enter_context(exporter("redis_instance_info", master, role="master"))
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(ports)))
         url = stack.enter_context(prometheus(folder, free_ports().gateway))
         mongo = stack.enter_context(pymongo.MongoClient(system.mongo_url("admin"), tz_aware=True))
@@ -152,10 +153,10 @@ def answers(url):
 
 @contextmanager
 def exporter(name, answers, **labels):
-    """Serve a gauge that tells whether a server answers, as its exporter in compose does; yield the port."""
+    """Serve a gauge that tells whether a server takes writes, as its exporter in compose does; yield the port."""
     registry = CollectorRegistry()
-    gauge = Gauge(name, "Whether it answers.", labels, registry=registry)
-    (gauge.labels(**labels) if labels else gauge).set_function(lambda: float(answers()))
+    gauge = Gauge(name, "Whether it takes writes.", labels, registry=registry)
+    gauge.labels(**labels).set_function(lambda: float(answers()))
     server, thread = start_http_server(0, HOST, registry)
     yield server.server_port
     server.shutdown()
@@ -163,13 +164,13 @@ def exporter(name, answers, **labels):
     thread.join()
 
 
-def mongo_answers(system):
+def mongo_takes_writes(system):
     def answers():
         with (
             suppress(pymongo.errors.PyMongoError),
             pymongo.MongoClient(system.mongo_url("admin"), timeoutMS=3000) as client,
         ):
-            return client.admin.command("ping")["ok"]
+            return client.admin.command("hello")["isWritablePrimary"]
         return 0
 
     return answers
