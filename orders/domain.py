@@ -221,7 +221,7 @@ class Order:
         if now < self.expires_at - EXTENDED_WITHIN:
             raise TooEarlyToExtend("The time to pay can be extended in its last two minutes.")
         if not self.is_extendable:
-            raise StartsTooSoon("It starts when the time to pay is over, so that cannot be extended.")
+            raise StartsTooSoon("The event starts when the time to pay is over, so that time cannot be extended.")
         self.expires_at = _start_at_most(self.expires_at + EXTENSION, self.ticket["starts_at"])
         self.was_extended = True
         return self._move(self.status, "OrderUpdated", now, extended_to=self.expires_at)

@@ -181,7 +181,7 @@ def _choices(local: datetime, zone: str) -> list[Choice]:
 def _why_not(local: datetime, zone: str, times: int) -> str:
     """Return why a start is no one moment."""
     if times:
-        return gettext("That night the clocks go back, so there is this time twice. Choose which of the two is meant.")
+        return gettext("The clocks go back that night, so this time comes twice. Choose which of the two you mean.")
     before, after = local_times.gap(local, zone)
     return gettext(
         "%(time)s does not exist on that day in %(city)s: the clocks go forward from %(before)s to %(after)s.",

@@ -51,7 +51,7 @@ def test_app_is_set_up_with_a_qr_code_and_recovery_codes_are_shown_once(ana):
     assert all(code in shown.text for code in RECOVERY_CODES)
     assert shown.headers["Cache-Control"] == "no-store"
     assert "An authenticator app was set up." in ana.get(SECURITY).text
-    assert "10 recovery codes are left" in ana.get(SECURITY).text
+    assert "You have 10 recovery codes left" in ana.get(SECURITY).text
 
 
 def test_wrong_code_shows_the_same_key_again(ana):
@@ -186,7 +186,7 @@ def test_password_alone_confirms_nobody_who_has_an_app(ana, services, phone):
 
 
 def is_app_on(ana):
-    return "recovery codes are left" in ana.get(SECURITY).text
+    return "recovery codes left" in ana.get(SECURITY).text
 
 
 def test_set_up_of_an_app_confirms_the_session_in_which_it_was_done(ana, services, phone):
@@ -224,7 +224,7 @@ def test_form_in_an_old_session_changes_nothing_until_it_is_confirmed(ana, servi
     asked = ana.submit(SECURITY, action)
 
     assert asked.headers["Location"] == "/account/confirm?next=/account/security"
-    assert "10 recovery codes are left" in ana.get(SECURITY).text
+    assert "You have 10 recovery codes left" in ana.get(SECURITY).text
     both = {"currentPassword": ANA["password"], "code": code(phone)}
     ana.submit(asked.headers["Location"], "/account/confirm", **both)
     assert ana.submit(SECURITY, action).status_code in (200, 303)
