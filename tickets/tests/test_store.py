@@ -115,14 +115,18 @@ def few(servers):
 
 @pytest.fixture(scope="module")
 def crowd(servers):
-    """Thousands of tickets, mostly alike, of which few are dear, have two of the common words, or a long one."""
+    yield from crowd_of(servers, CROWD)
+
+
+def crowd_of(servers, size):
+    """Yield a store of tickets, mostly alike, of which few are dear, have two of the common words, or a long one."""
     rare: dict[int, Any] = {
         7: {"title": "Hamlet theatre"},
         1800: {"title": "Incomprehensible"},
         3000: {"price_cents": 9500},
     }
     common = [document(title=title) for title in ("Hamlet", "Theatre", "Incomprehensibilities")]
-    several = [{**common[number % 3], "_id": store.new_id()} for number in range(CROWD)]
+    several = [{**common[number % 3], "_id": store.new_id()} for number in range(size)]
     for number, details in rare.items():
         several[number] |= document(**{"title": several[number]["title"], **details}) | {"_id": several[number]["_id"]}
     yield from filled(servers, several)
@@ -235,14 +239,18 @@ def test_a_sellers_own_list_examines_few_keys(many):
         assert not cost.is_sorted and cost.keys <= 2 * PAGE
 
 
-@pytest.mark.parametrize("q", ["theatre hamlet", "incomprehensible", None])
-@pytest.mark.parametrize("sort", SORTS)
-@pytest.mark.parametrize("category", [None, "stage"])
-@pytest.mark.parametrize("status", ["on_sale", "all"])
-def test_what_is_rare_among_thousands_of_tickets_is_found_at_a_bounded_cost(
-    crowd, monkeypatch, q, sort, category, status
-):
+RARE = tuple(product(("on_sale", "all"), SORTS, ("theatre hamlet", "incomprehensible", None), (None, "stage")))
+"""Questions that few tickets of a crowd answer: status, sort, q and category."""
+
+
+@pytest.mark.parametrize("question", RARE)
+def test_what_is_rare_among_thousands_of_tickets_is_found_at_a_bounded_cost(crowd, monkeypatch, question):
     monkeypatch.setattr(store, "MOST_EXAMINED", CROWD // 10)
+
+    assert_found_at_a_bounded_cost(crowd, *question)
+
+
+def assert_found_at_a_bounded_cost(crowd, status, sort, q, category):
     prices = {} if q else {"min_price_cents": 9000}
     query = public_list(status, sort, q=q, category=category, **prices, rarest_word=crowd.rarest_word)
     after, found, costs = None, [], []
