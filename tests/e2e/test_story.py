@@ -108,13 +108,24 @@ def test_a_cancelled_ticket_is_sold_to_another_and_a_second_cancel_frees_nothing
     assert cy.delete(f"/api/orders/{later}").status_code == 409
 
 
-def test_nobody_else_can_see_pay_or_cancel_an_order(ana, bo, person):
-    order_id = bo.reserve(ana.list_ticket())
-    cy = person("cy")
+def test_only_its_owner_can_use_a_ticket_an_order_a_payment_or_a_session(system):
+    """Some routes on the running system; tests/security/test_access.py tries all of them in one process."""
+    nobody, *people = (Person(system.gateway_url, name) for name in ("nobody", "stranger", "ana", "bo"))
+    stranger, ana, bo = (each.sign_up() for each in people)
+    withdrawn, reserved, cancelled = (ana.list_ticket() for _ in range(3))
+    order, payment = bo.reserve(cancelled), {"orderId": bo.reserve(reserved), "token": "tok_visa"}
+    routes = (  # and the status of nobody, a stranger and the owner
+        (ana, "DELETE", f"/api/tickets/{withdrawn}", None, (401, 403, 204)),
+        (bo, "GET", f"/api/orders/{order}", None, (401, 403, 200)),
+        (bo, "DELETE", f"/api/orders/{order}", None, (401, 403, 204)),
+        (bo, "POST", "/api/payments", payment, (401, 403, 201)),
+        (bo, "DELETE", f"/api/users/sessions/{bo.session_elsewhere()}", None, (401, 404, 204)),
+    )
 
-    assert cy.get(f"/api/orders/{order_id}").status_code == 403
-    assert cy.pay(order_id).status_code == 403
-    assert cy.delete(f"/api/orders/{order_id}").status_code == 403
+    for owner, method, path, body, expected in routes:
+        people, url = (nobody, stranger, owner), owner.url + path
+        statuses = tuple(each.http.request(method, url, json=body, timeout=30).status_code for each in people)
+        assert statuses == expected, (method, path)
 
 
 def test_a_session_that_was_signed_out_is_good_for_nothing(system):
