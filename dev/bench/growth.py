@@ -66,7 +66,7 @@ def buying(site: Site, _user: Person) -> Measured:
 
 def resting(two: Two) -> Measured:
     """Do nothing, in both at once, so that only timers run."""
-    in_threads([two.little.rest, two.much.rest], 2)
+    in_threads([partial(site.rest, sizes.IDLE_SECONDS) for site in (two.little, two.much)], 2)
     little, much = (sum(site.meter.idle.values()) for site in (two.little, two.much))
     return Measured({"cpu_ms": much, "little_cpu_ms": little, "times": much / little}, two.much.meter.idle)
 

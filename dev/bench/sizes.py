@@ -12,8 +12,8 @@ def _of(full: int, quick: int) -> int:
 WARM_UP_SECONDS = 0.2 if IS_QUICK else 1.0
 READ_SECONDS = 0.5 if IS_QUICK else 2.0
 REST_SECONDS = 2.0 if IS_QUICK else 6.0
-IDLE_SECONDS = 2.0 if IS_QUICK else 20.0
-"""Of the row that shows what a system at rest costs: some of what it does comes every ten seconds."""
+IDLE_SECONDS = 2.0 if IS_QUICK else 10.0
+"""Of rows that show what a system at rest costs: comparisons of copies come every ten seconds."""
 REGISTERED = _of(48, 8)
 SIGN_INS = _of(96, 16)
 RESERVATIONS = _of(800, 40)
