@@ -1,5 +1,6 @@
 """The artwork of a ticket: a motif of `static/art.svg`, its colours and its crop, always the same for one event."""
 
+from datetime import date
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -23,10 +24,14 @@ class Artwork(NamedTuple):
 
 
 def artwork(ticket: dict[str, Any]) -> Artwork:
-    """Return the artwork of a ticket, by its category and what it is for; the seat, after a comma, changes nothing."""
-    event = f"{ticket['title'].partition(',')[0]}\n{ticket.get('venue') or ''}".casefold()
-    motif, tone, mirrored, shift, *_ = sha256(event.encode()).digest()
-    return _drawn(ticket["category"], motif, tone, bool(mirrored % 2), shift)
+    """Return the artwork of a ticket, by its category and what it is for; the seat, after a comma, changes nothing.
+
+    Evenings of one show differ in their colours: the same come again after as many days as there are TONES.
+    """
+    show = f"{ticket['title'].partition(',')[0]}\n{ticket.get('venue') or ''}".casefold()
+    motif, tone, mirrored, shift, *_ = sha256(show.encode()).digest()
+    day = date.fromisoformat(ticket["starts_at"][:10]).toordinal() if ticket.get("starts_at") else 0
+    return _drawn(ticket["category"], motif, tone + day, bool(mirrored % 2), shift)
 
 
 def illustration(category: str) -> Artwork:

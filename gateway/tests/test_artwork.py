@@ -8,13 +8,21 @@ from gateway.static_files import files
 from libs.contracts.limits import CATEGORIES
 
 
-def a_ticket(title="Hamlet, row 3", venue="Globe", category="stage"):
-    return {"title": title, "venue": venue, "category": category}
+def a_ticket(title="Hamlet, row 3", venue="Globe", category="stage", starts_at=None):
+    return {"title": title, "venue": venue, "category": category, "starts_at": starts_at}
 
 
 def test_all_seats_of_an_event_have_the_same_picture():
     assert artwork(a_ticket("Hamlet, row 3")) == artwork(a_ticket("HAMLET, box 5"))
     assert artwork(a_ticket("Hamlet")) != artwork(a_ticket("Macbeth"))
+
+
+def test_evenings_of_a_show_have_one_picture_in_colours_of_their_own():
+    days = range(1, TONES + 1)
+    evenings = [artwork(a_ticket(starts_at=f"2030-06-{day:02}T18:30:00.000Z")) for day in days]
+
+    assert {evening.tone for evening in evenings} == {*range(TONES)}
+    assert len({evening._replace(tone=0) for evening in evenings}) == 1
 
 
 def test_most_events_have_pictures_of_their_own():
