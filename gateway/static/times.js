@@ -26,7 +26,7 @@
     if (there.day === here.day && there.hour === here.hour && there.minute === here.minute) return "";
     const weekday = there.day === here.day ? "" : `${here.weekday} `;
     const yours = say("{time} your time").replace("{time}", `${weekday}${here.hour}:${here.minute}`);
-    return ` (${yours})`;
+    return ` (${yours.replaceAll(" ", "\u00a0")})`;
   }
 
   function show() {

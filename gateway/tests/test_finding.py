@@ -148,6 +148,18 @@ def test_more_tickets_than_are_counted_are_not_called_all(client, services, tick
     assert "More than 200 tickets" in page_text(client, "/tickets")
 
 
+def test_filters_are_in_sight_on_a_wide_window(visit, bo, several):  # noqa: F811
+    page = visit(bo, viewport={"width": 1280, "height": 800})
+    page.goto("/tickets?sort=price_asc")
+
+    page.get_by_label("Price to").fill("12")
+    page.get_by_role("button", name="Apply").click()
+    page.get_by_role("link", name="Clear filters").click()
+
+    assert page.url.endswith("/tickets?sort=price_asc") and not page.get_by_text("Filter and sort").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_first_ticket_is_seen_on_a_phone_and_the_menu_does_not_scroll(visit, bo, several):  # noqa: F811
     page = visit(bo, viewport=PHONE)
 
@@ -155,6 +167,8 @@ def test_first_ticket_is_seen_on_a_phone_and_the_menu_does_not_scroll(visit, bo,
 
     box = page.locator(".ticket h2").first.bounding_box()
     assert box["y"] + box["height"] <= PHONE["height"]
+    last = page.locator(".chips a").last.bounding_box()
+    assert last["x"] + last["width"] <= PHONE["width"]
     assert not page.get_by_label("First day").is_visible()
     page.get_by_text("Filter and sort").click()
     assert page.get_by_label("First day").is_visible()

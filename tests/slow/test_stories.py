@@ -10,8 +10,8 @@ from gateway.languages import LANGUAGES, catalogue
 PRICE = {"en": "$19.99", "de": "19,99\xa0$"}
 CITIES = {"en": ("Tokyo", "Cairo"), "de": ("Tokio", "Kairo")}
 START = {
-    "en": "Fri, 31 Jan 2031, 20:00 (Sat 03:00 your time)",
-    "de": "Fr., 31. Jan. 2031, 20:00\xa0Uhr (Sa. 03:00\xa0Uhr bei Ihnen)",
+    "en": "Fri, 31 Jan 2031, 20:00 (Sat\xa003:00\xa0your\xa0time)",
+    "de": "Fr., 31. Jan. 2031, 20:00\xa0Uhr (Sa.\xa003:00\xa0Uhr\xa0bei\xa0Ihnen)",
 }
 """Of a start in Cairo, to readers in Tokyo."""
 
