@@ -105,6 +105,16 @@ def test_an_event_without_a_ticket_on_sale_stays_and_is_not_indexed(client, bo, 
     assert "/events/" not in client.get("/sitemap/events.xml").text
 
 
+def test_an_event_whose_only_ticket_was_withdrawn_is_not_called_sold_out(client, ana, three):
+    for ticket in three:
+        ana.submit(f"/tickets/{ticket['id']}", f"/tickets/{ticket['id']}/withdraw")
+
+    shown = text(client.get(path_of(three[0])).text)
+
+    assert "No ticket is on sale now" in shown and "Everything is sold" not in shown
+    assert "If somebody cannot go, their ticket appears here." in shown
+
+
 def test_a_ticket_that_is_edited_leaves_its_event(client, ana, three):
     before = path_of(three[0])
     for ticket in three:
@@ -182,6 +192,31 @@ def test_a_buyer_learns_the_sellers_name_since_when_and_how_much_was_sold_and_ne
     for page in (ticket, event):
         assert "Not as described?" in page and "/about/guarantee" in page
         assert "ana@example" not in page
+
+
+def test_a_new_seller_is_not_said_to_have_sold_nothing(client, three):
+    for path in (f"/tickets/{three[0]['id']}", path_of(three[0])):
+        shown = text(client.get(path).text)
+        assert "A member of Ticketing" in shown
+        assert not re.search("No ticket sold|0 tickets sold|January 2026. [.]", shown)
+
+
+def test_who_comes_too_late_for_a_ticket_is_offered_the_events_others_and_not_told_how_to_buy_it(client, bo, three):
+    late = f"/tickets/{three[2]['id']}"
+    order = bo.post("/api/orders", json={"ticketId": three[2]["id"]}).json
+    link = f'class="button quiet wide-button" href="{path_of(three[0])}">All tickets for this event'
+
+    assert link in client.get(late).text and link not in bo.get(late).text
+    bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"})
+    sold = client.get(late).text
+    assert link in sold and "What you get" not in sold
+    assert "What you get" in client.get(f"/tickets/{three[0]['id']}").text
+
+
+def test_sellers_are_not_told_how_to_buy_their_own_ticket(client, ana, three):
+    path = f"/tickets/{three[0]['id']}"
+
+    assert "How you buy it" in client.get(path).text and "How you buy it" not in ana.get(path).text
 
 
 def test_a_seller_without_a_name_is_a_member_and_one_who_changes_it_sees_that_at_once(client, ana, three):
