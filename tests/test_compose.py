@@ -86,7 +86,7 @@ def test_container_has_no_privileges(container):
         container == PROXY
     )
     assert settings["security_opt"] == ["no-new-privileges:true"]
-    assert settings["read_only"] or container == "rabbitmq"
+    assert settings["read_only"]
     of_image = settings["image"].startswith(("ticketing:", "ticketing-operator:")) or container in (*MONITORING, PROXY)
     assert settings.get("user") == "999:999" or of_image  # those have users of their own
 
