@@ -56,6 +56,7 @@ class AccountSecurity:
     store: Any
     caller: Any
     counters: Any
+    _find: Any
     throttle: Any
     seals: Any
     passkeys: Any
@@ -284,15 +285,15 @@ class AccountSecurity:
 
     @rpc(expected_exceptions=EXPECTED)
     def remove_second_factor(self, email: str, reason: str) -> bool:
-        """Turn the authenticator app of a user off, who has lost it and its recovery codes; for operators.
+        """Turn the authenticator app of a user (`email` or id) off, who lost it and its recovery codes; for operators.
 
         Returns whether there was one. Passkeys stay, and the user is told on the account's page. `reason` is recorded.
         """
         self.caller.require("operator")
         arguments.reason("reason", reason)
-        user = self.store.find_by_email(domain.comparable_email(arguments.text("email", email)))
-        with recorded("second_factor", who=user["id"] if user else "", what="removed by an operator") as attempt:
-            if user is None or not self.store.factors.turn_off(user["id"]):
+        user = self._find(email)
+        with recorded("second_factor", who=user["id"], what="removed by an operator") as attempt:
+            if not self.store.factors.turn_off(user["id"]):
                 attempt.what = "nothing for an operator to remove"
                 return False
             self.store.factors.note_change(user["id"], "removed_by_operator")

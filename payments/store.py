@@ -90,7 +90,7 @@ class PaymentStore:
         """Return the payment of an order; raise PaymentNotFound."""
         payment = self.find(order_id)
         if payment is None:
-            raise PaymentNotFound("Nobody has begun to pay this order.")
+            raise PaymentNotFound("Nobody has begun to pay an order with this id.")
         return payment
 
     def find_all(self, order_ids: list[str]) -> list[Payment]:

@@ -20,7 +20,7 @@ from libs.contracts.events import CATALOGUE
 from libs.events import Batch, topology
 from libs.events.parking import Parking
 from libs.redis import connect
-from libs.rpc import RemoteError
+from libs.rpc import Client, RemoteError
 from ops.shell.desk import LISTENERS, Desk
 from ops.shell.names import names
 from tests.in_process import services_in_process
@@ -353,6 +353,17 @@ def test_a_redis_that_does_not_answer_is_shown(site, monkeypatch):
     shown, _ = run(site, "Redis does not answer")
 
     assert kinds(shown, "redis") == {"Redis does not answer": 'restart("redis")'}
+
+
+def test_a_broker_that_does_not_answer_is_shown(site):
+    at_desk = Site.__new__(Site)
+    with closing(Client("amqp://operator@127.0.0.1:1//", "operator")) as client:
+        at_desk.shell = names(Desk(client, site.signers["operator"]))
+
+        shown, _ = run(at_desk, "RabbitMQ does not answer")
+
+    assert kinds(shown, "rabbitmq") == {"RabbitMQ does not answer": 'restart("rabbitmq")'}
+    assert "Connection refused" in shown[0]["why"]
 
 
 def test_a_service_that_does_not_answer_is_shown(site, monkeypatch, capsys):

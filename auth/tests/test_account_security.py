@@ -372,6 +372,16 @@ def test_operator_turns_the_app_off_of_a_user_who_lost_it(ana, auth):
     assert whats(ana)[0] == "removed_by_operator"
 
 
+def test_operator_removes_the_app_of_a_user_by_their_id_and_is_told_when_there_is_no_such_user(ana):
+    """An id, or an address that nobody has, was answered as if that user had no app."""
+    ana.turn_on()
+
+    assert as_operator(ana, "remove_second_factor", email=ana.id, reason="phone lost") is True
+    for nobody in ("nobody@example.org", "f" * 24):
+        with pytest.raises(RemoteError, match="UserNotFound"):
+            as_operator(ana, "remove_second_factor", email=nobody, reason="phone lost")
+
+
 def as_operator(ana, method, **arguments):
     token = ana.auth.signers["operator"].mint_call(f"auth.{method}")
     return ana.call(method, token, **arguments)

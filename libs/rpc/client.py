@@ -88,6 +88,7 @@ class Client:
         self._reply_to = ""
         self._questions: list[Any] = []
         self._ready = threading.Event()
+        self._cause = ""  # why answers could not arrive last
         self._thread: threading.Thread | None = None
         self._receiver: Connection | None = None
         self._closed = False
@@ -131,6 +132,10 @@ class Client:
                 raise
             time.sleep(0.1)
             return self._observed(name, arguments, token, correlation_id, left, is_query=True)
+
+    def connect(self, timeout: float) -> None:
+        """Return once answers can arrive; raise ServiceUnavailable with the cause if they cannot within `timeout`."""
+        self._listen(time.monotonic() + timeout)
 
     def reach(self, service: str, timeout: float) -> None:
         """Return once `service` has answered; raise ServiceUnavailable when it does not within `timeout` seconds."""
@@ -331,7 +336,7 @@ class Client:
                 self._thread = threading.Thread(target=self._receive, name="rpc-replies", daemon=True)
                 self._thread.start()
         if not self._ready.wait(max(0.0, min(deadline - time.monotonic(), 2 * CONNECT_SECONDS))):
-            raise ServiceUnavailable("the broker is unreachable")
+            raise ServiceUnavailable(f"the broker is unreachable{self._cause}")
 
     def _receive(self) -> None:
         pause = 0.2
@@ -342,9 +347,12 @@ class Client:
                     self._consume(connection)
                     pause = 0.2
             except Exception as error:  # noqa: BLE001 - without this thread no call would ever be answered
+                self._cause = f": {error}"
                 # a command may begin yet, so its caller waits until it cannot
                 self._fail(f"the connection to the broker was lost: {error}", lambda waiter: waiter.is_query)
-                if not self._closed:
+                if isinstance(error, AccessRefused):  # a wrong password, or other rights: a traceback says no more
+                    log.warning("rpc: no answers arrive: %s", error)
+                elif not self._closed:
                     log_failure(log, error, "rpc: no answers arrive")
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)

@@ -30,6 +30,9 @@ class ClientInMemory(Client):
         super().__init__("", "", timeout)
         self.services = dict(services)
 
+    def connect(self, timeout: float) -> None:
+        """Nothing is between this client and the services."""
+
     def _call(
         self,
         name: str,

@@ -85,9 +85,9 @@ def end_sessions(desk: Desk, user: str, reason: str) -> Any:
 
 
 @verb(CHANGE, changes=True)
-def remove_second_factor(desk: Desk, email: str, reason: str) -> Any:
-    """Turn off the authenticator app of a user who has lost it."""
-    return desk.auth.remove_second_factor(email=email, reason=reason)
+def remove_second_factor(desk: Desk, user: str, reason: str) -> Any:
+    """Turn off the authenticator app of a user (id or e-mail) who has lost it; return whether there was one."""
+    return desk.auth.remove_second_factor(email=user, reason=reason)
 
 
 @verb(CHANGE, changes=True)

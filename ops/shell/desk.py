@@ -40,12 +40,12 @@ class Service:
 
 
 class Desk:
-    """The services by their names, and which of them did not answer when several were asked."""
+    """The services by their names, and which of them did not answer when several were asked, with the reason."""
 
     def __init__(self, client: Client, signer: Signer) -> None:
         self._client = client
         self.services = {name: Service(client, signer, name) for name in SERVICES}
-        self.away: set[str] = set()
+        self.away: dict[str, str] = {}
 
     def __getattr__(self, service: str) -> Service:
         try:
@@ -53,15 +53,23 @@ class Desk:
         except KeyError:
             raise AttributeError(service) from None
 
+    def connect(self) -> None:
+        """Raise ServiceUnavailable, with the cause, when the broker does not answer."""
+        self._client.connect(REACH_SECONDS)
+
     def ask(self, ask_one: Callable[[Service], Any], parts: Collection[str] = LISTENERS) -> dict[str, Any]:
-        """Return what each of these services answers; say of which there is no answer, and go on with the others."""
+        """Return what each of these services answers; say of which there is no answer, and go on with the others.
+
+        Raises ServiceUnavailable when the broker does not answer, without which none of them does.
+        """
+        self.connect()
         answers = {}
         for part in parts:
             try:
                 self._client.reach(part, REACH_SECONDS)
                 answers[part] = ask_one(self.services[part])
             except ServiceUnavailable as error:
-                self.away.add(part)
+                self.away[part] = str(error)
                 print(f"{part} does not answer, so its part is missing here ({error})", file=sys.stderr)
         return answers
 

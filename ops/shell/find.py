@@ -1,15 +1,15 @@
 """Verbs that find things, and what is wrong with them."""
 
 import re
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from libs.clock import utc_now
 from libs.contracts.limits import MAXIMUM_PAGE
 from libs.contracts.parts import SERVICES
-from libs.rpc import RemoteError
+from libs.rpc import RemoteError, ServiceUnavailable
 from ops.shell.desk import LISTENERS, Desk
 from ops.shell.story import timeline
 from ops.shell.verbs import verb
@@ -20,6 +20,7 @@ OUTBOX_SECONDS = 10
 """How long an event may wait to be published while all works."""
 BEHIND_SECONDS = 60
 """How far a comparison of copies may be behind while all works."""
+UNKNOWN = ("OrderNotFound", "TicketNotFound", "UserNotFound", "PaymentNotFound")
 
 
 @verb(FIND)
@@ -38,9 +39,19 @@ def find(desk: Desk, *words: str) -> list[dict[str, Any]]:
         return [_ticket(each) for each in desk.tickets.list(status="all", q=text)["tickets"]]
     found: list[dict[str, Any]] = []
     for about in (_about_order, _about_ticket, _about_user):
-        with suppress(RemoteError):  # it is the id of something else
+        with ignoring_unknown():  # it is the id of something else
             found += about(desk, text)
     return found
+
+
+@contextmanager
+def ignoring_unknown() -> Iterator[None]:
+    """Leave the block when there is nothing of this id; whatever else is refused, to who is no operator, goes on."""
+    try:
+        yield
+    except RemoteError as error:
+        if error.name not in UNKNOWN:
+            raise
 
 
 def _about_user(desk: Desk, user: str) -> list[dict[str, Any]]:
@@ -90,7 +101,7 @@ def story(desk: Desk, order_id: str) -> list[dict[str, Any]]:
 
 
 def _payment(service: Any, order_id: str) -> Any:
-    with suppress(RemoteError):  # nobody has begun to pay
+    with ignoring_unknown():  # nobody has begun to pay
         return service.story(order_id=order_id)
     return None
 
@@ -101,6 +112,11 @@ def stuck(desk: Desk) -> list[dict[str, Any]]:
 
     Returns [{"kind", "id", "since", "age_seconds", "why", "repair"}]; nothing when all is well.
     """
+    try:
+        desk.connect()
+    except ServiceUnavailable as error:
+        desk.away["rabbitmq"] = str(error)
+        return [_trouble("RabbitMQ does not answer", "rabbitmq", None, str(error), 'restart("rabbitmq")')]
     away: set[str] = set()
     found = [
         *_found(desk, away, ["orders"], lambda service: service.stuck(), _stuck_orders),
@@ -112,7 +128,8 @@ def stuck(desk: Desk) -> list[dict[str, Any]]:
         *_found(desk, away, LISTENERS, lambda service: service.queues(), _deserted),
         *_found(desk, away, ["expiration"], lambda service: service.jobs(), _late),
     ]
-    found += [_trouble("a service does not answer", part, None, "", f'restart("{part}")') for part in sorted(away)]
+    kind = "a service does not answer"
+    found += [_trouble(kind, part, None, desk.away[part], f'restart("{part}")') for part in sorted(away)]
     return sorted(found, key=lambda each: (each["kind"], -(each["age_seconds"] or 0)))
 
 

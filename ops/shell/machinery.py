@@ -2,10 +2,12 @@
 
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from libs.contracts.parts import SERVICES
+from libs.rpc import ServiceUnavailable
 from libs.settings import optional
 from ops.shell.desk import LISTENERS, Desk, Service
 from ops.shell.verbs import Ids, verb
@@ -83,6 +85,8 @@ def jobs(desk: Desk) -> Any:
 @verb(MACHINERY, changes=True)
 def repair(desk: Desk, *parts: str) -> dict[str, int]:
     """Compare all copies of these services, or of all, with their sources; count those that were out of date."""
+    if unknown := sorted(set(parts) - set(LISTENERS)):
+        raise ValueError(f"{', '.join(unknown)} has no copies: {', '.join(LISTENERS)} have")
     return desk.ask(_repaired, parts or LISTENERS)
 
 
@@ -90,7 +94,7 @@ def repair(desk: Desk, *parts: str) -> dict[str, int]:
 def restart(desk: Desk, part: str) -> Any:
     """Restart a program of the stack that `make run` runs here, such as orders or gateway.
 
-    It is recorded, unless auth is away.
+    It is recorded, unless auth or the broker is away.
     Raises CannotRestart elsewhere: `docker compose restart PROGRAM` is for whoever runs the containers.
     """
     command = optional("OPERATOR_RESTART_COMMAND", "", str, "COMMAND")
@@ -98,7 +102,10 @@ def restart(desk: Desk, part: str) -> Any:
         raise CannotRestart(
             f"no OPERATOR_RESTART_COMMAND is set: use `docker compose restart {part}` where the containers run"
         )
-    desk.ask(lambda auth: auth.note_action(what=f"restart {part}"), ["auth"])  # which this may be to mend
+    try:
+        desk.ask(lambda auth: auth.note_action(what=f"restart {part}"), ["auth"])  # which this may be to mend
+    except ServiceUnavailable as error:
+        print(f"restarting {part} is not recorded: {error}", file=sys.stderr)
     words = [*shlex.split(command), part]
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=RESTART_SECONDS)

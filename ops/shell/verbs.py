@@ -100,6 +100,8 @@ def _default(parameter: inspect.Parameter) -> str:
 def helpdesk(name: str = "") -> None:
     """Print what there is to do, or all about one verb."""
     if name:
+        if name not in VERBS:
+            raise ValueError(f"there is no verb {name}: helpdesk() lists all")
         each = VERBS[name]
         print(f"{each.usage}{', yes=True to change it without being asked' if each.changes else ''}")
         print(inspect.getdoc(each.function))

@@ -5,6 +5,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from urllib.parse import urlsplit
 
 import pytest
 from kombu import Connection, Queue
@@ -447,11 +448,22 @@ def test_an_unreachable_broker_is_reported_in_time():
     unreachable = Client("amqp://guest:guest@127.0.0.1:1/", "gateway", timeout=1)
     started = time.monotonic()
 
-    with pytest.raises(ServiceUnavailable):
+    with pytest.raises(ServiceUnavailable, match="Connection refused"):
         unreachable.call("probe", "echo", {"value": 1})
 
     assert time.monotonic() - started < 3
     unreachable.close()
+
+
+def test_who_has_the_wrong_password_reads_that_it_was_refused_and_no_traceback(amqp_url, caplog):
+    url = urlsplit(amqp_url)
+    stranger = Client(url._replace(netloc=url.netloc.replace(f":{url.password}@", ":wrong@")).geturl(), "gateway")
+
+    with pytest.raises(ServiceUnavailable, match="ACCESS_REFUSED"):
+        stranger.call("probe", "echo", timeout=2)
+
+    stranger.close()
+    assert caplog.records and not any(each.exc_info for each in caplog.records)
 
 
 def test_no_reply_queue_outlives_its_client(servers, amqp_url):

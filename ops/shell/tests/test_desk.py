@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from libs.rpc import ServiceUnavailable
+from libs.rpc import RemoteError, ServiceUnavailable
 from libs.tokens import new_key
 from ops.shell import desk, find
 from ops.shell.desk import open_desk
@@ -26,6 +26,9 @@ class Calls(list[Any]):
     def __init__(self, amqp_url, owner):
         super().__init__()
         Calls.newest = self
+
+    def connect(self, timeout):
+        """The broker answers."""
 
     def reach(self, service, timeout):
         """Every service answers."""
@@ -103,6 +106,57 @@ def test_a_service_that_is_away_is_named_and_what_the_others_know_is_shown(names
 
     missing = Counter(line.partition(" does not answer, so its part is missing here")[0] for line in said(capsys))
     assert missing == {"payments": 2, "tickets": 2}
+
+
+def test_whoever_operates_no_longer_reads_that_instead_of_finding_nothing(names, monkeypatch):
+    def call(self, service, method, arguments, **about):
+        raise RemoteError(refusal, "…")
+
+    monkeypatch.setattr(Calls, "call", call)
+
+    refusal = "UserNotFound"
+    assert names["find"]("6" * 24) == []
+    refusal = "Unauthenticated"
+    with pytest.raises(RemoteError, match="Unauthenticated"):
+        names["find"]("6" * 24)
+
+
+def test_a_broker_that_does_not_answer_is_named_with_the_cause_instead_of_each_service(names, monkeypatch, capsys):
+    def connect(self, timeout):
+        raise ServiceUnavailable("the broker is unreachable: [Errno 111] Connection refused")
+
+    monkeypatch.setattr(Calls, "connect", connect)
+    monkeypatch.setenv("OPERATOR_RESTART_COMMAND", "true")
+
+    (shown,) = names["stuck"]()
+
+    assert (shown["kind"], shown["repair"]) == ("RabbitMQ does not answer", 'restart("rabbitmq")')
+    assert "Connection refused" in shown["why"]
+    with pytest.raises(ServiceUnavailable, match="Connection refused"):
+        names["queues"]()
+    assert names["restart"]("rabbitmq", yes=True) == {"restarted": "rabbitmq"}
+    assert said(capsys) == [f"restarting rabbitmq is not recorded: {shown['why']}"]
+
+
+def test_stuck_says_why_a_service_does_not_answer(names, monkeypatch):
+    def reach(self, service, timeout):
+        raise ServiceUnavailable("the broker accepts nothing now")
+
+    monkeypatch.setattr(Calls, "reach", reach)
+
+    assert {each["why"] for each in names["stuck"]()} == {"the broker accepts nothing now"}
+
+
+@pytest.mark.parametrize("part", ["auth", "nobody"])
+def test_copies_of_who_has_none_are_not_repaired(names, part):
+    with pytest.raises(ValueError, match=f"{part} has no copies: expiration, orders, payments, tickets have"):
+        names["repair"]("orders", part, yes=True)
+    assert Calls.newest == []
+
+
+def test_a_verb_that_there_is_not_is_explained_by_no_key_error(names):
+    with pytest.raises(ValueError, match=r"there is no verb bin: helpdesk\(\) lists all"):
+        names["helpdesk"]("bin")
 
 
 def said(capsys):
