@@ -249,7 +249,7 @@ def checked_details(
         "venue": lambda: _optional_line("venue", venue, MAXIMUM_VENUE),
         "starts_at": lambda: _start(starts_at, now, kept_start),
         "city": lambda: _optional_line("city", city, MAXIMUM_CITY),
-        "time_zone": lambda: _time_zone(time_zone) if starts_at is not None else None,
+        "time_zone": lambda: _time_zone(time_zone),
         "seat": lambda: _seat(seat),
         **{f"seat.{part}": partial(_seat_part, part, seat) for part in SEAT_PARTS if isinstance(seat, dict)},
     }
@@ -262,6 +262,8 @@ def checked_details(
             errors.append({"field": name, "message": str(error)})
     if errors:
         raise InvalidTicket(errors)
+    if checked["starts_at"] is None:
+        checked["time_zone"] = None
     if checked["seat"] is not None:
         checked["seat"] = {part: checked.pop(f"seat.{part}") for part in SEAT_PARTS}
     return checked

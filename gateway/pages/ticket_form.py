@@ -34,6 +34,8 @@ LABELS = Labels(
 INVALID = False
 """What a service refuses as a start, together with whatever else is wrong."""
 
+LONGEST_DAY = len("2031-01-31")
+
 
 class Choice(NamedTuple):
     """One of two moments at which clocks show the same: its offset from UTC, and how it is called."""
@@ -97,7 +99,7 @@ class TicketForm(Form):
     def _moment(self, start: str, offset: str) -> str | bool:
         """Return a start as the service takes it, or what it refuses, and note why."""
         try:
-            local = datetime.fromisoformat(start)
+            local = _parse(start)
             if local.tzinfo is not None:
                 return start
             found = local_times.moments(local, self._zone) if self._zone else None
@@ -154,10 +156,17 @@ def _of_part(problem: dict[str, Any]) -> dict[str, Any]:
 
 def _read(start: str) -> datetime | None:
     try:
-        local = datetime.fromisoformat(start)
+        local = _parse(start)
     except ValueError:
         return None
     return local if local.tzinfo is None else None
+
+
+def _parse(start: str) -> datetime:
+    """Return a typed day and time; raise ValueError for anything else, a day alone too, which is no midnight."""
+    if len(start) <= LONGEST_DAY:
+        raise ValueError(start)
+    return datetime.fromisoformat(start)
 
 
 def _choices(local: datetime, zone: str) -> list[Choice]:

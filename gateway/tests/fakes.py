@@ -72,7 +72,7 @@ def checked_details(
     }
     seat, city, time_zone = (added.get(name) for name in ADDED)
     valid["city"] = city is None or is_line(city, limits.MAXIMUM_CITY)
-    valid["time_zone"] = starts_at is None or time_zone is None or time_zone in time_zones()
+    valid["time_zone"] = time_zone is None or time_zone in time_zones()
     valid["seat"] = seat is None or isinstance(seat, dict)
     parts = {part: seat.get(part) for part in limits.SEAT_PARTS} if isinstance(seat, dict) else {}
     valid |= {f"seat.{part}": text is None or is_line(text, limits.MAXIMUM_SEAT) for part, text in parts.items()}

@@ -57,6 +57,7 @@ def test_without_a_script_the_sites_own_zone_is_proposed_and_a_script_may_propos
         ("2031-13-01T20:00", "Europe/Berlin", "Enter the day and the time of the start."),
         ("9999-12-31T23:59", "America/New_York", "Enter the day and the time of the start."),
         ("soon", "Europe/Berlin", "Enter the day and the time of the start."),
+        ("2031-07-01", "Europe/Berlin", "Enter the day and the time of the start."),
     ],
 )  # fmt: skip
 def test_a_time_that_does_not_exist_is_refused_together_with_all_other_problems(ana, services, start, zone, said):
@@ -91,8 +92,9 @@ def test_a_choice_that_is_left_over_from_another_day_changes_nothing(ana):
     assert sold(ana, startsAt="2031-07-01T20:30", offset="+01:00")["startsAt"] == "2031-07-01T18:30:00.000Z"
 
 
-def test_an_unknown_zone_is_refused_by_itself(ana):
-    answer = ana.submit("/sell", **typed(startsAt="2031-07-01T20:30", timeZone="Middle/Earth"))
+@pytest.mark.parametrize("start", ["2031-07-01T20:30", ""])
+def test_an_unknown_zone_is_refused_by_itself(ana, start):
+    answer = ana.submit("/sell", **typed(startsAt=start, timeZone="Middle/Earth"))
 
     assert problems(answer.text) == ["Error: Choose one of the cities, like Berlin."]
 

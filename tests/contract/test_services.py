@@ -467,6 +467,7 @@ REFUSALS = [
         "InvalidTicket",
         lambda side: of_edit(side, seat=7, city=7, starts_at=LATER, time_zone="Middle/Earth"),
     ),
+    ("InvalidTicket", lambda side: of_edit(side, starts_at=None, time_zone="Middle/Earth")),
     ("InvalidName", lambda side: side.refusal("auth.choose_name", "ana", name="ana@example.org")),
     ("InvalidName", lambda side: side.refusal("auth.choose_name", "ana", name="x" * 41)),
     ("EventNotFound", lambda side: side.refusal("tickets.event", event_id=UNKNOWN)),
