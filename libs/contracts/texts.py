@@ -14,6 +14,8 @@ INVISIBLE = re.compile(
 """Characters that show nothing: Default_Ignorable_Code_Point of Unicode 15, blank letters and symbols, annotations."""
 DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")
 """Controls that change the direction of the text that follows (https://www.unicode.org/reports/tr9/, section 2)."""
+REPLACEMENT = "\ufffd"
+"""What stands where something could not be read: a browser sends it for half of a character."""
 MAXIMUM_MARKS = 4
 """Marks on one character: as many as Hebrew with points and cantillation needs; more paint over what is around."""
 
@@ -44,7 +46,7 @@ def checked_line(name: str, value: object, maximum: int) -> str:
     """
     if not isinstance(value, str):
         raise Unacceptable(f"Enter the {name} as text.")
-    if not is_storable(value):
+    if not is_storable(value) or REPLACEMENT in value:
         raise Unacceptable(f"The {name} has half of a character in it; enter it again.")
     text = unicodedata.normalize("NFC", value.strip())
     if problem := _problem(text, maximum):

@@ -44,6 +44,7 @@ def test_line_is_kept_as_it_is_shown(line, kept):
         (7, NO_TEXT),
         ({"$ne": None}, NO_TEXT),
         ("\ud800", HALF),
+        ("Ham\ufffdlet", HALF),
         ("a tab\tin it", CONTROL),
         ("two\nlines", CONTROL),
         ("two\u2028lines", CONTROL),
