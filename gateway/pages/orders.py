@@ -3,14 +3,16 @@
 import secrets
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask_login import login_required
 
 from gateway import checkout, holds, ids
 from gateway.api.paging import read_query
+from gateway.calendar_file import calendar_file
 from gateway.errors import ERRORS, GatewayError, describe
 from gateway.formats import has_started
 from gateway.languages import N_, gettext
+from gateway.pages.crawlers import public
 from gateway.progress import Progress, get_progress, refresh_from_stripe
 from gateway.schemas import PageQuery
 from gateway.services import call_as_user, call_public
@@ -76,6 +78,18 @@ def progress(order_id: str) -> Any:
     progress = refresh_from_stripe(order_id, answered) if "ask" in request.args else get_progress(order_id)
     shown = {name: getattr(progress, name) for name in ("stage", "declines", "problem")}
     return {**shown, "expiresAt": progress.order["expires_at"]}
+
+
+@bp.get("/orders/<order_id>/ticket.ics")
+@login_required
+def calendar(order_id: str) -> Response:
+    """Return the event of a ticket that one has bought, for a calendar; 404 without a date or after a whole refund."""
+    order = call_as_user("orders.get", order_id=ids.order(order_id))
+    if order["status"] != "complete" or order["refunded_at"] or not order["ticket"]["starts_at"]:
+        abort(404)
+    text = calendar_file(order, public(url_for("orders.show", order_id=order_id)))
+    as_file = {"Content-Disposition": "attachment; filename=ticket.ics"}
+    return Response(text, mimetype="text/calendar", headers=as_file)
 
 
 @bp.post("/orders/<order_id>/attempt")
