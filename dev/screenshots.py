@@ -274,6 +274,7 @@ def main() -> None:
                 continue
             for language, width, theme in product(languages, WIDTHS, THEMES):
                 with shown(browser, url, who, path, act, width, theme, locale=language) as page:
+                    page.locator("[data-card-form] .hint").wait_for(state="detached")  # the form is there
                     picture = f"{name}-{width}-{theme}{'' if language == ENGLISH else f'-{language}'}.png"
                     page.screenshot(path=Path(folder) / picture, full_page=True)
             print(name)
@@ -291,6 +292,7 @@ def _extend(page: "Page", order: dict[str, Any]) -> None:
     order.update(expires_at=iso(datetime.now(UTC) + timedelta(seconds=80)), is_extendable=True)
     page.reload()
     page.click("[data-extend] button")
+    page.locator(".notices .notice").wait_for()
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@
     if (now.stage !== "pay") return location.replace(form.dataset.order);
     if (now.declines > Number(form.dataset.declines)) {
       form.dataset.declines = now.declines;
-      return showProblem(say("Your card was declined"), now.problem);
+      return showProblem(say("The payment did not go through"), now.problem);
     }
     if (error.code === "payment_intent_authentication_failure") {
       return showProblem(say("Your bank did not confirm it is you"), say("You were not charged. Try again, or use another card."));

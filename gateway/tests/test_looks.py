@@ -27,6 +27,7 @@ LOAD = """() => {
 What a script asks for afterwards, to follow an order, is not counted.
 """
 IS_SQUEEZED = "(h) => h.offsetWidth < 200 && h.offsetHeight > 1.8 * parseFloat(getComputedStyle(h).lineHeight)"
+COLOURS = "(element) => [getComputedStyle(element).color, getComputedStyle(element).backgroundColor]"
 SHIFT = """() => new Promise((resolve) => {
   let sum = 0;
   new PerformanceObserver((list) => list.getEntries().forEach((each) => (sum += each.hadRecentInput ? 0 : each.value)))
@@ -150,3 +151,17 @@ def test_test_cards_are_folded_with_a_script_and_open_without(visit, bo, ticket)
         page.route("**/v3/", lambda route: None)
         page.goto(order, wait_until="domcontentloaded")
         assert page.get_by_label("Visa ending in 4242").is_visible() is not has_script
+
+
+def test_receipt_is_printed_dark_on_white_without_navigation(visit, bo, ticket):  # noqa: F811
+    order = bo.submit(f"/tickets/{ticket['id']}", f"/tickets/{ticket['id']}/buy").headers["Location"]
+    bo.submit(order, f"{order}/pay", token="tok_visa")
+    page = visit(bo, color_scheme="dark")
+    page.goto(order, wait_until="domcontentloaded")
+
+    page.emulate_media(media="print", color_scheme="dark")
+
+    label, paper = page.locator(".facts dt").first, page.locator("body")
+    assert [label.evaluate(COLOURS)[0], paper.evaluate(COLOURS)[1]] == ["rgb(90, 87, 103)", "rgb(255, 255, 255)"]
+    assert {"Hamlet,", order.rpartition("/")[2]} <= {*paper.inner_text().split()}
+    assert page.locator("nav a:visible, .foot:visible, button:visible").count() == 0

@@ -274,6 +274,25 @@ def test_receipt_says_when_it_was_paid_whatever_happens_later(bo, page, services
     assert "Refunded $19.99, Wed, 25 Nov 2026, 08:00 UTC" in receipt and "The ticket is yours" not in receipt
 
 
+def test_refunded_order_is_not_listed_as_paid_nor_as_a_ticket(bo, page, stored):
+    bo.submit(page, f"{page}/pay", token="tok_visa")
+    stored.update(refunded_at="2026-11-25T08:00:00.000Z", refunded_cents=1999)
+
+    listed = page_text(bo, "/my/tickets")
+
+    assert "$19.99 Refunded Receipt" in listed and "Paid" not in listed
+
+
+@pytest.mark.parametrize("status", ["complete", "cancelled", "awaiting_payment"])
+def test_who_writes_to_us_about_an_order_finds_its_number_on_the_page(bo, page, stored, status):
+    stored.update(status=status, cancel_reason="expired" if status == "cancelled" else None)
+
+    shown = bo.get(page).text
+
+    assert f"<dt>Order number</dt><dd><code>{stored['id']}</code>" in shown
+    assert 'href="/about/guarantee"' in shown if status == "complete" else 'href="/about/contact">Write to us' in shown
+
+
 @pytest.mark.parametrize("lost", [set(), {"payments"}])
 def test_partial_refund_is_shown_and_the_ticket_stays_the_buyers(bo, page, services, stored, lost):
     bo.submit(page, f"{page}/pay", token="tok_visa")
