@@ -88,8 +88,8 @@ def calendar(order_id: str) -> Response:
     if order["status"] != "complete" or order["refunded_at"] or not order["ticket"]["starts_at"]:
         abort(404)
     text = calendar_file(order, public(url_for("orders.show", order_id=order_id)))
-    as_file = {"Content-Disposition": "attachment; filename=ticket.ics"}
-    return Response(text, mimetype="text/calendar", headers=as_file)
+    named = {"Content-Disposition": "inline; filename=ticket.ics"}  # an iPhone only files an attachment away
+    return Response(text, mimetype="text/calendar", headers=named)
 
 
 @bp.post("/orders/<order_id>/attempt")

@@ -34,7 +34,7 @@ def test_buyer_finds_the_event_in_a_file_for_the_calendar(bo, buy):
     answer = bo.get(f"{page}/ticket.ics")
 
     assert answer.headers["Content-Type"] == "text/calendar; charset=utf-8"
-    assert answer.headers["Content-Disposition"] == "attachment; filename=ticket.ics"
+    assert answer.headers["Content-Disposition"] == "inline; filename=ticket.ics"
     found, ident = entry(answer), page.rpartition("/")[2]
     assert (found["SUMMARY"], found["DTSTART"]) == ("Hamlet", "20360701T183000Z")
     assert (found["LOCATION"], found["UID"]) == (r"Globe\, London", f"order-{ident}@ticketing")
