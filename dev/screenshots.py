@@ -17,6 +17,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
@@ -58,10 +59,10 @@ Act = Callable[["Page"], Any]
 class Site:
     """The gateway with a seller, a buyer, their tickets and orders; and who looks at a page: `None` is a visitor."""
 
-    def __init__(self, stripe_url: str) -> None:
+    def __init__(self, stripe_url: str, url: str = "http://localhost:8000") -> None:
         services: Any = FakeServices
         self.services: Any = services()
-        settings = SETTINGS | {"STRIPE_API_BASE": stripe_url}
+        settings = SETTINGS | {"STRIPE_API_BASE": stripe_url, "PUBLIC_URL": url}
         self.app = create_app(self.services, settings, self.services.revocations())
         self.app.test_client_class = Browser
         self.seller, self.buyer, self.guarded = (self._sign_up(name) for name in ("sam", "bea", "gus"))
@@ -229,10 +230,12 @@ def served() -> Iterator[tuple[Site, str]]:
     """Serve a site, with a simulated Stripe, and yield it and its address."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with running() as stripe:
-        site = Site(stripe.url)
-        server = make_server("127.0.0.1", 0, site.app, threaded=True)
+        server = make_server("127.0.0.1", 0, Flask(__name__), threaded=True)
+        url = f"http://localhost:{server.port}"
+        site = Site(stripe.url, url)
+        server.app = site.app
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        yield site, f"http://127.0.0.1:{server.port}"
+        yield site, url
         server.shutdown()
         server.server_close()
 

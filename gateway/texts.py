@@ -15,6 +15,8 @@ from markupsafe import Markup
 from gateway.languages import ENGLISH, LANGUAGES
 
 FOLDER = Path(__file__).parent / "texts"
+ORDER = ("how-it-works", "help", "fees", "guarantee", "owed", "contact", "privacy")
+"""In which our texts are listed; those that only an operator has come after them."""
 TO_TEXT = re.compile(r"^([\w-]+)\.md$")
 """A link from one text to another, by its file as editors show it; the page has no suffix."""
 FOLDER_FORM = "a folder of .md files in UTF-8, each of which begins with a heading, # TITLE"
@@ -45,7 +47,8 @@ def _read_in(language: str, folder: Path) -> dict[str, Text]:
     for place in (FOLDER, folder):
         for spoken, where in {ENGLISH: place, language: place if language == ENGLISH else place / language}.items():
             found |= {path.stem: (path, spoken) for path in sorted(where.glob("*.md"))}
-    return {name: _read(path, spoken) for name, (path, spoken) in found.items()}
+    names = [*ORDER, *(name for name in found if name not in ORDER)]
+    return {name: _read(*found[name]) for name in names}
 
 
 def _read(path: Path, language: str) -> Text:

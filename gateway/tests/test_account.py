@@ -136,6 +136,14 @@ def test_account_page_signs_out_everywhere(ana, elsewhere):
     assert not is_signed_in(ana) and not is_signed_in(elsewhere)
 
 
+@pytest.mark.parametrize("path", ["/account", "/account/name", "/account/security", "/account/sessions"])
+def test_each_page_of_ones_account_leads_to_the_others_and_says_which_it_is(ana, path):
+    shown = ana.get(path).text.partition('<nav aria-label="Your account">')[2].partition("</nav>")[0]
+
+    assert re.findall(r'href="([^"]+)"', shown) == ["/account", "/account/name", "/account/security", "/account/sessions"]
+    assert re.findall(r'href="([^"]+)" aria-current="page"', shown) == [path]
+
+
 def test_account_page_is_private(client):
     assert client.get("/account").headers["Location"].startswith("/signin?next=/account")
 

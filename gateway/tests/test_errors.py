@@ -38,7 +38,7 @@ def test_unexpected_error_shows_no_internals(client, services, error):
 
     assert (answer.status_code, page.status_code) == (500, 500)
     assert "secret" not in answer.text + page.text and "Traceback" not in page.text
-    assert page.headers["X-Request-Id"] in page.text
+    assert page.headers["X-Request-Id"] in page.text and '<a href="/about/contact">tell us</a>' in page.text
 
 
 def test_unavailable_service_is_503_with_retry_after(client, services):

@@ -9,6 +9,8 @@ from gateway.tests.fakes import SETTINGS, FakeServices
 from gateway.texts import FOLDER, read_texts
 from libs.settings import MissingSetting
 
+TAGS = re.compile(r"<\w+")
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -68,6 +70,19 @@ def test_each_of_our_texts_is_there_in_each_language():
         assert {text.language for text in texts.values()} == {language}
 
 
+def test_our_texts_are_built_alike_in_each_language():
+    english, *others = read_texts(FOLDER).values()
+    for texts in others:
+        for name, text in texts.items():
+            assert TAGS.findall(text.html) == TAGS.findall(english[name].html), name
+
+
+def test_texts_are_listed_as_one_comes_to_need_them_and_operators_own_last(client):
+    names = re.findall(r'href="/about/([\w-]+)"', client.get("/about/help").text.partition("<article")[0])
+
+    assert names == ["how-it-works", "help", "fees", "guarantee", "owed", "contact", "privacy", "imprint"]
+
+
 def test_a_reader_of_german_reads_the_operators_german_and_else_the_operators_english(folder, client):
     (folder / "de").mkdir()
     (folder / "de" / "imprint.md").write_text("# Impressum\n\nAna GmbH\n")
@@ -80,4 +95,4 @@ def test_a_reader_of_german_reads_the_operators_german_and_else_the_operators_en
     )  # ours in German says something else
     assert (texts["privacy"].title, texts["privacy"].language) == ("Datenschutz", "de")
     fees = client.get("/about/fees", headers={"Accept-Language": "de"}).text
-    assert '<article class="prose" lang="en">' in fees and ">Datenschutz</a>" in fees
+    assert '<article class="panel prose" lang="en">' in fees and ">Datenschutz</a>" in fees
