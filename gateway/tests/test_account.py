@@ -13,6 +13,7 @@ from libs.tokens import Signer, new_key
 
 ANA = {"email": "ana@example.com", "password": "ana and a word"}
 CHANGE = {"currentPassword": "ana and a word", "newPassword": "another long one"}
+OWN_PAGES = ["/account", "/account/name", "/account/security", "/account/sessions"]
 TOO_MANY = {"email": "ana@example.com", "password": "again and again"}
 
 
@@ -136,11 +137,11 @@ def test_account_page_signs_out_everywhere(ana, elsewhere):
     assert not is_signed_in(ana) and not is_signed_in(elsewhere)
 
 
-@pytest.mark.parametrize("path", ["/account", "/account/name", "/account/security", "/account/sessions"])
+@pytest.mark.parametrize("path", OWN_PAGES)
 def test_each_page_of_ones_account_leads_to_the_others_and_says_which_it_is(ana, path):
     shown = ana.get(path).text.partition('<nav aria-label="Your account">')[2].partition("</nav>")[0]
 
-    assert re.findall(r'href="([^"]+)"', shown) == ["/account", "/account/name", "/account/security", "/account/sessions"]
+    assert re.findall(r'href="([^"]+)"', shown) == OWN_PAGES
     assert re.findall(r'href="([^"]+)" aria-current="page"', shown) == [path]
 
 
