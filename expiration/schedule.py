@@ -12,8 +12,8 @@ from typing import Any
 
 from redis import Redis
 from rq import Queue
-from rq.exceptions import NoSuchJobError
-from rq.job import Job
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 from rq_scheduler import Scheduler
 
@@ -52,6 +52,16 @@ class JsonJob(Job):
             log.exception("%s cannot be read, and is removed", self.id)
             self.connection.delete(self.key)
             raise NoSuchJobError(self.id) from error
+
+    def _fetch_status(self) -> JobStatus:
+        """Read the status. A job that was removed while it ran, as its order ended, is tidied up as if it were there.
+
+        rq would note that it failed, and keep that for a year.
+        """
+        try:
+            return super()._fetch_status()
+        except InvalidJobOperation:
+            return JobStatus.STARTED
 
 
 class LoopingScheduler(Scheduler):

@@ -12,6 +12,7 @@ from expiration import jobs
 from expiration.schedule import QUEUE, JsonJob, Schedule, job_id
 from expiration.service import ExpirationService
 from expiration.store import DeadlineStore
+from expiration.worker import LoopingWorker
 from libs.clock import utc_now
 from libs.contracts.events import CATALOGUE
 from libs.errors import is_unavailable
@@ -169,6 +170,23 @@ def test_a_job_that_waits_for_the_worker_is_not_missing(service, schedule):
 
     assert schedule.scheduler.connection.lrange(f"rq:queue:{QUEUE}", 0, -1) == [job_id("o1").encode()]
     assert schedule.missing(["o1", "o2"]) == ["o2"]
+
+
+def test_an_order_that_ends_while_its_job_runs_leaves_nothing_of_it_and_is_no_error(
+    service, schedule, monkeypatch, caplog
+):
+    create(service, an_order(expires_in=-SOON))
+    schedule.scheduler.enqueue_jobs()
+    monkeypatch.setattr(jobs, "complete", lambda *_: service.on_order_changed(an_order(status="cancelled", version=2)))
+    connection = schedule.scheduler.connection
+    worker = LoopingWorker([QUEUE], connection=connection, job_class=JsonJob, serializer=JSONSerializer)
+    worker._install_signal_handlers = lambda: None  # this process has its own
+
+    worker.work(burst=True, logging_level="WARNING")
+
+    assert service.store.find("o1").state == "ended"
+    assert connection.keys("*expire-*") == connection.keys("rq:failed:*") == connection.keys("rq:wip:*") == []
+    assert not caplog.records
 
 
 def test_of_no_orders_no_job_is_missing(schedule):

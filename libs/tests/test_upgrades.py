@@ -111,6 +111,7 @@ LINES = [
     (AmqpChannel, "__init__", "self.auto_decode = auto_decode", "libs/amqp/unread.py"),
     (AmqpChannel, "_on_close", "self._do_revive()", CLIENT),
     (Job, "fetch", "job.refresh()", "expiration/schedule.py"),
+    (Job, "_remove_from_registries", "status = self._fetch_status()", "expiration/schedule.py"),
     (LogRecord, "asdict", "self.dictrepr = {'message':msg,", "dev/supervised.py"),
 ]
 """Attributes that we read or set, by the line of the original that makes or uses them."""
