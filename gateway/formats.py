@@ -39,7 +39,7 @@ STATES = Labels(
         "sold": N_("Sold"),
         "withdrawn": N_("Withdrawn"),
         "started": N_("Started"),
-        "created": N_("Waiting for payment"),
+        "created": N_("Not paid yet"),
         "awaiting_payment": N_("Confirming payment"),
         "complete": N_("Paid"),
         "cancelled": N_("Cancelled"),

@@ -484,7 +484,7 @@ def test_bought_tickets_are_listed_with_what_to_do(bo, ticket, order_page):
     bo.submit(order_page, f"{order_page}/pay", token="tok_visa")
     bought = page_text(bo, "/my/tickets")
 
-    assert "Waiting for payment" in waiting and "Continue to payment" in waiting
+    assert "Not paid yet" in waiting and "Continue to payment" in waiting
     assert "Hamlet, row 3 Any day $19.99 Paid" in bought and "Ticket and receipt" in bought
 
 
