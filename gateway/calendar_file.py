@@ -9,7 +9,8 @@ from markupsafe import Markup
 from gateway.languages import gettext
 
 LINE_BYTES = 75
-ESCAPES = str.maketrans({"\\": r"\\", ";": r"\;", ",": r"\,", "\n": r"\n"})
+CONTROL = dict.fromkeys([*range(0x20), 0x7F])
+ESCAPES = CONTROL | str.maketrans({"\\": r"\\", ";": r"\;", ",": r"\,", "\n": r"\n"})
 
 
 def calendar_file(order: dict[str, Any], url: str) -> str:

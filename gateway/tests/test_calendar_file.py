@@ -64,6 +64,13 @@ def test_calendar_reads_the_title_as_the_seller_wrote_it(bo, buy):
     assert re.sub(r"\\(.)", r"\1", entry(answer)["SUMMARY"]) == title
 
 
+def test_no_title_of_an_earlier_version_adds_a_line_to_the_file(bo, buy, services):
+    page = buy()
+    services.orders[page.rpartition("/")[2]]["ticket"]["title"] = "Ham\rlet\r\nATTACH:x\n"
+
+    assert entry(bo.get(f"{page}/ticket.ics"))["SUMMARY"] == r"Hamlet\nATTACH:x\n"
+
+
 def test_file_is_in_the_language_of_the_buyer(bo, buy):
     path = f"{buy(seat={'section': '', 'row': '3', 'seat': '<7>'})}/ticket.ics"
 
