@@ -76,10 +76,13 @@ def money(minor: int, code: str) -> str:
 def total(minor: int, code: str) -> str:
     """Return what somebody is about to pay, or has paid: $1,234.50 USD, with the code if others have the sign too.
 
-    A page says it once: there is no room for it on each card of a list, where all prices are in one currency.
+    A language that writes the sign behind the amount, like German, has the code in its place: 1.234,50 USD. A page says
+    it once: there is no room for it on each card of a list, where all prices are in one currency.
     """
-    is_shared = get_currency_symbol(code.upper(), language()) in SHARED_SIGNS
-    return f"{money(minor, code)} {code.upper()}" if is_shared else money(minor, code)
+    shown, sign = money(minor, code), get_currency_symbol(code.upper(), language())
+    if sign not in SHARED_SIGNS:
+        return shown
+    return f"{shown.removesuffix(sign)}{code.upper()}" if shown.endswith(sign) else f"{shown} {code.upper()}"
 
 
 @lru_cache(CACHED)

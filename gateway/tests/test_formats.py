@@ -59,3 +59,9 @@ def test_what_a_page_calls_today_ends_at_midnight_of_the_venue(berlin):
 def test_a_sign_of_several_currencies_has_the_code_beside_it_where_one_pays():
     assert [money(1999, code) for code in ("usd", "cad", "eur")] == ["$19.99", "CA$19.99", "€19.99"]
     assert [total(1999, code) for code in ("usd", "cad", "eur")] == ["$19.99 USD", "CA$19.99", "€19.99"]
+
+
+def test_a_german_page_has_the_code_in_place_of_such_a_sign(berlin):
+    with berlin.test_request_context(headers={"Accept-Language": "de"}):
+        assert [total(1999, code) for code in ("usd", "eur")] == ["19,99\xa0USD", "19,99\xa0€"]
+        assert money(1999, "usd") == "19,99\xa0$"
