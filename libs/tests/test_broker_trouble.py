@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -185,7 +186,7 @@ class Outage(SimpleNamespace):
     """What was seen when the broker ended, with three services and a delay queue at work, and came back."""
 
 
-OUTAGES = {"killed": Stack.kill_for_good, "stopped": Stack.stop_program}
+OUTAGES: dict[str, Callable[..., None]] = {"killed": Stack.kill_for_good, "stopped": Stack.stop_program}
 
 
 @pytest.fixture(scope="module", params=OUTAGES)
