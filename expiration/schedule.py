@@ -19,7 +19,7 @@ from rq_scheduler import Scheduler
 
 from libs import tracing
 from libs.context import correlation_id
-from libs.errors import Unavailable, is_unavailable
+from libs.errors import Unavailable, ignoring_unavailable, is_unavailable
 from libs.internal_port import Loop
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,32 @@ class LoopingScheduler(Scheduler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.loop = Loop(LONGEST_TURN_SECONDS)
+
+    def run(self, burst: bool = False) -> None:
+        """Move due jobs every second until the process is stopped; while Redis is away, try again every second."""
+        while True:
+            try:
+                super().run(burst)
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                log.warning("Redis is unreachable, next try in %s s: %s", POLL_SECONDS, error)
+                time.sleep(POLL_SECONDS)
+            else:
+                return
+
+    def register_birth(self) -> None:
+        """Leave that to the heartbeat: stock refuses to begin again while Redis still knows this scheduler."""
+
+    def register_death(self) -> None:
+        """Tell Redis if it is there; the process can be stopped without it."""
+        with ignoring_unavailable():
+            super().register_death()
+
+    def remove_lock(self) -> None:
+        """Remove the lock, or leave it to lapse within eleven seconds."""
+        with ignoring_unavailable():
+            super().remove_lock()
 
     def heartbeat(self) -> None:
         """Note that the loop turns, and tell Redis so, which may have forgotten this scheduler meanwhile."""

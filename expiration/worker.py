@@ -20,11 +20,14 @@ from libs.settings import AMQP_FORM, REDIS_FORM, amqp_url, check_common, parsed,
 TTL_SECONDS = 20
 """The worker tells Redis that it works every five seconds, which is this less fifteen (rq)."""
 LONGEST_TURN_SECONDS = 90
-"""Without Redis it tries again after a minute at most; a job takes seconds."""
+RECONNECT_SECONDS = 5.0
+"""How long it waits at most before it tries a lost Redis again; rq waits for up to a minute."""
 
 
 class LoopingWorker(SimpleWorker):
     """rq's worker without forks, with its `loop`."""
+
+    max_connection_wait_time = RECONNECT_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.loop = Loop(LONGEST_TURN_SECONDS)

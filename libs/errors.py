@@ -42,6 +42,12 @@ def is_unavailable(error: BaseException) -> bool:
     return kind_of(error) is Kind.UNAVAILABLE
 
 
+def needs_traceback(error: BaseException) -> bool:
+    """Return whether a log needs an error's traceback: not when a server is away, or refuses the login or a right."""
+    is_refused = any(_name(cls) in REFUSALS for cls in type(error).__mro__) or getattr(error, "code", None) == 18
+    return kind_of(error) is Kind.BUG and not is_refused
+
+
 @contextmanager
 def ignoring_unavailable() -> Iterator[None]:
     """Leave the block when something is unreachable, as `suppress` does."""
@@ -53,11 +59,13 @@ def ignoring_unavailable() -> Iterator[None]:
 
 
 def log_failure(log: logging.Logger, error: BaseException, message: str, *arguments: object) -> None:
-    """Log that something failed: a bug with its traceback, anything else as a warning."""
-    is_bug = kind_of(error) is Kind.BUG
-    level, name = logging.ERROR if is_bug else logging.WARNING, type(error).__name__
-    log.log(level, f"{message}: %s: %s", *arguments, name, error, exc_info=error if is_bug else None)
+    """Log that something failed: a bug as an error, with its traceback if it needs one, anything else as a warning."""
+    level, name = logging.ERROR if kind_of(error) is Kind.BUG else logging.WARNING, type(error).__name__
+    log.log(level, f"{message}: %s: %s", *arguments, name, error, exc_info=error if needs_traceback(error) else None)
 
+
+REFUSALS = ("amqp.AccessRefused", "redis.AuthenticationError", "redis.NoPermissionError")
+"""Bugs of a setting or of a user's rights, of which the text says all. MongoDB refuses a login by its code 18."""
 
 MONGO_CODES = {
     **dict.fromkeys(

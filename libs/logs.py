@@ -7,6 +7,7 @@ of an address.
 
 import json
 import logging
+import os
 import re
 import sys
 import threading
@@ -18,6 +19,7 @@ from typing import Any, TextIO
 from pythonjsonlogger.json import JsonFormatter
 
 from libs.context import correlation_id
+from libs.errors import needs_traceback
 from libs.settings import log_format, log_level
 
 FIELDS = {
@@ -28,6 +30,8 @@ FIELDS = {
     "message": "message",
 }
 EXCEPTION = "exception"
+SERVERS = {"pymongo": "_MONGO_URL", "redis": "_REDIS_URL", "amqp": "_AMQP_URL", "kombu": "_AMQP_URL"}
+"""The end of the settings with a server's address, by its library."""
 encode = json.JSONEncoder(default=str).encode
 PASSWORD = re.compile(r"(?<=://)([^\s/@\"']*?:)[^\s/@\"']+@")
 """In an address, such as that of RabbitMQ in the text of an error."""
@@ -122,4 +126,15 @@ def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace:
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error or kind(), trace)
     elif not issubclass(kind, SystemExit):
-        logging.getLogger(__name__).critical("uncaught", exc_info=(kind, error or kind(), trace))
+        error = error or kind()
+        if needs_traceback(error):
+            logging.getLogger(__name__).critical("uncaught", exc_info=(kind, error, trace))
+        else:
+            logging.getLogger(__name__).critical("%s: %s%s", kind.__name__, error, _addresses(error))
+
+
+def _addresses(error: BaseException) -> str:
+    """Return the settings with the address of the server of whose library an error is, in brackets."""
+    ending = SERVERS.get(type(error).__module__.partition(".")[0])
+    found = sorted(name for name in os.environ if ending and name.endswith(ending))
+    return f" ({', '.join(found)})" if found else ""

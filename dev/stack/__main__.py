@@ -15,7 +15,7 @@ from dev.stack.cluster import Cluster
 from dev.stack.operators import NoOperator, make_operator, signing_key
 from dev.stack.programs import all_programs, environment, no_programs
 from dev.stack.stack import Stack, StackError
-from dev.stack.supervisor import ROOT, Supervisor, SupervisorError, members
+from dev.stack.supervisor import ROOT, Supervisor, SupervisorError
 from libs.contracts.parts import OPERATOR
 from libs.processes import die_with_parent
 
@@ -55,6 +55,8 @@ def main() -> None:
     try:
         _execute(options)
     except (StackError, SupervisorError, NoOperator, install.MissingServers, backups.Failed) as problem:
+        sys.exit(str(problem))
+    except OSError as problem:  # a folder that cannot be made, a full disk
         sys.exit(str(problem))
 
 
@@ -117,8 +119,6 @@ def run(stack: Stack) -> NoReturn:
     finally:
         for kind in STOPPING:
             signal.signal(kind, signal.SIG_IGN)
-        if members(stack.folder):
-            print_now("stopping")
         stack.stop()
     sys.exit(code)
 

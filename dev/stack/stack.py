@@ -157,6 +157,8 @@ class Stack(Layout):
         """Stop everything that `start` started, in order, and leave no process behind. Safe to repeat."""
         if self._lock is None:
             return
+        if members(self.folder):
+            self._report("stopping")
         self.supervisor.stop()
         self._lock.close()
         self._lock = None

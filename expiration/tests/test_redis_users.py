@@ -41,7 +41,7 @@ def test_a_job_is_scheduled_moved_and_executed_with_the_rights_of_each_program(u
         expiration.remove("o2")
         assert expiration.missing(["o1", "o2"]) == ["o2"]
 
-        mover.scheduler.register_birth()
+        mover.scheduler.heartbeat()
         mover.scheduler.check_registered()
         mover.scheduler.acquire_lock()
         mover.scheduler.enqueue_jobs()

@@ -1,5 +1,7 @@
 """The jobs in Redis: made from the record, made again when Redis loses them, and gone when the order ends."""
 
+import os
+import signal
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,7 +19,7 @@ from libs.clock import utc_now
 from libs.contracts.events import CATALOGUE
 from libs.errors import is_unavailable
 from libs.events import Batch
-from libs.redis import connect
+from libs.redis import ONCE, connect
 from libs.schema import migrate
 
 UNREACHABLE = "redis://127.0.0.1:1/0"
@@ -209,6 +211,45 @@ def test_many_orders_cost_one_write_and_one_round_trip_and_each_job_follows_from
     jobs = {job.id: job.args[1] for job in schedule.scheduler.get_jobs()}
     assert {ident: jobs[job_id(ident)] for ident in ("o3", "o4")} == {"o3": "reserved o3", "o4": "reserved o4"}
     assert scheduled(schedule) == {job_id(ident) for ident in ("o1", "o3", "o4")}
+
+
+def test_a_scheduler_outlives_an_outage_of_redis_and_can_be_stopped_during_one(monkeypatch):
+    """It ended with a traceback, which let its supervisor wait longer and longer before it started it again."""
+    connection, tries = connect(UNREACHABLE), []
+    connection.set_retry(ONCE)
+
+    def sleep(seconds):
+        tries.append(seconds)
+        if len(tries) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("time.sleep", sleep)
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(kind) for kind in kinds]
+    try:
+        with pytest.raises(SystemExit):
+            Schedule(connection).scheduler.run()
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
+    assert len(tries) == 3
+
+
+def test_a_scheduler_goes_on_when_redis_is_back(schedule, monkeypatch):
+    scheduler, failures = schedule.scheduler, [ConnectionError("Redis is away")]
+    heartbeat = scheduler.heartbeat
+    monkeypatch.setattr(scheduler, "heartbeat", lambda: fail(failures.pop()) if failures else heartbeat())
+    monkeypatch.setattr(scheduler, "_install_signal_handlers", lambda: None)
+    schedule.put("o1", utc_now() - timedelta(minutes=1))
+
+    scheduler.run(burst=True)
+
+    assert schedule.counts() == (0, 1)
+    assert not schedule.scheduler.connection.exists(scheduler.scheduler_lock_key)
+
+
+def fail(error):
+    raise error
 
 
 def test_while_redis_is_unreachable_the_record_is_kept_and_the_event_is_retried(service, schedule):

@@ -7,6 +7,7 @@ What it changes of nameko 2.14's own consumer, with the code that makes it neces
 - stock acknowledges what it cannot decode (`kombu/mixins.py`, `on_decode_error`): a provider gets the raw message
   (`libs.amqp.unread`);
 - stock logs the address of a lost broker, and of several but the first with their passwords (`on_connection_error`);
+- stock logs a lost broker with a traceback, which says no more than the error (`kombu/mixins.py`, `run`);
 - stock cannot be stopped while the broker is unreachable (`unregister_provider`);
 - stock's heartbeat of 60 s lets the broker keep messages for a consumer that hangs for two or three minutes;
 - stock sends a heartbeat only after a second without a message (`kombu/mixins.py`, `consume`), so that the broker gives
@@ -26,10 +27,21 @@ from kombu import Connection, Consumer
 from nameko.messaging import QueueConsumer as NamekoQueueConsumer
 
 from libs.amqp.connection import connection_to, open_once
-from libs.errors import is_unavailable
+from libs.errors import is_unavailable, needs_traceback
 from libs.settings import verify_seconds
 
 log = logging.getLogger(__name__)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Let a line about a broker that is away, or refuses the login, end with the error instead of its traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None and not needs_traceback(error):
+        record.msg, record.args, record.exc_info = "%s: %s", (record.getMessage(), error), None
+    return True
+
+
+logging.getLogger("kombu.mixins").addFilter(_without_traceback)
 
 HEARTBEAT_SECONDS = 5
 """The broker gives a consumer up that was silent for two or three times as long, and its messages to others."""

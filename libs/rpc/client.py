@@ -350,9 +350,7 @@ class Client:
                 self._cause = f": {error}"
                 # a command may begin yet, so its caller waits until it cannot
                 self._fail(f"the connection to the broker was lost: {error}", lambda waiter: waiter.is_query)
-                if isinstance(error, AccessRefused):  # a wrong password, or other rights: a traceback says no more
-                    log.warning("rpc: no answers arrive: %s", error)
-                elif not self._closed:
+                if not self._closed:
                     log_failure(log, error, "rpc: no answers arrive")
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)

@@ -145,9 +145,16 @@ def test_only_what_is_unreachable_is_ignored():
 
 @pytest.mark.parametrize(
     ("error", "level", "has_traceback"),
-    [(ServerSelectionTimeoutError("no primary"), "WARNING", False), (KeyError("id"), "ERROR", True)],
+    [
+        (ServerSelectionTimeoutError("no primary"), "WARNING", False),
+        (KeyError("id"), "ERROR", True),
+        (amqp.exceptions.AccessRefused("Login was refused"), "ERROR", False),
+        (redis.exceptions.AuthenticationError("invalid password"), "ERROR", False),
+        (OperationFailure("Authentication failed.", 18), "ERROR", False),
+        (OperationFailure("not authorized on orders", 13), "ERROR", True),
+    ],
 )
-def test_a_bug_is_logged_with_its_traceback_and_an_outage_is_not(caplog, error, level, has_traceback):
+def test_only_a_bug_that_says_too_little_is_logged_with_its_traceback(caplog, error, level, has_traceback):
     log_failure(logging.getLogger("libs.errors"), error, "%s failed", "orders.create")
 
     (record,) = caplog.records

@@ -110,6 +110,24 @@ def test_what_ends_a_program_is_a_line_like_every_other(log_format, ending, mess
     assert done.returncode == (0 if message == "old" else 1)
 
 
+def test_a_program_that_a_server_ends_says_why_in_a_line_with_the_setting_that_has_its_address():
+    """A wrong password ended it with some seventy lines of traceback."""
+    program = """
+from redis import AuthenticationError
+from libs import logs
+def main():
+    raise AuthenticationError("invalid username-password pair")
+logs.run(main)"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={"WORKER_REDIS_URL": "…"}, capture_output=True, text=True, timeout=30
+    )
+
+    assert re.fullmatch(
+        LINE + r" CRITICAL libs\.logs \[-\] AuthenticationError: invalid .* pair \(WORKER_REDIS_URL\)\n", done.stderr
+    )
+
+
 @pytest.mark.parametrize(("setting", "level"), [("", "INFO"), ("WARNING", "WARNING"), ("debug", "DEBUG")])
 def test_the_environment_sets_the_level(monkeypatch, root, setting, level):
     monkeypatch.setenv("LOG_LEVEL", setting)

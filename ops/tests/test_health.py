@@ -160,7 +160,7 @@ def test_scheduler_is_ready_once_redis_knows_it(redis_url):
         with pytest.raises(Unavailable):
             scheduler.check_registered()
 
-        scheduler.register_birth()
+        scheduler.heartbeat()
 
         scheduler.check_registered()
 
@@ -168,7 +168,7 @@ def test_scheduler_is_ready_once_redis_knows_it(redis_url):
 def test_scheduler_is_ready_again_after_redis_has_lost_its_data(redis_url):
     with connect(redis_url) as connection:
         scheduler = Schedule(connection).scheduler
-        scheduler.register_birth()
+        scheduler.heartbeat()
         connection.delete(scheduler.key)
 
         scheduler.heartbeat()

@@ -8,6 +8,7 @@ import pytest
 
 from dev import secrets
 from dev.stack import Ports, Stack, StackError, free_ports, install
+from dev.stack.__main__ import main
 from dev.stack.ports import PortTaken
 from dev.stack.program import Program
 from dev.stack.programs import all_programs, environment
@@ -123,6 +124,15 @@ def test_missing_server_is_named_with_the_command_that_installs_it(tmp_path, mon
 
     with pytest.raises(install.MissingServers, match="apt-get install redis-server"):
         install.require()
+
+
+def test_a_stack_whose_folder_cannot_be_made_says_so_in_a_line(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("sys.argv", ["stack", "--folder", str(tmp_path / "file"), "servers"])
+    monkeypatch.setattr(install, "require", lambda **_: None)
+
+    with pytest.raises(SystemExit, match="File exists: .*/file"):
+        main()
 
 
 def test_joining_a_stack_that_does_not_run_says_so(tmp_path):

@@ -83,6 +83,17 @@ def test_a_test_run_says_why_its_servers_do_not_start(stack_folder):
     assert not (stack_folder / "run").exists()
 
 
+def test_who_starts_a_stack_that_already_runs_does_not_read_that_it_is_being_stopped(servers):
+    said = []
+    second = Stack(servers.folder, report=said.append)
+
+    with pytest.raises(StackError, match="a stack already runs"):
+        second.start()
+    second.stop()
+
+    assert said == []
+
+
 def test_each_test_gets_an_empty_vhost_database_and_redis(amqp_url, mongo, redis_url):
     with Connection(amqp_url) as broker, Redis.from_url(redis_url) as redis:
         assert broker.SimpleQueue("some").qsize() == 0

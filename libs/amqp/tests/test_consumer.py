@@ -1,3 +1,4 @@
+import logging
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -6,6 +7,7 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from amqp.exceptions import ConnectionForced
 from kombu import Queue
 
 from dev.testing import nameko_service, wait_for
@@ -31,6 +33,18 @@ def test_no_password_is_logged_when_brokers_are_lost(caplog):
 
     assert "the broker is unreachable" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_a_lost_broker_is_logged_with_the_error_and_a_bug_with_its_traceback(caplog):
+    for error in (ConnectionForced("Too many heartbeats missed"), KeyError("bun")):
+        try:
+            raise error
+        except Exception:
+            logging.getLogger("kombu.mixins").warning("Connection to broker lost", exc_info=True)
+
+    lost, bug = caplog.records
+    assert lost.getMessage() == "Connection to broker lost: Too many heartbeats missed" and not lost.exc_info
+    assert bug.exc_info
 
 
 def test_a_service_can_be_stopped_while_the_broker_is_unreachable(amqp_url):
