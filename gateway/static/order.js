@@ -52,7 +52,10 @@ countDown();
 async function renew(reply) {
   const page = new DOMParser().parseFromString(await reply.text(), "text/html");
   if (page.querySelector("[data-follow]")?.dataset.stage !== order.dataset.stage) return location.reload();
+  const bar = document.querySelector(".paybar");
+  const isFocused = bar.contains(document.activeElement);
   for (const part of [".paybar", ".notices"]) document.querySelector(part).replaceChildren(...page.querySelector(part).childNodes);
+  if (isFocused) bar.focus({ preventScroll: true }); // what was pressed is gone
   countDown();
   document.dispatchEvent(new Event("renewed"));
 }

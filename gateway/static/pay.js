@@ -170,6 +170,11 @@
   const show = () => (place.hidden = !entersCard());
   if (testCards) testCards.open = choices.some((choice) => choice.checked && choice.value);
   for (const choice of choices) choice.addEventListener("change", show);
+  testCards?.querySelector("summary").addEventListener("click", () => { // one tabs to the card that is chosen alone
+    if (ownCard.hidden) return;
+    (testCards.open ? ownCard : testCards).querySelector("input").checked = true;
+    show();
+  });
   if (ownCard) {
     ownCard.hidden = false;
     if (!choices.some((choice) => choice.checked)) ownCard.querySelector("input").checked = true;

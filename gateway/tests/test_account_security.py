@@ -73,6 +73,7 @@ def test_sign_in_asks_for_the_code_and_then_leads_to_where_the_visitor_was(clien
     assert asked.headers["Location"] == "/signin/code?next=/orders"
     assert "Enter your code" in page.text and not is_signed_in(client)
     assert '<a href="/about/contact">Write to us</a> to have the app turned off' in page.text
+    assert re.search('id="code"[^>]* autofocus', page.text) and not re.search('id="code"[^>]* autofocus', wrong.text)
     assert (wrong.status_code, is_signed_in(client)) == (400, False)
     assert "000000" not in wrong.text
     done = client.submit(asked.headers["Location"], "/signin/code", code=code(phone))

@@ -51,6 +51,19 @@ def test_who_pays_after_signing_in_again_in_another_tab_gets_the_page_anew(page,
     page.wait_for_function("!window.stale")
 
 
+def test_test_cards_are_reached_with_the_keyboard_alone_and_left_again(page):
+    page.locator("[data-test-cards] summary").press("Enter")
+    page.keyboard.press("Tab")
+    reached, shown = page.evaluate("document.activeElement.value"), page.locator("[data-card-form]").is_visible()
+
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    page.locator("[data-card-form]").wait_for()
+
+    assert (reached, shown) == ("tok_visa", False)
+    assert page.get_by_label("Enter the details of a card").is_checked()
+
+
 def test_card_form_appears_in_a_browser_of_2021(page):
     page.add_init_script("delete AbortSignal.timeout")
     page.reload()

@@ -85,12 +85,13 @@ def test_more_time_is_offered_in_the_last_two_minutes_and_what_was_typed_stays(p
     page.clock.fast_forward(13 * 60_000 + 5_000)
     announced_then = announced(page)
 
-    offer.click()
+    offer.press("Enter")
     page.get_by_text("You have five more minutes to pay.").wait_for()
 
     assert (early, announced_then) == (False, "Two minutes left to pay. You can add five more.")
     assert re.fullmatch("6:.. left", left(page)) and not offer.is_visible()
     assert page.get_by_label("Visa ending in 4242").is_checked()
+    assert page.evaluate("document.activeElement.className") == "paybar"  # not the top of the page
 
 
 def test_page_follows_what_another_tab_does_with_the_order(page, bo, services, order):

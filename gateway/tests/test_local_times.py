@@ -45,6 +45,11 @@ def test_without_a_script_the_sites_own_zone_is_proposed_and_a_script_may_propos
     assert sold(ana, startsAt="2031-07-01T20:30", timeZone="UTC")["startsAt"] == "2031-07-01T20:30:00.000Z"
 
 
+def test_after_the_four_digits_of_a_year_one_types_on_in_the_next_field(ana):
+    assert ana.get("/sell").text.count(' max="9999-12-31T23:59"') == 1
+    assert ana.get("/tickets").text.count(' max="9999-12-31"') == 2
+
+
 @pytest.mark.parametrize(
     ("start", "zone", "said"),
     [

@@ -270,7 +270,7 @@ def test_seller_reads_why_a_reserved_ticket_cannot_be_edited(ana, ticket, order_
 
     assert answer.status_code == 303
     assert "A buyer has reserved it" in page_text(ana, answer.headers["Location"])
-    assert "No changes while it is reserved." in page_text(ana, "/selling")
+    assert "You cannot change a ticket while a buyer has reserved it." in page_text(ana, "/selling")
 
 
 def test_seller_sees_the_amount_owed_and_what_was_not_sold_in_time(ana, services, ticket):
