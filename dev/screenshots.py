@@ -44,6 +44,15 @@ COOKIE = "ticketing-session"
 
 SECRET = "JBSWY3DPEHPK3PXP"  # noqa: S105 - of an authenticator app that nobody has
 LONG_AGO = datetime(2026, 1, 31, 12, tzinfo=UTC)
+PASSKEYS: list[dict[str, Any]] = [
+    {"id": "1", "name": "Pixel 9", "created_at": iso(LONG_AGO), "used_at": iso(LONG_AGO), "is_synced": True},
+    {"id": "2", "name": "YubiKey", "created_at": iso(LONG_AGO), "used_at": None, "is_synced": False},
+]
+CHANGES: list[dict[str, Any]] = [
+    {"what": "authenticator_on", "about": None, "at": iso(LONG_AGO)},
+    {"what": "passkey_added", "about": "Pixel 9", "at": iso(LONG_AGO)},
+    {"what": "passkey_added", "about": "YubiKey", "at": iso(LONG_AGO)},
+]
 LONG: dict[str, Any] = {
     "title": "Donaudampfschifffahrtsgesellschaftskapitänsjubiläumsgala mit den Vereinigten Blasorchestern",
     "venue": "Mehrzweckveranstaltungshalle am Rindfleischetikettierungsüberwachungsplatz",
@@ -67,7 +76,9 @@ class Site:
         self.app.test_client_class = Browser
         self.seller, self.buyer, self.guarded = (self._sign_up(name) for name in ("sam", "bea", "gus"))
         self.services.users["sam@example.org"]["name"] = "Sam"
-        self.services.users["gus@example.org"].update(secret=SECRET, codes=[*RECOVERY_CODES], since=iso(LONG_AGO))
+        self.services.users["gus@example.org"].update(
+            secret=SECRET, codes=[*RECOVERY_CODES], since=iso(LONG_AGO), passkeys=[*PASSKEYS], changes=[*CHANGES]
+        )
         now = datetime.now(UTC)
         shows = [show for show in tickets(TICKETS, now) if not starts_at_once(show, now)]
         self.tickets = [self.seller.post("/api/tickets", json=show).json["id"] for show in shows]  # type: ignore[index]
@@ -149,7 +160,7 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None
     yield "account", buyer, "/account", None
     yield "account-security", buyer, "/account/security", None
     yield "account-sessions", buyer, "/account/sessions", None
-    yield "account-confirm", buyer, "/account/confirm", None
+    yield "account-confirm", site.guarded, "/account/confirm", None
     yield "account-name", seller, "/account/name", None
     yield "account-authenticator", buyer, "/account/security/authenticator", None
     yield "account-guarded", site.guarded, "/account/security", None

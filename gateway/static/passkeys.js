@@ -6,6 +6,7 @@
   const parse = window.PublicKeyCredential?.parseRequestOptionsFromJSON;
   for (const form of document.querySelectorAll("form[data-passkey]")) {
     const { passkey, options, origin } = form.dataset;
+    form.dataset.scripted = ""; // its place is kept until now
     const hint = document.querySelector("[data-passkey-hint]");
     if (!parse || location.origin !== origin) { // passkeys belong to one address
       if (parse && hint) hint.textContent = say("Passkeys work at {address}, the address of this site.").replace("{address}", origin);

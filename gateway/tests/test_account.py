@@ -145,6 +145,13 @@ def test_each_page_of_ones_account_leads_to_the_others_and_says_which_it_is(ana,
     assert re.findall(r'href="([^"]+)" aria-current="page"', shown) == [path]
 
 
+@pytest.mark.parametrize("path", OWN_PAGES)
+def test_menu_says_on_each_page_of_ones_account_where_one_is(ana, path):
+    menu = ana.get(path).text.partition('<nav aria-label="Main">')[2].partition("</nav>")[0]
+
+    assert re.findall(r'href="([^"]+)"[^>]* aria-current', menu) == ["/account"]
+
+
 def test_account_page_is_private(client):
     assert client.get("/account").headers["Location"].startswith("/signin?next=/account")
 
