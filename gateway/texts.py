@@ -4,7 +4,7 @@ The folder has them in English, and a folder in it, such as `de`, those of anoth
 """
 
 import re
-from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,13 +60,9 @@ def _read(path: Path, language: str) -> Text:
     for link in [each for token in tokens for each in token.children or [] if each.type == "link_open"]:
         link.attrSet("href", TO_TEXT.sub(r"\1", str(link.attrGet("href"))))
     html: str = markdown.renderer.render(tokens[3:], markdown.options, {})
-    first = _first(tokens[3:], lambda token: token.type == "inline")
-    summary = _plain(first) if first else ""
+    paragraphs = (after for before, after in pairwise(tokens[3:]) if before.type == "paragraph_open")
+    summary = next(map(_plain, paragraphs), "")
     return Text(_plain(tokens[1]), summary, Markup(html), language)  # noqa: S704 - markdown-it escapes
-
-
-def _first(tokens: list[Token], matches: Callable[[Token], bool]) -> Token | None:
-    return next((token for token in tokens if matches(token)), None)
 
 
 def _plain(inline: Token) -> str:

@@ -77,6 +77,12 @@ def test_our_texts_are_built_alike_in_each_language():
             assert TAGS.findall(text.html) == TAGS.findall(english[name].html), name
 
 
+def test_what_others_show_of_a_text_is_its_first_paragraph_and_no_heading(folder):
+    (folder / "fees.md").write_text("# Fees\n\n## Buying\n\nNothing is *added*.\n\nNor taken off.\n")
+
+    assert read_texts(folder)["en"]["fees"].summary == "Nothing is added."
+
+
 def test_texts_are_listed_as_one_comes_to_need_them_and_operators_own_last(client):
     names = re.findall(r'href="/about/([\w-]+)"', client.get("/about/help").text.partition("<article")[0])
 
