@@ -168,24 +168,18 @@ class CardProvider:
         Returns the PaymentIntent that this very request has authorized; None otherwise, and then it has to be read.
         A repeat with the same `attempt_key` charges nothing again. Raises InvalidCard when Stripe knows no such card.
         """
-        with _translate_stripe_errors():
-            try:
+        method = None
+        try:
+            with _translate_stripe_errors(), _declining():
+                method = self._payment_method(token, attempt_key)
                 # Stripe's script on our page shows the bank's challenge, so no return address is needed
-                params: Any = {"payment_method": self._payment_method(token, attempt_key), "use_stripe_sdk": True}
-                params |= {"expand": EXPANDED}
+                params: Any = {"payment_method": method, "use_stripe_sdk": True, "expand": EXPANDED}
                 key = _idempotent(f"confirm:{attempt_key}")
                 return self._own(self._stripe.payment_intents.confirm(stripe_id, params, key), "requires_capture")
-            except stripe.CardError:
-                return None  # the PaymentIntent, which is read next, has the decline
-            except stripe.IdempotencyError:
-                return None  # another card was tried under this key: the next read has its outcome
-            except stripe.InvalidRequestError as error:
-                # a PaymentMethod that was used up has no code
-                if error.code in INVALID_CARD_CODES or error.param == "payment_method":
-                    raise InvalidCard("This card cannot be used; enter it again.") from error
-                if error.code != UNEXPECTED_STATE:
-                    raise
-                return None
+        except StripeUnavailable as error:
+            error.has_charged_nothing |= method is None
+            raise
+        return None
 
     def capture(self, stripe_id: str, number: int = 1) -> PaymentIntent | None:
         """Capture the authorized amount; `number` counts the attempts. Raises CaptureRefused.
@@ -333,6 +327,24 @@ def _numbered(key: str, number: int) -> str:
 
 
 @contextmanager
+def _declining() -> Iterator[None]:
+    """Leave the block when a card was declined, or another one was tried under its key: the next reading says so.
+
+    Raises InvalidCard when Stripe knows no such card.
+    """
+    try:
+        yield
+    except (stripe.CardError, stripe.IdempotencyError):
+        return
+    except stripe.InvalidRequestError as error:
+        # a PaymentMethod that was used up has no code
+        if error.code in INVALID_CARD_CODES or error.param == "payment_method":
+            raise InvalidCard("This card cannot be used; enter it again.") from error
+        if error.code != UNEXPECTED_STATE:
+            raise
+
+
+@contextmanager
 def _translate_stripe_errors(has_key: bool = True) -> Iterator[None]:
     """Raise StripeBusy or StripeUnavailable for each error of Stripe's that the block let through.
 
@@ -348,14 +360,15 @@ def _translate_stripe_errors(has_key: bool = True) -> Iterator[None]:
 
 
 def _unavailable(error: stripe.StripeError, is_bug: bool, has_key: bool) -> StripeUnavailable:
+    status = error.http_status or 0  # 0: there was no answer
     if is_bug:
         log.error("Stripe refused what it never should", exc_info=error)
         if not isinstance(error, (stripe.AuthenticationError, stripe.PermissionError)):  # those hit all payments
             unexpected = UnexpectedStripeError(str(error))
-            unexpected.is_replayed = has_key
+            unexpected.is_replayed, unexpected.has_charged_nothing = has_key, 400 <= status < 500
             return unexpected
-    status = error.http_status or 0  # 0: there was no answer
     unavailable = StripeUnavailable(str(error))
+    unavailable.has_charged_nothing = 400 <= status < 500
     unavailable.is_replayed = has_key and status >= 500
     unavailable.may_be_repeated = status == 0 or status > 500 or (status == 500 and not has_key)
     return unavailable

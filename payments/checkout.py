@@ -25,7 +25,8 @@ class Checkout:
     def pay(self, order_id: str, buyer_id: str, token: str, known: Payment | None = None) -> dict[str, Any]:
         """Charge the card and return the payment; with `is_confirming` while the outcome is unknown.
 
-        Raises what forbids the buyer to pay, InvalidCard, PaymentDeclined or AuthenticationRequired.
+        Raises what forbids the buyer to pay, InvalidCard, PaymentDeclined or AuthenticationRequired, and
+        StripeUnavailable when nothing is charged because of that.
         """
         payment, _ = self.settlement.prepare(order_id, _payable_by(buyer_id), True, may_repeat=True, known=known)
         if payment.status != "open" or payment.stripe_id is None:
@@ -35,18 +36,44 @@ class Checkout:
         except InvalidCard:  # this charged nothing; another request with the same key may be in flight
             self.settlement.settle(payment.id, answered=None if payment.tried_before is None else payment.attempts)
             raise
-        except (StripeUnavailable, VersionConflict):
+        except (StripeUnavailable, VersionConflict) as error:
+            if isinstance(error, StripeUnavailable) and error.has_charged_nothing and self._end_attempt(payment):
+                raise
             return self.settlement.store.get(payment.id).snapshot()
         return self._settled_outcome(payment, authorized)
 
     def _confirm(self, payment: Payment, token: str) -> PaymentIntent | None:
         """Charge the card; return the PaymentIntent if this very request has authorized it."""
         stripe_id, key = str(payment.stripe_id), payment.attempt_key
-        authorized = self.settlement.with_retries(
-            payment.id, lambda: self.settlement.cards.confirm(stripe_id, token, key)
-        )
+        failures: list[StripeUnavailable] = []
+
+        def confirm() -> PaymentIntent | None:
+            try:
+                return self.settlement.cards.confirm(stripe_id, token, key)
+            except StripeUnavailable as error:
+                failures.append(error)
+                raise
+
+        try:
+            authorized = self.settlement.with_retries(payment.id, confirm)
+        except StripeUnavailable as error:
+            error.has_charged_nothing = all(each.has_charged_nothing for each in failures)
+            raise
         crash_point(CrashPoint.CONFIRMED)
         return authorized
+
+    def _end_attempt(self, begun: Payment) -> bool:
+        """Record that this attempt has charged nothing; return False if another request of it may be in flight."""
+        payment = self.settlement.store.get(begun.id)
+        if begun.tried_before is None or payment.confirming_at != begun.confirming_at:
+            return False
+        payment.confirming_at = None
+        payment.mark_changed(self.settlement.clock())
+        try:
+            self.settlement.store.save(payment)
+        except VersionConflict:
+            return False
+        return True
 
     def open_form(self, order_id: str, buyer_id: str, known: Payment | None = None) -> dict[str, Any]:
         """Return {"client_secret", "publishable_key"}, with which the page lets Stripe itself take the card.

@@ -67,5 +67,7 @@ class StripeUnavailable(Unavailable):
     """Whether this one PaymentIntent is concerned, and not all of Stripe."""
     may_be_repeated = False
     """Whether the same request, under the same idempotency key, may be answered if it is sent again at once."""
+    has_charged_nothing = False
+    """Whether a request to charge a card charges none, now or later: Stripe has refused it, or it was not sent yet."""
     is_replayed = False
     """Whether Stripe replays this answer for the same idempotency key for a day."""

@@ -159,6 +159,50 @@ def test_an_attempt_that_never_reached_stripe_stops_confirming_in_the_end(world,
     assert world.pay(order_id)["status"] in ("authorized", "captured")
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"path": "*/confirm", "status": 429, "type": "rate_limit_error", "code": "rate_limit"},
+        {"path": "*/confirm", "status": 401, "type": "invalid_request_error"},
+        {"path": "*/confirm", "status": 400, "type": "invalid_request_error"},
+        {"path": "/v1/payment_methods", "status": 500, "stored": True},
+        {"path": "/v1/payment_methods", "status": 503, "count": 2},
+    ],
+)
+def test_a_card_that_stripe_refused_to_charge_may_be_tried_again_at_once(world, fake, fault):
+    order_id = world.reserve()
+    fake.control("faults", kind="error", **fault)
+
+    with pytest.raises(errors.StripeUnavailable):
+        world.pay(order_id)
+
+    assert not world.payment(order_id).confirming_at
+    assert world.pay(order_id)["status"] == "authorized"
+
+
+@pytest.mark.parametrize("before", ["a lost reply", "another tab"])
+def test_a_refusal_says_nothing_about_a_request_before_it(world, fake, before):
+    order_id = world.reserve()
+    if before == "another tab":
+        world.checkout.announce(order_id, "bo")
+    else:
+        fake.control("faults", kind="lost_reply", path="*/confirm")
+    fake.control("faults", kind="error", path="*/confirm", status=429, type="rate_limit_error", code="rate_limit")
+
+    assert world.pay(order_id, "pm_card_visa")["is_confirming"]
+
+
+def test_a_refusal_of_a_double_click_says_nothing_about_the_other_click(world, fake):
+    order_id, others = world.reserve(), []
+    before_next(world.settlement.cards, "confirm", lambda: others.append(world.pay(order_id, "pm_card_visa")))
+    fake.control("faults", kind="error", path="*/confirm", status=503, count=2, stored=False)
+    fake.control("faults", kind="error", path="*/confirm", status=429, type="rate_limit_error", code="rate_limit")
+
+    both = [world.pay(order_id, "pm_card_visa"), *others]
+
+    assert [each["is_confirming"] for each in both] == [True, True]
+
+
 def test_paying_again_while_the_outcome_is_unknown_is_the_same_attempt(world, fake):
     order_id = world.reserve()
     fake.control("faults", kind="lost_reply", path="*/confirm", count=2)
