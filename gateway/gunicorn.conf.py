@@ -17,6 +17,7 @@ if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # where each worker counts; 
 
 with logs.refusing():
     logs.set_up()
+    settings.check_metrics_folder()
     bind = settings.bind()
 worker_class = "gateway.worker.Worker"  # gevent, with error responses of our own
 workers = 2

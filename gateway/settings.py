@@ -24,6 +24,7 @@ from libs.settings import (
     between,
     check_common,
     flag,
+    folder,
     optional,
     parsed,
     required,
@@ -91,6 +92,11 @@ class Settings:
         for name, value in (("GATEWAY_TLS", self.tls), ("GATEWAY_TRUSTED_HOSTS", self.trusted_hosts)):
             if not value:
                 raise MissingSetting(name, "not set, while Stripe's keys are live")
+
+
+def check_metrics_folder() -> None:
+    """Stop the start when there is no folder for the metrics of the workers: prometheus_client would end it."""
+    optional("PROMETHEUS_MULTIPROC_DIR", None, folder, "the path of a folder")
 
 
 def bind() -> str:

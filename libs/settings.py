@@ -178,6 +178,13 @@ def public_url(text: str) -> str:
 PUBLIC_URL = (public_url, "https://HOST, or http://localhost:PORT; no IP address")
 
 
+def folder(text: str) -> str:
+    """Return the path of a folder; raise ValueError when there is none."""
+    if not Path(text).is_dir():
+        raise ValueError(text)
+    return text
+
+
 def certificates(text: str) -> str:
     """Return the path of a file with certificates; raise ValueError when there is none."""
     try:

@@ -10,6 +10,7 @@ publish the port on 127.0.0.1 at most).
 import logging
 import os
 import signal
+import sqlite3
 import sys
 
 from dev.fake_stripe.server import EVERY_ADDRESS, HOST, PublicAddress, listening
@@ -39,6 +40,8 @@ def main() -> None:
             server.serve_forever(poll_interval=60)  # only the signal ends it
     except (PublicAddress, ValueError) as problem:
         sys.exit(str(problem))
+    except sqlite3.Error as problem:
+        sys.exit(f"FAKE_STRIPE_STATE, {path}, cannot be used: {problem}")
 
 
 if __name__ == "__main__":

@@ -106,7 +106,10 @@ def restart(desk: Desk, part: str) -> Any:
         desk.ask(lambda auth: auth.note_action(what=f"restart {part}"), ["auth"])  # which this may be to mend
     except ServiceUnavailable as error:
         print(f"restarting {part} is not recorded: {error}", file=sys.stderr)
-    words = [*shlex.split(command), part]
+    try:
+        words = [*shlex.split(command), part]
+    except ValueError as error:
+        raise CannotRestart(f"OPERATOR_RESTART_COMMAND is no command: {error}") from error
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=RESTART_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:

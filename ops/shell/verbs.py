@@ -7,7 +7,7 @@ A verb is a function whose first parameter is the Desk; its others are what an o
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,18 +66,29 @@ def verb(group: str, *, changes: bool = False) -> Callable[[Callable[..., Any]],
 
 def bound(each: Verb, desk: Desk) -> Callable[..., Any]:
     """Return a verb as operators call it, at one desk."""
+    signature = inspect.signature(each.function)
 
     @functools.wraps(each.function)
     def call(*arguments: Any, yes: bool = False, **named: Any) -> Any:
-        given = inspect.signature(each.function).bind(desk, *arguments, **named)
+        given = signature.bind(desk, *arguments, **named)
+        check(each.parameters, given.arguments)
         if each.changes and not yes:
             confirm(each.name, ", ".join(repr(value) for value in (*given.args[1:], *given.kwargs.values())))
         return presented(each.function(*given.args, **given.kwargs))
 
-    signature = inspect.signature(each.function)
     kept = list(signature.parameters.values())[1:]
     call.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
     return call
+
+
+def check(parameters: list[inspect.Parameter], given: Mapping[str, Any]) -> None:
+    """Raise TypeError when something is given for text that is none, or for a whole number."""
+    for parameter in parameters:
+        value = given.get(parameter.name, parameter.default)
+        values = value if parameter.kind is parameter.VAR_POSITIONAL else [value]
+        kind = {str: "text", int: "a whole number"}.get(parameter.annotation)
+        if kind and parameter.name in given and not all(isinstance(each, parameter.annotation) for each in values):
+            raise TypeError(f"{parameter.name} must be {kind}, not {value!r}")
 
 
 def confirm(name: str, said: str) -> None:

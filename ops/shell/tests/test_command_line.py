@@ -98,6 +98,14 @@ def test_a_program_that_cannot_be_restarted_in_time_is_told_in_a_line(command, c
     assert "orders did not restart" in capsys.readouterr().err
 
 
+def test_a_restart_command_that_is_none_is_named(capsys, monkeypatch):
+    monkeypatch.setenv("OPERATOR_RESTART_COMMAND", "restart 'it")
+
+    assert execute("restart orders --yes", {})[0] == REFUSED
+
+    assert "OPERATOR_RESTART_COMMAND is no command: No closing quotation" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("line", ["extend o1 --minutes 99999999999", "refund o1 why --amount 1e9999"])
 def test_a_number_beyond_all_bounds_is_refused_in_a_line(line, capsys):
     order = {"expires_at": "2026-11-26T12:00:00.000Z", "currency": "usd"}

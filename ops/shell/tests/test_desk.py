@@ -55,7 +55,8 @@ def test_nobody_says_in_whose_name_a_refund_is_asked_for(names):
 
 @pytest.mark.parametrize("name", [name for name, each in VERBS.items() if each.changes])
 def test_no_verb_changes_anything_unless_somebody_says_yes(names, name, monkeypatch):
-    given = {parameter.name: "x" for parameter in VERBS[name].parameters if parameter.kind != parameter.VAR_POSITIONAL}
+    parameters = [each for each in VERBS[name].parameters if each.kind != each.VAR_POSITIONAL]
+    given = {each.name: 5 if each.annotation is int else "x" for each in parameters}
 
     with pytest.raises(NotConfirmed, match="say yes=True"):
         names[name](**given)
@@ -136,6 +137,20 @@ def test_a_broker_that_does_not_answer_is_named_with_the_cause_instead_of_each_s
         names["queues"]()
     assert names["restart"]("rabbitmq", yes=True) == {"restarted": "rabbitmq"}
     assert said(capsys) == [f"restarting rabbitmq is not recorded: {shown['why']}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "refusal"),
+    [
+        ("settle", [None], "order_id must be text, not None"),
+        ("find", ["a", 5], r"words must be text, not \('a', 5\)"),
+        ("extend", ["o1", "10"], "minutes must be a whole number, not '10'"),
+        ("show", [None], "queue must be text, not None"),
+    ],
+)
+def test_what_is_no_text_or_number_is_refused_by_its_name(names, name, given, refusal):
+    with pytest.raises(TypeError, match=f"^{refusal}$"):
+        names[name](*given)
 
 
 def test_stuck_says_why_a_service_does_not_answer(names, monkeypatch):
