@@ -5,6 +5,8 @@ AUDIT := .stack/audit
 FOLDER ?= .stack/screenshots
 FILE ?= .env
 BACKUPS ?= backups
+GATEWAY_PORT ?= 8000
+URL ?= http://localhost:$(GATEWAY_PORT)
 BENCH := .stack/bench
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 

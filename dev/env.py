@@ -23,17 +23,23 @@ def main() -> None:
     """Write the file that the command line names, or .env; add to it what it lacks when it exists."""
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".env"
     example = filled((ROOT / ".env.example").read_text(), generate())
+    try:
+        print(write(path, example))
+    except OSError as problem:
+        sys.exit(f"nothing was written: {problem}")
+
+
+def write(path: Path, example: str) -> str:
+    """Write the settings of a filled `example` to a file, or those that it lacks; return what was done."""
     if not path.exists():
         private_files.create(path, example)
-        print(f"wrote {path}")
-        return
+        return f"wrote {path}"
     kept = path.read_text()
     whole = completed(kept, example)
     if whole == kept:
-        print(f"{path} already exists and lacks nothing")
-        return
+        return f"{path} already exists and lacks nothing"
     private_files.replace(path, whole)
-    print(f"added to {path} what it lacked; everything else in it is as it was")
+    return f"added to {path} what it lacked; everything else in it is as it was"
 
 
 def completed(kept: str, example: str) -> str:

@@ -62,6 +62,8 @@ def make_key(name: str, path: Path) -> str:
         private_files.create(path, f"{private}\n")
     except FileExistsError:
         sys.exit(f"{path} exists and is left unchanged")
+    except OSError as problem:
+        sys.exit(f"there is no key: {problem}")
     return public
 
 

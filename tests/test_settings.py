@@ -9,6 +9,8 @@ from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from dev import env
 from dev.secrets import broker_password, generate, mongo_password, redis_password
 from dev.stack.ports import SERVE_METRICS, Ports, setting
@@ -167,6 +169,13 @@ def test_env_file_is_made_without_the_packages_of_the_project(tmp_path):
 
     loaded = {name for name in output.splitlines()[-1].split() if not name.startswith("__")}
     assert loaded - allowed == set()
+
+
+def test_env_file_that_cannot_be_written_is_told_in_a_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["env", str(tmp_path / "nowhere" / "env")])
+
+    with pytest.raises(SystemExit, match="^nothing was written: .*No such file or directory"):
+        env.main()
 
 
 def test_env_file_that_lacks_nothing_is_left_alone(tmp_path, monkeypatch):

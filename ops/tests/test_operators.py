@@ -20,6 +20,11 @@ def test_only_its_owner_reads_a_new_key_whose_public_half_is_printed(tmp_path, c
     assert path.read_text().strip().partition("=")[2] not in printed
 
 
+def test_a_key_that_cannot_be_written_is_none_and_says_so_in_a_line(tmp_path):
+    with pytest.raises(SystemExit, match="^there is no key: .*No such file or directory: '.*/nowhere/olga.key'$"):
+        operators.make_key("olga", tmp_path / "nowhere" / "olga.key")
+
+
 def test_a_key_is_never_overwritten(tmp_path):
     operators.make_key("olga", tmp_path / "key")
 
