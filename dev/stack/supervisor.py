@@ -101,13 +101,15 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop programs, then servers, then supervisord, and whatever of them is left. Safe to repeat."""
-        for pid in self._own_pid():
+        own = self._own_pid()
+        for pid in own:
             _signal(pid, signal.SIGTERM)
         if self.process is not None:
             self.process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(2 * STOP_SECONDS)
-        wait_until(lambda: not self._own_pid(), 2 * STOP_SECONDS)
+        # it removes the file with its id before it ends; a second signal meanwhile would kill it
+        wait_until(lambda: not set(own) & set(members(self.folder)), 2 * STOP_SECONDS)
         for kind, seconds in ((signal.SIGTERM, 8), (signal.SIGKILL, 5)):  # none of them loses data by kill -9
             self._signal_members(kind)
             if wait_until(lambda: not members(self.folder), seconds):

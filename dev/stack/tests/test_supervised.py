@@ -11,6 +11,20 @@ WAITS = Program("waits", ["sleep", "60"], lambda: True)
 
 
 @pytest.mark.lengthy
+def test_a_run_that_another_command_stops_ends_without_an_error(tmp_path):
+    """`make stop` signalled supervisord again at its very end, so that `make run` took it for a crash."""
+    (tmp_path / "logs").mkdir()
+    supervisor = Supervisor(tmp_path)
+    supervisor.start([WAITS], [])
+    try:
+        Supervisor(tmp_path).stop()
+
+        assert supervisor.process.wait(5) == 0
+    finally:
+        supervisor.stop()
+
+
+@pytest.mark.lengthy
 def test_supervisord_logs_in_the_format_of_every_program(tmp_path, monkeypatch):
     monkeypatch.setenv("LOG_FORMAT", "json")
     (tmp_path / "logs").mkdir()
