@@ -1,6 +1,10 @@
 """What the gateway counts of its requests."""
 
+import pytest
 from prometheus_client import REGISTRY, generate_latest
+
+from gateway.settings import check_metrics_folder
+from libs.settings import MissingSetting
 
 
 def value(name, **labels):
@@ -31,3 +35,11 @@ def test_unknown_routes_and_methods_are_one_series(client):
 
 def test_metrics_are_not_shown_to_the_public(client):
     assert client.get("/metrics").status_code == 404
+
+
+def test_gateway_whose_metrics_have_no_folder_says_so_instead_of_a_traceback(tmp_path, monkeypatch):
+    for folder in (tmp_path / "nowhere", __file__):
+        monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder))
+
+        with pytest.raises(MissingSetting, match="PROMETHEUS_MULTIPROC_DIR is not of the form the path of a folder"):
+            check_metrics_folder()

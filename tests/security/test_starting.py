@@ -64,7 +64,6 @@ MALFORMED = [
     *((program, "STRIPE_API_BASE", "never:12111") for program in ("payments", "gateway")),
     ("gateway", "GATEWAY_PROXIES", "-1"),
     ("gateway", "GATEWAY_TLS", "yes"),
-    ("gateway", "PROMETHEUS_MULTIPROC_DIR", "/never/there"),
     ("gateway", "GATEWAY_SECRET_KEY", "never long enough"),
     *(("gateway", "GATEWAY_TRUSTED_HOSTS", value) for value in ("https://tickets.example", ",", "a.example,", "::1")),
 ]  # fmt: skip
