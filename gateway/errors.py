@@ -161,7 +161,7 @@ STATUSES = {
         N_("Too much"),
         N_("Your browser sent too many or too large headers. Clear the cookies of this site, and try again."),
     ),
-    500: (N_("Something went wrong"), N_("Something went wrong on our side. We have noted it; please try again.")),
+    500: (N_("Something went wrong"), N_("It was our fault, and we have noted it. Please try again.")),
     501: (N_("Not understood"), N_("The body is encoded in a way that this site does not understand.")),
     503: (N_("Back in a moment"), N_("A part of Ticketing is not answering. Please try again in a moment.")),
 }
