@@ -12,6 +12,7 @@ from libs.contracts.time_zones import time_zones
 
 HAMLET = {"title": "Hamlet", "price": "19.99", "category": "stage", "venue": "Volksbühne", "timeZone": "Europe/Berlin"}
 MISSING = "does not exist on that day in"
+PRICE = "Enter a price from 0.50 to 999,999.99, with at most two decimals."
 
 
 def typed(**changes):
@@ -71,7 +72,7 @@ def test_a_time_that_does_not_exist_is_refused_together_with_all_other_problems(
     assert answer.status_code == 400
     assert re.findall('<li><a href="#([^"]+)">', answer.text) == ["title", "startsAt", "row", "price"]
     assert problems(answer.text) == [
-        f"Error: {each}" for each in ("Enter the event.", said, "Not a valid seat.row.", "Not a valid price_cents.")
+        f"Error: {each}" for each in ("Enter the event.", said, "Not a valid seat.row.", PRICE)
     ]
     assert services.tickets == {} and f'value="{start}"' in answer.text
 
