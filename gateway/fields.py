@@ -11,7 +11,7 @@ from flask import current_app
 from marshmallow import Schema, fields, missing
 
 from gateway.languages import N_
-from gateway.typed_prices import ENGLISH, with_decimal_mark, with_point
+from gateway.typed_prices import ENGLISH, with_decimal_mark, with_point, without_currency
 from libs.clock import iso
 from libs.contracts.currencies import Currency, currency_of
 from libs.contracts.limits import MAXIMUM_PRICE_CENTS
@@ -163,9 +163,11 @@ class Price(UnvalidatedField):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int | None:
         schema = self.parent
         assert isinstance(schema, PricedSchema)
-        if isinstance(value, str):
-            text = with_point(value, schema.locale) if schema.locale else value
+        if isinstance(value, str) and schema.locale:
+            text = with_point(without_currency(value, schema.currency.code, schema.locale), schema.locale)
             return None if text is None else schema.currency.parse(text)
+        if isinstance(value, str):
+            return schema.currency.parse(value)
         return schema.currency.minor(value) if is_number(value) else None
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> float | None:

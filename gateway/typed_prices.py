@@ -1,11 +1,14 @@
-"""How a visitor types a price: with the digits, the decimal mark and the grouped thousands of their locale."""
+"""How a visitor types a price: with the digits, the decimal mark and the grouped thousands of their locale.
+
+And with the currency before or after it, if they like, as pages write it.
+"""
 
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from babel import Locale, UnknownLocaleError
-from babel.numbers import get_decimal_symbol, get_group_symbol
+from babel.numbers import get_currency_symbol, get_decimal_symbol, get_group_symbol
 from flask import request
 
 from gateway.languages import chosen_in
@@ -37,6 +40,17 @@ def _known(names: Iterable[str]) -> Iterator[Locale]:
     for name in names:
         with suppress(ValueError, UnknownLocaleError):
             yield Locale.parse(name, sep="-")
+
+
+def without_currency(text: str, code: str, locale: Locale) -> str:
+    """Return a typed amount without its currency's sign or code: of $20, 20,00 € and 20 USD the number."""
+    code, text = code.upper(), text.strip()
+    for name in (code, get_currency_symbol(code, locale), get_currency_symbol(code, ENGLISH)):
+        if text[: len(name)].upper() == name.upper():
+            text = text[len(name) :].lstrip()
+        if text[-len(name) :].upper() == name.upper():
+            text = text[: -len(name)].rstrip()
+    return text
 
 
 def with_point(text: str, locale: Locale) -> str | None:

@@ -1,12 +1,17 @@
 """Prices in a currency without decimals and in one with three, and as people of other countries type them."""
 
+import itertools
+
 import pytest
 from babel import Locale
 
 from gateway.app import create_app
+from gateway.formats import money, total
+from gateway.languages import LANGUAGES
 from gateway.tests.conftest import serving
 from gateway.tests.fakes import SETTINGS
-from gateway.typed_prices import with_decimal_mark, with_point
+from gateway.typed_prices import with_decimal_mark, with_point, without_currency
+from libs.contracts.currencies import MINIMUMS, currency_of
 from libs.settings import MissingSetting
 
 
@@ -147,6 +152,26 @@ def test_a_price_that_the_form_shows_again_is_read_as_the_same(language):
 
     for number in ("1.230", "19.99", "1234.500", "1980", "999999.99"):
         assert with_point(with_decimal_mark(number, locale), locale) == number
+
+
+@pytest.mark.parametrize("spoken", LANGUAGES)
+def test_a_price_may_be_typed_as_pages_write_it(app, spoken):
+    locale = Locale.parse(spoken)
+
+    with app.test_request_context(headers={"Accept-Language": spoken}):
+        for code, minor in itertools.product(MINIMUMS, (123_450, 50_000_000)):
+            number = f"{currency_of(code).major(minor):f}"
+            for written in (money(minor, code), total(minor, code), f"{code}{with_decimal_mark(number, locale)}"):
+                assert with_point(without_currency(written, code, locale), locale) == number
+
+
+def test_a_seller_and_a_buyer_may_type_the_sign_of_the_sites_currency_and_of_no_other(shop):
+    seller = shop("usd")
+
+    assert "$1,234.50" in listed(seller, " $1,234.50 USD")
+    assert seller.submit("/sell", title="Hamlet", price="€20").status_code == 400
+    found = [seller.get(f"/tickets?min_price={typed}").status_code for typed in ("$20", "20+usd", "$", "USD+€20")]
+    assert found == [200, 200, 400, 400]
 
 
 def test_a_german_seller_types_and_finds_a_comma(shop, services):
