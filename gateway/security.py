@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, request, session
 from markupsafe import Markup
+from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.cache import public
@@ -130,6 +131,8 @@ def check_csrf() -> AnyResponse | None:
     expected = session.get("csrf", "")
     with reading_body():
         given = request.form.get("csrf_token", "")
+    if has_body() and not request.form and not request.files:
+        raise BadRequest  # Flask reads nothing of a form that it cannot read
     if expected and hmac.compare_digest(expected.encode(), _unmasked(given)):
         return None
     if not _is_sent_from_our_page():

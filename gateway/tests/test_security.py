@@ -31,6 +31,20 @@ def test_every_form_without_its_token_is_refused(app, ana, services):
     assert len(services.calls) == calls
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/x-www-form-urlencoded", b"title=Caf\xe9"),
+        ("multipart/form-data", b"--x--"),
+        ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="title"\r\n\r\nHam'),
+    ],
+)
+def test_form_that_cannot_be_read_is_not_called_too_old(ana, kind, body):
+    answer = ana.post("/sell", data=body, content_type=kind)
+
+    assert (answer.status_code, "too old" in answer.text) == (400, False)
+
+
 def test_token_of_another_session_is_refused(client, ana):
     client.get("/signin")
     with client.session_transaction() as session:
