@@ -16,13 +16,13 @@ GERMAN = {
     "Fail": "Ablehnen",
     "MM / YY": "MM / JJ",
     "No money moves. Try 4242 4242 4242 4242, any future date, any code.": (
-        "Es fließt kein Geld. Versuchen Sie 4242 4242 4242 4242, ein künftiges Datum und irgendeine Prüfziffer."
+        "Es fließt kein Geld. Versuchen Sie 4242 4242 4242 4242, ein künftiges Datum und eine beliebige Prüfziffer."
     ),
     "Security code": "Prüfziffer",
     "Simulation.": "Simulation.",
     "Thank you. You can close this page.": "Danke. Sie können diese Seite schließen.",
     "This stands in for your bank's page; no money moves.": (
-        "Diese Seite steht für die Ihrer Bank; es fließt kein Geld."
+        "Diese Seite vertritt die Ihrer Bank; es fließt kein Geld."
     ),
     "We could not reach the payment service. Please try again.": (
         "Der Zahlungsdienst ist nicht erreichbar. Versuchen Sie es noch einmal."
