@@ -17,7 +17,7 @@ from libs.contracts.errors import DomainError
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import FOLLOWERS
 from libs.database import connect
-from libs.events import Stored, VersionConflict
+from libs.events import StoreProvider, VersionConflict
 from libs.providers import Setting
 from libs.rpc import arguments
 from libs.rpc.arguments import InvalidArguments
@@ -74,7 +74,7 @@ class AuthService(
     """Knows the users and begins and ends their sessions."""
 
     name = "auth"
-    store = Stored(UserStore, CATALOGUE)
+    store = StoreProvider(UserStore, CATALOGUE)
     caller = TokenProvider()
     services = operation.Itself()
     key_changes = KeyChanges()

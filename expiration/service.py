@@ -19,7 +19,7 @@ from libs.contracts.events import (
     OrderUpdated,
 )
 from libs.errors import is_unavailable
-from libs.events import Batch, Stored, VersionConflict, handles, handles_batches
+from libs.events import Batch, StoreProvider, VersionConflict, handles, handles_batches
 from libs.events.anti_entropy import AntiEntropyProvider, Source, rpc_source, stale_in
 from libs.providers import Setting
 from libs.redis import connect
@@ -39,7 +39,7 @@ class ExpirationService(parked_events.ParkedEvents):
     """Remembers by when each order must be paid."""
 
     name = "expiration"
-    store = Stored(DeadlineStore, CATALOGUE)
+    store = StoreProvider(DeadlineStore, CATALOGUE)
     schedule = Setting("REDIS_URL", lambda url: Schedule(connect(url)), REDIS_FORM)
     caller = TokenProvider()
     services = ServiceClient()

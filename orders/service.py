@@ -24,7 +24,7 @@ from libs.contracts.events import (
     TicketUpdated,
 )
 from libs.contracts.limits import MAXIMUM_KEY, MAXIMUM_PAGE, MAXIMUM_REFUSALS, MAXIMUM_VERSION
-from libs.events import Stored, VersionConflict, handles, handles_batches
+from libs.events import StoreProvider, VersionConflict, handles, handles_batches
 from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source, stale_in
 from libs.providers import Setting
 from libs.rpc import RemoteError, ServiceUnavailable, arguments
@@ -56,7 +56,7 @@ class OrdersService(parked_events.ParkedEvents):
     """Gives each ticket to one buyer and follows the order to its end."""
 
     name = "orders"
-    store = Stored(OrderStore, CATALOGUE)
+    store = StoreProvider(OrderStore, CATALOGUE)
     caller = CallerProvider()
     services = ServiceClient()
     window_seconds = Setting("RESERVATION_WINDOW_SECONDS", *between(1, 86_400))

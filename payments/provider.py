@@ -4,7 +4,7 @@ from typing import Any
 
 from libs.contracts.events import CATALOGUE
 from libs.contracts.stripe_keys import PUBLISHABLE_KEY, SECRET_KEY, WEBHOOK_SECRET, check_base, is_live
-from libs.events import Stored
+from libs.events import StoreProvider
 from libs.settings import URL_FORM, MissingSetting, optional, parsed, web_url
 from payments.audit import Audit
 from payments.card_provider import CardProvider
@@ -16,11 +16,11 @@ from payments.store import PaymentStore
 from payments.webhooks import WebhookReader
 
 
-class Money(Stored):
-    """Gives the service itself: `store`, `settlement`, `checkout`, `reconciler`, `outcomes`, `audit` and `webhooks`.
+class PaymentsProvider(StoreProvider):
+    """Gives the service `store`, `settlement`, `checkout`, `reconciler`, `outcomes`, `audit` and `webhooks`.
 
-    Needs STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY and STRIPE_WEBHOOK_SECRET (several, separated by commas, while one
-    is being changed for another); STRIPE_API_BASE names a stand-in. Beside them what Stored needs.
+    Needs what StoreProvider needs, STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY and STRIPE_WEBHOOK_SECRET (several,
+    separated by commas, during a rotation); STRIPE_API_BASE names a simulated Stripe.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Money(Stored):
         self.outcomes = Outcomes(self.settlement)
         self.audit = Audit(self.settlement)
 
-    def get_dependency(self, worker_ctx: Any) -> "Money":
+    def get_dependency(self, worker_ctx: Any) -> "PaymentsProvider":
         """Return this: nothing in it belongs to one call."""
         return self
 

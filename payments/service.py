@@ -27,7 +27,7 @@ from payments.copying import copy_order
 from payments.declines import buyer_view
 from payments.domain import Payment
 from payments.errors import PaymentNotFound, StripeUnavailable
-from payments.provider import Money
+from payments.provider import PaymentsProvider
 from payments.recording import CONFIRM_PERIOD
 from payments.refunds import list_late_partial_refunds, refund, refund_partially, with_refunds
 from payments.store import PaymentStore
@@ -49,7 +49,7 @@ class PaymentsService(parked_events.ParkedEvents):
     """
 
     name = "payments"
-    money = Money()
+    money = PaymentsProvider()
     caller = CallerProvider()
     services = ServiceClient()
     anti_entropy = AntiEntropyProvider("payments.orders", lambda service: service._orders())

@@ -17,7 +17,7 @@ from libs.amqp.container import Container
 from libs.clock import iso, utc_now
 from libs.contracts.parts import SERVICES
 from libs.database import connect
-from libs.events import Aggregates, Stored
+from libs.events import Aggregates, StoreProvider
 from libs.events.aggregates import OUTBOX_INDEX
 from libs.schema import MissingIndexes, migrate
 from ops.migrate import SCHEMAS
@@ -159,7 +159,7 @@ def test_a_service_refuses_to_serve_without_a_unique_index(mongo, mongo_url, ser
     container = Container(CLASSES[service], NOWHERE | {"MONGO_URL": mongo_url})
 
     with closed_databases(), pytest.raises(MissingIndexes) as refusal:
-        Stored.setup(get_extension(container, Stored))
+        StoreProvider.setup(get_extension(container, StoreProvider))
 
     assert str(refusal.value).startswith(f"{service} does not start, ")
     assert str(refusal.value).endswith(f" of {collection}. Run `python -m ops.migrate` first.")

@@ -29,7 +29,7 @@ from libs.contracts.limits import (
     MAXIMUM_SEARCH,
     MAXIMUM_VERSION,
 )
-from libs.events import Stored, VersionConflict, handles_batches
+from libs.events import StoreProvider, VersionConflict, handles_batches
 from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source
 from libs.events.watermarks import Watermarks
 from libs.providers import Setting
@@ -52,7 +52,7 @@ class TicketsService(parked_events.ParkedEvents):
     """Keeps the listings; knows from orders whether one may still be edited."""
 
     name = "tickets"
-    store = Stored(TicketStore, CATALOGUE)
+    store = StoreProvider(TicketStore, CATALOGUE)
     watermarks = Watermarks()
     caller = CallerProvider()
     services = ServiceClient()

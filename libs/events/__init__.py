@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from libs.events.batches import Batch, handles_batches
     from libs.events.copies import Copies
     from libs.events.handlers import handles
-    from libs.events.provider import Stored
+    from libs.events.provider import StoreProvider
     from libs.events.relay import Relay
     from libs.schema import Schema
 else:
@@ -27,7 +27,7 @@ else:
         "Copies": "libs.events.copies",
         "Relay": "libs.events.relay",
         "Schema": "libs.schema",
-        "Stored": "libs.events.provider",
+        "StoreProvider": "libs.events.provider",
         "handles": "libs.events.handlers",
         "handles_batches": "libs.events.batches",
     }
@@ -49,7 +49,7 @@ __all__ = [
     "Event",
     "Relay",
     "Schema",
-    "Stored",
+    "StoreProvider",
     "Unavailable",
     "VersionConflict",
     "handles",

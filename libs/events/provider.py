@@ -18,7 +18,7 @@ from libs.settings import AMQP_FORM, MONGO_FORM, amqp_url, parsed
 SHOWN_SECONDS = 2
 
 
-class Stored(DependencyProvider):
+class StoreProvider(DependencyProvider):
     """Gives a service its store: `store_class(database)`, whose `schema` says what the database must have.
 
     `catalogue` has the service's events. Every attribute of the store that is an Aggregates is relayed.

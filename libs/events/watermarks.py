@@ -21,7 +21,7 @@ from nameko.extensions import DependencyProvider
 
 from libs.amqp import Outgoing
 from libs.errors import log_failure
-from libs.events.provider import Stored
+from libs.events.provider import StoreProvider
 from libs.events.topology import WATERMARK
 
 PAUSE_SECONDS = 0.2
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class Watermarks(DependencyProvider):
-    """Broadcasts the watermarks of a service that has a `Stored`, while somebody asks for them.
+    """Broadcasts the watermarks of a service that has a `StoreProvider`, while somebody asks for them.
 
     One is {"asks": {process: number}, "waiting": [[id, version], ...]}: the last question of each process, and the
     newest version of each aggregate that has events in its outbox.
@@ -47,7 +47,7 @@ class Watermarks(DependencyProvider):
 
     def start(self) -> None:
         """Begin to answer."""
-        (stored,) = (each for each in self.container.extensions if isinstance(each, Stored))
+        (stored,) = (each for each in self.container.extensions if isinstance(each, StoreProvider))
         self._relay, self._exchange = stored.relay, f"{self.container.service_name}.events"
         self._thread = self.container.spawn_managed_thread(self._run, identifier="watermarks")
 

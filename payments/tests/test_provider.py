@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from payments.provider import Money
+from payments.provider import PaymentsProvider
 
 LIVE = {
     "STRIPE_SECRET_KEY": "sk_live_1",
@@ -13,7 +13,7 @@ LIVE = {
 
 
 def test_live_key_is_never_sent_to_a_simulated_stripe():
-    money = Money()
+    money = PaymentsProvider()
     money.container = SimpleNamespace(config=LIVE, service_name="payments")
 
     with pytest.raises(SystemExit, match="STRIPE_API_BASE is the address of a simulated Stripe"):

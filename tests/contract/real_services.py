@@ -4,7 +4,7 @@ from functools import partial
 
 from gateway.tests.fakes import never_revoked
 from libs.errors import ignoring_unavailable
-from libs.events import Aggregates, Stored
+from libs.events import Aggregates, StoreProvider
 from libs.events.batches import BatchHandler
 from libs.events.handlers import EventHandler
 from tests.in_process import SERVICES, Services, built
@@ -30,7 +30,7 @@ class RealServices(Services):
     def stores(self):
         """The stores of all services."""
         found = (provider for container in self.containers for provider in container.dependencies)
-        return [provider.store for provider in found if isinstance(provider, Stored)]
+        return [provider.store for provider in found if isinstance(provider, StoreProvider)]
 
     def _revocations(self, sessions):
         return never_revoked()

@@ -3,7 +3,7 @@
 import os
 import uuid
 
-from libs.events import Stored, handles_batches
+from libs.events import StoreProvider, handles_batches
 from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
 from libs.schema import Schema
 
@@ -17,7 +17,7 @@ class ProbeStore:
 
 class BatchProbe:
     name = "labels"
-    store = Stored(ProbeStore, CATALOGUE)
+    store = StoreProvider(ProbeStore, CATALOGUE)
 
     @handles_batches(LoafBaked, delays_seconds=(0.05, 0.1))
     def on_loaves(self, loaves):

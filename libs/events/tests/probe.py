@@ -3,7 +3,7 @@
 import os
 import time
 
-from libs.events import Aggregates, Stored, Unavailable, handles
+from libs.events import Aggregates, StoreProvider, Unavailable, handles
 from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
 from libs.schema import Schema
 
@@ -25,7 +25,7 @@ class ProbeStore:
 
 class Probe:
     name = "labels"
-    store = Stored(ProbeStore, CATALOGUE)
+    store = StoreProvider(ProbeStore, CATALOGUE)
 
     @handles(LoafBaked, delays_seconds=(0.05, 0.1))
     def on_loaf_baked(self, loaf):

@@ -10,7 +10,7 @@ from nameko.events import event_handler
 from nameko.extensions import DependencyProvider
 
 from libs.database import connect
-from libs.events import Stored, handles
+from libs.events import StoreProvider, handles
 from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
 from libs.schema import Schema
 
@@ -50,7 +50,7 @@ def handle(notes, service, event):
 
 class Ours:
     name = "labels"
-    notes = Stored(Notes, CATALOGUE)
+    notes = StoreProvider(Notes, CATALOGUE)
 
     @handles(LoafBaked, delays_seconds=(0.05, 0.1))
     def on_loaf_baked(self, loaf):

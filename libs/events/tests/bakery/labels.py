@@ -1,6 +1,6 @@
 """The labels: docs/events.md shows all that follows the imports."""
 
-from libs.events import OUTBOX_INDEX, Aggregates, Copies, Schema, Stored, handles
+from libs.events import OUTBOX_INDEX, Aggregates, Copies, Schema, StoreProvider, handles
 from libs.events.tests.bakery.catalogue import CATALOGUE, LabelPrinted, LoafBaked, LoafSold
 
 
@@ -15,7 +15,7 @@ class LabelStore:
 
 class LabelsService:
     name = "labels"
-    store = Stored(LabelStore, CATALOGUE)  # opens the database, relays the outboxes
+    store = StoreProvider(LabelStore, CATALOGUE)  # opens the database, relays the outboxes
 
     @handles(LoafBaked, LoafSold, delays_seconds=(0.1, 0.5))  # acknowledged only once this has returned
     def on_loaf(self, loaf):

@@ -1,7 +1,7 @@
 """The oven: bakes what is delivered, and publishes it."""
 
 from libs.clock import utc_now
-from libs.events import OUTBOX_INDEX, Aggregates, Schema, Stored, handles
+from libs.events import OUTBOX_INDEX, Aggregates, Schema, StoreProvider, handles
 from libs.events.tests.bakery.catalogue import CATALOGUE, FlourDelivered, LoafBaked
 
 
@@ -14,7 +14,7 @@ class OvenStore:
 
 class OvenService:
     name = "oven"
-    store = Stored(OvenStore, CATALOGUE)
+    store = StoreProvider(OvenStore, CATALOGUE)
 
     @handles(FlourDelivered)
     def on_flour_delivered(self, flour):
