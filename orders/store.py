@@ -92,7 +92,7 @@ class OrderStore:
             {"ticket_id": {"$in": list(ticket_ids)}, "active": True},
             dict.fromkeys(("ticket_id", *HOLDING), 1),
         )
-        found = map(self.orders.found, self.orders.collection.find(where, shown))
+        found = map(self.orders.from_stored, self.orders.collection.find(where, shown))
         return {each["ticket_id"]: each for each in found if each}
 
     def find_keys(self, keys: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
@@ -123,7 +123,7 @@ class OrderStore:
         holds = {"$unionWith": {"coll": self.orders.collection.name, "pipeline": counted}}
         found = list(self.tickets.collection.aggregate([{"$match": {"_id": ticket_id}}, holds]))
         copy = found.pop(0) if found and "_id" in found[0] else None
-        return self.orders.found(copy), found
+        return self.orders.from_stored(copy), found
 
     def add(self, order: Order, idempotency_key: str | None = None, slot: int | None = None) -> None:
         """Insert a new order with its OrderCreated; raise DuplicateKeyError when it lost a race."""
@@ -181,7 +181,9 @@ class OrderStore:
 
     def _find_newest(self, ticket_id: str) -> Document | None:
         newest_first = [("reservation_no", DESCENDING)]
-        return self.orders.found(self.orders.collection.find_one({"ticket_id": ticket_id}, HOLDING, sort=newest_first))
+        return self.orders.from_stored(
+            self.orders.collection.find_one({"ticket_id": ticket_id}, HOLDING, sort=newest_first)
+        )
 
     def _longest_not_asked(self, where: Document, then: str, limit: int) -> list[Order]:
         sort = [("asked_at", ASCENDING), (then, ASCENDING)]

@@ -213,7 +213,7 @@ class PaymentsService(parked_events.ParkedEvents):
 
         An order that nobody has begun to pay is none of our business.
         """
-        self.money.settlement.follow(order)
+        self.money.settlement.apply_order(order)
 
     @timer(interval=AUDIT_SECONDS)
     def audit_nightly(self) -> None:

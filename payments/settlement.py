@@ -37,7 +37,7 @@ class Settlement:
         self.clock = clock
         self.creation = Creation(store, cards, clock)
 
-    def follow(self, order: dict[str, Any]) -> None:
+    def apply_order(self, order: dict[str, Any]) -> None:
         """Store an order's snapshot, then settle, new or not: an earlier worker may have died before settling.
 
         That is, if somebody has begun to pay the order: else there is nothing to store, and nothing to settle. An
@@ -46,7 +46,7 @@ class Settlement:
 
         Raises as `settle` does.
         """
-        payment = self.store.follow(order)
+        payment = self.store.apply_order(order)
         if payment is not None:
             crash_point(CrashPoint.COPY_STORED)
             if payment.has_work_left:

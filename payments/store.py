@@ -128,7 +128,7 @@ class PaymentStore:
         self.payments.collection.delete_one({"_id": order_id, "order.version": UNKNOWN["version"], **UNASKED})
 
     def store_answer(self, order: Document) -> None:
-        """Store a snapshot for which orders was asked after the payment was opened, as `follow` does.
+        """Store a snapshot for which orders was asked after the payment was opened, as `apply_order` does.
 
         From now on the payment is found: what an event stored in it before may be old, and its successor lost.
         """
@@ -145,7 +145,7 @@ class PaymentStore:
         where = {"version": payment.version - 1, "order.version": UNKNOWN["version"], **UNASKED}
         return self._replaces_older(payment.order, where, {**begun, **NOW_ASKED})
 
-    def follow(self, order: Document) -> Payment | None:
+    def apply_order(self, order: Document) -> Payment | None:
         """Store an order's snapshot if its payment was opened and our copy is older.
 
         Returns the payment as it is stored then, even if our copy was as new or newer. None when nobody has begun to
@@ -156,9 +156,9 @@ class PaymentStore:
             return None
         if all(found[name] is None for name in NOT_BEGUN) and self._replaces_older(order, NOT_BEGUN):
             return None
-        followed = replace(_payment(found), **copy_of(order))
-        if self._replaces_older(order, {"version": followed.version}, _work_left(followed)):
-            return followed
+        updated = replace(_payment(found), **copy_of(order))
+        if self._replaces_older(order, {"version": updated.version}, _work_left(updated)):
+            return updated
         self._replaces_older(order, {}, {"$set": {"work_left": True}})  # it has changed since it was read
         return self.find(order["id"])
 
@@ -200,7 +200,7 @@ class PaymentStore:
         found = self.payments.collection.find_one_and_update(
             where, {"$set": {"visited_at": now}}, OUTBOX_FIELDS, sort=[("visited_at", ASCENDING)]
         )
-        return _payment(self.payments.found(found) or {}) if found else None
+        return _payment(self.payments.from_stored(found) or {}) if found else None
 
     def fail(self, order_id: str, reason: str, now: datetime) -> int:
         """Record why a payment could not be settled by a visit; return how often in a row it could not."""

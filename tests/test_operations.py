@@ -208,7 +208,7 @@ def test_a_payment_that_is_not_captured_is_shown_and_settled(site):
     site.client.services["orders"].on_payment(CATALOGUE["PaymentCreated"].load(site.parsed("payments", order_id)))
     site.change("orders", "orders", order_id, updated_at=utc_now() - AGO)
     order = CATALOGUE["OrderUpdated"].load(site.parsed("orders", order_id))
-    site.store("payments").follow(order)  # and payments dies before it settles
+    site.store("payments").apply_order(order)  # and payments dies before it settles
     site.change("payments", "payments", order_id, confirming_at=utc_now() - AGO)
 
     shown, settled = run(site, "A buyer has paid, and the order waits", ORDER=order_id)

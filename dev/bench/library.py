@@ -208,7 +208,7 @@ def our_lag(servers: Servers) -> Measured:
         publisher = Publisher(url, declare=CATALOGUE.declare)
         publisher.publish([])
         relay = Relay(publisher, [deadlines])
-        relay.follow()
+        relay.attach()
         thread = threading.Thread(target=relay.run)
         thread.start()
 

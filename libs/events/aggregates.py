@@ -61,18 +61,18 @@ class Aggregates:
 
     def find(self, ident: str) -> Document | None:
         """Return the document `ident` without its outbox, or None."""
-        return self.found(self.collection.find_one({"_id": ident}, OUTBOX_FIELDS))
+        return self.from_stored(self.collection.find_one({"_id": ident}, OUTBOX_FIELDS))
 
     def find_one(self, where: Document, **options: Any) -> Document | None:
         """Return the first document that matches, without its outbox, or None."""
-        return self.found(self.collection.find_one(where, OUTBOX_FIELDS, **options))
+        return self.from_stored(self.collection.find_one(where, OUTBOX_FIELDS, **options))
 
     def find_all(self, where: Document, **options: Any) -> list[Document]:
         """Return the documents that match, without their outboxes; `sort` and `limit` as pymongo has them."""
         return [
             document
             for found in self.collection.find(where, OUTBOX_FIELDS, **options)
-            if (document := self.found(found))
+            if (document := self.from_stored(found))
         ]
 
     def versions(self, after: str | None, limit: int, *fields: str) -> list[list[Any]]:
@@ -204,7 +204,7 @@ class Aggregates:
         return len(found["outbox"]) if found else 0
 
     @staticmethod
-    def found(document: Document | None) -> Document | None:
+    def from_stored(document: Document | None) -> Document | None:
         """Return a stored document as its service knows it, with `_id` called `id`."""
         if document is not None:
             document["id"] = document.pop("_id")

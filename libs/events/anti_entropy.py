@@ -58,7 +58,7 @@ class Source:
 
     `page(after)` returns the source's next page in the order of the ids, `changes(after)` the next page of what changed
     (see `Aggregates.changes`), `stale(page)` those ids of a page whose copy is missing or older, `fetch(ids)` the
-    snapshots of at most BATCH of those, and `follow(snapshot)` applies one as the handlers of its events do.
+    snapshots of at most BATCH of those, and `apply(snapshot)` applies one as the handlers of its events do.
     """
 
     database: Database[dict[str, Any]]
@@ -66,7 +66,7 @@ class Source:
     changes: Callable[[Sequence[int] | None], dict[str, Any]]
     stale: Callable[[Page], list[str]]
     fetch: Callable[[list[str]], list[dict[str, Any]]]
-    follow: Callable[[dict[str, Any]], Any]
+    apply: Callable[[dict[str, Any]], Any]
 
 
 def rpc_source(
@@ -74,11 +74,11 @@ def rpc_source(
     event: Event,
     database: Database[dict[str, Any]],
     stale: Callable[[Page], list[str]],
-    follow: Callable[[dict[str, Any]], Any],
+    apply: Callable[[dict[str, Any]], Any],
 ) -> Source:
     """Return the source queried by RPC: the publisher of `event`, by its `versions`, `changes` and `snapshots`.
 
-    `call(service, method, arguments)` makes a call; `follow(snapshot)` is what the handlers of its events do.
+    `call(service, method, arguments)` makes a call; `apply(snapshot)` is what the handlers of its events do.
     """
     return Source(
         database,
@@ -86,7 +86,7 @@ def rpc_source(
         lambda after: call(event.source, "changes", {"after": after}),
         stale,
         lambda idents: call(event.source, "snapshots", {"ids": idents}),
-        lambda snapshot: follow(event.load(snapshot)),
+        lambda snapshot: apply(event.load(snapshot)),
     )
 
 
@@ -191,7 +191,7 @@ class AntiEntropy:
             stale = source.stale(page)
             batches = [stale[start : start + BATCH] for start in range(0, len(stale), BATCH)]
             for batch in batches:
-                self._follow(source, batch)
+                self._fetch_and_apply(source, batch)
                 found, after = found + len(batch), batch[-1]
                 if time.monotonic() > deadline:
                     break
@@ -237,14 +237,14 @@ class AntiEntropy:
         repaired = 0
         for _ in range(0, len(state.left), BATCH):
             batch = state.left[:BATCH]
-            failed = self._follow(source, batch, deadline)
+            failed = self._fetch_and_apply(source, batch, deadline)
             repaired += len(batch) - len(failed)
             state.left = state.left[len(batch) :] + failed
             if time.monotonic() > deadline:
                 break
         return repaired
 
-    def _follow(self, source: Source, idents: list[str], deadline: float = math.inf) -> list[str]:
+    def _fetch_and_apply(self, source: Source, idents: list[str], deadline: float = math.inf) -> list[str]:
         """Fetch and apply snapshots; return the ids of those that could not be applied, or not before the deadline."""
         log.warning("%s out of date: %s", self.name, ", ".join(idents))
         snapshots, failed = source.fetch(idents), []
@@ -252,7 +252,7 @@ class AntiEntropy:
             snapshot = snapshots.pop(0)
             ident = str(snapshot.get("id"))
             try:
-                source.follow(snapshot)
+                source.apply(snapshot)
                 self.troubles.succeeded(ident)
             except Exception as error:  # noqa: BLE001 - one that cannot be repaired must not hold up the others
                 log_failure(log, error, "%s: %s could not be repaired", self.name, ident)

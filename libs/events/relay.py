@@ -65,8 +65,8 @@ class Relay:
         self._poll_at = self._clear_at = 0.0
         self._wake, self._stopped = threading.Event(), threading.Event()
 
-    def follow(self) -> None:
-        """Let each write of the aggregates from now on hand its event to this relay, which returns at once."""
+    def attach(self) -> None:
+        """From now on hand the event of each write of the aggregates to this relay; the write does not wait for it."""
         for aggregates in self.aggregates:
             aggregates.saved = partial(self._saved, self._fresh[aggregates])
 
@@ -201,5 +201,5 @@ def relay_of(store: Any, catalogue: Catalogue, source: str, amqp_url: str) -> Re
     """Return a relay for all aggregates of `store`, whose events `source` publishes, woken by each of their writes."""
     publisher = Publisher(amqp_url, partial(topology.declare_published, events=catalogue.published_by(source)))
     relay = Relay(publisher, [value for value in vars(store).values() if isinstance(value, Aggregates)], source)
-    relay.follow()
+    relay.attach()
     return relay

@@ -39,7 +39,7 @@ def test_an_event_and_the_answer_of_orders_at_the_same_moment_end_in_the_newer(m
         for number in range(100):
             store.open(f"o{number}", NOON)
             answer, event = an_order(f"o{number}", 1, "created"), an_order(f"o{number}", 2, "cancelled")
-            list(pool.map(do, [store.store_answer, store.follow], [answer, event]))
+            list(pool.map(do, [store.store_answer, store.apply_order], [answer, event]))
 
     assert {store.get(f"o{number}").order["status"] for number in range(100)} == {"cancelled"}
 
@@ -48,7 +48,9 @@ def test_an_order_that_nobody_pays_is_not_stored(mongo):
     store = PaymentStore(mongo)
 
     with commands_on(mongo) as commands:
-        unpaid = [store.follow(an_order("o1", no, status)) for no, status in enumerate(("created", "cancelled"), 1)]
+        unpaid = [
+            store.apply_order(an_order("o1", no, status)) for no, status in enumerate(("created", "cancelled"), 1)
+        ]
 
     assert [each["op"] for each in commands] == ["query", "query"]
     assert unpaid == [None, None]
@@ -58,7 +60,7 @@ def test_an_order_that_nobody_pays_is_not_stored(mongo):
 def test_a_payment_is_not_found_until_orders_has_answered(mongo):
     store = PaymentStore(mongo)
     store.open("o1", NOON)
-    store.follow(an_order("o1", 1, "created"))  # late: what came after it may have been acknowledged before
+    store.apply_order(an_order("o1", 1, "created"))  # late: what came after it may have been acknowledged before
 
     assert (store.find("o1"), store.find_all(["o1"])) == (None, [])
 
@@ -74,7 +76,7 @@ def test_an_event_that_comes_while_orders_is_being_asked_settles_nothing(mongo):
     store.open("o1", NOON)
 
     for _ in range(2):
-        settlement.follow(an_order("o1", 1, "created"))
+        settlement.apply_order(an_order("o1", 1, "created"))
 
     assert mongo.payments.find_one({"_id": "o1"})["order"]["version"] == 1
 
@@ -104,7 +106,7 @@ def test_an_order_that_is_cancelled_while_orders_is_being_asked_is_not_begun(mon
     store = PaymentStore(mongo)
 
     def fetch(order_id):
-        store.follow(an_order("o1", 2, "cancelled"))
+        store.apply_order(an_order("o1", 2, "cancelled"))
         return an_order("o1", 1, "created")
 
     assert copy_order(store, "o1", fetch, NOON, lambda payment: payment.may_be_paid_by("bo")) is None
@@ -127,8 +129,8 @@ def test_an_older_or_equal_snapshot_changes_nothing(mongo):
     store = PaymentStore(mongo)
 
     begun(store, an_order("o1", 2, "cancelled"))
-    store.follow(an_order("o1", 1, "created"))
-    store.follow(an_order("o1", 2, "complete"))
+    store.apply_order(an_order("o1", 1, "created"))
+    store.apply_order(an_order("o1", 2, "complete"))
 
     assert store.get("o1").order == an_order("o1", 2, "cancelled")
 
@@ -136,7 +138,7 @@ def test_an_older_or_equal_snapshot_changes_nothing(mongo):
 def test_only_a_payment_of_which_stripe_was_asked_may_have_something_to_settle(mongo):
     store = PaymentStore(mongo)
     payment = begun(store, an_order("o1", 1, "created"))
-    is_unsettled = store.follow(an_order("o1", 2, "created"))
+    is_unsettled = store.apply_order(an_order("o1", 2, "created"))
 
     payment = store.get("o1")
     payment.creating_at = NOON
@@ -144,8 +146,8 @@ def test_only_a_payment_of_which_stripe_was_asked_may_have_something_to_settle(m
     store.save(payment)
 
     assert is_unsettled is None
-    assert store.follow(an_order("o1", 3, "cancelled")) == store.get("o1")
-    assert store.follow(an_order("o1", 3, "cancelled")) == store.get(
+    assert store.apply_order(an_order("o1", 3, "cancelled")) == store.get("o1")
+    assert store.apply_order(an_order("o1", 3, "cancelled")) == store.get(
         "o1"
     )  # whoever kept it may have died before settling
 
@@ -153,7 +155,7 @@ def test_only_a_payment_of_which_stripe_was_asked_may_have_something_to_settle(m
 def test_a_payment_that_was_read_with_an_older_copy_of_its_order_cannot_be_saved(mongo):
     store = PaymentStore(mongo)
     payment = begun(store, an_order("o1", 1, "created"))
-    store.follow(an_order("o1", 2, "cancelled"))
+    store.apply_order(an_order("o1", 2, "cancelled"))
 
     payment.creating_at = NOON
     payment.mark_changed(NOON)
@@ -169,7 +171,7 @@ def test_a_newer_snapshot_of_an_order_keeps_a_begun_payment_on_the_reconcilers_l
     payment.stripe_id, payment.status = "pi_1", "captured"
     payment.mark_changed(NOON)
     store.save(payment)
-    store.follow(an_order("o1", 2, "cancelled"))
+    store.apply_order(an_order("o1", 2, "cancelled"))
 
     store.update_work_left(payment)  # by somebody who read it before
 

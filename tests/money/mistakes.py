@@ -112,7 +112,7 @@ def cancel_without_comparing(patch, world):
 
 
 def follow_only_news(patch, world):
-    patch.setattr(PaymentStore, "follow", switches.follow_only_news)
+    patch.setattr(PaymentStore, "apply_order", switches.follow_only_news)
 
 
 def never_reconcile(patch, world):

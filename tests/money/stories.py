@@ -99,7 +99,7 @@ def awaited(world):
     order_id = ordered(world)
     world.pay(order_id)
     order = world.change(order_id, lambda order: order.apply_payment(world.payment(order_id).snapshot(), utc_now()))
-    world.store.follow(CATALOGUE["OrderAwaitingPayment"].load(order.snapshot()))
+    world.store.apply_order(CATALOGUE["OrderAwaitingPayment"].load(order.snapshot()))
     return order_id
 
 
@@ -190,7 +190,7 @@ def two_workers_void(world, sent):
     order_id = ordered(world)
     world.pay(order_id)
     cancelled = world.cancel(order_id)
-    world.store.follow(CATALOGUE["OrderCancelled"].load(cancelled.snapshot()))
+    world.store.apply_order(CATALOGUE["OrderCancelled"].load(cancelled.snapshot()))
     return settled_twice(world, sent, order_id, "cancel", "/cancel")
 
 
@@ -358,7 +358,7 @@ def an_older_snapshot_of_an_order_comes_last(world, sent):
     created = CATALOGUE["OrderCreated"].load(world.order(order_id).snapshot())
     world.pay(order_id)
     world.cancel(order_id)
-    before_next(world.settlement, "settle", lambda: world.store.follow(created))
+    before_next(world.settlement, "settle", lambda: world.store.apply_order(created))
     deliver_all(world)
     return end(world)
 
@@ -408,7 +408,7 @@ def an_old_event_comes_before_the_answer_of_orders(world, sent):
     before_next(world, "ask_orders", die)
     with suppress(Died):
         world.copy(order_id)
-    world.settlement.follow(created)
+    world.settlement.apply_order(created)
     with suppress(errors.OrderCancelled):
         world.copy(order_id)
         world.pay(order_id)

@@ -92,7 +92,7 @@ def test_a_payment_with_an_unexpected_stripe_error_keeps_no_other_from_being_com
     odd, other = world.reserve(), world.bought()
     confirm(world, fake, odd)
     world.cancel(odd)
-    world.store.follow(CATALOGUE["OrderCancelled"].load(world.order(odd).snapshot()))
+    world.store.apply_order(CATALOGUE["OrderCancelled"].load(world.order(odd).snapshot()))
     world.refund_at_stripe(other)
     fake.control(
         "faults", kind="error", path="*/cancel", status=400, type="invalid_request_error", code="odd", count=None

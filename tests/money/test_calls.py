@@ -133,6 +133,6 @@ def test_a_payment_that_ended_is_not_read_again_for_the_orders_last_event(world,
     order_id = world.bought()
     before = fake.requests()
 
-    world.settlement.follow(world.order(order_id).snapshot())
+    world.settlement.apply_order(world.order(order_id).snapshot())
 
     assert fake.requests() == before

@@ -258,7 +258,7 @@ def test_paying_an_order_that_is_cancelled_meanwhile_reports_the_cancellation(wo
     order_id = world.reserve()
 
     def cancel():
-        world.settlement.follow(world.cancel(order_id).snapshot())
+        world.settlement.apply_order(world.cancel(order_id).snapshot())
 
     at_the_moment(world.settlement.cards, "confirm", cancel)
 
@@ -444,7 +444,7 @@ def test_an_intent_that_was_being_created_is_found_and_cancelled_by_the_next_set
     payment.creating_at = world.now()
     payment.mark_changed(world.now())
     world.store.save(payment)
-    world.store.follow(world.cancel(order_id).snapshot())
+    world.store.apply_order(world.cancel(order_id).snapshot())
 
     settled, _ = world.settlement.settle(order_id)
 

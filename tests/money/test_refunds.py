@@ -240,11 +240,11 @@ def test_a_captured_charge_that_is_disputed_is_not_refunded_in_a_loop(world, fak
     order_id = world.reserve()
     world.pay(order_id)
     world.change(order_id, lambda order: order.apply_payment(authorized(world, order_id), world.now()))
-    world.store.follow(world.order(order_id).snapshot())
+    world.store.apply_order(world.order(order_id).snapshot())
     payment, _ = world.settlement.settle(order_id)
     fake.control("disputes", payment_intent=payment.stripe_id)
     world.change(order_id, lambda order: order.give_up(world.now()))
-    world.store.follow(world.order(order_id).snapshot())
+    world.store.apply_order(world.order(order_id).snapshot())
 
     settled, _ = world.settlement.settle(order_id)
 

@@ -137,7 +137,7 @@ class World:
         """Let orders and payments compare what they know of each other, as their timers do; return what was old."""
         payments = self.store.payments.collection
         stale = stale_in(payments, "order.version", is_partial=True)
-        orders = rpc_source(self.call, CATALOGUE["OrderCreated"], payments.database, stale, self.settlement.follow)
+        orders = rpc_source(self.call, CATALOGUE["OrderCreated"], payments.database, stale, self.settlement.apply_order)
         for database in (payments.database, self.orders.orders.collection.database):
             database.comparisons.update_many({}, {"$unset": {"due_at": 1}})  # as much time has passed
         return self.payments_compared.run(self.service._payments()) + self.orders_compared.run(orders)
@@ -197,7 +197,7 @@ class World:
         if "order_id" in body:
             self.service.on_payment(body)
         else:
-            self.settlement.follow(body)
+            self.settlement.apply_order(body)
 
     @contextmanager
     def running(self, deliverers=3):

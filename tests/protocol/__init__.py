@@ -14,8 +14,8 @@ orders must end without it, and all money be right once it is back.
 What decides in the search is the services' own code: `Order.apply_payment`, `expire`, `cancel`, `give_up` and
 `check_ticket` of orders, `decide`, `record`, `has_work_left`, `check_payable`, `request_partial_refund` and
 `count_refused_capture` of payments, `Ticket.apply_order`, `edit` and `withdraw` of tickets; and what an event does to a
-payment is done by `PaymentStore.follow`, on a MongoDB in memory. The model adds what surrounds them: documents saved by
-version, unique indexes, Stripe and its idempotency keys, at-least-once delivery.
+payment is done by `PaymentStore.apply_order`, on a MongoDB in memory. The model adds what surrounds them: documents
+saved by version, unique indexes, Stripe and its idempotency keys, at-least-once delivery.
 
 Limits: times are abstract (a deadline has passed or not; a capture was refused never, just now or ten minutes ago; a
 day has passed or not, and no worker survives it). Stripe and the databases are trusted. A buyer begins to pay once or

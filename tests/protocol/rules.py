@@ -226,7 +226,7 @@ def _delivered(
     store = store_class(mongomock.MongoClient(tz_aware=True).payments)
     if document is not None:
         store_document(store, document, copied)
-    payment = store.follow({**_public(status, False), "version": version})
+    payment = store.apply_order({**_public(status, False), "version": version})
     return stored_document(store, document) if document else None, bool(payment)
 
 
@@ -243,7 +243,7 @@ def store_document(store: PaymentStore, document: Document, status: str) -> Paym
     if not document.asked:
         store.open("o", NOON)
         if document.copy:
-            store.follow({**_public(status, False), "version": document.copy})
+            store.apply_order({**_public(status, False), "version": document.copy})
         return None
     payment = _payment(document, status, False)
     payment.order["version"] = document.copy

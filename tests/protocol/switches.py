@@ -140,7 +140,7 @@ def extend_late(order: Order, buyer_id: str, now: datetime) -> str | None:
     return order.extend(buyer_id, min(now, order.expires_at - timedelta(minutes=1)))
 
 
-follow_as_it_is = PaymentStore.follow
+follow_as_it_is = PaymentStore.apply_order
 
 
 def follow_only_news(store: PaymentStore, order: dict[str, Any]) -> Payment | None:
@@ -168,7 +168,7 @@ def find_unasked(store: PaymentStore, order_id: str) -> Payment | None:
 class FollowsOnlyNews(PaymentStore):
     """A store that ignores that whoever stored a copy may have died before settling."""
 
-    follow = follow_only_news
+    apply_order = follow_only_news
 
 
 class KeepsAnything(PaymentStore):

@@ -27,7 +27,7 @@ def main() -> None:
     changes = Aggregates(connect(work.MONGO_URL).changes)
     changes.collection.create_indexes([OUTBOX_INDEX])
     relay = Relay(Publisher(work.AMQP_URL, declare=CATALOGUE.declare), [changes])
-    relay.follow()
+    relay.attach()
     threading.Thread(target=relay.run, daemon=True).start()
 
     def change(ident: str) -> None:

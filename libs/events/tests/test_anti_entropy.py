@@ -184,12 +184,12 @@ def test_a_run_out_of_time_is_continued_by_the_next(originals, copies, source, c
 def test_one_that_cannot_be_repaired_holds_up_no_other_and_is_tried_again(originals, copies, source, compare):
     broken = ["b1"]
 
-    def follow(snapshot):
+    def apply(snapshot):
         if snapshot["id"] in broken:
             raise RuntimeError("this one makes no sense")
         copies.apply(snapshot)
 
-    observed = replace(source, follow=follow, page=lambda after: [])
+    observed = replace(source, apply=apply, page=lambda after: [])
     add(originals, "b1", "b2")
 
     assert [compare(observed), compare(observed)] == [1, 0]
@@ -200,11 +200,11 @@ def test_one_that_cannot_be_repaired_holds_up_no_other_and_is_tried_again(origin
 
 
 def test_copies_that_cannot_be_repaired_do_not_count_as_repaired(mongo, originals, source):
-    def follow(snapshot):
+    def apply(snapshot):
         raise RuntimeError("this one makes no sense")
 
     add(originals, "b1")
-    AntiEntropy("never repaired").run(replace(source, follow=follow))
+    AntiEntropy("never repaired").run(replace(source, apply=apply))
 
     assert sample("copies_stale", "never repaired") == 1
     assert sample("copies_repaired_total", "never repaired") is None
@@ -258,20 +258,20 @@ def test_another_instance_goes_on_for_one_that_died_and_the_dead_one_saves_nothi
     add(originals, "b1", "b2")
     paused, other = AntiEntropy("test"), []
 
-    def follow(snapshot):
+    def apply(snapshot):
         if not other:
             other.append(AntiEntropy("test").run(source))
             save(originals, "b1", 2)
         raise RuntimeError("too late")
 
-    paused.run(replace(source, follow=follow))
+    paused.run(replace(source, apply=apply))
 
     assert other == [2]
     assert AntiEntropy("test").run(replace(source, page=lambda after: [])) == 1
 
 
 def test_one_that_can_never_be_repaired_raises_an_alarm(mongo, originals, source, caplog):
-    def follow(snapshot):
+    def apply(snapshot):
         if snapshot["id"] == "b1":
             raise RuntimeError("this one makes no sense")
 
@@ -280,7 +280,7 @@ def test_one_that_can_never_be_repaired_raises_an_alarm(mongo, originals, source
 
     for _ in range(EVERY):
         mongo.comparisons.update_many({}, {"$unset": {"due_at": 1}})
-        anti_entropy.run(replace(source, follow=follow, page=lambda after: []))
+        anti_entropy.run(replace(source, apply=apply, page=lambda after: []))
 
     alarm = "ALARM comparison_stuck: 20 times in a row: test: b1 could not be repaired: this one makes no sense"
     assert caplog.text.count("ALARM") == caplog.text.count(alarm) == 1

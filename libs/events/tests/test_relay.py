@@ -149,7 +149,7 @@ def followed(mongo_url, loaves, commands, monkeypatch):
     with MongoClient(mongo_url, event_listeners=[commands], tz_aware=True) as client:
         own = Aggregates(client.get_default_database().loaves)
         relay = Relay(FakePublisher(), [own], poll_seconds=0)
-        relay.follow()
+        relay.attach()
         relay.work()
         commands.names.clear()
         yield relay
@@ -298,7 +298,7 @@ def test_of_many_changes_those_saved_to_empty_outboxes_are_published_at_once(loa
 def test_a_relay_that_is_stopped_publishes_and_clears_what_was_saved(loaves, monkeypatch):
     monkeypatch.setattr("libs.events.relay.CLEAR_SECONDS", 60)
     relay = Relay(FakePublisher(), [loaves], poll_seconds=60)
-    relay.follow()
+    relay.attach()
     with running(relay):
         add(loaves, "b1")
 
@@ -530,7 +530,7 @@ def test_what_is_behind_a_refused_event_is_not_published_before_it(amqp_url, loa
 
 def test_a_write_is_published_at_once(amqp_url, loaves, relay):
     relay.poll_seconds = 60
-    relay.follow()
+    relay.attach()
     with running(relay):
         add(loaves, "b1")
         wait_for(lambda: full(loaves) == 0, 10)
@@ -543,7 +543,7 @@ def test_no_write_waits_for_a_broker_that_answers_nothing(loaves):
     publisher, began, go_on = FakePublisher(), threading.Event(), threading.Event()
     publisher.publish = lambda batch: began.set() or go_on.wait(30) and {}
     relay = Relay(publisher, [loaves])
-    relay.follow()
+    relay.attach()
     with running(relay):
         add(loaves, "b1")
         assert began.wait(5)
@@ -644,7 +644,7 @@ def test_a_long_outage_with_many_writes_costs_few_tries_and_never_ends_the_relay
 
     loaves = Aggregates(None)
     relay = Relay(Unreachable(), [loaves])
-    relay.follow()
+    relay.attach()
     monkeypatch.setattr(relay, "work", lambda: tries.append(1) or 1 / 0)
     thread = threading.Thread(target=relay.run)
     thread.start()
