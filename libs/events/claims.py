@@ -1,4 +1,4 @@
-"""What the relay has in hand of one outbox, and the commands by which it takes and clears outboxes."""
+"""A relay's claim on one outbox, and the commands that lease and clear outboxes."""
 
 import json
 import logging
@@ -24,15 +24,15 @@ BATCH, EVENTS_OF_EACH = 100, 20
 BACKOFF_SECONDS = 30
 LONGEST_ID = 255
 """Bytes of a message's id: it is a short string of AMQP 0-9-1 (section 4.2.5.3 of its specification)."""
-UNHURRIED = WriteConcern(w=1, j=False)
-"""For leases and cleared outboxes: if a crash or an election undoes one, its events are published again, no more."""
+RELAXED = WriteConcern(w=1, j=False)
+"""For leases and cleared outboxes: if a crash or an election undoes one, its events are merely published again."""
 
 
 @dataclass(eq=False)
 class Claim:
-    """An aggregate with events to publish, oldest first; what was published of them, and whether one was refused.
+    """An aggregate's events to publish, oldest first; which of them were sent, and whether one was refused.
 
-    `lease` is that of the document; None for events that this process has just saved, which nobody else looks for.
+    `lease` is that of the document; None for events that this process has just saved, which no other relay looks for.
     """
 
     ident: str
@@ -48,7 +48,7 @@ class Claim:
         return len(self.sent) < len(self.outbox) and not self.refused
 
     def message(self, source: str | None) -> Outgoing | None:
-        """Return the next event as a message, or None when it can never be one, which is then refused."""
+        """Return the next event as a message; refuse it and return None if it can never be one."""
         try:
             return _message(self.outbox[len(self.sent)], source)
         except Exception as error:  # noqa: BLE001 - an unknown exchange, or what is no JSON: it must not hold up the others
@@ -90,13 +90,13 @@ class Claim:
 
 
 def newest(collection: Collection[Document]) -> Any:
-    """Return the `outbox_at` of the outbox that was filled last, None when all are empty."""
+    """Return the newest `outbox_at`, None when all outboxes are empty."""
     found = collection.find_one({"outbox_at": {"$exists": True}}, {"outbox_at": 1}, sort=[("outbox_at", -1)])
     return found and found["outbox_at"]
 
 
 def lease(collection: Collection[Document], seconds: float, where: Document) -> tuple[list[Claim], Any]:
-    """Lease at most BATCH documents that match and wait to be published; return them, and the oldest's `outbox_at`."""
+    """Lease at most BATCH matching documents with unpublished events; return the claims and the oldest `outbox_at`."""
     free = {"$expr": {"$lte": [{"$ifNull": ["$relay.until", 0]}, "$$NOW"]}}
     waiting = {"$and": [{"outbox_at": {"$exists": True}}, where, free]}
     idents = [found["_id"] for found in collection.find(waiting, {"_id": 1}).sort("outbox_at", 1).limit(BATCH)]
@@ -106,16 +106,16 @@ def lease(collection: Collection[Document], seconds: float, where: Document) -> 
     until = {"$add": ["$$NOW", round(seconds * 1000)]}
     attempts = {"$ifNull": ["$relay.attempts", 0]}
     taken = {"$set": {"relay": {"lease": name, "until": until, "attempts": attempts}}}
-    unhurried(collection).update_many({"_id": {"$in": idents}, **waiting}, [taken])
+    relaxed(collection).update_many({"_id": {"$in": idents}, **waiting}, [taken])
     wanted = {"outbox": {"$slice": EVENTS_OF_EACH}, "outbox_at": 1, "relay": 1}
     leased = list(collection.find({"_id": {"$in": idents}, "relay.lease": name}, wanted))
     claims = [Claim(found["_id"], found["outbox"], name, found["relay"]["attempts"]) for found in leased]
     return claims, min((found["outbox_at"] for found in leased), default=None)
 
 
-def unhurried(collection: Collection[Document]) -> Collection[Document]:
-    """Return the collection for writes that may be lost."""
-    return collection.with_options(write_concern=UNHURRIED)
+def relaxed(collection: Collection[Document]) -> Collection[Document]:
+    """Return the collection with a relaxed write concern, for writes that may be lost."""
+    return collection.with_options(write_concern=RELAXED)
 
 
 def _message(pending: Document, source: str | None) -> Outgoing:

@@ -1,14 +1,14 @@
 """The relay: publishes the events in the outboxes, at once after a write and again after any crash.
 
-What this process has just saved is published from memory, without a query, and cleared soon after, many outboxes by one
-command (`libs.events.fresh`). What a crash left, or could not be published, is found by a poll: an outbox that was
-full at the poll before is leased, published, and released without what the broker confirmed.
+What this process has just saved is published from memory, without a query, and soon after many outboxes are cleared by
+one command (`libs.events.fast_path`). Events that a crash left, or that could not be published, are found by a poll: an
+outbox that was not empty at the poll before either is leased, published, and released without what was confirmed.
 
-The first events of all aggregates leave in one pipelined batch, then their second ones and so on. So the events of one
-aggregate leave in order, and what is refused, or cannot be published at all, holds up only its own aggregate, which is
-retried with backoff. A lease only saves work: should one run out while its holder is paused, or an outbox be cleared
-late, two relays publish the same events, for which listeners are prepared, and each removes only what it published
-itself. Leases and delays go by the clock of the database alone.
+The first events of all aggregates are published in one pipelined batch, then their second events and so on. So the
+events of one aggregate are published in order, and one that is refused, or cannot be published at all, holds up only
+its own aggregate, which is retried with backoff. A lease only saves work: if one runs out while its holder is paused,
+or an outbox is cleared late, two relays publish the same events, which listeners tolerate, and each removes only what
+it published itself. Leases and delays use the clock of the database only.
 """
 
 import logging
@@ -25,17 +25,17 @@ from libs.errors import log_failure
 from libs.events import topology
 from libs.events.aggregates import Aggregates
 from libs.events.catalogue import Catalogue
-from libs.events.claims import BATCH, EVENTS_OF_EACH, Claim, Document, lease, newest, unhurried
-from libs.events.fresh import Fresh
+from libs.events.claims import BATCH, EVENTS_OF_EACH, Claim, Document, lease, newest, relaxed
+from libs.events.fast_path import FastPath
 from libs.metrics import outbox_age_seconds, relay_batch_events
 
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 10.0
-"""Longer than a publisher waits for confirms; what a killed holder had leased waits for so long."""
+"""Longer than a publisher waits for confirms; events that a killed process had leased wait this long."""
 POLL_SECONDS = 2.0
 CLEAR_SECONDS = 0.02
-"""How long what was published from memory stays in its outbox at most, so that many are cleared by one command."""
+"""How long an event that was published from memory stays in its outbox, so that one command clears many."""
 
 LONGEST_PAUSE_SECONDS = 5
 
@@ -43,8 +43,8 @@ LONGEST_PAUSE_SECONDS = 5
 class Relay:
     """Publishes the outboxes of some collections of one database. Run it in a thread, or call `flush` by hand.
 
-    `source`, when given, is the service whose events these are: any other's is refused here, for the broker would close
-    the channel and so refuse the whole batch.
+    `source`, when given, is the service whose events these are: an event of any other is refused here, since the broker
+    would close the channel over it and so refuse the whole batch.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Relay:
         self.source = source
         self.lease_seconds = lease_seconds
         self.poll_seconds = poll_seconds
-        self._fresh = {each: Fresh() for each in aggregates}
+        self._fast_paths = {each: FastPath() for each in aggregates}
         self._full_until: dict[Aggregates, Any] = {}
         self._poll_at = self._clear_at = 0.0
         self._wake, self._stopped = threading.Event(), threading.Event()
@@ -68,10 +68,10 @@ class Relay:
     def attach(self) -> None:
         """From now on hand the event of each write of the aggregates to this relay; the write does not wait for it."""
         for aggregates in self.aggregates:
-            aggregates.saved = partial(self._saved, self._fresh[aggregates])
+            aggregates.saved = partial(self._saved, self._fast_paths[aggregates])
 
     def run(self) -> None:
-        """Publish until `stop` is called; after an error try again every few seconds."""
+        """Publish until `stop` is called; after an error, retry with backoff."""
         failures, is_last, troubles = 0, False, Repeated("relay_stuck")
         while not is_last:
             if failures:  # only a stop cuts this short
@@ -90,23 +90,23 @@ class Relay:
                 log_failure(log, error, "the relay will retry")
 
     def stop(self) -> None:
-        """Let `run` return once what was saved until now has been published and cleared, if that is possible."""
+        """Let `run` return once everything saved until now has been published and cleared, as far as possible."""
         self._stopped.set()
         self._wake.set()
 
     def work(self) -> None:
-        """Publish what was just saved, and what is found by the poll, when it is time; clear what was published."""
+        """Publish what was just saved, clear what was published, and poll, each when it is due."""
         try:
-            for aggregates, fresh in self._fresh.items():
-                self._publish_fresh(aggregates, fresh)
+            for aggregates, fast_path in self._fast_paths.items():
+                self._publish_fast_path(aggregates, fast_path)
         except Exception:
-            for fresh in self._fresh.values():
-                fresh.leave()
+            for fast_path in self._fast_paths.values():
+                fast_path.leave_to_poll()
             raise
         now = time.monotonic()
         if now >= self._clear_at or self._stopped.is_set():
-            for aggregates, fresh in self._fresh.items():
-                self._clear(aggregates, fresh)
+            for aggregates, fast_path in self._fast_paths.items():
+                self._clear(aggregates, fast_path)
             self._clear_at = float("inf")
         if now >= self._poll_at:
             self._poll_at = now + self.poll_seconds
@@ -117,38 +117,38 @@ class Relay:
         """Publish what waits now and is not leased to another relay; return how many events were published."""
         return sum(self._publish_waiting(each, {}) for each in self.aggregates)
 
-    def _saved(self, fresh: Fresh, ident: str, event: Document, is_alone: bool) -> None:
-        fresh.add(ident, event, is_alone)
+    def _saved(self, fast_path: FastPath, ident: str, event: Document, is_alone: bool) -> None:
+        fast_path.add(ident, event, is_alone)
         self._wake.set()
 
-    def _publish_fresh(self, aggregates: Aggregates, fresh: Fresh) -> None:
-        if claims := fresh.unsent():
+    def _publish_fast_path(self, aggregates: Aggregates, fast_path: FastPath) -> None:
+        if claims := fast_path.unsent():
             self._clear_at = min(self._clear_at, time.monotonic() + CLEAR_SECONDS)
             before, oldest = _count(claims), claims[0].outbox[len(claims[0].sent)]["at"]
             self._publish(claims)
             self._observe(aggregates, _count(claims) - before, oldest)
 
-    def _clear(self, aggregates: Aggregates, fresh: Fresh) -> None:
-        """Clear the outboxes of what was published from memory; leave what others have put into them to `flush`."""
-        claims = fresh.sent()
+    def _clear(self, aggregates: Aggregates, fast_path: FastPath) -> None:
+        """Clear the outboxes of what was published from memory; publish what others have put into them meanwhile."""
+        claims = fast_path.sent()
         if not claims:
             return
-        collection = unhurried(aggregates.collection)
+        collection = relaxed(aggregates.collection)
         updates = [claim.release() if claim.refused else claim.clear() for claim in claims]
         matched = collection.bulk_write(updates, ordered=False).matched_count
-        done = fresh.forget(claims)
+        done = fast_path.forget(claims)
         if matched < len(claims) and done:
             collection.bulk_write([claim.release() for claim in done if claim.sent], ordered=False)
             self._publish_waiting(aggregates, {"_id": {"$in": [claim.ident for claim in done]}})
 
     def _poll(self, aggregates: Aggregates) -> None:
-        """Publish what was waiting at the poll before already: whoever saved it would have published it by now."""
+        """Publish what was waiting at the previous poll already: the process that saved it should have by now."""
         until, self._full_until[aggregates] = self._full_until.get(aggregates), newest(aggregates.collection)
         if until:
             self._publish_waiting(aggregates, {"outbox_at": {"$lte": until}})
 
     def _publish_waiting(self, aggregates: Aggregates, where: Document) -> int:
-        """Publish what waits in the documents that match; return how many events."""
+        """Publish the events that wait in the documents that match; return how many."""
         published, left = 0, [(where, True)]
         while left and not self._stopped.is_set():
             where, is_new = left.pop()
@@ -161,13 +161,13 @@ class Relay:
         return published
 
     def _publish_leased(self, aggregates: Aggregates, where: Document) -> list[Claim]:
-        """Lease documents that match, publish what waits in them, and release them; return them."""
+        """Lease documents that match, publish their events, and release them; return the claims."""
         claims, oldest = lease(aggregates.collection, self.lease_seconds, where)
         if claims:
             try:
                 self._publish(claims)
             finally:  # also when the connection to the broker is lost half-way
-                unhurried(aggregates.collection).bulk_write([claim.release() for claim in claims], ordered=False)
+                relaxed(aggregates.collection).bulk_write([claim.release() for claim in claims], ordered=False)
             self._observe(aggregates, _count(claims), oldest)
         return claims
 

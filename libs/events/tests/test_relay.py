@@ -271,7 +271,7 @@ def test_what_could_not_be_cleared_is_cleared_later_and_not_published_again(loav
     followed.poll_seconds, followed._poll_at = 60, time.monotonic() + 60
     add(followed.aggregates[0], "b1")
     with monkeypatch.context() as patch:
-        patch.setattr("libs.events.relay.unhurried", lambda collection: 1 / 0)
+        patch.setattr("libs.events.relay.relaxed", lambda collection: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             followed.work()
 

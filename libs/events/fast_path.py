@@ -1,4 +1,4 @@
-"""The events that this process has just saved: the relay publishes them from here, without a query."""
+"""The relay's fast path: the events that this process has just saved, published from memory, without a query."""
 
 import threading
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from libs.events.claims import EVENTS_OF_EACH, Claim
 
 MOST = 1000
-"""Of how many aggregates; those of others wait for the relay's poll."""
+"""How many aggregates may have events here; those of any others wait for the relay's poll."""
 
 
-class Fresh:
+class FastPath:
     """The events just saved to the aggregates of one collection, until their outboxes are cleared.
 
-    Only of aggregates whose outbox holds nothing else: nobody else looks for those, and their order is known. What is
-    behind others' events is published after these, by whoever publishes these.
+    Only of aggregates whose outbox holds nothing else: no other relay looks for those, and their order is known. An
+    event that was saved behind others is published after them, by whichever relay publishes those.
     """
 
     def __init__(self) -> None:
@@ -50,8 +50,8 @@ class Fresh:
                 del self._claims[claim.ident]
             return done
 
-    def leave(self) -> None:
-        """Leave to the poll what could not be published."""
+    def leave_to_poll(self) -> None:
+        """Drop what could not be published, for the poll to find."""
         with self._lock:
             for claim in self._claims.values():
                 del claim.outbox[len(claim.sent) :]
