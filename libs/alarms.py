@@ -7,23 +7,23 @@ from libs.metrics import alarms
 
 log = logging.getLogger(__name__)
 
-EVERY = 20
-"""How often something has to fail in a row before an alarm is raised, and before the next one."""
+ALARM_EVERY = 20
+"""After how many failures in a row an alarm is raised, and after how many more the next one."""
 
 
 def alarm(name: str, sentence: str) -> None:
-    """Log and count that an operator has to look at something."""
+    """Raise an alarm: log and count that an operator has to look at something."""
     log.error("ALARM %s: %s", name, sentence, extra={"alarm": name})
     alarms.labels(name).inc()
 
 
 def is_alarming(failures: int) -> bool:
-    """Whether so many failures in a row are cause for an alarm."""
-    return failures > 0 and failures % EVERY == 0
+    """Whether this many failures in a row raise an alarm."""
+    return failures > 0 and failures % ALARM_EVERY == 0
 
 
-class Repeated:
-    """Counts how often something that is repeated for ever has failed in a row; each 20th time it raises an alarm."""
+class FailureStreak:
+    """Counts the failures in a row of something that is retried without limit; every 20th raises an alarm."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -31,7 +31,7 @@ class Repeated:
         self._lock = threading.Lock()
 
     def failed(self, sentence: str, which: str = "") -> None:
-        """Count a failure of `which`, and perhaps raise the alarm with this sentence."""
+        """Count a failure of `which`; raise the alarm with this sentence if it is due."""
         with self._lock:
             failures = self._failures[which] = self._failures.get(which, 0) + 1
         if is_alarming(failures):

@@ -9,7 +9,7 @@ from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from libs.alarms import EVERY
+from libs.alarms import ALARM_EVERY
 from libs.contracts.events import CATALOGUE
 from libs.events import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, Schema
 from libs.events.aggregates import OUTBOX_FIELDS
@@ -225,7 +225,7 @@ class PaymentStore:
 
     def list_stuck(self, limit: int) -> list[Document]:
         """Return the payments that visits failed to settle often enough for an alarm, for operators."""
-        where = {"work_left": True, "failures": {"$gte": EVERY}}
+        where = {"work_left": True, "failures": {"$gte": ALARM_EVERY}}
         wanted = ("stripe_id", "status", "failures", "failure", "failed_since")
         found = self.payments.collection.find(where, wanted).sort("failed_since", ASCENDING).limit(limit)
         return [{"order_id": one["_id"], **{name: one.get(name) for name in wanted}} for one in found]

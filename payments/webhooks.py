@@ -18,7 +18,7 @@ from pymongo import ASCENDING, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from libs.alarms import EVERY
+from libs.alarms import ALARM_EVERY
 from libs.context import correlation_id
 from payments.errors import InvalidSignature
 
@@ -97,7 +97,7 @@ class Inbox:
 
     def list_stuck(self, limit: int) -> list[dict[str, Any]]:
         """Return what waits though it was tried often enough for an alarm, the oldest first, for operators."""
-        where = {"waiting": True, "failures": {"$gte": EVERY}}
+        where = {"waiting": True, "failures": {"$gte": ALARM_EVERY}}
         return [
             {"id": found["_id"], **{name: found.get(name) for name in SHOWN}}
             for found in self.collection.find(where).sort("received_at", ASCENDING).limit(limit)

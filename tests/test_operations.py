@@ -13,7 +13,7 @@ from kombu import Connection
 
 from dev.testing import new_vhost
 from expiration.schedule import Schedule
-from libs.alarms import EVERY
+from libs.alarms import ALARM_EVERY
 from libs.amqp import Outgoing, Publisher
 from libs.clock import utc_now
 from libs.contracts.events import CATALOGUE
@@ -221,7 +221,7 @@ def test_a_payment_that_is_not_captured_is_shown_and_settled(site):
 def test_a_webhook_that_cannot_be_settled_is_shown(site):
     order_id = site.bought()
     stripe_id = site.parsed("payments", order_id)["stripe_id"]
-    failing = {"failures": EVERY, "failure": "KeyError: 'x'", "waiting": True, "tried_at": utc_now()}
+    failing = {"failures": ALARM_EVERY, "failure": "KeyError: 'x'", "waiting": True, "tried_at": utc_now()}
     about = {"type": "charge.refunded", "stripe_id": stripe_id}
     older, newer = (f"evt_{secrets.token_hex(4)}" for _ in range(2))
     named = {"_id": newer, "received_at": utc_now() - AGO, "order_id": order_id}
@@ -288,7 +288,11 @@ def test_an_event_that_nobody_can_handle_is_archived_and_taken_away(site):
 def test_an_event_that_is_tried_for_ever_is_shown_with_the_reason(site):
     with Connection(site.amqp_url) as connection:
         topology.declare_waits(connection.channel(), "orders", (30.0,))
-    headers = {"x-attempt": EVERY + 1, "x-reason": "ServiceUnavailable: tickets", "x-failed-at": utc_now().isoformat()}
+    headers = {
+        "x-attempt": ALARM_EVERY + 1,
+        "x-reason": "ServiceUnavailable: tickets",
+        "x-failed-at": utc_now().isoformat(),
+    }
     site.publish("", topology.wait_name("orders", 30.0), "patient", headers)
 
     (shown,) = run(site, "An event is tried again and again")

@@ -16,13 +16,13 @@ from nameko.containers import ServiceContainer, WorkerContext
 from nameko.timer import Timer
 
 from libs import context, internal_port, logs, metrics, tracing
-from libs.alarms import Repeated
+from libs.alarms import FailureStreak
 from libs.errors import Unavailable, log_failure
 from libs.security_events import note_refusal
 from libs.settings import AMQP_FORM, amqp_url, check_common, parsed
 
 log = logging.getLogger(__name__)
-timers = Repeated("timer_stuck")
+timers = FailureStreak("timer_stuck")
 """The failures of timers, by their methods: nothing else repeats those, and nobody waits for them."""
 
 MOST_WAITING = 100

@@ -26,7 +26,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from libs.alarms import Repeated
+from libs.alarms import FailureStreak
 from libs.errors import log_failure
 from libs.events.event import Event
 from libs.metrics import copies_compared_timestamp_seconds, copies_repaired, copies_stale
@@ -158,7 +158,7 @@ class AntiEntropy:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.troubles = Repeated("comparison_stuck")
+        self.failures = FailureStreak("comparison_stuck")
 
     def run(self, source: Source, seconds: float = RUN_SECONDS) -> int:
         """Compare what changed, and one page of everything, if that is due; return how many copies were repaired.
@@ -253,10 +253,10 @@ class AntiEntropy:
             ident = str(snapshot.get("id"))
             try:
                 source.apply(snapshot)
-                self.troubles.succeeded(ident)
+                self.failures.succeeded(ident)
             except Exception as error:  # noqa: BLE001 - one that cannot be repaired must not hold up the others
                 log_failure(log, error, "%s: %s could not be repaired", self.name, ident)
-                self.troubles.failed(f"{self.name}: {ident} could not be repaired: {error}", ident)
+                self.failures.failed(f"{self.name}: {ident} could not be repaired: {error}", ident)
                 failed.append(snapshot["id"])
             if time.monotonic() > deadline:
                 break

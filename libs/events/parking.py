@@ -19,7 +19,7 @@ from nameko.extensions import DependencyProvider
 from pymongo import DESCENDING
 from pymongo.database import Database
 
-from libs.alarms import EVERY
+from libs.alarms import ALARM_EVERY
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.connection import connect
 from libs.amqp.unread import UNREADABLE
@@ -231,7 +231,7 @@ class Parking:
         def look(message: Any) -> bool:
             event = _parked(message.delivery_info["routing_key"], message)
             failures = event.attempts - 1  # it is counted before it waits for its next try
-            if failures >= EVERY:
+            if failures >= ALARM_EVERY:
                 stuck.append(replace(event, attempts=failures))
             return False
 

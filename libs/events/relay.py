@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from libs.alarms import Repeated
+from libs.alarms import FailureStreak
 from libs.amqp.publisher import Publisher
 from libs.clock import utc_now
 from libs.errors import log_failure
@@ -72,7 +72,7 @@ class Relay:
 
     def run(self) -> None:
         """Publish until `stop` is called; after an error, retry with backoff."""
-        failures, is_last, troubles = 0, False, Repeated("relay_stuck")
+        failures, is_last, streak = 0, False, FailureStreak("relay_stuck")
         while not is_last:
             if failures:  # only a stop cuts this short
                 self._stopped.wait(pause_after(failures))
@@ -83,10 +83,10 @@ class Relay:
             try:
                 self.work()
                 failures = 0
-                troubles.succeeded()
+                streak.succeeded()
             except Exception as error:  # noqa: BLE001 - a relay that ended would publish no later event
                 failures += 1
-                troubles.failed(f"no event can be published: {type(error).__name__}: {error}")
+                streak.failed(f"no event can be published: {type(error).__name__}: {error}")
                 log_failure(log, error, "the relay will retry")
 
     def stop(self) -> None:

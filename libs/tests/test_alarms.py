@@ -1,4 +1,4 @@
-from libs.alarms import EVERY, Repeated
+from libs.alarms import ALARM_EVERY, FailureStreak
 
 
 def alarms(caplog):
@@ -6,22 +6,22 @@ def alarms(caplog):
 
 
 def test_what_fails_for_ever_raises_an_alarm_every_twentieth_time(caplog):
-    troubles = Repeated("shop_closed")
+    streak = FailureStreak("shop_closed")
 
-    for _ in range(2 * EVERY + 1):
-        troubles.failed("nobody is in")
+    for _ in range(2 * ALARM_EVERY + 1):
+        streak.failed("nobody is in")
 
     assert alarms(caplog) == [
-        f"ALARM shop_closed: {count} times in a row: nobody is in" for count in (EVERY, 2 * EVERY)
+        f"ALARM shop_closed: {count} times in a row: nobody is in" for count in (ALARM_EVERY, 2 * ALARM_EVERY)
     ]
 
 
 def test_what_succeeds_now_and_then_or_fails_in_turn_raises_none(caplog):
-    troubles = Repeated("shop_closed")
+    streak = FailureStreak("shop_closed")
 
-    for number in range(EVERY * 2):
-        troubles.failed("nobody is in", f"shop {number % 2}")
-        if number == EVERY:
-            troubles.succeeded("shop 0")
+    for number in range(ALARM_EVERY * 2):
+        streak.failed("nobody is in", f"shop {number % 2}")
+        if number == ALARM_EVERY:
+            streak.succeeded("shop 0")
 
     assert len(alarms(caplog)) == 1

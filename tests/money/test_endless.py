@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from libs.alarms import EVERY
+from libs.alarms import ALARM_EVERY
 from payments.card_provider import StripeBusy
 from payments.decisions import Step
 from tests.money.buyer import confirm, paid_in_the_browser
@@ -23,13 +23,13 @@ def test_a_webhook_that_can_never_be_settled_raises_an_alarm_and_is_shown_to_ope
     fake.control("faults", path="/v1/payment_intents/pi_*", **ODD)
 
     world.reconciler.receive(world.webhook(order_id))
-    for _ in range(EVERY - 1):
+    for _ in range(ALARM_EVERY - 1):
         world.ahead += timedelta(seconds=11)
         world.reconciler.run()
 
     assert len(alarms(caplog, "webhook_stuck")) == 1
     [shown] = world.store.inbox.list_stuck(10)
-    assert (shown["order_id"], shown["failures"]) == (order_id, EVERY)
+    assert (shown["order_id"], shown["failures"]) == (order_id, ALARM_EVERY)
     assert "UnexpectedStripeError" in shown["failure"]
 
 
@@ -43,7 +43,7 @@ def test_a_payment_that_can_never_be_settled_raises_an_alarm_and_is_shown_to_ope
     order_id = paid_in_the_browser(world, fake)
     with monkeypatch.context() as broken:
         broken.setattr(world.settlement, "settle", fail)
-        for _ in range(EVERY):
+        for _ in range(ALARM_EVERY):
             world.ahead += timedelta(seconds=61)
             world.reconciler.run()
     stuck = world.store.list_stuck(10)
@@ -52,7 +52,7 @@ def test_a_payment_that_can_never_be_settled_raises_an_alarm_and_is_shown_to_ope
     world.reconciler.run()
 
     assert len(alarms(caplog, "payment_stuck")) == 1
-    assert [(one["order_id"], one["failures"]) for one in stuck] == [(order_id, EVERY)]
+    assert [(one["order_id"], one["failures"]) for one in stuck] == [(order_id, ALARM_EVERY)]
     assert str(error) in stuck[0]["failure"]
     assert world.store.list_stuck(10) == []
     assert world.payment(order_id).status == "authorized"

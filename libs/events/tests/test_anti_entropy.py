@@ -12,7 +12,7 @@ from bson import Timestamp
 from nameko.testing.utils import get_extension
 from prometheus_client import REGISTRY
 
-from libs.alarms import EVERY
+from libs.alarms import ALARM_EVERY
 from libs.amqp.container import Container
 from libs.events import CHANGES_INDEX, Aggregates, Copies, Unavailable, aggregates
 from libs.events.anti_entropy import AntiEntropy, AntiEntropyProvider, Source, rpc_source, stale_in
@@ -278,7 +278,7 @@ def test_one_that_can_never_be_repaired_raises_an_alarm(mongo, originals, source
     anti_entropy = AntiEntropy("test")
     add(originals, "b1", "b2")
 
-    for _ in range(EVERY):
+    for _ in range(ALARM_EVERY):
         mongo.comparisons.update_many({}, {"$unset": {"due_at": 1}})
         anti_entropy.run(replace(source, apply=apply, page=lambda after: []))
 
@@ -298,7 +298,7 @@ def test_a_source_that_never_answers_raises_an_alarm(monkeypatch, capsys):
 
     container.start()
     for _ in range(500):
-        if len(Shelves.pages) > EVERY:
+        if len(Shelves.pages) > ALARM_EVERY:
             break
         eventlet.sleep(0.01)
     container.stop()

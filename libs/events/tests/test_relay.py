@@ -18,7 +18,7 @@ from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
 from dev.testing import ROOT, wait_for, waiting
-from libs.alarms import EVERY
+from libs.alarms import ALARM_EVERY
 from libs.amqp import BrokerUnavailable, Publisher
 from libs.clock import utc_now
 from libs.events import Aggregates, Relay, topology
@@ -483,7 +483,7 @@ def test_an_event_that_is_refused_for_ever_raises_an_alarm(loaves, caplog):
     publisher.refuse = {"LoafBaked:b1:1": "nacked"}
     add(loaves, "b1")
 
-    for attempts in range(EVERY):
+    for attempts in range(ALARM_EVERY):
         loaves.collection.update_one({"_id": "b1"}, {"$set": {"relay": {"until": NOON, "attempts": attempts}}})
         Relay(publisher, [loaves]).flush()
 
@@ -496,7 +496,7 @@ def test_a_relay_that_can_publish_nothing_raises_an_alarm(monkeypatch, caplog):
 
     def flush():
         tries.append(1)
-        if len(tries) == EVERY:
+        if len(tries) == ALARM_EVERY:
             relay.stop()
         raise BrokerUnavailable("it is away")
 
