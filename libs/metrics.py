@@ -14,7 +14,7 @@ BATCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 events_handled_seconds = Histogram(
     "events_handled_seconds",
-    "How long a handler took; outcome: handled, retried, parked or returned.",
+    "How long a handler took; outcome: handled, retried, parked or requeued.",
     ("queue", "outcome"),
     buckets=SECONDS,
 )

@@ -1,4 +1,4 @@
-"""Event handlers that take at once what waits in their queue: one write and one acknowledgement for many events."""
+"""Event handlers for batches: one write and one acknowledgement for many events of a queue."""
 
 import time
 from collections import deque
@@ -19,11 +19,11 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 BATCH = 100
 ALONE_SECONDS = 10.0
-"""For how long the events of a batch that failed are tried one by one; those left are retried later."""
+"""How long the events of a failed batch are tried one by one; the rest are retried later."""
 
 
 class Batch(list[dict[str, Any]]):
-    """The bodies of events; `correlation_ids` are those of the work from which each follows, None where unknown.
+    """The bodies of events; `correlation_ids` are those of the work that caused each, None where unknown.
 
     `traceparents` are those of the spans in which each is handled, None without one (`libs.tracing`).
     """
@@ -42,10 +42,10 @@ class Batch(list[dict[str, Any]]):
 class BatchHandler(EventHandler):
     """Calls a method with a Batch of the bodies of events, oldest first: all that wait in one queue, BATCH at most.
 
-    It handles one batch at a time, so events are handled in the order of their queue, but for retries. When the method
-    fails with several, it is called again with each of them alone, and only those with which it fails then are retried
-    or parked: so it must do no harm to repeat it, and no event is held up by its neighbours. Nothing of a batch is
-    acknowledged before all of it is settled. Otherwise as EventHandler.
+    It handles one batch at a time, so events are handled in the order of their queue, except for retries. If the method
+    fails on several events, it is called again with each of them alone, and only those that fail then are retried or
+    parked: so it must be idempotent, and no event is held up by others. No event of a batch is acknowledged before all
+    of them are handled, retried or parked. Otherwise as EventHandler.
     """
 
     most_at_once = BATCH
@@ -56,12 +56,12 @@ class BatchHandler(EventHandler):
         self._is_working = self._is_stopping = False
 
     def stop(self) -> None:
-        """Begin no other batch; that in progress is finished and acknowledged, and what waits is left to the broker."""
+        """Start no other batch; the current one is finished and acknowledged, and the rest is left to the broker."""
         self._is_stopping = True
         super().stop()
 
     def received(self, message: Any) -> None:
-        """Let the message be handled with all that come before its turn."""
+        """Queue the message for the next batch."""
         self._waiting.append(message)
         if not self._is_working:
             self._is_working = True
@@ -154,7 +154,7 @@ class BatchHandler(EventHandler):
         return tried
 
     def acknowledge(self, messages: list[Any]) -> None:
-        """Acknowledge messages, and with the last all that came before it: whatever else did is settled by now."""
+        """Acknowledge all messages up to the last of these: whatever else came before it is settled by now."""
         if messages:
             self.consumer.ack_until(max(messages, key=lambda message: message.delivery_tag))
 

@@ -30,31 +30,30 @@ log = logging.getLogger(__name__)
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 REQUEUE_SECONDS = 1.0
-"""How long a worker pauses before it requeues what it could neither retry nor park."""
+"""How long a worker pauses before it requeues a message that it could neither retry nor park."""
 
 MOST_ATTEMPTS = 10**9
 ACTED_ON = ("x-death", "CC", "BCC")
 LARGEST_HEADERS = 100_000
-"""Bytes: they leave in one frame, with what we add, and a frame has 128 KiB at most."""
+"""Bytes: with what we add they must fit into one frame, which has 128 KiB at most."""
 SHORTENED = Repr()
 SHORTENED.maxdict, SHORTENED.maxstring, SHORTENED.maxother = 100, 500, 500
 
 
 Tried = tuple[Any, BaseException | None]
-"""A message, and with what its handling failed."""
+"""A message, and the error with which its handling failed, if it did."""
 
 
 class Unreadable(Exception):
     """The message is not JSON, not of the catalogue's shape, or has unreadable properties: a retry cannot help."""
 
 
-class EventPublisher(SharedExtension):
-    """The one publisher of a service's handlers, for what is retried or parked."""
+class RetryPublisher(SharedExtension):
+    """The publisher that all handlers of a service share, for events that are retried or parked."""
 
     def __init__(self) -> None:
         self.publisher: Publisher | None = None
         self.handlers: list[EventHandler] = []
-        """Those of the service."""
 
     def setup(self) -> None:
         """Prepare the publisher; it connects when first used."""
@@ -65,7 +64,7 @@ class EventPublisher(SharedExtension):
             handler.declare_own(channel)
 
     def delays_of(self, handler: "EventHandler") -> list[float]:
-        """Return the delays whose queues this handler declares: those that no handler before it has, too."""
+        """Return the delays whose queues this handler declares: those that no handler before it has."""
         before = self.handlers[: self.handlers.index(handler)]
         return [delay for delay in handler.delays_seconds if not any(delay in each.delays_seconds for each in before)]
 
@@ -85,7 +84,7 @@ class EventHandler(Entrypoint):
     """
 
     consumer = QueueConsumer()
-    retries = EventPublisher()
+    retries = RetryPublisher()
 
     def __init__(
         self, event: Event, delays_seconds: tuple[float, ...] = DELAYS_SECONDS, is_slow: bool = False, **kwargs: Any
@@ -115,19 +114,19 @@ class EventHandler(Entrypoint):
         topology.bind_consumed(channel, self.container.service_name, [self.event])
 
     def declare_own(self, channel: Any) -> None:
-        """Declare the queue of this handler, and what it needs to retry and to park that no handler before it does."""
+        """Declare this handler's queue and parking queue, and its delay queues unless a handler before it does."""
         topology.declare_consumed(channel, self.container.service_name, [self.event])
         topology.declare_waits(channel, self.container.service_name, self.retries.delays_of(self))
 
     def received(self, message: Any) -> None:
-        """Pass one message to a worker: at once if one is free, which saves a thread, else from one that waits."""
+        """Pass a message to a worker: at once if one is free, else from a thread that waits for one."""
         if self.container.has_free_worker(self):
             self.handle_message(message)
         else:
             self._spawn(partial(self.handle_message, message))
 
     def handle_message(self, message: Any) -> None:
-        """Pass one message to a worker; it may wait for one."""
+        """Pass a message to a worker, waiting until one is free."""
         started = time.monotonic()
         try:
             body = self.load(message)
@@ -163,14 +162,14 @@ class EventHandler(Entrypoint):
         return result, exc_info
 
     def settle(self, tried: list[Tried], started: float) -> None:
-        """Acknowledge messages, once the failed ones are safe in another queue; requeue those for which that fails.
+        """Retry or park the failed messages, then acknowledge all; requeue those for which that fails.
 
         Never raises: that would end the process, and the broker keeps the messages.
         """
-        returned = self._put_away([(message, error) for message, error in tried if error is not None], started)
-        for message in returned:
+        requeued = self._retry_or_park_all([(message, error) for message, error in tried if error is not None], started)
+        for message in requeued:
             self.consumer.requeue_message(message)
-        self.acknowledge([message for message, _ in tried if message not in returned])
+        self.acknowledge([message for message, _ in tried if message not in requeued])
         for message, error in tried:
             if error is None:  # each line has the correlation id of its event
                 with nullcontext() if len(tried) == 1 else context.work(about(message)["correlation_id"]):
@@ -181,9 +180,9 @@ class EventHandler(Entrypoint):
         for message in messages:
             self.consumer.ack_message(message)
 
-    def _put_away(self, failed: list[tuple[Any, BaseException]], started: float) -> list[Any]:
-        """Retry or park each message that failed; return those for which that was impossible, after a pause."""
-        returned: list[Any] = []
+    def _retry_or_park_all(self, failed: list[tuple[Any, BaseException]], started: float) -> list[Any]:
+        """Retry or park each failed message; return, after a pause, those for which that was impossible."""
+        requeued: list[Any] = []
         for message, error in failed:
             with context.work(about(message)["correlation_id"]):
                 try:
@@ -191,12 +190,12 @@ class EventHandler(Entrypoint):
                 except Exception as failure:  # noqa: BLE001 - see `settle`
                     ident = message.properties.get("message_id")
                     log_failure(log, failure, "%s could be neither retried nor parked", ident)
-                    outcome = "returned"
-                    returned.append(message)
+                    outcome = "requeued"
+                    requeued.append(message)
                 self._note(message, outcome, started)
-        if returned:
+        if requeued:
             time.sleep(REQUEUE_SECONDS)  # they are redelivered at once
-        return returned
+        return requeued
 
     def _note(self, message: Any, outcome: str, started: float) -> None:
         seconds, ident = time.monotonic() - started, message.properties.get("message_id")
@@ -229,9 +228,9 @@ class EventHandler(Entrypoint):
 
 
 def about(message: Any) -> dict[str, Any]:
-    """Return what a worker gets to know of a message's headers.
+    """Return the context that a worker gets from a message's headers.
 
-    No other header is passed on: a token, or one of the broker's own, must not travel with what the worker sends.
+    No other header is passed on: neither a token nor a header of the broker's may travel with what the worker sends.
     """
     return {"correlation_id": (message.headers or {}).get("nameko.correlation_id") or None}
 
@@ -242,7 +241,7 @@ def traceparent_of(message: Any) -> object:
 
 
 def unreadable(error: Exception) -> Unreadable:
-    """Return the error of a message that cannot be read because of another."""
+    """Return the error of a message that could not be read because of `error`."""
     return Unreadable(f"{type(error).__name__}: {error}")
 
 
@@ -262,9 +261,9 @@ def _attempt(headers: dict[str, Any]) -> int:
 
 
 def _writable(headers: dict[str, Any]) -> dict[str, Any]:
-    """Return headers that came with a message; as text if they cannot be sent again, for not all that is read can be.
+    """Return a message's headers, to be sent again; as text if they cannot be: not all that is read can be sent.
 
-    Without those that the broker acts on: a forged x-death ends all its dead-lettering, and CC adds receivers.
+    Headers that the broker acts on are left out: a forged x-death ends all its dead-lettering, and CC adds receivers.
     """
     headers = {name: value for name, value in headers.items() if name not in ACTED_ON}
     try:

@@ -24,7 +24,7 @@ from libs.amqp import Outgoing, Publisher
 from libs.amqp.connection import connect
 from libs.amqp.unread import UNREADABLE
 from libs.events import topology
-from libs.events.handlers import ACTED_ON, EventPublisher
+from libs.events.handlers import ACTED_ON, RetryPublisher
 from libs.settings import AMQP_FORM, amqp_url, parsed
 
 log = logging.getLogger(__name__)
@@ -259,7 +259,7 @@ class Parking:
 class ParkingProvider(DependencyProvider):
     """Gives a service the Parking of the queues of its handlers. Needs AMQP_URI in config.yml."""
 
-    retries = EventPublisher()
+    retries = RetryPublisher()
 
     def setup(self) -> None:
         """Read where the broker is; the queues are known once all handlers are set up."""

@@ -14,7 +14,7 @@ from libs.amqp import Outgoing, Publisher
 from libs.amqp.container import Container
 from libs.amqp.tests.odd import ODDITIES, publish_odd
 from libs.events import Unavailable, handles, topology
-from libs.events.handlers import EventHandler, EventPublisher, Unreadable, _attempt, next_delay
+from libs.events.handlers import EventHandler, RetryPublisher, Unreadable, _attempt, next_delay
 from libs.events.parking import Parking, Selection
 from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked, LoafSold
 from libs.events.tests.fakes import FakePublisher
@@ -109,7 +109,7 @@ def test_each_try_is_observed_with_its_time_and_outcome(mongo, publisher, probe,
         return metric(metrics_port, f"events_handled_seconds_{sample}", queue=QUEUE, **labels)
 
     def by_outcome():
-        return Counter({outcome: observed(outcome=outcome) for outcome in ("handled", "retried", "parked", "returned")})
+        return Counter({outcome: observed(outcome=outcome) for outcome in ("handled", "retried", "parked", "requeued")})
 
     before, quick, seconds = by_outcome(), observed("bucket", le="10.0"), observed("sum")
     behave(mongo, "b1", "bad")
@@ -315,7 +315,7 @@ def test_delays_grow_and_end_only_for_what_cannot_get_better(error, attempt, del
 
 
 def test_queue_of_a_delay_is_declared_for_the_first_handler_that_needs_it():
-    retries = EventPublisher()
+    retries = RetryPublisher()
     first, second = EventHandler(LoafBaked), EventHandler(LoafSold, delays_seconds=(1.0, 7.0))
     retries.handlers += [first, second]
 
