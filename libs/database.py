@@ -1,11 +1,11 @@
-"""Opening MongoDB: majority writes, aware datetimes, and for services a timeout for every operation.
+"""Connecting to MongoDB: majority writes, aware datetimes, and for services a timeout for every operation.
 
-An address may name several members of the replica set; whichever of them is the primary is found, and found again when
-another one is elected. MONGO_WRITE_CONCERN may ask for more than a majority, and MONGO_READ_PREFERENCE lets members
-that may be behind answer where nothing is decided by what they say.
+An address may name several members of the replica set; the driver finds the primary among them, and finds the new one
+after an election. MONGO_WRITE_CONCERN may ask for more than a majority, and MONGO_READ_PREFERENCE lets secondaries,
+which may be behind, answer reads that decide nothing.
 
-With `tls=true` in the address the server must show a certificate for its name, signed by the authority in the file
-MONGO_CA_FILE; unset, by one that the system trusts.
+With `tls=true` in the address the server must show a certificate for its name, signed by the CA in the file
+MONGO_CA_FILE, or by one that the system trusts if that is unset.
 """
 
 import warnings
@@ -40,13 +40,13 @@ def connect(url: str) -> Database[dict[str, Any]]:
 
 
 def check_readable(collection: Collection[Any]) -> None:
-    """Read one document, if there is any; raise what pymongo does when the primary does not answer in two seconds."""
+    """Read a document, if there is any; raise a pymongo error if the primary does not answer within two seconds."""
     with pymongo.timeout(CHECK_SECONDS):
         collection.find_one({}, {"_id": True})
 
 
-def possibly_behind(collection: Collection[Any]) -> Collection[Any]:
-    """Return a collection for reads by which nothing is decided: from the members that MONGO_READ_PREFERENCE names."""
+def for_stale_reads(collection: Collection[Any]) -> Collection[Any]:
+    """Return the collection for reads that may be stale: from the members that MONGO_READ_PREFERENCE names."""
     preference = PREFERENCES.get(read_preference())
     return collection.with_options(read_preference=preference) if preference else collection
 

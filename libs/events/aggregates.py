@@ -1,9 +1,9 @@
 """Aggregates: documents that carry their own outbox, so that a change and its event are one write.
 
-Beside its own fields a stored aggregate has `outbox` (events not yet published, oldest first), `outbox_at` (since when;
-absent while the outbox is empty), `relay` (the lease of who is publishing them) and `changed_at` (when it was last
-changed with an event, by the clock of the database). Nothing may ever replace a whole document: that would lose events.
-The relay publishes them from here.
+In addition to its own fields a stored aggregate has `outbox` (unpublished events, oldest first, for the relay),
+`outbox_at` (since when; absent while the outbox is empty), `relay` (the lease of the relay that is publishing them) and
+`changed_at` (when it was last changed with an event, by the clock of the database). Nothing may ever replace a whole
+document: that would lose events.
 """
 
 import json
@@ -20,7 +20,7 @@ from pymongo.collection import Collection
 from libs import tracing
 from libs.clock import iso, utc_now
 from libs.context import correlation_id
-from libs.database import possibly_behind
+from libs.database import for_stale_reads
 from libs.errors import Conflict
 from libs.events.event import Event
 from libs.metrics import events_saved
@@ -33,25 +33,25 @@ OUTBOX_FIELDS = {"outbox": 0, "outbox_at": 0, "relay": 0, "changed_at": 0}
 OUTBOX_INDEX = IndexModel(
     [("outbox_at", ASCENDING)], partialFilterExpression={"outbox_at": {"$exists": True}}, name="outbox"
 )
-"""The index by which the relay finds full outboxes without reading the others: each collection of aggregates has it."""
+"""The index by which the relay finds outboxes that are not empty: each collection of aggregates needs it."""
 CHANGES_INDEX = IndexModel([("changed_at", ASCENDING)], sparse=True, name="changes")
 """The index for `Aggregates.changes`."""
 LAG_SECONDS = 10
-"""How old a change is when `Aggregates.changes` returns it: no write takes longer from its `changed_at` to its end."""
+"""How old a change is before `Aggregates.changes` returns it: no write takes longer to become visible."""
 COUNTED = 1000
 SERVER_TIME = {"$type": "timestamp"}
 EMPTY = {"outbox_at": None}
-"""Of an aggregate whose outbox is empty."""
+"""The filter for aggregates whose outbox is empty."""
 
 
 class VersionConflict(Conflict):
-    """The document was saved by another since it was read (optimistic concurrency): read it again and decide again."""
+    """The document was saved by somebody else since it was read (optimistic concurrency): read it and decide again."""
 
 
 class Aggregates:
     """The aggregates of one collection. A document here has `id` (kept as `_id`) and `version` among its fields.
 
-    `saved(id, event, is_alone)`, when set, is called after each write that left an event, so that the relay publishes
+    `saved(id, event, is_alone)`, if set, is called after each write that added an event, so that the relay publishes
     it; `is_alone`: the outbox holds no other.
     """
 
@@ -78,13 +78,13 @@ class Aggregates:
     def versions(self, after: str | None, limit: int, *fields: str) -> list[list[Any]]:
         """Return [[id, version, *fields], ...] of at most `limit` documents in order of their ids, beyond `after`.
 
-        Fields that a document has not are None. A member of the replica set that is behind may answer: by an older
-        version nobody repairs a copy, and what is missing is found the next time.
+        Fields that a document lacks are None. The read may be stale: an older version repairs no copy, and what is
+        missing is found the next time.
         """
         where: Document = {} if after is None else {"_id": {"$gt": after}}
         names = ("_id", "version", *fields)
         found = (
-            possibly_behind(self.collection).find(where, dict.fromkeys(names, 1)).sort("_id", ASCENDING).limit(limit)
+            for_stale_reads(self.collection).find(where, dict.fromkeys(names, 1)).sort("_id", ASCENDING).limit(limit)
         )
         return [[document.get(name) for name in names] for document in found]
 
@@ -92,8 +92,8 @@ class Aggregates:
         """Return what changed beyond a position, as {"page": [[id, version, *fields], ...], "next", "is_last"}.
 
         `after` is None or the `next` of an earlier call. A page has at most `limit` of them, oldest change first, and
-        more only if several changed at the same moment. The newest changes come in later calls, when it is sure that
-        none of an earlier moment can follow: those of the last LAG_SECONDS.
+        more only if several changed at the same moment. Changes of the last LAG_SECONDS are left to later calls, since
+        an earlier one may still become visible.
         """
         now: Timestamp = self.collection.database.command("ping")["operationTime"]
         until = Timestamp(now.time - LAG_SECONDS, now.inc)
@@ -112,8 +112,7 @@ class Aggregates:
     def add(self, fields: Document, event: Event, body: Document) -> None:
         """Insert a new aggregate together with the event that announces it.
 
-        Raises ValidationError when `body` is not what the catalogue says, and pymongo's DuplicateKeyError when a unique
-        index already holds such a document.
+        Raises ValidationError when `body` does not fit the event's schema, and pymongo's DuplicateKeyError.
         """
         pending = pending_event(event, body)
         document = {**fields, "_id": fields["id"], "outbox": [pending], "outbox_at": pending["at"]}
@@ -172,16 +171,16 @@ class Aggregates:
         return saved
 
     def count_waiting(self) -> int:
-        """Return how many documents have events to be published, 1000 if more."""
+        """Return how many documents have unpublished events, at most 1000."""
         return self.collection.count_documents({"outbox_at": {"$exists": True}}, limit=COUNTED)
 
     def waiting_seconds(self) -> float:
-        """Return since when the oldest event waits to be published, 0 without any."""
+        """Return for how long the oldest unpublished event has waited, 0 without any."""
         oldest = self.collection.find_one({"outbox_at": {"$exists": True}}, {"outbox_at": 1}, sort=[("outbox_at", 1)])
         return (utc_now() - oldest["outbox_at"]).total_seconds() if oldest else 0.0
 
     def outbox_of(self, ident: str) -> list[Document]:
-        """Return the events of one document that wait to be published, oldest first."""
+        """Return the unpublished events of one document, oldest first."""
         found = self.collection.find_one({"_id": ident}, {"outbox": 1})
         return (found or {}).get("outbox", [])
 
@@ -197,7 +196,7 @@ class Aggregates:
         return self.collection.update_one(where, update).matched_count > 0
 
     def _push(self, where: Document, update: Document) -> int:
-        """Return how many events the outbox has after the update: one if it was cleared just now; 0 without a match."""
+        """Return how many events the outbox has after the update; 0 if no document matched."""
         found = self.collection.find_one_and_update(
             where, update, {"outbox.id": True}, return_document=ReturnDocument.AFTER
         )
@@ -205,7 +204,7 @@ class Aggregates:
 
     @staticmethod
     def from_stored(document: Document | None) -> Document | None:
-        """Return a stored document as its service knows it, with `_id` called `id`."""
+        """Return a stored document with `_id` renamed to `id`."""
         if document is not None:
             document["id"] = document.pop("_id")
         return document
@@ -229,7 +228,7 @@ def _change(
 def pending_event(event: Event, body: Document) -> Document:
     """Return an event as it waits in an outbox.
 
-    Raises ValidationError when `body` is not what the catalogue says, and TypeError when it is no JSON.
+    Raises ValidationError when `body` does not fit the event's schema, and TypeError when it cannot be JSON.
     """
     event.load(body)
     json.dumps(body, default=iso)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from libs.contracts.parts import SERVICES
-from libs.database import connect, possibly_behind
+from libs.database import connect, for_stale_reads
 from libs.providers import Setting
 from libs.redis import connect as redis_address
 from libs.service import read_environment
@@ -158,7 +158,7 @@ def test_a_member_that_is_behind_answers_only_where_nothing_is_decided(monkeypat
     database = connect("mongodb://127.0.0.1:1,127.0.0.1:2/orders?replicaSet=rs0")
     with closing(database.client):
         assert (database.read_preference.name, database.write_concern.document["w"]) == ("Primary", "twoCentres")
-        assert possibly_behind(database.orders).read_preference.name == "SecondaryPreferred"
+        assert for_stale_reads(database.orders).read_preference.name == "SecondaryPreferred"
 
 
 def takes(parse, text):
