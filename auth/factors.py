@@ -71,7 +71,7 @@ class Factors:
         update = {"$set": {"last_period": period, "secret": secret}}
         return self._second_factors.update_one(where, update).modified_count == 1
 
-    def encrypt_anew(self, seals: Seals) -> tuple[int, list[str]]:
+    def reencrypt(self, seals: Seals) -> tuple[int, list[str]]:
         """Seal the secrets of all apps with the newest key; return how many, and the users whose no key opens."""
         renewed, unreadable = 0, []
         for factor in self._second_factors.find({}, {"secret": 1}):

@@ -612,8 +612,8 @@ def test_app_works_again_once_the_removed_key_is_back(with_lost_key, auth, monke
     service, factors = auth.client.services["auth"], auth.client.services["auth"].store.factors
     lost, new = service.seals, Fernet.generate_key().decode()
 
-    assert ana.id in factors.encrypt_anew(lost)[1]
-    renewed, unreadable = factors.encrypt_anew(Seals(f"{new},{KEY}"))
+    assert ana.id in factors.reencrypt(lost)[1]
+    renewed, unreadable = factors.reencrypt(Seals(f"{new},{KEY}"))
     monkeypatch.setattr(service, "seals", Seals(new))
 
     assert renewed and ana.id not in unreadable

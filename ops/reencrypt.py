@@ -1,8 +1,8 @@
-"""Encrypt the secrets of all authenticator apps with the newest key: `python -m ops.encrypt_anew`.
+"""Re-encrypt the secrets of all authenticator apps with the newest key: `python -m ops.reencrypt`.
 
-Run it between the two steps of a rotation, with auth's settings: once the new key is first and before the old one is
-removed. Safe to repeat, and beside auth. Ends with code 1 when there are apps that none of the keys opens; their users
-are logged.
+Run it between the two steps of a rotation, with auth's settings: when the new key is first, and before the old one is
+removed. Safe to repeat, and to run while auth does. Exits with 1, and names the users, if there are apps that none of
+the keys decrypts.
 """
 
 import logging
@@ -15,15 +15,15 @@ from libs import logs
 from libs.database import connect_without_deadline
 from libs.settings import MONGO_FORM, parsed
 
-log = logging.getLogger("ops.encrypt_anew")
+log = logging.getLogger("ops.reencrypt")
 
 
 def main() -> None:
-    """Encrypt them, and say what cannot be read."""
+    """Re-encrypt them, and say what cannot be decrypted."""
     seals = parsed("AUTH_ENCRYPTION_KEY", Seals, ENCRYPTION_KEY_FORM)
     database = parsed("AUTH_MONGO_URL", connect_without_deadline, MONGO_FORM)
     with closing(database.client):
-        renewed, unreadable = Factors(database).encrypt_anew(seals)
+        renewed, unreadable = Factors(database).reencrypt(seals)
     log.info("%d authenticator apps are encrypted with the newest key", renewed)
     if unreadable:
         sys.exit(f"no key in AUTH_ENCRYPTION_KEY opens the apps of these users: {', '.join(unreadable)}")

@@ -1,4 +1,4 @@
-"""A service that hears an event, at its second try, and says in a call of which it has heard."""
+"""A service whose handler fails at its first try, and which says by RPC what it has handled."""
 
 from libs.contracts.events import ExpirationComplete
 from libs.events import handles
@@ -8,7 +8,7 @@ TRIED: set[str] = set()
 HANDLED: list[str] = []
 
 
-class Mended:
+class Retrying:
     name = "orders"
 
     @handles(ExpirationComplete, delays_seconds=(0.05,))

@@ -3,7 +3,7 @@ from cryptography.fernet import Fernet
 
 from auth.factors import Factors
 from auth.seals import STORED, Seals
-from ops import encrypt_anew
+from ops import reencrypt
 
 OLD, NEW, LOST = (Fernet.generate_key().decode() for _ in range(3))
 
@@ -20,7 +20,7 @@ def test_every_app_goes_on_without_the_old_key_and_those_that_cannot_are_named(m
     monkeypatch.setenv("AUTH_ENCRYPTION_KEY", f"{NEW},{OLD}")
 
     with pytest.raises(SystemExit, match="the apps of these users: cy$"):
-        encrypt_anew.main()
+        reencrypt.main()
 
     assert "2 authenticator apps are encrypted with the newest key" in caplog.text
     kept = Factors(mongo)
