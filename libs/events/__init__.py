@@ -33,7 +33,7 @@ else:
     }
 
     def __getattr__(name: str) -> Any:
-        """Import what loads nameko or pymongo when it is used: who only knows the events does without them."""
+        """Import lazily what loads nameko or pymongo: a program that only needs the events loads neither."""
         if name not in MODULES:
             raise AttributeError(f"module {__name__} has no attribute {name}")
         return getattr(import_module(MODULES[name]), name)

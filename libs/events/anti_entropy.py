@@ -1,9 +1,9 @@
 """Anti-entropy: compares copies with their source by version, and repairs what differs.
 
-So even a purged queue or a lost copy heals. What changed since the last comparison is compared every few seconds, which
-finds every lost event; everything, finished or not, is compared slowly in the background, a page each time, which finds
-a copy that was damaged. So the cost does not depend on how much there is. How far a comparison has got is kept in the
-database of the copies (`Progress`), where one instance of a service at a time takes it.
+So even a purged queue or a lost copy heals. Every few seconds a run compares what has changed since the last one, which
+finds every lost event, and one page of everything, which finds damaged copies in time. So the cost of a run does not
+depend on the amount of data. The position of a comparison is kept in the database of the copies (`Progress`), where one
+instance of a service at a time leases it.
 
 A page is [[id, version, ...], ...]. A service has one `AntiEntropyProvider` for each kind of copies it keeps.
 """
@@ -35,18 +35,18 @@ log = logging.getLogger(__name__)
 
 PAGE = 500
 BATCH = 100
-"""How many snapshots are fetched by one call."""
+"""How many snapshots one call fetches."""
 PAGE_SECONDS = 0.25
-"""From one page of changes to the next: a long outage is caught up with steadily."""
-UNDER_WAY_SECONDS = 2.0
-"""How long a copy may be behind its source because the event has not arrived yet."""
+"""The pause between pages of changes, so that catching up after a long outage does not overload the source."""
+IN_FLIGHT_SECONDS = 2.0
+"""How long a copy may be behind its source because the event is still in flight."""
 MOST_LEFT = 1000
-"""How many copies may wait to be repaired before no more are looked for."""
+"""How many copies may wait for repair before a run stops looking for more."""
 
 INTERVAL_SECONDS = 10
 RUN_SECONDS, REPAIR_SECONDS = 5.0, 15.0
 DUE, LEASE = timedelta(seconds=9), timedelta(seconds=30)
-"""From the beginning of one run to that of the next: a little less than the interval; and if its instance dies."""
+"""How soon after its start a run may be followed by the next: normally, and if its instance died."""
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 Page = Sequence[Sequence[Any]]
@@ -56,9 +56,9 @@ Page = Sequence[Sequence[Any]]
 class Source:
     """Where the copies in `database` come from, and how to repair one that is out of date.
 
-    `page(after)` returns the source's next page in the order of the ids, `changes(after)` the next page of what changed
-    (see `Aggregates.changes`), `stale(page)` those ids of a page whose copy is missing or older, `fetch(ids)` the
-    snapshots of at most BATCH of those, and `apply(snapshot)` applies one as the handlers of its events do.
+    `page(after)` returns the source's next page in id order, `changes(after)` the next page of what changed (see
+    `Aggregates.changes`), `stale(page)` the ids in a page whose copy is missing or older, `fetch(ids)` the snapshots of
+    at most BATCH of those, and `apply(snapshot)` applies one as the handlers of its events do.
     """
 
     database: Database[dict[str, Any]]
@@ -76,9 +76,9 @@ def rpc_source(
     stale: Callable[[Page], list[str]],
     apply: Callable[[dict[str, Any]], Any],
 ) -> Source:
-    """Return the source queried by RPC: the publisher of `event`, by its `versions`, `changes` and `snapshots`.
+    """Return a source that is queried by RPC: the publisher of `event`, with `versions`, `changes` and `snapshots`.
 
-    `call(service, method, arguments)` makes a call; `apply(snapshot)` is what the handlers of its events do.
+    `call(service, method, arguments)` makes a call; `apply(snapshot)` does what the handlers of the events do.
     """
     return Source(
         database,
@@ -92,9 +92,9 @@ def rpc_source(
 
 @dataclass
 class State:
-    """How far a comparison has got: what changed is compared up to `position`, everything up to the id `after`.
+    """How far a comparison has got: changes are compared up to `position`, everything up to the id `after`.
 
-    `left` are the ids of copies that were found out of date and are not repaired yet.
+    `left` are the ids of stale copies that are not repaired yet.
     """
 
     position: list[int] | None = None
@@ -107,7 +107,7 @@ def _state(found: dict[str, Any]) -> State:
 
 
 class Progress:
-    """The state of a comparison, as a document that one instance at a time takes, by the clock of MongoDB."""
+    """The state of a comparison, in a document that one instance at a time leases, by the clock of MongoDB."""
 
     def __init__(self, collection: Collection[dict[str, Any]], name: str) -> None:
         self.collection = collection
@@ -115,7 +115,7 @@ class Progress:
         self._holder = uuid.uuid4().hex
 
     def take(self) -> State | None:
-        """Return the state when a run is due, and lease it; None while it is not, or another instance runs."""
+        """Lease and return the state if a run is due; None if it is not, or another instance is running."""
         found = self._take()
         if found is None:
             with suppress(DuplicateKeyError):  # there is one, and it is not due
@@ -124,7 +124,7 @@ class Progress:
         return _state(found) if found else None
 
     def save(self, state: State) -> None:
-        """Keep the state until the next run is due; not if the lease ran out and another instance took it."""
+        """Store the state and release the lease; does nothing if another instance has taken over an expired lease."""
         leased = {"_id": self.name, "holder": self._holder}
         due = {"$subtract": ["$due_at", (LEASE - DUE) // timedelta(milliseconds=1)]}
         kept = {name: {"$literal": value} for name, value in vars(state).items()}
@@ -146,7 +146,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Standing:
-    """How many copies of one kind are known to be out of date, and up to how many seconds ago all were compared."""
+    """How many copies of one kind are known to be stale, and how many seconds the comparison is behind."""
 
     copies: str
     stale: int
@@ -161,10 +161,10 @@ class AntiEntropy:
         self.failures = FailureStreak("comparison_stuck")
 
     def run(self, source: Source, seconds: float = RUN_SECONDS) -> int:
-        """Compare what changed, and one page of everything, if that is due; return how many copies were repaired.
+        """If a run is due, compare what changed and one page of everything; return how many copies were repaired.
 
-        Comparing ends after `seconds`, and so does repairing; the next run goes on. A copy that cannot be repaired is
-        logged, and tried again by each run. Raises what querying the source raises.
+        Comparing ends after `seconds`, and so does repairing; the next run continues. A copy that cannot be repaired is
+        logged, and retried by each run. Raises what querying the source raises.
         """
         progress = Progress(source.database.comparisons, self.name)
         state = progress.take()
@@ -181,10 +181,9 @@ class AntiEntropy:
             progress.save(state)
 
     def repair(self, source: Source, after: str | None, seconds: float = REPAIR_SECONDS) -> dict[str, Any]:
-        """Compare everything from `after` on, or from the beginning, wherever `run` has got to.
+        """Compare everything after the id `after`, or from the beginning, independently of `run`.
 
-        Returns {"repaired", "next"}: how many copies were out of date, and the `after` of the next call; None at the
-        end.
+        Returns {"repaired", "next"}: how many copies were stale, and the `after` of the next call, None at the end.
         """
         deadline, found = time.monotonic() + seconds, 0
         while page := source.page(after):
@@ -210,7 +209,7 @@ class AntiEntropy:
         return Standing(self.name, len(state.left), behind)
 
     def _compare_changes(self, source: Source, state: State, deadline: float) -> None:
-        """Note what changed and is out of date, page by page, until the newest change or the deadline."""
+        """Note changes whose copies are stale, page by page, until the newest change or the deadline."""
         while len(state.left) < MOST_LEFT:
             changes = source.changes(state.position)
             _note(state, source.stale(changes["page"]))
@@ -220,19 +219,19 @@ class AntiEntropy:
             time.sleep(PAGE_SECONDS)
 
     def _compare_page(self, source: Source, state: State) -> None:
-        """Note what is out of date of the next page of everything, and still is once events under way have arrived."""
+        """Note the copies of the next page of everything that are stale, and still are once events have arrived."""
         if len(state.left) < MOST_LEFT:
             page = source.page(state.after)
             stale = set(source.stale(page))
             if stale:
-                time.sleep(UNDER_WAY_SECONDS)
+                time.sleep(IN_FLIGHT_SECONDS)
                 _note(state, source.stale([row for row in page if row[0] in stale]))
             state.after = page[-1][0] if page else None
 
     def _repair(self, source: Source, state: State, deadline: float) -> int:
-        """Repair what is left until the deadline; return how many copies were repaired.
+        """Repair the copies that are left, until the deadline; return how many were repaired.
 
-        What cannot be repaired is tried again after all others.
+        Those that cannot be repaired are retried after all others.
         """
         repaired = 0
         for _ in range(0, len(state.left), BATCH):
@@ -245,7 +244,7 @@ class AntiEntropy:
         return repaired
 
     def _fetch_and_apply(self, source: Source, idents: list[str], deadline: float = math.inf) -> list[str]:
-        """Fetch and apply snapshots; return the ids of those that could not be applied, or not before the deadline."""
+        """Fetch and apply snapshots; return the ids of those that were not applied by the deadline, or failed."""
         log.warning("%s out of date: %s", self.name, ", ".join(idents))
         snapshots, failed = source.fetch(idents), []
         while snapshots:
@@ -271,9 +270,9 @@ def _note(state: State, stale: Iterable[str]) -> None:
 
 
 class AntiEntropyProvider(DependencyProvider):
-    """Compares one kind of a service's copies with their source at the start and then every few seconds.
+    """Compares one kind of a service's copies with their source, at the start and then every few seconds.
 
-    `source(service)` returns the Source, given the service in a worker. Workers get `repair(after)`, for an RPC method.
+    `source(service)` returns the Source, given the service in a worker. Workers get a `Comparison`.
     """
 
     def __init__(self, name: str, source: Callable[[Any], Source]) -> None:
@@ -287,36 +286,36 @@ class AntiEntropyProvider(DependencyProvider):
         return bound
 
     def get_dependency(self, worker_ctx: Any) -> "Comparison":
-        """Return `repair` for this worker; called, it makes one run."""
+        """Return the comparison for this worker."""
         return Comparison(self.anti_entropy, partial(self.source, worker_ctx.service))
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a worker has of a service's anti-entropy, which all its workers share."""
+    """A worker's access to the anti-entropy that all workers of a service share; calling it makes one run."""
 
     anti_entropy: AntiEntropy
     source: Callable[[], Source]
 
     def __call__(self) -> None:
         """Make one run, if it is due."""
-        self.anti_entropy.run(self.source())  # whatever it raises, the next run goes on from here
+        self.anti_entropy.run(self.source())  # whatever it raises, the next run continues from here
 
     def repair(self, after: str | None) -> dict[str, Any]:
         """Compare from `after` on: see AntiEntropy.repair."""
         return self.anti_entropy.repair(self.source(), after)
 
     def standing(self) -> Standing:
-        """Return how far the comparison has got, by whichever instance."""
+        """Return how far the comparison has got, in all instances."""
         return self.anti_entropy.standing(self.source())
 
 
 def stale_in(
     collection: Collection[dict[str, Any]], version_field: str = "version", is_partial: bool = False
 ) -> Callable[[Page], list[str]]:
-    """Return the `stale` of copies kept in `collection` under their source's ids, with its version in a field.
+    """Return the `stale` for copies that `collection` keeps under their source's ids, with its version in a field.
 
-    A copy without the field counts as older than any. `is_partial`: what is not there at all is not meant to be.
+    A copy without the field counts as older than any. `is_partial`: a copy that is missing is not stale.
     """
 
     missing = math.inf if is_partial else 0

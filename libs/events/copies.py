@@ -19,7 +19,7 @@ class Copies:
         self.collection = collection
 
     def apply(self, snapshot: Document) -> bool:
-        """Keep `snapshot` if it is newer than ours, or new; return whether it was."""
+        """Store `snapshot` unless our copy is as new or newer; return whether it was stored."""
         where, update = _replacement(snapshot)
         try:
             result = self.collection.update_one(where, update, upsert=True)
@@ -28,7 +28,7 @@ class Copies:
         return bool(result.modified_count or result.upserted_id is not None)
 
     def apply_all(self, snapshots: Iterable[Document]) -> None:
-        """Keep the newest of each aggregate's snapshots if it is newer than ours, or new, by one command for all."""
+        """Do the same with the newest snapshot of each aggregate, in one command for all."""
         newest: dict[str, Document] = {}
         for snapshot in snapshots:
             if snapshot["id"] not in newest or newest[snapshot["id"]]["version"] < snapshot["version"]:

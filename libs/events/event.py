@@ -1,4 +1,4 @@
-"""What an event is: one kind of fact, who publishes it and who listens."""
+"""What an event is: a kind of fact, who publishes it and who listens."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,10 @@ from marshmallow import Schema
 
 @dataclass(frozen=True)
 class Event:
-    """One kind of fact, with a queue `<listener>.<name>` for each listener; `broadcast` ones reach every process."""
+    """A kind of fact, with a queue `<listener>.<name>` for each listener.
+
+    `broadcast` names the parts of which every running process hears it, without a queue that outlives it.
+    """
 
     name: str
     source: str
@@ -18,7 +21,7 @@ class Event:
 
     @property
     def exchange(self) -> str:
-        """The topic exchange that it is published to, the one that stock nameko would use."""
+        """The topic exchange to which it is published, the same as with stock nameko."""
         return f"{self.source}.events"
 
     def load(self, body: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Parked (dead-lettered) events of one listener: they are listed, replayed or discarded. Nothing else removes one.
+"""Parked (dead-lettered) events of one listener: listing, replaying and discarding them. Nothing else removes one.
 
-Events that are retried for longer than is normal are listed, too. What somebody else looks at in the same moment is not
-seen: a queue delivers a message to one at a time.
+Events that have been retried for unusually long are listed, too. An event that somebody else is looking at is not seen:
+a queue delivers a message to one consumer at a time.
 """
 
 import logging
@@ -36,18 +36,18 @@ LONGEST_TEXT, LONGEST_BODY = 1000, 10_000
 """Characters of what is shown of a header and of a body."""
 MOST_COUNTED = 10**9
 LOOK_SECONDS = 15.0
-"""How long one call may take to look at events; how many it did not get to is counted."""
+"""How long a call may spend on looking at events; it reports how many it did not get to."""
 
 
 Visit = Callable[[Any], bool]
-"""What is done with a message; returns whether it is to be removed."""
+"""A function of a message; returns whether to remove it from its queue."""
 
 
 @dataclass(frozen=True)
 class Parked:
-    """One parked or stuck event: the listener's queue, the event's id, why and how often it failed, its body as text.
+    """A parked or stuck event: the listener's queue, the event's id, why and how often it failed, its body as text.
 
-    `exception`: the name of the exception with which the last try failed. `failed_at`: when the first one did.
+    `exception`: the name of the exception of the last attempt. `failed_at`: when the first attempt failed.
     """
 
     queue: str
@@ -63,14 +63,14 @@ class Parked:
 
 @dataclass(frozen=True)
 class Selection:
-    """Parked events of one queue: those with one of these ids, and that failed with this exception; None: with any."""
+    """Parked events of one queue: those with one of these ids and with this exception; None means any."""
 
     queue: str
     ids: Collection[str] | None = None
     exception: str | None = None
 
     def has(self, event: Parked) -> bool:
-        """Return whether an event is one of them."""
+        """Return whether an event is selected."""
         return (self.ids is None or event.event_id in self.ids) and self.exception in (None, event.exception)
 
 
@@ -78,7 +78,7 @@ class Selection:
 class Group:
     """How many events of one queue failed with the same exception, and when the first one did.
 
-    An `exception` of None: those that could not be looked at in time.
+    An `exception` of None: those that there was no time to look at.
     """
 
     queue: str
@@ -98,7 +98,7 @@ class Size:
 
 
 class Archive:
-    """The events that operators discarded, in a service's own database; they are kept for ever."""
+    """The events that operators discarded, in the service's own database, kept forever."""
 
     def __init__(self, database: Database[dict[str, Any]]) -> None:
         self._discarded = database.discarded_events
@@ -109,13 +109,13 @@ class Archive:
         self._discarded.insert_one({**vars(event), "body": Binary(body), **discarded})
 
     def newest(self, limit: int) -> list[dict[str, Any]]:
-        """Return the events that were discarded last, newest first, with the beginnings of their bodies as text."""
+        """Return the events that were discarded last, newest first; their bodies as text, truncated."""
         found = self._discarded.find({}, {"_id": 0}, sort=[("_id", DESCENDING)], limit=limit)
         return [{**each, "body": _beginning(each["body"])} for each in found]
 
 
 class Parking:
-    """The parking queues of these queues of one listener, and its delay queues `waits` in which stuck events wait."""
+    """The parking queues of a listener's `queues`, and its delay queues (`waits`) that hold stuck events."""
 
     def __init__(self, amqp_url: str, queues: Collection[str] = (), waits: Collection[str] = ()) -> None:
         self.amqp_url = amqp_url
@@ -142,7 +142,7 @@ class Parking:
         return sizes
 
     def about(self, ident: str) -> tuple[list[Parked], list[Parked]]:
-        """Return the parked events, and those that have been retried for long, in whose bodies an id is."""
+        """Return the parked events, and the stuck ones, whose bodies contain an id."""
         wanted, parked, retried = ident.encode(), list[Parked](), list[Parked]()
 
         def look(message: Any, queue: str = "") -> bool:
@@ -187,10 +187,10 @@ class Parking:
         return shown
 
     def replay(self, selection: Selection) -> tuple[int, int]:
-        """Send the selected events back to their queue, with all their tries; count that in the header REPLAYS.
+        """Send the selected events back to their queue with a full set of retries; count that in the header REPLAYS.
 
-        Returns how many were sent, and how many could not be looked at in time. Raises BrokerUnavailable when that of
-        one cannot be known: it stays parked.
+        Returns how many were sent, and how many there was no time to look at. Raises BrokerUnavailable when it is
+        unknown whether one was sent; that one stays parked.
         """
         publisher = Publisher(self.amqp_url)
 
@@ -212,7 +212,7 @@ class Parking:
     def discard(self, selection: Selection, archive: Callable[[Parked, bytes], None]) -> tuple[int, int]:
         """Delete the selected events for good, each after `archive(event, body)` has kept it.
 
-        Returns how many were deleted, and how many could not be looked at in time.
+        Returns how many were deleted, and how many there was no time to look at.
         """
 
         def delete(message: Any) -> bool:
@@ -225,7 +225,7 @@ class Parking:
         return self._visit(topology.parked_name(selection.queue), delete)
 
     def stuck(self) -> list[Parked]:
-        """Return the events that have failed often enough for an alarm, and are being retried: they go on being."""
+        """Return the events that have failed often enough for an alarm and are still being retried."""
         stuck: list[Parked] = []
 
         def look(message: Any) -> bool:
@@ -239,7 +239,7 @@ class Parking:
         return stuck
 
     def _each_parked(self, look: Callable[..., bool]) -> list[tuple[str, Visit]]:
-        """Return the parking queues with what visits their messages: `look`, which is told the listener's `queue`."""
+        """Return each parking queue with a visit that calls `look` with the listener's `queue`."""
         return [(topology.parked_name(queue), partial(look, queue=queue)) for queue in self.queues]
 
     def _visit_all(self, visits: Collection[tuple[str, Visit]]) -> list[int]:
@@ -282,8 +282,8 @@ def _visit(
 ) -> tuple[int, int]:
     """Pass each message that is in a queue now to `visit`, and remove those for which it returns True.
 
-    What is replayed may come back meanwhile, and is not visited again. A queue that does not exist is empty. Returns
-    how many were removed, and how many were not visited: by the deadline, or because it was enough.
+    Messages that are replayed and come back meanwhile are not visited again. A queue that does not exist is empty.
+    Returns how many were removed, and how many were not visited before the deadline or `is_enough`.
     """
     left, removed = _count(connection, name), 0
     if not left:
@@ -309,7 +309,7 @@ def _count(connection: Any, name: str) -> int:
 
 
 def _declared(connection: Any, name: str) -> Any:
-    """Return what the broker says of a queue, None if there is no such."""
+    """Return the broker's description of a queue, None if it does not exist."""
     try:
         with connection.channel() as channel:
             return channel.queue_declare(name, passive=True)
@@ -335,12 +335,12 @@ def _parked(queue: str, message: Any) -> Parked:
 
 
 def _beginning(body: bytes) -> str:
-    """Return a body as text, cut."""
+    """Return a body as text, truncated."""
     return body[: 4 * LONGEST_BODY].decode(errors="replace")[:LONGEST_BODY]
 
 
 def _text(header: Any) -> str:
-    """Return a header that we wrote ourselves, unless somebody else did."""
+    """Return a header as text, truncated: we wrote it, unless somebody forged it."""
     return str("" if header is None else header)[:LONGEST_TEXT]
 
 

@@ -1,4 +1,4 @@
-"""A service's database, opened with timeouts, and the relay of its outboxes, which runs while the service does."""
+"""The dependency that gives a service its store, and runs the relay of its outboxes."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,9 +19,9 @@ SHOWN_SECONDS = 2
 
 
 class StoreProvider(DependencyProvider):
-    """Gives a service its store: `store_class(database)`, whose `schema` says what the database must have.
+    """Gives a service its store, `store_class(database)`, whose `schema` says what the database must have.
 
-    `catalogue` has the service's events. Every attribute of the store that is an Aggregates is relayed.
+    `catalogue` has the service's events. The relay publishes the outboxes of every attribute that is an Aggregates.
     Needs AMQP_URI and MONGO_URL in config.yml.
     """
 
@@ -32,7 +32,7 @@ class StoreProvider(DependencyProvider):
         self.catalogue = catalogue
 
     def setup(self) -> None:
-        """Open the database, stop the start when it lacks unique indexes, and prepare the relay."""
+        """Open the database and prepare the relay; refuse to start when unique indexes are missing."""
         config, service = self.container.config, self.container.service_name
         database = parsed("MONGO_URL", connect, MONGO_FORM, config, service)
         check(database, self.store_class.schema, service)
@@ -54,7 +54,7 @@ class StoreProvider(DependencyProvider):
         self.relay.publisher.close()
 
     def check_ready(self) -> None:
-        """Read the database; raise what pymongo does when it does not answer."""
+        """Read the database; raise a pymongo error when it does not answer."""
         check_readable(self.relay.aggregates[0].collection)
 
     def get_dependency(self, worker_ctx: Any) -> Any:
@@ -63,7 +63,7 @@ class StoreProvider(DependencyProvider):
 
 
 def _show_outbox(aggregates: Aggregates) -> None:
-    """Let the metrics show what waits to be published, whether or not the relay turns."""
+    """Let the metrics show what waits to be published, even if the relay hangs."""
     name = aggregates.collection.name
 
     def timely(read: Callable[[], float]) -> float:

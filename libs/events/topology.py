@@ -29,14 +29,14 @@ SAVED_AT = "saved-at"
 WATERMARK = "Watermark"
 """The routing key of watermarks (`libs/events/watermarks.py`), and no event's name."""
 ALL = "*"
-"""The routing key by which a queue gets all events and watermarks of a service, or none."""
+"""The routing key of a binding for all events and watermarks of a service: it delivers all of them, or none."""
 
 DELIVERY_LIMIT = 100
 """How often a quorum queue delivers an event that is never acknowledged, before the broker parks it."""
 UNLIMITED = 2**31 - 1
-"""No limit, to every version: of -1, which means that to RabbitMQ 4, RabbitMQ 3 makes 0, and drops at the first return.
+"""In effect no limit, in every version: -1 is none in RabbitMQ 4, but 0 in RabbitMQ 3, which drops at the first return.
 
-A delay queue needs neither: past any limit the broker dead-letters an event to its home, which makes its retry early.
+Delay queues need none: past any limit the broker dead-letters an event to its home, which only makes its retry early.
 """
 
 AT_LEAST_ONCE = {"x-queue-type": "quorum", "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
@@ -104,7 +104,7 @@ def bind_consumed(channel: Any, listener: str, events: Iterable[Event]) -> None:
 
 
 def declare_waits(channel: Any, listener: str, delays_seconds: Iterable[float]) -> None:
-    """Declare one delay queue of `listener` for each delay."""
+    """Declare a delay queue of `listener` for each delay."""
     for delay in delays_seconds:
         name, home = wait_name(listener, delay), home_name(listener)
         arguments = {**AT_LEAST_ONCE, "x-message-ttl": round(delay * 1000), "x-dead-letter-exchange": home}

@@ -1,14 +1,14 @@
-"""Watermarks: how a process that keeps in memory what it read of a service knows that it has heard of every change.
+"""Watermarks: how a process that caches data of a service knows that it has heard of every change.
 
-It listens to all events of the service by one binding (`topology.ALL`) of a queue of its own: with several, one could
-be deleted and the others would go on. When it asks for a watermark, the service reads at its database's primary which
-changes wait in outboxes, and broadcasts that through the exchange of its events. Whatever was committed before the
-asking either waits, and the watermark names it, or was removed from its outbox because the broker had confirmed its
-event: then that was in the queue before the watermark, and is heard before it. It does not matter which instance of the
-service answers, nor whether any relay lives.
+It listens to all events of the service by a single binding (`topology.ALL`) of its own queue: of several bindings, one
+could be deleted while the others still deliver. When the process asks for a watermark, the service reads from its
+database's primary which changes wait in outboxes, and broadcasts them through the exchange of its events. A change that
+was committed before the process asked either still waits, and the watermark names it; or it has left its outbox because
+the broker confirmed its event, which then entered the queue before the watermark and is heard first. It does not matter
+which instance of the service answers, nor whether any relay is running.
 
-So what a process heard up to a watermark is all that was committed up to the moment at which it asked: a moment of its
-own clock. No clocks of two machines are compared, and what delays the watermark, wherever that is, counts as its age.
+So by the time a process receives a watermark, it has heard of everything committed before it asked, by its own clock.
+No clocks of two machines are compared, and any delay of the watermark, wherever it arises, counts as its age.
 """
 
 import json
@@ -25,18 +25,18 @@ from libs.events.provider import StoreProvider
 from libs.events.topology import WATERMARK
 
 PAUSE_SECONDS = 0.2
-"""From one watermark of an instance to the next, which answers all who have asked meanwhile."""
+"""The pause between two watermarks of an instance; each answers everybody who has asked meanwhile."""
 MOST_WAITING = 200
-"""How many waiting changes are named; while more wait, there is no watermark."""
+"""How many waiting changes a watermark names; while more wait, there is none."""
 
 log = logging.getLogger(__name__)
 
 
 class Watermarks(DependencyProvider):
-    """Broadcasts the watermarks of a service that has a `StoreProvider`, while somebody asks for them.
+    """Broadcasts watermarks of a service that has a `StoreProvider`, whenever a process asks for one.
 
-    One is {"asks": {process: number}, "waiting": [[id, version], ...]}: the last question of each process, and the
-    newest version of each aggregate that has events in its outbox.
+    A watermark is {"asks": {process: number}, "waiting": [[id, version], ...]}: the last question of each process, and
+    the newest version of each aggregate with events in its outbox.
     """
 
     def setup(self) -> None:
@@ -52,13 +52,13 @@ class Watermarks(DependencyProvider):
         self._thread = self.container.spawn_managed_thread(self._run, identifier="watermarks")
 
     def stop(self) -> None:
-        """Answer no longer."""
+        """Stop answering."""
         self._is_stopping = True
         self._asked.set()
         self._thread.wait()
 
     def ask(self, process: str, number: int) -> None:
-        """Have a watermark broadcast that answers the question `number` of a process; returns at once."""
+        """Request a watermark that answers the question `number` of a process; returns at once."""
         self._asks[process] = number
         self._asked.set()
 

@@ -42,7 +42,7 @@ def payments():
 @pytest.fixture
 def compare(service, mongo, monkeypatch):
     """Compare as the timer does, while no event is under way; return how many were out of date."""
-    monkeypatch.setattr("libs.events.anti_entropy.UNDER_WAY_SECONDS", 0)
+    monkeypatch.setattr("libs.events.anti_entropy.IN_FLIGHT_SECONDS", 0)
 
     def compare():
         mongo.comparisons.update_many({}, {"$unset": {"due_at": 1}})

@@ -32,7 +32,7 @@ def mongo(emptied):
 def originals(mongo, monkeypatch):
     """The source, in which no write takes long, and no event of it."""
     monkeypatch.setattr(aggregates, "LAG_SECONDS", 0)
-    monkeypatch.setattr("libs.events.anti_entropy.UNDER_WAY_SECONDS", 0)
+    monkeypatch.setattr("libs.events.anti_entropy.IN_FLIGHT_SECONDS", 0)
     mongo.originals.create_indexes([CHANGES_INDEX])
     return Aggregates(mongo.originals)
 
