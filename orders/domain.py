@@ -1,4 +1,4 @@
-"""The rules of an order: who gets a ticket, for how long, and how it ends. Pure: time and ids come from the caller.
+"""The rules of an order: who gets a ticket, for how long, and how it ends. Pure: the caller passes time and ids.
 
     created --authorized--> awaiting_payment --captured--> complete
        |  buyer cancels, deadline, third declined card   |  capture failed for good
@@ -18,19 +18,19 @@ from libs.contracts.limits import EXTENDED_WITHIN_SECONDS, EXTENSION_SECONDS
 
 LIVE = ("created", "awaiting_payment", "complete")
 EXPIRE_ANYWAY_AFTER = timedelta(minutes=10)
-"""How long after its deadline an order may be created while it cannot be learned whether it was paid."""
+"""How long after its deadline an order may stay created while payments cannot say whether it was paid."""
 FROZEN = ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")
-"""What an order keeps of its ticket, as it was then."""
+"""The fields of its ticket that an order keeps as they were when it was placed."""
 NOT_KNOWN = dict.fromkeys(("seat", "city", "time_zone"))
-"""What it keeps besides, and what stands in place of that in copies of an earlier version."""
+"""Further such fields, with their values for copies that an earlier version made."""
 HOUR = timedelta(hours=1)
 EXTENSION, EXTENDED_WITHIN = timedelta(seconds=EXTENSION_SECONDS), timedelta(seconds=EXTENDED_WITHIN_SECONDS)
 LONGEST_LOG = 50
-"""Of how many of its newest changes an order keeps when they were."""
+"""How many of its newest changes an order keeps in its log."""
 
 
 class TicketStarted(DomainError):
-    """What the ticket is for has begun."""
+    """The event that the ticket is for has started."""
 
 
 class OwnTicket(DomainError):
@@ -46,7 +46,7 @@ class PriceChanged(DomainError):
 
 
 class TooManyReservations(DomainError):
-    """The buyer holds, or within the hour held, too many tickets; `details["retry_after"]`: seconds to wait."""
+    """The buyer holds too many tickets, or held too many within the hour; `details["retry_after"]`: seconds to wait."""
 
     security_event = "throttled"
 
@@ -60,7 +60,7 @@ class OrderBeingPaid(DomainError):
 
 
 class NoDeadline(DomainError):
-    """The order is being paid for or has ended, so nothing happens any more when its time runs out."""
+    """The order is being paid for or has ended, so it has no deadline any more."""
 
 
 class DeadlinePassed(DomainError):
@@ -68,11 +68,11 @@ class DeadlinePassed(DomainError):
 
 
 class TooEarlyToExtend(DomainError):
-    """There is still time enough to pay."""
+    """There is still enough time to pay."""
 
 
 class StartsTooSoon(DomainError):
-    """The deadline is the ticket's start already."""
+    """The deadline is the ticket's start already, and cannot be later."""
 
 
 WITHOUT_DEADLINE = {
@@ -84,13 +84,13 @@ WITHOUT_DEADLINE = {
 
 @dataclass
 class Order:
-    """One buyer's claim on one ticket. `ticket` is the ticket as it was then, its price frozen.
+    """One buyer's claim on one ticket. `ticket` is the ticket as it was when the order was placed, with its price.
 
-    `refunded_at` is set once all the money went back, `refunded_cents` says how much of it did so far.
-    `payment_version` is that of the newest snapshot of its payment that was applied; 0 if there was none.
-    `was_extended` says whether its buyer has had the deadline extended.
-    `log` has its changes as {"at", "version", "event", "status"}, oldest first, and "extended_to", the new deadline,
-    where the buyer had it extended.
+    `refunded_at` is set once all the money is refunded, `refunded_cents` says how much is so far.
+    `payment_version` is the version of the newest snapshot of its payment that was applied, 0 if there was none.
+    `was_extended`: whether the buyer has extended the deadline.
+    `log` has the order's changes as {"at", "version", "event", "status"}, oldest first; "extended_to" is the new
+    deadline if the buyer extended it.
     """
 
     id: str
@@ -114,7 +114,7 @@ class Order:
     def place(
         cls, ident: str, ticket: dict[str, Any], buyer_id: str, reservation_no: int, expires_at: datetime, now: datetime
     ) -> "Order":
-        """Return a new order, which reserves the ticket until `expires_at`, or until it starts if that is earlier."""
+        """Return a new order, which reserves the ticket until `expires_at`, or its start if that is earlier."""
         return cls(
             id=ident, version=1, status="created", cancel_reason=None, buyer_id=buyer_id,
             seller_id=ticket["seller_id"], ticket=_frozen(ticket),
@@ -130,7 +130,7 @@ class Order:
 
     @property
     def is_extendable(self) -> bool:
-        """Whether its buyer may extend the deadline in the minutes before it."""
+        """Whether the buyer may extend the deadline, in the last minutes before it."""
         later = _start_at_most(self.expires_at + EXTENSION, self.ticket["starts_at"])
         return self.status == "created" and not self.was_extended and later > self.expires_at
 
@@ -139,7 +139,7 @@ class Order:
         return self.status == "created" and now >= self.expires_at
 
     def cancel(self, buyer_id: str, now: datetime) -> str | None:
-        """Cancel for the buyer; return the event, or None when it was cancelled before."""
+        """Cancel for the buyer; return the event, or None if it is cancelled already."""
         self.check_owner(buyer_id)
         return self._cancel_unpaid("buyer", now)
 
@@ -157,15 +157,15 @@ class Order:
     def expire(self, now: datetime, is_unpaid: bool) -> str | None:
         """Cancel if the time to pay has run out and nothing was paid; return the event, or None.
 
-        `is_unpaid`: whether payments, asked after the deadline, says so. If that cannot be learned for
-        EXPIRE_ANYWAY_AFTER, the order ends all the same, and whatever was authorized is voided.
+        `is_unpaid`: payments, asked after the deadline, says so. If it gives no answer for EXPIRE_ANYWAY_AFTER, the
+        order ends regardless, and whatever was authorized is voided.
         """
         if not self.is_overdue(now) or not (is_unpaid or now >= self.expires_at + EXPIRE_ANYWAY_AFTER):
             return None
         return self._cancel("expired", now)
 
     def apply_payment(self, payment: dict[str, Any], now: datetime) -> str | None:
-        """Act on the state in a payment's snapshot; return the event of the change, or None when there is none.
+        """Act on the state in a payment's snapshot; return the event of the change, or None if nothing changes.
 
         Snapshots may come in any order, any number of times.
         """
@@ -181,12 +181,12 @@ class Order:
         return self._move(self.status, "OrderUpdated", now) if refunded else None
 
     def _apply_refund(self, payment: dict[str, Any]) -> bool:
-        """Record what went back to the buyer; return whether that changed anything."""
+        """Record what was refunded to the buyer; return whether that changed anything."""
         if self.refunded_at is not None:
             return False
         before, price = self.refunded_cents, self.ticket["price_cents"]
         self.refunded_cents = max(before, _returned_cents(payment, price))
-        # a cancelled payment of which something went back had less than the price taken
+        # a cancelled payment with a refund had captured less than the price
         if self.refunded_cents >= price or (payment["status"] == "cancelled" and self.refunded_cents):
             self.refunded_at = payment["updated_at"]
         return self.refunded_at is not None or self.refunded_cents > before
@@ -198,7 +198,7 @@ class Order:
     def move_deadline(self, expires_at: datetime, now: datetime) -> str:
         """Give an unpaid order another deadline, at most the ticket's start; return the event.
 
-        Raises NoDeadline, or DeadlinePassed when that would be in the past.
+        Raises NoDeadline, or DeadlinePassed if the new deadline is in the past.
         """
         self._check_deadline()
         moved = _start_at_most(expires_at, self.ticket["starts_at"])
@@ -208,7 +208,7 @@ class Order:
         return self._move(self.status, "OrderUpdated", now)
 
     def extend(self, buyer_id: str, now: datetime) -> str | None:
-        """Extend the deadline for the buyer, once; return the event, or None when that was done before.
+        """Extend the deadline for the buyer, once; return the event, or None if that was done before.
 
         Raises NotOwner, NoDeadline, DeadlinePassed, TooEarlyToExtend or StartsTooSoon.
         """
@@ -227,9 +227,9 @@ class Order:
         return self._move(self.status, "OrderUpdated", now, extended_to=self.expires_at)
 
     def expire_now(self, now: datetime) -> str | None:
-        """Let the time of an unpaid order run out now; return the event, or None when it has already.
+        """Move the deadline of an unpaid order to now; return the event, or None if it has passed already.
 
-        What ends it is expiry, which asks payments first, as at every deadline. Raises NoDeadline.
+        The order then expires as at any deadline, after asking payments. Raises NoDeadline.
         """
         self._check_deadline()
         if self.is_overdue(now):
@@ -304,7 +304,7 @@ def next_status(status: str, payment_status: str, payment_final: bool) -> str | 
 
 
 def _returned_cents(payment: dict[str, Any], price_cents: int) -> int:
-    """Return how much of the price the buyer has back: by refunds, and by a dispute that we lost, of a part perhaps."""
+    """Return how much of the price the buyer got back, by refunds and by a lost dispute, which may be partial."""
     dispute = payment.get("dispute") or {}
     lost = dispute.get("amount_cents", price_cents) if dispute.get("status") == "lost" else 0
     back = price_cents if payment["status"] == "refunded" else payment.get("refunded_cents", 0) + lost
@@ -312,12 +312,12 @@ def _returned_cents(payment: dict[str, Any], price_cents: int) -> int:
 
 
 def is_outdated(ticket: dict[str, Any], seen_version: int | None) -> bool:
-    """Whether the buyer has seen a newer version than our copy, which then may have another price than they saw."""
+    """Whether the buyer has seen a newer version than our copy, which may then have a different price."""
     return seen_version is not None and seen_version > ticket["version"]
 
 
 def refusal(live: dict[str, Any], buyer_id: str) -> DomainError:
-    """Return why this buyer cannot reserve a ticket; `live` has the id, status, buyer_id and seller_id of its order."""
+    """Return why this buyer cannot reserve a ticket; `live`: id, status, buyer_id and seller_id of its live order."""
     if live["buyer_id"] == buyer_id:
         return AlreadyHeld("You have this ticket already.", order_id=live["id"])
     if live["seller_id"] == buyer_id:
@@ -328,7 +328,7 @@ def refusal(live: dict[str, Any], buyer_id: str) -> DomainError:
 
 
 def check_ticket(ticket: dict[str, Any], buyer_id: str, seen_version: int | None, now: datetime) -> None:
-    """Raise what forbids this buyer to reserve the ticket, as our copy has it."""
+    """Raise the reason, if any, why this buyer may not reserve the ticket, according to our copy."""
     if ticket["seller_id"] == buyer_id:
         raise OwnTicket("You cannot buy your own ticket.")
     if ticket["withdrawn"]:
@@ -341,7 +341,7 @@ def check_ticket(ticket: dict[str, Any], buyer_id: str, seen_version: int | None
 
 
 def free_slots(holds: Sequence[dict[str, Any]], unpaid: int, per_hour: int, now: datetime) -> list[int]:
-    """Return which of a buyer's slots for `unpaid` orders at once are free; raise TooManyReservations.
+    """Return which of a buyer's slots for at most `unpaid` orders at once are free; raise TooManyReservations.
 
     `holds` are the buyer's unpaid orders, and those of the last hour that lapsed or that the buyer cancelled, as
     {"status", "slot"?, "created_at", "expires_at"}: neither complete orders nor final declines count.

@@ -1,4 +1,4 @@
-"""What orders times beside what the libraries do."""
+"""The metrics of orders, in addition to those of the libraries."""
 
 from prometheus_client import Histogram
 

@@ -43,13 +43,13 @@ EXPECTED = (DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflic
 RESERVATION_TRIES = 10
 SWEEP_SECONDS, SWEEP_LIMIT, LONGEST_SWEEP_SECONDS = 5, 5000, 10.0
 OUTCOMES_SECONDS = 4.0
-"""How long payments may take to say what became of a batch of overdue orders."""
+"""How long payments may take to report the outcomes of a batch of overdue orders."""
 ASK_PAYMENTS_SECONDS, ASK_PAYMENTS_AFTER, GIVE_UP_AFTER = 30, timedelta(seconds=60), timedelta(hours=24)
 ASK_PAYMENTS_LIMIT = 200
 LATE_AFTER = timedelta(seconds=15)
-"""How long after its deadline an order is created at most while all works (I7 of the design)."""
+"""An order that is still created this long after its deadline shows that something is wrong."""
 PAYMENTS = "payments:"
-"""How the `next` of `repair` begins once all tickets were compared."""
+"""The prefix of `repair`'s `next` once all tickets have been compared."""
 
 
 class OrdersService(parked_events.ParkedEvents):
@@ -67,9 +67,9 @@ class OrdersService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def create(self, ticket_id: str, version: int | None = None, idempotency_key: str | None = None) -> dict[str, Any]:
-        """Reserve a ticket for the caller. `version`: the ticket's version that the buyer saw. Returns the order.
+        """Reserve a ticket for the caller, and return the order. `version`: the ticket's version that the buyer saw.
 
-        The same `idempotency_key` returns the same order, whatever its status is by then.
+        Repeated with the same `idempotency_key`, it returns the same order, whatever its status is by then.
         """
         buyer_id, ticket_id = self.caller.user_id, arguments.text("ticket_id", ticket_id)
         if version is not None:
@@ -85,10 +85,10 @@ class OrdersService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def refusals(self, asked: Any) -> Any:
-        """Return for each [ticket's id, buyer's id, idempotency key or None] by which error `create` would refuse it.
+        """Return the error with which `create` would refuse each [ticket's id, buyer's id, idempotency key or None].
 
-        As [name, message, details], or None where it might not: nobody else holds the ticket, or the key has made an
-        order. At most MAXIMUM_REFUSALS at once; for the gateway, which asks about many buyers at once in a rush.
+        An error is [name, message, details], or None if `create` might succeed: nobody holds the ticket, or an order
+        was made with the key. At most MAXIMUM_REFUSALS; for the gateway, which asks about many buyers in a rush.
         """
         self.caller.require("gateway")
         wanted = [_wanted(each) for each in arguments.items("asked", asked, MAXIMUM_REFUSALS)]
@@ -110,7 +110,7 @@ class OrdersService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def held(self, ticket_id: str) -> dict[str, Any] | None:
-        """Return the order by which the caller holds a ticket, unpaid or paid, or None."""
+        """Return the caller's order, unpaid or paid, that holds a ticket, or None."""
         held = self.store.find_held(arguments.text("ticket_id", ticket_id), self.caller.user_id)
         return held.snapshot() if held else None
 
@@ -118,7 +118,7 @@ class OrdersService(parked_events.ParkedEvents):
     def list(self, limit: int = 50, after: str | None = None, cancelled: bool | None = None) -> dict[str, Any]:
         """Return {"orders", "next"}: one page of the caller's orders, newest first, and the next page's cursor.
 
-        `cancelled`: whether to list the cancelled ones or the others, None for all.
+        `cancelled`: True for the cancelled ones, False for the others, None for all.
         """
         size = arguments.integer("limit", limit, 1, MAXIMUM_PAGE)
         beyond, wanted = cursors.decode(after, {"_id": str}), arguments.optional_flag("cancelled", cancelled)
@@ -135,7 +135,7 @@ class OrdersService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def extend(self, order_id: str) -> dict[str, Any]:
-        """Give the caller five minutes more to pay one of their orders, once, in the last two minutes of its time.
+        """Give the caller five more minutes to pay one of their orders: once, and in the last two minutes.
 
         Doing it again changes nothing. Returns the order. Raises NoDeadline, DeadlinePassed, TooEarlyToExtend, or
         StartsTooSoon.
@@ -151,7 +151,7 @@ class OrdersService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def snapshots(self, ids: Any) -> Any:
-        """Return those of the orders with these ids (a list of at most 100) that exist; for the other services."""
+        """Return the orders with these ids (a list of at most 100) that exist; for the other services."""
         self.caller.require("payments", "expiration", "tickets", "operator")
         return [order.snapshot() for order in self.store.get_all(arguments.texts("ids", ids, BATCH))]
 
@@ -164,14 +164,14 @@ class OrdersService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def changes(self, after: Any = None) -> dict[str, Any]:
-        """Return what changed, as in Aggregates.changes, in pages as `versions` has them; for services that compare."""
+        """Return what changed, as Aggregates.changes does, with the rows of `versions`; for services that compare."""
         self.caller.require("tickets", "payments", "expiration", "operator")
         beyond = arguments.position("after", after)
         return self.store.orders.changes(beyond, PAGE, "ticket_id", "reservation_no")
 
     @rpc(expected_exceptions=EXPECTED)
     def repair(self, after: str | None = None) -> dict[str, Any]:
-        """Compare all copies of tickets, and all payments with what was applied of them, now; for operators.
+        """Compare all copies of tickets, and all payments with the versions applied, now; for operators.
 
         Returns {"repaired", "next"}: see AntiEntropy.repair.
         """
@@ -196,7 +196,7 @@ class OrdersService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def expire_now(self, order_id: str) -> dict[str, Any]:
-        """Let the time of an unpaid order run out now; for operators. Returns the order, which ends within seconds.
+        """Move the deadline of an unpaid order to now; for operators. Returns the order, which expires within seconds.
 
         Raises NoDeadline.
         """
@@ -206,7 +206,7 @@ class OrdersService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def cancel_by_operator(self, order_id: str, reason: str) -> dict[str, Any]:
-        """Cancel an order that nobody has begun to pay; for operators, who say why. Returns the order.
+        """Cancel an unpaid order; for operators, who say why. Returns the order.
 
         Doing it again changes nothing. Raises OrderComplete or OrderBeingPaid.
         """
@@ -217,9 +217,9 @@ class OrdersService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def story(self, order_id: str) -> dict[str, Any]:
-        """Return an order with its `log`, as Order has it; for operators.
+        """Return an order with its `log` (see Order); for operators.
 
-        An order of an earlier version has no log of its changes until then.
+        Changes made by earlier versions are not in it.
         """
         self.caller.require("operator")
         order = self.store.get(arguments.text("order_id", order_id))
@@ -240,7 +240,7 @@ class OrdersService(parked_events.ParkedEvents):
     def stuck(self) -> dict[str, Any]:
         """Return {"overdue", "awaiting"}, at most 100 each, as [{"order_id", "since"}]; for operators.
 
-        Orders that are created though their deadline has passed, and whose payment has been going on for too long.
+        These are orders that are still created long after their deadline, or have awaited payment for too long.
         """
         self.caller.require("operator")
         now = utc_now()
@@ -280,9 +280,9 @@ class OrdersService(parked_events.ParkedEvents):
 
     @timer(interval=SWEEP_SECONDS)
     def sweep_overdue(self) -> None:
-        """Release what is overdue, whether or not an event came; an order that was changed meanwhile is left alone.
+        """Expire overdue orders, whether or not an event came; an order that changed meanwhile is left alone.
 
-        What was not asked about yet comes first, so that orders about which payments cannot say anything hold up none.
+        Those that payments was not asked about yet come first, so that orders with unknown outcomes hold up no others.
         """
         until, is_answering = time.monotonic() + LONGEST_SWEEP_SECONDS, True
         overdue = self.store.list_overdue(utc_now(), SWEEP_LIMIT)
@@ -293,7 +293,7 @@ class OrdersService(parked_events.ParkedEvents):
 
     @timer(interval=ASK_PAYMENTS_SECONDS)
     def ask_payments(self) -> None:
-        """Ask payments about orders that have been waiting for their money for too long, and give up after a day."""
+        """Ask payments about orders that have awaited payment for too long, and give up after a day."""
         now, is_unreachable = utc_now(), False
         for order in self.store.list_awaiting(now - ASK_PAYMENTS_AFTER, ASK_PAYMENTS_LIMIT):
             try:
@@ -310,9 +310,9 @@ class OrdersService(parked_events.ParkedEvents):
                 self._change(order.id, lambda order: order.give_up(utc_now()))
 
     def _expire(self, overdue: Sequence[Order], asks: bool = True) -> bool:
-        """Cancel those of at most BATCH overdue orders that payments says are unpaid, and apply the payments of others.
+        """Of at most BATCH overdue orders, cancel those that payments says are unpaid, and apply the others' payments.
 
-        What cannot be learned now is left to the next sweep, unless it could not be for too long. Returns whether
+        Orders with unknown outcomes are left to the next sweep, unless that has been so for too long. Returns whether
         payments answered; it is not asked unless `asks`.
         """
         answer = self._outcomes([order.id for order in overdue]) if asks else None
@@ -334,7 +334,7 @@ class OrdersService(parked_events.ParkedEvents):
         return answer is not None
 
     def _outcomes(self, order_ids: Sequence[str]) -> Any:
-        """Return what became of these orders' payments (see PaymentsService.settle_all); None if there is no answer."""
+        """Return the outcomes of these orders' payments (see PaymentsService.settle_all); None without an answer."""
         try:
             return self.services.call("payments", "settle_all", {"order_ids": order_ids}, timeout=OUTCOMES_SECONDS)
         except (RemoteError, ServiceUnavailable) as error:
@@ -342,7 +342,7 @@ class OrdersService(parked_events.ParkedEvents):
             return None
 
     def _up_to_date(self, ticket_id: str, copy: dict[str, Any] | None, version: int | None) -> dict[str, Any]:
-        """Return our copy; ask tickets when there is none, or when the buyer saw a newer version, and maybe price."""
+        """Return our copy; ask tickets if there is none, or if the buyer saw a newer version (and perhaps price)."""
         if copy is None or domain.is_outdated(copy, version):
             copy = TicketCreated.load(self._fetch_ticket(ticket_id))
             self.store.tickets.apply(copy)
@@ -370,11 +370,11 @@ class OrdersService(parked_events.ParkedEvents):
     def _reserve(self, ticket_id: str, version: int | None, buyer_id: str, idempotency_key: str | None) -> Order:
         """Insert the ticket's next order; unique indexes settle every race, not the reads before them.
 
-        So no buyer ever has more unpaid orders than there are slots. The limit of an hour is read before the insert:
-        requests at the same moment exceed it by no more than the slots that are free.
+        So no buyer ever has more unpaid orders than there are slots. The hourly limit is read before the insert:
+        concurrent requests exceed it by no more than the number of free slots.
         """
         for _ in range(RESERVATION_TRIES):
-            newest = self._not_live(ticket_id, buyer_id)  # of a rush for one ticket, most requests end here
+            newest = self._not_live(ticket_id, buyer_id)  # in a rush for one ticket, most requests end here
             now = utc_now()
             ticket, slots = self._terms(ticket_id, version, buyer_id, now)
             number = newest["reservation_no"] + 1 if newest else 1
@@ -396,7 +396,7 @@ class OrdersService(parked_events.ParkedEvents):
         return newest
 
     def _terms(self, ticket_id: str, version: int | None, buyer_id: str, now: datetime) -> tuple[Any, Sequence[int]]:
-        """Return the ticket, and which of the buyer's slots are free; raise what forbids this buyer to reserve it."""
+        """Return the ticket and the buyer's free slots; raise the reason, if any, why this buyer may not reserve it."""
         unpaid, per_hour = self.unpaid_per_buyer, self.unpaid_per_hour
         copy, holds = self.store.read_terms(ticket_id, buyer_id, now - domain.HOUR, unpaid + per_hour)
         ticket = self._up_to_date(ticket_id, copy, version)
@@ -408,7 +408,7 @@ class OrdersService(parked_events.ParkedEvents):
             raise
 
     def _placed_with(self, buyer_id: str, ticket_id: str, idempotency_key: str | None) -> Order | None:
-        """Return the order that this key has made already; raise KeyReused when that is for another ticket."""
+        """Return the order that was made with this key, or None; raise KeyReused if it is for another ticket."""
         placed: Order | None = self.store.find_by_key(buyer_id, idempotency_key) if idempotency_key else None
         if placed and placed.ticket["id"] != ticket_id:
             raise KeyReused("This Idempotency-Key was used for another ticket.")

@@ -1,4 +1,4 @@
-"""The orders, and copies of the tickets they are for, in MongoDB."""
+"""The orders, and copies of their tickets, in MongoDB."""
 
 from collections.abc import Collection
 from dataclasses import asdict, fields
@@ -18,17 +18,18 @@ from orders.domain import Order
 Document = dict[str, Any]
 
 HOLDING = ("status", "buyer_id", "seller_id", "reservation_no")
-"""What says who holds a ticket, beside the order's id."""
+"""The fields of an order that say who holds its ticket, apart from its id."""
 ORDER_FIELDS = [field.name for field in fields(Order)]
 
 
 class OrderStore:
-    """Orders with their outboxes. `active` is True while an order holds its ticket and absent once it is cancelled.
+    """Orders with their outboxes. `active` is True while an order holds its ticket, and absent once it is cancelled.
 
-    `slot` numbers an order among those that its buyer has not paid: no two unpaid orders of one buyer have the same.
-    `asked_at` says when payments was last asked about an order in vain.
+    `slot` is the number of an unpaid order among its buyer's: no two unpaid orders of a buyer have the same.
+    `asked_at`: when payments was last asked about an order without learning its outcome.
 
-    The database itself refuses a second live order on a ticket, of one number, and in one slot of a buyer.
+    Unique indexes refuse a second order of a ticket that is live, or has the same number, and a second unpaid order in
+    the same slot of a buyer.
     """
 
     schema = Schema(
@@ -71,7 +72,7 @@ class OrderStore:
         return _order(found)
 
     def get_all(self, ids: list[str]) -> list[Order]:
-        """Return those orders that exist."""
+        """Return the orders with these ids that exist."""
         return [_order(found) for found in self.orders.find_all({"_id": {"$in": ids}})]
 
     def find_newest(self, ticket_id: str) -> Document | None:
@@ -87,7 +88,7 @@ class OrderStore:
         return _order(found) if found else None
 
     def find_live(self, ticket_ids: Collection[str]) -> dict[str, Document]:
-        """Return of each of these tickets that an order holds what `find_newest` does, by the ticket's id."""
+        """Return what `find_newest` does for each of these tickets that an order holds, by the ticket's id."""
         where, shown = (
             {"ticket_id": {"$in": list(ticket_ids)}, "active": True},
             dict.fromkeys(("ticket_id", *HOLDING), 1),
@@ -96,7 +97,7 @@ class OrderStore:
         return {each["ticket_id"]: each for each in found if each}
 
     def find_keys(self, keys: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Return those of these (buyer_id, idempotency_key) with which orders were made."""
+        """Return those of these pairs (buyer_id, idempotency_key) that orders were made with."""
         if not keys:
             return set()
         where = {"$or": [{"buyer_id": buyer_id, "idempotency_key": key} for buyer_id, key in keys]}
@@ -113,7 +114,8 @@ class OrderStore:
     ) -> tuple[Document | None, list[Document]]:
         """Return our copy of a ticket, or None, and the orders that count towards a buyer's limits, in one round trip.
 
-        These are at most `limit`, as `domain.free_slots` takes them; those that ended unpaid count `since` then.
+        These are at most `limit`, in the form that `domain.free_slots` takes: unpaid ones, and those placed after
+        `since` that were cancelled unpaid.
         """
         unpaid = {"buyer_id": buyer_id, "status": "created"}
         cancelled = {"buyer_id": buyer_id, "status": "cancelled", "created_at": {"$gt": since}}
@@ -137,16 +139,16 @@ class OrderStore:
         self.orders.save(asdict(order), CATALOGUE[event], order.snapshot(), unset=() if order.is_live else ("active",))
 
     def save_cancelled(self, orders: list[Order]) -> int:
-        """Save orders that were just cancelled, but for those that changed meanwhile; return how many were saved."""
+        """Save orders that were just cancelled, except those that changed meanwhile; return how many were saved."""
         changed = [(asdict(order), order.snapshot()) for order in orders]
         return self.orders.save_all(changed, CATALOGUE["OrderCancelled"], unset=("active",))
 
     def list_by_buyer(
         self, buyer_id: str, limit: int, after: Document | None, cancelled: bool | None = None
     ) -> list[Order]:
-        """Return at most `limit` of the buyer's orders, newest first, those older than the position `after`.
+        """Return at most `limit` of the buyer's orders, newest first, that are older than the position `after`.
 
-        `cancelled`: whether those that are cancelled or the others, None for all.
+        `cancelled`: True for the cancelled ones, False for the others, None for all.
         """
         where: Document = {"buyer_id": buyer_id}
         if cancelled is not None:
@@ -170,12 +172,12 @@ class OrderStore:
         return [_order(found) for found in self.orders.find_all(where, sort=[("_id", DESCENDING)], limit=limit)]
 
     def mark_asked(self, ids: list[str], now: datetime) -> None:
-        """Remember that payments was just asked about these orders in vain, so that others come first next time."""
+        """Remember that payments could not say anything about these orders, so that others come first next time."""
         if ids:
             self.orders.collection.update_many({"_id": {"$in": ids}}, {"$set": {"asked_at": now}})
 
     def save_payment_version(self, order: Order) -> None:
-        """Remember which snapshot of its payment was applied to an order, if that changed nothing else."""
+        """Remember which snapshot of its payment was applied to an order when that changed nothing else."""
         newest = {"$max": {"payment_version": order.payment_version}}
         self.orders.collection.update_one({"_id": order.id}, newest)
 

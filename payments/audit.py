@@ -18,9 +18,9 @@ from payments.settlement import Settlement
 WINDOW = timedelta(hours=48)
 HOUR_UTC = 3
 LEASE = timedelta(minutes=5)
-"""How long an audit may make no progress before another instance begins it anew; each payment takes seconds at most."""
+"""How long an audit may make no progress before another instance restarts it; each payment takes seconds at most."""
 GRACE_PERIOD = timedelta(minutes=5)
-"""How long after its last change a payment may still be changing by itself."""
+"""How long after its last change a payment may still be settling without help."""
 
 
 @dataclass
@@ -40,7 +40,8 @@ class Report:
 class Audit:
     """Compares the PaymentIntents, refunds and disputes of the last 48 hours, and every dispute that is still open.
 
-    A partial refund that waits is made, if no visit has: a payments of an earlier version takes it off the list.
+    It also makes partial refunds that are still waiting: instances of an earlier version take them off the reconciler's
+    list.
     """
 
     def __init__(self, settlement: Settlement) -> None:
@@ -50,7 +51,7 @@ class Audit:
     def run_if_due(self) -> Report | None:
         """Run once a night, whatever the number of instances.
 
-        After a failure it runs again at the next call; one that was killed half-way, five minutes later.
+        After a failure it runs again at the next call; if it was killed half way, after five minutes.
         """
         now = self.settlement.clock()
         due = last_occurrence(HOUR_UTC, now)
@@ -100,7 +101,7 @@ class _Comparison:
         return self.report
 
     def _note_progress(self) -> None:
-        """Say now and then that the audit is going on."""
+        """Extend the audit's lease now and then."""
         now = self.settlement.clock()
         if now - self.noted_at > LEASE / 5:
             self.noted_at = now
@@ -118,7 +119,7 @@ class _Comparison:
         self._check(payment, intent)
 
     def _adopt(self, intent: PaymentIntent) -> Payment | None:
-        """Return the payment whose creation of the PaymentIntent was cut off by a crash, once it has adopted it."""
+        """Let a payment adopt its PaymentIntent if a crash interrupted the creation; return it if it did."""
         payment = self.store.find(intent.order_id)
         if payment is None or payment.creating_at is None or payment.stripe_id is not None:
             return None
@@ -170,7 +171,7 @@ class _Comparison:
 
 
 def last_occurrence(hour: int, now: datetime) -> datetime:
-    """Return the last time that it was this hour, UTC."""
+    """Return the last time at which this hour began, UTC."""
     today = now.replace(hour=hour, minute=0, second=0, microsecond=0)
     return today if today <= now else today - timedelta(days=1)
 

@@ -15,7 +15,7 @@ from payments.settlement import Settlement
 class Checkout:
     """Takes a buyer's card. The copy of the order must exist already; every method returns snapshots.
 
-    `known`: the payment as just read or stored.
+    `known`: the payment as it was just read or stored.
     """
 
     def __init__(self, settlement: Settlement, publishable_key: str) -> None:
@@ -25,8 +25,8 @@ class Checkout:
     def pay(self, order_id: str, buyer_id: str, token: str, known: Payment | None = None) -> dict[str, Any]:
         """Charge the card and return the payment; with `is_confirming` while the outcome is unknown.
 
-        Raises what forbids the buyer to pay, InvalidCard, PaymentDeclined or AuthenticationRequired, and
-        StripeUnavailable when nothing is charged because of that.
+        Raises NotOwner, OrderCancelled, InvalidCard, PaymentDeclined or AuthenticationRequired; and StripeUnavailable if
+        that means that nothing is charged.
         """
         payment, _ = self.settlement.prepare(order_id, _payable_by(buyer_id), True, may_repeat=True, known=known)
         if payment.status != "open" or payment.stripe_id is None:
@@ -43,7 +43,7 @@ class Checkout:
         return self._settled_outcome(payment, authorized)
 
     def _confirm(self, payment: Payment, token: str) -> PaymentIntent | None:
-        """Charge the card; return the PaymentIntent if this very request has authorized it."""
+        """Charge the card; return the PaymentIntent if this request itself has authorized it."""
         stripe_id, key = str(payment.stripe_id), payment.attempt_key
         failures: list[StripeUnavailable] = []
 
@@ -88,14 +88,14 @@ class Checkout:
     def announce(self, order_id: str, buyer_id: str, known: Payment | None = None) -> dict[str, Any]:
         """Mark that the page is about to let Stripe charge a card; return the payment with the number of the `attempt`.
 
-        The payment is being confirmed from now on, even if the page never gets the outcome; `refresh` ends that. Raises
-        PaymentInProgress while another attempt is in flight, in another tab perhaps.
+        The payment counts as being confirmed from now on, even if the page never learns the outcome, until `refresh`.
+        Raises PaymentInProgress while another attempt is in flight, perhaps in another tab.
         """
         payment, _ = self.settlement.prepare(order_id, _payable_by(buyer_id), begins_attempt=True, known=known)
         return payment.snapshot() | {"attempt": payment.attempts}
 
     def refresh(self, order_id: str, buyer_id: str, answered: int | None = None) -> dict[str, Any]:
-        """Settle and return the payment; if Stripe is unreachable, as last stored, with `is_confirming` if it is open.
+        """Settle and return the payment; while Stripe is unreachable, as stored, with `is_confirming` if it is open.
 
         `answered`: the attempt that Stripe has answered, as the page reports.
         """
@@ -118,7 +118,7 @@ class Checkout:
 
 
 def _payable_by(buyer_id: str) -> Callable[[Payment], None]:
-    """Return a check that raises what forbids this buyer to pay."""
+    """Return a check that raises the reason, if any, why this buyer may not pay."""
     return lambda payment: payment.check_payable(buyer_id)
 
 

@@ -1,4 +1,4 @@
-"""Copying an order once somebody begins to pay it."""
+"""Copying an order when its buyer begins to pay."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,10 +20,10 @@ def copy_order(
 ) -> Payment | None:
     """Open the payment of an order and copy the order, unless that is done; `fetch` asks orders for its snapshot.
 
-    The payment is opened before orders is asked, so that what becomes of the order after the answer finds the payment:
-    the event of a cancellation that came in between would be lost. If somebody `may_begin` to pay it, that its
-    PaymentIntent is about to be created is stored together with the copy. Returns the payment if it is known how it is
-    stored. Raises OrderNotFound, and whatever `fetch` raises.
+    The payment is opened before orders is asked, so that events after the answer find it: otherwise a cancellation in
+    between would be lost. If `may_begin` says that the buyer may pay it, the mark that its PaymentIntent is about to be
+    created is stored together with the copy. Returns the payment if it is known how it is stored, else None. Raises
+    OrderNotFound, and whatever `fetch` raises.
     """
     payment = store.find(order_id)
     if payment is not None:

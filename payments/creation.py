@@ -1,4 +1,4 @@
-"""Creating an order's PaymentIntent: one at Stripe, whatever fails, and whoever else creates one at the same time."""
+"""Creating an order's PaymentIntent: only one, whatever fails, and even if several workers try at the same time."""
 
 import logging
 from collections.abc import Callable
@@ -17,11 +17,11 @@ from payments.store import PaymentStore
 log = logging.getLogger(__name__)
 
 KEY_LIFETIME = timedelta(hours=20)
-"""How long Stripe is sure to replay its reply to a request with the same key; it keeps keys for 24 hours."""
+"""How long Stripe is certain to replay its reply to a request with the same key; it keeps keys for 24 hours."""
 SEARCH_LAG = timedelta(hours=1)
 """How far Stripe's search may lag: much more than documented (https://docs.stripe.com/search), clock skew included."""
 CLOCK_SKEW = timedelta(minutes=5)
-"""How far Stripe's clock may be from ours."""
+"""How far Stripe's clock may be off from ours."""
 
 
 class Creation:
@@ -41,8 +41,8 @@ class Creation:
     def find_or_create(self, payment: Payment, begins_attempt: bool = False) -> PaymentIntent:
         """Return the payment's PaymentIntent, found or created, and stored in the payment.
 
-        `begins_attempt`: mark in the same update that a card is about to be charged, if this very call created it; then
-        nobody else can have used it. Raises VersionConflict when another worker was quicker.
+        `begins_attempt`: if this call created it, mark in the same update that a card is about to be charged; nobody
+        else can have used it yet. Raises VersionConflict when another worker was quicker.
         """
         intent = self._find(payment) or self.cards.create(payment.order, payment.key_no)
         crash_point(CrashPoint.INTENT_CREATED)
@@ -63,9 +63,10 @@ class Creation:
         return intent
 
     def _find(self, payment: Payment) -> PaymentIntent | None:
-        """Search for it, unless its first key is surely replayed: only repeating that within a day makes no second one.
+        """Search for it, unless Stripe is certain to replay its reply to the first key.
 
-        Stripe replays a failure for its key, and may have created a PaymentIntent all the same.
+        After a day, or with a new key, only a search prevents a second PaymentIntent: Stripe may have created one even
+        if it answered with a failure.
         """
         began, now = payment.creating_at or self.clock(), self.clock()
         if payment.key_no == 0 and now - began < KEY_LIFETIME:
@@ -73,13 +74,13 @@ class Creation:
         return self.cards.find(payment.id, max(began - CLOCK_SKEW, now - SEARCH_LAG))
 
     def _cancel_if_lost(self, order_id: str, stripe_id: str) -> None:
-        """Cancel a PaymentIntent that could not be stored, if the order has another: under one key both are the same.
+        """Cancel a PaymentIntent that could not be stored, unless the order has the same one, or none.
 
-        Should that fail, the audit cancels it.
+        If that fails, the audit cancels it.
         """
         if self.store.get(order_id).stripe_id in (None, stripe_id):
             return
-        log.warning("order %s has another PaymentIntent than %s, which ends", order_id, stripe_id)
+        log.warning("order %s has another PaymentIntent than %s, which is cancelled", order_id, stripe_id)
         try:
             self.cards.cancel(stripe_id)
         except StripeUnavailable as error:

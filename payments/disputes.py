@@ -1,12 +1,12 @@
 """What the dispute about a charge means for its money.
 
-It is given as {"id", "status", "reason", "amount_cents", "is_refundable"}, None if there is none.
+A dispute is {"id", "status", "reason", "amount_cents", "is_refundable"}, or None if there is none.
 """
 
 from typing import Any
 
 ENDED_WELL = ("won", "warning_closed", "prevented")
-"""The ends of a dispute after which the money is ours (https://docs.stripe.com/api/disputes/object)."""
+"""The final states of a dispute in which the money is ours (https://docs.stripe.com/api/disputes/object)."""
 
 
 def is_lost(dispute: dict[str, Any] | None) -> bool:

@@ -1,4 +1,4 @@
-"""The payment of an order: what is stored of its money, and what its buyer and operators may do with it."""
+"""The payment of an order: what is stored about it, and what its buyer and operators may do with it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,9 +19,9 @@ from payments.intent import PaymentIntent, request_of
 
 MAXIMUM_DECLINES = 3
 UNDER_WAY_PERIOD = timedelta(minutes=10)
-"""How long after Stripe failed, or a partial refund was abandoned, a request for that may still be under way there.
+"""How long Stripe may still be carrying out a request after it failed, or after a partial refund was abandoned.
 
-Stripe's own libraries wait for 80 s; the rest is for clocks that differ. What a failure of the server leaves undecided:
+Stripe's own libraries wait for 80 s; the rest is for clocks that differ. A server error leaves the outcome undecided:
 https://docs.stripe.com/error-low-level#server-errors
 """
 
@@ -89,7 +89,7 @@ class Payment:
 
     @property
     def attempt_key(self) -> str:
-        """What the idempotency keys of the attempt that is under way are made from."""
+        """The prefix of the idempotency keys of the current attempt."""
         return f"{self.id}:{self.attempts}" + (f":{self.key_no}" if self.key_no else "")
 
     @property
@@ -111,11 +111,11 @@ class Payment:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is final that we keep no money: cancelled, or refunded in full."""
+        """Whether it is final that we keep no money: the payment is cancelled, or refunded in full."""
         return self.status in ("cancelled", "refunded")
 
     def check_payable(self, buyer_id: str) -> None:
-        """Raise what forbids this buyer to pay. The deadline is judged by orders, never here."""
+        """Raise the reason, if any, why this buyer may not pay. Only orders judges the deadline."""
         self.check_owner(buyer_id)
         if self.order["status"] == "cancelled" or (self.has_ended and self.order["status"] != "complete"):
             raise self.order_cancelled()
@@ -145,9 +145,10 @@ class Payment:
         self.mark_changed(now)
 
     def begin_attempt(self, now: datetime, last_payment_method: str | None = None) -> None:
-        """Mark that a card is about to be charged: the same attempt as before while that one's outcome is unknown.
+        """Mark that a card is about to be charged; it is the same attempt while the outcome of the last is unknown.
 
-        `last_payment_method`: what Stripe says was tried last until now. It cannot tell two attempts in flight apart.
+        `last_payment_method`: the one that was tried last, according to Stripe. It cannot tell two attempts in flight
+        apart.
         """
         self.tried_before = last_payment_method if self.confirming_at is None else None
         if self.confirming_at is None:
@@ -156,22 +157,22 @@ class Payment:
         self.mark_changed(now)
 
     def is_paid_by(self, intent: PaymentIntent) -> bool:
-        """Whether exactly what the order costs was captured; nothing else completes it."""
+        """Whether exactly the order's price was captured; nothing else completes the order."""
         is_exact = (intent.taken_cents, intent.currency) == (self.amount_cents, self.currency)
         return is_exact or self.order["status"] == "complete"
 
     def check_refundable(self) -> None:
-        """Raise what forbids an operator to refund it, whoever asks."""
+        """Raise the reason, if any, why no operator can refund it."""
         if self.status != "captured" and self.refund_failed_at is None:
             raise NotCaptured("Nothing was taken for this order, so there is nothing to refund.")
         if self.dispute is not None and disputes.forbids_refund(self.dispute):
             raise ChargeDisputed(f"The charge is disputed ({self.dispute['status']}): answer the dispute at Stripe.")
 
     def request_refund(self, requested_by: str, reason: str, now: datetime) -> bool:
-        """Record that an operator wants it refunded, and keep a request before that failed.
+        """Record that an operator requests a full refund; an earlier request that failed is kept.
 
-        Returns False when this operator has asked for it already. Raises AlreadyRefunded when somebody else has, and as
-        `check_refundable` does.
+        Returns False when this operator has requested it already. Raises AlreadyRefunded when somebody else has, and
+        what `check_refundable` raises.
         """
         if self.refund is not None and self.refund_failed_at is None:
             if self.refund["by"] != requested_by:
@@ -193,23 +194,23 @@ class Payment:
         return [refund for refund in self.partial_refunds if refund["state"] == "requested"]
 
     def next_partial_refund(self, intent: PaymentIntent) -> dict[str, Any] | None:
-        """Return the partial refund that is to be made next, None if there is none.
+        """Return the partial refund to make next, None if there is none.
 
-        What Stripe has a refund for is made, also if that is an earlier one for the same request, abandoned meanwhile.
+        A request for which Stripe has a refund is done, even if that is an earlier one that was abandoned meanwhile.
         """
         refunded = intent.requests_refunded
         waiting = (refund for refund in self._requested_refunds if refund["id"] not in intent.refund_ids)
         return next((refund for refund in waiting if request_of(refund["id"]) not in refunded), None)
 
     def may_ask_for(self, refund: dict[str, Any], now: datetime) -> bool:
-        """Whether Stripe may be asked for a partial refund: under a new key not while the old request may go on."""
+        """Whether Stripe may be asked for a partial refund: with a new key, not while the old request may still run."""
         failed_at = refund["failed_at"]
         return failed_at is None or now - failed_at >= UNDER_WAY_PERIOD
 
     def postpone_partial_refund(self, ident: str, now: datetime) -> None:
-        """Note that Stripe answered with a failure, which it would replay: later the refund has a new key.
+        """Note that Stripe answered with a failure, which it would replay: the next try uses a new key, but later.
 
-        Later, because it may be made all the same; once it cannot be any more, the next reading shows whether.
+        Later, because Stripe may still make the refund; after UNDER_WAY_PERIOD the next reading shows whether it did.
         """
         self.partial_refunds = [
             {**refund, "key_no": refund["key_no"] + 1, "failed_at": now} if refund["id"] == ident else refund
@@ -218,17 +219,17 @@ class Payment:
         self.mark_changed(now)
 
     def refunds_like(self, ident: str) -> list[dict[str, Any]]:
-        """Return the partial refunds requested in the same words, oldest first: their ids begin with `ident`."""
+        """Return the partial refunds of identical requests, oldest first: their ids begin with `ident`."""
         return [refund for refund in self.partial_refunds if request_of(refund["id"]) == ident]
 
     def request_partial_refund(
         self, ident: str, amount_cents: int, requested_by: str, reason: str, now: datetime
     ) -> bool:
-        """Record that an operator wants a partial refund, once for each id, and once more if that failed.
+        """Record that an operator requests a partial refund: once for each id, and again if that failed.
 
-        Returns False when one of this id was asked for already. Raises AlreadyRefunded when everything was,
-        RefundTooLarge when less is left, RefundUnderWay when one that was abandoned may still be made, and as
-        `check_refundable` does.
+        Returns False when one with this id was requested already. Raises AlreadyRefunded when a full refund was,
+        RefundTooLarge when less is left, RefundUnderWay when an abandoned one may still be made, and what
+        `check_refundable` raises.
         """
         alike = self.refunds_like(ident)
         if any(refund["state"] in ("requested", "created") for refund in alike):
@@ -257,9 +258,9 @@ class Payment:
         return True
 
     def note_partial_refunds(self, intent: PaymentIntent, now: datetime) -> None:
-        """Note which partial refunds Stripe has, also if it made one that had been abandoned meanwhile.
+        """Note which partial refunds Stripe has made, even one that was abandoned meanwhile.
 
-        Then, what was requested in its place is abandoned.
+        In that case the one that was requested in its place is abandoned.
         """
         states = {**dict.fromkeys(intent.refund_ids, "created"), **dict.fromkeys(intent.failed_refund_ids, "failed")}
         self.partial_refunds = [
@@ -276,7 +277,7 @@ class Payment:
         ]
 
     def mark_refund_failed(self, intent: PaymentIntent, now: datetime) -> None:
-        """Record that Stripe could not refund it; what is left to be asked of Stripe is abandoned, too."""
+        """Record that Stripe could not refund it; refunds that were not requested from Stripe yet are abandoned."""
         self.note_partial_refunds(intent, now)
         self._abandon(now, lambda refund: True)
         self.refund_failed_at, self.failed_refunds = now, intent.failed_refunds
@@ -332,7 +333,7 @@ def _check_over(refund: dict[str, Any], now: datetime) -> None:
 
 
 def already_asked(refund: dict[str, Any]) -> AlreadyRefunded:
-    """Return the error for whoever asks for a refund after somebody else did."""
+    """Return the error for an operator who requests a refund after somebody else did."""
     by, at, reason = refund["by"], refund["at"], refund["reason"]
     message = f"{by} asked for this refund at {at:%Y-%m-%d %H:%M} UTC: {reason}. There is no second one."
     return AlreadyRefunded(message, by=by, at=at.isoformat(), reason=reason)

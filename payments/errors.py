@@ -43,11 +43,11 @@ class ChargeDisputed(DomainError):
 
 
 class RefundTooLarge(DomainError):
-    """Less than that is left of the charge; details: left_cents."""
+    """Less than the requested amount is left of the charge; details: left_cents."""
 
 
 class RefundUnderWay(DomainError):
-    """A partial refund was abandoned a moment ago, and may still be made; details: after which time to ask again."""
+    """A partial refund was abandoned a moment ago, and may still be made; details: when to ask again (after)."""
 
 
 class ReasonMissing(DomainError):
@@ -59,15 +59,15 @@ class AlreadyRefunded(DomainError):
 
 
 class StripeUnavailable(Unavailable):
-    """Stripe did not answer, or answered with an error of its own; the request may or may not have been carried out."""
+    """Stripe did not answer, or answered with a server error; the request may or may not have been carried out."""
 
     error_name = "StripeUnavailable"
     """The name that RPC callers get, for every subclass."""
     is_about_one = False
-    """Whether this one PaymentIntent is concerned, and not all of Stripe."""
+    """Whether the error concerns this PaymentIntent only, and not all of Stripe."""
     may_be_repeated = False
-    """Whether the same request, under the same idempotency key, may be answered if it is sent again at once."""
+    """Whether it makes sense to send the same request, with the same idempotency key, again at once."""
     has_charged_nothing = False
-    """Whether a request to charge a card charges none, now or later: Stripe has refused it, or it was not sent yet."""
+    """Whether a request to charge a card charges none, now or later: Stripe refused it, or it was never sent."""
     is_replayed = False
-    """Whether Stripe replays this answer for the same idempotency key for a day."""
+    """Whether Stripe replays this answer to the same idempotency key for a day."""

@@ -8,14 +8,14 @@ from payments.disputes import forbids_refund
 
 @dataclass(frozen=True)
 class PaymentIntent:
-    """A PaymentIntent as Stripe says it is now. `declines` is None where it was not counted.
+    """The state of a PaymentIntent at Stripe. `declines` is None if they were not counted.
 
     `refunding_cents` are pending refunds, which may still fail; `failed_refunds` counts those that did.
-    `refund_ids` are those that requests for partial refunds gave to the refunds there are, whatever became of these;
-    `failed_refund_ids` those of which every refund failed. `has_duplicate_refund`: two refunds that have not failed are
-    for the same request.
-    `last_payment_method` is the PaymentMethod that was tried last, "" before the first. `is_first_reply`: it is what
-    Stripe replied to this worker's own request, not replayed and not read since.
+    `refund_ids` are the ids that we gave to partial refunds and that Stripe's refunds carry, whatever became of them;
+    `failed_refund_ids` are those whose refunds have all failed. `has_duplicate_refund`: two refunds that have not
+    failed are for the same request.
+    `last_payment_method` is the PaymentMethod that was tried last, "" before the first. `is_first_reply`: this is
+    Stripe's reply to this worker's own request, neither replayed nor read afterwards.
     """
 
     id: str
@@ -58,15 +58,15 @@ class PaymentIntent:
 
     @property
     def refundable_cents(self) -> int:
-        """How much of what was captured is neither refunded nor about to be."""
+        """How much of what was captured is neither refunded nor being refunded."""
         return self.kept_cents - self.refunding_cents
 
     @property
     def requests_refunded(self) -> set[str]:
-        """The requests for a partial refund, as `request_of` names them, that were refunded or are about to be."""
+        """The requests for partial refunds, as `request_of` names them, that are refunded or being refunded."""
         return set(map(request_of, self.refund_ids - self.failed_refund_ids))
 
 
 def request_of(refund_id: str) -> str:
-    """Return the request that a partial refund is for: what its id begins with, before the number of a new try."""
+    """Return the id of the request that a partial refund is for: its own id without the number of the attempt."""
     return refund_id.partition("-")[0]

@@ -1,4 +1,4 @@
-"""What payments times and traces: each request to Stripe."""
+"""Metrics and traces of the requests to Stripe."""
 
 import re
 import time
@@ -39,6 +39,6 @@ class TimedRequests(stripe.RequestsClient):
 
 
 def _kind(method: str, url: str) -> str:
-    """Return a request as `POST /v1/payment_intents/ID/confirm`: without what makes it one of many."""
+    """Return the kind of a request, such as `POST /v1/payment_intents/ID/confirm`."""
     path = "/" + url.partition("//")[2].partition("/")[2].partition("?")[0]
     return f"{method.upper()} {IDENT.sub('ID', path)}"

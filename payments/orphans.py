@@ -1,4 +1,4 @@
-"""PaymentIntents that name one of our orders, while the order has another."""
+"""Orphans: PaymentIntents that name one of our orders, while the order has another one."""
 
 import logging
 from collections.abc import Callable
@@ -12,16 +12,16 @@ log = logging.getLogger(__name__)
 
 
 def owner_of_orphan(store: PaymentStore, intent: PaymentIntent) -> Payment | None:
-    """Return the payment of the order that a PaymentIntent names, if that has another one; else None.
+    """Return the payment of the order that a PaymentIntent names, if it is an orphan; else None.
 
-    An order never changes its PaymentIntent, so whatever is done about the other is right, however late.
+    An order never changes its PaymentIntent, so it is never too late to end an orphan.
     """
     payment = store.find(intent.order_id)
     return payment if payment is not None and payment.stripe_id not in (None, intent.id) else None
 
 
 def end_orphan(cards: CardProvider, intent: PaymentIntent, owner: Payment, alarm: Callable[[str, str], None]) -> bool:
-    """Cancel an orphan, or refund what was captured, which raises an alarm; return False if it has ended already.
+    """Cancel an orphan, or refund it with an alarm if it was captured; return False if it has ended already.
 
     Raises StripeUnavailable.
     """

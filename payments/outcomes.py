@@ -1,4 +1,4 @@
-"""What became of the payments of many orders at once, for orders to learn before it lets them expire."""
+"""The outcomes of many payments at once; orders asks for them before it lets orders expire."""
 
 import logging
 import threading
@@ -17,12 +17,12 @@ from payments.settlement import Settlement
 log = logging.getLogger(__name__)
 
 LONGEST_SECONDS, REPLY_SECONDS = 3.0, 0.5
-"""How long to wait for Stripe at most, and how much of the caller's time to leave for the reply."""
+"""The longest wait for Stripe, and how much of the caller's time is kept for the reply."""
 MAXIMUM_AT_ONCE = 8
 
 
 class Outcomes:
-    """Settles many payments, some at a time; however long Stripe takes, the caller is answered in time."""
+    """Settles many payments, a few at a time; however long Stripe takes, the caller gets its reply in time."""
 
     def __init__(self, settlement: Settlement) -> None:
         self.settlement = settlement
@@ -31,10 +31,10 @@ class Outcomes:
         )  # shared by all calls, so that slow ones do not add up
 
     def find(self, order_ids: list[str]) -> dict[str, Any]:
-        """Return {"unpaid": [id, ...], "settled": [snapshot, ...]}; what became of other orders is unknown.
+        """Return {"unpaid": [id, ...], "settled": [snapshot, ...]}; the outcomes of other orders are unknown.
 
-        Only open payments with a PaymentIntent are settled: without one no card can have been charged, and the outcome
-        of a payment that is not open is known.
+        Only open payments with a PaymentIntent are settled: without one no card can have been charged, and a payment
+        that is not open has a known outcome.
         """
         limit = remaining_seconds(LONGEST_SECONDS + REPLY_SECONDS) - REPLY_SECONDS
         deadline = time.monotonic() + limit
@@ -46,7 +46,7 @@ class Outcomes:
         return {"unpaid": unpaid, "settled": [payment.snapshot() for payment in known if payment.status != "open"]}
 
     def _settle(self, order_ids: list[str], deadline: float) -> list[Payment]:
-        """Return those of the payments that could be settled by the deadline; the threads are not waited for longer."""
+        """Return the payments that could be settled by the deadline; threads that take longer are left running."""
         waiting, settled = deque(order_ids), deque[Payment]()
 
         def work() -> None:

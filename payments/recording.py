@@ -7,7 +7,7 @@ from payments.domain import Payment
 from payments.intent import PaymentIntent
 
 CONFIRM_PERIOD = timedelta(seconds=90)
-"""How long after it was sent a request to charge a card may still be in flight, or in progress at Stripe."""
+"""How long a request to charge a card may stay in flight, or in progress at Stripe."""
 
 EVENT_OF_STATUS = {
     "open": "",
@@ -61,7 +61,7 @@ def _was_answered(payment: Payment, intent: PaymentIntent) -> bool:
 
 
 def _record_refunds(payment: Payment, intent: PaymentIntent, now: datetime) -> bool:
-    """Record refunds and disputes; return whether more money than before went back."""
+    """Record refunds and disputes; return whether more money was returned than before."""
     lost_before, refunded_before = disputes.is_lost(payment.dispute), payment.refunded_cents
     payment.refunded_cents, payment.refunding_cents = intent.refunded_cents, intent.refunding_cents
     payment.dispute = intent.dispute or payment.dispute
@@ -74,8 +74,8 @@ def _record_refunds(payment: Payment, intent: PaymentIntent, now: datetime) -> b
 def recorded_status(intent: PaymentIntent, is_exact: bool | None = None) -> str:
     """Return the payment's status for the state of its PaymentIntent.
 
-    `is_exact`: whether exactly the right amount was captured, by default the PaymentIntent's own. If not, the payment
-    stays authorized until the money has been refunded, and then is as if nothing had been captured.
+    `is_exact`: whether exactly the right amount was captured; by default that is the PaymentIntent's own amount. If
+    not, the payment stays authorized until the money is refunded, and is then treated as if nothing had been captured.
     """
     if intent.status == "succeeded":
         if is_exact or (is_exact is None and intent.taken_cents == intent.amount_cents):

@@ -24,9 +24,9 @@ LONGEST_ID = 16
 def refund(settlement: Settlement, order_id: str, reason: str, requested_by: str) -> dict[str, Any]:
     """Refund an order in full; return the payment with its `refund` (`by`, `reason`, `at`).
 
-    Once requested it will be made, now or, if Stripe is unreachable, by the reconciler. The same person may repeat it,
-    which changes nothing, unless the refund failed; then the earlier request is one of `earlier_refunds`. Raises
-    ReasonMissing, AlreadyRefunded, NotCaptured or ChargeDisputed.
+    Once requested it will be made: now or, if Stripe is unreachable, by the reconciler. If the same person repeats it,
+    nothing changes, unless the refund failed: then it is requested again, and the earlier request becomes one of
+    `earlier_refunds`. Raises ReasonMissing, AlreadyRefunded, NotCaptured or ChargeDisputed.
     """
     why = _stripped(reason)
     if not why:
@@ -48,11 +48,11 @@ def with_refunds(payment: Payment) -> dict[str, Any]:
 def refund_partially(
     settlement: Settlement, order_id: str, amount_cents: int, reason: str, requested_by: str
 ) -> dict[str, Any]:
-    """Refund some of an order; return the payment as `with_refunds` does, with a `note` if it was asked for already.
+    """Refund part of an order; return the payment as `with_refunds` does, with a `note` if it was requested already.
 
-    The same amount for the same reason by the same person is the same request, which is carried out once however often
-    it is repeated; once it has failed, it is a new one. Raises as `refund` does, RefundTooLarge or RefundUnderWay.
-    While Stripe is unreachable, what it may have refunded after all is not asked for again: StripeUnavailable.
+    The same amount for the same reason by the same person is the same request, which is carried out once, however often
+    it is repeated; once it has failed, repeating it is a new request. Raises what `refund` raises, RefundTooLarge or
+    RefundUnderWay; and StripeUnavailable if Stripe may have made an abandoned one after all and cannot be asked.
     """
     why = _stripped(reason)
     if not why:
@@ -74,7 +74,7 @@ def refund_partially(
 
 
 def _repeated(alike: list[dict[str, Any]]) -> str:
-    """Return what operators read who ask for a partial refund again; `alike`: those in the same words, oldest first."""
+    """Return the note for an operator who repeats a partial refund; `alike`: the identical ones, oldest first."""
     known = next((each for each in alike if each["state"] in ("requested", "created")), alike[-1])
     requested = f"You asked for this at {known['at']:%Y-%m-%d %H:%M} UTC already, and it is {known['state']}."
     return f"{requested} Another refund of the same amount needs another reason."
@@ -90,7 +90,7 @@ def list_late_partial_refunds(store: PaymentStore, now: datetime) -> list[dict[s
 
 
 def _stripped(value: object) -> str:
-    """Return a text without the spaces around it; "" if it is no text, is too long or cannot be stored."""
+    """Return a text without surrounding spaces; "" if it is not a text, too long, or cannot be stored."""
     text = value.strip() if isinstance(value, str) and is_storable(value) else ""
     return text if len(text) <= LONGEST_REASON else ""
 

@@ -1,4 +1,4 @@
-"""Retries: the one place where payments repeats what met a version conflict, or what Stripe left unanswered."""
+"""Retries: the one place where payments repeats work after a version conflict, or if Stripe did not answer."""
 
 import time
 from collections.abc import Callable
@@ -16,10 +16,10 @@ Result = TypeVar("Result")
 
 
 def with_retries(act: Callable[[], Result]) -> Result:
-    """Return what `act` returns, calling it again while others change the same payment, or keep it locked at Stripe.
+    """Return what `act` returns, repeating it while others change the same payment, or keep it locked at Stripe.
 
-    That ends with the deadline of the current work, and after 3 s at most. What Stripe did not answer is tried once
-    more. Never nested. Raises what `act` raised last.
+    Gives up at the deadline of the current work, and after 3 s at most. If Stripe does not answer, it is repeated once.
+    Never nested. Raises what `act` raised last.
     """
     until = time.monotonic() + remaining_seconds(LONGEST_SECONDS)
     pause, is_unanswered = FIRST_PAUSE_SECONDS, False
@@ -38,5 +38,5 @@ def with_retries(act: Callable[[], Result]) -> Result:
 
 
 def is_awaited() -> bool:
-    """Whether the deadline of the current work has not passed; later nothing is begun that charges a card."""
+    """Whether the caller still waits: after the deadline of the current work nothing that charges a card is begun."""
     return remaining_seconds(LONGEST_SECONDS) > 0

@@ -21,7 +21,7 @@ from payments.retries import Result, is_awaited, with_retries
 from payments.store import PaymentStore
 
 MAXIMUM_STEPS = 6
-"""How often a PaymentIntent may be looked at for one settlement; each step but the last changes something at Stripe."""
+"""How many steps one settlement may take; each except the last changes something at Stripe."""
 
 AUTHORIZED = "requires_capture"
 Reading = tuple[Payment, PaymentIntent | None]
@@ -38,13 +38,12 @@ class Settlement:
         self.creation = Creation(store, cards, clock)
 
     def apply_order(self, order: dict[str, Any]) -> None:
-        """Store an order's snapshot, then settle, new or not: an earlier worker may have died before settling.
+        """Store an order's snapshot, then settle, even if it was not new: an earlier worker may have died in between.
 
-        That is, if somebody has begun to pay the order: else there is nothing to store, and nothing to settle. An
-        authorized payment is captured without reading its PaymentIntent first: what is no longer authorized, Stripe
-        refuses to capture, and then it is read.
+        If nobody has begun to pay the order, there is nothing to store or settle. An authorized payment is captured
+        without reading its PaymentIntent first: if it is no longer authorized, Stripe refuses, and then it is read.
 
-        Raises as `settle` does.
+        Raises what `settle` raises.
         """
         payment = self.store.apply_order(order)
         if payment is not None:
@@ -53,16 +52,16 @@ class Settlement:
                 self.settle(payment.id, known=self._to_capture(payment))
 
     def _to_capture(self, payment: Payment) -> Reading | None:
-        """Return the payment, and its PaymentIntent as it was recorded, if that is to be captured now."""
+        """Return the payment, and its PaymentIntent as recorded, if it is to be captured now."""
         if payment.status != "authorized" or payment.stripe_id is None:
             return None
         intent = PaymentIntent(payment.stripe_id, AUTHORIZED, "", payment.amount_cents, payment.currency, payment.id)
         return (payment, intent) if decide(payment, intent, self.clock()) is Step.CAPTURE else None
 
     def settle_unfinished(self, order_id: str, answered: int | None = None) -> Payment:
-        """Settle the order's payment, without asking Stripe if it has ended and its order too; return it.
+        """Settle and return the order's payment; do not ask Stripe if nothing is left to do.
 
-        For whoever knows of no change at Stripe since it ended. Raises as `settle` does.
+        For callers that know of no change at Stripe since it ended. Raises what `settle` raises.
         """
         payment = self.store.get(order_id)
         if payment.has_work_left:
@@ -71,10 +70,10 @@ class Settlement:
         return payment
 
     def settle(self, order_id: str, answered: int | None = None, known: Reading | None = None) -> Reading:
-        """Do all that can be done now for the order's payment; return it, and its PaymentIntent as last read.
+        """Do everything that can be done now for the order's payment; return it, and its PaymentIntent as last read.
 
-        `answered`: the attempt to pay that Stripe has answered. `known`: the payment as last stored, and its
-        PaymentIntent as Stripe replied to this worker's own request, or as recorded if that is to be captured.
+        `answered`: the attempt to pay that Stripe has answered. `known`: the payment as stored, and its PaymentIntent
+        from Stripe's reply to this worker's own request, or as recorded if it is to be captured; saves a reading.
 
         Raises PaymentNotFound, StripeUnavailable, or VersionConflict when others kept changing it.
         """
@@ -93,9 +92,9 @@ class Settlement:
     ) -> Reading:
         """Return the order's payment as Stripe has it now, and its PaymentIntent, created if there is none yet.
 
-        `check` raises what forbids the buyer to pay. `begins_attempt`: if the payment is still open, mark it as being
-        confirmed; raises PaymentInProgress while the outcome of another attempt is unknown, unless this one
-        `may_repeat` that under its key. `known`: the payment as just read or stored.
+        `check` raises the reason, if any, why the buyer may not pay. `begins_attempt`: if the payment is still open,
+        mark it as being confirmed; raises PaymentInProgress while the outcome of another attempt is unknown, unless
+        this one `may_repeat` that with its key. `known`: the payment as it was just read or stored.
 
         Every step is stored before Stripe is asked, so a crash loses none.
         """
@@ -106,9 +105,9 @@ class Settlement:
         )
 
     def with_retries(self, order_id: str, act: Callable[[], Result]) -> Result:
-        """Return what `act` returns, calling it again as `retries.with_retries` does.
+        """Return what `act` returns, repeating it as `retries.with_retries` does.
 
-        If Stripe would replay its failure for the same idempotency keys for a day, new ones are used from then on.
+        If Stripe would replay its failure to the same idempotency keys for a day, new ones are used from then on.
         """
         try:
             return with_retries(act)
@@ -144,7 +143,7 @@ class Settlement:
         return payment, self.cards.retrieve(payment.stripe_id) if payment.stripe_id else None
 
     def _settle(self, reading: Reading, answered: int | None = None) -> Reading:
-        """Do what is to be done after a reading, and after each that follows."""
+        """Perform the step that follows from a reading, and so on with each reading after it."""
         refunded = False
         for _ in range(MAXIMUM_STEPS):
             payment, intent = reading
@@ -162,7 +161,7 @@ class Settlement:
         if payment.confirming_at is not None and not may_repeat:
             raise PaymentInProgress("We are confirming your payment. Do not pay again.")
         if not is_awaited():
-            raise StripeUnavailable("Stripe took so long that nobody waits for the outcome any more")
+            raise StripeUnavailable("Stripe took so long that the caller's deadline has passed")
         payment.begin_attempt(self.clock(), intent.last_payment_method if intent else None)
         payment.traceparent = traceparent() or payment.traceparent
         self.store.save(payment)
@@ -175,7 +174,7 @@ class Settlement:
     def _perform(
         self, step: Step, payment: Payment, intent: PaymentIntent | None, answered: int | None
     ) -> Reading | None:
-        """Perform one step; return the reading to go on from, or None at the end."""
+        """Perform one step; return the reading to continue from, or None at the end."""
         if step is Step.FIND_OR_CREATE:
             self.creation.find_or_create(payment)
             return self._read(payment.id)
@@ -192,10 +191,10 @@ class Settlement:
         elif step is Step.REFUND_PARTIALLY:
             self._refund_partially(payment, intent)
         else:
-            self._take_back(step, payment, intent)
+            self._cancel_or_refund(step, payment, intent)
         return self._read(payment.id)
 
-    def _take_back(self, step: Step, payment: Payment, intent: PaymentIntent) -> None:
+    def _cancel_or_refund(self, step: Step, payment: Payment, intent: PaymentIntent) -> None:
         if not (payment.is_paid_by(intent) if step is Step.REFUND else matches_order(payment, intent)):
             alarm(self.store, "wrong_amount", f"{intent.id} is not for what order {payment.id} costs, so it ends")
         if step is Step.REFUND:
@@ -219,13 +218,13 @@ class Settlement:
         crash_point(CrashPoint.REFUNDED)
 
     def _give_up_refund(self, payment: Payment, intent: PaymentIntent) -> None:
-        """Leave it to an operator: a second refund might add to a first one that only looks failed."""
+        """Leave the refund to an operator: a second one might add to a first that only looks failed."""
         payment.mark_refund_failed(intent, self.clock())
         self.store.save(payment)
         alarm(self.store, "refund_failed", f"Stripe could not refund {payment.stripe_id} of order {payment.id}")
 
     def _wait(self, payment: Payment, intent: PaymentIntent | None) -> None:
-        """Leave it as it is; while the bank is still processing a card, the payment is being confirmed."""
+        """Leave the payment as it is; while the bank is processing a card, it counts as being confirmed."""
         if intent is not None and payment.confirming_at is None:
             payment.confirming_at = self.clock()
             self._save(payment)

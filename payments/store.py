@@ -24,24 +24,23 @@ Document = dict[str, Any]
 PAYMENT_FIELDS = [field.name for field in fields(Payment)]
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 UNKNOWN: Document = {"version": 0, "status": "created", "buyer_id": "", "price_cents": 0, "currency": ""}
-"""Our copy of an order, beside its id, until orders was asked about it."""
+"""Our copy of an order, apart from its id, until orders has answered."""
 UNASKED: Document = {"unasked": True}
-"""The payments that were opened, and orders not asked about since: there are none to anybody else."""
+"""The filter for payments that were opened and whose orders are not copied yet: nobody else sees them."""
 NOW_ASKED: Document = {"$unset": dict.fromkeys(UNASKED, "")}
 ASKED: Document = {"unasked": {"$exists": False}}
 NOT_BEGUN: Document = {"stripe_id": None, "creating_at": None}
-"""The payments for which nothing was asked of Stripe."""
+"""The filter for payments for which nothing has been requested from Stripe."""
 NOTHING: Document = {}
 
 
 class PaymentStore:
-    """The payments that somebody has begun, with their outboxes; `unasked` marks those of which orders is being asked.
+    """The payments of orders whose buyers have begun to pay, with their outboxes.
 
-    `work_left` marks those that the reconciler visits, `visited_at` says when.
-
-    `published_version` is the version whose event was the newest; 0 if there was none. `failures` counts the visits in
-    a row in which it could not be settled, since `failed_since` and last because of `failure`. The counters of
-    `libs.throttle` are in `attempts`.
+    `unasked` marks a payment while orders is being asked for its order. `work_left` marks those that the reconciler
+    visits, `visited_at` says when it did last. `published_version` is the version of the newest event, 0 without one.
+    `failures` counts the visits in a row in which a payment could not be settled, since `failed_since`, and most
+    recently because of `failure`. The counters of `libs.throttle` are in `attempts`.
     """
 
     schema = Schema(
@@ -94,7 +93,7 @@ class PaymentStore:
         return payment
 
     def find_all(self, order_ids: list[str]) -> list[Payment]:
-        """Return those of these orders' payments that exist."""
+        """Return the payments of these orders that exist."""
         return [_payment(found) for found in self.payments.find_all({"_id": {"$in": order_ids}, **ASKED})]
 
     def published_versions(self, after: str | None, limit: int) -> list[list[Any]]:
@@ -185,7 +184,7 @@ class PaymentStore:
         self.payments.save(fields, known, body, guard=guard)
 
     def update_work_left(self, payment: Payment) -> None:
-        """Take a payment off the reconciler's list when nothing is left to do, unless it has changed meanwhile."""
+        """Take a payment off the reconciler's list if nothing is left to do, unless it has changed meanwhile."""
         where = {"_id": payment.id, "version": payment.version, "order.version": payment.order["version"]}
         self.payments.collection.update_one(where, _work_left(payment))
 
@@ -203,7 +202,7 @@ class PaymentStore:
         return _payment(self.payments.from_stored(found) or {}) if found else None
 
     def fail(self, order_id: str, reason: str, now: datetime) -> int:
-        """Record why a payment could not be settled by a visit; return how often in a row it could not."""
+        """Record why a visit could not settle a payment; return how often in a row that has happened."""
         update: Any = [
             {
                 "$set": {
@@ -231,7 +230,7 @@ class PaymentStore:
         return [{"order_id": one["_id"], **{name: one.get(name) for name in wanted}} for one in found]
 
     def list_confirming(self, before: datetime, limit: int) -> list[Payment]:
-        """Return the payments whose card has been charged since before a moment, with an outcome unknown till now."""
+        """Return the payments that have been confirming since before a moment."""
         where = {"work_left": True, "confirming_at": {"$lte": before}}
         return [_payment(found) for found in self.payments.find_all(where, limit=limit)]
 
@@ -247,7 +246,7 @@ class PaymentStore:
         return [_payment(found) for found in self.payments.find_all(where)]
 
     def list_partial_refunds_requested(self) -> list[Payment]:
-        """Return the payments with a partial refund that is to be made yet."""
+        """Return the payments with a partial refund that is not made yet."""
         return [_payment(found) for found in self.payments.find_all({"partial_refunds.state": "requested"})]
 
     def list_disputed(self) -> list[Payment]:
@@ -264,9 +263,9 @@ class PaymentStore:
         return {found["_id"]: found["count"] for found in self.counters.find()}
 
     def claim_run(self, name: str, due: datetime, now: datetime, until: datetime) -> bool:
-        """Lease a regular task until a moment; return False if it was done since it was due, or is leased already.
+        """Lease a periodic task until a moment; return False if it was done since it was due, or is leased already.
 
-        Whoever dies before `finish_run` leaves it to the next that claims it after that moment.
+        If the holder dies before `finish_run`, the next instance that claims it after that moment takes over.
         """
         where = {"_id": name, "done_for": {"$not": {"$gte": due}}, "leased_until": {"$not": {"$gt": now}}}
         try:  # `began_at` is for earlier versions of this program, which know nothing else
