@@ -53,7 +53,7 @@ def register(app: Flask, settings: Settings) -> None:
         _limit_caching(response)
         return response
 
-    app.before_request(lambda: context.come_from(request.remote_addr))
+    app.before_request(lambda: context.set_client(request.remote_addr))
     app.before_request(check_encoding)
     app.before_request(check_origin)
     app.before_request(check_csrf)

@@ -1,4 +1,4 @@
-"""Alarms for operators: a line of the log with the field `alarm`, its name, and the counter `alarms`."""
+"""Alarms for operators: each is a line of the log whose field `alarm` is its name, and is counted by a metric."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""Time in all parts: aware UTC, in whole milliseconds, because that is what MongoDB keeps."""
+"""Time in all parts: aware datetimes in UTC and whole milliseconds, the precision of MongoDB."""
 
 from datetime import UTC, datetime
 

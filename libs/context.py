@@ -1,8 +1,8 @@
-"""What travels with a piece of work: its correlation id, its deadline and where it comes from.
+"""The context of a piece of work: its correlation id, its deadline and the client that it is done for.
 
-All live in context variables, which are separate for every thread and greenlet. The correlation id is created where
-work begins (a browser's request, a job, a timer) and is in every RPC header, event and log line that follows from it.
-The client is the network address of whoever began it, by the word of the calling program: for the log alone.
+All are context variables, which are separate for every thread and greenlet. The correlation id is created where work
+begins (a browser's request, a job, a timer) and is in every RPC header, event and log line that follows from it. The
+client is the network address of whoever began the work, as reported by the calling program: only for the log.
 """
 
 import time
@@ -25,12 +25,12 @@ def correlation_id() -> str:
 
 
 def client() -> str:
-    """Return where the current work comes from, an address or a host's name; empty when that is unknown."""
+    """Return the client of the current work, an address or a host name; empty if it is unknown."""
     return _client.get()
 
 
-def come_from(address: object) -> None:
-    """Note where the current work comes from, until it ends."""
+def set_client(address: object) -> None:
+    """Set the client of the current work, until it ends."""
     _client.set(address if isinstance(address, str) and len(address) <= LONGEST_CLIENT else "")
 
 
@@ -44,12 +44,12 @@ def remaining_seconds(limit: float) -> float:
 def work(correlation_id: str | None = None, deadline: float | None = None, client: object = "") -> Iterator[str]:
     """Run the block as one piece of work; `deadline` is a moment of `time.monotonic()`. Yields the correlation id.
 
-    An id that is no text, or too long, is replaced. `client`: as in `come_from`.
+    An id that is not a text, or too long, is replaced. `client`: see `set_client`.
     """
     is_ours = isinstance(correlation_id, str) and 0 < len(correlation_id) <= LONGEST_ID
     ident = correlation_id if is_ours and correlation_id else uuid.uuid4().hex
     id_token, deadline_token, client_token = _correlation_id.set(ident), _deadline.set(deadline), _client.set("")
-    come_from(client)
+    set_client(client)
     try:
         yield ident
     finally:

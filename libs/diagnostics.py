@@ -22,7 +22,7 @@ class Diagnostics:
     def outboxes(self) -> Any:
         """Return [{"collection", "waiting", "oldest_seconds"}]: what waits to be published; for operators.
 
-        `waiting` counts documents, 1000 if more; `oldest_seconds` says how long the oldest has waited.
+        `waiting` counts documents, up to 1000; `oldest_seconds` is how long the oldest has waited.
         """
         self.caller.require("operator")
         return [

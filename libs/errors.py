@@ -1,6 +1,6 @@
-"""What an error means for the work that met it: one table of all exceptions of MongoDB, Redis, RabbitMQ and Stripe.
+"""What an error means: one table that classifies all exceptions of the MongoDB, Redis, RabbitMQ and Stripe libraries.
 
-RPC, event handlers and the gateway go by it. The table has names, so that no part loads a library that it does not use.
+RPC, event handlers and the gateway use it. The table has names, so that no part loads a library that it does not use.
 """
 
 import logging
@@ -15,7 +15,7 @@ class Unavailable(Exception):
 
 
 class Conflict(Exception):
-    """Another was quicker: read again and decide again."""
+    """Somebody else was quicker: read again and decide again."""
 
 
 class Kind(StrEnum):
@@ -24,13 +24,13 @@ class Kind(StrEnum):
     UNAVAILABLE = "unavailable"
     """A later retry may help. What was asked for may or may not have been done, and may yet be undone."""
     CONFLICT = "conflict"
-    """It was not done, because another was quicker: read again and decide again."""
+    """It was not done, because somebody else was quicker: read again and decide again."""
     BUG = "bug"
-    """Ours, or of a setting, unless it is handled where it is expected: a retry does not help."""
+    """A bug or a wrong setting, unless it is handled where it is expected: a retry does not help."""
 
 
 def kind_of(error: BaseException) -> Kind:
-    """Return what an error means; one that the table does not name means what its nearest base class does."""
+    """Return what an error means: by the table, or else what its nearest base class in the table means."""
     for cls in type(error).__mro__:
         if found := TABLE.get(_name(cls)):
             return found if isinstance(found, Kind) else found(error)
@@ -38,7 +38,7 @@ def kind_of(error: BaseException) -> Kind:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Return whether the error says only that something is unreachable."""
+    """Return whether the error only means that something is unreachable."""
     return kind_of(error) is Kind.UNAVAILABLE
 
 
@@ -216,4 +216,4 @@ TABLE: dict[str, Kind | Callable[[Any], Kind]] = {
         Kind.BUG,
     ),
 }
-"""Every exception of the libraries (a test walks them); some are to be told apart by what they carry."""
+"""Every exception of the libraries (a test checks that); some can only be classified by their contents."""

@@ -1,7 +1,7 @@
-"""The RPC methods about parked events, queues and copies, a part of every service that listens: for operators.
+"""The RPC methods about parked events, queues and copies, for operators; a mixin for every service that listens.
 
-Each service answers for its own queues, which nobody else may read or write (`ops/broker_users.py`). Its calls are
-recorded before and after, as all calls of operators are (`libs/rpc/caller.py`).
+Each service manages its own queues, which nobody else may read or write (`ops/broker_users.py`). These calls are
+recorded before and after, like all calls of operators (`libs/rpc/caller.py`).
 """
 
 from dataclasses import asdict
@@ -23,9 +23,9 @@ MOST_IDS = 1000
 
 
 class ParkedEvents(diagnostics.Diagnostics):
-    """What a service does about its parked events, with the service's own `caller` and `store`.
+    """Gives a service methods about its parked events; needs the service's own `caller` and `store`.
 
-    Not to be imported by its name: `libs.service` takes every class with entrypoints in a module for a service.
+    Import the module, not this class: `libs.service` takes every class with entrypoints in a module for a service.
     """
 
     parking = ParkingProvider()

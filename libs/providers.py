@@ -1,4 +1,4 @@
-"""What nameko gives a service, beside what `libs.events` and `libs.rpc` have."""
+"""Dependency providers other than those of `libs.events` and `libs.rpc`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +9,9 @@ from libs.settings import parsed
 
 
 class Setting(DependencyProvider):
-    """The setting `name` of config.yml, parsed once at the start, which a wrong value stops.
+    """The setting `name` of config.yml, parsed once at the start; with an invalid value the service does not start.
 
-    `form` describes a right value in the message.
+    `form` describes a valid value in the message.
     """
 
     def __init__(self, name: str, parse: Callable[[str], Any] = str, form: str = "TEXT") -> None:

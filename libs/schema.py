@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 COMMAND = "python -m ops.migrate"
 OPTIONS = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds")
-"""What tells two indexes of the same keys apart."""
+"""The options by which two indexes of the same keys differ."""
 
 NO_COLLECTION, NO_INDEX = 26, 27  # mongodb/mongo: src/mongo/base/error_codes.yml
 
@@ -31,9 +31,9 @@ Step = Callable[[Database[dict[str, Any]]], int]
 class Schema:
     """The indexes of each collection, and the steps that change documents of earlier versions.
 
-    A step finds by its own query what is left to change and returns how many it changed. So it may be
-    repeated, run twice at once, and run beside services of the previous version, which must go on reading what it
-    writes.
+    A step finds by its own query what is left to change, and returns how many documents it changed. So it may be
+    repeated, and run concurrently with itself and with services of the previous version, which must be able to read
+    what it writes.
     """
 
     indexes: Mapping[str, Sequence[IndexModel]]
@@ -45,11 +45,11 @@ class MissingIndexes(SystemExit):
 
 
 class MigrationFailed(Exception):
-    """An index cannot be built on these data; the message says which and why."""
+    """An index cannot be built on the existing data; the message says which and why."""
 
 
 def check(database: Database[dict[str, Any]], schema: Schema, service: str) -> None:
-    """Stop the start of a service when its database lacks a unique index; warn when it lacks another.
+    """Refuse to start a service whose database lacks a unique index; warn if it lacks another index.
 
     Raises MissingIndexes.
     """
@@ -58,7 +58,7 @@ def check(database: Database[dict[str, Any]], schema: Schema, service: str) -> N
     if unique:
         raise MissingIndexes(
             f"{service} does not start, as its database lacks what keeps its data right: the unique "
-            f"index on {', and that on '.join(unique)}. Run `{COMMAND}` first."
+            f"index on {', and the one on '.join(unique)}. Run `{COMMAND}` first."
         )
     for name, index in lacking:
         log.warning("the index on %s is missing, so queries are slow or fail: run `%s`", _title(name, index), COMMAND)
@@ -67,7 +67,7 @@ def check(database: Database[dict[str, Any]], schema: Schema, service: str) -> N
 def migrate(database: Database[dict[str, Any]], schema: Schema) -> list[str]:
     """Build the indexes that are missing and run the steps; return what was done, a line for each change.
 
-    Needs a database that was opened without a deadline, else a long build is given up and begins anew at the next try.
+    Needs a database that was opened without a deadline: otherwise a long build is aborted, and never finishes.
     Raises MigrationFailed.
     """
     done = []
@@ -84,7 +84,7 @@ def migrate(database: Database[dict[str, Any]], schema: Schema) -> list[str]:
 
 
 def missing(database: Database[dict[str, Any]], schema: Schema) -> list[tuple[str, IndexModel]]:
-    """Return the declared indexes that the database has not, each with the name of its collection.
+    """Return the declared indexes that the database lacks, each with the name of its collection.
 
     An index that is still being built is missing: MongoDB does not enforce it yet.
     """

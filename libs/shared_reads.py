@@ -1,8 +1,8 @@
-"""Request coalescing (single flight): who asks for the same thing at the same moment gets one answer, from one query.
+"""Request coalescing (single flight): callers that ask for the same thing at the same time share one query.
 
-No answer is older than the question: a read that has begun serves nobody who asks now. They share the next one, which
-begins when it ends. So in a rush for one thing it is read over and over, but by one after the other; and in a rush for
-many things, those for which several wait are read together.
+No answer is older than its question: a read that has begun serves nobody who asks after that. They share the next one,
+which begins when it ends. So in a rush for one thing it is read over and over, but never twice at a time; and
+`BatchedReads` reads many things together.
 """
 
 import threading
@@ -21,7 +21,7 @@ Found = TypeVar("Found")
 
 
 class SharedReads(Generic[Key, Found]):
-    """Calls `read(key)` for threads or greenlets that all may call this; what it returns must not be changed."""
+    """Calls `read(key)` for any number of threads or greenlets; they share the result and must not change it."""
 
     def __init__(self, read: Callable[[Key], Found]) -> None:
         self._read = read
@@ -31,7 +31,7 @@ class SharedReads(Generic[Key, Found]):
         self._lock = threading.Lock()
 
     def __call__(self, key: Key) -> Found:
-        """Return what `read` returns, or raise what it raises, called after this was."""
+        """Return what `read` returns, or raise what it raises, in a call that began after this one."""
         with self._lock:
             shared = self._waiting.get(key)
             is_mine = shared is None
@@ -60,22 +60,22 @@ class SharedReads(Generic[Key, Found]):
             raise
 
     def _close(self, key: Key, shared: Future[Found]) -> None:
-        """Let nobody join the read any more."""
+        """Let nobody else join the read."""
         with self._lock:
             if self._waiting.get(key) is shared:
                 del self._waiting[key]
 
 
 def _shared(error: BaseException) -> Exception:
-    """Return what those get who share a read that failed, or whose thread or greenlet was killed."""
+    """Return the error for those who share a read that failed, or whose thread or greenlet was killed."""
     return error if isinstance(error, Exception) else Unavailable("a read that was shared has been cut off")
 
 
 class BatchedReads(Generic[Key, Found]):
     """Calls `read(keys)` for at most `most` keys at once; what it returns, one thing for each, must not be changed.
 
-    Each read waits `gather_seconds` for others to join it, and again if some have: MOST_GATHERINGS times at most. Whose
-    turn has not come within `turn_seconds` get Unavailable.
+    Each read waits `gather_seconds` for others to join it, and again if some have: MOST_GATHERINGS times at most.
+    Callers whose turn does not come within `turn_seconds` get Unavailable.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class BatchedReads(Generic[Key, Found]):
         self._waiting = _Batch[Key, Found]()
 
     def __call__(self, key: Key) -> Found:
-        """Return what `read` returns for this key, or raise what it raises, called after this was."""
+        """Return what `read` returns for this key, or raise what it raises, in a call that began after this one."""
         with self._lock:
             batch = self._waiting
             position = len(batch.keys)
@@ -129,7 +129,7 @@ class BatchedReads(Generic[Key, Found]):
             time.sleep(self._gather_seconds)
 
     def _close(self, batch: "_Batch[Key, Found]") -> None:
-        """Let nobody join the batch any more."""
+        """Let nobody else join the batch."""
         with self._lock:
             if self._waiting is batch:
                 self._waiting = _Batch()

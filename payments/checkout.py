@@ -25,8 +25,8 @@ class Checkout:
     def pay(self, order_id: str, buyer_id: str, token: str, known: Payment | None = None) -> dict[str, Any]:
         """Charge the card and return the payment; with `is_confirming` while the outcome is unknown.
 
-        Raises NotOwner, OrderCancelled, InvalidCard, PaymentDeclined or AuthenticationRequired; and StripeUnavailable if
-        that means that nothing is charged.
+        Raises NotOwner, OrderCancelled, InvalidCard, PaymentDeclined or AuthenticationRequired; and StripeUnavailable
+        if that means that nothing is charged.
         """
         payment, _ = self.settlement.prepare(order_id, _payable_by(buyer_id), True, may_repeat=True, known=known)
         if payment.status != "open" or payment.stripe_id is None:

@@ -1,4 +1,4 @@
-"""Hearing what a service broadcasts: over a queue of this process's own, which ends with its connection."""
+"""Listening to a service's broadcasts: each process has a queue of its own, which ends with its connection."""
 
 import logging
 import threading
@@ -17,17 +17,17 @@ from libs.errors import log_failure
 
 HEARTBEAT_SECONDS = 10
 POLL_SECONDS = 4.0
-"""How often a heartbeat is sent if it is time: one is due after half of HEARTBEAT_SECONDS."""
+"""How often to check whether a heartbeat is due; one is after half of HEARTBEAT_SECONDS."""
 PAUSES = (0.2, 0.5, 1.0)
 
 log = logging.getLogger(__name__)
 
 
 class BroadcastListener:
-    """Passes each message of `exchange` with a `routing_key` to `on_message`, and connects again and again.
+    """Passes each message of `exchange` with a `routing_key` to `on_message`, and reconnects after any failure.
 
-    `on_bound(queue)` is called once the queue is bound, before its first message; `check(queue)` at least every
-    `check_seconds`. When either raises, or `on_message` does, the listener begins anew, with another queue.
+    `on_bound(queue)` is called when the queue is bound, before its first message; `check(queue)` at least every
+    `check_seconds`. If either raises, or `on_message` does, the listener starts over with a new queue.
     """
 
     def __init__(

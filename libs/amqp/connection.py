@@ -1,7 +1,7 @@
 """Opening connections to RabbitMQ: with a deadline, to the first broker that answers, over TLS if the URL says so.
 
 A URL may name several brokers, separated by `;`: each is tried once, in turn. With `amqps://` the broker must show a
-certificate for its name, signed by the authority in the file AMQP_CA_FILE; unset, by one that the system trusts.
+certificate for its name, signed by the CA in the file AMQP_CA_FILE, or by one that the system trusts if that is unset.
 """
 
 import ssl
@@ -18,15 +18,15 @@ from libs.settings import ca_file
 CONNECT_SECONDS = 3.0
 SILENCE_SECONDS = 5.0
 FAREWELL_SECONDS = 0.1
-"""How long the end of TLS, which py-amqp waits for, may take."""
+"""How long closing TLS, which py-amqp waits for, may take."""
 RECEIVED_BYTES = 65536
 
 
 class _Failover(Connection):
-    """A connection that knows each of its brokers by that one's own name."""
+    """A connection that verifies each of its brokers by that broker's own name."""
 
     def switch(self, conn_str: str) -> None:
-        """Use another broker; kombu keeps the name of the first one, and would look for it in every certificate."""
+        """Switch to another broker; kombu would expect the name of the first one in every certificate."""
         if isinstance(self.ssl, dict):
             self.ssl["server_hostname"] = None
         super().switch(conn_str)  # type: ignore[no-untyped-call]
@@ -63,7 +63,7 @@ def connect(
 
 @contextmanager
 def connected(amqp_url: str, heartbeat: int, connect_seconds: float = CONNECT_SECONDS) -> Iterator[Connection]:
-    """Yield an open connection while the block runs; after an error it is discarded, for the broker may hang."""
+    """Yield an open connection while the block runs; after an error it is discarded, as the broker may hang."""
     with connect(amqp_url, heartbeat, connect_seconds) as connection:
         try:
             yield connection
@@ -75,7 +75,7 @@ def connected(amqp_url: str, heartbeat: int, connect_seconds: float = CONNECT_SE
 def open_once(connection: Connection) -> None:
     """Try each broker of a connection once; raise OperationalError when none answers.
 
-    From then on every wait for the broker times out, also for a channel or a declaration, should it stop answering.
+    From then on every wait for the broker times out if it stops answering, even one for a channel or a declaration.
     """
     connection.ensure_connection(max_retries=max(len(connection.alt), 1) - 1)
     transport = connection.connection.transport
@@ -84,7 +84,7 @@ def open_once(connection: Connection) -> None:
 
 
 def discard(connection: kombu.Connection | None) -> None:
-    """Close a connection, however broken it is, without a word to the broker, which may hang."""
+    """Close a connection, however broken, without telling the broker, which may hang."""
     if connection is None:
         return
     with suppress(Exception):
@@ -95,5 +95,5 @@ def discard(connection: kombu.Connection | None) -> None:
 
 
 def _received(receive: Callable[[int], bytes], size: int) -> bytes:
-    """Receive at least a byte, and all that has come: py-amqp, which keeps the rest, would ask six times a message."""
+    """Receive at least a byte, and everything that has arrived: py-amqp would make six system calls for a message."""
     return receive(max(size, RECEIVED_BYTES))

@@ -11,7 +11,7 @@ What it changes of nameko 2.14's own consumer, with the code that makes it neces
 - stock cannot be stopped while the broker is unreachable (`unregister_provider`);
 - stock's heartbeat of 60 s lets the broker keep messages for a consumer that hangs for two or three minutes;
 - stock sends a heartbeat only after a second without a message (`kombu/mixins.py`, `consume`), so that the broker gives
-  up who gets one more often and acknowledges none for a while.
+  up on a consumer that gets messages more often than that and acknowledges none for a while.
 """
 
 import logging
@@ -44,24 +44,24 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 logging.getLogger("kombu.mixins").addFilter(_without_traceback)
 
 HEARTBEAT_SECONDS = 5
-"""The broker gives a consumer up that was silent for two or three times as long, and its messages to others."""
+"""After two or three times as long without a sign of a consumer, the broker gives its messages to others."""
 HEARTBEAT_CHECK_SECONDS = 1
 RECONNECT_SECONDS = 2
 MISSING_SECONDS = 1
-"""How long to wait for the owner of a missing exchange, before the next try."""
+"""How long to wait for the owner of a missing exchange to declare it, before the next try."""
 
 
 class QueueConsumer(NamekoQueueConsumer):
     """Consumes the queues of its providers; each has `queue`, `declare(channel)` and `handle_message(message)`.
 
-    `handle_message` is called in a thread for each message; one with `received(message)`, which must not block, gets
-    its messages by that instead, and in their order. One with `most_at_once` has a channel of its own, over which it
-    gets so many messages at once. So it may acknowledge several by one command, for all deliveries of that channel are
-    its own. The others share a channel.
+    `handle_message` is called in a thread for each message. A provider with `received(message)`, which must not block,
+    gets its messages by that instead, in order. A provider with `most_at_once` has a channel of its own, with that
+    prefetch; so it may acknowledge several messages by one command. The others share a channel.
 
-    `declare` declares all that a provider needs, its queue first: before that is consumed, and then every
-    BROKER_VERIFY_SECONDS, for a deleted exchange or binding is silent. When a queue is deleted, the broker says so to
-    its consumer, who connects again. While another's exchange is missing, what does not need it goes on.
+    `declare` declares everything that a provider needs, its queue first: before the queue is consumed, and then every
+    BROKER_VERIFY_SECONDS, because nobody is told when an exchange or a binding is deleted. When a queue is deleted, the
+    broker tells its consumer, which reconnects. While another part's exchange is missing, everything that does not need
+    it carries on.
     """
 
     _verify_at = 0.0
@@ -74,11 +74,11 @@ class QueueConsumer(NamekoQueueConsumer):
 
     @property
     def prefetch_count(self) -> int:
-        """How many messages of each queue are taken at once; one number, as most are consumed over one channel."""
+        """How many messages of each queue are prefetched; a single number, as most queues share a channel."""
         return int(getattr(self.container, "most_at_once", self.container.max_workers))
 
     def get_consumers(self, consumer_cls: Callable[..., Any], channel: Any) -> Any:
-        """Return one kombu consumer a provider, after what the providers need has been declared."""
+        """Declare what the providers need, and return a kombu consumer for each."""
         self._consumers = {}
         self._declare(self._providers, channel)
         for provider in self._providers:
@@ -99,7 +99,7 @@ class QueueConsumer(NamekoQueueConsumer):
             self._declare(self._consumers, next(iter(self._consumers.values())).channel)
 
     def _declare(self, providers: Iterable[Any], channel: Any) -> None:
-        """Let each provider declare what it needs, over other channels of the connection: a refusal ends a channel."""
+        """Let each provider declare what it needs, over a channel of its own: a refusal closes the channel."""
         self._verify_at = time.monotonic() + verify_seconds()
         for provider in providers:
             try:
@@ -115,12 +115,12 @@ class QueueConsumer(NamekoQueueConsumer):
         )
 
     def ack_message(self, message: Any) -> None:
-        """Acknowledge; if the connection is lost the broker has requeued the message anyway, and delivers it again."""
+        """Acknowledge a message; if the connection is lost, the broker requeues it and delivers it again."""
         with _lost_or_logged():
             super().ack_message(message)
 
     def ack_until(self, message: Any) -> None:
-        """Acknowledge a message and all that came over its channel before it, as `ack_message` does."""
+        """Acknowledge a message and all that were delivered over its channel before it, as `ack_message` does."""
         with _lost_or_logged():
             if message.channel.connection:
                 message.ack(multiple=True)
@@ -131,7 +131,7 @@ class QueueConsumer(NamekoQueueConsumer):
             super().requeue_message(message)
 
     def on_iteration(self) -> None:
-        """Stop only when nothing is consumed and no worker is left that still has to acknowledge."""
+        """Stop only when nothing is consumed any more and every worker has acknowledged its message."""
         self._check_heartbeat()
         self._cancel_consumers_if_requested()
         self._verify()

@@ -23,10 +23,10 @@ from libs.settings import AMQP_FORM, amqp_url, check_common, parsed
 
 log = logging.getLogger(__name__)
 timers = FailureStreak("timer_stuck")
-"""The failures of timers, by their methods: nothing else repeats those, and nobody waits for them."""
+"""The failures of timers, by method: nobody waits for a timer, so nobody else would notice."""
 
 MOST_WAITING = 100
-"""How many slow calls of a service wait for a worker at most; more are refused."""
+"""How many slow calls of a service may wait for a worker; more are refused."""
 
 HandleResult = Callable[[WorkerContext, Any, Any], tuple[Any, Any]]
 
@@ -58,8 +58,8 @@ class Container(ServiceContainer):
     when a worker is free: without any time left the work is not begun. The log is
     nameko's own when config.yml has LOGGING.
 
-    Entrypoints that are slow (`is_slow`: they wait for somebody outside) have workers of their own, so that the others
-    always find one: as many as `max_slow_workers` in config.yml says, for each kind of entrypoint.
+    Slow entrypoints (`is_slow`: they wait for an external service) have workers of their own, so that the others always
+    find one (bulkheads): for each kind of entrypoint as many as `max_slow_workers` in config.yml says.
     """
 
     def __init__(self, service_cls: Any, config: dict[str, Any], *args: Any, **kwargs: Any) -> None:

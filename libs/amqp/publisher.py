@@ -23,7 +23,7 @@ class BrokerUnavailable(Unavailable):
 
 @dataclass(frozen=True)
 class Outgoing:
-    """One message to publish. `body` is bytes of `content_type`; a mandatory one must reach at least one queue."""
+    """A message to publish. `body` is bytes of `content_type`; a mandatory message must reach at least one queue."""
 
     exchange: str
     routing_key: str
@@ -59,7 +59,7 @@ class Publisher:
         """Publish `batch` in order and wait until the broker has answered for every message.
 
         Returns the messages that did not arrive, as {message_id: reason}; empty when all are safe. Raises
-        BrokerUnavailable when that cannot be known: publish the batch again then, for duplicates do no harm here.
+        BrokerUnavailable when that is unknown: then publish the batch again, as duplicates do no harm.
         """
         with self._lock:
             fresh = self._connection is None

@@ -10,5 +10,5 @@ from libs import settings
 
 
 def queue_type() -> dict[str, Any]:
-    """Return the arguments that make a queue what the setting says; stop the start when it says anything else."""
+    """Return the queue arguments for the setting's type; refuse to start if the setting is malformed."""
     return {"x-queue-type": "quorum"} if settings.queue_type() == "quorum" else {}

@@ -1,4 +1,4 @@
-"""Messages as they came: whatever is in one, it reaches the queue's consumer, which decides what to do with it.
+"""Raw messages: whatever a message contains, it reaches the queue's consumer undecoded, which decides what to do.
 
 What this changes, with the code that makes it necessary:
 - kombu decompresses a body as its header `compression` says before any handler sees it (`kombu/message.py`), and
@@ -18,7 +18,7 @@ from amqp.spec import Basic
 from kombu.transport import pyamqp
 
 UNREADABLE = "x-unreadable"
-"""The header, of bytes, that stands for properties that cannot be read."""
+"""The header whose value is the bytes of properties that cannot be read."""
 
 HEADERS = "application_headers"
 SIZES = {"delivery_mode": 1, "priority": 1, "timestamp": 8}
@@ -32,7 +32,7 @@ _read_strictly = serialization.PROPERTY_CLASSES[Basic.CLASS_ID]
 
 
 class RawMessage(pyamqp.Message):
-    """A message whose body is that of the wire."""
+    """A message whose body is the bytes that were received."""
 
     def __init__(self, message: Any, **options: Any) -> None:
         headers = message.properties.pop(HEADERS, None) or {}
@@ -60,7 +60,7 @@ def require_readable(message: Any) -> None:
 
 
 def _read(buffer: bytes, offset: int) -> tuple[dict[str, Any], int]:
-    """Read the properties of a message; of unreadable ones keep the bytes, and what text there is."""
+    """Read the properties of a message; if they are unreadable, keep their bytes and whatever text there is."""
     try:
         properties, end = _read_strictly(buffer, offset)
     except Exception:  # noqa: BLE001 - whatever it is, the message must come to be parked or answered

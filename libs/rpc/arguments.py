@@ -1,4 +1,4 @@
-"""Validation of a call's arguments, so that a caller learns what is wrong with them."""
+"""Validation of a call's arguments, with messages that tell the caller what is wrong."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -8,11 +8,11 @@ from libs.contracts.texts import is_storable
 
 MAXIMUM_TEXT = 1024
 YEARS = range(1970, 3000)
-"""The years of times, so that hours may be added to each."""
+"""The years that times may have, so that hours can be added to each."""
 
 
 class InvalidArguments(Exception):
-    """An argument is not of the kind that the method takes; the message names it."""
+    """An argument has the wrong type or value; the message names it."""
 
 
 def text(name: str, value: object, maximum: int = MAXIMUM_TEXT) -> str:
@@ -37,12 +37,12 @@ def texts(name: str, values: object, maximum: int) -> list[str]:
 
 
 def optional_text(name: str, value: object) -> str | None:
-    """Return `value` if it is None or such a text."""
+    """Return `value` if it is None or a text."""
     return None if value is None else text(name, value)
 
 
 def reason(name: str, value: object) -> str:
-    """Return `value` if it is a text that says why."""
+    """Return `value` if it is a text that is not blank."""
     if not text(name, value).strip():
         raise InvalidArguments(f"{name} must say why.")
     return str(value)
@@ -63,7 +63,7 @@ def optional_flag(name: str, value: object) -> bool | None:
 
 
 def position(name: str, value: object) -> list[int] | None:
-    """Return `value` if it is None or a place among changes: a list of two whole numbers of 32 bits."""
+    """Return `value` if it is None or a position among changes: a list of two integers of 32 bits."""
     if value is None:
         return None
     if not isinstance(value, list) or len(value) != 2:

@@ -1,6 +1,6 @@
-"""Who is calling: the token of a call, verified by each service itself; that of an operator with the help of auth.
+"""Who is calling: each service verifies the token of a call itself, but asks auth about an operator's.
 
-auth knows the operators' keys, lets each call of theirs begin only after it has recorded it, and records its outcome.
+auth knows the operators' keys, lets each of their calls begin only after it has recorded it, and records its outcome.
 """
 
 import logging
@@ -39,12 +39,12 @@ class Forbidden(Exception):
 
 
 def nobody_operates(_method: str, _arguments: dict[str, Any]) -> Any:
-    """Stand in for auth where no operator calls."""
+    """Stand in for auth where operators cannot call: raise NotOperator."""
     raise NotOperator("Nobody operates this service.")
 
 
 class Caller:
-    """The caller of one call. Verifies the token when first asked, so that public methods pay nothing.
+    """The caller of a call. Verifies the token when first asked, so that public methods pay nothing.
 
     `is_revoked`: whether a session was ended before its time; raises ServiceUnavailable when that cannot be known.
     `ask_auth(method, arguments)` calls auth in the service's name about an operator; `called()` returns the call.
@@ -73,9 +73,9 @@ class Caller:
 
     @property
     def claims(self) -> Claims:
-        """The verified claims, also of a session that was ended.
+        """The verified claims, even of a session that has ended.
 
-        Raises Unauthenticated, and ServiceUnavailable while auth does not know an operator.
+        Raises Unauthenticated; and ServiceUnavailable if auth cannot verify an operator now.
         """
         try:
             return self._verifier.verify(self._token)
@@ -127,7 +127,7 @@ class Caller:
         return claims.issuer
 
     def ended(self, error: BaseException | None) -> None:
-        """Log and record how the call ended, if it is an operator's that has begun; with an error, if there is one."""
+        """If an operator's call has begun, log and record how it ended: with `error`, or successfully."""
         if self._operator is None:
             return
         outcome, (method, arguments) = SUCCESS if error is None else type(error).__name__, self._called()
@@ -141,7 +141,7 @@ class Caller:
                 log_failure(log, unknown, "how %s of %s ended is not recorded", method, who)
 
     def _begun(self) -> Claims:
-        """Have auth record an operator's call; return who it is, with the action's id in place of a session's."""
+        """Have auth record an operator's call; return the operator's claims, with the action's id as session id."""
         method, arguments = self._called()
         try:
             found = self._ask_auth("authorize", {"token": self._token, "method": method, "arguments": arguments})
@@ -155,14 +155,13 @@ class Caller:
 
 
 class TokenProvider(DependencyProvider):
-    """Gives a service the caller of the current call, by the token alone: of a session that was ended, too.
+    """Gives a service the caller of the current call by the token alone, even if the session has ended.
 
-    For auth, which knows by itself what has ended, and for a service without users. Needs TOKEN_PUBLIC_KEYS in
-    config.yml.
+    For auth, which knows itself what has ended, and for services without users. Needs TOKEN_PUBLIC_KEYS in config.yml.
     """
 
     def setup(self) -> None:
-        """Read the public keys; stop the start when there are none, or not that of the service's own key."""
+        """Read the public keys; refuse to start without any, or without that of the service's own key."""
         config, service = self.container.config, self.container.service_name
         verifier = parsed("TOKEN_PUBLIC_KEYS", Verifier, KEY_FORM, config)
         if config.get("SIGNING_KEY") and not verifier.knows(parsed("SIGNING_KEY", Signer, KEY_FORM, config, service)):
@@ -170,7 +169,7 @@ class TokenProvider(DependencyProvider):
         self.nobody = Caller(verifier, self.is_revoked)
 
     def is_revoked(self, _session: Claims) -> bool:
-        """Return False: what has ended is not known here."""
+        """Return False: this provider does not know which sessions have ended."""
         return False
 
     def get_dependency(self, worker_ctx: Any) -> Caller:
@@ -213,12 +212,12 @@ class OwnClient(SharedExtension):
 
 
 class Sessions(SharedExtension):
-    """Keeps up to date which sessions were ended. Needs AMQP_URI and SIGNING_KEY in config.yml."""
+    """Keeps the list of ended sessions up to date. Needs AMQP_URI and SIGNING_KEY in config.yml."""
 
     own = OwnClient()
 
     def setup(self) -> None:
-        """Prepare the list, which is asked for once the service is started."""
+        """Prepare the list, which is fetched once the service has started."""
         service = self.container.service_name
         url = parsed("AMQP_URI", amqp_url, AMQP_FORM, self.container.config, service)
         self.revocations = followed_by(partial(self.own.call, "auth"))
@@ -234,7 +233,7 @@ class Sessions(SharedExtension):
 
 
 class CallerProvider(TokenProvider):
-    """Gives a service the caller of the current call, whose session has not been ended.
+    """Gives a service the caller of the current call, and refuses those whose session has ended.
 
     Needs TOKEN_PUBLIC_KEYS, AMQP_URI and SIGNING_KEY in config.yml.
     """

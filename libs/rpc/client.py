@@ -1,9 +1,9 @@
 """One multiplexing RPC client per process: many calls at once over two connections, each call with a deadline.
 
-Replies come to one exclusive queue that its own thread reads, by way of an exchange that the owner alone may read
-(`libs.rpc.topology`); requests leave over a second connection. Requests are transient and expire in the queue at their
-deadline; a service that may have received one too late asks what the clock here shows before it begins
-(`libs.rpc.deadlines`). Works with threads, gevent and eventlet alike; it connects on the first call, so that it may be
+Replies arrive in one exclusive queue, read by a thread of the client, through an exchange that only the owner may read
+(`libs.rpc.topology`); requests are sent over a second connection. Requests are transient and expire in the queue at
+their deadline; a service that may have received one too late asks for the time on the caller's clock before it begins
+(`libs.rpc.deadlines`). Works with threads, gevent and eventlet; it connects on the first call, so that it may be
 created before a fork.
 """
 
@@ -36,9 +36,9 @@ HEARTBEAT_SECONDS = 20
 POLL_SECONDS = 5.0
 RETURN_CHECK_SECONDS = 0.05
 SHORTEST_SECONDS = 0.001
-"""A time-out of zero would mean something else to a socket."""
+"""The shortest timeout of a socket, to which zero would mean something else."""
 NO_METHOD = "no_method"
-"""What services are called by to see whether they answer: it occupies no worker."""
+"""A method that no service has: calling it shows whether a service answers, and occupies no worker."""
 
 
 class RemoteError(Exception):
@@ -107,7 +107,7 @@ class Client:
         """Return what `service.method(**arguments)` returns.
 
         Raises RemoteError when it answered with an error, ServiceUnavailable when it did not answer within `timeout`
-        seconds, or within the time left to the work it is part of; from then on it does not begin any more. `token`
+        seconds, or within the time left to the current work; after that the service will not begin the call. `token`
         says who is calling.
         """
         return self._observed(f"{service}.{method}", arguments, token, correlation_id, timeout, is_query=False)
@@ -122,7 +122,7 @@ class Client:
         correlation_id: str | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """Like `call`, for what changes nothing: retried once if the first try fails before half its time is up."""
+        """Like `call`, for methods that change nothing: retried once if it fails before half its time is up."""
         name, started, limit = f"{service}.{method}", time.monotonic(), timeout or self.timeout
         try:
             return self._observed(name, arguments, token, correlation_id, limit, is_query=True)
@@ -420,7 +420,7 @@ class Client:
 
 
 def _most(deadline: float) -> float:
-    """Return how many seconds sending may take, so that it ends by a deadline."""
+    """Return how many seconds sending may take, to end by a deadline."""
     return max(SHORTEST_SECONDS, min(CONNECT_SECONDS, deadline - time.monotonic()))
 
 

@@ -1,13 +1,13 @@
-"""Deadlines of calls: none begins once its caller has given up, however long it waited, and whatever the clocks say.
+"""Deadlines of calls: no call begins once its caller has given up, however long it waited, and however clocks differ.
 
-A request says until when its caller waits, by the caller's own clock, which starts anywhere. A service begins a call
-only when that clock cannot have got there yet. What it shows at most is known from an answer: asked when ours shows t,
-a caller answers that its own shows c, so that is ahead of ours by c - t at most, whichever way took how long. For a
-minute this remains true but for the drift of the clocks, so usually a call costs no further message. Whenever it does
-not suffice (a first call, or one that may be late) the caller is asked, and who does not answer counts as having given
-up.
+A request carries the moment until which its caller waits, by the caller's own monotonic clock. A service begins a call
+only if that clock cannot have reached this moment yet. It knows an upper bound: if it asks the caller when its own
+clock shows t, and the answer is c, then the caller's clock is ahead by at most c - t, however long either message took.
+Apart from the drift of the clocks this stays true, and is used for a minute, so usually a call costs no extra message.
+When the bound does not suffice (for a first call, or one that may be late) the service asks the caller, and takes a
+caller that does not answer to have given up.
 
-Callers wait for MARGIN_SECONDS more than they say. A process that is paused after the check does not notice.
+Callers wait MARGIN_SECONDS longer than they say. A process that is paused after the check does not notice.
 """
 
 import logging
@@ -21,33 +21,33 @@ from libs.rpc.topology import declare_replies, new_reply_queue
 log = logging.getLogger(__name__)
 
 ASKS_CLOCK = "clock"
-"""The type of the message that asks a caller what its clock shows; the body of the answer is `clock_ms()`."""
+"""The type of the message that asks a caller for its clock; the body of the answer is `clock_ms()`."""
 
 MARGIN_SECONDS = 0.05
-"""How much longer callers wait than they say; a tenth of the time when that is less."""
+"""How much longer callers wait than they say; a tenth of the time if that is less."""
 COMPARED_SECONDS = 60.0
-"""How long an answer counts."""
+"""How long an answer is used."""
 DRIFT_MS = 60
-"""How far two clocks drift apart meanwhile: each may be adjusted by 500 ppm (adjtimex(2))."""
+"""How far two clocks can drift apart in that time: each may be adjusted by 500 ppm (adjtimex(2))."""
 ASK_SECONDS = 2.0
 LONGEST_NUMBER = 20
 MOST_CALLERS = 1000
-"""How many callers are remembered before all are forgotten, so that ended ones take no memory."""
+"""How many callers are remembered; beyond that all are forgotten, so that those that have ended take no memory."""
 
 
 def clock_ms() -> int:
-    """Return what our clock shows, in milliseconds since anywhere; it is never set."""
+    """Return our monotonic clock, in milliseconds since an arbitrary moment."""
     return int(time.monotonic() * 1000)
 
 
 class Clocks:
-    """What callers' clocks show at most, from what they answered."""
+    """Upper bounds of callers' clocks, from their answers."""
 
     def __init__(self) -> None:
         self._ahead: dict[str, tuple[int, int]] = {}
 
     def latest_ms(self, caller: str) -> int | None:
-        """Return the most that a caller's clock can show now; None when it did not answer within the last minute."""
+        """Return the latest that a caller's clock can show now; None if it has not answered within the last minute."""
         now = clock_ms()
         ahead, asked_at = self._ahead.get(caller, (0, None))
         if asked_at is None or now - asked_at > COMPARED_SECONDS * 1000:
@@ -55,7 +55,7 @@ class Clocks:
         return now + ahead + DRIFT_MS
 
     def learn(self, caller: str, asked_at: int, shown: int) -> int:
-        """Learn that a caller, asked at `asked_at` by our clock, answered `shown`; return the most it can show now."""
+        """Note that a caller, asked at `asked_at` by our clock, answered `shown`; return the latest it can show now."""
         now = clock_ms()
         known = self.latest_ms(caller)
         if known is None or shown - asked_at + now + DRIFT_MS < known:
@@ -91,9 +91,9 @@ class Callers:
         declare_replies(channel, self.service)
 
     def left_seconds(self, caller: str, deadline_ms: int, until: float) -> float:
-        """Return how long a caller surely still waits, who gives up at `deadline_ms` by its own clock.
+        """Return for how long a caller is certain to wait still, if it gives up at `deadline_ms` by its own clock.
 
-        Zero or less when it may have given up. `until`: the moment of time.monotonic() by which it surely has.
+        Zero or less if it may have given up. `until`: the moment of time.monotonic() by which it certainly has.
         """
         latest = self.clocks.latest_ms(caller)
         if latest is None or latest >= deadline_ms:

@@ -1,8 +1,8 @@
-"""The `rpc` decorator of our services: nameko's wire format, quicker replies, and no call begun after its deadline.
+"""The `rpc` decorator of our services: nameko's wire format, cheaper replies, and no call begun after its deadline.
 
-A reply is transient and unconfirmed and leaves over one long-lived channel; should it be lost, the caller's deadline
-ends its wait. Stock nameko publishes each reply with a confirm through a pool, half of a call's cost, and lets the
-whole process die if the broker is unreachable at that moment (`nameko/rpc.py`, `RpcConsumer.handle_result`).
+A reply is transient and unconfirmed, and is sent over one long-lived channel; if it is lost, the caller's wait ends at
+its deadline. Stock nameko publishes each reply with a confirm through a pool, which is half the cost of a call, and the
+whole process dies if the broker is unreachable at that moment (`nameko/rpc.py`, `RpcConsumer.handle_result`).
 """
 
 import logging
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 VERIFY_SECONDS = 4.0
 NO_ARGUMENTS = b'{"args": [], "kwargs": {}}'
 ERROR_NAMES = {Kind.UNAVAILABLE: "ServiceUnavailable", Kind.CONFLICT: "VersionConflict"}
-"""By which names callers see what is no bug."""
+"""The names under which callers see errors that are not bugs."""
 
 
 class Responder:
@@ -50,7 +50,7 @@ class Responder:
     def send(
         self, key: str, correlation_id: str | None, body: bytes, seconds: float = SILENCE_SECONDS, **properties: str
     ) -> None:
-        """Send a reply; what cannot be sent within some seconds is lost, and the caller's deadline ends its wait."""
+        """Send a reply; if that fails for some seconds it is lost, and the caller waits until its deadline."""
         deadline, about = time.monotonic() + seconds, {"delivery_mode": 1, "correlation_id": correlation_id}
         for _ in range(2):
             left = deadline - time.monotonic()
@@ -146,9 +146,9 @@ class RpcConsumer(NamekoRpcConsumer):
             raise ServiceUnavailable(f"no answer to {key}")
 
     def handle_message(self, message: Any) -> None:
-        """Pass a call to its method; answer at once what cannot be dispatched, whatever is wrong with it.
+        """Pass a call to its method; answer at once if it cannot be dispatched, whatever is wrong with it.
 
-        Who asks for the answer where none may go gets none; sending it would end the channel of everybody's.
+        A call with a reply key that we may not use gets no reply; sending one would close the channel of all replies.
         """
         reply_to = message.properties.get("reply_to")
         if reply_to and not is_reply_key(reply_to):
@@ -178,8 +178,8 @@ class RpcConsumer(NamekoRpcConsumer):
 class Rpc(NamekoRpc):
     """Makes a method callable by other services; takes nameko's `expected_exceptions` and `sensitive_arguments`.
 
-    `is_slow`: it waits for somebody outside, so its workers are others than those of methods that do not. At most
-    MOST_WAITING calls wait for one of them.
+    `is_slow`: it waits for an external service, so it has workers of its own (a bulkhead). At most MOST_WAITING calls
+    wait for one of these.
     """
 
     rpc_consumer = RpcConsumer()
@@ -253,8 +253,8 @@ def error_name(error: BaseException) -> str:
 def _serialized(error: BaseException | None) -> dict[str, Any] | None:
     """Return the error as nameko serializes it, but with the details of a DomainError left as they are.
 
-    A class may give its errors the name that callers see, `error_name`, so that its subclasses are the same to them.
-    Others that the table of libs.errors does not call a bug have the names of ERROR_NAMES.
+    An error class may define `error_name`, the name that callers see, so that they need not tell its subclasses apart.
+    Otherwise errors that are not bugs by the table of libs.errors get their names from ERROR_NAMES.
     """
     if error is None:
         return None

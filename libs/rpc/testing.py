@@ -1,6 +1,6 @@
-"""A double for unit tests of callers: `Client`'s verbs on service objects in memory, and no server.
+"""A test double for `Client`, which calls service objects in memory and needs no server.
 
-The same tests check it and the real one: libs/rpc/tests/test_clients.py.
+The same contract tests check it and the real one: libs/rpc/tests/test_clients.py.
 """
 
 import copy
@@ -31,7 +31,7 @@ class ClientInMemory(Client):
         self.services = dict(services)
 
     def connect(self, timeout: float) -> None:
-        """Nothing is between this client and the services."""
+        """Do nothing: there is no connection."""
 
     def _call(
         self,

@@ -1,9 +1,9 @@
 """The exchanges and queues of calls and replies; those of calls are named as stock nameko names them.
 
 A call is published to `nameko-rpc` with the key `<service>.<method>`, and its reply with the caller's own key, which is
-`<part>.replies.<number>`. These lead on to the exchange `<part>.replies`, to which that part alone binds queues: so
-nobody else can read its replies, though every service may send some, the previous version's and stock nameko's too.
-`nameko-rpc`, which all share, is declared by an administrator (`ops.broker_setup`).
+`<part>.replies.<number>`. A binding routes these on to the exchange `<part>.replies`, to which only that part binds
+queues: so nobody else can read its replies, though every service may send some, even one of the previous version or on
+stock nameko. `nameko-rpc`, which all share, is declared by an administrator (`ops.broker_setup`).
 """
 
 import re
@@ -16,9 +16,9 @@ from libs.amqp.queues import queue_type
 
 RPC_EXCHANGE = Exchange("nameko-rpc", type="topic", durable=True, no_declare=True)
 REPLY_KEY, STOCK_REPLY_KEY = r"[a-z]+\.replies\.[0-9a-f]+", "[0-9a-f-]{36}"
-"""The keys of replies to our callers, and to stock nameko's clients, for which an administrator alone can listen.
+"""The keys of replies to our callers, and to stock nameko's clients, whose queues only an administrator can bind.
 
-A service may send replies by these alone (`ops.broker_users`): RabbitMQ closes the channel of who uses another.
+Services may send replies with these keys only (`ops.broker_users`): RabbitMQ closes a channel that uses another.
 """
 
 
@@ -39,7 +39,7 @@ def declare_calls(channel: Any, service: str) -> None:
 
 
 def is_reply_key(key: object) -> bool:
-    """Return whether a caller's `reply_to` is a key by which a service may answer."""
+    """Return whether a caller's `reply_to` is a key that services may reply with."""
     return isinstance(key, str) and re.fullmatch(f"{REPLY_KEY}|{STOCK_REPLY_KEY}", key) is not None
 
 
@@ -49,7 +49,7 @@ def replies_exchange(part: str) -> Exchange:
 
 
 def replies_pattern(part: str) -> str:
-    """Return the key by which the replies to `part` are led to their exchange."""
+    """Return the binding key that routes the replies to `part` to their exchange."""
     return f"{part}.replies.*"
 
 
@@ -61,7 +61,7 @@ def new_reply_queue(part: str) -> Queue:
 
 
 def declare_replies(channel: Any, part: str) -> None:
-    """Declare the exchange of the replies to `part` and let them come to it; raises NotFound without `nameko-rpc`."""
+    """Declare the exchange of the replies to `part` and bind it; raises NotFound without `nameko-rpc`."""
     exchange = replies_exchange(part)(channel)
     exchange.declare()
     exchange.bind_to(RPC_EXCHANGE, replies_pattern(part))
