@@ -42,9 +42,9 @@ def complete(order_id: str, correlation_id: str | None = None) -> bool:
 
 @contextmanager
 def relaying() -> Iterator[Relay]:
-    """Keep the connections of the jobs that run inside the block, and relay what they leave, until the block ends.
+    """Open the database for jobs that run inside the block, and relay their events; yields the relay.
 
-    Should the process crash before, the service's own relay publishes them. Yields the relay.
+    If the process crashes before it has published them, the service's own relay does.
     """
     global _store  # noqa: PLW0603 - rq calls a job with what Redis keeps, and nothing else
     _store = DeadlineStore(parsed("EXPIRATION_MONGO_URL", connect, MONGO_FORM))

@@ -37,9 +37,9 @@ class JsonJob(Job):
         super().__init__(*args, **kwargs)
 
     def refresh(self) -> None:
-        """Read the job. One that cannot be read is removed: it would end scheduler and worker, and the next ones too.
+        """Read the job. An unreadable job is removed: it would crash scheduler and worker again and again.
 
-        The service makes it again. Raises NoSuchJobError.
+        The service schedules it again. Raises NoSuchJobError.
         """
         try:
             super().refresh()  # type: ignore[no-untyped-call]
@@ -65,7 +65,7 @@ class JsonJob(Job):
 
 
 class LoopingScheduler(Scheduler):
-    """rq-scheduler's scheduler, with its `loop`, which turns every second."""
+    """rq-scheduler's scheduler with a `loop` for health checks, which turns every second."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -98,13 +98,13 @@ class LoopingScheduler(Scheduler):
             super().remove_lock()
 
     def heartbeat(self) -> None:
-        """Note that the loop turns, and tell Redis so, which may have forgotten this scheduler meanwhile."""
+        """Note that the loop turns, and register in Redis, which may have lost this scheduler meanwhile."""
         self.loop.turned()
         self.connection.hsetnx(self.key, "birth", time.time())  # rq-scheduler does it once, and then only prolongs it
         super().heartbeat()
 
     def check_registered(self) -> None:
-        """Ask Redis whether it knows this scheduler; raise Unavailable when it does not."""
+        """Raise Unavailable if this scheduler is not registered in Redis."""
         if not self.connection.exists(self.key):
             raise Unavailable("this scheduler is not registered")
 
@@ -117,11 +117,11 @@ class Schedule:
         self.scheduler = LoopingScheduler(queue=queue, connection=connection, interval=POLL_SECONDS, job_class=JsonJob)
 
     def put(self, order_id: str, expires_at: datetime) -> None:
-        """Schedule the job of an order's deadline, in place of any earlier one; one round trip."""
+        """Schedule the job of an order's deadline, replacing any earlier one; one round trip."""
         self.put_all([(order_id, expires_at, correlation_id(), tracing.traceparent())])
 
     def put_all(self, deadlines: Iterable[tuple[str, datetime, str | None, str | None]]) -> None:
-        """Schedule jobs as `put` does, each with the id of the work that it follows from and its traceparent.
+        """Schedule jobs as `put` does, each with a correlation id and a traceparent.
 
         One round trip for all.
         """
@@ -157,9 +157,9 @@ class Schedule:
         return int(scheduled), int(queued)
 
     def missing(self, order_ids: list[str]) -> list[str]:
-        """Return those orders whose job is neither scheduled nor on its way to the worker; one round trip for all.
+        """Return the orders whose job is neither scheduled nor queued for the worker; one round trip for all.
 
-        A job counts only while its data are there: without them the scheduler drops it when its time comes.
+        A job without its data counts as missing: the scheduler would drop it when it is due.
         """
         pipeline = self.scheduler.connection.pipeline(transaction=False)
         pipeline.lrange(Queue.redis_queue_namespace_prefix + QUEUE, 0, -1)

@@ -36,7 +36,7 @@ LATE_AFTER = timedelta(seconds=15)
 
 
 class ExpirationService(parked_events.ParkedEvents):
-    """Remembers by when each order must be paid."""
+    """Keeps the deadline by which each order must be paid."""
 
     name = "expiration"
     store = StoreProvider(DeadlineStore, CATALOGUE)
@@ -47,7 +47,7 @@ class ExpirationService(parked_events.ParkedEvents):
 
     @handles_batches(OrderCreated)
     def on_orders_created(self, orders: Batch) -> None:
-        """Schedule the jobs first and then store the records, so that no deadline can move in between."""
+        """Schedule the jobs before storing the deadlines, so that no deadline can move in between."""
         deadlines = [Deadline.of(order) for order in orders]
         try:
             self.schedule.put_all(
@@ -56,7 +56,7 @@ class ExpirationService(parked_events.ParkedEvents):
                     deadlines, orders.correlation_ids, orders.traceparents, strict=True
                 )
             )
-        finally:  # the records are kept even while Redis is unreachable
+        finally:  # the deadlines are stored even while Redis is unreachable
             known = self.store.add_all(deadlines)
         for order in orders:
             if order["id"] in known:
@@ -64,9 +64,9 @@ class ExpirationService(parked_events.ParkedEvents):
 
     @handles(OrderUpdated, OrderAwaitingPayment, OrderCancelled, OrderCompleted)
     def on_order_changed(self, order: dict[str, Any]) -> None:
-        """Schedule a moved deadline again; remove its job once the order is being paid or has ended.
+        """Reschedule a deadline that moved; remove its job once the order is being paid for or has ended.
 
-        The job is written even if the record was up to date: its writer may have died in between.
+        The job is written even if the deadline was up to date: an earlier worker may have died in between.
         """
         if order["status"] != "created" and (had_ended := self.store.end(order)) is not None:
             if not had_ended:
@@ -130,7 +130,7 @@ class ExpirationService(parked_events.ParkedEvents):
 
     @timer(interval=RESTORE_SECONDS)
     def restore(self) -> None:
-        """Schedule again the jobs that Redis has lost, of all deadlines that are due soon."""
+        """Reschedule jobs that Redis has lost, for all deadlines that are due soon."""
         due_soon = {
             deadline.id: deadline for deadline in self.store.list_open(utc_now() + RESTORE_AHEAD, RESTORE_BATCH)
         }
@@ -149,7 +149,7 @@ class ExpirationService(parked_events.ParkedEvents):
             self.schedule.remove(deadline.id)
 
     def _record(self, order: dict[str, Any]) -> Deadline:
-        """Record an order's snapshot; return the deadline as it is stored now."""
+        """Apply an order's snapshot; return the deadline as it is stored now."""
         found: Deadline | None = self.store.find(order["id"])
         if found is None:
             found = Deadline.of(order)

@@ -16,7 +16,7 @@ from libs.events import OUTBOX_INDEX, Aggregates, Schema
 Document = dict[str, Any]
 
 DUPLICATE = 11000
-"""MongoDB's code of the error that a unique index has such a key already."""
+"""MongoDB's error code for a duplicate key in a unique index."""
 DEADLINE_FIELDS = [field.name for field in fields(Deadline)]
 
 
@@ -50,9 +50,9 @@ class DeadlineStore:
         return set()
 
     def end(self, order: Document) -> bool | None:
-        """End the deadline of an order that is no longer unpaid, by a snapshot newer than what is recorded of it.
+        """End the deadline of an order that is no longer unpaid, if the order's snapshot is newer than ours.
 
-        Returns whether it had ended already; None when nothing is recorded, or nothing older.
+        Returns whether it had ended already; None if there is no deadline, or none that is older.
         """
         before = self.deadlines.collection.find_one_and_update(
             {"_id": order["id"], "order_version": {"$lt": order["version"]}},

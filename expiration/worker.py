@@ -18,14 +18,14 @@ from libs.redis import connect
 from libs.settings import AMQP_FORM, REDIS_FORM, amqp_url, check_common, parsed, required
 
 TTL_SECONDS = 20
-"""The worker tells Redis that it works every five seconds, which is this less fifteen (rq)."""
+"""The worker's heartbeat comes every five seconds: rq subtracts fifteen from this."""
 LONGEST_TURN_SECONDS = 90
 RECONNECT_SECONDS = 5.0
 """How long it waits at most before it tries a lost Redis again; rq waits for up to a minute."""
 
 
 class LoopingWorker(SimpleWorker):
-    """rq's worker without forks, with its `loop`."""
+    """rq's worker without forks, with a `loop` for health checks."""
 
     max_connection_wait_time = RECONNECT_SECONDS
 
@@ -34,12 +34,12 @@ class LoopingWorker(SimpleWorker):
         super().__init__(*args, **kwargs)
 
     def heartbeat(self, *args: Any, **kwargs: Any) -> None:
-        """Note that the loop turns, and tell Redis so."""
+        """Note that the loop turns, and refresh the registration in Redis."""
         self.loop.turned()
         super().heartbeat(*args, **kwargs)
 
     def check_registered(self, redis: Redis) -> None:
-        """Ask Redis whether it knows this worker; raise Unavailable when it does not."""
+        """Raise Unavailable if this worker is not registered in Redis."""
         if not redis.exists(self.key):
             raise Unavailable("this worker is not registered")
 

@@ -1,4 +1,4 @@
-"""The rules of a listing. Whether it is reserved or sold is up to orders, and limits what the seller may do here."""
+"""The rules of a listing. orders decides whether it is reserved or sold, which limits what the seller may do here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from tickets.event_identity import event_id
 
 RESERVING = ("created", "awaiting_payment")
 LONGEST_AHEAD = timedelta(days=3653)
-"""How long before it starts something may be listed: ten years."""
+"""How long before an event its tickets may be listed: ten years."""
 KEPT: Any = object()
-"""In the place of a detail in an edit: it stays as it is."""
+"""A placeholder for a detail that an edit leaves as it is."""
 
 
 class InvalidTicket(DomainError):
@@ -32,19 +32,19 @@ class TicketChanged(DomainError):
 
 
 class EventNotFound(DomainError):
-    """There is no ticket for such an event, whatever became of it."""
+    """There is no ticket for this event, whatever its status."""
 
 
 @dataclass
 class Ticket:
     """One thing for sale, at one price, by one seller.
 
-    `title`, `venue` and `starts_at` say which event it is for, `event_id`. `seat` is {section, row, seat}, each of them
-    None where there is none: if all are, the holder chooses a place. Without `seat` nothing is known of it, and without
-    `time_zone` (the venue's) the site's own is meant.
+    `title`, `venue` and `starts_at` identify the event that it is for, `event_id`. `seat` is {section, row, seat}, each
+    None if there is none; if all are, the holder may sit anywhere. Without a `seat` it is unknown; without a
+    `time_zone` (the venue's) the site's is used.
 
-    `reservation` is the newest order on it that we know of: {order_id, no, version, status, expires_at}.
-    `revision` is the version in which the seller last changed it, `price_version` that in which the price last changed.
+    `reservation` is the newest known order of the ticket: {order_id, no, version, status, expires_at}.
+    `revision` is the version of the seller's last change, `price_version` that of the last change of the price.
     """
 
     id: str
@@ -93,7 +93,7 @@ class Ticket:
         return self.reservation["expires_at"] if self.reservation and self.status == "reserved" else None
 
     def has_started(self, now: datetime) -> bool:
-        """Return whether it has begun, from when on the ticket cannot be bought."""
+        """Return whether the event has started; from then on the ticket cannot be bought."""
         return self.starts_at is not None and self.starts_at <= now
 
     def edit(
@@ -106,8 +106,8 @@ class Ticket:
     ) -> bool:
         """Change the listing as the seller saw it at `seen_version`, and its currency if one is given.
 
-        What only reserved or released the ticket since is no conflict. Details that are KEPT stay. With another title,
-        venue or start it is a ticket for another event. Returns False when it is like that already.
+        Reservations since that version are no conflict. Details that are KEPT stay. With another title, venue or start
+        it is a ticket for another event. Returns False if nothing changes.
         Raises InvalidTicket, NotOwner, TicketReserved, TicketSold, TicketWithdrawn or TicketChanged.
         """
         code = currency_code or self.currency
@@ -128,7 +128,7 @@ class Ticket:
         return True
 
     def withdraw(self, seller_id: str, now: datetime, seen_version: int | None = None) -> bool:
-        """Take the ticket off sale for good; return False when it already was. Raises as `edit` does."""
+        """Take the ticket off sale for good; return False if it already was. Raises what `edit` raises."""
         self._check_editable(seller_id)
         if self.withdrawn:
             return False
@@ -136,7 +136,7 @@ class Ticket:
         return self.withdraw_by_operator(now)
 
     def withdraw_by_operator(self, now: datetime) -> bool:
-        """Take the ticket off sale for good, for an operator; return False when it already was.
+        """Take the ticket off sale for good, for an operator; return False if it already was.
 
         Raises TicketSold or TicketReserved.
         """
@@ -168,7 +168,7 @@ class Ticket:
         return True
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what everybody may see."""
+        """Return the fields that everybody may see."""
         return {
             "id": self.id,
             "version": self.version,
@@ -193,7 +193,7 @@ class Ticket:
         }
 
     def seller_view(self) -> dict[str, Any]:
-        """Return what the seller may see besides: how much of the ticket's price the buyer got back, in cents."""
+        """Return what only the seller may see: how much of the price the buyer got back, in cents."""
         sold = self.reservation if self.status == "sold" and self.reservation else {}
         return {**self.snapshot(), "refunded_cents": sold.get("refunded_cents", 0)}
 

@@ -1,7 +1,6 @@
-"""A list with one ticket of each event, however many tickets the event has in it.
+"""A list with one ticket of each event: the first that the whole list has, in its order.
 
-Which one, and whether a page before has shown it, follows from the list's order alone, so that pages need to know
-nothing of each other: it is the first of the whole list.
+So whether an earlier page has shown an event follows from the order alone, and pages need not know of each other.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from tickets.domain import Ticket
 from tickets.lists import EVENT_INDEX, LIST_MS, SORTS, Document, Order, Query, is_beyond, start_number
 
 Find = Callable[[Document, Order, int], list[Ticket]]
-"""Returns so many tickets at most that a query finds, in an order."""
+"""Returns the tickets that a query finds, in an order, and at most a number of them."""
 MOST_QUERIES, MOST_ASKED = 24, 200
 """How often a page looks for tickets of other events, and for how many at once: each time for twice as many."""
 
@@ -22,8 +21,8 @@ MOST_QUERIES, MOST_ASKED = 24, 200
 class OneOfEach:
     """Finds tickets as `find` does, but of each event only the first of the list `query`, and none before `after`.
 
-    `count(idents)` is `count_events` of that list. An instance is for one page. When it has looked often enough, it
-    has found fewer than there may be: `looked_at` is the last ticket then, up to which it has found all.
+    `count(idents)` is `count_events` of that list. An instance is for one page. After MOST_QUERIES it stops, and the
+    page may be short: then `looked_at` is the last ticket that it has examined.
     """
 
     looked_at: Ticket | None = None
@@ -36,7 +35,7 @@ class OneOfEach:
         self._count = count
         self._events: dict[str, Document] = {}
         self._alone: list[str] = []
-        """Tickets of no event, which a program of an earlier version listed since the last migration."""
+        """Tickets without an event, which a program of an earlier version listed since the last migration."""
 
     def __call__(self, part: Document, order: Order, most: int) -> list[Ticket]:
         """Return at most so many of the tickets that `part` finds."""
@@ -56,7 +55,7 @@ class OneOfEach:
         return found
 
     def event_of(self, ticket: Ticket) -> Document:
-        """Return what the list has of a ticket's event: how many `tickets`, and the cheapest's price and currency."""
+        """Return how many `tickets` of a ticket's event the list has, and the cheapest's price and currency."""
         event = self._events.get(ticket.event_id or "") or _alone(ticket)
         return {name: event[name] for name in ("tickets", "price_cents", "currency")}
 

@@ -1,4 +1,4 @@
-"""What a list of tickets shows, as queries that MongoDB answers from an index, in order."""
+"""Lists of tickets as queries that MongoDB answers from an index, in order."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ PUBLIC_INDEXES: list[Order] = [
     [*((name, ASCENDING) for name in lookup), *sort] for lookup in LOOKUPS for sort in (NEWEST, BY_PRICE, BY_START)
 ]
 EVENT_INDEX: Order = [(name, ASCENDING) for name in ("shelf", "event_id", "price_cents", "_id", "category", "currency")]
-"""By which an event's tickets are found, cheapest first, and counted from the index alone."""
+"""The index for an event's tickets, cheapest first; it also covers counting them."""
 SOONEST_INDEX: Order = [("shelf", ASCENDING), ("starts_at", ASCENDING)]
 SELLER_INDEX: Order = [("seller_id", ASCENDING), ("shelf", ASCENDING), ("_id", DESCENDING)]
 SHELVES = ("on_sale", "started", "reserved", "sold", "withdrawn")
@@ -40,15 +40,15 @@ LIST_MS = 2000
 """How long a query of a list may take."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_START = 2**53
-"""The start, as a number, of what has none: it comes after all else."""
+"""The start, as a number, of tickets that have none: they come last."""
 
 
 @dataclass(frozen=True)
 class Query:
     """Which tickets a list shows, and in what order.
 
-    `lookup` is answered by `index` alone and in order, at the same cost whatever the number of tickets. `remainder` is
-    what the index does not know: it is checked on each ticket found.
+    `index` alone answers `lookup`, in order, at the same cost whatever the number of tickets. `remainder` has the
+    conditions that the index does not cover: they are checked on each ticket found.
     """
 
     lookup: Document
@@ -64,9 +64,9 @@ class Query:
         return {"_id": str, "starts" if self.sort == "soonest" else "price_cents": int}
 
     def scans(self, after: Document | None) -> list[tuple[Document, Order]]:
-        """Return the queries, with their orders, that one after another find the `lookup` beyond a position.
+        """Return the queries, with their orders, that in sequence find the tickets of `lookup` after a position.
 
-        What ties with the position comes first. One query for all, with `$or`, would be sorted in memory.
+        Those that tie with the position come first. A single query, with `$or`, would be sorted in memory.
         """
         order = SORTS[self.sort]
         if after is None:
@@ -78,7 +78,7 @@ class Query:
 
 
 def up_to(scan: Document, order: Order, last: Document) -> list[tuple[Document, Order]]:
-    """Return the queries, with their orders, that one after another find what `scan` finds up to a position."""
+    """Return the queries, with their orders, that in sequence find what `scan` finds up to a position."""
     before, until = {ASCENDING: "$lt", DESCENDING: "$gt"}, {ASCENDING: "$lte", DESCENDING: "$gte"}
     return [
         (_from_tie(scan, order[: number + 1], last, until if number == len(order) - 1 else before), order[number:])
@@ -116,11 +116,11 @@ def public_list(
 ) -> Query:
     """Return the query for the public list.
 
-    An index finds the tickets with one word in order; none does so for several. So one word of `q` is looked up, and
-    the tickets that have it are checked for the others: the fewer have it, the cheaper. `rarest_word(lookup, searched)`
-    chooses it among the words that are searched for, which begin with the longest.
+    An index finds the tickets with one word in order, but not those with several. So one word is looked up, and the
+    tickets that have it are checked for the others: the rarer the word, the cheaper. `rarest_word(lookup, searched)`
+    chooses it among the words that are searched for, longest first.
 
-    The words of `place` are those of the venue. `corrections` has words that are searched for instead of others.
+    The words of `place` are looked for in the venue. `corrections` maps words to those that are searched for instead.
     """
     lookup: Document = {"shelf": {"$in": STATUSES[status]}}
     remainder: Document = {}

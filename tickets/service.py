@@ -1,4 +1,4 @@
-"""The tickets service: list, edit, withdraw; and follow the orders on each ticket."""
+"""The tickets service: list, edit and withdraw tickets, and know from orders which are reserved or sold."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -49,7 +49,7 @@ MAXIMUM_PROCESS = 64
 
 
 class TicketsService(parked_events.ParkedEvents):
-    """Keeps the listings; knows from orders whether one may still be edited."""
+    """Keeps the listings, and knows from orders whether they may still be edited."""
 
     name = "tickets"
     store = StoreProvider(TicketStore, CATALOGUE)
@@ -72,9 +72,9 @@ class TicketsService(parked_events.ParkedEvents):
         city: str | None = None,
         time_zone: str | None = None,
     ) -> dict[str, Any]:
-        """List a ticket for sale. `starts_at`: ISO 8601 with offset. `seat`: see Ticket. Returns the ticket.
+        """List a ticket for sale, and return it. `starts_at`: ISO 8601 with offset. `seat`: see Ticket.
 
-        The same `idempotency_key` returns the same ticket, whatever its status is by then, and if it has started.
+        Repeated with the same `idempotency_key`, it returns the same ticket, whatever its status is by then.
         """
         seller_id = self.caller.user_id
         details = _details(title, price_cents, category, venue, starts_at, seat, city, time_zone)
@@ -105,11 +105,11 @@ class TicketsService(parked_events.ParkedEvents):
         city: Any = KEPT,
         time_zone: Any = KEPT,
     ) -> dict[str, Any]:
-        """Replace what the seller entered for a ticket; refused while it is reserved or sold. Returns the ticket.
+        """Replace what the seller entered for a ticket, and return it; refused while it is reserved or sold.
 
-        Seat, city and time zone stay as they are unless they are given: earlier versions know nothing of them.
-        The price is in the currency of new tickets, which the ticket then has too. `version`: the ticket's version that
-        the seller saw; refused when it was edited or withdrawn since, unless it says the same already.
+        Seat, city and time zone stay as they are unless they are given: earlier versions do not know them. The ticket
+        gets the currency of new tickets, which the price is in. `version`: the version that the seller saw; refused if
+        the ticket was edited or withdrawn since, unless it has these details already.
         """
         seller_id = self.caller.user_id
         details = _details(title, price_cents, category, venue, starts_at, seat, city, time_zone)
@@ -263,13 +263,13 @@ class TicketsService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def snapshots(self, ids: Any) -> Any:
-        """Return those of the tickets with these ids (a list of at most 100) that exist; for orders."""
+        """Return the tickets with these ids (a list of at most 100) that exist; for orders."""
         self.caller.require("orders", "operator")
         return [ticket.snapshot() for ticket in self.store.get_all(arguments.texts("ids", ids, BATCH))]
 
     @rpc(expected_exceptions=EXPECTED)
     def versions(self, after: str | None = None) -> Any:
-        """Return a page of [ticket's id, revision], for services that compare their copies: those may have no older."""
+        """Return a page of [ticket's id, revision], for services that compare copies: none may be older than that."""
         self.caller.require("orders", "operator")
         return self.store.revisions(arguments.optional_text("after", after), PAGE)
 
@@ -287,7 +287,7 @@ class TicketsService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def watermark(self, process: str, number: int) -> None:
-        """Have a watermark broadcast that answers the question `number` of a process of the gateway."""
+        """Request a watermark that answers the question `number` of a process of the gateway."""
         self.caller.require("gateway")
         ident, asked = (
             arguments.text("process", process, MAXIMUM_PROCESS),
@@ -297,9 +297,9 @@ class TicketsService(parked_events.ParkedEvents):
 
     @handles_batches(OrderCreated, OrderAwaitingPayment, OrderUpdated, OrderCancelled, OrderCompleted)
     def on_orders(self, orders: Sequence[dict[str, Any]]) -> None:
-        """Each ticket is reserved, stays so while it is being paid, and is then released or sold.
+        """Reserve each order's ticket, keep it reserved while it is being paid for, and release it or mark it as sold.
 
-        Raises TicketNotFound or VersionConflict once the others are saved: then each is tried again alone.
+        Raises TicketNotFound or VersionConflict once the others are saved: then each event is retried alone.
         """
         if len(orders) == 1:
             self.on_order(orders[0])
@@ -323,11 +323,11 @@ class TicketsService(parked_events.ParkedEvents):
 
     @timer(interval=STARTED_SECONDS)
     def take_started_off_sale(self) -> None:
-        """Take what has started off the lists; until then it only makes their pages shorter."""
+        """Remove tickets that have started from the lists; until then they only make pages shorter."""
         self.store.take_started_off_sale(utc_now())
 
     def _listed_with(self, seller_id: str, idempotency_key: str | None, details: dict[str, Any]) -> Ticket | None:
-        """Return the ticket that this key has listed already; raise KeyReused when that was with other details."""
+        """Return the ticket that was listed with this key, or None; raise KeyReused if its details were different."""
         found = self.store.find_by_key(seller_id, idempotency_key) if idempotency_key is not None else None
         if found is None:
             return None

@@ -1,8 +1,8 @@
-"""Fuzzy search: what tickets have for a word with a letter wrong, missing, too many or in its neighbour's place.
+"""Fuzzy search: finds words of tickets within one edit (a letter replaced, missing, added, or two transposed).
 
-Two words that differ so have a word in common that is one of them, or one of them without a letter (the method of
-SymSpell, https://github.com/wolfgarbe/SymSpell). So the words of all tickets, of now and before, are found by an index
-of these, at the same cost however many there are.
+Two such words have a variant in common, where the variants of a word are itself and the word without one of its letters
+(the method of SymSpell, https://github.com/wolfgarbe/SymSpell). So an index of the variants of all words that tickets
+have or had finds them, at the same cost however many there are.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from pymongo.errors import BulkWriteError
 
 NEAR_INDEX = IndexModel([("near", ASCENDING)])
 SHORTEST, LONGEST = 4, 24
-"""Letters of a word that is corrected; of a shorter one, too many others differ by one."""
+"""The lengths of words that are corrected; too many others are within one edit of a shorter one."""
 MOST_FOUND, MOST_NEAR = 100, 5
 MOST_KNOWN = 100_000
 DUPLICATE_KEY = 11000
@@ -52,7 +52,7 @@ class Spelling:
 
 
 def is_near(word: str, other: str) -> bool:
-    """Return whether the words differ by a letter that is wrong, missing or too many, or by two that are exchanged."""
+    """Return whether the words are one edit apart: a letter replaced, missing or added, or two transposed."""
     shorter = min(len(word), len(other))
     begin = next((at for at in range(shorter) if word[at] != other[at]), shorter)
     word, other = word[begin:], other[begin:]
@@ -63,5 +63,5 @@ def is_near(word: str, other: str) -> bool:
 
 
 def _without_a_letter(word: str) -> list[str]:
-    """Return the word itself, and each that it is without one of its letters."""
+    """Return the variants of a word: itself, and the word without each of its letters."""
     return sorted({word, *(word[:at] + word[at + 1 :] for at in range(len(word)))})

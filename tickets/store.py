@@ -25,9 +25,9 @@ from tickets.words import indexed_words
 TICKET_FIELDS = [field.name for field in fields(Ticket)]
 REVISION = ("revision", "revision_of")
 READ = {"_id": 1, **{name: 1 for name in (*TICKET_FIELDS, *REVISION) if name != "id"}}
-"""What is read of a ticket: not its words and prefixes, which are most of what is stored."""
+"""The projection for reading tickets: without words and prefixes, which are most of a document."""
 ADDED = dict.fromkeys(("seat", "city", "time_zone"))
-"""The details that tickets of earlier versions have not."""
+"""The details that tickets of earlier versions lack."""
 DETAILS = ("title", "price_cents", "category", "venue", "starts_at", *ADDED)
 COUNT_LIMIT = 200
 """How many tickets with a word are counted at most, to see which of several words is the rarest."""
@@ -55,7 +55,7 @@ def found_by(title: str, venue: str | None, city: str | None, starts_at: datetim
 
 
 def renew_words(db: Database[Document]) -> int:
-    """Store what tickets are found by anew where an earlier version has it otherwise, and learn their words."""
+    """Recompute what tickets are found by where an earlier version stored it differently, and learn their words."""
     read = ("version", "title", "venue", "city", "starts_at", "words", "prefixes", "places", "starts", "event_id")
     renewed, spelling = 0, Spelling(db.words)
     for found in db.tickets.find({}, read):
@@ -69,12 +69,11 @@ def renew_words(db: Database[Document]) -> int:
 
 
 class TicketStore:
-    """Listings with their outboxes, and beside a ticket's fields some that are stored for the lists alone.
+    """Listings with their outboxes, and in addition to a ticket's fields some that are only stored for the lists.
 
-    `shelf` is where the lists find a ticket: its status, or "started" for one that nobody bought in time; `words` are
-    those of its title and venue, `prefixes` the beginnings of these, `places` those of the venue; `starts` is its start
-    as a number. One that came with an idempotency key has this
-    beside `listed_as`, the details that came with it.
+    `shelf` is where the lists find a ticket: its status, or "started" if nobody bought it in time. `words` are those of
+    its title and venue, `prefixes` their beginnings, `places` the words of the venue; `starts` is its start as a
+    number. A ticket that was listed with an idempotency key has the key, and in `listed_as` the details given then.
 
     Each index of the lists first fixes what is equal, then sorts; MongoDB merges the scans of several shelves or
     categories in order, so that a page costs the same whatever the number of tickets.
@@ -110,7 +109,7 @@ class TicketStore:
         return _from_document(found)
 
     def get_all(self, ids: Sequence[str]) -> Any:
-        """Return those tickets that exist, as a list."""
+        """Return the tickets with these ids that exist."""
         return [_from_document(found) for found in self.tickets.collection.find({"_id": {"$in": ids}}, READ)]
 
     def find_by_key(self, seller_id: str, idempotency_key: str) -> tuple[Ticket, Document] | None:
@@ -143,7 +142,7 @@ class TicketStore:
         self.tickets.save(_reserved(ticket), TicketReservationChanged, ticket.snapshot())
 
     def save_reservations(self, tickets: Sequence[Ticket]) -> int:
-        """Save tickets as `save_reservation` does, but for those that changed meanwhile; return how many were saved."""
+        """Save tickets as `save_reservation` does, except those that changed meanwhile; return how many were saved."""
         changed = [(_reserved(ticket), ticket.snapshot()) for ticket in tickets]
         return self.tickets.save_all(changed, TicketReservationChanged)
 
@@ -166,7 +165,7 @@ class TicketStore:
     def list(
         self, query: Query, limit: int, after: Document | None, chosen: OneOfEach | None = None
     ) -> tuple[list[Ticket], Document | None]:
-        """Return the first tickets of a list beyond a position, and the position where it goes on, None at its end.
+        """Return the next tickets of a list after a position, and the position where they end, None at the list's end.
 
         There are `limit` of them, or fewer when MOST_EXAMINED tickets were looked at; those that tie with `after` are
         counted by themselves. `chosen` finds them if not all are shown.
@@ -207,9 +206,9 @@ class TicketStore:
         return None if found is None else _from_document(found)
 
     def rarest_word(self, lookup: Document, searched: Sequence[str]) -> str:
-        """Return that of the words which the fewest tickets of the `lookup` have; of several, the first.
+        """Return the word that the fewest tickets of the `lookup` have; of several such words, the first.
 
-        Counting ends at COUNT_LIMIT: among words that so many tickets have, it does not matter which is looked up.
+        Counting stops at COUNT_LIMIT: among words as frequent as that, it does not matter which is looked up.
         """
         if len(searched) == 1:
             return searched[0]
@@ -316,7 +315,7 @@ class TicketStore:
         return cursor.hint(lists.EVENT_INDEX)
 
     def take_started_off_sale(self, now: datetime) -> int:
-        """Take what has started by now out of the lists of what is on sale; return how many tickets that were."""
+        """Move tickets that have started out of the lists of those on sale; return how many there were."""
         started = {"shelf": "on_sale", "starts_at": {"$lte": now}}
         return self.tickets.collection.update_many(started, {"$set": {"shelf": "started"}}).modified_count
 
@@ -356,7 +355,7 @@ def _reserved(ticket: Ticket) -> Document:
 def _kept_beside(ticket: Ticket) -> Document:
     """Return what every save of a ticket stores.
 
-    `revision_of` says of which version the `revision` is: a program of 0.2, which may run beside this one, leaves both.
+    `revision_of` is the version to which `revision` belongs: programs of 0.2, which may run concurrently, set neither.
     """
     shelf = "started" if ticket.has_started(ticket.updated_at) and ticket.status == "on_sale" else ticket.status
     return {"shelf": shelf, "revision": ticket.revision, "revision_of": ticket.version}

@@ -1,8 +1,8 @@
 """The words of a text as a search compares them: without case, accents or apostrophes, in any script and its digits.
 
-They begin and end by Unicode's rules (https://www.unicode.org/reports/tr29/), as far as these matter to a search. In
-scripts without spaces between words, pieces of a few letters take their place, one from each letter on, so that
-whatever is searched for begins one of them.
+Word boundaries follow Unicode (https://www.unicode.org/reports/tr29/), as far as that matters to a search. Scripts
+without spaces between words are indexed as n-grams of PIECE letters, one from each letter on, so that any text that is
+searched for begins one of them.
 """
 
 import re
@@ -18,16 +18,16 @@ LETTERS = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
     | {"\u0640": ""}  # the Arabic tatweel, which only makes a word longer
 )
-"""Letters that Unicode does not take apart into another and an accent, as they are typed where keyboards lack them."""
+"""Letters that Unicode does not decompose into another and an accent, as they are typed on keyboards without them."""
 UNSPACED = (
     "CJK ", "IDEOGRAPHIC ", "HIRAGANA ", "KATAKANA", "BOPOMOFO ", "YI ", "THAI ", "LAO ", "KHMER ", "MYANMAR ", "TAI ",
     "NEW TAI ", "JAVANESE ", "BALINESE ",
 )  # fmt: skip
-"""How the names of letters begin whose scripts put no spaces between words."""
+"""The prefixes of the names of letters in scripts without spaces between words."""
 PIECE = 3
-"""Letters, with their marks, of a piece of such a script."""
+"""The number of letters, with their marks, in an n-gram."""
 IOTA = "\u0345"
-"""The Greek iota below a letter, which beside capitals is a letter."""
+"""The Greek iota subscript, which next to capitals is a letter of its own."""
 TOKEN = re.compile(r"[ln]+(?:(?<=l)'(?=l)[ln]+)*|u+|s")
 """A word, a text of a script without spaces, or a symbol, in the kinds of its characters."""
 
@@ -56,13 +56,13 @@ def searched_words(text: str | None) -> list[str]:
 
 
 def folded_line(text: str) -> str:
-    """Return a text as it is compared with another one: its words, folded, with spaces; all of it where it has none."""
+    """Return a text in the form for comparing: its words, folded, separated by spaces; if it has none, all of it."""
     tokens = ("".join(token if isinstance(token, list) else _parts(token)) for token in _tokens(text))
     return " ".join(tokens) or _folded(text)
 
 
 def _tokens(*texts: str | None) -> Iterator[str | list[str]]:
-    """Yield the folded words, and what has no spaces as lists of letters with their marks."""
+    """Yield the folded words; text without spaces as lists of letters with their marks."""
     for text in texts:
         folded = _folded(text or "")
         kinds = _kinds(folded)
@@ -76,7 +76,7 @@ def _parts(word: str) -> list[str]:
 
 
 def _folded(text: str) -> str:
-    """Return the text without case, accents, and differences of form such as full and half width; digits as 0 to 9."""
+    """Return the text without case, accents and compatibility differences such as width; digits as 0 to 9."""
     composed = unicodedata.normalize("NFC", text).replace("\u00b4", "'")  # which is a space and an accent in NFKD
     folded = _without_accents(_without_accents(composed).casefold()).translate(LETTERS)
     return unicodedata.normalize("NFC", with_ascii_digits(folded))
