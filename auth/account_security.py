@@ -1,8 +1,8 @@
-"""The RPC methods of second factors and passkeys, a part of AuthService.
+"""The RPC methods of second factors and passkeys, a mixin of AuthService.
 
-A session counts as confirmed for ten minutes from the sign-in on, and again from each time that its user gives all that
-a sign-in needs, which gives a `proof`: a passkey; or the password, and a code if there is an app. Neither holds once an
-app is set up that was not asked for. Without either nothing here changes how one signs in.
+A session counts as confirmed for ten minutes after the sign-in, and again after its user gives everything that a
+sign-in needs (a passkey, or the password and, with an app, a code), for which they get a `proof`. Setting up an app
+invalidates both. How a user signs in can only be changed in a confirmed session.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -48,9 +48,9 @@ REQUEST = "request for a passkey"
 
 
 class AccountSecurity:
-    """What AuthService can do about second factors and passkeys, with AuthService's dependencies.
+    """AuthService's methods about second factors and passkeys; uses AuthService's dependencies.
 
-    Not to be imported by its name: `libs.service` takes every class with entrypoints in a module for a service.
+    Import the module, not this class: `libs.service` takes every class with entrypoints in a module for a service.
     """
 
     store: Any
@@ -151,8 +151,8 @@ class AccountSecurity:
     ) -> dict[str, str]:
         """Return {"proof"} that the caller could sign in: by `answer` with a passkey, else by the password.
 
-        Who has an app needs a `code` beside the password. It is good for ten minutes in this session. Raises
-        IncompleteConfirmation, WrongPassword, WrongCode, WrongPasskey, TooManyAttempts.
+        A user with an app needs a `code` as well as the password. The proof is good for ten minutes in this session.
+        Raises IncompleteConfirmation, WrongPassword, WrongCode, WrongPasskey, TooManyAttempts.
         """
         user = self._signed_in_user()
         factor = self.store.factors.second_factor(user["id"])
@@ -177,7 +177,7 @@ class AccountSecurity:
                 raise WrongPassword("This is not your current password.")
 
     def _check_code(self, factor: dict[str, Any] | None, code: object) -> None:
-        """Use a code up, if the user has a second factor; not before the password was found to be right."""
+        """Use up a code, if the user has a second factor; only after the password was verified."""
         if factor is not None:
             with self.throttle.attempt(self.counters.of_own_code(factor["_id"]), WrongCode):
                 self._use_code(factor, code)
@@ -232,9 +232,9 @@ class AccountSecurity:
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def new_authenticator(self, proof: str | None = None, setup: str | None = None) -> dict[str, str]:
-        """Return {"secret", "uri", "setup"}: what an app is given, and what `turn_on_authenticator` needs.
+        """Return {"secret", "uri", "setup"}: the secret for an app, and what `turn_on_authenticator` needs.
 
-        Nothing is stored. With the `setup` of an earlier answer it is the same secret. Raises ConfirmationNeeded.
+        Nothing is stored. Given the `setup` of an earlier answer, the secret is the same. Raises ConfirmationNeeded.
         """
         user = self._confirmed_user(proof)
         secret = self._opened_setup(user, setup) if setup else authenticator.new_secret()
@@ -243,10 +243,10 @@ class AccountSecurity:
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def turn_on_authenticator(self, setup: str, code: str, proof: str | None = None) -> dict[str, Any]:
-        """Let every sign-in with the password need a code of the app from now on; return {"recovery_codes", "proof"}.
+        """Require a code of the app for every sign-in with the password; return {"recovery_codes", "proof"}.
 
-        `code` is the app's present one. Replaces an app that was used before. `proof` is what `confirm` gives: earlier
-        ones are good no longer. Raises ConfirmationNeeded, TookTooLong, WrongCode, TooManyAttempts.
+        `code` is the app's current one. Replaces any app that was used before. `proof` is as from `confirm`: earlier
+        ones are no longer valid. Raises ConfirmationNeeded, TookTooLong, WrongCode, TooManyAttempts.
         """
         user = self._confirmed_user(proof)
         with recorded("second_factor", who=user["id"], what="authenticator app turned on"):
@@ -264,7 +264,7 @@ class AccountSecurity:
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def turn_off_authenticator(self, proof: str | None = None) -> None:
-        """Let a sign-in need the password alone; the recovery codes end, too. Raises ConfirmationNeeded."""
+        """Let the password alone suffice to sign in; invalidates the recovery codes. Raises ConfirmationNeeded."""
         user = self._confirmed_user(proof)
         with recorded("second_factor", who=user["id"], what="authenticator app turned off") as attempt:
             if self.store.factors.turn_off(user["id"]):
@@ -274,7 +274,7 @@ class AccountSecurity:
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def renew_recovery_codes(self, proof: str | None = None) -> dict[str, list[str]]:
-        """Return {"recovery_codes"}, new ones; the earlier end. Raises ConfirmationNeeded, NoAuthenticator."""
+        """Replace the recovery codes; return {"recovery_codes"}. Raises ConfirmationNeeded, NoAuthenticator."""
         user = self._confirmed_user(proof)
         with recorded("second_factor", who=user["id"], what="recovery codes renewed"):
             codes = authenticator.new_recovery_codes()
@@ -285,7 +285,7 @@ class AccountSecurity:
 
     @rpc(expected_exceptions=EXPECTED)
     def remove_second_factor(self, email: str, reason: str) -> bool:
-        """Turn the authenticator app of a user (`email` or id) off, who lost it and its recovery codes; for operators.
+        """Turn off the authenticator app of a user (`email` or id) who lost it and the recovery codes; for operators.
 
         Returns whether there was one. Passkeys stay, and the user is told on the account's page. `reason` is recorded.
         """
@@ -306,7 +306,7 @@ class AccountSecurity:
         return str(secret)
 
     def _use_code(self, factor: dict[str, Any] | None, code: object) -> None:
-        """Use a code of the app, or a recovery code, up; raise WrongCode."""
+        """Use up a code of the app or a recovery code; raise WrongCode."""
         typed = authenticator.normalise_code(code)
         if factor is None or not (self._use_app(factor, typed) or self._use_recovery_code(factor, typed)):
             raise WrongCode("This code is wrong, or was used before. Enter the newest one, or a recovery code.")

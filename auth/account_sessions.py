@@ -1,4 +1,4 @@
-"""The RPC methods of users' sessions, a part of AuthService: list them, end one; for operators, lock users out."""
+"""The RPC methods of users' sessions, a mixin of AuthService: list them, end one; for operators, lock users out."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -72,9 +72,9 @@ class AccountSessions:
 
     @rpc(expected_exceptions=EXPECTED)
     def lock(self, user: str, reason: str) -> dict[str, Any]:
-        """Let a user (id or email) sign in no longer, and end all their sessions; for operators.
+        """Lock a user (id or email) out and end all their sessions; for operators.
 
-        Sessions have ended everywhere three seconds later at the latest. Returns {"id", "email", "locked_at"}.
+        Their sessions end everywhere within three seconds. Returns {"id", "email", "locked_at"}.
         """
         self.caller.require("operator")
         arguments.reason("reason", reason)

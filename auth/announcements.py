@@ -1,4 +1,4 @@
-"""The RPC methods about the banner on the site, a part of AuthService: operators write it, the gateway shows it."""
+"""The RPC methods about the banner on the site, a mixin of AuthService: operators write it, the gateway shows it."""
 
 import re
 from typing import Any
@@ -16,9 +16,9 @@ LANGUAGE = re.compile("[a-z]{2}")
 
 
 class Announcements:
-    """What AuthService can do about the banner, with AuthService's dependencies.
+    """AuthService's methods about the banner; uses AuthService's dependencies.
 
-    Not to be imported by its name: `libs.service` takes every class with entrypoints in a module for a service.
+    Import the module, not this class: `libs.service` takes every class with entrypoints in a module for a service.
     """
 
     store: Any

@@ -16,7 +16,7 @@ RECOVERY_CODES = 10
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 """Without i, l, o, 0 and 1, which people mistake for one another."""
 GROUPS, GROUP = 4, 6
-"""Of characters: 118 bits, so that a plain hash of a code gives nothing away (OWASP ASVS 5.0, 6.5.2)."""
+"""The number of characters: 118 bits, so that a plain hash of a code reveals nothing (OWASP ASVS 5.0, 6.5.2)."""
 
 
 def new_secret() -> str:
@@ -30,7 +30,7 @@ def uri(secret: str, email: str) -> str:
 
 
 def matched_period(secret: str, code: str, now: datetime) -> int | None:
-    """Return the number of the period whose code this is, if that is the present or a neighbouring one."""
+    """Return the number of the period whose code this is, if that is the current or an adjacent one."""
     try:
         return pyotp.TOTP(secret).verify_and_get_timecode(code, for_time=now, valid_window=WINDOW)
     except OTPVerificationError:
@@ -38,7 +38,7 @@ def matched_period(secret: str, code: str, now: datetime) -> int | None:
 
 
 def normalise_code(typed: object) -> str:
-    """Return what was typed as a code without what people write between its characters."""
+    """Return a typed code in normal form, without what people write between its characters."""
     return re.sub(r"[\s-]", "", unicodedata.normalize("NFKC", typed)).lower() if isinstance(typed, str) else ""
 
 

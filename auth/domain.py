@@ -1,4 +1,4 @@
-"""The rules of users, their passwords, and how often an attempt may be made."""
+"""The rules of users, their passwords, and how often they may attempt to sign in."""
 
 import hmac
 import ipaddress
@@ -23,12 +23,12 @@ from libs.contracts.texts import Unacceptable, checked_line, is_storable, withou
 
 SESSION_SECONDS = 12 * 60 * 60
 CONFIRMED_FOR = timedelta(minutes=10)
-"""How long it is believed after a sign-in, or a confirmation, that it is still the same person."""
+"""How long after a sign-in or a confirmation a session counts as confirmed."""
 LENGTH_MESSAGE = f"Choose a password of {MINIMUM_PASSWORD} to {MAXIMUM_PASSWORD} characters."
 CODE_MESSAGE = "Enter a code of your authenticator app, or a recovery code."
 HALF_MESSAGE = "The password has half of a character in it; enter it again."
 KNOWN_ADDRESSES = 20
-"""From how many network addresses a user is remembered to have signed in, newest last."""
+"""How many network addresses of a user's sign-ins are remembered, newest last."""
 
 FindWeakness = Callable[[str, str], str | None]
 """Returns why a password is too easy to guess for the user with an address, as a clause, or None."""
@@ -80,7 +80,7 @@ class WrongPasskey(DomainError):
 
 
 class TookTooLong(DomainError):
-    """What was begun, and is being finished, was begun too long ago."""
+    """The user took too long between the first and the last step."""
 
 
 class ConfirmationNeeded(DomainError):
@@ -88,7 +88,7 @@ class ConfirmationNeeded(DomainError):
 
 
 class IncompleteConfirmation(InvalidFields):
-    """Something is missing of what the user would need to sign in."""
+    """The user did not give everything that signing in needs."""
 
 
 class NoAuthenticator(DomainError):
@@ -140,7 +140,7 @@ EMAILS_IN_USE = Limit(free=20, longest_wait_seconds=900)
 
 @dataclass(frozen=True)
 class Counters:
-    """What attempts count towards.
+    """The throttle counters that each kind of attempt counts towards.
 
     Keys are HMACs: from plain hashes, whoever reads the database finds every IPv4 address within hours by trial.
     """
@@ -150,9 +150,9 @@ class Counters:
     def of_sign_in(self, email: str, address: str, is_known: bool) -> list[Counter]:
         """Return what a sign-in counts towards from its beginning, unless it succeeds.
 
-        An address is slowed down for one account after five failures. An account that is attacked from many addresses
-        takes one try a minute at worst from addresses that are new to it. An address from which this user has signed in
-        before (`is_known`) is exempt from that, so that strangers anywhere do not keep the user out.
+        An address is slowed down for an account after five failures. An account that is attacked from many addresses
+        accepts, at worst, one attempt a minute from addresses new to it. An address from which this user has signed in
+        before (`is_known`) is exempt from that, so that strangers elsewhere cannot keep the user out.
         """
         pair = self._counter("sign-in", ONE_ACCOUNT_FROM_ONE_ADDRESS, email, address)
         return [pair] if is_known else [pair, self._counter("account", ONE_ACCOUNT, email)]
@@ -160,8 +160,8 @@ class Counters:
     def of_address(self, address: str, is_known: bool) -> list[Counter]:
         """Return what a sign-in counts towards once it has failed: an address is slowed down for all accounts.
 
-        Only then, so that many people may sign in at once behind one address; and not for users whom it knows, so that
-        no neighbour keeps them out.
+        Only then, so that many people may sign in at once behind one address; and not for users who have signed in from
+        it before, so that others there cannot keep them out.
         """
         return [] if is_known else [self._counter("address", ONE_ADDRESS, address)]
 
@@ -170,7 +170,7 @@ class Counters:
         return [self._counter("password", OWN_PASSWORD, user_id)]
 
     def of_own_code(self, user_id: str) -> list[Counter]:
-        """Return what a wrong code beside the right password counts towards, when a signed-in user confirms by both."""
+        """Return what a wrong code with the right password counts towards, when a signed-in user confirms by both."""
         return [self._counter("own code", OWN_PASSWORD, user_id)]
 
     def of_code(self, user_id: str, address: str, is_known: bool) -> list[Counter]:
@@ -206,7 +206,7 @@ class Counters:
 
 
 def network(address: object) -> str:
-    """Return the network that an address counts as: an IPv6 client has a whole /64 to choose from (RFC 6177)."""
+    """Return the network that an address counts as: an IPv6 client has a whole /64 (RFC 6177)."""
     try:
         parsed = ipaddress.ip_address(str(address))
     except ValueError:
@@ -259,8 +259,8 @@ def check_change(current: object, new: object) -> None:
 def check_password(field: str, password: object, email: str, find_weakness: FindWeakness) -> str:
     """Return an acceptable password in the form in which it is hashed; raise InvalidPassword about `field`.
 
-    Any characters are allowed and none are demanded; what is easy to guess is refused (OWASP ASVS 5.0, 6.2.4, 6.2.5,
-    6.2.9, 6.2.11 and 6.2.12).
+    Any characters are allowed and none are required; weak passwords are refused (OWASP ASVS 5.0, 6.2.4, 6.2.5, 6.2.9,
+    6.2.11 and 6.2.12).
     """
     if errors := _password_errors(field, password, email, find_weakness):
         raise InvalidPassword(errors)
@@ -279,7 +279,7 @@ def check_confirmation(password: object, code: object, has_second_factor: bool) 
 def is_confirmed(began: datetime, second_factor_since: datetime | None, now: datetime) -> bool:
     """Return whether a session counts as confirmed by the sign-in with which it began.
 
-    One from before the second factor was set up did not need it, and confirms no change of it.
+    A sign-in from before the second factor was set up did not need it, so it confirms no change of it.
     """
     return now - began <= CONFIRMED_FOR and (second_factor_since is None or second_factor_since <= began)
 
@@ -308,7 +308,7 @@ def check_passkey_name(name: object) -> str:
 def check_name(name: object) -> str | None:
     """Return the name by which buyers know a user as it is kept, None for none; raise InvalidName.
 
-    It leads to no other place to deal, and does not pass for the site.
+    It must neither point to another place to trade nor imitate the site.
     """
     try:
         kept = checked_line("name", "" if name is None else name, MAXIMUM_NAME)

@@ -72,7 +72,7 @@ class Factors:
         return self._second_factors.update_one(where, update).modified_count == 1
 
     def reencrypt(self, seals: Seals) -> tuple[int, list[str]]:
-        """Seal the secrets of all apps with the newest key; return how many, and the users whose no key opens."""
+        """Re-encrypt the secrets of all apps; return how many, and the users whose secrets no key decrypts."""
         renewed, unreadable = 0, []
         for factor in self._second_factors.find({}, {"secret": 1}):
             try:
@@ -85,7 +85,7 @@ class Factors:
         return renewed, unreadable
 
     def use_recovery_code(self, factor: Document, code_hash: str) -> bool:
-        """Return whether this is one of the codes that are left; from now on it is none."""
+        """Use up a recovery code; return whether it was valid."""
         where = {"_id": factor["_id"], "recovery_codes": code_hash}
         return self._second_factors.update_one(where, {"$pull": {"recovery_codes": code_hash}}).modified_count == 1
 
@@ -118,7 +118,7 @@ class Factors:
         raise Unavailable("too many passkeys are added at the same moment")
 
     def note_use(self, passkey_id: str, sign_count: int) -> None:
-        """Note that a passkey was used, and how often it says that it was."""
+        """Note that a passkey was used, and its signature counter."""
         update = {"$set": {"used_at": utc_now()}, "$max": {"sign_count": sign_count}}
         self._passkeys.update_one({"_id": passkey_id}, update)
 

@@ -8,7 +8,7 @@ from pymongo.read_concern import ReadConcern
 from libs.revocations import TRUST_SECONDS
 
 LEASE_SECONDS = 2 * TRUST_SECONDS
-"""How long a process that asked is counted: longer than it trusts, in case the database's clock is adjusted."""
+"""How long a process that asked is waited for: longer than it trusts, in case the database's clock is adjusted."""
 FORGET_SECONDS = 3600
 
 
@@ -33,6 +33,6 @@ class Followers:
         self._collection.update_one({"_id": process}, update, upsert=True)
 
     def know(self, kind: str, number: int) -> bool:
-        """Return whether all that count know the revocations of this kind up to `number`."""
+        """Return whether all processes that asked lately know the revocations of this kind up to `number`."""
         behind = {kind: {"$lt": number}, "$expr": {"$gt": ["$until", "$$NOW"]}}
         return self._newest.find_one(behind) is None

@@ -1,4 +1,4 @@
-"""Notices that keys were replaced: at the start of their program, with which a rotation begins."""
+"""Notices at the start of a program that its keys were replaced."""
 
 from contextlib import closing
 

@@ -1,4 +1,4 @@
-"""The RPC methods about operators, a part of AuthService: who they are, what they may begin, and what they did."""
+"""The RPC methods about operators, a mixin of AuthService: who they are, what they may begin, and what they did."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -30,9 +30,9 @@ class Itself(DependencyProvider):
 
 
 class Operation:
-    """What AuthService does about operators, with AuthService's dependencies.
+    """AuthService's methods about operators; uses AuthService's dependencies.
 
-    Not to be imported by its name: `libs.service` takes every class with entrypoints in a module for a service.
+    Import the module, not this class: `libs.service` takes every class with entrypoints in a module for a service.
     """
 
     store: Any
@@ -42,7 +42,7 @@ class Operation:
     def authorize(self, token: str, method: str, arguments: Any) -> dict[str, Any]:
         """Let an operator's call begin, and record it; for the service that is called. Returns {"name", "action"}.
 
-        Raises NotOperator for whoever is no operator (any more), and for a token that is good for another call.
+        Raises NotOperator for anybody who is not, or no longer, an operator, and for a token for another call.
         """
         service = self.caller.require(*SERVICES)
         if str(method).partition(".")[0] != service or not isinstance(arguments, dict):
@@ -57,7 +57,7 @@ class Operation:
 
     @rpc(expected_exceptions=EXPECTED)
     def add_operator(self, public_key: str) -> dict[str, Any]:
-        """Let somebody new operate, or oneself by another key: `operator:NAME=BASE64`; for operators.
+        """Add an operator by their public key, `operator:NAME=BASE64`, or replace one's own; for operators.
 
         Returns {"name", "replaced"}: whether there was another key before. Raises Forbidden for the name of somebody
         else, who operates or has done so: their key is replaced by an administrator alone (`ops.operators`).
@@ -75,9 +75,9 @@ class Operation:
 
     @rpc(expected_exceptions=EXPECTED)
     def remove_operator(self, name: str) -> bool:
-        """Operate no longer, from the next call on; for operators. Returns True.
+        """Remove oneself, from the next call on; for operators. Returns True.
 
-        Raises Forbidden for the name of somebody else, whom an administrator alone removes (`ops.operators`).
+        Raises Forbidden for the name of somebody else, whom only an administrator can remove (`ops.operators`).
         """
         if checked.text("name", name) != self.caller.operator:
             raise Forbidden("You can only remove yourself: an administrator removes others.")

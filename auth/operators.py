@@ -1,4 +1,4 @@
-"""Who operates the system, and what each of them did: a record that is added to and never changed."""
+"""Who operates the system, and the audit log of what each operator did, which is append-only."""
 
 import json
 import re
@@ -51,7 +51,7 @@ class Operators:
         self._outcomes = db.operator_outcomes
 
     def add(self, name: str, public_key: str, added_by: str) -> bool:
-        """Let whoever has the private half of a key act as `name`; return whether another key was replaced."""
+        """Let the holder of a private key act as `name`; return whether another key was replaced."""
         fields = {"public_key": public_key, "added_at": utc_now(), "added_by": added_by}
         before = self._keys.find_one_and_update({"_id": name}, {"$set": fields}, upsert=True)
         replaced = before is not None and before["public_key"] != public_key
@@ -87,8 +87,8 @@ class Operators:
     def begin(self, operator: Claims, method: str, arguments: Document) -> bool:
         """Record that an operator is about to do something; return False if their token was used for anything else.
 
-        The same call may come twice until it has ended: RabbitMQ delivers it again when a service died over it. Once it
-        has, it would be done again without a record.
+        The same call may be delivered twice until it has ended, if a service died during it. After that, repeating it
+        would be an action without a record.
         """
         action = {"_id": operator.session_id, "who": operator.subject, "method": method, **_kept(method, arguments)}
         recorded = {"at": utc_now(), "source": context.client(), "correlation_id": context.correlation_id()}

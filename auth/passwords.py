@@ -1,8 +1,9 @@
 """Hashing passwords with argon2id, and estimating them, outside the event loop, which each would block for some 50 ms.
 
-A bulkhead: one is hashed at a time, and only as many wait as can be hashed before their callers give up; others are
-refused at once. A flood of sign-ins gets 503, the rest of the service, its heartbeats to the broker included, goes on,
-and the process stays small. One instance hashes on one core, some 20 a second: more cores need more instances.
+A bulkhead: one password is hashed at a time, and only as many callers wait as can be served before they give up; the
+rest are refused at once. So in a flood of sign-ins those get 503, while the rest of the service, its heartbeats to the
+broker included, keeps working, and the process stays small. One instance hashes some 20 a second on one core: to use
+more cores, run more instances.
 """
 
 import time
@@ -57,7 +58,7 @@ def matching(stored: str | None, forms: Sequence[str]) -> str | None:
 
 
 def needs_rehash(stored: str) -> bool:
-    """Return whether the hash was made with other parameters than today's."""
+    """Return whether the hash was made with other parameters than the current ones."""
     return HASHER.check_needs_rehash(stored)
 
 

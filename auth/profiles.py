@@ -1,4 +1,4 @@
-"""The RPC methods of what others may know of a user, a part of AuthService: the chosen name, and since when."""
+"""The RPC methods about public profiles, a mixin of AuthService: a user's chosen name, and since when they are one."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ MOST_PROFILES = 100
 
 
 class Profiles:
-    """What AuthService says of users to others: never the email. Its other dependencies are AuthService's."""
+    """AuthService's methods about what others may know of a user, never the email; uses AuthService's dependencies."""
 
     store: Any
     caller: Any

@@ -11,7 +11,7 @@ from typing import Any
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 STORED = "stored secret"
-"""For what the secrets of authenticator apps are sealed."""
+"""The purpose for which the secrets of authenticator apps are sealed."""
 ENCRYPTION_KEY_FORM = "BASE64, of 32 bytes, URL-safe; after a comma, older ones"
 
 

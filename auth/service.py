@@ -40,7 +40,7 @@ SESSIONS, USERS = "sessions", "users"
 def read_counters(key: str) -> domain.Counters:
     """Return the counters for auth's signing key, from which their secret is derived: one secret less to look after.
 
-    Under another key they begin anew, and users' known addresses are known again after the next sign-in.
+    With another key all counters start from zero, and users' addresses are unknown until their next sign-in.
     """
     return domain.Counters(Signer(key).derive_secret("auth: counters of attempts and known addresses"))
 
@@ -151,8 +151,8 @@ class AuthService(
     def change_password(self, current: str, new: str, code: str | None = None) -> dict[str, Any]:
         """Replace the caller's password, end all their sessions and begin a new one: {"user", "token", "revocation"}.
 
-        Who has an authenticator app needs a `code`, too. `revocation` is what `sign_out` returns. Raises WrongPassword,
-        InvalidPassword, IncompleteConfirmation, WrongCode, TooManyAttempts.
+        A user with an authenticator app needs a `code` too. `revocation` is what `sign_out` returns. Raises
+        WrongPassword, InvalidPassword, IncompleteConfirmation, WrongCode, TooManyAttempts.
         """
         user = self._signed_in_user()
         with recorded("password_change", who=user["id"]):
@@ -174,16 +174,16 @@ class AuthService(
 
     @rpc(expected_exceptions=EXPECTED)
     def is_revoked(self, session_id: str, user_id: str = "", generation: int = 0) -> bool:
-        """Return whether a session was ended, alone or with all others of its user; for whoever follows."""
+        """Return whether a session was ended, alone or with all others of its user; for the parts that follow."""
         self.caller.require(*FOLLOWERS)
         return bool(self.store.is_revoked(str(session_id), str(user_id), int(generation)))
 
     @rpc(expected_exceptions=EXPECTED)
     def revocations(self, process: str, sessions: int, users: int) -> dict[str, Any]:
-        """Return what was revoked beyond the numbers `sessions` and `users`, and note that `process` knows up to those.
+        """Return what was revoked after the numbers `sessions` and `users`, and note that `process` knows up to those.
 
         Returns {"sessions": [{"id", "expires_at", "number"}], "users": [{"id", "generation", "expires_at", "number"}],
-        "is_all"}: of a user, the sessions below that generation; of many, the first, and not `is_all`.
+        "is_all"}: a user's sessions below that generation have ended; `is_all` is false if there are more.
         """
         self.caller.require(*FOLLOWERS)
         sessions, users = _number(SESSIONS, sessions), _number(USERS, users)
@@ -196,7 +196,7 @@ class AuthService(
 
     @rpc(expected_exceptions=EXPECTED)
     def is_effective(self, kind: str, number: int) -> bool:
-        """Return whether what was revoked has ended in every process; `kind` and `number` are those of `sign_out`."""
+        """Return whether every process knows of a revocation, by the `kind` and `number` that `sign_out` returned."""
         self.caller.require("gateway")
         kind = arguments.choice("kind", kind, (SESSIONS, USERS))
         return bool(self.store.followers.know(kind, _number("number", number)))
@@ -212,7 +212,7 @@ class AuthService(
 
     @timer(interval=NUMBER_SECONDS, eager=True)
     def number_older(self) -> None:
-        """Number what instances of the previous version revoke while they still run beside this one."""
+        """Number the revocations by instances of the previous version, which may still be running."""
         self.store.number_older()
 
     def _signed_in_user(self) -> dict[str, Any]:

@@ -23,13 +23,13 @@ DETAILS = ("device", "address")
 FindEnded = Callable[[Sequence[str]], set[str]]
 """Returns those of these ids whose sessions were ended."""
 WHERE = "where a session is used"
-"""For what these are sealed, so that whoever reads the database does not learn it."""
+"""The purpose for which device and address are sealed, so that whoever reads the database does not learn them."""
 
 
 class Sessions:
     """Documents {_id: jti, user_id, generation, started_at, expires_at, used_at, device, address}, kept until expiry.
 
-    `device` (the browser's User-Agent) and `address` are sealed. Whether one was ended says `UserStore` alone.
+    `device` (the browser's User-Agent) and `address` are sealed. Only `UserStore` knows which of them have ended.
     """
 
     def __init__(self, db: Database[Document]) -> None:

@@ -32,7 +32,7 @@ Document = dict[str, Any]
 NUMBER = "revocation_no"
 NUMBERS = IndexModel([(NUMBER, ASCENDING)], unique=True, sparse=True)
 NUMBER_TRIES = 100
-"""How often to take the next number when others take it at the same moment."""
+"""How often to try for the next number when others take it at the same moment."""
 KEPT = timedelta(hours=1)
 """How long a revocation is kept after the token's expiry, by whose clock ever."""
 
@@ -76,14 +76,14 @@ def number_revocations(db: Database[Document]) -> int:
 class UserStore:
     """Users are {_id, version, email, password_hash, generation, ended_until, addresses, created_at}.
 
-    A token carries the generation of its user's sessions; raising it ends all sessions begun before. Until
-    `ended_until` there may be tokens of an older generation that have not expired by themselves. `addresses` are
-    fingerprints (keyed hashes) of network addresses that the user signed in from; with `locked_at` an operator has
-    locked the user out, `name` is what buyers know them by. Revoked sessions
-    are {_id: jti, version, user_id, expires_at, revocation_no}. `libs.throttle` keeps its counters in `attempts`.
+    A token carries the generation of its user's sessions; raising it ends all sessions that began before. Until
+    `ended_until` there may be tokens of an older generation that have not expired. `addresses` are fingerprints (keyed
+    hashes) of network addresses from which the user has signed in; `locked_at` is set if an operator has locked the
+    user out; buyers know the user by `name`. Revoked sessions are {_id: jti, version, user_id, expires_at,
+    revocation_no}. `libs.throttle` keeps its counters in `attempts`.
 
-    A `revocation_no` numbers what was revoked, the sessions and the users separately: it is one more than the newest
-    there is, and unique, so that whoever knows a number has seen all lower ones. The newest is never forgotten.
+    `revocation_no` numbers the revocations, of sessions and of users separately: each is one more than the newest, and
+    unique, so that whoever knows a number has seen all lower ones. The newest is never deleted.
     """
 
     schema = Schema(
@@ -148,20 +148,20 @@ class UserStore:
         return self.users.find_one({"email": email})
 
     def remember_address(self, user: Document, address: str) -> None:
-        """Keep that the user signed in from `address`; of many, the latest."""
+        """Remember that the user signed in from `address`; only the latest addresses are kept."""
         if address not in user["addresses"]:
             kept = [*user["addresses"], address][-KNOWN_ADDRESSES:]
             self.users.collection.update_one({"_id": user["id"]}, {"$set": {"addresses": kept}})
 
     def replace_hash(self, user: Document, password_hash: str) -> None:
-        """Keep the same password under another hash, unless it was changed in the meantime."""
+        """Store a new hash of the same password, unless the password was changed meanwhile."""
         where = {"_id": user["id"], "password_hash": user["password_hash"]}
         self.users.collection.update_one(where, {"$set": {"password_hash": password_hash}})
 
     def revoke_all(self, user: Document, **changes: Any) -> Document:
         """End all sessions of a user and make `changes`, in one write with the event; return the user.
 
-        Raises VersionConflict when all were ended by somebody else since the user was read.
+        Raises VersionConflict if somebody else has ended all of them since the user was read.
         """
         now = utc_now()
         ended_until = now + timedelta(seconds=SESSION_SECONDS)
@@ -181,7 +181,7 @@ class UserStore:
         self.users.collection.update_one({"_id": user_id}, {"$set": {"name": name}})
 
     def profiles(self, ids: Sequence[str]) -> list[Document]:
-        """Return [{"id", "name", "member_since"}] of those of these users that exist, with the month, YYYY-MM."""
+        """Return [{"id", "name", "member_since"}] of the users that exist; `member_since` is a month, YYYY-MM."""
         found = self.users.collection.find({"_id": {"$in": [*ids]}}, {"name": 1, "created_at": 1})
         return [
             {"id": each["_id"], "name": each.get("name"), "member_since": f"{each['created_at']:%Y-%m}"}
@@ -214,7 +214,7 @@ class UserStore:
         return users.find_one({"_id": user_id, "generation": {"$gt": generation}}, {"_id": 1}) is not None
 
     def find_revoked(self, session_ids: Sequence[str]) -> set[str]:
-        """Return the ids of those of these sessions that were ended alone."""
+        """Return which of these sessions were ended individually, by their ids."""
         return {found["_id"] for found in self.revoked.collection.find({"_id": {"$in": [*session_ids]}}, {"_id": 1})}
 
     def list_revoked(self, beyond: int, limit: int) -> list[Document]:
@@ -229,7 +229,7 @@ class UserStore:
         return [{name: each[field] for name, field in names.items()} for each in found]
 
     def number_older(self) -> int:
-        """Number what the previous version has revoked, which gave no numbers; return how much that was."""
+        """Number the revocations by programs of the previous version, which do not; return how many there were."""
         return self._number(self.revoked, "expires_at") + self._number(self.users, "ended_until")
 
     def _number(self, aggregates: Aggregates, until: str) -> int:
@@ -246,13 +246,13 @@ def _set_number(aggregates: Aggregates, one: Document, number: int) -> None:
 
 
 def _list_numbered(aggregates: Aggregates, beyond: int, limit: int, *fields: str) -> list[Document]:
-    """Return documents by their numbers, and only those that no election can take back: their numbers come again."""
+    """Return documents by their numbers, but only those that no election can roll back: such numbers are reused."""
     kept = aggregates.collection.with_options(read_concern=ReadConcern("majority"))
     return list(kept.find({NUMBER: {"$gt": beyond}}, (NUMBER, *fields), sort=[(NUMBER, ASCENDING)], limit=limit))
 
 
 def _save_numbered(aggregates: Aggregates, save: Callable[[int], Any]) -> int:
-    """Call `save` with the number after the newest, again if another took it meanwhile; return the number."""
+    """Call `save` with the number after the newest, again if somebody else took it meanwhile; return the number."""
     for _ in range(NUMBER_TRIES):
         newest = aggregates.collection.find_one({NUMBER: {"$gt": 0}}, {NUMBER: 1}, sort=[(NUMBER, DESCENDING)])
         number = int(newest[NUMBER]) + 1 if newest else 1

@@ -9,7 +9,7 @@ from libs.contracts.limits import MINIMUM_PASSWORD
 MINIMUM_GUESSES = 10**MINIMUM_PASSWORD
 """zxcvbn's estimate for the shortest password of random characters: of those, few (2 %) are refused so."""
 READ_CHARACTERS = 20
-"""Of these alone the strength is estimated: what begins so is as hard to guess, at least.
+"""How many characters are estimated: the whole password is at least as hard to guess as its beginning.
 
 The time grows exponentially with their number: 0.12 s of processor time at worst, and for 64 characters two seconds.
 """

@@ -8,7 +8,7 @@ Value = TypeVar("Value")
 
 
 class BoundedDict(OrderedDict[Key, Value]):
-    """Keeps the `most` keys that were set last."""
+    """A dictionary that keeps the `most` keys that were set last."""
 
     def __init__(self, most: int) -> None:
         super().__init__()

@@ -1,10 +1,10 @@
-"""What may be stored and logged of a secret, so that another one is noticed."""
+"""Fingerprints of secrets, which may be stored and logged, so that a changed secret is noticed."""
 
 import hashlib
 
 SALT = b"ticketing: which secret is in use"
 COST = 2**12
-"""Of scrypt: 4 MB and some 15 ms, so that nobody finds by trial a secret that a person thought of."""
+"""Parameters of scrypt: 4 MB and some 15 ms, so that a secret that a person thought up cannot be found by trial."""
 
 
 def fingerprint(secret: str) -> str:

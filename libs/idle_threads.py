@@ -1,4 +1,4 @@
-"""pymongo's background threads, woken when there is something to do; pymongo has them look for it twice a second.
+"""pymongo's background threads, woken only when there is something to do; in pymongo they poll twice a second.
 
 Each client has three of them. That takes 0.8 to 1.0 of the 1.3 to 2.4 CPU-ms a second that a program with a
 client and eventlet uses at rest; six programs of the system have a client, so that is 5 to 6 CPU-ms a second in all.

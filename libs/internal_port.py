@@ -1,7 +1,8 @@
 """The internal port of a program: its metrics, for Prometheus, and whether it works, for probes.
 
-`/metrics`; `/healthz`: 200 while its event loop responds, whatever else is away; `/readyz`: 200 while all that it
-needs to do its work answers, else 503. It is not published: only containers on the same networks reach it.
+`/metrics`; `/healthz`: 200 while its event loop responds, even if everything else is unreachable; `/readyz`: 200 while
+everything that its work needs is reachable, else 503. It is not published: only containers on the same networks reach
+it.
 """
 
 import json
@@ -27,7 +28,7 @@ CHECK_SECONDS = 2.0
 """How long a check may take; all checks of a program together take less than a probe waits (`ops/health.py`)."""
 
 NEVER_STOPPED_SECONDS = 3600.0
-"""How often the server looks whether it is to stop, for which it wakes up."""
+"""How often the server wakes up to check whether it is to stop."""
 
 Check = Callable[[], object]
 """Raises when what it checks does not work."""
@@ -38,7 +39,7 @@ class Stalled(Unavailable):
 
 
 class Loop:
-    """When the loop of a program last turned, for one that has its loop in a thread of its own."""
+    """When the main loop of a program last turned; the check runs in another thread."""
 
     def __init__(self, longest_seconds: float) -> None:
         self._longest_seconds = longest_seconds
@@ -49,7 +50,7 @@ class Loop:
         self._turned_at = time.monotonic()
 
     def check(self) -> None:
-        """Raise Stalled when it has not turned for longer than it ever should take."""
+        """Raise Stalled if it has not turned for longer than a turn may take."""
         if time.monotonic() - self._turned_at > self._longest_seconds:
             raise Stalled(f"it has not turned for {self._longest_seconds:.0f} seconds")
 

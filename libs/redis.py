@@ -1,11 +1,11 @@
-"""Opening Redis: with a timeout for every command, over TLS if the address says so (`rediss://`).
+"""Connecting to Redis: with a timeout for every command, over TLS if the address says so (`rediss://`).
 
-Then the server must show a certificate for its name, signed by the authority in the file REDIS_CA_FILE; unset, by one
-that the system trusts.
+With TLS the server must show a certificate for its name, signed by the CA in the file REDIS_CA_FILE, or by one that the
+system trusts if that is unset.
 
-Where one of several servers takes writes, the address is that of their Sentinels, `redis+sentinel://HOST,HOST/NAME` or
-`rediss+sentinel://…`, whose users are those of Redis. They are asked anew for each connection, so that a command after
-a failover goes to the new server.
+For a replicated Redis the address is that of the Sentinels, `redis+sentinel://HOST,HOST/NAME` or
+`rediss+sentinel://…`, which have the same users as Redis. They are asked for each new connection, so that a command
+after a failover goes to the new primary.
 """
 
 from string import digits

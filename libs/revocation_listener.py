@@ -1,4 +1,4 @@
-"""The background threads that keep a process's list of revocations current: one asks auth, one hears when to ask."""
+"""The background threads that keep a process's list of revocations current: one polls auth, one hears when to."""
 
 import time
 from typing import Any
@@ -13,7 +13,7 @@ ROUTING_KEY = "SessionRevoked"
 
 
 class RevocationListener:
-    """Follows the revocations, and hastens that whenever auth's SessionRevoked arrives, whatever is in it."""
+    """Follows the revocations, and polls at once whenever auth's SessionRevoked arrives, whatever is in it."""
 
     def __init__(self, part: str, amqp_url: str, revocations: Revocations) -> None:
         self._revocations = revocations
@@ -38,7 +38,7 @@ class RevocationListener:
         self._verify_at = time.monotonic() + verify_seconds()
 
     def _check(self, queue: Any) -> None:
-        """Declare the queue again now and then: a deleted binding is silent."""
+        """Declare the queue again now and then: nobody is told when a binding is deleted."""
         if time.monotonic() >= self._verify_at:
             queue.declare()
             self._verify_at = time.monotonic() + verify_seconds()

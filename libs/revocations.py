@@ -1,12 +1,11 @@
-"""Which sessions were ended before their token expired, as one process knows them, and for how long it relies on that.
+"""A process's list of sessions that were ended before their token expired, and how long it may trust that list.
 
-auth numbers what it revokes. Each process asks auth, again and again, for what is beyond the numbers that it knows, and
-thereby tells auth which it knows. It relies on its list for TRUST_SECONDS from the moment it asked; later it has auth
-asked about each session. auth keeps who has asked lately (auth/followers.py). So a revocation is effective everywhere
-once each of these knows it, and at the latest TRUST_SECONDS after it was committed: by then nobody relies on an older
-list, whatever has become of whom. Nothing has to arrive for that; a broadcast (`wake`) only makes it quick.
-A process that nobody asks about sessions does not ask auth either, until somebody does.
-No clocks of different machines are compared.
+auth numbers revocations. Each process polls auth for what is beyond the numbers that it knows, and so tells auth how
+far it has got. It trusts its list for TRUST_SECONDS from the moment it asked; after that it asks auth about each
+session. auth keeps which processes have asked lately (auth/followers.py). So a revocation is effective everywhere once
+each of these knows it, and at the latest TRUST_SECONDS after it was committed: by then no process trusts an older list,
+whatever has happened to it. No message has to arrive for that; a broadcast (`wake`) only makes it fast.
+A process with no sessions to check does not poll. No clocks of different machines are compared.
 """
 
 import logging
@@ -26,15 +25,15 @@ TRUST_SECONDS = 3.0
 ASK_SECONDS = TRUST_SECONDS / 3
 RETRY_SECONDS = 0.2
 REVOCATIONS_SECONDS = 2.0
-"""How long auth may take to say what is new: less than the list is trusted, so that the next question is in time."""
+"""How long a poll may take: less than the list is trusted, so that the next poll is in time."""
 IS_REVOKED_SECONDS = 2.0
 """How long it may take to say whether one session has ended."""
 PAUSES_SECONDS = (0.01, 0.25)
 """How long to pause before asking again whether a revocation is effective: at first, and at most."""
 QUIET_SECONDS = 10.0
-"""For how long after the last question about a session auth is still asked for what is new."""
+"""How long after the last check of a session a process keeps polling."""
 RESUME_SECONDS = 0.5
-"""How long the next question about a session waits for the list, before auth is asked about the session alone."""
+"""How long the next check waits for the list, before auth is asked about that session."""
 
 PRUNE_SECONDS = 60.0
 """How often to drop what has expired; each time all entries are read."""
@@ -111,7 +110,7 @@ class Revocations:
         self._woken.set()
 
     def refresh(self) -> None:
-        """Ask auth for what is new until nothing is, which tells auth that all of it is known; raises as `ask` does."""
+        """Poll until nothing is new, which tells auth that this process knows everything; raises what `ask` raises."""
         while self._ask_for_more():
             pass
         self._prune()

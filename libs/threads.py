@@ -1,4 +1,4 @@
-"""Background threads of a process that may be forked: they start with its first request, not with its modules."""
+"""Background threads of a process that may be forked: they start with its first request, not at import."""
 
 import threading
 from collections.abc import Callable

@@ -1,9 +1,9 @@
-"""Throttling attempts to sign in, questions to Stripe and the like, with counters in MongoDB that all instances share.
+"""Throttling of sign-ins, requests to Stripe and the like, with counters in MongoDB that all instances share.
 
-Each counter keeps the number of attempts within an hour and until when no other is accepted, at most until the hour is
-over. The hour begins with its first attempt, no later one extends it, and at its end the counter is forgotten.
-An attempt is counted before it is made, so that many at once are not all the first, and undone when it was no failure.
-What many people do at once from one address, rightly, is counted only when it has failed (`failures`).
+A counter keeps the number of attempts within an hour, and until when no other is accepted: at most until the hour is
+over. The hour begins with the first attempt, no later one extends it, and at its end the counter is deleted.
+An attempt is counted before it is made, so that concurrent ones cannot all count as the first, and uncounted if it did
+not fail. Attempts that many people may rightly make at once from one address count only once they fail (`failures`).
 """
 
 import math
@@ -25,7 +25,7 @@ HOUR = timedelta(hours=1)
 COUNT_RETRIES = 20
 """How often to count again when others insert the counter of an address at the same moment."""
 FORGET_INDEX = IndexModel([("forget_at", ASCENDING)], expireAfterSeconds=0)
-"""What the collection of counters needs, so that MongoDB deletes them when their time has come."""
+"""The TTL index of the collection of counters."""
 NO_WAIT = datetime(1970, 1, 1, tzinfo=UTC)
 """`until` of a counter that delays nobody: in the past by any instance's clock."""
 
@@ -38,13 +38,13 @@ class MongoThrottle:
         self._now = now
 
     def count(self, counters: Sequence[Counter]) -> None:
-        """Count an attempt; raise TooManyAttempts, and count nothing, when it comes too soon."""
+        """Count an attempt; raise TooManyAttempts without counting it if it comes too soon."""
         self._check(counters)
         if wait := max(map(self._count, counters), default=0):
             raise _too_many(wait)
 
     def undo(self, counters: Sequence[Counter]) -> None:
-        """Take back an attempt that was counted."""
+        """Uncount an attempt."""
         where = {"_id": {"$in": [counter.key for counter in counters]}, "tries": {"$gt": 0}}
         self._collection.update_many(where, {"$inc": {"tries": -1}, "$set": {"until": NO_WAIT}})
 
@@ -74,10 +74,10 @@ class MongoThrottle:
 
     @contextmanager
     def failures(self, counters: Sequence[Counter], failure: type[Exception]) -> Iterator[None]:
-        """Run the block, and count it afterwards if it raises `failure`; what is in progress never counts.
+        """Run the block, and count it afterwards if it raises `failure`; attempts in progress never count.
 
-        Raises TooManyAttempts when too many have failed: before the block, or in place of its failure, which then is
-        not disclosed.
+        Raises TooManyAttempts if too many have failed: before the block, or instead of its failure, which is then not
+        disclosed.
         """
         self._check(counters)
         try:
@@ -91,7 +91,7 @@ class MongoThrottle:
             raise _too_many(wait)
 
     def _count(self, counter: Counter) -> float:
-        """Count an attempt; return 0, or for how many seconds there may be none."""
+        """Count an attempt and return 0, or return how many seconds to wait."""
         for _ in range(COUNT_RETRIES):
             now = self._now()
             try:

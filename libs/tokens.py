@@ -1,4 +1,4 @@
-"""Signed tokens (JWT, Ed25519): who may mint them, and how every part checks one by itself.
+"""Signed tokens (JWT, Ed25519): who may mint them, and how every part verifies them by itself.
 
 A key has a name, `<issuer>:<number>`, which is the token's `kid`. The issuer is `auth` (users' sessions) or a
 service's name; a key can only speak for its own issuer. Two numbers of one issuer may be valid at once,
@@ -70,7 +70,7 @@ class Claims:
 
 
 class Signer:
-    """Mints tokens with one private key.
+    """Mints tokens with a private key.
 
     `setting`: `<issuer>:<number>=<base64 of the 32-byte seed>`; raises InvalidKey when it is anything else.
     """
