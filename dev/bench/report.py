@@ -24,8 +24,8 @@ Measured by `make bench` on {machine}.
 Load generator, programs, RabbitMQ, Redis and MongoDB shared that machine. Compare lines of one run, not figures of
 different runs or machines.
 
-Each line is the median of three runs (of a few one), taken in turn with the others. "a second" counts until the
-last reply, and includes what the load generator uses (0.04 CPU-ms a request) and whatever the programs do beside.
+Each line is the median of three runs (a few have one), taken in turn with the others. "a second" counts until the
+last reply, and includes the load generator (0.04 CPU-ms a request) and whatever else the programs do meanwhile.
 "CPU-ms" is the processor time of all our programs and of their servers for one operation, until everything that follows
 from it has been done, less what they use at rest. p50, p95 and p99 are latencies. An aim that is missed is bold.
 

@@ -76,7 +76,7 @@ def page(results: Results) -> str:
         cores=markdown([["operation", *programs, "all"], *(_cores(*each, programs) for each in used.items())]),
         servers=markdown(
             [
-                ["operation", "MongoDB, a second", "RabbitMQ, a second", "our processes beside that MongoDB"],
+                ["operation", "MongoDB, a second", "RabbitMQ, a second", "our processes with that MongoDB"],
                 *(_at_servers(*each) for each in used.items() if "mongo" in each[1]),
             ]
         ),
