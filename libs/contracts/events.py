@@ -12,25 +12,24 @@ from libs.events.catalogue import Catalogue
 from libs.events.event import Event
 
 
-class Snapshot(Schema):
-    """What every event's body has."""
+class Body(Schema):
+    """The base of bodies and their parts: undeclared fields are ignored."""
 
     class Meta:
-        """How marshmallow treats what is not declared."""
+        """How marshmallow treats undeclared fields."""
 
         unknown = EXCLUDE
+
+
+class Snapshot(Body):
+    """What every event's body has."""
 
     id = fields.String(required=True, validate=validate.Length(min=1))
     version = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
 
 
-class Seat(Schema):
+class Seat(Body):
     """Where the holder of a ticket sits; all three are null where they choose it themselves."""
-
-    class Meta:
-        """How marshmallow treats what is not declared."""
-
-        unknown = EXCLUDE
 
     section = fields.String(allow_none=True, load_default=None)
     row = fields.String(allow_none=True, load_default=None)
@@ -60,13 +59,8 @@ class TicketSnapshot(Snapshot):
     updated_at = fields.AwareDateTime(required=True)
 
 
-class OrderedTicket(Schema):
+class OrderedTicket(Body):
     """The ticket of an order as it was when the order was made."""
-
-    class Meta:
-        """How marshmallow treats what is not declared."""
-
-        unknown = EXCLUDE
 
     id = fields.String(required=True)
     title = fields.String(required=True)
@@ -99,13 +93,8 @@ class OrderSnapshot(Snapshot):
     updated_at = fields.AwareDateTime(required=True)
 
 
-class PaymentDispute(Schema):
+class PaymentDispute(Body):
     """A cardholder's claim to have a payment back; status and reason in Stripe's words."""
-
-    class Meta:
-        """How marshmallow treats what is not declared."""
-
-        unknown = EXCLUDE
 
     id = fields.String(required=True)
     status = fields.String(required=True)
