@@ -17,11 +17,11 @@ from libs.tokens import InvalidKey, InvalidToken, operator_key, operator_of, ver
 EXPECTED = (DomainError, InvalidArguments, Unauthenticated, Forbidden)
 
 
-class Itself(DependencyProvider):
-    """What auth has in place of a ServiceClient: it asks itself about its callers."""
+class LocalClient(DependencyProvider):
+    """Stands in for a ServiceClient in auth, whose `caller` would otherwise have to call auth over the broker."""
 
     def get_dependency(self, worker_ctx: Any) -> Any:
-        """Return what calls the private methods of the service by the names of those that others call."""
+        """Return a client whose calls go to the private method of the same name."""
 
         def call(_service: str, method: str, arguments: dict[str, Any]) -> Any:
             return getattr(worker_ctx.service, f"_{method}")(**arguments)

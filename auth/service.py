@@ -76,7 +76,7 @@ class AuthService(
     name = "auth"
     store = StoreProvider(UserStore, CATALOGUE)
     caller = TokenProvider()
-    services = operation.Itself()
+    services = operation.LocalClient()
     key_changes = KeyChanges()
     signer = Setting("SIGNING_KEY", Signer, KEY_FORM)
     counters = Setting("SIGNING_KEY", read_counters, KEY_FORM)
