@@ -11,12 +11,11 @@ from pymongo.errors import BulkWriteError
 
 from expiration.domain import Deadline
 from libs.contracts.events import CATALOGUE
+from libs.database import DUPLICATE_KEY
 from libs.events import OUTBOX_INDEX, Aggregates, Schema
 
 Document = dict[str, Any]
 
-DUPLICATE = 11000
-"""MongoDB's error code for a duplicate key in a unique index."""
 DEADLINE_FIELDS = [field.name for field in fields(Deadline)]
 
 
@@ -44,7 +43,7 @@ class DeadlineStore:
             self.deadlines.collection.insert_many(documents, ordered=False)
         except BulkWriteError as error:
             failed: list[Document] = error.details["writeErrors"]
-            if error.details["writeConcernErrors"] or any(each["code"] != DUPLICATE for each in failed):
+            if error.details["writeConcernErrors"] or any(each["code"] != DUPLICATE_KEY for each in failed):
                 raise
             return {documents[each["index"]]["_id"] for each in failed}
         return set()

@@ -26,6 +26,8 @@ TIMEOUT_SECONDS = 5
 CHECK_SECONDS = 2
 UNVERIFIED = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
 PREFERENCES = {"secondaryPreferred": SecondaryPreferred(), "nearest": Nearest()}
+DUPLICATE_KEY = 11000
+"""MongoDB's error code for a key that a unique index has already."""
 SELECTION_SECONDS = 60
 """How long the migration waits for a server that takes writes."""
 

@@ -13,12 +13,13 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
+from libs.database import DUPLICATE_KEY
+
 NEAR_INDEX = IndexModel([("near", ASCENDING)])
 SHORTEST, LONGEST = 4, 24
 """The lengths of words that are corrected; too many others are within one edit of a shorter one."""
 MOST_FOUND, MOST_NEAR = 100, 5
 MOST_KNOWN = 100_000
-DUPLICATE_KEY = 11000
 
 
 class Spelling:

@@ -11,12 +11,12 @@ from pymongo.errors import BulkWriteError
 
 from libs.clock import utc_now
 from libs.contracts.events import TicketCreated
+from libs.database import DUPLICATE_KEY
 from tickets.domain import Ticket
 from tickets.spelling import Spelling
 from tickets.store import new_id, to_document
 
 BATCH = 10_000
-DUPLICATE_KEY = 11000
 
 
 def fill(mongo: Any, count: int, seller_id: str) -> list[str]:

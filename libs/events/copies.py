@@ -7,9 +7,9 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-Document = dict[str, Any]
+from libs.database import DUPLICATE_KEY
 
-DUPLICATE_KEY = 11000  # mongodb/mongo: src/mongo/base/error_codes.yml
+Document = dict[str, Any]
 
 
 class Copies:
