@@ -195,7 +195,7 @@ def _opened(url: str) -> pymongo.MongoClient[dict[str, Any]]:
 
 @pytest.fixture
 def emptied(kept_database: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
-    """Return a MongoDB database that is empty but for indexes: building these takes longer than most tests."""
+    """Return a MongoDB database that has only indexes: building these takes longer than most tests."""
     for name in kept_database.list_collection_names(filter={"name": {"$not": {"$regex": "^system[.]"}}}):
         kept_database[name].delete_many({})
     return kept_database

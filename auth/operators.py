@@ -117,7 +117,7 @@ class Operators:
 def _kept(method: str, arguments: Document) -> Document:
     """Return an action's arguments as they are kept: as JSON, for not everything in them can be stored.
 
-    Beside them are the reason and the orders that it was about; looking at this record is about none.
+    With them are the reason and the orders that it was about; looking at the audit log is about none.
     """
     kept: Document = {"arguments": json.dumps(arguments, sort_keys=True)[:LONGEST_ARGUMENTS]}
     if isinstance(several := arguments.get("order_ids"), list):

@@ -38,7 +38,7 @@ KEPT = timedelta(hours=1)
 
 
 def renew_emails(db: Database[Document]) -> int:
-    """Keep addresses of an earlier version as they are compared now, but for those that another user has already."""
+    """Normalize the addresses of an earlier version, except those that another user has already."""
     renewed = 0
     for user in db.users.find({"email": re.compile("[^ -~]")}, {"email": 1}):
         email = comparable_email(user["email"])

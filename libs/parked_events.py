@@ -81,7 +81,7 @@ class ParkedEvents(diagnostics.Diagnostics):
     def discarded_events(self, limit: int = 20) -> Any:
         """Return the events that were discarded last, as `show_parked` does, newest first; for operators.
 
-        Each says beside that `discarded_at`, by whom (`discarded_by`) and why (`discarded_because`).
+        Each also has `discarded_at`, `discarded_by` and `discarded_because`.
         """
         self.caller.require("operator")
         return self._archive().newest(arguments.integer("limit", limit, 1, MAXIMUM_PAGE))

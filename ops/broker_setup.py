@@ -1,12 +1,12 @@
 """The set-up of RabbitMQ: the users of all parts, and all exchanges, queues and bindings. `python -m ops.broker_setup`
 
-All of it is set up at the start and whenever the broker comes back, so that nothing is lost before a listener's first
+Everything is set up at the start and whenever the broker comes back, so that nothing is lost before a listener's first
 start. Every BROKER_VERIFY_SECONDS exchanges, queues and bindings are declared again, in case somebody deleted one. Each
-part does the same for what is its own, and may declare nothing else; `nameko-rpc`, which all share, belongs to this
-program, an administrator. Queues that earlier versions had are deleted once no program of these reads them.
+part does the same for what it owns, and may declare nothing else; `nameko-rpc`, which all share, belongs to this
+program, an administrator. Queues of earlier versions are deleted once no program consumes them.
 
-For ten minutes after a start users keep what rights they had beside the new ones, so that the version before this one
-may run on while it is being replaced. Users have the names and passwords that are in AUTH_AMQP_URL, TICKETS_AMQP_URL
+For ten minutes after a start users keep their old permissions in addition to the new ones, so that the previous version
+keeps working while it is being replaced. Users have the names and passwords that are in AUTH_AMQP_URL, TICKETS_AMQP_URL
 and so on. The program opens its internal port once everything is set up, and ends with a message and code 1 when that
 has failed for a minute.
 """
@@ -41,15 +41,15 @@ TRYING_SECONDS = 60
 LATE_SECONDS = 10
 PAUSE_SECONDS = 1
 OVERLAP_SECONDS = 600
-"""How long the version before may go on after this one was started."""
+"""How long the previous version may keep running after this one was started."""
 
 log = logging.getLogger("ops.broker_setup")
 
 
 def declarations() -> Iterator[Callable[[Any], None]]:
-    """Yield what declares, on a channel, every exchange, queue and binding that lasts.
+    """Yield functions that together declare, on a channel, every durable exchange, queue and binding.
 
-    Replies and broadcasts have queues for a while only, which their receivers declare.
+    The queues of replies and broadcasts are temporary, and their receivers declare them.
     """
     yield declare_rpc_exchange
     for service in SERVICES:
@@ -66,9 +66,9 @@ def declarations() -> Iterator[Callable[[Any], None]]:
 
 
 def declare(connection: Connection) -> None:
-    """Declare everything; what is refused keeps nothing else from being declared, and is raised afterwards.
+    """Declare everything; if a declaration is refused, declare the rest before raising.
 
-    That happens to what exists otherwise: to whatever a part, which may configure its own, has replaced.
+    The broker refuses what exists with other properties, because a part has replaced it.
     """
     refused, channel = None, connection.channel()
     for declaration in declarations():
@@ -83,7 +83,7 @@ def declare(connection: Connection) -> None:
 
 
 def delete_retired(connection: Connection) -> None:
-    """Delete the queues of earlier versions, once no program of these reads them; what is parked stays."""
+    """Delete the queues of earlier versions, once no program consumes them; parked events stay."""
     for name in RETIRED_QUEUES:
         _delete_unused(connection, name)
         _delete_unused(connection, topology.parked_name(name), is_kept_while_full=True)
@@ -99,8 +99,8 @@ def _delete_unused(connection: Connection, queue: str, is_kept_while_full: bool 
 def set_up(management_url: str, password: str, addresses: Mapping[str, str]) -> Iterator[None]:
     """Create the users in `addresses` and declare everything; declare it again each time that the next is asked for.
 
-    Rights that are no longer needed are taken away OVERLAP_SECONDS later. `addresses` are the parts' AMQP URLs, and
-    `password` is the administrator's. Raises OSError, AMQPError or KombuError when the broker is away or refuses.
+    Permissions that are no longer needed are revoked OVERLAP_SECONDS later. `addresses` are the parts' AMQP URLs, and
+    `password` is the administrator's. Raises OSError, AMQPError or KombuError if the broker is unreachable or refuses.
     """
     for part, address in addresses.items():
         grant(management_url, password, part, address, keeps=True)

@@ -102,7 +102,7 @@ def _bound_by(part: str) -> list[str]:
 def grant(management_url: str, password: str, part: str, amqp_url: str, keeps: bool = False) -> None:
     """Create the user of `part` that its address names, or reset its password and rights.
 
-    With `keeps`, it keeps the rights that it has beside the new ones, so that the version before can go on.
+    With `keeps`, it keeps its old permissions too, so that the previous version keeps working.
     `password` is the administrator's, whose own user is never changed. Raises OSError.
     """
     address = urlsplit(amqp_url.split(";")[0])  # the nodes of a cluster know the same users

@@ -1,7 +1,7 @@
 """Whether a program in this container works: `python -I -S ops/health.py PROGRAM [ready]`; exit code 0: it does.
 
 It is alive while its event loop responds. Without the broker, a database or another service each is alive: to start
-it again would mend nothing. With `ready`, it must also be able to do its work: a service reads its database and answers
+it again would fix nothing. With `ready`, it must also be able to do its work: a service reads its database and answers
 a call through the broker, the gateway gets an answer through it, the worker and the scheduler are registered in Redis.
 
 The program says so itself (`libs/internal_port.py`). A probe runs every few seconds, so this one starts in a twentieth

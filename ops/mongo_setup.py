@@ -1,10 +1,10 @@
 """The set-up of MongoDB: a replica set of one, and the users of all programs. `python -m ops.mongo_setup HOST:PORT`
 
-It runs where mongod is 127.0.0.1, as mongod lets nobody else create its first user: beside it on the same machine, or
+It runs where mongod is 127.0.0.1, as mongod lets nobody else create its first user: on the same machine, or
 in the network of its container. HOST is the name by which the others know it. Users have the names and passwords that
 are in AUTH_MONGO_URL, TICKETS_MONGO_URL and so on. Data that were written before mongod had users are kept. Safe to
 repeat. If these addresses have TLS, so has this connection, and mongod must show a certificate that they would accept,
-but for its name: what goes to 127.0.0.1 does not leave the machine.
+except for its name: what goes to 127.0.0.1 does not leave the machine.
 
 Ends once the set takes writes and all users are there, or with a message and code 1 after a minute.
 """

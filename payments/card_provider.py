@@ -60,7 +60,7 @@ class _Sessions:
     """As many sessions as there are requests at once, each kept with its connection for a later one.
 
     Each call has a thread of its own, so that a session for each thread, as Stripe's library has them, would connect
-    anew for each call. They follow no redirect (OWASP ASVS 5.0, 15.3.2). Proxies are those that the environment names
+    again for each call. They follow no redirect (OWASP ASVS 5.0, 15.3.2). Proxies are those that the environment names
     for `address` at the start; it is not read again for each request.
     """
 

@@ -153,8 +153,8 @@ class PaymentsService(parked_events.ParkedEvents):
         """Return {"payments", "webhooks", "confirming", "refunds", "partial_refunds"}, 100 of each at most.
 
         Payments and webhooks that could not be settled 20 times or more, with how often, since when and why last: they
-        are tried for ever. Beside them, as [{"order_id", "since"}], the payments whose outcome is unknown for too long,
-        the refunds that failed, and the partial refunds that were not made yet.
+        are still retried. Also, as [{"order_id", "since"}], payments whose outcome has been unknown for too long,
+        refunds that failed, and partial refunds that are late.
         """
         self.caller.require("operator")
         store = self.store

@@ -161,13 +161,13 @@ class PaymentStore:
         self._replaces_older(order, {}, {"$set": {"work_left": True}})  # it has changed since it was read
         return self.find(order["id"])
 
-    def _replaces_older(self, order: Document, where: Document, beside: Document = NOTHING) -> bool:
+    def _replaces_older(self, order: Document, where: Document, extra: Document = NOTHING) -> bool:
         """Replace an older copy by the snapshot, if the payment matches `where`; return whether it was replaced.
 
-        `beside`: what else to update.
+        `extra`: a further update.
         """
         where = {"_id": order["id"], "order.version": {"$lt": order["version"]}, **where}
-        update = {**beside, "$set": {**copy_of(order), **beside.get("$set", {})}}
+        update = {**extra, "$set": {**copy_of(order), **extra.get("$set", {})}}
         return self.payments.collection.update_one(where, update).matched_count > 0
 
     def save(self, payment: Payment, event: str = "") -> None:

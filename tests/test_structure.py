@@ -143,7 +143,7 @@ def imported_names(path):
 
 
 NEUTRAL = ("alarms", "clock", "context", "database", "errors", "metrics", "schema", "settings", "tracing")
-"""What the library of events may stand on, beside itself and `libs.amqp`; `dev` starts the servers of its tests."""
+"""What the library of events may import, apart from itself and `libs.amqp`; `dev` starts the servers of its tests."""
 OF_EVENTS = tuple(f"libs.{name}." for name in ("events", "amqp", *NEUTRAL))
 
 

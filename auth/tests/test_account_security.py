@@ -589,7 +589,7 @@ def test_rotation_of_the_key_of_cookies_is_logged_when_the_gateway_says_so(ana, 
 
 @pytest.fixture
 def with_lost_key(ana, auth, monkeypatch):
-    """Ana with an app, whose key was removed before its secret was encrypted anew; and her recovery codes."""
+    """Ana with an app, whose key was removed before its secret was re-encrypted; and her recovery codes."""
     codes = ana.turn_on()
     monkeypatch.setattr(auth.client.services["auth"], "seals", Seals(Fernet.generate_key().decode()))
     return ana, codes

@@ -1,7 +1,7 @@
 """Run benchmarks on private servers of their own: `python -m dev.bench [ROW[,ROW…]]`.
 
 All rows, or those named; the results of all are written to docs/performance.json and docs/performance.md. The name
-`pages` measures nothing: it writes the pages anew from docs/performance.json.
+`pages` measures nothing: it rewrites the pages from docs/performance.json.
 """
 
 import sys

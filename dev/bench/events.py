@@ -37,11 +37,11 @@ RATE, WORK_SECONDS = 20, 0.03
 RUNNING_SECONDS = (0.1, 0.6)
 """How long a library runs on once it works, before the next kill."""
 RECOVERY_SECONDS = 45
-"""After how long a library that does not work again is started anew as a whole, as its operator would do it."""
+"""After how long a library that does not recover is restarted as a whole, as its operator would do."""
 MOST_RESTARTS = 5
 """How often in a row."""
 RESTARTING_SECONDS = 180
-"""How long a killed broker may take to be back, beside all that tries to reach it again."""
+"""How long a killed broker may take to be back, while everything tries to reach it again."""
 STOP_SECONDS = 15
 DRAIN_SECONDS = 10
 """After how long without a new effect those that are missing count as lost."""
@@ -221,7 +221,7 @@ class Peer:
         return len(self._ids("changes") - self._ids("effects"))
 
     def count(self, kind: str) -> dict[str, int]:
-        """Return how many changes were made and lost, and effects had of none; begin anew."""
+        """Return how many changes were made and lost, and effects had of none; start over."""
         changes, effects = self._ids("changes"), self._ids("effects")
         self.begin_anew()
         return {
@@ -297,7 +297,7 @@ def _warm_up(peer: Peer) -> None:
 
 
 def losses(library: Library, bench: Bench) -> Measured:
-    """Count changes without an effect after kills; those of all libraries are made at once, beside each other."""
+    """Count changes without an effect after kills; all libraries run at the same time."""
     if not bench.lost and not bench.failed:
         _count_losses(bench)
     if library.name in bench.failed:
@@ -331,7 +331,7 @@ def _count_losses(bench: Bench) -> None:
 
 
 def _at_once(action: Callable[[Peer], None], peers: Mapping[str, Peer]) -> dict[str, Exception]:
-    """Do the same with all libraries, beside each other; return for which of them it failed."""
+    """Do the same with all libraries at the same time; return for which of them it failed."""
     failed: dict[str, Exception] = {}
 
     def tried(name: str) -> None:
@@ -360,7 +360,7 @@ def _kill_again(peer: Peer, kind: str, lost: Mapping[str, Counter[str]]) -> None
 
 
 def _recover(peer: Peer, prefix: str, lost: Mapping[str, Counter[str]]) -> None:
-    """Return once the library works; start it anew when that takes too long, and give up after MOST_RESTARTS."""
+    """Return once the library works; restart it when that takes too long, and give up after MOST_RESTARTS."""
     restarts = 0
     while not peer.works_again(prefix):
         restarts += 1
@@ -379,7 +379,7 @@ def _kill_broker(stack: Stack) -> None:
 
 
 SUITE = Suite(
-    "Events beside other libraries",
+    "Events, compared with other libraries",
     "A change in MongoDB with its event, on RabbitMQ, and then an effect in MongoDB. CPU-ms are those of producer,"
     " consumer, RabbitMQ and MongoDB for one; latencies are from before a change to its effect, while changes are made"
     " as fast as one process makes them. FastStream, Celery and Dramatiq (requirements-bench.txt) run each"

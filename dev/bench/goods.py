@@ -90,7 +90,7 @@ class Sale:
 
 
 def _insert(collection: Any, documents: list[RawBSONDocument]) -> None:
-    """Insert documents, but for copies that anti-entropy has made meanwhile."""
+    """Insert documents, except copies that anti-entropy has made meanwhile."""
     try:
         collection.insert_many(documents, ordered=False)
     except BulkWriteError as error:

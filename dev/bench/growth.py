@@ -1,4 +1,4 @@
-"""What everything costs beside much that is stored, compared with little: two whole systems, measured in turn."""
+"""What everything costs with much and with little stored: two whole systems, measured in turn."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence

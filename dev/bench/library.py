@@ -1,4 +1,4 @@
-"""Our library beside stock nameko: calls, requests that make a call, events, their lag, the relay, anti-entropy."""
+"""Our library and stock nameko: calls, requests that make a call, events, their lag, the relay, anti-entropy."""
 
 import json
 import os
@@ -244,7 +244,7 @@ def comparing(servers: Servers) -> Measured:
 
 @contextmanager
 def comparison(stack: Stack, count: int) -> Iterator[Callable[[], None]]:
-    """Yield what makes a run beside so many finished orders, without the calls to their service."""
+    """Yield what makes a run with so many finished orders, without the calls to their service."""
     with new_database(stack) as url:
         database = connect(url)
         orders, copies = Aggregates(database.orders), database.copies
@@ -336,7 +336,7 @@ def _percentiles(latencies: Sequence[float]) -> dict[str, float]:
 
 
 SUITE = Suite(
-    "Our library beside stock nameko",
+    "Our library, compared with stock nameko",
     "The same few lines as a service on each. CPU-ms are those of caller, service and broker.",
     [
         Row("servers-at-rest", "the servers alone", at_rest, rounds=1),

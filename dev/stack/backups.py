@@ -1,4 +1,4 @@
-"""Backups of a stack's databases, and their restoration, after which RabbitMQ and Redis begin anew."""
+"""Backups of a stack's databases, and their restoration, after which RabbitMQ and Redis start empty."""
 
 import shutil
 from contextlib import closing

@@ -180,7 +180,7 @@ class Cluster(Stack):
             super()._set_up_broker()
 
     def _redis(self, number: int, node: Node) -> Program:
-        """Return a Redis server; which one takes writes is written down anew at each start of the cluster."""
+        """Return a Redis server; which one is the primary is configured again at each start of the cluster."""
         first, folder = self.nodes[0], self._new_folder(f"redis-{number}")
         follows = f"{first.host} {first.ports.redis}" if number > 1 else None
         return replace(redis_server(folder, node.ports.redis, self.secrets, node.host, follows), name=f"redis-{number}")

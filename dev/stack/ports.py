@@ -53,7 +53,7 @@ class Ports:
         path.write_text(json.dumps(asdict(self)))
 
     def moved(self, distance: int) -> "Ports":
-        """Return ports of which each is `distance` higher, but for that of epmd, which all nodes of a machine share."""
+        """Return ports that are `distance` higher, except that of epmd, which all nodes of a machine share."""
         return replace(self, **{name: port + distance for name, port in asdict(self).items() if name != "epmd"})
 
     def metrics_of(self, program: str) -> int:

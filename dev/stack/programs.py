@@ -63,7 +63,7 @@ def no_programs(_stack: Layout) -> list[Program]:
 
 
 def environment(name: str, stack: Layout, copy: int = 0) -> dict[str, str]:
-    """Return the settings of a copy of the program `name`, of `migrate`, or of `operator`, but for the operator's key.
+    """Return the settings of a copy of the program `name`, of `migrate`, or of `operator`, except the operator's key.
 
     A copy listens on the ports of the node of its number, and prefers that node's broker.
     """

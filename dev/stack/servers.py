@@ -138,7 +138,7 @@ def sentinel_command(
 
 
 def mongo(folder: Path, port: int, secrets: Mapping[str, str], host: str = HOST) -> Program:
-    """Write mongod's key beside `folder`, where its data are, and return mongod."""
+    """Write mongod's key next to `folder`, where its data is, and return mongod."""
     key = folder.with_name("mongo.key")  # with it mongod accepts its own members, and users; nobody else
     write_private(key, secrets["MONGO_KEY"])
     options = {

@@ -378,7 +378,7 @@ class Client:
             connection.drain_events(timeout=min(POLL_SECONDS, max(self._verify_at - time.monotonic(), 0.01)))
         except TimeoutError:
             pass
-        except AccessRefused as error:  # py-amqp has opened the channel anew
+        except AccessRefused as error:  # py-amqp has opened a new channel
             if error.method_sig != spec.Basic.Publish:
                 raise
             log.warning("who asked what our clock shows may not be told: %s", error)

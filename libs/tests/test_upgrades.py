@@ -1,6 +1,6 @@
 """What we override, or use though it is not public, in nameko, kombu, py-amqp, eventlet, gunicorn and rq.
 
-A failure after an upgrade is no bug yet. Read what has changed in the library against our code that is named beside it,
+A failure after an upgrade is no bug yet. Compare what has changed in the library with our code, named next to it,
 adapt that, run its tests on real servers, and only then write down the new fingerprint or signature.
 """
 
@@ -58,7 +58,7 @@ REPLACED = [
     (DependencyProvider, "bind", "9ca900db0b51", ANTI_ENTROPY),
     (ServerOptions, "make_logger", "e7619aff100c", "dev/supervised.py"),
 ]
-"""What we wrote anew: the fingerprint of the original's source, and where ours is."""
+"""What we rewrote: the fingerprint of the original's source, and where ours is."""
 
 SPAWN_WORKER = "(self, entrypoint, args, kwargs, context_data=None, handle_result=None)"
 CALLED = [

@@ -23,7 +23,7 @@ def databases(mongo):
 
 @pytest.fixture
 def site(databases):
-    """What the functions of backup and restore take beside the folder: the server, and which databases they see."""
+    """What backup and restore take, apart from the folder: the server, and which databases they see."""
     names = [database.name for database in databases]
     return databases[0].client, names.__contains__
 

@@ -50,7 +50,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 BUYERS = 3
 FAULT_SECONDS = 20
-"""How long a fault lasts: longer than anything takes to be noticed, but for a broker that hangs."""
+"""How long a fault lasts: longer than it takes to notice anything except a broker that hangs."""
 BACK_SECONDS = 300
 """How long a broker may take to start."""
 PROGRAMS = [name for name in SERVE_METRICS if name not in ONCE]

@@ -50,7 +50,7 @@ class Readers:
     def _get(self, person, path):
         """Return the answer to a GET, sent again as browsers do if the connection was closed before (RFC 9112, 9.3.1).
 
-        A proxy that reads its configuration anew closes idle connections, perhaps just when a request is sent over one.
+        A proxy that reloads its configuration closes idle connections, perhaps just when a request is sent over one.
         """
         try:
             return person.get(path)

@@ -152,10 +152,10 @@ def follow_only_news(store: PaymentStore, order: dict[str, Any]) -> Payment | No
 
 
 def replace_any(
-    store: PaymentStore, order: dict[str, Any], where: dict[str, Any], beside: dict[str, Any] | None = None
+    store: PaymentStore, order: dict[str, Any], where: dict[str, Any], extra: dict[str, Any] | None = None
 ) -> bool:
     """Put the snapshot in place of any copy, newer ones too."""
-    update = {**(beside or {}), "$set": {**copy_of(order), **(beside or {}).get("$set", {})}}
+    update = {**(extra or {}), "$set": {**copy_of(order), **(extra or {}).get("$set", {})}}
     return store.payments.collection.update_one({"_id": order["id"], **where}, update).matched_count > 0
 
 

@@ -1,4 +1,4 @@
-"""Beside many finished orders no request, listener or timer reads more: what MongoDB notes of each of their queries.
+"""With many finished orders no request, listener or timer reads more: what MongoDB notes of each of their queries.
 
 Only what is counted for one event or one seller grows with what these have sold themselves, which is not many here.
 FINISHED_ORDERS=1000000 has so many.
@@ -23,7 +23,7 @@ USERS = 200
 MOST_READ = 1_001
 """A page of a site map, and whether there is another; a page of anti-entropy has half of that."""
 TIMERS_SECONDS = 35
-"""The slowest of the timers, but for the nightly audit, runs every 30."""
+"""The slowest of the timers, except for the nightly audit, runs every 30."""
 
 
 def see_everything(site, user):

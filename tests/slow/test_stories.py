@@ -18,7 +18,7 @@ START = {
 
 @pytest.fixture(scope="module")
 def site():
-    """A site without tickets but for a few."""
+    """A site with only a few tickets."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(screenshots, "TICKETS", 12)
         with screenshots.served() as (_, url):

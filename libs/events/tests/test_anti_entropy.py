@@ -303,7 +303,7 @@ def test_a_source_that_never_answers_raises_an_alarm(monkeypatch, capsys):
         eventlet.sleep(0.01)
     container.stop()
 
-    logged = capsys.readouterr().err  # a container sets up the log anew, which ends what caplog sees
+    logged = capsys.readouterr().err  # a container sets up the log again, so caplog sees nothing more
     assert "ALARM timer_stuck: 20 times in a row: shelves.anti_entropy failed: Unavailable" in logged
 
 
