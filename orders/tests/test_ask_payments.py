@@ -145,7 +145,7 @@ def test_an_order_that_is_paid_meanwhile_is_not_given_up(service, payments, wait
     assert ended(service, order_id) == ("complete", None)
 
 
-def test_a_timer_asks():
+def test_a_timer_asks_payments_about_orders_that_wait():
     [timer] = OrdersService.ask_payments.nameko_entrypoints
 
     assert timer.interval == ASK_PAYMENTS_SECONDS

@@ -48,7 +48,7 @@ def test_the_last_decline_does_not_ask_for_another_card(code):
     assert str(declined(a_payment(declines=2))) == "Your card was declined. Try another card."
 
 
-def test_a_decline_matters_no_more_once_a_card_was_taken():
+def test_a_decline_no_longer_matters_once_a_card_was_accepted():
     messages = [
         buyer_view(snapshot("expired_card", status=status))["decline_message"] for status in ("captured", "refunded")
     ]

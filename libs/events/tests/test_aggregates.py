@@ -80,7 +80,7 @@ def test_a_second_aggregate_of_the_same_id_is_refused(loaves):
         loaves.add(a_loaf(), LoafBaked, a_loaf())
 
 
-def test_a_body_against_the_catalogue_is_not_saved(loaves):
+def test_a_body_that_does_not_fit_the_catalogue_is_not_saved(loaves):
     with pytest.raises(ValidationError):
         loaves.add(a_loaf(), LoafBaked, {"id": "b1", "version": 1})
 
@@ -103,7 +103,7 @@ def test_a_field_that_is_unset_is_gone(loaves):
     assert loaves.find("b1") == a_loaf(2)
 
 
-def test_what_was_found_is_not_what_is_stored(loaves):
+def test_changing_a_document_that_was_read_changes_nothing_stored(loaves):
     loaves.add(a_loaf(), LoafBaked, a_loaf())
 
     loaves.find("b1")["grain"] = "spelt"

@@ -124,7 +124,7 @@ def test_what_changed_is_found_by_an_index_alone(mongo, originals):
     assert (page, profiled["docsExamined"]) == ([["b07", 2]], 1)
 
 
-def test_a_copy_that_is_damaged_without_a_change_is_found_in_the_course_of_time(originals, copies, compare):
+def test_a_copy_that_is_damaged_without_a_change_is_found_in_time(originals, copies, compare):
     add(originals, "b1", "b2", "b3", "b4", "b5")
     compare()
     copies.collection.delete_one({"_id": "b5"})
@@ -133,7 +133,7 @@ def test_a_copy_that_is_damaged_without_a_change_is_found_in_the_course_of_time(
     assert copies.find("b5") == a_loaf("b5")
 
 
-def test_a_copy_whose_event_is_under_way_is_not_repaired(originals, copies, source, compare, monkeypatch):
+def test_a_copy_whose_event_is_in_flight_is_not_repaired(originals, copies, source, compare, monkeypatch):
     monkeypatch.setattr(aggregates, "LAG_SECONDS", 60)
     add(originals, "a")
 
@@ -145,14 +145,14 @@ def test_a_copy_whose_event_is_under_way_is_not_repaired(originals, copies, sour
     assert compare(replace(source, stale=stale)) == 0
 
 
-def test_documents_of_an_earlier_version_are_compared_in_the_course_of_time(originals, copies, compare):
+def test_documents_of_an_earlier_version_are_compared_in_time(originals, copies, compare):
     add(originals, "b1", "b2", "b3")
     originals.collection.update_many({}, {"$unset": {"changed_at": 1}})
 
     assert sum(compare() for _ in range(3)) == 3
 
 
-def test_a_change_is_compared_only_when_no_write_of_the_same_moment_can_be_under_way(originals, monkeypatch):
+def test_a_change_is_compared_only_when_no_write_of_the_same_moment_can_be_in_progress(originals, monkeypatch):
     monkeypatch.setattr(aggregates, "LAG_SECONDS", 10)
     add(originals, "b1")
 
@@ -163,7 +163,7 @@ def test_a_change_is_compared_only_when_no_write_of_the_same_moment_can_be_under
     assert originals.changes(changes["next"], 500)["page"] == [["b1", 1]]
 
 
-def test_several_that_changed_at_the_same_moment_are_on_one_page(originals):
+def test_changes_of_the_same_moment_are_on_one_page(originals):
     add(originals, "b1", "b2", "b3", "b4")
     originals.collection.update_many({"_id": {"$ne": "b1"}}, {"$set": {"changed_at": Timestamp(5, 1)}})
 
@@ -181,7 +181,7 @@ def test_a_run_out_of_time_is_continued_by_the_next(originals, copies, source, c
     assert copies.collection.count_documents({}) == 5
 
 
-def test_one_that_cannot_be_repaired_holds_up_no_other_and_is_tried_again(originals, copies, source, compare):
+def test_a_copy_that_cannot_be_repaired_holds_up_no_other_and_is_retried(originals, copies, source, compare):
     broken = ["b1"]
 
     def apply(snapshot):
@@ -270,7 +270,7 @@ def test_another_instance_goes_on_for_one_that_died_and_the_dead_one_saves_nothi
     assert AntiEntropy("test").run(replace(source, page=lambda after: [])) == 1
 
 
-def test_one_that_can_never_be_repaired_raises_an_alarm(mongo, originals, source, caplog):
+def test_a_copy_that_can_never_be_repaired_raises_an_alarm(mongo, originals, source, caplog):
     def apply(snapshot):
         if snapshot["id"] == "b1":
             raise RuntimeError("this one makes no sense")
@@ -307,7 +307,7 @@ def test_a_source_that_never_answers_raises_an_alarm(monkeypatch, capsys):
     assert "ALARM timer_stuck: 20 times in a row: shelves.anti_entropy failed: Unavailable" in logged
 
 
-def test_a_snapshot_against_the_catalogue_does_not_hold_up_the_others(mongo, originals, copies, compare):
+def test_a_snapshot_that_does_not_fit_the_catalogue_does_not_hold_up_the_others(mongo, originals, copies, compare):
     def call(part, method, arguments):
         if method in ("versions", "changes"):
             return getattr(originals, method)(arguments["after"], 2)

@@ -258,7 +258,7 @@ def test_of_a_messages_headers_only_the_correlation_id_is_passed_on(handler):
     assert seen == [{"correlation_id": "c1"}]
 
 
-def test_a_method_of_several_events_gets_each_from_its_own_queue():
+def test_a_handler_of_several_events_gets_each_from_its_own_queue():
     class Waiter:
         name = "labels"
 

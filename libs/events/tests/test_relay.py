@@ -249,9 +249,9 @@ def test_an_event_just_saved_that_is_refused_waits_with_backoff_and_holds_up_no_
     assert stored["relay"]["until"] > utc_now()
 
 
-def test_what_could_not_be_published_while_the_broker_was_away_is_published_by_a_poll(loaves, followed, monkeypatch):
+def test_what_was_saved_while_the_broker_was_unreachable_is_published_by_a_poll(loaves, followed, monkeypatch):
     def publish(batch):
-        raise BrokerUnavailable("it is away")
+        raise BrokerUnavailable("it does not answer")
 
     add(followed.aggregates[0], "b1")
     with monkeypatch.context() as patch:
@@ -498,7 +498,7 @@ def test_a_relay_that_can_publish_nothing_raises_an_alarm(monkeypatch, caplog):
         tries.append(1)
         if len(tries) == ALARM_EVERY:
             relay.stop()
-        raise BrokerUnavailable("it is away")
+        raise BrokerUnavailable("it does not answer")
 
     monkeypatch.setattr(relay, "work", flush)
     relay.run()

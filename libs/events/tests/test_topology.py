@@ -44,7 +44,7 @@ def test_parked_events_may_be_listed_any_number_of_times(servers, monkeypatch):
     assert arguments["x-delivery-limit"] == topology.UNLIMITED  # by default RabbitMQ 4 drops them after 20
 
 
-def test_another_type_stops_the_start(monkeypatch):
+def test_an_unknown_queue_type_stops_the_start(monkeypatch):
     monkeypatch.setenv("QUEUE_TYPE", "mirrored")
 
     with pytest.raises(SystemExit, match="classic or quorum"):

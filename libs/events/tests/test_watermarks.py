@@ -37,7 +37,7 @@ def broadcast(watermarks):
     return [json.loads(each.body) for each in published]
 
 
-def test_it_answers_all_who_asked_and_names_the_newest_version_of_what_waits_in_outboxes(watermarks, loaves):
+def test_a_watermark_answers_all_who_asked_and_names_the_newest_versions_that_wait_in_outboxes(watermarks, loaves):
     add(loaves, "published")
     loaves.collection.update_one({"_id": "published"}, {"$set": {"outbox": []}, "$unset": {"outbox_at": 1}})
     add(loaves, "waiting")
@@ -50,7 +50,7 @@ def test_it_answers_all_who_asked_and_names_the_newest_version_of_what_waits_in_
     assert broadcast(watermarks) == []
 
 
-def test_there_is_none_while_too_much_waits(watermarks, loaves):
+def test_there_is_no_watermark_while_too_many_changes_wait(watermarks, loaves):
     for number in range(MOST_WAITING + 1):
         add(loaves, f"l{number}")
     watermarks.ask("p1", 1)
@@ -58,7 +58,7 @@ def test_there_is_none_while_too_much_waits(watermarks, loaves):
     assert broadcast(watermarks) == []
 
 
-def test_who_asks_after_the_read_waits_for_the_next(watermarks, loaves):
+def test_a_question_that_comes_after_the_read_is_answered_by_the_next_watermark(watermarks, loaves):
     """Else a change that was committed in between would be neither heard of nor named."""
     watermarks.ask("p1", 1)
     read = watermarks._waiting
@@ -73,7 +73,7 @@ def test_who_asks_after_the_read_waits_for_the_next(watermarks, loaves):
     assert broadcast(watermarks)[0]["asks"] == {"p1": 2}
 
 
-def test_one_that_cannot_be_broadcast_is_followed_by_the_next(watermarks, monkeypatch):
+def test_a_watermark_that_cannot_be_broadcast_is_followed_by_the_next(watermarks, monkeypatch):
     done = threading.Event()
 
     def fail():
