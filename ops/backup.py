@@ -1,11 +1,11 @@
 """A backup of all databases as they were at one moment, while the site runs: `python -m ops.backup FOLDER`
 
-It reads with OPERATOR_MONGO_URL from a snapshot of the replica set, and writes to a new folder in FOLDER, whose name is
-the time. That has a compressed file of BSON for each collection, and `manifest.json`: what `Manifest` says. Every file
-is read again before the folder gets its name, and that is printed; else nothing is left, and it ends with a message and
-code 1. `ops.restore` restores it.
+It reads a snapshot of the replica set at OPERATOR_MONGO_URL, and writes a new folder in FOLDER, named by the time. The
+folder has a compressed BSON file for each collection, and `manifest.json` (see `Manifest`). Every file is read back
+before the folder gets its name, which is then printed. If anything fails, nothing is left, and the program exits with a
+message and 1. `ops.restore` restores a backup.
 
-MongoDB keeps a snapshot for five minutes. Who has more to read than that raises the server parameter
+MongoDB keeps a snapshot for five minutes. If that is not enough, raise the server parameter
 `minSnapshotHistoryWindowInSeconds`.
 """
 
@@ -55,7 +55,7 @@ Wanted = Callable[[str], bool]
 
 
 class BackupFailed(Exception):
-    """There is no backup; the message says why."""
+    """No backup was made; the message says why."""
 
 
 class DamagedBackup(Exception):
@@ -89,7 +89,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a backup has; of which moment, by our clock (ISO 8601) and MongoDB's; the versions of system and MongoDB."""
+    """The contents of a backup, its moment by our clock (ISO 8601) and MongoDB's, and the versions of both."""
 
     taken_at: str
     cluster_time: Timestamp
@@ -129,7 +129,7 @@ def make(client: Client, folder: Path, is_wanted: Wanted = lambda database: data
 
 
 def verify(folder: Path) -> Manifest:
-    """Return what a backup has, once all of its files were read; raise DamagedBackup if one is not as written."""
+    """Read all files of a backup and return its manifest; raise DamagedBackup if one is not as it was written."""
     try:
         manifest = read_manifest(folder)
         for saved in manifest.collections:
@@ -142,7 +142,7 @@ def verify(folder: Path) -> Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return what a backup says that it has; raise DamagedBackup when it does not say so in full."""
+    """Return the manifest of a backup; raise DamagedBackup if it is missing or incomplete."""
     try:
         told = json_util.loads((folder / MANIFEST).read_text())
         collections = [Saved(**{**each, "content": Content(**each["content"])}) for each in told["collections"]]
@@ -239,7 +239,7 @@ def _count(part: bytes) -> int:
 
 @contextmanager
 def _new(path: Path) -> Iterator[IO[bytes]]:
-    """Open a new file that nobody else may read, for documents have personal data; it is on the disk at the end."""
+    """Open a new file that nobody else may read, for documents have personal data; it is synced to disk at the end."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         yield file
         file.flush()

@@ -1,10 +1,10 @@
 """What each part may do at the broker, derived from the catalogue, and the creation of its user.
 
-A part configures what is its own alone: names that begin with its own, and the queue of the calls to it. It may publish
-its own events, read those it listens to, answer calls to itself and make calls to all. With the password of one part,
-nobody can change, read or empty what belongs to another, or publish another's events. An operator's shell may call
-every service and receive its own replies, and nothing else. Rules are regular expressions of names and of routing keys,
-as RabbitMQ has them (rabbitmq.com/docs/access-control). `ops.broker_setup` creates the users.
+A part may configure only what it owns: names that begin with its own, and the queue of the calls to it. It may publish
+its own events, read those it listens to, answer calls to itself and make calls to all. With the password of one part
+nobody can change, read or purge what belongs to another, or publish another's events. An operator's shell may call
+every service and receive its own replies, and nothing else. Permissions are regular expressions for names and for
+routing keys, as RabbitMQ has them (rabbitmq.com/docs/access-control). `ops.broker_setup` creates the users.
 """
 
 import json
@@ -53,7 +53,7 @@ class Rights:
 
 
 def rights(principal: str, catalogue: Catalogue = CATALOGUE) -> Rights:
-    """Return what a part, or an operator, may do."""
+    """Return the permissions of a part, or of an operator."""
     consumed = [event for event in catalogue.values() if principal in (*event.listeners, *event.broadcast)]
     sources = {event.exchange for event in consumed}
     # a service that is called may answer anybody; another only tells the services what its clock shows
@@ -78,7 +78,7 @@ def _own(principal: str) -> list[str]:
 def _heard(part: str, exchange: str, catalogue: Catalogue) -> list[str]:
     """Return the keys with which a part may bind queues to an exchange.
 
-    One for everything is among them only if all of it is broadcast to the part.
+    The key for everything is among them only if all events are broadcast to the part.
     """
     published = [event for event in catalogue.values() if event.exchange == exchange]
     names = [re.escape(event.name) for event in published if part in (*event.listeners, *event.broadcast)]

@@ -1,11 +1,11 @@
 """Whether a program in this container works: `python -I -S ops/health.py PROGRAM [ready]`; exit code 0: it does.
 
-It is alive while its event loop responds. Without the broker, a database or another service each is alive: to start
-it again would fix nothing. With `ready`, it must also be able to do its work: a service reads its database and answers
-a call through the broker, the gateway gets an answer through it, the worker and the scheduler are registered in Redis.
+It is alive while its event loop responds, even without the broker, a database or another service: restarting it would
+not help. With `ready`, it must also be able to do its work: a service reads its database and answers a call through the
+broker, the gateway gets an answer through it, the worker and the scheduler are registered in Redis.
 
-The program says so itself (`libs/internal_port.py`). A probe runs every few seconds, so this one starts in a twentieth
-of the time that Python takes with our libraries: it imports none.
+The program says so itself (`libs/internal_port.py`). As a probe runs every few seconds, this file imports none of our
+libraries, and so starts in a twentieth of the time.
 """
 
 import os

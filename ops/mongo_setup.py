@@ -6,7 +6,7 @@ are in AUTH_MONGO_URL, TICKETS_MONGO_URL and so on. Data that were written befor
 repeat. If these addresses have TLS, so has this connection, and mongod must show a certificate that they would accept,
 except for its name: what goes to 127.0.0.1 does not leave the machine.
 
-Ends once the set takes writes and all users are there, or with a message and code 1 after a minute.
+Exits once the set accepts writes and all users exist, or with a message and 1 after a minute.
 """
 
 import logging
@@ -38,7 +38,7 @@ USER_FORM = "mongodb://USER:PASSWORD@HOST:PORT/DATABASE"
 
 
 def main() -> None:
-    """Try until it is done or the time is up."""
+    """Retry until it succeeds or the time is up."""
     member, password = sys.argv[1], required("MONGO_PASSWORD")
     addresses = {name: parsed(f"{name.upper()}_MONGO_URL", with_user, USER_FORM) for name in (*SERVICES, OPERATOR)}
     migration = required("MIGRATE_MONGO_PASSWORD")

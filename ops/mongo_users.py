@@ -1,8 +1,8 @@
 """What each part may do at MongoDB, and the creation of its user; `ops.mongo_setup` creates them all.
 
-A part reads and writes the documents of its own database, and sees its indexes. The migration also builds indexes, and
-does so for all parts. Neither changes or removes what operators have done, in auth's database. Operators look, and make
-backups. Users are those of the addresses in the settings, and mongod refuses everybody else.
+A part reads and writes the documents of its own database, and sees its indexes. The migration also builds indexes, for
+all parts. Neither can change or remove entries of the operators' audit log in auth's database. Operators can read
+everything and make backups. The users are those in the addresses of the settings; mongod refuses everybody else.
 """
 
 from collections.abc import Mapping, Sequence

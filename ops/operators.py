@@ -1,9 +1,10 @@
 """Who may operate: `python -m ops.operators key NAME FILE`, `add PUBLIC_KEY`, `remove NAME` or `list`.
 
-`key` makes a signing key where its owner will use it: the private half goes into FILE, which only they can read, and
-the public half is printed. The others are for an administrator and change auth's database (AUTH_MONGO_URL): for the
-first operator, and for the keys of all others. Operators have `add_operator` in their shell, for somebody new and for
-their own key, and `remove_operator` for themselves. Either takes effect at once, restarts nothing and is recorded.
+`key` makes a signing key on its owner's machine: the private half goes into FILE, which only they can read, and the
+public half is printed. The others are for an administrator and change auth's database (AUTH_MONGO_URL): to add the
+first operator, and to replace or remove anybody's key. Operators themselves have `add_operator` in their shell, for new
+operators and for their own key, and `remove_operator` for themselves. All take effect at once, without a restart, and
+are recorded.
 """
 
 import argparse
@@ -26,7 +27,7 @@ log = logging.getLogger("ops.operators")
 
 
 def main() -> None:
-    """Do what the command line says; exit with a message and code 1 when that is impossible."""
+    """Run the command; exit with a message and 1 if that fails."""
     parser = argparse.ArgumentParser(prog="python -m ops.operators", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     key = commands.add_parser("key", help="make a signing key, and print its public half")
@@ -54,7 +55,7 @@ def main() -> None:
 def make_key(name: str, path: Path) -> str:
     """Write the private half of a new key to a file that only its owner can read; return the public half.
 
-    Exits when the name is none, or the file exists.
+    Exits if the name is invalid or the file exists.
     """
     check_name(name)
     private, public = new_key(f"{OPERATOR}:{name}")

@@ -1,4 +1,4 @@
-"""Files with secrets, which only their owner can read, from their first byte on."""
+"""Files with secrets, which only their owner can read from the moment they are created."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ def create(path: Path, text: str) -> None:
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a file, in one step in place of the one that may be there."""
+    """Write a file atomically, replacing any existing one."""
     draft = path.with_name(f"{path.name}.draft")
     draft.unlink(missing_ok=True)
     create(draft, text)

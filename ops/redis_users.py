@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 ADMINISTRATOR = "ticketing"
 PRIMARY = "ticketing"
-"""The name by which the Sentinels know the Redis that takes writes."""
+"""The Sentinels' name for the primary."""
 PROGRAMS = ("expiration", "scheduler", "worker")
 """Each has a user of its own name."""
 

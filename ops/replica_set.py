@@ -1,4 +1,4 @@
-"""A replica set, as writes that wait for the majority need one, be it of one mongod."""
+"""Replica sets, which majority writes need, even if they have a single member."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ ALREADY_INITIALIZED = 23  # mongodb/mongo: src/mongo/base/error_codes.yml
 
 
 def takes_writes(client: MongoClient[dict[str, Any]], member: str) -> bool:
-    """Return whether the mongod of `client` is a primary; initiate the replica set of `member` when it is in none.
+    """Return whether the mongod of `client` is a primary; initiate the replica set of `member` if it is in none.
 
     Raises OperationFailure when mongod refuses.
     """

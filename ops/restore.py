@@ -2,10 +2,10 @@
 
 It reads all files before it changes anything, and refuses databases that have documents unless it may replace them.
 Then it writes the documents of each collection, builds its indexes, and compares the collection with the backup. It
-connects to OPERATOR_MONGO_URL as the administrator, whose password is MONGO_PASSWORD, and logs what it did, or ends
-with a message and code 1.
+connects to OPERATOR_MONGO_URL as the administrator, whose password is MONGO_PASSWORD, and logs what it did, or exits
+with a message and 1.
 
-What RabbitMQ and Redis have is of another time then: empty both, and start the programs (docs/operations.md).
+The contents of RabbitMQ and Redis no longer fit then: empty both, and start the programs (docs/operations.md).
 """
 
 import argparse
@@ -38,7 +38,7 @@ class NotEmpty(Exception):
 
 
 class NotRestored(Exception):
-    """What is in the database now is not what is in the backup; the message names the collection."""
+    """The database now differs from the backup; the message names the collection."""
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def main() -> None:
 def restore(
     client: Client, folder: Path, replace: bool, is_wanted: Wanted = lambda database: database not in OF_MONGODB
 ) -> Manifest:
-    """Bring the databases that are wanted to what they were when the backup in `folder` was made; return what that has.
+    """Restore the selected databases from the backup in `folder`; return its manifest.
 
     Raises NotEmpty and DamagedBackup before anything is changed, later NotRestored and PyMongoError.
     """
