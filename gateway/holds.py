@@ -1,7 +1,7 @@
-"""The tickets that a visitor has reserved and not paid yet: every page reminds them of the one that ends first.
+"""The tickets that a visitor has reserved and not paid yet: every page reminds them of the one that lapses first.
 
-The session's cookie says which orders to look at, so that who holds nothing costs no call. It learns of them when the
-visitor reserves, signs in or looks at an order or at their list; what was reserved elsewhere meanwhile, it learns late.
+The session cookie says which orders to look at, so that visitors without holds cost no call. It is updated when the
+visitor reserves, signs in, or looks at an order or at their list; so reservations made elsewhere appear late.
 """
 
 from contextlib import suppress
@@ -15,7 +15,7 @@ from gateway.sessions import viewer
 from libs.rpc import RemoteError, ServiceUnavailable
 
 MOST = 5
-"""How many orders the cookie has room for; who holds more reads of these."""
+"""How many orders the cookie has room for; visitors with more are reminded of these."""
 LOOK_SECONDS = 1.0
 """How long a page waits for the reminder."""
 

@@ -1,4 +1,4 @@
-"""Tells auth once which keys sign the cookies here: it keeps those of the last start, and logs a rotation."""
+"""Tells auth once which keys sign the cookies here; auth remembers those of the last start, and logs a rotation."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class KeyNotes:
-    """The keys that one process has yet to tell auth of; `tell(fingerprints)` calls `auth.note_keys`."""
+    """The keys that a process still has to tell auth of; `tell(fingerprints)` calls `auth.note_keys`."""
 
     def __init__(self, keys: Sequence[str], tell: Callable[[list[str]], Any]) -> None:
         self._keys = keys

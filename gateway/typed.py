@@ -1,6 +1,6 @@
-"""What was typed into a form that could not be used: kept in the session's cookie until its page is shown again.
+"""The input of a form that could not be processed: kept in the session cookie until its page is shown again.
 
-It could not because the session had ended, the form was too old, or a service did not answer.
+That is so when the session had ended, the form was too old, or a service did not answer.
 """
 
 from flask import current_app, request, session
@@ -11,9 +11,9 @@ SECRETS = ("csrf_token", "password", "currentPassword", "newPassword", "token", 
 
 
 def keep_typed() -> None:
-    """Keep what this request would have submitted, if it is for a page with a form, but never a secret.
+    """Keep the input of this request, if its page has a form, but never a secret.
 
-    What other pages' forms had, in other tabs, is kept beside it as far as the cookie goes, the newest first.
+    The inputs of other pages, in other tabs, are kept too, as far as the cookie has room, the newest first.
     """
     if request.method != "POST" or request.url_rule is None or "GET" not in (request.url_rule.methods or ()):
         return
@@ -23,7 +23,7 @@ def keep_typed() -> None:
 
 
 def take_typed() -> dict[str, str] | None:
-    """Return what was kept for this page, once; None when nothing was."""
+    """Return the input that was kept for this page, once; None without any."""
     typed: dict[str, dict[str, str]] = dict(session.get("typed", {}))
     fields = typed.pop(request.path, None)
     if fields is not None:

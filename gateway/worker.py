@@ -138,11 +138,11 @@ class Worker(GeventWorker):
         super().handle(self._listeners[listener], client, addr)
 
     def load_wsgi(self) -> None:
-        """Let requests that change something wait for their turns."""
+        """Put admission control in front of the application."""
         super().load_wsgi()
-        from gateway.turns import Turns  # only now: see below
+        from gateway.admission import AdmissionControl  # only now: see below
 
-        self._application, self.wsgi = self.wsgi, Turns(self.wsgi)
+        self._application, self.wsgi = self.wsgi, AdmissionControl(self.wsgi)
 
     def notify(self) -> None:
         """Tell the master that the loop turns, as each second, and note by how much this was late."""

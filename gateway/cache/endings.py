@@ -1,7 +1,7 @@
-"""Of which tickets this process has heard that nobody holds them unpaid any more, for requests that wait for that.
+"""Tickets whose hold has ended, as far as this process has heard, for requests that wait for that.
 
-What is heard decides nothing: it only says that it is time to ask orders. It may never be heard, when the broker is
-away or the ticket's event was lost, so whoever waits also asks now and then.
+What is heard decides nothing: it only says that it is time to ask orders. It may never be heard, if the broker is
+unreachable or the ticket's event was lost, so whoever waits also asks now and then.
 """
 
 import threading
@@ -14,7 +14,7 @@ HELD = "reserved"
 
 
 class Endings:
-    """The endings heard of last, and who waits for one. `is_heard`: whether this process hears of tickets at all."""
+    """The latest ends of holds, and who waits for one. `is_heard`: whether this process hears of tickets at all."""
 
     def __init__(self) -> None:
         self.is_heard = False

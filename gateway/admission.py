@@ -1,8 +1,8 @@
-"""Admission control: a request that changes something begins when nothing else is to be done, so reads stay quick.
+"""Admission control: a request that changes something begins only when nothing else is to be done, so reads stay quick.
 
-In a rush thousands come at once. Without turns, whoever comes meanwhile waits for all of them; with turns, for the few
-that have begun. They keep their order among themselves. Some begin all the time, and none waits for longer than
-LONGEST_SECONDS: while there are too many reads for that, they share the processor with them as if there were no turns.
+In a rush thousands of them arrive at once. Without it a read that comes meanwhile would wait for all of them; with it,
+only for the few that have begun. They begin in the order in which they came. Under constant reads one still begins now
+and then, and none waits longer than LONGEST_SECONDS: after that they share the processor with the reads.
 """
 
 import time
@@ -23,22 +23,22 @@ FIRST = (
     *("/api/webhooks/", "/api/payments", "/api/orders/", "/orders/"),
     *("/api/users/signout", "/signout", "/account/signout-everywhere", "/api/users/sessions/", "/account/sessions/"),
 )
-"""How the paths begin of what does not wait: what ends a session, or is done with an order that there is, as paying."""
+"""The prefixes of paths that do not wait: those that end a session, or are about an existing order, such as paying."""
 LONGEST_SECONDS = 3.0
-"""How long a request waits at most."""
+"""The longest that a request waits."""
 PATIENCE_SECONDS = 0.02
-"""How long something else may be done before the next one begins: of this thread's processor time, for where other
-programs leave little of the processor any time may pass between two events."""
+"""After how much other work the next one begins: in this thread's processor time, as wall-clock time means little where
+other programs use the processor."""
 
 
-class Turns:
+class AdmissionControl:
     """WSGI middleware for one thread of gevent, whose event loop it uses. `clock`: seconds, monotonic."""
 
     def __init__(self, application: "WSGIApplication", clock: Callable[[], float] = time.monotonic) -> None:
         self._application, self._clock = application, clock
         self._waiting: deque[tuple[float, Waiter[Any]]] = deque()
         self._since = 0.0
-        """The thread's processor time when the last one that began paused or ended."""
+        """The thread's processor time when the last request that began paused or ended."""
         loop = gevent.get_hub().loop
         self._when_idle, self._in_any_case = loop.idle(), loop.timer(PATIENCE_SECONDS, PATIENCE_SECONDS)
 
@@ -62,7 +62,7 @@ class Turns:
         self._in_any_case.again(self._lose_patience, update=True)  # `start` would go on with what was left
 
     def _lose_patience(self) -> None:
-        """Let the next one begin, unless hardly anything else was done meanwhile, and all that have waited too long."""
+        """Let those begin that have waited too long, and the next one if enough other work was done meanwhile."""
         since = self._clock() - LONGEST_SECONDS
         for _ in [came for came, _ in self._waiting if came <= since]:
             self._begin_next()
@@ -70,7 +70,7 @@ class Turns:
             self._begin_next()
 
     def _begin_next(self) -> None:
-        """Let the one begin that came first; from the event loop."""
+        """Let the request begin that came first; called from the event loop."""
         self._when_idle.stop()
         self._in_any_case.stop()
         try:
