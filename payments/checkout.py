@@ -33,8 +33,8 @@ class Checkout:
             return payment.snapshot()
         try:
             authorized = self._confirm(payment, token)
-        except InvalidCard:  # this charged nothing; another request with the same key may be in flight
-            self.settlement.settle(payment.id, answered=None if payment.tried_before is None else payment.attempts)
+        except InvalidCard:
+            self._end_attempt(payment)
             raise
         except (StripeUnavailable, VersionConflict) as error:
             if isinstance(error, StripeUnavailable) and error.has_charged_nothing and self._end_attempt(payment):

@@ -192,15 +192,18 @@ def test_a_refusal_says_nothing_about_a_request_before_it(world, fake, before):
     assert world.pay(order_id, "pm_card_visa")["is_confirming"]
 
 
-def test_a_refusal_of_a_double_click_says_nothing_about_the_other_click(world, fake):
-    order_id, others = world.reserve(), []
-    before_next(world.settlement.cards, "confirm", lambda: others.append(world.pay(order_id, "pm_card_visa")))
+@pytest.mark.parametrize(("card", "refused"), [("pm_card_visa", 429), ("pm_nonsense", None)])
+def test_a_refusal_of_a_double_click_says_nothing_about_the_other_click(world, fake, card, refused):
+    order_id, shown = world.reserve(), []
+    before_next(world.settlement.cards, "confirm", lambda: world.pay(order_id, "pm_card_visa"))
     fake.control("faults", kind="error", path="*/confirm", status=503, count=2, stored=False)
-    fake.control("faults", kind="error", path="*/confirm", status=429, type="rate_limit_error", code="rate_limit")
+    if refused:
+        fake.control("faults", kind="error", path="*/confirm", status=refused, type="rate_limit_error")
 
-    both = [world.pay(order_id, "pm_card_visa"), *others]
+    with suppress(errors.InvalidCard):
+        shown.append(world.pay(order_id, card))
 
-    assert [each["is_confirming"] for each in both] == [True, True]
+    assert all(each["is_confirming"] for each in (*shown, world.payment(order_id).snapshot()))
 
 
 def test_paying_again_while_the_outcome_is_unknown_is_the_same_attempt(world, fake):
