@@ -1,4 +1,4 @@
-"""The banner that operators show on every page: each process has the newest, and pages that are kept are made anew."""
+"""The banner that operators show on every page: each process keeps the newest, and renders its cached pages again."""
 
 import json
 import logging
@@ -64,7 +64,7 @@ class AnnouncementListener:
         self._threads.stopping.set()
 
     def hear(self, message: Any) -> None:
-        """Show what was announced. Raises when it cannot be read: then the listener begins anew."""
+        """Show what was announced. Raises if it cannot be read: then the listener starts over."""
         require_readable(message)
         self._announcement.update(json.loads(message.body))
 
@@ -80,7 +80,7 @@ class AnnouncementListener:
 
 
 def register(app: Flask, changed: Callable[[], object]) -> Announcement:
-    """Let the pages of `app` show a banner; `changed` has those made anew that are kept."""
+    """Let the pages of `app` show a banner; `changed` evicts cached pages."""
     announcement = app.extensions["announcement"] = Announcement(changed)
     app.add_template_global(announcement.shown, "announcement")
     return announcement

@@ -43,7 +43,7 @@ alone, since clients give the ETags of its answers back."""
 
 
 class Gateway(Flask):
-    """Flask, without asking of each function in each request whether it is a coroutine: none is."""
+    """Flask, without checking in each request whether a function is a coroutine: none is."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function."""

@@ -1,6 +1,6 @@
-"""What API requests hold: bodies (limited in size, strict JSON, an object, validated by a schema), keys, versions.
+"""The contents of API requests: bodies (limited in size, strict JSON, validated by a schema), keys and versions.
 
-And how JSON is written in the answers.
+Also how JSON is written in responses.
 """
 
 import json
@@ -25,7 +25,7 @@ ETAG = re.compile(r'"([0-9]{1,10})"')
 
 
 class JsonAnswers(DefaultJSONProvider):
-    """Flask's way with JSON, but for answers, which `libs.wire` writes; the members of an object keep their order."""
+    """Flask's JSON provider, except that `libs.wire` writes responses; the members of an object keep their order."""
 
     def response(self, *arguments: Any, **members: Any) -> Response:
         """Return a response with a value, as Flask's `jsonify` takes it."""

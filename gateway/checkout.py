@@ -1,4 +1,4 @@
-"""Paying: send the card to payments, or have it refresh from Stripe, then wait up to five seconds for the order."""
+"""Paying: send the card to payments, or refresh the payment from Stripe, then wait up to five seconds for the order."""
 
 import time
 from typing import Any, cast

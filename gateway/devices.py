@@ -1,4 +1,4 @@
-"""What a browser and its system are called, from its User-Agent header."""
+"""The names of a browser and its system, from the User-Agent header."""
 
 import re
 

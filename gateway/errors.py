@@ -44,7 +44,7 @@ class GatewayError(Exception):
 
 
 class ErrorSpec(NamedTuple):
-    """How an error is shown. Without a `message` the service's own is; `field` is the input that it is about."""
+    """How an error is shown. Without a `message` the service's own is used; `field` is the input that it is about."""
 
     status: int
     message: str | None = None

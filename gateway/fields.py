@@ -1,4 +1,4 @@
-"""The fields of the schemas: validated here when only their form matters, by their service when its rules do."""
+"""The fields of the schemas: validated here if only their form matters, by their service if its rules do."""
 
 import re
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ class StorableString(fields.String):
 
 
 class TrimmedString(StorableString):
-    """Such a string without white space around it."""
+    """Such a string, stripped of surrounding white space."""
 
     def _clean(self, text: str) -> str:
         return text.strip()

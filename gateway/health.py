@@ -1,7 +1,7 @@
 """Liveness and readiness: of this process alone.
 
-Neither depends on any one service. With one of them stalled the gateway still serves all that does not need it; were it
-taken out of service, or started again, nothing would be served.
+Neither depends on any single service. If one is stalled, the gateway still serves everything that does not need it; if
+it were taken out of service or restarted, it would serve nothing.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ bp = Blueprint("health", __name__)
 
 
 class ByAnyName:
-    """WSGI middleware: probes may ask by any host name, for load balancers know no more than an address."""
+    """WSGI middleware: probes may use any host name, because load balancers only know an address."""
 
     def __init__(self, application: "WSGIApplication", trusted_host: str) -> None:
         self._application = application
@@ -46,7 +46,7 @@ def alive() -> Any:
 
 @bp.get("/readyz")
 def ready() -> tuple[Any, int]:
-    """Answer 200 when one of the services answers this process over the broker, else 503: it can serve no page then."""
+    """Answer 200 if any service answers this process over the broker, else 503: it cannot serve any page then."""
     services: Services = current_app.extensions["services"]
     for service in SERVICES:
         with suppress(ServiceUnavailable):

@@ -1,6 +1,6 @@
-"""The languages of the pages: which of them a visitor reads, and what something is called in it.
+"""The languages of the pages: which one a visitor gets, and the translations.
 
-What we write is English; the other languages have catalogues, `translations/*.po`. The API speaks English alone.
+The source texts are English; the other languages have catalogues, `translations/*.po`. The API speaks English only.
 """
 
 import re
@@ -73,13 +73,13 @@ def _asked_for(header: str) -> str:
 
 
 def translations() -> NullTranslations:
-    """Return what is said in the language of this request."""
+    """Return the translations for the language of this request."""
     return catalogue(language())
 
 
 @cache
 def catalogue(name: str) -> NullTranslations:
-    """Return what is said in a language, compiled from its catalogue once per process."""
+    """Return the translations for a language, compiled from its catalogue once per process."""
     if name == ENGLISH:
         return NullTranslations()
     compiled = BytesIO()
@@ -96,12 +96,12 @@ def gettext(text: str, **values: Any) -> str:
 
 
 def ngettext(one: str, many: str, number: int, **values: Any) -> str:
-    """Return the one of two texts of ours that goes with a number, which is %(num)s in it."""
+    """Return the translated singular or plural text for a number, which is %(num)s in it."""
     return translations().ngettext(one, many, number) % {"num": number, **values}
 
 
 def pgettext(where: str, text: str) -> str:
-    """Return a text that is called differently in another place."""
+    """Return the translation of a text that is different in another context."""
     return translations().pgettext(where, text)
 
 

@@ -1,4 +1,4 @@
-"""The local time of a venue, as forms take it: the moments that it may mean, which are none or two as clocks change."""
+"""The local time of a venue in forms: the moments that it may mean, which are none or two when the clocks change."""
 
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
@@ -14,7 +14,7 @@ HOUR = timedelta(hours=1)
 
 
 def moments(local: datetime, zone: str) -> list[datetime]:
-    """Return when it is this time (naive) in a zone, in UTC: once, but twice or never while its clocks change.
+    """Return when it is this time (naive) in a zone, in UTC: once, or twice or never while its clocks change.
 
     Raises OverflowError at the ends of the calendar.
     """
@@ -24,9 +24,9 @@ def moments(local: datetime, zone: str) -> list[datetime]:
 
 
 def gap(local: datetime, zone: str) -> tuple[datetime, datetime]:
-    """Return between which times (naive) there is none in a zone, of one that does not exist there.
+    """Return the gap (two naive times) around a time that does not exist in a zone.
 
-    That is what clocks show last before they go forward, and first after it.
+    These are what the clocks show last before they go forward, and first afterwards.
     """
     there = ZoneInfo(zone)
     before, after = (local.replace(tzinfo=there, fold=fold).utcoffset() or timedelta() for fold in (0, 1))
@@ -39,7 +39,7 @@ def gap(local: datetime, zone: str) -> tuple[datetime, datetime]:
 
 
 def offset(moment: datetime, zone: str) -> str:
-    """Return by how much the clocks of a zone are ahead of UTC at a moment, like +02:00."""
+    """Return the UTC offset of a zone at a moment, like +02:00."""
     return moment.astimezone(ZoneInfo(zone)).isoformat()[-6:]
 
 

@@ -75,7 +75,7 @@ class Progress:
 
 
 def get_progress(order_id: str) -> Progress:
-    """Return the progress of one's own order as last known; readable too while payments does not answer."""
+    """Return the progress of the user's own order as last known, even while payments does not answer."""
     order = call_as_user("orders.get", order_id=order_id)
     try:
         return Progress(order, call_as_user("payments.get", order_id=order_id))
@@ -88,9 +88,9 @@ def get_progress(order_id: str) -> Progress:
 
 
 def refresh_from_stripe(order_id: str, answered: int | None = None) -> Progress:
-    """Return the progress of one's own order, refreshed from Stripe; "confirming" while the outcome is unknown.
+    """Return the progress of the user's own order, refreshed from Stripe; "confirming" while the outcome is unknown.
 
-    It is that, too, for somebody who has Stripe asked too often.
+    It is also "confirming" for users who cause too many requests to Stripe.
     """
     try:
         payment = refresh_payment(order_id, answered)

@@ -1,4 +1,4 @@
-"""The proxies in front of the gateway: whose word for a client's address and scheme is taken, and their number."""
+"""The trusted proxies in front of the gateway, which report a client's address and scheme, and their number."""
 
 import logging
 import re
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 
 
 class Proxies:
-    """WSGI middleware: takes a client's address from the last of so many proxies (`number`), from nobody's if 0.
+    """WSGI middleware: takes a client's address from the headers of the last `number` proxies, which are trusted.
 
-    The first one also says whether the client came over TLS, if it does (X-Forwarded-Proto).
+    The first of them also reports whether the client came over TLS (X-Forwarded-Proto).
 
-    Whose address no proxy names, or another one than is counted, has the address of a proxy, as all others have: what
-    auth limits by address it then limits for everybody at once. That is logged, once a minute at most.
+    If the headers do not fit the number of proxies, a client counts as the proxy's address, as do all others: then
+    auth's limits by address apply to everybody together. That is logged, at most once a minute.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Proxies:
         return self._application(environ, start_response)
 
     def _problem(self, environ: "WSGIEnvironment", named: Sequence[str]) -> str | None:
-        """Return what is against the number of proxies in the headers of a request without a client's address."""
+        """Return how the headers of a request without a client's address contradict the number of proxies."""
         if not self._number:
             found = (name for name in SET_BY_PROXIES if environ.get(f"HTTP_{name.upper().replace('-', '_')}"))
             return next((f"a proxy has set {name}" for name in found), None)

@@ -1,8 +1,8 @@
-"""Reserving a ticket, also in a rush, when nearly all requests are refused: those are asked about together.
+"""Reserving a ticket, also in a rush, when nearly all requests are refused: those are decided in batches.
 
-Of a ticket that was taken, or refused, a little while ago orders is first asked who would be refused now: in one call
-for all requests that have come since the call before began. So an answer is never older than its request, and repeats
-of the buyer who holds the ticket are answered as ever. Whoever may not be refused goes on to orders alone.
+For a ticket that was taken or refused a little while ago, orders is first asked which buyers would be refused: in one
+call for all requests that have arrived since the previous call began. So an answer is never older than its request, and
+the buyer who holds the ticket gets the usual answer. Requests that might succeed then call orders one by one.
 """
 
 import logging
@@ -22,9 +22,9 @@ from libs.rpc import RemoteError
 from libs.shared_reads import BatchedReads
 
 TAKEN = ("TicketReserved", "TicketSold", "AlreadyHeld")
-"""The errors by which orders says that a ticket is taken."""
+"""The errors that mean that a ticket is taken."""
 TAKEN_SECONDS = 10.0
-"""For how long a ticket that was taken, or refused, is expected to be refused again."""
+"""How long after a ticket was taken, or refused, it is expected to be refused again."""
 MOST_TICKETS = 10_000
 REFUSALS_SECONDS = CALL_SECONDS / 2
 """How long orders may take to say who would be refused: who comes while it is asked waits twice as long at most."""
@@ -58,9 +58,9 @@ class Refusals:
         self._taken_at: BoundedDict[str, float] = BoundedDict(MOST_TICKETS)
 
     def check(self, wish: Wish) -> None:
-        """Raise RemoteError if a ticket that was taken lately would be refused; else return.
+        """Raise RemoteError if a ticket that was taken lately would be refused.
 
-        Raises ServiceUnavailable when that cannot be learned: to ask for each would make it no better.
+        Raises ServiceUnavailable if orders does not answer: separate calls would not help then.
         """
         if self._clock() - self._taken_at.get(wish.ticket_id, float("-inf")) > TAKEN_SECONDS:
             return

@@ -51,8 +51,8 @@ class ApiSchema(Schema):
 class ResponseSchema(ApiSchema):
     """A response: every field is always present, null when it has no value.
 
-    Values come from services, which answer with the types of the fields: to send them is to choose and rename, which
-    marshmallow, looking at each value of each field, does in ten times the time.
+    Values come from services and have the fields' types already, so sending them only means selecting and renaming;
+    marshmallow, which inspects each value of each field, takes ten times as long.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -63,7 +63,7 @@ class ResponseSchema(ApiSchema):
         ]
 
     def dump(self, obj: Any, *, many: bool | None = None) -> Any:
-        """Return what is sent of a dictionary, or with `many` of each in a list; what one lacks is left out."""
+        """Return a dictionary, or with `many` each of a list, as it is sent; missing fields are left out."""
         is_list = self.many if many is None else many
         return [self._dump(each) for each in obj] if is_list else self._dump(obj)
 

@@ -141,7 +141,7 @@ def check_csrf() -> AnyResponse | None:
 
 
 def _is_sent_from_our_page() -> bool:
-    """Return whether the browser vouches that a person sent a form of this site: no other site can forge these."""
+    """Return whether the browser confirms that a person sent a form of this site: no other site can forge these."""
     sent = request.headers
     is_own = sent.get("Sec-Fetch-Site") == "same-origin" or "Origin" in sent  # which check_origin has compared
     return is_own and sent.get("Sec-Fetch-Mode", "navigate") == "navigate"
@@ -150,7 +150,8 @@ def _is_sent_from_our_page() -> bool:
 def csrf_field() -> Markup:
     """Return the hidden input with the CSRF token, for every form.
 
-    It is masked anew each time: what is the same in two compressed pages could be guessed from their sizes (BREACH).
+    It is masked with new random bytes each time: a constant secret in compressed pages could be guessed from their
+    sizes (BREACH).
     """
     if "csrf" not in session:
         session["csrf"] = secrets.token_urlsafe(32)

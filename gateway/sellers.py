@@ -20,11 +20,11 @@ MOST = 5000
 MOST_ASKED = 100
 ASK_SECONDS = 2.0
 AGAIN_SECONDS = 5.0
-"""For how long pages do without after there was no answer, so that not each of them waits for one."""
+"""How long pages do without after there was no answer, so that not each of them waits for one."""
 
 
 class Seller(NamedTuple):
-    """A seller: what is not known is None."""
+    """A seller; unknown fields are None."""
 
     name: str | None = None
     member_since: str | None = None

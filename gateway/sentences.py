@@ -1,7 +1,7 @@
-"""Sentences of the services, and of our schemas, in the visitor's language.
+"""Translating messages of the services, and of our schemas, into the visitor's language.
 
-Services write English, for the API. Pages translate it: as a whole, else by sentence, and what has values in it by its
-form below. A sentence that nobody has translated stays English.
+Services write English, for the API. Pages translate a message as a whole, or else by sentence; sentences with values
+match the patterns below. A sentence without a translation stays English.
 """
 
 import re
@@ -127,7 +127,7 @@ FORMS = tuple((form, _pattern(form)) for form in WITH_VALUES)
 
 
 def translated(english: str) -> str:
-    """Return one or several English sentences in the visitor's language."""
+    """Translate one or several English sentences into the visitor's language."""
     spoken = language()
     return english if spoken == ENGLISH else _translated(english, spoken)
 

@@ -75,7 +75,7 @@ def call_as_user(method: str, *, timeout: float = CALL_SECONDS, **arguments: Any
 
 
 def call_as_gateway(method: str, *, timeout: float = CALL_SECONDS, **arguments: Any) -> Any:
-    """Call as the gateway, for what has no user, such as a webhook."""
+    """Call as the gateway, for requests without a user, such as webhooks."""
     return _services().call_as_gateway(method, timeout, **arguments)
 
 

@@ -1,4 +1,4 @@
-"""Where and when sessions are used: told to auth now and then, not on each request."""
+"""Where and when sessions are used: reported to auth in batches now and then, not on each request."""
 
 import logging
 import threading
@@ -11,15 +11,15 @@ from libs.errors import Unavailable, ignoring_unavailable, log_failure
 from libs.tokens import Claims
 
 TELL_SECONDS = 5.0
-"""How often what is new is told."""
+"""How often new uses are reported."""
 QUIET_SECONDS = 300.0
-"""For how long a session is not told of again by this process."""
+"""How long this process does not report the same session again."""
 
 log = logging.getLogger(__name__)
 
 
 class SessionUses:
-    """The uses of sessions that one process has yet to tell auth of; `tell(uses)` calls `auth.note_sessions`."""
+    """The uses of sessions that a process still has to report; `tell(uses)` calls `auth.note_sessions`."""
 
     def __init__(
         self, tell: Callable[[list[dict[str, Any]]], Any], clock: Callable[[], float] = time.monotonic
@@ -49,7 +49,7 @@ class SessionUses:
         }
 
     def tell(self) -> None:
-        """Tell auth of what is new; what it cannot be told now it is told later. Raises as the call does."""
+        """Report new uses to auth; if that fails, they are reported later. Raises what the call raises."""
         with self._lock:
             while uses := list(self._waiting.values())[:MAXIMUM_SESSIONS_NOTED]:
                 for use in uses:
@@ -59,7 +59,7 @@ class SessionUses:
             self._quiet_until = {known: until for known, until in self._quiet_until.items() if until > now}
 
     def _told(self, uses: list[dict[str, Any]]) -> None:
-        """Tell auth of these, which wait on only while it is unavailable: a refused one must not hold up others."""
+        """Report these; they are kept only while auth is unavailable, as a refused one must not hold up others."""
         try:
             self._tell(uses)
         except Unavailable:
@@ -67,13 +67,13 @@ class SessionUses:
             raise
 
     def start(self) -> None:
-        """Tell auth again and again, in a thread; call it from a request, so that it runs after gunicorn's fork."""
+        """Start reporting, in a thread; call it from a request, so that it runs after gunicorn's fork."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="session-uses", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """Tell auth no longer."""
+        """Stop reporting."""
         self._stopping.set()
 
     def _run(self) -> None:

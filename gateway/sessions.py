@@ -25,7 +25,7 @@ from libs.tokens import Claims, InvalidToken
 
 LIFETIME = timedelta(hours=12)  # as long as auth's tokens last
 IDLE_SECONDS = 60 * 60
-"""How long a session that nobody uses goes on: what NIST SP 800-63B asks for of two factors."""
+"""How long a session lasts without use, as NIST SP 800-63B requires for two factors."""
 USE_NOTED_SECONDS = 5 * 60
 """How often a cookie is sent again, to say that the session is used."""
 
@@ -33,11 +33,11 @@ log = logging.getLogger(__name__)
 
 
 class Unconfirmed(Exception):
-    """The user has to confirm first that it is still they."""
+    """The user has to confirm their identity first."""
 
 
 class CookieSessions(SecureCookieSessionInterface):
-    """Flask's sessions, but for what everybody may keep: that depends on no cookie and sets none."""
+    """Flask's sessions, except that publicly cacheable responses depend on no cookie and set none."""
 
     def __init__(self, app: Flask) -> None:
         self._serializer = super().get_signing_serializer(app)
@@ -104,9 +104,9 @@ def load_viewer(_request: Request) -> Viewer | None:
 
 
 def _is_idle() -> bool:
-    """Return whether nobody has used the session for long; else note now and then, in its cookie, that it is used.
+    """Return whether the session has timed out; if not, note its use in the cookie now and then.
 
-    Who has an older copy of the cookie cannot make the session last by it. A cookie of an earlier version says nothing.
+    An older copy of the cookie cannot extend the session. A cookie of an earlier version has no time of use.
     """
     now = int(time.time())
     quiet = now - session.get("used_at", now - USE_NOTED_SECONDS)
@@ -182,9 +182,9 @@ def account_security() -> dict[str, Any]:
 
 
 def turn_on_authenticator(setup: str, code: str) -> list[str]:
-    """Let the current user's sign-ins need codes of an app from now on; return the recovery codes.
+    """Require codes of an app for the current user's sign-ins; return the recovery codes.
 
-    What confirmed the user before does so no longer; the set-up itself does.
+    Earlier confirmations are no longer valid; the set-up itself is one.
     """
     found = call_confirmed("auth.turn_on_authenticator", setup=setup, code=code)
     session["proof"] = found["proof"]
@@ -193,7 +193,7 @@ def turn_on_authenticator(setup: str, code: str) -> list[str]:
 
 
 def call_confirmed(method: str, **arguments: Any) -> Any:
-    """Call as the current user, with what `confirm` gave; raise Unconfirmed when it is needed anew."""
+    """Call as the current user, with the proof from `confirm`; raise Unconfirmed if a new one is needed."""
     try:
         return call_as_user(method, proof=session.get("proof"), **arguments)
     except RemoteError as error:
@@ -302,7 +302,7 @@ def _revoke() -> None:
 
 
 def _await_effect(revocation: dict[str, Any]) -> None:
-    """Return once what auth has revoked has ended in every process."""
+    """Return once a revocation by auth is effective in every process."""
     _revocations().wake()
     await_effect(lambda timeout: bool(call_as_gateway("auth.is_effective", timeout=timeout, **revocation)))
 

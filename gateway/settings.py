@@ -87,7 +87,7 @@ class Settings:
         return settings
 
     def _check_live(self) -> None:
-        """Stop the start when cards would really be charged over connections that anybody can read or forge."""
+        """Refuse to start if real cards would be charged over connections that anybody can read or forge."""
         check_base(self.stripe_api_base, self.stripe_publishable_key)
         for name, value in (("GATEWAY_TLS", self.tls), ("GATEWAY_TRUSTED_HOSTS", self.trusted_hosts)):
             if not value:

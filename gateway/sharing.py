@@ -1,4 +1,4 @@
-"""What other sites show of a ticket or an event: a sentence, and its description by schema.org."""
+"""Previews of a ticket or an event on other sites: a sentence, and schema.org data."""
 
 from typing import Any
 

@@ -25,7 +25,7 @@ def register(app: Flask) -> None:
 
 
 def serve(version: str, name: str) -> AnyResponse:
-    """Return a file; only at its present address may it be kept, since another version may have other content."""
+    """Return a file; only under its current address may it be cached, since another version may differ."""
     if name not in files():
         abort(404)
     response = Response(files()[name], mimetype=_type(name))

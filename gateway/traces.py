@@ -1,8 +1,8 @@
-"""Traces of requests (`libs.tracing`). What a buyer does about an order goes on with the trace of its reservation.
+"""Traces of requests (`libs.tracing`). Requests about an order continue the trace of its reservation.
 
-So that one trace leads from the first click to the complete order, the session's cookie, which we sign, keeps where the
-newest reservation is in its trace, if that is sampled. A `traceparent` that a client sends is not looked at: it would
-choose what is sampled, and nothing tells one that a proxy made from one that it passed on.
+So that one trace leads from the first click to the complete order, the session cookie, which we sign, keeps the trace
+context of the newest reservation, if that is sampled. A `traceparent` sent by a client is ignored: it would decide what
+is sampled, and one that a proxy created looks like one that it passed on.
 """
 
 from contextlib import ExitStack, suppress
@@ -17,7 +17,7 @@ from libs import tracing
 from libs.context import correlation_id
 
 UNTRACED = ("health.", "static")
-"""How the endpoints begin that nobody asks about: probes, and static files."""
+"""The prefixes of endpoints that are not traced: probes and static files."""
 KEPT = "trace"
 """In a session: [order_id, traceparent]."""
 
@@ -30,7 +30,7 @@ def register(app: Flask) -> None:
 
 
 def keep(order_id: str) -> None:
-    """Let what follows about an order that was just reserved go on with the trace of this request."""
+    """Let later requests about an order that was just reserved continue the trace of this request."""
     if traceparent := tracing.traceparent():
         session[KEPT] = [order_id, traceparent]
 
