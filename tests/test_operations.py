@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from kombu import Connection
+from pymongo.errors import ServerSelectionTimeoutError
 
+from auth.operators import Operators
 from dev.testing import new_vhost
 from expiration.schedule import Schedule
 from libs.alarms import ALARM_EVERY
@@ -383,6 +385,18 @@ def test_a_service_that_does_not_answer_is_shown(site, monkeypatch, capsys):
     assert "payments does not answer" in capsys.readouterr().err
     monkeypatch.setattr(site.client, "services", {**without, "payments": payments})
     assert kinds(at_desk.shell["stuck"](), "payments") == {}
+
+
+def test_a_database_that_does_not_answer_is_shown(site, monkeypatch):
+    def begin(*_arguments):
+        raise ServerSelectionTimeoutError("127.0.0.1:1: Connection refused")
+
+    monkeypatch.setattr(Operators, "begin", begin)
+
+    shown, _ = run(site, "MongoDB does not answer")
+
+    assert [(each["kind"], each["repair"]) for each in shown] == [("MongoDB does not answer", 'restart("mongo")')]
+    assert "Connection refused" in shown[0]["why"]
 
 
 def test_an_account_that_was_stolen_is_found_and_locked_and_unlocked(site):

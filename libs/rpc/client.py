@@ -140,7 +140,10 @@ class Client:
     def reach(self, service: str, timeout: float) -> None:
         """Return once `service` has answered; raise ServiceUnavailable when it does not within `timeout` seconds."""
         with suppress(RemoteError):  # it answers that there is no such method
-            self.call(service, NO_METHOD, timeout=timeout)
+            try:
+                self.call(service, NO_METHOD, timeout=timeout)
+            except ServiceUnavailable as error:
+                raise ServiceUnavailable(str(error).replace(f".{NO_METHOD}", "", 1)) from error
 
     def close(self) -> None:
         """Close both connections; calls in flight fail."""

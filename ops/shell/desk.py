@@ -13,7 +13,7 @@ from libs.settings import AMQP_FORM, OPERATOR_KEY_FORM, amqp_url, parsed
 from libs.tokens import Signer
 
 CALL_SECONDS, REACH_SECONDS = 30.0, 3.0
-"""How long a call may take, and how long a service may take to answer at all when several are asked."""
+"""How long a call may take, and how long a service may take to answer at all before it."""
 LISTENERS = CATALOGUE.listeners()
 """The services that keep copies of others' documents, and may have parked events."""
 
@@ -26,12 +26,17 @@ class Service:
         self._signer = signer
         self._name = name
 
+    def reach(self) -> None:
+        """Return if the service answers; raise ServiceUnavailable soon, before anything is asked of it, if not."""
+        self._client.reach(self._name, REACH_SECONDS)
+
     def __getattr__(self, method: str) -> Callable[..., Any]:
         """Return the method as a function of keyword arguments."""
         if method.startswith("_"):
             raise AttributeError(method)
 
         def call(**arguments: Any) -> Any:
+            self.reach()
             token = self._signer.mint_call(f"{self._name}.{method}")
             with context.work(context.correlation_id(), client=socket.gethostname()):
                 return self._client.call(self._name, method, arguments, token=token, timeout=CALL_SECONDS)
@@ -66,7 +71,6 @@ class Desk:
         answers = {}
         for part in parts:
             try:
-                self._client.reach(part, REACH_SECONDS)
                 answers[part] = ask_one(self.services[part])
             except ServiceUnavailable as error:
                 self.away[part] = str(error)

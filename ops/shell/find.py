@@ -20,6 +20,7 @@ OUTBOX_SECONDS = 10
 """How long an event may wait to be published while all works."""
 BEHIND_SECONDS = 60
 """How far a comparison of copies may be behind while all works."""
+AWAY = "a service does not answer"
 UNKNOWN = ("OrderNotFound", "TicketNotFound", "UserNotFound", "PaymentNotFound")
 
 
@@ -112,11 +113,16 @@ def stuck(desk: Desk) -> list[dict[str, Any]]:
 
     Returns [{"kind", "id", "since", "age_seconds", "why", "repair"}]; nothing when all is well.
     """
-    try:
-        desk.connect()
-    except ServiceUnavailable as error:
-        desk.away["rabbitmq"] = str(error)
-        return [_trouble("RabbitMQ does not answer", "rabbitmq", None, str(error), 'restart("rabbitmq")')]
+    for kind, needed, ask in (
+        ("RabbitMQ does not answer", "rabbitmq", desk.connect),
+        (AWAY, "auth", desk.auth.reach),
+        ("MongoDB does not answer", "mongo", desk.auth.outboxes),  # so auth cannot record what operators do
+    ):
+        try:
+            ask()
+        except ServiceUnavailable as error:  # without it no service answers an operator
+            desk.away[needed] = str(error)
+            return [_trouble(kind, needed, None, str(error), f'restart("{needed}")')]
     away: set[str] = set()
     found = [
         *_found(desk, away, ["orders"], lambda service: service.stuck(), _stuck_orders),
@@ -128,8 +134,7 @@ def stuck(desk: Desk) -> list[dict[str, Any]]:
         *_found(desk, away, LISTENERS, lambda service: service.queues(), _deserted),
         *_found(desk, away, ["expiration"], lambda service: service.jobs(), _late),
     ]
-    kind = "a service does not answer"
-    found += [_trouble(kind, part, None, desk.away[part], f'restart("{part}")') for part in sorted(away)]
+    found += [_trouble(AWAY, part, None, desk.away[part], f'restart("{part}")') for part in sorted(away)]
     return sorted(found, key=lambda each: (each["kind"], -(each["age_seconds"] or 0)))
 
 

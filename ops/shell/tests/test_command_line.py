@@ -24,8 +24,8 @@ class Answers:
         """The broker answers."""
 
     def reach(self, service, timeout):
-        """Every service but payments answers."""
-        if service == "payments":
+        """Every service but tickets answers."""
+        if service == "tickets":
             raise ServiceUnavailable("no answer")
 
     def call(self, service, method, arguments, **about):
@@ -80,7 +80,7 @@ def test_what_is_refused_ends_with_another_status_than_what_does_not_answer(caps
     assert execute("cancel o1 why --yes", RemoteError("OrderComplete", "It has been paid for."))[0] == REFUSED
     assert execute("cancel o1 why --yes", ServiceUnavailable("no answer"))[0] == AWAY
     assert execute("cancel o1 why", {})[0] == REFUSED
-    assert execute("parked", [])[0] == AWAY  # payments does not answer, the others do
+    assert execute("parked", [])[0] == AWAY  # tickets does not answer, the others do
     said = capsys.readouterr().err
     assert "OrderComplete: It has been paid for." in said and "--yes" in said
     with pytest.raises(SystemExit) as wrong:

@@ -153,6 +153,37 @@ def test_what_is_no_text_or_number_is_refused_by_its_name(names, name, given, re
         names[name](*given)
 
 
+@pytest.mark.parametrize(
+    ("method", "kind", "needed"),
+    [("reach", "a service does not answer", "auth"), ("call", "MongoDB does not answer", "mongo")],
+)
+def test_what_keeps_every_service_from_answering_an_operator_is_shown_alone(names, monkeypatch, method, kind, needed):
+    """Each was shown as away, with a restart of it, while auth could not record what operators do."""
+
+    def fail(self, *_arguments, **_about):
+        raise ServiceUnavailable("no answer in time")
+
+    monkeypatch.setattr(Calls, method, fail)
+
+    (shown,) = names["stuck"]()
+
+    assert (shown["kind"], shown["id"], shown["why"]) == (kind, needed, "no answer in time")
+    assert shown["repair"] == f'restart("{needed}")'
+
+
+def test_a_verb_asks_nothing_of_a_service_that_does_not_answer(names, monkeypatch):
+    """It waited for half a minute, and left open whether the refund had been made."""
+
+    def reach(self, service, timeout):
+        raise ServiceUnavailable(f"{service}: no answer in time")
+
+    monkeypatch.setattr(Calls, "reach", reach)
+
+    with pytest.raises(ServiceUnavailable, match="payments: no answer in time"):
+        names["refund"]("o1", "called off", yes=True)
+    assert Calls.newest == []
+
+
 def test_stuck_says_why_a_service_does_not_answer(names, monkeypatch):
     def reach(self, service, timeout):
         raise ServiceUnavailable("the broker accepts nothing now")
