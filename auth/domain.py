@@ -35,8 +35,15 @@ FindWeakness = Callable[[str, str], str | None]
 
 UNFIT = r"@\s\x00-\x1f\x7f-\x9f\ud800-\udfff"
 """White space, control characters and lone surrogates, as ranges of a regular expression."""
-AN_ADDRESS = re.compile(r"[@/]|\w\.\w{2}|\d[\d \-().]{5,}\d")
+AN_ADDRESS = re.compile(r"[@/]|\w\.\w{2}|\d[\d \-\u2010-\u2015().]{5,}\d")
 THE_SITE = re.compile(r"ticketing|support|admin|moderator")
+ALIKE = {
+    "a": "\u0430\u03b1", "c": "\u0441\u03f2", "d": "\u0501", "e": "\u0435\u03b53", "g": "\u0261",
+    "i": "\u0456\u0131\u03b9\u04cfl1", "k": "\u043a\u03ba", "m": "\u043c\u03bc", "n": "\u043f\u0578\u03bd",
+    "o": "\u043e\u03bf0", "p": "\u0440\u03c1", "s": "\u04555", "t": "\u0442\u03c47", "u": "\u03c5\u057d",
+}  # fmt: skip
+"""For each letter of these words, what looks like it in Cyrillic, Greek and Armenian, or is typed for it."""
+LATIN = {ord(other): letter for letter, others in ALIKE.items() for other in others}
 EMAIL = re.compile(rf"[^{UNFIT}]+@[^{UNFIT}.]+(\.[^{UNFIT}.]+)+")
 
 
@@ -314,11 +321,16 @@ def check_name(name: object) -> str | None:
         kept = checked_line("name", "" if name is None else name, MAXIMUM_NAME)
     except Unacceptable as error:
         raise InvalidName([_error("name", str(error))]) from error
-    if AN_ADDRESS.search(kept):
+    plain = unicodedata.normalize("NFKC", without_invisible(kept))
+    if AN_ADDRESS.search(plain):
         raise InvalidName([_error("name", "Do not put an address or a number to call in your name.")])
-    if THE_SITE.search(unicodedata.normalize("NFKC", without_invisible(kept)).casefold()):
+    if THE_SITE.search(_without_marks(plain).casefold().translate(LATIN)):
         raise InvalidName([_error("name", "Choose a name that nobody takes for that of this site.")])
     return kept or None
+
+
+def _without_marks(text: str) -> str:
+    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if unicodedata.category(letter) != "Mn")
 
 
 def _normalise_password(typed: str) -> str:

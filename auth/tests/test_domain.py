@@ -221,7 +221,9 @@ def test_passkeys_take_the_slots_that_are_free():
         domain.free_slot([None] * 10)
 
 
-@pytest.mark.parametrize("name", ["Ana", "  Ana from Leeds ", "O’Brien", "Ana B.", "Åsa 2", "Support", "", None])
+@pytest.mark.parametrize(
+    "name", ["Ana", "  Ana from Leeds ", "O’Brien", "Ana B.", "Åsa 2", "Юлия 5", "Support", "", None]
+)
 def test_a_name_to_buyers_is_kept_or_refused_as_it_looks(name):
     if name == "Support":
         with pytest.raises(domain.InvalidName):
@@ -239,6 +241,13 @@ def test_a_name_to_buyers_is_kept_or_refused_as_it_looks(name):
         "call 0171 123 45 67",
         "Ticketing",
         "ＴＩＣＫＥＴＩＮＧ team",
+        "ana\uff20example\uff0eorg",
+        "call 0171\u2013123\u201345\u201367",
+        "Ticket\u0456ng",
+        "Tick\u00e9ting",
+        "\u0405upp\u03bfrt",
+        "Supp0rt",
+        "\u0391DM1N",
         "x" * 41,
         "a\tb",
         7,
