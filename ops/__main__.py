@@ -1,7 +1,7 @@
 """The operators' verbs for scripts: `python -m ops VERB …`, made from the same functions as the shell.
 
-Answers are tables on a terminal and JSON elsewhere. The exit status is 0 when it was done, 1 when it was refused or
-failed, 2 when it cannot be understood, and 3 when a service did not answer, even if others did.
+Answers are tables on a terminal and JSON elsewhere. The exit status is 0 on success, 1 if the command was refused or
+failed, 2 if its arguments are invalid, and 3 if a service did not answer, even if others did.
 """
 
 import argparse
@@ -16,11 +16,11 @@ from ops.shell.desk import Desk, open_desk
 from ops.shell.shown import SHOWN_AS_JSON, shown
 from ops.shell.verbs import VERBS, Ids, Verb, bound
 
-DONE, REFUSED, AWAY = 0, 1, 3
+DONE, REFUSED, UNREACHABLE = 0, 1, 3
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command line."""
     options = vars(parser().parse_args())
     each, yes = VERBS[options.pop("verb")], options.pop("yes", False)
     SHOWN_AS_JSON["always"] = options.pop("json")
@@ -35,11 +35,11 @@ def run(each: Verb, given: dict[str, Any], yes: bool, desk: Desk) -> int:
         print(shown(bound(each, desk)(*listed, yes=yes, **given)))
     except ServiceUnavailable as error:
         print(told(error), file=sys.stderr)
-        return AWAY
+        return UNREACHABLE
     except EXPECTED as error:
         print(told(error), file=sys.stderr)
         return REFUSED
-    return AWAY if desk.away else DONE
+    return UNREACHABLE if desk.unreachable else DONE
 
 
 def parser() -> argparse.ArgumentParser:

@@ -300,7 +300,7 @@ def test_an_event_that_is_tried_for_ever_is_shown_with_the_reason(site):
     (shown,) = run(site, "An event is tried again and again")
 
     repair = kinds(shown, "patient")["event retried"]
-    assert repair.startswith('restart("orders")  # ') and "tried again by itself" in repair
+    assert repair.startswith('restart("orders")  # ') and "retried automatically" in repair
     assert "ServiceUnavailable" in next(row["why"] for row in shown if row["id"] == "patient")
 
 

@@ -37,7 +37,7 @@ def main() -> None:
     runner = Runner(BANNER, offered)
     runner.start_shell(name=next(iter(sys.argv[1:]), None))
     if not sys.stdin.isatty():
-        sys.exit(runner.status or int(bool(desk.away)))
+        sys.exit(runner.status or int(bool(desk.unreachable)))
 
 
 if __name__ == "__main__":

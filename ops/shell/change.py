@@ -21,7 +21,7 @@ def cancel(desk: Desk, order_id: str, reason: str) -> Any:
 def refund(desk: Desk, order_id: str, reason: str, amount: str | None = None) -> Any:
     """Refund an order in full, once, or an amount such as 5.00 of it; it stays complete.
 
-    The same amount is refunded again only for another reason, or if that failed: a command that is repeated refunds
+    The same amount is refunded again only for a different reason, or if that failed: repeating a command refunds
     nothing twice.
     """
     if amount is None:
@@ -40,7 +40,7 @@ def _cents(amount: str, code: str) -> int:
 
 @verb(CHANGE, changes=True)
 def settle(desk: Desk, order_id: str) -> Any:
-    """Settle a payment with Stripe and its order now, by the id of either; what is settled changes no more."""
+    """Settle a payment with Stripe and its order now, by the id of either; a settled payment does not change."""
     if order_id.startswith("pi_"):
         order_id = desk.payments.find(stripe_id=order_id)["order_id"]
     return desk.payments.settle(order_id=order_id)
@@ -56,7 +56,7 @@ def extend(desk: Desk, order_id: str, minutes: int = 5) -> Any:
 
 @verb(CHANGE, changes=True)
 def expire_now(desk: Desk, order_id: str) -> Any:
-    """Let the time of an unpaid order run out now."""
+    """Move the deadline of an unpaid order to now, so that it expires."""
     return desk.orders.expire_now(order_id=order_id)
 
 
@@ -68,7 +68,7 @@ def withdraw(desk: Desk, ticket_id: str, reason: str) -> Any:
 
 @verb(CHANGE, changes=True)
 def lock(desk: Desk, user: str, reason: str) -> Any:
-    """Let a user (id or e-mail) sign in no more, and end all their sessions, within three seconds."""
+    """Lock a user (id or e-mail) out, and end all their sessions, within three seconds."""
     return desk.auth.lock(user=user, reason=reason)
 
 
@@ -111,11 +111,11 @@ def operators(desk: Desk) -> Any:
 
 @verb(CHANGE, changes=True)
 def add_operator(desk: Desk, public_key: str) -> Any:
-    """Let somebody new operate, or use a new key yourself; `python -m ops.operators key` prints what to give."""
+    """Add an operator, or replace your own key, by the public key that `python -m ops.operators key` prints."""
     return desk.auth.add_operator(public_key=public_key)
 
 
 @verb(CHANGE, changes=True)
 def remove_operator(desk: Desk, name: str) -> Any:
-    """Operate no longer, by your own name; an administrator removes others."""
+    """Remove yourself, by your own name; only an administrator removes others."""
     return desk.auth.remove_operator(name=name)

@@ -14,11 +14,11 @@ EXPECTED = (
     *(RemoteError, ServiceUnavailable, NotConfirmed, CannotRestart),
     *(ValueError, TypeError, KeyError, OverflowError),
 )
-"""Errors of which the message says enough."""
+"""Errors whose message says enough."""
 
 
 class Console(code.InteractiveConsole):
-    """Reads and runs statements; an error ends nothing, and `has_failed` tells whether there was one."""
+    """Reads and runs statements; it carries on after an error, and `has_failed` tells whether there was one."""
 
     def __init__(self, names: dict[str, Any]) -> None:
         super().__init__(names)

@@ -50,7 +50,7 @@ class Desk:
     def __init__(self, client: Client, signer: Signer) -> None:
         self._client = client
         self.services = {name: Service(client, signer, name) for name in SERVICES}
-        self.away: dict[str, str] = {}
+        self.unreachable: dict[str, str] = {}
 
     def __getattr__(self, service: str) -> Service:
         try:
@@ -63,9 +63,9 @@ class Desk:
         self._client.connect(REACH_SECONDS)
 
     def ask(self, ask_one: Callable[[Service], Any], parts: Collection[str] = LISTENERS) -> dict[str, Any]:
-        """Return what each of these services answers; say of which there is no answer, and go on with the others.
+        """Return the answer of each of these services; say which do not answer, and carry on with the others.
 
-        Raises ServiceUnavailable when the broker does not answer, without which none of them does.
+        Raises ServiceUnavailable if the broker does not answer: then no service can.
         """
         self.connect()
         answers = {}
@@ -73,7 +73,7 @@ class Desk:
             try:
                 answers[part] = ask_one(self.services[part])
             except ServiceUnavailable as error:
-                self.away[part] = str(error)
+                self.unreachable[part] = str(error)
                 print(f"{part} does not answer, so its part is missing here ({error})", file=sys.stderr)
         return answers
 

@@ -17,10 +17,10 @@ from ops.shell.verbs import verb
 FIND = "Find"
 OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 OUTBOX_SECONDS = 10
-"""How long an event may wait to be published while all works."""
+"""How long an event may wait to be published while everything works."""
 BEHIND_SECONDS = 60
-"""How far a comparison of copies may be behind while all works."""
-AWAY = "a service does not answer"
+"""How far a comparison of copies may be behind while everything works."""
+NO_ANSWER = "a service does not answer"
 UNKNOWN = ("OrderNotFound", "TicketNotFound", "UserNotFound", "PaymentNotFound")
 
 
@@ -28,8 +28,8 @@ UNKNOWN = ("OrderNotFound", "TicketNotFound", "UserNotFound", "PaymentNotFound")
 def find(desk: Desk, *words: str) -> list[dict[str, Any]]:
     """Find users, tickets and orders by an e-mail address, an id, a PaymentIntent, or words of a title or venue.
 
-    Returns [{"kind", "id", "what", "state", "at"}]; of a user also their newest orders and tickets, of a ticket its
-    orders. Each look-up is recorded with what was looked for.
+    Returns [{"kind", "id", "what", "state", "at"}]; for a user also their newest orders and tickets, for a ticket its
+    orders. Each look-up is recorded with its search terms.
     """
     text = " ".join(words).strip()
     if "@" in text:
@@ -47,7 +47,7 @@ def find(desk: Desk, *words: str) -> list[dict[str, Any]]:
 
 @contextmanager
 def ignoring_unknown() -> Iterator[None]:
-    """Leave the block when there is nothing of this id; whatever else is refused, to who is no operator, goes on."""
+    """Leave the block if nothing has this id; any other refusal, such as of somebody who is no operator, is raised."""
     try:
         yield
     except RemoteError as error:
@@ -87,7 +87,7 @@ def _ticket(ticket: dict[str, Any]) -> dict[str, Any]:
 
 @verb(FIND)
 def story(desk: Desk, order_id: str) -> list[dict[str, Any]]:
-    """Tell all of one order: its changes, payment, Stripe's events, deadline, messages and what operators did.
+    """Tell everything about an order: its changes, payment, Stripe's events, deadline, messages and operators' actions.
 
     Returns [{"at", "who", "what"}], the oldest first, with "outcome" and "reason" of what operators did. The last lines
     say how far each service has followed the order.
@@ -109,46 +109,46 @@ def _payment(service: Any, order_id: str) -> Any:
 
 @verb(FIND)
 def stuck(desk: Desk) -> list[dict[str, Any]]:
-    """List everything that is not as it should be, by kind, the oldest of each first, with the verb that repairs it.
+    """List everything that is wrong, by kind, the oldest of each first, with the verb that repairs it.
 
-    Returns [{"kind", "id", "since", "age_seconds", "why", "repair"}]; nothing when all is well.
+    Returns [{"kind", "id", "since", "age_seconds", "why", "repair"}]; nothing if all is well.
     """
     for kind, needed, ask in (
         ("RabbitMQ does not answer", "rabbitmq", desk.connect),
-        (AWAY, "auth", desk.auth.reach),
+        (NO_ANSWER, "auth", desk.auth.reach),
         ("MongoDB does not answer", "mongo", desk.auth.outboxes),  # so auth cannot record what operators do
     ):
         try:
             ask()
         except ServiceUnavailable as error:  # without it no service answers an operator
-            desk.away[needed] = str(error)
+            desk.unreachable[needed] = str(error)
             return [_trouble(kind, needed, None, str(error), f'restart("{needed}")')]
-    away: set[str] = set()
+    unreachable: set[str] = set()
     found = [
-        *_found(desk, away, ["orders"], lambda service: service.stuck(), _stuck_orders),
-        *_found(desk, away, ["payments"], lambda service: service.stuck(), _stuck_payments),
-        *_found(desk, away, LISTENERS, lambda service: service.parked_events(), _parked),
-        *_found(desk, away, LISTENERS, lambda service: service.stuck_events(), _retried),
-        *_found(desk, away, SERVICES, lambda service: service.outboxes(), _full_outboxes),
-        *_found(desk, away, LISTENERS, lambda service: service.copies(), _stale),
-        *_found(desk, away, LISTENERS, lambda service: service.queues(), _deserted),
-        *_found(desk, away, ["expiration"], lambda service: service.jobs(), _late),
+        *_found(desk, unreachable, ["orders"], lambda service: service.stuck(), _stuck_orders),
+        *_found(desk, unreachable, ["payments"], lambda service: service.stuck(), _stuck_payments),
+        *_found(desk, unreachable, LISTENERS, lambda service: service.parked_events(), _parked),
+        *_found(desk, unreachable, LISTENERS, lambda service: service.stuck_events(), _retried),
+        *_found(desk, unreachable, SERVICES, lambda service: service.outboxes(), _full_outboxes),
+        *_found(desk, unreachable, LISTENERS, lambda service: service.copies(), _stale),
+        *_found(desk, unreachable, LISTENERS, lambda service: service.queues(), _deserted),
+        *_found(desk, unreachable, ["expiration"], lambda service: service.jobs(), _late),
     ]
-    found += [_trouble(AWAY, part, None, desk.away[part], f'restart("{part}")') for part in sorted(away)]
+    found += [_trouble(NO_ANSWER, part, None, desk.unreachable[part], f'restart("{part}")') for part in sorted(unreachable)]
     return sorted(found, key=lambda each: (each["kind"], -(each["age_seconds"] or 0)))
 
 
 def _found(
     desk: Desk,
-    away: set[str],
+    unreachable: set[str],
     parts: Iterable[str],
     ask: Callable[[Any], Any],
     read: Callable[[str, Any], Iterable[dict[str, Any]]],
 ) -> list[dict[str, Any]]:
-    """Return what is found in the answers of these services; one that is away, or turns out to be, is not asked."""
-    asked = [part for part in parts if part not in away]
+    """Return what is found in the answers of these services, except unreachable ones; add those that do not answer."""
+    asked = [part for part in parts if part not in unreachable]
     answers = desk.ask(ask, asked)
-    away.update(set(asked) - answers.keys())
+    unreachable.update(set(asked) - answers.keys())
     return [each for part, answer in answers.items() for each in read(part, answer)]
 
 
@@ -193,7 +193,7 @@ def _parked(_part: str, groups: list[dict[str, Any]]) -> Iterable[dict[str, Any]
 
 
 def _retried(part: str, events: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-    repair = f'restart("{part}")  # if it stays once that is mended: it is tried again by itself'
+    repair = f'restart("{part}")  # only if it stays once the cause is gone: it is retried automatically'
     for each in events:
         why = f"{each['queue']} failed {each['attempts']} times: {each['reason']}"
         yield _trouble("event retried", each["event_id"], each["failed_at"] or None, why, repair)

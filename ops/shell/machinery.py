@@ -23,7 +23,7 @@ class CannotRestart(Exception):
 
 @verb(MACHINERY)
 def parked(desk: Desk) -> list[dict[str, Any]]:
-    """Count the events that failed every try and are parked, by queue and exception."""
+    """Count the events that failed at every attempt and are parked, by queue and exception."""
     return _all(desk, LISTENERS, lambda service: service.parked_events())
 
 
@@ -44,7 +44,7 @@ def replay(desk: Desk, queue: str, ids: Ids = None, exception: str | None = None
 
 @verb(MACHINERY, changes=True)
 def discard(desk: Desk, queue: str, ids: Ids = None, exception: str | None = None, *, reason: str) -> Any:
-    """Archive parked events of a queue and take them away for good: those with these ids or this exception.
+    """Archive parked events of a queue and remove them for good: those with these ids or this exception.
 
     Returns {"discarded", "left"}: how many, and how many there was no time to look at.
     """
@@ -53,7 +53,7 @@ def discard(desk: Desk, queue: str, ids: Ids = None, exception: str | None = Non
 
 @verb(MACHINERY)
 def discarded(desk: Desk, limit: int = 20) -> list[dict[str, Any]]:
-    """List the events that were discarded last, of each service, with by whom and why."""
+    """List the events that were discarded last, by service, with who discarded them and why."""
     return _all(desk, LISTENERS, lambda service: service.discarded_events(limit=limit))
 
 
@@ -94,7 +94,7 @@ def repair(desk: Desk, *parts: str) -> dict[str, int]:
 def restart(desk: Desk, part: str) -> Any:
     """Restart a program of the stack that `make run` runs here, such as orders or gateway.
 
-    It is recorded, unless auth or the broker is away.
+    It is recorded, unless auth or the broker is unreachable.
     Raises CannotRestart elsewhere: `docker compose restart PROGRAM` is for whoever runs the containers.
     """
     command = optional("OPERATOR_RESTART_COMMAND", "", str, "COMMAND")

@@ -1,7 +1,7 @@
 """The list of the operators' verbs, from which the shell and the command line are made.
 
-A verb is a function whose first parameter is the Desk; its others are what an operator says: text, whole numbers, or
-`Ids`. It returns JSON values. One that changes something asks first, unless `yes=True` is said.
+A verb is a function whose first parameter is the Desk; the others are its arguments: text, whole numbers, or `Ids`. It
+returns JSON values. A verb that changes something asks for confirmation, unless `yes=True` is given.
 """
 
 import functools
@@ -19,7 +19,7 @@ Ids = str | list[str] | None
 
 
 class NotConfirmed(Exception):
-    """Nobody said yes to a change."""
+    """A change was not confirmed."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def check(parameters: list[inspect.Parameter], given: Mapping[str, Any]) -> None
 
 
 def confirm(name: str, said: str) -> None:
-    """Ask whether to go on with what is called with these arguments; raise NotConfirmed."""
+    """Ask for confirmation of a call with these arguments; raise NotConfirmed."""
     if not sys.stdin.isatty():
         raise NotConfirmed(f"{name} changes something and nobody can be asked: say yes=True (--yes)")
     print(f"{name}({said})? [y/N] ", end="", file=sys.stderr, flush=True)
@@ -109,7 +109,7 @@ def _default(parameter: inspect.Parameter) -> str:
 
 
 def helpdesk(name: str = "") -> None:
-    """Print what there is to do, or all about one verb."""
+    """Print a list of all verbs, or everything about one."""
     if name:
         if name not in VERBS:
             raise ValueError(f"there is no verb {name}: helpdesk() lists all")

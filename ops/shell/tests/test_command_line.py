@@ -6,7 +6,7 @@ import pytest
 
 from libs.rpc import RemoteError, ServiceUnavailable
 from libs.tokens import Signer, new_key
-from ops.__main__ import AWAY, DONE, REFUSED, parser, run
+from ops.__main__ import DONE, REFUSED, UNREACHABLE, parser, run
 from ops.shell.console import Console
 from ops.shell.desk import Desk
 from ops.shell.names import names
@@ -78,9 +78,9 @@ def test_what_is_empty_when_it_is_left_out_needs_no_option():
 
 def test_what_is_refused_ends_with_another_status_than_what_does_not_answer(capsys):
     assert execute("cancel o1 why --yes", RemoteError("OrderComplete", "It has been paid for."))[0] == REFUSED
-    assert execute("cancel o1 why --yes", ServiceUnavailable("no answer"))[0] == AWAY
+    assert execute("cancel o1 why --yes", ServiceUnavailable("no answer"))[0] == UNREACHABLE
     assert execute("cancel o1 why", {})[0] == REFUSED
-    assert execute("parked", [])[0] == AWAY  # tickets does not answer, the others do
+    assert execute("parked", [])[0] == UNREACHABLE  # tickets does not answer, the others do
     said = capsys.readouterr().err
     assert "OrderComplete: It has been paid for." in said and "--yes" in said
     with pytest.raises(SystemExit) as wrong:
