@@ -226,12 +226,12 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None
     )
     yield "announced", None, "/", None
     banner.update({"version": 2, "texts": {}})
-    site.services.away.add("payments")
+    site.services.unavailable.add("payments")
     yield "order-unavailable", buyer, site.reserve(11), None
-    site.services.away.add("tickets")
+    site.services.unavailable.add("tickets")
     yield "unavailable", None, "/", None
     site.services.tickets_event = lambda *_, **__: 1 // 0
-    site.services.away.clear()
+    site.services.unavailable.clear()
     logging.getLogger("gateway.errors").setLevel(logging.CRITICAL)
     yield "internal-error", None, "/events/broken-0123456789abcdef", None
 

@@ -147,12 +147,12 @@ def never_revoked():
 
 
 class FakeServices(FakeFactors):
-    """Users, tickets, orders and payments in dictionaries; `away` names the unavailable services and methods."""
+    """Users, tickets, orders and payments in dictionaries; `unavailable` names services and methods without answers."""
 
     def __init__(self):
         self.users, self.tickets, self.orders, self.payments = {}, {}, {}, {}
         self.sessions = {}
-        self.listed, self.keys, self.revoked, self.away, self.calls = {}, {}, set(), set(), []
+        self.listed, self.keys, self.revoked, self.unavailable, self.calls = {}, {}, set(), set(), []
         self.completes_at_once = True  # whether a payment completes its order immediately
         self.currency = "usd"
         self.stripe_is_down, self.is_asked_too_often, self.paid_in_browser = False, False, set()
@@ -160,7 +160,7 @@ class FakeServices(FakeFactors):
 
     def call(self, service, method, arguments=None, *, token=None, correlation_id=None, timeout=None):
         self.calls.append((f"{service}.{method}", arguments))
-        if {service, f"{service}.{method}"} & self.away:
+        if {service, f"{service}.{method}"} & self.unavailable:
             raise ServiceUnavailable(service)
         caller = self._caller(f"{service}.{method}", token)
         return copy.deepcopy(getattr(self, f"{service}_{method}")(caller, **(arguments or {})))
@@ -168,7 +168,7 @@ class FakeServices(FakeFactors):
     query = call
 
     def reach(self, service, timeout):
-        if {service, "broker"} & self.away:
+        if {service, "broker"} & self.unavailable:
             raise ServiceUnavailable(service)
 
     def _caller(self, method, token):
@@ -279,7 +279,7 @@ class FakeServices(FakeFactors):
         """Return the revocations of a gateway that asks auth about each session."""
 
         def ask_about(claims):
-            if "auth" in self.away:
+            if "auth" in self.unavailable:
                 raise ServiceUnavailable("auth")
             return self.auth_is_revoked(None, claims.session_id, claims.subject, claims.generation)
 

@@ -75,31 +75,31 @@ def test_sign_out_that_may_have_failed_is_503_and_can_be_repeated(app, services,
     stolen = app.test_client()
     stolen.set_cookie("ticketing-session", ana.get_cookie("ticketing-session").value)
     assert is_signed_in(ana)
-    services.away |= {"auth.sign_out", "auth.sign_out_everywhere"}
+    services.unavailable |= {"auth.sign_out", "auth.sign_out_everywhere"}
 
     answer = ana.post(path)
 
     assert (answer.status_code, int(answer.headers["Retry-After"]) >= 1) == (503, True)
     assert "may still be signed in" in answer.json["errors"][0]["message"]
-    services.away.clear()
+    services.unavailable.clear()
     assert ana.post(path).status_code == 200
     assert not is_signed_in(stolen)
 
 
 def test_page_says_so_when_a_sign_out_may_have_failed_and_the_button_works_again(services, ana):
-    services.away.add("auth.sign_out")
+    services.unavailable.add("auth.sign_out")
 
     page = ana.submit("/account", "/signout")
 
     assert page.status_code == 503 and "Retry-After" in page.headers
     assert "You may still be signed in" in page.text
-    services.away.clear()
+    services.unavailable.clear()
     assert ana.submit("/account", "/signout").status_code == 303
     assert not is_signed_in(ana)
 
 
 def test_whoever_changed_the_password_without_an_answer_is_told_to_try_the_new_one(services, ana):
-    services.away.add("auth.change_password")
+    services.unavailable.add("auth.change_password")
 
     answers = ana.post("/api/users/password", json=CHANGE), ana.submit("/account", "/account/password", **CHANGE)
 

@@ -87,7 +87,7 @@ def test_session_that_is_not_ones_own_does_not_exist(ana, bo, ident):
 
 def test_session_that_may_not_have_ended_is_not_called_ended(ana, phone, services):
     (other,) = [each["id"] for each in sessions(ana) if not each["current"]]
-    services.away.add("auth.end_session")
+    services.unavailable.add("auth.end_session")
 
     answer = ana.delete(f"/api/users/sessions/{other}")
 

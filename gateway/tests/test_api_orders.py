@@ -132,7 +132,7 @@ def test_authorized_payment_is_never_answered_as_a_failure(bo, order, services):
     pay = services.payments_pay
 
     def pay_and_lose_orders(caller, **arguments):
-        services.away.add("orders")
+        services.unavailable.add("orders")
         return pay(caller, **arguments)
 
     services.payments_pay = pay_and_lose_orders
@@ -185,6 +185,6 @@ def test_webhook_with_a_bad_signature_is_refused(client, body, signature):
 
 
 def test_webhook_is_answered_503_while_payments_is_unavailable(client, services):
-    services.away.add("payments")
+    services.unavailable.add("payments")
 
     assert client.post("/api/webhooks/stripe", data=b"{}").status_code == 503

@@ -42,7 +42,7 @@ def test_unexpected_error_shows_no_internals(client, services, error):
 
 
 def test_unavailable_service_is_503_with_retry_after(client, services):
-    services.away.add("tickets")
+    services.unavailable.add("tickets")
 
     answer, page = client.get("/api/tickets"), client.get("/")
 
@@ -52,7 +52,7 @@ def test_unavailable_service_is_503_with_retry_after(client, services):
 
 
 def test_gateway_is_ready_without_any_one_service_and_tells_strangers_nothing_about_them(client, services):
-    services.away |= {"auth", "tickets", "orders", "payments"}
+    services.unavailable |= {"auth", "tickets", "orders", "payments"}
 
     answer = client.get("/readyz")
 
@@ -60,7 +60,7 @@ def test_gateway_is_ready_without_any_one_service_and_tells_strangers_nothing_ab
 
 
 def test_gateway_is_alive_but_not_ready_without_the_broker(client, services):
-    services.away.add("broker")
+    services.unavailable.add("broker")
 
     assert (client.get("/readyz").status_code, client.get("/healthz").status_code) == (503, 200)
 
@@ -114,7 +114,7 @@ def test_load_balancer_that_knows_only_an_address_may_probe_a_gateway_that_answe
 @pytest.mark.parametrize(("target", "status"), [("GET /nothing", 404), ("GET /signout", 405), ("POST /sell", 403)])
 def test_error_page_keeps_its_status_while_the_session_cannot_be_checked(ana, services, target, status):
     method, path = target.split()
-    services.away.add("auth")
+    services.unavailable.add("auth")
 
     answer = ana.open(path, method=method)
 

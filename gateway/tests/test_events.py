@@ -68,9 +68,9 @@ def test_the_api_shows_of_a_seller_what_buyers_may_know(client, ana, bo, service
 
     known = {"id": three[0]["userId"], "name": "Ana", "memberSince": JOINED, "sold": 1}
     assert client.get(path).json == known
-    services.away.add("auth")
+    services.unavailable.add("auth")
     assert client.get(path).json == known and client.get(f"/api/sellers/{'0' * 24}").status_code == 503
-    services.away.clear()
+    services.unavailable.clear()
     assert client.get(f"/api/sellers/{'0' * 24}").status_code == 404
 
 
@@ -237,7 +237,7 @@ def test_a_name_that_is_refused_is_asked_for_again(ana):
 
 
 def test_a_ticket_is_shown_while_nothing_can_be_learned_of_its_seller(client, services, three):
-    services.away.add("auth")
+    services.unavailable.add("auth")
 
     page = client.get(f"/tickets/{three[0]['id']}")
 
@@ -245,7 +245,7 @@ def test_a_ticket_is_shown_while_nothing_can_be_learned_of_its_seller(client, se
 
 
 def test_not_every_page_waits_for_an_answer_about_sellers_while_there_is_none(client, services, three):
-    services.away.add("auth")
+    services.unavailable.add("auth")
     services.calls.clear()
 
     pages = [client.get(f"/tickets/{each['id']}") for each in three]

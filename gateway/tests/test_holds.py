@@ -57,7 +57,7 @@ def test_who_holds_nothing_costs_no_call(bo, services):
 
 
 def test_page_is_shown_without_the_reminder_while_orders_does_not_answer(bo, order, services):
-    services.away = {"orders"}
+    services.unavailable = {"orders"}
 
     page = bo.get("/")
 

@@ -126,9 +126,9 @@ def test_what_was_typed_in_two_tabs_before_the_session_ended_is_in_both(ana, tic
 @pytest.mark.parametrize("away", ["tickets", "auth"])
 def test_what_was_typed_while_a_service_did_not_answer_is_there_when_it_does(ana, services, away):
     form = ana.get("/sell").text
-    services.away = {away}
+    services.unavailable = {away}
     failed = ana.post("/sell", data=hidden(form) | TYPED)
-    services.away = set()
+    services.unavailable = set()
 
     page = ana.get("/sell").text
 

@@ -431,7 +431,7 @@ def test_ticket_that_is_gone_is_not_offered_again(bo, ana, sign_up, ticket, orde
     services.end(next(o for o in services.orders.values() if o["status"] == "created"), "buyer")
     ana.delete(f"/api/tickets/{ticket['id']}")
     withdrawn = page_text(bo, order_page)
-    services.away.add("tickets")
+    services.unavailable.add("tickets")
 
     assert not any("Reserve again" in shown for shown in (taken, withdrawn, page_text(bo, order_page)))
 

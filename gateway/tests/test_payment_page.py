@@ -56,7 +56,7 @@ def test_card_form_is_refused_when_paying_is(bo, order, services):
     malformed = bo.post(CARD.format("x")).status_code
     services.end(services.orders[order["id"]], "expired")
     over = bo.post(CARD.format(order["id"])).status_code
-    services.away.add("payments")
+    services.unavailable.add("payments")
     away = bo.post(CARD.format(order["id"]))
 
     assert (unknown, malformed, over, away.status_code) == (404, 404, 409, 503)
@@ -138,7 +138,7 @@ def test_return_without_a_payment_leads_to_the_order(bo, page):
 @pytest.mark.parametrize("lost", ["payments", "stripe"])
 def test_return_says_only_confirming_while_the_outcome_is_unknown(bo, order, page, services, lost):
     bo.post(CARD.format(order["id"]))
-    services.away |= {lost}
+    services.unavailable |= {lost}
     services.stripe_is_down = lost == "stripe"
 
     shown = bo.get(f"{page}/return")
@@ -152,11 +152,11 @@ def test_return_says_only_confirming_while_the_outcome_is_unknown(bo, order, pag
 def test_payment_without_a_reply_leads_to_confirming_and_then_to_the_outcome(bo, page, services):
     shown = bo.get(page).text
     token = re.search(r'name="csrf_token" value="([^"]*)"', shown).group(1)
-    services.away.add("payments")
+    services.unavailable.add("payments")
 
     sent = bo.post(f"{page}/pay", data={"csrf_token": token, "token": "tok_visa"})
     waiting = page_text(bo, sent.headers["Location"])
-    services.away.clear()
+    services.unavailable.clear()
     known = bo.get(sent.headers["Location"])
 
     assert (sent.status_code, sent.headers["Location"]) == (303, f"{page}/return")
@@ -182,7 +182,7 @@ def test_api_calls_no_payment_a_failure_when_payments_does_not_reply(bo, order, 
 
 
 def test_payment_form_is_not_shown_while_payments_is_unavailable(bo, page, services):
-    services.away.add("payments")
+    services.unavailable.add("payments")
 
     shown = bo.get(page).text
 
@@ -298,7 +298,7 @@ def test_partial_refund_is_shown_and_the_ticket_stays_the_buyers(bo, page, servi
     bo.submit(page, f"{page}/pay", token="tok_visa")
     stored["refunded_cents"] = 500
     services.payments[stored["id"]].update(refunded_cents=500, refunded_at="2026-11-25T08:00:00.000Z")
-    services.away |= lost
+    services.unavailable |= lost
 
     receipt = page_text(bo, page)
 
@@ -357,7 +357,7 @@ def test_cancelled_order_says_what_happens_to_the_money(bo, order, page, service
 
 def test_receipt_is_shown_while_payments_is_unavailable(bo, page, services):
     bo.submit(page, f"{page}/pay", token="tok_visa")
-    services.away.add("payments")
+    services.unavailable.add("payments")
 
     assert "The ticket is yours" in page_text(bo, page)
 

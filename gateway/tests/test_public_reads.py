@@ -307,7 +307,7 @@ def test_who_signs_out_after_a_change_is_told_how_old_the_answer_is(guest, ana, 
 
 
 def test_a_change_that_nobody_answered_marks_too(ana, services):
-    services.away = {"tickets"}
+    services.unavailable = {"tickets"}
 
     answer = ana.post("/api/tickets", json=HAMLET)
 

@@ -200,7 +200,7 @@ def test_token_of_a_service_is_no_session(client, app):
 
 
 def test_nothing_private_opens_while_the_session_cannot_be_checked(ana, services):
-    services.away.add("auth")
+    services.unavailable.add("auth")
 
     answers = [ana.get(path) for path in ("/api/orders", "/my/tickets", "/sell", "/api/users/currentuser")]
 

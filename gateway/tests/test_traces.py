@@ -59,7 +59,7 @@ def test_what_clients_make_up_names_no_span_and_is_in_none(traced, client):
 
 
 def test_request_that_fails_is_an_error(traced, services, client):
-    services.away.add("tickets")
+    services.unavailable.add("tickets")
     client.get("/api/tickets/" + "0" * 24)
 
     span = traced.span("GET /api/tickets/<ticket_id>")

@@ -134,7 +134,9 @@ def stuck(desk: Desk) -> list[dict[str, Any]]:
         *_found(desk, unreachable, LISTENERS, lambda service: service.queues(), _deserted),
         *_found(desk, unreachable, ["expiration"], lambda service: service.jobs(), _late),
     ]
-    found += [_trouble(NO_ANSWER, part, None, desk.unreachable[part], f'restart("{part}")') for part in sorted(unreachable)]
+    found += [
+        _trouble(NO_ANSWER, part, None, desk.unreachable[part], f'restart("{part}")') for part in sorted(unreachable)
+    ]
     return sorted(found, key=lambda each: (each["kind"], -(each["age_seconds"] or 0)))
 
 

@@ -158,7 +158,7 @@ def test_what_is_no_text_or_number_is_refused_by_its_name(names, name, given, re
     [("reach", "a service does not answer", "auth"), ("call", "MongoDB does not answer", "mongo")],
 )
 def test_what_keeps_every_service_from_answering_an_operator_is_shown_alone(names, monkeypatch, method, kind, needed):
-    """Each was shown as away, with a restart of it, while auth could not record what operators do."""
+    """Each was shown as unreachable, with a restart of it, while auth could not record what operators do."""
 
     def fail(self, *_arguments, **_about):
         raise ServiceUnavailable("no answer in time")
