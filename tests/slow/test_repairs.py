@@ -25,6 +25,8 @@ pytestmark = pytest.mark.integration
 HANGING = {
     "A service does not answer": ("payments", "a service does not answer"),
     "Redis does not answer": ("redis", "Redis does not answer"),
+    "RabbitMQ does not answer": ("rabbitmq", "RabbitMQ does not answer"),
+    "MongoDB does not answer": ("mongo", "MongoDB does not answer"),
 }
 
 
