@@ -121,7 +121,7 @@ def _of_stripe(error: Any) -> Kind:
     return Kind.UNAVAILABLE if status == 429 or status >= 500 else Kind.BUG
 
 
-def _of_stripe_away(error: Any) -> Kind:
+def _of_stripe_unreachable(error: Any) -> Kind:
     return Kind.CONFLICT if _of_stripe(error) is Kind.CONFLICT else Kind.UNAVAILABLE
 
 
@@ -201,7 +201,7 @@ TABLE: dict[str, Kind | Callable[[Any], Kind]] = {
         "LimitExceeded MessageStateError NotBoundError SerializationError SerializerNotInstalled VersionMismatch",
         Kind.BUG,
     ),
-    **_named("stripe", "APIConnectionError APIError RateLimitError", _of_stripe_away),
+    **_named("stripe", "APIConnectionError APIError RateLimitError", _of_stripe_unreachable),
     **_named("stripe", "IdempotencyError InvalidRequestError StripeError StripeErrorWithParamCode", _of_stripe),
     **_named(
         "stripe",
