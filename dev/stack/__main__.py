@@ -107,7 +107,7 @@ def run(stack: Stack) -> NoReturn:
     for kind in STOPPING:
         if signal.getsignal(kind) != signal.SIG_IGN:  # as under nohup
             signal.signal(kind, _interrupt)
-    code: int | str = "the supervisor ended, so everything was stopped"
+    code: int | str = f"the supervisor ended, so everything was stopped; see {stack.folder}/logs/supervisord.log"
     try:
         stack.start()
         _print_addresses(stack)
