@@ -81,9 +81,10 @@ def test_more_time_is_offered_in_the_last_two_minutes_and_what_was_typed_stays(p
     offer = page.get_by_role("button", name="Add 5 minutes")
     page.get_by_label("Visa ending in 4242").check(force=True)
     early = offer.is_visible()
-    services.orders[order["id"]]["expires_at"] = iso(datetime.now(UTC) + timedelta(minutes=1, seconds=55))
+    soon = services.orders[order["id"]]["expires_at"] = iso(datetime.now(UTC) + timedelta(minutes=1, seconds=55))
     page.clock.fast_forward(13 * 60_000 + 5_000)
     announced_then = announced(page)
+    page.locator(f"[data-deadline='{soon}']").wait_for()  # a key pressed before would go to what is replaced
 
     offer.press("Enter")
     page.get_by_text("You have five more minutes to pay.").wait_for()
