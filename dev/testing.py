@@ -2,6 +2,7 @@
 
 import ast
 import fcntl
+import gc
 import json
 import os
 import secrets
@@ -93,8 +94,17 @@ def new_stack_folder() -> Path:
 
 @cache
 def syntax_nodes(path: Path) -> list[ast.AST]:
-    """Return the nodes of a Python file's syntax tree."""
-    return list(ast.walk(ast.parse(path.read_text())))
+    """Return the nodes of a Python file's syntax tree.
+
+    Before Python 3.11.8 a parse fails if another thread parses, too, meanwhile, which only garbage collection makes
+    room for (https://github.com/python/cpython/issues/106905).
+    """
+    gc.disable()
+    try:
+        tree = ast.parse(path.read_text())
+    finally:
+        gc.enable()
+    return list(ast.walk(tree))
 
 
 @contextmanager

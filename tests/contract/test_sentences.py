@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from marshmallow import ValidationError
 
+from dev.testing import syntax_nodes
 from gateway.errors import ERRORS, list_problems
 from gateway.fields import PricedSchema
 from gateway.languages import LANGUAGES, catalogue
@@ -49,7 +50,7 @@ PARTS = (
 def said():
     """Yield the messages in the sources of the services, with 7 for each value."""
     for path in chain.from_iterable((OURS / service).glob("*.py") for service in SERVICES):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in syntax_nodes(path):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in SAYING:
                 yield from filter(None, map(_text, node.args))
             if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "").lower().endswith("message"):
