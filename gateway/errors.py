@@ -115,6 +115,9 @@ ERRORS = {
     "CompressedBody": ErrorSpec(415, "Send the body as it is, not compressed."),
     "NotAForm": ErrorSpec(415, "A page takes what its form sends, and nothing else."),
     "AuthenticatorUnreadable": ErrorSpec(503, None, "code"),
+    "NothingCharged": ErrorSpec(
+        503, "Your card was not charged: card payments are not possible at the moment. Try again in a few minutes."
+    ),
     "StripeUnavailable": ErrorSpec(
         503, "Card payments are not possible at the moment. Try again in a few minutes: you are never charged twice."
     ),

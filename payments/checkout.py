@@ -7,7 +7,7 @@ from libs.events import VersionConflict
 from payments.crash_points import CrashPoint, crash_point
 from payments.declines import declined
 from payments.domain import Payment
-from payments.errors import AuthenticationRequired, InvalidCard, StripeUnavailable
+from payments.errors import AuthenticationRequired, InvalidCard, NothingCharged, StripeUnavailable
 from payments.intent import PaymentIntent
 from payments.settlement import Settlement
 
@@ -25,8 +25,7 @@ class Checkout:
     def pay(self, order_id: str, buyer_id: str, token: str, known: Payment | None = None) -> dict[str, Any]:
         """Charge the card and return the payment; with `is_confirming` while the outcome is unknown.
 
-        Raises NotOwner, OrderCancelled, InvalidCard, PaymentDeclined or AuthenticationRequired; and StripeUnavailable
-        if that means that nothing is charged.
+        Raises NotOwner, OrderCancelled, InvalidCard, PaymentDeclined, AuthenticationRequired or NothingCharged.
         """
         payment, _ = self.settlement.prepare(order_id, _payable_by(buyer_id), True, may_repeat=True, known=known)
         if payment.status != "open" or payment.stripe_id is None:
@@ -38,7 +37,7 @@ class Checkout:
             raise
         except (StripeUnavailable, VersionConflict) as error:
             if isinstance(error, StripeUnavailable) and error.has_charged_nothing and self._end_attempt(payment):
-                raise
+                raise NothingCharged(str(error)) from error
             return self.settlement.store.get(payment.id).snapshot()
         return self._settled_outcome(payment, authorized)
 

@@ -62,7 +62,7 @@ class StripeUnavailable(Unavailable):
     """Stripe did not answer, or answered with a server error; the request may or may not have been carried out."""
 
     error_name = "StripeUnavailable"
-    """The name that RPC callers get, for every subclass."""
+    """The name that RPC callers get, for subclasses without one of their own, too."""
     is_about_one = False
     """Whether the error concerns this PaymentIntent only, and not all of Stripe."""
     may_be_repeated = False
@@ -71,3 +71,9 @@ class StripeUnavailable(Unavailable):
     """Whether a request to charge a card charges none, now or later: Stripe refused it, or it was never sent."""
     is_replayed = False
     """Whether Stripe replays this answer to the same idempotency key for a day."""
+
+
+class NothingCharged(StripeUnavailable):
+    """Stripe has refused to charge a card, or was not asked; another attempt may begin at once."""
+
+    error_name = "NothingCharged"

@@ -173,7 +173,7 @@ def test_a_card_that_stripe_refused_to_charge_may_be_tried_again_at_once(world, 
     order_id = world.reserve()
     fake.control("faults", kind="error", **fault)
 
-    with pytest.raises(errors.StripeUnavailable):
+    with pytest.raises(errors.NothingCharged):
         world.pay(order_id)
 
     assert not world.payment(order_id).confirming_at
