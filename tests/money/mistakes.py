@@ -111,8 +111,8 @@ def cancel_without_comparing(patch, world):
     patch.setattr(Creation, "_cancel_if_lost", lambda self, order_id, stripe_id: self.cards.cancel(stripe_id))
 
 
-def follow_only_news(patch, world):
-    patch.setattr(PaymentStore, "apply_order", switches.follow_only_news)
+def apply_only_news(patch, world):
+    patch.setattr(PaymentStore, "apply_order", switches.apply_only_news)
 
 
 def never_reconcile(patch, world):

@@ -56,7 +56,7 @@ PLANTED = [
             stories.a_capture_is_repeated_after_its_money_was_refunded, "was published as captured", rule=2),
     Planted("what is not complete is refunded", mistakes.REFUND_INCOMPLETE,
             stories.an_order_is_paid, "was refunded, for which nobody had asked", rule=2),
-    Planted("an event that is no news is not settled", mistakes.follow_only_news,
+    Planted("an event that is no news is not settled", mistakes.apply_only_news,
             stories.a_worker_dies_between_the_copy_and_settling, "can still be charged", rule=3),
     Planted("an order expires before payments is asked", mistakes.expire_unasked,
             stories.no_event_arrives_of_a_card_that_was_authorized_in_time, "lost the ticket", rule=4),

@@ -140,14 +140,14 @@ def extend_late(order: Order, buyer_id: str, now: datetime) -> str | None:
     return order.extend(buyer_id, min(now, order.expires_at - timedelta(minutes=1)))
 
 
-follow_as_it_is = PaymentStore.apply_order
+apply_as_it_is = PaymentStore.apply_order
 
 
-def follow_only_news(store: PaymentStore, order: dict[str, Any]) -> Payment | None:
+def apply_only_news(store: PaymentStore, order: dict[str, Any]) -> Payment | None:
     """Settle nothing when the snapshot is as old as our copy, or older."""
     known = store.find(order["id"])
     is_news = known is None or known.order["version"] < order["version"]
-    payment = follow_as_it_is(store, order)
+    payment = apply_as_it_is(store, order)
     return payment if is_news else None
 
 
@@ -165,10 +165,10 @@ def find_unasked(store: PaymentStore, order_id: str) -> Payment | None:
     return Payment(**{name: found[name] for name in PAYMENT_FIELDS if name in found}) if found else None
 
 
-class FollowsOnlyNews(PaymentStore):
+class AppliesOnlyNews(PaymentStore):
     """A store that ignores that whoever stored a copy may have died before settling."""
 
-    apply_order = follow_only_news
+    apply_order = apply_only_news
 
 
 class KeepsAnything(PaymentStore):
@@ -215,7 +215,7 @@ SWITCHES = [
     Switch(
         3,
         "an event that is not newer is acknowledged without settling",
-        Rules(store=FollowsOnlyNews, reconcile=False),
+        Rules(store=AppliesOnlyNews, reconcile=False),
         NO_PROGRESS,
         Limits(workers=2, buying=False, unacked=True),
         AUTHORIZED,
