@@ -72,7 +72,7 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 
 def post_worker_init(_worker: Any) -> None:
-    """Set up the log anew, with locks that gevent knows."""
+    """Set up the log again, with locks that gevent knows."""
     logs.set_up()
 
 

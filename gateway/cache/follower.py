@@ -68,7 +68,7 @@ class Follower:
         self._memory.used.set()
 
     def hear(self, message: Any) -> None:
-        """Tell the memory what a message says. Raises when it cannot be read: then the listener begins anew."""
+        """Tell the memory what a message says. Raises when it cannot be read: then the listener starts over."""
         require_readable(message)
         body = json.loads(message.body or "{}")
         if message.delivery_info["routing_key"] == WATERMARK:

@@ -37,7 +37,7 @@ MOST_ENTRIES = 10_000
 MOST_FORMS = 24
 """In how many forms (the API's, a page, its parts) one entry is kept; they depend on how the query was typed."""
 BYTES_EACH = 1000
-"""About what a ticket takes beside the bytes of its forms."""
+"""About what a ticket takes in addition to the bytes of its forms."""
 
 Key = Hashable
 """The id of a ticket, or a tuple: the query of a list."""
@@ -117,7 +117,7 @@ class Memory:
     # what is heard
 
     def listen(self) -> None:
-        """Begin anew, with a queue that was bound just now: changes may have been missed."""
+        """Start over, with a queue that was bound just now: changes may have been missed."""
         self.deafen()
         self._is_listening = True
 
@@ -132,7 +132,7 @@ class Memory:
             self._bytes = 0
 
     def forget(self) -> None:
-        """Make anew whatever is kept: what is the same on all pages has changed."""
+        """Render again whatever is kept: what is the same on all pages has changed."""
         with self._lock:
             self._entries.clear()
             self._bytes = 0

@@ -44,7 +44,7 @@ def ask_to_confirm(_error: sessions.Unconfirmed) -> Any:
 
 @bp.route("/signin/code", methods=["GET", "POST"])
 def enter_code() -> Any:
-    """Ask for the code that a sign-in needs beside the password."""
+    """Ask for the code that a sign-in needs in addition to the password."""
     form, target = WithCode(CodeBody()), _target(url_for("home.show"))
     if "pending" not in session:
         return redirect(url_for("account.sign_in", next=target), 303)
