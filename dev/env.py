@@ -1,7 +1,7 @@
 """Create the settings of the containers: `python -m dev.env` writes .env from .env.example, with new secrets in it.
 
 Only its owner can read the file. An existing file keeps every line, because existing data needs its secrets. What this
-version needs beside them is added: settings that are missing, and users in the addresses of MongoDB.
+version needs as well is added: settings that are missing, and users in the addresses of MongoDB.
 """
 
 import re

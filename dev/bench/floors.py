@@ -113,13 +113,13 @@ FLOORS = [
     Floor(
         "growth-timers",
         "times",
-        "1: no timer reads more beside a million finished orders (`tests/slow/test_growth.py`)",
+        "1: no timer reads more with a million finished orders (`tests/slow/test_growth.py`)",
         "runs differ by up to a fifth, and the caches of MongoDB are larger",
     ),
     Floor(
         "growth-bought",
         "times",
-        "1: no query reads more beside a million finished orders (`tests/slow/test_growth.py`)",
+        "1: no query reads more with a million finished orders (`tests/slow/test_growth.py`)",
         "what is above it is noise, or the larger caches of MongoDB",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Requests over many kept-alive connections from one thread, which costs little beside what it measures.
+"""Requests over many kept-alive connections from one thread, which costs little compared with what it measures.
 
 An actor is a generator that yields requests, as bytes, and is sent the reply to each. It raises AssertionError when a
 reply is not what it has to be.
