@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 QUEUE = "expiration"
 POLL_SECONDS = 1
 LONGEST_TURN_SECONDS = 30
+QUIET_SECONDS = 60
 
 
 class JsonJob(Job):
@@ -72,14 +73,20 @@ class LoopingScheduler(Scheduler):
         self.loop = Loop(LONGEST_TURN_SECONDS)
 
     def run(self, burst: bool = False) -> None:
-        """Move due jobs every second until the process is stopped; while Redis is away, try again every second."""
+        """Move due jobs every second until the process is stopped.
+
+        While Redis is away, try again every second; log that once a minute at most.
+        """
+        said_at = float("-inf")
         while True:
             try:
                 super().run(burst)
             except Exception as error:
                 if not is_unavailable(error):
                     raise
-                log.warning("Redis is unreachable, next try in %s s: %s", POLL_SECONDS, error)
+                if time.monotonic() - said_at >= QUIET_SECONDS:
+                    log.warning("Redis is unreachable, and tried every %s s: %s", POLL_SECONDS, error)
+                    said_at = time.monotonic()
                 time.sleep(POLL_SECONDS)
             else:
                 return
@@ -100,8 +107,10 @@ class LoopingScheduler(Scheduler):
     def heartbeat(self) -> None:
         """Note that the loop turns, and register in Redis, which may have lost this scheduler meanwhile."""
         self.loop.turned()
-        self.connection.hsetnx(self.key, "birth", time.time())  # rq-scheduler does it once, and then only prolongs it
-        super().heartbeat()
+        with self.connection.pipeline() as pipeline:  # in one, so that no key is left that never lapses
+            pipeline.hsetnx(self.key, "birth", time.time())  # rq-scheduler does it once, and then only prolongs it
+            pipeline.expire(self.key, POLL_SECONDS + 10)
+            pipeline.execute()
 
     def check_registered(self) -> None:
         """Raise Unavailable if this scheduler is not registered in Redis."""

@@ -213,8 +213,11 @@ def test_many_orders_cost_one_write_and_one_round_trip_and_each_job_follows_from
     assert scheduled(schedule) == {job_id(ident) for ident in ("o1", "o3", "o4")}
 
 
-def test_a_scheduler_outlives_an_outage_of_redis_and_can_be_stopped_during_one(monkeypatch):
-    """It ended with a traceback, which let its supervisor wait longer and longer before it started it again."""
+def test_a_scheduler_outlives_an_outage_of_redis_logs_it_once_and_can_be_stopped_during_one(monkeypatch, caplog):
+    """It ended with a traceback, which let its supervisor wait longer and longer before it started it again.
+
+    Later it logged a line every second.
+    """
     connection, tries = connect(UNREACHABLE), []
     connection.set_retry(ONCE)
 
@@ -233,6 +236,19 @@ def test_a_scheduler_outlives_an_outage_of_redis_and_can_be_stopped_during_one(m
         for kind, handler in zip(kinds, before, strict=True):
             signal.signal(kind, handler)
     assert len(tries) == 3
+    assert ["Redis is unreachable" in each.getMessage() for each in caplog.records] == [True]
+
+
+def test_a_scheduler_that_is_killed_never_leaves_a_registration_that_does_not_lapse(schedule):
+    """The key got its time in a second round trip: had the scheduler died before it, the key would have stayed."""
+    scheduler, trips = schedule.scheduler, []
+    pool = scheduler.connection.connection_pool
+    pool.get_connection = counted(pool.get_connection, trips)
+
+    scheduler.heartbeat()
+
+    assert len(trips) == 1
+    assert 0 < scheduler.connection.ttl(scheduler.key) <= 11
 
 
 def test_a_scheduler_goes_on_when_redis_is_back(schedule, monkeypatch):
