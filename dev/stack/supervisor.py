@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 MARK = "TICKETING_STACK"  # in the environment of every process of a stack: the stack's folder
 START_SECONDS = 60
 STOP_SECONDS = 20
+END_SECONDS = 2
+"""How long supervisord may take to end once it has removed the file with its id."""
 SOCKET_PATH_LIMIT = 90  # bytes; sun_path has 108 (unix(7)), and supervisord appends its pid for a moment
 
 
@@ -109,7 +111,8 @@ class Supervisor:
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(2 * STOP_SECONDS)
         # it removes the file with its id before it ends; a second signal meanwhile would kill it
-        wait_until(lambda: not set(own) & set(members(self.folder)), 2 * STOP_SECONDS)
+        ending = set(own or members(self.folder))
+        wait_until(lambda: not ending & set(members(self.folder)), 2 * STOP_SECONDS if own else END_SECONDS)
         for kind, seconds in ((signal.SIGTERM, 8), (signal.SIGKILL, 5)):  # none of them loses data by kill -9
             self._signal_members(kind)
             if wait_until(lambda: not members(self.folder), seconds):

@@ -1,11 +1,13 @@
 """supervisord, really running, with a program that only waits."""
 
 import json
+import os
+import subprocess
 
 import pytest
 
 from dev.stack.program import Program
-from dev.stack.supervisor import Supervisor
+from dev.stack.supervisor import MARK, Supervisor
 
 WAITS = Program("waits", ["sleep", "60"], lambda: True)
 
@@ -22,6 +24,15 @@ def test_a_run_that_another_command_stops_ends_without_an_error(tmp_path):
         assert supervisor.process.wait(5) == 0
     finally:
         supervisor.stop()
+
+
+def test_a_supervisord_that_has_removed_its_pid_file_may_end_by_itself(tmp_path):
+    """A second `make stop` just then signalled it, so that `make run` took it for a crash."""
+    ending = subprocess.Popen(["sleep", "0.3"], env={**os.environ, MARK: str(tmp_path)})
+
+    Supervisor(tmp_path).stop()
+
+    assert ending.wait(5) == 0
 
 
 @pytest.mark.lengthy
