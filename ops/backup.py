@@ -3,7 +3,7 @@
 It reads a snapshot of the replica set at OPERATOR_MONGO_URL, and writes a new folder in FOLDER, named by the time. The
 folder has a compressed BSON file for each collection, and `manifest.json` (see `Manifest`). Every file is read back
 before the folder gets its name, which is then printed. If anything fails, nothing is left, and the program exits with a
-message and 1. `ops.restore` restores a backup.
+message and code 1. `ops.restore` restores a backup.
 
 MongoDB keeps a snapshot for five minutes. If that is not enough, raise the server parameter
 `minSnapshotHistoryWindowInSeconds`.
@@ -89,7 +89,10 @@ class Saved:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The contents of a backup, its moment by our clock (ISO 8601) and MongoDB's, and the versions of both."""
+    """The contents of a backup, when it was taken, and the versions of this system and of MongoDB.
+
+    `taken_at` is by our clock (ISO 8601), `cluster_time` by MongoDB's.
+    """
 
     taken_at: str
     cluster_time: Timestamp

@@ -2,7 +2,7 @@
 
 It connects to the addresses in AUTH_MONGO_URL, TICKETS_MONGO_URL and so on, as the administrator `ticketing` of the
 database `admin`, whose password is MONGO_PASSWORD. Users have the names and passwords of the addresses. Safe to repeat.
-Exits once all users exist, or with a message and 1.
+Exits once all users exist, or with a message and code 1.
 """
 
 import logging

@@ -6,7 +6,7 @@ are in AUTH_MONGO_URL, TICKETS_MONGO_URL and so on. Data that were written befor
 repeat. If these addresses have TLS, so has this connection, and mongod must show a certificate that they would accept,
 except for its name: what goes to 127.0.0.1 does not leave the machine.
 
-Exits once the set accepts writes and all users exist, or with a message and 1 after a minute.
+Exits once the set accepts writes and all users exist, or with a message and code 1 after a minute.
 """
 
 import logging

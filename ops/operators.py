@@ -27,7 +27,7 @@ log = logging.getLogger("ops.operators")
 
 
 def main() -> None:
-    """Run the command; exit with a message and 1 if that fails."""
+    """Run the command; exit with a message and code 1 if that fails."""
     parser = argparse.ArgumentParser(prog="python -m ops.operators", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     key = commands.add_parser("key", help="make a signing key, and print its public half")

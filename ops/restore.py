@@ -3,7 +3,7 @@
 It reads all files before it changes anything, and refuses databases that have documents unless it may replace them.
 Then it writes the documents of each collection, builds its indexes, and compares the collection with the backup. It
 connects to OPERATOR_MONGO_URL as the administrator, whose password is MONGO_PASSWORD, and logs what it did, or exits
-with a message and 1.
+with a message and code 1.
 
 The contents of RabbitMQ and Redis no longer fit then: empty both, and start the programs (docs/operations.md).
 """
