@@ -37,6 +37,8 @@ POLL_SECONDS = 5.0
 RETURN_CHECK_SECONDS = 0.05
 SHORTEST_SECONDS = 0.001
 """The shortest timeout of a socket, to which zero would mean something else."""
+BLOCKED = "the broker accepts nothing now"
+"""Part of the message of an error that a broker with an alarm of memory or disk causes."""
 NO_METHOD = "no_method"
 """A method that no service has: calling it shows whether a service answers, and occupies no worker."""
 
@@ -52,7 +54,14 @@ class RemoteError(Exception):
 
 
 class ServiceUnavailable(Unavailable):
-    """No answer in time, no such service, or no broker; a command may or may not have been carried out."""
+    """No answer in time, no such service, or no broker; a command may or may not have been carried out.
+
+    `is_reply`: the service itself replied that something which it needs is unavailable.
+    """
+
+    def __init__(self, *arguments: object, is_reply: bool = False) -> None:
+        super().__init__(*arguments)
+        self.is_reply = is_reply
 
 
 class _Waiter:
@@ -210,7 +219,8 @@ class Client:
             if not waiter.problem:
                 self._verify_at = 0.0  # the binding of the queue of replies may be gone
                 self._is_doubtful = True
-            raise ServiceUnavailable(f"{name}: {waiter.problem or 'no answer in time'}")
+            late = f"no answer in time: {BLOCKED}" if self._is_blocked else "no answer in time"
+            raise ServiceUnavailable(f"{name}: {waiter.problem or late}")
         return result_of(waiter.reply, name)
 
     # the sending side
@@ -227,7 +237,7 @@ class Client:
                 if self._is_blocked:
                     self._read_sender()
                 if self._is_blocked:
-                    raise ServiceUnavailable(f"{key} was not sent: the broker accepts nothing now")
+                    raise ServiceUnavailable(f"{key} was not sent: {BLOCKED}")
                 if self._is_doubtful:
                     channel = self._renew_channel(deadline)
                 shown = clock_ms()  # first, so that a pause before the next line makes the deadline earlier, not later
@@ -447,5 +457,5 @@ def result_of(reply: dict[str, Any], name: str) -> Any:
     details = next((argument for argument in arguments if isinstance(argument, dict)), None)
     message = next((argument for argument in arguments if isinstance(argument, str)), error.get("value") or "")
     if error["exc_type"] == "ServiceUnavailable":
-        raise ServiceUnavailable(f"{name}: {message}")
+        raise ServiceUnavailable(f"{name}: {message}", is_reply=True)
     raise RemoteError(error["exc_type"], message, details)

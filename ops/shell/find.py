@@ -10,6 +10,7 @@ from libs.clock import utc_now
 from libs.contracts.limits import MAXIMUM_PAGE
 from libs.contracts.parts import SERVICES
 from libs.rpc import RemoteError, ServiceUnavailable
+from libs.rpc.client import BLOCKED
 from ops.shell.desk import LISTENERS, Desk
 from ops.shell.story import timeline
 from ops.shell.verbs import verb
@@ -113,31 +114,44 @@ def stuck(desk: Desk) -> list[dict[str, Any]]:
 
     Returns [{"kind", "id", "since", "age_seconds", "why", "repair"}]; nothing if all is well.
     """
-    for kind, needed, ask in (
-        ("RabbitMQ does not answer", "rabbitmq", desk.connect),
-        (NO_ANSWER, "auth", desk.auth.reach),
-        ("MongoDB does not answer", "mongo", desk.auth.outboxes),  # so auth cannot record what operators do
-    ):
-        try:
-            ask()
-        except ServiceUnavailable as error:  # without it no service answers an operator
-            desk.unreachable[needed] = str(error)
-            return [_trouble(kind, needed, None, str(error), f'restart("{needed}")')]
+    try:
+        desk.connect()
+    except ServiceUnavailable as error:
+        return [_without(desk, "RabbitMQ does not answer", "rabbitmq", error)]
+    try:
+        of_auth = desk.auth.outboxes()
+    except ServiceUnavailable as error:  # no service answers an operator, for auth cannot record what operators do
+        if error.is_reply:
+            return [_without(desk, "MongoDB does not answer", "mongo", error)]
+        desk.unreachable["auth"] = str(error)
+        return [_unanswered("auth", str(error))]
     unreachable: set[str] = set()
+    others = [part for part in SERVICES if part != "auth"]
     found = [
         *_found(desk, unreachable, ["orders"], lambda service: service.stuck(), _stuck_orders),
         *_found(desk, unreachable, ["payments"], lambda service: service.stuck(), _stuck_payments),
         *_found(desk, unreachable, LISTENERS, lambda service: service.parked_events(), _parked),
         *_found(desk, unreachable, LISTENERS, lambda service: service.stuck_events(), _retried),
-        *_found(desk, unreachable, SERVICES, lambda service: service.outboxes(), _full_outboxes),
+        *_full_outboxes("auth", of_auth),
+        *_found(desk, unreachable, others, lambda service: service.outboxes(), _full_outboxes),
         *_found(desk, unreachable, LISTENERS, lambda service: service.copies(), _stale),
         *_found(desk, unreachable, LISTENERS, lambda service: service.queues(), _deserted),
         *_found(desk, unreachable, ["expiration"], lambda service: service.jobs(), _late),
     ]
-    found += [
-        _trouble(NO_ANSWER, part, None, desk.unreachable[part], f'restart("{part}")') for part in sorted(unreachable)
-    ]
+    found += [_unanswered(part, desk.unreachable[part]) for part in sorted(unreachable)]
     return sorted(found, key=lambda each: (each["kind"], -(each["age_seconds"] or 0)))
+
+
+def _without(desk: Desk, kind: str, needed: str, error: ServiceUnavailable) -> dict[str, Any]:
+    desk.unreachable[needed] = str(error)
+    return _trouble(kind, needed, None, str(error), f'restart("{needed}")')
+
+
+def _unanswered(part: str, why: str) -> dict[str, Any]:
+    if BLOCKED in why:
+        repair = "give it more memory or disk, or purge a queue that nobody consumes"
+        return _trouble("RabbitMQ blocks publishers", "rabbitmq", None, why, repair)
+    return _trouble(NO_ANSWER, part, None, why, f'restart("{part}")')
 
 
 def _found(

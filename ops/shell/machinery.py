@@ -103,7 +103,7 @@ def restart(desk: Desk, part: str) -> Any:
             f"no OPERATOR_RESTART_COMMAND is set: use `docker compose restart {part}` where the containers run"
         )
     try:
-        desk.ask(lambda auth: auth.note_action(what=f"restart {part}"), ["auth"])  # which this may be to mend
+        desk.ask(lambda auth: auth.note_action(what=f"restart {part}"), ["auth"])  # auth may be what this is to repair
     except ServiceUnavailable as error:
         print(f"restarting {part} is not recorded: {error}", file=sys.stderr)
     try:

@@ -126,12 +126,23 @@ def test_an_answer_that_no_library_can_read_fails_its_call_at_once_and_no_other(
 def test_a_call_whose_deadline_has_passed_is_not_executed(alone, amqp_url):
     with Connection(amqp_url) as connection:  # the queue of a service that does not run now
         Queue("rpc-probe", RPC_EXCHANGE, "probe.*", channel=connection).declare()
-    with pytest.raises(ServiceUnavailable, match="no answer"):
+    with pytest.raises(ServiceUnavailable, match="no answer") as late:
         alone.call("probe", "sleep", {"seconds": 0.001}, timeout=0.2)
+    assert not late.value.is_reply
 
     with start(amqp_url):
         wait_for(lambda: waiting(amqp_url, "rpc-probe") == 0)
         assert alone.call("probe", "done") == []
+
+
+def test_a_call_that_gets_no_answer_while_the_broker_is_blocked_says_so(alone, amqp_url):
+    with start(amqp_url), ThreadPoolExecutor(1) as pool:
+        call = pool.submit(alone.call, "probe", "sleep", {"seconds": 1}, timeout=0.5)
+        wait_for(lambda: alone.call("probe", "begun"))
+        alone._blocked("low on memory")  # as the broker says after it has received the call
+
+        with pytest.raises(ServiceUnavailable, match="no answer in time: the broker accepts nothing now"):
+            call.result()
 
 
 def test_a_call_that_waited_too_long_for_a_worker_is_not_executed(alone, amqp_url):
@@ -150,7 +161,7 @@ def test_slow_calls_keep_no_other_waiting_and_the_most_that_may_wait_do(alone, a
     def is_refused():
         with pytest.raises(ServiceUnavailable) as problem:
             alone.call("probe", "wait", {"seconds": 600}, timeout=0.5)
-        return "too many calls wait" in str(problem.value)
+        return problem.value.is_reply and "too many calls wait" in str(problem.value)
 
     with start(amqp_url, max_workers=1, max_slow_workers=1), ThreadPoolExecutor(MOST_WAITING) as pool:
         for _ in range(MOST_WAITING):

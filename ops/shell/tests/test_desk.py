@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from libs.rpc import RemoteError, ServiceUnavailable
+from libs.rpc.client import BLOCKED
 from libs.tokens import new_key
 from ops.shell import desk, find
 from ops.shell.desk import open_desk
@@ -154,20 +155,26 @@ def test_what_is_no_text_or_number_is_refused_by_its_name(names, name, given, re
 
 
 @pytest.mark.parametrize(
-    ("method", "kind", "needed"),
-    [("reach", "a service does not answer", "auth"), ("call", "MongoDB does not answer", "mongo")],
+    ("method", "is_reply", "kind", "needed"),
+    [
+        ("reach", False, "a service does not answer", "auth"),
+        ("call", False, "a service does not answer", "auth"),  # all its workers are busy, or it ended just now
+        ("call", True, "MongoDB does not answer", "mongo"),
+    ],
 )
-def test_what_keeps_every_service_from_answering_an_operator_is_shown_alone(names, monkeypatch, method, kind, needed):
+def test_what_keeps_every_service_from_answering_an_operator_is_shown_alone(
+    names, monkeypatch, method, is_reply, kind, needed
+):
     """Each was shown as unreachable, with a restart of it, while auth could not record what operators do."""
 
     def fail(self, *_arguments, **_about):
-        raise ServiceUnavailable("no answer in time")
+        raise ServiceUnavailable("the cause", is_reply=is_reply)
 
     monkeypatch.setattr(Calls, method, fail)
 
     (shown,) = names["stuck"]()
 
-    assert (shown["kind"], shown["id"], shown["why"]) == (kind, needed, "no answer in time")
+    assert (shown["kind"], shown["id"], shown["why"]) == (kind, needed, "the cause")
     assert shown["repair"] == f'restart("{needed}")'
 
 
@@ -184,13 +191,32 @@ def test_a_verb_asks_nothing_of_a_service_that_does_not_answer(names, monkeypatc
     assert Calls.newest == []
 
 
-def test_stuck_says_why_a_service_does_not_answer(names, monkeypatch):
+def test_a_broker_that_blocks_publishers_is_shown_instead_of_a_restart_of_auth(names, monkeypatch):
     def reach(self, service, timeout):
-        raise ServiceUnavailable("the broker accepts nothing now")
+        raise ServiceUnavailable(f"{service} was not sent: {BLOCKED}")
 
     monkeypatch.setattr(Calls, "reach", reach)
 
-    assert {each["why"] for each in names["stuck"]()} == {"the broker accepts nothing now"}
+    (shown,) = names["stuck"]()
+
+    assert (shown["kind"], shown["id"]) == ("RabbitMQ blocks publishers", "rabbitmq")
+    assert (shown["why"], "restart" in shown["repair"]) == ("auth was not sent: the broker accepts nothing now", False)
+
+
+def test_stuck_asks_no_service_the_same_twice(names, monkeypatch):
+    """Each question is a row among operators' actions: there were two of `auth.outboxes`."""
+    kinds = ("overdue", "awaiting", "confirming", "refunds", "payments", "webhooks")
+    answers = {"stuck": {kind: [] for kind in kinds}, "jobs": {"scheduled": 0, "late": []}}
+    asked = Counter()
+
+    def call(self, service, method, arguments, **about):
+        asked[f"{service}.{method}"] += 1
+        return answers.get(method, [])
+
+    monkeypatch.setattr(Calls, "call", call)
+
+    assert names["stuck"]() == []
+    assert asked["auth.outboxes"] == asked["orders.outboxes"] == max(asked.values()) == 1
 
 
 @pytest.mark.parametrize("part", ["auth", "nobody"])
