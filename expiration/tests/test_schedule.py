@@ -1,5 +1,6 @@
 """The jobs in Redis: made from the record, made again when Redis loses them, and gone when the order ends."""
 
+import logging
 import os
 import signal
 from datetime import UTC, datetime, timedelta
@@ -188,7 +189,7 @@ def test_an_order_that_ends_while_its_job_runs_leaves_nothing_of_it_and_is_no_er
 
     assert service.store.find("o1").state == "ended"
     assert connection.keys("*expire-*") == connection.keys("rq:failed:*") == connection.keys("rq:wip:*") == []
-    assert not caplog.records
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 def test_of_no_orders_no_job_is_missing(schedule):
@@ -236,7 +237,7 @@ def test_a_scheduler_outlives_an_outage_of_redis_logs_it_once_and_can_be_stopped
         for kind, handler in zip(kinds, before, strict=True):
             signal.signal(kind, handler)
     assert len(tries) == 3
-    assert ["Redis is unreachable" in each.getMessage() for each in caplog.records] == [True]
+    assert caplog.text.count("Redis is unreachable") == 1
 
 
 def test_a_scheduler_that_is_killed_never_leaves_a_registration_that_does_not_lapse(schedule):
