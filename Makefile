@@ -101,7 +101,7 @@ test-cluster: venv ## Buy while each part of a cluster fails in turn; print the 
 test-slow: venv ## Run the long tests: races, crashes, a deep protocol search, alerts, an upgrade, a healthy hour (three hours)
 	@$(PYTHON) -m dev.stack install
 	@command -v prometheus >/dev/null || dev/stack/apt-install prometheus
-	HEALTHY_MINUTES=60 MONEY_ROUNDS=200 TICKETING_SEARCH=deep HYPOTHESIS_PROFILE=money $(PYTHON) -m pytest payments tests/protocol tests/money tests/slow tests/api/test_schemathesis.py gateway/tests/test_looks.py --timeout 3600
+	HEALTHY_MINUTES=60 MONEY_ROUNDS=200 TICKETING_SEARCH=deep HYPOTHESIS_PROFILE=money $(PYTHON) -m pytest payments tests/protocol tests/money tests/slow tests/api/test_schemathesis.py gateway/tests/test_looks.py libs/tests/test_broker_trouble.py --timeout 3600
 
 bench: venv ## Measure everything, or some rows (ROWS=list,ticket); all are written to docs/performance.md (15 minutes)
 	@$(PYTHON) -m dev.stack install
