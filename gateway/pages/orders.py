@@ -142,6 +142,7 @@ def pay(order_id: str) -> Any:
 
 def _render(progress: Progress) -> str:
     holds.note(progress.order)
+    ticket = _cancelled_ticket(progress)
     return render_template(
         "orders/show.html",
         progress=progress,
@@ -149,22 +150,27 @@ def _render(progress: Progress) -> str:
         payment=progress.payment,
         stage=progress.stage,
         cards=TEST_CARDS,
-        again=_on_sale_again(progress),
+        ticket=ticket,
+        is_free=ticket is not None and _is_on_sale_again(ticket, progress.order),
         key=secrets.token_urlsafe(16),
     )
 
 
-def _on_sale_again(progress: Progress) -> dict[str, Any] | None:
-    """Return the ticket of a cancelled order if it can be reserved again, None also while tickets does not answer."""
+def _cancelled_ticket(progress: Progress) -> dict[str, Any] | None:
+    """Return the ticket of a cancelled order as it is now, or None while tickets does not answer."""
     if progress.stage != "cancelled":
         return None
     try:
         ticket: dict[str, Any] = call_public("tickets.get", ticket_id=progress.order["ticket"]["id"])
     except (RemoteError, ServiceUnavailable):
         return None
+    return ticket
+
+
+def _is_on_sale_again(ticket: dict[str, Any], order: dict[str, Any]) -> bool:
     # reserved until the deadline of this order: tickets is about to hear that it has ended
-    is_free = ticket["status"] == "on_sale" or ticket["reserved_until"] == progress.order["expires_at"]
-    return ticket if is_free and not ticket["withdrawn"] and not has_started(ticket) else None
+    is_free = ticket["status"] == "on_sale" or ticket["reserved_until"] == order["expires_at"]
+    return is_free and not ticket["withdrawn"] and not has_started(ticket)
 
 
 def _flash_error(error: RemoteError | GatewayError) -> None:

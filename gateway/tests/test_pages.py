@@ -304,6 +304,7 @@ def test_buyer_reserves_pays_and_gets_a_receipt(bo, ticket, order_page):
     assert (paid.status_code, paid.headers["Location"]) == (303, order_page)
     assert "The ticket is yours" in receipt and "Visa ending in 4242" in receipt and "$19.99" in receipt
     assert order_page.rpartition("/")[2] in receipt
+    assert "Show this page at the entrance, on your phone or printed." in receipt
     assert "You bought this ticket." in page_text(bo, f"/tickets/{ticket['id']}")
 
 
@@ -392,7 +393,7 @@ def test_reservation_whose_time_is_over_offers_no_payment(bo, order_page, servic
 
     page = bo.get(order_page).text
 
-    assert "The time to pay is over" in page and "/pay" not in page
+    assert "The time to pay is over" in page and "/pay" not in page and 'class="steps"' not in page
 
 
 def test_expired_order_says_so_and_leads_back_to_the_ticket(bo, ticket, order_page, services):
@@ -434,6 +435,7 @@ def test_ticket_that_is_gone_is_not_offered_again(bo, ana, sign_up, ticket, orde
     services.unavailable.add("tickets")
 
     assert not any("Reserve again" in shown for shown in (taken, withdrawn, page_text(bo, order_page)))
+    assert "All tickets for this event" in taken and "See other tickets" in withdrawn
 
 
 def test_buyer_of_a_reserved_ticket_is_led_to_the_payment_and_others_wait(bo, sign_up, ticket, order_page):
