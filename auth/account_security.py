@@ -132,7 +132,7 @@ class AccountSecurity:
             if passkey is None or user_id not in ("", passkey["user_id"]):
                 raise WrongPasskey("This passkey is not known here: it was removed, or belongs to another site.")
             sign_count = self.passkeys.check(answer, challenge, passkey)
-        except webauthn.Refused as error:
+        except webauthn.InvalidAnswer as error:
             raise WrongPasskey("This passkey was not accepted. Try again.") from error
         if not self.store.factors.use_challenge(challenge, ANSWER_WITHIN):
             raise WrongPasskey("This passkey was not accepted. Try again.")
@@ -366,7 +366,7 @@ class AccountSecurity:
             user_id, challenge = self._opened(CREATION, ceremony, ANSWER_WITHIN)
             try:
                 passkey = self.passkeys.created(arguments.text("answer", answer, MAXIMUM_ANSWER), challenge)
-            except webauthn.Refused as error:
+            except webauthn.InvalidAnswer as error:
                 raise WrongPasskey("This passkey was not accepted. Try again.") from error
             is_new = user_id == user["id"] and self.store.factors.use_challenge(challenge, ANSWER_WITHIN)
             if not is_new or not self.store.factors.add_passkey({**passkey, "user_id": user["id"], "name": name}):

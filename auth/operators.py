@@ -1,135 +1,131 @@
-"""Who operates the system, and the audit log of what each operator did, which is append-only."""
+"""The RPC methods about operators, a mixin of AuthService: who they are, what they may begin, and what they did."""
 
-import json
-import re
-from collections.abc import Mapping
-from contextlib import suppress
-from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
-from pymongo.read_concern import ReadConcern
+from nameko.extensions import DependencyProvider
 
-from libs import context
-from libs.clock import utc_now
-from libs.contracts.texts import is_storable
-from libs.security_events import security_event
-from libs.tokens import Claims
+from libs.contracts.errors import DomainError, NotOperator
+from libs.contracts.limits import MAXIMUM_PAGE
+from libs.contracts.parts import SERVICES
+from libs.rpc import arguments as checked
+from libs.rpc.arguments import InvalidArguments
+from libs.rpc.caller import Forbidden, Unauthenticated
+from libs.rpc.entrypoint import rpc
+from libs.tokens import InvalidKey, InvalidToken, operator_key, operator_of, verify_operator
 
-Document = dict[str, Any]
+EXPECTED = (DomainError, InvalidArguments, Unauthenticated, Forbidden)
 
-LONGEST_ARGUMENTS = 10_000
-LONGEST_OUTCOME = 200
-MOST_ORDERS = 100
-"""Of how many orders at most an action is shown in the history; no method takes more."""
+
+class LocalClient(DependencyProvider):
+    """Stands in for a ServiceClient in auth, whose `caller` would otherwise have to call auth over the broker."""
+
+    def get_dependency(self, worker_ctx: Any) -> Any:
+        """Return a client whose calls go to the private method of the same name."""
+
+        def call(_service: str, method: str, arguments: dict[str, Any]) -> Any:
+            return getattr(worker_ctx.service, f"_{method}")(**arguments)
+
+        return SimpleNamespace(call=call)
 
 
 class Operators:
-    """Operators are {_id: name, public_key, added_at, added_by}; a name is one person's.
+    """AuthService's methods about operators; uses AuthService's dependencies.
 
-    What they did is in two collections, to which documents are only added: actions {_id, at, who, method, arguments,
-    order_id, reason, source, correlation_id}, written before an action begins, and outcomes {_id: the action's, at,
-    outcome}. An action about several orders has a list of ids in `order_id`, and is found by each of them. One without
-    an outcome may or may not have been carried out: its service died, or lost auth.
+    Import the module, not this class: `libs.service` takes every class with entrypoints in a module for a service.
     """
 
-    indexes: Mapping[str, list[IndexModel]] = {
-        "operator_actions": [
-            IndexModel([("at", DESCENDING)]),
-            IndexModel([("who", ASCENDING), ("at", DESCENDING)]),
-            IndexModel([("order_id", ASCENDING), ("at", DESCENDING)], sparse=True),
-        ]
-    }
+    store: Any
+    caller: Any
 
-    def __init__(self, db: Database[Document]) -> None:
-        self._keys = db.operators
-        # what a primary answers that is no longer one would be too old
-        self._newest_keys = db.operators.with_options(read_concern=ReadConcern("linearizable"))
-        self._actions = db.operator_actions
-        self._outcomes = db.operator_outcomes
+    @rpc(expected_exceptions=EXPECTED)
+    def authorize(self, token: str, method: str, arguments: Any) -> dict[str, Any]:
+        """Let an operator's call begin, and record it; for the service that is called. Returns {"name", "action"}.
 
-    def add(self, name: str, public_key: str, added_by: str) -> bool:
-        """Let the holder of a private key act as `name`; return whether another key was replaced."""
-        fields = {"public_key": public_key, "added_at": utc_now(), "added_by": added_by}
-        before = self._keys.find_one_and_update({"_id": name}, {"$set": fields}, upsert=True)
-        replaced = before is not None and before["public_key"] != public_key
-        if replaced:
-            security_event("key_rotation", who=added_by, what=f"operator:{name}")
-        return replaced
-
-    def introduce(self, name: str, public_key: str, added_by: str) -> bool:
-        """Let somebody new act as `name`; return False, and change nothing, when that is or was somebody else."""
-        known = self.public_key(name)
-        if known is not None or self._actions.find_one({"who": name}):
-            return known == public_key
-        try:
-            self._keys.insert_one({"_id": name, "public_key": public_key, "added_at": utc_now(), "added_by": added_by})
-        except DuplicateKeyError:
-            return self.public_key(name) == public_key
-        return True
-
-    def remove(self, name: str) -> bool:
-        """Refuse `name` from now on; return whether there was such an operator. What they did stays recorded."""
-        return self._keys.delete_one({"_id": name}).deleted_count > 0
-
-    def all(self) -> list[Document]:
-        """Return [{"name", "public_key", "added_at", "added_by"}]."""
-        found = self._keys.find(sort=[("_id", ASCENDING)])
-        return [{"name": one.pop("_id"), **one} for one in found]
-
-    def public_key(self, name: str) -> str | None:
-        """Return the public key of an operator, or None."""
-        found = self._newest_keys.find_one({"_id": name})
-        return found["public_key"] if found else None
-
-    def begin(self, operator: Claims, method: str, arguments: Document) -> bool:
-        """Record that an operator is about to do something; return False if their token was used for anything else.
-
-        The same call may be delivered twice until it has ended, if a service died during it. After that, repeating it
-        would be an action without a record.
+        Raises NotOperator for anybody who is not, or no longer, an operator, and for a token for another call.
         """
-        action = {"_id": operator.session_id, "who": operator.subject, "method": method, **_kept(method, arguments)}
-        recorded = {"at": utc_now(), "source": context.client(), "correlation_id": context.correlation_id()}
+        service = self.caller.require(*SERVICES)
+        if str(method).partition(".")[0] != service or not isinstance(arguments, dict):
+            raise NotOperator("A service may only ask about calls to itself.")
+        return self._authorize(token, method, arguments)
+
+    @rpc(expected_exceptions=EXPECTED)
+    def end_action(self, action: str, outcome: str) -> None:
+        """Record how an operator's call ended, by the `action` that `authorize` returned; for the service called."""
+        service = self.caller.require(*SERVICES)
+        self._end_action(checked.text("action", action), checked.text("outcome", outcome), service)
+
+    @rpc(expected_exceptions=EXPECTED)
+    def add_operator(self, public_key: str) -> dict[str, Any]:
+        """Add an operator by their public key, `operator:NAME=BASE64`, or replace one's own; for operators.
+
+        Returns {"name", "replaced"}: whether there was another key before. Raises Forbidden for the name of somebody
+        else, who operates or has done so: their key is replaced by an administrator alone (`ops.operators`).
+        """
+        added_by = self.caller.operator
         try:
-            self._actions.insert_one(action | recorded)
-        except DuplicateKeyError:
-            has_ended = self._outcomes.find_one({"_id": operator.session_id}) is not None
-            return not has_ended and self._actions.find_one(action) is not None
-        return True
+            name, key = operator_key(checked.text("public_key", public_key))
+        except InvalidKey as error:
+            raise InvalidArguments("public_key must be operator:NAME=BASE64, of 32 bytes.") from error
+        if name == added_by:
+            return {"name": name, "replaced": self.store.operators.add(name, key, added_by)}
+        if not self.store.operators.introduce(name, key, added_by):
+            raise Forbidden(f"{name} is or was an operator: only an administrator gives them another key.")
+        return {"name": name, "replaced": False}
 
-    def end(self, action: str, service: str, outcome: str) -> None:
-        """Record with what outcome an action of a service ended; the first one stays."""
-        if is_storable(action) and self._actions.find_one({"_id": action, "method": re.compile(rf"^{service}\.")}):
-            with suppress(DuplicateKeyError):
-                self._outcomes.insert_one({"_id": action, "at": utc_now(), "outcome": outcome[:LONGEST_OUTCOME]})
+    @rpc(expected_exceptions=EXPECTED)
+    def remove_operator(self, name: str) -> bool:
+        """Remove oneself, from the next call on; for operators. Returns True.
 
-    def history(self, where: Document, before: datetime | None, limit: int) -> list[Document]:
-        """Return the newest actions that match, newest first, each with its outcome; "unknown" without one."""
-        if before is not None:
-            where = {**where, "at": {"$lt": before}}
-        found = list(self._actions.find(where, sort=[("at", DESCENDING)], limit=limit))
-        ended = {one["_id"]: one for one in self._outcomes.find({"_id": {"$in": [one["_id"] for one in found]}})}
-        return [_shown(one, ended.get(one["_id"], {})) for one in found]
+        Raises Forbidden for the name of somebody else, whom only an administrator can remove (`ops.operators`).
+        """
+        if checked.text("name", name) != self.caller.operator:
+            raise Forbidden("You can only remove yourself: an administrator removes others.")
+        return bool(self.store.operators.remove(name))
 
+    @rpc(expected_exceptions=EXPECTED)
+    def operators(self) -> Any:
+        """Return who may operate, as [{"name", "public_key", "added_at", "added_by"}]; for operators."""
+        self.caller.require("operator")
+        return self.store.operators.all()
 
-def _kept(method: str, arguments: Document) -> Document:
-    """Return an action's arguments as they are kept: as JSON, for not everything in them can be stored.
+    @rpc(expected_exceptions=EXPECTED)
+    def actions(
+        self, order_id: str | None = None, who: str | None = None, before: str | None = None, limit: int = 50
+    ) -> Any:
+        """Return what operators did, newest first: all, one operator's or those about an order; for operators.
 
-    With them are the reason and the orders that it was about; looking at the audit log is about none.
-    """
-    kept: Document = {"arguments": json.dumps(arguments, sort_keys=True)[:LONGEST_ARGUMENTS]}
-    if isinstance(several := arguments.get("order_ids"), list):
-        kept["order_id"] = [each for each in several[:MOST_ORDERS] if isinstance(each, str) and is_storable(each)]
-    for name in ("reason",) if method.startswith("auth.") else ("order_id", "reason"):
-        value = arguments.get(name)
-        if isinstance(value, str) and is_storable(value):
-            kept[name] = value[:LONGEST_ARGUMENTS]
-    return kept
+        Each is {"id", "at", "who", "method", "arguments", "order_id"?, "reason"?, "source", "correlation_id",
+        "outcome", "ended_at"}; the outcome is "success", an error's name, or "unknown". `order_id` is a list where an
+        action was about several orders. `before`: an action's `at`.
+        """
+        self.caller.require("operator")
+        wanted = {
+            "order_id": checked.optional_text("order_id", order_id),
+            "who": checked.optional_text("who", who),
+        }
+        where = {name: value for name, value in wanted.items() if value is not None}
+        moment = None if before is None else checked.moment("before", before)
+        return self.store.operators.history(where, moment, checked.integer("limit", limit, 1, MAXIMUM_PAGE))
 
+    @rpc(expected_exceptions=EXPECTED)
+    def note_action(self, what: str) -> None:
+        """Record what an operator is about to do outside of the services, such as restarting one; for operators."""
+        self.caller.require("operator")
+        checked.text("what", what)
 
-def _shown(action: Document, ended: Document) -> Document:
-    with suppress(ValueError):  # it was cut
-        action["arguments"] = json.loads(action["arguments"])
-    return {"id": action.pop("_id"), **action, "outcome": ended.get("outcome", "unknown"), "ended_at": ended.get("at")}
+    def _authorize(self, token: str, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        name = operator_of(token)
+        key = self.store.operators.public_key(name) if name else None
+        if key is None:
+            raise NotOperator("You are no operator, or no longer.")
+        try:
+            operator = verify_operator(token, key)
+        except InvalidToken as error:
+            raise NotOperator("This token is not valid.") from error
+        if operator.method != method or not self.store.operators.begin(operator, method, arguments):
+            raise NotOperator("This token is good for another call.")
+        return {"name": operator.subject, "action": operator.session_id}
+
+    def _end_action(self, action: str, outcome: str, service: str = "auth") -> None:
+        self.store.operators.end(action, service, outcome)

@@ -22,7 +22,7 @@ UNREADABLE = (WebAuthnException, ValueError, TypeError, KeyError, AttributeError
 """What the library raises for answers that no browser gives."""
 
 
-class Refused(Exception):
+class InvalidAnswer(Exception):
     """The answer is not to this challenge, not from this site, not signed by this passkey, or no answer at all."""
 
 
@@ -61,7 +61,7 @@ class Passkeys:
         return _json(webauthn.generate_authentication_options(rp_id=self._host, user_verification=required))
 
     def created(self, answer: str, challenge: str) -> dict[str, Any]:
-        """Return the new passkey: {_id, public_key, sign_count, is_synced}; raise Refused."""
+        """Return the new passkey: {_id, public_key, sign_count, is_synced}; raise InvalidAnswer."""
         try:
             found = webauthn.verify_registration_response(
                 credential=answer,
@@ -71,7 +71,7 @@ class Passkeys:
                 require_user_verification=True,
             )
         except UNREADABLE as error:
-            raise Refused(str(error)) from error
+            raise InvalidAnswer(str(error)) from error
         return {
             "_id": bytes_to_base64url(found.credential_id),
             "public_key": found.credential_public_key,
@@ -80,7 +80,7 @@ class Passkeys:
         }
 
     def check(self, answer: str, challenge: str, passkey: dict[str, Any]) -> int:
-        """Return how often the passkey says that it was used, if `answer` is signed with it; raise Refused."""
+        """Return how often the passkey says that it was used, if `answer` is signed with it; raise InvalidAnswer."""
         try:
             found = webauthn.verify_authentication_response(
                 credential=answer,
@@ -92,20 +92,20 @@ class Passkeys:
                 require_user_verification=True,
             )
         except UNREADABLE as error:
-            raise Refused(str(error)) from error
+            raise InvalidAnswer(str(error)) from error
         return found.new_sign_count
 
 
 def credential_of(answer: str) -> tuple[str, str]:
-    """Return the ids that an answer names: of the passkey, and of its user if it names one; raise Refused."""
+    """Return the ids that an answer names: of the passkey, and of its user if it names one; raise InvalidAnswer."""
     try:
         found = json.loads(answer)
         passkey_id, handle = str(found["id"]), found["response"].get("userHandle") or ""
         user_id = base64url_to_bytes(handle).decode()
     except UNREADABLE as error:
-        raise Refused(str(error)) from error
+        raise InvalidAnswer(str(error)) from error
     if not is_storable(passkey_id):  # what JSON escapes may say
-        raise Refused("half of a character in the id")
+        raise InvalidAnswer("half of a character in the id")
     return passkey_id, user_id
 
 

@@ -6,9 +6,9 @@ from typing import Any
 from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
-from auth import account_security, account_sessions, announcements, domain, operation, passwords, profiles
+from auth import account_security, account_sessions, announcements, domain, operators, passwords, profiles
 from auth.domain import SESSION_SECONDS, EmailInUse, UserLocked, WrongCredentials
-from auth.key_changes import KeyChanges
+from auth.key_rotation import KeyRotation
 from auth.passkeys import Passkeys
 from auth.seals import ENCRYPTION_KEY_FORM, Seals
 from auth.store import NUMBER, UserStore
@@ -67,7 +67,7 @@ class AuthService(
     account_security.AccountSecurity,
     account_sessions.AccountSessions,
     announcements.Announcements,
-    operation.Operation,
+    operators.Operators,
     profiles.Profiles,
     diagnostics.Diagnostics,
 ):
@@ -76,8 +76,8 @@ class AuthService(
     name = "auth"
     store = StoreProvider(UserStore, CATALOGUE)
     caller = TokenProvider()
-    services = operation.LocalClient()
-    key_changes = KeyChanges()
+    services = operators.LocalClient()
+    key_rotation = KeyRotation()
     signer = Setting("SIGNING_KEY", Signer, KEY_FORM)
     counters = Setting("SIGNING_KEY", read_counters, KEY_FORM)
     throttle = Throttle()
@@ -208,7 +208,7 @@ class AuthService(
         if not isinstance(fingerprints, list) or len(fingerprints) > MOST_KEYS:
             raise InvalidArguments(f"fingerprints must be a list of at most {MOST_KEYS} texts.")
         known = [arguments.text("fingerprint", each) for each in fingerprints]
-        self.store.note_secrets("gateway", "GATEWAY_SECRET_KEY", known)
+        self.store.record_secret_keys("gateway", "GATEWAY_SECRET_KEY", known)
 
     @timer(interval=NUMBER_SECONDS, eager=True)
     def number_older(self) -> None:

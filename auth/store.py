@@ -13,12 +13,12 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from auth.announcement import Announcement
+from auth.announcement_store import AnnouncementStore
 from auth.domain import KNOWN_ADDRESSES, SESSION_SECONDS, EmailInUse, comparable_email
 from auth.factors import FACTOR_INDEXES, Factors
 from auth.followers import FORGET_SECONDS, Followers
-from auth.noted_keys import note_secrets
-from auth.operators import Operators
+from auth.known_keys import record_secret_keys
+from auth.operator_store import OperatorStore
 from auth.sessions import SESSION_INDEXES, Sessions
 from libs.clock import utc_now
 from libs.contracts.events import SessionRevoked
@@ -103,7 +103,7 @@ class UserStore:
             "attempts": [FORGET_INDEX],
             "announcements": [OUTBOX_INDEX],
             **FACTOR_INDEXES,
-            **Operators.indexes,
+            **OperatorStore.indexes,
             **SESSION_INDEXES,
         },
         steps=[
@@ -119,12 +119,12 @@ class UserStore:
         self.users = Aggregates(db.users)
         self.revoked = Aggregates(db.revoked_sessions)
         self.announcements = Aggregates(db.announcements)
-        self.announcement = Announcement(self.announcements)
+        self.announcement = AnnouncementStore(self.announcements)
         self.followers = Followers(db.followers)
         self.factors = Factors(db)
-        self.operators = Operators(db)
+        self.operators = OperatorStore(db)
         self.sessions = Sessions(db)
-        self.note_secrets = partial(note_secrets, db)
+        self.record_secret_keys = partial(record_secret_keys, db)
 
     def add(self, email: str, password_hash: str, address: str) -> Document:
         """Insert a user who signs up from `address` and return it; raise EmailInUse.

@@ -25,7 +25,7 @@ from gateway import (
 from gateway.bodies import LIMIT_BYTES, JsonAnswers
 from gateway.cache import marks, public
 from gateway.correlation import Correlation
-from gateway.key_notes import KeyNotes
+from gateway.key_report import KeyReport
 from gateway.services import RpcClient, Services
 from gateway.session_uses import SessionUses
 from gateway.settings import Settings
@@ -90,10 +90,12 @@ def create_app(
     languages.register(app)
     scripts.register(app)
     keys = [read.secret_key, *read.older_secret_keys]
-    notes = KeyNotes(keys, lambda fingerprints: services.call_as_gateway("auth.note_keys", fingerprints=fingerprints))
+    key_report = KeyReport(
+        keys, lambda fingerprints: services.call_as_gateway("auth.note_keys", fingerprints=fingerprints)
+    )
     if revocations is None:
         app.before_request(uses.start)
-        app.before_request(notes.start)
+        app.before_request(key_report.start)
         public.follow(app, read.amqp_url, services, memory)
         announced = announcement.AnnouncementListener(
             read.amqp_url, banner, lambda: services.call_as_gateway("auth.announcement")

@@ -10,7 +10,7 @@ from libs.contracts.limits import MAXIMUM_SESSION_DETAIL, MAXIMUM_SESSIONS_NOTED
 from libs.errors import Unavailable, ignoring_unavailable, log_failure
 from libs.tokens import Claims
 
-TELL_SECONDS = 5.0
+REPORT_SECONDS = 5.0
 """How often new uses are reported."""
 QUIET_SECONDS = 300.0
 """How long this process does not report the same session again."""
@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 
 
 class SessionUses:
-    """The uses of sessions that a process still has to report; `tell(uses)` calls `auth.note_sessions`."""
+    """The uses of sessions that a process still has to report; `call(uses)` calls `auth.note_sessions`."""
 
     def __init__(
-        self, tell: Callable[[list[dict[str, Any]]], Any], clock: Callable[[], float] = time.monotonic
+        self, call: Callable[[list[dict[str, Any]]], Any], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._tell = tell
+        self._call = call
         self._clock = clock
         self._waiting: dict[str, dict[str, Any]] = {}
         self._quiet_until: dict[str, float] = {}
@@ -48,20 +48,20 @@ class SessionUses:
             "address": address,
         }
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Report new uses to auth; if that fails, they are reported later. Raises what the call raises."""
         with self._lock:
             while uses := list(self._waiting.values())[:MAXIMUM_SESSIONS_NOTED]:
                 for use in uses:
                     del self._waiting[use["id"]]
-                self._told(uses)
+                self._report(uses)
             now = self._clock()
             self._quiet_until = {known: until for known, until in self._quiet_until.items() if until > now}
 
-    def _told(self, uses: list[dict[str, Any]]) -> None:
+    def _report(self, uses: list[dict[str, Any]]) -> None:
         """Report these; they are kept only while auth is unavailable, as a refused one must not hold up others."""
         try:
-            self._tell(uses)
+            self._call(uses)
         except Unavailable:
             self._waiting = {use["id"]: use for use in uses} | self._waiting
             raise
@@ -77,9 +77,9 @@ class SessionUses:
         self._stopping.set()
 
     def _run(self) -> None:
-        while not self._stopping.wait(TELL_SECONDS):
+        while not self._stopping.wait(REPORT_SECONDS):
             try:
                 with ignoring_unavailable():
-                    self.tell()
+                    self.report()
             except Exception as error:  # noqa: BLE001 - this thread must not end
-                log_failure(log, error, "auth was not told which sessions are used")
+                log_failure(log, error, "the uses of sessions could not be reported to auth")

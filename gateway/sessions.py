@@ -227,7 +227,7 @@ def sign_out_everywhere() -> None:
 
 def list_sessions() -> list[dict[str, Any]]:
     """Return the current user's sessions: the `current` one, then the last used first; `device` is a name."""
-    _uses().tell()
+    _uses().report()
     found = call_as_user("auth.list_sessions")
     own = current_user.session_id
     named = [{**each, "device": device_name(each["device"]), "current": each["id"] == own} for each in found]

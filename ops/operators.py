@@ -14,7 +14,7 @@ import sys
 import uuid
 from pathlib import Path
 
-from auth.operators import Operators
+from auth.operator_store import OperatorStore
 from libs import context, logs
 from libs.database import connect
 from libs.settings import MONGO_FORM, parsed
@@ -40,7 +40,7 @@ def main() -> None:
     if options.command == "key":
         print(make_key(options.name, options.file))
         return
-    operators = Operators(parsed("AUTH_MONGO_URL", connect, MONGO_FORM))
+    operators = OperatorStore(parsed("AUTH_MONGO_URL", connect, MONGO_FORM))
     match options.command:
         case "add":
             print(f"{add(operators, options.public_key)} may operate")
@@ -75,7 +75,7 @@ def check_name(name: str) -> None:
         sys.exit(f"{name} is no name: {rule}, and not {ADMINISTRATOR}")
 
 
-def add(operators: Operators, public_key: str) -> str:
+def add(operators: OperatorStore, public_key: str) -> str:
     """Let the owner of a key operate, by an administrator; return their name. Exits when it is no such key."""
     try:
         name, key = operator_key(public_key)
@@ -87,7 +87,7 @@ def add(operators: Operators, public_key: str) -> str:
     return name
 
 
-def remove(operators: Operators, name: str) -> bool:
+def remove(operators: OperatorStore, name: str) -> bool:
     """Let somebody operate no longer, by an administrator; return whether they were one."""
     action = _begun(operators, "remove", name=name)
     is_gone = operators.remove(name)
@@ -95,7 +95,7 @@ def remove(operators: Operators, name: str) -> bool:
     return is_gone
 
 
-def _begun(operators: Operators, command: str, **arguments: str) -> str:
+def _begun(operators: OperatorStore, command: str, **arguments: str) -> str:
     """Record that an administrator is about to do something; return the action's id."""
     action = uuid.uuid4().hex
     with context.work(client=os.uname().nodename):

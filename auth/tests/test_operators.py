@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from auth.operators import Operators
+from auth.operator_store import OperatorStore
 from libs import context
 from libs.tokens import Claims
 
@@ -16,7 +16,7 @@ def mongo(emptied):
 
 @pytest.fixture
 def operators(mongo):
-    return Operators(mongo)
+    return OperatorStore(mongo)
 
 
 def call(ident, who="olga"):

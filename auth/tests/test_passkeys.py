@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
 
-from auth.passkeys import Passkeys, Refused, credential_of
+from auth.passkeys import InvalidAnswer, Passkeys, credential_of
 from dev.passkeys import SoftwarePasskey
 
 SITE = "https://tickets.example"
@@ -47,7 +47,7 @@ def test_passkeys_of_a_user_are_not_made_twice_on_one_device(used):
 def test_copied_key_is_noticed_by_how_often_it_was_used(used):
     kept, challenge, answer = used
 
-    with pytest.raises(Refused, match="sign count"):
+    with pytest.raises(InvalidAnswer, match="sign count"):
         PASSKEYS.check(answer, challenge, kept | {"sign_count": 7})
 
 
@@ -55,7 +55,7 @@ def test_copied_key_is_noticed_by_how_often_it_was_used(used):
 def test_answer_on_another_site_is_refused(made, site):
     _, challenge, answer = made
 
-    with pytest.raises(Refused):
+    with pytest.raises(InvalidAnswer):
         Passkeys(site).created(answer, challenge)
 
 
@@ -82,7 +82,7 @@ def test_answer_in_which_a_browser_says_nonsense_is_refused(made, used, said):
         shown = json.loads(answer)
         shown["response"]["clientDataJSON"] = bytes_to_base64url(said.encode())
         for nonsense in (json.dumps(shown), said):
-            with pytest.raises(Refused):
+            with pytest.raises(InvalidAnswer):
                 accept(nonsense, challenge)
 
 
@@ -94,7 +94,7 @@ MANGLED = {"place": st.integers(0, 10_000), "byte": st.integers(1, 255), "cut": 
 def test_no_mangled_answer_of_a_passkey_is_accepted(used, field, place, byte, cut):
     kept, challenge, answer = used
 
-    with pytest.raises(Refused):
+    with pytest.raises(InvalidAnswer):
         PASSKEYS.check(mangled(answer, field, place, byte, cut), challenge, kept)
 
 
@@ -103,5 +103,5 @@ def test_no_mangled_answer_of_a_passkey_is_accepted(used, field, place, byte, cu
 def test_mangled_answer_of_a_new_passkey_is_refused_or_is_that_of_another_key(made, field, place, byte, cut):
     _, challenge, answer = made
 
-    with suppress(Refused):
+    with suppress(InvalidAnswer):
         assert PASSKEYS.created(mangled(answer, field, place, byte, cut), challenge)["public_key"]

@@ -3,7 +3,7 @@
 from contextlib import closing
 from pathlib import Path
 
-from auth.operators import Operators
+from auth.operator_store import OperatorStore
 from dev.stack.layout import Layout
 from libs.database import connect
 from ops import operators
@@ -22,7 +22,7 @@ def make_operator(stack: Layout, name: str) -> str:
     public = operators.make_key(name, path)
     database = connect(stack.mongo_url("auth"))
     with closing(database.client):
-        operators.add(Operators(database), public)
+        operators.add(OperatorStore(database), public)
     return signing_key(stack, name)
 
 

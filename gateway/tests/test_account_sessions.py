@@ -121,27 +121,27 @@ class Clock:
         return self.now
 
 
-def test_session_is_told_of_again_after_some_minutes_and_what_was_not_told_is_told_later():
-    told, clock = [], Clock()
+def test_session_is_reported_again_after_some_minutes_and_a_failed_report_is_repeated():
+    reported, clock = [], Clock()
     answers = iter([ServiceUnavailable("auth"), None, None])
 
-    def tell(uses):
+    def call(uses):
         if problem := next(answers):
             raise problem
-        told.extend(each["id"] for each in uses)
+        reported.extend(each["id"] for each in uses)
 
-    uses = SessionUses(tell, clock)
+    uses = SessionUses(call, clock)
     uses.note(Claims("auth", "ana", "s1", 0, 43200), FIREFOX, "192.0.2.1")
     with pytest.raises(ServiceUnavailable):
-        uses.tell()
-    uses.tell()
+        uses.report()
+    uses.report()
     uses.note(Claims("auth", "ana", "s1", 0, 43200), FIREFOX, "192.0.2.1")
-    uses.tell()
+    uses.report()
     clock.now += QUIET_SECONDS
     uses.note(Claims("auth", "ana", "s1", 0, 43200), FIREFOX, "192.0.2.1")
-    uses.tell()
+    uses.report()
 
-    assert told == ["s1", "s1"]
+    assert reported == ["s1", "s1"]
 
 
 @pytest.mark.parametrize(

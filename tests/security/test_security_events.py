@@ -2,7 +2,7 @@
 
 import pytest
 
-from auth.noted_keys import note_keys
+from auth.known_keys import record_public_keys
 from libs import context
 from libs.rpc import RemoteError
 from libs.security_events import EVENTS
@@ -109,7 +109,7 @@ def key_rotation(site):
     site.signers["operator"] = Signer(private)  # the one before is good for nothing any more
     with context.work(client=ADDRESS):
         for keys in (["auth:1=A"], ["auth:1=A", "auth:2=B"], ["auth:1=A", "auth:2=B"], ["auth:2=B"]):
-            note_keys(site.client.services["auth"].store.users.collection.database, keys)
+            record_public_keys(site.client.services["auth"].store.users.collection.database, keys)
     return [("success", "olga"), ("success", "auth"), ("success", "auth")]
 
 

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from auth.operators import Operators
+from auth.operator_store import OperatorStore
 from dev.stack import operators
 from dev.stack.supervisor import ROOT
 from libs.database import connect
@@ -17,8 +17,8 @@ def known(servers):
     """The operators of the running servers, as auth would know them; olga is none of them afterwards."""
     database = connect(servers.mongo_url("auth"))
     with closing(database.client):
-        yield Operators(database)
-        Operators(database).remove("olga")
+        yield OperatorStore(database)
+        OperatorStore(database).remove("olga")
 
 
 def stack(servers, *words):

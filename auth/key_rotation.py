@@ -1,10 +1,10 @@
-"""Notices at the start of a program that its keys were replaced."""
+"""Logs at the start of auth which of its keys are not those of its last start."""
 
 from contextlib import closing
 
 from nameko.extensions import DependencyProvider
 
-from auth.noted_keys import note_keys, note_secrets
+from auth.known_keys import record_public_keys, record_secret_keys
 from libs.database import connect
 from libs.errors import ignoring_unavailable
 from libs.fingerprints import fingerprint
@@ -12,7 +12,7 @@ from libs.settings import KEY_FORM, MONGO_FORM, parsed, required
 from libs.tokens import Verifier
 
 
-class KeyChanges(DependencyProvider):
+class KeyRotation(DependencyProvider):
     """Logs at the start which keys of TOKEN_PUBLIC_KEYS and ENCRYPTION_KEY are new, and which are gone.
 
     Needs MONGO_URL too.
@@ -28,6 +28,6 @@ class KeyChanges(DependencyProvider):
     def start(self) -> None:
         """Compare with the keys at the last start of any instance; without the database, the next start does."""
         with closing(self.database.client), ignoring_unavailable():
-            note_keys(self.database, self.verifier.public_keys)
+            record_public_keys(self.database, self.verifier.public_keys)
             used = [fingerprint(key.strip()) for key in self.encryption_keys]
-            note_secrets(self.database, "auth", "AUTH_ENCRYPTION_KEY", used)
+            record_secret_keys(self.database, "auth", "AUTH_ENCRYPTION_KEY", used)

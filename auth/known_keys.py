@@ -8,8 +8,8 @@ from pymongo.database import Database
 from libs.security_events import security_event
 
 
-def note_keys(database: Database[dict[str, Any]], public_keys: Collection[str]) -> None:
-    """Keep which public keys are accepted now, and log what has changed since the last time."""
+def record_public_keys(database: Database[dict[str, Any]], public_keys: Collection[str]) -> None:
+    """Record which public keys are accepted now, and log what has changed since the last time."""
     update = {"$set": {"public_keys": sorted(public_keys)}}
     before = database.accepted_keys.find_one_and_update({"_id": "tokens"}, update, upsert=True)
     if before is None or set(before["public_keys"]) == set(public_keys):
@@ -19,11 +19,8 @@ def note_keys(database: Database[dict[str, Any]], public_keys: Collection[str]) 
     security_event("key_rotation", who="auth", what=f"accepted: {added}; no longer accepted: {removed}")
 
 
-def note_secrets(database: Database[dict[str, Any]], who: str, setting: str, fingerprints: Sequence[str]) -> None:
-    """Keep which keys a program has in a setting, the one in use first, and log when they are not those of before.
-
-    They are named by their fingerprints.
-    """
+def record_secret_keys(database: Database[dict[str, Any]], who: str, setting: str, fingerprints: Sequence[str]) -> None:
+    """Record the fingerprints of the keys in a setting, the one in use first, and log when they have changed."""
     update = {"$set": {"fingerprints": [*fingerprints]}}
     before = database.accepted_keys.find_one_and_update({"_id": setting}, update, upsert=True)
     if before is not None and before["fingerprints"] != [*fingerprints]:

@@ -12,7 +12,7 @@ SITE = "site"
 """The id of the one banner there is."""
 
 
-class Announcement:
+class AnnouncementStore:
     """The document {_id: "site", version, texts: {language: text}}; there is none before the first banner."""
 
     def __init__(self, aggregates: Aggregates) -> None:
