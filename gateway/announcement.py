@@ -10,7 +10,7 @@ from flask import Flask
 
 from gateway.languages import ENGLISH, language
 from libs.amqp.broadcasts import BroadcastListener
-from libs.amqp.unread import require_readable
+from libs.amqp.raw_messages import require_readable
 from libs.settings import verify_seconds
 from libs.threads import BackgroundThreads
 

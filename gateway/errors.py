@@ -17,8 +17,8 @@ from werkzeug.wrappers import Response as AnyResponse
 from gateway.fields import to_number
 from gateway.languages import N_, gettext
 from gateway.logger import ERROR
+from gateway.saved_input import save_input
 from gateway.sentences import translated
-from gateway.typed import keep_typed
 from libs.contracts.limits import MAXIMUM_KEY
 from libs.errors import is_unavailable
 from libs.rpc import RemoteError, ServiceUnavailable
@@ -27,7 +27,7 @@ from libs.security_events import security_event
 RETRY_AFTER_SECONDS = 2
 BODY_SECONDS = 10
 """How long a body may take to arrive, so that no client holds a connection by sending it byte by byte."""
-REFUSED = "gateway.refused"
+UNREADABLE = "gateway.unreadable"
 """In a WSGI environment: the status of a request that gunicorn could not read (gateway/worker.py)."""
 
 log = logging.getLogger(__name__)
@@ -259,7 +259,7 @@ def retry_headers(error: RemoteError | GatewayError) -> dict[str, str]:
 
 def _unavailable(error: Exception) -> AnyResponse:
     log.warning("unavailable: %s", error)
-    keep_typed()
+    save_input()
     response = _respond(503, [{"message": STATUSES[503][1]}])
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
@@ -283,7 +283,7 @@ def _http_error(error: HTTPException) -> AnyResponse:
 
 def _refuse() -> None:
     """Answer a request that gunicorn could not read."""
-    if status := request.environ.get(REFUSED):
+    if status := request.environ.get(UNREADABLE):
         abort(status)
 
 
@@ -314,7 +314,7 @@ def unauthenticated() -> AnyResponse:
     """Redirect the visitor to the sign-in page, and from there back to where they were; answer 401 under /api."""
     if request.path.startswith("/api/"):
         return _respond(401, [{"message": STATUSES[401][1]}])
-    keep_typed()
+    save_input()
     return redirect(url_for("account.sign_in", next=current_page()), 303)
 
 
@@ -322,7 +322,7 @@ def lead_back() -> AnyResponse:
     """Redirect a form that was too old to its page, where everything typed is still there."""
     if not current_user.is_authenticated:
         return unauthenticated()
-    keep_typed()
+    save_input()
     flash(translated(ERRORS["StaleForm"].message or ""), "error")
     return redirect(current_page(), 303)
 

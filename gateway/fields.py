@@ -11,7 +11,7 @@ from flask import current_app
 from marshmallow import Schema, fields, missing
 
 from gateway.languages import N_
-from gateway.typed_prices import ENGLISH, with_decimal_mark, with_point, without_currency
+from gateway.price_input import ENGLISH, with_decimal_mark, with_point, without_currency
 from libs.clock import iso
 from libs.contracts.currencies import Currency, currency_of
 from libs.contracts.limits import MAXIMUM_PRICE_CENTS

@@ -13,9 +13,9 @@ from flask import Flask, current_app
 from markupsafe import Markup
 
 from gateway.languages import N_, NP_, Labels, catalogue, gettext, language
+from gateway.price_input import visitor_locale, with_decimal_mark
 from gateway.sentences import translated
 from gateway.static_files import asset
-from gateway.typed_prices import visitor_locale, with_decimal_mark
 from libs import clock
 from libs.context import correlation_id
 from libs.contracts.currencies import currency_of

@@ -33,7 +33,7 @@ NOTIFY_SECONDS = 1.0
 LOGGED_CHARACTERS = 200
 
 
-class Refused(Exception):
+class UnreadableRequest(Exception):
     """A request whose line or headers cannot be read: why, and whether it is for the API."""
 
     def __init__(self, error: ParseException, *, is_api: bool) -> None:
@@ -43,14 +43,14 @@ class Refused(Exception):
 
 
 class Request(message.Request):
-    """A request that raises Refused when it cannot be read."""
+    """A request that raises UnreadableRequest when it cannot be read."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._received: bytearray | None = None
         try:
             super().__init__(*arguments, **options)
         except ParseException as error:
-            raise Refused(error, is_api=self._is_api()) from error
+            raise UnreadableRequest(error, is_api=self._is_api()) from error
 
     def read_into(self, unreader: Any, buf: bytearray, stop: bool = False) -> None:
         """Keep what begins with the request line; gunicorn appends to it."""
@@ -155,7 +155,7 @@ class Worker(GeventWorker):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that cannot be read, and close the connection."""
-        if isinstance(exc, Refused):
+        if isinstance(exc, UnreadableRequest):
             self.log.warning("refused a request of %s with %s: %s", addr[0], exc.status, exc)
             with suppress(OSError):
                 client.sendall(self._answer(exc, addr))
@@ -165,16 +165,16 @@ class Worker(GeventWorker):
         else:
             super().handle_error(req, client, addr, exc)
 
-    def _answer(self, refused: Refused, addr: Any) -> bytes:
+    def _answer(self, unreadable: UnreadableRequest, addr: Any) -> bytes:
         """Return the application's response."""
-        from gateway.errors import REFUSED  # only now: gevent patches before the application is imported
+        from gateway.errors import UNREADABLE  # only now: gevent patches before the application is imported
 
         hosts = self._application.config["TRUSTED_HOSTS"] or ["localhost"]
         environ = {
-            REFUSED: refused.status,
+            UNREADABLE: unreadable.status,
             "REQUEST_METHOD": "GET",
             "SCRIPT_NAME": "",
-            "PATH_INFO": "/api/" if refused.is_api else "/",
+            "PATH_INFO": "/api/" if unreadable.is_api else "/",
             "QUERY_STRING": "",
             "SERVER_NAME": "localhost",
             "SERVER_PORT": "80",

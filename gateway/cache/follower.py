@@ -14,7 +14,7 @@ from typing import Any
 from gateway.cache.endings import Endings
 from gateway.cache.memory import Memory
 from libs.amqp.broadcasts import BroadcastListener
-from libs.amqp.unread import require_readable
+from libs.amqp.raw_messages import require_readable
 from libs.errors import Unavailable, log_failure
 from libs.events.topology import ALL, WATERMARK
 from libs.threads import BackgroundThreads

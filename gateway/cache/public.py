@@ -20,7 +20,7 @@ from gateway.cache.endings import Endings
 from gateway.cache.follower import Follower
 from gateway.cache.marks import has_changed
 from gateway.cache.memory import Entry, Key, Memory, reads
-from gateway.errors import REFUSED
+from gateway.errors import UNREADABLE
 from gateway.formats import next_midnight
 from gateway.languages import language, language_of
 from gateway.services import CALL_SECONDS, Services, call_public
@@ -141,7 +141,7 @@ def _is_plain(environ: "WSGIEnvironment") -> bool:
     """Return whether Flask's hooks would have nothing against the request."""
     return (
         environ["REQUEST_METHOD"] in ("GET", "HEAD")
-        and REFUSED not in environ
+        and UNREADABLE not in environ
         and not any(environ.get(name) for name in CODINGS)
     )
 

@@ -7,7 +7,7 @@ from flask import request
 from marshmallow import Schema, ValidationError
 
 from gateway.errors import ERRORS, describe_all, list_problems, retry_headers
-from gateway.typed import take_typed
+from gateway.saved_input import take_saved_input
 from libs.rpc import RemoteError
 
 Result = TypeVar("Result")
@@ -24,7 +24,7 @@ class Form:
     def __init__(self, schema: Schema, initial: dict[str, Any] | None = None) -> None:
         self._schema = schema
         self.typed: dict[str, Any] = (
-            request.form.to_dict() if request.method == "POST" else take_typed() or initial or {}
+            request.form.to_dict() if request.method == "POST" else take_saved_input() or initial or {}
         )
         self.problems: dict[str, str] = {}
         self.offers: dict[str, tuple[str, str]] = {}  # beside the problem of a field: what one may do, and where

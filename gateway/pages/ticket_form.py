@@ -12,8 +12,8 @@ from gateway import local_times
 from gateway.formats import amount
 from gateway.languages import N_, Labels, gettext, language
 from gateway.pages.forms import Form
+from gateway.price_input import visitor_locale, with_decimal_mark
 from gateway.schemas import TicketBody
-from gateway.typed_prices import visitor_locale, with_decimal_mark
 from libs.contracts.limits import SEAT_PARTS
 
 LABELS = Labels(

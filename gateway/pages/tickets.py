@@ -15,11 +15,11 @@ from gateway.cache import public
 from gateway.errors import ERRORS, GatewayError, describe, list_problems
 from gateway.languages import N_, gettext
 from gateway.pages.ticket_form import TicketForm
+from gateway.price_input import visitor_locale
 from gateway.reservations import reserve
 from gateway.schemas import MineQuery, OrderBody, TicketQuery
 from gateway.services import call_as_user, call_public
 from gateway.sessions import viewer
-from gateway.typed_prices import visitor_locale
 from libs.rpc import RemoteError
 
 PAGE_TICKETS, PAGE_MINE = 24, 12

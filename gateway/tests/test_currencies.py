@@ -8,9 +8,9 @@ from babel import Locale
 from gateway.app import create_app
 from gateway.formats import money, total
 from gateway.languages import LANGUAGES
+from gateway.price_input import with_decimal_mark, with_point, without_currency
 from gateway.tests.conftest import serving
 from gateway.tests.fakes import SETTINGS
-from gateway.typed_prices import with_decimal_mark, with_point, without_currency
 from libs.contracts.currencies import MINIMUMS, currency_of
 from libs.settings import MissingSetting
 

@@ -11,12 +11,12 @@ import pytest
 import requests
 
 from dev.testing import wait_for
-from gateway.tests.served import Gunicorn
+from gateway.tests.gunicorn_process import GunicornProcess
 
 
 @pytest.fixture
 def gunicorn(tmp_path):
-    gunicorn = Gunicorn(tmp_path / "log").start()
+    gunicorn = GunicornProcess(tmp_path / "log").start()
     began_at = time.monotonic()
     wait_for(gunicorn.serves, 60, "gunicorn")
     gunicorn.start_seconds = time.monotonic() - began_at

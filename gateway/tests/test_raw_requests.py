@@ -19,8 +19,8 @@ from gateway.app import create_app
 from gateway.errors import BODY_SECONDS
 from gateway.tests.conftest import serving
 from gateway.tests.fakes import SETTINGS, FakeServices, never_revoked
-from gateway.tests.served import Gunicorn
-from gateway.worker import Refused, Worker
+from gateway.tests.gunicorn_process import GunicornProcess
+from gateway.worker import UnreadableRequest, Worker
 
 pytestmark = pytest.mark.xdist_group("one gunicorn")  # which costs as much as all of these tests
 
@@ -37,7 +37,7 @@ LATER = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def gunicorn(tmp_path_factory):
-    gunicorn = Gunicorn(tmp_path_factory.mktemp("gunicorn") / "log", LOG_FORMAT="json").start()
+    gunicorn = GunicornProcess(tmp_path_factory.mktemp("gunicorn") / "log", LOG_FORMAT="json").start()
     wait_for(gunicorn.serves, 60, "gunicorn")
     yield gunicorn
     gunicorn.stop()
@@ -262,7 +262,7 @@ def test_bad_body_of_an_answered_request_ends_the_connection_without_another_ans
 
 def test_request_that_cannot_be_read_is_refused_alike_where_hosts_are_checked(services, revocations):
     app = create_app(services, SETTINGS | {"GATEWAY_TRUSTED_HOSTS": ".example.com"}, revocations)
-    refused = Refused(LimitRequestLine(9000, 8190), is_api=False)
+    refused = UnreadableRequest(LimitRequestLine(9000, 8190), is_api=False)
 
     assert b"<h1>" in Worker._answer(SimpleNamespace(_application=app), refused, ("127.0.0.1", 50000))
 

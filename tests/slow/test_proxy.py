@@ -15,7 +15,7 @@ import requests
 
 from dev.stack import free_ports
 from dev.testing import ROOT, repeating, wait_for
-from gateway.tests.served import Gunicorn
+from gateway.tests.gunicorn_process import GunicornProcess
 
 CADDYFILE = (ROOT / "deploy/proxy/Caddyfile").read_text()
 CADDY = Path(sys.prefix, "bin", "caddy")
@@ -59,7 +59,7 @@ def answers(url, verify=True):
 def gateways(tmp_path, request):
     """Two gateways with the settings that compose gives them, each with services of its own."""
     settings = getattr(request, "param", {})
-    pair = [Gunicorn(tmp_path / f"log-{n}", GATEWAY_PROXIES="1", **settings).start() for n in range(2)]
+    pair = [GunicornProcess(tmp_path / f"log-{n}", GATEWAY_PROXIES="1", **settings).start() for n in range(2)]
     for each in pair:
         wait_for(each.serves, 60, "gunicorn")
     yield pair

@@ -12,7 +12,7 @@ from dev.stack.ports import free_ports
 from gateway.app import create_app
 from gateway.tests.fakes import SETTINGS, FakeServices
 
-COMMAND = ["-m", "gunicorn", "-c", "gateway/gunicorn.conf.py", "gateway.tests.served:app()"]
+COMMAND = ["-m", "gunicorn", "-c", "gateway/gunicorn.conf.py", "gateway.tests.gunicorn_process:app()"]
 
 
 def app():
@@ -23,7 +23,7 @@ def app():
     return served
 
 
-class Gunicorn:
+class GunicornProcess:
     """A gunicorn that may be started several times on the same ports; `log` is what it wrote."""
 
     def __init__(self, log, **settings):

@@ -10,7 +10,7 @@ LARGEST_COOKIE = 3800  # bytes; browsers drop a cookie of more than 4096, name a
 SECRETS = ("csrf_token", "password", "currentPassword", "newPassword", "token", "code", "setup", "answer")
 
 
-def keep_typed() -> None:
+def save_input() -> None:
     """Keep the input of this request, if its page has a form, but never a secret.
 
     The inputs of other pages, in other tabs, are kept too, as far as the cookie has room, the newest first.
@@ -22,7 +22,7 @@ def keep_typed() -> None:
     _store(typed | {request.path: fields})
 
 
-def take_typed() -> dict[str, str] | None:
+def take_saved_input() -> dict[str, str] | None:
     """Return the input that was kept for this page, once; None without any."""
     typed: dict[str, dict[str, str]] = dict(session.get("typed", {}))
     fields = typed.pop(request.path, None)
