@@ -43,7 +43,7 @@ def is_unavailable(error: BaseException) -> bool:
 
 
 def needs_traceback(error: BaseException) -> bool:
-    """Return whether a log needs an error's traceback: not when a server is away, or refuses the login or a right."""
+    """Return whether a log needs an error's traceback: not when a server is unreachable, or denies access."""
     is_refused = any(_name(cls) in REFUSALS for cls in type(error).__mro__) or getattr(error, "code", None) == 18
     return kind_of(error) is Kind.BUG and not is_refused
 

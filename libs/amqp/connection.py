@@ -12,7 +12,7 @@ from typing import Any
 
 import kombu
 
-from libs.amqp.unread import Connection
+from libs.amqp.raw_messages import Connection
 from libs.settings import ca_file
 
 CONNECT_SECONDS = 3.0

@@ -5,7 +5,7 @@ What it changes of nameko 2.14's own consumer, with the code that makes it neces
   acknowledgements are lost and their messages handled again (`nameko/messaging.py`, `on_iteration`);
 - stock waits up to 30 s before it tries a lost broker again (`kombu/connection.py`, `ensure_connection`);
 - stock acknowledges what it cannot decode (`kombu/mixins.py`, `on_decode_error`): a provider gets the raw message
-  (`libs.amqp.unread`);
+  (`libs.amqp.raw_messages`);
 - stock logs the address of a lost broker, and of several but the first with their passwords (`on_connection_error`);
 - stock logs a lost broker with a traceback, which says no more than the error (`kombu/mixins.py`, `run`);
 - stock cannot be stopped while the broker is unreachable (`unregister_provider`);
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """Let a line about a broker that is away, or refuses the login, end with the error instead of its traceback."""
+    """Log the error instead of its traceback when the broker is unreachable or refuses the login."""
     error = record.exc_info[1] if record.exc_info else None
     if error is not None and not needs_traceback(error):
         record.msg, record.args, record.exc_info = "%s: %s", (record.getMessage(), error), None

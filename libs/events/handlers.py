@@ -18,7 +18,7 @@ from libs import context, tracing
 from libs.alarms import alarm, is_alarming
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.consumer import QueueConsumer
-from libs.amqp.unread import require_readable
+from libs.amqp.raw_messages import require_readable
 from libs.errors import Kind, kind_of, log_failure
 from libs.events import topology
 from libs.events.event import Event

@@ -22,7 +22,7 @@ from pymongo.database import Database
 from libs.alarms import ALARM_EVERY
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.connection import connect
-from libs.amqp.unread import UNREADABLE
+from libs.amqp.raw_messages import UNREADABLE
 from libs.events import topology
 from libs.events.handlers import ACTED_ON, RetryPublisher
 from libs.settings import AMQP_FORM, amqp_url, parsed

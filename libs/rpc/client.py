@@ -22,7 +22,7 @@ from kombu import Connection
 
 from libs import context, tracing, wire
 from libs.amqp.connection import SILENCE_SECONDS, connect, connected, discard
-from libs.amqp.unread import require_readable
+from libs.amqp.raw_messages import require_readable
 from libs.errors import Unavailable, is_unavailable, log_failure
 from libs.metrics import rpc_call_seconds
 from libs.rpc.deadlines import ASKS_CLOCK, MARGIN_SECONDS, clock_ms

@@ -20,7 +20,7 @@ from libs import tracing, wire
 from libs.amqp.connection import SILENCE_SECONDS, connect, discard
 from libs.amqp.consumer import QueueConsumer
 from libs.amqp.container import MOST_WAITING
-from libs.amqp.unread import require_readable
+from libs.amqp.raw_messages import require_readable
 from libs.clock import iso
 from libs.contracts.errors import DomainError
 from libs.errors import Kind, Unavailable, kind_of, log_failure

@@ -24,7 +24,7 @@ from dev.stack.programs import no_programs
 from dev.testing import nameko_service, new_vhost, self_signed, stack_folder, wait_for, waiting
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.connection import connect, discard
-from libs.amqp.tests.line import Line
+from libs.amqp.tests.tcp_proxy import TcpProxy
 from libs.events import Aggregates, Relay, topology
 from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
 from libs.rpc import Client, ServiceUnavailable
@@ -86,7 +86,7 @@ def test_the_next_broker_must_show_a_certificate_for_its_own_name(encrypted, mon
 
     with connect(f"{away.format(2)};{url}") as connection:
         assert connection.connected
-    with pytest.raises(OperationalError, match="CERTIFICATE_VERIFY_FAILED"):  # it has that of the one that is away
+    with pytest.raises(OperationalError, match="CERTIFICATE_VERIFY_FAILED"):  # it has that of the unreachable one
         connect(f"{away.format(1)};{url.replace('127.0.0.1', '127.1')}")
 
 
@@ -94,9 +94,9 @@ def test_an_encrypted_connection_to_a_broker_that_hangs_is_discarded_at_once(enc
     url, certificate = encrypted
     monkeypatch.setenv("AMQP_CA_FILE", certificate)
     monkeypatch.setattr("libs.amqp.connection.SILENCE_SECONDS", 30)
-    with closing(Line(url)) as line, ThreadPoolExecutor(1) as pool:
-        connection = connect(line.url)
-        line.silent.set()
+    with closing(TcpProxy(url)) as proxy, ThreadPoolExecutor(1) as pool:
+        connection = connect(proxy.url)
+        proxy.silent.set()
 
         assert pool.submit(discard, connection).exception(10) is None
 
@@ -201,7 +201,7 @@ def outage(broker, request):
             return stack.enter_context(nameko_service(module, queue, **settings, **extra))
 
         seen.services = {
-            "events": start("libs.events.tests.troubled:Ours", QUEUE),
+            "events": start("libs.events.tests.crash_probe:Ours", QUEUE),
             "rpc": start("libs.rpc.tests.probe:Probe", "rpc-probe"),
         }
         start("libs.rpc.tests.probe:Stock", "rpc-stock", SERVICE_CONTAINER_CLS=STOCK_CONTAINER)

@@ -74,7 +74,7 @@ def site(servers):
         with (
             closing(Publisher(urls["expiration"], declare)) as publisher,
             closing(Client(urls["gateway"], "gateway", timeout=1)) as client,
-            nameko_service("libs.tests.retrying:Retrying", QUEUE, **settings) as service,
+            nameko_service("libs.tests.retry_probe:RetryProbe", QUEUE, **settings) as service,
             administering(url),
         ):
             send(publisher, {**DEADLINE, "id": "first"})

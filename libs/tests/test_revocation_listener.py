@@ -6,8 +6,8 @@ from threading import Event
 import pytest
 from kombu import Connection, Exchange
 
-from libs.amqp.tests.line import Line
-from libs.amqp.tests.odd import ODDITIES, publish_odd
+from libs.amqp.tests.malformed import MALFORMED, publish_malformed
+from libs.amqp.tests.tcp_proxy import TcpProxy
 from libs.contracts.events import SessionRevoked
 from libs.events.topology import declare_published
 from libs.revocation_listener import EXCHANGE, ROUTING_KEY, RevocationListener
@@ -51,9 +51,9 @@ def is_heard(amqp_url, woken):
     return False
 
 
-@pytest.mark.parametrize("odd", [*ODDITIES, "no such event"])
-def test_sign_out_is_heard_of_when_its_event_cannot_be_read(woken, amqp_url, odd):
-    publish_odd(amqp_url, odd, EXCHANGE, ROUTING_KEY, b'{"id": "s0"}')
+@pytest.mark.parametrize("flaw", [*MALFORMED, "no such event"])
+def test_sign_out_is_heard_of_when_its_event_cannot_be_read(woken, amqp_url, flaw):
+    publish_malformed(amqp_url, flaw, EXCHANGE, ROUTING_KEY, b'{"id": "s0"}')
 
     assert woken.wait(10)
 
@@ -69,12 +69,12 @@ def test_sign_out_is_heard_of_by_way_of_another_broker_after_one_hangs(amqp_url,
     monkeypatch.setattr("libs.amqp.connection.SILENCE_SECONDS", 0.5)
     monkeypatch.setenv("BROKER_VERIFY_SECONDS", "1")
     revocations = Woken()
-    with closing(Line(amqp_url)) as line:
-        listener = RevocationListener("orders", f"{line.url};{amqp_url}", revocations)
+    with closing(TcpProxy(amqp_url)) as proxy:
+        listener = RevocationListener("orders", f"{proxy.url};{amqp_url}", revocations)
         listener.start()
         assert is_heard(amqp_url, revocations.woken)
 
-        line.silent.set()
+        proxy.silent.set()
 
         assert is_heard(amqp_url, revocations.woken)
         listener.stop()

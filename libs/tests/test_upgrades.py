@@ -56,7 +56,7 @@ REPLACED = [
     (Executor.__base__, "_run", "285543111336", "libs/idle_threads.py"),
     (BaseHub, "sleep_until", "615b89ec9a29", CONTAINER),
     (DependencyProvider, "bind", "9ca900db0b51", ANTI_ENTROPY),
-    (ServerOptions, "make_logger", "e7619aff100c", "dev/supervised.py"),
+    (ServerOptions, "make_logger", "e7619aff100c", "dev/supervisord.py"),
 ]
 """What we rewrote: the fingerprint of the original's source, and where ours is."""
 
@@ -108,11 +108,11 @@ LINES = [
     (SSLTransport, "_read", "s = recv(n - len(rbuf))  # see note above", CONNECTION),
     (Response, "send_headers", 'util.write(self.sock, util.to_bytestring(header_str, "latin-1"))', "gateway/worker.py"),
     (Response, "write", "if self.sent >= self.response_length:", "gateway/worker.py"),
-    (AmqpChannel, "__init__", "self.auto_decode = auto_decode", "libs/amqp/unread.py"),
+    (AmqpChannel, "__init__", "self.auto_decode = auto_decode", "libs/amqp/raw_messages.py"),
     (AmqpChannel, "_on_close", "self._do_revive()", CLIENT),
     (Job, "fetch", "job.refresh()", "expiration/schedule.py"),
     (Job, "_remove_from_registries", "status = self._fetch_status()", "expiration/schedule.py"),
-    (LogRecord, "asdict", "self.dictrepr = {'message':msg,", "dev/supervised.py"),
+    (LogRecord, "asdict", "self.dictrepr = {'message':msg,", "dev/supervisord.py"),
 ]
 """Attributes that we read or set, by the line of the original that makes or uses them."""
 

@@ -20,7 +20,7 @@ from libs.revocations import TRUST_SECONDS
 from libs.rpc import Client, RemoteError, ServiceUnavailable
 from libs.schema import migrate
 from libs.tokens import new_key
-from tests.security.line import Line
+from tests.security.tcp_proxy import TcpProxy
 from tickets.store import TicketStore
 
 PASSWORD = "correct horse battery"
@@ -41,8 +41,8 @@ OUTCOMES = {200: OPEN, 303: REFUSED, 503: UNKNOWN}
 class Site:
     """Two processes of the gateway (here threads, with all that a process has of its own), auth and tickets."""
 
-    def __init__(self, gateways, auth, line, database, amqp_url, client):
-        self.gateways, self.auth, self.line, self.database, self.amqp_url = gateways, auth, line, database, amqp_url
+    def __init__(self, gateways, auth, proxy, database, amqp_url, client):
+        self.gateways, self.auth, self.proxy, self.database, self.amqp_url = gateways, auth, proxy, database, amqp_url
         self.client = client
 
     def wait_until_current(self):
@@ -54,7 +54,7 @@ class Site:
     def go_on(self):
         """Let what was stalled go on."""
         self.auth.send_signal(signal.SIGCONT)
-        self.line.go_on()
+        self.proxy.go_on()
 
     def sign_up(self):
         """Return the browser, at the first gateway, of somebody who has just signed up."""
@@ -98,10 +98,10 @@ def running(servers):
         database = stack.enter_context(MongoClient(mongo_url)).get_default_database()
         migrate(database, UserStore.schema)
         migrate(stack.enter_context(MongoClient(tickets_url)).get_default_database(), TicketStore.schema)
-        line = stack.enter_context(closing(Line(mongo_url)))
+        proxy = stack.enter_context(closing(TcpProxy(mongo_url)))
         auth = {
             "AMQP_URI": amqp_url,
-            "MONGO_URL": line.url,
+            "MONGO_URL": proxy.url,
             "SIGNING_KEY": AUTH_PRIVATE,
             "TOKEN_PUBLIC_KEYS": KNOWN_KEYS,
             "SIGN_UPS_PER_ADDRESS": 100,
@@ -123,7 +123,7 @@ def running(servers):
             stack.callback(gateway.extensions["services"].client.close)
             stack.callback(gateway.extensions["revocation_listener"].stop)
             gateway.test_client().get("/healthz")
-        yield Site(gateways, process, line, database, amqp_url, client)
+        yield Site(gateways, process, proxy, database, amqp_url, client)
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_sign_out_that_is_not_certain_is_503_and_is_effective_everywhere_when_re
     if stalled == "auth":
         site.auth.send_signal(signal.SIGSTOP)
     else:
-        site.line.stall()
+        site.proxy.stall()
 
     answer = browser.post("/api/users/signout", json={})
     assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)

@@ -13,7 +13,7 @@ from kombu import Queue
 from dev.testing import nameko_service, wait_for
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.consumer import QueueConsumer
-from libs.amqp.tests.line import Line
+from libs.amqp.tests.tcp_proxy import TcpProxy
 from libs.events import topology
 from libs.events.tests.bakery.catalogue import LoafBaked
 from libs.rpc import Client
@@ -50,10 +50,10 @@ def test_a_lost_broker_is_logged_with_the_error_and_a_bug_with_its_traceback(cap
 def test_a_service_can_be_stopped_while_the_broker_is_unreachable(amqp_url):
     module, keys = "libs.rpc.tests.probe:Listening", new_key("auth:1")[1]
     with (
-        closing(Line(amqp_url)) as line,
-        nameko_service(module, "rpc-labels", AMQP_URI=line.url, TOKEN_PUBLIC_KEYS=keys) as service,
+        closing(TcpProxy(amqp_url)) as proxy,
+        nameko_service(module, "rpc-labels", AMQP_URI=proxy.url, TOKEN_PUBLIC_KEYS=keys) as service,
     ):
-        line.close()  # to the service it is as if the broker had stopped
+        proxy.close()  # to the service it is as if the broker had stopped
         time.sleep(1.5)  # it has noticed by then
 
         service.send_signal(signal.SIGTERM)

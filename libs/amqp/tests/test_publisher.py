@@ -8,40 +8,40 @@ from kombu.exceptions import OperationalError
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher, connection
 from libs.amqp import publisher as publisher_module
 from libs.amqp.connection import connect
-from libs.amqp.tests.line import Line
+from libs.amqp.tests.tcp_proxy import TcpProxy
 
 NOBODY = "amqp://guest:guest@127.0.0.1:1/"
 
 
 @pytest.fixture
-def line(amqp_url):
-    with closing(Line(amqp_url)) as line:
-        yield line
+def proxy(amqp_url):
+    with closing(TcpProxy(amqp_url)) as proxy:
+        yield proxy
 
 
-def test_a_broker_that_never_confirms_is_unavailable_and_its_successor_is_not(line):
-    with closing(Publisher(line.url, confirm_seconds=0.5)) as publisher:
+def test_a_broker_that_never_confirms_is_unavailable_and_its_successor_is_not(proxy):
+    with closing(Publisher(proxy.url, confirm_seconds=0.5)) as publisher:
         message = Outgoing("", "nowhere", b"", mandatory=False)
         assert publisher.publish([message]) == {}
-        line.silent.set()
+        proxy.silent.set()
         started = time.monotonic()
 
         with pytest.raises(BrokerUnavailable):
             publisher.publish([message])
 
         assert time.monotonic() - started < 8
-        line.silent.clear()
+        proxy.silent.clear()
         assert publisher.publish([message]) == {}
 
 
-def test_a_broker_that_falls_silent_while_a_publisher_sets_up_is_unavailable(line, monkeypatch):
+def test_a_broker_that_falls_silent_while_a_publisher_sets_up_is_unavailable(proxy, monkeypatch):
     monkeypatch.setattr(connection, "SILENCE_SECONDS", 0.3)
 
     def declare(channel):
-        line.silent.set()
+        proxy.silent.set()
         channel.queue_declare("x")
 
-    with closing(Publisher(line.url, declare)) as publisher, pytest.raises(BrokerUnavailable):
+    with closing(Publisher(proxy.url, declare)) as publisher, pytest.raises(BrokerUnavailable):
         publisher.publish([Outgoing("", "nowhere", b"", mandatory=False)])
 
 

@@ -12,7 +12,7 @@ from dev.stack import free_ports
 from dev.testing import metric, nameko_service, new_database, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.container import Container
-from libs.amqp.tests.odd import ODDITIES, publish_odd
+from libs.amqp.tests.malformed import MALFORMED, publish_malformed
 from libs.events import Unavailable, handles, topology
 from libs.events.handlers import EventHandler, RetryPublisher, Unreadable, _attempt, next_delay
 from libs.events.parking import Parking, Selection
@@ -171,9 +171,9 @@ def test_what_cannot_be_read_is_parked_as_it_came(amqp_url, publisher, probe, bo
 A_LOAF = b'{"id": "b3", "version": 1, "grain": "rye", "baked_at": "2026-11-22T12:00:00.000Z"}'
 
 
-@pytest.mark.parametrize("odd", ODDITIES)
-def test_an_event_that_no_library_can_read_is_parked_and_the_next_is_handled(mongo, amqp_url, publisher, probe, odd):
-    body = publish_odd(amqp_url, odd, "oven.events", "LoafBaked", A_LOAF)
+@pytest.mark.parametrize("flaw", MALFORMED)
+def test_an_event_that_no_library_can_read_is_parked_and_the_next_is_handled(mongo, amqp_url, publisher, probe, flaw):
+    body = publish_malformed(amqp_url, flaw, "oven.events", "LoafBaked", A_LOAF)
     wait_for(lambda: waiting(amqp_url, f"{QUEUE}.parked") == 1)
     send(publisher, "b2")
 

@@ -120,7 +120,7 @@ def stop(services):
 
 @contextmanager
 def both(amqp_url, mongo_url):
-    module, settings = "libs.events.tests.troubled", {"AMQP_URI": amqp_url, "MONGO_URL": mongo_url}
+    module, settings = "libs.events.tests.crash_probe", {"AMQP_URI": amqp_url, "MONGO_URL": mongo_url}
     with (
         nameko_service(f"{module}:Ours", QUEUES["ours"], **settings) as ours,
         nameko_service(f"{module}:Stock", QUEUES["stock"], **settings, **STOCK_CONTAINER) as stock,

@@ -13,8 +13,8 @@ from kombu import Connection, Queue
 from dev.testing import nameko_service, new_vhost, wait_for, waiting
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.container import MOST_WAITING
-from libs.amqp.tests.line import Line
-from libs.amqp.tests.odd import ODDITIES, publish_odd
+from libs.amqp.tests.malformed import MALFORMED, publish_malformed
+from libs.amqp.tests.tcp_proxy import TcpProxy
 from libs.events.tests.bakery.catalogue import CATALOGUE
 from libs.rpc import Client, RemoteError, ServiceUnavailable, deadlines
 from libs.rpc import client as rpc_client
@@ -94,14 +94,14 @@ def test_no_request_however_odd_ends_the_service(client, broker_url, body, heade
     wait_for(lambda: waiting(broker_url, "rpc-probe") == 0)
 
 
-@pytest.mark.parametrize("odd", ODDITIES)
-def test_a_request_that_no_library_can_read_is_answered_with_an_error_and_ends_nothing(client, broker_url, odd):
+@pytest.mark.parametrize("flaw", MALFORMED)
+def test_a_request_that_no_library_can_read_is_answered_with_an_error_and_ends_nothing(client, broker_url, flaw):
     with Connection(broker_url) as connection:
         channel = connection.channel()
         queue = Queue("", RPC_EXCHANGE, "tests.replies.1f", channel=channel, exclusive=True)
         queue.declare()
         request = b'{"args": [], "kwargs": {"value": 1}}'
-        publish_odd(broker_url, odd, "nameko-rpc", "probe.echo", request, reply_to="tests.replies.1f")
+        publish_malformed(broker_url, flaw, "nameko-rpc", "probe.echo", request, reply_to="tests.replies.1f")
         reply = wait_for(queue.get)
 
     assert json.loads(reply.body)["error"]["exc_type"] == "MalformedRequest"
@@ -109,14 +109,14 @@ def test_a_request_that_no_library_can_read_is_answered_with_an_error_and_ends_n
     wait_for(lambda: waiting(broker_url, "rpc-probe") == 0)
 
 
-@pytest.mark.parametrize("odd", [*ODDITIES, "no reply"])
-def test_an_answer_that_no_library_can_read_fails_its_call_at_once_and_no_other(client, broker_url, odd):
+@pytest.mark.parametrize("flaw", [*MALFORMED, "no reply"])
+def test_an_answer_that_no_library_can_read_fails_its_call_at_once_and_no_other(client, broker_url, flaw):
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(client.call, "probe", "sleep", {"seconds": 3})  # which is answered then
         (ident,) = wait_for(lambda: list(client._waiting))
         thread = client._thread
-        body = b"[]" if odd == "no reply" else b'{"result": 1, "error": null}'
-        publish_odd(broker_url, odd, "nameko-rpc", client._reply_to, body, correlation_id=ident)
+        body = b"[]" if flaw == "no reply" else b'{"result": 1, "error": null}'
+        publish_malformed(broker_url, flaw, "nameko-rpc", client._reply_to, body, correlation_id=ident)
 
         assert isinstance(call.exception(5), ServiceUnavailable)
     assert client.call("probe", "echo", {"value": 2}) == 2
@@ -242,13 +242,13 @@ def test_a_call_whose_caller_has_ended_is_not_executed(alone, amqp_url):
 
 @pytest.mark.parametrize(("method", "seconds"), [("call", 1.5), ("query", 0)])
 def test_nobody_hears_that_a_command_failed_while_it_may_yet_begin(amqp_url, method, seconds):
-    with start(amqp_url), closing(Line(amqp_url)) as line, closing(Client(line.url, "gateway")) as client:
+    with start(amqp_url), closing(TcpProxy(amqp_url)) as proxy, closing(Client(proxy.url, "gateway")) as client:
         client.call("probe", "echo", {"value": 1})
         with ThreadPoolExecutor(1) as pool:
             started = time.monotonic()
             call = pool.submit(getattr(client, method), "probe", "sleep", {"seconds": 0.3}, timeout=1.5)
             wait_for(lambda: client._waiting)
-            line.close()
+            proxy.close()
 
             assert isinstance(call.exception(5), ServiceUnavailable)
             assert seconds <= time.monotonic() - started
@@ -323,9 +323,9 @@ def test_a_stop_finishes_the_calls_in_progress_and_repeats_none(alone, amqp_url)
 
 def test_a_broker_that_says_nothing_gets_no_more_answers_to_pass_on(broker_url, monkeypatch):
     monkeypatch.setattr("libs.rpc.entrypoint.VERIFY_SECONDS", 0.4)
-    with closing(Line(broker_url)) as line, closing(Responder(line.url)) as responder:
+    with closing(TcpProxy(broker_url)) as proxy, closing(Responder(proxy.url)) as responder:
         responder.send("gateway.replies.0", "1", b"{}")
-        line.silent.set()
+        proxy.silent.set()
 
         responder.verify()
 
@@ -357,12 +357,12 @@ def test_time_outs_leave_nothing_behind(client, servers, broker_url):
 def test_a_call_ends_in_time_though_the_broker_hangs(broker_url, client, monkeypatch):
     monkeypatch.setattr("libs.amqp.connection.SILENCE_SECONDS", 60)
     with (
-        closing(Line(broker_url)) as line,
-        closing(Client(line.url, "gateway")) as another,
+        closing(TcpProxy(broker_url)) as proxy,
+        closing(Client(proxy.url, "gateway")) as another,
         ThreadPoolExecutor(1) as pool,
     ):
         another.call("probe", "echo", {"value": 1})
-        line.silent.set()
+        proxy.silent.set()
 
         for _ in range(3):
             call = pool.submit(another.call, "probe", "echo", {"value": 1}, timeout=0.2)
@@ -375,11 +375,11 @@ def test_calls_are_answered_by_way_of_another_broker_after_one_hangs(broker_url,
     monkeypatch.setattr(rpc_client, "HEARTBEAT_SECONDS", 1)
     monkeypatch.setattr(rpc_client, "POLL_SECONDS", 0.2)
     with (
-        closing(Line(broker_url)) as line,
-        closing(Client(f"{line.url};{broker_url}", "gateway", timeout=0.5)) as another,
+        closing(TcpProxy(broker_url)) as proxy,
+        closing(Client(f"{proxy.url};{broker_url}", "gateway", timeout=0.5)) as another,
     ):
         another.call("probe", "echo", {"value": 1})
-        line.silent.set()
+        proxy.silent.set()
 
         def answer():
             with suppress(ServiceUnavailable):

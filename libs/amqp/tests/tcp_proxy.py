@@ -1,4 +1,4 @@
-"""A line to the broker that tests cut, or make carry no more answers."""
+"""A TCP proxy in front of the broker, which tests cut, or make drop the broker's answers."""
 
 import socket
 import threading
@@ -6,8 +6,8 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 
-class Line:
-    """A connection to the broker that can be made to carry no more answers."""
+class TcpProxy:
+    """Forwards to the broker of `amqp_url`; once `silent` is set, drops what the broker sends."""
 
     def __init__(self, amqp_url):
         parts = urlsplit(amqp_url)
@@ -23,10 +23,10 @@ class Line:
             while True:
                 near, far = self.listener.accept()[0], socket.create_connection(self.broker)
                 self.sockets += [near, far]
-                threading.Thread(target=self.carry, args=(near, far, False), daemon=True).start()
-                threading.Thread(target=self.carry, args=(far, near, True), daemon=True).start()
+                threading.Thread(target=self.forward, args=(near, far, False), daemon=True).start()
+                threading.Thread(target=self.forward, args=(far, near, True), daemon=True).start()
 
-    def carry(self, source, target, is_answer):
+    def forward(self, source, target, is_answer):
         with suppress(OSError):
             while data := source.recv(65536):
                 if not (is_answer and self.silent.is_set()):

@@ -22,7 +22,7 @@ def nested(depth):
     return inside
 
 
-ODDITIES: dict[str, dict[str, Any]] = {
+MALFORMED: dict[str, dict[str, Any]] = {
     "a compression that does not decompress": {"headers": {"compression": "application/x-gzip"}},
     "a compression that nobody knows": {"headers": {"compression": "application/x-none"}},
     "a compression that is no name": {"headers": {"compression": [1]}},
@@ -39,16 +39,16 @@ class RawProperties(amqp.Message):
         return self.raw
 
 
-def publish_odd(amqp_url, oddity, exchange, routing_key, body, **texts):
-    """Publish a message with one of ODDITIES, or none, and with properties of text; return the body that was sent."""
-    odd = ODDITIES.get(oddity, {})
+def publish_malformed(amqp_url, case, exchange, routing_key, body, **texts):
+    """Publish a message with a flaw of MALFORMED, or none, and with properties of text; return its body."""
+    flaw = MALFORMED.get(case, {})
     with Connection(amqp_url) as connection:
         channel = connection.channel()
-        if "headers" in odd:
-            message = amqp.Message(body, application_headers=odd["headers"], content_type="application/json", **texts)
+        if "headers" in flaw:
+            message = amqp.Message(body, application_headers=flaw["headers"], content_type="application/json", **texts)
         else:
             message = RawProperties(body)
-            message.raw = properties({**texts, "message_id": odd.get("message_id", "odd")}, odd.get("table"))
+            message.raw = properties({**texts, "message_id": flaw.get("message_id", "odd")}, flaw.get("table"))
         channel.confirm_select()
         channel.basic_publish_confirm(message, exchange, routing_key, mandatory=True)
     return body

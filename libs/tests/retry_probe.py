@@ -8,7 +8,7 @@ TRIED: set[str] = set()
 HANDLED: list[str] = []
 
 
-class Retrying:
+class RetryProbe:
     name = "orders"
 
     @handles(ExpirationComplete, delays_seconds=(0.05,))

@@ -1,4 +1,4 @@
-"""A connection that can stall, as one to a server that does not answer but has not ended."""
+"""A TCP proxy that can stall, like a server that no longer answers but keeps its connections open."""
 
 import socket
 import threading
@@ -6,8 +6,8 @@ from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 
-class Line:
-    """Leads to the server of `server_url`; `url` is the same address by way of this line."""
+class TcpProxy:
+    """Forwards to the server of `server_url`; `url` is the same address through this proxy."""
 
     def __init__(self, server_url):
         parts = urlsplit(server_url)
@@ -23,7 +23,7 @@ class Line:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stall(self):
-        """Carry nothing until `go_on`, and then all that has waited."""
+        """Forward nothing until `go_on`, then everything that has waited."""
         self._going.clear()
 
     def go_on(self):
@@ -35,9 +35,9 @@ class Line:
                 near, far = self._listener.accept()[0], socket.create_connection(self._server)
                 self._sockets += [near, far]
                 for source, target in ((near, far), (far, near)):
-                    threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
+                    threading.Thread(target=self._forward, args=(source, target), daemon=True).start()
 
-    def _carry(self, source, target):
+    def _forward(self, source, target):
         with suppress(OSError):
             while data := source.recv(65536):
                 self._going.wait()
