@@ -10,10 +10,10 @@ import sys
 from typing import Any
 
 from libs.rpc import ServiceUnavailable
-from ops.shell import change, find, machinery  # noqa: F401 - they add their verbs
+from ops.shell import change, find, internals  # noqa: F401 - they add their verbs
 from ops.shell.console import EXPECTED, told
-from ops.shell.desk import Desk, open_desk
-from ops.shell.shown import SHOWN_AS_JSON, shown
+from ops.shell.operator_client import OperatorClient, open_operator_client
+from ops.shell.output import OPTIONS, format_answer
 from ops.shell.verbs import VERBS, Ids, Verb, bound
 
 DONE, REFUSED, UNREACHABLE = 0, 1, 3
@@ -23,23 +23,23 @@ def main() -> None:
     """Run the command line."""
     options = vars(parser().parse_args())
     each, yes = VERBS[options.pop("verb")], options.pop("yes", False)
-    SHOWN_AS_JSON["always"] = options.pop("json")
-    sys.exit(run(each, options, yes, open_desk()))
+    OPTIONS["json"] = options.pop("json")
+    sys.exit(run(each, options, yes, open_operator_client()))
 
 
-def run(each: Verb, given: dict[str, Any], yes: bool, desk: Desk) -> int:
+def run(each: Verb, given: dict[str, Any], yes: bool, client: OperatorClient) -> int:
     """Run a verb with what the command line says and print the answer; return the exit status."""
     many = [one.name for one in each.parameters if one.kind is one.VAR_POSITIONAL]
     listed = [value for name in many for value in given.pop(name)]
     try:
-        print(shown(bound(each, desk)(*listed, yes=yes, **given)))
+        print(format_answer(bound(each, client)(*listed, yes=yes, **given)))
     except ServiceUnavailable as error:
         print(told(error), file=sys.stderr)
         return UNREACHABLE
     except EXPECTED as error:
         print(told(error), file=sys.stderr)
         return REFUSED
-    return UNREACHABLE if desk.unreachable else DONE
+    return UNREACHABLE if client.unreachable else DONE
 
 
 def parser() -> argparse.ArgumentParser:

@@ -23,8 +23,8 @@ from libs.events import Batch, topology
 from libs.events.parking import Parking
 from libs.redis import connect
 from libs.rpc import Client, RemoteError
-from ops.shell.desk import LISTENERS, Desk
 from ops.shell.names import names
+from ops.shell.operator_client import LISTENERS, OperatorClient
 from tests.in_process import services_in_process
 
 PAGE = (Path(__file__).parents[1] / "docs" / "operations.md").read_text()
@@ -38,7 +38,7 @@ class Site:
 
     def __init__(self, client, signers, amqp_url):
         self.client, self.signers, self.amqp_url = client, signers, amqp_url
-        self.shell = names(Desk(client, signers["operator"]))
+        self.shell = names(OperatorClient(client, signers["operator"]))
         for listener in LISTENERS:
             client.services[listener].parking = Parking(amqp_url)
         queues = [f"orders.{event.name}" for event in CATALOGUE.values() if "orders" in event.listeners]
@@ -362,11 +362,11 @@ def test_a_redis_that_does_not_answer_is_shown(site, monkeypatch):
 
 
 def test_a_broker_that_does_not_answer_is_shown(site):
-    at_desk = Site.__new__(Site)
+    broken = Site.__new__(Site)
     with closing(Client("amqp://operator@127.0.0.1:1//", "operator")) as client:
-        at_desk.shell = names(Desk(client, site.signers["operator"]))
+        broken.shell = names(OperatorClient(client, site.signers["operator"]))
 
-        shown, _ = run(at_desk, "RabbitMQ does not answer")
+        shown, _ = run(broken, "RabbitMQ does not answer")
 
     assert kinds(shown, "rabbitmq") == {"RabbitMQ does not answer": 'restart("rabbitmq")'}
     assert "Connection refused" in shown[0]["why"]
@@ -376,15 +376,15 @@ def test_a_service_that_does_not_answer_is_shown(site, monkeypatch, capsys):
     without = dict(site.client.services)
     payments = without.pop("payments")
     monkeypatch.setattr(site.client, "services", without)
-    at_desk = Site.__new__(Site)
-    at_desk.shell = names(Desk(site.client, site.signers["operator"]))
+    broken = Site.__new__(Site)
+    broken.shell = names(OperatorClient(site.client, site.signers["operator"]))
 
-    shown, _ = run(at_desk, "A service does not answer")
+    shown, _ = run(broken, "A service does not answer")
 
     assert kinds(shown, "payments") == {"a service does not answer": 'restart("payments")'}
     assert "payments does not answer" in capsys.readouterr().err
     monkeypatch.setattr(site.client, "services", {**without, "payments": payments})
-    assert kinds(at_desk.shell["stuck"](), "payments") == {}
+    assert kinds(broken.shell["stuck"](), "payments") == {}
 
 
 def test_a_database_that_does_not_answer_is_shown(site, monkeypatch):

@@ -4,30 +4,30 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from libs.contracts.currencies import currency_of
-from ops.shell.desk import Desk
 from ops.shell.find import FIND
+from ops.shell.operator_client import OperatorClient
 from ops.shell.verbs import verb
 
 CHANGE = "Change (asks first)"
 
 
 @verb(CHANGE, changes=True)
-def cancel(desk: Desk, order_id: str, reason: str) -> Any:
+def cancel(client: OperatorClient, order_id: str, reason: str) -> Any:
     """Cancel an order that nobody has begun to pay; its ticket is on sale again."""
-    return desk.orders.cancel_by_operator(order_id=order_id, reason=reason)
+    return client.orders.cancel_by_operator(order_id=order_id, reason=reason)
 
 
 @verb(CHANGE, changes=True)
-def refund(desk: Desk, order_id: str, reason: str, amount: str | None = None) -> Any:
+def refund(client: OperatorClient, order_id: str, reason: str, amount: str | None = None) -> Any:
     """Refund an order in full, once, or an amount such as 5.00 of it; it stays complete.
 
     The same amount is refunded again only for a different reason, or if that failed: repeating a command refunds
     nothing twice.
     """
     if amount is None:
-        return desk.payments.refund(order_id=order_id, reason=reason)
-    cents = _cents(amount, desk.orders.snapshot(order_id=order_id)["currency"])
-    return desk.payments.refund(order_id=order_id, reason=reason, amount_cents=cents)
+        return client.payments.refund(order_id=order_id, reason=reason)
+    cents = _cents(amount, client.orders.snapshot(order_id=order_id)["currency"])
+    return client.payments.refund(order_id=order_id, reason=reason, amount_cents=cents)
 
 
 def _cents(amount: str, code: str) -> int:
@@ -39,83 +39,83 @@ def _cents(amount: str, code: str) -> int:
 
 
 @verb(CHANGE, changes=True)
-def settle(desk: Desk, order_id: str) -> Any:
+def settle(client: OperatorClient, order_id: str) -> Any:
     """Settle a payment with Stripe and its order now, by the id of either; a settled payment does not change."""
     if order_id.startswith("pi_"):
-        order_id = desk.payments.find(stripe_id=order_id)["order_id"]
-    return desk.payments.settle(order_id=order_id)
+        order_id = client.payments.find(stripe_id=order_id)["order_id"]
+    return client.payments.settle(order_id=order_id)
 
 
 @verb(CHANGE, changes=True)
-def extend(desk: Desk, order_id: str, minutes: int = 5) -> Any:
+def extend(client: OperatorClient, order_id: str, minutes: int = 5) -> Any:
     """Give an unpaid order more minutes to be paid, at most until its ticket starts."""
-    expires_at = datetime.fromisoformat(desk.orders.snapshot(order_id=order_id)["expires_at"])
+    expires_at = datetime.fromisoformat(client.orders.snapshot(order_id=order_id)["expires_at"])
     later = expires_at + timedelta(minutes=minutes)
-    return desk.orders.move_deadline(order_id=order_id, expires_at=later.isoformat())
+    return client.orders.move_deadline(order_id=order_id, expires_at=later.isoformat())
 
 
 @verb(CHANGE, changes=True)
-def expire_now(desk: Desk, order_id: str) -> Any:
+def expire_now(client: OperatorClient, order_id: str) -> Any:
     """Move the deadline of an unpaid order to now, so that it expires."""
-    return desk.orders.expire_now(order_id=order_id)
+    return client.orders.expire_now(order_id=order_id)
 
 
 @verb(CHANGE, changes=True)
-def withdraw(desk: Desk, ticket_id: str, reason: str) -> Any:
+def withdraw(client: OperatorClient, ticket_id: str, reason: str) -> Any:
     """Take a ticket that nobody has reserved off sale, for good."""
-    return desk.tickets.withdraw_by_operator(ticket_id=ticket_id, reason=reason)
+    return client.tickets.withdraw_by_operator(ticket_id=ticket_id, reason=reason)
 
 
 @verb(CHANGE, changes=True)
-def lock(desk: Desk, user: str, reason: str) -> Any:
+def lock(client: OperatorClient, user: str, reason: str) -> Any:
     """Lock a user (id or e-mail) out, and end all their sessions, within three seconds."""
-    return desk.auth.lock(user=user, reason=reason)
+    return client.auth.lock(user=user, reason=reason)
 
 
 @verb(CHANGE, changes=True)
-def unlock(desk: Desk, user: str, reason: str) -> Any:
+def unlock(client: OperatorClient, user: str, reason: str) -> Any:
     """Let a user (id or e-mail) sign in again."""
-    return desk.auth.unlock(user=user, reason=reason)
+    return client.auth.unlock(user=user, reason=reason)
 
 
 @verb(CHANGE, changes=True)
-def end_sessions(desk: Desk, user: str, reason: str) -> Any:
+def end_sessions(client: OperatorClient, user: str, reason: str) -> Any:
     """End all sessions of a user (id or e-mail), who may sign in again."""
-    return desk.auth.end_sessions(user=user, reason=reason)
+    return client.auth.end_sessions(user=user, reason=reason)
 
 
 @verb(CHANGE, changes=True)
-def remove_second_factor(desk: Desk, user: str, reason: str) -> Any:
+def remove_second_factor(client: OperatorClient, user: str, reason: str) -> Any:
     """Turn off the authenticator app of a user (id or e-mail) who has lost it; return whether there was one."""
-    return desk.auth.remove_second_factor(email=user, reason=reason)
+    return client.auth.remove_second_factor(email=user, reason=reason)
 
 
 @verb(CHANGE, changes=True)
-def audit(desk: Desk) -> Any:
+def audit(client: OperatorClient) -> Any:
     """Compare the last 48 hours with Stripe now, and settle what differs, as every night."""
-    return desk.payments.audit()
+    return client.payments.audit()
 
 
 @verb(CHANGE, changes=True)
-def announce(desk: Desk, text: str = "", german: str = "") -> Any:
+def announce(client: OperatorClient, text: str = "", german: str = "") -> Any:
     """Show a banner on every page, in English and German; without a text, remove it."""
     texts = {"en": text, "de": german}
-    return desk.auth.set_announcement(texts={language: said for language, said in texts.items() if said})
+    return client.auth.set_announcement(texts={language: said for language, said in texts.items() if said})
 
 
 @verb(FIND)
-def operators(desk: Desk) -> Any:
+def operators(client: OperatorClient) -> Any:
     """List who may operate."""
-    return desk.auth.operators()
+    return client.auth.operators()
 
 
 @verb(CHANGE, changes=True)
-def add_operator(desk: Desk, public_key: str) -> Any:
+def add_operator(client: OperatorClient, public_key: str) -> Any:
     """Add an operator, or replace your own key, by the public key that `python -m ops.operators key` prints."""
-    return desk.auth.add_operator(public_key=public_key)
+    return client.auth.add_operator(public_key=public_key)
 
 
 @verb(CHANGE, changes=True)
-def remove_operator(desk: Desk, name: str) -> Any:
+def remove_operator(client: OperatorClient, name: str) -> Any:
     """Remove yourself, by your own name; only an administrator removes others."""
-    return desk.auth.remove_operator(name=name)
+    return client.auth.remove_operator(name=name)

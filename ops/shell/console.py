@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from libs.rpc import RemoteError, ServiceUnavailable
-from ops.shell.machinery import CannotRestart
+from ops.shell.internals import CannotRestart
 from ops.shell.verbs import NotConfirmed
 
 EXPECTED = (

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Collection
 from typing import Any
 
-from ops.shell.desk import Service
 from ops.shell.methods import METHODS, is_look_up
+from ops.shell.operator_client import Service
 from ops.shell.verbs import confirm
 
 

@@ -11,7 +11,7 @@ from libs.contracts.limits import MAXIMUM_PAGE
 from libs.contracts.parts import SERVICES
 from libs.rpc import RemoteError, ServiceUnavailable
 from libs.rpc.client import BLOCKED
-from ops.shell.desk import LISTENERS, Desk
+from ops.shell.operator_client import LISTENERS, OperatorClient
 from ops.shell.story import timeline
 from ops.shell.verbs import verb
 
@@ -26,7 +26,7 @@ UNKNOWN = ("OrderNotFound", "TicketNotFound", "UserNotFound", "PaymentNotFound")
 
 
 @verb(FIND)
-def find(desk: Desk, *words: str) -> list[dict[str, Any]]:
+def find(client: OperatorClient, *words: str) -> list[dict[str, Any]]:
     """Find users, tickets and orders by an e-mail address, an id, a PaymentIntent, or words of a title or venue.
 
     Returns [{"kind", "id", "what", "state", "at"}]; for a user also their newest orders and tickets, for a ticket its
@@ -34,15 +34,15 @@ def find(desk: Desk, *words: str) -> list[dict[str, Any]]:
     """
     text = " ".join(words).strip()
     if "@" in text:
-        return _about_user(desk, text)
+        return _about_user(client, text)
     if text.startswith("pi_"):
-        return [_order(desk.orders.snapshot(order_id=desk.payments.find(stripe_id=text)["order_id"]))]
+        return [_order(client.orders.snapshot(order_id=client.payments.find(stripe_id=text)["order_id"]))]
     if not OBJECT_ID.fullmatch(text):
-        return [_ticket(each) for each in desk.tickets.list(status="all", q=text)["tickets"]]
+        return [_ticket(each) for each in client.tickets.list(status="all", q=text)["tickets"]]
     found: list[dict[str, Any]] = []
     for about in (_about_order, _about_ticket, _about_user):
         with ignoring_unknown():  # it is the id of something else
-            found += about(desk, text)
+            found += about(client, text)
     return found
 
 
@@ -56,22 +56,22 @@ def ignoring_unknown() -> Iterator[None]:
             raise
 
 
-def _about_user(desk: Desk, user: str) -> list[dict[str, Any]]:
-    found = desk.auth.find_user(user=user)
+def _about_user(client: OperatorClient, user: str) -> list[dict[str, Any]]:
+    found = client.auth.find_user(user=user)
     state = f"locked since {found['locked_at']}" if found["locked_at"] else "may sign in"
     return [
         {"kind": "user", "id": found["id"], "what": found["email"], "state": state, "at": found["created_at"]},
-        *map(_order, desk.orders.find(buyer_id=found["id"])),
-        *map(_ticket, desk.tickets.find(seller_id=found["id"])),
+        *map(_order, client.orders.find(buyer_id=found["id"])),
+        *map(_ticket, client.tickets.find(seller_id=found["id"])),
     ]
 
 
-def _about_order(desk: Desk, order_id: str) -> list[dict[str, Any]]:
-    return [_order(desk.orders.snapshot(order_id=order_id))]
+def _about_order(client: OperatorClient, order_id: str) -> list[dict[str, Any]]:
+    return [_order(client.orders.snapshot(order_id=order_id))]
 
 
-def _about_ticket(desk: Desk, ticket_id: str) -> list[dict[str, Any]]:
-    return [_ticket(desk.tickets.get(ticket_id=ticket_id)), *map(_order, desk.orders.find(ticket_id=ticket_id))]
+def _about_ticket(client: OperatorClient, ticket_id: str) -> list[dict[str, Any]]:
+    return [_ticket(client.tickets.get(ticket_id=ticket_id)), *map(_order, client.orders.find(ticket_id=ticket_id))]
 
 
 def _order(order: dict[str, Any]) -> dict[str, Any]:
@@ -87,18 +87,18 @@ def _ticket(ticket: dict[str, Any]) -> dict[str, Any]:
 
 
 @verb(FIND)
-def story(desk: Desk, order_id: str) -> list[dict[str, Any]]:
+def story(client: OperatorClient, order_id: str) -> list[dict[str, Any]]:
     """Tell everything about an order: its changes, payment, Stripe's events, deadline, messages and operators' actions.
 
     Returns [{"at", "who", "what"}], the oldest first, with "outcome" and "reason" of what operators did. The last lines
     say how far each service has followed the order.
     """
-    order = desk.orders.story(order_id=order_id)
+    order = client.orders.story(order_id=order_id)
     ticket_id = order["ticket"]["id"]
-    messages = desk.ask(lambda service: service.messages(order_id=order_id, ticket_id=ticket_id))
-    payments = desk.ask(lambda service: _payment(service, order_id), ["payments"])
-    deadlines = desk.ask(lambda service: service.deadline(order_id=order_id), ["expiration"])
-    actions = desk.auth.actions(order_id=order_id, limit=MAXIMUM_PAGE)
+    messages = client.ask(lambda service: service.messages(order_id=order_id, ticket_id=ticket_id))
+    payments = client.ask(lambda service: _payment(service, order_id), ["payments"])
+    deadlines = client.ask(lambda service: service.deadline(order_id=order_id), ["expiration"])
+    actions = client.auth.actions(order_id=order_id, limit=MAXIMUM_PAGE)
     return timeline(order, payments.get("payments"), deadlines.get("expiration"), messages, actions, utc_now())
 
 
@@ -109,41 +109,41 @@ def _payment(service: Any, order_id: str) -> Any:
 
 
 @verb(FIND)
-def stuck(desk: Desk) -> list[dict[str, Any]]:
+def stuck(client: OperatorClient) -> list[dict[str, Any]]:
     """List everything that is wrong, by kind, the oldest of each first, with the verb that repairs it.
 
     Returns [{"kind", "id", "since", "age_seconds", "why", "repair"}]; nothing if all is well.
     """
     try:
-        desk.connect()
+        client.connect()
     except ServiceUnavailable as error:
-        return [_without(desk, "RabbitMQ does not answer", "rabbitmq", error)]
+        return [_without(client, "RabbitMQ does not answer", "rabbitmq", error)]
     try:
-        of_auth = desk.auth.outboxes()
+        of_auth = client.auth.outboxes()
     except ServiceUnavailable as error:  # no service answers an operator, for auth cannot record what operators do
         if error.is_reply:
-            return [_without(desk, "MongoDB does not answer", "mongo", error)]
-        desk.unreachable["auth"] = str(error)
+            return [_without(client, "MongoDB does not answer", "mongo", error)]
+        client.unreachable["auth"] = str(error)
         return [_unanswered("auth", str(error))]
     unreachable: set[str] = set()
     others = [part for part in SERVICES if part != "auth"]
     found = [
-        *_found(desk, unreachable, ["orders"], lambda service: service.stuck(), _stuck_orders),
-        *_found(desk, unreachable, ["payments"], lambda service: service.stuck(), _stuck_payments),
-        *_found(desk, unreachable, LISTENERS, lambda service: service.parked_events(), _parked),
-        *_found(desk, unreachable, LISTENERS, lambda service: service.stuck_events(), _retried),
+        *_found(client, unreachable, ["orders"], lambda service: service.stuck(), _stuck_orders),
+        *_found(client, unreachable, ["payments"], lambda service: service.stuck(), _stuck_payments),
+        *_found(client, unreachable, LISTENERS, lambda service: service.parked_events(), _parked),
+        *_found(client, unreachable, LISTENERS, lambda service: service.stuck_events(), _retried),
         *_full_outboxes("auth", of_auth),
-        *_found(desk, unreachable, others, lambda service: service.outboxes(), _full_outboxes),
-        *_found(desk, unreachable, LISTENERS, lambda service: service.copies(), _stale),
-        *_found(desk, unreachable, LISTENERS, lambda service: service.queues(), _deserted),
-        *_found(desk, unreachable, ["expiration"], lambda service: service.jobs(), _late),
+        *_found(client, unreachable, others, lambda service: service.outboxes(), _full_outboxes),
+        *_found(client, unreachable, LISTENERS, lambda service: service.copies(), _stale),
+        *_found(client, unreachable, LISTENERS, lambda service: service.queues(), _deserted),
+        *_found(client, unreachable, ["expiration"], lambda service: service.jobs(), _late),
     ]
-    found += [_unanswered(part, desk.unreachable[part]) for part in sorted(unreachable)]
+    found += [_unanswered(part, client.unreachable[part]) for part in sorted(unreachable)]
     return sorted(found, key=lambda each: (each["kind"], -(each["age_seconds"] or 0)))
 
 
-def _without(desk: Desk, kind: str, needed: str, error: ServiceUnavailable) -> dict[str, Any]:
-    desk.unreachable[needed] = str(error)
+def _without(client: OperatorClient, kind: str, needed: str, error: ServiceUnavailable) -> dict[str, Any]:
+    client.unreachable[needed] = str(error)
     return _trouble(kind, needed, None, str(error), f'restart("{needed}")')
 
 
@@ -155,7 +155,7 @@ def _unanswered(part: str, why: str) -> dict[str, Any]:
 
 
 def _found(
-    desk: Desk,
+    client: OperatorClient,
     unreachable: set[str],
     parts: Iterable[str],
     ask: Callable[[Any], Any],
@@ -163,7 +163,7 @@ def _found(
 ) -> list[dict[str, Any]]:
     """Return what is found in the answers of these services, except unreachable ones; add those that do not answer."""
     asked = [part for part in parts if part not in unreachable]
-    answers = desk.ask(ask, asked)
+    answers = client.ask(ask, asked)
     unreachable.update(set(asked) - answers.keys())
     return [each for part, answer in answers.items() for each in read(part, answer)]
 
@@ -250,6 +250,6 @@ def _late(_part: str, jobs: dict[str, Any]) -> Iterable[dict[str, Any]]:
 
 
 @verb(FIND)
-def actions(desk: Desk, who: str | None = None, before: str | None = None, limit: int = 50) -> Any:
+def actions(client: OperatorClient, who: str | None = None, before: str | None = None, limit: int = 50) -> Any:
     """List what operators did, the newest first: all of them, or one."""
-    return desk.auth.actions(who=who, before=before, limit=limit)
+    return client.auth.actions(who=who, before=before, limit=limit)

@@ -1,6 +1,6 @@
 """The list of the operators' verbs, from which the shell and the command line are made.
 
-A verb is a function whose first parameter is the Desk; the others are its arguments: text, whole numbers, or `Ids`. It
+A verb is a function whose first parameter is the client; the others are its arguments: text, integers, or `Ids`. It
 returns JSON values. A verb that changes something asks for confirmation, unless `yes=True` is given.
 """
 
@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ops.shell.desk import Desk
-from ops.shell.shown import presented
+from ops.shell.operator_client import OperatorClient
+from ops.shell.output import displayable
 
 Ids = str | list[str] | None
 """An id, several, or None for any."""
@@ -64,17 +64,17 @@ def verb(group: str, *, changes: bool = False) -> Callable[[Callable[..., Any]],
     return add
 
 
-def bound(each: Verb, desk: Desk) -> Callable[..., Any]:
-    """Return a verb as operators call it, at one desk."""
+def bound(each: Verb, client: OperatorClient) -> Callable[..., Any]:
+    """Return a verb as operators call it, without its parameter `client`."""
     signature = inspect.signature(each.function)
 
     @functools.wraps(each.function)
     def call(*arguments: Any, yes: bool = False, **named: Any) -> Any:
-        given = signature.bind(desk, *arguments, **named)
+        given = signature.bind(client, *arguments, **named)
         check(each.parameters, given.arguments)
         if each.changes and not yes:
             confirm(each.name, ", ".join(repr(value) for value in (*given.args[1:], *given.kwargs.values())))
-        return presented(each.function(*given.args, **given.kwargs))
+        return displayable(each.function(*given.args, **given.kwargs))
 
     kept = list(signature.parameters.values())[1:]
     call.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]

@@ -86,7 +86,7 @@ def test_a_service_answers_retries_and_parks_with_the_rights_of_its_part(users, 
     with (
         closing(Publisher(users["expiration"], declare_own)) as publisher,
         closing(Client(users["gateway"], "gateway", timeout=10)) as client,
-        nameko_service("ops.tests.failing:Failing", queue, **settings),
+        nameko_service("ops.tests.failing_service:FailingService", queue, **settings),
     ):
         assert client.call("orders", "ping") == "pong"
         wait_for(lambda: publisher.publish([Outgoing(event.exchange, event.name, body)]) == {})
@@ -98,7 +98,7 @@ def site(users, mongo_url):
     """A service with the rights of its part, and a caller with those of the gateway."""
     settings = {"AMQP_URI": users["orders"], "MONGO_URL": mongo_url, "TOKEN_PUBLIC_KEYS": new_key("auth:1")[1]}
     with (
-        nameko_service("ops.tests.failing:Failing", "rpc-orders", **settings),
+        nameko_service("ops.tests.failing_service:FailingService", "rpc-orders", **settings),
         closing(Client(users["gateway"], "gateway", timeout=5)) as client,
     ):
         yield client

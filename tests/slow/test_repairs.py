@@ -14,8 +14,8 @@ from conftest import SETTINGS
 from dev.stack import Stack, free_ports
 from dev.stack.operators import own_key
 from dev.testing import stack_folder, wait_for
-from ops.shell.desk import open_desk
 from ops.shell.names import names
+from ops.shell.operator_client import open_operator_client
 from tests.e2e import invariants
 from tests.e2e.people import Person, Sessions
 from tests.test_operations import kinds, run
@@ -46,9 +46,9 @@ def terminal(system, monkeypatch):
         monkeypatch.setenv(*shlex.split(line)[1].split("=", 1))
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("builtins.input", lambda: "y")
-    desk = open_desk()
-    with closing(desk._client):
-        yield SimpleNamespace(shell=names(desk))
+    client = open_operator_client()
+    with closing(client._client):
+        yield SimpleNamespace(shell=names(client))
 
 
 @pytest.mark.parametrize("symptom", HANGING)

@@ -8,8 +8,8 @@ from libs.rpc import RemoteError, ServiceUnavailable
 from libs.tokens import Signer, new_key
 from ops.__main__ import DONE, REFUSED, UNREACHABLE, parser, run
 from ops.shell.console import Console
-from ops.shell.desk import Desk
 from ops.shell.names import names
+from ops.shell.operator_client import OperatorClient
 from ops.shell.verbs import VERBS
 
 
@@ -35,14 +35,14 @@ class Answers:
         return self.answer
 
 
-def desk(answer):
-    return Desk(Answers(answer), Signer(new_key("operator:olga")[0]))
+def client(answer):
+    return OperatorClient(Answers(answer), Signer(new_key("operator:olga")[0]))
 
 
 def execute(line, answer):
     options = vars(parser().parse_args(line.split()))
     options.pop("json")
-    at = desk(answer)
+    at = client(answer)
     return run(VERBS[options.pop("verb")], options, options.pop("yes", False), at), at._client.asked
 
 
@@ -91,7 +91,7 @@ def test_what_is_refused_ends_with_another_status_than_what_does_not_answer(caps
 @pytest.mark.parametrize("command", ["/nowhere/restart", "sh -c 'exec sleep 9'"])
 def test_a_program_that_cannot_be_restarted_in_time_is_told_in_a_line(command, capsys, monkeypatch):
     monkeypatch.setenv("OPERATOR_RESTART_COMMAND", command)
-    monkeypatch.setattr("ops.shell.machinery.RESTART_SECONDS", 0.1)
+    monkeypatch.setattr("ops.shell.internals.RESTART_SECONDS", 0.1)
 
     assert execute("restart orders --yes", {})[0] == REFUSED
 
@@ -130,7 +130,7 @@ def test_an_error_ends_nothing_in_a_pipe_and_the_status_tells(capsys, monkeypatc
     lines = iter(['cancel("o1", "x")\n', "1 +\n", "boom\n", 'print("on")\n', "parked()\n", ""])
     monkeypatch.setattr("sys.stdin.readline", lambda: next(lines))
     monkeypatch.setattr("sys.excepthook", lambda *_error: None)  # as libs.logs sets one
-    console = Console(names(desk([])))
+    console = Console(names(client([])))
 
     console.run("")
 

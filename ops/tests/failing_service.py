@@ -5,7 +5,7 @@ from libs.events import handles
 from libs.rpc.entrypoint import rpc
 
 
-class Failing:
+class FailingService:
     name = "orders"
 
     @rpc

@@ -2,13 +2,13 @@ import json
 
 import pytest
 
-from ops.shell.shown import as_json, presented
+from ops.shell.output import as_json, displayable
 
 HOSTILE = "Hamlet\x1b[2J\x9b31m\u202eteleM ü €"
 
 
 def test_answers_are_json_in_a_pipe():
-    shown = repr(presented([{"title": HOSTILE, "cents": 100}]))
+    shown = repr(displayable([{"title": HOSTILE, "cents": 100}]))
 
     assert json.loads(shown) == [{"title": HOSTILE, "cents": 100}]
 
@@ -21,15 +21,15 @@ def terminal(monkeypatch):
 
 @pytest.mark.usefixtures("terminal")
 def test_answers_are_tables_on_a_terminal():
-    shown = repr(presented([{"id": "o1", "state": "created"}, {"id": "o2", "why": {"a": 1}}]))
+    shown = repr(displayable([{"id": "o1", "state": "created"}, {"id": "o2", "why": {"a": 1}}]))
 
     assert [line.split() for line in shown.splitlines() if "o" in line] == [["o1", "created"], ["o2", '{"a":', "1}"]]
-    assert repr(presented([])) == "nothing"
-    assert "replayed" in repr(presented({"replayed": 1}))
+    assert repr(displayable([])) == "nothing"
+    assert "replayed" in repr(displayable({"replayed": 1}))
 
 
 @pytest.mark.usefixtures("terminal")
 def test_nothing_that_somebody_typed_moves_the_cursor_of_an_operator():
-    for shown in (repr(presented([{"title": HOSTILE}])), repr(presented({"title": HOSTILE})), as_json(HOSTILE)):
+    for shown in (repr(displayable([{"title": HOSTILE}])), repr(displayable({"title": HOSTILE})), as_json(HOSTILE)):
         assert all(character.isprintable() or character == "\n" for character in shown), shown
         assert "\\u001b[2J" in shown and "ü €" in shown

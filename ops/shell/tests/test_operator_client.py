@@ -8,13 +8,13 @@ import pytest
 from libs.rpc import RemoteError, ServiceUnavailable
 from libs.rpc.client import BLOCKED
 from libs.tokens import new_key
-from ops.shell import desk, find
-from ops.shell.desk import open_desk
+from ops.shell import find, operator_client
 from ops.shell.methods import LOOK_UPS, METHODS, is_look_up
 from ops.shell.names import names as names_at
+from ops.shell.operator_client import open_operator_client
 from ops.shell.verbs import VERBS, NotConfirmed
 
-CALLED = re.compile(r"(?:desk\.(?!ask\b)\w+|service|_owner\(\w+, \w+\))\.(\w+)\(")
+CALLED = re.compile(r"(?:client\.(?!ask\b)\w+|service|_owner\(\w+, \w+\))\.(\w+)\(")
 """Methods, in the source of a verb."""
 ANSWERS = {"repair": {"repaired": 1, "next": None}}
 
@@ -42,8 +42,8 @@ class Calls(list[Any]):
 def names(monkeypatch):
     monkeypatch.setenv("OPERATOR_AMQP_URL", "amqp://nobody@127.0.0.1:1//")
     monkeypatch.setenv("OPERATOR_SIGNING_KEY", new_key("operator:olga")[0])
-    monkeypatch.setattr(desk, "Client", Calls)
-    return names_at(open_desk())
+    monkeypatch.setattr(operator_client, "Client", Calls)
+    return names_at(open_operator_client())
 
 
 def test_nobody_says_in_whose_name_a_refund_is_asked_for(names):
@@ -295,7 +295,9 @@ def test_an_operator_locks_a_user_out_lets_them_in_again_and_ends_their_sessions
 
 
 def test_the_helpdesk_names_every_function_in_one_screen(names, capsys):
-    functions = [name for name, thing in names.items() if callable(thing) and not isinstance(thing, desk.Service)]
+    functions = [
+        name for name, thing in names.items() if callable(thing) and not isinstance(thing, operator_client.Service)
+    ]
 
     names["helpdesk"]()
 

@@ -1,4 +1,4 @@
-"""The operator's desk: every service to call in an operator's name, one or several at once."""
+"""Calls to every service in an operator's name, to one or to several at once."""
 
 import socket
 import sys
@@ -44,7 +44,7 @@ class Service:
         return call
 
 
-class Desk:
+class OperatorClient:
     """The services by their names, and which of them did not answer when several were asked, with the reason."""
 
     def __init__(self, client: Client, signer: Signer) -> None:
@@ -78,7 +78,7 @@ class Desk:
         return answers
 
 
-def open_desk() -> Desk:
-    """Return the desk of the operator whose key and address the settings have: OPERATOR_AMQP_URL, …_SIGNING_KEY."""
+def open_operator_client() -> OperatorClient:
+    """Return the client of the operator in the settings OPERATOR_AMQP_URL and OPERATOR_SIGNING_KEY."""
     url = parsed("OPERATOR_AMQP_URL", amqp_url, AMQP_FORM)
-    return Desk(Client(url, OPERATOR), parsed("OPERATOR_SIGNING_KEY", Signer, OPERATOR_KEY_FORM))
+    return OperatorClient(Client(url, OPERATOR), parsed("OPERATOR_SIGNING_KEY", Signer, OPERATOR_KEY_FORM))

@@ -1,4 +1,4 @@
-"""How answers are shown: tables on a terminal, JSON anywhere else, or wherever it is asked for."""
+"""The format of answers: tables on a terminal, JSON anywhere else, or everywhere with `--json`."""
 
 import json
 import re
@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-SHOWN_AS_JSON = {"always": False}
-"""Whether answers are shown as JSON on a terminal, too."""
+OPTIONS = {"json": False}
+"""`json`: whether answers are JSON on a terminal, too."""
 CELL = 200
 """Characters of a cell at most; JSON has all of them."""
 
@@ -16,26 +16,26 @@ class Rows(list[Any]):
     """A list of records, shown as a table."""
 
     def __repr__(self) -> str:
-        return shown(self)
+        return format_answer(self)
 
 
 class Record(dict[str, Any]):
     """One record, shown as a table of its fields."""
 
     def __repr__(self) -> str:
-        return shown(self)
+        return format_answer(self)
 
 
-def presented(answer: Any) -> Any:
-    """Return an answer as what shows itself well in a shell, and is a list or a dictionary as before."""
+def displayable(answer: Any) -> Any:
+    """Return an answer whose `repr` is readable in a shell, still a list or a dictionary."""
     if isinstance(answer, list):
         return Rows(answer)
     return Record(answer) if isinstance(answer, dict) else answer
 
 
-def shown(answer: Any) -> str:
-    """Return an answer as a table, or as JSON where no terminal shows it."""
-    if SHOWN_AS_JSON["always"] or not sys.stdout.isatty():
+def format_answer(answer: Any) -> str:
+    """Return an answer as a table on a terminal, as JSON elsewhere."""
+    if OPTIONS["json"] or not sys.stdout.isatty():
         return as_json(answer)
     try:
         return _table(answer)
