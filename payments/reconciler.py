@@ -164,7 +164,7 @@ class Reconciler:
         except (VersionConflict, StripeBusy) as error:  # another worker is settling it
             failure = error
         except StripeUnavailable as error:
-            alarm(self.store, "stripe_away", f"nothing can be settled: {error}")
+            alarm(self.store, "stripe_unreachable", f"nothing can be settled: {error}")
             return False
         except Exception as error:  # noqa: BLE001 - one that cannot be settled must not keep the others waiting
             log_failure(log, error, "the payment of order %s could not be settled", order_id)

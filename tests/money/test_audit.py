@@ -8,7 +8,7 @@ from payments.audit import WINDOW, last_occurrence
 from payments.errors import StripeUnavailable
 from payments.service import AUDIT_SECONDS, PaymentsService
 from tests.money.buyer import confirm, paid_in_the_browser
-from tests.money.stories import deliver_all
+from tests.money.scenarios import deliver_all
 
 STRANGER = {"amount": 1999, "currency": "usd", "automatic_payment_methods": {"enabled": True}}
 
@@ -174,6 +174,6 @@ def test_while_stripe_is_unreachable_the_reconciler_raises_one_alarm_and_stops(w
 
     world.reconciler.run()
 
-    assert caplog.text.count("ALARM stripe_away") == 1
+    assert caplog.text.count("ALARM stripe_unreachable") == 1
     with pytest.raises(StripeUnavailable):
         world.settlement.settle(world.store.take_unfinished(world.now(), *[timedelta(0)] * 2).id)

@@ -68,7 +68,7 @@ def orders_stalls(site):
 
 
 @contextmanager
-def listener_is_away(site):
+def listener_is_down(site):
     """tickets is stopped, and as many events wait for it as in a busy hour."""
     bo = site.person("bo")
     order_id = reserve(bo, site.person("ana"))
@@ -102,13 +102,13 @@ def event_is_poison(site):
 
 
 @contextmanager
-def redis_is_away(site):
+def redis_is_down(site):
     with site.stopped("redis"):
         yield
 
 
 @contextmanager
-def mongo_is_away(site):
+def mongo_is_down(site):
     with site.stopped("mongo"):
         yield
 
@@ -127,7 +127,7 @@ def broker_is_full(site):
 
 
 @contextmanager
-def stripe_is_away(site):
+def stripe_is_down(site):
     with site.busy(buy, people=3), site.stopped("fake-stripe"):
         yield
 
@@ -140,7 +140,7 @@ def processor_is_taken(site):
 
 
 @contextmanager
-def orders_was_away(site):
+def orders_was_down(site):
     """orders was stopped, while times to pay ended and somebody purged a queue."""
     ana = site.person("ana")
     late = [site.person("bo").reserve(ana.list_ticket()) for _ in range(20)]
@@ -173,15 +173,15 @@ PLANTED = {  # in this order, so that few wait until an alert of the fault befor
     listener_is_slow: ("EventsLate", *both_speeds("EventHandling")),
     event_is_poison: ("EventParked",),
     copy_cannot_be_repaired: ("CopiesStale",),
-    processor_is_taken: ("LoopBlocked",),
-    redis_is_away: ("JobsAway",),
-    orders_was_away: ("ExpiryLate", "CopiesRepaired", *both_speeds("Deadlines")),
+    processor_is_taken: ("EventLoopBlocked",),
+    redis_is_down: ("NoRedisPrimary",),
+    orders_was_down: ("ExpiryLate", "CopiesRepaired", *both_speeds("Deadlines")),
     database_is_slow: ("WorkersExhausted", *both_speeds("ReservationLatency")),
-    stripe_is_away: ("StripeFails", "AlarmRaised", *both_speeds("PaymentLatency")),
-    listener_is_away: ("ProgramDown", "QueueUnread", "QueueGrows", "CopiesNotCompared"),
-    broker_is_full: ("BrokerAlarm", "OutboxStuck", "ErrorsShown", *both_speeds("Reservations")),
+    stripe_is_down: ("StripeErrors", "AlarmRaised", *both_speeds("PaymentLatency")),
+    listener_is_down: ("ProgramDown", "QueueWithoutConsumer", "QueueGrows", "CopiesNotCompared"),
+    broker_is_full: ("BrokerAlarm", "OutboxStuck", "ServerErrors", *both_speeds("Reservations")),
     orders_stalls: ("CallsExpire",),
-    mongo_is_away: ("NoPrimary",),
+    mongo_is_down: ("NoMongoPrimary",),
 }
 
 
