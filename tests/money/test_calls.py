@@ -6,7 +6,7 @@ import pytest
 
 from libs import context
 from payments import errors, retries
-from tests.money.stories import deliver_all, ordered
+from tests.money.scenarios import deliver_all, ordered
 
 CREATE, READ = "POST /v1/payment_intents", "GET /v1/payment_intents/pi"
 CONFIRM, CAPTURE = "POST /v1/payment_intents/pi/confirm", "POST /v1/payment_intents/pi/capture"

@@ -15,7 +15,7 @@ from payments.card_provider import API_VERSION, CardProvider, StripeBusy
 from payments.recording import CONFIRM_PERIOD
 from payments.refunds import refund
 from tests.money.buyer import confirm
-from tests.money.stories import BAD_CARD, after_next, awaited, before_next
+from tests.money.scenarios import BAD_CARD, after_next, awaited, before_next
 
 CHALLENGED = "pm_card_threeDSecure2Required"
 

@@ -22,7 +22,7 @@ from libs.rpc.entrypoint import encoded_reply
 from payments.checkout import Checkout
 from payments.settlement import Settlement
 from payments.store import PaymentStore
-from tests.money.stories import deliver_all, ordered
+from tests.money.scenarios import deliver_all, ordered
 
 LOAF = {"id": "b1", "version": 1, "grain": "rye", "baked_at": "2026-11-22T12:00:00.000Z"}
 ELECTION = 11602

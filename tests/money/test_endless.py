@@ -8,8 +8,8 @@ from libs.alarms import ALARM_EVERY
 from payments.card_provider import StripeBusy
 from payments.decisions import Step
 from tests.money.buyer import confirm, paid_in_the_browser
-from tests.money.mistakes import deciding
-from tests.money.stories import Died, before_next, die
+from tests.money.mutants import deciding
+from tests.money.scenarios import Died, before_next, die
 
 ODD = {"kind": "error", "status": 400, "type": "invalid_request_error", "code": "odd", "count": None}
 

@@ -5,11 +5,11 @@ test_crash_points.py does the same with real processes, for a few of them unless
 
 import pytest
 
-from payments import checkout, copying, creation, reconciler, refunds, settlement
+from payments import checkout, creation, order_copies, reconciler, refunds, settlement
 from payments.crash_points import CrashPoint
 from payments.refunds import refund
 from tests.money.buyer import confirm
-from tests.money.stories import Died, bought, deliver_all, expired, ordered
+from tests.money.scenarios import Died, bought, deliver_all, expired, ordered
 from tests.money.test_crash_points import BEFORE_THE_CHARGE
 
 
@@ -25,7 +25,7 @@ def dying(monkeypatch):
                 left.clear()
                 raise Died
 
-        for module in (copying, settlement, creation, checkout, refunds, reconciler):
+        for module in (order_copies, settlement, creation, checkout, refunds, reconciler):
             monkeypatch.setattr(module, "crash_point", crash_point)
 
     return dies_at

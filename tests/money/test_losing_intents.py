@@ -7,7 +7,7 @@ import pytest
 
 from payments import errors
 from payments.webhooks import Webhook
-from tests.money.stories import (
+from tests.money.scenarios import (
     a_worker_creates_late_what_another_has_created,
     before_next,
     deliver_all,

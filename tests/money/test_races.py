@@ -14,9 +14,9 @@ import pytest
 from libs.contracts.errors import DomainError
 from libs.events import VersionConflict
 from payments.refunds import refund
-from tests.money import mistakes
+from tests.money import mutants
 from tests.money.buyer import confirm
-from tests.money.mistakes import RANDOM_KEYS
+from tests.money.mutants import RANDOM_KEYS
 
 ROUNDS = int(os.environ.get("MONEY_ROUNDS", "5"))
 AT_ONCE = 4
@@ -175,7 +175,7 @@ def test_a_refund_races_with_its_webhook_and_with_one_at_stripe(world):
     assert race(world, partial(refund_by_all_ways, world), partial(bought, world)) == []
 
 
-# Planted mistakes: races have to catch them sooner or later, or the rounds above prove nothing.
+# Mutants: races have to catch them sooner or later, or the rounds above prove nothing.
 
 
 def is_caught(world, wrong, *racing, **options):
@@ -186,19 +186,19 @@ def is_caught(world, wrong, *racing, **options):
 
 def test_races_catch_random_idempotency_keys(world, monkeypatch):
     RANDOM_KEYS["pi:"](monkeypatch, world)
-    mistakes.abandon_losers(monkeypatch, world)  # or those that lose are cancelled
+    mutants.abandon_losers(monkeypatch, world)  # or those that lose are cancelled
 
     assert is_caught(world, "intents", partial(pay_twice, world), world.reserve)
 
 
 def test_races_catch_an_authorization_that_is_not_voided(world, monkeypatch):
-    mistakes.NEVER_VOID(monkeypatch, world)
+    mutants.NEVER_VOID(monkeypatch, world)
     duel = Duel(world)
 
     assert is_caught(world, "can still be charged", duel.pay_and_cancel, world.reserve, duel=duel)
 
 
 def test_races_catch_a_write_that_compares_nothing(world, monkeypatch):
-    mistakes.save_blindly(monkeypatch, world)
+    mutants.save_blindly(monkeypatch, world)
 
     assert is_caught(world, "published with", partial(settle_by_all_ways, world), world.reserve)

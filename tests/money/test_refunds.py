@@ -13,7 +13,7 @@ from payments.card_provider import StripeBusy, _refund_totals
 from payments.domain import UNDER_WAY_PERIOD
 from payments.refunds import LATE_AFTER, list_late_partial_refunds, refund, refund_partially
 from tests.money.buyer import paid_in_the_browser
-from tests.money.stories import before_next
+from tests.money.scenarios import before_next
 
 
 def refunded(world, order_id, reason="the show was called off"):

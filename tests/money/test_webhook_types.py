@@ -13,7 +13,7 @@ from payments.provider import webhook_reader
 from payments.service import PaymentsService
 from payments.webhooks import WebhookReader
 from tests.money.buyer import confirm
-from tests.money.stories import awaited, ordered
+from tests.money.scenarios import awaited, ordered
 
 LIVE_KEYS = {
     "STRIPE_SECRET_KEY": "rk_live_1", "STRIPE_PUBLISHABLE_KEY": "pk_live_1", "STRIPE_WEBHOOK_SECRET": "whsec_1,whsec_2",

@@ -26,7 +26,7 @@ from orders.store import OrderStore, new_id
 from payments.audit import Audit
 from payments.card_provider import CardProvider
 from payments.checkout import Checkout
-from payments.copying import copy_order
+from payments.order_copies import copy_order
 from payments.outcomes import Outcomes
 from payments.reconciler import Reconciler
 from payments.recording import recorded_status

@@ -1,4 +1,4 @@
-"""Mistakes to plant in the services' own code, each of which a test has to catch. `patch` is pytest's monkeypatch."""
+"""Mutants: mistakes in the services' own code, each of which a test has to catch. `patch` is pytest's monkeypatch."""
 
 import uuid
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """Short scenarios of one order's money, the same each time, each built around the one moment at which a mistake shows.
 
-`before_next` lets somebody else act at that moment, so nothing depends on threads. Each story ends with minutes in
+`before_next` lets somebody else act at that moment, so nothing depends on threads. Each ends with minutes in
 which nobody clicks, and returns what is wrong then. `sent` lists the (path, idempotency key) of each request to Stripe.
 """
 
