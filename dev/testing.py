@@ -26,7 +26,7 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
 
-from dev.forked import Service
+from dev.fork_server import Service
 from dev.stack import Stack, install
 from libs.rpc.topology import declare_rpc_exchange
 

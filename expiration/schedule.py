@@ -75,7 +75,7 @@ class LoopingScheduler(Scheduler):
     def run(self, burst: bool = False) -> None:
         """Move due jobs every second until the process is stopped.
 
-        While Redis is away, try again every second; log that once a minute at most.
+        While Redis is unreachable, try again every second; log that once a minute at most.
         """
         said_at = float("-inf")
         while True:

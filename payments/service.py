@@ -23,10 +23,10 @@ from libs.rpc import RemoteError, arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import CallerProvider, Forbidden, ServiceClient, Unauthenticated
 from libs.rpc.entrypoint import rpc
-from payments.copying import copy_order
 from payments.declines import buyer_view
 from payments.domain import Payment
 from payments.errors import PaymentNotFound, StripeUnavailable
+from payments.order_copies import copy_order
 from payments.provider import PaymentsProvider
 from payments.recording import CONFIRM_PERIOD
 from payments.refunds import list_late_partial_refunds, refund, refund_partially, with_refunds

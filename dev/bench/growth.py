@@ -10,7 +10,7 @@ from itertools import count, cycle, islice
 from typing import Any
 
 from dev.bench import sizes
-from dev.bench.goods import Sale
+from dev.bench.bulk_data import Sale
 from dev.bench.load import Stream, asking, asking_for, in_threads, request
 from dev.bench.people import Person
 from dev.bench.rows import Measured, Row, Suite

@@ -13,7 +13,7 @@ from typing import Any
 import pymongo
 
 from dev.bench import cpu, sizes
-from dev.bench.goods import fill
+from dev.bench.bulk_data import fill
 from dev.bench.load import Actor, Load, Stream, asking, asking_for, check, percentile, request
 from dev.bench.people import Person, people
 from dev.bench.rows import Measured, Row

@@ -20,12 +20,11 @@ from pymongo.errors import OperationFailure
 
 from dev.stack.layout import Layout
 from dev.stack.ports import HOST, SERVE_METRICS, Node, Ports, PortTaken, is_taken
-from dev.stack.program import Program
 from dev.stack.programs import BROKER_SETUP, commands, program
 from dev.stack.proxy import Proxy
 from dev.stack.servers import answers, mongo, rabbitmq, redis_server, sentinel_command, write_private
 from dev.stack.stack import Stack, StackError
-from dev.stack.supervisor import wait_until
+from dev.stack.supervisor import Program, wait_until
 from libs.errors import ignoring_unavailable
 from ops import mongo_users, redis_users, replica_set
 

@@ -9,8 +9,8 @@ import requests
 
 from dev.stack.layout import STRIPE, Layout
 from dev.stack.ports import HOST, SERVE_METRICS
-from dev.stack.program import Program
 from dev.stack.servers import answers
+from dev.stack.supervisor import Program
 from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
 from libs.settings import CA_FILES
 

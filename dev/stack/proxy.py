@@ -6,9 +6,8 @@ from pathlib import Path
 
 from dev.stack.install import VIRTUAL_ENVIRONMENT
 from dev.stack.ports import HOST
-from dev.stack.program import Program
 from dev.stack.servers import answers
-from dev.stack.supervisor import ROOT
+from dev.stack.supervisor import ROOT, Program
 
 CADDYFILE = (ROOT / "deploy/proxy/Caddyfile").read_text()
 CADDY = str(VIRTUAL_ENVIRONMENT / "bin/caddy")

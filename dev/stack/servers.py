@@ -12,7 +12,7 @@ import requests
 from dev.secrets import redis_password
 from dev.stack import install
 from dev.stack.ports import HOST, Ports
-from dev.stack.program import Program
+from dev.stack.supervisor import Program
 from libs.errors import ignoring_unavailable
 from ops import mongo_setup, redis_users, replica_set
 from ops.broker_users import ADMINISTRATOR

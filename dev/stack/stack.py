@@ -16,10 +16,9 @@ import requests
 from dev.stack import install, supervisor
 from dev.stack.layout import Layout
 from dev.stack.ports import HOST, SERVE_METRICS, Node, Ports, PortTaken
-from dev.stack.program import Program
 from dev.stack.programs import all_programs, environment
 from dev.stack.servers import servers
-from dev.stack.supervisor import STOP_SECONDS, SupervisorError, members, wait_until
+from dev.stack.supervisor import STOP_SECONDS, Program, SupervisorError, members, wait_until
 from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
 from libs.processes import die_with_parent
 from ops import mongo_setup

@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from xmlrpc.client import Fault, ServerProxy
 from supervisor.xmlrpc import SupervisorTransport
 
 from dev.stack.install import VIRTUAL_ENVIRONMENT
-from dev.stack.program import Program
 from libs.processes import die_with_parent
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +26,18 @@ STOP_SECONDS = 20
 END_SECONDS = 2
 """How long supervisord may take to end once it has removed the file with its id."""
 SOCKET_PATH_LIMIT = 90  # bytes; sun_path has 108 (unix(7)), and supervisord appends its pid for a moment
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised process: its command, its readiness check, and its own part of the environment."""
+
+    name: str
+    command: list[str]
+    is_ready: Callable[[], bool]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    # RabbitMQ's node must get SIGTERM alone: it stops its own children first.
+    signal_group: bool = True
 
 
 class SupervisorError(Exception):
@@ -63,7 +75,7 @@ class Supervisor:
         config.write_text(configuration(self.folder, servers, programs))
         with open(self.folder / "logs" / "supervisord.out", "wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "dev.supervised", "-n", "-c", config],
+                [sys.executable, "-m", "dev.supervisord", "-n", "-c", config],
                 cwd=ROOT,
                 env=environment(self.folder),
                 stdin=subprocess.DEVNULL,

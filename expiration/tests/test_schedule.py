@@ -253,7 +253,7 @@ def test_a_scheduler_that_is_killed_never_leaves_a_registration_that_does_not_la
 
 
 def test_a_scheduler_goes_on_when_redis_is_back(schedule, monkeypatch):
-    scheduler, failures = schedule.scheduler, [ConnectionError("Redis is away")]
+    scheduler, failures = schedule.scheduler, [ConnectionError("Redis is unreachable")]
     heartbeat = scheduler.heartbeat
     monkeypatch.setattr(scheduler, "heartbeat", lambda: fail(failures.pop()) if failures else heartbeat())
     monkeypatch.setattr(scheduler, "_install_signal_handlers", lambda: None)

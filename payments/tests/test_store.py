@@ -9,8 +9,8 @@ from libs.contracts.errors import OrderNotFound
 from libs.events import VersionConflict
 from libs.schema import migrate
 from payments.card_provider import CardProvider
-from payments.copying import copy_order
 from payments.domain import Payment
+from payments.order_copies import copy_order
 from payments.settlement import Settlement
 from payments.store import PaymentStore
 

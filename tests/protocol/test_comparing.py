@@ -222,7 +222,7 @@ class Player:
         may_fail = not self.is_peaceful and self.world.left["fail to repair"]
         if may_fail and self.schedule.choose(["repair", "fail to repair"]) == "fail to repair":
             self.world.left["fail to repair"] -= 1
-            raise Unavailable("the database is away")
+            raise Unavailable("the database is unreachable")
         self.world.copied = max(self.world.copied, snapshot["version"])
 
 

@@ -69,7 +69,7 @@ def test_events_and_calls_go_on_while_one_of_three_brokers_is_dead(cluster):
     url, mongo_url = addresses(cluster), cluster.mongo_url("probe")
     settings = {"AMQP_URI": url, "MONGO_URL": mongo_url, "TOKEN_PUBLIC_KEYS": new_key("auth:1")[1]}
     with ExitStack() as stack:
-        for module, queue in (("libs.events.tests.troubled:Ours", "labels.LoafBaked"),
+        for module, queue in (("libs.events.tests.crash_probe:Ours", "labels.LoafBaked"),
                               ("libs.rpc.tests.probe:Probe", "rpc-probe")):  # fmt: skip
             stack.enter_context(nameko_service(module, queue, **settings))
         mongo = stack.enter_context(pymongo.MongoClient(mongo_url, tz_aware=True))

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from dev.bench import system
-from dev.bench.goods import PARTS
+from dev.bench.bulk_data import PARTS
 from dev.bench.growth import sold_after_lapses
 from dev.bench.load import Stream, asking, request
 from dev.testing import commands_on

@@ -10,9 +10,8 @@ from dev import secrets
 from dev.stack import Ports, Stack, StackError, free_ports, install
 from dev.stack.__main__ import main
 from dev.stack.ports import PortTaken
-from dev.stack.program import Program
 from dev.stack.programs import all_programs, environment
-from dev.stack.supervisor import configuration
+from dev.stack.supervisor import Program, configuration
 from libs.tokens import Signer, Verifier
 
 

@@ -1,4 +1,4 @@
-"""supervisord, with a log in the format of every program's: `python -m dev.supervised -n -c FILE`."""
+"""supervisord, with a log in the format of every program's: `python -m dev.supervisord -n -c FILE`."""
 
 import logging
 from typing import Any

@@ -6,8 +6,7 @@ import subprocess
 
 import pytest
 
-from dev.stack.program import Program
-from dev.stack.supervisor import MARK, Supervisor
+from dev.stack.supervisor import MARK, Program, Supervisor
 
 WAITS = Program("waits", ["sleep", "60"], lambda: True)
 

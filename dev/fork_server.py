@@ -1,7 +1,7 @@
 """Starts services by forking a process that has imported what all of them need, which is most of what a start costs.
 
-`python -m dev.forked` is that process. Each command that arrives at its standard input, a socket, is run as a process
-of its own by what runs it in production, `libs.service`.
+`python -m dev.fork_server` is that process. It runs each command that arrives at its standard input, a socket, in a
+process of its own, by what runs it in production: `libs.service`.
 """
 
 import atexit
