@@ -34,10 +34,11 @@ def artwork(ticket: dict[str, Any]) -> Artwork:
     return _drawn(ticket["category"], motif, tone + day, bool(mirrored % 2), shift)
 
 
-def illustration(category: str) -> Artwork:
-    """Return the picture of a category."""
+def illustration(category: str, other: int = 0) -> Artwork:
+    """Return the picture of a category, or an `other` one."""
     number = CATEGORIES.index(category)
-    return _drawn(category, 0 if category in ("movie", "show") else 1, 5 * number + 1, False, 0)
+    motif = 0 if category in ("movie", "show") else 1
+    return _drawn(category, motif + other, 5 * number + 1 + 2 * other, False, 0)
 
 
 def _drawn(category: str, motif: int, tone: int, is_mirrored: bool, shift: int) -> Artwork:

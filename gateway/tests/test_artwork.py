@@ -38,4 +38,4 @@ def test_every_motif_and_every_set_of_colours_is_drawn():
 
     assert {f"{category}-{number + 1}" for category in CATEGORIES for number in range(MOTIFS)} == drawn
     assert {str(number) for number in range(TONES)} == tones
-    assert {illustration(category).motif for category in CATEGORIES} <= drawn
+    assert {illustration(category, other).motif for category in CATEGORIES for other in (0, 1)} <= drawn

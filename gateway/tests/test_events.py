@@ -211,6 +211,7 @@ def test_who_comes_too_late_for_a_ticket_is_offered_the_events_others_and_not_to
     bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"})
     sold = client.get(late).text
     assert link in sold and "What you get" not in sold
+    assert "all in, no fees" not in sold and "you get the money back" not in sold
     assert "What you get" in client.get(f"/tickets/{three[0]['id']}").text
 
 

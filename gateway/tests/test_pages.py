@@ -42,6 +42,21 @@ def test_sign_in_leads_back_to_the_page_before(client, ana, ticket):
     assert signed_in.headers["Location"] == "/my/tickets?after=0"
 
 
+def test_visitor_without_an_account_signs_up_on_the_way_to_a_ticket(client, ticket):
+    path = f"/tickets/{ticket['id']}"
+    link = re.search(r'No account yet\? <a href="([^"]+)"', client.get(path).text)[1]
+
+    signed_up = client.submit(link, "/signup", email="cy@example.com", password="cy and a word", next=path)
+
+    assert link == f"/signup?next={path}" and signed_up.headers["Location"] == path
+
+
+def test_ticket_without_a_date_says_so_beside_its_venue_too(ana, client):
+    ana.post("/api/tickets", json={"title": "Museum", "venue": "City Museum", "price": 5})
+
+    assert "Museum Any day City Museum $5.00" in page_text(client, "/tickets")
+
+
 def test_sign_in_never_leads_to_another_site(client, ana):
     signed_in = client.submit(
         "/signin?next=//evil.example", "/signin", email="ana@example.com", password="ana and a word"
@@ -153,7 +168,14 @@ def test_url_of_the_next_page_is_on_this_site_whatever_the_query(ana, client, qu
 
 
 def test_search_without_a_match_offers_all_tickets(client):
-    assert "No ticket on sale matches this search. See all tickets" in page_text(client, "/tickets?q=nothing")
+    assert "or leave out a filter. See all tickets" in page_text(client, "/tickets?q=nothing")
+
+
+def test_search_that_filters_leave_without_a_match_goes_on_without_them(client, ticket):
+    shown = client.get("/tickets?q=hamlet&category=match&max_price=5").text
+
+    assert 'href="/tickets?q=hamlet">Search without filters' in shown
+    assert "Search without filters" not in client.get("/tickets?q=nothing").text
 
 
 def test_search_that_found_nothing_yet_continues(client, services):
@@ -495,6 +517,14 @@ def test_orders_that_came_to_nothing_are_listed_apart(bo, order_page):
 
     assert "Nothing here yet" in page_text(bo, "/my/tickets")
     assert "Hamlet, row 3 Any day $19.99 Cancelled" in page_text(bo, "/my/tickets?cancelled=1")
+
+
+def test_order_whose_time_to_pay_is_over_is_not_listed_as_one_to_pay(bo, order_page, services):
+    services.orders[order_page.rpartition("/")[2]]["expires_at"] = "2020-01-01T00:00:00.000Z"
+
+    listed = page_text(bo, "/my/tickets")
+
+    assert "The time to pay is over What happened" in listed and "Continue to payment" not in listed
 
 
 def test_list_of_orders_is_found_under_its_earlier_address(bo):
