@@ -15,7 +15,7 @@ from markupsafe import Markup
 from gateway.languages import ENGLISH, LANGUAGES
 
 FOLDER = Path(__file__).parent / "texts"
-ORDER = ("how-it-works", "help", "fees", "guarantee", "owed", "contact", "privacy")
+ORDER = ("how-it-works", "handover", "help", "fees", "guarantee", "owed", "contact", "privacy")
 """In which our texts are listed; those that only an operator has come after them."""
 TO_TEXT = re.compile(r"^([\w-]+)\.md$")
 """A link from one text to another, by its file as editors show it; the page has no suffix."""
@@ -23,12 +23,13 @@ FOLDER_FORM = "a folder of .md files in UTF-8, each of which begins with a headi
 
 
 class Text(NamedTuple):
-    """A text: its title, its first paragraph as plain text, the rest as HTML, and the language that it is in."""
+    """A text: its title, its first paragraph as plain text, the rest as HTML, its language, its parts by their ids."""
 
     title: str
     summary: str
     html: Markup
     language: str
+    parts: dict[str, str]
 
 
 def read_texts(folder: str | Path) -> dict[str, dict[str, Text]]:
@@ -59,10 +60,21 @@ def _read(path: Path, language: str) -> Text:
         raise ValueError(path)
     for link in [each for token in tokens for each in token.children or [] if each.type == "link_open"]:
         link.attrSet("href", TO_TEXT.sub(r"\1", str(link.attrGet("href"))))
+    parts = _name_parts(tokens[3:])
     html: str = markdown.renderer.render(tokens[3:], markdown.options, {})
     paragraphs = (after for before, after in pairwise(tokens[3:]) if before.type == "paragraph_open")
     summary = next(map(_plain, paragraphs), "")
-    return Text(_plain(tokens[1]), summary, Markup(html), language)  # noqa: S704 - markdown-it escapes
+    return Text(_plain(tokens[1]), summary, Markup(html), language, parts)  # noqa: S704 - markdown-it escapes
+
+
+def _name_parts(tokens: list[Token]) -> dict[str, str]:
+    """Give the headings of the second level ids, and return what they say by these."""
+    headings = [
+        (opened, _plain(inline)) for opened, inline in pairwise(tokens) if opened.tag == "h2" and opened.nesting == 1
+    ]
+    for number, (opened, _) in enumerate(headings, 1):
+        opened.attrSet("id", f"part-{number}")
+    return {str(opened.attrGet("id")): said for opened, said in headings}
 
 
 def _plain(inline: Token) -> str:

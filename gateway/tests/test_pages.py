@@ -326,7 +326,7 @@ def test_buyer_reserves_pays_and_gets_a_receipt(bo, ticket, order_page):
     assert (paid.status_code, paid.headers["Location"]) == (303, order_page)
     assert "The ticket is yours" in receipt and "Visa ending in 4242" in receipt and "$19.99" in receipt
     assert order_page.rpartition("/")[2] in receipt
-    assert "Show this page at the entrance, on your phone or printed." in receipt
+    assert 'href="/about/handover"' in bo.get(order_page).text
     assert "You bought this ticket." in page_text(bo, f"/tickets/{ticket['id']}")
 
 

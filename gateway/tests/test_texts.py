@@ -86,7 +86,7 @@ def test_what_others_show_of_a_text_is_its_first_paragraph_and_no_heading(folder
 def test_texts_are_listed_as_one_comes_to_need_them_and_operators_own_last(client):
     names = re.findall(r'href="/about/([\w-]+)"', client.get("/about/help").text.partition("<article")[0])
 
-    assert names == ["how-it-works", "help", "fees", "guarantee", "owed", "contact", "privacy", "imprint"]
+    assert names == ["how-it-works", "handover", "help", "fees", "guarantee", "owed", "contact", "privacy", "imprint"]
 
 
 def test_a_reader_of_german_reads_the_operators_german_and_else_the_operators_english(folder, client):
@@ -102,3 +102,27 @@ def test_a_reader_of_german_reads_the_operators_german_and_else_the_operators_en
     assert (texts["privacy"].title, texts["privacy"].language) == ("Datenschutz", "de")
     fees = client.get("/about/fees", headers={"Accept-Language": "de"}).text
     assert '<article class="panel prose" lang="en">' in fees and ">Datenschutz</a>" in fees
+
+
+def test_a_long_text_leads_to_its_parts(folder, client):
+    page = client.get("/about/help").text
+    headings = dict(re.findall(r'<h2 id="(part-\d)">([^<]+)</h2>', page))
+
+    assert [*headings.values()] == ["Buying", "Selling", "Your account"]
+    assert dict(re.findall('<a href="#(part-[^"]+)">([^<]+)</a>', page)) == headings
+
+
+def test_every_text_says_how_one_goes_on(client):
+    for name in read_texts(FOLDER)["en"]:
+        after = client.get(f"/about/{name}").text.partition("</article>")[2].partition("</main>")[0]
+        assert ('href="/about/contact"' in after) == (name != "contact"), name
+
+
+def test_help_says_what_one_does_who_forgot_the_password():
+    """The sign-in page says that help has the answer."""
+    assert "forgot my password" in read_texts(FOLDER)["en"]["help"].html
+
+
+def test_our_texts_say_how_a_ticket_gets_to_its_buyer():
+    for texts in read_texts(FOLDER).values():
+        assert all('href="handover"' in texts[name].html for name in ("how-it-works", "help", "guarantee"))
