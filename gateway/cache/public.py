@@ -41,7 +41,7 @@ OWN = ("X-Request-Id", "Cache-Control", "Age", "Date")
 """Headers that each response has its own of."""
 OF_CONTENT = ("Content-Type", "Content-Length", "Content-Encoding", "Link")
 """Headers that 304 does without."""
-THEME = re.compile(r"ticketing-theme=(light|dark)")
+THEME = re.compile(r"(?<![^; ])ticketing-theme=(light|dark)(?![^; ])")
 CODINGS = ("HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING")
 
 _hits = reads.labels("hit")
@@ -132,9 +132,14 @@ def _variant(environ: "WSGIEnvironment") -> str:
     """Return what makes the pages of two guests differ: how they are compressed, the theme and the language."""
     if environ.get("PATH_INFO", "").startswith("/api/"):
         return ""
+    return f"{environ.get('HTTP_ACCEPT_ENCODING', '')} {theme_of(environ)} {language_of(environ)}"
+
+
+def theme_of(environ: "WSGIEnvironment") -> str:
+    """Return the theme that was chosen in the browser of a request, or "" for that of its system."""
     cookies = environ.get("HTTP_COOKIE")
-    theme = THEME.search(cookies) if cookies else None
-    return f"{environ.get('HTTP_ACCEPT_ENCODING', '')} {theme[1] if theme else ''} {language_of(environ)}"
+    chosen = THEME.search(cookies) if cookies else None
+    return chosen[1] if chosen else ""
 
 
 def _is_plain(environ: "WSGIEnvironment") -> bool:

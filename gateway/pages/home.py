@@ -49,5 +49,4 @@ def _remember(cookie: str, chosen: str, choices: Collection[str]) -> Any:
 
 def theme() -> str:
     """Return the theme that this browser's user chose, or "" for that of their system."""
-    chosen = request.cookies.get(THEME_COOKIE, "")
-    return chosen if chosen in THEMES else ""
+    return public.theme_of(request.environ)

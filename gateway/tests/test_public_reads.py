@@ -209,6 +209,16 @@ def test_guests_get_a_page_each_in_their_theme_and_as_their_browser_decodes_it(g
     assert reading(services) == asked and hits() == before + 4
 
 
+@pytest.mark.parametrize("cookie", ['ticketing-theme="dark"', "a-ticketing-theme=dark", "ticketing-theme=darker"])
+def test_guests_do_not_get_the_theme_of_a_guest_with_a_strange_cookie(app, memory, cookie, page):
+    guest = app.test_client(use_cookies=False)
+    strange = guest.get(page, headers={"Cookie": cookie})
+    pages = [guest.get(page, headers={"Cookie": theme}).text for theme in ("ticketing-theme=dark", "")]
+
+    assert "data-theme" not in strange.text
+    assert ['data-theme="dark"' in text for text in pages] == [True, False]
+
+
 def test_notices_are_shown_to_one_visitor_once(guest, ana, bo, ticket):
     path = f"/tickets/{ticket['id']}"
     ana.submit(f"{path}/edit", title="Hamlet, row 4", price="19.99", category="stage")
