@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +69,13 @@ def chosen_in(environ: "WSGIEnvironment") -> str | None:
 
 @lru_cache(256)
 def _asked_for(header: str) -> str:
-    accepted = parse_accept_header(header, LanguageAccept)
-    return accepted.best_match(LANGUAGES, ENGLISH) or ENGLISH
+    """Return the first of our languages, in whichever variant, or what * stands for; quality 0 refuses one."""
+    accepted = sorted(parse_accept_header(header, LanguageAccept), key=lambda each: -each[1])
+    named = [re.split("[-_]", name.lower())[0] for name, _ in accepted]
+    others = [each for each in LANGUAGES if each not in named]
+    wanted = (name for name, (_, quality) in zip(named, accepted, strict=True) if quality > 0)
+    found = ([name] if name in LANGUAGES else others if name == "*" else [] for name in wanted)
+    return next(chain.from_iterable(found), ENGLISH)
 
 
 def translations() -> NullTranslations:

@@ -30,7 +30,7 @@ def visitor_locale() -> Locale:
     Who has chosen a language here types prices as in the first one of that language.
     """
     chosen = chosen_in(request.environ)
-    for locale in _known(request.accept_languages.values()):
+    for locale in _known(name for name, quality in request.accept_languages if quality > 0):
         if chosen in (None, locale.language):
             return locale
     return Locale(chosen) if chosen else ENGLISH

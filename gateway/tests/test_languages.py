@@ -177,6 +177,22 @@ def test_a_visitor_reads_the_language_that_their_browser_asks_for(client):
     assert '<html lang="en">' in english.text and '<html lang="en">' in client.get("/").text
 
 
+@pytest.mark.parametrize(
+    ("asked", "language"),
+    [
+        ("de-AT, en;q=0.5", "de"),
+        ("en-GB, de;q=0.5", "en"),
+        ("fr, de-CH;q=0.4, en-US;q=0.2", "de"),
+        ("fr, *;q=0.1", "en"),
+        ("en;q=0, *", "de"),
+        ("de;q=0", "en"),
+        ("de;q=much", "en"),
+    ],
+)
+def test_visitors_read_the_first_language_that_they_ask_for_in_whichever_variant(client, asked, language):
+    assert client.get("/", headers={"Accept-Language": asked}).headers["Content-Language"] == language
+
+
 def test_a_chosen_language_is_remembered_and_leads_back(client):
     answer = client.post("/language", data={"language": "de", "back": "/signin?next=/sell"}, headers=OWN)
 
