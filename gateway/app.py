@@ -4,12 +4,12 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flask import Flask, Response
-from flask_compress import Compress
+from flask import Flask
 
 from gateway import (
     announcement,
     api,
+    compression,
     errors,
     health,
     languages,
@@ -33,13 +33,6 @@ from libs import tracing
 from libs.revocation_listener import RevocationListener
 from libs.revocations import Revocations, followed_by
 from libs.rpc import Client
-
-COMPRESSED = [
-    *("text/html", "text/css", "text/javascript", "text/plain", "application/xml", "image/svg+xml"),
-    "application/manifest+json",
-]
-"""What is compressed. Pages have no secret that is the same in two responses (`security.csrf_field`); the API is left
-alone, since clients give the ETags of its answers back."""
 
 
 class Gateway(Flask):
@@ -69,10 +62,6 @@ def create_app(
         CURRENCY=read.currency,
         TIME_ZONE=read.time_zone,
         PUBLIC_URL=read.public_url.rstrip("/"),
-        COMPRESS_MIMETYPES=COMPRESSED,
-        COMPRESS_ALGORITHM=["zstd", "br", "gzip"],
-        COMPRESS_EVALUATE_CONDITIONAL_REQUEST=False,
-        COMPRESS_REGISTER=False,
     )
     services = Services(lambda: client or Client(read.amqp_url, "gateway"), read.signer)
     app.extensions["services"] = services
@@ -85,7 +74,7 @@ def create_app(
     memory = public.register(app)
     reservations.register(app, lambda: app.extensions["services"])
     banner = announcement.register(app, memory.forget)
-    _compress(app)
+    compression.register(app)
     static_files.register(app)
     languages.register(app)
     scripts.register(app)
@@ -110,22 +99,6 @@ def create_app(
     if read.trusted_hosts:
         app.wsgi_app = health.ByAnyName(app.wsgi_app, read.trusted_hosts[0])  # type: ignore[method-assign]
     return app
-
-
-def _compress(app: Flask) -> None:
-    compress = Compress()
-    compress.init_app(app)
-
-    @app.after_request
-    def compress_page(response: Response) -> Response:
-        if response.mimetype not in COMPRESSED:
-            return response
-        status = response.status
-        if response.status_code >= 400:
-            response.status_code = 200  # Flask-Compress compresses nothing else; a form with problems is as long
-        packed = compress.after_request(response)
-        packed.status = status
-        return packed
 
 
 def _listen(app: Flask, settings: Settings, services: Services) -> Revocations:

@@ -18,6 +18,27 @@ def test_page_is_compressed_as_the_browser_asks(client, coding):
     assert "Accept-Encoding" in packed.headers["Vary"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "coding"),
+    [
+        ("gzip, deflate, br, zstd", "zstd"),
+        ("GZIP", "gzip"),
+        ("br;q=0.5, gzip;q=0.8", "gzip"),
+        ("zstd;q=0, *", "br"),
+        ("gzip;q=0", None),
+        ("*;q=0", None),
+        ("identity, gzip;q=0.5", None),
+        ("deflate", None),
+        ("gzip;q=much", None),
+    ],
+)
+def test_page_is_never_compressed_in_a_way_that_the_client_refuses(client, asked, coding):
+    page = client.get("/", headers={"Accept-Encoding": asked})
+
+    assert page.headers.get("Content-Encoding") == coding
+    assert "Accept-Encoding" in page.headers["Vary"]
+
+
 def test_a_form_with_problems_and_an_error_page_are_compressed_too(ana):
     coding = {"Accept-Encoding": "gzip"}
     form, missing = ana.get("/tickets?min_price=cheap", headers=coding), ana.get("/nowhere", headers=coding)

@@ -6,9 +6,11 @@ import time
 from functools import cache
 
 import pytest
+from flask import template_rendered
 from prometheus_client import REGISTRY
 
 from gateway.app import create_app
+from gateway.cache.memory import MOST_FORMS
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.tests.fakes import SETTINGS, FakeServices, never_revoked
@@ -217,6 +219,18 @@ def test_guests_do_not_get_the_theme_of_a_guest_with_a_strange_cookie(app, memor
 
     assert "data-theme" not in strange.text
     assert ['data-theme="dark"' in text for text in pages] == [True, False]
+
+
+def test_a_guest_who_sends_many_codings_keeps_nobody_from_getting_pages_from_memory(app, guest, page):
+    for number in range(MOST_FORMS):
+        guest.get(page, headers={"Accept-Encoding": f"gzip, coding-{number}"})
+    guest.get(page, headers={"Accept-Encoding": "br"})
+    rendered = []
+
+    with template_rendered.connected_to(lambda _, template, **__: rendered.append(template.name), app):
+        guest.get(page, headers={"Accept-Encoding": "br"})
+
+    assert rendered == []
 
 
 def test_notices_are_shown_to_one_visitor_once(guest, ana, bo, ticket):
