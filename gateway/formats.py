@@ -50,7 +50,6 @@ DAYS = Locale("en", "GB")
 """How English pages write days and times: with 24 hours, and the day before the month."""
 SHARED_SIGNS = ("$", "¥")
 """Signs of several currencies, of which each country means its own."""
-UTC_KEYS = ("UTC", "Etc/UTC")
 CACHED = 8192
 
 
@@ -100,12 +99,12 @@ def amount(minor: int, code: str) -> str:
 def moment(iso: str, zone: str | None = None, *, near: bool = True, city: str | None = None) -> str:
     """Return "Sun, 22 Nov 2026, 20:55": the time in a zone (IANA), by default the site's own, to the minute.
 
-    The zone is named by a city, unless it is that of a `city` beside the time, or the site's own, which is named if it
-    is UTC. With `near` it is "today 20:55" on the day, and likewise the day before and after; what shows that is good
-    until midnight there.
+    The zone is named by a city, or by its offset from UTC if it has no place; not if it is that of a `city` beside
+    the time, or the site's own, unless that is UTC. With `near` it is "today 20:55" on the day, and likewise the day
+    before and after; what shows that is good until midnight there.
     """
     there, here = ZoneInfo(zone) if zone else _site_zone(), _site_zone()
-    is_named = there.key in UTC_KEYS or there.key != here.key and not (city and _is_of(city, there.key, language()))
+    is_named = _is_placeless(there.key) or there.key != here.key and not (city and _is_of(city, there.key, language()))
     today = datetime.now(there).date() if near else date.min
     return _moment(iso, there, language(), today, is_named)
 
@@ -156,14 +155,26 @@ def next_midnight(zones: Collection[str | None]) -> float:
 
 def whose_time() -> str:
     """Return whose time it is where a page shows one without a zone."""
-    zone = _site_zone().key
-    city = get_timezone_location(zone, locale=language(), return_city=True)
-    return "UTC" if zone in UTC_KEYS else gettext("%(city)s time", city=city)
+    zone = _site_zone()
+    if _is_placeless(zone.key):
+        return f"UTC{_offset(datetime.now(zone))}"
+    return gettext("%(city)s time", city=get_timezone_location(zone.key, locale=language(), return_city=True))
 
 
 def _site_zone() -> ZoneInfo:
     zone: ZoneInfo = current_app.config["TIME_ZONE"]
     return zone
+
+
+@cache
+def _is_placeless(zone: str) -> bool:
+    """Return whether a zone is UTC, or a fixed offset from it, by whichever name."""
+    return get_timezone_location(zone, locale="en", return_city=True).startswith(("UTC", "GMT"))
+
+
+def _offset(local: datetime) -> str:
+    """Return the offset of a time from UTC like -05:00, or "" for UTC itself; Etc/GMT+5 is five hours behind."""
+    return local.isoformat()[-6:] if local.utcoffset() else ""
 
 
 @lru_cache(CACHED)
@@ -172,9 +183,10 @@ def _moment(iso: str, zone: ZoneInfo, spoken: str, today: date, is_named: bool) 
     locale, say = DAYS if spoken == "en" else Locale(spoken), catalogue(spoken).gettext
     city = get_timezone_location(zone.key, locale=locale, return_city=True) if is_named else ""
     form = N_("%(time)s %(city)s time") if city else N_("%(time)s")
-    if zone.key in UTC_KEYS:
-        form = N_("%(time)s UTC")
-    clock_time = say(form) % {"time": locale.datetime_skeletons["Hm"].apply(local, locale), "city": city}
+    if _is_placeless(zone.key):
+        form = N_("%(time)s UTC%(offset)s")
+    shown = {"time": locale.datetime_skeletons["Hm"].apply(local, locale), "city": city, "offset": _offset(local)}
+    clock_time = say(form) % shown
     days = {-1: N_("yesterday %(time)s"), 0: N_("today %(time)s"), 1: N_("tomorrow %(time)s")}
     near = days.get((local.date() - today).days)
     if near:

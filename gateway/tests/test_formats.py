@@ -30,6 +30,23 @@ def test_the_zone_is_not_named_at_a_site_whose_venues_are_all_in_it(berlin):
         assert moment(NEW_YEAR) == moment(NEW_YEAR, "Europe/Berlin") == "Wed, 1 Jan 2031, 20:00"
 
 
+@pytest.mark.parametrize(
+    ("zone", "shown"),
+    [
+        ("UTC", "19:00 UTC"),
+        ("Zulu", "19:00 UTC"),
+        ("GMT", "19:00 UTC"),
+        ("Etc/GMT+5", "14:00 UTC-05:00"),
+        ("Etc/GMT-14", "09:00 UTC+14:00"),
+        ("Asia/Calcutta", "00:30 Kolkata time"),
+        ("US/Pacific", "11:00 Los Angeles time"),
+    ],
+)
+def test_a_zone_without_a_place_is_named_by_its_offset_and_an_old_name_by_its_city(berlin, zone, shown):
+    with berlin.test_request_context():
+        assert moment(NEW_YEAR, zone).endswith(f", {shown}")
+
+
 @pytest.mark.parametrize(("city", "named"), [("New York", ""), (" new york", ""), ("Boston", " New York time")])
 def test_the_zone_is_not_named_beside_the_city_that_it_is_called_by(berlin, city, named):
     with berlin.test_request_context():
