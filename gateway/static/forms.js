@@ -5,6 +5,15 @@
   const words = JSON.parse(document.currentScript.dataset.words ?? "{}");
   const say = (text) => words[text] ?? text;
 
+  // what this browser calls a time zone, which may be an older name such as Asia/Calcutta
+  function usual(zone) {
+    try {
+      return new Intl.DateTimeFormat("en", { timeZone: zone }).resolvedOptions().timeZone;
+    } catch {
+      return zone;
+    }
+  }
+
   for (const button of document.querySelectorAll("[data-reveal]")) {
     const input = document.getElementById(button.dataset.reveal);
     const [word] = button.childNodes;
@@ -21,7 +30,8 @@
     const cities = [...zone.list.options];
     const city = document.getElementById("city");
     let chosen = false;
-    if (own) zone.value = cities.find((option) => option.label === own)?.value ?? own;
+    const place = cities.find((option) => option.label === own) ?? cities.find((option) => usual(option.label) === own);
+    if (own) zone.value = place?.value ?? own;
     zone.addEventListener("input", () => (chosen = true));
     city.addEventListener("change", () => {
       const named = cities.find((option) => option.value.toLowerCase() === city.value.trim().toLowerCase());

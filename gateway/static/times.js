@@ -9,6 +9,13 @@
   const date = new Intl.DateTimeFormat(lang === "en" ? "en-GB" : lang, { weekday: "short", day: "numeric", month: "short", year: "numeric" });
   const clocks = {};
   const clock = (zone) => (clocks[zone] ??= new Intl.DateTimeFormat(lang, { ...shape, timeZone: zone }));
+  function isKnown(zone) {
+    try {
+      return Boolean(clock(zone));
+    } catch {
+      return false; // the browser is older than the zone
+    }
+  }
   const read = (zone, moment) => Object.fromEntries(clock(zone).formatToParts(moment).map(({ type, value }) => [type, value]));
   const midnight = (moment) => new Date(moment).setHours(0, 0, 0, 0);
 
@@ -33,8 +40,8 @@
     for (const time of document.querySelectorAll("time:is([data-zone], [data-own])")) {
       const moment = Date.parse(time.dateTime);
       const { zone, own: form } = time.dataset;
-      if (zone) time.append(beside(moment, zone));
-      else time.textContent = own(moment, form === "near");
+      if (zone && isKnown(zone)) time.append(beside(moment, zone));
+      else if (!zone) time.textContent = own(moment, form === "near");
       time.removeAttribute(zone ? "data-zone" : "data-own"); // each one once
     }
   }

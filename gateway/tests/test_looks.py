@@ -143,6 +143,38 @@ def test_a_deadline_is_on_the_clock_of_who_reads_it(visit, bo, ticket):  # noqa:
     assert page.locator(".deadline time").text_content() == f"{word} {there:%H:%M}"
 
 
+def test_a_zone_that_the_browser_is_too_old_for_hides_no_other_time(ana, visit):  # noqa: F811
+    for title, zone in (("Hamlet", "Europe/Berlin"), ("Macbeth", "Europe/Kyiv")):
+        ticket = {"title": title, "price": 20, "startsAt": "2031-01-01T19:00:00Z", "timeZone": zone}
+        ana.post("/api/tickets", json=ticket)
+    page = visit(ana, timezone_id="Asia/Tokyo")
+    page.add_init_script("""
+        const Known = Intl.DateTimeFormat;
+        Intl.DateTimeFormat = function (lang, options) {
+          if (options?.timeZone === "Europe/Kyiv") throw new RangeError(options.timeZone);
+          return new Known(lang, options);
+        };
+    """)
+
+    page.goto("/tickets?sort=newest", wait_until="domcontentloaded")
+
+    assert page.locator(".ticket time").all_inner_texts() == [
+        "Wed, 1 Jan 2031, 21:00 Kyiv time",
+        "Wed, 1 Jan 2031, 20:00 Berlin time (Thu\xa004:00\xa0your\xa0time)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "city"), [("Asia/Kolkata", "Kolkata"), ("Europe/Kyiv", "Kyiv"), ("Asia/Tokyo", "Tokyo")]
+)
+def test_the_form_proposes_the_city_of_the_sellers_zone_though_browsers_use_its_old_name(visit, ana, zone, city):  # noqa: F811
+    page = visit(ana, timezone_id=zone)
+
+    page.goto("/sell", wait_until="domcontentloaded")
+
+    assert page.get_by_label("Time zone of the venue").input_value() == city
+
+
 def test_test_cards_are_folded_with_a_script_and_open_without(visit, bo, ticket):  # noqa: F811
     order = bo.submit(f"/tickets/{ticket['id']}", f"/tickets/{ticket['id']}/buy").headers["Location"]
 
