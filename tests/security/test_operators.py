@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import pytest
 
-from auth.operators import Operators
+from auth.operator_store import OperatorStore
 from libs import context
 from libs.clock import utc_now
 from libs.errors import Unavailable
@@ -162,7 +162,7 @@ def test_what_was_done_is_on_record_though_its_outcome_could_not_be_recorded(sit
 
 def test_no_method_changes_a_record():
     """What operators did is only inserted and found: whoever runs auth's own code cannot change it."""
-    code = inspect.getsource(Operators)
+    code = inspect.getsource(OperatorStore)
 
     assert set(re.findall(r"self\._(?:actions|outcomes)\.(\w+)", code)) == {"insert_one", "find", "find_one"}
 
