@@ -83,7 +83,7 @@ class AccountSecurity:
 
         `address`: as in `sign_in`. Raises TookTooLong, WrongCode, TooManyAttempts.
         """
-        user_id, generation = self._opened(SIGN_IN, pending, SIGN_IN_WITHIN)
+        user_id, generation = self._open_sealed(SIGN_IN, pending, SIGN_IN_WITHIN)
         source = self._client_network(address)
         user = self.store.find(user_id)
         if user is None or user["generation"] != int(generation):
@@ -125,13 +125,13 @@ class AccountSecurity:
 
     def _answering_user(self, ceremony: str, answer: str) -> str:
         """Return the id of the user whose passkey gave this answer, which is then used up; raise WrongPasskey."""
-        (challenge,) = self._opened(REQUEST, ceremony, ANSWER_WITHIN)
+        (challenge,) = self._open_sealed(REQUEST, ceremony, ANSWER_WITHIN)
         try:
             passkey_id, user_id = webauthn.credential_of(arguments.text("answer", answer, MAXIMUM_ANSWER))
             passkey = self.store.factors.passkey(passkey_id)
             if passkey is None or user_id not in ("", passkey["user_id"]):
                 raise WrongPasskey("This passkey is not known here: it was removed, or belongs to another site.")
-            sign_count = self.passkeys.check(answer, challenge, passkey)
+            sign_count = self.passkeys.verify_use(answer, challenge, passkey)
         except webauthn.InvalidAnswer as error:
             raise WrongPasskey("This passkey was not accepted. Try again.") from error
         if not self.store.factors.use_challenge(challenge, ANSWER_WITHIN):
@@ -237,7 +237,7 @@ class AccountSecurity:
         Nothing is stored. Given the `setup` of an earlier answer, the secret is the same. Raises ConfirmationNeeded.
         """
         user = self._confirmed_user(proof)
-        secret = self._opened_setup(user, setup) if setup else authenticator.new_secret()
+        secret = self._open_setup(user, setup) if setup else authenticator.new_secret()
         uri = authenticator.uri(secret, user["email"])
         return {"secret": secret, "uri": uri, "setup": setup or self.seals.seal(SET_UP, user["id"], secret)}
 
@@ -250,7 +250,7 @@ class AccountSecurity:
         """
         user = self._confirmed_user(proof)
         with recorded("second_factor", who=user["id"], what="authenticator app turned on"):
-            secret = self._opened_setup(user, setup)
+            secret = self._open_setup(user, setup)
             typed = authenticator.normalise_code(code)
             with self.throttle.attempt(self.counters.of_password(user["id"]), WrongCode):
                 period = authenticator.matched_period(secret, typed, utc_now())
@@ -299,8 +299,8 @@ class AccountSecurity:
             self.store.factors.note_change(user["id"], "removed_by_operator")
         return True
 
-    def _opened_setup(self, user: dict[str, Any], setup: str | None) -> str:
-        user_id, secret = self._opened(SET_UP, setup, SET_UP_WITHIN)
+    def _open_setup(self, user: dict[str, Any], setup: str | None) -> str:
+        user_id, secret = self._open_sealed(SET_UP, setup, SET_UP_WITHIN)
         if user_id != user["id"]:
             raise TookTooLong("That took too long. Begin again.")
         return str(secret)
@@ -314,13 +314,13 @@ class AccountSecurity:
     def _use_app(self, factor: dict[str, Any], code: str) -> bool:
         if not authenticator.is_of_app(code):
             return False
-        user_id, secret = self._opened_secret(factor)
+        user_id, secret = self._open_secret(factor)
         period = authenticator.matched_period(secret, code, utc_now())
         if user_id != factor["_id"] or period is None:
             return False
         return self.store.factors.use_period(factor, period, self.seals.seal(STORED, user_id, secret))
 
-    def _opened_secret(self, factor: dict[str, Any]) -> list[str]:
+    def _open_secret(self, factor: dict[str, Any]) -> list[str]:
         try:
             content: list[str] = self.seals.open(STORED, factor["secret"])
         except BrokenSeal as error:
@@ -363,9 +363,9 @@ class AccountSecurity:
         user = self._confirmed_user(proof)
         with recorded("second_factor", who=user["id"], what="passkey added"):
             name = domain.check_passkey_name(name)
-            user_id, challenge = self._opened(CREATION, ceremony, ANSWER_WITHIN)
+            user_id, challenge = self._open_sealed(CREATION, ceremony, ANSWER_WITHIN)
             try:
-                passkey = self.passkeys.created(arguments.text("answer", answer, MAXIMUM_ANSWER), challenge)
+                passkey = self.passkeys.verify_creation(arguments.text("answer", answer, MAXIMUM_ANSWER), challenge)
             except webauthn.InvalidAnswer as error:
                 raise WrongPasskey("This passkey was not accepted. Try again.") from error
             is_new = user_id == user["id"] and self.store.factors.use_challenge(challenge, ANSWER_WITHIN)
@@ -388,7 +388,7 @@ class AccountSecurity:
                 raise PasskeyNotFound("There is no such passkey.")
             self.store.factors.note_change(user["id"], "passkey_removed", removed["name"])
 
-    def _opened(self, purpose: str, sealed: str | None, within: timedelta) -> list[str]:
+    def _open_sealed(self, purpose: str, sealed: str | None, within: timedelta) -> list[str]:
         try:
             content: list[str] = self.seals.open(purpose, sealed, within)
         except BrokenSeal as error:

@@ -68,7 +68,7 @@ class AccountSessions:
         """Return a user (id or email) as `lock` does, and when they signed up (`created_at`); for operators."""
         self.caller.require("operator")
         found = self._find(user)
-        return {**_shown(found), "created_at": found["created_at"]}
+        return {**_user_view(found), "created_at": found["created_at"]}
 
     @rpc(expected_exceptions=EXPECTED)
     def lock(self, user: str, reason: str) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class AccountSessions:
         arguments.reason("reason", reason)
         found = self._find(user)
         self.store.unlock(found)
-        return _shown({**found, "locked_at": None})
+        return _user_view({**found, "locked_at": None})
 
     @rpc(expected_exceptions=EXPECTED)
     def end_sessions(self, user: str, reason: str) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class AccountSessions:
         """End all sessions of a user with these changes, whatever else is changed at the same moment."""
         for last in (False, False, False, False, True):
             try:
-                return _shown(self.store.revoke_all(self._find(user), **changes))
+                return _user_view(self.store.revoke_all(self._find(user), **changes))
             except VersionConflict:
                 if last:
                     raise
@@ -115,7 +115,7 @@ class AccountSessions:
         return dict(found)
 
 
-def _shown(user: dict[str, Any]) -> dict[str, Any]:
+def _user_view(user: dict[str, Any]) -> dict[str, Any]:
     return {"id": user["id"], "email": user["email"], "locked_at": user.get("locked_at")}
 
 

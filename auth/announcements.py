@@ -5,7 +5,7 @@ from typing import Any
 
 from libs.contracts.errors import DomainError
 from libs.contracts.limits import MAXIMUM_ANNOUNCEMENT
-from libs.contracts.texts import Unacceptable, checked_line
+from libs.contracts.texts import InvalidValue, checked_line
 from libs.events import VersionConflict
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import Forbidden, Unauthenticated
@@ -48,7 +48,7 @@ def _checked(texts: object) -> dict[str, str]:
         raise InvalidArguments('texts must be texts by their languages, such as {"en": "Sales begin at noon."}.')
     try:
         checked = {each: checked_line("announcement", text, MAXIMUM_ANNOUNCEMENT) for each, text in texts.items()}
-    except Unacceptable as error:
+    except InvalidValue as error:
         raise InvalidArguments(str(error)) from error
     if not all(checked.values()):
         raise InvalidArguments("texts must have words in them; none at all remove the announcement.")

@@ -19,7 +19,7 @@ from libs.contracts.limits import (
     MAXIMUM_PASSWORD,
     MINIMUM_PASSWORD,
 )
-from libs.contracts.texts import Unacceptable, checked_line, is_storable, without_invisible
+from libs.contracts.texts import InvalidValue, checked_line, is_storable, without_invisible
 
 SESSION_SECONDS = 12 * 60 * 60
 CONFIRMED_FOR = timedelta(minutes=10)
@@ -305,7 +305,7 @@ def check_passkey_name(name: object) -> str:
     """Return the name of a passkey as it is kept; raise InvalidPasskeyName."""
     try:
         kept = checked_line("name", name, MAXIMUM_PASSKEY_NAME)
-    except Unacceptable as error:
+    except InvalidValue as error:
         raise InvalidPasskeyName([_error("name", str(error))]) from error
     if not kept:
         raise InvalidPasskeyName([_error("name", "Enter a name for the passkey, such as that of the device.")])
@@ -319,7 +319,7 @@ def check_name(name: object) -> str | None:
     """
     try:
         kept = checked_line("name", "" if name is None else name, MAXIMUM_NAME)
-    except Unacceptable as error:
+    except InvalidValue as error:
         raise InvalidName([_error("name", str(error))]) from error
     plain = unicodedata.normalize("NFKC", without_invisible(kept))
     if AN_ADDRESS.search(plain):

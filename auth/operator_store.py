@@ -90,7 +90,12 @@ class OperatorStore:
         The same call may be delivered twice until it has ended, if a service died during it. After that, repeating it
         would be an action without a record.
         """
-        action = {"_id": operator.session_id, "who": operator.subject, "method": method, **_kept(method, arguments)}
+        action = {
+            "_id": operator.session_id,
+            "who": operator.subject,
+            "method": method,
+            **_storable_arguments(method, arguments),
+        }
         recorded = {"at": utc_now(), "source": context.client(), "correlation_id": context.correlation_id()}
         try:
             self._actions.insert_one(action | recorded)
@@ -111,10 +116,10 @@ class OperatorStore:
             where = {**where, "at": {"$lt": before}}
         found = list(self._actions.find(where, sort=[("at", DESCENDING)], limit=limit))
         ended = {one["_id"]: one for one in self._outcomes.find({"_id": {"$in": [one["_id"] for one in found]}})}
-        return [_shown(one, ended.get(one["_id"], {})) for one in found]
+        return [_action_view(one, ended.get(one["_id"], {})) for one in found]
 
 
-def _kept(method: str, arguments: Document) -> Document:
+def _storable_arguments(method: str, arguments: Document) -> Document:
     """Return an action's arguments as they are kept: as JSON, for not everything in them can be stored.
 
     With them are the reason and the orders that it was about; looking at the audit log is about none.
@@ -129,7 +134,7 @@ def _kept(method: str, arguments: Document) -> Document:
     return kept
 
 
-def _shown(action: Document, ended: Document) -> Document:
+def _action_view(action: Document, ended: Document) -> Document:
     with suppress(ValueError):  # it was cut
         action["arguments"] = json.loads(action["arguments"])
     return {"id": action.pop("_id"), **action, "outcome": ended.get("outcome", "unknown"), "ended_at": ended.get("at")}

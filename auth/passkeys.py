@@ -60,7 +60,7 @@ class Passkeys:
         required = UserVerificationRequirement.REQUIRED
         return _json(webauthn.generate_authentication_options(rp_id=self._host, user_verification=required))
 
-    def created(self, answer: str, challenge: str) -> dict[str, Any]:
+    def verify_creation(self, answer: str, challenge: str) -> dict[str, Any]:
         """Return the new passkey: {_id, public_key, sign_count, is_synced}; raise InvalidAnswer."""
         try:
             found = webauthn.verify_registration_response(
@@ -79,7 +79,7 @@ class Passkeys:
             "is_synced": found.credential_backed_up,
         }
 
-    def check(self, answer: str, challenge: str, passkey: dict[str, Any]) -> int:
+    def verify_use(self, answer: str, challenge: str, passkey: dict[str, Any]) -> int:
         """Return how often the passkey says that it was used, if `answer` is signed with it; raise InvalidAnswer."""
         try:
             found = webauthn.verify_authentication_response(

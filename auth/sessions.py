@@ -55,7 +55,7 @@ class Sessions:
         return [
             {
                 "id": each["_id"],
-                **{name: _opened(seals, each[name]) for name in DETAILS},
+                **{name: _open_sealed(seals, each[name]) for name in DETAILS},
                 **{name: each[name] for name in ("started_at", "used_at", "expires_at")},
             }
             for each in going_on[:MOST_LISTED]
@@ -74,7 +74,7 @@ def _update(session: Document, seals: Seals) -> Document:
     }
 
 
-def _opened(seals: Seals, sealed: str) -> str:
+def _open_sealed(seals: Seals, sealed: str) -> str:
     """Return what was sealed, or an empty text if that was under a key that was removed."""
     try:
         return seals.open(WHERE, sealed)[0]

@@ -22,7 +22,7 @@ WITHOUT_USER = re.compile(r"^(\w+_MONGO_URL)=mongodb://([^@]*)$")
 def main() -> None:
     """Write the file that the command line names, or .env; add to it what it lacks when it exists."""
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".env"
-    example = filled((ROOT / ".env.example").read_text(), generate())
+    example = fill((ROOT / ".env.example").read_text(), generate())
     try:
         print(write(path, example))
     except OSError as problem:
@@ -35,14 +35,14 @@ def write(path: Path, example: str) -> str:
         private_files.create(path, example)
         return f"wrote {path}"
     kept = path.read_text()
-    whole = completed(kept, example)
+    whole = complete(kept, example)
     if whole == kept:
         return f"{path} already exists and lacks nothing"
     private_files.replace(path, whole)
     return f"added to {path} what it lacked; everything else in it is as it was"
 
 
-def completed(kept: str, example: str) -> str:
+def complete(kept: str, example: str) -> str:
     """Return the settings `kept` with what they lack of a filled `example`.
 
     Until 0.2 the addresses of MongoDB had no user: they get that of the example.
@@ -58,12 +58,12 @@ def _with_user(found: re.Match[str], new: Mapping[str, str]) -> str:
     return f"{found[1]}=mongodb://{user}@{found[2]}"
 
 
-def filled(example: str, secrets: Mapping[str, str]) -> str:
+def fill(example: str, secrets: Mapping[str, str]) -> str:
     """Return `example` with each placeholder replaced: by the secret of that name, in a URL by the user's password."""
-    return "".join(_filled_line(line, secrets) for line in example.splitlines(keepends=True))
+    return "".join(_fill_line(line, secrets) for line in example.splitlines(keepends=True))
 
 
-def _filled_line(line: str, secrets: Mapping[str, str]) -> str:
+def _fill_line(line: str, secrets: Mapping[str, str]) -> str:
     setting = re.match(r"(\w+)=((\w+)://)?", line)
     if setting is None or PLACEHOLDER not in line:
         return line

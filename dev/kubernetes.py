@@ -55,7 +55,7 @@ def _invalid(text: str) -> list[str]:
 
 
 @cache
-def rendered(overlay: str, *components: str) -> list[Manifest]:
+def render(overlay: str, *components: str) -> list[Manifest]:
     """Return the manifests of an overlay, with new secrets where it makes a Secret from a file.
 
     `components` are added to the overlay, as docs/deploy.md says of those that are optional.
@@ -64,7 +64,7 @@ def rendered(overlay: str, *components: str) -> list[Manifest]:
         copy = Path(
             shutil.copytree(MANIFESTS, Path(folder) / "kubernetes", ignore=shutil.ignore_patterns("secrets.env"))
         )
-        secrets = env.filled((ROOT / ".env.example").read_text(), generate())
+        secrets = env.fill((ROOT / ".env.example").read_text(), generate())
         (copy / "overlays/dev/secrets.env").write_text(secrets)
         for component in components:
             path = copy / "overlays" / overlay / "kustomization.yaml"

@@ -28,7 +28,7 @@ IMAGE = re.compile(r"^(\s*image: |FROM )(?!ticketing[:-])([\w./-]+:[\w.-]+)(@sha
 ACTION = re.compile(r"(uses: )([\w./-]+)@([\w.-]+)(?:  # (\S+))?$", re.M)
 
 
-def pinned(text: str, digest_of: Callable[[str], str]) -> str:
+def pin(text: str, digest_of: Callable[[str], str]) -> str:
     """Return a file's text with the digest of each image that is not ours behind its tag."""
     return IMAGE.sub(lambda found: f"{found[1]}{found[2]}@{digest_of(found[2])}", text)
 
@@ -42,7 +42,7 @@ def digest_of(image: str) -> str:
     return done.stdout.strip()
 
 
-def pinned_actions(text: str, commit_of: Callable[[str, str], str]) -> str:
+def pin_actions(text: str, commit_of: Callable[[str, str], str]) -> str:
     """Return a workflow's text with the commit of each action's tag, and the tag behind it as a comment."""
 
     def pin(found: re.Match[str]) -> str:
@@ -66,9 +66,9 @@ def commit_of(action: str, tag: str) -> str:
 def main() -> None:
     """Pin the images and actions in all files."""
     for path in FILES:
-        path.write_text(pinned(path.read_text(), digest_of))
+        path.write_text(pin(path.read_text(), digest_of))
     for path in sorted(WORKFLOWS.glob("*.yml")):
-        path.write_text(pinned_actions(path.read_text(), commit_of))
+        path.write_text(pin_actions(path.read_text(), commit_of))
 
 
 if __name__ == "__main__":

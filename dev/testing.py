@@ -62,7 +62,7 @@ def consumers(amqp_url: str, queue: str) -> int:
     return _declared(amqp_url, queue)[1]
 
 
-def waiting(amqp_url: str, queue: str) -> int:
+def queue_length(amqp_url: str, queue: str) -> int:
     """Return the number of ready messages in a queue; 0 when the queue does not exist."""
     return _declared(amqp_url, queue)[0]
 

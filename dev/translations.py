@@ -37,7 +37,7 @@ msgstr ""
 """
 
 
-def said() -> Catalog:
+def extract() -> Catalog:
     """Return what the pages say, in English."""
     catalog = Catalog()
     for name, _line, message, _comments, context in extract_from_dir(GATEWAY, METHODS, OPTIONS, KEYWORDS):
@@ -70,7 +70,7 @@ def strings(message: Message) -> tuple[str, ...]:
 
 def main() -> None:
     """Bring the catalogues up to date."""
-    found = said()
+    found = extract()
     for language in [each for each in LANGUAGES if each != ENGLISH]:
         catalog = read(language) if _path(language).exists() else Catalog(locale=language)
         catalog.update(found)

@@ -27,9 +27,9 @@ def complete(order_id: str, correlation_id: str | None = None) -> bool:
     """
     assert _store is not None, "jobs run in a worker that relays"
     job = get_current_job()
-    about = tracing.messaging("process", QUEUE, job.id if job else None, "redis")
+    about = tracing.messaging_attributes("process", QUEUE, job.id if job else None, "redis")
     parent = job.meta.get(tracing.HEADER) if job else None
-    with work(correlation_id), tracing.received(parent, "consumer", "process expiration.complete", about):
+    with work(correlation_id), tracing.consumer_span(parent, "consumer", "process expiration.complete", about):
         deadline = _store.find(order_id)
         if deadline is None or not deadline.fire(utc_now()):
             return False

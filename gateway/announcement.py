@@ -33,7 +33,7 @@ class Announcement:
             self._version, self._texts = announced["version"], dict(announced["texts"])
             self._changed()
 
-    def shown(self) -> tuple[str, str] | None:
+    def current(self) -> tuple[str, str] | None:
         """Return the text for the visitor and its language; None without a banner."""
         if not self._texts:
             return None
@@ -82,5 +82,5 @@ class AnnouncementListener:
 def register(app: Flask, changed: Callable[[], object]) -> Announcement:
     """Let the pages of `app` show a banner; `changed` evicts cached pages."""
     announcement = app.extensions["announcement"] = Announcement(changed)
-    app.add_template_global(announcement.shown, "announcement")
+    app.add_template_global(announcement.current, "announcement")
     return announcement

@@ -15,7 +15,7 @@ from libs.processes import die_with_parent
 if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # where each worker counts; prometheus_client looks when imported
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="ticketing-metrics-")
 
-with logs.refusing():
+with logs.logging_exit():
     logs.set_up()
     settings.check_metrics_folder()
     bind = settings.bind()
@@ -41,7 +41,7 @@ SHARED = (
 
 def on_starting(_server: Any) -> None:
     """Stop when a setting is missing or invalid: gunicorn would restart failing workers for ever. Import SHARED."""
-    with logs.refusing():
+    with logs.logging_exit():
         settings.Settings.read(os.environ)
     for library in SHARED:
         import_module(library)

@@ -50,6 +50,6 @@ def ready() -> tuple[Any, int]:
     services: Services = current_app.extensions["services"]
     for service in SERVICES:
         with suppress(ServiceUnavailable):
-            services.client.reach(service, REACH_SECONDS)
+            services.client.ping(service, REACH_SECONDS)
             return {"status": "ready"}, 200
     return {"status": "waiting"}, 503

@@ -133,7 +133,7 @@ def check_csrf() -> AnyResponse | None:
         given = request.form.get("csrf_token", "")
     if has_body() and not request.form and not request.files:
         raise BadRequest  # Flask reads nothing of a form that it cannot read
-    if expected and hmac.compare_digest(expected.encode(), _unmasked(given)):
+    if expected and hmac.compare_digest(expected.encode(), _unmask(given)):
         return None
     if not _is_sent_from_our_page():
         raise GatewayError("StaleForm")
@@ -155,16 +155,16 @@ def csrf_field() -> Markup:
     """
     if "csrf" not in session:
         session["csrf"] = secrets.token_urlsafe(32)
-    return Markup('<input type="hidden" name="csrf_token" value="{}">').format(_masked(session["csrf"].encode()))
+    return Markup('<input type="hidden" name="csrf_token" value="{}">').format(_mask(session["csrf"].encode()))
 
 
-def _masked(token: bytes) -> str:
+def _mask(token: bytes) -> str:
     mask = secrets.token_bytes(len(token))
     return urlsafe_b64encode(mask + _xor(mask, token)).decode()
 
 
-def _unmasked(given: str) -> bytes:
-    """Return the token in what `_masked` returned; anything else for anything else."""
+def _unmask(given: str) -> bytes:
+    """Return the token in what `_mask` returned; anything else for anything else."""
     try:
         both = urlsafe_b64decode(given.encode())
     except ValueError:

@@ -29,7 +29,7 @@ class RpcClient(Protocol):
         """Like `call`, but retried once: for read-only methods."""
 
     @property
-    def reach(self) -> Callable[[str, float], None]:
+    def ping(self) -> Callable[[str, float], None]:
         """Return once a service has answered; raise ServiceUnavailable when it does not within so many seconds."""
 
 

@@ -43,11 +43,11 @@ def _begin() -> None:
     if route:  # else a path may be anything that somebody made up
         about |= {"http.route": route.rule, "url.path": request.path}
     g.trace = ExitStack()
-    g.trace.enter_context(tracing.request(f"{method} {route.rule}" if route else method, about, _reserved()))
+    g.trace.enter_context(tracing.request_span(f"{method} {route.rule}" if route else method, about, _reserved()))
 
 
 def _answered(response: Response) -> Response:
-    tracing.answered(response.status_code)
+    tracing.record_status(response.status_code)
     return response
 
 

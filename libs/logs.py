@@ -105,13 +105,13 @@ def set_up() -> None:
 
 def run(main: Callable[[], None]) -> None:
     """Run a program with its log set up; what ends it is logged, too."""
-    with refusing():
+    with logging_exit():
         set_up()
         main()
 
 
 @contextmanager
-def refusing() -> Iterator[None]:
+def logging_exit() -> Iterator[None]:
     """Log the message with which the block ends the program (SystemExit), instead of printing it."""
     try:
         yield

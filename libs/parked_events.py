@@ -113,7 +113,7 @@ class ParkedEvents(diagnostics.Diagnostics):
         """
         self.caller.require("operator")
         compared = (each for each in vars(self).values() if isinstance(each, Comparison))
-        return [asdict(each.standing()) for each in compared]
+        return [asdict(each.status()) for each in compared]
 
     @rpc(expected_exceptions=EXPECTED)
     def messages(self, order_id: str, ticket_id: str) -> dict[str, Any]:

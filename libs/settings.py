@@ -49,7 +49,7 @@ class ForbiddenSetting(MissingSetting):
     remedy = "remove it from the environment"
 
 
-class UselessSetting(MissingSetting):
+class UnusedSetting(MissingSetting):
     """A setting is set that would do nothing, with an address as it is."""
 
     remedy = "correct the address, or remove it from the environment"
@@ -252,7 +252,7 @@ def ca_file(server: str, has_tls: bool = True) -> str | None:
     """
     found = optional(CA_FILES[server], None, certificates, "the path of a file with certificates, in PEM")
     if found and not has_tls:
-        raise UselessSetting(CA_FILES[server], f"set, while the address of its server is without {TLS_FORMS[server]}")
+        raise UnusedSetting(CA_FILES[server], f"set, while the address of its server is without {TLS_FORMS[server]}")
     return found
 
 

@@ -46,7 +46,9 @@ def traceparent(span: "Span | None" = None) -> str | None:
     return _tracer.traceparent(span) if _tracer and span else None
 
 
-def messaging(operation: str, destination: str, ident: str | None, system: str = "rabbitmq") -> dict[str, Any]:
+def messaging_attributes(
+    operation: str, destination: str, ident: str | None, system: str = "rabbitmq"
+) -> dict[str, Any]:
     """Return the attributes of a message's span; `operation`: send or process."""
     about = {"messaging.system": system, "messaging.operation.name": operation, "messaging.operation.type": operation}
     about["messaging.destination.name"] = destination
@@ -54,7 +56,7 @@ def messaging(operation: str, destination: str, ident: str | None, system: str =
 
 
 @contextmanager
-def request(name: str, attributes: Attributes, parent: object = None) -> "Iterator[Span | None]":
+def request_span(name: str, attributes: Attributes, parent: object = None) -> "Iterator[Span | None]":
     """Run the block in the span of a request, in a new trace or under `parent`; yields it, or None without one.
 
     `parent` is a traceparent of our own: whoever gives one chooses what is sampled.
@@ -67,7 +69,7 @@ def request(name: str, attributes: Attributes, parent: object = None) -> "Iterat
 
 
 @contextmanager
-def received(
+def consumer_span(
     parent: object, kind: str, name: str, attributes: Attributes, links_current: bool = False
 ) -> "Iterator[Span | None]":
     """Run the block in a span (`kind`: server or consumer) under that of another program, by its traceparent.
@@ -81,20 +83,20 @@ def received(
 
 
 @contextmanager
-def client(name: str, attributes: Attributes) -> "Iterator[Span | None]":
+def client_span(name: str, attributes: Attributes) -> "Iterator[Span | None]":
     """Run the block in a span under the current one, that of a call to another program; without one there is none."""
     current = _current.get()
     with _entered(_tracer.child(current, name, attributes) if _tracer and current else None) as span:
         yield span
 
 
-def begun(parent: object, name: str, attributes: Attributes) -> "Span | None":
-    """Return the span of a message that is handled with others: for `within`, and to be `ended`."""
+def start_span(parent: object, name: str, attributes: Attributes) -> "Span | None":
+    """Return the span of a message that is handled with others: for `use_span` and `end_span`."""
     return _tracer.under(parent, "consumer", name, attributes) if _tracer else None
 
 
 @contextmanager
-def within(span: "Span | None") -> Iterator[None]:
+def use_span(span: "Span | None") -> Iterator[None]:
     """Run the block in a span that has begun, which goes on then."""
     token = _current.set(span)
     try:
@@ -103,15 +105,15 @@ def within(span: "Span | None") -> Iterator[None]:
         _current.reset(token)
 
 
-def ended(span: "Span | None", error: BaseException | None = None) -> None:
-    """End a span that has `begun`."""
+def end_span(span: "Span | None", error: BaseException | None = None) -> None:
+    """End a span of `start_span`."""
     if span:
         if error:
-            failed(span, error)
+            record_error(span, error)
         span.end()
 
 
-def sent(parent: object, since: datetime, name: str, attributes: Attributes) -> str | None:
+def record_send(parent: object, since: datetime, name: str, attributes: Attributes) -> str | None:
     """Note that a message is sent now that waited since then; return the traceparent for its headers, or None."""
     span = _tracer and _tracer.under(parent, "producer", name, attributes, since)
     if not span:
@@ -120,14 +122,14 @@ def sent(parent: object, since: datetime, name: str, attributes: Attributes) -> 
     return traceparent(span)
 
 
-def failed(span: "Span | None", error: BaseException, is_fault: bool = True) -> None:
+def record_error(span: "Span | None", error: BaseException, is_fault: bool = True) -> None:
     """Note with what the work of a span failed; what a caller expects is no fault, nor is a service's own answer."""
     if span and _tracer:
         answered = getattr(error, "traced_as", None)
         _tracer.fail(span, answered or type(error).__name__, is_fault and not answered)
 
 
-def answered(status: int) -> None:
+def record_status(status: int) -> None:
     """Note with which status of HTTP the request is answered that the current span is of."""
     if span := _current.get():
         span.set_attribute("http.response.status_code", status)
@@ -145,7 +147,7 @@ def _entered(span: "Span | None") -> "Iterator[Span | None]":
     try:
         yield span
     except BaseException as error:
-        failed(span, error)
+        record_error(span, error)
         raise
     finally:
         _current.reset(token)

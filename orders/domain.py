@@ -120,7 +120,7 @@ class Order:
             seller_id=ticket["seller_id"], ticket=_frozen(ticket),
             reservation_no=reservation_no, refunded_at=None, created_at=now, updated_at=now,
             expires_at=_start_at_most(expires_at, ticket["starts_at"]),
-            log=[_logged(now, 1, "OrderCreated", "created")],
+            log=[_log_entry(now, 1, "OrderCreated", "created")],
         )  # fmt: skip
 
     @property
@@ -275,11 +275,11 @@ class Order:
         self.status = status
         self.version += 1
         self.updated_at = now
-        self.log = [*self.log, {**_logged(now, self.version, event, status), **about}][-LONGEST_LOG:]
+        self.log = [*self.log, {**_log_entry(now, self.version, event, status), **about}][-LONGEST_LOG:]
         return event
 
 
-def _logged(at: datetime, version: int, event: str, status: str) -> dict[str, Any]:
+def _log_entry(at: datetime, version: int, event: str, status: str) -> dict[str, Any]:
     return {"at": at, "version": version, "event": event, "status": status}
 
 

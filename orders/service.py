@@ -79,7 +79,7 @@ class OrdersService(parked_events.ParkedEvents):
         try:
             return self._reserve(ticket_id, version, buyer_id, idempotency_key).snapshot()
         except (DomainError, ServiceUnavailable):
-            if placed := self._placed_with(buyer_id, ticket_id, idempotency_key):
+            if placed := self._find_placed(buyer_id, ticket_id, idempotency_key):
                 return placed.snapshot()
             raise
 
@@ -91,11 +91,11 @@ class OrdersService(parked_events.ParkedEvents):
         was made with the key. At most MAXIMUM_REFUSALS; for the gateway, which asks about many buyers in a rush.
         """
         self.caller.require("gateway")
-        wanted = [_wanted(each) for each in arguments.items("asked", asked, MAXIMUM_REFUSALS)]
+        wanted = [_parse_wish(each) for each in arguments.items("asked", asked, MAXIMUM_REFUSALS)]
         live = self.store.find_live({ticket_id for ticket_id, _, _ in wanted})
         made = self.store.find_keys({(buyer_id, key) for _, buyer_id, key in wanted if key})
         return [
-            _described(domain.refusal(live[ticket_id], buyer_id))
+            _describe(domain.refusal(live[ticket_id], buyer_id))
             if ticket_id in live and (buyer_id, key) not in made
             else None
             for ticket_id, buyer_id, key in wanted
@@ -384,7 +384,7 @@ class OrdersService(parked_events.ParkedEvents):
                 self.store.add(order, idempotency_key, secrets.choice(slots))
                 return order
             except DuplicateKeyError:
-                if placed := self._placed_with(buyer_id, ticket_id, idempotency_key):
+                if placed := self._find_placed(buyer_id, ticket_id, idempotency_key):
                     return placed
         raise TicketReserved("Somebody else was quicker; try again.")
 
@@ -407,7 +407,7 @@ class OrdersService(parked_events.ParkedEvents):
             self._not_live(ticket_id, buyer_id)  # a double click took the last slot, and the ticket
             raise
 
-    def _placed_with(self, buyer_id: str, ticket_id: str, idempotency_key: str | None) -> Order | None:
+    def _find_placed(self, buyer_id: str, ticket_id: str, idempotency_key: str | None) -> Order | None:
         """Return the order that was made with this key, or None; raise KeyReused if it is for another ticket."""
         placed: Order | None = self.store.find_by_key(buyer_id, idempotency_key) if idempotency_key else None
         if placed and placed.ticket["id"] != ticket_id:
@@ -429,7 +429,7 @@ class OrdersService(parked_events.ParkedEvents):
         raise AssertionError("unreachable")
 
 
-def _wanted(asked: Any) -> tuple[str, str, str | None]:
+def _parse_wish(asked: Any) -> tuple[str, str, str | None]:
     ticket_id, buyer_id, key = arguments.items("each of those asked about", asked, 3, 3)
     return (
         arguments.text("ticket_id", ticket_id),
@@ -438,5 +438,5 @@ def _wanted(asked: Any) -> tuple[str, str, str | None]:
     )
 
 
-def _described(error: DomainError) -> tuple[str, str, dict[str, Any]]:
+def _describe(error: DomainError) -> tuple[str, str, dict[str, Any]]:
     return error_name(error), str(error), error.details

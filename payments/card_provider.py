@@ -118,7 +118,7 @@ class CardProvider:
         }
         with _translate_stripe_errors():
             return self._reply(
-                self._stripe.payment_intents.create(params, _idempotent(_numbered(f"pi:{order['id']}", number)))
+                self._stripe.payment_intents.create(params, _idempotent(_numbered_key(f"pi:{order['id']}", number)))
             )
 
     def find(self, order_id: str, listed_since: datetime) -> PaymentIntent | None:
@@ -204,7 +204,7 @@ class CardProvider:
         with _translate_stripe_errors():
             try:
                 self._stripe.payment_intents.cancel(
-                    stripe_id, {}, _idempotent(_numbered(f"cancel:{stripe_id}", number))
+                    stripe_id, {}, _idempotent(_numbered_key(f"cancel:{stripe_id}", number))
                 )
             except stripe.InvalidRequestError as error:
                 if error.code != UNEXPECTED_STATE:
@@ -217,7 +217,7 @@ class CardProvider:
         """
         with _translate_stripe_errors():
             try:
-                key = _idempotent(_numbered(f"refund:{stripe_id}", number))
+                key = _idempotent(_numbered_key(f"refund:{stripe_id}", number))
                 self._stripe.refunds.create({"payment_intent": stripe_id}, key)
             except stripe.InvalidRequestError as error:
                 if error.code not in ("charge_already_refunded", "charge_disputed"):
@@ -231,7 +231,9 @@ class CardProvider:
         with _translate_stripe_errors():
             params: Any = {"payment_intent": stripe_id, "amount": amount_cents, "metadata": {PARTIAL_REFUND: refund_id}}
             try:
-                self._stripe.refunds.create(params, _idempotent(_numbered(f"refund:{stripe_id}:{refund_id}", number)))
+                self._stripe.refunds.create(
+                    params, _idempotent(_numbered_key(f"refund:{stripe_id}:{refund_id}", number))
+                )
             except stripe.InvalidRequestError as error:  # else the next reading says why not
                 if error.code not in ("charge_already_refunded", "charge_disputed") and error.param != "amount":
                     raise
@@ -322,7 +324,7 @@ def _idempotent(key: str) -> Any:
     return {"idempotency_key": key}
 
 
-def _numbered(key: str, number: int) -> str:
+def _numbered_key(key: str, number: int) -> str:
     return f"{key}:{number}" if number else key
 
 

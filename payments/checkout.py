@@ -5,7 +5,7 @@ from typing import Any
 
 from libs.events import VersionConflict
 from payments.crash_points import CrashPoint, crash_point
-from payments.declines import declined
+from payments.declines import decline_error
 from payments.domain import Payment
 from payments.errors import AuthenticationRequired, InvalidCard, NothingCharged, StripeUnavailable
 from payments.intent import PaymentIntent
@@ -125,12 +125,12 @@ def _outcome(payment: Payment, intent: PaymentIntent | None, declines_before: in
     if payment.status in ("authorized", "captured"):
         return payment.snapshot()
     if payment.declines > declines_before:
-        raise declined(payment)
+        raise decline_error(payment)
     if payment.has_ended:
         raise payment.order_cancelled()
     if intent is not None and intent.status == "requires_action":
         message = "Your bank wants you to confirm this payment."
         raise AuthenticationRequired(message, client_secret=intent.client_secret)
     if intent is not None and intent.status == "requires_payment_method" and payment.confirming_at is None:
-        raise declined(payment, intent.decline_code)
+        raise decline_error(payment, intent.decline_code)
     return payment.snapshot()

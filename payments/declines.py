@@ -6,7 +6,7 @@ from payments.domain import Payment
 from payments.errors import PaymentDeclined
 
 
-def declined(payment: Payment, code: str | None = None) -> PaymentDeclined:
+def decline_error(payment: Payment, code: str | None = None) -> PaymentDeclined:
     """Return the error for a buyer whose card was declined with Stripe's `code`."""
     code, remaining = code or payment.decline_code, payment.remaining
     return PaymentDeclined(decline_message(code, remaining), decline_code=disclosed_code(code), remaining=remaining)

@@ -176,7 +176,7 @@ class Payment:
         """
         if self.refund is not None and self.refund_failed_at is None:
             if self.refund["by"] != requested_by:
-                raise already_asked(self.refund)
+                raise already_refunded(self.refund)
             return False
         if self.status == "refunded":
             raise AlreadyRefunded("This order was refunded at Stripe already, by nobody who operates here.")
@@ -235,7 +235,7 @@ class Payment:
         if any(refund["state"] in ("requested", "created") for refund in alike):
             return False
         if self.refund is not None and self.refund_failed_at is None:
-            raise already_asked(self.refund)
+            raise already_refunded(self.refund)
         if self.status == "refunded":
             raise AlreadyRefunded("This order was refunded in full already.")
         self.check_refundable()
@@ -332,7 +332,7 @@ def _check_over(refund: dict[str, Any], now: datetime) -> None:
         raise RefundUnderWay(message, after=after.isoformat())
 
 
-def already_asked(refund: dict[str, Any]) -> AlreadyRefunded:
+def already_refunded(refund: dict[str, Any]) -> AlreadyRefunded:
     """Return the error for an operator who requests a refund after somebody else did."""
     by, at, reason = refund["by"], refund["at"], refund["reason"]
     message = f"{by} asked for this refund at {at:%Y-%m-%d %H:%M} UTC: {reason}. There is no second one."

@@ -29,9 +29,9 @@ class TimedRequests(stripe.RequestsClient):
         began, status, kind = time.monotonic(), "none", _kind(method, url)
         about = {"http.request.method": method.upper(), "server.address": urlsplit(url).hostname or ""}
         try:
-            with tracing.client(kind, about):
+            with tracing.client_span(kind, about):
                 answer = super().request(method, url, *arguments, **options)
-                tracing.answered(answer[1])
+                tracing.record_status(answer[1])
             status = str(answer[1])
             return answer
         finally:

@@ -179,8 +179,8 @@ class Reconciler:
 
 def _traced(operation: str, webhook: Webhook, parent: str | None) -> AbstractContextManager[object]:
     """Return the span of what is done with a webhook, in the trace of the payment, linked to the request with it."""
-    about = tracing.messaging(operation, "webhooks", webhook.id, "stripe")
-    return tracing.received(parent, "consumer", f"{operation} {webhook.type}", about, links_current=True)
+    about = tracing.messaging_attributes(operation, "webhooks", webhook.id, "stripe")
+    return tracing.consumer_span(parent, "consumer", f"{operation} {webhook.type}", about, links_current=True)
 
 
 def _is_old_news(webhook: Webhook, payment: Payment) -> bool:

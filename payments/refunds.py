@@ -28,7 +28,7 @@ def refund(settlement: Settlement, order_id: str, reason: str, requested_by: str
     nothing changes, unless the refund failed: then it is requested again, and the earlier request becomes one of
     `earlier_refunds`. Raises ReasonMissing, AlreadyRefunded, NotCaptured or ChargeDisputed.
     """
-    why = _stripped(reason)
+    why = _strip(reason)
     if not why:
         raise ReasonMissing(f"Say in {LONGEST_REASON} characters at most why this is refunded.")
     _change(settlement, order_id, lambda payment, now: payment.request_refund(requested_by, why, now))
@@ -54,7 +54,7 @@ def refund_partially(
     it is repeated; once it has failed, repeating it is a new request. Raises what `refund` raises, RefundTooLarge or
     RefundUnderWay; and StripeUnavailable if Stripe may have made an abandoned one after all and cannot be asked.
     """
-    why = _stripped(reason)
+    why = _strip(reason)
     if not why:
         raise ReasonMissing(f"Say in {LONGEST_REASON} characters at most why this is refunded.")
     request = f"{order_id}\n{amount_cents}\n{requested_by}\n{why}"
@@ -89,7 +89,7 @@ def list_late_partial_refunds(store: PaymentStore, now: datetime) -> list[dict[s
     return [{"order_id": ident, "since": since} for ident, since in waiting.items() if since <= now - LATE_AFTER]
 
 
-def _stripped(value: object) -> str:
+def _strip(value: object) -> str:
     """Return a text without surrounding spaces; "" if it is not a text, too long, or cannot be stored."""
     text = value.strip() if isinstance(value, str) and is_storable(value) else ""
     return text if len(text) <= LONGEST_REASON else ""

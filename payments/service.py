@@ -62,19 +62,19 @@ class PaymentsService(parked_events.ParkedEvents):
         that the outcome is not known yet: it will be, and the buyer must not pay again meanwhile.
         """
         buyer_id = self._count("paying", PAYING)
-        return self.money.checkout.pay(order_id, buyer_id, str(token), self._copied(order_id, buyer_id))
+        return self.money.checkout.pay(order_id, buyer_id, str(token), self._find_copied(order_id, buyer_id))
 
     @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def create_intent(self, order_id: str) -> dict[str, Any]:
         """Return {"client_secret", "publishable_key"} for the card form of one of the caller's orders."""
         buyer_id = self._count("paying", PAYING)
-        return self.money.checkout.open_form(order_id, buyer_id, self._copied(order_id, buyer_id))
+        return self.money.checkout.open_form(order_id, buyer_id, self._find_copied(order_id, buyer_id))
 
     @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def announce(self, order_id: str) -> dict[str, Any]:
         """Mark that the page is about to let Stripe charge a card; return the payment with the `attempt`'s number."""
         buyer_id = self._count("paying", PAYING)
-        return self.money.checkout.announce(order_id, buyer_id, self._copied(order_id, buyer_id))
+        return self.money.checkout.announce(order_id, buyer_id, self._find_copied(order_id, buyer_id))
 
     @rpc(expected_exceptions=EXPECTED, is_slow=True)
     def refresh(self, order_id: str, answered: int | None = None) -> dict[str, Any]:
@@ -240,7 +240,7 @@ class PaymentsService(parked_events.ParkedEvents):
         stale = stale_in(payments, "order.version", is_partial=True)
         return rpc_source(self.services.call, OrderCreated, payments.database, stale, self.on_order)
 
-    def _copied(self, order_id: object, buyer_id: str) -> Payment | None:
+    def _find_copied(self, order_id: object, buyer_id: str) -> Payment | None:
         """Copy an order that a buyer begins to pay; return its payment if it is known. Raises OrderNotFound."""
         if not isinstance(order_id, str) or not 0 < len(order_id) <= LONGEST_ID:
             raise OrderNotFound("There is no such order.")

@@ -42,7 +42,7 @@ def test_workflow_runs_the_same_checks_as_developers(path):
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_actions_are_pinned_to_a_version_and_by_make_pin_to_a_commit(path):
     text = path.read_text()
-    pinned = pin_images.pinned_actions(text, lambda action, tag: "0123456789" * 4)
+    pinned = pin_images.pin_actions(text, lambda action, tag: "0123456789" * 4)
 
     for action in (*used(text), *used(pinned)):
         assert re.fullmatch(rf"[\w-]+/[\w-]+@({VERSION}|{COMMIT})", action)

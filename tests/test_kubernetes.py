@@ -38,7 +38,7 @@ every_program = pytest.mark.parametrize("program", OURS)
 
 
 def of_kind(overlay, *kinds):
-    return {each["metadata"]["name"]: each for each in kubernetes.rendered(overlay) if each["kind"] in kinds}
+    return {each["metadata"]["name"]: each for each in kubernetes.render(overlay) if each["kind"] in kinds}
 
 
 def pods(overlay):
@@ -82,7 +82,7 @@ def settings(overlay):
     "made", [*((each,) for each in kubernetes.OVERLAYS), kubernetes.WITH_OPTIONS, ()], ids=" ".join
 )
 def test_every_manifest_is_valid_for_the_oldest_and_the_newest_kubernetes(made):
-    manifests = kubernetes.rendered(*made) if made else kubernetes.beside()
+    manifests = kubernetes.render(*made) if made else kubernetes.beside()
 
     assert manifests and [problem for each in manifests for problem in kubernetes.invalid(each)] == []
 
@@ -179,7 +179,7 @@ def test_every_container_that_stays_is_probed_and_limited(overlay):
 
 
 def test_keda_can_ask_the_broker_for_the_length_of_a_queue():
-    made = kubernetes.rendered(*kubernetes.WITH_OPTIONS)
+    made = kubernetes.render(*kubernetes.WITH_OPTIONS)
     asked = [each["spec"] for each in made if each["kind"] == "TriggerAuthentication"]
     named = {each["metadata"]["name"]: each for each in made if each["kind"] in ("ConfigMap", "NetworkPolicy")}
     scaled = [each["spec"]["scaleTargetRef"]["name"] for each in made if each["kind"] == "ScaledObject"]
@@ -198,7 +198,7 @@ def test_who_deploys_may_apply_every_manifest(rendered):
     (role,) = [
         each for each in kubernetes.beside() if each["kind"] == "Role" and each["metadata"]["name"] == "deployer"
     ]
-    for each in kubernetes.rendered(*rendered):
+    for each in kubernetes.render(*rendered):
         group, resource = each["apiVersion"].rpartition("/")[0], PLURALS.get(each["kind"], f"{each['kind'].lower()}s")
         given = [rule for rule in role["rules"] if group in rule["apiGroups"] and resource in rule["resources"]]
         assert given and {"get", "patch"} <= set(given[0]["verbs"]), each["kind"]
@@ -258,7 +258,7 @@ def test_prometheus_has_each_redis_asked_for_its_part():
     values = yaml.safe_load((ROOT / "deploy/monitoring/kubernetes-values.yaml").read_text())
     (job,) = [each for each in yaml.safe_load(values["extraScrapeConfigs"]) if each["job_name"] == "redis"]
     name, namespace, _ = job["relabel_configs"][-1]["replacement"].split(".")
-    made = kubernetes.rendered(*kubernetes.WITH_OPTIONS)
+    made = kubernetes.render(*kubernetes.WITH_OPTIONS)
     (service,) = [each for each in made if (each["kind"], each["metadata"]["name"]) == ("Service", name)]
     members = of_kind("production", "StatefulSet")["redis"]["spec"]["replicas"]
 
@@ -268,7 +268,7 @@ def test_prometheus_has_each_redis_asked_for_its_part():
 
 
 def exporter(name):
-    deployments = [each for each in kubernetes.rendered(*kubernetes.WITH_OPTIONS) if each["kind"] == "Deployment"]
+    deployments = [each for each in kubernetes.render(*kubernetes.WITH_OPTIONS) if each["kind"] == "Deployment"]
     (pod,) = [each["spec"]["template"] for each in deployments if each["metadata"]["name"] == name]
     return pod
 
@@ -469,7 +469,7 @@ def test_servers_have_the_images_of_docker_compose():
 @cache
 def addresses():
     """Return the settings of a production, as the manual has them made."""
-    made = env.filled((ROOT / ".env.example").read_text(), generate())
+    made = env.fill((ROOT / ".env.example").read_text(), generate())
     command = ["sed", "-E", "-f", kubernetes.MANIFESTS / "addresses.sed"]
     changed = subprocess.run(command, input=made, capture_output=True, text=True, check=True).stdout
     return dict(line.split("=", 1) for line in changed.splitlines() if re.match(r"[A-Z]", line))

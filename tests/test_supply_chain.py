@@ -98,8 +98,8 @@ def test_every_file_with_an_image_that_is_not_ours_is_pinned():
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda path: path.name)
 def test_actions_can_be_pinned_to_commits_and_pinned_again(path):
-    once = pin_images.pinned_actions(path.read_text(), lambda action, tag: "a" * 40)
-    twice = pin_images.pinned_actions(once, lambda action, tag: "b" * 40)
+    once = pin_images.pin_actions(path.read_text(), lambda action, tag: "a" * 40)
+    twice = pin_images.pin_actions(once, lambda action, tag: "b" * 40)
 
     used = re.findall(r"uses: (.*)$", twice, re.M)
     assert used and all(re.fullmatch(r"[\w./-]+@b{40}  # v\d[\d.]*", action) for action in used)
@@ -123,8 +123,8 @@ def test_release_has_the_notes_of_its_version_and_no_other_version_is_released(c
 @pytest.mark.parametrize("path", pin_images.FILES, ids=str)
 def test_images_can_be_pinned_to_digests_and_pinned_again(path):
     text = (ROOT / path).read_text()
-    once = pin_images.pinned(text, lambda image: DIGEST)
-    again = pin_images.pinned(once, lambda image: OTHER_DIGEST)
+    once = pin_images.pin(text, lambda image: DIGEST)
+    again = pin_images.pin(once, lambda image: OTHER_DIGEST)
 
     images = re.findall(r"^(?:\s*image: |FROM )(?!dependencies|system)(\S+)", again, re.M)
     others = [image for image in images if not re.match("ticketing(-operator)?(:|$)", image)]

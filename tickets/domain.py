@@ -9,7 +9,7 @@ from typing import Any
 from libs.contracts.currencies import Currency, currency_of
 from libs.contracts.errors import DomainError, NotOwner, TicketReserved, TicketSold, TicketWithdrawn
 from libs.contracts.limits import CATEGORIES, MAXIMUM_CITY, MAXIMUM_SEAT, MAXIMUM_TITLE, MAXIMUM_VENUE, SEAT_PARTS
-from libs.contracts.texts import Unacceptable, checked_line
+from libs.contracts.texts import InvalidValue, checked_line
 from libs.contracts.time_zones import time_zones
 from tickets.event_identity import event_id
 
@@ -258,7 +258,7 @@ def checked_details(
     for name, check in checks.items():
         try:
             checked[name] = check()
-        except Unacceptable as error:
+        except InvalidValue as error:
             errors.append({"field": name, "message": str(error)})
     if errors:
         raise InvalidTicket(errors)
@@ -272,20 +272,20 @@ def checked_details(
 def _title(value: object) -> str:
     title = checked_line("title", value, MAXIMUM_TITLE)
     if not title:
-        raise Unacceptable("Enter a title.")
+        raise InvalidValue("Enter a title.")
     return title
 
 
 def _price(priced_in: Currency, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not priced_in.is_price(value):
         lowest, highest = priced_in.major(priced_in.minimum), priced_in.major(priced_in.maximum)
-        raise Unacceptable(f"Enter a price from {lowest:,} to {highest:,}, {DECIMALS[priced_in.digits]}.")
+        raise InvalidValue(f"Enter a price from {lowest:,} to {highest:,}, {DECIMALS[priced_in.digits]}.")
     return value
 
 
 def _category(value: object) -> str:
     if value not in CATEGORIES:
-        raise Unacceptable("Choose one of the categories.")
+        raise InvalidValue("Choose one of the categories.")
     return str(value)
 
 
@@ -295,7 +295,7 @@ def _optional_line(name: str, value: object, maximum: int) -> str | None:
 
 def _seat(value: object) -> object:
     if value is not None and not isinstance(value, dict):
-        raise Unacceptable("Enter the seat as its section, row and seat.")
+        raise InvalidValue("Enter the seat as its section, row and seat.")
     return value
 
 
@@ -305,7 +305,7 @@ def _seat_part(part: str, seat: dict[str, object]) -> str | None:
 
 def _time_zone(value: object) -> str | None:
     if value is not None and not (isinstance(value, str) and value in time_zones()):
-        raise Unacceptable("Choose a time zone, like Europe/Berlin.")
+        raise InvalidValue("Choose a time zone, like Europe/Berlin.")
     return value
 
 
@@ -317,14 +317,14 @@ def _start(value: object, now: datetime, kept: datetime | None) -> datetime | No
     except ValueError:
         start = None
     if not isinstance(start, datetime) or start.tzinfo is None:
-        raise Unacceptable("Enter when it starts as a time in UTC, like 2030-01-31T19:30:00Z.")
+        raise InvalidValue("Enter when it starts as a time in UTC, like 2030-01-31T19:30:00Z.")
     start = start.replace(microsecond=start.microsecond // 1000 * 1000)
     if start == kept:
         return kept
     if start <= now:
-        raise Unacceptable("Enter a start that is not in the past.")
+        raise InvalidValue("Enter a start that is not in the past.")
     if start > now + LONGEST_AHEAD:
-        raise Unacceptable("Enter a start within the next ten years.")
+        raise InvalidValue("Enter a start within the next ten years.")
     return start.astimezone(UTC)  # which no time between these bounds overflows
 
 

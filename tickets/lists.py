@@ -124,7 +124,7 @@ def public_list(
     """
     lookup: Document = {"shelf": {"$in": STATUSES[status]}}
     remainder: Document = {}
-    words, places = (_searched(text, corrections or {}) for text in (q, place))
+    words, places = (_search_words(text, corrections or {}) for text in (q, place))
     if _is_punctuation(q, words) or _is_punctuation(place, places):
         lookup["shelf"] = {"$in": []}
     searched = sorted(dict.fromkeys((*words, *places)), key=len, reverse=True)
@@ -170,7 +170,7 @@ def has_prefix(word: str) -> Document:
     return {"prefixes": word[:LONGEST_PREFIX]}
 
 
-def _searched(text: str | None, corrections: Mapping[str, str]) -> list[str]:
+def _search_words(text: str | None, corrections: Mapping[str, str]) -> list[str]:
     """Return the words that are searched for, the longest first."""
     words = sorted(searched_words(text), key=len, reverse=True)[:MAXIMUM_WORDS]
     return [corrections.get(word, word) for word in words]

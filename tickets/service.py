@@ -80,13 +80,13 @@ class TicketsService(parked_events.ParkedEvents):
         details = _details(title, price_cents, category, venue, starts_at, seat, city, time_zone)
         if idempotency_key is not None:
             arguments.text("idempotency_key", idempotency_key, MAXIMUM_KEY)
-        if listed := self._listed_with(seller_id, idempotency_key, details):
+        if listed := self._find_listed(seller_id, idempotency_key, details):
             return listed.snapshot()
         ticket = Ticket.create(store.new_id(), seller_id, self.currency.code, utc_now(), **details)
         try:
             self.store.add(ticket, TicketCreated, idempotency_key)
         except DuplicateKeyError:  # a request with the same key was quicker
-            if listed := self._listed_with(seller_id, idempotency_key, details):
+            if listed := self._find_listed(seller_id, idempotency_key, details):
                 return listed.snapshot()
             raise
         return ticket.snapshot()
@@ -156,15 +156,15 @@ class TicketsService(parked_events.ParkedEvents):
         "corrections" says which instead of which.
         """
         listed, order = arguments.choice("status", status, LISTED), arguments.choice("sort", sort, lists.SORTS)
-        checked, is_counted = _validated(filters), arguments.optional_flag("count", count)
+        checked, is_counted = _validate(filters), arguments.optional_flag("count", count)
         grouped = arguments.optional_flag("by_event", by_event)
         rarest = self.store.rarest_word
         query = lists.public_list(listed, order, **checked, rarest_word=rarest)
-        found, following = self._listed(query, limit, after, grouped)
+        found, following = self._list_page(query, limit, after, grouped)
         corrections = self.store.corrections(query) if query.words and not (found or following) else {}
         if corrections:
             query = lists.public_list(listed, order, **checked, corrections=corrections, rarest_word=rarest)
-            found, following = self._listed(query, limit, after, grouped)
+            found, following = self._list_page(query, limit, after, grouped)
             corrections = corrections if found or following else {}
         now = utc_now()
         if listed in ("on_sale", "unsold"):  # what has started is on its old shelf until a timer moves it
@@ -326,7 +326,7 @@ class TicketsService(parked_events.ParkedEvents):
         """Remove tickets that have started from the lists; until then they only make pages shorter."""
         self.store.take_started_off_sale(utc_now())
 
-    def _listed_with(self, seller_id: str, idempotency_key: str | None, details: dict[str, Any]) -> Ticket | None:
+    def _find_listed(self, seller_id: str, idempotency_key: str | None, details: dict[str, Any]) -> Ticket | None:
         """Return the ticket that was listed with this key, or None; raise KeyReused if its details were different."""
         found = self.store.find_by_key(seller_id, idempotency_key) if idempotency_key is not None else None
         if found is None:
@@ -361,7 +361,7 @@ class TicketsService(parked_events.ParkedEvents):
         database = self.store.tickets.collection.database
         return rpc_source(self.services.call, OrderCreated, database, self.store.stale, self.on_order)
 
-    def _listed(self, query: lists.Query, limit: int, after: str | None, by_event: bool | None) -> Any:
+    def _list_page(self, query: lists.Query, limit: int, after: str | None, by_event: bool | None) -> Any:
         """Return a page as [(ticket, what the list has of its event, if it shows one of each)], and its end."""
         if by_event:
             return self._page(query, limit, after, self.store.list_events)
@@ -390,7 +390,7 @@ def _list_reply(tickets: Sequence[dict[str, Any]], following: dict[str, Any] | N
     return {"tickets": tickets, "next": following and cursors.encode(following)}
 
 
-def _validated(filters: dict[str, Any]) -> dict[str, Any]:
+def _validate(filters: dict[str, Any]) -> dict[str, Any]:
     """Return the filters that were given; raise InvalidArguments."""
     checks: dict[str, Callable[[str, Any], Any]] = {
         "q": partial(arguments.text, maximum=MAXIMUM_SEARCH),

@@ -46,7 +46,7 @@ def new_id() -> str:
     return str(ObjectId())
 
 
-def found_by(title: str, venue: str | None, city: str | None, starts_at: datetime | None) -> Document:
+def searchable_fields(title: str, venue: str | None, city: str | None, starts_at: datetime | None) -> Document:
     """Return what is stored of a ticket for lists."""
     words = indexed_words(title, venue, city)
     prefixes = {word[:length] for word in words for length in range(1, min(len(word), LONGEST_PREFIX) + 1)}
@@ -59,7 +59,7 @@ def renew_words(db: Database[Document]) -> int:
     read = ("version", "title", "venue", "city", "starts_at", "words", "prefixes", "places", "starts", "event_id")
     renewed, spelling = 0, Spelling(db.words)
     for found in db.tickets.find({}, read):
-        words = found_by(found["title"], found["venue"], found.get("city"), found["starts_at"])
+        words = searchable_fields(found["title"], found["venue"], found.get("city"), found["starts_at"])
         words["event_id"] = event_id(found["title"], found["venue"], found["starts_at"])
         spelling.learn(words["words"])
         if words != {name: found.get(name) for name in words}:
@@ -342,17 +342,17 @@ class TicketStore:
 
 def to_document(ticket: Ticket) -> Document:
     """Return what is stored of a ticket that was saved just now, with its `id`."""
-    found = found_by(ticket.title, ticket.venue, ticket.city, ticket.starts_at)
-    return {**asdict(ticket), **_kept_beside(ticket), **found}
+    found = searchable_fields(ticket.title, ticket.venue, ticket.city, ticket.starts_at)
+    return {**asdict(ticket), **_derived_fields(ticket), **found}
 
 
 def _reserved(ticket: Ticket) -> Document:
     """Return what is stored when only the reservation of a ticket has changed, with its `id`."""
     changed = {"id": ticket.id, "version": ticket.version, "reservation": ticket.reservation}
-    return {**changed, "updated_at": ticket.updated_at, **_kept_beside(ticket)}
+    return {**changed, "updated_at": ticket.updated_at, **_derived_fields(ticket)}
 
 
-def _kept_beside(ticket: Ticket) -> Document:
+def _derived_fields(ticket: Ticket) -> Document:
     """Return what every save of a ticket stores.
 
     `revision_of` is the version to which `revision` belongs: programs of 0.2, which may run concurrently, set neither.

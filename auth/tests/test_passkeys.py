@@ -28,13 +28,13 @@ def used(made):
     """A passkey as it is kept, the challenge for which it was used, and its answer."""
     passkey, challenge, answer = made
     options = PASSKEYS.request_options()
-    return PASSKEYS.created(answer, challenge), options["challenge"], passkey.get(options)
+    return PASSKEYS.verify_creation(answer, challenge), options["challenge"], passkey.get(options)
 
 
 def test_passkey_that_was_made_is_accepted_when_it_is_used(used):
     kept, challenge, answer = used
 
-    assert PASSKEYS.check(answer, challenge, kept) == 1
+    assert PASSKEYS.verify_use(answer, challenge, kept) == 1
     assert credential_of(answer) == (kept["_id"], "ana")
 
 
@@ -48,7 +48,7 @@ def test_copied_key_is_noticed_by_how_often_it_was_used(used):
     kept, challenge, answer = used
 
     with pytest.raises(InvalidAnswer, match="sign count"):
-        PASSKEYS.check(answer, challenge, kept | {"sign_count": 7})
+        PASSKEYS.verify_use(answer, challenge, kept | {"sign_count": 7})
 
 
 @pytest.mark.parametrize("site", ["https://other.example", "https://tickets.example:8443", "http://tickets.example"])
@@ -56,7 +56,7 @@ def test_answer_on_another_site_is_refused(made, site):
     _, challenge, answer = made
 
     with pytest.raises(InvalidAnswer):
-        Passkeys(site).created(answer, challenge)
+        Passkeys(site).verify_creation(answer, challenge)
 
 
 def mangled(answer, field, place, byte, cut):
@@ -77,8 +77,8 @@ NONSENSE = {
 
 @pytest.mark.parametrize("said", NONSENSE.values(), ids=NONSENSE)
 def test_answer_in_which_a_browser_says_nonsense_is_refused(made, used, said):
-    check = partial(PASSKEYS.check, passkey=used[0])
-    for (_, challenge, answer), accept in ((made, PASSKEYS.created), (used, check)):
+    check = partial(PASSKEYS.verify_use, passkey=used[0])
+    for (_, challenge, answer), accept in ((made, PASSKEYS.verify_creation), (used, check)):
         shown = json.loads(answer)
         shown["response"]["clientDataJSON"] = bytes_to_base64url(said.encode())
         for nonsense in (json.dumps(shown), said):
@@ -95,7 +95,7 @@ def test_no_mangled_answer_of_a_passkey_is_accepted(used, field, place, byte, cu
     kept, challenge, answer = used
 
     with pytest.raises(InvalidAnswer):
-        PASSKEYS.check(mangled(answer, field, place, byte, cut), challenge, kept)
+        PASSKEYS.verify_use(mangled(answer, field, place, byte, cut), challenge, kept)
 
 
 @given(field=st.sampled_from(["clientDataJSON", "attestationObject"]), **MANGLED)
@@ -104,4 +104,4 @@ def test_mangled_answer_of_a_new_passkey_is_refused_or_is_that_of_another_key(ma
     _, challenge, answer = made
 
     with suppress(InvalidAnswer):
-        assert PASSKEYS.created(mangled(answer, field, place, byte, cut), challenge)["public_key"]
+        assert PASSKEYS.verify_creation(mangled(answer, field, place, byte, cut), challenge)["public_key"]

@@ -28,8 +28,8 @@ def main() -> None:
     for suite in SUITES:
         rows = [row for row in suite.rows if row in wanted]
         if rows:
-            results |= measured(suite, rows)
-    before, measured_on = report.committed()
+            results |= measure(suite, rows)
+    before, measured_on = report.read_committed()
     compare(before, measured_on, results)
     failed = [row.name for row in wanted if row.name not in results]
     if failed:
@@ -52,16 +52,16 @@ def publish(results: report.Results, before: report.Results) -> None:
 
 def write_pages() -> None:
     """Write docs/performance.md and docs/scaling.md from docs/performance.json, whose figures are rounded."""
-    results, machine = report.stored()
+    results, machine = report.read_stored()
     (report.ROOT / report.PAGE).write_text(report.page(results, machine, SUITES))
     (report.ROOT / scaling.PAGE).write_text(scaling.page(results))
     say(f"written: {report.PAGE}, {scaling.PAGE}, from {report.JSON}")
 
 
-def measured(suite: Suite, rows: list[Row]) -> dict[str, dict[str, Any]]:
+def measure(suite: Suite, rows: list[Row]) -> dict[str, dict[str, Any]]:
     """Measure rows of a suite; print and return the results by their names."""
     began = time.monotonic()
-    results = {name: figures.summed_up(runs) for name, runs in in_turn(suite, rows, step).items()}
+    results = {name: figures.summarize(runs) for name, runs in in_turn(suite, rows, step).items()}
     for row in rows:
         if row.name in results:
             say(report.line(row, results[row.name]["figures"]))

@@ -30,7 +30,7 @@ class Figure:
 Figures = Mapping[str, Figure]
 
 
-def summed_up(runs: Sequence[Measured]) -> dict[str, Any]:
+def summarize(runs: Sequence[Measured]) -> dict[str, Any]:
     """Return {"figures": {name: Figure}, "programs": {name: median CPU-ms}} of the runs of one row."""
     programs = sorted({name for run in runs for name in run.programs})
     return {

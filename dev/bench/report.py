@@ -47,9 +47,9 @@ def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines() if Path(path).exists() else []
 
 
-def stored() -> tuple[dict[str, Any], str]:
+def read_stored() -> tuple[dict[str, Any], str]:
     """Return the results in docs/performance.json, and on which machine they were measured."""
-    return loaded((ROOT / JSON).read_text())
+    return parse((ROOT / JSON).read_text())
 
 
 def save(results: Results, measured_on: str) -> None:
@@ -62,13 +62,13 @@ def save(results: Results, measured_on: str) -> None:
     (ROOT / JSON).write_text(json.dumps(rounded, indent=1) + "\n")
 
 
-def committed() -> tuple[dict[str, Any], str]:
+def read_committed() -> tuple[dict[str, Any], str]:
     """Return the results that were committed last, and on which machine; none when none were."""
     shown = subprocess.run(["git", "show", f"HEAD:{JSON}"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return loaded(shown.stdout) if shown.returncode == 0 else ({}, "")
+    return parse(shown.stdout) if shown.returncode == 0 else ({}, "")
 
 
-def loaded(text: str) -> tuple[dict[str, Any], str]:
+def parse(text: str) -> tuple[dict[str, Any], str]:
     """Return the results in the text of a docs/performance.json, and on which machine they were measured."""
     stored = json.loads(text)
     rows = {

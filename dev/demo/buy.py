@@ -37,8 +37,8 @@ def buy(url: str) -> None:
     ticket = seller.sell(title="Hamlet, row 3", price=price(1999), category="stage")
     order = buyer.reserve(ticket)
     buyer.pay(order)
-    buyer.sees("orders", order, "complete")
-    buyer.sees("tickets", ticket, "sold")
+    buyer.wait_for_status("orders", order, "complete")
+    buyer.wait_for_status("tickets", ticket, "sold")
     print(f"bought a ticket in {time.monotonic() - began:.1f} s: order {order} is complete, the ticket is sold")
 
 

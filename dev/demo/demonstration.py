@@ -38,7 +38,7 @@ def fill(url: str, count: int) -> tuple[Visitor, Visitor]:
     expired = _reserve_at_the_last_moment(seller, buyer)
     _order(buyer, on_sale)
     for order in expired:
-        buyer.sees("orders", order, "cancelled")
+        buyer.wait_for_status("orders", order, "cancelled")
     print(f"{EXPIRED} ran out of time, {DECLINED} ended with the third declined card")
     return seller, buyer
 
@@ -66,7 +66,7 @@ def _order(buyer: Visitor, on_sale: list[str]) -> None:
         order = buyer.reserve(ticket)
         for _ in range(MAXIMUM_DECLINES):
             buyer.pay(order, "tok_chargeDeclined", expected=402)
-        buyer.sees("orders", order, "cancelled")
+        buyer.wait_for_status("orders", order, "cancelled")
     paid = []
     for number, ticket in enumerate(_take(on_sale, COMPLETE + DECLINED_THEN_PAID), start=1):
         paid.append(order := buyer.reserve(ticket))
@@ -75,7 +75,7 @@ def _order(buyer: Visitor, on_sale: list[str]) -> None:
         buyer.pay(order)
         _count("orders paid", number)
     for order in paid:
-        buyer.sees("orders", order, "complete")
+        buyer.wait_for_status("orders", order, "complete")
     print(f"\r{len(paid)} orders paid")
     print(f"{RESERVED} orders wait for payment, {CANCELLED} are cancelled, {DECLINED_THEN_PAID} were declined at first")
 

@@ -51,7 +51,7 @@ class Visitor:
         """Return the status of one of the `orders` or `tickets`."""
         return str(self.call("GET", f"/api/{kind}/{ident}", 200)["status"])
 
-    def sees(self, kind: str, ident: str, status: str) -> None:
+    def wait_for_status(self, kind: str, ident: str, status: str) -> None:
         """Return once one of the `orders` or `tickets` has this status."""
         wait_until(lambda: self.status(kind, ident) == status, f"{kind} {ident} is not {status}")
 

@@ -20,15 +20,17 @@ def check_amount(amount: int, code: str) -> None:
         )
     if amount < currency.minimum:
         raise invalid(
-            f"Amount must be at least {shown(currency.minimum, code)}", param="amount", code="amount_too_small"
+            f"Amount must be at least {format_amount(currency.minimum, code)}", param="amount", code="amount_too_small"
         )
     if amount > MAXIMUM:
-        raise invalid(f"Amount must be no more than {shown(MAXIMUM, code)}", param="amount", code="amount_too_large")
+        raise invalid(
+            f"Amount must be no more than {format_amount(MAXIMUM, code)}", param="amount", code="amount_too_large"
+        )
     if amount % currency.step:
         raise invalid(f"Amounts in {code.lower()} must have 0 as their last digit.", param="amount")
 
 
-def shown(amount: int, code: str) -> str:
+def format_amount(amount: int, code: str) -> str:
     """Return an amount as Stripe's messages show it."""
     sign = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}.get(code.lower(), "")
     return f"{sign}{currency_of(code).major(amount):,} {code.lower()}"

@@ -13,7 +13,7 @@ from dev.fake_stripe.errors import StripeError
 from dev.fake_stripe.faults import Fault, Faults
 from dev.fake_stripe.idempotency import Keys, Reply, fingerprint
 from dev.fake_stripe.locks import Locks
-from dev.fake_stripe.objects import expanded, new_id, visible
+from dev.fake_stripe.objects import expand, new_id, visible
 from dev.fake_stripe.routes import CARD_DATA, Route
 from dev.fake_stripe.state import Document, State
 from dev.fake_stripe.webhooks import Webhooks
@@ -100,7 +100,7 @@ class Api:
         """Run the route's handler; a refusal that changed nothing is raised, which also rolls back."""
         try:
             call.params = _parameters(route, pairs, call.publishable)
-            found = expanded(self.state, route.handler(call, **ids), call.params.get("expand", []))
+            found = expand(self.state, route.handler(call, **ids), call.params.get("expand", []))
         except StripeError as refused:
             if not refused.executed:
                 raise
@@ -115,10 +115,10 @@ def _written(ids: dict[str, str]) -> str | None:
 
 
 def _parameters(route: Route, pairs: list[tuple[str, str]], publishable: bool) -> dict[str, Any]:
-    values = parameters.decoded(pairs)
+    values = parameters.decode(pairs)
     data = {"payment_method_data": CARD_DATA} if _has_card_data(values) else {}
     extra = route.extra if publishable else {}
-    return parameters.checked(route.parameters, values, extra | data)
+    return parameters.check(route.parameters, values, extra | data)
 
 
 def _has_card_data(values: dict[str, Any]) -> bool:

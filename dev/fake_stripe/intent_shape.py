@@ -3,7 +3,7 @@
 from typing import Any
 
 from dev.fake_stripe.errors import invalid, not_emulated
-from dev.fake_stripe.objects import merged, new_id, now
+from dev.fake_stripe.objects import merge_metadata, new_id, now
 from dev.fake_stripe.state import Document
 
 KEPT = (
@@ -74,7 +74,7 @@ def new_intent(params: dict[str, Any]) -> Document:
         "last_payment_error": None,
         "latest_charge": None,
         "livemode": False,
-        "metadata": merged({}, params.get("metadata")),
+        "metadata": merge_metadata({}, params.get("metadata")),
         "next_action": None,
         "on_behalf_of": None,
         "payment_method": None,

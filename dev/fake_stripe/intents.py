@@ -9,7 +9,7 @@ from dev.fake_stripe.call import Call
 from dev.fake_stripe.errors import invalid, missing, unexpected_state
 from dev.fake_stripe.events import emit
 from dev.fake_stripe.intent_shape import KEPT, new_intent, refuse_unemulated
-from dev.fake_stripe.objects import list_page, merged, now, visible
+from dev.fake_stripe.objects import list_page, merge_metadata, now, visible
 from dev.fake_stripe.state import Document
 
 OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
@@ -84,7 +84,7 @@ def update(call: Call, id: str) -> Document:
     intent |= {name: params[name] or None for name in (*KEPT, "amount", "currency", "capture_method") if name in params}
     check_amount(intent["amount"], intent["currency"])
     if "metadata" in params:
-        intent["metadata"] = merged(intent["metadata"], params["metadata"])
+        intent["metadata"] = merge_metadata(intent["metadata"], params["metadata"])
     if method := _method(call, intent, params):
         intent |= {"payment_method": method["id"], "status": "requires_confirmation", "next_action": None}
     call.state.save(intent)
@@ -150,7 +150,7 @@ def capture(call: Call, id: str) -> Document:
             code="amount_too_large",
         )
     charge = charges.get(call, intent["latest_charge"])
-    intent["metadata"] = merged(intent["metadata"], call.params.get("metadata"))
+    intent["metadata"] = merge_metadata(intent["metadata"], call.params.get("metadata"))
     charges.capture(call, charge, amount)
     return attempts.succeed(call, intent, charge, amount)
 

@@ -30,14 +30,14 @@ def visible(document: Any) -> Any:
     return [visible(v) for v in document] if isinstance(document, list) else document
 
 
-def merged(metadata: dict[str, str], changes: Any) -> dict[str, str]:
+def merge_metadata(metadata: dict[str, str], changes: Any) -> dict[str, str]:
     """Return metadata after an update: an empty value removes its key, an empty string removes all."""
     if changes == "":
         return {}
     return {k: v for k, v in {**metadata, **(changes or {})}.items() if v != ""}
 
 
-def expanded(state: State, document: Document, paths: list[str]) -> Document:
+def expand(state: State, document: Document, paths: list[str]) -> Document:
     """Return the object with the ids at these dotted paths replaced by the objects; refuse a path to none."""
     for path in paths:
         _expand(state, document, path.split("."), path)

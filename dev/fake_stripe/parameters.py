@@ -18,7 +18,7 @@ RETIRED = {"payment_method_types": "payment_method_types_no_longer_supported"}
 METADATA_LIMITS = (50, 40, 500)  # keys, characters of a key, of a value (docs.stripe.com/api/metadata)
 
 
-def decoded(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+def decode(pairs: list[tuple[str, str]]) -> dict[str, Any]:
     """Return form fields such as `card[number]` and `expand[0]` as nested objects and lists of strings."""
     tree: dict[str, Any] = {}
     for name, value in pairs:
@@ -41,7 +41,7 @@ def _lists(node: Any) -> Any:
     return children
 
 
-def checked(kind: type, values: dict[str, Any], extra: dict[str, Any] | None = None) -> dict[str, Any]:
+def check(kind: type, values: dict[str, Any], extra: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the values as the types that a `stripe.params` class declares; refuse what Stripe would refuse.
 
     `extra` adds parameters that Stripe takes and its library does not declare (those of Stripe.js).

@@ -6,7 +6,7 @@ from typing import Any
 from dev.fake_stripe import cards
 from dev.fake_stripe.call import Call
 from dev.fake_stripe.errors import StripeError, invalid, missing, not_emulated
-from dev.fake_stripe.objects import merged, new_id, now
+from dev.fake_stripe.objects import merge_metadata, new_id, now
 from dev.fake_stripe.state import Document
 
 BILLING = {"address": None, "email": None, "name": None, "phone": None, "tax_id": None}
@@ -35,7 +35,7 @@ def make(call: Call, params: dict[str, Any], path: str = "") -> Document:
     method = _blank(_number(call, card), card)
     method["billing_details"] = {**BILLING, **params.get("billing_details", {})}
     method["billing_details"]["address"] = {**ADDRESS, **(method["billing_details"]["address"] or {})}
-    method["metadata"] = merged({}, params.get("metadata"))
+    method["metadata"] = merge_metadata({}, params.get("metadata"))
     call.state.add(method)
     return method
 

@@ -1,11 +1,11 @@
 """Refunds: money given back from a captured charge, never more than was captured."""
 
 from dev.fake_stripe import charges
-from dev.fake_stripe.amounts import shown
+from dev.fake_stripe.amounts import format_amount
 from dev.fake_stripe.call import Call
 from dev.fake_stripe.errors import StripeError, invalid, missing
 from dev.fake_stripe.events import emit
-from dev.fake_stripe.objects import list_page, merged, new_id, now
+from dev.fake_stripe.objects import list_page, merge_metadata, new_id, now
 from dev.fake_stripe.state import Document
 
 ENDS = (("pending", "succeeded"), ("pending", "failed"), ("succeeded", "failed"))
@@ -18,7 +18,7 @@ def create(call: Call) -> Document:
     amount = params.get("amount", _refundable(charge))
     _check(call, charge, amount)
     refund = _blank(charge, amount)
-    refund |= {"metadata": merged({}, params.get("metadata")), "reason": params.get("reason")}
+    refund |= {"metadata": merge_metadata({}, params.get("metadata")), "reason": params.get("reason")}
     if call.state.setting("refunds_begin", "succeeded") == "pending":
         refund |= {"status": "pending", "pending_reason": "processing"}
     call.state.add(refund, parent=charge["id"])
@@ -91,7 +91,7 @@ def _check(call: Call, charge: Document, amount: int) -> None:
     if amount <= 0:
         raise invalid("Invalid positive integer", param="amount", code="parameter_invalid_integer")
     if amount > _refundable(charge):
-        asked, left = (shown(each, charge["currency"]) for each in (amount, _refundable(charge)))
+        asked, left = (format_amount(each, charge["currency"]) for each in (amount, _refundable(charge)))
         message = f"Refund amount ({asked}) is greater than unrefunded amount on charge ({left})"
         raise invalid(message, param="amount")
 

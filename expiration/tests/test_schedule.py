@@ -10,7 +10,7 @@ from kombu import Connection
 from redis import Redis, RedisError
 from rq.serializers import JSONSerializer
 
-from dev.testing import commands_on, wait_for, waiting
+from dev.testing import commands_on, queue_length, wait_for
 from expiration import jobs
 from expiration.schedule import QUEUE, JsonJob, Schedule, job_id
 from expiration.service import ExpirationService
@@ -300,4 +300,4 @@ def test_a_deadline_fires_once_and_not_before_its_time(service, complete, amqp_u
     fired = [complete("o1"), complete("o1"), complete("o2"), complete("unknown")]
 
     assert fired == [True, False, False, False]
-    wait_for(lambda: waiting(amqp_url, "orders.ExpirationComplete") == 1)
+    wait_for(lambda: queue_length(amqp_url, "orders.ExpirationComplete") == 1)

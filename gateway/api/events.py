@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from gateway import ids
-from gateway.api.paging import asked_query, read_query, respond_page
+from gateway.api.paging import query_string, read_query, respond_page
 from gateway.cache import public
 from gateway.schemas import EventResponse, PageQuery, TicketResponse
 
@@ -27,7 +27,7 @@ def list_tickets(event_id: str) -> Response:
     query = read_query(QUERY)
     found = public.event(ids.event(event_id), query.get("after"), query["limit"])
     return public.answer(
-        found, f"api?{asked_query()}", lambda: respond_page(TICKET, found.value["tickets"], found.value["next"])
+        found, f"api?{query_string()}", lambda: respond_page(TICKET, found.value["tickets"], found.value["next"])
     )
 
 

@@ -23,7 +23,7 @@ def read_query(schema: Schema, *, is_form: bool = False) -> dict[str, Any]:
     """
     known = _names(schema) | ({"trail"} if is_form and TRAIL.fullmatch(request.args.get("trail", "")) else set())
     given = {name: values for name, values in request.args.lists() if name in known}
-    g.asked = [(name, value) for name, values in given.items() for value in values]
+    g.query_pairs = [(name, value) for name, values in given.items() for value in values]
     repeated = {name: [ONCE] for name, values in given.items() if len(values) > 1}
     if repeated:
         raise ValidationError(repeated)
@@ -52,7 +52,7 @@ def page_path(after: str | None) -> str:
 
 def next_path(after: str) -> str:
     """Return the path and query of the page after this one, from which there is a way back."""
-    query = dict(asked())
+    query = dict(query_pairs())
     trail = [*_trail(), *([query["after"]] if query.get("after") else [])]
     kept = trail[-MOST_ON_TRAIL:]
     is_cut = len(trail) > MOST_ON_TRAIL and kept[0] != ""
@@ -62,14 +62,14 @@ def next_path(after: str) -> str:
 def previous_path() -> str | None:
     """Return the path and query of the page before this one; None on the first page, and where it is not known."""
     trail = _trail()
-    if not dict(asked()).get("after") or trail[-1:] == [""]:
+    if not dict(query_pairs()).get("after") or trail[-1:] == [""]:
         return None
     return filtered_path(after=trail[-1], trail=_joined(trail[:-1])) if trail else filtered_path()
 
 
 def filtered_path(**changes: str | None) -> str:
     """Return the path and query of this list's first page, with other filters; None and empty leave one out."""
-    query = [(name, value) for name, value in asked() if name not in ("after", "trail", *changes) and value]
+    query = [(name, value) for name, value in query_pairs() if name not in ("after", "trail", *changes) and value]
     query += [(name, value) for name, value in changes.items() if value]
     return f"{request.path}?{urlencode(query)}" if query else request.path
 
@@ -80,16 +80,16 @@ def _joined(trail: list[str]) -> str:
 
 def _trail() -> list[str]:
     """Return the cursors of the pages before this one; the first is empty if there were more."""
-    trail = dict(asked()).get("trail")
+    trail = dict(query_pairs()).get("trail")
     return trail.split(".") if trail else []
 
 
-def asked() -> list[tuple[str, str]]:
+def query_pairs() -> list[tuple[str, str]]:
     """Return the parameters of this list's query as they were typed, without unknown ones."""
-    found: list[tuple[str, str]] = g.get("asked", [])
+    found: list[tuple[str, str]] = g.get("query_pairs", [])
     return found
 
 
-def asked_query() -> str:
-    """Return `asked` as a query string."""
-    return urlencode(asked())
+def query_string() -> str:
+    """Return `query_pairs` as a query string."""
+    return urlencode(query_pairs())

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify
 from flask_login import login_required
 
 from gateway import ids
-from gateway.api.paging import asked_query, read_query, respond_page
+from gateway.api.paging import query_string, read_query, respond_page
 from gateway.bodies import read_body, read_key, read_version
 from gateway.cache import public
 from gateway.errors import GatewayError
@@ -31,7 +31,7 @@ def create() -> tuple[Response, int]:
 def list_all() -> Response:
     """List tickets, those on sale unless the query says otherwise."""
     found = public.tickets(read_query(QUERY))
-    return public.answer(found, f"api?{asked_query()}", lambda: _respond_page(found.value))
+    return public.answer(found, f"api?{query_string()}", lambda: _respond_page(found.value))
 
 
 @bp.get("/mine")

@@ -10,7 +10,7 @@ from flask_login import login_required
 from marshmallow import ValidationError
 
 from gateway import holds, ids
-from gateway.api.paging import asked_query, read_query
+from gateway.api.paging import query_string, read_query
 from gateway.cache import public
 from gateway.errors import ERRORS, GatewayError, describe, list_problems
 from gateway.languages import N_, gettext
@@ -38,7 +38,7 @@ def listing() -> Any:
     found = public.tickets({**query, "limit": PAGE_TICKETS, "count": True, "by_event": True})
     return public.page(
         found,
-        asked_query(),
+        query_string(),
         lambda: render_template("tickets/listing.html", page=found.value, problems=problems),
     )
 

@@ -33,7 +33,7 @@ COMPILED = Compiled()
 
 
 @cache
-def built(**settings):
+def build_app(**settings):
     """Return the gateway with these settings, built only once: that takes longer than most tests."""
     app = create_app(FakeServices(), SETTINGS | settings, never_revoked())
     app.test_client_class = Browser
@@ -46,9 +46,9 @@ def gateways_signer():
     return Settings.read(SETTINGS).signer
 
 
-def serving(services, revocations, **settings):
+def create_test_app(services, revocations, **settings):
     """Return the gateway that was built with these settings, from now on in front of a test's services."""
-    app = built(**settings)
+    app = build_app(**settings)
     app.extensions["services"] = called = Services(lambda: services, gateways_signer())
     reservations.register(app, lambda: called)
     app.extensions["revocations"], app.extensions["sellers"] = revocations, sellers.Known(sellers.MOST)
@@ -68,7 +68,7 @@ def revocations(services):
 
 @pytest.fixture
 def app(services, revocations):
-    return serving(services, revocations)
+    return create_test_app(services, revocations)
 
 
 @pytest.fixture

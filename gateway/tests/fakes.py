@@ -167,7 +167,7 @@ class FakeServices(FakeFactors):
 
     query = call
 
-    def reach(self, service, timeout):
+    def ping(self, service, timeout):
         if {service, "broker"} & self.unavailable:
             raise ServiceUnavailable(service)
 

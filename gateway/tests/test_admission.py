@@ -9,40 +9,40 @@ from gateway.admission import LONGEST_SECONDS, AdmissionControl
 from gateway.metrics import BEGAN
 
 
-def spawned(control, method, path):
+def spawn(control, method, path):
     return gevent.spawn(control, {"REQUEST_METHOD": method, "PATH_INFO": path}, None)
 
 
-def told(begun, environ):
+def record(begun, environ):
     begun.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
     return []
 
 
 def test_a_read_that_comes_after_many_reservations_is_answered_before_them():
     begun = []
-    control = AdmissionControl(lambda environ, _: told(begun, environ))
+    control = AdmissionControl(lambda environ, _: record(begun, environ))
 
-    gevent.joinall([*(spawned(control, "POST", str(number)) for number in range(5)), spawned(control, "GET", "/")], 5)
+    gevent.joinall([*(spawn(control, "POST", str(number)) for number in range(5)), spawn(control, "GET", "/")], 5)
 
     assert begun == [("GET", "/"), *(("POST", str(number)) for number in range(5))]
 
 
 def test_reservations_begin_also_while_there_are_always_reads_to_answer():
     begun = []
-    control = AdmissionControl(lambda environ, _: told(begun, environ))
+    control = AdmissionControl(lambda environ, _: record(begun, environ))
 
     def read_on_and_on():
         while len(begun) < 3:
             gevent.sleep(0)
 
-    gevent.joinall([gevent.spawn(read_on_and_on), *(spawned(control, "POST", str(number)) for number in range(3))], 5)
+    gevent.joinall([gevent.spawn(read_on_and_on), *(spawn(control, "POST", str(number)) for number in range(3))], 5)
 
     assert begun == [("POST", "0"), ("POST", "1"), ("POST", "2")]
 
 
 def test_nobody_waits_for_longer_than_three_seconds_however_many_reads_there_are():
     begun, now = [], [0.0]
-    control = AdmissionControl(lambda environ, _: told(begun, environ), clock=lambda: now[0])
+    control = AdmissionControl(lambda environ, _: record(begun, environ), clock=lambda: now[0])
 
     def read_on_and_on():
         gevent.sleep(0)
@@ -52,7 +52,7 @@ def test_nobody_waits_for_longer_than_three_seconds_however_many_reads_there_are
             gevent.sleep(0)
         begun.append("the reads end")
 
-    gevent.joinall([gevent.spawn(read_on_and_on), *(spawned(control, "POST", str(number)) for number in range(50))], 5)
+    gevent.joinall([gevent.spawn(read_on_and_on), *(spawn(control, "POST", str(number)) for number in range(50))], 5)
 
     assert begun == [*(("POST", str(number)) for number in range(50)), "the reads end"]
 
@@ -72,10 +72,10 @@ def test_nobody_waits_for_longer_than_three_seconds_however_many_reads_there_are
 )
 def test_a_webhook_a_payment_and_a_sign_out_do_not_wait_behind_reservations(path):
     begun = []
-    control = AdmissionControl(lambda environ, _: told(begun, environ))
-    reservations = [spawned(control, "POST", path) for path in ("/api/orders", "/tickets/t/buy")]
+    control = AdmissionControl(lambda environ, _: record(begun, environ))
+    reservations = [spawn(control, "POST", path) for path in ("/api/orders", "/tickets/t/buy")]
 
-    gevent.joinall([*reservations, spawned(control, "POST", path)], 5)
+    gevent.joinall([*reservations, spawn(control, "POST", path)], 5)
 
     assert begun == [("POST", path), ("POST", "/api/orders"), ("POST", "/tickets/t/buy")]
 
@@ -84,15 +84,15 @@ def test_the_time_in_the_queue_counts_as_time_of_the_request():
     environs = []
     control = AdmissionControl(lambda environ, _: environs.append(environ) or [])
 
-    spawned(control, "POST", "/").join(5)
+    spawn(control, "POST", "/").join(5)
 
     assert environs[0][BEGAN] > 0
 
 
 def test_one_whose_request_is_cut_off_holds_up_nobody():
     begun = []
-    control = AdmissionControl(lambda environ, _: told(begun, environ))
-    first, second = spawned(control, "POST", "1"), spawned(control, "POST", "2")
+    control = AdmissionControl(lambda environ, _: record(begun, environ))
+    first, second = spawn(control, "POST", "1"), spawn(control, "POST", "2")
     gevent.sleep(0)
     first.kill(block=False)
 

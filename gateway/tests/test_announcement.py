@@ -60,9 +60,9 @@ def test_an_older_banner_never_comes_back_and_the_visitors_language_is_chosen():
     banner.update({"version": 2, "texts": {"de": "Heute langsam."}})
     banner.update({"version": 1, "texts": {"en": "Old."}})
 
-    assert banner.shown() == ("de", "Heute langsam.")  # there is none in English
+    assert banner.current() == ("de", "Heute langsam.")  # there is none in English
     banner.update({"version": 3, "texts": {"de": "Heute langsam.", "en": SLOW}})
-    assert banner.shown() == ("en", SLOW)
+    assert banner.current() == ("en", SLOW)
 
 
 def test_each_process_reads_the_banner_when_it_begins_and_hears_of_changes(amqp_url):
@@ -71,9 +71,9 @@ def test_each_process_reads_the_banner_when_it_begins_and_hears_of_changes(amqp_
     with closing(Publisher(amqp_url, CATALOGUE.declare)) as publisher:
         publisher.publish([Outgoing("auth.events", "Nothing", b"{}", {}, mandatory=False)])  # which declares all
         listener.start()
-        wait_for(lambda: banner.shown() == ("en", "Of before."))
+        wait_for(lambda: banner.current() == ("en", "Of before."))
 
         body = b'{"id": "site", "version": 2, "texts": {"en": "Now."}}'
         publisher.publish([Outgoing("auth.events", "AnnouncementChanged", body, {}, mandatory=False)])
-        wait_for(lambda: banner.shown() == ("en", "Now."), 2)
+        wait_for(lambda: banner.current() == ("en", "Now."), 2)
     listener.stop()

@@ -4,14 +4,14 @@ import re
 
 import pytest
 
-from gateway.tests.conftest import serving
+from gateway.tests.conftest import create_test_app
 
 URL = "https://tickets.example"
 
 
 @pytest.fixture
 def client(services, revocations):
-    return serving(services, revocations, PUBLIC_URL=URL).test_client()
+    return create_test_app(services, revocations, PUBLIC_URL=URL).test_client()
 
 
 def locations(answer):

@@ -9,7 +9,7 @@ from gateway.app import create_app
 from gateway.formats import money, total
 from gateway.languages import LANGUAGES
 from gateway.price_input import with_decimal_mark, with_point, without_currency
-from gateway.tests.conftest import serving
+from gateway.tests.conftest import create_test_app
 from gateway.tests.fakes import SETTINGS
 from libs.contracts.currencies import MINIMUMS, currency_of
 from libs.settings import MissingSetting
@@ -21,7 +21,7 @@ def shop(services, revocations):
 
     def shop(currency, name="ana"):
         services.currency = currency.lower()
-        browser = serving(services, revocations, CURRENCY=currency).test_client()
+        browser = create_test_app(services, revocations, CURRENCY=currency).test_client()
         browser.post("/api/users/signup", json={"email": f"{name}@example.com", "password": f"{name} and a word"})
         return browser
 

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.errors import ERRORS, STATUSES
-from gateway.tests.conftest import serving
+from gateway.tests.conftest import create_test_app
 from libs.rpc import RemoteError
 
 
@@ -90,7 +90,7 @@ def test_body_that_is_not_a_form_is_415_as_a_page_before_other_checks(client, ki
 
 @pytest.mark.parametrize("host", ["evil.example", "..", "a..b", f"{'a' * 80}.example"])
 def test_untrusted_host_is_400_on_pages_and_in_json(services, revocations, host):
-    client = serving(services, revocations, GATEWAY_TRUSTED_HOSTS="localhost").test_client()
+    client = create_test_app(services, revocations, GATEWAY_TRUSTED_HOSTS="localhost").test_client()
 
     page, answer = (client.get(path, headers={"Host": host}) for path in ("/", "/api/tickets"))
 
@@ -102,7 +102,7 @@ def test_untrusted_host_is_400_on_pages_and_in_json(services, revocations, host)
 def test_load_balancer_that_knows_only_an_address_may_probe_a_gateway_that_answers_to_certain_names(
     services, revocations
 ):
-    client = serving(services, revocations, GATEWAY_TRUSTED_HOSTS=".tickets.example").test_client()
+    client = create_test_app(services, revocations, GATEWAY_TRUSTED_HOSTS=".tickets.example").test_client()
 
     asked = {
         path: client.get(path, headers={"Host": "10.0.0.7:8000"}).status_code for path in ("/readyz", "/healthz", "/")

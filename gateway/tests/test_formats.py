@@ -7,7 +7,7 @@ import pytest
 
 from gateway.cache import public
 from gateway.formats import moment, money, next_midnight, total
-from gateway.tests.conftest import serving
+from gateway.tests.conftest import create_test_app
 from libs.clock import iso
 
 NEW_YEAR = "2031-01-01T19:00:00.000Z"
@@ -16,7 +16,7 @@ NEW_YEAR = "2031-01-01T19:00:00.000Z"
 @pytest.fixture
 def berlin(services, revocations):
     """Return a site in Berlin."""
-    return serving(services, revocations, TIME_ZONE="Europe/Berlin")
+    return create_test_app(services, revocations, TIME_ZONE="Europe/Berlin")
 
 
 def test_a_start_is_shown_with_its_weekday_in_the_time_of_its_venue(berlin):

@@ -22,7 +22,7 @@ WORD = re.compile(r"[^\W\d_]{2}")
 OWN = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
 GERMAN = {"Accept-Language": "de-CH,de;q=0.9,en;q=0.5"}
 
-said = cache(translations.said)
+messages = cache(translations.extract)
 
 
 @pytest.mark.lengthy  # to look through all sources takes a second
@@ -31,7 +31,7 @@ def test_every_text_is_translated(language):
     catalog = translations.read(language)
 
     assert translations.untranslated(catalog) == []
-    assert {(each.id, each.context) for each in catalog} == {(each.id, each.context) for each in said()}, (
+    assert {(each.id, each.context) for each in catalog} == {(each.id, each.context) for each in messages()}, (
         "run `make translations`, and translate what it names"
     )
 
@@ -48,7 +48,7 @@ def test_a_translation_has_the_values_and_the_markup_of_its_text(language):
 @pytest.mark.lengthy
 def test_scripts_say_everything_in_the_language_of_the_page():
     for name in (name for name in files() if name.endswith(".js")):
-        assert set(texts_of(name)) <= {each.id for each in said()}, name
+        assert set(texts_of(name)) <= {each.id for each in messages()}, name
         script = re.sub(r'\bsay\("[^"]*"\)', "", files()[name].decode())
         script = re.sub(r"(?m)(^|\s)//.*$|new Error\(`[^`]*`\)", "", script)
 
@@ -123,7 +123,7 @@ def marked(monkeypatch, tmp_path):
     monkeypatch.setattr(translations, "FOLDER", tmp_path)
     monkeypatch.setitem(LANGUAGES, "fr", "Marked")
     catalog = Catalog(locale="fr")
-    catalog.update(said())
+    catalog.update(messages())
     for message in catalog:
         if message.id:
             texts = message.id if isinstance(message.id, tuple) else (message.id,)

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 
 from gateway import checkout
-from gateway.tests.conftest import serving
+from gateway.tests.conftest import create_test_app
 from gateway.tests.test_pages import page_text
 from libs.clock import iso
 from libs.rpc import RemoteError, ServiceUnavailable
@@ -68,7 +68,7 @@ def test_page_has_the_address_of_stripe_js(bo, page):
 
 
 def test_real_cards_need_the_card_form_and_the_rest_of_the_page_does_not(services, revocations, ticket):
-    real = serving(services, revocations, STRIPE_API_BASE="").test_client()
+    real = create_test_app(services, revocations, STRIPE_API_BASE="").test_client()
     real.post("/api/users/signup", json={"email": "cy@example.com", "password": "correct horse"})
     order = real.post("/api/orders", json={"ticketId": ticket["id"]}).json
 
@@ -87,7 +87,7 @@ def test_policy_allows_only_the_simulated_stripe(client):
 
 
 def test_policy_allows_the_real_stripe_when_cards_are_real(services, revocations):
-    allowed = policy(serving(services, revocations, STRIPE_API_BASE="").test_client())
+    allowed = policy(create_test_app(services, revocations, STRIPE_API_BASE="").test_client())
 
     assert allowed["script-src"] == ["'self'", "https://js.stripe.com", "https://*.js.stripe.com"]
     assert allowed["connect-src"] == ["'self'", "https://api.stripe.com"]

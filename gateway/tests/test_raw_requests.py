@@ -17,7 +17,7 @@ from gunicorn.http.errors import LimitRequestLine
 from dev.testing import wait_for
 from gateway.app import create_app
 from gateway.errors import BODY_SECONDS
-from gateway.tests.conftest import serving
+from gateway.tests.conftest import create_test_app
 from gateway.tests.fakes import SETTINGS, FakeServices, never_revoked
 from gateway.tests.gunicorn_process import GunicornProcess
 from gateway.worker import UnreadableRequest, Worker
@@ -46,7 +46,7 @@ def gunicorn(tmp_path_factory):
 @pytest.fixture(scope="module", autouse=True)
 def slow(gunicorn):
     """Send bodies that never end while other tests run; return a future of the answer to each, and of its seconds."""
-    browser = serving(FakeServices(), never_revoked()).test_client()
+    browser = create_test_app(FakeServices(), never_revoked()).test_client()
     browser.post("/api/users/signup", json={"email": "slow@example.com", "password": "correct horse battery"})
     cookie = f"Cookie: ticketing-session={browser.get_cookie('ticketing-session').value}\r\n"
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from gateway.tests.conftest import serving
+from gateway.tests.conftest import create_test_app
 
 URL = "https://tickets.example"
 HAMLET = {"title": 'Hamlet "</script>" & co, row 3', "price": 19.5, "category": "stage"}
@@ -14,7 +14,7 @@ HAMLET = {"title": 'Hamlet "</script>" & co, row 3', "price": 19.5, "category": 
 
 @pytest.fixture
 def app(services, revocations):
-    return serving(services, revocations, PUBLIC_URL=URL)
+    return create_test_app(services, revocations, PUBLIC_URL=URL)
 
 
 def described(page):

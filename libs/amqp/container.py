@@ -63,7 +63,7 @@ class Container(ServiceContainer):
     """
 
     def __init__(self, service_cls: Any, config: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        with logs.refusing():
+        with logs.logging_exit():
             if "LOGGING" not in config:
                 logs.set_up()
             check_common()
@@ -92,7 +92,7 @@ class Container(ServiceContainer):
 
     def start(self) -> None:
         """Start the service and the internal port of its process, ready while each extension's `check_ready` passes."""
-        with logs.refusing():
+        with logs.logging_exit():
             super().start()
         internal_port.serve(
             {each.checked: each.check_ready for each in self.extensions if hasattr(each, "check_ready")}
@@ -111,7 +111,7 @@ class Container(ServiceContainer):
                 result, exc_info = _run(worker_ctx)
             if exc_info:
                 is_expected = isinstance(exc_info[1], worker_ctx.entrypoint.expected_exceptions)
-                tracing.failed(spanned, exc_info[1], is_fault=not is_expected)
+                tracing.record_error(spanned, exc_info[1], is_fault=not is_expected)
             if handle_result is not None:
                 result, exc_info = handle_result(worker_ctx, result, exc_info)
             self._worker_result(worker_ctx, result, exc_info)

@@ -20,7 +20,7 @@ MAXIMUM_MARKS = 4
 """Marks on one character: as many as Hebrew with points and cantillation needs; more paint over what is around."""
 
 
-class Unacceptable(Exception):
+class InvalidValue(Exception):
     """What was entered in a field; the message says why."""
 
 
@@ -40,17 +40,17 @@ def with_ascii_digits(text: str) -> str:
 
 
 def checked_line(name: str, value: object, maximum: int) -> str:
-    """Return a line of text as it is kept and shown: trimmed and composed (NFC); raise Unacceptable.
+    """Return a line of text as it is kept and shown: trimmed and composed (NFC); raise InvalidValue.
 
     It is empty, or has something to see, at most `maximum` characters, and nothing that harms the text around it.
     """
     if not isinstance(value, str):
-        raise Unacceptable(f"Enter the {name} as text.")
+        raise InvalidValue(f"Enter the {name} as text.")
     if not is_storable(value) or REPLACEMENT in value:
-        raise Unacceptable(f"The {name} has half of a character in it; enter it again.")
+        raise InvalidValue(f"The {name} has half of a character in it; enter it again.")
     text = unicodedata.normalize("NFC", value.strip())
     if problem := _problem(text, maximum):
-        raise Unacceptable(f"The {name} {problem}.")
+        raise InvalidValue(f"The {name} {problem}.")
     return text
 
 

@@ -145,7 +145,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ComparisonStatus:
     """How many copies of one kind are known to be stale, and how many seconds the comparison is behind."""
 
     copies: str
@@ -202,11 +202,11 @@ class AntiEntropy:
             after = None
         return {"repaired": found, "next": after}
 
-    def standing(self, source: Source) -> Standing:
+    def status(self, source: Source) -> ComparisonStatus:
         """Return how far the comparison has got."""
         state = Progress(source.database.comparisons, self.name).read()
         behind = time.time() - state.position[0] if state.position else None
-        return Standing(self.name, len(state.left), behind)
+        return ComparisonStatus(self.name, len(state.left), behind)
 
     def _compare_changes(self, source: Source, state: State, deadline: float) -> None:
         """Note changes whose copies are stale, page by page, until the newest change or the deadline."""
@@ -305,9 +305,9 @@ class Comparison:
         """Compare from `after` on: see AntiEntropy.repair."""
         return self.anti_entropy.repair(self.source(), after)
 
-    def standing(self) -> Standing:
+    def status(self) -> ComparisonStatus:
         """Return how far the comparison has got, in all instances."""
-        return self.anti_entropy.standing(self.source())
+        return self.anti_entropy.status(self.source())
 
 
 def stale_in(

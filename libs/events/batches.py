@@ -94,7 +94,7 @@ class BatchHandler(EventHandler):
         done = partial(self._batch_done, readable, bodies, spans, failed, started, settled)
         context_data: dict[str, Any] = {}
         if len(readable) == 1:
-            context_data = about(readable[0]) | ({"span": partial(tracing.within, spans[0])} if spans[0] else {})
+            context_data = about(readable[0]) | ({"span": partial(tracing.use_span, spans[0])} if spans[0] else {})
         idents = [about(message)["correlation_id"] for message in readable]
         taken = Batch(bodies, idents, [span and tracing.traceparent(span) for span in spans])
         try:
@@ -110,7 +110,7 @@ class BatchHandler(EventHandler):
         if not (parent := traceparent_of(message)):
             return None
         name, attributes = self.traced(message)
-        return tracing.begun(parent, name, attributes | {"messaging.batch.message_count": count})
+        return tracing.start_span(parent, name, attributes | {"messaging.batch.message_count": count})
 
     def _batch_done(
         self,
@@ -130,7 +130,7 @@ class BatchHandler(EventHandler):
         else:
             tried = self._try_alone(worker_ctx, readable, bodies, spans)
         for span, (_, failure) in zip(spans, tried, strict=True):
-            tracing.ended(span, failure)
+            tracing.end_span(span, failure)
         self.settle(failed + tried, started)
         settled.send()
         return result, exc_info
@@ -141,7 +141,7 @@ class BatchHandler(EventHandler):
         method, until = getattr(worker_ctx.service, self.method_name), time.monotonic() + ALONE_SECONDS
         for message, body, span in zip(readable, bodies, spans, strict=True):
             error: Exception | None = None
-            with context.work(about(message)["correlation_id"]) as ident, tracing.within(span):
+            with context.work(about(message)["correlation_id"]) as ident, tracing.use_span(span):
                 if time.monotonic() > until:
                     error = Unavailable("the events before it in its batch took too long to fail")
                 else:

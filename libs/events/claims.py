@@ -106,14 +106,14 @@ def lease(collection: Collection[Document], seconds: float, where: Document) -> 
     until = {"$add": ["$$NOW", round(seconds * 1000)]}
     attempts = {"$ifNull": ["$relay.attempts", 0]}
     taken = {"$set": {"relay": {"lease": name, "until": until, "attempts": attempts}}}
-    relaxed(collection).update_many({"_id": {"$in": idents}, **waiting}, [taken])
+    with_relaxed_writes(collection).update_many({"_id": {"$in": idents}, **waiting}, [taken])
     wanted = {"outbox": {"$slice": EVENTS_OF_EACH}, "outbox_at": 1, "relay": 1}
     leased = list(collection.find({"_id": {"$in": idents}, "relay.lease": name}, wanted))
     claims = [Claim(found["_id"], found["outbox"], name, found["relay"]["attempts"]) for found in leased]
     return claims, min((found["outbox_at"] for found in leased), default=None)
 
 
-def relaxed(collection: Collection[Document]) -> Collection[Document]:
+def with_relaxed_writes(collection: Collection[Document]) -> Collection[Document]:
     """Return the collection with a relaxed write concern, for writes that may be lost."""
     return collection.with_options(write_concern=RELAXED)
 
@@ -127,8 +127,8 @@ def _message(pending: Document, source: str | None) -> Outgoing:
     headers = {"version": pending["version"], "nameko.correlation_id": pending["correlation_id"]}
     headers[SAVED_AT] = round(pending["at"].timestamp() * 1000)
     if parent := pending.get(tracing.HEADER):
-        about = tracing.messaging("send", f"{exchange}:{pending['name']}", pending["id"])
-        headers[tracing.HEADER] = tracing.sent(parent, pending["at"], f"send {pending['name']}", about) or parent
+        about = tracing.messaging_attributes("send", f"{exchange}:{pending['name']}", pending["id"])
+        headers[tracing.HEADER] = tracing.record_send(parent, pending["at"], f"send {pending['name']}", about) or parent
     body = json.dumps(pending["body"], separators=(",", ":"), default=iso).encode()
     return Outgoing(
         exchange,

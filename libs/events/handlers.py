@@ -149,13 +149,13 @@ class EventHandler(Entrypoint):
 
     def _context(self, message: Any) -> dict[str, Any]:
         parent = traceparent_of(message)
-        span = {"span": partial(tracing.received, parent, "consumer", *self.traced(message))} if parent else {}
+        span = {"span": partial(tracing.consumer_span, parent, "consumer", *self.traced(message))} if parent else {}
         return about(message) | span
 
     def traced(self, message: Any) -> tuple[str, dict[str, Any]]:
         """Return the name and the attributes of the span in which a message is handled."""
         name, ident = self.queue.name, message.properties.get("message_id")
-        return f"process {name}", tracing.messaging("process", name, ident)
+        return f"process {name}", tracing.messaging_attributes("process", name, ident)
 
     def _done(self, message: Any, started: float, worker_ctx: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
         self.settle([(message, exc_info[1] if exc_info else None)], started)

@@ -25,7 +25,7 @@ from libs.errors import log_failure
 from libs.events import topology
 from libs.events.aggregates import Aggregates
 from libs.events.catalogue import Catalogue
-from libs.events.claims import BATCH, EVENTS_OF_EACH, Claim, Document, lease, newest, relaxed
+from libs.events.claims import BATCH, EVENTS_OF_EACH, Claim, Document, lease, newest, with_relaxed_writes
 from libs.events.fast_path import FastPath
 from libs.metrics import outbox_age_seconds, relay_batch_events
 
@@ -133,7 +133,7 @@ class Relay:
         claims = fast_path.sent()
         if not claims:
             return
-        collection = relaxed(aggregates.collection)
+        collection = with_relaxed_writes(aggregates.collection)
         updates = [claim.release() if claim.refused else claim.clear() for claim in claims]
         matched = collection.bulk_write(updates, ordered=False).matched_count
         done = fast_path.forget(claims)
@@ -167,7 +167,9 @@ class Relay:
             try:
                 self._publish(claims)
             finally:  # also when the connection to the broker is lost half-way
-                relaxed(aggregates.collection).bulk_write([claim.release() for claim in claims], ordered=False)
+                with_relaxed_writes(aggregates.collection).bulk_write(
+                    [claim.release() for claim in claims], ordered=False
+                )
             self._observe(aggregates, _count(claims), oldest)
         return claims
 

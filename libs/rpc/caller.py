@@ -38,7 +38,7 @@ class Forbidden(Exception):
     security_event = "access_denied"
 
 
-def nobody_operates(_method: str, _arguments: dict[str, Any]) -> Any:
+def deny_operators(_method: str, _arguments: dict[str, Any]) -> Any:
     """Stand in for auth where operators cannot call: raise NotOperator."""
     raise NotOperator("Nobody operates this service.")
 
@@ -55,7 +55,7 @@ class Caller:
         verifier: Verifier,
         is_revoked: Callable[[Claims], bool],
         token: str | None = None,
-        ask_auth: Callable[[str, dict[str, Any]], Any] = nobody_operates,
+        ask_auth: Callable[[str, dict[str, Any]], Any] = deny_operators,
         called: Callable[[], Call] = lambda: ("", {}),
     ) -> None:
         self._verifier = verifier

@@ -146,7 +146,7 @@ class Client:
         """Return once answers can arrive; raise ServiceUnavailable with the cause if they cannot within `timeout`."""
         self._listen(time.monotonic() + timeout)
 
-    def reach(self, service: str, timeout: float) -> None:
+    def ping(self, service: str, timeout: float) -> None:
         """Return once `service` has answered; raise ServiceUnavailable when it does not within `timeout` seconds."""
         with suppress(RemoteError):  # it answers that there is no such method
             try:
@@ -180,7 +180,7 @@ class Client:
         if limit <= 0:
             raise ServiceUnavailable(f"no time is left to call {name}")
         try:
-            with tracing.client(name, {"rpc.system.name": "nameko", "rpc.method": name}):
+            with tracing.client_span(name, {"rpc.system.name": "nameko", "rpc.method": name}):
                 result = self._call(name, arguments or {}, token, correlation_id, started + limit, is_query)
             outcome = "ok"
             return result

@@ -203,7 +203,7 @@ class Rpc(NamekoRpc):
         if parent := (message.headers or {}).get(tracing.HEADER):
             name = f"{self.container.service_name}.{self.method_name}"
             about = {"rpc.system.name": "nameko", "rpc.method": name}
-            context_data["span"] = partial(tracing.received, parent, "server", name, about)
+            context_data["span"] = partial(tracing.consumer_span, parent, "server", name, about)
         done = partial(self._done, message, time.monotonic())
         self.container.spawn_worker(self, args, kwargs, context_data=context_data, handle_result=done)
 

@@ -14,7 +14,7 @@ from nameko.exceptions import IncorrectSignature, MethodNotFound
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 
 from libs import context, wire
-from libs.rpc.caller import Caller, nobody_operates
+from libs.rpc.caller import Caller, deny_operators
 from libs.rpc.client import Client, ServiceUnavailable, result_of
 from libs.rpc.entrypoint import Rpc, encoded_reply
 from libs.security_events import note_refusal
@@ -54,7 +54,7 @@ class ClientInMemory(Client):
     def _answer(self, service: str, method: str, arguments: dict[str, Any], token: str | None) -> bytes:
         worker = copy.copy(self.services[service])  # one for each call, as nameko has it
         if isinstance(getattr(worker, "caller", None), Caller):
-            ask_auth = partial(worker.services.call, "auth") if hasattr(worker, "services") else nobody_operates
+            ask_auth = partial(worker.services.call, "auth") if hasattr(worker, "services") else deny_operators
             worker.caller = worker.caller.bearing(token, ask_auth, lambda: (f"{service}.{method}", arguments))
         try:
             function: Any = getattr(worker, method, None)

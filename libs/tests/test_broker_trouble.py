@@ -21,7 +21,7 @@ from kombu.exceptions import OperationalError
 
 from dev.stack import Stack, free_ports
 from dev.stack.programs import no_programs
-from dev.testing import nameko_service, new_vhost, self_signed, stack_folder, wait_for, waiting
+from dev.testing import nameko_service, new_vhost, queue_length, self_signed, stack_folder, wait_for
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.connection import connect, discard
 from libs.amqp.tests.tcp_proxy import TcpProxy
@@ -152,7 +152,7 @@ def test_a_blocked_broker_costs_time_and_no_event(broker, loaves, kind):
 
     assert relay.flush() == 1
 
-    assert waiting(broker.amqp_url, QUEUE) >= 1
+    assert queue_length(broker.amqp_url, QUEUE) >= 1
     relay.publisher.close()
 
 
@@ -215,9 +215,9 @@ def outage(broker, request):
         thread.start()
         parked = topology.parked_name(QUEUE)
         relay.publisher.publish([Outgoing("", parked, b"{}")])
-        seen.parked = waiting(url, parked)
+        seen.parked = queue_length(url, parked)
         seen.delayed = delay_events(url)
-        wait_for(lambda: waiting(url, SOLD) > len(seen.delayed) // 10, 20)
+        wait_for(lambda: queue_length(url, SOLD) > len(seen.delayed) // 10, 20)
         calls = [pool.submit(client.query, service, "sleep", {"seconds": 6}) for service in ("probe", "stock")]
         wait_for(lambda: [client.call(service, "begun") for service in ("probe", "stock")] == [1, 1])
 
@@ -231,7 +231,7 @@ def outage(broker, request):
         )  # the calls have ended by now, and stock's tries to reply
         broker.start_program("rabbitmq")
         broker.wait_ready("rabbitmq")
-        seen.kept = waiting(url, parked)
+        seen.kept = queue_length(url, parked)
         seen.answers = wait_for(lambda: answer(client, "probe"), 20)
         seen.stock_answers = answer(client, "stock")
         notes = mongo.get_default_database().notes

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from kombu import Connection
 
-from dev.testing import nameko_service, new_vhost, wait_for, waiting
+from dev.testing import nameko_service, new_vhost, queue_length, wait_for
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.contracts.events import CATALOGUE
 from libs.events import topology
@@ -139,7 +139,7 @@ def handled(client):
 @pytest.mark.parametrize("what", DELETIONS)
 def test_an_event_is_handled_and_one_parked_and_calls_are_answered_although_somebody_deleted_the(what, site):
     url, publisher, client = site
-    ident, parked = uuid.uuid4().hex, waiting(url, PARKED)
+    ident, parked = uuid.uuid4().hex, queue_length(url, PARKED)
     with Connection(url) as connection:
         DELETIONS[what](connection.channel())
 
@@ -147,7 +147,7 @@ def test_an_event_is_handled_and_one_parked_and_calls_are_answered_although_some
     send(publisher, "no deadline")
 
     wait_for(lambda: ident in handled(client), 30)
-    wait_for(lambda: waiting(url, PARKED) == (0 if what == f"queue {PARKED}" else parked) + 1, 30)
+    wait_for(lambda: queue_length(url, PARKED) == (0 if what == f"queue {PARKED}" else parked) + 1, 30)
 
 
 def test_nothing_that_is_declared_was_left_out_of_these_tests(site, servers):

@@ -42,7 +42,7 @@ def test_no_program_imports_anything_of_opentelemetry_while_nobody_asks_for_trac
         "assert 'pkg_resources' not in sys.modules\n"  # which nameko's own command line imports
         "from libs import tracing\n"
         "assert not tracing.set_up('gateway')\n"
-        "with tracing.request('GET', {}), tracing.client('x', {}): assert tracing.traceparent() is None\n"
+        "with tracing.request_span('GET', {}), tracing.client_span('x', {}): assert tracing.traceparent() is None\n"
         "print([name for name in sys.modules if name.startswith(('opentelemetry', 'google.'))])"
     )
     settings = {"PATH": "", "OTEL_EXPORTER_OTLP_ENDPOINT": " ", "OTEL_TRACES_SAMPLER_ARG": "1"}
@@ -52,14 +52,14 @@ def test_no_program_imports_anything_of_opentelemetry_while_nobody_asks_for_trac
 
 
 def test_each_span_of_a_request_is_under_what_caused_it(traced):
-    with tracing.request("POST /cakes", {"http.route": "/cakes"}):
-        tracing.answered(201)
-        with tracing.client("bakery.bake", {"rpc.method": "bakery.bake"}):
+    with tracing.request_span("POST /cakes", {"http.route": "/cakes"}):
+        tracing.record_status(201)
+        with tracing.client_span("bakery.bake", {"rpc.method": "bakery.bake"}):
             call = tracing.traceparent()
-    with tracing.received(call, "server", "bakery.bake served", {}):
+    with tracing.consumer_span(call, "server", "bakery.bake served", {}):
         pending = pending_event(BAKED, {"id": "c1", "version": 1})
     message = Claim("c1", [pending]).message("bakery")
-    with tracing.received(message.headers["traceparent"], "consumer", "process shop.CakeBaked", {}):
+    with tracing.consumer_span(message.headers["traceparent"], "consumer", "process shop.CakeBaked", {}):
         pass
 
     names = ["POST /cakes", "bakery.bake", "bakery.bake served", "send CakeBaked", "process shop.CakeBaked"]
@@ -105,7 +105,7 @@ def test_new_thread_or_greenlet_goes_on_with_a_span_only_in_a_copy_of_the_contex
     def look():
         seen.append(tracing.traceparent())
 
-    with tracing.request("GET", {}):
+    with tracing.request_span("GET", {}):
         for run in (look, partial(copy_context().run, look)):
             begin(run)
         own = tracing.traceparent()
@@ -116,9 +116,9 @@ def test_new_thread_or_greenlet_goes_on_with_a_span_only_in_a_copy_of_the_contex
 
 
 def test_what_a_service_refused_is_no_fault_and_what_broke_is(traced):
-    with tracing.request("GET", {}):
+    with tracing.request_span("GET", {}):
         for name, error in (("refused", RemoteError("TicketReserved", "bo@example.com")), ("broken", OSError("tok_1"))):
-            with suppress(RemoteError, OSError), tracing.client(name, {}):
+            with suppress(RemoteError, OSError), tracing.client_span(name, {}):
                 raise error
 
     refused, broken = traced.span("refused"), traced.span("broken")
@@ -131,13 +131,13 @@ def test_what_a_service_refused_is_no_fault_and_what_broke_is(traced):
     [None, "", "nonsense", 7, f"00-{'0' * 32}-{'b' * 16}-01", TRACEPARENT * 9, b"\xff", TRACEPARENT[:-1] + "0"],
 )
 def test_what_comes_without_the_traceparent_of_a_sampled_span_has_no_span(traced, parent):
-    with tracing.received(parent, "server", "bakery.bake", {}) as begun:
+    with tracing.consumer_span(parent, "server", "bakery.bake", {}) as begun:
         assert begun is None and tracing.traceparent() is None
-    assert tracing.sent(parent, utc_now(), "send CakeBaked", {}) is None
+    assert tracing.record_send(parent, utc_now(), "send CakeBaked", {}) is None
 
 
 def test_calls_outside_of_a_request_are_not_traced(traced):
-    with tracing.client("bakery.bake", {}) as begun:
+    with tracing.client_span("bakery.bake", {}) as begun:
         assert begun is None
 
 
@@ -158,7 +158,7 @@ def traced_of_500(monkeypatch):
     """Return how many of 500 requests are traced; each of those that are sends their calls' spans too."""
     with collecting("bakery", monkeypatch) as collector:
         for _ in range(500):
-            with tracing.request("GET", {}), tracing.client("call", {}) as called:
+            with tracing.request_span("GET", {}), tracing.client_span("call", {}) as called:
                 assert bool(tracing.traceparent()) == bool(called)
         tracing._tracer.stop()
         assert {len(trace) for trace in collector.traces().values()} <= {2}
@@ -169,9 +169,9 @@ def test_request_that_is_not_sampled_leads_to_no_span_and_what_a_sampled_one_lea
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0")
     with collecting("bakery", monkeypatch) as collector:
-        with tracing.request("not sampled", {}), tracing.client("nor what follows", {}):
+        with tracing.request_span("not sampled", {}), tracing.client_span("nor what follows", {}):
             assert tracing.traceparent() is None
-        with tracing.received(TRACEPARENT, "server", "sampled", {}):
+        with tracing.consumer_span(TRACEPARENT, "server", "sampled", {}):
             pass
 
         assert collector.span("sampled").trace == "a" * 32
@@ -189,7 +189,7 @@ def test_while_the_collector_is_away_nothing_waits_and_one_line_says_so(traced, 
 
     with caplog.at_level(logging.DEBUG):
         for _ in range(1000):
-            with tracing.request("GET", {}):
+            with tracing.request_span("GET", {}):
                 pass
         took = time.monotonic() - began
         wait_for(lambda: caplog.messages)
@@ -203,7 +203,7 @@ def test_while_the_collector_is_away_nothing_waits_and_one_line_says_so(traced, 
 def test_program_ends_in_time_while_the_collector_does_not_answer():
     program = (
         "from libs import tracing; tracing.set_up('bakery')\n"
-        "for _ in range(600):\n    with tracing.request('GET', {}): pass"
+        "for _ in range(600):\n    with tracing.request_span('GET', {}): pass"
     )
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = "http://{}:{}".format(*silent.getsockname())

@@ -128,15 +128,15 @@ def stuck(client: OperatorClient) -> list[dict[str, Any]]:
     unreachable: set[str] = set()
     others = [part for part in SERVICES if part != "auth"]
     found = [
-        *_found(client, unreachable, ["orders"], lambda service: service.stuck(), _stuck_orders),
-        *_found(client, unreachable, ["payments"], lambda service: service.stuck(), _stuck_payments),
-        *_found(client, unreachable, LISTENERS, lambda service: service.parked_events(), _parked),
-        *_found(client, unreachable, LISTENERS, lambda service: service.stuck_events(), _retried),
+        *_collect(client, unreachable, ["orders"], lambda service: service.stuck(), _stuck_orders),
+        *_collect(client, unreachable, ["payments"], lambda service: service.stuck(), _stuck_payments),
+        *_collect(client, unreachable, LISTENERS, lambda service: service.parked_events(), _parked),
+        *_collect(client, unreachable, LISTENERS, lambda service: service.stuck_events(), _retried),
         *_full_outboxes("auth", of_auth),
-        *_found(client, unreachable, others, lambda service: service.outboxes(), _full_outboxes),
-        *_found(client, unreachable, LISTENERS, lambda service: service.copies(), _stale),
-        *_found(client, unreachable, LISTENERS, lambda service: service.queues(), _deserted),
-        *_found(client, unreachable, ["expiration"], lambda service: service.jobs(), _late),
+        *_collect(client, unreachable, others, lambda service: service.outboxes(), _full_outboxes),
+        *_collect(client, unreachable, LISTENERS, lambda service: service.copies(), _stale),
+        *_collect(client, unreachable, LISTENERS, lambda service: service.queues(), _deserted),
+        *_collect(client, unreachable, ["expiration"], lambda service: service.jobs(), _late),
     ]
     found += [_unanswered(part, client.unreachable[part]) for part in sorted(unreachable)]
     return sorted(found, key=lambda each: (each["kind"], -(each["age_seconds"] or 0)))
@@ -154,7 +154,7 @@ def _unanswered(part: str, why: str) -> dict[str, Any]:
     return _trouble(NO_ANSWER, part, None, why, f'restart("{part}")')
 
 
-def _found(
+def _collect(
     client: OperatorClient,
     unreachable: set[str],
     parts: Iterable[str],

@@ -26,9 +26,9 @@ class Service:
         self._signer = signer
         self._name = name
 
-    def reach(self) -> None:
+    def ping(self) -> None:
         """Return if the service answers; raise ServiceUnavailable soon, before anything is asked of it, if not."""
-        self._client.reach(self._name, REACH_SECONDS)
+        self._client.ping(self._name, REACH_SECONDS)
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         """Return the method as a function of keyword arguments."""
@@ -36,7 +36,7 @@ class Service:
             raise AttributeError(method)
 
         def call(**arguments: Any) -> Any:
-            self.reach()
+            self.ping()
             token = self._signer.mint_call(f"{self._name}.{method}")
             with context.work(context.correlation_id(), client=socket.gethostname()):
                 return self._client.call(self._name, method, arguments, token=token, timeout=CALL_SECONDS)

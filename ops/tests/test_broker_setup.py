@@ -8,7 +8,7 @@ import pytest
 from amqp.exceptions import PreconditionFailed
 from kombu import Connection
 
-from dev.testing import new_vhost, waiting
+from dev.testing import new_vhost, queue_length
 from libs.amqp import Outgoing, Publisher
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import PRINCIPALS, SERVICES
@@ -65,7 +65,7 @@ def test_an_event_waits_for_a_listener_that_has_never_run(broker):
     with closing(Publisher(settings[2]["orders"])) as publisher:
         assert publisher.publish([Outgoing("orders.events", "OrderCreated", b"{}")]) == {}
 
-    assert {waiting(settings[2]["operator"], queue) for queue in queues} == {1}
+    assert {queue_length(settings[2]["operator"], queue) for queue in queues} == {1}
 
 
 def test_no_event_is_ever_dropped_by_a_quorum_queue_however_often_it_was_delivered(own_broker, servers, monkeypatch):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from kombu import Connection
 
-from dev.testing import nameko_service, new_vhost, wait_for, waiting
+from dev.testing import nameko_service, new_vhost, queue_length, wait_for
 from libs.amqp import Outgoing, Publisher
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import PRINCIPALS, SERVICES
@@ -90,7 +90,7 @@ def test_a_service_answers_retries_and_parks_with_the_rights_of_its_part(users, 
     ):
         assert client.call("orders", "ping") == "pong"
         wait_for(lambda: publisher.publish([Outgoing(event.exchange, event.name, body)]) == {})
-        wait_for(lambda: waiting(users["operator"], f"{queue}.parked") == 1)
+        wait_for(lambda: queue_length(users["operator"], f"{queue}.parked") == 1)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_a_listener_shows_replays_and_discards_its_parked_events_with_the_rights
     assert parking.discard(Selection(queue, ["broken"]), lambda event, body: None) == (1, 0)
 
     assert (parking.groups(), parking.stuck()) == ([], [])
-    assert waiting(users["administrator"], queue) == 1
+    assert queue_length(users["administrator"], queue) == 1
 
 
 def test_of_the_nodes_of_a_cluster_the_first_address_is_enough(servers, users):

@@ -1,6 +1,6 @@
 import pytest
 
-from payments.declines import MESSAGES, buyer_view, decline_message, declined
+from payments.declines import MESSAGES, buyer_view, decline_error, decline_message
 from payments.tests.builders import a_payment
 
 HELPFUL = (
@@ -28,12 +28,15 @@ def test_a_decline_that_a_buyer_can_do_something_about_has_its_own_sentence():
 def test_the_api_and_the_page_say_the_same(code):
     payment = a_payment(declines=1, decline_code=code)
 
-    assert buyer_view(payment.snapshot())["decline_message"] == str(declined(payment))
+    assert buyer_view(payment.snapshot())["decline_message"] == str(decline_error(payment))
 
 
 @pytest.mark.parametrize("code", ["lost_card", "stolen_card", "fraudulent", "pickup_card", "restricted_card"])
 def test_that_a_card_is_lost_or_a_buyer_suspected_is_disclosed_to_nobody(code):
-    hidden, any_other = declined(a_payment(decline_code=code)), declined(a_payment(decline_code="generic_decline"))
+    hidden, any_other = (
+        decline_error(a_payment(decline_code=code)),
+        decline_error(a_payment(decline_code="generic_decline")),
+    )
 
     assert (str(hidden), hidden.details) == (str(any_other), any_other.details)
     assert buyer_view(snapshot(code)) == buyer_view(snapshot("generic_decline"))
@@ -43,9 +46,9 @@ def test_that_a_card_is_lost_or_a_buyer_suspected_is_disclosed_to_nobody(code):
 def test_the_last_decline_does_not_ask_for_another_card(code):
     last = a_payment(status="cancelled", declines=3, decline_code=code)
 
-    assert str(declined(last)).endswith("This order has ended; to try another card, reserve the ticket again.")
-    assert "Try another card." not in str(declined(last))
-    assert str(declined(a_payment(declines=2))) == "Your card was declined. Try another card."
+    assert str(decline_error(last)).endswith("This order has ended; to try another card, reserve the ticket again.")
+    assert "Try another card." not in str(decline_error(last))
+    assert str(decline_error(a_payment(declines=2))) == "Your card was declined. Try another card."
 
 
 def test_a_decline_no_longer_matters_once_a_card_was_accepted():

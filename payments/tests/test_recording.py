@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from payments.decisions import Step, decide
-from payments.declines import declined
+from payments.declines import decline_error
 from payments.recording import record
 from payments.tests.builders import NOON, a_dispute, a_payment, an_intent
 
@@ -14,8 +14,8 @@ def test_a_decline_is_counted_and_published_but_not_final():
     event = record(payment, an_intent("requires_payment_method", declines=1, decline_code="expired_card"), NOON)
 
     assert (event, payment.declines, payment.snapshot()["final"]) == ("PaymentFailed", 1, False)
-    assert str(declined(payment)).startswith("Your card has expired")
-    assert declined(payment).details == {"decline_code": "expired_card", "remaining": 2}
+    assert str(decline_error(payment)).startswith("Your card has expired")
+    assert decline_error(payment).details == {"decline_code": "expired_card", "remaining": 2}
     assert payment.snapshot()["remaining"] == 2
 
 

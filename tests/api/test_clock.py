@@ -43,8 +43,8 @@ def test_a_ticket_is_on_sale_again_in_time_without_scheduler_and_worker(ana, bo,
 
     deadline = operator.let_expire(order_id)
 
-    bo.sees_order(order_id, "cancelled", GRACE_SECONDS + 1)
-    bo.sees_ticket(ticket_id, "on_sale", max(1, deadline + GRACE_SECONDS - time.monotonic()))
+    bo.wait_for_order(order_id, "cancelled", GRACE_SECONDS + 1)
+    bo.wait_for_ticket(ticket_id, "on_sale", max(1, deadline + GRACE_SECONDS - time.monotonic()))
     assert bo.order(order_id)["cancelReason"] == "expired"
 
 
@@ -58,7 +58,7 @@ def test_a_ticket_is_on_sale_again_in_time_after_redis_lost_all_data(system, ana
         for key in client.scan_iter("rq:job:expire-*"):
             client.delete(key)
 
-    bo.sees_ticket(ticket_id, "on_sale", 3 + GRACE_SECONDS)
+    bo.wait_for_ticket(ticket_id, "on_sale", 3 + GRACE_SECONDS)
     assert bo.order(order_id)["cancelReason"] == "expired"
 
 
@@ -120,5 +120,5 @@ def test_an_order_paid_in_its_last_second_is_either_complete_or_cancelled(ana, b
     answer = bo.pay(order_id)
 
     expected = "complete" if answer.status_code == 201 else "cancelled"
-    bo.sees_order(order_id, expected)
+    bo.wait_for_order(order_id, expected)
     assert answer.status_code in (201, 409)

@@ -100,7 +100,7 @@ def test_search_filters_and_order_work_together(ana, bo, word):
     sell(ana, f"{word} dear", 50, category="stage", venue="Old Theatre")
     taken = sell(ana, f"{word} taken", 20, category="stage")
     bo.reserve(taken["id"])
-    bo.sees_ticket(taken["id"], "reserved")
+    bo.wait_for_ticket(taken["id"], "reserved")
 
     assert titles(bo, f"q={word}") == [f"{word} dear", f"{word} cheap"]
     assert titles(bo, f"q={word.upper()[:6]} OLD") == [f"{word} dear"]
@@ -120,7 +120,7 @@ def test_own_tickets_are_filtered_by_state(ana, bo):
     assert ana.delete(f"/api/tickets/{made['withdrawn']['id']}").status_code == 204
 
     for state, ticket in made.items():
-        bo.sees_ticket(ticket["id"], state)
+        bo.wait_for_ticket(ticket["id"], state)
         assert [own["title"] for own in ana.get(f"/api/tickets/mine?status={state}").json()] == [state]
     assert len(ana.get("/api/tickets/mine").json()) == 4
 
@@ -185,7 +185,7 @@ def test_a_hold_that_lapsed_is_no_conflict_for_seller_and_buyers_who_saw_the_tic
     ticket = {"title": "Hamlet, row 3", "price": 19.99}
     seen = ana.post("/api/tickets", ticket).json()
     bo.delete(f"/api/orders/{bo.reserve(seen['id'])}")
-    bo.sees_ticket(seen["id"], "on_sale")
+    bo.wait_for_ticket(seen["id"], "on_sale")
 
     edit = {**ticket, "title": "Hamlet, row 4"}
     matched = {"If-Match": f'"{seen["version"]}"'}
@@ -224,7 +224,7 @@ def test_a_buyer_who_saw_the_new_price_pays_it(ana, bo):
 def test_a_reserved_ticket_is_neither_edited_nor_withdrawn(ana, bo):
     ticket_id = ana.list_ticket()
     bo.reserve(ticket_id)
-    bo.sees_ticket(ticket_id, "reserved")
+    bo.wait_for_ticket(ticket_id, "reserved")
 
     edited = ana.http.put(f"{ana.url}/api/tickets/{ticket_id}", json={"title": "Macbeth", "price": 99}, timeout=10)
 
@@ -243,10 +243,10 @@ def test_withdrawing_during_a_reservation_ends_in_one_or_the_other(ana, bo):
         )
 
         if ordered.status_code == 201 and withdrawn.status_code == 204:
-            bo.sees_ticket(ticket_id, "reserved")
+            bo.wait_for_ticket(ticket_id, "reserved")
             assert bo.delete(f"/api/orders/{ordered.json()['id']}").status_code == 204
         assert {withdrawn.status_code, ordered.status_code} <= {201, 204, 409}
-        bo.sees_ticket(ticket_id, "withdrawn" if withdrawn.status_code == 204 else "reserved")
+        bo.wait_for_ticket(ticket_id, "withdrawn" if withdrawn.status_code == 204 else "reserved")
 
 
 def test_a_withdrawn_ticket_stays_readable_and_leaves_the_list(ana, bo, word):
@@ -281,7 +281,7 @@ def test_nothing_is_on_sale_or_reserved_after_it_started(ana, bo, word):
 
     assert titles(bo, f"q={word}") == []
     assert bo.post("/api/orders", {"ticketId": late["id"]}).status_code == 409
-    bo.sees_order(order["id"], "cancelled")
+    bo.wait_for_order(order["id"], "cancelled")
     assert bo.pay(order["id"]).status_code == 409
     started, on_sale = (ana.get(f"/api/tickets/mine?status={status}").json() for status in ("started", "on_sale"))
     assert [(ticket["title"], ticket["status"]) for ticket in started] == [
@@ -305,7 +305,7 @@ def test_venue_and_start_are_copied_into_the_order(ana, bo):
 def test_a_request_with_every_error_is_refused_in_a_fixed_order(ana, bo, system):
     ticket_id, kind = ana.list_ticket(), {"Content-Type": "application/json"}
     order_id = bo.reserve(ticket_id)
-    bo.sees_ticket(ticket_id, "reserved")
+    bo.wait_for_ticket(ticket_id, "reserved")
     nobody, right = Person(system.gateway_url, "nobody"), b'{"title": "Macbeth", "price": 20}'
 
     def put(who, ident, body, headers=kind):
@@ -320,14 +320,14 @@ def test_a_request_with_every_error_is_refused_in_a_fixed_order(ana, bo, system)
     assert put(bo, ticket_id, right) == 403
     assert put(ana, ticket_id, right) == 409
     assert bo.delete(f"/api/orders/{order_id}").status_code == 204
-    ana.sees_ticket(ticket_id, "on_sale")
+    ana.wait_for_ticket(ticket_id, "on_sale")
     assert put(ana, ticket_id, right) == 200
 
 
 def test_an_order_is_looked_up_before_its_owner_and_state_are_checked(ana, bo):
     order_id = bo.reserve(ana.list_ticket())
     bo.pay(order_id)
-    bo.sees_order(order_id, "complete")
+    bo.wait_for_order(order_id, "complete")
 
     assert ana.delete(f"/api/orders/{UNKNOWN}").status_code == 404
     assert ana.delete(f"/api/orders/{order_id}").status_code == 403

@@ -52,8 +52,8 @@ def test_with_a_fast_clock_an_order_expires_early_and_nothing_is_charged(ana, bo
 
     operator.let_expire(order_id, SKEW.total_seconds() + 1)  # in a second by the clock of orders
 
-    bo.sees_order(order_id, "cancelled")
-    bo.sees_ticket(ticket_id, "on_sale")
+    bo.wait_for_order(order_id, "cancelled")
+    bo.wait_for_ticket(ticket_id, "on_sale")
     assert bo.pay(order_id).status_code == 409
 
 
@@ -75,8 +75,8 @@ def test_a_ticket_is_bought_whatever_the_clock_of_orders(ana, bo):
     order_id = bo.reserve(ticket_id)
 
     assert bo.pay(order_id).status_code == 201
-    bo.sees_order(order_id, "complete")
-    bo.sees_ticket(ticket_id, "sold")
+    bo.wait_for_order(order_id, "complete")
+    bo.wait_for_ticket(ticket_id, "sold")
 
 
 @slow_clock
@@ -89,7 +89,7 @@ def test_with_a_slow_clock_an_order_can_be_paid_after_the_others_think_it_expire
 
     assert bo.order(order_id)["status"] == "created"
     assert bo.pay(order_id).status_code == 201
-    bo.sees_order(order_id, "complete")
+    bo.wait_for_order(order_id, "complete")
 
 
 def has_fired(system, order_id):

@@ -32,7 +32,7 @@ from payments import declines
 
 OURS = Path(__file__).parents[2]
 SERVICES = ("auth", "tickets", "orders", "payments", "libs/contracts")
-SAYING = {"Unacceptable", "_error", *(name for name, spec in ERRORS.items() if not spec.message)}
+SAYING = {"InvalidValue", "_error", *(name for name, spec in ERRORS.items() if not spec.message)}
 """Which calls have a message that users read: the errors that the gateway shows in the service's own words."""
 FORMS = (SignUpBody, SignInBody, CodeBody, PasswordBody, NameBody, PasskeyBody, AuthenticatorBody, TicketBody)
 FORMS += (TicketQuery, MineQuery)
@@ -47,7 +47,7 @@ PARTS = (
 """Messages that are put together, which the test asks for; the last three are not shown to users."""
 
 
-def said():
+def source_messages():
     """Yield the messages in the sources of the services, with 7 for each value."""
     for path in chain.from_iterable((OURS / service).glob("*.py") for service in SERVICES):
         for node in syntax_nodes(path):
@@ -78,7 +78,7 @@ def test_each_message_of_a_service_has_a_translation(language):
     declined = [declines.decline_message(code, left) for code in (*declines.MESSAGES, None) for left in (0, 1)]
     lines = [_refusal(line) for line in ("a\tb", "\u202ea", "\u200b", "x" * 99, "a" + "\u0301" * 9, "\ud800", 7)]
     held = [_too_many(number, status) for number in (1, 2) for status in ("created", "cancelled")]
-    found = {message for message in said() if message not in PARTS}
+    found = {message for message in source_messages() if message not in PARTS}
 
     assert {
         message: missing for message in (*found, *declined, *lines, *held) if (missing := unknown(message, language))
@@ -111,6 +111,6 @@ def _too_many(number, status):
 
 
 def _refusal(line):
-    with pytest.raises(texts.Unacceptable) as refused:
+    with pytest.raises(texts.InvalidValue) as refused:
         texts.checked_line("title", line, 50)
     return str(refused.value)

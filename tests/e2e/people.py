@@ -93,7 +93,7 @@ class Person:
     def ticket(self, ticket_id):
         return self.get(f"/api/tickets/{ticket_id}").json()
 
-    def sees_order(self, order_id, status, seconds=20):
+    def wait_for_order(self, order_id, status, seconds=20):
         """Wait until the order has this status; other answers, and none, are ignored meanwhile."""
 
         def reached():
@@ -105,7 +105,7 @@ class Person:
 
         wait_for(reached, seconds, f"order {order_id} to be {status}")
 
-    def sees_ticket(self, ticket_id, status, seconds=20):
+    def wait_for_ticket(self, ticket_id, status, seconds=20):
         """Wait until the ticket has this status."""
         wait_for(lambda: self.ticket(ticket_id)["status"] == status, seconds, f"ticket {ticket_id} to be {status}")
 

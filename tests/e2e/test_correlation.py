@@ -41,7 +41,7 @@ def test_the_id_of_a_webhook_is_in_every_log_that_it_leads_to(system, ana, bo):
         answer = send_webhook(system, "payment_intent.amount_capturable_updated", stripe_id, correlation_id)
 
     assert answer.status_code == 200, answer.text
-    bo.sees_order(order_id, "complete")
+    bo.wait_for_order(order_id, "complete")
     wait_for(lambda: any(f"PaymentAuthorized:{order_id}" in line for line in lines(system, "orders", correlation_id)))
     wait_for(lambda: any(f"OrderCompleted:{order_id}" in line for line in lines(system, "tickets", correlation_id)))
 
@@ -85,7 +85,7 @@ def test_the_id_goes_through_the_job_of_a_deadline(system, operator, ana, bo):
         correlation_id, order_id = f"e2e-{secrets.token_hex(8)}", bo.reserve(ana.list_ticket())
         with context.work(correlation_id):
             operator.let_expire(order_id)
-        bo.sees_order(order_id, "cancelled")
+        bo.wait_for_order(order_id, "cancelled")
         return is_handled(correlation_id, order_id)
 
     # sometimes orders' own sweep is quicker than the job, which then publishes nothing

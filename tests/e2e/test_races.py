@@ -36,7 +36,7 @@ def test_a_double_click_on_pay_charges_once(ana, bo):
 
     assert {answer.status_code for answer in answers} <= {201, 409}
     assert {answer.json().get("stripeId") for answer in answers if answer.status_code == 201} != {None}
-    bo.sees_order(order_id, "complete")
+    bo.wait_for_order(order_id, "complete")
 
 
 def test_paying_and_cancelling_at_once_ends_in_one_or_the_other(ana, bo):
@@ -47,4 +47,4 @@ def test_paying_and_cancelling_at_once_ends_in_one_or_the_other(ana, bo):
 
         ended = "cancelled" if cancelled.status_code == 204 else "complete"
         assert (paid.status_code, ended) in [(201, "complete"), (201, "cancelled"), (409, "cancelled")]
-        bo.sees_order(order_id, ended)
+        bo.wait_for_order(order_id, ended)

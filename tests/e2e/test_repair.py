@@ -7,7 +7,7 @@ import pytest
 import requests
 from kombu import Connection
 
-from dev.testing import wait_for, waiting
+from dev.testing import queue_length, wait_for
 from libs.clock import utc_now
 from libs.contracts.events import (
     CATALOGUE,
@@ -91,15 +91,15 @@ def test_buyer_who_paid_in_time_keeps_the_ticket_though_the_event_of_it_was_lost
         purge(system, "orders", PaymentAuthorized)
         wait_for(lambda: deadline_passed(system, order_id), 30)
 
-    bo.sees_order(order_id, "complete", 60)
-    bo.sees_ticket(ticket_id, "sold")
+    bo.wait_for_order(order_id, "complete", 60)
+    bo.wait_for_ticket(ticket_id, "sold")
 
 
 def test_refunds_and_final_declines_whose_events_were_lost_are_seen_in_time(system, ana, bo, operator):
     refunded, declined = (bo.reserve(ana.list_ticket()) for _ in range(2))
     listed = ana.list_ticket()
     bo.pay(refunded)
-    bo.sees_order(refunded, "complete")
+    bo.wait_for_order(refunded, "complete")
     begin_to_pay(bo, declined)
     with stopped(system, "orders"):
         operator.call("payments", "refund", order_id=refunded, reason="called off")
@@ -110,7 +110,7 @@ def test_refunds_and_final_declines_whose_events_were_lost_are_seen_in_time(syst
         for event in (PaymentRefunded, PaymentFailed, TicketUpdated):
             purge(system, "orders", event)
 
-    bo.sees_order(declined, "cancelled", 60)
+    bo.wait_for_order(declined, "cancelled", 60)
     wait_for(lambda: bo.order(refunded)["refundedAt"], 60)
     # `at_rest` waits until orders knows that the ticket was withdrawn
 
@@ -162,6 +162,6 @@ def deadline_passed(system, order_id):
 def purge(system, listener, event):
     """Throw away what waits for a listener, once there is something; return how many messages that were."""
     queue = topology.queue_name(listener, event)
-    wait_for(lambda: waiting(system.amqp_url, queue), what=f"something in {queue}")
+    wait_for(lambda: queue_length(system.amqp_url, queue), what=f"something in {queue}")
     with Connection(system.amqp_url) as connection:
         return connection.channel().queue_purge(queue)

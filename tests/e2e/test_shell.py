@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dev.stack.operators import own_key
 from dev.stack.programs import environment
-from dev.testing import wait_for, waiting
+from dev.testing import queue_length, wait_for
 from libs.amqp import Outgoing, Publisher
 from libs.contracts.events import CATALOGUE
 from libs.events import topology
@@ -47,7 +47,7 @@ def test_an_operator_looks_at_an_order_moves_its_deadline_and_sees_nothing_parke
     )
 
     assert printed.replace(">>>", "").split()[-4:] == ["created", "2", "[]", "True"]
-    bo.sees_order(order_id, "cancelled")
+    bo.wait_for_order(order_id, "cancelled")
 
 
 def test_an_operator_looks_at_parked_events_replays_one_and_discards_another(system, ana):
@@ -57,7 +57,7 @@ def test_an_operator_looks_at_parked_events_replays_one_and_discards_another(sys
     parked = [Outgoing("", f"{queue}.parked", snapshot, {"x-reason": "Bug: mended"}, "mended")]
     with closing(Publisher(system.amqp_url, CATALOGUE.declare)) as publisher:
         assert publisher.publish([*parked, Outgoing("tickets.events", "TicketUpdated", b"{broken", {}, "broken")]) == {}
-    wait_for(lambda: waiting(system.amqp_url, topology.parked_name(queue)) == 2)
+    wait_for(lambda: queue_length(system.amqp_url, topology.parked_name(queue)) == 2)
 
     printed = shell(
         system,

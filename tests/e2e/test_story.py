@@ -17,7 +17,7 @@ def test_a_ticket_is_listed_reserved_paid_and_owned(system):
 
     assert (payment.status_code, payment.json()["status"]) == (201, "complete")
     assert bo.order(order_id)["status"] == "complete"
-    bo.sees_ticket(ticket_id, "sold")
+    bo.wait_for_ticket(ticket_id, "sold")
     assert charged(ledger(system, order_id)) == ([1999], [], 1999)
 
 
@@ -60,10 +60,10 @@ def test_the_third_declined_card_releases_the_ticket(ana, bo, person):
     for _ in range(3):
         assert bo.pay(order_id, "tok_chargeDeclined").status_code == 402
 
-    bo.sees_order(order_id, "cancelled")
+    bo.wait_for_order(order_id, "cancelled")
     assert bo.order(order_id)["cancelReason"] == "payment_failed"
     assert bo.pay(order_id).status_code == 409
-    bo.sees_ticket(ticket_id, "on_sale")
+    bo.wait_for_ticket(ticket_id, "on_sale")
     person("cy").reserve(ticket_id)
 
 
@@ -81,14 +81,14 @@ def test_a_failing_stripe_is_reported_as_such_and_the_order_can_be_paid_later(sy
 def test_an_unpaid_ticket_is_on_sale_again_when_the_window_closes(ana, bo, person, operator):
     ticket_id = ana.list_ticket()
     order_id = bo.reserve(ticket_id)
-    bo.sees_ticket(ticket_id, "reserved")
+    bo.wait_for_ticket(ticket_id, "reserved")
 
     operator.let_expire(order_id)
 
-    bo.sees_order(order_id, "cancelled")
+    bo.wait_for_order(order_id, "cancelled")
     assert bo.order(order_id)["cancelReason"] == "expired"
     assert bo.pay(order_id).status_code == 409
-    bo.sees_ticket(ticket_id, "on_sale")
+    bo.wait_for_ticket(ticket_id, "on_sale")
     cy = person("cy")
     assert cy.pay(cy.reserve(ticket_id)).json()["status"] == "complete"
 
@@ -104,7 +104,7 @@ def test_a_cancelled_ticket_is_sold_to_another_and_a_second_cancel_frees_nothing
 
     assert cy.order(later)["status"] == "created"
     assert cy.pay(later).json()["status"] == "complete"
-    cy.sees_ticket(ticket_id, "sold")
+    cy.wait_for_ticket(ticket_id, "sold")
     assert cy.delete(f"/api/orders/{later}").status_code == 409
 
 

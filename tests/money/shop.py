@@ -150,7 +150,7 @@ class Shop:
             return False
         return True
 
-    def sees(self, order_id, status, seconds=30):
+    def wait_for_status(self, order_id, status, seconds=30):
         """Wait until the order has this status."""
         wait_for(lambda: self.world.order(order_id).status == status, seconds, f"order {order_id} to be {status}")
 

@@ -24,7 +24,7 @@ def shop(shop):
     with shop.payments(max_workers=WORKERS, max_slow_workers=SLOW_WORKERS):
         shop.paid = shop.reserve()
         shop.pay(shop.paid)
-        shop.sees(shop.paid, "complete")
+        shop.wait_for_status(shop.paid, "complete")
         yield shop
 
 

@@ -33,7 +33,7 @@ def clock(monkeypatch):
     return clock
 
 
-def asked(world, order_id=None):
+def requests_to_stripe(world, order_id=None):
     """Return what Stripe was asked, without the PaymentIntent's id."""
     stripe_id = world.payment(order_id).stripe_id if order_id else None
     return [request.replace(stripe_id or "?", "pi") for request in world.fake.requests()]
@@ -50,7 +50,7 @@ def test_a_purchase_takes_three_requests_to_stripe(world):
     world.rest_alone()
 
     assert world.order(order_id).status == "complete"
-    assert asked(world, order_id) == [CREATE, CONFIRM, CAPTURE]
+    assert requests_to_stripe(world, order_id) == [CREATE, CONFIRM, CAPTURE]
 
 
 def test_a_purchase_through_the_card_form_takes_four_besides_the_browsers_own(world, fake):
@@ -66,7 +66,7 @@ def test_a_purchase_through_the_card_form_takes_four_besides_the_browsers_own(wo
         world.reconciler.receive(world.webhook(order_id, kind))
 
     assert world.order(order_id).status == "complete"
-    assert asked(world, order_id) == [CREATE, READ, CONFIRM, READ, CAPTURE]
+    assert requests_to_stripe(world, order_id) == [CREATE, READ, CONFIRM, READ, CAPTURE]
 
 
 def test_a_card_that_is_declined_is_read_and_its_declines_are_counted(world):
@@ -75,7 +75,7 @@ def test_a_card_that_is_declined_is_read_and_its_declines_are_counted(world):
     with pytest.raises(errors.PaymentDeclined):
         world.pay(order_id, "pm_card_chargeDeclined")
 
-    assert asked(world, order_id) == [CREATE, CONFIRM, READ, "GET /v1/charges"]
+    assert requests_to_stripe(world, order_id) == [CREATE, CONFIRM, READ, "GET /v1/charges"]
 
 
 def test_paying_while_stripe_answers_500_all_the_time_ends_at_once(world, fake, clock):
@@ -87,7 +87,7 @@ def test_paying_while_stripe_answers_500_all_the_time_ends_at_once(world, fake, 
             world.pay(order_id)
 
     search = "GET /v1/payment_intents/search"
-    assert asked(world) == [CREATE, search, search, search, search]
+    assert requests_to_stripe(world) == [CREATE, search, search, search, search]
     assert clock.now <= retries.LONGEST_SECONDS
 
 
@@ -114,7 +114,7 @@ def test_no_card_is_charged_once_nobody_waits_for_the_outcome(world):
         with context.work(deadline=time.monotonic() - 0.1), pytest.raises(errors.StripeUnavailable):
             world.pay(order_id, "pm_card_visa")
 
-    assert CONFIRM not in asked(world, order_id)
+    assert CONFIRM not in requests_to_stripe(world, order_id)
     assert world.payment(order_id).confirming_at is None
     assert world.pay(order_id, "pm_card_visa")["status"] == "authorized"
 
@@ -125,7 +125,7 @@ def test_a_request_that_stripe_did_not_answer_is_repeated_once(world, fake):
 
     assert world.pay(order_id, "pm_card_visa")["status"] == "authorized"
 
-    assert asked(world, order_id)[:2] == [CREATE, CREATE]
+    assert requests_to_stripe(world, order_id)[:2] == [CREATE, CREATE]
     assert len(fake.ledger(order_id)) == 1
 
 

@@ -48,7 +48,7 @@ def test_a_purchase_that_died_before_the_card_was_charged_is_paid_by_paying_agai
     dies(shop, point, lambda: shop.pay(order_id, timeout=2))
     with shop.payments():
         shop.pay_until_answered(order_id)
-        shop.sees(order_id, "complete")
+        shop.wait_for_status(order_id, "complete")
 
         assert shop.faults() == []
 
@@ -60,7 +60,7 @@ def test_a_purchase_that_died_before_its_order_was_copied_is_paid_by_paying_agai
     dies(shop, point, lambda: shop.pay(order_id, timeout=2))
     with shop.payments():
         shop.pay_until_answered(order_id)
-        shop.sees(order_id, "complete")
+        shop.wait_for_status(order_id, "complete")
 
         assert shop.faults() == []
 
@@ -90,7 +90,7 @@ def test_a_purchase_that_died_after_the_card_was_charged_completes_by_itself(sho
 
     dies(shop, point, lambda: shop.pay(order_id, timeout=2))
     with shop.payments():
-        shop.sees(order_id, "complete")
+        shop.wait_for_status(order_id, "complete")
 
         assert shop.faults() == []
 
@@ -115,7 +115,7 @@ def test_a_refund_that_died_half_way_is_made_once_whether_or_not_it_is_requested
     order_id = shop.reserve()
     with shop.payments():
         shop.pay_until_answered(order_id)
-        shop.sees(order_id, "complete")
+        shop.wait_for_status(order_id, "complete")
     refund = {"order_id": order_id, "reason": "the show was called off"}
 
     dies(shop, point, lambda: shop.call("payments.refund", "operator", **refund, timeout=2))
@@ -135,7 +135,7 @@ def test_a_webhook_that_was_stored_just_before_the_crash_is_settled_after_it(sho
 
     dies(shop, point, lambda: shop.send_webhook(order_id))
     with shop.payments():
-        shop.sees(order_id, "complete")
+        shop.wait_for_status(order_id, "complete")
 
         assert shop.faults() == []
 

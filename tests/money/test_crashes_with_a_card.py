@@ -23,7 +23,7 @@ def test_a_card_that_was_authorized_just_before_the_crash_is_voided_if_the_order
         shop.call("orders.cancel", order_id=order_id)
     else:
         shop.expire(order_id, at=utc_now() - EXPIRE_ANYWAY_AFTER)
-    shop.sees(order_id, "cancelled")
+    shop.wait_for_status(order_id, "cancelled")
 
     with shop.payments():
         wait_for(lambda: shop.world.payment(order_id).status == "cancelled", 30)
@@ -40,7 +40,7 @@ def test_buyer_who_paid_just_before_the_crash_keeps_the_ticket_though_the_deadli
     assert shop.world.order(order_id).status == "created"
 
     with shop.payments():
-        shop.sees(order_id, "complete")
+        shop.wait_for_status(order_id, "complete")
 
         assert shop.faults() == []
 
@@ -63,6 +63,6 @@ def test_a_card_that_was_captured_just_before_the_crash_is_captured_once(shop):
 
     dies(shop, CrashPoint.CAPTURED, lambda: None)
     with shop.payments():
-        shop.sees(order_id, "complete")
+        shop.wait_for_status(order_id, "complete")
 
         assert shop.faults() == []

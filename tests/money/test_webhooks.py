@@ -155,10 +155,10 @@ def test_a_second_payment_intent_for_an_order_that_stripe_does_not_know_raises_a
 
 
 def test_a_webhook_is_in_the_trace_of_the_payment_and_linked_to_the_request_that_delivers_it(world, fake, traced):
-    with tracing.request("POST /orders/<order_id>/attempt", {}):
+    with tracing.request_span("POST /orders/<order_id>/attempt", {}):
         order_id = paid_in_the_browser(world, fake)
         paid = tracing.traceparent()
-    with tracing.request("POST /api/webhooks/stripe", {}):
+    with tracing.request_span("POST /api/webhooks/stripe", {}):
         delivered = tracing.traceparent()
         world.reconciler.receive(world.webhook(order_id, "payment_intent.amount_capturable_updated"))
 
@@ -171,7 +171,7 @@ def test_a_webhook_is_in_the_trace_of_the_payment_and_linked_to_the_request_that
 
 
 def test_a_webhook_that_reports_nothing_new_is_in_the_trace_of_the_payment_too(world, traced):
-    with tracing.request("POST /api/payments", {}):
+    with tracing.request_span("POST /api/payments", {}):
         order_id = world.bought()
         paid = tracing.traceparent()
 
@@ -183,7 +183,7 @@ def test_a_webhook_that_reports_nothing_new_is_in_the_trace_of_the_payment_too(w
 def test_request_that_stripe_fails_is_an_error_in_the_trace_and_one_that_it_refuses_is_none(fake, traced):
     cards = CardProvider(SECRET_KEY, api_base=fake.url)
     fake.control("faults", kind="error", path="/v1/payment_intents/pi_1", status=503)
-    with tracing.request("POST /api/payments", {}):
+    with tracing.request_span("POST /api/payments", {}):
         for stripe_id in ("pi_1", "pi_2"):
             with pytest.raises((StripeUnavailable, IntentMissing)):
                 cards.retrieve(stripe_id)
@@ -199,7 +199,7 @@ def called(traced):
 
 
 def test_spans_of_a_payment_name_stripe_and_nothing_of_the_card_or_its_secrets(world, fake, traced):
-    with tracing.request("POST /orders/<order_id>/attempt", {}):
+    with tracing.request_span("POST /orders/<order_id>/attempt", {}):
         world.pay(world.reserve())
         order_id = paid_in_the_browser(world, fake)
 

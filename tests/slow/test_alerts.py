@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from kombu import Connection
 
-from dev.testing import failing_commands, wait_for, waiting
+from dev.testing import failing_commands, queue_length, wait_for
 from libs.amqp import Outgoing, Publisher
 from libs.clock import utc_now
 from tests.slow.prometheus import rabbitmqctl, watched
@@ -74,7 +74,7 @@ def listener_is_down(site):
     order_id = reserve(bo, site.person("ana"))
     with site.stopped("tickets"):
         assert bo.delete(f"/api/orders/{order_id}").status_code == 204
-        wait_for(lambda: waiting(site.system.amqp_url, "tickets.OrderCancelled"), 30)
+        wait_for(lambda: queue_length(site.system.amqp_url, "tickets.OrderCancelled"), 30)
         repeat("tickets.OrderCancelled", site.system.amqp_url)
         yield
 
@@ -148,7 +148,7 @@ def orders_was_down(site):
         for order_id in late:
             overdue(site, order_id, timedelta(minutes=1))
         ana.list_ticket()
-        wait_for(lambda: waiting(site.system.amqp_url, "orders.TicketCreated"), 30)
+        wait_for(lambda: queue_length(site.system.amqp_url, "orders.TicketCreated"), 30)
         with Connection(site.system.amqp_url) as connection:
             connection.channel().queue_purge("orders.TicketCreated")
     yield

@@ -48,7 +48,7 @@ def test_site_goes_on_from_a_backup_that_was_made_while_people_bought(tmp_path):
             assert bo.order(sold)["status"] == "complete" and bo.get(f"/api/orders/{later}").status_code == 404
             assert bo.pay(paid_later).status_code == 201  # Stripe knows that it was
             operator.let_expire(held)
-            bo.sees_order(held, "cancelled", 30)
+            bo.wait_for_order(held, "cancelled", 30)
             assert person("ed").pay(person("ed").reserve(ana.list_ticket())).status_code in (201, 403)
             invariants.check(system)
 
@@ -72,6 +72,6 @@ def test_site_goes_on_with_rabbitmq_and_redis_that_have_lost_everything():
             system.wait_ready(name)
 
         operator.let_expire(held)
-        bo.sees_order(held, "cancelled", 30)
+        bo.wait_for_order(held, "cancelled", 30)
         assert bo.pay(bo.reserve(ana.list_ticket())).status_code == 201
         invariants.check(system, 120)

@@ -86,7 +86,7 @@ def test_purchase_is_one_trace_from_the_click_to_the_complete_order(collector, p
 def test_reservation_that_expires_is_one_trace_through_the_job_of_its_deadline(collector, people):
     ana, bo = people
     order_id = bo.reserve(ana.list_ticket())
-    bo.sees_order(order_id, "cancelled", WINDOW_SECONDS + 60)
+    bo.wait_for_order(order_id, "cancelled", WINDOW_SECONDS + 60)
 
     # what cancels it may be the sweep, which begins by itself: then that is not traced
     trace = trace_with(collector, order_id, "process orders.ExpirationComplete")

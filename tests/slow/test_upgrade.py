@@ -119,7 +119,7 @@ def trade(system, url, orders):
     assert bo.delete(f"/api/orders/{cancelled}").status_code == 204
     operator.let_expire(late)
     operator.client.close()
-    bo.sees_order(late, "cancelled", 60)
+    bo.wait_for_order(late, "cancelled", 60)
     orders |= {paid: "complete", cancelled: "cancelled", late: "cancelled", kept: "created"}
     return bo, kept
 

@@ -29,4 +29,4 @@ def test_every_floor_belongs_to_an_aim():
 
 
 def test_the_page_agrees_with_the_measured_figures():
-    assert (report.ROOT / report.PAGE).read_text() == report.page(*report.stored(), SUITES)
+    assert (report.ROOT / report.PAGE).read_text() == report.page(*report.read_stored(), SUITES)

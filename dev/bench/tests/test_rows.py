@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 
 from dev.bench import report
-from dev.bench.figures import Figure, became_slower, misses, summed_up
+from dev.bench.figures import Figure, became_slower, misses, summarize
 from dev.bench.rows import Measured, Row, Suite, UnknownRow, chosen, in_turn
 
 
@@ -61,7 +61,7 @@ def test_a_row_that_fails_is_reported_and_the_others_go_on():
 def test_the_result_is_the_median_with_the_noise_around_it():
     runs = [Measured({"cpu_ms": cpu_ms}, {"mongo": cpu_ms / 2}) for cpu_ms in (8.0, 2.0, 3.0)]
 
-    assert summed_up(runs) == {"figures": {"cpu_ms": Figure(3.0, 2.0, 8.0)}, "programs": {"mongo": 1.5}}
+    assert summarize(runs) == {"figures": {"cpu_ms": Figure(3.0, 2.0, 8.0)}, "programs": {"mongo": 1.5}}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_the_report_shows_what_its_json_holds_and_marks_missed_aims(tmp_path, mo
     figures = {"per_second": Figure(1234.56, 1, 2), "cpu_ms": Figure(6.5, 6, 7), "pss_mb": Figure(12, 12, 12)}
 
     report.save({"list": {"figures": figures, "programs": {"mongo": 1.5}}}, "a machine")
-    results, machine = report.loaded((tmp_path / report.JSON).read_text())
+    results, machine = report.parse((tmp_path / report.JSON).read_text())
 
     page = report.page(results, machine, [suite])
     line = "| `list` | what list is | **1 235** | 6.50 |  |  |  | pss mb 12.0 | a second ≥ 4 000, CPU-ms ≤ 7.00 |"

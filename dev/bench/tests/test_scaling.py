@@ -9,7 +9,7 @@ from dev.bench.simulation import Machine, Simulation
 def test_the_page_agrees_with_the_measured_figures():
     if not (report.ROOT / report.JSON).exists():
         pytest.skip("nothing has been measured yet")
-    results, _ = report.stored()
+    results, _ = report.read_stored()
 
     assert (report.ROOT / scaling.PAGE).read_text() == scaling.page(results)
 
@@ -30,7 +30,7 @@ def test_the_ceilings_are_computed_from_the_cpu_time_of_each_program():
 
 
 def test_the_simulation_agrees_with_what_was_measured_within_a_fifth():
-    results, _ = report.stored()
+    results, _ = report.read_stored()
 
     ratios = {(row, figure): found / measured for row, _, figure, found, measured in scaling.predictions(results)}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.contracts.texts import Unacceptable, checked_line, without_invisible
+from libs.contracts.texts import InvalidValue, checked_line, without_invisible
 
 NO_TEXT = "Enter the title as text."
 CONTROL = "The title must be one line, without tabs and other control characters."
@@ -70,7 +70,7 @@ def test_line_is_kept_as_it_is_shown(line, kept):
     ],
 )
 def test_refused_line_is_refused_for_its_real_cause(line, reason):
-    with pytest.raises(Unacceptable) as refusal:
+    with pytest.raises(InvalidValue) as refusal:
         checked_line("title", line, 200)
 
     assert str(refusal.value) == reason
@@ -80,7 +80,7 @@ def test_refused_line_is_refused_for_its_real_cause(line, reason):
 def test_kept_line_is_kept_again_unchanged(line):
     try:
         kept = checked_line("title", line, 200)
-    except Unacceptable:
+    except InvalidValue:
         return
 
     assert checked_line("title", kept, 200) == kept

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from kombu import Connection
 
-from dev.testing import nameko_service, wait_for, waiting
+from dev.testing import nameko_service, queue_length, wait_for
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.consumer import QueueConsumer
 from libs.context import correlation_id
@@ -248,7 +248,7 @@ def test_of_a_batch_at_the_broker_exactly_what_was_requeued_comes_again(amqp_url
         handler.settle([(first, None), (second, RuntimeError("no")), (third, None)], 0.0)
         channel.close()
 
-    wait_for(lambda: waiting(amqp_url, QUEUE) == 2)
+    wait_for(lambda: queue_length(amqp_url, QUEUE) == 2)
     with Connection(amqp_url) as connection:
         left = {connection.default_channel.basic_get(QUEUE).properties["message_id"] for _ in range(2)}
     assert left == {second.properties["message_id"], fourth.properties["message_id"]} == {"b2:1", "b4:1"}
@@ -262,7 +262,7 @@ def test_a_process_killed_between_the_write_and_the_acknowledgement_of_a_batch_l
     with nameko_service(PROBE, QUEUE, **settings) as killed:
         assert killed.wait(15) == 137
     before = mongo.notes.count_documents({})
-    wait_for(lambda: waiting(amqp_url, QUEUE) == len(loaves) + 1)  # nothing of the batch was acknowledged
+    wait_for(lambda: queue_length(amqp_url, QUEUE) == len(loaves) + 1)  # nothing of the batch was acknowledged
     with nameko_service(PROBE, QUEUE, **settings) as service:
         wait_for(lambda: Parking(amqp_url, [QUEUE]).count() == {QUEUE: 1})
         wait_for(lambda: mongo.notes.count_documents({}) == before + len(loaves))
@@ -273,5 +273,5 @@ def test_a_process_killed_between_the_write_and_the_acknowledgement_of_a_batch_l
     assert {(note["loaf_id"], note["version"]) for note in notes} == {(loaf["id"], loaf["version"]) for loaf in loaves}
     for number in range(25):
         assert [note["version"] for note in notes if note["loaf_id"] == f"b{number}"] == [1, 2, 3, 4, 5, 6]
-    assert waiting(amqp_url, QUEUE) == 0
+    assert queue_length(amqp_url, QUEUE) == 0
     assert before > 0 and len({note["call"] for note in notes}) < len(loaves)

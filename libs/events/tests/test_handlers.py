@@ -9,7 +9,7 @@ import pytest
 from kombu import Connection
 
 from dev.stack import free_ports
-from dev.testing import metric, nameko_service, new_database, wait_for, waiting
+from dev.testing import metric, nameko_service, new_database, queue_length, wait_for
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.container import Container
 from libs.amqp.tests.malformed import MALFORMED, publish_malformed
@@ -154,7 +154,7 @@ def test_what_cannot_be_read_is_parked_as_it_came(amqp_url, publisher, probe, bo
     )
     publisher.publish([event])
 
-    wait_for(lambda: waiting(amqp_url, f"{QUEUE}.parked") == 1)
+    wait_for(lambda: queue_length(amqp_url, f"{QUEUE}.parked") == 1)
 
     with Connection(amqp_url) as connection:
         channel = connection.channel()
@@ -162,7 +162,7 @@ def test_what_cannot_be_read_is_parked_as_it_came(amqp_url, publisher, probe, bo
         parked = channel.basic_get(f"{QUEUE}.parked")
     assert parked.body == body
     assert parked.headers["x-reason"].startswith("Unreadable")
-    wait_for(lambda: waiting(amqp_url, f"{QUEUE}.parked") == 1)
+    wait_for(lambda: queue_length(amqp_url, f"{QUEUE}.parked") == 1)
     (shown,) = Parking(amqp_url, ALL_QUEUES).show(Selection(QUEUE))
     assert (shown.attempts, shown.reason[:10]) == (1, "Unreadable")
     assert datetime.fromisoformat(shown.failed_at) <= datetime.now(UTC)
@@ -174,7 +174,7 @@ A_LOAF = b'{"id": "b3", "version": 1, "grain": "rye", "baked_at": "2026-11-22T12
 @pytest.mark.parametrize("flaw", MALFORMED)
 def test_an_event_that_no_library_can_read_is_parked_and_the_next_is_handled(mongo, amqp_url, publisher, probe, flaw):
     body = publish_malformed(amqp_url, flaw, "oven.events", "LoafBaked", A_LOAF)
-    wait_for(lambda: waiting(amqp_url, f"{QUEUE}.parked") == 1)
+    wait_for(lambda: queue_length(amqp_url, f"{QUEUE}.parked") == 1)
     send(publisher, "b2")
 
     wait_for(lambda: handled(mongo, "b2") == 1)

@@ -13,7 +13,7 @@ import pymongo
 import pytest
 from kombu import Connection, Exchange
 
-from dev.testing import ROOT, nameko_service, new_vhost, wait_for, waiting
+from dev.testing import ROOT, nameko_service, new_vhost, queue_length, wait_for
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.events import Aggregates, Relay
 from libs.events.parking import Parking, Selection
@@ -88,7 +88,7 @@ def play(amqp_url, mongo_url, notes):
     with closing(Publisher(amqp_url, declare=CATALOGUE.declare)) as publisher:
         act(publisher, amqp_url, mongo_url, notes)
     # what the services had not acknowledged is in their queues again now
-    wait_for(lambda: [waiting(amqp_url, queue) for queue in QUEUES.values()] == [0, 0])
+    wait_for(lambda: [queue_length(amqp_url, queue) for queue in QUEUES.values()] == [0, 0])
 
 
 def act(publisher, amqp_url, mongo_url, notes):
@@ -106,7 +106,7 @@ def act(publisher, amqp_url, mongo_url, notes):
             service.wait(15)
     with both(amqp_url, mongo_url) as services:
         wait_for(lambda: notes.count_documents({"event": "dies-once", "what": "finished"}) == 2)
-        wait_for(lambda: [waiting(amqp_url, queue) for queue in QUEUES.values()] == [0, 0])
+        wait_for(lambda: [queue_length(amqp_url, queue) for queue in QUEUES.values()] == [0, 0])
         wait_for(lambda: notes.count_documents({"event": "is-slow", "what": "finished"}) == 3)
         stop(services)  # so that all that was handled is acknowledged
 
@@ -169,7 +169,7 @@ def test_a_process_killed_between_its_change_and_the_event_loses_none_here_and_o
         Relay(publisher, [Aggregates(mongo.loaves)]).flush()
 
     assert mongo.stock.count_documents({}) == mongo.loaves.count_documents({}) == 1  # both changes were saved
-    assert waiting(amqp_url, QUEUES["ours"]) == 1  # but only ours was published
+    assert queue_length(amqp_url, QUEUES["ours"]) == 1  # but only ours was published
 
 
 def run(program, *arguments):

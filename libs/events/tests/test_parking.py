@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from kombu import Connection
 
-from dev.testing import waiting
+from dev.testing import queue_length
 from libs.amqp import Outgoing, Publisher
 from libs.events import parking, topology
 from libs.events.parking import Group, Parking, Selection
@@ -158,4 +158,4 @@ def test_events_that_fail_for_ever_are_shown_and_go_on_being_retried(amqp_url):
     assert [[(one.queue, one.event_id, one.attempts, one.reason) for one in stuck] for stuck in shown] == [
         [(QUEUE, "event-21", 20, "Unavailable: closed")]
     ] * 2
-    assert waiting(amqp_url, "labels.wait.60000") == 2
+    assert queue_length(amqp_url, "labels.wait.60000") == 2

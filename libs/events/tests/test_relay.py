@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
-from dev.testing import ROOT, wait_for, waiting
+from dev.testing import ROOT, queue_length, wait_for
 from libs.alarms import ALARM_EVERY
 from libs.amqp import BrokerUnavailable, Publisher
 from libs.clock import utc_now
@@ -271,7 +271,7 @@ def test_what_could_not_be_cleared_is_cleared_later_and_not_published_again(loav
     followed.poll_seconds, followed._poll_at = 60, time.monotonic() + 60
     add(followed.aggregates[0], "b1")
     with monkeypatch.context() as patch:
-        patch.setattr("libs.events.relay.relaxed", lambda collection: 1 / 0)
+        patch.setattr("libs.events.relay.with_relaxed_writes", lambda collection: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             followed.work()
 
@@ -536,7 +536,7 @@ def test_a_write_is_published_at_once(amqp_url, loaves, relay):
         wait_for(lambda: full(loaves) == 0, 10)
         change(loaves, "b1", 2)
 
-        wait_for(lambda: waiting(amqp_url, QUEUE) == 2, 10)
+        wait_for(lambda: queue_length(amqp_url, QUEUE) == 2, 10)
 
 
 def test_no_write_waits_for_a_broker_that_answers_nothing(loaves):

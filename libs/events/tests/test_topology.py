@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from kombu import Connection
 
-from dev.testing import new_vhost, wait_for, waiting
+from dev.testing import new_vhost, queue_length, wait_for
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.queues import queue_type
 from libs.events import topology
@@ -67,7 +67,7 @@ def test_on_quorum_queues_an_event_is_routed_waits_for_its_retry_and_returns(ser
 
         assert publisher.publish([first, again]) == {}
 
-        wait_for(lambda: waiting(amqp_url, queue) == 2)
+        wait_for(lambda: queue_length(amqp_url, queue) == 2)
         publisher.close()
 
 
@@ -88,7 +88,7 @@ def test_an_event_that_is_never_acknowledged_is_parked_by_a_quorum_queue(servers
         assert parked.reason.startswith("NeverAcknowledged: delivered 2 times")
         assert datetime.fromisoformat(parked.failed_at) <= datetime.now(UTC)
         assert Parking(amqp_url, ALL_QUEUES).replay(Selection(queue)) == (1, 0)
-        wait_for(lambda: waiting(amqp_url, queue) == 1)
+        wait_for(lambda: queue_length(amqp_url, queue) == 1)
 
 
 def test_an_event_that_is_looked_at_too_often_while_it_waits_is_retried_early_and_not_lost(servers):
@@ -104,7 +104,7 @@ def test_an_event_that_is_looked_at_too_often_while_it_waits_is_retried_early_an
 
         seen = [len(Parking(amqp_url, waits=[wait]).stuck()) for _ in range(3)]
 
-        wait_for(lambda: waiting(amqp_url, queue) == 1)
+        wait_for(lambda: queue_length(amqp_url, queue) == 1)
     assert seen == [1, 1, 1]
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from kombu import Connection, Queue
 
-from dev.testing import nameko_service, new_vhost, wait_for, waiting
+from dev.testing import nameko_service, new_vhost, queue_length, wait_for
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.container import MOST_WAITING
 from libs.amqp.tests.malformed import MALFORMED, publish_malformed
@@ -91,7 +91,7 @@ def test_no_request_however_odd_ends_the_service(client, broker_url, body, heade
         publisher.publish([Outgoing("nameko-rpc", "probe.echo", body, headers)])
 
     assert client.call("probe", "echo", {"value": 1}) == 1
-    wait_for(lambda: waiting(broker_url, "rpc-probe") == 0)
+    wait_for(lambda: queue_length(broker_url, "rpc-probe") == 0)
 
 
 @pytest.mark.parametrize("flaw", MALFORMED)
@@ -106,7 +106,7 @@ def test_a_request_that_no_library_can_read_is_answered_with_an_error_and_ends_n
 
     assert json.loads(reply.body)["error"]["exc_type"] == "MalformedRequest"
     assert client.call("probe", "echo", {"value": 1}) == 1
-    wait_for(lambda: waiting(broker_url, "rpc-probe") == 0)
+    wait_for(lambda: queue_length(broker_url, "rpc-probe") == 0)
 
 
 @pytest.mark.parametrize("flaw", [*MALFORMED, "no reply"])
@@ -131,7 +131,7 @@ def test_a_call_whose_deadline_has_passed_is_not_executed(alone, amqp_url):
     assert not late.value.is_reply
 
     with start(amqp_url):
-        wait_for(lambda: waiting(amqp_url, "rpc-probe") == 0)
+        wait_for(lambda: queue_length(amqp_url, "rpc-probe") == 0)
         assert alone.call("probe", "done") == []
 
 
@@ -214,7 +214,7 @@ def test_a_call_that_waited_in_a_paused_service_is_executed_while_its_caller_wai
     with start(amqp_url) as service, ThreadPoolExecutor(1) as pool:
         with paused(service):
             call = pool.submit(alone.call, "probe", "sleep", {"seconds": 0.001})
-            wait_for(lambda: alone._waiting and waiting(amqp_url, "rpc-probe") == 0)
+            wait_for(lambda: alone._waiting and queue_length(amqp_url, "rpc-probe") == 0)
 
         assert call.result(5) is None
         assert alone.call("probe", "done") == [0.001]
@@ -273,14 +273,14 @@ def busy_service(amqp_url):
     with nameko_service(module, queue, AMQP_URI=amqp_url, TOKEN_PUBLIC_KEYS=PUBLIC_KEYS, max_workers=1) as service:
         with closing(Publisher(amqp_url, CATALOGUE.declare)) as publisher:
             publisher.publish([message])
-        wait_for(lambda: waiting(amqp_url, queue) == 0, what="the only worker to be at work")
+        wait_for(lambda: queue_length(amqp_url, queue) == 0, what="the only worker to be at work")
         yield service
 
 
 def test_a_service_with_one_worker_stops_once_its_call_is_done(alone, amqp_url):
     with busy_service(amqp_url) as stopped, ThreadPoolExecutor(1) as pool:
         call = pool.submit(alone.call, "labels", "sleep", {"seconds": 0.1})
-        wait_for(lambda: alone._waiting and waiting(amqp_url, "rpc-labels") == 0)
+        wait_for(lambda: alone._waiting and queue_length(amqp_url, "rpc-labels") == 0)
         stopped.send_signal(signal.SIGTERM)
 
         assert stopped.wait(15) == 0
@@ -318,7 +318,7 @@ def test_a_stop_finishes_the_calls_in_progress_and_repeats_none(alone, amqp_url)
         assert [call.result() for call in calls] == [None, None, None]
         stopped.wait(15)
 
-    assert waiting(amqp_url, "rpc-probe") == 0
+    assert queue_length(amqp_url, "rpc-probe") == 0
 
 
 def test_a_broker_that_says_nothing_gets_no_more_answers_to_pass_on(broker_url, monkeypatch):

@@ -23,7 +23,7 @@ class Answers:
     def connect(self, timeout):
         """The broker answers."""
 
-    def reach(self, service, timeout):
+    def ping(self, service, timeout):
         """Every service but tickets answers."""
         if service == "tickets":
             raise ServiceUnavailable("no answer")

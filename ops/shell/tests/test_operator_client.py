@@ -31,7 +31,7 @@ class Calls(list[Any]):
     def connect(self, timeout):
         """The broker answers."""
 
-    def reach(self, service, timeout):
+    def ping(self, service, timeout):
         """Every service answers."""
 
     def call(self, service, method, arguments, **about):
@@ -96,17 +96,17 @@ def test_what_is_done_about_parked_events_is_asked_of_the_service_whose_queue_it
 
 
 def test_a_service_that_is_away_is_named_and_what_the_others_know_is_shown(names, monkeypatch, capsys):
-    def reach(self, service, timeout):
+    def ping(self, service, timeout):
         if service in ("payments", "tickets"):
             raise ServiceUnavailable("no answer in time")
 
-    monkeypatch.setattr(Calls, "reach", reach)
+    monkeypatch.setattr(Calls, "ping", ping)
     monkeypatch.setattr(Calls, "call", lambda self, service, *about, **options: ANSWERS.get(about[0], [service]))
 
     assert names["parked"]() == ["expiration", "orders"]
     assert names["repair"](yes=True) == {"expiration": 1, "orders": 1}
 
-    missing = Counter(line.partition(" does not answer, so its part is missing here")[0] for line in said(capsys))
+    missing = Counter(line.partition(" does not answer, so its part is missing here")[0] for line in printed(capsys))
     assert missing == {"payments": 2, "tickets": 2}
 
 
@@ -137,7 +137,7 @@ def test_a_broker_that_does_not_answer_is_named_with_the_cause_instead_of_each_s
     with pytest.raises(ServiceUnavailable, match="Connection refused"):
         names["queues"]()
     assert names["restart"]("rabbitmq", yes=True) == {"restarted": "rabbitmq"}
-    assert said(capsys) == [f"restarting rabbitmq is not recorded: {shown['why']}"]
+    assert printed(capsys) == [f"restarting rabbitmq is not recorded: {shown['why']}"]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_what_is_no_text_or_number_is_refused_by_its_name(names, name, given, re
 @pytest.mark.parametrize(
     ("method", "is_reply", "kind", "needed"),
     [
-        ("reach", False, "a service does not answer", "auth"),
+        ("ping", False, "a service does not answer", "auth"),
         ("call", False, "a service does not answer", "auth"),  # all its workers are busy, or it ended just now
         ("call", True, "MongoDB does not answer", "mongo"),
     ],
@@ -181,10 +181,10 @@ def test_what_keeps_every_service_from_answering_an_operator_is_shown_alone(
 def test_a_verb_asks_nothing_of_a_service_that_does_not_answer(names, monkeypatch):
     """It waited for half a minute, and left open whether the refund had been made."""
 
-    def reach(self, service, timeout):
+    def ping(self, service, timeout):
         raise ServiceUnavailable(f"{service}: no answer in time")
 
-    monkeypatch.setattr(Calls, "reach", reach)
+    monkeypatch.setattr(Calls, "ping", ping)
 
     with pytest.raises(ServiceUnavailable, match="payments: no answer in time"):
         names["refund"]("o1", "called off", yes=True)
@@ -192,10 +192,10 @@ def test_a_verb_asks_nothing_of_a_service_that_does_not_answer(names, monkeypatc
 
 
 def test_a_broker_that_blocks_publishers_is_shown_instead_of_a_restart_of_auth(names, monkeypatch):
-    def reach(self, service, timeout):
+    def ping(self, service, timeout):
         raise ServiceUnavailable(f"{service} was not sent: {BLOCKED}")
 
-    monkeypatch.setattr(Calls, "reach", reach)
+    monkeypatch.setattr(Calls, "ping", ping)
 
     (shown,) = names["stuck"]()
 
@@ -231,7 +231,7 @@ def test_a_verb_that_there_is_not_is_explained_by_no_key_error(names):
         names["helpdesk"]("bin")
 
 
-def said(capsys):
+def printed(capsys):
     return capsys.readouterr().err.splitlines()
 
 
