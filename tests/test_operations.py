@@ -12,7 +12,7 @@ import pytest
 from kombu import Connection
 from pymongo.errors import ServerSelectionTimeoutError
 
-from auth.operators import Operators
+from auth.operator_store import OperatorStore
 from dev.testing import new_vhost
 from expiration.schedule import Schedule
 from libs.alarms import ALARM_EVERY
@@ -391,7 +391,7 @@ def test_a_database_that_does_not_answer_is_shown(site, monkeypatch):
     def begin(*_arguments):
         raise ServerSelectionTimeoutError("127.0.0.1:1: Connection refused")
 
-    monkeypatch.setattr(Operators, "begin", begin)
+    monkeypatch.setattr(OperatorStore, "begin", begin)
 
     shown, _ = run(site, "MongoDB does not answer")
 

@@ -1,4 +1,4 @@
-"""Operators are people: each acts by a key of their own, and nothing that one did goes unrecorded."""
+"""OperatorStore are people: each acts by a key of their own, and nothing that one did goes unrecorded."""
 
 import inspect
 import re
@@ -141,7 +141,7 @@ def test_nothing_is_done_that_cannot_be_recorded(site):
     order_id = site.reserved()
 
     with (
-        patch.object(Operators, "begin", side_effect=Unavailable("no primary")),
+        patch.object(OperatorStore, "begin", side_effect=Unavailable("no primary")),
         pytest.raises(ServiceUnavailable, match="no primary"),
     ):
         site.operate("orders.expire_now", order_id=order_id)
@@ -152,7 +152,7 @@ def test_nothing_is_done_that_cannot_be_recorded(site):
 def test_what_was_done_is_on_record_though_its_outcome_could_not_be_recorded(site, caplog):
     order_id = site.reserved()
 
-    with patch.object(Operators, "end", side_effect=Unavailable("no primary")):
+    with patch.object(OperatorStore, "end", side_effect=Unavailable("no primary")):
         site.operate("orders.expire_now", order_id=order_id)
 
     (action,) = site.operate("auth.actions", order_id=order_id)
