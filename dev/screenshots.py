@@ -151,7 +151,7 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None
         "sell-twice",
         seller,
         "/sell",
-        lambda page: _send(page, title="Hamlet", price="20", startsAt="2027-10-31T02:30", timeZone="Europe/Berlin"),
+        lambda page: _send(page, title="Hamlet", price="20", startsAt="2027-10-31T02:30", timeZone="Berlin"),
     )
     yield "edit", seller, f"/tickets/{last}/edit", None
     yield "selling", seller, "/selling", None

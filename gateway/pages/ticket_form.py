@@ -23,14 +23,16 @@ LABELS = Labels(
         "city": N_("City"),
         "startsAt": N_("Start"),
         "timeZone": N_("Time zone"),
-        "category": N_("Category"),
         "section": N_("Section"),
         "row": N_("Row"),
         "seat": N_("Seat"),
+        "category": N_("Category"),
         "price": N_("Price"),
     }
 )
 """The fields, in their order on the page."""
+ORDER = tuple(each for name in LABELS for each in ((name, "offset") if name == "timeZone" else (name,)))
+"""The same, and which of two times is meant."""
 INVALID = False
 """What a service refuses as a start, together with whatever else is wrong."""
 
@@ -118,11 +120,13 @@ class TicketForm(Form):
         super()._set_problems(status, [each | _of_part(each) for each in problems])
         if self._start_problem:
             self.problems["startsAt"] = self._start_problem
+        if self.choices and "startsAt" in self.problems:
+            self.problems["offset"] = self.problems.pop("startsAt")
         if "title" in self.problems and not self.typed.get("title", "").strip():
             self.problems["title"] = gettext("Enter the event.")  # as the form calls the title
         if self._zone is None and "timeZone" in self.problems:
             self.problems["timeZone"] = gettext("Choose one of the cities, like Berlin.")
-        in_order = [name for name in (*LABELS, *self.problems) if name in self.problems]
+        in_order = [name for name in (*ORDER, *self.problems) if name in self.problems]
         self.problems = {name: self.problems[name] for name in in_order}
 
     def _as_typed(self, ticket: dict[str, Any]) -> dict[str, Any]:

@@ -27,18 +27,21 @@
   }
   for (const zone of document.querySelectorAll("[data-own-zone]")) {
     const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    const cities = [...zone.list.options];
+    const cities = [...zone.options];
     const city = document.getElementById("city");
     let chosen = false;
-    const place = cities.find((option) => option.label === own) ?? cities.find((option) => usual(option.label) === own);
-    if (own) zone.value = place?.value ?? own;
+    const called = (name) => cities.find((option) => name(option.dataset.zone) === own);
+    if (own) {
+      const place = called((name) => name) ?? called(usual);
+      if (!place) zone.prepend(new Option(own));
+      zone.value = place?.value ?? own;
+    }
     zone.addEventListener("input", () => (chosen = true));
     city.addEventListener("change", () => {
       const named = cities.find((option) => option.value.toLowerCase() === city.value.trim().toLowerCase());
       if (named && !chosen) zone.value = named.value;
     });
   }
-  for (const input of document.querySelectorAll("input[list]")) input.addEventListener("focus", () => input.select());
   for (const form of document.querySelectorAll("form[data-guard]")) {
     let changed = form.dataset.guard === "changed"; // what was refused is not kept anywhere but here
     let sent = false;

@@ -69,7 +69,7 @@ class Visible(HTMLParser):
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
         is_foreign = tag in self.NOT_SAID or attrs.get("lang") == "en" or attrs.get("class") == "who"
-        is_foreign |= tag == "option" and "/" in (attrs.get("value") or "")  # a time zone, which Babel names
+        is_foreign |= "data-zone" in attrs  # which Babel names
         if not any(self.stack):
             for name in self.SPOKEN if not is_foreign else ():
                 self._look(attrs.get(name) or "", f"{tag} {name}")

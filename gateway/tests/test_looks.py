@@ -120,6 +120,22 @@ def test_who_leaves_an_edited_form_is_asked_and_who_sends_it_is_not(visit, ana):
     assert asked == ["beforeunload"]
 
 
+@pytest.mark.parametrize(("own", "proposed"), [("Europe/Paris", "Paris"), ("Etc/GMT+5", "Etc/GMT+5")])
+def test_the_readers_zone_is_proposed_then_that_of_the_city_and_all_others_can_be_chosen(visit, ana, own, proposed):  # noqa: F811
+    page = visit(ana, timezone_id=own)
+    page.goto("/sell")
+    zone = page.get_by_label("Time zone of the venue")
+
+    assert zone.input_value() == proposed and zone.locator("option").count() > 400
+    page.get_by_label("City (optional)").fill("tokyo")
+    page.get_by_label("City (optional)").blur()
+    assert zone.input_value() == "Tokyo"
+    zone.select_option("Berlin")
+    page.get_by_label("City (optional)").fill("Paris")
+    page.get_by_label("City (optional)").blur()
+    assert zone.input_value() == "Berlin"
+
+
 def test_total_and_time_left_stay_in_sight_on_a_phone_while_one_pays(visit, bo, ticket):  # noqa: F811
     order = bo.submit(f"/tickets/{ticket['id']}", f"/tickets/{ticket['id']}/buy").headers["Location"]
     page = visit(bo, viewport={"width": 390, "height": 600})

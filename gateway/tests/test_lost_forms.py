@@ -45,8 +45,9 @@ def token(page):
 def shown(page):
     """Return the fields of the page's form, hidden ones aside."""
     inputs = re.findall(r'<input id="(\w+)" name="\w+" type="[^"]+" value="([^"]*)"', page)
-    chosen = r'<select[^>]* name="(\w+)"(?:(?!</select>).)*<option value="([\w/]+)" selected'
-    return dict(inputs) | dict(re.findall(chosen, page, re.DOTALL))
+    chosen = r'<select[^>]* name="(\w+)"(?:(?!</select>).)*<option[^>]*? selected>([^<]+)'
+    labels = {label: value for value, label in re.findall(r'<option value="([^"]+)"[^>]*>([^<]+)', page)}
+    return dict(inputs) | {name: labels.get(label, label) for name, label in re.findall(chosen, page, re.DOTALL)}
 
 
 def check_listed_when_the_button_is_pressed_again(browser, page, services, path="/sell"):
