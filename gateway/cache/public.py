@@ -283,7 +283,8 @@ def caching_headers() -> list[tuple[str, str]] | None:
 def _read(key: Key, method: str, arguments: dict[str, Any], *, shows_sellers: bool = False) -> Entry:
     def read(seconds: float) -> tuple[Any, int | None, float]:
         value = call_public(method, timeout=seconds, **arguments)
-        changes_at = _changes_at([*value.get("tickets", [value]), *value.get("soonest", ())])
+        event = [value["event"]] if "event" in value else []
+        changes_at = _changes_at([*value.get("tickets", [value]), *value.get("soonest", ()), *event])
         return (
             value,
             value.get("version"),

@@ -3,6 +3,7 @@
 import gzip
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import pytest
@@ -10,6 +11,7 @@ from flask import template_rendered
 from prometheus_client import REGISTRY
 
 from gateway.app import create_app
+from gateway.cache import public
 from gateway.cache.memory import MOST_FORMS
 from gateway.services import Services
 from gateway.settings import Settings
@@ -231,6 +233,17 @@ def test_a_guest_who_sends_many_codings_keeps_nobody_from_getting_pages_from_mem
         guest.get(page, headers={"Accept-Encoding": "br"})
 
     assert rendered == []
+
+
+def test_the_page_of_a_sold_out_event_is_kept_no_longer_than_until_the_event_starts(app, memory, ana, bo):
+    start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=9)
+    ticket = ana.post("/api/tickets", json=HAMLET | {"startsAt": start.isoformat()}).json
+    bo.post("/api/orders", json={"ticketId": ticket["id"]})
+
+    with app.test_request_context():
+        found = public.event(ticket["eventId"], None, 30)
+
+    assert found.value["tickets"] == [] and found.until == start.timestamp()
 
 
 def test_notices_are_shown_to_one_visitor_once(guest, ana, bo, ticket):
