@@ -7,6 +7,8 @@ from gateway.languages import gettext, ngettext
 from libs.contracts.currencies import currency_of
 
 EVENTS = {"movie": "ScreeningEvent", "concert": "MusicEvent", "match": "SportsEvent", "stage": "TheaterEvent"}
+ENDS = (".", "!", "?", "…")
+"""What ends a sentence without another point, such as that of a title."""
 AVAILABILITY = {"on_sale": "InStock", "reserved": "OutOfStock", "sold": "SoldOut", "withdrawn": "Discontinued"}
 
 
@@ -57,7 +59,8 @@ def event_json_ld(
 def _sentences(ticket: dict[str, Any], last: str) -> str:
     when_and_where = [moment(ticket["starts_at"], ticket.get("time_zone"), near=False)] if ticket["starts_at"] else []
     when_and_where += [each for each in (ticket["venue"], ticket.get("city")) if each]
-    return ". ".join([ticket["title"], *([", ".join(when_and_where)] if when_and_where else []), last]) + "."
+    sentences = [ticket["title"], *([", ".join(when_and_where)] if when_and_where else []), last]
+    return " ".join(each if each.endswith(ENDS) else f"{each}." for each in sentences)
 
 
 def _described(ticket: dict[str, Any], url: str, image: str, offer: dict[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,15 @@ def test_ticket_is_an_event_with_an_offer(ana, client):
     assert "robots" not in tags
 
 
+@pytest.mark.parametrize("title", ["Who's Afraid of Virginia Woolf?", "Help!", "Whatever…", "feat. Bo & co."])
+def test_a_title_with_an_end_of_its_own_gets_no_second_one(ana, client, title):
+    ticket = ana.post("/api/tickets", json=HAMLET | {"title": title}).json
+
+    _, tags = described(client.get(f"/tickets/{ticket['id']}").text)
+
+    assert tags["description"] == f"{title} $19.50 USD, all in."
+
+
 def test_ticket_for_any_day_is_a_product(ana, client):
     ticket = ana.post("/api/tickets", json=HAMLET).json
 
