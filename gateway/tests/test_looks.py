@@ -201,6 +201,18 @@ def test_test_cards_are_folded_with_a_script_and_open_without(visit, bo, ticket)
         assert page.get_by_label("Visa ending in 4242").is_visible() is not has_script
 
 
+def test_a_row_leads_to_its_ticket_wherever_it_is_pressed(visit, ana, ticket):  # noqa: F811
+    page = visit(ana)
+    page.goto("/selling")
+
+    page.locator(".row .sum").click(force=True)
+
+    page.wait_for_url(f"**/tickets/{ticket['id']}")
+    page.goto("/selling")
+    page.get_by_role("link", name="Edit").click()
+    page.wait_for_url("**/edit")
+
+
 def test_receipt_is_printed_dark_on_white_without_navigation(visit, bo, ticket):  # noqa: F811
     order = bo.submit(f"/tickets/{ticket['id']}", f"/tickets/{ticket['id']}/buy").headers["Location"]
     bo.submit(order, f"{order}/pay", token="tok_visa")
