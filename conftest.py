@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 NEEDS_SERVERS = {
     *("servers", "stack_folder", "amqp_url", "mongo_url", "mongo", "redis_database", "redis_url", "system"),
     "browser",  # which is not in Python's packages either
-    *("gunicorn", "_fake"),  # the gateway and the simulated Stripe, in processes of their own
+    *("gunicorn", "_fake"),  # the gateway and the fake Stripe, in processes of their own
 }
 SETTINGS = {
     **dict.fromkeys(("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR"), "1000"),  # few for many tests

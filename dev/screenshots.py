@@ -238,7 +238,7 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None
 
 @contextmanager
 def served() -> Iterator[tuple[Site, str]]:
-    """Serve a site, with a simulated Stripe, and yield it and its address."""
+    """Serve a site, with a fake Stripe, and yield it and its address."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with running() as stripe:
         server = make_server("127.0.0.1", 0, Flask(__name__), threaded=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 60.0
 SET_BY_PROXIES = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host")
 DIRECT = ("/healthz", "/readyz", "/api/webhooks/")
-"""The paths of those who need not come through the proxies: probes, and a simulated Stripe."""
+"""The paths of those who need not come through the proxies: probes, and a fake Stripe."""
 WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([\d.]+):\d+", re.ASCII)
 SCHEMES = ("http", "https")
 

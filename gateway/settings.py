@@ -56,7 +56,7 @@ class Settings:
 
     @property
     def stripe_is_simulated(self) -> bool:
-        """Whether cards are charged by the simulated Stripe, so that pages offer test cards."""
+        """Whether cards are charged by the fake Stripe, so that pages offer test cards."""
         return self.stripe_api_base is not None
 
     @classmethod

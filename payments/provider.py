@@ -20,7 +20,7 @@ class PaymentsProvider(StoreProvider):
     """Gives the service `store`, `settlement`, `checkout`, `reconciler`, `outcomes`, `audit` and `webhooks`.
 
     Needs what StoreProvider needs, STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY and STRIPE_WEBHOOK_SECRET (several,
-    separated by commas, during a rotation); STRIPE_API_BASE names a simulated Stripe.
+    separated by commas, during a rotation); STRIPE_API_BASE names a fake Stripe.
     """
 
     def __init__(self) -> None:

@@ -132,7 +132,7 @@ def test_metrics_are_served_to_other_containers_and_not_published(program):
     assert not [port for port in CONTAINERS[program].get("ports", []) if "METRICS" in port or port.endswith(":18800")]
 
 
-def test_simulated_stripe_monitoring_and_operators_shell_are_optional():
+def test_fake_stripe_monitoring_and_operators_shell_are_optional():
     profiles = {name: each["profiles"] for name, each in CONTAINERS.items() if "profiles" in each}
 
     monitored = dict.fromkeys(MONITORING, ["monitoring"])

@@ -197,7 +197,7 @@ def test_an_order_that_is_held_after_its_time_is_shown_and_cancelled(site):
     order_id = site.reserved()
     site.change("orders", "orders", order_id, expires_at=utc_now() - AGO)
 
-    shown, cancelled = run(site, "An order is held after its time", ORDER=order_id)
+    shown, cancelled = run(site, "An order is past its deadline", ORDER=order_id)
 
     assert kinds(shown, order_id) == {"order past its deadline": f'cancel("{order_id}", "…")'}
     assert (cancelled["status"], cancelled["cancel_reason"]) == ("cancelled", "operator")
@@ -274,7 +274,7 @@ def test_parked_events_are_shown_and_replayed(site):
 def test_an_event_that_nobody_can_handle_is_archived_and_taken_away(site):
     site.park("orders.TicketUpdated", "poison", "Unreadable: no JSON")
 
-    shown, taken, archived = run(site, "Nobody can handle an event")
+    shown, taken, archived = run(site, "An event can never be handled")
 
     assert [event["event_id"] for event in shown] == ["poison"] and taken == {"discarded": 1, "left": 0}
     kept = archived[0]
@@ -297,7 +297,7 @@ def test_an_event_that_is_tried_for_ever_is_shown_with_the_reason(site):
     }
     site.publish("", topology.wait_name("orders", 30.0), "patient", headers)
 
-    (shown,) = run(site, "An event is tried again and again")
+    (shown,) = run(site, "An event keeps failing")
 
     repair = kinds(shown, "patient")["event retried"]
     assert repair.startswith('restart("orders")  # ') and "retried automatically" in repair
@@ -309,7 +309,7 @@ def test_a_copy_that_is_out_of_date_is_repaired(site):
     copies = site.database("orders").tickets
     copies.update_one({"_id": ticket_id}, {"$set": {"version": 0}}, upsert=True)
 
-    shown, repaired = run(site, "A page shows what is out of date")
+    shown, repaired = run(site, "A page is out of date")
 
     of_orders = {"orders.tickets", "orders.payments"}
     assert {row["copies"] for row in shown} == of_orders | {
@@ -402,7 +402,7 @@ def test_a_database_that_does_not_answer_is_shown(site, monkeypatch):
 def test_an_account_that_was_stolen_is_found_and_locked_and_unlocked(site):
     email, token = site.user()
 
-    run(site, "Somebody else uses an account", **{"bo@example.org": email})
+    run(site, "An account was taken over", **{"bo@example.org": email})
 
     found, unlocked = run(site, "A user cannot sign in", **{"bo@example.org": email})
     assert found[0]["state"].startswith("locked since") and unlocked["locked_at"] is None
@@ -411,14 +411,14 @@ def test_an_account_that_was_stolen_is_found_and_locked_and_unlocked(site):
 def test_a_listing_is_found_by_its_words_and_taken_off_sale(site):
     ticket_id = site.ticket("Hamlet, forged")
 
-    found, withdrawn = run(site, "A listing has to go", TICKET=ticket_id)
+    found, withdrawn = run(site, "A listing must be removed", TICKET=ticket_id)
 
     assert ticket_id in [row["id"] for row in found]
     assert withdrawn["status"] == "withdrawn"
 
 
 def test_a_banner_is_announced_and_removed(site):
-    announced, removed = run(site, "Users have to be told something")
+    announced, removed = run(site, "All users need to know something")
 
     assert announced["texts"]["de"] == "Zahlungen dauern heute länger." and removed["texts"] == {}
     assert removed["version"] == announced["version"] + 1

@@ -85,7 +85,7 @@ def opened(rows: Sequence[Row]) -> Iterator[Folder]:
 SUITE = Suite(
     "At rest and at start",
     'After a start with the data of an earlier run, and light use. The memory is PSS; "our" programs are all that'
-    " `make run` starts but for RabbitMQ with epmd, Redis and MongoDB: with supervisord and the simulated Stripe (whose"
+    " `make run` starts but for RabbitMQ with epmd, Redis and MongoDB: with supervisord and the fake Stripe (whose"
     " idle CPU is left out). `servers-at-rest` is what those servers use when nothing is connected to them.",
     [
         Row(

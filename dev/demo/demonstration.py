@@ -2,7 +2,7 @@
 
 It has a seller and a buyer, tickets in every category, and orders in every lasting state:
 unpaid, complete, and cancelled by the buyer, by expiry or after three declined cards. Each run creates new users, so it
-may be repeated. It needs the simulated Stripe, or Stripe's test keys.
+may be repeated. It needs the fake Stripe, or Stripe's test keys.
 """
 
 import sys

@@ -78,7 +78,7 @@ def test_real_cards_need_the_card_form_and_the_rest_of_the_page_does_not(service
     assert "needs JavaScript" in shown and "Cancel the order" in shown and "tok_visa" not in shown
 
 
-def test_policy_allows_only_the_simulated_stripe(client):
+def test_policy_allows_only_the_fake_stripe(client):
     allowed = policy(client)
 
     assert allowed["script-src"] == allowed["connect-src"] == ["'self'", "http://127.0.0.1:12111"]

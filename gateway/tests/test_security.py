@@ -250,7 +250,7 @@ LIVE = {
         ("GATEWAY_TLS", "", "GATEWAY_TLS is not set, while Stripe's keys are live"),
         ("GATEWAY_TLS", "0", "GATEWAY_TLS is not set"),
         ("GATEWAY_TRUSTED_HOSTS", "", "GATEWAY_TRUSTED_HOSTS is not set"),
-        ("STRIPE_API_BASE", "http://127.0.0.1:12111", "STRIPE_API_BASE is the address of a simulated Stripe"),
+        ("STRIPE_API_BASE", "http://127.0.0.1:12111", "STRIPE_API_BASE is the address of a fake Stripe"),
     ],
 )
 def test_nobody_is_really_charged_by_a_site_that_others_can_read_or_forge(services, revocations, name, value, said):

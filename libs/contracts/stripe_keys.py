@@ -21,9 +21,9 @@ def is_live(key: str) -> bool:
 
 
 def check_base(base: str | None, key: str) -> None:
-    """Stop the start with a live key while STRIPE_API_BASE leads to a simulated Stripe, which would get it."""
+    """Stop the start with a live key while STRIPE_API_BASE leads to a fake Stripe, which would get it."""
     if base is not None and is_live(key):
-        raise ForbiddenSetting("STRIPE_API_BASE", "the address of a simulated Stripe, while Stripe's keys are live")
+        raise ForbiddenSetting("STRIPE_API_BASE", "the address of a fake Stripe, while Stripe's keys are live")
 
 
 SECRET_KEY = (_key(r"[sr]k_(test|live)_\w+"), "sk_test_… or sk_live_…, or a restricted key, rk_…")

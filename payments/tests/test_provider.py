@@ -12,9 +12,9 @@ LIVE = {
 }
 
 
-def test_live_key_is_never_sent_to_a_simulated_stripe():
+def test_live_key_is_never_sent_to_a_fake_stripe():
     money = PaymentsProvider()
     money.container = SimpleNamespace(config=LIVE, service_name="payments")
 
-    with pytest.raises(SystemExit, match="STRIPE_API_BASE is the address of a simulated Stripe"):
+    with pytest.raises(SystemExit, match="STRIPE_API_BASE is the address of a fake Stripe"):
         money.setup()

@@ -29,22 +29,23 @@ three Sentinels on three machines (network namespaces), two of each program, one
 page. {buyers} people buy one ticket after the other, {cores} cores run all of it, perhaps under other load, and each
 fault lasts {seconds} s; a node that is isolated loses its RabbitMQ, MongoDB, Redis and Sentinel at once. Afterwards no
 ticket, order or payment that was answered is lost, every copy equals its source, and every charge has its order.
-"Refused" are answers 502 to 504, and none within 20 seconds; whoever asks again gets what the first request did.
+"Refused" counts answers 502 to 504 and requests without an answer within 20 seconds; repeating one returns the result
+of the first.
 
 """
 REASONS = """
 ## What takes how long
 
 - **A node of RabbitMQ dies**: its queues have another leader within a second or two. Calls that it had taken get no
-  answer: who made them waits until their deadline, 15 s for a payment.
-- **A node of RabbitMQ hangs, or cannot be reached**: nobody can declare a queue, as each new connection does, until it
-  goes on or is given up, in RabbitMQ 3 after a minute ([limits](events.md#quorum-queues)).
-- **MongoDB's primary dies**: another is elected after 5 s without one. If it hangs instead, the new one waits for it
-  for as long again before it takes writes.
-- **A program hangs**: the broker gives its calls and events to the other copy after 10 to 15 s, and the proxy passes
-  nothing to a gateway that says nothing for 3 s. Requests that were sent to it before wait until it goes on, or whoever
-  asked gives up, here after 20 s.
-- Redis and Sentinels keep nobody waiting: deadlines are stored in MongoDB.
+  answer: their callers wait until the deadline, 15 s for a payment.
+- **A node of RabbitMQ hangs, or cannot be reached**: nobody can declare a queue, as each new connection does, until
+  the node resumes or the others give up on it, in RabbitMQ 3 after a minute ([limits](events.md#quorum-queues)).
+- **MongoDB's primary dies**: another is elected after 5 s without one. If it hangs instead, the new one waits as
+  long again before it accepts writes.
+- **A program hangs**: the broker gives its calls and events to the other copy after 10 to 15 s, and the proxy sends
+  nothing to a gateway that has not answered for 3 s. Requests already sent to it wait until it resumes or the client
+  gives up, here after 20 s.
+- **Redis or a Sentinel dies or hangs**: nobody waits, since deadlines are stored in MongoDB.
 """
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
