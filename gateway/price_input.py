@@ -12,7 +12,7 @@ from babel.numbers import get_currency_symbol, get_decimal_symbol, get_group_sym
 from flask import request
 
 from gateway.languages import chosen_in
-from libs.contracts.texts import with_ascii_digits
+from libs.contracts.texts import with_ascii_digits, without_invisible
 
 ENGLISH = Locale("en")
 SPACES = re.compile(r"(?<=\d)[ \xa0\u2009\u202f'’](?=\d{3}(?!\d))")  # between thousands, also as the Swiss write them
@@ -21,6 +21,7 @@ GROUPED = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*(?:(?!\1)[.,](\d+))?", 
 INDIAN = re.compile(r"\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?", re.ASCII)  # 12,34,567.89
 MARKS = str.maketrans({"\u066b": ".", "\u066c": ",", "\uff0e": ".", "\uff0c": ","})
 """The marks of Arabic and Persian, and of full width as Japanese keyboards have them."""
+WHOLE = re.compile(r"(?<=\d)[.,](?:--?|[\u2013\u2014])$")  # 20,- as Germans write whole amounts
 MAYBE_GROUP = re.compile(r"[1-9]\d{0,2}", re.ASCII)
 
 
@@ -44,7 +45,7 @@ def _known(names: Iterable[str]) -> Iterator[Locale]:
 
 def without_currency(text: str, code: str, locale: Locale) -> str:
     """Return a typed amount without its currency's sign or code: of $20, 20,00 € and 20 USD the number."""
-    code, text = code.upper(), text.strip()
+    code, text = code.upper(), without_invisible(text)
     for name in (code, get_currency_symbol(code, locale), get_currency_symbol(code, ENGLISH)):
         if text[: len(name)].upper() == name.upper():
             text = text[len(name) :].lstrip()
@@ -59,7 +60,7 @@ def with_point(text: str, locale: Locale) -> str | None:
     The last of two different marks is the decimal one, and so is one that no three digits follow: 19,99 and 1.234,50
     say by themselves what they mean. Of 1,234 and 1.234 only the locale says it.
     """
-    compact = SPACES.sub("", with_ascii_digits(text.strip()).translate(MARKS))
+    compact = WHOLE.sub("", SPACES.sub("", with_ascii_digits(text.strip()).translate(MARKS)))
     if INDIAN.fullmatch(compact):
         return compact.replace(",", "")
     one = ONE_MARK.fullmatch(compact)

@@ -133,6 +133,9 @@ def test_the_gateway_does_not_start_with_a_currency_that_cannot_be_charged(servi
         ("۱٬۲۳۴", "fa", "1234"),
         ("１，９８０", "ja", "1980"),
         ("5²", "en", "5²"),
+        ("20,-", "de", "20"),
+        ("1.234,--", "de", "1234"),
+        ("20.–", "de_CH", "20"),
     ],
 )
 def test_a_price_is_read_as_its_seller_meant_it(typed, language, read):
@@ -169,6 +172,7 @@ def test_a_seller_and_a_buyer_may_type_the_sign_of_the_sites_currency_and_of_no_
     seller = shop("usd")
 
     assert "$1,234.50" in listed(seller, " $1,234.50 USD")
+    assert "$1,235.50" in listed(seller, "\u202a$1,235.50\u202c")  # as copied from a program that marks directions
     assert seller.submit("/sell", title="Hamlet", price="€20").status_code == 400
     found = [seller.get(f"/tickets?min_price={typed}").status_code for typed in ("$20", "20+usd", "$", "USD+€20")]
     assert found == [200, 200, 400, 400]
@@ -179,13 +183,13 @@ def test_a_german_seller_types_and_finds_a_comma(shop, services):
     seller.environ_base["HTTP_ACCEPT_LANGUAGE"] = "xx-YY, de-AT;q=0.8, en;q=0.5"
 
     assert "19,99" in seller.get("/sell").text
-    assert "€1,234.50" in listed(seller, "1.234,50")
+    assert "1.234,50\xa0€" in listed(seller, "1.234,50")
     (ticket,) = services.tickets
     assert 'value="1234,50"' in seller.get(f"/tickets/{ticket}/edit").text
     assert seller.get("/tickets?min_price=1.234,50&max_price=2.000").status_code == 200
     asked = [arguments for name, arguments in services.calls if name == "tickets.list"][-1]
     assert (asked["min_price_cents"], asked["max_price_cents"]) == (123450, 200000)
-    assert "Enter the lowest price like 19,99." in seller.get("/tickets?min_price=viel").text
+    assert "Geben Sie den niedrigsten Preis so ein: 19,99." in seller.get("/tickets?min_price=viel").text
 
 
 def test_an_api_client_sends_a_point(shop):
