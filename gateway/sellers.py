@@ -24,7 +24,7 @@ AGAIN_SECONDS = 5.0
 
 
 class Seller(NamedTuple):
-    """A seller; unknown fields are None."""
+    """A seller; unknown fields are None, and what was sold by who never listed a ticket."""
 
     name: str | None = None
     member_since: str | None = None
@@ -59,10 +59,10 @@ def find(ident: str) -> Seller:
     """Return a seller; raise GatewayError UserNotFound for who never listed one, RemoteError or ServiceUnavailable."""
     known: Known = current_app.extensions["sellers"]
     until, seller = known.get(ident, (0.0, Seller()))
-    if until > time.monotonic():
+    if until > time.monotonic() and seller.sold is not None:
         return seller
     found = _ask([ident])
-    if ident not in found:
+    if ident not in found or found[ident].sold is None:
         raise GatewayError("UserNotFound")
     known[ident] = time.monotonic() + SELLER_SECONDS, found[ident]
     return found[ident]
@@ -95,8 +95,4 @@ def _read(known: Known, ids: Collection[str]) -> dict[str, Seller]:
 def _ask(ids: list[str]) -> dict[str, Seller]:
     profiles = call_as_gateway("auth.profiles", timeout=ASK_SECONDS, ids=ids)
     sold = {each["id"]: each["sold"] for each in call_public("tickets.sellers", timeout=ASK_SECONDS, ids=ids)}
-    return {
-        each["id"]: Seller(each["name"], each["member_since"], sold[each["id"]])
-        for each in profiles
-        if each["id"] in sold
-    }
+    return {each["id"]: Seller(each["name"], each["member_since"], sold.get(each["id"])) for each in profiles}

@@ -69,13 +69,13 @@ def name() -> Any:
     """Choose the name by which buyers know one."""
     user = viewer()
     assert user is not None
-    stored = seller_of({"seller_id": user.id}, now=True).name if request.method == "GET" else None
-    form = Form(NameBody(), {"name": stored or ""})
+    seller = seller_of({"seller_id": user.id}, now=True)
+    form = Form(NameBody(), {"name": seller.name or ""})
     if request.method == "POST" and form.submit(lambda data: call_as_user("auth.choose_name", **data)):
         forget(user.id)
         flash(gettext("Your name is saved."), "success")
         return redirect(url_for("account.name"), 303)
-    return render_template("account/name.html", form=form), form.status
+    return render_template("account/name.html", form=form, seller=seller), form.status
 
 
 @bp.post("/account/signout-everywhere")
@@ -94,7 +94,10 @@ def _change_password(data: dict[str, str]) -> bool:
 
 def _account_page(form: Form) -> Any:
     form.typed.clear()  # no password is ever shown again
-    page = render_template("account/show.html", form=form, security=sessions.account_security())
+    user = viewer()
+    assert user is not None
+    seller = seller_of({"seller_id": user.id})
+    page = render_template("account/show.html", form=form, security=sessions.account_security(), seller=seller)
     return page, form.status, form.headers
 
 

@@ -232,6 +232,14 @@ def test_a_seller_without_a_name_is_a_member_and_one_who_changes_it_sees_that_at
     assert "A member of Ticketing" in ana.get(path).text
 
 
+def test_a_name_chosen_before_the_first_ticket_is_still_there(client, bo, services):
+    bo.submit("/account/name", name="Bo")
+
+    assert 'value="Bo"' in bo.get("/account/name").text and "<bdi>Bo</bdi>" in bo.get("/account").text
+    (ident,) = (user["id"] for user in services.users.values() if user.get("name") == "Bo")
+    assert client.get(f"/api/sellers/{ident}").status_code == 404
+
+
 def test_a_name_that_is_refused_is_asked_for_again(ana):
     answer = ana.submit("/account/name", name="ana@example.org")
 
