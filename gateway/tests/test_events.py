@@ -268,5 +268,6 @@ def test_a_seller_reads_what_is_owed_and_how_it_is_paid(ana, bo, ticket):
     order = bo.post("/api/orders", json={"ticketId": ticket["id"]}).json
     bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"})
 
-    assert "/about/owed" in ana.get("/selling").text
+    page = ana.get("/selling").text
+    assert "/about/owed" in page and "Hand it over" in page
     assert "How sellers are paid" in ana.get("/about/owed").text
