@@ -34,7 +34,7 @@ MOST_READS = 3
 """How often a ticket is read that is older than was heard of; then it is served as it is, and not kept."""
 MOST_BYTES = 32 * 2**20
 MOST_ENTRIES = 10_000
-MOST_FORMS = 24
+MOST_FORMS = 64
 """In how many forms (the API's, a page, its parts) one entry is kept; they depend on how the query was typed."""
 BYTES_EACH = 1000
 """About what a ticket takes in addition to the bytes of its forms."""

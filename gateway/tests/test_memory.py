@@ -205,7 +205,7 @@ def test_the_forms_of_an_entry_count_and_are_few(clock):
     for key in ("t1", "t2", "t3"):
         fetch(memory, key)
         for number in range(100):
-            memory.keep(memory.find(key), f"form {number}", "x", 300)
+            memory.keep(memory.find(key), f"form {number}", "x", 100)
 
     assert [is_kept(memory, key) for key in ("t1", "t2", "t3")] == [False, True, True]
     assert len(memory.find("t3").forms) == MOST_FORMS

@@ -5,6 +5,7 @@ import re
 import time
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import product
 
 import pytest
 from flask import template_rendered
@@ -13,6 +14,9 @@ from prometheus_client import REGISTRY
 from gateway.app import create_app
 from gateway.cache import public
 from gateway.cache.memory import MOST_FORMS
+from gateway.compression import CODINGS
+from gateway.languages import LANGUAGES
+from gateway.pages.home import THEMES
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.tests.fakes import SETTINGS, FakeServices, never_revoked
@@ -231,6 +235,25 @@ def test_a_guest_who_sends_many_codings_keeps_nobody_from_getting_pages_from_mem
 
     with template_rendered.connected_to(lambda _, template, **__: rendered.append(template.name), app):
         guest.get(page, headers={"Accept-Encoding": "br"})
+
+    assert rendered == []
+
+
+def test_a_page_is_kept_in_all_languages_themes_and_codings_beside_what_users_see_of_it(app, memory, ana, page):
+    browsers = []
+    for language, theme, coding in product(LANGUAGES, ("", *THEMES), ("", *CODINGS)):
+        browsers.append(app.test_client())
+        browsers[-1].set_cookie("ticketing-theme", theme)
+        browsers[-1].environ_base |= {"HTTP_ACCEPT_LANGUAGE": language, "HTTP_ACCEPT_ENCODING": coding}
+    for language in LANGUAGES:
+        ana.get(page, headers={"Accept-Language": language})
+    for browser in browsers:
+        browser.get(page)
+    rendered = []
+
+    with template_rendered.connected_to(lambda _, template, **__: rendered.append(template.name), app):
+        for browser in browsers:
+            browser.get(page)
 
     assert rendered == []
 
