@@ -6,32 +6,36 @@ real one to the same contract.
 
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from importlib import import_module
 from types import SimpleNamespace
 from unittest.mock import patch
 
 from cryptography.fernet import Fernet
 
-from auth.service import AuthService
 from auth.tests.cheap_passwords import cheap_passwords
 from dev.fake_stripe.testing import SECRET_KEY, WEBHOOK_SECRET
 from dev.fake_stripe.testing import running as running_stripe
 from dev.testing import new_database
-from expiration.service import ExpirationService
 from gateway.tests import fakes
 from libs import database
 from libs.amqp.container import Container
 from libs.contracts.parts import OPERATOR, PARTS
+from libs.contracts.parts import SERVICES as NAMES
 from libs.revocations import followed_by
 from libs.rpc.caller import CallerProvider, ServiceClient
 from libs.rpc.testing import ClientInMemory
 from libs.schema import migrate
 from libs.tokens import Signer, new_key
 from ops.migrate import SCHEMAS
-from orders.service import OrdersService
-from payments.service import PaymentsService
-from tickets.service import TicketsService
 
-SERVICES = (AuthService, TicketsService, OrdersService, PaymentsService, ExpirationService)
+
+def service_class(name):
+    """Return the class of a service."""
+    module = import_module(f"{name}.service")
+    return next(each for each in vars(module).values() if getattr(each, "name", None) == name)
+
+
+SERVICES = tuple(map(service_class, NAMES))
 KEYS = {
     **{name: new_key(f"{name}:1") for name in PARTS},
     OPERATOR: new_key(f"{OPERATOR}:olga"),
@@ -90,7 +94,7 @@ class Services(ClientInMemory):
 
 @contextmanager
 def services_in_process(servers, fill=lambda service, database: None, services=SERVICES, **settings):
-    """Yield a client of the five `services`, or of some, and the signers of all principals by their names.
+    """Yield a client of all `services`, or of some, and the signers of all principals by their names.
 
     `settings` replace some of all services. `fill` may store documents in the database of each before it is migrated.
     Meanwhile this process hashes passwords cheaply.

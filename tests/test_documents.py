@@ -6,6 +6,7 @@ from fnmatch import fnmatch
 import pytest
 
 from dev.testing import ROOT
+from libs.contracts.parts import PARTS
 
 NOT_OURS = {".git", ".venv", ".stack", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
 
@@ -106,6 +107,11 @@ def test_a_decision_is_short_complete_and_listed(decision):
 
 def test_decisions_are_numbered_without_gaps():
     assert [int(decision.name[:4]) for decision in DECISIONS] == list(range(1, len(DECISIONS) + 1))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_has_a_row_in_the_architecture(part):
+    assert f"\n| {part} | " in (ROOT / "docs/architecture.md").read_text()
 
 
 def test_version_is_the_same_everywhere():

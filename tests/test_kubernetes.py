@@ -212,6 +212,19 @@ def test_who_deploys_reads_no_secret():
     assert not {"secrets", "pods", "pods/exec", "*"} & {name for rule in role["rules"] for name in rule["resources"]}
 
 
+@pytest.mark.parametrize(
+    ("overlay", "pod", "composed"),
+    [
+        *(("dev", "migrate", "migrate"), ("production", "migrate", "migrate")),
+        *(("dev", "mongo", "mongo-setup"), ("production", "mongo-users", "mongo-setup")),
+    ],
+)
+def test_every_database_of_docker_compose_is_set_up_and_migrated(overlay, pod, composed):
+    given = {name for each in containers(pods(overlay)[pod]) for name in secrets_of(each)}
+
+    assert secrets_in(CONTAINERS[composed]) <= given
+
+
 def test_administrator_has_what_the_first_operator_and_backups_need():
     container = program_of(pods("production")["administrator"])
     needed = {name for each in ("backup", "restore") for name in secrets_in(CONTAINERS[each])}

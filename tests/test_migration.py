@@ -3,16 +3,13 @@
 import subprocess
 import sys
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from nameko.testing.utils import get_extension
 
 from auth import passwords
-from auth.store import UserStore
 from dev.stack.supervisor import ROOT
 from dev.testing import new_database
-from expiration.store import DeadlineStore
 from libs.amqp.container import Container
 from libs.clock import iso, utc_now
 from libs.contracts.parts import SERVICES
@@ -21,16 +18,15 @@ from libs.events import Aggregates, StoreProvider
 from libs.events.aggregates import OUTBOX_INDEX
 from libs.schema import MissingIndexes, migrate
 from ops.migrate import SCHEMAS
-from orders.store import OrderStore
-from payments.store import PaymentStore
 from tests.in_process import NOWHERE, closed_databases, services_in_process
 from tests.in_process import SERVICES as SERVICE_CLASSES
-from tickets.store import TicketStore
 
-STORES: dict[str, Any] = {
-    "auth": UserStore, "tickets": TicketStore, "orders": OrderStore, "payments": PaymentStore,
-    "expiration": DeadlineStore,
-}  # fmt: skip
+STORES = {
+    service.name: provider.store_class
+    for service in SERVICE_CLASSES
+    for provider in vars(service).values()
+    if isinstance(provider, StoreProvider)
+}
 CLASSES = {each.name: each for each in SERVICE_CLASSES}
 ANA, BO, TICKET, ORDER = ("6a60000000000000000000" + number for number in ("01", "02", "03", "04"))
 PASSWORD = "correct horse battery"
@@ -93,6 +89,11 @@ DOCUMENTS = {
         "deadlines": {"_id": ORDER, "version": 1, "order_version": 1, "expires_at": UNTIL, "state": "open"},
     },
 }  # fmt: skip
+"""A document of each collection, as the oldest version stored it that this one can migrate."""
+
+
+def test_every_service_has_documents_here():
+    assert set(DOCUMENTS) == set(SERVICES), "add one to DOCUMENTS, and to `read` below what reads it"
 
 
 def fill(service, database):

@@ -12,7 +12,7 @@ import pytest
 
 from dev.testing import syntax_nodes
 from libs.contracts.events import CATALOGUE
-from libs.contracts.parts import PARTS, SERVICES
+from libs.contracts.parts import FOLLOWERS, PARTS, SERVICES
 from ops.mongo_users import CHANGED
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +32,7 @@ SHARED = (
 """What domains of several parts agree on; it imports nothing but the standard library."""
 CURRENCIES = "libs.contracts.currencies"
 PACKAGES = (*PARTS, "libs", "ops", "dev")
+USER_CALLER = "libs.rpc.caller.CallerProvider"
 PRODUCTION = [path for part in (*PARTS, "libs") for path in (ROOT / part).rglob("*.py") if "tests" not in path.parts]
 
 
@@ -142,6 +143,12 @@ def imported_names(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def test_services_that_users_call_follow_which_sessions_have_ended():
+    callable_by_users = {part for part in SERVICES if USER_CALLER in imported_names(ROOT / part / "service.py")}
+
+    assert callable_by_users == {*FOLLOWERS} - {"gateway"}, "FOLLOWERS (libs/contracts/parts.py) lists them"
+
+
 NEUTRAL = ("alarms", "clock", "context", "database", "errors", "metrics", "schema", "settings", "tracing")
 """What the library of events may import, apart from itself and `libs.amqp`; `dev` starts the servers of its tests."""
 OF_EVENTS = tuple(f"libs.{name}." for name in ("events", "amqp", *NEUTRAL))
@@ -231,7 +238,8 @@ def test_auth_may_change_each_of_its_collections_but_the_record_of_operators():
 
 def test_the_test_command_runs_every_test_of_the_repository():
     testpaths = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["testpaths"]
-    tests = subprocess.run(["git", "ls-files", "*/test_*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    known = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*/test_*.py"]
+    tests = subprocess.run(known, cwd=ROOT, capture_output=True, text=True, check=True)
     assert {path.split("/")[0] for path in tests.stdout.split()} == set(testpaths)
 
 

@@ -13,7 +13,7 @@ from libs.settings import between, parsed
 
 HOST = "127.0.0.1"
 SERVE_METRICS = ("gateway", "scheduler", "worker", *SERVICES, "broker-setup")
-"""The programs that serve metrics, in the order of their ports: a new one comes last, so that no other moves."""
+"""The programs that serve metrics, in the order of their ports: a new service moves that of broker-setup alone."""
 
 
 class PortTaken(Exception):

@@ -31,7 +31,6 @@ OWN_CHANGES = {
     "tickets": ("withdraw_by_operator",),
     "orders": ("cancel_by_operator", "move_deadline", "expire_now"),
     "payments": ("settle", "settle_all", "refund", "audit"),
-    "expiration": (),
 }
 
 
@@ -39,8 +38,12 @@ def _of_listener(service: str, methods: tuple[str, ...]) -> tuple[str, ...]:
     return methods if service in CATALOGUE.listeners() else ()
 
 
-LOOK_UPS = {name: (*OWN_LOOK_UPS[name], "outboxes", *_of_listener(name, LOOK_UPS_OF_LISTENERS)) for name in SERVICES}
-METHODS = {name: (*LOOK_UPS[name], *OWN_CHANGES[name], *_of_listener(name, CHANGES_OF_LISTENERS)) for name in SERVICES}
+LOOK_UPS = {
+    name: (*OWN_LOOK_UPS.get(name, ()), "outboxes", *_of_listener(name, LOOK_UPS_OF_LISTENERS)) for name in SERVICES
+}
+METHODS = {
+    name: (*LOOK_UPS[name], *OWN_CHANGES.get(name, ()), *_of_listener(name, CHANGES_OF_LISTENERS)) for name in SERVICES
+}
 
 
 def is_look_up(method: str) -> bool:

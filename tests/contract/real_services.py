@@ -9,7 +9,7 @@ from libs.events.batches import BatchHandler
 from libs.events.handlers import EventHandler
 from tests.in_process import SERVICES, Services, built
 
-WITHOUT_REDIS = SERVICES[:-1]
+WITHOUT_REDIS = tuple(each for each in SERVICES if each.name != "expiration")
 
 
 class RealServices(Services):

@@ -27,11 +27,12 @@ from gateway.schemas import (
 from gateway.sentences import BETWEEN_SENTENCES, _find
 from libs.contracts import texts
 from libs.contracts.currencies import currency_of
+from libs.contracts.parts import SERVICES
 from orders import domain
 from payments import declines
 
 OURS = Path(__file__).parents[2]
-SERVICES = ("auth", "tickets", "orders", "payments", "libs/contracts")
+FOLDERS = (*SERVICES, "libs/contracts")
 SAYING = {"InvalidValue", "_error", *(name for name, spec in ERRORS.items() if not spec.message)}
 """Which calls have a message that users read: the errors that the gateway shows in the service's own words."""
 FORMS = (SignUpBody, SignInBody, CodeBody, PasswordBody, NameBody, PasskeyBody, AuthenticatorBody, TicketBody)
@@ -49,7 +50,7 @@ PARTS = (
 
 def source_messages():
     """Yield the messages in the sources of the services, with 7 for each value."""
-    for path in chain.from_iterable((OURS / service).glob("*.py") for service in SERVICES):
+    for path in chain.from_iterable((OURS / folder).glob("*.py") for folder in FOLDERS):
         for node in syntax_nodes(path):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in SAYING:
                 yield from filter(None, map(_text, node.args))

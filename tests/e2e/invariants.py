@@ -8,14 +8,12 @@ from kombu import Connection
 
 from dev.testing import wait_for
 from libs.contracts.events import CATALOGUE
-from libs.events import topology
+from libs.events import OUTBOX_INDEX, topology
+from ops.migrate import SCHEMAS
 
 OUTBOXES = {
-    "auth": ["users", "revoked_sessions"],
-    "tickets": ["tickets"],
-    "orders": ["orders"],
-    "payments": ["payments"],
-    "expiration": ["deadlines"],
+    part: [collection for collection, indexes in schema.indexes.items() if OUTBOX_INDEX in indexes]
+    for part, schema in SCHEMAS.items()
 }
 LIVE = ("created", "awaiting_payment", "complete")
 PAUSE = 0.5  # seconds; a look at all queues and documents takes a fifth of that

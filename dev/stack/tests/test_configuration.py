@@ -9,7 +9,7 @@ import pytest
 from dev import secrets
 from dev.stack import Ports, Stack, StackError, free_ports, install
 from dev.stack.__main__ import main
-from dev.stack.ports import PortTaken
+from dev.stack.ports import SERVE_METRICS, PortTaken
 from dev.stack.programs import all_programs, environment
 from dev.stack.supervisor import Program, configuration
 from libs.tokens import Signer, Verifier
@@ -42,7 +42,7 @@ def test_every_program_has_a_metrics_port_of_its_own(tmp_path):
         program.environment.get("METRICS_PORT") for program in all_programs(stack) if program.name != "fake-stripe"
     ]
 
-    assert sorted(given) == [str(9100 + offset) for offset in range(9)]
+    assert sorted(given) == [str(9100 + offset) for offset in range(len(SERVE_METRICS))]
 
 
 def test_taken_metrics_port_of_any_program_is_named_with_the_setting_that_moves_them():

@@ -19,7 +19,7 @@ def catalogue():
 def test_the_page_has_the_catalogue_of_the_code():
     page = PAGE.read_text()
 
-    assert page.partition(BEGIN)[2].partition(END)[0] == catalogue()
+    assert page.partition(BEGIN)[2].partition(END)[0] == catalogue(), f"run python -m {__name__}"
 
 
 if __name__ == "__main__":
