@@ -14,6 +14,7 @@ from dev.fake_stripe.testing import WEBHOOK_SECRET
 from gateway.tests.fakes import AUTH_PRIVATE, GATEWAY_PRIVATE, PUBLIC_KEYS, FakeServices
 from libs.rpc import RemoteError
 from libs.tokens import Signer, Verifier
+from orders.store import OrderStore
 from tests.contract.real_services import real_services
 
 PASSWORD = "correct horse battery"
@@ -174,8 +175,8 @@ class RealSide(Side):
             )
 
     def move_deadline(self, order_id, expires_at):
-        (orders,) = (store.orders.collection for store in self.client.stores if hasattr(store, "orders"))
-        orders.update_one({"_id": order_id}, {"$set": {"expires_at": datetime.fromisoformat(expires_at)}})
+        (orders,) = (store.orders for store in self.client.stores if isinstance(store, OrderStore))
+        orders.collection.update_one({"_id": order_id}, {"$set": {"expires_at": datetime.fromisoformat(expires_at)}})
 
     def hold_captures(self):
         self.stripe.control("faults", kind="error", path="*/capture", count=None)
