@@ -324,7 +324,7 @@ class AccountSecurity:
         try:
             content: list[str] = self.seals.open(STORED, factor["secret"])
         except BrokenSeal as error:
-            alarm("unreadable_authenticator", f"no key in AUTH_ENCRYPTION_KEY opens the app of user {factor['_id']}")
+            alarm("unreadable_authenticator", f"no key in AUTH_ENCRYPTION_KEY decrypts the app of user {factor['_id']}")
             raise AuthenticatorUnreadable(
                 "We cannot check the codes of your app now. Use a recovery code or a passkey, or contact us."
             ) from error

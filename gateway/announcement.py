@@ -51,8 +51,8 @@ class AnnouncementListener:
         self._announcement = announcement
         self._read = read
         self._verify_at = 0.0
-        heard = self.hear, self._on_bound, self._check, verify_seconds()
-        listener = BroadcastListener(f"gateway.{ROUTING_KEY}", amqp_url, EXCHANGE, ROUTING_KEY, *heard)
+        handlers = self.on_message, self._on_bound, self._check, verify_seconds()
+        listener = BroadcastListener(f"gateway.{ROUTING_KEY}", amqp_url, EXCHANGE, ROUTING_KEY, *handlers)
         self._threads = BackgroundThreads("announcement", listener.run)
 
     def start(self) -> None:
@@ -63,7 +63,7 @@ class AnnouncementListener:
         """Stop, within some seconds."""
         self._threads.stopping.set()
 
-    def hear(self, message: Any) -> None:
+    def on_message(self, message: Any) -> None:
         """Show what was announced. Raises if it cannot be read: then the listener starts over."""
         require_readable(message)
         self._announcement.update(json.loads(message.body))

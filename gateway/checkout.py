@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from flask import current_app
 
-from gateway.cache.endings import Endings
+from gateway.cache.ended_holds import EndedHolds
 from gateway.errors import GatewayError
 from gateway.services import call_as_user
 from libs.rpc import ServiceUnavailable
@@ -67,10 +67,10 @@ def _await_order(payment: dict[str, Any], deadline: float) -> str:
 
     It is asked for when this process hears that the ticket is no longer held, or now and then.
     """
-    endings, ticket_id, known = cast(Endings, current_app.extensions["endings"]), payment.get("ticket_id"), 0
+    ended_holds, ticket_id, known = cast(EndedHolds, current_app.extensions["ended_holds"]), payment.get("ticket_id"), 0
     pauses = iter(POLL_PAUSES)
-    if ticket_id and endings.is_heard and payment["status"] in UNDER_WAY:
-        known, pauses = endings.wait(ticket_id, known, LONGEST_PAUSE), iter(())
+    if ticket_id and ended_holds.is_listening and payment["status"] in UNDER_WAY:
+        known, pauses = ended_holds.wait(ticket_id, known, LONGEST_PAUSE), iter(())
     while True:
         try:
             status = str(call_as_user("orders.get", order_id=payment["order_id"])["status"])
@@ -78,4 +78,4 @@ def _await_order(payment: dict[str, Any], deadline: float) -> str:
             return "unknown"
         if status in ("complete", "cancelled") or time.monotonic() >= deadline:
             return status
-        known = endings.wait(ticket_id or "", known, next(pauses, LONGEST_PAUSE))
+        known = ended_holds.wait(ticket_id or "", known, next(pauses, LONGEST_PAUSE))

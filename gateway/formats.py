@@ -85,8 +85,8 @@ def total(minor: int, code: str) -> str:
 
 
 @lru_cache(CACHED)
-def _money(minor: int, code: str, spoken: str) -> str:
-    text: str = format_currency(currency_of(code).major(minor), code, locale=spoken)
+def _money(minor: int, code: str, language_code: str) -> str:
+    text: str = format_currency(currency_of(code).major(minor), code, locale=language_code)
     begins_with_code = text.startswith(code) and text[len(code)].isdigit()
     return f"{code}\xa0{text.removeprefix(code)}" if begins_with_code else text
 
@@ -126,9 +126,9 @@ def when(iso: str, *, near: bool = True) -> Markup:
 
 
 @lru_cache(CACHED)
-def _is_of(city: str, zone: str, spoken: str) -> bool:
+def _is_of(city: str, zone: str, language_code: str) -> bool:
     """Return whether a zone is called by a city, in English or the language of the page."""
-    names = (get_timezone_location(zone, locale=each, return_city=True) for each in {"en", spoken})
+    names = (get_timezone_location(zone, locale=each, return_city=True) for each in {"en", language_code})
     return city.strip().casefold() in (name.casefold() for name in names)
 
 
@@ -178,9 +178,9 @@ def _offset(local: datetime) -> str:
 
 
 @lru_cache(CACHED)
-def _moment(iso: str, zone: ZoneInfo, spoken: str, today: date, is_named: bool) -> str:
+def _moment(iso: str, zone: ZoneInfo, language_code: str, today: date, is_named: bool) -> str:
     local = datetime.fromisoformat(iso).astimezone(zone)
-    locale, say = DAYS if spoken == "en" else Locale(spoken), catalogue(spoken).gettext
+    locale, say = DAYS if language_code == "en" else Locale(language_code), catalogue(language_code).gettext
     city = get_timezone_location(zone.key, locale=locale, return_city=True) if is_named else ""
     form = N_("%(time)s %(city)s time") if city else N_("%(time)s")
     if _is_placeless(zone.key):

@@ -44,25 +44,25 @@ def offset(moment: datetime, zone: str) -> str:
 
 
 @lru_cache(8)
-def zones_by_city(spoken: str) -> dict[str, str]:
+def zones_by_city(language_code: str) -> dict[str, str]:
     """Return the zones of all places by the cities that they are called by, in a language and its order."""
-    found = {get_timezone_location(zone, locale=spoken, return_city=True): zone for zone in zones_of_places()}
+    found = {get_timezone_location(zone, locale=language_code, return_city=True): zone for zone in zones_of_places()}
     return dict(sorted(found.items(), key=lambda each: each[0].casefold()))
 
 
-def name_of(zone: str, spoken: str) -> str:
+def name_of(zone: str, language_code: str) -> str:
     """Return how a zone is called on the form: by its city, or by its own name if it is not one of a place."""
-    return get_timezone_location(zone, locale=spoken, return_city=True) if zone in zones_of_places() else zone
+    return get_timezone_location(zone, locale=language_code, return_city=True) if zone in zones_of_places() else zone
 
 
-def zone_called(name: str, spoken: str) -> str | None:
+def zone_called(name: str, language_code: str) -> str | None:
     """Return the zone that is called so: by its city, in English or another language, or by its own name."""
-    return _zones_by_name(spoken).get(name.strip().casefold())
+    return _zones_by_name(language_code).get(name.strip().casefold())
 
 
 @lru_cache(8)
-def _zones_by_name(spoken: str) -> dict[str, str]:
-    called = {**{zone: zone for zone in time_zones()}, **zones_by_city(ENGLISH), **zones_by_city(spoken)}
+def _zones_by_name(language_code: str) -> dict[str, str]:
+    called = {**{zone: zone for zone in time_zones()}, **zones_by_city(ENGLISH), **zones_by_city(language_code)}
     return {name.casefold(): zone for name, zone in called.items()}
 
 

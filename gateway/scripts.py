@@ -28,9 +28,9 @@ def script(name: str, *, before_paint: bool = False) -> Markup:
 
 
 @cache
-def _element(name: str, before_paint: bool, spoken: str) -> Markup:
-    said = catalogue(spoken).gettext
-    words = {} if spoken == ENGLISH else {text: said(text) for text in texts_of(name)}
+def _element(name: str, before_paint: bool, language_code: str) -> Markup:
+    said = catalogue(language_code).gettext
+    words = {} if language_code == ENGLISH else {text: said(text) for text in texts_of(name)}
     data = Markup(' data-words="{}"').format(json.dumps(words, ensure_ascii=False)) if words else ""
     when = Markup(' blocking="render"') if before_paint else ""
     return Markup('<script src="{}" defer{}{}></script>').format(asset(name), when, data)

@@ -128,29 +128,31 @@ FORMS = tuple((form, _pattern(form)) for form in WITH_VALUES)
 
 def translated(english: str) -> str:
     """Translate one or several English sentences into the visitor's language."""
-    spoken = language()
-    return english if spoken == ENGLISH else _translated(english, spoken)
+    language_code = language()
+    return english if language_code == ENGLISH else _translated(english, language_code)
 
 
 @lru_cache(1024)
-def _translated(english: str, spoken: str) -> str:
-    said = catalogue(spoken)
-    found = _find(english, said, spoken)
-    return found or " ".join(_find(each, said, spoken) or each for each in BETWEEN_SENTENCES.split(english))
+def _translated(english: str, language_code: str) -> str:
+    translations = catalogue(language_code)
+    found = _find(english, translations, language_code)
+    return found or " ".join(
+        _find(each, translations, language_code) or each for each in BETWEEN_SENTENCES.split(english)
+    )
 
 
-def _find(english: str, said: NullTranslations, spoken: str) -> str | None:
-    if (found := said.gettext(english)) != english:
+def _find(english: str, translations: NullTranslations, language_code: str) -> str | None:
+    if (found := translations.gettext(english)) != english:
         return found
     for form, pattern in FORMS:
         if match := pattern.fullmatch(english):
-            values = {name: _value(value, said, spoken) for name, value in match.groupdict().items()}
-            return said.gettext(form).format(**values)
+            values = {name: _value(value, translations, language_code) for name, value in match.groupdict().items()}
+            return translations.gettext(form).format(**values)
     return None
 
 
-def _value(english: str, said: NullTranslations, spoken: str) -> str:
+def _value(english: str, translations: NullTranslations, language_code: str) -> str:
     if not NUMBER.fullmatch(english):
-        return said.gettext(english)
-    locale = Locale(spoken)
+        return translations.gettext(english)
+    locale = Locale(language_code)
     return english.translate(str.maketrans(",.", get_group_symbol(locale) + get_decimal_symbol(locale)))

@@ -46,8 +46,11 @@ def read_texts(folder: str | Path) -> dict[str, dict[str, Text]]:
 def _read_in(language: str, folder: Path) -> dict[str, Text]:
     found: dict[str, tuple[Path, str]] = {}
     for place in (FOLDER, folder):
-        for spoken, where in {ENGLISH: place, language: place if language == ENGLISH else place / language}.items():
-            found |= {path.stem: (path, spoken) for path in sorted(where.glob("*.md"))}
+        for language_code, where in {
+            ENGLISH: place,
+            language: place if language == ENGLISH else place / language,
+        }.items():
+            found |= {path.stem: (path, language_code) for path in sorted(where.glob("*.md"))}
     names = [*ORDER, *(name for name in found if name not in ORDER)]
     return {name: _read(*found[name]) for name in names}
 

@@ -57,7 +57,7 @@ def check(database: Database[dict[str, Any]], schema: Schema, service: str) -> N
     unique = [_title(name, index) for name, index in lacking if index.document.get("unique")]
     if unique:
         raise MissingIndexes(
-            f"{service} does not start, as its database lacks what keeps its data right: the unique "
+            f"{service} does not start, as its database lacks what keeps its data consistent: the unique "
             f"index on {', and the one on '.join(unique)}. Run `{COMMAND}` first."
         )
     for name, index in lacking:

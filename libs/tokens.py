@@ -1,7 +1,7 @@
 """Signed tokens (JWT, Ed25519): who may mint them, and how every part verifies them by itself.
 
 A key has a name, `<issuer>:<number>`, which is the token's `kid`. The issuer is `auth` (users' sessions) or a
-service's name; a key can only speak for its own issuer. Two numbers of one issuer may be valid at once,
+service's name; a key can only sign for its own issuer. Two numbers of one issuer may be valid at once,
 which is how keys are rotated. Settings hold keys as `<name>=<base64 of 32 bytes>`, public ones separated by commas.
 
 Operators are people, each with a key of their own, `operator:<name>`, whose public half is in auth's database and in no
@@ -39,7 +39,7 @@ OPERATOR_NAME = re.compile(r"(?!administrator$)[a-z][a-z0-9._-]{0,39}")
 
 
 class InvalidToken(Exception):
-    """The token is missing, forged, expired, or speaks for somebody its key may not speak for."""
+    """The token is missing, forged, expired, or signed by a key that may not sign for its issuer."""
 
 
 class InvalidKey(ValueError):
@@ -186,7 +186,7 @@ def verify_operator(token: str | None, public_key: str) -> Claims:
     name, raw = _parse(public_key)
     claims = _verified(token, {name: _public(raw)}.get)
     if f"{claims.issuer}:{claims.subject}" != name:
-        raise InvalidToken("the key may not speak for this operator")
+        raise InvalidToken("the key may not sign for this operator")
     if claims.expires_at - claims.issued_at > CALL_SECONDS:
         raise InvalidToken("it is good for longer than a call")
     return claims
@@ -214,7 +214,7 @@ def _verified(token: str | None, find_key: Callable[[str], Ed25519PublicKey | No
     except (jwt.InvalidTokenError, ValueError) as error:
         raise InvalidToken(str(error)) from error
     if claims["iss"] != name.split(":")[0]:
-        raise InvalidToken("the key may not speak for this issuer")
+        raise InvalidToken("the key may not sign for this issuer")
     return Claims(
         claims["iss"],
         claims["sub"],

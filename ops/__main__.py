@@ -11,7 +11,7 @@ from typing import Any
 
 from libs.rpc import ServiceUnavailable
 from ops.shell import change, find, internals  # noqa: F401 - they add their verbs
-from ops.shell.console import EXPECTED, told
+from ops.shell.console import EXPECTED, error_message
 from ops.shell.operator_client import OperatorClient, open_operator_client
 from ops.shell.output import OPTIONS, format_answer
 from ops.shell.verbs import VERBS, Ids, Verb, bound
@@ -34,10 +34,10 @@ def run(each: Verb, given: dict[str, Any], yes: bool, client: OperatorClient) ->
     try:
         print(format_answer(bound(each, client)(*listed, yes=yes, **given)))
     except ServiceUnavailable as error:
-        print(told(error), file=sys.stderr)
+        print(error_message(error), file=sys.stderr)
         return UNREACHABLE
     except EXPECTED as error:
-        print(told(error), file=sys.stderr)
+        print(error_message(error), file=sys.stderr)
         return REFUSED
     return UNREACHABLE if client.unreachable else DONE
 

@@ -75,7 +75,7 @@ def declare(connection: Connection) -> None:
         try:
             declaration(channel)
         except ChannelError as error:
-            log_failure(log, error, "the broker refuses what must be declared")
+            log_failure(log, error, "the broker refused a declaration")
             refused, channel = error, connection.channel()
     channel.close()
     if refused is not None:

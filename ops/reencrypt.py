@@ -26,7 +26,7 @@ def main() -> None:
         renewed, unreadable = Factors(database).reencrypt(seals)
     log.info("%d authenticator apps are encrypted with the newest key", renewed)
     if unreadable:
-        sys.exit(f"no key in AUTH_ENCRYPTION_KEY opens the apps of these users: {', '.join(unreadable)}")
+        sys.exit(f"no key in AUTH_ENCRYPTION_KEY decrypts the apps of these users: {', '.join(unreadable)}")
 
 
 if __name__ == "__main__":

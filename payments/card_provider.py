@@ -364,7 +364,7 @@ def _translate_stripe_errors(has_key: bool = True) -> Iterator[None]:
 def _unavailable(error: stripe.StripeError, is_bug: bool, has_key: bool) -> StripeUnavailable:
     status = error.http_status or 0  # 0: there was no answer
     if is_bug:
-        log.error("Stripe refused what it never should", exc_info=error)
+        log.error("Stripe rejected a request that should always be valid", exc_info=error)
         if not isinstance(error, (stripe.AuthenticationError, stripe.PermissionError)):  # those hit all payments
             unexpected = UnexpectedStripeError(str(error))
             unexpected.is_replayed, unexpected.has_charged_nothing = has_key, 400 <= status < 500

@@ -147,7 +147,7 @@ class Reconciler:
         try:
             intent = self.settlement.cards.retrieve(stripe_id)
         except IntentMissing:
-            alarm(self.store, "unknown_intent", f"{stripe_id} is for order {order_id}, and Stripe knows none such")
+            alarm(self.store, "unknown_intent", f"{stripe_id} is for order {order_id}, which Stripe does not know")
             return
         if owner := owner_of_orphan(self.store, intent):
             end_orphan(self.settlement.cards, intent, owner, partial(alarm, self.store))

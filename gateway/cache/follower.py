@@ -1,6 +1,6 @@
 """The background threads that keep a memory current: one hears tickets' events and watermarks, one asks for these.
 
-What is heard also wakes the requests that wait for the end of a reservation.
+Events also wake the requests that wait for the end of a reservation.
 """
 
 import json
@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from gateway.cache.endings import Endings
+from gateway.cache.ended_holds import EndedHolds
 from gateway.cache.memory import Memory
 from libs.amqp.broadcasts import BroadcastListener
 from libs.amqp.raw_messages import require_readable
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Silent(Unavailable):
-    """tickets takes the questions, and no watermark comes."""
+    """tickets takes the questions, but no watermark arrives."""
 
 
 class Follower:
@@ -41,12 +41,12 @@ class Follower:
         amqp_url: str,
         memory: Memory,
         ask: Callable[[str, int], Any],
-        endings: Endings,
+        ended_holds: EndedHolds,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._memory = memory
         self._ask = ask
-        self._endings = endings
+        self._ended_holds = ended_holds
         self._clock = clock
         self._process = uuid.uuid4().hex
         self._number = 0
@@ -54,8 +54,8 @@ class Follower:
         """When the questions were asked that are not answered yet, by their numbers."""
         self._unanswered_since: float | None = None
         self._is_failing = False
-        heard = self.hear, self._on_bound, self._check, CHECK_SECONDS
-        listener = BroadcastListener("gateway.Tickets", amqp_url, EXCHANGE, ALL, *heard)
+        handlers = self.on_message, self._on_bound, self._check, CHECK_SECONDS
+        listener = BroadcastListener("gateway.Tickets", amqp_url, EXCHANGE, ALL, *handlers)
         self._threads = BackgroundThreads("public-reads", listener.run, self._ask_while_used)
 
     def start(self) -> None:
@@ -67,7 +67,7 @@ class Follower:
         self._threads.stopping.set()
         self._memory.used.set()
 
-    def hear(self, message: Any) -> None:
+    def on_message(self, message: Any) -> None:
         """Tell the memory what a message says. Raises when it cannot be read: then the listener starts over."""
         require_readable(message)
         body = json.loads(message.body or "{}")
@@ -77,7 +77,7 @@ class Follower:
             self._hear_answer(body["asks"].get(self._process))
         elif "id" in body:
             self._memory.change(body["id"], body["version"])
-            self._endings.hear(body["id"], body.get("status"))
+            self._ended_holds.note(body["id"], body.get("status"))
 
     def ask(self) -> None:
         """Ask for a watermark; raises as the call does."""
@@ -98,12 +98,12 @@ class Follower:
 
     def _on_bound(self, _queue: Any) -> None:
         self._unanswered_since, self._asked_at = None, {}
-        self._memory.listen()
-        self._endings.is_heard = True
+        self._memory.start_listening()
+        self._ended_holds.is_listening = True
 
     def _check(self, _queue: Any) -> None:
         if self._unanswered_since is not None and self._clock() - self._unanswered_since > SILENT_SECONDS:
-            raise Silent("no watermark comes")
+            raise Silent("no watermark arrives")
 
     def _ask_while_used(self, stopping: threading.Event) -> None:
         while not stopping.is_set():
@@ -115,6 +115,6 @@ class Follower:
                 self._is_failing = False
             except Exception as error:  # noqa: BLE001 - this thread must not end
                 if not self._is_failing:
-                    log_failure(log, error, "no watermark: tickets is asked for everything")
+                    log_failure(log, error, "no watermark: every read calls tickets")
                 self._is_failing = True
             stopping.wait(ASK_SECONDS)

@@ -3,11 +3,11 @@
 A read is a ticket, by its id, or a list of tickets, by its query. What is kept was current when its reading began, and
 is served while one of these shows that it is not older than TRUST_SECONDS:
 
-- every change that was committed up to a moment of this process's own clock has been heard of (`trust`; the argument is
-  in libs/events/watermarks.py), that moment is not longer ago, and no change that was heard of concerns it: a newer
+- every change that was committed up to a moment of this process's own clock has been received (`trust`; the argument is
+  in libs/events/watermarks.py), that moment is not longer ago, and no change that was received concerns it: a newer
   version of the ticket, or for a list any change;
 - its reading began within the last YOUNG_SECONDS. This holds whatever was heard, and so bounds what lists cost while
-  tickets change all the time. A ticket is never served in an older version than was heard of.
+  tickets change all the time. A ticket is never served in an older version than was received.
 
 A moment at which its content changes by itself (a ticket's start) ends it, too. A process that hears nothing keeps
 nothing. No errors are kept.
@@ -31,7 +31,7 @@ JOIN_SECONDS = 0.5
 IN_USE_SECONDS = 1.0
 """Two reads within so long are use, which is worth a watermark; so long after the last one use has ended."""
 MOST_READS = 3
-"""How often a ticket is read that is older than was heard of; then it is served as it is, and not kept."""
+"""How often a ticket is read that is older than an event said; then it is served as it is, and not kept."""
 MOST_BYTES = 32 * 2**20
 MOST_ENTRIES = 10_000
 MOST_FORMS = 64
@@ -103,7 +103,7 @@ class Memory:
         """The generation at which the present queue was bound."""
         self._is_listening = False
         self._known_at = float("-inf")
-        """Every change that was committed up to this moment has been heard of."""
+        """Every change that was committed up to this moment has been received."""
         self._lock = threading.Lock()
         self._used_at = float("-inf")
         self.used = threading.Event()
@@ -116,12 +116,12 @@ class Memory:
 
     # what is heard
 
-    def listen(self) -> None:
+    def start_listening(self) -> None:
         """Start over, with a queue that was bound just now: changes may have been missed."""
-        self.deafen()
+        self.stop_listening()
         self._is_listening = True
 
-    def deafen(self) -> None:
+    def stop_listening(self) -> None:
         """Keep nothing from now on: nothing is heard any more."""
         with self._lock:
             self._is_listening = False
@@ -149,7 +149,7 @@ class Memory:
                 reading.least = max(reading.least, version)
 
     def trust(self, moment: float) -> None:
-        """Note that every change that was committed up to `moment`, by `clock`, has been heard of."""
+        """Note that every change that was committed up to `moment`, by `clock`, has been received."""
         self._known_at = max(self._known_at, moment)
 
     # reads

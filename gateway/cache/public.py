@@ -16,7 +16,7 @@ from markupsafe import Markup
 from werkzeug.http import parse_etags
 
 from gateway import metrics
-from gateway.cache.endings import Endings
+from gateway.cache.ended_holds import EndedHolds
 from gateway.cache.follower import Follower
 from gateway.cache.marks import has_changed
 from gateway.cache.memory import Entry, Key, Memory, reads
@@ -163,7 +163,7 @@ def register(app: Flask) -> Memory:
     """
     memory = Memory()
     reads = PublicReads(app.wsgi_app, memory, app.config["SESSION_COOKIE_NAME"])
-    app.extensions["public_reads"], app.extensions["endings"] = reads, Endings()
+    app.extensions["public_reads"], app.extensions["ended_holds"] = reads, EndedHolds()
     app.wsgi_app = reads  # type: ignore[method-assign]
     app.after_request(_keep_answer)
     app.add_template_global(kept)
@@ -171,12 +171,12 @@ def register(app: Flask) -> Memory:
 
 
 def follow(app: Flask, amqp_url: str, services: Services, memory: Memory) -> Follower:
-    """Let background threads keep the memory current and hear of endings, from the first request on."""
+    """Let background threads keep the memory current and note ended holds, from the first request on."""
 
     def ask(process: str, number: int) -> None:
         services.call_as_gateway("tickets.watermark", WATERMARK_SECONDS, process=process, number=number)
 
-    follower = Follower(amqp_url, memory, ask, app.extensions["endings"])
+    follower = Follower(amqp_url, memory, ask, app.extensions["ended_holds"])
     app.before_request(follower.start)
     return follower
 

@@ -22,7 +22,7 @@ def banner(app):
 def guest(app, services):
     memory = remembering(app, services)
     yield app.test_client()
-    memory.deafen()
+    memory.stop_listening()
 
 
 def test_a_banner_is_on_every_page_at_once_also_on_those_that_are_kept(guest, ana, ticket, banner):

@@ -110,19 +110,19 @@ def test_slow_outcome_is_answered_as_confirming(bo, order, services, monkeypatch
 
 
 def test_the_outcome_is_asked_for_once_when_the_gateway_hears_that_the_ticket_is_sold(app, bo, order, services):
-    services.completes_at_once, asked, endings = False, [], app.extensions["endings"]
-    ask, endings.is_heard = services.query, True
+    services.completes_at_once, asked, ended_holds = False, [], app.extensions["ended_holds"]
+    ask, ended_holds.is_listening = services.query, True
 
     def complete():
         services.orders[order["id"]]["status"] = "complete"
-        endings.hear(order["ticket"]["id"], "sold")
+        ended_holds.note(order["ticket"]["id"], "sold")
 
     services.query = lambda *arguments, **options: asked.append(arguments) or ask(*arguments, **options)
     threading.Timer(0.1, complete).start()
     try:
         answer = bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"})
     finally:
-        endings.is_heard = False
+        ended_holds.is_listening = False
 
     assert answer.json["status"] == "complete"
     assert [arguments[:2] for arguments in asked] == [("orders", "get")]

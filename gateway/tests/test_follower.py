@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gateway.cache.endings import Endings
+from gateway.cache.ended_holds import EndedHolds
 from gateway.cache.follower import SILENT_SECONDS, Follower, Silent
 from gateway.cache.memory import Memory
 from libs.events.topology import WATERMARK
@@ -21,9 +21,9 @@ class Gateway:
     def __init__(self):
         self.now, self.asked, self.is_away = 1000.0, [], False
         self.memory = Memory(lambda: self.now, lambda: self.now)
-        self.endings = Endings()
+        self.ended_holds = EndedHolds()
         self.follower = Follower(
-            "amqp://nobody@127.0.0.1:1//", self.memory, self.called, self.endings, lambda: self.now
+            "amqp://nobody@127.0.0.1:1//", self.memory, self.called, self.ended_holds, lambda: self.now
         )
         self.follower._on_bound(None)
         self.memory.fetch("t1", lambda _: ({}, 3, FOREVER), 5)
@@ -36,7 +36,7 @@ class Gateway:
 
     def hear(self, key, body, **headers):
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.follower.hear(SimpleNamespace(body=raw, headers=headers, delivery_info={"routing_key": key}))
+        self.follower.on_message(SimpleNamespace(body=raw, headers=headers, delivery_info={"routing_key": key}))
 
     def answer(self, asks, *waiting):
         self.hear(WATERMARK, {"asks": asks, "waiting": waiting})
@@ -116,10 +116,10 @@ def test_a_ticket_is_dropped_by_its_event_and_by_any_watermark_that_names_it(gat
 def test_who_waits_for_the_end_of_a_reservation_is_woken_by_the_tickets_event(gateway, status, is_ending):
     gateway.hear("TicketReservationChanged", {"id": "t1", "version": 4, "status": status})
 
-    known = gateway.endings.wait("t1", 0, 0)
+    known = gateway.ended_holds.wait("t1", 0, 0)
 
     assert (known > 0) is is_ending
-    assert gateway.endings.wait("t1", known, 0) == known
+    assert gateway.ended_holds.wait("t1", known, 0) == known
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])
@@ -163,10 +163,10 @@ def test_a_request_that_is_cut_off_while_it_waits_for_an_ending_leaves_nothing_b
         def wait(self, timeout=None):
             raise SystemExit
 
-    endings = Endings()
+    ended_holds = EndedHolds()
     monkeypatch.setattr(threading, "Event", CutOff)
 
     with pytest.raises(SystemExit):
-        endings.wait("t1", 0, 5)
+        ended_holds.wait("t1", 0, 5)
 
-    assert endings._waiting == {}
+    assert ended_holds._waiting == {}

@@ -204,14 +204,14 @@ def test_a_chosen_language_is_remembered_and_leads_back(client):
 
 def test_memory_keeps_the_languages_of_a_page_apart(client, ticket):
     path = f"/tickets/{ticket['id']}"
-    client.application.extensions["public_reads"].memory.listen()
+    client.application.extensions["public_reads"].memory.start_listening()
     for _ in range(2):
         assert "Tickets finden" in client.get(path, headers=GERMAN).text
         assert "Find tickets" in client.get(path).text
         client.set_cookie(languages.COOKIE, "de")
         assert "Tickets finden" in client.get(path).text
         client.delete_cookie(languages.COOKIE)
-    client.application.extensions["public_reads"].memory.deafen()
+    client.application.extensions["public_reads"].memory.stop_listening()
 
 
 def test_what_services_and_scripts_say_is_said_in_german(bo, client):

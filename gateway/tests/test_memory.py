@@ -35,7 +35,7 @@ def clock():
 def memory(clock):
     """The memory of a process that listens, and has heard of everything until now."""
     memory = Memory(clock, clock)
-    memory.listen()
+    memory.start_listening()
     memory.trust(clock.now)
     return memory
 
@@ -168,7 +168,7 @@ def test_a_new_queue_begins_with_an_empty_memory_and_ignores_what_was_read_befor
     fetch(memory)
 
     def read(_timeout):
-        memory.listen()
+        memory.start_listening()
         memory.trust(1000.0)
         return {}, 1, FOREVER
 
@@ -189,7 +189,7 @@ def test_an_error_is_not_kept(memory):
 
 def test_the_longest_unused_makes_room_first(clock):
     memory = Memory(clock, clock, most_entries=2)
-    memory.listen()
+    memory.start_listening()
     for key in ("t1", "t2"):
         fetch(memory, key)
     assert is_kept(memory, "t1")
@@ -201,7 +201,7 @@ def test_the_longest_unused_makes_room_first(clock):
 
 def test_the_forms_of_an_entry_count_and_are_few(clock):
     memory = Memory(clock, clock, most_bytes=20_000)
-    memory.listen()
+    memory.start_listening()
     for key in ("t1", "t2", "t3"):
         fetch(memory, key)
         for number in range(100):
@@ -328,7 +328,7 @@ class Marketplace(RuleBasedStateMachine):
         self.memory = Memory(self.clock, self.clock)
         self.committed = {"t1": [self.clock.now], "t2": [self.clock.now]}
         self.on_the_way, self.asked = [], None
-        self.memory.listen()
+        self.memory.start_listening()
 
     def version(self, ticket):
         return len(self.committed[ticket])

@@ -35,7 +35,7 @@ def remembering(app, services):
     app.extensions["services"] = Services(lambda: services, Settings.read(SETTINGS).signer)
     reads = app.extensions["public_reads"]
     reads._targets.clear()
-    reads.memory.listen()
+    reads.memory.start_listening()
     reads.memory.trust(time.monotonic() + 60)
     return reads.memory
 
@@ -44,7 +44,7 @@ def remembering(app, services):
 def memory(app, services):
     memory = remembering(app, services)
     yield memory
-    memory.deafen()
+    memory.stop_listening()
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_head_is_answered_from_memory_without_a_body(guest, services, path):
 def test_who_has_it_already_is_told_so(guest, path, warm, form, memory):
     tag = guest.get(path).headers["ETag"]
     if not warm:
-        memory.listen()
+        memory.start_listening()
 
     answer = guest.get(path, headers={"If-None-Match": form.format(tag)})
 
@@ -118,7 +118,7 @@ def test_a_started_ticket_is_never_said_to_be_the_same(guest, services, ticket, 
     path = f"/api/tickets/{ticket['id']}"
     tag = guest.get(path).headers["ETag"]
     services.tickets[ticket["id"]]["starts_at"] = "2020-01-01T00:00:00.000Z"
-    memory.listen()
+    memory.start_listening()
 
     answers = [guest.get(path, headers={"If-None-Match": tag}) for _ in range(2)]
 
@@ -128,7 +128,7 @@ def test_a_started_ticket_is_never_said_to_be_the_same(guest, services, ticket, 
 def test_a_changed_list_has_another_etag(guest, ana, memory):
     before = guest.get("/api/tickets")
     ana.post("/api/tickets", json=HAMLET)
-    memory.listen()
+    memory.start_listening()
 
     answer = guest.get("/api/tickets", headers={"If-None-Match": before.headers["ETag"]})
 

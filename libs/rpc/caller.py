@@ -40,7 +40,7 @@ class Forbidden(Exception):
 
 def deny_operators(_method: str, _arguments: dict[str, Any]) -> Any:
     """Stand in for auth where operators cannot call: raise NotOperator."""
-    raise NotOperator("Nobody operates this service.")
+    raise NotOperator("This service takes no calls from operators.")
 
 
 class Caller:
@@ -138,7 +138,7 @@ class Caller:
             try:
                 self._ask_auth("end_action", {"action": self._operator.session_id, "outcome": outcome})
             except Exception as unknown:  # noqa: BLE001 - it was begun, and so is recorded
-                log_failure(log, unknown, "how %s of %s ended is not recorded", method, who)
+                log_failure(log, unknown, "the outcome of %s by %s was not recorded", method, who)
 
     def _begun(self) -> Claims:
         """Have auth record an operator's call; return the operator's claims, with the action's id as session id."""

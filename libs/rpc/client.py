@@ -304,7 +304,7 @@ class Client:
         return self._channel
 
     def _blocked(self, reason: str) -> None:
-        log.warning("rpc: the broker accepts nothing for now")
+        log.warning("rpc: the broker blocks publishers")
         self._is_blocked = True
 
     def _unblocked(self) -> None:
@@ -364,7 +364,7 @@ class Client:
                 # a command may begin yet, so its caller waits until it cannot
                 self._fail(f"the connection to the broker was lost: {error}", lambda waiter: waiter.is_query)
                 if not self._closed:
-                    log_failure(log, error, "rpc: no answers arrive")
+                    log_failure(log, error, "rpc: replies cannot be received")
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
 
@@ -381,7 +381,7 @@ class Client:
                     queue(channel).declare()
                     declare_replies(channel, self.owner)
                     self._verify_at = time.monotonic() + verify_seconds()
-                self._tell_clock(own)  # after that, for some ask while it is declared
+                self._send_clock(own)  # after that, for some ask while it is declared
                 self._drain(connection)
                 connection.heartbeat_check(rate=2)
 
@@ -394,7 +394,7 @@ class Client:
         except AccessRefused as error:  # py-amqp has opened a new channel
             if error.method_sig != spec.Basic.Publish:
                 raise
-            log.warning("who asked what our clock shows may not be told: %s", error)
+            log.warning("a question about our clock cannot be answered: %s", error)
 
     def _received(self, message: Any) -> None:
         if message.properties.get("type") == ASKS_CLOCK:
@@ -402,13 +402,13 @@ class Client:
         else:
             self._reply(message)
 
-    def _tell_clock(self, channel: Any) -> None:
+    def _send_clock(self, channel: Any) -> None:
         """Tell the services that ask what our clock shows, by a channel for that alone."""
         while self._questions:
             question = self._questions.pop().properties
             key = question.get("reply_to")
             if not is_reply_key(key):
-                log.warning("who asked what our clock shows may not be told: it names no key of replies")
+                log.warning("a question about our clock cannot be answered: it names no reply key")
                 continue
             about = {"correlation_id": question.get("correlation_id"), "delivery_mode": 1}
             answer = channel.prepare_message(str(clock_ms()).encode(), properties=about)

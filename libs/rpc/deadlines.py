@@ -111,7 +111,7 @@ class Callers:
         try:
             return self.clocks.learn(caller, asked_at, int(answer[:LONGEST_NUMBER]))
         except (TypeError, ValueError):
-            log.warning("what a caller's clock shows cannot be read")
+            log.warning("the time on a caller's clock cannot be read")
             return None
 
     def answer(self, key: str, body: bytes, seconds: float, **properties: str) -> bytes | None:

@@ -152,7 +152,7 @@ class RpcConsumer(NamekoRpcConsumer):
         """
         reply_to = message.properties.get("reply_to")
         if reply_to and not is_reply_key(reply_to):
-            log.warning("a request to %s is not answered: it names no key of replies", self.queue.name)
+            log.warning("a request to %s is not answered: it names no reply key", self.queue.name)
             message.properties["reply_to"] = None
         try:
             provider = self.get_provider_for_method(message.delivery_info["routing_key"])

@@ -46,7 +46,7 @@ class Console(code.InteractiveConsole):
         self.has_failed = True
         error = sys.exc_info()[1]
         if isinstance(error, EXPECTED):
-            print(told(error), file=sys.stderr)
+            print(error_message(error), file=sys.stderr)
         else:
             traceback.print_exception(error, file=sys.stderr)
 
@@ -57,7 +57,7 @@ class Console(code.InteractiveConsole):
         traceback.print_exception(error and error.with_traceback(None), file=sys.stderr)
 
 
-def told(error: BaseException) -> str:
+def error_message(error: BaseException) -> str:
     """Return an error as a line."""
     return str(error) if isinstance(error, RemoteError) else f"{type(error).__name__}: {error}"
 

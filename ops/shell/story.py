@@ -1,4 +1,4 @@
-"""The story of an order: what became of it and of its money, who was told, and what operators did about it."""
+"""The story of an order: what became of it and of its money, who was informed, and what operators did about it."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime

@@ -157,7 +157,7 @@ def test_what_was_done_is_on_record_though_its_outcome_could_not_be_recorded(sit
 
     (action,) = site.operate("auth.actions", order_id=order_id)
     assert (action["method"], action["who"], action["outcome"]) == ("orders.expire_now", "olga", "unknown")
-    assert "how orders.expire_now of olga ended is not recorded" in caplog.text
+    assert "the outcome of orders.expire_now by olga was not recorded" in caplog.text
 
 
 def test_no_method_changes_a_record():
