@@ -173,7 +173,7 @@ class AccountSecurity:
 
     def _check_password(self, user: dict[str, Any], password: str) -> None:
         with self.throttle.attempt(self.counters.of_password(user["id"]), WrongPassword):
-            if passwords.matching(user["password_hash"], domain.password_forms(password)) is None:
+            if passwords.find_matching(user["password_hash"], domain.password_forms(password)) is None:
                 raise WrongPassword("This is not your current password.")
 
     def _check_code(self, factor: dict[str, Any] | None, code: object) -> None:

@@ -22,8 +22,8 @@ class Followers:
         self._collection = collection
         self._newest = collection.with_options(read_concern=ReadConcern("linearizable"))
 
-    def note(self, process: str, sessions: int, users: int) -> None:
-        """Note what a process knows.
+    def record_poll(self, process: str, sessions: int, users: int) -> None:
+        """Record what a process that polls knows.
 
         Must be written before the list for its answer is read: then a revocation is in that list, or was committed
         after this note, so that it waits for this process.
@@ -32,7 +32,7 @@ class Followers:
         update = [{"$set": {"sessions": sessions, "users": users, "until": until}}]
         self._collection.update_one({"_id": process}, update, upsert=True)
 
-    def know(self, kind: str, number: int) -> bool:
+    def all_know(self, kind: str, number: int) -> bool:
         """Return whether all processes that asked lately know the revocations of this kind up to `number`."""
         behind = {kind: {"$lt": number}, "$expr": {"$gt": ["$until", "$$NOW"]}}
         return self._newest.find_one(behind) is None

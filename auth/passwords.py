@@ -46,7 +46,7 @@ def hash_password(password: str) -> str:
     return result
 
 
-def matching(stored: str | None, forms: Sequence[str]) -> str | None:
+def find_matching(stored: str | None, forms: Sequence[str]) -> str | None:
     """Return the first of a password's `forms` that is the one of the hash `stored`, or None.
 
     Works as hard when there is no such user (None). Raises ServiceUnavailable when too many wait.

@@ -120,7 +120,7 @@ class AuthService(
                 self.throttle.failures(self.counters.of_address(source, is_known), WrongCredentials),
                 self.throttle.attempt(self.counters.of_sign_in(email, source, is_known), WrongCredentials),
             ):
-                matched = passwords.matching(user["password_hash"] if user else None, forms)
+                matched = passwords.find_matching(user["password_hash"] if user else None, forms)
                 if matched is None or user is None:
                     raise WrongCredentials("Wrong email or password.")
             self._require_second_factor(user, code, source, is_known)
@@ -187,7 +187,7 @@ class AuthService(
         """
         self.caller.require(*FOLLOWERS)
         sessions, users = _number(SESSIONS, sessions), _number(USERS, users)
-        self.store.followers.note(arguments.text("process", process), sessions, users)
+        self.store.followers.record_poll(arguments.text("process", process), sessions, users)
         ended = {
             SESSIONS: self.store.list_revoked(sessions, PAGE),
             USERS: self.store.list_users_revoked(users, PAGE),
@@ -199,7 +199,7 @@ class AuthService(
         """Return whether every process knows of a revocation, by the `kind` and `number` that `sign_out` returned."""
         self.caller.require("gateway")
         kind = arguments.choice("kind", kind, (SESSIONS, USERS))
-        return bool(self.store.followers.know(kind, _number("number", number)))
+        return bool(self.store.followers.all_know(kind, _number("number", number)))
 
     @rpc(expected_exceptions=EXPECTED)
     def note_keys(self, fingerprints: Any) -> None:

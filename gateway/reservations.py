@@ -35,7 +35,7 @@ GATHER_SECONDS = 0.005
 log = logging.getLogger(__name__)
 
 
-class Wish(NamedTuple):
+class ReservationRequest(NamedTuple):
     """Who wants which ticket, and the Idempotency-Key of the request."""
 
     ticket_id: str
@@ -48,26 +48,28 @@ Refusal = tuple[str, str, dict[str, Any]]
 
 
 class Refusals:
-    """The tickets that one process expects to be refused; `ask(wishes)` returns a Refusal or None for each."""
+    """The tickets that one process expects to be refused; `ask(requests)` returns a Refusal or None for each."""
 
     def __init__(
-        self, ask: Callable[[list[Wish]], list[Refusal | None]], clock: Callable[[], float] = time.monotonic
+        self,
+        ask: Callable[[list[ReservationRequest]], list[Refusal | None]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._asked = BatchedReads(ask, MAXIMUM_REFUSALS, GATHER_SECONDS, REFUSALS_SECONDS)
         self._clock = clock
         self._taken_at: BoundedDict[str, float] = BoundedDict(MOST_TICKETS)
 
-    def check(self, wish: Wish) -> None:
+    def check(self, wanted: ReservationRequest) -> None:
         """Raise RemoteError if a ticket that was taken lately would be refused.
 
         Raises ServiceUnavailable if orders does not answer: separate calls would not help then.
         """
-        if self._clock() - self._taken_at.get(wish.ticket_id, float("-inf")) > TAKEN_SECONDS:
+        if self._clock() - self._taken_at.get(wanted.ticket_id, float("-inf")) > TAKEN_SECONDS:
             return
-        if refusal := self._asked(wish):
-            self.note_taken(wish.ticket_id)
+        if refusal := self._asked(wanted):
+            self.note_taken(wanted.ticket_id)
             raise RemoteError(*refusal)
-        self._taken_at.pop(wish.ticket_id, None)
+        self._taken_at.pop(wanted.ticket_id, None)
 
     def note_taken(self, ticket_id: str) -> None:
         """Expect that the next requests for a ticket are refused."""
@@ -77,14 +79,14 @@ class Refusals:
 def register(app: Flask, services: Callable[[], Services]) -> None:
     """Give `app` what `reserve` needs; `services()` are those that it calls."""
 
-    def ask(wishes: list[Wish]) -> list[Refusal | None]:
+    def ask(requests: list[ReservationRequest]) -> list[Refusal | None]:
         try:
-            asked = [list(wish) for wish in wishes]
+            asked = [list(wanted) for wanted in requests]
             found: list[Refusal | None] = services().call_as_gateway("orders.refusals", REFUSALS_SECONDS, asked=asked)
             return found
         except RemoteError as error:
             log_failure(log, error, "orders does not say who would be refused: each request asks by itself")
-            return [None] * len(wishes)  # orders of the version before has no such method
+            return [None] * len(requests)  # orders of the version before has no such method
 
     app.extensions["refusals"] = Refusals(ask)
 
@@ -92,7 +94,7 @@ def register(app: Flask, services: Callable[[], Services]) -> None:
 def reserve(ticket_id: str, version: int | None, key: str | None) -> dict[str, Any]:
     """Reserve a ticket for the current user; return the order. Raises as a call of `orders.create` does."""
     refusals, until = cast(Refusals, current_app.extensions["refusals"]), time.monotonic() + CALL_SECONDS
-    refusals.check(Wish(ticket_id, current_user.id, key))
+    refusals.check(ReservationRequest(ticket_id, current_user.id, key))
     about, left = {"ticket_id": ticket_id, "version": version, "idempotency_key": key}, until - time.monotonic()
     try:
         order: dict[str, Any] = call_as_user("orders.create", timeout=left, **about)

@@ -91,7 +91,7 @@ class OrdersService(parked_events.ParkedEvents):
         was made with the key. At most MAXIMUM_REFUSALS; for the gateway, which asks about many buyers in a rush.
         """
         self.caller.require("gateway")
-        wanted = [_parse_wish(each) for each in arguments.items("asked", asked, MAXIMUM_REFUSALS)]
+        wanted = [_parse_request(each) for each in arguments.items("asked", asked, MAXIMUM_REFUSALS)]
         live = self.store.find_live({ticket_id for ticket_id, _, _ in wanted})
         made = self.store.find_keys({(buyer_id, key) for _, buyer_id, key in wanted if key})
         return [
@@ -429,7 +429,7 @@ class OrdersService(parked_events.ParkedEvents):
         raise AssertionError("unreachable")
 
 
-def _parse_wish(asked: Any) -> tuple[str, str, str | None]:
+def _parse_request(asked: Any) -> tuple[str, str, str | None]:
     ticket_id, buyer_id, key = arguments.items("each of those asked about", asked, 3, 3)
     return (
         arguments.text("ticket_id", ticket_id),

@@ -96,21 +96,21 @@ def test_a_password_is_kept_as_argon2id_with_at_least_owasps_parameters():
 def test_every_character_of_a_password_counts(password):
     stored = passwords.hash_password(password)
 
-    assert passwords.matching(stored, [password]) == password
-    assert passwords.matching(stored, [password[:-1]]) is None
+    assert passwords.find_matching(stored, [password]) == password
+    assert passwords.find_matching(stored, [password[:-1]]) is None
 
 
 def test_an_unknown_user_costs_the_same_work_as_a_wrong_password(argon2_runs):
     stored = passwords.hash_password("correct horse battery")
 
-    assert passwords.matching(stored, ["wrong", "Wrong"]) is None
-    assert passwords.matching(None, ["wrong", "Wrong"]) is None
+    assert passwords.find_matching(stored, ["wrong", "Wrong"]) is None
+    assert passwords.find_matching(None, ["wrong", "Wrong"]) is None
 
     assert len(argon2_runs) == 4 and all(run == argon2_runs[0] for run in argon2_runs)
 
 
 def test_the_password_of_the_dummy_hash_signs_nobody_in(argon2_runs):
-    assert passwords.matching(None, ["nobody has this password"]) is None
+    assert passwords.find_matching(None, ["nobody has this password"]) is None
 
 
 def test_a_hash_of_other_parameters_is_outdated():

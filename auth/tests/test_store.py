@@ -182,10 +182,10 @@ def test_what_was_ended_before_there_were_numbers_is_numbered(store, ana, mongo)
 
 
 def test_sign_out_waits_for_each_process_that_asked_until_it_knows_or_its_time_is_over(store, mongo):
-    store.followers.note("one", sessions=4, users=0)
-    store.followers.note("two", sessions=5, users=0)
-    assert not store.followers.know("sessions", 5) and store.followers.know("sessions", 4)
+    store.followers.record_poll("one", sessions=4, users=0)
+    store.followers.record_poll("two", sessions=5, users=0)
+    assert not store.followers.all_know("sessions", 5) and store.followers.all_know("sessions", 4)
 
     mongo.followers.update_one({"_id": "one"}, {"$set": {"until": utc_now() - timedelta(seconds=1)}})
 
-    assert store.followers.know("sessions", 5) and not store.followers.know("users", 1)
+    assert store.followers.all_know("sessions", 5) and not store.followers.all_know("users", 1)

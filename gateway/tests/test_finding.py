@@ -30,7 +30,7 @@ def link(client, path, text):
     return html.unescape(found[1]) if found else None
 
 
-def asked_of(services):
+def last_query(services):
     return next(arguments for method, arguments in reversed(services.calls) if method == "tickets.list")
 
 
@@ -39,7 +39,7 @@ def test_every_filter_is_in_the_address_and_in_the_form_again(client, services):
         "/tickets?q=ham&place=lond&from=2030-06-01&to=2030-06-30&min_price=1&max_price=50&status=unsold&category=stage"
     ).text
 
-    assert asked_of(services) == {
+    assert last_query(services) == {
         "q": "ham",
         "place": "lond",
         "category": "stage",
@@ -76,7 +76,7 @@ def test_days_are_those_of_the_site(client, app, services, monkeypatch):
 
     client.get("/tickets?from=2030-06-15&to=2030-06-15")
 
-    asked = asked_of(services)
+    asked = last_query(services)
     assert (asked["starts_from"], asked["starts_before"]) == ("2030-06-15T04:00:00.000Z", "2030-06-16T04:00:00.000Z")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.reservations import TAKEN_SECONDS, Refusals, Wish
+from gateway.reservations import TAKEN_SECONDS, Refusals, ReservationRequest
 from libs.rpc import RemoteError, ServiceUnavailable
 
 REFUSAL = ("TicketReserved", "This ticket is reserved.", {})
@@ -82,9 +82,9 @@ def test_after_a_while_a_ticket_is_no_longer_expected_to_be_refused():
     refusals = Refusals(lambda wishes: asked.append(wishes) or [REFUSAL] * len(wishes), lambda: now[0])
     refusals.note_taken("t1")
     with pytest.raises(RemoteError, match="TicketReserved"):
-        refusals.check(Wish("t1", "cy", None))
+        refusals.check(ReservationRequest("t1", "cy", None))
     now[0] = TAKEN_SECONDS + 1
 
-    refusals.check(Wish("t1", "cy", None))
+    refusals.check(ReservationRequest("t1", "cy", None))
 
     assert len(asked) == 1

@@ -36,7 +36,7 @@ def pool():
         yield pool
 
 
-def asked(reads, name, number):
+def wait_for_callers(reads, name, number):
     """Wait until so many ask for a thing, in threads."""
     wait_for(lambda: reads._interested[name] == number)
 
@@ -47,7 +47,7 @@ def test_those_who_ask_while_a_read_is_under_way_share_the_next_one(shelf, pool)
     wait_for(lambda: shelf.begun)
 
     others = [pool.submit(reads, "hamlet") for _ in range(9)]
-    asked(reads, "hamlet", 10)
+    wait_for_callers(reads, "hamlet", 10)
     shelf.may_end.release(2)
 
     assert first.result(5) == 1
@@ -77,9 +77,9 @@ def test_a_failed_read_fails_for_those_who_share_it_alone(pool):
 
     reads = SharedReads(read)
     first = pool.submit(reads, "t1")
-    asked(reads, "t1", 1)
+    wait_for_callers(reads, "t1", 1)
     second = pool.submit(reads, "t1")
-    asked(reads, "t1", 2)
+    wait_for_callers(reads, "t1", 2)
     may_fail.set()
 
     assert isinstance(first.exception(5), OSError)
@@ -107,7 +107,7 @@ class Shop:
         return [name.upper() for name in names]
 
 
-def waiting(reads, number):
+def wait_for_batch(reads, number):
     wait_for(lambda: len(reads._waiting.keys) == number)
 
 
@@ -119,7 +119,7 @@ def test_what_is_asked_for_while_a_read_is_under_way_is_read_together_after_it(p
     others = []
     for name, number in (("b", 1), ("c", 2), ("d", 0), ("e", 1)):
         others.append(pool.submit(reads, name))
-        waiting(reads, number)
+        wait_for_batch(reads, number)
 
     shop.may_end.release(3)
 
@@ -155,9 +155,9 @@ def test_who_joined_a_read_that_was_cut_off_learns_that_and_nobody_else_does(poo
 
     reads._turn = CutOff()
     leader = pool.submit(reads, "a")
-    waiting(reads, 1)
+    wait_for_batch(reads, 1)
     other = pool.submit(reads, "b")
-    waiting(reads, 2)
+    wait_for_batch(reads, 2)
     cut_off.set()
 
     assert isinstance(other.exception(5), Unavailable)

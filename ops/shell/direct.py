@@ -25,9 +25,9 @@ class Direct:
         """Return the method as a function of keyword arguments."""
         call, name = getattr(self._service, method), f"{self._name}.{method}"
 
-        def asked(*, yes: bool = False, **arguments: Any) -> Any:
+        def confirmed_call(*, yes: bool = False, **arguments: Any) -> Any:
             if not yes and not is_look_up(name):
                 confirm(name, ", ".join(f"{each}={value!r}" for each, value in arguments.items()))
             return call(**arguments)
 
-        return asked
+        return confirmed_call
