@@ -119,9 +119,8 @@ class TicketForm(Form):
     def _set_problems(self, status: int, problems: list[dict[str, Any]]) -> None:
         super()._set_problems(status, [each | _of_part(each) for each in problems])
         if self._start_problem:
-            self.problems["startsAt"] = self._start_problem
-        if self.choices and "startsAt" in self.problems:
-            self.problems["offset"] = self.problems.pop("startsAt")
+            self.problems.pop("startsAt", None)
+            self.problems["offset" if self.choices else "startsAt"] = self._start_problem
         if "title" in self.problems and not self.typed.get("title", "").strip():
             self.problems["title"] = gettext("Enter the event.")  # as the form calls the title
         if self._zone is None and "timeZone" in self.problems:

@@ -101,6 +101,13 @@ def test_of_a_time_that_comes_twice_the_seller_chooses_one(ana):
     assert 'name="offset" value="+01:00" checked' in page
 
 
+def test_a_past_start_that_comes_twice_is_a_problem_of_the_start_and_not_of_the_choice(ana):
+    answer = ana.submit("/sell", **typed(startsAt="2025-10-26T02:30", offset="+02:00"))
+
+    assert re.findall('<li><a href="#([^"]+)">', answer.text) == ["startsAt"]
+    assert problems(answer.text) == ["Error: Enter a start that is not in the past."]
+
+
 def test_a_choice_that_is_left_over_from_another_day_changes_nothing(ana):
     assert sold(ana, startsAt="2031-07-01T20:30", offset="+01:00")["startsAt"] == "2031-07-01T18:30:00.000Z"
 
