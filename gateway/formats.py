@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel import Locale
 from babel.dates import format_skeleton, get_timezone_location
@@ -103,8 +103,9 @@ def moment(iso: str, zone: str | None = None, *, near: bool = True, city: str | 
     the time, or the site's own, unless that is UTC. With `near` it is "today 20:55" on the day, and likewise the day
     before and after; what shows that is good until midnight there.
     """
-    there, here = ZoneInfo(zone) if zone else _site_zone(), _site_zone()
-    is_named = _is_placeless(there.key) or there.key != here.key and not (city and _is_of(city, there.key, language()))
+    there, here = _zone(zone), _site_zone().key
+    is_of_city = city and _is_of(city, there.key, language())
+    is_named = _is_placeless(there.key) or (zone or here) != here and not is_of_city
     today = datetime.now(there).date() if near else date.min
     return _moment(iso, there, language(), today, is_named)
 
@@ -134,9 +135,7 @@ def _is_of(city: str, zone: str, language_code: str) -> bool:
 
 def local_iso(iso: str, zone: str | None) -> str:
     """Return a time in a zone, by default the site's own, with its offset, like 2026-11-22T20:55:00+01:00."""
-    return (
-        datetime.fromisoformat(iso).astimezone(ZoneInfo(zone) if zone else _site_zone()).isoformat(timespec="seconds")
-    )
+    return datetime.fromisoformat(iso).astimezone(_zone(zone)).isoformat(timespec="seconds")
 
 
 def month(year_month: str) -> str:
@@ -147,7 +146,7 @@ def month(year_month: str) -> str:
 def next_midnight(zones: Collection[str | None]) -> float:
     """Return when the next of these zones, and the site's own, has another day: in seconds since 1970."""
     found = []
-    for zone in {_site_zone(), *(ZoneInfo(zone) for zone in zones if zone)}:
+    for zone in {_site_zone(), *map(_zone, zones)}:
         tomorrow = datetime.now(zone).date() + timedelta(days=1)
         found.append(datetime.combine(tomorrow, time.min, zone).timestamp())
     return min(found)
@@ -159,6 +158,14 @@ def whose_time() -> str:
     if _is_placeless(zone.key):
         return f"UTC{_offset(datetime.now(zone))}"
     return gettext("%(city)s time", city=get_timezone_location(zone.key, locale=language(), return_city=True))
+
+
+def _zone(name: str | None) -> ZoneInfo:
+    """Return a zone by its name; the site's own without one, or with one that only newer services know."""
+    try:
+        return ZoneInfo(name) if name else _site_zone()
+    except ZoneInfoNotFoundError:
+        return _site_zone()
 
 
 def _site_zone() -> ZoneInfo:

@@ -25,6 +25,16 @@ def test_a_start_is_shown_with_its_weekday_in_the_time_of_its_venue(berlin):
         assert moment(NEW_YEAR, "Asia/Tokyo") == "Thu, 2 Jan 2031, 04:00 Tokyo time"
 
 
+def test_a_zone_that_only_newer_services_know_breaks_no_page(berlin, services):
+    seller = berlin.test_client()
+    seller.post("/api/users/signup", json={"email": "ana@example.com", "password": "ana and a word"})
+    ticket = seller.post("/api/tickets", json={"title": "Hamlet", "price": 20, "startsAt": NEW_YEAR}).json
+    services.tickets[ticket["id"]]["time_zone"] = "Mars/Olympus_Mons"
+
+    for path in ("/", "/tickets", f"/tickets/{ticket['id']}", f"/events/{ticket['eventId']}"):
+        assert "Wed, 1 Jan 2031, 20:00 Berlin time" in seller.get(path).text
+
+
 def test_the_zone_is_not_named_at_a_site_whose_venues_are_all_in_it(berlin):
     with berlin.test_request_context():
         assert moment(NEW_YEAR) == moment(NEW_YEAR, "Europe/Berlin") == "Wed, 1 Jan 2031, 20:00"
