@@ -7,7 +7,7 @@ from auth.domain import SessionNotFound, UserNotFound, comparable_email
 from libs.clock import utc_now
 from libs.contracts.errors import DomainError
 from libs.contracts.limits import MAXIMUM_SESSION_DETAIL, MAXIMUM_SESSIONS_NOTED
-from libs.events import VersionConflict
+from libs.events import VersionConflict, retry_on_conflict
 from libs.rpc import arguments
 from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import Forbidden, Unauthenticated
@@ -98,13 +98,7 @@ class AccountSessions:
 
     def _end_all(self, user: str, **changes: Any) -> dict[str, Any]:
         """End all sessions of a user with these changes, whatever else is changed at the same moment."""
-        for last in (False, False, False, False, True):
-            try:
-                return _user_view(self.store.revoke_all(self._find(user), **changes))
-            except VersionConflict:
-                if last:
-                    raise
-        raise AssertionError("unreachable")
+        return _user_view(retry_on_conflict(lambda: self.store.revoke_all(self._find(user), **changes)))
 
     def _find(self, user: object) -> dict[str, Any]:
         name = arguments.text("user", user).strip()

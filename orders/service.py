@@ -24,7 +24,7 @@ from libs.contracts.events import (
     TicketUpdated,
 )
 from libs.contracts.limits import MAXIMUM_KEY, MAXIMUM_PAGE, MAXIMUM_REFUSALS, MAXIMUM_VERSION
-from libs.events import StoreProvider, VersionConflict, handles, handles_batches
+from libs.events import StoreProvider, VersionConflict, handles, handles_batches, retry_on_conflict
 from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source, stale_in
 from libs.providers import Setting
 from libs.rpc import RemoteError, ServiceUnavailable, arguments
@@ -415,18 +415,15 @@ class OrdersService(parked_events.ParkedEvents):
         return placed
 
     def _change(self, order_id: str, change: Any) -> Order:
-        """Load, change, save; repeat on a version conflict, three times at most."""
-        for last in (False, False, True):
+        """Load, change, save, and return the order; read again when somebody else saved first."""
+
+        def attempt() -> Order:
             order: Order = self.store.get(order_id)
-            event = change(order)
-            try:
-                if event:
-                    self.store.save(order, event)
-                return order
-            except VersionConflict:
-                if last:
-                    raise
-        raise AssertionError("unreachable")
+            if event := change(order):
+                self.store.save(order, event)
+            return order
+
+        return retry_on_conflict(attempt)
 
 
 def _parse_request(asked: Any) -> tuple[str, str, str | None]:

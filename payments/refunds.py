@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from libs.contracts.texts import is_storable
-from libs.events import VersionConflict
+from libs.events import VersionConflict, retry_on_conflict
 from payments.crash_points import CrashPoint, crash_point
 from payments.domain import UNDER_WAY_PERIOD, Payment
 from payments.errors import ReasonMissing, StripeUnavailable
@@ -97,18 +97,16 @@ def _strip(value: object) -> str:
 
 def _change(settlement: Settlement, order_id: str, request: Callable[[Payment, datetime], bool]) -> bool:
     """Save what a request changes; return whether it changed anything."""
-    for last in (False, False, True):
+
+    def attempt() -> bool:
         payment = settlement.store.get(order_id)
         if not request(payment, settlement.clock()):
             return False
-        try:
-            settlement.store.save(payment)
-            crash_point(CrashPoint.REFUND_REQUESTED)
-            break
-        except VersionConflict:
-            if last:
-                raise
-    return True
+        settlement.store.save(payment)
+        crash_point(CrashPoint.REFUND_REQUESTED)
+        return True
+
+    return retry_on_conflict(attempt)
 
 
 def _as_json(request: dict[str, Any]) -> dict[str, Any]:

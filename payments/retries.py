@@ -1,4 +1,4 @@
-"""Retries: the one place where payments repeats work after a version conflict, or if Stripe did not answer."""
+"""Retries of what asks Stripe: after a version conflict, or if Stripe did not answer."""
 
 import time
 from collections.abc import Callable

@@ -29,7 +29,7 @@ from libs.contracts.limits import (
     MAXIMUM_SEARCH,
     MAXIMUM_VERSION,
 )
-from libs.events import StoreProvider, VersionConflict, handles_batches
+from libs.events import StoreProvider, VersionConflict, handles_batches, retry_on_conflict
 from libs.events.anti_entropy import BATCH, PAGE, AntiEntropyProvider, Source, rpc_source
 from libs.events.watermarks import Watermarks
 from libs.providers import Setting
@@ -339,17 +339,14 @@ class TicketsService(parked_events.ParkedEvents):
     def _change(self, ticket_id: str, change: Callable[[Ticket], bool]) -> dict[str, Any]:
         """Load, change, save, and return the ticket; read again when somebody else saved first."""
         arguments.text("ticket_id", ticket_id)
-        for last in (False, False, True):
+
+        def attempt() -> Ticket:
             ticket: Ticket = self.store.get(ticket_id)
-            if not change(ticket):
-                break
-            try:
+            if change(ticket):
                 self.store.save(ticket, TicketUpdated)
-                break
-            except VersionConflict:
-                if last:
-                    raise
-        return ticket.snapshot()
+            return ticket
+
+        return retry_on_conflict(attempt).snapshot()
 
     def _handled_version(self, order_id: str, ticket_id: str) -> int | None:
         for ticket in self.store.get_all([ticket_id]):

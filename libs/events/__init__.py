@@ -13,7 +13,7 @@ from libs.events.catalogue import Catalogue
 from libs.events.event import Event
 
 if TYPE_CHECKING:
-    from libs.events.aggregates import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, VersionConflict
+    from libs.events.aggregates import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, VersionConflict, retry_on_conflict
     from libs.events.batches import Batch, handles_batches
     from libs.events.copies import Copies
     from libs.events.handlers import handles
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from libs.schema import Schema
 else:
     MODULES = {
-        **dict.fromkeys(("CHANGES_INDEX", "OUTBOX_INDEX", "Aggregates", "VersionConflict"), "libs.events.aggregates"),
+        **dict.fromkeys(
+            ("CHANGES_INDEX", "OUTBOX_INDEX", "Aggregates", "VersionConflict", "retry_on_conflict"),
+            "libs.events.aggregates",
+        ),
         "Batch": "libs.events.batches",
         "Copies": "libs.events.copies",
         "Relay": "libs.events.relay",
@@ -54,4 +57,5 @@ __all__ = [
     "VersionConflict",
     "handles",
     "handles_batches",
+    "retry_on_conflict",
 ]

@@ -10,7 +10,8 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from bson import Timestamp
 from marshmallow import ValidationError
@@ -28,6 +29,7 @@ from libs.metrics import events_saved
 log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
+Result = TypeVar("Result")
 
 OUTBOX_FIELDS = {"outbox": 0, "outbox_at": 0, "relay": 0, "changed_at": 0}
 OUTBOX_INDEX = IndexModel(
@@ -42,10 +44,20 @@ COUNTED = 1000
 SERVER_TIME = {"$type": "timestamp"}
 EMPTY = {"outbox_at": None}
 """The filter for aggregates whose outbox is empty."""
+TRIES = 5
+"""How often to read and decide when others save the same aggregate at the same moment."""
 
 
 class VersionConflict(Conflict):
     """The document was saved by somebody else since it was read (optimistic concurrency): read it and decide again."""
+
+
+def retry_on_conflict(act: Callable[[], Result]) -> Result:
+    """Return what `act` returns, which reads, decides and saves; repeat it when it raises VersionConflict."""
+    for _ in range(TRIES - 1):
+        with suppress(VersionConflict):
+            return act()
+    return act()
 
 
 class Aggregates:
@@ -208,6 +220,11 @@ class Aggregates:
         if document is not None:
             document["id"] = document.pop("_id")
         return document
+
+
+def aggregates_of(store: object) -> list[Aggregates]:
+    """Return the aggregates among a store's attributes."""
+    return [each for each in vars(store).values() if isinstance(each, Aggregates)]
 
 
 def _change(

@@ -1,11 +1,13 @@
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from marshmallow import ValidationError
 from pymongo.errors import DuplicateKeyError
 
 from libs.clock import utc_now
-from libs.events import VersionConflict
+from libs.events import VersionConflict, retry_on_conflict
+from libs.events.aggregates import TRIES
 from libs.events.tests.bakery.catalogue import LoafBaked
 from libs.metrics import events_saved
 
@@ -141,3 +143,16 @@ def test_a_saved_change_is_counted_by_its_event_and_a_refused_one_is_not(loaves)
         loaves.save(a_loaf(2), LoafBaked, a_loaf(2))
 
     assert events_saved.labels(LoafBaked.name)._value.get() == before + 2
+
+
+def test_who_loses_a_race_reads_and_decides_again_and_gives_up_only_after_some_tries():
+    lost = iter(range(TRIES - 1))
+
+    def bake():
+        for number in lost:
+            raise VersionConflict(f"baker {number} was quicker")
+        return "baked"
+
+    assert retry_on_conflict(bake) == "baked"
+    with pytest.raises(VersionConflict, match="always"):
+        retry_on_conflict(Mock(side_effect=VersionConflict("somebody is always quicker")))
