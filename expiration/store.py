@@ -11,7 +11,7 @@ from pymongo.errors import BulkWriteError
 
 from expiration.domain import Deadline
 from libs.contracts.events import CATALOGUE
-from libs.database import DUPLICATE_KEY
+from libs.database import duplicates_in
 from libs.events import OUTBOX_INDEX, Aggregates, Schema
 
 Document = dict[str, Any]
@@ -42,10 +42,7 @@ class DeadlineStore:
         try:
             self.deadlines.collection.insert_many(documents, ordered=False)
         except BulkWriteError as error:
-            failed: list[Document] = error.details["writeErrors"]
-            if error.details["writeConcernErrors"] or any(each["code"] != DUPLICATE_KEY for each in failed):
-                raise
-            return {documents[each["index"]]["_id"] for each in failed}
+            return {documents[each["index"]]["_id"] for each in duplicates_in(error)}
         return set()
 
     def end(self, order: Document) -> bool | None:

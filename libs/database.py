@@ -15,7 +15,7 @@ import pymongo
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import ConfigurationError
+from pymongo.errors import BulkWriteError, ConfigurationError
 from pymongo.read_preferences import Nearest, SecondaryPreferred
 from pymongo.uri_parser import parse_uri
 
@@ -51,6 +51,14 @@ def for_stale_reads(collection: Collection[Any]) -> Collection[Any]:
     """Return the collection for reads that may be stale: from the members that MONGO_READ_PREFERENCE names."""
     preference = PREFERENCES.get(read_preference())
     return collection.with_options(read_preference=preference) if preference else collection
+
+
+def duplicates_in(error: BulkWriteError) -> list[dict[str, Any]]:
+    """Return the failed writes of a batch, if each of them met a key that was there already; else raise the error."""
+    failed: list[dict[str, Any]] = error.details["writeErrors"]
+    if error.details["writeConcernErrors"] or any(each["code"] != DUPLICATE_KEY for each in failed):
+        raise error
+    return failed
 
 
 def connect_without_deadline(url: str) -> Database[dict[str, Any]]:

@@ -13,7 +13,7 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
-from libs.database import DUPLICATE_KEY
+from libs.database import duplicates_in
 
 NEAR_INDEX = IndexModel([("near", ASCENDING)])
 SHORTEST, LONGEST = 4, 24
@@ -38,8 +38,7 @@ class Spelling:
         try:
             self._words.insert_many([{"_id": word, "near": _without_a_letter(word)} for word in new], ordered=False)
         except BulkWriteError as error:
-            if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]):
-                raise
+            duplicates_in(error)  # or it raises
         if len(self._known) > MOST_KNOWN:
             self._known.clear()
         self._known |= new

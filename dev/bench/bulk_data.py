@@ -11,7 +11,7 @@ from pymongo.errors import BulkWriteError
 
 from libs.clock import utc_now
 from libs.contracts.events import TicketCreated
-from libs.database import DUPLICATE_KEY
+from libs.database import duplicates_in
 from tickets.domain import Ticket
 from tickets.spelling import Spelling
 from tickets.store import new_id, to_document
@@ -94,8 +94,7 @@ def _insert(collection: Any, documents: list[RawBSONDocument]) -> None:
     try:
         collection.insert_many(documents, ordered=False)
     except BulkWriteError as error:
-        if {each["code"] for each in error.details["writeErrors"]} != {DUPLICATE_KEY}:
-            raise
+        duplicates_in(error)  # or it raises
 
 
 def _like(name: str) -> str:

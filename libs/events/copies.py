@@ -7,7 +7,7 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from libs.database import DUPLICATE_KEY
+from libs.database import duplicates_in
 
 Document = dict[str, Any]
 
@@ -37,10 +37,7 @@ class Copies:
         try:
             self.collection.bulk_write([UpdateOne(*each, upsert=True) for each in replacements], ordered=False)
         except BulkWriteError as error:
-            failed = error.details["writeErrors"]
-            if error.details["writeConcernErrors"] or any(each["code"] != DUPLICATE_KEY for each in failed):
-                raise
-            again = [UpdateOne(*replacements[each["index"]]) for each in failed]  # see `apply`
+            again = [UpdateOne(*replacements[each["index"]]) for each in duplicates_in(error)]  # see `apply`
             self.collection.bulk_write(again, ordered=False)
 
     def find(self, ident: str) -> Document | None:
