@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from libs.events.aggregates import Aggregates
+from libs.events.aggregates import aggregates_of
 from libs.rpc.caller import Forbidden, Unauthenticated
 from libs.rpc.entrypoint import rpc
 
@@ -31,8 +31,5 @@ class Diagnostics:
                 "waiting": aggregates.count_waiting(),
                 "oldest_seconds": aggregates.waiting_seconds(),
             }
-            for aggregates in self._aggregates()
+            for aggregates in aggregates_of(self.store)
         ]
-
-    def _aggregates(self) -> list[Aggregates]:
-        return [each for each in vars(self.store).values() if isinstance(each, Aggregates)]

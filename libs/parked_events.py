@@ -11,6 +11,7 @@ from typing import Any
 from libs import diagnostics
 from libs.clock import utc_now
 from libs.contracts.limits import MAXIMUM_PAGE
+from libs.events.aggregates import aggregates_of
 from libs.events.anti_entropy import Comparison
 from libs.events.parking import Archive, ParkingProvider, Selection
 from libs.rpc import arguments
@@ -126,7 +127,7 @@ class ParkedEvents(diagnostics.Diagnostics):
         self.caller.require("operator")
         order_id, ticket_id = arguments.text("order_id", order_id), arguments.text("ticket_id", ticket_id)
         parked, retried = self.parking.about(order_id)
-        waiting = [event for aggregates in self._aggregates() for event in aggregates.outbox_of(order_id)]
+        waiting = [event for aggregates in aggregates_of(self.store) for event in aggregates.outbox_of(order_id)]
         return {
             "outbox": [{"event": each["name"], "version": each["version"], "at": each["at"]} for each in waiting],
             "parked": [vars(event) for event in parked],
@@ -139,7 +140,7 @@ class ParkedEvents(diagnostics.Diagnostics):
         return None
 
     def _archive(self) -> Archive:
-        return Archive(self._aggregates()[0].collection.database)
+        return Archive(aggregates_of(self.store)[0].collection.database)
 
     def _selection(self, queue: object, ids: object, exception: object) -> Selection:
         return Selection(

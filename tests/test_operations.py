@@ -20,6 +20,7 @@ from libs.amqp import Outgoing, Publisher
 from libs.clock import utc_now
 from libs.contracts.events import CATALOGUE
 from libs.events import Batch, topology
+from libs.events.aggregates import aggregates_of
 from libs.events.anti_entropy import AntiEntropyProvider
 from libs.events.parking import Parking
 from libs.redis import connect
@@ -97,7 +98,7 @@ class Site:
         assert self.database(service)[collection].update_one({"_id": ident}, {"$set": fields}).matched_count == 1
 
     def database(self, service):
-        return self.client.services[service]._aggregates()[0].collection.database
+        return aggregates_of(self.client.services[service].store)[0].collection.database
 
     def park(self, queue, ident, reason):
         self.publish("", topology.parked_name(queue), ident, {"x-reason": reason, "x-failed-at": utc_now().isoformat()})

@@ -23,7 +23,7 @@ from libs.amqp.publisher import Publisher
 from libs.clock import utc_now
 from libs.errors import log_failure
 from libs.events import topology
-from libs.events.aggregates import Aggregates
+from libs.events.aggregates import Aggregates, aggregates_of
 from libs.events.catalogue import Catalogue
 from libs.events.claims import BATCH, EVENTS_OF_EACH, Claim, Document, lease, newest, with_relaxed_writes
 from libs.events.fast_path import FastPath
@@ -202,6 +202,6 @@ def pause_after(failures: int) -> float:
 def relay_of(store: Any, catalogue: Catalogue, source: str, amqp_url: str) -> Relay:
     """Return a relay for all aggregates of `store`, whose events `source` publishes, woken by each of their writes."""
     publisher = Publisher(amqp_url, partial(topology.declare_published, events=catalogue.published_by(source)))
-    relay = Relay(publisher, [value for value in vars(store).values() if isinstance(value, Aggregates)], source)
+    relay = Relay(publisher, aggregates_of(store), source)
     relay.attach()
     return relay
