@@ -1,13 +1,13 @@
 """Reports to auth, once, which keys sign cookies here; auth compares them with the last start and logs a rotation."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from libs.errors import is_unavailable, log_failure
 from libs.fingerprints import fingerprint
+from libs.threads import BackgroundThreads
 
 RETRY_SECONDS = 5.0
 
@@ -20,13 +20,11 @@ class KeyReport:
     def __init__(self, keys: Sequence[str], call: Callable[[list[str]], Any]) -> None:
         self._keys = keys
         self._call = call
-        self._thread: threading.Thread | None = None
+        self._threads = BackgroundThreads("key-report", lambda _stopping: self.report())
 
     def start(self) -> None:
-        """Report, in a thread; call it from a request, so that it runs after gunicorn's fork."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self.report, name="key-report", daemon=True)
-            self._thread.start()
+        """Report, in a thread, once per process."""
+        self._threads.start()
 
     def report(self) -> None:
         """Report the keys as soon as auth answers."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from libs.contracts.limits import MAXIMUM_SESSION_DETAIL, MAXIMUM_SESSIONS_NOTED
 from libs.errors import Unavailable, ignoring_unavailable, log_failure
+from libs.threads import BackgroundThreads
 from libs.tokens import Claims
 
 REPORT_SECONDS = 5.0
@@ -28,9 +29,8 @@ class SessionUses:
         self._clock = clock
         self._waiting: dict[str, dict[str, Any]] = {}
         self._quiet_until: dict[str, float] = {}
-        self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._threads = BackgroundThreads("session-uses", self._run)
 
     def note(self, session: Claims, device: str, address: str) -> None:
         """Note that a session is used now, unless that was noted within the last minutes."""
@@ -67,17 +67,15 @@ class SessionUses:
             raise
 
     def start(self) -> None:
-        """Start reporting, in a thread; call it from a request, so that it runs after gunicorn's fork."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="session-uses", daemon=True)
-            self._thread.start()
+        """Start reporting, once per process."""
+        self._threads.start()
 
     def stop(self) -> None:
         """Stop reporting."""
-        self._stopping.set()
+        self._threads.stopping.set()
 
-    def _run(self) -> None:
-        while not self._stopping.wait(REPORT_SECONDS):
+    def _run(self, stopping: threading.Event) -> None:
+        while not stopping.wait(REPORT_SECONDS):
             try:
                 with ignoring_unavailable():
                     self.report()
