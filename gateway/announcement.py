@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,6 @@ from flask import Flask
 from gateway.languages import ENGLISH, language
 from libs.amqp.broadcasts import BroadcastListener
 from libs.amqp.raw_messages import require_readable
-from libs.settings import verify_seconds
 from libs.threads import BackgroundThreads
 
 EXCHANGE, ROUTING_KEY = "auth.events", "AnnouncementChanged"
@@ -49,10 +47,8 @@ class AnnouncementListener:
 
     def __init__(self, amqp_url: str, announcement: Announcement, read: Callable[[], dict[str, Any]]) -> None:
         self._announcement = announcement
-        self._read = read
-        self._verify_at = 0.0
-        handlers = self.on_message, self._on_bound, self._check, verify_seconds()
-        listener = BroadcastListener(f"gateway.{ROUTING_KEY}", amqp_url, EXCHANGE, ROUTING_KEY, *handlers)
+        name, read_again = f"gateway.{ROUTING_KEY}", lambda: announcement.update(read())
+        listener = BroadcastListener(name, amqp_url, EXCHANGE, ROUTING_KEY, self.on_message, on_declared=read_again)
         self._threads = BackgroundThreads("announcement", listener.run)
 
     def start(self) -> None:
@@ -67,16 +63,6 @@ class AnnouncementListener:
         """Show what was announced. Raises if it cannot be read: then the listener starts over."""
         require_readable(message)
         self._announcement.update(json.loads(message.body))
-
-    def _on_bound(self, _queue: Any) -> None:
-        self._verify_at = time.monotonic() + verify_seconds()
-        self._announcement.update(self._read())
-
-    def _check(self, queue: Any) -> None:
-        """Declare the queue again now and then, and read: a deleted binding is silent."""
-        if time.monotonic() >= self._verify_at:
-            queue.declare()
-            self._on_bound(queue)
 
 
 def register(app: Flask, changed: Callable[[], object]) -> Announcement:

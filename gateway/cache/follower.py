@@ -54,8 +54,16 @@ class Follower:
         """When the questions were asked that are not answered yet, by their numbers."""
         self._unanswered_since: float | None = None
         self._is_failing = False
-        handlers = self.on_message, self._on_bound, self._check, CHECK_SECONDS
-        listener = BroadcastListener("gateway.Tickets", amqp_url, EXCHANGE, ALL, *handlers)
+        listener = BroadcastListener(
+            "gateway.Tickets",
+            amqp_url,
+            EXCHANGE,
+            ALL,
+            self.on_message,
+            on_bound=self._on_bound,
+            check=self._check,
+            check_seconds=CHECK_SECONDS,
+        )
         self._threads = BackgroundThreads("public-reads", listener.run, self._ask_while_used)
 
     def start(self) -> None:
@@ -96,12 +104,12 @@ class Follower:
         self._unanswered_since = None
         self._memory.trust(asked_at)
 
-    def _on_bound(self, _queue: Any) -> None:
+    def _on_bound(self) -> None:
         self._unanswered_since, self._asked_at = None, {}
         self._memory.start_listening()
         self._ended_holds.is_listening = True
 
-    def _check(self, _queue: Any) -> None:
+    def _check(self) -> None:
         if self._unanswered_since is not None and self._clock() - self._unanswered_since > SILENT_SECONDS:
             raise Silent("no watermark arrives")
 

@@ -25,7 +25,7 @@ class Gateway:
         self.follower = Follower(
             "amqp://nobody@127.0.0.1:1//", self.memory, self.called, self.ended_holds, lambda: self.now
         )
-        self.follower._on_bound(None)
+        self.follower._on_bound()
         self.memory.fetch("t1", lambda _: ({}, 3, FOREVER), 5)
         self.now += 10
 
@@ -86,7 +86,7 @@ def test_answers_to_other_processes_prove_nothing(gateway):
 
 def test_an_answer_to_a_question_before_this_queue_was_bound_proves_nothing(gateway):
     gateway.follower.ask()
-    gateway.follower._on_bound(None)
+    gateway.follower._on_bound()
     gateway.memory.fetch("t1", lambda _: ({}, 3, FOREVER), 5)
     gateway.now += 0.5
 
@@ -141,12 +141,12 @@ def test_what_cannot_be_read_begins_everything_anew(gateway, body, headers):
 def test_a_queue_to_which_no_answer_comes_is_given_up(gateway):
     gateway.follower.ask()
     gateway.now += SILENT_SECONDS
-    gateway.follower._check(None)
+    gateway.follower._check()
     gateway.follower.ask()
     gateway.now += 0.1
 
     with pytest.raises(Silent):
-        gateway.follower._check(None)
+        gateway.follower._check()
 
 
 def test_a_queue_is_not_to_blame_while_tickets_takes_no_questions(gateway):
@@ -155,7 +155,7 @@ def test_a_queue_is_not_to_blame_while_tickets_takes_no_questions(gateway):
         gateway.follower.ask()
     gateway.now += 60
 
-    gateway.follower._check(None)
+    gateway.follower._check()
 
 
 def test_a_request_that_is_cut_off_while_it_waits_for_an_ending_leaves_nothing_behind(monkeypatch):

@@ -14,6 +14,7 @@ from kombu.messaging import Consumer
 
 from libs.amqp.connection import connected
 from libs.errors import log_failure
+from libs.settings import verify_seconds
 
 HEARTBEAT_SECONDS = 10
 POLL_SECONDS = 4.0
@@ -26,8 +27,9 @@ log = logging.getLogger(__name__)
 class BroadcastListener:
     """Passes each message of `exchange` with a `routing_key` to `on_message`, and reconnects after any failure.
 
-    `on_bound(queue)` is called when the queue is bound, before its first message; `check(queue)` at least every
-    `check_seconds`. If either raises, or `on_message` does, the listener starts over with a new queue.
+    `on_bound()` is called when a new queue is bound, before its first message; `on_declared()` then, and whenever the
+    queue has been declared again, which is every BROKER_VERIFY_SECONDS, as nobody is told when a binding is deleted;
+    `check()` at least every `check_seconds`. If any of them raises, the listener starts over with a new queue.
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class BroadcastListener:
         exchange: str,
         routing_key: str,
         on_message: Callable[[Any], Any],
-        on_bound: Callable[[Any], Any] = lambda _queue: None,
-        check: Callable[[Any], Any] = lambda _queue: None,
+        *,
+        on_bound: Callable[[], object] = lambda: None,
+        on_declared: Callable[[], object] = lambda: None,
+        check: Callable[[], object] = lambda: None,
         check_seconds: float = POLL_SECONDS,
     ) -> None:
         self._name = name
@@ -47,8 +51,10 @@ class BroadcastListener:
         self._routing_key = routing_key
         self._on_message = on_message
         self._on_bound = on_bound
+        self._on_declared = on_declared
         self._check = check
-        self._poll_seconds = min(check_seconds, POLL_SECONDS)
+        self._verify_seconds = verify_seconds()
+        self._poll_seconds = min(check_seconds, self._verify_seconds, POLL_SECONDS)
 
     def run(self, stopping: threading.Event) -> None:
         """Listen until `stopping` is set, and until the next check; for a thread of its own."""
@@ -74,9 +80,14 @@ class BroadcastListener:
             self._follow(connection, queue(connection.default_channel), stopping)
 
     def _follow(self, connection: Connection, queue: Any, stopping: threading.Event) -> None:
-        self._on_bound(queue)
+        self._on_bound()
+        verify_at = 0.0
         while not stopping.is_set():
-            self._check(queue)
+            if time.monotonic() >= verify_at:
+                queue.declare()
+                verify_at = time.monotonic() + self._verify_seconds
+                self._on_declared()
+            self._check()
             connection.heartbeat_check()
             with suppress(TimeoutError):
                 connection.drain_events(timeout=self._poll_seconds)
