@@ -22,7 +22,6 @@ from urllib.request import Request, urlopen
 
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import OPERATOR, SERVICES
-from libs.events.catalogue import Catalogue
 from libs.events.topology import ALL
 from libs.rpc.topology import (
     REPLY_KEY,
@@ -52,13 +51,13 @@ class Rights:
     """By exchange: `write`, keys with which may be published, and `read`, keys with which a queue may be bound."""
 
 
-def rights(principal: str, catalogue: Catalogue = CATALOGUE) -> Rights:
+def rights(principal: str) -> Rights:
     """Return the permissions of a part, or of an operator."""
-    consumed = [event for event in catalogue.values() if principal in (*event.listeners, *event.broadcast)]
+    consumed = [event for event in CATALOGUE.values() if principal in (*event.listeners, *event.broadcast)]
     sources = {event.exchange for event in consumed}
     # a service that is called may answer anybody; another only tells the services what its clock shows
     answered = [REPLY_KEY, STOCK_REPLY_KEY] if principal in SERVICES else _keys_of_replies(SERVICES)
-    keys = {source: {"write": NOTHING, "read": _one_of(_heard(principal, source, catalogue))} for source in sources}
+    keys = {source: {"write": NOTHING, "read": _one_of(_heard(principal, source))} for source in sources}
     calls = {"write": _one_of(_keys_of_calls() + answered), "read": _one_of(map(re.escape, _bound_by(principal)))}
     own = _own(principal)
     return Rights(
@@ -75,12 +74,12 @@ def _own(principal: str) -> list[str]:
     return [rf"{principal}\..*", *([re.escape(calls_queue(principal).name)] if principal in SERVICES else [])]
 
 
-def _heard(part: str, exchange: str, catalogue: Catalogue) -> list[str]:
+def _heard(part: str, exchange: str) -> list[str]:
     """Return the keys with which a part may bind queues to an exchange.
 
     The key for everything is among them only if all events are broadcast to the part.
     """
-    published = [event for event in catalogue.values() if event.exchange == exchange]
+    published = [event for event in CATALOGUE.values() if event.exchange == exchange]
     names = [re.escape(event.name) for event in published if part in (*event.listeners, *event.broadcast)]
     return [*names, *([re.escape(ALL)] if all(part in event.broadcast for event in published) else [])]
 

@@ -41,8 +41,8 @@ WEBHOOKS_AT_ONCE = 8
 class Background:
     """Does work in threads of its own, a few at a time; what finds none free is not done."""
 
-    def __init__(self, at_once: int = WEBHOOKS_AT_ONCE) -> None:
-        self._free = threading.BoundedSemaphore(at_once)
+    def __init__(self) -> None:
+        self._free = threading.BoundedSemaphore(WEBHOOKS_AT_ONCE)
 
     def __call__(self, work: Callable[[], object]) -> None:
         """Begin the work, or skip it."""
