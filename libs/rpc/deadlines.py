@@ -16,6 +16,7 @@ import time
 import uuid
 from typing import Any, Protocol
 
+from libs.bounded import BoundedDict
 from libs.rpc.topology import declare_replies, new_reply_queue
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ DRIFT_MS = 60
 ASK_SECONDS = 2.0
 LONGEST_NUMBER = 20
 MOST_CALLERS = 1000
-"""How many callers are remembered; beyond that all are forgotten, so that those that have ended take no memory."""
+"""How many callers are remembered, those that answered last, so that those that have ended take no memory."""
 
 
 def clock_ms() -> int:
@@ -44,7 +45,7 @@ class Clocks:
     """Upper bounds of callers' clocks, from their answers."""
 
     def __init__(self) -> None:
-        self._ahead: dict[str, tuple[int, int]] = {}
+        self._ahead: BoundedDict[str, tuple[int, int]] = BoundedDict(MOST_CALLERS)
 
     def latest_ms(self, caller: str) -> int | None:
         """Return the latest that a caller's clock can show now; None if it has not answered within the last minute."""
@@ -59,8 +60,6 @@ class Clocks:
         now = clock_ms()
         known = self.latest_ms(caller)
         if known is None or shown - asked_at + now + DRIFT_MS < known:
-            if len(self._ahead) >= MOST_CALLERS:
-                self._ahead.clear()
             self._ahead[caller] = (shown - asked_at, asked_at)
         return shown + now - asked_at
 
