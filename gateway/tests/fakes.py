@@ -158,7 +158,7 @@ class FakeServices(FakeFactors):
         self.stripe_is_down, self.is_asked_too_often, self.paid_in_browser = False, False, set()
         self.signer, self.verifier = Signer(AUTH_PRIVATE), Verifier(PUBLIC_KEYS)
 
-    def call(self, service, method, arguments=None, *, token=None, correlation_id=None, timeout=None):
+    def call(self, service, method, arguments=None, *, token=None, timeout=None):
         self.calls.append((f"{service}.{method}", arguments))
         if {service, f"{service}.{method}"} & self.unavailable:
             raise ServiceUnavailable(service)

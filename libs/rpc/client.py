@@ -110,7 +110,6 @@ class Client:
         arguments: dict[str, Any] | None = None,
         *,
         token: str | None = None,
-        correlation_id: str | None = None,
         timeout: float | None = None,
     ) -> Any:
         """Return what `service.method(**arguments)` returns.
@@ -119,7 +118,7 @@ class Client:
         seconds, or within the time left to the current work; after that the service will not begin the call. `token`
         says who is calling.
         """
-        return self._observed(f"{service}.{method}", arguments, token, correlation_id, timeout, is_query=False)
+        return self._observed(f"{service}.{method}", arguments, token, timeout, is_query=False)
 
     def query(
         self,
@@ -128,19 +127,18 @@ class Client:
         arguments: dict[str, Any] | None = None,
         *,
         token: str | None = None,
-        correlation_id: str | None = None,
         timeout: float | None = None,
     ) -> Any:
         """Like `call`, for methods that change nothing: retried once if it fails before half its time is up."""
         name, started, limit = f"{service}.{method}", time.monotonic(), timeout or self.timeout
         try:
-            return self._observed(name, arguments, token, correlation_id, limit, is_query=True)
+            return self._observed(name, arguments, token, limit, is_query=True)
         except ServiceUnavailable:
             left = limit - (time.monotonic() - started)
             if left < limit / 2:
                 raise
             time.sleep(0.1)
-            return self._observed(name, arguments, token, correlation_id, left, is_query=True)
+            return self._observed(name, arguments, token, left, is_query=True)
 
     def connect(self, timeout: float) -> None:
         """Return once answers can arrive; raise ServiceUnavailable with the cause if they cannot within `timeout`."""
@@ -171,7 +169,6 @@ class Client:
         name: str,
         arguments: dict[str, Any] | None,
         token: str | None,
-        correlation_id: str | None,
         timeout: float | None,
         is_query: bool,
     ) -> Any:
@@ -181,7 +178,7 @@ class Client:
             raise ServiceUnavailable(f"no time is left to call {name}")
         try:
             with tracing.client_span(name, {"rpc.system.name": "nameko", "rpc.method": name}):
-                result = self._call(name, arguments or {}, token, correlation_id, started + limit, is_query)
+                result = self._call(name, arguments or {}, token, started + limit, is_query)
             outcome = "ok"
             return result
         except RemoteError:
@@ -195,7 +192,6 @@ class Client:
         name: str,
         arguments: dict[str, Any],
         token: str | None,
-        correlation_id: str | None,
         deadline: float,
         is_query: bool,
     ) -> Any:
@@ -204,7 +200,7 @@ class Client:
         ident, waiter = uuid.uuid4().hex, _Waiter(is_query)
         self._waiting[ident] = waiter
         try:
-            headers = {"nameko.correlation_id": correlation_id or context.correlation_id() or ident}
+            headers = {"nameko.correlation_id": context.correlation_id() or ident}
             if token is not None:
                 headers["nameko.token"] = token
             if client := context.client():

@@ -38,14 +38,13 @@ class ClientInMemory(Client):
         name: str,
         arguments: dict[str, Any],
         token: str | None,
-        correlation_id: str | None,
         deadline: float,
         is_query: bool,
     ) -> Any:
         service, _, method = name.partition(".")
         if service not in self.services:
             raise ServiceUnavailable(f"{name}: no such service")
-        with context.work(correlation_id or context.correlation_id(), deadline, context.client()):
+        with context.work(context.correlation_id(), deadline, context.client()):
             reply = wire.decode(self._answer(service, method, wire.decode(wire.encode(arguments)), token))
         if time.monotonic() > deadline:
             raise ServiceUnavailable(f"{name}: no answer in time")
