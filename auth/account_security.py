@@ -57,7 +57,6 @@ class AccountSecurity:
     caller: Any
     counters: Any
     _find: Any
-    throttle: Any
     seals: Any
     passkeys: Any
     _signed_in_user: Any
@@ -74,7 +73,7 @@ class AccountSecurity:
         if not code:
             pending = self.seals.seal(SIGN_IN, user["id"], str(user["generation"]))
             raise SecondFactorNeeded(domain.CODE_MESSAGE, pending=pending)
-        with self.throttle.attempt(self.counters.of_code(user["id"], source, is_known), WrongCode):
+        with self.store.throttle.attempt(self.counters.of_code(user["id"], source, is_known), WrongCode):
             self._use_code(factor, code)
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
@@ -113,7 +112,7 @@ class AccountSecurity:
         source = self._client_network(address)
         with (
             recorded("sign_in", what="with a passkey") as attempt,
-            self.throttle.failures(self.counters.of_passkey(source), WrongPasskey),
+            self.store.throttle.failures(self.counters.of_passkey(source), WrongPasskey),
         ):
             attempt.who = user_id = self._answering_user(ceremony, answer)
             user = self.store.find(user_id)
@@ -167,19 +166,19 @@ class AccountSecurity:
         return {"proof": self._proof(user, factor)}
 
     def _check_passkey(self, user: dict[str, Any], ceremony: str, answer: str) -> None:
-        with self.throttle.attempt(self.counters.of_password(user["id"]), WrongPasskey):
+        with self.store.throttle.attempt(self.counters.of_password(user["id"]), WrongPasskey):
             if self._answering_user(ceremony, answer) != user["id"]:
                 raise WrongPasskey("This is the passkey of another account.")
 
     def _check_password(self, user: dict[str, Any], password: str) -> None:
-        with self.throttle.attempt(self.counters.of_password(user["id"]), WrongPassword):
+        with self.store.throttle.attempt(self.counters.of_password(user["id"]), WrongPassword):
             if passwords.find_matching(user["password_hash"], domain.password_forms(password)) is None:
                 raise WrongPassword("This is not your current password.")
 
     def _check_code(self, factor: dict[str, Any] | None, code: object) -> None:
         """Use up a code, if the user has a second factor; only after the password was verified."""
         if factor is not None:
-            with self.throttle.attempt(self.counters.of_own_code(factor["_id"]), WrongCode):
+            with self.store.throttle.attempt(self.counters.of_own_code(factor["_id"]), WrongCode):
                 self._use_code(factor, code)
 
     def _proof(self, user: dict[str, Any], factor: dict[str, Any] | None) -> str:
@@ -252,7 +251,7 @@ class AccountSecurity:
         with recorded("second_factor", who=user["id"], what="authenticator app turned on"):
             secret = self._open_setup(user, setup)
             typed = authenticator.normalise_code(code)
-            with self.throttle.attempt(self.counters.of_password(user["id"]), WrongCode):
+            with self.store.throttle.attempt(self.counters.of_password(user["id"]), WrongCode):
                 period = authenticator.matched_period(secret, typed, utc_now())
                 if period is None:
                     raise WrongCode("This is not the code that the app shows now. Enter the newest one.")

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
 from auth import account_security, account_sessions, announcements, domain, operators, passwords, profiles
@@ -16,7 +15,6 @@ from libs import diagnostics
 from libs.contracts.errors import DomainError
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import FOLLOWERS
-from libs.database import connect
 from libs.events import StoreProvider, VersionConflict
 from libs.providers import Setting
 from libs.rpc import arguments
@@ -24,8 +22,7 @@ from libs.rpc.arguments import InvalidArguments
 from libs.rpc.caller import Forbidden, TokenProvider, Unauthenticated
 from libs.rpc.entrypoint import rpc
 from libs.security_events import recorded
-from libs.settings import KEY_FORM, MONGO_FORM, PUBLIC_URL, between, parsed, public_url
-from libs.throttle import MongoThrottle
+from libs.settings import KEY_FORM, PUBLIC_URL, between, public_url
 from libs.tokens import Claims, Signer
 
 EXPECTED = (DomainError, InvalidArguments, Unauthenticated, Forbidden, VersionConflict)
@@ -50,19 +47,6 @@ def read_passkeys(url: str) -> Passkeys:
     return Passkeys(public_url(url))
 
 
-class Throttle(DependencyProvider):
-    """Limits how often attempts are made. Needs MONGO_URL in config.yml."""
-
-    def setup(self) -> None:
-        """Prepare the counters."""
-        database = parsed("MONGO_URL", connect, MONGO_FORM, self.container.config, self.container.service_name)
-        self.throttle = MongoThrottle(database.attempts)
-
-    def get_dependency(self, worker_ctx: Any) -> MongoThrottle:
-        """Return the throttle."""
-        return self.throttle
-
-
 class AuthService(
     account_security.AccountSecurity,
     account_sessions.AccountSessions,
@@ -80,7 +64,6 @@ class AuthService(
     key_rotation = KeyRotation()
     signer = Setting("SIGNING_KEY", Signer, KEY_FORM)
     counters = Setting("SIGNING_KEY", read_counters, KEY_FORM)
-    throttle = Throttle()
     seals = Setting("ENCRYPTION_KEY", Seals, ENCRYPTION_KEY_FORM)
     passkeys = Setting("PUBLIC_URL", read_passkeys, PUBLIC_URL[1])
     sign_ups_per_address = Setting("SIGN_UPS_PER_ADDRESS", *between(1, 1_000_000))
@@ -92,8 +75,8 @@ class AuthService(
         source = self._client_network(address)
         with (
             recorded("sign_up") as attempt,
-            self.throttle.failures(self.counters.of_email_in_use(source), EmailInUse),
-            self.throttle.counted(self.counters.of_sign_up(source, self.sign_ups_per_address)),
+            self.store.throttle.failures(self.counters.of_email_in_use(source), EmailInUse),
+            self.store.throttle.counted(self.counters.of_sign_up(source, self.sign_ups_per_address)),
         ):
             password_hash = passwords.hash_password(password)
             user = self.store.add(email, password_hash, self.counters.fingerprint(source))
@@ -117,8 +100,8 @@ class AuthService(
         is_known = user is not None and fingerprint in user["addresses"]
         with recorded("sign_in", who=user["id"] if user else self.counters.pseudonym(email)):
             with (
-                self.throttle.failures(self.counters.of_address(source, is_known), WrongCredentials),
-                self.throttle.attempt(self.counters.of_sign_in(email, source, is_known), WrongCredentials),
+                self.store.throttle.failures(self.counters.of_address(source, is_known), WrongCredentials),
+                self.store.throttle.attempt(self.counters.of_sign_in(email, source, is_known), WrongCredentials),
             ):
                 matched = passwords.find_matching(user["password_hash"] if user else None, forms)
                 if matched is None or user is None:
@@ -205,9 +188,7 @@ class AuthService(
     def note_keys(self, fingerprints: Any) -> None:
         """Note which keys sign the gateway's cookies, by their fingerprints, the one in use first; for the gateway."""
         self.caller.require("gateway")
-        if not isinstance(fingerprints, list) or len(fingerprints) > MOST_KEYS:
-            raise InvalidArguments(f"fingerprints must be a list of at most {MOST_KEYS} texts.")
-        known = [arguments.text("fingerprint", each) for each in fingerprints]
+        known = arguments.texts("fingerprints", fingerprints, MOST_KEYS)
         self.store.record_secret_keys("gateway", "GATEWAY_SECRET_KEY", known)
 
     @timer(interval=NUMBER_SECONDS, eager=True)

@@ -25,7 +25,7 @@ from libs.contracts.events import SessionRevoked
 from libs.errors import Unavailable
 from libs.events import OUTBOX_INDEX, Aggregates, Schema
 from libs.schema import drop_index
-from libs.throttle import FORGET_INDEX
+from libs.throttle import FORGET_INDEX, MongoThrottle
 
 Document = dict[str, Any]
 
@@ -80,7 +80,7 @@ class UserStore:
     `ended_until` there may be tokens of an older generation that have not expired. `addresses` are fingerprints (keyed
     hashes) of network addresses from which the user has signed in; `locked_at` is set if an operator has locked the
     user out; buyers know the user by `name`. Revoked sessions are {_id: jti, version, user_id, expires_at,
-    revocation_no}. `libs.throttle` keeps its counters in `attempts`.
+    revocation_no}. The counters of `libs.throttle` are in `attempts`.
 
     `revocation_no` numbers the revocations, of sessions and of users separately: each is one more than the newest, and
     unique, so that whoever knows a number has seen all lower ones. The newest is never deleted.
@@ -124,6 +124,7 @@ class UserStore:
         self.factors = Factors(db)
         self.operators = OperatorStore(db)
         self.sessions = Sessions(db)
+        self.throttle = MongoThrottle(db.attempts)
         self.record_secret_keys = partial(record_secret_keys, db)
 
     def add(self, email: str, password_hash: str, address: str) -> Document:
