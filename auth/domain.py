@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from libs.contracts.attempts import Counter, Limit
-from libs.contracts.errors import DomainError
+from libs.contracts.errors import DomainError, InvalidFields
 from libs.contracts.limits import (
     MAXIMUM_CURRENT_PASSWORD,
     MAXIMUM_EMAIL,
@@ -45,13 +45,6 @@ ALIKE = {
 """For each letter of these words, what looks like it in Cyrillic, Greek and Armenian, or is typed for it."""
 LATIN = {ord(other): letter for letter, others in ALIKE.items() for other in others}
 EMAIL = re.compile(rf"[^{UNFIT}]+@[^{UNFIT}.]+(\.[^{UNFIT}.]+)+")
-
-
-class InvalidFields(DomainError):
-    """Fields are not acceptable; `details["errors"]` is [{"field", "message"}], one for each of them."""
-
-    def __init__(self, errors: list[dict[str, str]]) -> None:
-        super().__init__(errors[0]["message"], errors=errors)
 
 
 class InvalidEmail(InvalidFields):

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from libs.contracts.currencies import Currency, currency_of
-from libs.contracts.errors import DomainError, NotOwner, TicketReserved, TicketSold, TicketWithdrawn
+from libs.contracts.errors import DomainError, InvalidFields, NotOwner, TicketReserved, TicketSold, TicketWithdrawn
 from libs.contracts.limits import CATEGORIES, MAXIMUM_CITY, MAXIMUM_SEAT, MAXIMUM_TITLE, MAXIMUM_VENUE, SEAT_PARTS
 from libs.contracts.texts import InvalidValue, checked_line
 from libs.contracts.time_zones import time_zones
@@ -20,11 +20,8 @@ KEPT: Any = object()
 """A placeholder for a detail that an edit leaves as it is."""
 
 
-class InvalidTicket(DomainError):
-    """Fields of the listing are not acceptable; `details["errors"]` is [{"field", "message"}], one for each of them."""
-
-    def __init__(self, errors: list[dict[str, str]]) -> None:
-        super().__init__(errors[0]["message"], errors=errors)
+class InvalidTicket(InvalidFields):
+    """What is entered for a ticket is not acceptable."""
 
 
 class TicketChanged(DomainError):

@@ -14,6 +14,13 @@ class DomainError(Exception):
         self.details = details
 
 
+class InvalidFields(DomainError):
+    """Fields are not acceptable; `details["errors"]` is [{"field", "message"}], one for each of them."""
+
+    def __init__(self, errors: list[dict[str, str]]) -> None:
+        super().__init__(errors[0]["message"], errors=errors)
+
+
 class NotOwner(DomainError):
     """The ticket, order or payment is somebody else's."""
 
