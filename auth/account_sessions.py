@@ -35,9 +35,8 @@ class AccountSessions:
         "address"}: times in seconds since 1970, the device's User-Agent.
         """
         self.caller.require("gateway")
-        if not isinstance(used, list) or len(used) > MAXIMUM_SESSIONS_NOTED:
-            raise InvalidArguments(f"used must be a list of at most {MAXIMUM_SESSIONS_NOTED} sessions.")
-        self.store.sessions.note([_seen(each) for each in used], self.seals)
+        noted = [_seen(each) for each in arguments.items("used", used, MAXIMUM_SESSIONS_NOTED)]
+        self.store.sessions.note(noted, self.seals)
 
     @rpc(expected_exceptions=EXPECTED)
     def list_sessions(self) -> list[dict[str, Any]]:

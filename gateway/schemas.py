@@ -20,9 +20,8 @@ from gateway.fields import (
 from gateway.formats import as_of_now
 from gateway.languages import N_
 from libs.contracts import limits
-from libs.contracts.limits import CATEGORIES, MAXIMUM_PAGE, MAXIMUM_SEARCH, MAXIMUM_VERSION
+from libs.contracts.limits import CATEGORIES, LISTED, MAXIMUM_PAGE, MAXIMUM_SEARCH, MAXIMUM_VERSION
 
-LISTED = ("on_sale", "reserved", "unsold", "sold", "all")
 STATUSES = ("on_sale", "started", "reserved", "sold", "withdrawn")
 MINE = (*STATUSES, "all")
 ORDER_STATUSES = ("created", "awaiting_payment", "complete", "cancelled")

@@ -72,10 +72,8 @@ class OrdersService(parked_events.ParkedEvents):
         Repeated with the same `idempotency_key`, it returns the same order, whatever its status is by then.
         """
         buyer_id, ticket_id = self.caller.user_id, arguments.text("ticket_id", ticket_id)
-        if version is not None:
-            arguments.integer("version", version, 1, MAXIMUM_VERSION)
-        if idempotency_key is not None:
-            arguments.text("idempotency_key", idempotency_key, MAXIMUM_KEY)
+        arguments.optional_integer("version", version, 1, MAXIMUM_VERSION)
+        arguments.optional_text("idempotency_key", idempotency_key, MAXIMUM_KEY)
         try:
             return self._reserve(ticket_id, version, buyer_id, idempotency_key).snapshot()
         except (DomainError, ServiceUnavailable):
@@ -431,7 +429,7 @@ def _parse_request(asked: Any) -> tuple[str, str, str | None]:
     return (
         arguments.text("ticket_id", ticket_id),
         arguments.text("buyer_id", buyer_id),
-        None if key is None else arguments.text("idempotency_key", key, MAXIMUM_KEY),
+        arguments.optional_text("idempotency_key", key, MAXIMUM_KEY),
     )
 
 

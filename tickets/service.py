@@ -23,6 +23,7 @@ from libs.contracts.events import (
 )
 from libs.contracts.limits import (
     CATEGORIES,
+    LISTED,
     MAXIMUM_KEY,
     MAXIMUM_PAGE,
     MAXIMUM_PRICE_CENTS,
@@ -42,7 +43,6 @@ from tickets.domain import KEPT, EventNotFound, Ticket
 from tickets.store import TicketStore
 
 EXPECTED = (DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
-LISTED = ("on_sale", "reserved", "unsold", "sold", "all")
 STARTED_SECONDS = 5
 MAXIMUM_PROCESS = 64
 """Characters by which a process names itself."""
@@ -78,8 +78,7 @@ class TicketsService(parked_events.ParkedEvents):
         """
         seller_id = self.caller.user_id
         details = _details(title, price_cents, category, venue, starts_at, seat, city, time_zone)
-        if idempotency_key is not None:
-            arguments.text("idempotency_key", idempotency_key, MAXIMUM_KEY)
+        arguments.optional_text("idempotency_key", idempotency_key, MAXIMUM_KEY)
         if listed := self._find_listed(seller_id, idempotency_key, details):
             return listed.snapshot()
         ticket = Ticket.create(store.new_id(), seller_id, self.currency.code, utc_now(), **details)
@@ -113,7 +112,7 @@ class TicketsService(parked_events.ParkedEvents):
         """
         seller_id = self.caller.user_id
         details = _details(title, price_cents, category, venue, starts_at, seat, city, time_zone)
-        _check_version(version)
+        arguments.optional_integer("version", version, 1, MAXIMUM_VERSION)
         now, code = utc_now(), self.currency.code
         try:
             return self._change(ticket_id, lambda ticket: ticket.edit(seller_id, now, code, version, **details))
@@ -126,7 +125,7 @@ class TicketsService(parked_events.ParkedEvents):
     def withdraw(self, ticket_id: str, version: int | None = None) -> dict[str, Any]:
         """Take a ticket off sale for good; doing it again changes nothing. Returns the ticket. `version`: as above."""
         seller_id = self.caller.user_id
-        _check_version(version)
+        arguments.optional_integer("version", version, 1, MAXIMUM_VERSION)
         return self._change(ticket_id, lambda ticket: ticket.withdraw(seller_id, utc_now(), version))
 
     @rpc(expected_exceptions=EXPECTED)
@@ -372,11 +371,6 @@ class TicketsService(parked_events.ParkedEvents):
 
 def _details(*values: object) -> dict[str, Any]:
     return dict(zip(store.DETAILS, values, strict=True))
-
-
-def _check_version(version: object) -> None:
-    if version is not None:
-        arguments.integer("version", version, 1, MAXIMUM_VERSION)
 
 
 def _of_event(ticket: Ticket, event: dict[str, Any] | None) -> dict[str, Any]:

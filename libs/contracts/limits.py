@@ -4,6 +4,8 @@ Domains import this file, so it imports nothing but the standard library.
 """
 
 CATEGORIES = ("movie", "concert", "match", "show", "stage", "other")
+LISTED = ("on_sale", "reserved", "unsold", "sold", "all")
+"""Of which tickets there is a public list; unsold: on sale or reserved."""
 MAXIMUM_PRICE_CENTS = 99_999_999
 """The most that Stripe charges, in any currency's minor unit; for the least see `currencies`."""
 MAXIMUM_TITLE = MAXIMUM_VENUE = 200

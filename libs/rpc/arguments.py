@@ -36,9 +36,9 @@ def texts(name: str, values: object, maximum: int) -> list[str]:
     return [text(name, value) for value in values]
 
 
-def optional_text(name: str, value: object) -> str | None:
-    """Return `value` if it is None or a text."""
-    return None if value is None else text(name, value)
+def optional_text(name: str, value: object, maximum: int = MAXIMUM_TEXT) -> str | None:
+    """Return `value` if it is None, or such a text."""
+    return None if value is None else text(name, value, maximum)
 
 
 def reason(name: str, value: object) -> str:
@@ -53,6 +53,11 @@ def integer(name: str, value: object, minimum: int, maximum: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
         raise InvalidArguments(f"{name} must be a whole number from {minimum} to {maximum}.")
     return value
+
+
+def optional_integer(name: str, value: object, minimum: int, maximum: int) -> int | None:
+    """Return `value` if it is None, or such an integer."""
+    return None if value is None else integer(name, value, minimum, maximum)
 
 
 def optional_flag(name: str, value: object) -> bool | None:
