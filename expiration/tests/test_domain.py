@@ -28,11 +28,12 @@ def test_a_deadline_ends_when_its_order_is_no_longer_unpaid(status):
     assert deadline.fire(LATER) is False
 
 
-def test_an_older_snapshot_changes_nothing():
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_snapshot_that_is_older_or_equal_changes_nothing(version):
     deadline = Deadline.of(an_order("cancelled", version=2))
 
-    assert deadline.apply_order(an_order("created", version=1)) is False
-    assert deadline.state == "ended"
+    assert deadline.apply_order(an_order("created", version=version)) is False
+    assert (deadline.state, deadline.version) == ("ended", 1)
 
 
 def test_a_moved_deadline_fires_at_its_new_time():

@@ -1,6 +1,7 @@
 """Orders and payments over the JSON API."""
 
 import threading
+import time
 
 import pytest
 
@@ -109,7 +110,10 @@ def test_slow_outcome_is_answered_as_confirming(bo, order, services, monkeypatch
     assert (answer.status_code, answer.json["status"]) == (201, "confirming")
 
 
-def test_the_outcome_is_asked_for_once_when_the_gateway_hears_that_the_ticket_is_sold(app, bo, order, services):
+def test_the_outcome_is_asked_for_once_when_the_gateway_hears_that_the_ticket_is_sold(
+    app, bo, order, services, monkeypatch
+):
+    monkeypatch.setattr(checkout, "LONGEST_PAUSE", 10)
     services.completes_at_once, asked, ended_holds = False, [], app.extensions["ended_holds"]
     ask, ended_holds.is_listening = services.query, True
 
@@ -119,11 +123,13 @@ def test_the_outcome_is_asked_for_once_when_the_gateway_hears_that_the_ticket_is
 
     services.query = lambda *arguments, **options: asked.append(arguments) or ask(*arguments, **options)
     threading.Timer(0.1, complete).start()
+    began = time.monotonic()
     try:
         answer = bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"})
     finally:
         ended_holds.is_listening = False
 
+    assert time.monotonic() - began < checkout.LONGEST_PAUSE
     assert answer.json["status"] == "complete"
     assert [arguments[:2] for arguments in asked] == [("orders", "get")]
 

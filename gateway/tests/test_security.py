@@ -49,6 +49,7 @@ def test_token_of_another_session_is_refused(client, ana):
     client.get("/signin")
     with client.session_transaction() as session:
         token = session["csrf"]
+    ana.get("/sell")  # so that her session has a token, too
 
     assert ana.post("/sell", data={"title": "Hamlet", "price": "5", "csrf_token": token}).status_code == 403
 

@@ -31,6 +31,15 @@ def test_a_newer_version_replaces_and_an_older_or_equal_one_does_not(copies):
     assert copies.find("b1") == a_loaf(3)
 
 
+def test_a_version_that_is_stored_is_never_overwritten(copies):
+    copies.apply(a_loaf(2))
+
+    assert copies.apply(a_loaf(2) | {"grain": "wheat"}) is False
+    copies.apply_all([a_loaf(2) | {"grain": "wheat"}])
+
+    assert copies.find("b1") == a_loaf(2)
+
+
 def test_any_order_and_number_of_snapshots_ends_in_the_newest(copies):
     snapshots = [a_loaf(version) for version in range(1, 6)] * 3
     random.Random(7).shuffle(snapshots)
