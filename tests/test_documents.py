@@ -68,6 +68,21 @@ def test_every_relative_link_leads_somewhere(document):
     assert [target for target in targets if not (document.parent / target).exists()] == []
 
 
+def anchors(document):
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.M | re.S)
+    headings = (re.sub(r"\[(.*?)\]\(.*?\)", r"\1", each) for each in re.findall(r"^#+ (.*)$", text, re.M))
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+@every_document
+def test_every_link_to_a_heading_leads_to_one(document):
+    links = re.findall(r"\]\(([^)#:\s]*)#([^)\s]+)\)", document.read_text())
+    targets = [(document.parent / path if path else document, anchor) for path, anchor in links]
+
+    assert [anchor for target, anchor in targets if target.suffix == ".md" and anchor not in anchors(target)] == []
+
+
 @every_document
 def test_every_test_that_is_named_exists(document):
     named = re.findall(r"`([\w/]+\.py)::(\w+)`", document.read_text())
