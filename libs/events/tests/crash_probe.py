@@ -4,11 +4,11 @@ The loaf's id says what happens to the handler: see `handle`.
 """
 
 import os
-import time
 
 from nameko.events import event_handler
 from nameko.extensions import DependencyProvider
 
+from dev.testing import wait_for
 from libs.database import connect
 from libs.events import StoreProvider, handles
 from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
@@ -28,6 +28,9 @@ class Notes:
         self.collection.insert_one({"service": service, "event": event, "what": "begun"})
         return self.collection.count_documents({"service": service, "event": event, "what": "begun"}) == 1
 
+    def await_release(self):
+        wait_for(lambda: self.collection.count_documents({"what": "released"}), 30)
+
     def finish(self, service, event):
         self.collection.insert_one({"service": service, "event": event, "what": "finished"})
 
@@ -44,7 +47,7 @@ def handle(notes, service, event):
     if event == "dies-once" and first:
         os._exit(9)
     if event == "is-slow":
-        time.sleep(2.5)  # longer than the second that stock takes to close its connection
+        notes.await_release()
     notes.finish(service, event)
 
 

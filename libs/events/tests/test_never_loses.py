@@ -97,23 +97,29 @@ def act(publisher, amqp_url, mongo_url, notes):
         for event in ("is-good", "is-broken", "fails-once", "fails-always"):
             send(publisher, event)
         wait_for(lambda: Parking(amqp_url, ALL_QUEUES).count() == {QUEUES["ours"]: 2})
-        send(publisher, "is-slow")  # last, as it is to be stopped soon after it began
+        send(publisher, "is-slow")
         wait_for(lambda: begun(notes, "is-slow") == 2)
-        stop(services)
+        terminate(services)
+        wait_for(lambda: queue_length(amqp_url, QUEUES["stock"]) == 1, 15, "stock to close its connection meanwhile")
+        notes.insert_one({"what": "released"})
+        await_end(services)
     with both(amqp_url, mongo_url) as services:
         send(publisher, "dies-once")
-        for service in services:
-            service.wait(15)
+        await_end(services)
     with both(amqp_url, mongo_url) as services:
         wait_for(lambda: notes.count_documents({"event": "dies-once", "what": "finished"}) == 2)
         wait_for(lambda: [queue_length(amqp_url, queue) for queue in QUEUES.values()] == [0, 0])
         wait_for(lambda: notes.count_documents({"event": "is-slow", "what": "finished"}) == 3)
-        stop(services)  # so that all that was handled is acknowledged
+        terminate(services)
+        await_end(services)  # so that all that was handled is acknowledged
 
 
-def stop(services):
+def terminate(services):
     for service in services:
         service.send_signal(signal.SIGTERM)
+
+
+def await_end(services):
     for service in services:
         service.wait(15)
 

@@ -95,7 +95,7 @@ class Listening(Probe):
 
     @handles(LoafBaked)
     def on_loaf_baked(self, loaf):
-        eventlet.sleep(1.5)
+        eventlet.sleep(3)
 
 
 class Stock:
