@@ -105,12 +105,11 @@ FLOORS = [
     Floor(
         "rest",
         "our_idle_ms_a_second",
-        "about 16: nine reads and writes a second 10, gunicorn's three processes 2.5, rq's scheduler and worker 2.3,"
-        " what sets RabbitMQ up 1.3",
+        "about 16, of 26 in the same minute: nine reads and writes a second 10, gunicorn's three processes 2.5,"
+        " rq's scheduler and worker 2.3, what sets RabbitMQ up 1.3",
         "each relay looks every two seconds for what a crash left, other timers every five, comparisons of copies every"
         " ten. A process that was asleep takes 0.1 CPU-ms to wake up, and 1.1 for a read. What is above it: consumers,"
-        " which look each second whether a heartbeat is due or they are to stop, and the calls of comparisons. Later"
-        " runs of this row had 16 to 27, the lowest on an otherwise idle machine",
+        " which look each second whether a heartbeat is due or they are to stop, and the calls of comparisons",
     ),
     Floor(
         "growth-timers",
