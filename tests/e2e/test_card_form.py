@@ -37,11 +37,16 @@ def bo(signed_in, order):
 
 
 @pytest.fixture
-def fault(system):
+def end_faults(system):
+    """Return a function that ends the faults in the fake Stripe, and so answers the requests that were held up."""
+    return lambda: requests.delete(f"{system.stripe_url}/_control/faults", timeout=5).raise_for_status()
+
+
+@pytest.fixture
+def fault(system, end_faults):
     """Inject a fault into the fake Stripe; it ends with the test."""
-    address = f"{system.stripe_url}/_control/faults"
-    yield lambda **what: requests.post(address, json=what, timeout=5).raise_for_status()
-    requests.delete(address, timeout=5)
+    yield lambda **what: requests.post(f"{system.stripe_url}/_control/faults", json=what, timeout=5).raise_for_status()
+    end_faults()
 
 
 def enter(page, number):
@@ -213,8 +218,8 @@ def test_double_click_on_pay_charges_once(bo, system):
     assert len(charges(system, bo)) == 1
 
 
-def test_pay_button_is_disabled_and_says_so_while_working(bo, system, fault):
-    fault(kind="slow", path="*/confirm", seconds=2)
+def test_pay_button_is_disabled_and_says_so_while_working(bo, system, fault, end_faults):
+    fault(kind="slow", path="*/confirm", seconds=60)
     button = bo.get_by_role("button", name=re.compile(r"Pay (\$19.99)|Paying…"))
     expect(button).to_be_enabled()
 
@@ -224,16 +229,18 @@ def test_pay_button_is_disabled_and_says_so_while_working(bo, system, fault):
     expect(button).to_have_attribute("aria-busy", "true")
     expect(button).to_have_text("Paying…")
     button.click(force=True)
+    end_faults()
     expect_receipt(bo)
     assert len(charges(system, bo)) == 1
 
 
-def test_confirming_and_receipt_can_be_reloaded(bo, system, fault):
-    fault(kind="slow", path="*/capture", seconds=9)
+def test_confirming_and_receipt_can_be_reloaded(bo, system, fault, end_faults):
+    fault(kind="slow", path="*/capture", seconds=60)
     pay_with(bo, SUCCEEDS)
     expect(bo.get_by_role("heading", name="We are confirming your payment")).to_be_visible(timeout=15_000)
     picture(bo, "card-confirming")
 
+    end_faults()
     bo.reload()
     expect_receipt(bo)
     bo.reload()

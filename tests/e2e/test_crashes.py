@@ -27,11 +27,8 @@ def keep_paying(buyer, order_id, answers):
 def test_a_purchase_survives_kill_9_of(program, system, ana, bo):
     ticket_id, answers = ana.list_ticket(), []
     order_id = bo.reserve(ticket_id)
-    requests.post(
-        f"{system.stripe_url}/_control/faults",
-        json={"kind": "slow", "path": "*/confirm", "seconds": 1, "count": 1},
-        timeout=5,
-    )
+    faults = f"{system.stripe_url}/_control/faults"
+    requests.post(faults, json={"kind": "slow", "path": "*/confirm", "seconds": 60}, timeout=5)
     paying = threading.Thread(target=keep_paying, args=(bo, order_id, answers))
     paying.start()
     victim = system.pid(program)
@@ -39,6 +36,7 @@ def test_a_purchase_survives_kill_9_of(program, system, ana, bo):
     assert bo_is_unpaid(system, order_id)
 
     system.kill(program)
+    requests.delete(faults, timeout=5)
 
     assert system.pid(program) != victim
     system.wait_ready(program)

@@ -119,13 +119,14 @@ def test_after_a_failed_or_forgotten_challenge_another_card_pays(world, fake, ou
 
 def test_a_payment_is_confirming_while_the_request_is_in_flight(world, fake):
     order_id = world.reserve()
-    fake.control("faults", kind="slow", path="*/confirm", seconds=1.0)
+    fake.control("faults", kind="slow", path="*/confirm", seconds=60)
     paying = threading.Thread(target=world.pay, args=(order_id,))
     paying.start()
     while not world.payment(order_id).confirming_at:
         paying.join(0.01)
 
     during = world.checkout.refresh(order_id, "bo")
+    fake.control("faults", method="DELETE")
     paying.join()
 
     assert (during["status"], during["is_confirming"]) == ("open", True)
@@ -539,7 +540,7 @@ def test_a_card_that_met_a_payment_intent_locked_for_a_moment_is_authorized(worl
 def test_a_card_that_is_being_charged_is_voided_once_stripe_releases_its_lock(world, fake):
     order_id = world.reserve()
     fake.control("locks", wait=0)
-    fake.control("faults", kind="slow", path="*/confirm", seconds=1.0)
+    fake.control("faults", kind="slow", path="*/confirm", seconds=60)
 
     def pay():
         with suppress(errors.OrderCancelled):
@@ -553,6 +554,7 @@ def test_a_card_that_is_being_charged_is_voided_once_stripe_releases_its_lock(wo
 
     with suppress(StripeBusy):
         world.come_to_rest()
+    fake.control("faults", method="DELETE")
     paying.join()
     world.come_to_rest()
 
