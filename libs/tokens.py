@@ -16,6 +16,8 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -33,6 +35,8 @@ SERVICE_SECONDS = 60
 """How long a service's token is good; each is used for half of that."""
 MOST_VERIFIED = 5000
 """How many tokens a process remembers that it has verified: of more, the longest unused are verified again."""
+MOST_HEADERS = 100
+"""How many headers of tokens a process remembers that it has read."""
 OPERATOR = "operator"
 OPERATOR_NAME = re.compile(r"(?!administrator$)[a-z][a-z0-9._-]{0,39}")
 """Not the name under which is recorded what is done at auth's database itself (`ops/operators.py`)."""
@@ -229,10 +233,16 @@ def _verified(token: str | None, find_key: Callable[[str], Ed25519PublicKey | No
 
 def _key_name(token: str | None) -> str:
     """Return the `kid` of a token; raise InvalidToken, or PyJWT's InvalidTokenError, when it has none."""
-    name = jwt.get_unverified_header(token).get("kid") if isinstance(token, str) else None
+    name = _named_in(token.partition(".")[0]) if isinstance(token, str) else None
     if not isinstance(name, str):
         raise InvalidToken("no token with a known key")
     return name
+
+
+@lru_cache(maxsize=MOST_HEADERS)
+def _named_in(header: str) -> Any:
+    """Return the `kid` in the first part of a token, which all tokens of a key have in common."""
+    return jwt.get_unverified_header(f"{header}..").get("kid")
 
 
 def new_key(name: str) -> tuple[str, str]:
