@@ -34,7 +34,7 @@ logger_class = "gateway.logger.Logger"
 accesslog = "-"  # gateway.logger chooses what is logged of it
 SHARED = (
     *("apispec", "babel.dates", "babel.numbers", "cryptography.hazmat.primitives.asymmetric.ed25519", "flask"),
-    *("flask_compress", "flask_login", "jinja2.ext", "markdown_it", "marshmallow", "orjson", "segno"),
+    *("flask_compress", "flask_login", "jinja2.ext", "markdown_it", "marshmallow", "orjson", "segno", "yaml"),
 )
 """What the workers share in memory: libraries that neither wait nor use sockets, so that gevent may patch later."""
 

@@ -11,8 +11,9 @@ from argparse import Namespace
 from importlib import import_module
 from typing import Any
 
-import eventlet
 import yaml
+
+from libs import monkey
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::([^}]*))?\}")
 
@@ -20,7 +21,7 @@ VARIABLE = re.compile(r"\$\{(\w+)(?::([^}]*))?\}")
 def main() -> None:
     """Run the services of the modules on the command line, after their configuration, until the process is stopped."""
     config, *services = sys.argv[1:]
-    eventlet.monkey_patch()  # before others are imported
+    monkey.patch()  # before others are imported
     read_environment()
     import_module("nameko.cli.run").main(Namespace(config=config, services=services, backdoor_port=None))
 

@@ -97,10 +97,10 @@ FLOORS = [
     Floor(
         "rest",
         "our_memory_mb",
-        "about 440: what the processes have of their own just after their imports, each measured by itself",
-        "each of the five services has 40 to 56 (nameko, eventlet and pymongo; zxcvbn's words in auth), the gateway's"
-        " master and two workers 82 together, the other six programs 15 to 40. Only a parent that forks all could share"
-        " that",
+        "about 425: what the processes have of their own just after their imports, each measured by itself",
+        "each of the five services has 36 to 49 (nameko, eventlet and pymongo; zxcvbn's words in auth), the gateway's"
+        " master and two workers 82 together, the other five programs 15 to 35. Only a parent that forks all could"
+        " share that",
     ),
     Floor(
         "rest",
