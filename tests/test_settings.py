@@ -46,7 +46,8 @@ def read_in(path):
             if reads or called in ("required", "parsed", "optional") and not of_config:
                 yield node.args[0].value
         elif isinstance(node, ast.Subscript) and ast.unparse(node.value) in ENVIRONMENTS:
-            yield from [node.slice.value] if isinstance(node.slice, ast.Constant) else []
+            is_set = isinstance(node.ctx, ast.Store)
+            yield from [node.slice.value] if isinstance(node.slice, ast.Constant) and not is_set else []
 
 
 @cache
