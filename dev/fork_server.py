@@ -84,7 +84,7 @@ def _preloaded() -> socket.socket:
 def main() -> None:
     """Fork for each command until nobody can send another."""
     commands = socket.socket(fileno=0)
-    import_module("eventlet").monkey_patch()  # before others are imported
+    import_module("libs.monkey").patch()  # before others are imported
     for module in PRELOADED:
         import_module(module)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who watch the services

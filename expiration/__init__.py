@@ -2,7 +2,7 @@
 
 import sys
 
-if "pymongo" not in sys.modules:  # its TLS by pyOpenSSL needs service_identity, which it misses after 2 MB of imports
+if "pymongo" not in sys.modules:  # its TLS by pyOpenSSL needs service_identity, which is missing, but loads 2 MB before
     sys.modules["pymongo.pyopenssl_context"] = None  # type: ignore[assignment]  # Python then raises ImportError
 if "redis" not in sys.modules:  # it would import OpenTelemetry's SDK if it found that, for metrics that nobody reads
     found = sys.modules.get("opentelemetry")

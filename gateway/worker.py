@@ -94,9 +94,6 @@ class _Corked:
 class Server(StreamServer):
     """A server that closes its listening socket once it has accepted all connections: those left would be reset."""
 
-    max_accept = 1
-    """At a time, so that the workers share what comes at once: who takes it all lets the others wait in the end."""
-
     def close(self) -> None:
         """Stop, and handle what is accepted; doing it again changes nothing."""
         if self.closed:

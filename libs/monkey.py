@@ -5,6 +5,7 @@ resolver would not block the event loop either, but takes 7 MB in each service, 
 loads because webauthn installs it, is 1 MB more. Both together are a tenth of a second of each start.
 """
 
+import atexit
 import os
 import socket
 import sys
@@ -12,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 os.environ["EVENTLET_NO_GREENDNS"] = "yes"
+found = sys.modules.get("OpenSSL")
 sys.modules["OpenSSL"] = None  # type: ignore[assignment]  # Python then raises ImportError
 
 import eventlet  # noqa: E402
@@ -19,6 +21,8 @@ from eventlet import tpool  # noqa: E402
 from eventlet.green import socket as green_socket  # noqa: E402
 
 del sys.modules["OpenSSL"]
+if found:
+    sys.modules["OpenSSL"] = found
 
 LONGEST_SECONDS = 5.0
 """The longest wait for a name server, which is also dnspython's (`dns.resolver.Resolver.lifetime`)."""
@@ -27,13 +31,20 @@ _resolve = socket.getaddrinfo
 
 
 def patch() -> None:
-    """Let what waits yield to the rest of the service, resolving names included."""
+    """Let what waits yield to the rest of the service, `socket.getaddrinfo` included.
+
+    A lookup that was given up does not keep the process from ending: its thread is a daemon.
+    """
     green_socket.getaddrinfo = getaddrinfo
+    atexit.unregister(tpool.killall)
     eventlet.monkey_patch()
 
 
 def getaddrinfo(host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> Any:  # noqa: A002
-    """Return what `socket.getaddrinfo` does; raise socket.gaierror, EAI_AGAIN after LONGEST_SECONDS."""
+    """Return what `socket.getaddrinfo` does; raise socket.gaierror, EAI_AGAIN after LONGEST_SECONDS.
+
+    One of eventlet's twenty threads is then taken until the operating system gives up, too.
+    """
     with suppress(socket.gaierror):  # an address needs no name server, and so no thread
         return _resolve(host, port, family, type, proto, flags | socket.AI_NUMERICHOST)
     late = socket.gaierror(socket.EAI_AGAIN, f"no name server answered within {LONGEST_SECONDS:g} s")

@@ -176,7 +176,7 @@ def operator_of(token: str | None) -> str | None:
     """Return whose key an operator's token claims to be signed with; None for any other token. Verifies nothing."""
     try:
         name = _key_name(token)
-    except (jwt.InvalidTokenError, InvalidToken):
+    except (jwt.InvalidTokenError, InvalidToken, ValueError):
         return None
     issuer, _, person = name.partition(":")
     return person if issuer == OPERATOR and OPERATOR_NAME.fullmatch(person) else None

@@ -240,6 +240,8 @@ def test_what_is_no_public_key_of_an_operator_is_refused(text):
         operator_key(text)
 
 
-@pytest.mark.parametrize("token", [None, "", "a.b.c", pytest.param(SIGNER.mint("bo", 60), id="a user's")])
+@pytest.mark.parametrize(
+    "token", [None, "", "a.b.c", "\ud800.e30.", pytest.param(SIGNER.mint("bo", 60), id="a user's")]
+)
 def test_what_is_no_operators_token_is_not_taken_for_one(token):
     assert operator_of(token) is None
