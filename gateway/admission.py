@@ -1,7 +1,7 @@
 """Admission control: a request that changes something begins only when nothing else is to be done, so reads stay quick.
 
 In a rush thousands of them arrive at once. Without it a read that comes meanwhile would wait for all of them; with it,
-only for the few that have begun. They begin in the order in which they came. Under constant reads some still begin now
+only for the few that have begun. They begin in the order in which they came. Under constant reads one still begins now
 and then, and none waits longer than LONGEST_SECONDS: after that they share the processor with the reads.
 """
 
@@ -27,10 +27,8 @@ FIRST = (
 LONGEST_SECONDS = 3.0
 """The longest that a request waits."""
 PATIENCE_SECONDS = 0.02
-"""After how much other work the next ones begin: in this thread's processor time, as wall-clock time means little where
+"""After how much other work the next one begins: in this thread's processor time, as wall-clock time means little where
 other programs use the processor."""
-TURN_SECONDS = 0.004
-"""For how long they begin one after the other before the event loop looks for reads again."""
 
 
 class AdmissionControl:
@@ -64,21 +62,19 @@ class AdmissionControl:
         self._in_any_case.again(self._lose_patience, update=True)  # `start` would go on with what was left
 
     def _lose_patience(self) -> None:
-        """Let those begin that have waited too long, and the next ones if enough other work was done meanwhile."""
+        """Let those begin that have waited too long, and the next one if enough other work was done meanwhile."""
         since = self._clock() - LONGEST_SECONDS
-        late = sum(came <= since for came, _ in self._waiting)
-        if late or (self._waiting and time.thread_time() - self._since >= PATIENCE_SECONDS):
-            self._begin_next(late)
+        for _ in [came for came, _ in self._waiting if came <= since]:
+            self._begin_next()
+        if self._waiting and time.thread_time() - self._since >= PATIENCE_SECONDS:
+            self._begin_next()
 
-    def _begin_next(self, late: int = 0) -> None:
-        """Let those begin that came first: for a turn, and as many as are `late`; called from the event loop."""
+    def _begin_next(self) -> None:
+        """Let the request begin that came first; called from the event loop."""
         self._when_idle.stop()
         self._in_any_case.stop()
-        until = self._clock() + TURN_SECONDS
         try:
-            while self._waiting and (late > 0 or self._clock() < until):
-                late -= 1
-                self._waiting.popleft()[1].switch(None)  # returns when it has to wait for something, or has ended
+            self._waiting.popleft()[1].switch(None)  # returns when it has to wait for something, or has ended
         finally:
             if self._waiting:
                 self._let_next_begin()
