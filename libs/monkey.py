@@ -8,21 +8,16 @@ loads because webauthn installs it, is 1 MB more. Both together are a tenth of a
 import atexit
 import os
 import socket
-import sys
 from contextlib import suppress
 from typing import Any
 
+from libs.hidden import hidden
+
 os.environ["EVENTLET_NO_GREENDNS"] = "yes"
-found = sys.modules.get("OpenSSL")
-sys.modules["OpenSSL"] = None  # type: ignore[assignment]  # Python then raises ImportError
-
-import eventlet  # noqa: E402
-from eventlet import tpool  # noqa: E402
-from eventlet.green import socket as green_socket  # noqa: E402
-
-del sys.modules["OpenSSL"]
-if found:
-    sys.modules["OpenSSL"] = found
+with hidden("OpenSSL"):
+    import eventlet
+    from eventlet import tpool
+    from eventlet.green import socket as green_socket
 
 LONGEST_SECONDS = 5.0
 """The longest wait for a name server, which is also dnspython's (`dns.resolver.Resolver.lifetime`)."""
