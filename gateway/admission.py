@@ -29,6 +29,8 @@ LONGEST_SECONDS = 3.0
 PATIENCE_SECONDS = 0.02
 """After how much other work the next one begins: in this thread's processor time, as wall-clock time means little where
 other programs use the processor."""
+LOOK_SECONDS = PATIENCE_SECONDS / 4
+"""How often is looked whether there was that much."""
 
 
 class AdmissionControl:
@@ -40,7 +42,7 @@ class AdmissionControl:
         self._since = 0.0
         """The thread's processor time when the last request that began paused or ended."""
         loop = gevent.get_hub().loop
-        self._when_idle, self._in_any_case = loop.idle(), loop.timer(PATIENCE_SECONDS, PATIENCE_SECONDS)
+        self._when_idle, self._in_any_case = loop.idle(), loop.timer(LOOK_SECONDS, LOOK_SECONDS)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Handle one request."""
@@ -53,28 +55,24 @@ class AdmissionControl:
         waiter: Waiter[Any] = Waiter()
         self._waiting.append((self._clock(), waiter))
         if len(self._waiting) == 1:
-            self._let_next_begin()
+            self._since = time.thread_time()
+            self._when_idle.start(self._begin_next)
+            self._in_any_case.again(self._lose_patience, update=True)  # `start` would go on with what was left
         waiter.get()
-
-    def _let_next_begin(self) -> None:
-        self._since = time.thread_time()
-        self._when_idle.start(self._begin_next)
-        self._in_any_case.again(self._lose_patience, update=True)  # `start` would go on with what was left
 
     def _lose_patience(self) -> None:
         """Let those begin that have waited too long, and the next one if enough other work was done meanwhile."""
         since = self._clock() - LONGEST_SECONDS
-        for _ in [came for came, _ in self._waiting if came <= since]:
+        while self._waiting and self._waiting[0][0] <= since:
             self._begin_next()
         if self._waiting and time.thread_time() - self._since >= PATIENCE_SECONDS:
             self._begin_next()
 
     def _begin_next(self) -> None:
         """Let the request begin that came first; called from the event loop."""
-        self._when_idle.stop()
-        self._in_any_case.stop()
-        try:
-            self._waiting.popleft()[1].switch(None)  # returns when it has to wait for something, or has ended
-        finally:
-            if self._waiting:
-                self._let_next_begin()
+        _, waiter = self._waiting.popleft()
+        if not self._waiting:
+            self._when_idle.stop()
+            self._in_any_case.stop()
+        waiter.switch(None)  # returns when it has to wait for something, or has ended
+        self._since = time.thread_time()

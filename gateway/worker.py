@@ -64,31 +64,30 @@ class Request(message.Request):
 
 
 class Response(wsgi.Response):
-    """A response whose head leaves in one packet with the beginning of its body: each packet wakes the other end."""
+    """A response whose head leaves together with the beginning of its body: each packet wakes the other end."""
 
     sock: Any
 
     def write(self, arg: bytes) -> None:
-        """Send a part of the body, after the head if that was not sent yet."""
-        if self.headers_sent or not arg or self._omits_body or self.response_length == 0:
+        """Send a part of the body, with the head if that was not sent yet."""
+        if self.headers_sent:
             super().write(arg)
             return
-        connection, self.sock = self.sock, _Corked(self.sock)
+        connection, self.sock = self.sock, _Buffer()
         try:
-            self.send_headers()
+            super().write(arg)
         finally:
-            self.sock = connection
-        super().write(arg)
+            buffer, self.sock = self.sock, connection
+        connection.sendall(buffer.content)
 
 
-class _Corked:
-    """A socket that keeps what it is given until more follows."""
+class _Buffer:
+    """A socket that keeps what it is given."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    content = b""
 
     def sendall(self, sent: bytes) -> None:
-        self._connection.sendall(sent, socket.MSG_MORE)
+        self.content += sent
 
 
 class Server(StreamServer):
