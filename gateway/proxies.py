@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 QUIET_SECONDS = 60.0
-SET_BY_PROXIES = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host")
+SET_BY_PROXIES = {
+    f"HTTP_{name.upper().replace('-', '_')}": name
+    for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host")
+}
+"""Headers by their keys in a WSGI environment."""
 DIRECT = ("/healthz", "/readyz", "/api/webhooks/")
 """The paths of those who need not come through the proxies: probes, and a fake Stripe."""
 WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([\d.]+):\d+", re.ASCII)
@@ -60,8 +64,7 @@ class Proxies:
     def _problem(self, environ: "WSGIEnvironment", named: Sequence[str]) -> str | None:
         """Return how the headers of a request without a client's address contradict the number of proxies."""
         if not self._number:
-            found = (name for name in SET_BY_PROXIES if environ.get(f"HTTP_{name.upper().replace('-', '_')}"))
-            return next((f"a proxy has set {name}" for name in found), None)
+            return next((f"a proxy has set {name}" for key, name in SET_BY_PROXIES.items() if environ.get(key)), None)
         if not named and environ.get("PATH_INFO", "").startswith(DIRECT):
             return None
         return f"X-Forwarded-For names {len(named)} clients and proxies, or no IP address"
