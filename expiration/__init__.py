@@ -2,7 +2,5 @@
 
 from libs.hidden import hidden
 
-with hidden("pymongo.pyopenssl_context"):  # its TLS by pyOpenSSL, which needs service_identity, but loads 2 MB before
-    import pymongo  # noqa: F401
-with hidden("opentelemetry"):  # its SDK, for metrics that nobody reads
+with hidden("opentelemetry"):  # redis would import its SDK, for metrics that nobody reads
     import redis.observability.providers  # noqa: F401

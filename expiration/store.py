@@ -5,9 +5,12 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
-from pymongo import ASCENDING, IndexModel
-from pymongo.database import Database
-from pymongo.errors import BulkWriteError
+from libs.hidden import hidden
+
+with hidden("pymongo.pyopenssl_context"):  # it would load pyOpenSSL, 2 MB, and fail then without service_identity
+    from pymongo import ASCENDING, IndexModel
+    from pymongo.database import Database
+    from pymongo.errors import BulkWriteError
 
 from expiration.domain import Deadline
 from libs.contracts.events import CATALOGUE

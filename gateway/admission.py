@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 0.02
 """After how much other work the next one begins: in this thread's processor time, as wall-clock time means little where
 other programs use the processor."""
 LOOK_SECONDS = PATIENCE_SECONDS / 4
-"""How often is looked whether there was that much."""
+"""How often to check whether it has been that much."""
 
 
 class AdmissionControl:
@@ -39,8 +39,8 @@ class AdmissionControl:
     def __init__(self, application: "WSGIApplication", clock: Callable[[], float] = time.monotonic) -> None:
         self._application, self._clock = application, clock
         self._waiting: deque[tuple[float, Waiter[Any]]] = deque()
-        self._has_begun, self._since = False, 0.0
-        """Whether one has begun since the last look; the thread's processor time at the last look that found so."""
+        self._since = 0.0
+        """The thread's processor time when the last request that began paused or ended."""
         loop = gevent.get_hub().loop
         self._when_idle, self._in_any_case = loop.idle(), loop.timer(LOOK_SECONDS, LOOK_SECONDS)
 
@@ -55,7 +55,7 @@ class AdmissionControl:
         waiter: Waiter[Any] = Waiter()
         self._waiting.append((self._clock(), waiter))
         if len(self._waiting) == 1:
-            self._has_begun = True
+            self._since = time.thread_time()
             self._when_idle.start(self._begin_next)
             self._in_any_case.again(self._lose_patience, update=True)  # `start` would go on with what was left
         waiter.get()
@@ -65,17 +65,14 @@ class AdmissionControl:
         since = self._clock() - LONGEST_SECONDS
         while self._waiting and self._waiting[0][0] <= since:
             self._begin_next()
-        used = time.thread_time()
-        if self._has_begun:
-            self._has_begun, self._since = False, used
-        elif self._waiting and used - self._since >= PATIENCE_SECONDS:
+        if self._waiting and time.thread_time() - self._since >= PATIENCE_SECONDS:
             self._begin_next()
 
     def _begin_next(self) -> None:
         """Let the request begin that came first; called from the event loop."""
-        self._has_begun = True
         _, waiter = self._waiting.popleft()
         if not self._waiting:
             self._when_idle.stop()
             self._in_any_case.stop()
         waiter.switch(None)  # returns when it has to wait for something, or has ended
+        self._since = time.thread_time()

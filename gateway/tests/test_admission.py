@@ -5,7 +5,7 @@ import time
 import gevent
 import pytest
 
-from gateway.admission import LONGEST_SECONDS, AdmissionControl
+from gateway.admission import LONGEST_SECONDS, PATIENCE_SECONDS, AdmissionControl
 from gateway.metrics import BEGAN
 
 
@@ -38,6 +38,25 @@ def test_reservations_begin_also_while_there_are_always_reads_to_answer():
     gevent.joinall([gevent.spawn(read_on_and_on), *(spawn(control, "POST", str(number)) for number in range(3))], 5)
 
     assert begun == [("POST", "0"), ("POST", "1"), ("POST", "2")]
+
+
+def test_a_reservation_begins_after_each_20_ms_that_reads_have_used(monkeypatch):
+    begun, checks, used = [], [], [0.0]
+    monkeypatch.setattr(time, "thread_time", lambda: used[0])
+    control = AdmissionControl(lambda environ, _: record(begun, environ), clock=lambda: checks.append("") or 0.0)
+
+    def read_on_and_on():
+        gevent.sleep(0)  # until the reservations wait
+        for _ in range(3):
+            used[0] += 1.25 * PATIENCE_SECONDS
+            checked = len(checks)
+            while len(checks) == checked:
+                gevent.sleep(0)
+        begun.append("the reads end")
+
+    gevent.joinall([*(spawn(control, "POST", str(number)) for number in range(5)), gevent.spawn(read_on_and_on)], 5)
+
+    assert begun.index("the reads end") == 3
 
 
 def test_nobody_waits_for_longer_than_three_seconds_however_many_reads_there_are():

@@ -24,10 +24,10 @@ from dev.stack.programs import no_programs
 from dev.testing import nameko_service, new_vhost, queue_length, self_signed, stack_folder, wait_for
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.connection import connect, discard
-from libs.amqp.tests.tcp_proxy import TcpProxy
 from libs.events import Aggregates, Relay, topology
 from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
 from libs.rpc import Client, ServiceUnavailable
+from libs.tests.tcp_proxy import TcpProxy
 from libs.tokens import new_key
 
 pytestmark = pytest.mark.integration

@@ -7,10 +7,10 @@ import pytest
 from kombu import Connection, Exchange
 
 from libs.amqp.tests.malformed import MALFORMED, publish_malformed
-from libs.amqp.tests.tcp_proxy import TcpProxy
 from libs.contracts.events import SessionRevoked
 from libs.events.topology import declare_published
 from libs.revocation_listener import EXCHANGE, ROUTING_KEY, RevocationListener
+from libs.tests.tcp_proxy import TcpProxy
 
 
 class Woken:

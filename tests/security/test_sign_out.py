@@ -19,8 +19,8 @@ from libs.revocation_listener import EXCHANGE
 from libs.revocations import TRUST_SECONDS
 from libs.rpc import Client, RemoteError, ServiceUnavailable
 from libs.schema import migrate
+from libs.tests.tcp_proxy import TcpProxy
 from libs.tokens import new_key
-from tests.security.tcp_proxy import TcpProxy
 from tickets.store import TicketStore
 
 PASSWORD = "correct horse battery"
@@ -101,7 +101,7 @@ def running(servers):
         proxy = stack.enter_context(closing(TcpProxy(mongo_url)))
         auth = {
             "AMQP_URI": amqp_url,
-            "MONGO_URL": proxy.url,
+            "MONGO_URL": f"{proxy.url}&directConnection=true",  # and not the replica set's own address
             "SIGNING_KEY": AUTH_PRIVATE,
             "TOKEN_PUBLIC_KEYS": KNOWN_KEYS,
             "SIGN_UPS_PER_ADDRESS": 100,
@@ -122,7 +122,9 @@ def running(servers):
         for gateway in gateways:
             stack.callback(gateway.extensions["services"].client.close)
             for begin in gateway.before_request_funcs[None]:
-                if stop := getattr(getattr(begin, "__self__", None), "stop", None):  # of what follows events
+                if stop := getattr(
+                    getattr(begin, "__self__", None), "stop", None
+                ):  # what was begun with the first request
                     stack.callback(stop)
             gateway.test_client().get("/healthz")
         yield Site(gateways, process, proxy, database, amqp_url, client)

@@ -2,7 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 from libs.amqp.connection import connected
-from libs.amqp.tests.tcp_proxy import TcpProxy
+from libs.tests.tcp_proxy import TcpProxy
 
 
 def test_what_fails_because_the_broker_hangs_waits_for_it_no_longer(amqp_url, monkeypatch):

@@ -13,10 +13,10 @@ from kombu import Queue
 from dev.testing import nameko_service, wait_for
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.consumer import QueueConsumer
-from libs.amqp.tests.tcp_proxy import TcpProxy
 from libs.events import topology
 from libs.events.tests.bakery.catalogue import LoafBaked
 from libs.rpc import Client
+from libs.tests.tcp_proxy import TcpProxy
 from libs.tokens import new_key
 
 

@@ -8,7 +8,7 @@ from kombu.exceptions import OperationalError
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher, connection
 from libs.amqp import publisher as publisher_module
 from libs.amqp.connection import connect
-from libs.amqp.tests.tcp_proxy import TcpProxy
+from libs.tests.tcp_proxy import TcpProxy
 
 NOBODY = "amqp://guest:guest@127.0.0.1:1/"
 

@@ -14,12 +14,12 @@ from dev.testing import nameko_service, new_vhost, queue_length, wait_for
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.container import MOST_WAITING
 from libs.amqp.tests.malformed import MALFORMED, publish_malformed
-from libs.amqp.tests.tcp_proxy import TcpProxy
 from libs.events.tests.bakery.catalogue import CATALOGUE
 from libs.rpc import Client, RemoteError, ServiceUnavailable, deadlines
 from libs.rpc import client as rpc_client
 from libs.rpc.entrypoint import Responder, encoded_reply
 from libs.rpc.topology import RPC_EXCHANGE
+from libs.tests.tcp_proxy import TcpProxy
 from libs.tokens import new_key
 
 PROBE, STOCK = "libs.rpc.tests.probe:Probe", "libs.rpc.tests.probe:Stock"
