@@ -78,9 +78,11 @@ def test_more_time_is_offered_in_the_last_two_minutes_and_what_was_typed_stays(p
     offer = page.get_by_role("button", name="Add 5 minutes")
     page.get_by_label("Visa ending in 4242").check(force=True)
     early = offer.is_visible()
-    soon = services.orders[order["id"]]["expires_at"] = iso(datetime.now(UTC) + timedelta(minutes=1, seconds=55))
     page.clock.fast_forward(13 * 60_000 + 5_000)
     announced_then = announced(page)
+    soon = services.orders[order["id"]]["expires_at"] = iso(datetime.now(UTC) + timedelta(minutes=1, seconds=55))
+    services._change_ticket(services.orders[order["id"]])
+    page.clock.run_for(6_000)
     page.locator(f"[data-deadline='{soon}']").wait_for()  # a key pressed before would go to what is replaced
 
     offer.press("Enter")

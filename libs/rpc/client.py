@@ -264,6 +264,8 @@ class Client:
                 self._lock.release()
 
     def _open_sender(self, deadline: float) -> Any:
+        if self._closed:
+            raise ServiceUnavailable("the client was closed")
         if self._channel is None:
             left = max(deadline - time.monotonic(), SHORTEST_SECONDS)
             self._sender = connect(self.amqp_url, connect_seconds=CONNECT_SECONDS, seconds=left)
