@@ -121,11 +121,7 @@ def running(servers):
         gateways = [create_app(settings=SETTINGS | {"GATEWAY_AMQP_URL": amqp_url}) for _ in range(2)]
         for gateway in gateways:
             stack.callback(gateway.extensions["services"].client.close)
-            for begin in gateway.before_request_funcs[None]:
-                if stop := getattr(
-                    getattr(begin, "__self__", None), "stop", None
-                ):  # what was begun with the first request
-                    stack.callback(stop)
+            stack.callback(gateway.extensions["revocation_listener"].stop)
             gateway.test_client().get("/healthz")
         yield Site(gateways, process, proxy, database, amqp_url, client)
 

@@ -487,6 +487,16 @@ def test_no_reply_queue_outlives_its_client(servers, amqp_url):
     wait_for(lambda: queues(servers, amqp_url) == [])
 
 
+def test_a_call_of_a_client_that_was_closed_opens_no_connection(amqp_url):
+    with closing(Client(amqp_url, "gateway")) as client, pytest.raises(ServiceUnavailable):
+        client.call("nobody", "echo")
+
+    with pytest.raises(ServiceUnavailable, match="the client was closed"):
+        client.call("nobody", "echo")
+
+    assert client._sender is None
+
+
 def channels(client):
     """The numbers of the channels that are open on the connection by which a client sends."""
     return sorted(client._sender.connection.channels)
