@@ -37,6 +37,7 @@ POLL_SECONDS = 5.0
 RETURN_CHECK_SECONDS = 0.05
 SHORTEST_SECONDS = 0.001
 """The shortest timeout of a socket, to which zero would mean something else."""
+CLOSED = "the client was closed"
 BLOCKED = "the broker accepts nothing now"
 """Part of the message of an error that a broker with an alarm of memory or disk causes."""
 NO_METHOD = "no_method"
@@ -157,7 +158,7 @@ class Client:
         self._closed = True
         with self._lock:
             self._drop_sender()
-        self._fail("the client was closed", lambda waiter: True)
+        self._fail(CLOSED, lambda waiter: True)
         if self._receiver is not None:
             with suppress(Exception):  # it may be closed already
                 self._receiver.connection.transport.sock.shutdown(socket.SHUT_RD)
@@ -265,7 +266,7 @@ class Client:
 
     def _open_sender(self, deadline: float) -> Any:
         if self._closed:
-            raise ServiceUnavailable("the client was closed")
+            raise ServiceUnavailable(CLOSED)
         if self._channel is None:
             left = max(deadline - time.monotonic(), SHORTEST_SECONDS)
             self._sender = connect(self.amqp_url, connect_seconds=CONNECT_SECONDS, seconds=left)
@@ -342,6 +343,8 @@ class Client:
     # the receiving side
 
     def _listen(self, deadline: float) -> None:
+        if self._closed:
+            raise ServiceUnavailable(CLOSED)
         with self._start:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._receive, name="rpc-replies", daemon=True)
