@@ -378,7 +378,7 @@ def test_calls_are_answered_by_way_of_another_broker_after_one_hangs(broker_url,
         closing(TcpProxy(broker_url)) as proxy,
         closing(Client(f"{proxy.url};{broker_url}", "gateway", timeout=0.5)) as another,
     ):
-        another.call("probe", "echo", {"value": 1})
+        another.call("probe", "echo", {"value": 1}, timeout=10)
         proxy.silent.set()
 
         def answer():
