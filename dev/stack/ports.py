@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -105,20 +106,23 @@ def is_taken(port: int) -> bool:
 
 
 def free_ports() -> Ports:
-    """Return ports that are free now, all different, for a stack of a test; Linux gives none of them to a client."""
+    """Return free ports, all different, for a stack of a test, which nobody else who asks gets while this process runs.
+
+    Linux gives none of them to a client: they are below its ephemeral range.
+    """
     names = [field.name for field in fields(Ports) if field.name != "metrics"]
-    free: set[int] = set()
-    while len(free) < len(names):
-        port = 10000 + secrets.randbelow(10000)
-        if not is_taken(port):
-            free.add(port)
-    return Ports(**dict(zip(names, free, strict=True)), metrics=_free_row())
+    row = _claim_row(len(names) + len(SERVE_METRICS))
+    return Ports(**dict(zip(names, row, strict=False)), metrics=row[len(names)])
 
 
-def _free_row() -> int:
-    """Return the first of as many free ports in a row as programs serve metrics, below Linux's ephemeral range."""
+def _claim_row(length: int) -> range:
+    """Return so many free ports in a row; a socket bound to the one before them keeps them until the process ends."""
     while True:
         # not by chance that a test framework may have seeded: several processes look for a row at the same time
-        first = 20000 + secrets.randbelow(12000 // len(SERVE_METRICS)) * len(SERVE_METRICS)
-        if not any(is_taken(port) for port in range(first, first + len(SERVE_METRICS))):
-            return first
+        first = 10000 + secrets.randbelow(18000 // (length + 1)) * (length + 1)
+        row = range(first + 1, first + 1 + length)
+        with socket.socket() as guard, suppress(OSError):
+            guard.bind((HOST, first))
+            if not any(map(is_taken, row)):
+                guard.detach()
+                return row

@@ -21,6 +21,15 @@ def test_free_ports_are_all_different():
     assert len(set(ports)) == len(ports)
 
 
+def test_stacks_that_start_at_the_same_time_get_different_ports(monkeypatch):
+    rows = (number // 2 for number in range(2000))  # the second looks first where the first has found its own
+    monkeypatch.setattr("dev.stack.ports.secrets.randbelow", lambda _: next(rows))
+
+    first, second = free_ports(), free_ports()
+
+    assert not set(vars(first).values()) & set(vars(second).values())
+
+
 def test_setting_moves_one_port():
     ports = Ports.from_environment({"GATEWAY_PORT": "9000", "STACK_REDIS_PORT": "9001"})
 
