@@ -29,7 +29,7 @@ LONGEST_SECONDS = 3.0
 PATIENCE_SECONDS = 0.02
 """After how much other work the next one begins: in this thread's processor time, as wall-clock time means little where
 other programs use the processor."""
-LOOK_SECONDS = PATIENCE_SECONDS / 4
+CHECK_SECONDS = PATIENCE_SECONDS / 4
 """How often to check whether it has been that much."""
 
 
@@ -42,7 +42,7 @@ class AdmissionControl:
         self._since = 0.0
         """The thread's processor time when the last request that began paused or ended."""
         loop = gevent.get_hub().loop
-        self._when_idle, self._in_any_case = loop.idle(), loop.timer(LOOK_SECONDS, LOOK_SECONDS)
+        self._when_idle, self._in_any_case = loop.idle(), loop.timer(CHECK_SECONDS, CHECK_SECONDS)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Handle one request."""

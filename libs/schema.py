@@ -22,6 +22,13 @@ COMMAND = "python -m ops.migrate"
 OPTIONS = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds")
 """The options by which two indexes of the same keys differ."""
 
+BUILDS = 10
+"""How often the migration builds an index that is missing.
+
+MongoDB (6.0.5) reports success to whoever asks for an index that another client is building, also if that client's
+request is then interrupted, and the index with it.
+"""
+
 NO_COLLECTION, NO_INDEX = 26, 27  # mongodb/mongo: src/mongo/base/error_codes.yml
 
 Step = Callable[[Database[dict[str, Any]]], int]
@@ -70,17 +77,17 @@ def migrate(database: Database[dict[str, Any]], schema: Schema) -> list[str]:
     Needs a database that was opened without a deadline: otherwise a long build is aborted, and never finishes.
     Raises MigrationFailed.
     """
-    done = []
-    for name, found in groupby(missing(database, schema), key=itemgetter(0)):
-        indexes = [index for _, index in found]
-        try:
-            database[name].create_indexes(indexes)  # all by one scan of the documents
-        except OperationFailure as error:
-            reason = (error.details or {}).get("errmsg", error)
-            raise MigrationFailed(f"an index of {name} cannot be built: {reason}") from error
-        done += [f"built the index on {_title(name, index)}" for index in indexes]
+    lacking = first = missing(database, schema)
+    for _ in range(BUILDS):
+        _build(database, lacking)
+        if not (lacking := missing(database, schema)):
+            break
+    else:
+        names = ", ".join(_title(*each) for each in lacking)
+        raise MigrationFailed(f"MongoDB reported {BUILDS} times that it built the index on {names}, but it is missing")
+    built = [f"built the index on {_title(*each)}" for each in first]
     changed = ((step, step(database)) for step in schema.steps)
-    return done + [f"{step.__name__.replace('_', ' ')}: {count}" for step, count in changed if count]
+    return built + [f"{step.__name__.replace('_', ' ')}: {count}" for step, count in changed if count]
 
 
 def missing(database: Database[dict[str, Any]], schema: Schema) -> list[tuple[str, IndexModel]]:
@@ -106,6 +113,15 @@ def drop_index(collection: Collection[dict[str, Any]], name: str) -> int:
             raise
         return 0
     return 1
+
+
+def _build(database: Database[dict[str, Any]], lacking: Sequence[tuple[str, IndexModel]]) -> None:
+    for name, indexes in groupby(lacking, key=itemgetter(0)):
+        try:
+            database[name].create_indexes([index for _, index in indexes])  # all by one scan of the documents
+        except OperationFailure as error:
+            reason = (error.details or {}).get("errmsg", error)
+            raise MigrationFailed(f"an index of {name} cannot be built: {reason}") from error
 
 
 def _ready_indexes(database: Database[dict[str, Any]], collection: str) -> list[tuple[Any, ...]]:

@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 from pymongo import ASCENDING, IndexModel
+from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from dev.testing import wait_for
@@ -82,6 +83,23 @@ def test_an_index_is_built_however_long_that_takes(mongo, mongo_url, monkeypatch
                 migrate(hasty.get_default_database(), SCHEMA)
         assert len(building.result(30)) == 2
         check(hasty.get_default_database(), SCHEMA, "oven")
+
+
+def test_an_index_that_mongodb_reports_as_built_but_did_not_build_is_built(mongo, monkeypatch):
+    """MongoDB does so if it found another client's build of the same index, which is then interrupted."""
+    create_indexes = Collection.create_indexes
+    interrupted = iter([True, False])
+    monkeypatch.setattr(Collection, "create_indexes", lambda *args: next(interrupted) or create_indexes(*args))
+
+    assert len(migrate(mongo, SCHEMA)) == 2
+    assert indexes(mongo) == ["_id_", "grain_1", "name_1"]
+
+
+def test_a_migration_does_not_report_an_index_that_is_never_built(mongo, monkeypatch):
+    monkeypatch.setattr(Collection, "create_indexes", lambda *_: None)
+
+    with pytest.raises(MigrationFailed, match="built the index on name of loaves, grain of loaves, but it is missing"):
+        migrate(mongo, SCHEMA)
 
 
 def test_two_migrations_at_once_do_what_one_does(mongo):
