@@ -127,7 +127,7 @@ def test_a_call_whose_deadline_has_passed_is_not_executed(alone, amqp_url):
     with Connection(amqp_url) as connection:  # the queue of a service that does not run now
         Queue("rpc-probe", RPC_EXCHANGE, "probe.*", channel=connection).declare()
     with pytest.raises(ServiceUnavailable, match="no answer") as late:
-        alone.call("probe", "sleep", {"seconds": 0.001}, timeout=0.2)
+        alone.call("probe", "sleep", {"seconds": 0.001}, timeout=1)
     assert not late.value.is_reply
 
     with start(amqp_url):
@@ -137,7 +137,8 @@ def test_a_call_whose_deadline_has_passed_is_not_executed(alone, amqp_url):
 
 def test_a_call_that_gets_no_answer_while_the_broker_is_blocked_says_so(alone, amqp_url):
     with start(amqp_url), ThreadPoolExecutor(1) as pool:
-        call = pool.submit(alone.call, "probe", "sleep", {"seconds": 1}, timeout=0.5)
+        assert alone.call("probe", "begun") == 0
+        call = pool.submit(alone.call, "probe", "sleep", {"seconds": 2}, timeout=1.5)
         wait_for(lambda: alone.call("probe", "begun"))
         alone._blocked("low on memory")  # as the broker says after it has received the call
 
@@ -167,8 +168,8 @@ def test_slow_calls_keep_no_other_waiting_and_the_most_that_may_wait_do(alone, a
         for _ in range(MOST_WAITING):
             pool.submit(alone.call, "probe", "wait", {"seconds": 600}, timeout=5)
 
-        wait_for(is_refused, 5, "too many calls to wait")
-        assert alone.call("probe", "echo", {"value": "x"}, timeout=2) == "x"
+        wait_for(is_refused, what="too many calls to wait")
+        assert alone.call("probe", "echo", {"value": "x"}) == "x"
 
 
 def test_a_call_whose_deadline_passed_while_it_waited_in_the_service_is_not_executed(alone, amqp_url):
@@ -204,7 +205,7 @@ def test_a_call_that_waited_in_a_paused_service_until_its_caller_gave_up_is_not_
         if has_called:
             alone.call("probe", "echo", {"value": 1})
         with paused(service), pytest.raises(ServiceUnavailable, match="no answer"):
-            alone.call("probe", "sleep", {"seconds": 0.001}, timeout=0.5)
+            alone.call("probe", "sleep", {"seconds": 0.001}, timeout=0.5 if has_called else 1.5)
 
         wait_for(lambda: alone.call("probe", "expired") == {"probe.sleep": 1})
         assert alone.call("probe", "done") == []
@@ -246,7 +247,7 @@ def test_nobody_hears_that_a_command_failed_while_it_may_yet_begin(amqp_url, met
         client.call("probe", "echo", {"value": 1})
         with ThreadPoolExecutor(1) as pool:
             started = time.monotonic()
-            call = pool.submit(getattr(client, method), "probe", "sleep", {"seconds": 0.3}, timeout=1.5)
+            call = pool.submit(getattr(client, method), "probe", "sleep", {"seconds": 1.4}, timeout=1.5)
             wait_for(lambda: client._waiting)
             proxy.close()
 
@@ -307,7 +308,7 @@ def test_calls_in_flight_fail_when_their_client_is_closed(broker_url, client):
         another.close()
 
         with pytest.raises(ServiceUnavailable, match="closed"):
-            call.result(1)
+            call.result(10)
 
 
 def test_a_stop_finishes_the_calls_in_progress_and_repeats_none(alone, amqp_url):
