@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway import settings
 from libs import logs
-from libs.processes import die_with_parent
+from libs.processes import allow_open_files, die_with_parent
 
 if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # where each worker counts; prometheus_client looks when imported
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="ticketing-metrics-")
@@ -21,7 +21,7 @@ with logs.logging_exit():
     bind = settings.bind()
 worker_class = "gateway.worker.Worker"  # gevent, with error responses of our own
 workers = 2
-worker_connections = 1000
+worker_connections = 5000  # that wait in a rush, or that browsers keep open, of 14 kB; then nobody else is accepted
 preload_app = False  # each worker opens its own connections, after the fork and gevent's patching
 timeout = 30  # a worker whose event loop is blocked for so long is replaced
 control_socket_disable = True  # its default path is shared by every gunicorn of a user
@@ -37,12 +37,15 @@ SHARED = (
     *("flask_compress", "flask_login", "jinja2.ext", "markdown_it", "marshmallow", "orjson", "segno", "yaml"),
 )
 """What the workers share in memory: libraries that neither wait nor use sockets, so that gevent may patch later."""
+OTHER_FILES = 200
+"""How many files and sockets a worker has open beside its clients' connections, at most."""
 
 
 def on_starting(_server: Any) -> None:
     """Stop when a setting is missing or invalid: gunicorn would restart failing workers for ever. Import SHARED."""
     with logs.logging_exit():
         settings.Settings.read(os.environ)
+    allow_open_files(worker_connections + OTHER_FILES)
     for library in SHARED:
         import_module(library)
     gc.collect()

@@ -1,6 +1,7 @@
-"""What a process asks of the kernel and of the C library: to end with its parent, to give memory back."""
+"""What a process asks of the kernel and of the C library: to end with its parent, to return memory, more open files."""
 
 import ctypes
+import resource
 import signal
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -20,3 +21,11 @@ def give_back_blocks(size: int) -> None:
     those of up to 32 MiB for itself (mallopt(3), M_MMAP_THRESHOLD).
     """
     _libc.mallopt(M_MMAP_THRESHOLD, size)
+
+
+def allow_open_files(count: int) -> None:
+    """Let this process, and those that it starts, each open so many files and sockets, if the hard limit allows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count and soft != resource.RLIM_INFINITY:
+        allowed = count if hard == resource.RLIM_INFINITY else min(count, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))

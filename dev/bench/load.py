@@ -43,6 +43,7 @@ class Stream:
 
     With `per_second` they come at that rate instead, each on a connection of its own, however many wait: their first
     reply is timed from the moment at which they had to come. A stream in the `background` ends with the others.
+    Connections stay open until the end, as those of browsers do.
     """
 
     actors: Iterator[Actor]
@@ -174,7 +175,8 @@ class Load:
         with suppress(BlockingIOError):
             line.socket.connect(self._address)
         self._lines[line.socket.fileno()] = line
-        self._poll.register(line.socket, select.EPOLLOUT)
+        self._poll.register(line.socket, select.EPOLLIN)
+        self._send(line)
 
     def _next_actor(self, line: _Line) -> bool:
         actor = next(line.stream.actors, None)
@@ -189,7 +191,7 @@ class Load:
             self._send(line)
             return
         try:
-            data = line.socket.recv(262_144)
+            data = line.socket.recv(65_536)
         except BlockingIOError:
             return
         except OSError:
@@ -205,7 +207,8 @@ class Load:
             line.unsent, line.began = line.actor.send(reply), time.perf_counter()
         except StopIteration:
             if line.stream.per_second or not self._next_actor(line):
-                self._close(line)
+                self._busy -= not line.stream.background
+                self._poll.unregister(line.socket)
                 return
         if reply.status:
             self._send(line)
@@ -217,12 +220,10 @@ class Load:
         try:
             sent = line.socket.send(line.unsent)
             assert sent == len(line.unsent), "a request does not fit"
+        except BlockingIOError:  # it is not connected yet
+            self._poll.modify(line.socket, select.EPOLLOUT)
         except OSError:
             self._pass_on(line, Reply(0))
-
-    def _close(self, line: _Line) -> None:
-        self._drop(line)
-        self._busy -= not line.stream.background
 
     def _drop(self, line: _Line) -> None:
         line.received, line.missing = [], 0

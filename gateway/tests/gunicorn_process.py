@@ -33,9 +33,11 @@ class GunicornProcess:
         self._environ = {**os.environ, **SETTINGS, **chosen, **settings}
         self.master = None
 
-    def start(self):
+    def start(self, open_files=None):
+        """Start it; `open_files`: the soft limit of how many files it may open, instead of that of this process."""
+        limit = ["prlimit", f"--nofile={open_files}:"] if open_files else []
         with self.log.open("ab") as log:
-            command = [sys.executable, *COMMAND]
+            command = [*limit, sys.executable, *COMMAND]
             self.master = subprocess.Popen(command, env=self._environ, stdout=log, stderr=subprocess.STDOUT)
         return self
 

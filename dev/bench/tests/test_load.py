@@ -82,6 +82,20 @@ def test_arrivals_come_at_their_rate_beside_a_background_that_ends_with_them(loa
     assert seconds >= 19 / 200
 
 
+def test_a_connection_that_takes_a_moment_to_open_gets_its_reply():
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        serving = threading.Timer(
+            0.2, serve, (listener,)
+        )  # until then it lets one or two connect, and others try again
+        serving.daemon = True
+        serving.start()
+        stream = Stream((asking(request("GET", "/")) for _ in range(4)), connections=4)
+        Load("127.0.0.1", listener.getsockname()[1]).run(stream)
+        listener.shutdown(socket.SHUT_RDWR)
+
+    assert len(stream.latencies_ms) == 4
+
+
 def test_a_percentile_is_what_so_many_did_not_exceed():
     assert percentile([5.0, 1.0, 3.0, 2.0, 4.0], 50) == 3.0
     assert percentile([5.0, 1.0], 99) == 5.0
