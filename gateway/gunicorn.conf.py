@@ -19,6 +19,7 @@ with logs.logging_exit():
     logs.set_up()
     settings.check_metrics_folder()
     bind = settings.bind()
+    keepalive = settings.keepalive()
 worker_class = "gateway.worker.Worker"  # gevent, with error responses of our own
 workers = 2
 worker_connections = 5000  # that wait in a rush, or that browsers keep open, of 14 kB; then nobody else is accepted
@@ -26,7 +27,6 @@ preload_app = False  # each worker opens its own connections, after the fork and
 timeout = 30  # a worker whose event loop is blocked for so long is replaced
 control_socket_disable = True  # its default path is shared by every gunicorn of a user
 graceful_timeout = 25  # a payment may take 15 s, and 5 s more for its outcome
-keepalive = 5
 forwarder_headers = ""  # nobody sets SCRIPT_NAME or PATH_INFO for us
 secure_scheme_headers: dict[str, str] = {}  # GATEWAY_PROXIES says whether a proxy is believed (gateway/proxies.py)
 limit_request_line = 8190  # as long as gunicorn allows: a search in any script, each letter up to twelve characters

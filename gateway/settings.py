@@ -32,6 +32,14 @@ from libs.settings import (
 )
 from libs.tokens import Signer, Verifier
 
+PROXIES = between(0, 10)
+BROWSER_KEEPALIVE_SECONDS = 5
+PROXY_KEEPALIVE_SECONDS = 620
+"""Longer than any proxy keeps an idle connection: else it would use one that is just being closed, and answer 502.
+
+Google's load balancers keep theirs for 600 s and recommend this (https://cloud.google.com/load-balancing/docs/https,
+"Timeouts and retries"), Traefik for 90 s, AWS's and nginx for 60 s.
+"""
 SECRET_KEY_CHARACTERS = 32  # a signing key needs at least 256 bits (OWASP ASVS 5.0, 11.2.3 and 9.1.1)
 
 
@@ -67,7 +75,7 @@ class Settings:
         settings = cls(
             secret_key=secret_key,
             older_secret_keys=tuple(older_secret_keys),
-            proxies=optional("GATEWAY_PROXIES", 0, *between(0, 10), source),
+            proxies=optional("GATEWAY_PROXIES", 0, *PROXIES, source),
             amqp_url=parsed("GATEWAY_AMQP_URL", amqp_url, AMQP_FORM, source),
             signer=parsed("GATEWAY_SIGNING_KEY", Signer, KEY_FORM, source),
             verifier=parsed("TOKEN_PUBLIC_KEYS", Verifier, KEY_FORM, source),
@@ -103,6 +111,11 @@ def bind() -> str:
     """Return GATEWAY_HOST:GATEWAY_PORT; stop the start when one is malformed."""
     host = optional("GATEWAY_HOST", "127.0.0.1", address, ADDRESS_FORM)
     return f"{f'[{host}]' if ':' in host else host}:{optional('GATEWAY_PORT', 8000, *PORT)}"
+
+
+def keepalive() -> int:
+    """Return for how many seconds an idle connection is kept open; stop the start when GATEWAY_PROXIES is malformed."""
+    return PROXY_KEEPALIVE_SECONDS if optional("GATEWAY_PROXIES", 0, *PROXIES) else BROWSER_KEEPALIVE_SECONDS
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -24,6 +24,8 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.workers import ggevent
 from gunicorn.workers.ggevent import GeventWorker
 
+from gateway.settings import BROWSER_KEEPALIVE_SECONDS
+
 STATUSES = {LimitRequestLine: 414, LimitRequestHeaders: 431, ExpectationFailed: 417, UnsupportedTransferCoding: 501}
 API = re.compile(rb"((?i:https?)://[^/?]*)?/api(?![\w.~%-])")
 """How the targets of requests for the API begin; to a proxy, and to any server, they may name the host."""
@@ -114,6 +116,29 @@ class _Listener:
         return self._name
 
 
+class _NextRequest(gevent.Timeout):
+    """How long a connection may wait for its next request, for a `with` statement; meanwhile it is one of `waiting`."""
+
+    def __init__(self, seconds: float, waiting: "set[_NextRequest]") -> None:
+        super().__init__(seconds, False)
+        self._waiting = waiting
+
+    def __enter__(self) -> "_NextRequest":
+        self._began, self._greenlet = time.monotonic(), gevent.getcurrent()
+        self._waiting.add(self)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> Any:
+        self._waiting.discard(self)
+        return super().__exit__(*error)
+
+    def end(self) -> None:
+        """End the wait, unless it has ended or began only now; called from the event loop."""
+        if self in self._waiting and time.monotonic() - self._began >= BROWSER_KEEPALIVE_SECONDS:
+            self._greenlet.throw(self)
+
+
 class Worker(GeventWorker):
     """gunicorn's gevent worker, with errors of our own."""
 
@@ -125,6 +150,7 @@ class Worker(GeventWorker):
         wsgi.Response = Response
         ggevent.StreamServer = Server
         self._notified_at = time.monotonic()
+        self._waiting: set[_NextRequest] = set()
         super().init_process()
 
     def run(self) -> None:
@@ -143,9 +169,19 @@ class Worker(GeventWorker):
 
         self._application, self.wsgi = self.wsgi, AdmissionControl(self.wsgi)
 
+    def timeout_ctx(self) -> _NextRequest:
+        """Return what limits how long a connection waits for its next request."""
+        return _NextRequest(self.cfg.keepalive, self._waiting)
+
     def notify(self) -> None:
-        """Tell the master that the loop turns, as each second, and note by how much this was late."""
+        """Tell the master that the loop turns, as each second, and note by how much this was late.
+
+        Once the worker is to stop, close connections that have been idle for as long as one of a browser may be.
+        """
         super().notify()
+        if not self.alive:
+            for idle in self._waiting:
+                gevent.get_hub().loop.run_callback(idle.end)
         from libs.metrics import event_loop_lag_seconds  # only now: see below
 
         now = time.monotonic()

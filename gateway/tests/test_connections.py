@@ -1,0 +1,61 @@
+"""Connections to a real gunicorn that stay open, as browsers and proxies keep theirs."""
+
+import socket
+from contextlib import ExitStack, contextmanager
+
+from dev.testing import wait_for
+from gateway.tests.gunicorn_process import GunicornProcess
+from libs.processes import allow_open_files
+
+VISITORS = 2100  # gunicorn's default is 1,000 connections for each worker
+REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+SOFT_LIMIT = 1024
+"""How many files a process may open where nobody has changed it."""
+
+
+@contextmanager
+def started(gunicorn, **options):
+    gunicorn.start(**options)
+    try:
+        wait_for(gunicorn.serves, 60, "gunicorn")
+        yield gunicorn
+    finally:
+        gunicorn.stop()
+
+
+@contextmanager
+def connected(gunicorn):
+    """Yield a connection on which a request was answered."""
+    with socket.create_connection(("127.0.0.1", gunicorn.port), 10) as connection:
+        assert is_answered(connection)
+        yield connection
+
+
+def is_answered(connection):
+    connection.sendall(REQUEST)
+    return connection.recv(65_536).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_visitors_whose_browsers_keep_connections_open_lock_nobody_out(tmp_path):
+    allow_open_files(VISITORS + 200)
+    proxied = GunicornProcess(tmp_path / "log", GATEWAY_PROXIES="1")  # which closes no connection during the test
+    with started(proxied, open_files=SOFT_LIMIT) as gunicorn, ExitStack() as kept_open:
+        for _ in range(VISITORS):
+            kept_open.enter_context(connected(gunicorn))
+
+
+def test_a_request_that_a_proxy_sends_after_a_quiet_while_is_answered_on_the_same_connection(tmp_path):
+    direct = GunicornProcess(tmp_path / "direct")
+    proxied = GunicornProcess(tmp_path / "proxied", GATEWAY_PROXIES="1")
+    with started(direct), started(proxied), connected(proxied) as of_proxy, connected(direct) as of_browser:
+        assert of_browser.recv(1) == b""  # closed after a while
+
+        assert is_answered(of_proxy)
+
+
+def test_a_gateway_that_is_to_stop_waits_for_no_idle_connection_of_a_proxy(tmp_path):
+    with started(GunicornProcess(tmp_path / "log", GATEWAY_PROXIES="1")) as gunicorn, connected(gunicorn):
+        gunicorn.master.terminate()
+
+        assert gunicorn.master.wait(20) == 0
+    assert "graceful timeout" not in gunicorn.log.read_text()
