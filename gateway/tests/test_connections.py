@@ -23,12 +23,8 @@ def started(gunicorn, **options):
         gunicorn.stop()
 
 
-@contextmanager
 def connected(gunicorn):
-    """Yield a connection on which a request was answered."""
-    with socket.create_connection(("127.0.0.1", gunicorn.port), 10) as connection:
-        assert is_answered(connection)
-        yield connection
+    return socket.create_connection(("127.0.0.1", gunicorn.port), 10)
 
 
 def is_answered(connection):
@@ -41,20 +37,22 @@ def test_visitors_whose_browsers_keep_connections_open_lock_nobody_out(tmp_path)
     proxied = GunicornProcess(tmp_path / "log", GATEWAY_PROXIES="1")  # which closes no connection during the test
     with started(proxied, open_files=SOFT_LIMIT) as gunicorn, ExitStack() as kept_open:
         for _ in range(VISITORS):
-            kept_open.enter_context(connected(gunicorn))
+            assert is_answered(kept_open.enter_context(connected(gunicorn)))
 
 
 def test_a_request_that_a_proxy_sends_after_a_quiet_while_is_answered_on_the_same_connection(tmp_path):
     direct = GunicornProcess(tmp_path / "direct")
     proxied = GunicornProcess(tmp_path / "proxied", GATEWAY_PROXIES="1")
     with started(direct), started(proxied), connected(proxied) as of_proxy, connected(direct) as of_browser:
+        assert is_answered(of_proxy) and is_answered(of_browser)
         assert of_browser.recv(1) == b""  # closed after a while
 
         assert is_answered(of_proxy)
 
 
 def test_a_gateway_that_is_to_stop_waits_for_no_idle_connection_of_a_proxy(tmp_path):
-    with started(GunicornProcess(tmp_path / "log", GATEWAY_PROXIES="1")) as gunicorn, connected(gunicorn):
+    with started(GunicornProcess(tmp_path / "log", GATEWAY_PROXIES="1")) as gunicorn, connected(gunicorn) as idle:
+        assert is_answered(idle)
         gunicorn.master.terminate()
 
         assert gunicorn.master.wait(20) == 0
