@@ -5,6 +5,7 @@ changes documents of earlier versions; a service, whose every operation has a de
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -22,8 +23,8 @@ COMMAND = "python -m ops.migrate"
 OPTIONS = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds")
 """The options by which two indexes of the same keys differ."""
 
-BUILDS = 10
-"""How often the migration builds an index that is missing.
+PAUSES = (0.0, 0.1, 0.2, 0.5, 1.0)
+"""How many seconds the migration waits after each build before it looks whether the indexes are there.
 
 MongoDB (6.0.5) reports success to whoever asks for an index that another client is building, also if that client's
 request is then interrupted, and the index with it.
@@ -52,7 +53,7 @@ class MissingIndexes(SystemExit):
 
 
 class MigrationFailed(Exception):
-    """An index cannot be built on the existing data; the message says which and why."""
+    """An index cannot be built, for the existing data or another reason; the message says which and why."""
 
 
 def check(database: Database[dict[str, Any]], schema: Schema, service: str) -> None:
@@ -61,11 +62,11 @@ def check(database: Database[dict[str, Any]], schema: Schema, service: str) -> N
     Raises MissingIndexes.
     """
     lacking = missing(database, schema)
-    unique = [_title(name, index) for name, index in lacking if index.document.get("unique")]
+    unique = [(name, index) for name, index in lacking if index.document.get("unique")]
     if unique:
         raise MissingIndexes(
-            f"{service} does not start, as its database lacks what keeps its data consistent: the unique "
-            f"index on {', and the one on '.join(unique)}. Run `{COMMAND}` first."
+            f"{service} does not start, as its database lacks what keeps its data consistent: {_titles(unique)}. "
+            f"Run `{COMMAND}` first."
         )
     for name, index in lacking:
         log.warning("the index on %s is missing, so queries are slow or fail: run `%s`", _title(name, index), COMMAND)
@@ -78,13 +79,16 @@ def migrate(database: Database[dict[str, Any]], schema: Schema) -> list[str]:
     Raises MigrationFailed.
     """
     lacking = first = missing(database, schema)
-    for _ in range(BUILDS):
-        _build(database, lacking)
-        if not (lacking := missing(database, schema)):
+    for pause in PAUSES:
+        if not lacking:
             break
-    else:
-        names = ", ".join(_title(*each) for each in lacking)
-        raise MigrationFailed(f"MongoDB reported {BUILDS} times that it built the index on {names}, but it is missing")
+        _build(database, lacking)
+        time.sleep(pause)
+        lacking = missing(database, schema)
+    if lacking:
+        raise MigrationFailed(
+            f"MongoDB has reported {len(PAUSES)} times that it built {_titles(lacking)}: it is missing"
+        )
     built = [f"built the index on {_title(*each)}" for each in first]
     changed = ((step, step(database)) for step in schema.steps)
     return built + [f"{step.__name__.replace('_', ' ')}: {count}" for step, count in changed if count]
@@ -140,3 +144,8 @@ def _essence(index: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _title(collection: str, index: IndexModel) -> str:
     return f"{', '.join(index.document['key'])} of {collection}"
+
+
+def _titles(indexes: Sequence[tuple[str, IndexModel]]) -> str:
+    kinds = ["unique index" if index.document.get("unique") else "index" for _, index in indexes]
+    return ", and ".join(f"the {kind} on {_title(*each)}" for kind, each in zip(kinds, indexes, strict=True))
