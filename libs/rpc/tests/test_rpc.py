@@ -168,7 +168,7 @@ def test_slow_calls_keep_no_other_waiting_and_the_most_that_may_wait_do(alone, a
         for _ in range(MOST_WAITING):
             pool.submit(alone.call, "probe", "wait", {"seconds": 600}, timeout=5)
 
-        wait_for(is_refused, what="too many calls to wait")
+        wait_for(is_refused, 5, "too many calls to wait")
         assert alone.call("probe", "echo", {"value": "x"}) == "x"
 
 
