@@ -10,7 +10,10 @@ from typing import Any
 
 from dev.bench import events, figures, growth, library, report, rest, rush, scaling, site, sizes, tracing
 from dev.bench.rows import ROUNDS, Row, Suite, UnknownRow, chosen, in_turn
+from libs.processes import allow_open_files
 
+MOST_FILES = 4 * sizes.RUSH
+"""How many files may be open at once: a connection for each buyer of a rush, those of others, and some more."""
 SUITES = [site.SUITE, rush.SUITE, rest.SUITE, growth.SUITE, library.SUITE, events.SUITE, tracing.SUITE]
 
 
@@ -24,6 +27,7 @@ def main() -> None:
         wanted = chosen([row for suite in SUITES for row in suite.rows], names)
     except UnknownRow as problem:
         sys.exit(str(problem))
+    allow_open_files(MOST_FILES)
     results: dict[str, dict[str, Any]] = {}
     for suite in SUITES:
         rows = [row for row in suite.rows if row in wanted]

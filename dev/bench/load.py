@@ -175,8 +175,11 @@ class Load:
         with suppress(BlockingIOError):
             line.socket.connect(self._address)
         self._lines[line.socket.fileno()] = line
-        self._poll.register(line.socket, select.EPOLLIN)
-        self._send(line)
+        try:
+            self._write(line)
+            self._poll.register(line.socket, select.EPOLLIN)
+        except OSError:  # it is not connected yet, or cannot be
+            self._poll.register(line.socket, select.EPOLLOUT)
 
     def _next_actor(self, line: _Line) -> bool:
         actor = next(line.stream.actors, None)
@@ -218,12 +221,13 @@ class Load:
 
     def _send(self, line: _Line) -> None:
         try:
-            sent = line.socket.send(line.unsent)
-            assert sent == len(line.unsent), "a request does not fit"
-        except BlockingIOError:  # it is not connected yet
-            self._poll.modify(line.socket, select.EPOLLOUT)
+            self._write(line)
         except OSError:
             self._pass_on(line, Reply(0))
+
+    def _write(self, line: _Line) -> None:
+        sent = line.socket.send(line.unsent)
+        assert sent == len(line.unsent), "a request does not fit"
 
     def _drop(self, line: _Line) -> None:
         line.received, line.missing = [], 0

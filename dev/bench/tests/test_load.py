@@ -1,8 +1,10 @@
 """The load generator, against a server of a few lines."""
 
+import select
 import socket
 import threading
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -82,11 +84,31 @@ def test_arrivals_come_at_their_rate_beside_a_background_that_ends_with_them(loa
     assert seconds >= 19 / 200
 
 
+def test_those_who_come_keep_their_connections_open_until_the_last_has_its_reply():
+    ended = []
+
+    def serve_three(listener):
+        with ExitStack() as accepted:
+            connections = [accepted.enter_context(listener.accept()[0]) for _ in range(3)]
+            for connection in connections:
+                connection.recv(65_536)
+            for connection in connections:
+                ended.extend(select.select(connections, [], [], 0.1)[0])
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+    coming = Stream((asking(request("GET", "/")) for _ in range(3)), per_second=1000)
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(serve_three, listener)
+        Load("127.0.0.1", listener.getsockname()[1]).run(coming)
+        serving.result(10)
+
+    assert ended == []
+
+
 def test_a_connection_that_takes_a_moment_to_open_gets_its_reply():
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
-        serving = threading.Timer(
-            0.2, serve, (listener,)
-        )  # until then it lets one or two connect, and others try again
+        # it lets one or two connect until it accepts them
+        serving = threading.Timer(0.2, serve, (listener,))
         serving.daemon = True
         serving.start()
         stream = Stream((asking(request("GET", "/")) for _ in range(4)), connections=4)
