@@ -19,13 +19,19 @@ with logs.logging_exit():
     logs.set_up()
     settings.check_metrics_folder()
     bind = settings.bind()
-    keepalive = settings.keepalive()
 worker_class = "gateway.worker.Worker"  # gevent, with error responses of our own
 workers = 2
-worker_connections = 5000  # that wait in a rush, or that browsers keep open, of 14 kB; then nobody else is accepted
+CONNECTIONS, OTHER_FILES = 4000, 200
+"""How many connections a worker accepts, and how many files and sockets it has open beside them.
+
+A connection that waits in a rush takes 30 kB, one that a browser or a proxy keeps open up to 24 kB. Whoever comes when
+all are taken waits until one is closed.
+"""
+worker_connections = min(CONNECTIONS, allow_open_files(CONNECTIONS + OTHER_FILES) - OTHER_FILES)
 preload_app = False  # each worker opens its own connections, after the fork and gevent's patching
 timeout = 30  # a worker whose event loop is blocked for so long is replaced
 control_socket_disable = True  # its default path is shared by every gunicorn of a user
+keepalive = 5  # of browsers; see gateway/worker.py for that of proxies
 graceful_timeout = 25  # a payment may take 15 s, and 5 s more for its outcome
 forwarder_headers = ""  # nobody sets SCRIPT_NAME or PATH_INFO for us
 secure_scheme_headers: dict[str, str] = {}  # GATEWAY_PROXIES says whether a proxy is believed (gateway/proxies.py)
@@ -37,15 +43,14 @@ SHARED = (
     *("flask_compress", "flask_login", "jinja2.ext", "markdown_it", "marshmallow", "orjson", "segno", "yaml"),
 )
 """What the workers share in memory: libraries that neither wait nor use sockets, so that gevent may patch later."""
-OTHER_FILES = 200
-"""How many files and sockets a worker has open beside its clients' connections, at most."""
 
 
-def on_starting(_server: Any) -> None:
+def on_starting(server: Any) -> None:
     """Stop when a setting is missing or invalid: gunicorn would restart failing workers for ever. Import SHARED."""
     with logs.logging_exit():
         settings.Settings.read(os.environ)
-    allow_open_files(worker_connections + OTHER_FILES)
+    if worker_connections < CONNECTIONS:
+        server.log.warning("only %d connections for each worker: `ulimit -Hn` allows no more", worker_connections)
     for library in SHARED:
         import_module(library)
     gc.collect()

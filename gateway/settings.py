@@ -33,12 +33,12 @@ from libs.settings import (
 from libs.tokens import Signer, Verifier
 
 PROXIES = between(0, 10)
-BROWSER_KEEPALIVE_SECONDS = 5
-PROXY_KEEPALIVE_SECONDS = 620
-"""Longer than any proxy keeps an idle connection: else it would use one that is just being closed, and answer 502.
+PROXY_IDLE_SECONDS = 3660
+"""How long a connection of a proxy may be idle: longer than the proxy keeps it. Otherwise the proxy would send requests
+on connections that are just being closed, and answer them with 502.
 
-Google's load balancers keep theirs for 600 s and recommend this (https://cloud.google.com/load-balancing/docs/https,
-"Timeouts and retries"), Traefik for 90 s, AWS's and nginx for 60 s.
+By default Envoy keeps its own for an hour, Cloudflare for 900 s, Google's load balancers for 600 s, Traefik for 90 s,
+AWS's and nginx for 60 s (in their documentation: "idle timeout" or "keepalive timeout").
 """
 SECRET_KEY_CHARACTERS = 32  # a signing key needs at least 256 bits (OWASP ASVS 5.0, 11.2.3 and 9.1.1)
 
@@ -113,9 +113,9 @@ def bind() -> str:
     return f"{f'[{host}]' if ':' in host else host}:{optional('GATEWAY_PORT', 8000, *PORT)}"
 
 
-def keepalive() -> int:
-    """Return for how many seconds an idle connection is kept open; stop the start when GATEWAY_PROXIES is malformed."""
-    return PROXY_KEEPALIVE_SECONDS if optional("GATEWAY_PROXIES", 0, *PROXIES) else BROWSER_KEEPALIVE_SECONDS
+def idle_seconds() -> int:
+    """Return for how many seconds a proxy's connection may be idle; 0 if there is no proxy in front."""
+    return PROXY_IDLE_SECONDS if optional("GATEWAY_PROXIES", 0, *PROXIES) else 0
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -10,6 +10,7 @@ from typing import Any
 
 import gevent
 from gevent.server import StreamServer
+from gevent.socket import wait_read
 from gunicorn.http import message, wsgi
 from gunicorn.http.errors import (
     ExpectationFailed,
@@ -24,7 +25,7 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.workers import ggevent
 from gunicorn.workers.ggevent import GeventWorker
 
-from gateway.settings import BROWSER_KEEPALIVE_SECONDS
+from gateway.settings import idle_seconds
 
 STATUSES = {LimitRequestLine: 414, LimitRequestHeaders: 431, ExpectationFailed: 417, UnsupportedTransferCoding: 501}
 API = re.compile(rb"((?i:https?)://[^/?]*)?/api(?![\w.~%-])")
@@ -116,29 +117,6 @@ class _Listener:
         return self._name
 
 
-class _NextRequest(gevent.Timeout):
-    """How long a connection may wait for its next request, for a `with` statement; meanwhile it is one of `waiting`."""
-
-    def __init__(self, seconds: float, waiting: "set[_NextRequest]") -> None:
-        super().__init__(seconds, False)
-        self._waiting = waiting
-
-    def __enter__(self) -> "_NextRequest":
-        self._began, self._greenlet = time.monotonic(), gevent.getcurrent()
-        self._waiting.add(self)
-        super().__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> Any:
-        self._waiting.discard(self)
-        return super().__exit__(*error)
-
-    def end(self) -> None:
-        """End the wait, unless it has ended or began only now; called from the event loop."""
-        if self in self._waiting and time.monotonic() - self._began >= BROWSER_KEEPALIVE_SECONDS:
-            self._greenlet.throw(self)
-
-
 class Worker(GeventWorker):
     """gunicorn's gevent worker, with errors of our own."""
 
@@ -150,7 +128,8 @@ class Worker(GeventWorker):
         wsgi.Response = Response
         ggevent.StreamServer = Server
         self._notified_at = time.monotonic()
-        self._waiting: set[_NextRequest] = set()
+        self._idle_seconds = idle_seconds()
+        self._idle: dict[gevent.Timeout, gevent.Greenlet] = {}
         super().init_process()
 
     def run(self) -> None:
@@ -169,24 +148,39 @@ class Worker(GeventWorker):
 
         self._application, self.wsgi = self.wsgi, AdmissionControl(self.wsgi)
 
-    def timeout_ctx(self) -> _NextRequest:
-        """Return what limits how long a connection waits for its next request."""
-        return _NextRequest(self.cfg.keepalive, self._waiting)
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Answer a request; then wait until the next one comes, as long as a proxy's connection may be idle.
+
+        After that, or for a browser at once, gunicorn waits for another `keepalive`, by when it must be there.
+        """
+        super().handle_request(listener_name, req, sock, addr)
+        if self._idle_seconds and self.alive and not req.unreader.buf.getvalue():
+            with gevent.Timeout(self._idle_seconds, False) as limit:
+                self._idle[limit] = gevent.getcurrent()
+                try:
+                    wait_read(sock.fileno())
+                finally:
+                    del self._idle[limit]
 
     def notify(self) -> None:
         """Tell the master that the loop turns, as each second, and note by how much this was late.
 
-        Once the worker is to stop, close connections that have been idle for as long as one of a browser may be.
+        Once the worker is to stop, no connection is idle for longer than `keepalive`.
         """
         super().notify()
         if not self.alive:
-            for idle in self._waiting:
-                gevent.get_hub().loop.run_callback(idle.end)
+            for limit in self._idle:
+                gevent.get_hub().loop.run_callback(self._end_wait, limit)
         from libs.metrics import event_loop_lag_seconds  # only now: see below
 
         now = time.monotonic()
         event_loop_lag_seconds.set(max(0.0, now - self._notified_at - NOTIFY_SECONDS))
         self._notified_at = now
+
+    def _end_wait(self, limit: gevent.Timeout) -> None:
+        """End the wait that has this limit, unless it has ended; called from the event loop."""
+        if greenlet := self._idle.get(limit):
+            greenlet.throw(limit)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that cannot be read, and close the connection."""

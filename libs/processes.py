@@ -1,4 +1,4 @@
-"""What a process asks of the kernel and of the C library: to end with its parent, to return memory, more open files."""
+"""What a process asks of the kernel or the C library: to end with its parent, give memory back, open more files."""
 
 import ctypes
 import resource
@@ -23,9 +23,11 @@ def give_back_blocks(size: int) -> None:
     _libc.mallopt(M_MMAP_THRESHOLD, size)
 
 
-def allow_open_files(count: int) -> None:
-    """Let this process, and those that it starts, each open so many files and sockets, if the hard limit allows it."""
+def allow_open_files(count: int) -> int:
+    """Let this process, and those that it starts, each open so many files and sockets; return how many they may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < count and soft != resource.RLIM_INFINITY:
-        allowed = count if hard == resource.RLIM_INFINITY else min(count, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if soft == resource.RLIM_INFINITY or soft >= count:
+        return count
+    allowed = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed

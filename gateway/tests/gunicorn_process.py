@@ -34,8 +34,8 @@ class GunicornProcess:
         self.master = None
 
     def start(self, open_files=None):
-        """Start it; `open_files`: the soft limit of how many files it may open, instead of that of this process."""
-        limit = ["prlimit", f"--nofile={open_files}:"] if open_files else []
+        """Start it; `open_files`: how many files it may open, as prlimit's option --nofile wants it."""
+        limit = ["prlimit", f"--nofile={open_files}"] if open_files else []
         with self.log.open("ab") as log:
             command = [*limit, sys.executable, *COMMAND]
             self.master = subprocess.Popen(command, env=self._environ, stdout=log, stderr=subprocess.STDOUT)
