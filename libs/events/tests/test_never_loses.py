@@ -56,7 +56,7 @@ STOCK_CONTAINER = {"SERVICE_CONTAINER_CLS": "nameko.containers.ServiceContainer"
         ("fails-once", "its handler fails once", "handled once", "lost"),
         ("fails-always", "its handler fails at every try", "parked", "lost"),
         ("is-broken", "it cannot be decoded", "parked", "lost"),
-        ("is-slow", "SIGTERM comes while it is handled", "handled once", "handled twice"),
+        ("is-slow", "SIGTERM comes while it is handled", "handled once", "handled again"),
         ("dies-once", "its process is killed while it is handled", "handled once", "handled once"),
     ],
 )
@@ -78,7 +78,7 @@ def outcomes(broker_url, servers):
             times = notes.count_documents({"service": service, "event": event, "what": "finished"})
             if times == 0:
                 return "parked" if service == "ours" and event in parked else "lost"
-            return {1: "handled once", 2: "handled twice"}[times]
+            return "handled once" if times == 1 else "handled again"
 
         yield outcome
         client.drop_database("test_never_loses")
@@ -87,8 +87,8 @@ def outcomes(broker_url, servers):
 def play(amqp_url, mongo_url, notes):
     with closing(Publisher(amqp_url, declare=CATALOGUE.declare)) as publisher:
         act(publisher, amqp_url, mongo_url, notes)
-    # what the services had not acknowledged is in their queues again now
-    wait_for(lambda: [queue_length(amqp_url, queue) for queue in QUEUES.values()] == [0, 0])
+    # what ours had not acknowledged is in its queue again now
+    wait_for(lambda: queue_length(amqp_url, QUEUES["ours"]) == 0)
 
 
 def act(publisher, amqp_url, mongo_url, notes):
@@ -109,7 +109,8 @@ def act(publisher, amqp_url, mongo_url, notes):
     with both(amqp_url, mongo_url) as services:
         wait_for(lambda: notes.count_documents({"event": "dies-once", "what": "finished"}) == 2)
         wait_for(lambda: [queue_length(amqp_url, queue) for queue in QUEUES.values()] == [0, 0])
-        wait_for(lambda: notes.count_documents({"event": "is-slow", "what": "finished"}) == 3)
+        # a third time by stock if its process died just before it had acknowledged the second one
+        wait_for(lambda: notes.count_documents({"event": "is-slow", "what": "finished"}) >= 3)
         terminate(services)
         await_end(services)  # so that all that was handled is acknowledged
 
