@@ -8,7 +8,7 @@ What it changes of nameko 2.14's own consumer, with the code that makes it neces
   (`libs.amqp.raw_messages`);
 - stock logs the address of a lost broker, and of several but the first with their passwords (`on_connection_error`);
 - stock logs a lost broker with a traceback, which says no more than the error (`kombu/mixins.py`, `run`);
-- stock cannot be stopped while the broker is unreachable (`unregister_provider`);
+- stock cannot be stopped while the broker is unreachable, nor before it was ever reached (`unregister_provider`);
 - stock's heartbeat of 60 s lets the broker keep messages for a consumer that hangs for two or three minutes;
 - stock sends a heartbeat only after a second without a message (`kombu/mixins.py`, `consume`), so that the broker gives
   up on a consumer that gets messages more often than that and acknowledges none for a while.
@@ -23,8 +23,11 @@ from itertools import count
 from typing import Any
 
 from amqp.exceptions import NotFound
+from eventlet.event import Event
 from kombu import Connection, Consumer
+from nameko.extensions import ProviderCollector
 from nameko.messaging import QueueConsumer as NamekoQueueConsumer
+from nameko.messaging import QueueConsumerStopped
 
 from libs.amqp.connection import connection_to, open_once
 from libs.errors import is_unavailable, needs_traceback
@@ -129,6 +132,25 @@ class QueueConsumer(NamekoQueueConsumer):
         """Requeue a message, which the broker does by itself if the connection is lost."""
         with _lost_or_logged():
             super().requeue_message(message)
+
+    def unregister_provider(self, provider: Any) -> None:
+        """Consume for a provider no more; return once that is so, also if nothing is consumed yet."""
+        removed = self._pending_remove_providers[provider] = Event()
+        removed.wait()
+        ProviderCollector.unregister_provider(self, provider)
+
+    def stop(self) -> None:
+        """Return once every provider is unregistered, and the thread that consumes has ended, which it does then."""
+        self.wait_for_providers()
+        if self._gt is not None:
+            self._gt.wait()
+
+    def _handle_thread_exited(self, gt: Any) -> None:
+        """Release who waits for the first consumer if this was stopped before; stock has no error to give them then."""
+        if self.should_stop and not self._consumers_ready.ready():
+            self._consumers_ready.send_exception(QueueConsumerStopped())
+        else:
+            super()._handle_thread_exited(gt)
 
     def on_iteration(self) -> None:
         """Stop only when nothing is consumed any more and every worker has acknowledged its message."""

@@ -130,8 +130,7 @@ class RpcConsumer(NamekoRpcConsumer):
     def stop(self) -> None:
         """Take no more calls; those in progress have been answered by now."""
         super().stop()
-        if self.queue_consumer._consumers_ready.ready():  # else it ends without
-            self.queue_consumer.unregister_provider(self.callers)
+        self.queue_consumer.unregister_provider(self.callers)
         self.responder.close()
 
     def check_ready(self) -> None:

@@ -1,5 +1,8 @@
+import json
 import logging
+import os
 import signal
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -10,6 +13,7 @@ import pytest
 from amqp.exceptions import ConnectionForced
 from kombu import Queue
 
+from dev.fork_server import Service
 from dev.testing import nameko_service, wait_for
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.consumer import QueueConsumer
@@ -59,6 +63,27 @@ def test_a_service_can_be_stopped_while_the_broker_is_unreachable(amqp_url):
         service.send_signal(signal.SIGTERM)
 
         assert service.wait(15) == 0
+
+
+def test_a_service_that_has_not_reached_its_broker_yet_can_be_stopped(tmp_path):
+    config = tmp_path / "config.yml"
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # which is no broker
+        listener.settimeout(20)
+        settings = {
+            "SERVICE_CONTAINER_CLS": "libs.amqp.container.Container",
+            "AMQP_URI": f"amqp://guest:guest@127.0.0.1:{listener.getsockname()[1]}/",
+            "TOKEN_PUBLIC_KEYS": new_key("auth:1")[1],
+        }
+        config.write_text(json.dumps(settings))
+        service = Service([str(config), "libs.rpc.tests.probe:Listening"], os.environ)
+        listener.accept()[0].close()
+    try:
+        service.send_signal(signal.SIGTERM)
+
+        assert service.wait(15) == 0
+    finally:
+        service.kill()
+        service.wait(10)
 
 
 class Busy:
