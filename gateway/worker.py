@@ -1,4 +1,4 @@
-"""gunicorn's worker: requests that it cannot read are answered by the application, like any other error."""
+"""gunicorn's worker: connections are served in turn, and the application answers requests that cannot be read."""
 
 import io
 import re
@@ -11,7 +11,8 @@ from typing import Any
 import gevent
 from gevent.server import StreamServer
 from gevent.socket import wait_read
-from gunicorn.http import message, wsgi
+from gunicorn import http
+from gunicorn.http import message, parser, wsgi
 from gunicorn.http.errors import (
     ExpectationFailed,
     InvalidResponseHeader,
@@ -21,7 +22,7 @@ from gunicorn.http.errors import (
     ParseException,
     UnsupportedTransferCoding,
 )
-from gunicorn.http.parser import RequestParser
+from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers import ggevent
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -31,6 +32,12 @@ STATUSES = {LimitRequestLine: 414, LimitRequestHeaders: 431, ExpectationFailed: 
 API = re.compile(rb"((?i:https?)://[^/?]*)?/api(?![\w.~%-])")
 """How the targets of requests for the API begin; to a proxy, and to any server, they may name the host."""
 LINGER_SECONDS = 2
+RECEIVED_BYTES = 64 * 1024
+"""The most that is received at once."""
+IGNORED_BYTES = 64 * 1024
+"""How much of a body that the application has not read is received and thrown away to keep its connection."""
+ONE_TURN = 1e-6
+"""A pause, in seconds, during which all other connections that are ready have their turn."""
 NOTIFY_SECONDS = 1.0
 """How often gunicorn's gevent worker notifies its master."""
 LOGGED_CHARACTERS = 200
@@ -64,6 +71,32 @@ class Request(message.Request):
     def _is_api(self) -> bool:
         words = bytes(self._received or b"").split(b"\r\n", 1)[0].split(b" ")
         return len(words) > 1 and API.match(words[1]) is not None
+
+
+class Unreader(SocketUnreader):
+    """Receives in turn with all other connections: gevent would serve one alone for as long as more comes on it."""
+
+    def chunk(self, size_hint: int | None = None) -> Any:
+        """Return what comes next; b"" at the end."""
+        wait_read(self.sock.fileno())
+        return super().chunk(min(size_hint or 0, RECEIVED_BYTES))
+
+
+class Parser(parser.RequestParser):
+    """Reads the requests of a connection."""
+
+    mesg_class = Request
+
+    def __init__(self, cfg: Any, source: Any, source_addr: Any) -> None:
+        super().__init__(cfg, source, source_addr)
+        self.unreader = Unreader(source)
+
+    def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> bool:
+        """Read what the application left of a body; return False, and so close the connection, if it is too much."""
+        is_finished: bool = super().finish_body(deadline, max_bytes or IGNORED_BYTES)
+        if not is_finished:
+            _linger(self.unreader)
+        return is_finished
 
 
 class Response(wsgi.Response):
@@ -124,7 +157,7 @@ class Worker(GeventWorker):
 
     def init_process(self) -> None:
         """Read requests and write responses as above."""
-        RequestParser.mesg_class = Request
+        http.RequestParser = Parser
         wsgi.Response = Response
         ggevent.StreamServer = Server
         self._notified_at = time.monotonic()
@@ -151,10 +184,18 @@ class Worker(GeventWorker):
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Answer a request; then wait until the next one comes, as long as a proxy's connection may be idle.
 
-        After that, or for a browser at once, gunicorn waits for another `keepalive`, by when it must be there.
+        After that, or for a browser at once, gunicorn waits for another `keepalive`, by when it must be there. One that
+        has been sent already (pipelining) waits until the other connections have had their turn.
         """
-        super().handle_request(listener_name, req, sock, addr)
-        if self._idle_seconds and self.alive and not req.unreader.buf.getvalue():
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        except StopIteration:  # the connection is to be closed
+            if _has_rest(req.body.reader):
+                _linger(req.unreader)
+            raise
+        if req.unreader.buf.getvalue():
+            gevent.sleep(ONE_TURN)
+        elif self._idle_seconds and self.alive:
             with gevent.Timeout(self._idle_seconds, False) as limit:
                 self._idle[limit] = gevent.getcurrent()
                 try:
@@ -188,7 +229,7 @@ class Worker(GeventWorker):
             self.log.warning("refused a request of %s with %s: %s", addr[0], exc.status, exc)
             with suppress(OSError):
                 client.sendall(self._answer(exc, addr))
-                _linger(client)
+                _linger(Unreader(client))
         elif isinstance(exc, ParseException) and not isinstance(exc, InvalidResponseHeader | InvalidResponseHeaderName):
             self.log.debug("The body of an answered request cannot be read: %s", exc)
         else:
@@ -228,9 +269,14 @@ class Worker(GeventWorker):
         return "\r\n".join([*head, "", ""]).encode("latin-1") + body
 
 
-def _linger(client: Any) -> None:
+def _has_rest(reader: Any) -> bool:
+    """Return whether there is more of a body, of known length or chunked, than the application has read."""
+    return bool(getattr(reader, "length", 0) or getattr(reader, "parser", None))
+
+
+def _linger(unreader: Unreader) -> None:
     """Read the rest of what a client sends: to close before that would reset the connection, and lose the response."""
-    client.shutdown(socket.SHUT_WR)
+    unreader.sock.shutdown(socket.SHUT_WR)
     with gevent.Timeout(LINGER_SECONDS, False):
-        while client.recv(65536):
+        while unreader.chunk(RECEIVED_BYTES):
             pass

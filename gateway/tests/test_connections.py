@@ -2,6 +2,7 @@
 
 import resource
 import socket
+import threading
 from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
@@ -12,6 +13,10 @@ from libs.processes import allow_open_files
 
 VISITORS = 2100  # gunicorn's default is 1,000 connections for each worker
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+BUSY_CLIENTS = 8  # so many that each worker has some of them
+TOO_LARGE = (
+    b"POST /api/users/signin HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+)
 SOFT_LIMIT = "1024:"
 """How many files a process may open where nobody has changed it, unless it raises that; for prlimit."""
 
@@ -39,6 +44,35 @@ def is_listening(port):
 def is_answered(connection):
     connection.sendall(REQUEST)
     return connection.recv(65_536).startswith(b"HTTP/1.1 200 OK")
+
+
+@contextmanager
+def clients_that_send(gunicorn, head, more):
+    """Let some clients send `head` and then `more` again and again, as fast as they can, and ignore all responses."""
+
+    def send():
+        while not enough.is_set():
+            with suppress(OSError), connected(gunicorn) as connection:
+                threading.Thread(target=ignore, args=[connection], daemon=True).start()
+                connection.sendall(head)
+                while not enough.is_set():
+                    connection.sendall(more)
+
+    def ignore(connection):
+        with suppress(OSError):
+            while connection.recv(65_536):
+                pass
+
+    enough = threading.Event()
+    clients = [threading.Thread(target=send) for _ in range(BUSY_CLIENTS)]
+    for client in clients:
+        client.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        for client in clients:
+            client.join()
 
 
 @pytest.fixture
@@ -88,3 +122,33 @@ def test_a_request_on_an_idle_connection_is_answered_though_the_gateway_is_to_st
 def test_a_gateway_that_may_open_few_files_says_how_many_connections_it_accepts(tmp_path):
     with started(GunicornProcess(tmp_path / "log"), open_files="1024:1024") as gunicorn:
         assert "only 824 connections for each worker" in gunicorn.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("head", "more"),
+    [
+        pytest.param(b"", REQUEST * 1000, id="requests-without-waiting"),
+        pytest.param(TOO_LARGE % 10**12 + b"\r\n", bytes(262_144), id="an-upload-that-is-too-large"),
+        pytest.param(
+            REQUEST[:-2] + b"Transfer-Encoding: chunked\r\n\r\n",
+            b"10000\r\n" + bytes(65_536) + b"\r\n",
+            id="a-body-that-nobody-reads",
+        ),
+        pytest.param(b"no request\r\n\r\n", bytes(262_144), id="what-is-no-request"),
+    ],
+)
+def test_a_few_clients_that_send_as_fast_as_they_can_hold_nobody_up(tmp_path, head, more):
+    with started(GunicornProcess(tmp_path / "log")) as gunicorn, clients_that_send(gunicorn, head, more):
+        for _ in range(10 * BUSY_CLIENTS):
+            with connected(gunicorn) as visitor:
+                assert is_answered(visitor)
+
+
+@pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"])
+def test_who_sends_too_much_is_told_so_and_the_connection_is_closed(tmp_path, last):
+    size = 4 * 1024 * 1024
+    with started(GunicornProcess(tmp_path / "log")) as gunicorn, connected(gunicorn) as client:
+        client.sendall(TOO_LARGE % size + last + b"\r\n" + bytes(size))
+        answer = b"".join(iter(lambda: client.recv(65_536), b""))
+
+    assert answer.startswith(b"HTTP/1.1 413 ") and b"the limit is 1 MB" in answer
