@@ -11,7 +11,7 @@ from babel import Locale, UnknownLocaleError
 from babel.numbers import get_currency_symbol, get_decimal_symbol, get_group_symbol
 from flask import request
 
-from gateway.languages import chosen_in
+from gateway.languages import accepted, chosen_in
 from libs.contracts.texts import with_ascii_digits, without_invisible
 
 ENGLISH = Locale("en")
@@ -31,7 +31,8 @@ def visitor_locale() -> Locale:
     Who has chosen a language here types prices as in the first one of that language.
     """
     chosen = chosen_in(request.environ)
-    for locale in _known(name for name, quality in request.accept_languages if quality > 0):
+    languages = accepted(request.headers.get("Accept-Language", ""))
+    for locale in _known(name for name, quality in languages if quality > 0):
         if chosen in (None, locale.language):
             return locale
     return Locale(chosen) if chosen else ENGLISH

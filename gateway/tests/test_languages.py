@@ -193,6 +193,13 @@ def test_visitors_read_the_first_language_that_they_ask_for_in_whichever_variant
     assert client.get("/", headers={"Accept-Language": asked}).headers["Content-Language"] == language
 
 
+def test_a_header_that_names_thousands_of_languages_costs_no_more_than_its_first_ones(client):
+    asked = "de-AT," + "fr," * 2500
+
+    assert client.get("/", headers={"Accept-Language": asked}).headers["Content-Language"] == "de"
+    assert len(languages.accepted(asked)) == languages.MOST_ACCEPTED
+
+
 def test_a_chosen_language_is_remembered_and_leads_back(client):
     answer = client.post("/language", data={"language": "de", "back": "/signin?next=/sell"}, headers=OWN)
 
