@@ -5,6 +5,7 @@ certificate for its name, signed by the CA in the file AMQP_CA_FILE, or by one t
 """
 
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -19,7 +20,11 @@ CONNECT_SECONDS = 3.0
 SILENCE_SECONDS = 5.0
 FAREWELL_SECONDS = 0.1
 """How long closing TLS, which py-amqp waits for, may take."""
-RECEIVED_BYTES = 65536
+RECEIVED_BYTES = 16384
+"""The most that is received at once: some 25 events, which take a few milliseconds."""
+MUCH_BYTES = RECEIVED_BYTES // 2
+ONE_TURN = 1e-6
+"""A pause, in seconds, during which all greenlets of gevent and eventlet that are ready have their turn."""
 
 
 class _Failover(Connection):
@@ -95,5 +100,11 @@ def discard(connection: kombu.Connection | None) -> None:
 
 
 def _received(receive: Callable[[int], bytes], size: int) -> bytes:
-    """Receive at least a byte, and everything that has arrived: py-amqp would make six system calls for a message."""
-    return receive(max(size, RECEIVED_BYTES))
+    """Receive at least a byte, and everything that has arrived: py-amqp would make six system calls for a message.
+
+    Where much has arrived more may follow at once, so that a flood of messages would hold up all other greenlets.
+    """
+    received = receive(max(size, RECEIVED_BYTES))
+    if len(received) >= MUCH_BYTES:
+        time.sleep(ONE_TURN)
+    return received
