@@ -27,7 +27,8 @@ LANGUAGES = {ENGLISH: "English", "de": "Deutsch"}
 COOKIE = "ticketing-language"
 FOLDER = Path(__file__).parent / "translations"
 MOST_ACCEPTED = 30
-"""How many of the languages that a browser accepts are read: each takes 0.1 ms, and a header has room for 4,000."""
+"""How many of the languages that a browser accepts are read: a header has room for 4,000, and to look one up in vain
+takes 0.2 ms."""
 CHOSEN = re.compile(rf"{COOKIE}=(\w+)")
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import gevent
 from gevent.server import StreamServer
 from gevent.socket import wait_read
-from gunicorn import http
 from gunicorn.http import message, parser, wsgi
 from gunicorn.http.errors import (
     ExpectationFailed,
@@ -31,11 +30,11 @@ from gateway.settings import idle_seconds
 STATUSES = {LimitRequestLine: 414, LimitRequestHeaders: 431, ExpectationFailed: 417, UnsupportedTransferCoding: 501}
 API = re.compile(rb"((?i:https?)://[^/?]*)?/api(?![\w.~%-])")
 """How the targets of requests for the API begin; to a proxy, and to any server, they may name the host."""
-LINGER_SECONDS = 2
+LINGER_SECONDS = 10
 RECEIVED_BYTES = 64 * 1024
 """The most that is received at once."""
 IGNORED_BYTES = 64 * 1024
-"""How much of a body that the application has not read is received and thrown away to keep its connection."""
+"""The most of a body that is thrown away, where the application has not read it, for the sake of the connection."""
 ONE_TURN = 1e-6
 """A pause, in seconds, during which all other connections that are ready have their turn."""
 NOTIFY_SECONDS = 1.0
@@ -82,27 +81,16 @@ class Unreader(SocketUnreader):
         return super().chunk(min(size_hint or 0, RECEIVED_BYTES))
 
 
-class Parser(parser.RequestParser):
-    """Reads the requests of a connection."""
-
-    mesg_class = Request
-
-    def __init__(self, cfg: Any, source: Any, source_addr: Any) -> None:
-        super().__init__(cfg, source, source_addr)
-        self.unreader = Unreader(source)
-
-    def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> bool:
-        """Read what the application left of a body; return False, and so close the connection, if it is too much."""
-        is_finished: bool = super().finish_body(deadline, max_bytes or IGNORED_BYTES)
-        if not is_finished:
-            _linger(self.unreader)
-        return is_finished
-
-
 class Response(wsgi.Response):
     """A response whose head leaves together with the beginning of its body: each packet wakes the other end."""
 
     sock: Any
+    req: Any
+
+    def should_close(self) -> bool:
+        """Return whether the connection is closed afterwards, which the head says: also if a body has too much left."""
+        left = _left(self.req.body)
+        return left is None or left > IGNORED_BYTES or super().should_close()
 
     def write(self, arg: bytes) -> None:
         """Send a part of the body, with the head if that was not sent yet."""
@@ -157,7 +145,8 @@ class Worker(GeventWorker):
 
     def init_process(self) -> None:
         """Read requests and write responses as above."""
-        http.RequestParser = Parser
+        parser.RequestParser.mesg_class = Request
+        parser.SocketUnreader = Unreader
         wsgi.Response = Response
         ggevent.StreamServer = Server
         self._notified_at = time.monotonic()
@@ -190,9 +179,12 @@ class Worker(GeventWorker):
         try:
             super().handle_request(listener_name, req, sock, addr)
         except StopIteration:  # the connection is to be closed
-            if _has_rest(req.body.reader):
+            if _left(req.body) != 0:
                 _linger(req.unreader)
             raise
+        if left := _left(req.body):
+            with self.timeout_ctx():
+                req.body.read(left)
         if req.unreader.buf.getvalue():
             gevent.sleep(ONE_TURN)
         elif self._idle_seconds and self.alive:
@@ -269,14 +261,17 @@ class Worker(GeventWorker):
         return "\r\n".join([*head, "", ""]).encode("latin-1") + body
 
 
-def _has_rest(reader: Any) -> bool:
-    """Return whether there is more of a body, of known length or chunked, than the application has read."""
-    return bool(getattr(reader, "length", 0) or getattr(reader, "parser", None))
+def _left(body: Any) -> int | None:
+    """Return how many bytes of a body the application has not read; None if nobody knows."""
+    if body.failed or getattr(body.reader, "parser", None):  # that of a chunked one, until its end
+        return None
+    left: int = getattr(body.reader, "length", 0)
+    return left
 
 
 def _linger(unreader: Unreader) -> None:
     """Read the rest of what a client sends: to close before that would reset the connection, and lose the response."""
-    unreader.sock.shutdown(socket.SHUT_WR)
-    with gevent.Timeout(LINGER_SECONDS, False):
+    with suppress(OSError), gevent.Timeout(LINGER_SECONDS, False):
+        unreader.sock.shutdown(socket.SHUT_WR)
         while unreader.chunk(RECEIVED_BYTES):
             pass

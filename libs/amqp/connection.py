@@ -8,7 +8,6 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import Any
 
 import kombu
@@ -21,8 +20,8 @@ SILENCE_SECONDS = 5.0
 FAREWELL_SECONDS = 0.1
 """How long closing TLS, which py-amqp waits for, may take."""
 RECEIVED_BYTES = 16384
-"""The most that is received at once: some 25 events, which take a few milliseconds."""
-MUCH_BYTES = RECEIVED_BYTES // 2
+PAUSE_BYTES = 8192
+"""After how many bytes others have their turn: some ten events, which take a few milliseconds."""
 ONE_TURN = 1e-6
 """A pause, in seconds, during which all greenlets of gevent and eventlet that are ready have their turn."""
 
@@ -85,7 +84,7 @@ def open_once(connection: Connection) -> None:
     connection.ensure_connection(max_retries=max(len(connection.alt), 1) - 1)
     transport = connection.connection.transport
     transport.sock.settimeout(SILENCE_SECONDS)
-    transport._quick_recv = partial(_received, transport._quick_recv)
+    transport._quick_recv = _Receiving(transport._quick_recv)
 
 
 def discard(connection: kombu.Connection | None) -> None:
@@ -99,12 +98,19 @@ def discard(connection: kombu.Connection | None) -> None:
         connection.collect()
 
 
-def _received(receive: Callable[[int], bytes], size: int) -> bytes:
-    """Receive at least a byte, and everything that has arrived: py-amqp would make six system calls for a message.
+class _Receiving:
+    """Receives at least a byte, and everything that has arrived: py-amqp would make six system calls for a message.
 
-    Where much has arrived more may follow at once, so that a flood of messages would hold up all other greenlets.
+    Now and then it lets others have their turn: a flood of messages would hold up all other greenlets.
     """
-    received = receive(max(size, RECEIVED_BYTES))
-    if len(received) >= MUCH_BYTES:
-        time.sleep(ONE_TURN)
-    return received
+
+    def __init__(self, receive: Callable[[int], bytes]) -> None:
+        self._receive, self._since_pause = receive, 0
+
+    def __call__(self, size: int) -> bytes:
+        if self._since_pause >= PAUSE_BYTES:
+            self._since_pause = 0
+            time.sleep(ONE_TURN)
+        received = self._receive(max(size, RECEIVED_BYTES))
+        self._since_pause += len(received)
+        return received

@@ -24,6 +24,7 @@ from dev.stack.programs import no_programs
 from dev.testing import nameko_service, new_vhost, queue_length, self_signed, stack_folder, wait_for
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.connection import connect, discard
+from libs.amqp.tests.burst import PATCHES, most_handled_at_once
 from libs.events import Aggregates, Relay, topology
 from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
 from libs.rpc import Client, ServiceUnavailable
@@ -77,6 +78,13 @@ def test_an_encrypted_connection_needs_a_certificate_that_we_trust(encrypted, mo
         assert connection.connected
     with pytest.raises(OperationalError, match="CERTIFICATE_VERIFY_FAILED"):
         connect(url.replace("127.0.0.1", "127.1"))  # the same broker by a name that its certificate lacks
+
+
+@pytest.mark.parametrize("library", PATCHES)
+def test_a_burst_of_events_over_an_encrypted_connection_holds_up_nothing_either(encrypted, library):
+    url, certificate = encrypted
+
+    assert most_handled_at_once(library, url, AMQP_CA_FILE=certificate) < 200
 
 
 def test_the_next_broker_must_show_a_certificate_for_its_own_name(encrypted, monkeypatch):
