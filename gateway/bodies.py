@@ -11,10 +11,10 @@ from typing import Any, NoReturn
 from flask import Response, request
 from flask.json.provider import DefaultJSONProvider
 from marshmallow import Schema
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import UnsupportedMediaType
 
-from gateway.errors import GatewayError, reading_body
-from gateway.security import SAFE_METHODS, WEBHOOKS, has_body
+from gateway.errors import GatewayError
+from gateway.security import SAFE_METHODS, WEBHOOKS, has_body, read_body_of
 from libs import wire
 from libs.contracts.limits import MAXIMUM_KEY, MAXIMUM_VERSION
 
@@ -39,10 +39,7 @@ def check_body() -> None:
         return
     if has_body() and request.mimetype != "application/json" and not request.path.startswith(WEBHOOKS):
         raise UnsupportedMediaType
-    with reading_body():
-        body = request.get_data()  # raises RequestEntityTooLarge when the announced length is past MAX_CONTENT_LENGTH
-    if request.content_length is None and len(body) >= LIMIT_BYTES:
-        raise RequestEntityTooLarge  # werkzeug silently truncates a chunked body at the limit
+    read_body_of(LIMIT_BYTES)
 
 
 def read_body(schema: Schema) -> dict[str, Any]:

@@ -155,7 +155,7 @@ STATUSES = {
     405: (N_("Not possible here"), N_("This page cannot be used that way.")),
     408: (N_("Too slow"), N_("What you sent took too long to arrive, so nothing was done. Please try again.")),
     409: (N_("Not possible now"), N_("Things have changed in the meantime, so this is not possible now.")),
-    413: (N_("Too large"), N_("What you sent is too large: the limit is 1 MB.")),
+    413: (N_("Too large"), N_("What you sent is too large: the limit is 64 kB for forms, and 1 MB otherwise.")),
     414: (N_("Address too long"), N_("The address of this page is too long. If you searched, use fewer words.")),
     415: (N_("Wrong format"), N_("Send the body as application/json.")),
     417: (N_("Not understood"), N_("What the request expects of this site is not possible.")),

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, request, session
 from markupsafe import Markup
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.cache import public
@@ -20,6 +20,8 @@ from gateway.stripe_js import allowed_sources
 from libs import context
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+FORM_BYTES = 64 * 1024
+"""The largest form: to read one of 1 MB may take a second. The longest of ours has a passkey's answer, of 16 kB."""
 FORM_TYPES = {"application/x-www-form-urlencoded", "multipart/form-data"}
 WEBHOOKS = "/api/webhooks/"
 HEADERS = {
@@ -117,6 +119,16 @@ def has_body() -> bool:
     return bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
 
 
+def read_body_of(most_bytes: int) -> bytes:
+    """Return this request's body, for a form, too; raise RequestEntityTooLarge, or what `reading_body` raises."""
+    request.max_content_length = most_bytes
+    with reading_body():
+        body = request.get_data()  # raises when the announced length is larger
+    if request.content_length is None and len(body) >= most_bytes:
+        raise RequestEntityTooLarge  # werkzeug silently truncates a chunked body at the limit
+    return body
+
+
 def check_csrf() -> AnyResponse | None:
     """Refuse a body that is not a form, and a form without the CSRF token of its session.
 
@@ -129,8 +141,8 @@ def check_csrf() -> AnyResponse | None:
     if has_body() and request.mimetype not in FORM_TYPES:
         raise GatewayError("NotAForm")
     expected = session.get("csrf", "")
-    with reading_body():
-        given = request.form.get("csrf_token", "")
+    read_body_of(FORM_BYTES)
+    given = request.form.get("csrf_token", "")
     if has_body() and not request.form and not request.files:
         raise BadRequest  # Flask reads nothing of a form that it cannot read
     if expected and hmac.compare_digest(expected.encode(), _unmask(given)):

@@ -31,8 +31,8 @@ STATUSES = {LimitRequestLine: 414, LimitRequestHeaders: 431, ExpectationFailed: 
 API = re.compile(rb"((?i:https?)://[^/?]*)?/api(?![\w.~%-])")
 """How the targets of requests for the API begin; to a proxy, and to any server, they may name the host."""
 LINGER_SECONDS = 10
-RECEIVED_BYTES = 64 * 1024
-"""The most that is received at once."""
+MOST_HEAD_BYTES = 32 * 1024
+"""The longest request line and headers: as long as nginx allows (large_client_header_buffers), and Caddy a megabyte."""
 IGNORED_BYTES = 64 * 1024
 """The most of a body that is thrown away, where the application has not read it, for the sake of the connection."""
 ONE_TURN = 1e-6
@@ -56,16 +56,21 @@ class Request(message.Request):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._received: bytearray | None = None
+        self._received_bytes = 0
         try:
             super().__init__(*arguments, **options)
         except ParseException as error:
             raise UnreadableRequest(error, is_api=self._is_api()) from error
 
     def read_into(self, unreader: Any, buf: bytearray, stop: bool = False) -> None:
-        """Keep what begins with the request line; gunicorn appends to it."""
+        """Keep what begins with the request line; gunicorn appends to it. Raise LimitRequestHeaders if it is long."""
         if self._received is None:
             self._received = buf
+        before = len(buf)
         super().read_into(unreader, buf, stop)
+        self._received_bytes += len(buf) - before
+        if self._received_bytes > MOST_HEAD_BYTES:
+            raise LimitRequestHeaders("the headers are too long together")
 
     def _is_api(self) -> bool:
         words = bytes(self._received or b"").split(b"\r\n", 1)[0].split(b" ")
@@ -76,9 +81,9 @@ class Unreader(SocketUnreader):
     """Receives in turn with all other connections: gevent would serve one alone for as long as more comes on it."""
 
     def chunk(self, size_hint: int | None = None) -> Any:
-        """Return what comes next; b"" at the end."""
+        """Return what comes next, at most 8 KiB: gunicorn copies the rest for each chunk of a body; b"" at the end."""
         wait_read(self.sock.fileno())
-        return super().chunk(min(size_hint or 0, RECEIVED_BYTES))
+        return super().chunk()
 
 
 class Response(wsgi.Response):
@@ -273,5 +278,5 @@ def _linger(unreader: Unreader) -> None:
     """Read the rest of what a client sends: to close before that would reset the connection, and lose the response."""
     with suppress(OSError), gevent.Timeout(LINGER_SECONDS, False):
         unreader.sock.shutdown(socket.SHUT_WR)
-        while unreader.chunk(RECEIVED_BYTES):
+        while unreader.chunk():
             pass

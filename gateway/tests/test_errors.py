@@ -79,6 +79,16 @@ def test_wrong_method_and_large_body_are_answered_with_a_page(ana):
     assert ana.post("/sell", data={"title": "x" * 2_000_000}).status_code == 413
 
 
+@pytest.mark.parametrize("path", ["/sell", "/signin", "/theme"])
+@pytest.mark.parametrize("form", [b"a=1&" * 20_000, b"%%%" * 25_000])
+def test_a_form_that_would_take_long_to_read_is_refused_unread(client, monkeypatch, path, form):
+    monkeypatch.setattr("werkzeug.formparser.FormDataParser.parse", pytest.fail)
+
+    refused = client.post(path, data=form, content_type="application/x-www-form-urlencoded")
+
+    assert refused.status_code == 413 and "64 kB for forms" in refused.text
+
+
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", ""])
 def test_body_that_is_not_a_form_is_415_as_a_page_before_other_checks(client, kind):
     answer = client.post("/sell", data=b"x" * 2_000_000, content_type=kind)

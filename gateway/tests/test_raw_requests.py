@@ -181,8 +181,25 @@ def test_address_that_is_too_long_is_414(send, path, length):
     check_looks_like_ours(path, headers, text)
 
 
+@pytest.mark.parametrize("path", ["/sell", "/signin"])
+def test_a_chunked_form_that_is_too_large_is_413(send, path):
+    chunk = f"{60_000:x}\r\na={'x' * 59_998}\r\n"
+
+    status, headers, text = send(post(path, CHUNKED, f"{chunk}{chunk}0\r\n\r\n"))
+
+    assert status == 413
+    check_looks_like_ours(path, headers, text)
+
+
 @pytest.mark.parametrize("path", SEARCHES)
-@pytest.mark.parametrize("headers", [f"Cookie: a={'x' * 9000}\r\n", "".join(f"X-{n}: x\r\n" for n in range(200))])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        f"Cookie: a={'x' * 9000}\r\n",
+        "".join(f"X-{n}: x\r\n" for n in range(200)),
+        f"If-None-Match: {',' * 8000}\r\n" * 5,  # each comma would be looked at
+    ],
+)
 def test_headers_that_are_too_large_are_431(send, path, headers):
     status, headers, text = send(get(path, f"Host: localhost\r\n{headers}"))
 
