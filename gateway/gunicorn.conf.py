@@ -6,14 +6,27 @@ import shutil
 import signal
 import tempfile
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from gateway import settings
 from libs import logs
 from libs.processes import allow_open_files, die_with_parent
 
+METRICS = "ticketing-metrics"
+
+
+def new_folder() -> str:
+    """Return a new folder, and throw away those of masters that were killed: a container keeps them over restarts."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{METRICS}-*-*"):
+        pid = folder.name.split("-")[2]
+        if pid == str(os.getpid()) or not Path("/proc", pid).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"{METRICS}-{os.getpid()}-")
+
+
 if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # where each worker counts; prometheus_client looks when imported
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="ticketing-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = new_folder()
 
 with logs.logging_exit():
     logs.set_up()

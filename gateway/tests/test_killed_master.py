@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 import requests
@@ -55,3 +56,17 @@ def test_site_is_back_within_five_seconds_after_the_master_is_killed(gunicorn, w
 
     assert not [pid for pid in workers if runs(pid)]
     assert "http_requests_total" in gunicorn.get("/metrics", gunicorn.metrics_port).text
+
+
+def test_what_a_killed_master_counted_does_not_fill_the_disk(gunicorn):
+    def folders(pid):
+        return list(Path(gettempdir()).glob(f"ticketing-metrics-{pid}-*"))
+
+    killed = gunicorn.master.pid
+    assert folders(killed)
+
+    gunicorn.stop()
+    gunicorn.start()
+    wait_for(gunicorn.serves, 60, "the next master to serve")
+
+    assert folders(gunicorn.master.pid) and not folders(killed)
