@@ -20,6 +20,8 @@ SHORTEST, LONGEST = 4, 24
 """The lengths of words that are corrected; too many others are within one edit of a shorter one."""
 MOST_FOUND, MOST_NEAR = 100, 5
 MOST_KNOWN = 100_000
+MOST_STORED = 500_000
+"""How many words are stored, of 0.4 kB each with their index: whoever edits tickets all day must not fill the disk."""
 
 
 class Spelling:
@@ -31,9 +33,9 @@ class Spelling:
         """Words that this process has stored, so that a common one is not stored each time."""
 
     def learn(self, words: Iterable[str]) -> None:
-        """Store the words, in any script that writes letters one by one."""
+        """Store the words, in any script that writes letters one by one, until there are MOST_STORED."""
         new = {word for word in words if SHORTEST <= len(word) <= LONGEST and word.isalpha()} - self._known
-        if not new:
+        if not new or self._words.estimated_document_count() >= MOST_STORED:
             return
         try:
             self._words.insert_many([{"_id": word, "near": _without_a_letter(word)} for word in new], ordered=False)

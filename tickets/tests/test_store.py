@@ -482,6 +482,16 @@ def test_a_mistyped_word_costs_as_much_among_many_as_among_few(tickets, mongo):
     assert max(costs) <= 10
 
 
+def test_a_seller_who_edits_a_ticket_all_day_does_not_fill_the_disk_with_words(tickets, mongo, monkeypatch):
+    monkeypatch.setattr("tickets.spelling.MOST_STORED", 3)
+
+    for words in (["hamlet", "opera"], ["othello", "macbeth"], ["tempest"], ["coriolanus"]):
+        tickets.spelling.learn(words)
+
+    assert mongo.words.count_documents({}) == 4
+    assert tickets.spelling.near("hamlat") == ["hamlet"]
+
+
 def test_tickets_that_an_earlier_version_stored_are_found_by_todays_rules(tickets, listed, mongo):
     listed({"title": "Dvořák", "venue": "東京ドーム"}, {"title": "Hamlet"})
     mongo.tickets.update_one({"title": "Dvořák"}, {"$set": {"words": ["dvořák"], "prefixes": ["d"]}})
