@@ -35,6 +35,7 @@ DROPPED_ON_REPLAY = ("x-attempt", "x-reason", "x-failed-at", "x-queue", UNREADAB
 LONGEST_TEXT, LONGEST_BODY = 1000, 10_000
 """Characters of what is shown of a header and of a body."""
 MOST_COUNTED = 10**9
+MOST_STUCK = 100
 LOOK_SECONDS = 15.0
 """How long a call may spend on looking at events; it reports how many it did not get to."""
 
@@ -225,13 +226,13 @@ class Parking:
         return self._visit(topology.parked_name(selection.queue), delete)
 
     def stuck(self) -> list[Parked]:
-        """Return the events that have failed often enough for an alarm and are still being retried."""
+        """Return MOST_STUCK of the events that have failed often enough for an alarm and are still being retried."""
         stuck: list[Parked] = []
 
         def look(message: Any) -> bool:
             event = _parked(message.delivery_info["routing_key"], message)
             failures = event.attempts - 1  # it is counted before it waits for its next try
-            if failures >= ALARM_EVERY:
+            if failures >= ALARM_EVERY and len(stuck) < MOST_STUCK:
                 stuck.append(replace(event, attempts=failures))
             return False
 
