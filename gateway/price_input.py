@@ -11,7 +11,7 @@ from babel import Locale, UnknownLocaleError
 from babel.numbers import get_currency_symbol, get_decimal_symbol, get_group_symbol
 from flask import request
 
-from gateway.languages import accepted, chosen_in
+from gateway.languages import LANGUAGES, accepted, chosen_in
 from libs.contracts.texts import with_ascii_digits, without_invisible
 
 ENGLISH = Locale("en")
@@ -22,7 +22,11 @@ INDIAN = re.compile(r"\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?", re.ASCII)  # 12,34,56
 MARKS = str.maketrans({"\u066b": ".", "\u066c": ",", "\uff0e": ".", "\uff0c": ","})
 """The marks of Arabic and Persian, and of full width as Japanese keyboards have them."""
 WHOLE = re.compile(r"(?<=\d)[.,](?:--?|[\u2013\u2014])$")  # 20,- as Germans write whole amounts
+MOST_LOCALES = 50
+"""How many locales a process knows beside those of the site's languages: Babel keeps 0.1 MB of each for good."""
 MAYBE_GROUP = re.compile(r"[1-9]\d{0,2}", re.ASCII)
+
+_others: set[Locale] = set()
 
 
 def visitor_locale() -> Locale:
@@ -41,7 +45,11 @@ def visitor_locale() -> Locale:
 def _known(names: Iterable[str]) -> Iterator[Locale]:
     for name in names:
         with suppress(ValueError, UnknownLocaleError):
-            yield Locale.parse(name, sep="-")
+            locale = Locale.parse(name, sep="-")
+            if locale.language not in LANGUAGES and len(_others) < MOST_LOCALES:
+                _others.add(locale)
+            if locale.language in LANGUAGES or locale in _others:
+                yield locale
 
 
 def without_currency(text: str, code: str, locale: Locale) -> str:

@@ -8,7 +8,7 @@ from babel import Locale
 from gateway.app import create_app
 from gateway.formats import money, total
 from gateway.languages import LANGUAGES
-from gateway.price_input import with_decimal_mark, with_point, without_currency
+from gateway.price_input import visitor_locale, with_decimal_mark, with_point, without_currency
 from gateway.tests.conftest import create_test_app
 from gateway.tests.fakes import SETTINGS
 from libs.contracts.currencies import MINIMUMS, currency_of
@@ -190,6 +190,18 @@ def test_a_german_seller_types_and_finds_a_comma(shop, services):
     asked = [arguments for name, arguments in services.calls if name == "tickets.list"][-1]
     assert (asked["min_price_cents"], asked["max_price_cents"]) == (123450, 200000)
     assert "Geben Sie den niedrigsten Preis so ein: 19,99." in seller.get("/tickets?min_price=viel").text
+
+
+def test_visitors_of_all_countries_do_not_fill_the_memory(app, monkeypatch):
+    monkeypatch.setattr("gateway.price_input.MOST_LOCALES", 2)
+    monkeypatch.setattr("gateway.price_input._others", set())
+
+    def locale_of(accepted):
+        with app.test_request_context(headers={"Accept-Language": accepted}):
+            return str(visitor_locale())
+
+    assert [locale_of(each) for each in ("fr-CH", "pl", "de-AT", "en-IN")] == ["fr_CH", "pl", "de_AT", "en_IN"]
+    assert [locale_of(each) for each in ("ja", "ja, pl;q=0.5", "fr-CH", "de-CH")] == ["en", "pl", "fr_CH", "de_CH"]
 
 
 def test_an_api_client_sends_a_point(shop):
