@@ -91,11 +91,10 @@ class _Comparison:
             self._compare(intent)
             seen.add(intent.id)
             self._note_progress()
-        others = self.cards.list_refunded_or_disputed_since(self.since) - seen
-        taken_back = [self.store.find_by_stripe_id(ident) for ident in others]
-        unfinished = (*self.store.list_disputed(), *self.store.list_partial_refunds_requested())
-        for payment in (*taken_back, *self.store.list_created_since(self.since), *unfinished):
-            if payment is not None and payment.stripe_id not in seen:
+        others = self.cards.list_refunded_or_disputed_since(self.since).union(self.store.list_intents(self.since))
+        for ident in others - seen:
+            payment = self.store.find_by_stripe_id(ident)
+            if payment is not None:
                 self._refresh(payment)
             self._note_progress()
         return self.report

@@ -1,6 +1,6 @@
 """The payments, each with its copy of its order, in MongoDB."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,7 +31,9 @@ NOW_ASKED: Document = {"$unset": dict.fromkeys(UNASKED, "")}
 ASKED: Document = {"unasked": {"$exists": False}}
 NOT_BEGUN: Document = {"stripe_id": None, "creating_at": None}
 """The filter for payments for which nothing has been requested from Stripe."""
+REFUND_REQUESTED: Document = {"partial_refunds.state": "requested"}
 NOTHING: Document = {}
+READ_AT_ONCE = 1000
 
 
 class PaymentStore:
@@ -53,10 +55,7 @@ class PaymentStore:
                 IndexModel(
                     [("refund_failed_at", ASCENDING)], partialFilterExpression={"refund_failed_at": {"$type": "date"}}
                 ),
-                IndexModel(
-                    [("partial_refunds.state", ASCENDING)],
-                    partialFilterExpression={"partial_refunds.state": "requested"},
-                ),
+                IndexModel([("partial_refunds.state", ASCENDING)], partialFilterExpression=REFUND_REQUESTED),
                 IndexModel(
                     [("dispute.status", ASCENDING)], partialFilterExpression={"dispute.status": {"$exists": True}}
                 ),
@@ -240,19 +239,20 @@ class PaymentStore:
         sort = [("refund_failed_at", ASCENDING)]
         return [_payment(found) for found in self.payments.find_all(where, sort=sort, limit=limit)]
 
-    def list_created_since(self, moment: datetime) -> list[Payment]:
-        """Return the payments with a PaymentIntent that were opened since."""
-        where = {"created_at": {"$gte": moment}, "stripe_id": {"$ne": None}}
-        return [_payment(found) for found in self.payments.find_all(where)]
+    def list_intents(self, since: datetime) -> Iterator[str]:
+        """Yield the ids of the PaymentIntents of payments that were opened since, or have an open dispute.
+
+        Also of those with a partial refund that is not made yet. They may be many: they are read in batches.
+        """
+        disputed = {"$exists": True, "$nin": [*disputes.ENDED_WELL, "lost"]}
+        any_of = [{"created_at": {"$gte": since}}, {"dispute.status": disputed}, REFUND_REQUESTED]
+        where = {"$or": any_of, "stripe_id": {"$ne": None}}
+        for found in self.payments.collection.find(where, {"stripe_id": 1}, batch_size=READ_AT_ONCE):
+            yield found["stripe_id"]
 
     def list_partial_refunds_requested(self) -> list[Payment]:
         """Return the payments with a partial refund that is not made yet."""
-        return [_payment(found) for found in self.payments.find_all({"partial_refunds.state": "requested"})]
-
-    def list_disputed(self) -> list[Payment]:
-        """Return the payments whose dispute has not ended."""
-        where = {"dispute.status": {"$exists": True, "$nin": [*disputes.ENDED_WELL, "lost"]}}
-        return [_payment(found) for found in self.payments.find_all(where)]
+        return [_payment(found) for found in self.payments.find_all(REFUND_REQUESTED)]
 
     def count(self, name: str) -> None:
         """Add one to a counter that all instances share."""

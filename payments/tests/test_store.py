@@ -190,3 +190,20 @@ def test_the_payment_of_a_payment_intent_is_found_without_reading_others(mongo):
 
     assert found.order == payment.order
     assert [(each["keysExamined"], each["docsExamined"]) for each in commands] == [(1, 1)]
+
+
+def test_an_audit_reads_only_ids_of_the_newest_payments_in_batches(mongo, monkeypatch):
+    monkeypatch.setattr("payments.store.READ_AT_ONCE", 2)
+    store = PaymentStore(mongo)
+    migrate(mongo, store.schema)
+    for number in range(3):
+        begun(store, an_order(f"o{number}", 1, "created"))
+        mongo.payments.update_one({"_id": f"o{number}"}, {"$set": {"stripe_id": f"pi_{number}"}})
+
+    with commands_on(mongo) as commands:
+        found = set(store.list_intents(NOON))
+
+    assert found == {"pi_0", "pi_1", "pi_2"}
+    assert [each["nreturned"] for each in commands] == [2, 1]
+    assert commands[0]["command"]["projection"] == {"stripe_id": 1}
+    assert "COLLSCAN" not in commands[0]["planSummary"]

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from libs.contracts.events import CATALOGUE
+from payments import store
 from payments.audit import WINDOW, last_occurrence
 from payments.errors import StripeUnavailable
 from payments.service import AUDIT_SECONDS, PaymentsService
@@ -86,6 +87,18 @@ def test_a_payment_that_stripe_does_not_know_raises_an_alarm(world, fake):
     fake.control("reset")
 
     assert names(world.audit.run()) == ["missing_at_stripe"]
+
+
+def test_an_audit_of_a_busy_night_loads_no_payment_again_that_it_has_compared(world, monkeypatch):
+    """It loaded those of two days at once: 50,000 took two seconds in which the service answered nothing."""
+    for _ in range(3):
+        world.bought()
+    load, loaded = store._payment, []
+    monkeypatch.setattr(store, "_payment", lambda found: loaded.append(found["id"]) or load(found))
+
+    report = world.audit.run()
+
+    assert (report.compared, len(loaded)) == (3, 3)
 
 
 def test_a_payment_with_an_unexpected_stripe_error_keeps_no_other_from_being_compared(world, fake):
