@@ -183,7 +183,10 @@ class Counters:
         return [self._counter("passkey", ONE_ADDRESS, address)]
 
     def of_sign_up(self, address: str, per_hour: int) -> list[Counter]:
-        """Return what every sign-up counts towards: bots that create accounts are stopped after so many an hour."""
+        """Return what every sign-up counts towards: bots that create accounts are stopped after so many an hour.
+
+        One that is refused for a weak password counts, too.
+        """
         return [self._counter("sign-up", Limit(per_hour), address)]
 
     def of_email_in_use(self, address: str) -> list[Counter]:
@@ -216,14 +219,19 @@ def network(address: object) -> str:
     return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
-def check_sign_up(email: object, password: object, find_weakness: FindWeakness) -> tuple[str, str]:
-    """Return both in normal form; raise InvalidEmail or InvalidPassword with the errors of both."""
+def check_sign_up(email: object, password: object) -> str:
+    """Return the address in normal form; raise InvalidEmail or InvalidPassword with the errors of both.
+
+    Whether the password is weak is not asked yet: that takes as long as a hash.
+    """
+    errors = _form_errors("password", password)
     try:
         address = normalise_email(email)
     except InvalidEmail as error:
-        errors = [*error.details["errors"], *_password_errors("password", password, "", find_weakness)]
-        raise InvalidEmail(errors) from error
-    return address, check_password("password", password, address, find_weakness)
+        raise InvalidEmail([*error.details["errors"], *errors]) from error
+    if errors:
+        raise InvalidPassword(errors)
+    return address
 
 
 def normalise_email(email: object) -> str:
@@ -262,9 +270,15 @@ def check_password(field: str, password: object, email: str, find_weakness: Find
     Any characters are allowed and none are required; weak passwords are refused (OWASP ASVS 5.0, 6.2.4, 6.2.5, 6.2.9,
     6.2.11 and 6.2.12).
     """
-    if errors := _password_errors(field, password, email, find_weakness):
+    if errors := _form_errors(field, password):
         raise InvalidPassword(errors)
-    return _normalise_password(str(password))
+    accepted = _normalise_password(str(password))
+    if email in comparable_email(accepted) or comparable_email(accepted) == email.partition("@")[0]:
+        raise InvalidPassword([_error(field, "Your email is no password; choose another.")])
+    if reason := find_weakness(accepted, email):
+        message = f"Choose another password: {reason}. A few unrelated words make a good one."
+        raise InvalidPassword([_error(field, message)])
+    return accepted
 
 
 def check_confirmation(password: object, code: object, has_second_factor: bool) -> None:
@@ -329,17 +343,6 @@ def _without_marks(text: str) -> str:
 def _normalise_password(typed: str) -> str:
     """Return the password in normal form, the same on every keyboard and system (NIST SP 800-63B, 3.1.1.2)."""
     return unicodedata.normalize("NFKC", typed)
-
-
-def _password_errors(field: str, password: object, email: str, find_weakness: FindWeakness) -> list[dict[str, str]]:
-    if errors := _form_errors(field, password):
-        return errors
-    password = _normalise_password(str(password))
-    if email and (email in comparable_email(password) or comparable_email(password) == email.partition("@")[0]):
-        return [_error(field, "Your email is no password; choose another.")]
-    if reason := find_weakness(password, email):
-        return [_error(field, f"Choose another password: {reason}. A few unrelated words make a good one.")]
-    return []
 
 
 def _form_errors(field: str, password: object) -> list[dict[str, str]]:

@@ -71,14 +71,15 @@ class AuthService(
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def sign_up(self, email: str, password: str, address: str | None = None) -> dict[str, Any]:
         """Create a user and begin a session: {"user": {id, email}, "token"}. `address`: as in `sign_in`."""
-        email, password = domain.check_sign_up(email, password, passwords.find_weakness)
+        email = domain.check_sign_up(email, password)
         source = self._client_network(address)
         with (
             recorded("sign_up") as attempt,
             self.store.throttle.failures(self.counters.of_email_in_use(source), EmailInUse),
             self.store.throttle.counted(self.counters.of_sign_up(source, self.sign_ups_per_address)),
         ):
-            password_hash = passwords.hash_password(password)
+            accepted = domain.check_password("password", password, email, passwords.find_weakness)
+            password_hash = passwords.hash_password(accepted)
             user = self.store.add(email, password_hash, self.counters.fingerprint(source))
             attempt.who = user["id"]
         return self._start_session(user)

@@ -100,7 +100,7 @@ def test_long_password_of_a_system_that_takes_accents_apart_is_not_too_long():
 
 def test_errors_of_email_and_password_are_reported_together():
     with pytest.raises(domain.InvalidEmail) as refusal:
-        domain.check_sign_up("", "short", strong)
+        domain.check_sign_up("", "short")
 
     assert refusal.value.details["errors"] == [
         {"field": "email", "message": "Enter an email address, like ana@example.com."},

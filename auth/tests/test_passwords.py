@@ -5,7 +5,7 @@ import pytest
 from argon2 import PasswordHasher, extract_parameters
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from zxcvbn import zxcvbn
+from zxcvbn import matching, zxcvbn
 
 from auth import passwords, strength
 from libs.rpc import ServiceUnavailable
@@ -64,7 +64,6 @@ def test_random_passwords_are_not_refused():
 
 
 def test_long_password_that_is_slow_to_read_is_not_read_to_its_end(monkeypatch):
-    """Of all 64 characters it would take two seconds of processor time, of the first 20 at worst 0.12."""
     read = []
 
     def reading(password, user_inputs):
@@ -72,10 +71,31 @@ def test_long_password_that_is_slow_to_read_is_not_read_to_its_end(monkeypatch):
         return zxcvbn(password, user_inputs)
 
     monkeypatch.setattr(strength, "zxcvbn", reading)
-    password = "59g071|{t47i6!<%([$@" * 3
+    password = "59g071|{t47 is a long one" * 2
 
     assert passwords.find_weakness(password, "ana@example.org") is None
     assert read == [password[: strength.READ_CHARACTERS]] and strength.READ_CHARACTERS <= 20
+
+
+@pytest.mark.parametrize("password", ["4@{(<[369!|1750$+7p%", "59g071|{t47i6!<%([$@" * 3, "({[$d1!|7+({[s51!|b+"])
+def test_nobody_waits_for_a_password_full_of_signs_that_may_stand_for_letters(monkeypatch, password):
+    """Each way to read the signs takes half a millisecond; without a limit there are 736."""
+    readings, translate = [], matching.translate
+
+    def counted(password, letters):
+        readings.append(letters)
+        return translate(password, letters)
+
+    monkeypatch.setattr(matching, "translate", counted)
+
+    assert passwords.find_weakness(password, "ana@example.org") is None
+    assert len(readings) <= 150
+
+
+def test_no_known_password_is_too_full_of_signs_to_be_recognised():
+    known = {password for words in matching.RANKED_DICTIONARIES.values() for password in words}
+
+    assert max(len(strength.SIGNS.intersection(password)) for password in known) <= strength.READ_SIGNS
 
 
 @pytest.mark.lengthy

@@ -248,6 +248,22 @@ def test_weak_password_is_refused_at_its_field_with_the_reason(caller):
     assert "easy to guess" in caught.value.details["errors"][0]["message"]
 
 
+def test_user_with_an_invalid_email_reads_only_later_that_the_password_is_weak(caller):
+    """Such sign-ups count towards no limit, so they must cost next to nothing."""
+    with pytest.raises(RemoteError) as caught:
+        caller.ask("sign_up", email="x", password="Summer2026!", address=caller.address)
+
+    assert [error["field"] for error in caught.value.details["errors"]] == ["email"]
+
+
+def test_sign_ups_with_weak_passwords_are_throttled_before_they_are_estimated(caller):
+    about = {"email": caller.email, "password": "Summer2026!", "address": caller.address}
+
+    refusals = [caller.refusal("sign_up", caller.gateway.mint_service(), **about) for _ in range(SIGN_UPS + 2)]
+
+    assert refusals == ["InvalidPassword"] * SIGN_UPS + ["TooManyAttempts"] * 2
+
+
 def test_weak_password_of_an_earlier_version_keeps_working_until_it_is_changed(caller, running):
     caller.sign_up()
     kept = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1).hash("letmein123")
