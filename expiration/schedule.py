@@ -150,12 +150,14 @@ class Schedule:
         pipeline.execute()
 
     def remove(self, order_id: str) -> None:
-        """Remove the job of an order's deadline, if there is one; one round trip."""
+        """Remove the job of an order's deadline, if there is one; one round trip, or two if it is queued."""
         ident = job_id(order_id)
         pipeline = self.scheduler.connection.pipeline(transaction=False)
         pipeline.zrem(Scheduler.scheduled_jobs_key, ident)
         pipeline.delete(JsonJob.key_for(ident))
-        pipeline.execute()
+        was_scheduled, had_data = pipeline.execute()
+        if had_data and not was_scheduled:
+            self.scheduler._queue.remove(ident)
 
     def counts(self) -> tuple[int, int]:
         """Return how many jobs are scheduled, and how many are on their way to the worker; one round trip."""
@@ -168,19 +170,19 @@ class Schedule:
     def missing(self, order_ids: list[str]) -> list[str]:
         """Return the orders whose job is neither scheduled nor queued for the worker; one round trip for all.
 
-        A job without its data counts as missing: the scheduler would drop it when it is due.
+        rq notes in a job's data that it is queued; the queue may be too long to be read. A job without its data counts
+        as missing: the scheduler would drop it when it is due.
         """
         pipeline = self.scheduler.connection.pipeline(transaction=False)
-        pipeline.lrange(Queue.redis_queue_namespace_prefix + QUEUE, 0, -1)
+        pipeline.exists(Queue.redis_queue_namespace_prefix + QUEUE)
         for ident in map(job_id, order_ids):
             pipeline.zscore(Scheduler.scheduled_jobs_key, ident)
-            pipeline.exists(JsonJob.key_for(ident))
-        queued, *found = pipeline.execute()
+            pipeline.hget(JsonJob.key_for(ident), "status")
+        is_queue, *found = pipeline.execute()
+        queued = JobStatus.QUEUED.encode() if is_queue else None
         places = zip(order_ids, found[::2], found[1::2], strict=True)
         return [
-            order_id
-            for order_id, score, has_data in places
-            if not has_data or (score is None and job_id(order_id).encode() not in queued)
+            order_id for order_id, score, status in places if status is None or (score is None and status != queued)
         ]
 
 

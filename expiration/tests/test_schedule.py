@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from kombu import Connection
 from redis import Redis, RedisError
+from redis.client import Pipeline
 from rq.serializers import JSONSerializer
 
 from dev.testing import commands_on, queue_length, wait_for
@@ -173,6 +174,41 @@ def test_a_job_that_waits_for_the_worker_is_not_missing(service, schedule):
 
     assert schedule.scheduler.connection.lrange(f"rq:queue:{QUEUE}", 0, -1) == [job_id("o1").encode()]
     assert schedule.missing(["o1", "o2"]) == ["o2"]
+
+
+def test_the_service_is_not_held_up_by_reading_a_long_queue_while_the_worker_is_down(schedule, monkeypatch):
+    """It read all of it every five seconds: two seconds in which it did nothing else if 200,000 jobs waited."""
+    execute, commands = Pipeline.execute, []
+
+    def noting(pipeline, *arguments):
+        commands.extend(command[0] for command, _ in pipeline.command_stack)
+        return execute(pipeline, *arguments)
+
+    monkeypatch.setattr(Pipeline, "execute", noting)
+    schedule.missing(["o1"])
+
+    assert commands == ["EXISTS", "ZSCORE", "HGET"]
+
+
+def test_a_job_that_was_queued_is_made_again_if_redis_loses_the_queue(service, schedule):
+    create(service, an_order(expires_in=-SOON))
+    schedule.scheduler.enqueue_jobs()
+    schedule.scheduler.connection.delete(f"rq:queue:{QUEUE}")
+
+    service.restore()
+
+    assert scheduled(schedule) == {job_id("o1")}
+
+
+def test_jobs_of_orders_that_ended_do_not_pile_up_while_the_worker_is_down(service, schedule):
+    for number in (1, 2):
+        create(service, an_order(number, expires_in=-SOON))
+    schedule.scheduler.enqueue_jobs()
+
+    service.on_order_changed(an_order(1, status="cancelled", version=2))
+
+    assert schedule.counts() == (0, 1)
+    assert schedule.missing(["o2"]) == []
 
 
 def test_an_order_that_ends_while_its_job_runs_leaves_nothing_of_it_and_is_no_error(
