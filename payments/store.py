@@ -12,7 +12,7 @@ from pymongo.errors import DuplicateKeyError
 from libs.alarms import ALARM_EVERY
 from libs.contracts.events import CATALOGUE
 from libs.events import CHANGES_INDEX, OUTBOX_INDEX, Aggregates, Schema
-from libs.events.aggregates import OUTBOX_FIELDS
+from libs.events.aggregates import OUTBOX_FIELDS, READ_AT_ONCE
 from libs.throttle import FORGET_INDEX, MongoThrottle
 from payments import disputes
 from payments.domain import Payment
@@ -33,7 +33,6 @@ NOT_BEGUN: Document = {"stripe_id": None, "creating_at": None}
 """The filter for payments for which nothing has been requested from Stripe."""
 REFUND_REQUESTED: Document = {"partial_refunds.state": "requested"}
 NOTHING: Document = {}
-READ_AT_ONCE = 1000
 
 
 class PaymentStore:

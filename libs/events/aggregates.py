@@ -41,6 +41,8 @@ CHANGES_INDEX = IndexModel([("changed_at", ASCENDING)], sparse=True, name="chang
 LAG_SECONDS = 10
 """How old a change is before `Aggregates.changes` returns it: no write takes longer to become visible."""
 COUNTED = 1000
+READ_AT_ONCE = 200
+"""The documents in one answer of the database: to decode thousands would hold up everything else in the process."""
 SERVER_TIME = {"$type": "timestamp"}
 EMPTY = {"outbox_at": None}
 """The filter for aggregates whose outbox is empty."""
@@ -83,7 +85,7 @@ class Aggregates:
         """Return the documents that match, without their outboxes; `sort` and `limit` as pymongo has them."""
         return [
             document
-            for found in self.collection.find(where, OUTBOX_FIELDS, **options)
+            for found in self.collection.find(where, OUTBOX_FIELDS, batch_size=READ_AT_ONCE, **options)
             if (document := self.from_stored(found))
         ]
 
