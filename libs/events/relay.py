@@ -4,11 +4,11 @@ What this process has just saved is published from memory, without a query, and 
 one command (`libs.events.fast_path`). Events that a crash left, or that could not be published, are found by a poll: an
 outbox that was not empty at the poll before either is leased, published, and released without what was confirmed.
 
-The first events of all aggregates are published in one pipelined batch, then their second events and so on. So the
-events of one aggregate are published in order, and one that is refused, or cannot be published at all, holds up only
-its own aggregate, which is retried with backoff. A lease only saves work: if one runs out while its holder is paused,
-or an outbox is cleared late, two relays publish the same events, which listeners tolerate, and each removes only what
-it published itself. Leases and delays use the clock of the database only.
+The next events of a hundred aggregates are published in one pipelined batch, so that a rush holds up nothing else in
+this process for long. So the events of one aggregate are published in order, and one that is refused, or cannot be
+published at all, holds up only its own aggregate, which is retried with backoff. A lease only saves work: if one runs
+out while its holder is paused, or an outbox is cleared late, two relays publish the same events, which listeners
+tolerate, and each removes only what it published itself. Leases and delays use the clock of the database only.
 """
 
 import logging
@@ -174,9 +174,9 @@ class Relay:
         return claims
 
     def _publish(self, claims: list[Claim]) -> None:
-        """Publish the first event of each of the claims, then the second ones and so on."""
+        """Publish the events of the claims, in batches of one event each of at most BATCH claims."""
         while left := [claim for claim in claims if claim.has_next]:
-            batch = [(claim, message) for claim in left if (message := claim.message(self.source))]
+            batch = [(claim, message) for claim in left[:BATCH] if (message := claim.message(self.source))]
             failed = self.publisher.publish([message for _, message in batch])
             for claim, message in batch:
                 if message.message_id in failed:

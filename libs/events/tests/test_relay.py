@@ -184,6 +184,20 @@ def test_changes_saved_shortly_after_one_another_leave_in_order_by_one_command(l
     assert (commands.names, full(loaves)) == (["update"], 0)
 
 
+def test_a_rush_of_events_is_published_in_batches_between_which_a_service_answers_calls(followed, monkeypatch):
+    """All that was just saved, of up to a thousand aggregates, was one batch: a sixth of a second without an answer."""
+    monkeypatch.setattr("libs.events.relay.BATCH", 2)
+    batches = []
+    followed.publisher.publish = lambda batch: batches.append([message.message_id for message in batch]) or {}
+    for ident in ("b1", "b2", "b3"):
+        add(followed.aggregates[0], ident)
+    change(followed.aggregates[0], "b1", 2)
+
+    followed.work()
+
+    assert batches == [["LoafBaked:b2:1", "LoafBaked:b3:1"], ["LoafBaked:b1:1"], ["LoafBaked:b1:2"]]
+
+
 def test_what_another_process_saved_meanwhile_follows_what_this_one_saved(loaves, followed):
     add(followed.aggregates[0], "b1")
     change(loaves, "b1", 2)
