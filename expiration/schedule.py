@@ -28,6 +28,8 @@ QUEUE = "expiration"
 POLL_SECONDS = 1
 LONGEST_TURN_SECONDS = 30
 QUIET_SECONDS = 60
+FAILURE_SECONDS = 3600
+"""How long rq keeps what it notes of a failed job, instead of a year: the service makes the job again at once."""
 
 
 class JsonJob(Job):
@@ -144,6 +146,7 @@ class Schedule:
                 commit=False,
                 meta={tracing.HEADER: traceparent} if traceparent else None,
             )
+            job.failure_ttl = FAILURE_SECONDS
             job.save(pipeline)
             # whole seconds, as rq-scheduler has them, rounded up: a job that came early would do nothing
             pipeline.zadd(Scheduler.scheduled_jobs_key, {job.id: math.ceil(expires_at.timestamp())})

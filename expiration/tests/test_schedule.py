@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from rq.serializers import JSONSerializer
 
 from dev.testing import commands_on, queue_length, wait_for
 from expiration import jobs
-from expiration.schedule import QUEUE, JsonJob, Schedule, job_id
+from expiration.schedule import FAILURE_SECONDS, QUEUE, JsonJob, Schedule, job_id
 from expiration.service import ExpirationService
 from expiration.store import DeadlineStore
 from expiration.worker import LoopingWorker
@@ -226,6 +227,22 @@ def test_an_order_that_ends_while_its_job_runs_leaves_nothing_of_it_and_is_no_er
     assert service.store.find("o1").state == "ended"
     assert connection.keys("*expire-*") == connection.keys("rq:failed:*") == connection.keys("rq:wip:*") == []
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+def test_jobs_that_fail_during_an_outage_leave_nothing_in_redis_for_longer_than_an_hour(service, schedule, monkeypatch):
+    create(service, an_order(expires_in=-SOON))
+    schedule.scheduler.enqueue_jobs()
+    monkeypatch.setattr(jobs, "complete", lambda *_: 1 / 0)
+    connection = schedule.scheduler.connection
+    worker = LoopingWorker([QUEUE], connection=connection, job_class=JsonJob, serializer=JSONSerializer)
+    worker._install_signal_handlers = lambda: None  # this process has its own
+
+    worker.work(burst=True, logging_level="CRITICAL")
+    service.on_order_changed(an_order(status="cancelled", version=2))
+
+    ((_, until),) = connection.zrange("rq:failed:expiration", 0, -1, withscores=True)
+    assert until <= time.time() + FAILURE_SECONDS
+    assert [key for key in connection.keys("*expire-*") if not 0 < connection.ttl(key) <= FAILURE_SECONDS] == []
 
 
 def test_of_no_orders_no_job_is_missing(schedule):
