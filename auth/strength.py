@@ -14,7 +14,7 @@ READ_CHARACTERS = 20
 SIGNS = {sign for signs in L33T_TABLE.values() for sign in signs}
 """Digits and signs that stand for letters, as in `p4$$word`."""
 READ_SIGNS = 10
-"""How many different ones of these are estimated; no word that zxcvbn knows has more.
+"""How many different ones of these are estimated, and others left out; no word that zxcvbn knows has more.
 
 zxcvbn searches its dictionaries once for each way to read them: 138 times at worst for 10, which takes 0.05 s of
 processor time, but 736 times for 15.
@@ -47,9 +47,12 @@ def weakness(password: str, email: str) -> str | None:
 
 def _beginning(password: str) -> str:
     """Return what is estimated of a password, so that no estimate takes much longer than a hash."""
-    read = password[:READ_CHARACTERS]
-    while len(SIGNS.intersection(read)) > READ_SIGNS:
-        read = read[:-1]
+    read, signs = "", set[str]()
+    for character in password[:READ_CHARACTERS]:
+        if character in SIGNS - signs and len(signs) == READ_SIGNS:
+            continue
+        signs |= SIGNS.intersection(character)
+        read += character
     return read
 
 

@@ -59,7 +59,7 @@ class JsonJob(Job):
     def _fetch_status(self) -> JobStatus:
         """Read the status. A job that was removed while it ran, as its order ended, is tidied up as if it were there.
 
-        rq would note that it failed, and keep that for a year.
+        rq would note that it failed.
         """
         try:
             return super()._fetch_status()

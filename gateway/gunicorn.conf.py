@@ -1,10 +1,12 @@
 """How gunicorn runs the gateway: `gunicorn -c gateway/gunicorn.conf.py "gateway.app:create_app()"`."""
 
+import fcntl
 import gc
 import os
 import shutil
 import signal
 import tempfile
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,20 +15,27 @@ from gateway import settings
 from libs import logs
 from libs.processes import allow_open_files, die_with_parent
 
-METRICS = "ticketing-metrics"
+METRICS = "ticketing-metrics-"
 
 
-def new_folder() -> str:
-    """Return a new folder, and throw away those of masters that were killed: a container keeps them over restarts."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{METRICS}-*-*"):
-        pid = folder.name.split("-")[2]
-        if pid == str(os.getpid()) or not Path("/proc", pid).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-    return tempfile.mkdtemp(prefix=f"{METRICS}-{os.getpid()}-")
+def new_folder() -> tuple[str, Any]:
+    """Return a new folder and the lock that this process and its workers hold in it as long as any of them lives.
+
+    Folders that nobody holds, as their masters were killed, are thrown away: a container keeps them over restarts.
+    """
+    for lock in Path(tempfile.gettempdir()).glob(f"{METRICS}*/lock"):
+        with suppress(OSError), lock.open("rb") as other:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=METRICS))
+    held = (folder / "new").open("a")
+    fcntl.flock(held, fcntl.LOCK_EX)
+    (folder / "new").rename(folder / "lock")
+    return str(folder), held
 
 
 if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # where each worker counts; prometheus_client looks when imported
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = new_folder()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"], metrics_lock = new_folder()
 
 with logs.logging_exit():
     logs.set_up()

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from babel import Locale, UnknownLocaleError
+from babel import Locale, UnknownLocaleError, localedata
 from babel.numbers import get_currency_symbol, get_decimal_symbol, get_group_symbol
 from flask import request
 
-from gateway.languages import LANGUAGES, accepted, chosen_in
+from gateway.languages import accepted, chosen_in
 from libs.contracts.texts import with_ascii_digits, without_invisible
 
 ENGLISH = Locale("en")
@@ -23,10 +23,10 @@ MARKS = str.maketrans({"\u066b": ".", "\u066c": ",", "\uff0e": ".", "\uff0c": ",
 """The marks of Arabic and Persian, and of full width as Japanese keyboards have them."""
 WHOLE = re.compile(r"(?<=\d)[.,](?:--?|[\u2013\u2014])$")  # 20,- as Germans write whole amounts
 MOST_LOCALES = 50
-"""How many locales a process knows beside those of the site's languages: Babel keeps 0.1 MB of each for good."""
+"""After how many locales Babel has to read them again: it would keep 0.1 MB of each for good."""
 MAYBE_GROUP = re.compile(r"[1-9]\d{0,2}", re.ASCII)
 
-_others: set[Locale] = set()
+_loaded: set[str] = set()
 
 
 def visitor_locale() -> Locale:
@@ -38,6 +38,7 @@ def visitor_locale() -> Locale:
     languages = accepted(request.headers.get("Accept-Language", ""))
     for locale in _known(name for name, quality in languages if quality > 0):
         if chosen in (None, locale.language):
+            _bound_memory(locale)
             return locale
     return Locale(chosen) if chosen else ENGLISH
 
@@ -45,11 +46,14 @@ def visitor_locale() -> Locale:
 def _known(names: Iterable[str]) -> Iterator[Locale]:
     for name in names:
         with suppress(ValueError, UnknownLocaleError):
-            locale = Locale.parse(name, sep="-")
-            if locale.language not in LANGUAGES and len(_others) < MOST_LOCALES:
-                _others.add(locale)
-            if locale.language in LANGUAGES or locale in _others:
-                yield locale
+            yield Locale.parse(name, sep="-")
+
+
+def _bound_memory(locale: Locale) -> None:
+    if len(_loaded) >= MOST_LOCALES and str(locale) not in _loaded:
+        _loaded.clear()
+        localedata._cache.clear()
+    _loaded.add(str(locale))
 
 
 def without_currency(text: str, code: str, locale: Locale) -> str:

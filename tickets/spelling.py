@@ -5,6 +5,7 @@ Two such words have a variant in common, where the variants of a word are itself
 have or had finds them, at the same cost however many there are.
 """
 
+import logging
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any
@@ -14,6 +15,8 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
 from libs.database import duplicates_in
+
+log = logging.getLogger(__name__)
 
 NEAR_INDEX = IndexModel([("near", ASCENDING)])
 SHORTEST, LONGEST = 4, 24
@@ -31,11 +34,17 @@ class Spelling:
         self._words = words
         self._known: set[str] = set()
         """Words that this process has stored, so that a common one is not stored each time."""
+        self._is_full = False
 
     def learn(self, words: Iterable[str]) -> None:
         """Store the words, in any script that writes letters one by one, until there are MOST_STORED."""
         new = {word for word in words if SHORTEST <= len(word) <= LONGEST and word.isalpha()} - self._known
-        if not new or self._words.estimated_document_count() >= MOST_STORED:
+        if not new:
+            return
+        if self._words.estimated_document_count() >= MOST_STORED:
+            if not self._is_full:
+                log.warning("no further word is stored for the correction of searches: there are %d", MOST_STORED)
+            self._is_full = True
             return
         try:
             self._words.insert_many([{"_id": word, "near": _without_a_letter(word)} for word in new], ordered=False)

@@ -92,6 +92,11 @@ def test_nobody_waits_for_a_password_full_of_signs_that_may_stand_for_letters(mo
     assert len(readings) <= 150
 
 
+def test_a_password_that_begins_with_all_digits_is_not_taken_for_these_alone():
+    assert passwords.find_weakness("1234567890!correct horse battery", "ana@example.org") is None
+    assert passwords.find_weakness("1234567890", "ana@example.org")
+
+
 def test_no_known_password_is_too_full_of_signs_to_be_recognised():
     known = {password for words in matching.RANKED_DICTIONARIES.values() for password in words}
 

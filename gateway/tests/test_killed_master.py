@@ -6,7 +6,6 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from tempfile import gettempdir
 
 import pytest
 import requests
@@ -58,15 +57,22 @@ def test_site_is_back_within_five_seconds_after_the_master_is_killed(gunicorn, w
     assert "http_requests_total" in gunicorn.get("/metrics", gunicorn.metrics_port).text
 
 
-def test_what_a_killed_master_counted_does_not_fill_the_disk(gunicorn):
-    def folders(pid):
-        return list(Path(gettempdir()).glob(f"ticketing-metrics-{pid}-*"))
+def test_what_a_killed_master_counted_is_thrown_away_and_what_others_count_is_not(tmp_path):
+    folders = tmp_path / "tmp"
+    folders.mkdir()
+    killed, living = (GunicornProcess(tmp_path / name, TMPDIR=str(folders)) for name in ("killed", "living"))
+    try:
+        wait_for(killed.start().serves, 60, "gunicorn")
+        (left,) = folders.iterdir()
+        wait_for(living.start().serves, 60, "the other gunicorn")
+        (kept,) = set(folders.iterdir()) - {left}
+        workers = killed.workers
+        killed.stop()
+        wait_for(lambda: not any(map(runs, workers)), what="its workers to end")
 
-    killed = gunicorn.master.pid
-    assert folders(killed)
+        wait_for(killed.start().serves, 60, "the next master to serve")
 
-    gunicorn.stop()
-    gunicorn.start()
-    wait_for(gunicorn.serves, 60, "the next master to serve")
-
-    assert folders(gunicorn.master.pid) and not folders(killed)
+        assert kept.exists() and not left.exists()
+    finally:
+        killed.stop()
+        living.stop()

@@ -482,13 +482,13 @@ def test_a_mistyped_word_costs_as_much_among_many_as_among_few(tickets, mongo):
     assert max(costs) <= 10
 
 
-def test_a_seller_who_edits_a_ticket_all_day_does_not_fill_the_disk_with_words(tickets, mongo, monkeypatch):
+def test_a_seller_who_edits_a_ticket_all_day_does_not_fill_the_disk_with_words(tickets, mongo, monkeypatch, caplog):
     monkeypatch.setattr("tickets.spelling.MOST_STORED", 3)
 
     for words in (["hamlet", "opera"], ["othello", "macbeth"], ["tempest"], ["coriolanus"]):
         tickets.spelling.learn(words)
 
-    assert mongo.words.count_documents({}) == 4
+    assert mongo.words.count_documents({}) == 4 and len(caplog.records) == 1
     assert tickets.spelling.near("hamlat") == ["hamlet"]
 
 
