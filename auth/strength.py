@@ -33,7 +33,7 @@ CALENDAR = (
 def weakness(password: str, email: str) -> str | None:
     """Return why `password` is too easy to guess for the user with this address, as a clause, or None."""
     personal = _parts(email)
-    found = zxcvbn(_beginning(password), user_inputs=[*personal, *SITE, *CALENDAR])
+    found = zxcvbn(_estimated_part(password), user_inputs=[*personal, *SITE, *CALENDAR])
     if found["guesses"] >= MINIMUM_GUESSES:
         return None
     words = {match["matched_word"] for match in found["sequence"] if match.get("dictionary_name") == "user_inputs"}
@@ -45,13 +45,14 @@ def weakness(password: str, email: str) -> str | None:
     return warning[:1].lower() + warning[1:] or "this one is easy to guess"
 
 
-def _beginning(password: str) -> str:
+def _estimated_part(password: str) -> str:
     """Return what is estimated of a password, so that no estimate takes much longer than a hash."""
     read, signs = "", set[str]()
     for character in password[:READ_CHARACTERS]:
-        if character in SIGNS - signs and len(signs) == READ_SIGNS:
-            continue
-        signs |= SIGNS.intersection(character)
+        if character in SIGNS:
+            if len(signs | {character}) > READ_SIGNS:
+                continue
+            signs.add(character)
         read += character
     return read
 

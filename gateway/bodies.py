@@ -14,7 +14,7 @@ from marshmallow import Schema
 from werkzeug.exceptions import UnsupportedMediaType
 
 from gateway.errors import GatewayError
-from gateway.security import SAFE_METHODS, WEBHOOKS, has_body, read_body_of
+from gateway.security import SAFE_METHODS, WEBHOOKS, has_body, receive_body
 from libs import wire
 from libs.contracts.limits import MAXIMUM_KEY, MAXIMUM_VERSION
 
@@ -39,7 +39,7 @@ def check_body() -> None:
         return
     if has_body() and request.mimetype != "application/json" and not request.path.startswith(WEBHOOKS):
         raise UnsupportedMediaType
-    read_body_of(LIMIT_BYTES)
+    receive_body(LIMIT_BYTES)
 
 
 def read_body(schema: Schema) -> dict[str, Any]:

@@ -119,14 +119,13 @@ def has_body() -> bool:
     return bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
 
 
-def read_body_of(most_bytes: int) -> bytes:
-    """Return this request's body, for a form, too; raise RequestEntityTooLarge, or what `reading_body` raises."""
+def receive_body(most_bytes: int) -> None:
+    """Receive this request's body, JSON or form; raise RequestEntityTooLarge, or what `reading_body` raises."""
     request.max_content_length = most_bytes
     with reading_body():
         body = request.get_data()  # raises when the announced length is larger
     if request.content_length is None and len(body) >= most_bytes:
         raise RequestEntityTooLarge  # werkzeug silently truncates a chunked body at the limit
-    return body
 
 
 def check_csrf() -> AnyResponse | None:
@@ -141,7 +140,7 @@ def check_csrf() -> AnyResponse | None:
     if has_body() and request.mimetype not in FORM_TYPES:
         raise GatewayError("NotAForm")
     expected = session.get("csrf", "")
-    read_body_of(FORM_BYTES)
+    receive_body(FORM_BYTES)
     given = request.form.get("csrf_token", "")
     if has_body() and not request.form and not request.files:
         raise BadRequest  # Flask reads nothing of a form that it cannot read

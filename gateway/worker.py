@@ -26,17 +26,16 @@ from gunicorn.workers import ggevent
 from gunicorn.workers.ggevent import GeventWorker
 
 from gateway.settings import idle_seconds
+from libs.threads import let_others_run
 
 STATUSES = {LimitRequestLine: 414, LimitRequestHeaders: 431, ExpectationFailed: 417, UnsupportedTransferCoding: 501}
 API = re.compile(rb"((?i:https?)://[^/?]*)?/api(?![\w.~%-])")
 """How the targets of requests for the API begin; to a proxy, and to any server, they may name the host."""
 LINGER_SECONDS = 10
 MOST_HEAD_BYTES = 32 * 1024
-"""The longest request line and headers: as long as nginx allows (large_client_header_buffers), and Caddy a megabyte."""
+"""The most of a request line and headers together, as nginx by default (large_client_header_buffers: four of 8 kB)."""
 IGNORED_BYTES = 64 * 1024
 """The most of a body that is thrown away, where the application has not read it, for the sake of the connection."""
-ONE_TURN = 1e-6
-"""A pause, in seconds, during which all other connections that are ready have their turn."""
 NOTIFY_SECONDS = 1.0
 """How often gunicorn's gevent worker notifies its master."""
 LOGGED_CHARACTERS = 200
@@ -191,7 +190,7 @@ class Worker(GeventWorker):
             with self.timeout_ctx():
                 req.body.read(left)
         if req.unreader.buf.getvalue():
-            gevent.sleep(ONE_TURN)
+            let_others_run()
         elif self._idle_seconds and self.alive:
             with gevent.Timeout(self._idle_seconds, False) as limit:
                 self._idle[limit] = gevent.getcurrent()

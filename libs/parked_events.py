@@ -89,7 +89,7 @@ class ParkedEvents(diagnostics.Diagnostics):
 
     @rpc(expected_exceptions=EXPECTED)
     def stuck_events(self) -> Any:
-        """Return a hundred of the events that failed 20 times or more and are being retried, as `show_parked` does.
+        """Return events that failed 20 times or more and are being retried, as `show_parked` does; a hundred at most.
 
         For operators; nothing has to be done for these to go on.
         """

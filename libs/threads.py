@@ -1,7 +1,18 @@
-"""Background threads of a process that may be forked: they start with its first request, not at import."""
+"""Background threads of a process that may be forked: they start with its first request, not at import.
+
+Also how one that has much to do lets others run.
+"""
 
 import threading
+import time
 from collections.abc import Callable
+
+SHORTEST_PAUSE_SECONDS = 1e-6
+
+
+def let_others_run() -> None:
+    """Pause until all greenlets that are ready have had their turn; gevent and eventlet switch only when one waits."""
+    time.sleep(SHORTEST_PAUSE_SECONDS)  # after 0 seconds gevent would go on before it has looked at any socket
 
 
 class BackgroundThreads:

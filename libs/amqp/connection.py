@@ -5,7 +5,6 @@ certificate for its name, signed by the CA in the file AMQP_CA_FILE, or by one t
 """
 
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -14,6 +13,7 @@ import kombu
 
 from libs.amqp.raw_messages import Connection
 from libs.settings import ca_file
+from libs.threads import let_others_run
 
 CONNECT_SECONDS = 3.0
 SILENCE_SECONDS = 5.0
@@ -22,8 +22,6 @@ FAREWELL_SECONDS = 0.1
 RECEIVED_BYTES = 16384
 PAUSE_BYTES = 8192
 """After how many bytes others have their turn: some ten events, which take a few milliseconds."""
-ONE_TURN = 1e-6
-"""A pause, in seconds, during which all greenlets of gevent and eventlet that are ready have their turn."""
 
 
 class _Failover(Connection):
@@ -110,7 +108,7 @@ class _Receiving:
     def __call__(self, size: int) -> bytes:
         if self._since_pause >= PAUSE_BYTES:
             self._since_pause = 0
-            time.sleep(ONE_TURN)
+            let_others_run()
         received = self._receive(max(size, RECEIVED_BYTES))
         self._since_pause += len(received)
         return received

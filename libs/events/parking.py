@@ -226,7 +226,7 @@ class Parking:
         return self._visit(topology.parked_name(selection.queue), delete)
 
     def stuck(self) -> list[Parked]:
-        """Return MOST_STUCK of the events that have failed often enough for an alarm and are still being retried."""
+        """Return events that failed often enough for an alarm and are still being retried, MOST_STUCK at most."""
         stuck: list[Parked] = []
 
         def look(message: Any) -> bool:
