@@ -79,6 +79,7 @@ ERRORS = {
     "InvalidSignature": ErrorSpec(400, "The signature is not valid."),
     "Unauthenticated": ErrorSpec(401, "Sign in to continue."),
     "PaymentDeclined": ErrorSpec(402),
+    "PaymentRefused": ErrorSpec(402),
     "AuthenticationRequired": ErrorSpec(402, "Your bank wants you to confirm this payment. You were not charged yet."),
     "Forbidden": ErrorSpec(403, "You are not allowed to do this."),
     "UserLocked": ErrorSpec(403, "Your account is locked. Contact us to have it unlocked."),

@@ -46,6 +46,14 @@ class CaptureRefused(Exception):
     """Stripe would not capture the authorized amount."""
 
 
+class CreationRefused(Exception):
+    """Stripe refused to create a PaymentIntent, and created none; `code` is Stripe's."""
+
+    def __init__(self, message: str, code: str | None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class IntentMissing(Exception):
     """Stripe knows no such PaymentIntent: another account's keys, or the other mode's."""
 
@@ -108,7 +116,11 @@ class CardProvider:
         ).v1
 
     def create(self, order: dict[str, Any], number: int = 0) -> PaymentIntent:
-        """Return the order's PaymentIntent, created unless an earlier call did."""
+        """Return the order's PaymentIntent, created unless an earlier call did. Raises CreationRefused.
+
+        An IdempotencyError is no such refusal: an earlier request with this key may have created one. It is replayed
+        for the key like any other answer, so nor does it matter whether this refusal was.
+        """
         params: Any = {
             "amount": order["price_cents"],
             "currency": order["currency"],
@@ -116,10 +128,14 @@ class CardProvider:
             "allowed_payment_method_types": ["card"],  # confirmed in place, and captured later
             "metadata": {"order_id": order["id"]},
         }
+        key = _idempotent(_numbered_key(f"pi:{order['id']}", number))
         with _translate_stripe_errors():
-            return self._reply(
-                self._stripe.payment_intents.create(params, _idempotent(_numbered_key(f"pi:{order['id']}", number)))
-            )
+            try:
+                return self._reply(self._stripe.payment_intents.create(params, key))
+            except stripe.InvalidRequestError as error:
+                if kind_of(error) is not Kind.BUG or error.http_status is None:
+                    raise
+                raise CreationRefused(str(error), error.code) from error
 
     def find(self, order_id: str, listed_since: datetime) -> PaymentIntent | None:
         """Return the PaymentIntent that Stripe has for an order, or None.

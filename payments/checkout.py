@@ -25,7 +25,8 @@ class Checkout:
     def pay(self, order_id: str, buyer_id: str, token: str, known: Payment | None = None) -> dict[str, Any]:
         """Charge the card and return the payment; with `is_confirming` while the outcome is unknown.
 
-        Raises NotOwner, OrderCancelled, InvalidCard, PaymentDeclined, AuthenticationRequired or NothingCharged.
+        Raises NotOwner, OrderCancelled, InvalidCard, PaymentDeclined, AuthenticationRequired, PaymentRefused or
+        NothingCharged.
         """
         payment, _ = self.settlement.prepare(order_id, _payable_by(buyer_id), True, may_repeat=True, known=known)
         if payment.status != "open" or payment.stripe_id is None:

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 
 from libs.events import VersionConflict
 from libs.tracing import traceparent
-from payments.card_provider import CardProvider
+from payments.alarms import alarm
+from payments.card_provider import CardProvider, CreationRefused
 from payments.crash_points import CrashPoint, crash_point
 from payments.domain import Payment
-from payments.errors import StripeUnavailable
+from payments.errors import PaymentRefused, StripeUnavailable
 from payments.intent import PaymentIntent
 from payments.retries import is_awaited
 from payments.store import PaymentStore
@@ -22,6 +23,12 @@ SEARCH_LAG = timedelta(hours=1)
 """How far Stripe's search may lag: much more than documented (https://docs.stripe.com/search), clock skew included."""
 CLOCK_SKEW = timedelta(minutes=5)
 """How far Stripe's clock may be off from ours."""
+REFUSALS = {
+    "amount_too_small": "This price is too low to be paid by card. You were not charged.",
+    "amount_too_large": "This price is too high to be paid by card. You were not charged.",
+}
+"""What a buyer is told whose payment Stripe refuses, by Stripe's code."""
+REFUSED = "This order cannot be paid by card. You were not charged."
 
 
 class Creation:
@@ -42,9 +49,13 @@ class Creation:
         """Return the payment's PaymentIntent, found or created, and stored in the payment.
 
         `begins_attempt`: if this call created it, mark in the same update that a card is about to be charged; nobody
-        else can have used it yet. Raises VersionConflict when another worker was quicker.
+        else can have used it yet. Raises VersionConflict when another worker was quicker, and PaymentRefused.
         """
-        intent = self._find(payment) or self.cards.create(payment.order, payment.key_no)
+        try:
+            intent = self._find(payment) or self.cards.create(payment.order, payment.key_no)
+        except CreationRefused as error:
+            self._record_refusal(payment, error)
+            raise PaymentRefused(REFUSALS.get(error.code or "", REFUSED)) from error
         crash_point(CrashPoint.INTENT_CREATED)
         payment.stripe_id, payment.creating_at = intent.id, None
         payment.traceparent = traceparent() or payment.traceparent
@@ -61,6 +72,11 @@ class Creation:
         if payment.confirming_at is not None:
             crash_point(CrashPoint.ATTEMPT_MARKED)
         return intent
+
+    def _record_refusal(self, payment: Payment, error: CreationRefused) -> None:
+        payment.mark_creation_refused(self.clock())
+        self.store.save(payment)
+        alarm(self.store, "payment_refused", f"Stripe takes no payment for order {payment.id}: {error}")
 
     def _find(self, payment: Payment) -> PaymentIntent | None:
         """Search for it, unless Stripe is certain to replay its reply to the first key.

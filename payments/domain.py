@@ -144,6 +144,11 @@ class Payment:
         self.creating_at = now
         self.mark_changed(now)
 
+    def mark_creation_refused(self, now: datetime) -> None:
+        """Record that Stripe refused to create the PaymentIntent; the next try uses another key."""
+        self.creating_at, self.key_no = None, self.key_no + 1
+        self.mark_changed(now)
+
     def begin_attempt(self, now: datetime, last_payment_method: str | None = None) -> None:
         """Mark that a card is about to be charged; it is the same attempt while the outcome of the last is unknown.
 

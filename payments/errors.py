@@ -28,6 +28,10 @@ class InvalidCard(DomainError):
     """The token does not belong to a card."""
 
 
+class PaymentRefused(DomainError):
+    """Stripe refuses to take this payment at all, whatever the card; nothing was charged."""
+
+
 class InvalidSignature(DomainError):
     """The webhook was not signed by Stripe with our secret."""
 

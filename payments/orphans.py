@@ -1,4 +1,4 @@
-"""Orphans: PaymentIntents that name one of our orders, while the order has another one."""
+"""Orphans: PaymentIntents that name one of our orders, but will never be the one that the order has."""
 
 import logging
 from collections.abc import Callable
@@ -11,13 +11,21 @@ from payments.store import PaymentStore
 log = logging.getLogger(__name__)
 
 
-def owner_of_orphan(store: PaymentStore, intent: PaymentIntent) -> Payment | None:
-    """Return the payment of the order that a PaymentIntent names, if it is an orphan; else None.
+def is_orphan(payment: Payment, stripe_id: str) -> bool:
+    """Whether a PaymentIntent that names a payment's order is an orphan.
 
-    An order never changes its PaymentIntent, so it is never too late to end an orphan.
+    The order has another one, which never changes; or it is cancelled and has none, as Stripe refused to create it,
+    and then created it all the same.
     """
+    if payment.stripe_id is None:
+        return payment.creating_at is None and payment.order["status"] == "cancelled"
+    return payment.stripe_id != stripe_id
+
+
+def owner_of_orphan(store: PaymentStore, intent: PaymentIntent) -> Payment | None:
+    """Return the payment of the order that a PaymentIntent names, if it is an orphan; else None."""
     payment = store.find(intent.order_id)
-    return payment if payment is not None and payment.stripe_id not in (None, intent.id) else None
+    return payment if payment is not None and is_orphan(payment, intent.id) else None
 
 
 def end_orphan(cards: CardProvider, intent: PaymentIntent, owner: Payment, alarm: Callable[[str, str], None]) -> bool:
@@ -25,7 +33,7 @@ def end_orphan(cards: CardProvider, intent: PaymentIntent, owner: Payment, alarm
 
     Raises StripeUnavailable.
     """
-    what = f"{intent.id} is for order {owner.id}, whose is {owner.stripe_id}"
+    what = f"{intent.id} is for order {owner.id}, which has {owner.stripe_id or 'none'}"
     if intent.is_refundable:
         alarm("captured_orphan", f"{what}; it was captured, and is refunded")
         cards.refund(intent.id)

@@ -14,7 +14,7 @@ from payments.crash_points import CrashPoint, crash_point
 from payments.creation import Creation
 from payments.decisions import Step, decide, matches_order
 from payments.domain import Payment
-from payments.errors import PaymentInProgress, StripeUnavailable
+from payments.errors import PaymentInProgress, PaymentRefused, StripeUnavailable
 from payments.intent import PaymentIntent
 from payments.recording import record
 from payments.retries import Result, is_awaited, with_retries
@@ -176,7 +176,8 @@ class Settlement:
     ) -> Reading | None:
         """Perform one step; return the reading to continue from, or None at the end."""
         if step is Step.FIND_OR_CREATE:
-            self.creation.find_or_create(payment)
+            with suppress(PaymentRefused):  # that is recorded, and leaves nothing to do
+                self.creation.find_or_create(payment)
             return self._read(payment.id)
         if intent is None or step is Step.WAIT:
             self._wait(payment, intent)

@@ -204,7 +204,7 @@ OPERATIONS = {
         "Payments",
         200,
         PaymentIntentResponse,
-        errors=(404, 409, 429),
+        errors=(402, 404, 409, 429),
         needs_session=True,
         description="For Stripe's own card form.",
     ),

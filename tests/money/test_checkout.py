@@ -16,6 +16,7 @@ from payments.recording import CONFIRM_PERIOD
 from payments.refunds import refund
 from tests.money.buyer import confirm
 from tests.money.scenarios import BAD_CARD, after_next, awaited, before_next
+from tests.money.test_endless import TOO_LITTLE
 
 CHALLENGED = "pm_card_threeDSecure2Required"
 
@@ -179,6 +180,41 @@ def test_a_card_that_stripe_refused_to_charge_may_be_tried_again_at_once(world, 
 
     assert not world.payment(order_id).confirming_at
     assert world.pay(order_id)["status"] == "authorized"
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+@pytest.mark.parametrize(("act", "more"), [("open_form", []), ("announce", []), ("pay", ["tok_visa"])])
+@pytest.mark.parametrize(("code", "said"), [("amount_too_small", "too low"), ("odd", "cannot be paid by card")])
+def test_a_buyer_whose_payment_stripe_refuses_to_take_is_told_so_and_may_try_again(
+    world, fake, act, more, code, said, is_kept
+):
+    order_id = world.reserve()
+    fake.control("faults", **{**TOO_LITTLE, "code": code, "count": 1, "stored": is_kept})
+
+    with pytest.raises(errors.PaymentRefused, match=f"{said}.* You were not charged"):
+        getattr(world.checkout, act)(order_id, "bo", *more)
+    getattr(world.checkout, act)(order_id, "bo", *more)
+    world.pay(order_id)
+    world.come_to_rest()
+
+    assert world.order(order_id).status == "complete"
+    assert list(world.faults()) == []
+
+
+def test_that_a_key_was_used_before_does_not_mean_that_there_is_no_payment_intent(world, fake):
+    order_id = world.reserve()
+    fake.control("faults", kind="lost_reply", path="/v1/payment_intents", count=2)
+    with pytest.raises(errors.StripeUnavailable):
+        world.pay(order_id)
+    fake.control("faults", **{**TOO_LITTLE, "type": "idempotency_error", "code": None, "count": 1})
+    with pytest.raises(errors.StripeUnavailable):
+        world.pay(order_id)
+
+    world.pay(order_id)
+    world.come_to_rest()
+
+    assert world.order(order_id).status == "complete"
+    assert list(world.faults()) == []
 
 
 @pytest.mark.parametrize("before", ["a lost reply", "another tab"])

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from libs.alarms import ALARM_EVERY
+from payments import errors
 from payments.card_provider import StripeBusy
 from payments.decisions import Step
 from tests.money.buyer import confirm, paid_in_the_browser
@@ -12,6 +13,11 @@ from tests.money.mutants import deciding
 from tests.money.scenarios import Died, before_next, die
 
 ODD = {"kind": "error", "status": 400, "type": "invalid_request_error", "code": "odd", "count": None}
+TOO_LITTLE = {
+    "kind": "error", "method": "POST", "path": "/v1/payment_intents", "status": 400, "type": "invalid_request_error",
+    "code": "amount_too_small", "message": "Amount must convert to at least 50 cents.", "count": None,
+}  # fmt: skip
+"""How Stripe refuses an amount whose value in the account's own currency is too small."""
 
 
 def alarms(caplog, name):
@@ -69,6 +75,52 @@ def test_a_payment_intent_that_never_changes_whatever_is_asked_is_not_asked_for_
 
     assert len(fake.requests()) - before <= 13
     assert world.store.counts()["alarms_unexpected_stripe_error"] == 1
+
+
+def cancelled(world, order_id):
+    """Cancel an order, and let payments hear of it."""
+    world.cancel(order_id)
+    world.come_to_rest()
+
+
+def test_a_payment_that_stripe_refuses_to_take_is_not_requested_for_ever(world, fake, caplog):
+    order_id = world.reserve()
+    fake.control("faults", **TOO_LITTLE)
+    with pytest.raises(errors.PaymentRefused):
+        world.checkout.open_form(order_id, "bo")
+    before = len(fake.requests())
+
+    cancelled(world, order_id)
+    world.rest_alone()
+
+    assert len(fake.requests()) == before
+    assert len(alarms(caplog, "payment_refused")) == 1
+    assert not world.payment(order_id).has_work_left
+    assert list(world.faults()) == []
+
+
+def test_the_reconciler_ends_what_a_dead_worker_began_and_stripe_refuses(world, fake, caplog):
+    order_id = world.reserve()
+    world.settlement.creation.mark(world.payment(order_id))
+    fake.control("faults", **TOO_LITTLE)
+
+    cancelled(world, order_id)
+    for _ in range(3):
+        world.rest_alone()
+
+    assert [len(alarms(caplog, name)) for name in ("payment_refused", "unexpected_stripe_error")] == [1, 0]
+    assert not world.payment(order_id).has_work_left
+
+
+def test_an_order_that_stripe_takes_no_payment_for_expires(world, fake):
+    order_id = world.reserve(seconds=0)
+    fake.control("faults", **TOO_LITTLE)
+    with pytest.raises(errors.PaymentRefused):
+        world.checkout.open_form(order_id, "bo")
+
+    world.come_to_rest()
+
+    assert (world.order(order_id).status, world.order(order_id).cancel_reason) == ("cancelled", "expired")
 
 
 def test_an_audit_that_was_killed_half_way_is_completed_the_same_night(world, fake):

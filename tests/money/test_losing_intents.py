@@ -14,6 +14,7 @@ from tests.money.scenarios import (
     two_clicks_create_under_one_key,
 )
 from tests.money.test_audit import names
+from tests.money.test_endless import TOO_LITTLE
 
 ORPHAN = {"amount": 1999, "currency": "usd", "capture_method": "manual", "allowed_payment_method_types": ["card"]}
 
@@ -74,6 +75,23 @@ def test_a_payment_intent_that_a_dead_worker_left_is_cancelled_by_the_audit(worl
     assert statuses(world, order_id)[stripe_id] == "canceled"
     assert [(report.settled, report.alarms) for report in reports] == [([order_id], []), ([], [])]
     assert world.order(order_id).status == "complete"
+
+
+@pytest.mark.parametrize("card", [None, "pm_card_visa"])
+def test_a_payment_intent_that_came_to_be_though_its_creation_was_refused_ends_with_the_order(world, fake, card):
+    order_id = world.reserve()
+    fake.control("faults", **TOO_LITTLE)
+    with suppress(errors.PaymentRefused):
+        world.checkout.open_form(order_id, "bo")
+    fake.control("faults", method="DELETE")
+    stripe_id = made_by_a_dead_worker(world, order_id, card)
+    world.cancel(order_id)
+    world.come_to_rest()
+
+    report = world.audit.run()
+
+    assert statuses(world, order_id) == {stripe_id: "canceled"}
+    assert (report.settled, report.alarms) == ([order_id], [])
 
 
 def test_what_was_captured_by_a_payment_intent_that_lost_is_refunded_with_an_alarm(world):

@@ -1,12 +1,13 @@
 """What must hold: in every state, and once faults have ended and everything has come to rest."""
 
 from functools import lru_cache
+from itertools import product
 
 from payments.domain import MAXIMUM_DECLINES
 from payments.intent import request_of
 from tests.protocol import moves, workers
 from tests.protocol.model import Claim, Intent, Limits, Listing, World
-from tests.protocol.rules import Rules, listing_followed
+from tests.protocol.rules import Rules, copy_status, listing_followed
 
 LIVE = ("created", "awaiting_payment", "complete")
 ROUNDS = 20
@@ -71,10 +72,16 @@ def violation_at_rest(world: World, rules: Rules, limits: Limits) -> str:
     All that twice: every event is delivered, or every one is lost for good. (Without a reconciler events alone heal.)
     """
     for lost in (False, True) if rules.reconcile and rules.events_lost else (False,):
-        for refusals in {0, UNLIMITED if limits.refusals else 0}:
-            if wrong := _wrong_at_rest(world, rules, limits._replace(refusals=refusals), lost):
+        for refusals, refused in product(_either(limits.refusals), _either(limits.refused_creations)):
+            resting = limits._replace(refusals=refusals, refused_creations=refused)
+            if wrong := _wrong_at_rest(world, rules, resting, lost):
                 return f"{wrong}, its events lost" if lost else wrong
     return _unended_without_stripe(world, rules, limits) if limits.days else ""
+
+
+def _either(limit: int) -> set[int]:
+    """Return how often something may be refused once faults end: never, or for good if it may be refused at all."""
+    return {0, UNLIMITED if limit else 0}
 
 
 def _wrong_at_rest(world: World, rules: Rules, limits: Limits, lost: bool) -> str:
@@ -113,7 +120,7 @@ def drained(world: World, rules: Rules, limits: Limits, lost: bool) -> World:
         for number in range(len(world.claims)):
             if limits.money:
                 world = _payments_caught_up(world, number, rules, limits, lost)
-                world = _audited(world, number) if rules.audit else world
+                world = _audited(world, number, rules) if rules.audit else world
             world = _followed(world, number, rules, limits, lost)
         world = _listing_updated(world, rules, lost)
         if world == before:
@@ -137,11 +144,16 @@ def _payments_caught_up(world: World, number: int, rules: Rules, limits: Limits,
     return world
 
 
-def _audited(world: World, number: int) -> World:
-    """Return the world after the audit has ended every PaymentIntent that is not the one that the order has."""
+def _audited(world: World, number: int, rules: Rules) -> World:
+    """Return the world after the audit has ended every orphan."""
     claim = world.claims[number]
+    document = claim.document if claim.document and claim.document.asked else None
     for other, intent in enumerate(claim.intents):
-        if claim.document and claim.document.intent not in (None, other) and intent.status not in workers.ENDED:
+        if (
+            document
+            and intent.status not in workers.ENDED
+            and rules.ends_intent(document, copy_status(claim, document), other)
+        ):
             claim = workers.changed_intent(claim, other, intent._replace(status="canceled"))
     return world.with_claim(number, claim)
 

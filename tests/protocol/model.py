@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-FAILED = -1
+FAILED, REFUSED = -1, -2
 
 
 class PartialRefund(NamedTuple):
@@ -66,7 +66,7 @@ class Claim(NamedTuple):
     published: frozenset[tuple[str, bool]] = frozenset()  # (status, final) of each snapshot that payments has published
     document: Document | None = None
     intents: tuple[Intent, ...] = ()
-    replies: tuple[tuple[int, int], ...] = ()  # the PaymentIntent, or FAILED, that Stripe replays for each key_no
+    replies: tuple[tuple[int, int], ...] = ()  # what Stripe replays for each key_no: the PaymentIntent, FAILED, REFUSED
     late: frozenset[int] = frozenset()  # the key_no of each creation that is still under way at Stripe
     payable: int = 0  # how often the buyer may still begin to pay
     paid_in_time: bool = False  # a card was authorized before the deadline, and the order is still created
@@ -129,6 +129,7 @@ class Limits(NamedTuple):
     refusals: int = 0  # of captures
     failures: int = 0  # of creations, and of partial refunds, at Stripe
     late: bool = False  # whether Stripe goes on with a creation that it has answered with a failure
+    refused_creations: int = 0  # by Stripe, which accepts no such amount
     days: bool = False
     seller: int = 0  # edits and withdrawals
     operator: bool = False  # whether an operator may refund

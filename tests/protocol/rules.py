@@ -17,6 +17,7 @@ import payments.decisions
 import payments.domain
 import payments.errors
 import payments.intent
+import payments.orphans
 import payments.recording
 import tickets.domain
 from libs.contracts.errors import DomainError
@@ -69,6 +70,8 @@ class Rules:
     losers_cancel: bool = True  # 13
     losers_compare: bool = True  # 13
     audit: bool = True  # 13
+    is_orphan: Callable[[Payment, str], bool] = payments.orphans.is_orphan  # 13
+    refuse: Callable[[Payment, datetime], None] = Payment.mark_creation_refused  # 13
     open_before_asking: bool = True  # 14
     copying: type[PaymentStore] = PaymentStore  # 14
     extend: Callable[[Order, str, datetime], str | None] = Order.extend  # 15
@@ -147,6 +150,17 @@ class Rules:
         payment = _payment(document, status, False)
         payment.count_refused_capture(NOON)
         return _document(payment, document)
+
+    def creation_refused(self, document: Document, status: str) -> Document:
+        """Return the document after it was noted that Stripe refused to create its PaymentIntent."""
+        payment = _payment(document, status, False)
+        self.refuse(payment, NOON)
+        return _document(payment, document)
+
+    def ends_intent(self, document: Document, status: str, number: int) -> bool:
+        """Whether the audit ends this PaymentIntent of the order."""
+        ident = "pi" if document.intent == number else "another"
+        return self.is_orphan(_payment(document, status, False), ident)
 
     def may_pay(self, document: Document, status: str) -> bool:
         """Whether the buyer may begin to pay."""
@@ -385,6 +399,7 @@ def _document(payment: Payment, before: Document) -> Document:
     return before._replace(
         version=payment.version,
         status=payment.status,
+        creating=_word_for(payment.creating_at),
         key_no=payment.key_no,
         declines=payment.declines,
         refusals=payment.capture_tries,

@@ -135,6 +135,17 @@ def keep_the_key(payment: Payment, ident: str, now: datetime) -> None:
 postpone_as_it_is = Payment.postpone_partial_refund
 
 
+def renew_only_the_key(payment: Payment, now: datetime) -> None:
+    """Go on creating the PaymentIntent that Stripe has refused to create, under another key."""
+    payment.key_no += 1
+    payment.mark_changed(now)
+
+
+def is_another(payment: Payment, stripe_id: str) -> bool:
+    """Take for orphans only PaymentIntents whose order has another one."""
+    return payment.stripe_id not in (None, stripe_id)
+
+
 def extend_late(order: Order, buyer_id: str, now: datetime) -> str | None:
     """Extend a deadline that has passed, too."""
     return order.extend(buyer_id, min(now, order.expires_at - timedelta(minutes=1)))
@@ -186,6 +197,7 @@ class FindsUnasked(PaymentStore):
 ACKED = Rules(events_lost=False)
 """What holds where an event that was acknowledged does not come again, and no comparison makes up for it."""
 FAILING = Limits(workers=2, declines=0, failures=1)
+REFUSING = Limits(workers=2, declines=0, refused_creations=1)
 RESERVING = Limits(workers=2, orders=2, seller=1, racing=True, money=False)
 ON_SALE = World(changes=1)
 PARTIAL_REFUNDS = Limits(workers=2, declines=0, days=True, partial_refunds=2)
@@ -387,6 +399,20 @@ SWITCHES = [
         Rules(losers_compare=False),
         ROBBED,
         Limits(workers=2, declines=0),
+    ),
+    Switch(
+        13,
+        "a PaymentIntent that Stripe refuses to create is requested for ever",
+        Rules(refuse=renew_only_the_key),
+        "it never comes to rest",
+        REFUSING,
+    ),
+    Switch(
+        13,
+        "no audit ends what was created for an order whose creation Stripe has also refused",
+        Rules(is_orphan=is_another),
+        "can still be paid",
+        REFUSING,
     ),
     Switch(
         14,

@@ -24,6 +24,7 @@ from tests.protocol.switches import (
     ONE_ORDER,
     PARTIAL_REFUNDS,
     REFUNDED,
+    REFUSING,
     REPEATED_PARTIAL_REFUNDS,
     RESERVING,
     SWITCHES,
@@ -35,7 +36,7 @@ IS_DEEP = os.environ.get("TICKETING_SEARCH") == "deep"
 WALKING_SECONDS = 1200 if IS_DEEP else 1
 EVERYTHING = Limits(
     orders=3, workers=3, payments=2, declines=3, refusals=2, failures=2, days=True, seller=2, racing=True,
-    operator=True, extending=True, partial_refunds=3, late=True, returned=2, repeats=2,
+    operator=True, extending=True, partial_refunds=3, late=True, returned=2, repeats=2, refused_creations=2,
 )  # fmt: skip
 
 SEARCHED = {
@@ -46,6 +47,7 @@ SEARCHED = {
     "one order, refunded partially": (AUTHORIZED, PARTIAL_REFUNDS),
     "one order, refunded partially by a Stripe that fails": (AUTHORIZED, FAILING_PARTIAL_REFUNDS),
     "one order, failed creations": (ONE_ORDER, FAILING),
+    "one order, refused creations": (ONE_ORDER, REFUSING),
     "one order, extended": (ONE_ORDER, EXTENDING._replace(workers=2)),
     "two orders": (ONE_ORDER, Limits(workers=1, orders=2, declines=0)),
     "two buyers race while the seller edits and withdraws": (World(changes=2), RESERVING._replace(seller=2)),
@@ -59,6 +61,10 @@ SEARCHED_DEEPLY = {
     "one order, failed creations, also late": (ONE_ORDER, FAILING._replace(late=True)),
     "one order, failed creations and three workers": (ONE_ORDER, Limits(workers=3, declines=0, failures=2)),
     "one order, failed creations and lost days": (ONE_ORDER, FAILING._replace(days=True)),
+    "one order, refused and failed creations, also late": (
+        ONE_ORDER, FAILING._replace(refused_creations=2, late=True, days=True),
+    ),
+    "one order paid twice, refused creations": (TWO_PAYMENTS, REFUSING._replace(workers=3, payments=2)),
     "one order, and everything": (
         ONE_ORDER,
         Limits(workers=2, refusals=1, failures=1, days=True, operator=True),
@@ -101,7 +107,17 @@ SEARCHES += sorted({sound_search(switch) for switch in SWITCHES} - set(SEARCHES)
 def covers(wider, search):
     """Whether a search visits each state that another visits, and does with it what that does."""
     (start, limits, *options), (its_start, its_limits, healing, at_rest) = wider, search
-    counted = ("workers", "orders", "declines", "refusals", "failures", "days", "operator", "extending")
+    counted = (
+        "workers",
+        "orders",
+        "declines",
+        "refusals",
+        "failures",
+        "days",
+        "operator",
+        "extending",
+        "refused_creations",
+    )
     counted += ("partial_refunds", "returned", "repeats")
     more = {name: max(getattr(limits, name), getattr(its_limits, name)) for name in counted}
     return (start, limits, *options) == (its_start, its_limits._replace(**more), healing, at_rest or options[1])

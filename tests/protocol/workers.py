@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from payments.decisions import Step
 from payments.domain import MAXIMUM_DECLINES
-from tests.protocol.model import FAILED, Claim, Document, Intent, Limits, Worker, World
+from tests.protocol.model import FAILED, REFUSED, Claim, Document, Intent, Limits, Worker, World
 from tests.protocol.rules import PARTIAL, PRICE, Rules, copy_status, has_work_left
 
 Move = tuple[str, int, World]
@@ -345,7 +345,8 @@ def _create(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
     replayed = dict(claim.replies).get(read.key_no)
     if read.key_no in claim.late:
         yield "its key is in use", world
-    elif replayed is None:
+        return
+    if replayed is None:
         made, number = created(claim, read.key_no, Intent())
         then = "confirm" if worker.then == "pay" else ""
         yield "Stripe creates a PaymentIntent", _with(world, made, _creation(worker, number, then))
@@ -353,8 +354,22 @@ def _create(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
             yield from _failures(world, worker, limits)
     elif replayed == FAILED:
         yield "Stripe replays its failure", added(world, _renewal(worker))
+    elif replayed == REFUSED:
+        yield "Stripe replays its refusal", added(world, _refusal(world, worker, rules))
     else:
         yield "Stripe replays the PaymentIntent", added(world, _creation(worker, replayed, worker.then))
+    if read.key_no < limits.refused_creations:
+        yield from _refusals(world, worker, replayed is None, rules)
+
+
+def _refusals(world: World, worker: Worker, is_new: bool, rules: Rules) -> Outcomes:
+    """Yield what may come of a creation that Stripe refuses, perhaps before it looks whether it knows the key."""
+    claim, read, recorder = world.claims[worker.claim], worker.read, _refusal(world, worker, rules)
+    assert read is not None
+    if is_new:
+        kept = _replying(claim, read.key_no, REFUSED)
+        yield "Stripe refuses to create a PaymentIntent, and keeps that", _with(world, kept, recorder)
+    yield "Stripe refuses to create a PaymentIntent", added(world, recorder)
 
 
 def _failures(world: World, worker: Worker, limits: Limits) -> Outcomes:
@@ -386,6 +401,13 @@ def _renewal(worker: Worker) -> Worker:
     """Return the worker that saves that another key is used from now on."""
     assert worker.read is not None
     written = worker.read._replace(version=worker.read.version + 1, key_no=worker.read.key_no + 1)
+    return worker._replace(task="save", written=written, then="")
+
+
+def _refusal(world: World, worker: Worker, rules: Rules) -> Worker:
+    """Return the worker that saves that Stripe refused to create a PaymentIntent."""
+    assert worker.read is not None
+    written = rules.creation_refused(worker.read, copy_status(world.claims[worker.claim], worker.read))
     return worker._replace(task="save", written=written, then="")
 
 
