@@ -116,14 +116,16 @@ FIXED = (
     N_("Your card's number is incorrect."),
     N_("Your card's security code is incorrect."),
 )
-"""The sentences of services that have no values in them; `gateway/tests/test_sentences.py` looks for others."""
+"""The sentences of services that have no values in them; `tests/contract/test_sentences.py` looks for others."""
 NUMBER = re.compile(r"(\d{1,3}(,\d{3})+|\d+)(\.\d+)?", re.ASCII)
 """A number as services write it; 19,99 is one that a page has written in the visitor's locale."""
 BETWEEN_SENTENCES = re.compile(r"(?<=[.!?]) (?=[A-Z])")
 
 
 def _pattern(form: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(form)))
+    """Return what matches a sentence with values, none of which goes on into the next sentence."""
+    value = rf"(?P<\1>(?:(?!{BETWEEN_SENTENCES.pattern}).)+?)"
+    return re.compile(re.sub(r"\\{(\w+)\\}", value, re.escape(form)))
 
 
 FORMS = tuple((form, _pattern(form)) for form in WITH_VALUES)

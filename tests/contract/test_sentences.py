@@ -1,6 +1,7 @@
 """What services say to users is what the gateway can translate."""
 
 import ast
+import re
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 from marshmallow import ValidationError
 
+from auth.domain import InvalidPassword, check_password
+from auth.strength import weakness
 from dev.testing import syntax_nodes
 from gateway.errors import ERRORS, list_problems
 from gateway.fields import PricedSchema
@@ -24,7 +27,7 @@ from gateway.schemas import (
     TicketBody,
     TicketQuery,
 )
-from gateway.sentences import BETWEEN_SENTENCES, _find
+from gateway.sentences import BETWEEN_SENTENCES, _find, _translated
 from libs.contracts import texts
 from libs.contracts.currencies import currency_of
 from libs.contracts.parts import SERVICES
@@ -101,6 +104,19 @@ def test_what_a_form_says_of_wrong_input_has_a_translation(form, language):
             said |= {problem["message"] for problem in list_problems(problem)}
 
     assert [message for message in said if unknown(message, language)] == []
+
+
+@pytest.mark.parametrize("password", ["password1", "qwertyuiop", "abcabcabc", "1987-05-12", "ticketing", "anaexample"])
+def test_german_reads_no_english_when_a_password_is_refused(password):
+    with pytest.raises(InvalidPassword) as refused:
+        check_password("password", password, "ana.example@example.org", weakness)
+    message = refused.value.details["errors"][0]["message"]
+    reason = re.fullmatch(r"Choose another password: (.+)\. A few unrelated words make a good one\.", message)
+
+    assert _translated(message, "de") == (
+        f"Wählen Sie ein anderes Passwort: {catalogue('de').gettext(reason[1])}."
+        " Gut sind mehrere Wörter ohne Zusammenhang."
+    )
 
 
 def _too_many(number, status):
