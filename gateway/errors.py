@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from flask import Flask, Response, abort, flash, jsonify, make_response, redirect, render_template, request, url_for
 from flask.globals import request_ctx
@@ -329,8 +330,14 @@ def lead_back() -> AnyResponse:
 
 
 def current_page() -> str:
-    """Return the page that the browser shows: for a form's URL without a page of its own, the page above it."""
+    """Return the page that the browser shows: for a form's URL without a page of its own, the page above it.
+
+    The page of a form that leads on to another page, its `next`, is asked for with that page.
+    """
     if request.method in ("GET", "HEAD"):
         return request.full_path.rstrip("?")
     has_page = request.url_rule is not None and "GET" in (request.url_rule.methods or ())
-    return request.path if has_page else request.path.rpartition("/")[0] or "/"
+    path = request.path if has_page else request.path.rpartition("/")[0] or "/"
+    form = vars(request).get("form", {})  # only if it was read: the body may be too large, or never end
+    following = form.get("next")
+    return f"{path}?{urlencode({'next': following})}" if following else path

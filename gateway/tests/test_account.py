@@ -330,6 +330,21 @@ def test_who_is_signed_in_is_led_past_the_pages_for_that(ana, path, target):
     assert (answer.status_code, answer.headers["Location"]) == (303, target)
 
 
+@pytest.mark.parametrize("path", ["/signin", "/signup"])
+def test_language_and_theme_chosen_after_a_refused_sign_in_lead_to_where_the_visitor_was_going(client, path):
+    refused = client.submit(f"{path}?next=/tickets?q=hamlet", path, email="ana@example.com", password="wrong").text
+    backs = {html.unescape(back) for back in re.findall('name="back" type="hidden" value="([^"]+)"', refused)}
+
+    assert backs == {f"{path}?next=%2Ftickets%3Fq%3Dhamlet"}
+    assert 'name="next" value="/tickets?q=hamlet"' in client.get(backs.pop()).text
+
+
+def test_sign_in_that_is_too_large_is_refused_with_a_page(client):
+    refused = client.post("/signin", data={"next": "/sell", "email": "x" * 70_000})
+
+    assert refused.status_code == 413 and "What you sent is too large" in refused.text
+
+
 def test_email_in_use_offers_to_sign_in_with_it(ana, client):
     refused = client.submit("/signup?next=/sell", "/signup", email="ana@example.com", password="something else")
     link = html.unescape(re.search(r'<a href="([^"]+)">Sign in instead</a>', refused.text)[1])

@@ -232,6 +232,15 @@ def test_form_in_an_old_session_changes_nothing_until_it_is_confirmed(ana, servi
     assert ana.submit(SECURITY, action).status_code in (200, 303)
 
 
+def test_confirmation_sent_too_late_still_leads_to_the_change(ana):
+    late = {"currentPassword": ANA["password"], "next": SET_UP, "csrf_token": "of an earlier session"}
+    vouched = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate"}
+
+    shown = ana.post("/account/confirm", data=late, headers=vouched, follow_redirects=True).text
+
+    assert f'name="next" value="{SET_UP}"' in shown
+
+
 def test_confirmation_leads_to_no_other_site(ana):
     assert (
         ana.submit("/account/confirm?next=//evil.example", "/account/confirm", currentPassword=ANA["password"]).headers[
