@@ -14,6 +14,13 @@ def is_lost(dispute: dict[str, Any] | None) -> bool:
     return dispute is not None and dispute["status"] == "lost"
 
 
+def needs_attention(before: dict[str, Any] | None, now: dict[str, Any]) -> bool:
+    """Whether a dispute is new, or needs a response only now, such as an inquiry that has become a chargeback."""
+    if before is None or before["id"] != now["id"]:
+        return True
+    return now["status"] == "needs_response" != before["status"]
+
+
 def forbids_refund(dispute: dict[str, Any] | None) -> bool:
     """Whether Stripe would refuse to refund the charge."""
     return dispute is not None and not dispute.get("is_refundable", False)

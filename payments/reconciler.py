@@ -127,8 +127,6 @@ class Reconciler:
         payment = self._payment_of(webhook)
         if payment is None:
             return "unknown"
-        if webhook.type == "charge.dispute.created":
-            alarm(self.store, "dispute_opened", f"the charge of order {payment.id} is disputed ({webhook.stripe_id})")
         if not _is_old_news(webhook, payment):
             self.settlement.settle(payment.id)
         return SETTLED

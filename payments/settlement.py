@@ -8,6 +8,7 @@ from typing import Any
 from libs.clock import utc_now
 from libs.events import VersionConflict
 from libs.tracing import traceparent
+from payments import disputes
 from payments.alarms import alarm
 from payments.card_provider import CaptureRefused, CardProvider, UnexpectedStripeError
 from payments.crash_points import CrashPoint, crash_point
@@ -233,14 +234,18 @@ class Settlement:
             self.store.update_work_left(payment)
 
     def _record(self, payment: Payment, intent: PaymentIntent, answered: int | None) -> None:
+        disputed_before = payment.dispute
         event = record(payment, intent, self.clock(), answered)
         if event is None:
             self.store.update_work_left(payment)
-        else:
-            self.store.save(payment, event)
-            crash_point(CrashPoint.RECORDED)
-            if event == "PaymentRefunded" and intent.has_duplicate_refund:
-                alarm(self.store, "duplicate_refund", f"{payment.stripe_id} of order {payment.id}")
+            return
+        self.store.save(payment, event)
+        crash_point(CrashPoint.RECORDED)
+        what = f"{payment.stripe_id} of order {payment.id}"
+        if event == "PaymentRefunded" and intent.has_duplicate_refund:
+            alarm(self.store, "duplicate_refund", what)
+        if payment.dispute and disputes.needs_attention(disputed_before, payment.dispute):
+            alarm(self.store, "dispute_opened", f"{what} is disputed: {payment.dispute['status']}")
 
     def _capture(self, payment: Payment, intent: PaymentIntent) -> Reading | None:
         try:

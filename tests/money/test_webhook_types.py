@@ -1,6 +1,7 @@
 """Each type of webhook is enough by itself: no event, no reconciler and no buyer helps."""
 
 import json
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -129,6 +130,42 @@ def test_dispute_created_is_recorded_and_raises_an_alarm(world, fake, deliver):
 
     assert world.payment(order_id).dispute["status"] == "needs_response"
     assert world.store.counts()["alarms_dispute_opened"] == 1
+
+
+def test_a_dispute_raises_one_alarm_however_often_it_is_reported_and_whatever_fails_meanwhile(world, fake):
+    order_id = world.bought()
+    fake.control("disputes", payment_intent=stripe_id(world, order_id))
+    webhook = world.webhook(order_id, "charge.dispute.created")
+    fake.control("faults", kind="error", path="/v1/payment_intents/pi_*", status=503, count=3)
+    world.reconciler.receive(webhook)
+    for _ in range(5):
+        world.ahead += timedelta(seconds=11)
+        world.reconciler.run()
+
+    world.reconciler.receive(webhook)
+
+    assert world.store.counts()["alarms_dispute_opened"] == 1
+
+
+def test_a_dispute_that_no_webhook_reports_raises_an_alarm_once_it_is_found(world, fake):
+    order_id = world.bought()
+    fake.control("disputes", payment_intent=stripe_id(world, order_id))
+
+    for _ in range(2):
+        world.audit.run()
+
+    assert world.store.counts()["alarms_dispute_opened"] == 1
+
+
+def test_an_inquiry_that_becomes_a_dispute_raises_another_alarm(world, fake, deliver):
+    order_id = world.bought()
+    inquiry = fake.control("disputes", payment_intent=stripe_id(world, order_id), inquiry=True)
+    deliver("charge.dispute.created")
+    fake.control("disputes", dispute=inquiry["id"], status="needs_response")
+
+    deliver("charge.dispute.updated")
+
+    assert world.store.counts()["alarms_dispute_opened"] == 2
 
 
 @pytest.mark.parametrize(("end", "events"), [("lost", ["PaymentRefunded"]), ("won", [])])
