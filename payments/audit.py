@@ -7,9 +7,10 @@ from typing import Any
 
 from libs.events import VersionConflict
 from payments.alarms import alarm
-from payments.card_provider import IntentMissing, StripeBusy, UnexpectedStripeError
+from payments.card_provider import IntentMissing, StripeBusy
 from payments.decisions import matches_order
 from payments.domain import Payment
+from payments.errors import StripeUnavailable
 from payments.intent import PaymentIntent
 from payments.orphans import end_orphan, owner_of_orphan
 from payments.recording import recorded_status
@@ -131,9 +132,10 @@ class _Comparison:
             self._alarm("unknown_intent", f"{intent.id} ({intent.status}) is for order {intent.order_id}")
             return
         try:
-            if end_orphan(self.cards, intent, owner, self._alarm):
+            if end_orphan(self.cards, intent, owner, self._alarm, self.settlement.clock()):
                 self.report.settled.append(owner.id)
-        except (StripeBusy, UnexpectedStripeError) as error:
+        except StripeUnavailable as error:
+            _raise_if_unreachable(error)
             self._alarm("unexpected_stripe_error", f"{intent.id} does not end: {error}")
 
     def _check(self, payment: Payment, intent: PaymentIntent) -> None:
@@ -157,7 +159,8 @@ class _Comparison:
         except IntentMissing:
             self._alarm("missing_at_stripe", f"order {payment.id}: Stripe knows no {payment.stripe_id}")
             return payment
-        except UnexpectedStripeError as error:
+        except StripeUnavailable as error:
+            _raise_if_unreachable(error)
             self._alarm("unexpected_stripe_error", f"the payment of order {payment.id} waits: {error}")
             return payment
         if settled.version != payment.version:
@@ -173,6 +176,12 @@ def last_occurrence(hour: int, now: datetime) -> datetime:
     """Return the last time at which this hour began, UTC."""
     today = now.replace(hour=hour, minute=0, second=0, microsecond=0)
     return today if today <= now else today - timedelta(days=1)
+
+
+def _raise_if_unreachable(error: StripeUnavailable) -> None:
+    """Raise the error unless it keeps only this PaymentIntent from being settled now."""
+    if not (error.is_about_one or error.is_replayed):
+        raise error
 
 
 def _differs(payment: Payment, intent: PaymentIntent) -> bool:

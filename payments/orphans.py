@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 
 from payments.card_provider import CardProvider
 from payments.domain import Payment
@@ -28,18 +29,22 @@ def owner_of_orphan(store: PaymentStore, intent: PaymentIntent) -> Payment | Non
     return payment if payment is not None and is_orphan(payment, intent.id) else None
 
 
-def end_orphan(cards: CardProvider, intent: PaymentIntent, owner: Payment, alarm: Callable[[str, str], None]) -> bool:
+def end_orphan(
+    cards: CardProvider, intent: PaymentIntent, owner: Payment, alarm: Callable[[str, str], None], now: datetime
+) -> bool:
     """Cancel an orphan, or refund it with an alarm if it was captured; return False if it has ended already.
 
-    Raises StripeUnavailable.
+    Each try has an idempotency key of its own, as Stripe may replay its failure for an earlier one. Raises
+    StripeUnavailable.
     """
+    number = int(now.timestamp())
     what = f"{intent.id} is for order {owner.id}, which has {owner.stripe_id or 'none'}"
     if intent.is_refundable:
         alarm("captured_orphan", f"{what}; it was captured, and is refunded")
-        cards.refund(intent.id)
+        cards.refund(intent.id, number)
     elif intent.status not in ("succeeded", "canceled"):
         log.warning("%s; it is %s, and is cancelled", what, intent.status)
-        cards.cancel(intent.id)
+        cards.cancel(intent.id, number)
     else:
         return False
     return True

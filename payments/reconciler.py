@@ -148,7 +148,7 @@ class Reconciler:
             alarm(self.store, "unknown_intent", f"{stripe_id} is for order {order_id}, which Stripe does not know")
             return
         if owner := owner_of_orphan(self.store, intent):
-            end_orphan(self.settlement.cards, intent, owner, partial(alarm, self.store))
+            end_orphan(self.settlement.cards, intent, owner, partial(alarm, self.store), self.settlement.clock())
 
     def _visit(self, order_id: str) -> bool:
         """Settle one payment; return whether it is worth going on to the next."""

@@ -65,6 +65,21 @@ def test_a_payment_intent_that_could_not_be_cancelled_at_once_is_cancelled_by_th
     assert (report.settled, report.alarms) == ([order_id], [])
 
 
+def test_a_payment_intent_that_stripe_fails_to_cancel_keeps_nothing_else_from_being_audited(world, fake):
+    order_id, other = world.bought(), world.bought()
+    stripe_id = made_by_a_dead_worker(world, order_id)
+    world.refund_at_stripe(other)
+    fake.control("faults", kind="error", path=f"/v1/payment_intents/{stripe_id}/cancel", status=500, stored=True)
+
+    first = world.audit.run_if_due()
+    refunded = world.payment(other).status
+    world.ahead += timedelta(days=1)
+    second = world.audit.run_if_due()
+
+    assert (names(first), refunded) == (["unexpected_stripe_error"], "refunded")
+    assert (names(second), statuses(world, order_id)[stripe_id]) == ([], "canceled")
+
+
 @pytest.mark.parametrize("card", [None, "pm_card_visa"])
 def test_a_payment_intent_that_a_dead_worker_left_is_cancelled_by_the_audit(world, card):
     order_id = world.bought()
