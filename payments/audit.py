@@ -16,7 +16,8 @@ from payments.orphans import end_orphan, owner_of_orphan
 from payments.recording import recorded_status
 from payments.settlement import Settlement
 
-WINDOW = timedelta(hours=48)
+WINDOW, OVERLAP = timedelta(hours=48), timedelta(hours=24)
+"""How far an audit looks back: at least, and beyond the last one that was completed."""
 HOUR_UTC = 3
 LEASE = timedelta(minutes=5)
 """How long an audit may make no progress before another instance restarts it; each payment takes seconds at most."""
@@ -40,6 +41,8 @@ class Report:
 
 class Audit:
     """Compares the PaymentIntents, refunds and disputes of the last 48 hours, and every dispute that is still open.
+
+    If no audit was completed last night, it goes back to a day before the last one that was.
 
     It also makes partial refunds that are still waiting: instances of an earlier version take them off the reconciler's
     list.
@@ -82,7 +85,8 @@ class _Comparison:
         self.settlement, self.progress = settlement, progress
         self.store, self.cards = settlement.store, settlement.cards
         self.noted_at = settlement.clock()
-        self.since = self.noted_at - WINDOW
+        last = self.store.last_run("audit") or self.noted_at
+        self.since = min(self.noted_at - WINDOW, last - OVERLAP)
         self.report = Report(self.since.isoformat())
 
     def run(self) -> Report:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from typing import Any, cast
 
 import requests
@@ -171,12 +172,18 @@ class CardProvider:
                 yield self._intent(found, counts_declines=False)
 
     def list_refunded_or_disputed_since(self, moment: datetime) -> set[str]:
-        """Return the ids of the PaymentIntents that were refunded or disputed since."""
+        """Return the ids of the PaymentIntents that were refunded or disputed since, or whose refund failed since.
+
+        Stripe knows when a refund failed for 30 days.
+        """
         params: Any = {"created": {"gte": int(moment.timestamp())}, "limit": 100}
+        failures: Any = {**params, "type": "refund.failed"}
         with _translate_stripe_errors(has_key=False):
             refunds = self._stripe.refunds.list(params).auto_paging_iter()
             disputes = self._stripe.disputes.list(params).auto_paging_iter()
-            return {str(one.payment_intent) for many in (refunds, disputes) for one in many if one.payment_intent}
+            failed = (event.data.object for event in self._stripe.events.list(failures).auto_paging_iter())
+            found = (getattr(one, "payment_intent", None) for one in chain(refunds, disputes, failed))
+            return {str(ident) for ident in found if ident}
 
     def confirm(self, stripe_id: str, token: str, attempt_key: str) -> PaymentIntent | None:
         """Try to authorize the amount on a card: a PaymentMethod's id, or a card token. A decline raises nothing.

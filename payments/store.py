@@ -273,6 +273,12 @@ class PaymentStore:
         except DuplicateKeyError:
             return False
 
+    def last_run(self, name: str) -> datetime | None:
+        """Return the time for which a periodic task was last done, None if it never was."""
+        run = self.runs.find_one({"_id": name}) or {}
+        done_for: datetime | None = run.get("done_for")
+        return done_for
+
     def extend_run(self, name: str, until: datetime) -> None:
         """Lease a task that is still running for longer."""
         self.runs.update_one({"_id": name}, {"$set": {"leased_until": until}})

@@ -92,7 +92,7 @@ def remove_second_factor(client: OperatorClient, user: str, reason: str) -> Any:
 
 @verb(CHANGE, changes=True)
 def audit(client: OperatorClient) -> Any:
-    """Compare the last 48 hours with Stripe now, and settle what differs, as every night."""
+    """Compare at least the last 48 hours with Stripe now, and settle what differs, as every night."""
     return client.payments.audit()
 
 

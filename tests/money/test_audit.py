@@ -164,6 +164,37 @@ def test_a_refund_or_dispute_of_an_old_payment_without_any_webhook_is_settled(wo
     assert bool(world.payment(order_id).dispute) == (kind == "disputes")
 
 
+def test_a_refund_at_stripe_is_found_even_if_no_audit_ran_for_days_after_it(world, fake, monkeypatch):
+    order_id = world.bought()
+    monkeypatch.setattr("dev.fake_stripe.refunds.now", lambda: int(world.now().timestamp()))
+    world.ahead += WINDOW
+    world.audit.run_if_due()
+    world.ahead += timedelta(hours=5)
+    world.refund_at_stripe(order_id)
+    world.ahead += timedelta(days=3)
+    fake.control("faults", kind="error", path="/v1/refunds", status=503)
+    world.audit.run_if_due()
+
+    report = world.audit.run_if_due()
+
+    assert report.settled == [order_id]
+    assert world.payment(order_id).status == "refunded"
+
+
+def test_a_refund_that_failed_long_after_it_was_made_is_found_without_a_webhook(world, fake, monkeypatch):
+    order_id = world.bought()
+    refund = world.refund_at_stripe(order_id)
+    world.settlement.settle(order_id)
+    world.ahead += timedelta(days=5)
+    monkeypatch.setattr("dev.fake_stripe.events.now", lambda: int(world.now().timestamp()))
+    fake.control("refunds", refund=refund["id"], status="failed")
+
+    report = world.audit.run()
+
+    assert report.settled == [order_id]
+    assert world.store.counts()["alarms_refund_failed"] == 1
+
+
 def test_the_timer_of_the_service_runs_the_audit_that_is_due_and_no_other(world, fake):
     order_ids = [paid_in_the_browser(world, fake) for _ in range(2)]
     service = PaymentsService()
