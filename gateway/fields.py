@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +12,6 @@ from marshmallow import Schema, fields, missing
 
 from gateway.languages import N_
 from gateway.price_input import ENGLISH, with_decimal_mark, with_point, without_currency
-from libs.clock import iso
 from libs.contracts.currencies import Currency, currency_of
 from libs.contracts.limits import MAXIMUM_PRICE_CENTS
 from libs.contracts.texts import is_storable
@@ -60,7 +59,7 @@ class TrimmedString(StorableString):
 
 
 class Day(fields.Field[str]):
-    """A day like 2030-01-31, loaded as the moment in UTC at which it begins at the site, or with `is_over` ends."""
+    """A day like 2030-01-31, loaded as when it begins in the site's time zone, or with `is_over` ends."""
 
     YEARS = range(2000, 2200)
     default_error_messages = {"invalid": N_("Enter a day like 2030-01-31.")}
@@ -77,7 +76,7 @@ class Day(fields.Field[str]):
         if day.year not in self.YEARS:
             raise self.make_error("invalid")
         begins = datetime.combine(day + timedelta(days=self.is_over), time.min, current_app.config["TIME_ZONE"])
-        return iso(begins.astimezone(UTC))
+        return begins.isoformat()
 
 
 class UnvalidatedField(fields.Field[Any]):

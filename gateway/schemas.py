@@ -257,7 +257,9 @@ class TicketQuery(PricedSchema, PageQuery):
         metadata={"description": "Each word begins a word of the venue or its city."},
     )
     starts_from = Day(
-        data_key="from", load_default=None, metadata={"description": "Starts on this day or later, as the site has it."}
+        data_key="from",
+        load_default=None,
+        metadata={"description": "Starts on this day or later, at the venue; at the site where its zone is unknown."},
     )
     starts_before = Day(
         is_over=True, data_key="to", load_default=None, metadata={"description": "Starts on this day or earlier."}

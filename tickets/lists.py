@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pymongo import ASCENDING, DESCENDING
 
 from libs.contracts.limits import CATEGORIES
+from libs.contracts.time_zones import time_zones
 from tickets.words import searched_words
 
 Document = dict[str, Any]
@@ -39,6 +41,8 @@ MAXIMUM_WORDS = 6
 LIST_MS = 2000
 """How long a query of a list may take."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FURTHEST_OFFSETS = timedelta(hours=26)
+"""How far the clocks of two time zones are apart at most: UTC-12 and UTC+14."""
 NO_START = 2**53
 """The start, as a number, of tickets that have none: they come last."""
 
@@ -120,7 +124,9 @@ def public_list(
     tickets that have it are checked for the others: the rarer the word, the cheaper. `rarest_word(lookup, searched)`
     chooses it among the words that are searched for, longest first.
 
-    The words of `place` are looked for in the venue. `corrections` maps words to those that are searched for instead.
+    A start is compared as the clock at the venue has it, where its time zone is known: so a ticket is found by the day
+    that it shows. The words of `place` are looked for in the venue. `corrections` maps words to those that are searched
+    for instead.
     """
     lookup: Document = {"shelf": {"$in": STATUSES[status]}}
     remainder: Document = {}
@@ -139,14 +145,29 @@ def public_list(
     if price := {operator: bound for operator, bound in bounds.items() if bound is not None}:
         (lookup if sort.startswith("price") else remainder)["price_cents"] = price
     if starts_from or starts_before:
-        begin = {"$gte": start_number(starts_from)} if starts_from else {}
-        (lookup if sort == "soonest" else remainder)["starts"] = {**begin, "$lt": start_number(starts_before)}
+        (lookup if sort == "soonest" else remainder)["starts"] = _between(starts_from, starts_before, FURTHEST_OFFSETS)
+        begin, end = (moment and moment.replace(tzinfo=UTC) for moment in (starts_from, starts_before))
+        without_zone = {"local_starts": None, "starts": _between(starts_from, starts_before)}
+        remainder["$or"] = [{"local_starts": _between(begin, end)}, without_zone]
     return Query(lookup, remainder, sort, index_for(lookup, sort), tuple(searched))
+
+
+def _between(begin: datetime | None, end: datetime | None, margin: timedelta = timedelta()) -> Document:
+    """Return the condition for a number of `start_number`: from `begin`, before `end`, each moved by the margin."""
+    found = {"$gte": start_number(begin - margin)} if begin else {}
+    return {**found, "$lt": start_number(end and end + margin)}
 
 
 def start_number(starts_at: datetime | None) -> int:
     """Return a start as the lists compare it: in milliseconds since 1970."""
     return NO_START if starts_at is None else (starts_at - EPOCH) // timedelta(milliseconds=1)
+
+
+def local_start_number(starts_at: datetime | None, time_zone: str | None) -> int | None:
+    """Return a start as the clock of its time zone has it, as a number like `start_number`'s; None without a zone."""
+    if starts_at is None or time_zone not in time_zones():
+        return None
+    return start_number(starts_at.astimezone(ZoneInfo(time_zone)).replace(tzinfo=UTC))
 
 
 def index_for(lookup: Document, sort: str) -> Order:

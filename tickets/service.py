@@ -146,7 +146,8 @@ class TicketsService(parked_events.ParkedEvents):
     ) -> dict[str, Any]:
         """Return {"tickets", "next"}: one page of the tickets with `status`, and the cursor of the page after it.
 
-        Filters: q, category, min_price_cents, max_price_cents, place, starts_from, starts_before. Anybody may ask. A
+        Filters: q, category, min_price_cents, max_price_cents, place, starts_from, starts_before. The last two are the
+        times of a clock where the ticket's event is, or with their offset where its zone is unknown. Anybody may ask. A
         page may be short, or empty, before the last; what is on sale has not started yet. `by_event`: of each event
         only the first ticket of the list, with "event": {"tickets", "price_cents", "currency"}, how many the list has
         of it, and the cheapest. With `count`, "count" says how many tickets there are: see TicketStore.count.
@@ -389,8 +390,8 @@ def _validate(filters: dict[str, Any]) -> dict[str, Any]:
         "min_price_cents": partial(arguments.integer, minimum=0, maximum=MAXIMUM_PRICE_CENTS),
         "max_price_cents": partial(arguments.integer, minimum=0, maximum=MAXIMUM_PRICE_CENTS),
         "place": partial(arguments.text, maximum=MAXIMUM_SEARCH),
-        "starts_from": arguments.moment,
-        "starts_before": arguments.moment,
+        "starts_from": arguments.local_moment,
+        "starts_before": arguments.local_moment,
     }
     for name in filters:
         arguments.choice("each filter", name, checks)

@@ -46,20 +46,28 @@ def new_id() -> str:
     return str(ObjectId())
 
 
-def searchable_fields(title: str, venue: str | None, city: str | None, starts_at: datetime | None) -> Document:
+def searchable_fields(
+    title: str, venue: str | None, city: str | None, starts_at: datetime | None, time_zone: str | None
+) -> Document:
     """Return what is stored of a ticket for lists."""
     words = indexed_words(title, venue, city)
     prefixes = {word[:length] for word in words for length in range(1, min(len(word), LONGEST_PREFIX) + 1)}
-    starts = lists.start_number(starts_at)
-    return {"words": words, "prefixes": sorted(prefixes), "places": indexed_words(venue, city), "starts": starts}
+    return {
+        "words": words,
+        "prefixes": sorted(prefixes),
+        "places": indexed_words(venue, city),
+        "starts": lists.start_number(starts_at),
+        "local_starts": lists.local_start_number(starts_at, time_zone),
+    }
 
 
 def renew_words(db: Database[Document]) -> int:
     """Recompute what tickets are found by where an earlier version stored it differently, and learn their words."""
-    read = ("version", "title", "venue", "city", "starts_at", "words", "prefixes", "places", "starts", "event_id")
+    read = ("version", *DETAILS, "words", "prefixes", "places", "starts", "local_starts", "event_id")
     renewed, spelling = 0, Spelling(db.words)
     for found in db.tickets.find({}, read):
-        words = searchable_fields(found["title"], found["venue"], found.get("city"), found["starts_at"])
+        where = found.get("city"), found["starts_at"], found.get("time_zone")
+        words = searchable_fields(found["title"], found["venue"], *where)
         words["event_id"] = event_id(found["title"], found["venue"], found["starts_at"])
         spelling.learn(words["words"])
         if words != {name: found.get(name) for name in words}:
@@ -73,7 +81,8 @@ class TicketStore:
 
     `shelf` is where the lists find a ticket: its status, or "started" if nobody bought it in time. `words` are those of
     its title and venue, `prefixes` their beginnings, `places` the words of the venue; `starts` is its start as a
-    number. A ticket that was listed with an idempotency key has the key, and in `listed_as` the details given then.
+    number, `local_starts` that of the venue's clock. A ticket that was listed with an idempotency key has the key, and
+    in `listed_as` the details given then.
 
     Each index of the lists first fixes what is equal, then sorts; MongoDB merges the scans of several shelves or
     categories in order, so that a page costs the same whatever the number of tickets.
@@ -344,7 +353,7 @@ class TicketStore:
 
 def to_document(ticket: Ticket) -> Document:
     """Return what is stored of a ticket that was saved just now, with its `id`."""
-    found = searchable_fields(ticket.title, ticket.venue, ticket.city, ticket.starts_at)
+    found = searchable_fields(ticket.title, ticket.venue, ticket.city, ticket.starts_at, ticket.time_zone)
     return {**asdict(ticket), **_derived_fields(ticket), **found}
 
 

@@ -363,8 +363,11 @@ class FakeServices(FakeFactors):
         found = [t for t in reversed(self.tickets.values()) if status == "all" or status_now(t) in statuses]
         found = [t for t in found if bounds.get("place", "").lower() in f"{t['venue']} {t['city']}".lower()]
         if "starts_from" in bounds or "starts_before" in bounds:
-            begin, end = bounds.get("starts_from", ""), bounds.get("starts_before", "9")
-            found = [t for t in found if t["starts_at"] and begin <= t["starts_at"] < end]
+            begin, end = (
+                iso(datetime.fromisoformat(bounds[n])) if n in bounds else None
+                for n in ("starts_from", "starts_before")
+            )
+            found = [t for t in found if t["starts_at"] and (begin or "") <= t["starts_at"] < (end or "9")]
         found = [t for t in found if q.lower() in t["title"].lower() and category in (None, t["category"])]
         low, high = bounds.get("min_price_cents", 0), bounds.get("max_price_cents", 10**9)
         found = [t for t in found if low <= t["price_cents"] <= high]

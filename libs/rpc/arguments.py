@@ -85,14 +85,18 @@ def choice(name: str, value: Any, values: Collection[str]) -> str:
 
 def moment(name: str, value: object) -> datetime:
     """Return the time that `value` says in ISO 8601 with its offset, in UTC and whole milliseconds."""
+    return local_moment(name, value).astimezone(UTC)
+
+
+def local_moment(name: str, value: object) -> datetime:
+    """Return what `moment` does, but with the offset that `value` has."""
     try:
         local = datetime.fromisoformat(text(name, value))
         if local.tzinfo is None:
             raise ValueError("no offset")
-        found = local.astimezone(UTC)
-        if found.year not in YEARS:
+        if local.astimezone(UTC).year not in YEARS:
             raise ValueError("out of bounds")
     except (ValueError, OverflowError) as error:
         sentence = f"{name} must be a time with its offset from UTC, such as 2026-12-24T19:30:00Z."
         raise InvalidArguments(sentence) from error
-    return found.replace(microsecond=found.microsecond // 1000 * 1000)
+    return local.replace(microsecond=local.microsecond // 1000 * 1000)

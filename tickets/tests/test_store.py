@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from pymongo import MongoClient
@@ -362,6 +363,40 @@ def test_dates_leave_what_starts_between_them(tickets, listed, sort):
     assert sorted(titles(tickets, sort=sort, **between)) == ["Day 1", "Day 2"]
     assert sorted(titles(tickets, sort=sort, starts_from=days["Day 2"])) == ["Day 2", "Day 3"]
     assert sorted(titles(tickets, sort=sort, starts_before=days["Day 2"])) == ["Day 1"]
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_a_ticket_is_found_by_the_day_that_it_shows(tickets, listed, sort):
+    listed(
+        {
+            "title": "1 Dec in New York",
+            "starts_at": datetime(2026, 12, 2, 1, tzinfo=UTC),
+            "time_zone": "America/New_York",
+        },
+        {"title": "2 Dec in Tokyo", "starts_at": datetime(2026, 12, 1, 22, tzinfo=UTC), "time_zone": "Asia/Tokyo"},
+        {"title": "1 Dec at the site", "starts_at": datetime(2026, 12, 1, 22, 59, tzinfo=UTC)},
+        {"title": "2 Dec at the site", "starts_at": datetime(2026, 12, 1, 23, tzinfo=UTC)},
+        {"title": "Any day"},
+    )
+    days = [datetime(2026, 12, day, tzinfo=ZoneInfo("Europe/Berlin")) for day in (1, 2, 3)]
+
+    first = titles(tickets, sort=sort, starts_from=days[0], starts_before=days[1])
+    assert sorted(first) == ["1 Dec at the site", "1 Dec in New York"]
+    second = titles(tickets, sort=sort, starts_from=days[1], starts_before=days[2])
+    assert sorted(second) == ["2 Dec at the site", "2 Dec in Tokyo"]
+    assert titles(tickets, sort=sort, starts_from=days[2]) == []
+
+
+def test_tickets_of_an_earlier_version_are_found_by_the_sites_day_until_the_migration(tickets, listed):
+    starts_at = datetime(2026, 12, 2, 1, tzinfo=UTC)
+    listed({"title": "1 Dec in New York", "starts_at": starts_at, "time_zone": "America/New_York"})
+    tickets.tickets.collection.update_one({}, {"$unset": {"local_starts": ""}})
+    first, second = ({"starts_from": datetime(2026, 12, day, tzinfo=UTC)} for day in (1, 2))
+    first["starts_before"] = second["starts_from"]
+
+    assert (titles(tickets, **first), titles(tickets, **second)) == ([], ["1 Dec in New York"])
+    store.renew_words(tickets.tickets.collection.database)
+    assert (titles(tickets, **first), titles(tickets, **second)) == (["1 Dec in New York"], [])
 
 
 def test_soonest_come_first_and_what_has_no_date_last(tickets, listed):
