@@ -49,7 +49,6 @@ outbox_waiting_seconds = Gauge(
 )
 workers = Gauge("workers", "Workers of a service: how many calls and events it can execute at once.", ("pool",))
 workers_busy = Gauge("workers_busy", "Workers that are executing something.", ("pool",))
-workers_awaited = Gauge("workers_awaited", "Calls and events that wait for a worker.", ("pool",))
 event_loop_lag_seconds = Gauge(
     "event_loop_lag_seconds",
     "How much longer than asked the program slept when this was read: its loop is busy, or its processor is.",

@@ -147,7 +147,6 @@ class _Workers:
 def _show(name: str, pools: Callable[[], list[GreenPool]]) -> None:
     metrics.when_read(metrics.workers.labels(name), lambda: sum(pool.size for pool in pools()))
     metrics.when_read(metrics.workers_busy.labels(name), lambda: sum(pool.running() for pool in pools()))
-    metrics.when_read(metrics.workers_awaited.labels(name), lambda: sum(pool.waiting() for pool in pools()))
 
 
 def _expired(worker_ctx: WorkerContext) -> DeadlineExceeded:
