@@ -24,3 +24,9 @@ def needs_attention(before: dict[str, Any] | None, now: dict[str, Any]) -> bool:
 def forbids_refund(dispute: dict[str, Any] | None) -> bool:
     """Whether Stripe would refuse to refund the charge."""
     return dispute is not None and not dispute.get("is_refundable", False)
+
+
+def refusal(dispute: dict[str, Any]) -> str:
+    """Return why a charge with such a dispute cannot be refunded."""
+    advice = ": answer it at Stripe" if dispute["status"] == "needs_response" else ", so Stripe refuses a refund"
+    return f"The charge has a dispute ({dispute['status']}){advice}."

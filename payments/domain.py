@@ -171,7 +171,7 @@ class Payment:
         if self.status != "captured" and self.refund_failed_at is None:
             raise NotCaptured("Nothing was taken for this order, so there is nothing to refund.")
         if self.dispute is not None and disputes.forbids_refund(self.dispute):
-            raise ChargeDisputed(f"The charge is disputed ({self.dispute['status']}): answer the dispute at Stripe.")
+            raise ChargeDisputed(disputes.refusal(self.dispute))
 
     def request_refund(self, requested_by: str, reason: str, now: datetime) -> bool:
         """Record that an operator requests a full refund; an earlier request that failed is kept.

@@ -22,7 +22,7 @@ from payments.retries import Result, is_awaited, with_retries
 from payments.store import PaymentStore
 
 MAXIMUM_STEPS = 6
-"""How many steps one settlement may take; each except the last changes something at Stripe."""
+"""How many steps one settlement may take beside partial refunds; each but the last changes something at Stripe."""
 
 AUTHORIZED = "requires_capture"
 Reading = tuple[Payment, PaymentIntent | None]
@@ -146,7 +146,7 @@ class Settlement:
     def _settle(self, reading: Reading, answered: int | None = None) -> Reading:
         """Perform the step that follows from a reading, and so on with each reading after it."""
         refunded = False
-        for _ in range(MAXIMUM_STEPS):
+        for _ in range(MAXIMUM_STEPS + len(reading[0].partial_refunds)):
             payment, intent = reading
             step = decide(payment, intent, self.clock())
             if step is Step.REFUND and refunded:  # Stripe accepted the refund, and still shows none

@@ -1,4 +1,5 @@
 import urllib.error
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from unittest.mock import Mock
@@ -209,6 +210,17 @@ def test_a_dispute_is_shown_and_refuses_a_refund(world, fake):
         "id": "", "status": "needs_response", "reason": "fraudulent", "amount_cents": 1999, "is_refundable": False,
     }  # fmt: skip
     with pytest.raises(errors.ChargeDisputed):
+        refunded(world, order_id)
+
+
+@pytest.mark.parametrize("end", ["under_review", "lost", "won"])
+def test_an_operator_is_told_to_answer_a_dispute_only_while_it_needs_an_answer(world, fake, end):
+    order_id = world.bought()
+    dispute = fake.control("disputes", payment_intent=world.payment(order_id).stripe_id, amount=500)
+    fake.control("disputes", dispute=dispute["id"], status=end)
+    world.settlement.settle(order_id)
+
+    with pytest.raises(errors.ChargeDisputed, match=rf"a dispute \({end}\), so Stripe refuses a refund\.$"):
         refunded(world, order_id)
 
 
@@ -446,6 +458,21 @@ def test_what_was_never_captured_of_a_charge_is_no_refund(world, is_refunded, re
 
 def refund_some(world, order_id, cents, reason="a seat was broken", by="Olga"):
     return refund_partially(world.settlement, order_id, cents, reason, requested_by=by)
+
+
+def test_many_partial_refunds_that_wait_for_stripe_are_made_at_once_without_an_alarm(world, fake):
+    order_id = world.bought()
+    fake.control("faults", kind="error", path="/v1/refunds", status=503, count=None)
+    for number in range(7):
+        with suppress(errors.StripeUnavailable):
+            refund_some(world, order_id, 10, f"seat {number}")
+    fake.control("faults", method="DELETE")
+    world.ahead += UNDER_WAY_PERIOD
+
+    world.reconciler.run()
+
+    assert world.payment(order_id).refunded_cents == 70
+    assert "alarms_unexpected_stripe_error" not in world.store.counts()
 
 
 def test_a_partial_refund_is_made_once_however_often_it_is_requested_and_the_order_goes_on(world):
