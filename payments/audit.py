@@ -133,7 +133,8 @@ class _Comparison:
     def _end_orphan(self, intent: PaymentIntent) -> None:
         owner = owner_of_orphan(self.store, intent)
         if owner is None:
-            self._alarm("unknown_intent", f"{intent.id} ({intent.status}) is for order {intent.order_id}")
+            what = f"{intent.id} ({intent.status}) is for order {intent.order_id}, for which we have none"
+            self._alarm("unknown_intent", f"{what}; it may be another system's that uses this Stripe account")
             return
         try:
             if end_orphan(self.cards, intent, owner, self._alarm, self.settlement.clock()):

@@ -46,6 +46,14 @@ def test_an_intent_for_an_order_of_which_we_created_none_raises_an_alarm(world, 
     assert world.store.counts()["alarms_unknown_intent"] == 1
 
 
+def test_nobody_is_told_to_refund_what_another_shop_on_the_same_account_has_sold(world, fake):
+    fake.client().v1.payment_intents.create({**STRANGER, "metadata": {"order_id": "1234"}})
+
+    [alarm] = world.audit.run().alarms
+
+    assert "may be another system's" in alarm["sentence"]
+
+
 def test_an_intent_that_is_not_ours_is_left_alone(world, fake):
     fake.client().v1.payment_intents.create(STRANGER)
 
