@@ -3,8 +3,6 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from nameko.timer import timer
-
 from auth import account_security, account_sessions, announcements, domain, operators, passwords, profiles
 from auth.domain import SESSION_SECONDS, EmailInUse, UserLocked, WrongCredentials
 from auth.key_rotation import KeyRotation
@@ -12,6 +10,7 @@ from auth.passkeys import Passkeys
 from auth.seals import ENCRYPTION_KEY_FORM, Seals
 from auth.store import NUMBER, UserStore
 from libs import diagnostics
+from libs.amqp.timer import timer
 from libs.contracts.errors import DomainError
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import FOLLOWERS

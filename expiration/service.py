@@ -3,12 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
-from nameko.timer import timer
-
 from expiration.domain import Deadline
 from expiration.schedule import Schedule
 from expiration.store import DeadlineStore
 from libs import parked_events
+from libs.amqp.timer import timer
 from libs.clock import utc_now
 from libs.contracts.events import (
     CATALOGUE,

@@ -61,6 +61,16 @@ def duplicates_in(error: BulkWriteError) -> list[dict[str, Any]]:
     return failed
 
 
+def is_due(field: str, seconds: float) -> dict[str, Any]:
+    """Return the filter for documents whose `field` is no moment ahead, by the clock of MongoDB.
+
+    It is set at most `seconds` ahead, so one further ahead is due: the clock has been set back, or the primary is new.
+    """
+    furthest = {"$add": ["$$NOW", round(seconds * 1000)]}
+    is_ahead = {"$and": [{"$gt": [f"${field}", "$$NOW"]}, {"$lte": [f"${field}", furthest]}]}
+    return {"$expr": {"$not": [is_ahead]}}
+
+
 def connect_without_deadline(url: str) -> Database[dict[str, Any]]:
     """Return the database that `url` names; an operation on it may take as long as it needs. Raises as `connect`."""
     return _open(url, serverSelectionTimeoutMS=SELECTION_SECONDS * 1000)

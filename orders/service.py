@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from nameko.timer import timer
 from pymongo.errors import DuplicateKeyError
 
 from libs import cursors, parked_events
+from libs.amqp.timer import timer
 from libs.clock import utc_now
 from libs.contracts.errors import DomainError, KeyReused, TicketNotFound, TicketReserved
 from libs.contracts.events import (

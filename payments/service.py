@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from nameko.timer import timer
-
 from libs import parked_events
+from libs.amqp.timer import timer
 from libs.clock import utc_now
 from libs.contracts.attempts import Counter, Limit
 from libs.contracts.errors import DomainError, OrderNotFound

@@ -195,6 +195,12 @@ def test_no_code_replaces_a_whole_document():
         assert not replacing & set(called(path)), path
 
 
+def test_no_timer_stops_while_the_clock_is_set_back_as_those_of_nameko_do():
+    importing = [path for path in PRODUCTION if "nameko.timer" in imported_modules(path)]
+
+    assert importing == [ROOT / "libs" / "amqp" / "timer.py"]
+
+
 ENTRYPOINTS = {"rpc", "timer", "handles", "handles_batches"}
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from nameko.timer import timer
 from pymongo.errors import DuplicateKeyError
 
 from libs import cursors, parked_events
+from libs.amqp.timer import timer
 from libs.clock import utc_now
 from libs.contracts.currencies import CURRENCY_FORM, currency_setting
 from libs.contracts.errors import DomainError, KeyReused, TicketNotFound

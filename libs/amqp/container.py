@@ -13,10 +13,10 @@ from eventlet.greenpool import GreenPool
 from eventlet.hubs import get_default_hub
 from nameko.constants import DEFAULT_MAX_WORKERS
 from nameko.containers import ServiceContainer, WorkerContext
-from nameko.timer import Timer
 
 from libs import context, internal_port, logs, metrics, tracing
 from libs.alarms import FailureStreak
+from libs.amqp.timer import Timer
 from libs.errors import Unavailable, log_failure
 from libs.security_events import note_refusal
 from libs.settings import AMQP_FORM, amqp_url, check_common, parsed

@@ -15,18 +15,19 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from nameko.extensions import DependencyProvider
-from nameko.timer import Timer
 from pymongo import ReturnDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from libs.alarms import FailureStreak
+from libs.amqp.timer import Timer
+from libs.database import is_due
 from libs.errors import log_failure
 from libs.events.event import Event
 from libs.metrics import copies_compared_timestamp_seconds, copies_repaired, copies_stale
@@ -47,7 +48,6 @@ INTERVAL_SECONDS = 10
 RUN_SECONDS, REPAIR_SECONDS = 5.0, 15.0
 DUE, LEASE = timedelta(seconds=9), timedelta(seconds=30)
 """How soon after its start a run may be followed by the next: normally, and if its instance died."""
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 Page = Sequence[Sequence[Any]]
 
@@ -135,10 +135,9 @@ class Progress:
         return _state(self.collection.find_one({"_id": self.name}) or {})
 
     def _take(self) -> dict[str, Any] | None:
-        is_due = {"$expr": {"$lte": [{"$ifNull": ["$due_at", LONG_AGO]}, "$$NOW"]}}
         until = {"$add": ["$$NOW", LEASE // timedelta(milliseconds=1)]}
         return self.collection.find_one_and_update(
-            {"_id": self.name, **is_due},
+            {"_id": self.name, **is_due("due_at", LEASE.total_seconds())},
             [{"$set": {"due_at": until, "holder": self._holder}}],
             return_document=ReturnDocument.AFTER,
         )

@@ -14,6 +14,7 @@ from libs import context, tracing
 from libs.alarms import alarm, is_alarming
 from libs.amqp.publisher import Outgoing
 from libs.clock import iso
+from libs.database import is_due
 from libs.events.topology import SAVED_AT
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ Document = dict[str, Any]
 
 BATCH, EVENTS_OF_EACH = 100, 20
 BACKOFF_SECONDS = 30
+"""The longest delay after a refusal; leases are shorter."""
 LONGEST_ID = 255
 """Bytes of a message's id: it is a short string of AMQP 0-9-1 (section 4.2.5.3 of its specification)."""
 RELAXED = WriteConcern(w=1, j=False)
@@ -97,7 +99,7 @@ def newest(collection: Collection[Document]) -> Any:
 
 def lease(collection: Collection[Document], seconds: float, where: Document) -> tuple[list[Claim], Any]:
     """Lease at most BATCH matching documents with unpublished events; return the claims and the oldest `outbox_at`."""
-    free = {"$expr": {"$lte": [{"$ifNull": ["$relay.until", 0]}, "$$NOW"]}}
+    free = is_due("relay.until", BACKOFF_SECONDS)
     waiting = {"$and": [{"outbox_at": {"$exists": True}}, where, free]}
     idents = [found["_id"] for found in collection.find(waiting, {"_id": 1}).sort("outbox_at", 1).limit(BATCH)]
     if not idents:

@@ -36,6 +36,7 @@ ENTRYPOINT = "libs/rpc/entrypoint.py"
 CLIENT = "libs/rpc/client.py"
 HANDLERS = "libs/events/handlers.py"
 ANTI_ENTROPY = "libs/events/anti_entropy.py"
+TIMER = "libs/amqp/timer.py"
 
 REPLACED = [
     (QueueConsumer, "connection", "e2edc20e42db", CONSUMER),
@@ -56,6 +57,7 @@ REPLACED = [
     (Executor.__base__, "_run", "285543111336", "libs/idle_threads.py"),
     (BaseHub, "sleep_until", "615b89ec9a29", CONTAINER),
     (DependencyProvider, "bind", "9ca900db0b51", ANTI_ENTROPY),
+    (Timer, "_run", "4ac8ee3a988d", TIMER),
     (ServerOptions, "make_logger", "e7619aff100c", "dev/supervisord.py"),
 ]
 """What we rewrote: the fingerprint of the original's source, and where ours is."""
@@ -83,7 +85,8 @@ CALLED = [
     (HeaderDecoder, "unpack_message_headers", "(self, message)", ENTRYPOINT),
     (Entrypoint, "check_signature", "(self, args, kwargs)", ENTRYPOINT),
     (Entrypoint, "bind", "(self, container, method_name)", ANTI_ENTROPY),
-    (Timer, "__init__", "(self, interval, eager=False, **kwargs)", ANTI_ENTROPY),
+    (Timer, "__init__", "(self, interval, eager=False, **kwargs)", TIMER),
+    (Timer, "handle_timer_tick", "(self)", TIMER),
 ]
 """What we call, or are called by, with these arguments."""
 

@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 
 from libs.alarms import ALARM_EVERY
 from libs.amqp.container import Container
+from libs.clock import utc_now
 from libs.events import CHANGES_INDEX, Aggregates, Copies, Unavailable, aggregates
 from libs.events.anti_entropy import AntiEntropy, AntiEntropyProvider, Source, rpc_source, stale_in
 from libs.events.tests.bakery.catalogue import LoafBaked
@@ -250,6 +251,13 @@ def test_one_instance_of_a_service_compares_at_a_time_and_no_more_often_than_one
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(instance, range(4))) == [0, 0, 0, 1]
     assert len(running) == 1
+
+
+def test_copies_are_compared_when_the_clock_of_mongodb_was_set_back(mongo, originals, source):
+    add(originals, "b1")
+    mongo.comparisons.insert_one({"_id": "test", "due_at": utc_now() + timedelta(hours=1), "holder": "one that died"})
+
+    assert AntiEntropy("test").run(source) == 1
 
 
 def test_another_instance_goes_on_for_one_that_died_and_the_dead_one_saves_nothing(originals, source, monkeypatch):

@@ -6,7 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -476,6 +476,14 @@ def test_a_relay_that_lost_its_lease_leaves_that_of_its_successor(loaves):
     Relay(publisher, [loaves]).flush()
 
     assert loaves.collection.find_one({"_id": "b1"})["relay"]["lease"] == "its successor's"
+
+
+def test_what_a_dead_relay_had_leased_is_published_when_the_clock_of_mongodb_was_set_back(loaves):
+    add(loaves, "b1")
+    taken = {"lease": "a dead relay's", "until": utc_now() + timedelta(hours=1), "attempts": 0}
+    loaves.collection.update_one({"_id": "b1"}, {"$set": {"relay": taken}})
+
+    assert Relay(FakePublisher(), [loaves]).flush() == 1
 
 
 @pytest.mark.parametrize(("attempts", "seconds"), [(0, 2), (3, 16), (9, 30)])
