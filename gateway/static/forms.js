@@ -47,6 +47,6 @@
     let sent = false;
     form.addEventListener("input", () => (changed = true));
     form.addEventListener("submit", () => (sent = true));
-    addEventListener("beforeunload", (event) => changed && !sent && event.preventDefault());
+    addEventListener("beforeunload", (event) => changed && !sent && form.isConnected && event.preventDefault());
   }
 })();

@@ -8,7 +8,8 @@
   }
   addEventListener("pagehide", () => ending && tabs.postMessage("ended")); // the answer is there, or there is none
   tabs.addEventListener("message", () => {
+    const page = document.querySelector("[name=back]").value; // a reload could send a form again
     document.body.replaceChildren();
-    location.reload(); // to sign in, or to the same page if the session goes on after all
+    location.replace(page); // to sign in, or to the same page if the session goes on after all
   });
 })();

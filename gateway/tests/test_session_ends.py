@@ -51,18 +51,54 @@ def test_session_of_an_earlier_version_goes_on(ana):
     assert time.time() - used_at(ana) < 60
 
 
-@pytest.mark.parametrize("button", ["Sign out", "Sign out everywhere"])
-def test_what_a_page_shows_of_its_user_is_gone_once_they_sign_out_in_another_tab(ana, services, visit, button):  # noqa: F811
+@pytest.mark.parametrize("button", ["Sign out", "Sign out here", "Sign out everywhere"])
+def test_what_a_page_shows_of_its_user_is_gone_once_they_sign_out_in_another_tab(ana, visit, button):  # noqa: F811
     page = visit(ana)
-    page.goto("/account/sessions")
+    page.goto("/account")
     other = page.context.new_page()
-    other.goto("/account")
+    other.goto("/account/sessions")
 
     other.get_by_role("button", name=button, exact=True).click()
 
     expect(other.get_by_text("You are signed out")).to_be_visible()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert "ana@example.com" not in page.content()
+
+
+def sign_out_in_another_tab(page):
+    other = page.context.new_page()
+    other.goto("/")
+    other.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_a_half_typed_form_does_not_ask_to_stay_once_its_user_signs_out_in_another_tab(ana, visit):  # noqa: F811
+    page, asked = visit(ana), []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    page.goto("/sell")
+    page.get_by_label("Event", exact=True).fill("Hamlet")
+
+    sign_out_in_another_tab(page)
+
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("form", "button", "shown"),
+    [("/sell", "Put on sale", "/signin?next=/sell"), ("/account", "Change password", "/signin?next=/account")],
+)
+def test_a_refused_form_is_not_sent_again_when_its_user_signs_out_in_another_tab(ana, visit, form, button, shown):  # noqa: F811
+    page = visit(ana)
+    page.goto(form)
+    page.get_by_role("main").get_by_role("button", name=button).click()
+    expect(page.get_by_role("heading", name="There is a problem")).to_be_visible()
+    sent = []
+    page.on("request", lambda request: request.method == "POST" and sent.append(request.url))
+
+    sign_out_in_another_tab(page)
+
+    assert sent == [] and page.url.endswith(shown)
+    assert page.get_by_text("What you typed is kept").count() == 0
 
 
 def test_scripts_keep_nothing_in_the_browser():
