@@ -103,6 +103,36 @@ def test_password_can_be_looked_at(visit, ana):  # noqa: F811
     assert field.get_attribute("type") == "text"
 
 
+@pytest.fixture
+def stopped(visit, ana):  # noqa: F811
+    """A page whose form gets no answer, as after the browser's Stop; `sent` counts how often it is sent."""
+    page = visit(ana)
+    page.clock.install()
+    page.goto("/account")
+    page.evaluate("""sent = 0; addEventListener("submit", (event) => {
+      sent += !event.defaultPrevented;
+      event.preventDefault();
+    })""")
+    return page
+
+
+def test_button_that_sends_a_form_shows_it_and_the_one_that_shows_the_password_does_not(stopped):
+    stopped.get_by_role("button", name="Change password").click()
+
+    assert stopped.locator("main [aria-disabled]").all_inner_texts() == ["Change password"]
+
+
+def test_form_can_be_sent_again_some_time_after_the_browsers_stop(stopped):
+    button = stopped.get_by_role("button", name="Change password")
+
+    button.dblclick()
+    at_once = stopped.evaluate("sent")
+    stopped.clock.run_for(25_000)
+    button.click()
+
+    assert (at_once, stopped.evaluate("sent")) == (1, 2)
+
+
 def test_who_leaves_an_edited_form_is_asked_and_who_sends_it_is_not(visit, ana):  # noqa: F811
     page, asked = visit(ana), []
     page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
