@@ -24,6 +24,13 @@ def page(visit, bo, order):  # noqa: F811
     return page
 
 
+IS_BEHIND = """() => {
+  const [bar, focus] = [document.querySelector(".paybar"), document.activeElement];
+  const [one, other] = [bar.getBoundingClientRect(), focus.getBoundingClientRect()];
+  return !bar.contains(focus) && other.top < one.bottom && other.bottom > one.top;
+}"""
+
+
 def left(page):
     return page.get_by_role("timer").inner_text()
 
@@ -92,6 +99,22 @@ def test_more_time_is_offered_in_the_last_two_minutes_and_what_was_typed_stays(p
     assert re.fullmatch("6:.. left", left(page)) and not offer.is_visible()
     assert page.get_by_label("Visa ending in 4242").is_checked()
     assert page.evaluate("document.activeElement.className") == "paybar"  # not the top of the page
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 500), (640, 400), (320, 256)])
+def test_bar_that_offers_more_time_hides_nothing_that_has_the_focus_and_leaves_room(page, width, height):
+    page.set_viewport_size({"width": width, "height": height})
+    page.clock.fast_forward(13 * 60_000 + 5_000)
+    page.locator("footer a").first.focus()
+
+    behind = []
+    for _ in range(8):
+        page.keyboard.press("Shift+Tab")
+        behind.append(page.evaluate(IS_BEHIND))
+
+    assert page.get_by_role("button", name="Add 5 minutes").is_visible() and behind == [False] * 8
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight / 2)")
+    assert page.locator(".paybar").evaluate("(bar) => bar.getBoundingClientRect().bottom") < height / 2
 
 
 def test_page_follows_what_another_tab_does_with_the_order(page, bo, services, order):
