@@ -1,6 +1,7 @@
 """How pages look and behave in Chromium. TICKETING_SEARCH=deep looks at every page and state."""
 
 import os
+import re
 from datetime import datetime
 from itertools import product
 from zoneinfo import ZoneInfo
@@ -9,6 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from dev import screenshots
+from dev.testing import ROOT
 from gateway.languages import LANGUAGES
 from gateway.tests.browsing import url, visit  # noqa: F401 - fixtures
 
@@ -28,6 +30,12 @@ What a script asks for afterwards, to follow an order, is not counted.
 """
 IS_SQUEEZED = "(h) => h.offsetWidth < 200 && h.offsetHeight > 1.8 * parseFloat(getComputedStyle(h).lineHeight)"
 COLOURS = "(element) => [getComputedStyle(element).color, getComputedStyle(element).backgroundColor]"
+VARIABLES = """(names) => names.map((name) => {
+  const probe = document.body.appendChild(document.createElement("p"));
+  Object.assign(probe.style, { color: `var(${name})`, boxShadow: `var(${name})` });
+  const { color, boxShadow } = getComputedStyle(probe);
+  return [name, name === "--lift" ? boxShadow : color];
+})"""
 SHIFT = """() => new Promise((resolve) => {
   let sum = 0;
   new PerformanceObserver((list) => list.getEntries().forEach((each) => (sum += each.hadRecentInput ? 0 : each.value)))
@@ -91,6 +99,25 @@ def test_theme_is_switched_without_a_script_and_remembered(browser, url, client)
         assert page.url.endswith("/tickets?q=hamlet")
         assert page.locator("html[data-theme=dark]").count() == 1
         page.locator("header").get_by_role("button", name="Light theme").wait_for()
+
+
+def test_browser_that_knows_no_light_dark_shows_every_light_colour_and_no_switch_of_themes(browser, url):  # noqa: F811
+    style = (ROOT / "gateway" / "static" / "style.css").read_text()
+    names = sorted(set(re.findall(r"(--[\w-]+): [^;]*light-dark", style)))
+    old = {"body": style.replace("light-dark(", "of-2024("), "content_type": "text/css"}
+    colours = []
+
+    for theme in ("light", "dark"):
+        with browser.new_context(base_url=url, color_scheme=theme) as context:
+            page = context.new_page()
+            if theme == "dark":
+                page.route("**/style.css", lambda route: route.fulfill(**old))
+            page.goto("/signin")
+            colours.append(page.evaluate(VARIABLES, names))
+            switches = page.locator(".theme:visible").count()
+
+    assert colours[1] == colours[0] and len(names) > 20
+    assert switches == 0
 
 
 def test_password_can_be_looked_at(visit, ana):  # noqa: F811
