@@ -32,6 +32,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+SHOWN_ELSEWHERE = ("static", "crawlers.icon")
+"""Endpoints of what other sites may load: the pictures of links to us, and our icons."""
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 REMEDY = "if browsers connect over TLS, set GATEWAY_TLS=1"
 WITHOUT_TOKEN = ("account.sign_in", "account.sign_up", "account.sign_out", "home.choose_theme", "home.choose_language")
@@ -51,6 +53,8 @@ def register(app: Flask, settings: Settings) -> None:
     @app.after_request
     def add_security_headers(response: Response) -> Response:
         response.headers.update(fixed)
+        if request.endpoint in SHOWN_ELSEWHERE:
+            response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         response.headers["X-Request-Id"] = context.correlation_id()
         _limit_caching(response)
         return response

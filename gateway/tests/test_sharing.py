@@ -87,3 +87,14 @@ def test_category_is_indexed_under_its_own_address(client):
 @pytest.mark.parametrize("path", ["/signin", "/sell", "/selling", "/my/tickets", "/account", "/nowhere"])
 def test_private_pages_and_errors_are_not_indexed(ana, path):
     assert described(ana.get(path, follow_redirects=True).text)[1].get("robots", "noindex") == "noindex"
+
+
+def test_other_sites_may_show_the_picture_of_a_link_and_our_icon_but_load_no_page(ana, client):
+    ticket = ana.post("/api/tickets", json=HAMLET).json
+    path = f"/tickets/{ticket['id']}"
+    picture = described(client.get(path).text)[1]["og:image"].removeprefix(URL)
+    paths = [picture, "/favicon.ico", client.get("/favicon.ico").headers["Location"], path, f"/api{path}"]
+
+    policies = [client.get(each).headers["Cross-Origin-Resource-Policy"] for each in paths]
+
+    assert policies == ["cross-origin"] * 3 + ["same-origin"] * 2
