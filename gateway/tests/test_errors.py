@@ -1,5 +1,7 @@
 """How errors are answered."""
 
+import re
+
 import pytest
 
 from gateway.errors import ERRORS, STATUSES
@@ -49,6 +51,27 @@ def test_unavailable_service_is_503_with_retry_after(client, services):
     for response in (answer, page):
         assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
     assert answer.is_json and "<h1>" in page.text
+
+
+@pytest.mark.parametrize(
+    ("part", "page", "button"),
+    [("orders", "/tickets/{}", "/tickets/{}/buy"), ("auth", "/account", "/account/signout-everywhere")],
+)
+def test_who_pressed_a_button_in_vain_is_led_back_to_its_page(bo, ticket, services, part, page, button):
+    page, button = (path.format(ticket["id"]) for path in (page, button))
+    token = re.search('name="csrf_token" value="([^"]+)"', bo.get(page).text)[1]
+    services.unavailable.add(part)
+
+    failed = bo.post(button, data={"csrf_token": token})
+
+    assert failed.status_code == 503 and f'<a class="button" href="{page}">Back</a>' in failed.text
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/nowhere/buy"), ("GET", "/sell/nowhere")])
+def test_a_page_that_there_is_not_leads_back_nowhere(ana, method, path):
+    answer = ana.open(path, method=method)
+
+    assert answer.status_code == 404 and ">Back<" not in answer.text and ">Try again<" not in answer.text
 
 
 def test_gateway_is_ready_without_any_one_service_and_tells_strangers_nothing_about_them(client, services):
