@@ -12,6 +12,7 @@ from auth import authenticator, domain, passwords
 from auth import passkeys as webauthn
 from auth.domain import (
     CONFIRMED_FOR,
+    AuthenticatorInUse,
     AuthenticatorUnreadable,
     ConfirmationNeeded,
     NoAuthenticator,
@@ -192,9 +193,12 @@ class AccountSecurity:
     def _confirmed_user(self, proof: str | None) -> dict[str, Any]:
         """Return the caller; raise ConfirmationNeeded unless they signed in, or gave proof, in the last ten minutes."""
         user: dict[str, Any] = self._signed_in_user()
-        if not self._is_confirmed(proof, self.store.factors.second_factor(user["id"])):
-            raise ConfirmationNeeded("Confirm first that it is you.")
+        self._check_confirmed(proof, self.store.factors.second_factor(user["id"]))
         return user
+
+    def _check_confirmed(self, proof: str | None, factor: dict[str, Any] | None) -> None:
+        if not self._is_confirmed(proof, factor):
+            raise ConfirmationNeeded("Confirm first that it is you.")
 
     def _is_confirmed(self, proof: str | None, factor: dict[str, Any] | None) -> bool:
         session = self.caller.session
@@ -245,9 +249,14 @@ class AccountSecurity:
         """Require a code of the app for every sign-in with the password; return {"recovery_codes", "proof"}.
 
         `code` is the app's current one. Replaces any app that was used before. `proof` is as from `confirm`: earlier
-        ones are no longer valid. Raises ConfirmationNeeded, TookTooLong, WrongCode, TooManyAttempts.
+        ones are no longer valid. Raises AuthenticatorInUse when this was called before, ConfirmationNeeded,
+        TookTooLong, WrongCode, TooManyAttempts.
         """
-        user = self._confirmed_user(proof)
+        setup = arguments.text("setup", setup)
+        user = self._signed_in_user()
+        factor = self.store.factors.second_factor(user["id"])
+        self._check_unused(setup, factor)
+        self._check_confirmed(proof, factor)
         with recorded("second_factor", who=user["id"], what="authenticator app turned on"):
             secret = self._open_setup(user, setup)
             typed = authenticator.normalise_code(code)
@@ -256,10 +265,15 @@ class AccountSecurity:
                 if period is None:
                     raise WrongCode("This is not the code that the app shows now. Enter the newest one.")
             codes = authenticator.new_recovery_codes()
-            stored = self.seals.seal(STORED, user["id"], secret)
-            factor = self.store.factors.turn_on(user["id"], stored, period, list(map(authenticator.hash_code, codes)))
+            stored, hashes = self.seals.seal(STORED, user["id"], secret), list(map(authenticator.hash_code, codes))
+            factor = self.store.factors.turn_on(user["id"], authenticator.hash_setup(setup), stored, period, hashes)
             self.store.factors.note_change(user["id"], "authenticator_on")
         return {"recovery_codes": codes, "proof": self._proof(user, factor)}
+
+    def _check_unused(self, setup: str, factor: dict[str, Any] | None) -> None:
+        """Raise AuthenticatorInUse for a form that is sent again: its new recovery codes would replace those saved."""
+        if factor and factor.get("setup") == authenticator.hash_setup(setup):
+            raise AuthenticatorInUse("This authenticator app is set up already.")
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def turn_off_authenticator(self, proof: str | None = None) -> None:

@@ -57,6 +57,11 @@ def new_recovery_codes() -> list[str]:
     return ["-".join(_group() for _ in range(GROUPS)) for _ in range(RECOVERY_CODES)]
 
 
+def hash_setup(setup: str) -> str:
+    """Return what is kept of the set-up of an app, by which it is known when it is sent again."""
+    return hashlib.sha256(setup.encode()).hexdigest()
+
+
 def hash_code(code: str) -> str:
     """Return what is kept of a recovery code."""
     return hashlib.sha256(normalise_code(code).encode()).hexdigest()

@@ -95,6 +95,10 @@ class NoAuthenticator(DomainError):
     """The user has no authenticator app."""
 
 
+class AuthenticatorInUse(DomainError):
+    """This set-up of an authenticator app was finished before."""
+
+
 class AuthenticatorUnreadable(DomainError):
     """The app's codes cannot be checked: its secret was encrypted with a key that auth no longer has."""
 

@@ -7,7 +7,7 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from auth.domain import free_slot
+from auth.domain import AuthenticatorInUse, free_slot
 from auth.seals import STORED, BrokenSeal, Seals
 from libs.clock import utc_now
 from libs.errors import Unavailable
@@ -32,8 +32,9 @@ FACTOR_INDEXES = {
 class Factors:
     """Documents of four collections.
 
-    `second_factors` {_id: user, secret (sealed), last_period, recovery_codes (hashes), since}: of those alone who
-    have one. A code of the app is accepted only for a period after the last, and a recovery code is removed by its use.
+    `second_factors` {_id: user, secret (sealed), setup (a hash), last_period, recovery_codes (hashes), since}: of those
+    alone who have one; an earlier version kept no `setup`. A code of the app is accepted only for a period after the
+    last, and a recovery code is removed by its use.
     `passkeys` {_id: credential, user_id, slot, name, public_key, sign_count, is_synced, created_at, used_at}: `slot`
     numbers those of one user, of which no two have the same, so that nobody has more than there are slots.
     `used_challenges` {_id, forget_at}: no passkey's answer is accepted twice.
@@ -52,10 +53,16 @@ class Factors:
         """Return a user's second factor, or None."""
         return self._second_factors.find_one({"_id": user_id})
 
-    def turn_on(self, user_id: str, secret: str, period: int, hashes: list[str]) -> Document:
-        """Make this the user's second factor and return it; `secret` is sealed, and the code of `period` was used."""
-        factor = {"secret": secret, "last_period": period, "recovery_codes": hashes, "since": utc_now()}
-        self._second_factors.update_one({"_id": user_id}, {"$set": factor}, upsert=True)
+    def turn_on(self, user_id: str, setup: str, secret: str, period: int, hashes: list[str]) -> Document:
+        """Make this the user's second factor and return it; raise AuthenticatorInUse if it is that of this set-up.
+
+        `setup` is a hash, `secret` is sealed, and the code of `period` was used.
+        """
+        factor = {"setup": setup, "secret": secret, "last_period": period, "recovery_codes": hashes, "since": utc_now()}
+        try:
+            self._second_factors.update_one({"_id": user_id, "setup": {"$ne": setup}}, {"$set": factor}, upsert=True)
+        except DuplicateKeyError as error:
+            raise AuthenticatorInUse("This authenticator app is set up already.") from error
         return {"_id": user_id, **factor}
 
     def turn_off(self, user_id: str) -> bool:

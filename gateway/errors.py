@@ -112,6 +112,9 @@ ERRORS = {
     "PaymentInProgress": ErrorSpec(409, "We are confirming your payment. Do not pay again."),
     "OrderCancelled": ErrorSpec(409, "This order is cancelled. If anything was taken for it, you get it back."),
     "NoAuthenticator": ErrorSpec(409, "You have no authenticator app set up."),
+    "AuthenticatorInUse": ErrorSpec(
+        409, "Your authenticator app is set up already. Make new recovery codes if you have not saved yours."
+    ),
     "TooManyPasskeys": ErrorSpec(409),
     "VersionConflict": ErrorSpec(409, "Somebody else changed this just now. Look at it again."),
     "CompressedBody": ErrorSpec(415, "Send the body as it is, not compressed."),

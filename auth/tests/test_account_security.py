@@ -76,9 +76,9 @@ class User:
         except RemoteError as error:
             return error.name
 
-    def turn_on(self):
+    def turn_on(self, setup=None):
         """Set up an app, with the code of the period before the present one; return the recovery codes."""
-        new = self.call("new_authenticator")
+        new = self.call("new_authenticator", setup=setup)
         self.began, self.app = time.time() - 30, pyotp.TOTP(new["secret"])
         found = self.call("turn_on_authenticator", setup=new["setup"], code=self.code(0))
         self.proof = found["proof"]
@@ -166,6 +166,37 @@ def test_new_recovery_codes_end_the_old_ones(ana):
     new, *_ = ana.change("renew_recovery_codes")["recovery_codes"]
 
     assert [ana.answer(code=old), ana.answer(code=new)] == ["WrongCode", "signed in"]
+
+
+@pytest.mark.parametrize("period", [0, 1, 20])
+def test_recovery_codes_stay_valid_when_the_set_up_of_the_app_is_sent_again(ana, period):
+    setup = ana.call("new_authenticator")["setup"]
+    first, *_ = ana.turn_on(setup)
+
+    again = {"setup": setup, "code": ana.code(period)}
+
+    assert [ana.refusal("turn_on_authenticator", proof=proof, **again) for proof in (ana.proof, None)] == [
+        "AuthenticatorInUse",
+        "AuthenticatorInUse",
+    ]
+    assert (ana.answer(code=first), whats(ana)) == ("signed in", ["recovery_code_used", "authenticator_on"])
+
+
+def test_set_up_of_an_app_sent_twice_at_once_makes_recovery_codes_once(ana, auth, monkeypatch):
+    new, factors = ana.call("new_authenticator"), auth.client.services["auth"].store.factors
+
+    def turn_on(_number):
+        try:
+            return ana.call("turn_on_authenticator", setup=new["setup"], code=pyotp.TOTP(new["secret"]).now())
+        except RemoteError as error:
+            return error.name
+
+    with monkeypatch.context() as patched, ThreadPoolExecutor(2) as pool:
+        patched.setattr(factors, "second_factor", meeting(factors.second_factor, 2))
+        refused, done = sorted(pool.map(turn_on, range(2)), key=lambda each: isinstance(each, dict))
+
+    assert refused == "AuthenticatorInUse"
+    assert ana.answer(code=done["recovery_codes"][0]) == "signed in"
 
 
 def test_guessing_codes_is_stopped_for_who_has_the_password(ana):

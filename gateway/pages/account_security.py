@@ -118,11 +118,15 @@ def confirm_with_passkey() -> Any:
 def set_up_authenticator() -> Any:
     """Show the secret for an authenticator app, and turn it on with the app's first code; show the recovery codes."""
     form = Form(AuthenticatorBody())
+    form.explained = (400, 409, 429)
     setup = form.typed.get("setup")
     if request.method == "POST":
         codes = form.submit(lambda data: sessions.turn_on_authenticator(**data))
         if codes:
             return _codes_page(codes, gettext("Your authenticator app is set up"))
+        if form.error == "AuthenticatorInUse":
+            flash(form.problems[""], "success")
+            return redirect(url_for("account_security.show"), 303)
         if form.error == "TookTooLong" or "setup" in form.problems:
             flash(gettext("Setting up took too long. Begin again."), "error")
             return redirect(url_for("account_security.set_up_authenticator"), 303)

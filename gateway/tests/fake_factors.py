@@ -126,6 +126,8 @@ class FakeFactors:
         return setup.removeprefix("setup ")
 
     def auth_turn_on_authenticator(self, caller, setup, code, proof=None):
+        if setup == f"setup {self.users[caller.email].get('secret')}":
+            raise RemoteError("AuthenticatorInUse")
         user, secret = self._confirmed(caller, proof), self._secret(setup)
         if not pyotp.TOTP(secret).verify(code, valid_window=1):
             raise wrong_code(code)

@@ -65,6 +65,19 @@ def test_wrong_code_shows_the_same_key_again(ana):
     assert secret_on(again) == first
 
 
+def test_reload_of_the_recovery_codes_makes_no_others_and_says_that_the_app_is_set_up(ana):
+    page = ana.get(SET_UP)
+    sent = hidden_fields(page) | {"code": code(secret_on(page))}
+    ana.post(SET_UP, data=sent)
+
+    again = [ana.post(SET_UP, data=sent | late) for late in ({}, {"code": "000000"})]
+
+    assert [(answer.status_code, answer.headers["Location"]) for answer in again] == [(303, SECURITY)] * 2
+    shown = ana.get(SECURITY).text
+    assert "Your authenticator app is set up already." in shown
+    assert shown.count("An authenticator app was set up.") == 1
+
+
 def test_sign_in_asks_for_the_code_and_then_leads_to_where_the_visitor_was(client, phone):
     asked = client.submit("/signin?next=/orders", "/signin", **ANA)
     page = client.get(asked.headers["Location"])

@@ -9,7 +9,7 @@ OLD, NEW, LOST = (Fernet.generate_key().decode() for _ in range(3))
 
 
 def keep_app(mongo, user, key):
-    Factors(mongo).turn_on(user, Seals(key).seal(STORED, user, f"secret of {user}"), 1, [])
+    Factors(mongo).turn_on(user, "set-up", Seals(key).seal(STORED, user, f"secret of {user}"), 1, [])
 
 
 def test_every_app_goes_on_without_the_old_key_and_those_that_cannot_are_named(mongo, mongo_url, monkeypatch, caplog):
