@@ -9,6 +9,8 @@ from datetime import datetime
 import pyotp
 from pyotp.exceptions import OTPVerificationError
 
+from libs.contracts.texts import with_ascii_digits, without_invisible
+
 ISSUER = "Ticketing"
 WINDOW = 1
 """How many periods of 30 seconds a clock may be ahead or behind (RFC 6238, section 5.2)."""
@@ -17,6 +19,8 @@ ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 """Without i, l, o, 0 and 1, which people mistake for one another."""
 GROUPS, GROUP = 4, 6
 """The number of characters: 118 bits, so that a plain hash of a code reveals nothing (OWASP ASVS 5.0, 6.5.2)."""
+BETWEEN = re.compile(r"[\s\-\u2010-\u2015]")
+"""What people write between the characters of a code: white space, hyphens and dashes."""
 
 
 def new_secret() -> str:
@@ -39,7 +43,9 @@ def matched_period(secret: str, code: str, now: datetime) -> int | None:
 
 def normalise_code(typed: object) -> str:
     """Return a typed code in normal form, without what people write between its characters."""
-    return re.sub(r"[\s-]", "", unicodedata.normalize("NFKC", typed)).lower() if isinstance(typed, str) else ""
+    if not isinstance(typed, str):
+        return ""
+    return BETWEEN.sub("", with_ascii_digits(without_invisible(unicodedata.normalize("NFKC", typed)))).lower()
 
 
 def is_of_app(code: str) -> bool:

@@ -142,6 +142,14 @@ def test_code_can_be_entered_after_the_password(ana):
     assert ana.finish(pending, f" {ana.code(1)[:3]} {ana.code(1)[3:]}") == "signed in"
 
 
+@pytest.mark.parametrize("zero", ["\u0660", "\u06f0", "\u0966", "\uff10"])
+def test_code_may_be_typed_in_the_digits_of_another_script(ana, zero):
+    ana.turn_on()
+    typed = "".join(chr(ord(zero) + int(digit)) for digit in ana.code(1))
+
+    assert ana.answer(code=f"\u200f{typed[:3]} {typed[3:]}\u200e") == "signed in"
+
+
 def test_code_is_accepted_once_only_even_the_one_of_the_set_up(ana):
     ana.turn_on()
 
@@ -151,13 +159,14 @@ def test_code_is_accepted_once_only_even_the_one_of_the_set_up(ana):
 
 
 def test_recovery_code_signs_in_once(ana):
-    first, second, *_ = ana.turn_on()
+    first, second, third, *_ = ana.turn_on()
 
     assert ana.answer(code=first) == "signed in"
     assert ana.answer(code=first) == "WrongCode"
     assert ana.finish(ana.pending(), second.replace("-", "").upper()) == "signed in"
-    assert ana.security()["recovery_codes"] == 8
-    assert whats(ana) == ["recovery_code_used", "recovery_code_used", "authenticator_on"]
+    assert ana.answer(code=third.replace("-", "\u2013")) == "signed in"
+    assert ana.security()["recovery_codes"] == 7
+    assert whats(ana) == [*["recovery_code_used"] * 3, "authenticator_on"]
 
 
 def test_new_recovery_codes_end_the_old_ones(ana):
