@@ -39,7 +39,7 @@ WITH_VALUES = (
 )
 FIXED = (
     # what stands in the place of a value
-    *(N_("title"), N_("venue"), N_("city"), N_("section"), N_("row"), N_("seat"), N_("name")),
+    *(N_("title of the event"), N_("venue"), N_("city"), N_("section"), N_("row"), N_("seat"), N_("name")),
     *(N_("without decimals"), N_("with at most two decimals")),
     N_("with at most three decimals, the third of them 0"),
     *(N_("your email and its parts are easy to guess"), N_("the name of this site is easy to guess")),
@@ -80,7 +80,7 @@ FIXED = (
     N_("Enter a start that is not in the past."),
     N_("Enter a start within the next ten years."),
     N_("Choose a time zone, like Europe/Berlin."),
-    N_("Enter a title."),
+    N_("Enter the title of the event."),
     N_("Enter the seat as its section, row and seat."),
     N_("Enter when it starts as a time in UTC, like 2030-01-31T19:30:00Z."),
     N_("Pay for one or cancel one before you reserve another."),

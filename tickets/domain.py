@@ -267,9 +267,9 @@ def checked_details(
 
 
 def _title(value: object) -> str:
-    title = checked_line("title", value, MAXIMUM_TITLE)
+    title = checked_line("title of the event", value, MAXIMUM_TITLE)
     if not title:
-        raise InvalidValue("Enter a title.")
+        raise InvalidValue("Enter the title of the event.")
     return title
 
 

@@ -121,8 +121,6 @@ class TicketForm(Form):
         if self._start_problem:
             self.problems.pop("startsAt", None)
             self.problems["offset" if self.choices else "startsAt"] = self._start_problem
-        if "title" in self.problems and not self.typed.get("title", "").strip():
-            self.problems["title"] = gettext("Enter the event.")  # as the form calls the title
         if self._zone is None and "timeZone" in self.problems:
             self.problems["timeZone"] = gettext("Choose one of the cities, like Berlin.")
         in_order = [name for name in (*ORDER, *self.problems) if name in self.problems]

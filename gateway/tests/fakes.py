@@ -76,7 +76,7 @@ def checked_details(
     valid["seat"] = seat is None or isinstance(seat, dict)
     parts = {part: seat.get(part) for part in limits.SEAT_PARTS} if isinstance(seat, dict) else {}
     valid |= {f"seat.{part}": text is None or is_line(text, limits.MAXIMUM_SEAT) for part, text in parts.items()}
-    said = {"title": "Enter a title.", "starts_at": "Enter a start that is not in the past."}
+    said = {"title": "Enter the title of the event.", "starts_at": "Enter a start that is not in the past."}
     priced_in = currency_of(currency)
     lowest, highest = (priced_in.major(bound) for bound in (priced_in.minimum, priced_in.maximum))
     said["price_cents"] = f"Enter a price from {lowest:,} to {highest:,}, with at most two decimals."

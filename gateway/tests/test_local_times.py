@@ -78,7 +78,7 @@ def test_a_time_that_does_not_exist_is_refused_together_with_all_other_problems(
     assert answer.status_code == 400
     assert re.findall('<li><a href="#([^"]+)">', answer.text) == ["title", "startsAt", "row", "price"]
     assert problems(answer.text) == [
-        f"Error: {each}" for each in ("Enter the event.", said, "Not a valid seat.row.", PRICE)
+        f"Error: {each}" for each in ("Enter the title of the event.", said, "Not a valid seat.row.", PRICE)
     ]
     assert services.tickets == {} and f'value="{start}"' in answer.text
 

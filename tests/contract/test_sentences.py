@@ -15,6 +15,7 @@ from dev.testing import syntax_nodes
 from gateway.errors import ERRORS, list_problems
 from gateway.fields import PricedSchema
 from gateway.languages import LANGUAGES, catalogue
+from gateway.pages.ticket_form import LABELS
 from gateway.schemas import (
     AuthenticatorBody,
     CodeBody,
@@ -30,9 +31,11 @@ from gateway.schemas import (
 from gateway.sentences import BETWEEN_SENTENCES, _find, _translated
 from libs.contracts import texts
 from libs.contracts.currencies import currency_of
+from libs.contracts.limits import SEAT_PARTS
 from libs.contracts.parts import SERVICES
 from orders import domain
 from payments import declines
+from tickets.domain import InvalidTicket, checked_details
 
 OURS = Path(__file__).parents[2]
 FOLDERS = (*SERVICES, "libs/contracts")
@@ -104,6 +107,19 @@ def test_what_a_form_says_of_wrong_input_has_a_translation(form, language):
             said |= {problem["message"] for problem in list_problems(problem)}
 
     assert [message for message in said if unknown(message, language)] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_wrong_with_a_ticket_is_said_of_its_fields_as_the_page_calls_them(language):
+    long = dict.fromkeys(("title", "venue", "city"), "x" * 300) | {"seat": dict.fromkeys(SEAT_PARTS, "x" * 300)}
+    with pytest.raises(InvalidTicket) as refused:
+        checked_details(currency_of("usd"), datetime.now(UTC), price_cents=1999, **long)
+    errors = refused.value.details["errors"]
+    said = {each["field"].removeprefix("seat."): _translated(each["message"], language).lower() for each in errors}
+    called = {name: catalogue(language).gettext(LABELS._english[name]).lower() for name in said}
+
+    assert len(said) == 6
+    assert {name: message for name, message in said.items() if called[name] not in message} == {}
 
 
 @pytest.mark.parametrize("password", ["password1", "qwertyuiop", "abcabcabc", "1987-05-12", "ticketing", "anaexample"])

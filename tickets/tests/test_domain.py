@@ -211,7 +211,7 @@ def test_all_invalid_fields_are_refused_together():
         a_ticket(title=" ", price_cents=49)
 
     assert refusal.value.details["errors"] == [
-        {"field": "title", "message": "Enter a title."},
+        {"field": "title", "message": "Enter the title of the event."},
         {"field": "price_cents", "message": "Enter a price from 0.50 to 999,999.99, with at most two decimals."},
     ]
 
