@@ -10,7 +10,7 @@ from babel import Locale
 from flask import current_app
 from marshmallow import Schema, fields, missing
 
-from gateway.languages import N_
+from gateway.languages import LANGUAGES, N_
 from gateway.price_input import ENGLISH, with_decimal_mark, with_point, without_currency
 from libs.contracts.currencies import Currency, currency_of
 from libs.contracts.limits import MAXIMUM_PRICE_CENTS
@@ -162,28 +162,39 @@ class Price(UnvalidatedField):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int | None:
         schema = self.parent
         assert isinstance(schema, PricedSchema)
-        if isinstance(value, str) and schema.locale:
-            text = with_point(without_currency(value, schema.currency.code, schema.locale), schema.locale)
-            return None if text is None else schema.currency.parse(text)
         if isinstance(value, str):
-            return schema.currency.parse(value)
+            return _typed_price(value, schema.currency, schema.locale)
         return schema.currency.minor(value) if is_number(value) else None
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> float | None:
         return None if value is None else to_number(value, obj["currency"])
 
 
+def _typed_price(text: str, currency: Currency, locale: Locale | None) -> int | None:
+    if locale is None:
+        return currency.parse(text)
+    plain = with_point(without_currency(text, currency.code, locale), locale)
+    return None if plain is None else currency.parse(plain)
+
+
 class PriceFilter(Price):
-    """A price to compare with, validated here; `{example}` in the `problem` becomes a price."""
+    """A price to compare with, validated here; `{example}` in the `problem` becomes a price.
+
+    What is none in the visitor's locale is read in the other languages of the site: 1,000 stays the same when a
+    visitor changes the language, or shares the link.
+    """
 
     def __init__(self, problem: str, **options: Any) -> None:
         super().__init__(may_be_0=True, error_messages=error_messages(problem), **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
+        schema = self.parent
+        assert isinstance(schema, PricedSchema)
         minor = super()._deserialize(value, attr, data, **kwargs)
+        if minor is None and isinstance(value, str) and schema.locale:
+            readings = (_typed_price(value, schema.currency, Locale(name)) for name in LANGUAGES)
+            minor = next((each for each in readings if each is not None), None)
         if minor is None or minor > MAXIMUM_PRICE_CENTS:
-            schema = self.parent
-            assert isinstance(schema, PricedSchema)
             example = str(schema.currency.example)
             raise self.make_error("invalid", example=with_decimal_mark(example, schema.locale or ENGLISH))
         return minor

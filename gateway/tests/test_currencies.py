@@ -193,6 +193,16 @@ def test_a_german_seller_types_and_finds_a_comma(shop, services):
     assert "Geben Sie den niedrigsten Preis so ein: 19,99." in seller.get("/tickets?min_price=viel").text
 
 
+def test_a_price_with_three_decimals_is_read_by_the_language_of_each_visitor(shop, services):
+    guest = shop("kwd").application.test_client()
+
+    for language in ("de", "en", "de-AT", "en-GB"):
+        guest.get("/tickets?min_price=1.500", headers={"Accept-Language": language})
+
+    asked = [arguments["min_price_cents"] for name, arguments in services.calls if name == "tickets.list"]
+    assert asked == [1_500_000, 1500, 1_500_000, 1500]
+
+
 def test_visitors_of_all_countries_type_as_they_are_used_to_and_do_not_fill_the_memory(app, monkeypatch):
     monkeypatch.setattr("gateway.price_input.MOST_LOCALES", 3)
     countries = ["fr-TN", "pl", "de-CH", "ja", "it", "en-IN", "sv", "cs", "nl", "es-MX"]
