@@ -36,7 +36,7 @@ class ParkedEvents(diagnostics.Diagnostics):
         """Return [{"queue", "exception", "count", "oldest"}]: what is parked, by queue and exception; for operators.
 
         `oldest`: when the one that is parked for the longest failed first, in ISO 8601. `exception` is null for those
-        that there was no time to look at.
+        that were not looked at.
         """
         self.caller.require("operator")
         return [vars(group) for group in self.parking.groups()]
@@ -57,7 +57,7 @@ class ParkedEvents(diagnostics.Diagnostics):
     def replay_parked(self, queue: str, ids: Any = None, exception: str | None = None) -> dict[str, int]:
         """Send parked events back to their queue, all or those with these ids or this exception; for operators.
 
-        Returns {"replayed", "left"}; `left` are those that there was no time to look at.
+        Returns {"replayed", "left"}; `left` are those that it did not get to.
         """
         self.caller.require("operator")
         replayed, left = self.parking.replay(self._selection(queue, ids, exception))
@@ -67,8 +67,8 @@ class ParkedEvents(diagnostics.Diagnostics):
     def discard_parked(self, queue: str, reason: str, ids: Any = None, exception: str | None = None) -> dict[str, int]:
         """Take parked events away for good, those with these ids or this exception; for operators, who say why.
 
-        Each is archived first (see `discarded_events`). Returns {"discarded", "left"}; `left` are those that there was
-        no time to look at.
+        Each is archived first (see `discarded_events`). Returns {"discarded", "left"}; `left` are those that it
+        did not get to.
         """
         operator = self.caller.operator
         arguments.reason("reason", reason)

@@ -37,7 +37,7 @@ def show(client: OperatorClient, queue: str, ids: Ids = None, exception: str | N
 def replay(client: OperatorClient, queue: str, ids: Ids = None, exception: str | None = None) -> Any:
     """Send parked events of a queue to their listener again: all, or those with these ids or this exception.
 
-    Returns {"replayed", "left"}: how many, and how many there was no time to look at.
+    Returns {"replayed", "left"}: how many, and how many it did not get to. Repeat it while any are left.
     """
     return _owner(client, queue).replay_parked(queue=queue, ids=_listed(ids), exception=exception)
 
@@ -46,7 +46,7 @@ def replay(client: OperatorClient, queue: str, ids: Ids = None, exception: str |
 def discard(client: OperatorClient, queue: str, ids: Ids = None, exception: str | None = None, *, reason: str) -> Any:
     """Archive parked events of a queue and remove them for good: those with these ids or this exception.
 
-    Returns {"discarded", "left"}: how many, and how many there was no time to look at.
+    Returns {"discarded", "left"}: how many, and how many it did not get to. Repeat it while any are left.
     """
     return _owner(client, queue).discard_parked(queue=queue, ids=_listed(ids), exception=exception, reason=reason)
 

@@ -59,6 +59,18 @@ def test_what_there_is_no_time_to_look_at_is_counted_all_the_same(parked, monkey
     assert at_work.count() == {QUEUE: 2}
 
 
+def test_two_thousand_parked_events_are_all_there_for_whoever_looks_next(parked, amqp_url):
+    at_work, _ = parked
+    many = [Outgoing("", topology.parked_name(QUEUE), b"{}", {"x-reason": KEYS[0]}, str(each)) for each in range(2000)]
+    with closing(Publisher(amqp_url)) as publisher:
+        assert publisher.publish(many) == {}
+
+    looks = [at_work.groups()[0].count for _ in range(2)]
+
+    assert looks == [2000, 2000]
+    assert at_work.discard(Selection(QUEUE, exception="KeyError"), lambda event, body: None) == (2000, 0)
+
+
 def test_selected_events_are_shown_with_why_they_failed_and_stay_parked(parked):
     at_work, park = parked
     for ident, about in (("a", KEYS), ("b", TYPE), ("c", KEYS)):
