@@ -30,16 +30,23 @@ class Console(code.InteractiveConsole):
             _complete(self.locals)
             self.interact(banner, exitmsg="")
             return
-        self.interact("", exitmsg="")
+        try:
+            self.interact("", exitmsg="")
+        except SystemExit as left:
+            if left.code:
+                raise  # exit() alone ends like the end of the pipe
 
     def raw_input(self, prompt: str = "") -> str:
         """Return the next line; nobody needs a prompt in a pipe."""
         if sys.stdin.isatty():
             return super().raw_input(prompt)
         line = sys.stdin.readline()
-        if not line:
-            raise EOFError
-        return line.rstrip("\n")
+        if line or (self.buffer and self.buffer[-1]):  # a block ends with the pipe as with an empty line
+            return line.rstrip("\n")
+        if self.buffer:
+            self.has_failed = True
+            print("SyntaxError: the last statement is not complete: it was not run", file=sys.stderr)
+        raise EOFError
 
     def showtraceback(self) -> None:
         """Print an error: its message alone when that says enough."""

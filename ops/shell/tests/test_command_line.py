@@ -1,5 +1,6 @@
 """The verbs as commands: the same list, with exit codes for scripts."""
 
+import io
 import json
 
 import pytest
@@ -126,13 +127,42 @@ def test_whoever_ends_the_input_instead_of_an_answer_changes_nothing(capsys, mon
     assert "nothing was changed" in capsys.readouterr().err
 
 
-def test_an_error_ends_nothing_in_a_pipe_and_the_status_tells(capsys, monkeypatch):
-    lines = iter(['cancel("o1", "x")\n', "1 +\n", "boom\n", 'print("on")\n', "parked()\n", ""])
-    monkeypatch.setattr("sys.stdin.readline", lambda: next(lines))
+@pytest.fixture
+def piped(monkeypatch):
+    """Return a function that runs a console on what is piped in, and returns it."""
     monkeypatch.setattr("sys.excepthook", lambda *_error: None)  # as libs.logs sets one
-    console = Console(names(client([])))
 
-    console.run("")
+    def run_console(text):
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        console = Console(names(client([])))
+        console.run("")
+        return console
+
+    return run_console
+
+
+@pytest.mark.parametrize("text", ["for n in (1, 2):\n    print(n)", "print(\n1)\nprint(2)"])
+def test_the_last_statement_in_a_pipe_is_run(piped, capsys, text):
+    assert not piped(text).has_failed
+    assert capsys.readouterr().out.splitlines() == ["1", "2"]
+
+
+@pytest.mark.parametrize("text", ["print(1\n", "print(1\n\n", 'print("""1\n'])
+def test_a_statement_that_the_end_of_a_pipe_cuts_off_is_an_error(piped, capsys, text):
+    assert piped(text).has_failed
+    printed = capsys.readouterr()
+    assert (printed.out, "not complete" in printed.err) == ("", True)
+
+
+def test_an_error_before_exit_is_still_told_by_the_status(piped):
+    assert piped("boom\nexit()\nprint(1)\n").has_failed
+    assert not piped("exit()\n").has_failed
+    with pytest.raises(SystemExit, match="3"):
+        piped("exit(3)\n")
+
+
+def test_an_error_ends_nothing_in_a_pipe_and_the_status_tells(piped, capsys):
+    console = piped('cancel("o1", "x")\n1 +\nboom\nprint("on")\nparked()\n')
 
     printed = capsys.readouterr()
     assert console.has_failed
