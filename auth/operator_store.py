@@ -27,7 +27,8 @@ MOST_ORDERS = 100
 
 
 class OperatorStore:
-    """Operators are {_id: name, public_key, added_at, added_by}; a name is one person's.
+    """Operators are {_id: name, public_key, added_at, added_by}; a name is one person's. The key of one who was removed is
+    null.
 
     What they did is in two collections, to which documents are only added: actions {_id, at, who, method, arguments,
     order_id, reason, source, correlation_id}, written before an action begins, and outcomes {_id: the action's, at,
@@ -54,7 +55,7 @@ class OperatorStore:
         """Let the holder of a private key act as `name`; return whether another key was replaced."""
         fields = {"public_key": public_key, "added_at": utc_now(), "added_by": added_by}
         before = self._keys.find_one_and_update({"_id": name}, {"$set": fields}, upsert=True)
-        replaced = before is not None and before["public_key"] != public_key
+        replaced = before is not None and before["public_key"] not in (None, public_key)
         if replaced:
             security_event("key_rotation", who=added_by, what=f"operator:{name}")
         return replaced
@@ -72,11 +73,12 @@ class OperatorStore:
 
     def remove(self, name: str) -> bool:
         """Refuse `name` from now on; return whether there was such an operator. What they did stays recorded."""
-        return self._keys.delete_one({"_id": name}).deleted_count > 0
+        removed = self._keys.update_one({"_id": name, "public_key": {"$ne": None}}, {"$set": {"public_key": None}})
+        return removed.modified_count > 0
 
     def all(self) -> list[Document]:
         """Return [{"name", "public_key", "added_at", "added_by"}]."""
-        found = self._keys.find(sort=[("_id", ASCENDING)])
+        found = self._keys.find({"public_key": {"$ne": None}}, sort=[("_id", ASCENDING)])
         return [{"name": one.pop("_id"), **one} for one in found]
 
     def public_key(self, name: str) -> str | None:
@@ -111,10 +113,16 @@ class OperatorStore:
                 self._outcomes.insert_one({"_id": action, "at": utc_now(), "outcome": outcome[:LONGEST_OUTCOME]})
 
     def history(self, where: Document, before: datetime | None, limit: int) -> list[Document]:
-        """Return the newest actions that match, newest first, each with its outcome; "unknown" without one."""
+        """Return the newest actions that match, newest first, each with its outcome; "unknown" without one.
+
+        All actions of the same millisecond as the last one are among them, so that `before` skips none.
+        """
         if before is not None:
             where = {**where, "at": {"$lt": before}}
         found = list(self._actions.find(where, sort=[("at", DESCENDING)], limit=limit))
+        if len(found) == limit:
+            shown = [one["_id"] for one in found]
+            found += self._actions.find({**where, "at": found[-1]["at"], "_id": {"$nin": shown}})
         ended = {one["_id"]: one for one in self._outcomes.find({"_id": {"$in": [one["_id"] for one in found]}})}
         return [_action_view(one, ended.get(one["_id"], {})) for one in found]
 

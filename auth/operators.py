@@ -97,7 +97,8 @@ class Operators:
 
         Each is {"id", "at", "who", "method", "arguments", "order_id"?, "reason"?, "source", "correlation_id",
         "outcome", "ended_at"}; the outcome is "success", an error's name, or "unknown". `order_id` is a list where an
-        action was about several orders. `before`: an action's `at`.
+        action was about several orders. `before`: the `at` of the last action of the page before; a page may be longer
+        than `limit`, as it ends with all actions of one millisecond.
         """
         self.caller.require("operator")
         wanted = {

@@ -166,6 +166,18 @@ def test_an_operator_finds_a_buyers_order_by_their_address_and_reads_its_story(s
     assert ("expiration", "the time to pay ends") not in told
 
 
+def test_a_story_tells_what_an_operator_did_however_often_the_order_was_looked_at_since(site):
+    order_id = site.reserved()
+    site.shell["cancel"](order_id, "called off")
+    actions = site.database("auth").operator_actions
+    look = {"who": "olga", "method": "orders.snapshot", "arguments": "{}", "order_id": order_id}
+    actions.insert_many({**look, "_id": secrets.token_hex(8), "at": utc_now()} for _ in range(250))
+
+    told = [line for line in site.shell["story"](order_id) if line["who"] == "olga"]
+
+    assert [line["reason"] for line in told] == ["called off"]
+
+
 def test_an_operator_refunds_a_buyer_who_asks_for_it(site):
     order_id = site.bought()
 

@@ -1,4 +1,5 @@
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -94,6 +95,29 @@ def test_actions_are_shown_newest_first_and_by_operator(operators):
     newest = operators.history({}, None, 2)
     assert [action["id"] for action in newest][:1] == ["a2"] and len(newest) == 2
     assert {action["id"] for action in operators.history({"who": "olga"}, None, 10)} == {"a0", "a2"}
+
+
+def test_no_action_is_skipped_between_two_pages_of_the_same_millisecond(operators, monkeypatch):
+    noon = datetime(2026, 11, 26, 12, tzinfo=UTC)
+    for number, at in enumerate([noon, *[noon + timedelta(seconds=1)] * 3]):
+        monkeypatch.setattr("auth.operator_store.utc_now", lambda at=at: at)
+        operators.begin(call(f"a{number}"), "tickets.repair", {})
+
+    first = operators.history({}, None, 2)
+    second = operators.history({}, first[-1]["at"], 2)
+
+    assert {action["id"] for action in first} == {"a1", "a2", "a3"}
+    assert [action["id"] for action in second] == ["a0"]
+
+
+def test_the_name_of_an_operator_who_was_removed_before_they_did_anything_is_nobody_elses(operators):
+    operators.introduce("pim", "operator:pim=AAAA", "olga")
+    operators.remove("pim")
+
+    assert not operators.introduce("pim", "operator:pim=BBBB", "olga")
+    assert (operators.public_key("pim"), operators.all()) == (None, [])
+    assert not operators.add("pim", "operator:pim=BBBB", "root")
+    assert operators.public_key("pim") == "operator:pim=BBBB"
 
 
 def test_a_name_is_given_to_somebody_new_alone(operators):

@@ -98,8 +98,17 @@ def story(client: OperatorClient, order_id: str) -> list[dict[str, Any]]:
     messages = client.ask(lambda service: service.messages(order_id=order_id, ticket_id=ticket_id))
     payments = client.ask(lambda service: _payment(service, order_id), ["payments"])
     deadlines = client.ask(lambda service: service.deadline(order_id=order_id), ["expiration"])
-    actions = client.auth.actions(order_id=order_id, limit=MAXIMUM_PAGE)
+    actions = _actions_about(client, order_id)
     return timeline(order, payments.get("payments"), deadlines.get("expiration"), messages, actions, utc_now())
+
+
+def _actions_about(client: OperatorClient, order_id: str) -> list[dict[str, Any]]:
+    """Return all that operators did about an order, each look at it included."""
+    found = page = client.auth.actions(order_id=order_id, limit=MAXIMUM_PAGE)
+    while len(page) >= MAXIMUM_PAGE:
+        page = client.auth.actions(order_id=order_id, before=page[-1]["at"], limit=MAXIMUM_PAGE)
+        found = found + page
+    return found
 
 
 def _payment(service: Any, order_id: str) -> Any:
