@@ -27,8 +27,8 @@ MOST_ORDERS = 100
 
 
 class OperatorStore:
-    """Operators are {_id: name, public_key, added_at, added_by}; a name is one person's. The key of one who was removed is
-    null.
+    """Operators are {_id: name, public_key, added_at, added_by}; a name is one person's. One who was removed has
+    the key None.
 
     What they did is in two collections, to which documents are only added: actions {_id, at, who, method, arguments,
     order_id, reason, source, correlation_id}, written before an action begins, and outcomes {_id: the action's, at,

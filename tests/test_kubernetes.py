@@ -255,7 +255,7 @@ def test_prometheus_finds_every_program_under_the_name_that_the_alerts_know():
     values = yaml.safe_load((ROOT / "deploy/monitoring/kubernetes-values.yaml").read_text())
     programs, *servers = yaml.safe_load(values["extraScrapeConfigs"])
     alerts = (ROOT / "deploy/monitoring/rules/alerts.yml").read_text()
-    keep, name = programs["relabel_configs"]
+    _, keep, name = programs["relabel_configs"]
 
     asked = {
         pod["metadata"]["labels"]["app.kubernetes.io/component"]
@@ -265,6 +265,16 @@ def test_prometheus_finds_every_program_under_the_name_that_the_alerts_know():
     assert asked == set(re.findall(r'absent\(up\{job="(.*?)"\}', alerts))
     assert name["target_label"] == "job"
     assert [each["job_name"] for each in servers] == ["mongo", "redis", "rabbitmq", "rabbitmq-alarms"]
+
+
+def test_an_evicted_pod_does_not_count_as_a_program_that_is_down():
+    values = yaml.safe_load((ROOT / "deploy/monitoring/kubernetes-values.yaml").read_text())
+    of_pods = [each for each in yaml.safe_load(values["extraScrapeConfigs"]) if "kubernetes_sd_configs" in each]
+    phase = ["__meta_kubernetes_pod_phase"]
+
+    assert len(of_pods) == 4
+    for job in of_pods:
+        assert {"source_labels": phase, "regex": "Failed|Succeeded", "action": "drop"} in job["relabel_configs"]
 
 
 def test_prometheus_has_each_redis_asked_for_its_part():
