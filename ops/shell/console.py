@@ -8,6 +8,7 @@ from typing import Any
 
 from libs.rpc import RemoteError, ServiceUnavailable
 from ops.shell.internals import CannotRestart
+from ops.shell.output import as_json
 from ops.shell.verbs import NotConfirmed
 
 EXPECTED = (
@@ -30,6 +31,7 @@ class Console(code.InteractiveConsole):
             _complete(self.locals)
             self.interact(banner, exitmsg="")
             return
+        sys.displayhook = _display
         try:
             self.interact("", exitmsg="")
         except SystemExit as left:
@@ -67,6 +69,14 @@ class Console(code.InteractiveConsole):
 def error_message(error: BaseException) -> str:
     """Return an error as a line."""
     return str(error) if isinstance(error, RemoteError) else f"{type(error).__name__}: {error}"
+
+
+def _display(value: Any) -> None:
+    """Print the value of an expression; what Python and JSON write differently, as JSON, like the answers of verbs."""
+    if isinstance(value, (bool, str)):
+        print(as_json(value))
+    else:
+        sys.__displayhook__(value)
 
 
 def _complete(names: Any) -> None:

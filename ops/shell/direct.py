@@ -5,6 +5,7 @@ from typing import Any
 
 from ops.shell.methods import METHODS, is_look_up
 from ops.shell.operator_client import Service
+from ops.shell.output import displayable
 from ops.shell.verbs import confirm
 
 
@@ -28,6 +29,6 @@ class Direct:
         def confirmed_call(*, yes: bool = False, **arguments: Any) -> Any:
             if not yes and not is_look_up(name):
                 confirm(name, ", ".join(f"{each}={value!r}" for each, value in arguments.items()))
-            return call(**arguments)
+            return displayable(call(**arguments))
 
         return confirmed_call

@@ -16,7 +16,7 @@ from ops.shell.story import timeline
 from ops.shell.verbs import verb
 
 FIND = "Find"
-OBJECT_ID = re.compile(r"[0-9a-f]{24}")
+OBJECT_ID, EMAIL = re.compile(r"[0-9a-f]{24}"), re.compile(r"\S+@\S+")
 OUTBOX_SECONDS = 10
 """How long an event may wait to be published while everything works."""
 BEHIND_SECONDS = 60
@@ -33,7 +33,7 @@ def find(client: OperatorClient, *words: str) -> list[dict[str, Any]]:
     orders. Each look-up is recorded with its search terms.
     """
     text = " ".join(words).strip()
-    if "@" in text:
+    if EMAIL.fullmatch(text):
         return _about_user(client, text)
     if text.startswith("pi_"):
         return [_order(client.orders.snapshot(order_id=client.payments.find(stripe_id=text)["order_id"]))]

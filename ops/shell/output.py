@@ -50,24 +50,43 @@ def as_json(answer: Any) -> str:
 
 def _table(answer: Any) -> str:
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     if not isinstance(answer, (list, Mapping)):
         return _cell(answer)
-    rows = answer if isinstance(answer, list) else [{"field": name, "value": answer[name]} for name in answer]
-    if not rows:
+    fields = answer if isinstance(answer, list) else [{"field": name, "value": answer[name]} for name in answer]
+    rows = [{str(name): _cell(value) for name, value in row.items()} for row in map(_fields, fields)]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if not names:
         return "nothing"
-    columns = list(dict.fromkeys(name for row in rows for name in (row if isinstance(row, Mapping) else {"": row})))
-    table = Table(*map(str, columns), box=box.SIMPLE_HEAD)
-    for row in rows:
-        cells = row if isinstance(row, Mapping) else {"": row}
-        table.add_row(*(Text(_cell(cells.get(name)), overflow="fold") for name in columns))
+    columns = {name: [name, *(row.get(name, "") for row in rows)] for name in names}
+    widths = {name: max(map(cell_len, cells)) for name, cells in columns.items()}
+    words = {name: max(map(cell_len, " ".join(cells).split()), default=0) for name, cells in columns.items()}
+    # one column is wrapped, at its spaces: that which gains most, but no command
+    wrapped = max(names, key=lambda name: (name != "repair", widths[name] - words[name]))
     console = Console(force_terminal=False)
+    if sum((widths | {wrapped: words[wrapped]}).values()) + 3 * len(names) + 1 > console.width:
+        return "\n\n".join(map(_lines, answer if isinstance(answer, list) else [answer]))
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in names:
+        table.add_column(name, no_wrap=name != wrapped)
+    for row in rows:
+        table.add_row(*(Text(row.get(name, "")) for name in names))
     with console.capture() as captured:
         console.print(table)
     return captured.get().rstrip()
+
+
+def _fields(row: Any) -> Mapping[str, Any]:
+    return row if isinstance(row, Mapping) else {"": row}
+
+
+def _lines(row: Any) -> str:
+    """Return a row whose table is too wide as a line for each field, so that every word can be copied."""
+    return "\n".join(f"{name}: {_cell(value)}".removeprefix(": ") for name, value in _fields(row).items())
 
 
 def _cell(value: Any) -> str:

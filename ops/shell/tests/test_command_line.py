@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 
 import pytest
 
@@ -131,10 +132,11 @@ def test_whoever_ends_the_input_instead_of_an_answer_changes_nothing(capsys, mon
 def piped(monkeypatch):
     """Return a function that runs a console on what is piped in, and returns it."""
     monkeypatch.setattr("sys.excepthook", lambda *_error: None)  # as libs.logs sets one
+    monkeypatch.setattr("sys.displayhook", sys.displayhook)
 
-    def run_console(text):
+    def run_console(text, answer=()):
         monkeypatch.setattr("sys.stdin", io.StringIO(text))
-        console = Console(names(client([])))
+        console = Console(names(client(answer)))
         console.run("")
         return console
 
@@ -152,6 +154,14 @@ def test_a_statement_that_the_end_of_a_pipe_cuts_off_is_an_error(piped, capsys, 
     assert piped(text).has_failed
     printed = capsys.readouterr()
     assert (printed.out, "not complete" in printed.err) == ("", True)
+
+
+@pytest.mark.parametrize("answer", [{"by": None}, [{"by": None}], True, "Øye", 7], ids=str)
+@pytest.mark.parametrize("call", ["operators()", "orders.stuck()"])
+def test_every_answer_in_a_pipe_is_json(piped, capsys, call, answer):
+    piped(call, answer)
+
+    assert json.loads(capsys.readouterr().out) == answer
 
 
 def test_an_error_before_exit_is_still_told_by_the_status(piped):

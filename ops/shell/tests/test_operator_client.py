@@ -125,6 +125,20 @@ def test_whoever_operates_no_longer_reads_that_instead_of_finding_nothing(names,
         names["find"]("6" * 24)
 
 
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [("Lakers @ Celtics", "tickets.list"), ("@", "tickets.list"), ("a@example.org", "auth.find_user")],
+)
+def test_a_title_with_an_at_sign_is_no_email(names, monkeypatch, words, asked):
+    def call(self, service, method, arguments, **about):
+        raise RemoteError(f"{service}.{method}", "…")
+
+    monkeypatch.setattr(Calls, "call", call)
+
+    with pytest.raises(RemoteError, match=asked):
+        names["find"](words)
+
+
 def test_a_broker_that_does_not_answer_is_named_with_the_cause_instead_of_each_service(names, monkeypatch, capsys):
     def connect(self, timeout):
         raise ServiceUnavailable("the broker is unreachable: [Errno 111] Connection refused")

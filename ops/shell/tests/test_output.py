@@ -24,8 +24,21 @@ def test_answers_are_tables_on_a_terminal():
     shown = repr(displayable([{"id": "o1", "state": "created"}, {"id": "o2", "why": {"a": 1}}]))
 
     assert [line.split() for line in shown.splitlines() if "o" in line] == [["o1", "created"], ["o2", '{"a":', "1}"]]
-    assert repr(displayable([])) == "nothing"
+    assert repr(displayable([])) == repr(displayable([{}])) == "nothing"
     assert "replayed" in repr(displayable({"replayed": 1}))
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("columns", ["40", "80", "130", "300"])
+def test_ids_and_commands_can_be_copied_from_a_terminal_of_any_width(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    ident, repair = "6b09e26038e5d079f0cad78b", 'replay("orders.TicketUpdated", exception="KeyError")'
+    row = {"kind": "events parked", "id": ident, "since": "2026-11-27T20:00:00+00:00", "why": "3 events: KeyError"}
+
+    shown = repr(displayable([row | {"repair": repair}] * 2))
+
+    assert (shown.count(ident), shown.count(repair)) == (2, 2)
+    assert f"order_id: {ident * 3}" in repr(displayable({"order_id": ident * 3})) or int(columns) > 80
 
 
 @pytest.mark.usefixtures("terminal")
