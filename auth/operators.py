@@ -5,6 +5,7 @@ from typing import Any
 
 from nameko.extensions import DependencyProvider
 
+from libs.clock import utc_now
 from libs.contracts.errors import DomainError, NotOperator
 from libs.contracts.limits import MAXIMUM_PAGE
 from libs.contracts.parts import SERVICES
@@ -123,7 +124,9 @@ class Operators:
         try:
             operator = verify_operator(token, key)
         except InvalidToken as error:
-            raise NotOperator("This token is not valid.") from error
+            raise NotOperator(
+                f"This token is not valid ({error}); auth's clock says {utc_now():%H:%M:%S} UTC."
+            ) from error
         if operator.method != method or not self.store.operators.begin(operator, method, arguments):
             raise NotOperator("This token is good for another call.")
         return {"name": operator.subject, "action": operator.session_id}

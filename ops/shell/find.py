@@ -30,7 +30,7 @@ def find(client: OperatorClient, *words: str) -> list[dict[str, Any]]:
     """Find users, tickets and orders by an e-mail address, an id, a PaymentIntent, or words of a title or venue.
 
     Returns [{"kind", "id", "what", "state", "at"}]; for a user also their newest orders and tickets, for a ticket its
-    orders. Each look-up is recorded with its search terms.
+    orders. Look-ups are recorded with their search terms, but not those of tickets, which anybody may see.
     """
     text = " ".join(words).strip()
     if EMAIL.fullmatch(text):

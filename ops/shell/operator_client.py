@@ -14,6 +14,8 @@ from libs.tokens import Signer
 
 CALL_SECONDS, REACH_SECONDS = 30.0, 3.0
 """How long a call may take, and how long a service may take to answer at all before it."""
+AUDIT_SECONDS = 900.0
+"""How long an audit may take, which asks Stripe about every payment of two days."""
 LISTENERS = CATALOGUE.listeners()
 """The services that keep copies of others' documents, and may have parked events."""
 
@@ -38,8 +40,9 @@ class Service:
         def call(**arguments: Any) -> Any:
             self.ping()
             token = self._signer.mint_call(f"{self._name}.{method}")
+            seconds = AUDIT_SECONDS if method == "audit" else CALL_SECONDS
             with context.work(context.correlation_id(), client=socket.gethostname()):
-                return self._client.call(self._name, method, arguments, token=token, timeout=CALL_SECONDS)
+                return self._client.call(self._name, method, arguments, token=token, timeout=seconds)
 
         return call
 

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import time
 from unittest.mock import patch
 
 import pytest
@@ -65,6 +66,16 @@ def test_who_is_added_may_operate_at_once_and_who_is_removed_no_longer(site):
     site.operate("auth.remove_operator", pim, name="pim")
     assert refusal(site.operate, "orders.versions", pim) == "Unauthenticated"
     assert [one["name"] for one in site.operate("auth.operators")] == ["olga"]
+
+
+@pytest.mark.parametrize(("ahead", "why"), [(30, "not yet valid"), (-90, "expired")])
+@pytest.mark.parametrize("method", ["orders.stuck", "auth.operators"])
+def test_an_operator_whose_clock_is_wrong_reads_so(site, method, ahead, why):
+    with patch("libs.tokens.time.time", return_value=time.time() + ahead):
+        token = site.signers["operator"].mint_call(method)
+
+    with pytest.raises(RemoteError, match=rf"Unauthenticated: .*{why}.* auth's clock says \d\d:\d\d:\d\d UTC"):
+        site.call(method, token)
 
 
 def test_no_operator_replaces_or_removes_the_key_of_another_but_an_administrator_does(site):

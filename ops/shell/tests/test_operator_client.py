@@ -125,6 +125,21 @@ def test_whoever_operates_no_longer_reads_that_instead_of_finding_nothing(names,
         names["find"]("6" * 24)
 
 
+def test_an_audit_of_many_payments_is_waited_for(names, monkeypatch):
+    waited = {}
+
+    def call(self, service, method, arguments, *, timeout, **about):
+        waited[method] = timeout
+        return {}
+
+    monkeypatch.setattr(Calls, "call", call)
+
+    names["audit"](yes=True)
+    names["settle"]("o1", yes=True)
+
+    assert waited == {"audit": 900.0, "settle": 30.0}
+
+
 @pytest.mark.parametrize(
     ("words", "asked"),
     [("Lakers @ Celtics", "tickets.list"), ("@", "tickets.list"), ("a@example.org", "auth.find_user")],
