@@ -102,7 +102,7 @@ def story(client: OperatorClient, order_id: str) -> list[dict[str, Any]]:
     return timeline(order, payments.get("payments"), deadlines.get("expiration"), messages, actions, utc_now())
 
 
-def _actions_about(client: OperatorClient, order_id: str) -> list[dict[str, Any]]:
+def _actions_about(client: OperatorClient, order_id: str) -> list[Any]:
     """Return all that operators did about an order, each look at it included."""
     found = page = client.auth.actions(order_id=order_id, limit=MAXIMUM_PAGE)
     while len(page) >= MAXIMUM_PAGE:
