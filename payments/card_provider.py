@@ -48,7 +48,7 @@ class CaptureRefused(Exception):
 
 
 class CreationRefused(Exception):
-    """Stripe refused to create a PaymentIntent, and created none; `code` is Stripe's."""
+    """Stripe refused to create a PaymentIntent: this request has created none, nor will it. `code` is Stripe's."""
 
     def __init__(self, message: str, code: str | None) -> None:
         super().__init__(message)
@@ -119,8 +119,8 @@ class CardProvider:
     def create(self, order: dict[str, Any], number: int = 0) -> PaymentIntent:
         """Return the order's PaymentIntent, created unless an earlier call did. Raises CreationRefused.
 
-        An IdempotencyError is no such refusal: an earlier request with this key may have created one. It is replayed
-        for the key like any other answer, so nor does it matter whether this refusal was.
+        It makes no difference whether Stripe replays a refusal. An IdempotencyError is none: an earlier request with
+        this key may have created a PaymentIntent.
         """
         params: Any = {
             "amount": order["price_cents"],

@@ -30,12 +30,13 @@ https://docs.stripe.com/error-low-level#server-errors
 class Payment:
     """The money of one order; its id is the order's. `order` is our copy of the order.
 
-    `creating_at` is set from before the PaymentIntent is created until its id is stored, `confirming_at` from before a
-    card is charged until the outcome is known: so a crash in between leaves a trace. `attempts` counts the attempts to
-    charge a card; `tried_before` is the PaymentMethod tried before the newest, None if that is unknown. `refund` says
-    who asked for a refund, when and why, `earlier_refunds` the same of those that failed before, oldest first.
+    `creating_at` is set from before the PaymentIntent is created until its id, or Stripe's refusal, is stored,
+    `confirming_at` from before a card is charged until the outcome is known: so a crash in between leaves a trace.
+    `attempts` counts the attempts to charge a card; `tried_before` is the PaymentMethod tried before the newest, None
+    if that is unknown. `refund` says who asked for a refund, when and why, `earlier_refunds` the same of those that
+    failed before, oldest first.
     `dispute` is the newest one, or an inquiry, as {"id", "status", "reason", "amount_cents", "is_refundable"}.
-    `key_no` makes new idempotency keys after Stripe failed, as it would replay its failure for the old ones.
+    `key_no` makes new idempotency keys after Stripe failed or refused, as it would replay its failure for the old ones.
     `refund_failed_at`: when a refund failed; no other is made until an operator asks for one. `failed_refunds` counts
     the failed refunds that have been dealt with. `partial_refunds` are those that operators asked for, oldest first, as
     {"id", "amount_cents", "by", "reason", "at", "state"}: requested, created (Stripe has a refund of this id), failed

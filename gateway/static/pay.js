@@ -56,7 +56,7 @@
   async function start() {
     const reply = await fetchInTime(form.dataset.intent, { method: "POST", headers: { Accept: "application/json" } });
     if (reply.status === 401 || reply.status === 409) return location.reload();
-    if (reply.status === 402) return unavailable(say("This order cannot be paid"), (await reply.json()).errors[0].message);
+    if (reply.status === 402) return refused(await reply.json());
     if (!reply.ok) throw new Error(`no payment can be started: ${reply.status}`);
     const [intent] = await Promise.all([reply.json(), load(form.dataset.stripe)]);
     clientSecret = intent.clientSecret;
@@ -87,9 +87,14 @@
     button.hidden = false;
   }
 
-  function unavailable(title = say("The card form could not be loaded"), text = say("Reload this page to try again.")) {
+  function refused({ errors: [{ message }] }) {
+    unavailable();
+    showProblem(say("This order cannot be paid"), message);
+  }
+
+  function unavailable() {
     place.hidden = true;
-    if (!ownCard) return showProblem(title, text);
+    if (!ownCard) return showProblem(say("The card form could not be loaded"), say("Reload this page to try again."));
     ownCard.hidden = true; // a test card can still be chosen
     testCards.open = true;
     for (const choice of choices) choice.checked = choice.checked && Boolean(choice.value);
@@ -182,5 +187,5 @@
   }
   show();
   form.dataset.scripted = "";
-  start().catch(() => unavailable());
+  start().catch(unavailable);
 })();

@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.tests.browsing import url, visit  # noqa: F401 - fixtures
+from libs.rpc import RemoteError
 
 STRIPE = """
 window.Stripe = () => ({
@@ -67,3 +68,14 @@ def test_card_form_appears_in_a_browser_of_2021(page):
     page.reload()
 
     open_card_form(page)
+
+
+def test_who_opens_the_page_of_an_order_whose_payment_stripe_refuses_reads_why(page, services):
+    def refuse(caller, order_id):
+        raise RemoteError("PaymentRefused", "This price is too low to be paid by card. You were not charged.")
+
+    services.payments_create_intent = refuse
+    page.reload()
+
+    page.get_by_role("heading", name="This order cannot be paid").wait_for()
+    assert page.get_by_text("This price is too low to be paid by card.").is_visible()
