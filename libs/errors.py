@@ -43,9 +43,14 @@ def is_unavailable(error: BaseException) -> bool:
 
 
 def needs_traceback(error: BaseException) -> bool:
-    """Return whether a log needs an error's traceback: not when a server is unreachable, or denies access."""
-    is_refused = any(_name(cls) in REFUSALS for cls in type(error).__mro__) or getattr(error, "code", None) == 18
-    return kind_of(error) is Kind.BUG and not is_refused
+    """Return whether a log needs an error's traceback: not when a server is unreachable or denies access."""
+    return kind_of(error) is Kind.BUG and not is_refusal(error)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether a server denies access: it refuses a login or a right, until an operator changes one."""
+    code = getattr(error, "code", None)
+    return any(_name(cls) in REFUSALS for cls in type(error).__mro__) or code in MONGO_REFUSALS
 
 
 @contextmanager
@@ -64,8 +69,10 @@ def log_failure(log: logging.Logger, error: BaseException, message: str, *argume
     log.log(level, f"{message}: %s: %s", *arguments, name, error, exc_info=error if needs_traceback(error) else None)
 
 
-REFUSALS = ("amqp.AccessRefused", "redis.AuthenticationError", "redis.NoPermissionError")
-"""Bugs of a setting or of a user's rights, of which the text says all. MongoDB refuses a login by its code 18."""
+REFUSALS = ("amqp.AccessRefused", "amqp.NotAllowed", "redis.AuthenticationError", "redis.NoPermissionError")
+"""Bugs of a setting or of a user's rights, of which the text says all."""
+MONGO_REFUSALS = (13, 18)
+"""Unauthorized, AuthenticationFailed."""
 
 MONGO_CODES = {
     **dict.fromkeys(

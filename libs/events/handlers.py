@@ -19,7 +19,7 @@ from libs.alarms import alarm, is_alarming
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.consumer import QueueConsumer
 from libs.amqp.raw_messages import require_readable
-from libs.errors import Kind, kind_of, log_failure
+from libs.errors import Kind, is_refusal, kind_of, log_failure
 from libs.events import topology
 from libs.events.event import Event
 from libs.events.topology import DELAYS_SECONDS
@@ -78,8 +78,9 @@ class EventHandler(Entrypoint):
     """Calls a method with the body of each event, its times parsed: at-least-once delivery.
 
     `delays_seconds`: the backoff before each retry. An event that still fails after the last is parked in
-    `<queue>.parked` with the reason, unless the error is no bug (libs.errors): then it is retried with the last delay
-    for as long as that lasts, and each 20th failure raises an alarm. What cannot be decoded is parked at once.
+    `<queue>.parked` with the reason, unless the error is no bug, or a refused login or right (libs.errors): then it is
+    retried with the last delay for as long as that lasts, and each 20th failure raises an alarm. What cannot be decoded
+    is parked at once.
     `is_slow`: the method waits for somebody outside (see `libs.amqp.container`).
     """
 
@@ -251,7 +252,8 @@ def next_delay(error: BaseException, attempt: int, delays_seconds: tuple[float, 
         return None
     if attempt <= len(delays_seconds):
         return delays_seconds[attempt - 1]
-    return delays_seconds[-1] if kind_of(error) is not Kind.BUG and delays_seconds else None
+    may_get_better = kind_of(error) is not Kind.BUG or is_refusal(error)
+    return delays_seconds[-1] if may_get_better and delays_seconds else None
 
 
 def _attempt(headers: dict[str, Any]) -> int:

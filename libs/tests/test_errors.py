@@ -149,9 +149,11 @@ def test_only_what_is_unreachable_is_ignored():
         (ServerSelectionTimeoutError("no primary"), "WARNING", False),
         (KeyError("id"), "ERROR", True),
         (amqp.exceptions.AccessRefused("Login was refused"), "ERROR", False),
+        (amqp.exceptions.NotAllowed("vhost / not found"), "ERROR", False),
         (redis.exceptions.AuthenticationError("invalid password"), "ERROR", False),
         (OperationFailure("Authentication failed.", 18), "ERROR", False),
-        (OperationFailure("not authorized on orders", 13), "ERROR", True),
+        (OperationFailure("not authorized on orders to execute command", 13), "ERROR", False),
+        (OperationFailure("unknown operator", 2), "ERROR", True),
     ],
 )
 def test_only_a_bug_that_says_too_little_is_logged_with_its_traceback(caplog, error, level, has_traceback):

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import pymongo
 import pytest
 from kombu import Connection
+from pymongo.errors import OperationFailure
+from redis.exceptions import AuthenticationError, NoPermissionError
 
 from dev.stack import free_ports
 from dev.testing import metric, nameko_service, new_database, queue_length, wait_for
@@ -298,6 +300,13 @@ def test_an_event_that_can_be_neither_retried_nor_parked_is_requeued_after_a_pau
 
     wait_for(lambda: Parking(amqp_url, ALL_QUEUES).count() == {QUEUE: 1})
     assert handled(mongo, "b1") < 8
+
+
+@pytest.mark.parametrize("code", [13, 18])
+def test_no_event_is_parked_while_a_password_or_right_is_changed(code):
+    refused = [OperationFailure("refused", code), AuthenticationError("WRONGPASS"), NoPermissionError("NOPERM")]
+
+    assert {next_delay(error, 100, DELAYS_SECONDS) for error in refused} == {DELAYS_SECONDS[-1]}
 
 
 @pytest.mark.parametrize(
