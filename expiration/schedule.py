@@ -23,6 +23,7 @@ from libs.errors import Unavailable, ignoring_unavailable, is_unavailable
 from libs.internal_port import Loop
 
 log = logging.getLogger(__name__)
+logging.getLogger("rq_scheduler").setLevel(logging.WARNING)  # at each try it says that it ends
 
 QUEUE = "expiration"
 POLL_SECONDS = 1

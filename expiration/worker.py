@@ -1,10 +1,14 @@
 """The rq worker process: `python -m expiration.worker`. Runs due jobs in this process, which keeps its connections."""
 
+import logging
+import time
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from redis import Redis
 from rq import SimpleWorker
+from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 
 from expiration.jobs import relaying
@@ -12,10 +16,12 @@ from expiration.schedule import QUEUE, JsonJob
 from libs import internal_port, logs, tracing
 from libs.contracts.events import ExpirationComplete
 from libs.database import check_readable
-from libs.errors import Unavailable
+from libs.errors import Unavailable, ignoring_unavailable, is_unavailable
 from libs.internal_port import CHECK_SECONDS, Loop
 from libs.redis import connect
 from libs.settings import AMQP_FORM, REDIS_FORM, amqp_url, check_common, parsed, required
+
+log = logging.getLogger(__name__)
 
 TTL_SECONDS = 20
 """The worker's heartbeat comes every five seconds: rq subtracts fifteen from this."""
@@ -32,6 +38,30 @@ class LoopingWorker(SimpleWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.loop = Loop(LONGEST_TURN_SECONDS)
         super().__init__(*args, **kwargs)
+
+    def run(self) -> None:
+        """Work until the process is stopped; rq ends as soon as Redis refuses a write, as it does without memory."""
+        with suppress(StopRequested):
+            while not self._shutdown_requested_date:
+                self.loop.turned()
+                try:
+                    self.work(logging_level="WARNING")
+                except Exception as error:
+                    if not is_unavailable(error):
+                        raise
+                    log.warning("Redis takes no jobs, next try in %s s: %s", RECONNECT_SECONDS, error)
+                if not self._shutdown_requested_date:
+                    time.sleep(RECONNECT_SECONDS)
+
+    def register_birth(self) -> None:
+        """Register, also again: stock refuses to begin while Redis still knows this worker."""
+        self.connection.delete(self.key)
+        super().register_birth()
+
+    def register_death(self) -> None:
+        """Tell Redis if it takes that; else the registration lapses."""
+        with ignoring_unavailable():
+            super().register_death()
 
     def heartbeat(self, *args: Any, **kwargs: Any) -> None:
         """Note that the loop turns, and refresh the registration in Redis."""
@@ -66,7 +96,7 @@ def main() -> None:
             "broker": lambda: relay.publisher.check(ExpirationComplete.exchange),
         }
         internal_port.serve(ready=loop | needed, alive=loop)
-        worker.work(logging_level="WARNING")
+        worker.run()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 from kombu import Connection
 from redis import Redis, RedisError
 from redis.client import Pipeline
+from redis.exceptions import OutOfMemoryError
 from rq.serializers import JSONSerializer
 
 from dev.testing import commands_on, queue_length, wait_for
@@ -45,6 +46,11 @@ def service(mongo, schedule):
 
 def an_order(number=1, status="created", version=1, expires_in=SOON):
     return {"id": f"o{number}", "status": status, "version": version, "expires_at": utc_now() + expires_in}
+
+
+def a_worker(schedule):
+    connection = schedule.scheduler.connection
+    return LoopingWorker([QUEUE], connection=connection, job_class=JsonJob, serializer=JSONSerializer)
 
 
 def create(service, *orders):
@@ -218,8 +224,7 @@ def test_an_order_that_ends_while_its_job_runs_leaves_nothing_of_it_and_is_no_er
     create(service, an_order(expires_in=-SOON))
     schedule.scheduler.enqueue_jobs()
     monkeypatch.setattr(jobs, "complete", lambda *_: service.on_order_changed(an_order(status="cancelled", version=2)))
-    connection = schedule.scheduler.connection
-    worker = LoopingWorker([QUEUE], connection=connection, job_class=JsonJob, serializer=JSONSerializer)
+    connection, worker = schedule.scheduler.connection, a_worker(schedule)
     worker._install_signal_handlers = lambda: None  # this process has its own
 
     worker.work(burst=True, logging_level="WARNING")
@@ -233,8 +238,7 @@ def test_jobs_that_fail_during_an_outage_leave_nothing_in_redis_for_longer_than_
     create(service, an_order(expires_in=-SOON))
     schedule.scheduler.enqueue_jobs()
     monkeypatch.setattr(jobs, "complete", lambda *_: 1 / 0)
-    connection = schedule.scheduler.connection
-    worker = LoopingWorker([QUEUE], connection=connection, job_class=JsonJob, serializer=JSONSerializer)
+    connection, worker = schedule.scheduler.connection, a_worker(schedule)
     worker._install_signal_handlers = lambda: None  # this process has its own
 
     worker.work(burst=True, logging_level="CRITICAL")
@@ -267,6 +271,17 @@ def test_many_orders_cost_one_write_and_one_round_trip_and_each_job_follows_from
     assert scheduled(schedule) == {job_id(ident) for ident in ("o1", "o3", "o4")}
 
 
+@pytest.fixture
+def signals():
+    """Leave this process its own handlers of signals."""
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(kind) for kind in kinds]
+    yield
+    for kind, handler in zip(kinds, before, strict=True):
+        signal.signal(kind, handler)
+
+
+@pytest.mark.usefixtures("signals")
 def test_a_scheduler_outlives_an_outage_of_redis_logs_it_once_and_can_be_stopped_during_one(monkeypatch, caplog):
     """It ended with a traceback, which let its supervisor wait longer and longer before it started it again.
 
@@ -281,16 +296,49 @@ def test_a_scheduler_outlives_an_outage_of_redis_logs_it_once_and_can_be_stopped
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr("time.sleep", sleep)
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.getsignal(kind) for kind in kinds]
-    try:
-        with pytest.raises(SystemExit):
-            Schedule(connection).scheduler.run()
-    finally:
-        for kind, handler in zip(kinds, before, strict=True):
-            signal.signal(kind, handler)
+    with pytest.raises(SystemExit):
+        Schedule(connection).scheduler.run()
+
     assert len(tries) == 3
     assert caplog.text.count("Redis is unreachable") == 1
+
+
+def test_a_scheduler_that_redis_refuses_to_register_does_not_log_every_second_that_it_ends(caplog):
+    caplog.set_level(logging.INFO)
+    connection = connect(UNREACHABLE)
+    connection.set_retry(ONCE)
+
+    Schedule(connection).scheduler.register_death()
+
+    assert not caplog.records
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_worker_outlives_a_redis_that_refuses_writes(service, schedule, monkeypatch):
+    """It ended, and was started again and again."""
+    create(service, an_order(expires_in=-SOON))
+    schedule.scheduler.enqueue_jobs()
+    monkeypatch.setattr(jobs, "complete", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    worker = a_worker(schedule)
+    pauses, heartbeat, execute = [], worker.heartbeat, Pipeline.execute
+
+    def fill(**_):
+        monkeypatch.setattr(worker, "heartbeat", heartbeat)
+        monkeypatch.setattr(Pipeline, "execute", lambda *_, **__: fail(OutOfMemoryError("OOM")))
+        fail(OutOfMemoryError("OOM"))
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            monkeypatch.setattr(Pipeline, "execute", execute)
+
+    monkeypatch.setattr(worker, "heartbeat", fill)
+    monkeypatch.setattr("time.sleep", sleep)
+
+    worker.run()
+
+    assert len(pauses) == 3
+    assert schedule.counts() == (0, 0)
 
 
 def test_a_scheduler_that_is_killed_never_leaves_a_registration_that_does_not_lapse(schedule):

@@ -22,6 +22,7 @@ from nameko.extensions import DependencyProvider, Entrypoint, Extension, Provide
 from nameko.messaging import HeaderDecoder, QueueConsumer
 from nameko.rpc import Rpc, RpcConsumer
 from nameko.timer import Timer
+from rq import SimpleWorker
 from rq.job import Job
 from supervisor.loggers import LogRecord
 from supervisor.options import ServerOptions
@@ -114,6 +115,7 @@ LINES = [
     (AmqpChannel, "__init__", "self.auto_decode = auto_decode", "libs/amqp/raw_messages.py"),
     (AmqpChannel, "_on_close", "self._do_revive()", CLIENT),
     (Job, "fetch", "job.refresh()", "expiration/schedule.py"),
+    (SimpleWorker, "request_stop", "self._shutdown_requested_date = now()", "expiration/worker.py"),
     (Job, "_remove_from_registries", "status = self._fetch_status()", "expiration/schedule.py"),
     (LogRecord, "asdict", "self.dictrepr = {'message':msg,", "dev/supervisord.py"),
 ]
