@@ -270,6 +270,35 @@ def test_a_row_leads_to_its_ticket_wherever_it_is_pressed(visit, ana, ticket):  
     page.wait_for_url("**/edit")
 
 
+def test_until_when_a_ticket_is_held_stays_together_in_the_list_on_a_phone(visit, bo, ticket):  # noqa: F811
+    bo.post("/api/orders", json={"ticketId": ticket["id"]})
+    page = visit(bo, viewport={"width": 390, "height": 844})
+    page.goto("/my/tickets")
+
+    apart = page.locator(".row .state .hint").evaluate("""(hint) => {
+      const [words, time] = [document.createRange(), hint.querySelector("time").getBoundingClientRect()];
+      words.selectNodeContents(hint.firstChild);
+      return Math.abs(time.left - words.getBoundingClientRect().right);
+    }""")
+
+    assert apart < 2
+
+
+def test_forced_colours_show_where_one_is_and_the_edge_of_the_search(browser, url):  # noqa: F811
+    with browser.new_context(base_url=url, forced_colors="active") as context:
+        page = context.new_page()
+        page.goto("/tickets?category=concert")
+        current = page.locator("[aria-current]")
+        outlines = [each.evaluate("(each) => getComputedStyle(each).outlineStyle") for each in current.all()]
+        page.goto("/")
+        edge, paper = page.locator(".hero input").evaluate(
+            "(input) => [getComputedStyle(input).borderColor, getComputedStyle(input).backgroundColor]"
+        )
+
+    assert len(outlines) > 2 and {*outlines} == {"solid"}
+    assert edge != paper
+
+
 def test_receipt_is_printed_dark_on_white_without_navigation(visit, bo, ticket):  # noqa: F811
     order = bo.submit(f"/tickets/{ticket['id']}", f"/tickets/{ticket['id']}/buy").headers["Location"]
     bo.submit(order, f"{order}/pay", token="tok_visa")

@@ -35,3 +35,16 @@ def test_longest_word_of_another_tab_is_broken_in_the_error(ana, ticket, service
     shown.get_by_text("There is a problem").wait_for()
 
     assert shown.get_by_text(f"Event is {WORD} now.").count() and overflow(shown) == 0
+
+
+def test_labels_of_the_german_form_stay_in_their_columns_on_a_phone(ana, visit):  # noqa: F811
+    page = visit(ana, viewport=PHONE, locale="de")
+    page.goto("/sell")
+
+    wider = page.evaluate("""() => [...document.querySelectorAll(".field label")].filter((label) => {
+      const text = document.createRange();
+      text.selectNodeContents(label);
+      return text.getBoundingClientRect().right > label.getBoundingClientRect().right + 1;
+    }).map((label) => label.textContent)""")
+
+    assert wider == []
