@@ -56,12 +56,12 @@ class LoopingWorker(SimpleWorker):
     def register_birth(self) -> None:
         """Register, also again: stock refuses to begin while Redis still knows this worker."""
         self.connection.delete(self.key)
-        super().register_birth()
+        super().register_birth()  # type: ignore[no-untyped-call]
 
     def register_death(self) -> None:
         """Tell Redis if it takes that; else the registration lapses."""
         with ignoring_unavailable():
-            super().register_death()
+            super().register_death()  # type: ignore[no-untyped-call]
 
     def heartbeat(self, *args: Any, **kwargs: Any) -> None:
         """Note that the loop turns, and refresh the registration in Redis."""
