@@ -239,13 +239,14 @@ class Settlement:
         if event is None:
             self.store.update_work_left(payment)
             return
-        self.store.save(payment, event)
-        crash_point(CrashPoint.RECORDED)
+        # alarms first: should this process die before it has saved, they are raised again
         what = f"{payment.stripe_id} of order {payment.id}"
         if event == "PaymentRefunded" and intent.has_duplicate_refund:
             alarm(self.store, "duplicate_refund", what)
         if payment.dispute and disputes.needs_attention(disputed_before, payment.dispute):
             alarm(self.store, "dispute_opened", f"{what} is disputed: {payment.dispute['status']}")
+        self.store.save(payment, event)
+        crash_point(CrashPoint.RECORDED)
 
     def _capture(self, payment: Payment, intent: PaymentIntent) -> Reading | None:
         try:
