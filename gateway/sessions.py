@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 from flask import Flask, Request, Response, current_app, g, request, session
-from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from flask_login import LoginManager, UserMixin, current_user
-from itsdangerous import URLSafeTimedSerializer
+from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from gateway import ids
 from gateway.devices import device_name
@@ -37,10 +37,22 @@ class Unconfirmed(Exception):
 
 
 class CookieSessions(SecureCookieSessionInterface):
-    """Flask's sessions, except that publicly cacheable responses depend on no cookie and set none."""
+    """Flask's sessions, except that publicly cacheable responses depend on no cookie and set none.
+
+    A cookie's own date is not read: a gateway whose clock is ahead may have set it just now. What has to end ends by
+    itself: the token and its last use (`load_viewer`), and whatever auth has sealed.
+    """
 
     def __init__(self, app: Flask) -> None:
         self._serializer = super().get_signing_serializer(app)
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession:
+        """Return the session in the cookie, an empty one without a valid cookie."""
+        assert self._serializer is not None, "there is a secret key"
+        try:
+            return self.session_class(self._serializer.loads(request.cookies.get(self.get_cookie_name(app), "")))
+        except BadSignature:
+            return self.session_class()
 
     def get_signing_serializer(self, _app: Flask) -> URLSafeTimedSerializer | None:
         """Return what signs cookies, which was made once and not for each of them."""
@@ -106,10 +118,11 @@ def load_viewer(_request: Request) -> Viewer | None:
 def _is_idle() -> bool:
     """Return whether the session has timed out; if not, note its use in the cookie now and then.
 
-    An older copy of the cookie cannot extend the session. A cookie of an earlier version has no time of use.
+    An older copy of the cookie cannot extend the session. A cookie of an earlier version has no time of use. One in the
+    future, by a gateway whose clock was ahead, counts like one as long ago: it adds an hour at most.
     """
     now = int(time.time())
-    quiet = now - session.get("used_at", now - USE_NOTED_SECONDS)
+    quiet = abs(now - session.get("used_at", now - USE_NOTED_SECONDS))
     if USE_NOTED_SECONDS <= quiet < IDLE_SECONDS:
         session["used_at"] = now
     return bool(quiet >= IDLE_SECONDS)
