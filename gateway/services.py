@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 from flask import current_app, session
 
 from gateway.cache.marks import note_change
+from libs.rpc import own_token
 from libs.tokens import Signer
 
 CALL_SECONDS = 5.0
@@ -50,7 +51,8 @@ class Services:
 
     def call_as_gateway(self, method: str, timeout: float = CALL_SECONDS, **arguments: Any) -> Any:
         """Call with a token of the gateway itself; works outside a request too."""
-        return self.call(method, arguments, self._signer.mint_service(), timeout)
+        with own_token(self._signer) as token:
+            return self.call(method, arguments, token, timeout)
 
     @property
     def client(self) -> RpcClient:

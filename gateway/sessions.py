@@ -270,8 +270,8 @@ def change_password(current: str, new: str, code: str | None = None) -> None:
     given |= {"code": code} if code else {}  # auth of an earlier version takes none
     with _calling_unavailable("PasswordUnknown"):
         signed_in = call_as_user("auth.change_password", **given)
-    _await_effect(signed_in["revocation"])
-    _start(signed_in)
+        _await_effect(signed_in["revocation"])
+        _start(signed_in)
 
 
 @contextmanager
@@ -284,13 +284,17 @@ def _calling_unavailable(name: str) -> Iterator[None]:
 
 
 def _start(signed_in: dict[str, Any]) -> None:
+    try:
+        claims = current_app.extensions["verifier"].verify(signed_in["token"])
+    except InvalidToken as error:
+        raise ServiceUnavailable(f"the token that auth has just minted is refused here: {error}") from error
     typed = session.get("typed")
     session.clear()
     if typed:
         session["typed"] = typed
     session["token"], session["used_at"] = signed_in["token"], int(time.time())
     session.permanent = True
-    _note_use(current_app.extensions["verifier"].verify(signed_in["token"]))
+    _note_use(claims)
 
 
 def _note_use(claims: Claims) -> None:

@@ -33,6 +33,11 @@ CALL_SECONDS = 60
 """How long an operator's token is good: a longer one is refused, whoever minted it."""
 SERVICE_SECONDS = 60
 """How long a service's token is good; each is used for half of that."""
+MOST_AHEAD_SECONDS = SERVICE_SECONDS / 2
+"""How far ahead the clock of who mints a token may be: as far as a service's may be behind, by the line above.
+
+No token is good, and no sign-in confirms its session, for longer than this beyond its time.
+"""
 MOST_VERIFIED = 5000
 """How many tokens a process remembers that it has verified: of more, the longest unused are verified again."""
 MOST_HEADERS = 100
@@ -206,7 +211,7 @@ def _verified(token: str | None, find_key: Callable[[str], Ed25519PublicKey | No
         key = find_key(name)
         if key is None:
             raise InvalidToken("unknown key")
-        options = {"require": REQUIRED_CLAIMS}
+        options = {"require": REQUIRED_CLAIMS, "verify_iat": False}  # PyJWT has one leeway for both times
         claims = jwt.decode(
             str(token),
             key,
@@ -215,7 +220,9 @@ def _verified(token: str | None, find_key: Callable[[str], Ed25519PublicKey | No
             leeway=CLOCK_SKEW_SECONDS,
             options=options,  # type: ignore[arg-type]
         )
-    except (jwt.InvalidTokenError, ValueError) as error:
+        if int(claims["iat"]) > time.time() + MOST_AHEAD_SECONDS:
+            raise InvalidToken("it was minted in the future: do the hosts' clocks agree?")
+    except (jwt.InvalidTokenError, TypeError, ValueError, OverflowError) as error:
         raise InvalidToken(str(error)) from error
     if claims["iss"] != name.split(":")[0]:
         raise InvalidToken("the key may not sign for this issuer")

@@ -2,7 +2,6 @@
 
 import re
 import time
-from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import expect
@@ -50,29 +49,6 @@ def test_session_of_an_earlier_version_goes_on(ana):
 
     assert ana.get("/account").status_code == 200
     assert time.time() - used_at(ana) < 60
-
-
-@pytest.fixture
-def ahead(monkeypatch):
-    """Return a context in which the clock is so many seconds ahead, as on another gateway."""
-
-    @contextmanager
-    def ahead(seconds):
-        now = time.time
-        with monkeypatch.context() as patch:
-            patch.setattr(time, "time", lambda: now() + seconds)
-            yield
-
-    return ahead
-
-
-@pytest.mark.parametrize("seconds", [1, 4])
-def test_who_signed_in_at_a_gateway_whose_clock_is_ahead_is_signed_in_at_the_others(seconds, sign_up, ahead):
-    with ahead(seconds):
-        ana = sign_up("ana")
-
-    assert ana.get("/api/users/currentuser").json["currentUser"]["email"] == "ana@example.com"
-    assert ana.get("/account").status_code == 200
 
 
 def test_use_noted_by_a_clock_that_was_ahead_is_noted_anew(ana):

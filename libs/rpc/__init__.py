@@ -6,6 +6,6 @@
 - `caller`: who is calling, from the token in the call's context, verified by each service itself.
 """
 
-from libs.rpc.client import Client, RemoteError, ServiceUnavailable
+from libs.rpc.client import Client, RemoteError, ServiceUnavailable, own_token
 
-__all__ = ["Client", "RemoteError", "ServiceUnavailable"]
+__all__ = ["Client", "RemoteError", "ServiceUnavailable", "own_token"]

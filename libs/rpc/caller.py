@@ -15,7 +15,7 @@ from libs.contracts.errors import NotOperator
 from libs.errors import log_failure
 from libs.revocation_listener import RevocationListener
 from libs.revocations import followed_by
-from libs.rpc.client import Client, RemoteError, ServiceUnavailable
+from libs.rpc.client import Client, RemoteError, ServiceUnavailable, own_token
 from libs.security_events import SUCCESS, security_event
 from libs.settings import AMQP_FORM, KEY_FORM, UNKNOWN_KEY, MissingSetting, amqp_url, parsed
 from libs.tokens import OPERATOR, Claims, InvalidToken, Signer, Verifier, operator_of
@@ -203,8 +203,9 @@ class OwnClient(SharedExtension):
         self.signer = parsed("SIGNING_KEY", Signer, KEY_FORM, config, service)
 
     def call(self, service: str, method: str, arguments: dict[str, Any], timeout: float) -> Any:
-        """Return what the other service's method returns; raises as `Client.call` does."""
-        return self.client.call(service, method, arguments, token=self.signer.mint_service(), timeout=timeout)
+        """Return what the other service's method returns; raises as `Client.call` and `own_token` do."""
+        with own_token(self.signer) as token:
+            return self.client.call(service, method, arguments, token=token, timeout=timeout)
 
     def stop(self) -> None:
         """Close the client."""

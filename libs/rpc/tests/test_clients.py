@@ -12,7 +12,7 @@ from dev.testing import nameko_service, new_vhost
 from libs import context
 from libs.metrics import rpc_call_seconds
 from libs.rpc import Client, RemoteError, ServiceUnavailable
-from libs.rpc.caller import Caller
+from libs.rpc.caller import Caller, OwnClient
 from libs.rpc.testing import ClientInMemory
 from libs.rpc.tests.probe import Probe
 from libs.tokens import Signer, Verifier, new_key
@@ -127,6 +127,14 @@ def test_a_missing_forged_or_services_token_is_refused_where_a_user_is_needed(cl
         client.call("probe", "whoami", token=token)
 
     assert error.value.name == name
+
+
+def test_a_refused_token_of_a_services_own_is_not_its_callers_fault(client):
+    own = OwnClient()
+    own.client, own.signer = client, Signer(new_key("orders:2")[0])
+
+    with pytest.raises(ServiceUnavailable, match="the token of orders is refused: do keys and clocks agree"):
+        own.call("probe", "whoami", {}, timeout=5)
 
 
 def measured():
