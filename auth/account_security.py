@@ -241,7 +241,7 @@ class AccountSecurity:
         """
         user = self._confirmed_user(proof)
         secret = self._open_setup(user, setup) if setup else authenticator.new_secret()
-        uri = authenticator.uri(secret, user["email"])
+        uri = authenticator.uri(secret, domain.readable_email(user["email"]))
         return {"secret": secret, "uri": uri, "setup": setup or self.seals.seal(SET_UP, user["id"], secret)}
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
@@ -363,7 +363,7 @@ class AccountSecurity:
         passkeys = self.store.factors.passkeys_of(user["id"])
         domain.free_slot([passkey.get("slot") for passkey in passkeys])
         known = [passkey["_id"] for passkey in passkeys]
-        options = self.passkeys.creation_options(user["id"], user["email"], known)
+        options = self.passkeys.creation_options(user["id"], domain.readable_email(user["email"]), known)
         return {"options": options, "ceremony": self.seals.seal(CREATION, user["id"], options["challenge"])}
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from auth.domain import SessionNotFound, UserNotFound, comparable_email
+from auth.domain import SessionNotFound, UserNotFound
 from libs.clock import utc_now
 from libs.contracts.errors import DomainError
 from libs.contracts.limits import MAXIMUM_SESSION_DETAIL, MAXIMUM_SESSIONS_NOTED
@@ -102,7 +102,7 @@ class AccountSessions:
     def _find(self, user: object) -> dict[str, Any]:
         name = arguments.text("user", user).strip()
         by_email = "@" in name
-        found = self.store.find_by_email(comparable_email(name)) if by_email else self.store.find(name)
+        found = self.store.find_by_email(name) if by_email else self.store.find(name)
         if found is None:
             raise UserNotFound("There is no such user.")
         return dict(found)

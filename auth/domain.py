@@ -5,6 +5,7 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -241,7 +242,7 @@ def check_sign_up(email: object, password: object) -> str:
 def normalise_email(email: object) -> str:
     """Return the address as it is kept; raise InvalidEmail."""
     address = comparable_email(email) if isinstance(email, str) else ""
-    if not EMAIL.fullmatch(address):
+    if not EMAIL.fullmatch(address) or not address.partition("@")[2].isascii():
         raise InvalidEmail([_error("email", "Enter an email address, like ana@example.com.")])
     if len(address) > MAXIMUM_EMAIL:
         raise InvalidEmail([_error("email", f"Enter an email address of at most {MAXIMUM_EMAIL} characters.")])
@@ -249,7 +250,33 @@ def normalise_email(email: object) -> str:
 
 
 def comparable_email(email: str) -> str:
-    """Return the address as it is compared: without case and what is invisible, in one normal form (NFKC)."""
+    """Return the address as it is compared: without case and what is invisible, in one normal form (NFKC).
+
+    Its domain is in ASCII (IDNA), in which browsers send müller.de; one that cannot be converted stays as it is.
+    """
+    name, at, domain = _folded(email).rpartition("@")
+    with suppress(UnicodeError):
+        domain = domain if domain.isascii() else domain.encode("idna").decode()
+    return name + at + domain
+
+
+def email_forms(typed: str) -> list[str]:
+    """Return the forms in which the address may be kept: as typed, as an earlier version kept it, and to be compared.
+
+    Somebody may have one account for each of them.
+    """
+    return list(dict.fromkeys((_folded(typed), comparable_email(typed))))
+
+
+def readable_email(email: str) -> str:
+    """Return the address with its domain as people write it."""
+    name, at, domain = email.rpartition("@")
+    with suppress(UnicodeError):
+        domain = domain.encode().decode("idna")
+    return name + at + domain
+
+
+def _folded(email: str) -> str:
     return without_invisible(unicodedata.normalize("NFKC", email)).lower()
 
 
@@ -279,7 +306,7 @@ def check_password(field: str, password: object, email: str, find_weakness: Find
     accepted = _normalise_password(str(password))
     if email in comparable_email(accepted) or comparable_email(accepted) == email.partition("@")[0]:
         raise InvalidPassword([_error(field, "Your email is no password; choose another.")])
-    if reason := find_weakness(accepted, email):
+    if reason := find_weakness(accepted, readable_email(email)):
         message = f"Choose another password: {reason}. A few unrelated words make a good one."
         raise InvalidPassword([_error(field, message)])
     return accepted

@@ -93,9 +93,8 @@ class AuthService(
         `address` is the client's network address; only the gateway may pass it. Without one the call counts as coming
         from one unknown address. Raises TooManyAttempts by the rules of `domain.Counters`.
         """
-        email, source = domain.comparable_email(_text(email)), self._client_network(address)
-        forms = domain.password_forms(_text(password))
-        user = self.store.find_by_email(email)
+        source, forms = self._client_network(address), domain.password_forms(_text(password))
+        user, email = self.store.find_by_email(_text(email)), domain.comparable_email(_text(email))
         fingerprint = self.counters.fingerprint(source)
         is_known = user is not None and fingerprint in user["addresses"]
         with recorded("sign_in", who=user["id"] if user else self.counters.pseudonym(email)):
@@ -153,7 +152,7 @@ class AuthService(
     def current_user(self) -> dict[str, Any]:
         """Return the caller as {id, email}; raise Unauthenticated when the session was ended."""
         user = self._signed_in_user()
-        return {"id": user["id"], "email": user["email"]}
+        return _shown(user)
 
     @rpc(expected_exceptions=EXPECTED)
     def is_revoked(self, session_id: str, user_id: str = "", generation: int = 0) -> bool:
@@ -212,8 +211,13 @@ class AuthService(
     def _start_session(self, user: dict[str, Any]) -> dict[str, Any]:
         if user.get("locked_at"):
             raise UserLocked("Your account is locked. Contact us to have it unlocked.")
-        token = self.signer.mint(user["id"], SESSION_SECONDS, email=user["email"], generation=user["generation"])
-        return {"user": {"id": user["id"], "email": user["email"]}, "token": token}
+        shown = _shown(user)
+        token = self.signer.mint(user["id"], SESSION_SECONDS, email=shown["email"], generation=user["generation"])
+        return {"user": shown, "token": token}
+
+
+def _shown(user: dict[str, Any]) -> dict[str, str]:
+    return {"id": user["id"], "email": domain.readable_email(user["email"])}
 
 
 def _number(name: str, value: object) -> int:

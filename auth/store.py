@@ -14,7 +14,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from auth.announcement_store import AnnouncementStore
-from auth.domain import KNOWN_ADDRESSES, SESSION_SECONDS, EmailInUse, comparable_email
+from auth.domain import KNOWN_ADDRESSES, SESSION_SECONDS, EmailInUse, comparable_email, email_forms
 from auth.factors import FACTOR_INDEXES, Factors
 from auth.followers import FORGET_SECONDS, Followers
 from auth.known_keys import record_secret_keys
@@ -144,9 +144,10 @@ class UserStore:
         """Return a user, or None."""
         return self.users.find(user_id)
 
-    def find_by_email(self, email: str) -> Document | None:
-        """Return the user with this address, or None."""
-        return self.users.find_one({"email": email})
+    def find_by_email(self, typed: str) -> Document | None:
+        """Return the user with this address, however it is typed, or None."""
+        found = (self.users.find_one({"email": form}) for form in email_forms(typed))
+        return next(filter(None, found), None)
 
     def remember_address(self, user: Document, address: str) -> None:
         """Remember that the user signed in from `address`; only the latest addresses are kept."""

@@ -35,6 +35,23 @@ def test_accented_address_is_the_same_from_every_system():
     assert domain.normalise_email("jose\u0301@example.org") == domain.normalise_email("jos\u00e9@example.org")
 
 
+@pytest.mark.parametrize(
+    ("typed", "sent", "shown"),
+    [
+        ("Karl@M\u00fcller.de", "karl@xn--mller-kva.de", "karl@m\u00fcller.de"),
+        ("karl@mu\u0308ller.de", "karl@xn--mller-kva.de", "karl@m\u00fcller.de"),
+        ("karl@stra\u00dfe.de", "karl@strasse.de", "karl@strasse.de"),
+        ("karl@example\u3002org", "karl@example.org", "karl@example.org"),
+        ("karl@\u039f\u0394\u039f\u03a3.gr", "karl@xn--pxavbq.gr", "karl@\u03bf\u03b4\u03bf\u03c3.gr"),
+        ("karl@i\u2764.ws", "karl@xn--i-7iq.ws", "karl@i\u2764.ws"),
+    ],
+)
+def test_address_is_the_same_in_a_browser_that_converts_its_domain_and_in_others(typed, sent, shown):
+    """`sent` is what Chromium makes of what is typed into an input of type=email."""
+    assert domain.normalise_email(typed) == domain.normalise_email(sent) == sent
+    assert domain.readable_email(sent) == shown
+
+
 def test_long_address_is_refused_for_its_length():
     with pytest.raises(domain.InvalidEmail) as refusal:
         domain.normalise_email("x" * 250 + "@a.org")
@@ -45,7 +62,8 @@ def test_long_address_is_refused_for_its_length():
 @pytest.mark.parametrize(
     "email",
     ["", "ana", "ana@", "@example.org", "a b@example.org", "ana@localhost", "x" * 255 + "@a.org", None, 7, {"$ne": 1}]
-    + [f"a{letter}@example.org" for letter in "\x00\x07\x7f\x9f\ud800"],
+    + [f"a{letter}@example.org" for letter in "\x00\x07\x7f\x9f\ud800"]
+    + [f"a@{host}" for host in ("\u00fc" * 60 + ".de", "\u00fc..de", "\u00fc\ud800.de")],
 )
 def test_what_is_no_address_is_refused(email):
     with pytest.raises(domain.InvalidEmail):
@@ -130,6 +148,20 @@ def test_what_cannot_be_the_current_password_is_named(current):
 def test_the_users_own_email_is_no_password(password):
     with pytest.raises(domain.InvalidPassword):
         domain.check_password("password", password, "ana.lopez@example.org", strong)
+
+
+@pytest.mark.parametrize("password", ["karl@m\u00fcller.de", "Karl@m\u00fcller.de1", "karl@xn--mller-kva.de"])
+def test_the_users_own_email_is_no_password_in_whichever_form(password):
+    with pytest.raises(domain.InvalidPassword):
+        domain.check_password("password", password, "karl@xn--mller-kva.de", strong)
+
+
+def test_password_is_compared_with_the_domain_as_its_user_writes_it():
+    compared = []
+
+    domain.check_password("password", "a long one", "karl@xn--mller-kva.de", lambda *given: compared.append(given))
+
+    assert compared == [("a long one", "karl@m\u00fcller.de")]
 
 
 def test_wrong_sign_in_counts_for_the_account_the_address_and_both_together():

@@ -147,6 +147,26 @@ def test_unknown_account_is_throttled_like_a_known_one(caller):
     assert known == unknown
 
 
+def test_who_signed_up_in_a_browser_that_converts_the_domain_signs_in_with_an_umlaut(caller):
+    caller.email = "karl@xn--mller-kva.de"
+    token = caller.sign_up()
+    about = {"email": "Karl@m\u00fcller.de", "password": PASSWORD, "address": address()}
+
+    assert caller.answer(PASSWORD, "karl@m\u00fcller.de") == "signed in"
+    assert caller.refusal("sign_up", caller.gateway.mint_service(), **about) == "EmailInUse"
+    assert caller.call("current_user", token)["email"] == "karl@m\u00fcller.de"
+
+
+def test_guesses_count_for_the_account_in_whichever_form_its_address_is_typed(caller):
+    caller.email = "karla@m\u00fcller.de"
+    caller.sign_up()
+    stranger = address()
+
+    tries = [caller.answer("wrong", f"karla@{host}", stranger) for host in ("m\u00fcller.de", "xn--mller-kva.de") * 3]
+
+    assert tries == ["WrongCredentials"] * 5 + ["TooManyAttempts"]
+
+
 def test_retry_after_of_a_refusal_is_true(caller):
     caller.sign_up()
     caller.tries(5)

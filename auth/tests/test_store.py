@@ -53,6 +53,24 @@ def test_older_addresses_are_renewed_unless_somebody_else_has_the_renewed_one(st
     assert kept == {"ana@example.org", "bo@example.org", "jos\u00e9@example.org", "ana\ufeff@example.org"}
 
 
+def test_user_of_an_earlier_version_with_an_umlaut_in_the_domain_is_found_in_every_browser(store, mongo):
+    karl = store.add("karl@m\u00fcller.de", "hash 1", "home")["id"]
+
+    assert renew_emails(mongo) == 1
+    found = [store.find_by_email(f"karl@{host}")["id"] for host in ("M\u00fcller.de", "xn--mller-kva.de")]
+    assert found == [karl, karl]
+    with pytest.raises(EmailInUse):
+        store.add("karl@xn--mller-kva.de", "hash 2", "elsewhere")
+
+
+def test_who_has_an_account_for_each_form_of_the_address_keeps_both(store, mongo):
+    addresses = ["karl@m\u00fcller.de", "karl@xn--mller-kva.de"]
+    accounts = [store.add(address, "hash 1", "home")["id"] for address in addresses]
+
+    assert renew_emails(mongo) == 0
+    assert [store.find_by_email(address)["id"] for address in addresses] == accounts
+
+
 def test_ending_all_sessions_announces_it_in_the_same_write(store, ana, mongo):
     store.revoke_all(ana, password_hash="hash 2")
 
