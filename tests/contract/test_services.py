@@ -425,6 +425,13 @@ def of_authenticator(side, setup=None, code="000000"):
     return side.refusal("auth.turn_on_authenticator", "cy", setup=setup, code=code)
 
 
+def of_used_set_up(side):
+    new = side.call("auth.new_authenticator", "cy")
+    given = {"setup": new["setup"], "code": pyotp.TOTP(new["secret"]).now()}
+    side.call("auth.turn_on_authenticator", "cy", **given)
+    return side.refusal("auth.turn_on_authenticator", "cy", **given)
+
+
 REFUSALS = [
     ("SecondFactorNeeded", lambda side: (codes(side), of_sign_in(side, PASSWORD, who="cy"))[1]),
     ("ConfirmationNeeded", lambda side: (side.grow_old("cy"), side.refusal("auth.new_passkey", "cy"))[1]),
@@ -432,6 +439,7 @@ REFUSALS = [
     ("TookTooLong", lambda side: of_code(side, "000000", begun="x")),
     ("WrongCode", of_authenticator),
     ("TookTooLong", lambda side: of_authenticator(side, setup="x")),
+    ("AuthenticatorInUse", of_used_set_up),
     ("NoAuthenticator", lambda side: side.refusal("auth.renew_recovery_codes", "cy")),
     ("WrongPasskey", lambda side: of_passkey(side, SoftwarePasskey(fake_factors.SITE))),
     ("WrongPasskey", lambda side: of_passkey(side, passkey(side), answer="{}")),
