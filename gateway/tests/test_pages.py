@@ -307,10 +307,13 @@ def test_seller_sees_the_amount_owed_and_what_was_not_sold_in_time(ana, services
 
 
 @pytest.mark.parametrize(("refunded_cents", "shown"), [(500, "$5.00 refunded"), (1999, "Refunded")])
-def test_seller_sees_the_refund_of_each_ticket(ana, services, ticket, refunded_cents, shown):
+def test_seller_sees_refunds_and_hands_over_what_was_partly_refunded(ana, services, ticket, refunded_cents, shown):
     services.tickets[ticket["id"]] |= {"status": "sold", "refunded_cents": refunded_cents}
 
-    assert f'<span class="badge">{shown}</span>' in ana.get("/selling").text
+    page = ana.get("/selling").text
+
+    assert f'<span class="badge">{shown}</span>' in page
+    assert ("Hand it over" in page) == (refunded_cents < 1999)
 
 
 def test_only_the_seller_may_open_the_edit_page(bo, ticket):
