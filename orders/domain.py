@@ -167,11 +167,12 @@ class Order:
     def apply_payment(self, payment: dict[str, Any], now: datetime) -> str | None:
         """Act on the state in a payment's snapshot; return the event of the change, or None if nothing changes.
 
-        Snapshots may come in any order, any number of times.
+        Snapshots may come in any order, any number of times. What was refunded may have failed since, so it is taken
+        from newer snapshots only.
         """
         target = next_status(self.status, payment["status"], payment["final"])
+        refunded = payment["version"] > self.payment_version and self._apply_refund(payment)
         self.payment_version = max(self.payment_version, payment["version"])
-        refunded = self._apply_refund(payment)
         if target == "awaiting_payment":
             return self._move(target, "OrderAwaitingPayment", now)
         if target == "cancelled":
@@ -182,14 +183,12 @@ class Order:
 
     def _apply_refund(self, payment: dict[str, Any]) -> bool:
         """Record what was refunded to the buyer; return whether that changed anything."""
-        if self.refunded_at is not None:
-            return False
-        before, price = self.refunded_cents, self.ticket["price_cents"]
-        self.refunded_cents = max(before, _returned_cents(payment, price))
+        before, price = (self.refunded_cents, self.refunded_at), self.ticket["price_cents"]
+        self.refunded_cents = _returned_cents(payment, price)
         # a cancelled payment with a refund had captured less than the price
-        if self.refunded_cents >= price or (payment["status"] == "cancelled" and self.refunded_cents):
-            self.refunded_at = payment["updated_at"]
-        return self.refunded_at is not None or self.refunded_cents > before
+        is_all = self.refunded_cents >= (1 if payment["status"] == "cancelled" else price)
+        self.refunded_at = (self.refunded_at or payment["updated_at"]) if is_all else None
+        return before != (self.refunded_cents, self.refunded_at)
 
     def give_up(self, now: datetime) -> str | None:
         """Cancel an order whose payment could not be settled for too long; return the event, or None."""
@@ -307,6 +306,7 @@ def _returned_cents(payment: dict[str, Any], price_cents: int) -> int:
     """Return how much of the price the buyer got back, by refunds and by a lost dispute, which may be partial."""
     dispute = payment.get("dispute") or {}
     lost = dispute.get("amount_cents", price_cents) if dispute.get("status") == "lost" else 0
+    lost = dispute.get("lost_cents", lost)  # of all disputes; earlier versions of payments say only the newest
     back = price_cents if payment["status"] == "refunded" else payment.get("refunded_cents", 0) + lost
     return int(min(back, price_cents))
 

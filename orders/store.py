@@ -135,8 +135,13 @@ class OrderStore:
         self.orders.add(document, CATALOGUE["OrderCreated"], order.snapshot())
 
     def save(self, order: Order, event: str) -> None:
-        """Save a changed order with its event; raise VersionConflict. A cancelled one releases its ticket."""
-        self.orders.save(asdict(order), CATALOGUE[event], order.snapshot(), unset=() if order.is_live else ("active",))
+        """Save a changed order with its event. A cancelled one releases its ticket.
+
+        Raises VersionConflict when it, or the newest snapshot of its payment that was applied, has changed since.
+        """
+        unset = () if order.is_live else ("active",)
+        guard = {"payment_version": {"$not": {"$gt": order.payment_version}}}
+        self.orders.save(asdict(order), CATALOGUE[event], order.snapshot(), guard, unset)
 
     def save_cancelled(self, orders: list[Order]) -> int:
         """Save orders that were just cancelled, except those that changed meanwhile; return how many were saved."""

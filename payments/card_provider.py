@@ -303,13 +303,15 @@ class CardProvider:
         )
 
     def _dispute(self, stripe_id: str) -> dict[str, Any] | None:
-        for found in self._stripe.disputes.list({"payment_intent": stripe_id, "limit": 1}).data:
+        disputes = self._stripe.disputes.list({"payment_intent": stripe_id, "limit": 100}).data
+        for newest in disputes:
             return {
-                "id": found.id,
-                "status": found.status,
-                "reason": found.reason,
-                "amount_cents": found.amount,
-                "is_refundable": found.is_charge_refundable,
+                "id": newest.id,
+                "status": newest.status,
+                "reason": newest.reason,
+                "amount_cents": newest.amount,
+                "is_refundable": newest.is_charge_refundable,
+                "lost_cents": sum(dispute.amount for dispute in disputes if dispute.status == "lost"),
             }
         return None
 

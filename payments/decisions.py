@@ -23,7 +23,8 @@ class Step(Enum):
     CAPTURE = "capture the authorized amount"
     REFUND_PARTIALLY = "make the next partial refund that an operator asked for"
     REFUND = "refund what was captured"
-    GIVE_UP_REFUND = "leave a refund that failed to an operator"
+    ABANDON_PARTIAL_REFUND = "abandon the next partial refund, which cannot be made any more"
+    GIVE_UP_REFUND = "leave a refund that Stripe accepted, and does not show, to an operator"
     RECORD = "record what Stripe says"
 
 
@@ -50,8 +51,8 @@ def matches_order(payment: Payment, intent: PaymentIntent) -> bool:
 
 def _decide_ended(payment: Payment, intent: PaymentIntent, now: datetime) -> Step:
     if intent.failed_refunds > payment.failed_refunds:
-        return Step.GIVE_UP_REFUND
-    refund = payment.next_partial_refund(intent) if payment.refund_failed_at is None else None
+        return Step.RECORD
+    refund = payment.next_partial_refund(intent)
     if refund is not None:
         return _decide_partial_refund(payment, intent, refund, now)
     is_unwanted = payment.order["status"] == "cancelled" or payment.refund is not None or not payment.is_paid_by(intent)
@@ -62,7 +63,7 @@ def _decide_partial_refund(payment: Payment, intent: PaymentIntent, refund: dict
     if not payment.may_ask_for(refund, now):
         return Step.RECORD
     is_possible = intent.is_refundable and refund["amount_cents"] <= intent.refundable_cents
-    return Step.REFUND_PARTIALLY if is_possible else Step.GIVE_UP_REFUND
+    return Step.REFUND_PARTIALLY if is_possible else Step.ABANDON_PARTIAL_REFUND
 
 
 def _decide_authorized(payment: Payment, now: datetime) -> Step:

@@ -1,6 +1,7 @@
 """What the dispute about a charge means for its money.
 
-A dispute is {"id", "status", "reason", "amount_cents", "is_refundable"}, or None if there is none.
+A dispute is {"id", "status", "reason", "amount_cents", "is_refundable", "lost_cents"}, or None if there is none. It is
+the newest about its charge; `lost_cents` is what all that were lost took.
 """
 
 from typing import Any
@@ -19,6 +20,19 @@ def needs_attention(before: dict[str, Any] | None, now: dict[str, Any]) -> bool:
     if before is None or before["id"] != now["id"]:
         return True
     return now["status"] == "needs_response" != before["status"]
+
+
+def is_open(dispute: dict[str, Any] | None) -> bool:
+    """Whether it is not decided yet."""
+    return dispute is not None and dispute["status"] not in (*ENDED_WELL, "lost")
+
+
+def lost_cents(dispute: dict[str, Any] | None) -> int:
+    """Return how much the cardholder's bank has taken back for good."""
+    if dispute is None:
+        return 0
+    # earlier versions stored no sum
+    return int(dispute.get("lost_cents", dispute["amount_cents"] if is_lost(dispute) else 0))
 
 
 def forbids_refund(dispute: dict[str, Any] | None) -> bool:

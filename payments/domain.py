@@ -35,14 +35,15 @@ class Payment:
     `attempts` counts the attempts to charge a card; `tried_before` is the PaymentMethod tried before the newest, None
     if that is unknown. `refund` says who asked for a refund, when and why, `earlier_refunds` the same of those that
     failed before, oldest first.
-    `dispute` is the newest one, or an inquiry, as {"id", "status", "reason", "amount_cents", "is_refundable"}.
+    `dispute` is the newest one, or an inquiry, as in `disputes`.
     `key_no` makes new idempotency keys after Stripe failed or refused, as it would replay its failure for the old ones.
-    `refund_failed_at`: when a refund failed; no other is made until an operator asks for one. `failed_refunds` counts
-    the failed refunds that have been dealt with. `partial_refunds` are those that operators asked for, oldest first, as
-    {"id", "amount_cents", "by", "reason", "at", "state"}: requested, created (Stripe has a refund of this id), failed
-    (and that came back) or abandoned; `key_no` and `failed_at`: the number of its idempotency key, which is new since
-    Stripe last answered with a failure; `abandoned_at`. `traceparent` says where in a trace a card was last to be
-    charged, for what Stripe tells us of that; nothing depends on it.
+    `refund_failed_at`: when a refund failed that has not been made good since; everything is not refunded until an
+    operator asks for it again. `failed_refunds` counts the failed refunds that have been noted. `partial_refunds` are
+    those that operators asked for, oldest first, as {"id", "amount_cents", "by", "reason", "at", "state"}: requested,
+    created (Stripe has a refund of this id), failed (and that came back), replaced (as much was returned otherwise
+    after that) or abandoned; `key_no` and `failed_at`: the number of its idempotency key, which is new since Stripe
+    last answered with a failure; `abandoned_at`. `traceparent` says where in a trace a card was last to be charged, for
+    what Stripe tells us of that; nothing depends on it.
     """
 
     id: str
@@ -103,10 +104,11 @@ class Payment:
         """Whether the reconciler has to visit it: Stripe and the order do not agree yet."""
         if self.stripe_id is None:
             return self.creating_at is not None
-        if self.refund_failed_at is not None:
+        is_going_back = self.refunding_cents > 0 or bool(self._requested_refunds)
+        if self.refund_failed_at is not None and not is_going_back:
             return False
         if self.status == "captured":
-            is_going_back = self.refund is not None or self.refunding_cents > 0 or bool(self._requested_refunds)
+            is_going_back = is_going_back or self.refund is not None
             return (self.order["status"] != "complete" or is_going_back) and not disputes.is_lost(self.dispute)
         return self.status not in ("cancelled", "refunded")
 
@@ -192,8 +194,50 @@ class Payment:
         self.refund = {"by": requested_by, "reason": reason, "at": now}
         if self.refund_failed_at is not None:
             self.refund_failed_at, self.key_no = None, self.key_no + 1
+        self._abandon(now, lambda refund: True)  # everything includes them
         self.mark_changed(now)
         return True
+
+    @property
+    def failed_partial_refunds(self) -> list[dict[str, Any]]:
+        """The partial refunds that failed, and were neither requested again nor replaced."""
+        newest = {request_of(refund["id"]): refund for refund in self.partial_refunds}
+        return [refund for refund in newest.values() if refund["state"] == "failed"]
+
+    @property
+    def has_refund_failed(self) -> bool:
+        """Whether the buyer was to get money back, and did not; nobody can tell while a dispute decides about it."""
+        is_undecided = disputes.is_open(self.dispute) and disputes.forbids_refund(self.dispute)
+        return self.refund_failed_at is not None and not self.has_ended and not is_undecided
+
+    @property
+    def is_all_wanted_back(self) -> bool:
+        """Whether everything is to be refunded."""
+        return self.refund is not None or self.order["status"] != "complete"
+
+    @property
+    def _returned_cents(self) -> int:
+        return self.refunded_cents + self.refunding_cents + disputes.lost_cents(self.dispute)
+
+    @property
+    def returned_otherwise_cents(self) -> int:
+        """How much is refunded, being refunded or lost by other means than the partial refunds of operators."""
+        created = (refund["amount_cents"] for refund in self.partial_refunds if refund["state"] == "created")
+        return self._returned_cents - sum(created)
+
+    def replace_failed_refunds(self, cents: int) -> None:
+        """Note that so much more was returned otherwise: it stands for refunds that failed, if it is enough."""
+        if self.refunded_cents + disputes.lost_cents(self.dispute) >= self.amount_cents:
+            self.refund_failed_at = None
+        if self.is_all_wanted_back or cents <= 0:
+            return
+        for refund in self.failed_partial_refunds:
+            if refund["amount_cents"] <= cents:
+                cents -= refund["amount_cents"]
+                replaced = {**refund, "state": "replaced"}
+                self.partial_refunds = [replaced if each is refund else each for each in self.partial_refunds]
+        if not self.failed_partial_refunds:
+            self.refund_failed_at = None
 
     @property
     def _requested_refunds(self) -> list[dict[str, Any]]:
@@ -224,21 +268,23 @@ class Payment:
         ]
         self.mark_changed(now)
 
-    def refunds_like(self, ident: str) -> list[dict[str, Any]]:
-        """Return the partial refunds of identical requests, oldest first: their ids begin with `ident`."""
-        return [refund for refund in self.partial_refunds if request_of(refund["id"]) == ident]
+    def refunds_like(self, amount_cents: int, reason: str) -> list[dict[str, Any]]:
+        """Return the partial refunds of identical requests, whoever made them, oldest first."""
+        about = amount_cents, reason
+        return [refund for refund in self.partial_refunds if (refund["amount_cents"], refund["reason"]) == about]
 
     def request_partial_refund(
         self, ident: str, amount_cents: int, requested_by: str, reason: str, now: datetime
     ) -> bool:
-        """Record that an operator requests a partial refund: once for each id, and again if that failed.
+        """Record that an operator requests a partial refund: once for each amount and reason, and again if that failed.
 
-        Returns False when one with this id was requested already. Raises AlreadyRefunded when a full refund was,
+        Returns False when it was requested already, and did not fail, or was replaced. Raises
+        AlreadyRefunded when a full refund was,
         RefundTooLarge when less is left, RefundUnderWay when an abandoned one may still be made, and what
         `check_refundable` raises.
         """
-        alike = self.refunds_like(ident)
-        if any(refund["state"] in ("requested", "created") for refund in alike):
+        alike = self.refunds_like(amount_cents, reason)
+        if any(refund["state"] in ("requested", "created", "replaced") for refund in alike):
             return False
         if self.refund is not None and self.refund_failed_at is None:
             raise already_refunded(self.refund)
@@ -252,13 +298,13 @@ class Payment:
         if amount_cents > left:
             raise RefundTooLarge(f"Only {left} (in the currency's minor unit) are left to refund.", left_cents=left)
         if alike:
-            ident = f"{ident}-{len(alike)}"
+            ident = f"{request_of(alike[-1]['id'])}-{len(alike)}"
             _check_over(alike[-1], now)
         if self.refund is not None:  # it failed, and is no longer wanted in full
             self.earlier_refunds, self.refund = [*self.earlier_refunds, self.refund], None
         about = {"id": ident, "amount_cents": amount_cents, "by": requested_by, "reason": reason, "at": now}
         self.partial_refunds = [*self.partial_refunds, {**about, "state": "requested", "key_no": 0, "failed_at": None}]
-        if self.refund_failed_at is not None:
+        if self.refund_failed_at is not None and not self.failed_partial_refunds:
             self.refund_failed_at, self.key_no = None, self.key_no + 1
         self.mark_changed(now)
         return True
@@ -270,7 +316,8 @@ class Payment:
         """
         states = {**dict.fromkeys(intent.refund_ids, "created"), **dict.fromkeys(intent.failed_refund_ids, "failed")}
         self.partial_refunds = [
-            {**refund, "state": states.get(refund["id"], refund["state"])} for refund in self.partial_refunds
+            refund if refund["state"] == "replaced" else {**refund, "state": states.get(refund["id"], refund["state"])}
+            for refund in self.partial_refunds
         ]
         refunded = intent.requests_refunded
         self._abandon(now, lambda refund: request_of(refund["id"]) in refunded)
@@ -282,12 +329,15 @@ class Payment:
             for refund in self.partial_refunds
         ]
 
-    def mark_refund_failed(self, intent: PaymentIntent, now: datetime) -> None:
-        """Record that Stripe could not refund it; refunds that were not requested from Stripe yet are abandoned."""
-        self.note_partial_refunds(intent, now)
-        self._abandon(now, lambda refund: True)
-        self.refund_failed_at, self.failed_refunds = now, intent.failed_refunds
+    def abandon_next_partial_refund(self, intent: PaymentIntent, now: datetime) -> None:
+        """Abandon the partial refund that would be made next."""
+        abandoned = self.next_partial_refund(intent)
+        self._abandon(now, lambda refund: refund is abandoned)
         self.mark_changed(now)
+
+    def mark_refund_failed(self, intent: PaymentIntent, now: datetime) -> None:
+        """Note that Stripe could not refund it."""
+        self.refund_failed_at, self.failed_refunds = now, intent.failed_refunds
 
     def count_refused_capture(self, now: datetime) -> None:
         """Count a capture that Stripe refused."""
@@ -322,7 +372,8 @@ class Payment:
             "refunded_cents": self.refunded_cents,
             "refunding_cents": self.refunding_cents,
             "refunded_at": self.refunded_at,
-            "has_refund_failed": self.refund_failed_at is not None and self.status != "refunded",
+            "has_refund_failed": self.has_refund_failed,
+            "has_full_refund_failed": self.has_refund_failed and self.is_all_wanted_back,
             "dispute": self.dispute,
             "captured_at": self.captured_at,
             "created_at": self.created_at,

@@ -23,7 +23,7 @@ def record(payment: Payment, intent: PaymentIntent, now: datetime, answered: int
 
     `answered`: the attempt that Stripe is known to have answered.
     """
-    before, event = (payment.snapshot(), payment.partial_refunds), ""
+    before, event = _seen(payment), ""
     if intent.declines is not None and intent.declines > payment.declines:
         payment.declines, payment.decline_code, event = intent.declines, intent.decline_code, "PaymentFailed"
         answered = payment.attempts
@@ -38,10 +38,14 @@ def record(payment: Payment, intent: PaymentIntent, now: datetime, answered: int
             payment.captured_at = payment.captured_at or now
         payment.status, payment.card_brand, payment.card_last4 = status, intent.card_brand, intent.card_last4
         event = EVENT_OF_STATUS[status]
-    if (payment.snapshot(), payment.partial_refunds) == before:
+    if _seen(payment) == before:
         return None
     payment.mark_changed(now)
     return event
+
+
+def _seen(payment: Payment) -> tuple[object, ...]:
+    return payment.snapshot(), payment.partial_refunds, payment.failed_refunds, payment.refund_failed_at
 
 
 def _is_outcome_known(payment: Payment, intent: PaymentIntent, answered: int | None, now: datetime) -> bool:
@@ -61,14 +65,20 @@ def _was_answered(payment: Payment, intent: PaymentIntent) -> bool:
 
 
 def _record_refunds(payment: Payment, intent: PaymentIntent, now: datetime) -> bool:
-    """Record refunds and disputes; return whether more money was returned than before."""
-    lost_before, refunded_before = disputes.is_lost(payment.dispute), payment.refunded_cents
+    """Record refunds and disputes; return whether more, or less, is refunded or lost than before."""
+    refunded, lost = payment.refunded_cents, disputes.lost_cents(payment.dispute)
+    otherwise = payment.returned_otherwise_cents
     payment.refunded_cents, payment.refunding_cents = intent.refunded_cents, intent.refunding_cents
     payment.dispute = intent.dispute or payment.dispute
     payment.note_partial_refunds(intent, now)
-    if payment.refunded_cents > refunded_before:
+    if intent.failed_refunds > payment.failed_refunds:
+        payment.mark_refund_failed(intent, now)
+    payment.replace_failed_refunds(payment.returned_otherwise_cents - otherwise)
+    if payment.refunded_cents > refunded:
         payment.refunded_at = now
-    return payment.refunded_cents > refunded_before or (disputes.is_lost(payment.dispute) and not lost_before)
+    elif payment.refunded_cents == 0:
+        payment.refunded_at = None
+    return (payment.refunded_cents, disputes.lost_cents(payment.dispute)) != (refunded, lost)
 
 
 def recorded_status(intent: PaymentIntent, is_exact: bool | None = None) -> str:

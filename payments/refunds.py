@@ -3,11 +3,13 @@
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from libs.contracts.currencies import currency_of
 from libs.contracts.texts import is_storable
 from libs.events import VersionConflict, retry_on_conflict
+from libs.rpc.arguments import InvalidArguments
 from payments.crash_points import CrashPoint, crash_point
 from payments.domain import UNDER_WAY_PERIOD, Payment
 from payments.errors import ReasonMissing, StripeUnavailable
@@ -17,6 +19,8 @@ from payments.store import PaymentStore
 LONGEST_REASON = 500
 LATE_AFTER = 2 * UNDER_WAY_PERIOD
 """How long a partial refund may take when Stripe has failed once."""
+PENDING_AFTER = timedelta(days=1)
+"""How long Stripe may take over a refund: it waits for days if its balance of ours is too low."""
 LONGEST_ID = 16
 """Characters of the id of a request for a partial refund."""
 
@@ -31,9 +35,9 @@ def refund(settlement: Settlement, order_id: str, reason: str, requested_by: str
     why = _strip(reason)
     if not why:
         raise ReasonMissing(f"Say in {LONGEST_REASON} characters at most why this is refunded.")
+    _settle_if_possible(settlement, order_id)  # so that what was done at Stripe meanwhile is known
     _change(settlement, order_id, lambda payment, now: payment.request_refund(requested_by, why, now))
-    with suppress(StripeUnavailable, VersionConflict):  # it is stored, so the reconciler will make it
-        settlement.settle(order_id)
+    _settle_if_possible(settlement, order_id)  # it is stored, so the reconciler will make it
     return with_refunds(settlement.store.get(order_id))
 
 
@@ -50,34 +54,65 @@ def refund_partially(
 ) -> dict[str, Any]:
     """Refund part of an order; return the payment as `with_refunds` does, with a `note` if it was requested already.
 
-    The same amount for the same reason by the same person is the same request, which is carried out once, however often
-    it is repeated; once it has failed, repeating it is a new request. Raises what `refund` raises, RefundTooLarge or
-    RefundUnderWay; and StripeUnavailable if Stripe may have made an abandoned one after all and cannot be asked.
+    The same amount for the same reason is the same request, which is carried out once, however often it is repeated, by
+    whomever; once it has failed, repeating it is a new request. Raises what `refund` raises, InvalidArguments for an
+    amount that Stripe does not refund, RefundTooLarge or RefundUnderWay; and StripeUnavailable if Stripe may have made
+    an abandoned one after all and cannot be asked.
     """
     why = _strip(reason)
     if not why:
         raise ReasonMissing(f"Say in {LONGEST_REASON} characters at most why this is refunded.")
     request = f"{order_id}\n{amount_cents}\n{requested_by}\n{why}"
     ident = hashlib.sha256(request.encode()).hexdigest()[:LONGEST_ID]
-    if any(each["state"] == "abandoned" for each in settlement.store.get(order_id).refunds_like(ident)):
+    payment = settlement.store.get(order_id)
+    _check_step(amount_cents, payment.currency)
+    if any(each["state"] == "abandoned" for each in payment.refunds_like(amount_cents, why)):
         settlement.settle(order_id)  # Stripe may have made it after all
+    else:
+        _settle_if_possible(settlement, order_id)
     is_new = _change(
         settlement,
         order_id,
         lambda payment, now: payment.request_partial_refund(ident, amount_cents, requested_by, why, now),
     )
-    with suppress(StripeUnavailable, VersionConflict):  # as above
-        settlement.settle(order_id)
+    _settle_if_possible(settlement, order_id)  # as above
     payment = settlement.store.get(order_id)
-    note = {} if is_new else {"note": _repeated(payment.refunds_like(ident))}
+    note = {} if is_new else {"note": _repeated(payment.refunds_like(amount_cents, why))}
     return with_refunds(payment) | note
+
+
+def _check_step(amount_cents: int, currency: str) -> None:
+    known = currency_of(currency)
+    if amount_cents % known.step:
+        raise InvalidArguments(f"Stripe refunds multiples of {known.major(known.step)} {currency.upper()} only.")
+
+
+def _settle_if_possible(settlement: Settlement, order_id: str) -> None:
+    with suppress(StripeUnavailable, VersionConflict):
+        settlement.settle(order_id)
 
 
 def _repeated(alike: list[dict[str, Any]]) -> str:
     """Return the note for an operator who repeats a partial refund; `alike`: the identical ones, oldest first."""
     known = next((each for each in alike if each["state"] in ("requested", "created")), alike[-1])
-    requested = f"You asked for this at {known['at']:%Y-%m-%d %H:%M} UTC already, and it is {known['state']}."
+    requested = f"{known['by']} asked for this at {known['at']:%Y-%m-%d %H:%M} UTC already, and it is {known['state']}."
     return f"{requested} Another refund of the same amount needs another reason."
+
+
+def list_failed_refunds(store: PaymentStore, limit: int) -> list[dict[str, Any]]:
+    """Return the refunds that failed, as [{"order_id", "since", "currency", "amount_cents", "reason", "is_all"}].
+
+    If neither an amount is known nor `is_all`, it was made at Stripe. `reason` is None if no operator asked for it.
+    """
+    return [each for payment in store.list_refunds_failed(limit) for each in _failed(payment)]
+
+
+def _failed(payment: Payment) -> list[dict[str, Any]]:
+    is_all = payment.is_all_wanted_back
+    about = {"order_id": payment.id, "since": payment.refund_failed_at, "currency": payment.currency, "is_all": is_all}
+    everything = {"amount_cents": None, "reason": payment.refund["reason"] if payment.refund else None}
+    failed = [] if is_all else payment.failed_partial_refunds
+    return [{**about, **{name: each[name] for name in everything}} for each in failed or [everything]]
 
 
 def list_late_partial_refunds(store: PaymentStore, now: datetime) -> list[dict[str, Any]]:

@@ -28,7 +28,14 @@ from payments.errors import PaymentNotFound, StripeUnavailable
 from payments.order_copies import copy_order
 from payments.provider import PaymentsProvider
 from payments.recording import CONFIRM_PERIOD
-from payments.refunds import list_late_partial_refunds, refund, refund_partially, with_refunds
+from payments.refunds import (
+    PENDING_AFTER,
+    list_failed_refunds,
+    list_late_partial_refunds,
+    refund,
+    refund_partially,
+    with_refunds,
+)
 from payments.store import PaymentStore
 
 EXPECTED = (DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
@@ -132,6 +139,7 @@ class PaymentsService(parked_events.ParkedEvents):
 
         Returns the payment with who asked for which refund, why and when. The same amount is refunded again only for
         another reason, or if that failed. The order stays complete, once everything went back with the time of that.
+        A refund of everything replaces those that are not made yet.
         Raises ReasonMissing, AlreadyRefunded when another operator has asked for everything, NotCaptured,
         ChargeDisputed, RefundTooLarge, or RefundUnderWay.
         """
@@ -149,23 +157,23 @@ class PaymentsService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def stuck(self) -> dict[str, Any]:
-        """Return {"payments", "webhooks", "confirming", "refunds", "partial_refunds"}, 100 of each at most.
+        """Return {"payments", "webhooks", "confirming", "refunds", "partial_refunds", "pending_refunds"}, 100 of each.
 
         Payments and webhooks that could not be settled 20 times or more, with how often, since when and why last: they
         are still retried. Also, as [{"order_id", "since"}], payments whose outcome has been unknown for too long,
-        refunds that failed, and partial refunds that are late.
+        refunds that failed, with what is known of them, and those that are late, or pending at Stripe for a day.
         """
         self.caller.require("operator")
         store = self.store
         confirming = store.list_confirming(utc_now() - CONFIRM_PERIOD, BATCH)
+        pending = store.list_refunding(utc_now() - PENDING_AFTER, BATCH)
         return {
             "payments": store.list_stuck(BATCH),
             "webhooks": store.inbox.list_stuck(BATCH),
             "confirming": [{"order_id": each.id, "since": each.confirming_at} for each in confirming],
-            "refunds": [
-                {"order_id": each.id, "since": each.refund_failed_at} for each in store.list_refunds_failed(BATCH)
-            ],
+            "refunds": list_failed_refunds(store, BATCH),
             "partial_refunds": list_late_partial_refunds(store, utc_now())[:BATCH],
+            "pending_refunds": [{"order_id": each.id, "since": each.updated_at} for each in pending],
         }
 
     @rpc(expected_exceptions=EXPECTED)

@@ -190,6 +190,8 @@ class Settlement:
             return self._capture(payment, intent)
         if step is Step.GIVE_UP_REFUND:
             self._give_up_refund(payment, intent)
+        elif step is Step.ABANDON_PARTIAL_REFUND:
+            self._abandon_partial_refund(payment, intent)
         elif step is Step.REFUND_PARTIALLY:
             self._refund_partially(payment, intent)
         else:
@@ -222,8 +224,18 @@ class Settlement:
     def _give_up_refund(self, payment: Payment, intent: PaymentIntent) -> None:
         """Leave the refund to an operator: a second one might add to a first that only looks failed."""
         payment.mark_refund_failed(intent, self.clock())
-        self.store.save(payment)
+        self._save(payment)
+        self._alarm_refund_failed(payment)
+
+    def _alarm_refund_failed(self, payment: Payment) -> None:
         alarm(self.store, "refund_failed", f"Stripe could not refund {payment.stripe_id} of order {payment.id}")
+
+    def _abandon_partial_refund(self, payment: Payment, intent: PaymentIntent) -> None:
+        """Abandon what a dispute forbids, or a refund made at Stripe has left too little for; nothing has failed."""
+        payment.abandon_next_partial_refund(intent, self.clock())
+        self.store.save(payment)
+        what = f"less is left of {payment.stripe_id} of order {payment.id}, or it is disputed"
+        alarm(self.store, "refund_abandoned", f"a partial refund cannot be made: {what}")
 
     def _wait(self, payment: Payment, intent: PaymentIntent | None) -> None:
         """Leave the payment as it is; while the bank is processing a card, it counts as being confirmed."""
@@ -234,13 +246,15 @@ class Settlement:
             self.store.update_work_left(payment)
 
     def _record(self, payment: Payment, intent: PaymentIntent, answered: int | None) -> None:
-        disputed_before = payment.dispute
+        disputed_before, failed_before = payment.dispute, payment.failed_refunds
         event = record(payment, intent, self.clock(), answered)
         if event is None:
             self.store.update_work_left(payment)
             return
         # alarms first: should this process die before it has saved, they are raised again
         what = f"{payment.stripe_id} of order {payment.id}"
+        if payment.failed_refunds > failed_before:
+            self._alarm_refund_failed(payment)
         if event == "PaymentRefunded" and intent.has_duplicate_refund:
             alarm(self.store, "duplicate_refund", what)
         if payment.dispute and disputes.needs_attention(disputed_before, payment.dispute):

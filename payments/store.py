@@ -236,7 +236,13 @@ class PaymentStore:
         """Return the payments that Stripe could not refund, oldest first."""
         where = {"refund_failed_at": {"$type": "date"}, "status": {"$ne": "refunded"}}
         sort = [("refund_failed_at", ASCENDING)]
-        return [_payment(found) for found in self.payments.find_all(where, sort=sort, limit=limit)]
+        found = map(_payment, self.payments.find_all(where, sort=sort))
+        return [payment for payment in found if payment.has_refund_failed][:limit]
+
+    def list_refunding(self, before: datetime, limit: int) -> list[Payment]:
+        """Return the payments with a refund that is pending at Stripe, and that have not changed since a moment."""
+        where = {"work_left": True, "refunding_cents": {"$gt": 0}, "updated_at": {"$lte": before}}
+        return [_payment(found) for found in self.payments.find_all(where, limit=limit)]
 
     def list_intents(self, since: datetime) -> Iterator[str]:
         """Yield the ids of the PaymentIntents of payments that were opened since, or have an open dispute.

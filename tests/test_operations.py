@@ -270,8 +270,19 @@ def test_a_refund_that_failed_is_shown_and_asked_for_again(site):
 
     shown, refunded = run(site, "A refund failed", ORDER=order_id)
 
-    assert kinds(shown, order_id) == {"refund failed": f'refund("{order_id}", "…")'}
+    assert kinds(shown, order_id) == {"refund failed": f'refund("{order_id}", "called off")'}
     assert refunded["status"] == "refunded" and refunded["earlier_refunds"][0]["reason"] == "called off"
+
+
+def test_a_refund_that_stays_pending_is_shown_and_looked_at_again(site):
+    order_id = site.bought()
+    pending = {"refunding_cents": 500, "work_left": True, "updated_at": utc_now() - timedelta(days=2)}
+    site.change("payments", "payments", order_id, **pending, visited_at=utc_now())
+
+    shown, settled = run(site, "A refund stays pending", ORDER=order_id)
+
+    assert kinds(shown, order_id) == {"refund pending": f'settle("{order_id}")'}
+    assert settled["refunding_cents"] == 0
 
 
 def test_parked_events_are_shown_and_replayed(site):

@@ -600,6 +600,7 @@ class FakeServices(FakeFactors):
         payment |= {"decline_message": "", "remaining": MAXIMUM_DECLINES}
         payment |= {"is_confirming": False, "is_challenged": False}
         payment |= {"refunded_cents": 0, "refunding_cents": 0, "has_refund_failed": False}
+        payment |= {"has_full_refund_failed": False}
         payment |= {"final": False, "refunded_at": None, "captured_at": None, "dispute": None}
         return payment | {"card_brand": None, "card_last4": None, "created_at": now, "updated_at": now}
 

@@ -334,10 +334,13 @@ def test_pending_refund_is_not_shown_as_done(bo, page, services, stored, payment
     assert heading in receipt and sentence in receipt and "was refunded" not in receipt
 
 
-def test_failed_refund_is_shown_and_not_as_done(bo, page, services, stored):
+@pytest.mark.parametrize(
+    "said", [{}, {"refunded_at": "2026-11-25T08:00:00.000Z", "refunded_cents": 1999}], ids=["at once", "later"]
+)
+def test_failed_refund_is_shown_and_not_as_done(bo, page, services, stored, said):
     bo.submit(page, f"{page}/pay", token="tok_visa")
-    stored.update(refunded_at="2026-11-25T08:00:00.000Z", refunded_cents=1999)
-    services.payments[stored["id"]]["has_refund_failed"] = True
+    stored.update(said)
+    services.payments[stored["id"]].update(has_refund_failed=True, has_full_refund_failed=True)
 
     receipt = page_text(bo, page)
 

@@ -101,6 +101,7 @@ class PaymentDispute(Body):
     reason = fields.String(required=True)
     amount_cents = fields.Integer(required=True, strict=True)
     is_refundable = fields.Boolean(load_default=False)
+    lost_cents = fields.Integer(strict=True)
 
 
 class PaymentSnapshot(Snapshot):

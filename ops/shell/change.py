@@ -21,8 +21,8 @@ def cancel(client: OperatorClient, order_id: str, reason: str) -> Any:
 def refund(client: OperatorClient, order_id: str, reason: str, amount: str | None = None) -> Any:
     """Refund an order in full, once, or an amount such as 5.00 of it; it stays complete.
 
-    The same amount is refunded again only for a different reason, or if that failed: repeating a command refunds
-    nothing twice.
+    The same amount is refunded again only for a different reason, or if that failed: repeating a command, or a
+    colleague's, refunds nothing twice. A refund in full replaces partial ones that are not made yet.
     """
     if amount is None:
         return client.payments.refund(order_id=order_id, reason=reason)

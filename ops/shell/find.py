@@ -1,5 +1,6 @@
 """Verbs that find things, and what is wrong with them."""
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from libs.clock import utc_now
+from libs.contracts.currencies import currency_of
 from libs.contracts.limits import MAXIMUM_PAGE
 from libs.contracts.parts import SERVICES
 from libs.rpc import RemoteError, ServiceUnavailable
@@ -197,9 +199,11 @@ def _stuck_payments(_part: str, found: dict[str, Any]) -> Iterable[dict[str, Any
     for each in found["confirming"]:
         yield _trouble("payment confirming", each["order_id"], each["since"], None, f'settle("{each["order_id"]}")')
     for each in found["refunds"]:
-        repair = f'refund("{each["order_id"]}", "…")'
-        yield _trouble("refund failed", each["order_id"], each["since"], None, repair)
-    for each in found.get("partial_refunds", ()):  # payments of an earlier version says none
+        yield _trouble("refund failed", each["order_id"], each["since"], *_failed_refund(each))
+    for each in found.get("pending_refunds", ()):  # payments of an earlier version says none
+        why = "pending at Stripe: is our balance there too low?"
+        yield _trouble("refund pending", each["order_id"], each["since"], why, f'settle("{each["order_id"]}")')
+    for each in found.get("partial_refunds", ()):  # as above
         yield _trouble("partial refund waiting", each["order_id"], each["since"], None, f'settle("{each["order_id"]}")')
     for each in found["payments"]:
         ident, why = each["order_id"], f"{each['failures']} times: {each['failure']}"
@@ -208,6 +212,17 @@ def _stuck_payments(_part: str, found: dict[str, Any]) -> Iterable[dict[str, Any
         why = f"{each['type']} failed {each['failures']} times: {each['failure']}"
         repair = f'settle("{each["order_id"] or each["stripe_id"]}")'
         yield _trouble("webhook not settled", each["id"], each["received_at"], why, repair)
+
+
+def _failed_refund(refund: dict[str, Any]) -> tuple[str, str]:
+    """Return what failed, and the verb that repairs it: never one that refunds more than that."""
+    command, reason = f'refund("{refund["order_id"]}"', json.dumps(refund.get("reason") or "…", ensure_ascii=False)
+    if refund.get("amount_cents"):
+        amount = currency_of(refund["currency"]).major(refund["amount_cents"])
+        return f"{amount} {refund['currency'].upper()}", f'{command}, {reason}, "{amount}")'
+    if refund.get("is_all"):
+        return "everything", f"{command}, {reason})"
+    return "made at Stripe, or not known: see there", f'story("{refund["order_id"]}")'
 
 
 def _parked(_part: str, groups: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:

@@ -194,14 +194,35 @@ def test_of_a_lost_dispute_as_much_counts_as_was_disputed(amount, refunded_at):
 
 def test_a_partial_refund_is_recorded_once_and_a_full_one_after_it():
     order = an_order("complete")
-    partly = a_payment("captured") | {"refunded_cents": 500}
+    partly = a_payment("captured") | {"refunded_cents": 500, "version": 5}
 
     assert order.apply_payment(partly, NOON) == "OrderUpdated"
     assert (order.snapshot()["refunded_cents"], order.refunded_at) == (500, None)
     assert order.apply_payment(partly, NOON) is None
     assert order.apply_payment(a_payment("captured"), NOON) is None  # an older snapshot, late
-    assert order.apply_payment(a_payment("refunded"), NOON) == "OrderUpdated"
+    assert order.apply_payment(a_payment("refunded") | {"version": 6}, NOON) == "OrderUpdated"
     assert order.snapshot()["refunded_cents"] == order.ticket["price_cents"]
+
+
+def test_a_refund_that_came_back_is_no_refund_whatever_older_event_comes_late():
+    order = an_order("complete")
+    refunded, came_back = a_payment("refunded"), a_payment("captured") | {"version": 5}
+    order.apply_payment(refunded, NOON)
+
+    assert order.apply_payment(came_back, NOON) == "OrderUpdated"
+    assert order.apply_payment(refunded, NOON) is None
+    assert (order.refunded_cents, order.refunded_at, order.status) == (0, None, "complete")
+
+
+def test_a_new_dispute_takes_back_nothing_of_what_an_earlier_one_has_returned():
+    order = an_order("complete")
+    lost = {"dispute": {"status": "lost", "amount_cents": 500, "lost_cents": 500}}
+    another = {"dispute": {"status": "needs_response", "amount_cents": 300, "lost_cents": 500}, "version": 5}
+
+    order.apply_payment(a_payment("captured") | lost, NOON)
+    order.apply_payment(a_payment("captured") | another, NOON)
+
+    assert order.refunded_cents == 500
 
 
 @pytest.mark.parametrize("status", ["created", "awaiting_payment"])

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from libs.clock import iso, utc_now
+from libs.events import VersionConflict
 from libs.events.anti_entropy import AntiEntropy
 from orders.domain import Order
 from orders.store import new_id
@@ -94,6 +95,18 @@ def test_a_refund_is_recorded_though_the_event_was_lost(service, payments, compa
 
     assert service.store.get(order_id).refunded_at is not None
     assert compare() == 0
+
+
+def test_an_old_refund_is_not_stored_after_the_news_that_it_came_back(service, payments, an_order):
+    order_id = an_order("complete")
+    payments.has(order_id, 5, "captured")
+    late, refunded = service.store.get(order_id), payments.payments[order_id] | {"version": 4, "refunded_cents": 500}
+    service.on_payment(payments.payments[order_id])  # changes nothing but that it was applied
+
+    event = late.apply_payment(refunded, utc_now())
+
+    with pytest.raises(VersionConflict):
+        service.store.save(late, event)
 
 
 def test_an_event_that_changes_nothing_is_fetched_once(service, payments, compare, an_order):

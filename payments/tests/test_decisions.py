@@ -112,8 +112,8 @@ def test_a_pending_refund_is_not_made_again_and_is_work_until_it_ends():
 def test_a_refund_that_failed_is_left_to_an_operator_once():
     payment, failed = a_payment("cancelled", status="captured"), an_intent("succeeded", failed_refunds=1)
 
-    assert decide(payment, failed, NOON) is Step.GIVE_UP_REFUND
-    payment.mark_refund_failed(failed, NOON)
+    assert decide(payment, failed, NOON) is Step.RECORD
+    record(payment, failed, NOON)
     assert decide(payment, failed, NOON) is Step.RECORD
     payment.request_refund("operator", "once more", NOON)
     assert decide(payment, failed, NOON) is Step.REFUND

@@ -53,7 +53,7 @@ ORDER = {
 PAYMENT = {
     **dict.fromkeys(("id", "order_id", "ticket_id", "status", "currency", "created_at", "updated_at"), TEXT),
     **dict.fromkeys(("version", "amount_cents", "declines", "remaining", "refunded_cents", "refunding_cents"), NUMBER),
-    **dict.fromkeys(("final", "is_confirming", "is_challenged", "has_refund_failed"), FLAG),
+    **dict.fromkeys(("final", "is_confirming", "is_challenged", "has_refund_failed", "has_full_refund_failed"), FLAG),
     **dict.fromkeys(
         ("ticket_id", "stripe_id", "decline_code", "card_brand", "card_last4", "refunded_at", "captured_at"), MAYBE
     ),

@@ -5,6 +5,15 @@ from typing import NamedTuple
 FAILED, REFUSED = -1, -2
 
 
+class Snapshot(NamedTuple):
+    """What payments publishes about a payment. `turn` counts how often its `refunded_cents` changed before it."""
+
+    status: str
+    final: bool = False
+    refunded_cents: int = 0
+    turn: int = 0
+
+
 class PartialRefund(NamedTuple):
     """A partial refund that an operator asked for, as payments stores it."""
 
@@ -29,6 +38,7 @@ class Document(NamedTuple):
     refusals: int = 0  # of captures
     refused_long_ago: bool = False
     refund_asked: bool = False  # by an operator
+    asked_before: bool = False  # by an operator, but that refund failed
     refunded_cents: int = 0
     partial_refunds: tuple[PartialRefund, ...] = ()  # those that operators asked for
     has_refund_failed: bool = False  # so that no other is made until an operator asks for one
@@ -42,11 +52,22 @@ class Intent(NamedTuple):
     status: str = "requires_payment_method"
     declines: int = 0
     captures: int = 0
-    refunds: int = 0
+    refunds: int = 0  # of all that was left
+    refunds_returned: int = 0  # how many of them the cardholder's bank sent back
     partial_refunds: tuple[str, ...] = ()  # which ones were made, one after the other
     returned: frozenset[str] = frozenset()  # which of them the cardholder's bank sent back
     refund_replies: frozenset[tuple[str, int, bool]] = frozenset()  # (which, key_no, made) that Stripe replays
     late: frozenset[tuple[str, int]] = frozenset()  # (which, key_no) of requests that are still under way at Stripe
+
+    @property
+    def is_refunded(self) -> bool:
+        """Whether all that was left was refunded, and did not come back."""
+        return self.refunds > self.refunds_returned
+
+    @property
+    def has_returned(self) -> bool:
+        """Whether the cardholder's bank sent a refund back."""
+        return bool(self.returned) or self.refunds_returned > 0
 
     @property
     def kept_refunds(self) -> list[str]:
@@ -62,8 +83,9 @@ class Claim(NamedTuple):
     history: tuple[str, ...] = ("created",)
     is_overdue: bool = False
     a_day_passed: bool = False
-    is_refunded: bool = False
-    published: frozenset[tuple[str, bool]] = frozenset()  # (status, final) of each snapshot that payments has published
+    refunded_cents: int = 0  # as the order says
+    followed: int = 0  # the turn of the newest snapshot of its payment that the order has followed
+    published: frozenset[Snapshot] = frozenset()  # by payments
     document: Document | None = None
     intents: tuple[Intent, ...] = ()
     replies: tuple[tuple[int, int], ...] = ()  # what Stripe replays for each key_no: the PaymentIntent, FAILED, REFUSED
@@ -77,6 +99,11 @@ class Claim(NamedTuple):
     def status(self) -> str:
         """The order's status."""
         return self.history[-1]
+
+    def snapshot(self, status: str, final: bool, refunded_cents: int) -> Snapshot:
+        """Return a new snapshot of the payment."""
+        newest = max(self.published, key=lambda each: each.turn, default=Snapshot(""))
+        return Snapshot(status, final, refunded_cents, newest.turn + (refunded_cents != newest.refunded_cents))
 
 
 class Listing(NamedTuple):
@@ -96,7 +123,7 @@ class Worker(NamedTuple):
     read: Document | None = None
     intent: int | None = None
     written: Document | None = None
-    event: tuple[str, bool] | None = None
+    event: tuple[str, bool, int] | None = None  # the status, whether it is final, and what was refunded
     then: str = ""
     order_version: int = 0  # the version that orders read before it asks or writes, or that payments was answered
     refund: str = ""  # which partial refund it will ask for, under the key of this number
@@ -134,7 +161,7 @@ class Limits(NamedTuple):
     seller: int = 0  # edits and withdrawals
     operator: bool = False  # whether an operator may refund
     partial_refunds: int = 0  # how many of them operators may ask for
-    returned: int = 0  # how many of them the cardholder's bank may send back
+    returned: int = 0  # how many refunds the cardholder's bank may send back
     repeats: int = 0  # how often operators may ask for one again that was abandoned, or came back
     cancelling: bool = True
     buying: bool = True  # whether buyers do anything at payments and Stripe

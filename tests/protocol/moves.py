@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from payments.intent import request_of
 from tests.protocol import workers
-from tests.protocol.model import Claim, Document, Limits, PartialRefund, Worker, World
-from tests.protocol.rules import OPERATORS, Rules, copy_status, listing_changed, listing_followed
+from tests.protocol.model import Claim, Document, Limits, PartialRefund, Snapshot, Worker, World
+from tests.protocol.rules import COLLEAGUE, OPERATORS, Rules, copy_status, listing_changed, listing_followed, reason_of
 
 Move = tuple[str, int, World]
 
@@ -45,7 +44,7 @@ def delivered(claim: Claim, version: int, rules: Rules) -> tuple[Claim, bool]:
 
 
 def _orders(world: World, number: int, claim: Claim, others: Others, rules: Rules, limits: Limits) -> Iterator[Move]:
-    asked: list[tuple[str, tuple[str, bool] | None]] = []
+    asked: list[tuple[str, Snapshot | None]] = []
     if limits.cancelling:
         asked.append(("cancel", None))
     if claim.a_day_passed:
@@ -53,7 +52,7 @@ def _orders(world: World, number: int, claim: Claim, others: Others, rules: Rule
     asked += [("follow", snapshot) for snapshot in claim.published]
     for change, snapshot in asked:
         if after := workers.with_order_changed(world, number, change, snapshot, rules, limits):
-            label = f"orders follows the payment that is {snapshot[0]}" if snapshot else f"orders: {change}"
+            label = f"orders follows the payment that is {snapshot.status}" if snapshot else f"orders: {change}"
             yield f"{label}: {after.claims[number].status}", number, after
     if not others.expire:
         yield from _expiry(world, number, rules, limits)
@@ -72,7 +71,7 @@ def _expiry(world: World, number: int, rules: Rules, limits: Limits) -> Iterator
         worker = Worker("expire", number, order_version=len(world.claims[number].history))
         yield "orders asks payments about an overdue order: unpaid", number, workers.added(after, worker)
     elif followed := workers.with_order_changed(after, number, "follow", outcome, rules, limits):
-        yield f"orders asks payments about an overdue order: {outcome[0]}", number, followed
+        yield f"orders asks payments about an overdue order: {outcome.status}", number, followed
 
 
 def expired(world: World, number: int, rules: Rules, limits: Limits) -> World:
@@ -84,7 +83,7 @@ def expired(world: World, number: int, rules: Rules, limits: Limits) -> World:
     return workers.with_order_changed(after, number, change, outcome, rules, limits) or world
 
 
-def _asked(world: World, number: int, rules: Rules, limits: Limits) -> tuple[World, tuple[str, bool] | None] | None:
+def _asked(world: World, number: int, rules: Rules, limits: Limits) -> tuple[World, Snapshot | None] | None:
     """Return the world after orders asked payments about an overdue order, and the answer; None if it is not overdue.
 
     See `workers.outcome`.
@@ -148,12 +147,15 @@ def _refunds(
 
 def _requests(document: Document, limits: Limits) -> Iterator[tuple[str, str]]:
     """Yield the ids of requests for a partial refund that operators may make, and what each is for."""
-    requests = {request_of(refund.id) for refund in document.partial_refunds}
+    requests = {reason_of(refund.id) for refund in document.partial_refunds}
     if len(requests) < limits.partial_refunds:
         yield str(len(requests)), "for a partial refund"
     if len(document.partial_refunds) - len(requests) < limits.repeats:
         for ident in sorted(requests):
             yield ident, f"for partial refund {ident} again"
+    for refund in document.partial_refunds:
+        if refund.state in ("requested", "created"):
+            yield COLLEAGUE + reason_of(refund.id), f"for partial refund {refund.id} as a colleague did"
 
 
 def _time(world: World, number: int, claim: Claim, others: Others, limits: Limits) -> Iterator[Move]:

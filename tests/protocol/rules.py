@@ -25,7 +25,7 @@ from orders.domain import Order
 from payments.decisions import Step
 from payments.domain import Payment
 from payments.store import PaymentStore
-from tests.protocol.model import Claim, Document, Intent, Listing, PartialRefund
+from tests.protocol.model import Claim, Document, Intent, Listing, PartialRefund, Snapshot
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LATER, EARLIER, LONG_AGO = NOON + timedelta(hours=1), NOON - timedelta(minutes=5), NOON - timedelta(days=2)
@@ -36,6 +36,10 @@ PRICE, PARTIAL = 1999, 900
 """What a ticket costs, and a partial refund of it: of three, one is too many."""
 OPERATORS = ("olga", "pim")
 """By which names a refund is asked for; of one that was asked for the model forgets who did, which was olga, then."""
+COLLEAGUE = "colleague's "
+"""How the id of a request begins that a colleague has made already."""
+ASKED = {"by": OPERATORS[0], "reason": "rained off", "at": NOON}
+"""A refund of everything that was asked for."""
 LISTED: dict[str, Any] = {
     "title": "Hamlet, row 3", "price_cents": PRICE, "category": "stage", "venue": None, "starts_at": None,
 }  # fmt: skip
@@ -51,7 +55,7 @@ class Rules:
     captures_unread: bool = True  # what rule 2 allows
     refund_incomplete: bool = False  # 2
     store: type[PaymentStore] = PaymentStore  # 3, 12
-    follow: Callable[[Order, dict[str, Any], datetime], str | None] = Order.apply_payment  # 4
+    follow: Callable[[Order, dict[str, Any], datetime], str | None] = Order.apply_payment  # 4, 12
     ask_before_expiry: bool = True  # 4
     compare_on_expiry: bool = True  # 4
     expire_unasked: bool = True  # 4
@@ -67,6 +71,7 @@ class Rules:
     ask_again: bool = True  # 11
     revise: bool = True  # 11
     newest_reservation_wins: bool = True  # 12
+    record: Callable[[Payment, Any, datetime], str | None] = payments.recording.record  # 12
     losers_cancel: bool = True  # 13
     losers_compare: bool = True  # 13
     audit: bool = True  # 13
@@ -88,13 +93,20 @@ class Rules:
             object.__setattr__(self, name, cache(getattr(self, name)))
 
     def change_order(
-        self, status: str, is_overdue: bool, is_refunded: bool, change: str, payment: tuple[str, bool] | None
-    ) -> tuple[str, bool] | None:
+        self,
+        status: str,
+        is_overdue: bool,
+        refunded_cents: int,
+        followed: int,
+        change: str,
+        payment: Snapshot | None,
+    ) -> tuple[str | None, int, int]:
         """Let an order expire, be cancelled, be given up or follow a payment's snapshot.
 
-        Return its status then, and whether it is marked as refunded; None when nothing changed.
+        Return its status then, None when nothing changed, what it says was refunded, and what it has `followed`.
         """
-        order = replace(_order(status, is_overdue), refunded_at=NOON if is_refunded else None)
+        order = replace(_order(status, is_overdue), refunded_cents=refunded_cents, payment_version=followed)
+        order.refunded_at = NOON if refunded_cents >= PRICE else None
         if change == "expire unasked":
             order.expires_at = LONG_AGO
         changes: dict[str, Callable[[], Any]] = {
@@ -107,8 +119,8 @@ class Rules:
         try:
             event = changes[change]()
         except DomainError:
-            return None
-        return (order.status, order.refunded_at is not None) if event else None
+            event = None
+        return (order.status if event else None), order.refunded_cents, order.payment_version
 
     def may_extend(self, status: str, is_overdue: bool, was_extended: bool) -> bool:
         """Whether the buyer may extend the deadline of an order, which has passed or is near."""
@@ -121,7 +133,7 @@ class Rules:
 
     def next_step(self, document: Document, status: str, is_overdue: bool, intent: Intent | None) -> Step:
         """Return what settle does next; `status` is that of the order's copy."""
-        if intent and self.refund_incomplete and intent.status == "succeeded" and not intent.refunds:
+        if intent and self.refund_incomplete and intent.status == "succeeded" and not intent.is_refunded:
             return Step.REFUND if status != "complete" else Step.RECORD
         return self.decide(_payment(document, status, is_overdue), self._as_read(intent), NOON)
 
@@ -138,12 +150,14 @@ class Rules:
         """Return the document after the snapshot that orders answered was stored in it."""
         return _answered(self.copying, document, copied, version, status)
 
-    def recorded(self, document: Document, status: str, intent: Intent) -> tuple[Document, tuple[str, bool] | None]:
+    def recorded(
+        self, document: Document, status: str, intent: Intent
+    ) -> tuple[Document, tuple[str, bool, int] | None]:
         """Return the document after settle wrote down what Stripe says, and the snapshot that is published with it."""
         payment = _payment(document, status, False)
-        event = payments.recording.record(payment, self._as_read(intent), NOON)
+        event = self.record(payment, self._as_read(intent), NOON)
         after = _document(payment, document)
-        return after, ((payment.status, bool(payment.snapshot()["final"])) if event else None)
+        return after, (answer(after) if event else None)
 
     def refused(self, document: Document, status: str) -> Document:
         """Return the document after a refused capture was counted."""
@@ -184,10 +198,13 @@ class Rules:
         return _document(payment, document)
 
     def partial_refund_requested(self, document: Document, status: str, ident: str) -> Document:
-        """Return the document after an operator requested this partial refund; the same if that is refused."""
+        """Return the document after an operator requested this partial refund; the same if that is refused.
+
+        Which one it is, is said by its reason: a colleague who requests the same has another id for it.
+        """
         payment = _payment(document, status, False)
         try:
-            self.request_partially(payment, ident, PARTIAL, OPERATORS[0], "a seat was broken", NOON)
+            self.request_partially(payment, ident, PARTIAL, OPERATORS[0], reason_of(ident), NOON)
         except DomainError:
             return document
         return _document(payment, document)
@@ -205,9 +222,9 @@ class Rules:
         return _document(payment, document)
 
     def abandoned(self, document: Document, status: str, intent: Intent) -> Document:
-        """Return the document after what is left to be refunded was abandoned."""
+        """Return the document after the next partial refund was abandoned."""
         payment = _payment(document, status, False)
-        payment.mark_refund_failed(self._as_read(intent), NOON)
+        payment.abandon_next_partial_refund(self._as_read(intent), NOON)
         return _document(payment, document)
 
     def may_reserve(self, snapshot: tuple[bool, int, str, int], version: int, seen: int) -> bool:
@@ -226,8 +243,7 @@ class Rules:
         return payments.intent.PaymentIntent(
             id="pi", status=intent.status, client_secret="", amount_cents=PRICE, currency="usd", order_id="o",
             declines=(intent.declines or None) if self.count_at_stripe else None,
-            refunded_cents=PRICE if intent.refunds else PARTIAL * len(intent.kept_refunds),
-            failed_refunds=len(intent.returned),
+            refunded_cents=refunded_cents(intent), failed_refunds=len(intent.returned) + intent.refunds_returned,
             refund_ids=frozenset(intent.partial_refunds) if self.refunds_are_looked_for else frozenset(),
             failed_refund_ids=intent.returned,
         )  # fmt: skip
@@ -272,6 +288,16 @@ def stored_document(store: PaymentStore, before: Document) -> Document:
     payment = store.find("o")
     after = _document(payment, before) if payment else before
     return after._replace(copy=found["order"]["version"], asked=payment is not None, work_left=found["work_left"])
+
+
+def answer(document: Document) -> tuple[str, bool, int]:
+    """Return what payments says of a payment: its status, whether it is a final failure, and what was refunded."""
+    return document.status, document.status == "cancelled", document.refunded_cents
+
+
+def refunded_cents(intent: Intent) -> int:
+    """Return how much of what was captured the buyer has back, at Stripe."""
+    return PRICE if intent.is_refunded else PARTIAL * len(intent.kept_refunds)
 
 
 def has_work_left(document: Document, status: str) -> bool:
@@ -356,9 +382,10 @@ def _public(status: str, is_overdue: bool) -> dict[str, Any]:
     return _order(status, is_overdue).snapshot()
 
 
-def _snapshot(payment: tuple[str, bool] | None) -> dict[str, Any]:
-    status, final = payment or ("open", False)
-    return {"order_id": "o", "version": 1, "status": status, "final": final, "updated_at": NOON}
+def _snapshot(payment: Snapshot | None) -> dict[str, Any]:
+    status, final, refunded, turn = payment or Snapshot("open")
+    about = {"status": status, "final": final, "refunded_cents": refunded}
+    return {"order_id": "o", "version": turn, **about, "updated_at": NOON}
 
 
 def _payment(document: Document, status: str, is_overdue: bool) -> Payment:
@@ -371,7 +398,8 @@ def _payment(document: Document, status: str, is_overdue: bool) -> Payment:
         key_no=document.key_no,
         declines=document.declines,
         refunded_cents=document.refunded_cents,
-        refund={"by": OPERATORS[0], "reason": "rained off", "at": NOON} if document.refund_asked else None,
+        refund=ASKED if document.refund_asked else None,
+        earlier_refunds=[ASKED] if document.asked_before else [],
         partial_refunds=list(map(_partial_refund, document.partial_refunds)),
         refund_failed_at=NOON if document.has_refund_failed else None,
         failed_refunds=document.failed_refunds,
@@ -380,8 +408,13 @@ def _payment(document: Document, status: str, is_overdue: bool) -> Payment:
     )
 
 
+def reason_of(refund_id: str) -> str:
+    """Return the reason of the request for a partial refund."""
+    return payments.intent.request_of(refund_id).removeprefix(COLLEAGUE)
+
+
 def _partial_refund(refund: PartialRefund) -> dict[str, Any]:
-    about = {"id": refund.id, "amount_cents": PARTIAL, "by": OPERATORS[0], "reason": "", "at": NOON}
+    about = {"id": refund.id, "amount_cents": PARTIAL, "by": OPERATORS[0], "reason": reason_of(refund.id), "at": NOON}
     moments = {"failed_at": WHEN[refund.failed], "abandoned_at": WHEN[refund.abandoned]}
     return {**about, "state": refund.state, "key_no": refund.key_no, **moments}
 
@@ -405,6 +438,7 @@ def _document(payment: Payment, before: Document) -> Document:
         refusals=payment.capture_tries,
         refunded_cents=payment.refunded_cents,
         refund_asked=payment.refund is not None,
+        asked_before=bool(payment.earlier_refunds),
         partial_refunds=tuple(map(_stored_refund, payment.partial_refunds)),
         has_refund_failed=payment.refund_failed_at is not None,
         failed_refunds=payment.failed_refunds,

@@ -6,11 +6,12 @@ from typing import Any
 
 import orders.domain
 import payments.decisions
+import payments.recording
 from orders.domain import Order
 from payments.decisions import Step
 from payments.domain import UNDER_WAY_PERIOD, Payment
 from payments.store import PAYMENT_FIELDS, PaymentStore, copy_of
-from tests.protocol.model import Claim, Document, Intent, Limits, PartialRefund, World
+from tests.protocol.model import Claim, Document, Intent, Limits, PartialRefund, Snapshot, World
 from tests.protocol.rules import NOON, PARTIAL, Rules
 
 ONE_ORDER = World(claims=(Claim(payable=1),))
@@ -19,7 +20,7 @@ UNACKED = World(claims=(Claim(payable=1, unacked=True),))
 AUTHORIZED = World(
     claims=(
         Claim(
-            published=frozenset({("authorized", False)}),
+            published=frozenset({Snapshot("authorized")}),
             document=Document(version=4, status="authorized", intent=0, work_left=True),
             intents=(Intent("requires_capture"),),
         ),
@@ -30,7 +31,9 @@ REFUNDED = World(
     claims=(
         Claim(
             history=("created", "awaiting_payment", "complete"),
-            published=frozenset({("authorized", False), ("captured", False)}),
+            published=frozenset(
+                {Snapshot("authorized"), Snapshot("captured"), Snapshot("captured", False, PARTIAL, 1)}
+            ),
             document=Document(
                 version=9,
                 copy=3,
@@ -45,6 +48,36 @@ REFUNDED = World(
     ),
 )
 """An order was paid; of two partial refunds that operators asked for one was made."""
+ABANDONED = World(
+    claims=(
+        Claim(
+            history=("created", "awaiting_payment", "complete"),
+            published=frozenset({Snapshot("authorized"), Snapshot("captured")}),
+            document=Document(
+                version=9,
+                copy=3,
+                status="captured",
+                intent=0,
+                refund_asked=True,
+                partial_refunds=(PartialRefund("0", "abandoned", abandoned="fresh"),),
+                has_refund_failed=True,
+                failed_refunds=1,
+            ),
+            intents=(Intent("succeeded", captures=1, refunds=1, refunds_returned=1, late=frozenset({("0", 0)})),),
+        ),
+    ),
+)
+"""An order was paid; a partial refund is still under way that was abandoned for one of everything, which came back."""
+PAID = World(
+    claims=(
+        Claim(
+            history=("created", "awaiting_payment", "complete"),
+            published=frozenset({Snapshot("authorized"), Snapshot("captured")}),
+            document=Document(version=7, copy=3, status="captured", intent=0),
+            intents=(Intent("succeeded", captures=1),),
+        ),
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -118,6 +151,26 @@ def promise_anything(payment: Payment, ident: str, amount: int, by: str, reason:
 def repeat_at_once(payment: Payment, ident: str, amount: int, by: str, reason: str, now: datetime) -> bool:
     """Ask again for a partial refund that was abandoned a moment ago."""
     return payment.request_partial_refund(ident, amount, by, reason, now + UNDER_WAY_PERIOD)
+
+
+def request_for_each_operator(payment: Payment, ident: str, amount: int, by: str, reason: str, now: datetime) -> bool:
+    """Take what two operators request alike for two requests."""
+    return payment.request_partial_refund(ident, amount, by, ident, now)
+
+
+def follow_old_refunds(order: Order, payment: dict[str, Any], now: datetime) -> str | None:
+    """Take what was refunded from any snapshot, also from one that is older than what the order has followed."""
+    followed, order.payment_version = order.payment_version, -1
+    event = order.apply_payment(payment, now)
+    order.payment_version = max(followed, order.payment_version)
+    return event
+
+
+def record_without_returns(payment: Payment, intent: Any, now: datetime) -> str | None:
+    """Publish nothing when a refund came back."""
+    before = payment.refunded_cents
+    event = payments.recording.record(payment, intent, now)
+    return "" if event and payment.refunded_cents < before else event
 
 
 def decide_without_waiting(payment: Payment, intent: Any, now: datetime) -> Step:
@@ -203,6 +256,8 @@ ON_SALE = World(changes=1)
 PARTIAL_REFUNDS = Limits(workers=2, declines=0, days=True, partial_refunds=2)
 FAILING_PARTIAL_REFUNDS = Limits(workers=2, declines=0, partial_refunds=1, failures=1)
 REPEATED_PARTIAL_REFUNDS = Limits(workers=1, declines=0, partial_refunds=2, failures=1, returned=1, repeats=1)
+RETURNED_REFUNDS = Limits(workers=2, declines=0, partial_refunds=1, returned=2)
+"""Of refunds that come back, perhaps while another is being made."""
 EXTENDING = Limits(workers=1, declines=0, extending=True)
 
 ROBBED = "an order paid in time was cancelled"
@@ -380,6 +435,22 @@ SWITCHES = [
         ON_SALE,
     ),
     Switch(
+        12,
+        "what was refunded is taken from any snapshot of a payment",
+        Rules(follow=follow_old_refunds),
+        "it never comes to rest",
+        RETURNED_REFUNDS._replace(workers=1, returned=1, operator=True),
+        PAID,
+    ),
+    Switch(
+        12,
+        "payments publishes nothing when a refund comes back",
+        Rules(record=record_without_returns),
+        "an order does not say what was refunded",
+        RETURNED_REFUNDS,
+        REFUNDED,
+    ),
+    Switch(
         13,
         "whoever creates a PaymentIntent that the order does not get abandons it, and no audit runs",
         Rules(losers_cancel=False, audit=False),
@@ -481,8 +552,17 @@ SWITCHES = [
         "what was abandoned is asked for again while it may still be made",
         Rules(request_partially=repeat_at_once),
         "I3: a partial refund was made twice",
-        REPEATED_PARTIAL_REFUNDS,
-        REFUNDED,
+        REPEATED_PARTIAL_REFUNDS._replace(partial_refunds=1),
+        ABANDONED,
+    ),
+    Switch(
+        16,
+        "what two operators request alike are two refunds",
+        Rules(request_partially=request_for_each_operator),
+        "I3: a partial refund was made twice",
+        PARTIAL_REFUNDS._replace(partial_refunds=1),
+        AUTHORIZED,
+        at_rest=False,
     ),
     Switch(
         16,

@@ -22,11 +22,13 @@ from tests.protocol.switches import (
     FAILING_PARTIAL_REFUNDS,
     ON_SALE,
     ONE_ORDER,
+    PAID,
     PARTIAL_REFUNDS,
     REFUNDED,
     REFUSING,
     REPEATED_PARTIAL_REFUNDS,
     RESERVING,
+    RETURNED_REFUNDS,
     SWITCHES,
     TWO_PAYMENTS,
 )
@@ -46,6 +48,15 @@ SEARCHED = {
     "one order, refunded by an operator": (ONE_ORDER, Limits(workers=2, declines=0, days=True, operator=True)),
     "one order, refunded partially": (AUTHORIZED, PARTIAL_REFUNDS),
     "one order, refunded partially by a Stripe that fails": (AUTHORIZED, FAILING_PARTIAL_REFUNDS),
+    "one order, partial refunds that come back": (REFUNDED, RETURNED_REFUNDS),
+    "one order, partial refunds that come back and are asked for again": (
+        REFUNDED,
+        REPEATED_PARTIAL_REFUNDS._replace(failures=0),
+    ),
+    "one order, refunds of everything that come back": (
+        PAID,
+        RETURNED_REFUNDS._replace(workers=1, returned=1, operator=True),
+    ),
     "one order, failed creations": (ONE_ORDER, FAILING),
     "one order, refused creations": (ONE_ORDER, REFUSING),
     "one order, extended": (ONE_ORDER, EXTENDING._replace(workers=2)),
@@ -73,10 +84,11 @@ SEARCHED_DEEPLY = {
     "one order, refunded partially by a Stripe that fails often": (
         AUTHORIZED, FAILING_PARTIAL_REFUNDS._replace(workers=3, failures=2, days=True),
     ),
-    "one order, partial refunds that come back and are asked for again": (
+    "one order, partial refunds that come back and are asked for again, by two workers": (
         REFUNDED, REPEATED_PARTIAL_REFUNDS._replace(workers=2, days=True),
     ),
     "one order, refunded partially and in full": (ONE_ORDER, PARTIAL_REFUNDS._replace(operator=True)),
+    "one order, any refunds that come back": (PAID, RETURNED_REFUNDS._replace(operator=True)),
     "two orders, extended": (ONE_ORDER, EXTENDING._replace(orders=2)),
     "two orders, a decline": (ONE_ORDER, Limits(workers=1, orders=2)),
     "two orders, two workers": (ONE_ORDER, Limits(workers=2, orders=2, declines=0)),

@@ -5,14 +5,14 @@ from functools import lru_cache
 
 from payments.decisions import Step
 from payments.domain import MAXIMUM_DECLINES
-from tests.protocol.model import FAILED, REFUSED, Claim, Document, Intent, Limits, Worker, World
-from tests.protocol.rules import PARTIAL, PRICE, Rules, copy_status, has_work_left
+from tests.protocol.model import FAILED, REFUSED, Claim, Document, Intent, Limits, Snapshot, Worker, World
+from tests.protocol.rules import PARTIAL, PRICE, Rules, answer, copy_status, has_work_left, refunded_cents
 
 Move = tuple[str, int, World]
 
 ENDED = ("succeeded", "canceled")
 AUTHORIZED = "requires_capture"
-UNKNOWN = ("unknown", False)
+UNKNOWN = Snapshot("unknown")
 """What orders knows of a payment while payments or Stripe is unreachable."""
 ROUNDS = 20
 NEW = Document(copy=0, asked=False)
@@ -67,24 +67,25 @@ def charged(claim: Claim, number: int, limits: Limits) -> Iterator[tuple[str, Cl
             yield "the card is declined", changed_intent(claim, number, intent._replace(declines=intent.declines + 1))
 
 
-def changed_order(
-    claim: Claim, change: str, snapshot: tuple[str, bool] | None, rules: Rules, limits: Limits
-) -> Claim | None:
+def changed_order(claim: Claim, change: str, snapshot: Snapshot | None, rules: Rules, limits: Limits) -> Claim | None:
     """Return the claim with a new version of its order, or None when the change does nothing."""
-    changed = rules.change_order(claim.status, claim.is_overdue, claim.is_refunded, change, snapshot)
-    if changed is None:
-        return None
-    is_created = changed[0] == "created"
+    status, refunded, followed = rules.change_order(
+        claim.status, claim.is_overdue, claim.refunded_cents, claim.followed, change, snapshot
+    )
+    if status is None:
+        return claim._replace(followed=followed) if followed != claim.followed else None
+    is_created = status == "created"
     return claim._replace(
-        history=(*claim.history, changed[0]),
-        is_refunded=changed[1],
+        history=(*claim.history, status),
+        refunded_cents=refunded,
+        followed=followed,
         paid_in_time=claim.paid_in_time and is_created,
         unacked=limits.unacked,
     )
 
 
 def with_order_changed(
-    world: World, number: int, change: str, snapshot: tuple[str, bool] | None, rules: Rules, limits: Limits
+    world: World, number: int, change: str, snapshot: Snapshot | None, rules: Rules, limits: Limits
 ) -> World | None:
     """Return the world with a new version of an order, or None when the change does nothing."""
     claim = world.claims[number]
@@ -104,7 +105,7 @@ def authorized(claim: Claim) -> Claim:
     return claim._replace(paid_in_time=True) if in_time else claim
 
 
-def outcome(world: World, number: int, rules: Rules, limits: Limits) -> tuple[World, tuple[str, bool] | None]:
+def outcome(world: World, number: int, rules: Rules, limits: Limits) -> tuple[World, Snapshot | None]:
     """Return the world after payments was asked about an overdue order, and the payment's snapshot that it answers.
 
     The snapshot is None when nothing is authorized, and UNKNOWN while Stripe is unreachable.
@@ -119,12 +120,7 @@ def outcome(world: World, number: int, rules: Rules, limits: Limits) -> tuple[Wo
         world = settled(world._replace(workers=()), number, rules, limits)._replace(workers=others)
         document = world.claims[number].document
     assert document is not None
-    return world, (None if document.status == "open" else snapshot(document))
-
-
-def snapshot(document: Document) -> tuple[str, bool]:
-    """Return what payments answers about a payment: its status, and whether it is a final failure."""
-    return document.status, document.status == "cancelled"
+    return world, (None if document.status == "open" else world.claims[number].snapshot(*answer(document)))
 
 
 def settled(world: World, number: int, rules: Rules, limits: Limits) -> World:
@@ -223,12 +219,12 @@ def _decided(
         return worker._replace(task="update_work_left", then="")
     if step is Step.CANCEL and not rules.final_when_cancelled and status == "awaiting_payment":
         given_up = document._replace(version=document.version + 1, status="cancelled", work_left=False)
-        return worker._replace(task="save", written=given_up, event=("cancelled", True), then="")
+        return worker._replace(task="save", written=given_up, event=answer(given_up), then="")
     if step is Step.REFUND_PARTIALLY:
         refund = rules.next_partial_refund(document, status, intent)
         asking = worker._replace(task="refund_partially", intent=document.intent, then="")
         return asking._replace(refund=refund.id, key_no=refund.key_no)
-    if step is Step.GIVE_UP_REFUND:
+    if step is Step.ABANDON_PARTIAL_REFUND:
         return worker._replace(task="save", written=rules.abandoned(document, status, intent), event=None, then="")
     if step is Step.CAPTURE:
         return _capturer(worker, document)
@@ -277,7 +273,7 @@ def _save(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcome
         yield "its write is refused: the document has changed", added(world, lost) if lost else world
         return
     stored = written._replace(copy=document.copy)
-    published = claim.published | {worker.event} if worker.event else claim.published
+    published = claim.published | {claim.snapshot(*worker.event)} if worker.event else claim.published
     after = world.with_claim(worker.claim, claim._replace(document=stored, published=published))
     if stored.version <= document.version:
         after = after._replace(broken=f"a stored version went from {document.version} to {stored.version}")
@@ -466,8 +462,8 @@ def _refund(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
     claim = world.claims[worker.claim]
     assert worker.intent is not None
     intent = claim.intents[worker.intent]
-    if intent.status == "succeeded" and not intent.refunds:
-        claim = changed_intent(claim, worker.intent, intent._replace(refunds=1))
+    if intent.status == "succeeded" and not intent.is_refunded:
+        claim = changed_intent(claim, worker.intent, intent._replace(refunds=intent.refunds + 1))
     yield "Stripe refunds", _settle_again(world.with_claim(worker.claim, claim), worker)
 
 
@@ -514,7 +510,7 @@ def _partial_refund_failures(world: World, worker: Worker, rules: Rules) -> Outc
 
 def _with_partial_refund(intent: Intent, key: tuple[str, int], is_told: bool = True) -> Intent:
     """Return the PaymentIntent after a partial refund, unless less is left: Stripe refuses that by itself."""
-    left = 0 if intent.refunds else PRICE - PARTIAL * len(intent.kept_refunds)
+    left = PRICE - refunded_cents(intent)
     intent = intent._replace(late=intent.late - {key}, refund_replies=intent.refund_replies | {(*key, is_told)})
     if intent.status != "succeeded" or left < PARTIAL:
         return intent
@@ -532,11 +528,16 @@ def finished_late(claim: Claim) -> Iterator[tuple[str, Claim]]:
 
 
 def returned(claim: Claim, limits: Limits) -> Iterator[tuple[str, Claim]]:
-    """Yield what becomes of partial refunds that the cardholder's bank sends back."""
+    """Yield what becomes of refunds that the cardholder's bank sends back."""
     for number, intent in enumerate(claim.intents):
-        for refund in intent.kept_refunds if len(intent.returned) < limits.returned else ():
+        if len(intent.returned) + intent.refunds_returned >= limits.returned:
+            continue
+        for refund in intent.kept_refunds:
             changed = changed_intent(claim, number, intent._replace(returned=intent.returned | {refund}))
             yield f"the bank sends partial refund {refund} back", changed
+        if intent.is_refunded:
+            after = intent._replace(refunds_returned=intent.refunds_returned + 1)
+            yield "the bank sends the refund back", changed_intent(claim, number, after)
 
 
 def _postponer(world: World, worker: Worker, rules: Rules) -> Worker:

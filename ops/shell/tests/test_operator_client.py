@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from libs.clock import utc_now
 from libs.contracts.events import CATALOGUE
 from libs.rpc import RemoteError, ServiceUnavailable
 from libs.rpc.client import BLOCKED
 from libs.tokens import new_key
 from ops.shell import find, operator_client
+from ops.shell.find import _stuck_payments
 from ops.shell.methods import LOOK_UPS, METHODS, is_look_up
 from ops.shell.names import names as names_at
 from ops.shell.operator_client import open_operator_client
@@ -248,6 +250,25 @@ def test_stuck_asks_no_service_the_same_twice(names, monkeypatch):
 
     assert names["stuck"]() == []
     assert asked["auth.outboxes"] == asked["orders.outboxes"] == max(asked.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("failed", "repair"),
+    [
+        ({"amount_cents": 500, "reason": 'seat "7" was broken'}, r'refund("o1", "seat \"7\" was broken", "5.00")'),
+        ({"amount_cents": None, "reason": "called off", "is_all": True}, 'refund("o1", "called off")'),
+        ({"amount_cents": None, "reason": None, "is_all": True}, 'refund("o1", "…")'),
+        ({"amount_cents": None, "reason": None, "is_all": False}, 'story("o1")'),
+        ({}, 'story("o1")'),  # an earlier version of payments does not say what failed
+    ],
+)
+def test_no_failed_refund_is_repaired_by_one_of_more(failed, repair):
+    failed = {"order_id": "o1", "since": utc_now().isoformat(), "currency": "usd", **failed}
+    found = dict.fromkeys(("confirming", "payments", "webhooks"), ()) | {"refunds": [failed]}
+
+    [shown] = _stuck_payments("payments", found)
+
+    assert (shown["kind"], shown["repair"]) == ("refund failed", repair)
 
 
 @pytest.mark.parametrize("part", ["auth", "nobody"])
