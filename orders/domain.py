@@ -194,15 +194,19 @@ class Order:
         """Cancel an order whose payment could not be settled for too long; return the event, or None."""
         return self._cancel("payment_failed", now) if self.status == "awaiting_payment" else None
 
-    def move_deadline(self, expires_at: datetime, now: datetime) -> str:
-        """Give an unpaid order another deadline, at most the ticket's start; return the event.
+    def move_deadline(self, expires_at: datetime, now: datetime) -> str | None:
+        """Give an unpaid order another deadline, at most the ticket's start; return the event, or None if it has it.
 
-        Raises NoDeadline, or DeadlinePassed if the new deadline is in the past.
+        Raises NoDeadline, DeadlinePassed if the new deadline is in the past, or StartsTooSoon.
         """
         self._check_deadline()
         moved = _start_at_most(expires_at, self.ticket["starts_at"])
         if moved <= now:
             raise DeadlinePassed(f"{moved:%Y-%m-%d %H:%M:%S} UTC has passed; expire_now ends an order at once.")
+        if moved == self.expires_at:
+            if moved < expires_at:
+                raise StartsTooSoon("The time to pay ends when the event starts, and cannot end later.")
+            return None
         self.expires_at = moved
         return self._move(self.status, "OrderUpdated", now)
 

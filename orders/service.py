@@ -185,7 +185,7 @@ class OrdersService(parked_events.ParkedEvents):
     def move_deadline(self, order_id: str, expires_at: str) -> dict[str, Any]:
         """Give an unpaid order another deadline (ISO 8601 with offset); for operators. Returns the order.
 
-        Raises NoDeadline, or DeadlinePassed for one in the past.
+        Raises NoDeadline, DeadlinePassed for one in the past, or StartsTooSoon.
         """
         self.caller.require("operator")
         deadline = arguments.moment("expires_at", expires_at)

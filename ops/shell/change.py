@@ -49,6 +49,8 @@ def settle(client: OperatorClient, order_id: str) -> Any:
 @verb(CHANGE, changes=True)
 def extend(client: OperatorClient, order_id: str, minutes: int = 5) -> Any:
     """Give an unpaid order more minutes to be paid, at most until its ticket starts."""
+    if minutes < 1:
+        raise ValueError("minutes must be 1 or more; expire_now ends an order at once")
     expires_at = datetime.fromisoformat(client.orders.snapshot(order_id=order_id)["expires_at"])
     later = expires_at + timedelta(minutes=minutes)
     return client.orders.move_deadline(order_id=order_id, expires_at=later.isoformat())

@@ -285,11 +285,21 @@ def test_an_order_whose_time_an_operator_ends_is_overdue_at_once_and_stays_as_it
 
 def test_no_operator_moves_a_deadline_beyond_the_start():
     starts_at = NOON + timedelta(minutes=5)
-    order = domain.Order.place("o1", a_ticket(starts_at=starts_at), "bo", 1, NOON + WINDOW, NOON)
+    order = domain.Order.place("o1", a_ticket(starts_at=starts_at), "bo", 1, NOON + timedelta(minutes=2), NOON)
 
     order.move_deadline(LATE, NOON)
 
     assert order.expires_at == starts_at
+    with pytest.raises(domain.StartsTooSoon, match="ends when the event starts"):
+        order.move_deadline(LATE, NOON)
+    assert order.version == 2
+
+
+def test_a_deadline_that_an_operator_moves_nowhere_changes_nothing():
+    order = an_order()
+
+    assert order.move_deadline(order.expires_at, NOON) is None
+    assert order == an_order()
 
 
 @pytest.mark.parametrize("status", ["created", "cancelled"])

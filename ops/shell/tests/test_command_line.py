@@ -117,6 +117,12 @@ def test_a_number_beyond_all_bounds_is_refused_in_a_line(line, capsys):
     assert "Error: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("minutes", ["0", "-5"])
+def test_nobody_takes_time_to_pay_away_by_extending_it(minutes, capsys):
+    assert execute(f"extend o1 --minutes={minutes} --yes", {}) == (REFUSED, [])
+    assert "minutes must be 1 or more" in capsys.readouterr().err
+
+
 def test_whoever_ends_the_input_instead_of_an_answer_changes_nothing(capsys, monkeypatch):
     def ends():
         raise EOFError
