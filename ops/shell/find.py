@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -32,7 +33,7 @@ def find(client: OperatorClient, *words: str) -> list[dict[str, Any]]:
     """Find users, tickets and orders by an e-mail address, an id, a PaymentIntent, or words of a title or venue.
 
     Returns [{"kind", "id", "what", "state", "at"}]; for a user also their newest orders and tickets, for a ticket its
-    orders. Look-ups are recorded with their search terms, but not those of tickets, which anybody may see.
+    orders: 100 at most. Look-ups are recorded with their search terms, but not those of tickets, which anybody may see.
     """
     text = " ".join(words).strip()
     if EMAIL.fullmatch(text):
@@ -40,7 +41,9 @@ def find(client: OperatorClient, *words: str) -> list[dict[str, Any]]:
     if text.startswith("pi_"):
         return [_order(client.orders.snapshot(order_id=client.payments.find(stripe_id=text)["order_id"]))]
     if not OBJECT_ID.fullmatch(text):
-        return [_ticket(each) for each in client.tickets.list(status="all", q=text)["tickets"]]
+        listed = client.tickets.list(status="all", q=text, limit=MAXIMUM_PAGE)
+        _say_newest(listed["next"], "tickets")
+        return [_ticket(each) for each in listed["tickets"]]
     found: list[dict[str, Any]] = []
     for about in (_about_order, _about_ticket, _about_user):
         with ignoring_unknown():  # it is the id of something else
@@ -63,17 +66,30 @@ def _about_user(client: OperatorClient, user: str) -> list[dict[str, Any]]:
     state = f"locked since {found['locked_at']}" if found["locked_at"] else "may sign in"
     return [
         {"kind": "user", "id": found["id"], "what": found["email"], "state": state, "at": found["created_at"]},
-        *map(_order, client.orders.find(buyer_id=found["id"])),
-        *map(_ticket, client.tickets.find(seller_id=found["id"])),
+        *map(_order, _newest(client, "orders", buyer_id=found["id"])),
+        *map(_ticket, _newest(client, "tickets", seller_id=found["id"])),
     ]
 
 
 def _about_order(client: OperatorClient, order_id: str) -> list[dict[str, Any]]:
-    return [_order(client.orders.snapshot(order_id=order_id))]
+    return [*map(_order, client.ask(lambda orders: orders.snapshot(order_id=order_id), ["orders"]).values())]
 
 
 def _about_ticket(client: OperatorClient, ticket_id: str) -> list[dict[str, Any]]:
-    return [_ticket(client.tickets.get(ticket_id=ticket_id)), *map(_order, client.orders.find(ticket_id=ticket_id))]
+    found = client.ask(lambda tickets: tickets.get(ticket_id=ticket_id), ["tickets"]).values()
+    return [*map(_ticket, found), *map(_order, _newest(client, "orders", ticket_id=ticket_id))]
+
+
+def _newest(client: OperatorClient, part: str, **about: str) -> list[Any]:
+    """Return the newest orders or tickets about somebody or something; none if the service does not answer."""
+    found: list[Any] = client.ask(lambda service: service.find(**about, limit=MAXIMUM_PAGE), [part]).get(part, [])
+    _say_newest(len(found) == MAXIMUM_PAGE, part)
+    return found
+
+
+def _say_newest(are_more: object, part: str) -> None:
+    if are_more:
+        print(f"there may be more {part}: these are the newest", file=sys.stderr)
 
 
 def _order(order: dict[str, Any]) -> dict[str, Any]:
@@ -251,8 +267,10 @@ def _stale(part: str, copies: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
     for each in copies:
         behind = each["behind_seconds"]
         if each["stale"] or behind is None or behind > BEHIND_SECONDS:
-            why = f"{each['stale']} out of date"
-            trouble = _trouble("copies stale", each["copies"], None, why, f'repair("{part}")')
+            kind, why = "copies stale", f"{each['stale']} out of date"
+            if not each["stale"]:
+                kind, why = "copies not compared", "the comparison with their source is behind, as after an outage"
+            trouble = _trouble(kind, each["copies"], None, why, f'repair("{part}")')
             yield trouble | {"age_seconds": None if behind is None else round(behind)}
 
 
@@ -269,8 +287,9 @@ def _late(_part: str, jobs: dict[str, Any]) -> Iterable[dict[str, Any]]:
         yield _trouble(
             "Redis does not answer", "redis", None, "no jobs; orders releases by its sweep", 'restart("redis")'
         )
+    program = "worker" if jobs["queued"] else "scheduler"  # which has handed the job over to the worker, or has not
     for each in jobs["late"]:
-        yield _trouble("job late", each["order_id"], each["expires_at"], None, 'restart("scheduler")')
+        yield _trouble("job late", each["order_id"], each["expires_at"], None, f'restart("{program}")')
 
 
 @verb(FIND)

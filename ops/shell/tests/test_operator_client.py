@@ -114,6 +114,65 @@ def test_a_service_that_is_away_is_named_and_what_the_others_know_is_shown(names
     assert missing == {"payments": 2, "tickets": 2}
 
 
+USER = {"id": "5" * 24, "email": "bo@example.org", "locked_at": None, "created_at": "2026-11-26T12:00:00.000Z"}
+TICKET = {"id": "7" * 24, "title": "Hamlet", "price_cents": 5, "currency": "usd", "seller_id": "5" * 24}
+TICKET |= {"status": "on_sale", "created_at": "2026-11-26T12:00:00.000Z"}
+
+
+@pytest.mark.parametrize(
+    ("words", "kinds"), [("bo@example.org", ["user", "ticket"]), ("5" * 24, ["user", "ticket"]), ("7" * 24, ["ticket"])]
+)
+def test_what_there_is_to_find_is_found_while_orders_is_down(names, monkeypatch, capsys, words, kinds):
+    def ping(self, service, timeout):
+        if service == "orders":
+            raise ServiceUnavailable("no answer in time")
+
+    def call(self, service, method, arguments, **about):
+        match f"{service}.{method}", words:
+            case "auth.find_user", word if word != TICKET["id"]:
+                return USER
+            case "tickets.get", word if word == TICKET["id"]:
+                return TICKET
+            case "tickets.find", _:
+                return [TICKET]
+        raise RemoteError("UserNotFound" if service == "auth" else "TicketNotFound", "…")
+
+    monkeypatch.setattr(Calls, "ping", ping)
+    monkeypatch.setattr(Calls, "call", call)
+
+    assert [row["kind"] for row in names["find"](words)] == kinds
+    assert "orders does not answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("count", "said"), [(99, False), (100, True)])
+def test_who_finds_a_hundred_tickets_of_a_seller_reads_that_there_may_be_more(names, monkeypatch, capsys, count, said):
+    answers = {"auth.find_user": USER, "orders.find": [], "tickets.find": [TICKET] * count}
+    monkeypatch.setattr(Calls, "call", lambda self, service, method, *about, **more: answers[f"{service}.{method}"])
+
+    assert len(names["find"]("bo@example.org")) == 1 + count
+
+    assert ("there may be more tickets" in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize(("queued", "program"), [(0, "scheduler"), (1, "worker")])
+def test_a_late_job_names_the_program_that_is_down(queued, program):
+    late = [{"order_id": "o1", "expires_at": "2026-11-26T12:00:00.000Z"}]
+
+    (row,) = find._late("expiration", {"scheduled": 1, "queued": queued, "late": late})
+
+    assert row["repair"] == f'restart("{program}")'
+
+
+@pytest.mark.parametrize(
+    ("stale", "behind", "kind"),
+    [(2, 1.0, "copies stale"), (0, 90.0, "copies not compared"), (0, None, "copies not compared"), (0, 1.0, None)],
+)
+def test_a_comparison_that_is_behind_is_not_called_stale_copies(stale, behind, kind):
+    rows = find._stale("orders", [{"copies": "orders.tickets", "stale": stale, "behind_seconds": behind}])
+
+    assert [row["kind"] for row in rows] == ([kind] if kind else [])
+
+
 def test_whoever_operates_no_longer_reads_that_instead_of_finding_nothing(names, monkeypatch):
     def call(self, service, method, arguments, **about):
         raise RemoteError(refusal, "…")
@@ -239,7 +298,7 @@ def test_a_broker_that_blocks_publishers_is_shown_instead_of_a_restart_of_auth(n
 def test_stuck_asks_no_service_the_same_twice(names, monkeypatch):
     """Each question is a row among operators' actions: there were two of `auth.outboxes`."""
     kinds = ("overdue", "awaiting", "confirming", "refunds", "payments", "webhooks")
-    answers = {"stuck": {kind: [] for kind in kinds}, "jobs": {"scheduled": 0, "late": []}}
+    answers = {"stuck": {kind: [] for kind in kinds}, "jobs": {"scheduled": 0, "queued": 0, "late": []}}
     asked = Counter()
 
     def call(self, service, method, arguments, **about):
