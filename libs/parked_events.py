@@ -10,6 +10,7 @@ from typing import Any
 
 from libs import diagnostics
 from libs.clock import utc_now
+from libs.contracts.events import RETIRED_QUEUES
 from libs.contracts.limits import MAXIMUM_PAGE
 from libs.events.aggregates import aggregates_of
 from libs.events.anti_entropy import Comparison
@@ -29,7 +30,7 @@ class ParkedEvents(diagnostics.Diagnostics):
     Import the module, not this class: `libs.service` takes every class with entrypoints in a module for a service.
     """
 
-    parking = ParkingProvider()
+    parking = ParkingProvider(RETIRED_QUEUES)
 
     @rpc(expected_exceptions=EXPECTED)
     def parked_events(self) -> Any:

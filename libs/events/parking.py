@@ -116,12 +116,22 @@ class Archive:
 
 
 class Parking:
-    """The parking queues of a listener's `queues`, and its delay queues (`waits`) that hold stuck events."""
+    """The parking queues of a listener's `queues`, and its delay queues (`waits`) that hold stuck events.
 
-    def __init__(self, amqp_url: str, queues: Collection[str] = (), waits: Collection[str] = ()) -> None:
+    Those of its `retired` queues, to which it no longer listens, may have parked events still.
+    """
+
+    def __init__(
+        self,
+        amqp_url: str,
+        queues: Collection[str] = (),
+        waits: Collection[str] = (),
+        retired: Collection[str] = (),
+    ) -> None:
         self.amqp_url = amqp_url
-        self.queues = queues
+        self.queues = [*queues, *retired]
         self.waits = waits
+        self.retired = retired
 
     def count(self) -> dict[str, int]:
         """Return how many events are parked, for each queue that has any."""
@@ -135,7 +145,7 @@ class Parking:
         if not self.queues:
             return sizes
         with connect(self.amqp_url) as connection:
-            for queue in sorted(self.queues):
+            for queue in sorted({*self.queues} - {*self.retired}):
                 found = _declared(connection, queue)
                 parked = _count(connection, topology.parked_name(queue))
                 waiting, listeners = (found.message_count, found.consumer_count) if found else (None, None)
@@ -258,9 +268,15 @@ class Parking:
 
 
 class ParkingProvider(DependencyProvider):
-    """Gives a service the Parking of the queues of its handlers. Needs AMQP_URI in config.yml."""
+    """Gives a service the Parking of the queues of its handlers. Needs AMQP_URI in config.yml.
+
+    `retired`: queues of earlier versions, of any listener.
+    """
 
     retries = RetryPublisher()
+
+    def __init__(self, retired: Collection[str] = ()) -> None:
+        self.retired = retired
 
     def setup(self) -> None:
         """Read where the broker is; the queues are known once all handlers are set up."""
@@ -271,7 +287,8 @@ class ParkingProvider(DependencyProvider):
         """Take the handlers' queues, and the delay queues with their longest delays."""
         listener, handlers = self.container.service_name, self.retries.handlers
         waits = {topology.wait_name(listener, each.delays_seconds[-1]) for each in handlers if each.delays_seconds}
-        self.parking = Parking(self.parking.amqp_url, [each.queue.name for each in handlers], sorted(waits))
+        retired = [queue for queue in self.retired if queue.partition(".")[0] == listener]
+        self.parking = Parking(self.parking.amqp_url, [each.queue.name for each in handlers], sorted(waits), retired)
 
     def get_dependency(self, worker_ctx: Any) -> Parking:
         """Return the Parking."""

@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from kombu import Connection
@@ -9,7 +10,7 @@ from kombu import Connection
 from dev.testing import queue_length
 from libs.amqp import Outgoing, Publisher
 from libs.events import parking, topology
-from libs.events.parking import Group, Parking, Selection
+from libs.events.parking import Group, Parking, ParkingProvider, Selection
 from libs.events.tests.bakery.catalogue import CATALOGUE
 
 QUEUE, OTHER = "labels.LoafBaked", "labels.LoafSold"
@@ -57,6 +58,29 @@ def test_what_there_is_no_time_to_look_at_is_counted_all_the_same(parked, monkey
     assert at_work.groups() == [Group(QUEUE, None, 2)]
     assert at_work.replay(Selection(QUEUE)) == (0, 2)
     assert at_work.count() == {QUEUE: 2}
+
+
+def test_what_an_earlier_version_parked_is_shown_and_discarded(parked, amqp_url):
+    _, park = parked
+    park("a", queue=OTHER)
+    now = Parking(amqp_url, [QUEUE], retired=[OTHER, "labels.NeverDeclared"])
+
+    assert now.groups() == [Group(OTHER, "KeyError", 1, KEYS[1])]
+    assert ids(now.show(Selection(OTHER))) == ["a"]
+    assert [size.queue for size in now.sizes()] == [QUEUE]
+    assert now.discard(Selection(OTHER, ["a"]), lambda event, body: None) == (1, 0)
+    assert now.count() == {}
+
+
+def test_a_service_knows_the_retired_queues_that_were_its_own(monkeypatch):
+    provider = ParkingProvider(["labels.NeverDeclared", "oven.NeverDeclared"])
+    monkeypatch.setattr(provider, "container", SimpleNamespace(service_name="labels"))
+    monkeypatch.setattr(provider, "retries", SimpleNamespace(handlers=[]))
+    provider.parking = Parking("amqp://")
+
+    provider.start()
+
+    assert provider.parking.queues == provider.parking.retired == ["labels.NeverDeclared"]
 
 
 def test_two_thousand_parked_events_are_all_there_for_whoever_looks_next(parked, amqp_url):
