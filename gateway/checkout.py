@@ -1,5 +1,6 @@
 """Paying: send the card to payments, or refresh the payment from Stripe, then wait up to five seconds for the order."""
 
+import logging
 import time
 from typing import Any, cast
 
@@ -17,18 +18,23 @@ UNDER_WAY = ("open", "authorized")
 LONGEST_PAUSE = POLL_PAUSES[-1]
 """How long to wait between two questions at most, and in which time this process should hear of the order's end."""
 
+log = logging.getLogger(__name__)
+
 
 def pay(order_id: str, token: str) -> dict[str, Any]:
     """Return the payment with its `status`: "complete", or "confirming" when the outcome takes over five seconds.
 
     Raises OrderCancelled when the order was cancelled meanwhile; payments then voids the authorization. Raises
-    PaymentUnknown when payments does not answer: the card may have been charged, or may yet be.
+    PaymentUnknown when payments does not answer: the card may have been charged, or may yet be. When payments itself
+    replies that something is unavailable, it has not begun to charge, and the buyer may try again: StripeUnavailable.
     """
     began = time.monotonic()
     try:
         payment: dict[str, Any] = call_as_user("payments.pay", timeout=PAY_SECONDS, order_id=order_id, token=token)
     except ServiceUnavailable as error:
-        raise GatewayError("PaymentUnknown") from error
+        name = "StripeUnavailable" if error.is_reply else "PaymentUnknown"
+        log.warning("%s: %s", name, error)
+        raise GatewayError(name) from error
     status = _await_order(payment, began + OUTCOME_SECONDS)
     if status == "cancelled":
         raise GatewayError("OrderCancelled")

@@ -1,8 +1,10 @@
 """What a buyer does: pay with a card, or open the page's card form and return from it."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
+from libs.errors import is_unavailable, log_failure
 from libs.events import VersionConflict
 from payments.crash_points import CrashPoint, crash_point
 from payments.declines import decline_error
@@ -10,6 +12,8 @@ from payments.domain import Payment
 from payments.errors import AuthenticationRequired, InvalidCard, NothingCharged, StripeUnavailable
 from payments.intent import PaymentIntent
 from payments.settlement import Settlement
+
+log = logging.getLogger(__name__)
 
 
 class Checkout:
@@ -26,11 +30,24 @@ class Checkout:
         """Charge the card and return the payment; with `is_confirming` while the outcome is unknown.
 
         Raises NotOwner, OrderCancelled, InvalidCard, PaymentDeclined, AuthenticationRequired, PaymentRefused or
-        NothingCharged.
+        NothingCharged. Raises that something else is unavailable only as long as Stripe was not asked to charge.
         """
         payment, _ = self.settlement.prepare(order_id, _payable_by(buyer_id), True, may_repeat=True, known=known)
         if payment.status != "open" or payment.stripe_id is None:
             return payment.snapshot()
+        begun = payment.snapshot()
+        try:
+            return self._charge(payment, token)
+        except NothingCharged:
+            raise
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            log_failure(log, error, "order %s is being confirmed, and its outcome cannot be stored now", order_id)
+            return begun
+
+    def _charge(self, payment: Payment, token: str) -> dict[str, Any]:
+        """Charge the card in the attempt that has begun; return or raise the outcome."""
         try:
             authorized = self._confirm(payment, token)
         except InvalidCard:

@@ -181,6 +181,22 @@ def test_api_calls_no_payment_a_failure_when_payments_does_not_reply(bo, order, 
     assert "failed" not in message and "not charged" not in message and "not been charged" not in message
 
 
+def test_buyer_may_pay_again_when_payments_replies_that_it_could_not_begin(bo, order, page, services, monkeypatch):
+    refused = Mock(side_effect=ServiceUnavailable("payments.pay: no database", is_reply=True))
+    with monkeypatch.context() as away:
+        away.setattr(services, "payments_pay", refused)
+        api = bo.post("/api/payments", json={"orderId": order["id"], "token": "tok_visa"})
+        sent = bo.submit(page, f"{page}/pay", token="tok_visa")
+
+    shown = page_text(bo, page)
+
+    assert (api.status_code, bool(api.headers["Retry-After"])) == (503, True)
+    assert (sent.status_code, sent.headers["Location"]) == (303, page)
+    for text in (api.json["errors"][0]["message"], shown):
+        assert "Try again in a few minutes: you are never charged twice." in text
+    assert "Do not pay again" not in shown and "Pay $19.99" in shown
+
+
 def test_payment_form_is_not_shown_while_payments_is_unavailable(bo, page, services):
     services.unavailable.add("payments")
 

@@ -1,11 +1,12 @@
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
 from unittest.mock import Mock
 
 import pytest
 import stripe
+from pymongo.errors import AutoReconnect
 
 from dev.fake_stripe.testing import SECRET_KEY
 from libs.contracts.errors import NotOwner
@@ -329,6 +330,27 @@ def test_a_charge_after_which_nothing_can_be_settled_is_confirming(world, monkey
 
     assert [one["is_confirming"] for one in shown] == [True, True]
     assert world.order(order_id).status == "complete"
+
+
+@pytest.mark.parametrize("last", ["open_form", "retrieve", "confirm"])
+def test_payments_without_its_database_is_unavailable_only_if_it_has_charged_nothing(world, fake, monkeypatch, last):
+    order_id, stored = world.reserve(), ("get", "find", "save", "update_work_left")
+    world.checkout.open_form(order_id, "bo")
+    with monkeypatch.context() as away:
+
+        def fail():
+            for name in stored:
+                away.setattr(world.store, name, Mock(side_effect=AutoReconnect))
+
+        fail() if last == "open_form" else after_next(world.settlement.cards, last, fail)
+        with nullcontext() if last == "confirm" else pytest.raises(AutoReconnect):
+            assert world.pay(order_id)["is_confirming"]
+
+    assert [len(intent["charges"]) for intent in fake.ledger(order_id)] == [last == "confirm"]
+    world.pay(order_id)
+    world.come_to_rest()
+    assert world.order(order_id).status == "complete"
+    assert [len(intent["charges"]) for intent in fake.ledger(order_id)] == [1]
 
 
 def test_of_two_cards_tried_at_once_one_is_charged(world, fake):
