@@ -55,7 +55,10 @@ class OneOfEach:
         return found
 
     def event_of(self, ticket: Ticket) -> Document:
-        """Return how many `tickets` of a ticket's event the list has, and the cheapest's price and currency."""
+        """Return how many `tickets` of a ticket's event the list has, and the price and currency of one of them.
+
+        That is the cheapest on sale, or the cheapest of all when none is.
+        """
         event = self._events.get(ticket.event_id or "") or _alone(ticket)
         return {name: event[name] for name in ("tickets", "price_cents", "currency")}
 
@@ -79,13 +82,14 @@ class OneOfEach:
 def count_events(tickets: Collection[Document], query: Query, idents: list[str]) -> dict[str, Document]:
     """Return what a list has of these events, as {"tickets", "price_cents", "currency", "first"}.
 
-    That is how many tickets, the cheapest, and the position of the first in the list's order. The index alone knows it,
-    unless the list is one of words.
+    That is how many tickets, what `event_of` says of the price, and the position of the first in the list's order. The
+    index alone knows it, unless the list is one of words.
     """
     if not idents:
         return {}
     order = SORTS[query.sort]
-    cheapest = {"price_cents": "$price_cents", "currency": "$currency"}
+    taken = {"$ne": ["$shelf", "on_sale"]}  # compared first
+    cheapest = {"taken": taken, "price_cents": "$price_cents", "currency": "$currency"}
     first = {"$min" if order[0][1] == ASCENDING else "$max": {name: f"${name}" for name, _ in order}}
     steps: list[Document] = [
         {"$match": {"$and": [{"event_id": {"$in": idents}}, query.lookup, query.remainder]}},

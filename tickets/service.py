@@ -150,7 +150,8 @@ class TicketsService(parked_events.ParkedEvents):
         times of a clock where the ticket's event is, or with their offset where its zone is unknown. Anybody may ask. A
         page may be short, or empty, before the last; what is on sale has not started yet. `by_event`: of each event
         only the first ticket of the list, with "event": {"tickets", "price_cents", "currency"}, how many the list has
-        of it, and the cheapest. With `count`, "count" says how many tickets there are: see TicketStore.count.
+        of it, and the cheapest on sale, or of all when none is. With `count`, "count" says how many tickets there are:
+        see TicketStore.count.
 
         Where nothing is found, words with a letter wrong, missing or too many are searched for as tickets have them:
         "corrections" says which instead of which.

@@ -98,7 +98,7 @@ def event_id(ticket):
 
 def cheapest_of(tickets):
     """Return what a list says of an event with these tickets."""
-    cheapest = min(tickets, key=lambda t: t["price_cents"])
+    cheapest = min(tickets, key=lambda t: (status_now(t) != "on_sale", t["price_cents"]))
     return {"tickets": len(tickets), "price_cents": cheapest["price_cents"], "currency": cheapest["currency"]}
 
 

@@ -116,7 +116,7 @@ def expected(tickets, query):
             first.id,
             {
                 "tickets": 1 + len(rest),
-                "price_cents": min(each.price_cents for each in (first, *rest)),
+                "price_cents": min((each.status != "on_sale", each.price_cents) for each in (first, *rest))[1],
                 "currency": "usd",
             },
         )
@@ -124,7 +124,7 @@ def expected(tickets, query):
     ]
 
 
-@pytest.mark.parametrize("status", ["on_sale", "reserved", "all"])
+@pytest.mark.parametrize("status", ["on_sale", "reserved", "unsold", "all"])
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize(
     "filters",
@@ -252,6 +252,18 @@ def test_what_a_seller_has_sold_is_counted_without_reading_what_else_they_have_l
 def test_who_has_listed_a_ticket_and_sold_none_is_a_seller_too(servers):
     for tickets in filled(servers, [stored(hamlet())]):
         assert tickets.count_sold(["ana", "bo"]) == [{"id": "ana", "sold": 0}]
+
+
+@pytest.mark.parametrize(("status", "price_cents"), [("unsold", 2000), ("reserved", 1000)])
+def test_an_event_is_listed_with_the_price_that_one_can_buy_it_for(servers, status, price_cents):
+    reserved, dearer = hamlet(price_cents=1000), hamlet(price_cents=1500)
+    for each in (reserved, dearer):
+        each.apply_order(an_order("created"), NOON)
+    on_sale = [hamlet(price_cents=price) for price in (3000, 2000)]
+    for tickets in filled(servers, [stored(each) for each in (reserved, dearer, *on_sale)]):
+        ((_, event),), _ = tickets.list_events(public_list(status, "price_asc"), 10, None)
+
+        assert event["price_cents"] == price_cents
 
 
 def test_what_starts_soonest_is_shown_once_for_each_event(servers):
