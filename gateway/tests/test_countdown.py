@@ -117,6 +117,13 @@ def test_bar_that_offers_more_time_hides_nothing_that_has_the_focus_and_leaves_r
     assert page.locator(".paybar").evaluate("(bar) => bar.getBoundingClientRect().bottom") < height / 2
 
 
+def test_screen_readers_know_the_place_of_notices_before_there_is_one(page):
+    notices = page.locator(".notices")
+
+    assert notices.inner_text().strip() == "" and notices.bounding_box()["height"] == 0
+    assert notices.evaluate("(place) => place.ariaLive === 'polite' && place.checkVisibility()")
+
+
 def test_page_follows_what_another_tab_does_with_the_order(page, bo, services, order):
     later = iso(datetime.now(UTC) + timedelta(minutes=9))
     page.clock.run_for(6_000)  # it has looked at the ticket once
