@@ -10,6 +10,7 @@ from flask import Flask
 from gateway.languages import ENGLISH, language
 from libs.amqp.broadcasts import BroadcastListener
 from libs.amqp.raw_messages import require_readable
+from libs.errors import ignoring_unavailable
 from libs.threads import BackgroundThreads
 
 EXCHANGE, ROUTING_KEY = "auth.events", "AnnouncementChanged"
@@ -47,8 +48,10 @@ class AnnouncementListener:
 
     def __init__(self, amqp_url: str, announcement: Announcement, read: Callable[[], dict[str, Any]]) -> None:
         self._announcement = announcement
-        name, read_again = f"gateway.{ROUTING_KEY}", lambda: announcement.update(read())
-        listener = BroadcastListener(name, amqp_url, EXCHANGE, ROUTING_KEY, self.on_message, on_declared=read_again)
+        self._read = read
+        listener = BroadcastListener(
+            f"gateway.{ROUTING_KEY}", amqp_url, EXCHANGE, ROUTING_KEY, self.on_message, on_declared=self._read_again
+        )
         self._threads = BackgroundThreads("announcement", listener.run)
 
     def start(self) -> None:
@@ -58,6 +61,10 @@ class AnnouncementListener:
     def stop(self) -> None:
         """Stop, within some seconds."""
         self._threads.stopping.set()
+
+    def _read_again(self) -> None:
+        with ignoring_unavailable():  # it is read again when the queue is declared the next time
+            self._announcement.update(self._read())
 
     def on_message(self, message: Any) -> None:
         """Show what was announced. Raises if it cannot be read: then the listener starts over."""

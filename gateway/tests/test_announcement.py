@@ -7,6 +7,7 @@ from gateway.announcement import Announcement, AnnouncementListener
 from gateway.tests.test_public_reads import hits, remembering
 from libs.amqp import Outgoing, Publisher
 from libs.contracts.events import CATALOGUE
+from libs.rpc import ServiceUnavailable
 
 SLOW = "Payments are slow today."
 
@@ -77,3 +78,24 @@ def test_each_process_reads_the_banner_when_it_begins_and_hears_of_changes(amqp_
         publisher.publish([Outgoing("auth.events", "AnnouncementChanged", body, {}, mandatory=False)])
         wait_for(lambda: banner.current() == ("en", "Now."), 2)
     listener.stop()
+
+
+def test_the_listener_keeps_listening_while_auth_cannot_be_asked(amqp_url):
+    banner, asked = Announcement(), []
+
+    def read():
+        asked.append(1)
+        raise ServiceUnavailable("auth.announcement was not sent")
+
+    listener = AnnouncementListener(amqp_url, banner, read)
+    with closing(Publisher(amqp_url, CATALOGUE.declare)) as publisher:
+        publisher.publish([Outgoing("auth.events", "Nothing", b"{}", {}, mandatory=False)])  # which declares all
+        listener.start()
+        wait_for(lambda: asked)
+
+        body = b'{"id": "site", "version": 2, "texts": {"en": "Now."}}'
+        publisher.publish([Outgoing("auth.events", "AnnouncementChanged", body, {}, mandatory=False)])
+
+        wait_for(lambda: banner.current() == ("en", "Now."))
+    listener.stop()
+    assert len(asked) == 1

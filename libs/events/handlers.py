@@ -18,6 +18,7 @@ from libs import context, tracing
 from libs.alarms import alarm, is_alarming
 from libs.amqp import BrokerUnavailable, Outgoing, Publisher
 from libs.amqp.consumer import QueueConsumer
+from libs.amqp.publisher import Blocked
 from libs.amqp.raw_messages import require_readable
 from libs.errors import Kind, is_refusal, kind_of, log_failure
 from libs.events import topology
@@ -221,11 +222,18 @@ class EventHandler(Entrypoint):
                 event = message.properties.get("message_id")
                 alarm("event_stuck", f"{event} of {queue} has failed {attempt} times: {headers['x-reason']}")
             copy = _copy(message, topology.wait_name(listener, delay), queue, headers)
-        assert self.retries.publisher is not None
-        refused = self.retries.publisher.publish([copy])
-        if refused:
+        if refused := self._publish(copy):
             raise BrokerUnavailable(str(refused))
         return "parked" if delay is None else "retried"
+
+    def _publish(self, copy: Outgoing) -> dict[str, str]:
+        """Publish a copy, once the broker blocks publishers no longer: it parks what is requeued a hundred times."""
+        assert self.retries.publisher is not None
+        while True:
+            try:
+                return self.retries.publisher.publish([copy])
+            except Blocked:
+                time.sleep(REQUEUE_SECONDS)
 
 
 def about(message: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from amqp.exceptions import AccessRefused
 from kombu import Connection
 
 from libs import context, tracing, wire
-from libs.amqp.connection import SILENCE_SECONDS, connect, connected, discard
+from libs.amqp.connection import BLOCKED, SHORTEST_SECONDS, SILENCE_SECONDS, connect, connected, discard
 from libs.amqp.raw_messages import require_readable
 from libs.errors import Unavailable, is_unavailable, log_failure
 from libs.metrics import rpc_call_seconds
@@ -36,11 +36,7 @@ CONNECT_SECONDS = 2.0
 HEARTBEAT_SECONDS = 20
 POLL_SECONDS = 5.0
 RETURN_CHECK_SECONDS = 0.05
-SHORTEST_SECONDS = 0.001
-"""The shortest timeout of a socket, to which zero would mean something else."""
 CLOSED = "the client was closed"
-BLOCKED = "the broker accepts nothing now"
-"""Part of the message of an error that a broker with an alarm of memory or disk causes."""
 NO_METHOD = "no_method"
 """A method that no service has: calling it shows whether a service answers, and occupies no worker."""
 

@@ -46,6 +46,7 @@ class Responder:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._channel: Any = None
+        self._is_blocked = False
 
     def send(
         self, key: str, correlation_id: str | None, body: bytes, seconds: float = SILENCE_SECONDS, **properties: str
@@ -69,6 +70,9 @@ class Responder:
     def _send(self, key: str, properties: dict[str, Any], body: bytes, seconds: float) -> None:
         if self._channel is None:
             self._connection = connect(self.amqp_url, connect_seconds=CONNECT_SECONDS, seconds=seconds)
+            broker: Any = self._connection.connection
+            broker.on_blocked, broker.on_unblocked = self._blocked, self._unblocked
+            self._is_blocked = False
             self._channel = self._connection.channel()
         message = self._channel.prepare_message(
             body,
@@ -78,6 +82,12 @@ class Responder:
         )
         self._channel.basic_publish(message, RPC_EXCHANGE.name, key, timeout=min(CONNECT_SECONDS, seconds))
 
+    def _blocked(self, reason: str) -> None:
+        self._is_blocked = True
+
+    def _unblocked(self) -> None:
+        self._is_blocked = False
+
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
         discard(connection)
@@ -86,7 +96,8 @@ class Responder:
         """Drop the channel if the broker has closed it, as it does when the exchange is gone, or is silent.
 
         Nothing else waits for that broker, which need not be the one whose calls are answered. It takes VERIFY_SECONDS
-        at most, for no heartbeat is sent meanwhile. While others connect or send, it leaves finding out to them.
+        at most, for no heartbeat is sent meanwhile. While others connect or send, it leaves finding out to them. A
+        broker that blocks publishers is silent, but would keep what is dropped.
         """
         if not self._lock.acquire(timeout=VERIFY_SECONDS / 2):
             return
@@ -95,8 +106,9 @@ class Responder:
                 with self._channel.connection.transport.having_timeout(VERIFY_SECONDS / 2):
                     self._channel.basic_qos(0, 0, False)  # changes nothing, but is answered
         except Exception as error:  # noqa: BLE001 - raising would end the process
-            log_failure(log, error, "the channel for replies is closed")
-            self._drop()
+            if not (self._is_blocked and isinstance(error, TimeoutError)):
+                log_failure(log, error, "the channel for replies is closed")
+                self._drop()
         finally:
             self._lock.release()
 

@@ -28,6 +28,8 @@ from libs.amqp.tests.burst import PATCHES, most_handled_at_once
 from libs.events import Aggregates, Relay, topology
 from libs.events.tests.bakery.catalogue import CATALOGUE, LoafBaked
 from libs.rpc import Client, ServiceUnavailable
+from libs.rpc.entrypoint import Responder
+from libs.rpc.topology import declare_rpc_exchange
 from libs.tests.tcp_proxy import TcpProxy
 from libs.tokens import new_key
 
@@ -162,6 +164,42 @@ def test_a_blocked_broker_costs_time_and_no_event(broker, loaves, kind):
 
     assert queue_length(broker.amqp_url, QUEUE) >= 1
     relay.publisher.close()
+
+
+def test_publishers_leave_no_connections_behind_at_a_blocked_broker_and_say_at_once_that_it_is(broker, monkeypatch):
+    opened, message = [], Outgoing("", "nowhere", b"{}", mandatory=False)
+    for module in ("amqp.publisher", "rpc.entrypoint"):
+        monkeypatch.setattr(
+            f"libs.{module}.connect", lambda *arguments, **options: opened.append(1) or connect(*arguments, **options)
+        )
+    monkeypatch.setattr("libs.rpc.entrypoint.VERIFY_SECONDS", 0.4)
+    with (
+        closing(Publisher(broker.amqp_url, declare_rpc_exchange, 0.5)) as publisher,
+        closing(Responder(broker.amqp_url)) as responder,
+    ):
+        publisher.publish([message])
+        responder.send("gateway.replies.0", "1", b"{}")
+        with alarm(broker, "memory"):
+            responder.send("gateway.replies.0", "1", b"{}")
+            responder.verify()
+            with pytest.raises(BrokerUnavailable):
+                publisher.publish([message])
+            publisher.confirm_seconds = 60
+            started = time.monotonic()
+
+            with pytest.raises(BrokerUnavailable):
+                publisher.check("")
+            responder.verify()
+
+            assert time.monotonic() - started < 5
+        wait_for(lambda: goes_on(publisher, message))
+        wait_for(lambda: responder.verify() or not responder._is_blocked)
+        assert len(opened) == 2
+
+
+def goes_on(publisher, message):
+    with suppress(BrokerUnavailable):
+        return publisher.publish([message]) == {}
 
 
 def stock_dispatch_hangs(amqp_url):

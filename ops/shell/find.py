@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from libs.amqp.connection import BLOCKED
 from libs.clock import utc_now
 from libs.contracts.currencies import currency_of
 from libs.contracts.limits import MAXIMUM_PAGE
 from libs.contracts.parts import SERVICES
 from libs.rpc import RemoteError, ServiceUnavailable
-from libs.rpc.client import BLOCKED
 from ops.shell.operator_client import LISTENERS, OperatorClient
 from ops.shell.story import timeline
 from ops.shell.verbs import verb

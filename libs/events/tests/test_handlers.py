@@ -14,6 +14,7 @@ from dev.stack import free_ports
 from dev.testing import metric, nameko_service, new_database, queue_length, wait_for
 from libs.amqp import Outgoing, Publisher
 from libs.amqp.container import Container
+from libs.amqp.publisher import Blocked
 from libs.amqp.tests.malformed import MALFORMED, publish_malformed
 from libs.events import Unavailable, handles, topology
 from libs.events.handlers import EventHandler, RetryPublisher, Unreadable, _attempt, next_delay
@@ -240,6 +241,22 @@ def test_an_event_that_fails_for_ever_raises_an_alarm_every_twentieth_time(handl
         True
     ] * 3
     assert {message.exchange for message in handler.retries.publisher.published[2:]} == {"labels.wait.7000"}
+
+
+def test_an_event_waits_while_the_broker_is_blocked_instead_of_being_requeued_until_it_is_parked(handler, monkeypatch):
+    publisher, pauses = handler.retries.publisher, []
+    arrive = publisher.publish
+
+    def publish(batch):
+        if len(pauses) < 200:
+            raise Blocked("a memory alarm")
+        return arrive(batch)
+
+    monkeypatch.setattr("time.sleep", pauses.append)
+    publisher.publish = publish
+
+    assert handler._retry_or_park(a_message(), Unavailable("the shop is closed")) == "retried"
+    assert len(publisher.published) == 1
 
 
 def test_headers_on_which_the_broker_would_act_go_no_further(handler):

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from libs.amqp.connection import BLOCKED
 from libs.clock import utc_now
 from libs.contracts.events import CATALOGUE
 from libs.rpc import RemoteError, ServiceUnavailable
-from libs.rpc.client import BLOCKED
 from libs.tokens import new_key
 from ops.shell import find, operator_client
 from ops.shell.find import _stuck_payments
