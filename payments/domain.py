@@ -104,7 +104,7 @@ class Payment:
         """Whether the reconciler has to visit it: Stripe and the order do not agree yet."""
         if self.stripe_id is None:
             return self.creating_at is not None
-        is_going_back = self.refunding_cents > 0 or bool(self._requested_refunds)
+        is_going_back = self.refunding_cents > 0 or bool(self.requested_refunds)
         if self.refund_failed_at is not None and not is_going_back:
             return False
         if self.status == "captured":
@@ -240,7 +240,8 @@ class Payment:
             self.refund_failed_at = None
 
     @property
-    def _requested_refunds(self) -> list[dict[str, Any]]:
+    def requested_refunds(self) -> list[dict[str, Any]]:
+        """The partial refunds that are not made yet."""
         return [refund for refund in self.partial_refunds if refund["state"] == "requested"]
 
     def next_partial_refund(self, intent: PaymentIntent) -> dict[str, Any] | None:
@@ -249,7 +250,7 @@ class Payment:
         A request for which Stripe has a refund is done, even if that is an earlier one that was abandoned meanwhile.
         """
         refunded = intent.requests_refunded
-        waiting = (refund for refund in self._requested_refunds if refund["id"] not in intent.refund_ids)
+        waiting = (refund for refund in self.requested_refunds if refund["id"] not in intent.refund_ids)
         return next((refund for refund in waiting if request_of(refund["id"]) not in refunded), None)
 
     def may_ask_for(self, refund: dict[str, Any], now: datetime) -> bool:
@@ -293,7 +294,7 @@ class Payment:
         self.check_refundable()
         if self.order["status"] != "complete":  # it may still be cancelled, and then everything goes back
             raise NotCaptured("This order is not complete yet, so it cannot be refunded partially.")
-        going = sum(refund["amount_cents"] for refund in self._requested_refunds)
+        going = sum(refund["amount_cents"] for refund in self.requested_refunds)
         left = self.amount_cents - self.refunded_cents - self.refunding_cents - going
         if amount_cents > left:
             raise RefundTooLarge(f"Only {left} (in the currency's minor unit) are left to refund.", left_cents=left)

@@ -18,7 +18,7 @@ from payments.store import PaymentStore
 
 LONGEST_REASON = 500
 LATE_AFTER = 2 * UNDER_WAY_PERIOD
-"""How long a partial refund may take when Stripe has failed once."""
+"""How long a refund may take when Stripe has failed once."""
 PENDING_AFTER = timedelta(days=1)
 """How long Stripe may take over a refund: it waits for days if its balance of ours is too low."""
 LONGEST_ID = 16
@@ -115,11 +115,14 @@ def _failed(payment: Payment) -> list[dict[str, Any]]:
     return [{**about, **{name: each[name] for name in everything}} for each in failed or [everything]]
 
 
-def list_late_partial_refunds(store: PaymentStore, now: datetime) -> list[dict[str, Any]]:
-    """Return the orders whose partial refund was requested LATE_AFTER ago or earlier, as [{"order_id", "since"}]."""
+def list_late_refunds(store: PaymentStore, now: datetime) -> list[dict[str, Any]]:
+    """Return the orders whose refund, partial or not, was requested LATE_AFTER ago or earlier and is not made yet.
+
+    As [{"order_id", "since"}].
+    """
     waiting = {
-        payment.id: min(each["at"] for each in payment.partial_refunds if each["state"] == "requested")
-        for payment in store.list_partial_refunds_requested()
+        payment.id: next(each["at"] for each in (*payment.requested_refunds, payment.refund) if each)
+        for payment in store.list_refunds_requested()
     }
     return [{"order_id": ident, "since": since} for ident, since in waiting.items() if since <= now - LATE_AFTER]
 

@@ -31,7 +31,7 @@ from payments.recording import CONFIRM_PERIOD
 from payments.refunds import (
     PENDING_AFTER,
     list_failed_refunds,
-    list_late_partial_refunds,
+    list_late_refunds,
     refund,
     refund_partially,
     with_refunds,
@@ -157,7 +157,7 @@ class PaymentsService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def stuck(self) -> dict[str, Any]:
-        """Return {"payments", "webhooks", "confirming", "refunds", "partial_refunds", "pending_refunds"}, 100 of each.
+        """Return {"payments", "webhooks", "confirming", "refunds", "late_refunds", "pending_refunds"}, 100 of each.
 
         Payments and webhooks that could not be settled 20 times or more, with how often, since when and why last: they
         are still retried. Also, as [{"order_id", "since"}], payments whose outcome has been unknown for too long,
@@ -172,7 +172,7 @@ class PaymentsService(parked_events.ParkedEvents):
             "webhooks": store.inbox.list_stuck(BATCH),
             "confirming": [{"order_id": each.id, "since": each.confirming_at} for each in confirming],
             "refunds": list_failed_refunds(store, BATCH),
-            "partial_refunds": list_late_partial_refunds(store, utc_now())[:BATCH],
+            "late_refunds": list_late_refunds(store, utc_now())[:BATCH],
             "pending_refunds": [{"order_id": each.id, "since": each.updated_at} for each in pending],
         }
 

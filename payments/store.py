@@ -255,9 +255,11 @@ class PaymentStore:
         for found in self.payments.collection.find(where, {"stripe_id": 1}, batch_size=READ_AT_ONCE):
             yield found["stripe_id"]
 
-    def list_partial_refunds_requested(self) -> list[Payment]:
-        """Return the payments with a partial refund that is not made yet."""
-        return [_payment(found) for found in self.payments.find_all(REFUND_REQUESTED)]
+    def list_refunds_requested(self) -> list[Payment]:
+        """Return the payments with a refund that Stripe has neither made nor accepted yet, partial or in full."""
+        is_missing = {"status": "captured", "refund_failed_at": None, "refunding_cents": {"$not": {"$gt": 0}}}
+        in_full = {"work_left": True, "refund": {"$ne": None}, **is_missing}
+        return [_payment(found) for found in self.payments.find_all({"$or": [REFUND_REQUESTED, in_full]})]
 
     def count(self, name: str) -> None:
         """Add one to a counter that all instances share."""

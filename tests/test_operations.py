@@ -285,6 +285,35 @@ def test_a_refund_that_stays_pending_is_shown_and_looked_at_again(site):
     assert settled["refunding_cents"] == 0
 
 
+def test_a_refund_that_stripe_has_not_made_is_shown_and_made(site):
+    order_id = site.bought()
+    refund = {"by": "olga", "reason": "called off", "at": utc_now() - 5 * AGO}
+    site.change("payments", "payments", order_id, refund=refund, work_left=True, visited_at=utc_now())
+    told = site.shell["story"](order_id)
+
+    shown, settled = run(site, "A refund is not made", ORDER=order_id)
+
+    assert kinds(shown, order_id) == {"refund waiting": f'settle("{order_id}")'}
+    assert "refund of everything: not made yet" in [line["what"] for line in told]
+    assert settled["status"] == "refunded"
+    assert not [line for line in site.shell["story"](order_id) if "not made yet" in line["what"]]
+
+
+def test_the_story_of_an_order_tells_what_became_of_each_refund(site):
+    order_id = site.bought()
+    site.shell["refund"](order_id, "one seat was broken", "5.00")
+    (made,) = site.store("payments").get(order_id).partial_refunds
+    failed = {**made, "id": "other", "state": "failed", "amount_cents": 299}
+    site.change("payments", "payments", order_id, partial_refunds=[made, failed])
+
+    told = [line["what"] for line in site.shell["story"](order_id)]
+
+    assert [what for what in told if what.startswith("refund of")] == [
+        "refund of 5.00 USD: created",
+        "refund of 2.99 USD: failed",
+    ]
+
+
 def test_parked_events_are_shown_and_replayed(site):
     site.park("orders.TicketUpdated", "a", "KeyError: 'x'")
 

@@ -219,8 +219,8 @@ def _stuck_payments(_part: str, found: dict[str, Any]) -> Iterable[dict[str, Any
     for each in found.get("pending_refunds", ()):  # payments of an earlier version says none
         why = "pending at Stripe: is our balance there too low?"
         yield _trouble("refund pending", each["order_id"], each["since"], why, f'settle("{each["order_id"]}")')
-    for each in found.get("partial_refunds", ()):  # as above
-        yield _trouble("partial refund waiting", each["order_id"], each["since"], None, f'settle("{each["order_id"]}")')
+    for each in found.get("late_refunds", ()):  # as above
+        yield _trouble("refund waiting", each["order_id"], each["since"], None, f'settle("{each["order_id"]}")')
     for each in found["payments"]:
         ident, why = each["order_id"], f"{each['failures']} times: {each['failure']}"
         yield _trouble("payment not settled", ident, each["failed_since"], why, f'settle("{ident}")')

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from libs.contracts.currencies import currency_of
 from ops.shell.methods import is_look_up
 
 Document = Mapping[str, Any]
@@ -62,10 +63,24 @@ def _of_payment(payment: Document) -> Iterator[Line]:
             yield _line(payment[name], "payments", what)
     if payment["confirming_at"]:
         yield _line(payment["confirming_at"], "payments", "a card is being charged; its outcome is not known yet")
+    yield from _of_refunds(payment)
     for webhook in payment["webhooks"]:
         waits = f"not settled, {webhook['failures'] or 0} failures: {webhook['failure']}"
         outcome = webhook["outcome"] if webhook["settled_at"] else waits
         yield _line(webhook["received_at"], "Stripe", f"{webhook['type']}: {outcome}")
+
+
+def _of_refunds(payment: Document) -> Iterator[Line]:
+    """Say what became of each refund that an operator requested; `money went back` says when everything was made."""
+    for each in payment["earlier_refunds"]:
+        yield _line(each["at"], "payments", "refund of everything: failed")
+    if payment["refund"] and payment["status"] == "captured":
+        pending = "pending at Stripe" if payment["refunding_cents"] else "not made yet"
+        state = "failed" if payment["has_full_refund_failed"] else pending
+        yield _line(payment["refund"]["at"], "payments", f"refund of everything: {state}")
+    for each in payment["partial_refunds"]:
+        amount = currency_of(payment["currency"]).major(each["amount_cents"])
+        yield _line(each["at"], "payments", f"refund of {amount} {payment['currency'].upper()}: {each['state']}")
 
 
 def _of_messages(service: str, about: Document) -> Iterator[Line]:

@@ -12,7 +12,7 @@ from libs.events import VersionConflict
 from payments import errors
 from payments.card_provider import StripeBusy, _refund_totals
 from payments.domain import UNDER_WAY_PERIOD
-from payments.refunds import LATE_AFTER, list_late_partial_refunds, refund, refund_partially
+from payments.refunds import LATE_AFTER, list_late_refunds, refund, refund_partially
 from tests.money.buyer import paid_in_the_browser
 from tests.money.scenarios import before_next
 
@@ -524,17 +524,35 @@ def test_a_partial_refund_that_stripe_has_not_made_for_twenty_minutes_is_shown_t
     order_id = world.bought()
     fake.control("faults", kind="error", path="/v1/refunds", status=500, count=9)
     asked = refund_some(world, order_id, 500)["partial_refunds"][0]
-    early = list_late_partial_refunds(world.store, world.now())
+    early = list_late_refunds(world.store, world.now())
     world.ahead += LATE_AFTER
     world.reconciler.run()
 
-    [late] = list_late_partial_refunds(world.store, world.now())
+    [late] = list_late_refunds(world.store, world.now())
     fake.control("faults", method="DELETE")
     world.ahead += UNDER_WAY_PERIOD
     world.reconciler.run()
 
     assert (early, late["order_id"], late["since"].isoformat()) == ([], order_id, asked["at"])
-    assert list_late_partial_refunds(world.store, world.now()) == []
+    assert list_late_refunds(world.store, world.now()) == []
+
+
+def test_a_refund_of_everything_that_stripe_has_not_made_for_twenty_minutes_is_shown_to_operators(world, fake):
+    order_id = world.bought()
+    fake.control("faults", kind="error", path="/v1/refunds", status=500, count=9)
+    asked = refunded(world, order_id)["refund"]
+    early = list_late_refunds(world.store, world.now())
+    world.ahead += LATE_AFTER
+    world.reconciler.run()
+
+    [late] = list_late_refunds(world.store, world.now())
+    fake.control("faults", method="DELETE")
+    world.ahead += UNDER_WAY_PERIOD
+    world.reconciler.run()
+
+    assert (early, late["order_id"], late["since"].isoformat()) == ([], order_id, asked["at"])
+    assert world.payment(order_id).status == "refunded"
+    assert list_late_refunds(world.store, world.now()) == []
 
 
 def test_a_partial_refund_that_was_requested_while_stripe_is_unreachable_is_made_later(world, fake):
