@@ -33,8 +33,8 @@ NUMBER = "revocation_no"
 NUMBERS = IndexModel([(NUMBER, ASCENDING)], unique=True, sparse=True)
 NUMBER_TRIES = 100
 """How often to try for the next number when others take it at the same moment."""
-KEPT = timedelta(hours=1)
-"""How long a revocation is kept after the token's expiry, by whose clock ever."""
+KEPT = timedelta(days=1)
+"""How long a revocation is kept after the token's expiry, by whose clock ever: by one in another time zone, too."""
 
 
 def renew_emails(db: Database[Document]) -> int:

@@ -19,7 +19,7 @@ from typing import Any
 
 from libs.errors import Unavailable, log_failure
 from libs.rpc import RemoteError, ServiceUnavailable
-from libs.tokens import CLOCK_SKEW_SECONDS, Claims
+from libs.tokens import CLOCK_SKEW_SECONDS, MOST_AHEAD_SECONDS, Claims
 
 TRUST_SECONDS = 3.0
 ASK_SECONDS = TRUST_SECONDS / 3
@@ -37,6 +37,8 @@ RESUME_SECONDS = 0.5
 
 PRUNE_SECONDS = 60.0
 """How often to drop what has expired; each time all entries are read."""
+AFTER_EXPIRY_SECONDS = 2 * MOST_AHEAD_SECONDS + CLOCK_SKEW_SECONDS
+"""How long after that: an auth whose clock is ahead may have minted the token, and one that is behind ended it."""
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,7 @@ class Revocations:
         self._users: dict[str, tuple[int, float]] = {}
         self._trusted_until = float("-inf")
         self._pruned_at = clock()
+        self._dropped_until = 0.0  # what ended sessions whose tokens expire before this moment may have been dropped
         self._woken = threading.Event()
         self._used_at = clock()
         self._is_followed = threading.Event()  # or nobody follows, and who has this calls `refresh`
@@ -81,7 +84,8 @@ class Revocations:
         generation, _ = self._users.get(claims.subject, (0, 0.0))
         if claims.session_id in self._sessions or claims.generation < generation:
             return True
-        return False if self.is_current else self._ask_about(claims)
+        is_listed = self.is_current and claims.expires_at >= self._dropped_until
+        return False if is_listed else self._ask_about(claims)
 
     def follow(self, stopping: threading.Event) -> None:
         """Keep the list current until `stopping` is set and `wake` called; for a thread of its own.
@@ -130,10 +134,14 @@ class Revocations:
         return bool(found["sessions"] or found["users"])
 
     def _prune(self) -> None:
-        """Drop those whose tokens have expired, once a minute."""
+        """Drop those whose tokens have expired, once a minute.
+
+        auth is asked about any token that is as old and still valid: the clock was ahead then, and has been set back.
+        """
         if self._clock() < self._pruned_at + PRUNE_SECONDS:
             return
-        self._pruned_at, expired = self._clock(), time.time() - 2 * CLOCK_SKEW_SECONDS
+        self._pruned_at, expired = self._clock(), time.time() - AFTER_EXPIRY_SECONDS
+        self._dropped_until = max(self._dropped_until, expired)
         self._sessions = {known: until for known, until in self._sessions.items() if until >= expired}
         self._users = {known: (least, until) for known, (least, until) in self._users.items() if until >= expired}
 

@@ -173,6 +173,16 @@ def test_numbers_are_never_used_again_after_what_had_them_has_expired(store, mon
     assert mongo.revoked_sessions.distinct("_id") == ["now"]
 
 
+def test_a_session_stays_ended_although_the_clock_of_an_auth_is_in_another_time_zone(store, mongo, monkeypatch):
+    end_session(store, "s1", utc_now() + timedelta(hours=1))
+    mongo.revoked_sessions.update_one({}, {"$unset": {"outbox_at": ""}})  # its event is published
+
+    monkeypatch.setattr("auth.store.utc_now", lambda: utc_now() + timedelta(hours=14))
+    end_session(store, "s2")
+
+    assert store.is_revoked("s1", "ana", 0)
+
+
 def test_users_are_no_longer_listed_after_their_tokens_have_expired(store, ana, mongo):
     bo = store.add("bo@example.org", "hash 1", "home")
     ana = store.revoke_all(ana)

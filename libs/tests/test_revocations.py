@@ -19,7 +19,7 @@ PAGE = 3
 
 
 def session(ident, user="ana", generation=0):
-    return Claims("auth", user, ident, 0, 43200, generation=generation)
+    return Claims("auth", user, ident, 0, int(time.time()) + 3600, generation=generation)
 
 
 def unavailable(*_):
@@ -164,6 +164,31 @@ def test_sessions_and_users_are_dropped_once_their_tokens_have_expired(known, au
     known.refresh()
 
     assert (list(known._sessions), list(known._users)) == (["new"], ["bo"])
+
+
+def test_session_from_an_auth_that_is_ahead_stays_ended_by_one_that_is_behind(known, auth, clock):
+    auth.revoke("users", "ana", (datetime.now(UTC) - timedelta(minutes=1)).isoformat(), generation=1)
+    clock.sleep(PRUNE_SECONDS)
+    known.refresh()
+
+    assert known.is_revoked(Claims("auth", "ana", "s1", 0, int(time.time())))
+
+
+@pytest.mark.parametrize("kind", ["sessions", "users"])
+def test_no_session_that_has_ended_is_accepted_again_after_the_clock_was_ahead(auth, clock, monkeypatch, kind):
+    known, now = Revocations(auth.ask, lambda claims: claims.session_id == "s1", clock), time.time()
+    auth.revoke("sessions") if kind == "sessions" else auth.revoke("users", "ana", generation=1)
+    known.refresh()
+    clock.sleep(PRUNE_SECONDS)
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time", lambda: now + 2 * 3600)
+        known.refresh()
+    clock.sleep(PRUNE_SECONDS)
+    known.refresh()
+
+    assert (known._sessions, known._users) == ({}, {})
+    assert known.is_revoked(session("s1"))
+    assert not known.is_revoked(session("s2", "bo"))
 
 
 def test_sign_out_is_effective_once_every_process_knows_it(auth, clock):
