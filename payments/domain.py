@@ -279,10 +279,9 @@ class Payment:
     ) -> bool:
         """Record that an operator requests a partial refund: once for each amount and reason, and again if that failed.
 
-        Returns False when it was requested already, and did not fail, or was replaced. Raises
-        AlreadyRefunded when a full refund was,
-        RefundTooLarge when less is left, RefundUnderWay when an abandoned one may still be made, and what
-        `check_refundable` raises.
+        Returns False when it was requested already, and did not fail, or was replaced. Raises AlreadyRefunded when a
+        full refund was, RefundTooLarge when less is left, RefundUnderWay when an abandoned one may still be made, and
+        what `check_refundable` raises.
         """
         alike = self.refunds_like(amount_cents, reason)
         if any(refund["state"] in ("requested", "created", "replaced") for refund in alike):

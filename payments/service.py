@@ -139,8 +139,8 @@ class PaymentsService(parked_events.ParkedEvents):
 
         Returns the payment with who asked for which refund, why and when. The same amount is refunded again only for
         another reason, or if that failed. The order stays complete, once everything went back with the time of that.
-        A refund of everything replaces those that are not made yet.
-        Raises ReasonMissing, AlreadyRefunded when another operator has asked for everything, NotCaptured,
+        A refund of everything replaces those that are not made yet. Raises ReasonMissing, InvalidArguments,
+        AlreadyRefunded when another operator has asked for everything, NotCaptured,
         ChargeDisputed, RefundTooLarge, or RefundUnderWay.
         """
         operator = self.caller.operator

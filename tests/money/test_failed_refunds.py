@@ -49,10 +49,11 @@ def test_an_order_does_not_go_on_saying_that_it_was_refunded_when_the_refund_cam
     before = says(world, order_id)
 
     come_back(world, fake, order_id)
-    after = says(world, order_id)
+    after, went_back_at = says(world, order_id), world.payment(order_id).refunded_at
     refund_some(world, order_id, 500, "agreed")
     world.come_to_rest()
 
+    assert went_back_at is None
     assert (before, after, says(world, order_id)) == ((1999, True), (0, False), (500, False))
 
 

@@ -23,8 +23,8 @@ twice; a bank refuses a capture once or for good. Of Stripe's own failures (500)
 refunds are modelled: they may have done it all the same, also later, and may be replayed. Stripe may also refuse a
 creation (400), even after it has created the PaymentIntent under the same key. Banks may send refunds back,
 which operators may then ask for again; of that webhooks, or the audit, tell in the end. Disputes, refunds made at
-Stripe and amounts that differ are not modelled, nor idempotency keys of refunds of everything. The exhaustive part has
-one order with three workers, and two orders with one or two; three orders with everything at once are only sampled.
+Stripe and amounts that differ are not modelled. The exhaustive part has one order with three workers, and two orders
+with one or two; three orders with everything at once are only sampled.
 
 model.py is the state, rules.py the rules and their switches, moves.py what can happen, invariants.py what must hold,
 search.py the search. docs/protocol.md explains how to read a trace.

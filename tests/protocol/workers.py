@@ -17,6 +17,8 @@ UNKNOWN = Snapshot("unknown")
 ROUNDS = 20
 NEW = Document(copy=0, asked=False)
 """A payment that was just opened."""
+EVERYTHING = ""
+"""Which refund it is that is no partial one."""
 KEPT = 100_000
 """How many answers to the same question are kept."""
 LIVE = ("created", "awaiting_payment", "complete")
@@ -229,7 +231,8 @@ def _decided(
     if step is Step.CAPTURE:
         return _capturer(worker, document)
     if step in (Step.CANCEL, Step.REFUND):
-        return worker._replace(task=step.name.lower(), read=None, intent=document.intent, then="")
+        key_no = document.key_no if step is Step.REFUND else 0
+        return worker._replace(task=step.name.lower(), read=None, intent=document.intent, then="", key_no=key_no)
     written, event = rules.recorded(document, status, intent)
     then = worker.then if written.status == "open" else ""
     if written.version == document.version:
@@ -462,8 +465,10 @@ def _refund(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
     claim = world.claims[worker.claim]
     assert worker.intent is not None
     intent = claim.intents[worker.intent]
-    if intent.status == "succeeded" and not intent.is_refunded:
-        claim = changed_intent(claim, worker.intent, intent._replace(refunds=intent.refunds + 1))
+    replies = intent.refund_replies | {(EVERYTHING, worker.key_no, True)}
+    if intent.status == "succeeded" and not intent.is_refunded and replies != intent.refund_replies:
+        intent = intent._replace(refunds=intent.refunds + 1, refund_replies=replies)
+        claim = changed_intent(claim, worker.intent, intent)
     yield "Stripe refunds", _settle_again(world.with_claim(worker.claim, claim), worker)
 
 
