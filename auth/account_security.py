@@ -134,7 +134,7 @@ class AccountSecurity:
             sign_count = self.passkeys.verify_use(answer, challenge, passkey)
         except webauthn.InvalidAnswer as error:
             raise WrongPasskey("This passkey was not accepted. Try again.") from error
-        if not self.store.factors.use_challenge(challenge, ANSWER_WITHIN):
+        if not self.store.factors.use_challenge(challenge):
             raise WrongPasskey("This passkey was not accepted. Try again.")
         self.store.factors.note_use(passkey_id, sign_count)
         return str(passkey["user_id"])
@@ -381,7 +381,7 @@ class AccountSecurity:
                 passkey = self.passkeys.verify_creation(arguments.text("answer", answer, MAXIMUM_ANSWER), challenge)
             except webauthn.InvalidAnswer as error:
                 raise WrongPasskey("This passkey was not accepted. Try again.") from error
-            is_new = user_id == user["id"] and self.store.factors.use_challenge(challenge, ANSWER_WITHIN)
+            is_new = user_id == user["id"] and self.store.factors.use_challenge(challenge)
             if not is_new or not self.store.factors.add_passkey({**passkey, "user_id": user["id"], "name": name}):
                 raise WrongPasskey("This passkey was not accepted. Try again.")
             self.store.factors.note_change(user["id"], "passkey_added", name)

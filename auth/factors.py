@@ -16,6 +16,8 @@ Document = dict[str, Any]
 
 CHANGES_KEPT = 20
 CHANGES_SHOWN = 10
+CHALLENGES_KEPT = timedelta(days=1)
+"""How long a challenge that was used is remembered, by whose clock ever; it is good for some minutes."""
 SLOT = "slot"
 SLOT_TRIES = 20
 """How often to look for another free slot when others take it at the same moment."""
@@ -133,10 +135,10 @@ class Factors:
         """Remove a user's passkey and return it, or None if the user has no such one."""
         return self._passkeys.find_one_and_delete({"_id": passkey_id, "user_id": user_id})
 
-    def use_challenge(self, challenge: str, good_for: timedelta) -> bool:
-        """Return whether a challenge, which is good for that long at most, was not used before; now it was."""
+    def use_challenge(self, challenge: str) -> bool:
+        """Return whether a challenge was not used before; now it was."""
         try:
-            self._used_challenges.insert_one({"_id": challenge, "forget_at": utc_now() + 2 * good_for})
+            self._used_challenges.insert_one({"_id": challenge, "forget_at": utc_now() + CHALLENGES_KEPT})
         except DuplicateKeyError:
             return False
         return True

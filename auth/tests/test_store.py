@@ -183,6 +183,16 @@ def test_a_session_stays_ended_although_the_clock_of_an_auth_is_in_another_time_
     assert store.is_revoked("s1", "ana", 0)
 
 
+def test_an_answered_challenge_is_remembered_although_the_clock_of_an_auth_is_in_another_time_zone(
+    store, mongo, monkeypatch
+):
+    monkeypatch.setattr("auth.factors.utc_now", lambda: utc_now() - timedelta(hours=14))
+
+    assert store.factors.use_challenge("a challenge")
+
+    assert mongo.used_challenges.find_one()["forget_at"] > utc_now() + timedelta(hours=1)  # when MongoDB deletes it
+
+
 def test_users_are_no_longer_listed_after_their_tokens_have_expired(store, ana, mongo):
     bo = store.add("bo@example.org", "hash 1", "home")
     ana = store.revoke_all(ana)
