@@ -1,4 +1,4 @@
-"""Metrics and traces of the requests to Stripe."""
+"""Metrics, traces and deadlines of the requests to Stripe."""
 
 import re
 import time
@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import stripe
+from eventlet import Timeout
 from prometheus_client import Histogram
 
 from libs import tracing
@@ -22,14 +23,14 @@ stripe_request_seconds = Histogram(
 
 
 class TimedRequests(stripe.RequestsClient):
-    """Stripe's own HTTP client, timed."""
+    """Stripe's own HTTP client, timed. Its time-out is that of a whole request; alone it is that of each read."""
 
     def request(self, method: str, url: str, *arguments: Any, **options: Any) -> Any:
         """Send a request; return what the client does."""
         began, status, kind = time.monotonic(), "none", _kind(method, url)
         about = {"http.request.method": method.upper(), "server.address": urlsplit(url).hostname or ""}
         try:
-            with tracing.client_span(kind, about):
+            with tracing.client_span(kind, about), Timeout(self._timeout, TimeoutError):
                 answer = super().request(method, url, *arguments, **options)
                 tracing.record_status(answer[1])
             status = str(answer[1])
