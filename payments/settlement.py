@@ -251,16 +251,15 @@ class Settlement:
         if event is None:
             self.store.update_work_left(payment)
             return
-        # alarms first: should this process die before it has saved, they are raised again
+        self.store.save(payment, event)
+        crash_point(CrashPoint.RECORDED)
         what = f"{payment.stripe_id} of order {payment.id}"
+        if payment.failed_refunds > failed_before:
+            self._alarm_refund_failed(payment)
         if event == "PaymentRefunded" and intent.has_duplicate_refund:
             alarm(self.store, "duplicate_refund", what)
         if payment.dispute and disputes.needs_attention(disputed_before, payment.dispute):
             alarm(self.store, "dispute_opened", f"{what} is disputed: {payment.dispute['status']}")
-        self.store.save(payment, event)
-        crash_point(CrashPoint.RECORDED)
-        if payment.failed_refunds > failed_before:  # once; should it be lost, `stuck` lists the refund
-            self._alarm_refund_failed(payment)
 
     def _capture(self, payment: Payment, intent: PaymentIntent) -> Reading | None:
         try:

@@ -3,7 +3,6 @@
 import json
 from datetime import timedelta
 from types import SimpleNamespace
-from unittest.mock import Mock
 
 import pytest
 import stripe
@@ -154,19 +153,6 @@ def test_a_dispute_that_no_webhook_reports_raises_an_alarm_once_it_is_found(worl
 
     for _ in range(2):
         world.audit.run()
-
-    assert world.store.counts()["alarms_dispute_opened"] == 1
-
-
-def test_the_alarm_for_a_dispute_outlasts_a_worker_that_dies_once_it_has_recorded_it(world, fake, monkeypatch):
-    order_id = world.bought()
-    fake.control("disputes", payment_intent=stripe_id(world, order_id))
-    with monkeypatch.context() as dying:
-        dying.setattr("payments.settlement.crash_point", Mock(side_effect=SystemExit))
-        with pytest.raises(SystemExit):
-            world.settlement.settle(order_id)
-
-    world.audit.run()
 
     assert world.store.counts()["alarms_dispute_opened"] == 1
 
