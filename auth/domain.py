@@ -46,6 +46,9 @@ ALIKE = {
 """For each letter of these words, what looks like it in Cyrillic, Greek and Armenian, or is typed for it."""
 LATIN = {ord(other): letter for letter, others in ALIKE.items() for other in others}
 EMAIL = re.compile(rf"[^{UNFIT}]+@[^{UNFIT}.]+(\.[^{UNFIT}.]+)+")
+LONGEST_DOMAIN, LONGEST_LABEL = 253, 63
+DOTS = re.compile("[.\u3002]")
+"""What separates the labels of a domain, in NFKC."""
 
 
 class InvalidEmail(InvalidFields):
@@ -252,11 +255,14 @@ def normalise_email(email: object) -> str:
 def comparable_email(email: str) -> str:
     """Return the address as it is compared: without case and what is invisible, in one normal form (NFKC).
 
-    Its domain is in ASCII (IDNA), in which browsers send müller.de; one that cannot be converted stays as it is.
+    Its domain is in ASCII (IDNA), in which browsers send müller.de; one that cannot be converted stays as it is, and so
+    does one that is too long for DNS (RFC 1035, section 2.3.4): converting takes the square of the length.
     """
     name, at, domain = _folded(email).rpartition("@")
-    with suppress(UnicodeError):
-        domain = domain if domain.isascii() else domain.encode("idna").decode()
+    is_short = len(domain) <= LONGEST_DOMAIN and all(len(label) <= LONGEST_LABEL for label in DOTS.split(domain))
+    if is_short and not domain.isascii():
+        with suppress(UnicodeError):
+            domain = domain.encode("idna").decode()
     return name + at + domain
 
 

@@ -17,7 +17,7 @@ Document = dict[str, Any]
 CHANGES_KEPT = 20
 CHANGES_SHOWN = 10
 CHALLENGES_KEPT = timedelta(days=1)
-"""How long a challenge that was used is remembered, by whose clock ever; it is good for some minutes."""
+"""How long a challenge that was used is remembered, by any host's clock; it is good for some minutes."""
 SLOT = "slot"
 SLOT_TRIES = 20
 """How often to look for another free slot when others take it at the same moment."""

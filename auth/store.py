@@ -34,7 +34,7 @@ NUMBERS = IndexModel([(NUMBER, ASCENDING)], unique=True, sparse=True)
 NUMBER_TRIES = 100
 """How often to try for the next number when others take it at the same moment."""
 KEPT = timedelta(days=1)
-"""How long a revocation is kept after the token's expiry, by whose clock ever: by one in another time zone, too."""
+"""How long a revocation is kept after the token's expiry, by any host's clock, even one in another time zone."""
 
 
 def renew_emails(db: Database[Document]) -> int:

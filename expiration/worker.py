@@ -40,7 +40,7 @@ class LoopingWorker(SimpleWorker):
         super().__init__(*args, **kwargs)
 
     def run(self) -> None:
-        """Work until the process is stopped; rq ends as soon as Redis refuses a write, as it does without memory."""
+        """Work until the process is stopped; rq ends as soon as Redis refuses a write, as when it is out of memory."""
         with suppress(StopRequested):
             while not self._shutdown_requested_date:
                 self.loop.turned()
@@ -59,7 +59,7 @@ class LoopingWorker(SimpleWorker):
         super().register_birth()  # type: ignore[no-untyped-call]
 
     def register_death(self) -> None:
-        """Tell Redis if it takes that; else the registration lapses."""
+        """Tell Redis if it accepts writes; otherwise the registration lapses."""
         with ignoring_unavailable():
             super().register_death()  # type: ignore[no-untyped-call]
 

@@ -180,7 +180,7 @@ def _typed_price(text: str, currency: Currency, locale: Locale | None) -> int | 
 class PriceFilter(Price):
     """A price to compare with, validated here; `{example}` in the `problem` becomes a price.
 
-    What is none in the visitor's locale is read in the other languages of the site: 1,000 stays the same when a
+    What is no price in the visitor's locale is read as in the other languages of the site: 1,000 stays the same when a
     visitor changes the language, or shares the link.
     """
 

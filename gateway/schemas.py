@@ -259,7 +259,9 @@ class TicketQuery(PricedSchema, PageQuery):
     starts_from = Day(
         data_key="from",
         load_default=None,
-        metadata={"description": "Starts on this day or later, at the venue; at the site where its zone is unknown."},
+        metadata={
+            "description": "Starts on this day or later, in the venue's time zone, or in the site's if that is unknown."
+        },
     )
     starts_before = Day(
         is_over=True, data_key="to", load_default=None, metadata={"description": "Starts on this day or earlier."}

@@ -118,8 +118,8 @@ def load_viewer(_request: Request) -> Viewer | None:
 def _is_idle() -> bool:
     """Return whether the session has timed out; if not, note its use in the cookie now and then.
 
-    An older copy of the cookie cannot extend the session. A cookie of an earlier version has no time of use. One in the
-    future, by a gateway whose clock was ahead, counts like one as long ago: it adds an hour at most.
+    An older copy of the cookie cannot extend the session. A cookie of an earlier version has no time of use. A time in
+    the future, from a gateway whose clock was ahead, counts like one as long ago: it adds an hour at most.
     """
     now = int(time.time())
     quiet = abs(now - session.get("used_at", now - USE_NOTED_SECONDS))

@@ -62,7 +62,7 @@ def duplicates_in(error: BulkWriteError) -> list[dict[str, Any]]:
 
 
 def is_due(field: str, seconds: float) -> dict[str, Any]:
-    """Return the filter for documents whose `field` is no moment ahead, by the clock of MongoDB.
+    """Return the filter for documents whose `field` is not in the future by MongoDB's clock.
 
     It is set at most `seconds` ahead, so one further ahead is due: the clock has been set back, or the primary is new.
     """

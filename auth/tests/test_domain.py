@@ -150,6 +150,17 @@ def test_the_users_own_email_is_no_password(password):
         domain.check_password("password", password, "ana.lopez@example.org", strong)
 
 
+@pytest.mark.parametrize("long", ["".join(map(chr, range(0x4E00, 0x4E00 + 1020))), "\ufdfa" * 253, "\u4e00." * 500])
+def test_a_domain_that_is_too_long_to_exist_keeps_nobody_else_waiting(long, monkeypatch):
+    """Converting one takes the square of its length."""
+    converted = []
+    monkeypatch.setattr("encodings.idna.ToASCII", lambda label: converted.append(label) or b"x")
+
+    domain.comparable_email(f"a@{long}.org")
+
+    assert converted == []
+
+
 @pytest.mark.parametrize("password", ["karl@m\u00fcller.de", "Karl@m\u00fcller.de1", "karl@xn--mller-kva.de"])
 def test_the_users_own_email_is_no_password_in_whichever_form(password):
     with pytest.raises(domain.InvalidPassword):

@@ -4,7 +4,6 @@ import heapq
 import logging
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -122,21 +121,26 @@ class _Workers:
     """The pools of workers, in place of nameko's one; slow entrypoints of each class have one of their own."""
 
     def __init__(self, size: int, slow_size: int) -> None:
-        self._pool = GreenPool(size)
-        self._slow = defaultdict[type, GreenPool](lambda: GreenPool(slow_size))
+        self._pool, self._slow_size = GreenPool(size), slow_size
+        self._slow: dict[type, GreenPool] = {}
 
     def pool_of(self, entrypoint: Any) -> GreenPool:
         """Return the pool that executes `entrypoint`."""
-        return self._slow[type(entrypoint)] if getattr(entrypoint, "is_slow", False) else self._pool
+        if not getattr(entrypoint, "is_slow", False):
+            return self._pool
+        kind = type(entrypoint)
+        if kind not in self._slow:
+            self._slow[kind] = GreenPool(self._slow_size)
+            _show(f"slow {kind.__name__}", self._slow[kind])
+        return self._slow[kind]
 
     def spawn(self, run: Callable[..., None], worker_ctx: WorkerContext, *arguments: Any) -> Any:
         """Start a worker once one is free."""
         return self.pool_of(worker_ctx.entrypoint).spawn(run, worker_ctx, *arguments)
 
     def show(self) -> None:
-        """Let the metrics show how busy the workers are."""
-        _show("quick", lambda: [self._pool])
-        _show("slow", lambda: list(self._slow.values()))
+        """Let the metrics show how busy the workers are: those of each pool, as it may be exhausted alone."""
+        _show("quick", self._pool)
 
     def waitall(self) -> None:
         """Return once no worker is left; that of eventlet's pools may never return from one of size one."""
@@ -144,9 +148,9 @@ class _Workers:
             time.sleep(0.02)
 
 
-def _show(name: str, pools: Callable[[], list[GreenPool]]) -> None:
-    metrics.when_read(metrics.workers.labels(name), lambda: sum(pool.size for pool in pools()))
-    metrics.when_read(metrics.workers_busy.labels(name), lambda: sum(pool.running() for pool in pools()))
+def _show(name: str, pool: GreenPool) -> None:
+    metrics.when_read(metrics.workers.labels(name), lambda: pool.size)
+    metrics.when_read(metrics.workers_busy.labels(name), pool.running)
 
 
 def _expired(worker_ctx: WorkerContext) -> DeadlineExceeded:

@@ -87,6 +87,7 @@ class EventHandler(Entrypoint):
 
     consumer = QueueConsumer()
     retries = RetryPublisher()
+    is_stopping = False
 
     def __init__(
         self, event: Event, delays_seconds: tuple[float, ...] = DELAYS_SECONDS, is_slow: bool = False, **kwargs: Any
@@ -108,6 +109,7 @@ class EventHandler(Entrypoint):
 
     def stop(self) -> None:
         """Take no more events; those in progress are finished and acknowledged."""
+        self.is_stopping = True
         self.consumer.unregister_provider(self)
 
     def declare(self, channel: Any) -> None:
@@ -227,12 +229,17 @@ class EventHandler(Entrypoint):
         return "parked" if delay is None else "retried"
 
     def _publish(self, copy: Outgoing) -> dict[str, str]:
-        """Publish a copy, once the broker blocks publishers no longer: it parks what is requeued a hundred times."""
+        """Publish a copy, once the broker no longer blocks publishers, or this service is to stop.
+
+        A quorum queue would park what is requeued a hundred times.
+        """
         assert self.retries.publisher is not None
         while True:
             try:
                 return self.retries.publisher.publish([copy])
             except Blocked:
+                if self.is_stopping:
+                    raise
                 time.sleep(REQUEUE_SECONDS)
 
 

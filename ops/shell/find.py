@@ -11,6 +11,7 @@ from typing import Any
 from libs.amqp.connection import BLOCKED
 from libs.clock import utc_now
 from libs.contracts.currencies import currency_of
+from libs.contracts.events import RETIRED_QUEUES
 from libs.contracts.limits import MAXIMUM_PAGE
 from libs.contracts.parts import SERVICES
 from libs.rpc import RemoteError, ServiceUnavailable
@@ -245,7 +246,8 @@ def _parked(_part: str, groups: list[dict[str, Any]]) -> Iterable[dict[str, Any]
     for each in groups:
         selected = f'"{each["queue"]}"' + (f', exception="{each["exception"]}"' if each["exception"] else "")
         why = f"{each['count']} events: {each['exception'] or 'not looked at'}"
-        yield _trouble("events parked", each["queue"], each["oldest"] or None, why, f"replay({selected})")
+        repair = f'discard({selected}, reason="…")' if each["queue"] in RETIRED_QUEUES else f"replay({selected})"
+        yield _trouble("events parked", each["queue"], each["oldest"] or None, why, repair)
 
 
 def _retried(part: str, events: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:

@@ -76,7 +76,7 @@ def _of_refunds(payment: Document) -> Iterator[Line]:
         yield _line(each["at"], "payments", "refund of everything: failed")
     if payment["refund"] and payment["status"] == "captured":
         pending = "pending at Stripe" if payment["refunding_cents"] else "not made yet"
-        state = "failed" if payment["has_full_refund_failed"] else pending
+        state = "failed" if payment.get("has_full_refund_failed") else pending
         yield _line(payment["refund"]["at"], "payments", f"refund of everything: {state}")
     for each in payment["partial_refunds"]:
         amount = currency_of(payment["currency"]).major(each["amount_cents"])

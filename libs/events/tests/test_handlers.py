@@ -3,6 +3,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pymongo
 import pytest
@@ -257,6 +258,15 @@ def test_an_event_waits_while_the_broker_is_blocked_instead_of_being_requeued_un
 
     assert handler._retry_or_park(a_message(), Unavailable("the shop is closed")) == "retried"
     assert len(publisher.published) == 1
+
+
+def test_a_service_with_an_event_that_failed_can_be_stopped_while_the_broker_is_blocked(handler, monkeypatch):
+    handler.consumer = Mock()
+    handler.retries.publisher.publish = Mock(side_effect=Blocked("a memory alarm"))
+    monkeypatch.setattr("time.sleep", lambda _: handler.stop())
+
+    with pytest.raises(Blocked):
+        handler._retry_or_park(a_message(), Unavailable("the shop is closed"))
 
 
 def test_headers_on_which_the_broker_would_act_go_no_further(handler):
