@@ -118,7 +118,7 @@ class _Comparison:
             if intent.order_id is not None:  # else it was not made by us
                 self._end_orphan(intent)
             return
-        if _differs(payment, intent):
+        if _differs(payment, intent) or payment.requested_refunds:
             payment = self._refresh(payment)
         self._check(payment, intent)
 

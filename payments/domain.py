@@ -37,12 +37,13 @@ class Payment:
     failed before, oldest first.
     `dispute` is the newest one, or an inquiry, as in `disputes`.
     `key_no` makes new idempotency keys after Stripe failed or refused, as it would replay its failure for the old ones.
-    `refund_failed_at`: when a refund failed that has not been made good since; everything is not refunded until an
-    operator asks for it again. `failed_refunds` counts the failed refunds that have been noted. `partial_refunds` are
-    those that operators asked for, oldest first, as {"id", "amount_cents", "by", "reason", "at", "state"}: requested,
-    created (Stripe has a refund of this id), failed (and that came back), replaced (as much was returned otherwise
-    after that) or abandoned; `key_no` and `failed_at`: the number of its idempotency key, which is new since Stripe
-    last answered with a failure; `abandoned_at`. `traceparent` says where in a trace a card was last to be charged, for
+    `refund_failed_at`: when a refund failed; everything is not refunded until an operator asks for it again.
+    `owed_cents`: how much of what failed was not returned since, such as by a refund in the dashboard; None if an
+    earlier version has noted the failure. `failed_refunds` counts the failed refunds that have been noted.
+    `partial_refunds` are those that operators asked for, oldest first, as {"id", "amount_cents", "by", "reason", "at",
+    "state"}: requested, created (Stripe has a refund of this id), failed (and that came back) or abandoned; `key_no`
+    and `failed_at`: the number of its idempotency key, which is new since Stripe last answered with a failure;
+    `abandoned_at`. `traceparent` says where in a trace a card was last to be charged, for
     what Stripe tells us of that; nothing depends on it.
     """
 
@@ -70,6 +71,7 @@ class Payment:
     key_no: int = 0
     captured_at: datetime | None = None
     refund_failed_at: datetime | None = None
+    owed_cents: int | None = None
     refunding_cents: int = 0
     failed_refunds: int = 0
     refunded_at: datetime | None = None
@@ -200,7 +202,7 @@ class Payment:
 
     @property
     def failed_partial_refunds(self) -> list[dict[str, Any]]:
-        """The partial refunds that failed, and were neither requested again nor replaced."""
+        """The partial refunds that failed, and were not requested again."""
         newest = {request_of(refund["id"]): refund for refund in self.partial_refunds}
         return [refund for refund in newest.values() if refund["state"] == "failed"]
 
@@ -208,7 +210,13 @@ class Payment:
     def has_refund_failed(self) -> bool:
         """Whether the buyer was to get money back, and did not; nobody can tell while a dispute decides about it."""
         is_undecided = disputes.is_open(self.dispute) and disputes.forbids_refund(self.dispute)
-        return self.refund_failed_at is not None and not self.has_ended and not is_undecided
+        return self.is_refund_owed and not self.has_ended and not is_undecided
+
+    @property
+    def is_refund_owed(self) -> bool:
+        """Whether a refund failed, and not as much was returned since."""
+        is_made_good = self.owed_cents is not None and self.owed_cents <= 0 and not self.is_all_wanted_back
+        return self.refund_failed_at is not None and not is_made_good
 
     @property
     def is_all_wanted_back(self) -> bool:
@@ -216,27 +224,28 @@ class Payment:
         return self.refund is not None or self.order["status"] != "complete"
 
     @property
-    def _returned_cents(self) -> int:
-        return self.refunded_cents + self.refunding_cents + disputes.lost_cents(self.dispute)
-
-    @property
     def returned_otherwise_cents(self) -> int:
         """How much is refunded, being refunded or lost by other means than the partial refunds of operators."""
-        created = (refund["amount_cents"] for refund in self.partial_refunds if refund["state"] == "created")
-        return self._returned_cents - sum(created)
+        returned = self.refunded_cents + self.refunding_cents + disputes.lost_cents(self.dispute)
+        return returned - self._partially("created")
 
-    def replace_failed_refunds(self, cents: int) -> None:
-        """Note that so much more was returned otherwise: it stands for refunds that failed, if it is enough."""
+    def _partially(self, state: str) -> int:
+        return sum(refund["amount_cents"] for refund in self.partial_refunds if refund["state"] == state)
+
+    def note_refunds(self, intent: PaymentIntent, now: datetime) -> None:
+        """Note what Stripe says of refunds and disputes, and how much is owed to the buyer since refunds failed."""
+        owed = self.owed_cents if self.refund_failed_at else 0
+        failed, otherwise = self._partially("failed"), self.returned_otherwise_cents
+        self.refunded_cents, self.refunding_cents = intent.refunded_cents, intent.refunding_cents
+        self.dispute = intent.dispute or self.dispute
+        self.note_partial_refunds(intent, now)
+        if intent.failed_refunds > self.failed_refunds:
+            self.mark_refund_failed(intent, now)
+            owed = owed and max(0, owed)  # what was returned too much before stands for nothing that fails later
+        if owed is not None:
+            owed += self._partially("failed") - failed - (self.returned_otherwise_cents - otherwise)
+        self.owed_cents = owed if self.refund_failed_at else None
         if self.refunded_cents + disputes.lost_cents(self.dispute) >= self.amount_cents:
-            self.refund_failed_at = None
-        if self.is_all_wanted_back or cents <= 0:
-            return
-        for refund in self.failed_partial_refunds:
-            if refund["amount_cents"] <= cents:
-                cents -= refund["amount_cents"]
-                replaced = {**refund, "state": "replaced"}
-                self.partial_refunds = [replaced if each is refund else each for each in self.partial_refunds]
-        if not self.failed_partial_refunds:
             self.refund_failed_at = None
 
     @property
@@ -279,12 +288,15 @@ class Payment:
     ) -> bool:
         """Record that an operator requests a partial refund: once for each amount and reason, and again if that failed.
 
-        Returns False when it was requested already, and did not fail, or was replaced. Raises AlreadyRefunded when a
-        full refund was, RefundTooLarge when less is left, RefundUnderWay when an abandoned one may still be made, and
-        what `check_refundable` raises.
+        Returns False when it was requested already, and did not fail, or as much was returned since. Raises
+        AlreadyRefunded when a full refund was, RefundTooLarge when less is left, RefundUnderWay when an abandoned one
+        may still be made, and what `check_refundable` raises.
         """
         alike = self.refunds_like(amount_cents, reason)
-        if any(refund["state"] in ("requested", "created", "replaced") for refund in alike):
+        if any(refund["state"] in ("requested", "created") for refund in alike):
+            return False
+        is_repeated = bool(alike) and alike[-1]["state"] == "failed"
+        if is_repeated and self.refund_failed_at is not None and not self.is_refund_owed:
             return False
         if self.refund is not None and self.refund_failed_at is None:
             raise already_refunded(self.refund)
@@ -302,9 +314,14 @@ class Payment:
             _check_over(alike[-1], now)
         if self.refund is not None:  # it failed, and is no longer wanted in full
             self.earlier_refunds, self.refund = [*self.earlier_refunds, self.refund], None
+            self.key_no += 1
+            self.owed_cents = sum(refund["amount_cents"] for refund in self.failed_partial_refunds)
+        if is_repeated and self.owed_cents is not None:
+            self.owed_cents -= amount_cents
         about = {"id": ident, "amount_cents": amount_cents, "by": requested_by, "reason": reason, "at": now}
         self.partial_refunds = [*self.partial_refunds, {**about, "state": "requested", "key_no": 0, "failed_at": None}]
-        if self.refund_failed_at is not None and not self.failed_partial_refunds:
+        is_owed = bool(self.failed_partial_refunds) if self.owed_cents is None else self.owed_cents > 0
+        if self.refund_failed_at is not None and not is_owed:
             self.refund_failed_at, self.key_no = None, self.key_no + 1
         self.mark_changed(now)
         return True
@@ -316,8 +333,7 @@ class Payment:
         """
         states = {**dict.fromkeys(intent.refund_ids, "created"), **dict.fromkeys(intent.failed_refund_ids, "failed")}
         self.partial_refunds = [
-            refund if refund["state"] == "replaced" else {**refund, "state": states.get(refund["id"], refund["state"])}
-            for refund in self.partial_refunds
+            {**refund, "state": states.get(refund["id"], refund["state"])} for refund in self.partial_refunds
         ]
         refunded = intent.requests_refunded
         self._abandon(now, lambda refund: request_of(refund["id"]) in refunded)

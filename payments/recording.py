@@ -45,7 +45,8 @@ def record(payment: Payment, intent: PaymentIntent, now: datetime, answered: int
 
 
 def _seen(payment: Payment) -> tuple[object, ...]:
-    return payment.snapshot(), payment.partial_refunds, payment.failed_refunds, payment.refund_failed_at
+    about_failed = payment.failed_refunds, payment.refund_failed_at, payment.owed_cents
+    return payment.snapshot(), payment.partial_refunds, *about_failed
 
 
 def _is_outcome_known(payment: Payment, intent: PaymentIntent, answered: int | None, now: datetime) -> bool:
@@ -67,13 +68,7 @@ def _was_answered(payment: Payment, intent: PaymentIntent) -> bool:
 def _record_refunds(payment: Payment, intent: PaymentIntent, now: datetime) -> bool:
     """Record refunds and disputes; return whether more, or less, is refunded or lost than before."""
     refunded, lost = payment.refunded_cents, disputes.lost_cents(payment.dispute)
-    otherwise = payment.returned_otherwise_cents
-    payment.refunded_cents, payment.refunding_cents = intent.refunded_cents, intent.refunding_cents
-    payment.dispute = intent.dispute or payment.dispute
-    payment.note_partial_refunds(intent, now)
-    if intent.failed_refunds > payment.failed_refunds:
-        payment.mark_refund_failed(intent, now)
-    payment.replace_failed_refunds(payment.returned_otherwise_cents - otherwise)
+    payment.note_refunds(intent, now)
     if payment.refunded_cents > refunded:
         payment.refunded_at = now
     elif payment.refunded_cents == 0:

@@ -66,8 +66,8 @@ def refund_partially(
     ident = hashlib.sha256(request.encode()).hexdigest()[:LONGEST_ID]
     payment = settlement.store.get(order_id)
     _check_step(amount_cents, payment.currency)
-    if any(each["state"] == "abandoned" for each in payment.refunds_like(amount_cents, why)):
-        settlement.settle(order_id)  # Stripe may have made it after all
+    if any(each["state"] in ("abandoned", "failed") for each in payment.refunds_like(amount_cents, why)):
+        settlement.settle(order_id)  # it may have been made after all, or in the dashboard
     else:
         _settle_if_possible(settlement, order_id)
     is_new = _change(
@@ -95,14 +95,16 @@ def _settle_if_possible(settlement: Settlement, order_id: str) -> None:
 def _repeated(alike: list[dict[str, Any]]) -> str:
     """Return the note for an operator who repeats a partial refund; `alike`: the identical ones, oldest first."""
     known = next((each for each in alike if each["state"] in ("requested", "created")), alike[-1])
-    requested = f"{known['by']} asked for this at {known['at']:%Y-%m-%d %H:%M} UTC already, and it is {known['state']}."
+    became = "failed, but as much was returned since" if known["state"] == "failed" else f"is {known['state']}"
+    requested = f"{known['by']} asked for this at {known['at']:%Y-%m-%d %H:%M} UTC already, and it {became}."
     return f"{requested} Another refund of the same amount needs another reason."
 
 
 def list_failed_refunds(store: PaymentStore, limit: int) -> list[dict[str, Any]]:
     """Return the refunds that failed, as [{"order_id", "since", "currency", "amount_cents", "reason", "is_all"}].
 
-    If neither an amount is known nor `is_all`, it was made at Stripe. `reason` is None if no operator asked for it.
+    If neither an amount is known nor `is_all`, it was made at Stripe, or some of it was returned since. `reason` is
+    None if no operator asked for it.
     """
     return [each for payment in store.list_refunds_failed(limit) for each in _failed(payment)]
 
@@ -112,6 +114,8 @@ def _failed(payment: Payment) -> list[dict[str, Any]]:
     about = {"order_id": payment.id, "since": payment.refund_failed_at, "currency": payment.currency, "is_all": is_all}
     everything = {"amount_cents": None, "reason": payment.refund["reason"] if payment.refund else None}
     failed = [] if is_all else payment.failed_partial_refunds
+    if payment.owed_cents != sum(each["amount_cents"] for each in failed):
+        failed = []  # an operator has to see which
     return [{**about, **{name: each[name] for name in everything}} for each in failed or [everything]]
 
 

@@ -234,10 +234,10 @@ class PaymentStore:
 
     def list_refunds_failed(self, limit: int) -> list[Payment]:
         """Return the payments that Stripe could not refund, oldest first."""
-        where = {"refund_failed_at": {"$type": "date"}, "status": {"$ne": "refunded"}}
-        sort = [("refund_failed_at", ASCENDING)]
-        found = map(_payment, self.payments.find_all(where, sort=sort))
-        return [payment for payment in found if payment.has_refund_failed][:limit]
+        is_owed = {"owed_cents": {"$not": {"$lte": 0}}, "status": {"$ne": "refunded"}}
+        where, sort = {"refund_failed_at": {"$type": "date"}, **is_owed}, [("refund_failed_at", ASCENDING)]
+        found = map(_payment, self.payments.find_all(where, sort=sort, limit=limit))
+        return [payment for payment in found if payment.has_refund_failed]
 
     def list_refunding(self, before: datetime, limit: int) -> list[Payment]:
         """Return the payments with a refund that is pending at Stripe, and that have not changed since a moment."""

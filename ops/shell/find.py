@@ -239,7 +239,7 @@ def _failed_refund(refund: dict[str, Any]) -> tuple[str, str]:
         return f"{amount} {refund['currency'].upper()}", f'{command}, {reason}, "{amount}")'
     if refund.get("is_all"):
         return "everything", f"{command}, {reason})"
-    return "made at Stripe, or not known: see there", f'story("{refund["order_id"]}")'
+    return "made at Stripe, or some of it returned since: see there", f'story("{refund["order_id"]}")'
 
 
 def _parked(_part: str, groups: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
