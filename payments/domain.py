@@ -226,8 +226,18 @@ class Payment:
     @property
     def returned_otherwise_cents(self) -> int:
         """How much is refunded, being refunded or lost by other means than the partial refunds of operators."""
-        returned = self.refunded_cents + self.refunding_cents + disputes.lost_cents(self.dispute)
-        return returned - self._partially("created")
+        return self._returned_cents - self._partially("created")
+
+    @property
+    def _returned_cents(self) -> int:
+        return self.refunded_cents + self.refunding_cents + disputes.lost_cents(self.dispute)
+
+    @property
+    def _is_all_returned(self) -> bool:
+        return self._returned_cents >= self.amount_cents
+
+    def _count_failed(self) -> int:
+        return sum(refund["state"] == "failed" for refund in self.partial_refunds)
 
     def _partially(self, state: str) -> int:
         return sum(refund["amount_cents"] for refund in self.partial_refunds if refund["state"] == state)
@@ -236,10 +246,14 @@ class Payment:
         """Note what Stripe says of refunds and disputes, and how much is owed to the buyer since refunds failed."""
         owed = self.owed_cents if self.refund_failed_at else 0
         failed, otherwise = self._partially("failed"), self.returned_otherwise_cents
+        failures = self.failed_refunds - self._count_failed()
+        awaits_all = self.refund is not None and self.refund_failed_at is None and not self._is_all_returned
         self.refunded_cents, self.refunding_cents = intent.refunded_cents, intent.refunding_cents
         self.dispute = intent.dispute or self.dispute
         self.note_partial_refunds(intent, now)
-        if intent.failed_refunds > self.failed_refunds:
+        if awaits_all and intent.failed_refunds - self._count_failed() == failures:
+            self.failed_refunds = intent.failed_refunds  # only partial ones, which the refund of everything includes
+        elif intent.failed_refunds > self.failed_refunds:
             self.mark_refund_failed(intent, now)
             owed = owed and max(0, owed)  # what was returned too much before stands for nothing that fails later
         if owed is not None:
@@ -298,17 +312,7 @@ class Payment:
         is_repeated = bool(alike) and alike[-1]["state"] == "failed"
         if is_repeated and self.refund_failed_at is not None and not self.is_refund_owed:
             return False
-        if self.refund is not None and self.refund_failed_at is None:
-            raise already_refunded(self.refund)
-        if self.status == "refunded":
-            raise AlreadyRefunded("This order was refunded in full already.")
-        self.check_refundable()
-        if self.order["status"] != "complete":  # it may still be cancelled, and then everything goes back
-            raise NotCaptured("This order is not complete yet, so it cannot be refunded partially.")
-        going = sum(refund["amount_cents"] for refund in self.requested_refunds)
-        left = self.amount_cents - self.refunded_cents - self.refunding_cents - going
-        if amount_cents > left:
-            raise RefundTooLarge(f"Only {left} (in the currency's minor unit) are left to refund.", left_cents=left)
+        self._check_partially_refundable(amount_cents)
         if alike:
             ident = f"{request_of(alike[-1]['id'])}-{len(alike)}"
             _check_over(alike[-1], now)
@@ -325,6 +329,18 @@ class Payment:
             self.refund_failed_at, self.key_no = None, self.key_no + 1
         self.mark_changed(now)
         return True
+
+    def _check_partially_refundable(self, amount_cents: int) -> None:
+        if self.refund is not None and self.refund_failed_at is None:
+            raise already_refunded(self.refund)
+        if self.status == "refunded":
+            raise AlreadyRefunded("This order was refunded in full already.")
+        self.check_refundable()
+        if self.order["status"] != "complete":  # it may still be cancelled, and then everything goes back
+            raise NotCaptured("This order is not complete yet, so it cannot be refunded partially.")
+        left = self.amount_cents - self.refunded_cents - self.refunding_cents - self._partially("requested")
+        if amount_cents > left:
+            raise RefundTooLarge(f"Only {left} (in the currency's minor unit) are left to refund.", left_cents=left)
 
     def note_partial_refunds(self, intent: PaymentIntent, now: datetime) -> None:
         """Note which partial refunds Stripe has made, even one that was abandoned meanwhile.

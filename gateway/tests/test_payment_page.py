@@ -364,12 +364,25 @@ def test_failed_refund_is_shown_and_not_as_done(bo, page, services, stored, said
     assert "was refunded" not in receipt
 
 
+def test_of_a_refund_that_came_back_in_part_the_rest_is_not_said_to_have_failed(bo, page, services, stored):
+    bo.submit(page, f"{page}/pay", token="tok_visa")
+    stored.update(refunded_cents=1499)
+    services.payments[stored["id"]].update(has_refund_failed=True, has_full_refund_failed=True)
+
+    assert "A part of your refund did not arrive" in page_text(bo, page)
+
+
 @pytest.mark.parametrize(
     ("payment", "sentence"),
     [
         ({"status": "captured"}, "Your payment is being refunded."),
         ({"status": "captured", "has_refund_failed": True}, "Your bank did not accept the refund"),
         ({"status": "cancelled", "refunded_cents": 500}, "What was taken has been refunded."),
+        ({"status": "captured", "refunded_cents": 500}, "Your payment is being refunded."),
+        (
+            {"status": "captured", "refunded_cents": 500, "has_refund_failed": True},
+            "Your bank did not accept the refund",
+        ),
         ({"status": "authorized", "refunding_cents": 500}, "Your payment is being refunded."),
     ],
 )

@@ -1,6 +1,8 @@
 """What buyers, sellers and operators see of refunds that failed."""
 
+from contextlib import suppress
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 
@@ -202,6 +204,23 @@ def test_a_refund_that_failed_and_was_repeated_at_stripe_before_anybody_looked_i
     world.settlement.settle(order_id)
 
     assert listed(world) == []
+
+
+def test_a_refund_of_everything_that_waits_for_stripe_is_made_though_a_part_comes_back_before(world, fake, monkeypatch):
+    order_id = world.bought()
+    refund_some(world, order_id, 500)
+    with monkeypatch.context() as failing:
+        failing.setattr(world.settlement.cards, "refund", Mock(side_effect=errors.StripeUnavailable("503")))
+        refund_all(world, order_id)
+        fake.control("refunds", refund=made(world, fake, order_id)[0], status="failed")
+        with suppress(errors.StripeUnavailable):
+            world.settlement.settle(order_id)
+
+    world.settlement.settle(order_id)
+    world.come_to_rest()
+
+    assert (world.payment(order_id).status, listed(world), says(world, order_id)) == ("refunded", [], (1999, True))
+    assert world.store.counts()["alarms_refund_failed"] == 1
 
 
 def test_operators_look_themselves_at_a_refund_that_failed_under_an_earlier_version(world, fake):
