@@ -224,17 +224,13 @@ class Payment:
         return self.refund is not None or self.order["status"] != "complete"
 
     @property
-    def returned_otherwise_cents(self) -> int:
-        """How much is refunded, being refunded or lost by other means than the partial refunds of operators."""
-        return self._returned_cents - self._partially("created")
-
-    @property
     def _returned_cents(self) -> int:
         return self.refunded_cents + self.refunding_cents + disputes.lost_cents(self.dispute)
 
     @property
-    def _is_all_returned(self) -> bool:
-        return self._returned_cents >= self.amount_cents
+    def _shortfall_cents(self) -> int:
+        """How much less is returned than all partial refunds that Stripe was given; below zero if it is more."""
+        return self._partially("created") + self._partially("failed") - self._returned_cents
 
     def _count_failed(self) -> int:
         return sum(refund["state"] == "failed" for refund in self.partial_refunds)
@@ -245,19 +241,19 @@ class Payment:
     def note_refunds(self, intent: PaymentIntent, now: datetime) -> None:
         """Note what Stripe says of refunds and disputes, and how much is owed to the buyer since refunds failed."""
         owed = self.owed_cents if self.refund_failed_at else 0
-        failed, otherwise = self._partially("failed"), self.returned_otherwise_cents
-        failures = self.failed_refunds - self._count_failed()
-        awaits_all = self.refund is not None and self.refund_failed_at is None and not self._is_all_returned
+        shortfall, failures = self._shortfall_cents, self.failed_refunds - self._count_failed()
+        is_all_returned = self._returned_cents >= self.amount_cents
+        awaits_all = self.refund is not None and self.refund_failed_at is None and not is_all_returned
         self.refunded_cents, self.refunding_cents = intent.refunded_cents, intent.refunding_cents
         self.dispute = intent.dispute or self.dispute
-        self.note_partial_refunds(intent, now)
+        self._note_partial_refunds(intent, now)
         if awaits_all and intent.failed_refunds - self._count_failed() == failures:
             self.failed_refunds = intent.failed_refunds  # only partial ones, which the refund of everything includes
         elif intent.failed_refunds > self.failed_refunds:
             self.mark_refund_failed(intent, now)
             owed = owed and max(0, owed)  # what was returned too much before stands for nothing that fails later
         if owed is not None:
-            owed += self._partially("failed") - failed - (self.returned_otherwise_cents - otherwise)
+            owed += self._shortfall_cents - shortfall
         self.owed_cents = owed if self.refund_failed_at else None
         if self.refunded_cents + disputes.lost_cents(self.dispute) >= self.amount_cents:
             self.refund_failed_at = None
@@ -342,7 +338,7 @@ class Payment:
         if amount_cents > left:
             raise RefundTooLarge(f"Only {left} (in the currency's minor unit) are left to refund.", left_cents=left)
 
-    def note_partial_refunds(self, intent: PaymentIntent, now: datetime) -> None:
+    def _note_partial_refunds(self, intent: PaymentIntent, now: datetime) -> None:
         """Note which partial refunds Stripe has made, even one that was abandoned meanwhile.
 
         In that case the one that was requested in its place is abandoned.

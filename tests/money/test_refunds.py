@@ -520,10 +520,18 @@ def test_everything_else_is_refunded_after_a_partial_refund(world):
         refund_some(world, order_id, 1, "once more")
 
 
-def test_a_partial_refund_that_stripe_has_not_made_for_twenty_minutes_is_shown_to_operators(world, fake):
+@pytest.mark.parametrize(
+    ("ask", "status"),
+    [
+        (lambda world, order_id: refund_some(world, order_id, 500)["partial_refunds"][0], "captured"),
+        (lambda world, order_id: refunded(world, order_id)["refund"], "refunded"),
+    ],
+    ids=["of a part", "of everything"],
+)
+def test_a_refund_that_stripe_has_not_made_for_twenty_minutes_is_shown_to_operators(world, fake, ask, status):
     order_id = world.bought()
     fake.control("faults", kind="error", path="/v1/refunds", status=500, count=9)
-    asked = refund_some(world, order_id, 500)["partial_refunds"][0]
+    asked = ask(world, order_id)
     early = list_late_refunds(world.store, world.now())
     world.ahead += LATE_AFTER
     world.reconciler.run()
@@ -534,24 +542,7 @@ def test_a_partial_refund_that_stripe_has_not_made_for_twenty_minutes_is_shown_t
     world.reconciler.run()
 
     assert (early, late["order_id"], late["since"].isoformat()) == ([], order_id, asked["at"])
-    assert list_late_refunds(world.store, world.now()) == []
-
-
-def test_a_refund_of_everything_that_stripe_has_not_made_for_twenty_minutes_is_shown_to_operators(world, fake):
-    order_id = world.bought()
-    fake.control("faults", kind="error", path="/v1/refunds", status=500, count=9)
-    asked = refunded(world, order_id)["refund"]
-    early = list_late_refunds(world.store, world.now())
-    world.ahead += LATE_AFTER
-    world.reconciler.run()
-
-    [late] = list_late_refunds(world.store, world.now())
-    fake.control("faults", method="DELETE")
-    world.ahead += UNDER_WAY_PERIOD
-    world.reconciler.run()
-
-    assert (early, late["order_id"], late["since"].isoformat()) == ([], order_id, asked["at"])
-    assert world.payment(order_id).status == "refunded"
+    assert world.payment(order_id).status == status
     assert list_late_refunds(world.store, world.now()) == []
 
 
