@@ -1,12 +1,12 @@
 """One job in Redis, through rq-scheduler, for each open deadline; its id is made from the order's.
 
-Jobs are written as JSON: with rq-scheduler's default, pickle, anybody who can write to Redis can run code here.
+Jobs are JSON, and name one function: with rq's defaults anybody who can write to Redis can run code here.
 """
 
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,12 @@ log = logging.getLogger(__name__)
 logging.getLogger("rq_scheduler").setLevel(logging.WARNING)  # at each try it says that it ends
 
 QUEUE = "expiration"
+FUNCTION = "expiration.jobs.complete"
+FIELDS = frozenset(
+    b"data origin description meta status timeout result_ttl failure_ttl"
+    b" created_at enqueued_at started_at ended_at last_heartbeat worker_name".split()
+)
+"""Those of our jobs. By others rq would call functions and addresses, and repeat jobs."""
 POLL_SECONDS = 1
 LONGEST_TURN_SECONDS = 30
 QUIET_SECONDS = 60
@@ -34,20 +40,19 @@ FAILURE_SECONDS = 3600
 
 
 class JsonJob(Job):
-    """A job whose data are JSON."""
+    """A job whose data are JSON, and which can only call our function."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["serializer"] = JSONSerializer
         super().__init__(*args, **kwargs)
 
     def refresh(self) -> None:
-        """Read the job. An unreadable job is removed: it would crash scheduler and worker again and again.
+        """Read the job. An unreadable one is removed: it would crash scheduler and worker again and again.
 
         The service schedules it again. Raises NoSuchJobError.
         """
         try:
             super().refresh()  # type: ignore[no-untyped-call]
-            self.func_name, self.args  # noqa: B018 - read only now
         except NoSuchJobError:
             raise
         except Exception as error:
@@ -56,6 +61,16 @@ class JsonJob(Job):
             log.exception("%s cannot be read, and is removed", self.id)
             self.connection.delete(self.key)
             raise NoSuchJobError(self.id) from error
+
+    def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
+        """Take over what Redis has of a job of ours; raise ValueError if it is none.
+
+        rq would call the function that it names, and rq-scheduler a class that its `meta` names.
+        """
+        super().restore({field: raw_data[field] for field in FIELDS & raw_data.keys()})
+        texts = all(isinstance(each, str | None) for each in self.args)
+        if self.func_name != FUNCTION or not texts or not self.meta.keys() <= {tracing.HEADER}:
+            raise ValueError("not one of our jobs")
 
     def _fetch_status(self) -> JobStatus:
         """Read the status. A job that was removed while it ran, as its order ended, is tidied up as if it were there.
@@ -140,7 +155,7 @@ class Schedule:
         pipeline = self.scheduler.connection.pipeline(transaction=False)
         for order_id, expires_at, ident, traceparent in deadlines:
             job = self.scheduler._create_job(  # what rq-scheduler's `enqueue_at` does by one round trip after another
-                "expiration.jobs.complete",
+                FUNCTION,
                 args=(order_id, ident),
                 id=job_id(order_id),
                 result_ttl=0,

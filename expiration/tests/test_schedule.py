@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -161,6 +162,54 @@ def test_a_job_that_cannot_be_read_holds_up_no_other_and_is_made_again(service, 
     damage(connection, f"rq:job:{job_id('o2')}")
     queue = schedule.scheduler._queue
     assert queue.dequeue_any([queue], None, connection, JsonJob, JSONSerializer) is None
+
+
+INTRUSIONS = {
+    "a function": {"data": '["intruder.run", null, ["o1", null], {}]'},
+    "an operator of MongoDB's": {"data": '["expiration.jobs.complete", null, [{"$gt": ""}, null], {}]'},
+    "a callback": {"success_callback_name": "intruder.run"},
+    "a callback of failures": {"failure_callback_name": "intruder.run", "data": '["nothing", null, [], {}]'},
+    "a callback of an abandoned job": {"failure_callback_name": "intruder.run", "status": "started"},
+    "a class of queues": {"meta": '{"queue_class_name": "intruder.run"}'},
+    "an hourly job": {"meta": '{"interval": 3600}'},
+    "an address to call": {"webhooks": '[{"url": "http://127.0.0.1:1/", "job_status": "finished"}]'},
+    "another turn": {"repeats_left": 3},
+}
+
+
+@pytest.fixture
+def done_by_intruder(tmp_path, monkeypatch):
+    """Return a function that lists what an intruder had done: their module imported, an address called."""
+    called = []
+    (tmp_path / "intruder.py").write_text("def run(*_, **__):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("rq.webhook.urlopen", lambda request, **_: called.append(request.full_url))
+    yield lambda: called + [name for name in sys.modules if name == "intruder"]
+    sys.modules.pop("intruder", None)
+
+
+@pytest.mark.parametrize("intrusion", INTRUSIONS)
+@pytest.mark.parametrize("queued", [False, True], ids=["scheduled", "queued"])
+def test_whoever_writes_to_redis_has_nothing_done_but_that_deadlines_fire(
+    service, schedule, monkeypatch, done_by_intruder, intrusion, queued
+):
+    """One job, written with a stolen password, ran any program as the worker, who has all passwords of expiration's."""
+    ran = []
+    monkeypatch.setattr(jobs, "complete", lambda *arguments: ran.append(arguments))
+    connection, worker = schedule.scheduler.connection, a_worker(schedule)
+    worker._install_signal_handlers = lambda: None  # this process has its own
+    create(service, an_order(expires_in=-SOON))
+    if queued:
+        schedule.scheduler.enqueue_jobs()
+    connection.hset(f"rq:job:{job_id('o1')}", mapping=INTRUSIONS[intrusion])
+    connection.zadd("rq:wip:expiration", {f"{job_id('o1')}:1": 1})
+
+    schedule.scheduler.enqueue_jobs()
+    worker.work(burst=True, logging_level="CRITICAL")
+
+    assert done_by_intruder() == []
+    assert ran in ([], [("o1", "reserved o1")])
+    assert schedule.counts() == (0, 0)
 
 
 def test_jobs_of_ended_and_of_distant_deadlines_are_not_scheduled_again(service, schedule):
