@@ -5,7 +5,7 @@ Also how JSON is written in responses.
 
 import json
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 from flask import Response, request
@@ -76,7 +76,7 @@ def parse(raw: bytes) -> Any:
         return json.loads(
             raw.decode() or "{}", parse_float=_decimal, parse_constant=_reject_constant, object_pairs_hook=_unique_names
         )
-    except (ValueError, RecursionError) as error:
+    except (ValueError, InvalidOperation, RecursionError) as error:
         raise GatewayError("InvalidJson") from error
 
 

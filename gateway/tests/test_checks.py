@@ -78,6 +78,8 @@ def test_malformed_id_is_404_and_no_service_is_called(ana, services, ident):
         b'{"price": -Infinity}',
         b'{"price": ' + b"9" * 5000 + b"}",
         b'{"price": 1.' + b"9" * 100 + b"}",
+        b'{"price": 1e1000000000000000000}',  # an exponent that Decimal does not take
+        b'{"price": 1e-9999999999999999999}',
         b'{"a": ' * 100_000,
         b"[" * 100_000,
         b"\xff\xfe",
