@@ -1,6 +1,8 @@
 """Passkeys (WebAuthn): what a browser is asked for, and whether its answer holds."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -54,7 +56,7 @@ class Passkeys:
 
     def verify_creation(self, answer: str, challenge: str) -> dict[str, Any]:
         """Return the new passkey: {_id, public_key, sign_count, is_synced}; raise InvalidAnswer."""
-        try:
+        with _reading():
             found = _library().verify_registration_response(
                 credential=answer,
                 expected_challenge=_bytes(challenge),
@@ -62,8 +64,6 @@ class Passkeys:
                 expected_origin=self.url,
                 require_user_verification=True,
             )
-        except _unreadable() as error:
-            raise InvalidAnswer(str(error)) from error
         return {
             "_id": _library().helpers.bytes_to_base64url(found.credential_id),
             "public_key": found.credential_public_key,
@@ -73,7 +73,7 @@ class Passkeys:
 
     def verify_use(self, answer: str, challenge: str, passkey: dict[str, Any]) -> int:
         """Return how often the passkey says that it was used, if `answer` is signed with it; raise InvalidAnswer."""
-        try:
+        with _reading():
             found = _library().verify_authentication_response(
                 credential=answer,
                 expected_challenge=_bytes(challenge),
@@ -83,19 +83,15 @@ class Passkeys:
                 credential_current_sign_count=passkey["sign_count"],
                 require_user_verification=True,
             )
-        except _unreadable() as error:
-            raise InvalidAnswer(str(error)) from error
         return found.new_sign_count
 
 
 def credential_of(answer: str) -> tuple[str, str]:
     """Return the ids that an answer names: of the passkey, and of its user if it names one; raise InvalidAnswer."""
-    try:
+    with _reading():
         found = json.loads(answer)
         passkey_id, handle = str(found["id"]), found["response"].get("userHandle") or ""
         user_id = _bytes(handle).decode()
-    except _unreadable() as error:
-        raise InvalidAnswer(str(error)) from error
     if not is_storable(passkey_id):  # what JSON escapes may say
         raise InvalidAnswer("half of a character in the id")
     return passkey_id, user_id
@@ -111,10 +107,13 @@ def _bytes(text: str) -> bytes:
     return decoded
 
 
-def _unreadable() -> tuple[type[Exception], ...]:
-    """Return what the library raises for answers that no browser gives."""
-    own: type[Exception] = _library().helpers.exceptions.WebAuthnException
-    return own, ValueError, TypeError, KeyError, AttributeError, RecursionError
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Raise InvalidAnswer for whatever an answer that no browser gives makes the library, or what it uses, raise."""
+    try:
+        yield
+    except Exception as error:
+        raise InvalidAnswer(str(error)) from error
 
 
 def _library() -> ModuleType:

@@ -1,13 +1,16 @@
 """Answers of passkeys, right and mangled; no server."""
 
 import json
+import ssl
 from contextlib import suppress
 from functools import partial
 
+import cbor2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
+from webauthn.helpers.known_root_certs import apple_webauthn_root_ca
 
 from auth.passkeys import InvalidAnswer, Passkeys, credential_of
 from dev.passkeys import SoftwarePasskey
@@ -84,6 +87,31 @@ def test_answer_in_which_a_browser_says_nonsense_is_refused(made, used, said):
         for nonsense in (json.dumps(shown), said):
             with pytest.raises(InvalidAnswer):
                 accept(nonsense, challenge)
+
+
+CERTIFICATE = ssl.PEM_cert_to_DER_cert(apple_webauthn_root_ca.decode())
+VERSION_3, VERSION_10 = b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x09"
+ATTESTED = {
+    "a key that is a list": lambda data, key: {"fmt": "none", "attStmt": {}, "authData": data + cbor2.dumps([1])},
+    "a certificate of a version that there is not": lambda data, key: {
+        "fmt": "packed",
+        "attStmt": {"alg": -7, "sig": b"signed", "x5c": [CERTIFICATE.replace(VERSION_3, VERSION_10)]},
+        "authData": data + key,
+    },
+}
+
+
+@pytest.mark.parametrize("attest", ATTESTED.values(), ids=ATTESTED)
+def test_new_passkey_of_which_a_device_says_nonsense_is_refused(made, attest):
+    passkey, challenge, answer = made
+    shown = json.loads(answer)
+    said = cbor2.loads(base64url_to_bytes(shown["response"]["attestationObject"]))["authData"]
+    before_key = said.index(passkey.ident) + len(passkey.ident)
+    nonsense = attest(said[:before_key], said[before_key:])
+    shown["response"]["attestationObject"] = bytes_to_base64url(cbor2.dumps(nonsense))
+
+    with pytest.raises(InvalidAnswer):
+        PASSKEYS.verify_creation(json.dumps(shown), challenge)
 
 
 MANGLED = {"place": st.integers(0, 10_000), "byte": st.integers(1, 255), "cut": st.booleans()}
