@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from flask import Flask, Response, abort, flash, jsonify, make_response, redirect, render_template, request, url_for
 from flask.globals import request_ctx
@@ -335,12 +335,14 @@ def lead_back() -> AnyResponse:
 def current_page() -> str:
     """Return the page that the browser shows: for a form's URL without a page of its own, the page above it.
 
-    The page of a form that leads on to another page, its `next`, is asked for with that page.
+    The page of a form that leads on to another page, its `next`, is asked for with that page. The path is quoted: with
+    a backslash or a tab in it, browsers would take it for the address of another site.
     """
+    path = quote(request.path)
     if request.method in ("GET", "HEAD"):
-        return request.full_path.rstrip("?")
+        return f"{path}?{request.query_string.decode()}".removesuffix("?")
     has_page = request.url_rule is not None and "GET" in (request.url_rule.methods or ())
-    path = request.path if has_page else request.path.rpartition("/")[0] or "/"
+    path = path if has_page else path.rpartition("/")[0] or "/"
     form = vars(request).get("form", {})  # only if it was read: the body may be too large, or never end
     following = form.get("next")
     return f"{path}?{urlencode({'next': following})}" if following else path

@@ -1,6 +1,7 @@
 """The home page, and the theme that is remembered."""
 
 import re
+from html import unescape
 
 import pytest
 
@@ -37,6 +38,18 @@ def test_chosen_theme_is_remembered_and_leads_back_to_the_page(client):
 
     assert (chosen.status_code, chosen.headers["Location"]) == (303, "/tickets?q=hamlet")
     assert '<html lang="en" data-theme="dark">' in client.get("/").text
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/tickets?q=%C3%A9&sort=price_asc", "/caf%C3%A9", "/a%3Fb%23c%25d", "/%5Cevil.example/", "/%09/evil.example?a=b"],
+)
+def test_theme_leads_back_to_the_very_address_it_was_chosen_at(client, address):
+    back = re.search('name="back" type="hidden" value="([^"]+)"', client.get(address).text)[1]
+
+    chosen = client.post("/theme", data={"theme": "dark", "back": unescape(back)}, headers=OWN)
+
+    assert chosen.headers["Location"] == unescape(back) == address
 
 
 def test_theme_is_that_of_the_system_until_one_is_chosen(client):

@@ -96,6 +96,19 @@ def test_a_half_typed_form_does_not_ask_to_stay_once_its_user_signs_out_in_anoth
     assert asked == []
 
 
+@pytest.mark.parametrize("path", ["/%5Cevil.example/", "/%09/evil.example/"])
+def test_a_tab_does_not_lead_to_another_site_once_its_user_signs_out_in_another_tab(ana, visit, path):  # noqa: F811
+    page = visit(ana)
+    page.goto(path)
+    other = page.context.new_page()
+    other.goto("/")
+
+    other.get_by_role("button", name="Sign out").click()
+
+    expect(page.get_by_role("link", name="Sign in")).to_be_visible()
+    assert page.url.endswith(path)
+
+
 @pytest.mark.parametrize(
     ("form", "button", "shown"),
     [("/sell", "Put on sale", "/signin?next=/sell"), ("/account", "Change password", "/signin?next=/account")],
