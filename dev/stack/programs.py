@@ -11,7 +11,7 @@ from dev.stack.layout import STRIPE, Layout
 from dev.stack.ports import HOST, SERVE_METRICS
 from dev.stack.servers import answers
 from dev.stack.supervisor import Program
-from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
+from libs.contracts.parts import OPERATOR, PARTS, PRINCIPALS, SERVICES
 from libs.settings import CA_FILES
 
 LOGGING = ("LOG_LEVEL", "LOG_FORMAT")
@@ -23,13 +23,12 @@ PASSED_TO_PARTS = ("RESERVATION_WINDOW_SECONDS", "CURRENCY", *TRACING)
 PASSED_TO = {  # to one program alone
     "auth": ("SIGN_UPS_PER_ADDRESS",),
     "orders": ("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR"),
+    "worker": TRACING,
     "gateway": ("GATEWAY_PROXIES", "GATEWAY_TEXTS", "TIME_ZONE"),
     "migrate": (CA_FILES["MONGO"],),
     OPERATOR: (CA_FILES["AMQP"],),
 }
-USES_REDIS = ("expiration", "scheduler", "worker")
 USES_STRIPE = {"payments": (*STRIPE, "STRIPE_API_BASE"), "gateway": ("STRIPE_PUBLISHABLE_KEY", "STRIPE_API_BASE")}
-PART_OF = {"scheduler": "expiration", "worker": "expiration"}  # whose names the settings of these programs carry
 BROKER_SETUP = "broker-setup"
 
 
@@ -68,22 +67,21 @@ def environment(name: str, stack: Layout, copy: int = 0) -> dict[str, str]:
     A copy listens on the ports of the node of its number, and prefers that node's broker.
     """
     ports = stack.nodes[copy].ports
-    part = PART_OF.get(name, name)
-    prefix = part.upper()
+    prefix = name.upper()
     settings = {setting: stack.environ[setting] for setting in passed_on(name) if stack.environ.get(setting)}
     if name in SERVE_METRICS:
         settings["METRICS_PORT"] = str(ports.metrics_of(name))
-    if name in ("fake-stripe", "migrate", BROKER_SETUP, OPERATOR):
-        return settings | _without_keys(stack)[name]
+    if name not in PARTS:
+        return settings | _without_keys(stack, copy)[name]
     settings |= {
-        f"{prefix}_AMQP_URL": stack.amqp_url_for(part, copy),
+        f"{prefix}_AMQP_URL": stack.amqp_url_for(name, copy),
         f"{prefix}_SIGNING_KEY": stack.secrets[f"{prefix}_SIGNING_KEY"],
         "TOKEN_PUBLIC_KEYS": stack.secrets["TOKEN_PUBLIC_KEYS"],
     }
-    if part in SERVICES:
-        settings[f"{prefix}_MONGO_URL"] = stack.mongo_url_for(part)
-    if name in USES_REDIS:
-        settings[f"{name.upper()}_REDIS_URL"] = stack.redis_url_for(name)
+    if name in SERVICES:
+        settings[f"{prefix}_MONGO_URL"] = stack.mongo_url_for(name)
+    if name == "expiration":
+        settings["EXPIRATION_REDIS_URL"] = stack.redis_url_for(name)
     known = stripe_settings(stack)
     settings |= {setting: known[setting] for setting in USES_STRIPE.get(name, ()) if setting in known}
     if name == "auth":
@@ -96,9 +94,15 @@ def environment(name: str, stack: Layout, copy: int = 0) -> dict[str, str]:
     return settings
 
 
-def _without_keys(stack: Layout) -> Mapping[str, dict[str, str]]:
+def _without_keys(stack: Layout, copy: int) -> Mapping[str, dict[str, str]]:
     """Return the settings of the programs that call no service in their own name."""
     return {
+        "scheduler": {"SCHEDULER_REDIS_URL": stack.redis_url_for("scheduler")},
+        "worker": {
+            "EXPIRATION_AMQP_URL": stack.amqp_url_for("expiration", copy),
+            "EXPIRATION_MONGO_URL": stack.mongo_url_for("expiration"),
+            "WORKER_REDIS_URL": stack.redis_url_for("worker"),
+        },
         "fake-stripe": {
             "FAKE_STRIPE_PORT": str(stack.ports.stripe),
             "FAKE_STRIPE_STATE": str(stack.folder / "fake-stripe.json"),
@@ -122,7 +126,7 @@ def passed_on(name: str) -> tuple[str, ...]:
     """Return the settings that the program `name` takes from the caller's environment, when they are set there."""
     if name in ("fake-stripe", "migrate", OPERATOR):
         return (LOGGING if name != OPERATOR else ()) + PASSED_TO.get(name, ())
-    return PASSED_ON + (PASSED_TO_PARTS if name != BROKER_SETUP else ()) + PASSED_TO.get(name, ())
+    return PASSED_ON + (PASSED_TO_PARTS if name in PARTS else ()) + PASSED_TO.get(name, ())
 
 
 def stripe_settings(stack: Layout) -> Mapping[str, str]:

@@ -3,12 +3,11 @@ import threading
 import pytest
 import requests
 
-from dev.stack.programs import PART_OF
 from dev.testing import wait_for
 from libs.contracts.parts import PARTS
 from tests.e2e import invariants
 
-PROGRAMS = (*PARTS, *PART_OF)
+PROGRAMS = (*PARTS, "scheduler", "worker")
 
 
 def keep_paying(buyer, order_id, answers):

@@ -124,6 +124,15 @@ def test_no_program_starts_without(program, setting, refusals):
     assert f"{setting} is not set: set it in the environment" in refusals[program, setting, None]
 
 
+@pytest.mark.parametrize("program", NEEDED)
+def test_no_program_has_a_secret_without_which_it_would_start(program, servers):
+    """The scheduler had the keys to expiration's database and to RabbitMQ, and could make calls in its name."""
+    page = (ROOT / "docs/settings.md").read_text()
+    secrets = set(re.findall(r"^\| `(\w+)` \|.*\| yes \|$", page, re.M))
+
+    assert secrets & set(environment(program, servers)) <= set(NEEDED[program])
+
+
 @pytest.mark.parametrize(("program", "setting"), KEYS)
 def test_no_program_starts_with_a_key_of_another_form(program, setting, refusals):
     output = refusals[program, setting, PEM]

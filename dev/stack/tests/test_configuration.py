@@ -80,9 +80,12 @@ def test_every_signing_key_has_its_public_key():
 def test_program_gets_its_own_keys_and_no_other(tmp_path):
     programs = {program.name: program for program in all_programs(Stack(tmp_path, environ={}))}
 
-    signing_keys = [name for name in programs["worker"].environment if name.endswith("SIGNING_KEY")]
+    signing_keys = {
+        name: [setting for setting in programs[name].environment if setting.endswith("SIGNING_KEY")]
+        for name in ("expiration", "worker")
+    }
 
-    assert signing_keys == ["EXPIRATION_SIGNING_KEY"]
+    assert signing_keys == {"expiration": ["EXPIRATION_SIGNING_KEY"], "worker": []}
     assert "STRIPE_SECRET_KEY" not in programs["orders"].environment
 
 
