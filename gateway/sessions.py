@@ -21,7 +21,7 @@ from gateway.session_uses import SessionUses
 from gateway.settings import Settings
 from libs.revocations import Revocations, await_effect
 from libs.rpc import RemoteError, ServiceUnavailable
-from libs.tokens import Claims, InvalidToken
+from libs.tokens import Claims, InvalidToken, subject_of
 
 LIFETIME = timedelta(hours=12)  # as long as auth's tokens last
 IDLE_SECONDS = 60 * 60
@@ -288,9 +288,9 @@ def _start(signed_in: dict[str, Any]) -> None:
         claims = current_app.extensions["verifier"].verify(signed_in["token"])
     except InvalidToken as error:
         raise ServiceUnavailable(f"the token that auth has just minted is refused here: {error}") from error
-    typed = session.get("typed")
+    earlier, typed = subject_of(session.get("token")), session.get("typed")
     session.clear()
-    if typed:
+    if typed and earlier in (None, claims.subject):  # not what somebody else typed
         session["typed"] = typed
     session["token"], session["used_at"] = signed_in["token"], int(time.time())
     session.permanent = True

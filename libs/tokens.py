@@ -187,6 +187,15 @@ def operator_of(token: str | None) -> str | None:
     return person if issuer == OPERATOR and OPERATOR_NAME.fullmatch(person) else None
 
 
+def subject_of(token: str | None) -> str | None:
+    """Return whom a token claims to be of, also once it has expired; None for what is no token. Verifies nothing."""
+    try:
+        subject: str | None = jwt.decode(str(token), options={"verify_signature": False}).get("sub")
+    except jwt.InvalidTokenError:
+        return None
+    return subject
+
+
 def verify_operator(token: str | None, public_key: str) -> Claims:
     """Return the claims of an operator's valid token, signed with the other half of this key; raise InvalidToken.
 

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from gateway.sessions import IDLE_SECONDS
+
 TYPED = {
     "title": "Hamlet, row 3",
     "price": "19.99",
@@ -18,6 +20,7 @@ TYPED = {
 }
 OWN = {"HTTP_ORIGIN": "http://localhost", "HTTP_SEC_FETCH_SITE": "same-origin", "HTTP_SEC_FETCH_MODE": "navigate"}
 ANA = {"email": "ana@example.com", "password": "ana and a word"}
+BO = {"email": "bo@example.com", "password": "bo and a word"}
 COOKIE = "ticketing-session"
 
 
@@ -60,9 +63,9 @@ def end_in_another_tab(ana):
     ana.post("/signout", data={"csrf_token": token(ana.get("/sell").text)})
 
 
-def sign_in(browser, location):
+def sign_in(browser, location, user=ANA):
     page = browser.get(location).text
-    return browser.post("/signin", data={**ANA, "next": hidden(page)["next"], "csrf_token": token(page)})
+    return browser.post("/signin", data={**user, "next": hidden(page)["next"], "csrf_token": token(page)})
 
 
 def lose_the_cookie(ana, _app, _services):
@@ -79,7 +82,12 @@ def be_revoked_elsewhere(ana, app, services):
     services.revoked.add(claims.session_id)
 
 
-@pytest.mark.parametrize("lose", [lose_the_cookie, sign_out_in_another_tab, be_revoked_elsewhere])
+def be_idle_for_long(ana, _app, _services):
+    with ana.session_transaction() as session:
+        session["used_at"] -= IDLE_SECONDS
+
+
+@pytest.mark.parametrize("lose", [lose_the_cookie, sign_out_in_another_tab, be_revoked_elsewhere, be_idle_for_long])
 def test_what_was_typed_before_the_session_ended_is_there_after_signing_in(ana, app, services, lose):
     form = ana.get("/sell").text
     lose(ana, app, services)
@@ -95,6 +103,18 @@ def test_what_was_typed_before_the_session_ended_is_there_after_signing_in(ana, 
     assert hidden(page)["key"] == hidden(form)["key"]  # so that it is listed once, also if it had been listed before
     check_listed_when_the_button_is_pressed_again(ana, page, services)
     assert TYPED["title"] not in ana.get("/sell").text  # a new form is empty
+
+
+@pytest.mark.parametrize("end", [be_revoked_elsewhere, be_idle_for_long])
+def test_what_was_typed_before_the_session_ended_is_not_shown_to_another_user(ana, bo, app, services, end):
+    form = ana.get("/sell").text
+    end(ana, app, services)
+
+    refused = ana.post("/sell", data=hidden(form) | TYPED)
+    sign_in(ana, refused.headers["Location"], BO)  # in the same browser
+
+    page = ana.get("/sell").text
+    assert BO["email"] in page and TYPED["title"] not in page
 
 
 def test_what_was_typed_before_signing_in_again_in_another_tab_is_still_there(ana, services):

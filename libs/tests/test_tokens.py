@@ -15,6 +15,7 @@ from libs.tokens import (
     new_key,
     operator_key,
     operator_of,
+    subject_of,
     verify_operator,
 )
 
@@ -255,3 +256,8 @@ def test_what_is_no_public_key_of_an_operator_is_refused(text):
 )
 def test_what_is_no_operators_token_is_not_taken_for_one(token):
     assert operator_of(token) is None
+
+
+def test_a_token_still_says_whose_it_was_once_it_has_expired():
+    assert subject_of(SIGNER.mint("bo", -60)) == "bo"
+    assert [subject_of(token) for token in (None, "", "a.b.c")] == [None] * 3
