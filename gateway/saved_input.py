@@ -3,10 +3,8 @@
 That is so when the session had ended, the form was too old, or a service did not answer.
 """
 
-from flask import current_app, request, session
-from flask.sessions import SecureCookieSessionInterface
+from flask import request, session
 
-LARGEST_COOKIE = 3800  # bytes; browsers drop a cookie of more than 4096, name and attributes included
 SECRETS = ("csrf_token", "password", "currentPassword", "newPassword", "token", "code", "setup", "answer")
 
 
@@ -19,7 +17,7 @@ def save_input() -> None:
         return
     fields = {name: value for name, value in request.form.items() if name not in SECRETS}
     typed = {path: kept for path, kept in session.get("typed", {}).items() if path != request.path}
-    _store(typed | {request.path: fields})
+    session["typed"] = typed | {request.path: fields}
 
 
 def take_saved_input() -> dict[str, str] | None:
@@ -27,17 +25,5 @@ def take_saved_input() -> dict[str, str] | None:
     typed: dict[str, dict[str, str]] = dict(session.get("typed", {}))
     fields = typed.pop(request.path, None)
     if fields is not None:
-        _store(typed)
+        session["typed"] = typed
     return fields
-
-
-def _store(typed: dict[str, dict[str, str]]) -> None:
-    """Keep this in the cookie, without the oldest of what does not fit."""
-    signing = SecureCookieSessionInterface().get_signing_serializer(current_app)
-    session.pop("typed", None)
-    while typed:
-        kept = {**session, "typed": typed}
-        if signing is None or len(signing.dumps(kept)) <= LARGEST_COOKIE:
-            session["typed"] = typed
-            return
-        typed = dict(list(typed.items())[1:])

@@ -28,6 +28,7 @@ IDLE_SECONDS = 60 * 60
 """How long a session lasts without use, as NIST SP 800-63B requires for two factors."""
 USE_NOTED_SECONDS = 5 * 60
 """How often a cookie is sent again, to say that the session is used."""
+LARGEST_COOKIE = 3800  # bytes; browsers drop a cookie of more than 4096, name and attributes included
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +45,12 @@ class CookieSessions(SecureCookieSessionInterface):
     """
 
     def __init__(self, app: Flask) -> None:
-        self._serializer = super().get_signing_serializer(app)
+        serializer = super().get_signing_serializer(app)
+        assert serializer is not None, "there is a secret key"
+        self._serializer = serializer
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession:
         """Return the session in the cookie, an empty one without a valid cookie."""
-        assert self._serializer is not None, "there is a secret key"
         try:
             return self.session_class(self._serializer.loads(request.cookies.get(self.get_cookie_name(app), "")))
         except BadSignature:
@@ -59,9 +61,19 @@ class CookieSessions(SecureCookieSessionInterface):
         return self._serializer
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Keep the session in its cookie."""
-        if not response.cache_control.public:
-            super().save_session(app, session, response)
+        """Keep the session in its cookie, as far as it has room for what was typed, the newest first."""
+        if response.cache_control.public:
+            return
+        if "typed" in session and session.modified:
+            self._make_room(session)
+        super().save_session(app, session, response)
+
+    def _make_room(self, session: SessionMixin) -> None:
+        typed = session["typed"]
+        while typed and len(self._serializer.dumps(dict(session))) > LARGEST_COOKIE:
+            del typed[next(iter(typed))]
+        if not typed:
+            del session["typed"]
 
 
 class Viewer(UserMixin):

@@ -1,6 +1,7 @@
 """Forms sent after the session has ended or changed: nothing typed is lost, and nothing is done by itself."""
 
 import re
+from random import Random
 
 import pytest
 
@@ -196,6 +197,18 @@ def test_buying_after_the_session_ended_leads_through_sign_in_to_the_ticket(visi
 
 def test_text_that_fits_into_no_cookie_does_not_cost_the_session(ana):
     ana.post("/sell", data=TYPED | {"title": "".join(map(chr, range(0x4E00, 0x4E00 + 4000))), "csrf_token": "old"})
+
+    assert len(ana.get_cookie(COOKIE).value) < 4000
+    assert ana.get("/selling").status_code == 200
+
+
+def test_text_that_fits_into_the_cookie_before_signing_in_alone_does_not_prevent_it(ana):
+    title = "".join(map(chr, Random(1).choices(range(0x4E00, 0x9000), k=920)))  # hardly compressed
+    ana.delete_cookie(COOKIE)
+    refused = ana.post("/sell", data=TYPED | {"title": title, "csrf_token": "old"})
+    assert len(ana.get_cookie(COOKIE).value) > 3500
+
+    sign_in(ana, refused.headers["Location"])
 
     assert len(ana.get_cookie(COOKIE).value) < 4000
     assert ana.get("/selling").status_code == 200
