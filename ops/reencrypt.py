@@ -1,8 +1,8 @@
 """Re-encrypt the secrets of all authenticator apps with the newest key: `python -m ops.reencrypt`.
 
-Run it between the two steps of a rotation, with auth's settings: when the new key is first, and before the old one is
-removed. Safe to repeat, and to run while auth does. Exits with code 1, and a message that names the users, if there are
-apps that none of the keys decrypts.
+Run it between the last two steps of a rotation (docs/operations.md), with auth's settings: when the new key is first,
+and before the old one is removed. Safe to repeat, and to run while auth does. Exits with code 1, and a message that
+names the users, if there are apps that none of the keys decrypts.
 """
 
 import logging

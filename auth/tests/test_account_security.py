@@ -660,6 +660,16 @@ def test_app_works_again_once_the_removed_key_is_back(with_lost_key, auth, monke
     assert ana.answer(code=ana.code(1)) == "signed in"
 
 
+@pytest.mark.parametrize("step", range(3))
+def test_seals_are_opened_while_processes_get_a_new_encryption_key_one_by_one(step):
+    new = Fernet.generate_key().decode()
+    keys = [KEY, f"{KEY},{new}", f"{new},{KEY}", new][step : step + 2]  # docs/operations.md: Replace a key
+    not_yet, replaced = map(Seals, keys)
+
+    assert replaced.open("test", not_yet.seal("test", "Ana")) == ["Ana"]
+    assert not_yet.open("test", replaced.seal("test", "Ana")) == ["Ana"]
+
+
 def test_app_goes_on_when_the_encryption_key_is_replaced(ana, auth, monkeypatch):
     ana.turn_on()
     service, new = auth.client.services["auth"], Fernet.generate_key().decode()

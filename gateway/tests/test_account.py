@@ -303,6 +303,19 @@ def test_new_cookies_are_signed_with_the_first_secret_key(services, revocations)
     assert is_signed_in(other)
 
 
+@pytest.mark.parametrize("step", range(3))
+def test_users_stay_signed_in_while_gateways_get_a_new_secret_key_one_by_one(services, revocations, step):
+    old, new = "o" * 48, "n" * 48
+    keys = [old, f"{old},{new}", f"{new},{old}", new][step : step + 2]  # docs/operations.md: Replace a key
+    gateways = [create_app(services, SETTINGS | {"GATEWAY_SECRET_KEY": key}, revocations) for key in keys]
+
+    for number, (one, other) in enumerate((gateways, gateways[::-1])):
+        browser, moved = one.test_client(), other.test_client()
+        browser.post("/api/users/signup", json=ANA | {"email": f"ana{number}@example.com"})
+        moved.set_cookie("ticketing-session", browser.get_cookie("ticketing-session").value)
+        assert is_signed_in(moved)
+
+
 @pytest.mark.parametrize("keys", ["n" * 48 + ",short", "n" * 48 + ",", "changeme," + "n" * 48])
 def test_every_secret_key_must_be_strong(keys):
     with pytest.raises(SystemExit, match="GATEWAY_SECRET_KEY"):
