@@ -15,12 +15,14 @@ from pymongo.read_concern import ReadConcern
 from libs import context
 from libs.clock import utc_now
 from libs.contracts.texts import is_storable
+from libs.rpc.arguments import InvalidArguments
 from libs.security_events import security_event
 from libs.tokens import Claims
 
 Document = dict[str, Any]
 
-LONGEST_ARGUMENTS = 10_000
+LONGEST_ARGUMENTS = 100_000
+"""Characters of the JSON of an action's arguments: enough for a thousand ids of events."""
 LONGEST_OUTCOME = 200
 MOST_ORDERS = 100
 """Of how many orders at most an action is shown in the history; no method takes more."""
@@ -90,7 +92,7 @@ class OperatorStore:
         """Record that an operator is about to do something; return False if their token was used for anything else.
 
         The same call may be delivered twice until it has ended, if a service died during it. After that, repeating it
-        would be an action without a record.
+        would be an action without a record. Raises InvalidArguments for arguments too long to record.
         """
         action = {
             "_id": operator.session_id,
@@ -130,19 +132,22 @@ class OperatorStore:
 def _storable_arguments(method: str, arguments: Document) -> Document:
     """Return an action's arguments as they are kept: as JSON, for not everything in them can be stored.
 
-    With them are the reason and the orders that it was about; looking at the audit log is about none.
+    With them are the reason and the orders that it was about; looking at the audit log is about none. Nothing is cut:
+    calls that differ have records that differ.
     """
-    kept: Document = {"arguments": json.dumps(arguments, sort_keys=True)[:LONGEST_ARGUMENTS]}
+    kept: Document = {"arguments": json.dumps(arguments, sort_keys=True)}
+    if len(kept["arguments"]) > LONGEST_ARGUMENTS:
+        raise InvalidArguments(f"The arguments have more than {LONGEST_ARGUMENTS} characters: ask for less at once.")
     if isinstance(several := arguments.get("order_ids"), list):
         kept["order_id"] = [each for each in several[:MOST_ORDERS] if isinstance(each, str) and is_storable(each)]
     for name in ("reason",) if method.startswith("auth.") else ("order_id", "reason"):
         value = arguments.get(name)
         if isinstance(value, str) and is_storable(value):
-            kept[name] = value[:LONGEST_ARGUMENTS]
+            kept[name] = value
     return kept
 
 
 def _action_view(action: Document, ended: Document) -> Document:
-    with suppress(ValueError):  # it was cut
+    with suppress(ValueError):  # earlier versions cut it after 10,000 characters
         action["arguments"] = json.loads(action["arguments"])
     return {"id": action.pop("_id"), **action, "outcome": ended.get("outcome", "unknown"), "ended_at": ended.get("at")}

@@ -5,6 +5,7 @@ import pytest
 
 from auth.operator_store import OperatorStore
 from libs import context
+from libs.rpc.arguments import InvalidArguments
 from libs.tokens import Claims
 
 KEY = "operator:olga=AAAA"
@@ -86,6 +87,24 @@ def test_whatever_the_arguments_are_the_action_is_recorded(operators, reason):
 
     (action,) = operators.history({}, None, 10)
     assert action["who"] == "olga" and "$where" in action["arguments"]
+
+
+def test_no_operator_does_several_things_under_one_record_by_arguments_too_long_to_compare(operators):
+    several = {"ids": ["x" * 1000] * 12, "reason": "broken"}
+    assert operators.begin(call("a1"), "orders.discard_parked", {**several, "queue": "orders.PaymentCreated"})
+
+    assert not operators.begin(call("a1"), "orders.discard_parked", {**several, "queue": "orders.TicketUpdated"})
+    (action,) = operators.history({}, None, 10)
+    assert action["arguments"] == {**several, "queue": "orders.PaymentCreated"}
+
+
+def test_what_is_too_long_to_be_recorded_does_not_begin(operators):
+    real, long = "TicketReservationChanged:0123456789abcdef01234567:1000000", "x" * 1000
+    assert operators.begin(call("a1"), "orders.replay_parked", {"ids": [real] * 1000})
+
+    with pytest.raises(InvalidArguments, match="more than 100000 characters"):
+        operators.begin(call("a2"), "orders.replay_parked", {"ids": [long] * 100})
+    assert [action["id"] for action in operators.history({}, None, 10)] == ["a1"]
 
 
 def test_actions_are_shown_newest_first_and_by_operator(operators):

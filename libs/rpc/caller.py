@@ -3,6 +3,7 @@
 auth knows the operators' keys, lets each of their calls begin only after it has recorded it, and records its outcome.
 """
 
+import inspect
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +16,7 @@ from libs.contracts.errors import NotOperator
 from libs.errors import log_failure
 from libs.revocation_listener import RevocationListener
 from libs.revocations import followed_by
+from libs.rpc.arguments import InvalidArguments
 from libs.rpc.client import Client, RemoteError, ServiceUnavailable, own_token
 from libs.security_events import SUCCESS, security_event
 from libs.settings import AMQP_FORM, KEY_FORM, UNKNOWN_KEY, MissingSetting, amqp_url, parsed
@@ -141,13 +143,18 @@ class Caller:
                 log_failure(log, unknown, "the outcome of %s by %s was not recorded", method, who)
 
     def _begun(self) -> Claims:
-        """Have auth record an operator's call; return the operator's claims, with the action's id as session id."""
+        """Have auth record an operator's call; return the operator's claims, with the action's id as session id.
+
+        Raises InvalidArguments for arguments too long to record.
+        """
         method, arguments = self._called()
         try:
             found = self._ask_auth("authorize", {"token": self._token, "method": method, "arguments": arguments})
         except NotOperator as error:
             raise Unauthenticated(str(error)) from error
         except RemoteError as error:
+            if error.name == "InvalidArguments":
+                raise InvalidArguments(error.message) from error
             if error.name != "NotOperator":
                 raise ServiceUnavailable(f"auth does not let an operator's call begin: {error}") from error
             raise Unauthenticated(error.message) from error
@@ -186,11 +193,12 @@ class TokenProvider(DependencyProvider):
 
 
 def _called(worker_ctx: Any) -> Call:
-    """Return the call of a worker, without the values of sensitive arguments."""
-    entrypoint, given = worker_ctx.entrypoint, dict(worker_ctx.kwargs)
+    """Return the call of a worker, each argument by its name, without the values of sensitive ones."""
+    entrypoint = worker_ctx.entrypoint
+    method = getattr(worker_ctx.service, entrypoint.method_name)
+    given = inspect.signature(method).bind(*worker_ctx.args, **worker_ctx.kwargs).arguments
     hidden = {name: "***" for name in entrypoint.sensitive_arguments or () if name in given}
-    unnamed = {"*": list(worker_ctx.args)} if worker_ctx.args else {}
-    return f"{worker_ctx.service_name}.{entrypoint.method_name}", {**given, **hidden, **unnamed}
+    return f"{worker_ctx.service_name}.{entrypoint.method_name}", {**given, **hidden}
 
 
 class OwnClient(SharedExtension):
