@@ -51,7 +51,7 @@ class Services:
 
     def call_as_gateway(self, method: str, timeout: float = CALL_SECONDS, **arguments: Any) -> Any:
         """Call with a token of the gateway itself; works outside a request too."""
-        with own_token(self._signer) as token:
+        with own_token(self._signer, method.partition(".")[0]) as token:
             return self.call(method, arguments, token, timeout)
 
     @property

@@ -4,6 +4,9 @@ A key has a name, `<issuer>:<number>`, which is the token's `kid`. The issuer is
 service's name; a key can only sign for its own issuer. Two numbers of one issuer may be valid at once,
 which is how keys are rotated. Settings hold keys as `<name>=<base64 of 32 bytes>`, public ones separated by commas.
 
+A user's token is good at every service. A service's is good at the one that it calls, which its audience names: whoever
+receives it can do nothing with it elsewhere.
+
 Operators are people, each with a key of their own, `operator:<name>`, whose public half is in auth's database and in no
 setting: auth is asked about each of their tokens (`libs/rpc/caller.py`). One is good for one call, of one method.
 """
@@ -27,6 +30,7 @@ from libs.bounded import BoundedDict
 
 ALGORITHM = "EdDSA"
 AUDIENCE = "ticketing"
+"""Of every token; that of a service's also names the service that it is good at."""
 REQUIRED_CLAIMS = ["iss", "aud", "sub", "jti", "iat", "exp"]
 CLOCK_SKEW_SECONDS = 5
 CALL_SECONDS = 60
@@ -89,9 +93,9 @@ class Signer:
         self.issuer, _, number = self.key_name.partition(":")
         self.name = number if self.issuer == OPERATOR else self.issuer
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
-        self._of_service, self._minted_at = "", 0.0
+        self._of_service: dict[str, tuple[str, float]] = {}  # by the service called, with when it was minted
 
-    def mint(self, subject: str, lifetime_seconds: int, **extra: str | int) -> str:
+    def mint(self, subject: str, lifetime_seconds: int, **extra: str | int | list[str]) -> str:
         """Return a new token for `subject`, with an id of its own, that ends after `lifetime_seconds`."""
         now = int(time.time())
         claims = {
@@ -115,12 +119,14 @@ class Signer:
         """Return a secret for another purpose; neither this key nor any other secret can be derived from it."""
         return hmac.digest(self._key.private_bytes_raw(), purpose.encode(), "sha256")
 
-    def mint_service(self) -> str:
-        """Return a token that names this service, good for half a minute at least."""
+    def mint_service(self, called: str) -> str:
+        """Return a token that names this service, good at the one that is called for half a minute at least."""
         now = time.time()
-        if not self._minted_at <= now < self._minted_at + SERVICE_SECONDS / 2:  # nor may it be from the future
-            self._of_service, self._minted_at = self.mint(self.issuer, SERVICE_SECONDS), now
-        return self._of_service
+        token, minted_at = self._of_service.get(called, ("", 0.0))
+        if not minted_at <= now < minted_at + SERVICE_SECONDS / 2:  # nor may it be from the future
+            token = self.mint(self.issuer, SERVICE_SECONDS, aud=[AUDIENCE, called])
+            self._of_service[called] = token, now
+        return token
 
     def mint_call(self, method: str) -> str:
         """Return a token that names this operator, good for one call of `<service>.<method>` within a minute."""
@@ -130,12 +136,15 @@ class Signer:
 class Verifier:
     """Checks tokens against the public keys of `setting`; raises InvalidKey when the setting is malformed or empty.
 
+    `service`: the one that is called; a token that is good at others alone is refused. Nobody calls the gateway.
+
     Keys of operators are passed over: version 0.2 had one for all of them among its settings. A signature is checked
     once: what a token says is remembered by the token's digest, with these keys, and only whether it has expired is
     checked each time.
     """
 
-    def __init__(self, setting: str) -> None:
+    def __init__(self, setting: str, service: str = "") -> None:
+        self._service = service
         parsed = {_parse(part) for part in setting.split(",") if part.strip()}
         known = [(name, raw) for name, raw in parsed if not name.startswith(f"{OPERATOR}:")]
         self._keys = {name: _public(raw) for name, raw in known}
@@ -146,7 +155,7 @@ class Verifier:
     def knows(self, signer: Signer) -> bool:
         """Return whether the tokens of `signer` are valid."""
         try:
-            return bool(self.verify(signer.mint_service()))
+            return bool(self.verify(signer.mint_service(self._service)))
         except InvalidToken:
             return False
 
@@ -161,7 +170,7 @@ class Verifier:
         digest = hashlib.sha256(str(token).encode(errors="surrogatepass")).digest()
         claims = self._verified.get(digest)
         if claims is None:
-            claims = _verified(token, self._keys.get)
+            claims = _verified(token, self._keys.get, self._service)
         elif claims.expires_at <= time.time() - CLOCK_SKEW_SECONDS:
             raise InvalidToken("the token has expired")
         self._verified[digest] = claims
@@ -210,7 +219,7 @@ def verify_operator(token: str | None, public_key: str) -> Claims:
     return claims
 
 
-def _verified(token: str | None, find_key: Callable[[str], Ed25519PublicKey | None]) -> Claims:
+def _verified(token: str | None, find_key: Callable[[str], Ed25519PublicKey | None], service: str = "") -> Claims:
     """Return the claims of a valid token; raise InvalidToken for any other.
 
     The algorithm is fixed and the key is chosen by `kid` from known ones alone (RFC 8725, sections 3.1 and 3.10).
@@ -233,6 +242,9 @@ def _verified(token: str | None, find_key: Callable[[str], Ed25519PublicKey | No
             raise InvalidToken("it was minted in the future: do the hosts' clocks agree?")
     except (jwt.InvalidTokenError, TypeError, ValueError, OverflowError) as error:
         raise InvalidToken(str(error)) from error
+    # a user's and an operator's name no service, nor does a service's of the previous version
+    if claims["aud"] != AUDIENCE and service not in claims["aud"]:
+        raise InvalidToken("it is good at another service")
     if claims["iss"] != name.split(":")[0]:
         raise InvalidToken("the key may not sign for this issuer")
     return Claims(

@@ -171,7 +171,8 @@ def test_data_of_the_previous_version_are_served_after_the_migration(servers):
         signed_in = {"email": "ana@example.org", "password": PASSWORD, "address": "192.0.2.7"}
         bo = signers["auth"].mint(BO, 60, email="bo@example.org", generation=0)
 
-        assert client.call("auth", "sign_in", signed_in, token=signers["gateway"].mint_service())["user"]["id"] == ANA
+        gateway = signers["gateway"].mint_service("auth")
+        assert client.call("auth", "sign_in", signed_in, token=gateway)["user"]["id"] == ANA
         assert [found["id"] for found in client.call("tickets", "list", {"status": "all", "q": "ham"})["tickets"]] == [
             TICKET
         ]
@@ -181,9 +182,8 @@ def test_data_of_the_previous_version_are_served_after_the_migration(servers):
         order = client.call("orders", "create", again, token=bo)
         assert (order["id"], order["ticket"]) == (ORDER, {**FROZEN, "seat": None, "city": None, "time_zone": None})
         assert client.call("payments", "get", {"order_id": ORDER}, token=bo)["status"] == "authorized"
-        versions = client.call("payments", "versions", {}, token=signers["orders"].mint_service())
+        versions = client.call("payments", "versions", {}, token=signers["orders"].mint_service("payments"))
         assert versions == [[ORDER, 3]]  # orders will fetch it once
-        gateway = signers["gateway"].mint_service()
         revoked = client.call("auth", "revocations", {"process": "one", "sessions": 0, "users": 0}, token=gateway)
         assert "session 1" in str(revoked)
         assert client.services["expiration"].store.find(ORDER).state == "open"

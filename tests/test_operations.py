@@ -57,7 +57,7 @@ class Site:
         """Return the address and the token of a new user."""
         email = f"bo-{secrets.token_hex(4)}@example.org"
         signed_up = self.call(
-            "auth.sign_up", self.signers["gateway"].mint_service(), email=email, password="correct horse battery"
+            "auth.sign_up", self.signers["gateway"].mint_service("auth"), email=email, password="correct horse battery"
         )
         return email, signed_up["token"]
 
@@ -473,7 +473,7 @@ def test_a_banner_is_announced_and_removed(site):
 
     assert announced["texts"]["de"] == "Zahlungen dauern heute länger." and removed["texts"] == {}
     assert removed["version"] == announced["version"] + 1
-    token = site.signers["gateway"].mint_service()
+    token = site.signers["gateway"].mint_service("auth")
     assert site.call("auth.announcement", token) == {"version": removed["version"], "texts": {}}
 
 

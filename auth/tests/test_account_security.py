@@ -47,7 +47,7 @@ class User:
         return self.auth.client.call("auth", method, arguments, token=token or self.token)
 
     def as_gateway(self, method, **arguments):
-        return self.call(method, self.auth.signers["gateway"].mint_service(), **arguments)
+        return self.call(method, self.auth.signers["gateway"].mint_service("auth"), **arguments)
 
     def refusal(self, method, token=None, **arguments):
         with pytest.raises(RemoteError) as caught:

@@ -44,7 +44,7 @@ class Caller:
         return self.client.call("auth", method, arguments, token=token, timeout=10)
 
     def ask(self, method, **arguments):
-        return self.call(method, self.gateway.mint_service(), **arguments)
+        return self.call(method, self.gateway.mint_service("auth"), **arguments)
 
     def sign_up(self):
         return self.ask("sign_up", email=self.email, password=PASSWORD, address=self.address)["token"]
@@ -153,7 +153,7 @@ def test_who_signed_up_in_a_browser_that_converts_the_domain_signs_in_with_an_um
     about = {"email": "Karl@m\u00fcller.de", "password": PASSWORD, "address": address()}
 
     assert caller.answer(PASSWORD, "karl@m\u00fcller.de") == "signed in"
-    assert caller.refusal("sign_up", caller.gateway.mint_service(), **about) == "EmailInUse"
+    assert caller.refusal("sign_up", caller.gateway.mint_service("auth"), **about) == "EmailInUse"
     assert caller.call("current_user", token)["email"] == "karl@m\u00fcller.de"
 
 
@@ -202,7 +202,7 @@ def test_probing_which_emails_are_in_use_is_throttled(caller):
     caller.sign_up()
     about = {"email": caller.email, "password": PASSWORD, "address": address()}
 
-    refusals = [caller.refusal("sign_up", caller.gateway.mint_service(), **about) for _ in range(22)]
+    refusals = [caller.refusal("sign_up", caller.gateway.mint_service("auth"), **about) for _ in range(22)]
 
     assert refusals == ["EmailInUse"] * 20 + ["TooManyAttempts"] * 2
 
@@ -231,7 +231,7 @@ def test_only_the_gateway_may_pass_an_address(caller):
 
     assert caller.refusal("sign_in", **about) == "Unauthenticated"
     assert caller.refusal("sign_in", token, **about) == "Forbidden"
-    assert caller.refusal("sign_in", Signer(ORDERS).mint_service(), **about) == "Forbidden"
+    assert caller.refusal("sign_in", Signer(ORDERS).mint_service("auth"), **about) == "Forbidden"
 
 
 def test_another_password_ends_all_other_sessions(caller):
@@ -279,7 +279,7 @@ def test_user_with_an_invalid_email_reads_only_later_that_the_password_is_weak(c
 def test_sign_ups_with_weak_passwords_are_throttled_before_they_are_estimated(caller):
     about = {"email": caller.email, "password": "Summer2026!", "address": caller.address}
 
-    refusals = [caller.refusal("sign_up", caller.gateway.mint_service(), **about) for _ in range(SIGN_UPS + 2)]
+    refusals = [caller.refusal("sign_up", caller.gateway.mint_service("auth"), **about) for _ in range(SIGN_UPS + 2)]
 
     assert refusals == ["InvalidPassword"] * SIGN_UPS + ["TooManyAttempts"] * 2
 

@@ -10,6 +10,7 @@ from gateway.tests.fake_factors import FakeFactors
 from libs.clock import iso
 from libs.contracts import limits
 from libs.contracts.currencies import currency_of
+from libs.contracts.parts import SERVICES
 from libs.contracts.time_zones import time_zones
 from libs.revocations import Revocations
 from libs.rpc import RemoteError, ServiceUnavailable
@@ -156,7 +157,7 @@ class FakeServices(FakeFactors):
         self.completes_at_once = True  # whether a payment completes its order immediately
         self.currency = "usd"
         self.stripe_is_down, self.is_asked_too_often, self.paid_in_browser = False, False, set()
-        self.signer, self.verifier = Signer(AUTH_PRIVATE), Verifier(PUBLIC_KEYS)
+        self.signer, self.verifiers = Signer(AUTH_PRIVATE), {name: Verifier(PUBLIC_KEYS, name) for name in SERVICES}
 
     def call(self, service, method, arguments=None, *, token=None, timeout=None):
         self.calls.append((f"{service}.{method}", arguments))
@@ -176,7 +177,7 @@ class FakeServices(FakeFactors):
         if method in PUBLIC:
             return None
         try:
-            caller = self.verifier.verify(token)
+            caller = self.verifiers[method.partition(".")[0]].verify(token)
         except InvalidToken as problem:
             raise RemoteError("Unauthenticated") from problem
         if caller.is_user == (method in FOR_GATEWAY):

@@ -61,7 +61,7 @@ def test_who_signed_in_at_a_gateway_whose_clock_is_ahead_is_signed_in_at_the_oth
 def test_who_has_nothing_to_sign_in_for_is_not_asked_to_when_the_gateways_own_token_is_refused(
     path, client, services, caplog
 ):
-    services.verifier = Verifier(AUTH_PUBLIC)
+    services.verifiers = dict.fromkeys(services.verifiers, Verifier(AUTH_PUBLIC))
 
     answer = client.post(path, json=CREDENTIALS)
 

@@ -195,7 +195,7 @@ def test_session_revoked_elsewhere_is_refused(ana, app, services):
 
 def test_token_of_a_service_is_no_session(client, app):
     with client.session_transaction() as session:
-        session["token"] = app.extensions["services"]._signer.mint_service()
+        session["token"] = app.extensions["services"]._signer.mint_service("auth")
 
     assert client.get("/api/orders").status_code == 401
 

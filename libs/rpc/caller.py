@@ -170,7 +170,7 @@ class TokenProvider(DependencyProvider):
     def setup(self) -> None:
         """Read the public keys; refuse to start without any, or without that of the service's own key."""
         config, service = self.container.config, self.container.service_name
-        verifier = parsed("TOKEN_PUBLIC_KEYS", Verifier, KEY_FORM, config)
+        verifier = parsed("TOKEN_PUBLIC_KEYS", partial(Verifier, service=service), KEY_FORM, config)
         if config.get("SIGNING_KEY") and not verifier.knows(parsed("SIGNING_KEY", Signer, KEY_FORM, config, service)):
             raise MissingSetting("SIGNING_KEY", UNKNOWN_KEY, service)
         self.nobody = Caller(verifier, self.is_revoked)
@@ -212,7 +212,7 @@ class OwnClient(SharedExtension):
 
     def call(self, service: str, method: str, arguments: dict[str, Any], timeout: float) -> Any:
         """Return what the other service's method returns; raises as `Client.call` and `own_token` do."""
-        with own_token(self.signer) as token:
+        with own_token(self.signer, service) as token:
             return self.client.call(service, method, arguments, token=token, timeout=timeout)
 
     def stop(self) -> None:

@@ -431,13 +431,13 @@ class Client:
 
 
 @contextmanager
-def own_token(signer: Signer) -> Iterator[str]:
-    """Yield a token for a call in a part's own name; raise ServiceUnavailable if it is refused.
+def own_token(signer: Signer, service: str) -> Iterator[str]:
+    """Yield a token to call a service in a part's own name; raise ServiceUnavailable if it is refused.
 
     Whoever the part works for has done nothing wrong then.
     """
     try:
-        yield signer.mint_service()
+        yield signer.mint_service(service)
     except RemoteError as error:
         if error.name != "Unauthenticated":
             raise

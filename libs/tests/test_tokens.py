@@ -125,16 +125,39 @@ def test_only_so_many_tokens_are_remembered_and_those_in_use_stay(checks, monkey
 
 def test_a_services_token_is_used_for_half_of_its_life(monkeypatch):
     signer, now = Signer(new_key("orders:1")[0]), time.time()
-    first = signer.mint_service()
+    first = signer.mint_service("tickets")
 
     def minted_at(moment):
         monkeypatch.setattr(time, "time", lambda: moment)
-        return signer.mint_service()
+        return signer.mint_service("tickets")
 
     assert minted_at(now + 29) == first
     later = minted_at(now + 31)
     assert later != first
     assert minted_at(now + 20) != later  # the clock was set back: to others it would be from the future
+
+
+def test_a_services_token_is_good_at_the_service_that_it_calls_alone():
+    private, public = new_key("gateway:1")
+    gateway, (tickets, auth) = Signer(private), (Verifier(public, name) for name in ("tickets", "auth"))
+    token = gateway.mint_service("tickets")
+
+    assert tickets.verify(token).subject == "gateway"
+    assert tickets.verify(gateway.mint_service("tickets")).session_id == tickets.verify(token).session_id
+    for elsewhere in (auth, Verifier(public)):
+        with pytest.raises(InvalidToken, match="good at another service"):
+            elsewhere.verify(token)
+    assert auth.verify(gateway.mint_service("auth")).subject == "gateway"
+
+
+def test_services_of_two_versions_accept_each_others_tokens():
+    private, public = new_key("orders:1")
+    signer = Signer(private)
+
+    of_the_version_before = signer.mint("orders", 60)
+    assert Verifier(public, "payments").verify(of_the_version_before).subject == "orders"
+    as_it_verifies = {"audience": AUDIENCE, "algorithms": [ALGORITHM]}
+    assert jwt.decode(signer.mint_service("payments"), signer._key.public_key(), **as_it_verifies)["sub"] == "orders"
 
 
 def test_unsigned_and_differently_signed_tokens_are_refused():

@@ -39,8 +39,8 @@ class Side:
 
     def call(self, method, who=None, **arguments):
         """Return the result of `service.method`, called by a user, "gateway", or nobody."""
-        token = Signer(GATEWAY_PRIVATE).mint_service() if who == "gateway" else self._token(who)
         service, _, name = method.partition(".")
+        token = Signer(GATEWAY_PRIVATE).mint_service(service) if who == "gateway" else self._token(who)
         return self.client.call(service, name, arguments, token=token)
 
     def refusal(self, method, who=None, **arguments):

@@ -251,11 +251,11 @@ def wire(system):
 
 def sign_up(client, signers):
     ana = {"email": f"ana-{secrets.token_hex(6)}@example.org", "password": "correct horse battery"}
-    return client.call("auth", "sign_up", ana, token=signers["gateway"].mint_service())
+    return client.call("auth", "sign_up", ana, token=signers["gateway"].mint_service("auth"))
 
 
 def tokens_of_each_kind(signers, user, method):
-    tokens = {name: signers[name].mint_service() for name in ISSUERS}
+    tokens = {name: signers[name].mint_service(method.partition(".")[0]) for name in ISSUERS}
     return tokens | {"operator": signers["operator"].mint_call(method), "nobody": None, "user": user}
 
 
@@ -268,12 +268,14 @@ def test_who_has_signed_out_can_no_longer_call_anything_with_a_token_that_was_ke
 
 
 def forged_tokens(signers, method):
+    service = method.partition(".")[0]
+    elsewhere = next(each for each in SERVICES if each != service)
     stolen = Signer(signers["orders"].key_name + "=" + "A" * 43 + "=")
-    impostor = signers["tickets"]
+    impostor, received = signers["tickets"], [signers[name].mint_service(elsewhere) for name in ISSUERS]
     impostor.issuer, issuer = "auth", impostor.issuer
     try:
-        own = [stolen.mint_service(), impostor.mint("ana", 60), signers["auth"].mint("ana", -60), "a.b.c", ""]
-        return [*own, *forged_operators(signers, method)]
+        own = [stolen.mint_service(service), impostor.mint("ana", 60), signers["auth"].mint("ana", -60), "a.b.c", ""]
+        return [*own, *received, *forged_operators(signers, method)]
     finally:
         impostor.issuer = issuer
 

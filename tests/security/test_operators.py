@@ -160,6 +160,15 @@ def test_nothing_is_done_that_cannot_be_recorded(site):
     assert site.operate("orders.snapshot", order_id=order_id)["version"] == 1
 
 
+def test_an_operator_who_asks_for_too_much_to_record_is_told_so_and_nothing_is_done(site):
+    order_id = site.reserved()
+
+    with pytest.raises(RemoteError, match="InvalidArguments: .*ask for less at once"):
+        site.operate("orders.cancel_by_operator", order_id=order_id, reason="x" * 100_000)
+
+    assert site.operate("orders.snapshot", order_id=order_id)["version"] == 1
+
+
 def test_what_was_done_is_on_record_though_its_outcome_could_not_be_recorded(site, caplog):
     order_id = site.reserved()
 
@@ -206,7 +215,7 @@ def test_an_orders_history_shows_what_operators_did_about_it(site):
 
 def test_a_stolen_token_of_an_operator_is_worth_nothing_to_the_service_that_received_it(site):
     token = site.signers["operator"].mint_call("tickets.repair")
-    tickets = site.signers["tickets"].mint_service()
+    tickets = site.signers["tickets"].mint_service("auth")
 
     site.call("tickets.repair", token)
 

@@ -30,7 +30,7 @@ class Site:
     def call(self, method, token=None, **arguments):
         service, _, name = method.partition(".")
         with context.work(client=ADDRESS):
-            return self.client.call(service, name, arguments, token=token or self.gateway.mint_service())
+            return self.client.call(service, name, arguments, token=token or self.gateway.mint_service(service))
 
     def operate(self, method, **arguments):
         return self.call(method, self.signers["operator"].mint_call(method), **arguments)

@@ -72,9 +72,9 @@ def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path):
 def test_every_signing_key_has_its_public_key():
     made = secrets.generate()
 
-    token = Signer(made["ORDERS_SIGNING_KEY"]).mint_service()
+    token = Signer(made["ORDERS_SIGNING_KEY"]).mint_service("payments")
 
-    assert Verifier(made["TOKEN_PUBLIC_KEYS"]).verify(token).issuer == "orders"
+    assert Verifier(made["TOKEN_PUBLIC_KEYS"], "payments").verify(token).issuer == "orders"
 
 
 def test_program_gets_its_own_keys_and_no_other(tmp_path):
