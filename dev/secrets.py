@@ -4,7 +4,7 @@ import base64
 import secrets
 from pathlib import Path
 
-from libs.contracts.parts import OPERATOR, PARTS, PRINCIPALS, SERVICES
+from libs.contracts.parts import BROKER_USERS, MONGO_USERS, PARTS
 from libs.tokens import new_key
 from ops import private_files, redis_users
 
@@ -29,12 +29,12 @@ def generate() -> dict[str, str]:
         "AUTH_ENCRYPTION_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "GATEWAY_SECRET_KEY": secrets.token_hex(32),
         "RABBITMQ_PASSWORD": secrets.token_hex(16),
-        **{broker_password(name): secrets.token_hex(16) for name in PRINCIPALS},
+        **{broker_password(name): secrets.token_hex(16) for name in BROKER_USERS},
         "MONGO_KEY": secrets.token_hex(64),
         "MONGO_PASSWORD": secrets.token_hex(16),
-        **{mongo_password(name): secrets.token_hex(16) for name in (*SERVICES, "migrate", OPERATOR)},
+        **{mongo_password(name): secrets.token_hex(16) for name in (*MONGO_USERS, "migrate")},
         "REDIS_PASSWORD": secrets.token_hex(16),
-        **{redis_password(name): secrets.token_hex(16) for name in redis_users.PROGRAMS},
+        **{redis_password(name): secrets.token_hex(16) for name in redis_users.RULES},
         "STRIPE_SECRET_KEY": f"sk_test_{secrets.token_hex(16)}",
         "STRIPE_PUBLISHABLE_KEY": f"pk_test_{secrets.token_hex(16)}",
         "STRIPE_WEBHOOK_SECRET": f"whsec_{secrets.token_hex(16)}",

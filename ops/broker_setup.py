@@ -29,7 +29,7 @@ from kombu.exceptions import KombuError
 from libs import internal_port, logs
 from libs.amqp.connection import connect
 from libs.contracts.events import CATALOGUE, RETIRED_QUEUES
-from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
+from libs.contracts.parts import BROKER_USERS, OPERATOR, PRINCIPALS, SERVICES
 from libs.errors import log_failure
 from libs.events import topology
 from libs.internal_port import Loop
@@ -139,7 +139,7 @@ def keep_set_up(management_url: str, password: str, addresses: Mapping[str, str]
 def main() -> None:
     """Set everything up, and keep it so until the process is stopped."""
     check_common()
-    addresses = {part: parsed(f"{part.upper()}_AMQP_URL", amqp_url, AMQP_FORM) for part in PRINCIPALS}
+    addresses = {part: parsed(f"{part.upper()}_AMQP_URL", amqp_url, AMQP_FORM) for part in BROKER_USERS}
     management_url = parsed("RABBITMQ_MANAGEMENT_URL", web_url, URL_FORM)
     password = required("RABBITMQ_PASSWORD")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

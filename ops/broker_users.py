@@ -3,8 +3,9 @@
 A part may configure only what it owns: names that begin with its own, and the queue of the calls to it. It may publish
 its own events, read those it listens to, answer calls to itself and make calls to all. With the password of one part
 nobody can change, read or purge what belongs to another, or publish another's events. An operator's shell may call
-every service and receive its own replies, and nothing else. Permissions are regular expressions for names and for
-routing keys, as RabbitMQ has them (rabbitmq.com/docs/access-control). `ops.broker_setup` creates the users.
+every service and receive its own replies, and nothing else. Who monitors the broker may do nothing: the length of a
+queue needs no permission. Permissions are regular expressions for names and for routing keys, as RabbitMQ has them
+(rabbitmq.com/docs/access-control). `ops.broker_setup` creates the users.
 """
 
 import json
@@ -21,7 +22,7 @@ from urllib.parse import quote, unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from libs.contracts.events import CATALOGUE
-from libs.contracts.parts import OPERATOR, SERVICES
+from libs.contracts.parts import MONITOR, OPERATOR, SERVICES
 from libs.events.topology import ALL
 from libs.rpc.topology import (
     REPLY_KEY,
@@ -52,7 +53,9 @@ class Rights:
 
 
 def rights(principal: str) -> Rights:
-    """Return the permissions of a part, or of an operator."""
+    """Return the permissions of a part, of an operator, or of who monitors the broker."""
+    if principal == MONITOR:
+        return Rights(NOTHING, NOTHING, NOTHING)
     consumed = [event for event in CATALOGUE.values() if principal in (*event.listeners, *event.broadcast)]
     sources = {event.exchange for event in consumed}
     # a service that is called may answer anybody; another only tells the services what its clock shows

@@ -12,11 +12,11 @@ from contextlib import closing
 from pymongo.errors import PyMongoError
 
 from libs import logs
-from libs.contracts.parts import OPERATOR, SERVICES
+from libs.contracts.parts import MONGO_USERS
 from libs.database import connect_without_deadline
 from libs.settings import parsed, required
 from ops.mongo_setup import USER_FORM, with_user
-from ops.mongo_users import as_administrator, grant_migration, grant_operator, grant_part
+from ops.mongo_users import as_administrator, grant
 
 log = logging.getLogger("ops.mongo_grant")
 
@@ -24,15 +24,11 @@ log = logging.getLogger("ops.mongo_grant")
 def main() -> None:
     """Create the users of one address after the other."""
     password, migration = required("MONGO_PASSWORD"), required("MIGRATE_MONGO_PASSWORD")
-    addresses = {name: parsed(f"{name.upper()}_MONGO_URL", with_user, USER_FORM) for name in (*SERVICES, OPERATOR)}
+    addresses = {name: parsed(f"{name.upper()}_MONGO_URL", with_user, USER_FORM) for name in MONGO_USERS}
     for name, url in addresses.items():
         try:
             with closing(connect_without_deadline(as_administrator(url, password)).client) as client:
-                if name == OPERATOR:
-                    grant_operator(client, url)
-                else:
-                    grant_part(client, name, url)
-                    grant_migration(client, name, url, migration)
+                grant(client, name, url, migration)
         except PyMongoError as problem:
             sys.exit(f"the user of {name.upper()}_MONGO_URL cannot be created: {problem}")
     log.info("MongoDB has all users")

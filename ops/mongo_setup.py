@@ -20,7 +20,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from libs import logs
-from libs.contracts.parts import OPERATOR, SERVICES
+from libs.contracts.parts import MONGO_USERS, OPERATOR
 from libs.database import tls_options
 from libs.errors import ignoring_unavailable
 from libs.settings import parsed, required
@@ -40,7 +40,7 @@ USER_FORM = "mongodb://USER:PASSWORD@HOST:PORT/DATABASE"
 def main() -> None:
     """Retry until it succeeds or the time is up."""
     member, password = sys.argv[1], required("MONGO_PASSWORD")
-    addresses = {name: parsed(f"{name.upper()}_MONGO_URL", with_user, USER_FORM) for name in (*SERVICES, OPERATOR)}
+    addresses = {name: parsed(f"{name.upper()}_MONGO_URL", with_user, USER_FORM) for name in MONGO_USERS}
     migration = required("MIGRATE_MONGO_PASSWORD")
     tls = tls_options(addresses[OPERATOR])
     deadline = time.monotonic() + SECONDS
@@ -94,7 +94,7 @@ def _knows_administrator(member: str, password: str, tls: Options) -> bool:
 
 
 def grant_all(member: str, password: str, addresses: Mapping[str, str], migration: str, tls: Options = NO_TLS) -> None:
-    """Create the users of the services and operators, whose MongoDB addresses are given, and the migration's."""
+    """Create the users of MONGO_USERS, whose addresses are given, and the migration's."""
     with administrator(member, password, tls) as client:
         mongo_users.grant_all(client, addresses, migration)
 

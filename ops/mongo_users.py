@@ -2,7 +2,8 @@
 
 A part reads and writes the documents of its own database, and sees its indexes. The migration also builds indexes, for
 all parts. Neither can change or remove entries of the operators' audit log in auth's database. Operators can read
-everything and make backups. The users are those in the addresses of the settings; mongod refuses everybody else.
+everything and make backups. Who monitors MongoDB sees the state of the replica set. The users are those in the
+addresses of the settings; mongod refuses everybody else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 from pymongo.uri_parser import parse_uri
 
-from libs.contracts.parts import OPERATOR
+from libs.contracts.parts import MONITOR, OPERATOR
 
 ADMINISTRATOR = "ticketing"
 MIGRATION = "migrate"
@@ -23,6 +24,7 @@ PART_ACTIONS = ("find", "insert", "listCollections", "listIndexes")
 MIGRATION_ACTIONS = (*PART_ACTIONS, "createCollection", "createIndex", "dropIndex")
 CHANGE_ACTIONS = ("update", "remove")
 OPERATOR_ROLES = ("backup", "clusterMonitor")
+MONITOR_ACTIONS = ("replSetGetStatus", "replSetGetConfig")
 
 CHANGED: Mapping[str, Sequence[str]] = {
     "auth": (
@@ -48,13 +50,20 @@ def create_administrator(client: Client, password: str) -> None:
 
 
 def grant_all(client: Client, addresses: Mapping[str, str], migration: str) -> None:
-    """Create the users of the services and operators, whose addresses are given, and the migration's, or reset them."""
+    """Create the users of MONGO_USERS, whose addresses are given, and the migration's, or reset them."""
     for name, url in addresses.items():
-        if name == OPERATOR:
-            grant_operator(client, url)
-        else:
-            grant_part(client, name, url)
-            grant_migration(client, name, url, migration)
+        grant(client, name, url, migration)
+
+
+def grant(client: Client, name: str, url: str, migration: str) -> None:
+    """Create one of MONGO_USERS, whose address is given, or reset it; for a service the migration's user, too."""
+    if name == OPERATOR:
+        grant_operator(client, url)
+    elif name == MONITOR:
+        grant_monitor(client, url)
+    else:
+        grant_part(client, name, url)
+        grant_migration(client, name, url, migration)
 
 
 def grant_part(client: Client, part: str, url: str) -> None:
@@ -71,6 +80,14 @@ def grant_operator(client: Client, url: str) -> None:
     """Create the operators' user that an address names, or reset its password and rights."""
     name, password, database = _user_of(client, url)
     _create_or_update(database, "User", name, USER_EXISTS, pwd=password, roles=[*OPERATOR_ROLES])
+
+
+def grant_monitor(client: Client, url: str) -> None:
+    """Create the user that an address names, who monitors MongoDB, or reset its password and rights."""
+    name, password, database = _user_of(client, url)
+    privileges = [{"resource": {"cluster": True}, "actions": [*MONITOR_ACTIONS]}]
+    _create_or_update(database, "Role", MONITOR, ROLE_EXISTS, privileges=privileges, roles=[])
+    _create_or_update(database, "User", name, USER_EXISTS, pwd=password, roles=[MONITOR])
 
 
 def as_migration(url: str, password: str) -> str:

@@ -1,10 +1,13 @@
-"""Who may do what at Redis: the three programs of expiration, with the commands and keys that they need.
+"""Who may do what at Redis: the three programs of expiration, with the commands and keys that they need, and an
+exporter, which sees the state of the server.
 
 Where there are several Redis servers, each program is a user of the Sentinels too, by the same name and password, and
 asks them which server takes writes. The servers and the Sentinels come to each other as the administrator.
 """
 
 from collections.abc import Mapping
+
+from libs.contracts.parts import MONITOR
 
 ADMINISTRATOR = "ticketing"
 PRIMARY = "ticketing"
@@ -16,6 +19,7 @@ RULES: Mapping[str, str] = {
     "expiration": "~rq:* +@connection +@transaction +@keyspace +@read +@write -@dangerous",
     "scheduler": "~rq:* +@connection +@transaction +@keyspace +@read +@write -@dangerous +info",
     "worker": "~rq:* &rq:* +@connection +@transaction +@keyspace +@read +@write +@pubsub -@dangerous +info",
+    MONITOR: "+info +client|setname",  # and not +config|get, which shows the administrator's password
 }
 
 ASKS_SENTINEL = "+@connection +sentinel|masters"
@@ -25,12 +29,12 @@ DEFAULT = "user default off ~* &* +@all"
 
 
 def acl(passwords: Mapping[str, str]) -> list[str]:
-    """Return the lines of Redis's ACL file; `passwords` are those of ADMINISTRATOR and PROGRAMS."""
+    """Return the lines of Redis's ACL file; `passwords` are those of ADMINISTRATOR and of the users of RULES."""
     return _lines(passwords, RULES)
 
 
 def sentinel_acl(passwords: Mapping[str, str]) -> list[str]:
-    """Return the lines of a Sentinel's ACL file, for the same users."""
+    """Return the lines of a Sentinel's ACL file, for ADMINISTRATOR and PROGRAMS."""
     return _lines(passwords, dict.fromkeys(PROGRAMS, ASKS_SENTINEL))
 
 

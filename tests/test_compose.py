@@ -162,8 +162,8 @@ def test_mongo_is_set_up_before_its_databases_are_migrated():
 
 
 def test_users_of_redis_have_the_rights_that_they_have_in_the_local_stack(tmp_path):
-    variables = {name: f"redis://{name}:secret-of-{name}@redis:6379/" for name in redis_users.PROGRAMS}
-    passwords = {name: f"secret-of-{name}" for name in (*redis_users.PROGRAMS, redis_users.ADMINISTRATOR)}
+    variables = {name: f"redis://{name}:secret-of-{name}@redis:6379/" for name in redis_users.RULES}
+    passwords = {name: f"secret-of-{name}" for name in (*redis_users.RULES, redis_users.ADMINISTRATOR)}
     script = CONTAINERS["redis"]["command"][-1].replace("$$", "$").replace("/tmp", str(tmp_path))  # noqa: S108
     given = {f"{name.upper()}_REDIS_URL": url for name, url in variables.items()}
     given["REDISCLI_AUTH"] = passwords[redis_users.ADMINISTRATOR]
@@ -191,6 +191,17 @@ def test_servers_keep_their_data_in_volumes_and_cannot_be_reached_from_outside(s
 
     assert all(volume.split(":")[0] in COMPOSE["volumes"] for volume in settings["volumes"])
     assert all(COMPOSE["networks"][network]["internal"] for network in settings["networks"])
+
+
+@every_container
+def test_container_is_given_the_secrets_that_it_reads_and_no_other(container):
+    """Exporters of others' had the operators' user of MongoDB, and one that could write to Redis."""
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \|.*\| yes \|$", (ROOT / "docs/settings.md").read_text(), re.M)
+    read_by = {name: [each.removesuffix(" container") for each in readers.split(", ")] for name, readers in rows}
+    settings = CONTAINERS[container].get("environment", {})
+    given = {*settings, *re.findall(r"\$\{(\w+)", str(settings))}
+
+    assert given & set(read_by) == {name for name, readers in read_by.items() if container in readers}
 
 
 def test_no_secret_is_written_in_the_file():

@@ -185,12 +185,13 @@ def test_keda_can_ask_the_broker_for_the_length_of_a_queue():
     scaled = [each["spec"]["scaleTargetRef"]["name"] for each in made if each["kind"] == "ScaledObject"]
     by_time = [each["metadata"]["name"] for each in made if each["kind"] == "HorizontalPodAutoscaler"]
 
-    for spec in asked:
-        (tls,) = spec["configMapTargetRef"]
-        assert tls["parameter"] == "tls" and named[tls["name"]]["data"][tls["key"]] == "enable"
-        assert {each["parameter"] for each in spec["secretTargetRef"]} == {"host", "ca"}
+    (spec,) = asked
+    (tls,) = spec["configMapTargetRef"]
+    assert tls["parameter"] == "tls" and named[tls["name"]]["data"][tls["key"]] == "enable"
+    secrets = {each["parameter"]: each["key"] for each in spec["secretTargetRef"]}
+    assert secrets == {"host": "MONITOR_AMQP_URL", "ca": "ca.crt"}
     assert named["broker-keda"]["spec"]["ingress"][0]["ports"] == [{"port": 5671}]
-    assert len(asked) == len(scaled) == 3 and not set(scaled) & set(by_time)
+    assert len(scaled) == 3 and not set(scaled) & set(by_time)
 
 
 @pytest.mark.parametrize("rendered", [*((each,) for each in kubernetes.OVERLAYS[1:]), kubernetes.WITH_OPTIONS])
@@ -315,9 +316,9 @@ def test_redis_exporter_is_the_user_whose_address_it_has_in_docker_compose():
     program = program_of(exporter("redis-exporter"))
     (user,) = [each["value"] for each in program["env"] if each["name"] == "REDIS_USER"]
     script = program["command"][-1].replace("/redis_exporter", "env")
-    address = "redis+sentinel://scheduler:secret@redis-0.redis:26379,redis-1.redis:26379/ticketing/"
+    address = "redis+sentinel://monitor:secret@redis-0.redis:26379,redis-1.redis:26379/ticketing/"
 
-    told = subprocess.check_output(["sh", "-c", script], env={"SCHEDULER_REDIS_URL": address}, text=True)
+    told = subprocess.check_output(["sh", "-c", script], env={"MONITOR_REDIS_URL": address}, text=True)
     assert "REDIS_PASSWORD=secret" in told.splitlines()
     assert f"{user.upper()}_REDIS_URL" in CONTAINERS["redis-exporter"]["environment"]["REDIS_ADDR"]
 
@@ -567,9 +568,9 @@ def test_skaffold_can_write_code_into_every_container_that_runs_the_image():
 def test_each_sentinel_lets_programs_ask_for_the_server_and_each_redis_what_they_need():
     (scripts,) = [each["data"] for name, each in of_kind("production", "ConfigMap").items() if "redis" in name]
 
-    for name in redis_users.PROGRAMS:
-        allowed = [redis_users.RULES[name], redis_users.ASKS_SENTINEL]
-        for script, rules in zip(("redis.sh", "sentinel.sh"), allowed, strict=True):
+    asks = dict.fromkeys(redis_users.PROGRAMS, redis_users.ASKS_SENTINEL)
+    for script, users in (("redis.sh", redis_users.RULES), ("sentinel.sh", asks)):
+        for name, rules in users.items():
             assert f'user {name} on >$(password "${name.upper()}_REDIS_URL") {rules}\n' in scripts[script]
     assert f"sentinel monitor {redis_users.PRIMARY} " in scripts["sentinel.sh"]
 

@@ -15,7 +15,7 @@ from dev import env
 from dev.secrets import broker_password, generate, mongo_password, redis_password
 from dev.stack.ports import SERVE_METRICS, Ports, setting
 from dev.testing import syntax_nodes
-from libs.contracts.parts import OPERATOR, PARTS, PRINCIPALS, SERVICES
+from libs.contracts.parts import BROKER_USERS, MONGO_USERS, PARTS
 from ops import redis_users
 
 ROOT = Path(__file__).parents[1]
@@ -109,12 +109,12 @@ def test_new_env_file_has_no_placeholder_left(tmp_path, monkeypatch):
     made = dict(re.findall(r"^(\w+)=(.*)$", (tmp_path / ".env").read_text(), re.M))
     assert set(made) == set(EXAMPLE)
     assert not [value for value in made.values() if "changeme" in value]
-    others = [f"{name}_MONGO_URL" for name in (*map(str.upper, SERVICES), "OPERATOR")]
-    others += [f"{name.upper()}_REDIS_URL" for name in redis_users.PROGRAMS]
+    others = [f"{name.upper()}_MONGO_URL" for name in MONGO_USERS]
+    others += [f"{name.upper()}_REDIS_URL" for name in redis_users.RULES]
     assert len({re.search(r"//\w+:(\w{32})@", made[name])[1] for name in others}) == len(others)
-    users = [re.search(r"//(\w+):(\w{32})@", made[f"{part.upper()}_AMQP_URL"]).groups() for part in PRINCIPALS]
-    assert [name for name, _ in users] == list(PRINCIPALS)
-    assert len({password for _, password in users}) == len(PRINCIPALS)
+    users = [re.search(r"//(\w+):(\w{32})@", made[f"{part.upper()}_AMQP_URL"]).groups() for part in BROKER_USERS]
+    assert [name for name, _ in users] == list(BROKER_USERS)
+    assert len({password for _, password in users}) == len(BROKER_USERS)
 
 
 def test_only_its_owner_reads_the_env_file(tmp_path, monkeypatch):
@@ -190,8 +190,8 @@ def test_env_file_that_lacks_nothing_is_left_alone(tmp_path, monkeypatch):
 
 
 def test_every_secret_that_is_made_has_its_place_in_the_example():
-    in_addresses = {broker_password(part) for part in PRINCIPALS}
-    in_addresses |= {mongo_password(name) for name in (*SERVICES, OPERATOR)}
-    in_addresses |= {redis_password(program) for program in redis_users.PROGRAMS}
+    in_addresses = {broker_password(name) for name in BROKER_USERS}
+    in_addresses |= {mongo_password(name) for name in MONGO_USERS}
+    in_addresses |= {redis_password(name) for name in redis_users.RULES}
 
     assert set(generate()) - in_addresses <= set(EXAMPLE)

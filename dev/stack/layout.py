@@ -8,7 +8,7 @@ from urllib.parse import quote
 from dev import secrets
 from dev.stack.ports import HOST, Node, Ports
 from dev.stack.supervisor import Supervisor
-from libs.contracts.parts import OPERATOR
+from libs.contracts.parts import SERVICES
 from ops import mongo_users, redis_users, replica_set
 from ops.broker_users import ADMINISTRATOR
 
@@ -63,8 +63,8 @@ class Layout:
         return f"{self._mongo_url(mongo_users.ADMINISTRATOR, 'MONGO_PASSWORD', database)}&authSource=admin"
 
     def mongo_url_for(self, name: str) -> str:
-        """Return the address of a service's own database with its user, or for `operator` that of `admin`."""
-        return self._mongo_url(name, secrets.mongo_password(name), "admin" if name == OPERATOR else name)
+        """Return the address of a service's own database with its user, or with another user that of `admin`."""
+        return self._mongo_url(name, secrets.mongo_password(name), name if name in SERVICES else "admin")
 
     def _mongo_url(self, user: str, password: str, database: str) -> str:
         members = ",".join(self.mongo_members)

@@ -11,7 +11,7 @@ from dev.stack.layout import STRIPE, Layout
 from dev.stack.ports import HOST, SERVE_METRICS
 from dev.stack.servers import answers
 from dev.stack.supervisor import Program
-from libs.contracts.parts import OPERATOR, PARTS, PRINCIPALS, SERVICES
+from libs.contracts.parts import BROKER_USERS, OPERATOR, PARTS, SERVICES
 from libs.settings import CA_FILES
 
 LOGGING = ("LOG_LEVEL", "LOG_FORMAT")
@@ -114,7 +114,7 @@ def _without_keys(stack: Layout, copy: int) -> Mapping[str, dict[str, str]]:
             "MIGRATE_MONGO_PASSWORD": stack.secrets["MIGRATE_MONGO_PASSWORD"],
         },
         BROKER_SETUP: {
-            **{f"{each.upper()}_AMQP_URL": stack.amqp_url_for(each) for each in PRINCIPALS},
+            **{f"{each.upper()}_AMQP_URL": stack.amqp_url_for(each) for each in BROKER_USERS},
             "RABBITMQ_MANAGEMENT_URL": stack.management_url,
             "RABBITMQ_PASSWORD": stack.secrets["RABBITMQ_PASSWORD"],
         },

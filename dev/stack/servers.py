@@ -86,7 +86,7 @@ def redis_server(
 ) -> Program:
     """Write Redis's configuration and users to `folder` and return it, as a copy of the server `follows` if any."""
     password = secrets["REDIS_PASSWORD"]
-    passwords = {program: secrets[redis_password(program)] for program in redis_users.PROGRAMS}
+    passwords = {name: secrets[redis_password(name)] for name in redis_users.RULES}
     write_private(folder / "users.acl", *redis_users.acl({**passwords, redis_users.ADMINISTRATOR: password}))
     write_private(
         folder / "redis.conf",

@@ -19,7 +19,7 @@ from dev.stack.ports import HOST, SERVE_METRICS, Node, Ports, PortTaken
 from dev.stack.programs import all_programs, environment
 from dev.stack.servers import servers
 from dev.stack.supervisor import STOP_SECONDS, Program, SupervisorError, members, wait_until
-from libs.contracts.parts import OPERATOR, PRINCIPALS, SERVICES
+from libs.contracts.parts import BROKER_USERS, MONGO_USERS
 from libs.processes import die_with_parent
 from ops import mongo_setup
 from ops.broker_setup import set_up
@@ -106,7 +106,7 @@ class Stack(Layout):
         began = time.monotonic()
         others = [server for server in started if not server.name.startswith(SLOWEST)]
         self._wait_for(others, began)
-        self._make_mongo_users({name: self.mongo_url_for(name) for name in (*SERVICES, OPERATOR)})
+        self._make_mongo_users({name: self.mongo_url_for(name) for name in MONGO_USERS})
         if programs:
             self._migrate()
         self._wait_for([server for server in started if server not in others], began)
@@ -130,7 +130,7 @@ class Stack(Layout):
 
     def _set_up_broker(self) -> None:
         """Create the users at RabbitMQ, and declare everything there."""
-        addresses = {part: self.amqp_url_for(part) for part in PRINCIPALS}
+        addresses = {part: self.amqp_url_for(part) for part in BROKER_USERS}
         next(set_up(self.management_url, self.secrets["RABBITMQ_PASSWORD"], addresses))
 
     def _migrate(self) -> None:

@@ -19,6 +19,7 @@ from expiration import jobs
 from expiration.schedule import QUEUE, JsonJob, Schedule
 from expiration.worker import LoopingWorker
 from libs.clock import utc_now
+from libs.contracts.parts import MONITOR
 from libs.redis import connect
 from ops import redis_users
 
@@ -79,6 +80,24 @@ def test_a_program_can_do_nothing_else(program, users):
         for attempt in ATTEMPTS.values():
             with pytest.raises(NoPermissionError):
                 attempt(client)
+
+
+WATCHED = {
+    "read a job": lambda client: client.hgetall("rq:job:expire-o1"),
+    "write a job": lambda client: client.hset("rq:job:expire-o1", "status", "queued"),
+    "see the administrator's password": lambda client: client.config_get("masterauth"),
+    "see what was written": lambda client: client.slowlog_get(),
+    "see who is connected": lambda client: client.client_list(),
+}
+
+
+@pytest.mark.parametrize("attempt", [*ATTEMPTS.values(), *WATCHED.values()], ids=[*ATTEMPTS, *WATCHED])
+def test_the_exporter_sees_the_state_of_redis_and_nothing_else(attempt, servers):
+    """It had the scheduler's user, who writes jobs."""
+    with connect(servers.redis_url_for(MONITOR)) as client:
+        assert client.info("replication")["role"] == "master"
+        with pytest.raises(NoPermissionError):
+            attempt(client)
 
 
 def test_who_has_no_password_can_do_nothing(servers):

@@ -11,5 +11,11 @@ FOLLOWERS = ("gateway", "tickets", "orders", "payments")
 
 OPERATOR = "operator"
 
+MONITOR = "monitor"
+"""The user, at every server, of third-party programs that monitor it: exporters and KEDA."""
+
 PRINCIPALS = (*PARTS, OPERATOR)
-"""Who has a user of its own at the broker, and a key to sign its calls."""
+"""Who has a key to sign its calls."""
+
+BROKER_USERS, MONGO_USERS = (*PRINCIPALS, MONITOR), (*SERVICES, OPERATOR, MONITOR)
+"""Who has a user of its own at each server."""

@@ -14,7 +14,7 @@ from kombu import Connection
 
 from dev.testing import new_vhost
 from libs.contracts.events import CATALOGUE
-from libs.contracts.parts import PRINCIPALS, SERVICES
+from libs.contracts.parts import BROKER_USERS, MONITOR, PRINCIPALS, SERVICES
 from ops.broker_setup import set_up
 
 KEY, STOCK_KEY = "1f" * 16, "ffffffff-ffff-4fff-bfff-ffffffffffff"
@@ -79,14 +79,14 @@ def broker(servers):
     with new_vhost(servers) as url:
         vhost = urlsplit(url).path[1:]
         host = f"127.0.0.1:{servers.ports.amqp}"
-        addresses = {name: f"amqp://{vhost}-{name}:of-its-own@{host}/{vhost}" for name in PRINCIPALS}
+        addresses = {name: f"amqp://{vhost}-{name}:of-its-own@{host}/{vhost}" for name in BROKER_USERS}
         next(set_up(servers.management_url, servers.secrets["RABBITMQ_PASSWORD"], addresses))
         exchanges, queues = (
             [each["name"] for each in servers.management("GET", f"/api/{kind}/{vhost}").json()]
             for kind in ("exchanges", "queues")
         )
         yield addresses, exchanges, queues
-        for name in PRINCIPALS:
+        for name in BROKER_USERS:
             servers.management("DELETE", f"/api/users/{vhost}-{name}")
 
 
@@ -161,6 +161,18 @@ def test_the_operators_user_declares_nothing_but_where_its_replies_come(name, br
     with Connection(broker[0]["operator"]) as connection:
         assert is_refused(connection, lambda channel: channel.exchange_declare(name, "topic"))
         assert is_refused(connection, lambda channel: channel.queue_declare(name, exclusive=True))
+
+
+def test_keda_sees_how_long_queues_are_and_may_do_nothing_else(broker):
+    """It had the users of three parts."""
+    addresses, exchanges, queues = broker
+    attempts = [(name, attempt) for name in exchanges for ways in ON_EXCHANGES.values() for attempt in ways.values()]
+    attempts += [(name, attempt) for name in queues for ways in ON_QUEUES.values() for attempt in ways.values()]
+
+    with Connection(addresses[MONITOR]) as connection:
+        assert connection.default_channel.queue_declare("rpc-orders", passive=True).message_count == 0
+        for name, attempt in attempts:
+            assert is_refused(connection, lambda channel: attempt(channel, name, "rpc-orders"))  # noqa: B023
 
 
 def hears_all(user, source):

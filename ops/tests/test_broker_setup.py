@@ -11,7 +11,7 @@ from kombu import Connection
 from dev.testing import new_vhost, queue_length
 from libs.amqp import Outgoing, Publisher
 from libs.contracts.events import CATALOGUE
-from libs.contracts.parts import PRINCIPALS, SERVICES
+from libs.contracts.parts import BROKER_USERS, SERVICES
 from libs.events import topology
 from ops import broker_setup
 from ops.broker_setup import OVERLAP_SECONDS, as_administrator, declare, keep_set_up, set_up
@@ -22,7 +22,7 @@ def vhost_of_its_own(servers):
     """Yield what the set-up of a new vhost needs to know, and the administrator's address of that."""
     with new_vhost(servers) as url:
         host, vhost = f"127.0.0.1:{servers.ports.amqp}", urlsplit(url).path
-        users = {part: f"{vhost[1:]}-{part}" for part in PRINCIPALS}
+        users = {part: f"{vhost[1:]}-{part}" for part in BROKER_USERS}
         addresses = {part: f"amqp://{user}:secret-of-its-own@{host}{vhost}" for part, user in users.items()}
         yield (servers.management_url, servers.secrets["RABBITMQ_PASSWORD"], addresses), url
         for user in users.values():

@@ -11,7 +11,7 @@ from dev.secrets import generate, mongo_password
 from dev.stack import free_ports
 from dev.stack.servers import answers, mongo
 from dev.testing import ROOT, self_signed, stack_folder, wait_for
-from libs.contracts.parts import OPERATOR, SERVICES
+from libs.contracts.parts import MONGO_USERS, SERVICES
 from libs.database import connect
 
 pytestmark = pytest.mark.integration
@@ -39,7 +39,7 @@ def test_mongod_is_set_up_over_tls_by_the_settings_of_the_services(monkeypatch):
     member = f"127.0.0.1:{port}"
     urls = {
         name: f"mongodb://{name}:{secrets[mongo_password(name)]}@{member}/{database}?replicaSet=rs0&tls=true"
-        for name, database in {**{service: service for service in SERVICES}, OPERATOR: "admin"}.items()
+        for name, database in ((name, name if name in SERVICES else "admin") for name in MONGO_USERS)
     }
     settings = {f"{name.upper()}_MONGO_URL": url for name, url in urls.items()}
     settings |= {name: secrets[name] for name in ("MONGO_PASSWORD", "MIGRATE_MONGO_PASSWORD")}

@@ -17,7 +17,7 @@ from dev.secrets import generate, mongo_password
 from dev.stack import free_ports
 from dev.stack.servers import mongo
 from dev.testing import ROOT, stack_folder, wait_for
-from libs.contracts.parts import OPERATOR, SERVICES
+from libs.contracts.parts import MONGO_USERS, MONITOR, OPERATOR, SERVICES
 from libs.database import connect
 from libs.schema import migrate, missing
 from ops import mongo_setup, replica_set
@@ -54,7 +54,7 @@ def site():
             wait_for(program.is_ready, 30)
             urls = {
                 name: f"mongodb://{name}:{secrets[mongo_password(name)]}@{member}/{database}?replicaSet=rs0"
-                for name, database in {**{service: service for service in SERVICES}, OPERATOR: "admin"}.items()
+                for name, database in ((name, name if name in SERVICES else "admin") for name in MONGO_USERS)
             }
             yield urls, member, secrets
 
@@ -229,6 +229,27 @@ def test_operators_read_everything_and_change_nothing(users):
         assert client.admin.command("replSetGetStatus")["set"] == "rs0"
         for what in ("write", "change", "delete", "drop"):
             assert is_refused(ATTEMPTS[what], client.auth)
+
+
+WATCHED = {
+    "what runs": lambda client: client.admin.command("currentOp"),  # and with which values
+    "what changed": lambda client: client.local["oplog.rs"].find_one(),
+    "its log": lambda client: client.admin.command("getLog", "global"),
+    "users": lambda client: client.admin.command("usersInfo", 1),
+    "statistics": lambda client: client.admin.command("serverStatus"),
+}
+
+
+def test_the_exporter_sees_the_state_of_the_replica_set_and_nothing_else(users):
+    """It had the operators' user, who reads every password's hash."""
+    with connect(users[MONITOR]).client as client:
+        assert client.admin.command("replSetGetStatus")["members"][0]["health"] == 1
+        assert client.admin.command("replSetGetConfig")["config"]["_id"] == "rs0"
+        for name in (*SERVICES, "admin", "local", "config"):
+            for attempt in ATTEMPTS.values():
+                assert is_refused(attempt, client[name])
+        for attempt in WATCHED.values():
+            assert is_refused(attempt, client)
 
 
 def test_operators_make_backups_which_only_the_administrator_restores(users, site, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from dev.stack.programs import all_programs, environment
 from dev.stack.supervisor import ROOT
 from dev.stack.supervisor import environment as surroundings
-from libs.contracts.parts import PRINCIPALS, SERVICES
+from libs.contracts.parts import BROKER_USERS, SERVICES
 from libs.tokens import new_key
 
 STRIPE = ["STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET"]
@@ -30,7 +30,7 @@ NEEDED = {
     ],
     "fake-stripe": ["STRIPE_WEBHOOK_SECRET"],
     "broker-setup": [
-        *(f"{each.upper()}_AMQP_URL" for each in PRINCIPALS),
+        *(f"{each.upper()}_AMQP_URL" for each in BROKER_USERS),
         *("RABBITMQ_MANAGEMENT_URL", "RABBITMQ_PASSWORD"),
     ],
 }

@@ -5,6 +5,7 @@ user ticketing on >$REDISCLI_AUTH ~* &* +@all
 user expiration on >$(password "$EXPIRATION_REDIS_URL") ~rq:* +@connection +@transaction +@keyspace +@read +@write -@dangerous
 user scheduler on >$(password "$SCHEDULER_REDIS_URL") ~rq:* +@connection +@transaction +@keyspace +@read +@write -@dangerous +info
 user worker on >$(password "$WORKER_REDIS_URL") ~rq:* &rq:* +@connection +@transaction +@keyspace +@read +@write +@pubsub -@dangerous +info
+user monitor on >$(password "$MONITOR_REDIS_URL") +info +client|setname
 END
 cat > /tmp/redis.conf <<END
 aclfile /tmp/users.acl
