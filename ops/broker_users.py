@@ -19,7 +19,7 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import MONITOR, OPERATOR, SERVICES
@@ -132,11 +132,15 @@ def _widened(former: Rules, new: Rules) -> dict[str, str]:
 
 
 class _Management:
-    """RabbitMQ's management API, used by the administrator, without a library that would stay in memory for it."""
+    """RabbitMQ's management API, used by the administrator, without a library that would stay in memory for it.
+
+    The password goes to no proxy that the environment names.
+    """
 
     def __init__(self, url: str, password: str) -> None:
         self._url = url
-        self._tls = ssl.create_default_context(cafile=ca_file("AMQP")) if url.startswith("https:") else None
+        tls = ssl.create_default_context(cafile=ca_file("AMQP")) if url.startswith("https:") else None
+        self._opener = build_opener(ProxyHandler({}), HTTPSHandler(context=tls))
         credentials = b64encode(f"{ADMINISTRATOR}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
 
@@ -158,7 +162,7 @@ class _Management:
     def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         wanted = Request(f"{self._url}/api/{path}", body, self._headers, method=method)  # noqa: S310 - libs.settings
         try:
-            with urlopen(wanted, timeout=SECONDS, context=self._tls) as reply:  # noqa: S310
+            with self._opener.open(wanted, timeout=SECONDS) as reply:
                 answer: bytes = reply.read()
         except HTTPError as error:
             error.close()  # it is the answer, too, whose connection nobody else would close

@@ -69,12 +69,12 @@ class _Sessions:
     """As many sessions as there are requests at once, each kept with its connection for a later one.
 
     Each call has a thread of its own, so that a session for each thread, as Stripe's library has them, would connect
-    again for each call. They follow no redirect (OWASP ASVS 5.0, 15.3.2). Proxies are those that the environment names
-    for `address` at the start; it is not read again for each request.
+    again for each call. They follow no redirect (OWASP ASVS 5.0, 15.3.2), and do not read the environment for each
+    request. `proxies`: their addresses, by scheme.
     """
 
-    def __init__(self, address: str) -> None:
-        self._proxies = requests.utils.get_environ_proxies(address)
+    def __init__(self, proxies: dict[str, str]) -> None:
+        self._proxies = proxies
         self._free: deque[requests.Session] = deque()
 
     def request(self, *arguments: Any, **options: Any) -> requests.Response:
@@ -100,14 +100,14 @@ class _Sessions:
 
 
 class CardProvider:
-    """Talks to Stripe. `api_base`: the address of a stand-in; None for Stripe itself.
+    """Talks to Stripe, by way of the proxy that the environment names. `api_base`: the address of a stand-in, without.
 
     Every method may raise StripeUnavailable.
     """
 
     def __init__(self, secret_key: str, api_base: str | None = None) -> None:
         options: dict[str, Any] = {"base_addresses": {"api": api_base}} if api_base else {}
-        sessions = _Sessions(api_base or stripe.DEFAULT_API_BASE)
+        sessions = _Sessions({} if api_base else requests.utils.get_environ_proxies(stripe.DEFAULT_API_BASE))
         self._stripe = stripe.StripeClient(
             secret_key,
             stripe_version=API_VERSION,

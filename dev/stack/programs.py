@@ -9,7 +9,7 @@ import requests
 
 from dev.stack.layout import STRIPE, Layout
 from dev.stack.ports import HOST, SERVE_METRICS
-from dev.stack.servers import answers
+from dev.stack.servers import answers, ask
 from dev.stack.supervisor import Program
 from libs.contracts.parts import BROKER_USERS, OPERATOR, PARTS, SERVICES
 from libs.settings import CA_FILES
@@ -142,5 +142,5 @@ def _is_ready(name: str, stack: Layout, copy: int) -> bool:
     ports = stack.nodes[copy].ports
     port = ports.gateway if name == "gateway" else ports.metrics_of(name)
     with suppress(requests.RequestException):
-        return requests.get(f"http://{HOST}:{port}/readyz", timeout=10).ok
+        return ask("GET", f"http://{HOST}:{port}/readyz", timeout=10).ok
     return False

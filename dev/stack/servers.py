@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import redis
 import requests
@@ -167,11 +168,18 @@ def answers(port: int, host: str = HOST) -> bool:
     return False
 
 
+def ask(method: str, url: str, **options: Any) -> requests.Response:
+    """Return the answer of a server on this machine, to which no proxy of the caller's environment leads."""
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.request(method, url, **options)
+
+
 def rabbitmq_is_ready(ports: Ports, password: str, host: str = HOST) -> bool:
     """Return whether RabbitMQ answers on its management API and says that it accepts AMQP connections."""
     url = f"http://{host}:{ports.management}/api/health/checks/port-listener/{ports.amqp}"
     with suppress(requests.RequestException):
-        return requests.get(url, auth=(ADMINISTRATOR, password), timeout=5).ok
+        return ask("GET", url, auth=(ADMINISTRATOR, password), timeout=5).ok
     return False
 
 

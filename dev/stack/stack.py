@@ -17,7 +17,7 @@ from dev.stack import install, supervisor
 from dev.stack.layout import Layout
 from dev.stack.ports import HOST, SERVE_METRICS, Node, Ports, PortTaken
 from dev.stack.programs import all_programs, environment
-from dev.stack.servers import servers
+from dev.stack.servers import ask, servers
 from dev.stack.supervisor import STOP_SECONDS, Program, SupervisorError, members, wait_until
 from libs.contracts.parts import BROKER_USERS, MONGO_USERS
 from libs.processes import die_with_parent
@@ -69,7 +69,7 @@ class Stack(Layout):
     def management(self, method: str, path: str, json: dict[str, str] | None = None) -> requests.Response:
         """Call RabbitMQ's management API, such as ("PUT", "/api/vhosts/x"); raise HTTPError when it refuses."""
         auth = (ADMINISTRATOR, self.secrets["RABBITMQ_PASSWORD"])
-        reply = requests.request(method, self.management_url + path, auth=auth, json=json, timeout=30)
+        reply = ask(method, self.management_url + path, auth=auth, json=json, timeout=30)
         reply.raise_for_status()
         return reply
 

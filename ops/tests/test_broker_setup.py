@@ -8,13 +8,14 @@ import pytest
 from amqp.exceptions import PreconditionFailed
 from kombu import Connection
 
-from dev.testing import new_vhost, queue_length
+from dev.testing import new_vhost, proxy, queue_length
 from libs.amqp import Outgoing, Publisher
 from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import BROKER_USERS, SERVICES
 from libs.events import topology
 from ops import broker_setup
 from ops.broker_setup import OVERLAP_SECONDS, as_administrator, declare, keep_set_up, set_up
+from ops.broker_users import grant
 
 
 @contextmanager
@@ -203,10 +204,20 @@ def test_users_and_queues_of_a_broker_that_lost_its_data_are_made_again(own_brok
         assert connection.channel().queue_declare("orders.TicketCreated", passive=True)
 
 
+def test_no_proxy_reads_the_password_of_rabbitmqs_administrator(servers, monkeypatch):
+    with proxy() as (url, asked):
+        monkeypatch.setenv("http_proxy", url)
+        grant(servers.management_url, servers.secrets["RABBITMQ_PASSWORD"], "orders", servers.amqp_url_for("orders"))
+
+    assert asked == []
+
+
 def test_a_broker_that_cannot_be_set_up_for_a_minute_ends_the_program_with_the_reason(servers, monkeypatch):
     monkeypatch.setattr(broker_setup, "TRYING_SECONDS", 0)
 
-    with pytest.raises(SystemExit, match="RabbitMQ cannot be set up: HTTP Error 401"):
+    with pytest.raises(
+        SystemExit, match="RabbitMQ cannot be set up: HTTP Error 401"
+    ):
         next(keep_set_up(servers.management_url, "wrong", {"orders": servers.amqp_url_for("orders")}))
 
 

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from dev.stack import free_ports
-from dev.testing import ROOT, repeating, wait_for
+from dev.testing import ROOT, proxy, repeating, wait_for
 from gateway.tests.gunicorn_process import GunicornProcess
 
 CADDYFILE = (ROOT / "deploy/proxy/Caddyfile").read_text()
@@ -23,7 +23,7 @@ HEALTH, WAIT = "127.0.0.1:2015", "duration 60s"
 
 
 @contextmanager
-def caddy(folder, gateways, scheme="http", wait="60s"):
+def caddy(folder, gateways, scheme="http", wait="60s", **environ):
     """Run Caddy in front of gateways, for which it waits so long; yield its address."""
     ports = free_ports()
     port = ports.gateway
@@ -36,6 +36,7 @@ def caddy(folder, gateways, scheme="http", wait="60s"):
         "XDG_CONFIG_HOME": str(folder / "config"),
         "PROXY_SITE": f"{scheme}://localhost:{port}",
         "PROXY_TO": " ".join(f"127.0.0.1:{each.port}" for each in gateways),
+        **environ,
     }
     with (folder / "caddy.log").open("wb") as log:
         command = [CADDY, "run", "--config", str(config), "--adapter", "caddyfile"]
@@ -130,6 +131,14 @@ def test_visitors_read_that_the_site_cannot_be_reached_when_no_gateway_comes(tmp
     assert (
         "cannot be reached at the moment" in api.json()["errors"][0]["message"] and page.headers["Retry-After"] == "30"
     )
+
+
+def test_no_proxy_of_the_environment_reads_what_visitors_send(tmp_path):
+    not_loopback = {"PROXY_TO": "0.0.0.0:1"}
+    with proxy() as (address, asked), caddy(tmp_path, [], wait="500ms", http_proxy=address, **not_loopback) as url:
+        assert requests.get(url, timeout=20).status_code == 502
+
+    assert asked == []
 
 
 def test_gateway_learns_the_clients_address_and_nobody_forges_one(tmp_path, gateways):

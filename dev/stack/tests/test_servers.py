@@ -14,9 +14,9 @@ from dev.stack import Stack, StackError
 from dev.stack.__main__ import _print_addresses
 from dev.stack.layout import Layout
 from dev.stack.ports import free_ports
-from dev.stack.servers import answers, redis_is_ready, sentinel_command
+from dev.stack.servers import answers, rabbitmq_is_ready, redis_is_ready, sentinel_command
 from dev.stack.supervisor import ROOT, Supervisor, environment, members
-from dev.testing import wait_for
+from dev.testing import proxy, wait_for
 
 TEST_RUN = """
 import sys
@@ -39,6 +39,15 @@ def running(stack_folder):
         assert process.stdout.readline() == b"ready\n"
         yield process
         process.kill()
+
+
+def test_no_proxy_of_the_environment_leads_to_the_local_servers(servers, monkeypatch):
+    with proxy() as (url, asked):
+        monkeypatch.setenv("http_proxy", url)
+        assert rabbitmq_is_ready(servers.ports, servers.secrets["RABBITMQ_PASSWORD"])
+        servers.management("GET", "/api/overview")
+
+    assert asked == []
 
 
 def test_killed_server_restarts_with_its_data_and_none_outlives_a_killed_test_run(running, stack_folder):
