@@ -13,6 +13,7 @@ import re
 import ssl
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPException
@@ -102,7 +103,7 @@ def _bound_by(part: str) -> list[str]:
 
 
 def grant(management_url: str, password: str, part: str, amqp_url: str, keeps: bool = False) -> None:
-    """Create the user of `part` that its address names, or reset its password and rights.
+    """Create the user of `part` that its address names, or reset its password and rights; create its virtual host.
 
     With `keeps`, it keeps its old permissions too, so that the previous version keeps working.
     `password` is the administrator's, whose own user is never changed. Raises OSError.
@@ -114,6 +115,8 @@ def grant(management_url: str, password: str, part: str, amqp_url: str, keeps: b
     broker, at, new = _Management(management_url, password), f"{vhost}/{name}", rights(part)
     granted = {"configure": new.configure, "write": new.write, "read": new.read}
     keys = {exchange: dict(rules) for exchange, rules in new.keys.items()}
+    if broker.get(f"vhosts/{vhost}") is None:
+        broker.put(f"vhosts/{vhost}", {})
     if keeps and (former := broker.get(f"permissions/{at}")):
         granted = _widened(former, granted)
         limited = {each["exchange"]: each for each in broker.get(f"topic-permissions/{at}") or ()}
@@ -165,11 +168,20 @@ class _Management:
             with self._opener.open(wanted, timeout=SECONDS) as reply:
                 answer: bytes = reply.read()
         except HTTPError as error:
-            error.close()  # it is the answer, too, whose connection nobody else would close
+            with error:  # it is the answer, too, whose connection nobody else would close
+                error.msg = _reason(error)
             raise
         except HTTPException as error:
             raise OSError(f"RabbitMQ gave half an answer: {error!r}") from error
         return answer
+
+
+def _reason(refusal: HTTPError) -> str:
+    reason = refusal.msg
+    with suppress(ValueError, LookupError, TypeError, HTTPException):  # not from RabbitMQ
+        reason = str(json.loads(refusal.read())["reason"])
+    is_login = refusal.code == HTTPStatus.UNAUTHORIZED
+    return f"RABBITMQ_PASSWORD, of the user {ADMINISTRATOR}, is refused: {reason}" if is_login else reason
 
 
 def _one_of(names: Iterable[str]) -> str:

@@ -2,7 +2,8 @@
 
 import time
 from contextlib import closing, contextmanager
-from urllib.parse import urlsplit
+from secrets import token_hex
+from urllib.parse import quote, urlsplit
 
 import pytest
 from amqp.exceptions import PreconditionFailed
@@ -204,6 +205,18 @@ def test_users_and_queues_of_a_broker_that_lost_its_data_are_made_again(own_brok
         assert connection.channel().queue_declare("orders.TicketCreated", passive=True)
 
 
+@pytest.mark.parametrize("vhost", ["new", "new/queues"])
+def test_a_virtual_host_that_addresses_name_for_the_first_time_is_created(servers, vhost):
+    path = quote(f"{vhost}-{token_hex(6)}", safe="")
+    addresses = {part: servers.amqp_url_for(part).replace("%2F", path) for part in BROKER_USERS}
+
+    next(set_up(servers.management_url, servers.secrets["RABBITMQ_PASSWORD"], addresses))
+
+    with Connection(addresses["orders"]) as connection:
+        assert connection.channel().queue_declare("orders.TicketCreated", passive=True)
+    servers.management("DELETE", f"/api/vhosts/{path}")
+
+
 def test_no_proxy_reads_the_password_of_rabbitmqs_administrator(servers, monkeypatch):
     with proxy() as (url, asked):
         monkeypatch.setenv("http_proxy", url)
@@ -216,7 +229,7 @@ def test_a_broker_that_cannot_be_set_up_for_a_minute_ends_the_program_with_the_r
     monkeypatch.setattr(broker_setup, "TRYING_SECONDS", 0)
 
     with pytest.raises(
-        SystemExit, match="RabbitMQ cannot be set up: HTTP Error 401"
+        SystemExit, match="RabbitMQ cannot be set up: HTTP Error 401: RABBITMQ_PASSWORD, .* Login failed"
     ):
         next(keep_set_up(servers.management_url, "wrong", {"orders": servers.amqp_url_for("orders")}))
 
