@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import OperationFailure
+from pymongo.errors import ConfigurationError, OperationFailure
 from pymongo.uri_parser import parse_uri
 
 from libs.contracts.parts import MONITOR, OPERATOR
@@ -97,8 +97,9 @@ def as_migration(url: str, password: str) -> str:
 
 def as_administrator(url: str, password: str) -> str:
     """Return an address with the administrator as its user, who is a user of the database `admin`."""
-    address = _as_user(url, ADMINISTRATOR, password)
-    return f"{address}{'&' if '?' in address else '?'}authSource=admin"
+    address, _, options = _as_user(url, ADMINISTRATOR, password).partition("?")
+    others = [each for each in options.split("&") if each and not each.lower().startswith("authsource=")]
+    return f"{address}?{'&'.join([*others, 'authSource=admin'])}"
 
 
 def _as_user(url: str, name: str, password: str) -> str:
@@ -108,7 +109,10 @@ def _as_user(url: str, name: str, password: str) -> str:
 
 def user_of(url: str) -> str:
     """Return the name of the user that an address names; raise ValueError when it names none with a password."""
-    parsed: Mapping[str, Any] = parse_uri(url)
+    try:
+        parsed: Mapping[str, Any] = parse_uri(url)
+    except ConfigurationError as error:
+        raise ValueError from error
     if not parsed["username"] or not parsed["password"] or not parsed["database"]:
         raise ValueError("without user, password or database")
     return str(parsed["username"])

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
+from pymongo.uri_parser import parse_uri
 
 from auth.store import UserStore
 from dev.secrets import generate, mongo_password
@@ -20,8 +21,9 @@ from dev.testing import ROOT, stack_folder, wait_for
 from libs.contracts.parts import MONGO_USERS, MONITOR, OPERATOR, SERVICES
 from libs.database import connect
 from libs.schema import migrate, missing
+from libs.settings import parsed
 from ops import mongo_setup, replica_set
-from ops.mongo_users import CHANGED, as_migration, user_of
+from ops.mongo_users import CHANGED, as_administrator, as_migration, user_of
 
 pytestmark = pytest.mark.integration
 
@@ -278,3 +280,20 @@ def test_operators_make_backups_which_only_the_administrator_restores(users, sit
 def test_a_wrong_password_of_the_administrator_is_reported(site):
     with pytest.raises(SystemExit, match="MONGO_PASSWORD"):
         mongo_setup.takes_writes(site[1], "wrong")
+
+
+@pytest.mark.parametrize("options", ["", "?replicaSet=rs0", "?authSource=admin&replicaSet=rs0", "?authsource=operator"])
+def test_address_of_the_administrator_is_right_whatever_the_operators_options_are(options):
+    address = as_administrator(f"mongodb://operator:secret@mongo/admin{options}", "p@ss")
+
+    found = parse_uri(address, warn=False)
+    assert (found["username"], found["password"], found["options"]["authSource"]) == ("ticketing", "p@ss", "admin")
+    assert ("replicaSet" in options) == ("replicaSet" in found["options"])
+
+
+@pytest.mark.parametrize("password", ["a@b", "a/b", "a%b"])
+def test_password_that_is_not_escaped_is_a_malformed_setting(password):
+    given = {"AUTH_MONGO_URL": f"mongodb://auth:{password}@mongo/auth"}
+
+    with pytest.raises(SystemExit, match="AUTH_MONGO_URL is not of the form"):
+        parsed("AUTH_MONGO_URL", mongo_setup.with_user, mongo_setup.USER_FORM, given)
