@@ -33,8 +33,8 @@ EXCEPTION = "exception"
 SERVERS = {"pymongo": "_MONGO_URL", "redis": "_REDIS_URL", "amqp": "_AMQP_URL", "kombu": "_AMQP_URL"}
 """The end of the settings with a server's address, by its library."""
 encode = json.JSONEncoder(default=str).encode
-PASSWORD = re.compile(r"(?<=://)([^\s/@\"']*?:)[^\s/@\"']+@")
-"""In an address, such as that of RabbitMQ in the text of an error."""
+PASSWORD = re.compile(r"(?<=://)([^\s/@\"']*?:)(?!PASSWORD@)[^\s/@\"']+@")
+"""In an address, such as that of RabbitMQ in the text of an error; but not in the form of one."""
 
 
 class Json(JsonFormatter):

@@ -8,6 +8,7 @@ import pytest
 
 from libs import logs
 from libs.context import work
+from libs.settings import AMQP_FORM
 
 LINE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 FORGED = "2026-11-26T00:00:00.000Z ERROR libs.alarms [-] ALARM wrong_amount: 1"
@@ -88,6 +89,14 @@ def test_no_password_of_an_address_is_logged(monkeypatch, capsys, log_format):
 
     written = capsys.readouterr().err
     assert "ever" not in written and "amqp://orders:***@mq:5672/" in written
+
+
+def test_form_that_an_address_is_to_have_is_logged_as_it_is(capsys):
+    logs.set_up()
+
+    logging.getLogger("orders").error(AMQP_FORM)
+
+    assert "amqp://USER:PASSWORD@HOST:PORT/VHOST" in capsys.readouterr().err
 
 
 @BOTH
