@@ -1,8 +1,8 @@
 """Connecting to MongoDB: majority writes, aware datetimes, and for services a timeout for every operation.
 
 An address may name several members of the replica set; the driver finds the primary among them, and finds the new one
-after an election. MONGO_WRITE_CONCERN may ask for more than a majority, and MONGO_READ_PREFERENCE lets secondaries,
-which may be behind, answer reads that decide nothing.
+after an election. MONGO_WRITE_CONCERN may require more than a majority, and MONGO_READ_PREFERENCE lets secondaries,
+which may be behind, answer reads on which nothing depends.
 
 With `tls=true` in the address the server must show a certificate for its name, signed by the CA in the file
 MONGO_CA_FILE, or by one that the system trusts if that is unset.
@@ -27,7 +27,7 @@ CHECK_SECONDS = 2
 UNVERIFIED = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
 PREFERENCES = {"secondaryPreferred": SecondaryPreferred(), "nearest": Nearest()}
 DUPLICATE_KEY = 11000
-"""MongoDB's error code for a key that a unique index has already."""
+"""MongoDB's error code for a duplicate key in a unique index."""
 SELECTION_SECONDS = 60
 """How long the migration waits for a server that takes writes."""
 
@@ -35,7 +35,7 @@ SELECTION_SECONDS = 60
 def connect(url: str) -> Database[dict[str, Any]]:
     """Return the database that `url` names in its path; every operation on it ends or fails within five seconds.
 
-    Raises ValueError when `url` is no such address.
+    Raises ValueError when `url` is not such an address.
     """
     timeout = TIMEOUT_SECONDS * 1000
     return _open(url, timeoutMS=timeout, socketTimeoutMS=timeout, serverSelectionTimeoutMS=timeout)
@@ -54,7 +54,7 @@ def for_stale_reads(collection: Collection[Any]) -> Collection[Any]:
 
 
 def duplicates_in(error: BulkWriteError) -> list[dict[str, Any]]:
-    """Return the failed writes of a batch, if each of them met a key that was there already; else raise the error."""
+    """Return the failed writes of a batch if each of them failed with a duplicate key; else raise the error."""
     failed: list[dict[str, Any]] = error.details["writeErrors"]
     if error.details["writeConcernErrors"] or any(each["code"] != DUPLICATE_KEY for each in failed):
         raise error
@@ -93,7 +93,7 @@ def _open(url: str, **timeouts: int) -> Database[dict[str, Any]]:
 def tls_options(url: str) -> dict[str, Any]:
     """Return the options of pymongo by which the server of an address is verified, and our own certificate if any.
 
-    None without TLS; then a CA's file stops the start. Raises ValueError when the address forgoes verification.
+    None without TLS; then a CA's file stops the start. Raises ValueError when the address disables verification.
     """
     options = parse_uri(url)["options"]
     if any(name in options for name in UNVERIFIED):
@@ -112,7 +112,7 @@ def _client(url: str, **options: Any) -> MongoClient[dict[str, Any]]:
         url,
         w=write_concern(),
         journal=True,
-        readPreference="primary",  # what is decided on is never read from a member that may be behind
+        readPreference="primary",  # reads on which decisions depend never go to a member that may be behind
         tz_aware=True,
         connectTimeoutMS=connecting,
         maxPoolSize=50,

@@ -22,9 +22,9 @@ class Kind(StrEnum):
     """What an error means."""
 
     UNAVAILABLE = "unavailable"
-    """A later retry may help. What was asked for may or may not have been done, and may yet be undone."""
+    """A later retry may help. The operation may or may not have been carried out, and may yet be undone."""
     CONFLICT = "conflict"
-    """It was not done, because somebody else was quicker: read again and decide again."""
+    """It was not carried out, because somebody else was quicker: read again and decide again."""
     BUG = "bug"
     """A bug or a wrong setting, unless it is handled where it is expected: a retry does not help."""
 
@@ -70,7 +70,7 @@ def log_failure(log: logging.Logger, error: BaseException, message: str, *argume
 
 
 REFUSALS = ("amqp.AccessRefused", "amqp.NotAllowed", "redis.AuthenticationError", "redis.NoPermissionError")
-"""Bugs of a setting or of a user's rights, of which the text says all."""
+"""Wrong settings and missing rights, which need no traceback: the message is enough."""
 MONGO_REFUSALS = (13, 18)
 """Unauthorized, AuthenticationFailed."""
 
@@ -94,7 +94,7 @@ MONGO_CODES = {
 MONGO_LABELS = ("RetryableWriteError", "TransientTransactionError", "SystemOverloadedError")
 
 REDIS_REFUSALS = ("BUSY", "MISCONF", "NOREPLICAS")
-"""How answers begin by which Redis takes no command now (a script runs, the disk is full), without a class each."""
+"""How errors begin, if they have no class, by which Redis refuses all commands (a script runs, the disk is full)."""
 PIPELINE_PREFIX = "caused error: "  # redis/client.py, annotate_exception
 
 
@@ -105,7 +105,7 @@ def _of_mongo(error: Any) -> Kind:
 
 
 def _of_mongo_batch(error: Any) -> Kind:
-    """Return the worst of a batch; but while part of it may yet be undone, whether it was done is unknown."""
+    """Return the worst kind in a batch; but if part of it may yet be undone, its outcome is unknown."""
     if any(map(error.has_error_label, MONGO_LABELS)) or error.details.get("writeConcernErrors"):
         return Kind.UNAVAILABLE
     kinds = {MONGO_CODES.get(each.get("code"), Kind.BUG) for each in error.details.get("writeErrors", ())}
@@ -118,7 +118,7 @@ def _of_redis(error: Any) -> Kind:
 
 
 def _of_stripe(error: Any) -> Kind:
-    """Return it by the status: 409 and `lock_timeout` mean that a request about the same object is under way.
+    """Return the kind by the status: 409 and `lock_timeout` mean that a request about the same object is under way.
 
     https://docs.stripe.com/error-low-level, https://docs.stripe.com/rate-limits#object-lock-timeouts
     """

@@ -8,5 +8,5 @@ COST = 2**12
 
 
 def fingerprint(secret: str) -> str:
-    """Return eight digits that are the same for the same secret, and from which nobody learns it."""
+    """Return eight digits that are the same for the same secret, and do not disclose it."""
     return hashlib.scrypt(secret.encode(), salt=SALT, n=COST, r=8, p=1, dklen=4).hex()

@@ -1,4 +1,4 @@
-"""Importing a library without what it would load for itself where that is installed."""
+"""Importing a library without an optional dependency that it would load if that is installed."""
 
 import sys
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def hidden(name: str) -> Iterator[None]:
-    """Let imports of a module fail meanwhile, as if it was not installed; one that is imported already stays so."""
+    """Make imports of a module fail in the block, as if it was not installed; one that is already imported stays so."""
     found = sys.modules.get(name)
     sys.modules[name] = None  # type: ignore[assignment]  # Python then raises ImportError
     try:

@@ -31,7 +31,7 @@ FIELDS = {
 }
 EXCEPTION = "exception"
 SERVERS = {"pymongo": "_MONGO_URL", "redis": "_REDIS_URL", "amqp": "_AMQP_URL", "kombu": "_AMQP_URL"}
-"""The end of the settings with a server's address, by its library."""
+"""The suffixes of the settings with a server's address, by the library that connects to it."""
 encode = json.JSONEncoder(default=str).encode
 PASSWORD = re.compile(r"(?<=://)([^\s/@\"']*?:)(?!PASSWORD@)[^\s/@\"']+@")
 """In an address, such as that of RabbitMQ in the text of an error; but not in the form of one."""
@@ -82,7 +82,7 @@ def printable(text: str) -> str:
 
 
 def formatter() -> logging.Formatter:
-    """Return what writes the lines of a log, in the format that LOG_FORMAT names."""
+    """Return the formatter that LOG_FORMAT names."""
     return {"json": Json, "text": Text}[log_format()]()
 
 
@@ -95,11 +95,11 @@ class ConsoleHandler(logging.StreamHandler[TextIO]):
 
 
 def set_up() -> None:
-    """Send this process's log to standard error from LOG_LEVEL on, with Python's warnings and what no code catches."""
+    """Send this process's log to standard error from LOG_LEVEL on, with Python's warnings and uncaught exceptions."""
     logging.basicConfig(level=log_level(), handlers=[ConsoleHandler()], force=True)
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
-    if threading.excepthook is threading.__excepthook__:  # else somebody looks for them already, such as pytest
+    if threading.excepthook is threading.__excepthook__:  # else they are already shown, as by pytest
         threading.excepthook = lambda failed: _log_uncaught(failed.exc_type, failed.exc_value, failed.exc_traceback)
 
 
@@ -134,7 +134,7 @@ def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace:
 
 
 def _addresses(error: BaseException) -> str:
-    """Return the settings with the address of the server of whose library an error is, in brackets."""
+    """Return, in brackets, the settings with the address of the server whose library raised an error."""
     ending = SERVERS.get(type(error).__module__.partition(".")[0])
     found = sorted(name for name in os.environ if ending and name.endswith(ending))
     return f" ({', '.join(found)})" if found else ""

@@ -77,14 +77,14 @@ SLEPT_SECONDS = 0.005
 
 
 def measure_loop() -> float:
-    """Return by how many seconds a short sleep of this thread, or green thread, took longer than asked."""
+    """Return how many seconds longer than requested a short sleep of this thread, or green thread, took."""
     began = time.monotonic()
     time.sleep(SLEPT_SECONDS)
     return max(0.0, time.monotonic() - began - SLEPT_SECONDS)
 
 
 def when_read(gauge: Gauge, value: Callable[[], float]) -> None:
-    """Let a gauge have a value that is computed whenever somebody reads the metrics; NaN when that fails."""
+    """Let a gauge have a value that is computed whenever the metrics are read; NaN when that fails."""
 
     def safely() -> float:
         try:

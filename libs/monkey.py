@@ -1,4 +1,4 @@
-"""Eventlet's monkey patching for services, without what it would load for itself; import this before eventlet.
+"""Eventlet's monkey patching for services, without its optional dependencies; import this before eventlet.
 
 Host names are resolved by the operating system in a native thread, as gevent does it in the gateway. Eventlet's own
 resolver would not block the event loop either, but takes 7 MB in each service, for dnspython. pyOpenSSL, which it
@@ -26,7 +26,7 @@ _resolve = socket.getaddrinfo
 
 
 def patch() -> None:
-    """Let what waits yield to the rest of the service, `socket.getaddrinfo` included.
+    """Make blocking calls yield to the rest of the service, `socket.getaddrinfo` included.
 
     A lookup that was given up does not keep the process from ending: its thread is a daemon.
     """

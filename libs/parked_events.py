@@ -66,7 +66,7 @@ class ParkedEvents(diagnostics.Diagnostics):
 
     @rpc(expected_exceptions=EXPECTED)
     def discard_parked(self, queue: str, reason: str, ids: Any = None, exception: str | None = None) -> dict[str, int]:
-        """Take parked events away for good, those with these ids or this exception; for operators, who say why.
+        """Take parked events away for good, those with these ids or this exception; for operators, with their reason.
 
         Each is archived first (see `discarded_events`). Returns {"discarded", "left"}; `left` are those that it
         did not get to.
@@ -101,7 +101,7 @@ class ParkedEvents(diagnostics.Diagnostics):
     def queues(self) -> Any:
         """Return [{"queue", "waiting", "listeners", "parked"}] of all queues of this service's; for operators.
 
-        `waiting` are the events that no instance has been given yet. A queue that is not there has None of them.
+        `waiting` are the events not yet delivered to an instance. A queue that does not exist has null for each.
         """
         self.caller.require("operator")
         return [vars(size) for size in self.parking.sizes()]

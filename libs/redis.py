@@ -30,7 +30,7 @@ ONCE = Retry(NoBackoff(), 0)
 def connect(url: str, seconds: float = TIMEOUT_SECONDS) -> Redis:
     """Return a connection that is not open yet, for commands of `seconds` at most.
 
-    Raises ValueError when `url` is no address, forgoes verification or has options of TLS without it. Stops the start
+    Raises ValueError when `url` is no address, disables verification or has options of TLS without it. Stops the start
     when it is without TLS, and REDIS_CA_FILE is set.
     """
     has_tls, options = url.startswith("rediss"), parse_qs(urlsplit(url).query).keys()

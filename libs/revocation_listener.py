@@ -1,4 +1,4 @@
-"""The background threads that keep a process's list of revocations current: one polls auth, one hears when to."""
+"""The background threads that keep a process's list of revocations current: one polls auth, one listens for when to."""
 
 from libs.amqp.broadcasts import BroadcastListener
 from libs.revocations import Revocations

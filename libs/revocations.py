@@ -1,11 +1,11 @@
 """A process's list of sessions that were ended before their token expired, and how long it may trust that list.
 
-auth numbers revocations. Each process polls auth for what is beyond the numbers that it knows, and so tells auth how
-far it has got. It trusts its list for TRUST_SECONDS from the moment it asked; after that it asks auth about each
-session. auth keeps which processes have asked lately (auth/followers.py). So a revocation is effective everywhere once
-each of these knows it, and at the latest TRUST_SECONDS after it was committed: by then no process trusts an older list,
-whatever has happened to it. No message has to arrive for that; a broadcast (`wake`) only makes it fast.
-A process with no sessions to check does not poll. No clocks of different machines are compared.
+auth numbers revocations. Each process polls auth for those after the last numbers that it has, which also shows auth
+how far it has got. It trusts its list for TRUST_SECONDS from the moment it asked; after that it asks auth about each
+session. auth records which processes have polled lately (auth/followers.py). So a revocation is effective everywhere
+once each of these knows it, and at the latest TRUST_SECONDS after it was committed: by then no process trusts an older
+list, whatever has happened to it. No message has to arrive for that; a broadcast (`wake`) only makes it fast. A process
+with no sessions to check does not poll. No clocks of different machines are compared.
 """
 
 import logging
@@ -27,7 +27,7 @@ RETRY_SECONDS = 0.2
 REVOCATIONS_SECONDS = 2.0
 """How long a poll may take: less than the list is trusted, so that the next poll is in time."""
 IS_REVOKED_SECONDS = 2.0
-"""How long it may take to say whether one session has ended."""
+"""How long a query whether one session has ended may take."""
 PAUSES_SECONDS = (0.01, 0.25)
 """How long to pause before asking again whether a revocation is effective: at first, and at most."""
 QUIET_SECONDS = 10.0
@@ -49,7 +49,7 @@ class Revocations:
     """Answers whether a session was ended, alone or with all others of its user. It fails closed.
 
     `ask(process, known)` calls `auth.revocations`; `ask_about(claims)` calls `auth.is_revoked`, while the list may be
-    out of date. Both may raise ServiceUnavailable, the latter to whoever asks about the session.
+    out of date. Both may raise ServiceUnavailable, the latter to the caller that checks the session.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class Revocations:
         self._users: dict[str, tuple[int, float]] = {}
         self._trusted_until = float("-inf")
         self._pruned_at = clock()
-        self._dropped_until = 0.0  # what ended sessions whose tokens expire before this moment may have been dropped
+        self._dropped_until = 0.0  # revocations of tokens that expire before this moment may have been dropped
         self._woken = threading.Event()
         self._used_at = clock()
-        self._is_followed = threading.Event()  # or nobody follows, and who has this calls `refresh`
+        self._is_followed = threading.Event()  # also if no thread follows, and the owner calls `refresh`
         self._is_followed.set()
 
     @property
@@ -90,7 +90,7 @@ class Revocations:
     def follow(self, stopping: threading.Event) -> None:
         """Keep the list current until `stopping` is set and `wake` called; for a thread of its own.
 
-        While nobody asks about sessions, only a `wake` has auth asked.
+        While no session is checked, it asks auth only after a `wake`.
         """
         is_failing = False
         while not stopping.is_set():
@@ -114,7 +114,7 @@ class Revocations:
         self._woken.set()
 
     def refresh(self) -> None:
-        """Poll until nothing is new, which tells auth that this process knows everything; raises what `ask` raises."""
+        """Poll until nothing is new, which shows auth that this process has everything; raises what `ask` raises."""
         while self._ask_for_more():
             pass
         self._prune()

@@ -24,9 +24,9 @@ OPTIONS = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds")
 """The options by which two indexes of the same keys differ."""
 
 PAUSES = (0.0, 0.1, 0.2, 0.5, 1.0)
-"""How many seconds the migration waits after each build before it looks whether the indexes are there.
+"""How many seconds the migration waits after each build before it checks that the indexes exist.
 
-MongoDB (6.0.5) reports success to whoever asks for an index that another client is building, also if that client's
+MongoDB (6.0.5) reports success to a client that requests an index which another one is building, even if the other's
 request is then interrupted, and the index with it.
 """
 

@@ -1,4 +1,4 @@
-"""What operators and auditors have to learn of: who did what, from where, with what outcome; one line of the log each.
+"""Security events, for operators and auditors: who did what, from where, with what outcome; one line of the log each.
 
 `security_event` logs one that has happened, `recorded` one whose outcome a block decides. An error whose class has the
 attribute `security_event`, the name of an event, is logged by whichever service refuses a call with it.
@@ -42,7 +42,7 @@ class Attempt:
 def security_event(event: str, outcome: str = SUCCESS, *, who: str = "", what: str = "", reason: str = "") -> None:
     """Log an event of EVENTS; `outcome` is SUCCESS or the name of an error. Raises KeyError for any other event.
 
-    From where it came is that of the current work (`libs.context.client`).
+    Its origin is the client of the current work (`libs.context.client`).
     """
     EVENTS[event]  # misspelt, no alert would ever find it
     about = {"event": event, "outcome": outcome, "who": who or UNKNOWN, "from": context.client() or UNKNOWN}
@@ -54,7 +54,7 @@ def security_event(event: str, outcome: str = SUCCESS, *, who: str = "", what: s
 def recorded(event: str, *, who: str = "", what: str = "") -> Iterator[Attempt]:
     """Run the block, and log the event with its outcome: SUCCESS, or the name of the error that it raised.
 
-    Yields the attempt, for what only the block learns.
+    Yields the attempt, to which the block adds what only it learns.
     """
     attempt, outcome = Attempt(who, what), "interrupted"
     try:
@@ -68,7 +68,7 @@ def recorded(event: str, *, who: str = "", what: str = "") -> Iterator[Attempt]:
 
 
 def note_refusal(error: Exception, service: Any, method: str) -> None:
-    """Log the event that the error of a service's method is, if it is one."""
+    """Log the security event of an error that a service's method raised, if its class names one."""
     if event := getattr(error, "security_event", None):
         who = getattr(getattr(service, "caller", None), "who", "")
         security_event(event, type(error).__name__, who=who, what=method)

@@ -1,6 +1,6 @@
 """Runs a service: `python -m libs.service auth/config.yml auth.service`.
 
-By what nameko's own `run` does, without the rest of its command line: that imports pkg_resources, which is a tenth of a
+As nameko's own `run` does, but without the rest of its command line: that imports pkg_resources, which is a tenth of a
 service's start and 3 MB of its memory.
 """
 
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def read_environment() -> None:
-    """Let YAML have values of the environment: `!raw_env_var ${NAME}`, or `!raw_env_var ${NAME:default}`."""
+    """Let YAML refer to environment variables: `!raw_env_var ${NAME}`, or `!raw_env_var ${NAME:default}`."""
     yaml.add_constructor("!raw_env_var", _from_environment, yaml.SafeLoader)
 
 

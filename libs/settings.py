@@ -1,4 +1,4 @@
-"""Settings come from the environment, once; what is missing, a placeholder or malformed stops the start."""
+"""Settings are read from the environment, once; one that is missing, a placeholder or malformed stops the start."""
 
 import os
 import re
@@ -26,11 +26,11 @@ HOST_NAME = re.compile(
 )
 
 PLACEHOLDERS = ("secret", "password", "todo", "xxx", "dev", "test")
-"""Values that are placeholders; those of the next line are so as a part of a value too, as in an address."""
+"""Values that are placeholders; those of the next line also as a part of a value, as in an address."""
 PLACEHOLDER_PARTS = re.compile(r"change[-_]?me|placeholder|replace[-_]?me|<.*>|^\$\{", re.IGNORECASE)
 OWN = ("MONGO_URL", "REDIS_URL", "SIGNING_KEY", "ENCRYPTION_KEY")
 VARIABLES = {"AMQP_URI": "AMQP_URL", **{name: name for name in OWN}}
-"""What each service has of its own: in its config.yml `MONGO_URL`, in the environment `ORDERS_MONGO_URL`."""
+"""Settings that each service has of its own: `MONGO_URL` in its config.yml, `ORDERS_MONGO_URL` in the environment."""
 
 
 class MissingSetting(SystemExit):
@@ -44,13 +44,13 @@ class MissingSetting(SystemExit):
 
 
 class ForbiddenSetting(MissingSetting):
-    """A setting is set that must not be, with the others as they are."""
+    """A setting must not be set together with the others."""
 
     remedy = "remove it from the environment"
 
 
 class UnusedSetting(MissingSetting):
-    """A setting is set that would do nothing, with an address as it is."""
+    """A setting would have no effect with the address that is set."""
 
     remedy = "correct the address, or remove it from the environment"
 
@@ -144,7 +144,7 @@ def amqp_url(text: str) -> str:
     urls = text.split(";")
     for url in urls:
         _check_url(url, (urls[0].partition("://")[0],) if urls[0].startswith(("amqp:", "amqps:")) else ())
-        if re.search("[?#]", url):  # not escaped in a password, or an option, which the connection would go by
+        if re.search("[?#]", url):  # not escaped in a password, or an option, which the connection would obey
             raise ValueError("more than a virtual host")
     ca_file("AMQP", has_tls=urls[0].startswith("amqps:"))
     return text
@@ -160,7 +160,7 @@ def web_url(text: str) -> str:
 
 
 def public_url(text: str) -> str:
-    """Return the address of the site as browsers say it in `Origin`: without the port that its scheme has anyway.
+    """Return the address of the site as browsers send it in `Origin`: without the port that its scheme has anyway.
 
     Raises ValueError when passkeys could not belong to it.
     They belong to a host name, and need TLS or the browser's own machine (https://www.w3.org/TR/webauthn-3/).

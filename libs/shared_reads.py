@@ -1,8 +1,8 @@
 """Request coalescing (single flight): callers that ask for the same thing at the same time share one query.
 
-No answer is older than its question: a read that has begun serves nobody who asks after that. They share the next one,
-which begins when it ends. So in a rush for one thing it is read over and over, but never twice at a time; and
-`BatchedReads` reads many things together.
+No result is older than its call: a read that has begun serves no later caller. Later callers share the next one, which
+begins when it ends. So under load one thing is read over and over, but never twice at a time; and `BatchedReads` reads
+many things together.
 """
 
 import threading
@@ -60,19 +60,19 @@ class SharedReads(Generic[Key, Found]):
             raise
 
     def _close(self, key: Key, shared: Future[Found]) -> None:
-        """Let nobody else join the read."""
+        """Close the read to later callers."""
         with self._lock:
             if self._waiting.get(key) is shared:
                 del self._waiting[key]
 
 
 def _shared(error: BaseException) -> Exception:
-    """Return the error for those who share a read that failed, or whose thread or greenlet was killed."""
+    """Return the error for callers sharing a read that failed, or whose thread or greenlet was killed."""
     return error if isinstance(error, Exception) else Unavailable("a read that was shared has been cut off")
 
 
 class BatchedReads(Generic[Key, Found]):
-    """Calls `read(keys)` for at most `most` keys at once; what it returns, one thing for each, must not be changed.
+    """Calls `read(keys)` for at most `most` keys at once; its results, one for each key, must not be changed.
 
     Each read waits `gather_seconds` for others to join it, and again if some have: MOST_GATHERINGS times at most.
     Callers whose turn does not come within `turn_seconds` get Unavailable.
@@ -129,14 +129,14 @@ class BatchedReads(Generic[Key, Found]):
             time.sleep(self._gather_seconds)
 
     def _close(self, batch: "_Batch[Key, Found]") -> None:
-        """Let nobody else join the batch."""
+        """Close the batch to later callers."""
         with self._lock:
             if self._waiting is batch:
                 self._waiting = _Batch()
 
 
 class _Batch(Generic[Key, Found]):
-    """Keys that are read together, and what is found for them."""
+    """Keys that are read together, and their results."""
 
     def __init__(self) -> None:
         self.keys: list[Key] = []

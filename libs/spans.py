@@ -1,4 +1,4 @@
-"""OpenTelemetry's spans; imported only where there is somebody to tell of them (`libs.tracing`)."""
+"""OpenTelemetry's spans; imported only when an exporter is configured (`libs.tracing`)."""
 
 import atexit
 import logging
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Exporter(OTLPSpanExporter):
-    """Sends spans, for ten seconds at most; says of those that are lost how many, but once a minute at most."""
+    """Sends spans, for ten seconds at most; logs how many were lost, once a minute at most."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Processor(BatchSpanProcessor):
 
 
 def _sampler() -> Sampler:
-    """Return the sampler that our settings ask for: of a setting that is unset the SDK has another default."""
+    """Return the sampler of our settings, whose defaults are not those of the SDK."""
     name = trace_sampler()
     roots = {"always_on": ALWAYS_ON, "always_off": ALWAYS_OFF, "traceidratio": TraceIdRatioBased(trace_ratio())}
     root = roots[name.removeprefix("parentbased_")]
@@ -112,7 +112,7 @@ class Tracer:
 
     @staticmethod
     def fail(span: Span, error: str, is_fault: bool) -> None:
-        """Note what a span failed with."""
+        """Record the error with which a span failed."""
         span.set_attribute("error.type", error)
         if is_fault:
             span.set_status(StatusCode.ERROR)

@@ -1,6 +1,6 @@
 """Background threads of a process that may be forked: they start with its first request, not at import.
 
-Also how one that has much to do lets others run.
+Also how a busy one lets others run.
 """
 
 import threading

@@ -30,7 +30,7 @@ from libs.bounded import BoundedDict
 
 ALGORITHM = "EdDSA"
 AUDIENCE = "ticketing"
-"""Of every token; that of a service's also names the service that it is good at."""
+"""The audience of every token; a service's token also names the service that it is good at."""
 REQUIRED_CLAIMS = ["iss", "aud", "sub", "jti", "iat", "exp"]
 CLOCK_SKEW_SECONDS = 5
 CALL_SECONDS = 60
@@ -38,7 +38,7 @@ CALL_SECONDS = 60
 SERVICE_SECONDS = 60
 """How long a service's token is good; each is used for half of that."""
 MOST_AHEAD_SECONDS = SERVICE_SECONDS / 2
-"""How far ahead the clock of who mints a token may be: as far as a service's may be behind, by the line above.
+"""How far ahead the clock of a token's issuer may be: as far as a service's may be behind, by the line above.
 
 No token is good, and no sign-in confirms its session, for longer than this beyond its time.
 """
@@ -48,7 +48,7 @@ MOST_HEADERS = 100
 """How many headers of tokens a process remembers that it has read."""
 OPERATOR = "operator"
 OPERATOR_NAME = re.compile(r"(?!administrator$)[a-z][a-z0-9._-]{0,39}")
-"""Not the name under which is recorded what is done at auth's database itself (`ops/operators.py`)."""
+"""Never `administrator`, the name recorded for changes that are made at auth's database itself (`ops/operators.py`)."""
 
 
 class InvalidToken(Exception):
@@ -61,7 +61,7 @@ class InvalidKey(ValueError):
 
 @dataclass(frozen=True)
 class Claims:
-    """What a verified token says: the issuer, the user's id (or the service's or operator's name), and the session.
+    """The claims of a verified token: the issuer, the user's id (or the service's or operator's name), and the session.
 
     `generation`: of the user's sessions; ending all of them raises it, and tokens of an older one are no longer good.
     `method`: the one that an operator's token is good for, such as `payments.refund`.
@@ -139,8 +139,8 @@ class Verifier:
     `service`: the one that is called; a token that is good at others alone is refused. Nobody calls the gateway.
 
     Keys of operators are passed over: version 0.2 had one for all of them among its settings. A signature is checked
-    once: what a token says is remembered by the token's digest, with these keys, and only whether it has expired is
-    checked each time.
+    once: its claims are remembered by the token's digest, with these keys, and only whether it has expired is checked
+    each time.
     """
 
     def __init__(self, setting: str, service: str = "") -> None:
@@ -187,7 +187,7 @@ def operator_key(text: str) -> tuple[str, str]:
 
 
 def operator_of(token: str | None) -> str | None:
-    """Return whose key an operator's token claims to be signed with; None for any other token. Verifies nothing."""
+    """Return the operator with whose key a token claims to be signed; None for any other token. Verifies nothing."""
     try:
         name = _key_name(token)
     except (jwt.InvalidTokenError, InvalidToken, ValueError):
@@ -197,7 +197,7 @@ def operator_of(token: str | None) -> str | None:
 
 
 def subject_of(token: str | None) -> str | None:
-    """Return whom a token claims to be of, also once it has expired; None for what is no token. Verifies nothing."""
+    """Return the subject that a token claims, even once it has expired; None if it is no token. Verifies nothing."""
     try:
         subject: str | None = jwt.decode(str(token), options={"verify_signature": False}).get("sub")
     except jwt.InvalidTokenError:

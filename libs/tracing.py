@@ -6,7 +6,7 @@ a context variable, which is empty in a new thread or greenlet: one that goes on
 context (`contextvars.copy_context`). Between programs it travels as W3C's `traceparent`.
 
 Without OTEL_EXPORTER_OTLP_ENDPOINT nothing of OpenTelemetry is imported, and there is no span. Names and attributes
-are those of its semantic conventions; none says who a user is, or what one typed.
+are those of its semantic conventions; none identifies a user, or contains what one typed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ _current: "ContextVar[Span | None]" = ContextVar("span", default=None)
 
 
 def set_up(service: str) -> bool:
-    """Trace what this process does as `service`, if there is somebody to tell: return that. Call it after a fork."""
+    """Trace this process as `service`; return whether an exporter is configured. Call it after a fork."""
     global _tracer  # noqa: PLW0603 - one for each process, as the log
     if trace_endpoint():
         from libs import spans
@@ -59,7 +59,7 @@ def messaging_attributes(
 def request_span(name: str, attributes: Attributes, parent: object = None) -> "Iterator[Span | None]":
     """Run the block in the span of a request, in a new trace or under `parent`; yields it, or None without one.
 
-    `parent` is a traceparent of our own: whoever gives one chooses what is sampled.
+    `parent` is a traceparent of our own: its sender decides what is sampled.
     """
     span = None
     if _tracer:
@@ -114,7 +114,7 @@ def end_span(span: "Span | None", error: BaseException | None = None) -> None:
 
 
 def record_send(parent: object, since: datetime, name: str, attributes: Attributes) -> str | None:
-    """Note that a message is sent now that waited since then; return the traceparent for its headers, or None."""
+    """Record the sending of a message that has waited since then; return the traceparent for its headers, or None."""
     span = _tracer and _tracer.under(parent, "producer", name, attributes, since)
     if not span:
         return None
@@ -123,14 +123,14 @@ def record_send(parent: object, since: datetime, name: str, attributes: Attribut
 
 
 def record_error(span: "Span | None", error: BaseException, is_fault: bool = True) -> None:
-    """Note with what the work of a span failed; what a caller expects is no fault, nor is a service's own answer."""
+    """Record the error of a span; one that a caller expects is no fault, nor is an error that a service returned."""
     if span and _tracer:
         answered = getattr(error, "traced_as", None)
         _tracer.fail(span, answered or type(error).__name__, is_fault and not answered)
 
 
 def record_status(status: int) -> None:
-    """Note with which status of HTTP the request is answered that the current span is of."""
+    """Record the HTTP status of the answer to the request in the current span."""
     if span := _current.get():
         span.set_attribute("http.response.status_code", status)
         if status >= 500 and _tracer:

@@ -1,8 +1,8 @@
 """JSON as RPC and the API send it: written and read by orjson, in a fraction of the standard library's time.
 
-What orjson does not take is left to the standard library, so that nothing is refused or written otherwise for its sake:
-numbers beyond 64 bits, halves of characters, keys that are no text, deep nesting. Where orjson would say something
-else without a word, it is told: times have our form, and there is no null in place of what is no number.
+What orjson does not take is left to the standard library, so that nothing is refused or written differently because of
+it: numbers beyond 64 bits, halves of characters, keys that are not text, deep nesting. Where orjson would silently
+differ, it is prevented: times have our form, and NaN and the infinities are refused instead of becoming null.
 """
 
 import json
@@ -17,9 +17,9 @@ CONTAINERS = {dict, list, tuple}
 
 
 def encode(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
-    """Return a value as JSON; `default` returns what stands for something that JSON does not have.
+    """Return a value as JSON; `default` converts what JSON does not have.
 
-    Raises TypeError for that without a `default`, ValueError for NaN, the infinities and circles.
+    Raises TypeError for that without a `default`, ValueError for NaN, the infinities and circular references.
     """
     try:
         encoded = orjson.dumps(value, default, OPTIONS)

@@ -28,8 +28,8 @@ class BroadcastListener:
     """Passes each message of `exchange` with a `routing_key` to `on_message`, and reconnects after any failure.
 
     `on_bound()` is called when a new queue is bound, before its first message; `on_declared()` then, and whenever the
-    queue has been declared again, which is every BROKER_VERIFY_SECONDS, as nobody is told when a binding is deleted;
-    `check()` at least every `check_seconds`. If any of them raises, the listener starts over with a new queue.
+    queue has been declared again, which is every BROKER_VERIFY_SECONDS, as the broker does not report a deleted
+    binding; `check()` at least every `check_seconds`. If any of them raises, the listener starts over with a new queue.
     """
 
     def __init__(

@@ -20,12 +20,12 @@ SILENCE_SECONDS = 5.0
 FAREWELL_SECONDS = 0.1
 """How long closing TLS, which py-amqp waits for, may take."""
 SHORTEST_SECONDS = 0.001
-"""The shortest timeout of a socket, to which zero would mean something else."""
+"""The shortest timeout of a socket; zero would make it non-blocking."""
 BLOCKED = "the broker accepts nothing now"
 """Part of the message of an error that a broker with an alarm of memory or disk causes."""
 RECEIVED_BYTES = 16384
 PAUSE_BYTES = 8192
-"""After how many bytes others have their turn: some ten events, which take a few milliseconds."""
+"""How many bytes are read before others have their turn: some ten events, which take a few milliseconds."""
 
 
 class _Failover(Connection):

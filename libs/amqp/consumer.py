@@ -1,13 +1,13 @@
 """A queue consumer that loses no acknowledgement when stopped, reconnects quickly and hands over messages undecoded.
 
-What it changes of nameko 2.14's own consumer, with the code that makes it necessary:
+How it differs from nameko 2.14's own consumer, with the code that makes each change necessary:
 - stock closes its connection as soon as its consumers are cancelled, while workers still run, so that their
   acknowledgements are lost and their messages handled again (`nameko/messaging.py`, `on_iteration`);
 - stock waits up to 30 s before it tries a lost broker again (`kombu/connection.py`, `ensure_connection`);
 - stock acknowledges what it cannot decode (`kombu/mixins.py`, `on_decode_error`): a provider gets the raw message
   (`libs.amqp.raw_messages`);
 - stock logs the address of a lost broker, and of several but the first with their passwords (`on_connection_error`);
-- stock logs a lost broker with a traceback, which says no more than the error (`kombu/mixins.py`, `run`);
+- stock logs a lost broker with a traceback, which adds nothing to the error (`kombu/mixins.py`, `run`);
 - stock cannot be stopped while the broker is unreachable, nor before it was ever reached (`unregister_provider`);
 - stock's heartbeat of 60 s lets the broker keep messages for a consumer that hangs for two or three minutes;
 - stock sends a heartbeat only after a second without a message (`kombu/mixins.py`, `consume`), so that the broker gives
@@ -47,7 +47,7 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 logging.getLogger("kombu.mixins").addFilter(_without_traceback)
 
 HEARTBEAT_SECONDS = 5
-"""After two or three times as long without a sign of a consumer, the broker gives its messages to others."""
+"""After two or three times as long without a sign of life, the broker delivers a consumer's messages to others."""
 HEARTBEAT_CHECK_SECONDS = 1
 RECONNECT_SECONDS = 2
 MISSING_SECONDS = 1
@@ -62,9 +62,9 @@ class QueueConsumer(NamekoQueueConsumer):
     prefetch; so it may acknowledge several messages by one command. The others share a channel.
 
     `declare` declares everything that a provider needs, its queue first: before the queue is consumed, and then every
-    BROKER_VERIFY_SECONDS, because nobody is told when an exchange or a binding is deleted. When a queue is deleted, the
-    broker tells its consumer, which reconnects. While another part's exchange is missing, everything that does not need
-    it carries on.
+    BROKER_VERIFY_SECONDS, because the broker does not report a deleted exchange or binding. When a queue is deleted,
+    the broker cancels its consumer, which reconnects. While another part's exchange is missing, everything that does
+    not need it carries on.
     """
 
     _verify_at = 0.0
@@ -134,26 +134,26 @@ class QueueConsumer(NamekoQueueConsumer):
             super().requeue_message(message)
 
     def unregister_provider(self, provider: Any) -> None:
-        """Consume for a provider no more; return once that is so, also if nothing is consumed yet."""
+        """Stop consuming for a provider; return once that is done, even if consuming has not begun."""
         removed = self._pending_remove_providers[provider] = Event()
         removed.wait()
         ProviderCollector.unregister_provider(self, provider)
 
     def stop(self) -> None:
-        """Return once every provider is unregistered, and the thread that consumes has ended, which it does then."""
+        """Wait until every provider is unregistered and the consuming thread, which then ends, has ended."""
         self.wait_for_providers()
         if self._gt is not None:
             self._gt.wait()
 
     def _handle_thread_exited(self, gt: Any) -> None:
-        """Release who waits for the first consumer if this was stopped before; stock has no error to give them then."""
+        """Wake those waiting for the first consumer if this was stopped before; stock has no error to raise then."""
         if self.should_stop and not self._consumers_ready.ready():
             self._consumers_ready.send_exception(QueueConsumerStopped())
         else:
             super()._handle_thread_exited(gt)
 
     def on_iteration(self) -> None:
-        """Stop only when nothing is consumed any more and every worker has acknowledged its message."""
+        """Stop only when consuming has ended and every worker has acknowledged its message."""
         self._check_heartbeat()
         self._cancel_consumers_if_requested()
         self._verify()

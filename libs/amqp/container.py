@@ -22,7 +22,7 @@ from libs.settings import AMQP_FORM, amqp_url, check_common, parsed
 
 log = logging.getLogger(__name__)
 timers = FailureStreak("timer_stuck")
-"""The failures of timers, by method: nobody waits for a timer, so nobody else would notice."""
+"""The failures of timers, by method: no caller waits for a timer, so they would go unnoticed."""
 
 MOST_WAITING = 100
 """How many slow calls of a service may wait for a worker; more are refused."""
@@ -54,11 +54,11 @@ class Container(ServiceContainer):
 
     An entrypoint may put into a worker's context data `correlation_id`, a function `span` that returns the context
     manager of its span (`libs.tracing`), and a function `left_seconds` that returns how long the work may take, called
-    when a worker is free: without any time left the work is not begun. The log is
-    nameko's own when config.yml has LOGGING.
+    when a worker is free: if no time is left, the work is not begun. The log is nameko's own when config.yml has
+    LOGGING.
 
     Slow entrypoints (`is_slow`: they wait for an external service) have workers of their own, so that the others always
-    find one (bulkheads): for each kind of entrypoint as many as `max_slow_workers` in config.yml says.
+    find one (bulkheads): for each kind of entrypoint, `max_slow_workers` of config.yml.
     """
 
     def __init__(self, service_cls: Any, config: dict[str, Any], *args: Any, **kwargs: Any) -> None:
@@ -67,7 +67,7 @@ class Container(ServiceContainer):
                 logs.set_up()
             check_common()
             tracing.set_up(service_cls.name)
-            if config.get("AMQP_URI"):  # what needs it refuses to start without, but tries its form while it is bound
+            if config.get("AMQP_URI"):  # extensions that need it refuse to start without it, but try its form before
                 config = {**config, "AMQP_URI": parsed("AMQP_URI", amqp_url, AMQP_FORM, config, service_cls.name)}
         super().__init__(service_cls, config, *args, **kwargs)
         self.max_slow_workers = int(config.get("max_slow_workers") or config.get("max_workers") or DEFAULT_MAX_WORKERS)
@@ -175,7 +175,7 @@ def _run(worker_ctx: WorkerContext) -> tuple[Any, Any]:
     except Exception as error:  # noqa: BLE001 - whatever it is, the entrypoint decides what becomes of it
         note_refusal(error, worker_ctx.service, name)
         if isinstance(error, entrypoint.expected_exceptions):
-            log.debug("%s refused: %s: %s", name, type(error).__name__, error)  # the caller says what becomes of it
+            log.debug("%s refused: %s: %s", name, type(error).__name__, error)  # the caller decides what becomes of it
         else:
             log_failure(log, error, "%s failed", name)
         if isinstance(entrypoint, Timer):

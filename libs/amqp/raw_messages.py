@@ -3,10 +3,10 @@
 What this changes, with the code that makes it necessary:
 - kombu decompresses a body as its header `compression` says before any handler sees it (`kombu/message.py`), and
   acknowledges what does not decompress; our messages are never compressed, so one that is counts as unreadable;
-- py-amqp turns a body into text as its property `content_encoding` says, so that what is parked would be other bytes
-  than came (`amqp/abstract_channel.py`);
-- properties that py-amqp cannot read (no UTF-8, a time after the year 9999, tables in tables a thousand deep) raise in
-  the middle of its reading of the connection, which would end the process, and after each redelivery the next one.
+- py-amqp turns a body into text as its property `content_encoding` says, so that the parked bytes would not be those
+  received (`amqp/abstract_channel.py`);
+- properties that py-amqp cannot read (no UTF-8, a time after the year 9999, tables in tables a thousand deep) raise
+  while it reads from the connection, which would end the process, and after each redelivery the next one.
 """
 
 from struct import unpack_from

@@ -1,4 +1,4 @@
-"""Timers that go on when the clock of the host is set."""
+"""Timers that keep running when the host's clock is set."""
 
 import time
 from typing import Any

@@ -21,8 +21,8 @@ MINIMUMS = {
 }  # fmt: skip
 """The least that Stripe charges (https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts).
 
-It lists none for those of the last line: there the minimum of the account's own currency counts, after conversion, and
-ours is above each of those. Stripe charges two decimals of ISK and UGX though they have none: neither is here.
+It lists none for those of the last line: there the minimum of the account's own currency applies, after conversion, and
+ours is higher than each of those. Stripe charges two decimals of ISK and UGX though they have none: neither is here.
 """
 CURRENCY_FORM = f"CODE, one of {', '.join(sorted(MINIMUMS))}"
 MAXIMUM_FRACTION_DIGITS = 20  # all but the first few must be 0 anyway
@@ -38,7 +38,7 @@ class Currency:
 
     @property
     def step(self) -> int:
-        """Of which a price is a multiple: with three decimals Stripe wants the last one to be 0."""
+        """Prices are multiples of this: with three decimals Stripe requires the last one to be 0."""
         return 10 if self.digits == 3 else 1
 
     @property
@@ -55,7 +55,7 @@ class Currency:
         return Decimal(minor).scaleb(-self.digits)
 
     def minor(self, major: int | Decimal) -> int | None:
-        """Return an amount of major units in whole minor units, from 0 on; None when it is not one."""
+        """Return an amount in major units as whole minor units; None if negative, too large or not a whole number."""
         exponent = major.as_tuple().exponent if isinstance(major, Decimal) else 0
         if not isinstance(exponent, int) or exponent < -MAXIMUM_FRACTION_DIGITS:
             return None  # 1e-99999999 has eleven characters, but calculating with it takes minutes
@@ -67,16 +67,16 @@ class Currency:
 
     @property
     def example(self) -> Decimal:
-        """An amount of major units as it may be typed."""
+        """An amount in major units as users may type it."""
         return self.major(1999 // self.step * self.step)
 
     @property
     def text_pattern(self) -> str:
-        """The form of an amount of major units as text."""
+        """The form of an amount in major units as text."""
         return r"\d{1,9}" + (rf"(\.\d{{1,{self.digits}}})?" if self.digits else "")
 
     def parse(self, text: str) -> int | None:
-        """Return an amount of major units, written with a point and no more decimals than there are, in minor units."""
+        """Return in minor units a text in major units, with a point and no more decimals than the currency has."""
         matches = re.fullmatch(self.text_pattern, text.strip(), re.ASCII)
         return self.minor(Decimal(text.strip())) if matches else None
 
@@ -95,6 +95,6 @@ def currency_setting(text: str) -> Currency:
 
 
 def currency_of(code: str) -> Currency:
-    """Return the currency of a stored amount, of which an older setting may have been wrong."""
+    """Return the currency of a stored amount, which may be from an earlier setting that was wrong."""
     code = code.lower()
     return _known(code) if code in MINIMUMS else Currency(code, get_currency_precision(code.upper()), 1)

@@ -15,7 +15,7 @@ class DomainError(Exception):
 
 
 class InvalidFields(DomainError):
-    """Fields are not acceptable; `details["errors"]` is [{"field", "message"}], one for each of them."""
+    """Fields are invalid; `details["errors"]` is [{"field", "message"}], one for each of them."""
 
     def __init__(self, errors: list[dict[str, str]]) -> None:
         super().__init__(errors[0]["message"], errors=errors)
@@ -48,16 +48,16 @@ class OrderNotFound(DomainError):
 
 
 class KeyReused(DomainError):
-    """The idempotency key came with something else before."""
+    """The idempotency key was used with a different request before."""
 
 
 class NotOperator(DomainError):
-    """Whoever calls is no operator (any more), or their token is good for another call."""
+    """The caller is not, or no longer, an operator, or the token is for another call."""
 
     security_event = "access_denied"
 
 
 class TooManyAttempts(DomainError):
-    """Too many attempts; `details["retry_after"]` says for how many seconds none is accepted."""
+    """Too many attempts; for the next `details["retry_after"]` seconds none is accepted."""
 
     security_event = "throttled"

@@ -1,8 +1,8 @@
-"""Every event there is: who publishes it, who listens, and the shape of its body. docs/events.md is made from this.
+"""All events: who publishes each, who listens, and the schema of its body. docs/events.md is made from this.
 
 A body is the whole public state of one aggregate: `id`, `version` (an integer, +1 for each saved change) and the rest.
 Amounts are integers in the currency's minor unit; times are ISO 8601 in UTC. Fields may be added, never renamed or
-removed; a listener ignores what it does not know.
+removed; a listener ignores unknown fields.
 """
 
 from marshmallow import EXCLUDE, Schema, fields, validate

@@ -5,7 +5,7 @@ Domains import this file, so it imports nothing but the standard library.
 
 CATEGORIES = ("movie", "concert", "match", "show", "stage", "other")
 LISTED = ("on_sale", "reserved", "unsold", "sold", "all")
-"""Of which tickets there is a public list; unsold: on sale or reserved."""
+"""The statuses by which tickets can be listed publicly; unsold: on sale or reserved."""
 MAXIMUM_PRICE_CENTS = 99_999_999
 """The most that Stripe charges, in any currency's minor unit; for the least see `currencies`."""
 MAXIMUM_TITLE = MAXIMUM_VENUE = 200
@@ -21,11 +21,11 @@ EXTENSION_SECONDS, EXTENDED_WITHIN_SECONDS = 5 * 60, 2 * 60
 MAXIMUM_KEY = 255
 """Characters of an Idempotency-Key."""
 MAXIMUM_REFUSALS = 100
-"""Of how many requests the gateway asks at once whether they would be refused."""
+"""For how many requests at once the gateway asks whether they would be refused."""
 
 MINIMUM_PASSWORD, MAXIMUM_PASSWORD = 8, 64
 MAXIMUM_CURRENT_PASSWORD = 1024
-"""Of what is entered as one's current password, which may be anything."""
+"""Characters of what is entered as the current password, which may be anything."""
 MAXIMUM_PASSKEYS = 10
 MAXIMUM_PASSKEY_NAME = 50
 MAXIMUM_PASSKEY_ID = 1364
@@ -33,7 +33,7 @@ MAXIMUM_PASSKEY_ID = 1364
 MAXIMUM_ANSWER = 16384
 """Characters of a browser's answer with a passkey, as JSON."""
 MAXIMUM_SESSIONS_NOTED = 100
-"""How many uses of sessions the gateway tells auth of at once."""
+"""How many uses of sessions the gateway reports to auth at once."""
 MAXIMUM_SESSION_DETAIL = 256
 """Characters of the device or the address that a session is used from."""
 MAXIMUM_ANNOUNCEMENT = 300

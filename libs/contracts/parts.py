@@ -7,7 +7,7 @@ PARTS = (*SERVICES, "gateway")
 """The top-level packages of the system. None imports another."""
 
 FOLLOWERS = ("gateway", "tickets", "orders", "payments")
-"""The parts with callers who signed in: each follows which sessions have ended (libs/revocations.py)."""
+"""The parts that verify users' sessions: each follows which of these have ended (libs/revocations.py)."""
 
 OPERATOR = "operator"
 
@@ -15,7 +15,7 @@ MONITOR = "monitor"
 """The user, at every server, of third-party programs that monitor it: exporters and KEDA."""
 
 PRINCIPALS = (*PARTS, OPERATOR)
-"""Who has a key to sign its calls."""
+"""The programs with a key to sign their calls."""
 
 BROKER_USERS, MONGO_USERS = (*PRINCIPALS, MONITOR), (*SERVICES, OPERATOR, MONITOR)
-"""Who has a user of its own at each server."""
+"""The programs with a user of their own at each server."""

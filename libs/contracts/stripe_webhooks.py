@@ -1,4 +1,4 @@
-"""What Stripe has to tell us (docs/stripe.md)."""
+"""The events that we subscribe to at Stripe (docs/stripe.md)."""
 
 SUBSCRIBED_TYPES = frozenset(
     {

@@ -1,4 +1,4 @@
-"""What text may be: one normal form of it, and the rules for a line of it that is shown.
+"""The normal form of text, and the rules for a line of it that is shown.
 
 Domains import this file, so it imports nothing but the standard library.
 """
@@ -15,13 +15,13 @@ INVISIBLE = re.compile(
 DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")
 """Controls that change the direction of the text that follows (https://www.unicode.org/reports/tr9/, section 2)."""
 REPLACEMENT = "\ufffd"
-"""What stands where something could not be read: a browser sends it for half of a character."""
+"""The character that replaces what could not be decoded: a browser sends it for half of a character."""
 MAXIMUM_MARKS = 4
-"""Marks on one character: as many as Hebrew with points and cantillation needs; more paint over what is around."""
+"""Marks on one character: as many as Hebrew with points and cantillation needs; more would cover the text around it."""
 
 
 class InvalidValue(Exception):
-    """What was entered in a field; the message says why."""
+    """The value of a field is invalid; the message says why."""
 
 
 def is_storable(text: str) -> bool:
@@ -40,9 +40,9 @@ def with_ascii_digits(text: str) -> str:
 
 
 def checked_line(name: str, value: object, maximum: int) -> str:
-    """Return a line of text as it is kept and shown: trimmed and composed (NFC); raise InvalidValue.
+    """Return a line of text as it is stored and shown: trimmed and composed (NFC); raise InvalidValue.
 
-    It is empty, or has something to see, at most `maximum` characters, and nothing that harms the text around it.
+    It is empty, or has something visible, at most `maximum` characters, and nothing that harms the text around it.
     """
     if not isinstance(value, str):
         raise InvalidValue(f"Enter the {name} as text.")
@@ -70,12 +70,12 @@ def _problem(text: str, maximum: int) -> str | None:
 
 
 def _shows_something(text: str) -> bool:
-    """Return whether something is left of the text without what is invisible, white space, and marks on nothing."""
+    """Return whether any of the text is visible: not white space, invisible characters, or marks on nothing."""
     return any(unicodedata.category(letter) not in ("Mn", "Me", "Cf", "Zs") for letter in INVISIBLE.sub("", text))
 
 
 def _most_marks(categories: list[str]) -> int:
-    """Return how many marks the character with the most has; what is invisible between them does not part them."""
+    """Return how many marks the character with the most has; invisible characters between them do not separate them."""
     most = marks = 0
     for category in categories:
         if category in ("Mn", "Me"):

@@ -7,7 +7,7 @@ import zoneinfo
 from functools import cache
 
 NO_PLACES = {"Factory", "localtime", "posixrules"}
-"""What a computer's database has in addition to the IANA's zones."""
+"""Names in the database of some systems that are none of the IANA's zones."""
 TIME_ZONE_FORM = "a time zone of the IANA's database, like Europe/Berlin"
 
 

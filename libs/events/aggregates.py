@@ -82,7 +82,7 @@ class Aggregates:
         return self.from_stored(self.collection.find_one(where, OUTBOX_FIELDS, **options))
 
     def find_all(self, where: Document, **options: Any) -> list[Document]:
-        """Return the documents that match, without their outboxes; `sort` and `limit` as pymongo has them."""
+        """Return the documents that match, without their outboxes; `sort` and `limit` are pymongo's."""
         return [
             document
             for found in self.collection.find(where, OUTBOX_FIELDS, batch_size=READ_AT_ONCE, **options)

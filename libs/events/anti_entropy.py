@@ -259,7 +259,7 @@ class AntiEntropy:
             if time.monotonic() > deadline:
                 break
         repaired = len(idents) - len(failed) - len(snapshots)
-        if repaired:  # else the counter would appear, by which the alert knows the first repair
+        if repaired:  # else the counter would appear at zero; the alert takes its appearance for the first repair
             copies_repaired.labels(self.name).inc(repaired)
         return [snapshot["id"] for snapshot in snapshots] + failed
 

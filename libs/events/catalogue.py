@@ -39,7 +39,7 @@ class Catalogue(Mapping[str, Event]):
         return [topology.queue_name(listener, event) for event in self.values() for listener in event.listeners]
 
     def declare(self, channel: Any) -> None:
-        """Declare all exchanges, queues and parking queues; for a user who may configure everything at the broker."""
+        """Declare all exchanges, queues and parking queues, as a user that may configure everything at the broker."""
         topology.declare_published(channel, self._events.values())
         for listener in self.listeners():
             topology.declare_consumed(channel, listener, self.consumed_by(listener))

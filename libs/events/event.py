@@ -10,7 +10,7 @@ from marshmallow import Schema
 class Event:
     """A kind of fact, with a queue `<listener>.<name>` for each listener.
 
-    `broadcast` names the parts of which every running process hears it, without a queue that outlives it.
+    `broadcast` names the parts of which every running process receives it, in a queue that ends with the process.
     """
 
     name: str

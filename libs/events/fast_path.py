@@ -43,7 +43,7 @@ class FastPath:
             return [claim for claim in self._claims.values() if not claim.has_next]
 
     def forget(self, claims: list[Claim]) -> list[Claim]:
-        """Forget those of the claims to which nothing was added since they were cleared, and return them."""
+        """Forget and return the claims to which nothing was added since they were cleared."""
         with self._lock:
             done = [claim for claim in claims if self._claims.get(claim.ident) is claim and not claim.has_next]
             for claim in done:

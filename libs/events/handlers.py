@@ -82,7 +82,7 @@ class EventHandler(Entrypoint):
     `<queue>.parked` with the reason, unless the error is no bug, or a refused login or right (libs.errors): then it is
     retried with the last delay for as long as that lasts, and each 20th failure raises an alarm. What cannot be decoded
     is parked at once.
-    `is_slow`: the method waits for somebody outside (see `libs.amqp.container`).
+    `is_slow`: the method waits for an external service (see `libs.amqp.container`).
     """
 
     consumer = QueueConsumer()

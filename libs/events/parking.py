@@ -1,7 +1,7 @@
 """Parked (dead-lettered) events of one listener: listing, replaying and discarding them. Nothing else removes one.
 
-Events that have been retried for unusually long are listed, too. An event that somebody else is looking at is not seen:
-a queue delivers a message to one consumer at a time.
+Events that have been retried for unusually long are listed, too. An event that another call is looking at is skipped: a
+queue delivers a message to one consumer at a time.
 """
 
 import logging
@@ -279,7 +279,7 @@ class ParkingProvider(DependencyProvider):
         self.retired = retired
 
     def setup(self) -> None:
-        """Read where the broker is; the queues are known once all handlers are set up."""
+        """Read the broker's address; the queues are known once all handlers are set up."""
         url = parsed("AMQP_URI", amqp_url, AMQP_FORM, self.container.config, self.container.service_name)
         self.parking = Parking(url)
 

@@ -25,7 +25,7 @@ from libs.events.provider import StoreProvider
 from libs.events.topology import WATERMARK
 
 PAUSE_SECONDS = 0.2
-"""The pause between two watermarks of an instance; each answers everybody who has asked meanwhile."""
+"""The pause between two watermarks of an instance; each answers all questions since the last."""
 MOST_WAITING = 200
 """How many waiting changes a watermark names; while more wait, there is none."""
 
@@ -40,7 +40,7 @@ class Watermarks(DependencyProvider):
     """
 
     def setup(self) -> None:
-        """Prepare to be asked."""
+        """Prepare to receive questions."""
         self._asks: dict[str, int] = {}
         self._asked = threading.Event()
         self._is_stopping = False
@@ -72,7 +72,7 @@ class Watermarks(DependencyProvider):
             self._asked.clear()
             try:
                 self._broadcast()
-            except Exception as error:  # noqa: BLE001 - this thread must not end; who asked will ask again
+            except Exception as error:  # noqa: BLE001 - this thread must not end; the processes will ask again
                 log_failure(log, error, "no watermark is broadcast")
             time.sleep(PAUSE_SECONDS)
 

@@ -84,7 +84,7 @@ def choice(name: str, value: Any, values: Collection[str]) -> str:
 
 
 def moment(name: str, value: object) -> datetime:
-    """Return the time that `value` says in ISO 8601 with its offset, in UTC and whole milliseconds."""
+    """Return the time in `value`, in ISO 8601 with an offset, in UTC and whole milliseconds."""
     return local_moment(name, value).astimezone(UTC)
 
 

@@ -77,7 +77,7 @@ class _Waiter:
 class Client:
     """Calls methods of services, with the rights of `owner` at the broker: a part, or an operator.
 
-    `timeout`: seconds that a call may take unless it says otherwise.
+    `timeout`: seconds that a call may take unless it has its own.
     """
 
     def __init__(self, amqp_url: str, owner: str, timeout: float = 5.0) -> None:
@@ -114,7 +114,7 @@ class Client:
 
         Raises RemoteError when it answered with an error, ServiceUnavailable when it did not answer within `timeout`
         seconds, or within the time left to the current work; after that the service will not begin the call. `token`
-        says who is calling.
+        identifies the caller.
         """
         return self._observed(f"{service}.{method}", arguments, token, timeout, is_query=False)
 
@@ -384,7 +384,7 @@ class Client:
                 connection.heartbeat_check(rate=2)
 
     def _drain(self, connection: Connection) -> None:
-        """Wait some seconds for what comes; the broker closes the channel of who tells somebody what it may not."""
+        """Wait some seconds for messages; the broker closes a channel that publishes without permission."""
         try:
             connection.drain_events(timeout=min(POLL_SECONDS, max(self._verify_at - time.monotonic(), 0.01)))
         except TimeoutError:
@@ -401,7 +401,7 @@ class Client:
             self._reply(message)
 
     def _send_clock(self, channel: Any) -> None:
-        """Tell the services that ask what our clock shows, by a channel for that alone."""
+        """Answer the services that ask for our clock, over a channel for that alone."""
         while self._questions:
             question = self._questions.pop().properties
             key = question.get("reply_to")
@@ -434,7 +434,7 @@ class Client:
 def own_token(signer: Signer, service: str) -> Iterator[str]:
     """Yield a token to call a service in a part's own name; raise ServiceUnavailable if it is refused.
 
-    Whoever the part works for has done nothing wrong then.
+    That is no fault of the user for whom the part works.
     """
     try:
         yield signer.mint_service(service)

@@ -4,10 +4,10 @@ A request carries the moment until which its caller waits, by the caller's own m
 only if that clock cannot have reached this moment yet. It knows an upper bound: if it asks the caller when its own
 clock shows t, and the answer is c, then the caller's clock is ahead by at most c - t, however long either message took.
 Apart from the drift of the clocks this stays true, and is used for a minute, so usually a call costs no extra message.
-When the bound does not suffice (for a first call, or one that may be late) the service asks the caller, and takes a
-caller that does not answer to have given up.
+When the bound does not suffice (for a first call, or one that may be late) the service asks the caller, and assumes
+that a caller that does not answer has given up.
 
-Callers wait MARGIN_SECONDS longer than they say. A process that is paused after the check does not notice.
+Callers wait MARGIN_SECONDS longer than they announce. A process that is paused after the check does not notice.
 """
 
 import logging
@@ -25,7 +25,7 @@ ASKS_CLOCK = "clock"
 """The type of the message that asks a caller for its clock; the body of the answer is `clock_ms()`."""
 
 MARGIN_SECONDS = 0.05
-"""How much longer callers wait than they say; a tenth of the time if that is less."""
+"""How much longer callers wait than they announce; a tenth of the time if that is less."""
 COMPARED_SECONDS = 60.0
 """How long an answer is used."""
 DRIFT_MS = 60
@@ -90,7 +90,7 @@ class Callers:
         declare_replies(channel, self.service)
 
     def left_seconds(self, caller: str, deadline_ms: int, until: float) -> float:
-        """Return for how long a caller is certain to wait still, if it gives up at `deadline_ms` by its own clock.
+        """Return how much longer a caller is certain to wait, if it gives up at `deadline_ms` by its own clock.
 
         Zero or less if it may have given up. `until`: the moment of time.monotonic() by which it certainly has.
         """
@@ -100,7 +100,7 @@ class Callers:
         return 0.0 if latest is None else (deadline_ms - latest) / 1000
 
     def _ask(self, caller: str, seconds: float) -> int | None:
-        """Return the most that a caller's clock can show now, or None if it does not say so within `seconds`."""
+        """Return the most that a caller's clock can show now, or None if it does not answer within `seconds`."""
         if seconds <= 0:
             return None
         asked_at = clock_ms()

@@ -225,7 +225,7 @@ class Rpc(NamekoRpc):
         return self.handle_result(message, worker_ctx, result, exc_info)
 
     def _left_seconds(self, caller: str, deadline_ms: object, until: float) -> float:
-        if not caller:  # whom nobody can ask, or answer
+        if not caller:  # which can be neither asked nor answered
             return 0.0
         if isinstance(deadline_ms, int):
             return self.rpc_consumer.callers.left_seconds(caller, deadline_ms, until)

@@ -1,4 +1,4 @@
-"""A service whose handler fails at its first try, and which says by RPC what it has handled."""
+"""A service whose handler fails at its first try, and which returns by RPC what it has handled."""
 
 from libs.contracts.events import ExpirationComplete
 from libs.events import handles

@@ -10,7 +10,7 @@ PATCHES = {
     "gevent": "from gevent import monkey; monkey.patch_all()",
     "eventlet": "from libs import monkey; monkey.patch()",
 }
-"""How the gateway and the services begin."""
+"""How the gateway and the services patch the standard library."""
 SCRIPT = """
 import sys, threading, time
 from libs.amqp.broadcasts import BroadcastListener
@@ -49,7 +49,7 @@ print(max(between))
 
 
 def most_handled_at_once(library, amqp_url, **environ):
-    """Return how many of 2,000 messages such a process handles while something else is to be done, at most."""
+    """Return how many of 2,000 messages such a process handles at most before other work has its turn."""
     command = [sys.executable, "-W", "ignore", "-c", f"{PATCHES[library]}\n{SCRIPT}", amqp_url]
     environ = {**os.environ, **environ}
     ended = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
