@@ -1,6 +1,6 @@
 """The RPC methods of second factors and passkeys, a mixin of AuthService.
 
-A session counts as confirmed for ten minutes after the sign-in, and again after its user gives everything that a
+A session counts as confirmed for ten minutes after the sign-in, and again after its user provides everything that a
 sign-in needs (a passkey, or the password and, with an app, a code), for which they get a `proof`. Setting up an app
 invalidates both. How a user signs in can only be changed in a confirmed session.
 """
@@ -40,7 +40,7 @@ SECRET = ("password", "code", "answer", "proof", "pending", "setup", "ceremony")
 SIGN_IN_WITHIN = timedelta(minutes=10)
 SET_UP_WITHIN = timedelta(minutes=30)
 ANSWER_WITHIN = timedelta(minutes=5)
-# for what something is sealed
+# the purposes for which texts are sealed
 SIGN_IN = "sign-in"
 CONFIRMATION = "confirmation"
 SET_UP = "set-up"
@@ -67,7 +67,7 @@ class AccountSecurity:
     # signing in
 
     def _require_second_factor(self, user: dict[str, Any], code: object, source: str, is_known: bool) -> None:
-        """Check the code of a user who has a second factor; raise SecondFactorNeeded without one, or WrongCode."""
+        """Check the code of a user who has a second factor; raise SecondFactorNeeded without a code, or WrongCode."""
         factor = self.store.factors.second_factor(user["id"])
         if factor is None:
             return
@@ -139,7 +139,7 @@ class AccountSecurity:
         self.store.factors.note_use(passkey_id, sign_count)
         return str(passkey["user_id"])
 
-    # confirming that it is still the same person
+    # reauthentication
 
     @rpc(expected_exceptions=EXPECTED, sensitive_arguments=SECRET)
     def confirm(
@@ -187,7 +187,7 @@ class AccountSecurity:
         return sealed
 
     def _proven(self, user_id: str, factor: dict[str, Any] | None) -> list[str]:
-        """Return what a proof is about: another session, or another app, needs one of its own."""
+        """Return what a proof is bound to: another session, or another app, needs one of its own."""
         return [user_id, self.caller.session.session_id, str(factor["since"]) if factor else ""]
 
     def _confirmed_user(self, proof: str | None) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class AccountSessions:
 
     @rpc(expected_exceptions=EXPECTED)
     def note_sessions(self, used: Any) -> None:
-        """Keep on which devices and from where sessions were used; for the gateway, which says so now and then.
+        """Store on which devices and from where sessions were used; for the gateway, which reports it now and then.
 
         `used`: a list of at most 100 {"id", "user_id", "generation", "issued_at", "expires_at", "used_at", "device",
         "address"}: times in seconds since 1970, the device's User-Agent.

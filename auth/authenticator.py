@@ -16,7 +16,7 @@ WINDOW = 1
 """How many periods of 30 seconds a clock may be ahead or behind (RFC 6238, section 5.2)."""
 RECOVERY_CODES = 10
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
-"""Without i, l, o, 0 and 1, which people mistake for one another."""
+"""Without i, l, o, 0 and 1, which are easily mistaken for one another."""
 GROUPS, GROUP = 4, 6
 """The number of characters: 118 bits, so that a plain hash of a code reveals nothing (OWASP ASVS 5.0, 6.5.2)."""
 BETWEEN = re.compile(r"[\s\-\u2010-\u2015]")
@@ -29,7 +29,7 @@ def new_secret() -> str:
 
 
 def uri(secret: str, email: str) -> str:
-    """Return what an app reads from the QR code."""
+    """Return the content of the QR code for an app."""
     return pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name=ISSUER)
 
 
@@ -42,7 +42,7 @@ def matched_period(secret: str, code: str, now: datetime) -> int | None:
 
 
 def normalise_code(typed: object) -> str:
-    """Return a typed code in normal form, without what people write between its characters."""
+    """Return a typed code in normal form, without separators."""
     if not isinstance(typed, str):
         return ""
     return BETWEEN.sub("", with_ascii_digits(without_invisible(unicodedata.normalize("NFKC", typed)))).lower()
@@ -59,17 +59,17 @@ def is_recovery_code(code: str) -> bool:
 
 
 def new_recovery_codes() -> list[str]:
-    """Return new codes as people are shown them: `abcdef-ghjkmn-pqrstu-vwxyz2`."""
+    """Return new codes in the form that is shown: `abcdef-ghjkmn-pqrstu-vwxyz2`."""
     return ["-".join(_group() for _ in range(GROUPS)) for _ in range(RECOVERY_CODES)]
 
 
 def hash_setup(setup: str) -> str:
-    """Return what is kept of the set-up of an app, by which it is known when it is sent again."""
+    """Return the hash that is stored of an app's set-up, to recognise it when it is sent again."""
     return hashlib.sha256(setup.encode()).hexdigest()
 
 
 def hash_code(code: str) -> str:
-    """Return what is kept of a recovery code."""
+    """Return the hash that is stored of a recovery code."""
     return hashlib.sha256(normalise_code(code).encode()).hexdigest()
 
 

@@ -43,7 +43,7 @@ ALIKE = {
     "i": "\u0456\u0131\u03b9\u04cfl1", "k": "\u043a\u03ba", "m": "\u043c\u03bc", "n": "\u043f\u0578\u03bd",
     "o": "\u043e\u03bf0", "p": "\u0440\u03c1", "s": "\u04555", "t": "\u0442\u03c47", "u": "\u03c5\u057d",
 }  # fmt: skip
-"""For each letter of these words, what looks like it in Cyrillic, Greek and Armenian, or is typed for it."""
+"""For each letter of these words, its lookalikes in Cyrillic, Greek and Armenian, and what is typed in its place."""
 LATIN = {ord(other): letter for letter, others in ALIKE.items() for other in others}
 EMAIL = re.compile(rf"[^{UNFIT}]+@[^{UNFIT}.]+(\.[^{UNFIT}.]+)+")
 LONGEST_DOMAIN, LONGEST_LABEL = 253, 63
@@ -72,7 +72,7 @@ class WrongPassword(DomainError):
 
 
 class SecondFactorNeeded(DomainError):
-    """The password is right, and a code is needed too; `details["pending"]` says so to `sign_in_with_code`."""
+    """The password is right, and a code is needed too; `details["pending"]` is for `sign_in_with_code`."""
 
 
 class WrongCode(DomainError):
@@ -88,11 +88,11 @@ class TookTooLong(DomainError):
 
 
 class ConfirmationNeeded(DomainError):
-    """The user has not confirmed within ten minutes that it is still they."""
+    """The user has not confirmed their identity within the last ten minutes."""
 
 
 class IncompleteConfirmation(InvalidFields):
-    """The user did not give everything that signing in needs."""
+    """The user did not provide everything that signing in needs."""
 
 
 class NoAuthenticator(DomainError):
@@ -116,11 +116,11 @@ class TooManyPasskeys(DomainError):
 
 
 class InvalidPasskeyName(InvalidFields):
-    """A passkey cannot be called that."""
+    """The name of a passkey is invalid."""
 
 
 class InvalidName(InvalidFields):
-    """A user cannot be called that."""
+    """The name of a user is invalid."""
 
 
 class UserLocked(DomainError):
@@ -142,7 +142,7 @@ ONE_ADDRESS = Limit(free=50, longest_wait_seconds=900)
 ONE_ACCOUNT = Limit(free=50, longest_wait_seconds=60)
 OWN_PASSWORD = Limit(free=5, longest_wait_seconds=900)
 CODES_OF_ONE_ACCOUNT = Limit(free=10, longest_wait_seconds=900)
-"""So whoever has the password, and any number of addresses, guesses one of three valid codes of a million in years."""
+"""So with the password and any number of addresses, guessing one of three valid codes in a million takes years."""
 EMAILS_IN_USE = Limit(free=20, longest_wait_seconds=900)
 
 
@@ -150,7 +150,7 @@ EMAILS_IN_USE = Limit(free=20, longest_wait_seconds=900)
 class Counters:
     """The throttle counters that each kind of attempt counts towards.
 
-    Keys are HMACs: from plain hashes, whoever reads the database finds every IPv4 address within hours by trial.
+    Keys are HMACs: plain hashes of all IPv4 addresses could be reversed within hours by anybody who reads the database.
     """
 
     secret: bytes
@@ -198,15 +198,15 @@ class Counters:
         return [self._counter("sign-up", Limit(per_hour), address)]
 
     def of_email_in_use(self, address: str) -> list[Counter]:
-        """Return what a sign-up with an email that is in use counts towards: probing who has an account is slow."""
+        """Return what a sign-up with an email in use counts towards, to slow account enumeration down."""
         return [self._counter("taken", EMAILS_IN_USE, address)]
 
     def fingerprint(self, address: str) -> str:
-        """Return what is kept of an address from which a user signed in."""
+        """Return the fingerprint that is stored of an address from which a user signed in."""
         return self._hmac("fingerprint", address)
 
     def pseudonym(self, email: str) -> str:
-        """Return the name in the log of an address without an account: what was typed may be a password."""
+        """Return the name in the log of an address without an account: the input may be a password."""
         return f"no account {self._hmac('pseudonym', email)[:12]}"
 
     def _counter(self, kind: str, limit: Limit, *parts: str) -> Counter:
@@ -230,7 +230,7 @@ def network(address: object) -> str:
 def check_sign_up(email: object, password: object) -> str:
     """Return the address in normal form; raise InvalidEmail or InvalidPassword with the errors of both.
 
-    Whether the password is weak is not asked yet: that takes as long as a hash.
+    Whether the password is weak is not checked here: that takes as long as a hash.
     """
     errors = _form_errors("password", password)
     try:
@@ -243,7 +243,7 @@ def check_sign_up(email: object, password: object) -> str:
 
 
 def normalise_email(email: object) -> str:
-    """Return the address as it is kept; raise InvalidEmail."""
+    """Return the address as it is stored; raise InvalidEmail."""
     address = comparable_email(email) if isinstance(email, str) else ""
     if not EMAIL.fullmatch(address) or not address.partition("@")[2].isascii():
         raise InvalidEmail([_error("email", "Enter an email address, like ana@example.com.")])
@@ -253,10 +253,10 @@ def normalise_email(email: object) -> str:
 
 
 def comparable_email(email: str) -> str:
-    """Return the address as it is compared: without case and what is invisible, in one normal form (NFKC).
+    """Return the address as it is compared: without case and invisible characters, in one normal form (NFKC).
 
     Its domain is in ASCII (IDNA), in which browsers send müller.de; one that cannot be converted stays as it is, and so
-    does one that is too long for DNS (RFC 1035, section 2.3.4): converting takes the square of the length.
+    does one that is too long for DNS (RFC 1035, section 2.3.4): converting takes quadratic time.
     """
     name, at, domain = _folded(email).rpartition("@")
     is_short = len(domain) <= LONGEST_DOMAIN and all(len(label) <= LONGEST_LABEL for label in DOTS.split(domain))
@@ -267,7 +267,7 @@ def comparable_email(email: str) -> str:
 
 
 def email_forms(typed: str) -> list[str]:
-    """Return the forms in which the address may be kept: as typed, as an earlier version kept it, and to be compared.
+    """Return the forms in which the address may be stored: as typed, as an earlier version stored it, and as compared.
 
     Somebody may have one account for each of them.
     """
@@ -292,7 +292,7 @@ def password_forms(typed: str) -> list[str]:
 
 
 def check_change(current: object, new: object) -> None:
-    """Raise InvalidPassword when one of the two cannot be a password at all."""
+    """Raise InvalidPassword when one of the forms cannot be a password at all."""
     errors = []
     if not isinstance(current, str) or not is_storable(current) or not 1 <= len(current) <= MAXIMUM_CURRENT_PASSWORD:
         errors.append(_error("current", "Enter your current password."))
@@ -319,7 +319,7 @@ def check_password(field: str, password: object, email: str, find_weakness: Find
 
 
 def check_confirmation(password: object, code: object, has_second_factor: bool) -> None:
-    """Raise IncompleteConfirmation unless a user gives all that signing in needs (OWASP ASVS 5.0, 7.5.1)."""
+    """Raise IncompleteConfirmation unless a user provides all that signing in needs (OWASP ASVS 5.0, 7.5.1)."""
     errors = [] if password else [_error("current", "Enter your password.")]
     if has_second_factor and not code:
         errors.append(_error("code", CODE_MESSAGE))
@@ -330,7 +330,7 @@ def check_confirmation(password: object, code: object, has_second_factor: bool) 
 def is_confirmed(began: datetime, second_factor_since: datetime | None, now: datetime) -> bool:
     """Return whether a session counts as confirmed by the sign-in with which it began.
 
-    A sign-in from before the second factor was set up did not need it, so it confirms no change of it.
+    A sign-in from before the second factor was set up did not need it, so it does not confirm changes of it.
     """
     return now - began <= CONFIRMED_FOR and (second_factor_since is None or second_factor_since <= began)
 
@@ -346,7 +346,7 @@ def free_slot(taken: Sequence[int | None]) -> int:
 
 
 def check_passkey_name(name: object) -> str:
-    """Return the name of a passkey as it is kept; raise InvalidPasskeyName."""
+    """Return the name of a passkey as it is stored; raise InvalidPasskeyName."""
     try:
         kept = checked_line("name", name, MAXIMUM_PASSKEY_NAME)
     except InvalidValue as error:
@@ -357,9 +357,9 @@ def check_passkey_name(name: object) -> str:
 
 
 def check_name(name: object) -> str | None:
-    """Return the name by which buyers know a user as it is kept, None for none; raise InvalidName.
+    """Return the name by which buyers know a user as it is stored, None for none; raise InvalidName.
 
-    It must neither point to another place to trade nor imitate the site.
+    It must neither lead buyers to trade elsewhere nor imitate the site.
     """
     try:
         kept = checked_line("name", "" if name is None else name, MAXIMUM_NAME)
@@ -388,7 +388,7 @@ def _form_errors(field: str, password: object) -> list[dict[str, str]]:
         return [_error(field, LENGTH_MESSAGE)]
     if not is_storable(password):
         return [_error(field, HALF_MESSAGE)]
-    lengths = len(password), len(_normalise_password(password))  # one character may be eighteen in normal form
+    lengths = len(password), len(_normalise_password(password))  # the normal form of one character may have eighteen
     has_length = min(lengths) >= MINIMUM_PASSWORD and lengths[1] <= MAXIMUM_PASSWORD
     return [] if has_length else [_error(field, LENGTH_MESSAGE)]
 

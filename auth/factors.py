@@ -1,4 +1,4 @@
-"""What the database keeps of second factors and passkeys, and what users are told of their changes."""
+"""Second factors and passkeys in the database, and the changes to them that users are shown."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,11 +34,11 @@ FACTOR_INDEXES = {
 class Factors:
     """Documents of four collections.
 
-    `second_factors` {_id: user, secret (sealed), setup (a hash), last_period, recovery_codes (hashes), since}: of those
-    alone who have one; an earlier version kept no `setup`. A code of the app is accepted only for a period after the
+    `second_factors` {_id: user, secret (sealed), setup (a hash), last_period, recovery_codes (hashes), since}: only of
+    users who have one; an earlier version stored no `setup`. A code of the app is accepted only for a period after the
     last, and a recovery code is removed by its use.
-    `passkeys` {_id: credential, user_id, slot, name, public_key, sign_count, is_synced, created_at, used_at}: `slot`
-    numbers those of one user, of which no two have the same, so that nobody has more than there are slots.
+    `passkeys` {_id: credential, user_id, slot, name, public_key, sign_count, is_synced, created_at, used_at}: `slot` is
+    unique among those of one user, so that nobody has more than there are slots.
     `used_challenges` {_id, forget_at}: no passkey's answer is accepted twice.
     `account_changes` {_id: user, changes: [{what, about, at}]}: the newest last.
     """
@@ -72,7 +72,7 @@ class Factors:
         return self._second_factors.delete_one({"_id": user_id}).deleted_count == 1
 
     def use_period(self, factor: Document, period: int, secret: str) -> bool:
-        """Return whether the code of `period` was not used before, nor any later one; from now on it was.
+        """Mark the code of `period` as used; return False if it, or a later one, was used before.
 
         `secret` is the factor's, sealed again: with the newest key.
         """
@@ -136,17 +136,17 @@ class Factors:
         return self._passkeys.find_one_and_delete({"_id": passkey_id, "user_id": user_id})
 
     def use_challenge(self, challenge: str) -> bool:
-        """Return whether a challenge was not used before; now it was."""
+        """Mark a challenge as used; return False if it was used before."""
         try:
             self._used_challenges.insert_one({"_id": challenge, "forget_at": utc_now() + CHALLENGES_KEPT})
         except DuplicateKeyError:
             return False
         return True
 
-    # what users are told
+    # changes that users are shown
 
     def note_change(self, user_id: str, what: str, about: str = "") -> None:
-        """Note that something about how a user signs in was changed."""
+        """Record that the way in which a user signs in was changed."""
         change: dict[str, str | datetime] = {"what": what, "about": about, "at": utc_now()}
         push = {"$push": {"changes": {"$each": [change], "$slice": -CHANGES_KEPT}}}
         self._changes.update_one({"_id": user_id}, push, upsert=True)

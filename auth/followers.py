@@ -8,12 +8,12 @@ from pymongo.read_concern import ReadConcern
 from libs.revocations import TRUST_SECONDS
 
 LEASE_SECONDS = 2 * TRUST_SECONDS
-"""How long a process that asked is waited for: longer than it trusts, in case the database's clock is adjusted."""
+"""How long to wait for a process that asked: longer than it trusts its list, as the database's clock may be set."""
 FORGET_SECONDS = 3600
 
 
 class Followers:
-    """Documents {_id: process, sessions, users, until}: the highest numbers that it knows, and until when it counts.
+    """Documents {_id: process, sessions, users, until}: the highest numbers that it has, and until when it counts.
 
     Only the database's own clock is read, for auth's instances may disagree.
     """
@@ -23,10 +23,10 @@ class Followers:
         self._newest = collection.with_options(read_concern=ReadConcern("linearizable"))
 
     def record_poll(self, process: str, sessions: int, users: int) -> None:
-        """Record what a process that polls knows.
+        """Record the numbers up to which a polling process has received revocations.
 
         Must be written before the list for its answer is read: then a revocation is in that list, or was committed
-        after this note, so that it waits for this process.
+        after this note, so that this process is waited for.
         """
         until = {"$add": ["$$NOW", round(LEASE_SECONDS * 1000)]}
         update = [{"$set": {"sessions": sessions, "users": users, "until": until}}]

@@ -26,7 +26,7 @@ class KeyRotation(DependencyProvider):
         self.encryption_keys = required("ENCRYPTION_KEY", config, service).split(",")
 
     def start(self) -> None:
-        """Compare with the keys at the last start of any instance; without the database, the next start does."""
+        """Compare with the keys at the last start of any instance; without the database, the next start will."""
         with closing(self.database.client), ignoring_unavailable():
             record_public_keys(self.database, self.verifier.public_keys)
             used = [fingerprint(key.strip()) for key in self.encryption_keys]

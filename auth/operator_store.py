@@ -1,4 +1,4 @@
-"""Who operates the system, and the audit log of what each operator did, which is append-only."""
+"""The operators, and the append-only audit log of their actions."""
 
 import json
 import re
@@ -25,14 +25,14 @@ LONGEST_ARGUMENTS = 100_000
 """Characters of the JSON of an action's arguments: enough for a thousand ids of events."""
 LONGEST_OUTCOME = 200
 MOST_ORDERS = 100
-"""Of how many orders at most an action is shown in the history; no method takes more."""
+"""For how many orders at most an action is shown in the history; no method takes more."""
 
 
 class OperatorStore:
     """Operators are {_id: name, public_key, added_at, added_by}; a name is one person's. One who was removed has
     the key None.
 
-    What they did is in two collections, to which documents are only added: actions {_id, at, who, method, arguments,
+    The audit log is in two collections, to which documents are only added: actions {_id, at, who, method, arguments,
     order_id, reason, source, correlation_id}, written before an action begins, and outcomes {_id: the action's, at,
     outcome}. An action about several orders has a list of ids in `order_id`, and is found by each of them. One without
     an outcome may or may not have been carried out: its service died, or lost auth.
@@ -48,7 +48,7 @@ class OperatorStore:
 
     def __init__(self, db: Database[Document]) -> None:
         self._keys = db.operators
-        # what a primary answers that is no longer one would be too old
+        # a former primary would answer with stale data
         self._newest_keys = db.operators.with_options(read_concern=ReadConcern("linearizable"))
         self._actions = db.operator_actions
         self._outcomes = db.operator_outcomes
@@ -63,7 +63,7 @@ class OperatorStore:
         return replaced
 
     def introduce(self, name: str, public_key: str, added_by: str) -> bool:
-        """Let somebody new act as `name`; return False, and change nothing, when that is or was somebody else."""
+        """Let a new operator act as `name`; return False, and change nothing, when the name is or was another's."""
         known = self.public_key(name)
         if known is not None or self._actions.find_one({"who": name}):
             return known == public_key
@@ -132,7 +132,7 @@ class OperatorStore:
 def _storable_arguments(method: str, arguments: Document) -> Document:
     """Return an action's arguments as they are kept: as JSON, for not everything in them can be stored.
 
-    With them are the reason and the orders that it was about; looking at the audit log is about none. Nothing is cut:
+    With them are the reason and the orders that it was about; reading the audit log is about none. Nothing is cut:
     calls that differ have records that differ.
     """
     kept: Document = {"arguments": json.dumps(arguments, sort_keys=True)}

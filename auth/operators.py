@@ -41,7 +41,7 @@ class Operators:
 
     @rpc(expected_exceptions=EXPECTED)
     def authorize(self, token: str, method: str, arguments: Any) -> dict[str, Any]:
-        """Let an operator's call begin, and record it; for the service that is called. Returns {"name", "action"}.
+        """Authorize and record an operator's call, for the service that is called. Returns {"name", "action"}.
 
         Raises NotOperator for anybody who is not, or no longer, an operator, and for a token for another call.
         """

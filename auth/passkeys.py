@@ -1,4 +1,4 @@
-"""Passkeys (WebAuthn): what a browser is asked for, and whether its answer holds."""
+"""Passkeys (WebAuthn): the requests to a browser, and verifying its answers."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ class InvalidAnswer(Exception):
 
 @dataclass(frozen=True)
 class Passkeys:
-    """The passkeys of the site at `url`, its address as browsers say it in `Origin`: they belong to its host name."""
+    """The passkeys of the site at `url`, its address as browsers send it in `Origin`: they belong to its host name."""
 
     url: str
 
@@ -28,7 +28,7 @@ class Passkeys:
         return urlsplit(self.url).hostname or ""
 
     def creation_options(self, user_id: str, email: str, known: list[str]) -> dict[str, Any]:
-        """Return what a browser needs to make a passkey that names its user by itself, not where a `known` one is.
+        """Return what a browser needs to make a discoverable passkey, on a device without a `known` one.
 
         The device has to verify its user by a fingerprint, a PIN or the like, so that it is two factors in one.
         """
@@ -49,7 +49,7 @@ class Passkeys:
         return _json(options)
 
     def request_options(self) -> dict[str, Any]:
-        """Return what a browser needs to let its user choose a passkey of this site, whosever it is."""
+        """Return what a browser needs to let its user choose any passkey of this site."""
         webauthn = _library()
         required = webauthn.helpers.structs.UserVerificationRequirement.REQUIRED
         return _json(webauthn.generate_authentication_options(rp_id=self._host, user_verification=required))
@@ -72,7 +72,7 @@ class Passkeys:
         }
 
     def verify_use(self, answer: str, challenge: str, passkey: dict[str, Any]) -> int:
-        """Return how often the passkey says that it was used, if `answer` is signed with it; raise InvalidAnswer."""
+        """Return the passkey's signature counter, if `answer` is signed with it; raise InvalidAnswer."""
         with _reading():
             found = _library().verify_authentication_response(
                 credential=answer,
@@ -92,7 +92,7 @@ def credential_of(answer: str) -> tuple[str, str]:
         found = json.loads(answer)
         passkey_id, handle = str(found["id"]), found["response"].get("userHandle") or ""
         user_id = _bytes(handle).decode()
-    if not is_storable(passkey_id):  # what JSON escapes may say
+    if not is_storable(passkey_id):  # which JSON escapes allow
         raise InvalidAnswer("half of a character in the id")
     return passkey_id, user_id
 
@@ -109,7 +109,7 @@ def _bytes(text: str) -> bytes:
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Raise InvalidAnswer for whatever an answer that no browser gives makes the library, or what it uses, raise."""
+    """Raise InvalidAnswer in place of any exception of the libraries that a forged answer may cause."""
     try:
         yield
     except Exception as error:
@@ -117,7 +117,7 @@ def _reading() -> Iterator[None]:
 
 
 def _library() -> ModuleType:
-    """Return webauthn, which is loaded for the first passkey: with what attestations need it takes 5 MB."""
+    """Return webauthn, which is loaded for the first passkey: with its dependencies for attestations it takes 5 MB."""
     import webauthn
 
     return webauthn

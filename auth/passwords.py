@@ -30,7 +30,7 @@ MAXIMUM_WAITING = 40
 WAIT_SECONDS = 4.0
 BLOCK_BYTES = 2**20
 
-give_back_blocks(BLOCK_BYTES)  # else each of eventlet's twenty threads would keep its 19 MiB
+give_back_blocks(BLOCK_BYTES)  # else each of eventlet's twenty threads would hold on to its 19 MiB
 _DUMMY_HASH = HASHER.hash("nobody has this password")
 
 
@@ -41,7 +41,7 @@ def find_weakness(password: str, email: str) -> str | None:
 
 
 def hash_password(password: str) -> str:
-    """Return the hash to keep for `password`; raise ServiceUnavailable when too many wait."""
+    """Return the hash to store for `password`; raise ServiceUnavailable when too many wait."""
     result: str = _run_in_thread(HASHER.hash, password)
     return result
 
@@ -70,11 +70,11 @@ def _verify(stored: str, password: str) -> bool:
 
 
 class _Turns:
-    """Lets one caller hash at a time, in the order of their calls, and knows how long the next one would wait."""
+    """Lets one caller hash at a time, in the order of their calls, and estimates how long the next one would wait."""
 
     def __init__(self) -> None:
         self._free = Semaphore()
-        self._seconds = 0.0  # that a turn took lately
+        self._seconds = 0.0  # the duration of recent turns
 
     @contextmanager
     def taken(self, seconds: float) -> Iterator[None]:

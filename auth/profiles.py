@@ -1,4 +1,4 @@
-"""The RPC methods about public profiles, a mixin of AuthService: a user's chosen name, and since when they are one."""
+"""The RPC methods about public profiles, a mixin of AuthService: a user's chosen name, and when they joined."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ MOST_PROFILES = 100
 
 
 class Profiles:
-    """AuthService's methods about what others may know of a user, never the email; uses AuthService's dependencies."""
+    """AuthService's methods about a user's public data, never the email; uses AuthService's dependencies."""
 
     store: Any
     caller: Any
@@ -23,7 +23,7 @@ class Profiles:
 
     @rpc(expected_exceptions=EXPECTED)
     def choose_name(self, name: Any) -> dict[str, Any]:
-        """Keep the name by which buyers know the caller, None for none; return {"name"}. Raises InvalidName."""
+        """Store the name by which buyers know the caller, None for none; return {"name"}. Raises InvalidName."""
         chosen = check_name(name)
         self.store.keep_name(self._signed_in_user()["id"], chosen)
         return {"name": chosen}
@@ -32,7 +32,7 @@ class Profiles:
     def profiles(self, ids: Any) -> list[dict[str, Any]]:
         """Return [{"id", "name", "member_since"}] of those users (a list of at most 100 ids) that exist.
 
-        `member_since` is a month, YYYY-MM: when exactly somebody signed up is nobody's business.
+        `member_since` is a month, YYYY-MM: the exact time of a sign-up is private.
         """
         self.caller.require("gateway")
         found: list[dict[str, Any]] = self.store.profiles(arguments.texts("ids", ids, MOST_PROFILES))

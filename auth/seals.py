@@ -1,7 +1,7 @@
 """Seals: encrypted, authenticated and dated texts (Fernet), which auth alone can open.
 
-What auth stores of a second factor is sealed; and so is what a browser keeps for it between two requests, so that auth
-stores nothing of a sign-in that nobody finishes.
+The data of second factors are stored sealed; and so is the state that a browser keeps for auth between two requests, so
+that auth stores nothing of an unfinished sign-in.
 """
 
 import json
@@ -26,7 +26,7 @@ class Seals:
         self._keys = MultiFernet([Fernet(key.strip()) for key in setting.split(",")])
 
     def seal(self, purpose: str, *content: str) -> str:
-        """Return a text that only `open` with the same purpose makes `content` of."""
+        """Return a text from which only `open` with the same purpose returns `content`."""
         return self._keys.encrypt(json.dumps([purpose, *content]).encode()).decode()
 
     def open(self, purpose: str, sealed: Any, within: timedelta | None = None) -> list[str]:

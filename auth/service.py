@@ -34,7 +34,7 @@ SESSIONS, USERS = "sessions", "users"
 
 
 def read_counters(key: str) -> domain.Counters:
-    """Return the counters for auth's signing key, from which their secret is derived: one secret less to look after.
+    """Return the counters for auth's signing key, from which their secret is derived: one secret less to manage.
 
     With another key all counters start from zero, and users' addresses are unknown until their next sign-in.
     """
@@ -114,7 +114,7 @@ class AuthService(
 
     @rpc(expected_exceptions=EXPECTED)
     def sign_out(self) -> dict[str, Any]:
-        """End the caller's session; return {"kind", "number"}, by which `is_effective` says where it has ended."""
+        """End the caller's session; return {"kind", "number"}, with which `is_effective` is called."""
         session = self.caller.session
         with recorded("sign_out", who=session.subject, what="this session"):
             number = self.store.revoke(
@@ -162,7 +162,7 @@ class AuthService(
 
     @rpc(expected_exceptions=EXPECTED)
     def revocations(self, process: str, sessions: int, users: int) -> dict[str, Any]:
-        """Return what was revoked after the numbers `sessions` and `users`, and note that `process` knows up to those.
+        """Return the revocations after the numbers `sessions` and `users`; record that `process` has all up to them.
 
         Returns {"sessions": [{"id", "expires_at", "number"}], "users": [{"id", "generation", "expires_at", "number"}],
         "is_all"}: a user's sessions below that generation have ended; `is_all` is false if there are more.
@@ -178,14 +178,14 @@ class AuthService(
 
     @rpc(expected_exceptions=EXPECTED)
     def is_effective(self, kind: str, number: int) -> bool:
-        """Return whether every process knows of a revocation, by the `kind` and `number` that `sign_out` returned."""
+        """Return whether every process has a revocation, by the `kind` and `number` that `sign_out` returned."""
         self.caller.require("gateway")
         kind = arguments.choice("kind", kind, (SESSIONS, USERS))
         return bool(self.store.followers.all_know(kind, _number("number", number)))
 
     @rpc(expected_exceptions=EXPECTED)
     def note_keys(self, fingerprints: Any) -> None:
-        """Note which keys sign the gateway's cookies, by their fingerprints, the one in use first; for the gateway."""
+        """Record the fingerprints of the keys that sign cookies, the current one first; for the gateway."""
         self.caller.require("gateway")
         known = arguments.texts("fingerprints", fingerprints, MOST_KEYS)
         self.store.record_secret_keys("gateway", "GATEWAY_SECRET_KEY", known)

@@ -1,4 +1,4 @@
-"""The sessions of users, as the gateway has last seen them: on which device, from where, when."""
+"""The sessions of users, as last reported by the gateway: on which device, from where, when."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -23,7 +23,7 @@ DETAILS = ("device", "address")
 FindEnded = Callable[[Sequence[str]], set[str]]
 """Returns those of these ids whose sessions were ended."""
 WHERE = "where a session is used"
-"""The purpose for which device and address are sealed, so that whoever reads the database does not learn them."""
+"""The purpose for which device and address are sealed, so that reading the database does not disclose them."""
 
 
 class Sessions:
@@ -36,7 +36,7 @@ class Sessions:
         self._collection = db.sessions
 
     def note(self, seen: Sequence[Document], seals: Seals) -> None:
-        """Keep when and where each of these sessions was last used: {id, user_id, generation, and the fields above}."""
+        """Store when and where these sessions were last used: {id, user_id, generation, and the fields above}."""
         updates = [UpdateOne({"_id": session["id"]}, _update(session, seals), upsert=True) for session in seen]
         if updates:
             self._collection.bulk_write(updates, ordered=False)
@@ -44,7 +44,7 @@ class Sessions:
     def list(self, user_id: str, generation: int, now: datetime, seals: Seals, find_ended: FindEnded) -> list[Document]:
         """Return a user's sessions of this generation, the last used first, at most 100.
 
-        Those that were ended are left out, and however many they are, they hide no other.
+        Those that were ended are left out, and do not count towards the limit.
         """
         where = {"user_id": user_id, "generation": {"$gte": generation}, "expires_at": {"$gt": now}}
         found = self._collection.find(where, sort=[("used_at", -1)], batch_size=MOST_LISTED)
@@ -75,7 +75,7 @@ def _update(session: Document, seals: Seals) -> Document:
 
 
 def _open_sealed(seals: Seals, sealed: str) -> str:
-    """Return what was sealed, or an empty text if that was under a key that was removed."""
+    """Return the sealed text, or an empty one if its key was removed."""
     try:
         return seals.open(WHERE, sealed)[0]
     except BrokenSeal:

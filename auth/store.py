@@ -49,17 +49,17 @@ def renew_emails(db: Database[Document]) -> int:
 
 
 UNKEYED = "[0-9a-f]{32}$"
-"""A plain hash, as version 0.1 kept of network addresses and emails: whoever reads it finds the address by trial."""
+"""A plain hash, as version 0.1 stored of network addresses and emails; trying all addresses reverses it."""
 
 
 def forget_unkeyed_addresses(db: Database[Document]) -> int:
-    """Forget the addresses of which plain hashes were kept; users' next sign-ins make theirs known again."""
+    """Remove the addresses that are stored as plain hashes; users' next sign-ins make theirs known again."""
     plain = re.compile(f"^{UNKEYED}")
     return db.users.update_many({"addresses": plain}, {"$pull": {"addresses": plain}}).modified_count
 
 
 def forget_unkeyed_counters(db: Database[Document]) -> int:
-    """Forget the counters of attempts under plain hashes, which are counted no more."""
+    """Remove the counters of attempts under plain hashes, which are no longer used."""
     return db.attempts.delete_many({"_id": re.compile(f":{UNKEYED}")}).deleted_count
 
 
@@ -69,7 +69,7 @@ def let_the_newest_revocation_stay(db: Database[Document]) -> int:
 
 
 def number_revocations(db: Database[Document]) -> int:
-    """Number what was revoked before there were numbers."""
+    """Number the revocations from before there were numbers."""
     return UserStore(db).number_older()
 
 
@@ -83,7 +83,7 @@ class UserStore:
     revocation_no}. The counters of `libs.throttle` are in `attempts`.
 
     `revocation_no` numbers the revocations, of sessions and of users separately: each is one more than the newest, and
-    unique, so that whoever knows a number has seen all lower ones. The newest is never deleted.
+    unique, so that a process that has a number has received all lower ones. The newest is never deleted.
     """
 
     schema = Schema(
@@ -130,7 +130,7 @@ class UserStore:
     def add(self, email: str, password_hash: str, address: str) -> Document:
         """Insert a user who signs up from `address` and return it; raise EmailInUse.
 
-        The id says nothing of when that was, and cannot be guessed from those of others: others see it.
+        The id is public, so it does not reveal the time of the sign-up, and cannot be guessed from other ids.
         """
         user = {"email": email, "password_hash": password_hash, "version": 1, "generation": 0}
         user |= {"_id": secrets.token_hex(12), "addresses": [address], "created_at": utc_now()}
@@ -156,7 +156,7 @@ class UserStore:
             self.users.collection.update_one({"_id": user["id"]}, {"$set": {"addresses": kept}})
 
     def replace_hash(self, user: Document, password_hash: str) -> None:
-        """Store a new hash of the same password, unless the password was changed meanwhile."""
+        """Store a new hash of the same password, unless that was changed meanwhile."""
         where = {"_id": user["id"], "password_hash": user["password_hash"]}
         self.users.collection.update_one(where, {"$set": {"password_hash": password_hash}})
 
@@ -179,7 +179,7 @@ class UserStore:
         return {**user, **raised, **changes, NUMBER: number}
 
     def keep_name(self, user_id: str, name: str | None) -> None:
-        """Keep the name by which buyers know a user, None for none."""
+        """Store the name by which buyers know a user, None for none."""
         self.users.collection.update_one({"_id": user_id}, {"$set": {"name": name}})
 
     def profiles(self, ids: Sequence[str]) -> list[Document]:
@@ -209,7 +209,7 @@ class UserStore:
 
     def is_revoked(self, session_id: str, user_id: str, generation: int) -> bool:
         """Return whether this session was ended, alone or with all others of its user."""
-        newest = ReadConcern("linearizable")  # what was answered by a primary that is no longer one would be too old
+        newest = ReadConcern("linearizable")  # a former primary would answer with stale data
         revoked, users = (each.collection.with_options(read_concern=newest) for each in (self.revoked, self.users))
         if revoked.find_one({"_id": session_id}, {"_id": 1}) is not None:
             return True
@@ -231,7 +231,7 @@ class UserStore:
         return [{name: each[field] for name, field in names.items()} for each in found]
 
     def number_older(self) -> int:
-        """Number the revocations by programs of the previous version, which do not; return how many there were."""
+        """Number the revocations by programs of the previous version, which do not number them; return how many."""
         return self._number(self.revoked, "expires_at") + self._number(self.users, "ended_until")
 
     def _number(self, aggregates: Aggregates, until: str) -> int:

@@ -8,15 +8,15 @@ from zxcvbn.matching import L33T_TABLE
 from libs.contracts.limits import MINIMUM_PASSWORD
 
 MINIMUM_GUESSES = 10**MINIMUM_PASSWORD
-"""zxcvbn's estimate for the shortest password of random characters: of those, few (2 %) are refused so."""
+"""zxcvbn's estimate for the shortest random password: few of those (2 %) are estimated lower, and refused."""
 READ_CHARACTERS = 20
 """How many characters are estimated: the whole password is at least as hard to guess as its beginning."""
 SIGNS = {sign for signs in L33T_TABLE.values() for sign in signs}
 """Digits and signs that stand for letters, as in `p4$$word`."""
 READ_SIGNS = 10
-"""How many different ones of these are estimated, and others left out; no word that zxcvbn knows has more.
+"""How many different ones of these are estimated, without the others; no word in zxcvbn's dictionaries has more.
 
-zxcvbn searches its dictionaries once for each way to read them: 138 times at worst for 10, which takes 0.05 s of
+zxcvbn searches its dictionaries once for each combination of readings: 138 times at worst for 10, which takes 0.05 s of
 processor time, but 736 times for 15.
 """
 SITE = ("ticketing", "tickets", "ticket")
@@ -27,7 +27,7 @@ CALENDAR = (
     *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october"),
     *("november", "december", "januar", "februar", "märz", "mai", "juni", "juli", "oktober", "dezember"),
 )
-"""What people write before a year when a password has to be changed."""
+"""Words that people put before a year when they have to change a password."""
 
 
 def weakness(password: str, email: str) -> str | None:
@@ -46,7 +46,7 @@ def weakness(password: str, email: str) -> str | None:
 
 
 def _estimated_part(password: str) -> str:
-    """Return what is estimated of a password, so that no estimate takes much longer than a hash."""
+    """Return the part of a password to estimate, so that no estimate takes much longer than a hash."""
     read, signs = "", set[str]()
     for character in password[:READ_CHARACTERS]:
         if character in SIGNS:
@@ -58,7 +58,7 @@ def _estimated_part(password: str) -> str:
 
 
 def _parts(email: str) -> list[str]:
-    """Return an address, what is before and after its @, their words, and those of each side in one."""
+    """Return an address, its local part and domain, the words of both, and each side's words joined."""
     sides = [part for part in email.split("@") if part]
     words = [word for side in sides for word in re.split(r"[\W_]+", side) if len(word) > 2]
     joined = [re.sub(r"[\W_]+", "", side) for side in sides]

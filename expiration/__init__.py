@@ -1,4 +1,4 @@
-"""expiration: time; publishes that an order's deadline has come."""
+"""expiration: deadlines; publishes an event when that of an order has come."""
 
 from libs.hidden import hidden
 

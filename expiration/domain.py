@@ -43,5 +43,5 @@ class Deadline:
         return True
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what ExpirationComplete carries."""
+        """Return the body of ExpirationComplete."""
         return {"id": self.id, "version": self.version, "order_id": self.id, "expires_at": self.expires_at}

@@ -23,7 +23,7 @@ _store: DeadlineStore | None = None
 def complete(order_id: str, correlation_id: str | None = None) -> bool:
     """Publish ExpirationComplete if the order's deadline is open and has come; return whether it did.
 
-    `correlation_id` is that of the work that scheduled the job. The worker's relay publishes what waits in the outbox.
+    `correlation_id` is that of the work that scheduled the job. The worker's relay publishes the outbox.
     """
     assert _store is not None, "jobs run in a worker that relays"
     job = get_current_job()

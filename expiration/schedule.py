@@ -23,7 +23,7 @@ from libs.errors import Unavailable, ignoring_unavailable, is_unavailable
 from libs.internal_port import Loop
 
 log = logging.getLogger(__name__)
-logging.getLogger("rq_scheduler").setLevel(logging.WARNING)  # at each try it says that it ends
+logging.getLogger("rq_scheduler").setLevel(logging.WARNING)  # it logs its shutdown at each try
 
 QUEUE = "expiration"
 FUNCTION = "expiration.jobs.complete"
@@ -31,12 +31,12 @@ FIELDS = frozenset(
     b"data origin description meta status timeout result_ttl failure_ttl"
     b" created_at enqueued_at started_at ended_at last_heartbeat worker_name".split()
 )
-"""Those of our jobs. By others rq would call functions and addresses, and repeat jobs."""
+"""The fields of our jobs. Others make rq call functions (as callbacks) and addresses, and repeat jobs."""
 POLL_SECONDS = 1
 LONGEST_TURN_SECONDS = 30
 QUIET_SECONDS = 60
 FAILURE_SECONDS = 3600
-"""How long rq keeps what it notes of a failed job, instead of a year: the service makes the job again at once."""
+"""How long rq keeps the record of a failed job, instead of a year: the service makes the job again at once."""
 
 
 class JsonJob(Job):
@@ -63,7 +63,7 @@ class JsonJob(Job):
             raise NoSuchJobError(self.id) from error
 
     def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
-        """Take over what Redis has of a job of ours; raise ValueError if it is none.
+        """Restore a job from its data in Redis; raise ValueError if it is none of ours.
 
         rq would call the function that it names, and rq-scheduler a class that its `meta` names.
         """
@@ -75,7 +75,7 @@ class JsonJob(Job):
     def _fetch_status(self) -> JobStatus:
         """Read the status. A job that was removed while it ran, as its order ended, is tidied up as if it were there.
 
-        rq would note that it failed.
+        rq would record a failure.
         """
         try:
             return super()._fetch_status()
@@ -110,10 +110,10 @@ class LoopingScheduler(Scheduler):
                 return
 
     def register_birth(self) -> None:
-        """Leave that to the heartbeat: stock refuses to begin again while Redis still knows this scheduler."""
+        """Leave that to the heartbeat: stock refuses to start while this scheduler is still registered in Redis."""
 
     def register_death(self) -> None:
-        """Tell Redis if it is there; the process can be stopped without it."""
+        """Unregister if Redis is reachable; the process can be stopped without it."""
         with ignoring_unavailable():
             super().register_death()
 
@@ -123,7 +123,7 @@ class LoopingScheduler(Scheduler):
             super().remove_lock()
 
     def heartbeat(self) -> None:
-        """Note that the loop turns, and register in Redis, which may have lost this scheduler meanwhile."""
+        """Note that the loop turns, and register in Redis, which may have lost the registration meanwhile."""
         self.loop.turned()
         with self.connection.pipeline() as pipeline:  # in one, so that no key is left that never lapses
             pipeline.hsetnx(self.key, "birth", time.time())  # rq-scheduler does it once, and then only prolongs it
@@ -164,7 +164,7 @@ class Schedule:
             )
             job.failure_ttl = FAILURE_SECONDS
             job.save(pipeline)
-            # whole seconds, as rq-scheduler has them, rounded up: a job that came early would do nothing
+            # whole seconds, as in rq-scheduler, rounded up: a job that came early would do nothing
             pipeline.zadd(Scheduler.scheduled_jobs_key, {job.id: math.ceil(expires_at.timestamp())})
         pipeline.execute()
 
@@ -189,8 +189,8 @@ class Schedule:
     def missing(self, order_ids: list[str]) -> list[str]:
         """Return the orders whose job is neither scheduled nor queued for the worker; one round trip for all.
 
-        rq notes in a job's data that it is queued; the queue may be too long to be read. A job without its data counts
-        as missing: the scheduler would drop it when it is due.
+        rq records in a job's data that it is queued; the queue may be too long to be read. A job without its data
+        counts as missing: the scheduler would drop it when it is due.
         """
         pipeline = self.scheduler.connection.pipeline(transaction=False)
         pipeline.exists(Queue.redis_queue_namespace_prefix + QUEUE)

@@ -90,9 +90,8 @@ class ExpirationService(parked_events.ParkedEvents):
         """Return {"open", "late", "scheduled", "queued", "missing"}; for operators.
 
         How many deadlines are open, and the first 1000 that are so 15 seconds after their time ("late"), as
-        [{"order_id", "expires_at"}]. In Redis, where None stands for what it does not answer: how many jobs are
-        scheduled for them or on their way to the worker, and the ids of orders whose time is over soon and that have no
-        job ("missing").
+        [{"order_id", "expires_at"}]. In Redis, with None if it does not answer: how many jobs are scheduled for them or
+        on their way to the worker, and the ids of orders whose deadline is near and that have no job ("missing").
         """
         self.caller.require("operator")
         now = utc_now()

@@ -54,12 +54,12 @@ class LoopingWorker(SimpleWorker):
                     time.sleep(RECONNECT_SECONDS)
 
     def register_birth(self) -> None:
-        """Register, also again: stock refuses to begin while Redis still knows this worker."""
+        """Register, even again: stock refuses to start while this worker is still registered in Redis."""
         self.connection.delete(self.key)
         super().register_birth()  # type: ignore[no-untyped-call]
 
     def register_death(self) -> None:
-        """Tell Redis if it accepts writes; otherwise the registration lapses."""
+        """Unregister if Redis accepts writes; otherwise the registration lapses."""
         with ignoring_unavailable():
             super().register_death()  # type: ignore[no-untyped-call]
 

@@ -1,1 +1,1 @@
-"""orders: who gets which ticket; the only authority on reservations."""
+"""orders: reservations and orders; the only authority on who gets a ticket."""

@@ -22,7 +22,7 @@ EXPIRE_ANYWAY_AFTER = timedelta(minutes=10)
 FROZEN = ("id", "title", "price_cents", "currency", "category", "venue", "starts_at")
 """The fields of its ticket that an order keeps as they were when it was placed."""
 NOT_KNOWN = dict.fromkeys(("seat", "city", "time_zone"))
-"""Further such fields, with their values for copies that an earlier version made."""
+"""Further such fields, with defaults for copies that an earlier version made."""
 HOUR = timedelta(hours=1)
 EXTENSION, EXTENDED_WITHIN = timedelta(seconds=EXTENSION_SECONDS), timedelta(seconds=EXTENDED_WITHIN_SECONDS)
 LONGEST_LOG = 50
@@ -38,11 +38,11 @@ class OwnTicket(DomainError):
 
 
 class AlreadyHeld(DomainError):
-    """The buyer's own order holds the ticket; details say its order_id."""
+    """The buyer's own order holds the ticket; details: order_id."""
 
 
 class PriceChanged(DomainError):
-    """The price is no longer the one the buyer saw; details say price_cents, currency and version."""
+    """The price is no longer the one the buyer saw; details: price_cents, currency and version."""
 
 
 class TooManyReservations(DomainError):
@@ -86,7 +86,7 @@ WITHOUT_DEADLINE = {
 class Order:
     """One buyer's claim on one ticket. `ticket` is the ticket as it was when the order was placed, with its price.
 
-    `refunded_at` is set once all the money is refunded, `refunded_cents` says how much is so far.
+    `refunded_at` is set once all the money is refunded, `refunded_cents` is the amount so far.
     `payment_version` is the version of the newest snapshot of its payment that was applied, 0 if there was none.
     `was_extended`: whether the buyer has extended the deadline.
     `log` has the order's changes as {"at", "version", "event", "status"}, oldest first; "extended_to" is the new
@@ -157,8 +157,8 @@ class Order:
     def expire(self, now: datetime, is_unpaid: bool) -> str | None:
         """Cancel if the time to pay has run out and nothing was paid; return the event, or None.
 
-        `is_unpaid`: payments, asked after the deadline, says so. If it gives no answer for EXPIRE_ANYWAY_AFTER, the
-        order ends regardless, and whatever was authorized is voided.
+        `is_unpaid`: whether payments, asked after the deadline, reports so. If it does not answer for
+        EXPIRE_ANYWAY_AFTER, the order ends regardless, and whatever was authorized is voided.
         """
         if not self.is_overdue(now) or not (is_unpaid or now >= self.expires_at + EXPIRE_ANYWAY_AFTER):
             return None
@@ -293,7 +293,7 @@ def _frozen(ticket: dict[str, Any]) -> dict[str, Any]:
 def next_status(status: str, payment_status: str, payment_final: bool) -> str | None:
     """Return the status to which a payment's state moves an order, or None when it does not.
 
-    The deadline plays no part in it: whoever lets an order expire asks payments first.
+    The deadline plays no part in it: an order expires only after payments was asked.
     """
     if status not in ("created", "awaiting_payment"):
         return None
@@ -310,7 +310,7 @@ def _returned_cents(payment: dict[str, Any], price_cents: int) -> int:
     """Return how much of the price the buyer got back, by refunds and by a lost dispute, which may be partial."""
     dispute = payment.get("dispute") or {}
     lost = dispute.get("amount_cents", price_cents) if dispute.get("status") == "lost" else 0
-    lost = dispute.get("lost_cents", lost)  # of all disputes; earlier versions of payments say only the newest
+    lost = dispute.get("lost_cents", lost)  # of all disputes; earlier versions of payments report only the newest
     back = price_cents if payment["status"] == "refunded" else payment.get("refunded_cents", 0) + lost
     return int(min(back, price_cents))
 

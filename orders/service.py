@@ -204,7 +204,7 @@ class OrdersService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def cancel_by_operator(self, order_id: str, reason: str) -> dict[str, Any]:
-        """Cancel an unpaid order; for operators, who say why. Returns the order.
+        """Cancel an unpaid order; for operators, with their reason. Returns the order.
 
         Doing it again changes nothing. Raises OrderComplete or OrderBeingPaid.
         """
@@ -308,7 +308,7 @@ class OrdersService(parked_events.ParkedEvents):
                 self._change(order.id, lambda order: order.give_up(utc_now()))
 
     def _expire(self, overdue: Sequence[Order], asks: bool = True) -> bool:
-        """Of at most BATCH overdue orders, cancel those that payments says are unpaid, and apply the others' payments.
+        """Cancel those of at most BATCH overdue orders that payments reports as unpaid; apply the others' payments.
 
         Orders with unknown outcomes are left to the next sweep, unless that has been so for too long. Returns whether
         payments answered; it is not asked unless `asks`.
@@ -402,7 +402,7 @@ class OrdersService(parked_events.ParkedEvents):
         try:
             return ticket, domain.free_slots(holds, unpaid, per_hour, now)
         except domain.TooManyReservations:
-            self._not_live(ticket_id, buyer_id)  # a double click took the last slot, and the ticket
+            self._not_live(ticket_id, buyer_id)  # the first click of a double click took the last slot, and the ticket
             raise
 
     def _find_placed(self, buyer_id: str, ticket_id: str, idempotency_key: str | None) -> Order | None:

@@ -18,7 +18,7 @@ from orders.domain import Order
 Document = dict[str, Any]
 
 HOLDING = ("status", "buyer_id", "seller_id", "reservation_no")
-"""The fields of an order that say who holds its ticket, apart from its id."""
+"""The fields of an order that identify who holds its ticket, apart from its id."""
 ORDER_FIELDS = [field.name for field in fields(Order)]
 
 
@@ -173,11 +173,11 @@ class OrderStore:
         )
 
     def list_about(self, where: Document, limit: int) -> list[Order]:
-        """Return the newest orders of one buyer, or on one ticket, as {"buyer_id"} or {"ticket_id"} says."""
+        """Return the newest orders of one buyer, or on one ticket, selected by {"buyer_id"} or {"ticket_id"}."""
         return [_order(found) for found in self.orders.find_all(where, sort=[("_id", DESCENDING)], limit=limit)]
 
     def mark_asked(self, ids: list[str], now: datetime) -> None:
-        """Remember that payments could not say anything about these orders, so that others come first next time."""
+        """Remember that payments had no outcome for these orders, so that others come first next time."""
         if ids:
             self.orders.collection.update_many({"_id": {"$in": ids}}, {"$set": {"asked_at": now}})
 

@@ -1,4 +1,4 @@
-"""The rules of a listing. orders decides whether it is reserved or sold, which limits what the seller may do here."""
+"""The rules of a listing. orders decides whether it is reserved or sold, which limits what its seller may do here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ KEPT: Any = object()
 
 
 class InvalidTicket(InvalidFields):
-    """What is entered for a ticket is not acceptable."""
+    """The details entered for a ticket are invalid."""
 
 
 class TicketChanged(DomainError):
-    """The ticket was edited or withdrawn since the version that the seller saw; details say its `version` now."""
+    """The ticket was edited or withdrawn since the version that the seller saw; details have its current `version`."""
 
 
 class EventNotFound(DomainError):
@@ -165,7 +165,7 @@ class Ticket:
         return True
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the fields that everybody may see."""
+        """Return the public fields."""
         return {
             "id": self.id,
             "version": self.version,

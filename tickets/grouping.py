@@ -1,6 +1,6 @@
-"""A list with one ticket of each event: the first that the whole list has, in its order.
+"""A list with one ticket of each event: the first in the order of the whole list.
 
-So whether an earlier page has shown an event follows from the order alone, and pages need not know of each other.
+So whether an earlier page has shown an event follows from the order alone, without a state across pages.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ class OneOfEach:
             found += [ticket for ticket in firsts.values() if self._is_new(ticket)]
             if len(tickets) < asked or len(found) >= most:
                 return found[:most]
-            beyond = _from(tickets[-1], order)  # so that what was looked at is not passed over again and again
+            beyond = _from(tickets[-1], order)  # so that the next query need not skip the same tickets again
         self.looked_at = tickets[-1]
         return found
 
@@ -69,7 +69,7 @@ class OneOfEach:
             firsts.setdefault(ticket.event_id or ticket.id, ticket)
         events = {ident: ticket for ident, ticket in firsts.items() if ticket.event_id}
         self._alone += firsts.keys() - events.keys()
-        # of what has changed since it was found, that is all that there is to say
+        # those that have changed since they were found count for themselves
         self._events |= {ident: _alone(ticket) for ident, ticket in events.items()} | self._count([*events])
         return firsts
 
@@ -80,10 +80,10 @@ class OneOfEach:
 
 
 def count_events(tickets: Collection[Document], query: Query, idents: list[str]) -> dict[str, Document]:
-    """Return what a list has of these events, as {"tickets", "price_cents", "currency", "first"}.
+    """Return the totals of a list for these events, as {"tickets", "price_cents", "currency", "first"}.
 
-    That is how many tickets, what `event_of` says of the price, and the position of the first in the list's order. The
-    index alone knows it, unless the list is one of words.
+    That is how many tickets, the price as in `event_of`, and the position of the first in the list's order. The index
+    covers the query, unless the list is one of words.
     """
     if not idents:
         return {}
@@ -100,13 +100,13 @@ def count_events(tickets: Collection[Document], query: Query, idents: list[str])
 
 
 def place(ticket: Ticket, query: Query | None = None) -> Document:
-    """Return a ticket's position in a list, or what it is made of in any."""
+    """Return a ticket's position in a list, or the fields from which that of any list is made."""
     known = {"_id": ticket.id, "price_cents": ticket.price_cents, "starts": start_number(ticket.starts_at)}
     return {name: known[name] for name in query.position} if query else known
 
 
 def _from(ticket: Ticket, order: Order) -> Document:
-    """Return the query for a ticket, and what comes after it by the first field of an order."""
+    """Return the query for a ticket and those after it by the first field of an order."""
     name, direction = order[0]
     value = ticket.starts_at if name == "starts_at" else place(ticket)[name]
     return {name: {"$gte" if direction == ASCENDING else "$lte": value}}

@@ -64,7 +64,7 @@ class Query:
 
     @property
     def position(self) -> Mapping[str, type]:
-        """Return the fields, with their types, that say where a page of it ends; its index knows them."""
+        """Return the fields, with their types, that identify where a page of it ends; its index has them."""
         return {"_id": str, "starts" if self.sort == "soonest" else "price_cents": int}
 
     def scans(self, after: Document | None) -> list[tuple[Document, Order]]:
@@ -99,7 +99,7 @@ def is_beyond(position: Document, after: Document, order: Order) -> bool:
 
 
 def _from_tie(scan: Document, order: Order, position: Document, operators: dict[int, str]) -> Document:
-    """Return the query for what ties with a position in all fields of `order` but the last, which is compared."""
+    """Return the query for ties with a position in all fields of `order` but the last, which is compared."""
     *equal, (name, direction) = order
     tie = {tied: position[tied] for tied, _ in equal}
     return {"$and": [scan, {**tie, name: {operators[direction]: position[name]}}]}
@@ -124,9 +124,9 @@ def public_list(
     tickets that have it are checked for the others: the rarer the word, the cheaper. `rarest_word(lookup, searched)`
     chooses it among the words that are searched for, longest first.
 
-    A start is compared as the clock at the venue has it, where its time zone is known: so a ticket is found by the day
-    that it shows. The words of `place` are looked for in the venue. `corrections` maps words to those that are searched
-    for instead.
+    A start is compared in the venue's local time, if its time zone is known: so a ticket is found by the day that it
+    shows. The words of `place` are looked for in the venue. `corrections` maps words to those that are searched for
+    instead.
     """
     lookup: Document = {"shelf": {"$in": STATUSES[status]}}
     remainder: Document = {}
@@ -164,7 +164,7 @@ def start_number(starts_at: datetime | None) -> int:
 
 
 def local_start_number(starts_at: datetime | None, time_zone: str | None) -> int | None:
-    """Return a start as the clock of its time zone has it, as a number like `start_number`'s; None without a zone."""
+    """Return a start in the local time of its zone, as a number like `start_number`'s; None without a zone."""
     if starts_at is None or time_zone not in time_zones():
         return None
     return start_number(starts_at.astimezone(ZoneInfo(time_zone)).replace(tzinfo=UTC))
@@ -198,11 +198,11 @@ def _search_words(text: str | None, corrections: Mapping[str, str]) -> list[str]
 
 
 def _is_punctuation(text: str | None, words: Sequence[str]) -> bool:
-    """Return whether a text has no words though it is not empty: nothing is found by it."""
+    """Return whether a text is not empty and yet has no words, so that it finds nothing."""
     return bool(text) and not str(text).isspace() and not words
 
 
 def _has_words(beginnings: Mapping[str, Iterable[str]]) -> Document:
-    """Return the query for tickets whose fields have, for each of these, a word that begins so."""
+    """Return the query for tickets whose fields have, for each of these, a word with that prefix."""
     conditions = [{field: {"$regex": f"^{re.escape(word)}"}} for field, words in beginnings.items() for word in words]
     return {"$and": conditions} if conditions else {}

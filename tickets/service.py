@@ -45,7 +45,7 @@ from tickets.store import TicketStore
 EXPECTED = (DomainError, InvalidArguments, cursors.InvalidCursor, VersionConflict, Unauthenticated, Forbidden)
 STARTED_SECONDS = 5
 MAXIMUM_PROCESS = 64
-"""Characters by which a process names itself."""
+"""Characters of the name of a process."""
 
 
 class TicketsService(parked_events.ParkedEvents):
@@ -106,7 +106,7 @@ class TicketsService(parked_events.ParkedEvents):
     ) -> dict[str, Any]:
         """Replace what the seller entered for a ticket, and return it; refused while it is reserved or sold.
 
-        Seat, city and time zone stay as they are unless they are given: earlier versions do not know them. The ticket
+        Seat, city and time zone stay as they are unless they are given: earlier versions do not send them. The ticket
         gets the currency of new tickets, which the price is in. `version`: the version that the seller saw; refused if
         the ticket was edited or withdrawn since, unless it has these details already.
         """
@@ -118,7 +118,7 @@ class TicketsService(parked_events.ParkedEvents):
             return self._change(ticket_id, lambda ticket: ticket.edit(seller_id, now, code, version, **details))
         except TicketNotFound:
             given = {name: value for name, value in details.items() if value is not KEPT}
-            domain.checked_details(self.currency, now, **given)  # what is wrong with the fields comes first
+            domain.checked_details(self.currency, now, **given)  # invalid fields are reported first
             raise
 
     @rpc(expected_exceptions=EXPECTED)
@@ -146,15 +146,14 @@ class TicketsService(parked_events.ParkedEvents):
     ) -> dict[str, Any]:
         """Return {"tickets", "next"}: one page of the tickets with `status`, and the cursor of the page after it.
 
-        Filters: q, category, min_price_cents, max_price_cents, place, starts_from, starts_before. The last two are the
-        times of a clock where the ticket's event is, or with their offset where its zone is unknown. Anybody may ask. A
-        page may be short, or empty, before the last; what is on sale has not started yet. `by_event`: of each event
-        only the first ticket of the list, with "event": {"tickets", "price_cents", "currency"}, how many the list has
-        of it, and the cheapest on sale, or of all when none is. With `count`, "count" says how many tickets there are:
-        see TicketStore.count.
+        Filters: q, category, min_price_cents, max_price_cents, place, starts_from, starts_before. The last two are in
+        the event's local time, or with their offset where its zone is unknown. Anybody may ask. A page may be short, or
+        empty, before the last; what is on sale has not started yet. `by_event`: of each event only the first ticket of
+        the list, with "event": {"tickets", "price_cents", "currency"}, how many the list has of it, and the cheapest on
+        sale, or of all when none is. With `count`, "count" is the number of tickets: see TicketStore.count.
 
-        Where nothing is found, words with a letter wrong, missing or too many are searched for as tickets have them:
-        "corrections" says which instead of which.
+        Where nothing is found, words with a letter wrong, missing or too many are replaced by similar words of tickets:
+        "corrections" maps them.
         """
         listed, order = arguments.choice("status", status, LISTED), arguments.choice("sort", sort, lists.SORTS)
         checked, is_counted = _validate(filters), arguments.optional_flag("count", count)
@@ -168,7 +167,7 @@ class TicketsService(parked_events.ParkedEvents):
             found, following = self._list_page(query, limit, after, grouped)
             corrections = corrections if found or following else {}
         now = utc_now()
-        if listed in ("on_sale", "unsold"):  # what has started is on its old shelf until a timer moves it
+        if listed in ("on_sale", "unsold"):  # a ticket that has started stays on its shelf until a timer moves it
             found = [each for each in found if each[0].status != "on_sale" or not each[0].has_started(now)]
         reply = {**_list_reply([_of_event(*each) for each in found], following), "corrections": corrections}
         return {**reply, "count": self.store.count(query)} if is_counted else reply
@@ -187,7 +186,7 @@ class TicketsService(parked_events.ParkedEvents):
     def event(self, event_id: str, limit: int = 50, after: str | None = None) -> dict[str, Any]:
         """Return {"event", "counts", "tickets", "next"}: one page of what is on sale of an event, cheapest first.
 
-        `event` is one of its tickets, whatever became of that, `counts` how many there are by their status. Anybody may
+        `event` is one of its tickets, whatever its status, `counts` how many there are by their status. Anybody may
         ask. Raises EventNotFound when there is none, though there may have been before its seller edited it.
         """
         counts = self.store.count_event(arguments.text("event_id", event_id))
@@ -231,8 +230,8 @@ class TicketsService(parked_events.ParkedEvents):
     def list_mine(self, status: str = "all", limit: int = 50, after: str | None = None) -> dict[str, Any]:
         """Return one page of the caller's own listings with `status`, newest first, as `list` does.
 
-        What nobody bought before it started is "started" and no longer "on_sale". Each also says how many cents of its
-        price went back to its buyer, `refunded_cents`.
+        Tickets that nobody bought before they started are "started" and no longer "on_sale". Each also has
+        `refunded_cents`, how much of its price went back to its buyer.
         """
         query = lists.seller_list(self.caller.user_id, arguments.choice("status", status, lists.STATUSES))
         if status in ("on_sale", "started"):
@@ -254,7 +253,7 @@ class TicketsService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def withdraw_by_operator(self, ticket_id: str, reason: str) -> dict[str, Any]:
-        """Take a ticket off sale for good; for operators, who say why. Doing it again changes nothing.
+        """Take a ticket off sale for good; for operators, with their reason. Doing it again changes nothing.
 
         Returns the ticket. Raises TicketSold or TicketReserved.
         """

@@ -24,7 +24,7 @@ SHORTEST, LONGEST = 4, 24
 MOST_FOUND, MOST_NEAR = 100, 5
 MOST_KNOWN = 100_000
 MOST_STORED = 500_000
-"""How many words are stored, of 0.4 kB each with their index: whoever edits tickets all day must not fill the disk."""
+"""How many words are stored, of 0.4 kB each with their index: endless edits of tickets must not fill the disk."""
 
 
 class Spelling:
@@ -55,7 +55,7 @@ class Spelling:
         self._known |= new
 
     def near(self, word: str) -> list[str]:
-        """Return words that are almost `word`, MOST_NEAR at most."""
+        """Return words within one edit of `word`, MOST_NEAR at most."""
         if not SHORTEST <= len(word) <= LONGEST + 1:
             return []
         found = self._words.find({"near": {"$in": _without_a_letter(word)}}, {"_id": 1}, limit=MOST_FOUND)

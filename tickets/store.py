@@ -32,9 +32,9 @@ DETAILS = ("title", "price_cents", "category", "venue", "starts_at", *ADDED)
 COUNT_LIMIT = 200
 """How many tickets with a word are counted at most, to see which of several words is the rarest."""
 MOST_EXAMINED = 2000
-"""How many tickets that an index finds are looked at for what it does not know, for one page of a list."""
+"""How many tickets that an index finds are examined for conditions that it does not cover, for one page of a list."""
 MOST_COUNTED = 1000
-"""How many tickets that an index finds are looked at for what it does not know, to count those of a list."""
+"""How many tickets that an index finds are examined for conditions that it does not cover, to count those of a list."""
 MOST_CORRECTED = 2
 """How many words of a search are corrected at most."""
 SITE_MAP_PAGE = 2000
@@ -49,7 +49,7 @@ def new_id() -> str:
 def searchable_fields(
     title: str, venue: str | None, city: str | None, starts_at: datetime | None, time_zone: str | None
 ) -> Document:
-    """Return what is stored of a ticket for lists."""
+    """Return the fields that are stored of a ticket for lists."""
     words = indexed_words(title, venue, city)
     prefixes = {word[:length] for word in words for length in range(1, min(len(word), LONGEST_PREFIX) + 1)}
     return {
@@ -62,7 +62,7 @@ def searchable_fields(
 
 
 def renew_words(db: Database[Document]) -> int:
-    """Recompute what tickets are found by where an earlier version stored it differently, and learn their words."""
+    """Recompute the search fields of tickets that an earlier version stored differently, and store their words."""
     read = ("version", *DETAILS, "words", "prefixes", "places", "starts", "local_starts", "event_id")
     renewed, spelling = 0, Spelling(db.words)
     for found in db.tickets.find({}, read):
@@ -165,7 +165,7 @@ class TicketStore:
         return {**changes, "page": _revisions(changes["page"])}
 
     def stale(self, page: Sequence[Sequence[Any]]) -> Any:
-        """Return the ids of the orders in [[id, version, ticket_id, no], ...] that their tickets do not know yet."""
+        """Return the ids of the orders in [[id, version, ticket_id, no], ...] not applied to their tickets yet."""
         where = {"_id": {"$in": [ticket_id for _, _, ticket_id, _ in page]}}
         held = {found["_id"]: found["reservation"] for found in self.tickets.collection.find(where, {"reservation": 1})}
         known = {ident: (found["no"], found["version"]) if found else (0, 0) for ident, found in held.items()}
@@ -209,7 +209,7 @@ class TicketStore:
         return {each["_id"]: each["tickets"] for each in found}
 
     def find_of_event(self, ident: str) -> Ticket | None:
-        """Return a ticket of an event, whatever became of it."""
+        """Return a ticket of an event, whatever its status."""
         where = {"shelf": {"$in": lists.SHELVES}, "event_id": ident}
         found = self.tickets.collection.find_one(where, READ, hint=lists.EVENT_INDEX, max_time_ms=LIST_MS)
         return None if found is None else _from_document(found)
@@ -238,7 +238,7 @@ class TicketStore:
         return {"tickets": min(found, COUNT_LIMIT), "is_all": is_all}
 
     def corrections(self, query: Query) -> dict[str, str]:
-        """Return, for the words of a search that no ticket of its list has, those most like them that most have.
+        """Return, for the words of a search that no ticket of its list has, the most similar and frequent ones instead.
 
         Empty unless there is one for each of them, and if there are more than MOST_CORRECTED.
         """
@@ -270,7 +270,7 @@ class TicketStore:
     def count_sold(self, seller_ids: Sequence[str]) -> Any:
         """Return how many tickets those of these users who have listed any have sold, as [{id, sold}, ...].
 
-        The index alone says so, without reading what else they have listed.
+        The index covers the query, without reading what else they have listed.
         """
         theirs = {"seller_id": {"$in": seller_ids}}
         listed: Any = [{"$match": theirs}, {"$group": {"_id": "$seller_id"}}]
@@ -352,19 +352,19 @@ class TicketStore:
 
 
 def to_document(ticket: Ticket) -> Document:
-    """Return what is stored of a ticket that was saved just now, with its `id`."""
+    """Return the fields to store of a ticket that was changed just now, with its `id`."""
     found = searchable_fields(ticket.title, ticket.venue, ticket.city, ticket.starts_at, ticket.time_zone)
     return {**asdict(ticket), **_derived_fields(ticket), **found}
 
 
 def _reserved(ticket: Ticket) -> Document:
-    """Return what is stored when only the reservation of a ticket has changed, with its `id`."""
+    """Return the fields to store when only the reservation of a ticket has changed, with its `id`."""
     changed = {"id": ticket.id, "version": ticket.version, "reservation": ticket.reservation}
     return {**changed, "updated_at": ticket.updated_at, **_derived_fields(ticket)}
 
 
 def _derived_fields(ticket: Ticket) -> Document:
-    """Return what every save of a ticket stores.
+    """Return the fields that every save of a ticket stores.
 
     `revision_of` is the version to which `revision` belongs: programs of 0.2, which may run concurrently, set neither.
     """
@@ -373,7 +373,7 @@ def _derived_fields(ticket: Ticket) -> Document:
 
 
 def _revision(version: int, revision: int | None, revision_of: int | None) -> int:
-    """Return a ticket's revision; at most its version, which it is where a program that knew of none has changed it."""
+    """Return a ticket's revision; at most its version, which stands in where a program without revisions changed it."""
     return revision if revision is not None and revision_of == version else version
 
 

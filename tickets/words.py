@@ -1,4 +1,4 @@
-"""The words of a text as a search compares them: without case, accents or apostrophes, in any script and its digits.
+"""The words of a text as searches compare them: without case, accents or apostrophes, in any script and its digits.
 
 Word boundaries follow Unicode (https://www.unicode.org/reports/tr29/), as far as that matters to a search. Scripts
 without spaces between words are indexed as n-grams of PIECE letters, one from each letter on, so that any text that is
@@ -13,12 +13,12 @@ from libs.contracts.texts import INVISIBLE, with_ascii_digits
 
 APOSTROPHES = frozenset("'`\u02b9\u02bb\u02bc\u02be\u02bf\u055a\u05f3\u05f4\u2018\u2019\u201b\u2032\ua78c")
 INNER_MARKS = APOSTROPHES | frozenset(".\u00b7\u2027")
-"""What may be inside a word, as in O'Brien, R.E.M. and Paral·lel."""
+"""Marks that may be inside a word, as in O'Brien, R.E.M. and Paral·lel."""
 LETTERS = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
     | {"\u0640": ""}  # the Arabic tatweel, which only makes a word longer
 )
-"""Letters that Unicode does not decompose into another and an accent, as they are typed on keyboards without them."""
+"""Letters that Unicode does not decompose into a letter and an accent, as typed on keyboards that lack them."""
 UNSPACED = (
     "CJK ", "IDEOGRAPHIC ", "HIRAGANA ", "KATAKANA", "BOPOMOFO ", "YI ", "THAI ", "LAO ", "KHMER ", "MYANMAR ", "TAI ",
     "NEW TAI ", "JAVANESE ", "BALINESE ",
@@ -56,7 +56,7 @@ def searched_words(text: str | None) -> list[str]:
 
 
 def folded_line(text: str) -> str:
-    """Return a text in the form for comparing: its words, folded, separated by spaces; if it has none, all of it."""
+    """Return a text in its form for comparison: its words, folded, separated by spaces; if it has none, all of it."""
     tokens = ("".join(token if isinstance(token, list) else _parts(token)) for token in _tokens(text))
     return " ".join(tokens) or _folded(text)
 

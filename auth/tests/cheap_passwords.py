@@ -10,4 +10,4 @@ _HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 cheap_passwords = partial(
     patch.multiple, "auth.passwords", HASHER=_HASHER, _DUMMY_HASH=_HASHER.hash("nobody has this password")
 )
-"""Replaces, while a block runs or from `start()` on, what auth hashes with in this process."""
+"""Replaces auth's hasher in this process, while a block runs or from `start()` on."""
