@@ -1,10 +1,10 @@
 """Run the fake Stripe until it is stopped.
 
-Settings: STRIPE_WEBHOOK_SECRET (required), FAKE_STRIPE_PORT (12111), FAKE_STRIPE_WEBHOOK_URL (where signed webhooks go,
-of the types to which our endpoint at Stripe subscribes; unset: nowhere), FAKE_STRIPE_STATE (a file that keeps
-everything across kill -9; unset: memory), FAKE_STRIPE_HOST (127.0.0.1, and nothing else is accepted),
-FAKE_STRIPE_IN_CONTAINER (1 inside a container: it listens on all its addresses and sends webhooks to other containers;
-publish the port on 127.0.0.1 at most).
+Settings: STRIPE_WEBHOOK_SECRET (required; of several the first signs), FAKE_STRIPE_PORT (12111),
+FAKE_STRIPE_WEBHOOK_URL (where signed webhooks go, of the types to which our endpoint at Stripe subscribes; unset:
+nowhere), FAKE_STRIPE_STATE (a file that keeps everything across kill -9; unset: memory), FAKE_STRIPE_HOST (127.0.0.1,
+and nothing else is accepted), FAKE_STRIPE_IN_CONTAINER (1 inside a container: it listens on all its addresses and sends
+webhooks to other containers; publish the port on 127.0.0.1 at most).
 """
 
 import logging
@@ -27,7 +27,7 @@ log = logging.getLogger("dev.fake_stripe")
 def main() -> None:
     """Read the settings and serve."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    secret = parsed("STRIPE_WEBHOOK_SECRET", *WEBHOOK_SECRET)
+    secret = parsed("STRIPE_WEBHOOK_SECRET", *WEBHOOK_SECRET).partition(",")[0].rstrip()
     port = optional("FAKE_STRIPE_PORT", DEFAULT_PORT, *between(0, 65535))
     url = os.environ.get("FAKE_STRIPE_WEBHOOK_URL") or None
     path = os.environ.get("FAKE_STRIPE_STATE") or None

@@ -13,7 +13,7 @@ import pytest
 import stripe
 
 from dev.fake_stripe.server import PublicAddress, listening
-from dev.fake_stripe.testing import FakeStripe, running
+from dev.fake_stripe.testing import WEBHOOK_SECRET, FakeStripe, running
 
 AUTHORIZE = {"amount": 1500, "currency": "usd", "metadata": {"order_id": "order-1"}}
 ONCE = {"idempotency_key": "pi:1"}
@@ -58,6 +58,21 @@ def test_everything_survives_a_kill(tmp_path):
 
     assert again.id == intent.id and again.last_response.headers["Idempotent-Replayed"] == "true"
     assert [entry["payment_intent"] for entry in entries] == [intent.id]
+
+
+@pytest.mark.lengthy
+def test_webhooks_are_signed_with_the_new_secret_while_secrets_are_rotated(receiver):
+    receiver.forget()
+    settings = {"STRIPE_WEBHOOK_SECRET": f"{WEBHOOK_SECRET} , whsec_old", "FAKE_STRIPE_PORT": "0"}
+    settings |= {"FAKE_STRIPE_WEBHOOK_URL": receiver.url, "FAKE_STRIPE_STATE": ""}
+    command = [sys.executable, "-m", "dev.fake_stripe"]
+    with subprocess.Popen(command, env=os.environ | settings, stderr=subprocess.PIPE, text=True) as program:
+        try:
+            url = re.search(r"http://[\d.]+:\d+", program.stderr.readline())[0]
+            FakeStripe(url).client().v1.payment_intents.create(AUTHORIZE)
+            assert receiver.wait_for(1) == ["payment_intent.created"]
+        finally:
+            program.kill()
 
 
 @pytest.mark.lengthy
