@@ -69,8 +69,9 @@ def test_webhooks_are_signed_with_the_new_secret_while_secrets_are_rotated(recei
     with subprocess.Popen(command, env=os.environ | settings, stderr=subprocess.PIPE, text=True) as program:
         try:
             url = re.search(r"http://[\d.]+:\d+", program.stderr.readline())[0]
-            FakeStripe(url).client().v1.payment_intents.create(AUTHORIZE)
-            assert receiver.wait_for(1) == ["payment_intent.created"]
+            intents = FakeStripe(url).client().v1.payment_intents
+            intents.cancel(intents.create(AUTHORIZE).id)
+            assert receiver.wait_for(1) == ["payment_intent.canceled"]
         finally:
             program.kill()
 
