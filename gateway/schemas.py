@@ -187,19 +187,20 @@ class EmptyResponse(ResponseSchema):
 
 
 def optional_text(maximum: int) -> dict[str, Any]:
-    """Return the JSON Schema of a text of so many characters, or null, which is the default."""
-    return {"type": ["string", "null"], "maxLength": maximum, "default": None}
+    """Return the JSON Schema of a text of so many characters, or null."""
+    return {"type": ["string", "null"], "maxLength": maximum}
 
 
+BY_DEFAULT_NULL = {"default": None}
+CITY = optional_text(limits.MAXIMUM_CITY)
 SEAT = {
     "type": ["object", "null"],
-    "properties": {part: optional_text(limits.MAXIMUM_SEAT) for part in limits.SEAT_PARTS},
-    "default": None,
-    "description": "Where the holder sits; without any of the three, they choose a place (general admission).",
+    "properties": {part: optional_text(limits.MAXIMUM_SEAT) | BY_DEFAULT_NULL for part in limits.SEAT_PARTS},
+    "description": "Where the holder sits: section, row and seat, or some of them. Without any, they choose a place "
+    "(general admission).",
 }
 TIME_ZONE = {
     "type": ["string", "null"],
-    "default": None,
     "examples": ["Europe/Berlin"],
     "description": "The venue's time zone, by its IANA name; it is kept only together with a start.",
 }
@@ -211,11 +212,11 @@ class TicketBody(PricedSchema, ApiSchema):
     title = UnvalidatedText(text_of(1, limits.MAXIMUM_TITLE), required=True)
     price_cents = Price(data_key="price", required=True)
     category = UnvalidatedText({"type": "string", "enum": list(CATEGORIES), "default": "other"})
-    venue = UnvalidatedText(optional_text(limits.MAXIMUM_VENUE))
-    city = UnvalidatedText(optional_text(limits.MAXIMUM_CITY))
-    starts_at = UnvalidatedText({"type": ["string", "null"], "format": "date-time", "default": None})
-    time_zone = UnvalidatedText(TIME_ZONE)
-    seat = UnvalidatedTexts(SEAT)
+    venue = UnvalidatedText(optional_text(limits.MAXIMUM_VENUE) | BY_DEFAULT_NULL)
+    city = UnvalidatedText(CITY | BY_DEFAULT_NULL)
+    starts_at = UnvalidatedText({"type": ["string", "null"], "format": "date-time"} | BY_DEFAULT_NULL)
+    time_zone = UnvalidatedText(TIME_ZONE | BY_DEFAULT_NULL)
+    seat = UnvalidatedTexts(SEAT | BY_DEFAULT_NULL)
 
 
 def version_field() -> Integer:
@@ -225,8 +226,14 @@ def version_field() -> Integer:
 
 
 class TicketEditBody(TicketBody):
-    """What a seller enters for a ticket that is listed, and the version of it that they saw."""
+    """What a seller enters for a ticket that is listed, and the version of it that they saw.
 
+    City, time zone and seat have no default: what is left out stays as it is.
+    """
+
+    city = UnvalidatedText(CITY)
+    time_zone = UnvalidatedText(TIME_ZONE)
+    seat = UnvalidatedTexts(SEAT)
     version = version_field()
 
 

@@ -27,10 +27,12 @@ from libs.contracts.limits import MAXIMUM_KEY
 
 SAFE = {"GET", "HEAD"}
 INTRODUCTION = (
-    "Sell and buy tickets. Sign up or in first: the answer sets the session cookie. Bodies are JSON in camelCase, "
-    "prices decimals in major units, times ISO 8601 in UTC; unknown fields are ignored. Lists come in pages: the "
-    "`Link` header leads to the next one, and only the last has none: a page before it may be short, or empty. "
-    'Every error is `{"errors": [{"message", "field"?}]}`.'
+    "Sell and buy tickets. Sign up or in first: the answer sets the session cookie, and later ones renew it, "
+    "so keep the cookies of every answer. A session ends after 12 hours, or about an hour after the last request that "
+    "needs it. Bodies are JSON in camelCase, prices decimals in major units, times ISO 8601 in UTC; unknown fields are "
+    "ignored. Lists come in pages: the `Link` header leads to the next one, and only the last has none: a "
+    'page before it may be short, or empty. Every error is `{"errors": [{"message", "field"?}]}`; with 429 and 503, '
+    "`Retry-After` says after how many seconds to try again."
 )
 KEY = {
     "in": "header",
@@ -54,6 +56,7 @@ ETAG = {
     "description": "For If-None-Match; a ticket's, which is its version, for If-Match too.",
     "schema": {"type": "string"},
 }
+RETRY_AFTER = {"description": "After how many seconds to try again.", "schema": {"type": "integer", "minimum": 1}}
 LINK = {"description": 'Where the next page is, as `<URL>; rel="next"`.', "schema": {"type": "string"}}
 
 
@@ -136,6 +139,8 @@ def _responses(method: str, rule: Rule, operation: Operation) -> dict[str, Any]:
         statuses.add(414)
     error = {"content": {"application/json": {"schema": ErrorsResponse}}}
     responses: dict[str, Any] = {str(status): {"description": _phrase(status), **error} for status in sorted(statuses)}
+    for status in {"429", "503"} & responses.keys():
+        responses[status]["headers"] = {"Retry-After": RETRY_AFTER}
     success: dict[str, Any] = {"description": _phrase(operation.status)}
     if operation.response:
         is_array = operation.many or operation.is_list
@@ -166,14 +171,18 @@ def _describe_field(field: fields.Field[Any]) -> dict[str, Any]:
 
 
 def _describe_price(field: Price, currency: Currency) -> dict[str, Any]:
-    """Return the JSON Schema of a price. Only whole ones get a multipleOf: 19.99 is no multiple of 0.01 in floats."""
+    """Return the JSON Schema of a price. Only whole ones get a multipleOf: 19.99 is no multiple of 0.01 in floats.
+
+    What is answered may be in an earlier currency, which has other bounds.
+    """
+    example = {"examples": [float(currency.example)]}
+    if isinstance(field.parent, ResponseSchema):
+        return {"type": ["number", "null"] if field.allow_none else "number", **example}
     bounds = (0 if field.may_be_0 else currency.minimum, currency.maximum)
     lowest, highest = (to_number(minor, currency.code) for minor in bounds)
-    number = {"minimum": lowest, "maximum": highest, "examples": [float(currency.example)]}
+    number = {"minimum": lowest, "maximum": highest, **example}
     if not currency.digits:
         number["multipleOf"] = 1
-    if isinstance(field.parent, ResponseSchema):
-        return {"type": ["number", "null"] if field.allow_none else "number", **number}
     return {"type": ["number", "string"], **number, "pattern": rf"^\s*{currency.text_pattern}\s*$"}
 
 

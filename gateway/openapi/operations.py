@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.checkout import PAY_SECONDS
 from gateway.schemas import (
     ApiSchema,
     CurrentUserResponse,
@@ -78,7 +79,9 @@ OPERATIONS = {
         description="All other sessions of the user end. A user with an authenticator app needs a `code` of it, or a "
         "recovery code.",
     ),
-    "api_sessions.list_own": Operation("Users", 200, SessionResponse, is_list=True, needs_session=True),
+    "api_sessions.list_own": Operation(
+        "Users", 200, SessionResponse, is_list=True, needs_session=True, description="At most 100."
+    ),
     "api_sessions.end": Operation(
         "Users",
         204,
@@ -105,10 +108,10 @@ OPERATIONS = {
         many=True,
         query=TicketQuery,
         errors=(400,),
-        description="What is on sale has not started. Each word of `q` begins a word of the title or the venue, "
-        "without case, accents and apostrophes; in scripts without spaces, any part of the text is found. A page is "
-        "short, or empty, when few of the tickets that were looked through for it match; the next page continues from "
-        "there. Where no ticket has a word, those are found that have one with a letter less, more or different.",
+        description="What is on sale has not started. Each word of `q` begins a word of the title, the venue or its "
+        "city, without case, accents and apostrophes; in scripts without spaces, any part of the text is found. A page "
+        "is short, or empty, when few of the tickets that were looked through for it match; the next page continues "
+        "from there. Where no ticket has a word, those are found that have one with a letter less, more or different.",
     ),
     "api_tickets.list_mine": Operation(
         "Tickets",
@@ -129,10 +132,10 @@ OPERATIONS = {
         errors=(400, 404, 409),
         needs_session=True,
         description="Only its seller may, and only while it is neither reserved, sold nor withdrawn. A start in the "
-        "past may be kept, not entered. Seat, city and time zone stay as they are unless they are given; all else is "
-        "replaced. With another title, venue or start it is a ticket for another event (`eventId`). With the "
-        "`version` that the seller saw, or its ETag in If-Match, a ticket that was edited since is left as it is "
-        "(409); that somebody held it meanwhile is no conflict.",
+        "past may be kept, not entered. Seat, city and time zone stay as they are if they are left out, and null "
+        "removes them; all else is replaced. With another title, venue or start it is a ticket for another event "
+        "(`eventId`). With the `version` that the seller saw, or its ETag in If-Match, a ticket that was edited since "
+        "is left as it is (409); that somebody held it meanwhile is no conflict.",
     ),
     "api_tickets.withdraw": Operation(
         "Tickets",
@@ -197,8 +200,9 @@ OPERATIONS = {
         body=PaymentBody,
         errors=(400, 402, 404, 409, 429),
         needs_session=True,
-        description="`token` is a Stripe PaymentMethod's id or a card token. Waits up to five seconds for the outcome; "
-        "paying again returns the same payment.",
+        description="`token` is a Stripe PaymentMethod's id or a card token. Waits up to "
+        f"{PAY_SECONDS:.0f} seconds for Stripe. Five seconds after the request, or once Stripe has answered if that is "
+        "later, a payment whose order is not complete is `confirming`. Paying again returns the same payment.",
     ),
     "api_payments.create_intent": Operation(
         "Payments",

@@ -5,6 +5,7 @@ import itertools
 import pytest
 from babel import Locale, localedata
 from babel.numbers import get_decimal_symbol
+from jsonschema_rs import validate
 
 from gateway.app import create_app
 from gateway.formats import money, total
@@ -84,7 +85,13 @@ def test_the_description_says_what_a_price_in_yen_is(shop):
     price = schemas["TicketBody"]["properties"]["price"]
     assert (price["minimum"], price["maximum"], price["multipleOf"]) == (50, 99_999_999, 1)
     assert "." not in price["pattern"]
-    assert schemas["Ticket"]["properties"]["price"]["multipleOf"] == 1
+
+
+def test_the_description_allows_answers_in_an_earlier_currency(shop):
+    schemas = shop("jpy").get("/api/openapi.json").json["components"]["schemas"]
+
+    for name, field in [("Ticket", "price"), ("TicketSnapshot", "price"), ("Order", "refundedAmount")]:
+        validate(schemas[name]["properties"][field], 19.99)
 
 
 def test_a_ticket_of_an_earlier_currency_is_shown_in_it_and_edited_in_the_new_one(shop, services):

@@ -47,6 +47,24 @@ def test_description_holds_what_is_validated(document):
     assert {parameter["name"] for parameter in query} >= {"q", "min_price", "max_price", "after", "sort"}
 
 
+def test_description_gives_no_default_to_what_an_edit_keeps_when_it_is_left_out(document):
+    edit = document["components"]["schemas"]["TicketEditBody"]["properties"]
+
+    assert [name for name, held in edit.items() if "default" in held] == ["category", "venue", "startsAt", "version"]
+
+
+def test_description_says_how_to_keep_a_session_and_when_to_try_again(client, document):
+    start = client.get("/api/docs").text
+    responses = [
+        each for methods in document["paths"].values() for one in methods.values() for each in one["responses"].items()
+    ]
+
+    assert "-b cookies -c cookies" in start and "12 hours" in start and "an hour after the last request" in start
+    assert all(
+        ("Retry-After" in answer.get("headers", {})) == (status in ("429", "503")) for status, answer in responses
+    )
+
+
 def test_every_answer_has_the_fields_and_types_of_its_description(document, client, ana, bo, ticket):
     order = bo.post("/api/orders", json={"ticketId": ticket["id"]}).json
     sell, pay = {"title": "Othello", "price": 5, "startsAt": "2030-01-01T20:00:00Z"}, {"orderId": order["id"]}
