@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 OURS = tuple(name for name in PROGRAMS if name != "fake-stripe")
 SKAFFOLD = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
 MANUAL = (ROOT / "docs/deploy.md").read_text()
+WORKFLOW = (ROOT / ".github/workflows/deploy.yml").read_text()
 SECRETS = "deploy/kubernetes/overlays/dev/secrets.env"  # which Skaffold makes
 STATIC_ADDRESS = "kubernetes.io/ingress.global-static-ip-name"
 ONCE = ("migrate", "operator", "administrator")
@@ -392,6 +393,7 @@ def test_the_manual_restores_while_nothing_starts_a_program_again():
         "python -m ops.restore",
         "scale deployment --all --replicas 2",
         "annotate scaledobject --all autoscaling.keda.sh/paused-replicas-",
+        "delete job migrate --ignore-not-found  ",
     )
 
 
@@ -468,6 +470,15 @@ def test_a_new_pod_is_ready_before_an_old_one_ends(overlay):
         if each["metadata"]["name"] in DEVELOPMENT:
             continue
         assert each["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+@every_overlay
+def test_rollout_does_not_fail_while_the_migration_runs(overlay):
+    (migrate, *_) = re.findall(r"wait job/migrate --for condition=complete --timeout (\d+)m", WORKFLOW)
+    deployments = [each for name, each in of_kind(overlay, "Deployment").items() if name in OURS]
+
+    assert {each["spec"].get("progressDeadlineSeconds", 600) > int(migrate) * 60 for each in deployments} == {True}
+    assert WORKFLOW.index("wait job/migrate") < WORKFLOW.index("rollout status")
 
 
 @pytest.mark.parametrize(("overlay", "seconds"), [("production", 10), ("digitalocean", 10), ("gcp", 60)])
