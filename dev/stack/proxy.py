@@ -70,7 +70,7 @@ class Proxy:
         self._folder.mkdir(exist_ok=True)
         brokers = BROKERS.format(management=self._management, brokers=" ".join(self._brokers))
         changes = {
-            ADMIN: f"admin {self._admin}\n\tdefault_bind {HOST}\n\tauto_https off\n\tgrace_period 20s",
+            ADMIN: f'admin "{self._admin}"\n\tdefault_bind {HOST}\n\tauto_https off\n\tgrace_period 20s',
             HEALTH: brokers,
             TRIED: TRIED + CHECKED,
             "{$PROXY_SITE::80}": f"http://:{self._site}",

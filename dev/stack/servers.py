@@ -1,5 +1,6 @@
 """How RabbitMQ, Redis and mongod run privately: their configuration files, commands and readiness."""
 
+import json
 import socket
 import time
 from collections.abc import Mapping
@@ -93,8 +94,8 @@ def redis_server(
         folder / "redis.conf",
         f"bind {host}",
         f"port {port}",
-        f"dir {folder}",
-        f"aclfile {folder / 'users.acl'}",
+        f"dir {_quoted(folder)}",
+        f"aclfile {_quoted(folder / 'users.acl')}",
         "appendonly yes",
         'save ""',
         "maxmemory-policy noeviction",
@@ -123,8 +124,8 @@ def sentinel_command(
         folder / "sentinel.conf",
         f"bind {host}",
         f"port {port}",
-        f"dir {folder}",
-        f"aclfile {folder / 'users.acl'}",
+        f"dir {_quoted(folder)}",
+        f"aclfile {_quoted(folder / 'users.acl')}",
         "set-proc-title no",  # which overwrites the environment, by which `members` finds it
         f"sentinel announce-ip {host}",
         f"sentinel sentinel-user {administrator}",
@@ -136,6 +137,11 @@ def sentinel_command(
         f"sentinel failover-timeout {name} {FAILOVER_MS}",
     )
     return ["redis-server", str(folder / "sentinel.conf"), "--sentinel"]
+
+
+def _quoted(path: Path) -> str:
+    """Return `path` as Redis reads it in its configuration, where a space ends a word."""
+    return json.dumps(str(path), ensure_ascii=False)
 
 
 def mongo(folder: Path, port: int, secrets: Mapping[str, str], host: str = HOST) -> Program:

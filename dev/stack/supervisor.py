@@ -1,6 +1,7 @@
 """Runs programs under supervisord, which restarts what dies, and leaves none of them behind."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -26,6 +27,8 @@ STOP_SECONDS = 20
 END_SECONDS = 2
 """How long supervisord may take to end once it has removed the file with its id."""
 SOCKET_PATH_LIMIT = 90  # bytes; sun_path has 108 (unix(7)), and supervisord appends its pid for a moment
+NOT_IN_PATHS = r"""['"*?[{]|\s[;#]"""
+"""RabbitMQ hangs at an apostrophe, supervisord cannot quote `"`, Redis takes the next for a pattern; then comments."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class Supervisor:
             raise SupervisorError(
                 f"the path of {self.folder} is too long for a socket in it: move the project to a shorter one"
             )
+        if re.search(NOT_IN_PATHS, str(self.folder)):
+            raise SupervisorError(f"the path of {self.folder} has a character that servers misread: move the project")
         config = self.folder / "supervisord.conf"
         config.touch(mode=0o600)
         config.write_text(configuration(self.folder, servers, programs))
@@ -170,7 +175,7 @@ def configuration(folder: Path, servers: Sequence[Program], programs: Sequence[P
             folder if group == "servers" else ROOT
         )  # a server that crashes writes its dump to its working directory
         sections += [_section(folder, program, directory, autostart) for program in members_]
-    return "\n".join(sections)
+    return "\n".join(sections).replace("%", "%%")  # supervisord expands %(name)s in every value
 
 
 def _section(folder: Path, program: Program, directory: Path, autostart: bool) -> str:
@@ -186,12 +191,11 @@ def _section(folder: Path, program: Program, directory: Path, autostart: bool) -
         "stopasgroup": str(program.signal_group).lower(),
         "killasgroup": "true",
         "redirect_stderr": "true",
-        "stdout_logfile": f"{folder}/logs/{program.name}.log",
+        "stdout_logfile": f"{folder}/logs/{program.name}.log".replace("%", "%%"),  # this one it expands twice
         "stdout_logfile_maxbytes": "5MB",
         "stdout_logfile_backups": "2",
     }
-    # supervisord expands %(name)s in every value.
-    settings = (f"{name} = {value}".replace("%", "%%") for name, value in lines.items() if value)
+    settings = (f"{name} = {value}" for name, value in lines.items() if value)
     return f"[program:{program.name}]\n" + "\n".join(settings) + "\n"
 
 

@@ -15,7 +15,7 @@ from libs.redis import connect
 
 @pytest.fixture
 def cluster(tmp_path):
-    return Cluster(tmp_path, environ={})
+    return Cluster(tmp_path / "some folder", environ={})
 
 
 @pytest.fixture
@@ -73,4 +73,5 @@ def test_each_server_is_on_every_node_and_the_proxy_passes_to_every_gateway(clus
     names = chain(*([f"{name}-{number}" for name in ("rabbitmq", "mongo", "sentinel")] for number in (1, 2, 3)))
     assert servers == {*names, "redis-1", "redis-2", "epmd-1", "proxy"}
     assert f"reverse_proxy {' '.join(cluster.gateways)} {{" in text and len(cluster.gateways) == COPIES
+    assert f'admin "unix/{cluster.folder}/proxy/admin.sock"' in text
     assert "default_bind 127.0.0.1" in text and "health_uri /healthz" in text

@@ -3,6 +3,7 @@
 import configparser
 import socket
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from dev.stack import Ports, Stack, StackError, free_ports, install
 from dev.stack.__main__ import main
 from dev.stack.ports import SERVE_METRICS, PortTaken
 from dev.stack.programs import all_programs, environment
-from dev.stack.supervisor import Program, configuration
+from dev.stack.supervisor import Program, Supervisor, SupervisorError, configuration
 from libs.tokens import Signer, Verifier
 
 
@@ -123,10 +124,17 @@ def test_percent_signs_and_spaces_survive_the_supervisor_configuration(tmp_path)
     program = Program("some", ["echo", "50 %"], lambda: True, {"KEY": "a%2F,b=c"})
 
     parser = configparser.ConfigParser(interpolation=None)
-    parser.read_string(configuration(tmp_path, [], [program]))
+    parser.read_string(configuration(tmp_path / "50% off", [], [program]))
 
+    assert parser["supervisord"]["childlogdir"] == f"{tmp_path}/50%% off/logs"
     assert parser["program:some"]["command"] == "echo '50 %%'"
     assert parser["program:some"]["environment"] == 'KEY="a%%2F,b=c"'
+
+
+@pytest.mark.parametrize("name", ["it's", 'say "hello"', "project #2", "a ;b", "tickets[1]"])
+def test_a_folder_whose_name_a_server_would_misread_is_named(name):
+    with pytest.raises(SupervisorError, match="misread: move the project"):
+        Supervisor(Path("/srv", name)).start([], [])
 
 
 def test_missing_server_is_named_with_the_command_that_installs_it(tmp_path, monkeypatch):

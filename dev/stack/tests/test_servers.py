@@ -18,6 +18,9 @@ from dev.stack.servers import answers, rabbitmq_is_ready, redis_is_ready, sentin
 from dev.stack.supervisor import ROOT, Supervisor, environment, members
 from dev.testing import proxy, wait_for
 
+ODD = "50% off ü"
+"""A folder that people have, whose name each configuration file has to quote in its own way."""
+
 TEST_RUN = """
 import sys
 from pathlib import Path
@@ -33,8 +36,8 @@ sys.stdin.read()
 @pytest.fixture
 def running(stack_folder):
     """A process that uses servers as a test run does; they are below `stack_folder`."""
-    (stack_folder / "run").mkdir()
-    command = [sys.executable, "-c", TEST_RUN, stack_folder / "run"]
+    (stack_folder / ODD).mkdir()
+    command = [sys.executable, "-c", TEST_RUN, stack_folder / ODD]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"ready\n"
         yield process
@@ -51,7 +54,7 @@ def test_no_proxy_of_the_environment_leads_to_the_local_servers(servers, monkeyp
 
 
 def test_killed_server_restarts_with_its_data_and_none_outlives_a_killed_test_run(running, stack_folder):
-    stack = Stack.join(stack_folder / "run" / "servers")
+    stack = Stack.join(stack_folder / ODD / "servers")
     with Redis.from_url(stack.redis_url) as redis:
         redis.set("kept", "yes")
         first = stack.pid("redis")
@@ -63,12 +66,13 @@ def test_killed_server_restarts_with_its_data_and_none_outlives_a_killed_test_ru
 
     running.kill()
     wait_for(lambda: not members(stack.folder), 30)
-    wait_for(lambda: not (stack_folder / "run").exists())
+    wait_for(lambda: not (stack_folder / ODD).exists())
 
 
 def test_a_sentinel_does_not_outlive_its_stack(stack_folder, tmp_path):
     port, secrets = free_ports().sentinel, Layout(stack_folder).secrets
-    command = sentinel_command(tmp_path, port, secrets, "127.0.0.1 1", quorum=2)
+    (folder := tmp_path / ODD).mkdir()
+    command = sentinel_command(folder, port, secrets, "127.0.0.1 1", quorum=2)
     supervisor = Supervisor(stack_folder)
 
     with subprocess.Popen(command, env=environment(stack_folder), stdout=subprocess.DEVNULL) as sentinel:
