@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,9 @@ from ops.broker_users import ADMINISTRATOR
 
 SERVER_PORTS = ("amqp", "management", "erlang", "epmd", "redis", "mongo")
 READY_SECONDS = 120
+ENDS = 2
+"""How often a program may end before it is ready, as one does whose server is not yet there."""
+LOG_LINES = 30
 SLOWEST = "rabbitmq"
 """The server during whose start there is time to set up and migrate MongoDB."""
 
@@ -195,16 +199,23 @@ class Stack(Layout):
         self.stop_program(name)
         self.start_program(name)
         if not wait_until(lambda: self.supervisor.state(name)["statename"] == "RUNNING", READY_SECONDS):
-            raise self._not_ready(name, READY_SECONDS)
+            raise self._not_ready([name], READY_SECONDS)
 
     def wait_ready(self, name: str, deadline: float = READY_SECONDS) -> None:
         """Return once `name` is ready; raise StackError with the end of its log after `deadline` seconds."""
         program = self.programs[name]
         if not wait_until(lambda: self._ready([program]), deadline):
-            raise self._not_ready(name, deadline)
+            raise self._not_ready([name], deadline)
 
-    def _not_ready(self, name: str, seconds: float) -> StackError:
-        return StackError(f"{name} is not ready after {seconds:.0f} s. The end of its log:\n{self.logs(name)[-2000:]}")
+    def _not_ready(self, names: Sequence[str], seconds: float) -> StackError:
+        return StackError(
+            "\n".join(f"{name} is not ready after {seconds:.0f} s. {self._log_end(name)}" for name in names)
+        )
+
+    def _log_end(self, name: str) -> str:
+        """Return the last lines of a program's log for a message, each once however often it was started again."""
+        lines = dict.fromkeys(reversed(self.logs(name).splitlines()[-LOG_LINES:]))
+        return "\n".join(("The end of its log:", *reversed(lines))) if lines else "Its log is empty."
 
     def logs(self, name: str) -> str:
         """Return the log of the program `name`."""
@@ -220,12 +231,18 @@ class Stack(Layout):
     def _wait_for(self, programs: Sequence[Program], began: float) -> None:
         """Return once all of them are ready, which were started at `began`, a moment of `time.monotonic()`."""
         waiting = list(programs)
+        ends: set[tuple[str, int]] = set()
         while waiting:
             for program in self._ready(waiting):
                 waiting.remove(program)
                 self._report(f"{program.name:<12} ready after {time.monotonic() - began:4.1f} s")
-            if waiting and time.monotonic() - began > self.ready_seconds:
-                raise self._not_ready(waiting[0].name, self.ready_seconds)
+            names = [program.name for program in waiting]
+            if names and time.monotonic() - began > self.ready_seconds:
+                raise self._not_ready(names, self.ready_seconds)
+            ends |= {(state["name"], state["stop"]) for state in self.supervisor.states() if state["name"] in names}
+            for name, count in Counter(name for name, stop in ends if stop).items():
+                if count > ENDS:
+                    raise StackError(f"{name} keeps ending. {self._log_end(name)}")
             time.sleep(0.2)
 
     def _full_name(self, name: str) -> str:
