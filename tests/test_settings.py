@@ -13,9 +13,12 @@ import pytest
 
 from dev import env
 from dev.secrets import broker_password, generate, mongo_password, redis_password
+from dev.stack import Stack
+from dev.stack.layout import STRIPE
 from dev.stack.ports import SERVE_METRICS, Ports, setting
+from dev.stack.programs import commands, environment
 from dev.testing import syntax_nodes
-from libs.contracts.parts import BROKER_USERS, MONGO_USERS, PARTS
+from libs.contracts.parts import BROKER_USERS, MONGO_USERS, PARTS, SERVICES
 from ops import redis_users
 
 ROOT = Path(__file__).parents[1]
@@ -93,6 +96,26 @@ def test_documented_offsets_of_metrics_ports_are_those_of_the_local_stack():
 
     assert f"an offset for each program: {offsets} |" in PAGE
     assert EXAMPLE["METRICS_PORT"] == str(Ports().metrics)
+
+
+def test_make_run_passes_every_setting_to_the_programs_that_read_it_or_the_page_says_that_it_is_ignored(tmp_path):
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", PAGE, re.M)
+    ports = {setting(field.name) for field in fields(Ports)}
+    stack = Stack(tmp_path, environ={name: "set" for name, _ in rows if name not in {*ports, *STRIPE}})
+    given = {name: environment(name, stack) for name in commands(stack)}
+    ours = [name for name in given if name != "fake-stripe"]
+    ignored = set(re.findall(r"`(\w+)`", PAGE.split("except for")[1].split("which it ignores")[0]))
+
+    groups = {"every program": ours, "services": SERVICES}
+    dropped = {
+        (name, program)
+        for name, readers in rows
+        for reader in re.split(r", | but |; ", readers)
+        for program in groups.get(reader, [reader])
+        if program in ours and name not in given[program]
+    }
+
+    assert {name for name, _ in dropped} == ignored
 
 
 def test_no_example_value_is_a_secret():
