@@ -115,7 +115,7 @@ class _Comparison:
         self.report.compared += 1
         payment = self.store.find_by_stripe_id(intent.id) or self._adopt(intent)
         if payment is None:
-            if intent.order_id is not None:  # else it was not made by us
+            if intent.order_id is not None:  # else it is not one of ours
                 self._end_orphan(intent)
             return
         if _differs(payment, intent) or payment.requested_refunds:
@@ -156,7 +156,7 @@ class _Comparison:
             self._alarm("not_settled", f"{who}: Stripe says {intent.status}, we say {payment.status}")
 
     def _refresh(self, payment: Payment) -> Payment:
-        """Settle a payment and return it, noting whether that changed anything."""
+        """Settle a payment and return it, recording whether that changed anything."""
         try:
             settled = self.settlement.settle(payment.id)[0]
         except (VersionConflict, StripeBusy):
@@ -184,7 +184,7 @@ def last_occurrence(hour: int, now: datetime) -> datetime:
 
 
 def _raise_if_unreachable(error: StripeUnavailable) -> None:
-    """Raise the error unless it keeps only this PaymentIntent from being settled now."""
+    """Raise the error unless it concerns this PaymentIntent alone."""
     if not (error.is_about_one or error.is_replayed):
         raise error
 

@@ -30,7 +30,7 @@ API_VERSION = "2026-10-28.endive"
 TIMEOUT_SECONDS = 10
 EXPANDED = ["latest_charge.refunds"]
 PARTIAL_REFUND = "refund"
-"""The name in a refund's metadata under which the id of a partial refund is."""
+"""The key in a refund's metadata under which the id of a partial refund is stored."""
 FAILED = ("failed", "canceled")
 """The statuses of a refund that gives nothing back."""
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
@@ -56,7 +56,7 @@ class CreationRefused(Exception):
 
 
 class IntentMissing(Exception):
-    """Stripe knows no such PaymentIntent: another account's keys, or the other mode's."""
+    """Stripe has no such PaymentIntent: the keys are another account's, or of the other mode."""
 
 
 class UnexpectedStripeError(StripeUnavailable):
@@ -66,7 +66,7 @@ class UnexpectedStripeError(StripeUnavailable):
 
 
 class _Sessions:
-    """As many sessions as there are requests at once, each kept with its connection for a later one.
+    """A session for each concurrent request, each kept with its connection for a later one.
 
     Each call has a thread of its own, so that a session for each thread, as Stripe's library has them, would connect
     again for each call. They follow no redirect (OWASP ASVS 5.0, 15.3.2), and do not read the environment for each
@@ -119,8 +119,8 @@ class CardProvider:
     def create(self, order: dict[str, Any], number: int = 0) -> PaymentIntent:
         """Return the order's PaymentIntent, created unless an earlier call did. Raises CreationRefused.
 
-        It makes no difference whether Stripe replays a refusal. An IdempotencyError is none: an earlier request with
-        this key may have created a PaymentIntent.
+        It makes no difference whether Stripe replays a refusal. An IdempotencyError is not a refusal: an earlier
+        request with this key may have created a PaymentIntent.
         """
         params: Any = {
             "amount": order["price_cents"],
@@ -141,7 +141,7 @@ class CardProvider:
     def find(self, order_id: str, listed_since: datetime) -> PaymentIntent | None:
         """Return the PaymentIntent that Stripe has for an order, or None.
 
-        It is searched for, and as the search may take a minute to learn of new ones, also looked for in the list.
+        It is searched for, and as the search index may lag by a minute, also looked for in the list.
         """
         with _translate_stripe_errors(has_key=False):
             found = self._stripe.payment_intents.search({"query": f"metadata['order_id']:'{order_id}'"})
@@ -174,7 +174,7 @@ class CardProvider:
     def list_refunded_or_disputed_since(self, moment: datetime) -> set[str]:
         """Return the ids of the PaymentIntents that were refunded or disputed since, or whose refund failed since.
 
-        Stripe knows when a refund failed for 30 days.
+        Stripe keeps the time at which a refund failed for 30 days.
         """
         params: Any = {"created": {"gte": int(moment.timestamp())}, "limit": 100}
         failures: Any = {**params, "type": "refund.failed"}
@@ -189,7 +189,7 @@ class CardProvider:
         """Try to authorize the amount on a card: a PaymentMethod's id, or a card token. A decline raises nothing.
 
         Returns the PaymentIntent that this very request has authorized; None otherwise, and then it has to be read.
-        A repeat with the same `attempt_key` charges nothing again. Raises InvalidCard when Stripe knows no such card.
+        A repeat with the same `attempt_key` charges nothing again. Raises InvalidCard when Stripe has no such card.
         """
         method = None
         try:
@@ -257,7 +257,7 @@ class CardProvider:
                 self._stripe.refunds.create(
                     params, _idempotent(_numbered_key(f"refund:{stripe_id}:{refund_id}", number))
                 )
-            except stripe.InvalidRequestError as error:  # else the next reading says why not
+            except stripe.InvalidRequestError as error:  # else the next reading shows why not
                 if error.code not in ("charge_already_refunded", "charge_disputed") and error.param != "amount":
                     raise
 
@@ -355,9 +355,9 @@ def _numbered_key(key: str, number: int) -> str:
 
 @contextmanager
 def _declining() -> Iterator[None]:
-    """Leave the block when a card was declined, or another one was tried under its key: the next reading says so.
+    """Leave the block when a card was declined, or another one was tried under its key: the next reading shows that.
 
-    Raises InvalidCard when Stripe knows no such card.
+    Raises InvalidCard when Stripe has no such card.
     """
     try:
         yield

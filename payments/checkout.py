@@ -1,4 +1,4 @@
-"""What a buyer does: pay with a card, or open the page's card form and return from it."""
+"""The buyer's actions: pay with a card, or open the page's card form and return from it."""
 
 import logging
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class Checkout:
         """Charge the card and return the payment; with `is_confirming` while the outcome is unknown.
 
         Raises NotOwner, OrderCancelled, InvalidCard, PaymentDeclined, AuthenticationRequired, PaymentRefused or
-        NothingCharged. Raises that something else is unavailable only as long as Stripe was not asked to charge.
+        NothingCharged. Raises errors of other unavailable services only before Stripe is asked to charge.
         """
         payment, _ = self.settlement.prepare(order_id, _payable_by(buyer_id), True, may_repeat=True, known=known)
         if payment.status != "open" or payment.stripe_id is None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class CrashPoint(StrEnum):
-    """What has just been done when the process dies."""
+    """What the process has just done when it dies."""
 
     OPENED = "opened"
     """Opened the payment; the order is not copied."""
@@ -23,7 +23,7 @@ class CrashPoint(StrEnum):
     CONFIRMED = "confirmed"
     """Charged it at Stripe; the outcome is not stored."""
     RECORDED = "recorded"
-    """Stored what Stripe says."""
+    """Stored the outcome from Stripe."""
     CAPTURED = "captured"
     """Captured at Stripe; not stored."""
     CANCELLED = "cancelled"

@@ -27,7 +27,7 @@ REFUSALS = {
     "amount_too_small": "This price is too low to be paid by card. You were not charged.",
     "amount_too_large": "This price is too high to be paid by card. You were not charged.",
 }
-"""What a buyer is told whose payment Stripe refuses, by Stripe's code."""
+"""The message for a buyer whose payment Stripe refuses, by Stripe's code."""
 REFUSED = "This order cannot be paid by card. You were not charged."
 
 

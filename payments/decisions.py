@@ -29,7 +29,7 @@ class Step(Enum):
 
 
 def decide(payment: Payment, intent: PaymentIntent | None, now: datetime) -> Step:
-    """Return the next step for a payment, given its PaymentIntent as Stripe says it is now (None: none is known)."""
+    """Return the next step for a payment, given its PaymentIntent as Stripe returns it now (None: none is known)."""
     if intent is None:
         return Step.FIND_OR_CREATE if payment.creating_at is not None else Step.WAIT
     if intent.status in ("succeeded", "canceled"):

@@ -23,7 +23,7 @@ def buyer_view(payment: dict[str, Any]) -> dict[str, Any]:
 
 
 def decline_message(code: str | None, remaining: int) -> str:
-    """Return why a card was declined, as far as its holder may know, and what they can do about it."""
+    """Return why a card was declined, as far as that may be disclosed, and what the buyer can do about it."""
     why, advice = MESSAGES.get(code or "", ("Your card was declined.", ANOTHER))
     return f"{why} {advice if remaining else OVER}"
 

@@ -1,7 +1,7 @@
-"""What the dispute about a charge means for its money.
+"""The consequences of a dispute for the money of a charge.
 
 A dispute is {"id", "status", "reason", "amount_cents", "is_refundable", "lost_cents"}, or None if there is none. It is
-the newest about its charge; `lost_cents` is what all that were lost took.
+the newest about its charge; `lost_cents` is the sum of all that were lost.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""The payment of an order: what is stored about it, and what its buyer and operators may do with it."""
+"""The payment of an order: its stored state, and the rules for its buyer and for operators."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,18 +33,18 @@ class Payment:
     `creating_at` is set from before the PaymentIntent is created until its id, or Stripe's refusal, is stored,
     `confirming_at` from before a card is charged until the outcome is known: so a crash in between leaves a trace.
     `attempts` counts the attempts to charge a card; `tried_before` is the PaymentMethod tried before the newest, None
-    if that is unknown. `refund` says who asked for a refund, when and why, `earlier_refunds` the same of those that
+    if that is unknown. `refund` records who asked for a refund, when and why, `earlier_refunds` the same of those that
     failed before, oldest first.
     `dispute` is the newest one, or an inquiry, as in `disputes`.
     `key_no` makes new idempotency keys after Stripe failed or refused, as it would replay its failure for the old ones.
     `refund_failed_at`: when a refund failed; everything is not refunded until an operator asks for it again.
-    `owed_cents`: how much of what failed was not returned since, such as by a refund in the dashboard; None if an
-    earlier version has noted the failure. `failed_refunds` counts the failed refunds that have been noted.
+    `owed_cents`: how much of the failed refunds was not returned since, such as by a refund in the dashboard; None if
+    an earlier version has recorded the failure. `failed_refunds` counts the failed refunds that have been recorded.
     `partial_refunds` are those that operators asked for, oldest first, as {"id", "amount_cents", "by", "reason", "at",
     "state"}: requested, created (Stripe has a refund of this id), failed (and that came back) or abandoned; `key_no`
     and `failed_at`: the number of its idempotency key, which is new since Stripe last answered with a failure;
-    `abandoned_at`. `traceparent` says where in a trace a card was last to be charged, for
-    what Stripe tells us of that; nothing depends on it.
+    `abandoned_at`. `traceparent` is the span in which a card was last to be charged, to link Stripe's webhooks to;
+    nothing depends on it.
     """
 
     id: str
@@ -208,7 +208,7 @@ class Payment:
 
     @property
     def has_refund_failed(self) -> bool:
-        """Whether the buyer was to get money back, and did not; nobody can tell while a dispute decides about it."""
+        """Whether the buyer was to get money back, and did not; unknown while a dispute is being decided."""
         is_undecided = disputes.is_open(self.dispute) and disputes.forbids_refund(self.dispute)
         return self.is_refund_owed and not self.has_ended and not is_undecided
 
@@ -229,7 +229,7 @@ class Payment:
 
     @property
     def _shortfall_cents(self) -> int:
-        """How much less is returned than all partial refunds that Stripe was given; below zero if it is more."""
+        """How much less was returned than all partial refunds requested from Stripe; below zero if it is more."""
         return self._partially("created") + self._partially("failed") - self._returned_cents
 
     def _count_failed(self) -> int:
@@ -239,7 +239,7 @@ class Payment:
         return sum(refund["amount_cents"] for refund in self.partial_refunds if refund["state"] == state)
 
     def note_refunds(self, intent: PaymentIntent, now: datetime) -> None:
-        """Note what Stripe says of refunds and disputes, and how much is owed to the buyer since refunds failed."""
+        """Record the refunds and disputes at Stripe, and how much is owed to the buyer since refunds failed."""
         owed = self.owed_cents if self.refund_failed_at else 0
         shortfall, failures = self._shortfall_cents, self.failed_refunds - self._count_failed()
         is_all_returned = self._returned_cents >= self.amount_cents
@@ -251,7 +251,7 @@ class Payment:
             self.failed_refunds = intent.failed_refunds  # only partial ones, which the refund of everything includes
         elif intent.failed_refunds > self.failed_refunds:
             self.mark_refund_failed(intent, now)
-            owed = owed and max(0, owed)  # what was returned too much before stands for nothing that fails later
+            owed = owed and max(0, owed)  # an earlier excess does not offset what fails later
         if owed is not None:
             owed += self._shortfall_cents - shortfall
         self.owed_cents = owed if self.refund_failed_at else None
@@ -278,7 +278,7 @@ class Payment:
         return failed_at is None or now - failed_at >= UNDER_WAY_PERIOD
 
     def postpone_partial_refund(self, ident: str, now: datetime) -> None:
-        """Note that Stripe answered with a failure, which it would replay: the next try uses a new key, but later.
+        """Record that Stripe answered with a failure, which it would replay: the next try uses a new key, but later.
 
         Later, because Stripe may still make the refund; after UNDER_WAY_PERIOD the next reading shows whether it did.
         """
@@ -339,7 +339,7 @@ class Payment:
             raise RefundTooLarge(f"Only {left} (in the currency's minor unit) are left to refund.", left_cents=left)
 
     def _note_partial_refunds(self, intent: PaymentIntent, now: datetime) -> None:
-        """Note which partial refunds Stripe has made, even one that was abandoned meanwhile.
+        """Record which partial refunds Stripe has made, even one that was abandoned meanwhile.
 
         In that case the one that was requested in its place is abandoned.
         """
@@ -364,7 +364,7 @@ class Payment:
         self.mark_changed(now)
 
     def mark_refund_failed(self, intent: PaymentIntent, now: datetime) -> None:
-        """Note that Stripe could not refund it."""
+        """Record that Stripe could not refund it."""
         self.refund_failed_at, self.failed_refunds = now, intent.failed_refunds
 
     def count_refused_capture(self, now: datetime) -> None:

@@ -51,7 +51,7 @@ class RefundTooLarge(DomainError):
 
 
 class RefundUnderWay(DomainError):
-    """A partial refund was abandoned a moment ago, and may still be made; details: when to ask again (after)."""
+    """A partial refund was abandoned a moment ago, and may still be made; details: when to try again (after)."""
 
 
 class ReasonMissing(DomainError):
@@ -59,7 +59,7 @@ class ReasonMissing(DomainError):
 
 
 class AlreadyRefunded(DomainError):
-    """Somebody else has asked for this refund, or made it at Stripe; details of the former: by, at, reason."""
+    """Somebody else has requested this refund (details: by, at, reason), or made it at Stripe."""
 
 
 class StripeUnavailable(Unavailable):

@@ -1,4 +1,4 @@
-"""A PaymentIntent as the rules see it."""
+"""A PaymentIntent as the rules use it."""
 
 from dataclasses import dataclass
 from typing import Any

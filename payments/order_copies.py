@@ -22,7 +22,7 @@ def copy_order(
 
     The payment is opened before orders is asked, so that events after the answer find it: otherwise a cancellation in
     between would be lost. If `may_begin` says that the buyer may pay it, the mark that its PaymentIntent is about to be
-    created is stored together with the copy. Returns the payment if it is known how it is stored, else None. Raises
+    created is stored together with the copy. Returns the payment if its stored state is known, else None. Raises
     OrderNotFound, and whatever `fetch` raises.
     """
     payment = store.find(order_id)

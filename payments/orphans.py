@@ -1,4 +1,4 @@
-"""Orphans: PaymentIntents that name one of our orders, but will never be the one that the order has."""
+"""Orphans: PaymentIntents that name one of our orders, but will never be its PaymentIntent."""
 
 import logging
 from collections.abc import Callable

@@ -69,7 +69,7 @@ class Outcomes:
         return list(settled)
 
     def _settle_next(self, waiting: deque[str], settled: deque[Payment]) -> None:
-        """Settle the next payment; while Stripe is unreachable, ask about no other."""
+        """Settle the next payment; while Stripe is unreachable, skip the others."""
         try:
             order_id = waiting.popleft()
         except IndexError:  # another thread was quicker

@@ -1,4 +1,4 @@
-"""What the service works with: its store, and all that moves or compares money, built once per process."""
+"""The service's dependency: its store, and all that moves or compares money, built once per process."""
 
 from typing import Any
 

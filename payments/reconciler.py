@@ -30,16 +30,16 @@ REPORTED_ALREADY = {
     "payment_intent.succeeded": ("captured", "refunded"),
     "payment_intent.canceled": ("cancelled",),
 }
-"""The statuses of a payment in which a webhook of a type can report no news, as if it had been lost."""
+"""The statuses of a payment in which a webhook of a type reports nothing new; ignoring it is like losing it."""
 SETTLED = "settled"
 """The outcome of a webhook about a known payment, which alone is not counted."""
 WEBHOOK_RETRY_AFTER = timedelta(seconds=10)
 WEBHOOKS_AT_ONCE = 8
-"""How many are being settled just after they came; more wait for the next visit."""
+"""How many are settled at once on arrival; others wait for the next visit."""
 
 
 class Background:
-    """Does work in threads of its own, a few at a time; what finds none free is not done."""
+    """Does work in threads of its own, a few at a time; work that finds none free is skipped."""
 
     def __init__(self) -> None:
         self._free = threading.BoundedSemaphore(WEBHOOKS_AT_ONCE)
@@ -59,7 +59,7 @@ class Background:
 class Reconciler:
     """Visits each payment with work left, and each webhook that could not be settled when it came.
 
-    `begin` is what begins to settle a webhook that has just come, or leaves it to the next visit.
+    `begin` starts to settle a webhook that has just come, or leaves it to the next visit.
     """
 
     def __init__(self, settlement: Settlement, begin: Callable[[Callable[[], object]], None] | None = None) -> None:
@@ -89,7 +89,7 @@ class Reconciler:
     def receive(self, webhook: Webhook) -> None:
         """Store a webhook, and begin to settle it; Stripe's answer must not depend on how long that takes.
 
-        One that reports no news, as most that follow from our own requests, is as good as settled, and not stored.
+        One that reports nothing new, as most that follow from our own requests, counts as settled, and is not stored.
         """
         payment = self.store.find_by_stripe_id(webhook.stripe_id) if webhook.stripe_id else None
         with _traced("receive", webhook, payment.traceparent if payment else None):
@@ -176,12 +176,12 @@ class Reconciler:
 
 
 def _traced(operation: str, webhook: Webhook, parent: str | None) -> AbstractContextManager[object]:
-    """Return the span of what is done with a webhook, in the trace of the payment, linked to the request with it."""
+    """Return the span of handling a webhook, in the trace of the payment, with a link to the request that had it."""
     about = tracing.messaging_attributes(operation, "webhooks", webhook.id, "stripe")
     return tracing.consumer_span(parent, "consumer", f"{operation} {webhook.type}", about, links_current=True)
 
 
 def _is_old_news(webhook: Webhook, payment: Payment) -> bool:
-    """Whether a webhook reports what is stored already, and nothing is left to capture or to void."""
+    """Whether a webhook reports a state that is already stored, and nothing is left to capture or to void."""
     is_unfinished = payment.status == "authorized" and payment.order["status"] != "created"
     return not is_unfinished and payment.status in REPORTED_ALREADY.get(webhook.type, ())

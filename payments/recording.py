@@ -1,4 +1,4 @@
-"""Recording in a payment what Stripe says of its PaymentIntent."""
+"""Recording the state of a PaymentIntent at Stripe in its payment."""
 
 from datetime import datetime, timedelta
 
@@ -19,7 +19,7 @@ EVENT_OF_STATUS = {
 
 
 def record(payment: Payment, intent: PaymentIntent, now: datetime, answered: int | None = None) -> str | None:
-    """Record what Stripe says; return the event of the change, "" for one without, None when nothing changed.
+    """Record the state at Stripe; return the event of the change, "" for one without, None when nothing changed.
 
     `answered`: the attempt that Stripe is known to have answered.
     """

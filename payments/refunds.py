@@ -35,7 +35,7 @@ def refund(settlement: Settlement, order_id: str, reason: str, requested_by: str
     why = _strip(reason)
     if not why:
         raise ReasonMissing(f"Say in {LONGEST_REASON} characters at most why this is refunded.")
-    _settle_if_possible(settlement, order_id)  # so that what was done at Stripe meanwhile is known
+    _settle_if_possible(settlement, order_id)  # so that changes made at Stripe meanwhile are known
     _change(settlement, order_id, lambda payment, now: payment.request_refund(requested_by, why, now))
     _settle_if_possible(settlement, order_id)  # it is stored, so the reconciler will make it
     return with_refunds(settlement.store.get(order_id))
@@ -115,7 +115,7 @@ def _failed(payment: Payment) -> list[dict[str, Any]]:
     everything = {"amount_cents": None, "reason": payment.refund["reason"] if payment.refund else None}
     failed = [] if is_all else payment.failed_partial_refunds
     if payment.owed_cents != sum(each["amount_cents"] for each in failed):
-        failed = []  # an operator has to see which
+        failed = []  # an operator has to find out which of them
     return [{**about, **{name: each[name] for name in everything}} for each in failed or [everything]]
 
 

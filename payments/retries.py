@@ -1,4 +1,4 @@
-"""Retries of what asks Stripe: after a version conflict, or if Stripe did not answer."""
+"""Retries of operations that call Stripe: after a version conflict, or if Stripe did not answer."""
 
 import time
 from collections.abc import Callable

@@ -41,7 +41,7 @@ from payments.store import PaymentStore
 EXPECTED = (DomainError, InvalidArguments, StripeUnavailable, Unauthenticated, Forbidden)
 RECONCILE_SECONDS = 5
 PAYING, ASKING = Limit(free=100, longest_wait_seconds=30), Limit(free=100, longest_wait_seconds=30)
-"""How often a buyer may have Stripe asked within an hour: to pay, card form included, and what has come of it."""
+"""How many requests to Stripe a buyer may cause within an hour: to pay, card form included, and for the outcome."""
 LONGEST_ID = 100
 """Characters of what may be an order's id."""
 AUDIT_SECONDS = 600
@@ -51,7 +51,7 @@ AUDIT_SECONDS = 600
 class PaymentsService(parked_events.ParkedEvents):
     """Takes the money of each order once, and gives it back when the order did not complete.
 
-    What waits for Stripe has workers of its own (`is_slow`), however many of those wait; the rest is never held up.
+    Methods that wait for Stripe have workers of their own (`is_slow`), so that they never hold up the others.
     """
 
     name = "payments"
@@ -107,10 +107,10 @@ class PaymentsService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def settle_all(self, order_ids: Any) -> dict[str, Any]:
-        """Settle these orders' payments (a list of at most 100 ids) and say what became of them; for orders.
+        """Settle these orders' payments (a list of at most 100 ids) and return their outcomes; for orders.
 
         Returns {"unpaid", "settled"}: the ids of those for which nothing is authorized, or being charged, and the
-        payments that are authorized or ended. Of the others it could not be learned, or not in time.
+        payments that are authorized or ended. The outcomes of the others could not be learned, or not in time.
         """
         self.caller.require("orders", "operator")
         return self.money.outcomes.find(arguments.texts("order_ids", order_ids, BATCH))
@@ -129,7 +129,7 @@ class PaymentsService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def changes(self, after: Any = None) -> dict[str, Any]:
-        """Return what published, as in Aggregates.changes, in pages as `versions` has them; for orders."""
+        """Return which payments published, as in Aggregates.changes, with the rows of `versions`; for orders."""
         self.caller.require("orders", "operator")
         return self.money.store.published_changes(arguments.position("after", after), PAGE)
 
@@ -138,7 +138,8 @@ class PaymentsService(parked_events.ParkedEvents):
         """Refund an order, in full once, or some of it; for operators.
 
         Returns the payment with who asked for which refund, why and when. The same amount is refunded again only for
-        another reason, or if that failed. The order stays complete, once everything went back with the time of that.
+        another reason, or if that failed. The order stays complete; once everything is refunded, it has the time of
+        that.
         A refund of everything replaces those that are not made yet. Raises ReasonMissing, InvalidArguments,
         AlreadyRefunded when another operator has asked for everything, NotCaptured,
         ChargeDisputed, RefundTooLarge, or RefundUnderWay.
@@ -159,9 +160,9 @@ class PaymentsService(parked_events.ParkedEvents):
     def stuck(self) -> dict[str, Any]:
         """Return {"payments", "webhooks", "confirming", "refunds", "late_refunds", "pending_refunds"}, 100 of each.
 
-        Payments and webhooks that could not be settled 20 times or more, with how often, since when and why last: they
-        are still retried. Also, as [{"order_id", "since"}], payments whose outcome has been unknown for too long,
-        refunds that failed, with what is known of them, and those that are late, or pending at Stripe for a day.
+        Payments and webhooks that could not be settled 20 times or more, with how often, since when and the last
+        reason: they are still retried. Also, as [{"order_id", "since"}], payments whose outcome has been unknown for
+        too long, refunds that failed, with their details, and those that are late, or pending at Stripe for a day.
         """
         self.caller.require("operator")
         store = self.store
@@ -178,7 +179,7 @@ class PaymentsService(parked_events.ParkedEvents):
 
     @rpc(expected_exceptions=EXPECTED)
     def story(self, order_id: str) -> dict[str, Any]:
-        """Return an order's payment with its refunds and what Stripe told us of it by `webhooks`; for operators."""
+        """Return an order's payment with its refunds and its `webhooks` from Stripe; for operators."""
         self.caller.require("operator")
         payment = self.store.get(order_id)
         webhooks = self.store.inbox.list_about(payment.stripe_id) if payment.stripe_id else []
@@ -216,9 +217,9 @@ class PaymentsService(parked_events.ParkedEvents):
 
     @handles(OrderAwaitingPayment, OrderUpdated, OrderCancelled, OrderCompleted, is_slow=True)
     def on_order(self, order: dict[str, Any]) -> None:
-        """Capture what was authorized in time, void or refund what a cancelled order holds.
+        """Capture the money authorized in time, void or refund that of a cancelled order.
 
-        An order that nobody has begun to pay is none of our business.
+        An order that nobody has begun to pay is ignored.
         """
         self.money.settlement.apply_order(order)
 
@@ -233,7 +234,7 @@ class PaymentsService(parked_events.ParkedEvents):
         self.money.reconciler.run()
 
     def _count(self, kind: str, limit: Limit) -> str:
-        """Return the caller's id; raise TooManyAttempts when they have Stripe asked too often."""
+        """Return the caller's id; raise TooManyAttempts when they cause too many requests to Stripe."""
         buyer_id: str = self.caller.user_id
         self.money.store.throttle.count([Counter(f"{kind}:{buyer_id}", limit)])
         return buyer_id

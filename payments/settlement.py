@@ -26,7 +26,7 @@ MAXIMUM_STEPS = 6
 
 AUTHORIZED = "requires_capture"
 Reading = tuple[Payment, PaymentIntent | None]
-"""A payment as stored, and its PaymentIntent as Stripe says it is."""
+"""A payment as stored, and its PaymentIntent as read from Stripe."""
 
 
 class Settlement:
@@ -177,7 +177,7 @@ class Settlement:
     ) -> Reading | None:
         """Perform one step; return the reading to continue from, or None at the end."""
         if step is Step.FIND_OR_CREATE:
-            with suppress(PaymentRefused):  # that is recorded, and leaves nothing to do
+            with suppress(PaymentRefused):  # the refusal is recorded, and leaves nothing to do
                 self.creation.find_or_create(payment)
             return self._read(payment.id)
         if intent is None or step is Step.WAIT:
@@ -222,7 +222,7 @@ class Settlement:
         crash_point(CrashPoint.REFUNDED)
 
     def _give_up_refund(self, payment: Payment, intent: PaymentIntent) -> None:
-        """Leave the refund to an operator: a second one might add to a first that only looks failed."""
+        """Leave the refund to an operator: a second one might duplicate a first that only seems to have failed."""
         payment.mark_refund_failed(intent, self.clock())
         self._save(payment)
         self._alarm_refund_failed(payment)
@@ -231,7 +231,7 @@ class Settlement:
         alarm(self.store, "refund_failed", f"Stripe could not refund {payment.stripe_id} of order {payment.id}")
 
     def _abandon_partial_refund(self, payment: Payment, intent: PaymentIntent) -> None:
-        """Abandon what a dispute forbids, or a refund made at Stripe has left too little for; nothing has failed."""
+        """Abandon a refund that a dispute, or too little left after one at Stripe, forbids; nothing has failed."""
         payment.abandon_next_partial_refund(intent, self.clock())
         self.store.save(payment)
         what = f"less is left of {payment.stripe_id} of order {payment.id}, or it is disputed"

@@ -39,7 +39,7 @@ class PaymentStore:
     """The payments of orders whose buyers have begun to pay, with their outboxes.
 
     `unasked` marks a payment while orders is being asked for its order. `work_left` marks those that the reconciler
-    visits, `visited_at` says when it did last. `published_version` is the version of the newest event, 0 without one.
+    visits, `visited_at` is when it last did. `published_version` is the version of the newest event, 0 without one.
     `failures` counts the visits in a row in which a payment could not be settled, since `failed_since`, and most
     recently because of `failure`. The counters of `libs.throttle` are in `attempts`.
     """
@@ -121,13 +121,13 @@ class PaymentStore:
         return opened
 
     def discard(self, order_id: str) -> None:
-        """Remove a payment that was opened for an order that there is not."""
+        """Remove a payment that was opened for an order that does not exist."""
         self.payments.collection.delete_one({"_id": order_id, "order.version": UNKNOWN["version"], **UNASKED})
 
     def store_answer(self, order: Document) -> None:
         """Store a snapshot for which orders was asked after the payment was opened, as `apply_order` does.
 
-        From now on the payment is found: what an event stored in it before may be old, and its successor lost.
+        From now on the payment is found. An event may have stored an older snapshot before, with its successor lost.
         """
         if not self._replaces_older(order, {}, NOW_ASKED):
             self.payments.collection.update_one({"_id": order["id"]}, NOW_ASKED)
@@ -275,7 +275,7 @@ class PaymentStore:
         If the holder dies before `finish_run`, the next instance that claims it after that moment takes over.
         """
         where = {"_id": name, "done_for": {"$not": {"$gte": due}}, "leased_until": {"$not": {"$gt": now}}}
-        try:  # `began_at` is for earlier versions of this program, which know nothing else
+        try:  # `began_at` is for earlier versions of this program, which read nothing else
             update = {"$set": {"leased_until": until, "began_at": now}}
             return self.runs.update_one(where, update, upsert=True).acknowledged
         except DuplicateKeyError:

@@ -1,8 +1,8 @@
-"""Stripe's webhooks: reading a signed one, and the inbox in which each waits until it has been settled.
+"""Stripe's webhooks: verifying them, and the inbox in which each waits until it has been settled.
 
 A webhook is a hint, never a fact: it only names the PaymentIntent to look at. So it is stored without its payload
-(which has buyers' data), in a collection of its own and not in the payment: one about a PaymentIntent that we do not
-know yet must not get lost either, and a payment's document must not grow with each delivery. What a repeated or late
+(which has buyers' data), in a collection of its own and not in the payment: one about a PaymentIntent that is not
+stored yet must not get lost either, and a payment's document must not grow with each delivery. What a repeated or late
 one does is decided by the payment's state, not by whether it was seen before: nothing depends on how long it is kept.
 """
 
@@ -33,7 +33,7 @@ class Webhook:
     """A webhook: the event's id and type, the PaymentIntent it is about, and the order in that one's metadata.
 
     `correlation_id` is that of the request which delivered it, and of all that it leads to, even later; `traceparent`
-    (`libs.tracing`) says where all that is in the payment's trace.
+    (`libs.tracing`) is the place of all that in the payment's trace.
     """
 
     id: str
@@ -52,7 +52,7 @@ class WebhookReader:
         self.is_live = is_live
 
     def read(self, payload: str, signature: str) -> Webhook:
-        """Return what a webhook is about.
+        """Return the webhook in a request.
 
         Raises InvalidSignature unless it was signed with one of the secrets, at most five minutes ago or from now, and
         is of the same mode (live or test) as our key.
@@ -96,7 +96,7 @@ class Inbox:
         return int(found["failures"]) if found else 0
 
     def list_stuck(self, limit: int) -> list[dict[str, Any]]:
-        """Return what waits though it was tried often enough for an alarm, the oldest first, for operators."""
+        """Return waiting webhooks that were tried often enough for an alarm, oldest first, for operators."""
         where = {"waiting": True, "failures": {"$gte": ALARM_EVERY}}
         return [
             {"id": found["_id"], **{name: found.get(name) for name in SHOWN}}
@@ -112,7 +112,7 @@ class Inbox:
         ]
 
     def take_waiting(self, before: datetime, now: datetime) -> Webhook | None:
-        """Return the webhook that was tried longest ago, unless since `before`, and note that it is tried now."""
+        """Return the webhook that was tried longest ago, unless since `before`, and record that it is tried now."""
         where, tried = {"waiting": True, "tried_at": {"$lte": before}}, {"$set": {"tried_at": now}}
         found = self.collection.find_one_and_update(where, tried, sort=[("tried_at", ASCENDING)])
         names = ("type", "stripe_id", "order_id", "correlation_id", "traceparent")
@@ -124,9 +124,9 @@ def _is_signed(payload: str, signature: str, secret: str) -> bool:
         stripe.WebhookSignature.verify_header(payload, signature, secret, TOLERANCE_SECONDS)
     except (stripe.SignatureVerificationError, TypeError):  # TypeError: a signature that is not ASCII
         return False
-    return _signed_at(signature) <= time.time() + TOLERANCE_SECONDS  # the library looks at the past alone
+    return _signed_at(signature) <= time.time() + TOLERANCE_SECONDS  # the library only checks that it is not too old
 
 
 def _signed_at(signature: str) -> int:
-    """Return the time, in seconds since 1970, that a valid signature is of: that of its first `t`, as Stripe has it."""
+    """Return the time, in seconds since 1970, of a valid signature: that of its first `t`, as in Stripe's library."""
     return int(next(each.split("=")[1] for each in signature.split(",") if each.startswith("t=")))
