@@ -1,4 +1,4 @@
-"""Admission control: a request that changes something begins only when nothing else is to be done, so reads stay quick.
+"""Admission control: a request that changes something begins only when the process is idle, so that reads stay quick.
 
 In a rush thousands of them arrive at once. Without it a read that comes meanwhile would wait for all of them; with it,
 only for the few that have begun. They begin in the order in which they came. Under constant reads one still begins now
@@ -27,10 +27,9 @@ FIRST = (
 LONGEST_SECONDS = 3.0
 """The longest that a request waits."""
 PATIENCE_SECONDS = 0.02
-"""After how much other work the next one begins: in this thread's processor time, as wall-clock time means little where
-other programs use the processor."""
+"""After how much other work the next one begins, in processor time of this thread, to exclude other programs."""
 CHECK_SECONDS = PATIENCE_SECONDS / 4
-"""How often to check whether it has been that much."""
+"""How often to check whether there was that much."""
 
 
 class AdmissionControl:
@@ -57,11 +56,11 @@ class AdmissionControl:
         if len(self._waiting) == 1:
             self._since = time.thread_time()
             self._when_idle.start(self._begin_next)
-            self._in_any_case.again(self._lose_patience, update=True)  # `start` would go on with what was left
+            self._in_any_case.again(self._lose_patience, update=True)  # `start` would use up the time left
         waiter.get()
 
     def _lose_patience(self) -> None:
-        """Let those begin that have waited too long, and the next one if enough other work was done meanwhile."""
+        """Begin the requests that have waited too long, and the next one if enough other work was done meanwhile."""
         since = self._clock() - LONGEST_SECONDS
         while self._waiting and self._waiting[0][0] <= since:
             self._begin_next()
@@ -69,10 +68,10 @@ class AdmissionControl:
             self._begin_next()
 
     def _begin_next(self) -> None:
-        """Let the request begin that came first; called from the event loop."""
+        """Begin the request that came first; called from the event loop."""
         _, waiter = self._waiting.popleft()
         if not self._waiting:
             self._when_idle.stop()
             self._in_any_case.stop()
-        waiter.switch(None)  # returns when it has to wait for something, or has ended
+        waiter.switch(None)  # returns when it blocks, or has ended
         self._since = time.thread_time()

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Announcement:
-    """The banner as this process knows it. `changed` is called after each change, once pages show it."""
+    """This process's copy of the banner. `changed` is called after each change, once pages show it."""
 
     def __init__(self, changed: Callable[[], object] = lambda: None) -> None:
         self._changed = changed
@@ -41,7 +41,7 @@ class Announcement:
 
 
 class AnnouncementListener:
-    """Keeps the banner current: hears each change, and reads it again whenever one may have been missed.
+    """Keeps the banner current: receives each change, and reads it again whenever one may have been missed.
 
     `read()` calls `auth.announcement`.
     """

@@ -24,7 +24,7 @@ class Artwork(NamedTuple):
 
 
 def artwork(ticket: dict[str, Any]) -> Artwork:
-    """Return the artwork of a ticket, by its category and what it is for; the seat, after a comma, changes nothing.
+    """Return the artwork of a ticket, by its category and event; the seat, after a comma, changes nothing.
 
     Evenings of one show differ in their colours: the same come again after as many days as there are TONES.
     """

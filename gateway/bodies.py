@@ -1,6 +1,6 @@
 """The contents of API requests: bodies (limited in size, strict JSON, validated by a schema), keys and versions.
 
-Also how JSON is written in responses.
+Also the JSON of responses.
 """
 
 import json

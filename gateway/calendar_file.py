@@ -1,4 +1,4 @@
-"""What was bought, as a file for one's calendar (iCalendar, RFC 5545)."""
+"""A bought ticket's event as a file for the buyer's calendar (iCalendar, RFC 5545)."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +16,8 @@ ESCAPES = CONTROL | str.maketrans({"\\": r"\\", ";": r"\;", ",": r"\,", "\n": r"
 def calendar_file(order: dict[str, Any], url: str) -> str:
     """Return the event of a paid order, whose page is at `url`, for a ticket that is good at one time only.
 
-    The start is in UTC, which a calendar shows in its reader's zone. There is no end: nobody has told us one, and by
-    the standard the event then ends as it starts. Read again, the file replaces what was read before.
+    The start is in UTC, which a calendar shows in its reader's zone. There is no end: it is unknown, and by the
+    standard the event then ends as it starts. Imported again, the file replaces the earlier event.
     """
     ticket = order["ticket"]
     seat = Markup(get_template_attribute("_tickets.html", "seat")(ticket)).striptags()  # noqa: S704 - a template's

@@ -16,7 +16,7 @@ OUTCOME_SECONDS = 5.0
 POLL_PAUSES = (0.05, 0.1, 0.2, 0.3, 0.5)
 UNDER_WAY = ("open", "authorized")
 LONGEST_PAUSE = POLL_PAUSES[-1]
-"""How long to wait between two questions at most, and in which time this process should hear of the order's end."""
+"""The longest wait between two queries, and within how long this process should learn of the order's end."""
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def refresh_payment(order_id: str, answered: int | None = None) -> dict[str, Any
 def _await_order(payment: dict[str, Any], deadline: float) -> str:
     """Return the order's status once it is final, or as it is at the deadline; "unknown" without an answer.
 
-    It is asked for when this process hears that the ticket is no longer held, or now and then.
+    orders is asked when this process receives that the ticket is no longer held, or else now and then.
     """
     ended_holds, ticket_id, known = cast(EndedHolds, current_app.extensions["ended_holds"]), payment.get("ticket_id"), 0
     pauses = iter(POLL_PAUSES)

@@ -1,4 +1,4 @@
-"""Compression of responses, in the coding that the client prefers."""
+"""Compression of responses, in the content coding that the client prefers."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -16,14 +16,14 @@ COMPRESSED = [
     *("text/html", "text/css", "text/javascript", "text/plain", "application/xml", "image/svg+xml"),
     "application/manifest+json",
 ]
-"""What is compressed. Pages have no secret that is the same in two responses (`security.csrf_field`); the API is left
-alone, since clients give the ETags of its answers back."""
+"""The types that are compressed. Pages have no secret that is the same in two responses (`security.csrf_field`); the
+API is not compressed, since clients send the ETags of its answers back."""
 CODINGS = ("zstd", "br", "gzip")
 """The codings, the best first."""
 
 
 class OneCoding:
-    """WSGI middleware: leaves in Accept-Encoding nothing but the coding that is used, so that few pages are kept."""
+    """WSGI middleware: reduces Accept-Encoding to the coding that is used, so that few variants are cached."""
 
     def __init__(self, application: "WSGIApplication") -> None:
         self._application = application
@@ -36,7 +36,7 @@ class OneCoding:
 
 @lru_cache(256)
 def coding_of(header: str) -> str:
-    """Return the coding for who sends this Accept-Encoding, or "" for none; quality 0 refuses one."""
+    """Return the content coding for this Accept-Encoding, or "" for none; quality 0 refuses one."""
     qualities = {name.lower(): quality for name, quality in reversed(parse_accept_header(header, Accept))}
     best = max(CODINGS, key=lambda name: _quality(qualities, name))
     quality = _quality(qualities, best)
@@ -44,7 +44,7 @@ def coding_of(header: str) -> str:
 
 
 def register(app: Flask) -> None:
-    """Compress the pages of `app`, and what they are made of."""
+    """Compress the pages of `app`, and their static files."""
     app.config.update(
         COMPRESS_MIMETYPES=COMPRESSED,
         COMPRESS_ALGORITHM=[*CODINGS],

@@ -22,7 +22,7 @@ SYSTEMS = (
     ("CrOS", "ChromeOS"),
     ("Linux|X11", "Linux"),
 )
-"""Patterns and names; the first that is found counts, as most browsers also name those that they descend from."""
+"""Patterns and names; the first match counts, as most browsers also name those that they descend from."""
 PRODUCT = re.compile(r"[\w.-]{1,40}", re.ASCII)
 
 

@@ -310,7 +310,7 @@ def _respond(status: int, problems: list[dict[str, Any]]) -> AnyResponse:
     text = translated(problems[0]["message"] if problems else message)
     if request_ctx.url_adapter is None:  # Flask builds no URLs for an untrusted host
         return make_response(UNKNOWN_HOST_PAGE, status)
-    with suppress(ServiceUnavailable):  # the session cannot be checked now: show the page as to a visitor
+    with suppress(ServiceUnavailable):  # the session cannot be checked now: show the page as for a visitor
         bool(current_user.is_authenticated)
     return make_response(render_template("error.html", status=status, title=gettext(title), text=text), status)
 

@@ -134,7 +134,7 @@ def _text(value: Any) -> Any:
 class PricedSchema(Schema):
     """A schema with prices in one currency: by default that of the setting.
 
-    With the `locale` of who typed them, prices may have its decimal comma.
+    With the `locale` of a visitor, prices may have its decimal comma.
     """
 
     def __init__(self, currency: Currency | None = None, locale: Locale | None = None) -> None:
@@ -151,8 +151,8 @@ class PricedSchema(Schema):
 class Price(UnvalidatedField):
     """A price in major units (19.99, as a number or as text), loaded as integer minor units, or null.
 
-    It never becomes a float before it is dumped. Its service validates it; the bounds are for the description. What is
-    dumped says its `currency`; what is loaded belongs to a PricedSchema.
+    It never becomes a float before it is dumped. Its service validates it; the bounds are for the description. Objects
+    to dump have a `currency`; one that is loaded belongs to a PricedSchema.
     """
 
     def __init__(self, *, may_be_0: bool = False, **options: Any) -> None:
@@ -180,8 +180,8 @@ def _typed_price(text: str, currency: Currency, locale: Locale | None) -> int | 
 class PriceFilter(Price):
     """A price to compare with, validated here; `{example}` in the `problem` becomes a price.
 
-    What is no price in the visitor's locale is read as in the other languages of the site: 1,000 stays the same when a
-    visitor changes the language, or shares the link.
+    A text that is no price in the visitor's locale is read as in the other languages of the site: 1,000 stays the same
+    when a visitor changes the language, or shares the link.
     """
 
     def __init__(self, problem: str, **options: Any) -> None:

@@ -73,7 +73,7 @@ def money(minor: int, code: str) -> str:
 
 
 def total(minor: int, code: str) -> str:
-    """Return what somebody is about to pay, or has paid: $1,234.50 USD, with the code if others have the sign too.
+    """Return an amount to pay, or paid: $1,234.50 USD, with the code if other currencies have the sign too.
 
     A language that writes the sign behind the amount, like German, has the code in its place: 1.234,50 USD. A page says
     it once: there is no room for it on each card of a list, where all prices are in one currency.
@@ -111,7 +111,7 @@ def moment(iso: str, zone: str | None = None, *, near: bool = True, city: str | 
 
 
 def starts(ticket: dict[str, Any]) -> Markup:
-    """Return the start of what a ticket is for, as an element: the venue's local time, with its zone where needed.
+    """Return the start of a ticket's event, as an element: the venue's local time, with its zone where needed.
 
     Beside it a script shows the time on the reader's clock where that differs.
     """
@@ -128,7 +128,7 @@ def when(iso: str, *, near: bool = True) -> Markup:
 
 @lru_cache(CACHED)
 def _is_of(city: str, zone: str, language_code: str) -> bool:
-    """Return whether a zone is called by a city, in English or the language of the page."""
+    """Return whether a zone is named after a city, in English or the language of the page."""
     names = (get_timezone_location(zone, locale=each, return_city=True) for each in {"en", language_code})
     return city.strip().casefold() in (name.casefold() for name in names)
 
@@ -144,7 +144,7 @@ def month(year_month: str) -> str:
 
 
 def next_midnight(zones: Collection[str | None]) -> float:
-    """Return when the next of these zones, and the site's own, has another day: in seconds since 1970."""
+    """Return the next midnight in any of these zones and the site's own, in seconds since 1970."""
     found = []
     for zone in {_site_zone(), *map(_zone, zones)}:
         tomorrow = datetime.now(zone).date() + timedelta(days=1)
@@ -153,7 +153,7 @@ def next_midnight(zones: Collection[str | None]) -> float:
 
 
 def whose_time() -> str:
-    """Return whose time it is where a page shows one without a zone."""
+    """Return the name of the zone in which a page shows times without a zone."""
     zone = _site_zone()
     if _is_placeless(zone.key):
         return f"UTC{_offset(datetime.now(zone))}"
@@ -208,13 +208,13 @@ def code(text: str) -> Markup:
 
 
 def as_of_now(ticket: dict[str, Any]) -> dict[str, Any]:
-    """Return a ticket with the status that it has now: what is on sale is "started" once it has started."""
+    """Return a ticket with its current status: one on sale is "started" once its event has."""
     is_over = ticket.get("status") == "on_sale" and has_started(ticket)
     return {**ticket, "status": "started"} if is_over else ticket
 
 
 def has_started(ticket: dict[str, Any]) -> bool:
-    """Return whether what the ticket is for has started, so that it can no longer be bought."""
+    """Return whether the ticket's event has started, so that it can no longer be bought."""
     return bool(ticket["starts_at"]) and datetime.fromisoformat(ticket["starts_at"]) <= datetime.now(UTC)
 
 

@@ -21,7 +21,7 @@ METRICS = "ticketing-metrics-"
 def new_folder() -> tuple[str, Any]:
     """Return a new folder and the lock that this process and its workers hold in it as long as any of them lives.
 
-    Folders that nobody holds, as their masters were killed, are thrown away: a container keeps them over restarts.
+    Folders that nobody holds, as their masters were killed, are deleted: a container keeps them across restarts.
     """
     for lock in Path(tempfile.gettempdir()).glob(f"{METRICS}*/lock"):
         with suppress(OSError), lock.open("rb") as other:
@@ -46,8 +46,8 @@ workers = 2
 CONNECTIONS, OTHER_FILES = 4000, 200
 """How many connections a worker accepts, and how many files and sockets it has open beside them.
 
-A connection that waits in a rush takes 30 kB, one that a browser or a proxy keeps open up to 24 kB. Whoever comes when
-all are taken waits until one is closed.
+A connection that waits in a rush takes 30 kB, one that a browser or a proxy keeps open up to 24 kB. Further clients
+wait until one is closed.
 """
 worker_connections = min(CONNECTIONS, allow_open_files(CONNECTIONS + OTHER_FILES) - OTHER_FILES)
 preload_app = False  # each worker opens its own connections, after the fork and gevent's patching
@@ -55,8 +55,8 @@ timeout = 30  # a worker whose event loop is blocked for so long is replaced
 control_socket_disable = True  # its default path is shared by every gunicorn of a user
 keepalive = 5  # of browsers; see gateway/worker.py for that of proxies
 graceful_timeout = 25  # a payment may take 15 s, and 5 s more for its outcome
-forwarder_headers = ""  # nobody sets SCRIPT_NAME or PATH_INFO for us
-secure_scheme_headers: dict[str, str] = {}  # GATEWAY_PROXIES says whether a proxy is believed (gateway/proxies.py)
+forwarder_headers = ""  # no proxy sets SCRIPT_NAME or PATH_INFO for us
+secure_scheme_headers: dict[str, str] = {}  # GATEWAY_PROXIES decides whether a proxy is trusted (gateway/proxies.py)
 limit_request_line = 8190  # as long as gunicorn allows: a search in any script, each letter up to twelve characters
 logger_class = "gateway.logger.Logger"
 accesslog = "-"  # gateway.logger chooses what is logged of it
@@ -64,7 +64,7 @@ SHARED = (
     *("apispec", "babel.dates", "babel.numbers", "cryptography.hazmat.primitives.asymmetric.ed25519", "flask"),
     *("flask_compress", "flask_login", "jinja2.ext", "markdown_it", "marshmallow", "orjson", "segno", "yaml"),
 )
-"""What the workers share in memory: libraries that neither wait nor use sockets, so that gevent may patch later."""
+"""Modules that the workers share in memory: libraries without blocking or sockets, so that gevent may patch later."""
 
 
 def on_starting(server: Any) -> None:
@@ -76,11 +76,11 @@ def on_starting(server: Any) -> None:
     for library in SHARED:
         import_module(library)
     gc.collect()
-    gc.freeze()  # else each collection of garbage would write to what is shared, and so copy it
+    gc.freeze()  # else each garbage collection would write to the shared pages, and so copy them
 
 
 def when_ready(_server: Any) -> None:
-    """Serve what all workers have counted, from this process."""
+    """Serve the metrics of all workers from this process."""
     from prometheus_client import CollectorRegistry
     from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -107,17 +107,17 @@ def post_worker_init(_worker: Any) -> None:
 
 
 def worker_exit(_server: Any, _worker: Any) -> None:
-    """Let a worker end as if nothing had been frozen: else what logs is freed after what it needs for that."""
+    """Let a worker end as if nothing had been frozen: else loggers are freed after the modules that they need."""
     gc.unfreeze()
 
 
 def on_exit(_server: Any) -> None:
-    """Throw away what the workers have counted."""
+    """Delete the files with the workers' metrics."""
     shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Forget what a worker that ended last said of itself; what it has counted stays."""
+    """Remove the gauges of a worker that ended; its counters stay."""
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(worker.pid)

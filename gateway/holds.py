@@ -1,6 +1,6 @@
 """The tickets that a visitor has reserved and not paid yet: every page reminds them of the one that lapses first.
 
-The session cookie says which orders to look at, so that visitors without holds cost no call. It is updated when the
+The session cookie has the orders to look at, so that visitors without holds cost no call. It is updated when the
 visitor reserves, signs in, or looks at an order or at their list; so reservations made elsewhere appear late.
 """
 
@@ -31,13 +31,13 @@ def note(*orders: dict[str, Any]) -> None:
 
 
 def note_all() -> None:
-    """Remember what the user holds who has just signed in, as far as orders answers."""
+    """Remember the holds of the user who has just signed in; skipped if orders does not answer."""
     with suppress(RemoteError, ServiceUnavailable):
         note(*call_as_user("orders.list", timeout=LOOK_SECONDS, limit=MOST, cancelled=False)["orders"])
 
 
 def held() -> dict[str, Any] | None:
-    """Return the visitor's unpaid order that ends first, or None, also while orders does not answer."""
+    """Return the visitor's unpaid order that ends first; None if there is none, or orders does not answer."""
     if "held" not in g:
         g.held = _look()
     found: dict[str, Any] | None = g.held

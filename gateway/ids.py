@@ -4,7 +4,7 @@ import re
 
 from gateway.errors import GatewayError
 
-ID = re.compile("[0-9a-f]{24}")  # an ObjectId, which is what tickets and orders are stored under
+ID = re.compile("[0-9a-f]{24}")  # an ObjectId, the `_id` of tickets and orders
 
 EVENT_ID = re.compile(r"([0-9a-z]+-)*[0-9a-f]{16}")
 SESSION_ID = re.compile("[0-9a-f]{32}")

@@ -33,7 +33,7 @@ class KeyReport:
             time.sleep(RETRY_SECONDS)
 
     def _has_reported(self, fingerprints: list[str]) -> bool:
-        """Return whether auth has the report, or will never understand it."""
+        """Return whether auth has the report, or will never accept it."""
         try:
             self._call(fingerprints)
         except Exception as error:  # noqa: BLE001 - whatever it is, the gateway goes on

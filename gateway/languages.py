@@ -33,7 +33,7 @@ CHOSEN = re.compile(rf"{COOKIE}=(\w+)")
 
 
 def register(app: Flask) -> None:
-    """Let templates say things in the visitor's language."""
+    """Give templates the texts in the visitor's language."""
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.policies["ext.i18n.trimmed"] = True
     app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
@@ -77,7 +77,7 @@ def accepted(header: str) -> LanguageAccept:
 
 @lru_cache(256)
 def _asked_for(header: str) -> str:
-    """Return the first of our languages, in whichever variant, or what * stands for; quality 0 refuses one."""
+    """Return the first of our languages, in any variant, or the one that * allows; quality 0 refuses one."""
     by_quality = sorted(accepted(header), key=lambda each: -each[1])
     named = [re.split("[-_]", name.lower())[0] for name, _ in by_quality]
     others = [each for each in LANGUAGES if each not in named]

@@ -26,7 +26,7 @@ def moments(local: datetime, zone: str) -> list[datetime]:
 def gap(local: datetime, zone: str) -> tuple[datetime, datetime]:
     """Return the gap (two naive times) around a time that does not exist in a zone.
 
-    These are what the clocks show last before they go forward, and first afterwards.
+    These are the last time that clocks show before they go forward, and the first one afterwards.
     """
     there = ZoneInfo(zone)
     before, after = (local.replace(tzinfo=there, fold=fold).utcoffset() or timedelta() for fold in (0, 1))
@@ -45,18 +45,18 @@ def offset(moment: datetime, zone: str) -> str:
 
 @lru_cache(8)
 def zones_by_city(language_code: str) -> dict[str, str]:
-    """Return the zones of all places by the cities that they are called by, in a language and its order."""
+    """Return the zones of all places by their cities, in a language and its order."""
     found = {get_timezone_location(zone, locale=language_code, return_city=True): zone for zone in zones_of_places()}
     return dict(sorted(found.items(), key=lambda each: each[0].casefold()))
 
 
 def name_of(zone: str, language_code: str) -> str:
-    """Return how a zone is called on the form: by its city, or by its own name if it is not one of a place."""
+    """Return the name of a zone on the form: its city, or its own name if it is not one of a place."""
     return get_timezone_location(zone, locale=language_code, return_city=True) if zone in zones_of_places() else zone
 
 
 def zone_called(name: str, language_code: str) -> str | None:
-    """Return the zone that is called so: by its city, in English or another language, or by its own name."""
+    """Return the zone with this name: that of its city, in English or another language, or its own."""
     return _zones_by_name(language_code).get(name.strip().casefold())
 
 

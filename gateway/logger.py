@@ -1,4 +1,4 @@
-"""What gunicorn logs, its errors and a line for each request, in the log that the whole gateway has."""
+"""The log of gunicorn, its errors and a line for each request, as part of the gateway's log."""
 
 import logging
 from datetime import timedelta
@@ -14,7 +14,7 @@ ERROR = "gateway.error"
 
 
 class Logger(glogging.Logger):
-    """Passes everything on to the root logger, also what gunicorn's master says; requests with fields of their own."""
+    """Passes everything on to the root logger, that of gunicorn's master too; requests with fields of their own."""
 
     def setup(self, cfg: Any) -> None:
         """Write to no file or stream of its own."""

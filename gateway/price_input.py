@@ -20,19 +20,19 @@ ONE_MARK = re.compile(r"(\d+)([.,])(\d+)", re.ASCII)
 GROUPED = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*(?:(?!\1)[.,](\d+))?", re.ASCII)
 INDIAN = re.compile(r"\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?", re.ASCII)  # 12,34,567.89
 MARKS = str.maketrans({"\u066b": ".", "\u066c": ",", "\uff0e": ".", "\uff0c": ","})
-"""The marks of Arabic and Persian, and of full width as Japanese keyboards have them."""
+"""The decimal marks of Arabic and Persian, and the full-width ones of Japanese keyboards."""
 WHOLE = re.compile(r"(?<=\d)[.,](?:--?|[\u2013\u2014])$")  # 20,- as Germans write whole amounts
 MOST_LOCALES = 50
-"""After how many locales Babel has to read them again: it would keep 0.1 MB of each for good."""
+"""After how many locales Babel's cache is cleared: it would keep 0.1 MB of each for good."""
 MAYBE_GROUP = re.compile(r"[1-9]\d{0,2}", re.ASCII)
 
 _loaded: set[str] = set()
 
 
 def visitor_locale() -> Locale:
-    """Return the first locale that the visitor's browser asks for and that is known, else English.
+    """Return the first known locale that the visitor's browser accepts, else English.
 
-    Who has chosen a language here types prices as in the first one of that language.
+    If the visitor has chosen a language here, it is the first one of that language.
     """
     chosen = chosen_in(request.environ)
     languages = accepted(request.headers.get("Accept-Language", ""))
@@ -71,7 +71,7 @@ def with_point(text: str, locale: Locale) -> str | None:
     """Return a typed amount with nothing but digits and a point; None when it could mean two amounts.
 
     The last of two different marks is the decimal one, and so is one that no three digits follow: 19,99 and 1.234,50
-    say by themselves what they mean. Of 1,234 and 1.234 only the locale says it.
+    are unambiguous. 1,234 and 1.234 depend on the locale.
     """
     compact = WHOLE.sub("", SPACES.sub("", with_ascii_digits(text.strip()).translate(MARKS)))
     if INDIAN.fullmatch(compact):

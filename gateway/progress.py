@@ -52,7 +52,7 @@ class Progress:
 
     @property
     def problem(self) -> str:
-        """Why the last card was declined, in payments' words, and how many tries are left; or ""."""
+        """Why the last card was declined, as payments words it, and how many tries are left; or ""."""
         payment = self.payment or {}
         if not payment.get("decline_message"):
             return ""

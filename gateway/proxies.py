@@ -17,7 +17,7 @@ SET_BY_PROXIES = {
 }
 """Headers by their keys in a WSGI environment."""
 DIRECT = ("/healthz", "/readyz", "/api/webhooks/")
-"""The paths of those who need not come through the proxies: probes, and a fake Stripe."""
+"""The paths of clients that need not come through the proxies: probes, and a fake Stripe."""
 WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([\d.]+):\d+", re.ASCII)
 SCHEMES = ("http", "https")
 

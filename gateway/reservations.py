@@ -27,16 +27,16 @@ TAKEN_SECONDS = 10.0
 """How long after a ticket was taken, or refused, it is expected to be refused again."""
 MOST_TICKETS = 10_000
 REFUSALS_SECONDS = CALL_SECONDS / 2
-"""How long orders may take to say who would be refused: who comes while it is asked waits twice as long at most."""
+"""How long orders may take to answer who would be refused; a request that comes meanwhile waits at most twice that."""
 
 GATHER_SECONDS = 0.005
-"""How long a question waits for others, and again while there are some: a call costs as much as a whole request."""
+"""How long a call is held back for further requests, and again if some came: it costs as much as a whole request."""
 
 log = logging.getLogger(__name__)
 
 
 class ReservationRequest(NamedTuple):
-    """Who wants which ticket, and the Idempotency-Key of the request."""
+    """A ticket, the buyer who requests it, and the request's Idempotency-Key."""
 
     ticket_id: str
     buyer_id: str
@@ -86,7 +86,7 @@ def register(app: Flask, services: Callable[[], Services]) -> None:
             return found
         except RemoteError as error:
             log_failure(log, error, "orders does not say who would be refused: each request asks by itself")
-            return [None] * len(requests)  # orders of the version before has no such method
+            return [None] * len(requests)  # the previous version of orders has no such method
 
     app.extensions["refusals"] = Refusals(ask)
 

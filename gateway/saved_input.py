@@ -1,6 +1,6 @@
 """The input of a form that could not be processed: kept in the session cookie until its page is shown again.
 
-That is so when the session had ended, the form was too old, or a service did not answer.
+That happens when the session had ended, the form was too old, or a service did not answer.
 """
 
 from flask import request, session
@@ -21,7 +21,7 @@ def save_input() -> None:
 
 
 def take_saved_input() -> dict[str, str] | None:
-    """Return the input that was kept for this page, once; None without any."""
+    """Return the input that was kept for this page, once; None if there is none."""
     typed: dict[str, dict[str, str]] = dict(session.get("typed", {}))
     fields = typed.pop(request.path, None)
     if fields is not None:

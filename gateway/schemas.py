@@ -111,7 +111,7 @@ class CodeBody(ApiSchema):
 
 
 class ConfirmationBody(ApiSchema):
-    """The user's password, and a code of who has an authenticator app."""
+    """The user's password, and a code, if the user has an authenticator app."""
 
     password = StorableString("Enter your password.", maximum=1024, data_key="currentPassword")
     code = TrimmedString("Enter the code.", maximum=64)
@@ -124,7 +124,7 @@ class AuthenticatorBody(CodeBody):
 
 
 class PasskeyAnswerBody(ApiSchema):
-    """What a passkey answered, as JSON."""
+    """The answer of a passkey, as JSON."""
 
     answer = StorableString("Your browser sent no passkey.", minimum=1, maximum=limits.MAXIMUM_ANSWER, required=True)
 
@@ -207,7 +207,7 @@ TIME_ZONE = {
 
 
 class TicketBody(PricedSchema, ApiSchema):
-    """What a seller enters for a ticket."""
+    """The details of a ticket, as its seller enters them."""
 
     title = UnvalidatedText(text_of(1, limits.MAXIMUM_TITLE), required=True)
     price_cents = Price(data_key="price", required=True)
@@ -226,7 +226,7 @@ def version_field() -> Integer:
 
 
 class TicketEditBody(TicketBody):
-    """What a seller enters for a ticket that is listed, and the version of it that they saw.
+    """The details of a listed ticket, and the version of it that the seller saw.
 
     City, time zone and seat have no default: what is left out stays as it is.
     """
@@ -337,7 +337,7 @@ class TicketResponse(ResponseSchema):
 
 
 class EventResponse(ResponseSchema):
-    """An event, which is what its tickets say alike, and what there is of them."""
+    """An event: the details that its tickets share, and how many of them there are."""
 
     event_id = fields.String(data_key="id")
     title = fields.String()
@@ -424,7 +424,7 @@ class PaymentResponse(ResponseSchema):
 
 
 class PaymentIntentResponse(ResponseSchema):
-    """What Stripe's card form in a browser needs to pay an order."""
+    """The data that Stripe's card form in a browser needs to pay an order."""
 
     client_secret = fields.String()
     publishable_key = fields.String()

@@ -1,4 +1,4 @@
-"""The scripts of the pages, and what they say in the visitor's language."""
+"""The scripts of the pages, and their texts in the visitor's language."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from gateway.languages import ENGLISH, catalogue, language
 from gateway.static_files import asset, files
 
 SAID = re.compile(r'\bsay\("((?:[^"\\]|\\.)*)"')
-"""What a script says, as Babel finds it too: its texts are string literals in double quotes."""
+"""The texts of a script, as Babel finds them too: string literals in double quotes."""
 
 
 def register(app: Flask) -> None:
@@ -20,9 +20,9 @@ def register(app: Flask) -> None:
 
 
 def script(name: str, *, before_paint: bool = False) -> Markup:
-    """Return the element that loads a script, with what it says: in its `data-words`, unless the page is English.
+    """Return the element that loads a script, with its texts in `data-words` unless the page is English.
 
-    It runs once the page is read; `before_paint` has browsers wait for it before they show anything.
+    It runs once the page is read; with `before_paint` browsers wait for it before they show anything.
     """
     return _element(name, before_paint, language())
 
@@ -37,6 +37,6 @@ def _element(name: str, before_paint: bool, language_code: str) -> Markup:
 
 
 def texts_of(name: str) -> list[str]:
-    """Return what a script says, in English."""
+    """Return the texts of a script, in English."""
     found = SAID.findall(files()[name].decode())
     return [json.loads(f'"{text}"') for text in dict.fromkeys(found)]

@@ -33,11 +33,11 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 SHOWN_ELSEWHERE = ("static", "crawlers.icon")
-"""Endpoints of what other sites may load: the pictures of links to us, and our icons."""
+"""Endpoints that other sites may load: the preview pictures of links to us, and our icons."""
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 REMEDY = "if browsers connect over TLS, set GATEWAY_TLS=1"
 WITHOUT_TOKEN = ("account.sign_in", "account.sign_up", "account.sign_out", "home.choose_theme", "home.choose_language")
-"""Forms that do the same whoever is signed in by now; pages for visitors need no session for those of these."""
+"""Forms that do the same whoever is signed in by now; pages for visitors with only such forms need no session."""
 YEAR_SECONDS = 31_536_000
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def check_origin() -> None:
     """Refuse a cross-site request that changes something; a client without an Origin is not a browser.
 
     Our origin has the scheme by which browsers reach us: https with GATEWAY_TLS, or when the host has its port, else
-    what the proxies say.
+    that which the proxies report.
     """
     if request.method in SAFE_METHODS or request.path.startswith(WEBHOOKS):
         return
@@ -137,7 +137,7 @@ def check_csrf() -> AnyResponse | None:
 
     A form sent from one of our pages is not lost then: it is shown again, after signing in if need be.
     Two tabs that were opened at once without a cookie have two tokens and one cookie, so signing in goes without; and
-    who signs out in a tab that is older than the session wants to be signed out.
+    signing out in a tab that is older than the session means that session too.
     """
     if request.method in SAFE_METHODS or request.path.startswith("/api/") or request.endpoint is None:
         return None
@@ -147,7 +147,7 @@ def check_csrf() -> AnyResponse | None:
     receive_body(FORM_BYTES)
     given = request.form.get("csrf_token", "")
     if has_body() and not request.form and not request.files:
-        raise BadRequest  # Flask reads nothing of a form that it cannot read
+        raise BadRequest  # Flask ignores a form that it cannot parse
     if expected and hmac.compare_digest(expected.encode(), _unmask(given)):
         return None
     if not _is_sent_from_our_page():
@@ -179,7 +179,7 @@ def _mask(token: bytes) -> str:
 
 
 def _unmask(given: str) -> bytes:
-    """Return the token in what `_mask` returned; anything else for anything else."""
+    """Return the token that `_mask` masked; an arbitrary text for any other input."""
     try:
         both = urlsafe_b64decode(given.encode())
     except ValueError:

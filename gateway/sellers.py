@@ -1,7 +1,7 @@
-"""What buyers may know of sellers: the name that they chose, since when they are members, how much they have sold.
+"""The public profiles of sellers: the name that they chose, since when they are members, how much they have sold.
 
 Each process keeps it for SELLER_SECONDS, and a page that shows it no longer than that: so it is a minute old at most.
-Sellers see their own at once. While auth or tickets does not answer, pages do without.
+Sellers see their own at once. While auth or tickets does not answer, pages omit them.
 """
 
 import time
@@ -20,11 +20,11 @@ MOST = 5000
 MOST_ASKED = 100
 ASK_SECONDS = 2.0
 AGAIN_SECONDS = 5.0
-"""How long pages do without after there was no answer, so that not each of them waits for one."""
+"""How long pages omit sellers after a call without an answer, so that not each page waits for one."""
 
 
 class Seller(NamedTuple):
-    """A seller; unknown fields are None, and what was sold by who never listed a ticket."""
+    """A seller; unknown fields are None, and so is `sold` of a user who has never listed a ticket."""
 
     name: str | None = None
     member_since: str | None = None
@@ -32,7 +32,7 @@ class Seller(NamedTuple):
 
 
 class Known(BoundedDict[str, tuple[float, Seller]]):
-    """What this process knows of sellers by their ids, and until when; pages ask about others from `again_at` on."""
+    """This process's cache of sellers by their ids, with expiry times; others are read again from `again_at` on."""
 
     again_at = 0.0
 
@@ -56,7 +56,7 @@ def sellers_of(tickets: Sequence[dict[str, Any]]) -> dict[str, Seller]:
 
 
 def find(ident: str) -> Seller:
-    """Return a seller; raise GatewayError UserNotFound for who never listed one, RemoteError or ServiceUnavailable."""
+    """Return a seller; raise UserNotFound for a user who never listed a ticket, RemoteError or ServiceUnavailable."""
     known: Known = current_app.extensions["sellers"]
     until, seller = known.get(ident, (0.0, Seller()))
     if until > time.monotonic() and seller.sold is not None:
@@ -69,14 +69,14 @@ def find(ident: str) -> Seller:
 
 
 def seller_of(ticket: dict[str, Any], *, now: bool = False) -> Seller:
-    """Return the seller of a ticket; `now`: as it is now, for the seller who has perhaps just changed it."""
+    """Return the seller of a ticket; `now`: past the cache, for sellers who may just have changed their own profile."""
     if now:
         forget(ticket["seller_id"])
     return sellers_of([ticket])[ticket["seller_id"]]
 
 
 def forget(seller_id: str) -> None:
-    """Ask about a seller next time, who has changed."""
+    """Remove a seller, who has changed, from the cache."""
     current_app.extensions["sellers"].pop(seller_id, None)
 
 

@@ -38,7 +38,7 @@ WITH_VALUES = (
     N_("You reserved {count} tickets within an hour and did not pay."),
 )
 FIXED = (
-    # what stands in the place of a value
+    # placeholders of values
     *(N_("title of the event"), N_("venue"), N_("city"), N_("section"), N_("row"), N_("seat"), N_("name")),
     *(N_("without decimals"), N_("with at most two decimals")),
     N_("with at most three decimals, the third of them 0"),

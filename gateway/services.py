@@ -19,7 +19,7 @@ QUERIES = {
 
 
 class RpcClient(Protocol):
-    """What the gateway uses of `libs.rpc.Client`; tests pass a fake."""
+    """The part of `libs.rpc.Client` that the gateway uses; tests pass a fake."""
 
     @property
     def call(self) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from libs.tokens import Claims
 REPORT_SECONDS = 5.0
 """How often new uses are reported."""
 QUIET_SECONDS = 300.0
-"""How long this process does not report the same session again."""
+"""How long this process waits before it reports the same session again."""
 
 log = logging.getLogger(__name__)
 

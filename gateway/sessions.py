@@ -1,5 +1,5 @@
-"""Sessions: flask-login over Flask's signed cookie, which holds auth's token, a CSRF token, flashed messages, what was
-typed before signing in again and, of a reservation that is traced, where that is in its trace."""
+"""Sessions: flask-login over Flask's signed cookie, which holds auth's token, a CSRF token, flashed messages, input
+typed before signing in again and the trace context of a reservation that is traced."""
 
 import logging
 import time
@@ -40,8 +40,8 @@ class Unconfirmed(Exception):
 class CookieSessions(SecureCookieSessionInterface):
     """Flask's sessions, except that publicly cacheable responses depend on no cookie and set none.
 
-    A cookie's own date is not read: a gateway whose clock is ahead may have set it just now. What has to end ends by
-    itself: the token and its last use (`load_viewer`), and whatever auth has sealed.
+    A cookie's own date is not read: a gateway whose clock is ahead may have set it just now. What has to expire has its
+    own date: the token and its last use (`load_viewer`), and whatever auth has sealed.
     """
 
     def __init__(self, app: Flask) -> None:
@@ -57,11 +57,11 @@ class CookieSessions(SecureCookieSessionInterface):
             return self.session_class()
 
     def get_signing_serializer(self, _app: Flask) -> URLSafeTimedSerializer | None:
-        """Return what signs cookies, which was made once and not for each of them."""
+        """Return the serializer that signs cookies, which was made only once."""
         return self._serializer
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Keep the session in its cookie, as far as it has room for what was typed, the newest first."""
+        """Keep the session in its cookie, with as much of the typed input as fits, the newest first."""
         if response.cache_control.public:
             return
         if "typed" in session and session.modified:
@@ -158,7 +158,7 @@ def sign_in(method: str, credentials: dict[str, Any]) -> dict[str, Any]:
 
 
 def sign_in_or_ask(credentials: dict[str, Any]) -> dict[str, Any] | None:
-    """Sign in with a password; return None when a code is needed too, for which `sign_in_with_code` asks."""
+    """Sign in with a password; return None when a code is needed too, for `sign_in_with_code`."""
     try:
         return sign_in("auth.sign_in", credentials)
     except RemoteError as error:
@@ -194,7 +194,7 @@ def add_passkey(answer: str, name: str) -> None:
 
 
 def confirm(**how: Any) -> None:
-    """Confirm that it is the current user by a passkey's answer, or by the password, and a code if they have an app."""
+    """Confirm the current user's identity by a passkey's answer, or by the password, and a code if they have an app."""
     if "answer" in how:
         how["ceremony"] = session.pop("ceremony", "")
     session["proof"] = call_as_user("auth.confirm", **how)["proof"]
@@ -275,11 +275,11 @@ def end_session(session_id: str) -> bool:
 def change_password(current: str, new: str, code: str | None = None) -> None:
     """Change the current user's password, which ends all their sessions and starts a new one here.
 
-    Who has an authenticator app needs a `code`. Raises GatewayError PasswordUnknown when auth does not answer: the
+    A user with an authenticator app needs a `code`. Raises GatewayError PasswordUnknown when auth does not answer: the
     password may be changed already.
     """
     given: dict[str, Any] = {"current": current, "new": new}
-    given |= {"code": code} if code else {}  # auth of an earlier version takes none
+    given |= {"code": code} if code else {}  # an earlier version of auth takes none
     with _calling_unavailable("PasswordUnknown"):
         signed_in = call_as_user("auth.change_password", **given)
         _await_effect(signed_in["revocation"])
@@ -302,7 +302,7 @@ def _start(signed_in: dict[str, Any]) -> None:
         raise ServiceUnavailable(f"the token that auth has just minted is refused here: {error}") from error
     earlier, typed = subject_of(session.get("token")), session.get("typed")
     session.clear()
-    if typed and earlier in (None, claims.subject):  # not what somebody else typed
+    if typed and earlier in (None, claims.subject):  # not another user's input
         session["typed"] = typed
     session["token"], session["used_at"] = signed_in["token"], int(time.time())
     session.permanent = True
@@ -345,5 +345,5 @@ def _is_revoked(claims: Claims) -> bool:
     try:
         return _revocations().is_revoked(claims)
     except ServiceUnavailable:
-        g.session_unknown = True  # the error page that follows does not ask again
+        g.session_unknown = True  # the error page that follows need not check again
         raise

@@ -103,7 +103,7 @@ class Settings:
 
 
 def check_metrics_folder() -> None:
-    """Stop the start when there is no folder for the metrics of the workers: prometheus_client would end it."""
+    """Stop the start when there is no folder for the metrics of the workers: prometheus_client would crash."""
     optional("PROMETHEUS_MULTIPROC_DIR", None, folder, "the path of a folder")
 
 
@@ -114,7 +114,7 @@ def bind() -> str:
 
 
 def idle_seconds() -> int:
-    """Return for how many seconds a proxy's connection may be idle; 0 if there is no proxy in front."""
+    """Return how many seconds a proxy's connection may be idle; 0 if there is no proxy in front."""
     return PROXY_IDLE_SECONDS if optional("GATEWAY_PROXIES", 0, *PROXIES) else 0
 
 
@@ -125,7 +125,7 @@ def _zone(name: str) -> ZoneInfo:
 def _hosts(text: str) -> tuple[str, ...]:
     """Return the host names in `text`; one that begins with a dot stands for those below it, too.
 
-    Raises ValueError when one is none, or an IPv6 address, which werkzeug never finds trusted.
+    Raises ValueError when one is no host name, or an IPv6 address, which werkzeug never trusts.
     """
     hosts = tuple(host.strip().lower() for host in text.split(","))
     for host in hosts:

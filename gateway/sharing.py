@@ -8,7 +8,7 @@ from libs.contracts.currencies import currency_of
 
 EVENTS = {"movie": "ScreeningEvent", "concert": "MusicEvent", "match": "SportsEvent", "stage": "TheaterEvent"}
 ENDS = (".", "!", "?", "…")
-"""What ends a sentence without another point, such as that of a title."""
+"""Marks that end a sentence without a further full stop, such as at the end of a title."""
 AVAILABILITY = {"on_sale": "InStock", "reserved": "OutOfStock", "sold": "SoldOut", "withdrawn": "Discontinued"}
 
 
@@ -50,7 +50,7 @@ def json_ld(ticket: dict[str, Any], url: str, image: str) -> dict[str, Any]:
 def event_json_ld(
     event: dict[str, Any], on_sale: int, tickets: list[dict[str, Any]], url: str, image: str
 ) -> dict[str, Any]:
-    """Return an event with what its tickets on sale cost, `tickets` being the cheapest of them."""
+    """Return an event with the prices of its tickets on sale, `tickets` being the cheapest of them."""
     offer = {"@type": "AggregateOffer", "url": url, "offerCount": on_sale, "priceCurrency": event["currency"].upper()}
     offer["availability"] = f"https://schema.org/{'InStock' if tickets else 'OutOfStock'}"
     return _described(event, url, image, offer | ({"lowPrice": _price(tickets[0])} if tickets else {}))

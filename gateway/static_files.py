@@ -1,4 +1,4 @@
-"""Our own static files, under an address with a digest of them all, so that browsers may keep them for a year."""
+"""Our own static files, under an address with a digest of them all, so that browsers may cache them for a year."""
 
 import hashlib
 import mimetypes

@@ -16,7 +16,7 @@ from gateway.languages import ENGLISH, LANGUAGES
 
 FOLDER = Path(__file__).parent / "texts"
 ORDER = ("how-it-works", "handover", "help", "fees", "guarantee", "owed", "contact", "privacy")
-"""In which our texts are listed; those that only an operator has come after them."""
+"""The order in which our texts are listed; further texts of an operator come after them."""
 TO_TEXT = re.compile(r"^([\w-]+)\.md$")
 """A link from one text to another, by its file as editors show it; the page has no suffix."""
 FOLDER_FORM = "a folder of .md files in UTF-8, each of which begins with a heading, # TITLE"
@@ -35,8 +35,8 @@ class Text(NamedTuple):
 def read_texts(folder: str | Path) -> dict[str, dict[str, Text]]:
     """Return the texts of each language by name: those of `folder`, and ours where it has none of that name.
 
-    What an operator has written in English only replaces ours in every language, for ours says something else. Raises
-    ValueError when the folder, or a text in it, cannot be used.
+    An operator's text in English alone replaces ours in every language, as ours differs from it. Raises ValueError when
+    the folder, or a text in it, cannot be used.
     """
     if not Path(folder).is_dir():
         raise ValueError(folder)
@@ -71,7 +71,7 @@ def _read(path: Path, language: str) -> Text:
 
 
 def _name_parts(tokens: list[Token]) -> dict[str, str]:
-    """Give the headings of the second level ids, and return what they say by these."""
+    """Give the headings of the second level ids, and return their texts by these."""
     headings = [
         (opened, _plain(inline)) for opened, inline in pairwise(tokens) if opened.tag == "h2" and opened.nesting == 1
     ]
@@ -81,5 +81,5 @@ def _name_parts(tokens: list[Token]) -> dict[str, str]:
 
 
 def _plain(inline: Token) -> str:
-    """Return what a reader sees of a paragraph, without its markup."""
+    """Return the plain text of a paragraph, without its markup."""
     return "".join(" " if each.type == "softbreak" else each.content for each in inline.children or [])

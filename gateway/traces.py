@@ -23,7 +23,7 @@ KEPT = "trace"
 
 
 def register(app: Flask) -> None:
-    """Trace the requests that `app` does not answer from memory; to be registered before what may answer one."""
+    """Trace the requests that `app` does not answer from memory; to be registered before hooks that may answer."""
     app.before_request(_begin)
     app.after_request(_answered)
     app.teardown_request(_end)
@@ -40,7 +40,7 @@ def _begin() -> None:
     if (request.endpoint or "").startswith(UNTRACED):
         return
     about = {"http.request.method": method, "ticketing.correlation_id": correlation_id()}
-    if route:  # else a path may be anything that somebody made up
+    if route:  # else the path may be arbitrary
         about |= {"http.route": route.rule, "url.path": request.path}
     g.trace = ExitStack()
     g.trace.enter_context(tracing.request_span(f"{method} {route.rule}" if route else method, about, _reserved()))
@@ -68,7 +68,7 @@ def _reserved() -> object:
 
 
 def _paid_order() -> object:
-    """Return the order that the body of a payment names; what is wrong with a body, `check_body` says."""
+    """Return the order that the body of a payment names; a body's errors are left to `check_body`."""
     with suppress(GatewayError, HTTPException), reading_body():
         body = parse(request.get_data())
         return body.get("orderId") if isinstance(body, dict) else None

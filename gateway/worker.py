@@ -35,7 +35,7 @@ LINGER_SECONDS = 10
 MOST_HEAD_BYTES = 32 * 1024
 """The most of a request line and headers together, as nginx by default (large_client_header_buffers: four of 8 kB)."""
 IGNORED_BYTES = 64 * 1024
-"""The most of a body that is thrown away, where the application has not read it, for the sake of the connection."""
+"""How much of a body that the application has not read is discarded to keep the connection."""
 NOTIFY_SECONDS = 1.0
 """How often gunicorn's gevent worker notifies its master."""
 LOGGED_CHARACTERS = 200
@@ -62,7 +62,7 @@ class Request(message.Request):
             raise UnreadableRequest(error, is_api=self._is_api()) from error
 
     def read_into(self, unreader: Any, buf: bytearray, stop: bool = False) -> None:
-        """Keep what begins with the request line; gunicorn appends to it. Raise LimitRequestHeaders if it is long."""
+        """Keep the bytes from the request line on; gunicorn appends to them. Raise LimitRequestHeaders if too long."""
         if self._received is None:
             self._received = buf
         before = len(buf)
@@ -77,7 +77,7 @@ class Request(message.Request):
 
 
 class Unreader(SocketUnreader):
-    """Receives in turn with all other connections: gevent would serve one alone for as long as more comes on it."""
+    """Yields to other connections at each receive: gevent would serve one alone for as long as more comes on it."""
 
     def chunk(self, size_hint: int | None = None) -> Any:
         """Return what comes next, at most 8 KiB: gunicorn copies the rest for each chunk of a body; b"" at the end."""
@@ -92,7 +92,7 @@ class Response(wsgi.Response):
     req: Any
 
     def should_close(self) -> bool:
-        """Return whether the connection is closed afterwards, which the head says: also if a body has too much left."""
+        """Return whether the connection is closed afterwards, as the head announces: also if much of a body is left."""
         left = _left(self.req.body)
         return left is None or left > IGNORED_BYTES or super().should_close()
 
@@ -110,7 +110,7 @@ class Response(wsgi.Response):
 
 
 class _Buffer:
-    """A socket that keeps what it is given."""
+    """A socket that buffers what is sent."""
 
     content = b""
 
@@ -126,14 +126,14 @@ class Server(StreamServer):
         if self.closed:
             return
         self.stop_accepting()
-        with suppress(OSError):  # such as that of a client who has gone already
+        with suppress(OSError):  # such as that of a client that has gone already
             while not self.full() and (accepted := self.do_read()):
                 self.do_handle(*accepted)
         super().close()
 
 
 class _Listener:
-    """What the handler of a connection asks of the listening socket, which may be closed by then."""
+    """The part of the listening socket that a connection's handler uses, as the socket may be closed by then."""
 
     def __init__(self, name: Any) -> None:
         self._name = name
@@ -200,7 +200,7 @@ class Worker(GeventWorker):
                     del self._idle[limit]
 
     def notify(self) -> None:
-        """Tell the master that the loop turns, as each second, and note by how much this was late.
+        """Notify the master each second that the loop turns, and note how late this was.
 
         Once the worker is to stop, no connection is idle for longer than `keepalive`.
         """
@@ -266,7 +266,7 @@ class Worker(GeventWorker):
 
 
 def _left(body: Any) -> int | None:
-    """Return how many bytes of a body the application has not read; None if nobody knows."""
+    """Return how many bytes of a body the application has not read; None if that is unknown."""
     if body.failed or getattr(body.reader, "parser", None):  # that of a chunked one, until its end
         return None
     left: int = getattr(body.reader, "length", 0)
@@ -274,7 +274,7 @@ def _left(body: Any) -> int | None:
 
 
 def _linger(unreader: Unreader) -> None:
-    """Read the rest of what a client sends: to close before that would reset the connection, and lose the response."""
+    """Read the rest of the request: closing before that would reset the connection, and lose the response."""
     with suppress(OSError), gevent.Timeout(LINGER_SECONDS, False):
         unreader.sock.shutdown(socket.SHUT_WR)
         while unreader.chunk():

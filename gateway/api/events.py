@@ -1,4 +1,4 @@
-"""Events: what all tickets of one have in common, and its tickets."""
+"""Events: the details that all tickets of one share, and its tickets."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def list_tickets(event_id: str) -> Response:
 
 
 def _with_counts(found: dict[str, Any]) -> dict[str, Any]:
-    """Return an event as its page says it; what has started is on sale no longer, though still counted so."""
+    """Return an event as shown on its page; tickets that have started are not on sale, though still counted so."""
     event, cheapest = found["event"], found["tickets"][:1]
     counts = {name: found["counts"].get(name, 0) for name in ("on_sale", "reserved", "sold")}
     lowest = cheapest[0]["price_cents"] if cheapest else None

@@ -1,4 +1,4 @@
-"""Sellers: what buyers may know of them."""
+"""Sellers: their public profiles."""
 
 from flask import Blueprint, Response, jsonify
 
@@ -12,6 +12,6 @@ bp = Blueprint("api_sellers", __name__, url_prefix="/api/sellers")
 
 @bp.get("/<seller_id>")
 def get(seller_id: str) -> Response:
-    """Show what buyers may know of a seller."""
+    """Show the public profile of a seller."""
     seller = sellers.find(ids.user(seller_id))
     return jsonify(RESPONSE.dump({"id": seller_id, **seller._asdict()}))

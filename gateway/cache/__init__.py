@@ -1,1 +1,1 @@
-"""Reads from memory: what is the same for everybody, kept by each process and served without asking a service."""
+"""Reads from memory: public content, cached by each process and served without asking a service."""

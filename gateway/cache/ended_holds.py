@@ -1,7 +1,7 @@
-"""Tickets whose hold has ended, by the events that this process received, for requests that wait for that.
+"""Tickets whose hold has ended, by the events that this process received, for requests that wait for one to end.
 
-An event decides nothing: it only says that it is time to ask orders. It may never arrive, if the broker is unreachable
-or the event was lost, so whoever waits also asks now and then.
+An event decides nothing: it only means that it is time to ask orders. It may never arrive, if the broker is unreachable
+or the event was lost, so waiting requests also ask now and then.
 """
 
 import threading
@@ -14,7 +14,7 @@ HELD = "reserved"
 
 
 class EndedHolds:
-    """The latest holds that ended, and who waits for one. `is_listening`: whether this process gets events at all."""
+    """Recently ended holds, and the requests waiting for one to end. `is_listening`: whether it gets events."""
 
     def __init__(self) -> None:
         self.is_listening = False
@@ -24,7 +24,7 @@ class EndedHolds:
         self._lock = threading.Lock()
 
     def note(self, ticket_id: str, status: str | None) -> None:
-        """Note the status that a ticket has now."""
+        """Note the current status of a ticket."""
         if status is None or status == HELD:
             return
         with self._lock:

@@ -1,4 +1,4 @@
-"""The background threads that keep a memory current: one hears tickets' events and watermarks, one asks for these.
+"""The background threads that keep a memory current: one receives tickets' events and watermarks, one requests these.
 
 Events also wake the requests that wait for the end of a reservation.
 """
@@ -21,16 +21,16 @@ from libs.threads import BackgroundThreads
 
 EXCHANGE = "tickets.events"
 ASK_SECONDS = 0.4
-"""From one question for a watermark to the next, while the memory is used: a late answer does no harm."""
+"""The pause between two requests for a watermark, while the memory is used: a late answer does no harm."""
 CHECK_SECONDS = 1.0
 SILENT_SECONDS = 2.0
-"""How long no question has been answered when something must be wrong with the queue, such as its binding."""
+"""After how long without an answer something must be wrong with the queue, such as its binding."""
 
 log = logging.getLogger(__name__)
 
 
 class Silent(Unavailable):
-    """tickets takes the questions, but no watermark arrives."""
+    """tickets accepts the requests, but no watermark arrives."""
 
 
 class Follower:
@@ -51,7 +51,7 @@ class Follower:
         self._process = uuid.uuid4().hex
         self._number = 0
         self._asked_at: dict[int, float] = {}
-        """When the questions were asked that are not answered yet, by their numbers."""
+        """The times of the unanswered requests, by their numbers."""
         self._unanswered_since: float | None = None
         self._is_failing = False
         listener = BroadcastListener(
@@ -76,7 +76,7 @@ class Follower:
         self._memory.used.set()
 
     def on_message(self, message: Any) -> None:
-        """Tell the memory what a message says. Raises when it cannot be read: then the listener starts over."""
+        """Apply a message to the memory. Raises when it cannot be read: then the listener starts over."""
         require_readable(message)
         body = json.loads(message.body or "{}")
         if message.delivery_info["routing_key"] == WATERMARK:
@@ -88,7 +88,7 @@ class Follower:
             self._ended_holds.note(body["id"], body.get("status"))
 
     def ask(self) -> None:
-        """Ask for a watermark; raises as the call does."""
+        """Request a watermark; raises as the call does."""
         now, self._number = self._clock(), self._number + 1
         self._asked_at = {number: at for number, at in self._asked_at.items() if now - at < SILENT_SECONDS}
         self._asked_at[self._number] = now

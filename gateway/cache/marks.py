@@ -1,8 +1,8 @@
 """The mark of a session that has just changed something: it reads past every memory, in every process.
 
 It is a cookie of its own, which the browser or client drops after MARK_SECONDS by its own clock: so no clocks are
-compared, and answers that cross each other overwrite no session. Whoever forges one only asks the services. A change is
-noted before it is sent, for it may be carried out though no answer comes.
+compared, and answers that cross each other overwrite no session. A forged one only makes reads go to the services. A
+change is noted before it is sent, for it may be carried out though no answer comes.
 """
 
 from flask import Flask, Response, g, has_request_context, request
@@ -11,7 +11,7 @@ MARK = "ticketing-changed"
 MARK_SECONDS = 3
 """Clients count whole seconds, so that a mark lives for two at least: longer than anything older is served."""
 MARKING = ("tickets", "orders", "payments")
-"""The services whose data others see."""
+"""The services whose data are public."""
 
 
 def register(app: Flask, *, tls: bool) -> None:

@@ -1,4 +1,4 @@
-"""What one process keeps of the public reads, and for how long it relies on that: by rules alone, without a broker.
+"""One process's cache of the public reads, and how long it trusts an entry: by rules alone, without a broker.
 
 A read is a ticket, by its id, or a list of tickets, by its query. What is kept was current when its reading began, and
 is served while one of these shows that it is not older than TRUST_SECONDS:
@@ -6,10 +6,10 @@ is served while one of these shows that it is not older than TRUST_SECONDS:
 - every change that was committed up to a moment of this process's own clock has been received (`trust`; the argument is
   in libs/events/watermarks.py), that moment is not longer ago, and no change that was received concerns it: a newer
   version of the ticket, or for a list any change;
-- its reading began within the last YOUNG_SECONDS. This holds whatever was heard, and so bounds what lists cost while
-  tickets change all the time. A ticket is never served in an older version than was received.
+- its reading began within the last YOUNG_SECONDS. This holds whatever was received, and so bounds the cost of lists
+  while tickets change all the time. A ticket is never served in an older version than was received.
 
-A moment at which its content changes by itself (a ticket's start) ends it, too. A process that hears nothing keeps
+A moment at which its content changes by itself (a ticket's start) ends it, too. A process that receives nothing keeps
 nothing. No errors are kept.
 """
 
@@ -27,15 +27,15 @@ from libs.rpc import ServiceUnavailable
 TRUST_SECONDS = 1.0
 YOUNG_SECONDS = 0.25
 JOIN_SECONDS = 0.5
-"""How old a reading may be that another request still waits for instead of reading by itself."""
+"""How old a read in progress may be for another request to wait for it instead of reading by itself."""
 IN_USE_SECONDS = 1.0
 """Two reads within so long are use, which is worth a watermark; so long after the last one use has ended."""
 MOST_READS = 3
-"""How often a ticket is read that is older than an event said; then it is served as it is, and not kept."""
+"""How often to read a ticket again that is older than an event; after that it is served as it is, and not kept."""
 MOST_BYTES = 32 * 2**20
 MOST_ENTRIES = 10_000
 MOST_FORMS = 64
-"""In how many forms (the API's, a page, its parts) one entry is kept; they depend on how the query was typed."""
+"""In how many forms (the API's, a page, its parts) one entry is kept; they depend on the exact query string."""
 BYTES_EACH = 1000
 """About what a ticket takes in addition to the bytes of its forms."""
 
@@ -53,7 +53,7 @@ reads = Counter(
 
 
 class Entry:
-    """What was read: `value` (JSON), and the `forms` that were made of it."""
+    """The result of a read: `value` (JSON), and the `forms` that were made of it."""
 
     __slots__ = ("began", "bytes", "forms", "generation", "key", "until", "value", "version")
 
@@ -61,7 +61,7 @@ class Entry:
         self.key = key
         self.value = value
         self.version = version
-        """A ticket's; None of a list."""
+        """That of a ticket; None for a list."""
         self.until = until
         """The time, in seconds since 1970, at which the content changes by itself."""
         self.began = began
@@ -114,7 +114,7 @@ class Memory:
         """Whether anything was read lately."""
         return self._clock() - self._used_at < IN_USE_SECONDS
 
-    # what is heard
+    # messages from the broker
 
     def start_listening(self) -> None:
         """Start over, with a queue that was bound just now: changes may have been missed."""
@@ -122,7 +122,7 @@ class Memory:
         self._is_listening = True
 
     def stop_listening(self) -> None:
-        """Keep nothing from now on: nothing is heard any more."""
+        """Keep nothing from now on: nothing is received any more."""
         with self._lock:
             self._is_listening = False
             self._known_at = float("-inf")
@@ -132,7 +132,7 @@ class Memory:
             self._bytes = 0
 
     def forget(self) -> None:
-        """Render again whatever is kept: what is the same on all pages has changed."""
+        """Render everything again: a part that is the same on all pages has changed."""
         with self._lock:
             self._entries.clear()
             self._bytes = 0
@@ -199,7 +199,7 @@ class Memory:
                 raise reading.error.with_traceback(None)
 
     def read_past(self, key: Key, read: Read, seconds: float) -> Entry:
-        """Return what `read` reads now, for a session that has just changed something."""
+        """Return the result of a new `read`, for a session that has just changed something."""
         reads.labels("own_change").inc()
         return self._read_once(key, read, self._clock() + seconds)
 
@@ -217,7 +217,7 @@ class Memory:
         return max(0.0, self._clock() - max(entry.began, self._known_at if self._is_current(entry) else 0.0))
 
     def _is_current(self, entry: Entry) -> bool:
-        """Return whether nothing that was heard concerns the entry."""
+        """Return whether no change that was received concerns the entry."""
         return entry.version is not None or entry.generation == self._generation
 
     def _may_serve(self, entry: Entry, now: float) -> bool:

@@ -1,7 +1,7 @@
-"""Public answers from memory: in front of Flask what is served as it is, behind its hooks what becomes part of a page.
+"""Public answers from memory: whole responses in front of Flask, parts of pages behind its hooks.
 
-Nothing private is kept: what a form is made of is the service's public answer and the query, and only guests, who send
-no session, get whole pages of it.
+Nothing private is kept: a form is made from the service's public answer and the query, and only guests, who send no
+session, get whole pages from it.
 """
 
 import hashlib
@@ -36,22 +36,22 @@ MOST_TARGETS = 5000
 LONGEST_TARGET = 1000
 WATERMARK_SECONDS = 1.0
 SELLER_SECONDS = 30
-"""How long a page may be kept for what it says of a seller, whose changes nobody announces."""
+"""How long a page with a seller's profile may be kept: changes of those are not published."""
 OWN = ("X-Request-Id", "Cache-Control", "Age", "Date")
-"""Headers that each response has its own of."""
+"""Headers with a new value in each response."""
 OF_CONTENT = ("Content-Type", "Content-Length", "Content-Encoding", "Link")
-"""Headers that 304 does without."""
+"""Headers that 304 omits."""
 THEME = re.compile(r"(?<![^; ])ticketing-theme=(light|dark)(?![^; ])")
 CODINGS = ("HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING")
 
 _hits = reads.labels("hit")
 
 Target = tuple[str, ...]
-"""What a request asks for, as it was typed."""
+"""The target of a request, verbatim."""
 
 
 class Known(NamedTuple):
-    """What a target means: which form of which entry, by which route."""
+    """The form of an entry that a target leads to, and its route."""
 
     key: Key
     form: str
@@ -74,12 +74,12 @@ class Answer:
 
     @property
     def size(self) -> int:
-        """About how many bytes it takes."""
+        """Its approximate size in bytes."""
         return len(self.body) + 2000
 
 
 class PublicReads:
-    """The public reads of a process, and WSGI middleware that answers from them what it can.
+    """The public reads of a process, and WSGI middleware that answers requests from them if possible.
 
     `session_cookie` is the name of the session's.
     """
@@ -122,14 +122,14 @@ class PublicReads:
 
 
 def target_of(environ: "WSGIEnvironment") -> Target:
-    """Return what a request asks for; prices are read by the visitor's language, and pages vary."""
+    """Return the target of a request with its variant: pages vary, and prices are parsed by the visitor's language."""
     query = environ.get("QUERY_STRING", "")
     languages = environ.get("HTTP_ACCEPT_LANGUAGE", "") if "price" in query else ""
     return environ.get("HTTP_HOST", ""), environ.get("PATH_INFO", ""), query, languages, _variant(environ)
 
 
 def _variant(environ: "WSGIEnvironment") -> str:
-    """Return what makes the pages of two guests differ: how they are compressed, the theme and the language."""
+    """Return the properties in which the pages of guests differ: their coding, the theme and the language."""
     if environ.get("PATH_INFO", "").startswith("/api/"):
         return ""
     return f"{environ.get('HTTP_ACCEPT_ENCODING', '')} {theme_of(environ)} {language_of(environ)}"
@@ -157,9 +157,9 @@ def _has_it(environ: "WSGIEnvironment", tag: str) -> bool:
 
 
 def register(app: Flask) -> Memory:
-    """Let `app` answer from a memory, which keeps nothing until something follows tickets for it; return that.
+    """Let `app` answer from a memory, which keeps nothing until a follower keeps it current; return the reads.
 
-    To be registered before all that changes responses: what is kept is what is sent.
+    To be registered before any hook that changes responses: they are kept as they are sent.
     """
     memory = Memory()
     reads = PublicReads(app.wsgi_app, memory, app.config["SESSION_COOKIE_NAME"])
@@ -182,7 +182,7 @@ def follow(app: Flask, amqp_url: str, services: Services, memory: Memory) -> Fol
 
 
 def ticket(ticket_id: str) -> Entry:
-    """Return a ticket as tickets shows it to everybody, from memory unless this session has just changed something."""
+    """Return the public fields of a ticket, from memory unless this session has just changed something."""
     return _read(ticket_id, "tickets.get", {"ticket_id": ticket_id}, shows_sellers=True)
 
 
@@ -198,12 +198,12 @@ def event(event_id: str, after: str | None, limit: int) -> Entry:
 
 
 def highlights(soonest: int, newest: int) -> Entry:
-    """Return what the home page shows of the tickets, as `ticket` does."""
+    """Return the tickets for the home page, as `ticket` does."""
     return _read(("highlights", soonest, newest), "tickets.highlights", {"soonest": soonest, "newest": newest})
 
 
 def answer(entry: Entry, form: str, make: Callable[[], Response], *, has_tag: bool = True) -> Response:
-    """Return the whole response that `make()` makes of an entry, or has made; the same for everybody."""
+    """Return the response for an entry, from memory or by `make()`; the same for everybody."""
     asked = g.asked_publicly = _Asked(entry, f"{form} {_variant(request.environ)}", has_tag)
     found: Answer | None = entry.forms.get(asked.form)
     if found is not None:
@@ -216,9 +216,9 @@ def answer(entry: Entry, form: str, make: Callable[[], Response], *, has_tag: bo
 
 
 def page(entry: Entry, asked: str, make: Callable[[], str]) -> Any:
-    """Return the page that `make()` makes of an entry: from memory the whole for guests, for others what is `kept`.
+    """Return the page that `make()` makes of an entry: for guests all of it from memory, for others its `kept` parts.
 
-    `asked` is the query without what the page does not know. A page may show more of a query than that, and nothing of
+    `asked` is the query with the page's own parameters only. A page may show more of a query than that, and nothing of
     such a page is kept.
     """
     if request.query_string.decode(errors="replace") != asked:
@@ -242,7 +242,7 @@ def kept(name: str, caller: Callable[[], Markup]) -> Markup:
 
 
 class _Asked(NamedTuple):
-    """What a request asks for that everybody gets alike."""
+    """A request whose answer is the same for everybody."""
 
     entry: Entry
     form: str
@@ -250,7 +250,7 @@ class _Asked(NamedTuple):
 
 
 def _keep_answer(response: Response) -> Response:
-    """Keep the answer as it is sent; answer 304 instead to who has it."""
+    """Keep the answer as it is sent; answer 304 if the client has it already."""
     asked: _Asked | None = g.get("asked_publicly")
     if asked is None or response.status_code != 200 or session.modified or "Set-Cookie" in response.headers:
         return response
@@ -296,7 +296,7 @@ def _read(key: Key, method: str, arguments: dict[str, Any], *, shows_sellers: bo
 
 
 def _changes_at(found: list[dict[str, Any]]) -> float:
-    """Return the next moment at which one of these tickets starts, or what pages call today is over where it is."""
+    """Return the next moment at which one of these tickets starts, or "today" ends in one of their time zones."""
     starts = (datetime.fromisoformat(each["starts_at"]).timestamp() for each in found if each["starts_at"])
     now = time.time()
     midnight = next_midnight({each.get("time_zone") for each in found})

@@ -157,7 +157,7 @@ def _responses(method: str, rule: Rule, operation: Operation) -> dict[str, Any]:
 
 
 def _describe_field(field: fields.Field[Any]) -> dict[str, Any]:
-    """Return the JSON Schema of our own fields, but of prices."""
+    """Return the JSON Schema of our own fields, except prices."""
     if isinstance(field, UnvalidatedText | UnvalidatedTexts):
         return field.described
     if isinstance(field, Day):

@@ -214,4 +214,4 @@ OPERATIONS = {
     ),
 }
 HIDDEN = {"api_webhooks.receive": "Stripe's alone", "openapi.document": "this description", "openapi.page": "this page"}
-"""Routes under /api that are no part of the API, and why."""
+"""Routes under /api that are not part of the API, and why."""

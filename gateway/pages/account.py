@@ -66,7 +66,7 @@ def change_password() -> Any:
 @bp.route("/account/name", methods=["GET", "POST"])
 @login_required
 def name() -> Any:
-    """Choose the name by which buyers know one."""
+    """Choose the name that buyers see."""
     user = viewer()
     assert user is not None
     seller = seller_of({"seller_id": user.id}, now=True)

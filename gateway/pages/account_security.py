@@ -38,7 +38,7 @@ CHANGES = {
 
 @bp.errorhandler(sessions.Unconfirmed)
 def ask_to_confirm(_error: sessions.Unconfirmed) -> Any:
-    """Lead the user to the page on which they confirm that it is they, and from there back."""
+    """Redirect users to the page on which they confirm their identity, and from there back."""
     return redirect(url_for("account_security.confirm", next=current_page()), 303)
 
 
@@ -91,7 +91,7 @@ def show() -> Any:
 @bp.route("/account/confirm", methods=["GET", "POST"])
 @login_required
 def confirm() -> Any:
-    """Ask for the password, and a code of who has an app, or a passkey, before a change; it holds for ten minutes."""
+    """Ask for the password (and a code, if the user has an app) or a passkey before a change; good for ten minutes."""
     form, target = WithCode(ConfirmationBody()), _target(url_for("account_security.show"))
     if request.method == "POST":
         try:

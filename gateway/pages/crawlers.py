@@ -1,4 +1,4 @@
-"""What search engines and browsers ask for by themselves: robots.txt, site maps, the icon."""
+"""The files that search engines and browsers request by themselves: robots.txt, site maps, the icon."""
 
 from typing import Any
 from xml.sax.saxutils import escape
@@ -30,14 +30,14 @@ bp = Blueprint("crawlers", __name__)
 
 @bp.get("/robots.txt")
 def robots() -> Response:
-    """Say what crawlers may read, and where the site map is."""
+    """Return what crawlers may read, and where the site map is."""
     lines = ["User-agent: *", *(f"Disallow: {path}" for path in NOT_FOR_CRAWLERS)]
     return _cached("\n".join([*lines, "", f"Sitemap: {public(url_for('crawlers.site_map'))}", ""]), "text/plain", DAY)
 
 
 @bp.get("/favicon.ico")
 def icon() -> Any:
-    """Lead browsers that look for it here to the icon."""
+    """Redirect browsers that look for the icon here."""
     response = redirect(asset("favicon.ico"), 302)
     response.headers["Cache-Control"] = DAY
     return response
@@ -87,7 +87,7 @@ def events(after: str) -> Response:
 
 
 def public(path: str) -> str:
-    """Return a path as an address that others may use, whatever name this request came by."""
+    """Return a path as a public address, whatever host name this request has."""
     return f"{current_app.config['PUBLIC_URL']}{path}"
 
 

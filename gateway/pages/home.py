@@ -20,7 +20,7 @@ bp = Blueprint("home", __name__)
 
 @bp.get("/")
 def show() -> Any:
-    """Show what starts soonest and what is new; links to searches of the time when the list was here still work."""
+    """Show what starts soonest and what is new; searches are redirected to the list, which was here before."""
     if request.args.keys() & {field.data_key for field in TicketQuery().load_fields.values()}:
         return redirect(f"{url_for('tickets.listing')}?{request.query_string.decode('ascii', 'replace')}", 301)
     found = public.highlights(SOONEST, NEWEST)

@@ -36,7 +36,7 @@ bp = Blueprint("orders", __name__)
 @bp.get("/my/tickets")
 @login_required
 def mine() -> Any:
-    """List what one has bought or reserved, newest first; with `?cancelled` the orders that came to nothing."""
+    """List the user's orders, newest first: those bought or reserved, or with `?cancelled` the cancelled ones."""
     query, cancelled = read_query(PageQuery(only=["after"]), is_form=True), "cancelled" in request.args
     page = call_as_user("orders.list", limit=PAGE_ORDERS, cancelled=cancelled, **query)
     holds.note(*page["orders"])
@@ -45,7 +45,7 @@ def mine() -> Any:
 
 @bp.get("/my/orders")
 def orders_before() -> Any:
-    """Lead who bookmarked this list under its earlier name to it."""
+    """Redirect the list's former address."""
     return redirect(url_for("orders.mine", after=request.args.get("after")), 301)
 
 
@@ -83,12 +83,12 @@ def progress(order_id: str) -> Any:
 @bp.get("/orders/<order_id>/ticket.ics")
 @login_required
 def calendar(order_id: str) -> Response:
-    """Return the event of a ticket that one has bought, for a calendar; 404 without a date or after a whole refund."""
+    """Return the event of a ticket that the user bought, for a calendar; 404 without a date or after a full refund."""
     order = call_as_user("orders.get", order_id=ids.order(order_id))
     if order["status"] != "complete" or order["refunded_at"] or not order["ticket"]["starts_at"]:
         abort(404)
     text = calendar_file(order, public(url_for("orders.show", order_id=order_id)))
-    named = {"Content-Disposition": "inline; filename=ticket.ics"}  # an iPhone only files an attachment away
+    named = {"Content-Disposition": "inline; filename=ticket.ics"}  # an iPhone would only save an attachment as a file
     return Response(text, mimetype="text/calendar", headers=named)
 
 
@@ -133,7 +133,7 @@ def pay(order_id: str) -> Any:
             return redirect(url_for("orders.payment_return", order_id=order_id), 303)
         if error.name == "AuthenticationRequired":
             return redirect(url_for("orders.show", order_id=order_id, challenge=1), 303)
-        if error.name == "OrderCancelled":  # its page says so, and what became of the money
+        if error.name == "OrderCancelled":  # its page shows that, and what became of the money
             return redirect(url_for("orders.show", order_id=order_id), 303)
         if error.name != "PaymentDeclined" or not get_progress(order_id).mentions(describe(error)["declineCode"]):
             _flash_error(error)
@@ -168,13 +168,13 @@ def _cancelled_ticket(progress: Progress) -> dict[str, Any] | None:
 
 
 def _is_on_sale_again(ticket: dict[str, Any], order: dict[str, Any]) -> bool:
-    # reserved until the deadline of this order: tickets is about to hear that it has ended
+    # reserved until the deadline of this order: tickets is about to receive its end
     is_free = ticket["status"] == "on_sale" or ticket["reserved_until"] == order["expires_at"]
     return is_free and not ticket["withdrawn"] and not has_started(ticket)
 
 
 def _flash_error(error: RemoteError | GatewayError) -> None:
-    """Flash why nothing was done; re-raise, for the error page, what the user can do nothing about."""
+    """Flash why nothing was done; re-raise, for the error page, errors that the user can do nothing about."""
     if error.name not in ERRORS or ERRORS[error.name].status not in (400, 402, 409, 503):
         raise error
     flash(describe(error)["message"], "error")

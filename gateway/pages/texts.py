@@ -19,6 +19,6 @@ def show(name: str) -> Any:
 
 
 def all_texts() -> dict[str, Text]:
-    """Return all texts by name, as far as there are any in the visitor's language, else in English."""
+    """Return all texts by name, in the visitor's language where available, else in English."""
     texts: dict[str, Text] = current_app.extensions["texts"][language()]
     return texts

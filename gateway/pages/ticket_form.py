@@ -32,15 +32,15 @@ LABELS = Labels(
 )
 """The fields, in their order on the page."""
 ORDER = tuple(each for name in LABELS for each in ((name, "offset") if name == "timeZone" else (name,)))
-"""The same, and which of two times is meant."""
+"""The same, and the choice between two times."""
 INVALID = False
-"""What a service refuses as a start, together with whatever else is wrong."""
+"""A start that a service refuses, so that it reports all other errors too."""
 
 LONGEST_DAY = len("2031-01-31")
 
 
 class Choice(NamedTuple):
-    """One of two moments at which clocks show the same: its offset from UTC, and how it is called."""
+    """One of two moments with the same local time: its offset from UTC, and its label."""
 
     offset: str
     label: str
@@ -70,12 +70,12 @@ class TicketForm(Form):
 
     @property
     def choices(self) -> list[Choice]:
-        """What the typed start may mean, if it may mean two moments."""
+        """The two moments that the typed start may mean, if it is ambiguous."""
         local = _read(self.typed.get("startsAt", ""))
         return [] if local is None or self._zone is None else _choices(local, self._zone)
 
     def show_stored(self, ticket: dict[str, Any]) -> None:
-        """Show what is stored by now beside the input, so that a seller who sends the form again has seen it."""
+        """Show the details now stored beside the input, so that a seller who sends the form again has seen them."""
         stored = self._as_typed(ticket)
         self.problems = {
             "version": gettext("This ticket has changed since you opened it. Save again to replace what is stored.")
@@ -99,7 +99,7 @@ class TicketForm(Form):
         return given
 
     def _moment(self, start: str, offset: str) -> str | bool:
-        """Return a start as the service takes it, or what it refuses, and note why."""
+        """Return a start in the service's form, or one that it refuses, and note why."""
         try:
             local = _parse(start)
             if local.tzinfo is not None:
@@ -108,7 +108,7 @@ class TicketForm(Form):
         except (ValueError, OverflowError):
             self._start_problem = gettext("Enter the day and the time of the start.")
             return INVALID
-        if not self._zone or found is None:  # the problem of the zone is enough
+        if not self._zone or found is None:  # the zone's error is enough
             return local.replace(tzinfo=UTC).isoformat()
         chosen = [each for each in found if len(found) == 1 or local_times.offset(each, self._zone) == offset]
         if not chosen:
@@ -150,7 +150,7 @@ def site_zone() -> str:
 
 
 def _of_part(problem: dict[str, Any]) -> dict[str, Any]:
-    """Return the field of a problem with a part of the seat: on the form each part has its own."""
+    """Return the field for an error in a part of the seat: on the form each part has its own."""
     name, _, part = problem.get("field", "").partition(".")
     return {"field": part or "section"} if name == "seat" else {}
 
@@ -164,7 +164,7 @@ def _read(start: str) -> datetime | None:
 
 
 def _parse(start: str) -> datetime:
-    """Return a typed day and time; raise ValueError for anything else, a day alone too, which is no midnight."""
+    """Return a typed day and time; raise ValueError for anything else, even a day without a time."""
     if len(start) <= LONGEST_DAY:
         raise ValueError(start)
     return datetime.fromisoformat(start)
@@ -189,7 +189,7 @@ def _choices(local: datetime, zone: str) -> list[Choice]:
 
 
 def _why_not(local: datetime, zone: str, times: int) -> str:
-    """Return why a start is no one moment."""
+    """Return why a start is not a single moment."""
     if times:
         return gettext("The clocks go back that night, so this time comes twice. Choose which of the two you mean.")
     before, after = local_times.gap(local, zone)

@@ -80,7 +80,7 @@ def sell() -> Any:
         flash(gettext("Your ticket is on sale."), "success")
         return redirect(url_for("tickets.show", ticket_id=ticket["id"]), 303)
     if request.method == "POST" or not form.typed.get("key"):
-        form.typed["key"] = secrets.token_urlsafe(16)  # nothing was listed with the one before, or something else was
+        form.typed["key"] = secrets.token_urlsafe(16)  # the previous one listed nothing, or something else
     return render_template("tickets/form.html", form=form, ticket=None), form.status
 
 
@@ -119,7 +119,7 @@ def withdraw(ticket_id: str) -> Any:
 @bp.get("/selling")
 @login_required
 def mine() -> Any:
-    """List what one sells, and the amount owed for what is sold."""
+    """List the user's own tickets, and the amount owed for those sold."""
     query = read_query(MineQuery(only=["after", "status"]), is_form=True)
     page = call_as_user("tickets.list_mine", limit=PAGE_MINE, **query)
     return render_template("tickets/mine.html", page=page, sales=call_as_user("tickets.sales"), shown=query["status"])
@@ -154,7 +154,7 @@ def _find_own_order(ticket: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _flash_error(error: RemoteError | GatewayError, ticket_id: str) -> Any:
-    """Flash why nothing was done and redirect to the ticket; re-raise what the user can do nothing about."""
+    """Flash why nothing was done and redirect to the ticket; re-raise errors that the user can do nothing about."""
     if error.name not in ERRORS or ERRORS[error.name].status not in (400, 409, 429):
         raise error
     flash(describe(error)["message"], "error")

@@ -98,13 +98,13 @@ def event_id(ticket):
 
 
 def cheapest_of(tickets):
-    """Return what a list says of an event with these tickets."""
+    """Return the totals of a list for an event with these tickets."""
     cheapest = min(tickets, key=lambda t: (status_now(t) != "on_sale", t["price_cents"]))
     return {"tickets": len(tickets), "price_cents": cheapest["price_cents"], "currency": cheapest["currency"]}
 
 
 def by_events(tickets):
-    """Return the first ticket of each event, with what there is of the event."""
+    """Return the first ticket of each event, with the event's totals."""
     events = {}
     for ticket in tickets:
         events.setdefault(ticket["event_id"], []).append(ticket)
@@ -173,7 +173,7 @@ class FakeServices(FakeFactors):
             raise ServiceUnavailable(service)
 
     def _caller(self, method, token):
-        """Return the claims of who calls; raise what the services raise when they may not."""
+        """Return the caller's claims; raise what the services raise when the call is not allowed."""
         if method in PUBLIC:
             return None
         try:

@@ -24,7 +24,7 @@ def app():
 
 
 class GunicornProcess:
-    """A gunicorn that may be started several times on the same ports; `log` is what it wrote."""
+    """A gunicorn that may be started several times on the same ports; `log` is its output."""
 
     def __init__(self, log, **settings):
         ports = free_ports()
